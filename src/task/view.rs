@@ -1,0 +1,231 @@
+//! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
+
+use super::{Attempt, AttemptRecord, Failure, FileId, Output, Priority, Status, Task, TaskId, TaskState, Warning};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Makes links to stored files: `<public url>/upload/file/<fileId>`.
+#[derive(Debug, Clone)]
+pub struct Links(Arc<str>);
+
+impl Links {
+    /// `public_url` is an absolute URL; a slash at its end is dropped.
+    pub fn new(public_url: &str) -> Self {
+        Self(public_url.trim_end_matches('/').into())
+    }
+
+    /// The link of one file.
+    pub fn file(&self, id: FileId) -> String {
+        format!("{}/upload/file/{id}", self.0)
+    }
+}
+
+/// A task as JSON. List items and details have the same shape; what only details know is `None` in lists.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskView {
+    /// The task.
+    pub id: TaskId,
+    /// The same, under the name of the WebSocket messages.
+    pub task_id: TaskId,
+    /// Of the current or last attempt; `null` before the first.
+    pub instance_id: Option<String>,
+    /// What users see of the state.
+    pub status: Status,
+    /// 0–100; 100 only when completed.
+    pub progress: u8,
+    /// RFC 3339 with ms.
+    pub created_at: String,
+    /// RFC 3339 with ms.
+    pub updated_at: String,
+    /// Accepted; the same as `createdAt`, under the name of the life cycle.
+    pub queued_at: String,
+    /// Execution began.
+    pub started_at: Option<String>,
+    /// Ended.
+    pub finished_at: Option<String>,
+    /// From accepted to begun (or to the end of a task that never began).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<u64>,
+    /// From begun to ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_ms: Option<u64>,
+    /// Whose.
+    pub owner: String,
+    /// `high`, `normal`, `low`.
+    pub priority: Priority,
+    /// 0 before the first.
+    pub attempt: Attempt,
+    /// Limit.
+    pub max_attempts: u32,
+    /// When a failed attempt is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+    /// Must have begun by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<String>,
+    /// Longest run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// 0 = the next to be served in its lane; only while it waits, only in details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u64>,
+    /// Why it waits, in words; only while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// The node that executes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_node: Option<String>,
+    /// Nodes finished.
+    pub nodes_done: u32,
+    /// Nodes in all.
+    pub nodes_total: u32,
+    /// A cancelled task whose instance has not confirmed yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
+    /// Files and texts; present when completed, or when a failed task left some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultView>,
+    /// Why it failed (or why the last attempt did).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Tries so far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptView>,
+    /// What the submitter should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// What we decided for the submitter: `{"seeds":{"3.seed":123}}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<ResolvedView>,
+    /// The submitter's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<RawValue>>,
+    /// As submitted; details only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub params: Option<Box<RawValue>>,
+    /// The resolved graph; only with `?include=workflow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Box<RawValue>>,
+}
+
+/// `result` of a task: `files` are links in graph order, `outputs` the same things typed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResultView {
+    /// Links of everything that is a file.
+    pub files: Vec<String>,
+    /// Typed.
+    pub outputs: Vec<OutputView>,
+}
+
+/// One output with its link.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputView {
+    /// The stored facts.
+    #[serde(flatten)]
+    pub output: Output,
+    /// Link, for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// One try.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptView {
+    attempt: Attempt,
+    instance_id: String,
+    started_at: String,
+    ended_at: Option<String>,
+    outcome: Option<String>,
+}
+
+/// What we decided.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResolvedView {
+    /// Seeds drawn: `{"3.seed": u64}`.
+    pub seeds: BTreeMap<String, u64>,
+}
+
+impl ResultView {
+    /// Adds links to stored outputs.
+    pub fn new(outputs: &[Output], links: &Links) -> Self {
+        let outputs: Vec<OutputView> = outputs
+            .iter()
+            .map(|output| OutputView { url: output.file_id.map(|id| links.file(id)), output: output.clone() })
+            .collect();
+        Self { files: outputs.iter().filter_map(|output| output.url.clone()).collect(), outputs }
+    }
+}
+
+impl TaskView {
+    /// Shows a task. `queue_position`, `waiting_for`, `params` and `workflow` are for the caller to add.
+    pub fn new(task: &Task, links: &Links) -> Self {
+        let completed = task.state == TaskState::Completed;
+        let has_result = completed || !task.outputs.is_empty();
+        let seeds: BTreeMap<String, u64> = task.facts.seeds.iter().cloned().collect();
+        Self {
+            id: task.id,
+            task_id: task.id,
+            instance_id: task.instance.as_ref().map(ToString::to_string),
+            status: task.state.status(),
+            progress: if completed { 100 } else { task.progress.percent.min(99) },
+            created_at: rfc3339(task.created_ms),
+            updated_at: rfc3339(task.updated_ms),
+            queued_at: rfc3339(task.created_ms),
+            started_at: task.started_ms.map(rfc3339),
+            finished_at: task.finished_ms.map(rfc3339),
+            queue_ms: task.started_ms.or(task.finished_ms).map(|begun| begun.saturating_sub(task.created_ms)),
+            run_ms: task.finished_ms.zip(task.started_ms).map(|(end, begun)| end.saturating_sub(begun)),
+            owner: task.owner.clone(),
+            priority: task.priority,
+            attempt: task.attempt,
+            max_attempts: task.max_attempts,
+            next_attempt_at: task.retry_at_ms.map(rfc3339),
+            start_by: task.start_by_ms.map(rfc3339),
+            timeout_ms: task.facts.timeout_ms,
+            queue_position: None,
+            waiting_for: None,
+            current_node: task.progress.current_node.clone(),
+            nodes_done: task.progress.nodes_done,
+            nodes_total: task.progress.nodes_total.max(task.facts.nodes_total),
+            cancel_requested: task.cancel_pending,
+            result: has_result.then(|| ResultView::new(&task.outputs, links)),
+            error: task.failure.clone(),
+            attempts: task.attempts.iter().map(AttemptView::new).collect(),
+            warnings: task.facts.warnings.clone(),
+            resolved: (!seeds.is_empty()).then_some(ResolvedView { seeds }),
+            metadata: task.facts.metadata.clone(),
+            params: None,
+            workflow: None,
+        }
+    }
+}
+
+impl AttemptView {
+    fn new(record: &AttemptRecord) -> Self {
+        Self {
+            attempt: record.attempt,
+            instance_id: record.instance_id.to_string(),
+            started_at: rfc3339(record.started_ms),
+            ended_at: record.ended_ms.map(rfc3339),
+            outcome: record.outcome.clone(),
+        }
+    }
+}
+
+/// Unix ms as `2024-01-01T00:00:00.000Z`. A time outside the calendar (never written by us) is shown as its start.
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
+    let ms = i64::try_from(unix_ms).unwrap_or(0);
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_have_milliseconds_and_z() {
+        assert_eq!(super::rfc3339(1_704_067_200_000), "2024-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the room `end_to_end`.

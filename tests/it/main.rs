@@ -1,0 +1,24 @@
+//! One test binary: real Redis (a process per test), the stand-in ComfyUI over real HTTP, real processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::todo,
+    missing_docs,
+    reason = "a test that cannot set up should panic where it stands"
+)]
+
+mod support;
+
+mod api;
+mod comfy;
+mod dispatcher;
+mod embedded;
+mod end_to_end;
+mod model;
+mod mutants;
+mod process;
+mod queue;
+mod real;
+mod sim;
+mod store;
+mod tidy;
+mod ws;

@@ -1,0 +1,88 @@
+//! A Redis server of a test's own: on a unix socket in its own folder, gone with the test.
+
+use shuzhiren::settings::{Durability, RedisSettings, Secret};
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// One server. Dropping it kills it.
+pub struct TestRedis {
+    child: Option<Child>,
+    folder: tempfile::TempDir,
+    extra: Vec<String>,
+}
+
+impl TestRedis {
+    /// Starts one with AOF `everysec` and `noeviction`.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more options, e.g. `["--appendfsync", "always"]`.
+    pub fn start_with(extra: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
+        let mut redis = Self { child: None, folder, extra: extra.iter().map(|&arg| arg.to_owned()).collect() };
+        redis.launch();
+        redis
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// For `REDIS_URL`.
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    /// Settings that lead here.
+    pub fn settings(&self) -> RedisSettings {
+        RedisSettings {
+            redis_url: Some(Secret::new(self.url())),
+            redis_url_file: None,
+            namespace: "test".to_owned(),
+            durability: Durability::Local,
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again on the same folder after [`TestRedis::kill`].
+    pub fn launch(&mut self) {
+        let server = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let _absent = std::fs::remove_file(self.socket());
+        let child = Command::new(&server)
+            .args(["--port", "0", "--unixsocket"])
+            .arg(self.socket())
+            .args(["--dir"])
+            .arg(self.folder.path())
+            .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
+            .args(&self.extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {server}: {error}; install redis-server or set REDIS_SERVER"));
+        self.child = Some(child);
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+            assert!(Instant::now() < give_up, "redis-server did not come up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
