@@ -131,6 +131,11 @@ impl FleetConfig {
 }
 
 impl Target {
+    /// Whether both are spoken to in the same way: a change of the rest needs no new connection.
+    pub fn speaks_like(&self, other: &Self) -> bool {
+        self.base_url == other.base_url && self.headers == other.headers
+    }
+
     fn new(server: &Server, port: u16) -> Self {
         let host = if server.ip.contains(':') { format!("[{}]", server.ip) } else { server.ip.clone() };
         let scheme = match server.scheme {

@@ -304,6 +304,8 @@ pub enum FailureKind {
     OutputUnavailable,
     /// Our store refused an output (disk full).
     StorageFailed,
+    /// An output is larger, or outputs are more, than allowed. Final.
+    OutputTooLarge,
     /// The prompt gave no sign of life for `STALL_TIMEOUT`.
     Stalled,
     /// The run took longer than the task's `timeoutMs`. Final.
@@ -315,6 +317,44 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Every kind, for documents and metrics.
+    pub const ALL: [Self; 14] = [
+        Self::InvalidWorkflow,
+        Self::NodeError,
+        Self::OutOfMemory,
+        Self::InstanceUnreachable,
+        Self::PromptLost,
+        Self::Interrupted,
+        Self::InputUnavailable,
+        Self::OutputUnavailable,
+        Self::StorageFailed,
+        Self::OutputTooLarge,
+        Self::Stalled,
+        Self::RunTimeout,
+        Self::StartTimeout,
+        Self::Poison,
+    ];
+
+    /// The wire word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidWorkflow => "invalid_workflow",
+            Self::NodeError => "node_error",
+            Self::OutOfMemory => "out_of_memory",
+            Self::InstanceUnreachable => "instance_unreachable",
+            Self::PromptLost => "prompt_lost",
+            Self::Interrupted => "interrupted",
+            Self::InputUnavailable => "input_unavailable",
+            Self::OutputUnavailable => "output_unavailable",
+            Self::StorageFailed => "storage_failed",
+            Self::OutputTooLarge => "output_too_large",
+            Self::Stalled => "stalled",
+            Self::RunTimeout => "run_timeout",
+            Self::StartTimeout => "start_timeout",
+            Self::Poison => "poison",
+        }
+    }
+
     /// Whether another attempt may help.
     pub const fn retryable(self) -> bool {
         match self {
@@ -328,6 +368,7 @@ impl FailureKind {
             Self::InvalidWorkflow
             | Self::NodeError
             | Self::InputUnavailable
+            | Self::OutputTooLarge
             | Self::RunTimeout
             | Self::StartTimeout
             | Self::Poison => false,
@@ -600,7 +641,7 @@ pub enum Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, FileId, TaskId};
+    use super::{Attempt, FailureKind, FileId, TaskId};
 
     #[test]
     fn only_the_canonical_form_is_an_id() {
@@ -609,6 +650,13 @@ mod tests {
         for wrong in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("{id} "), String::new()] {
             assert!(wrong.parse::<TaskId>().is_err(), "{wrong}");
             assert!(wrong.parse::<FileId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_failure_kind_has_one_word() {
+        for kind in FailureKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
     }
 

@@ -1,1 +1,163 @@
-//! dispatcher
+//! Drives ComfyUI: one actor per leased instance; any number of dispatchers share the fleet.
+//!
+//! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`instance`]) keeps the lease
+//! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`]), claims tasks ([`claimer`]) and runs
+//! attempts ([`attempt`]). Decisions are pure: [`share`], [`health`].
+//!
+//! Invariant: every write of an attempt goes through a fenced verb of the queue; nothing is submitted, interrupted or deleted
+//! at an instance unless the lease was fresh a moment ago ([`lease_clock`]).
+
+mod attach;
+mod attempt;
+mod claimer;
+mod collect;
+mod follow;
+mod health;
+mod inputs;
+mod instance;
+mod keeper;
+mod lease_clock;
+mod listener;
+mod roster;
+mod share;
+mod submit;
+mod watcher;
+
+use crate::{
+    process::Readiness,
+    queue::{News, Queue},
+    settings::DispatcherSettings,
+    store::Store,
+    task::{InstanceId, TaskId},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What a dispatcher works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Redis.
+    pub queue: Queue,
+    /// Bytes.
+    pub store: Store,
+    /// Its settings.
+    pub settings: DispatcherSettings,
+    /// Largest output, bytes.
+    pub file_bytes_max: u64,
+    /// Longest wait for outputs that are being stored, at a stop.
+    pub drain_timeout: Duration,
+}
+
+/// Shared by all actors of a process.
+#[derive(Debug)]
+struct Shared {
+    parts: Parts,
+    /// This process among the dispatchers: random, new at every start.
+    name: String,
+    /// Wakes idle claimers, one per task that was added.
+    work: Notify,
+    /// What the API did to instances and their tasks.
+    signals: broadcast::Sender<Signal>,
+    /// The config changed: look at the roster now.
+    config_changed: Notify,
+}
+
+/// What the API did, for the actor of the instance.
+#[derive(Debug, Clone)]
+enum Signal {
+    /// This task of the instance was cancelled.
+    Cancelled(InstanceId, TaskId),
+    /// The instance was switched on or off.
+    Switched(InstanceId, bool),
+}
+
+/// Signals that may wait for a slow actor; a missed one is repeated by the lease's renewal and the roster's look.
+const SIGNALS_MAX: usize = 1_024;
+/// Files of collected tasks deleted per look.
+const ORPHANS_PER_LOOK: u64 = 100;
+/// Between two looks for such files.
+const ORPHANS_EVERY: Duration = Duration::from_secs(5);
+
+/// Dispatches until `stop`; then hands every instance over and returns. Running prompts go on at their instances.
+pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
+    let shared = Arc::new(Shared {
+        parts,
+        name: uuid::Uuid::new_v4().simple().to_string(),
+        work: Notify::new(),
+        signals: broadcast::channel(SIGNALS_MAX).0,
+        config_changed: Notify::new(),
+    });
+    // What serves the actors outlives them: a hand-over still needs its cancels and wake-ups answered.
+    let services = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    tracker.spawn(services.clone().run_until_cancelled_owned(wake_claimers(shared.clone())));
+    tracker.spawn(services.clone().run_until_cancelled_owned(hear_news(shared.clone())));
+    tracker.spawn(services.clone().run_until_cancelled_owned(delete_orphans(shared.clone())));
+    let janitor = shared.parts.queue.clone();
+    let janitor_stop = services.clone();
+    tracker.spawn(async move { janitor.run_janitor(janitor_stop).await });
+    tracing::info!(dispatcher = shared.name, "dispatcher started");
+    roster::run(shared.clone(), readiness, stop).await;
+    services.cancel();
+    tracker.close();
+    tracker.wait().await;
+    tracing::info!(dispatcher = shared.name, "dispatcher stopped; its instances are free for others");
+}
+
+async fn wake_claimers(shared: Arc<Shared>) {
+    loop {
+        match shared.parts.queue.wakeups().await {
+            Ok(mut wakeups) => loop {
+                for _ in 0..wakeups.next().await {
+                    shared.work.notify_one();
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, "no wake-ups from Redis yet; claimers poll");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn hear_news(shared: Arc<Shared>) {
+    use crate::event::{Event, TaskChange};
+    loop {
+        match shared.parts.queue.feed().await {
+            Ok(mut feed) => loop {
+                match feed.next().await {
+                    News::Event(event) => match *event {
+                        Event::Task(task) => {
+                            if let (TaskChange::Cancelled, Some(instance)) = (&task.change, task.instance) {
+                                // Nobody listening is fine: another dispatcher owns that instance.
+                                let _listeners = shared.signals.send(Signal::Cancelled(instance, task.id));
+                            }
+                        }
+                        Event::Config { .. } => shared.config_changed.notify_one(),
+                        Event::Instance(status) => {
+                            let _listeners = shared.signals.send(Signal::Switched(status.id, status.enabled));
+                        }
+                    },
+                    News::Gap => shared.config_changed.notify_one(),
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, "no news from Redis yet; cancels wait for the next renewal");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn delete_orphans(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(ORPHANS_EVERY).await;
+        let Ok(ids) = shared.parts.queue.take_orphans(ORPHANS_PER_LOOK).await else { continue };
+        for id in ids {
+            if let Err(error) = shared.parts.store.delete(id).await {
+                tracing::warn!(file = %id, %error, "a collected task's file could not be deleted");
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Streams what a prompt made from the instance into the store.
+
+use super::attempt::{Exit, Scene};
+use crate::{
+    comfy::{self, Made, RemoteFile},
+    metrics,
+    queue::{FileKind, FileRecord},
+    store::{self, Stored},
+    task::{Failure, FailureKind, FileId, Output, OutputKind},
+};
+use futures_util::StreamExt as _;
+
+/// Outputs of one task; what is beyond is a failure that says so.
+const OUTPUTS_MAX: usize = 10_000;
+
+/// Stores everything, or nothing: on a failure what was stored already is deleted again.
+pub(super) async fn collect(scene: &Scene, made: Vec<Made>) -> Result<Vec<Output>, Exit> {
+    if made.len() > OUTPUTS_MAX {
+        let message = format!("{} outputs are more than the {OUTPUTS_MAX} that a task may have", made.len());
+        return Err(Exit::Failed {
+            failure: Failure::new(FailureKind::OutputTooLarge, message),
+            blames_instance: false,
+        });
+    }
+    let mut outputs = Vec::with_capacity(made.len());
+    for one in made {
+        if scene.ears.cancelled.is_cancelled() {
+            discard(scene, &outputs).await;
+            return Err(Exit::NotOurs);
+        }
+        match store_one(scene, one).await {
+            Ok(output) => outputs.push(output),
+            Err(exit) => {
+                discard(scene, &outputs).await;
+                return Err(exit);
+            }
+        }
+    }
+    Ok(outputs)
+}
+
+/// Stores what can be had of a failed prompt.
+pub(super) async fn collect_some(scene: &Scene, made: Vec<Made>) -> Vec<Output> {
+    let mut outputs = Vec::new();
+    for one in made.into_iter().take(OUTPUTS_MAX) {
+        if let Ok(output) = store_one(scene, one).await {
+            outputs.push(output);
+        }
+    }
+    outputs
+}
+
+async fn discard(scene: &Scene, outputs: &[Output]) {
+    for id in outputs.iter().filter_map(|output| output.file_id) {
+        let forgotten = scene.instance.queue().delete_file(id).await;
+        let deleted = scene.instance.shared.parts.store.delete(id).await;
+        if forgotten.is_err() || deleted.is_err() {
+            tracing::warn!(file = %id, task = %scene.claim.task, "an output of a given-up attempt could not be deleted");
+        }
+    }
+}
+
+async fn store_one(scene: &Scene, made: Made) -> Result<Output, Exit> {
+    match made {
+        Made::Text { node_id, text } => Ok(Output {
+            node_id,
+            kind: OutputKind::Text,
+            file_id: None,
+            filename: None,
+            content_type: None,
+            size_bytes: None,
+            sha256: None,
+            text: Some(text),
+            temporary: false,
+        }),
+        Made::File { node_id, key, file, .. } => store_file(scene, node_id, &key, file).await,
+    }
+}
+
+async fn store_file(scene: &Scene, node_id: String, key: &str, file: RemoteFile) -> Result<Output, Exit> {
+    let id = FileId::new();
+    let stored = fetch(scene, id, &file).await?;
+    let filename = store::clean_filename(&file.filename);
+    let content_type = store::content_type(&stored.head, &filename);
+    let record = FileRecord {
+        id,
+        kind: FileKind::Output,
+        filename: filename.clone(),
+        content_type: content_type.to_owned(),
+        size_bytes: stored.size_bytes,
+        sha256: stored.sha256.clone(),
+        owner: scene.claim.owner.clone(),
+        task_id: Some(scene.claim.task),
+        created_ms: 0,
+    };
+    super::attempt::until_answered(|| scene.instance.queue().add_file(&record)).await;
+    metrics::output_stored(stored.size_bytes);
+    Ok(Output {
+        node_id,
+        kind: store::kind_of(content_type, key, &filename),
+        file_id: Some(id),
+        filename: Some(filename),
+        content_type: Some(content_type.to_owned()),
+        size_bytes: Some(stored.size_bytes),
+        sha256: Some(stored.sha256),
+        text: None,
+        temporary: file.folder_type == "temp",
+    })
+}
+
+async fn fetch(scene: &Scene, id: FileId, file: &RemoteFile) -> Result<Stored, Exit> {
+    let gone = |why: String| {
+        Exit::infrastructure(
+            FailureKind::OutputUnavailable,
+            format!("output {}: {why}", store::clean_filename(&file.filename)),
+        )
+    };
+    let mut download = match scene.instance.client.view(file).await {
+        Ok(download) => download,
+        // The cached result of an earlier run whose file was deleted: another try runs it anew. Not the instance's fault.
+        Err(comfy::Error::NotFound) => {
+            let message = format!(
+                "output {}: the instance does not have the file (any more)",
+                store::clean_filename(&file.filename)
+            );
+            return Err(Exit::Failed {
+                failure: Failure::new(FailureKind::OutputUnavailable, message),
+                blames_instance: false,
+            });
+        }
+        Err(error) => return Err(gone(error.to_string())),
+    };
+    let mut writer = scene
+        .instance
+        .shared
+        .parts
+        .store
+        .create(id, scene.instance.shared.parts.file_bytes_max)
+        .await
+        .map_err(refused)?;
+    while let Some(chunk) = download.bytes.next().await {
+        writer.write(chunk.map_err(|error| gone(error.to_string()))?).await.map_err(refused)?;
+    }
+    writer.finish().await.map_err(refused)
+}
+
+fn refused(error: store::Error) -> Exit {
+    let kind = match error {
+        store::Error::TooLarge { .. } => FailureKind::OutputTooLarge,
+        store::Error::Full | store::Error::NotFound | store::Error::Unusable(_) | store::Error::Unavailable(_) => {
+            FailureKind::StorageFailed
+        }
+    };
+    Exit::Failed {
+        failure: Failure::new(kind, format!("an output could not be stored: {error}")),
+        blames_instance: false,
+    }
+}

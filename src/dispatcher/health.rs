@@ -1,0 +1,193 @@
+//! What an instance's checks and runs say about it: a pure state machine. Times are given, never read.
+
+use crate::fleet::{Phase, PhaseChange};
+use std::time::Duration;
+
+/// First pause of an opened breaker.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Failed runs in a row that open the breaker.
+const FAILURES_TO_PAUSE: u32 = 3;
+/// Changes remembered.
+const HISTORY_MAX: usize = 20;
+/// A suspect or dead instance is looked at again after this, if the configured interval is longer.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// One instance's health.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Health {
+    misses: u32,
+    answered: bool,
+    down: bool,
+    failures: u32,
+    paused_until: Option<Duration>,
+    stuck: Option<String>,
+    last_error: Option<String>,
+    history: Vec<PhaseChange>,
+    phase: Phase,
+}
+
+impl Health {
+    /// A check was answered; `queue_empty` = the instance has no prompt at all.
+    pub(super) fn answered(&mut self, queue_empty: bool) {
+        self.misses = 0;
+        self.answered = true;
+        self.down = false;
+        if queue_empty {
+            self.stuck = None;
+        }
+    }
+
+    /// A check was not answered.
+    pub(super) fn missed(&mut self, why: &str, misses_to_down: u32) {
+        self.misses = self.misses.saturating_add(1);
+        self.last_error = Some(why.to_owned());
+        if !self.answered || self.misses >= misses_to_down {
+            self.down = true;
+        }
+    }
+
+    /// A run ended in a way that speaks for the instance (also: a node error, which is the task's fault).
+    pub(super) fn run_succeeded(&mut self) {
+        self.failures = 0;
+        self.paused_until = None;
+    }
+
+    /// A run failed through the instance.
+    pub(super) fn run_failed(&mut self, why: &str, now: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(why.to_owned());
+        if self.failures >= FAILURES_TO_PAUSE {
+            let doublings = (self.failures - FAILURES_TO_PAUSE).min(6);
+            self.paused_until = Some(now + (PAUSE_MIN * 2u32.pow(doublings)).min(PAUSE_MAX));
+        }
+    }
+
+    /// A prompt is stuck and does not obey: nothing new until the instance's queue is seen empty, and then only after the pause.
+    pub(super) fn stuck(&mut self, why: &str, now: Duration) {
+        self.stuck = Some(why.to_owned());
+        self.failures = self.failures.max(FAILURES_TO_PAUSE - 1);
+        self.run_failed(why, now);
+    }
+
+    /// Whether it answers.
+    pub(super) fn is_alive(&self) -> bool {
+        self.answered && !self.down
+    }
+
+    /// Whether it may get a task now.
+    pub(super) fn may_claim(&self, now: Duration) -> bool {
+        self.is_alive()
+            && self.misses == 0
+            && self.stuck.is_none()
+            && self.paused_until.is_none_or(|until| until <= now)
+    }
+
+    /// How long to wait before the next check.
+    pub(super) fn next_check(&self, interval: Duration) -> Duration {
+        if self.misses > 0 || self.stuck.is_some() { interval.min(RECHECK) } else { interval }
+    }
+
+    /// Computes the phase; gives the change if there was one. `unix_ms` is only recorded.
+    pub(super) fn update_phase(&mut self, enabled: bool, now: Duration, unix_ms: u64) -> bool {
+        let phase = match (self.is_alive(), enabled) {
+            (false, _) => Phase::Down,
+            (true, false) => Phase::Draining,
+            (true, true) if self.may_claim(now) => Phase::Up,
+            (true, true) => Phase::Suspect,
+        };
+        if phase == self.phase && !self.history.is_empty() {
+            return false;
+        }
+        self.phase = phase;
+        let reason = matches!(phase, Phase::Suspect | Phase::Down).then(|| self.last_error()).flatten();
+        self.history.insert(0, PhaseChange { at_ms: unix_ms, phase, reason });
+        self.history.truncate(HISTORY_MAX);
+        true
+    }
+
+    /// At a glance.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What is wrong, or was last.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.stuck.clone().or_else(|| self.last_error.clone())
+    }
+
+    /// Changes, newest first.
+    pub(super) fn history(&self) -> &[PhaseChange] {
+        &self.history
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Health;
+    use crate::fleet::Phase;
+    use std::time::Duration;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn one_miss_is_suspect_three_are_down_and_an_answer_heals() {
+        let mut health = Health::default();
+        health.answered(true);
+        assert!(health.update_phase(true, NOW, 1) && health.phase() == Phase::Up);
+        health.missed("refused", 3);
+        assert!(health.update_phase(true, NOW, 2) && health.phase() == Phase::Suspect && health.is_alive());
+        health.missed("refused", 3);
+        health.missed("refused", 3);
+        assert!(health.update_phase(true, NOW, 3) && health.phase() == Phase::Down);
+        assert_eq!(health.history()[0].reason.as_deref(), Some("refused"));
+        health.answered(true);
+        assert!(health.update_phase(true, NOW, 4) && health.may_claim(NOW));
+    }
+
+    #[test]
+    fn an_instance_never_seen_is_down_at_its_first_miss() {
+        let mut health = Health::default();
+        health.missed("refused", 3);
+        assert!(health.update_phase(true, NOW, 1));
+        assert_eq!(health.phase(), Phase::Down);
+    }
+
+    #[test]
+    fn failed_runs_pause_for_longer_and_longer() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.run_failed("500", NOW);
+        health.run_failed("500", NOW);
+        assert!(health.may_claim(NOW));
+        health.run_failed("500", NOW);
+        assert!(!health.may_claim(NOW) && health.may_claim(NOW + Duration::from_secs(1)));
+        for _ in 0..20 {
+            health.run_failed("500", NOW);
+        }
+        assert!(!health.may_claim(NOW + Duration::from_secs(59)) && health.may_claim(NOW + Duration::from_secs(60)));
+        health.run_succeeded();
+        assert!(health.may_claim(NOW));
+    }
+
+    #[test]
+    fn a_stuck_instance_waits_for_an_empty_queue() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.stuck("does not obey", NOW);
+        let later = NOW + Duration::from_secs(600);
+        health.answered(false);
+        assert!(!health.may_claim(later));
+        health.answered(true);
+        assert!(health.may_claim(later));
+    }
+
+    #[test]
+    fn a_disabled_instance_drains() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.update_phase(false, NOW, 1);
+        assert_eq!(health.phase(), Phase::Draining);
+    }
+}

@@ -1,0 +1,94 @@
+//! Brings the stored files that a graph names to the instance, and writes the instance's names for them into the graph.
+
+use super::attempt::{Exit, Scene};
+use crate::{
+    comfy::Error,
+    graph::Workflow,
+    store,
+    task::{Failure, FailureKind, FileInput},
+};
+use futures_util::StreamExt as _;
+
+/// Folder of our uploads in the instance's input folder.
+const FOLDER: &str = "shuzhiren";
+
+/// Uploads what the instance lacks, by content: the same bytes are sent once and hit ComfyUI's cache.
+pub(super) async fn upload(scene: &Scene, workflow: &mut Workflow) -> Result<(), Exit> {
+    for input in &scene.claim.payload.files {
+        if scene.ears.cancelled.is_cancelled() {
+            return Err(Exit::NotOurs);
+        }
+        let name = upload_one(scene, input).await?;
+        workflow.set_text(&input.node_id, &input.input, &name);
+    }
+    Ok(())
+}
+
+async fn upload_one(scene: &Scene, input: &FileInput) -> Result<String, Exit> {
+    let instance = &scene.instance;
+    let record = match instance.queue().file(input.file_id).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return Err(unavailable(input, "the file does not exist any more")),
+        Err(error) => {
+            return Err(Exit::Failed {
+                failure: Failure::new(FailureKind::StorageFailed, error.to_string()),
+                blames_instance: false,
+            });
+        }
+    };
+    let subfolder = format!("{FOLDER}/{}", record.sha256.get(..2).unwrap_or("00"));
+    let filename = format!("{}{}", record.sha256, extension(&record.filename));
+    if instance.has_upload(&filename) {
+        return Ok(format!("{subfolder}/{filename}"));
+    }
+    let download = match instance.shared.parts.store.read(input.file_id, None).await {
+        Ok(download) => download,
+        Err(store::Error::NotFound) => return Err(unavailable(input, "the file's bytes are gone")),
+        Err(error) => {
+            return Err(Exit::Failed {
+                failure: Failure::new(FailureKind::StorageFailed, error.to_string()),
+                blames_instance: false,
+            });
+        }
+    };
+    let bytes = download.bytes.map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
+    match instance.client.upload(&subfolder, &filename, download.size_bytes, bytes).await {
+        Ok(name) => {
+            instance.remember_upload(&filename);
+            Ok(name)
+        }
+        Err(Error::Refused(why)) => Err(unavailable(input, &format!("the instance refused it: {why}"))),
+        Err(error) => {
+            Err(Exit::infrastructure(FailureKind::InstanceUnreachable, format!("uploading an input failed: {error}")))
+        }
+    }
+}
+
+fn unavailable(input: &FileInput, why: &str) -> Exit {
+    let mut failure = Failure::new(FailureKind::InputUnavailable, format!("input `{}`: {why}", input.input));
+    failure.node_id = Some(input.node_id.clone());
+    Exit::Failed { failure, blames_instance: false }
+}
+
+/// `.png` of `a.png`: at most 10 ASCII letters and digits, lower case; nodes choose their reader by it.
+fn extension(filename: &str) -> String {
+    match filename.rsplit_once('.') {
+        Some((_, end)) if (1..=10).contains(&end.len()) && end.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            format!(".{}", end.to_ascii_lowercase())
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extension;
+
+    #[test]
+    fn only_a_plain_extension_is_kept() {
+        assert_eq!(extension("a.PNG"), ".png");
+        for odd in ["a", "a.", "a.b/c", "a.waytoolongextension", "a.p\u{202e}g"] {
+            assert_eq!(extension(odd), "");
+        }
+    }
+}

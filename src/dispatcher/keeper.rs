@@ -1,0 +1,46 @@
+//! Keeps the lease, and reconciles what Redis says is in flight with what runs here.
+
+use super::{attach, instance::Instance, lease_clock::since_boot};
+use crate::queue::{InFlight, Renewed};
+use std::{sync::Arc, time::Duration};
+
+/// Renewals per lifetime of a lease.
+const RENEWALS_PER_TTL: u32 = 3;
+/// Pause after a renewal that Redis did not answer.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Renews until the lease is lost. An expired lease that nobody took is still ours: only Redis' word ends it.
+pub(super) async fn run(instance: Arc<Instance>) {
+    let ttl = instance.shared.parts.settings.lease_ttl;
+    let period = ttl / RENEWALS_PER_TTL;
+    let mut pause = period;
+    loop {
+        tokio::time::sleep(pause).await;
+        let before: Vec<_> = instance.run_ids();
+        let sent = since_boot();
+        match instance.queue().renew(&instance.lease, ttl).await {
+            Ok(Renewed::Ours(in_flight)) => {
+                instance.clock.renewed(sent);
+                reconcile(&instance, &in_flight, &before);
+                pause = period;
+            }
+            Ok(Renewed::Lost) => return instance.lost.cancel(),
+            Err(error) => {
+                tracing::warn!(instance = %instance.target.id, %error, "the lease could not be renewed");
+                pause = RETRY.min(period);
+            }
+        }
+    }
+}
+
+/// Adopts what a lost claim reply left, carries out cancels that were not heard, ends what Redis no longer knows.
+fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[crate::task::TaskId]) {
+    attach::all(instance, in_flight);
+    for task in before {
+        if instance.has_run(*task) && !in_flight.tasks.iter().any(|(id, _)| id == task) {
+            // Its slot is free (cancelled and collected, or ended by a verb whose answer is on its way): the attempt's own
+            // next fenced write tells it so; here only a prompt that still runs is stopped.
+            instance.cancel(*task);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether a lease is surely ours: measured from before the last successful renewal was sent, on a clock that also counts
+//! the time a machine sleeps. It narrows the window in which a paused process could act; the token decides.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Milliseconds since boot, suspended time included (`CLOCK_BOOTTIME`).
+pub(super) fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The age of one lease.
+#[derive(Debug)]
+pub(super) struct LeaseClock {
+    renewed_ms: AtomicU64,
+    ttl: Duration,
+}
+
+impl LeaseClock {
+    /// A lease whose acquire was sent at `sent`.
+    pub(super) fn new(ttl: Duration, sent: Duration) -> Self {
+        Self { renewed_ms: AtomicU64::new(to_ms(sent)), ttl }
+    }
+
+    /// A renewal that was sent at `sent` has succeeded.
+    pub(super) fn renewed(&self, sent: Duration) {
+        self.renewed_ms.fetch_max(to_ms(sent), Ordering::Relaxed);
+    }
+
+    /// Whether submitting or interrupting is allowed now: a fifth of the lifetime (at most 3 s) is kept as a margin for the
+    /// request's own way.
+    pub(super) fn may_act(&self) -> bool {
+        self.may_act_at(since_boot())
+    }
+
+    fn may_act_at(&self, now: Duration) -> bool {
+        let margin = (self.ttl / 5).min(Duration::from_secs(3));
+        let age = to_ms(now).saturating_sub(self.renewed_ms.load(Ordering::Relaxed));
+        age < to_ms(self.ttl - margin)
+    }
+}
+
+fn to_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LeaseClock;
+    use std::time::Duration;
+
+    #[test]
+    fn an_old_renewal_forbids_acting() {
+        let clock = LeaseClock::new(Duration::from_secs(15), Duration::from_secs(100));
+        assert!(clock.may_act_at(Duration::from_secs(111)));
+        assert!(!clock.may_act_at(Duration::from_secs(112)));
+        clock.renewed(Duration::from_secs(110));
+        clock.renewed(Duration::from_secs(105));
+        assert!(clock.may_act_at(Duration::from_secs(121)), "a late older answer does not make the lease older");
+    }
+}

@@ -1,0 +1,126 @@
+//! Checks the instance's health and tells Redis what it is.
+
+use super::{instance::Instance, lease_clock::since_boot};
+use crate::{
+    comfy::Probe,
+    fleet::{InstanceReport, Phase},
+    metrics,
+    queue::Written,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::time::Instant;
+
+/// `/system_stats` is asked at most so often: it costs the instance 10 ms.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// Checks at the configured interval, sooner when something seems wrong.
+pub(super) async fn run(instance: Arc<Instance>) {
+    let mut probe: Option<(Probe, Instant)> = None;
+    let mut reported: Option<InstanceReport> = None;
+    loop {
+        let checks = instance.checks();
+        let was_alive = instance.health().is_alive();
+        let remaining = check(&instance, &mut probe, checks.timeout(), checks.failures_to_down).await;
+        let is_alive = instance.health().is_alive();
+        if is_alive && !was_alive {
+            instance.forget_uploads();
+            drop_strays(&instance).await;
+        }
+        report(&instance, probe.as_ref().map(|(probe, _)| probe), remaining, &mut reported).await;
+        instance.changed.notify_one();
+        let pause = instance.health().next_check(checks.interval());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = instance.check_now.notified() => {}
+        }
+    }
+}
+
+/// One check; gives the length of the instance's own queue.
+async fn check(
+    instance: &Instance,
+    probe: &mut Option<(Probe, Instant)>,
+    timeout: Duration,
+    misses_to_down: u32,
+) -> Option<u32> {
+    let answer = async {
+        let is_fresh = probe.as_ref().is_some_and(|(_, at)| at.elapsed() < PROBE_EVERY);
+        if !is_fresh || !instance.health().is_alive() {
+            *probe = Some((instance.client.probe(timeout).await?, Instant::now()));
+        }
+        instance.client.queue_remaining(timeout).await
+    };
+    match answer.await {
+        Ok(remaining) => {
+            instance.health().answered(remaining == 0);
+            Some(remaining)
+        }
+        Err(error) => {
+            instance.health().missed(&error.to_string(), misses_to_down);
+            None
+        }
+    }
+}
+
+/// Prompts that were given up while the instance was away must not run now.
+async fn drop_strays(instance: &Instance) {
+    for prompt in instance.take_strays() {
+        if !instance.clock.may_act() || instance.client.cancel(prompt).await.is_err() {
+            instance.remember_stray(prompt);
+        }
+    }
+}
+
+async fn report(
+    instance: &Instance,
+    probe: Option<&Probe>,
+    remaining: Option<u32>,
+    reported: &mut Option<InstanceReport>,
+) {
+    let unix_ms = now_unix_ms();
+    let report = {
+        let mut health = instance.health();
+        if health.update_phase(instance.is_enabled(), since_boot(), unix_ms) {
+            let reason = health.last_error();
+            match health.phase() {
+                Phase::Up | Phase::Draining => {
+                    tracing::info!(instance = %instance.target.id, phase = ?health.phase(), "instance")
+                }
+                Phase::Suspect | Phase::Down => {
+                    tracing::warn!(instance = %instance.target.id, phase = ?health.phase(), reason, "instance");
+                }
+            }
+        }
+        InstanceReport {
+            alive: health.is_alive(),
+            phase: health.phase(),
+            version: probe.map(|probe| probe.version.clone()),
+            queue_depth: remaining.unwrap_or(0),
+            last_error: health.last_error(),
+            device: probe.and_then(|probe| probe.device.clone()),
+            last_heartbeat_ms: match remaining {
+                Some(_) => unix_ms,
+                None => reported.as_ref().map_or(0, |report| report.last_heartbeat_ms),
+            },
+            history: health.history().to_vec(),
+        }
+    };
+    metrics::instance(instance.target.id.as_str(), report.alive, instance.occupied() > 0);
+    let announce = reported.as_ref().is_none_or(|before| before.alive != report.alive || before.phase != report.phase);
+    match instance.queue().report(&instance.lease, &report, announce).await {
+        Ok(Written::Fenced) => instance.lost.cancel(),
+        Ok(Written::Done | Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
+            *reported = Some(report)
+        }
+        // Said again at the next check.
+        Err(error) => tracing::debug!(instance = %instance.target.id, %error, "the report was not taken"),
+    }
+}
+
+/// Shown to people only: nothing is decided by comparing it with Redis' clock.
+fn now_unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
