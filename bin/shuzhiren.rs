@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! The program: flags in, one role entered, exit code out.
+
+mod roles;
+
+use clap::{Parser, Subcommand};
+use shuzhiren::{process, settings::LogSettings};
+use std::process::ExitCode;
+
+/// REST + WebSocket service in front of a fleet of ComfyUI instances.
+///
+/// Every setting is a flag and a variable; durations carry their unit (500ms, 15s, 2m, 24h).
+#[derive(Debug, Parser)]
+#[command(name = "shuzhiren", version, about, propagate_version = true, max_term_width = 110)]
+struct Program {
+    #[command(flatten)]
+    log: LogSettings,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Everything in one process on an owned Redis, with stand-in instances when no fleet is configured
+    Up(Box<roles::up::UpArgs>),
+    /// REST API (and the WebSocket, unless --no-ws)
+    Api(Box<roles::api::ApiArgs>),
+    /// Only the WebSocket
+    Ws(Box<roles::ws::WsArgs>),
+    /// Drives the instances; run as many as you like
+    Dispatcher(Box<roles::dispatcher::DispatcherArgs>),
+    /// A stand-in ComfyUI, for trying things without a GPU
+    Sim(Box<shuzhiren::sim::SimSettings>),
+    /// Submits a sample task to a running system and fetches its picture
+    Sample(Box<shuzhiren::cli::SampleArgs>),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let program = Program::parse();
+    match run(program).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write as _;
+            // Nobody reading stderr any more is no reason to panic.
+            let _unread = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(program: Program) -> Result<(), String> {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Err("the TLS provider was installed twice".to_owned());
+    }
+    process::init_logs(&program.log)?;
+    match program.role {
+        Role::Up(args) => roles::up::run(*args).await,
+        Role::Api(args) => roles::api::run(*args).await,
+        Role::Ws(args) => roles::ws::run(*args).await,
+        Role::Dispatcher(args) => roles::dispatcher::run(*args).await,
+        Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await,
+        Role::Sample(args) => shuzhiren::cli::sample(*args).await,
+    }
+}

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod cli;
 pub mod comfy;
 pub mod dispatcher;
 pub mod embedded;

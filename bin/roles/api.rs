@@ -1,0 +1,128 @@
+//! `shuzhiren api`: accepts and answers; never talks to ComfyUI.
+
+use super::{seed, shared};
+use axum::Router;
+use clap::Args;
+use shuzhiren::{
+    api::{self, ApiState},
+    auth::Auth,
+    process::{self, Readiness},
+    queue::Queue,
+    settings::{
+        AuthSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings, StorageSettings,
+    },
+    store::Store,
+    task::Links,
+    ws::{self, Hub, WsState},
+};
+use std::path::PathBuf;
+use tokio_util::sync::CancellationToken;
+
+/// Settings of `api`.
+#[derive(Debug, Args)]
+pub(crate) struct ApiArgs {
+    #[command(flatten)]
+    listen: ListenSettings,
+    /// Serve no WebSocket here (run `shuzhiren ws` beside it)
+    #[arg(long, env = "SHUZHIREN_NO_WS")]
+    no_ws: bool,
+    /// Config of the fleet (the body of PUT /api/config) for a system that has none yet
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    config_file: Option<PathBuf>,
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    storage: StorageSettings,
+    #[command(flatten)]
+    auth: AuthSettings,
+    #[command(flatten)]
+    front: FrontSettings,
+    #[command(flatten)]
+    stopping: StopSettings,
+}
+
+/// What the front is made of.
+pub(crate) struct Front {
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+    pub(crate) auth: Auth,
+    pub(crate) links: Links,
+    pub(crate) settings: FrontSettings,
+    pub(crate) file_bytes_max: u64,
+}
+
+impl Front {
+    /// REST, `/ws` if a hub is given, and the operator's routes.
+    pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
+        let sockets = hub.map(|hub| {
+            ws::router(WsState {
+                hub,
+                auth: self.auth.clone(),
+                queue: self.queue.clone(),
+                links: self.links.clone(),
+                settings: self.settings.clone(),
+            })
+        });
+        let rest = api::router(ApiState::new(
+            self.queue,
+            self.store,
+            self.auth,
+            self.links,
+            self.settings,
+            self.file_bytes_max,
+        ));
+        rest.merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
+    }
+}
+
+/// Serves until a signal.
+pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
+    let auth = shared::load_auth(args.auth)?;
+    shared::judge_auth(&auth)?;
+    let config = args.config_file.as_deref().map(seed::read).transpose()?;
+    let store = shared::open_store(&args.storage).await?;
+    let listener = process::bind(args.listen.listen).await?;
+    let listen = listener.local_addr().map_err(|error| error.to_string())?;
+    let links = shared::links(&args.storage, listen)?;
+    let stop = process::stop_on_signals();
+    let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
+    if let Some(config) = config {
+        seed::seed(&queue, &config).await?;
+    }
+    let readiness = Readiness::default();
+    watch_redis(queue.clone(), readiness.clone(), stop.clone());
+    let hub = (!args.no_ws).then(|| Hub::start(queue.clone(), links.clone(), stop.clone()));
+    let front = Front {
+        queue,
+        store,
+        auth: Auth::new(&auth),
+        links,
+        settings: args.front,
+        file_bytes_max: args.storage.file_bytes_max,
+    };
+    tracing::info!(%listen, ws = hub.is_some(), "api serves");
+    process::serve(listener, front.router(hub.clone(), readiness), stop, args.stopping.drain_timeout).await;
+    if let Some(hub) = hub {
+        hub.drained(args.stopping.drain_timeout).await;
+    }
+    Ok(())
+}
+
+/// Keeps `/readyz` and the queue's gauges true.
+pub(crate) fn watch_redis(queue: Queue, readiness: Readiness, stop: CancellationToken) {
+    shuzhiren::metrics::refresh_counts({
+        let queue = queue.clone();
+        move || {
+            let queue = queue.clone();
+            async move { queue.counts().await.ok() }
+        }
+    });
+    tokio::spawn(async move {
+        while !stop.is_cancelled() {
+            readiness.set("redis", queue.ping().await.map_err(|error| error.to_string()));
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    });
+}

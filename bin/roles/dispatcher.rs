@@ -1,0 +1,70 @@
+//! `shuzhiren dispatcher`: drives the instances.
+
+use super::shared;
+use clap::Args;
+use shuzhiren::{
+    dispatcher::{self, Parts},
+    process::{self, Readiness},
+    settings::{DispatcherSettings, QueueSettings, RedisSettings, StopSettings, StorageSettings},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Settings of `dispatcher`.
+#[derive(Debug, Args)]
+pub(crate) struct DispatcherArgs {
+    /// Where /livez, /readyz and /metrics are served; port 0 = any free one
+    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3001")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    storage: StorageSettings,
+    #[command(flatten)]
+    settings: DispatcherSettings,
+    #[command(flatten)]
+    stopping: StopSettings,
+}
+
+/// Dispatches until a signal.
+pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
+    judge(&args.settings)?;
+    let store = shared::open_store(&args.storage).await?;
+    let listener = process::bind(args.listen).await?;
+    let stop = process::stop_on_signals();
+    let readiness = Readiness::default();
+    let served = CancellationToken::new();
+    let ops = tokio::spawn(process::serve(
+        listener,
+        process::ops_router(readiness.clone()),
+        served.clone(),
+        Duration::from_secs(1),
+    ));
+    let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
+    let parts = Parts {
+        queue,
+        store,
+        settings: args.settings,
+        file_bytes_max: args.storage.file_bytes_max,
+        drain_timeout: args.stopping.drain_timeout,
+    };
+    dispatcher::run(parts, readiness, stop).await;
+    served.cancel();
+    ops.await.map_err(|error| error.to_string())
+}
+
+/// Refuses settings that cannot work together, and says what would happen.
+pub(crate) fn judge(settings: &DispatcherSettings) -> Result<(), String> {
+    if settings.lease_ttl < Duration::from_secs(1) {
+        return Err("SHUZHIREN_LEASE_TTL is below 1s: every hiccup would hand instances over".to_owned());
+    }
+    if settings.http_timeout < Duration::from_millis(100) {
+        return Err("SHUZHIREN_HTTP_TIMEOUT is below 100ms: a healthy instance pauses longer than that".to_owned());
+    }
+    if settings.stall_timeout < Duration::from_secs(1) {
+        return Err("SHUZHIREN_STALL_TIMEOUT is below 1s: every prompt would be given up".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! `shuzhiren up`: everything in one process, on an owned Redis unless one is named.
+
+use super::{
+    api::{Front, watch_redis},
+    dispatcher::judge,
+    seed, shared,
+};
+use clap::Args;
+use shuzhiren::{
+    auth::Auth,
+    dispatcher::{self, Parts},
+    embedded::Embedded,
+    fleet::{FleetConfig, HealthCheck, Scheme, Server},
+    process::{self, Readiness},
+    queue::Queue,
+    settings::{
+        AuthSettings, DispatcherSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, Secret,
+        StopSettings, StorageSettings,
+    },
+    sim::{self, Sim, SimOptions},
+    ws::Hub,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Settings of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    listen: ListenSettings,
+    /// Where Redis, files and the token key are kept
+    #[arg(long, env = "SHUZHIREN_DATA_DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Config of the fleet (the body of PUT /api/config) for a system that has none yet
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    config_file: Option<PathBuf>,
+    /// Ports of the stand-in instances that a system without any config starts with, comma separated
+    #[arg(long, env = "SHUZHIREN_STAND_INS", value_delimiter = ',', default_value = "8001,8002")]
+    stand_ins: Vec<u16>,
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    storage: StorageSettings,
+    #[command(flatten)]
+    auth: AuthSettings,
+    #[command(flatten)]
+    front: FrontSettings,
+    #[command(flatten)]
+    dispatcher: DispatcherSettings,
+    #[command(flatten)]
+    stopping: StopSettings,
+}
+
+/// Runs everything until a signal.
+pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
+    judge(&args.dispatcher)?;
+    let config = args.config_file.as_deref().map(seed::read).transpose()?;
+    let mut auth = shared::load_auth(args.auth.clone())?;
+    settle_password(&mut auth, args.listen.listen)?;
+    std::fs::create_dir_all(&args.data_dir)
+        .map_err(|error| format!("cannot make {}: {error}", args.data_dir.display()))?;
+    let data_dir = args.data_dir.canonicalize().map_err(|error| format!("{}: {error}", args.data_dir.display()))?;
+    if auth.jwt_secret.is_none() {
+        auth.jwt_secret = Some(kept_secret(&data_dir.join("jwt-secret"))?);
+    }
+    shared::judge_jwt_secret(auth.jwt_secret.as_ref().ok_or("no token key")?)?;
+    args.storage.storage_url.get_or_insert_with(|| format!("file://{}", data_dir.join("files").display()));
+
+    // Everything that can refuse does so before anything is started.
+    let listener = process::bind(args.listen.listen).await?;
+    let listen = listener.local_addr().map_err(|error| error.to_string())?;
+    let links = shared::links(&args.storage, listen)?;
+    let store = shared::open_store(&args.storage).await?;
+    let stop = process::stop_on_signals();
+    let redis = own_redis(&mut args.redis, &data_dir).await?;
+    let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
+    let stand_ins = settle_fleet(&queue, config, &args.stand_ins, &data_dir).await?;
+
+    let readiness = Readiness::default();
+    watch_redis(queue.clone(), readiness.clone(), stop.clone());
+    let parts = Parts {
+        queue: queue.clone(),
+        store: store.clone(),
+        settings: args.dispatcher,
+        file_bytes_max: args.storage.file_bytes_max,
+        drain_timeout: args.stopping.drain_timeout,
+    };
+    let dispatching = tokio::spawn(dispatcher::run(parts, readiness.clone(), stop.clone()));
+    let hub = Hub::start(queue.clone(), links.clone(), stop.clone());
+    let front = Front {
+        queue,
+        store,
+        auth: Auth::new(&auth),
+        links,
+        settings: args.front,
+        file_bytes_max: args.storage.file_bytes_max,
+    };
+    greet(listen, &auth, &data_dir, &stand_ins);
+    process::serve(listener, front.router(Some(hub.clone()), readiness), stop.clone(), args.stopping.drain_timeout)
+        .await;
+    hub.drained(args.stopping.drain_timeout).await;
+    dispatching.await.map_err(|error| format!("the dispatcher ended badly: {error}"))?;
+    for stand_in in stand_ins {
+        stand_in.stop().await;
+    }
+    if let Some(redis) = redis {
+        redis.stop().await?;
+    }
+    Ok(())
+}
+
+/// The document's login is for this machine only.
+fn settle_password(auth: &mut AuthSettings, listen: SocketAddr) -> Result<(), String> {
+    let is_document =
+        auth.admin_password.as_ref().is_none_or(|password| password.expose() == shared::DOCUMENT_PASSWORD);
+    if is_document && !listen.ip().is_loopback() {
+        return Err(format!(
+            "listening on {listen} lets others in: set SHUZHIREN_ADMIN_PASSWORD (the default {}/{} is for loopback only)",
+            auth.admin_username,
+            shared::DOCUMENT_PASSWORD
+        ));
+    }
+    auth.admin_password.get_or_insert_with(|| Secret::new(shared::DOCUMENT_PASSWORD));
+    Ok(())
+}
+
+/// Reads the token key, or makes it: 32 random bytes, readable by this user only.
+fn kept_secret(path: &Path) -> Result<Secret, String> {
+    if path.exists() {
+        return shared::read_secret(path);
+    }
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+    writeln!(file, "{text}")
+        .and_then(|()| file.sync_all())
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(Secret::new(text))
+}
+
+/// Starts the owned Redis unless one is named.
+async fn own_redis(redis: &mut RedisSettings, data_dir: &Path) -> Result<Option<Embedded>, String> {
+    if redis.redis_url.is_some() || redis.redis_url_file.is_some() {
+        return Ok(None);
+    }
+    let embedded = Embedded::start(data_dir, redis.durability).await.map_err(|error| error.to_string())?;
+    redis.redis_url = Some(Secret::new(embedded.url()));
+    Ok(Some(embedded))
+}
+
+/// Gives a new system its fleet, and starts the stand-ins that this data folder's system was begun with and still names.
+async fn settle_fleet(
+    queue: &Queue,
+    config: Option<FleetConfig>,
+    ports: &[u16],
+    data_dir: &Path,
+) -> Result<Vec<Sim>, String> {
+    let mark = data_dir.join("stand-ins");
+    let current = queue.config().await.map_err(|error| error.to_string())?;
+    match config {
+        Some(config) => seed::seed(queue, &config).await?,
+        None if current.version == 0 && !ports.is_empty() => {
+            // Written first: a crash between the two leaves a mark that names nothing, not instances that nobody starts.
+            let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            std::fs::write(&mark, text.join("\n"))
+                .map_err(|error| format!("cannot write {}: {error}", mark.display()))?;
+            seed::seed(queue, &stand_in_fleet(ports)).await?;
+        }
+        None => {}
+    }
+    let marked: BTreeSet<u16> =
+        std::fs::read_to_string(&mark).unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect();
+    let targets = queue.config().await.map_err(|error| error.to_string())?.targets();
+    let mut stand_ins = Vec::new();
+    for target in targets {
+        if target.ip == Ipv4Addr::LOCALHOST.to_string() && marked.contains(&target.port) {
+            let options =
+                SimOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, target.port)), ..SimOptions::default() };
+            let sim =
+                sim::start(options).await.map_err(|error| format!("{error}; choose other ports with --stand-ins"))?;
+            stand_ins.push(sim);
+        }
+    }
+    Ok(stand_ins)
+}
+
+fn stand_in_fleet(ports: &[u16]) -> FleetConfig {
+    let server = Server {
+        id: "server-1".to_owned(),
+        name: "主服务器".to_owned(),
+        ip: Ipv4Addr::LOCALHOST.to_string(),
+        ports: ports.to_vec(),
+        enabled: true,
+        scheme: Scheme::Http,
+        base_path: String::new(),
+        headers: BTreeMap::new(),
+    };
+    FleetConfig { servers: vec![server], health_check: HealthCheck::default(), version: 0 }
+}
+
+/// What somebody who sees this for the first time needs, on stdout; logs go to stderr.
+fn greet(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[Sim]) {
+    let is_document =
+        auth.admin_password.as_ref().is_some_and(|password| password.expose() == shared::DOCUMENT_PASSWORD);
+    let password = if is_document { shared::DOCUMENT_PASSWORD } else { "(as set)" };
+    let program = std::env::args().next().unwrap_or_else(|| "shuzhiren".to_owned());
+    let sample =
+        if is_document { String::new() } else { format!(" --username {} --password …", auth.admin_username) };
+    let mut lines = vec![
+        "shuzhiren is up".to_owned(),
+        format!("  address    http://{listen}/api    ws://{listen}/ws"),
+        format!("  login      {} / {password}", auth.admin_username),
+        format!("  data       {}", data_dir.display()),
+    ];
+    if !stand_ins.is_empty() {
+        let addresses: Vec<String> = stand_ins.iter().map(|sim| sim.addr().to_string()).collect();
+        lines.push(format!("  instances  {} (stand-ins; name real ones with PUT /api/config)", addresses.join(", ")));
+    }
+    lines.push(format!("  try it     {program} sample --url http://{listen}{sample}"));
+    lines.push("  stop       Ctrl-C".to_owned());
+    let _nobody_reads = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+}

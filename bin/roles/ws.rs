@@ -1,0 +1,51 @@
+//! `shuzhiren ws`: only the WebSocket.
+
+use super::{api::watch_redis, shared};
+use clap::Args;
+use shuzhiren::{
+    auth::Auth,
+    process::{self, Readiness},
+    settings::{
+        AuthSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings, StorageSettings,
+    },
+    ws::{self, Hub, WsState},
+};
+
+/// Settings of `ws`.
+#[derive(Debug, Args)]
+pub(crate) struct WsArgs {
+    #[command(flatten)]
+    listen: ListenSettings,
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    storage: StorageSettings,
+    #[command(flatten)]
+    auth: AuthSettings,
+    #[command(flatten)]
+    front: FrontSettings,
+    #[command(flatten)]
+    stopping: StopSettings,
+}
+
+/// Serves until a signal.
+pub(crate) async fn run(args: WsArgs) -> Result<(), String> {
+    let auth = shared::load_auth(args.auth)?;
+    shared::judge_auth(&auth)?;
+    let listener = process::bind(args.listen.listen).await?;
+    let listen = listener.local_addr().map_err(|error| error.to_string())?;
+    let links = shared::links(&args.storage, listen)?;
+    let stop = process::stop_on_signals();
+    let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
+    let readiness = Readiness::default();
+    watch_redis(queue.clone(), readiness.clone(), stop.clone());
+    let hub = Hub::start(queue.clone(), links.clone(), stop.clone());
+    let state = WsState { hub: hub.clone(), auth: Auth::new(&auth), queue, links, settings: args.front };
+    tracing::info!(%listen, "ws serves");
+    let router = ws::router(state).merge(process::ops_router(readiness));
+    process::serve(listener, router, stop, args.stopping.drain_timeout).await;
+    hub.drained(args.stopping.drain_timeout).await;
+    Ok(())
+}
