@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 mod redis;
+pub mod stack;
 
 pub use redis::TestRedis;
 
