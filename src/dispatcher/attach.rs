@@ -24,12 +24,12 @@ pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
 
 /// What an in-flight attempt is, according to its task.
 pub(super) enum Found {
-    /// Still this attempt's: carry on. `has_begun` = its execution was seen to begin.
+    /// Still this attempt's: carry on.
     Ours {
         /// What to run, in case it never arrived.
         claim: Box<Claim>,
-        /// Execution had begun.
-        has_begun: bool,
+        /// How far its execution is known to be; `None`: not begun.
+        begun_at: Option<u8>,
     },
     /// Cancelled, ended, gone, or owned elsewhere: see that the prompt is gone and free the slot.
     NotOurs,
@@ -51,9 +51,9 @@ pub(super) async fn find(instance: &Instance, task: TaskId, attempt: Attempt) ->
 async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<Found> {
     let Some(task) = instance.queue().task(id).await? else { return Ok(Found::NotOurs) };
     let is_ours = task.attempt == attempt && task.instance.as_ref() == Some(&instance.target.id);
-    let has_begun = match task.state {
-        TaskState::Running => true,
-        TaskState::Claimed => false,
+    let begun_at = match task.state {
+        TaskState::Running => Some(task.progress.percent),
+        TaskState::Claimed => None,
         TaskState::Delayed | TaskState::Waiting | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {
             return Ok(Found::NotOurs);
         }
@@ -62,7 +62,7 @@ async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<F
         return Ok(Found::NotOurs);
     }
     match instance.queue().reclaim_payload(id, attempt).await? {
-        Some(claim) => Ok(Found::Ours { claim: Box::new(claim), has_begun }),
+        Some(claim) => Ok(Found::Ours { claim: Box::new(claim), begun_at }),
         None => Ok(Found::NotOurs),
     }
 }

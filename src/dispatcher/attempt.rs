@@ -105,7 +105,7 @@ impl Run {
         let (claim, attached) = match self.claim {
             Some(claim) => (*claim, None),
             None => match attach::find(&instance, self.task, self.attempt).await {
-                Found::Ours { claim, has_begun } => (*claim, Some(has_begun)),
+                Found::Ours { claim, begun_at } => (*claim, Some(begun_at)),
                 Found::NotOurs => {
                     clear(&instance, prompt).await;
                     return release(&instance, self.task).await;
@@ -126,27 +126,26 @@ impl Run {
 
 impl Scene {
     /// Submits (unless the prompt is at the instance already) and follows.
-    async fn reach_end(&mut self, attached: Option<bool>) -> Result<Ending, Exit> {
-        let mut has_begun = false;
+    ///
+    /// `attached`: in flight before; inside, how far its execution was known to be.
+    async fn reach_end(&mut self, attached: Option<Option<u8>>) -> Result<Ending, Exit> {
+        let begun_at = attached.flatten();
         let is_there = match attached {
             None => false,
-            Some(began) => {
-                has_begun = began;
-                match self.find_prompt().await? {
-                    Sighting::Unknown if began => {
-                        let reason = "the instance forgot the prompt while nobody looked".to_owned();
-                        return Err(Exit::Lost { had_begun: true, reason });
-                    }
-                    Sighting::Unknown => false,
-                    Sighting::Pending | Sighting::Running | Sighting::Ended(_) => true,
+            Some(_) => match self.find_prompt().await? {
+                Sighting::Unknown if begun_at.is_some() => {
+                    let reason = "the instance forgot the prompt while nobody looked".to_owned();
+                    return Err(Exit::Lost { had_begun: true, reason });
                 }
-            }
+                Sighting::Unknown => false,
+                Sighting::Pending | Sighting::Running | Sighting::Ended(_) => true,
+            },
         };
         if !is_there {
             let workflow = self.ready_workflow().await?;
             submit::submit(self, &workflow).await?;
         }
-        follow::follow(self, has_begun).await
+        follow::follow(self, begun_at).await
     }
 
     /// After a takeover: where the prompt is. A request of the former owner may still be on its way, so "unknown" is believed

@@ -37,6 +37,8 @@ pub(super) async fn run(instance: Arc<Instance>) {
                 instance.spawn(Run::fresh(*claim));
             }
             Some(Claimed::Nothing) => {
+                // What follows is no gap between two tasks: nothing waited.
+                *super::instance::lock(&instance.idle_since) = None;
                 tokio::select! {
                     () = work => {}
                     () = instance.changed.notified() => {}

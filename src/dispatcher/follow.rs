@@ -28,6 +28,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// What is known of the prompt so far.
 struct Watch {
     tracker: Tracker,
+    /// Percent that was shown before us: progress never falls.
+    floor: u8,
     /// Execution began at.
     begun: Option<Instant>,
     /// Redis knows that it began.
@@ -47,10 +49,14 @@ struct Watch {
 }
 
 /// Follows until the prompt has an entry in history, or cannot get one.
-pub(super) async fn follow(scene: &mut Scene, has_begun: bool) -> Result<Ending, Exit> {
+///
+/// `begun_at`: it was seen to run before, by another owner, and was so far.
+pub(super) async fn follow(scene: &mut Scene, begun_at: Option<u8>) -> Result<Ending, Exit> {
     let now = Instant::now();
+    let has_begun = begun_at.is_some();
     let mut watch = Watch {
         tracker: Tracker::new(&scene.claim.payload.workflow),
+        floor: begun_at.unwrap_or(0),
         begun: has_begun.then_some(now),
         begin_is_told: has_begun,
         is_dirty: false,
@@ -148,7 +154,9 @@ impl Watch {
         }
         if self.is_dirty && self.begin_is_told && self.flushed.elapsed() >= PROGRESS_EVERY {
             self.flushed = Instant::now();
-            match queue.progress(lease, task, attempt, &self.tracker.progress()).await {
+            let mut progress = self.tracker.progress();
+            progress.percent = progress.percent.max(self.floor);
+            match queue.progress(lease, task, attempt, &progress).await {
                 Ok(written) => {
                     self.is_dirty = false;
                     accepted(written)?;

@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, broadcast::error::RecvError, mpsc},
+    sync::{Notify, mpsc},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -141,6 +141,7 @@ impl Actor {
             target,
             lease,
         });
+        lock(&instance.shared.actors).insert(instance.target.id.clone(), Arc::downgrade(&instance));
         let join = tokio::spawn(live(instance.clone(), in_flight));
         Ok(Self { instance, join })
     }
@@ -201,18 +202,19 @@ async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     tracker.spawn(guarded(instance.clone(), watcher::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), listener::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
-    tracker.spawn(guarded(instance.clone(), hear(instance.clone())));
     tokio::select! {
         () = instance.lost.cancelled() => {}
         () = instance.stop.cancelled() => drain(&instance).await,
     }
     let was_lost = instance.lost.is_cancelled();
-    if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
-        tracing::warn!(instance = %instance.target.id, %error, "the lease could not be given back; it runs out by itself");
-    }
+    // Everything here ends before the next owner may begin.
     instance.lost.cancel();
     tracker.close();
     tracker.wait().await;
+    if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
+        tracing::warn!(instance = %instance.target.id, %error, "the lease could not be given back; it runs out by itself");
+    }
+    lock(&instance.shared.actors).remove(&instance.target.id);
     metrics::instance_gone(instance.target.id.as_str());
     if was_lost { Ended::Lost } else { Ended::HandedOver }
 }
@@ -236,20 +238,6 @@ async fn guarded(instance: Arc<Instance>, part: impl Future<Output = ()> + Send)
     let _ended = instance.lost.run_until_cancelled(part).await;
 }
 
-/// Passes on what the API did to this instance and its tasks.
-async fn hear(instance: Arc<Instance>) {
-    let mut signals = instance.shared.signals.subscribe();
-    loop {
-        match signals.recv().await {
-            Ok(Signal::Cancelled(id, task)) if id == instance.target.id => instance.cancel(task),
-            Ok(Signal::Switched(id, on)) if id == instance.target.id => instance.switch(on),
-            // The next renewal and the roster's next look repeat what was missed.
-            Ok(Signal::Cancelled(..) | Signal::Switched(..)) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
 impl Instance {
     pub(super) fn queue(&self) -> &Queue {
         &self.shared.parts.queue
@@ -262,7 +250,8 @@ impl Instance {
             && !self.retired.load(Ordering::Relaxed)
     }
 
-    fn switch(&self, on: bool) {
+    /// The operator's switch of the instance itself.
+    pub(super) fn switch(&self, on: bool) {
         if self.switched_on.swap(on, Ordering::Relaxed) != on {
             self.switch_changed();
         }

@@ -28,10 +28,14 @@ use crate::{
     queue::{News, Queue},
     settings::DispatcherSettings,
     store::Store,
-    task::{InstanceId, TaskId},
+    task::InstanceId,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{Notify, broadcast};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What a dispatcher works with.
@@ -57,23 +61,12 @@ struct Shared {
     name: String,
     /// Wakes idle claimers, one per task that was added.
     work: Notify,
-    /// What the API did to instances and their tasks.
-    signals: broadcast::Sender<Signal>,
+    /// The actors of this process, for news about their instances.
+    actors: Mutex<HashMap<InstanceId, Weak<instance::Instance>>>,
     /// The config changed: look at the roster now.
     config_changed: Notify,
 }
 
-/// What the API did, for the actor of the instance.
-#[derive(Debug, Clone)]
-enum Signal {
-    /// This task of the instance was cancelled.
-    Cancelled(InstanceId, TaskId),
-    /// The instance was switched on or off.
-    Switched(InstanceId, bool),
-}
-
-/// Signals that may wait for a slow actor; a missed one is repeated by the lease's renewal and the roster's look.
-const SIGNALS_MAX: usize = 1_024;
 /// Files of collected tasks deleted per look.
 const ORPHANS_PER_LOOK: u64 = 100;
 /// Between two looks for such files.
@@ -85,7 +78,7 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
         parts,
         name: uuid::Uuid::new_v4().simple().to_string(),
         work: Notify::new(),
-        signals: broadcast::channel(SIGNALS_MAX).0,
+        actors: Mutex::new(HashMap::new()),
         config_changed: Notify::new(),
     });
     // What serves the actors outlives them: a hand-over still needs its cancels and wake-ups answered.
@@ -103,6 +96,13 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     tracker.close();
     tracker.wait().await;
     tracing::info!(dispatcher = shared.name, "dispatcher stopped; its instances are free for others");
+}
+
+impl Shared {
+    /// The actor that looks after an instance here.
+    fn actor(&self, id: &InstanceId) -> Option<Arc<instance::Instance>> {
+        instance::lock(&self.actors).get(id).and_then(Weak::upgrade)
+    }
 }
 
 async fn wake_claimers(shared: Arc<Shared>) {
@@ -129,14 +129,17 @@ async fn hear_news(shared: Arc<Shared>) {
                 match feed.next().await {
                     News::Event(event) => match *event {
                         Event::Task(task) => {
-                            if let (TaskChange::Cancelled, Some(instance)) = (&task.change, task.instance) {
-                                // Nobody listening is fine: another dispatcher owns that instance.
-                                let _listeners = shared.signals.send(Signal::Cancelled(instance, task.id));
+                            if let (TaskChange::Cancelled, Some(id)) = (&task.change, &task.instance)
+                                && let Some(instance) = shared.actor(id)
+                            {
+                                instance.cancel(task.id);
                             }
                         }
                         Event::Config { .. } => shared.config_changed.notify_one(),
                         Event::Instance(status) => {
-                            let _listeners = shared.signals.send(Signal::Switched(status.id, status.enabled));
+                            if let Some(instance) = shared.actor(&status.id) {
+                                instance.switch(status.enabled);
+                            }
                         }
                     },
                     News::Gap => shared.config_changed.notify_one(),

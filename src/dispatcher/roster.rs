@@ -1,7 +1,7 @@
 //! Which instances this process looks after: reads the config, leases its fair share, starts and ends their actors.
 
 use super::{
-    Shared, Signal,
+    Shared,
     instance::{Actor, Ended},
     lease_clock::since_boot,
     share,
@@ -34,7 +34,7 @@ struct Roster {
     shared: Arc<Shared>,
     actors: BTreeMap<InstanceId, Actor>,
     config: FleetConfig,
-    /// Instances ever reported as a gauge, to be set to zero when they go.
+    /// When the switches were last read.
     switches_read: Option<Instant>,
 }
 
@@ -157,7 +157,9 @@ impl Roster {
         let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         for (id, status) in ids.iter().zip(self.queue().instances(&ids).await?) {
             if let Some(status) = status {
-                let _listeners = self.shared.signals.send(Signal::Switched(id.clone(), status.enabled));
+                if let Some(instance) = self.shared.actor(id) {
+                    instance.switch(status.enabled);
+                }
             }
         }
         self.switches_read = Some(Instant::now());
