@@ -1,6 +1,7 @@
 //! What tests stand on.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod http;
 mod redis;
 
 pub use redis::TestRedis;
