@@ -1,1 +1,99 @@
-//! api
+//! REST: the router on one page, handlers by resource, the error envelope.
+//!
+//! Invariants: api never talks to ComfyUI; every answer has the envelope (`answer.rs`, `error.rs`); a body is checked whole
+//! before anything happens; no text of a client becomes part of a Redis key. Look first at [`router`].
+
+mod answer;
+mod body;
+mod config;
+mod download;
+mod error;
+mod extract;
+mod files;
+mod instances;
+mod json;
+mod login;
+mod metered;
+mod monitor;
+mod multipart;
+mod near;
+mod query;
+mod range;
+mod rate;
+mod submission;
+mod submit;
+mod tasks;
+mod upload;
+mod waiting;
+
+pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
+
+use crate::{auth::Auth, queue::Queue, settings::FrontSettings, store::Store, task::Links};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, header},
+    middleware,
+    routing::{delete, get, post},
+};
+use rate::RateLimits;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// Logins that may wait for their turn; more get 503 at once instead of a queue of work for whoever floods.
+const LOGINS_WAITING_MAX: usize = 64;
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    queue: Queue,
+    store: Store,
+    auth: Auth,
+    links: Links,
+    front: Arc<FrontSettings>,
+    file_bytes_max: u64,
+    rates: Arc<RateLimits>,
+    logins: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// `file_bytes_max` bounds an uploaded file.
+    pub fn new(
+        queue: Queue,
+        store: Store,
+        auth: Auth,
+        links: Links,
+        front: FrontSettings,
+        file_bytes_max: u64,
+    ) -> Self {
+        let rates = Arc::new(RateLimits::new(front.rate_burst));
+        let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
+        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins }
+    }
+}
+
+/// Every route of the REST interface, and the envelopes of 404 and 405.
+pub fn router(state: ApiState) -> Router {
+    let no_store = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Router::new()
+        .route("/api/auth/login", post(login::login))
+        .route("/api/instances", get(instances::list))
+        .route("/api/instances/{id}", get(instances::detail).put(instances::switch))
+        .route("/api/tasks", get(tasks::list).post(submit::submit))
+        .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
+        .route("/api/files", get(files::list))
+        .route("/api/files/upload", post(upload::upload))
+        .route("/api/files/{id}", delete(files::delete))
+        .route("/api/config", get(config::read).put(config::replace))
+        .route("/api/monitor/overview", get(monitor::overview))
+        .route("/api/health", get(monitor::health))
+        .route("/upload/file/{id}", get(download::download))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .fallback(async || ApiError::NotFound("such path"))
+        // Every handler counts its body by itself: axum's limit only counts while reading.
+        .layer(DefaultBodyLimit::disable())
+        .layer(no_store)
+        .layer(middleware::from_fn(metered::metered))
+        .with_state(state)
+}

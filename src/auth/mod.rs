@@ -1,6 +1,20 @@
 //! Passwords, tokens, callers, roles. Knows no HTTP. The only user of jsonwebtoken and argon2.
+//!
+//! Look first at [`Auth`]; [`prepare`] is what a process asks before it starts.
+
+mod password;
+mod prepare;
+mod token;
+
+pub use prepare::{DEFAULT_PASSWORD, JWT_SECRET_BYTES_MIN, Profile, prepare};
 
 use crate::settings::AuthSettings;
+use password::PasswordKeeper;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use token::Tokens;
 
 /// Whoever a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,27 +59,115 @@ pub struct Issued {
 
 /// Judges logins and tokens; cheap to clone.
 #[derive(Clone)]
-pub struct Auth {}
+pub struct Auth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    admin_username: String,
+    admin_password: PasswordKeeper,
+    tokens: Tokens,
+    token_ttl: Duration,
+}
 
 impl Auth {
-    /// Hashes the admin's password once.
-    pub fn new(_settings: &AuthSettings) -> Self {
-        todo!("helper api")
+    /// Hashes the admin's password once. An unset password lets nobody in; an unset key is a fresh random one, whose tokens
+    /// are good in this process only: processes start with what [`prepare`] gives, which has both.
+    pub fn new(settings: &AuthSettings) -> Self {
+        let password = settings.admin_password.as_ref().map(|secret| secret.expose());
+        let key = settings.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes());
+        Self {
+            inner: Arc::new(Inner {
+                admin_username: settings.admin_username.clone(),
+                admin_password: PasswordKeeper::new(password),
+                tokens: Tokens::new(key),
+                token_ttl: settings.token_ttl,
+            }),
+        }
     }
 
     /// Checks a login off the runtime's threads, a bounded number at a time; unknown users cost the same.
     ///
     /// # Errors
     /// [`Denied::Credentials`].
-    pub async fn login(&self, _username: &str, _password: &str) -> Result<Issued, Denied> {
-        todo!("helper api")
+    pub async fn login(&self, username: &str, password: &str) -> Result<Issued, Denied> {
+        let is_password = self.inner.admin_password.matches(password).await;
+        let is_user = password::equal(username, &self.inner.admin_username);
+        if !(is_password & is_user) {
+            return Err(Denied::Credentials);
+        }
+        let expires_at = unix_seconds().saturating_add(self.inner.token_ttl.as_secs());
+        let caller = Caller { username: username.to_owned(), role: Role::Admin, expires_at };
+        Ok(Issued { token: self.inner.tokens.issue(&caller), caller })
     }
 
     /// Checks a token: HS256 only, `exp` required, `nbf` honoured, a known role.
     ///
     /// # Errors
     /// [`Denied::Token`].
-    pub fn verify(&self, _token: &str) -> Result<Caller, Denied> {
-        todo!("helper api")
+    pub fn verify(&self, token: &str) -> Result<Caller, Denied> {
+        self.inner.tokens.verify(token)
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Auth, Denied, Role};
+    use crate::settings::{AuthSettings, Secret};
+    use std::time::Duration;
+
+    fn settings() -> AuthSettings {
+        AuthSettings {
+            admin_username: "admin".to_owned(),
+            admin_password: Some(Secret::new("correct horse")),
+            admin_password_file: None,
+            jwt_secret: Some(Secret::new("0123456789abcdef0123456789abcdef")),
+            jwt_secret_file: None,
+            token_ttl: Duration::from_secs(3_600),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_gives_a_token_that_verifies() {
+        let auth = Auth::new(&settings());
+        let issued = auth.login("admin", "correct horse").await.unwrap();
+        let caller = auth.verify(&issued.token).unwrap();
+        assert_eq!(caller, issued.caller);
+        assert_eq!((caller.username.as_str(), caller.role), ("admin", Role::Admin));
+    }
+
+    #[tokio::test]
+    async fn near_misses_do_not_log_in() {
+        let auth = Auth::new(&settings());
+        for (username, password) in [
+            ("admin", "correct horse\0"),
+            ("admin", "Correct horse"),
+            ("admin", "correct horse "),
+            ("admin", ""),
+            ("Admin", "correct horse"),
+            ("admin\0", "correct horse"),
+            ("", "correct horse"),
+        ] {
+            assert_eq!(auth.login(username, password).await.unwrap_err(), Denied::Credentials, "{username} {password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unset_password_lets_nobody_in() {
+        let auth = Auth::new(&AuthSettings { admin_password: None, ..settings() });
+        assert!(auth.login("admin", "").await.is_err());
+        assert!(auth.login("admin", "admin123").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_unset_key_is_not_a_known_one() {
+        let issuer = Auth::new(&AuthSettings { jwt_secret: None, ..settings() });
+        let issued = issuer.login("admin", "correct horse").await.unwrap();
+        assert!(issuer.verify(&issued.token).is_ok());
+        assert!(Auth::new(&AuthSettings { jwt_secret: None, ..settings() }).verify(&issued.token).is_err());
     }
 }

@@ -1,27 +1,144 @@
 //! Reads a `PUT /api/config` body: everything wrong in one list, nothing half applied.
+//!
+//! What the body names replaces, the rest stays: a server that is known by its `id` keeps the optional members that the body
+//! leaves out, and a masked header value keeps the stored secret. Look first at [`parse_config`].
 
-use super::FleetConfig;
-use serde::Serialize;
-use serde_json::Value;
+mod address;
+mod problems;
+mod server;
 
-/// One thing wrong: `{"pointer":"/servers/0/ports/1","code":"…","message":"…"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// JSON pointer into the body.
-    pub pointer: String,
-    /// Stable machine word.
-    pub code: String,
-    /// What to do.
-    pub message: String,
-    /// Wrong shape or type (the answer is 400) rather than a value that does not fit (422).
-    #[serde(skip)]
-    pub is_shape: bool,
+pub use address::is_allowed_address;
+pub use problems::Problem;
+
+use super::{FleetConfig, HealthCheck};
+use problems::Problems;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// What stands for the value of a header when the config is shown, and means "as it was" when it comes back.
+pub const MASKED: &str = "***";
+/// Servers of a config.
+pub const SERVERS_MAX: usize = 1_000;
+/// Instances of a config.
+pub const INSTANCES_MAX: usize = 2_000;
+
+const KNOWN: [&str; 3] = ["servers", "healthCheck", "version"];
+const KNOWN_HEALTH: [&str; 3] = ["interval", "timeout", "failuresToDown"];
+
+/// The config as it may be shown: values of headers are [`MASKED`].
+pub fn masked(config: &FleetConfig) -> FleetConfig {
+    let mut shown = config.clone();
+    for server in &mut shown.servers {
+        server.headers.values_mut().for_each(|value| MASKED.clone_into(value));
+    }
+    shown
 }
 
 /// Applies `body` (what it names replaces, the rest stays) to `current`.
 ///
 /// # Errors
-/// Every problem of the document; `current` is untouched.
-pub fn parse_config(_body: &Value, _current: &FleetConfig) -> Result<FleetConfig, Vec<Problem>> {
-    todo!("helper api")
+/// Every problem of the document (at most [`problems::LISTED_MAX`]); `current` is untouched.
+pub fn parse_config(body: &Value, current: &FleetConfig) -> Result<FleetConfig, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let mut next = current.clone();
+    let Some(members) = body.as_object() else {
+        problems.shape("", "not_an_object", "the config must be a JSON object");
+        return Err(problems.into_list());
+    };
+    problems.unknown_members("", members, &KNOWN);
+    if !members.contains_key("servers") && !members.contains_key("healthCheck") {
+        problems.shape("", "nothing_to_change", "name `servers`, `healthCheck` or both");
+    }
+    if members.get("version").is_some_and(|version| version.as_u64().is_none()) {
+        problems.shape("/version", "not_an_integer", "`version` must be the number that GET /api/config gave");
+    }
+    if let Some(servers) = members.get("servers") {
+        next.servers = servers_of(servers, current, &mut problems);
+    }
+    if let Some(health_check) = members.get("healthCheck") {
+        next.health_check = health_check_of(health_check, current.health_check, &mut problems);
+    }
+    problems.none_or(next)
 }
+
+fn servers_of(value: &Value, current: &FleetConfig, problems: &mut Problems) -> Vec<super::Server> {
+    let Some(items) = value.as_array() else {
+        problems.shape("/servers", "not_a_list", "`servers` must be a list");
+        return Vec::new();
+    };
+    if items.len() > SERVERS_MAX {
+        problems.unfit("/servers", "too_many", &format!("{} servers are more than {SERVERS_MAX}", items.len()));
+        return Vec::new();
+    }
+    let servers: Vec<_> = items
+        .iter()
+        .enumerate()
+        .filter_map(|(at, item)| Some((at, server::parse(&format!("/servers/{at}"), item, current, problems)?)))
+        .collect();
+    refuse_duplicates(&servers, problems);
+    let instances: usize = servers.iter().map(|(_, server)| server.ports.len()).sum();
+    if instances > INSTANCES_MAX {
+        problems.unfit("/servers", "too_many", &format!("{instances} instances are more than {INSTANCES_MAX}"));
+    }
+    servers.into_iter().map(|(_, server)| server).collect()
+}
+
+fn refuse_duplicates(servers: &[(usize, super::Server)], problems: &mut Problems) {
+    let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut instances: BTreeMap<(&str, u16), String> = BTreeMap::new();
+    for (at, server) in servers {
+        if let Some(first) = ids.insert(&server.id, *at) {
+            let message = format!("the id `{}` is already that of /servers/{first}", server.id);
+            problems.unfit(&format!("/servers/{at}/id"), "duplicate_id", &message);
+        }
+        for (index, port) in server.ports.iter().enumerate() {
+            let pointer = format!("/servers/{at}/ports/{index}");
+            if let Some(first) = instances.insert((&server.ip, *port), pointer.clone()) {
+                let message = format!("the instance {}:{port} is already that of {first}", server.ip);
+                problems.unfit(&pointer, "duplicate_instance", &message);
+            }
+        }
+    }
+}
+
+fn health_check_of(value: &Value, current: HealthCheck, problems: &mut Problems) -> HealthCheck {
+    let Some(members) = value.as_object() else {
+        problems.shape("/healthCheck", "not_an_object", "`healthCheck` must be an object");
+        return current;
+    };
+    problems.unknown_members("/healthCheck", members, &KNOWN_HEALTH);
+    let mut number = |name: &str, low: u64, high: u64, current: u64| {
+        integer(members, "/healthCheck", name, (low, high), problems).unwrap_or(current)
+    };
+    let failures = number("failuresToDown", 1, 100, u64::from(current.failures_to_down));
+    HealthCheck {
+        interval: number("interval", 200, 3_600_000, current.interval),
+        timeout: number("timeout", 100, 120_000, current.timeout),
+        failures_to_down: u32::try_from(failures).unwrap_or(current.failures_to_down),
+    }
+}
+
+fn integer(
+    members: &Map<String, Value>,
+    pointer: &str,
+    name: &str,
+    (low, high): (u64, u64),
+    problems: &mut Problems,
+) -> Option<u64> {
+    let value = members.get(name)?;
+    let pointer = format!("{pointer}/{name}");
+    if let Some(number) = value.as_u64()
+        && (low..=high).contains(&number)
+    {
+        return Some(number);
+    }
+    if value.is_u64() || value.is_i64() {
+        problems.unfit(&pointer, "out_of_range", &format!("`{name}` must be from {low} to {high}"));
+    } else {
+        problems.shape(&pointer, "not_an_integer", &format!("`{name}` must be an integer from {low} to {high}"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

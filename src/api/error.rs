@@ -1,0 +1,358 @@
+//! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
+
+use crate::{
+    auth::Denied,
+    fleet, graph, process, queue,
+    settings::limits::RETRY_AFTER_SECONDS,
+    store,
+    task::{FileId, Status},
+};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// What [`ApiError`] gives as a result.
+pub(super) type Result<T, E = ApiError> = std::result::Result<T, E>;
+
+/// One word that `error.type` may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorType {
+    /// The word; never changes its meaning.
+    pub word: &'static str,
+    /// The HTTP statuses it comes with.
+    pub statuses: &'static [u16],
+    /// What it means and what to do.
+    pub meaning: &'static str,
+}
+
+const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'static str) -> ErrorType {
+    ErrorType { word, statuses, meaning }
+}
+
+/// Every word, for README and tests.
+pub const ERROR_TYPES: &[ErrorType] = &[
+    error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, nests too deep, or repeats a key"),
+    error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or does not fit"),
+    error_type("unknown_field", &[400], "the body has a member that nobody reads; near names are given"),
+    error_type("invalid_query", &[400], "a query parameter is not understood"),
+    error_type("invalid_header", &[400], "a request header is not understood"),
+    error_type("invalid_upload", &[400], "the multipart body is broken, cut off, or holds not exactly one file"),
+    error_type("invalid_workflow", &[400, 422], "the workflow is not an API-format graph that can be run"),
+    error_type("invalid_params", &[400, 422], "the params do not fit the workflow; every problem is listed"),
+    error_type("invalid_config", &[400, 422], "the config does not hold; every problem is listed, nothing was changed"),
+    error_type("unauthorized", &[401], "the token is missing, not valid or expired: log in again"),
+    error_type("invalid_credentials", &[401], "wrong username or password"),
+    error_type("forbidden", &[403], "this needs the role admin"),
+    error_type("not_found", &[404], "there is no such path, task, instance or file"),
+    error_type("method_not_allowed", &[405], "the path exists, the method does not; see the header Allow"),
+    error_type("request_timeout", &[408], "the body did not arrive in time"),
+    error_type("version_conflict", &[409], "somebody else changed the config: read it again"),
+    error_type("task_ended", &[409], "the task has ended and stays as it is"),
+    error_type("file_in_use", &[409], "a waiting or running task needs the file"),
+    error_type("too_large", &[413], "the body is larger than allowed"),
+    error_type("unsupported_media_type", &[415], "the Content-Type or Content-Encoding is not taken here"),
+    error_type("range_not_satisfiable", &[416], "the range lies outside the file"),
+    error_type("idempotency_key_reused", &[422], "the same Idempotency-Key came with another body before"),
+    error_type("no_such_file", &[422], "a file that the task needs does not exist"),
+    error_type("rate_limited", &[429], "too many requests of this user: wait for Retry-After seconds"),
+    error_type("too_many_logins", &[429], "too many failed logins: wait for Retry-After seconds"),
+    error_type("queue_full", &[429], "too many tasks wait: try again after Retry-After seconds"),
+    error_type("internal", &[500], "a fault of ours; the log has it under the request id"),
+    error_type("busy", &[503], "too much at once: try again after Retry-After seconds"),
+    error_type("redis_unavailable", &[503], "Redis does not answer or refuses writes: try again, with the same Idempotency-Key"),
+    error_type("storage_unavailable", &[503], "the store of files does not work now: try again"),
+    error_type("storage_full", &[507], "no space is left for files"),
+];
+
+/// One thing wrong with a body: an entry of `error.details`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Flaw {
+    /// JSON pointer into the body.
+    pub pointer: String,
+    /// Stable machine word.
+    pub code: &'static str,
+    /// What to do.
+    pub message: String,
+    /// Near names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<&'static str>,
+    /// Wrong shape or type (400) rather than a value that does not fit (422).
+    #[serde(skip)]
+    pub is_shape: bool,
+}
+
+/// Why a request was not done, named by what is told to the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Not one JSON document.
+    #[error("{0}")]
+    InvalidJson(String),
+    /// Members of the wrong type or value, all of them.
+    #[error("{}", first_of(.0.iter().map(|flaw| flaw.message.as_str())))]
+    InvalidRequest(Vec<Flaw>),
+    /// Members that nobody reads, all of them.
+    #[error("{}", first_of(.0.iter().map(|flaw| flaw.message.as_str())))]
+    UnknownField(Vec<Flaw>),
+    /// A query parameter.
+    #[error("{0}")]
+    InvalidQuery(String),
+    /// A header.
+    #[error("{0}")]
+    InvalidHeader(String),
+    /// The multipart body.
+    #[error("{0}")]
+    InvalidUpload(String),
+    /// The graph.
+    #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
+    InvalidWorkflow(Vec<graph::Problem>),
+    /// The params.
+    #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
+    InvalidParams(Vec<graph::Problem>),
+    /// The config.
+    #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
+    InvalidConfig(Vec<fleet::Problem>),
+    /// No good token, or no good login.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Not for this role.
+    #[error("this needs the role admin")]
+    Forbidden,
+    /// No such thing: `task`, `such path`.
+    #[error("there is no {0}")]
+    NotFound(&'static str),
+    /// Known path, unknown method.
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    /// The body came too slowly.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    /// The config's version now.
+    #[error("the config has version {0} now: read it again")]
+    VersionConflict(u64),
+    /// Cannot be cancelled any more.
+    #[error("the task has ended already: it is {}", .0.as_str())]
+    TaskEnded(Status),
+    /// Needed.
+    #[error("a waiting or running task needs this file")]
+    FileInUse,
+    /// The limit in bytes.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Content-Type or Content-Encoding.
+    #[error("{0}")]
+    UnsupportedMediaType(&'static str),
+    /// The file's size.
+    #[error("the range lies outside the file of {0} bytes")]
+    RangeNotSatisfiable(u64),
+    /// Same key, other body.
+    #[error("this Idempotency-Key was used before with another body")]
+    KeyReused,
+    /// Needed, but not there.
+    #[error("there is no file {0}")]
+    NoSuchFile(FileId),
+    /// The user's bucket is empty for so long.
+    #[error("too many requests: slow down")]
+    RateLimited(Duration),
+    /// Failed logins are forgotten after this.
+    #[error("too many failed logins: wait before the next one")]
+    LoginsLimited(Duration),
+    /// Too many tasks wait.
+    #[error("the queue is full: try again later")]
+    QueueFull(Duration),
+    /// Our fault; was logged where it happened.
+    #[error("something went wrong on our side; the request id leads to it in the log")]
+    Internal,
+    /// Too much at once.
+    #[error("too busy right now: try again in a moment")]
+    Busy,
+    /// Redis is away or refuses writes.
+    #[error("the queue cannot be reached right now: try again in a moment")]
+    RedisUnavailable,
+    /// The store is away.
+    #[error("the store of files cannot be reached right now: try again in a moment")]
+    StorageUnavailable,
+    /// The store is full.
+    #[error("no space is left for files")]
+    StorageFull,
+}
+
+impl ApiError {
+    /// Something missing or of the wrong type in the body.
+    pub(super) fn shape(pointer: &str, code: &'static str, message: &str) -> Self {
+        Self::InvalidRequest(vec![Flaw::shape(pointer, code, message)])
+    }
+
+    /// The stable word.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::InvalidJson(_) => "invalid_json",
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::UnknownField(_) => "unknown_field",
+            Self::InvalidQuery(_) => "invalid_query",
+            Self::InvalidHeader(_) => "invalid_header",
+            Self::InvalidUpload(_) => "invalid_upload",
+            Self::InvalidWorkflow(_) => "invalid_workflow",
+            Self::InvalidParams(_) => "invalid_params",
+            Self::InvalidConfig(_) => "invalid_config",
+            Self::Denied(Denied::Token) => "unauthorized",
+            Self::Denied(Denied::Credentials) => "invalid_credentials",
+            Self::Forbidden => "forbidden",
+            Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTimeout => "request_timeout",
+            Self::VersionConflict(_) => "version_conflict",
+            Self::TaskEnded(_) => "task_ended",
+            Self::FileInUse => "file_in_use",
+            Self::TooLarge(_) => "too_large",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::RangeNotSatisfiable(_) => "range_not_satisfiable",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::NoSuchFile(_) => "no_such_file",
+            Self::RateLimited(_) => "rate_limited",
+            Self::LoginsLimited(_) => "too_many_logins",
+            Self::QueueFull(_) => "queue_full",
+            Self::Internal => "internal",
+            Self::Busy => "busy",
+            Self::RedisUnavailable => "redis_unavailable",
+            Self::StorageUnavailable => "storage_unavailable",
+            Self::StorageFull => "storage_full",
+        }
+    }
+
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidJson(_)
+            | Self::UnknownField(_)
+            | Self::InvalidQuery(_)
+            | Self::InvalidHeader(_)
+            | Self::InvalidUpload(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest(flaws) => shape_or_fit(flaws.iter().any(|flaw| flaw.is_shape)),
+            Self::InvalidWorkflow(problems) | Self::InvalidParams(problems) => {
+                shape_or_fit(problems.iter().any(|problem| problem.is_shape))
+            }
+            Self::InvalidConfig(problems) => shape_or_fit(problems.iter().any(|problem| problem.is_shape)),
+            Self::Denied(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::VersionConflict(_) | Self::TaskEnded(_) | Self::FileInUse => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::KeyReused | Self::NoSuchFile(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy | Self::RedisUnavailable | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+
+    fn details(&self) -> Value {
+        let list = match self {
+            Self::InvalidRequest(flaws) | Self::UnknownField(flaws) => serde_json::to_value(flaws),
+            Self::InvalidWorkflow(problems) | Self::InvalidParams(problems) => serde_json::to_value(problems),
+            Self::InvalidConfig(problems) => serde_json::to_value(problems),
+            _ => return Value::Array(Vec::new()),
+        };
+        list.unwrap_or_default()
+    }
+
+    /// The header that tells what to do next, for the statuses that have one.
+    fn hint(&self) -> Option<(header::HeaderName, HeaderValue)> {
+        match self {
+            Self::Denied(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::RangeNotSatisfiable(size) => {
+                Some((header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?))
+            }
+            Self::RateLimited(wait) | Self::LoginsLimited(wait) | Self::QueueFull(wait) => {
+                Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*wait))))
+            }
+            Self::Busy | Self::RedisUnavailable | Self::StorageUnavailable => {
+                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Flaw {
+    /// Missing or of the wrong type.
+    pub(super) fn shape(pointer: &str, code: &'static str, message: &str) -> Self {
+        Self { is_shape: true, ..Self::unfit(pointer, code, message) }
+    }
+
+    /// Well-formed, but does not fit.
+    pub(super) fn unfit(pointer: &str, code: &'static str, message: &str) -> Self {
+        let (pointer, message) = (pointer.to_owned(), message.to_owned());
+        Self { pointer, code, message, candidates: Vec::new(), is_shape: false }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = process::error_response(self.status(), self.word(), &self.to_string(), self.details());
+        if let Some((name, value)) = self.hint() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<queue::Error> for ApiError {
+    fn from(error: queue::Error) -> Self {
+        match error {
+            queue::Error::Unavailable(_) | queue::Error::Refused(_) | queue::Error::Unusable(_) => {
+                tracing::warn!(%error, "a request found the queue not available");
+                Self::RedisUnavailable
+            }
+            queue::Error::Corrupt(_) => {
+                tracing::error!(%error, "a request met content in Redis that is not ours");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<store::Error> for ApiError {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::NotFound => Self::NotFound("such file"),
+            store::Error::TooLarge { limit } => Self::TooLarge(limit),
+            store::Error::Full => {
+                tracing::error!(%error, "a request found the store full");
+                Self::StorageFull
+            }
+            store::Error::Unusable(_) | store::Error::Unavailable(_) => {
+                tracing::error!(%error, "a request found the store not available");
+                Self::StorageUnavailable
+            }
+        }
+    }
+}
+
+fn shape_or_fit(is_shape: bool) -> StatusCode {
+    if is_shape { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// The first message, and how many more there are.
+fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
+    let first = messages.next().unwrap_or("the request does not hold");
+    match messages.count() {
+        0 => first.to_owned(),
+        1 => format!("{first} (and 1 more problem)"),
+        more => format!("{first} (and {more} more problems)"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

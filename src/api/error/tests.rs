@@ -1,0 +1,104 @@
+//! The table and the errors tell the same story.
+
+use super::{ApiError, ERROR_TYPES, Flaw, first_of, whole_seconds};
+use crate::{
+    auth::Denied,
+    fleet, graph,
+    task::{FileId, Status},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+fn graph_problem(is_shape: bool) -> Vec<graph::Problem> {
+    vec![graph::Problem {
+        pointer: String::new(),
+        code: String::new(),
+        message: String::new(),
+        param: None,
+        node_id: None,
+        candidates: Vec::new(),
+        is_shape,
+    }]
+}
+
+fn fleet_problem(is_shape: bool) -> Vec<fleet::Problem> {
+    vec![fleet::Problem { pointer: String::new(), code: String::new(), message: String::new(), is_shape }]
+}
+
+fn every_error() -> Vec<ApiError> {
+    let text = String::new;
+    vec![
+        ApiError::InvalidJson(text()),
+        ApiError::InvalidRequest(vec![Flaw::shape("", "", "")]),
+        ApiError::InvalidRequest(vec![Flaw::unfit("", "", "")]),
+        ApiError::UnknownField(Vec::new()),
+        ApiError::InvalidQuery(text()),
+        ApiError::InvalidHeader(text()),
+        ApiError::InvalidUpload(text()),
+        ApiError::InvalidWorkflow(graph_problem(true)),
+        ApiError::InvalidWorkflow(graph_problem(false)),
+        ApiError::InvalidParams(graph_problem(true)),
+        ApiError::InvalidParams(graph_problem(false)),
+        ApiError::InvalidConfig(fleet_problem(true)),
+        ApiError::InvalidConfig(fleet_problem(false)),
+        ApiError::Denied(Denied::Token),
+        ApiError::Denied(Denied::Credentials),
+        ApiError::Forbidden,
+        ApiError::NotFound("task"),
+        ApiError::MethodNotAllowed,
+        ApiError::BodyTimeout,
+        ApiError::VersionConflict(1),
+        ApiError::TaskEnded(Status::Completed),
+        ApiError::FileInUse,
+        ApiError::TooLarge(1),
+        ApiError::UnsupportedMediaType(""),
+        ApiError::RangeNotSatisfiable(1),
+        ApiError::KeyReused,
+        ApiError::NoSuchFile(FileId::new()),
+        ApiError::RateLimited(Duration::ZERO),
+        ApiError::LoginsLimited(Duration::ZERO),
+        ApiError::QueueFull(Duration::ZERO),
+        ApiError::Internal,
+        ApiError::Busy,
+        ApiError::RedisUnavailable,
+        ApiError::StorageUnavailable,
+        ApiError::StorageFull,
+    ]
+}
+
+#[test]
+fn the_table_lists_every_word_with_its_statuses_and_no_other() {
+    let said: BTreeSet<(&str, u16)> =
+        every_error().iter().map(|error| (error.word(), error.status().as_u16())).collect();
+    let listed: BTreeSet<(&str, u16)> =
+        ERROR_TYPES.iter().flat_map(|one| one.statuses.iter().map(|status| (one.word, *status))).collect();
+    assert_eq!(said, listed);
+}
+
+#[test]
+fn whoever_must_wait_or_log_in_is_told_how() {
+    for error in every_error() {
+        let status = error.status().as_u16();
+        let hint = error.hint().map(|(name, _)| name.to_string());
+        let expected = match status {
+            401 => Some("www-authenticate"),
+            416 => Some("content-range"),
+            429 | 503 => Some("retry-after"),
+            _ => None,
+        };
+        assert_eq!(hint.as_deref(), expected, "{error:?}");
+    }
+}
+
+#[test]
+fn a_wait_is_never_told_as_zero() {
+    assert_eq!(whole_seconds(Duration::ZERO), 1);
+    assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
+    assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
+}
+
+#[test]
+fn the_sentence_counts_what_it_leaves_out() {
+    assert_eq!(first_of(["a"].into_iter()), "a");
+    assert_eq!(first_of(["a", "b"].into_iter()), "a (and 1 more problem)");
+    assert_eq!(first_of(["a", "b", "c"].into_iter()), "a (and 2 more problems)");
+}

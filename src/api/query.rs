@@ -1,0 +1,81 @@
+//! Query parameters: each at most once, numbers in plain digits.
+
+use super::{
+    ApiState,
+    error::{ApiError, Result},
+};
+use crate::settings::limits::{PAGE_DEFAULT, PAGE_MAX};
+use axum::{extract::FromRequestParts, http::request::Parts};
+use url::form_urlencoded;
+
+/// The query of a request.
+#[derive(Debug)]
+pub(super) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    /// Reads what stands behind the `?`.
+    pub(super) fn parse(query: &str) -> Self {
+        Self { pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect() }
+    }
+
+    /// The only value of `name`.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>> {
+        let mut values = self.pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(ApiError::InvalidQuery(format!("`{name}` is there more than once"))),
+        }
+    }
+
+    /// A whole number.
+    fn number(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if is_plain => Ok(Some(number)),
+            _ => Err(ApiError::InvalidQuery(format!("`{name}` must be a whole number, not negative"))),
+        }
+    }
+
+    /// `limit`: 1–200, more is cut, 20 when not asked.
+    pub(super) fn limit(&self) -> Result<u64> {
+        match self.number("limit")? {
+            Some(0) => Err(ApiError::InvalidQuery("`limit` must be at least 1".to_owned())),
+            limit => Ok(limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX)),
+        }
+    }
+
+    /// `offset`: 0 when not asked.
+    pub(super) fn offset(&self) -> Result<Option<u64>> {
+        self.number("offset")
+    }
+}
+
+impl FromRequestParts<ApiState> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Query;
+
+    #[test]
+    fn numbers_are_plain_digits() {
+        for bad in ["-1", "1.5", "+1", "1e3", "", "%00", "1%00", "%D9%A1", "abc", "0x1", " 1", "18446744073709551616", "99999999999999999999"] {
+            assert!(Query::parse(&format!("limit={bad}")).limit().is_err(), "{bad}");
+            assert!(Query::parse(&format!("offset={bad}")).offset().is_err(), "{bad}");
+        }
+        assert!(Query::parse("limit=0").limit().is_err());
+        assert!(Query::parse("limit=1&limit=2").limit().is_err());
+        assert_eq!(Query::parse("").limit().unwrap(), 20);
+        assert_eq!(Query::parse("limit=200").limit().unwrap(), 200);
+        assert_eq!(Query::parse("limit=18446744073709551615").limit().unwrap(), 200);
+        assert_eq!(Query::parse("offset=7").offset().unwrap(), Some(7));
+    }
+}

@@ -1,0 +1,46 @@
+//! One password kept as its argon2id hash.
+
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use std::{sync::Arc, thread};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+/// A hash, and the turnstile before the work of checking it.
+pub(super) struct PasswordKeeper {
+    hash: Arc<str>,
+    turnstile: Semaphore,
+}
+
+impl PasswordKeeper {
+    /// Hashes `password`; without one, something that nobody knows.
+    pub(super) fn new(password: Option<&str>) -> Self {
+        let unknown = uuid::Uuid::new_v4().to_string();
+        let password = password.unwrap_or(&unknown);
+        let hash = Argon2::default()
+            .hash_password(password.as_bytes())
+            .expect("a process without randomness or with a password of 4 GiB must not start")
+            .to_string();
+        // Each check takes 19 MiB and some 20 ms of a core; more at once would starve everything else.
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { hash: hash.into(), turnstile: Semaphore::new((cores / 2).max(1)) }
+    }
+
+    /// Whether `password` is the one. Costs the same either way.
+    pub(super) async fn matches(&self, password: &str) -> bool {
+        let Ok(_turn) = self.turnstile.acquire().await else { return false };
+        let (hash, password) = (Arc::clone(&self.hash), password.to_owned());
+        let check = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        });
+        check.await.unwrap_or(false)
+    }
+}
+
+/// Compares without telling by time where two texts differ.
+pub(super) fn equal(left: &str, right: &str) -> bool {
+    left.as_bytes().ct_eq(right.as_bytes()).into()
+}

@@ -1,0 +1,247 @@
+//! One entry of `servers`.
+
+use super::{
+    super::{FleetConfig, Scheme, Server},
+    MASKED, address,
+    problems::{Problems, escape},
+};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+const KNOWN: [&str; 8] = ["id", "name", "ip", "ports", "enabled", "scheme", "basePath", "headers"];
+/// Headers of one server.
+const HEADERS_MAX: usize = 32;
+/// Bytes of one header's value.
+const HEADER_BYTES_MAX: usize = 8_192;
+/// Headers that belong to the connection, not to the operator.
+const CONNECTION_HEADERS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Reads one server; `None` when it has no usable id, address or ports (which has then been noted).
+pub(super) fn parse(
+    pointer: &str,
+    value: &Value,
+    current: &FleetConfig,
+    problems: &mut Problems,
+) -> Option<Server> {
+    let Some(members) = value.as_object() else {
+        problems.shape(pointer, "not_an_object", "a server must be an object");
+        return None;
+    };
+    problems.unknown_members(pointer, members, &KNOWN);
+    let mut reader = Reader { pointer, members, problems };
+    let id = reader.id();
+    let known = id.as_ref().and_then(|id| current.servers.iter().find(|server| &server.id == id));
+    let name = reader.name();
+    let ip = reader.ip();
+    let ports = reader.ports();
+    let enabled = reader.enabled();
+    let scheme = reader.scheme();
+    let base_path = reader.base_path();
+    let headers = reader.headers(known);
+    let id = id?;
+    Some(Server {
+        name: name.or_else(|| known.map(|known| known.name.clone())).unwrap_or_else(|| id.clone()),
+        ip: ip?,
+        ports: ports?,
+        enabled: enabled.or(known.map(|known| known.enabled)).unwrap_or(true),
+        scheme: scheme.or(known.map(|known| known.scheme)).unwrap_or_default(),
+        base_path: base_path.or_else(|| known.map(|known| known.base_path.clone())).unwrap_or_default(),
+        headers: headers.or_else(|| known.map(|known| known.headers.clone())).unwrap_or_default(),
+        id,
+    })
+}
+
+struct Reader<'a> {
+    pointer: &'a str,
+    members: &'a Map<String, Value>,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Reader<'a> {
+    fn id(&mut self) -> Option<String> {
+        let id = self.required_text("id")?;
+        let is_word = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if !is_word || !(1..=64).contains(&id.len()) {
+            self.unfit("id", "invalid_id", "`id` must be 1 to 64 of A-Z, a-z, 0-9, dot, underscore and hyphen");
+            return None;
+        }
+        Some(id.to_owned())
+    }
+
+    fn name(&mut self) -> Option<String> {
+        let name = self.text("name")?;
+        if !(1..=128).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            self.unfit("name", "invalid_name", "`name` must be 1 to 128 characters without control characters");
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    fn ip(&mut self) -> Option<String> {
+        let ip = self.required_text("ip")?;
+        match address::host(ip) {
+            Ok(host) => Some(host),
+            Err(message) => {
+                self.unfit("ip", "invalid_ip", message);
+                None
+            }
+        }
+    }
+
+    fn ports(&mut self) -> Option<Vec<u16>> {
+        let Some(items) = self.members.get("ports").and_then(Value::as_array) else {
+            self.shape("ports", "not_a_list", "`ports` must be a list of port numbers");
+            return None;
+        };
+        if items.is_empty() || items.len() > super::INSTANCES_MAX {
+            let message = format!("`ports` must have 1 to {} entries", super::INSTANCES_MAX);
+            self.unfit("ports", "invalid_ports", &message);
+            return None;
+        }
+        let ports: Vec<u16> = items.iter().enumerate().filter_map(|(at, item)| self.port(at, item)).collect();
+        (ports.len() == items.len()).then_some(ports)
+    }
+
+    fn port(&mut self, at: usize, item: &Value) -> Option<u16> {
+        let port = item.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+        if port.is_none() {
+            let member = format!("ports/{at}");
+            if item.is_u64() || item.is_i64() {
+                self.unfit(&member, "out_of_range", "a port must be from 1 to 65535");
+            } else {
+                self.shape(&member, "not_an_integer", "a port must be an integer from 1 to 65535");
+            }
+        }
+        port
+    }
+
+    fn enabled(&mut self) -> Option<bool> {
+        let value = self.members.get("enabled")?;
+        if value.as_bool().is_none() {
+            self.shape("enabled", "not_a_boolean", "`enabled` must be true or false");
+        }
+        value.as_bool()
+    }
+
+    fn scheme(&mut self) -> Option<Scheme> {
+        match self.text("scheme")? {
+            "http" => Some(Scheme::Http),
+            "https" => Some(Scheme::Https),
+            _ => {
+                self.unfit("scheme", "invalid_scheme", "`scheme` must be http or https");
+                None
+            }
+        }
+    }
+
+    fn base_path(&mut self) -> Option<String> {
+        let path = self.text("basePath")?;
+        let trimmed = path.trim_end_matches('/');
+        let is_plain = trimmed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-/".contains(&byte));
+        let has_odd_segment = trimmed.split('/').skip(1).any(|segment| matches!(segment, "" | "." | ".."));
+        if !trimmed.is_empty() && (!trimmed.starts_with('/') || !is_plain || has_odd_segment || trimmed.len() > 256) {
+            self.unfit("basePath", "invalid_base_path", "`basePath` must be empty or a plain path such as /comfy");
+            return None;
+        }
+        Some(trimmed.to_owned())
+    }
+
+    fn headers(&mut self, known: Option<&Server>) -> Option<BTreeMap<String, String>> {
+        let value = self.members.get("headers")?;
+        let Some(members) = value.as_object() else {
+            self.shape("headers", "not_an_object", "`headers` must be an object of texts");
+            return None;
+        };
+        if members.len() > HEADERS_MAX {
+            self.unfit("headers", "too_many", &format!("more than {HEADERS_MAX} headers"));
+            return None;
+        }
+        let mut headers: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in members {
+            let Some(value) = self.header(name, value, known) else { continue };
+            if headers.keys().any(|other| other.eq_ignore_ascii_case(name)) {
+                self.header_unfit(name, "duplicate_header", "this header is there in another spelling");
+            }
+            headers.insert(name.clone(), value);
+        }
+        Some(headers)
+    }
+
+    fn header(&mut self, name: &str, value: &Value, known: Option<&Server>) -> Option<String> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if !(1..=128).contains(&name.len()) || !name.bytes().all(is_token) {
+            self.header_unfit(name, "invalid_header", "this is not a header's name (RFC 9110)");
+            return None;
+        }
+        let lower = name.to_ascii_lowercase();
+        if CONNECTION_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            self.header_unfit(name, "invalid_header", "this header belongs to the connection and cannot be set");
+            return None;
+        }
+        let Some(text) = value.as_str() else {
+            self.shape(&format!("headers/{}", escape(name)), "not_a_text", "a header's value must be a text");
+            return None;
+        };
+        if text == MASKED {
+            return self.stored_header(name, known);
+        }
+        let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+        if !is_printable || text.len() > HEADER_BYTES_MAX {
+            self.header_unfit(name, "invalid_header", "a header's value must be at most 8192 bytes of printable ASCII");
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// The masked form came back: the secret stays.
+    fn stored_header(&mut self, name: &str, known: Option<&Server>) -> Option<String> {
+        let stored = known.and_then(|known| {
+            known.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+        });
+        if stored.is_none() {
+            let message = format!("`{MASKED}` stands for a stored value, and this server has none for this header");
+            self.header_unfit(name, "no_stored_value", &message);
+        }
+        stored
+    }
+
+    fn required_text(&mut self, name: &str) -> Option<&'a str> {
+        if !self.members.contains_key(name) {
+            self.shape(name, "missing", &format!("a server needs `{name}`"));
+            return None;
+        }
+        self.text(name)
+    }
+
+    fn text(&mut self, name: &str) -> Option<&'a str> {
+        let text = self.members.get(name)?.as_str();
+        if text.is_none() {
+            self.shape(name, "not_a_text", &format!("`{name}` must be a text"));
+        }
+        text
+    }
+
+    fn shape(&mut self, member: &str, code: &str, message: &str) {
+        self.problems.shape(&format!("{}/{member}", self.pointer), code, message);
+    }
+
+    fn unfit(&mut self, member: &str, code: &str, message: &str) {
+        self.problems.unfit(&format!("{}/{member}", self.pointer), code, message);
+    }
+
+    fn header_unfit(&mut self, name: &str, code: &str, message: &str) {
+        let shown: String = name.chars().take(64).collect();
+        self.unfit(&format!("headers/{}", escape(&shown)), code, message);
+    }
+}
