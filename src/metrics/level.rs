@@ -1,0 +1,92 @@
+//! Gauges that are levels of something elsewhere: the queue's counts, asked for when scraped, and the instances of this
+//! process' leases.
+
+use super::table::{INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS, QUEUE_TASKS, QUEUE_WAITING};
+use crate::fleet::Counts;
+use ::metrics::gauge;
+use futures_util::{FutureExt, future::BoxFuture};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// Counts are asked for at most so often, however many scrape.
+const FRESH: Duration = Duration::from_millis(1_500);
+/// A scrape does not wait longer for them.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
+/// Different instances that get a label; exported series are never taken back while the process lives.
+const INSTANCES_MAX: usize = 1_000;
+
+type Refresh = Arc<dyn Fn() -> BoxFuture<'static, Option<Counts>> + Send + Sync>;
+
+static REFRESH: Mutex<(Option<Refresh>, Option<Instant>)> = Mutex::new((None, None));
+static INSTANCES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Says how a scrape gets the queue's counts; `None` = not known now (the gauges become `NaN`, so that an old figure never
+/// passes for a new one). A process that sets no hook exports no gauges of the queue. The last call counts.
+pub fn set_refresh<F>(refresh: impl Fn() -> F + Send + Sync + 'static)
+where
+    F: Future<Output = Option<Counts>> + Send + 'static,
+{
+    *REFRESH.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Arc::new(move || refresh().boxed())), None);
+}
+
+pub(super) async fn refresh() {
+    let due = {
+        let mut state = REFRESH.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = state.1.is_some_and(|at| at.elapsed() < FRESH);
+        let due = state.0.clone().filter(|_| !is_fresh);
+        if due.is_some() {
+            state.1 = Some(Instant::now());
+        }
+        due
+    };
+    if let Some(ask) = due {
+        queue(timeout(REFRESH_TIMEOUT, ask()).await.unwrap_or_default());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are f64; nobody has 2^53 tasks")]
+fn queue(counts: Option<Counts>) {
+    let known = counts.is_some();
+    let counts = counts.unwrap_or_default();
+    let level = |value: u64| if known { value as f64 } else { f64::NAN };
+    for (state, value) in [
+        ("pending", counts.pending),
+        ("running", counts.running),
+        ("completed", counts.completed),
+        ("failed", counts.failed),
+        ("cancelled", counts.cancelled),
+    ] {
+        gauge!(QUEUE_TASKS, "state" => state).set(level(value));
+    }
+    for (lane, value) in ["high", "normal", "low"].into_iter().zip(counts.waiting_by_lane) {
+        gauge!(QUEUE_WAITING, "lane" => lane).set(level(value));
+    }
+    gauge!(QUEUE_OLDEST_SECONDS).set(level(counts.oldest_waiting_ms.unwrap_or_default()) / 1_000.0);
+}
+
+/// What the lease holder of an instance sees of it.
+pub fn instance(instance: &str, up: bool, busy: bool) {
+    set_instance(instance, f64::from(u8::from(up)), f64::from(u8::from(busy)));
+}
+
+/// This process is not responsible for the instance any more; its figures become `NaN`.
+pub fn instance_gone(instance: &str) {
+    set_instance(instance, f64::NAN, f64::NAN);
+}
+
+fn set_instance(instance: &str, up: f64, busy: f64) {
+    let mut known = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
+    if !known.contains(instance) {
+        if known.len() >= INSTANCES_MAX {
+            return;
+        }
+        known.insert(instance.to_owned());
+    }
+    drop(known);
+    gauge!(INSTANCE_UP, "instance" => instance.to_owned()).set(up);
+    gauge!(INSTANCE_BUSY, "instance" => instance.to_owned()).set(busy);
+}

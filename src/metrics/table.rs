@@ -1,0 +1,151 @@
+//! The table of all metrics.
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// As scraped (histograms with `_bucket`, `_sum`, `_count` behind it).
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// `seconds`, `bytes`, or what is counted.
+    pub unit: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+    /// Upper bounds, of histograms.
+    pub buckets: &'static [f64],
+}
+
+/// Kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+pub(super) const HTTP_REQUEST_SECONDS: &str = "shuzhiren_http_request_duration_seconds";
+pub(super) const HTTP_CONNECTIONS: &str = "shuzhiren_http_connections";
+pub(super) const HTTP_CONNECTIONS_REFUSED: &str = "shuzhiren_http_connections_refused_total";
+pub(super) const PANICS: &str = "shuzhiren_panics_total";
+pub(super) const TASKS_SUBMITTED: &str = "shuzhiren_tasks_submitted_total";
+pub(super) const TASKS_ENDED: &str = "shuzhiren_tasks_ended_total";
+pub(super) const ATTEMPTS: &str = "shuzhiren_attempts_total";
+pub(super) const TASK_WAIT_SECONDS: &str = "shuzhiren_task_wait_seconds";
+pub(super) const TASK_RUN_SECONDS: &str = "shuzhiren_task_run_seconds";
+pub(super) const QUEUE_TASKS: &str = "shuzhiren_queue_tasks";
+pub(super) const QUEUE_WAITING: &str = "shuzhiren_queue_waiting";
+pub(super) const QUEUE_OLDEST_SECONDS: &str = "shuzhiren_queue_oldest_seconds";
+pub(super) const INSTANCE_UP: &str = "shuzhiren_instance_up";
+pub(super) const INSTANCE_BUSY: &str = "shuzhiren_instance_busy";
+pub(super) const INSTANCE_IDLE_GAP_SECONDS: &str = "shuzhiren_instance_idle_gap_seconds";
+pub(super) const COMFY_REQUEST_SECONDS: &str = "shuzhiren_comfy_request_duration_seconds";
+pub(super) const LEASE_TAKEOVERS: &str = "shuzhiren_lease_takeovers_total";
+pub(super) const RECLAIMS: &str = "shuzhiren_reclaims_total";
+pub(super) const WS_SESSIONS: &str = "shuzhiren_ws_sessions";
+pub(super) const WS_DELIVERIES: &str = "shuzhiren_ws_deliveries_total";
+pub(super) const WS_SLOW_CLOSES: &str = "shuzhiren_ws_slow_closes_total";
+pub(super) const UPLOAD_BYTES: &str = "shuzhiren_upload_bytes_total";
+pub(super) const OUTPUT_BYTES: &str = "shuzhiren_output_bytes_total";
+pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
+pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
+
+/// Answers, from half a millisecond to the longest allowed.
+const REQUEST_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Tasks, from a cached graph to an hour of video.
+const TASK_BUCKETS: &[f64] =
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0];
+/// Between two prompts; the target is a median below 10 ms.
+const GAP_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// All of them, besides the standard `process_*`.
+pub const METRICS: &[Metric] = &[
+    histogram(
+        HTTP_REQUEST_SECONDS,
+        &["method", "route", "status"],
+        REQUEST_BUCKETS,
+        "From a request's head to the head of its response, by route template.",
+    ),
+    gauge(HTTP_CONNECTIONS, "connections", &[], "Open connections, WebSockets included."),
+    counter(
+        HTTP_CONNECTIONS_REFUSED,
+        "connections",
+        &["cap"],
+        "Connections answered with 503 at once: the cap of all, or of one address, was reached.",
+    ),
+    counter(PANICS, "panics", &[], "Panics of this process; each is a bug."),
+    counter(TASKS_SUBMITTED, "requests", &["result"], "POST /api/tasks by what came of it."),
+    counter(TASKS_ENDED, "tasks", &["outcome"], "Tasks ended for good, counted where the ending was written."),
+    counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure's kind."),
+    histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "From accepted to the beginning of execution."),
+    histogram(TASK_RUN_SECONDS, &[], TASK_BUCKETS, "From the beginning to the end of execution."),
+    gauge(
+        QUEUE_TASKS,
+        "tasks",
+        &["state"],
+        "Tasks in Redis by status. The same figure at every process that reports it: take max, not sum.",
+    ),
+    gauge(QUEUE_WAITING, "tasks", &["lane"], "Tasks waiting by priority. Take max, not sum."),
+    gauge(QUEUE_OLDEST_SECONDS, "seconds", &[], "Age of the oldest pending task, 0 when none. Take max, not sum."),
+    gauge(INSTANCE_UP, "bool", &["instance"], "1 = answers and works, as its lease holder sees it; NaN = not ours now."),
+    gauge(INSTANCE_BUSY, "bool", &["instance"], "1 = a task is on it, as its lease holder sees it; NaN = not ours now."),
+    histogram(
+        INSTANCE_IDLE_GAP_SECONDS,
+        &[],
+        GAP_BUCKETS,
+        "From the end of a prompt to the next POST /prompt of the same instance while tasks waited.",
+    ),
+    histogram(COMFY_REQUEST_SECONDS, &["op", "result"], REQUEST_BUCKETS, "Requests to ComfyUI by operation."),
+    counter(LEASE_TAKEOVERS, "leases", &[], "Leases taken over from a dispatcher that did not give them back."),
+    counter(RECLAIMS, "tasks", &[], "Prompts found again after a takeover and carried on without a second run."),
+    gauge(WS_SESSIONS, "sessions", &[], "Open WebSocket sessions."),
+    counter(WS_DELIVERIES, "messages", &[], "Messages handed to WebSockets."),
+    counter(WS_SLOW_CLOSES, "sessions", &[], "Sessions closed because the client did not keep up."),
+    counter(UPLOAD_BYTES, "bytes", &[], "Bytes uploaded by users."),
+    counter(OUTPUT_BYTES, "bytes", &[], "Bytes of outputs stored."),
+    counter(REDIS_ERRORS, "errors", &["kind"], "Times Redis did not do what was asked."),
+    gauge(BUILD_INFO, "1", &["version"], "Always 1; the version is the label."),
+];
+
+const fn counter(
+    name: &'static str,
+    unit: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, unit, labels, help, buckets: &[] }
+}
+
+const fn gauge(name: &'static str, unit: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, unit, labels, help, buckets: &[] }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    buckets: &'static [f64],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Histogram, unit: "seconds", labels, help, buckets }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in METRICS {
+            assert!(metric.name.starts_with("shuzhiren_"), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert_eq!(metric.kind == Kind::Histogram, !metric.buckets.is_empty(), "{}", metric.name);
+            assert!(metric.buckets.is_sorted(), "{}", metric.name);
+            assert!(metric.unit != "seconds" || metric.name.ends_with("_seconds"), "{}", metric.name);
+        }
+    }
+}

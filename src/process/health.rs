@@ -1,0 +1,99 @@
+//! Live, ready, metrics: what an operator's machinery asks. No login, not logged.
+
+use super::reply::error_response;
+use crate::metrics;
+use axum::{
+    Json, Router,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Whether the process may get traffic, and what it still waits for. Ready when every part ever set is.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    parts: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+    stop: Arc<OnceLock<CancellationToken>>,
+}
+
+impl Readiness {
+    /// Ready, or not with this reason.
+    pub fn set(&self, part: &'static str, state: Result<(), String>) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
+    }
+
+    /// Not ready any more from when `stop` is cancelled, whatever the parts say. Only the first call counts.
+    pub fn until(&self, stop: &CancellationToken) {
+        self.stop.get_or_init(|| stop.clone());
+    }
+
+    /// What is missing: (part, reason); empty = ready.
+    pub fn missing(&self) -> Vec<(&'static str, String)> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing: Vec<_> = parts
+            .iter()
+            .filter_map(|(&part, state)| state.as_ref().err().map(|reason| (part, reason.clone())))
+            .collect();
+        if self.stop.get().is_some_and(CancellationToken::is_cancelled) {
+            missing.push(("process", "stopping".to_owned()));
+        }
+        missing
+    }
+}
+
+/// `/livez`, `/readyz`, `/healthz` (the same as `/readyz`) and `/metrics`.
+///
+/// Ready: 200 `{"code":200,"data":{"status":"ready"}}`. Not ready, or stopping: 503 with the error type `not_ready` and
+/// `details` of `{"part":"redis","reason":"…"}`.
+pub fn ops_router(readiness: Readiness) -> Router {
+    metrics::install();
+    let ready = move || {
+        let readiness = readiness.clone();
+        async move { answer(&readiness) }
+    };
+    Router::new()
+        .route("/livez", get(|| async { Json(json!({"code": 200, "data": {"status": "alive"}})) }))
+        .route("/readyz", get(ready.clone()))
+        .route("/healthz", get(ready))
+        .route("/metrics", get(exposition))
+}
+
+fn answer(readiness: &Readiness) -> Response {
+    let missing = readiness.missing();
+    if missing.is_empty() {
+        return Json(json!({"code": 200, "data": {"status": "ready"}})).into_response();
+    }
+    let message = missing.iter().map(|(part, reason)| format!("{part}: {reason}")).collect::<Vec<_>>().join("; ");
+    let details = missing.iter().map(|(part, reason)| json!({"part": part, "reason": reason})).collect();
+    error_response(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &format!("not ready: {message}"), details)
+}
+
+async fn exposition() -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render().await).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_when_every_part_is_and_nobody_stops() {
+        let readiness = Readiness::default();
+        readiness.set("redis", Err("connecting".to_owned()));
+        readiness.set("config", Ok(()));
+        assert_eq!(readiness.missing(), [("redis", "connecting".to_owned())]);
+        readiness.set("redis", Ok(()));
+        assert_eq!(readiness.missing(), []);
+        let stop = CancellationToken::new();
+        readiness.until(&stop);
+        assert_eq!(readiness.missing(), []);
+        stop.cancel();
+        assert_eq!(readiness.missing(), [("process", "stopping".to_owned())]);
+    }
+}
