@@ -49,8 +49,7 @@ fn handle() -> Option<&'static PrometheusHandle> {
             let mut builder = PrometheusBuilder::new();
             for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
                 // Refused only for an empty list, which a test of the table excludes.
-                builder =
-                    builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets).ok()?;
+                builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets).ok()?;
             }
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
@@ -269,7 +268,9 @@ mod tests {
                     .filter(|base| METRICS.iter().any(|m| m.name == *base && m.kind == Kind::Histogram))
             });
             let labels = found.entry(base.unwrap_or(name).to_owned()).or_default();
-            let Some((inside, _value)) = rest.strip_prefix('{').and_then(|rest| rest.rsplit_once('}')) else { continue };
+            let Some((inside, _value)) = rest.strip_prefix('{').and_then(|rest| rest.rsplit_once('}')) else {
+                continue;
+            };
             labels.extend(
                 inside.split("\",").map(|pair| pair.split_once('=').unwrap().0.to_owned()).filter(|name| name != "le"),
             );

@@ -92,8 +92,18 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge(QUEUE_WAITING, "tasks", &["lane"], "Tasks waiting by priority. Take max, not sum."),
     gauge(QUEUE_OLDEST_SECONDS, "seconds", &[], "Age of the oldest pending task, 0 when none. Take max, not sum."),
-    gauge(INSTANCE_UP, "bool", &["instance"], "1 = answers and works, as its lease holder sees it; NaN = not ours now."),
-    gauge(INSTANCE_BUSY, "bool", &["instance"], "1 = a task is on it, as its lease holder sees it; NaN = not ours now."),
+    gauge(
+        INSTANCE_UP,
+        "bool",
+        &["instance"],
+        "1 = answers and works, as its lease holder sees it; NaN = not ours now.",
+    ),
+    gauge(
+        INSTANCE_BUSY,
+        "bool",
+        &["instance"],
+        "1 = a task is on it, as its lease holder sees it; NaN = not ours now.",
+    ),
     histogram(
         INSTANCE_IDLE_GAP_SECONDS,
         &[],

@@ -179,7 +179,8 @@ fn refuse(stream: TcpStream, full: Full, refusals: &Arc<Semaphore>) {
     );
     tokio::spawn(async move {
         // A fresh socket takes this at once; one that does not is gone.
-        let sent = timeout(WRITE_STALL, stream.writable()).await.is_ok() && stream.try_write(response.as_bytes()).is_ok();
+        let sent =
+            timeout(WRITE_STALL, stream.writable()).await.is_ok() && stream.try_write(response.as_bytes()).is_ok();
         if sent {
             linger(stream).await;
         }

@@ -8,13 +8,13 @@ use super::{
 use crate::{
     auth::{Caller, Denied},
     process::error_response,
-    settings::limits::{RETRY_AFTER_SECONDS, WS_FRAME_BYTES},
+    settings::limits::WS_FRAME_BYTES,
 };
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State, ws::WebSocketUpgrade},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
-        header::{ALLOW, AUTHORIZATION, CONNECTION, HOST, ORIGIN, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
+        header::{ALLOW, AUTHORIZATION, CONNECTION, HOST, ORIGIN, UPGRADE},
         request::Parts,
     },
     response::{IntoResponse, Response},
@@ -51,20 +51,16 @@ async fn admit(state: &WsState, parts: &mut Parts) -> Result<Response, Response>
             "pages of this origin may not open the WebSocket",
         ));
     }
-    let caller = caller(state, &parts.headers).map_err(|denied| {
-        let refusal = refuse(StatusCode::UNAUTHORIZED, "unauthorized", &denied.to_string());
-        with(refusal, WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-    })?;
+    let caller = caller(state, &parts.headers)
+        .map_err(|denied| refuse(StatusCode::UNAUTHORIZED, "unauthorized", &denied.to_string()))?;
     if state.hub.stop().is_cancelled() {
-        let refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this process stops; connect again");
-        return Err(with(refusal, RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)));
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this process stops; connect again"));
     }
     let stranger = match caller {
         Some(_) => None,
         None => Some(state.strangers.admit(address(parts), state.front.ws_pending_max).ok_or_else(|| {
             let message = "too many sockets of this address have not logged in";
-            let refusal = refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", message);
-            with(refusal, RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+            refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", message)
         })?),
     };
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     event::{Event, TaskEvent},
+    metrics,
     queue::{self, News, Queue},
     task::{Links, Task, TaskId, TaskView},
 };
@@ -161,6 +162,7 @@ impl Hub {
         state.next_session += 1;
         let member = Member { sight: sight.clone(), watch: Watch::all(), outbox: Arc::clone(&outbox) };
         state.sessions.insert(number, member);
+        metrics::ws_opened();
         Seat { hub: self.clone(), number, sight, outbox }
     }
 
@@ -342,5 +344,6 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.hub.lock().sessions.remove(&self.number);
+        metrics::ws_closed();
     }
 }

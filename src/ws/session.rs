@@ -15,7 +15,7 @@ use super::{
     status,
     watch::{Sight, TooMany, Watch},
 };
-use crate::{auth::Caller, queue};
+use crate::{auth::Caller, metrics, queue};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -86,6 +86,9 @@ fn text_of(received: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8
 
 /// Says goodbye, and waits a moment for the client's.
 async fn hang_up(mut socket: WebSocket, close: Close) {
+    if close == Close::SLOW {
+        metrics::ws_closed_slow();
+    }
     if close != Close::BY_CLIENT {
         let frame = CloseFrame { code: close.code, reason: close.reason.into() };
         match timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await {
@@ -178,7 +181,12 @@ impl Session {
             let feed = self.socket.feed(Message::Text(frame.text.clone()));
             patiently(feed, patience, outbox).await?;
         }
-        if batch.is_empty() { Ok(()) } else { patiently(self.socket.flush(), patience, outbox).await }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        patiently(self.socket.flush(), patience, outbox).await?;
+        metrics::ws_delivered(batch.len() as u64);
+        Ok(())
     }
 
     async fn hear(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), Close> {
