@@ -1,0 +1,333 @@
+//! What the server says: `{"type","timestamp","data","requestId"?}`. The only place that spells these messages.
+
+use super::{
+    inbound::Refusal,
+    outbox::{Frame, FrameKind},
+};
+use crate::{
+    auth::{Caller, Role},
+    event::{TaskChange, TaskEvent},
+    fleet::{InstanceView, OverviewView, Phase},
+    task::{Attempt, Failure, InstanceId, Links, ResultView, Status, TaskId, TaskView},
+};
+use serde::Serialize;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Serialize)]
+struct Message<'a, T> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    timestamp: u64,
+    data: T,
+    #[serde(rename = "requestId", skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+/// The part that all messages about a task share.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct About<'a> {
+    task_id: TaskId,
+    status: Status,
+    attempt: Attempt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<&'a InstanceId>,
+    version: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskProgress<'a> {
+    #[serde(flatten)]
+    about: About<'a>,
+    progress: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes_done: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes_total: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct TaskCompleted<'a> {
+    #[serde(flatten)]
+    about: About<'a>,
+    progress: u8,
+    result: ResultView,
+    cursor: &'a str,
+}
+
+#[derive(Serialize)]
+struct TaskFailed<'a> {
+    #[serde(flatten)]
+    about: About<'a>,
+    error: FailedError<'a>,
+    cursor: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum FailedError<'a> {
+    Failure(&'a Failure),
+    Cancelled {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        message: &'static str,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InstanceMessage<'a> {
+    instance_id: &'a str,
+    alive: bool,
+    busy: bool,
+    enabled: bool,
+    phase: Phase,
+    current_task_id: Option<&'a str>,
+    queue_depth: u32,
+    last_heartbeat: Option<&'a str>,
+    last_error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct GlobalMessage<'a> {
+    #[serde(flatten)]
+    overview: &'a OverviewView,
+    cursor: &'a str,
+}
+
+/// The event of a task; `None` for a change that users do not see. `percent` is how far the attempt was, `cursor` where a
+/// client stands that has heard this ending.
+pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -> Option<Frame> {
+    let about = |status| About {
+        task_id: event.id,
+        status,
+        attempt: event.attempt,
+        instance_id: event.instance.as_ref(),
+        version: event.version,
+    };
+    let bare = |status, progress, nodes_done| {
+        let about = about(status);
+        TaskProgress { about, progress, current_node: None, nodes_done, nodes_total: None }
+    };
+    let kind = FrameKind::Progress(event.id);
+    Some(match &event.change {
+        TaskChange::Claimed => return None,
+        TaskChange::Pending => tell("task_progress", kind, bare(Status::Pending, percent.min(99), None)),
+        TaskChange::Started => tell("task_progress", kind, bare(Status::Running, 0, Some(0))),
+        TaskChange::Progress(progress) => {
+            let message = TaskProgress {
+                about: about(Status::Running),
+                progress: progress.percent.min(99),
+                current_node: progress.current_node.as_deref(),
+                nodes_done: Some(progress.nodes_done),
+                nodes_total: Some(progress.nodes_total),
+            };
+            tell("task_progress", kind, message)
+        }
+        TaskChange::Completed { outputs } => {
+            let result = ResultView::new(outputs, links);
+            let message = TaskCompleted { about: about(Status::Completed), progress: 100, result, cursor };
+            tell("task_completed", FrameKind::Must, message)
+        }
+        TaskChange::Failed { failure } => {
+            let message = TaskFailed { about: about(Status::Failed), error: FailedError::Failure(failure), cursor };
+            tell("task_failed", FrameKind::Must, message)
+        }
+        TaskChange::Cancelled => {
+            let error = FailedError::Cancelled { kind: "cancelled", message: "the task was cancelled" };
+            tell("task_failed", FrameKind::Must, TaskFailed { about: about(Status::Cancelled), error, cursor })
+        }
+    })
+}
+
+/// `instance_status`.
+pub fn instance_status(view: &InstanceView) -> Frame {
+    let message = InstanceMessage {
+        instance_id: &view.id,
+        alive: view.alive,
+        busy: view.busy,
+        enabled: view.enabled,
+        phase: view.phase,
+        current_task_id: view.current_task_id.as_deref(),
+        queue_depth: view.queue_depth,
+        last_heartbeat: view.last_heartbeat.as_deref(),
+        last_error: view.last_error.as_deref(),
+    };
+    tell("instance_status", FrameKind::Must, message)
+}
+
+/// `global_status`: the overview, and where a client stands that hears everything from now on.
+pub fn global_status(overview: &OverviewView, cursor: &str) -> Frame {
+    tell("global_status", FrameKind::Must, GlobalMessage { overview, cursor })
+}
+
+/// `resync`: endings may have been missed; read the tasks again, and go on from `cursor`.
+pub fn resync(cursor: &str, request_id: Option<&str>) -> Frame {
+    let message =
+        serde_json::json!({ "cursor": cursor, "reason": "endings may have been missed: read the tasks again" });
+    answer("resync", request_id, message)
+}
+
+/// `auth_ok`.
+pub fn auth_ok(caller: &Caller, cursor: &str, request_id: Option<&str>) -> Frame {
+    let role = match caller.role {
+        Role::Admin => "admin",
+        Role::User => "user",
+    };
+    let expires_at = crate::task::rfc3339(caller.expires_at.saturating_mul(1_000));
+    let user = serde_json::json!({ "username": caller.username, "role": role });
+    answer("auth_ok", request_id, serde_json::json!({ "user": user, "expiresAt": expires_at, "cursor": cursor }))
+}
+
+/// `pong`.
+pub fn pong(request_id: Option<&str>) -> Frame {
+    answer("pong", request_id, serde_json::json!({}))
+}
+
+/// `task`.
+pub fn task(view: &TaskView, request_id: Option<&str>) -> Frame {
+    answer("task", request_id, view)
+}
+
+/// `subscribed`, also the answer to `unsubscribe`.
+pub fn subscribed(data: &Subscribed<'_>, request_id: Option<&str>) -> Frame {
+    answer("subscribed", request_id, data)
+}
+
+/// `error`.
+pub fn error(refusal: &Refusal, request_id: Option<&str>) -> Frame {
+    let data = serde_json::json!({ "type": refusal.kind, "message": refusal.message });
+    answer("error", request_id, data)
+}
+
+/// `data` of `subscribed`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscribed<'a> {
+    /// Whether every task is watched, muted ones aside.
+    pub all: bool,
+    /// The tasks of this request that exist and may be seen.
+    pub task_ids: Vec<TaskId>,
+    /// The others.
+    pub unknown: Vec<TaskId>,
+    /// A snapshot of each of `task_ids`, as `GET /api/tasks` shows it.
+    pub tasks: Vec<TaskView>,
+    /// Where the client stands now.
+    pub cursor: &'a str,
+}
+
+fn tell(kind: &str, frame: FrameKind, data: impl Serialize) -> Frame {
+    write(Message { kind, timestamp: unix_ms(), data, request_id: None }, frame)
+}
+
+fn answer(kind: &str, request_id: Option<&str>, data: impl Serialize) -> Frame {
+    write(Message { kind, timestamp: unix_ms(), data, request_id }, FrameKind::Answer)
+}
+
+fn write<T: Serialize>(message: Message<'_, T>, kind: FrameKind) -> Frame {
+    let text = serde_json::to_string(&message).expect("plain structs with string keys always serialise");
+    Frame { text: text.into(), kind }
+}
+
+/// Now.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{instance_status, task_event};
+    use crate::{
+        event::{TaskChange, TaskEvent},
+        fleet::{InstanceView, Phase},
+        task::{Attempt, Failure, FailureKind, FileId, InstanceId, Links, Output, OutputKind, Progress, TaskId},
+    };
+    use serde_json::{Value, json};
+
+    fn told(change: TaskChange) -> Option<(TaskId, Value)> {
+        let (id, attempt, instance) = (TaskId::new(), Attempt::new(2), Some(InstanceId::new("127.0.0.1:8001")));
+        let event = TaskEvent { id, owner: "a".to_owned(), version: 7, attempt, instance, change };
+        let frame = task_event(&event, &Links::new("http://x/"), 30, "p-1")?;
+        let mut value: Value = serde_json::from_str(&frame.text).unwrap();
+        assert!(value["timestamp"].take().as_u64().unwrap() > 1_704_067_200_000);
+        assert_eq!(value["data"]["taskId"], id.to_string());
+        assert_eq!(value["data"]["version"], 7);
+        assert_eq!(value["data"]["attempt"], 2);
+        assert_eq!(value["data"]["instanceId"], "127.0.0.1:8001");
+        Some((id, value))
+    }
+
+    #[test]
+    fn progress_has_the_fields_of_the_contract() {
+        let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 1, nodes_total: 4 };
+        let (_, value) = told(TaskChange::Progress(progress)).unwrap();
+        assert_eq!(value["type"], "task_progress");
+        assert_eq!(value["data"]["progress"], 50);
+        assert_eq!(value["data"]["status"], "running");
+        assert_eq!(value["data"]["currentNode"], "3");
+        assert_eq!((&value["data"]["nodesDone"], &value["data"]["nodesTotal"]), (&json!(1), &json!(4)));
+        let (_, value) = told(TaskChange::Started).unwrap();
+        assert_eq!((&value["data"]["progress"], &value["data"]["status"]), (&json!(0), &json!("running")));
+        let (_, value) = told(TaskChange::Pending).unwrap();
+        assert_eq!((&value["data"]["progress"], &value["data"]["status"]), (&json!(30), &json!("pending")));
+        assert!(told(TaskChange::Claimed).is_none());
+    }
+
+    #[test]
+    fn endings_carry_result_or_error() {
+        let file = FileId::new();
+        let image = Output {
+            node_id: "9".to_owned(),
+            kind: OutputKind::Image,
+            file_id: Some(file),
+            filename: Some("a.png".to_owned()),
+            content_type: None,
+            size_bytes: Some(1),
+            sha256: None,
+            text: None,
+            temporary: false,
+        };
+        let (_, value) = told(TaskChange::Completed { outputs: vec![image] }).unwrap();
+        assert_eq!(value["type"], "task_completed");
+        assert_eq!(value["data"]["result"]["files"], json!([format!("http://x/upload/file/{file}")]));
+        assert_eq!(value["data"]["result"]["outputs"][0]["nodeId"], "9");
+        let failure = Failure::new(FailureKind::NodeError, "boom");
+        let (_, value) = told(TaskChange::Failed { failure }).unwrap();
+        assert_eq!(value["type"], "task_failed");
+        assert_eq!(value["data"]["status"], "failed");
+        assert_eq!(value["data"]["error"], json!({"type": "node_error", "message": "boom"}));
+        let (_, value) = told(TaskChange::Cancelled).unwrap();
+        assert_eq!(value["type"], "task_failed");
+        assert_eq!(value["data"]["status"], "cancelled");
+        assert_eq!(value["data"]["error"]["type"], "cancelled");
+    }
+
+    #[test]
+    fn an_instance_is_named_as_in_the_document() {
+        let view = InstanceView {
+            id: "127.0.0.1:8001".to_owned(),
+            server_id: "s".to_owned(),
+            server_name: "s".to_owned(),
+            ip: "127.0.0.1".to_owned(),
+            port: 8001,
+            enabled: true,
+            alive: true,
+            busy: false,
+            last_heartbeat: None,
+            version: None,
+            queue_depth: 0,
+            current_task_id: None,
+            phase: Phase::Up,
+            last_error: None,
+            device: None,
+        };
+        let value: Value = serde_json::from_str(&instance_status(&view).text).unwrap();
+        assert_eq!(value["type"], "instance_status");
+        assert_eq!(value["data"]["instanceId"], "127.0.0.1:8001");
+        assert_eq!((&value["data"]["alive"], &value["data"]["busy"]), (&json!(true), &json!(false)));
+        assert_eq!((&value["data"]["enabled"], &value["data"]["phase"]), (&json!(true), &json!("up")));
+    }
+}

@@ -1,0 +1,304 @@
+//! One socket: login, then what the hub has for it and what the client asks, until one of the two has enough.
+//!
+//! One task reads and writes: while a write waits for a slow client nothing is read from it, and no write waits longer
+//! than [`Pace::write`](super::limits::Pace).
+
+use super::{
+    WsState,
+    close::Close,
+    frames,
+    handshake::Stranger,
+    hub::Seat,
+    inbound::{self, Incoming, Refusal, Request, Selection},
+    limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_BEFORE_LOGIN_MAX, STRIKES_MAX},
+    outbox::{Frame, Outbox},
+    status,
+    watch::{Sight, TooMany, Watch},
+};
+use crate::{auth::Caller, metrics, queue};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
+use futures_util::SinkExt;
+use std::{future::ready, time::Duration};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+
+/// Serves one socket to its end.
+pub async fn run(mut socket: WebSocket, state: WsState, caller: Option<Caller>, stranger: Option<Stranger>) {
+    let login = match caller {
+        Some(caller) => Ok(Login::Header(caller)),
+        None => log_in(&mut socket, &state).await,
+    };
+    drop(stranger);
+    let close = match login {
+        Ok(login) => {
+            let mut session = Session::join(socket, state, login).await;
+            let close = session.live().await;
+            socket = session.socket;
+            close
+        }
+        Err(close) => close,
+    };
+    hang_up(socket, close).await;
+}
+
+/// Waits for `auth`; nothing but errors is said before.
+async fn log_in(socket: &mut WebSocket, state: &WsState) -> Result<Login, Close> {
+    let give_up = Instant::now() + state.hub.pace().login;
+    for _ in 0..STRIKES_BEFORE_LOGIN_MAX {
+        let received = tokio::select! {
+            received = timeout_at(give_up, socket.recv()) => received.map_err(|_| Close::LOGIN_TIMEOUT)?,
+            () = state.hub.stop().cancelled() => return Err(Close::GOING_AWAY),
+        };
+        let Some(text) = text_of(received)? else { continue };
+        let Incoming { request_id, request } = inbound::parse(&text);
+        let refusal = match request {
+            Ok(Request::Auth(token)) => match state.auth.verify(&token) {
+                Ok(caller) => return Ok(Login::Message(caller, request_id)),
+                Err(denied) => {
+                    let refusal = Refusal::new("unauthorized", denied.to_string());
+                    say(socket, state, frames::error(&refusal, request_id.as_deref())).await?;
+                    return Err(Close::NOT_LOGGED_IN);
+                }
+            },
+            Ok(_) => Refusal::new("unauthorized", "log in first: {\"type\":\"auth\",\"data\":{\"token\":\"…\"}}"),
+            Err(refusal) => refusal,
+        };
+        say(socket, state, frames::error(&refusal, request_id.as_deref())).await?;
+    }
+    Err(Close::NOT_LOGGED_IN)
+}
+
+async fn say(socket: &mut WebSocket, state: &WsState, frame: Frame) -> Result<(), Close> {
+    let sent = timeout(state.hub.pace().write, socket.send(Message::Text(frame.text))).await;
+    sent.map_err(|_| Close::SLOW)?.map_err(|_| Close::BY_CLIENT)
+}
+
+/// The text of a message; `None` for pings and pongs.
+fn text_of(received: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, Close> {
+    match received {
+        Some(Ok(Message::Text(text))) => Ok(Some(text)),
+        Some(Ok(Message::Binary(_))) => Err(Close::BINARY),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(Close::BY_CLIENT),
+        Some(Err(error)) => Err(Close::of_read_error(&error)),
+    }
+}
+
+/// Says goodbye, and waits a moment for the client's.
+async fn hang_up(mut socket: WebSocket, close: Close) {
+    if close == Close::SLOW {
+        metrics::ws_closed_slow();
+    }
+    if close != Close::BY_CLIENT {
+        let frame = CloseFrame { code: close.code, reason: close.reason.into() };
+        match timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+    let echo = async {
+        while let Some(Ok(_)) = socket.recv().await {}
+        // After a broken frame nothing can be read. Closing at once would reset the connection and lose our close frame.
+        if matches!(close, Close::TOO_BIG | Close::PROTOCOL | Close::NOT_UTF8) {
+            sleep(CLOSE_ECHO).await;
+        }
+    };
+    // Not answered in time is as good as answered.
+    if timeout(CLOSE_ECHO, echo).await.is_err() {
+        tracing::trace!(code = close.code, "the client did not answer the close frame");
+    }
+}
+
+/// How a caller came in.
+enum Login {
+    /// By a header of the handshake: no answer is owed.
+    Header(Caller),
+    /// By the first message.
+    Message(Caller, Option<String>),
+}
+
+struct Session {
+    socket: WebSocket,
+    state: WsState,
+    seat: Seat,
+    /// Unix second.
+    expires_at: u64,
+    ping_at: Instant,
+    /// Set while a ping is out: a sign of life must come by then.
+    pong_by: Option<Instant>,
+    strikes: u32,
+    last_strike: Instant,
+}
+
+impl Session {
+    /// Takes a seat in the hub; the first things said are `auth_ok` (after a login by message) and `global_status`.
+    async fn join(socket: WebSocket, state: WsState, login: Login) -> Self {
+        let greeting = status::greeting(&state.hub).await;
+        let (caller, auth_ok) = match login {
+            Login::Header(caller) => (caller, None),
+            Login::Message(caller, request_id) => {
+                let frame = frames::auth_ok(&caller, &state.hub.cursor(), request_id.as_deref());
+                (caller, Some(frame))
+            }
+        };
+        let seat = state.hub.join(Sight::of(&caller), auth_ok.into_iter().chain(greeting).collect());
+        let now = Instant::now();
+        let ping_at = now + state.hub.pace().ping;
+        let expires_at = caller.expires_at;
+        Self { socket, state, seat, expires_at, ping_at, pong_by: None, strikes: 0, last_strike: now }
+    }
+
+    async fn live(&mut self) -> Close {
+        let mut batch = Vec::new();
+        let timer = sleep_until(self.next_deadline());
+        tokio::pin!(timer);
+        loop {
+            if let Err(close) = self.write(&mut batch).await {
+                return close;
+            }
+            let wrote = !batch.is_empty();
+            batch.clear();
+            let result = tokio::select! {
+                biased;
+                received = self.socket.recv() => self.hear(received).await,
+                () = &mut timer => self.look_at_the_clock().await,
+                () = ready(()), if wrote => continue,
+                () = self.seat.outbox.ready() => continue,
+            };
+            if let Err(close) = result {
+                return close;
+            }
+            timer.as_mut().reset(self.next_deadline());
+        }
+    }
+
+    /// Writes some of what waits. A client that does not take it in time is slow, and so is one whose outbox overflows
+    /// meanwhile.
+    async fn write(&mut self, batch: &mut Vec<Frame>) -> Result<(), Close> {
+        self.seat.outbox.take(batch, BATCH_MAX)?;
+        let (patience, outbox) = (self.state.hub.pace().write, &self.seat.outbox);
+        for frame in batch.iter() {
+            let feed = self.socket.feed(Message::Text(frame.text.clone()));
+            patiently(feed, patience, outbox).await?;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        patiently(self.socket.flush(), patience, outbox).await?;
+        metrics::ws_delivered(batch.len() as u64);
+        Ok(())
+    }
+
+    async fn hear(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), Close> {
+        let text = text_of(received)?;
+        self.pong_by = None;
+        let Some(text) = text else { return Ok(()) };
+        let Incoming { request_id, request } = inbound::parse(&text);
+        let request_id = request_id.as_deref();
+        let answered = match request {
+            Ok(request) => self.answer(request, request_id).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = answered {
+            self.seat.outbox.push(frames::error(&refusal, request_id));
+            return self.strike();
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, request: Request, request_id: Option<&str>) -> Result<(), Refusal> {
+        match request {
+            Request::Auth(_) => return Err(Refusal::new("already_logged_in", "this socket is logged in")),
+            Request::Ping => self.seat.outbox.push(frames::pong(request_id)),
+            Request::GetTask(id) => self.seat.answer_task(id, request_id).await.map_err(unavailable)?,
+            Request::Subscribe(selection) => self.subscribe(selection, request_id).await?,
+            Request::Unsubscribe(selection) => {
+                let changed = self.seat.change_watch(|watch| {
+                    if selection.all {
+                        *watch = Watch::nothing();
+                    }
+                    watch.remove(&selection.tasks)
+                });
+                changed.unwrap_or(Ok(())).map_err(too_many)?;
+                self.seat.answer_subscribed(&[], request_id).await.map_err(unavailable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Watch before reading: an ending between the two would otherwise reach neither.
+    async fn subscribe(&mut self, selection: Selection, request_id: Option<&str>) -> Result<(), Refusal> {
+        let changed = self.seat.change_watch(|watch| {
+            if selection.all {
+                *watch = Watch::all();
+            }
+            if selection.tasks.is_empty() { Ok(()) } else { watch.add(&selection.tasks) }
+        });
+        changed.unwrap_or(Ok(())).map_err(too_many)?;
+        self.seat.answer_subscribed(&selection.tasks, request_id).await.map_err(unavailable)?;
+        if let Some(cursor) = &selection.since {
+            self.seat.replay(cursor, request_id);
+        }
+        Ok(())
+    }
+
+    /// One useless message a second is forgiven.
+    fn strike(&mut self) -> Result<(), Close> {
+        let forgiven = u32::try_from(self.last_strike.elapsed().as_secs()).unwrap_or(u32::MAX);
+        if forgiven > 0 {
+            self.last_strike = Instant::now();
+        }
+        self.strikes = self.strikes.saturating_sub(forgiven) + 1;
+        if self.strikes > STRIKES_MAX { Err(Close::NOISE) } else { Ok(()) }
+    }
+
+    async fn look_at_the_clock(&mut self) -> Result<(), Close> {
+        let now = Instant::now();
+        if self.until_expiry().is_zero() {
+            return Err(Close::EXPIRED);
+        }
+        if self.pong_by.is_some_and(|by| now >= by) {
+            return Err(Close::SILENT);
+        }
+        if now >= self.ping_at {
+            let (patience, outbox) = (self.state.hub.pace(), &self.seat.outbox);
+            patiently(self.socket.send(Message::Ping(Bytes::new())), patience.write, outbox).await?;
+            self.ping_at = now + patience.ping;
+            self.pong_by.get_or_insert(now + patience.pong);
+        }
+        Ok(())
+    }
+
+    /// By the wall clock, which the token is about: looked at again with each ping.
+    fn until_expiry(&self) -> Duration {
+        Duration::from_millis(self.expires_at.saturating_mul(1_000).saturating_sub(frames::unix_ms()))
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let ping_at = self.pong_by.map_or(self.ping_at, |by| by.min(self.ping_at));
+        let now = Instant::now();
+        now.checked_add(self.until_expiry()).map_or(ping_at, |expiry| expiry.min(ping_at))
+    }
+}
+
+async fn patiently(
+    write: impl Future<Output = Result<(), axum::Error>>,
+    patience: Duration,
+    outbox: &Outbox,
+) -> Result<(), Close> {
+    tokio::select! {
+        biased;
+        written = write => written.map_err(|_| Close::BY_CLIENT),
+        close = outbox.closed() => Err(close),
+        () = sleep(patience) => Err(Close::SLOW),
+    }
+}
+
+fn unavailable(error: queue::Error) -> Refusal {
+    tracing::debug!(%error, "cannot answer on a WebSocket");
+    Refusal::new("unavailable", "the queue cannot be reached now; ask again")
+}
+
+fn too_many(_: TooMany) -> Refusal {
+    Refusal::new("too_many", format!("at most {IDS_PER_SESSION_MAX} tasks can be named on one socket"))
+}
