@@ -1,7 +1,7 @@
 //! Claims tasks while the instance has a free slot.
 
 use super::{attempt::Run, instance::Instance, roster::jitter};
-use crate::{metrics, queue::Claimed, task::TaskId};
+use crate::{queue::Claimed, task::TaskId};
 use std::{pin::pin, sync::Arc, time::Duration};
 
 /// An idle instance looks by itself this often: wake-ups only make it faster.
@@ -32,7 +32,6 @@ pub(super) async fn run(instance: Arc<Instance>) {
         let nonce = TaskId::new().to_string();
         match claim(&instance, &nonce, slots + collecting).await {
             Some(Claimed::Task(claim)) => {
-                metrics::task_claimed();
                 tracing::info!(instance = %instance.target.id, task = %claim.task, attempt = %claim.attempt, "claimed");
                 instance.spawn(Run::fresh(*claim));
             }

@@ -1,7 +1,7 @@
 //! One leased instance: what its parts share, and how they start and end together.
 
 use super::{
-    Shared, Signal, attach,
+    Shared, attach,
     attempt::{Run, RunEnd},
     claimer,
     health::Health,

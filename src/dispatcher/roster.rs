@@ -117,7 +117,7 @@ impl Roster {
             Acquired::Held(_) => {}
             Acquired::Ours(in_flight) => {
                 if !in_flight.tasks.is_empty() {
-                    metrics::lease_takeover();
+                    metrics::lease_taken_over();
                 }
                 tracing::info!(instance = %target.id, in_flight = in_flight.tasks.len(), "instance leased");
                 let lease = Lease { instance: target.id.clone(), token };

@@ -30,7 +30,7 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
             return Err(Exit::NotOurs);
         }
         if let Some(since) = super::instance::lock(&scene.instance.idle_since).take() {
-            metrics::idle_gap(since.elapsed());
+            metrics::instance_idle_gap(since.elapsed());
         }
         let error = match scene.instance.client.submit(scene.prompt, &body, &scene.instance.client_id).await {
             Ok(Submitted::Accepted) => return Ok(()),
