@@ -1,1 +1,184 @@
-//! Tests of the room `embedded`.
+//! The owned child Redis, with real servers in real folders.
+
+use crate::support::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use shuzhiren::{
+    embedded::{Embedded, Error},
+    settings::Durability,
+};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+const ROLE: &str = "SHUZHIREN_TEST_DATA";
+
+async fn start(data: &Path) -> Result<Embedded, Error> {
+    let server = std::env::var_os("REDIS_SERVER");
+    Embedded::start(data, server.as_ref().map(Path::new), Durability::Local).await
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("szr").tempdir().unwrap()
+}
+
+/// One inline command, one line of answer.
+fn ask(mut stream: impl Read + Write, commands: &str) -> String {
+    stream.write_all(format!("{commands}\r\nQUIT\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn ask_socket(data: &Path, command: &str) -> String {
+    ask(UnixStream::connect(data.join("redis/redis.sock")).unwrap(), command)
+}
+
+fn is_alive(pid: u32) -> bool {
+    // A zombie is dead; in a container nobody may ever reap an orphan.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, state)| !state.trim_start().starts_with('Z'))
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    let data = folder();
+    let redis = start(data.path()).await.unwrap();
+    let socket = data.path().canonicalize().unwrap().join("redis/redis.sock");
+    assert_eq!(redis.url(), format!("redis+unix://{}", socket.display()));
+    let url_file = data.path().join("redis/url");
+    assert_eq!(std::fs::read_to_string(&url_file).unwrap().trim(), redis.url());
+    assert_eq!(url_file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(ask_socket(data.path(), "SET fruit pear").starts_with("+OK"));
+    for (name, value) in [
+        ("appendonly", "yes"),
+        ("appendfsync", "everysec"),
+        ("maxmemory-policy", "noeviction"),
+        ("port", "0"),
+        ("save", ""),
+    ] {
+        let answer = ask_socket(data.path(), &format!("CONFIG GET {name}"));
+        assert!(answer.contains(&format!("\r\n{value}\r\n")), "{name}: {answer}");
+    }
+    let pid = redis.pid().unwrap();
+    redis.stop().await;
+    assert!(!is_alive(pid));
+
+    let redis = start(data.path()).await.unwrap();
+    assert!(ask_socket(data.path(), "GET fruit").contains("pear"));
+    redis.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_started_again_with_its_data() {
+    let data = folder();
+    let redis = start(data.path()).await.unwrap();
+    assert!(ask_socket(data.path(), "SET fruit pear").starts_with("+OK"));
+    // As durable as `everysec` goes: a second later it is on disk.
+    assert!(ask_socket(data.path(), "BGREWRITEAOF").starts_with('+'));
+    eventually("the rewritten file", Duration::from_secs(10), || async {
+        ask_socket(data.path(), "INFO persistence").contains("aof_rewrite_in_progress:0").then_some(())
+    })
+    .await;
+    let pid = redis.pid().unwrap();
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    eventually("another process", Duration::from_secs(10), || async {
+        redis.pid().filter(|&new| new != pid && UnixStream::connect(data.path().join("redis/redis.sock")).is_ok())
+    })
+    .await;
+    assert!(ask_socket(data.path(), "GET fruit").contains("pear"));
+    redis.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_by_name_and_the_first_goes_on() {
+    let data = folder();
+    let first = start(data.path()).await.unwrap();
+    let error = start(data.path()).await.unwrap_err();
+    let Error::InUse { pid, .. } = &error else { panic!("{error}") };
+    assert_eq!(*pid, std::process::id().to_string());
+    let text = error.to_string();
+    assert!(text.contains("redis/lock") && text.contains("--data-dir") && text.contains("REDIS_URL"), "{text}");
+    assert!(ask_socket(data.path(), "PING").starts_with("+PONG"));
+    first.stop().await;
+    start(data.path()).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_long_or_odd_path_gets_a_port_with_a_password() {
+    let outer = folder();
+    let data = outer.path().join("a long name with spaces and \"quotes\" ".repeat(3));
+    let redis = start(&data).await.unwrap();
+    let (password, port) = redis.url().strip_prefix("redis://:").unwrap().split_once("@127.0.0.1:").unwrap();
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    assert!(ask(connect(), "PING").starts_with("-NOAUTH"), "open to everybody on this machine");
+    let answer = ask(connect(), &format!("AUTH {password}\r\nSET fruit pear"));
+    assert_eq!(answer.matches("+OK").count(), 3, "{answer}");
+    assert!(data.join("redis/appendonlydir").is_dir());
+    let command_line = std::fs::read(format!("/proc/{}/cmdline", redis.pid().unwrap())).unwrap();
+    assert!(!String::from_utf8_lossy(&command_line).contains(password), "the password is in everybody's ps");
+    redis.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_or_missing_is_said_with_what_to_do() {
+    let data = folder();
+    let old = data.path().join("old-server");
+    std::fs::write(&old, "#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64'\n").unwrap();
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = Embedded::start(data.path(), Some(&old), Durability::Local).await.unwrap_err().to_string();
+    assert!(text.contains("old-server is version 6.2.14; 7.0 or newer is needed"), "{text}");
+    let absent = data.path().join("absent");
+    let text = Embedded::start(data.path(), Some(&absent), Durability::Local).await.unwrap_err().to_string();
+    assert!(text.contains(absent.to_str().unwrap()) && text.contains("apt-get install"), "{text}");
+    assert!(!data.path().join("redis").exists(), "something was left behind");
+}
+
+#[tokio::test]
+async fn broken_data_is_said_with_the_servers_own_words() {
+    let data = folder();
+    start(data.path()).await.unwrap().stop().await;
+    let logs = data.path().join("redis/appendonlydir");
+    let incremental = std::fs::read_dir(&logs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_str().unwrap().ends_with(".incr.aof"))
+        .unwrap();
+    std::fs::write(incremental, "*1\r\n$900\r\nno such thing\r\n*1\r\n$1\r\nx\r\n".repeat(100)).unwrap();
+    let error = start(data.path()).await.unwrap_err();
+    assert!(matches!(error, Error::Died { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("redis-check-aof --fix") && text.contains("append only file"), "{text}");
+}
+
+/// This program, run once more as the parent of a server, is killed without a chance to clean up.
+#[tokio::test]
+async fn the_server_dies_with_its_parent_and_the_next_start_has_the_data() {
+    if let Some(data) = std::env::var_os(ROLE) {
+        let redis = start(Path::new(&data)).await.unwrap();
+        eprintln!("server {}", redis.pid().unwrap());
+        return std::future::pending().await;
+    }
+    let data = folder();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["embedded::the_server_dies_with_its_parent_and_the_next_start_has_the_data", "--exact", "--nocapture"])
+        .env(ROLE, data.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(parent.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let pid: u32 = lines.find_map(|line| line.strip_prefix("server ").map(str::to_owned)).unwrap().parse().unwrap();
+    assert!(ask_socket(data.path(), "SET fruit pear").starts_with("+OK"));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    // At once, while the orphan may still flush: the lock makes this wait for its end.
+    let redis = start(data.path()).await.unwrap();
+    assert!(!is_alive(pid), "two servers on one folder");
+    assert!(ask_socket(data.path(), "GET fruit").contains("pear"));
+    redis.stop().await;
+}

@@ -1,0 +1,32 @@
+//! Whether the server answers. By hand: the Redis client lives in queue/, and a PING is one line.
+
+use super::address::Address;
+use std::io;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    time::{Duration, timeout},
+};
+
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Answers with PONG; a server that still loads its data answers otherwise.
+pub(super) async fn answers(address: &Address) -> bool {
+    let asked = async {
+        match address {
+            Address::Socket(path) => ping(UnixStream::connect(path).await?, "").await,
+            Address::Loopback { port, password } => {
+                ping(TcpStream::connect(("127.0.0.1", *port)).await?, &format!("AUTH {password}\r\n")).await
+            }
+        }
+    };
+    matches!(timeout(PING_TIMEOUT, asked).await, Ok(Ok(true)))
+}
+
+async fn ping(mut stream: impl AsyncRead + AsyncWrite + Unpin, login: &str) -> io::Result<bool> {
+    // QUIT makes the server close, so that all there is can be read.
+    stream.write_all(format!("{login}PING\r\nQUIT\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(1024).read_to_string(&mut answer).await?;
+    Ok(answer.lines().any(|line| line == "+PONG"))
+}
