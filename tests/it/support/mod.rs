@@ -1,9 +1,12 @@
 //! What tests stand on.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod audit;
 pub mod http;
+pub mod raw;
 mod redis;
 pub mod stack;
+pub mod world;
 
 pub use redis::TestRedis;
 
