@@ -69,7 +69,7 @@ fn no_attic_and_no_glob() {
 
 /// One place may: between fork and exec of the child Redis.
 #[test]
-fn unsafe_code_is_allowed_once() {
+fn the_unsafe_is_in_one_place() {
     let mark = ["un", "safe_code"].concat();
     let found: Vec<_> = all_code().into_iter().filter(|(_, text)| text.contains(&mark)).map(|(path, _)| path).collect();
     assert_eq!(found, ["src/embedded/keeper.rs"]);
