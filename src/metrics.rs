@@ -17,7 +17,11 @@ use std::{
     sync::{LazyLock, OnceLock},
     time::Duration,
 };
-use table::*;
+use table::{
+    ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
+    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_ERRORS, TASK_RUN_SECONDS,
+    TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
+};
 
 /// How often samples are folded into buckets when nobody scrapes; they pile up otherwise.
 const UPKEEP: Duration = Duration::from_secs(5);

@@ -1,0 +1,139 @@
+//! Which room may import which, and whose each foreign crate is.
+
+use super::{files, none, words};
+use std::collections::BTreeSet;
+
+/// For all.
+const SIDE: &[&str] = &["settings", "metrics", "process"];
+
+/// Room → rooms it may import besides [`SIDE`]. `api`, `ws`, `dispatcher`, `sim`, `embedded` never stand in one another's rows;
+/// `comfy` not in api's: that process never talks to ComfyUI.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("lib", &[]),
+    ("settings", &[]),
+    ("metrics", &["fleet"]),
+    ("process", &[]),
+    ("task", &[]),
+    ("fleet", &["task"]),
+    ("event", &["task", "fleet"]),
+    ("queue", &["task", "event", "fleet"]),
+    ("comfy", &["task", "event", "fleet"]),
+    ("store", &["task"]),
+    ("auth", &["task"]),
+    ("graph", &["task", "fleet"]),
+    ("api", &["task", "event", "fleet", "queue", "store", "auth", "graph"]),
+    ("ws", &["task", "event", "fleet", "queue", "auth"]),
+    ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph"]),
+    ("sim", &[]),
+    ("embedded", &[]),
+    ("cli", &["task", "event", "fleet"]),
+    ("dashboard", &[]),
+];
+
+/// Foreign crate → the room that names it, or the rooms (a client of ours is no client of ComfyUI).
+const CRATE_OF: &[(&str, &[&str])] = &[
+    ("fred", &["queue"]),
+    ("zstd", &["queue"]),
+    ("reqwest", &["comfy", "cli"]),
+    ("tokio_tungstenite", &["comfy"]),
+    ("backoff", &["comfy"]),
+    ("object_store", &["store"]),
+    ("jsonwebtoken", &["auth"]),
+    ("argon2", &["auth"]),
+    ("hyper_util", &["process", "sim"]),
+    ("tracing_subscriber", &["process"]),
+    ("metrics_exporter_prometheus", &["metrics"]),
+    ("metrics_process", &["metrics"]),
+    ("png", &["sim"]),
+    ("font8x8", &["sim"]),
+];
+
+/// `src/queue/mod.rs` → `queue`, `src/task.rs` → `task`.
+fn room_of(path: &str) -> &str {
+    let inside = path.strip_prefix("src/").unwrap();
+    inside.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The file without its unit tests, which stand at its end.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap()
+}
+
+/// Code only: documentation may point anywhere.
+fn without_comments(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms named by `crate::room` and `crate::{room::…, room}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.extend(words(rest, |c| c.is_alphanumeric() || c == '_').next().map(str::to_owned));
+            continue;
+        };
+        let (mut depth, mut at_name) = (0, true);
+        let mut name = String::new();
+        for character in group.chars() {
+            match character {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    found.insert(std::mem::take(&mut name));
+                    at_name = true;
+                }
+                ':' => at_name &= depth > 0,
+                other if depth == 0 && at_name && !other.is_whitespace() => name.push(other),
+                _ => {}
+            }
+        }
+        found.insert(name);
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn the_reader_of_imports_reads() {
+    let code = "use crate::{\n a::{B, c::D},\n e,\n f::g::h,\n};\nuse crate::i; crate::j::k(); pub(crate) fn x() {}";
+    assert_eq!(imports(code).into_iter().collect::<Vec<_>>(), ["a", "e", "f", "i", "j"]);
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let mut faults = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let room = room_of(&path);
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == room) else {
+            faults.push(format!("{path}: the room `{room}` is not listed"));
+            continue;
+        };
+        // Only a lower-case name is a room; `crate::Thing` would be the library's root.
+        let used = imports(&without_comments(without_tests(&text)));
+        for name in used.iter().filter(|name| MAY_IMPORT.iter().any(|(room, _)| room == name)) {
+            if name != room && !allowed.contains(&name.as_str()) && !SIDE.contains(&name.as_str()) {
+                faults.push(format!("{path}: `{room}` may not import `{name}`"));
+            }
+        }
+    }
+    none("imports against the layers", &faults);
+}
+
+#[test]
+fn a_foreign_crate_is_named_in_one_room() {
+    let mut faults = Vec::new();
+    for (path, text) in files("src", "rs") {
+        let code = without_comments(&text);
+        let named: BTreeSet<&str> = code
+            .match_indices("::")
+            .filter_map(|(at, _)| code[..at].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next())
+            .collect();
+        for (foreign, owners) in CRATE_OF {
+            if named.contains(foreign) && !owners.contains(&room_of(&path)) {
+                faults.push(format!("{path}: `{foreign}` belongs to `{}`", owners.join("`, `")));
+            }
+        }
+    }
+    none("foreign crates outside of their room", &faults);
+}
