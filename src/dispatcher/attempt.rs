@@ -78,6 +78,8 @@ pub(super) struct Scene {
     pub(super) claim: Claim,
     pub(super) prompt: Uuid,
     pub(super) ears: Ears,
+    /// When its execution began, as far as this process saw.
+    pub(super) begun: Option<tokio::time::Instant>,
 }
 
 impl Run {
@@ -112,7 +114,7 @@ impl Run {
                 }
             },
         };
-        let mut scene = Scene { instance, claim, prompt, ears };
+        let mut scene = Scene { instance, claim, prompt, ears, begun: None };
         let ended = match scene.reach_end(attached).await {
             Ok(ending) => scene.take_outcome(ending).await,
             Err(exit) => Err(exit),
@@ -246,6 +248,12 @@ impl Scene {
             Outcome::Failed { failure, .. } => failure.kind.as_str(),
         };
         metrics::attempt_ended(word);
+        if written == Written::Done {
+            metrics::task_ended(if matches!(outcome, Outcome::Completed(_)) { "completed" } else { "failed" });
+            if let Some(begun) = self.begun {
+                metrics::task_ran(begun.elapsed());
+            }
+        }
         match outcome {
             Outcome::Completed(outputs) => {
                 tracing::info!(instance = %self.instance.target.id, %task, %attempt, outputs = outputs.len(), ?written, "completed");

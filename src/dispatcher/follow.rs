@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     comfy::{Ending, Error, Sighting, Sign, Tracker},
+    metrics,
     queue::Written,
     task::{Failure, FailureKind},
 };
@@ -78,6 +79,7 @@ pub(super) async fn follow(scene: &mut Scene, begun_at: Option<u8>) -> Result<En
                     watch.alive();
                     if let Some(ending) = ended(scene).await {
                         watch.tell(scene).await?;
+                        scene.begun = watch.begun;
                         return Ok(ending);
                     }
                 }
@@ -90,6 +92,7 @@ pub(super) async fn follow(scene: &mut Scene, begun_at: Option<u8>) -> Result<En
         watch.tell(scene).await?;
         if let Some(ending) = watch.look(scene).await? {
             watch.tell(scene).await?;
+            scene.begun = watch.begun;
             return Ok(ending);
         }
         watch.judge(scene).await?;
@@ -144,6 +147,7 @@ impl Watch {
                 Ok(written) => {
                     self.begin_is_told = true;
                     accepted(written)?;
+                    metrics::task_waited(scene.claim.waited);
                 }
                 Err(error) => {
                     tracing::warn!(%task, %error, "the beginning could not be told");
