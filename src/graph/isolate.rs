@@ -48,6 +48,7 @@ fn inside(folder: &str, prefix: &str) -> Box<RawValue> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
     use super::Workflow;
     use serde_json::value::RawValue;

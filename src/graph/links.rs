@@ -10,7 +10,7 @@ use super::{
 const CYCLE_SHOWN: usize = 10;
 
 /// Refuses a cycle and a chain longer than the graph's limit. `base` is where to point: `/workflow` or `/params`.
-pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Problem> {
+pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Vec<Problem>> {
     let sources = sources(workflow);
     let mut users = vec![Vec::new(); sources.len()];
     for (node, list) in sources.iter().enumerate() {
@@ -33,13 +33,13 @@ pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Problem> {
         }
     }
     if settled < sources.len() {
-        return Err(cycle(workflow, base, &sources, &missing));
+        return Err(vec![cycle(workflow, base, &sources, &missing)]);
     }
     let depth_max = workflow.limits().depth_max;
     let Some(node) = depth.iter().position(|&length| length > depth_max) else { return Ok(()) };
     let id = &workflow.node(node).id;
     let message = format!("node {}: more than {depth_max} nodes follow one another", clip(id));
-    Err(Problem::unfit(place(base, id), "workflow_too_deep", message).at_node(id))
+    Err(vec![Problem::unfit(place(base, id), "workflow_too_deep", message).at_node(id)])
 }
 
 /// For each node the nodes its inputs are linked to.

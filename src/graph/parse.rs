@@ -29,7 +29,7 @@ impl Workflow {
         let mut problems = Problems::default();
         scan(json.get(), BASE, &mut problems);
         let mut problems = problems.check()?;
-        let entries = entries(json, limits).map_err(|problem| vec![problem])?;
+        let entries = entries(json, limits)?;
         let mut nodes = Vec::with_capacity(entries.len());
         for (id, value) in entries {
             if problems.is_full() {
@@ -39,7 +39,7 @@ impl Workflow {
         }
         problems.check()?;
         let workflow = Self::assemble(nodes, limits);
-        links::check(&workflow, BASE).map_err(|problem| vec![problem])?;
+        links::check(&workflow, BASE)?;
         Ok(workflow)
     }
 
@@ -53,21 +53,21 @@ impl Workflow {
     }
 }
 
-fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<(String, &RawValue)>, Problem> {
+fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<(String, &RawValue)>, Vec<Problem>> {
     let here = BASE.to_owned();
     let Some(entries) = raw::members(json) else {
-        return Err(Problem::shape(here, "workflow_not_object", "workflow must be an object: node id → node"));
+        return Err(vec![Problem::shape(here, "workflow_not_object", "workflow must be an object: node id → node")]);
     };
     if entries.is_empty() {
-        return Err(Problem::shape(here, "workflow_empty", "workflow has no nodes"));
+        return Err(vec![Problem::shape(here, "workflow_empty", "workflow has no nodes")]);
     }
     if entries.iter().any(|(key, value)| key == "nodes" && raw::is_array(value)) {
         let message = "this is the editor's format; in ComfyUI choose \"Export (API)\" and send that";
-        return Err(Problem::unfit(here, "workflow_format_ui", message));
+        return Err(vec![Problem::unfit(here, "workflow_format_ui", message)]);
     }
     if entries.len() > limits.nodes_max {
         let message = format!("workflow has {} nodes, at most {} are allowed", entries.len(), limits.nodes_max);
-        return Err(Problem::unfit(here, "workflow_too_many_nodes", message));
+        return Err(vec![Problem::unfit(here, "workflow_too_many_nodes", message)]);
     }
     Ok(entries)
 }

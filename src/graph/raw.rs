@@ -80,6 +80,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
     use super::{link_target, members};
     use serde_json::value::RawValue;

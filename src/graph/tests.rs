@@ -1,5 +1,7 @@
 //! Tests of the room through its doors: [`Workflow::parse`](super::Workflow::parse) and [`resolve`](super::resolve).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
+
 mod addresses;
 mod parse;
 mod properties;

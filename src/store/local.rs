@@ -105,6 +105,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
     use super::{folder_of, staged_id};
 
@@ -124,10 +125,9 @@ mod tests {
             "http://x/y",
         ]
         .into_iter()
-        .chain(["file:///x?y", "file:///x#1", "file:///%00x"])
+        .chain(["file:///x?y", "file:///x#1"])
         {
-            let found = folder_of(url);
-            assert!(found.is_err() || url == "file:///%00x", "{url}: {found:?}");
+            assert!(folder_of(url).is_err(), "{url}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Tests of the room `store`: real files in a folder of the test's own.
 
+mod own_process;
+
 use crate::support::eventually;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -11,15 +13,10 @@ use shuzhiren::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, SystemTime},
 };
 
 const NO_LIMIT: u64 = u64::MAX;
-/// Names the test that a child process of this binary is to run in earnest.
-const CHILD: &str = "SHUZHIREN_TEST_CHILD";
-/// The folder of a child's store.
-const FOLDER: &str = "SHUZHIREN_TEST_FOLDER";
 
 struct TestStore {
     store: Store,
@@ -278,94 +275,4 @@ async fn a_url_that_cannot_work_is_refused_at_the_start() {
     let deep = folder.path().join("a b/文");
     Store::open(&url(&deep)).await.unwrap();
     assert!(deep.is_dir());
-}
-
-/// Memory is looked at in a process of its own, where no other test allocates.
-#[test]
-fn two_hundred_megabytes_pass_through_little_memory() {
-    const NAME: &str = "two_hundred_megabytes_pass_through_little_memory";
-    if std::env::var(CHILD).as_deref() != Ok(NAME) {
-        let status = child(NAME, "exec \"$0\" \"$@\"").status().unwrap();
-        assert!(status.success());
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let test = TestStore::open().await;
-        let chunk = Bytes::from(pattern(1_000_000, 1));
-        let (before, id) = (peak_bytes(), FileId::new());
-        let mut writer = test.store.create(id, 200_000_000).await.unwrap();
-        for _ in 0..200 {
-            writer.write(chunk.clone()).await.unwrap();
-        }
-        let stored = writer.finish().await.unwrap();
-        let mut hash = Sha256::new();
-        let mut bytes = test.store.read(id, None).await.unwrap().bytes;
-        while let Some(piece) = bytes.try_next().await.unwrap() {
-            hash.update(&piece);
-        }
-        assert_eq!((stored.size_bytes, stored.sha256), (200_000_000, format!("{:x}", hash.finalize())));
-        let grown = peak_bytes() - before;
-        assert!(grown < 16_000_000, "{grown} bytes more at the peak");
-    });
-}
-
-/// The most memory that this process has had.
-fn peak_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
-/// A disk that takes no more: the system's limit on a file's size (EFBIG), which needs no rights, and, where this process
-/// may mount, a file system of 4 MB (ENOSPC).
-#[test]
-fn a_full_disk_is_said_to_be_full_and_keeps_nothing_half_written() {
-    const NAME: &str = "a_full_disk_is_said_to_be_full_and_keeps_nothing_half_written";
-    if std::env::var(CHILD).as_deref() == Ok(NAME) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(fill(Path::new(&std::env::var(FOLDER).unwrap())));
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    // `ulimit -f` counts blocks of 512 bytes (1,024 in bash): 1 or 2 MB.
-    let limited = "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\"";
-    assert!(child(NAME, limited).env(FOLDER, folder.path()).status().unwrap().success());
-
-    let folder = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path()).output();
-    if mounted.is_ok_and(|output| output.status.success()) {
-        let passed = child(NAME, "exec \"$0\" \"$@\"").env(FOLDER, folder.path()).status().unwrap().success();
-        assert!(Command::new("umount").arg(folder.path()).status().unwrap().success());
-        assert!(passed, "on a file system of 4 MB");
-    }
-}
-
-async fn fill(folder: &Path) {
-    let store = Store::open(&url(folder)).await.unwrap();
-    let small = FileId::new();
-    let mut writer = store.create(small, NO_LIMIT).await.unwrap();
-    writer.write(pattern(300_000, 1).into()).await.unwrap();
-    writer.finish().await.unwrap();
-
-    let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
-    let full = writer.write(pattern(8_000_000, 2).into()).await;
-    assert!(matches!(full, Err(Error::Full)), "{full:?}");
-    assert!(writer.finish().await.is_err());
-    assert_eq!(files_in(folder).len(), 1, "only the small one");
-
-    assert!(all(store.read(small, None).await.unwrap()).await == pattern(300_000, 1), "reads go on");
-    let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
-    writer.write(pattern(500_000, 3).into()).await.unwrap();
-    writer.finish().await.unwrap();
-    store.delete(small).await.unwrap();
-    assert_eq!(files_in(folder).len(), 1, "there is room again");
-}
-
-/// This binary once more, for one test, started by a shell that runs `script` first.
-fn child(name: &str, script: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("store::{name}"), "--nocapture"]).env(CHILD, name);
-    command
 }

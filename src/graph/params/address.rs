@@ -4,6 +4,7 @@ use super::{
     ASSIGNMENTS_MAX, BASE, WARNINGS_MAX,
     near::{SEARCHES_MAX, near},
     pointer,
+    title::Titles,
 };
 use crate::graph::{
     Problem, Workflow,
@@ -14,10 +15,6 @@ use crate::graph::{
 };
 use crate::task::Warning;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
-
-/// Longest title that can be addressed.
-const TITLE_BYTES_MAX: usize = 500;
 
 /// One value on its way to one input.
 pub(super) struct Assignment<'p> {
@@ -30,23 +27,24 @@ pub(super) struct Assignment<'p> {
 }
 
 pub(super) struct Reader<'w, 'p> {
-    workflow: &'w Workflow,
-    titles: HashMap<&'w str, Vec<usize>>,
+    pub(super) workflow: &'w Workflow,
+    pub(super) titles: Titles<'w>,
     assignments: Vec<Assignment<'p>>,
     warnings: Vec<Warning>,
     unused: usize,
-    problems: Problems,
+    pub(super) problems: Problems,
 }
 
 impl<'w, 'p> Reader<'w, 'p> {
     pub(super) fn new(workflow: &'w Workflow, problems: Problems) -> Self {
-        let mut titles: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (place, node) in workflow.nodes().enumerate() {
-            if let Some(title) = node.title.as_deref().filter(|title| title.len() <= TITLE_BYTES_MAX) {
-                titles.entry(title).or_default().push(place);
-            }
+        Self {
+            workflow,
+            titles: Titles::of(workflow),
+            assignments: Vec::new(),
+            warnings: Vec::new(),
+            unused: 0,
+            problems,
         }
-        Self { workflow, titles, assignments: Vec::new(), warnings: Vec::new(), unused: 0, problems }
     }
 
     /// Reads all of `params`.
@@ -85,7 +83,7 @@ impl<'w, 'p> Reader<'w, 'p> {
     }
 
     /// Whether reading on is pointless. Asked inside every loop: one title may stand for every node.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.assignments.len() > ASSIGNMENTS_MAX || self.problems.is_full()
     }
 
@@ -132,7 +130,7 @@ impl<'w, 'p> Reader<'w, 'p> {
     }
 
     /// `{"text": v, …}`, possibly wrapped as `{"inputs":{…}}`, with an optional `class_type` that must be the node's.
-    fn node_object(&mut self, place: usize, pointer: &str, members: Vec<(String, &'p RawValue)>) {
+    pub(super) fn node_object(&mut self, place: usize, pointer: &str, members: Vec<(String, &'p RawValue)>) {
         let node = self.workflow.node(place);
         for (name, value) in members {
             if self.is_over() {
@@ -164,67 +162,6 @@ impl<'w, 'p> Reader<'w, 'p> {
         }
     }
 
-    /// `@<title>.<input>`, `@<title>[*].<input>`, `@<title>`: {…}; titles may hold dots, the longest existing one counts.
-    fn title(&mut self, key: &str, rest: &str, value: &'p RawValue) {
-        let all_of = |title: &str| title.strip_suffix("[*]").and_then(|title| self.titles.get(title));
-        if let Some(members) = plain_object(value)
-            && let Some((places, is_all)) = self
-                .titles
-                .get(rest)
-                .map(|places| (places, false))
-                .or_else(|| all_of(rest).map(|places| (places, true)))
-        {
-            let places = places.clone();
-            if is_all || self.is_one(key, &places) {
-                for place in places {
-                    if self.is_over() {
-                        return;
-                    }
-                    self.node_object(place, &pointer(key), members.clone());
-                }
-            }
-            return;
-        }
-        let dots = rest.as_bytes().iter().take(TITLE_BYTES_MAX + 4).enumerate().filter(|&(_, &byte)| byte == b'.');
-        let found = dots.map(|(at, _)| at).collect::<Vec<_>>().into_iter().rev().find_map(|at| {
-            let (title, input) = (&rest[..at], &rest[at + 1..]);
-            let one = self.titles.get(title).map(|places| (places.clone(), false));
-            Some((one.or_else(|| all_of(title).map(|places| (places.clone(), true)))?, input))
-        });
-        match found {
-            Some(((places, is_all), input)) => {
-                if is_all || self.is_one(key, &places) {
-                    places.into_iter().for_each(|place| self.assign(place, input, pointer(key), value));
-                }
-            }
-            None => {
-                let near = self.near_titles(rest);
-                let message = format!("no node has the title of `{}`; titles must match exactly", clip(key));
-                let problem = Problem::unfit(pointer(key), "param_no_such_node", message);
-                self.problems.push(problem.of_param(key).with_candidates(near));
-            }
-        }
-    }
-
-    fn near_titles(&self, rest: &str) -> Vec<String> {
-        if self.problems.len() >= SEARCHES_MAX {
-            return Vec::new();
-        }
-        let title = rest.rsplit_once('.').map_or(rest, |(title, _)| title);
-        let near = near(title, self.workflow.nodes().filter_map(|node| node.title.clone()));
-        near.iter().map(|title| format!("@{title}")).collect()
-    }
-
-    fn is_one(&mut self, key: &str, places: &[usize]) -> bool {
-        if places.len() > 1 {
-            let ids = places.iter().take(10).map(|&place| self.workflow.node(place).id.clone()).collect();
-            let message = format!("several nodes have the title of `{}`; use a node id, or [*] for all", clip(key));
-            let problem = Problem::unfit(pointer(key), "param_ambiguous", message);
-            self.problems.push(problem.of_param(key).with_candidates(ids));
-        }
-        places.len() == 1
-    }
-
     /// One entry of the array form.
     fn entry(&mut self, here: String, entry: &'p RawValue) {
         let members = raw::members(entry).unwrap_or_default();
@@ -244,7 +181,7 @@ impl<'w, 'p> Reader<'w, 'p> {
         }
     }
 
-    fn assign(&mut self, place: usize, input: &str, pointer: String, value: &'p RawValue) {
+    pub(super) fn assign(&mut self, place: usize, input: &str, pointer: String, value: &'p RawValue) {
         if self.is_over() {
             return;
         }
@@ -301,7 +238,7 @@ impl<'w, 'p> Reader<'w, 'p> {
 }
 
 /// The members of an object that is not a directive.
-fn plain_object(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+pub(super) fn plain_object(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     raw::members(value).filter(|members| !members.iter().any(|(key, _)| key.starts_with('$') || key == "__type"))
 }
 

@@ -1,13 +1,13 @@
 //! Writing values into a copy of the graph: conflicts, link protection, seeds, files.
 
 use super::{
-    FILES_MAX, Resolved,
+    BASE, FILES_MAX, Resolved,
     address::Assignment,
     near::{SEARCHES_MAX, near},
     value::{Unfit, Value},
 };
 use crate::graph::{
-    Problem, Workflow,
+    Problem, Workflow, links,
     node::Node,
     problem::{Problems, clip, step},
     raw,
@@ -26,12 +26,20 @@ pub(super) struct Writer<'a> {
     set: HashMap<(usize, &'a str), &'a RawValue>,
     files: Vec<FileInput>,
     seeds: Vec<(String, u64)>,
+    has_new_links: bool,
     problems: Problems,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(workflow: &Workflow, problems: Problems) -> Self {
-        Self { workflow: workflow.clone(), set: HashMap::new(), files: Vec::new(), seeds: Vec::new(), problems }
+        Self {
+            workflow: workflow.clone(),
+            set: HashMap::new(),
+            files: Vec::new(),
+            seeds: Vec::new(),
+            has_new_links: false,
+            problems,
+        }
     }
 
     /// Sets one input, or notes why not.
@@ -84,9 +92,12 @@ impl<'a> Writer<'a> {
     pub(super) fn finish(mut self, warnings: Vec<Warning>) -> Result<Resolved, Vec<Problem>> {
         if self.files.len() > FILES_MAX {
             let message = format!("{} stored files are used, at most {FILES_MAX} are allowed", self.files.len());
-            self.problems.push(Problem::unfit("/params".to_owned(), "too_many_files", message));
+            self.problems.push(Problem::unfit(BASE.to_owned(), "too_many_files", message));
         }
         self.problems.check()?;
+        if self.has_new_links {
+            links::check(&self.workflow, BASE)?;
+        }
         Ok(Resolved { workflow: self.workflow, files: self.files, seeds: self.seeds, warnings })
     }
 
@@ -107,6 +118,7 @@ impl<'a> Writer<'a> {
                 if self.workflow.place_of(&target).is_none() {
                     return Err(no_such_target(&target));
                 }
+                self.has_new_links = true;
                 self.workflow.put(place, input, link.to_owned());
             }
             Value::File(file_id) => self.need_file(place, input, file_id),

@@ -1,0 +1,96 @@
+//! Addresses by title: `@<title>.<input>`, `@<title>[*].<input>`, `@<title>`: {…} (params.md, form 3).
+
+use super::{
+    address::{Reader, plain_object},
+    near::{SEARCHES_MAX, near},
+    pointer,
+};
+use crate::graph::{Problem, Workflow, problem::clip};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// Longest title that can be addressed.
+const TITLE_BYTES_MAX: usize = 500;
+/// After a title: every node that has it.
+const ALL: &str = "[*]";
+
+/// Which nodes have which title.
+pub(super) struct Titles<'w>(HashMap<&'w str, Vec<usize>>);
+
+/// The nodes that an address means.
+struct Titled {
+    places: Vec<usize>,
+    is_all: bool,
+}
+
+impl<'w> Titles<'w> {
+    pub(super) fn of(workflow: &'w Workflow) -> Self {
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, node) in workflow.nodes().enumerate() {
+            if let Some(title) = node.title.as_deref().filter(|title| title.len() <= TITLE_BYTES_MAX) {
+                places.entry(title).or_default().push(place);
+            }
+        }
+        Self(places)
+    }
+
+    fn get(&self, title: &str) -> Option<Titled> {
+        let titled = |places: &Vec<usize>, is_all| Titled { places: places.clone(), is_all };
+        let exact = self.0.get(title).map(|places| titled(places, false));
+        exact.or_else(|| Some(titled(self.0.get(title.strip_suffix(ALL)?)?, true)))
+    }
+
+    /// Cuts `<title>.<input>` at the dot that leaves the longest existing title.
+    fn split<'k>(&self, address: &'k str) -> Option<(Titled, &'k str)> {
+        let bytes = address.as_bytes();
+        (0..bytes.len().min(TITLE_BYTES_MAX + ALL.len() + 1))
+            .rev()
+            .filter(|&at| bytes[at] == b'.')
+            .find_map(|at| Some((self.get(&address[..at])?, &address[at + 1..])))
+    }
+}
+
+impl<'p> Reader<'_, 'p> {
+    /// `address` is `key` without its `@`.
+    pub(super) fn title(&mut self, key: &str, address: &str, value: &'p RawValue) {
+        let whole = plain_object(value).and_then(|members| Some((self.titles.get(address)?, members)));
+        if let Some((titled, members)) = whole {
+            for place in self.meant(key, titled) {
+                if self.is_over() {
+                    return;
+                }
+                self.node_object(place, &pointer(key), members.clone());
+            }
+        } else if let Some((titled, input)) = self.titles.split(address) {
+            for place in self.meant(key, titled) {
+                self.assign(place, input, pointer(key), value);
+            }
+        } else {
+            let near = self.near_titles(address);
+            let message = format!("no node has the title of `{}`; titles must match exactly", clip(key));
+            let problem = Problem::unfit(pointer(key), "param_no_such_node", message);
+            self.problems.push(problem.of_param(key).with_candidates(near));
+        }
+    }
+
+    /// The nodes, unless one was meant and several have the title.
+    fn meant(&mut self, key: &str, titled: Titled) -> Vec<usize> {
+        if titled.is_all || titled.places.len() == 1 {
+            return titled.places;
+        }
+        let ids = titled.places.iter().take(10).map(|&place| self.workflow.node(place).id.clone()).collect();
+        let message = format!("several nodes have the title of `{}`; use a node id, or [*] for all", clip(key));
+        let problem = Problem::unfit(pointer(key), "param_ambiguous", message);
+        self.problems.push(problem.of_param(key).with_candidates(ids));
+        Vec::new()
+    }
+
+    fn near_titles(&self, address: &str) -> Vec<String> {
+        if self.problems.len() >= SEARCHES_MAX {
+            return Vec::new();
+        }
+        let title = address.rsplit_once('.').map_or(address, |(title, _)| title);
+        let near = near(title, self.workflow.nodes().filter_map(|node| node.title.clone()));
+        near.iter().map(|title| format!("@{title}")).collect()
+    }
+}
