@@ -14,6 +14,13 @@ local function unexpect(command, key, member)
   wrong = wrong + redis.call(command, key, member)
 end
 
+local function unexpect_in_lane(lane, id)
+  if redis.call('ZSCORE', wait_key(lane), id) then
+    leave_lane(id, lane)
+    wrong = wrong + 1
+  end
+end
+
 -- Who of the ledger's group holds the entry: a consumer, '' = nobody, nil = there is no such entry of this task.
 local function holder_of(task)
   if not task.entry or task.entry == '' then
@@ -51,7 +58,7 @@ end
 local function repair_places(task)
   for lane = 0, 2 do
     if task.state ~= 'waiting' or tostring(lane) ~= task.lane then
-      unexpect('ZREM', wait_key(lane), task.id)
+      unexpect_in_lane(lane, task.id)
     end
   end
   if task.state == 'waiting' then
@@ -117,7 +124,7 @@ end
 -- An id without a hash is in no index. Only its ledger entry is left to the walk over the ledger.
 local function repair_gone(id)
   for lane = 0, 2 do
-    unexpect('ZREM', wait_key(lane), id)
+    unexpect_in_lane(lane, id)
   end
   for _, name in ipairs({ 'delayed', 'start-by', 'expiry', 'index:all' }) do
     unexpect('ZREM', root .. name, id)

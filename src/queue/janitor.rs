@@ -76,6 +76,12 @@ impl Queue {
         }
     }
 
+    /// Does at once, whoever has the duty, all that is due: retries, `startBy`, retention, instances that left the config.
+    pub async fn tidy_once(&self) -> Result<()> {
+        while self.promote_due().await? || self.expire_due().await? || self.collect_due().await? {}
+        self.take_vanished("janitor").await
+    }
+
     /// One round of everything that is due; gives the pause until the next.
     async fn janitor_round(&self, me: &str, sweep: &mut Sweep, fleet_at: &mut Instant) -> Result<Duration> {
         if !self.duty(me, DUTY_TTL).await? {
@@ -102,19 +108,19 @@ impl Queue {
     }
 
     /// Puts due retries back in their lanes; whether more are due.
-    pub(super) async fn promote_due(&self) -> Result<bool> {
+    async fn promote_due(&self) -> Result<bool> {
         self.batches(|| self.call(Verb::Promote, vec![number(BATCH)])).await
     }
 
     /// Fails what had not begun by its time; whether more is due.
-    pub(super) async fn expire_due(&self) -> Result<bool> {
+    async fn expire_due(&self) -> Result<bool> {
         let failure = failure(FailureKind::StartTimeout, "not begun by its startBy")?;
         let keep = ms(self.limits().keep_tasks);
         self.batches(|| self.call(Verb::Expire, vec![number(BATCH), failure.as_str().into(), keep.clone()])).await
     }
 
     /// Forgets ended tasks whose time is over; whether more are due.
-    pub(super) async fn collect_due(&self) -> Result<bool> {
+    async fn collect_due(&self) -> Result<bool> {
         self.batches(|| self.call(Verb::Gc, vec![number(BATCH)])).await
     }
 
@@ -156,7 +162,7 @@ impl Queue {
     }
 
     /// Gives back the tasks of instances that are in no config any more and that nobody looks after.
-    pub(super) async fn take_vanished(&self, me: &str) -> Result<()> {
+    async fn take_vanished(&self, me: &str) -> Result<()> {
         let config = self.config().await?;
         if config.version == 0 {
             // Never set, or everything was flushed: nothing says that an instance has left.

@@ -3,7 +3,17 @@
 //! A scenario is an async function over a [`World`]; each is a test of its own, and all of them together are also what
 //! `mutants.rs` runs against broken scripts.
 
+pub mod attempts;
+pub mod cancel;
+pub mod events;
+pub mod files;
+pub mod fleet;
+pub mod heal;
+pub mod janitor;
+pub mod leases;
 pub mod life;
+pub mod listing;
+pub mod order;
 
 use crate::support::{TestRedis, world::World};
 use std::pin::Pin;
@@ -15,9 +25,13 @@ pub type Scenario = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = ()> + '
 pub fn run(scenario: Scenario) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        let t = std::time::Instant::now();
         let redis = TestRedis::start();
+        eprintln!("redis {:?}", t.elapsed());
         let world = World::new(&redis).await;
+        eprintln!("world {:?}", t.elapsed());
         scenario(&world).await;
+        eprintln!("scenario {:?}", t.elapsed());
     });
 }
 
@@ -35,5 +49,18 @@ macro_rules! scenarios {
 
 /// Every scenario.
 pub fn scenarios() -> Vec<(&'static str, Scenario)> {
-    [life::ALL].concat()
+    [
+        life::ALL,
+        attempts::ALL,
+        cancel::ALL,
+        leases::ALL,
+        order::ALL,
+        janitor::ALL,
+        files::ALL,
+        listing::ALL,
+        fleet::ALL,
+        events::ALL,
+        heal::ALL,
+    ]
+    .concat()
 }

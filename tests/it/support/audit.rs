@@ -43,6 +43,14 @@ pub fn dump(world: &World) -> Dump {
     Dump { keys: rows.list().iter().map(|row| (row.list()[0].text(), row.list()[1].clone())).collect() }
 }
 
+impl PartialEq for Dump {
+    /// Hashes and sets give their members in any order.
+    fn eq(&self, other: &Self) -> bool {
+        self.names() == other.names()
+            && self.names().iter().all(|key| self.map(key) == other.map(key) && self.set(key) == other.set(key))
+    }
+}
+
 impl Dump {
     fn map(&self, key: &str) -> Map {
         self.keys.get(key).map(|answer| answer.pairs().into_iter().collect()).unwrap_or_default()

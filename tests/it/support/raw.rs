@@ -101,6 +101,6 @@ impl Answer {
 
     /// `[a, b, a, b, …]` as pairs.
     pub fn pairs(&self) -> Vec<(String, String)> {
-        self.texts().chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+        self.texts().chunks(2).map(|pair| (pair[0].clone(), pair.get(1).cloned().unwrap_or_default())).collect()
     }
 }

@@ -82,6 +82,11 @@ impl World {
         self.raw.borrow_mut().run(words)
     }
 
+    /// The text of a script as this world runs it, unbroken.
+    pub fn script(&self, verb: Verb) -> String {
+        verb.text().replace(CLOCK, TEST_CLOCK)
+    }
+
     /// One field of a task's hash.
     pub fn field(&self, task: TaskId, name: &str) -> String {
         self.redis(&["HGET", &self.key(&format!("task:{task}")), name]).text()

@@ -1,0 +1,390 @@
+//! Who may write an attempt, and what becomes of one that did not succeed.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::{audit, dump},
+        world::{TTL, World, completed, failed, new_task},
+    },
+};
+use shuzhiren::{
+    queue::{Acquired, Claimed, Lease, Queue, Renewed, Token, Written},
+    task::{Attempt, FailureKind, InstanceId, Progress, TaskId, TaskState},
+};
+use std::time::Duration;
+
+scenarios! {
+    a_claim_sent_twice_claims_once
+    a_claim_is_replayed_only_while_it_runs
+    slots_are_the_limit
+    a_disabled_instance_gets_nothing
+    a_retryable_failure_waits_and_goes_elsewhere
+    a_lonely_instance_gets_its_task_back_after_five_seconds
+    the_last_attempt_fails_for_good
+    a_final_failure_is_final
+    a_stale_token_changes_nothing
+    an_old_attempt_changes_nothing
+    a_later_attempt_on_the_same_instance_is_another
+    a_given_back_task_keeps_its_place_and_its_attempts
+    a_second_loss_is_poison
+    tries_given_back_are_not_counted
+    a_forgotten_claim_is_taken_back
+    a_claim_given_back_is_not_taken_back_by_a_stranger
+    only_ended_tasks_are_released
+    a_short_prompt_needs_no_start
+    progress_begins_an_attempt
+    history_keeps_the_last_twenty
+}
+
+pub async fn write_all(queue: &Queue, lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Written> {
+    let progress = Progress { percent: 7, ..Progress::default() };
+    vec![
+        queue.start(lease, task, attempt).await.unwrap(),
+        queue.progress(lease, task, attempt, &progress).await.unwrap(),
+        queue.settle(lease, task, attempt, &completed()).await.unwrap(),
+        queue.settle(lease, task, attempt, &failed(FailureKind::NodeError)).await.unwrap(),
+        queue.settle(lease, task, attempt, &failed(FailureKind::PromptLost)).await.unwrap(),
+        queue.requeue(lease, task, attempt, true, "test").await.unwrap(),
+    ]
+}
+
+pub async fn a_claim_sent_twice_claims_once(world: &World) {
+    world.enqueue().await;
+    world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let Claimed::Task(claim) = world.queue.claim(&lease, "nonce", 2, 32).await.unwrap() else { panic!() };
+        seen.push((claim.task, claim.attempt, claim.payload.workflow.get().to_owned()));
+    }
+    assert_eq!(seen[0], seen[1]);
+    audit(world, 1).unwrap();
+    assert_ne!(world.claim_of(&lease, 2).await.unwrap().task, seen[0].0);
+    audit(world, 2).unwrap();
+}
+
+pub async fn a_claim_is_replayed_only_while_it_runs(world: &World) {
+    world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let Claimed::Task(claim) = world.queue.claim(&lease, "nonce", 1, 32).await.unwrap() else { panic!() };
+    world.queue.cancel(claim.task).await.unwrap();
+    assert!(matches!(world.queue.claim(&lease, "nonce", 1, 32).await.unwrap(), Claimed::Nothing));
+    // A new lease forgets the old one's nonce.
+    world.queue.release(&lease, claim.task).await.unwrap();
+    world.queue.yield_lease(&lease).await.unwrap();
+    let next = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let Claimed::Task(claim) = world.queue.claim(&lease, "nonce", 1, 32).await.unwrap() else { panic!() };
+    assert_eq!(claim.task, next);
+}
+
+pub async fn slots_are_the_limit(world: &World) {
+    for _ in 0..3 {
+        world.enqueue().await;
+    }
+    let lease = world.lease("gpu:1").await;
+    assert!(world.claim(&lease).await.is_some());
+    assert!(world.claim(&lease).await.is_none());
+    assert!(world.claim_of(&lease, 2).await.is_some());
+    assert!(world.claim_of(&lease, 2).await.is_none());
+    audit(world, 2).unwrap();
+}
+
+pub async fn a_disabled_instance_gets_nothing(world: &World) {
+    world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    world.queue.set_enabled(&lease.instance, false).await.unwrap();
+    assert!(world.claim(&lease).await.is_none());
+    world.queue.set_enabled(&lease.instance, true).await.unwrap();
+    assert!(world.claim(&lease).await.is_some());
+}
+
+pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
+    let id = world.enqueue().await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let claim = world.claim(&one).await.unwrap();
+    world.queue.start(&one, id, claim.attempt).await.unwrap();
+    for _ in 0..2 {
+        let written = world.queue.settle(&one, id, claim.attempt, &failed(FailureKind::PromptLost)).await.unwrap();
+        assert_eq!(written, Written::Retrying);
+        audit(world, 1).unwrap();
+    }
+    let task = world.task(id).await;
+    assert_eq!((task.state, task.attempt), (TaskState::Delayed, Attempt::new(1)));
+    assert_eq!(task.failure.unwrap().kind, FailureKind::PromptLost);
+    let pause = task.retry_at_ms.unwrap() - world.now_ms();
+    assert!(pause <= 2_000, "{pause}");
+    assert_eq!((task.started_ms, task.attempts.len()), (None, 1));
+    assert_eq!(task.attempts[0].outcome.as_deref(), Some("prompt_lost"));
+
+    world.pass(Duration::from_secs(2));
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Waiting);
+    audit(world, 1).unwrap();
+    // Said again after it was promoted: still the same.
+    let written = world.queue.settle(&one, id, claim.attempt, &failed(FailureKind::PromptLost)).await.unwrap();
+    assert_eq!(written, Written::Retrying);
+    let late = world.queue.settle(&one, id, claim.attempt, &completed()).await.unwrap();
+    assert_eq!(late, Written::NotThisAttempt);
+    assert!(world.claim(&one).await.is_none(), "its instance must avoid it");
+    let claim = world.claim(&two).await.unwrap();
+    assert_eq!((claim.task, claim.attempt), (id, Attempt::new(2)));
+    assert_eq!(world.task(id).await.failure, None);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_lonely_instance_gets_its_task_back_after_five_seconds(world: &World) {
+    let id = world.enqueue().await;
+    let other = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::OutOfMemory)).await.unwrap();
+    world.pass(Duration::from_secs(2));
+    janitor(world).await;
+    let claim = world.claim(&lease).await.unwrap();
+    assert_eq!(claim.task, other, "what it must avoid does not block the lane");
+    world.queue.settle(&lease, other, claim.attempt, &completed()).await.unwrap();
+    world.pass(Duration::from_secs(5));
+    assert!(world.claim(&lease).await.is_none());
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.claim(&lease).await.unwrap().task, id);
+}
+
+pub async fn the_last_attempt_fails_for_good(world: &World) {
+    let mut new = new_task();
+    new.max_attempts = 2;
+    world.accept(&new).await;
+    let leases = [world.lease("gpu:1").await, world.lease("gpu:2").await];
+    for (lease, expected) in leases.iter().zip([Written::Retrying, Written::Done]) {
+        let claim = world.claim(lease).await.unwrap();
+        for _ in 0..2 {
+            let outcome = failed(FailureKind::InstanceUnreachable);
+            assert_eq!(world.queue.settle(lease, new.id, claim.attempt, &outcome).await.unwrap(), expected);
+            audit(world, 1).unwrap();
+        }
+        world.pass(Duration::from_secs(300));
+        janitor(world).await;
+    }
+    let task = world.task(new.id).await;
+    assert_eq!((task.state, task.attempts.len()), (TaskState::Failed, 2));
+    assert_eq!(task.failure.unwrap().message, "it \"broke\"\nbadly");
+}
+
+pub async fn a_final_failure_is_final(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    for _ in 0..2 {
+        let outcome = failed(FailureKind::NodeError);
+        assert_eq!(world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap(), Written::Done);
+        audit(world, 1).unwrap();
+    }
+    let task = world.task(id).await;
+    assert_eq!((task.state, task.started_ms, task.version), (TaskState::Failed, None, 3));
+    assert_eq!(task.attempts[0].outcome.as_deref(), Some("node_error"));
+    // The other ending comes too late.
+    let late = world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
+    assert_eq!(late, Written::AlreadyEnded(TaskState::Failed));
+    let late = world.queue.requeue(&lease, id, claim.attempt, false, "late").await.unwrap();
+    assert_eq!(late, Written::AlreadyEnded(TaskState::Failed));
+    assert_eq!(world.task(id).await.version, 3);
+    audit(world, 1).unwrap();
+}
+
+/// A paused owner wakes up after somebody else took its instance.
+pub async fn a_stale_token_changes_nothing(world: &World) {
+    let id = world.enqueue().await;
+    world.enqueue().await;
+    let old = world.lease("gpu:1").await;
+    let claim = world.claim(&old).await.unwrap();
+    world.pass(TTL);
+    let new = world.lease("gpu:1").await;
+    let before = dump(world);
+    assert_eq!(write_all(&world.queue, &old, id, claim.attempt).await, [Written::Fenced; 6]);
+    assert_eq!(world.queue.release(&old, id).await.unwrap(), Written::Fenced);
+    assert_eq!(world.queue.reclaim(&old, id, claim.attempt).await.unwrap(), Written::Fenced);
+    assert_eq!(world.queue.report(&old, &Default::default(), true).await.unwrap(), Written::Fenced);
+    assert_eq!(world.queue.renew(&old, TTL).await.unwrap(), Renewed::Lost);
+    assert!(world.claim_of(&old, 5).await.is_none());
+    world.queue.yield_lease(&old).await.unwrap();
+    assert!(before == dump(world), "a fenced write left a trace");
+    // The new owner carries on with the same attempt.
+    assert_eq!(world.queue.settle(&new, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
+    audit(world, 1).unwrap();
+}
+
+/// Both tokens are valid; the task was given to another instance meanwhile.
+pub async fn an_old_attempt_changes_nothing(world: &World) {
+    let id = world.enqueue().await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let first = world.claim(&one).await.unwrap();
+    world.queue.requeue(&one, id, first.attempt, false, "bad").await.unwrap();
+    let second = world.claim(&two).await.unwrap();
+    let before = dump(world);
+    assert_eq!(write_all(&world.queue, &one, id, first.attempt).await, [Written::NotThisAttempt; 6]);
+    // Nor with the right number, or from the right place with the wrong one.
+    assert_eq!(write_all(&world.queue, &one, id, second.attempt).await, [Written::NotThisAttempt; 6]);
+    assert_eq!(write_all(&world.queue, &two, id, first.attempt).await, [Written::NotThisAttempt; 6]);
+    assert_eq!(world.queue.reclaim(&one, id, second.attempt).await.unwrap(), Written::NotThisAttempt);
+    assert!(before == dump(world), "an old attempt left a trace");
+    assert!(world.queue.reclaim_payload(id, first.attempt).await.unwrap().is_none());
+    assert!(world.queue.reclaim_payload(id, second.attempt).await.unwrap().is_some());
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_later_attempt_on_the_same_instance_is_another(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let first = world.claim(&lease).await.unwrap();
+    world.queue.requeue(&lease, id, first.attempt, false, "again").await.unwrap();
+    let before = dump(world);
+    let late = write_all(&world.queue, &lease, id, first.attempt).await;
+    assert_eq!(late[..5], [Written::NotThisAttempt; 5]);
+    assert_eq!(late[5], Written::Done, "giving back twice is once");
+    assert!(before == dump(world));
+    let second = world.claim(&lease).await.unwrap();
+    assert_eq!(second.attempt, Attempt::new(2));
+    assert_eq!(write_all(&world.queue, &lease, id, first.attempt).await, [Written::NotThisAttempt; 6]);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_given_back_task_keeps_its_place_and_its_attempts(world: &World) {
+    let ids = [world.enqueue().await, world.enqueue().await, world.enqueue().await];
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.start(&lease, ids[0], claim.attempt).await.unwrap();
+    for _ in 0..2 {
+        let written = world.queue.requeue(&lease, ids[0], claim.attempt, false, "drained").await.unwrap();
+        assert_eq!(written, Written::Done);
+        audit(world, 1).unwrap();
+    }
+    let task = world.task(ids[0]).await;
+    assert_eq!((task.state, task.started_ms), (TaskState::Waiting, None));
+    assert_eq!(task.attempts[0].outcome.as_deref(), Some("released"));
+    assert_eq!(world.queue.position(&task).await.unwrap(), Some(0));
+    let claim = world.claim(&lease).await.unwrap();
+    assert_eq!((claim.task, claim.attempt, claim.max_attempts), (ids[0], Attempt::new(2), 4));
+}
+
+pub async fn a_second_loss_is_poison(world: &World) {
+    let id = world.enqueue().await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let claim = world.claim(&one).await.unwrap();
+    let written = world.queue.requeue(&one, id, claim.attempt, true, "it went away").await.unwrap();
+    assert_eq!(written, Written::Done);
+    assert!(world.claim(&one).await.is_none(), "the instance that died avoids it");
+    let claim = world.claim(&two).await.unwrap();
+    for _ in 0..2 {
+        let written = world.queue.requeue(&two, id, claim.attempt, true, "it went \"away\"").await.unwrap();
+        assert_eq!(written, Written::AlreadyEnded(TaskState::Failed));
+        audit(world, 1).unwrap();
+    }
+    let failure = world.task(id).await.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Poison);
+    assert!(failure.message.contains("it went \"away\""), "{}", failure.message);
+}
+
+pub async fn tries_given_back_are_not_counted(world: &World) {
+    let mut new = new_task();
+    new.max_attempts = 1;
+    world.accept(&new).await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    for lease in [&one, &two] {
+        let claim = world.claim(lease).await.unwrap();
+        assert_eq!(claim.attempt.get(), claim.max_attempts);
+        world.queue.requeue(lease, new.id, claim.attempt, false, "not its fault").await.unwrap();
+    }
+    let claim = world.claim(&one).await.unwrap();
+    let again = world.queue.reclaim_payload(new.id, claim.attempt).await.unwrap().unwrap();
+    assert_eq!((again.max_attempts, again.payload.workflow.get()), (3, new.payload.workflow.get()));
+    let written = world.queue.settle(&one, new.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    assert_eq!(written, Written::Done);
+    assert_eq!(world.task(new.id).await.state, TaskState::Failed);
+}
+
+/// A failover lost the claim: Redis says waiting, the instance runs it.
+pub async fn a_forgotten_claim_is_taken_back(world: &World) {
+    let id = world.enqueue().await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let attempt = Attempt::new(1);
+    for _ in 0..2 {
+        assert_eq!(world.queue.reclaim(&one, id, attempt).await.unwrap(), Written::Done);
+        audit(world, 1).unwrap();
+    }
+    assert_eq!(world.queue.reclaim(&two, id, attempt).await.unwrap(), Written::NotThisAttempt);
+    assert_eq!(world.queue.reclaim(&two, TaskId::new(), attempt).await.unwrap(), Written::NotThisAttempt);
+    assert!(world.claim(&two).await.is_none());
+    assert_eq!(world.queue.settle(&one, id, attempt, &completed()).await.unwrap(), Written::Done);
+    assert_eq!(world.queue.reclaim(&one, id, attempt).await.unwrap(), Written::AlreadyEnded(TaskState::Completed));
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_claim_given_back_is_not_taken_back_by_a_stranger(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.requeue(&lease, id, claim.attempt, false, "drained").await.unwrap();
+    assert_eq!(world.queue.reclaim(&lease, id, claim.attempt).await.unwrap(), Written::NotThisAttempt);
+    assert_eq!(world.task(id).await.state, TaskState::Waiting);
+    audit(world, 1).unwrap();
+}
+
+pub async fn only_ended_tasks_are_released(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    world.claim(&lease).await.unwrap();
+    let before = dump(world);
+    assert_eq!(world.queue.release(&lease, id).await.unwrap(), Written::NotThisAttempt);
+    assert!(before == dump(world));
+    world.queue.cancel(id).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.queue.release(&lease, id).await.unwrap(), Written::Done);
+        audit(world, 1).unwrap();
+    }
+    // A slot of a task that is gone.
+    world.redis(&["HSET", &world.key("in-flight:gpu:1"), &TaskId::new().to_string(), "1"]);
+    let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
+    assert_eq!(world.queue.release(&lease, in_flight.tasks[0].0).await.unwrap(), Written::Done);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_short_prompt_needs_no_start(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    let claimed_ms = world.now_ms();
+    world.pass(Duration::from_millis(70));
+    assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
+    let task = world.task(id).await;
+    assert_eq!((task.started_ms, task.finished_ms), (Some(claimed_ms), Some(claimed_ms + 70)));
+}
+
+pub async fn progress_begins_an_attempt(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    let progress = Progress { percent: 3, ..Progress::default() };
+    world.queue.progress(&lease, id, claim.attempt, &progress).await.unwrap();
+    let task = world.task(id).await;
+    assert_eq!((task.state, task.version, task.progress), (TaskState::Running, 4, progress));
+    audit(world, 1).unwrap();
+}
+
+pub async fn history_keeps_the_last_twenty(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..23 {
+        let claim = world.claim(&lease).await.unwrap();
+        world.queue.requeue(&lease, id, claim.attempt, false, "again").await.unwrap();
+    }
+    let attempts = world.task(id).await.attempts;
+    assert_eq!((attempts.len(), attempts[0].attempt.get(), attempts[19].attempt.get()), (20, 4, 23));
+    let instance = InstanceId::new("gpu:1");
+    let held = world.queue.acquire(&instance, "other", &Token::new(), TTL).await.unwrap();
+    assert!(matches!(held, Acquired::Held(left) if left == TTL));
+}
+
+/// Runs what is due, as the janitor does.
+pub async fn janitor(world: &World) {
+    world.queue.tidy_once().await.unwrap();
+}

@@ -1,0 +1,170 @@
+//! Stored files: registered, needed, deleted, collected.
+
+use super::attempts::janitor;
+use crate::{
+    scenarios,
+    support::{
+        audit::audit,
+        world::{KEEP, World, completed, failed, new_task},
+    },
+};
+use shuzhiren::{
+    queue::{Enqueued, FileDeleted, FileKind, FileRecord},
+    task::{FailureKind, FileId, FileInput, NewTask, TaskId},
+};
+use std::time::Duration;
+
+scenarios! {
+    a_file_is_registered_once_and_read
+    files_are_paged_by_kind
+    a_task_needs_its_files_until_it_ends
+    a_task_with_a_missing_file_is_refused_whole
+    outputs_become_orphans_when_their_task_is_collected
+    an_output_of_a_collected_task_is_an_orphan_at_once
+    orphans_are_given_twice
+}
+
+fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {
+    FileRecord {
+        id: FileId::new(),
+        kind,
+        filename: "a \"cat\".png".into(),
+        content_type: "image/png".into(),
+        size_bytes: 5,
+        sha256: "00".into(),
+        owner: "alice".into(),
+        task_id,
+        created_ms: 0,
+    }
+}
+
+async fn upload(world: &World) -> FileRecord {
+    let mut record = record(FileKind::Upload, None);
+    world.queue.add_file(&record).await.unwrap();
+    record.created_ms = world.now_ms();
+    record
+}
+
+fn needing(files: &[FileId]) -> NewTask {
+    let mut new = new_task();
+    let input = |file: &FileId| FileInput { node_id: "1".into(), input: "image".into(), file_id: *file };
+    new.payload.files = files.iter().map(input).collect();
+    new
+}
+
+pub async fn a_file_is_registered_once_and_read(world: &World) {
+    let file = upload(world).await;
+    world.pass(Duration::from_secs(1));
+    world.queue.add_file(&FileRecord { created_ms: 0, ..file.clone() }).await.unwrap();
+    assert_eq!(world.queue.file(file.id).await.unwrap(), Some(file.clone()));
+    assert_eq!(world.queue.file(FileId::new()).await.unwrap(), None);
+    assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::Deleted(file.clone()));
+    assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::NotFound);
+    assert_eq!(world.queue.file(file.id).await.unwrap(), None);
+    assert_eq!(world.queue.files(None, 0, 10).await.unwrap(), (0, vec![]));
+}
+
+pub async fn files_are_paged_by_kind(world: &World) {
+    let task = world.enqueue().await;
+    let mut uploads = Vec::new();
+    for _ in 0..5 {
+        uploads.push(upload(world).await);
+        world.pass(Duration::from_millis(1));
+        world.queue.add_file(&record(FileKind::Output, Some(task))).await.unwrap();
+    }
+    uploads.reverse();
+    assert_eq!(world.queue.files(Some(FileKind::Upload), 0, 3).await.unwrap(), (5, uploads[..3].to_vec()));
+    assert_eq!(world.queue.files(Some(FileKind::Upload), 3, 3).await.unwrap(), (5, uploads[3..].to_vec()));
+    assert_eq!(world.queue.files(Some(FileKind::Output), 0, 200).await.unwrap().1.len(), 5);
+    assert_eq!(world.queue.files(None, 0, 200).await.unwrap().0, 10);
+    assert!(world.queue.files(None, u64::MAX, 200).await.unwrap().1.is_empty());
+}
+
+pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
+    let (file, other) = (upload(world).await, upload(world).await);
+    let lease = world.lease("gpu:1").await;
+    for ending in 0..4 {
+        let new = needing(&[file.id, other.id, file.id]);
+        world.accept(&new).await;
+        audit(world, 1).unwrap();
+        assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse);
+        let claim = world.claim(&lease).await.unwrap();
+        assert_eq!(claim.payload.files.len(), 3);
+        assert_eq!(world.queue.delete_file(other.id).await.unwrap(), FileDeleted::InUse);
+        match ending {
+            0 => drop(world.queue.settle(&lease, new.id, claim.attempt, &completed()).await.unwrap()),
+            1 => {
+                drop(world.queue.settle(&lease, new.id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap())
+            }
+            2 => {
+                // Given back it still needs them.
+                world.queue.requeue(&lease, new.id, claim.attempt, false, "test").await.unwrap();
+                assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse);
+                world.queue.cancel(new.id).await.unwrap();
+            }
+            _ => {
+                world.queue.cancel(new.id).await.unwrap();
+                world.queue.release(&lease, new.id).await.unwrap();
+            }
+        }
+        audit(world, 1).unwrap();
+    }
+    assert!(matches!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::Deleted(_)));
+}
+
+pub async fn a_task_with_a_missing_file_is_refused_whole(world: &World) {
+    let (file, missing) = (upload(world).await, FileId::new());
+    let before = crate::support::audit::dump(world);
+    let refused = world.queue.enqueue(&needing(&[file.id, missing])).await.unwrap();
+    assert!(matches!(refused, Enqueued::NoSuchFile(id) if id == missing));
+    assert!(before == crate::support::audit::dump(world));
+}
+
+pub async fn outputs_become_orphans_when_their_task_is_collected(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    let output = record(FileKind::Output, Some(id));
+    world.queue.add_file(&output).await.unwrap();
+    world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
+    world.pass(KEEP - Duration::from_millis(1));
+    janitor(world).await;
+    assert!(world.queue.task(id).await.unwrap().is_some());
+    assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
+    world.pass(Duration::from_millis(1));
+    janitor(world).await;
+    assert!(world.queue.task(id).await.unwrap().is_none());
+    assert!(world.queue.file(output.id).await.unwrap().is_none());
+    assert_eq!(world.queue.files(None, 0, 10).await.unwrap().0, 0);
+    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [output.id]);
+    audit(world, 1).unwrap();
+}
+
+pub async fn an_output_of_a_collected_task_is_an_orphan_at_once(world: &World) {
+    let output = record(FileKind::Output, Some(TaskId::new()));
+    world.queue.add_file(&output).await.unwrap();
+    assert!(world.queue.file(output.id).await.unwrap().is_none());
+    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [output.id]);
+}
+
+/// Whoever took them may die before the bytes are gone.
+pub async fn orphans_are_given_twice(world: &World) {
+    let gone = Some(TaskId::new());
+    let outputs = [record(FileKind::Output, gone), record(FileKind::Output, gone), record(FileKind::Output, gone)];
+    for output in &outputs {
+        world.queue.add_file(output).await.unwrap();
+    }
+    let deleted = upload(world).await;
+    world.queue.delete_file(deleted.id).await.unwrap();
+    assert_eq!(world.queue.take_orphans(2).await.unwrap().len(), 2);
+    assert_eq!(world.queue.take_orphans(2).await.unwrap().len(), 1);
+    assert!(world.queue.take_orphans(2).await.unwrap().is_empty());
+    world.pass(Duration::from_secs(3_600));
+    let mut again = world.queue.take_orphans(10).await.unwrap();
+    again.sort();
+    let mut all: Vec<FileId> = outputs.iter().map(|output| output.id).chain([deleted.id]).collect();
+    all.sort();
+    assert_eq!(again, all);
+    world.pass(Duration::from_secs(36_000));
+    assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
+}

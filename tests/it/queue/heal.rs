@@ -1,0 +1,213 @@
+//! One thing is lost or forged; one sweep later everything mirrors the tasks again.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::{audit, dump},
+        world::{TTL, World, completed, failed, new_task},
+    },
+};
+use shuzhiren::{
+    queue::{FileKind, FileRecord, Renewed, Written},
+    task::{FailureKind, FileId, FileInput, NewTask, TaskState},
+};
+use std::time::Duration;
+
+scenarios! {
+    every_lost_key_is_healed
+    every_lost_member_is_healed
+    a_sound_queue_needs_no_healing
+    duplicates_in_the_ledger_are_removed
+    an_entry_claimed_by_hand_is_given_back
+    a_lost_group_comes_back_with_the_next_claim
+    a_lost_stream_comes_back_with_the_next_claim
+    a_lost_slot_is_adopted_by_its_owner
+    a_task_whose_hash_is_lost_leaves_no_trace
+    a_task_whose_payload_is_lost_fails
+}
+
+/// A task in every state, with files and a time to begin by.
+async fn populate(world: &World) {
+    let file = FileRecord {
+        id: FileId::new(),
+        kind: FileKind::Upload,
+        filename: "a.png".into(),
+        content_type: "image/png".into(),
+        size_bytes: 1,
+        sha256: "00".into(),
+        owner: "alice".into(),
+        task_id: None,
+        created_ms: 0,
+    };
+    world.queue.add_file(&file).await.unwrap();
+    for number in 0..9 {
+        let mut new = NewTask { start_by_ms: Some(world.now_ms() + 1_000_000), ..new_task() };
+        new.payload.files = vec![FileInput { node_id: "1".into(), input: "image".into(), file_id: file.id }];
+        let id = world.accept(&new).await.id;
+        if number < 2 {
+            continue;
+        }
+        let lease = world.lease(&format!("gpu:{number}")).await;
+        let claim = world.claim(&lease).await.unwrap();
+        let (id, attempt) = (if claim.task == id { id } else { claim.task }, claim.attempt);
+        match number {
+            2 => drop(world.queue.start(&lease, id, attempt).await.unwrap()),
+            3 => drop(world.queue.settle(&lease, id, attempt, &completed()).await.unwrap()),
+            4 => drop(world.queue.settle(&lease, id, attempt, &failed(FailureKind::NodeError)).await.unwrap()),
+            5 => drop(world.queue.settle(&lease, id, attempt, &failed(FailureKind::Stalled)).await.unwrap()),
+            6 => drop(world.queue.cancel(id).await.unwrap()),
+            7 => drop(world.queue.requeue(&lease, id, attempt, false, "test").await.unwrap()),
+            _ => {}
+        }
+    }
+    audit(world, 1).unwrap();
+}
+
+/// What only its writers know: not an index of the tasks.
+fn is_index(key: &str) -> bool {
+    let own =
+        ["task:", "payload:", "instance:", "file", "fair:", "meta", "throughput", "test-clock", "leases", "pending"];
+    !own.iter().any(|prefix| key.starts_with(prefix))
+}
+
+async fn heal(world: &World, what: &str) {
+    let wrong = world.queue.heal().await.unwrap();
+    if let Err(finding) = audit(world, 1) {
+        panic!("after {what} was lost ({wrong} things put right): {finding}");
+    }
+    assert_eq!(world.queue.heal().await.unwrap(), 0, "{what}: the second sweep finds nothing");
+}
+
+pub async fn every_lost_key_is_healed(world: &World) {
+    populate(world).await;
+    for key in dump(world).names().into_iter().filter(|key| is_index(key)) {
+        world.redis(&["DEL", &world.key(&key)]);
+        heal(world, &key).await;
+    }
+    world.redis(&["XGROUP", "DESTROY", &world.key("jobs"), "dispatch"]);
+    heal(world, "the group").await;
+}
+
+pub async fn every_lost_member_is_healed(world: &World) {
+    populate(world).await;
+    for key in dump(world).names().into_iter().filter(|key| is_index(key)) {
+        let name = world.key(&key);
+        let (members, remove): (Vec<String>, &str) = match world.redis(&["TYPE", &name]).text().as_str() {
+            "zset" => (world.redis(&["ZRANGE", &name, "0", "-1"]).texts(), "ZREM"),
+            "set" => (world.redis(&["SMEMBERS", &name]).texts(), "SREM"),
+            "hash" => (world.redis(&["HKEYS", &name]).texts(), "HDEL"),
+            "stream" => {
+                let entries = world.redis(&["XRANGE", &name, "-", "+"]);
+                (entries.list().iter().map(|entry| entry.list()[0].text()).collect(), "XDEL")
+            }
+            "none" => continue,
+            other => panic!("{key} is a {other}"),
+        };
+        for member in members {
+            world.redis(&[remove, &name, &member]);
+            heal(world, &format!("{member} of {key}")).await;
+        }
+    }
+    let pending = world.redis(&["XPENDING", &world.key("jobs"), "dispatch", "-", "+", "99"]);
+    for entry in pending.list() {
+        world.redis(&["XACK", &world.key("jobs"), "dispatch", &entry.list()[0].text()]);
+        heal(world, "a pending entry").await;
+    }
+}
+
+pub async fn a_sound_queue_needs_no_healing(world: &World) {
+    populate(world).await;
+    let before = dump(world);
+    assert_eq!(world.queue.heal().await.unwrap(), 0);
+    assert!(before == dump(world));
+}
+
+pub async fn duplicates_in_the_ledger_are_removed(world: &World) {
+    populate(world).await;
+    let entries = world.redis(&["XRANGE", &world.key("jobs"), "-", "+"]);
+    for entry in entries.list() {
+        let task = entry.list()[1].texts()[1].clone();
+        for _ in 0..3 {
+            world.redis(&["XADD", &world.key("jobs"), "*", "task", &task]);
+        }
+    }
+    world.redis(&["XADD", &world.key("jobs"), "*", "task", "nobody"]);
+    world.redis(&["XADD", &world.key("jobs"), "*", "other", "field"]);
+    heal(world, "the single ledger").await;
+}
+
+pub async fn an_entry_claimed_by_hand_is_given_back(world: &World) {
+    populate(world).await;
+    let jobs = world.key("jobs");
+    let entries = world.redis(&["XRANGE", &jobs, "-", "+"]);
+    for entry in entries.list() {
+        let id = entry.list()[0].text();
+        world.redis(&["XCLAIM", &jobs, "dispatch", "somebody", "0", &id, "FORCE", "JUSTID"]);
+    }
+    heal(world, "the right holder").await;
+}
+
+pub async fn a_lost_group_comes_back_with_the_next_claim(world: &World) {
+    world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..2 {
+        world.redis(&["XGROUP", "DESTROY", &world.key("jobs"), "dispatch"]).number();
+        let claim = world.claim(&lease).await.unwrap();
+        audit(world, 1).unwrap();
+        world.queue.requeue(&lease, claim.task, claim.attempt, false, "test").await.unwrap();
+    }
+}
+
+pub async fn a_lost_stream_comes_back_with_the_next_claim(world: &World) {
+    let id = world.enqueue().await;
+    world.redis(&["DEL", &world.key("jobs")]);
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    assert_eq!(claim.task, id);
+    audit(world, 1).unwrap();
+    // Lost again while it runs: its end does not mind.
+    world.redis(&["DEL", &world.key("jobs")]);
+    assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_lost_slot_is_adopted_by_its_owner(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.redis(&["DEL", &world.key("in-flight:gpu:1")]);
+    heal(world, "the slot").await;
+    let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
+    assert_eq!(in_flight.tasks, [(id, claim.attempt)]);
+    assert_eq!(world.task(id).await.state, TaskState::Claimed);
+}
+
+pub async fn a_task_whose_hash_is_lost_leaves_no_trace(world: &World) {
+    populate(world).await;
+    let tasks = dump(world).tasks();
+    for (id, task) in tasks {
+        world.redis(&["DEL", &world.key(&format!("task:{id}")), &world.key(&format!("payload:{id}"))]);
+        world.queue.heal().await.unwrap();
+        // Its slot is its owner's to free.
+        if let Some(instance) = task.get("instance") {
+            world.redis(&["HDEL", &world.key(&format!("in-flight:{instance}")), &id]);
+            world.redis(&["SREM", &world.key(&format!("cancelled:{instance}")), &id]);
+        }
+        // What a file is needed by is known from the task alone.
+        for key in dump(world).names().into_iter().filter(|key| key.starts_with("uses:")) {
+            world.redis(&["SREM", &world.key(&key), &id]);
+        }
+        audit(world, 1).unwrap();
+    }
+}
+
+pub async fn a_task_whose_payload_is_lost_fails(world: &World) {
+    let (id, sound) = (world.enqueue().await, world.enqueue().await);
+    world.redis(&["DEL", &world.key(&format!("payload:{id}"))]);
+    let lease = world.lease("gpu:1").await;
+    assert_eq!(world.claim(&lease).await.unwrap().task, sound, "it does not block the lane");
+    world.queue.heal().await.unwrap();
+    let task = world.task(id).await;
+    assert_eq!((task.state, task.failure.unwrap().kind), (TaskState::Failed, FailureKind::StorageFailed));
+    world.pass(Duration::from_secs(1));
+}

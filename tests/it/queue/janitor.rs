@@ -1,0 +1,198 @@
+//! What nobody asks for but must happen.
+
+use super::attempts::janitor;
+use crate::{
+    scenarios,
+    support::{
+        audit::{audit, dump},
+        eventually,
+        world::{KEEP, TTL, World, completed, failed, new_task},
+    },
+};
+use shuzhiren::{
+    queue::{Renewed, Written},
+    task::{FailureKind, NewTask, TaskState},
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+scenarios! {
+    what_has_not_begun_by_its_time_fails
+    a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told
+    what_has_begun_may_take_longer
+    ended_tasks_are_collected_without_a_trace
+    a_task_that_holds_a_slot_is_not_collected
+    the_task_of_a_vanished_instance_is_given_back
+    an_instance_of_the_config_is_left_alone
+    many_due_retries_are_promoted
+    the_janitor_runs_and_stops
+}
+
+async fn enqueue_until(world: &World, after: Duration) -> shuzhiren::task::TaskId {
+    let by = world.now_ms() + u64::try_from(after.as_millis()).unwrap();
+    world.accept(&NewTask { start_by_ms: Some(by), ..new_task() }).await.id
+}
+
+pub async fn what_has_not_begun_by_its_time_fails(world: &World) {
+    let id = enqueue_until(world, Duration::from_secs(10)).await;
+    assert_eq!(world.task(id).await.start_by_ms, Some(world.now_ms() + 10_000));
+    world.pass(Duration::from_millis(9_999));
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Waiting);
+    audit(world, 1).unwrap();
+    world.pass(Duration::from_millis(1));
+    for _ in 0..2 {
+        janitor(world).await;
+        let task = world.task(id).await;
+        assert_eq!((task.state, task.version), (TaskState::Failed, 2));
+        assert_eq!(task.failure.unwrap().kind, FailureKind::StartTimeout);
+        audit(world, 1).unwrap();
+    }
+}
+
+pub async fn a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told(world: &World) {
+    let id = enqueue_until(world, Duration::from_secs(10)).await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.pass(Duration::from_secs(10));
+    janitor(world).await;
+    audit(world, 1).unwrap();
+    let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
+    assert_eq!(in_flight.cancelled, [id]);
+    let late = world.queue.start(&lease, id, claim.attempt).await.unwrap();
+    assert_eq!(late, Written::AlreadyEnded(TaskState::Failed));
+    world.queue.release(&lease, id).await.unwrap();
+    audit(world, 1).unwrap();
+}
+
+pub async fn what_has_begun_may_take_longer(world: &World) {
+    let id = enqueue_until(world, Duration::from_secs(10)).await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.start(&lease, id, claim.attempt).await.unwrap();
+    audit(world, 1).unwrap();
+    world.pass(Duration::from_secs(60));
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Running);
+    // Nor does it end when it comes back after it had begun.
+    world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    world.pass(Duration::from_secs(10));
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Waiting);
+    audit(world, 1).unwrap();
+}
+
+pub async fn ended_tasks_are_collected_without_a_trace(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    let before = dump(world).names();
+    for number in 0..3 {
+        let id = enqueue_until(world, Duration::from_secs(7)).await;
+        match number {
+            0 => drop(world.queue.cancel(id).await.unwrap()),
+            1 => {
+                let claim = world.claim(&lease).await.unwrap();
+                world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
+            }
+            _ => {
+                let claim = world.claim(&lease).await.unwrap();
+                world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
+            }
+        }
+    }
+    world.pass(KEEP);
+    for _ in 0..2 {
+        janitor(world).await;
+        audit(world, 1).unwrap();
+    }
+    let mut after = dump(world).names();
+    for kept in ["throughput", "jobs"] {
+        after.remove(kept);
+    }
+    assert_eq!(after, before);
+    assert_eq!(world.queue.counts().await.unwrap().completed, 0);
+}
+
+pub async fn a_task_that_holds_a_slot_is_not_collected(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    world.claim(&lease).await.unwrap();
+    world.queue.cancel(id).await.unwrap();
+    world.pass(KEEP);
+    janitor(world).await;
+    assert!(world.queue.task(id).await.unwrap().is_some());
+    audit(world, 1).unwrap();
+    world.queue.release(&lease, id).await.unwrap();
+    world.pass(Duration::from_secs(60));
+    janitor(world).await;
+    assert!(world.queue.task(id).await.unwrap().is_none());
+    audit(world, 1).unwrap();
+}
+
+pub async fn the_task_of_a_vanished_instance_is_given_back(world: &World) {
+    let (id, cancelled) = (world.enqueue().await, world.enqueue().await);
+    world.queue.put_config(&super::fleet::config(&[8001]), None).await.unwrap();
+    let lease = world.lease("127.0.0.1:9999").await;
+    world.claim_of(&lease, 2).await.unwrap();
+    world.claim_of(&lease, 2).await.unwrap();
+    world.queue.cancel(cancelled).await.unwrap();
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Claimed, "its owner lives and drains it");
+    world.pass(TTL);
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Waiting);
+    audit(world, 1).unwrap();
+    assert!(!dump(world).names().iter().any(|key| key.contains("9999")), "nothing is left of it");
+    assert!(world.queue.leases().await.unwrap().is_empty());
+    let lease = world.lease("127.0.0.1:8001").await;
+    assert_eq!(world.claim(&lease).await.unwrap().task, id);
+}
+
+pub async fn an_instance_of_the_config_is_left_alone(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("127.0.0.1:8001").await;
+    world.claim(&lease).await.unwrap();
+    world.pass(TTL * 10);
+    // No config was ever set: nothing says that it has left.
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Claimed);
+    world.queue.put_config(&super::fleet::config(&[8001]), None).await.unwrap();
+    janitor(world).await;
+    assert_eq!(world.task(id).await.state, TaskState::Claimed);
+}
+
+pub async fn many_due_retries_are_promoted(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    let mut ids = Vec::new();
+    for _ in 0..120 {
+        let id = world.enqueue().await;
+        let claim = world.claim(&lease).await.unwrap();
+        world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+        ids.push(id);
+    }
+    world.pass(Duration::from_secs(3));
+    janitor(world).await;
+    for id in ids {
+        assert_eq!(world.task(id).await.state, TaskState::Waiting);
+    }
+    audit(world, 1).unwrap();
+}
+
+pub async fn the_janitor_runs_and_stops(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    let stop = CancellationToken::new();
+    let (queue, token) = (world.queue.clone(), stop.clone());
+    let first = tokio::spawn(async move { queue.run_janitor(token).await });
+    world.pass(Duration::from_secs(3));
+    eventually("promoted", Duration::from_secs(5), || async {
+        (world.task(id).await.state == TaskState::Waiting).then_some(())
+    })
+    .await;
+    let holder = world.redis(&["GET", &world.key("duty:janitor")]).text();
+    assert!(holder.starts_with("janitor-"));
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(3), first).await.expect("stops").unwrap();
+    assert_eq!(world.redis(&["EXISTS", &world.key("duty:janitor")]).number(), 0, "leaves the duty to the next");
+}

@@ -1,0 +1,136 @@
+//! One owner per instance at a time, and what the next one finds.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::audit,
+        world::{TTL, World, completed},
+    },
+};
+use shuzhiren::{
+    queue::{Acquired, Lease, Renewed, Token, Written},
+    task::InstanceId,
+};
+use std::time::Duration;
+
+scenarios! {
+    a_live_lease_is_not_taken
+    a_lease_that_ran_out_is_taken_with_what_is_in_flight
+    the_same_token_gives_the_same_answer
+    a_yielded_lease_is_free_at_once
+    a_lease_that_ran_out_but_was_not_taken_still_writes
+    leases_are_listed_with_owner_and_remaining_time
+    heartbeats_name_the_living
+    a_new_redis_process_prolongs_leases_and_rests_claims
+}
+
+async fn acquire(world: &World, who: &str, token: &Token) -> Acquired {
+    world.queue.acquire(&InstanceId::new("gpu:1"), who, token, TTL).await.unwrap()
+}
+
+pub async fn a_live_lease_is_not_taken(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    world.pass(TTL - Duration::from_millis(1));
+    let thief = Token::new();
+    for _ in 0..2 {
+        assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(Duration::from_millis(1)));
+    }
+    assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
+    assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(TTL));
+}
+
+pub async fn a_lease_that_ran_out_is_taken_with_what_is_in_flight(world: &World) {
+    let id = world.enqueue().await;
+    let old = world.lease("gpu:1").await;
+    let claim = world.claim(&old).await.unwrap();
+    world.pass(TTL);
+    let token = Token::new();
+    for _ in 0..2 {
+        let Acquired::Ours(in_flight) = acquire(world, "next", &token).await else { panic!("not taken") };
+        assert_eq!(in_flight.tasks, [(id, claim.attempt)]);
+    }
+    assert_eq!(world.queue.renew(&old, TTL).await.unwrap(), Renewed::Lost);
+    let lease = Lease { token, ..old };
+    assert_eq!(world.queue.start(&lease, id, claim.attempt).await.unwrap(), Written::Done);
+    assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
+    audit(world, 1).unwrap();
+}
+
+pub async fn the_same_token_gives_the_same_answer(world: &World) {
+    let token = Token::new();
+    for _ in 0..3 {
+        assert!(matches!(acquire(world, "me", &token).await, Acquired::Ours(_)));
+        world.pass(TTL + TTL);
+    }
+    let acquired = world.redis(&["HGET", &world.key("instance:gpu:1"), "acquired"]);
+    assert_eq!(acquired.text(), "1");
+}
+
+pub async fn a_yielded_lease_is_free_at_once(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..2 {
+        world.queue.yield_lease(&lease).await.unwrap();
+    }
+    assert_eq!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Lost);
+    let next = world.lease("gpu:1").await;
+    // The old owner says it again, late.
+    world.queue.yield_lease(&lease).await.unwrap();
+    assert!(matches!(world.queue.renew(&next, TTL).await.unwrap(), Renewed::Ours(_)));
+}
+
+pub async fn a_lease_that_ran_out_but_was_not_taken_still_writes(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.pass(TTL * 3);
+    assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
+    assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
+}
+
+pub async fn leases_are_listed_with_owner_and_remaining_time(world: &World) {
+    let one = world.lease("gpu:1").await;
+    world.lease("gpu:2").await;
+    world.pass(Duration::from_secs(5));
+    world.queue.yield_lease(&one).await.unwrap();
+    let mut leases = world.queue.leases().await.unwrap();
+    leases.sort();
+    let expected = [
+        (InstanceId::new("gpu:1"), String::new(), Duration::ZERO),
+        (InstanceId::new("gpu:2"), "dispatcher-1".to_owned(), TTL - Duration::from_secs(5)),
+    ];
+    assert_eq!(leases, expected);
+    world.pass(TTL);
+    assert!(world.queue.leases().await.unwrap().iter().all(|(_, _, left)| left.is_zero()));
+}
+
+pub async fn heartbeats_name_the_living(world: &World) {
+    assert_eq!(world.queue.heartbeat("a", TTL).await.unwrap(), ["a"]);
+    world.pass(Duration::from_secs(10));
+    for _ in 0..2 {
+        assert_eq!(world.queue.heartbeat("b", TTL).await.unwrap(), ["a", "b"]);
+    }
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.queue.heartbeat("c", TTL).await.unwrap(), ["b", "c"]);
+    assert_eq!(world.queue.heartbeat("b", Duration::ZERO).await.unwrap(), ["c"]);
+}
+
+/// After an outage every lease looks as if it had run out; nobody may be robbed before it could renew.
+pub async fn a_new_redis_process_prolongs_leases_and_rests_claims(world: &World) {
+    world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let free = world.lease("gpu:2").await;
+    world.queue.yield_lease(&free).await.unwrap();
+    world.redis(&["HSET", &world.key("meta"), "run_id", "another"]);
+    world.pass(TTL * 10);
+    let thief = Token::new();
+    for _ in 0..2 {
+        assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(TTL));
+    }
+    assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
+    assert!(world.claim(&lease).await.is_none(), "claims rest");
+    world.lease("gpu:2").await;
+    world.pass(Duration::from_secs(3));
+    assert!(world.claim(&lease).await.is_some());
+    world.pass(TTL);
+    assert!(matches!(acquire(world, "next", &thief).await, Acquired::Ours(_)), "this process is known now");
+}

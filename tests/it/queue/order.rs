@@ -1,0 +1,154 @@
+//! Who is served next: lanes, age, fair shares, what an instance must avoid.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::audit,
+        world::{World, completed, new_task},
+    },
+};
+use shuzhiren::{
+    queue::Lease,
+    task::{Priority, TaskId},
+};
+use std::time::Duration;
+
+scenarios! {
+    urgent_lanes_are_served_first
+    an_old_task_overtakes_urgent_ones
+    a_flood_of_one_owner_does_not_starve_another
+    one_owner_is_served_in_order
+    a_task_that_comes_back_is_not_behind_a_lane_that_began_anew
+    junk_in_a_lane_is_stepped_over
+    a_window_of_one_looks_at_the_head_only
+    an_owner_gets_its_share_when_the_fair_hash_is_lost
+}
+
+async fn enqueue_as(world: &World, owner: &str, priority: Priority) -> TaskId {
+    let new = shuzhiren::task::NewTask { owner: owner.to_owned(), priority, ..new_task() };
+    world.accept(&new).await.id
+}
+
+/// Claims and finishes one.
+async fn serve(world: &World, lease: &Lease) -> TaskId {
+    let claim = world.claim(lease).await.expect("something waits");
+    world.queue.settle(lease, claim.task, claim.attempt, &completed()).await.unwrap();
+    claim.task
+}
+
+pub async fn urgent_lanes_are_served_first(world: &World) {
+    let low = enqueue_as(world, "a", Priority::Low).await;
+    let normal = enqueue_as(world, "a", Priority::Normal).await;
+    let high = enqueue_as(world, "a", Priority::High).await;
+    let lease = world.lease("gpu:1").await;
+    for expected in [high, normal, low] {
+        assert_eq!(serve(world, &lease).await, expected);
+    }
+    audit(world, 1).unwrap();
+}
+
+pub async fn an_old_task_overtakes_urgent_ones(world: &World) {
+    let low = enqueue_as(world, "a", Priority::Low).await;
+    world.pass(Duration::from_secs(119));
+    let high = enqueue_as(world, "b", Priority::High).await;
+    let lease = world.lease("gpu:1").await;
+    assert_eq!(serve(world, &lease).await, high);
+    world.pass(Duration::from_secs(2));
+    enqueue_as(world, "b", Priority::High).await;
+    assert_eq!(serve(world, &lease).await, low, "two lanes down, older by more than two minutes");
+}
+
+pub async fn a_flood_of_one_owner_does_not_starve_another(world: &World) {
+    for _ in 0..60 {
+        enqueue_as(world, "flood", Priority::Normal).await;
+    }
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..5 {
+        serve(world, &lease).await;
+    }
+    let mut few = Vec::new();
+    for _ in 0..4 {
+        few.push(enqueue_as(world, "few", Priority::Normal).await);
+    }
+    let mut served = Vec::new();
+    for _ in 0..9 {
+        served.push(serve(world, &lease).await);
+    }
+    assert!(few.iter().all(|id| served.contains(id)), "4 of one owner within 9 claims");
+}
+
+pub async fn one_owner_is_served_in_order(world: &World) {
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        ids.push(enqueue_as(world, "a", Priority::Normal).await);
+    }
+    let lease = world.lease("gpu:1").await;
+    for id in ids {
+        assert_eq!(serve(world, &lease).await, id);
+    }
+}
+
+/// The lane ran empty and began its time anew while the task was away.
+pub async fn a_task_that_comes_back_is_not_behind_a_lane_that_began_anew(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..30 {
+        world.enqueue().await;
+    }
+    for _ in 0..29 {
+        serve(world, &lease).await;
+    }
+    let last = world.claim(&lease).await.unwrap();
+    let mut newer = Vec::new();
+    for _ in 0..5 {
+        newer.push(world.enqueue().await);
+    }
+    world.queue.requeue(&lease, last.task, last.attempt, false, "drained").await.unwrap();
+    audit(world, 1).unwrap();
+    let order = [serve(world, &lease).await, serve(world, &lease).await];
+    assert!(order.contains(&last.task), "behind the whole lane");
+}
+
+pub async fn junk_in_a_lane_is_stepped_over(world: &World) {
+    let lane = world.key("wait:default:1");
+    world.redis(&["ZADD", &lane, "-5", &TaskId::new().to_string(), "-4", "not an id"]);
+    let done = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    assert_eq!(claim.task, done);
+    world.queue.settle(&lease, done, claim.attempt, &completed()).await.unwrap();
+    world.redis(&["ZADD", &lane, "-5", &done.to_string()]);
+    let next = world.enqueue().await;
+    assert_eq!(world.claim(&lease).await.unwrap().task, next, "an ended task is not run again");
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_window_of_one_looks_at_the_head_only(world: &World) {
+    let avoided = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.requeue(&lease, avoided, claim.attempt, true, "died").await.unwrap();
+    let second = world.enqueue().await;
+    let head_only = world.queue.claim(&lease, "n1", 1, 1).await.unwrap();
+    assert!(matches!(head_only, shuzhiren::queue::Claimed::Nothing));
+    assert_eq!(world.claim(&lease).await.unwrap().task, second);
+}
+
+pub async fn an_owner_gets_its_share_when_the_fair_hash_is_lost(world: &World) {
+    for _ in 0..20 {
+        enqueue_as(world, "a", Priority::Normal).await;
+    }
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..10 {
+        serve(world, &lease).await;
+    }
+    let head = world.redis(&["ZRANGE", &world.key("wait:default:1"), "0", "0"]).texts().remove(0);
+    world.redis(&["DEL", &world.key("fair:default:1")]);
+    for _ in 0..10 {
+        enqueue_as(world, "b", Priority::Normal).await;
+    }
+    let mut served = Vec::new();
+    for _ in 0..3 {
+        served.push(serve(world, &lease).await.to_string());
+    }
+    assert!(served.contains(&head), "newcomers must not overtake all who wait");
+}
