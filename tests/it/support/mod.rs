@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 pub mod http;
+pub mod audit;
+pub mod raw;
 mod redis;
+pub mod world;
 
 pub use redis::TestRedis;
 
