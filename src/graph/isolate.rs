@@ -1,0 +1,98 @@
+//! Readying a graph for one attempt, so that two tasks never share a file (protocol §9, §17.9).
+
+use super::{Workflow, raw};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+
+/// The input by which save nodes name their files.
+const PREFIX: &str = "filename_prefix";
+/// An input that no node has: part of the cache key and otherwise ignored (measured for V1 and V3 nodes, protocol §9).
+const NONCE: &str = "_nonce";
+/// ComfyUI's own default, for a prefix of which nothing is left.
+const NAME_DEFAULT: &str = "ComfyUI";
+
+impl Workflow {
+    /// Readies the graph for one attempt: every literal string `filename_prefix` gets `<folder>/` in front; the user's own
+    /// prefix follows, without leading slashes and without `.`, `..` and empty segments, so that it stays inside.
+    ///
+    /// With a `nonce` (a re-run after a cached result's file was gone), every node that has such a prefix and every node that
+    /// nobody links to gets `"_nonce": "<nonce>"`: these run again, everything before them may come from the cache.
+    pub fn isolate(&mut self, folder: &str, nonce: Option<&str>) {
+        let linked = nonce.map(|_| self.linked_nodes());
+        for place in 0..self.node_count() {
+            let node = self.node(place);
+            let prefix = node.input(PREFIX).and_then(raw::text);
+            let is_end = linked.as_ref().is_some_and(|linked| !linked.contains(&node.id));
+            if let Some(prefix) = &prefix {
+                self.put(place, PREFIX, inside(folder, prefix));
+            }
+            if let Some(nonce) = nonce
+                && (is_end || prefix.is_some())
+            {
+                self.put(place, NONCE, raw::quote(nonce));
+            }
+        }
+    }
+
+    fn linked_nodes(&self) -> HashSet<String> {
+        self.nodes().flat_map(|node| node.inputs.iter().filter_map(|(_, value)| raw::link_target(value))).collect()
+    }
+}
+
+/// `<folder>/<prefix>`. Backslashes separate too: the instance may run on Windows.
+fn inside(folder: &str, prefix: &str) -> Box<RawValue> {
+    let segments = prefix.split(['/', '\\']).filter(|segment| !matches!(segment.trim(), "" | "." | ".."));
+    let kept: Vec<&str> = segments.collect();
+    let name = if kept.is_empty() { NAME_DEFAULT.to_owned() } else { kept.join("/") };
+    raw::quote(&format!("{folder}/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Workflow;
+    use serde_json::value::RawValue;
+
+    fn isolated(json: &str, nonce: Option<&str>) -> String {
+        let mut workflow = Workflow::from_stored(serde_json::from_str::<&RawValue>(json).unwrap()).unwrap();
+        workflow.isolate("f0", nonce);
+        workflow.to_json().get().to_owned()
+    }
+
+    fn prefix(value: &str) -> String {
+        isolated(&format!(r#"{{"9":{{"class_type":"S","inputs":{{"filename_prefix":{value}}}}}}}"#), None)
+            .replace(r#"{"9":{"class_type":"S","inputs":{"filename_prefix":"#, "")
+            .replace("}}}", "")
+    }
+
+    #[test]
+    fn a_prefix_stays_inside_the_folder_and_keeps_its_own_text() {
+        for (given, expected) in [
+            (r#""out""#, r#""f0/out""#),
+            (r#""a/b c/%date%""#, r#""f0/a/b c/%date%""#),
+            (r#""../../etc/x""#, r#""f0/etc/x""#),
+            (r#""/abs/x""#, r#""f0/abs/x""#),
+            (r#""..\\..\\x""#, r#""f0/x""#),
+            (r#""a/../../b""#, r#""f0/a/b""#),
+            (r#"".. /x""#, r#""f0/x""#),
+            (r#""..a/b..""#, r#""f0/..a/b..""#),
+            (r#""""#, r#""f0/ComfyUI""#),
+            (r#""../""#, r#""f0/ComfyUI""#),
+            (r#""q\"uote\u0000é""#, r#""f0/q\"uote\u0000é""#),
+            ("7", "7"),
+            (r#"["3",0]"#, r#"["3",0]"#),
+            (r#"{"__value__":["x",0]}"#, r#"{"__value__":["x",0]}"#),
+        ] {
+            assert_eq!(prefix(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_nonce_goes_to_what_must_run_again_and_nowhere_else() {
+        let graph = r#"{"1":{"class_type":"E","inputs":{}},"2":{"class_type":"S","inputs":{"images":["1",0],"filename_prefix":"a"}},"3":{"class_type":"P","inputs":{"images":["1",0]}}}"#;
+        assert_eq!(
+            isolated(graph, Some("n1")),
+            r#"{"1":{"class_type":"E","inputs":{}},"2":{"class_type":"S","inputs":{"images":["1",0],"filename_prefix":"f0/a","_nonce":"n1"}},"3":{"class_type":"P","inputs":{"images":["1",0],"_nonce":"n1"}}}"#
+        );
+        assert!(!isolated(graph, None).contains("_nonce"));
+    }
+}

@@ -1,0 +1,136 @@
+//! The graph itself: nodes in the order they came, inputs as raw JSON. Cloning is cheap; only nodes that change are copied.
+
+use super::{GraphLimits, raw};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::RawValue;
+use std::{collections::HashMap, sync::Arc};
+
+/// An API-format graph: `{node_id: {"class_type","inputs","_meta"?}}` in the order it came.
+#[derive(Debug, Clone)]
+pub struct Workflow {
+    nodes: Vec<Arc<Node>>,
+    places: Arc<HashMap<String, usize>>,
+    limits: GraphLimits,
+}
+
+/// One node.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) id: String,
+    pub(super) class: String,
+    /// `_meta.title`.
+    pub(super) title: Option<String>,
+    pub(super) inputs: Vec<(String, Box<RawValue>)>,
+    /// Every member in its order; what is not ours to understand stays as it came.
+    pub(super) members: Vec<Member>,
+}
+
+/// A member of a node's object.
+#[derive(Debug, Clone)]
+pub(super) enum Member {
+    /// `class_type`.
+    Class,
+    /// `inputs`.
+    Inputs,
+    /// `_meta` and anything else.
+    Other(String, Box<RawValue>),
+}
+
+impl Workflow {
+    pub(super) fn assemble(nodes: Vec<Node>, limits: GraphLimits) -> Self {
+        let places = nodes.iter().enumerate().map(|(place, node)| (node.id.clone(), place)).collect();
+        Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits }
+    }
+
+    /// As JSON, numbers as they came.
+    pub fn to_json(&self) -> Box<RawValue> {
+        serde_json::value::to_raw_value(self).expect("a map of strings and raw JSON always serialises")
+    }
+
+    /// How many nodes.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Node ids in order.
+    pub fn node_ids(&self) -> Vec<&str> {
+        self.nodes.iter().map(|node| node.id.as_str()).collect()
+    }
+
+    /// The class of a node.
+    pub fn class_of(&self, node_id: &str) -> Option<&str> {
+        self.place_of(node_id).map(|place| self.nodes[place].class.as_str())
+    }
+
+    /// Sets an input to a text, adding it when the node lacks it; `false` if there is no such node.
+    pub fn set_text(&mut self, node_id: &str, input: &str, text: &str) -> bool {
+        let Some(place) = self.place_of(node_id) else { return false };
+        self.put(place, input, raw::quote(text));
+        true
+    }
+
+    pub(super) fn limits(&self) -> GraphLimits {
+        self.limits
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().map(Arc::as_ref)
+    }
+
+    pub(super) fn node(&self, place: usize) -> &Node {
+        &self.nodes[place]
+    }
+
+    pub(super) fn place_of(&self, node_id: &str) -> Option<usize> {
+        self.places.get(node_id).copied()
+    }
+
+    /// Sets an input; one that the node lacks comes last.
+    pub(super) fn put(&mut self, place: usize, input: &str, value: Box<RawValue>) {
+        let inputs = &mut Arc::make_mut(&mut self.nodes[place]).inputs;
+        match inputs.iter_mut().find(|(name, _)| name == input) {
+            Some((_, present)) => *present = value,
+            None => inputs.push((input.to_owned(), value)),
+        }
+    }
+
+    /// Takes an input away.
+    pub(super) fn remove(&mut self, place: usize, input: &str) {
+        Arc::make_mut(&mut self.nodes[place]).inputs.retain(|(name, _)| name != input);
+    }
+}
+
+impl Node {
+    /// An input's value.
+    pub(super) fn input(&self, input: &str) -> Option<&RawValue> {
+        self.inputs.iter().find(|(name, _)| name == input).map(|(_, value)| value.as_ref())
+    }
+}
+
+impl Serialize for Workflow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.nodes().map(|node| (&node.id, node)))
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.members.len()))?;
+        for member in &self.members {
+            match member {
+                Member::Class => map.serialize_entry("class_type", &self.class)?,
+                Member::Inputs => map.serialize_entry("inputs", &Inputs(&self.inputs))?,
+                Member::Other(key, value) => map.serialize_entry(key, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+struct Inputs<'a>(&'a [(String, Box<RawValue>)]);
+
+impl Serialize for Inputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}

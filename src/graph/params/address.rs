@@ -1,0 +1,311 @@
+//! From the keys of `params` to (node, input): forms tried in the order of params.md, longest existing node id first.
+
+use super::{
+    ASSIGNMENTS_MAX, BASE, WARNINGS_MAX,
+    near::{SEARCHES_MAX, near},
+    pointer,
+};
+use crate::graph::{
+    Problem, Workflow,
+    node::Node,
+    parse::NODE_ID_BYTES_MAX,
+    problem::{Problems, clip, step},
+    raw,
+};
+use crate::task::Warning;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// Longest title that can be addressed.
+const TITLE_BYTES_MAX: usize = 500;
+
+/// One value on its way to one input.
+pub(super) struct Assignment<'p> {
+    /// Its canonical address, e.g. `6.text`.
+    pub(super) param: String,
+    pub(super) pointer: String,
+    pub(super) place: usize,
+    pub(super) input: String,
+    pub(super) value: &'p RawValue,
+}
+
+pub(super) struct Reader<'w, 'p> {
+    workflow: &'w Workflow,
+    titles: HashMap<&'w str, Vec<usize>>,
+    assignments: Vec<Assignment<'p>>,
+    warnings: Vec<Warning>,
+    unused: usize,
+    problems: Problems,
+}
+
+impl<'w, 'p> Reader<'w, 'p> {
+    pub(super) fn new(workflow: &'w Workflow, problems: Problems) -> Self {
+        let mut titles: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, node) in workflow.nodes().enumerate() {
+            if let Some(title) = node.title.as_deref().filter(|title| title.len() <= TITLE_BYTES_MAX) {
+                titles.entry(title).or_default().push(place);
+            }
+        }
+        Self { workflow, titles, assignments: Vec::new(), warnings: Vec::new(), unused: 0, problems }
+    }
+
+    /// Reads all of `params`.
+    pub(super) fn read(&mut self, params: &'p RawValue) {
+        if let Some(members) = raw::members(params) {
+            for (key, value) in members {
+                if self.is_over() {
+                    return;
+                }
+                self.param(&key, value);
+            }
+        } else if let Some(entries) = raw::elements(params) {
+            for (index, entry) in entries.into_iter().enumerate() {
+                if self.is_over() {
+                    return;
+                }
+                self.entry(step(BASE, &index.to_string()), entry);
+            }
+        } else {
+            let message = "params must be an object such as {\"6.text\":\"a cat\"}";
+            self.problems.push(Problem::shape(BASE.to_owned(), "params_not_object", message));
+        }
+    }
+
+    pub(super) fn finish(mut self) -> (Vec<Assignment<'p>>, Vec<Warning>, Problems) {
+        if self.assignments.len() > ASSIGNMENTS_MAX {
+            let message = format!("params set more than {ASSIGNMENTS_MAX} inputs");
+            self.problems.push(Problem::unfit(BASE.to_owned(), "params_too_many", message));
+            self.assignments.clear();
+        }
+        if self.unused > self.warnings.len() {
+            let message = format!("{} more parameters were not used", self.unused - self.warnings.len());
+            self.warnings.push(Warning { code: "param_unused".to_owned(), message, param: None });
+        }
+        (self.assignments, self.warnings, self.problems)
+    }
+
+    /// Whether reading on is pointless. Asked inside every loop: one title may stand for every node.
+    fn is_over(&self) -> bool {
+        self.assignments.len() > ASSIGNMENTS_MAX || self.problems.is_full()
+    }
+
+    fn param(&mut self, key: &str, value: &'p RawValue) {
+        if let Some(place) = self.workflow.place_of(key) {
+            match plain_object(value) {
+                Some(members) => self.node_object(place, &pointer(key), members),
+                None => self.no_input_named(key, place),
+            }
+        } else if let Some((place, separator, rest)) = self.split_node_id(key) {
+            self.path(key, place, separator, rest, value);
+        } else if let Some(rest) = key.strip_prefix('@') {
+            self.title(key, rest, value);
+        } else if key.contains('.') || looks_like_node_id(key) || plain_object(value).is_some() {
+            self.no_such_node(key, pointer(key));
+        } else {
+            self.unused(key);
+        }
+    }
+
+    /// The longest existing node id that `key` starts with and that `.` or `:` follows.
+    fn split_node_id<'k>(&self, key: &'k str) -> Option<(usize, u8, &'k str)> {
+        let bytes = key.as_bytes();
+        (0..bytes.len().min(NODE_ID_BYTES_MAX + 1)).rev().filter(|&at| matches!(bytes[at], b'.' | b':')).find_map(
+            |at| {
+                let place = self.workflow.place_of(&key[..at])?;
+                Some((place, bytes[at], &key[at + 1..]))
+            },
+        )
+    }
+
+    fn path(&mut self, key: &str, place: usize, separator: u8, rest: &str, value: &'p RawValue) {
+        let node = self.workflow.node(place);
+        if separator == b'.' {
+            return self.assign(place, rest, pointer(key), value);
+        }
+        match rest.strip_prefix(node.class.as_str()).and_then(|rest| rest.strip_prefix('.')) {
+            Some(input) => self.assign(place, input, pointer(key), value),
+            None => {
+                let asserted = rest.split_once('.').map_or(rest, |(class, _)| class);
+                self.wrong_class(place, asserted, key, pointer(key));
+            }
+        }
+    }
+
+    /// `{"text": v, …}`, possibly wrapped as `{"inputs":{…}}`, with an optional `class_type` that must be the node's.
+    fn node_object(&mut self, place: usize, pointer: &str, members: Vec<(String, &'p RawValue)>) {
+        let node = self.workflow.node(place);
+        for (name, value) in members {
+            if self.is_over() {
+                return;
+            }
+            let here = step(pointer, &name);
+            let is_own_input = node.input(&name).is_some();
+            match name.as_str() {
+                "_meta" if !is_own_input => {}
+                "class_type" if !is_own_input => {
+                    if raw::text(value).as_deref() != Some(&node.class) {
+                        let asserted = raw::text(value).unwrap_or_else(|| value.get().to_owned());
+                        self.wrong_class(place, &asserted, &node.id, here);
+                    }
+                }
+                "inputs" if !is_own_input => match plain_object(value) {
+                    Some(inner) => {
+                        for (name, value) in inner {
+                            self.assign(place, &name, step(&here, &name), value);
+                        }
+                    }
+                    None => {
+                        let problem = Problem::shape(here, "param_inputs_not_object", "inputs must be an object");
+                        self.problems.push(problem.of_param(&node.id).at_node(&node.id));
+                    }
+                },
+                _ => self.assign(place, &name, here, value),
+            }
+        }
+    }
+
+    /// `@<title>.<input>`, `@<title>[*].<input>`, `@<title>`: {…}; titles may hold dots, the longest existing one counts.
+    fn title(&mut self, key: &str, rest: &str, value: &'p RawValue) {
+        let all_of = |title: &str| title.strip_suffix("[*]").and_then(|title| self.titles.get(title));
+        if let Some(members) = plain_object(value)
+            && let Some((places, is_all)) = self
+                .titles
+                .get(rest)
+                .map(|places| (places, false))
+                .or_else(|| all_of(rest).map(|places| (places, true)))
+        {
+            let places = places.clone();
+            if is_all || self.is_one(key, &places) {
+                for place in places {
+                    if self.is_over() {
+                        return;
+                    }
+                    self.node_object(place, &pointer(key), members.clone());
+                }
+            }
+            return;
+        }
+        let dots = rest.as_bytes().iter().take(TITLE_BYTES_MAX + 4).enumerate().filter(|&(_, &byte)| byte == b'.');
+        let found = dots.map(|(at, _)| at).collect::<Vec<_>>().into_iter().rev().find_map(|at| {
+            let (title, input) = (&rest[..at], &rest[at + 1..]);
+            let one = self.titles.get(title).map(|places| (places.clone(), false));
+            Some((one.or_else(|| all_of(title).map(|places| (places.clone(), true)))?, input))
+        });
+        match found {
+            Some(((places, is_all), input)) => {
+                if is_all || self.is_one(key, &places) {
+                    places.into_iter().for_each(|place| self.assign(place, input, pointer(key), value));
+                }
+            }
+            None => {
+                let near = self.near_titles(rest);
+                let message = format!("no node has the title of `{}`; titles must match exactly", clip(key));
+                let problem = Problem::unfit(pointer(key), "param_no_such_node", message);
+                self.problems.push(problem.of_param(key).with_candidates(near));
+            }
+        }
+    }
+
+    fn near_titles(&self, rest: &str) -> Vec<String> {
+        if self.problems.len() >= SEARCHES_MAX {
+            return Vec::new();
+        }
+        let title = rest.rsplit_once('.').map_or(rest, |(title, _)| title);
+        let near = near(title, self.workflow.nodes().filter_map(|node| node.title.clone()));
+        near.iter().map(|title| format!("@{title}")).collect()
+    }
+
+    fn is_one(&mut self, key: &str, places: &[usize]) -> bool {
+        if places.len() > 1 {
+            let ids = places.iter().take(10).map(|&place| self.workflow.node(place).id.clone()).collect();
+            let message = format!("several nodes have the title of `{}`; use a node id, or [*] for all", clip(key));
+            let problem = Problem::unfit(pointer(key), "param_ambiguous", message);
+            self.problems.push(problem.of_param(key).with_candidates(ids));
+        }
+        places.len() == 1
+    }
+
+    /// One entry of the array form.
+    fn entry(&mut self, here: String, entry: &'p RawValue) {
+        let members = raw::members(entry).unwrap_or_default();
+        let member = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
+        let id = member("nodeId").and_then(|id| match id.get().as_bytes().first() {
+            Some(b'0'..=b'9') => Some(id.get().to_owned()),
+            _ => raw::text(id),
+        });
+        let (Some(id), Some(input), Some(value)) = (id, member("fieldName").and_then(raw::text), member("fieldValue"))
+        else {
+            let message = "an entry must be {\"nodeId\":\"6\",\"fieldName\":\"text\",\"fieldValue\":…}";
+            return self.problems.push(Problem::shape(here, "param_bad_entry", message));
+        };
+        match self.workflow.place_of(&id) {
+            Some(place) => self.assign(place, &input, step(&here, "fieldValue"), value),
+            None => self.no_such_node(&format!("{id}.{input}"), step(&here, "nodeId")),
+        }
+    }
+
+    fn assign(&mut self, place: usize, input: &str, pointer: String, value: &'p RawValue) {
+        if self.is_over() {
+            return;
+        }
+        let node = self.workflow.node(place);
+        let input = match input.strip_prefix("inputs.") {
+            Some(inner) if node.input(input).is_none() => inner,
+            _ => input,
+        };
+        let param = format!("{}.{}", node.id, clip(input));
+        self.assignments.push(Assignment { param, pointer, place, input: input.to_owned(), value });
+    }
+
+    fn unused(&mut self, key: &str) {
+        self.unused += 1;
+        if self.warnings.len() < WARNINGS_MAX {
+            let param = Some(clip(key));
+            let message =
+                format!("`{}` names no input of this workflow and was not used; write it like `6.text`", clip(key));
+            self.warnings.push(Warning { code: "param_unused".to_owned(), message, param });
+        }
+    }
+
+    fn no_input_named(&mut self, key: &str, place: usize) {
+        let node = self.workflow.node(place);
+        let message =
+            format!("`{key}` names a node; name an input too, like `{key}.text`, or give an object of inputs");
+        let problem = Problem::unfit(pointer(key), "param_no_such_input", message);
+        let inputs = node.inputs.iter().take(10).map(|(name, _)| format!("{}.{name}", node.id)).collect();
+        self.problems.push(problem.of_param(key).at_node(key).with_candidates(inputs));
+    }
+
+    fn no_such_node(&mut self, key: &str, pointer: String) {
+        let candidates = if self.problems.len() < SEARCHES_MAX { self.near_addresses(key) } else { Vec::new() };
+        let message = format!("`{}` leads to no node of this workflow", clip(key));
+        let problem = Problem::unfit(pointer, "param_no_such_node", message);
+        self.problems.push(problem.of_param(key).with_candidates(candidates));
+    }
+
+    fn near_addresses(&self, key: &str) -> Vec<String> {
+        let addresses = |node: &'w Node| node.inputs.iter().map(move |(name, _)| format!("{}.{name}", node.id));
+        if key.contains('.') {
+            near(key, self.workflow.nodes().flat_map(addresses))
+        } else {
+            near(key, self.workflow.nodes().map(|node| node.id.clone()))
+        }
+    }
+
+    fn wrong_class(&mut self, place: usize, asserted: &str, param: &str, pointer: String) {
+        let node = self.workflow.node(place);
+        let message = format!("node {} is a {}, not a {}", clip(&node.id), clip(&node.class), clip(asserted));
+        let problem = Problem::unfit(pointer, "param_class_mismatch", message);
+        self.problems.push(problem.of_param(param).at_node(&node.id).with_candidates(vec![node.class.clone()]));
+    }
+}
+
+/// The members of an object that is not a directive.
+fn plain_object(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    raw::members(value).filter(|members| !members.iter().any(|(key, _)| key.starts_with('$') || key == "__type"))
+}
+
+/// `7`, `57:8`: what ComfyUI itself calls nodes.
+fn looks_like_node_id(key: &str) -> bool {
+    !key.is_empty() && key.split(':').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}

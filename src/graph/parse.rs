@@ -1,0 +1,132 @@
+//! From JSON to a [`Workflow`]: everything that could hurt an instance is refused here (protocol §10, §17.8), with a
+//! pointer to each place.
+
+use super::{
+    GraphLimits, Problem, Workflow, links,
+    node::{Member, Node},
+    problem::{Problems, clip, step},
+    raw,
+    scan::scan,
+};
+use serde_json::value::RawValue;
+
+/// Where the workflow stands in the request.
+const BASE: &str = "/workflow";
+/// Longest node id. ComfyUI repeats ids in every progress message; its own have a few digits.
+pub(super) const NODE_ID_BYTES_MAX: usize = 200;
+/// Inputs of one node; the largest known have some hundred.
+const INPUTS_MAX: usize = 1_000;
+
+impl Workflow {
+    /// Reads a graph and checks everything that could hurt an instance (protocol §17.8): every node an object with a string
+    /// `class_type` and an object `inputs`, bounded count and depth, no cycle, no duplicate key, UI format named as such.
+    ///
+    /// Links to nodes that do not exist pass: harmless on a stray node, else the instance answers 400 (protocol §10, §2).
+    ///
+    /// # Errors
+    /// Every problem found, at most 100.
+    pub fn parse(json: &RawValue, limits: GraphLimits) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        scan(json.get(), BASE, &mut problems);
+        let mut problems = problems.check()?;
+        let entries = entries(json, limits).map_err(|problem| vec![problem])?;
+        let mut nodes = Vec::with_capacity(entries.len());
+        for (id, value) in entries {
+            if problems.is_full() {
+                break;
+            }
+            nodes.extend(node(id, value, &mut problems));
+        }
+        problems.check()?;
+        let workflow = Self::assemble(nodes, limits);
+        links::check(&workflow, BASE).map_err(|problem| vec![problem])?;
+        Ok(workflow)
+    }
+
+    /// Reads back what [`Workflow::to_json`] wrote.
+    pub fn from_stored(json: &RawValue) -> Option<Self> {
+        let limits = GraphLimits { nodes_max: usize::MAX, depth_max: usize::MAX };
+        let mut problems = Problems::default();
+        let nodes = raw::members(json)?.into_iter().filter_map(|(id, value)| node(id, value, &mut problems)).collect();
+        problems.check().ok()?;
+        Some(Self::assemble(nodes, limits))
+    }
+}
+
+fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<(String, &RawValue)>, Problem> {
+    let here = BASE.to_owned();
+    let Some(entries) = raw::members(json) else {
+        return Err(Problem::shape(here, "workflow_not_object", "workflow must be an object: node id → node"));
+    };
+    if entries.is_empty() {
+        return Err(Problem::shape(here, "workflow_empty", "workflow has no nodes"));
+    }
+    if entries.iter().any(|(key, value)| key == "nodes" && raw::is_array(value)) {
+        let message = "this is the editor's format; in ComfyUI choose \"Export (API)\" and send that";
+        return Err(Problem::unfit(here, "workflow_format_ui", message));
+    }
+    if entries.len() > limits.nodes_max {
+        let message = format!("workflow has {} nodes, at most {} are allowed", entries.len(), limits.nodes_max);
+        return Err(Problem::unfit(here, "workflow_too_many_nodes", message));
+    }
+    Ok(entries)
+}
+
+/// One node, or its problems.
+fn node(id: String, value: &RawValue, problems: &mut Problems) -> Option<Node> {
+    let here = step(BASE, &id);
+    let before = problems.len();
+    let mut refuse = |pointer: String, code: &str, message: &str| {
+        let message = format!("node {}: {message}", clip(&id));
+        problems.push(Problem::shape(pointer, code, message).at_node(&id));
+    };
+    if id.len() > NODE_ID_BYTES_MAX {
+        refuse(here.clone(), "workflow_node_id_too_long", "its id is longer than 200 bytes");
+    }
+    let Some(entries) = raw::members(value) else {
+        refuse(here, "workflow_node_not_object", "must be an object with class_type and inputs");
+        return None;
+    };
+    let (mut class, mut inputs, mut title, mut members) = (None, None, None, Vec::with_capacity(entries.len()));
+    for (key, value) in entries {
+        match key.as_str() {
+            "class_type" => {
+                class = raw::text(value);
+                members.push(Member::Class);
+            }
+            "inputs" => {
+                inputs = raw::members(value);
+                members.push(Member::Inputs);
+            }
+            _ => {
+                if key == "_meta" {
+                    // ComfyUI 0.38 asks `_meta` for its title and answers 500 when it cannot.
+                    match raw::members(value) {
+                        Some(meta) => title = title_of(&meta),
+                        None => refuse(step(&here, "_meta"), "workflow_meta_not_object", "_meta must be an object"),
+                    }
+                }
+                members.push(Member::Other(key, value.to_owned()));
+            }
+        }
+    }
+    if class.as_ref().is_none_or(String::is_empty) {
+        refuse(step(&here, "class_type"), "workflow_class_type_missing", "class_type must be a string");
+    }
+    if inputs.as_ref().is_some_and(|inputs| inputs.len() > INPUTS_MAX) {
+        refuse(step(&here, "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
+    }
+    if inputs.is_none() {
+        // A node without inputs, needed or not, ends the instance's worker thread (protocol §10).
+        refuse(step(&here, "inputs"), "workflow_inputs_missing", "inputs must be an object, {} when it has none");
+    }
+    if problems.len() > before || problems.is_full() {
+        return None;
+    }
+    let inputs = inputs?.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+    Some(Node { id, class: class?, title, inputs, members })
+}
+
+fn title_of(meta: &[(String, &RawValue)]) -> Option<String> {
+    meta.iter().find(|(key, _)| key == "title").and_then(|(_, value)| raw::text(value))
+}

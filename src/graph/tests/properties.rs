@@ -1,0 +1,146 @@
+//! What holds for every graph and every params.
+
+use super::{GRAPH, LIMITS, Workflow, graph, raw};
+use crate::graph::resolve;
+use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+
+fn number() -> impl Strategy<Value = String> {
+    "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?"
+}
+
+/// Words that mean something to the room, beside any text.
+fn word() -> impl Strategy<Value = String> {
+    let known = [
+        "3",
+        "6",
+        "57",
+        "57:8",
+        "seed",
+        "6.text",
+        "3.seed",
+        "57:KSampler.seed",
+        "57:8.image",
+        "@Prompt.text",
+        "@Prompt[*]",
+        "inputs",
+        "class_type",
+        "_meta",
+        "$file",
+        "$random",
+        "$link",
+        "$force",
+        "$literal",
+        "$unset",
+        "$url",
+        "__type",
+        "nodeId",
+        "fieldName",
+        "fieldValue",
+        "nodes",
+        "min",
+        "KSampler",
+        "random",
+        ".",
+        ":",
+        "@",
+        "",
+    ];
+    prop_oneof![3 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => any::<String>()]
+}
+
+fn quoted() -> impl Strategy<Value = String> {
+    prop_oneof![4 => word().prop_map(|word| serde_json::to_string(&word).unwrap()), 1 => Just(r#""\ud800""#.to_owned())]
+}
+
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![number(), quoted(), Just("null".to_owned()), Just("true".to_owned()), Just("-1".to_owned())];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(", ")));
+        let members = prop::collection::vec((quoted(), inner), 0..5);
+        let object = members.prop_map(|members| {
+            let members: Vec<String> = members.into_iter().map(|(key, value)| format!("{key} :{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        });
+        prop_oneof![list, object]
+    })
+}
+
+/// Nodes with numbered inputs of plain values: `{"0":{"class_type":"N","inputs":{"i0":…}}}`.
+fn plain_graph() -> impl Strategy<Value = Vec<Vec<String>>> {
+    let value = prop_oneof![number(), Just(r#""t\u00e9xt""#.to_owned()), Just(r#"{"__value__":["1", 0]}"#.to_owned())];
+    prop::collection::vec(prop::collection::vec(value, 1..6), 1..6)
+}
+
+fn written(nodes: &[Vec<String>]) -> String {
+    let inputs = |list: &[String]| {
+        list.iter().enumerate().map(|(at, value)| format!(r#""i{at}":{value}"#)).collect::<Vec<_>>().join(",")
+    };
+    let node =
+        |(id, list): (usize, &Vec<String>)| format!(r#""{id}":{{"class_type":"N","inputs":{{{}}}}}"#, inputs(list));
+    format!("{{{}}}", nodes.iter().enumerate().map(node).collect::<Vec<_>>().join(","))
+}
+
+proptest! {
+    #[test]
+    fn no_graph_makes_parse_panic(json in json()) {
+        if let Ok(workflow) = Workflow::parse(raw(&json), LIMITS) {
+            let json = workflow.to_json();
+            let again = Workflow::from_stored(&json).map(|workflow| workflow.to_json());
+            prop_assert_eq!(again.as_deref().map(serde_json::value::RawValue::get), Some(json.get()));
+        }
+    }
+
+    #[test]
+    fn no_params_make_resolve_panic_and_what_comes_out_is_a_graph(params in json()) {
+        match resolve(&graph(), raw(&params)) {
+            Ok(resolved) => {
+                let before = graph();
+                prop_assert!(Workflow::parse(&resolved.workflow.to_json(), LIMITS).is_ok());
+                prop_assert_eq!(resolved.workflow.node_ids(), before.node_ids());
+                for id in before.node_ids() {
+                    prop_assert_eq!(resolved.workflow.class_of(id), before.class_of(id));
+                }
+            }
+            Err(problems) => prop_assert!(!problems.is_empty() && problems.len() <= 100),
+        }
+    }
+
+    #[test]
+    fn only_named_inputs_change_and_numbers_keep_their_bytes(
+        nodes in plain_graph(),
+        picks in prop::collection::btree_map((0..6_usize, 0..6_usize), number(), 0..6),
+    ) {
+        let picks: Vec<_> = picks.into_iter().filter(|((node, input), _)| nodes.get(*node).is_some_and(|list| *input < list.len())).collect();
+        let mut expected = nodes.clone();
+        let params: Vec<String> = picks.iter().map(|((node, input), value)| format!(r#""{node}.i{input}": {value}"#)).collect();
+        for ((node, input), value) in picks {
+            expected[node][input] = value;
+        }
+        let workflow = Workflow::parse(raw(&written(&nodes)), LIMITS).unwrap();
+        let resolved = resolve(&workflow, raw(&format!("{{{}}}", params.join(",")))).unwrap();
+        let json = resolved.workflow.to_json();
+        prop_assert_eq!(json.get(), written(&expected));
+    }
+
+    #[test]
+    fn a_text_is_that_text_and_nothing_else(text in any::<String>()) {
+        let params = serde_json::to_string(&serde_json::json!({ "6.text": text })).unwrap();
+        let resolved = resolve(&graph(), raw(&params)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(resolved.workflow.to_json().get()).unwrap();
+        prop_assert_eq!(json["6"]["inputs"]["text"].as_str(), Some(text.as_str()));
+        let mut expected: serde_json::Value = serde_json::from_str(GRAPH).unwrap();
+        expected["6"]["inputs"]["text"] = text.into();
+        prop_assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn isolate_never_lets_a_prefix_out(prefix in "[./\\\\ a%]{0,12}") {
+        let graph = serde_json::json!({"1": {"class_type": "S", "inputs": {"filename_prefix": prefix}}}).to_string();
+        let mut workflow = Workflow::parse(raw(&graph), LIMITS).unwrap();
+        workflow.isolate("folder", None);
+        let json: serde_json::Value = serde_json::from_str(workflow.to_json().get()).unwrap();
+        let put = json["1"]["inputs"]["filename_prefix"].as_str().unwrap().to_owned();
+        prop_assert!(put.starts_with("folder/"));
+        prop_assert!(put.split(['/', '\\']).all(|segment| !matches!(segment.trim(), "" | "." | "..")), "{}", put);
+    }
+}

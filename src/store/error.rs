@@ -1,0 +1,83 @@
+//! Why the store did not do it, and how causes beneath it are told apart.
+
+use std::io::ErrorKind;
+
+/// Why bytes could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such file.
+    #[error("no such file")]
+    NotFound,
+    /// No space left, or the quota is used up (507).
+    #[error("the store is full")]
+    Full,
+    /// More bytes than allowed (413).
+    #[error("larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// The URL cannot be used; said at start.
+    #[error("{0}")]
+    Unusable(String),
+    /// The store does not work now (503).
+    #[error("the store failed: {0}")]
+    Unavailable(String),
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            return Self::NotFound;
+        }
+        if is_full(&error) { Self::Full } else { Self::Unavailable(error.to_string()) }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::NotFound,
+            kind if is_full_kind(kind) => Self::Full,
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// object_store wraps the cause in private types: look for it down the chain.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| is_full_kind(error.kind())) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// ENOSPC, EDQUOT, EFBIG.
+fn is_full_kind(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use std::io;
+
+    fn wrapped(errno: i32) -> Error {
+        let source = Box::new(io::Error::from_raw_os_error(errno));
+        object_store::Error::Generic { store: "test", source }.into()
+    }
+
+    #[test]
+    fn a_full_disk_is_known_by_any_of_its_names() {
+        for errno in [libc::ENOSPC, libc::EDQUOT, libc::EFBIG] {
+            assert!(matches!(wrapped(errno), Error::Full), "{errno}");
+            assert!(matches!(Error::from(io::Error::from_raw_os_error(errno)), Error::Full), "{errno}");
+        }
+        assert!(matches!(wrapped(libc::EIO), Error::Unavailable(_)));
+        assert!(matches!(Error::from(io::Error::from_raw_os_error(libc::ENOENT)), Error::NotFound));
+    }
+}
