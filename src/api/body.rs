@@ -1,7 +1,7 @@
-//! Reads a JSON body: type, encoding and declared length are judged before a byte is read, and no body is waited for for ever.
+//! Reads a JSON body: type, encoding and declared length are judged before a byte is read. The clock on a body is the server's
+//! (`process`).
 
 use super::error::{ApiError, Result};
-use crate::settings::limits::BODY_TIMEOUT;
 use axum::{
     body::{Body, Bytes},
     extract::Request,
@@ -17,7 +17,7 @@ pub(super) async fn read_json(request: Request, bytes_max: usize) -> Result<Byte
         return Err(ApiError::UnsupportedMediaType("the Content-Type must be application/json"));
     }
     refuse_declared_length(&parts.headers, bytes_max as u64)?;
-    tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await.map_err(|_| ApiError::BodyTimeout)?
+    collect(body, bytes_max).await
 }
 
 /// A compressed body could unfold to anything.
@@ -85,11 +85,25 @@ mod tests {
 
     #[test]
     fn only_json_is_json() {
-        for good in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;charset=\"UTF-8\""] {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+        ] {
             assert!(is_json(&headers(&[good])), "{good}");
         }
-        for bad in ["", "text/plain", "application/json5", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
-            "application/json; charset=utf-16", "text/json", "application/jsonx", "json"] {
+        for bad in [
+            "",
+            "text/plain",
+            "application/json5",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/json; charset=utf-16",
+            "text/json",
+            "application/jsonx",
+            "json",
+        ] {
             assert!(!is_json(&headers(&[bad])), "{bad}");
         }
         assert!(!is_json(&headers(&[])));
@@ -102,9 +116,14 @@ mod tests {
             let chunks: Vec<Result<Vec<u8>, std::io::Error>> = sizes.iter().map(|size| Ok(vec![b'x'; *size])).collect();
             Body::from_stream(futures_util::stream::iter(chunks))
         };
-        for (sizes, fits) in
-            [(&[][..], true), (&[10][..], true), (&[11][..], false), (&[4, 6][..], true), (&[4, 6, 1][..], false), (&[4, 7][..], false)]
-        {
+        for (sizes, fits) in [
+            (&[][..], true),
+            (&[10][..], true),
+            (&[11][..], false),
+            (&[4, 6][..], true),
+            (&[4, 6, 1][..], false),
+            (&[4, 7][..], false),
+        ] {
             let read = collect(chunks(sizes), 10).await;
             match read {
                 Ok(bytes) => assert!(fits && bytes.len() == sizes.iter().sum::<usize>(), "{sizes:?}"),

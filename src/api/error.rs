@@ -2,9 +2,7 @@
 
 use crate::{
     auth::Denied,
-    fleet, graph, process, queue,
-    settings::limits::RETRY_AFTER_SECONDS,
-    store,
+    fleet, graph, process, queue, store,
     task::{FileId, Status},
 };
 use axum::{
@@ -33,7 +31,7 @@ const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'sta
     ErrorType { word, statuses, meaning }
 }
 
-/// Every word, for README and tests.
+/// Every word of this room, for README and tests; `process::ERROR_TYPES` has those of the server beneath it.
 pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, nests too deep, or repeats a key"),
     error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or does not fit"),
@@ -49,7 +47,6 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("forbidden", &[403], "this needs the role admin"),
     error_type("not_found", &[404], "there is no such path, task, instance or file"),
     error_type("method_not_allowed", &[405], "the path exists, the method does not; see the header Allow"),
-    error_type("request_timeout", &[408], "the body did not arrive in time"),
     error_type("version_conflict", &[409], "somebody else changed the config: read it again"),
     error_type("task_ended", &[409], "the task has ended and stays as it is"),
     error_type("file_in_use", &[409], "a waiting or running task needs the file"),
@@ -63,7 +60,11 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("queue_full", &[429], "too many tasks wait: try again after Retry-After seconds"),
     error_type("internal", &[500], "a fault of ours; the log has it under the request id"),
     error_type("busy", &[503], "too much at once: try again after Retry-After seconds"),
-    error_type("redis_unavailable", &[503], "Redis does not answer or refuses writes: try again, with the same Idempotency-Key"),
+    error_type(
+        "redis_unavailable",
+        &[503],
+        "Redis does not answer or refuses writes: try again, with the same Idempotency-Key",
+    ),
     error_type("storage_unavailable", &[503], "the store of files does not work now: try again"),
     error_type("storage_full", &[507], "no space is left for files"),
 ];
@@ -127,9 +128,6 @@ pub enum ApiError {
     /// Known path, unknown method.
     #[error("this path does not take this method")]
     MethodNotAllowed,
-    /// The body came too slowly.
-    #[error("the body did not arrive in time")]
-    BodyTimeout,
     /// The config's version now.
     #[error("the config has version {0} now: read it again")]
     VersionConflict(u64),
@@ -203,7 +201,6 @@ impl ApiError {
             Self::Forbidden => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::BodyTimeout => "request_timeout",
             Self::VersionConflict(_) => "version_conflict",
             Self::TaskEnded(_) => "task_ended",
             Self::FileInUse => "file_in_use",
@@ -240,7 +237,6 @@ impl ApiError {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::VersionConflict(_) | Self::TaskEnded(_) | Self::FileInUse => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -263,18 +259,14 @@ impl ApiError {
         list.unwrap_or_default()
     }
 
-    /// The header that tells what to do next, for the statuses that have one.
+    /// The header that tells what to do next, where it depends on more than the status.
     fn hint(&self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
-            Self::Denied(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::RangeNotSatisfiable(size) => {
                 Some((header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?))
             }
             Self::RateLimited(wait) | Self::LoginsLimited(wait) | Self::QueueFull(wait) => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*wait))))
-            }
-            Self::Busy | Self::RedisUnavailable | Self::StorageUnavailable => {
-                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
             }
             _ => None,
         }

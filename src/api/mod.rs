@@ -13,7 +13,6 @@ mod files;
 mod instances;
 mod json;
 mod login;
-mod metered;
 mod monitor;
 mod multipart;
 mod near;
@@ -33,7 +32,6 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
-    middleware,
     routing::{delete, get, post},
 };
 use rate::RateLimits;
@@ -94,6 +92,5 @@ pub fn router(state: ApiState) -> Router {
         // Every handler counts its body by itself: axum's limit only counts while reading.
         .layer(DefaultBodyLimit::disable())
         .layer(no_store)
-        .layer(middleware::from_fn(metered::metered))
         .with_state(state)
 }

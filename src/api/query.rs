@@ -67,7 +67,21 @@ mod tests {
 
     #[test]
     fn numbers_are_plain_digits() {
-        for bad in ["-1", "1.5", "+1", "1e3", "", "%00", "1%00", "%D9%A1", "abc", "0x1", " 1", "18446744073709551616", "99999999999999999999"] {
+        for bad in [
+            "-1",
+            "1.5",
+            "+1",
+            "1e3",
+            "",
+            "%00",
+            "1%00",
+            "%D9%A1",
+            "abc",
+            "0x1",
+            " 1",
+            "18446744073709551616",
+            "99999999999999999999",
+        ] {
             assert!(Query::parse(&format!("limit={bad}")).limit().is_err(), "{bad}");
             assert!(Query::parse(&format!("offset={bad}")).offset().is_err(), "{bad}");
         }

@@ -110,11 +110,8 @@ mod tests {
         let (password, key) = (folder.path().join("password"), folder.path().join("key"));
         std::fs::write(&password, "mine\n").unwrap();
         std::fs::write(&key, format!("{}\r\n", "k".repeat(32))).unwrap();
-        let from_files = AuthSettings {
-            admin_password_file: Some(password),
-            jwt_secret_file: Some(key),
-            ..settings(None, None)
-        };
+        let from_files =
+            AuthSettings { admin_password_file: Some(password), jwt_secret_file: Some(key), ..settings(None, None) };
         let ready = prepare(&from_files, Profile::Production).unwrap();
         assert_eq!(ready.admin_password.unwrap().expose(), "mine");
         assert_eq!(ready.jwt_secret.unwrap().expose(), "k".repeat(32));

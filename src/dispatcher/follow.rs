@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     comfy::{Ending, Error, Sighting, Sign, Tracker},
+    graph::Workflow,
     metrics,
     queue::Written,
     task::{Failure, FailureKind},
@@ -55,8 +56,11 @@ struct Watch {
 pub(super) async fn follow(scene: &mut Scene, begun_at: Option<u8>) -> Result<Ending, Exit> {
     let now = Instant::now();
     let has_begun = begun_at.is_some();
+    let nodes: Vec<String> = Workflow::from_stored(&scene.claim.payload.workflow)
+        .map(|workflow| workflow.node_ids().into_iter().map(str::to_owned).collect())
+        .unwrap_or_default();
     let mut watch = Watch {
-        tracker: Tracker::new(&scene.claim.payload.workflow),
+        tracker: Tracker::new(scene.prompt, nodes),
         floor: begun_at.unwrap_or(0),
         begun: has_begun.then_some(now),
         begin_is_told: has_begun,
@@ -101,7 +105,11 @@ pub(super) async fn follow(scene: &mut Scene, begun_at: Option<u8>) -> Result<En
 
 /// The end sign comes a moment before the history entry (protocol §3).
 async fn ended(scene: &Scene) -> Option<Ending> {
-    scene.instance.client.ending(scene.prompt).await.ok().flatten()
+    match scene.instance.client.ending(scene.prompt).await {
+        Ok(Sighting::Ended(ending)) => Some(ending),
+        // Not ended after all, or away: the next look tells.
+        Ok(Sighting::Pending | Sighting::Running | Sighting::Unknown) | Err(_) => None,
+    }
 }
 
 impl Watch {
@@ -121,7 +129,7 @@ impl Watch {
         if !matches!(sign, Sign::QueueRemaining(_)) {
             self.begin();
         }
-        self.is_dirty |= self.tracker.hear(sign);
+        self.is_dirty |= self.tracker.see(sign);
     }
 
     fn next_wake(&self, scene: &Scene) -> Instant {

@@ -35,8 +35,10 @@ fn is_allowed_v6(v6: Ipv6Addr) -> bool {
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         if !is_allowed_address(address) {
-            return Err("link-local, metadata, IPv4-in-IPv6, unspecified, broadcast, multicast and reserved addresses \
-                        are not allowed");
+            return Err(
+                "link-local, metadata, IPv4-in-IPv6, unspecified, broadcast, multicast and reserved addresses \
+                        are not allowed",
+            );
         }
         return Ok(address.to_string());
     }

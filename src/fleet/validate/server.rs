@@ -28,12 +28,7 @@ const CONNECTION_HEADERS: [&str; 10] = [
 ];
 
 /// Reads one server; `None` when it has no usable id, address or ports (which has then been noted).
-pub(super) fn parse(
-    pointer: &str,
-    value: &Value,
-    current: &FleetConfig,
-    problems: &mut Problems,
-) -> Option<Server> {
+pub(super) fn parse(pointer: &str, value: &Value, current: &FleetConfig, problems: &mut Problems) -> Option<Server> {
     let Some(members) = value.as_object() else {
         problems.shape(pointer, "not_an_object", "a server must be an object");
         return None;

@@ -64,7 +64,8 @@ fn secrets_are_masked_and_the_mask_keeps_them() {
     assert_eq!(shown.servers[0].headers["X-Key"], MASKED);
     let body = serde_json::to_value(&shown).unwrap();
     assert_eq!(parse_config(&body, &current()).unwrap(), current());
-    let other_case = json!({"servers": [{"id": "server-1", "ip": "127.0.0.1", "ports": [8001], "headers": {"x-key": MASKED}}]});
+    let other_case =
+        json!({"servers": [{"id": "server-1", "ip": "127.0.0.1", "ports": [8001], "headers": {"x-key": MASKED}}]});
     assert_eq!(parse_config(&other_case, &current()).unwrap().servers[0].headers["x-key"], "secret");
     let dropped = json!({"servers": [{"id": "server-1", "ip": "127.0.0.1", "ports": [8001], "headers": {}}]});
     assert!(parse_config(&dropped, &current()).unwrap().servers[0].headers.is_empty());
@@ -75,23 +76,83 @@ fn secrets_are_masked_and_the_mask_keeps_them() {
 #[test]
 fn hosts_that_lead_astray_are_refused() {
     for ip in [
-        "http://10.0.0.1", "file:///etc/passwd", "gopher://x", "user@host", "host/path", "host#f", "host?q", "host:80",
-        "10.0.0.1:80", "a\r\nb", "a\0b", "%31", "*", "*.local", "", " ", "10.0.0.1 ", "169.254.169.254", "169.254.0.1",
-        "fe80::1", "fe80::1%eth0", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::a9fe:a9fe",
-        "2002:a9fe:a9fe::", "0.0.0.0", "0.1.2.3", "::", "255.255.255.255", "224.0.0.1", "240.0.0.1", "ff02::1", "[::1]",
-        "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "127.1", "2130706433", "0x7f000001", "0x7f.1", "127.0.0.01",
-        "1.2.3.4.5", "256.0.0.1", "-a.b", "a-.b", "a..b", ".", "a.", "a_b", "主机", &"a".repeat(64), &"a.".repeat(127),
+        "http://10.0.0.1",
+        "file:///etc/passwd",
+        "gopher://x",
+        "user@host",
+        "host/path",
+        "host#f",
+        "host?q",
+        "host:80",
+        "10.0.0.1:80",
+        "a\r\nb",
+        "a\0b",
+        "%31",
+        "*",
+        "*.local",
+        "",
+        " ",
+        "10.0.0.1 ",
+        "169.254.169.254",
+        "169.254.0.1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::",
+        "0.0.0.0",
+        "0.1.2.3",
+        "::",
+        "255.255.255.255",
+        "224.0.0.1",
+        "240.0.0.1",
+        "ff02::1",
+        "[::1]",
+        "100.100.100.200",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "127.0.0.01",
+        "1.2.3.4.5",
+        "256.0.0.1",
+        "-a.b",
+        "a-.b",
+        "a..b",
+        ".",
+        "a.",
+        "a_b",
+        "主机",
+        &"a".repeat(64),
+        &"a.".repeat(127),
     ] {
-        assert_eq!(only_problem(&server_with("ip", json!(ip))), ("/servers/0/ip".into(), "invalid_ip".into(), false), "{ip}");
+        assert_eq!(
+            only_problem(&server_with("ip", json!(ip))),
+            ("/servers/0/ip".into(), "invalid_ip".into(), false),
+            "{ip}"
+        );
     }
 }
 
 #[test]
 fn hosts_where_comfyui_lives_are_fine() {
     for (ip, kept) in [
-        ("127.0.0.1", "127.0.0.1"), ("10.1.2.3", "10.1.2.3"), ("192.168.1.1", "192.168.1.1"), ("172.16.0.1", "172.16.0.1"),
-        ("8.8.8.8", "8.8.8.8"), ("::1", "::1"), ("0:0:0:0:0:0:0:1", "::1"), ("FD00::1", "fd00::1"), ("localhost", "localhost"),
-        ("GPU-01.lan", "gpu-01.lan"), ("3com.example", "3com.example"), ("comfy1", "comfy1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("192.168.1.1", "192.168.1.1"),
+        ("172.16.0.1", "172.16.0.1"),
+        ("8.8.8.8", "8.8.8.8"),
+        ("::1", "::1"),
+        ("0:0:0:0:0:0:0:1", "::1"),
+        ("FD00::1", "fd00::1"),
+        ("localhost", "localhost"),
+        ("GPU-01.lan", "gpu-01.lan"),
+        ("3com.example", "3com.example"),
+        ("comfy1", "comfy1"),
     ] {
         assert_eq!(parse_config(&server_with("ip", json!(ip)), &current()).unwrap().servers[0].ip, kept, "{ip}");
     }

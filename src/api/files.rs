@@ -1,0 +1,98 @@
+//! `GET /api/files`, `DELETE /api/files/:id`, and how a file is shown.
+
+use super::{
+    ApiState,
+    answer::Answer,
+    error::{ApiError, Result},
+    extract::PathId,
+    query::Query,
+};
+use crate::{
+    auth::{Caller, Role},
+    queue::{FileDeleted, FileKind, FileRecord},
+    task::{FileId, Links, TaskId, rfc3339},
+};
+use axum::extract::State;
+use serde::Serialize;
+
+/// `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileView {
+    file_id: FileId,
+    filename: String,
+    url: String,
+    kind: FileKind,
+    content_type: String,
+    size_bytes: u64,
+    sha256: String,
+    created_at: String,
+    owner: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<TaskId>,
+}
+
+impl FileView {
+    /// Shows a registered file.
+    pub(super) fn new(record: FileRecord, links: &Links) -> Self {
+        Self {
+            url: links.file(record.id),
+            file_id: record.id,
+            filename: record.filename,
+            kind: record.kind,
+            content_type: record.content_type,
+            size_bytes: record.size_bytes,
+            sha256: record.sha256,
+            created_at: rfc3339(record.created_ms),
+            owner: record.owner,
+            task_id: record.task_id,
+        }
+    }
+}
+
+/// `{"total":2,"items":[…]}`, newest first.
+#[derive(Serialize)]
+pub(super) struct Page {
+    total: u64,
+    items: Vec<FileView>,
+}
+
+/// One page: `kind` (`upload` or `output`; both when not asked), `limit`, `offset`. Everybody's files, hence for admins.
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
+    if caller.role != Role::Admin {
+        return Err(ApiError::Forbidden);
+    }
+    let kind = match query.one("kind")? {
+        None => None,
+        Some("upload") => Some(FileKind::Upload),
+        Some("output") => Some(FileKind::Output),
+        Some(_) => return Err(ApiError::InvalidQuery("`kind` must be upload or output".to_owned())),
+    };
+    let (total, records) = state.queue.files(kind, query.offset()?.unwrap_or(0), query.limit()?).await?;
+    let items = records.into_iter().map(|record| FileView::new(record, &state.links)).collect();
+    Ok(Answer(Page { total, items }))
+}
+
+/// Deletes a file that no waiting or running task needs; answers with what it was.
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<FileView>> {
+    let id: FileId = id.parse().map_err(|_| ApiError::NotFound("such file"))?;
+    if caller.role != Role::Admin {
+        let record = state.queue.file(id).await?;
+        record.filter(|record| record.owner == caller.username).ok_or(ApiError::NotFound("such file"))?;
+    }
+    match state.queue.delete_file(id).await? {
+        FileDeleted::Deleted(record) => {
+            // The link is dead already; bytes that stay behind cost space, nothing else.
+            if let Err(error) = state.store.delete(id).await {
+                tracing::warn!(file = %id, %error, "the bytes of a deleted file are still there");
+            }
+            Ok(Answer(FileView::new(record, &state.links)))
+        }
+        FileDeleted::InUse => Err(ApiError::FileInUse),
+        FileDeleted::NotFound => Err(ApiError::NotFound("such file")),
+    }
+}

@@ -1,0 +1,34 @@
+//! `GET /api/monitor/overview` and `GET /api/health`.
+
+use super::{ApiState, answer::Answer, error::Result, instances};
+use crate::{auth::Caller, fleet::OverviewView, process::request_id, settings::limits::RETRY_AFTER_SECONDS};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// The counts of the document and a few more, of one instant.
+pub(super) async fn overview(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<OverviewView>> {
+    let counts = async { Ok(state.queue.counts().await?) };
+    let (instances, counts) = tokio::try_join!(instances::views(&state.queue), counts)?;
+    Ok(Answer(OverviewView::new(&instances, &counts)))
+}
+
+/// Whether Redis answers. No login; ComfyUI is not asked.
+pub(super) async fn health(State(state): State<ApiState>) -> Response {
+    if state.queue.ping().await.is_ok() {
+        return Answer(json!({ "status": "ok", "redis": "connected" })).into_response();
+    }
+    // The one failure that also has `data`: the document's fields must be readable when they matter most.
+    let body = json!({
+        "code": 503,
+        "message": "redis does not answer",
+        "data": { "status": "degraded", "redis": "disconnected" },
+        "error": { "type": "redis_unavailable", "details": [], "requestId": &*request_id() },
+    });
+    let headers = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, Json(body)).into_response()
+}

@@ -1,0 +1,201 @@
+//! The body of `POST /api/tasks`, read member by member: everything wrong in one answer, `workflow` and `params` as raw bytes.
+
+use super::{
+    error::{ApiError, Flaw, Result},
+    json::{self, Members},
+};
+use crate::{settings::limits::METADATA_BYTES, task::Priority};
+use serde_json::value::RawValue;
+
+const KNOWN: [&str; 7] = ["workflow", "params", "priority", "timeoutMs", "startBy", "maxAttempts", "metadata"];
+const MAX_ATTEMPTS: (u64, u64) = (1, 10);
+const MAX_ATTEMPTS_DEFAULT: u32 = 3;
+/// A run of more than 30 days is a mistake in the unit.
+const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
+
+/// What was asked for.
+#[derive(Debug)]
+pub(super) struct Submission<'a> {
+    /// As it came.
+    pub(super) workflow: &'a RawValue,
+    /// As it came; `None` = not there.
+    pub(super) params: Option<&'a RawValue>,
+    /// Its lane.
+    pub(super) priority: Priority,
+    /// Longest run.
+    pub(super) timeout_ms: Option<u64>,
+    /// Unix ms; not yet compared with any clock.
+    pub(super) start_by_ms: Option<u64>,
+    /// 1–10.
+    pub(super) max_attempts: u32,
+    /// As it came.
+    pub(super) metadata: Option<&'a RawValue>,
+}
+
+impl<'a> Submission<'a> {
+    /// Reads a text that [`json::check`] has passed.
+    pub(super) fn parse(text: &'a str) -> Result<Self> {
+        let members = Members::parse(text)?;
+        members.only(&KNOWN)?;
+        let mut flaws = Vec::new();
+        let submission = read(&members, &mut flaws);
+        match submission {
+            Some(submission) if flaws.is_empty() => Ok(submission),
+            _ => Err(ApiError::InvalidRequest(flaws)),
+        }
+    }
+}
+
+fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'a>> {
+    let workflow = members.get("workflow");
+    match workflow.map(RawValue::get) {
+        None => {
+            flaws.push(Flaw::shape("/workflow", "missing", "a task needs a `workflow`: ComfyUI's \"Export (API)\""))
+        }
+        Some("null") => flaws.push(Flaw::shape("/workflow", "not_an_object", "`workflow` must be an object, not null")),
+        Some(_) => {}
+    }
+    let params = object(members, "params", flaws);
+    let metadata = object(members, "metadata", flaws);
+    if metadata.is_some_and(|metadata| metadata.get().len() > METADATA_BYTES) {
+        let message = format!("`metadata` must be at most {METADATA_BYTES} bytes of JSON");
+        flaws.push(Flaw::unfit("/metadata", "too_large", &message));
+    }
+    let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
+    Some(Submission {
+        params,
+        priority: priority(members, flaws),
+        timeout_ms: number(members, "timeoutMs", TIMEOUT_MS, flaws),
+        start_by_ms: start_by(members, flaws),
+        max_attempts: max_attempts.and_then(|number| u32::try_from(number).ok()).unwrap_or(MAX_ATTEMPTS_DEFAULT),
+        metadata,
+        workflow: workflow?,
+    })
+}
+
+fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Flaw>) -> Option<&'a RawValue> {
+    let value = members.get(name)?;
+    if json::is_object(value) {
+        return Some(value);
+    }
+    flaws.push(Flaw::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
+    None
+}
+
+fn number(members: &Members<'_>, name: &str, (low, high): (u64, u64), flaws: &mut Vec<Flaw>) -> Option<u64> {
+    let (value, pointer) = (members.get(name)?, format!("/{name}"));
+    match json::integer(value) {
+        Some(number) => {
+            let fits = u64::try_from(number).ok().filter(|number| (low..=high).contains(number));
+            if fits.is_none() {
+                flaws.push(Flaw::unfit(&pointer, "out_of_range", &format!("`{name}` must be from {low} to {high}")));
+            }
+            fits
+        }
+        None => {
+            flaws.push(Flaw::shape(&pointer, "not_an_integer", &format!("`{name}` must be a whole number")));
+            None
+        }
+    }
+}
+
+fn priority(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Priority {
+    match members.get("priority").map(RawValue::get) {
+        None | Some("\"normal\"") => Priority::Normal,
+        Some("\"high\"") => Priority::High,
+        Some("\"low\"") => Priority::Low,
+        Some(_) => {
+            flaws.push(Flaw::shape(
+                "/priority",
+                "not_a_priority",
+                "`priority` must be \"high\", \"normal\" or \"low\"",
+            ));
+            Priority::Normal
+        }
+    }
+}
+
+fn start_by(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<u64> {
+    let value = members.get("startBy")?;
+    let time = json::text(value).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let time_ms = time.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0));
+    if time_ms.is_none() {
+        let message = "`startBy` must be a time in RFC 3339, such as 2030-01-31T08:00:00.000Z";
+        flaws.push(Flaw::shape("/startBy", "not_a_time", message));
+    }
+    time_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiError, Priority, Submission};
+
+    #[test]
+    fn a_whole_body_is_read() {
+        let text = r#"{"workflow": {"3":{"x":18446744073709551615}}, "params": {"a": 1.0}, "priority": "high", "timeoutMs": 1000,
+            "startBy": "2030-01-01T08:00:00+08:00", "maxAttempts": 10, "metadata": {"a": 1e-7}}"#;
+        let read = Submission::parse(text).unwrap();
+        assert_eq!(read.workflow.get(), r#"{"3":{"x":18446744073709551615}}"#);
+        assert_eq!(read.params.unwrap().get(), r#"{"a": 1.0}"#);
+        assert_eq!(read.metadata.unwrap().get(), r#"{"a": 1e-7}"#);
+        assert_eq!((read.priority, read.timeout_ms, read.max_attempts), (Priority::High, Some(1_000), 10));
+        assert_eq!(read.start_by_ms, Some(1_893_456_000_000));
+        let least = Submission::parse(r#"{"workflow":{}}"#).unwrap();
+        assert_eq!(
+            (least.priority, least.timeout_ms, least.start_by_ms, least.max_attempts),
+            (Priority::Normal, None, None, 3)
+        );
+        assert!(least.params.is_none() && least.metadata.is_none());
+    }
+
+    #[test]
+    fn each_member_is_judged() {
+        let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(4_096));
+        for (member, code, is_shape) in [
+            (r#""params": null"#, "not_an_object", true),
+            (r#""params": []"#, "not_an_object", true),
+            (r#""params": "x""#, "not_an_object", true),
+            (r#""metadata": 1"#, "not_an_object", true),
+            (&format!(r#""metadata": {large}"#), "too_large", false),
+            (r#""priority": "HIGH""#, "not_a_priority", true),
+            (r#""priority": 1"#, "not_a_priority", true),
+            (r#""priority": null"#, "not_a_priority", true),
+            (r#""timeoutMs": 0"#, "out_of_range", false),
+            (r#""timeoutMs": -1"#, "out_of_range", false),
+            (r#""timeoutMs": 1.5"#, "not_an_integer", true),
+            (r#""timeoutMs": 1e3"#, "not_an_integer", true),
+            (r#""timeoutMs": "1000""#, "not_an_integer", true),
+            (r#""timeoutMs": 99999999999999999999"#, "out_of_range", false),
+            (r#""maxAttempts": 0"#, "out_of_range", false),
+            (r#""maxAttempts": 11"#, "out_of_range", false),
+            (r#""maxAttempts": true"#, "not_an_integer", true),
+            (r#""startBy": "tomorrow""#, "not_a_time", true),
+            (r#""startBy": "2030-01-01T00:00:00""#, "not_a_time", true),
+            (r#""startBy": 1893456000000"#, "not_a_time", true),
+        ] {
+            let Err(ApiError::InvalidRequest(flaws)) = Submission::parse(&format!(r#"{{"workflow":{{}},{member}}}"#))
+            else {
+                panic!("must be refused: {member}");
+            };
+            assert_eq!((flaws.len(), flaws[0].code, flaws[0].is_shape), (1, code, is_shape), "{member}");
+        }
+    }
+
+    #[test]
+    fn all_flaws_are_listed_at_once() {
+        let Err(ApiError::InvalidRequest(flaws)) = Submission::parse(r#"{"params":1,"maxAttempts":0,"priority":0}"#)
+        else {
+            panic!("must be refused");
+        };
+        let pointers: Vec<_> = flaws.iter().map(|flaw| flaw.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/workflow", "/params", "/maxAttempts", "/priority"]);
+    }
+
+    #[test]
+    fn what_comfyui_takes_beside_the_prompt_is_unknown_here() {
+        for member in ["extra_data", "client_id", "prompt_id", "number", "front", "prompt"] {
+            let body = format!(r#"{{"workflow":{{}},"{member}":1}}"#);
+            assert!(matches!(Submission::parse(&body), Err(ApiError::UnknownField(_))), "{member}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `POST /api/tasks`: the body is parsed once, resolved, and enqueued in one round trip. 200 means: written at the configured
+//! durability.
+
+use super::{
+    ApiState,
+    answer::Answer,
+    body,
+    error::{ApiError, Flaw, Result},
+    json, login,
+    submission::Submission,
+};
+use crate::{
+    auth::Caller,
+    graph::{self, GraphLimits, Resolved, Workflow},
+    metrics,
+    queue::Enqueued,
+    settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
+    task::{NewTask, Payload, TaskFacts, TaskId, TaskView},
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    response::{IntoResponse, Response},
+};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const KEY_BYTES_MAX: usize = 255;
+const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+
+/// Accepts a task and answers with it.
+pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, request: Request) -> Response {
+    match accept(&state, caller, request).await {
+        Ok(accepted) => {
+            metrics::task_submitted(if accepted.is_replay { "replayed" } else { "created" });
+            accepted.into_response()
+        }
+        Err(error) => {
+            metrics::task_submitted(result_word(&error));
+            error.into_response()
+        }
+    }
+}
+
+struct Accepted {
+    view: TaskView,
+    is_replay: bool,
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let mut response = Answer(self.view).into_response();
+        if self.is_replay {
+            response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Accepted> {
+    state.rates.take(&caller.username)?;
+    let key = idempotency_key(request.headers(), &caller)?;
+    let bytes = body::read_json(request, state.front.task_bytes_max).await?;
+    let submission = Submission::parse(json::check(&bytes)?)?;
+    let new = new_task(caller, key, &bytes, &submission)?;
+    refuse_past_start(state, &new, key).await?;
+    match state.queue.enqueue(&new).await? {
+        Enqueued::Created(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: false }),
+        // Without a key only our own repetition of a lost reply comes here: to the caller it is new.
+        Enqueued::Replayed(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: key.is_some() }),
+        Enqueued::Conflict => Err(ApiError::KeyReused),
+        Enqueued::Full(wait) => Err(ApiError::QueueFull(wait)),
+        Enqueued::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
+    }
+}
+
+fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Submission<'_>) -> Result<NewTask> {
+    let workflow = Workflow::parse(submission.workflow, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
+    let params = submission.params.map_or_else(empty_object, |params| Ok(params.to_owned()))?;
+    let Resolved { workflow, files, seeds, warnings } =
+        graph::resolve(&workflow, &params).map_err(ApiError::InvalidParams)?;
+    let facts = TaskFacts {
+        metadata: submission.metadata.map(ToOwned::to_owned),
+        seeds,
+        warnings,
+        timeout_ms: submission.timeout_ms,
+        nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
+    };
+    Ok(NewTask {
+        id: key.unwrap_or_default(),
+        owner: caller.username,
+        priority: submission.priority,
+        // A fresh id meets no other body; only a key's id can.
+        fingerprint: key.map(|_| login::hex(&Sha256::digest(bytes))).unwrap_or_default(),
+        max_attempts: submission.max_attempts,
+        start_by_ms: submission.start_by_ms,
+        payload: Payload { workflow: workflow.to_json(), params, files },
+        facts,
+    })
+}
+
+/// The id that user and `Idempotency-Key` lead to: the check for the key is the check for the task.
+fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<TaskId>> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let (value, None) = (values.next(), values.next()) else {
+        return Err(ApiError::InvalidHeader("Idempotency-Key is there more than once".to_owned()));
+    };
+    let Some(key) = value.map(HeaderValue::as_bytes) else { return Ok(None) };
+    if !(1..=KEY_BYTES_MAX).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic) {
+        let message = format!("Idempotency-Key must be 1 to {KEY_BYTES_MAX} visible ASCII characters");
+        return Err(ApiError::InvalidHeader(message));
+    }
+    let mut hasher = Sha256::new();
+    // The length first: no user's name can reach into the key of another.
+    hasher.update((caller.username.len() as u64).to_be_bytes());
+    hasher.update(&caller.username);
+    hasher.update(key);
+    Ok(Some(TaskId::from_digest(hasher.finalize().into())))
+}
+
+/// A time that has passed is refused, but not to somebody who repeats a request that was in time.
+async fn refuse_past_start(state: &ApiState, new: &NewTask, key: Option<TaskId>) -> Result<()> {
+    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    if new.start_by_ms.is_none_or(|start_by_ms| start_by_ms > now_ms) {
+        return Ok(());
+    }
+    if let Some(id) = key
+        && state.queue.task(id).await?.is_some()
+    {
+        return Ok(());
+    }
+    let flaw = Flaw::unfit("/startBy", "not_in_the_future", "`startBy` must be in the future");
+    Err(ApiError::InvalidRequest(vec![flaw]))
+}
+
+fn empty_object() -> Result<Box<RawValue>> {
+    RawValue::from_string("{}".to_owned()).map_err(|_| ApiError::Internal)
+}
+
+/// The label of the metric.
+fn result_word(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::KeyReused => "conflict",
+        ApiError::QueueFull(_) | ApiError::RateLimited(_) => "full",
+        ApiError::RedisUnavailable | ApiError::Internal => "unavailable",
+        _ => "invalid",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IDEMPOTENCY_KEY, idempotency_key};
+    use crate::auth::{Caller, Role};
+    use axum::http::{HeaderMap, HeaderValue};
+
+    fn caller(username: &str) -> Caller {
+        Caller { username: username.to_owned(), role: Role::Admin, expires_at: 0 }
+    }
+
+    fn headers(keys: &[&[u8]]) -> HeaderMap {
+        keys.iter().map(|key| (IDEMPOTENCY_KEY, HeaderValue::from_bytes(key).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_key_leads_to_one_id_per_user() {
+        let id = |user: &str, key: &[u8]| idempotency_key(&headers(&[key]), &caller(user)).unwrap().unwrap();
+        assert_eq!(id("lin", b"k"), id("lin", b"k"));
+        assert_ne!(id("lin", b"k"), id("lin", b"K"));
+        assert_ne!(id("lin", b"k"), id("wang", b"k"));
+        assert_ne!(id("lin", b"gk"), id("ling", b"k"));
+        assert!(idempotency_key(&HeaderMap::new(), &caller("lin")).unwrap().is_none());
+    }
+
+    #[test]
+    fn keys_are_visible_and_bounded() {
+        let long = [b'k'; 256];
+        for bad in [&b""[..], b" ", b"a b", b"a\tb", &long, "\u{e9}".as_bytes(), b"\xff"] {
+            assert!(idempotency_key(&headers(&[bad]), &caller("lin")).is_err(), "{bad:?}");
+        }
+        assert!(idempotency_key(&headers(&[b"a", b"a"]), &caller("lin")).is_err());
+        assert!(idempotency_key(&headers(&[&long[..255]]), &caller("lin")).is_ok());
+    }
+}

@@ -1,0 +1,162 @@
+//! `GET /api/tasks`, `GET|DELETE /api/tasks/:id`.
+
+use super::{
+    ApiState,
+    answer::Answer,
+    error::{ApiError, Result},
+    extract::PathId,
+    instances,
+    query::Query,
+    waiting,
+};
+use crate::{
+    auth::{Caller, Role},
+    queue::{Cancelled, TaskCursor, TaskQuery},
+    task::{Status, Task, TaskId, TaskView},
+};
+use axum::extract::State;
+use serde::Serialize;
+
+/// `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`, newest first.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Page {
+    total: u64,
+    items: Vec<TaskView>,
+    next_cursor: Option<String>,
+}
+
+/// One page: `status` (several with commas), `limit`, and `offset` or `cursor`.
+pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
+    let cursor = query.one("cursor")?.map(cursor_of).transpose()?;
+    let offset = query.offset()?;
+    if cursor.is_some() && offset.is_some() {
+        return Err(ApiError::InvalidQuery("use `cursor` or `offset`, not both".to_owned()));
+    }
+    let page = state
+        .queue
+        .list(&TaskQuery {
+            owner: (caller.role != Role::Admin).then_some(caller.username),
+            statuses: query.one("status")?.map(statuses_of).transpose()?.unwrap_or_default(),
+            offset: offset.unwrap_or(0),
+            limit: query.limit()?,
+            cursor,
+        })
+        .await?;
+    Ok(Answer(Page {
+        total: page.total,
+        items: page.items.iter().map(|task| TaskView::new(task, &state.links)).collect(),
+        next_cursor: page.next_cursor.map(|cursor| format!("{}-{}", cursor.created_ms, cursor.id)),
+    }))
+}
+
+/// One task; `?include=workflow` adds the graph.
+pub(super) async fn detail(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+    query: Query,
+) -> Result<Answer<TaskView>> {
+    let with_workflow = match query.one("include")? {
+        None => false,
+        Some("workflow") => true,
+        Some(_) => return Err(ApiError::InvalidQuery("`include` can only be workflow".to_owned())),
+    };
+    let id = task_id(&id)?;
+    let (task, payload) = tokio::try_join!(state.queue.task(id), state.queue.payload(id))?;
+    let task = task.filter(|task| may_see(&caller, task)).ok_or(ApiError::NotFound("such task"))?;
+    let mut view = TaskView::new(&task, &state.links);
+    if let Some(payload) = payload {
+        view.params = Some(payload.params);
+        view.workflow = with_workflow.then_some(payload.workflow);
+    }
+    if task.state.status() == Status::Pending {
+        explain_waiting(&state, &task, &mut view).await?;
+    }
+    Ok(Answer(view))
+}
+
+/// Cancels; final at once. An ended task stays as it is: 409.
+pub(super) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<TaskView>> {
+    let id = task_id(&id)?;
+    if caller.role != Role::Admin {
+        let task = state.queue.task(id).await?;
+        task.filter(|task| may_see(&caller, task)).ok_or(ApiError::NotFound("such task"))?;
+    }
+    match state.queue.cancel(id).await? {
+        Cancelled::Cancelled(task) => Ok(Answer(TaskView::new(&task, &state.links))),
+        Cancelled::AlreadyEnded(task) => Err(ApiError::TaskEnded(task.state.status())),
+        Cancelled::NotFound => Err(ApiError::NotFound("such task")),
+    }
+}
+
+async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
+    let position = async { Ok(state.queue.position(task).await?) };
+    let counts = async { Ok::<_, ApiError>(state.queue.counts().await?) };
+    let (position, counts, instances) = tokio::try_join!(position, counts, instances::views(&state.queue))?;
+    view.queue_position = position;
+    view.waiting_for = waiting::words(task, position, &counts, &instances);
+    Ok(())
+}
+
+/// Somebody else's task is answered like one that does not exist.
+fn may_see(caller: &Caller, task: &Task) -> bool {
+    caller.role == Role::Admin || caller.username == task.owner
+}
+
+fn task_id(text: &str) -> Result<TaskId> {
+    text.parse().map_err(|_| ApiError::NotFound("such task"))
+}
+
+fn statuses_of(text: &str) -> Result<Vec<Status>> {
+    text.split(',')
+        .map(|word| Status::ALL.into_iter().find(|status| status.as_str() == word))
+        .collect::<Option<Vec<Status>>>()
+        .map(|mut statuses| {
+            statuses.sort_unstable();
+            statuses.dedup();
+            statuses
+        })
+        .ok_or_else(|| {
+            let known = Status::ALL.map(Status::as_str).join(", ");
+            ApiError::InvalidQuery(format!("`status` must be of {known}, several with commas between"))
+        })
+}
+
+fn cursor_of(text: &str) -> Result<TaskCursor> {
+    let parse = || {
+        let (created_ms, id) = text.split_once('-')?;
+        let is_plain = created_ms.bytes().all(|byte| byte.is_ascii_digit());
+        Some(TaskCursor { created_ms: created_ms.parse().ok().filter(|_| is_plain)?, id: id.parse().ok()? })
+    };
+    parse().ok_or_else(|| ApiError::InvalidQuery("`cursor` must be the `nextCursor` of an earlier page".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Status, TaskId, cursor_of, statuses_of};
+
+    #[test]
+    fn statuses_are_words_with_commas() {
+        assert_eq!(statuses_of("pending").unwrap(), [Status::Pending]);
+        assert_eq!(statuses_of("failed,pending,failed").unwrap(), [Status::Pending, Status::Failed]);
+        for bad in ["", "PENDING", "pending,", ",", "done", "pending failed", "pending\0"] {
+            assert!(statuses_of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_what_a_page_gave() {
+        let id = TaskId::new();
+        let cursor = cursor_of(&format!("1704067200000-{id}")).unwrap();
+        assert_eq!((cursor.created_ms, cursor.id), (1_704_067_200_000, id));
+        for bad in ["", "-", "1-", &format!("-{id}"), &format!("+1-{id}"), &format!("x-{id}"), "1-abc", &id.to_string()]
+        {
+            assert!(cursor_of(bad).is_err(), "{bad}");
+        }
+    }
+}
