@@ -28,7 +28,6 @@ pub struct Stage {
     pub hub: Hub,
     pub address: SocketAddr,
     pub stop: CancellationToken,
-    pub auth: Auth,
 }
 
 impl Stage {
@@ -61,9 +60,9 @@ impl Stage {
         let hub = Hub::start_with(queue.clone(), Links::new("http://files.example"), stop.clone(), pace);
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = router(WsState::new(hub.clone(), auth.clone(), front));
+        let router = router(WsState { hub: hub.clone(), auth, settings: front });
         tokio::spawn(process::serve(listener, router, stop.clone(), Duration::from_secs(1)));
-        Self { redis, queue, hub, address, stop, auth }
+        Self { redis, queue, hub, address, stop }
     }
 
     /// A token of the administrator that is good for `ttl`.
