@@ -1,1 +1,39 @@
-//! Tests of the room `queue`.
+//! Tests of the room `queue`: the verbs against a real Redis, state before, call, answer, state after.
+//!
+//! A scenario is an async function over a [`World`]; each is a test of its own, and all of them together are also what
+//! `mutants.rs` runs against broken scripts.
+
+pub mod life;
+
+use crate::support::{TestRedis, world::World};
+use std::pin::Pin;
+
+/// A scenario over a world of its own.
+pub type Scenario = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Runs a scenario over the real scripts.
+pub fn run(scenario: Scenario) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let redis = TestRedis::start();
+        let world = World::new(&redis).await;
+        scenario(&world).await;
+    });
+}
+
+/// Makes each function a test, and lists all.
+#[macro_export]
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        pub const ALL: &[(&str, $crate::queue::Scenario)] = &[$((stringify!($name), |world| Box::pin($name(world))),)*];
+
+        mod scenario {
+            $(#[test] fn $name() { $crate::queue::run(|world| Box::pin(super::$name(world))); })*
+        }
+    };
+}
+
+/// Every scenario.
+pub fn scenarios() -> Vec<(&'static str, Scenario)> {
+    [life::ALL].concat()
+}

@@ -1,7 +1,10 @@
 //! What tests stand on.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod audit;
+pub mod raw;
 mod redis;
+pub mod world;
 
 pub use redis::TestRedis;
 

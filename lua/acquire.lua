@@ -1,0 +1,30 @@
+-- Takes the lease of an instance that is free or has run out; the same token again prolongs it.
+--
+-- KEYS[1] root       of the namespace
+-- ARGV[1] instance
+-- ARGV[2] dispatcher who asks
+-- ARGV[3] token      made by it
+-- ARGV[4] ttl_ms
+-- Returns {'ours', {id, attempt, …}, {cancelled id, …}} | {'held', remaining_ms}
+local instance, dispatcher, token, ttl_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+local now = now_ms()
+local held = redis.call('HMGET', instance_key(instance), 'token', 'expires')
+local is_ours = held[1] == token
+if held[1] and held[1] ~= '' and not is_ours then
+  -- A lease that ran out while Redis itself was away is not stale: its owner could not renew.
+  if tonumber(held[2]) <= now and boot(now) then
+    held = redis.call('HMGET', instance_key(instance), 'token', 'expires')
+  end
+  if tonumber(held[2]) > now then
+    return { 'held', tostring(tonumber(held[2]) - now) }
+  end
+end
+redis.call('HSET', instance_key(instance), 'token', token, 'dispatcher', dispatcher, 'expires', now + ttl_ms, 'ttl', ttl_ms)
+redis.call('ZADD', root .. 'leases', now + ttl_ms, instance)
+if not is_ours then
+  redis.call('HINCRBY', instance_key(instance), 'acquired', 1)
+  redis.call('HDEL', instance_key(instance), 'nonce')
+  publish_instance(instance, now)
+end
+return { 'ours', redis.call('HGETALL', in_flight_key(instance)), redis.call('SMEMBERS', cancelled_key(instance)) }

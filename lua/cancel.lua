@@ -1,0 +1,22 @@
+-- Ends a task by its owner's wish; final at once. An instance that has it is told, and keeps the slot until it has stopped.
+--
+-- KEYS[1] root    of the namespace
+-- ARGV[1] id      of the task
+-- ARGV[2] keep_ms how long ended tasks are kept
+-- Returns {'cancelled', hash} | {'ended', hash} | {'not_found'}
+local id, keep_ms = ARGV[1], tonumber(ARGV[2])
+
+local task = read_task(id)
+if not task then
+  return { 'not_found' }
+end
+if TERMINAL[task.state] then
+  return { task.state == 'cancelled' and 'cancelled' or 'ended', redis.call('HGETALL', task_key(id)) }
+end
+local extra = {}
+if task.state == 'claimed' or task.state == 'running' then
+  redis.call('SADD', cancelled_key(task.instance), id)
+  extra = { 'cancel_pending', '1' }
+end
+end_task(task, 'cancelled', 'cancelled', '"kind":"cancelled"', extra, keep_ms, now_ms())
+return { 'cancelled', redis.call('HGETALL', task_key(id)) }

@@ -1,0 +1,98 @@
+-- Gives one waiting task to an instance that has a free slot.
+--
+-- KEYS[1] root      of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token     of its lease
+-- ARGV[3] nonce     fresh per intent: sent twice, it claims once
+-- ARGV[4] slots     tasks the instance may have in flight
+-- ARGV[5] window    how many of a lane are looked at
+-- Returns {'task', id, attempt, payload, facts, attempts_max} | {'nothing'} | {'fenced'}
+local instance, token, nonce, slots, window = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- A lane is served before a more urgent one once its head is older by this much per lane between them.
+local LANE_AGE_MS = 60000
+-- A task is given to an instance it should avoid when nobody else has taken it for so long.
+local EXCLUDED_MS = 5000
+
+local function given(task, payload, attempt)
+  -- Tries that were given back are not counted against the limit.
+  local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
+  local facts = redis.call('HGET', task_key(task.id), 'facts')
+  return { 'task', task.id, tostring(attempt), payload, facts or '{}', tostring(attempts_max) }
+end
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local now = now_ms()
+local last = redis.call('HMGET', instance_key(instance), 'nonce', 'last_task', 'last_attempt')
+if last[1] == nonce then
+  local task, payload = read_task(last[2]), redis.call('GET', payload_key(last[2]))
+  if payload and is_of(task, instance, last[3]) and is_active(task) then
+    return given(task, payload, last[3])
+  end
+  return { 'nothing' }
+end
+if redis.call('HLEN', in_flight_key(instance)) >= slots
+  or redis.call('SISMEMBER', root .. 'disabled', instance) == 1
+  or tonumber(redis.call('HGET', root .. 'meta', 'claims_from') or '0') > now then
+  return { 'nothing' }
+end
+
+local lanes = {}
+for lane = 0, 2 do
+  local head = redis.call('ZRANGE', wait_key(lane), 0, 0)[1]
+  if head then
+    local created = tonumber(redis.call('HGET', task_key(head), 'created') or '0')
+    lanes[#lanes + 1] = { lane = lane, rank = lane * LANE_AGE_MS - (now - created) }
+  end
+end
+table.sort(lanes, function(a, b)
+  if a.rank == b.rank then
+    return a.lane < b.lane
+  end
+  return a.rank < b.rank
+end)
+
+local junk, found, payload, tag = {}, nil, nil, nil
+for _, choice in ipairs(lanes) do
+  local heads = redis.call('ZRANGE', wait_key(choice.lane), 0, window - 1, 'WITHSCORES')
+  for i = 1, #heads, 2 do
+    local task = read_task(heads[i])
+    if not task or task.state ~= 'waiting' or task.lane ~= tostring(choice.lane) then
+      junk[#junk + 1] = { id = heads[i], lane = choice.lane }
+    elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
+      or now - tonumber(task.queued) > EXCLUDED_MS then
+      payload = redis.call('GET', payload_key(task.id))
+      if payload then
+        found, tag = task, tonumber(heads[i + 1])
+        break
+      end
+    end
+  end
+  if found then
+    break
+  end
+end
+
+for _, entry in ipairs(junk) do
+  leave_lane(entry.id, entry.lane)
+end
+if not found then
+  return { 'nothing' }
+end
+local attempt = tonumber(found.attempt) + 1
+local entry = take_entry(found.id, found.entry, instance)
+if tag > virtual_time(found.lane) or redis.call('HEXISTS', fair_key(found.lane), 'served') == 0 then
+  redis.call('HSET', fair_key(found.lane), 'served', string.format('%.17g', tag))
+end
+leave_lane(found.id, found.lane)
+redis.call('HSET', in_flight_key(instance), found.id, attempt)
+redis.call('HDEL', task_key(found.id), 'started', 'progress', 'failure', 'last_end')
+redis.call('HSET', task_key(found.id), 'state', 'claimed', 'instance', instance, 'attempt', attempt, 'claimed', now,
+  'updated', now, 'entry', entry)
+redis.call('HSET', instance_key(instance), 'nonce', nonce, 'last_task', found.id, 'last_attempt', attempt)
+found.instance, found.attempt = instance, tostring(attempt)
+publish_task(found, redis.call('HINCRBY', task_key(found.id), 'version', 1), '"kind":"claimed"')
+publish_instance(instance, now)
+return given(found, payload, attempt)

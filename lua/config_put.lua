@@ -1,0 +1,21 @@
+-- Replaces the fleet config if its version is still the expected one, and announces it.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] document JSON
+-- ARGV[2] expected version, or '' = whatever it is
+-- ARGV[3] nonce    fresh per intent: sent twice, it is written once
+-- Returns {'written', version} | {'outdated', version}
+local document, expected, nonce = ARGV[1], ARGV[2], ARGV[3]
+
+local config = redis.call('HMGET', root .. 'config', 'version', 'nonce')
+local version = config[1] or '0'
+if config[2] == nonce then
+  return { 'written', version }
+end
+if expected ~= '' and expected ~= version then
+  return { 'outdated', version }
+end
+version = redis.call('HINCRBY', root .. 'config', 'version', 1)
+redis.call('HSET', root .. 'config', 'document', document, 'nonce', nonce)
+redis.call('PUBLISH', root .. 'events', '{"config":{"version":' .. version .. '}}')
+return { 'written', tostring(version) }

@@ -1,0 +1,23 @@
+-- Counts of one instant.
+--
+-- KEYS[1] root of the namespace
+-- Returns {'counts', pending, running, completed, failed, cancelled, oldest_ms or '', completed_last_minute, lane 0, 1, 2}
+local reply = { 'counts' }
+for _, status in ipairs({ 'pending', 'running', 'completed', 'failed', 'cancelled' }) do
+  reply[#reply + 1] = tostring(redis.call('ZCARD', index_key(status)))
+end
+local now = now_ms()
+local oldest = redis.call('ZRANGE', index_key('pending'), 0, 0, 'WITHSCORES')
+reply[#reply + 1] = oldest[2] and tostring(math.max(0, now - tonumber(oldest[2]))) or ''
+local completed, second = 0, math.floor(now / 1000)
+for _, slot in ipairs(redis.call('HVALS', root .. 'throughput')) do
+  local at, count = string.match(slot, '^(%d+):(%d+)$')
+  if at and tonumber(at) >= second - 60 and tonumber(at) < second then
+    completed = completed + tonumber(count)
+  end
+end
+reply[#reply + 1] = tostring(completed)
+for lane = 0, 2 do
+  reply[#reply + 1] = tostring(redis.call('ZCARD', wait_key(lane)))
+end
+return reply

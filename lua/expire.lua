@@ -1,0 +1,23 @@
+-- Fails tasks that had not begun by their time. An instance that has one is told as for a cancel.
+--
+-- KEYS[1] root    of the namespace
+-- ARGV[1] limit   tasks of one call
+-- ARGV[2] failure JSON object
+-- ARGV[3] keep_ms how long ended tasks are kept
+-- Returns {'expired', count, next_due_ms or ''}
+local limit, failure, keep_ms = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+
+local now = now_ms()
+local due = redis.call('ZRANGEBYSCORE', root .. 'start-by', '-inf', now, 'LIMIT', 0, limit)
+for _, id in ipairs(due) do
+  redis.call('ZREM', root .. 'start-by', id)
+  local task = read_task(id)
+  if task and STATUS[task.state] == 'pending' then
+    if task.state == 'claimed' then
+      redis.call('SADD', cancelled_key(task.instance), id)
+    end
+    end_task(task, 'failed', 'start_timeout', '"kind":"failed","failure":' .. failure, { 'failure', failure }, keep_ms, now)
+  end
+end
+local following = redis.call('ZRANGE', root .. 'start-by', 0, 0, 'WITHSCORES')
+return { 'expired', tostring(#due), following[2] or '' }

@@ -1,0 +1,47 @@
+-- Ends an attempt and with it the task: completed, or failed for good. Frees the slot whatever the answer, unless fenced.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token    of its lease
+-- ARGV[3] id       of the task
+-- ARGV[4] attempt
+-- ARGV[5] state    completed or failed
+-- ARGV[6] outcome  of the attempt: completed or a failure kind's word
+-- ARGV[7] outputs  JSON array
+-- ARGV[8] failure  JSON object, or ''
+-- ARGV[9] keep_ms  how long ended tasks are kept
+-- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+local instance, token, id, attempt, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local outcome, outputs, failure, keep_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local task = read_task(id)
+if not is_of(task, instance, attempt) then
+  return { 'not_this_attempt' }
+end
+local now = now_ms()
+if TERMINAL[task.state] then
+  confirm_end(task, instance, now)
+  if task.settled_by == token .. ':' .. attempt and task.state == state then
+    return { 'done' }
+  end
+  return { 'ended', task.state }
+end
+if not is_active(task) then
+  return { 'not_this_attempt' }
+end
+local extra = { 'outputs', outputs, 'settled_by', token .. ':' .. attempt }
+local change = '"kind":"completed","outputs":' .. outputs
+if state == 'failed' then
+  extra[#extra + 1], extra[#extra + 2] = 'failure', failure
+  change = '"kind":"failed","failure":' .. failure
+elseif task.state == 'claimed' then
+  -- Ended well without a word of its start: it began when it was claimed, as far as we know.
+  extra[#extra + 1], extra[#extra + 2] = 'started', task.claimed
+end
+end_task(task, state, outcome, change, extra, keep_ms, now)
+free_slot(instance, id)
+publish_instance(instance, now)
+return { 'done' }

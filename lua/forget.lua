@@ -1,0 +1,22 @@
+-- Removes what is known of an instance that is in no config any more and has nothing in flight.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token    of its lease
+-- Returns {'done'} | {'busy'} | {'fenced'}
+local instance, token = ARGV[1], ARGV[2]
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+if redis.call('HLEN', in_flight_key(instance)) > 0 then
+  return { 'busy' }
+end
+ensure_group()
+-- Deleting a consumer throws away what is pending for it.
+if #redis.call('XPENDING', root .. 'jobs', GROUP, '-', '+', 1, instance) == 0 then
+  redis.call('XGROUP', 'DELCONSUMER', root .. 'jobs', GROUP, instance)
+end
+redis.call('DEL', instance_key(instance), cancelled_key(instance))
+redis.call('ZREM', root .. 'leases', instance)
+return { 'done' }

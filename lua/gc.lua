@@ -1,0 +1,37 @@
+-- Collects ended tasks whose time is over; their outputs become orphans.
+--
+-- KEYS[1] root  of the namespace
+-- ARGV[1] limit tasks of one call
+-- Returns {'collected', count}
+local limit = tonumber(ARGV[1])
+
+-- A task that still holds a slot is looked at again after this.
+local AGAIN_MS = 60000
+local STATES = { 'all', 'pending', 'running', 'completed', 'failed', 'cancelled' }
+
+local now = now_ms()
+local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
+for _, id in ipairs(due) do
+  local task = read_task(id)
+  if task and not TERMINAL[task.state] then
+    redis.call('ZREM', root .. 'expiry', id)
+  elseif task and task.instance and redis.call('HEXISTS', in_flight_key(task.instance), id) == 1 then
+    redis.call('ZADD', root .. 'expiry', now + AGAIN_MS, id)
+  else
+    for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do
+      drop_file(file, now)
+    end
+    for _, state in ipairs(STATES) do
+      redis.call('ZREM', index_key(state), id)
+      if task then
+        redis.call('ZREM', owner_index_key(state, task.owner), id)
+      end
+    end
+    redis.call('DEL', task_key(id), payload_key(id), root .. 'made:' .. id)
+    redis.call('ZREM', root .. 'expiry', id)
+    if task and redis.call('EXISTS', owner_index_key('all', task.owner)) == 0 then
+      redis.call('SREM', root .. 'owners', task.owner)
+    end
+  end
+end
+return { 'collected', tostring(#due) }

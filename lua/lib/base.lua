@@ -1,0 +1,50 @@
+-- In front of every script: the clock, the names of keys, the fence, the read of a task.
+-- KEYS[1] is the namespace's root `{ns}:`; every other key begins with it, so all of them live in one slot.
+local root = KEYS[1]
+local GROUP = 'dispatch'
+
+-- Unix ms of Redis: one clock, so that no process compares its own with another's.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function task_key(id) return root .. 'task:' .. id end
+local function payload_key(id) return root .. 'payload:' .. id end
+local function instance_key(instance) return root .. 'instance:' .. instance end
+local function in_flight_key(instance) return root .. 'in-flight:' .. instance end
+local function cancelled_key(instance) return root .. 'cancelled:' .. instance end
+-- `default` is the capability class; lanes are numbered 0 (first) to 2.
+local function wait_key(lane) return root .. 'wait:default:' .. lane end
+local function fair_key(lane) return root .. 'fair:default:' .. lane end
+local function index_key(status) return root .. 'index:' .. status end
+local function owner_index_key(status, owner) return root .. 'index:' .. status .. ':' .. owner end
+
+local STATUS = {
+  delayed = 'pending', waiting = 'pending', claimed = 'pending', running = 'running',
+  completed = 'completed', failed = 'failed', cancelled = 'cancelled',
+}
+local TERMINAL = { completed = true, failed = true, cancelled = true }
+
+-- The lease's token must be the instance's current one: a paused owner that wakes up changes nothing any more.
+local function is_fenced(instance, token)
+  return redis.call('HGET', instance_key(instance), 'token') ~= token
+end
+
+local TASK_FIELDS = {
+  'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'entry', 'tag', 'claimed', 'started', 'finished', 'retry_at',
+  'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
+}
+
+-- The task as a table of texts (absent fields are nil), or nil when there is no such task.
+local function read_task(id)
+  local values = redis.call('HMGET', task_key(id), unpack(TASK_FIELDS))
+  if not values[1] then
+    return nil
+  end
+  local task = { id = id }
+  for i, name in ipairs(TASK_FIELDS) do
+    task[name] = values[i] or nil
+  end
+  return task
+end

@@ -1,0 +1,24 @@
+-- A Redis process that is not the one we knew has been away: every lease gets a fresh deadline, because its owner could not
+-- renew it, and claims rest until the owners have told what really runs.
+
+local CLAIMS_REST_MS = 3000
+
+-- Gives true when this Redis process was not known yet.
+local function boot(now)
+  local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+  if redis.call('HGET', root .. 'meta', 'run_id') == run_id then
+    return false
+  end
+  local held = 0
+  for _, instance in ipairs(redis.call('ZRANGE', root .. 'leases', 0, -1)) do
+    local lease = redis.call('HMGET', instance_key(instance), 'token', 'ttl')
+    if lease[1] and lease[1] ~= '' then
+      held = held + 1
+      local expires = now + tonumber(lease[2])
+      redis.call('HSET', instance_key(instance), 'expires', expires)
+      redis.call('ZADD', root .. 'leases', expires, instance)
+    end
+  end
+  redis.call('HSET', root .. 'meta', 'run_id', run_id, 'claims_from', held > 0 and now + CLAIMS_REST_MS or 0)
+  return true
+end

@@ -1,0 +1,23 @@
+-- What scripts publish on `{ns}:events` (src/event.rs): JSON joined from parts that are JSON already.
+
+-- `change` is the inside of an object: '"kind":"pending"'.
+local function publish_task(task, version, change)
+  local where = ''
+  if task.instance and task.instance ~= '' then
+    where = ',"instance":' .. cjson.encode(task.instance)
+  end
+  redis.call('PUBLISH', root .. 'events', '{"task":{"id":"' .. task.id .. '","owner":' .. cjson.encode(task.owner)
+    .. ',"version":' .. version .. ',"attempt":' .. task.attempt .. where .. ',"change":{' .. change .. '}}}')
+end
+
+-- What everybody may know of an instance at this instant.
+local function publish_instance(instance, now)
+  local known = redis.call('HMGET', instance_key(instance), 'token', 'expires', 'report')
+  local leased = known[1] and known[1] ~= '' and tonumber(known[2]) > now
+  local tasks = redis.call('HKEYS', in_flight_key(instance))
+  local enabled = redis.call('SISMEMBER', root .. 'disabled', instance) == 0
+  redis.call('PUBLISH', root .. 'events', '{"instance":{"id":' .. cjson.encode(instance)
+    .. ',"enabled":' .. tostring(enabled) .. ',"leased":' .. tostring(leased and true or false)
+    .. ',"tasks":[' .. (#tasks > 0 and '"' .. table.concat(tasks, '","') .. '"' or '')
+    .. '],"report":' .. (known[3] or '{}') .. '}}')
+end

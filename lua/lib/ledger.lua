@@ -1,0 +1,24 @@
+-- The stream of waiting and running tasks, and its consumer group; both come back by themselves when somebody deleted them.
+
+local function ensure_group()
+  redis.pcall('XGROUP', 'CREATE', root .. 'jobs', GROUP, '0', 'MKSTREAM')
+end
+
+-- Gives the entry to the instance, whether it was delivered before or not; makes a new one when it is gone. Gives the entry.
+local function take_entry(id, entry, instance)
+  if entry and entry ~= '' then
+    local taken = redis.pcall('XCLAIM', root .. 'jobs', GROUP, instance, 0, entry, 'FORCE', 'JUSTID')
+    if taken.err then
+      ensure_group()
+      taken = redis.call('XCLAIM', root .. 'jobs', GROUP, instance, 0, entry, 'FORCE', 'JUSTID')
+    end
+    if #taken > 0 then
+      return entry
+    end
+  else
+    ensure_group()
+  end
+  entry = redis.call('XADD', root .. 'jobs', '*', 'task', id)
+  redis.call('XCLAIM', root .. 'jobs', GROUP, instance, 0, entry, 'FORCE', 'JUSTID')
+  return entry
+end

@@ -1,0 +1,72 @@
+-- Where a task is filed: lanes with their fair order, the ledger, the listing indexes, the files it holds.
+
+-- The lane's virtual time: the tag served last; its first tag when that was forgotten; 0 in an empty lane.
+local function virtual_time(lane)
+  local served = redis.call('HGET', fair_key(lane), 'served')
+  if served then
+    return tonumber(served)
+  end
+  local head = redis.call('ZRANGE', wait_key(lane), 0, 0, 'WITHSCORES')
+  return tonumber(head[2] or '0')
+end
+
+-- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time.
+local function next_tag(lane, owner)
+  local from = virtual_time(lane)
+  local last_end = tonumber(redis.call('HGET', fair_key(lane), 'owner:' .. owner) or '0')
+  if last_end > from then
+    from = last_end
+  end
+  redis.call('HSET', fair_key(lane), 'owner:' .. owner, string.format('%.17g', from + 1))
+  return string.format('%.17g', from)
+end
+
+-- A task that comes back keeps its place. The lane may have been emptied since, which began its time anew.
+local function kept_tag(task)
+  local tag, served = tonumber(task.tag or '0'), virtual_time(task.lane)
+  return string.format('%.17g', math.min(tag, served))
+end
+
+-- Puts a task in its lane and in the ledger; gives the ledger's entry.
+local function enter_lane(id, lane, tag)
+  redis.call('ZADD', wait_key(lane), tag, id)
+  return redis.call('XADD', root .. 'jobs', '*', 'task', id)
+end
+
+local function leave_lane(id, lane)
+  redis.call('ZREM', wait_key(lane), id)
+  if redis.call('ZCARD', wait_key(lane)) == 0 then
+    redis.call('DEL', fair_key(lane))
+  end
+end
+
+-- XACK does not delete and XDEL does not acknowledge: both are needed.
+local function leave_ledger(entry)
+  if entry and entry ~= '' then
+    redis.call('XACK', root .. 'jobs', GROUP, entry)
+    redis.call('XDEL', root .. 'jobs', entry)
+  end
+end
+
+local function add_index(task, status)
+  redis.call('ZADD', index_key(status), task.created, task.id)
+  redis.call('ZADD', owner_index_key(status, task.owner), task.created, task.id)
+end
+
+local function drop_index(task, status)
+  redis.call('ZREM', index_key(status), task.id)
+  redis.call('ZREM', owner_index_key(status, task.owner), task.id)
+end
+
+local function move_index(task, from, to)
+  if from ~= to then
+    drop_index(task, from)
+    add_index(task, to)
+  end
+end
+
+local function each_file(task, visit)
+  for file in string.gmatch(task.files or '', '[^,]+') do
+    visit(file)
+  end
+end

@@ -1,0 +1,110 @@
+-- One page of tasks, newest first, and the total, of one instant. By rank: O(log n + page) at any offset.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] statuses joined by commas, each once; or all
+-- ARGV[2] owner    only of this owner, if ARGV[3] is 1
+-- ARGV[3] by_owner 1 or 0
+-- ARGV[4] offset
+-- ARGV[5] limit
+-- ARGV[6] created  of the item to go on after, or '' = by offset
+-- ARGV[7] id       of that item
+-- Returns {'page', total, more 0|1, {id, hash}, …}
+local statuses, owner, by_owner, offset, limit = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
+local created, after = ARGV[6], ARGV[7]
+
+local indexes, total = {}, 0
+for status in string.gmatch(statuses, '[^,]+') do
+  local index = by_owner and owner_index_key(status, owner) or index_key(status)
+  indexes[#indexes + 1] = index
+  total = total + redis.call('ZCARD', index)
+end
+
+local function newer_than(index, score)
+  return redis.call('ZCOUNT', index, '(' .. score, '+inf')
+end
+
+-- Rank of the first item after the cursor, whether the cursor's own item is still here or not.
+local function rank_after_cursor(index)
+  local low = newer_than(index, created)
+  local high = low + redis.call('ZCOUNT', index, created, created)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if redis.call('ZRANGE', index, middle, middle, 'REV')[1] >= after then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+
+-- Ranks in each index where the merged page begins, and how many of the merged items to skip from there: the largest
+-- created time with no more than `offset` newer items is found by halving, 40 rounds at most.
+local function ranks_at_offset()
+  if #indexes == 1 then
+    return { offset }, 0
+  end
+  local low, high = nil, nil
+  for _, index in ipairs(indexes) do
+    local first = tonumber(redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')[2])
+    local last = tonumber(redis.call('ZRANGE', index, 0, 0, 'REV', 'WITHSCORES')[2])
+    if first then
+      low, high = math.min(low or first, first), math.max(high or last, last)
+    end
+  end
+  low, high = low or 0, high or 0
+  local function newer(score)
+    local count = 0
+    for _, index in ipairs(indexes) do
+      count = count + newer_than(index, score)
+    end
+    return count
+  end
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if newer(middle) <= offset then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  local ranks = {}
+  for i, index in ipairs(indexes) do
+    ranks[i] = newer_than(index, low)
+  end
+  return ranks, offset - newer(low)
+end
+
+if offset >= total then
+  return { 'page', tostring(total), '0' }
+end
+local ranks, skip = {}, 0
+if created ~= '' then
+  for i, index in ipairs(indexes) do
+    ranks[i] = rank_after_cursor(index)
+  end
+else
+  ranks, skip = ranks_at_offset()
+end
+local rows, before = {}, skip
+for i, index in ipairs(indexes) do
+  before = before + ranks[i]
+  local found = redis.call('ZRANGE', index, ranks[i], ranks[i] + skip + limit - 1, 'REV', 'WITHSCORES')
+  for j = 1, #found, 2 do
+    rows[#rows + 1] = { id = found[j], created = tonumber(found[j + 1]) }
+  end
+end
+if #indexes > 1 then
+  table.sort(rows, function(a, b)
+    if a.created == b.created then
+      return a.id > b.id
+    end
+    return a.created > b.created
+  end)
+end
+local last = math.min(#rows, skip + limit)
+local page = { 'page', tostring(total), (before + math.max(0, last - skip) < total) and '1' or '0' }
+for i = skip + 1, last do
+  page[#page + 1] = { rows[i].id, redis.call('HGETALL', task_key(rows[i].id)) }
+end
+return page

@@ -1,0 +1,52 @@
+-- Ends an attempt that may be tried again: later and elsewhere while attempts are left, else failed for good. Frees the slot.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance avoided by the next attempt
+-- ARGV[2] token    of its lease
+-- ARGV[3] id       of the task
+-- ARGV[4] attempt
+-- ARGV[5] outcome  a failure kind's word
+-- ARGV[6] outputs  JSON array of what exists all the same
+-- ARGV[7] failure  JSON object
+-- ARGV[8] delay_ms until the next attempt
+-- ARGV[9] keep_ms  how long ended tasks are kept
+-- Returns {'retrying'} | {'done'} (failed) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+local instance, token, id, attempt, outcome = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local outputs, failure, delay_ms, keep_ms = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local task = read_task(id)
+if not is_of(task, instance, attempt) then
+  return { 'not_this_attempt' }
+end
+local now = now_ms()
+if TERMINAL[task.state] then
+  confirm_end(task, instance, now)
+  if task.settled_by == token .. ':' .. attempt and task.state == 'failed' then
+    return { 'done' }
+  end
+  return { 'ended', task.state }
+end
+if not is_active(task) then
+  return { task.last_end == 'retry' and 'retrying' or 'not_this_attempt' }
+end
+if tonumber(attempt) - tonumber(task.uncounted or '0') >= tonumber(task.max_attempts) then
+  end_task(task, 'failed', outcome, '"kind":"failed","failure":' .. failure,
+    { 'outputs', outputs, 'failure', failure, 'settled_by', token .. ':' .. attempt }, keep_ms, now)
+  free_slot(instance, id)
+  publish_instance(instance, now)
+  return { 'done' }
+end
+leave_ledger(task.entry)
+free_slot(instance, id)
+move_index(task, STATUS[task.state], 'pending')
+redis.call('ZADD', root .. 'delayed', now + delay_ms, id)
+redis.call('HDEL', task_key(id), 'entry', 'started', 'progress')
+redis.call('HSET', task_key(id), 'state', 'delayed', 'retry_at', now + delay_ms, 'updated', now, 'failure', failure,
+  'last_end', 'retry', 'attempts', history_with(task, outcome, now),
+  'excluded', (task.excluded or ',') .. instance .. ',')
+publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"pending"')
+publish_instance(instance, now)
+return { 'retrying' }

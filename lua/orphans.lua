@@ -1,0 +1,18 @@
+-- Hands out files whose bytes may be deleted, each twice, an hour apart: a deletion that never happened is made up for.
+--
+-- KEYS[1] root  of the namespace
+-- ARGV[1] limit files of one call
+-- Returns {'files', {id, …}}
+local limit = tonumber(ARGV[1])
+
+local now = now_ms()
+local files = {}
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', root .. 'orphans', '-inf', now, 'LIMIT', 0, limit)) do
+  local turn, file = string.match(member, '^(%a+):(.+)$')
+  redis.call('ZREM', root .. 'orphans', member)
+  if turn == 'first' then
+    redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. file)
+  end
+  files[#files + 1] = file
+end
+return { 'files', files }

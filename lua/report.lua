@@ -1,0 +1,24 @@
+-- Stores what the owner knows of its instance.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token    of its lease
+-- ARGV[3] report   JSON object with "lastHeartbeatMs"
+-- ARGV[4] alive    1 = it answered just now: the heartbeat is now
+-- ARGV[5] announce 1 = publish it
+-- Returns {'done'} | {'fenced'}
+local instance, token, report, alive, announce = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1'
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local now = now_ms()
+if alive then
+  -- Inside a JSON string the quotes would be escaped, so only the field itself matches.
+  report = string.gsub(report, '"lastHeartbeatMs":%d+', '"lastHeartbeatMs":' .. now)
+end
+redis.call('HSET', instance_key(instance), 'report', report)
+if announce then
+  publish_instance(instance, now)
+end
+return { 'done' }

@@ -1,0 +1,53 @@
+-- Gives a task back without using an attempt: it keeps its place. A loss is counted; too many end the task as poison.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token    of its lease
+-- ARGV[3] id       of the task
+-- ARGV[4] attempt
+-- ARGV[5] lost     1 = the instance died under it, 0 = not its fault
+-- ARGV[6] losses_max  the loss that ends it
+-- ARGV[7] failure  JSON object for that end
+-- ARGV[8] keep_ms  how long ended tasks are kept
+-- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+local instance, token, id, attempt, is_lost = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
+local losses_max, failure, keep_ms = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local task = read_task(id)
+if not is_of(task, instance, attempt) then
+  return { 'not_this_attempt' }
+end
+local now = now_ms()
+if TERMINAL[task.state] then
+  confirm_end(task, instance, now)
+  return { 'ended', task.state }
+end
+if not is_active(task) then
+  return { task.last_end == 'given_back' and 'done' or 'not_this_attempt' }
+end
+local lost = tonumber(task.lost or '0') + (is_lost and 1 or 0)
+if is_lost and lost >= losses_max then
+  end_task(task, 'failed', 'poison', '"kind":"failed","failure":' .. failure,
+    { 'failure', failure, 'lost', lost, 'settled_by', token .. ':' .. attempt }, keep_ms, now)
+  free_slot(instance, id)
+  publish_instance(instance, now)
+  return { 'ended', 'failed' }
+end
+leave_ledger(task.entry)
+free_slot(instance, id)
+move_index(task, STATUS[task.state], 'pending')
+local tag = kept_tag(task)
+local entry = enter_lane(id, task.lane, tag)
+redis.call('HDEL', task_key(id), 'started', 'progress')
+redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
+  'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
+  'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', now))
+if is_lost then
+  redis.call('HSET', task_key(id), 'excluded', (task.excluded or ',') .. instance .. ',')
+end
+publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"pending"')
+publish_instance(instance, now)
+return { 'done' }

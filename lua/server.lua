@@ -1,0 +1,9 @@
+-- What the Redis server that holds our slot says of itself.
+--
+-- KEYS[1] root of the namespace
+-- Returns {'server', text of INFO server, memory, persistence and replication}
+local text = {}
+for i, section in ipairs({ 'server', 'memory', 'persistence', 'replication' }) do
+  text[i] = redis.call('INFO', section)
+end
+return { 'server', table.concat(text, '\n') }

@@ -1,0 +1,42 @@
+-- Walks a part of what should mirror the tasks' hashes, and puts right what does not.
+--
+-- KEYS[1] root    of the namespace
+-- ARGV[1] place   jobs (the ledger), or the name of a sorted set of tasks
+-- ARGV[2] cursor  where to go on, '0' = begin
+-- ARGV[3] count   about so many in one call
+-- ARGV[4] failure JSON object for a task whose payload is lost
+-- ARGV[5] keep_ms how long ended tasks are kept
+-- Returns {'swept', next cursor ('0' = done), wrong}
+local place, cursor, count, failure, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+
+ensure_group()
+local now, wrong_total = now_ms(), 0
+
+-- An entry that is not the one its task names is a duplicate or left over.
+local function sweep_ledger()
+  local from = cursor == '0' and '-' or '(' .. cursor
+  local entries = redis.call('XRANGE', root .. 'jobs', from, '+', 'COUNT', count)
+  for _, entry in ipairs(entries) do
+    local id = entry[2][2] or ''
+    local task = read_task(id)
+    if not task or task.entry ~= entry[1] then
+      leave_ledger(entry[1])
+      wrong_total = wrong_total + 1
+    end
+    if task then
+      wrong_total = wrong_total + repair(id, failure, keep_ms, now)
+    end
+  end
+  return #entries == count and entries[#entries][1] or '0'
+end
+
+if place == 'jobs' then
+  cursor = sweep_ledger()
+else
+  local found = redis.call('ZSCAN', root .. place, cursor, 'COUNT', count)
+  cursor = found[1]
+  for i = 1, #found[2], 2 do
+    wrong_total = wrong_total + repair(found[2][i], failure, keep_ms, now)
+  end
+end
+return { 'swept', cursor, tostring(wrong_total) }

@@ -1,0 +1,13 @@
+-- Reads where tasks stand, in the order asked.
+--
+-- KEYS[1] root of the namespace
+-- ARGV[1] ids  of the tasks, joined by commas
+-- Returns {'versions', {version, state} or {}, …}
+local ids = ARGV[1]
+
+local reply = { 'versions' }
+for id in string.gmatch(ids, '[^,]+') do
+  local stand = redis.call('HMGET', task_key(id), 'version', 'state')
+  reply[#reply + 1] = stand[1] and stand or {}
+end
+return reply

@@ -1,0 +1,254 @@
+//! What the verbs take and give. Pure values.
+
+use crate::{
+    fleet::FleetConfig,
+    task::{Attempt, FileId, InstanceId, Payload, Status, Task, TaskId, TaskState},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// A secret made by an acquirer before it asks (128 random bits, hex), so that asking twice is the same request.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+impl Token {
+    /// 128 random bits.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The right to act for one instance until it runs out.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The instance.
+    pub instance: InstanceId,
+    /// What every write is fenced by.
+    pub token: Token,
+}
+
+/// What is in flight on an instance according to Redis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Slots taken: task → attempt.
+    pub tasks: Vec<(TaskId, Attempt)>,
+    /// Of them cancelled by their owner: interrupt, then release.
+    pub cancelled: Vec<TaskId>,
+}
+
+/// Answer of [`Queue::acquire`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acquired {
+    /// The lease is ours; re-attach to what is in flight.
+    Ours(InFlight),
+    /// Somebody holds it for about so long.
+    Held(Duration),
+}
+
+/// Answer of [`Queue::renew`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewed {
+    /// Still ours.
+    Ours(InFlight),
+    /// Taken: drop everything of this instance.
+    Lost,
+}
+
+/// A task given to an instance.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The task.
+    pub task: TaskId,
+    /// This attempt.
+    pub attempt: Attempt,
+    /// What to run.
+    pub payload: Payload,
+    /// Longest run, from the task's facts.
+    pub timeout: Option<Duration>,
+    /// `max_attempts` of the task: with `attempt` tells whether this is the last try.
+    pub max_attempts: u32,
+}
+
+/// Answer of [`Queue::claim`].
+#[derive(Debug, Clone)]
+pub enum Claimed {
+    /// Run this.
+    Task(Box<Claim>),
+    /// Nothing for this instance now.
+    Nothing,
+}
+
+/// Answer of [`Queue::enqueue`].
+#[derive(Debug, Clone)]
+pub enum Enqueued {
+    /// Accepted at the configured durability.
+    Created(Box<Task>),
+    /// The same request was accepted before.
+    Replayed(Box<Task>),
+    /// The id exists with another fingerprint (same Idempotency-Key, other body).
+    Conflict,
+    /// Too many wait; try again after this.
+    Full(Duration),
+    /// A file of the payload does not exist (any more).
+    NoSuchFile(FileId),
+}
+
+/// Answer of [`Queue::cancel`].
+#[derive(Debug, Clone)]
+pub enum Cancelled {
+    /// Ended now, by this call or an earlier cancel; `cancel_pending` tells whether an instance must still confirm.
+    Cancelled(Box<Task>),
+    /// Ended otherwise before; unchanged.
+    AlreadyEnded(Box<Task>),
+    /// No such task.
+    NotFound,
+}
+
+/// Answer of a fenced write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Done, by this call or by an earlier identical one.
+    Done,
+    /// The attempt ended here, and the task waits to be tried again ([`Queue::settle`] only).
+    Retrying,
+    /// The task had ended otherwise (cancelled, timed out); the slot is free.
+    AlreadyEnded(TaskState),
+    /// The task is not this attempt's any more; drop it. The lease may still be ours.
+    NotThisAttempt,
+    /// The lease was lost: drop everything of this instance.
+    Fenced,
+}
+
+/// Who may see which tasks of [`Queue::list`].
+#[derive(Debug, Clone, Default)]
+pub struct TaskQuery {
+    /// Only of this owner.
+    pub owner: Option<String>,
+    /// Only these; empty = all.
+    pub statuses: Vec<Status>,
+    /// Skip.
+    pub offset: u64,
+    /// At most, 1–200.
+    pub limit: u64,
+    /// Go on after this position instead of `offset` (from an earlier page's [`TaskPage::next_cursor`]).
+    pub cursor: Option<TaskCursor>,
+}
+
+/// Place in the list: created ms and id of the last item seen. Wire form `<created_ms>-<id>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskCursor {
+    /// Created.
+    pub created_ms: u64,
+    /// Id.
+    pub id: TaskId,
+}
+
+impl fmt::Display for TaskCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.created_ms, self.id)
+    }
+}
+
+impl FromStr for TaskCursor {
+    type Err = crate::task::NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (created, id) = text.split_once('-').ok_or(crate::task::NotAnId)?;
+        let is_number = !created.is_empty() && created.len() <= 15 && created.bytes().all(|byte| byte.is_ascii_digit());
+        let created_ms = is_number.then(|| created.parse().ok()).flatten().ok_or(crate::task::NotAnId)?;
+        Ok(Self { created_ms, id: id.parse()? })
+    }
+}
+
+/// One page, newest first.
+#[derive(Debug, Clone)]
+pub struct TaskPage {
+    /// Of all pages.
+    pub total: u64,
+    /// This page.
+    pub items: Vec<Task>,
+    /// Where the next page begins; `None` = this was the last.
+    pub next_cursor: Option<TaskCursor>,
+}
+
+/// A stored file as its registry entry in Redis; the bytes are in the store under `id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileRecord {
+    /// Its id.
+    pub id: FileId,
+    /// `upload` or `output`.
+    pub kind: FileKind,
+    /// Display name, cleaned.
+    pub filename: String,
+    /// From our own table.
+    pub content_type: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Lowercase hex.
+    pub sha256: String,
+    /// Whose.
+    pub owner: String,
+    /// The task that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// Unix ms of Redis; filled by [`Queue::add_file`].
+    #[serde(default)]
+    pub created_ms: u64,
+}
+
+/// Where a file came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// From a user.
+    Upload,
+    /// From an instance.
+    Output,
+}
+
+/// Answer of [`Queue::delete_file`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileDeleted {
+    /// The entry is gone; now delete the bytes.
+    Deleted(FileRecord),
+    /// A waiting or running task needs it.
+    InUse,
+    /// No such file.
+    NotFound,
+}
+
+/// Answer of [`Queue::put_config`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigWritten {
+    /// In force, with its new version.
+    Written(FleetConfig),
+    /// Somebody else wrote since; this is the version now.
+    Outdated(u64),
+}
+
+/// What limits and lifetimes the scripts apply; from the settings.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueLimits {
+    /// Pending tasks of all users; 0 = no limit.
+    pub waiting_max: u64,
+    /// How long ended tasks are kept.
+    pub keep_tasks: Duration,
+}

@@ -1,0 +1,147 @@
+//! One script call: its arguments, its tagged reply, its errors.
+
+use super::{
+    Error, Result,
+    keys::Root,
+    scripts::{Scripts, Verb},
+};
+use fred::{
+    clients::{Client, Pool},
+    error::{Error as FredError, ErrorKind},
+    types::Value,
+};
+use std::{str::FromStr, time::Duration};
+
+/// No verb waits longer for Redis, whatever happens to the connection.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// Runs scripts on a pool.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) pool: Pool,
+    pub(super) scripts: Scripts,
+    pub(super) root: Root,
+}
+
+impl Caller {
+    /// Runs a script on any client of the pool.
+    pub(super) async fn call(&self, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+        self.call_on(self.pool.next_connected(), verb, args).await
+    }
+
+    /// Runs a script on this client; loads it first if the server has forgotten it.
+    pub(super) async fn call_on(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+        let script = self.scripts.get(verb);
+        let reply = script.evalsha_with_reload::<Value, _, _>(client, self.root.as_str(), args);
+        Reply::new(verb, within(reply).await?)
+    }
+}
+
+/// Waits for an answer of Redis, not for ever.
+pub(super) async fn within<T>(answer: impl Future<Output = std::result::Result<T, FredError>>) -> Result<T> {
+    match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(from_fred),
+        Err(_elapsed) => Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))),
+    }
+}
+
+/// Sorts fred's errors by what a caller can do.
+pub(super) fn from_fred(error: FredError) -> Error {
+    let details = error.details().to_owned();
+    let word = details.split_whitespace().next().unwrap_or_default();
+    match word {
+        "READONLY" | "OOM" | "MISCONF" | "NOREPLICAS" | "NOPERM" => return Error::Refused(details),
+        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED" => {
+            return Error::Unavailable(details);
+        }
+        _ => {}
+    }
+    match error.kind() {
+        ErrorKind::Auth | ErrorKind::Config | ErrorKind::Url | ErrorKind::Tls => Error::Unusable(details),
+        ErrorKind::IO
+        | ErrorKind::Canceled
+        | ErrorKind::Timeout
+        | ErrorKind::Backpressure
+        | ErrorKind::Routing
+        | ErrorKind::Cluster
+        | ErrorKind::Protocol
+        | ErrorKind::Sentinel => Error::Unavailable(format!("{error}")),
+        _ => Error::Corrupt(format!("{error}")),
+    }
+}
+
+/// A tagged reply `{'word', …}`, read from the left.
+pub(super) struct Reply {
+    verb: Verb,
+    tag: String,
+    rest: std::vec::IntoIter<Value>,
+}
+
+impl Reply {
+    fn new(verb: Verb, value: Value) -> Result<Self> {
+        let mut rest = list(value).unwrap_or_default().into_iter();
+        let tag = rest.next().and_then(Value::into_string);
+        let tag = tag.ok_or_else(|| Error::Corrupt(format!("{}.lua answered without a word", verb.name())))?;
+        Ok(Self { verb, tag, rest })
+    }
+
+    /// The word it begins with.
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// For a word or a slot that the script's header does not promise.
+    pub(super) fn unexpected(&self) -> Error {
+        Error::Corrupt(format!("unexpected answer of {}.lua: {}", self.verb.name(), self.tag))
+    }
+
+    /// The next slot.
+    pub(super) fn value(&mut self) -> Result<Value> {
+        self.rest.next().ok_or_else(|| self.unexpected())
+    }
+
+    /// The next slot as text that parses.
+    pub(super) fn parse<T: FromStr>(&mut self) -> Result<T> {
+        let text = self.value()?.into_string().ok_or_else(|| self.unexpected())?;
+        text.parse().map_err(|_| self.unexpected())
+    }
+
+    /// The next slot as a list.
+    pub(super) fn list(&mut self) -> Result<Vec<Value>> {
+        let value = self.value()?;
+        list(value).ok_or_else(|| self.unexpected())
+    }
+
+    /// All remaining slots, each a list.
+    pub(super) fn lists(&mut self) -> Result<Vec<Vec<Value>>> {
+        let rest = std::mem::take(&mut self.rest);
+        rest.map(|value| list(value).ok_or_else(|| Error::Corrupt(format!("{}.lua: no list", self.verb.name()))))
+            .collect()
+    }
+}
+
+/// The items of an array.
+pub(super) fn list(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(items) => Some(items),
+        _ => None,
+    }
+}
+
+/// An argument that is a number.
+pub(super) fn number(number: u64) -> Value {
+    number.to_string().into()
+}
+
+/// An argument that is a duration: ms.
+pub(super) fn ms(duration: Duration) -> Value {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(MS_MAX).to_string().into()
+}
+
+/// Longer durations would leave the integers that Lua counts exactly (2^53) once a time is added: about 100,000 years.
+const MS_MAX: u64 = 1 << 51;
+
+/// An argument that is a switch.
+pub(super) fn switch(on: bool) -> Value {
+    if on { "1" } else { "0" }.into()
+}

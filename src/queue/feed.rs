@@ -1,0 +1,142 @@
+//! What the scripts publish, as a stream that never ends: its supervisor subscribes again after every reconnect, and whoever
+//! may have missed something is told so.
+
+use super::{Queue, Result, call::from_fred, link};
+use crate::event::Event;
+use fred::{
+    clients::SubscriberClient,
+    interfaces::{ClientLike, EventInterface, PubsubInterface},
+    types::{Message, Value},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Messages that wait for a slow reader; more become a gap.
+const BACKLOG_MAX: usize = 16_384;
+/// Subscribing again must succeed this often: a dead link says nothing by itself.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// Of one check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// See [`Queue::feed`].
+#[derive(Debug)]
+pub struct Feed {
+    messages: mpsc::Receiver<Value>,
+    gap: Arc<AtomicBool>,
+    wake: Arc<tokio::sync::Notify>,
+    _supervisor: AbortOnDropHandle<()>,
+}
+
+/// What a [`Feed`] gives.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// Somebody published this.
+    Event(Box<Event>),
+    /// Messages may have been lost (reconnect, overflow): read the state again.
+    Gap,
+}
+
+struct Supervisor {
+    client: SubscriberClient,
+    channel: String,
+    messages: mpsc::Sender<Value>,
+    gap: Arc<AtomicBool>,
+    wake: Arc<tokio::sync::Notify>,
+}
+
+impl Queue {
+    /// A subscription on a connection of its own. Subscribe before reading the state: an event published between the two would
+    /// otherwise reach neither.
+    pub async fn feed(&self) -> Result<Feed> {
+        let client = link::builder(self.redis()).build_subscriber_client().map_err(from_fred)?;
+        link::connect(client.init()).await?;
+        let channel = self.root().channel();
+        let (received, reconnected) = (client.message_rx(), client.reconnect_rx());
+        link::connect(client.subscribe(channel.clone())).await?;
+        let (sender, messages) = mpsc::channel(BACKLOG_MAX);
+        let (gap, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let supervisor = Supervisor { client, channel, messages: sender, gap: gap.clone(), wake: wake.clone() };
+        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervisor.run(received, reconnected)));
+        Ok(Feed { messages, gap, wake, _supervisor: supervisor })
+    }
+}
+
+impl Feed {
+    /// The next message. Never ends while the queue lives; reconnects and re-subscribes by itself. May be dropped half-way.
+    pub async fn next(&mut self) -> News {
+        loop {
+            if self.gap.swap(false, Ordering::AcqRel) {
+                return News::Gap;
+            }
+            let message = tokio::select! {
+                message = self.messages.recv() => message,
+                () = self.wake.notified() => continue,
+            };
+            let Some(message) = message else {
+                // The supervisor never ends; should it have, this feed is silent rather than busy.
+                std::future::pending::<()>().await;
+                continue;
+            };
+            let Some(text) = message.as_str() else { continue };
+            match serde_json::from_str(&text) {
+                Ok(event) => return News::Event(Box::new(event)),
+                Err(error) => tracing::warn!(%error, "a message on the events channel is not ours"),
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    async fn run(
+        self,
+        mut received: tokio::sync::broadcast::Receiver<Message>,
+        mut reconnected: tokio::sync::broadcast::Receiver<fred::types::config::Server>,
+    ) {
+        let mut check = tokio::time::interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = received.recv() => match message {
+                    Ok(message) => self.hand_over(message.value),
+                    Err(RecvError::Lagged(_)) => self.tell_gap(),
+                    Err(RecvError::Closed) => return,
+                },
+                server = reconnected.recv() => match server {
+                    Ok(_) | Err(RecvError::Lagged(_)) => {
+                        self.subscribe_again().await;
+                        self.tell_gap();
+                    }
+                    Err(RecvError::Closed) => return,
+                },
+                _ = check.tick() => self.subscribe_again().await,
+            }
+        }
+    }
+
+    /// Subscribing twice changes nothing, and its answer proves that the link lives.
+    async fn subscribe_again(&self) {
+        let subscribed = tokio::time::timeout(CHECK_TIMEOUT, self.client.subscribe(self.channel.clone())).await;
+        if !matches!(subscribed, Ok(Ok(()))) {
+            tracing::warn!("the events subscription does not answer; connecting again");
+            let _failed = tokio::time::timeout(CHECK_TIMEOUT, self.client.force_reconnection()).await;
+        }
+    }
+
+    fn hand_over(&self, message: Value) {
+        if self.messages.try_send(message).is_err() {
+            self.tell_gap();
+        }
+    }
+
+    fn tell_gap(&self) {
+        self.gap.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+}

@@ -1,0 +1,91 @@
+//! The fleet as Redis knows it: config, switches, reports.
+
+use super::{
+    ConfigWritten, Error, Lease, Queue, Result, Written,
+    call::{list, switch, within},
+    scripts::Verb,
+};
+use crate::{
+    fleet::{FleetConfig, InstanceReport, InstanceStatus},
+    task::InstanceId,
+};
+use fred::{interfaces::HashesInterface, types::Value};
+
+impl Queue {
+    /// The config in force; the default (no servers, version 0) when none was ever set.
+    pub async fn config(&self) -> Result<FleetConfig> {
+        let fields = vec!["document", "version"];
+        let found: Vec<Option<String>> = within(self.pool().hmget(self.root().config(), fields)).await?;
+        let [Some(document), Some(version)] = found.as_slice() else { return Ok(FleetConfig::default()) };
+        let mut config: FleetConfig =
+            serde_json::from_str(document).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
+        config.version = version.parse().map_err(|_| Error::Corrupt("version of the fleet config".to_owned()))?;
+        Ok(config)
+    }
+
+    /// Replaces the config if its version is still `expected` (`None` = whatever it is); announces it.
+    pub async fn put_config(&self, config: &FleetConfig, expected: Option<u64>) -> Result<ConfigWritten> {
+        let document =
+            serde_json::to_string(config).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
+        let expected = expected.map(|version| version.to_string()).unwrap_or_default();
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        let args = vec![document.into(), expected.into(), nonce.into()];
+        let mut reply = self.call_durably(Verb::ConfigPut, args).await?;
+        let version = reply.parse()?;
+        match reply.tag() {
+            "written" => Ok(ConfigWritten::Written(FleetConfig { version, ..config.clone() })),
+            "outdated" => Ok(ConfigWritten::Outdated(version)),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Switches an instance on or off; announces it. Survives restarts. A disabled instance gets no task.
+    pub async fn set_enabled(&self, instance: &InstanceId, enabled: bool) -> Result<()> {
+        self.call(Verb::Enable, vec![instance.as_str().into(), switch(enabled)]).await.map(drop)
+    }
+
+    /// What is known of each, in the order asked; `None` = never seen (and not disabled).
+    pub async fn instances(&self, ids: &[InstanceId]) -> Result<Vec<Option<InstanceStatus>>> {
+        let joined = ids.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(",");
+        let mut reply = self.call(Verb::Instances, vec![joined.into()]).await?;
+        let rows = reply.lists()?;
+        if rows.len() != ids.len() {
+            return Err(reply.unexpected());
+        }
+        ids.iter().zip(rows).map(|(id, row)| status(id, row)).collect()
+    }
+
+    /// Stores what the owner knows of its instance, and announces it when `announce`. The heartbeat of one that is alive
+    /// becomes Redis' now.
+    pub async fn report(&self, lease: &Lease, report: &InstanceReport, announce: bool) -> Result<Written> {
+        let json = serde_json::to_string(report).map_err(|error| Error::Corrupt(format!("report: {error}")))?;
+        let args = vec![
+            lease.instance.as_str().into(),
+            lease.token.as_str().into(),
+            json.into(),
+            switch(report.alive),
+            switch(announce),
+        ];
+        self.write(Verb::Report, args).await
+    }
+}
+
+/// `{}` or `{enabled, leased, report, {task, …}}`.
+fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
+    if row.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || Error::Corrupt(format!("status of instance {id}"));
+    let mut row = row.into_iter();
+    let mut text = || row.next().and_then(Value::into_string).ok_or_else(wrong);
+    let (enabled, leased, report) = (text()? == "1", text()? == "1", text()?);
+    let tasks = row.next().and_then(list).ok_or_else(wrong)?;
+    let tasks = tasks.into_iter().map(|task| task.into_string().and_then(|id| id.parse().ok()).ok_or_else(wrong));
+    Ok(Some(InstanceStatus {
+        id: id.clone(),
+        enabled,
+        leased,
+        tasks: tasks.collect::<Result<_>>()?,
+        report: serde_json::from_str(&report).map_err(|_| wrong())?,
+    }))
+}

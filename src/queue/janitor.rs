@@ -1,0 +1,210 @@
+//! What nobody asks for but must happen: due retries, `startBy`, retention, healing, instances that left the config.
+//!
+//! One process at a time does it (a lease of seconds in Redis); two at once would only waste work.
+
+use super::{
+    Acquired, Error, InFlight, Lease, Queue, Result, Token, Written,
+    call::{ms, number},
+    scripts::Verb,
+};
+use crate::task::{Failure, FailureKind, InstanceId};
+use std::{collections::HashSet, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long the duty stays with a janitor that died.
+const DUTY_TTL: Duration = Duration::from_secs(3);
+/// Longest pause between two rounds: a retry due sooner than the last round knew is late by no more.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Pause between two parts of a sweep: about 2 % of one core of Redis.
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+/// Tasks of one part of a sweep.
+const SWEEP_COUNT: u64 = 100;
+/// From the end of one sweep to the next.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks for instances that left the config.
+const FLEET_EVERY: Duration = Duration::from_secs(5);
+/// Tasks of one script call.
+const BATCH: u64 = 100;
+/// Calls of one kind in one round.
+const BATCHES_MAX: usize = 20;
+/// For the tasks of an instance that left the config.
+const LEASE_TTL: Duration = Duration::from_secs(10);
+
+/// What is walked: the ledger, then everything that lists tasks.
+const PLACES: [&str; 9] = [
+    "jobs",
+    "index:pending",
+    "index:running",
+    "delayed",
+    "index:completed",
+    "index:failed",
+    "index:cancelled",
+    "index:all",
+    "expiry",
+];
+
+/// Where a sweep stands.
+struct Sweep {
+    place: usize,
+    cursor: String,
+    not_before: Instant,
+}
+
+impl Queue {
+    /// The janitor: promotes, sweeps, collects, enforces `startBy`, takes instances without config; one process at a time does
+    /// it. Returns when `stop` is cancelled.
+    pub async fn run_janitor(&self, stop: CancellationToken) {
+        let me = format!("janitor-{}", uuid::Uuid::new_v4().simple());
+        let mut sweep = Sweep::new();
+        let mut fleet_at = Instant::now();
+        while !stop.is_cancelled() {
+            let pause = match self.janitor_round(&me, &mut sweep, &mut fleet_at).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "janitor: trying again");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        if let Err(error) = self.duty(&me, Duration::ZERO).await {
+            tracing::debug!(%error, "janitor: the duty runs out by itself");
+        }
+    }
+
+    /// One round of everything that is due; gives the pause until the next.
+    async fn janitor_round(&self, me: &str, sweep: &mut Sweep, fleet_at: &mut Instant) -> Result<Duration> {
+        if !self.duty(me, DUTY_TTL).await? {
+            return Ok(Duration::from_secs(1));
+        }
+        let mut pause = PAUSE_MAX;
+        if self.promote_due().await? || self.expire_due().await? || self.collect_due().await? {
+            pause = Duration::ZERO;
+        }
+        if Instant::now() >= *fleet_at {
+            *fleet_at = Instant::now() + FLEET_EVERY;
+            self.take_vanished(me).await?;
+        }
+        if Instant::now() >= sweep.not_before {
+            self.sweep_part(sweep).await?;
+            pause = pause.min(SWEEP_PAUSE);
+        }
+        Ok(pause)
+    }
+
+    async fn duty(&self, me: &str, ttl: Duration) -> Result<bool> {
+        let reply = self.call(Verb::Duty, vec!["janitor".into(), me.into(), ms(ttl)]).await?;
+        Ok(reply.tag() == "mine")
+    }
+
+    /// Puts due retries back in their lanes; whether more are due.
+    pub(super) async fn promote_due(&self) -> Result<bool> {
+        self.batches(|| self.call(Verb::Promote, vec![number(BATCH)])).await
+    }
+
+    /// Fails what had not begun by its time; whether more is due.
+    pub(super) async fn expire_due(&self) -> Result<bool> {
+        let failure = failure(FailureKind::StartTimeout, "not begun by its startBy")?;
+        let keep = ms(self.limits().keep_tasks);
+        self.batches(|| self.call(Verb::Expire, vec![number(BATCH), failure.as_str().into(), keep.clone()])).await
+    }
+
+    /// Forgets ended tasks whose time is over; whether more are due.
+    pub(super) async fn collect_due(&self) -> Result<bool> {
+        self.batches(|| self.call(Verb::Gc, vec![number(BATCH)])).await
+    }
+
+    /// Calls until a batch is not full, or the round has had enough.
+    async fn batches<F: Future<Output = Result<super::call::Reply>>>(&self, call: impl Fn() -> F) -> Result<bool> {
+        for _ in 0..BATCHES_MAX {
+            if call().await?.parse::<u64>()? < BATCH {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Walks everything once and puts right what does not mirror the tasks; gives how many things were wrong.
+    pub async fn heal(&self) -> Result<u64> {
+        let mut sweep = Sweep::new();
+        let mut wrong = 0;
+        while sweep.not_before <= Instant::now() {
+            wrong += self.sweep_part(&mut sweep).await?;
+        }
+        Ok(wrong)
+    }
+
+    async fn sweep_part(&self, sweep: &mut Sweep) -> Result<u64> {
+        let args = vec![
+            PLACES[sweep.place].into(),
+            sweep.cursor.as_str().into(),
+            number(SWEEP_COUNT),
+            failure(FailureKind::StorageFailed, "the stored workflow was lost")?.into(),
+            ms(self.limits().keep_tasks),
+        ];
+        let mut reply = self.call(Verb::Sweep, args).await?;
+        let (cursor, wrong): (String, u64) = (reply.parse()?, reply.parse()?);
+        if wrong > 0 {
+            tracing::warn!(place = PLACES[sweep.place], wrong, "put right what did not mirror the tasks");
+        }
+        sweep.advance(cursor);
+        Ok(wrong)
+    }
+
+    /// Gives back the tasks of instances that are in no config any more and that nobody looks after.
+    pub(super) async fn take_vanished(&self, me: &str) -> Result<()> {
+        let config = self.config().await?;
+        if config.version == 0 {
+            // Never set, or everything was flushed: nothing says that an instance has left.
+            return Ok(());
+        }
+        let known: HashSet<InstanceId> = config.targets().into_iter().map(|target| target.id).collect();
+        for (instance, _, remaining) in self.leases().await? {
+            if remaining.is_zero() && !known.contains(&instance) {
+                self.clear_instance(instance, me).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear_instance(&self, instance: InstanceId, me: &str) -> Result<()> {
+        let lease = Lease { instance, token: Token::new() };
+        let Acquired::Ours(in_flight) = self.acquire(&lease.instance, me, &lease.token, LEASE_TTL).await? else {
+            return Ok(());
+        };
+        let InFlight { tasks, .. } = in_flight;
+        for (task, attempt) in tasks {
+            let written = self.requeue(&lease, task, attempt, false, "its instance left the config").await?;
+            if written == Written::NotThisAttempt {
+                self.release(&lease, task).await?;
+            }
+            tracing::info!(%task, %attempt, instance = %lease.instance, "gave back the task of an instance that left the config");
+        }
+        let args = vec![lease.instance.as_str().into(), lease.token.as_str().into()];
+        self.call(Verb::Forget, args).await.map(drop)
+    }
+}
+
+impl Sweep {
+    fn new() -> Self {
+        Self { place: 0, cursor: "0".to_owned(), not_before: Instant::now() }
+    }
+
+    fn advance(&mut self, cursor: String) {
+        if cursor == "0" {
+            self.place = (self.place + 1) % PLACES.len();
+            if self.place == 0 {
+                self.not_before = Instant::now() + SWEEP_EVERY;
+            }
+        }
+        self.cursor = cursor;
+    }
+}
+
+fn failure(kind: FailureKind, message: &str) -> Result<String> {
+    serde_json::to_string(&Failure::new(kind, message)).map_err(|error| Error::Corrupt(error.to_string()))
+}

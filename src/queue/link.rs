@@ -1,0 +1,101 @@
+//! Connections: from the settings to fred's clients, none of which can hang for ever.
+
+use super::{Error, Result, call::from_fred};
+use crate::settings::RedisSettings;
+use fred::{
+    clients::{Client, Pool},
+    interfaces::ClientLike,
+    types::{
+        Builder,
+        config::{Config, ReconnectError, ReconnectPolicy, UnresponsiveConfig},
+    },
+};
+use std::time::Duration;
+
+/// Clients that share the ordinary commands of a process: a hung cluster node blocks one router, not all.
+const POOL_SIZE: usize = 4;
+/// Of one attempt to connect, and of fred's own commands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Of a command from call to answer, reconnects included: an API answers 503 within 3 s.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection that owes an answer for so long is cut.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Commands that wait while there is no connection; more fail at once.
+const BUFFER_LEN_MAX: usize = 10_000;
+/// Messages a subscriber may fall behind (fred's default of 32 loses bursts).
+const BROADCAST_CAPACITY: usize = 16_384;
+
+/// The URL, from the variable or its file, as fred's config.
+pub(super) fn config(settings: &RedisSettings) -> Result<Config> {
+    let url = match (&settings.redis_url, &settings.redis_url_file) {
+        (Some(url), _) => url.expose().to_owned(),
+        (None, Some(path)) => std::fs::read_to_string(path)
+            .map_err(|error| Error::Unusable(format!("cannot read REDIS_URL_FILE {}: {error}", path.display())))?,
+        (None, None) => return Err(Error::Unusable("REDIS_URL is not set".to_owned())),
+    };
+    install_tls_provider();
+    // The URL itself is not in the message: it may hold a password.
+    Config::from_url(url.trim()).map_err(|error| {
+        Error::Unusable(format!(
+            "REDIS_URL is not usable ({}); write redis://, rediss://, redis+unix:///path, redis-sentinel:// or redis-cluster://",
+            error.details()
+        ))
+    })
+}
+
+/// rustls must know its provider before the first `rediss://`; whoever comes first installs it.
+fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Lost race = somebody else installed it: the same in effect.
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    }
+}
+
+/// Everything but the address.
+pub(super) fn builder(config: &Config) -> Builder {
+    let mut builder = Builder::from_config(config.clone());
+    builder
+        .with_connection_config(|connection| {
+            connection.connection_timeout = CONNECT_TIMEOUT;
+            connection.internal_command_timeout = CONNECT_TIMEOUT;
+            connection.max_command_buffer_len = BUFFER_LEN_MAX;
+            connection.tcp.nodelay = Some(true);
+            connection.unresponsive =
+                UnresponsiveConfig { max_timeout: Some(SILENCE_MAX), interval: Duration::from_secs(1) };
+            // A Sentinel failover shows as READONLY on a connection that stays up.
+            connection.reconnect_errors = vec![
+                ReconnectError::ClusterDown,
+                ReconnectError::Loading,
+                ReconnectError::ReadOnly,
+                ReconnectError::MasterDown,
+            ];
+        })
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = COMMAND_TIMEOUT;
+            performance.broadcast_channel_capacity = BROADCAST_CAPACITY;
+        })
+        .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
+    builder
+}
+
+/// The pool of ordinary commands, connected.
+pub(super) async fn pool(config: &Config) -> Result<Pool> {
+    let pool = builder(config).build_pool(POOL_SIZE).map_err(from_fred)?;
+    connect(pool.init()).await?;
+    Ok(pool)
+}
+
+/// One more client, connected.
+pub(super) async fn client(config: &Config) -> Result<Client> {
+    let client = builder(config).build().map_err(from_fred)?;
+    connect(client.init()).await?;
+    Ok(client)
+}
+
+/// Waits for a first connection, not for ever.
+pub(super) async fn connect<T>(init: impl Future<Output = std::result::Result<T, fred::error::Error>>) -> Result<T> {
+    match tokio::time::timeout(CONNECT_TIMEOUT * 2, init).await {
+        Ok(connected) => connected.map_err(from_fred),
+        Err(_elapsed) => Err(Error::Unavailable(format!("no connection within {:?}", CONNECT_TIMEOUT * 2))),
+    }
+}

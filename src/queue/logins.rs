@@ -1,0 +1,32 @@
+//! Failed logins, counted for all processes together.
+
+use super::{
+    Queue, Result,
+    call::{ms, within},
+    scripts::Verb,
+};
+use fred::interfaces::{HashesInterface, KeysInterface};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+impl Queue {
+    /// Counts one failed login under `scope` (user or address) and gives the count within `window`.
+    pub async fn count_login_failure(&self, scope: &str, window: Duration) -> Result<u64> {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        self.call(Verb::LoginFailed, vec![short(scope).into(), ms(window), nonce.into()]).await?.parse()
+    }
+
+    /// Failed logins under `scope` within its window, and how long until it is forgotten.
+    pub async fn login_failures(&self, scope: &str) -> Result<(u64, Duration)> {
+        let key = self.root().login(&short(scope));
+        let count: Option<u64> = within(self.pool().hget(&key, "count")).await?;
+        let Some(count) = count else { return Ok((0, Duration::ZERO)) };
+        let left: i64 = within(self.pool().pttl(&key)).await?;
+        Ok((count, Duration::from_millis(left.try_into().unwrap_or(0))))
+    }
+}
+
+/// Scopes come from outside and may be long: a digest is not.
+fn short(scope: &str) -> String {
+    Sha256::digest(scope.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,181 @@
+//! The texts of `lua/`: which there are, which preludes each one uses, and their compiled form.
+//!
+//! Invariant: one script changes a task's state once, checks first and writes last, and is safe to send twice.
+
+use fred::types::scripts::Script as Compiled;
+use std::sync::Arc;
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $verb:ident = $shebang:literal $file:literal [$($lib:literal)*];)*) => {
+        /// A script of `lua/`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Verb { $(#[doc = concat!("`lua/", $file, ".lua`")] $verb,)* }
+
+        impl Verb {
+            /// Every script.
+            pub const ALL: &[Self] = &[$(Self::$verb,)*];
+
+            /// File name without extension.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$verb => $file,)* }
+            }
+
+            /// The script's own text, header included.
+            pub const fn body(self) -> &'static str {
+                match self { $(Self::$verb => include_str!(concat!("../../lua/", $file, ".lua")),)* }
+            }
+
+            /// What Redis gets: first line, preludes, body.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$verb => concat!(
+                        $shebang, "\n",
+                        include_str!("../../lua/lib/base.lua"),
+                        $(include_str!(concat!("../../lua/lib/", $lib, ".lua")),)*
+                        include_str!(concat!("../../lua/", $file, ".lua")),
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+scripts! {
+    Acquire = "#!lua" "acquire" ["events" "boot"];
+    Boot = "#!lua" "boot" ["boot"];
+    Cancel = "#!lua" "cancel" ["events" "places" "endings"];
+    Claim = "#!lua" "claim" ["events" "places" "attempts" "ledger"];
+    ConfigPut = "#!lua" "config_put" [];
+    Counts = "#!lua flags=no-writes" "counts" [];
+    Duty = "#!lua" "duty" [];
+    Enable = "#!lua" "enable" ["events"];
+    Enqueue = "#!lua" "enqueue" ["events" "places"];
+    Expire = "#!lua" "expire" ["events" "places" "endings"];
+    FileAdd = "#!lua" "file_add" ["files"];
+    FileDelete = "#!lua" "file_delete" ["files"];
+    FileList = "#!lua flags=no-writes" "file_list" [];
+    Finish = "#!lua" "finish" ["events" "places" "endings" "attempts"];
+    Forget = "#!lua" "forget" ["ledger"];
+    Gc = "#!lua" "gc" ["files"];
+    Heartbeat = "#!lua" "heartbeat" [];
+    Instances = "#!lua flags=no-writes" "instances" [];
+    Leases = "#!lua flags=no-writes" "leases" [];
+    List = "#!lua flags=no-writes" "list" [];
+    LoginFailed = "#!lua" "login_failed" [];
+    Nack = "#!lua" "nack" ["events" "places" "endings" "attempts"];
+    Orphans = "#!lua" "orphans" ["files"];
+    Progress = "#!lua" "progress" ["events" "places" "attempts"];
+    Promote = "#!lua" "promote" ["events" "places"];
+    Reclaim = "#!lua" "reclaim" ["events" "places" "attempts" "ledger"];
+    Release = "#!lua" "release" ["events" "places" "endings" "attempts"];
+    Renew = "#!lua" "renew" [];
+    Report = "#!lua" "report" ["events"];
+    Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts"];
+    Server = "#!lua flags=no-writes" "server" [];
+    Start = "#!lua" "start" ["events" "places" "attempts"];
+    Sweep = "#!lua" "sweep" ["events" "places" "endings" "ledger" "repair"];
+    Tasks = "#!lua flags=no-writes" "tasks" [];
+    Versions = "#!lua flags=no-writes" "versions" [];
+    Yield = "#!lua" "yield" ["events"];
+}
+
+/// The scripts a queue runs: the embedded ones, or (tests of the tests) edited copies.
+#[derive(Debug, Clone)]
+pub struct Scripts(Arc<[Compiled]>);
+
+impl Scripts {
+    /// As embedded in the program.
+    pub fn embedded() -> Self {
+        Self::edited(|_, text| text)
+    }
+
+    /// With every text passed through `edit`: for tests that break a script on purpose or own the clock.
+    pub fn edited(edit: impl Fn(Verb, String) -> String) -> Self {
+        Self(Verb::ALL.iter().map(|&verb| Compiled::from_lua(edit(verb, verb.text().to_owned()))).collect())
+    }
+
+    pub(super) fn get(&self, verb: Verb) -> &Compiled {
+        // `Verb::ALL` lists the variants in the order they are declared.
+        &self.0[verb as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verb;
+    use std::path::Path;
+
+    fn header_and_body(text: &str) -> (String, String) {
+        let header_lines = text.lines().take_while(|line| line.starts_with("--")).count();
+        let lines: Vec<&str> = text.lines().collect();
+        (lines[..header_lines].join("\n"), lines[header_lines..].join("\n"))
+    }
+
+    #[test]
+    fn headers_and_bodies_name_the_same_slots() {
+        for verb in Verb::ALL {
+            let (header, body) = header_and_body(verb.body());
+            let name = verb.name();
+            assert!(header.contains("-- KEYS[1]"), "{name}: the root is not named");
+            assert!(!header.contains("KEYS[2]") && !body.contains("KEYS["), "{name}: one key, read by the prelude");
+            assert!(header.contains("-- Returns {"), "{name}: no Returns");
+            for slot in 1..=16 {
+                let slot = format!("ARGV[{slot}]");
+                assert_eq!(header.contains(&slot), body.contains(&slot), "{name}: {slot}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_a_verb_and_every_prelude_is_used() {
+        let lua = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+        let names = |folder: &Path| -> Vec<String> {
+            let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let mut names: Vec<String> = files
+                .filter(|path| path.is_file())
+                .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        let verbs: Vec<String> = Verb::ALL.iter().map(|verb| verb.name().to_owned()).collect();
+        assert_eq!(names(&lua), verbs);
+        for prelude in names(&lua.join("lib")) {
+            let text = std::fs::read_to_string(lua.join("lib").join(format!("{prelude}.lua"))).unwrap();
+            assert!(Verb::ALL.iter().any(|verb| verb.text().contains(&text)), "{prelude} is used by no script");
+        }
+    }
+
+    #[test]
+    fn reads_are_marked_and_write_nothing() {
+        const WRITES: [&str; 14] = [
+            "'SET'",
+            "'HSET'",
+            "'HDEL'",
+            "'DEL'",
+            "'ZADD'",
+            "'ZREM'",
+            "'SADD'",
+            "'SREM'",
+            "'XADD'",
+            "'XDEL'",
+            "'XACK'",
+            "'XCLAIM'",
+            "'PUBLISH'",
+            "'HINCRBY'",
+        ];
+        for verb in Verb::ALL {
+            let is_read = verb.text().starts_with("#!lua flags=no-writes\n");
+            assert!(is_read || verb.text().starts_with("#!lua\n"), "{}", verb.name());
+            let writes = WRITES.iter().any(|word| verb.text().contains(word));
+            assert_eq!(is_read, !writes, "{}", verb.name());
+        }
+    }
+
+    #[test]
+    fn one_clock() {
+        for verb in Verb::ALL {
+            assert_eq!(verb.text().matches("redis.call('TIME')").count(), 1, "{}", verb.name());
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The api's verbs: accept, read, cancel, count.
+
+use super::{
+    Cancelled, Enqueued, Error, Queue, Result, TaskCursor, TaskPage, TaskQuery,
+    call::{Reply, list, ms, number, switch, within},
+    hash::{Fields, created, joined},
+    payloads,
+    scripts::Verb,
+};
+use crate::{
+    fleet::Counts,
+    settings::limits,
+    task::{NewTask, Payload, Status, Task, TaskId, TaskState},
+};
+use fred::{
+    interfaces::{KeysInterface, SortedSetsInterface},
+    types::Value,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Offsets beyond are as good as this one: past the end of every list.
+const OFFSET_MAX: u64 = 1 << 50;
+
+impl Queue {
+    /// Accepts a task, at most once per id. One round trip (plus WAIT at durability `replica`).
+    pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
+        let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
+        let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
+        let args: Vec<Value> = vec![
+            new.id.to_string().into(),
+            new.owner.as_str().into(),
+            number(new.priority.lane().into()),
+            number(new.max_attempts.into()),
+            new.fingerprint.as_str().into(),
+            new.start_by_ms.map(|ms| ms.to_string()).unwrap_or_default().into(),
+            facts.into(),
+            Value::Bytes(payloads::pack(&new.payload).await?.into()),
+            files.into_iter().collect::<Vec<_>>().join(",").into(),
+            number(self.limits().waiting_max),
+        ];
+        let mut reply = self.call_durably(Verb::Enqueue, args).await?;
+        match reply.tag() {
+            "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
+            "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
+            "conflict" => Ok(Enqueued::Conflict),
+            "full" => Ok(Enqueued::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
+            "no_such_file" => Ok(Enqueued::NoSuchFile(reply.parse()?)),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Reads a task.
+    pub async fn task(&self, id: TaskId) -> Result<Option<Task>> {
+        Ok(self.tasks(&[id]).await?.pop().flatten())
+    }
+
+    /// Reads several tasks at once, in the order asked (at most 1,000).
+    pub async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
+        let mut reply = self.call(Verb::Tasks, vec![joined(ids).into()]).await?;
+        let hashes = reply.lists()?;
+        if hashes.len() != ids.len() {
+            return Err(reply.unexpected());
+        }
+        ids.iter().zip(hashes).map(|(id, hash)| Fields::new(id, hash).map(|fields| fields.task()).transpose()).collect()
+    }
+
+    /// Reads the versions and states of several tasks in one round trip: the WebSocket tier's positioning.
+    pub async fn versions(&self, ids: &[TaskId]) -> Result<Vec<Option<(u64, TaskState)>>> {
+        let mut reply = self.call(Verb::Versions, vec![joined(ids).into()]).await?;
+        let stands = reply.lists()?;
+        if stands.len() != ids.len() {
+            return Err(reply.unexpected());
+        }
+        let stand = |stand: Vec<Value>| {
+            let mut texts = stand.into_iter().map(Value::into_string);
+            let Some(version) = texts.next() else { return Ok(None) };
+            let version = version.and_then(|text| text.parse().ok()).ok_or_else(|| reply.unexpected())?;
+            let state = texts.next().flatten().and_then(|text| text.parse().ok()).ok_or_else(|| reply.unexpected())?;
+            Ok(Some((version, state)))
+        };
+        stands.into_iter().map(stand).collect()
+    }
+
+    /// Reads graph, params and files of a task.
+    pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
+        let key = self.root().payload(id);
+        let value: Value = within(self.pool().get(key)).await?;
+        value.into_bytes().map(|bytes| payloads::unpack(&bytes)).transpose()
+    }
+
+    /// Rank in its lane (0 = next) of a waiting task.
+    pub async fn position(&self, task: &Task) -> Result<Option<u64>> {
+        if task.state != TaskState::Waiting {
+            return Ok(None);
+        }
+        let lane = self.root().lane(task.priority.lane());
+        within(self.pool().zrank(lane, task.id.to_string(), false)).await
+    }
+
+    /// One page, total exact, at any offset.
+    pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
+        let statuses: BTreeSet<Status> = query.statuses.iter().copied().collect();
+        let statuses = if statuses.is_empty() || statuses.len() == Status::ALL.len() {
+            "all".to_owned()
+        } else {
+            statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(",")
+        };
+        let cursor = query.cursor;
+        let args: Vec<Value> = vec![
+            statuses.into(),
+            query.owner.clone().unwrap_or_default().into(),
+            switch(query.owner.is_some()),
+            number(if cursor.is_some() { 0 } else { query.offset.min(OFFSET_MAX) }),
+            number(query.limit.clamp(1, limits::PAGE_MAX)),
+            cursor.map(|cursor| cursor.created_ms.to_string()).unwrap_or_default().into(),
+            cursor.map(|cursor| cursor.id.to_string()).unwrap_or_default().into(),
+        ];
+        let mut reply = self.call(Verb::List, args).await?;
+        let total = reply.parse()?;
+        let more = reply.parse::<u8>()? == 1;
+        let mut items = Vec::new();
+        for row in reply.lists()? {
+            // A row that went bad is left out and logged: one must not hide all others.
+            match row_task(row) {
+                Ok(Some(task)) => items.push(task),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "a task cannot be listed"),
+            }
+        }
+        let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
+        Ok(TaskPage { total, items, next_cursor: last.filter(|_| more) })
+    }
+
+    /// Cancels in every state; final at once.
+    pub async fn cancel(&self, id: TaskId) -> Result<Cancelled> {
+        let args = vec![id.to_string().into(), ms(self.limits().keep_tasks)];
+        let mut reply = self.call_durably(Verb::Cancel, args).await?;
+        match reply.tag() {
+            "cancelled" => Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?))),
+            "ended" => Ok(Cancelled::AlreadyEnded(Box::new(one_task(id, &mut reply)?))),
+            "not_found" => Ok(Cancelled::NotFound),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Counts of one instant.
+    pub async fn counts(&self) -> Result<Counts> {
+        let mut reply = self.call(Verb::Counts, Vec::new()).await?;
+        Ok(Counts {
+            pending: reply.parse()?,
+            running: reply.parse()?,
+            completed: reply.parse()?,
+            failed: reply.parse()?,
+            cancelled: reply.parse()?,
+            oldest_waiting_ms: reply.parse::<String>()?.parse().ok(),
+            completed_last_minute: reply.parse()?,
+            waiting_by_lane: [reply.parse()?, reply.parse()?, reply.parse()?],
+        })
+    }
+}
+
+fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {
+    let hash = reply.list()?;
+    Fields::new(id, hash).ok_or_else(|| reply.unexpected())?.task()
+}
+
+/// `{id, hash}`; `None` when the hash is gone.
+fn row_task(row: Vec<Value>) -> Result<Option<Task>> {
+    let mut row = row.into_iter();
+    let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));
+    let (Some(id), Some(hash)) = (id, hash) else {
+        return Err(Error::Corrupt("a row of list.lua".to_owned()));
+    };
+    Fields::new(id, hash).map(|fields| fields.task()).transpose()
+}

@@ -1,0 +1,227 @@
+//! Whether everything in a namespace mirrors the tasks' hashes: the invariants that must hold between any two calls
+//! (shared page queue.md §4: I2, I5, I6, I7, I15, I18).
+
+use super::{raw::Answer, world::World};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
+
+const DUMP: &str = r"
+local root, dump = ARGV[1], {}
+local read = {
+  hash = function(key) return redis.call('HGETALL', key) end,
+  zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
+  set = function(key) return redis.call('SMEMBERS', key) end,
+  string = function() return {} end,
+  stream = function(key)
+    local flat = {}
+    for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do flat[#flat + 1] = entry[1]; flat[#flat + 1] = entry[2][2] end
+    return flat
+  end,
+}
+for _, key in ipairs(redis.call('KEYS', root .. '*')) do
+  dump[#dump + 1] = { string.sub(key, #root + 1), read[redis.call('TYPE', key).ok](key) }
+end
+local pending = {}
+local all = redis.pcall('XPENDING', root .. 'jobs', 'dispatch', '-', '+', 100000)
+if not all.err then
+  for _, entry in ipairs(all) do pending[#pending + 1] = entry[1]; pending[#pending + 1] = entry[2] end
+end
+dump[#dump + 1] = { 'pending', pending }
+return dump";
+
+type Map = BTreeMap<String, String>;
+
+/// Everything in the namespace at one instant.
+pub struct Dump {
+    keys: HashMap<String, Answer>,
+}
+
+/// Reads everything.
+pub fn dump(world: &World) -> Dump {
+    let rows = world.redis(&["EVAL", DUMP, "0", &world.key("")]);
+    Dump { keys: rows.list().iter().map(|row| (row.list()[0].text(), row.list()[1].clone())).collect() }
+}
+
+impl Dump {
+    fn map(&self, key: &str) -> Map {
+        self.keys.get(key).map(|answer| answer.pairs().into_iter().collect()).unwrap_or_default()
+    }
+
+    fn set(&self, key: &str) -> BTreeSet<String> {
+        self.keys.get(key).map(|answer| answer.texts().into_iter().collect()).unwrap_or_default()
+    }
+
+    fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.keys.keys().filter_map(move |key| Some((key.as_str(), key.strip_prefix(prefix)?)))
+    }
+
+    /// Tasks by id, each as its fields.
+    pub fn tasks(&self) -> BTreeMap<String, Map> {
+        self.with_prefix("task:").map(|(key, id)| (id.to_owned(), self.map(key))).collect()
+    }
+
+    /// Slots by instance.
+    pub fn slots(&self) -> BTreeMap<String, Map> {
+        self.with_prefix("in-flight:").map(|(key, instance)| (instance.to_owned(), self.map(key))).collect()
+    }
+
+    /// All key names without the root.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.keys.keys().cloned().collect()
+    }
+}
+
+/// What a check found wrong; `Err` names the first violation.
+pub type Finding = Result<(), String>;
+
+macro_rules! hold {
+    ($condition:expr, $($message:tt)*) => { if !$condition { return Err(format!($($message)*)) } };
+}
+
+/// Checks everything. `slots_max` is what claims were allowed.
+pub fn audit(world: &World, slots_max: usize) -> Finding {
+    let dump = dump(world);
+    let tasks = dump.tasks();
+    let places = Places::new(&dump);
+    for (id, task) in &tasks {
+        places.check(id, task).map_err(|wrong| format!("task {id} {}: {wrong} {task:?}", task["state"]))?;
+    }
+    places.check_totals(&tasks)?;
+    check_slots(&dump, &tasks, slots_max)?;
+    for (key, lane) in dump.with_prefix("fair:default:") {
+        hold!(!dump.map(&format!("wait:default:{lane}")).is_empty(), "{key} outlives its lane");
+    }
+    Ok(())
+}
+
+struct Places {
+    lanes: Vec<Map>,
+    delayed: Map,
+    start_by: Map,
+    expiry: Map,
+    stream: Map,
+    pending: Map,
+    indexes: HashMap<String, Map>,
+    slots: BTreeMap<String, Map>,
+    cancelled: HashMap<String, BTreeSet<String>>,
+    uses: HashMap<String, BTreeSet<String>>,
+    payloads: BTreeSet<String>,
+}
+
+impl Places {
+    fn new(dump: &Dump) -> Self {
+        let owned = |(_, name): (&str, &str)| name.to_owned();
+        Self {
+            lanes: (0..3).map(|lane| dump.map(&format!("wait:default:{lane}"))).collect(),
+            delayed: dump.map("delayed"),
+            start_by: dump.map("start-by"),
+            expiry: dump.map("expiry"),
+            stream: dump.map("jobs"),
+            pending: dump.map("pending"),
+            indexes: dump.with_prefix("index:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
+            slots: dump.slots(),
+            cancelled: dump.with_prefix("cancelled:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
+            uses: dump.with_prefix("uses:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
+            payloads: dump.with_prefix("payload:").map(owned).collect(),
+        }
+    }
+
+    fn is_indexed(&self, index: &str, id: &str, created: &str) -> bool {
+        self.indexes.get(index).and_then(|ids| ids.get(id)).is_some_and(|score| score == created)
+    }
+
+    fn check(&self, id: &str, task: &Map) -> Finding {
+        let field = |name: &str| task.get(name).map_or("", String::as_str);
+        let state = field("state");
+        let (status, is_terminal) = match state {
+            "waiting" | "delayed" | "claimed" => ("pending", false),
+            "running" => ("running", false),
+            _ => (state, true),
+        };
+        for index in STATUSES {
+            let owned = format!("{index}:{}", field("owner"));
+            hold!(self.is_indexed(index, id, field("created")) == (index == status), "index {index}");
+            hold!(self.is_indexed(&owned, id, field("created")) == (index == status), "index {owned}");
+        }
+        hold!(self.is_indexed("all", id, field("created")), "index all");
+        hold!(self.is_indexed(&format!("all:{}", field("owner")), id, field("created")), "owner's index all");
+        for (number, lane) in self.lanes.iter().enumerate() {
+            let here = state == "waiting" && field("lane") == number.to_string();
+            hold!(lane.get(id).map(String::as_str) == here.then(|| field("tag")), "lane {number}");
+        }
+        let due = (state == "delayed").then(|| field("retry_at"));
+        hold!(self.delayed.get(id).map(String::as_str) == due, "delayed");
+        self.check_ledger(id, task, state)?;
+        hold!(self.payloads.contains(id), "no payload");
+        hold!(self.expiry.contains_key(id) == is_terminal, "expiry");
+        hold!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));
+        let may_expire = status == "pending" && field("begun").is_empty() && !field("start_by").is_empty();
+        hold!(self.start_by.contains_key(id) == may_expire, "start-by");
+        for file in field("files").split(',').filter(|file| !file.is_empty()) {
+            let is_used = self.uses.get(file).is_some_and(|tasks| tasks.contains(id));
+            hold!(is_used != is_terminal, "uses of {file}");
+        }
+        let holds_slot = self.slots.get(field("instance")).is_some_and(|slots| slots.contains_key(id));
+        let is_marked = self.cancelled.get(field("instance")).is_some_and(|ids| ids.contains(id));
+        hold!(is_marked == (is_terminal && holds_slot), "cancelled mark");
+        hold!(field("cancel_pending").is_empty() || (holds_slot && state == "cancelled"), "cancel_pending");
+        hold!(holds_slot || state != "cancelled" || field("cancel_pending").is_empty(), "cancel never confirmed");
+        Ok(())
+    }
+
+    fn check_ledger(&self, id: &str, task: &Map, state: &str) -> Finding {
+        let entry = task.get("entry").map_or("", String::as_str);
+        let in_stream = self.stream.get(entry).is_some_and(|task| task == id);
+        let holder = self.pending.get(entry).map(String::as_str);
+        let owners: Vec<(&str, &str)> = self
+            .slots
+            .iter()
+            .filter_map(|(instance, slots)| Some((instance.as_str(), slots.get(id)?.as_str())))
+            .collect();
+        match state {
+            "waiting" => {
+                hold!(in_stream && holder.is_none(), "ledger {entry} {holder:?}");
+                hold!(owners.is_empty(), "slots {owners:?}");
+            }
+            "claimed" | "running" => {
+                hold!(in_stream && holder == task.get("instance").map(String::as_str), "ledger {entry} {holder:?}");
+                hold!(owners == [(task["instance"].as_str(), task["attempt"].as_str())], "slots {owners:?}");
+            }
+            "delayed" => {
+                hold!(!in_stream && owners.is_empty(), "ledger {entry}, slots {owners:?}");
+            }
+            _ => hold!(!in_stream, "ledger {entry}"),
+        }
+        Ok(())
+    }
+
+    fn check_totals(&self, tasks: &BTreeMap<String, Map>) -> Finding {
+        let count = |states: &[&str]| tasks.values().filter(|task| states.contains(&task["state"].as_str())).count();
+        let (live, active) = (count(&["waiting", "claimed", "running"]), count(&["claimed", "running"]));
+        hold!(self.stream.len() == live, "ledger has {} entries for {live} tasks", self.stream.len());
+        hold!(self.pending.len() == active, "{} pending entries for {active} tasks", self.pending.len());
+        let maps = self.lanes.iter().chain([&self.delayed, &self.start_by, &self.expiry]).chain(self.indexes.values());
+        for id in maps.flat_map(Map::keys).chain(self.uses.values().flatten()).chain(&self.payloads) {
+            hold!(tasks.contains_key(id), "{id} is filed somewhere, but is no task");
+        }
+        Ok(())
+    }
+}
+
+fn check_slots(dump: &Dump, tasks: &BTreeMap<String, Map>, slots_max: usize) -> Finding {
+    for (instance, slots) in dump.slots() {
+        hold!(slots.len() <= slots_max, "{instance} has {} tasks in flight", slots.len());
+        for id in slots.keys() {
+            let Some(task) = tasks.get(id) else { return Err(format!("{instance} holds {id}, which is gone")) };
+            hold!(task.get("instance") == Some(&instance), "{instance} holds {id} of {:?}", task.get("instance"));
+        }
+    }
+    for (key, instance) in dump.with_prefix("cancelled:") {
+        let slots = dump.slots().remove(instance).unwrap_or_default();
+        for id in dump.set(key) {
+            hold!(slots.contains_key(&id), "{key} names {id}, which is not in flight");
+        }
+    }
+    Ok(())
+}

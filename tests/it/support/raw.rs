@@ -1,0 +1,106 @@
+//! A bare Redis connection for tests: one command, one answer, no library between the test and the truth.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+/// One connection.
+pub struct Raw {
+    stream: BufReader<UnixStream>,
+}
+
+/// An answer in RESP2.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Nil,
+    Number(i64),
+    Text(Vec<u8>),
+    List(Vec<Answer>),
+    Wrong(String),
+}
+
+impl Raw {
+    pub fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends a command; an error answer panics.
+    pub fn run(&mut self, words: &[&str]) -> Answer {
+        match self.ask(words) {
+            Answer::Wrong(message) => panic!("{words:?}: {message}"),
+            answer => answer,
+        }
+    }
+
+    /// Sends a command; gives an error answer as it is.
+    pub fn ask(&mut self, words: &[&str]) -> Answer {
+        let mut command = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            command.extend(format!("${}\r\n{word}\r\n", word.len()).into_bytes());
+        }
+        self.stream.get_mut().write_all(&command).unwrap();
+        self.read()
+    }
+
+    fn read(&mut self) -> Answer {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        let (kind, rest) = line.trim_end().split_at(1);
+        match kind {
+            "+" => Answer::Text(rest.into()),
+            "-" => Answer::Wrong(rest.to_owned()),
+            ":" => Answer::Number(rest.parse().unwrap()),
+            "$" => match rest.parse::<i64>().unwrap() {
+                -1 => Answer::Nil,
+                length => {
+                    let mut bytes = vec![0; usize::try_from(length).unwrap() + 2];
+                    self.stream.read_exact(&mut bytes).unwrap();
+                    bytes.truncate(bytes.len() - 2);
+                    Answer::Text(bytes)
+                }
+            },
+            "*" => match rest.parse::<i64>().unwrap() {
+                -1 => Answer::Nil,
+                length => Answer::List((0..length).map(|_| self.read()).collect()),
+            },
+            other => panic!("not RESP2: {other}"),
+        }
+    }
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Number(number) => number.to_string(),
+            Self::Nil => String::new(),
+            other => panic!("not a text: {other:?}"),
+        }
+    }
+
+    pub fn number(&self) -> i64 {
+        self.text().parse().unwrap_or_else(|_| panic!("not a number: {self:?}"))
+    }
+
+    pub fn list(&self) -> &[Self] {
+        match self {
+            Self::List(items) => items,
+            Self::Nil => &[],
+            other => panic!("not a list: {other:?}"),
+        }
+    }
+
+    pub fn texts(&self) -> Vec<String> {
+        self.list().iter().map(Self::text).collect()
+    }
+
+    /// `[a, b, a, b, …]` as pairs.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.texts().chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! A queue of a test's own namespace whose scripts read the time from a key: tests decide what time it is.
+
+use super::{TestRedis, raw::Raw};
+use serde_json::value::RawValue;
+use shuzhiren::{
+    queue::{Acquired, Claim, Claimed, Enqueued, Lease, Queue, QueueLimits, Scripts, Token, Verb},
+    settings::{Durability, RedisSettings, Secret},
+    task::{Failure, FailureKind, InstanceId, NewTask, Outcome, Payload, Priority, Task, TaskFacts, TaskId},
+};
+use std::{
+    cell::RefCell,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Where the clock of every world begins.
+pub const EPOCH_MS: u64 = 1_700_000_000_000;
+/// How long worlds keep ended tasks.
+pub const KEEP: Duration = Duration::from_secs(3_600);
+/// What leases of worlds last.
+pub const TTL: Duration = Duration::from_secs(15);
+
+const CLOCK: &str = "  local time = redis.call('TIME')\n  return time[1] * 1000 + math.floor(time[2] / 1000)\n";
+const TEST_CLOCK: &str = "  return tonumber(redis.call('GET', root .. 'test-clock'))\n";
+
+/// One namespace.
+pub struct World {
+    pub queue: Queue,
+    pub settings: RedisSettings,
+    pub socket: PathBuf,
+    now_ms: AtomicU64,
+    raw: RefCell<Raw>,
+}
+
+impl World {
+    pub async fn new(redis: &TestRedis) -> Self {
+        Self::broken(redis, |_, text| text).await
+    }
+
+    /// With scripts passed through `edit`.
+    pub async fn broken(redis: &TestRedis, edit: impl Fn(Verb, String) -> String) -> Self {
+        Self::with(redis, QueueLimits { waiting_max: 0, keep_tasks: KEEP }, edit).await
+    }
+
+    pub async fn with(redis: &TestRedis, limits: QueueLimits, edit: impl Fn(Verb, String) -> String) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let namespace = format!("world-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let settings = RedisSettings {
+            redis_url: Some(Secret::new(redis.url())),
+            redis_url_file: None,
+            namespace,
+            durability: Durability::Local,
+        };
+        let scripts = Scripts::edited(|verb, text| {
+            assert!(text.contains(CLOCK), "{}: the clock is not where it was", verb.name());
+            edit(verb, text.replace(CLOCK, TEST_CLOCK))
+        });
+        let mut raw = Raw::connect(&redis.socket());
+        raw.run(&["SET", &format!("{{{}}}:test-clock", settings.namespace), &EPOCH_MS.to_string()]);
+        let queue = Queue::connect_with(&settings, limits, scripts).await.unwrap();
+        Self { queue, settings, socket: redis.socket(), now_ms: AtomicU64::new(EPOCH_MS), raw: RefCell::new(raw) }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let now = self.now_ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+        let now = now + u64::try_from(time.as_millis()).unwrap();
+        self.redis(&["SET", &self.key("test-clock"), &now.to_string()]);
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.settings.namespace)
+    }
+
+    /// Runs a bare command.
+    pub fn redis(&self, words: &[&str]) -> super::raw::Answer {
+        self.raw.borrow_mut().run(words)
+    }
+
+    /// One field of a task's hash.
+    pub fn field(&self, task: TaskId, name: &str) -> String {
+        self.redis(&["HGET", &self.key(&format!("task:{task}")), name]).text()
+    }
+
+    /// Enqueues a plain task.
+    pub async fn enqueue(&self) -> TaskId {
+        self.accept(&new_task()).await.id
+    }
+
+    pub async fn accept(&self, new: &NewTask) -> Task {
+        match self.queue.enqueue(new).await.unwrap() {
+            Enqueued::Created(task) => *task,
+            other => panic!("not created: {other:?}"),
+        }
+    }
+
+    /// Leases an instance that is free.
+    pub async fn lease(&self, instance: &str) -> Lease {
+        let lease = Lease { instance: InstanceId::new(instance), token: Token::new() };
+        match self.queue.acquire(&lease.instance, "dispatcher-1", &lease.token, TTL).await.unwrap() {
+            Acquired::Ours(_) => lease,
+            held => panic!("not ours: {held:?}"),
+        }
+    }
+
+    /// Claims with one slot.
+    pub async fn claim(&self, lease: &Lease) -> Option<Claim> {
+        self.claim_of(lease, 1).await
+    }
+
+    pub async fn claim_of(&self, lease: &Lease, slots: u32) -> Option<Claim> {
+        match self.queue.claim(lease, &uuid::Uuid::new_v4().to_string(), slots, 32).await.unwrap() {
+            Claimed::Task(claim) => Some(*claim),
+            Claimed::Nothing => None,
+        }
+    }
+
+    pub async fn task(&self, id: TaskId) -> Task {
+        self.queue.task(id).await.unwrap().unwrap_or_else(|| panic!("no task {id}"))
+    }
+}
+
+/// A task of alice's that nothing is special about.
+pub fn new_task() -> NewTask {
+    let workflow = r#"{"3":{"class_type":"KSampler","inputs":{"seed":18446744073709551615,"cfg":1e-7}}}"#;
+    NewTask {
+        id: TaskId::new(),
+        owner: "alice".to_owned(),
+        priority: Priority::Normal,
+        fingerprint: "f".to_owned(),
+        max_attempts: 3,
+        start_by_ms: None,
+        payload: Payload {
+            workflow: RawValue::from_string(workflow.to_owned()).unwrap(),
+            params: RawValue::from_string("{}".to_owned()).unwrap(),
+            files: Vec::new(),
+        },
+        facts: TaskFacts { nodes_total: 1, ..TaskFacts::default() },
+    }
+}
+
+pub fn completed() -> Outcome {
+    Outcome::Completed(Vec::new())
+}
+
+pub fn failed(kind: FailureKind) -> Outcome {
+    Outcome::Failed { failure: Failure::new(kind, "it \"broke\"\nbadly"), outputs: Vec::new() }
+}
