@@ -44,12 +44,8 @@ pub struct WsState {
 
 /// `/ws`. Addresses are counted by `ConnectInfo<SocketAddr>`, which [`crate::process::serve()`] puts into requests.
 pub fn router(state: WsState) -> Router {
-    let door = Door {
-        hub: state.hub,
-        auth: state.auth,
-        settings: Arc::new(state.settings),
-        strangers: Strangers::default(),
-    };
+    let door =
+        Door { hub: state.hub, auth: state.auth, settings: Arc::new(state.settings), strangers: Strangers::default() };
     Router::new().route("/ws", any(handshake::open)).with_state(door)
 }
 

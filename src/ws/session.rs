@@ -24,14 +24,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// Serves one socket to its end.
 pub async fn run(mut socket: WebSocket, door: Door, caller: Option<Caller>, stranger: Option<Stranger>) {
+    // Boxed: an idle socket should not hold the room that its beginning needed.
     let login = match caller {
         Some(caller) => Ok(Login::Header(caller)),
-        None => log_in(&mut socket, &door).await,
+        None => Box::pin(log_in(&mut socket, &door)).await,
     };
     drop(stranger);
     let close = match login {
         Ok(login) => {
-            let mut session = Session::join(socket, door.hub, login).await;
+            let mut session = Box::pin(Session::join(socket, door.hub, login)).await;
             let close = session.live().await;
             socket = session.socket;
             close
@@ -196,7 +197,8 @@ impl Session {
         let Incoming { request_id, request } = inbound::parse(&text);
         let request_id = request_id.as_deref();
         let answered = match request {
-            Ok(request) => self.answer(request, request_id).await,
+            // Boxed: what a question to Redis needs would otherwise be part of every idle socket.
+            Ok(request) => Box::pin(self.answer(request, request_id)).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = answered {

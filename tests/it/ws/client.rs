@@ -3,7 +3,11 @@
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use std::{net::SocketAddr, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest, http::Response},
@@ -116,4 +120,41 @@ impl Client {
         self.say(serde_json::json!({"type": kind, "timestamp": 1, "data": data, "requestId": request_id})).await;
         self.until(kind, |message| message["requestId"] == request_id.as_str()).await
     }
+}
+
+/// A handshake by hand; `headers` are whole lines.
+pub async fn upgraded(address: SocketAddr, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    assert!(!answer.to_lowercase().contains("sec-websocket-protocol"), "{answer}");
+    stream
+}
+
+/// Reads server frames until a close frame; `None` = the connection ended without one.
+pub async fn raw_close_code(stream: &mut TcpStream) -> Option<u16> {
+    let read = async {
+        loop {
+            let opcode = stream.read_u8().await.ok()? & 0x0f;
+            let mut length = u64::from(stream.read_u8().await.ok()?);
+            if length == 126 {
+                length = u64::from(stream.read_u16().await.ok()?);
+            }
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            stream.read_exact(&mut payload).await.ok()?;
+            if opcode == 8 {
+                return Some(u16::from_be_bytes([payload[0], payload[1]]));
+            }
+        }
+    };
+    timeout(PATIENCE, read).await.unwrap()
 }
