@@ -1,7 +1,7 @@
 //! From a request to a socket: is it an upgrade, may this page open it, who is it, are there too many strangers.
 
 use super::{
-    WsState,
+    Door,
     limits::{READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, WRITE_BUFFER_BYTES_MAX},
     session,
 };
@@ -27,14 +27,14 @@ use std::{
 use url::Url;
 
 /// `GET /ws`.
-pub async fn open(State(state): State<WsState>, request: Request) -> Response {
+pub async fn open(State(door): State<Door>, request: Request) -> Response {
     let (mut parts, _body) = request.into_parts();
-    match admit(&state, &mut parts).await {
+    match admit(&door, &mut parts).await {
         Ok(response) | Err(response) => response,
     }
 }
 
-async fn admit(state: &WsState, parts: &mut Parts) -> Result<Response, Response> {
+async fn admit(door: &Door, parts: &mut Parts) -> Result<Response, Response> {
     if parts.method != Method::GET {
         let refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET opens a WebSocket");
         return Err(with(refusal, ALLOW, HeaderValue::from_static("GET")));
@@ -44,21 +44,21 @@ async fn admit(state: &WsState, parts: &mut Parts) -> Result<Response, Response>
         let refusal = with(refusal, UPGRADE, HeaderValue::from_static("websocket"));
         return Err(with(refusal, CONNECTION, HeaderValue::from_static("upgrade")));
     }
-    if !is_origin_allowed(&parts.headers, &state.front.allowed_origins) {
+    if !is_origin_allowed(&parts.headers, &door.settings.allowed_origins) {
         return Err(refuse(
             StatusCode::FORBIDDEN,
             "origin_forbidden",
             "pages of this origin may not open the WebSocket",
         ));
     }
-    let caller = caller(state, &parts.headers)
+    let caller = caller(door, &parts.headers)
         .map_err(|denied| refuse(StatusCode::UNAUTHORIZED, "unauthorized", &denied.to_string()))?;
-    if state.hub.stop().is_cancelled() {
+    if door.hub.stop().is_cancelled() {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this process stops; connect again"));
     }
     let stranger = match caller {
         Some(_) => None,
-        None => Some(state.strangers.admit(address(parts), state.front.ws_pending_max).ok_or_else(|| {
+        None => Some(door.strangers.admit(address(parts), door.settings.ws_pending_max).ok_or_else(|| {
             let message = "too many sockets of this address have not logged in";
             refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", message)
         })?),
@@ -67,8 +67,8 @@ async fn admit(state: &WsState, parts: &mut Parts) -> Result<Response, Response>
         let response = rejection.into_response();
         refuse(response.status(), "bad_handshake", "the WebSocket handshake is not as RFC 6455 wants it")
     })?;
-    let state = state.clone();
-    let tracked = state.hub.track();
+    let door = door.clone();
+    let tracked = door.hub.track();
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -76,7 +76,7 @@ async fn admit(state: &WsState, parts: &mut Parts) -> Result<Response, Response>
         .max_message_size(WS_FRAME_BYTES)
         .max_frame_size(WS_FRAME_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
-        session::run(socket, state, caller, stranger).await;
+        session::run(socket, door, caller, stranger).await;
         drop(tracked);
     }))
 }
@@ -91,7 +91,7 @@ fn with(mut response: Response, name: axum::http::HeaderName, value: HeaderValue
 }
 
 /// Who asks; `None` = will say so in the first message.
-fn caller(state: &WsState, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
+fn caller(door: &Door, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -101,7 +101,7 @@ fn caller(state: &WsState, headers: &HeaderMap) -> Result<Option<Caller>, Denied
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Denied::Token);
     }
-    state.auth.verify(token.trim()).map(Some)
+    door.auth.verify(token.trim()).map(Some)
 }
 
 /// No `Origin` = no browser. A page may come from the host it connects to, or from a listed origin.

@@ -24,6 +24,7 @@ use crate::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::Notify;
 use tokio_util::{
@@ -109,11 +110,13 @@ impl Hub {
         hub
     }
 
-    /// Waits until every session has said goodbye and the hub's tasks have ended; only useful after the stop. Bound it:
-    /// a client that does not read holds its session for a few seconds.
-    pub async fn drained(&self) {
+    /// Waits, at most so long, until every session has said goodbye and the hub's tasks have ended; only useful after the
+    /// stop. A client that does not read holds its session for about three seconds.
+    pub async fn drained(&self, limit: Duration) {
         self.0.tracker.close();
-        self.0.tracker.wait().await;
+        if tokio::time::timeout(limit, self.0.tracker.wait()).await.is_err() {
+            tracing::warn!(sessions = self.0.tracker.len(), "websockets were still open at the end of the drain");
+        }
     }
 
     /// Open sessions, logged in.

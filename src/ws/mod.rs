@@ -32,23 +32,28 @@ use axum::{Router, routing::any};
 use handshake::Strangers;
 use std::sync::Arc;
 
-/// What the route needs; cheap to clone.
-#[derive(Clone)]
+/// What the route needs.
 pub struct WsState {
+    /// Where sessions sit; brings the queue and the links.
+    pub hub: Hub,
+    /// Judges tokens.
+    pub auth: Auth,
+    /// Origins and caps.
+    pub settings: FrontSettings,
+}
+
+/// `/ws`. Addresses are counted by `ConnectInfo<SocketAddr>`, which [`crate::process::serve()`] puts into requests.
+pub fn router(state: WsState) -> Router {
+    let door =
+        Door { hub: state.hub, auth: state.auth, settings: Arc::new(state.settings), strangers: Strangers::default() };
+    Router::new().route("/ws", any(handshake::open)).with_state(door)
+}
+
+/// What a handshake needs; cheap to clone.
+#[derive(Clone)]
+struct Door {
     hub: Hub,
     auth: Auth,
-    front: Arc<FrontSettings>,
+    settings: Arc<FrontSettings>,
     strangers: Strangers,
-}
-
-impl WsState {
-    /// Puts it together.
-    pub fn new(hub: Hub, auth: Auth, front: FrontSettings) -> Self {
-        Self { hub, auth, front: Arc::new(front), strangers: Strangers::default() }
-    }
-}
-
-/// `/ws`. Addresses are counted by `ConnectInfo<SocketAddr>` if the server puts it into the request.
-pub fn router(state: WsState) -> Router {
-    Router::new().route("/ws", any(handshake::open)).with_state(state)
 }

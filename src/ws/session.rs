@@ -4,11 +4,11 @@
 //! than [`Pace::write`](super::limits::Pace).
 
 use super::{
-    WsState,
+    Door,
     close::Close,
     frames,
     handshake::Stranger,
-    hub::Seat,
+    hub::{Hub, Seat},
     inbound::{self, Incoming, Refusal, Request, Selection},
     limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_BEFORE_LOGIN_MAX, STRIKES_MAX},
     outbox::{Frame, Outbox},
@@ -23,15 +23,16 @@ use std::{future::ready, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// Serves one socket to its end.
-pub async fn run(mut socket: WebSocket, state: WsState, caller: Option<Caller>, stranger: Option<Stranger>) {
+pub async fn run(mut socket: WebSocket, door: Door, caller: Option<Caller>, stranger: Option<Stranger>) {
+    // Boxed: an idle socket should not hold the room that its beginning needed.
     let login = match caller {
         Some(caller) => Ok(Login::Header(caller)),
-        None => log_in(&mut socket, &state).await,
+        None => Box::pin(log_in(&mut socket, &door)).await,
     };
     drop(stranger);
     let close = match login {
         Ok(login) => {
-            let mut session = Session::join(socket, state, login).await;
+            let mut session = Box::pin(Session::join(socket, door.hub, login)).await;
             let close = session.live().await;
             socket = session.socket;
             close
@@ -42,34 +43,34 @@ pub async fn run(mut socket: WebSocket, state: WsState, caller: Option<Caller>, 
 }
 
 /// Waits for `auth`; nothing but errors is said before.
-async fn log_in(socket: &mut WebSocket, state: &WsState) -> Result<Login, Close> {
-    let give_up = Instant::now() + state.hub.pace().login;
+async fn log_in(socket: &mut WebSocket, door: &Door) -> Result<Login, Close> {
+    let give_up = Instant::now() + door.hub.pace().login;
     for _ in 0..STRIKES_BEFORE_LOGIN_MAX {
         let received = tokio::select! {
             received = timeout_at(give_up, socket.recv()) => received.map_err(|_| Close::LOGIN_TIMEOUT)?,
-            () = state.hub.stop().cancelled() => return Err(Close::GOING_AWAY),
+            () = door.hub.stop().cancelled() => return Err(Close::GOING_AWAY),
         };
         let Some(text) = text_of(received)? else { continue };
         let Incoming { request_id, request } = inbound::parse(&text);
         let refusal = match request {
-            Ok(Request::Auth(token)) => match state.auth.verify(&token) {
+            Ok(Request::Auth(token)) => match door.auth.verify(&token) {
                 Ok(caller) => return Ok(Login::Message(caller, request_id)),
                 Err(denied) => {
                     let refusal = Refusal::new("unauthorized", denied.to_string());
-                    say(socket, state, frames::error(&refusal, request_id.as_deref())).await?;
+                    say(socket, &door.hub, frames::error(&refusal, request_id.as_deref())).await?;
                     return Err(Close::NOT_LOGGED_IN);
                 }
             },
             Ok(_) => Refusal::new("unauthorized", "log in first: {\"type\":\"auth\",\"data\":{\"token\":\"…\"}}"),
             Err(refusal) => refusal,
         };
-        say(socket, state, frames::error(&refusal, request_id.as_deref())).await?;
+        say(socket, &door.hub, frames::error(&refusal, request_id.as_deref())).await?;
     }
     Err(Close::NOT_LOGGED_IN)
 }
 
-async fn say(socket: &mut WebSocket, state: &WsState, frame: Frame) -> Result<(), Close> {
-    let sent = timeout(state.hub.pace().write, socket.send(Message::Text(frame.text))).await;
+async fn say(socket: &mut WebSocket, hub: &Hub, frame: Frame) -> Result<(), Close> {
+    let sent = timeout(hub.pace().write, socket.send(Message::Text(frame.text))).await;
     sent.map_err(|_| Close::SLOW)?.map_err(|_| Close::BY_CLIENT)
 }
 
@@ -119,7 +120,7 @@ enum Login {
 
 struct Session {
     socket: WebSocket,
-    state: WsState,
+    hub: Hub,
     seat: Seat,
     /// Unix second.
     expires_at: u64,
@@ -132,20 +133,20 @@ struct Session {
 
 impl Session {
     /// Takes a seat in the hub; the first things said are `auth_ok` (after a login by message) and `global_status`.
-    async fn join(socket: WebSocket, state: WsState, login: Login) -> Self {
-        let greeting = status::greeting(&state.hub).await;
+    async fn join(socket: WebSocket, hub: Hub, login: Login) -> Self {
+        let greeting = status::greeting(&hub).await;
         let (caller, auth_ok) = match login {
             Login::Header(caller) => (caller, None),
             Login::Message(caller, request_id) => {
-                let frame = frames::auth_ok(&caller, &state.hub.cursor(), request_id.as_deref());
+                let frame = frames::auth_ok(&caller, &hub.cursor(), request_id.as_deref());
                 (caller, Some(frame))
             }
         };
-        let seat = state.hub.join(Sight::of(&caller), auth_ok.into_iter().chain(greeting).collect());
+        let seat = hub.join(Sight::of(&caller), auth_ok.into_iter().chain(greeting).collect());
         let now = Instant::now();
-        let ping_at = now + state.hub.pace().ping;
+        let ping_at = now + hub.pace().ping;
         let expires_at = caller.expires_at;
-        Self { socket, state, seat, expires_at, ping_at, pong_by: None, strikes: 0, last_strike: now }
+        Self { socket, hub, seat, expires_at, ping_at, pong_by: None, strikes: 0, last_strike: now }
     }
 
     async fn live(&mut self) -> Close {
@@ -176,7 +177,7 @@ impl Session {
     /// meanwhile.
     async fn write(&mut self, batch: &mut Vec<Frame>) -> Result<(), Close> {
         self.seat.outbox.take(batch, BATCH_MAX)?;
-        let (patience, outbox) = (self.state.hub.pace().write, &self.seat.outbox);
+        let (patience, outbox) = (self.hub.pace().write, &self.seat.outbox);
         for frame in batch.iter() {
             let feed = self.socket.feed(Message::Text(frame.text.clone()));
             patiently(feed, patience, outbox).await?;
@@ -196,7 +197,8 @@ impl Session {
         let Incoming { request_id, request } = inbound::parse(&text);
         let request_id = request_id.as_deref();
         let answered = match request {
-            Ok(request) => self.answer(request, request_id).await,
+            // Boxed: what a question to Redis needs would otherwise be part of every idle socket.
+            Ok(request) => Box::pin(self.answer(request, request_id)).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = answered {
@@ -261,7 +263,7 @@ impl Session {
             return Err(Close::SILENT);
         }
         if now >= self.ping_at {
-            let (patience, outbox) = (self.state.hub.pace(), &self.seat.outbox);
+            let (patience, outbox) = (self.hub.pace(), &self.seat.outbox);
             patiently(self.socket.send(Message::Ping(Bytes::new())), patience.write, outbox).await?;
             self.ping_at = now + patience.ping;
             self.pong_by.get_or_insert(now + patience.pong);

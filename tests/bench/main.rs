@@ -1,2 +1,58 @@
-//! x
-fn main() {}
+//! `cargo bench [-- <name>…]`: what the service costs, as ratios against the barest thing that could do the same, measured
+//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`.
+//!
+//! Servers are processes of their own; this process only makes load, on one thread.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    unused_crate_dependencies,
+    reason = "a bench that cannot set up should panic where it stands"
+)]
+
+mod bare;
+mod fanout;
+mod gap;
+mod http;
+mod idle;
+mod list;
+mod ours;
+mod program;
+#[path = "../it/support/redis.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
+mod redis;
+mod resp;
+mod sockets;
+mod submit;
+
+fn main() {
+    let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--bench")).collect();
+    if args.first().is_some_and(|arg| arg == "--role") {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        match args.remove(1).as_str() {
+            "bare-submit" => runtime.block_on(bare::serve_submit()),
+            "bare-ws" => runtime.block_on(bare::serve_sockets()),
+            "our-ws" => runtime.block_on(ours::serve_sockets()),
+            role => panic!("no such role: {role}"),
+        }
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    shuzhiren::process::raise_file_limit();
+    let wanted = |name: &str| args.is_empty() || args.iter().any(|arg| name.contains(arg.as_str()));
+    if wanted("submit") {
+        runtime.block_on(submit::run());
+    }
+    if wanted("fanout") {
+        runtime.block_on(fanout::run());
+    }
+    if wanted("list") {
+        runtime.block_on(list::run());
+    }
+    if wanted("gap") {
+        runtime.block_on(gap::run());
+    }
+    if wanted("idle") {
+        runtime.block_on(idle::run());
+    }
+}

@@ -1,1 +1,8 @@
-//! Tests of the room `ws`.
+//! The WebSocket over real sockets, fed by the queue's own verbs on a real Redis.
+
+mod client;
+mod faults;
+mod login;
+mod messages;
+mod recovery;
+mod stage;

@@ -1,0 +1,160 @@
+//! A WebSocket client that speaks JSON and waits for what a test expects.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, http::Response},
+};
+
+/// The longest a test waits for one message.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+pub struct Client {
+    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Client {
+    /// Connects with these headers.
+    pub async fn connect(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Response<Option<Vec<u8>>>> {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        match timeout(PATIENCE, connect_async(request)).await.unwrap() {
+            Ok((socket, _)) => Ok(Self { socket }),
+            Err(Error::Http(response)) => Err(*response),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Connects with a receive buffer so small that a server soon notices that nobody reads.
+    pub async fn connect_narrow(address: SocketAddr, token: &str) -> Self {
+        let stream = tokio::net::TcpSocket::new_v4().unwrap();
+        stream.set_recv_buffer_size(4 * 1024).unwrap();
+        let stream = MaybeTlsStream::Plain(stream.connect(address).await.unwrap());
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().append("authorization", format!("Bearer {token}").parse().unwrap());
+        Self { socket: client_async(request, stream).await.unwrap().0 }
+    }
+
+    pub async fn say(&mut self, message: Value) {
+        self.say_raw(Message::text(message.to_string())).await;
+    }
+
+    /// Sends; a peer that has closed is no failure here, the test looks at what it said.
+    pub async fn say_raw(&mut self, message: Message) {
+        match self.socket.send(message).await {
+            Ok(()) | Err(Error::AlreadyClosed | Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The next message; the close code as an error (1006 = without one).
+    pub async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let received = timeout(PATIENCE, self.socket.next()).await.expect("something within the patience");
+            match received {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    assert!(message["type"].is_string() && message["timestamp"].is_u64() && !message["data"].is_null());
+                    return Ok(message);
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(Some(close)))) => return Err(close.code.into()),
+                Some(Ok(Message::Close(None))) => return Err(1005),
+                Some(Ok(other)) => panic!("{other:?}"),
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// The next message for which `is_it`; others are passed over.
+    pub async fn until(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let wait = async {
+            loop {
+                let message = self.next().await.unwrap_or_else(|code| panic!("closed with {code} before {what}"));
+                if is_it(&message) {
+                    return message;
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    }
+
+    pub async fn until_type(&mut self, kind: &str) -> Value {
+        self.until(kind, |message| message["type"] == kind).await
+    }
+
+    /// The ending of a task, passing over everything else.
+    pub async fn until_ended(&mut self, id: impl ToString) -> Value {
+        let id = id.to_string();
+        self.until(&format!("the ending of {id}"), |message| {
+            let kind = message["type"].as_str().unwrap();
+            matches!(kind, "task_completed" | "task_failed") && message["data"]["taskId"] == id
+        })
+        .await
+    }
+
+    /// The code that the server closes with, passing over messages.
+    pub async fn close_code(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+
+    /// Asks and waits for the answer with the same `requestId`.
+    pub async fn ask(&mut self, kind: &str, data: Value) -> Value {
+        let request_id = uuid::Uuid::new_v4().to_string();
+        self.say(serde_json::json!({"type": kind, "timestamp": 1, "data": data, "requestId": request_id})).await;
+        self.until(kind, |message| message["requestId"] == request_id.as_str()).await
+    }
+}
+
+/// A handshake by hand; `headers` are whole lines.
+pub async fn upgraded(address: SocketAddr, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    assert!(!answer.to_lowercase().contains("sec-websocket-protocol"), "{answer}");
+    stream
+}
+
+/// Reads server frames until a close frame; `None` = the connection ended without one.
+pub async fn raw_close_code(stream: &mut TcpStream) -> Option<u16> {
+    let read = async {
+        loop {
+            let opcode = stream.read_u8().await.ok()? & 0x0f;
+            let mut length = u64::from(stream.read_u8().await.ok()?);
+            if length == 126 {
+                length = u64::from(stream.read_u16().await.ok()?);
+            }
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            stream.read_exact(&mut payload).await.ok()?;
+            if opcode == 8 {
+                return Some(u16::from_be_bytes([payload[0], payload[1]]));
+            }
+        }
+    };
+    timeout(PATIENCE, read).await.unwrap()
+}

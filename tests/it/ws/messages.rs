@@ -1,0 +1,209 @@
+//! What a client of the document hears.
+
+use super::stage::{Dispatcher, Stage, new_task, text_output};
+use serde_json::{Value, json};
+use shuzhiren::{
+    fleet::{InstanceReport, Phase},
+    queue::Written,
+    task::{Failure, FailureKind, FileId, InstanceId, Outcome, Output, OutputKind},
+};
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_followed_from_submit_to_its_files() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    let id = stage.submit("admin").await;
+    let claim = dispatcher.begin().await;
+    dispatcher.progress(claim, 25).await;
+    dispatcher.progress(claim, 50).await;
+    let file = FileId::new();
+    let image = Output {
+        kind: OutputKind::Image,
+        file_id: Some(file),
+        filename: Some("a.png".to_owned()),
+        content_type: Some("image/png".to_owned()),
+        text: None,
+        ..text_output(String::new())
+    };
+    dispatcher.complete(claim, vec![image, text_output("a cat".to_owned())]).await;
+
+    let mut heard: Vec<Value> = Vec::new();
+    while heard.last().is_none_or(|message| message["type"] != "task_completed") {
+        let message = client.next().await.unwrap();
+        if message["data"]["taskId"] == id.to_string() {
+            heard.push(message);
+        }
+    }
+    let facts = |message: &Value| (message["data"]["status"].clone(), message["data"]["progress"].clone());
+    let lives: Vec<_> = heard.iter().map(facts).collect();
+    let expected = [("pending", 0), ("running", 0), ("running", 25), ("running", 50), ("completed", 100)];
+    assert_eq!(lives, expected.map(|(status, progress)| (json!(status), json!(progress))));
+    assert!(heard[..4].iter().all(|message| message["type"] == "task_progress"));
+    let running = &heard[3]["data"];
+    assert_eq!(
+        (&running["currentNode"], &running["nodesDone"], &running["nodesTotal"]),
+        (&json!("9"), &json!(1), &json!(4))
+    );
+    assert_eq!((&running["attempt"], &running["instanceId"]), (&json!(1), &json!("127.0.0.1:8001")));
+    let result = &heard[4]["data"]["result"];
+    let url = format!("http://files.example/upload/file/{file}");
+    assert_eq!(result["files"], json!([url]));
+    assert_eq!(result["outputs"][0]["url"], url);
+    assert_eq!(result["outputs"][1]["text"], "a cat");
+    let versions: Vec<u64> = heard.iter().map(|message| message["data"]["version"].as_u64().unwrap()).collect();
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    assert!(heard.iter().all(|message| now - message["timestamp"].as_u64().unwrap() < 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_and_cancelled_tasks_end_as_task_failed() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    let failing = stage.submit("admin").await;
+    let (task, attempt) = dispatcher.begin().await;
+    let failure = Failure { node_id: Some("9".to_owned()), ..Failure::new(FailureKind::NodeError, "boom") };
+    let outcome = Outcome::Failed { failure, outputs: vec![] };
+    assert_eq!(stage.queue.settle(&dispatcher.lease, task, attempt, &outcome).await.unwrap(), Written::Done);
+    let message = client.until_ended(failing).await;
+    assert_eq!((&message["type"], &message["data"]["status"]), (&json!("task_failed"), &json!("failed")));
+    let error = &message["data"]["error"];
+    assert_eq!(
+        (&error["type"], &error["message"], &error["nodeId"]),
+        (&json!("node_error"), &json!("boom"), &json!("9"))
+    );
+
+    let cancelled = stage.submit("admin").await;
+    stage.queue.cancel(cancelled).await.unwrap();
+    let message = client.until_ended(cancelled).await;
+    assert_eq!((&message["type"], &message["data"]["status"]), (&json!("task_failed"), &json!("cancelled")));
+    assert!(message["data"]["error"]["message"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_heard_and_never_falls_within_its_attempt() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    let id = stage.submit("admin").await;
+    let claim = dispatcher.begin().await;
+    dispatcher.progress(claim, 60).await;
+    let failure = Failure::new(FailureKind::InstanceUnreachable, "gone");
+    let outcome = Outcome::Failed { failure, outputs: vec![] };
+    let written = stage.queue.settle(&dispatcher.lease, claim.0, claim.1, &outcome).await.unwrap();
+    assert_eq!(written, Written::Retrying);
+    let mut last = (0, 0);
+    loop {
+        let message = client.until("progress", |message| message["data"]["taskId"] == id.to_string()).await;
+        let attempt = message["data"]["attempt"].as_u64().unwrap();
+        let progress = message["data"]["progress"].as_u64().unwrap();
+        assert!((attempt, progress) >= last, "{message} after {last:?}");
+        last = (attempt, progress);
+        if message["data"]["status"] == "pending" && attempt > 0 {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_announced_when_it_changes() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    let report = InstanceReport { alive: true, phase: Phase::Up, last_heartbeat_ms: 1, ..InstanceReport::default() };
+    stage.queue.report(&dispatcher.lease, &report, true).await.unwrap();
+    let status = client.until_type("instance_status").await;
+    let data = &status["data"];
+    assert_eq!(data["instanceId"], "127.0.0.1:8001");
+    assert_eq!((&data["alive"], &data["busy"], &data["enabled"]), (&json!(true), &json!(false), &json!(true)));
+    assert_eq!(data["phase"], "up");
+    let id = stage.submit("admin").await;
+    dispatcher.begin().await;
+    let busy = client.until("busy", |message| message["data"]["busy"] == true).await;
+    assert_eq!((&busy["type"], &busy["data"]["currentTaskId"]), (&json!("instance_status"), &json!(id)));
+    stage.queue.set_enabled(&InstanceId::new("127.0.0.1:8001"), false).await.unwrap();
+    let disabled = client.until("disabled", |message| message["data"]["enabled"] == false).await;
+    assert_eq!(
+        (&disabled["data"]["instanceId"], &disabled["data"]["phase"]),
+        (&json!("127.0.0.1:8001"), &json!("draining"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_global_status_follows_at_most_once_a_second() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    for _ in 0..30 {
+        stage.submit("admin").await;
+        dispatcher.run_one().await;
+    }
+    let (begun, mut count) = (Instant::now(), 0);
+    let last = loop {
+        let status = client.until_type("global_status").await;
+        count += 1;
+        if status["data"]["completedTasks"] == 30 {
+            break status;
+        }
+    };
+    assert!(count as f64 <= begun.elapsed().as_secs_f64() + 2.0, "{count} in {:?}", begun.elapsed());
+    for field in ["totalInstances", "aliveInstances", "busyInstances", "pendingTasks", "runningTasks", "completedTasks"]
+    {
+        assert!(last["data"][field].is_u64(), "{field}");
+    }
+    let quiet = tokio::time::timeout(Duration::from_millis(2_500), client.until_type("global_status")).await;
+    assert!(quiet.is_err(), "nothing changes, nothing is said: {quiet:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_answered_with_their_request_id() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let id = stage.submit("admin").await;
+    assert_eq!(client.ask("ping", json!({})).await["type"], "pong");
+    let task = client.ask("get_task", json!({"taskId": id})).await;
+    assert_eq!(
+        (&task["type"], &task["data"]["id"], &task["data"]["status"]),
+        (&json!("task"), &json!(id), &json!("pending"))
+    );
+    let unknown = client.ask("get_task", json!({"taskId": new_task("a").id})).await;
+    assert_eq!((&unknown["type"], &unknown["data"]["type"]), (&json!("error"), &json!("not_found")));
+    assert_eq!(client.ask("subscribe", json!({"all": true})).await["type"], "subscribed");
+    assert_eq!(client.ask("unsubscribe", json!({"taskIds": [id]})).await["type"], "subscribed");
+    assert_eq!(client.ask("nonsense", json!({})).await["data"]["type"], "unknown_type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn naming_tasks_narrows_what_is_heard() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    let (first, second) = (stage.submit("admin").await, stage.submit("admin").await);
+    let subscribed = client.ask("subscribe", json!({"taskIds": [second]})).await;
+    assert_eq!(subscribed["data"]["all"], false);
+    dispatcher.run_one().await;
+    dispatcher.run_one().await;
+    loop {
+        let message = client.next().await.unwrap();
+        assert_ne!(message["data"]["taskId"], first.to_string());
+        if message["type"] == "task_completed" {
+            assert_eq!(message["data"]["taskId"], second.to_string());
+            break;
+        }
+    }
+    client.ask("unsubscribe", json!({"all": true})).await;
+    let third = stage.submit("admin").await;
+    let other = Dispatcher::attach(stage.queue.clone(), "127.0.0.1:8002").await;
+    assert_eq!(other.run_one().await, third);
+    client.say(json!({"type": "ping"})).await;
+    loop {
+        let message = client.next().await.unwrap();
+        assert_ne!(message["data"]["taskId"], third.to_string());
+        if message["type"] == "pong" {
+            break;
+        }
+    }
+}
