@@ -31,7 +31,7 @@ use tower::Service;
 
 /// Largest request head; also what a half-sent head can cost in memory.
 const HEAD_BYTES: usize = 64 * 1024;
-/// A response that a client does not take a byte of for so long is given up.
+/// [`ServeLimits::write_stall`]; a download that moves at all never meets it.
 const WRITE_STALL: Duration = Duration::from_secs(60);
 /// At a stop: how long a connection that has not asked anything yet may still begin to.
 const FRESH_GRACE: Duration = Duration::from_millis(250);
@@ -51,6 +51,8 @@ pub struct ServeLimits {
     pub head: Duration,
     /// A body must arrive within; of an upload (`multipart/…`) each piece.
     pub body: Duration,
+    /// A response that a client does not take a byte of for so long is given up.
+    pub write_stall: Duration,
     /// After `stop`: requests may take so long.
     pub drain: Duration,
 }
@@ -64,6 +66,7 @@ impl ServeLimits {
             connections_per_address: CONNECTIONS_MAX / 2,
             head: HEAD_TIMEOUT,
             body: BODY_TIMEOUT,
+            write_stall: WRITE_STALL,
             drain,
         }
     }
@@ -124,7 +127,7 @@ async fn connection(
         tracing::trace!(%error, "cannot set TCP_NODELAY");
     }
     let state = Arc::new(ConnectionState::default());
-    let io = Io::new(stream, slot, state.clone(), WRITE_STALL);
+    let io = Io::new(stream, slot, state.clone(), limits.write_stall);
     let of_requests = state.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         of_requests.begin();

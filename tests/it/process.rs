@@ -52,10 +52,15 @@ fn routes() -> Router {
         .route("/panic/{how}", any(panics))
         .route("/slow", on_get(|| async { tokio::time::sleep(Duration::from_millis(800)).await }))
         .route("/for-ever", on_get(std::future::pending::<()>))
+        .route("/endless", on_get(|| async { axum::body::Body::from_stream(futures_util::stream::repeat_with(piece)) }))
         .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/early", post(|| async { error_response(413.try_into().unwrap(), "too_large", "no", json!([])) }))
         .route("/socket", any(socket))
         .layer(DefaultBodyLimit::max(1 << 20))
+}
+
+fn piece() -> Result<Bytes, std::convert::Infallible> {
+    Ok(Bytes::from_static(&[b'x'; 65_536]))
 }
 
 async fn panics() -> String {

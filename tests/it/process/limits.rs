@@ -113,3 +113,18 @@ async fn an_early_answer_survives_the_body_nobody_reads() {
     let answer = Answer::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
     assert_eq!((answer.status, &answer.json()["error"]["type"]), (413, &"too_large".into()));
 }
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_given_up() {
+    let limits = ServeLimits { connections: 1, write_stall: Duration::from_millis(300), ..limits() };
+    let server = Server::start(limits).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    eventually("its place", Duration::from_secs(5), || async {
+        (get(server.address, "/livez").await.status == 200).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    read_for(&mut stream, Duration::from_secs(5)).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "the body without end goes on");
+}

@@ -16,8 +16,8 @@ fn requests(canary: &str) -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
     };
     vec![
         ("two different lengths", post("content-length: 1\r\ncontent-length: 2", "ab"), BAD),
-        ("length and chunked", post("content-length: 4\r\ntransfer-encoding: chunked", "0\r\n\r\nGET /x"), FINE),
-        ("chunked and length", post("transfer-encoding: chunked\r\ncontent-length: 4", "0\r\n\r\nGET /x"), FINE),
+        ("length and chunked", smuggled("content-length: 4\r\ntransfer-encoding: chunked"), FINE),
+        ("chunked and length", smuggled("transfer-encoding: chunked\r\ncontent-length: 4"), FINE),
         ("unknown transfer coding", post("transfer-encoding: cow", "x"), BAD),
         ("chunked, then something", post("transfer-encoding: chunked, identity", "0\r\n\r\n"), BAD),
         ("chunked in HTTP/1.0", text("POST /length HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), BAD),
@@ -54,6 +54,12 @@ fn requests(canary: &str) -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         ("method of 5000", head(&format!("{} /livez HTTP/1.1", "A".repeat(5_000))), BAD),
         ("bad escape in the path", head("GET /%zz%ff HTTP/1.1"), BAD),
     ]
+}
+
+/// To a proxy that believes the length, the second request is part of the first one's body, or the other way round.
+fn smuggled(lengths: &str) -> Vec<u8> {
+    format!("POST /length HTTP/1.1\r\nhost: t\r\n{lengths}\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nhost: t\r\n\r\n")
+        .into_bytes()
 }
 
 #[tokio::test]
