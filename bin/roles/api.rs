@@ -56,15 +56,8 @@ pub(crate) struct Front {
 impl Front {
     /// REST, `/ws` if a hub is given, and the operator's routes.
     pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
-        let sockets = hub.map(|hub| {
-            ws::router(WsState {
-                hub,
-                auth: self.auth.clone(),
-                queue: self.queue.clone(),
-                links: self.links.clone(),
-                settings: self.settings.clone(),
-            })
-        });
+        let sockets =
+            hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
         let rest = api::router(ApiState::new(
             self.queue,
             self.store,
@@ -92,6 +85,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
         seed::seed(&queue, &config).await?;
     }
     let readiness = Readiness::default();
+    readiness.until(&stop);
     watch_redis(queue.clone(), readiness.clone(), stop.clone());
     let hub = (!args.no_ws).then(|| Hub::start(queue.clone(), links.clone(), stop.clone()));
     let front = Front {
@@ -112,7 +106,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
 
 /// Keeps `/readyz` and the queue's gauges true.
 pub(crate) fn watch_redis(queue: Queue, readiness: Readiness, stop: CancellationToken) {
-    shuzhiren::metrics::refresh_counts({
+    shuzhiren::metrics::set_refresh({
         let queue = queue.clone();
         move || {
             let queue = queue.clone();

@@ -35,6 +35,7 @@ pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
     let listener = process::bind(args.listen).await?;
     let stop = process::stop_on_signals();
     let readiness = Readiness::default();
+    readiness.until(&stop);
     let served = CancellationToken::new();
     let ops = tokio::spawn(process::serve(
         listener,

@@ -27,7 +27,6 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
-use tokio_util::sync::CancellationToken;
 
 /// Settings of `up`.
 #[derive(Debug, Args)]
@@ -40,6 +39,9 @@ pub(crate) struct UpArgs {
     /// Config of the fleet (the body of PUT /api/config) for a system that has none yet
     #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
     config_file: Option<PathBuf>,
+    /// The Redis or Valkey server to run [default: the first found on PATH]
+    #[arg(long, env = "REDIS_SERVER")]
+    redis_server: Option<PathBuf>,
     /// Ports of the stand-in instances that a system without any config starts with, comma separated
     #[arg(long, env = "SHUZHIREN_STAND_INS", value_delimiter = ',', default_value = "8001,8002")]
     stand_ins: Vec<u16>,
@@ -80,11 +82,12 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     let links = shared::links(&args.storage, listen)?;
     let store = shared::open_store(&args.storage).await?;
     let stop = process::stop_on_signals();
-    let redis = own_redis(&mut args.redis, &data_dir).await?;
+    let redis = own_redis(&mut args.redis, args.redis_server.as_deref(), &data_dir).await?;
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     let stand_ins = settle_fleet(&queue, config, &args.stand_ins, &data_dir).await?;
 
     let readiness = Readiness::default();
+    readiness.until(&stop);
     watch_redis(queue.clone(), readiness.clone(), stop.clone());
     let parts = Parts {
         queue: queue.clone(),
@@ -112,7 +115,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         stand_in.stop().await;
     }
     if let Some(redis) = redis {
-        redis.stop().await?;
+        redis.stop().await;
     }
     Ok(())
 }
@@ -153,11 +156,15 @@ fn kept_secret(path: &Path) -> Result<Secret, String> {
 }
 
 /// Starts the owned Redis unless one is named.
-async fn own_redis(redis: &mut RedisSettings, data_dir: &Path) -> Result<Option<Embedded>, String> {
+async fn own_redis(
+    redis: &mut RedisSettings,
+    server: Option<&Path>,
+    data_dir: &Path,
+) -> Result<Option<Embedded>, String> {
     if redis.redis_url.is_some() || redis.redis_url_file.is_some() {
         return Ok(None);
     }
-    let embedded = Embedded::start(data_dir, redis.durability).await.map_err(|error| error.to_string())?;
+    let embedded = Embedded::start(data_dir, server, redis.durability).await.map_err(|error| error.to_string())?;
     redis.redis_url = Some(Secret::new(embedded.url()));
     Ok(Some(embedded))
 }

@@ -40,9 +40,10 @@ pub(crate) async fn run(args: WsArgs) -> Result<(), String> {
     let stop = process::stop_on_signals();
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     let readiness = Readiness::default();
+    readiness.until(&stop);
     watch_redis(queue.clone(), readiness.clone(), stop.clone());
-    let hub = Hub::start(queue.clone(), links.clone(), stop.clone());
-    let state = WsState { hub: hub.clone(), auth: Auth::new(&auth), queue, links, settings: args.front };
+    let hub = Hub::start(queue, links, stop.clone());
+    let state = WsState { hub: hub.clone(), auth: Auth::new(&auth), settings: args.front };
     tracing::info!(%listen, "ws serves");
     let router = ws::router(state).merge(process::ops_router(readiness));
     process::serve(listener, router, stop, args.stopping.drain_timeout).await;

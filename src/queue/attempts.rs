@@ -167,7 +167,15 @@ fn claim(reply: &mut Reply) -> Result<Claim> {
     let facts: TaskFacts = serde_json::from_str(&reply.parse::<String>()?).map_err(|_| reply.unexpected())?;
     let (max_attempts, owner) = (reply.parse()?, reply.parse()?);
     let waited = Duration::from_millis(reply.parse()?);
-    Ok(Claim { task, attempt, payload: payloads::unpack(&packed)?, timeout: timeout(&facts), max_attempts, owner, waited })
+    Ok(Claim {
+        task,
+        attempt,
+        payload: payloads::unpack(&packed)?,
+        timeout: timeout(&facts),
+        max_attempts,
+        owner,
+        waited,
+    })
 }
 
 fn timeout(facts: &TaskFacts) -> Option<Duration> {

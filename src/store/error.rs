@@ -64,20 +64,21 @@ fn is_full_kind(kind: ErrorKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Error;
+    use rustix::io::Errno;
     use std::io;
 
-    fn wrapped(errno: i32) -> Error {
-        let source = Box::new(io::Error::from_raw_os_error(errno));
+    fn wrapped(errno: Errno) -> Error {
+        let source = Box::new(io::Error::from(errno));
         object_store::Error::Generic { store: "test", source }.into()
     }
 
     #[test]
     fn a_full_disk_is_known_by_any_of_its_names() {
-        for errno in [libc::ENOSPC, libc::EDQUOT, libc::EFBIG] {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
             assert!(matches!(wrapped(errno), Error::Full), "{errno}");
-            assert!(matches!(Error::from(io::Error::from_raw_os_error(errno)), Error::Full), "{errno}");
+            assert!(matches!(Error::from(io::Error::from(errno)), Error::Full), "{errno}");
         }
-        assert!(matches!(wrapped(libc::EIO), Error::Unavailable(_)));
-        assert!(matches!(Error::from(io::Error::from_raw_os_error(libc::ENOENT)), Error::NotFound));
+        assert!(matches!(wrapped(Errno::IO), Error::Unavailable(_)));
+        assert!(matches!(Error::from(io::Error::from(Errno::NOENT)), Error::NotFound));
     }
 }
