@@ -19,7 +19,7 @@ pub struct SampleArgs {
     #[arg(long, env = "SHUZHIREN_PASSWORD", default_value = "admin123", hide_env_values = true)]
     password: Secret,
     /// What the picture should show
-    #[arg(long, default_value = "a lighthouse in the morning 海边的灯塔")]
+    #[arg(long, default_value = "a lighthouse in the morning")]
     prompt: String,
     /// Where the picture goes
     #[arg(long, default_value = "sample.png")]
