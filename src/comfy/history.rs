@@ -1,0 +1,245 @@
+//! How a prompt ended, from its entry in /history (protocol §4).
+
+use super::{
+    Ending, Error, Verdict,
+    blame::{Blame, is_out_of_memory},
+    lenient::{self, Pairs},
+    outputs,
+};
+use crate::task::FailureKind;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// `{"prompt":[number,id,graph,extra,[outputs]],"outputs":{…},"status":{…},"meta":{…}}`
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow, default)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    outputs: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    meta: Option<&'a RawValue>,
+}
+
+/// `{"status_str":"success"|"error","completed":bool,"messages":[[type,{…}],…]}`
+#[derive(Deserialize)]
+struct Status<'a> {
+    #[serde(borrow, default)]
+    status_str: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    messages: Option<&'a RawValue>,
+}
+
+/// `execution_error`, from which `current_inputs` and `current_outputs` are left out.
+#[derive(Deserialize, Default)]
+struct Raised<'a> {
+    #[serde(borrow, default)]
+    node_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    node_type: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    exception_message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    exception_type: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    traceback: Option<&'a RawValue>,
+}
+
+/// Reads the reply of GET /history/{id}: `None` when there is no entry.
+///
+/// # Errors
+/// It is no history: nothing can be concluded.
+pub(super) fn ending(json: &str, prompt: Uuid) -> Result<Option<Ending>, Error> {
+    let broken = |what: &str| Error::Broken(format!("/history: {what}"));
+    let entries: Pairs<'_> = lenient::read(json).ok_or_else(|| broken("not an object"))?;
+    if entries.0.is_empty() {
+        return Ok(None);
+    }
+    let id = prompt.to_string();
+    let (_, raw) = entries.0.into_iter().find(|(key, _)| *key == id).ok_or_else(|| broken("another prompt's entry"))?;
+    let entry: Entry<'_> = lenient::read(raw.get()).ok_or_else(|| broken("the entry is not an object"))?;
+    let verdict = entry.status.and_then(verdict).ok_or_else(|| broken("the entry has no status that is known"))?;
+    let outputs = entry.outputs.map_or("{}", RawValue::get);
+    let made = outputs::collect(outputs, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
+    Ok(Some(Ending { verdict, outputs: made }))
+}
+
+/// Node ids in the order in which the graph was written.
+fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
+    let item: Vec<&RawValue> = prompt.and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
+    let graph = item.get(2).and_then(|raw| lenient::read::<Pairs<'_>>(raw.get()));
+    graph.map(|graph| graph.0.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
+}
+
+fn verdict(raw: &RawValue) -> Option<Verdict> {
+    let status: Status<'_> = lenient::read(raw.get())?;
+    match lenient::text(status.status_str?)?.as_str() {
+        "success" => Some(Verdict::Success),
+        "error" => Some(why(status.messages)),
+        _ => None,
+    }
+}
+
+/// The last message that ends a prompt decides.
+fn why(messages: Option<&RawValue>) -> Verdict {
+    let messages: Vec<&RawValue> = messages.and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
+    for message in messages.into_iter().rev() {
+        match lenient::read::<(String, &RawValue)>(message.get()) {
+            Some((kind, _)) if kind == "execution_interrupted" => return Verdict::Interrupted,
+            Some((kind, data)) if kind == "execution_error" => {
+                return raised(&lenient::read(data.get()).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    Verdict::Failed(
+        Blame::default().failure(FailureKind::NodeError, "the instance reported an error and did not name it"),
+    )
+}
+
+fn raised(raised: &Raised<'_>) -> Verdict {
+    let word = |raw: Option<&RawValue>| raw.and_then(lenient::text).filter(|text| !text.is_empty());
+    let exception_type = word(raised.exception_type);
+    let is_out_of_memory = exception_type.as_deref().is_some_and(is_out_of_memory);
+    let kind = if is_out_of_memory { FailureKind::OutOfMemory } else { FailureKind::NodeError };
+    let message = word(raised.exception_message)
+        .or_else(|| exception_type.clone())
+        .unwrap_or_else(|| "a node failed and gave no message".to_owned());
+    let traceback: Vec<&RawValue> = raised.traceback.and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
+    let blame = Blame {
+        node_id: word(raised.node_id),
+        node_type: word(raised.node_type),
+        exception_type,
+        traceback: traceback.into_iter().filter_map(lenient::text).collect(),
+    };
+    Verdict::Failed(blame.failure(kind, &message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ending;
+    use crate::{
+        comfy::{Error, Made, Verdict, lenient::tidy},
+        task::{Failure, FailureKind},
+    };
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    const ID: Uuid = Uuid::from_u128(0x0318_bfd1);
+
+    /// A captured entry (0.3.64) of the graph `{"1","2","3","4"}` with these parts.
+    fn entry(outputs: &str, status: &str) -> String {
+        format!(
+            r#"{{"{ID}":{{"prompt":[19,"{ID}",{{"4":{{}},"1":{{}},"2":{{}},"3":{{}}}},{{"client_id":"c"}},["3","4"]],
+            "outputs":{outputs},"status":{status},"meta":{{}}}}}}"#
+        )
+    }
+
+    fn failure(json: &str) -> Failure {
+        match ending(json, ID).unwrap().unwrap().verdict {
+            Verdict::Failed(failure) => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn success_has_its_outputs_in_the_order_of_the_graph() {
+        let json = entry(
+            r#"{"1":{"text":["a"]},"4":{"images":[{"filename":"f_00001_.png","subfolder":"","type":"output"}]}}"#,
+            r#"{"status_str":"success","completed":true,"messages":[["execution_start",{}],["execution_success",{}]]}"#,
+        );
+        let ending = ending(&json, ID).unwrap().unwrap();
+        assert!(matches!(ending.verdict, Verdict::Success));
+        assert!(matches!(&ending.outputs[0], Made::File { node_id, .. } if node_id == "4"));
+        assert!(matches!(&ending.outputs[1], Made::Text { node_id, .. } if node_id == "1"));
+    }
+
+    #[test]
+    fn a_node_that_raised_is_named() {
+        let json = entry(
+            "{}",
+            r#"{"status_str":"error","completed":false,"messages":[["execution_start",{}],["execution_error",
+            {"node_id":"2","node_type":"TestSteps","executed":["1","4"],"exception_message":"TestSteps: told to fail at step 2\n",
+             "exception_type":"RuntimeError","traceback":["  File \"/srv/ComfyUI/execution.py\", line 496, in execute\n    x()\n    ^^^\n"],
+             "current_inputs":{"image":["tensor"]},"current_outputs":["1"]}]]}"#,
+        );
+        let failure = failure(&json);
+        assert_eq!(failure.kind, FailureKind::NodeError);
+        assert_eq!(failure.message, "TestSteps: told to fail at step 2");
+        assert_eq!(failure.node_id.as_deref(), Some("2"));
+        assert_eq!(failure.node_type.as_deref(), Some("TestSteps"));
+        assert_eq!(failure.exception_type.as_deref(), Some("RuntimeError"));
+        assert_eq!(failure.traceback, ["  File \"…/ComfyUI/execution.py\", line 496, in execute\n    x()"]);
+    }
+
+    #[test]
+    fn out_of_memory_is_known_by_its_exception() {
+        for name in ["torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError", "MemoryError"] {
+            let status =
+                format!(r#"{{"status_str":"error","messages":[["execution_error",{{"exception_type":"{name}"}}]]}}"#);
+            let failure = failure(&entry("{}", &status));
+            assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::OutOfMemory, name));
+        }
+    }
+
+    #[test]
+    fn an_interrupted_prompt_is_no_failure_of_the_task() {
+        let json = entry(
+            "{}",
+            r#"{"status_str":"error","completed":false,"messages":[["execution_start",{}],["execution_interrupted",{"node_id":"1"}]]}"#,
+        );
+        assert!(matches!(ending(&json, ID).unwrap().unwrap().verdict, Verdict::Interrupted));
+    }
+
+    #[test]
+    fn an_error_without_a_message_is_still_an_ending() {
+        assert_eq!(failure(&entry("null", r#"{"status_str":"error"}"#)).kind, FailureKind::NodeError);
+        assert_eq!(
+            failure(&entry("7", r#"{"status_str":"error","messages":[1,["execution_error",null]]}"#)).kind,
+            FailureKind::NodeError
+        );
+    }
+
+    /// Captured: TestUi with kind nan.
+    #[test]
+    fn not_a_number_is_no_obstacle() {
+        let json = entry(
+            r#"{"1":{"value":[NaN, Infinity]},"2":{"text":["-Infinity"]}}"#,
+            r#"{"status_str":"success","completed":true,"messages":[]}"#,
+        );
+        let ending = ending(&tidy(json.as_bytes()), ID).unwrap().unwrap();
+        assert_eq!(ending.outputs, [Made::Text { node_id: "2".to_owned(), text: "-Infinity".to_owned() }]);
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_garbage() {
+        assert!(ending("{}", ID).unwrap().is_none());
+        let other = entry("{}", r#"{"status_str":"success"}"#).replace(&ID.to_string(), "foreign");
+        for json in [
+            "",
+            "[]",
+            "null",
+            "<html>",
+            &other,
+            &format!(r#"{{"{ID}":5}}"#),
+            &format!(r#"{{"{ID}":{{}}}}"#),
+            &entry("{}", "null"),
+            &entry("{}", r#"{"status_str":"odd","completed":true}"#),
+            &entry("{}", r#"{"status_str":["success"]}"#),
+        ] {
+            assert!(matches!(ending(json, ID), Err(Error::Broken(_))), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(part in "[\\[\\]{}\",:a-z0-9 ]{0,60}") {
+            let _absent = ending(&entry(&part, r#"{"status_str":"success"}"#), ID);
+            let _absent = ending(&entry("{}", &part), ID);
+            let _absent = ending(&entry("{}", &format!(r#"{{"status_str":"error","messages":{part}}}"#)), ID);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One request, one bounded answer. Never retries, follows no redirect, uses no proxy, sends no `Origin` (protocol §14).
+
+use super::{Error, limits};
+use crate::fleet::Target;
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    RequestBuilder, Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    redirect,
+};
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+/// Headers of a target that would change what a request means. `Origin` makes ComfyUI answer 403.
+const NEVER_SENT: [&str; 9] = [
+    "origin",
+    "host",
+    "connection",
+    "upgrade",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "accept-encoding",
+    "expect",
+];
+
+/// The HTTP side of one instance.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    base: Arc<str>,
+    /// Of the target; for the WebSocket too.
+    pub(super) headers: HeaderMap,
+    /// Of each request, or of each read of a stream.
+    pub(super) timeout: Duration,
+}
+
+/// Status and body, the body read whole.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+impl Http {
+    pub(super) fn new(target: &Target, timeout: Duration) -> Result<Self, Error> {
+        let headers = headers(target)?;
+        let base =
+            url::Url::parse(&target.base_url).map_err(|_| Error::Refused("the URL cannot be used".to_owned()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(Error::Refused("the URL is not http or https".to_owned()));
+        }
+        // No read timeout here: reqwest counts it while a body is still being sent, so a long upload would fail.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .default_headers(headers.clone())
+            .user_agent(concat!("shuzhiren/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeout.min(limits::CONNECT_MAX))
+            .pool_idle_timeout(limits::IDLE_MAX)
+            .pool_max_idle_per_host(limits::IDLE_CONNECTIONS_MAX)
+            .build()
+            .map_err(|error| Error::Refused(format!("no HTTP client: {}", root_cause(&error))))?;
+        Ok(Self { client, base: target.base_url.trim_end_matches('/').into(), headers, timeout })
+    }
+
+    /// The same with another timeout.
+    pub(super) fn within(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// `http…://host:port/base` without a slash at the end.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.base))
+    }
+
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base))
+    }
+
+    pub(super) fn post_json(&self, path: &str, json: String) -> RequestBuilder {
+        self.post(path).header(CONTENT_TYPE, "application/json").body(json)
+    }
+
+    /// Sends it and reads an answer of at most `bytes_max`, all within the timeout.
+    pub(super) async fn ask(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
+        let exchange = async {
+            let response = request.send().await.map_err(broke)?;
+            Reply::read(response, bytes_max).await
+        };
+        let in_time = tokio::time::timeout(self.timeout, exchange).await;
+        in_time.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer within {:?}", self.timeout))))
+    }
+
+    /// Like [`Http::ask`], for a route that every ComfyUI has: 404 means that something else answers.
+    pub(super) async fn ask_known(&self, request: RequestBuilder, bytes_max: usize) -> Result<Bytes, Error> {
+        self.ask(request, bytes_max).await?.accepted().map_err(|error| match error {
+            Error::NotFound => Error::Broken("404 where every ComfyUI answers".to_owned()),
+            other => other,
+        })
+    }
+}
+
+impl Reply {
+    pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Self, Error> {
+        let status = response.status();
+        let too_long = || Error::Broken(format!("answered {status} with more than {bytes_max} bytes"));
+        if response.content_length().is_some_and(|length| length > bytes_max as u64) {
+            return Err(too_long());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(broke)? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(too_long());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Self { status, body: body.freeze() })
+    }
+
+    /// The body of a 2xx.
+    pub(super) fn accepted(self) -> Result<Bytes, Error> {
+        check(self.status)?;
+        Ok(self.body)
+    }
+}
+
+/// What a status means: 404 nothing there; 400, 403, 405, 413, … this request; 401, 407, 408, 429, 3xx, 5xx the instance.
+pub(super) fn check(status: StatusCode) -> Result<(), Error> {
+    match status {
+        status if status.is_success() => Ok(()),
+        StatusCode::NOT_FOUND => Err(Error::NotFound),
+        StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance takes".to_owned())),
+        StatusCode::UNAUTHORIZED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => Err(Error::Broken(format!("answered {status}"))),
+        status if status.is_client_error() => Err(Error::Refused(status.to_string())),
+        status => Err(Error::Broken(format!("answered {status}"))),
+    }
+}
+
+/// The request may or may not have arrived.
+pub(super) fn broke(error: reqwest::Error) -> Error {
+    let cause = root_cause(&error);
+    Error::Unreachable(if error.is_connect() {
+        format!("cannot connect: {cause}")
+    } else {
+        format!("broke off: {cause}")
+    })
+}
+
+/// The innermost cause: the outer ones repeat the URL and say little.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(std::error::Error::source) {
+        cause = Some(inner);
+    }
+    match cause {
+        Some(cause) => cause.to_string(),
+        None if error.is_timeout() => "timed out".to_owned(),
+        None => "no connection".to_owned(),
+    }
+}
+
+fn headers(target: &Target) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &target.headers {
+        let lower = name.to_ascii_lowercase();
+        if NEVER_SENT.contains(&lower.as_str()) || lower.starts_with("sec-websocket") {
+            continue;
+        }
+        let unusable = || Error::Refused(format!("the header {name:?} cannot be sent"));
+        let header = HeaderName::try_from(name.as_str()).map_err(|_| unusable())?;
+        let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}

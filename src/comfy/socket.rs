@@ -1,0 +1,166 @@
+//! The WebSocket of an instance: drained always, by a task of its own, because one reader that stalls stops all messages of
+//! the instance (protocol §5).
+
+use super::{Client, Error, Sign, limits, mailbox::Mailbox, sign};
+use futures_util::{SinkExt, StreamExt};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, interval_at, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::WebSocketConfig},
+};
+
+/// Must be the first frame, or previews come without the name of their prompt (protocol §5).
+const FEATURE_FLAGS: &str = r#"{"type":"feature_flags","data":{"supports_preview_metadata":true}}"#;
+/// Our own frames are small.
+const WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// An open WebSocket. Dropping it closes it.
+#[derive(Debug)]
+pub struct Socket {
+    mailbox: Arc<Mailbox>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+/// When to ping and when to give up.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    ping_every: Duration,
+    silence_max: Duration,
+}
+
+impl Client {
+    /// Opens the WebSocket with `client_id`, within `timeout`. The returned socket is drained by a task of its own into a
+    /// bounded channel; a full channel drops progress, never endings.
+    ///
+    /// # Errors
+    /// It does not answer, or does not speak WebSocket.
+    pub async fn connect(&self, client_id: &str, timeout: Duration) -> Result<Socket, Error> {
+        let connecting = Box::pin(self.open(client_id));
+        let stream = tokio::time::timeout(timeout, connecting)
+            .await
+            .map_err(|_| Error::Unreachable(format!("no WebSocket within {timeout:?}")))??;
+        Ok(Socket::spawn(stream, Pace { ping_every: limits::PING_EVERY, silence_max: limits::SILENCE_MAX }))
+    }
+
+    async fn open(&self, client_id: &str) -> Result<WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, Error> {
+        let base = self.http.base();
+        if base.starts_with("https:") {
+            install_tls();
+        }
+        let unusable = |_: url::ParseError| Error::Refused("the URL cannot be used".to_owned());
+        let mut url = url::Url::parse(&format!("{}/ws", base.replacen("http", "ws", 1))).map_err(unusable)?;
+        url.query_pairs_mut().append_pair("clientId", client_id);
+        let mut request = url.as_str().into_client_request().map_err(why)?;
+        request.headers_mut().extend(self.http.headers.clone());
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(limits::FRAME_BYTES_MAX))
+            .max_frame_size(Some(limits::FRAME_BYTES_MAX))
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+        let (mut stream, _) = connect_async_with_config(request, Some(config), true).await.map_err(why)?;
+        stream.send(Message::text(FEATURE_FLAGS)).await.map_err(why)?;
+        Ok(stream)
+    }
+}
+
+impl Socket {
+    /// The next sign; `None` when the socket has closed or fell silent (no pong for 20 s). May be dropped while it waits.
+    pub async fn next(&mut self) -> Option<Sign> {
+        self.mailbox.next().await
+    }
+
+    /// Closes it fully, so that a new one with the same client id is safe (protocol §5).
+    pub async fn close(mut self) {
+        if let Some(stop) = self.stop.take()
+            && stop.send(()).is_ok()
+            && timeout(2 * limits::CLOSE_WAIT, &mut self.task).await.is_err()
+        {
+            tracing::debug!("a WebSocket did not close in time");
+        }
+    }
+
+    fn spawn<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: WebSocketStream<S>, pace: Pace) -> Self {
+        let mailbox = Arc::new(Mailbox::default());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(drain(stream, Arc::clone(&mailbox), stopped, pace));
+        Self { mailbox, stop: Some(stop), task }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads until the other side ends, falls silent, or `stopped` fires.
+async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: WebSocketStream<S>,
+    mailbox: Arc<Mailbox>,
+    mut stopped: oneshot::Receiver<()>,
+    pace: Pace,
+) {
+    let mut reader = sign::Reader::default();
+    let mut pings = interval_at(Instant::now() + pace.ping_every, pace.ping_every);
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            message = stream.next() => {
+                let Some(Ok(message)) = message else { break };
+                heard = Instant::now();
+                if let Message::Text(frame) = message && let Some(sign) = reader.read(&frame) {
+                    mailbox.push(sign);
+                }
+            }
+            _ = pings.tick() => {
+                let ping = stream.send(Message::Ping(bytes::Bytes::new()));
+                if !matches!(timeout(limits::CLOSE_WAIT, ping).await, Ok(Ok(()))) {
+                    break;
+                }
+            }
+            () = sleep_until(heard + pace.silence_max) => break,
+            _ = &mut stopped => {
+                say_goodbye(&mut stream).await;
+                break;
+            }
+        }
+    }
+    mailbox.close();
+}
+
+/// Sends the close frame and waits for the other side's.
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut WebSocketStream<S>) {
+    let goodbye = async {
+        if stream.close(None).await.is_ok() {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
+    };
+    if timeout(limits::CLOSE_WAIT, goodbye).await.is_err() {
+        tracing::debug!("no goodbye from the other side of a WebSocket");
+    }
+}
+
+/// tungstenite takes the process's provider and panics without one.
+fn install_tls() {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::trace!("the process has its TLS provider already");
+    }
+}
+
+fn why(error: tungstenite::Error) -> Error {
+    match error {
+        tungstenite::Error::Io(error) => Error::Unreachable(format!("WebSocket: {error}")),
+        tungstenite::Error::Tls(error) => Error::Unreachable(format!("WebSocket: {error}")),
+        tungstenite::Error::Http(response) => Error::Broken(format!("answered {} to a WebSocket", response.status())),
+        tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => {
+            Error::Refused("the URL cannot be used".to_owned())
+        }
+        other => Error::Broken(format!("WebSocket: {other}")),
+    }
+}

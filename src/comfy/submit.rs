@@ -1,0 +1,105 @@
+//! POST /prompt: our own body round the user's graph, and what the answer means (protocol §2).
+
+use super::{
+    Client, Error, Sighting, Submitted,
+    http::{Reply, check},
+    lenient, limits, pauses, refusal,
+};
+use crate::task::Failure;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use uuid::Uuid;
+
+/// `{"prompt_id":"…","number":16,"node_errors":{}}`
+#[derive(Deserialize)]
+struct Accepted<'a> {
+    #[serde(borrow)]
+    prompt_id: &'a RawValue,
+}
+
+impl Client {
+    /// POST /prompt with our own id, client id and nothing of the user's but the graph. Sent once; after an error look
+    /// before sending again.
+    ///
+    /// # Errors
+    /// `Refused` for 413: this instance does not take it. Otherwise it may or may not be queued.
+    pub async fn submit(&self, prompt: Uuid, workflow: &RawValue, client_id: &str) -> Result<Submitted, Error> {
+        let request = self.http.post_json("/prompt", body(prompt, workflow, client_id));
+        let reply = self.http.ask(request, limits::REFUSAL_BYTES_MAX).await?;
+        match reply.status {
+            StatusCode::BAD_REQUEST => invalid(&reply),
+            StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance takes".to_owned())),
+            status if status.is_success() => self.accepted(prompt, &reply).await,
+            // A refusal of another kind is not ComfyUI's: a proxy's, or the Origin check's.
+            status => Err(match check(status) {
+                Err(error @ Error::Broken(_)) => error,
+                _ => Error::Broken(format!("answered {status} to a prompt")),
+            }),
+        }
+    }
+
+    async fn accepted(&self, prompt: Uuid, reply: &Reply) -> Result<Submitted, Error> {
+        let json = lenient::tidy(&reply.body);
+        let not_comfyui = || Error::Broken("the answer to a prompt is not ComfyUI's".to_owned());
+        let accepted: Accepted<'_> = lenient::read(&json).ok_or_else(not_comfyui)?;
+        let given_id = lenient::text(accepted.prompt_id).ok_or_else(not_comfyui)?;
+        if given_id != prompt.to_string() {
+            // Old versions mint their own id, under which we would never find it again.
+            self.post("/queue", &json!({ "delete": [given_id] })).await?;
+            return Err(Error::Broken("gave the prompt another id: this ComfyUI is too old".to_owned()));
+        }
+        let Some(failure) = refusal::refusal(&json) else { return Ok(Submitted::Accepted) };
+        self.take_back(prompt, failure).await
+    }
+
+    /// Good outputs run though others were refused: half a result is none.
+    async fn take_back(&self, prompt: Uuid, failure: Failure) -> Result<Submitted, Error> {
+        let gone = backoff::future::retry(pauses::until_gone(), || async {
+            self.cancel(prompt).await.map_err(backoff::Error::transient)?;
+            match self.look(prompt).await.map_err(backoff::Error::transient)? {
+                Sighting::Unknown => Ok(()),
+                Sighting::Ended(_) => self.forget(prompt).await.map_err(backoff::Error::transient),
+                Sighting::Pending | Sighting::Running => {
+                    Err(backoff::Error::transient(Error::Broken("did not let go of a prompt".to_owned())))
+                }
+            }
+        });
+        if let Err(error) = gone.await {
+            tracing::warn!(%prompt, %error, "an invalid prompt was accepted in part and could not be taken back");
+        }
+        Ok(Submitted::Invalid(failure))
+    }
+}
+
+fn invalid(reply: &Reply) -> Result<Submitted, Error> {
+    refusal::refusal(&lenient::tidy(&reply.body))
+        .map(Submitted::Invalid)
+        .ok_or_else(|| Error::Broken("answered 400 to a prompt, and not as ComfyUI does".to_owned()))
+}
+
+/// The graph goes in byte by byte: numbers of a workflow are never re-encoded.
+fn body(prompt: Uuid, workflow: &RawValue, client_id: &str) -> String {
+    let client_id = serde_json::Value::from(client_id);
+    format!(r#"{{"prompt":{},"prompt_id":"{prompt}","client_id":{client_id},"extra_data":{{}}}}"#, workflow.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::body;
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    #[test]
+    fn the_graph_goes_in_as_it_came() {
+        let graph = r#"{"1":{"class_type":"A","inputs":{"seed":18446744073709551615, "x":1e-7,"y":1.10,"z":-0.0}}}"#;
+        let raw = RawValue::from_string(graph.to_owned()).unwrap();
+        let sent = body(Uuid::nil(), &raw, "a\"b");
+        assert_eq!(
+            sent,
+            format!(
+                r#"{{"prompt":{graph},"prompt_id":"00000000-0000-0000-0000-000000000000","client_id":"a\"b","extra_data":{{}}}}"#
+            )
+        );
+    }
+}
