@@ -1,1 +1,311 @@
-//! sim
+//! The stand-in ComfyUI: an instance that speaks HTTP and WebSocket as a real one does, needs no model, draws real pictures,
+//! and breaks on command.
+//!
+//! Ground truth is a live ComfyUI 0.3.64 and its source; the tests replay recordings of it. Mode `0.38` adds what newer ones
+//! have (canonical UUIDs, `/api/jobs`, cancel). Where to look: `routes` (who answers what), `worker` and `run` (one prompt's
+//! life), `hub` (who hears what), `faults` (every switch), `control` (the `/sim` routes).
+//!
+//! Control routes (never under `/api`): `GET|POST|DELETE /sim/faults`, `GET|DELETE /sim/log`, `POST /sim/kill {"down_ms"?}`,
+//! `POST /sim/restart {"down_ms"?}`, `POST /sim/freeze {"ms"}`, `POST /sim/ws/drop`, `POST /sim/files/delete {"filename"?}`,
+//! `GET /sim/state`.
+//!
+//! Invariants: nothing a client sends panics; memory is bounded by the named limits here; an idle instance does nothing.
+
+mod cache;
+mod classes;
+mod control;
+mod faults;
+mod files;
+mod graph;
+mod history;
+mod hub;
+mod jobs;
+mod life;
+mod listener;
+mod media;
+mod nodes;
+mod order;
+mod pending;
+mod picture;
+mod progress;
+mod python;
+mod queue_routes;
+mod record;
+mod reply;
+mod routes;
+mod run;
+mod socket;
+mod submit;
+mod upload;
+mod validate;
+mod validate_input;
+mod view;
+mod worker;
+
+pub use faults::{Faults, Times};
+pub use record::{Happened, LogEntry};
+
+use life::Shared;
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Pending prompts; beyond it `POST /prompt` is a 500. The real server has no limit.
+const PENDING_MAX: usize = 100_000;
+/// Entries of the history, as the real server's MAXIMUM_HISTORY_SIZE: the 10,002nd makes the oldest go.
+const HISTORY_MAX: usize = 10_000;
+/// Bytes of the history's entries.
+const HISTORY_BYTES_MAX: usize = 256 << 20;
+/// Bytes of all files; beyond it the oldest go and `/view` answers 404.
+const FILE_BYTES_MAX: usize = 512 << 20;
+/// Bytes of messages that wait for a stalled socket; beyond it messages are lost.
+const BACKLOG_BYTES_MAX: usize = 128 << 20;
+/// Open connections; beyond it a new one is closed at once.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Pixels of all pictures of one batch; beyond it the node is out of memory.
+const PIXELS_MAX: u64 = 400_000_000;
+
+/// Which ComfyUI is imitated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Mode {
+    /// ComfyUI 0.3.64: any prompt id, no jobs API.
+    #[default]
+    #[value(name = "0.3")]
+    V03,
+    /// ComfyUI 0.38.1: canonical UUIDs, `/api/jobs`, cancel.
+    #[value(name = "0.38")]
+    V038,
+}
+
+/// Which results a prompt may take from earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Caching {
+    /// Those of the last prompt (`classic`, the default of 0.3).
+    #[default]
+    Classic,
+    /// Those of the last so many nodes (`--cache-lru`).
+    Lru(usize),
+    /// None (`--cache-none`).
+    None,
+}
+
+/// How an instance is set up.
+#[derive(Debug, Clone)]
+pub struct SimOptions {
+    /// Where it listens; port 0 takes a free one and keeps it over restarts.
+    pub listen: SocketAddr,
+    /// Which version.
+    pub mode: Mode,
+    /// Folder for `input/`, `output/` and `temp/`; `None` keeps files in memory. Files survive a restart either way.
+    pub data: Option<PathBuf>,
+    /// From the message execution_success to the entry in the history.
+    pub success_gap: Duration,
+    /// Seconds asked by nodes are divided by this.
+    pub speed: f64,
+    /// Time per step of the samplers.
+    pub step: Duration,
+    /// Whether samplers send preview pictures (`--preview-method`).
+    pub previews: bool,
+    /// What results are kept.
+    pub caching: Caching,
+    /// Largest request body.
+    pub upload_bytes_max: usize,
+    /// Model files beside the built-in ones, accepted in every model folder.
+    pub models: Vec<String>,
+}
+
+impl Default for SimOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            mode: Mode::V03,
+            data: None,
+            success_gap: Duration::from_millis(2),
+            speed: 1.0,
+            step: Duration::from_millis(10),
+            previews: false,
+            caching: Caching::Classic,
+            upload_bytes_max: 100 << 20,
+            models: Vec::new(),
+        }
+    }
+}
+
+/// Flags of `shuzhiren sim`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SimSettings {
+    /// Address to listen on.
+    #[arg(long, env = "SHUZHIREN_SIM_LISTEN", default_value = "127.0.0.1:8188")]
+    pub listen: SocketAddr,
+    /// ComfyUI version to imitate.
+    #[arg(long, env = "SHUZHIREN_SIM_MODE", value_enum, default_value_t = Mode::V03)]
+    pub mode: Mode,
+    /// Folder for input, output and temp files; without it they are kept in memory (at most 512 MiB).
+    #[arg(long, env = "SHUZHIREN_SIM_DATA")]
+    pub data: Option<PathBuf>,
+    /// Milliseconds from the message execution_success to the entry in the history.
+    #[arg(long, env = "SHUZHIREN_SIM_SUCCESS_GAP", default_value_t = 2, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub success_gap: u64,
+    /// Divides the seconds that nodes take: 10 is ten times faster.
+    #[arg(long, env = "SHUZHIREN_SIM_SPEED", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// Milliseconds per step of the samplers.
+    #[arg(long, env = "SHUZHIREN_SIM_STEP", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub step: u64,
+    /// Whether samplers send preview pictures.
+    #[arg(long, env = "SHUZHIREN_SIM_PREVIEWS")]
+    pub previews: bool,
+    /// More model files, comma-separated, accepted in every model folder.
+    #[arg(long, env = "SHUZHIREN_SIM_MODELS", value_delimiter = ',')]
+    pub models: Vec<String>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.001..=1_000_000.0).contains(&speed) => Ok(speed),
+        _ => Err("a number from 0.001 to 1000000".to_owned()),
+    }
+}
+
+/// One instance. Dropping it stops it.
+#[derive(Debug)]
+pub struct Sim {
+    shared: Arc<Shared>,
+}
+
+/// Starts one; it listens when this returns.
+pub async fn start(options: SimOptions) -> Result<Sim, String> {
+    let shared = Shared::new(options)?;
+    shared.up().await?;
+    Ok(Sim { shared })
+}
+
+/// Runs one until `stop`, or until a prompt or a control route kills it for good.
+pub async fn run(settings: SimSettings, stop: CancellationToken) -> Result<(), String> {
+    let options = SimOptions {
+        listen: settings.listen,
+        mode: settings.mode,
+        data: settings.data,
+        success_gap: Duration::from_millis(settings.success_gap),
+        speed: settings.speed,
+        step: Duration::from_millis(settings.step),
+        previews: settings.previews,
+        models: settings.models,
+        ..SimOptions::default()
+    };
+    let sim = start(options).await?;
+    tracing::info!(address = %sim.addr(), "stand-in comfyui listens");
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sim.shared.gone() => return Err(format!("the stand-in on {} was killed", sim.addr())),
+    }
+    sim.stop().await;
+    Ok(())
+}
+
+impl Sim {
+    /// Where it listens (or did, while it is killed).
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.addr()
+    }
+
+    /// `http://127.0.0.1:8188`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr())
+    }
+
+    /// Kills the process: sockets end without a close frame (1006), then connections are refused. The port stays reserved.
+    pub async fn kill(&self) {
+        self.shared.down().await;
+    }
+
+    /// Starts it again on the same port after [`Sim::kill`] (kills it first if need be): empty queue and history, counter 0.
+    /// Inputs and outputs are still there, temp files are not.
+    pub async fn restart(&self) -> Result<(), String> {
+        self.shared.down().await;
+        self.shared.up().await
+    }
+
+    /// Whether it is up.
+    pub fn is_up(&self) -> bool {
+        self.shared.life().is_some()
+    }
+
+    /// Sets switches: `sim.set(|faults| faults.view_404 = Times::Next(1))`.
+    pub fn set(&self, change: impl FnOnce(&mut Faults)) {
+        self.shared.set_faults(change);
+    }
+
+    /// The switches as they are now, counters counted down.
+    pub fn faults(&self) -> Faults {
+        lock(&self.shared.faults).clone()
+    }
+
+    /// Everything stands still for so long: HTTP, WebSocket, work.
+    pub fn freeze(&self, time: Duration) {
+        if let Some(life) = self.shared.life() {
+            life.freeze(time);
+        }
+    }
+
+    /// Cuts all WebSockets without a close frame.
+    pub fn drop_sockets(&self) {
+        if let Some(life) = self.shared.life() {
+            life.hub.cut_all();
+        }
+    }
+
+    /// Kills the worker as a `SystemExit` does: prompts are accepted and never run, until a restart.
+    pub fn make_zombie(&self) {
+        if let Some(life) = self.shared.life() {
+            life.make_zombie();
+        }
+    }
+
+    /// Deletes output and temp files (one by its name, or all): `/view` answers 404. Gives how many.
+    pub fn delete_outputs(&self, filename: Option<&str>) -> usize {
+        self.shared.files.delete_outputs(filename)
+    }
+
+    /// What happened so far.
+    pub fn log(&self) -> Vec<LogEntry> {
+        self.shared.record.all()
+    }
+
+    /// How often the worker began this prompt: more than once is what must not be.
+    pub fn executions(&self, prompt_id: &str) -> usize {
+        self.log().iter().filter(|entry| entry.event == Happened::Started && entry.prompt_id == prompt_id).count()
+    }
+
+    /// Open WebSockets.
+    pub fn sockets(&self) -> usize {
+        self.shared.life().map_or(0, |life| life.hub.count())
+    }
+
+    /// Ends it for good.
+    pub async fn stop(self) {
+        self.shared.down().await;
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+/// Locks, also after a panic elsewhere: a test tool goes on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Unix time in ms.
+fn now_ms() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,1 +1,10 @@
-//! Tests of the room `sim`.
+//! Tests of the room `sim`: the stand-in against recordings of a real ComfyUI, and every fault over real HTTP and WebSocket.
+
+mod client;
+mod faults;
+mod files;
+mod http;
+mod jobs;
+mod normal;
+mod replay;
+mod sockets;

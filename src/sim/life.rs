@@ -1,0 +1,319 @@
+//! One life of the process (what a kill wipes) and what outlives it (port, files, faults, log).
+
+use super::{
+    Faults, HISTORY_BYTES_MAX, SimOptions,
+    files::Files,
+    history::History,
+    hub::Hub,
+    listener, lock,
+    pending::Item,
+    record::{Happened, Record},
+    worker,
+};
+use serde_json::json;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What outlives a kill.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub options: SimOptions,
+    pub faults: Mutex<Faults>,
+    pub record: Record,
+    pub files: Files,
+    life: Mutex<Option<Arc<Life>>>,
+    lives: AtomicU64,
+    addr: Mutex<SocketAddr>,
+    /// The port, bound but not listening: connections are refused and nobody else can take it.
+    parked: Mutex<Option<TcpSocket>>,
+    /// One `up` or `down` at a time.
+    switching: tokio::sync::Mutex<()>,
+    gone: Notify,
+    ended: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(options: SimOptions) -> Result<Arc<Self>, String> {
+        let addr = options.listen;
+        let files = Files::open(options.data.clone())?;
+        Ok(Arc::new(Self {
+            options,
+            faults: Mutex::default(),
+            record: Record::default(),
+            files,
+            life: Mutex::default(),
+            lives: AtomicU64::new(0),
+            addr: Mutex::new(addr),
+            parked: Mutex::default(),
+            switching: tokio::sync::Mutex::default(),
+            gone: Notify::new(),
+            ended: AtomicBool::new(false),
+        }))
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        *lock(&self.addr)
+    }
+
+    pub(super) fn life(&self) -> Option<Arc<Life>> {
+        lock(&self.life).clone()
+    }
+
+    /// Begins a life; nothing if one goes on.
+    pub(super) async fn up(self: &Arc<Self>) -> Result<(), String> {
+        let _switching = self.switching.lock().await;
+        if self.life().is_some() {
+            return Ok(());
+        }
+        if self.ended.load(Ordering::SeqCst) {
+            return Err("the stand-in was stopped".to_owned());
+        }
+        let listener = self.listen()?;
+        *lock(&self.addr) = listener.local_addr().map_err(|error| error.to_string())?;
+        self.files.wipe_temp();
+        let number = self.lives.fetch_add(1, Ordering::SeqCst) + 1;
+        let (hub, outbox) = Hub::new();
+        let life = Arc::new(Life {
+            shared: Arc::clone(self),
+            number,
+            token: CancellationToken::new(),
+            queue: Mutex::new(Queue::default()),
+            work: Notify::new(),
+            hub,
+            interrupt: watch::Sender::new(false),
+            gate: Gate::default(),
+            focus: Mutex::default(),
+            free_memory: AtomicBool::new(false),
+            zombie: AtomicBool::new(false),
+            hung: AtomicBool::new(false),
+            tasks: Mutex::default(),
+        });
+        let tasks = vec![
+            tokio::spawn(listener::accept(Arc::clone(&life), listener)),
+            tokio::spawn(worker::work(Arc::clone(&life))),
+            tokio::spawn(Hub::publish(Arc::clone(&life), outbox)),
+        ];
+        *lock(&life.tasks) = tasks;
+        *lock(&self.life) = Some(Arc::clone(&life));
+        self.record.add(number, Happened::Up, "");
+        life.apply_faults();
+        Ok(())
+    }
+
+    fn listen(&self) -> Result<TcpListener, String> {
+        let socket = match lock(&self.parked).take() {
+            Some(socket) => socket,
+            None => bound(self.addr())?,
+        };
+        socket.listen(1024).map_err(|error| format!("cannot listen on {}: {error}", self.addr()))
+    }
+
+    /// Ends the life as a kill does; nothing if there is none.
+    pub(super) async fn down(&self) {
+        let _switching = self.switching.lock().await;
+        let Some(life) = lock(&self.life).take() else { return };
+        life.token.cancel();
+        let tasks = std::mem::take(&mut *lock(&life.tasks));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::warn!(%error, "a task of the stand-in ended badly");
+            }
+        }
+        self.record.add(life.number, Happened::Killed, "");
+        match bound(self.addr()) {
+            Ok(socket) => *lock(&self.parked) = Some(socket),
+            Err(error) => tracing::warn!(%error, "cannot keep the port of a killed stand-in"),
+        }
+        self.gone.notify_one();
+    }
+
+    /// [`Shared::down`] from inside, and up again after `down_for` if given.
+    pub(super) fn down_soon(self: &Arc<Self>, down_for: Option<Duration>) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            // The reply of the control route must leave first.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            shared.down().await;
+            if let Some(time) = down_for {
+                tokio::time::sleep(time).await;
+                if let Err(error) = shared.up().await {
+                    tracing::warn!(error, "the stand-in did not come up again");
+                }
+            }
+        });
+    }
+
+    /// Waits for the end of a life that nothing brought up again within a minute.
+    pub(super) async fn gone(&self) {
+        loop {
+            self.gone.notified().await;
+            for _ in 0..600 {
+                if self.life().is_some() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            if self.life().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// For `Drop`: no life after this.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        if let Some(life) = lock(&self.life).take() {
+            life.token.cancel();
+        }
+        lock(&self.parked).take();
+    }
+
+    pub(super) fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut lock(&self.faults));
+        if let Some(life) = self.life() {
+            life.apply_faults();
+        }
+    }
+
+    /// Whether the fault that `pick` names strikes now.
+    pub(super) fn strikes(&self, pick: impl FnOnce(&mut Faults) -> &mut super::Times) -> bool {
+        pick(&mut lock(&self.faults)).strike()
+    }
+}
+
+fn bound(addr: SocketAddr) -> Result<TcpSocket, String> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(|error| error.to_string())?;
+    socket.set_reuseaddr(true).map_err(|error| error.to_string())?;
+    socket.bind(addr).map_err(|error| format!("cannot listen on {addr}: {error}"))?;
+    Ok(socket)
+}
+
+/// What a kill wipes.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub shared: Arc<Shared>,
+    /// From 1.
+    pub number: u64,
+    pub token: CancellationToken,
+    pub queue: Mutex<Queue>,
+    /// Something is pending.
+    pub work: Notify,
+    pub hub: Hub,
+    /// The interrupt flag.
+    pub interrupt: watch::Sender<bool>,
+    /// Closed while everything stands still.
+    pub gate: Gate,
+    /// The client whose prompt ran last, and the node it is at: what a reconnecting socket is told.
+    pub focus: Mutex<(Option<String>, Option<String>)>,
+    /// `POST /free` asked to drop the cache when the current prompt has ended.
+    pub free_memory: AtomicBool,
+    pub zombie: AtomicBool,
+    hung: AtomicBool,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Life {
+    /// Queue length to all sockets. Under the queue's lock, so that the numbers come in order.
+    pub(super) fn tell_status(&self, queue: &Queue) {
+        self.hub.send(None, "status", &json!({"status": queue.info()}));
+    }
+
+    pub(super) fn freeze(self: &Arc<Self>, time: Duration) {
+        self.gate.close();
+        let life = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            life.gate.open();
+        });
+    }
+
+    pub(super) fn make_zombie(&self) {
+        self.zombie.store(true, Ordering::SeqCst);
+        // A node that sleeps must notice.
+        self.work.notify_waiters();
+    }
+
+    /// A sleep of a node, in the instance's time: the speed divides it, a freeze prolongs it.
+    pub(super) async fn pause(&self, seconds: f64) {
+        let seconds = (seconds / self.shared.options.speed).clamp(0.0, 1e6);
+        if seconds > 0.0 {
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        }
+        self.gate.pass().await;
+    }
+
+    fn apply_faults(&self) {
+        let (hang, stall) = {
+            let faults = lock(&self.shared.faults);
+            (faults.hang, faults.ws_stall)
+        };
+        if self.hung.swap(hang, Ordering::SeqCst) != hang {
+            if hang { self.gate.close() } else { self.gate.open() }
+        }
+        self.hub.stall(stall);
+    }
+}
+
+/// Stands closed while at least one closer has not opened it again.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    closers: watch::Sender<u32>,
+}
+
+impl Gate {
+    pub(super) fn close(&self) {
+        self.closers.send_modify(|closers| *closers += 1);
+    }
+
+    pub(super) fn open(&self) {
+        self.closers.send_modify(|closers| *closers = closers.saturating_sub(1));
+    }
+
+    /// Returns when it is open.
+    pub(super) async fn pass(&self) {
+        if *self.closers.borrow() == 0 {
+            return;
+        }
+        let mut seen = self.closers.subscribe();
+        if seen.wait_for(|closers| *closers == 0).await.is_err() {
+            tracing::trace!("the gate is gone with its life");
+        }
+    }
+}
+
+/// Pending, running and finished prompts, under one lock as in the real server.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Next `number` the server gives.
+    pub counter: i64,
+    pub pending: Vec<Item>,
+    pub running: Option<Item>,
+    pub history: History,
+}
+
+impl Queue {
+    /// `{"exec_info":{"queue_remaining":N}}`.
+    pub(super) fn info(&self) -> serde_json::Value {
+        let remaining = self.pending.len() + usize::from(self.running.is_some());
+        json!({"exec_info": {"queue_remaining": remaining}})
+    }
+
+    /// Whether one more request of so many bytes may wait.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.pending.len() < super::PENDING_MAX
+            && self.pending.iter().map(|item| item.bytes).sum::<usize>() + bytes <= 4 * HISTORY_BYTES_MAX
+    }
+}
