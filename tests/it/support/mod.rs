@@ -1,8 +1,8 @@
 //! What tests stand on.
 #![allow(dead_code, reason = "each test uses its own part")]
 
-pub mod http;
 pub mod audit;
+pub mod http;
 pub mod raw;
 mod redis;
 pub mod world;
