@@ -13,7 +13,7 @@ async fn stored(api: &Api, filename: &str, bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_gives_the_bytes_to_everybody_and_runs_nothing() {
     let api = Api::start().await;
-    let id = stored(&api, "a \"b\".png", PNG).await;
+    let id = stored(&api, "a \\\"b\\\".png", PNG).await;
     let answer = api.send("GET", &format!("/upload/file/{id}"), &[], b"").await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, PNG));
     for (name, value) in [
@@ -27,7 +27,7 @@ async fn a_link_gives_the_bytes_to_everybody_and_runs_nothing() {
         assert_eq!(answer.header(name), value, "{name}");
     }
     assert!(
-        answer.header("content-disposition").starts_with("inline; filename=\"a "),
+        answer.header("content-disposition").starts_with("inline; filename=\"a _b_.png\";"),
         "{}",
         answer.header("content-disposition")
     );

@@ -112,7 +112,7 @@ async fn raw_requests_never_give_a_5xx() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_thousand_requests_of_one_caller_pass() {
+async fn two_thousand_requests_of_one_caller_pass() {
     let api = Api::start().await;
     let begun = Instant::now();
     let body = br#"{"workflow":{"1":{"class_type":"X","inputs":{}}}}"#;
@@ -124,12 +124,12 @@ async fn five_thousand_requests_of_one_caller_pass() {
     );
     // Ten connections, each with its requests one behind another.
     let last = request.replacen("host: t", "host: t\r\nconnection: close", 1);
-    let bytes = format!("{}{last}", request.repeat(499));
+    let bytes = format!("{}{last}", request.repeat(199));
     let all = (0..10).map(|_| exchange(api.address, bytes.as_bytes(), Duration::from_secs(60)));
     for answers in futures_util::future::join_all(all).await {
         let text = String::from_utf8_lossy(&answers);
-        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 500, "not all passed");
+        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 200, "not all passed");
     }
-    assert_eq!(data(&api.get("/api/tasks?limit=1").await)["total"], 5_000);
+    assert_eq!(data(&api.get("/api/tasks?limit=1").await)["total"], 2_000);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }

@@ -30,10 +30,12 @@ async fn an_instance_is_shown_as_the_document_says() {
     api.queue.report(&lease, &report(), true).await.unwrap();
     let task = api.submit().await;
     api.claim(&lease).await;
+    let shown = data(&api.get("/api/instances").await);
+    assert_time(&shown[0]["lastHeartbeat"]);
     let expected = json!({"id": INSTANCE, "serverId": "server-1", "serverName": "主服务器", "ip": "127.0.0.1", "port": 8001, "enabled": true,
-        "alive": true, "busy": true, "lastHeartbeat": "2024-01-01T00:00:00.000Z", "version": "0.3.64", "queueDepth": 1,
+        "alive": true, "busy": true, "lastHeartbeat": shown[0]["lastHeartbeat"], "version": "0.3.64", "queueDepth": 1,
         "currentTaskId": task, "phase": "up", "lastError": null, "device": {"name": "cuda:0", "vramTotal": 24, "vramFree": 12}});
-    assert_eq!(data(&api.get("/api/instances").await), json!([expected]));
+    assert_eq!(shown, json!([expected]));
     for id in [INSTANCE, "127.0.0.1%3A8001", "127%2E0.0.1%3a8001"] {
         let mut detail = data(&api.get(&format!("/api/instances/{id}")).await);
         let history = detail.as_object_mut().unwrap().remove("history").unwrap();

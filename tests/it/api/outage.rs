@@ -13,7 +13,7 @@ async fn without_redis_everything_is_503_in_time_and_heals() {
     api.redis.kill();
     let login = json!({"username": "admin", "password": "admin123"}).to_string();
     let submit = json!({"workflow": workflow()}).to_string();
-    for (method, path, body) in [
+    let requests = [
         ("POST", "/api/auth/login", login.as_str()),
         ("GET", "/api/instances", ""),
         ("GET", "/api/instances/127.0.0.1:8001", ""),
@@ -28,12 +28,14 @@ async fn without_redis_everything_is_503_in_time_and_heals() {
         ("PUT", "/api/config", "{\"healthCheck\":{\"interval\":500}}"),
         ("GET", "/api/monitor/overview", ""),
         ("GET", &format!("/upload/file/{task}"), ""),
-    ] {
+    ];
+    let all = requests.iter().map(async |(method, path, body)| {
         let begun = Instant::now();
         let answer = api.json(method, path, &[], body.as_bytes()).await;
         assert_refused(&answer, 503, "redis_unavailable", &format!("{method} {path}"));
         assert!(begun.elapsed() < Duration::from_secs(5), "{method} {path}: {:?}", begun.elapsed());
-    }
+    });
+    futures_util::future::join_all(all).await;
     let health = api.send("GET", "/api/health", &[], b"").await;
     let body = health.json();
     assert_eq!(
