@@ -1,5 +1,9 @@
 //! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
 
+mod types;
+
+pub use types::{ERROR_TYPES, ErrorType};
+
 use crate::{
     auth::Denied,
     fleet, graph, process, queue, store,
@@ -15,59 +19,6 @@ use std::time::Duration;
 
 /// What [`ApiError`] gives as a result.
 pub(super) type Result<T, E = ApiError> = std::result::Result<T, E>;
-
-/// One word that `error.type` may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ErrorType {
-    /// The word; never changes its meaning.
-    pub word: &'static str,
-    /// The HTTP statuses it comes with.
-    pub statuses: &'static [u16],
-    /// What it means and what to do.
-    pub meaning: &'static str,
-}
-
-const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'static str) -> ErrorType {
-    ErrorType { word, statuses, meaning }
-}
-
-/// Every word of this room, for README and tests; `process::ERROR_TYPES` has those of the server beneath it.
-pub const ERROR_TYPES: &[ErrorType] = &[
-    error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, nests too deep, or repeats a key"),
-    error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or does not fit"),
-    error_type("unknown_field", &[400], "the body has a member that nobody reads; near names are given"),
-    error_type("invalid_query", &[400], "a query parameter is not understood"),
-    error_type("invalid_header", &[400], "a request header is not understood"),
-    error_type("invalid_upload", &[400], "the multipart body is broken, cut off, or holds not exactly one file"),
-    error_type("invalid_workflow", &[400, 422], "the workflow is not an API-format graph that can be run"),
-    error_type("invalid_params", &[400, 422], "the params do not fit the workflow; every problem is listed"),
-    error_type("invalid_config", &[400, 422], "the config does not hold; every problem is listed, nothing was changed"),
-    error_type("unauthorized", &[401], "the token is missing, not valid or expired: log in again"),
-    error_type("invalid_credentials", &[401], "wrong username or password"),
-    error_type("forbidden", &[403], "this needs the role admin"),
-    error_type("not_found", &[404], "there is no such path, task, instance or file"),
-    error_type("method_not_allowed", &[405], "the path exists, the method does not; see the header Allow"),
-    error_type("version_conflict", &[409], "somebody else changed the config: read it again"),
-    error_type("task_ended", &[409], "the task has ended and stays as it is"),
-    error_type("file_in_use", &[409], "a waiting or running task needs the file"),
-    error_type("too_large", &[413], "the body is larger than allowed"),
-    error_type("unsupported_media_type", &[415], "the Content-Type or Content-Encoding is not taken here"),
-    error_type("range_not_satisfiable", &[416], "the range lies outside the file"),
-    error_type("idempotency_key_reused", &[422], "the same Idempotency-Key came with another body before"),
-    error_type("no_such_file", &[422], "a file that the task needs does not exist"),
-    error_type("rate_limited", &[429], "too many requests of this user: wait for Retry-After seconds"),
-    error_type("too_many_logins", &[429], "too many failed logins: wait for Retry-After seconds"),
-    error_type("queue_full", &[429], "too many tasks wait: try again after Retry-After seconds"),
-    error_type("internal", &[500], "a fault of ours; the log has it under the request id"),
-    error_type("busy", &[503], "too much at once: try again after Retry-After seconds"),
-    error_type(
-        "redis_unavailable",
-        &[503],
-        "Redis does not answer or refuses writes: try again, with the same Idempotency-Key",
-    ),
-    error_type("storage_unavailable", &[503], "the store of files does not work now: try again"),
-    error_type("storage_full", &[507], "no space is left for files"),
-];
 
 /// One thing wrong with a body: an entry of `error.details`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

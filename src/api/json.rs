@@ -139,7 +139,8 @@ fn unknown_field(name: &str, known: &[&'static str]) -> Flaw {
 
 /// At most 64 bytes of a client's name, for messages.
 fn short(name: &str) -> &str {
-    &name[..name.floor_char_boundary(64)]
+    let end = (0..=name.len().min(64)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    &name[..end]
 }
 
 fn explain(text: &str, error: &serde_json::Error) -> ApiError {

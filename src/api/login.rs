@@ -11,7 +11,6 @@ use crate::{auth::Role, task::rfc3339};
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use std::{net::IpAddr, time::Duration};
 
 /// Failures are forgotten after this; nobody is ever locked out for longer.
@@ -71,10 +70,9 @@ fn text(members: &Members<'_>, name: &'static str) -> Result<String> {
 struct Scopes(Vec<(String, u64)>);
 
 impl Scopes {
-    /// The user's name is hashed: no text of a client becomes part of a key.
+    /// The queue hashes the names: no text of a client becomes part of a key.
     fn new(username: &str, peer: Option<IpAddr>) -> Self {
-        let digest = Sha256::digest(username.as_bytes());
-        let user = (format!("user-{}", hex(&digest[..16])), FAILURES_PER_USER);
+        let user = (format!("user-{username}"), FAILURES_PER_USER);
         let address = peer.map(|peer| (format!("address-{}", network(peer)), FAILURES_PER_ADDRESS));
         Self([user].into_iter().chain(address).collect())
     }
@@ -103,9 +101,4 @@ fn network(peer: IpAddr) -> String {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => v6.segments()[..4].iter().map(|segment| format!("{segment:04x}")).collect(),
     }
-}
-
-/// Lowercase hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

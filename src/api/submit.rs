@@ -6,7 +6,7 @@ use super::{
     answer::Answer,
     body,
     error::{ApiError, Flaw, Result},
-    json, login,
+    json,
     submission::Submission,
 };
 use crate::{
@@ -93,7 +93,7 @@ fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Subm
         owner: caller.username,
         priority: submission.priority,
         // A fresh id meets no other body; only a key's id can.
-        fingerprint: key.map(|_| login::hex(&Sha256::digest(bytes))).unwrap_or_default(),
+        fingerprint: key.map(|_| hex(&Sha256::digest(bytes))).unwrap_or_default(),
         max_attempts: submission.max_attempts,
         start_by_ms: submission.start_by_ms,
         payload: Payload { workflow: workflow.to_json(), params, files },
@@ -133,6 +133,10 @@ async fn refuse_past_start(state: &ApiState, new: &NewTask, key: Option<TaskId>)
     }
     let flaw = Flaw::unfit("/startBy", "not_in_the_future", "`startBy` must be in the future");
     Err(ApiError::InvalidRequest(vec![flaw]))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn empty_object() -> Result<Box<RawValue>> {

@@ -71,7 +71,7 @@ pub(super) async fn detail(
         view.workflow = with_workflow.then_some(payload.workflow);
     }
     if task.state.status() == Status::Pending {
-        explain_waiting(&state, &task, &mut view).await?;
+        Box::pin(explain_waiting(&state, &task, &mut view)).await?;
     }
     Ok(Answer(view))
 }

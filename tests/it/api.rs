@@ -1,1 +1,14 @@
-//! Tests of the room `api`.
+//! Tests of the room `api`, over real HTTP and a real Redis: the document to the letter, and the bad-input catalogue of
+//! safety.md §2 as tables.
+
+mod auth;
+mod config;
+mod files;
+mod http;
+mod instances;
+mod json;
+mod lists;
+mod outage;
+mod server;
+mod tasks;
+mod upload;

@@ -1,0 +1,79 @@
+//! Redis is away, hangs, or refuses writes: 503 in time, and the truth afterwards.
+
+use super::server::{Api, assert_refused, data, workflow};
+use crate::support::{eventually, raw::Raw};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_everything_is_503_in_time_and_heals() {
+    let mut api = Api::with_instance().await;
+    let task = api.submit().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await; // everysec: the append-only file is flushed once a second
+    api.redis.kill();
+    let login = json!({"username": "admin", "password": "admin123"}).to_string();
+    let submit = json!({"workflow": workflow()}).to_string();
+    let requests = [
+        ("POST", "/api/auth/login", login.as_str()),
+        ("GET", "/api/instances", ""),
+        ("GET", "/api/instances/127.0.0.1:8001", ""),
+        ("PUT", "/api/instances/127.0.0.1:8001", "{\"enabled\":false}"),
+        ("GET", "/api/tasks", ""),
+        ("POST", "/api/tasks", &submit),
+        ("GET", &format!("/api/tasks/{task}"), ""),
+        ("DELETE", &format!("/api/tasks/{task}"), ""),
+        ("GET", "/api/files", ""),
+        ("DELETE", &format!("/api/files/{task}"), ""),
+        ("GET", "/api/config", ""),
+        ("PUT", "/api/config", "{\"healthCheck\":{\"interval\":500}}"),
+        ("GET", "/api/monitor/overview", ""),
+        ("GET", &format!("/upload/file/{task}"), ""),
+    ];
+    let all = requests.iter().map(async |(method, path, body)| {
+        let begun = Instant::now();
+        let answer = api.json(method, path, &[], body.as_bytes()).await;
+        assert_refused(&answer, 503, "redis_unavailable", &format!("{method} {path}"));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{method} {path}: {:?}", begun.elapsed());
+    });
+    futures_util::future::join_all(all).await;
+    let health = api.send("GET", "/api/health", &[], b"").await;
+    let body = health.json();
+    assert_eq!(
+        (health.status, &body["code"], &body["data"]),
+        (503, &json!(503), &json!({"status": "degraded", "redis": "disconnected"}))
+    );
+    assert_eq!((&body["error"]["type"], health.header("retry-after")), (&json!("redis_unavailable"), "2"));
+
+    api.redis.launch();
+    eventually("the health to be good again", Duration::from_secs(15), async || {
+        (api.send("GET", "/api/health", &[], b"").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(data(&api.get(&format!("/api/tasks/{task}")).await)["status"], "pending");
+    assert_eq!(api.post("/api/tasks", &json!({"workflow": workflow()})).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_be_registered_is_503() {
+    let mut api = Api::start().await;
+    api.redis.kill();
+    assert_refused(&super::upload::upload(&api, "a.png", super::upload::PNG).await, 503, "redis_unavailable", "upload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_writes_is_503_while_reads_go_on() {
+    let api = Api::start().await;
+    let task = api.submit().await;
+    let mut raw = Raw::connect(&api.redis.socket());
+    raw.run(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_refused(
+        &api.post("/api/tasks", &json!({"workflow": workflow()})).await,
+        503,
+        "redis_unavailable",
+        "out of memory",
+    );
+    assert_eq!(data(&api.get(&format!("/api/tasks/{task}")).await)["id"], task);
+    raw.run(&["CONFIG", "SET", "maxmemory", "0"]);
+    api.submit().await;
+    assert_eq!(data(&api.get("/api/tasks").await)["total"], 2);
+}

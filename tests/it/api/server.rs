@@ -1,0 +1,253 @@
+//! The REST interface served for a test, and a client that can send anything.
+
+use crate::support::{
+    TestRedis,
+    http::{Answer, exchange},
+    raw::{Answer as Redis, Raw},
+};
+use serde_json::{Value, json};
+use shuzhiren::{
+    api::{ApiState, ERROR_TYPES, router},
+    auth::Auth,
+    process,
+    queue::{Acquired, Claim, Claimed, Lease, Queue, QueueLimits, Token},
+    settings::{AuthSettings, FrontSettings, Secret},
+    store::Store,
+    task::{InstanceId, Links},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Signs the tokens.
+pub const JWT_SECRET: &str = "a key of the tests, 32 bytes long";
+/// What links begin with.
+pub const PUBLIC_URL: &str = "https://files.example";
+/// Largest file of the tests.
+pub const FILE_BYTES_MAX: u64 = 2 << 20;
+/// The only instance of [`Api::with_instance`].
+pub const INSTANCE: &str = "127.0.0.1:8001";
+
+/// One served interface; gone with the test.
+pub struct Api {
+    pub redis: TestRedis,
+    pub queue: Queue,
+    pub address: SocketAddr,
+    pub token: String,
+    pub folder: tempfile::TempDir,
+    stop: CancellationToken,
+}
+
+/// What a test may change.
+pub struct Options {
+    pub waiting_max: u64,
+    pub rate_burst: u64,
+    pub task_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024 }
+    }
+}
+
+impl Api {
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        let redis = TestRedis::start();
+        let limits = QueueLimits { waiting_max: options.waiting_max, keep_tasks: Duration::from_secs(3_600) };
+        let queue = Queue::connect(&redis.settings(), limits).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("file://{}", folder.path().display())).await.unwrap();
+        let auth = Auth::new(&AuthSettings {
+            admin_username: "admin".to_owned(),
+            admin_password: Some(Secret::new("admin123")),
+            admin_password_file: None,
+            jwt_secret: Some(Secret::new(JWT_SECRET)),
+            jwt_secret_file: None,
+            token_ttl: Duration::from_secs(3_600),
+        });
+        let front = FrontSettings {
+            task_bytes_max: options.task_bytes_max,
+            allowed_origins: Vec::new(),
+            ws_pending_max: 10,
+            rate_burst: options.rate_burst,
+        };
+        let state = ApiState::new(queue.clone(), store, auth, Links::new(PUBLIC_URL), front, FILE_BYTES_MAX);
+        let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(process::serve(listener, router(state), stop.clone(), Duration::from_secs(1)));
+        Self { redis, queue, address, token: token_of("admin", "admin"), folder, stop }
+    }
+
+    /// With one instance in the config.
+    pub async fn with_instance() -> Self {
+        let api = Self::start().await;
+        let config = json!({"servers": [{"id": "server-1", "name": "主服务器", "ip": "127.0.0.1", "ports": [8001]}]});
+        assert_eq!(api.put("/api/config", &config).await.status, 200);
+        api
+    }
+
+    /// Sends a request as it is; `authorization` only when it is among the headers.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n").into_bytes();
+        for (name, value) in headers {
+            request.extend(format!("{name}: {value}\r\n").bytes());
+        }
+        let has_length = headers.iter().any(|(name, _)| ["content-length", "transfer-encoding"].contains(name));
+        if !has_length && !(body.is_empty() && method == "GET") {
+            request.extend(format!("content-length: {}\r\n", body.len()).bytes());
+        }
+        request.extend(b"\r\n");
+        request.extend(body);
+        self.raw(&request).await
+    }
+
+    /// Sends bytes and gives the first answer.
+    pub async fn raw(&self, request: &[u8]) -> Answer {
+        let bytes = exchange(self.address, request, Duration::from_secs(10)).await;
+        let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
+        Answer::parse(&bytes).unwrap_or_else(|| panic!("no answer to {shown:?}: {bytes:?}"))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[("authorization", &self.bearer())], b"").await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[("authorization", &self.bearer())], b"").await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.json("PUT", path, &[], body.to_string().as_bytes()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.json("POST", path, &[], body.to_string().as_bytes()).await
+    }
+
+    /// Sends JSON with the token and more headers.
+    pub async fn json(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let bearer = self.bearer();
+        let mut all = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+        all.extend(headers);
+        self.send(method, path, &all, body).await
+    }
+
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// Submits a task that runs; gives its id.
+    pub async fn submit(&self) -> String {
+        let answer = self.post("/api/tasks", &json!({"workflow": workflow()})).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        answer.json()["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Takes the lease of [`INSTANCE`] as a dispatcher would.
+    pub async fn lease(&self) -> Lease {
+        let lease = Lease { instance: InstanceId::new(INSTANCE), token: Token::new() };
+        let acquired = self.queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
+        assert!(matches!(acquired, Acquired::Ours(_)), "{acquired:?}");
+        lease
+    }
+
+    /// Claims the next task as a dispatcher would.
+    pub async fn claim(&self, lease: &Lease) -> Claim {
+        match self.queue.claim(lease, &uuid::Uuid::new_v4().to_string(), 1, 32).await.unwrap() {
+            Claimed::Task(claim) => *claim,
+            Claimed::Nothing => panic!("nothing to claim"),
+        }
+    }
+
+    /// All of Redis but the counters of failed logins: equal before and after = nothing changed.
+    pub fn snapshot(&self) -> Vec<(String, Redis)> {
+        let mut raw = Raw::connect(&self.redis.socket());
+        let mut keys = raw.run(&["KEYS", "*"]).texts();
+        keys.retain(|key| !key.contains("login"));
+        keys.sort();
+        keys.into_iter()
+            .map(|key| {
+                let dump = raw.run(&["DUMP", &key]);
+                (key, dump)
+            })
+            .collect()
+    }
+
+    /// Files of the store, whole or half.
+    pub fn stored_files(&self) -> usize {
+        count_files(self.folder.path())
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn count_files(folder: &std::path::Path) -> usize {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
+        .sum()
+}
+
+/// A token as the server signs it.
+pub fn token_of(username: &str, role: &str) -> String {
+    signed(&json!({"sub": username, "role": role, "exp": 4_000_000_000_u64}))
+}
+
+/// Claims signed with the server's key.
+pub fn signed(claims: &Value) -> String {
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    jsonwebtoken::encode(&header, claims, &jsonwebtoken::EncodingKey::from_secret(JWT_SECRET.as_bytes())).unwrap()
+}
+
+/// A graph that runs.
+pub fn workflow() -> Value {
+    json!({"3": {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 20}},
+           "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "x"}}})
+}
+
+/// The envelope of a failure: status, word, and everything else that every failure has.
+#[track_caller]
+pub fn assert_refused(answer: &Answer, status: u16, word: &str, about: &str) {
+    let body = answer.json();
+    assert_eq!((answer.status, body["error"]["type"].as_str()), (status, Some(word)), "{about}: {body}");
+    assert_eq!(body["code"], status, "{about}: {body}");
+    assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{about}: {body}");
+    assert!(body["error"]["details"].is_array() && body.get("data").is_none(), "{about}: {body}");
+    assert_eq!(body["error"]["requestId"], answer.header("x-request-id"), "{about}");
+    assert_eq!(answer.header("content-type"), "application/json", "{about}");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{about}");
+    assert!(answer.header("server").is_empty() && answer.header("x-powered-by").is_empty(), "{about}");
+    let listed = ERROR_TYPES.iter().any(|one| one.word == word && one.statuses.contains(&status));
+    assert!(listed || process::ERROR_TYPES.contains(&word), "{about}: {word} is not listed");
+    let retry_after = answer.header("retry-after").parse::<u64>();
+    assert_eq!(retry_after.is_ok_and(|seconds| seconds > 0), matches!(status, 429 | 503), "{about}: retry-after");
+    assert_eq!(answer.header("www-authenticate"), if status == 401 { "Bearer" } else { "" }, "{about}");
+}
+
+/// The envelope of success; gives `data`.
+#[track_caller]
+pub fn data(answer: &Answer) -> Value {
+    let mut body = answer.json();
+    assert_eq!((answer.status, &body["code"]), (200, &json!(200)), "{body}");
+    assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(!answer.header("x-request-id").is_empty());
+    body["data"].take()
+}
+
+/// `2024-01-01T00:00:00.000Z`
+#[track_caller]
+pub fn assert_time(value: &Value) {
+    let text = value.as_str().unwrap_or_else(|| panic!("not a time: {value}"));
+    assert!(text.len() == 24 && text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok(), "{text}");
+}
