@@ -53,7 +53,7 @@ struct Inner {
 pub(super) struct State {
     pub(super) sessions: HashMap<u64, Member>,
     next_session: u64,
-    known: KnownTasks,
+    pub(super) known: KnownTasks,
     pub(super) replay: Replay,
     stopped: bool,
 }

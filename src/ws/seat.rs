@@ -7,7 +7,7 @@ use super::{
     inbound::Refusal,
     known::event_of,
     limits::SNAPSHOT_TRIES,
-    outbox::Outbox,
+    outbox::{Frame, Outbox},
     watch::{Sight, Watch},
 };
 use crate::{
@@ -37,37 +37,35 @@ impl Seat {
         state.sessions.get_mut(&self.number).map(|member| change(&mut member.watch))
     }
 
-    /// Answers a `subscribe` or `unsubscribe`: a snapshot of each task, none older than what the session has heard, then
-    /// the endings of those that have ended, so that one handler of endings hears them all.
+    /// Answers a `subscribe` or `unsubscribe`: a snapshot of each task, then the endings of those that have ended, so that
+    /// one handler of endings hears them all.
     pub(super) async fn answer_subscribed(&self, ids: &[TaskId], request_id: Option<&str>) -> queue::Result<()> {
-        let tasks = self.read(ids).await?;
-        let mut state = self.hub.lock();
-        state.observe(&tasks, self.hub.links());
-        let task_ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        let unknown: Vec<TaskId> = ids.iter().filter(|id| !task_ids.contains(id)).copied().collect();
-        let cursor = state.replay.cursor();
-        let all = state.sessions.get(&self.number).is_some_and(|member| matches!(member.watch, Watch::AllBut(_)));
-        let views = tasks.iter().map(|task| TaskView::new(task, self.hub.links())).collect();
-        let data = Subscribed { all, task_ids, unknown, tasks: views, cursor: &cursor };
-        self.outbox.push(answers::subscribed(&data, request_id));
-        for task in tasks.iter().filter(|task| task.state.is_terminal()) {
-            if let Some(frame) = frames::task_event(&event_of(task), self.hub.links(), 0, &cursor) {
-                self.outbox.push(frame);
-            }
-        }
-        Ok(())
+        let all = self.change_watch(|watch| matches!(watch, Watch::AllBut(_))).unwrap_or(false);
+        // Taken before the read: what ends meanwhile is told, and can be replayed again.
+        let cursor = self.hub.cursor();
+        let links = self.hub.links();
+        self.answer(ids, |tasks| {
+            let task_ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+            let unknown: Vec<TaskId> = ids.iter().filter(|id| !task_ids.contains(id)).copied().collect();
+            let views = tasks.iter().map(|task| TaskView::new(task, links)).collect();
+            let data = Subscribed { all, task_ids, unknown, tasks: views, cursor: &cursor };
+            let ended = tasks.iter().filter(|task| task.state.is_terminal());
+            let endings = ended.filter_map(|task| frames::task_event(&event_of(task), links, 0, &cursor));
+            std::iter::once(answers::subscribed(&data, request_id)).chain(endings).collect()
+        })
+        .await
     }
 
     /// Answers a `get_task`.
     pub(super) async fn answer_task(&self, id: TaskId, request_id: Option<&str>) -> queue::Result<()> {
-        let tasks = self.read(&[id]).await?;
-        let mut state = self.hub.lock();
-        state.observe(&tasks, self.hub.links());
-        self.outbox.push(match tasks.first() {
-            Some(task) => answers::task(&TaskView::new(task, self.hub.links()), request_id),
-            None => answers::error(&Refusal::new("not_found", "no such task"), request_id),
-        });
-        Ok(())
+        let links = self.hub.links();
+        self.answer(&[id], |tasks| {
+            vec![match tasks.first() {
+                Some(task) => answers::task(&TaskView::new(task, links), request_id),
+                None => answers::error(&Refusal::new("not_found", "no such task"), request_id),
+            }]
+        })
+        .await
     }
 
     /// Sends again the endings after `cursor` that this session wants, or says that they are not all there.
@@ -82,21 +80,38 @@ impl Seat {
         }
     }
 
-    /// Reads tasks that this session may see, again while events overtake the read.
+    /// Reads the tasks that this session may see and says what `write` makes of them, none of it older than what the session
+    /// has heard: a task that an event overtook is read again. Written outside of the hub's lock, said inside.
+    async fn answer(&self, ids: &[TaskId], write: impl Fn(&[Task]) -> Vec<Frame>) -> queue::Result<()> {
+        let mut tasks = self.read(ids).await?;
+        for tries_left in (0..SNAPSHOT_TRIES).rev() {
+            let frames = write(&tasks);
+            let overtaken: Vec<TaskId> = {
+                let mut state = self.hub.lock();
+                let overtaken =
+                    tasks.iter().filter(|task| state.known.is_overtaken(task)).map(|task| task.id).collect();
+                if Vec::is_empty(&overtaken) || tries_left == 0 {
+                    state.observe(&tasks, self.hub.links());
+                    frames.into_iter().for_each(|frame| self.outbox.push(frame));
+                    return Ok(());
+                }
+                overtaken
+            };
+            for newer in self.read(&overtaken).await? {
+                if let Some(task) = tasks.iter_mut().find(|task| task.id == newer.id) {
+                    *task = newer;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&self, ids: &[TaskId]) -> queue::Result<Vec<Task>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tries = 0;
-        loop {
-            let found = self.hub.queue().tasks(ids).await?;
-            let tasks: Vec<Task> = found.into_iter().flatten().filter(|task| self.sight.covers(&task.owner)).collect();
-            tries += 1;
-            let overtaken = self.hub.with_known(|known| tasks.iter().any(|task| known.is_overtaken(task)));
-            if !overtaken || tries >= SNAPSHOT_TRIES {
-                return Ok(tasks);
-            }
-        }
+        let found = self.hub.queue().tasks(ids).await?;
+        Ok(found.into_iter().flatten().filter(|task| self.sight.covers(&task.owner)).collect())
     }
 }
 
