@@ -1,14 +1,10 @@
-//! What the server says: `{"type","timestamp","data","requestId"?}`. The only place that spells these messages.
+//! What the server says unasked: `{"type","timestamp","data"}`, the types of the document. Answers are in `answers.rs`.
 
-use super::{
-    inbound::Refusal,
-    outbox::{Frame, FrameKind},
-};
+use super::outbox::{Frame, FrameKind};
 use crate::{
-    auth::{Caller, Role},
     event::{TaskChange, TaskEvent},
     fleet::{InstanceView, OverviewView, Phase},
-    task::{Attempt, Failure, InstanceId, Links, ResultView, Status, TaskId, TaskView},
+    task::{Attempt, Failure, InstanceId, Links, ResultView, Status, TaskId},
 };
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -164,66 +160,12 @@ pub fn global_status(overview: &OverviewView, cursor: &str) -> Frame {
     tell("global_status", FrameKind::Must, GlobalMessage { overview, cursor })
 }
 
-/// `resync`: endings may have been missed; read the tasks again, and go on from `cursor`.
-pub fn resync(cursor: &str, request_id: Option<&str>) -> Frame {
-    let message =
-        serde_json::json!({ "cursor": cursor, "reason": "endings may have been missed: read the tasks again" });
-    answer("resync", request_id, message)
-}
-
-/// `auth_ok`.
-pub fn auth_ok(caller: &Caller, cursor: &str, request_id: Option<&str>) -> Frame {
-    let role = match caller.role {
-        Role::Admin => "admin",
-        Role::User => "user",
-    };
-    let expires_at = crate::task::rfc3339(caller.expires_at.saturating_mul(1_000));
-    let user = serde_json::json!({ "username": caller.username, "role": role });
-    answer("auth_ok", request_id, serde_json::json!({ "user": user, "expiresAt": expires_at, "cursor": cursor }))
-}
-
-/// `pong`.
-pub fn pong(request_id: Option<&str>) -> Frame {
-    answer("pong", request_id, serde_json::json!({}))
-}
-
-/// `task`.
-pub fn task(view: &TaskView, request_id: Option<&str>) -> Frame {
-    answer("task", request_id, view)
-}
-
-/// `subscribed`, also the answer to `unsubscribe`.
-pub fn subscribed(data: &Subscribed<'_>, request_id: Option<&str>) -> Frame {
-    answer("subscribed", request_id, data)
-}
-
-/// `error`.
-pub fn error(refusal: &Refusal, request_id: Option<&str>) -> Frame {
-    let data = serde_json::json!({ "type": refusal.kind, "message": refusal.message });
-    answer("error", request_id, data)
-}
-
-/// `data` of `subscribed`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Subscribed<'a> {
-    /// Whether every task is watched, muted ones aside.
-    pub all: bool,
-    /// The tasks of this request that exist and may be seen.
-    pub task_ids: Vec<TaskId>,
-    /// The others.
-    pub unknown: Vec<TaskId>,
-    /// A snapshot of each of `task_ids`, as `GET /api/tasks` shows it.
-    pub tasks: Vec<TaskView>,
-    /// Where the client stands now.
-    pub cursor: &'a str,
-}
-
 fn tell(kind: &str, frame: FrameKind, data: impl Serialize) -> Frame {
     write(Message { kind, timestamp: unix_ms(), data, request_id: None }, frame)
 }
 
-fn answer(kind: &str, request_id: Option<&str>, data: impl Serialize) -> Frame {
+/// An answer, with the `requestId` of its question.
+pub(super) fn answer(kind: &str, request_id: Option<&str>, data: impl Serialize) -> Frame {
     write(Message { kind, timestamp: unix_ms(), data, request_id }, FrameKind::Answer)
 }
 

@@ -4,22 +4,23 @@
 //! no session sees an older state of a task after a newer one. Nothing here writes to Redis.
 
 use super::{
+    answers,
     close::Close,
-    frames::{self, Subscribed},
-    inbound::Refusal,
+    frames,
     known::{KnownTasks, event_of},
-    limits::{Pace, RETRY_PAUSE, SNAPSHOT_TRIES},
+    limits::{Pace, RETRY_PAUSE},
     outbox::{Frame, Outbox},
     positioning,
     replay::{Ending, Replay},
+    seat::Seat,
     status::{self, StatusBoard},
     watch::{Sight, Watch},
 };
 use crate::{
     event::{Event, TaskEvent},
     metrics,
-    queue::{self, News, Queue},
-    task::{Links, Task, TaskId, TaskView},
+    queue::{News, Queue},
+    task::{Links, Task},
 };
 use std::{
     collections::HashMap,
@@ -49,29 +50,19 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct State {
-    sessions: HashMap<u64, Member>,
+pub(super) struct State {
+    pub(super) sessions: HashMap<u64, Member>,
     next_session: u64,
-    known: KnownTasks,
-    replay: Replay,
+    pub(super) known: KnownTasks,
+    pub(super) replay: Replay,
     stopped: bool,
 }
 
 #[derive(Debug)]
-struct Member {
-    sight: Sight,
-    watch: Watch,
+pub(super) struct Member {
+    pub(super) sight: Sight,
+    pub(super) watch: Watch,
     outbox: Arc<Outbox>,
-}
-
-/// A session's place in the hub; given back when dropped.
-#[derive(Debug)]
-pub struct Seat {
-    hub: Hub,
-    number: u64,
-    sight: Sight,
-    /// What waits for the session.
-    pub outbox: Arc<Outbox>,
 }
 
 impl Hub {
@@ -166,7 +157,7 @@ impl Hub {
         let member = Member { sight: sight.clone(), watch: Watch::all(), outbox: Arc::clone(&outbox) };
         state.sessions.insert(number, member);
         metrics::ws_opened();
-        Seat { hub: self.clone(), number, sight, outbox }
+        Seat::new(self.clone(), number, sight, outbox)
     }
 
     /// Says something to everybody.
@@ -177,7 +168,7 @@ impl Hub {
     /// Endings may be missing and cannot be made up for.
     pub(super) fn tell_resync(&self) {
         let cursor = self.cursor();
-        self.tell_all(&frames::resync(&cursor, None));
+        self.tell_all(&answers::resync(&cursor, None));
     }
 
     /// Tells one task's news, unless something newer was told.
@@ -206,7 +197,11 @@ impl Hub {
         state.sessions.values().for_each(|member| member.outbox.close(Close::GOING_AWAY));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn links(&self) -> &Links {
+        &self.0.links
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -265,88 +260,11 @@ impl State {
         }
     }
 
-    fn observe(&mut self, tasks: &[Task], links: &Links) {
+    pub(super) fn observe(&mut self, tasks: &[Task], links: &Links) {
         for task in tasks {
             if self.known.is_news(task) {
                 self.tell_task(&event_of(task), links);
             }
         }
-    }
-}
-
-impl Seat {
-    /// Changes what the session hears.
-    pub(super) fn change_watch<T>(&self, change: impl FnOnce(&mut Watch) -> T) -> Option<T> {
-        let mut state = self.hub.lock();
-        state.sessions.get_mut(&self.number).map(|member| change(&mut member.watch))
-    }
-
-    /// Answers a `subscribe` or `unsubscribe`: a snapshot of each task, none older than what the session has heard, then
-    /// the endings of those that have ended, so that one handler of endings hears them all.
-    pub(super) async fn answer_subscribed(&self, ids: &[TaskId], request_id: Option<&str>) -> queue::Result<()> {
-        let tasks = self.read(ids).await?;
-        let mut state = self.hub.lock();
-        state.observe(&tasks, &self.hub.0.links);
-        let task_ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        let unknown: Vec<TaskId> = ids.iter().filter(|id| !task_ids.contains(id)).copied().collect();
-        let cursor = state.replay.cursor();
-        let all = state.sessions.get(&self.number).is_some_and(|member| matches!(member.watch, Watch::AllBut(_)));
-        let views = tasks.iter().map(|task| TaskView::new(task, &self.hub.0.links)).collect();
-        let data = Subscribed { all, task_ids, unknown, tasks: views, cursor: &cursor };
-        self.outbox.push(frames::subscribed(&data, request_id));
-        for task in tasks.iter().filter(|task| task.state.is_terminal()) {
-            if let Some(frame) = frames::task_event(&event_of(task), &self.hub.0.links, 0, &cursor) {
-                self.outbox.push(frame);
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers a `get_task`.
-    pub(super) async fn answer_task(&self, id: TaskId, request_id: Option<&str>) -> queue::Result<()> {
-        let tasks = self.read(&[id]).await?;
-        let mut state = self.hub.lock();
-        state.observe(&tasks, &self.hub.0.links);
-        self.outbox.push(match tasks.first() {
-            Some(task) => frames::task(&TaskView::new(task, &self.hub.0.links), request_id),
-            None => frames::error(&Refusal::new("not_found", "no such task"), request_id),
-        });
-        Ok(())
-    }
-
-    /// Sends again the endings after `cursor` that this session wants, or says that they are not all there.
-    pub(super) fn replay(&self, cursor: &str, request_id: Option<&str>) {
-        let state = self.hub.lock();
-        let Some(member) = state.sessions.get(&self.number) else { return };
-        match state.replay.since(cursor) {
-            None => self.outbox.push(frames::resync(&state.replay.cursor(), request_id)),
-            Some(endings) => endings
-                .filter(|ending| member.watch.wants(ending.task) && member.sight.covers(&ending.owner))
-                .for_each(|ending| self.outbox.push(ending.frame.clone())),
-        }
-    }
-
-    /// Reads tasks that this session may see, again while events overtake the read.
-    async fn read(&self, ids: &[TaskId]) -> queue::Result<Vec<Task>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tries = 0;
-        loop {
-            let found = self.hub.queue().tasks(ids).await?;
-            let tasks: Vec<Task> = found.into_iter().flatten().filter(|task| self.sight.covers(&task.owner)).collect();
-            tries += 1;
-            let overtaken = self.hub.with_known(|known| tasks.iter().any(|task| known.is_overtaken(task)));
-            if !overtaken || tries >= SNAPSHOT_TRIES {
-                return Ok(tasks);
-            }
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.hub.lock().sessions.remove(&self.number);
-        metrics::ws_closed();
     }
 }

@@ -1,7 +1,7 @@
 //! The WebSocket: hub, sessions, messages, close codes. Forwards what Redis publishes; writes nothing.
 //!
 //! One subscription per process → [`Hub`] (orders, serialises once) → one bounded outbox per session → socket.
-//! Look first at `hub.rs`, then `session.rs`; the messages are spelled in `frames.rs` and `inbound.rs`.
+//! Look first at `hub.rs`, then `session.rs`; the messages are spelled in `frames.rs`, `answers.rs` and `inbound.rs`.
 //!
 //! What a client may rely on:
 //! 1. It never sees an older state of a task after a newer one.
@@ -10,6 +10,7 @@
 //! 3. Progress may be skipped, endings and answers never.
 //! 4. A slow reader loses its own progress, then its connection, never anybody else's.
 
+mod answers;
 mod close;
 mod frames;
 mod handshake;
@@ -17,9 +18,11 @@ mod hub;
 mod inbound;
 mod known;
 mod limits;
+mod login;
 mod outbox;
 mod positioning;
 mod replay;
+mod seat;
 mod session;
 mod status;
 mod watch;

@@ -4,23 +4,25 @@
 //! than [`Pace::write`](super::limits::Pace).
 
 use super::{
-    Door,
+    Door, answers,
     close::Close,
     frames,
     handshake::Stranger,
-    hub::{Hub, Seat},
+    hub::Hub,
     inbound::{self, Incoming, Refusal, Request, Selection},
-    limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_BEFORE_LOGIN_MAX, STRIKES_MAX},
+    limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_MAX},
+    login::{Login, log_in, text_of},
     outbox::{Frame, Outbox},
+    seat::Seat,
     status,
     watch::{Sight, TooMany, Watch},
 };
 use crate::{auth::Caller, metrics, queue};
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use std::{future::ready, time::Duration};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Serves one socket to its end.
 pub async fn run(mut socket: WebSocket, door: Door, caller: Option<Caller>, stranger: Option<Stranger>) {
@@ -40,49 +42,6 @@ pub async fn run(mut socket: WebSocket, door: Door, caller: Option<Caller>, stra
         Err(close) => close,
     };
     hang_up(socket, close).await;
-}
-
-/// Waits for `auth`; nothing but errors is said before.
-async fn log_in(socket: &mut WebSocket, door: &Door) -> Result<Login, Close> {
-    let give_up = Instant::now() + door.hub.pace().login;
-    for _ in 0..STRIKES_BEFORE_LOGIN_MAX {
-        let received = tokio::select! {
-            received = timeout_at(give_up, socket.recv()) => received.map_err(|_| Close::LOGIN_TIMEOUT)?,
-            () = door.hub.stop().cancelled() => return Err(Close::GOING_AWAY),
-        };
-        let Some(text) = text_of(received)? else { continue };
-        let Incoming { request_id, request } = inbound::parse(&text);
-        let refusal = match request {
-            Ok(Request::Auth(token)) => match door.auth.verify(&token) {
-                Ok(caller) => return Ok(Login::Message(caller, request_id)),
-                Err(denied) => {
-                    let refusal = Refusal::new("unauthorized", denied.to_string());
-                    say(socket, &door.hub, frames::error(&refusal, request_id.as_deref())).await?;
-                    return Err(Close::NOT_LOGGED_IN);
-                }
-            },
-            Ok(_) => Refusal::new("unauthorized", "log in first: {\"type\":\"auth\",\"data\":{\"token\":\"…\"}}"),
-            Err(refusal) => refusal,
-        };
-        say(socket, &door.hub, frames::error(&refusal, request_id.as_deref())).await?;
-    }
-    Err(Close::NOT_LOGGED_IN)
-}
-
-async fn say(socket: &mut WebSocket, hub: &Hub, frame: Frame) -> Result<(), Close> {
-    let sent = timeout(hub.pace().write, socket.send(Message::Text(frame.text))).await;
-    sent.map_err(|_| Close::SLOW)?.map_err(|_| Close::BY_CLIENT)
-}
-
-/// The text of a message; `None` for pings and pongs.
-fn text_of(received: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, Close> {
-    match received {
-        Some(Ok(Message::Text(text))) => Ok(Some(text)),
-        Some(Ok(Message::Binary(_))) => Err(Close::BINARY),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(Close::BY_CLIENT),
-        Some(Err(error)) => Err(Close::of_read_error(&error)),
-    }
 }
 
 /// Says goodbye, and waits a moment for the client's.
@@ -110,14 +69,6 @@ async fn hang_up(mut socket: WebSocket, close: Close) {
     }
 }
 
-/// How a caller came in.
-enum Login {
-    /// By a header of the handshake: no answer is owed.
-    Header(Caller),
-    /// By the first message.
-    Message(Caller, Option<String>),
-}
-
 struct Session {
     socket: WebSocket,
     hub: Hub,
@@ -138,7 +89,7 @@ impl Session {
         let (caller, auth_ok) = match login {
             Login::Header(caller) => (caller, None),
             Login::Message(caller, request_id) => {
-                let frame = frames::auth_ok(&caller, &hub.cursor(), request_id.as_deref());
+                let frame = answers::auth_ok(&caller, &hub.cursor(), request_id.as_deref());
                 (caller, Some(frame))
             }
         };
@@ -202,7 +153,7 @@ impl Session {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = answered {
-            self.seat.outbox.push(frames::error(&refusal, request_id));
+            self.seat.outbox.push(answers::error(&refusal, request_id));
             return self.strike();
         }
         Ok(())
@@ -211,7 +162,7 @@ impl Session {
     async fn answer(&mut self, request: Request, request_id: Option<&str>) -> Result<(), Refusal> {
         match request {
             Request::Auth(_) => return Err(Refusal::new("already_logged_in", "this socket is logged in")),
-            Request::Ping => self.seat.outbox.push(frames::pong(request_id)),
+            Request::Ping => self.seat.outbox.push(answers::pong(request_id)),
             Request::GetTask(id) => self.seat.answer_task(id, request_id).await.map_err(unavailable)?,
             Request::Subscribe(selection) => self.subscribe(selection, request_id).await?,
             Request::Unsubscribe(selection) => {

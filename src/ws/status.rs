@@ -33,6 +33,8 @@ struct Board {
     instances: HashMap<String, InstanceView>,
     frame: Option<Frame>,
     computed: Option<Instant>,
+    /// When a read ended last, well or not: a hundred logins must not each wait for a Redis that does not answer.
+    tried: Option<Instant>,
 }
 
 impl StatusBoard {
@@ -70,7 +72,7 @@ pub async fn run(hub: Hub) {
 /// What a new session hears first: at most a second old, or older when Redis does not answer; `None` = never read yet.
 pub async fn greeting(hub: &Hub) -> Option<Frame> {
     let mut board = hub.status().board.lock().await;
-    let is_fresh = board.computed.is_some_and(|computed| computed.elapsed() < STATUS_EVERY);
+    let is_fresh = board.tried.is_some_and(|tried| tried.elapsed() < STATUS_EVERY);
     if !is_fresh && let Err(error) = board.refresh(hub).await {
         tracing::debug!(%error, "cannot read the counts for a greeting");
     }
@@ -92,6 +94,7 @@ impl Board {
         let board = hub.status();
         board.is_dirty.store(false, Ordering::Relaxed);
         let read = self.read(hub).await;
+        self.tried = Some(Instant::now());
         if read.is_err() {
             board.dirty();
         }
