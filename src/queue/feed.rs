@@ -1,7 +1,7 @@
 //! What the scripts publish, as a stream that never ends: its supervisor subscribes again after every reconnect, and whoever
 //! may have missed something is told so.
 
-use super::{Queue, Result, call::from_fred, link};
+use super::{Queue, Result, link};
 use crate::event::Event;
 use fred::{
     clients::SubscriberClient,
@@ -55,7 +55,7 @@ impl Queue {
     /// A subscription on a connection of its own. Subscribe before reading the state: an event published between the two would
     /// otherwise reach neither.
     pub async fn feed(&self) -> Result<Feed> {
-        let client = link::builder(self.redis()).build_subscriber_client().map_err(from_fred)?;
+        let client = link::subscriber(self.redis())?;
         link::connect(client.init()).await?;
         let channel = self.root().channel();
         let (received, reconnected) = (client.message_rx(), client.reconnect_rx());

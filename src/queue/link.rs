@@ -3,7 +3,7 @@
 use super::{Error, Result, call::from_fred};
 use crate::settings::RedisSettings;
 use fred::{
-    clients::{Client, Pool},
+    clients::{Client, Pool, SubscriberClient},
     interfaces::ClientLike,
     types::{
         Builder,
@@ -52,7 +52,7 @@ fn install_tls_provider() {
 }
 
 /// Everything but the address.
-pub(super) fn builder(config: &Config) -> Builder {
+fn builder(config: &Config) -> Builder {
     let mut builder = Builder::from_config(config.clone());
     builder
         .with_connection_config(|connection| {
@@ -70,10 +70,7 @@ pub(super) fn builder(config: &Config) -> Builder {
                 ReconnectError::MasterDown,
             ];
         })
-        .with_performance_config(|performance| {
-            performance.default_command_timeout = COMMAND_TIMEOUT;
-            performance.broadcast_channel_capacity = BROADCAST_CAPACITY;
-        })
+        .with_performance_config(|performance| performance.default_command_timeout = COMMAND_TIMEOUT)
         .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
     builder
 }
@@ -90,6 +87,13 @@ pub(super) async fn client(config: &Config) -> Result<Client> {
     let client = builder(config).build().map_err(from_fred)?;
     connect(client.init()).await?;
     Ok(client)
+}
+
+/// A client for subscriptions, not connected yet. It alone pays for a large backlog: fred makes seven channels of that size.
+pub(super) fn subscriber(config: &Config) -> Result<SubscriberClient> {
+    let mut builder = builder(config);
+    builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BROADCAST_CAPACITY);
+    builder.build_subscriber_client().map_err(from_fred)
 }
 
 /// Waits for a first connection, not for ever.

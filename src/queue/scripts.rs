@@ -3,7 +3,10 @@
 //! Invariant: one script changes a task's state once, checks first and writes last, and is safe to send twice.
 
 use fred::types::scripts::Script as Compiled;
-use std::sync::Arc;
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 macro_rules! scripts {
     ($($(#[$doc:meta])* $verb:ident = $shebang:literal $file:literal [$($lib:literal)*];)*) => {
@@ -81,22 +84,35 @@ scripts! {
 
 /// The scripts a queue runs: the embedded ones, or (tests of the tests) edited copies.
 #[derive(Debug, Clone)]
-pub struct Scripts(Arc<[Compiled]>);
+pub struct Scripts(Arc<[Arc<Text>]>);
+
+/// One text and, from its first use on, its digest.
+#[derive(Debug)]
+struct Text {
+    text: Cow<'static, str>,
+    compiled: OnceLock<Compiled>,
+}
 
 impl Scripts {
     /// As embedded in the program.
     pub fn embedded() -> Self {
-        Self::edited(|_, text| text)
+        let text = |verb: &Verb| Arc::new(Text { text: verb.text().into(), compiled: OnceLock::new() });
+        Self(Verb::ALL.iter().map(text).collect())
     }
 
     /// With every text passed through `edit`: for tests that break a script on purpose or own the clock.
-    pub fn edited(edit: impl Fn(Verb, String) -> String) -> Self {
-        Self(Verb::ALL.iter().map(|&verb| Compiled::from_lua(edit(verb, verb.text().to_owned()))).collect())
+    pub fn edited(&self, edit: impl Fn(Verb, &str) -> String) -> Self {
+        let edited = |(verb, old): (&Verb, &Arc<Text>)| {
+            let text = edit(*verb, &old.text);
+            if text == old.text { old.clone() } else { Arc::new(Text { text: text.into(), compiled: OnceLock::new() }) }
+        };
+        Self(Verb::ALL.iter().zip(self.0.iter()).map(edited).collect())
     }
 
     pub(super) fn get(&self, verb: Verb) -> &Compiled {
         // `Verb::ALL` lists the variants in the order they are declared.
-        &self.0[verb as usize]
+        let text = &self.0[verb as usize];
+        text.compiled.get_or_init(|| Compiled::from_lua(text.text.as_ref()))
     }
 }
 

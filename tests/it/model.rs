@@ -1,1 +1,106 @@
-//! Tests of the room `model`.
+//! Random clients, dispatchers (live, paused, crashed), janitors and instances against the real scripts, with ground truth
+//! for leases, fencing, attempts and endings; everything is audited all the time. A seed names a run: set `MODEL_SEED` to
+//! repeat one, `MODEL_STEPS` to make it longer.
+
+mod actors;
+mod truth;
+
+use crate::support::{TestRedis, world::World};
+use actors::Model;
+use std::time::{Duration, Instant};
+
+/// Steps of a run between two audits.
+const AUDIT_EVERY: u64 = 40;
+
+/// A small generator (splitmix64): the same seed is the same run.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 up to, not including, `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
+    }
+
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+        if of.is_empty() { None } else { Some(&of[self.below(of.len())]) }
+    }
+}
+
+/// One run: random steps, then one healthy dispatcher must be able to end everything. `Err` is the first violation.
+pub async fn run(world: &World, seed: u64, steps: u64) -> Result<String, String> {
+    let mut model = Model::new(world, seed);
+    for step in 0..steps {
+        model.step().await.map_err(|wrong| format!("seed {seed}, step {step}: {wrong}"))?;
+        if step % AUDIT_EVERY == 0 {
+            model.audit().map_err(|wrong| format!("seed {seed}, step {step}: {wrong}"))?;
+        }
+    }
+    model.drain().await.map_err(|wrong| format!("seed {seed}, drain: {wrong}"))
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+fn explore(shard: u64, budget: Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let redis = TestRedis::start();
+        let steps = setting("MODEL_STEPS", 3_000);
+        let from = setting("MODEL_SEED", u64::from(std::process::id()) * 1_000 + shard);
+        let started = Instant::now();
+        for seed in from.. {
+            let world = World::new(&redis).await;
+            let summary = run(&world, seed, steps).await.unwrap_or_else(|wrong| panic!("{wrong}"));
+            println!("seed {seed}: {summary}");
+            if started.elapsed() > budget || std::env::var("MODEL_SEED").is_ok() {
+                return;
+            }
+        }
+    });
+}
+
+#[test]
+fn random_operations_keep_every_invariant() {
+    explore(0, Duration::from_secs(8));
+}
+
+#[test]
+fn random_operations_with_corruption_heal() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let redis = TestRedis::start();
+        let from = setting("MODEL_SEED", u64::from(std::process::id()) * 1_000 + 500);
+        for seed in from..from + 3 {
+            let world = World::new(&redis).await;
+            let mut model = Model::new(&world, seed);
+            for step in 0..1_200 {
+                let at = |wrong| panic!("seed {seed}, step {step}: {wrong}");
+                model.step().await.unwrap_or_else(at);
+                if step % 60 == 59 {
+                    let what = model.corrupt();
+                    model.heal().await;
+                    model.audit().unwrap_or_else(|wrong| panic!("seed {seed}, step {step}, after {what}: {wrong}"));
+                }
+            }
+            let summary = model.drain().await.unwrap_or_else(|wrong| panic!("seed {seed}, drain: {wrong}"));
+            println!("seed {seed}: {summary}");
+        }
+    });
+}

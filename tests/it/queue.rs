@@ -25,13 +25,9 @@ pub type Scenario = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = ()> + '
 pub fn run(scenario: Scenario) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let t = std::time::Instant::now();
         let redis = TestRedis::start();
-        eprintln!("redis {:?}", t.elapsed());
         let world = World::new(&redis).await;
-        eprintln!("world {:?}", t.elapsed());
         scenario(&world).await;
-        eprintln!("scenario {:?}", t.elapsed());
     });
 }
 

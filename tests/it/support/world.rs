@@ -10,7 +10,10 @@ use shuzhiren::{
 use std::{
     cell::RefCell,
     path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,15 +38,15 @@ pub struct World {
 
 impl World {
     pub async fn new(redis: &TestRedis) -> Self {
-        Self::broken(redis, |_, text| text).await
+        Self::broken(redis, |_, text| text.to_owned()).await
     }
 
     /// With scripts passed through `edit`.
-    pub async fn broken(redis: &TestRedis, edit: impl Fn(Verb, String) -> String) -> Self {
+    pub async fn broken(redis: &TestRedis, edit: impl Fn(Verb, &str) -> String) -> Self {
         Self::with(redis, QueueLimits { waiting_max: 0, keep_tasks: KEEP }, edit).await
     }
 
-    pub async fn with(redis: &TestRedis, limits: QueueLimits, edit: impl Fn(Verb, String) -> String) -> Self {
+    pub async fn with(redis: &TestRedis, limits: QueueLimits, edit: impl Fn(Verb, &str) -> String) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let namespace = format!("world-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let settings = RedisSettings {
@@ -52,10 +55,14 @@ impl World {
             namespace,
             durability: Durability::Local,
         };
-        let scripts = Scripts::edited(|verb, text| {
-            assert!(text.contains(CLOCK), "{}: the clock is not where it was", verb.name());
-            edit(verb, text.replace(CLOCK, TEST_CLOCK))
+        static SCRIPTS: OnceLock<Scripts> = OnceLock::new();
+        let scripts = SCRIPTS.get_or_init(|| {
+            Scripts::embedded().edited(|verb, text| {
+                assert!(text.contains(CLOCK), "{}: the clock is not where it was", verb.name());
+                text.replace(CLOCK, TEST_CLOCK)
+            })
         });
+        let scripts = scripts.edited(edit);
         let mut raw = Raw::connect(&redis.socket());
         raw.run(&["SET", &format!("{{{}}}:test-clock", settings.namespace), &EPOCH_MS.to_string()]);
         let queue = Queue::connect_with(&settings, limits, scripts).await.unwrap();
