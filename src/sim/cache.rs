@@ -39,11 +39,13 @@ pub(super) struct Cache {
     /// Keys of the current prompt's nodes.
     keys: HashMap<String, Key>,
     prompts: u64,
+    /// Prompts before this one have lost their results.
+    oldest: u64,
 }
 
 impl Cache {
     pub(super) fn new(caching: Caching) -> Self {
-        Self { caching, entries: HashMap::new(), keys: HashMap::new(), prompts: 0 }
+        Self { caching, entries: HashMap::new(), keys: HashMap::new(), prompts: 0, oldest: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -56,25 +58,20 @@ impl Cache {
         self.prompts += 1;
         self.keys = Signer { graph, shared, prompt: self.prompts, keys: HashMap::new() }.run();
         let wanted: HashSet<Key> = self.keys.values().copied().collect();
+        for key in &wanted {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.used = self.prompts;
+            }
+        }
         match self.caching {
             Caching::None => self.entries.clear(),
             Caching::Classic => self.entries.retain(|key, _| wanted.contains(key)),
             Caching::Lru(max) => {
-                let mut ages: Vec<(u64, Key)> = self
-                    .entries
-                    .iter()
-                    .filter(|(key, _)| !wanted.contains(*key))
-                    .map(|(key, entry)| (entry.used, *key))
-                    .collect();
-                ages.sort_unstable_by(|a, b| b.cmp(a));
-                for (_, key) in ages.into_iter().skip(max) {
-                    self.entries.remove(&key);
+                // Whole prompts go, oldest first, until few enough are left.
+                while self.entries.len() > max && self.oldest < self.prompts {
+                    self.oldest += 1;
+                    self.entries.retain(|_, entry| entry.used >= self.oldest);
                 }
-            }
-        }
-        for key in wanted {
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.used = self.prompts;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One prompt from `execution_start` to its end: the messages in their order, the nodes in theirs.
 
 use super::{
-    Mode,
+    Caching, Mode,
     cache::{Cache, Ui},
     graph::Graph,
     life::Life,
@@ -370,9 +370,13 @@ impl Run<'_> {
     fn results(&self) -> (Value, Value) {
         let (mut outputs, mut meta) = (Map::new(), Map::new());
         let is_new = self.life.shared.options.mode == Mode::V038;
+        let nodes = self.graph.ids.iter().filter_map(|id| self.graph.get(id));
+        let fed: HashSet<&str> = nodes.flat_map(|node| node.links().map(|(from, _)| from)).collect();
         for id in &self.graph.ids {
             let Some(ui) = self.cache.ui(id) else { continue };
-            if is_new && !self.told.contains(id) {
+            // Without a cache a node is forgotten as soon as all that need it have run, its ui too.
+            let is_forgotten = self.life.shared.options.caching == Caching::None && fed.contains(id.as_str());
+            if is_forgotten || (is_new && !self.told.contains(id)) {
                 continue;
             }
             outputs.insert(id.clone(), (*ui.output).clone());

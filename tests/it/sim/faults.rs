@@ -1,1 +1,402 @@
-//! faults
+//! Every switch does what it says, seen from outside.
+
+use super::client::{PATIENCE, Socket, Stand, picture, stand, steps};
+use serde_json::{Value, json};
+use shuzhiren::sim::{Faults, Times};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::Message;
+
+fn prompt(id: &str) -> Value {
+    json!({"prompt": steps(1, 0.0, 1), "prompt_id": id})
+}
+
+/// Whether the request ended without a reply.
+async fn is_cut(stand: &Stand, path: &str, body: &Value) -> bool {
+    stand.http.post(stand.url(path)).body(body.to_string()).send().await.is_err()
+}
+
+#[tokio::test]
+async fn killed_it_ends_sockets_badly_and_refuses_until_it_starts_empty() {
+    let stand = stand().await;
+    let mut socket = stand.socket("me").await;
+    stand.submit(&prompt("done")).await;
+    stand.ended("done").await;
+    stand.submit(&json!({"prompt": steps(100, 20.0, 1), "prompt_id": "running"})).await;
+    stand.submit(&prompt("waiting")).await;
+    let addr = stand.sim.addr();
+    stand.sim.kill().await;
+    loop {
+        match socket.next().await {
+            Some(Message::Close(frame)) => panic!("a close frame: {frame:?}"),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let refused = tokio::net::TcpStream::connect(addr).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(!stand.sim.is_up());
+    stand.sim.restart().await.unwrap();
+    assert_eq!(stand.sim.addr(), addr);
+    assert_eq!(stand.get("/queue").await.1, "{\"queue_running\": [], \"queue_pending\": []}");
+    assert_eq!(stand.get("/history").await.1, "{}");
+    assert_eq!(stand.submit(&prompt("again")).await["number"], 0);
+    stand.ended("again").await;
+    assert_eq!((stand.sim.executions("running"), stand.sim.executions("waiting")), (1, 0));
+}
+
+#[tokio::test]
+async fn it_restarts_by_order_and_dies_of_a_node() {
+    let stand = stand().await;
+    stand.submit(&prompt("p")).await;
+    stand.ended("p").await;
+    assert_eq!(stand.post("/sim/restart", &json!({"down_ms": 30})).await.0, 200);
+    let back = async {
+        while stand.http.get(stand.url("/history/p")).send().await.map(|reply| reply.content_length()).ok()
+            != Some(Some(2))
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, back).await.unwrap();
+    for body in [
+        json!({"prompt": {"1": {"class_type": "TestExit", "inputs": {"how": "kill9"}}}}),
+        json!({"prompt": {"1": {"class_type": "TestUi", "inputs": {"kind": "bytes"}}}}),
+        json!({"prompt": steps(1, 0.0, 1), "client_id": [1]}),
+    ] {
+        stand.submit(&body).await;
+        let gone = async {
+            while stand.sim.is_up() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+        stand.sim.restart().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_zombie_takes_prompts_and_runs_none() {
+    for way in 0..4 {
+        let stand = stand().await;
+        match way {
+            0 => stand.sim.make_zombie(),
+            1 => stand.sim.set(|faults| faults.zombie = Times::Next(1)),
+            2 => {
+                stand
+                    .submit(&json!({"prompt": {"1": {"class_type": "TestExit", "inputs": {"how": "system_exit"}}}}))
+                    .await;
+            }
+            _ => {
+                stand.submit(&json!({"prompt": steps(1, 0.0, 1), "extra_data": 5})).await;
+            }
+        }
+        stand.submit(&prompt("a")).await;
+        stand.submit(&prompt("b")).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert_eq!(stand.get_json("/history").await, json!({}), "way {way}");
+        let waiting = stand.get_json("/prompt").await["exec_info"]["queue_remaining"].as_u64().unwrap();
+        assert_eq!(waiting, if way < 2 { 2 } else { 3 }, "way {way}");
+        assert_eq!(stand.get("/system_stats").await.0, 200);
+        stand.sim.restart().await.unwrap();
+        stand.submit(&prompt("c")).await;
+        stand.ended("c").await;
+    }
+}
+
+#[tokio::test]
+async fn the_same_number_and_id_breaks_the_heap() {
+    let stand = stand().await;
+    stand.submit(&json!({"prompt": steps(10, 0.3, 0), "prompt_id": "first"})).await;
+    stand.until_running("first").await;
+    let tied = |seed| json!({"prompt": steps(1, 0.0, seed), "prompt_id": "tied", "number": 5});
+    stand.submit(&tied(1)).await;
+    assert_eq!(stand.post("/prompt", &tied(2)).await.0, 500);
+    assert_eq!(stand.get_json("/queue").await["queue_pending"].as_array().unwrap().len(), 2, "queued all the same");
+    stand.ended("first").await;
+}
+
+#[tokio::test]
+async fn hanging_it_accepts_and_answers_nothing_but_goes_on_later() {
+    let stand = stand().await;
+    let mut socket = stand.socket("me").await;
+    stand.submit(&json!({"prompt": steps(10, 0.2, 1), "prompt_id": "p", "client_id": "me"})).await;
+    socket.until("progress").await;
+    stand.sim.set(|faults| faults.hang = true);
+    let mut raw = tokio::net::TcpStream::connect(stand.sim.addr()).await.unwrap();
+    raw.write_all(b"GET /prompt HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut reply = vec![0; 12];
+    let nothing = tokio::time::timeout(Duration::from_millis(400), raw.read(&mut reply)).await;
+    assert!(nothing.is_err(), "it answered");
+    while !socket.is_silent(Duration::from_millis(100)).await {}
+    assert_eq!(stand.get_json("/sim/state").await["running"], "p", "control routes answer");
+    assert_eq!(stand.post("/sim/faults", &json!({"hang": false})).await.0, 200);
+    tokio::time::timeout(PATIENCE, raw.read_exact(&mut reply)).await.unwrap().unwrap();
+    assert_eq!(reply, b"HTTP/1.1 200");
+    socket.until_end("p").await;
+}
+
+#[tokio::test]
+async fn a_freeze_and_a_gc_pause_hold_http_back() {
+    let stand = stand().await;
+    stand.sim.freeze(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(stand.get("/prompt").await.0, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+    stand.sim.set(|faults| {
+        faults.gc_pause_ms = 300;
+        faults.gc_every_ms = 0;
+    });
+    let mut socket = stand.socket("me").await;
+    let mut body = prompt("p");
+    body["client_id"] = json!("me");
+    stand.submit(&body).await;
+    socket.until("execution_success").await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let begun = Instant::now();
+    assert_eq!(stand.get("/prompt").await.0, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+    stand.sim.set(|faults| faults.gc_pause_ms = 0);
+    let hog = json!({"1": {"class_type": "TestHog", "inputs": {"how": "hold_gil", "seconds": 0.3}}});
+    stand.submit(&json!({"prompt": hog, "prompt_id": "hog", "client_id": "me"})).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    stand.get("/prompt").await;
+    assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
+    stand.ended("hog").await;
+}
+
+#[tokio::test]
+async fn submits_fail_with_and_without_being_queued() {
+    let stand = stand().await;
+    stand.sim.set(|faults| faults.prompt_500 = Times::Next(2));
+    for _ in 0..2 {
+        assert_eq!(stand.post("/prompt", &prompt("never")).await.0, 500);
+    }
+    stand.sim.set(|faults| faults.prompt_500_queued = Times::Next(1));
+    assert_eq!(stand.post("/prompt", &prompt("queued")).await.0, 500);
+    stand.sim.set(|faults| faults.prompt_drop = Times::Next(1));
+    assert!(is_cut(&stand, "/prompt", &prompt("never")).await);
+    stand.sim.set(|faults| faults.prompt_drop_queued = Times::Next(1));
+    assert!(is_cut(&stand, "/prompt", &prompt("dropped")).await);
+    for id in ["queued", "dropped"] {
+        assert_eq!(stand.ended(id).await["status"]["completed"], true);
+        assert_eq!(stand.sim.executions(id), 1);
+    }
+    assert_eq!(stand.sim.executions("never"), 0);
+    stand.sim.set(|faults| faults.prompt_delay_ms = 200);
+    let begun = Instant::now();
+    stand.submit(&prompt("slow")).await;
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+    stand.sim.set(|faults| {
+        faults.prompt_delay_ms = 0;
+        faults.prompt_partial = Times::Next(1);
+    });
+    let partial = stand.submit(&prompt("partial")).await;
+    assert_eq!(partial["node_errors"]["1"]["errors"][0]["type"], "value_not_in_list");
+    assert_eq!(stand.submit(&prompt("whole")).await["node_errors"], json!({}));
+    stand.sim.set(|faults| faults.prompt_500 = Times::Always);
+    for _ in 0..5 {
+        assert_eq!(stand.post("/prompt", &prompt("never")).await.0, 500);
+    }
+}
+
+#[tokio::test]
+async fn any_route_fails_by_order() {
+    let stand = stand().await;
+    stand.post("/sim/faults", &json!({"http_500": 1, "http_garbage": 1, "http_drop": 1})).await;
+    assert!(stand.http.get(stand.url("/queue")).send().await.is_err(), "dropped first");
+    assert_eq!(stand.get("/queue").await.0, 500);
+    let (status, text) = stand.get("/queue").await;
+    assert!(status == 200 && serde_json::from_str::<Value>(&text).is_err(), "{text}");
+    assert_eq!(stand.get("/queue").await.1, "{\"queue_running\": [], \"queue_pending\": []}");
+    stand.sim.set(|faults| faults.upload_500 = Times::Next(1));
+    assert_eq!(stand.post_text("/upload/image", "").await.0, 500);
+    assert_eq!(stand.post_text("/upload/image", "").await.0, 400);
+}
+
+#[tokio::test]
+async fn faults_are_told_and_wrong_ones_refused() {
+    let stand = stand().await;
+    let (status, text) = stand.post("/sim/faults", &json!({"view_4o4": 1})).await;
+    assert!(status == 400 && text.contains("view_4o4"), "{text}");
+    assert_eq!(stand.post("/sim/faults", &json!({"view_404": "often"})).await.0, 400);
+    assert_eq!(stand.sim.faults(), Faults::default());
+    stand.post("/sim/faults", &json!({"view_404": true, "prompt_500": 3})).await;
+    let told = stand.get_json("/sim/faults").await;
+    assert_eq!((&told["view_404"], &told["prompt_500"], &told["hang"]), (&json!(true), &json!(3), &json!(false)));
+    stand.http.delete(stand.url("/sim/faults")).send().await.unwrap();
+    assert_eq!(stand.sim.faults(), Faults::default());
+}
+
+#[tokio::test]
+async fn history_comes_late_or_never_or_is_hidden() {
+    let stand = stand().await;
+    stand.sim.set(|faults| faults.history_late_ms = 300);
+    let mut socket = stand.socket("me").await;
+    let with_client = |id: &str| json!({"prompt": steps(1, 0.0, 1), "prompt_id": id, "client_id": "me"});
+    stand.submit(&with_client("late")).await;
+    socket.until_end("late").await;
+    assert_eq!(stand.get("/queue").await.1, "{\"queue_running\": [], \"queue_pending\": []}");
+    assert_eq!(stand.get_json("/history/late").await, json!({}), "in neither");
+    stand.ended("late").await;
+    stand.sim.set(|faults| {
+        faults.history_late_ms = 0;
+        faults.history_forget = Times::Next(1);
+        faults.history_hide = Times::Next(2);
+    });
+    stand.submit(&with_client("forgotten")).await;
+    socket.until_end("forgotten").await;
+    stand.submit(&with_client("hidden")).await;
+    socket.until_end("hidden").await;
+    assert_eq!(stand.get_json("/history/forgotten").await, json!({}));
+    for expected in [false, false, true] {
+        assert_eq!(stand.get_json("/history/hidden").await.get("hidden").is_some(), expected);
+    }
+}
+
+#[tokio::test]
+async fn files_are_missing_or_cut_short() {
+    let stand = stand().await;
+    stand.run(&picture(64, "f")).await;
+    let url = stand.url("/view?filename=f_00001_.png");
+    let get = async || stand.http.get(&url).send().await.unwrap();
+    stand.sim.set(|faults| {
+        faults.view_404 = Times::Next(1);
+        faults.view_500 = Times::Next(1);
+        faults.view_truncate = Times::Next(1);
+    });
+    assert_eq!(get().await.status(), 404);
+    assert_eq!(get().await.status(), 500);
+    let short = get().await;
+    assert_eq!(short.status(), 200);
+    let announced = short.content_length().unwrap();
+    assert!(short.bytes().await.is_err(), "the body must end early");
+    let whole = get().await.bytes().await.unwrap();
+    assert_eq!(whole.len() as u64, announced);
+}
+
+#[tokio::test]
+async fn sockets_are_refused_cut_stalled_lossy_and_noisy() {
+    let stand = stand().await;
+    stand.sim.set(|faults| faults.ws_refuse = Times::Next(1));
+    let url = format!("ws://{}/ws?clientId=me", stand.sim.addr());
+    assert!(tokio_tungstenite::connect_async(&url).await.is_err());
+    let mut socket = stand.socket("me").await;
+    stand.sim.drop_sockets();
+    assert!(socket.next().await.is_none(), "1006: no close frame");
+    let wait = async {
+        while stand.sim.sockets() > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+
+    let mut socket = stand.socket("me").await;
+    let with_client = |id: &str, seed| json!({"prompt": steps(1, 0.0, seed), "prompt_id": id, "client_id": "me"});
+    stand.sim.set(|faults| faults.ws_stall = true);
+    stand.submit(&with_client("stalled", 1)).await;
+    stand.ended("stalled").await;
+    assert!(socket.is_silent(Duration::from_millis(100)).await);
+    stand.sim.set(|faults| faults.ws_stall = false);
+    socket.until_end("stalled").await;
+
+    stand.sim.set(|faults| faults.ws_lose = vec!["execution_success".to_owned(), "executed".to_owned()]);
+    stand.submit(&with_client("lossy", 2)).await;
+    let said = format!("{:?}", socket.until_end("lossy").await);
+    assert!(said.contains("execution_start") && !said.contains("execution_success") && !said.contains("executed\\\""));
+
+    stand.sim.set(|faults| {
+        faults.ws_lose.clear();
+        faults.ws_garbage = Times::Next(1);
+        faults.ws_big = Times::Next(1);
+    });
+    stand.submit(&with_client("noisy", 3)).await;
+    let all = socket.until_end("noisy").await;
+    let texts: Vec<&str> = all.iter().filter_map(|message| message.to_text().ok()).collect();
+    assert!(texts.iter().any(|text| serde_json::from_str::<Value>(text).is_err()), "no garbage");
+    assert!(texts.iter().any(|text| text.len() > 8_000_000), "no 8 MB frame");
+}
+
+#[tokio::test]
+async fn interrupts_are_lost_or_ignored() {
+    let stand = stand().await;
+    stand.sim.set(|faults| faults.interrupt_lost = Times::Next(1));
+    stand.submit(&json!({"prompt": steps(100, 30.0, 1), "prompt_id": "lost"})).await;
+    stand.until_running("lost").await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(stand.post("/interrupt", &json!({"prompt_id": "lost"})).await, (200, String::new()));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stand.until_running("lost").await;
+    stand.post("/interrupt", &json!({"prompt_id": "lost"})).await;
+    assert_eq!(stand.ended("lost").await["status"]["messages"][2][0], "execution_interrupted");
+    stand.sim.set(|faults| faults.interrupt_ignored = true);
+    stand.submit(&json!({"prompt": steps(4, 0.3, 2), "prompt_id": "deaf"})).await;
+    stand.until_running("deaf").await;
+    stand.post("/interrupt", &json!({"prompt_id": "deaf"})).await;
+    assert_eq!(stand.ended("deaf").await["status"]["status_str"], "success");
+}
+
+#[tokio::test]
+async fn prompts_fail_by_order_and_by_node() {
+    let stand = stand().await;
+    let last = async |id: &str| {
+        let entry = stand.ended(id).await;
+        let messages = entry["status"]["messages"].as_array().unwrap();
+        messages.last().unwrap().clone()
+    };
+    stand.sim.set(|faults| faults.execution_oom = Times::Next(1));
+    stand.submit(&prompt("oom")).await;
+    let oom = last("oom").await;
+    assert_eq!(oom[1]["exception_type"], "torch.OutOfMemoryError");
+    assert!(oom[1]["exception_message"].as_str().unwrap().contains("TIPS: If the workflow worked before"));
+    stand.sim.set(|faults| faults.execution_error = Times::Next(1));
+    stand.submit(&prompt("error")).await;
+    assert_eq!(last("error").await[1]["exception_type"], "RuntimeError");
+    stand.submit(&prompt("good")).await;
+    assert_eq!(last("good").await[0], "execution_success");
+
+    stand.sim.set(|faults| faults.execution_blocked = Times::Next(1));
+    let mut socket = Socket::open(&stand.sim, "me", None).await;
+    let mut body = prompt("blocked");
+    body["client_id"] = json!("me");
+    stand.submit(&body).await;
+    let error = socket.until("execution_error").await.pop().unwrap();
+    assert_eq!(error["data"]["exception_type"], "ExecutionBlocked");
+    socket.until("execution_success").await;
+    assert_eq!(last("blocked").await[0], "execution_success");
+
+    let node = |more: Value| {
+        let mut graph = steps(4, 0.0, 1);
+        graph["1"]["inputs"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"prompt": graph, "prompt_id": more.to_string()})
+    };
+    for (more, class) in
+        [(json!({"fail_at": 2}), "RuntimeError"), (json!({"fail_at": 2, "oom": true}), "torch.OutOfMemoryError")]
+    {
+        stand.submit(&node(more.clone())).await;
+        let looked = stand.get_json("/history").await;
+        drop(looked);
+        let entry = loop {
+            let all = stand.get_json("/history").await;
+            if let Some(entry) = all.get(more.to_string()) {
+                break entry.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        assert_eq!(entry["status"]["messages"][2][1]["exception_type"], class);
+    }
+}
+
+#[tokio::test]
+async fn nan_reaches_socket_and_history_as_python_writes_it() {
+    let stand = stand().await;
+    let mut socket = stand.socket("me").await;
+    let graph = json!({"1": {"class_type": "TestUi", "inputs": {"kind": "nan"}}});
+    stand.submit(&json!({"prompt": graph, "prompt_id": "p", "client_id": "me"})).await;
+    let said = socket.until_end("p").await;
+    assert!(
+        said.iter().any(|message| message.to_text().is_ok_and(|text| text.contains("{\"value\": [NaN, Infinity]}")))
+    );
+    assert!(stand.get("/history/p").await.1.contains("{\"value\": [NaN, Infinity]}"));
+}

@@ -9,8 +9,11 @@ use super::{
 use serde_json::{Value, json};
 use shuzhiren::sim::{Caching, SimOptions};
 
+/// The recorded seconds of work, divided.
+const SPEED: f64 = 20.0;
+
 /// Graphs whose outputs a real server may take in another order, from process to process.
-const UNORDERED: [&str; 3] = ["run_two_outputs", "run_async_two", "cache_resubmit"];
+const UNORDERED: [&str; 4] = ["run_two_outputs", "run_async_two", "cache_resubmit", "cache_resubmit_cache_lru10"];
 
 fn fixtures(text: &str) -> Vec<Value> {
     serde_json::from_str(text).unwrap()
@@ -95,7 +98,7 @@ pub fn png_of(side: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn all_recorded_runs_sound_the_same() {
-    let stand = stand().await;
+    let stand = stand_with(SimOptions { speed: SPEED, ..SimOptions::default() }).await;
     upload_up(&stand).await;
     let runs = fixtures(include_str!("fixtures/runs.json"));
     assert!(runs.len() >= 30);
@@ -116,9 +119,10 @@ async fn all_recorded_cache_sessions_sound_the_same() {
         let name = session["name"].as_str().unwrap();
         let caching = match name {
             "cache_none_drops_ui" => Caching::None,
+            "cache_resubmit_cache_lru10" => Caching::Lru(10),
             _ => Caching::Classic,
         };
-        let stand = stand_with(SimOptions { caching, ..SimOptions::default() }).await;
+        let stand = stand_with(SimOptions { caching, speed: SPEED, ..SimOptions::default() }).await;
         let mut socket = Socket::open(&stand.sim, "me", session["flags"].as_bool()).await;
         let mut names = [Names::default(), Names::default()];
         for (at, step) in session["steps"].as_array().unwrap().iter().enumerate() {
