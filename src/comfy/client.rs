@@ -174,17 +174,16 @@ impl Client {
         Ok(self.history(prompt).await?.map_or(Sighting::Unknown, Sighting::Ended))
     }
 
-    /// Like [`Client::look`], after a sign of the end: looks again for up to two seconds while the prompt still runs, because
-    /// ComfyUI says success some milliseconds before it writes its history (protocol §3).
+    /// Like [`Client::look`], after a sign of the end: looks again for up to two seconds until the ending is there, because
+    /// ComfyUI says success some milliseconds before it writes its history (protocol §3). Gives what it saw last.
     ///
     /// # Errors
     /// It did not answer in all that time.
     pub async fn ending(&self, prompt: Uuid) -> Result<Sighting, Error> {
         let looked = backoff::future::retry(pauses::until_ended(), || async {
             match self.look(prompt).await {
-                Ok(sighting @ (Sighting::Pending | Sighting::Running)) => Err(backoff::Error::transient(Ok(sighting))),
-                Ok(sighting) => Ok(sighting),
-                Err(error) => Err(backoff::Error::transient(Err(error))),
+                Ok(sighting @ Sighting::Ended(_)) => Ok(sighting),
+                other => Err(backoff::Error::transient(other)),
             }
         });
         looked.await.or_else(|last| last)

@@ -164,3 +164,51 @@ fn why(error: tungstenite::Error) -> Error {
         other => Error::Broken(format!("WebSocket: {other}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, Socket};
+    use crate::comfy::Sign;
+    use futures_util::{SinkExt, StreamExt};
+    use std::time::{Duration, Instant};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{Message, protocol::Role},
+    };
+    use uuid::Uuid;
+
+    const PACE: Pace = Pace { ping_every: Duration::from_millis(50), silence_max: Duration::from_millis(200) };
+
+    /// A peer whose machine sleeps: connected, and no pong comes back.
+    #[tokio::test]
+    async fn silence_ends_a_socket() {
+        let (ours, theirs) = tokio::io::duplex(65_536);
+        let mut socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, PACE);
+        let started = Instant::now();
+        assert_eq!(socket.next().await, None);
+        assert!(started.elapsed() >= PACE.silence_max && started.elapsed() < PACE.silence_max * 10);
+        drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn pongs_are_signs_of_life() {
+        let (ours, theirs) = tokio::io::duplex(65_536);
+        let mut socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, PACE);
+        let mut peer = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+        let prompt = Uuid::from_u128(5);
+        let peer = tokio::spawn(async move {
+            let mut pings = 0;
+            while let Some(Ok(message)) = peer.next().await {
+                pings += usize::from(matches!(message, Message::Ping(_)));
+                if pings == 10 {
+                    let frame = format!(r#"{{"type":"execution_start","data":{{"prompt_id":"{prompt}"}}}}"#);
+                    peer.send(Message::text(frame)).await.unwrap();
+                }
+            }
+        });
+        // Ten pings take longer than the longest silence.
+        assert_eq!(socket.next().await, Some(Sign::Started(prompt)));
+        socket.close().await;
+        peer.await.unwrap();
+    }
+}

@@ -26,8 +26,8 @@ fn instances() -> Vec<Client> {
         eprintln!("real ComfyUI: not configured");
         return Vec::new();
     }
-    let urls = std::env::var("COMFYUI_URLS")
-        .unwrap_or_else(|_| "http://127.0.0.1:8188,http://127.0.0.1:8189".to_owned());
+    let urls =
+        std::env::var("COMFYUI_URLS").unwrap_or_else(|_| "http://127.0.0.1:8188,http://127.0.0.1:8189".to_owned());
     urls.split(',').map(|url| Client::new(&target(url), TIMEOUT).unwrap()).collect()
 }
 
@@ -74,19 +74,13 @@ impl Run {
     }
 
     fn files(&self) -> Vec<&RemoteFile> {
-        let file = |made| match made {
-            Made::File { file, .. } => Some(file),
-            Made::Text { .. } => None,
-        };
-        self.ending.outputs.iter().filter_map(file).collect()
+        let outputs = self.ending.outputs.iter();
+        outputs.filter_map(|made| if let Made::File { file, .. } = made { Some(file) } else { None }).collect()
     }
 
     fn texts(&self) -> Vec<&str> {
-        let text = |made| match made {
-            Made::Text { text, .. } => Some(text),
-            Made::File { .. } => None,
-        };
-        self.ending.outputs.iter().filter_map(text).map(String::as_str).collect()
+        let outputs = self.ending.outputs.iter();
+        outputs.filter_map(|made| if let Made::Text { text, .. } = made { Some(text.as_str()) } else { None }).collect()
     }
 }
 
@@ -250,7 +244,10 @@ async fn a_node_that_fails_is_named_and_the_rest_is_kept() {
     for client in instances() {
         let run = run(&client, &fresh("steps_fail")).await;
         let failure = run.failure();
-        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::NodeError, "TestSteps: told to fail at step 2"));
+        assert_eq!(
+            (failure.kind, failure.message.as_str()),
+            (FailureKind::NodeError, "TestSteps: told to fail at step 2")
+        );
         assert_eq!((failure.node_id.as_deref(), failure.node_type.as_deref()), (Some("2"), Some("TestSteps")));
         assert_eq!(failure.exception_type.as_deref(), Some("RuntimeError"));
         assert!(!failure.traceback.is_empty() && failure.traceback.iter().all(|line| !line.contains("\"/")));
@@ -361,10 +358,7 @@ async fn a_running_and_a_pending_prompt_can_be_cancelled() {
         assert!(matches!(pending, Sighting::Unknown), "{pending:?}");
         assert!(matches!(client.look(first).await.unwrap(), Sighting::Running), "the other one was hit");
         let running = gone(&client, first).await;
-        assert!(
-            matches!(&running, Sighting::Ended(Ending { verdict: Verdict::Interrupted, .. })),
-            "{running:?}"
-        );
+        assert!(matches!(&running, Sighting::Ended(Ending { verdict: Verdict::Interrupted, .. })), "{running:?}");
     }
 }
 

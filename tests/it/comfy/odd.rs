@@ -1,0 +1,386 @@
+//! Servers that answer oddly: nothing panics, nothing is concluded from nonsense, nothing takes longer than it may.
+
+use super::{
+    TIMEOUT, client_of,
+    peer::{Asked, Peer, reply},
+    target,
+};
+use axum::{body::Body, response::Response};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{json, value::RawValue};
+use shuzhiren::comfy::{Client, Error, Made, RemoteFile, Sighting, Submitted};
+use std::{io, time::Duration};
+use uuid::Uuid;
+
+const SHORT: Duration = Duration::from_millis(400);
+const GRAPH: &str = r#"{"1":{"class_type":"A","inputs":{"seed":18446744073709551615, "x":1e-7}}}"#;
+
+fn graph() -> Box<RawValue> {
+    RawValue::from_string(GRAPH.to_owned()).unwrap()
+}
+
+fn file(filename: &str, subfolder: &str) -> RemoteFile {
+    RemoteFile { filename: filename.to_owned(), subfolder: subfolder.to_owned(), folder_type: "output".to_owned() }
+}
+
+fn chunks(parts: &[&'static str]) -> stream::BoxStream<'static, io::Result<bytes::Bytes>> {
+    let parts: Vec<io::Result<bytes::Bytes>> = parts.iter().map(|part| Ok(bytes::Bytes::from(*part))).collect();
+    stream::iter(parts).boxed()
+}
+
+/// What every call made of a peer.
+struct Answers {
+    errors: Vec<Option<Error>>,
+    viewed: Result<(), Error>,
+    connected: bool,
+}
+
+async fn ask_everything(client: &Client, timeout: Duration) -> Answers {
+    let prompt = Uuid::new_v4();
+    let errors = vec![
+        client.probe(timeout).await.err(),
+        client.queue_remaining(timeout).await.err(),
+        client.queue().await.err(),
+        client.look(prompt).await.err(),
+        client.submit(prompt, &graph(), "c").await.err(),
+        client.cancel(prompt).await.err(),
+        client.upload("", "a.png", 4, chunks(&["abcd"])).await.err(),
+    ];
+    let viewed = match client.view(&file("a.png", "")).await {
+        Ok(download) => download.bytes.try_for_each(|_| async { Ok(()) }).await,
+        Err(error) => Err(error),
+    };
+    let connected = client.connect("c", timeout).await.is_ok();
+    Answers { errors, viewed, connected }
+}
+
+/// The most important: from none of these may follow "unknown", "accepted" or "success".
+#[tokio::test]
+async fn nonsense_is_an_error_and_never_an_answer() {
+    let bodies: [(u16, &str); 19] = [
+        (500, "500 Internal Server Error\n\nServer got itself in trouble"),
+        (502, "<html><h1>502 Bad Gateway</h1></html>"),
+        (503, ""),
+        (200, "<!doctype html><title>Login</title>"),
+        (200, ""),
+        (200, "null"),
+        (200, "[]"),
+        (200, "7"),
+        (200, "\"text\""),
+        (200, "{\"queue_running\":[],\"queue_pend"),
+        (200, "{\"queue_running\":{},\"queue_pending\":null,\"exec_info\":5,\"system\":[]}"),
+        (200, "{\"queue_running\":[[]],\"queue_pending\":[],\"exec_info\":{\"queue_remaining\":\"x\"}}"),
+        (200, "\u{0}\u{1}\u{2}"),
+        (204, ""),
+        (400, "<html>bad request</html>"),
+        (401, "who are you"),
+        (403, ""),
+        (404, ""),
+        (429, "{}"),
+    ];
+    for (status, body) in bodies {
+        let peer = Peer::start(move |_| reply(status, body)).await;
+        let client = client_of(peer.addr, TIMEOUT);
+        let answers = ask_everything(&client, TIMEOUT).await;
+        for (call, error) in answers.errors.iter().enumerate() {
+            assert!(error.is_some(), "call {call} took {status} {body:?} for an answer");
+        }
+        assert!(status == 200 || answers.viewed.is_err(), "{status}");
+        assert!(!answers.connected);
+        client.forget(Uuid::nil()).await.err();
+        client.free().await.err();
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Peer::start(|_| reply(200, "{\"queue_running\":[],\"queue_pending\":[]}")).await;
+    let location = format!("http://{}/queue", elsewhere.addr);
+    let peer = Peer::start(move |_| {
+        Response::builder().status(307).header("location", location.as_str()).body(Body::empty()).unwrap()
+    })
+    .await;
+    let answers = ask_everything(&client_of(peer.addr, TIMEOUT), TIMEOUT).await;
+    assert!(answers.errors.iter().all(|error| matches!(error, Some(Error::Broken(_)))), "{:?}", answers.errors);
+    assert!(elsewhere.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_or_cuts_is_unreachable_in_time() {
+    let cases: [(&'static [u8], bool); 6] = [
+        (b"", true),
+        (b"", false),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"queue_running\"", true),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"queue_running\"", false),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"que\r\n", false),
+        (b"nonsense\r\n\r\n", false),
+    ];
+    for (bytes, hangs) in cases {
+        let peer = Peer::raw(bytes, hangs).await;
+        let client = client_of(peer.addr, SHORT);
+        let started = tokio::time::Instant::now();
+        let answers = ask_everything(&client, SHORT).await;
+        // Ten calls, at most two timeouts each.
+        assert!(started.elapsed() < SHORT * 20, "{:?}", started.elapsed());
+        assert!(
+            answers.errors.iter().all(|error| matches!(error, Some(Error::Unreachable(_)))),
+            "{hangs}: {:?}",
+            answers.errors
+        );
+        assert!(answers.viewed.is_err() && !answers.connected);
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let answers = ask_everything(&client_of(addr, SHORT), SHORT).await;
+    for error in answers.errors {
+        let Some(Error::Unreachable(why)) = error else { panic!("{error:?}") };
+        assert!(why.contains("connect") && !why.contains("http://"), "{why}");
+    }
+}
+
+/// A POST whose answer is lost is sent once: the prompt may be queued.
+#[tokio::test]
+async fn a_prompt_is_never_sent_twice() {
+    let peer = Peer::raw(b"", false).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(matches!(client.submit(Uuid::new_v4(), &graph(), "c").await, Err(Error::Unreachable(_))));
+    assert_eq!(peer.lines(), ["POST /prompt HTTP/1.1"]);
+    let peer = Peer::start(|_| reply(503, "busy")).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(matches!(client.submit(Uuid::new_v4(), &graph(), "c").await, Err(Error::Broken(_))));
+    assert_eq!(peer.lines(), ["POST /prompt"]);
+}
+
+#[tokio::test]
+async fn the_body_is_ours_and_the_graph_in_it_untouched() {
+    let prompt = Uuid::new_v4();
+    let peer =
+        Peer::start(move |_| reply(200, format!("{{\"prompt_id\":\"{prompt}\",\"number\":1,\"node_errors\":{{}}}}")))
+            .await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(matches!(client.submit(prompt, &graph(), "me").await.unwrap(), Submitted::Accepted));
+    let asked = &peer.asked()[0];
+    let wanted = format!(r#"{{"prompt":{GRAPH},"prompt_id":"{prompt}","client_id":"me","extra_data":{{}}}}"#);
+    assert_eq!(asked.body, wanted);
+    assert_eq!(asked.headers["content-type"], "application/json");
+}
+
+/// Old versions mint their own id: the prompt must not run under a name that nobody knows.
+#[tokio::test]
+async fn a_prompt_under_another_id_is_deleted() {
+    let peer = Peer::start(|_| reply(200, r#"{"prompt_id":"theirs","number":1,"node_errors":{}}"#)).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(matches!(client.submit(Uuid::new_v4(), &graph(), "c").await, Err(Error::Broken(_))));
+    let last = peer.asked().pop().unwrap();
+    assert_eq!((last.line.as_str(), &last.body[..]), ("POST /queue", &br#"{"delete":["theirs"]}"#[..]));
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_too_large_is_refused() {
+    let peer = Peer::start(|_| reply(413, "Maximum request body size 104857600 exceeded.")).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(matches!(client.submit(Uuid::new_v4(), &graph(), "c").await, Err(Error::Refused(_))));
+    assert!(matches!(client.upload("", "a", 4, chunks(&["abcd"])).await, Err(Error::Refused(_))));
+}
+
+/// Each of these replies would never end: the client must stop reading.
+#[tokio::test]
+async fn an_endless_answer_is_cut() {
+    for status in [200, 400] {
+        let peer = Peer::start(move |_| {
+            let endless = stream::repeat_with(|| Ok::<_, io::Error>(bytes::Bytes::from(vec![b' '; 1 << 20])));
+            reply(status, Body::from_stream(endless))
+        })
+        .await;
+        let client = client_of(peer.addr, Duration::from_secs(60));
+        let prompt = Uuid::new_v4();
+        for error in [
+            client.queue().await.err(),
+            client.look(prompt).await.err(),
+            client.submit(prompt, &graph(), "c").await.err(),
+            client.probe(Duration::from_secs(60)).await.err(),
+            client.free().await.err(),
+            client.upload("", "a", 4, chunks(&["abcd"])).await.err(),
+        ] {
+            assert!(matches!(error, Some(Error::Broken(_))), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_and_base_path_go_with_every_request_and_origin_with_none() {
+    let peer = Peer::start(|_| reply(200, "{}")).await;
+    let mut target = target(format!("http://{}/comfy/", peer.addr));
+    for (name, value) in
+        [("X-Key", "s3cret"), ("Authorization", "Bearer t"), ("Origin", "http://evil"), ("Host", "evil")]
+    {
+        target.headers.insert(name.to_owned(), value.to_owned());
+    }
+    let client = Client::new(&target, TIMEOUT).unwrap();
+    assert!(!format!("{client:?}").contains("s3cret"));
+    ask_everything(&client, TIMEOUT).await;
+    let asked = peer.asked();
+    assert!(asked.len() >= 8);
+    assert!(asked.iter().any(|asked| asked.line.starts_with("GET /comfy/ws?clientId=c")), "{:?}", peer.lines());
+    for Asked { line, headers, .. } in asked {
+        assert!(line.split(' ').nth(1).unwrap().starts_with("/comfy/"), "{line}");
+        assert_eq!(
+            (&headers["x-key"], &headers["authorization"]),
+            (&"s3cret".parse().unwrap(), &"Bearer t".parse().unwrap())
+        );
+        assert!(!headers.contains_key("origin") && headers["host"] == peer.addr.to_string().as_str(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_unusable_target_is_refused_at_the_door() {
+    for base_url in ["", "ftp://a", "http://", "not a url"] {
+        assert!(matches!(Client::new(&target(base_url.to_owned()), TIMEOUT), Err(Error::Refused(_))), "{base_url}");
+    }
+    let mut target = target("http://127.0.0.1:1".to_owned());
+    target.headers.insert("bad name".to_owned(), "x".to_owned());
+    assert!(Client::new(&target, TIMEOUT).is_err());
+}
+
+#[tokio::test]
+async fn a_name_goes_into_the_query_and_nowhere_else() {
+    let peer = Peer::start(|_| reply(200, "x")).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    client.view(&file("a b&type=input#?\r\n../ü.png", "win\\x/..")).await.unwrap();
+    assert_eq!(
+        peer.lines(),
+        ["GET /view?filename=a+b%26type%3Dinput%23%3F%0D%0A..%2F%C3%BC.png&subfolder=win%5Cx%2F..&type=output"]
+    );
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_ends_with_an_error() {
+    let cases: [(&'static [u8], bool); 3] = [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", false),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", true),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false),
+    ];
+    for (bytes, hangs) in cases {
+        let peer = Peer::raw(bytes, hangs).await;
+        let client = client_of(peer.addr, SHORT);
+        let parts: Vec<Result<bytes::Bytes, Error>> = client.view(&file("a", "")).await.unwrap().bytes.collect().await;
+        assert!(matches!(parts.last(), Some(Err(Error::Unreachable(_)))), "{parts:?}");
+        assert!(matches!(&parts[0], Ok(chunk) if chunk == "abc"), "{parts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_without_a_length_ends_where_it_ends() {
+    let peer = Peer::raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", true).await;
+    let client = client_of(peer.addr, SHORT);
+    let download = client.view(&file("a", "")).await.unwrap();
+    assert_eq!(download.size_bytes, None);
+    let parts: Vec<bytes::Bytes> = download.bytes.try_collect().await.unwrap();
+    assert_eq!(parts, ["abc"]);
+}
+
+#[tokio::test]
+async fn an_upload_is_a_form_with_a_plain_name() {
+    let peer = Peer::start(|_| reply(200, r#"{"name":"x (1).png","subfolder":"t","type":"input"}"#)).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    let name = client.upload("t", "a\"b/ü.png", 6, chunks(&["abc", "def"])).await.unwrap();
+    assert_eq!(name, "t/x (1).png");
+    let asked = peer.asked().pop().unwrap();
+    assert_eq!(asked.line, "POST /upload/image");
+    assert!(asked.headers.contains_key("content-length"));
+    let body = String::from_utf8(asked.body.to_vec()).unwrap();
+    for part in [
+        "name=\"image\"; filename=\"a_b__.png\"",
+        "abcdef",
+        "name=\"overwrite\"\r\n\r\ntrue",
+        "name=\"subfolder\"\r\n\r\nt",
+        "name=\"type\"\r\n\r\ninput",
+    ] {
+        assert!(body.contains(part), "{part} in {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_cannot_be_read_is_not_the_instances_fault() {
+    let peer = Peer::start(|_| reply(200, r#"{"name":"x","subfolder":"","type":"input"}"#)).await;
+    let client = client_of(peer.addr, TIMEOUT);
+    let broken = stream::iter([Ok(bytes::Bytes::from("ab")), Err(io::Error::other("disk on fire"))]).boxed();
+    for (bytes, word) in [(chunks(&["ab"]), "ended after 2"), (chunks(&["abcdef"]), "longer"), (broken, "disk on fire")]
+    {
+        let Err(Error::Refused(why)) = client.upload("", "a", 4, bytes).await else { panic!("{word}") };
+        assert!(why.contains(word), "{why}");
+    }
+}
+
+/// The timeout is of each step: a body that trickles in for longer arrives.
+#[tokio::test]
+async fn a_slow_upload_may_take_longer_than_the_timeout() {
+    let peer = Peer::start(|_| reply(200, r#"{"name":"x","subfolder":"","type":"input"}"#)).await;
+    let client = client_of(peer.addr, Duration::from_millis(200));
+    let slow = stream::unfold(0, |n| async move {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        (n < 10).then(|| (Ok::<_, io::Error>(bytes::Bytes::from("ab")), n + 1))
+    });
+    assert_eq!(client.upload("", "a", 20, slow.boxed()).await.unwrap(), "x");
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_takes_is_given_up() {
+    let peer = Peer::raw(b"", true).await;
+    let client = client_of(peer.addr, SHORT);
+    let endless = stream::repeat_with(|| Ok::<_, io::Error>(bytes::Bytes::from(vec![0; 1 << 20]))).boxed();
+    let given_up = tokio::time::timeout(SHORT * 5, client.upload("", "a", 1 << 40, endless)).await.unwrap();
+    assert!(matches!(given_up, Err(Error::Unreachable(_))), "{given_up:?}");
+}
+
+/// An instance whose history holds what no strict parser reads.
+#[tokio::test]
+async fn not_a_number_in_history_is_read_over() {
+    let prompt = Uuid::new_v4();
+    let peer = Peer::start(move |line| {
+        if line == "GET /queue" {
+            return reply(200, r#"{"queue_running":[],"queue_pending":[[1,"x",{"1":{"inputs":{"v":NaN}}},{},[]]]}"#);
+        }
+        reply(
+            200,
+            format!(
+                r#"{{"{prompt}":{{"prompt":[1,"{prompt}",{{}},{{}},[]],"outputs":{{"1":{{"value":[NaN,-Infinity],"text":["\udce4"]}}}},
+                "status":{{"status_str":"success","completed":true,"messages":[]}}}}}}"#
+            ),
+        )
+    })
+    .await;
+    let Sighting::Ended(ending) = client_of(peer.addr, TIMEOUT).look(prompt).await.unwrap() else {
+        panic!("not ended")
+    };
+    assert_eq!(ending.outputs, [Made::Text { node_id: "1".to_owned(), text: "\u{fffd}".to_owned() }]);
+    assert_eq!(
+        peer.lines(),
+        ["GET /queue".to_owned(), format!("GET /history/{prompt}")],
+        "the queue must be read first"
+    );
+}
+
+/// The jobs API says that there is no such job; the ledgers say that there is: they have the last word.
+#[tokio::test]
+async fn unknown_is_never_concluded_from_the_jobs_api_alone() {
+    let prompt = Uuid::new_v4();
+    let peer = Peer::start(move |line| match line {
+        "GET /system_stats" => reply(200, r#"{"system":{"comfyui_version":"0.38.1"},"devices":[]}"#),
+        "GET /api/jobs?limit=1" => reply(200, r#"{"jobs":[],"pagination":{}}"#),
+        "GET /queue" => {
+            reply(200, json!({"queue_running": [[0, prompt, {}, {}, []]], "queue_pending": []}).to_string())
+        }
+        line if line.starts_with("GET /api/jobs/") => reply(404, r#"{"error":"Job not found"}"#),
+        _ => reply(404, ""),
+    })
+    .await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(client.probe(TIMEOUT).await.unwrap().has_jobs);
+    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Running));
+}

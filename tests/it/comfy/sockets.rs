@@ -1,0 +1,158 @@
+//! The WebSocket against peers that flood, mumble, cut and refuse.
+
+use super::{
+    TIMEOUT, client_of,
+    peer::{Peer, reply},
+};
+use axum::{
+    Router,
+    extract::ws::{Message, WebSocket, WebSocketUpgrade},
+    routing::get,
+};
+use shuzhiren::comfy::{Error, Sign, Socket};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+async fn peer<F: Future<Output = ()> + Send + 'static>(
+    speak: impl Fn(WebSocket) -> F + Clone + Send + Sync + 'static,
+) -> Peer {
+    let upgrade = move |upgrade: WebSocketUpgrade| {
+        let speak = speak.clone();
+        async move { upgrade.on_upgrade(speak) }
+    };
+    Peer::with(Router::new().route("/ws", get(upgrade))).await
+}
+
+async fn next(socket: &mut Socket) -> Option<Sign> {
+    tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no sign in time")
+}
+
+fn ended(prompt: Uuid) -> Message {
+    Message::text(format!(r#"{{"type": "execution_success", "data": {{"prompt_id": "{prompt}", "timestamp": 1}}}}"#))
+}
+
+#[tokio::test]
+async fn the_first_frame_asks_for_the_features() {
+    let prompt = Uuid::new_v4();
+    let peer = peer(move |mut socket| async move {
+        let first = socket.recv().await.unwrap().unwrap();
+        let wanted = r#"{"type":"feature_flags","data":{"supports_preview_metadata":true}}"#;
+        if first.to_text().unwrap() == wanted {
+            socket.send(ended(prompt)).await.unwrap();
+        }
+    })
+    .await;
+    let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
+    assert_eq!(next(&mut socket).await, Some(Sign::Ended(prompt)));
+    assert_eq!(next(&mut socket).await, None, "it has closed");
+}
+
+#[tokio::test]
+async fn binary_big_and_broken_frames_are_read_over() {
+    let prompt = Uuid::new_v4();
+    let peer = peer(move |mut socket| async move {
+        let big = format!(
+            r#"{{"type": "executed", "data": {{"node": "1", "output": {{"text": ["{}"]}}, "prompt_id": "x"}}}}"#,
+            "y".repeat(40 << 20)
+        );
+        for message in [
+            Message::binary(vec![0, 0, 0, 1, 0, 0, 0, 1, 0xFF, 0xD8]),
+            Message::binary(vec![]),
+            Message::text("not json"),
+            Message::text("[[[[".repeat(100_000)),
+            Message::text(r#"{"type": "executing", "data": {"node": {"a": NaN}, "prompt_id": 7}}"#),
+            Message::text(big),
+            ended(prompt),
+        ] {
+            socket.send(message).await.unwrap();
+        }
+        socket.recv().await;
+    })
+    .await;
+    let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
+    assert_eq!(next(&mut socket).await, Some(Sign::Ended(prompt)));
+}
+
+/// One reader that stalls stops all messages of a real instance: ours takes everything though nobody asks for it.
+#[tokio::test]
+async fn a_socket_is_drained_while_nobody_reads_it() {
+    let all_sent = Arc::new(Notify::new());
+    let sent = Arc::clone(&all_sent);
+    let prompt = Uuid::new_v4();
+    let peer = peer(move |mut socket| {
+        let sent = Arc::clone(&sent);
+        async move {
+            for n in 0..20_000 {
+                let frame = format!(
+                    r#"{{"type": "progress", "data": {{"value": {n}, "max": 20000, "node": "{}", "prompt_id": "{prompt}"}}}}"#,
+                    n % 2
+                );
+                socket.send(Message::text(frame)).await.unwrap();
+            }
+            socket.send(ended(prompt)).await.unwrap();
+            sent.notify_one();
+            while socket.recv().await.is_some() {}
+        }
+    })
+    .await;
+    let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), all_sent.notified()).await.expect("the peer was stalled");
+    let mut signs = 0;
+    while next(&mut socket).await != Some(Sign::Ended(prompt)) {
+        signs += 1;
+    }
+    assert!(signs < 1_024, "{signs} signs were kept");
+}
+
+#[tokio::test]
+async fn closing_says_goodbye_and_waits_for_the_answer() {
+    let closed = Arc::new(Notify::new());
+    let told = Arc::clone(&closed);
+    let peer = peer(move |mut socket| {
+        let told = Arc::clone(&told);
+        async move {
+            while let Some(Ok(message)) = socket.recv().await {
+                if matches!(message, Message::Close(_)) {
+                    told.notify_one();
+                }
+            }
+        }
+    })
+    .await;
+    let socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
+    tokio::time::timeout(TIMEOUT, socket.close()).await.unwrap();
+    tokio::time::timeout(Duration::from_millis(1), closed.notified()).await.expect("close came back too early");
+}
+
+#[tokio::test]
+async fn a_dropped_socket_is_gone_at_the_other_side() {
+    let gone = Arc::new(Notify::new());
+    let told = Arc::clone(&gone);
+    let peer = peer(move |mut socket| {
+        let told = Arc::clone(&told);
+        async move {
+            while let Some(Ok(_)) = socket.recv().await {}
+            told.notify_one();
+        }
+    })
+    .await;
+    drop(client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap());
+    tokio::time::timeout(TIMEOUT, gone.notified()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_is_an_error() {
+    for status in [200, 307, 403, 404, 500] {
+        let peer = Peer::start(move |_| reply(status, "{}")).await;
+        let refused = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await;
+        assert!(matches!(refused, Err(Error::Broken(_))), "{status}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_id_is_encoded() {
+    let peer = Peer::start(|_| reply(403, "")).await;
+    client_of(peer.addr, TIMEOUT).connect("a b&c=d/ü", TIMEOUT).await.unwrap_err();
+    assert_eq!(peer.lines(), ["GET /ws?clientId=a+b%26c%3Dd%2F%C3%BC"]);
+}

@@ -1,0 +1,301 @@
+//! The client and the stand-in, in both of its modes, with and without faults.
+
+use super::{TIMEOUT, client_of};
+use crate::support::eventually;
+use futures_util::TryStreamExt;
+use serde_json::{json, value::RawValue};
+use shuzhiren::{
+    comfy::{Client, Ending, Error, Made, RemoteFile, Sighting, Sign, Socket, Submitted, Verdict},
+    sim::{self, Happened, Mode, Sim, SimOptions, Times},
+    task::FailureKind,
+};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const MODES: [Mode; 2] = [Mode::V03, Mode::V038];
+
+async fn stand_in(mode: Mode) -> (Sim, Client) {
+    let sim = sim::start(SimOptions { mode, ..SimOptions::default() }).await.unwrap();
+    let client = client_of(sim.addr(), TIMEOUT);
+    assert_eq!(client.probe(TIMEOUT).await.unwrap().has_jobs, mode == Mode::V038);
+    (sim, client)
+}
+
+/// A picture after `seconds`.
+fn picture(seconds: f64) -> Box<RawValue> {
+    let graph = json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 7}},
+        "2": {"class_type": "TestSteps", "inputs": {"steps": 20, "seconds": seconds, "image": ["1", 0], "preview": false}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": Uuid::new_v4().to_string()}},
+    });
+    RawValue::from_string(graph.to_string()).unwrap()
+}
+
+async fn submit(client: &Client, seconds: f64) -> Uuid {
+    let prompt = Uuid::new_v4();
+    let submitted = client.submit(prompt, &picture(seconds), "c").await.unwrap();
+    assert!(matches!(submitted, Submitted::Accepted), "{submitted:?}");
+    prompt
+}
+
+async fn ended(client: &Client, prompt: Uuid) -> Ending {
+    eventually("an ending", TIMEOUT, || async {
+        match client.look(prompt).await.unwrap() {
+            Sighting::Ended(ending) => Some(ending),
+            Sighting::Pending | Sighting::Running => None,
+            Sighting::Unknown => panic!("lost"),
+        }
+    })
+    .await
+}
+
+async fn until(client: &Client, prompt: Uuid, wanted: fn(&Sighting) -> bool) {
+    eventually("the prompt is there", TIMEOUT, || async { wanted(&client.look(prompt).await.unwrap()).then_some(()) })
+        .await;
+}
+
+fn file(ending: &Ending) -> &RemoteFile {
+    match &ending.outputs[..] {
+        [Made::File { file, .. }] => file,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn next(socket: &mut Socket) -> Option<Sign> {
+    tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no sign in time")
+}
+
+#[tokio::test]
+async fn a_prompt_is_seen_all_its_life() {
+    for mode in MODES {
+        let (_sim, client) = stand_in(mode).await;
+        let (first, second) = (submit(&client, 0.5).await, submit(&client, 0.1).await);
+        until(&client, first, |sighting| matches!(sighting, Sighting::Running)).await;
+        assert!(matches!(client.look(second).await.unwrap(), Sighting::Pending));
+        assert_eq!(client.queue_remaining(TIMEOUT).await.unwrap(), 2);
+        let ending = ended(&client, second).await;
+        assert!(matches!(ending.verdict, Verdict::Success));
+        let download = client.view(file(&ending)).await.unwrap();
+        let size_bytes = download.size_bytes.unwrap();
+        let got = download.bytes.try_fold(0, |sum, chunk| async move { Ok(sum + chunk.len() as u64) }).await.unwrap();
+        assert_eq!(got, size_bytes);
+        client.forget(second).await.unwrap();
+        assert!(matches!(client.look(second).await.unwrap(), Sighting::Unknown));
+    }
+}
+
+#[tokio::test]
+async fn every_look_between_submit_and_forget_finds_the_prompt() {
+    for mode in MODES {
+        let (_sim, client) = stand_in(mode).await;
+        let mut looks = 0;
+        for _ in 0..40 {
+            let prompt = submit(&client, 0.002).await;
+            loop {
+                looks += 1;
+                match client.look(prompt).await.unwrap() {
+                    Sighting::Ended(_) => break,
+                    Sighting::Pending | Sighting::Running => {}
+                    Sighting::Unknown => panic!("{mode:?}: lost at look {looks}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_hits_its_prompt_and_no_other() {
+    for mode in MODES {
+        let (sim, client) = stand_in(mode).await;
+        let (first, second, third) =
+            (submit(&client, 5.0).await, submit(&client, 5.0).await, submit(&client, 0.1).await);
+        until(&client, first, |sighting| matches!(sighting, Sighting::Running)).await;
+        client.cancel(second).await.unwrap();
+        until(&client, second, |sighting| matches!(sighting, Sighting::Unknown)).await;
+        assert!(matches!(client.look(first).await.unwrap(), Sighting::Running));
+        eventually("it lets go", TIMEOUT, || async {
+            client.cancel(first).await.unwrap();
+            matches!(client.look(first).await.unwrap(), Sighting::Ended(_)).then_some(())
+        })
+        .await;
+        assert!(matches!(ended(&client, first).await.verdict, Verdict::Interrupted), "{mode:?}");
+        assert!(matches!(ended(&client, third).await.verdict, Verdict::Success));
+        let is_global = |entry: &sim::LogEntry| entry.event == Happened::InterruptAsked && entry.prompt_id.is_empty();
+        assert!(!sim.log().iter().any(is_global));
+    }
+}
+
+#[tokio::test]
+async fn what_was_accepted_in_part_is_taken_back() {
+    for mode in MODES {
+        let (sim, client) = stand_in(mode).await;
+        sim.set(|faults| faults.prompt_partial = Times::Next(1));
+        let prompt = Uuid::new_v4();
+        let Submitted::Invalid(failure) = client.submit(prompt, &picture(5.0), "c").await.unwrap() else {
+            panic!("accepted")
+        };
+        assert_eq!(failure.kind, FailureKind::InvalidWorkflow);
+        assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+        assert!(!sim.log().iter().any(|entry| entry.event == Happened::Succeeded));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_graph_names_its_node() {
+    for mode in MODES {
+        let (_sim, client) = stand_in(mode).await;
+        let graph = RawValue::from_string(r#"{"7":{"class_type":"NoSuchNode","inputs":{}}}"#.to_owned()).unwrap();
+        let Submitted::Invalid(failure) = client.submit(Uuid::new_v4(), &graph, "c").await.unwrap() else {
+            panic!("accepted")
+        };
+        assert_eq!(failure.node_id.as_deref(), Some("7"), "{mode:?}: {failure:?}");
+        assert!(failure.message.contains("NoSuchNode"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_a_prompt_that_can_be_found() {
+    let (sim, client) = stand_in(Mode::V03).await;
+    for queued in [true, false] {
+        sim.set(|faults| {
+            let fault = if queued { &mut faults.prompt_drop_queued } else { &mut faults.prompt_drop };
+            *fault = Times::Next(1);
+        });
+        let prompt = Uuid::new_v4();
+        let submitted = client.submit(prompt, &picture(0.01), "c").await;
+        assert!(matches!(submitted, Err(Error::Unreachable(_))), "{submitted:?}");
+        assert_eq!(!matches!(client.look(prompt).await.unwrap(), Sighting::Unknown), queued);
+        let submits = sim.log().iter().filter(|entry| entry.event == Happened::Submitted).count();
+        assert_eq!(submits, 1, "sent once, queued once");
+    }
+    sim.set(|faults| faults.prompt_500_queued = Times::Next(1));
+    let prompt = Uuid::new_v4();
+    assert!(matches!(client.submit(prompt, &picture(0.01), "c").await, Err(Error::Broken(_))));
+    assert!(matches!(ended(&client, prompt).await.verdict, Verdict::Success));
+}
+
+#[tokio::test]
+async fn an_ending_is_waited_for_after_its_sign() {
+    for mode in MODES {
+        let (sim, client) = stand_in(mode).await;
+        sim.set(|faults| faults.history_late_ms = 300);
+        let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+        let prompt = submit(&client, 0.01).await;
+        while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+        let Sighting::Ended(ending) = client.ending(prompt).await.unwrap() else { panic!("not found") };
+        assert!(matches!(ending.verdict, Verdict::Success));
+    }
+}
+
+#[tokio::test]
+async fn an_ending_that_never_comes_is_given_up_in_time() {
+    let (_sim, client) = stand_in(Mode::V03).await;
+    let started = Instant::now();
+    assert!(matches!(client.ending(Uuid::new_v4()).await.unwrap(), Sighting::Unknown));
+    assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&started.elapsed()), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    for mode in MODES {
+        let (sim, client) = stand_in(mode).await;
+        for (oom, kind) in [(false, FailureKind::NodeError), (true, FailureKind::OutOfMemory)] {
+            sim.set(|faults| {
+                let fault = if oom { &mut faults.execution_oom } else { &mut faults.execution_error };
+                *fault = Times::Next(1);
+            });
+            let prompt = submit(&client, 0.01).await;
+            let Verdict::Failed(failure) = ended(&client, prompt).await.verdict else { panic!("no failure") };
+            assert_eq!(failure.kind, kind, "{failure:?}");
+            assert!(failure.node_id.is_some() && failure.exception_type.is_some(), "{failure:?}");
+        }
+        sim.set(|faults| faults.execution_blocked = Times::Next(1));
+        let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+        let prompt = submit(&client, 0.01).await;
+        while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+        let Sighting::Ended(ending) = client.ending(prompt).await.unwrap() else { panic!("not ended") };
+        assert!(matches!(ending.verdict, Verdict::Success));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_cut_is_an_error() {
+    let (sim, client) = stand_in(Mode::V03).await;
+    let prompt = submit(&client, 0.0).await;
+    let ending = ended(&client, prompt).await;
+    sim.set(|faults| faults.view_truncate = Times::Next(1));
+    let cut = match client.view(file(&ending)).await {
+        Ok(download) => download.bytes.try_for_each(|_| async { Ok(()) }).await,
+        Err(error) => Err(error),
+    };
+    assert!(matches!(cut, Err(Error::Unreachable(_))), "{cut:?}");
+    sim.set(|faults| faults.view_500 = Times::Next(1));
+    assert!(matches!(client.view(file(&ending)).await, Err(Error::Broken(_))));
+    assert!(client.view(file(&ending)).await.is_ok());
+    sim.delete_outputs(None);
+    assert!(matches!(client.view(file(&ending)).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn garbage_and_big_frames_do_not_end_a_socket() {
+    let (sim, client) = stand_in(Mode::V03).await;
+    sim.set(|faults| (faults.ws_garbage, faults.ws_big) = (Times::Next(3), Times::Next(3)));
+    let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+    let prompt = submit(&client, 0.05).await;
+    while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+}
+
+#[tokio::test]
+async fn a_socket_that_is_cut_ends_and_the_next_one_hears() {
+    let (sim, client) = stand_in(Mode::V03).await;
+    let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+    sim.drop_sockets();
+    while next(&mut socket).await.is_some() {}
+    socket.close().await;
+    let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+    let prompt = submit(&client, 0.01).await;
+    while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+    // Closed in full, the older one cannot take the newer one's place with it (protocol §5).
+    socket.close().await;
+    let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+    let prompt = submit(&client, 0.01).await;
+    while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+    sim.set(|faults| faults.ws_refuse = Times::Next(1));
+    assert!(matches!(client.connect("d", TIMEOUT).await, Err(Error::Broken(_))));
+}
+
+#[tokio::test]
+async fn a_restart_forgets_and_a_dead_instance_is_unreachable() {
+    let (sim, client) = stand_in(Mode::V03).await;
+    let prompt = submit(&client, 5.0).await;
+    let mut socket = client.connect("c", TIMEOUT).await.unwrap();
+    sim.kill().await;
+    while next(&mut socket).await.is_some() {}
+    assert!(matches!(client.look(prompt).await, Err(Error::Unreachable(_))));
+    sim.restart().await.unwrap();
+    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+    sim.set(|faults| faults.upload_500 = Times::Next(1));
+    let bytes = || Box::pin(futures_util::stream::iter([Ok(bytes::Bytes::from("x"))]));
+    assert!(matches!(client.upload("", "x.png", 1, bytes()).await, Err(Error::Broken(_))));
+    assert_eq!(client.upload("t", "x.png", 1, bytes()).await.unwrap(), "t/x.png");
+}
+
+/// The jobs API went with the newer version: the client finds its way by queue and history.
+#[tokio::test]
+async fn an_instance_may_be_exchanged_for_an_older_one() {
+    let (old, old_client) = stand_in(Mode::V03).await;
+    let prompt = submit(&old_client, 0.0).await;
+    let (new, client) = stand_in(Mode::V038).await;
+    let addr = new.addr();
+    new.stop().await;
+    old.stop().await;
+    let old = sim::start(SimOptions { listen: addr, ..SimOptions::default() }).await.unwrap();
+    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+    let prompt = submit(&client, 5.0).await;
+    eventually("it lets go", TIMEOUT, || async {
+        client.cancel(prompt).await.unwrap();
+        matches!(client.look(prompt).await.unwrap(), Sighting::Ended(_) | Sighting::Unknown).then_some(())
+    })
+    .await;
+    drop(old);
+}
