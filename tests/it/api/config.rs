@@ -66,12 +66,15 @@ async fn an_outdated_version_is_409_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_without_a_version_lose_nothing_of_one_another() {
     let api = Api::with_instance().await;
-    let (servers, health) =
-        (json!({"servers": [server("a", "h", json!([1]))]}), json!({"healthCheck": {"interval": 500}}));
-    let (one, two) = tokio::join!(api.put("/api/config", &servers), api.put("/api/config", &health));
-    assert_eq!((one.status, two.status), (200, 200));
-    let config = data(&api.get("/api/config").await);
-    assert_eq!((&config["servers"][0]["id"], &config["healthCheck"]["interval"]), (&json!("a"), &json!(500)));
+    for round in 1..=20_u64 {
+        let servers = json!({"servers": [server(&format!("a{round}"), "h", json!([round]))]});
+        let health = json!({"healthCheck": {"interval": 500 + round}});
+        let (one, two) = tokio::join!(api.put("/api/config", &servers), api.put("/api/config", &health));
+        assert_eq!((one.status, two.status), (200, 200));
+        let config = data(&api.get("/api/config").await);
+        assert_eq!(config["servers"][0]["id"], format!("a{round}"), "the other writer took it back");
+        assert_eq!(config["healthCheck"]["interval"], 500 + round, "the other writer took it back");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

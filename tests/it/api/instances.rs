@@ -86,8 +86,8 @@ async fn the_switch_is_strictly_a_boolean() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_holds_for_an_instance_that_nobody_has_seen() {
     let api = Api::with_instance().await;
-    let path = format!("/api/instances/127.0.0.1%3A8001");
-    assert_eq!(data(&api.put(&path, &json!({"enabled": false})).await)["enabled"], false);
+    let path = "/api/instances/127.0.0.1%3A8001";
+    assert_eq!(data(&api.put(path, &json!({"enabled": false})).await)["enabled"], false);
     assert_eq!(data(&api.get("/api/instances").await)[0]["enabled"], false);
 }
 

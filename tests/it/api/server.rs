@@ -98,7 +98,8 @@ impl Api {
             request.extend(format!("{name}: {value}\r\n").bytes());
         }
         let has_length = headers.iter().any(|(name, _)| ["content-length", "transfer-encoding"].contains(name));
-        if !has_length && !(body.is_empty() && method == "GET") {
+        let needs_length = !body.is_empty() || method != "GET";
+        if needs_length && !has_length {
             request.extend(format!("content-length: {}\r\n", body.len()).bytes());
         }
         request.extend(b"\r\n");
