@@ -13,6 +13,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// A masked pong without payload.
+const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+
 /// Open sockets; dropping it closes them.
 pub struct Sockets {
     heard: Arc<AtomicU64>,
@@ -56,6 +59,9 @@ async fn read(mut stream: TcpStream, heard: Arc<AtomicU64>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         heard.fetch_add(frames.count(&buffer[..count]), Ordering::Relaxed);
+        if std::mem::take(&mut frames.is_pinged) && stream.write_all(&PONG).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -64,6 +70,7 @@ async fn read(mut stream: TcpStream, heard: Arc<AtomicU64>) {
 struct Frames {
     head: Vec<u8>,
     payload_left: usize,
+    is_pinged: bool,
 }
 
 impl Frames {
@@ -85,6 +92,7 @@ impl Frames {
                 Some(short) => usize::from(*short),
             };
             count += u64::from(self.head[0] & 0x0f == 1);
+            self.is_pinged |= self.head[0] & 0x0f == 9;
             self.payload_left = length;
             self.head.clear();
         }
