@@ -31,7 +31,6 @@ pub(super) async fn guard(limits: ServeLimits, request: Request, next: Next) -> 
     let id = new_request_id();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
 
     let mut response = REQUEST_ID.scope(id.clone(), answer(limits, request, next)).await;
 
@@ -39,11 +38,6 @@ pub(super) async fn guard(limits: ServeLimits, request: Request, next: Next) -> 
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-request-id", id);
-    }
-    if chunked {
-        // hyper drops a Content-Length that stands beside Transfer-Encoding. A proxy in front may have believed it: what
-        // follows on this connection must not be taken for a request (RFC 9112 §6.1).
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let (route, status) = (route.as_ref().map_or("none", MatchedPath::as_str), response.status());
     let took = begun.elapsed();

@@ -5,12 +5,15 @@ use shuzhiren::{
     process::{init_logs, stop_on_signals},
     settings::{LogFormat, LogSettings},
 };
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+use std::{process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
 };
 
 const ROLE: &str = "SHUZHIREN_TEST_ROLE";
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn the_first_signal_stops_and_the_second_exits_at_once() {
@@ -23,26 +26,33 @@ async fn the_first_signal_stops_and_the_second_exits_at_once() {
             .env(ROLE, "stop")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let mut log_line = |part: &str| lines.by_ref().find(|line| line.contains(part)).unwrap();
-        log_line("running");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        log_line(&mut lines, "running").await;
         send(&child, signal);
-        let stopping = log_line("stopping");
-        let entry: serde_json::Value = serde_json::from_str(&stopping).unwrap();
-        assert_eq!(entry["level"], "INFO", "{stopping}");
-        let drained = log_line("draining");
-        let entry: serde_json::Value = serde_json::from_str(&drained).unwrap();
-        assert_eq!((&entry["task"], &entry["attempt"]), (&"t-1".into(), &2.into()), "fields: {drained}");
+        let stopping = log_line(&mut lines, "stopping").await;
+        assert_eq!(stopping["level"], "INFO", "{stopping}");
+        let drained = log_line(&mut lines, "draining").await;
+        assert_eq!((&drained["task"], &drained["attempt"]), (&"t-1".into(), &2.into()), "fields: {drained}");
         send(&child, signal);
-        log_line("second signal");
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        log_line(&mut lines, "second signal").await;
+        assert_eq!(timeout(PATIENCE, child.wait()).await.unwrap().unwrap().code(), Some(code));
+    }
+}
+
+async fn log_line(lines: &mut Lines<BufReader<ChildStderr>>, part: &str) -> serde_json::Value {
+    loop {
+        let line = timeout(PATIENCE, lines.next_line()).await.expect(part).unwrap().expect(part);
+        if line.contains(part) {
+            return serde_json::from_str(&line).unwrap();
+        }
     }
 }
 
 fn send(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
+    kill_process(Pid::from_raw(child.id().unwrap().cast_signed()).unwrap(), signal).unwrap();
 }
 
 async fn be_told_to_stop() {
