@@ -1,1 +1,153 @@
-//! Tests of the room `mutants`.
+//! Tests of the tests: each mutant breaks one script in one place, and the scenario named beside it must go red. The random
+//! model must notice, by itself, those that break what it promises to guard.
+
+mod table;
+
+use crate::{
+    model,
+    queue::{Scenario, scenarios},
+    support::{TestRedis, world::World},
+};
+use futures_util::FutureExt;
+use shuzhiren::queue::Verb;
+use std::{
+    cell::{Cell, RefCell},
+    panic::AssertUnwindSafe,
+    time::Duration,
+};
+use table::{MUTANTS, Mutant};
+
+/// Seeds that the model may need.
+const MODEL_SEEDS: std::ops::Range<u64> = 1..13;
+/// Steps of each.
+const MODEL_STEPS: u64 = 350;
+/// A broken script may also make a test wait for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Mutant {
+    /// The world with this mutation; panics when it does not apply.
+    async fn world(&self, redis: &TestRedis) -> World {
+        let applied = RefCell::new(0);
+        let world = World::broken(redis, |verb, text| {
+            if !self.is_in(verb) || !text.contains(self.find) {
+                return text.to_owned();
+            }
+            *applied.borrow_mut() += 1;
+            text.replacen(self.find, self.replace, 1)
+        });
+        let world = world.await;
+        assert!(applied.into_inner() > 0, "{}: not found in {}: {}", self.name(), self.script, self.find);
+        world
+    }
+
+    fn is_in(&self, verb: Verb) -> bool {
+        self.script.starts_with("lib/") || self.script == verb.name()
+    }
+
+    fn name(&self) -> String {
+        format!("{}: {} → {}", self.script, self.find.trim(), self.replace.trim())
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Panics of this thread are expected and not printed; those of other tests are.
+fn expect_panics() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !QUIET.get() {
+            loud(panic);
+        }
+    }));
+}
+
+/// Whether the future panics or hangs.
+async fn is_red(scenario: impl Future<Output = ()>) -> bool {
+    QUIET.set(true);
+    let outcome = tokio::time::timeout(PATIENCE, AssertUnwindSafe(scenario).catch_unwind()).await;
+    QUIET.set(false);
+    !matches!(outcome, Ok(Ok(())))
+}
+
+fn block_on(test: impl AsyncFnOnce(&TestRedis)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { test(&TestRedis::start()).await });
+}
+
+/// Part `part` of `parts` of the table, so that two cores share the work.
+fn scenarios_kill(part: usize, parts: usize) {
+    expect_panics();
+    block_on(async |redis| {
+        let scenarios = scenarios();
+        let mut survivors = Vec::new();
+        for mutant in MUTANTS.iter().skip(part).step_by(parts) {
+            let named: Vec<Scenario> =
+                scenarios.iter().filter(|(name, _)| *name == mutant.killer).map(|(_, scenario)| *scenario).collect();
+            assert_eq!(named.len(), 1, "{}: scenario {}", mutant.name(), mutant.killer);
+            let world = mutant.world(redis).await;
+            if !is_red(named[0](&world)).await {
+                survivors.push(format!("{} survived {}", mutant.name(), mutant.killer));
+            }
+        }
+        assert!(survivors.is_empty(), "{} survivors:\n{}", survivors.len(), survivors.join("\n"));
+    });
+}
+
+fn model_kills(part: usize, parts: usize) {
+    expect_panics();
+    block_on(async |redis| {
+        let guarded: Vec<&Mutant> = MUTANTS.iter().filter(|mutant| mutant.model).collect();
+        assert!(guarded.len() >= 25, "{} mutants are the model's", guarded.len());
+        let mut survivors = Vec::new();
+        for mutant in guarded.into_iter().skip(part).step_by(parts) {
+            let mut is_killed = false;
+            for seed in MODEL_SEEDS {
+                let world = mutant.world(redis).await;
+                let run = async { drop(model::run(&world, seed, MODEL_STEPS).await.unwrap()) };
+                is_killed = is_red(run).await;
+                if is_killed {
+                    println!("seed {seed} killed {}", mutant.name());
+                    break;
+                }
+            }
+            if !is_killed {
+                survivors.push(mutant.name());
+            }
+        }
+        assert!(survivors.is_empty(), "{} survivors:\n{}", survivors.len(), survivors.join("\n"));
+    });
+}
+
+#[test]
+fn every_mutant_turns_its_scenario_red_1() {
+    scenarios_kill(0, 2);
+}
+
+#[test]
+fn every_mutant_turns_its_scenario_red_2() {
+    scenarios_kill(1, 2);
+}
+
+#[test]
+fn the_random_model_notices_1() {
+    model_kills(0, 2);
+}
+
+#[test]
+fn the_random_model_notices_2() {
+    model_kills(1, 2);
+}
+
+/// The other way round: nothing above is red because of the machinery.
+#[test]
+fn the_real_scripts_are_green() {
+    block_on(async |redis| {
+        for (name, scenario) in scenarios() {
+            let world = World::new(redis).await;
+            scenario(&world).await;
+            println!("{name} is green");
+        }
+    });
+}

@@ -36,6 +36,8 @@ pub struct Model<'a> {
     truth: Truth,
     dispatchers: Vec<Dispatcher>,
     claims: u64,
+    /// Tasks with a `startBy`, not known to have ended.
+    patient: Vec<TaskId>,
 }
 
 /// A lease and one of its tasks.
@@ -55,7 +57,7 @@ impl<'a> Model<'a> {
     pub fn new(world: &'a World, seed: u64) -> Self {
         let dispatcher = |number| Dispatcher { name: format!("d{number}"), ..Dispatcher::default() };
         let dispatchers = (0..DISPATCHERS).map(dispatcher).collect();
-        Self { world, dice: Dice::new(seed), truth: Truth::default(), dispatchers, claims: 0 }
+        Self { world, dice: Dice::new(seed), truth: Truth::default(), dispatchers, claims: 0, patient: Vec::new() }
     }
 
     /// One random operation; some are sent twice, as a connection does after a lost reply.
@@ -179,6 +181,9 @@ impl<'a> Model<'a> {
             }
         }
         self.truth.tasks.insert(new.id, None);
+        if new.start_by_ms.is_some() {
+            self.patient.push(new.id);
+        }
         Ok(())
     }
 
@@ -425,17 +430,16 @@ impl<'a> Model<'a> {
         self.truth.wrote(what, job.task, &job.by(), job.lease.token.as_str(), answer, ends)
     }
 
-    /// What the janitor ended (`startBy`), nobody was told; and what it collected must have ended.
+    /// What the janitor ended (`startBy`), nobody was told.
     async fn note_endings_of_the_janitor(&mut self) -> Result<(), Wrong> {
-        let open: Vec<TaskId> = self.truth.tasks.iter().filter(|(_, end)| end.is_none()).map(|(id, _)| *id).collect();
-        for chunk in open.chunks(500) {
-            let tasks = self.world.queue.tasks(chunk).await.map_err(|error| error.to_string())?;
-            for (id, task) in chunk.iter().zip(tasks) {
-                let Some(task) = task else { return Err(format!("{id} is gone without an end")) };
-                let is_late = task.start_by_ms.is_some_and(|by| by <= self.world.now_ms());
-                if task.state == TaskState::Failed && is_late && task.started_ms.is_none() {
-                    self.truth.end("startBy", *id, Ending { state: TaskState::Failed, by: None })?;
-                }
+        let truth = &self.truth;
+        self.patient.retain(|id| truth.tasks[id].is_none());
+        let tasks = self.world.queue.tasks(&self.patient).await.map_err(|error| error.to_string())?;
+        for (id, task) in self.patient.clone().into_iter().zip(tasks) {
+            let Some(task) = task else { return Err(format!("{id} is gone without an end")) };
+            let is_late = task.start_by_ms.is_some_and(|by| by <= self.world.now_ms());
+            if task.state == TaskState::Failed && is_late && task.started_ms.is_none() {
+                self.truth.end("startBy", id, Ending { state: TaskState::Failed, by: None })?;
             }
         }
         Ok(())

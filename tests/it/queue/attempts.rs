@@ -34,6 +34,10 @@ scenarios! {
     a_short_prompt_needs_no_start
     progress_begins_an_attempt
     history_keeps_the_last_twenty
+    nothing_given_back_counts_as_a_try
+    a_delayed_task_waits_for_its_time
+    a_forged_delay_changes_nothing
+    a_retry_keeps_its_place
 }
 
 pub async fn write_all(queue: &Queue, lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Written> {
@@ -387,4 +391,55 @@ pub async fn history_keeps_the_last_twenty(world: &World) {
 /// Runs what is due, as the janitor does.
 pub async fn janitor(world: &World) {
     world.queue.tidy_once().await.unwrap();
+}
+
+pub async fn nothing_given_back_counts_as_a_try(world: &World) {
+    let mut new = new_task();
+    new.max_attempts = 2;
+    world.accept(&new).await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let claim = world.claim(&one).await.unwrap();
+    world.queue.requeue(&one, new.id, claim.attempt, false, "not its fault").await.unwrap();
+    let claim = world.claim(&two).await.unwrap();
+    let first_failure = world.queue.settle(&two, new.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    assert_eq!(first_failure, Written::Retrying);
+}
+
+pub async fn a_delayed_task_waits_for_its_time(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    let due = world.task(id).await.retry_at_ms.unwrap();
+    // A pause of zero is possible, but not likely to be seen.
+    if due > world.now_ms() {
+        world.pass(Duration::from_millis(due - world.now_ms() - 1));
+        janitor(world).await;
+        assert_eq!(world.task(id).await.state, TaskState::Delayed);
+        world.pass(Duration::from_millis(1));
+    }
+    janitor(world).await;
+    let task = world.task(id).await;
+    assert_eq!((task.state, task.retry_at_ms), (TaskState::Waiting, None));
+}
+
+pub async fn a_forged_delay_changes_nothing(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    let before = dump(world);
+    world.redis(&["ZADD", &world.key("delayed"), "0", &id.to_string(), "1", "nobody"]);
+    janitor(world).await;
+    assert!(before == dump(world));
+    assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
+}
+
+pub async fn a_retry_keeps_its_place(world: &World) {
+    let ids = [world.enqueue().await, world.enqueue().await, world.enqueue().await];
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let claim = world.claim(&one).await.unwrap();
+    world.queue.settle(&one, ids[0], claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    world.pass(Duration::from_secs(2));
+    janitor(world).await;
+    assert_eq!(world.claim(&two).await.unwrap().task, ids[0]);
 }

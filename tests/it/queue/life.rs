@@ -3,18 +3,19 @@
 use crate::{
     scenarios,
     support::{
-        audit::audit,
-        world::{World, completed, failed, new_task},
+        audit::{audit, dump},
+        world::{KEEP, World, completed, failed, new_task},
     },
 };
 use shuzhiren::{
-    queue::{Claimed, Enqueued, Written},
+    queue::{Claimed, Enqueued, Queue, QueueLimits, Written},
     task::{Attempt, FailureKind, Outcome, Output, OutputKind, Progress, Status, TaskId, TaskState},
 };
 
 scenarios! {
     a_task_lives_from_enqueue_to_finish
     an_enqueue_sent_twice_is_replayed
+    a_full_queue_takes_no_more
 }
 
 pub async fn a_task_lives_from_enqueue_to_finish(world: &World) {
@@ -85,4 +86,19 @@ pub async fn an_enqueue_sent_twice_is_replayed(world: &World) {
     let Enqueued::Replayed(task) = world.queue.enqueue(&new).await.unwrap() else { panic!() };
     assert_eq!(task.state, TaskState::Completed);
     audit(world, 1).unwrap();
+}
+
+pub async fn a_full_queue_takes_no_more(world: &World) {
+    let limits = QueueLimits { waiting_max: 2, keep_tasks: KEEP };
+    let queue = Queue::connect_with(&world.settings, limits, world.scripts.clone()).await.unwrap();
+    let accepted = new_task();
+    assert!(matches!(queue.enqueue(&accepted).await.unwrap(), Enqueued::Created(_)));
+    assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
+    let before = dump(world);
+    assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Full(after) if !after.is_zero()));
+    assert!(before == dump(world));
+    // What was accepted is still answered.
+    assert!(matches!(queue.enqueue(&accepted).await.unwrap(), Enqueued::Replayed(_)));
+    queue.cancel(accepted.id).await.unwrap();
+    assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
 }

@@ -30,6 +30,7 @@ const TEST_CLOCK: &str = "  return tonumber(redis.call('GET', root .. 'test-cloc
 /// One namespace.
 pub struct World {
     pub queue: Queue,
+    pub scripts: Scripts,
     pub settings: RedisSettings,
     pub socket: PathBuf,
     now_ms: AtomicU64,
@@ -65,8 +66,15 @@ impl World {
         let scripts = scripts.edited(edit);
         let mut raw = Raw::connect(&redis.socket());
         raw.run(&["SET", &format!("{{{}}}:test-clock", settings.namespace), &EPOCH_MS.to_string()]);
-        let queue = Queue::connect_with(&settings, limits, scripts).await.unwrap();
-        Self { queue, settings, socket: redis.socket(), now_ms: AtomicU64::new(EPOCH_MS), raw: RefCell::new(raw) }
+        let queue = Queue::connect_with(&settings, limits, scripts.clone()).await.unwrap();
+        Self {
+            queue,
+            scripts,
+            settings,
+            socket: redis.socket(),
+            now_ms: AtomicU64::new(EPOCH_MS),
+            raw: RefCell::new(raw),
+        }
     }
 
     /// Lets time pass.
