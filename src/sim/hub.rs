@@ -2,7 +2,7 @@
 //!
 //! Invariant: the loop waits for each socket in turn. One that does not read stalls all others, as in the real server.
 
-use super::{BACKLOG_BYTES_MAX, life::Gate, life::Life, lock, python};
+use super::{BACKLOG_BYTES_MAX, gate::Gate, life::Life, lock, python};
 use axum::{body::Bytes, extract::ws::Message};
 use serde_json::Value;
 use std::{

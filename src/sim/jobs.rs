@@ -1,12 +1,6 @@
 //! `/api/jobs`: the newer versions' view of queue and history, and their cancel.
 
-use super::{
-    history::Finished,
-    life::{Life, Queue},
-    lock,
-    pending::Item,
-    python, queue_routes, reply,
-};
+use super::{history::Finished, life::Life, lock, pending::Item, python, queue::Queue, queue_routes, reply};
 use axum::{
     body::Body,
     extract::{Path, Query, State},

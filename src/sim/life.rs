@@ -1,12 +1,12 @@
 //! One life of the process (what a kill wipes) and what outlives it (port, files, faults, log).
 
 use super::{
-    Faults, HISTORY_BYTES_MAX, SimOptions,
+    Faults, SimOptions,
     files::Files,
-    history::History,
+    gate::Gate,
     hub::Hub,
     listener, lock,
-    pending::Item,
+    queue::Queue,
     record::{Happened, Record},
     worker,
 };
@@ -136,7 +136,6 @@ impl Shared {
             Ok(socket) => *lock(&self.parked) = Some(socket),
             Err(error) => tracing::warn!(%error, "cannot keep the port of a killed stand-in"),
         }
-        self.gone.notify_one();
     }
 
     /// [`Shared::down`] from inside, and up again after `down_for` if given.
@@ -146,29 +145,20 @@ impl Shared {
             // The reply of the control route must leave first.
             tokio::time::sleep(Duration::from_millis(20)).await;
             shared.down().await;
-            if let Some(time) = down_for {
-                tokio::time::sleep(time).await;
-                if let Err(error) = shared.up().await {
-                    tracing::warn!(error, "the stand-in did not come up again");
-                }
+            let Some(time) = down_for else {
+                shared.gone.notify_one();
+                return;
+            };
+            tokio::time::sleep(time).await;
+            if let Err(error) = shared.up().await {
+                tracing::warn!(error, "the stand-in did not come up again");
             }
         });
     }
 
-    /// Waits for the end of a life that nothing brought up again within a minute.
+    /// Waits until a prompt or a control route has killed it for good.
     pub(super) async fn gone(&self) {
-        loop {
-            self.gone.notified().await;
-            for _ in 0..600 {
-                if self.life().is_some() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            if self.life().is_none() {
-                return;
-            }
-        }
+        self.gone.notified().await;
     }
 
     /// For `Drop`: no life after this.
@@ -264,56 +254,5 @@ impl Life {
             if hang { self.gate.close() } else { self.gate.open() }
         }
         self.hub.stall(stall);
-    }
-}
-
-/// Stands closed while at least one closer has not opened it again.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    closers: watch::Sender<u32>,
-}
-
-impl Gate {
-    pub(super) fn close(&self) {
-        self.closers.send_modify(|closers| *closers += 1);
-    }
-
-    pub(super) fn open(&self) {
-        self.closers.send_modify(|closers| *closers = closers.saturating_sub(1));
-    }
-
-    /// Returns when it is open.
-    pub(super) async fn pass(&self) {
-        if *self.closers.borrow() == 0 {
-            return;
-        }
-        let mut seen = self.closers.subscribe();
-        if seen.wait_for(|closers| *closers == 0).await.is_err() {
-            tracing::trace!("the gate is gone with its life");
-        }
-    }
-}
-
-/// Pending, running and finished prompts, under one lock as in the real server.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    /// Next `number` the server gives.
-    pub counter: i64,
-    pub pending: Vec<Item>,
-    pub running: Option<Item>,
-    pub history: History,
-}
-
-impl Queue {
-    /// `{"exec_info":{"queue_remaining":N}}`.
-    pub(super) fn info(&self) -> serde_json::Value {
-        let remaining = self.pending.len() + usize::from(self.running.is_some());
-        json!({"exec_info": {"queue_remaining": remaining}})
-    }
-
-    /// Whether one more request of so many bytes may wait.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.pending.len() < super::PENDING_MAX
-            && self.pending.iter().map(|item| item.bytes).sum::<usize>() + bytes <= 4 * HISTORY_BYTES_MAX
     }
 }

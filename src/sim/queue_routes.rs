@@ -1,10 +1,6 @@
 //! `/queue`, `/history`, `/interrupt`, `/free`: what waits, runs and has run, and how to stop it.
 
-use super::{
-    Happened,
-    life::{Life, Queue},
-    lock, pending, python, reply,
-};
+use super::{Happened, life::Life, lock, pending, python, queue::Queue, reply};
 use axum::{
     body::Body,
     extract::{Path, Query, State},

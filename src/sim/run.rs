@@ -1,7 +1,9 @@
 //! One prompt from `execution_start` to its end: the messages in their order, the nodes in theirs.
 
+mod ending;
+
 use super::{
-    Caching, Mode,
+    Mode,
     cache::{Cache, Ui},
     graph::Graph,
     life::Life,
@@ -13,7 +15,7 @@ use super::{
     progress::{Ids, Progress},
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
@@ -138,8 +140,6 @@ impl Run<'_> {
                 tell(&self.context, &mut self.messages, "execution_success", data, false);
                 Ended::Succeeded
             }
-            Err(Stop { failed: Failed::WorkerDied, .. }) => Ended::WorkerDied,
-            Err(Stop { failed: Failed::ProcessDied, .. }) => Ended::ProcessDied,
             Err(stop) => self.report(&stop),
         };
         lock(&self.life.focus).1 = None;
@@ -150,28 +150,7 @@ impl Run<'_> {
         ran
     }
 
-    /// The faults that strike a whole prompt.
-    fn ordered_to_fail(&mut self) -> Option<Stop> {
-        let first = self.item.outputs.first().cloned().unwrap_or_default();
-        let error = |class: &str, message: &str, is_oom| Failed::Error {
-            class: class.to_owned(),
-            message: message.to_owned(),
-            is_oom,
-        };
-        let stop = |failed| Some(Stop { node: first.clone(), failed, inputs: json!({}) });
-        if self.life.shared.strikes(|faults| &mut faults.execution_oom) {
-            return stop(error("torch.OutOfMemoryError", "Allocation on device (ordered)", true));
-        }
-        if self.life.shared.strikes(|faults| &mut faults.execution_error) {
-            return stop(error("RuntimeError", "told to fail by a fault", false));
-        }
-        if self.life.shared.strikes(|faults| &mut faults.execution_blocked) {
-            self.blocked(&first, "told to block by a fault");
-        }
-        None
-    }
-
-    async fn nodes(&mut self) -> Result<(), Stop> {
+    async fn nodes(&mut self) -> Result<(), Box<Stop>> {
         for output in &self.item.outputs {
             self.order.add(output, &self.graph, &|id| self.cache.outputs(id).is_some());
         }
@@ -191,16 +170,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    fn cycle(&self) -> Stop {
-        let failed = Failed::Error {
-            class: "graph.DependencyCycleError".to_owned(),
-            message: "Dependency cycle detected".to_owned(),
-            is_oom: false,
-        };
-        let node = self.item.outputs.first().cloned().unwrap_or_default();
-        Stop { node, failed, inputs: json!([]) }
     }
 
     /// Newer versions also tell the ui of cached nodes that are no outputs.
@@ -230,7 +199,7 @@ impl Run<'_> {
     }
 
     /// Runs one node, or as far as it goes now.
-    async fn step(&mut self, id: &str) -> Result<(), Stop> {
+    async fn step(&mut self, id: &str) -> Result<(), Box<Stop>> {
         let ids = self.ids(id);
         if self.cache.outputs(id).is_some() {
             let output = self.cache.ui(id).map_or(Value::Null, |ui| (*ui.output).clone());
@@ -254,7 +223,7 @@ impl Run<'_> {
         self.context.tell("executing", &json!({"node": id, "display_node": ids.display, "prompt_id": self.item.id}));
         let shown = nodes::shown(&inputs);
         if let Err(failed) = self.context.look() {
-            return Err(Stop { node: id.to_owned(), failed, inputs: shown });
+            return Err(Box::new(Stop { node: id.to_owned(), failed, inputs: shown }));
         }
         let blocker = inputs.values().find_map(|value| match value {
             Val::Blocked(message) => Some(message.clone()),
@@ -284,9 +253,9 @@ impl Run<'_> {
     }
 
     /// A node gave its results, or failed.
-    fn settle(&mut self, ids: &Ids, made: Result<Made, Failed>, inputs: Value) -> Result<(), Stop> {
+    fn settle(&mut self, ids: &Ids, made: Result<Made, Failed>, inputs: Value) -> Result<(), Box<Stop>> {
         let id = ids.node.as_str();
-        let made = made.map_err(|failed| Stop { node: id.to_owned(), failed, inputs })?;
+        let made = made.map_err(|failed| Box::new(Stop { node: id.to_owned(), failed, inputs }))?;
         if let Some(output) = made.ui.filter(|ui| ui.as_object().is_some_and(|ui| !ui.is_empty())) {
             let meta = json!({
                 "node_id": id, "display_node": ids.display, "parent_node": ids.parent, "real_node_id": ids.display,
@@ -320,68 +289,5 @@ impl Run<'_> {
             None => Val::Json(value.clone()),
         };
         node.inputs.iter().map(|(name, value)| (name.clone(), resolve(value))).collect()
-    }
-
-    /// Not the end: the prompt goes on, and the history does not mention it.
-    fn blocked(&self, id: &str, message: &str) {
-        let class = self.graph.get(id).map(|node| node.class_name.clone());
-        self.context.tell_or_all(
-            "execution_error",
-            &json!({
-                "prompt_id": self.item.id,
-                "node_id": id,
-                "node_type": class,
-                "executed": self.executed,
-                "exception_message": format!("Execution Blocked: {message}"),
-                "exception_type": "ExecutionBlocked",
-                "traceback": [],
-                "current_inputs": [],
-                "current_outputs": [],
-            }),
-        );
-    }
-
-    fn report(&mut self, stop: &Stop) -> Ended {
-        let node = self.graph.shown_as(&stop.node).to_owned();
-        let class = self.graph.get(&node).map(|node| node.class_name.clone());
-        let mut data = json!({
-            "prompt_id": self.item.id, "node_id": node, "node_type": class, "executed": self.executed,
-        });
-        let Failed::Error { class, message, is_oom } = &stop.failed else {
-            tell(&self.context, &mut self.messages, "execution_interrupted", data, true);
-            return Ended::Interrupted;
-        };
-        let tips = if *is_oom {
-            "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might have \
-             accidentally set the batch_size to a large number."
-        } else {
-            ""
-        };
-        data["exception_message"] = json!(format!("{message}\n{tips}"));
-        data["exception_type"] = json!(class);
-        data["traceback"] = json!(["  File \"execution.py\", line 1, in execute\n    (stand-in)\n"]);
-        data["current_inputs"] = stop.inputs.clone();
-        data["current_outputs"] = json!(self.graph.ids);
-        tell(&self.context, &mut self.messages, "execution_error", data, false);
-        Ended::Failed
-    }
-
-    /// `(outputs, meta)` of the history: all that the cache knows of this prompt's nodes; in newer versions what was told.
-    fn results(&self) -> (Value, Value) {
-        let (mut outputs, mut meta) = (Map::new(), Map::new());
-        let is_new = self.life.shared.options.mode == Mode::V038;
-        let nodes = self.graph.ids.iter().filter_map(|id| self.graph.get(id));
-        let fed: HashSet<&str> = nodes.flat_map(|node| node.links().map(|(from, _)| from)).collect();
-        for id in &self.graph.ids {
-            let Some(ui) = self.cache.ui(id) else { continue };
-            // Without a cache a node is forgotten as soon as all that need it have run, its ui too.
-            let is_forgotten = self.life.shared.options.caching == Caching::None && fed.contains(id.as_str());
-            if is_forgotten || (is_new && !self.told.contains(id)) {
-                continue;
-            }
-            outputs.insert(id.clone(), (*ui.output).clone());
-            meta.insert(id.clone(), ui.meta.clone());
-        }
-        (Value::Object(outputs), Value::Object(meta))
     }
 }

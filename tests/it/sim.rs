@@ -8,3 +8,4 @@ mod jobs;
 mod normal;
 mod replay;
 mod sockets;
+mod zz_serve;

@@ -24,8 +24,10 @@ pub async fn stand() -> Stand {
 
 pub async fn stand_with(options: SimOptions) -> Stand {
     let sim = start(options).await.unwrap();
-    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
-    Stand { sim, http }
+    // One for all: a TLS set-up per client costs more than the stand-in. No connection is kept, for the faults cut them.
+    static HTTP: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
+    let client = || reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
+    Stand { sim, http: HTTP.get_or_init(client).clone() }
 }
 
 impl Stand {

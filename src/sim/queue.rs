@@ -1,0 +1,28 @@
+//! Pending, running and finished prompts, under one lock as in the real server.
+
+use super::{HISTORY_BYTES_MAX, PENDING_MAX, history::History, pending::Item};
+use serde_json::{Value, json};
+
+/// Pending, running and finished prompts, under one lock as in the real server.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Next `number` the server gives.
+    pub counter: i64,
+    pub pending: Vec<Item>,
+    pub running: Option<Item>,
+    pub history: History,
+}
+
+impl Queue {
+    /// `{"exec_info":{"queue_remaining":N}}`.
+    pub(super) fn info(&self) -> Value {
+        let remaining = self.pending.len() + usize::from(self.running.is_some());
+        json!({"exec_info": {"queue_remaining": remaining}})
+    }
+
+    /// Whether one more request of so many bytes may wait.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.pending.len() < PENDING_MAX
+            && self.pending.iter().map(|item| item.bytes).sum::<usize>() + bytes <= 4 * HISTORY_BYTES_MAX
+    }
+}
