@@ -226,7 +226,7 @@ async fn an_instance_that_restarts_loses_no_task() {
     let stack = Stack::start(1, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(20, 2.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
-    stack.sims[0].restart().await;
+    stack.sims[0].restart().await.unwrap();
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
     assert_eq!(task["attempt"], 2);
