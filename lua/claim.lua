@@ -55,6 +55,9 @@ table.sort(lanes, function(a, b)
   return a.rank < b.rank
 end)
 
+-- With nobody else to turn to, avoiding this instance would only be a wait.
+local is_alone = redis.call('ZCOUNT', root .. 'leases', now, '+inf') <= 1
+
 local junk, found, payload, tag = {}, nil, nil, nil
 for _, choice in ipairs(lanes) do
   local heads = redis.call('ZRANGE', wait_key(choice.lane), 0, window - 1, 'WITHSCORES')
@@ -63,7 +66,7 @@ for _, choice in ipairs(lanes) do
     if not task or task.state ~= 'waiting' or task.lane ~= tostring(choice.lane) then
       junk[#junk + 1] = { id = heads[i], lane = choice.lane }
     elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
-      or now - tonumber(task.queued) > EXCLUDED_MS then
+      or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then
       payload = redis.call('GET', payload_key(task.id))
       if payload then
         found, tag = task, tonumber(heads[i + 1])

@@ -105,7 +105,7 @@ pub enum LogFormat {
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
     /// Filter, e.g. `info` or `shuzhiren=debug`
-    #[arg(long = "log", env = "SHUZHIREN_LOG", default_value = "info", global = true)]
+    #[arg(long = "log", env = "SHUZHIREN_LOG", default_value = "info,fred=error", global = true)]
     pub filter: String,
     /// Form of the log
     #[arg(long, env = "SHUZHIREN_LOG_FORMAT", value_enum, default_value = "text", global = true)]

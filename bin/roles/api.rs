@@ -5,7 +5,7 @@ use axum::Router;
 use clap::Args;
 use shuzhiren::{
     api::{self, ApiState},
-    auth::Auth,
+    auth::{self, Auth, Profile},
     process::{self, Readiness},
     queue::Queue,
     settings::{
@@ -72,8 +72,7 @@ impl Front {
 
 /// Serves until a signal.
 pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
-    let auth = shared::load_auth(args.auth)?;
-    shared::judge_auth(&auth)?;
+    let auth = auth::prepare(&args.auth, Profile::Production)?;
     let config = args.config_file.as_deref().map(seed::read).transpose()?;
     let store = shared::open_store(&args.storage).await?;
     let listener = process::bind(args.listen.listen).await?;

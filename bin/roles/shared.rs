@@ -1,18 +1,14 @@
-//! What several roles need: secrets read and judged, Redis waited for, links and limits made of settings.
+//! What several roles need: Redis waited for, links and limits made of settings.
 
 use shuzhiren::{
     queue::{self, Queue, QueueLimits},
-    settings::{AuthSettings, QueueSettings, RedisSettings, Secret, StorageSettings},
+    settings::{QueueSettings, RedisSettings, Secret, StorageSettings},
     store::Store,
     task::Links,
 };
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Shortest key of the tokens, bytes.
-const JWT_SECRET_BYTES_MIN: usize = 32;
-/// The password of the API document; only `up` on loopback may use it.
-pub(crate) const DOCUMENT_PASSWORD: &str = "admin123";
 /// Between two tries to reach Redis at the start.
 const REDIS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -24,60 +20,6 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
         return Err(format!("{} is empty", path.display()));
     }
     Ok(Secret::new(text))
-}
-
-/// Puts the secrets' files in their places.
-pub(crate) fn load_auth(mut auth: AuthSettings) -> Result<AuthSettings, String> {
-    if let Some(path) = auth.admin_password_file.take() {
-        auth.admin_password = Some(read_secret(&path)?);
-    }
-    if let Some(path) = auth.jwt_secret_file.take() {
-        auth.jwt_secret = Some(read_secret(&path)?);
-    }
-    if auth.admin_username.is_empty() {
-        return Err("SHUZHIREN_ADMIN_USERNAME is empty".to_owned());
-    }
-    Ok(auth)
-}
-
-/// Refuses what must not guard a system that others can reach.
-pub(crate) fn judge_auth(auth: &AuthSettings) -> Result<(), String> {
-    match &auth.admin_password {
-        None => {
-            return Err("set SHUZHIREN_ADMIN_PASSWORD (or …_FILE): without it nobody could log in".to_owned());
-        }
-        Some(password) if password.expose() == DOCUMENT_PASSWORD => {
-            return Err(format!(
-                "the password `{DOCUMENT_PASSWORD}` is public: choose another SHUZHIREN_ADMIN_PASSWORD (only `up` on a loopback address may use it)"
-            ));
-        }
-        Some(password) if password.expose().len() < 8 => {
-            return Err("SHUZHIREN_ADMIN_PASSWORD has fewer than 8 characters".to_owned());
-        }
-        Some(_) => {}
-    }
-    match &auth.jwt_secret {
-        None => Err(
-            "set SHUZHIREN_JWT_SECRET (or …_FILE) to at least 32 random bytes, the same in every api and ws process, \
-                     e.g. `openssl rand -hex 32`"
-                .to_owned(),
-        ),
-        Some(secret) => judge_jwt_secret(secret),
-    }
-}
-
-/// Refuses a short or monotonous key.
-pub(crate) fn judge_jwt_secret(secret: &Secret) -> Result<(), String> {
-    let bytes = secret.expose().as_bytes();
-    let different = bytes.iter().collect::<std::collections::BTreeSet<_>>().len();
-    if bytes.len() < JWT_SECRET_BYTES_MIN || different < 8 {
-        return Err(format!(
-            "SHUZHIREN_JWT_SECRET is too weak: {} bytes, {different} different ones; use at least {JWT_SECRET_BYTES_MIN} random bytes, \
-             e.g. `openssl rand -hex 32`",
-            bytes.len()
-        ));
-    }
-    Ok(())
 }
 
 /// Connects to Redis; one that is away is waited for, one that cannot be used ends the program.

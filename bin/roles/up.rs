@@ -7,7 +7,7 @@ use super::{
 };
 use clap::Args;
 use shuzhiren::{
-    auth::Auth,
+    auth::{self, Auth, Profile},
     dispatcher::{self, Parts},
     embedded::Embedded,
     fleet::{FleetConfig, HealthCheck, Scheme, Server},
@@ -65,15 +65,16 @@ pub(crate) struct UpArgs {
 pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     judge(&args.dispatcher)?;
     let config = args.config_file.as_deref().map(seed::read).transpose()?;
-    let mut auth = shared::load_auth(args.auth.clone())?;
-    settle_password(&mut auth, args.listen.listen)?;
+    // The document's login is for this machine only.
+    let profile = if args.listen.listen.ip().is_loopback() { Profile::Development } else { Profile::Production };
     std::fs::create_dir_all(&args.data_dir)
         .map_err(|error| format!("cannot make {}: {error}", args.data_dir.display()))?;
     let data_dir = args.data_dir.canonicalize().map_err(|error| format!("{}: {error}", args.data_dir.display()))?;
-    if auth.jwt_secret.is_none() {
-        auth.jwt_secret = Some(kept_secret(&data_dir.join("jwt-secret"))?);
+    if args.auth.jwt_secret.is_none() && args.auth.jwt_secret_file.is_none() {
+        args.auth.jwt_secret = Some(kept_secret(&data_dir.join("jwt-secret"))?);
     }
-    shared::judge_jwt_secret(auth.jwt_secret.as_ref().ok_or("no token key")?)?;
+    let auth =
+        auth::prepare(&args.auth, profile).map_err(|error| format!("listening on {}: {error}", args.listen.listen))?;
     args.storage.storage_url.get_or_insert_with(|| format!("file://{}", data_dir.join("files").display()));
 
     // Everything that can refuse does so before anything is started.
@@ -117,21 +118,6 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     if let Some(redis) = redis {
         redis.stop().await;
     }
-    Ok(())
-}
-
-/// The document's login is for this machine only.
-fn settle_password(auth: &mut AuthSettings, listen: SocketAddr) -> Result<(), String> {
-    let is_document =
-        auth.admin_password.as_ref().is_none_or(|password| password.expose() == shared::DOCUMENT_PASSWORD);
-    if is_document && !listen.ip().is_loopback() {
-        return Err(format!(
-            "listening on {listen} lets others in: set SHUZHIREN_ADMIN_PASSWORD (the default {}/{} is for loopback only)",
-            auth.admin_username,
-            shared::DOCUMENT_PASSWORD
-        ));
-    }
-    auth.admin_password.get_or_insert_with(|| Secret::new(shared::DOCUMENT_PASSWORD));
     Ok(())
 }
 
@@ -221,9 +207,8 @@ fn stand_in_fleet(ports: &[u16]) -> FleetConfig {
 
 /// What somebody who sees this for the first time needs, on stdout; logs go to stderr.
 fn greet(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[Sim]) {
-    let is_document =
-        auth.admin_password.as_ref().is_some_and(|password| password.expose() == shared::DOCUMENT_PASSWORD);
-    let password = if is_document { shared::DOCUMENT_PASSWORD } else { "(as set)" };
+    let is_document = auth.admin_password.as_ref().is_some_and(|password| password.expose() == auth::DEFAULT_PASSWORD);
+    let password = if is_document { auth::DEFAULT_PASSWORD } else { "(as set)" };
     let program = std::env::args().next().unwrap_or_else(|| "shuzhiren".to_owned());
     let sample =
         if is_document { String::new() } else { format!(" --username {} --password …", auth.admin_username) };

@@ -3,7 +3,7 @@
 use super::{api::watch_redis, shared};
 use clap::Args;
 use shuzhiren::{
-    auth::Auth,
+    auth::{self, Auth, Profile},
     process::{self, Readiness},
     settings::{
         AuthSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings, StorageSettings,
@@ -32,8 +32,7 @@ pub(crate) struct WsArgs {
 
 /// Serves until a signal.
 pub(crate) async fn run(args: WsArgs) -> Result<(), String> {
-    let auth = shared::load_auth(args.auth)?;
-    shared::judge_auth(&auth)?;
+    let auth = auth::prepare(&args.auth, Profile::Production)?;
     let listener = process::bind(args.listen.listen).await?;
     let listen = listener.local_addr().map_err(|error| error.to_string())?;
     let links = shared::links(&args.storage, listen)?;

@@ -52,6 +52,16 @@ pub(super) struct Actor {
     join: JoinHandle<Ended>,
 }
 
+/// A fresh lease and what came with it.
+pub(super) struct Leased {
+    pub(super) lease: Lease,
+    /// When it was asked for, since boot.
+    pub(super) sent: Duration,
+    pub(super) in_flight: InFlight,
+    /// The operator's switch.
+    pub(super) is_on: bool,
+}
+
 /// What the parts of an actor share.
 pub(super) struct Instance {
     pub(super) shared: Arc<Shared>,
@@ -103,15 +113,14 @@ pub(super) struct Ears {
 }
 
 impl Actor {
-    /// Starts an actor for a lease that was asked for at `sent`, and re-attaches to what is in flight.
+    /// Starts an actor for a fresh lease, and re-attaches to what is in flight.
     pub(super) fn start(
         shared: Arc<Shared>,
         target: Target,
         checks: HealthCheck,
-        lease: Lease,
-        sent: Duration,
-        in_flight: InFlight,
+        leased: Leased,
     ) -> Result<Self, comfy::Error> {
+        let Leased { lease, sent, in_flight, is_on } = leased;
         let settings = &shared.parts.settings;
         let quarantine =
             if in_flight.tasks.is_empty() { Duration::ZERO } else { settings.http_timeout.min(Duration::from_secs(2)) };
@@ -128,8 +137,7 @@ impl Actor {
             idle_since: Mutex::new(None),
             quarantine_until: tokio::time::Instant::now() + quarantine,
             server_enabled: AtomicBool::new(target.server_enabled),
-            // Until the switch was read nothing is claimed: a disabled instance stays disabled over a takeover.
-            switched_on: AtomicBool::new(false),
+            switched_on: AtomicBool::new(is_on),
             retired: AtomicBool::new(false),
             checks: Mutex::new(checks),
             health: Mutex::new(Health::default()),

@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    instance::{Actor, Ended},
+    instance::{Actor, Ended, Leased},
     lease_clock::since_boot,
     share,
 };
@@ -121,10 +121,17 @@ impl Roster {
                 }
                 tracing::info!(instance = %target.id, in_flight = in_flight.tasks.len(), "instance leased");
                 let lease = Lease { instance: target.id.clone(), token };
-                match Actor::start(self.shared.clone(), target.clone(), checks, lease.clone(), sent, in_flight) {
+                // A disabled instance stays disabled over a takeover.
+                let status = self.queue().instances(std::slice::from_ref(&target.id)).await?.pop().flatten();
+                let is_on = status.is_none_or(|status| status.enabled);
+                match Actor::start(
+                    self.shared.clone(),
+                    target.clone(),
+                    checks,
+                    Leased { lease: lease.clone(), sent, in_flight, is_on },
+                ) {
                     Ok(actor) => {
                         self.actors.insert(target.id.clone(), actor);
-                        self.switches_read = None;
                     }
                     Err(error) => {
                         tracing::error!(instance = %target.id, %error, "this instance cannot be used as configured");
