@@ -8,4 +8,3 @@ mod jobs;
 mod normal;
 mod replay;
 mod sockets;
-mod zz_serve;
