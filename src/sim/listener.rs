@@ -48,6 +48,7 @@ async fn serve(stream: TcpStream, router: Router) {
         hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), request.map(Body::new)));
     let connection = hyper::server::conn::http1::Builder::new()
         .max_buf_size(64 << 10)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {

@@ -23,7 +23,9 @@ pub(super) fn with(status: StatusCode, content_type: &'static str, body: impl In
 
 /// A response without a body, as `web.Response(status=…)`.
 pub(super) fn empty(status: StatusCode) -> Response {
-    with(status, "application/octet-stream", Body::empty())
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 /// `web.json_response`.

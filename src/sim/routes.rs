@@ -6,7 +6,7 @@ use super::{
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Path, Request, State},
-    http::{Method, StatusCode, header},
+    http::{Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::Response,
     routing::{MethodRouter, get, post},
@@ -27,13 +27,24 @@ pub(super) fn router(life: Arc<Life>) -> Router {
         router = router.route(path, get(internal));
     }
     router
-        .fallback(|| async { reply::empty(StatusCode::NOT_FOUND) })
-        .method_not_allowed_fallback(|| async {
-            reply::with(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "405: Method Not Allowed")
-        })
+        .route("/api/", get(root))
+        .fallback(missing)
+        .method_not_allowed_fallback(missing)
         .layer(middleware::from_fn_with_state(Arc::clone(&life), front))
         .layer(DefaultBodyLimit::disable())
         .with_state(life)
+}
+
+/// Behind all routes the real server looks for a file of its web page: that knows only GET, also where a route has only POST.
+async fn missing(method: Method, uri: Uri) -> Response {
+    let text = "text/plain; charset=utf-8";
+    if uri.path().starts_with("/internal/") {
+        return reply::with(StatusCode::NOT_FOUND, text, "404: Not Found");
+    }
+    match method {
+        Method::GET | Method::HEAD => reply::with(StatusCode::NOT_FOUND, "application/octet-stream", ""),
+        _ => reply::with(StatusCode::METHOD_NOT_ALLOWED, text, "405: Method Not Allowed"),
+    }
 }
 
 fn table(mode: Mode) -> Vec<(&'static str, MethodRouter<Arc<Life>>)> {

@@ -15,8 +15,8 @@ use std::{sync::Arc, time::Duration};
 pub(super) async fn prompt(State(life): State<Arc<Life>>, body: Body) -> Response {
     let (request, bytes) = match reply::json_body(&life, body).await {
         Ok((Value::Object(request), bytes)) => (request, bytes),
-        // `"number" in []` is false, and then there is no prompt.
-        Ok((Value::Array(list), _)) if list.is_empty() => return refuse(&life, "", no_prompt(), &json!({})),
+        // `"prompt" in [..]` and in a string are false, not errors.
+        Ok((Value::Array(_) | Value::String(_), _)) => return refuse(&life, "", no_prompt(), &json!({})),
         Ok(_) => return reply::trouble(),
         Err(response) => return response,
     };

@@ -161,31 +161,35 @@ fn is_custom(class: &Class, input: &Declared) -> bool {
     )
 }
 
-/// `VALIDATE_INPUTS` of the loaders: the file must be there.
-pub(super) fn custom(id: &str, nodes: &Map<String, Value>, shared: &Shared) -> Option<Value> {
-    let node = nodes.get(id)?;
-    let class = find(node["class_type"].as_str()?)?;
-    let input = class.inputs.iter().find(|input| is_custom(class, input))?;
-    let name = node["inputs"].get(&input.name)?.as_str()?;
+/// `VALIDATE_INPUTS` of the loaders: the file must be there. A name that is no text raises, with this message.
+pub(super) fn custom(id: &str, nodes: &Map<String, Value>, shared: &Shared) -> Result<Option<Value>, String> {
+    let Some(node) = nodes.get(id) else { return Ok(None) };
+    let Some(class) = node["class_type"].as_str().and_then(find) else { return Ok(None) };
+    let Some(input) = class.inputs.iter().find(|input| is_custom(class, input)) else { return Ok(None) };
+    let name = match node["inputs"].get(&input.name) {
+        Some(Value::String(name)) => name,
+        None | Some(Value::Array(_)) => return Ok(None),
+        Some(other) => return Err(format!("'{}' object has no attribute 'endswith'", python::type_name(other))),
+    };
     if file_exists(name, shared) {
-        return None;
+        return Ok(None);
     }
     let what = match input.name.as_str() {
         "audio" => "audio",
         "file" => "video",
         _ => "image",
     };
-    Some(json!({
+    Ok(Some(json!({
         "type": "custom_validation_failed",
         "message": "Custom validation failed for node",
         "details": format!("{} - Invalid {what} file: {name}", input.name),
         "extra_info": {"input_name": input.name},
-    }))
+    })))
 }
 
-/// `sub/name.png`, `name.png [temp]`.
-pub(super) fn file_exists(name: &str, shared: &Shared) -> bool {
-    locate(name).is_some_and(|key| shared.files.about(&key).is_some())
+/// `sub/name.png`, `name.png [temp]`. An empty name is the folder itself, which exists; loading it fails.
+fn file_exists(name: &str, shared: &Shared) -> bool {
+    locate(name).is_some_and(|key| key.2.is_empty() || shared.files.about(&key).is_some())
 }
 
 /// Where a loader's file is.

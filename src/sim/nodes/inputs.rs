@@ -1,6 +1,6 @@
 //! What a node's links and literals came to, read by name.
 
-use super::Val;
+use super::{Failed, Val};
 use crate::sim::{picture::Picture, python};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -49,5 +49,13 @@ impl Inputs<'_> {
             Val::Picture(picture) | Val::Film(picture) => Some(picture),
             _ => None,
         }
+    }
+
+    /// The picture a save node must have; anything else fails as Python does.
+    pub(super) fn needed_picture(&self, name: &str) -> Result<&Picture, Failed> {
+        self.picture(name).ok_or_else(|| {
+            let found = self.json(name).map_or("NoneType", python::type_name);
+            Failed::error("TypeError", format!("'{found}' object is not subscriptable"))
+        })
     }
 }

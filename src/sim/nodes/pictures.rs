@@ -96,7 +96,7 @@ async fn load(context: &Context, inputs: &Inputs<'_>) -> Result<Picture, Failed>
 }
 
 async fn saved(context: &Context, inputs: &Inputs<'_>, kind: &'static str, prefix: &str) -> Result<Made, Failed> {
-    let Some(picture) = inputs.picture("images") else { return Ok(Made::default()) };
+    let picture = inputs.needed_picture("images")?;
     let files = save_all(context, inputs, picture, kind, prefix).await?;
     Ok(Made::with_ui(vec![], json!({"images": files})))
 }
@@ -146,7 +146,7 @@ pub(super) async fn png(picture: &Picture, at: u32, texts: Arc<Vec<(String, Stri
 }
 
 async fn to_socket(context: &Context, ids: &Ids, inputs: &Inputs<'_>) -> Result<Made, Failed> {
-    let Some(picture) = inputs.picture("images") else { return Ok(Made::default()) };
+    let picture = inputs.needed_picture("images")?;
     if picture.pixels() > PIXELS_MAX {
         return Err(Failed::oom("Allocation on device"));
     }

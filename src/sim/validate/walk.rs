@@ -44,7 +44,7 @@ impl Walk<'_> {
         while let Some(mut frame) = self.stack.pop() {
             let Some(input) = frame.class.inputs.get(frame.at) else {
                 on_way.remove(&frame.id);
-                self.leave(frame);
+                self.leave(frame)?;
                 continue;
             };
             match self.step(&mut frame, input) {
@@ -110,11 +110,12 @@ impl Walk<'_> {
         let node = self.nodes.get(id).ok_or_else(|| key_error(id))?;
         match node.get("inputs") {
             None => return Err(key_error("inputs")),
-            Some(inputs) if !inputs.is_object() => {
+            // In a list or a text Python finds no input's name; in other values it cannot look.
+            Some(Value::Object(_) | Value::Array(_) | Value::String(_)) => {}
+            Some(inputs) => {
                 let text = format!("argument of type '{}' is not iterable", python::type_name(inputs));
                 return Err(Exception { class: "TypeError", text });
             }
-            Some(_) => {}
         }
         let class = node["class_type"].as_str().and_then(classes::find).ok_or_else(|| key_error("class_type"))?;
         self.stack.push(Frame { id: id.to_owned(), class, at: 0, errors: Vec::new(), is_valid: true });
@@ -178,13 +179,16 @@ impl Walk<'_> {
     }
 
     /// All inputs were looked at.
-    fn leave(&mut self, mut frame: Frame) {
-        if let Some(error) = validate_input::custom(&frame.id, self.nodes, self.shared) {
-            frame.errors.push(error);
+    fn leave(&mut self, mut frame: Frame) -> Result<(), Exception> {
+        match validate_input::custom(&frame.id, self.nodes, self.shared) {
+            Ok(None) => {}
+            Ok(Some(error)) => frame.errors.push(error),
+            Err(text) => return self.blame(&frame.id, &Exception { class: "AttributeError", text }),
         }
         let is_valid = frame.is_valid && frame.errors.is_empty();
         judge(self.judged, self.order, &frame.id, (is_valid, frame.errors));
         // The parent looks the verdict up: it stands at the same input still.
+        Ok(())
     }
 
     /// An exception in a node goes to the node that links to it, or to the caller.

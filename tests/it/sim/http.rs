@@ -42,11 +42,19 @@ async fn every_route_answers_with_and_without_api() {
 #[tokio::test]
 async fn wrong_paths_methods_and_bodies() {
     let stand = stand().await;
-    for path in ["/nope", "/api/jobs", "/models/nope", "/api/internal/logs"] {
+    for path in ["/nope", "/api/jobs", "/models/nope", "/api/internal/logs", "/interrupt", "/api/free"] {
         assert_eq!(stand.get(path).await, (404, String::new()), "{path}");
     }
-    let put = stand.http.put(stand.url("/prompt")).send().await.unwrap();
-    assert_eq!((put.status().as_u16(), put.text().await.unwrap()), (405, "405: Method Not Allowed".to_owned()));
+    // A 0.3 instance has no jobs API, but a POST there is a 405: behind the routes are the files of the page, which know GET.
+    for path in ["/prompt", "/nope", "/api/jobs/x/cancel"] {
+        let put = stand.http.put(stand.url(path)).send().await.unwrap();
+        assert_eq!(
+            (put.status().as_u16(), put.text().await.unwrap()),
+            (405, "405: Method Not Allowed".to_owned()),
+            "{path}"
+        );
+    }
+    assert_eq!(stand.get("/internal/nope").await, (404, "404: Not Found".to_owned()));
     let options = stand.http.request(reqwest::Method::OPTIONS, stand.url("/prompt")).send().await.unwrap();
     assert_eq!(options.status(), 200);
     for (path, body) in [
@@ -74,9 +82,11 @@ async fn wrong_paths_methods_and_bodies() {
     ] {
         assert_eq!(stand.post_text(path, body).await, (200, String::new()), "{path} {body}");
     }
-    let (status, text) = stand.post_text("/prompt", "{}").await;
-    let error: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((status, &error["error"]["type"]), (400, &json!("no_prompt")));
+    for body in ["{}", "[1]", "\"x\""] {
+        let (status, text) = stand.post_text("/prompt", body).await;
+        let error: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &error["error"]["type"]), (400, &json!("no_prompt")), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -317,4 +327,29 @@ async fn nothing_that_is_sent_ends_the_process() {
     }
     stand.post("/interrupt", &json!({})).await;
     assert_eq!(stand.run(&picture(8, "after")).await["status"]["status_str"], "success");
+}
+
+/// As a live 0.3.64 answered.
+#[tokio::test]
+async fn odd_inputs_are_refused_as_python_trips_over_them() {
+    let stand = stand().await;
+    let refused = async |node: Value| {
+        let mut graph = picture(8, "x");
+        graph["1"] = node;
+        let (status, text) = stand.post("/prompt", &json!({"prompt": graph})).await;
+        assert_eq!(status, 400, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()["node_errors"]["1"]["errors"].clone()
+    };
+    let empty = |inputs: Value| json!({"class_type": "EmptyImage", "inputs": inputs});
+    assert_eq!(refused(empty(json!(["1"]))).await.as_array().unwrap().len(), 4, "each required input is missing");
+    assert_eq!(refused(empty(json!(5))).await[0]["details"], "argument of type 'int' is not iterable");
+    let load = refused(json!({"class_type": "LoadImage", "inputs": {"image": 5}})).await;
+    assert_eq!(load[0]["type"], "exception_during_inner_validation");
+    assert_eq!(load[0]["details"], "'int' object has no attribute 'endswith'");
+    let slot = refused(empty(json!({"width": ["2", "0"], "height": 1, "batch_size": 1, "color": 1}))).await;
+    assert_eq!(slot[0]["details"], "tuple indices must be integers or slices, not str");
+    let mut graph = picture(8, "x");
+    graph["2"]["inputs"]["images"] = json!(5);
+    let entry = stand.run(&graph).await;
+    assert_eq!(entry["status"]["messages"][2][1]["exception_message"], "'int' object is not subscriptable\n");
 }
