@@ -62,7 +62,8 @@ fn path_tail(word: &str) -> Option<String> {
     let path = word.replace('\\', "/");
     let bytes = path.as_bytes();
     let has_drive = bytes.len() > 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && bytes[2] == b'/';
-    if !has_drive && !(path.starts_with('/') && path[1..].contains('/')) {
+    let is_absolute = has_drive || (path.starts_with('/') && path[1..].contains('/'));
+    if !is_absolute {
         return None;
     }
     let known = KNOWN_FOLDERS.iter().find_map(|folder| path.rfind(&format!("/{folder}")));

@@ -1,7 +1,7 @@
-//! What can be asked of an instance in one breath: what it is, where a prompt is, that one be dropped.
+//! Where a prompt is, and that one be dropped.
 
-use super::{Ending, Error, Probe, QueueSnapshot, Sighting, history, http::Http, lenient, limits, pauses};
-use crate::fleet::{Device, Target};
+use super::{Ending, Error, QueueSnapshot, Sighting, history, http::Http, lenient, limits, pauses};
+use crate::fleet::Target;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use std::{
@@ -18,51 +18,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(super) http: Http,
-    has_jobs: Arc<AtomicBool>,
-}
-
-/// `{"system":{"comfyui_version",…},"devices":[{"name","vram_total","vram_free",…}]}`
-#[derive(Deserialize)]
-struct Stats<'a> {
-    #[serde(borrow)]
-    system: SystemStats<'a>,
-    #[serde(borrow, default)]
-    devices: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct SystemStats<'a> {
-    #[serde(borrow, default)]
-    comfyui_version: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct DeviceStats<'a> {
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    vram_total: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    vram_free: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Features<'a> {
-    #[serde(borrow, default)]
-    max_upload_size: Option<&'a RawValue>,
-}
-
-/// `{"exec_info":{"queue_remaining":n}}`
-#[derive(Deserialize)]
-struct ExecInfo<'a> {
-    #[serde(borrow)]
-    exec_info: Remaining<'a>,
-}
-
-#[derive(Deserialize)]
-struct Remaining<'a> {
-    #[serde(borrow)]
-    queue_remaining: &'a RawValue,
+    pub(super) has_jobs: Arc<AtomicBool>,
 }
 
 /// `{"queue_running":[item],"queue_pending":[item]}`, item = `[number,id,graph,extra,[outputs]]`
@@ -89,51 +45,6 @@ impl Client {
     /// The target's headers or URL cannot be used.
     pub fn new(target: &Target, timeout: Duration) -> Result<Self, Error> {
         Ok(Self { http: Http::new(target, timeout)?, has_jobs: Arc::default() })
-    }
-
-    /// Asks what it is: /system_stats, /features, /api/jobs. Remembers whether to use /api/jobs.
-    ///
-    /// # Errors
-    /// It does not answer within `timeout`, or is no ComfyUI.
-    pub async fn probe(&self, timeout: Duration) -> Result<Probe, Error> {
-        let http = self.http.within(timeout);
-        let stats = http.ask_known(http.get("/system_stats"), limits::REPLY_BYTES_MAX).await?;
-        let stats = lenient::tidy(&stats);
-        let stats: Stats<'_> =
-            lenient::read(&stats).ok_or_else(|| Error::Broken("/system_stats is not ComfyUI's".to_owned()))?;
-        let version = stats.system.comfyui_version.and_then(lenient::text).unwrap_or_else(|| "unknown".to_owned());
-        let features = match http.ask(http.get("/features"), limits::REPLY_BYTES_MAX).await {
-            Ok(reply) => reply.accepted().unwrap_or_default(),
-            Err(error @ Error::Unreachable(_)) => return Err(error),
-            Err(_) => bytes::Bytes::new(),
-        };
-        let features = lenient::tidy(&features);
-        let upload_bytes_max = lenient::read::<Features<'_>>(&features)
-            .and_then(|features| features.max_upload_size)
-            .and_then(lenient::count);
-        let has_jobs = match http.ask(http.get("/api/jobs?limit=1"), limits::LEDGER_BYTES_MAX).await {
-            Ok(reply) => reply.accepted().is_ok_and(|body| {
-                lenient::read::<lenient::Pairs<'_>>(&lenient::tidy(&body))
-                    .is_some_and(|pairs| pairs.0.iter().any(|(key, _)| key == "jobs"))
-            }),
-            Err(error @ Error::Unreachable(_)) => return Err(error),
-            Err(_) => false,
-        };
-        self.has_jobs.store(has_jobs, Ordering::Relaxed);
-        Ok(Probe { version: word(version), device: device(stats.devices), upload_bytes_max, has_jobs })
-    }
-
-    /// GET /prompt: prompts pending and running. The cheapest check.
-    ///
-    /// # Errors
-    /// It does not answer within `timeout`, or is no ComfyUI.
-    pub async fn queue_remaining(&self, timeout: Duration) -> Result<u32, Error> {
-        let http = self.http.within(timeout);
-        let body = http.ask_known(http.get("/prompt"), limits::REPLY_BYTES_MAX).await?;
-        lenient::read::<ExecInfo<'_>>(&lenient::tidy(&body))
-            .and_then(|info| lenient::count(info.exec_info.queue_remaining))
-            .map(|remaining| u32::try_from(remaining).unwrap_or(u32::MAX))
-            .ok_or_else(|| Error::Broken("/prompt is not ComfyUI's".to_owned()))
     }
 
     /// GET /queue.
@@ -241,14 +152,14 @@ impl Client {
         let request = self.http.get(&format!("/api/jobs/{prompt}"));
         let Ok(body) = self.http.ask(request, limits::LEDGER_BYTES_MAX).await?.accepted() else { return Ok(None) };
         let body = lenient::tidy(&body);
-        let job = lenient::read::<Job<'_>>(&body);
+        let job = lenient::object::<Job<'_>>(&body);
         let is_this = |job: &Job<'_>| lenient::text(job.id).is_some_and(|id| id == prompt.to_string());
         Ok(job.filter(is_this).and_then(|job| lenient::text(job.status)))
     }
 }
 
 fn snapshot(json: &str) -> Option<QueueSnapshot> {
-    let queue: Queue<'_> = lenient::read(json)?;
+    let queue: Queue<'_> = lenient::object(json)?;
     // An item without an id could be the one that is looked for: then nothing is known.
     let items = |items: Vec<&RawValue>| items.into_iter().map(item).collect::<Option<Vec<(f64, String)>>>();
     let running = items(queue.queue_running)?.into_iter().map(|(_, id)| id).collect();
@@ -265,25 +176,9 @@ fn item(raw: &RawValue) -> Option<(f64, String)> {
     Some((number, lenient::text(parts.get(1)?)?))
 }
 
-fn device(devices: Option<&RawValue>) -> Option<Device> {
-    let devices: Vec<&RawValue> = lenient::read(devices?.get())?;
-    let device: DeviceStats<'_> = lenient::read(devices.first()?.get())?;
-    Some(Device {
-        name: word(device.name.and_then(lenient::text).unwrap_or_default()),
-        vram_total: device.vram_total.and_then(lenient::count).unwrap_or(0),
-        vram_free: device.vram_free.and_then(lenient::count).unwrap_or(0),
-    })
-}
-
-/// A word for people: no control characters, short.
-fn word(text: String) -> String {
-    lenient::cut(text.chars().filter(|c| !c.is_control()).collect(), limits::WORD_BYTES_MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{device, snapshot};
-    use crate::comfy::lenient;
+    use super::snapshot;
     use proptest::prelude::*;
 
     #[test]
@@ -305,19 +200,12 @@ mod tests {
             r#"{"queue_running":[]}"#,
             r#"{"queue_running":{},"queue_pending":[]}"#,
             r#"{"queue_running":[[1]],"queue_pending":[]}"#,
+            "[[],[]]",
             r#"{"queue_running":[],"queue_pending":[null]}"#,
             "<html>",
         ] {
             assert!(snapshot(json).is_none(), "{json}");
         }
-    }
-
-    #[test]
-    fn a_device_is_read_whatever_its_numbers_are() {
-        let raw =
-            lenient::read(r#"[{"name":"cuda:0 \u0000NVIDIA","vram_total":25276063744.0,"vram_free":-5,"index":null}]"#);
-        let device = device(raw).unwrap();
-        assert_eq!((device.name.as_str(), device.vram_total, device.vram_free), ("cuda:0 NVIDIA", 25_276_063_744, 0));
     }
 
     proptest! {

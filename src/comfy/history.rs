@@ -60,7 +60,7 @@ pub(super) fn ending(json: &str, prompt: Uuid) -> Result<Option<Ending>, Error> 
     }
     let id = prompt.to_string();
     let (_, raw) = entries.0.into_iter().find(|(key, _)| *key == id).ok_or_else(|| broken("another prompt's entry"))?;
-    let entry: Entry<'_> = lenient::read(raw.get()).ok_or_else(|| broken("the entry is not an object"))?;
+    let entry: Entry<'_> = lenient::object(raw.get()).ok_or_else(|| broken("the entry is not an object"))?;
     let verdict = entry.status.and_then(verdict).ok_or_else(|| broken("the entry has no status that is known"))?;
     let outputs = entry.outputs.map_or("{}", RawValue::get);
     let made = outputs::collect(outputs, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
@@ -75,7 +75,7 @@ fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
 }
 
 fn verdict(raw: &RawValue) -> Option<Verdict> {
-    let status: Status<'_> = lenient::read(raw.get())?;
+    let status: Status<'_> = lenient::object(raw.get())?;
     match lenient::text(status.status_str?)?.as_str() {
         "success" => Some(Verdict::Success),
         "error" => Some(why(status.messages)),
@@ -90,7 +90,7 @@ fn why(messages: Option<&RawValue>) -> Verdict {
         match lenient::read::<(String, &RawValue)>(message.get()) {
             Some((kind, _)) if kind == "execution_interrupted" => return Verdict::Interrupted,
             Some((kind, data)) if kind == "execution_error" => {
-                return raised(&lenient::read(data.get()).unwrap_or_default());
+                return raised(&lenient::object(data.get()).unwrap_or_default());
             }
             _ => {}
         }
@@ -229,6 +229,8 @@ mod tests {
             &entry("{}", "null"),
             &entry("{}", r#"{"status_str":"odd","completed":true}"#),
             &entry("{}", r#"{"status_str":["success"]}"#),
+            &entry("{}", r#"["success"]"#),
+            &format!(r#"{{"{ID}":[null,{{}},{{"status_str":"success"}},null]}}"#),
         ] {
             assert!(matches!(ending(json, ID), Err(Error::Broken(_))), "{json}");
         }

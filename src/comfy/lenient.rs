@@ -4,7 +4,7 @@
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
@@ -49,11 +49,21 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
     serde_json::from_str(json).ok()
 }
 
+/// Like [`read`] for a struct, which serde would also make from a list.
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    if json.trim_ascii_start().starts_with('{') { read(json) } else { None }
+}
+
+/// Parses into what owns its texts; half surrogates are replaced.
+pub(super) fn owned<T: DeserializeOwned>(json: &str) -> Option<T> {
+    read(json).or_else(|| read(&without_lone_surrogates(json)))
+}
+
 /// A string, or the digits of a number; `None` for anything else.
 pub(super) fn text(raw: &RawValue) -> Option<String> {
     let json = raw.get();
     match json.as_bytes().first() {
-        Some(b'"') => read(json).or_else(|| read(&without_lone_surrogates(json))),
+        Some(b'"') => owned(json),
         Some(b'-' | b'0'..=b'9') => Some(json.to_owned()),
         _ => None,
     }
@@ -130,7 +140,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// A JSON string whose half surrogate escapes (file names with undecodable bytes) are U+FFFD.
+/// JSON whose half surrogate escapes (file names with undecodable bytes) are U+FFFD.
 fn without_lone_surrogates(json: &str) -> String {
     let mut mended = String::with_capacity(json.len());
     let mut rest = json;
@@ -161,7 +171,7 @@ fn surrogate(escape: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, read, text, tidy};
+    use super::{cut, object, read, text, tidy};
     use proptest::prelude::*;
     use serde_json::{Value, json, value::RawValue};
 
@@ -189,6 +199,16 @@ mod tests {
             let raw: &RawValue = read(json).unwrap();
             assert_eq!(text(raw).as_deref(), Some(wanted), "{json}");
         }
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            name: u8,
+        }
+        assert_eq!(object::<Named>(" {\"name\":1}").map(|named| named.name), Some(1));
+        assert!(object::<Named>("[1]").is_none());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Ve
 
 fn display_names(meta: Option<&str>) -> HashMap<String, String> {
     let pairs = meta.and_then(lenient::read::<Pairs<'_>>).map(|pairs| pairs.0).unwrap_or_default();
-    let name = |raw: &RawValue| lenient::read::<Meta<'_>>(raw.get())?.display_node.and_then(lenient::text);
+    let name = |raw: &RawValue| lenient::object::<Meta<'_>>(raw.get())?.display_node.and_then(lenient::text);
     pairs.into_iter().filter_map(|(node_id, raw)| Some((node_id, name(raw)?))).collect()
 }
 
@@ -84,10 +84,10 @@ impl Collection {
     fn add_node(&mut self, node_id: &str, ui: &RawValue) {
         let keys = lenient::read::<Pairs<'_>>(ui.get()).map(|pairs| pairs.0).unwrap_or_default();
         let animated: Option<Value> =
-            keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| lenient::read(raw.get()));
+            keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| lenient::owned(raw.get()));
         for (key, raw) in keys {
             // A value nested too deep for the parser is nobody's file.
-            let Some(value) = lenient::read::<Value>(raw.get()) else { continue };
+            let Some(value) = lenient::owned::<Value>(raw.get()) else { continue };
             let is_text = is_text_key(&key);
             let mut place = 0;
             let node = Node { node_id, key: &key, is_text, animated: animated.as_ref() };
@@ -159,34 +159,6 @@ impl Node<'_> {
 fn is_text_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.contains("text") || key.contains("string")
-}
-
-impl RemoteFile {
-    /// `{"filename","subfolder"?,"type"?}`; `None` when a part is odd: no string, a way up, a control character, a drive.
-    pub(super) fn from_ui(item: &serde_json::Map<String, Value>) -> Option<Self> {
-        let part = |name: &str, default: &str| match item.get(name) {
-            None | Some(Value::Null) => Some(default.to_owned()),
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(_) => None,
-        };
-        let file = Self {
-            filename: part("filename", "")?,
-            subfolder: part("subfolder", "")?,
-            folder_type: part("type", "output")?,
-        };
-        file.is_plain().then_some(file)
-    }
-
-    fn is_plain(&self) -> bool {
-        let is_printable = |text: &str| text.len() <= limits::NAME_BYTES_MAX && !text.chars().any(char::is_control);
-        let is_name = !matches!(self.filename.as_str(), "" | "." | "..") && !self.filename.contains(['/', '\\']);
-        // A ComfyUI on Windows writes `sub\folder`.
-        let is_below = !self.subfolder.starts_with(['/', '\\'])
-            && self.subfolder.as_bytes().get(1) != Some(&b':')
-            && self.subfolder.split(['/', '\\']).all(|part| part != "..");
-        let is_folder = matches!(self.folder_type.as_str(), "output" | "temp" | "input");
-        is_name && is_below && is_folder && is_printable(&self.filename) && is_printable(&self.subfolder)
-    }
 }
 
 #[cfg(test)]

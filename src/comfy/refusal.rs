@@ -54,7 +54,7 @@ struct ExtraInfo<'a> {
 
 /// The failure that a 400 tells, or a 200 with `node_errors`; `None` if it tells none.
 pub(super) fn refusal(json: &str) -> Option<Failure> {
-    let body: Body<'_> = lenient::read(json)?;
+    let body: Body<'_> = lenient::object(json)?;
     let nodes: Vec<(String, &RawValue)> =
         body.node_errors.and_then(|raw| lenient::read::<Pairs<'_>>(raw.get())).map(|pairs| pairs.0).unwrap_or_default();
     if !nodes.is_empty() {
@@ -69,12 +69,12 @@ fn of_nodes(mut nodes: Vec<(String, &RawValue)>) -> Failure {
     let mut sentences = Vec::new();
     let mut unnamed = 0;
     for (node_id, raw) in nodes {
-        let faults: Option<NodeFaults<'_>> = lenient::read(raw.get());
+        let faults: Option<NodeFaults<'_>> = lenient::object(raw.get());
         let class = faults.as_ref().and_then(|faults| faults.class_type).and_then(lenient::text);
         let errors: Vec<&RawValue> =
             faults.and_then(|faults| faults.errors).and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
         for error in errors {
-            let fault: Fault<'_> = lenient::read(error.get()).unwrap_or_default();
+            let fault: Fault<'_> = lenient::object(error.get()).unwrap_or_default();
             if sentences.len() == NAMED_MAX {
                 unnamed += 1;
                 continue;
@@ -100,7 +100,7 @@ fn of_nodes(mut nodes: Vec<(String, &RawValue)>) -> Failure {
 }
 
 fn of_prompt(raw: &RawValue) -> Failure {
-    let Some(fault) = lenient::read::<Fault<'_>>(raw.get()) else {
+    let Some(fault) = lenient::object::<Fault<'_>>(raw.get()) else {
         let words = lenient::text(raw).unwrap_or_else(|| "the instance refused the graph".to_owned());
         return Blame::default().failure(FailureKind::InvalidWorkflow, &words);
     };
@@ -134,7 +134,7 @@ impl<'a> Fault<'a> {
     }
 
     fn extra(&self) -> ExtraInfo<'a> {
-        self.extra_info.and_then(|raw| lenient::read(raw.get())).unwrap_or_default()
+        self.extra_info.and_then(|raw| lenient::object(raw.get())).unwrap_or_default()
     }
 }
 

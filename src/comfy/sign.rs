@@ -72,7 +72,7 @@ struct Frame<'a> {
     #[serde(borrow, rename = "type")]
     kind: &'a RawValue,
     #[serde(borrow)]
-    data: Data<'a>,
+    data: &'a RawValue,
 }
 
 /// Every field of every kind that is of use.
@@ -109,14 +109,14 @@ impl Reader {
         if frame.starts_with(r#"{"type": "progress_state""#) || frame.starts_with(r#"{"type":"progress_state""#) {
             return None;
         }
-        match lenient::read::<Frame<'_>>(frame) {
+        match lenient::object::<Frame<'_>>(frame) {
             Some(frame) => self.sign(&frame),
-            None => self.sign(&lenient::read(&lenient::tidy(frame.as_bytes()))?),
+            None => self.sign(&lenient::object(&lenient::tidy(frame.as_bytes()))?),
         }
     }
 
     fn sign(&mut self, frame: &Frame<'_>) -> Option<Sign> {
-        let data = &frame.data;
+        let data: &Data<'_> = &lenient::object(frame.data.get())?;
         match lenient::text(frame.kind)?.as_str() {
             "status" => remaining(data.status?).map(Sign::QueueRemaining),
             "execution_start" => {

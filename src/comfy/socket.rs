@@ -199,8 +199,9 @@ mod tests {
         let peer = tokio::spawn(async move {
             let mut pings = 0;
             while let Some(Ok(message)) = peer.next().await {
-                pings += usize::from(matches!(message, Message::Ping(_)));
-                if pings == 10 {
+                let is_ping = matches!(message, Message::Ping(_));
+                pings += usize::from(is_ping);
+                if is_ping && pings == 10 {
                     let frame = format!(r#"{{"type":"execution_start","data":{{"prompt_id":"{prompt}"}}}}"#);
                     peer.send(Message::text(frame)).await.unwrap();
                 }

@@ -42,7 +42,7 @@ impl Client {
     async fn accepted(&self, prompt: Uuid, reply: &Reply) -> Result<Submitted, Error> {
         let json = lenient::tidy(&reply.body);
         let not_comfyui = || Error::Broken("the answer to a prompt is not ComfyUI's".to_owned());
-        let accepted: Accepted<'_> = lenient::read(&json).ok_or_else(not_comfyui)?;
+        let accepted: Accepted<'_> = lenient::object(&json).ok_or_else(not_comfyui)?;
         let given_id = lenient::text(accepted.prompt_id).ok_or_else(not_comfyui)?;
         if given_id != prompt.to_string() {
             // Old versions mint their own id, under which we would never find it again.

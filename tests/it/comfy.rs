@@ -4,9 +4,18 @@ mod odd;
 mod peer;
 mod sockets;
 mod stand_in;
+mod streams;
 
-use shuzhiren::{comfy::Client, fleet::Target, task::InstanceId};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use shuzhiren::{
+    comfy::{Client, RemoteFile},
+    fleet::Target,
+    task::InstanceId,
+};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
 /// Of clients whose requests should succeed.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,4 +35,13 @@ fn target(base_url: String) -> Target {
 
 fn client_of(addr: SocketAddr, timeout: Duration) -> Client {
     Client::new(&target(format!("http://{addr}")), timeout).unwrap()
+}
+
+fn file(filename: &str, subfolder: &str) -> RemoteFile {
+    RemoteFile { filename: filename.to_owned(), subfolder: subfolder.to_owned(), folder_type: "output".to_owned() }
+}
+
+fn chunks(parts: &[&'static str]) -> BoxStream<'static, io::Result<bytes::Bytes>> {
+    let parts: Vec<io::Result<bytes::Bytes>> = parts.iter().map(|part| Ok(bytes::Bytes::from(*part))).collect();
+    stream::iter(parts).boxed()
 }
