@@ -37,7 +37,7 @@ enum Role {
 #[tokio::main]
 async fn main() -> ExitCode {
     let program = Program::parse();
-    match run(program).await {
+    match Box::pin(run(program)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             use std::io::Write as _;
@@ -54,10 +54,10 @@ async fn run(program: Program) -> Result<(), String> {
     }
     process::init_logs(&program.log)?;
     match program.role {
-        Role::Up(args) => roles::up::run(*args).await,
+        Role::Up(args) => Box::pin(roles::up::run(*args)).await,
         Role::Api(args) => roles::api::run(*args).await,
         Role::Ws(args) => roles::ws::run(*args).await,
-        Role::Dispatcher(args) => roles::dispatcher::run(*args).await,
+        Role::Dispatcher(args) => Box::pin(roles::dispatcher::run(*args)).await,
         Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await,
         Role::Sample(args) => shuzhiren::cli::sample(*args).await,
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// `GET /api/config`, and what Redis holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetConfig {
     /// The machines.
@@ -93,12 +93,6 @@ impl HealthCheck {
     /// Of one check.
     pub const fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout)
-    }
-}
-
-impl Default for FleetConfig {
-    fn default() -> Self {
-        Self { servers: Vec::new(), health_check: HealthCheck::default(), version: 0 }
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) enum Exit {
     /// The attempt failed.
     Failed {
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
         /// Whether it speaks against the instance.
         blames_instance: bool,
     },
@@ -68,7 +68,12 @@ pub(super) enum Exit {
 impl Exit {
     /// A failure that is the instance's fault.
     pub(super) fn infrastructure(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self::Failed { failure: Failure::new(kind, message), blames_instance: true }
+        Self::Failed { failure: Box::new(Failure::new(kind, message)), blames_instance: true }
+    }
+
+    /// A failure that is not the instance's fault.
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self::Failed { failure: Box::new(failure), blames_instance: false }
     }
 }
 
@@ -116,7 +121,7 @@ impl Run {
         };
         let mut scene = Scene { instance, claim, prompt, ears, begun: None };
         let ended = match scene.reach_end(attached).await {
-            Ok(ending) => scene.take_outcome(ending).await,
+            Ok(ending) => Box::pin(scene.take_outcome(ending)).await,
             Err(exit) => Err(exit),
         };
         match ended {
@@ -165,7 +170,7 @@ impl Scene {
     async fn ready_workflow(&mut self) -> Result<Workflow, Exit> {
         let Some(mut workflow) = Workflow::from_stored(&self.claim.payload.workflow) else {
             let failure = Failure::new(FailureKind::InvalidWorkflow, "the stored workflow cannot be read");
-            return Err(Exit::Failed { failure, blames_instance: false });
+            return Err(Exit::failed(failure));
         };
         inputs::upload(self, &mut workflow).await?;
         // A second try must not be answered from the cache with files that are gone.
@@ -198,7 +203,7 @@ impl Scene {
             Verdict::Interrupted => {
                 let failure =
                     Failure::new(FailureKind::Interrupted, "somebody else interrupted the prompt at the instance");
-                return Err(Exit::Failed { failure, blames_instance: false });
+                return Err(Exit::failed(failure));
             }
         };
         let end = self.settle(&outcome).await;
@@ -221,7 +226,7 @@ impl Scene {
                     self.instance.health().run_failed(&failure.message, since_boot());
                     self.instance.check_now.notify_one();
                 }
-                self.settle(&Outcome::Failed { failure, outputs: Vec::new() }).await
+                self.settle(&Outcome::Failed { failure: *failure, outputs: Vec::new() }).await
             }
             Exit::Lost { had_begun, reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, "prompt lost");

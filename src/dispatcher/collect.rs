@@ -17,10 +17,7 @@ const OUTPUTS_MAX: usize = 10_000;
 pub(super) async fn collect(scene: &Scene, made: Vec<Made>) -> Result<Vec<Output>, Exit> {
     if made.len() > OUTPUTS_MAX {
         let message = format!("{} outputs are more than the {OUTPUTS_MAX} that a task may have", made.len());
-        return Err(Exit::Failed {
-            failure: Failure::new(FailureKind::OutputTooLarge, message),
-            blames_instance: false,
-        });
+        return Err(Exit::failed(Failure::new(FailureKind::OutputTooLarge, message)));
     }
     let mut outputs = Vec::with_capacity(made.len());
     for one in made {
@@ -123,10 +120,7 @@ async fn fetch(scene: &Scene, id: FileId, file: &RemoteFile) -> Result<Stored, E
                 "output {}: the instance does not have the file (any more)",
                 store::clean_filename(&file.filename)
             );
-            return Err(Exit::Failed {
-                failure: Failure::new(FailureKind::OutputUnavailable, message),
-                blames_instance: false,
-            });
+            return Err(Exit::failed(Failure::new(FailureKind::OutputUnavailable, message)));
         }
         Err(error) => return Err(gone(error.to_string())),
     };
@@ -151,8 +145,5 @@ fn refused(error: store::Error) -> Exit {
             FailureKind::StorageFailed
         }
     };
-    Exit::Failed {
-        failure: Failure::new(kind, format!("an output could not be stored: {error}")),
-        blames_instance: false,
-    }
+    Exit::failed(Failure::new(kind, format!("an output could not be stored: {error}")))
 }

@@ -267,10 +267,7 @@ impl Watch {
                 "the run took longer than its timeoutMs of {}",
                 scene.claim.timeout.unwrap_or_default().as_millis()
             );
-            return Err(Exit::Failed {
-                failure: Failure::new(FailureKind::RunTimeout, message),
-                blames_instance: false,
-            });
+            return Err(Exit::failed(Failure::new(FailureKind::RunTimeout, message)));
         }
         if self.last_life + scene.stall_timeout() <= now && self.away_since.is_none() {
             give_up(scene).await;

@@ -30,10 +30,7 @@ async fn upload_one(scene: &Scene, input: &FileInput) -> Result<String, Exit> {
         Ok(Some(record)) => record,
         Ok(None) => return Err(unavailable(input, "the file does not exist any more")),
         Err(error) => {
-            return Err(Exit::Failed {
-                failure: Failure::new(FailureKind::StorageFailed, error.to_string()),
-                blames_instance: false,
-            });
+            return Err(Exit::failed(Failure::new(FailureKind::StorageFailed, error.to_string())));
         }
     };
     let subfolder = format!("{FOLDER}/{}", record.sha256.get(..2).unwrap_or("00"));
@@ -45,10 +42,7 @@ async fn upload_one(scene: &Scene, input: &FileInput) -> Result<String, Exit> {
         Ok(download) => download,
         Err(store::Error::NotFound) => return Err(unavailable(input, "the file's bytes are gone")),
         Err(error) => {
-            return Err(Exit::Failed {
-                failure: Failure::new(FailureKind::StorageFailed, error.to_string()),
-                blames_instance: false,
-            });
+            return Err(Exit::failed(Failure::new(FailureKind::StorageFailed, error.to_string())));
         }
     };
     let bytes = download.bytes.map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
@@ -67,7 +61,7 @@ async fn upload_one(scene: &Scene, input: &FileInput) -> Result<String, Exit> {
 fn unavailable(input: &FileInput, why: &str) -> Exit {
     let mut failure = Failure::new(FailureKind::InputUnavailable, format!("input `{}`: {why}", input.input));
     failure.node_id = Some(input.node_id.clone());
-    Exit::Failed { failure, blames_instance: false }
+    Exit::failed(failure)
 }
 
 /// `.png` of `a.png`: at most 10 ASCII letters and digits, lower case; nodes choose their reader by it.

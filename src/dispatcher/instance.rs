@@ -322,7 +322,7 @@ impl Instance {
         let instance = self.clone();
         let ears = Ears { signs: heard, cancelled };
         self.tracker.spawn(async move {
-            let end = instance.lost.run_until_cancelled(run.run(instance.clone(), ears)).await;
+            let end = instance.lost.run_until_cancelled(Box::pin(run.run(instance.clone(), ears))).await;
             instance.runs().remove(&task);
             if matches!(end, Some(RunEnd::LeaseLost)) {
                 instance.lost.cancel();

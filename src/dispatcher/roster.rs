@@ -163,10 +163,8 @@ impl Roster {
         }
         let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         for (id, status) in ids.iter().zip(self.queue().instances(&ids).await?) {
-            if let Some(status) = status {
-                if let Some(instance) = self.shared.actor(id) {
-                    instance.switch(status.enabled);
-                }
+            if let (Some(status), Some(instance)) = (status, self.shared.actor(id)) {
+                instance.switch(status.enabled);
             }
         }
         self.switches_read = Some(Instant::now());

@@ -34,11 +34,11 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
         }
         let error = match scene.instance.client.submit(scene.prompt, &body, &scene.instance.client_id).await {
             Ok(Submitted::Accepted) => return Ok(()),
-            Ok(Submitted::Invalid(failure)) => return Err(Exit::Failed { failure, blames_instance: false }),
+            Ok(Submitted::Invalid(failure)) => return Err(Exit::failed(failure)),
             Err(Error::Refused(why)) => {
                 let failure =
                     Failure::new(FailureKind::InvalidWorkflow, format!("the instance refused the workflow: {why}"));
-                return Err(Exit::Failed { failure, blames_instance: false });
+                return Err(Exit::failed(failure));
             }
             Err(error) => error,
         };

@@ -1,7 +1,8 @@
 //! One test binary: real Redis (a process per test), the stand-in ComfyUI over real HTTP, real processes.
 #![allow(
     clippy::unwrap_used,
-    clippy::todo,
+    clippy::print_stdout,
+    clippy::large_futures,
     missing_docs,
     reason = "a test that cannot set up should panic where it stands"
 )]
