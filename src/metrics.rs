@@ -260,7 +260,11 @@ mod tests {
         assert!(!text.contains(" summary"), "a histogram without buckets");
         assert!(text.contains("process_start_time_seconds"), "no process metrics");
         instance_gone("10.0.0.1:8188");
-        assert!(render().await.contains("shuzhiren_instance_up{instance=\"10.0.0.1:8188\"} NaN"));
+        set_refresh(|| async { None });
+        let text = render().await;
+        for unknown in ["shuzhiren_instance_up{instance=\"10.0.0.1:8188\"} NaN", "shuzhiren_queue_oldest_seconds NaN"] {
+            assert!(text.contains(unknown), "no `{unknown}` in\n{text}");
+        }
     }
 
     fn labels_by_name(text: &str) -> BTreeMap<String, BTreeSet<String>> {
