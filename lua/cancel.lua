@@ -3,7 +3,7 @@
 -- KEYS[1] root    of the namespace
 -- ARGV[1] id      of the task
 -- ARGV[2] keep_ms how long ended tasks are kept
--- Returns {'cancelled', hash} | {'ended', hash} | {'not_found'}
+-- Returns {'cancelled', hash} | {'cancelled_before', hash} | {'ended', hash} | {'not_found'}
 local id, keep_ms = ARGV[1], tonumber(ARGV[2])
 
 local task = read_task(id)
@@ -11,7 +11,7 @@ if not task then
   return { 'not_found' }
 end
 if TERMINAL[task.state] then
-  return { task.state == 'cancelled' and 'cancelled' or 'ended', redis.call('HGETALL', task_key(id)) }
+  return { task.state == 'cancelled' and 'cancelled_before' or 'ended', redis.call('HGETALL', task_key(id)) }
 end
 local extra = {}
 if task.state == 'claimed' or task.state == 'running' then

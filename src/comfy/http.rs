@@ -1,14 +1,18 @@
 //! One request, one bounded answer. Never retries, follows no redirect, uses no proxy, sends no `Origin` (protocol §14).
 
-use super::{Error, limits};
-use crate::fleet::Target;
+use super::{Error, limits, resolve::AllowedOnly};
+use crate::{fleet::Target, metrics};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Headers of a target that would change what a request means. `Origin` makes ComfyUI answer 403.
 const NEVER_SENT: [&str; 9] = [
@@ -51,6 +55,7 @@ impl Http {
         // No read timeout here: reqwest counts it while a body is still being sent, so a long upload would fail.
         let client = reqwest::Client::builder()
             .no_proxy()
+            .dns_resolver(Arc::new(AllowedOnly))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
@@ -88,12 +93,29 @@ impl Http {
 
     /// Sends it and reads an answer of at most `bytes_max`, all within the timeout.
     pub(super) async fn ask(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(broke)?;
+        let (op, begun) = (self.op(request.url().path()), Instant::now());
         let exchange = async {
-            let response = request.send().await.map_err(broke)?;
+            let response = client.execute(request).await.map_err(broke)?;
             Reply::read(response, bytes_max).await
         };
         let in_time = tokio::time::timeout(self.timeout, exchange).await;
-        in_time.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer within {:?}", self.timeout))))
+        let answer =
+            in_time.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer within {:?}", self.timeout))));
+        metrics::comfy_request(op, answer.as_ref().is_ok_and(|reply| !reply.status.is_server_error()), begun.elapsed());
+        answer
+    }
+
+    /// The first part of a path below the base: what a request is counted under.
+    fn op(&self, path: &str) -> &'static str {
+        let base = self.base.splitn(4, '/').nth(3).unwrap_or_default();
+        let below = path.trim_start_matches('/').strip_prefix(base).unwrap_or(path).trim_start_matches('/');
+        let below = below.strip_prefix("api/").unwrap_or(below);
+        let first = below.split('/').next().unwrap_or_default();
+        const OPS: [&str; 9] =
+            ["prompt", "queue", "history", "jobs", "interrupt", "free", "system_stats", "features", "upload"];
+        OPS.into_iter().find(|op| *op == first).unwrap_or("other")
     }
 
     /// Like [`Http::ask`], for a route that every ComfyUI has: 404 means that something else answers.

@@ -21,6 +21,7 @@ mod pauses;
 mod probe;
 mod refusal;
 mod remote_file;
+mod resolve;
 mod sign;
 mod socket;
 mod submit;

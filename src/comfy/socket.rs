@@ -1,17 +1,18 @@
 //! The WebSocket of an instance: drained always, by a task of its own, because one reader that stalls stops all messages of
 //! the instance (protocol §5).
 
-use super::{Client, Error, Sign, limits, mailbox::Mailbox, sign};
+use super::{Client, Error, Sign, limits, mailbox::Mailbox, resolve, sign};
 use futures_util::{SinkExt, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     sync::oneshot,
     task::JoinHandle,
     time::{Instant, interval_at, sleep_until, timeout},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{self, Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
@@ -49,7 +50,7 @@ impl Client {
         Ok(Socket::spawn(stream, Pace { ping_every: limits::PING_EVERY, silence_max: limits::SILENCE_MAX }))
     }
 
-    async fn open(&self, client_id: &str) -> Result<WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, Error> {
+    async fn open(&self, client_id: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
         let base = self.http.base();
         if base.starts_with("https:") {
             install_tls();
@@ -63,10 +64,20 @@ impl Client {
             .max_message_size(Some(limits::FRAME_BYTES_MAX))
             .max_frame_size(Some(limits::FRAME_BYTES_MAX))
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
-        let (mut stream, _) = connect_async_with_config(request, Some(config), true).await.map_err(why)?;
+        let tcp = open_tcp(&url).await.map_err(|error| Error::Unreachable(format!("no WebSocket: {error}")))?;
+        let (mut stream, _) = client_async_tls_with_config(request, tcp, Some(config), None).await.map_err(why)?;
         stream.send(Message::text(FEATURE_FLAGS)).await.map_err(why)?;
         Ok(stream)
     }
+}
+
+/// Connects to the first allowed address that answers.
+async fn open_tcp(url: &url::Url) -> std::io::Result<TcpStream> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let addresses = resolve::allowed(host, url.port_or_known_default().unwrap_or(80)).await?;
+    let tcp = TcpStream::connect(addresses.as_slice()).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 impl Socket {

@@ -145,7 +145,10 @@ impl Scene {
                     return Err(Exit::Lost { had_begun: true, reason });
                 }
                 Sighting::Unknown => false,
-                Sighting::Pending | Sighting::Running | Sighting::Ended(_) => true,
+                Sighting::Pending | Sighting::Running | Sighting::Ended(_) => {
+                    metrics::task_reclaimed();
+                    true
+                }
             },
         };
         if !is_there {

@@ -5,6 +5,7 @@ use super::{
     keys::Root,
     scripts::{Scripts, Verb},
 };
+use crate::metrics;
 use fred::{
     clients::{Client, Pool},
     error::{Error as FredError, ErrorKind},
@@ -39,10 +40,19 @@ impl Caller {
 
 /// Waits for an answer of Redis, not for ever.
 pub(super) async fn within<T>(answer: impl Future<Output = std::result::Result<T, FredError>>) -> Result<T> {
-    match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+    let answer = match tokio::time::timeout(CALL_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(from_fred),
         Err(_elapsed) => Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))),
+    };
+    if let Err(error) = &answer {
+        metrics::redis_error(match error {
+            Error::Unavailable(_) => "unavailable",
+            Error::Refused(_) => "refused",
+            Error::Unusable(_) => "unusable",
+            Error::Corrupt(_) => "corrupt",
+        });
     }
+    answer
 }
 
 /// Sorts fred's errors by what a caller can do.

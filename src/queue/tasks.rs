@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     fleet::Counts,
+    metrics,
     settings::limits,
     task::{NewTask, Payload, Status, Task, TaskId, TaskState},
 };
@@ -136,7 +137,11 @@ impl Queue {
         let args = vec![id.to_string().into(), ms(self.limits().keep_tasks)];
         let mut reply = self.call_durably(Verb::Cancel, args).await?;
         match reply.tag() {
-            "cancelled" => Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?))),
+            "cancelled" => {
+                metrics::task_ended("cancelled");
+                Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?)))
+            }
+            "cancelled_before" => Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?))),
             "ended" => Ok(Cancelled::AlreadyEnded(Box::new(one_task(id, &mut reply)?))),
             "not_found" => Ok(Cancelled::NotFound),
             _ => Err(reply.unexpected()),

@@ -162,7 +162,8 @@ impl ResultView {
 impl TaskView {
     /// Shows a task. `queue_position`, `waiting_for`, `params` and `workflow` are for the caller to add.
     pub fn new(task: &Task, links: &Links) -> Self {
-        let completed = task.state == TaskState::Completed;
+        let (completed, ended) = (task.state == TaskState::Completed, task.state.is_terminal());
+        let nodes_total = task.progress.nodes_total.max(task.facts.nodes_total);
         let has_result = completed || !task.outputs.is_empty();
         let seeds: BTreeMap<String, u64> = task.facts.seeds.iter().cloned().collect();
         Self {
@@ -187,9 +188,9 @@ impl TaskView {
             timeout_ms: task.facts.timeout_ms,
             queue_position: None,
             waiting_for: None,
-            current_node: task.progress.current_node.clone(),
-            nodes_done: task.progress.nodes_done,
-            nodes_total: task.progress.nodes_total.max(task.facts.nodes_total),
+            current_node: if ended { None } else { task.progress.current_node.clone() },
+            nodes_done: if completed { nodes_total } else { task.progress.nodes_done },
+            nodes_total,
             cancel_requested: task.cancel_pending,
             result: has_result.then(|| ResultView::new(&task.outputs, links)),
             error: task.failure.clone(),
