@@ -248,7 +248,7 @@ impl Watch {
             return Ok(());
         }
         let since = *self.idle_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < ZOMBIE_AFTER {
+        if since.elapsed() < ZOMBIE_AFTER.min(scene.stall_timeout()) {
             return Ok(());
         }
         let why = "the instance accepts prompts but runs none; restart it";
