@@ -1,8 +1,8 @@
 //! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
 
-mod types;
+mod table;
 
-pub use types::{ERROR_TYPES, ErrorType};
+pub use table::{ERROR_TYPES, ErrorType};
 
 use crate::{
     auth::Denied,

@@ -338,7 +338,9 @@ pub(super) async fn clear(instance: &Instance, prompt: Uuid) {
         }
         if !is_reported && begun.elapsed() > OBEY_WITHIN {
             is_reported = true;
-            instance.health().stuck("a prompt does not react to its interrupt", since_boot());
+            instance
+                .health()
+                .stuck("a prompt does not react to its interrupt: restart the instance if this lasts", since_boot());
             instance.check_now.notify_one();
         }
         tokio::time::sleep(pause).await;

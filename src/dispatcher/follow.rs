@@ -292,7 +292,10 @@ impl Scene {
 /// Interrupts the prompt; one that does not obey in time stays behind on an instance marked as stuck.
 async fn give_up(scene: &Scene) {
     if tokio::time::timeout(GIVE_UP_AFTER, clear(&scene.instance, scene.prompt)).await.is_err() {
-        scene.instance.health().stuck("a prompt does not react to its interrupt", since_boot());
+        scene
+            .instance
+            .health()
+            .stuck("a prompt does not react to its interrupt: restart the instance if this lasts", since_boot());
         scene.instance.remember_stray(scene.prompt);
         scene.instance.check_now.notify_one();
     }

@@ -117,12 +117,16 @@ async fn a_cancel_is_repeated_and_hits_only_its_own() {
     eventually("the stranger's prompt has run", PATIENCE, || async {
         let log = stack.sims[0].log();
         log.iter()
-            .any(|entry| entry.event == Happened::Succeeded && entry.prompt_id == "00000000-0000-4000-8000-000000000001")
+            .any(|entry| {
+                entry.event == Happened::Succeeded && entry.prompt_id == "00000000-0000-4000-8000-000000000001"
+            })
             .then_some(())
     })
     .await;
     assert_eq!(stack.client.task(&id).await["status"], "cancelled");
-    assert!(!stack.sims[0].log().iter().any(|entry| entry.event == Happened::InterruptAsked && entry.prompt_id.is_empty()));
+    assert!(
+        !stack.sims[0].log().iter().any(|entry| entry.event == Happened::InterruptAsked && entry.prompt_id.is_empty())
+    );
     stack.wait_quiet().await;
 }
 
@@ -156,7 +160,12 @@ async fn a_hanging_instance_loses_its_task_to_another() {
     let sick = stack.sims.iter().position(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
     stack.sims[sick].set(|faults| faults.hang = true);
     let task = stack.client.wait_ended(&id).await;
-    assert_eq!((task["status"].as_str(), task["attempt"].as_u64()), (Some("completed"), Some(2)), "{task}\n{}", stack.log());
+    assert_eq!(
+        (task["status"].as_str(), task["attempt"].as_u64()),
+        (Some("completed"), Some(2)),
+        "{task}\n{}",
+        stack.log()
+    );
     assert_ne!(task["instanceId"], stack.sims[sick].addr().to_string());
     let shown = stack.client.get(&format!("/api/instances/{}", stack.sims[sick].addr())).await;
     assert_eq!((shown["alive"].as_bool(), shown["phase"].as_str()), (Some(false), Some("down")), "{shown}");
