@@ -1,31 +1,24 @@
 //! One attempt's life: inputs up, prompt submitted, followed, outputs stored, settled. Each stage is a file beside this one.
 
 use super::{
-    attach::{self, Found},
-    collect, follow, inputs,
-    instance::{Ears, Instance},
+    clear::clear,
+    collect,
+    find::{self, Found},
+    follow, inputs,
+    instance::{Ears, Instance, RunEnd, lock},
     lease_clock::since_boot,
+    scene::{Exit, Scene, until_answered},
     submit,
 };
 use crate::{
     comfy::{Ending, Sighting, Verdict},
     graph::Workflow,
     metrics,
-    queue::{Claim, Result, Written},
+    queue::{Claim, Written},
     task::{Attempt, Failure, FailureKind, Outcome, TaskId},
 };
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 use uuid::Uuid;
-
-/// Pauses while Redis does not answer: first and longest.
-const REDIS_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// Pauses between two requests to drop a prompt: first and longest.
-const CANCEL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// A prompt that we interrupt must be gone within this, or the instance counts as stuck.
-const OBEY_WITHIN: Duration = Duration::from_secs(10);
 
 /// An attempt to be run under an actor.
 pub(super) struct Run {
@@ -33,58 +26,6 @@ pub(super) struct Run {
     attempt: Attempt,
     /// `None`: in flight already, to be found.
     claim: Option<Box<Claim>>,
-}
-
-/// How a run ended, for its actor.
-pub(super) enum RunEnd {
-    /// Its slot is free, or another process will see to it.
-    Ended,
-    /// Drop everything of this instance.
-    LeaseLost,
-}
-
-/// Why a stage did not reach its end.
-pub(super) enum Exit {
-    /// The task is not ours to run any more: see that the prompt is gone, then free the slot.
-    NotOurs,
-    /// Drop everything.
-    LeaseLost,
-    /// The attempt failed.
-    Failed {
-        /// Why.
-        failure: Box<Failure>,
-        /// Whether it speaks against the instance.
-        blames_instance: bool,
-    },
-    /// The prompt vanished with its instance (or from its queue).
-    Lost {
-        /// Execution had begun: counted towards poison.
-        had_begun: bool,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Exit {
-    /// A failure that is the instance's fault.
-    pub(super) fn infrastructure(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self::Failed { failure: Box::new(Failure::new(kind, message)), blames_instance: true }
-    }
-
-    /// A failure that is not the instance's fault.
-    pub(super) fn failed(failure: Failure) -> Self {
-        Self::Failed { failure: Box::new(failure), blames_instance: false }
-    }
-}
-
-/// What every stage knows.
-pub(super) struct Scene {
-    pub(super) instance: Arc<Instance>,
-    pub(super) claim: Claim,
-    pub(super) prompt: Uuid,
-    pub(super) ears: Ears,
-    /// When its execution began, as far as this process saw.
-    pub(super) begun: Option<tokio::time::Instant>,
 }
 
 impl Run {
@@ -98,20 +39,21 @@ impl Run {
         Self { task, attempt, claim: None }
     }
 
-    pub(super) fn task(&self) -> TaskId {
-        self.task
+    /// Runs it under the instance's actor.
+    pub(super) fn spawn(self, instance: &Arc<Instance>) {
+        let (task, prompt) = (self.task, self.prompt());
+        instance.spawn(task, prompt, |instance, ears| self.run(instance, ears));
     }
 
-    pub(super) fn prompt(&self) -> Uuid {
+    fn prompt(&self) -> Uuid {
         self.task.prompt_id(self.attempt)
     }
 
-    /// Runs it to its end.
-    pub(super) async fn run(self, instance: Arc<Instance>, ears: Ears) -> RunEnd {
+    async fn run(self, instance: Arc<Instance>, ears: Ears) -> RunEnd {
         let prompt = self.prompt();
         let (claim, attached) = match self.claim {
             Some(claim) => (*claim, None),
-            None => match attach::find(&instance, self.task, self.attempt).await {
+            None => match find::find(&instance, self.task, self.attempt).await {
                 Found::Ours { claim, begun_at } => (*claim, Some(begun_at)),
                 Found::NotOurs => {
                     clear(&instance, prompt).await;
@@ -184,7 +126,7 @@ impl Scene {
 
     /// The prompt has left the instance: the next task may start while this one's outputs are stored.
     async fn take_outcome(&mut self, ending: Ending) -> Result<RunEnd, Exit> {
-        *super::instance::lock(&self.instance.idle_since) = Some(tokio::time::Instant::now());
+        *lock(&self.instance.idle_since) = Some(tokio::time::Instant::now());
         let _collecting = Collecting::begin(&self.instance);
         let outcome = match ending.verdict {
             Verdict::Success => {
@@ -292,21 +234,6 @@ impl Drop for Collecting {
     }
 }
 
-/// Repeats a verb until Redis answers: all of them are idempotent. Ends with the actor otherwise.
-pub(super) async fn until_answered<T, F: Future<Output = Result<T>>>(mut verb: impl FnMut() -> F) -> T {
-    let mut pause = REDIS_PAUSES.0;
-    loop {
-        match verb().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                tracing::warn!(%error, "trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(REDIS_PAUSES.1);
-            }
-        }
-    }
-}
-
 fn end_of(written: Written) -> RunEnd {
     match written {
         Written::Fenced => RunEnd::LeaseLost,
@@ -316,39 +243,4 @@ fn end_of(written: Written) -> RunEnd {
 
 async fn release(instance: &Instance, task: TaskId) -> RunEnd {
     end_of(until_answered(|| instance.queue().release(&instance.lease, task)).await)
-}
-
-/// Asks the instance to drop the prompt until it is gone. An interrupt can be lost, and a node need not look at it; an
-/// instance that keeps the prompt for long is marked as stuck and gets nothing new meanwhile.
-pub(super) async fn clear(instance: &Instance, prompt: Uuid) {
-    let begun = tokio::time::Instant::now();
-    let mut pause = CANCEL_PAUSES.0;
-    let mut is_reported = false;
-    loop {
-        if instance.clock.may_act() {
-            match cancel_and_look(instance, prompt).await {
-                Ok(Sighting::Unknown | Sighting::Ended(_)) => return,
-                Ok(Sighting::Pending | Sighting::Running) => {}
-                // An instance that is down has nothing running; it is asked again when it is back.
-                Err(_) if !instance.health().is_alive() => return instance.remember_stray(prompt),
-                Err(error) => {
-                    tracing::debug!(instance = %instance.target.id, %error, "the prompt could not be dropped yet")
-                }
-            }
-        }
-        if !is_reported && begun.elapsed() > OBEY_WITHIN {
-            is_reported = true;
-            instance
-                .health()
-                .stuck("a prompt does not react to its interrupt: restart the instance if this lasts", since_boot());
-            instance.check_now.notify_one();
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(CANCEL_PAUSES.1);
-    }
-}
-
-async fn cancel_and_look(instance: &Instance, prompt: Uuid) -> Result<Sighting, crate::comfy::Error> {
-    instance.client.cancel(prompt).await?;
-    instance.client.look(prompt).await
 }

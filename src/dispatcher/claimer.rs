@@ -1,6 +1,6 @@
 //! Claims tasks while the instance has a free slot.
 
-use super::{attempt::Run, instance::Instance, roster::jitter};
+use super::{attempt::Run, instance::Instance, jitter};
 use crate::{queue::Claimed, task::TaskId};
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
         match claim(&instance, &nonce, slots + collecting).await {
             Some(Claimed::Task(claim)) => {
                 tracing::info!(instance = %instance.target.id, task = %claim.task, attempt = %claim.attempt, "claimed");
-                instance.spawn(Run::fresh(*claim));
+                Run::fresh(*claim).spawn(&instance);
             }
             Some(Claimed::Nothing) => {
                 // What follows is no gap between two tasks: nothing waited.

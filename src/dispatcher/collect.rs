@@ -1,6 +1,6 @@
 //! Streams what a prompt made from the instance into the store.
 
-use super::attempt::{Exit, Scene};
+use super::scene::{Exit, Scene};
 use crate::{
     comfy::{self, Made, RemoteFile},
     metrics,
@@ -90,7 +90,7 @@ async fn store_file(scene: &Scene, node_id: String, key: &str, file: RemoteFile)
         task_id: Some(scene.claim.task),
         created_ms: 0,
     };
-    super::attempt::until_answered(|| scene.instance.queue().add_file(&record)).await;
+    super::scene::until_answered(|| scene.instance.queue().add_file(&record)).await;
     metrics::output_stored(stored.size_bytes);
     Ok(Output {
         node_id,

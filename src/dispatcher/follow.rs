@@ -1,8 +1,9 @@
 //! Follows a submitted prompt to its end. The socket gives hints; the instance's REST answers are the truth.
 
 use super::{
-    attempt::{Exit, Scene, clear},
+    clear::clear,
     lease_clock::since_boot,
+    scene::{Exit, Scene},
 };
 use crate::{
     comfy::{Ending, Error, Sighting, Sign, Tracker},

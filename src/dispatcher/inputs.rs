@@ -1,6 +1,6 @@
 //! Brings the stored files that a graph names to the instance, and writes the instance's names for them into the graph.
 
-use super::attempt::{Exit, Scene};
+use super::scene::{Exit, Scene};
 use crate::{
     comfy::Error,
     graph::Workflow,

@@ -1,18 +1,13 @@
-//! One leased instance: what its parts share, and how they start and end together.
+//! What the parts of an actor share: one leased instance.
 
 use super::{
-    Shared, attach,
-    attempt::{Run, RunEnd},
-    claimer,
+    Shared,
     health::Health,
-    keeper,
     lease_clock::{LeaseClock, since_boot},
-    listener, watcher,
 };
 use crate::{
     comfy::{self, Client, Sign},
     fleet::{HealthCheck, Target},
-    metrics,
     queue::{InFlight, Lease, Queue},
     task::TaskId,
 };
@@ -24,10 +19,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinHandle,
-};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -37,20 +29,6 @@ const SIGNS_MAX: usize = 256;
 const UPLOADED_MAX: usize = 10_000;
 /// Prompts remembered as given up while their instance was away.
 const STRAYS_MAX: usize = 1_000;
-
-/// How an actor ended.
-pub(super) enum Ended {
-    /// The lease was given back.
-    HandedOver,
-    /// Somebody else has the lease.
-    Lost,
-}
-
-/// An instance being looked after. Dropping it ends everything without a hand-over.
-pub(super) struct Actor {
-    instance: Arc<Instance>,
-    join: JoinHandle<Ended>,
-}
 
 /// A fresh lease and what came with it.
 pub(super) struct Leased {
@@ -95,13 +73,21 @@ pub(super) struct Instance {
     runs: Mutex<HashMap<TaskId, Running>>,
     uploaded: Mutex<HashSet<String>>,
     strays: Mutex<Vec<Uuid>>,
-    tracker: TaskTracker,
+    pub(super) tracker: TaskTracker,
 }
 
 struct Running {
     prompt: Uuid,
     signs: mpsc::Sender<Sign>,
     cancelled: CancellationToken,
+}
+
+/// How a run ended, for its actor.
+pub(super) enum RunEnd {
+    /// Its slot is free, or another process will see to it.
+    Ended,
+    /// Drop everything of this instance.
+    LeaseLost,
 }
 
 /// What a fresh attempt hears from its instance.
@@ -112,9 +98,9 @@ pub(super) struct Ears {
     pub(super) cancelled: CancellationToken,
 }
 
-impl Actor {
-    /// Starts an actor for a fresh lease, and re-attaches to what is in flight.
-    pub(super) fn start(
+impl Instance {
+    /// An instance with a fresh lease; nothing runs yet.
+    pub(super) fn new(
         shared: Arc<Shared>,
         target: Target,
         checks: HealthCheck,
@@ -124,7 +110,7 @@ impl Actor {
         let settings = &shared.parts.settings;
         let quarantine =
             if in_flight.tasks.is_empty() { Duration::ZERO } else { settings.http_timeout.min(Duration::from_secs(2)) };
-        let instance = Arc::new(Instance {
+        Ok(Self {
             client: Client::new(&target, settings.http_timeout)?,
             client_id: client_id(&shared, &target),
             clock: LeaseClock::new(settings.lease_ttl, sent),
@@ -148,105 +134,9 @@ impl Actor {
             shared,
             target,
             lease,
-        });
-        lock(&instance.shared.actors).insert(instance.target.id.clone(), Arc::downgrade(&instance));
-        let join = tokio::spawn(live(instance.clone(), in_flight));
-        Ok(Self { instance, join })
+        })
     }
 
-    pub(super) fn target(&self) -> &Target {
-        &self.instance.target
-    }
-
-    pub(super) fn is_finished(&self) -> bool {
-        self.join.is_finished()
-    }
-
-    /// Waits for the end; whatever panicked inside counts as lost.
-    pub(super) async fn join(self) -> Ended {
-        self.join.await.unwrap_or(Ended::Lost)
-    }
-
-    /// Stops claiming, stores what is ending, gives the lease back. Running prompts go on for the next owner.
-    pub(super) fn hand_over(&self) {
-        self.instance.stop.cancel();
-    }
-
-    /// The instance has left the config: ends what runs, takes nothing new, then gives the lease back.
-    pub(super) fn retire(&self) {
-        if !self.instance.retired.swap(true, Ordering::Relaxed) {
-            self.instance.check_now.notify_one();
-        }
-        if self.instance.runs().is_empty() {
-            self.instance.stop.cancel();
-        }
-    }
-
-    pub(super) fn set_server_enabled(&self, enabled: bool) {
-        if self.instance.server_enabled.swap(enabled, Ordering::Relaxed) != enabled {
-            self.instance.switch_changed();
-        }
-        self.instance.retired.store(false, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_checks(&self, checks: HealthCheck) {
-        let mut current = lock(&self.instance.checks);
-        if *current != checks {
-            *current = checks;
-            self.instance.check_now.notify_one();
-        }
-    }
-}
-
-fn client_id(shared: &Shared, target: &Target) -> String {
-    let name = format!("{}/{}", shared.parts.queue.installation(), target.id);
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
-}
-
-async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
-    let tracker = &instance.tracker;
-    attach::all(&instance, &in_flight);
-    tracker.spawn(guarded(instance.clone(), keeper::run(instance.clone())));
-    tracker.spawn(guarded(instance.clone(), watcher::run(instance.clone())));
-    tracker.spawn(guarded(instance.clone(), listener::run(instance.clone())));
-    tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
-    tokio::select! {
-        () = instance.lost.cancelled() => {}
-        () = instance.stop.cancelled() => drain(&instance).await,
-    }
-    let was_lost = instance.lost.is_cancelled();
-    // Everything here ends before the next owner may begin.
-    instance.lost.cancel();
-    tracker.close();
-    tracker.wait().await;
-    if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
-        tracing::warn!(instance = %instance.target.id, %error, "the lease could not be given back; it runs out by itself");
-    }
-    lock(&instance.shared.actors).remove(&instance.target.id);
-    metrics::instance_gone(instance.target.id.as_str());
-    if was_lost { Ended::Lost } else { Ended::HandedOver }
-}
-
-/// Waits for attempts that are storing outputs: ending them here would mean to fetch everything twice.
-async fn drain(instance: &Instance) {
-    let deadline = tokio::time::Instant::now() + instance.shared.parts.drain_timeout;
-    while instance.collecting.load(Ordering::Relaxed) > 0
-        && tokio::time::Instant::now() < deadline
-        && !instance.lost.is_cancelled()
-    {
-        tokio::select! {
-            () = instance.changed.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(50)) => {}
-        }
-    }
-}
-
-/// Runs a part until it ends or the lease is lost.
-async fn guarded(instance: Arc<Instance>, part: impl Future<Output = ()> + Send) {
-    let _ended = instance.lost.run_until_cancelled(part).await;
-}
-
-impl Instance {
     pub(super) fn queue(&self) -> &Queue {
         &self.shared.parts.queue
     }
@@ -262,6 +152,32 @@ impl Instance {
     pub(super) fn switch(&self, on: bool) {
         if self.switched_on.swap(on, Ordering::Relaxed) != on {
             self.switch_changed();
+        }
+    }
+
+    /// The server's switch.
+    pub(super) fn set_server_enabled(&self, enabled: bool) {
+        if self.server_enabled.swap(enabled, Ordering::Relaxed) != enabled {
+            self.switch_changed();
+        }
+        self.retired.store(false, Ordering::Relaxed);
+    }
+
+    /// It has left the config.
+    pub(super) fn retire(&self) {
+        if !self.retired.swap(true, Ordering::Relaxed) {
+            self.check_now.notify_one();
+        }
+        if self.runs().is_empty() {
+            self.stop.cancel();
+        }
+    }
+
+    pub(super) fn set_checks(&self, checks: HealthCheck) {
+        let mut current = lock(&self.checks);
+        if *current != checks {
+            *current = checks;
+            self.check_now.notify_one();
         }
     }
 
@@ -307,9 +223,12 @@ impl Instance {
         }
     }
 
-    /// Starts an attempt under this actor, unless it is running already.
-    pub(super) fn spawn(self: &Arc<Self>, run: Run) {
-        let task = run.task();
+    /// Runs an attempt's future under this actor, unless its task runs already. Registered before it is polled: signs may
+    /// come sooner than the answer to its POST.
+    pub(super) fn spawn<F>(self: &Arc<Self>, task: TaskId, prompt: Uuid, run: impl FnOnce(Arc<Self>, Ears) -> F)
+    where
+        F: Future<Output = RunEnd> + Send + 'static,
+    {
         let (signs, heard) = mpsc::channel(SIGNS_MAX);
         let cancelled = CancellationToken::new();
         {
@@ -317,12 +236,12 @@ impl Instance {
             if runs.contains_key(&task) {
                 return;
             }
-            runs.insert(task, Running { prompt: run.prompt(), signs, cancelled: cancelled.clone() });
+            runs.insert(task, Running { prompt, signs, cancelled: cancelled.clone() });
         }
+        let run = Box::pin(run(self.clone(), Ears { signs: heard, cancelled }));
         let instance = self.clone();
-        let ears = Ears { signs: heard, cancelled };
         self.tracker.spawn(async move {
-            let end = instance.lost.run_until_cancelled(Box::pin(run.run(instance.clone(), ears))).await;
+            let end = instance.lost.run_until_cancelled(run).await;
             instance.runs().remove(&task);
             if matches!(end, Some(RunEnd::LeaseLost)) {
                 instance.lost.cancel();
@@ -373,4 +292,9 @@ impl Instance {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is consistent after every statement.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn client_id(shared: &Shared, target: &Target) -> String {
+    let name = format!("{}/{}", shared.parts.queue.installation(), target.id);
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }

@@ -1,6 +1,6 @@
 //! Listens to the instance's WebSocket: hints for the attempts, and the quickest news of a crash.
 
-use super::{instance::Instance, roster::jitter};
+use super::{instance::Instance, jitter};
 use crate::comfy::Sign;
 use std::{sync::Arc, time::Duration};
 

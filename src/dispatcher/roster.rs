@@ -2,7 +2,9 @@
 
 use super::{
     Shared,
-    instance::{Actor, Ended, Leased},
+    actor::{Actor, Ended},
+    instance::Leased,
+    jitter,
     lease_clock::since_boot,
     share,
 };
@@ -59,12 +61,6 @@ pub(super) async fn run(shared: Arc<Shared>, readiness: Readiness, stop: Cancell
         }
     }
     roster.hand_over().await;
-}
-
-/// Up to `most`, at random, so that processes started together do not look together.
-pub(super) fn jitter(most: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(0);
-    most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 impl Roster {

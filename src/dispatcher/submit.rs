@@ -1,6 +1,6 @@
 //! POST /prompt, at most once: a lost answer is followed by a look, never by a blind second try.
 
-use super::attempt::{Exit, Scene};
+use super::scene::{Exit, Scene};
 use crate::{
     comfy::{Error, Sighting, Submitted},
     graph::Workflow,

@@ -1,0 +1,122 @@
+//! How everything about one instance starts and ends together.
+
+use super::{
+    Shared, attach, claimer,
+    instance::{Instance, Leased, lock},
+    keeper, listener, watcher,
+};
+use crate::{
+    comfy,
+    fleet::{HealthCheck, Target},
+    metrics,
+    queue::InFlight,
+};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::task::JoinHandle;
+
+/// How an actor ended.
+pub(super) enum Ended {
+    /// The lease was given back.
+    HandedOver,
+    /// Somebody else has the lease.
+    Lost,
+}
+
+/// An instance being looked after. Dropping it ends everything without a hand-over.
+pub(super) struct Actor {
+    instance: Arc<Instance>,
+    join: JoinHandle<Ended>,
+}
+
+impl Actor {
+    /// Starts an actor for a fresh lease, and re-attaches to what is in flight.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        target: Target,
+        checks: HealthCheck,
+        leased: Leased,
+    ) -> Result<Self, comfy::Error> {
+        let (in_flight, instance) =
+            (leased.in_flight.clone(), Arc::new(Instance::new(shared, target, checks, leased)?));
+        lock(&instance.shared.actors).insert(instance.target.id.clone(), Arc::downgrade(&instance));
+        let join = tokio::spawn(live(instance.clone(), in_flight));
+        Ok(Self { instance, join })
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.instance.target
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+
+    /// Waits for the end; whatever panicked inside counts as lost.
+    pub(super) async fn join(self) -> Ended {
+        self.join.await.unwrap_or(Ended::Lost)
+    }
+
+    /// Stops claiming, stores what is ending, gives the lease back. Running prompts go on for the next owner.
+    pub(super) fn hand_over(&self) {
+        self.instance.stop.cancel();
+    }
+
+    /// The instance has left the config: ends what runs, takes nothing new, then gives the lease back.
+    pub(super) fn retire(&self) {
+        self.instance.retire();
+    }
+
+    pub(super) fn set_server_enabled(&self, enabled: bool) {
+        self.instance.set_server_enabled(enabled);
+    }
+
+    pub(super) fn set_checks(&self, checks: HealthCheck) {
+        self.instance.set_checks(checks);
+    }
+}
+
+async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
+    let tracker = &instance.tracker;
+    attach::all(&instance, &in_flight);
+    tracker.spawn(guarded(instance.clone(), keeper::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), watcher::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), listener::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
+    tokio::select! {
+        () = instance.lost.cancelled() => {}
+        () = instance.stop.cancelled() => drain(&instance).await,
+    }
+    let was_lost = instance.lost.is_cancelled();
+    // Everything here ends before the next owner may begin.
+    instance.lost.cancel();
+    tracker.close();
+    tracker.wait().await;
+    if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
+        tracing::warn!(instance = %instance.target.id, %error, "the lease could not be given back; it runs out by itself");
+    }
+    lock(&instance.shared.actors).remove(&instance.target.id);
+    metrics::instance_gone(instance.target.id.as_str());
+    if was_lost { Ended::Lost } else { Ended::HandedOver }
+}
+
+/// Waits for attempts that are storing outputs: ending them here would mean to fetch everything twice.
+async fn drain(instance: &Instance) {
+    let deadline = tokio::time::Instant::now() + instance.shared.parts.drain_timeout;
+    while instance.collecting.load(Ordering::Relaxed) > 0
+        && tokio::time::Instant::now() < deadline
+        && !instance.lost.is_cancelled()
+    {
+        tokio::select! {
+            () = instance.changed.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+        }
+    }
+}
+
+/// Runs a part until it ends or the lease is lost.
+async fn guarded(instance: Arc<Instance>, part: impl Future<Output = ()> + Send) {
+    let _ended = instance.lost.run_until_cancelled(part).await;
+}

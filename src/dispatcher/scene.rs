@@ -1,0 +1,70 @@
+//! What every stage of an attempt knows, and how it may leave.
+
+use super::instance::{Ears, Instance};
+use crate::{
+    queue::{Claim, Result},
+    task::{Failure, FailureKind},
+};
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// Pauses while Redis does not answer: first and longest.
+const REDIS_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Why a stage did not reach its end.
+pub(super) enum Exit {
+    /// The task is not ours to run any more: see that the prompt is gone, then free the slot.
+    NotOurs,
+    /// Drop everything.
+    LeaseLost,
+    /// The attempt failed.
+    Failed {
+        /// Why.
+        failure: Box<Failure>,
+        /// Whether it speaks against the instance.
+        blames_instance: bool,
+    },
+    /// The prompt vanished with its instance (or from its queue).
+    Lost {
+        /// Execution had begun: counted towards poison.
+        had_begun: bool,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Exit {
+    /// A failure that is the instance's fault.
+    pub(super) fn infrastructure(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self::Failed { failure: Box::new(Failure::new(kind, message)), blames_instance: true }
+    }
+
+    /// A failure that is not the instance's fault.
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self::Failed { failure: Box::new(failure), blames_instance: false }
+    }
+}
+
+/// What every stage knows.
+pub(super) struct Scene {
+    pub(super) instance: Arc<Instance>,
+    pub(super) claim: Claim,
+    pub(super) prompt: Uuid,
+    pub(super) ears: Ears,
+    /// When its execution began, as far as this process saw.
+    pub(super) begun: Option<tokio::time::Instant>,
+}
+
+/// Repeats a verb until Redis answers: all of them are idempotent. Ends with the actor otherwise.
+pub(super) async fn until_answered<T, F: Future<Output = Result<T>>>(mut verb: impl FnMut() -> F) -> T {
+    let mut pause = REDIS_PAUSES.0;
+    loop {
+        match verb().await {
+            Ok(answer) => return answer,
+            Err(error) => {
+                tracing::warn!(%error, "trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(REDIS_PAUSES.1);
+            }
+        }
+    }
+}
