@@ -5,7 +5,9 @@
 
 pub mod attempts;
 pub mod cancel;
+mod cluster;
 pub mod events;
+mod faults;
 pub mod files;
 pub mod fleet;
 pub mod heal;

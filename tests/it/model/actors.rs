@@ -1,12 +1,12 @@
 //! The random actors: API clients, dispatchers with their own (possibly outdated) view, the janitor, and time.
 
 use super::{
-    Dice,
+    Dice, KEEP,
     truth::{Ending, Truth, Wrong},
 };
 use crate::support::{
     audit::{audit, dump},
-    world::{KEEP, World, completed, failed, new_task},
+    world::{World, completed, failed, new_task},
 };
 use shuzhiren::{
     queue::{Acquired, Cancelled, Claimed, Enqueued, InFlight, Lease, Renewed, Token, Written},
@@ -26,6 +26,8 @@ struct Dispatcher {
     leases: BTreeMap<InstanceId, Token>,
     running: BTreeMap<InstanceId, BTreeMap<TaskId, Attempt>>,
     cancelled: Vec<(InstanceId, TaskId)>,
+    /// Everything it ever ran: words that come late are about these.
+    past: Vec<(InstanceId, TaskId, Attempt)>,
     /// Steps for which it is stopped, view and tokens kept.
     paused: usize,
 }
@@ -271,6 +273,7 @@ impl<'a> Model<'a> {
             if self.dice.chance(90) {
                 let running = self.dispatchers[who].running.entry(lease.instance.clone()).or_default();
                 running.insert(claim.task, claim.attempt);
+                self.dispatchers[who].past.push((lease.instance.clone(), claim.task, claim.attempt));
             }
         }
         if self.slots(&lease.instance) > before + 1 {
@@ -293,13 +296,19 @@ impl<'a> Model<'a> {
     }
 
     fn any_job(&mut self, who: usize) -> Option<Job> {
+        let is_late = self.dice.chance(12);
         let dispatcher = &self.dispatchers[who];
-        let jobs: Vec<(InstanceId, TaskId, Attempt)> = dispatcher
-            .running
-            .iter()
-            .filter(|(instance, _)| dispatcher.leases.contains_key(*instance))
-            .flat_map(|(instance, tasks)| tasks.iter().map(|(task, attempt)| (instance.clone(), *task, *attempt)))
-            .collect();
+        let past = dispatcher.past.iter().filter(|(instance, ..)| dispatcher.leases.contains_key(instance)).cloned();
+        let jobs: Vec<(InstanceId, TaskId, Attempt)> = if is_late {
+            past.collect()
+        } else {
+            dispatcher
+                .running
+                .iter()
+                .filter(|(instance, _)| dispatcher.leases.contains_key(*instance))
+                .flat_map(|(instance, tasks)| tasks.iter().map(|(task, attempt)| (instance.clone(), *task, *attempt)))
+                .collect()
+        };
         let (instance, task, attempt) = self.dice.pick(&jobs)?.clone();
         let token = self.dispatchers[who].leases[&instance].clone();
         Some(Job { lease: Lease { instance, token }, task, attempt })
@@ -372,9 +381,11 @@ impl<'a> Model<'a> {
     }
 
     async fn release(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some((instance, task)) = self.dice.pick(&self.dispatchers[who].cancelled.clone()).cloned() else {
-            return Ok(());
-        };
+        let mut known = self.dispatchers[who].cancelled.clone();
+        if self.dice.chance(30) {
+            known = self.dispatchers[who].past.iter().map(|(instance, task, _)| (instance.clone(), *task)).collect();
+        }
+        let Some((instance, task)) = self.dice.pick(&known).cloned() else { return Ok(()) };
         let Some(token) = self.dispatchers[who].leases.get(&instance).cloned() else { return Ok(()) };
         let lease = Lease { instance: instance.clone(), token };
         for _ in 0..self.twice() {
@@ -382,6 +393,9 @@ impl<'a> Model<'a> {
             let is_current = self.truth.is_current(&instance, lease.token.as_str());
             if is_current == (answer == Written::Fenced) {
                 return Err(format!("release on {instance} by its owner = {is_current}: {answer:?}"));
+            }
+            if answer == Written::NotThisAttempt {
+                return Ok(());
             }
         }
         if let Some(tasks) = self.dispatchers[who].running.get_mut(&instance) {
@@ -427,6 +441,12 @@ impl<'a> Model<'a> {
         ends: Option<TaskState>,
     ) -> Result<(), Wrong> {
         let answer = answer.map_err(|error| format!("{what}: {error}"))?;
+        let task = self.world.key(&format!("task:{}", job.task));
+        let is_collected = matches!(self.truth.tasks.get(&job.task), Some(Some(_)))
+            && self.world.redis(&["EXISTS", &task]).number() == 0;
+        if is_collected && answer == Written::NotThisAttempt {
+            return Ok(());
+        }
         self.truth.wrote(what, job.task, &job.by(), job.lease.token.as_str(), answer, ends)
     }
 
