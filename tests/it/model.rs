@@ -3,6 +3,8 @@
 //! repeat one, `MODEL_STEPS` to make it longer.
 
 mod actors;
+mod dispatch;
+mod drain;
 mod truth;
 
 use crate::support::{TestRedis, world::World};
@@ -76,7 +78,7 @@ fn explore(shard: u64, budget: Duration) {
         for seed in from.. {
             let world = new_world(&redis).await;
             let summary = run(&world, seed, steps).await.unwrap_or_else(|wrong| panic!("{wrong}"));
-            println!("seed {seed}: {summary}");
+            eprintln!("seed {seed}: {summary}");
             if started.elapsed() > budget || std::env::var("MODEL_SEED").is_ok() {
                 return;
             }
@@ -108,7 +110,7 @@ fn random_operations_with_corruption_heal() {
                 }
             }
             let summary = model.drain().await.unwrap_or_else(|wrong| panic!("seed {seed}, drain: {wrong}"));
-            println!("seed {seed}: {summary}");
+            eprintln!("seed {seed}: {summary}");
         }
     });
 }

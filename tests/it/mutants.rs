@@ -122,9 +122,9 @@ fn model_kills(part: usize, parts: usize) {
             for seed in MODEL_SEEDS {
                 let world = mutant.world(redis, model::KEEP).await;
                 let run = async { drop(model::run(&world, seed, MODEL_STEPS).await.unwrap()) };
-                is_killed = is_red(run).await;
+                is_killed = is_red(Box::pin(run)).await;
                 if is_killed {
-                    println!("seed {seed} killed {}", mutant.name());
+                    eprintln!("seed {seed} killed {}", mutant.name());
                     break;
                 }
             }

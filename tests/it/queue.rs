@@ -16,6 +16,8 @@ pub mod leases;
 pub mod life;
 pub mod listing;
 pub mod order;
+pub mod retries;
+mod start;
 
 use crate::support::{TestRedis, world::World};
 use std::pin::Pin;
@@ -50,6 +52,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     [
         life::ALL,
         attempts::ALL,
+        retries::ALL,
         cancel::ALL,
         leases::ALL,
         order::ALL,

@@ -17,7 +17,7 @@ fn every_scenario_is_green_on_a_cluster() {
         let all = scenarios();
         assert!(all.len() > 90);
         for (name, scenario) in all {
-            println!("{name}");
+            eprintln!("{name}");
             let limits = QueueLimits { waiting_max: 0, keep_tasks: KEEP };
             let url = format!("redis-cluster://127.0.0.1:{port}");
             let world = World::at(url, &redis, limits, |_, text| text.to_owned()).await;
