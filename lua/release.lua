@@ -10,7 +10,7 @@ local instance, token, id = ARGV[1], ARGV[2], ARGV[3]
 if is_fenced(instance, token) then
   return { 'fenced' }
 end
-local task = read_task(id)
+local task = read_task(id, ATTEMPT_FIELDS)
 if task and is_active(task) and task.instance == instance then
   return { 'not_this_attempt' }
 end

@@ -11,7 +11,7 @@ local instance, token, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if is_fenced(instance, token) then
   return { 'fenced' }
 end
-local task = read_task(id)
+local task = read_task(id, ATTEMPT_FIELDS)
 if not is_of(task, instance, attempt) then
   return { 'not_this_attempt' }
 end

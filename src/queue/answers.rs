@@ -53,7 +53,7 @@ pub struct InFlight {
     pub cancelled: Vec<TaskId>,
 }
 
-/// Answer of [`Queue::acquire`].
+/// Answer of [`super::Queue::acquire`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acquired {
     /// The lease is ours; re-attach to what is in flight.
@@ -62,7 +62,7 @@ pub enum Acquired {
     Held(Duration),
 }
 
-/// Answer of [`Queue::renew`].
+/// Answer of [`super::Queue::renew`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewed {
     /// Still ours.
@@ -90,7 +90,7 @@ pub struct Claim {
     pub waited: Duration,
 }
 
-/// Answer of [`Queue::claim`].
+/// Answer of [`super::Queue::claim`].
 #[derive(Debug, Clone)]
 pub enum Claimed {
     /// Run this.
@@ -99,7 +99,7 @@ pub enum Claimed {
     Nothing,
 }
 
-/// Answer of [`Queue::enqueue`].
+/// Answer of [`super::Queue::enqueue`].
 #[derive(Debug, Clone)]
 pub enum Enqueued {
     /// Accepted at the configured durability.
@@ -114,7 +114,7 @@ pub enum Enqueued {
     NoSuchFile(FileId),
 }
 
-/// Answer of [`Queue::cancel`].
+/// Answer of [`super::Queue::cancel`].
 #[derive(Debug, Clone)]
 pub enum Cancelled {
     /// Ended now, by this call or an earlier cancel; `cancel_pending` tells whether an instance must still confirm.
@@ -130,9 +130,11 @@ pub enum Cancelled {
 pub enum Written {
     /// Done, by this call or by an earlier identical one.
     Done,
-    /// The attempt ended here, and the task waits to be tried again ([`Queue::settle`] only).
+    /// The attempt ended here, and the task waits to be tried again ([`super::Queue::settle`] only).
     Retrying,
-    /// The task had ended otherwise (cancelled, timed out); the slot is free.
+    /// The task had ended otherwise (cancelled, timed out). To [`super::Queue::settle`](super::Queue::settle) and
+    /// [`super::Queue::requeue`](super::Queue::requeue) it also says that the slot is free; to a start or a progress that the prompt
+    /// must be interrupted and then [released](super::Queue::release).
     AlreadyEnded(TaskState),
     /// The task is not this attempt's any more; drop it. The lease may still be ours.
     NotThisAttempt,
@@ -140,7 +142,7 @@ pub enum Written {
     Fenced,
 }
 
-/// Who may see which tasks of [`Queue::list`].
+/// Who may see which tasks of [`super::Queue::list`].
 #[derive(Debug, Clone, Default)]
 pub struct TaskQuery {
     /// Only of this owner.
@@ -213,7 +215,7 @@ pub struct FileRecord {
     /// The task that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
-    /// Unix ms of Redis; filled by [`Queue::add_file`].
+    /// Unix ms of Redis; filled by [`super::Queue::add_file`].
     #[serde(default)]
     pub created_ms: u64,
 }
@@ -228,7 +230,7 @@ pub enum FileKind {
     Output,
 }
 
-/// Answer of [`Queue::delete_file`].
+/// Answer of [`super::Queue::delete_file`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileDeleted {
     /// The entry is gone; now delete the bytes.
@@ -239,7 +241,7 @@ pub enum FileDeleted {
     NotFound,
 }
 
-/// Answer of [`Queue::put_config`].
+/// Answer of [`super::Queue::put_config`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigWritten {
     /// In force, with its new version.

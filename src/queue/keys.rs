@@ -66,6 +66,7 @@ impl Root {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
 mod tests {
     use super::Root;
 

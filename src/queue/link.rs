@@ -34,13 +34,31 @@ pub(super) fn config(settings: &RedisSettings) -> Result<Config> {
         (None, None) => return Err(Error::Unusable("REDIS_URL is not set".to_owned())),
     };
     install_tls_provider();
-    // The URL itself is not in the message: it may hold a password.
-    Config::from_url(url.trim()).map_err(|error| {
-        Error::Unusable(format!(
-            "REDIS_URL is not usable ({}); write redis://, rediss://, redis+unix:///path, redis-sentinel:// or redis-cluster://",
-            error.details()
-        ))
-    })
+    let scheme = url.trim().split_once("://").map_or("", |(scheme, _)| scheme);
+    if !SCHEMES.contains(&scheme) {
+        return Err(unusable("unknown scheme"));
+    }
+    Config::from_url(url.trim()).map_err(|error| unusable(error.details()))
+}
+
+/// What a URL may begin with; fred takes any other for plain TCP.
+const SCHEMES: [&str; 9] = [
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis+unix",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+];
+
+/// The URL itself is not in the message: it may hold a password.
+fn unusable(why: &str) -> Error {
+    Error::Unusable(format!(
+        "REDIS_URL is not usable ({why}); write redis://, rediss://, redis+unix:///path, redis-sentinel:// or redis-cluster://"
+    ))
 }
 
 /// rustls must know its provider before the first `rediss://`; whoever comes first installs it.

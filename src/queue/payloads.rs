@@ -31,6 +31,7 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Payload> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
 mod tests {
     use super::{pack, unpack};
     use crate::task::Payload;

@@ -117,6 +117,7 @@ impl Scripts {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
 mod tests {
     use super::Verb;
     use std::path::Path;

@@ -128,6 +128,7 @@ async fn fsync_policy(caller: &Caller) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
 mod tests {
     use super::{Confirm, Facts};
     use crate::settings::Durability;

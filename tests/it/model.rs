@@ -3,11 +3,17 @@
 //! repeat one, `MODEL_STEPS` to make it longer.
 
 mod actors;
+mod dispatch;
+mod drain;
 mod truth;
 
 use crate::support::{TestRedis, world::World};
 use actors::Model;
+use shuzhiren::queue::QueueLimits;
 use std::time::{Duration, Instant};
+
+/// How long a model's world keeps ended tasks: some are collected while it runs.
+pub const KEEP: Duration = Duration::from_secs(200);
 
 /// Steps of a run between two audits.
 const AUDIT_EVERY: u64 = 40;
@@ -54,6 +60,10 @@ pub async fn run(world: &World, seed: u64, steps: u64) -> Result<String, String>
     model.drain().await.map_err(|wrong| format!("seed {seed}, drain: {wrong}"))
 }
 
+async fn new_world(redis: &TestRedis) -> World {
+    World::with(redis, QueueLimits { waiting_max: 0, keep_tasks: KEEP }, |_, text| text.to_owned()).await
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
@@ -66,9 +76,9 @@ fn explore(shard: u64, budget: Duration) {
         let from = setting("MODEL_SEED", u64::from(std::process::id()) * 1_000 + shard);
         let started = Instant::now();
         for seed in from.. {
-            let world = World::new(&redis).await;
+            let world = new_world(&redis).await;
             let summary = run(&world, seed, steps).await.unwrap_or_else(|wrong| panic!("{wrong}"));
-            println!("seed {seed}: {summary}");
+            eprintln!("seed {seed}: {summary}");
             if started.elapsed() > budget || std::env::var("MODEL_SEED").is_ok() {
                 return;
             }
@@ -88,7 +98,7 @@ fn random_operations_with_corruption_heal() {
         let redis = TestRedis::start();
         let from = setting("MODEL_SEED", u64::from(std::process::id()) * 1_000 + 500);
         for seed in from..from + 3 {
-            let world = World::new(&redis).await;
+            let world = new_world(&redis).await;
             let mut model = Model::new(&world, seed);
             for step in 0..600 {
                 let at = |wrong| panic!("seed {seed}, step {step}: {wrong}");
@@ -100,7 +110,7 @@ fn random_operations_with_corruption_heal() {
                 }
             }
             let summary = model.drain().await.unwrap_or_else(|wrong| panic!("seed {seed}, drain: {wrong}"));
-            println!("seed {seed}: {summary}");
+            eprintln!("seed {seed}: {summary}");
         }
     });
 }

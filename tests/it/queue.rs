@@ -5,7 +5,9 @@
 
 pub mod attempts;
 pub mod cancel;
+mod cluster;
 pub mod events;
+mod faults;
 pub mod files;
 pub mod fleet;
 pub mod heal;
@@ -14,6 +16,8 @@ pub mod leases;
 pub mod life;
 pub mod listing;
 pub mod order;
+pub mod retries;
+mod start;
 
 use crate::support::{TestRedis, world::World};
 use std::pin::Pin;
@@ -48,6 +52,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     [
         life::ALL,
         attempts::ALL,
+        retries::ALL,
         cancel::ALL,
         leases::ALL,
         order::ALL,

@@ -4,7 +4,7 @@ use shuzhiren::{
     queue::Written,
     task::{Attempt, InstanceId, TaskId, TaskState},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A violation in words.
 pub type Wrong = String;
@@ -28,8 +28,8 @@ pub struct Truth {
     pub tasks: BTreeMap<TaskId, Option<Ending>>,
     /// Highest attempt ever claimed.
     pub attempts: HashMap<TaskId, Attempt>,
-    /// Executions told as ended well, per task.
-    pub results: HashMap<TaskId, u32>,
+    /// Claims that were given back or ended for a later attempt.
+    pub given_back: HashSet<(TaskId, Attempt)>,
 }
 
 impl Truth {
@@ -90,12 +90,17 @@ impl Truth {
             _ if !is_current => {
                 return Err(format!("{what} of {task} was not fenced though the lease of {} is lost", by.0));
             }
-            Written::NotThisAttempt => return Ok(()),
+            Written::NotThisAttempt if self.claims.get(&task) != Some(by) => return Ok(()),
+            Written::NotThisAttempt if self.given_back.contains(&(task, by.1)) => return Ok(()),
+            Written::NotThisAttempt => return Err(format!("{what} of {task} was refused to its own attempt {by:?}")),
             Written::AlreadyEnded(state) => return self.ended_otherwise(what, task, state),
             Written::Done | Written::Retrying => {}
         }
         if self.claims.get(&task) != Some(by) {
             return Err(format!("{what} of {task} was accepted from {by:?}, not {:?}", self.claims.get(&task)));
+        }
+        if answer == Written::Retrying || what == "requeue" {
+            self.given_back.insert((task, by.1));
         }
         match (answer, ends) {
             (Written::Done, Some(state)) => self.end(what, task, Ending { state, by: Some(by.clone()) }),

@@ -27,21 +27,21 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("claim", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("start", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("progress", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    guarded("finish", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("finish", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("nack", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("requeue", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("renew", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    guarded("report", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("report", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("release", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     mutant("reclaim", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    guarded("yield", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    guarded("start", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
+    mutant("yield", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("start", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
     mutant("progress", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
-    guarded("finish", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
-    guarded("nack", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
-    guarded("requeue", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
+    mutant("finish", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
+    mutant("nack", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
+    mutant("requeue", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
     mutant("lib/attempts", " and task.attempt == attempt", "", "a_later_attempt_on_the_same_instance_is_another"),
-    guarded("lib/attempts", " and task.instance == instance", "", "an_old_attempt_changes_nothing"),
+    mutant("lib/attempts", " and task.instance == instance", "", "an_old_attempt_changes_nothing"),
     mutant("start", "if TERMINAL[task.state] then", "if false then", "a_running_task_is_cancelled_and_its_owner_told"),
     guarded(
         "finish",
@@ -63,7 +63,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("requeue", "if TERMINAL[task.state] then", "if false then", "a_final_failure_is_final"),
     mutant("finish", "if not is_active(task) then", "if false then", "a_later_attempt_on_the_same_instance_is_another"),
-    guarded(
+    mutant(
         "finish",
         "  confirm_end(task, instance, now)\n",
         "",
@@ -91,7 +91,12 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     guarded("lib/places", "    redis.call('XDEL', root .. 'jobs', entry)\n", "", "a_task_lives_from_enqueue_to_finish"),
     guarded("lib/places", "    redis.call('DEL', fair_key(lane))\n", "", "a_waiting_task_is_cancelled"),
-    mutant("lib/places", "  if last_end > from then\n    from = last_end\n  end\n", "", "one_owner_is_served_in_order"),
+    mutant(
+        "lib/places",
+        "  if last_end > from then\n    from = last_end\n  end\n",
+        "",
+        "a_flood_of_one_owner_does_not_starve_another",
+    ),
     mutant("lib/places", "math.min(tag, served)", "tag", "a_task_that_comes_back_is_not_behind_a_lane_that_began_anew"),
     mutant("lib/places", "tonumber(head[2] or '0')", "0", "an_owner_gets_its_share_when_the_fair_hash_is_lost"),
     guarded(
@@ -132,7 +137,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     guarded("lib/endings", "  leave_ledger(task.entry)\n", "", "a_waiting_task_is_cancelled"),
     guarded("lib/endings", "  leave_lane(task.id, task.lane)\n", "", "a_waiting_task_is_cancelled"),
-    guarded("lib/endings", "  redis.call('ZREM', root .. 'delayed', task.id)\n", "", "a_delayed_task_is_cancelled"),
+    mutant("lib/endings", "  redis.call('ZREM', root .. 'delayed', task.id)\n", "", "a_delayed_task_is_cancelled"),
     mutant(
         "lib/endings",
         "  redis.call('ZREM', root .. 'start-by', task.id)\n",
@@ -302,7 +307,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a_given_back_task_keeps_its_place_and_its_attempts",
     ),
     guarded("requeue", "leave_ledger(task.entry)\n", "", "a_given_back_task_keeps_its_place_and_its_attempts"),
-    guarded(
+    mutant(
         "requeue",
         "free_slot(instance, id)\nmove_index",
         "move_index",
@@ -335,12 +340,7 @@ pub const MUTANTS: &[Mutant] = &[
         "only_ended_tasks_are_released",
     ),
     mutant("release", "elseif free_slot(instance, id) then", "elseif true then", "only_ended_tasks_are_released"),
-    guarded(
-        "lib/attempts",
-        "  redis.call('ZREM', root .. 'start-by', task.id)\n",
-        "",
-        "what_has_begun_may_take_longer",
-    ),
+    mutant("lib/attempts", "  redis.call('ZREM', root .. 'start-by', task.id)\n", "", "what_has_begun_may_take_longer"),
     guarded("lib/attempts", "  move_index(task, 'pending', 'running')\n", "", "a_task_lives_from_enqueue_to_finish"),
     mutant(
         "lib/attempts",
@@ -364,7 +364,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a_retry_keeps_its_place",
     ),
     mutant("expire", "'-inf', now,", "'-inf', '+inf',", "what_has_not_begun_by_its_time_fails"),
-    guarded(
+    mutant(
         "expire",
         "      redis.call('SADD', cancelled_key(task.instance), id)\n",
         "",

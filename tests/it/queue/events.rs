@@ -78,7 +78,7 @@ pub async fn every_change_of_a_task_is_published(world: &World) {
         assert_eq!((event.id, event.version, event.owner.as_str()), (id, version, "alice"));
         match &event.change {
             TaskChange::Progress(seen) => assert_eq!(seen, &progress),
-            TaskChange::Completed { outputs } => assert_eq!(outputs, &[output.clone()]),
+            TaskChange::Completed { outputs } => assert_eq!(outputs.as_slice(), std::slice::from_ref(&output)),
             _ => {}
         }
         let kind = serde_json::to_value(&event.change).unwrap()["kind"].as_str().unwrap().to_owned();

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Enqueued, FileDeleted, FileKind, FileRecord},
+    queue::{Enqueued, FileDeleted, FileKind, FileRecord, Written},
     task::{FailureKind, FileId, FileInput, NewTask, TaskId},
 };
 use std::time::Duration;
@@ -94,7 +94,10 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
         match ending {
             0 => drop(world.queue.settle(&lease, new.id, claim.attempt, &completed()).await.unwrap()),
             1 => {
-                drop(world.queue.settle(&lease, new.id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap())
+                assert_eq!(
+                    world.queue.settle(&lease, new.id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap(),
+                    Written::Done
+                )
             }
             2 => {
                 // Given back it still needs them.

@@ -85,7 +85,7 @@ pub async fn a_switch_survives_and_shows(world: &World) {
     for _ in 0..2 {
         world.queue.set_enabled(&id, false).await.unwrap();
     }
-    let status = world.queue.instances(&[id.clone()]).await.unwrap().remove(0).unwrap();
+    let status = world.queue.instances(std::slice::from_ref(&id)).await.unwrap().remove(0).unwrap();
     assert!(!status.enabled && !status.leased);
     world.queue.set_enabled(&id, true).await.unwrap();
     assert_eq!(world.queue.instances(&[id]).await.unwrap(), [None]);

@@ -98,6 +98,7 @@ pub async fn ended_tasks_are_collected_without_a_trace(world: &World) {
                 world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
             }
         }
+        audit(world, 1).unwrap();
     }
     world.pass(KEEP);
     for _ in 0..2 {

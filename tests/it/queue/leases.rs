@@ -128,6 +128,8 @@ pub async fn a_new_redis_process_prolongs_leases_and_rests_claims(world: &World)
     }
     assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
     assert!(world.claim(&lease).await.is_none(), "claims rest");
+    let leases = world.queue.leases().await.unwrap();
+    assert!(leases.iter().any(|(id, _, left)| id.as_str() == "gpu:2" && left.is_zero()), "free stays free: {leases:?}");
     world.lease("gpu:2").await;
     world.pass(Duration::from_secs(3));
     assert!(world.claim(&lease).await.is_some());

@@ -60,6 +60,7 @@ pub async fn a_task_lives_from_enqueue_to_finish(world: &World) {
     let outcome = Outcome::Completed(vec![output.clone()]);
     for _ in 0..2 {
         assert_eq!(world.queue.settle(&lease, new.id, claim.attempt, &outcome).await.unwrap(), Written::Done);
+        audit(world, 1).unwrap();
     }
     let task = world.task(new.id).await;
     assert_eq!((task.state, task.version, task.outputs), (TaskState::Completed, 5, vec![output]));

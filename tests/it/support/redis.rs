@@ -48,6 +48,11 @@ impl TestRedis {
         }
     }
 
+    /// Of the server, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -48,10 +48,15 @@ impl World {
     }
 
     pub async fn with(redis: &TestRedis, limits: QueueLimits, edit: impl Fn(Verb, &str) -> String) -> Self {
+        Self::at(redis.url(), redis, limits, edit).await
+    }
+
+    /// Reached by another URL than the socket's.
+    pub async fn at(url: String, redis: &TestRedis, limits: QueueLimits, edit: impl Fn(Verb, &str) -> String) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let namespace = format!("world-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let settings = RedisSettings {
-            redis_url: Some(Secret::new(redis.url())),
+            redis_url: Some(Secret::new(url)),
             redis_url_file: None,
             namespace,
             durability: Durability::Local,

@@ -1,0 +1,78 @@
+//! The end of a run: one healthy dispatcher ends everything, and nothing is left.
+
+use super::{
+    KEEP,
+    actors::{Dispatcher, INSTANCES, Model, TTL},
+    truth::Wrong,
+};
+use crate::support::audit::dump;
+use shuzhiren::{
+    queue::{Acquired, Token},
+    task::InstanceId,
+};
+use std::time::Duration;
+
+impl Model<'_> {
+    /// Everybody is gone but one healthy dispatcher: it must be able to end everything and free every slot.
+    pub async fn drain(&mut self) -> Result<String, Wrong> {
+        self.world.pass(TTL);
+        self.dispatchers = vec![Dispatcher { name: "last".to_owned(), ..Dispatcher::default() }];
+        for round in 0..10_000 {
+            self.world.pass(Duration::from_secs(6));
+            self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
+            self.note_endings_of_the_janitor().await?;
+            self.drain_round().await?;
+            let counts = self.world.queue.counts().await.map_err(|error| error.to_string())?;
+            let busy = (0..INSTANCES).any(|number| self.slots(&InstanceId::new(format!("i{number}"))) > 0);
+            if counts.pending + counts.running == 0 && !busy {
+                self.audit()?;
+                return self.check_collection(round).await;
+            }
+        }
+        Err("a healthy dispatcher cannot end what is left".to_owned())
+    }
+
+    pub(super) async fn drain_round(&mut self) -> Result<(), Wrong> {
+        for number in 0..INSTANCES {
+            let instance = InstanceId::new(format!("i{number}"));
+            if !self.dispatchers[0].leases.contains_key(&instance) {
+                let token = Token::new();
+                let answer = self.world.queue.acquire(&instance, "last", &token, TTL).await;
+                if let Acquired::Ours(in_flight) = answer.map_err(|error| error.to_string())? {
+                    self.truth.acquired(&instance, token.as_str(), self.world.now_ms(), TTL.as_millis() as u64)?;
+                    self.adopt(0, &instance, token, in_flight);
+                }
+            }
+        }
+        for _ in 0..INSTANCES * 2 {
+            self.claim(0).await?;
+            self.settle(0).await?;
+        }
+        self.renew(0).await?;
+        for _ in 0..INSTANCES * 2 {
+            self.release(0).await?;
+        }
+        Ok(())
+    }
+
+    /// Long after, nothing is left but what does not belong to tasks.
+    pub(super) async fn check_collection(&mut self, rounds: usize) -> Result<String, Wrong> {
+        let unended = self.truth.tasks.values().filter(|ending| ending.is_none()).count();
+        if unended > 0 {
+            return Err(format!("{unended} tasks have ended and nobody was told"));
+        }
+        self.world.pass(KEEP);
+        self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
+        let left: Vec<String> = dump(self.world)
+            .names()
+            .into_iter()
+            .filter(|key| {
+                ["task:", "payload:", "index:", "wait:", "expiry", "delayed"].iter().any(|of| key.starts_with(of))
+            })
+            .collect();
+        if !left.is_empty() {
+            return Err(format!("left after collection: {left:?}"));
+        }
+        Ok(format!("{} tasks, {} claims, drained in {rounds} rounds", self.truth.tasks.len(), self.claims))
+    }
+}

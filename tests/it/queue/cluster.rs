@@ -1,0 +1,49 @@
+//! Every script keeps to its slot: on a cluster, Redis refuses one that does not.
+
+use super::scenarios;
+use crate::support::{
+    TestRedis, eventually,
+    raw::Raw,
+    world::{KEEP, World},
+};
+use shuzhiren::queue::QueueLimits;
+use std::time::Duration;
+
+#[test]
+fn every_scenario_is_green_on_a_cluster() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (redis, port) = start().await;
+        let all = scenarios();
+        assert!(all.len() > 90);
+        for (name, scenario) in all {
+            eprintln!("{name}");
+            let limits = QueueLimits { waiting_max: 0, keep_tasks: KEEP };
+            let url = format!("redis-cluster://127.0.0.1:{port}");
+            let world = World::at(url, &redis, limits, |_, text| text.to_owned()).await;
+            scenario(&world).await;
+        }
+    });
+}
+
+/// A cluster of one node that owns every slot. Its bus listens 10,000 above its port.
+async fn start() -> (TestRedis, u16) {
+    let port = (20_000..50_000_u16)
+        .step_by(7)
+        .map(|port| port + u16::try_from(std::process::id() % 7).unwrap())
+        .find(|port| {
+            [*port, port + 10_000].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        })
+        .expect("a free pair of ports");
+    let port_text = port.to_string();
+    let address = ["--port", &port_text, "--bind", "127.0.0.1", "--cluster-announce-ip", "127.0.0.1"];
+    let redis = TestRedis::start_with(&[&address[..], &["--cluster-enabled", "yes"]].concat());
+    let mut raw = Raw::connect(&redis.socket());
+    raw.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("the cluster is whole", Duration::from_secs(20), async || {
+        let info = Raw::connect(&redis.socket()).run(&["CLUSTER", "INFO"]).text();
+        info.contains("cluster_state:ok").then_some(())
+    })
+    .await;
+    (redis, port)
+}
