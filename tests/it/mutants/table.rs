@@ -194,7 +194,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "claim",
-        "      or now - tonumber(task.queued) > EXCLUDED_MS then",
+        "      or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then",
         "      then",
         "a_lonely_instance_gets_its_task_back_after_five_seconds",
     ),
