@@ -135,6 +135,7 @@ pub async fn junk_in_a_lane_is_stepped_over(world: &World) {
 pub async fn a_window_of_one_looks_at_the_head_only(world: &World) {
     let avoided = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
+    let _another = world.lease("gpu:2").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.requeue(&lease, avoided, claim.attempt, true, "died").await.unwrap();
     let second = world.enqueue().await;

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 scenarios! {
     a_retryable_failure_waits_and_goes_elsewhere
-    a_lonely_instance_gets_its_task_back_after_five_seconds
+    a_task_nobody_else_takes_comes_back_after_five_seconds
+    a_lonely_instance_avoids_nothing
     the_last_attempt_fails_for_good
     a_final_failure_is_final
     a_given_back_task_keeps_its_place_and_its_attempts
@@ -63,10 +64,21 @@ pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_lonely_instance_gets_its_task_back_after_five_seconds(world: &World) {
+pub async fn a_lonely_instance_avoids_nothing(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::OutOfMemory)).await.unwrap();
+    world.pass(Duration::from_secs(2));
+    janitor(world).await;
+    assert_eq!(world.claim(&lease).await.unwrap().task, id, "nobody else could take it");
+}
+
+pub async fn a_task_nobody_else_takes_comes_back_after_five_seconds(world: &World) {
     let id = world.enqueue().await;
     let other = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
+    let _busy_elsewhere = world.lease("gpu:2").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::OutOfMemory)).await.unwrap();
     world.pass(Duration::from_secs(2));
