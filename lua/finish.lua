@@ -17,6 +17,8 @@ local outcome, outputs, failure, keep_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(A
 if is_fenced(instance, token) then
   return { 'fenced' }
 end
+-- What exactly ended it: only the same words again are told that they did.
+local settling = token .. ':' .. attempt .. ':' .. outcome
 local task = read_task(id)
 if not is_of(task, instance, attempt) then
   return { 'not_this_attempt' }
@@ -24,7 +26,7 @@ end
 local now = now_ms()
 if TERMINAL[task.state] then
   confirm_end(task, instance, now)
-  if task.settled_by == token .. ':' .. attempt and task.state == state then
+  if task.settled_by == settling and task.state == state then
     return { 'done' }
   end
   return { 'ended', task.state }
@@ -32,7 +34,7 @@ end
 if not is_active(task) then
   return { 'not_this_attempt' }
 end
-local extra = { 'outputs', outputs, 'settled_by', token .. ':' .. attempt }
+local extra = { 'outputs', outputs, 'settled_by', settling }
 local change = '"kind":"completed","outputs":' .. outputs
 if state == 'failed' then
   extra[#extra + 1], extra[#extra + 2] = 'failure', failure

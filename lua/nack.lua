@@ -17,6 +17,7 @@ local outputs, failure, delay_ms, keep_ms = ARGV[6], ARGV[7], tonumber(ARGV[8]),
 if is_fenced(instance, token) then
   return { 'fenced' }
 end
+local settling = token .. ':' .. attempt .. ':' .. outcome
 local task = read_task(id)
 if not is_of(task, instance, attempt) then
   return { 'not_this_attempt' }
@@ -24,7 +25,7 @@ end
 local now = now_ms()
 if TERMINAL[task.state] then
   confirm_end(task, instance, now)
-  if task.settled_by == token .. ':' .. attempt and task.state == 'failed' then
+  if task.settled_by == settling and task.state == 'failed' then
     return { 'done' }
   end
   return { 'ended', task.state }
@@ -34,7 +35,7 @@ if not is_active(task) then
 end
 if tonumber(attempt) - tonumber(task.uncounted or '0') >= tonumber(task.max_attempts) then
   end_task(task, 'failed', outcome, '"kind":"failed","failure":' .. failure,
-    { 'outputs', outputs, 'failure', failure, 'settled_by', token .. ':' .. attempt }, keep_ms, now)
+    { 'outputs', outputs, 'failure', failure, 'settled_by', settling }, keep_ms, now)
   free_slot(instance, id)
   publish_instance(instance, now)
   return { 'done' }

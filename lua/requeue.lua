@@ -31,7 +31,7 @@ end
 local lost = tonumber(task.lost or '0') + (is_lost and 1 or 0)
 if is_lost and lost >= losses_max then
   end_task(task, 'failed', 'poison', '"kind":"failed","failure":' .. failure,
-    { 'failure', failure, 'lost', lost, 'settled_by', token .. ':' .. attempt }, keep_ms, now)
+    { 'failure', failure, 'lost', lost }, keep_ms, now)
   free_slot(instance, id)
   publish_instance(instance, now)
   return { 'ended', 'failed' }

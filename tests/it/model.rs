@@ -1,6 +1,7 @@
 //! Random clients, dispatchers (live, paused, crashed), janitors and instances against the real scripts, with ground truth
-//! for leases, fencing, attempts and endings; everything is audited all the time. A seed names a run: set `MODEL_SEED` to
-//! repeat one, `MODEL_STEPS` to make it longer.
+//! for leases, fencing, attempts and endings; everything is audited all the time. A seed names the operations of a run, not
+//! its ids and retry pauses, which are random: a seed that failed may need some repetitions. `MODEL_SEED` repeats one,
+//! `MODEL_STEPS` makes it longer.
 
 mod actors;
 mod dispatch;

@@ -182,7 +182,7 @@ impl<'a> Model<'a> {
         for _ in 0..self.twice() {
             match self.world.queue.cancel(id).await.map_err(|error| error.to_string())? {
                 Cancelled::Cancelled(task) if task.state == TaskState::Cancelled => {
-                    self.truth.end("cancel", id, Ending { state: TaskState::Cancelled, by: None })?;
+                    self.truth.end("cancel", id, Ending { state: TaskState::Cancelled, kind: None, by: None })?;
                 }
                 Cancelled::AlreadyEnded(task) => self.truth.ended_otherwise("cancel", id, task.state)?,
                 Cancelled::NotFound if self.truth.tasks[&id].is_some() => {}
@@ -201,7 +201,7 @@ impl<'a> Model<'a> {
             let Some(task) = task else { return Err(format!("{id} is gone without an end")) };
             let is_late = task.start_by_ms.is_some_and(|by| by <= self.world.now_ms());
             if task.state == TaskState::Failed && is_late && task.started_ms.is_none() {
-                self.truth.end("startBy", id, Ending { state: TaskState::Failed, by: None })?;
+                self.truth.end("startBy", id, Ending { state: TaskState::Failed, kind: None, by: None })?;
             }
         }
         Ok(())

@@ -158,9 +158,9 @@ impl Model<'_> {
     pub(super) async fn settle(&mut self, who: usize) -> Result<(), Wrong> {
         let Some(job) = self.any_job(who) else { return Ok(()) };
         let (outcome, ends) = match self.dice.below(5) {
-            0 | 1 => (completed(), TaskState::Completed),
-            2 => (failed(FailureKind::NodeError), TaskState::Failed),
-            _ => (failed(FailureKind::Stalled), TaskState::Failed),
+            0 | 1 => (completed(), (TaskState::Completed, None)),
+            2 => (failed(FailureKind::NodeError), (TaskState::Failed, Some(FailureKind::NodeError))),
+            _ => (failed(FailureKind::Stalled), (TaskState::Failed, Some(FailureKind::Stalled))),
         };
         for _ in 0..self.twice() {
             let answer = self.world.queue.settle(&job.lease, job.task, job.attempt, &outcome).await;
@@ -191,7 +191,7 @@ impl Model<'_> {
             if let Ok(Written::AlreadyEnded(TaskState::Failed)) = answer
                 && self.truth.tasks.get(&job.task) == Some(&None)
             {
-                self.truth.end("poison", job.task, Ending { state: TaskState::Failed, by: None })?;
+                self.truth.end("poison", job.task, Ending { state: TaskState::Failed, kind: None, by: None })?;
             }
             self.note("requeue", &job, answer, None)?;
         }
@@ -257,7 +257,7 @@ impl Model<'_> {
         what: &str,
         job: &Job,
         answer: shuzhiren::queue::Result<Written>,
-        ends: Option<TaskState>,
+        ends: Option<(TaskState, Option<FailureKind>)>,
     ) -> Result<(), Wrong> {
         let answer = answer.map_err(|error| format!("{what}: {error}"))?;
         let task = self.world.key(&format!("task:{}", job.task));

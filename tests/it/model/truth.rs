@@ -2,7 +2,7 @@
 
 use shuzhiren::{
     queue::Written,
-    task::{Attempt, InstanceId, TaskId, TaskState},
+    task::{Attempt, FailureKind, InstanceId, TaskId, TaskState},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,6 +13,8 @@ pub type Wrong = String;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     pub state: TaskState,
+    /// The failure's kind, where the caller said one.
+    pub kind: Option<FailureKind>,
     /// Who ended it; `None` = the API or the janitor.
     pub by: Option<(InstanceId, Attempt)>,
 }
@@ -81,7 +83,7 @@ impl Truth {
         by: &(InstanceId, Attempt),
         token: &str,
         answer: Written,
-        ends: Option<TaskState>,
+        ends: Option<(TaskState, Option<FailureKind>)>,
     ) -> Result<(), Wrong> {
         let is_current = self.is_current(&by.0, token);
         match answer {
@@ -103,7 +105,7 @@ impl Truth {
             self.given_back.insert((task, by.1));
         }
         match (answer, ends) {
-            (Written::Done, Some(state)) => self.end(what, task, Ending { state, by: Some(by.clone()) }),
+            (Written::Done, Some((state, kind))) => self.end(what, task, Ending { state, kind, by: Some(by.clone()) }),
             _ if matches!(self.tasks.get(&task), Some(Some(_))) => {
                 Err(format!("{what} of {task} was accepted after its end"))
             }

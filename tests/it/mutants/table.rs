@@ -72,7 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("finish", "free_slot(instance, id)\npublish", "publish", "a_task_lives_from_enqueue_to_finish"),
     mutant(
         "finish",
-        "if task.settled_by == token .. ':' .. attempt and task.state == state then",
+        "if task.settled_by == settling and task.state == state then",
         "if false then",
         "a_task_lives_from_enqueue_to_finish",
     ),
@@ -515,5 +515,13 @@ pub const MUTANTS: &[Mutant] = &[
         "redis.call('SISMEMBER', root .. 'disabled', instance) == 0",
         "true",
         "config_and_switches_are_published",
+    ),
+    mutant("finish", " .. ':' .. outcome", "", "a_final_failure_is_final"),
+    mutant("nack", " .. ':' .. outcome", "", "the_last_attempt_fails_for_good"),
+    mutant(
+        "requeue",
+        "{ 'failure', failure, 'lost', lost }",
+        "{ 'failure', failure, 'lost', lost, 'settled_by', token .. ':' .. attempt .. ':node_error' }",
+        "a_second_loss_is_poison",
     ),
 ];

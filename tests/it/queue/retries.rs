@@ -104,6 +104,10 @@ pub async fn the_last_attempt_fails_for_good(world: &World) {
             assert_eq!(world.queue.settle(lease, new.id, claim.attempt, &outcome).await.unwrap(), expected);
             audit(world, 1).unwrap();
         }
+        if expected == Written::Done {
+            let other = world.queue.settle(lease, new.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+            assert_eq!(other, Written::AlreadyEnded(TaskState::Failed));
+        }
         world.pass(Duration::from_secs(300));
         janitor(world).await;
     }
@@ -124,7 +128,9 @@ pub async fn a_final_failure_is_final(world: &World) {
     let task = world.task(id).await;
     assert_eq!((task.state, task.started_ms, task.version), (TaskState::Failed, None, 3));
     assert_eq!(task.attempts[0].outcome.as_deref(), Some("node_error"));
-    // The other ending comes too late.
+    // The other endings come too late.
+    let late = world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::RunTimeout)).await.unwrap();
+    assert_eq!(late, Written::AlreadyEnded(TaskState::Failed));
     let late = world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
     assert_eq!(late, Written::AlreadyEnded(TaskState::Failed));
     let late = world.queue.requeue(&lease, id, claim.attempt, false, "late").await.unwrap();
@@ -164,6 +170,9 @@ pub async fn a_second_loss_is_poison(world: &World) {
         assert_eq!(written, Written::AlreadyEnded(TaskState::Failed));
         audit(world, 1).unwrap();
     }
+    // The same attempt says something else: it is not told that this is what ended the task.
+    let other = world.queue.settle(&two, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
+    assert_eq!(other, Written::AlreadyEnded(TaskState::Failed));
     let failure = world.task(id).await.failure.unwrap();
     assert_eq!(failure.kind, FailureKind::Poison);
     assert!(failure.message.contains("it went \"away\""), "{}", failure.message);
