@@ -70,6 +70,15 @@ impl KnownTasks {
         self.tasks.get(&task.id).is_some_and(|known| !task.state.is_terminal() && known.version > task.version)
     }
 
+    /// Brings a task as read up to what was told: for one whose events are quicker than its reads.
+    pub fn raise(&self, task: &mut Task) {
+        let known = self.tasks.get(&task.id).filter(|known| known.attempt == task.attempt && !known.is_ended);
+        if let Some(known) = known.filter(|known| known.version > task.version) {
+            task.version = known.version;
+            task.progress.percent = task.progress.percent.max(known.percent);
+        }
+    }
+
     /// Whether a task as read is newer than what was told. One that was never heard of is only noted.
     pub fn is_news(&mut self, task: &Task) -> bool {
         let is_ended = task.state.is_terminal();

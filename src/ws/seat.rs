@@ -85,12 +85,16 @@ impl Seat {
     async fn answer(&self, ids: &[TaskId], write: impl Fn(&[Task]) -> Vec<Frame>) -> queue::Result<()> {
         let mut tasks = self.read(ids).await?;
         for tries_left in (0..SNAPSHOT_TRIES).rev() {
-            let frames = write(&tasks);
+            let mut frames = write(&tasks);
             let overtaken: Vec<TaskId> = {
                 let mut state = self.hub.lock();
                 let overtaken =
                     tasks.iter().filter(|task| state.known.is_overtaken(task)).map(|task| task.id).collect();
                 if Vec::is_empty(&overtaken) || tries_left == 0 {
+                    if !Vec::is_empty(&overtaken) {
+                        tasks.iter_mut().for_each(|task| state.known.raise(task));
+                        frames = write(&tasks);
+                    }
                     state.observe(&tasks, self.hub.links());
                     frames.into_iter().for_each(|frame| self.outbox.push(frame));
                     return Ok(());
