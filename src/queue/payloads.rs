@@ -2,6 +2,8 @@
 
 use super::{Error, Result};
 use crate::task::Payload;
+use std::cell::RefCell;
+use zstd::bulk::Compressor;
 
 /// Level 1: a workflow shrinks to a fifth either way, and this costs microseconds.
 const ZSTD_LEVEL: i32 = 1;
@@ -9,17 +11,26 @@ const ZSTD_LEVEL: i32 = 1;
 /// Larger payloads are packed on a thread of their own: 8 MB take tens of milliseconds.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 
+thread_local! {
+    /// A context of its own for each thread: making one anew costs many times what it does for a small workflow.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(json: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(compressor) => compressor.compress(json),
+        None => kept.insert(Compressor::new(ZSTD_LEVEL)?).compress(json),
+    })
+}
+
 /// Packs.
 pub(super) async fn pack(payload: &Payload) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(payload).map_err(|error| Error::Corrupt(format!("payload: {error}")))?;
-    let compress = move || {
-        zstd::bulk::compress(&json, ZSTD_LEVEL)
-            .map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")))
-    };
+    let pack = move || compress(&json).map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")));
     if payload.workflow.get().len() + payload.params.get().len() <= INLINE_BYTES_MAX {
-        return compress();
+        return pack();
     }
-    tokio::task::spawn_blocking(compress)
+    tokio::task::spawn_blocking(pack)
         .await
         .map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")))?
 }
