@@ -164,31 +164,39 @@ async fn settle_fleet(
 ) -> Result<Vec<Sim>, String> {
     let mark = data_dir.join("stand-ins");
     let current = queue.config().await.map_err(|error| error.to_string())?;
+    let mut stand_ins = Vec::new();
     match config {
         Some(config) => seed::seed(queue, &config).await?,
         None if current.version == 0 && !ports.is_empty() => {
-            // Written first: a crash between the two leaves a mark that names nothing, not instances that nobody starts.
+            // Started first: a port that is taken must not become this system's fleet.
+            for port in ports {
+                stand_ins.push(stand_in(*port).await?);
+            }
+            // Then the mark: a crash after it leaves one that names nothing, not instances that nobody starts.
             let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
             std::fs::write(&mark, text.join("\n"))
                 .map_err(|error| format!("cannot write {}: {error}", mark.display()))?;
             seed::seed(queue, &stand_in_fleet(ports)).await?;
+            return Ok(stand_ins);
         }
         None => {}
     }
     let marked: BTreeSet<u16> =
         std::fs::read_to_string(&mark).unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect();
     let targets = queue.config().await.map_err(|error| error.to_string())?.targets();
-    let mut stand_ins = Vec::new();
     for target in targets {
         if target.ip == Ipv4Addr::LOCALHOST.to_string() && marked.contains(&target.port) {
-            let options =
-                SimOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, target.port)), ..SimOptions::default() };
-            let sim =
-                sim::start(options).await.map_err(|error| format!("{error}; choose other ports with --stand-ins"))?;
-            stand_ins.push(sim);
+            stand_ins.push(stand_in(target.port).await?);
         }
     }
     Ok(stand_ins)
+}
+
+async fn stand_in(port: u16) -> Result<Sim, String> {
+    let options = SimOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..SimOptions::default() };
+    sim::start(options).await.map_err(|error| {
+        format!("{error}; a new system takes other ports with --stand-ins, one that exists with PUT /api/config")
+    })
 }
 
 fn stand_in_fleet(ports: &[u16]) -> FleetConfig {

@@ -102,10 +102,11 @@ async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     if was_lost { Ended::Lost } else { Ended::HandedOver }
 }
 
-/// Waits for attempts that are storing outputs: ending them here would mean to fetch everything twice.
+/// Waits for attempts that are storing outputs (ending them here would mean to fetch everything twice), and for answers to
+/// POSTs under way (one that comes to the instance after the hand-over would be unknown to the next owner).
 async fn drain(instance: &Instance) {
     let deadline = tokio::time::Instant::now() + instance.shared.parts.drain_timeout;
-    while instance.collecting.load(Ordering::Relaxed) > 0
+    while instance.collecting.load(Ordering::Relaxed) + instance.posting.load(Ordering::Relaxed) > 0
         && tokio::time::Instant::now() < deadline
         && !instance.lost.is_cancelled()
     {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Starts an attempt for everything in flight that has none here.
 pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
     for (task, attempt) in &in_flight.tasks {
-        if !instance.has_run(*task) {
+        if !instance.has_run(*task, *attempt) {
             Run::attach(*task, *attempt).spawn(instance);
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     clear::clear,
     collect,
-    find::{self, Found},
+    find::{self, Begun, Found},
     follow, inputs,
     instance::{Ears, Instance, RunEnd, lock},
     lease_clock::since_boot,
@@ -42,7 +42,7 @@ impl Run {
     /// Runs it under the instance's actor.
     pub(super) fn spawn(self, instance: &Arc<Instance>) {
         let (task, prompt) = (self.task, self.prompt());
-        instance.spawn(task, prompt, |instance, ears| self.run(instance, ears));
+        instance.spawn(task, self.attempt, prompt, |instance, ears| self.run(instance, ears));
     }
 
     fn prompt(&self) -> Uuid {
@@ -54,7 +54,7 @@ impl Run {
         let (claim, attached) = match self.claim {
             Some(claim) => (*claim, None),
             None => match find::find(&instance, self.task, self.attempt).await {
-                Found::Ours { claim, begun_at } => (*claim, Some(begun_at)),
+                Found::Ours { claim, begun } => (*claim, Some(begun)),
                 Found::NotOurs => {
                     clear(&instance, prompt).await;
                     return release(&instance, self.task).await;
@@ -76,13 +76,13 @@ impl Run {
 impl Scene {
     /// Submits (unless the prompt is at the instance already) and follows.
     ///
-    /// `attached`: in flight before; inside, how far its execution was known to be.
-    async fn reach_end(&mut self, attached: Option<Option<u8>>) -> Result<Ending, Exit> {
-        let begun_at = attached.flatten();
+    /// `attached`: in flight before; inside, how its execution stood.
+    async fn reach_end(&mut self, attached: Option<Option<Begun>>) -> Result<Ending, Exit> {
+        let begun = attached.flatten();
         let is_there = match attached {
             None => false,
             Some(_) => match self.find_prompt().await? {
-                Sighting::Unknown if begun_at.is_some() => {
+                Sighting::Unknown if begun.is_some() => {
                     let reason = "the instance forgot the prompt while nobody looked".to_owned();
                     return Err(Exit::Lost { had_begun: true, reason });
                 }
@@ -97,7 +97,7 @@ impl Scene {
             let workflow = self.ready_workflow().await?;
             submit::submit(self, &workflow).await?;
         }
-        follow::follow(self, begun_at).await
+        follow::follow(self, begun).await
     }
 
     /// After a takeover: where the prompt is. A request of the former owner may still be on its way, so "unknown" is believed
@@ -151,11 +151,17 @@ impl Scene {
                 return Err(Exit::failed(failure));
             }
         };
-        let end = self.settle(&outcome).await;
+        let written = self.settle(&outcome).await;
+        if let Outcome::Completed(outputs) | Outcome::Failed { outputs, .. } = &outcome
+            && !matches!(written, Written::Done | Written::Retrying)
+        {
+            // Cancelled, timed out or taken over meanwhile: nobody will ever name these files.
+            collect::discard(self, outputs).await;
+        }
         if let Err(error) = self.instance.client.forget(self.prompt).await {
             tracing::debug!(instance = %self.instance.target.id, %error, "the history entry stays");
         }
-        Ok(end)
+        Ok(end_of(written))
     }
 
     async fn leave(&mut self, exit: Exit) -> RunEnd {
@@ -171,14 +177,14 @@ impl Scene {
                     self.instance.health().run_failed(&failure.message, since_boot());
                     self.instance.check_now.notify_one();
                 }
-                self.settle(&Outcome::Failed { failure: *failure, outputs: Vec::new() }).await
+                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs: Vec::new() }).await)
             }
             Exit::Lost { had_begun, reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, "prompt lost");
                 self.instance.check_now.notify_one();
                 if !had_begun {
                     let failure = Failure::new(FailureKind::PromptLost, reason);
-                    return self.settle(&Outcome::Failed { failure, outputs: Vec::new() }).await;
+                    return end_of(self.settle(&Outcome::Failed { failure, outputs: Vec::new() }).await);
                 }
                 metrics::attempt_ended("lost");
                 let written = until_answered(|| {
@@ -189,7 +195,7 @@ impl Scene {
         }
     }
 
-    async fn settle(&self, outcome: &Outcome) -> RunEnd {
+    async fn settle(&self, outcome: &Outcome) -> Written {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
         let written =
             until_answered(|| self.instance.queue().settle(&self.instance.lease, task, attempt, outcome)).await;
@@ -212,7 +218,7 @@ impl Scene {
                 tracing::warn!(instance = %self.instance.target.id, %task, %attempt, kind = word, error = failure.message, ?written, "attempt failed");
             }
         }
-        end_of(written)
+        written
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn collect_some(scene: &Scene, made: Vec<Made>) -> Vec<Output> 
     outputs
 }
 
-async fn discard(scene: &Scene, outputs: &[Output]) {
+pub(super) async fn discard(scene: &Scene, outputs: &[Output]) {
     for id in outputs.iter().filter_map(|output| output.file_id) {
         let forgotten = scene.instance.queue().delete_file(id).await;
         let deleted = scene.instance.shared.parts.store.delete(id).await;

@@ -16,11 +16,20 @@ pub(super) enum Found {
     Ours {
         /// What to run, in case it never arrived.
         claim: Box<Claim>,
-        /// How far its execution is known to be; `None`: not begun.
-        begun_at: Option<u8>,
+        /// How its execution stands; `None`: not begun.
+        begun: Option<Begun>,
     },
     /// Cancelled, ended, gone, or owned elsewhere: see that the prompt is gone and free the slot.
     NotOurs,
+}
+
+/// An execution that began under another owner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    /// Percent that was shown.
+    pub(super) percent: u8,
+    /// So long ago: limits of the run go on counting over a takeover.
+    pub(super) ago: Duration,
 }
 
 /// Reads the task until Redis answers.
@@ -39,8 +48,10 @@ pub(super) async fn find(instance: &Instance, task: TaskId, attempt: Attempt) ->
 async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<Found> {
     let Some(task) = instance.queue().task(id).await? else { return Ok(Found::NotOurs) };
     let is_ours = task.attempt == attempt && task.instance.as_ref() == Some(&instance.target.id);
-    let begun_at = match task.state {
-        TaskState::Running => Some(task.progress.percent),
+    let begun = match task.state {
+        TaskState::Running => {
+            Some(Begun { percent: task.progress.percent, ago: instance.queue().running_for(&task).await? })
+        }
         TaskState::Claimed => None,
         TaskState::Delayed | TaskState::Waiting | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {
             return Ok(Found::NotOurs);
@@ -50,7 +61,7 @@ async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<F
         return Ok(Found::NotOurs);
     }
     match instance.queue().reclaim_payload(id, attempt).await? {
-        Some(claim) => Ok(Found::Ours { claim: Box::new(claim), begun_at }),
+        Some(claim) => Ok(Found::Ours { claim: Box::new(claim), begun }),
         None => Ok(Found::NotOurs),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     clear::clear,
+    find::Begun,
     lease_clock::since_boot,
     scene::{Exit, Scene},
 };
@@ -53,17 +54,17 @@ struct Watch {
 
 /// Follows until the prompt has an entry in history, or cannot get one.
 ///
-/// `begun_at`: it was seen to run before, by another owner, and was so far.
-pub(super) async fn follow(scene: &mut Scene, begun_at: Option<u8>) -> Result<Ending, Exit> {
+/// `before`: it was seen to run before, by another owner.
+pub(super) async fn follow(scene: &mut Scene, before: Option<Begun>) -> Result<Ending, Exit> {
     let now = Instant::now();
-    let has_begun = begun_at.is_some();
+    let has_begun = before.is_some();
     let nodes: Vec<String> = Workflow::from_stored(&scene.claim.payload.workflow)
         .map(|workflow| workflow.node_ids().into_iter().map(str::to_owned).collect())
         .unwrap_or_default();
     let mut watch = Watch {
         tracker: Tracker::new(scene.prompt, nodes),
-        floor: begun_at.unwrap_or(0),
-        begun: has_begun.then_some(now),
+        floor: before.map_or(0, |before| before.percent),
+        begun: before.map(|before| now.checked_sub(before.ago).unwrap_or(now)),
         begin_is_told: has_begun,
         is_dirty: false,
         flushed: now - PROGRESS_EVERY,

@@ -9,7 +9,7 @@ use crate::{
     comfy::{self, Client, Sign},
     fleet::{HealthCheck, Target},
     queue::{InFlight, Lease, Queue},
-    task::TaskId,
+    task::{Attempt, TaskId},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -27,8 +27,10 @@ use uuid::Uuid;
 const SIGNS_MAX: usize = 256;
 /// Content hashes remembered as uploaded.
 const UPLOADED_MAX: usize = 10_000;
-/// Prompts remembered as given up while their instance was away.
+/// Prompts remembered as given up.
 const STRAYS_MAX: usize = 1_000;
+/// For so long they are looked for: an instance that was cut off keeps its queue and comes back with it.
+const STRAY_KEPT: Duration = Duration::from_secs(3_600);
 
 /// A fresh lease and what came with it.
 pub(super) struct Leased {
@@ -61,6 +63,8 @@ pub(super) struct Instance {
     pub(super) reconnect: Notify,
     /// Attempts that store outputs: their prompt has left the instance.
     pub(super) collecting: AtomicU32,
+    /// POSTs under way: a hand-over waits for their answers.
+    pub(super) posting: AtomicU32,
     /// When the last prompt here ended, for the idle gap.
     pub(super) idle_since: Mutex<Option<tokio::time::Instant>>,
     /// When this owner took the lease: it submits nothing during the first HTTP timeout of a takeover.
@@ -70,10 +74,17 @@ pub(super) struct Instance {
     retired: AtomicBool,
     checks: Mutex<HealthCheck>,
     health: Mutex<Health>,
-    runs: Mutex<HashMap<TaskId, Running>>,
+    runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
     uploaded: Mutex<HashSet<String>>,
-    strays: Mutex<Vec<Uuid>>,
+    strays: Mutex<Vec<Stray>>,
     pub(super) tracker: TaskTracker,
+}
+
+/// A prompt that was given up though it may still come to its instance's queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stray {
+    pub(super) prompt: Uuid,
+    pub(super) since: tokio::time::Instant,
 }
 
 struct Running {
@@ -108,8 +119,7 @@ impl Instance {
     ) -> Result<Self, comfy::Error> {
         let Leased { lease, sent, in_flight, is_on } = leased;
         let settings = &shared.parts.settings;
-        let quarantine =
-            if in_flight.tasks.is_empty() { Duration::ZERO } else { settings.http_timeout.min(Duration::from_secs(2)) };
+        let quarantine = if in_flight.tasks.is_empty() { Duration::ZERO } else { settings.http_timeout };
         Ok(Self {
             client: Client::new(&target, settings.http_timeout)?,
             client_id: client_id(&shared, &target),
@@ -120,6 +130,7 @@ impl Instance {
             check_now: Notify::new(),
             reconnect: Notify::new(),
             collecting: AtomicU32::new(0),
+            posting: AtomicU32::new(0),
             idle_since: Mutex::new(None),
             quarantine_until: tokio::time::Instant::now() + quarantine,
             server_enabled: AtomicBool::new(target.server_enabled),
@@ -194,7 +205,7 @@ impl Instance {
         lock(&self.health)
     }
 
-    fn runs(&self) -> MutexGuard<'_, HashMap<TaskId, Running>> {
+    fn runs(&self) -> MutexGuard<'_, HashMap<(TaskId, Attempt), Running>> {
         lock(&self.runs)
     }
 
@@ -208,41 +219,51 @@ impl Instance {
         u32::try_from(self.runs().len()).unwrap_or(u32::MAX).saturating_sub(self.collecting.load(Ordering::Relaxed))
     }
 
-    pub(super) fn has_run(&self, task: TaskId) -> bool {
-        self.runs().contains_key(&task)
+    pub(super) fn has_run(&self, task: TaskId, attempt: Attempt) -> bool {
+        self.runs().contains_key(&(task, attempt))
     }
 
-    pub(super) fn run_ids(&self) -> Vec<TaskId> {
+    pub(super) fn run_ids(&self) -> Vec<(TaskId, Attempt)> {
         self.runs().keys().copied().collect()
     }
 
-    /// Marks an attempt's task as cancelled.
+    /// The task was cancelled: ends every attempt at it here.
     pub(super) fn cancel(&self, task: TaskId) {
-        if let Some(running) = self.runs().get(&task) {
+        self.runs().iter().filter(|((id, _), _)| *id == task).for_each(|(_, running)| running.cancelled.cancel());
+    }
+
+    /// This attempt is not in flight any more.
+    pub(super) fn drop_run(&self, task: TaskId, attempt: Attempt) {
+        if let Some(running) = self.runs().get(&(task, attempt)) {
             running.cancelled.cancel();
         }
     }
 
-    /// Runs an attempt's future under this actor, unless its task runs already. Registered before it is polled: signs may
+    /// Runs an attempt's future under this actor, unless it runs already. Registered before it is polled: signs may
     /// come sooner than the answer to its POST.
-    pub(super) fn spawn<F>(self: &Arc<Self>, task: TaskId, prompt: Uuid, run: impl FnOnce(Arc<Self>, Ears) -> F)
-    where
+    pub(super) fn spawn<F>(
+        self: &Arc<Self>,
+        task: TaskId,
+        attempt: Attempt,
+        prompt: Uuid,
+        run: impl FnOnce(Arc<Self>, Ears) -> F,
+    ) where
         F: Future<Output = RunEnd> + Send + 'static,
     {
         let (signs, heard) = mpsc::channel(SIGNS_MAX);
         let cancelled = CancellationToken::new();
         {
             let mut runs = self.runs();
-            if runs.contains_key(&task) {
+            if runs.contains_key(&(task, attempt)) {
                 return;
             }
-            runs.insert(task, Running { prompt, signs, cancelled: cancelled.clone() });
+            runs.insert((task, attempt), Running { prompt, signs, cancelled: cancelled.clone() });
         }
         let run = Box::pin(run(self.clone(), Ears { signs: heard, cancelled }));
         let instance = self.clone();
         self.tracker.spawn(async move {
             let end = instance.lost.run_until_cancelled(run).await;
-            instance.runs().remove(&task);
+            instance.runs().remove(&(task, attempt));
             if matches!(end, Some(RunEnd::LeaseLost)) {
                 instance.lost.cancel();
             }
@@ -276,16 +297,21 @@ impl Instance {
         lock(&self.uploaded).clear();
     }
 
-    /// A prompt that was given up while the instance was away: to be dropped there when it is back.
+    /// A prompt that was given up: to be dropped whenever it shows up in the instance's queue.
     pub(super) fn remember_stray(&self, prompt: Uuid) {
         let mut strays = lock(&self.strays);
         if strays.len() < STRAYS_MAX {
-            strays.push(prompt);
+            strays.push(Stray { prompt, since: tokio::time::Instant::now() });
         }
+        drop(strays);
+        self.check_now.notify_one();
     }
 
-    pub(super) fn take_strays(&self) -> Vec<Uuid> {
-        std::mem::take(&mut *lock(&self.strays))
+    /// Those remembered, without the ones that are too old to come any more.
+    pub(super) fn strays(&self) -> Vec<Stray> {
+        let mut strays = lock(&self.strays);
+        strays.retain(|stray| stray.since.elapsed() < STRAY_KEPT);
+        strays.clone()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Keeps the lease, and reconciles what Redis says is in flight with what runs here.
 
 use super::{attach, instance::Instance, lease_clock::since_boot};
-use crate::queue::{InFlight, Renewed};
+use crate::{
+    queue::{InFlight, Renewed},
+    task::{Attempt, TaskId},
+};
 use std::{sync::Arc, time::Duration};
 
 /// Renewals per lifetime of a lease.
@@ -34,13 +37,13 @@ pub(super) async fn run(instance: Arc<Instance>) {
 }
 
 /// Adopts what a lost claim reply left, carries out cancels that were not heard, ends what Redis no longer knows.
-fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[crate::task::TaskId]) {
+fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(TaskId, Attempt)]) {
     attach::all(instance, in_flight);
-    for task in before {
-        if instance.has_run(*task) && !in_flight.tasks.iter().any(|(id, _)| id == task) {
+    for (task, attempt) in before {
+        if !in_flight.tasks.contains(&(*task, *attempt)) {
             // Its slot is free (cancelled and collected, or ended by a verb whose answer is on its way): the attempt's own
             // next fenced write tells it so; here only a prompt that still runs is stopped.
-            instance.cancel(*task);
+            instance.drop_run(*task, *attempt);
         }
     }
 }

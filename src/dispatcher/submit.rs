@@ -1,13 +1,20 @@
 //! POST /prompt, at most once: a lost answer is followed by a look, never by a blind second try.
 
-use super::scene::{Exit, Scene};
+use super::{
+    instance::Instance,
+    scene::{Exit, Scene},
+};
 use crate::{
     comfy::{Error, Sighting, Submitted},
     graph::Workflow,
     metrics,
     task::{Failure, FailureKind},
 };
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// Posts of one attempt, the first included.
 const POSTS_MAX: u32 = 2;
@@ -32,7 +39,12 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
         if let Some(since) = super::instance::lock(&scene.instance.idle_since).take() {
             metrics::instance_idle_gap(since.elapsed());
         }
-        let error = match scene.instance.client.submit(scene.prompt, &body, &scene.instance.client_id).await {
+        let posted = Instant::now();
+        let answer = {
+            let _posting = Posting::begin(&scene.instance);
+            scene.instance.client.submit(scene.prompt, &body, &scene.instance.client_id).await
+        };
+        let error = match answer {
             Ok(Submitted::Accepted) => return Ok(()),
             Ok(Submitted::Invalid(failure)) => return Err(Exit::failed(failure)),
             Err(Error::Refused(why)) => {
@@ -43,8 +55,13 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
             Err(error) => error,
         };
         tracing::warn!(instance = %scene.instance.target.id, task = %scene.claim.task, %error, "submitting failed; looking whether it arrived");
+        let timeout = scene.instance.shared.parts.settings.http_timeout;
+        let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
         match look_until_answered(scene).await? {
             Sighting::Pending | Sighting::Running | Sighting::Ended(_) => return Ok(()),
+            // Nobody cut this request off: it may still be on its way. The same id must not be sent after it; should it come
+            // later than this, it is dropped from the queue as a stray while another attempt runs.
+            Sighting::Unknown if was_silent => return wait_for_late_arrival(scene, timeout).await,
             Sighting::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
                 return Err(Exit::infrastructure(
                     FailureKind::InstanceUnreachable,
@@ -57,10 +74,39 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
     Err(Exit::infrastructure(FailureKind::InstanceUnreachable, "submitting failed"))
 }
 
+/// Looks again and again for a request that got no answer.
+async fn wait_for_late_arrival(scene: &Scene, patience: Duration) -> Result<(), Exit> {
+    let give_up = Instant::now() + patience;
+    while Instant::now() < give_up {
+        tokio::time::sleep(AWAY_PAUSE).await;
+        if !matches!(look_until_answered(scene).await?, Sighting::Unknown) {
+            return Ok(());
+        }
+    }
+    scene.instance.remember_stray(scene.prompt);
+    Err(Exit::infrastructure(FailureKind::InstanceUnreachable, "the instance did not answer the submit in time"))
+}
+
+/// Counts a POST as under way for as long as it lives.
+struct Posting(Arc<Instance>);
+
+impl Posting {
+    fn begin(instance: &Arc<Instance>) -> Self {
+        instance.posting.fetch_add(1, Ordering::Relaxed);
+        Self(instance.clone())
+    }
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.posting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Looks where the prompt is until the instance answers, for at most `gone_after`. "Unknown" was said twice.
 pub(super) async fn look_until_answered(scene: &Scene) -> Result<Sighting, Exit> {
     let gone_after = scene.instance.shared.parts.settings.gone_after;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let mut was_unknown = false;
     loop {
         match scene.instance.client.look(scene.prompt).await {

@@ -7,7 +7,7 @@ use super::{
     payloads, retry,
     scripts::Verb,
 };
-use crate::task::{Attempt, Failure, FailureKind, Outcome, Output, Progress, TaskFacts, TaskId};
+use crate::task::{Attempt, Failure, FailureKind, Outcome, Output, Progress, Task, TaskFacts, TaskId};
 use fred::types::Value;
 use serde::Serialize;
 use std::time::Duration;
@@ -46,6 +46,13 @@ impl Queue {
         let (timeout, max_attempts) = (timeout(&fields.facts()?), fields.attempts_max()?);
         let (owner, waited) = fields.owner_and_wait()?;
         Ok(Some(Claim { task, attempt, payload, timeout, max_attempts, owner, waited }))
+    }
+
+    /// How long a running task has been running, by Redis' clock; zero for one that does not run.
+    pub async fn running_for(&self, task: &Task) -> Result<Duration> {
+        let Some(started_ms) = task.started_ms else { return Ok(Duration::ZERO) };
+        let now_ms: u64 = self.call(Verb::Clock, Vec::new()).await?.parse()?;
+        Ok(Duration::from_millis(now_ms.saturating_sub(started_ms)))
     }
 
     /// Execution began.

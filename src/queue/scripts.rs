@@ -48,6 +48,7 @@ scripts! {
     Boot = "#!lua" "boot" ["boot"];
     Cancel = "#!lua" "cancel" ["events" "places" "endings"];
     Claim = "#!lua" "claim" ["events" "places" "attempts" "ledger"];
+    Clock = "#!lua flags=no-writes" "clock" [];
     ConfigPut = "#!lua" "config_put" [];
     Counts = "#!lua flags=no-writes" "counts" [];
     Duty = "#!lua" "duty" [];

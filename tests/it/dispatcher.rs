@@ -242,3 +242,41 @@ async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
     assert_eq!(task["error"]["type"], "poison", "{task}\n{}", stack.log());
     assert!(stack.executions(&id) <= 3, "{}", stack.executions(&id));
 }
+
+/// [2] A POST that is held up on the way for longer than we wait for its answer still runs once.
+#[tokio::test]
+async fn a_submit_that_arrives_late_runs_once() {
+    let stack = Stack::start(1, 1).await;
+    let slow = slow_front(stack.sims[0].url(), Duration::from_secs(3)).await;
+    let servers = json!([{"id": "server-1", "name": "slow", "ip": "127.0.0.1", "ports": [slow]}]);
+    stack.client.put("/api/config", json!({"servers": servers})).await;
+    stack.wait_alive(1).await;
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(11)})).await;
+    assert_eq!(task["attempt"], 1);
+}
+
+/// Passes everything on to `behind`, POST /prompt only after `pause` and whether or not the client still waits.
+async fn slow_front(behind: String, pause: Duration) -> u16 {
+    use axum::{body::Bytes, extract::Request, response::IntoResponse as _};
+    let forward = move |request: Request| {
+        let behind = behind.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body: Bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let is_submit = parts.method == "POST" && parts.uri.path() == "/prompt";
+            let passed_on = tokio::spawn(async move {
+                if is_submit {
+                    tokio::time::sleep(pause).await;
+                }
+                let url = format!("{behind}{}", parts.uri);
+                let answer = reqwest::Client::new().request(parts.method, url).body(body).send().await.unwrap();
+                (answer.status(), answer.bytes().await.unwrap())
+            });
+            passed_on.await.unwrap().into_response()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(forward)).await.unwrap() });
+    port
+}

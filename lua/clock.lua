@@ -1,0 +1,5 @@
+-- Tells the time.
+--
+-- KEYS[1] root of the namespace
+-- Returns {'now', Unix ms of Redis}
+return { 'now', tostring(now_ms()) }
