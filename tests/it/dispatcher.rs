@@ -253,6 +253,10 @@ async fn a_submit_that_arrives_late_runs_once() {
     stack.wait_alive(1).await;
     let task = completes_once(&stack, json!({"workflow": workflow::quick(11)})).await;
     assert_eq!(task["attempt"], 1);
+    // A second request, had there been one, would have come by now.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let submitted = stack.sims[0].log().iter().filter(|entry| entry.event == Happened::Submitted).count();
+    assert_eq!((submitted, stack.executions(task["id"].as_str().unwrap())), (1, 1));
 }
 
 /// Passes everything on to `behind`, POST /prompt only after `pause` and whether or not the client still waits.
