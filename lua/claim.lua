@@ -87,7 +87,8 @@ if not found then
 end
 local attempt = tonumber(found.attempt) + 1
 local entry = take_entry(found.id, found.entry, instance)
-if tag > virtual_time(found.lane) or redis.call('HEXISTS', fair_key(found.lane), 'served') == 0 then
+local served = redis.call('HGET', fair_key(found.lane), 'served')
+if not served or tag > tonumber(served) then
   redis.call('HSET', fair_key(found.lane), 'served', string.format('%.17g', tag))
 end
 leave_lane(found.id, found.lane)

@@ -7,7 +7,7 @@ local limit = tonumber(ARGV[1])
 
 -- A task that still holds a slot is looked at again after this.
 local AGAIN_MS = 60000
-local STATES = { 'all', 'pending', 'running', 'completed', 'failed', 'cancelled' }
+local STATES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
@@ -21,15 +21,17 @@ for _, id in ipairs(due) do
     for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do
       drop_file(file, now)
     end
+    local left = 0
     for _, state in ipairs(STATES) do
       redis.call('ZREM', index_key(state), id)
       if task then
         redis.call('ZREM', owner_index_key(state, task.owner), id)
+        left = left + redis.call('EXISTS', owner_index_key(state, task.owner))
       end
     end
     redis.call('DEL', task_key(id), payload_key(id), root .. 'made:' .. id)
     redis.call('ZREM', root .. 'expiry', id)
-    if task and redis.call('EXISTS', owner_index_key('all', task.owner)) == 0 then
+    if task and left == 0 then
       redis.call('SREM', root .. 'owners', task.owner)
     end
   end

@@ -1,7 +1,7 @@
 -- One page of tasks, newest first, and the total, of one instant. By rank: O(log n + page) at any offset.
 --
 -- KEYS[1] root     of the namespace
--- ARGV[1] statuses joined by commas, each once; or all
+-- ARGV[1] statuses joined by commas, each once
 -- ARGV[2] owner    only of this owner, if ARGV[3] is 1
 -- ARGV[3] by_owner 1 or 0
 -- ARGV[4] offset
@@ -41,8 +41,12 @@ end
 -- Ranks in each index where the merged page begins, and how many of the merged items to skip from there: the largest
 -- created time with no more than `offset` newer items is found by halving, 40 rounds at most.
 local function ranks_at_offset()
-  if #indexes == 1 then
-    return { offset }, 0
+  if #indexes == 1 or offset == 0 then
+    local ranks = {}
+    for i in ipairs(indexes) do
+      ranks[i] = offset
+    end
+    return ranks, 0
   end
   local low, high = nil, nil
   for _, index in ipairs(indexes) do

@@ -1,8 +1,7 @@
 -- Where a task is filed: lanes with their fair order, the ledger, the listing indexes, the files it holds.
 
 -- The lane's virtual time: the tag served last; its first tag when that was forgotten; 0 in an empty lane.
-local function virtual_time(lane)
-  local served = redis.call('HGET', fair_key(lane), 'served')
+local function virtual_time(lane, served)
   if served then
     return tonumber(served)
   end
@@ -10,20 +9,23 @@ local function virtual_time(lane)
   return tonumber(head[2] or '0')
 end
 
--- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time.
+-- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time. Gives the
+-- tag, and whether the owner had tasks in this lane already.
 local function next_tag(lane, owner)
-  local from = virtual_time(lane)
-  local last_end = tonumber(redis.call('HGET', fair_key(lane), 'owner:' .. owner) or '0')
+  local fair = redis.call('HMGET', fair_key(lane), 'served', 'owner:' .. owner)
+  local from = virtual_time(lane, fair[1])
+  local last_end = tonumber(fair[2] or '0')
   if last_end > from then
     from = last_end
   end
   redis.call('HSET', fair_key(lane), 'owner:' .. owner, string.format('%.17g', from + 1))
-  return string.format('%.17g', from)
+  return string.format('%.17g', from), fair[2]
 end
 
 -- A task that comes back keeps its place. The lane may have been emptied since, which began its time anew.
 local function kept_tag(task)
-  local tag, served = tonumber(task.tag or '0'), virtual_time(task.lane)
+  local served = virtual_time(task.lane, redis.call('HGET', fair_key(task.lane), 'served'))
+  local tag = tonumber(task.tag or '0')
   return string.format('%.17g', math.min(tag, served))
 end
 

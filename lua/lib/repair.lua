@@ -78,8 +78,6 @@ local function repair_places(task)
       unexpect('ZREM', owner_index_key(status, task.owner), task.id)
     end
   end
-  expect(index_key('all'), task.created, task.id)
-  expect(owner_index_key('all', task.owner), task.created, task.id)
   redis.call('SADD', root .. 'owners', task.owner)
 end
 
@@ -126,14 +124,13 @@ local function repair_gone(id)
   for lane = 0, 2 do
     unexpect_in_lane(lane, id)
   end
-  for _, name in ipairs({ 'delayed', 'start-by', 'expiry', 'index:all' }) do
+  for _, name in ipairs({ 'delayed', 'start-by', 'expiry' }) do
     unexpect('ZREM', root .. name, id)
   end
   for _, status in ipairs(STATUSES) do
     unexpect('ZREM', index_key(status), id)
   end
   for _, owner in ipairs(redis.call('SMEMBERS', root .. 'owners')) do
-    unexpect('ZREM', owner_index_key('all', owner), id)
     for _, status in ipairs(STATUSES) do
       unexpect('ZREM', owner_index_key(status, owner), id)
     end

@@ -44,7 +44,7 @@ pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Vec<Problem>>
 
 /// For each node the nodes its inputs are linked to.
 fn sources(workflow: &Workflow) -> Vec<Vec<usize>> {
-    let of_input = |value: &_| raw::link_target(value).and_then(|target| workflow.place_of(&target));
+    let of_input = |value: &_| raw::borrowed_link_target(value).and_then(|target| workflow.place_of(&target));
     workflow.nodes().map(|node| node.inputs.iter().filter_map(|(_, value)| of_input(value)).collect()).collect()
 }
 

@@ -11,6 +11,8 @@ pub struct Workflow {
     nodes: Vec<Arc<Node>>,
     places: Arc<HashMap<String, usize>>,
     limits: GraphLimits,
+    /// The text it was read from, as long as nothing was changed.
+    text: Option<Arc<RawValue>>,
 }
 
 /// One node.
@@ -39,12 +41,21 @@ pub(super) enum Member {
 impl Workflow {
     pub(super) fn assemble(nodes: Vec<Node>, limits: GraphLimits) -> Self {
         let places = nodes.iter().enumerate().map(|(place, node)| (node.id.clone(), place)).collect();
-        Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits }
+        Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits, text: None }
     }
 
-    /// As JSON, numbers as they came.
+    /// Remembers the text that it was read from.
+    pub(super) fn with_text(mut self, text: &RawValue) -> Self {
+        self.text = Some(text.to_owned().into());
+        self
+    }
+
+    /// As JSON, numbers as they came; a graph that was not changed is the text it was read from.
     pub fn to_json(&self) -> Box<RawValue> {
-        serde_json::value::to_raw_value(self).expect("a map of strings and raw JSON always serialises")
+        match &self.text {
+            Some(text) => text.as_ref().to_owned(),
+            None => serde_json::value::to_raw_value(self).expect("a map of strings and raw JSON always serialises"),
+        }
     }
 
     /// How many nodes.
@@ -87,6 +98,7 @@ impl Workflow {
 
     /// Sets an input; one that the node lacks comes last.
     pub(super) fn put(&mut self, place: usize, input: &str, value: Box<RawValue>) {
+        self.text = None;
         let inputs = &mut Arc::make_mut(&mut self.nodes[place]).inputs;
         match inputs.iter_mut().find(|(name, _)| name == input) {
             Some((_, present)) => *present = value,
@@ -96,6 +108,7 @@ impl Workflow {
 
     /// Takes an input away.
     pub(super) fn remove(&mut self, place: usize, input: &str) {
+        self.text = None;
         Arc::make_mut(&mut self.nodes[place]).inputs.retain(|(name, _)| name != input);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     scan::scan,
 };
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// Where the workflow stands in the request.
 const BASE: &str = "/workflow";
@@ -40,22 +41,23 @@ impl Workflow {
         problems.check()?;
         let workflow = Self::assemble(nodes, limits);
         links::check(&workflow, BASE)?;
-        Ok(workflow)
+        Ok(workflow.with_text(json))
     }
 
     /// Reads back what [`Workflow::to_json`] wrote.
     pub fn from_stored(json: &RawValue) -> Option<Self> {
         let limits = GraphLimits { nodes_max: usize::MAX, depth_max: usize::MAX };
         let mut problems = Problems::default();
-        let nodes = raw::members(json)?.into_iter().filter_map(|(id, value)| node(id, value, &mut problems)).collect();
+        let nodes =
+            raw::borrowed_members(json)?.into_iter().filter_map(|(id, value)| node(id, value, &mut problems)).collect();
         problems.check().ok()?;
         Some(Self::assemble(nodes, limits))
     }
 }
 
-fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<(String, &RawValue)>, Vec<Problem>> {
+fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<raw::Member<'_>>, Vec<Problem>> {
     let here = BASE.to_owned();
-    let Some(entries) = raw::members(json) else {
+    let Some(entries) = raw::borrowed_members(json) else {
         return Err(vec![Problem::shape(here, "workflow_not_object", "workflow must be an object: node id → node")]);
     };
     if entries.is_empty() {
@@ -73,60 +75,60 @@ fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<(String, &RawValu
 }
 
 /// One node, or its problems.
-fn node(id: String, value: &RawValue, problems: &mut Problems) -> Option<Node> {
-    let here = step(BASE, &id);
+fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<Node> {
+    let here = || step(BASE, &id);
     let before = problems.len();
     let mut refuse = |pointer: String, code: &str, message: &str| {
         let message = format!("node {}: {message}", clip(&id));
         problems.push(Problem::shape(pointer, code, message).at_node(&id));
     };
     if id.len() > NODE_ID_BYTES_MAX {
-        refuse(here.clone(), "workflow_node_id_too_long", "its id is longer than 200 bytes");
+        refuse(here(), "workflow_node_id_too_long", "its id is longer than 200 bytes");
     }
-    let Some(entries) = raw::members(value) else {
-        refuse(here, "workflow_node_not_object", "must be an object with class_type and inputs");
+    let Some(entries) = raw::borrowed_members(value) else {
+        refuse(here(), "workflow_node_not_object", "must be an object with class_type and inputs");
         return None;
     };
     let (mut class, mut inputs, mut title, mut members) = (None, None, None, Vec::with_capacity(entries.len()));
     for (key, value) in entries {
-        match key.as_str() {
+        match key.as_ref() {
             "class_type" => {
                 class = raw::text(value);
                 members.push(Member::Class);
             }
             "inputs" => {
-                inputs = raw::members(value);
+                inputs = raw::borrowed_members(value);
                 members.push(Member::Inputs);
             }
             _ => {
                 if key == "_meta" {
                     // ComfyUI 0.38 asks `_meta` for its title and answers 500 when it cannot.
-                    match raw::members(value) {
+                    match raw::borrowed_members(value) {
                         Some(meta) => title = title_of(&meta),
-                        None => refuse(step(&here, "_meta"), "workflow_meta_not_object", "_meta must be an object"),
+                        None => refuse(step(&here(), "_meta"), "workflow_meta_not_object", "_meta must be an object"),
                     }
                 }
-                members.push(Member::Other(key, value.to_owned()));
+                members.push(Member::Other(key.into_owned(), value.to_owned()));
             }
         }
     }
     if class.as_ref().is_none_or(String::is_empty) {
-        refuse(step(&here, "class_type"), "workflow_class_type_missing", "class_type must be a string");
+        refuse(step(&here(), "class_type"), "workflow_class_type_missing", "class_type must be a string");
     }
     if inputs.as_ref().is_some_and(|inputs| inputs.len() > INPUTS_MAX) {
-        refuse(step(&here, "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
+        refuse(step(&here(), "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
     }
     if inputs.is_none() {
         // A node without inputs, needed or not, ends the instance's worker thread (protocol §10).
-        refuse(step(&here, "inputs"), "workflow_inputs_missing", "inputs must be an object, {} when it has none");
+        refuse(step(&here(), "inputs"), "workflow_inputs_missing", "inputs must be an object, {} when it has none");
     }
     if problems.len() > before || problems.is_full() {
         return None;
     }
-    let inputs = inputs?.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
-    Some(Node { id, class: class?, title, inputs, members })
+    let inputs = inputs?.into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect();
+    Some(Node { id: id.into_owned(), class: class?, title, inputs, members })
 }
 
-fn title_of(meta: &[(String, &RawValue)]) -> Option<String> {
+fn title_of(meta: &[raw::Member<'_>]) -> Option<String> {
     meta.iter().find(|(key, _)| key == "title").and_then(|(_, value)| raw::text(value))
 }

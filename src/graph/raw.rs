@@ -5,10 +5,19 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+/// A member of an object: its name, decoded, and its value.
+pub(super) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
 /// The members of an object in the order they came; `None` for anything else.
 pub(super) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    let members = borrowed_members(raw)?;
+    Some(members.into_iter().map(|(name, value)| (name.into_owned(), value)).collect())
+}
+
+/// As [`members`], without a copy of each name: for reading whole graphs.
+pub(super) fn borrowed_members(raw: &RawValue) -> Option<Vec<Member<'_>>> {
     if !is_object(raw) {
         return None;
     }
@@ -41,13 +50,32 @@ pub(super) fn is_array(raw: &RawValue) -> bool {
     raw.get().starts_with('[')
 }
 
+/// The node that a link leads to, as text of its own.
+pub(super) fn link_target(raw: &RawValue) -> Option<String> {
+    borrowed_link_target(raw).map(Cow::into_owned)
+}
+
 /// The node that a link leads to. ComfyUI takes for a link what is a list of a string and an int, float or bool
 /// (`comfy_execution/graph_utils.py`, `is_link`).
-pub(super) fn link_target(raw: &RawValue) -> Option<String> {
+pub(super) fn borrowed_link_target(raw: &RawValue) -> Option<Cow<'_, str>> {
+    if !is_array(raw) {
+        return None;
+    }
+    if let Some(target) = plain_link_target(raw.get()) {
+        return Some(Cow::Borrowed(target));
+    }
     let elements = elements(raw)?;
     let [target, slot] = elements.as_slice() else { return None };
     let is_slot = matches!(slot.get().as_bytes().first(), Some(b'0'..=b'9' | b'-' | b't' | b'f'));
-    if is_slot { text(target) } else { None }
+    if is_slot { text(target).map(Cow::Owned) } else { None }
+}
+
+/// The target of a link as everybody writes it: `["4",0]`.
+fn plain_link_target(json: &str) -> Option<&str> {
+    let (target, slot) = json.strip_prefix("[\"")?.strip_suffix(']')?.split_once('"')?;
+    let slot = slot.strip_prefix(',')?.trim_ascii();
+    let is_plain = !target.contains('\\') && !slot.is_empty() && slot.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then_some(target)
 }
 
 /// A string as JSON.
@@ -55,7 +83,32 @@ pub(super) fn quote(text: &str) -> Box<RawValue> {
     serde_json::value::to_raw_value(text).expect("a string is always JSON")
 }
 
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<Member<'a>>);
+
+/// A name that is copied only when it holds an escape.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsItCame;
+        impl<'de> Visitor<'de> for AsItCame {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(AsItCame)
+    }
+}
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -68,9 +121,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-                    members.push(member);
+                let mut members = Vec::with_capacity(8);
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    members.push((name, value));
                 }
                 Ok(Members(members))
             }

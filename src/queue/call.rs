@@ -95,6 +95,12 @@ impl Reply {
         Ok(Self { verb, tag, rest })
     }
 
+    /// All remaining slots, each a tagged reply of its own.
+    pub(super) fn replies(&mut self) -> Result<Vec<Self>> {
+        let rest = std::mem::take(&mut self.rest);
+        rest.map(|value| Self::new(self.verb, value)).collect()
+    }
+
     /// The word it begins with.
     pub(super) fn tag(&self) -> &str {
         &self.tag

@@ -1,7 +1,7 @@
 //! Why a verb did not happen, named by what the caller can do about it.
 
 /// Why a verb did not happen. A lost lease is no error but an answer, see [`super::Written`].
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Redis did not answer in time or is away. The verb may or may not have happened; every verb is safe to repeat.
     #[error("redis is not available: {0}")]

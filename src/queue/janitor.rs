@@ -32,7 +32,7 @@ const BATCHES_MAX: usize = 40;
 const LEASE_TTL: Duration = Duration::from_secs(10);
 
 /// What is walked: the ledger, then everything that lists tasks.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 8] = [
     "jobs",
     "index:pending",
     "index:running",
@@ -40,7 +40,6 @@ const PLACES: [&str; 9] = [
     "index:completed",
     "index:failed",
     "index:cancelled",
-    "index:all",
     "expiry",
 ];
 

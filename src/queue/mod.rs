@@ -38,6 +38,7 @@ mod feed;
 mod files;
 mod hash;
 mod instances;
+mod intake;
 mod janitor;
 mod keys;
 mod leases;
@@ -67,6 +68,7 @@ use fred::{
     interfaces::{ClientLike, EventInterface},
     types::{Value, config::Config},
 };
+use intake::Intake;
 use keys::Root;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
@@ -82,7 +84,8 @@ pub struct Queue {
 
 struct Inner {
     caller: Caller,
-    durable: Option<Durable>,
+    durable: Option<Arc<Durable>>,
+    intake: Intake,
     redis: Config,
     limits: QueueLimits,
     installation: String,
@@ -112,12 +115,13 @@ impl Queue {
         let pool = link::pool(&redis).await?;
         let caller = Caller { pool, scripts, root };
         let confirm = server::check(&caller, settings.durability).await?;
-        let durable = Durable::connect(&redis, confirm).await?;
+        let durable = Durable::connect(&redis, confirm).await?.map(Arc::new);
+        let intake = Intake::start(caller.clone(), durable.clone(), limits.waiting_max);
         let reconnected = caller.pool.next().reconnect_rx();
         let mut booted = caller.call(Verb::Boot, vec![Token::new().as_str().into()]).await?;
         let installation = booted.parse()?;
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, reconnected)));
-        Ok(Self { inner: Arc::new(Inner { caller, durable, redis, limits, installation, _watcher: watcher }) })
+        Ok(Self { inner: Arc::new(Inner { caller, durable, intake, redis, limits, installation, _watcher: watcher }) })
     }
 
     /// A random name of this namespace, the same for every process and over restarts: two systems that drive the same ComfyUI
@@ -145,6 +149,10 @@ impl Queue {
             Some(durable) => durable.call(&self.inner.caller, verb, args).await,
             None => self.call(verb, args).await,
         }
+    }
+
+    fn intake(&self) -> &Intake {
+        &self.inner.intake
     }
 
     fn pool(&self) -> &Pool {

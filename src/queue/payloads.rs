@@ -5,8 +5,8 @@ use crate::task::Payload;
 use std::cell::RefCell;
 use zstd::bulk::Compressor;
 
-/// Level 1: a workflow shrinks to a fifth either way, and this costs microseconds.
-const ZSTD_LEVEL: i32 = 1;
+/// No entropy coding: a workflow of 2 KB still shrinks to a third, in 3 µs instead of 10 at level 1 (measured with `zstd -b`).
+const ZSTD_LEVEL: i32 = -5;
 
 /// Larger payloads are packed on a thread of their own: 8 MB take tens of milliseconds.
 const INLINE_BYTES_MAX: usize = 256 * 1024;

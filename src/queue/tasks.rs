@@ -27,7 +27,7 @@ impl Queue {
     pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
         let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
         let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
-        let args: Vec<Value> = vec![
+        let fields = [
             new.id.to_string().into(),
             new.owner.as_str().into(),
             number(new.priority.lane().into()),
@@ -37,9 +37,8 @@ impl Queue {
             facts.into(),
             Value::Bytes(payloads::pack(&new.payload).await?.into()),
             files.into_iter().collect::<Vec<_>>().join(",").into(),
-            number(self.limits().waiting_max),
         ];
-        let mut reply = self.call_durably(Verb::Enqueue, args).await?;
+        let mut reply = self.intake().accept(fields).await?;
         match reply.tag() {
             "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
             "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
@@ -100,12 +99,9 @@ impl Queue {
 
     /// One page, total exact, at any offset.
     pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
-        let statuses: BTreeSet<Status> = query.statuses.iter().copied().collect();
-        let statuses = if statuses.is_empty() || statuses.len() == Status::ALL.len() {
-            "all".to_owned()
-        } else {
-            statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(",")
-        };
+        let asked = if query.statuses.is_empty() { &Status::ALL[..] } else { &query.statuses };
+        let statuses: BTreeSet<&str> = asked.iter().map(|status| status.as_str()).collect();
+        let statuses = statuses.into_iter().collect::<Vec<_>>().join(",");
         let cursor = query.cursor;
         let args: Vec<Value> = vec![
             statuses.into(),

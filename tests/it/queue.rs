@@ -11,6 +11,7 @@ mod faults;
 pub mod files;
 pub mod fleet;
 pub mod heal;
+pub mod intake;
 pub mod janitor;
 pub mod leases;
 pub mod life;
@@ -51,6 +52,7 @@ macro_rules! scenarios {
 pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     [
         life::ALL,
+        intake::ALL,
         attempts::ALL,
         retries::ALL,
         cancel::ALL,

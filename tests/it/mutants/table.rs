@@ -388,7 +388,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("gc", "      drop_file(file, now)\n", "", "outputs_become_orphans_when_their_task_is_collected"),
     mutant("gc", "'-inf', now,", "'-inf', '+inf',", "outputs_become_orphans_when_their_task_is_collected"),
     guarded("enqueue", "if known == fingerprint then", "if false then", "an_enqueue_sent_twice_is_replayed"),
-    mutant("enqueue", "if known then\n  return { 'conflict' }\nend\n", "", "an_enqueue_sent_twice_is_replayed"),
+    mutant("enqueue", "  if known then\n    return { 'conflict' }\n  end\n", "", "an_enqueue_sent_twice_is_replayed"),
+    mutant(
+        "enqueue",
+        "first + fields - 1))",
+        "first + fields - 1)) if #replies > 1 then break end",
+        "tasks_that_come_together_are_judged_each_by_itself",
+    ),
     mutant("enqueue", "if waiting_max > 0 and", "if false and", "a_full_queue_takes_no_more"),
     mutant(
         "enqueue",
@@ -408,7 +414,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "what_has_not_begun_by_its_time_fails",
     ),
-    guarded("enqueue", "add_index(task, 'all')\n", "", "a_task_lives_from_enqueue_to_finish"),
+    guarded("enqueue", "add_index(task, 'pending')\n", "", "a_task_lives_from_enqueue_to_finish"),
     mutant("enqueue", "publish_task(task, 1, '\"kind\":\"pending\"')\n", "", "every_change_of_a_task_is_published"),
     mutant("lib/ledger", "    if #taken > 0 then", "    if true then", "a_lost_stream_comes_back_with_the_next_claim"),
     mutant(
@@ -430,7 +436,7 @@ pub const MUTANTS: &[Mutant] = &[
         "an_entry_claimed_by_hand_is_given_back",
     ),
     mutant("lib/repair", "    expect(root .. 'delayed', task.retry_at, task.id)\n", "", "every_lost_key_is_healed"),
-    mutant("lib/repair", "  expect(index_key('all'), task.created, task.id)\n", "", "every_lost_key_is_healed"),
+    mutant("lib/repair", "      expect(index_key(status), task.created, task.id)\n", "", "every_lost_key_is_healed"),
     mutant(
         "lib/repair",
         "    if slot ~= task.attempt then",
@@ -447,7 +453,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/repair", "    expect(root .. 'start-by', task.start_by, task.id)\n", "", "every_lost_key_is_healed"),
     mutant(
         "lib/repair",
-        "    unexpect('ZREM', owner_index_key('all', owner), id)\n",
+        "      unexpect('ZREM', owner_index_key(status, owner), id)\n",
         "",
         "a_task_whose_hash_is_lost_leaves_no_trace",
     ),

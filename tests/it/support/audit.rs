@@ -152,8 +152,6 @@ impl Places {
             hold!(self.is_indexed(index, id, field("created")) == (index == status), "index {index}");
             hold!(self.is_indexed(&owned, id, field("created")) == (index == status), "index {owned}");
         }
-        hold!(self.is_indexed("all", id, field("created")), "index all");
-        hold!(self.is_indexed(&format!("all:{}", field("owner")), id, field("created")), "owner's index all");
         for (number, lane) in self.lanes.iter().enumerate() {
             let here = state == "waiting" && field("lane") == number.to_string();
             hold!(lane.get(id).map(String::as_str) == here.then(|| field("tag")), "lane {number}");

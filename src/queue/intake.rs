@@ -1,0 +1,130 @@
+//! New tasks, sent together: what arrives while a call of `enqueue.lua` is under way goes with the next one.
+//!
+//! A task that comes alone is sent at once. Under load the cost of a call (a request through the client, a script's start, with
+//! durability a WAIT) is shared by all that came meanwhile: what would wait for its turn at Redis anyway.
+
+use super::{
+    Error, Result,
+    call::{CALL_TIMEOUT, Caller, Reply, number},
+    durable::Durable,
+    scripts::Verb,
+};
+use fred::types::Value;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Calls under way at a time: while Redis runs one, the next is on its way.
+const CALLS: usize = 2;
+/// Tasks of one call: a millisecond of Redis at most.
+const BATCH_MAX: usize = 32;
+/// Bytes of one call, unless a single task has more.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Tasks that wait for a call.
+const WAITING_MAX: usize = 1_024;
+/// What `enqueue.lua` reads of each task.
+pub(super) const FIELDS: usize = 9;
+
+/// One task as the script takes it.
+pub(super) type Fields = [Value; FIELDS];
+
+struct Wish {
+    fields: Fields,
+    answer: oneshot::Sender<Result<Reply>>,
+}
+
+/// Where new tasks go in.
+pub(super) struct Intake {
+    wishes: mpsc::Sender<Wish>,
+    _senders: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What every sender needs.
+struct Line {
+    caller: Caller,
+    durable: Option<Arc<Durable>>,
+    waiting_max: u64,
+    wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
+}
+
+impl Intake {
+    /// Starts the senders; they end with it.
+    pub(super) fn start(caller: Caller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
+        let (wishes, received) = mpsc::channel(WAITING_MAX);
+        let line = Arc::new(Line { caller, durable, waiting_max, wishes: tokio::sync::Mutex::new(received) });
+        let sender = || AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&line))));
+        Self { wishes, _senders: (0..CALLS).map(|_| sender()).collect() }
+    }
+
+    /// Sends one task, and gives the script's answer about it. An error says "maybe": the same again is safe.
+    pub(super) async fn accept(&self, fields: Fields) -> Result<Reply> {
+        let sent = async {
+            let (answer, answered) = oneshot::channel();
+            self.wishes.send(Wish { fields, answer }).await.map_err(|_| stopped())?;
+            answered.await.map_err(|_| stopped())?
+        };
+        tokio::time::timeout(CALL_TIMEOUT, sent)
+            .await
+            .unwrap_or_else(|_elapsed| Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))))
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("the intake has stopped".to_owned())
+}
+
+async fn run(line: Arc<Line>) {
+    let mut wishes = Vec::with_capacity(BATCH_MAX);
+    loop {
+        if line.wishes.lock().await.recv_many(&mut wishes, BATCH_MAX).await == 0 {
+            return;
+        }
+        // Nobody waits for these any more: they were told "maybe", and "no" is the better half of it.
+        wishes.retain(|wish| !wish.answer.is_closed());
+        while !wishes.is_empty() {
+            let rest = wishes.split_off(batch_len(&wishes));
+            line.send(std::mem::replace(&mut wishes, rest)).await;
+        }
+    }
+}
+
+/// How many of the first ones go together.
+fn batch_len(wishes: &[Wish]) -> usize {
+    let mut bytes = 0;
+    let fits = wishes.iter().take_while(|wish| {
+        bytes += wish.fields.iter().map(|field| field.as_bytes().map_or(0, <[u8]>::len)).sum::<usize>();
+        bytes <= BATCH_BYTES_MAX
+    });
+    fits.count().max(1)
+}
+
+impl Line {
+    async fn send(&self, wishes: Vec<Wish>) {
+        if wishes.is_empty() {
+            return;
+        }
+        let mut args = Vec::with_capacity(2 + wishes.len() * FIELDS);
+        args.extend([number(self.waiting_max), number(FIELDS as u64)]);
+        let mut answers = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            args.extend(wish.fields);
+            answers.push(wish.answer);
+        }
+        let replies = self.call(args).await.and_then(|mut reply| {
+            let replies = reply.replies()?;
+            if replies.len() == answers.len() { Ok(replies) } else { Err(reply.unexpected()) }
+        });
+        // Who does not listen any more has given up.
+        match replies {
+            Ok(replies) => answers.into_iter().zip(replies).for_each(|(answer, reply)| drop(answer.send(Ok(reply)))),
+            Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
+        }
+    }
+
+    async fn call(&self, args: Vec<Value>) -> Result<Reply> {
+        match &self.durable {
+            Some(durable) => durable.call(&self.caller, Verb::Enqueue, args).await,
+            None => self.caller.call(Verb::Enqueue, args).await,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Tasks that come together: each is judged by itself, none is lost among the others.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::audit,
+        world::{World, new_task},
+    },
+};
+use futures_util::future::join_all;
+use serde_json::value::RawValue;
+use shuzhiren::{
+    queue::Enqueued,
+    task::{FileId, FileInput, TaskFacts},
+};
+
+scenarios! {
+    tasks_that_come_together_are_judged_each_by_itself
+    a_large_task_among_small_ones_arrives_like_them
+}
+
+/// Three kinds in turn: a fresh one, the first again with another body, one whose file is missing.
+pub async fn tasks_that_come_together_are_judged_each_by_itself(world: &World) {
+    let first = new_task();
+    world.accept(&first).await;
+    let tasks: Vec<_> = (0..300)
+        .map(|number| {
+            let mut new = new_task();
+            match number % 3 {
+                0 => {}
+                1 => (new.id, new.fingerprint) = (first.id, "other".to_owned()),
+                _ => {
+                    let input = FileInput { node_id: "1".into(), input: "image".into(), file_id: FileId::new() };
+                    new.payload.files = vec![input];
+                }
+            }
+            new
+        })
+        .collect();
+    let answers = join_all(tasks.iter().map(|new| world.queue.enqueue(new))).await;
+    for (number, (new, answer)) in tasks.iter().zip(answers).enumerate() {
+        match (number % 3, answer.unwrap()) {
+            (0, Enqueued::Created(task)) => assert_eq!((task.id, world.task(new.id).await.id), (new.id, new.id)),
+            (1, Enqueued::Conflict) => {}
+            (2, Enqueued::NoSuchFile(id)) => assert_eq!(id, new.payload.files[0].file_id),
+            (kind, other) => panic!("kind {kind}: {other:?}"),
+        }
+    }
+    assert_eq!(world.queue.counts().await.unwrap().pending, 101);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_large_task_among_small_ones_arrives_like_them(world: &World) {
+    let noise = |seed: u64| -> String {
+        // What does not compress, so that it is as large at Redis.
+        let mut state = seed;
+        let digits = (0..200_000).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            format!("{:08x}", state >> 32)
+        });
+        format!(r#"{{"3":{{"class_type":"A","inputs":{{"x":"{}"}}}}}}"#, digits.collect::<String>())
+    };
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let mut new = new_task();
+            new.facts = TaskFacts { nodes_total: number, ..TaskFacts::default() };
+            if number % 5 == 0 {
+                new.payload.workflow = RawValue::from_string(noise(number.into())).unwrap();
+            }
+            new
+        })
+        .collect();
+    for answer in join_all(tasks.iter().map(|new| world.queue.enqueue(new))).await {
+        assert!(matches!(answer, Ok(Enqueued::Created(_))), "{answer:?}");
+    }
+    for new in &tasks {
+        let stored = world.queue.payload(new.id).await.unwrap().expect("its payload");
+        assert_eq!(stored.workflow.get(), new.payload.workflow.get());
+    }
+    audit(world, 1).unwrap();
+}
