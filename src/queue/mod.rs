@@ -21,6 +21,7 @@
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |
 //! | `in-flight:<id>` | HASH | task → attempt: its length is the slots taken |
 //! | `cancelled:<id>` | SET | of them ended by others, to be interrupted and released |
+//! | `strays:<id>` | ZSET | prompts given up that may still come to it, by time |
 //! | `leases`, `dispatchers` | ZSET | instance, dispatcher by deadline |
 //! | `disabled` | SET | instances switched off |
 //! | `config` | HASH | `document`, `version` of the fleet |
@@ -48,6 +49,7 @@ mod payloads;
 mod retry;
 mod scripts;
 mod server;
+mod strays;
 mod tasks;
 mod wakeups;
 

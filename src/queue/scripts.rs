@@ -77,6 +77,8 @@ scripts! {
     Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts"];
     Server = "#!lua flags=no-writes" "server" [];
     Start = "#!lua" "start" ["events" "places" "attempts"];
+    StrayAdd = "#!lua" "stray_add" [];
+    Strays = "#!lua flags=no-writes" "strays" [];
     Sweep = "#!lua" "sweep" ["events" "places" "endings" "ledger" "repair"];
     Tasks = "#!lua flags=no-writes" "tasks" [];
     Versions = "#!lua flags=no-writes" "versions" [];

@@ -19,6 +19,7 @@ pub mod listing;
 pub mod order;
 pub mod retries;
 mod start;
+pub mod strays;
 
 use crate::support::{TestRedis, world::World};
 use std::pin::Pin;
@@ -64,6 +65,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         fleet::ALL,
         events::ALL,
         heal::ALL,
+        strays::ALL,
     ]
     .concat()
 }

@@ -530,4 +530,15 @@ pub const MUTANTS: &[Mutant] = &[
         "{ 'failure', failure, 'lost', lost, 'settled_by', token .. ':' .. attempt .. ':node_error' }",
         "a_second_loss_is_poison",
     ),
+    mutant("stray_add", "if is_fenced(instance, token) then", "if false then", "only_the_owner_names_strays"),
+    mutant(
+        "stray_add",
+        "redis.call('ZREMRANGEBYSCORE', key, '-inf', now - keep_ms)\n",
+        "",
+        "a_stray_is_known_to_the_next_owner_for_an_hour",
+    ),
+    mutant("stray_add", "redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1)\n", "", "strays_are_bounded"),
+    mutant("stray_add", "0, -limit - 1", "limit, -1", "strays_are_bounded"),
+    mutant("stray_add", "redis.call('PEXPIRE', key, keep_ms)\n", "", "a_stray_is_known_to_the_next_owner_for_an_hour"),
+    mutant("strays", "'(' .. (now - keep_ms)", "'-inf'", "a_stray_is_known_to_the_next_owner_for_an_hour"),
 ];
