@@ -46,7 +46,7 @@ move_index(task, STATUS[task.state], 'pending')
 redis.call('ZADD', root .. 'delayed', now + delay_ms, id)
 redis.call('HDEL', task_key(id), 'entry', 'started', 'progress')
 redis.call('HSET', task_key(id), 'state', 'delayed', 'retry_at', now + delay_ms, 'updated', now, 'failure', failure,
-  'last_end', 'retry', 'attempts', history_with(task, outcome, now),
+  'last_end', 'retry', 'attempts', history_with(task, outcome, failure, now),
   'excluded', (task.excluded or ',') .. instance .. ',')
 publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"pending"')
 publish_instance(instance, now)

@@ -9,9 +9,10 @@
 -- ARGV[6] losses_max  the loss that ends it
 -- ARGV[7] failure  JSON object for that end
 -- ARGV[8] keep_ms  how long ended tasks are kept
+-- ARGV[9] loss     JSON object: what the history says of a loss
 -- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, is_lost = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
-local losses_max, failure, keep_ms = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local losses_max, failure, keep_ms, loss = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
 
 if is_fenced(instance, token) then
   return { 'fenced' }
@@ -44,7 +45,7 @@ local entry = enter_lane(id, task.lane, tag)
 redis.call('HDEL', task_key(id), 'started', 'progress')
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
-  'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', now))
+  'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))
 if is_lost then
   redis.call('HSET', task_key(id), 'excluded', (task.excluded or ',') .. instance .. ',')
 end

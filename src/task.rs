@@ -19,7 +19,8 @@ pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
 pub use view::{Links, ResultView, TaskView};
 
-/// One earlier or current try: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?}` (ms in Redis, RFC 3339 shown).
+/// One earlier or current try: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (ms in Redis, RFC 3339
+/// shown).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {
@@ -35,6 +36,19 @@ pub struct AttemptRecord {
     /// `completed`, `cancelled`, `released` or a failure kind's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// Why it failed, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<AttemptError>,
+}
+
+/// Why an attempt failed, in short: `{"type","message"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// What went wrong.
+    #[serde(rename = "type")]
+    pub kind: FailureKind,
+    /// At most 300 bytes of the failure's message.
+    pub message: String,
 }
 
 /// A task as read from Redis at one instant. Times are Unix ms of Redis.

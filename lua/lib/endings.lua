@@ -1,6 +1,8 @@
 -- How an attempt, a slot and a task end. Used by every script that ends something.
 
 local ATTEMPTS_KEPT = 20
+-- Longest message of a failure in the history, bytes.
+local BRIEF_BYTES_MAX = 300
 local MINUTE_RING = 120
 
 -- Frees the slot of a task on an instance; true when there was one.
@@ -17,14 +19,32 @@ local function confirm_end(task, instance, now)
   end
 end
 
+-- `,"error":{…}` of an attempt: type and message of the failure, cut between characters; '' without one.
+local function in_brief(failure)
+  if not failure or failure == '' then
+    return ''
+  end
+  local whole = cjson.decode(failure)
+  local message = whole.message
+  if #message > BRIEF_BYTES_MAX then
+    local last = BRIEF_BYTES_MAX
+    -- The bytes 0x80 to 0xBF go on with a character that began before them.
+    while last > 0 and math.floor(string.byte(message, last + 1) / 64) == 2 do
+      last = last - 1
+    end
+    message = string.sub(message, 1, last)
+  end
+  return ',"error":{"type":' .. cjson.encode(whole.type) .. ',"message":' .. cjson.encode(message) .. '}'
+end
+
 -- The history with the current attempt added, one JSON object a line, the oldest dropped beyond the limit.
-local function history_with(task, outcome, now)
+local function history_with(task, outcome, failure, now)
   local lines = {}
   for line in string.gmatch(task.attempts or '', '[^\n]+') do
     lines[#lines + 1] = line
   end
   lines[#lines + 1] = '{"attempt":' .. task.attempt .. ',"instanceId":' .. cjson.encode(task.instance)
-    .. ',"startedMs":' .. (task.claimed or now) .. ',"endedMs":' .. now .. ',"outcome":"' .. outcome .. '"}'
+    .. ',"startedMs":' .. (task.claimed or now) .. ',"endedMs":' .. now .. ',"outcome":"' .. outcome .. '"' .. in_brief(failure) .. '}'
   local first = math.max(1, #lines - ATTEMPTS_KEPT + 1)
   return table.concat(lines, '\n', first)
 end
@@ -38,11 +58,15 @@ local function count_completed(now)
   redis.call('HSET', root .. 'throughput', slot, second .. ':' .. count)
 end
 
--- Ends a task for good. `outcome` is the word of its attempt, `change` the inside of its event, `extra` more fields.
--- A slot it has is left to the caller.
+-- Ends a task for good. `outcome` is the word of its attempt, `change` the inside of its event, `extra` more fields, among
+-- them its failure. A slot it has is left to the caller.
 local function end_task(task, state, outcome, change, extra, keep_ms, now)
   if task.state == 'claimed' or task.state == 'running' then
-    redis.call('HSET', task_key(task.id), 'attempts', history_with(task, outcome, now))
+    local failure
+    for i = 1, #extra, 2 do
+      failure = extra[i] == 'failure' and extra[i + 1] or failure
+    end
+    redis.call('HSET', task_key(task.id), 'attempts', history_with(task, outcome, failure, now))
   end
   leave_ledger(task.entry)
   leave_lane(task.id, task.lane)

@@ -121,6 +121,7 @@ impl Queue {
             number(LOSSES_MAX),
             json(&Failure::new(FailureKind::Poison, message))?,
             ms(self.limits().keep_tasks),
+            json(&Failure::new(FailureKind::PromptLost, reason))?,
         ]);
         self.write(Verb::Requeue, args).await
     }

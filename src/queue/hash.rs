@@ -99,7 +99,14 @@ impl Fields {
         if let (TaskState::Claimed | TaskState::Running, Some(instance)) = (state, instance) {
             let instance_id = instance.clone();
             let started_ms = self.must("claimed")?;
-            records.push(AttemptRecord { attempt, instance_id, started_ms, ended_ms: None, outcome: None });
+            records.push(AttemptRecord {
+                attempt,
+                instance_id,
+                started_ms,
+                ended_ms: None,
+                outcome: None,
+                error: None,
+            });
         }
         Ok(records)
     }

@@ -1,6 +1,8 @@
 //! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
 
-use super::{Attempt, AttemptRecord, Failure, FileId, Output, Priority, Status, Task, TaskId, TaskState, Warning};
+use super::{
+    Attempt, AttemptError, AttemptRecord, Failure, FileId, Output, Priority, Status, Task, TaskId, TaskState, Warning,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
@@ -139,6 +141,8 @@ pub struct AttemptView {
     started_at: String,
     ended_at: Option<String>,
     outcome: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<AttemptError>,
 }
 
 /// What we decided.
@@ -212,6 +216,7 @@ impl AttemptView {
             started_at: rfc3339(record.started_ms),
             ended_at: record.ended_ms.map(rfc3339),
             outcome: record.outcome.clone(),
+            error: record.error.clone(),
         }
     }
 }

@@ -164,8 +164,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/endings", "math.max(1, #lines - ATTEMPTS_KEPT + 1)", "1", "history_keeps_the_last_twenty"),
     mutant(
         "lib/endings",
-        "  if task.state == 'claimed' or task.state == 'running' then\n    redis",
-        "  if false then\n    redis",
+        "  if task.state == 'claimed' or task.state == 'running' then\n    local",
+        "  if false then\n    local",
         "a_final_failure_is_final",
     ),
     guarded("claim", "if last[1] == nonce then", "if false then", "a_claim_sent_twice_claims_once"),
@@ -541,4 +541,10 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("stray_add", "0, -limit - 1", "limit, -1", "strays_are_bounded"),
     mutant("stray_add", "redis.call('PEXPIRE', key, keep_ms)\n", "", "a_stray_is_known_to_the_next_owner_for_an_hour"),
     mutant("strays", "'(' .. (now - keep_ms)", "'-inf'", "a_stray_is_known_to_the_next_owner_for_an_hour"),
+    mutant("lib/endings", "last > 0 and math.floor", "false and math.floor", "history_says_why_in_brief"),
+    mutant("lib/endings", "if #message > BRIEF_BYTES_MAX then", "if false then", "history_says_why_in_brief"),
+    mutant("lib/endings", "extra[i] == 'failure'", "extra[i] == ''", "history_says_why_in_brief"),
+    mutant("nack", "outcome, failure, now)", "outcome, nil, now)", "history_says_why_in_brief"),
+    mutant("requeue", "is_lost and loss, now)", "nil, now)", "history_says_why_in_brief"),
+    mutant("requeue", "is_lost and loss, now)", "loss, now)", "history_says_why_in_brief"),
 ];

@@ -10,7 +10,7 @@ use crate::{
 };
 use shuzhiren::{
     queue::{Acquired, Token, Written},
-    task::{Attempt, FailureKind, InstanceId, TaskState},
+    task::{Attempt, Failure, FailureKind, InstanceId, Outcome, TaskState},
 };
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ scenarios! {
     a_forged_delay_changes_nothing
     a_retry_keeps_its_place
     history_keeps_the_last_twenty
+    history_says_why_in_brief
 }
 
 pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
@@ -259,4 +260,41 @@ pub async fn history_keeps_the_last_twenty(world: &World) {
     let instance = InstanceId::new("gpu:1");
     let held = world.queue.acquire(&instance, "other", &Token::new(), TTL).await.unwrap();
     assert!(matches!(held, Acquired::Held(left) if left == TTL));
+}
+
+pub async fn history_says_why_in_brief(world: &World) {
+    let id = world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.start(&lease, id, claim.attempt).await.unwrap();
+    world.queue.requeue(&lease, id, claim.attempt, true, "it \"restarted\"").await.unwrap();
+    // 299 bytes and a character of three: the cut must not go through it.
+    let long = format!("{}图图", "x".repeat(299));
+    let claim = world.claim(&lease).await.unwrap();
+    let outcome = Outcome::Failed { failure: Failure::new(FailureKind::Stalled, &*long), outputs: Vec::new() };
+    world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
+    world.pass(Duration::from_secs(2));
+    janitor(world).await;
+    let claim = world.claim(&lease).await.unwrap();
+    let outcome = Outcome::Failed { failure: Failure::new(FailureKind::NodeError, "short"), outputs: Vec::new() };
+    world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
+    let task = world.task(id).await;
+    let errors: Vec<(FailureKind, &str)> =
+        task.attempts.iter().flat_map(|attempt| &attempt.error).map(|error| (error.kind, &*error.message)).collect();
+    let cut = "x".repeat(299);
+    assert_eq!(
+        errors,
+        [
+            (FailureKind::PromptLost, "it \"restarted\""),
+            (FailureKind::Stalled, cut.as_str()),
+            (FailureKind::NodeError, "short")
+        ]
+    );
+    let well = world.enqueue().await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.requeue(&lease, well, claim.attempt, false, "stopped").await.unwrap();
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.settle(&lease, well, claim.attempt, &completed()).await.unwrap();
+    let attempts = world.task(well).await.attempts;
+    assert!(attempts.len() == 2 && attempts.iter().all(|attempt| attempt.error.is_none()), "{attempts:?}");
 }
