@@ -93,6 +93,8 @@ pub struct Faults {
     pub view_truncate: Times,
     /// `GET /view` answers 500.
     pub view_500: Times,
+    /// `GET /view` sends one byte every so many ms; 0 = at once.
+    pub view_trickle_ms: u64,
     /// Uploads answer 500 and store nothing.
     pub upload_500: Times,
     /// The WebSocket upgrade is refused with 500.
@@ -105,6 +107,10 @@ pub struct Faults {
     pub ws_garbage: Times,
     /// An 8 MB frame of an unknown type goes before a message.
     pub ws_big: Times,
+    /// An 8 MB `progress_state` of a prompt of 30,000 nodes goes before a message.
+    pub ws_flood: Times,
+    /// Every message is sent twice.
+    pub ws_double: bool,
     /// When the older of two sockets with one clientId closes, the newer gets nothing any more. On by default: the real server
     /// does so.
     pub stale_pop: bool,
@@ -145,12 +151,15 @@ impl Default for Faults {
             view_404: Times::Never,
             view_truncate: Times::Never,
             view_500: Times::Never,
+            view_trickle_ms: 0,
             upload_500: Times::Never,
             ws_refuse: Times::Never,
             ws_stall: false,
             ws_lose: Vec::new(),
             ws_garbage: Times::Never,
             ws_big: Times::Never,
+            ws_flood: Times::Never,
+            ws_double: false,
             stale_pop: true,
             interrupt_lost: Times::Never,
             interrupt_ignored: false,

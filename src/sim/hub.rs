@@ -169,9 +169,10 @@ impl Hub {
     }
 
     async fn deliver(&self, life: &Life, note: Note) {
-        let (lose, garbage, big) = {
+        let (copies, garbage, big, flood) = {
             let faults = &mut *lock(&life.shared.faults);
-            (faults.ws_lose.contains(&note.kind), faults.ws_garbage.strike(), faults.ws_big.strike())
+            let copies = if faults.ws_lose.contains(&note.kind) { 0 } else { 1 + usize::from(faults.ws_double) };
+            (copies, faults.ws_garbage.strike(), faults.ws_big.strike(), faults.ws_flood.strike())
         };
         let senders: Vec<mpsc::Sender<Message>> = {
             let sockets = lock(&self.sockets);
@@ -188,7 +189,10 @@ impl Hub {
                 let data = python::dumps(&Value::from("x".repeat(8_000_000)));
                 push(&sender, Message::Text(frame("sim_big", &data).into())).await;
             }
-            if !lose {
+            if flood {
+                push(&sender, Message::Text(flood_frame().into())).await;
+            }
+            for _ in 0..copies {
                 push(&sender, note.message.clone()).await;
             }
         }
@@ -204,6 +208,21 @@ pub(super) fn frame(kind: &str, data: &str) -> String {
     out.push_str(data);
     out.push('}');
     out
+}
+
+/// What a graph far too large makes of every step: the state of all its nodes.
+fn flood_frame() -> String {
+    let node = |n: u32| {
+        format!(
+            "\"{n}\": {{\"value\": 1, \"max\": 1, \"state\": \"finished\", \"node_id\": \"{n}\", \"prompt_id\": \
+             \"00000000-0000-4000-8000-000000000000\", \"display_node_id\": \"{n}\", \"parent_node_id\": null, \
+             \"real_node_id\": \"{n}\", \"filler\": \"a line as long as real ones are with names of their own\"}}"
+        )
+    };
+    let nodes: Vec<String> = (0..30_000).map(node).collect();
+    let data =
+        format!("{{\"prompt_id\": \"00000000-0000-4000-8000-000000000000\", \"nodes\": {{{}}}}}", nodes.join(", "));
+    frame("progress_state", &data)
 }
 
 async fn push(sender: &mpsc::Sender<Message>, message: Message) {

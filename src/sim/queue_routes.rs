@@ -149,6 +149,7 @@ pub(super) async fn interrupt(State(life): State<Arc<Life>>, body: Body) -> Resp
 pub(super) async fn free(State(life): State<Arc<Life>>, body: Body) -> Response {
     match reply::json_body(&life, body).await {
         Ok((Value::Object(asked), _)) => {
+            life.shared.record.add(life.number, Happened::FreeAsked, "");
             if asked.get("free_memory").is_some_and(python::truthy) {
                 life.free_memory.store(true, Ordering::SeqCst);
                 life.work.notify_one();

@@ -27,6 +27,8 @@ pub enum Happened {
     Interrupted,
     /// `POST /interrupt` was received (`prompt_id` empty: a global one).
     InterruptAsked,
+    /// `POST /free` was received.
+    FreeAsked,
     /// A file was uploaded; `prompt_id` holds its name.
     Uploaded,
     /// The process was killed.

@@ -3,7 +3,7 @@
 use super::{
     files::{File, inside, kind_of},
     life::Life,
-    media, reply,
+    lock, media, reply,
 };
 use axum::{
     body::{Body, Bytes},
@@ -11,7 +11,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
-use std::{collections::HashMap, io, sync::Arc, time::UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 pub(super) async fn view(
     State(life): State<Arc<Life>>,
@@ -50,7 +55,25 @@ pub(super) async fn view(
     if response.status() == StatusCode::OK && life.shared.strikes(|faults| &mut faults.view_truncate) {
         return truncated(response, about.bytes).await;
     }
+    let pause_ms = lock(&life.shared.faults).view_trickle_ms;
+    if pause_ms > 0 {
+        return trickling(response, Duration::from_millis(pause_ms)).await;
+    }
     response
+}
+
+/// Byte by byte: it moves, but never comes to an end.
+async fn trickling(response: Response, pause: Duration) -> Response {
+    let (parts, body) = response.into_parts();
+    let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let stream = futures_util::stream::unfold(0, move |at| {
+        let byte = (at < content.len()).then(|| content.slice(at..=at));
+        async move {
+            tokio::time::sleep(pause).await;
+            byte.map(|byte| (Ok::<_, io::Error>(byte), at + 1))
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(stream))
 }
 
 /// `name [input]` says where the file is.
