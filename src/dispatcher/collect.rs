@@ -1,6 +1,9 @@
 //! Streams what a prompt made from the instance into the store.
 
-use super::scene::{Exit, Scene};
+use super::{
+    pace::Pace,
+    scene::{Exit, Scene},
+};
 use crate::{
     comfy::{self, Made, RemoteFile},
     metrics,
@@ -9,9 +12,15 @@ use crate::{
     task::{Failure, FailureKind, FileId, Output, OutputKind},
 };
 use futures_util::StreamExt as _;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Outputs of one task; what is beyond is a failure that says so.
 const OUTPUTS_MAX: usize = 10_000;
+/// Tries to fetch one file: a cut download costs less than another run of the prompt.
+const FETCHES_MAX: u32 = 4;
+/// Pause before the second try; it doubles.
+const FETCH_PAUSE: Duration = Duration::from_millis(250);
 
 /// Stores everything, or nothing: on a failure what was stored already is deleted again.
 pub(super) async fn collect(scene: &Scene, made: Vec<Made>) -> Result<Vec<Output>, Exit> {
@@ -75,8 +84,7 @@ async fn store_one(scene: &Scene, made: Made) -> Result<Output, Exit> {
 }
 
 async fn store_file(scene: &Scene, node_id: String, key: &str, file: RemoteFile) -> Result<Output, Exit> {
-    let id = FileId::new();
-    let stored = fetch(scene, id, &file).await?;
+    let (id, stored) = fetch(scene, &file).await?;
     let filename = store::clean_filename(&file.filename);
     let content_type = store::content_type(&stored.head, &filename);
     let record = FileRecord {
@@ -105,37 +113,66 @@ async fn store_file(scene: &Scene, node_id: String, key: &str, file: RemoteFile)
     })
 }
 
-async fn fetch(scene: &Scene, id: FileId, file: &RemoteFile) -> Result<Stored, Exit> {
-    let gone = |why: String| {
-        Exit::infrastructure(
-            FailureKind::OutputUnavailable,
-            format!("output {}: {why}", store::clean_filename(&file.filename)),
-        )
-    };
-    let mut download = match scene.instance.client.view(file).await {
-        Ok(download) => download,
-        // The cached result of an earlier run whose file was deleted: another try runs it anew. Not the instance's fault.
-        Err(comfy::Error::NotFound) => {
-            let message = format!(
-                "output {}: the instance does not have the file (any more)",
-                store::clean_filename(&file.filename)
-            );
-            return Err(Exit::failed(Failure::new(FailureKind::OutputUnavailable, message)));
+/// Why a file was not fetched.
+enum Unfetched {
+    /// It broke off, or the instance did not answer well: another try may do.
+    Again(String),
+    /// Another try would do no better.
+    Never(Exit),
+}
+
+async fn fetch(scene: &Scene, file: &RemoteFile) -> Result<(FileId, Stored), Exit> {
+    let mut pause = FETCH_PAUSE;
+    for _ in 1..FETCHES_MAX {
+        match fetch_once(scene, file).await {
+            Ok(stored) => return Ok(stored),
+            Err(Unfetched::Never(exit)) => return Err(exit),
+            Err(Unfetched::Again(why)) => {
+                tracing::debug!(instance = %scene.instance.target.id, task = %scene.claim.task, why, "fetching an output again");
+            }
         }
-        Err(error) => return Err(gone(error.to_string())),
-    };
-    let mut writer = scene
-        .instance
-        .shared
-        .parts
-        .store
-        .create(id, scene.instance.shared.parts.file_bytes_max)
-        .await
-        .map_err(refused)?;
-    while let Some(chunk) = download.bytes.next().await {
-        writer.write(chunk.map_err(|error| gone(error.to_string()))?).await.map_err(refused)?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause *= 2,
+            () = scene.ears.cancelled.cancelled() => return Err(Exit::NotOurs),
+        }
     }
-    writer.finish().await.map_err(refused)
+    fetch_once(scene, file).await.map_err(|unfetched| match unfetched {
+        Unfetched::Never(exit) => exit,
+        Unfetched::Again(why) => unavailable(file, &why),
+    })
+}
+
+/// Under an id of its own: what is left of an earlier try must not meet it.
+async fn fetch_once(scene: &Scene, file: &RemoteFile) -> Result<(FileId, Stored), Unfetched> {
+    let parts = &scene.instance.shared.parts;
+    let mut download = scene.instance.client.view(file).await.map_err(|error| match error {
+        // The cached result of an earlier run whose file was deleted, or a folder the instance cannot read: another try runs
+        // it anew.
+        comfy::Error::NotFound => Unfetched::Never(unavailable(file, "the instance does not have the file (any more)")),
+        error => Unfetched::Again(error.to_string()),
+    })?;
+    let refused = |error| Unfetched::Never(refused(error));
+    let id = FileId::new();
+    let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(refused)?;
+    let mut pace = Pace::new(parts.settings.http_timeout, Instant::now());
+    loop {
+        let chunk = tokio::select! {
+            chunk = download.bytes.next() => chunk,
+            () = scene.ears.cancelled.cancelled() => return Err(Unfetched::Never(Exit::NotOurs)),
+        };
+        let Some(chunk) = chunk else { break };
+        let chunk = chunk.map_err(|error| Unfetched::Again(error.to_string()))?;
+        if !pace.keeps_up(chunk.len(), Instant::now()) {
+            return Err(Unfetched::Never(unavailable(file, "it comes too slowly")));
+        }
+        writer.write(chunk).await.map_err(refused)?;
+    }
+    Ok((id, writer.finish().await.map_err(refused)?))
+}
+
+fn unavailable(file: &RemoteFile, why: &str) -> Exit {
+    let message = format!("output {}: {why}", store::clean_filename(&file.filename));
+    Exit::infrastructure(FailureKind::OutputUnavailable, message)
 }
 
 fn refused(error: store::Error) -> Exit {

@@ -31,6 +31,7 @@ mod instance;
 mod keeper;
 mod lease_clock;
 mod listener;
+mod pace;
 mod roster;
 mod scene;
 mod share;
