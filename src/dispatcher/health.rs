@@ -94,7 +94,8 @@ impl Health {
         let phase = match (self.is_alive(), enabled) {
             (false, _) => Phase::Down,
             (true, false) => Phase::Draining,
-            (true, true) if self.may_claim(now) => Phase::Up,
+            // After a pause the next run decides: until it has ended well, the instance is on trial.
+            (true, true) if self.may_claim(now) && self.failures < FAILURES_TO_PAUSE => Phase::Up,
             (true, true) => Phase::Suspect,
         };
         if phase == self.phase && !self.history.is_empty() {
@@ -162,13 +163,16 @@ mod tests {
         health.run_failed("500", NOW);
         assert!(health.may_claim(NOW));
         health.run_failed("500", NOW);
-        assert!(!health.may_claim(NOW) && health.may_claim(NOW + Duration::from_secs(1)));
+        let later = NOW + Duration::from_secs(1);
+        assert!(!health.may_claim(NOW) && health.may_claim(later));
+        health.update_phase(true, later, 1);
+        assert_eq!(health.phase(), Phase::Suspect, "on trial until a run ends well");
         for _ in 0..20 {
             health.run_failed("500", NOW);
         }
         assert!(!health.may_claim(NOW + Duration::from_secs(59)) && health.may_claim(NOW + Duration::from_secs(60)));
         health.run_succeeded();
-        assert!(health.may_claim(NOW));
+        assert!(health.may_claim(NOW) && health.update_phase(true, NOW, 2) && health.phase() == Phase::Up);
     }
 
     #[test]
