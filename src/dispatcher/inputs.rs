@@ -15,10 +15,11 @@ const FOLDER: &str = "shuzhiren";
 /// Uploads what the instance lacks, by content: the same bytes are sent once and hit ComfyUI's cache.
 pub(super) async fn upload(scene: &Scene, workflow: &mut Workflow) -> Result<(), Exit> {
     for input in &scene.claim.payload.files {
-        if scene.ears.cancelled.is_cancelled() {
-            return Err(Exit::NotOurs);
-        }
-        let name = upload_one(scene, input).await?;
+        let name = tokio::select! {
+            biased;
+            () = scene.ears.cancelled.cancelled() => return Err(Exit::NotOurs),
+            name = upload_one(scene, input) => name?,
+        };
         workflow.set_text(&input.node_id, &input.input, &name);
     }
     Ok(())
