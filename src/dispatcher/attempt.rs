@@ -56,6 +56,10 @@ impl Run {
             None => match find::find(&instance, self.task, self.attempt).await {
                 Found::Ours { claim, begun } => (*claim, Some(begun)),
                 Found::NotOurs => {
+                    if instance.quarantine_until > tokio::time::Instant::now() {
+                        // A request of the former owner may still be on its way.
+                        instance.remember_stray(prompt).await;
+                    }
                     clear(&instance, prompt).await;
                     return release(&instance, self.task).await;
                 }
@@ -107,7 +111,10 @@ impl Scene {
         if !matches!(sighting, Sighting::Unknown) {
             return Ok(sighting);
         }
-        tokio::time::sleep_until(self.instance.quarantine_until).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(self.instance.quarantine_until) => {}
+            () = self.ears.cancelled.cancelled() => return Err(submit::cancelled_in_doubt(self).await),
+        }
         submit::look_until_answered(self).await
     }
 
@@ -181,6 +188,8 @@ impl Scene {
             }
             Exit::Lost { had_begun, reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, "prompt lost");
+                // One loss says little; an instance that loses every prompt must not run through the whole queue.
+                self.instance.health().run_failed(&reason, since_boot());
                 self.instance.check_now.notify_one();
                 if !had_begun {
                     let failure = Failure::new(FailureKind::PromptLost, reason);

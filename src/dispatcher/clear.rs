@@ -22,7 +22,7 @@ pub(super) async fn clear(instance: &Instance, prompt: Uuid) {
                 Ok(Sighting::Unknown | Sighting::Ended(_)) => return,
                 Ok(Sighting::Pending | Sighting::Running) => {}
                 // An instance that is down has nothing running; it is asked again when it is back.
-                Err(_) if !instance.health().is_alive() => return instance.remember_stray(prompt),
+                Err(_) if !instance.health().is_alive() => return instance.remember_stray(prompt).await,
                 Err(error) => {
                     tracing::debug!(instance = %instance.target.id, %error, "the prompt could not be dropped yet")
                 }

@@ -4,6 +4,7 @@ use super::{
     Shared,
     health::Health,
     lease_clock::{LeaseClock, since_boot},
+    strays::Strays,
 };
 use crate::{
     comfy::{self, Client, Sign},
@@ -27,10 +28,6 @@ use uuid::Uuid;
 const SIGNS_MAX: usize = 256;
 /// Content hashes remembered as uploaded.
 const UPLOADED_MAX: usize = 10_000;
-/// Prompts remembered as given up.
-const STRAYS_MAX: usize = 1_000;
-/// For so long they are looked for: an instance that was cut off keeps its queue and comes back with it.
-const STRAY_KEPT: Duration = Duration::from_secs(3_600);
 
 /// A fresh lease and what came with it.
 pub(super) struct Leased {
@@ -76,15 +73,8 @@ pub(super) struct Instance {
     health: Mutex<Health>,
     runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
     uploaded: Mutex<HashSet<String>>,
-    strays: Mutex<Vec<Stray>>,
+    pub(super) strays: Strays,
     pub(super) tracker: TaskTracker,
-}
-
-/// A prompt that was given up though it may still come to its instance's queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stray {
-    pub(super) prompt: Uuid,
-    pub(super) since: tokio::time::Instant,
 }
 
 struct Running {
@@ -140,7 +130,7 @@ impl Instance {
             health: Mutex::new(Health::default()),
             runs: Mutex::new(HashMap::new()),
             uploaded: Mutex::new(HashSet::new()),
-            strays: Mutex::new(Vec::new()),
+            strays: Strays::default(),
             tracker: TaskTracker::new(),
             shared,
             target,
@@ -223,6 +213,11 @@ impl Instance {
         self.runs().contains_key(&(task, attempt))
     }
 
+    /// Whether an attempt here goes by this prompt.
+    pub(super) fn has_prompt(&self, prompt: Uuid) -> bool {
+        self.runs().values().any(|running| running.prompt == prompt)
+    }
+
     pub(super) fn run_ids(&self) -> Vec<(TaskId, Attempt)> {
         self.runs().keys().copied().collect()
     }
@@ -295,23 +290,6 @@ impl Instance {
     /// The instance may have restarted: nothing is known to be uploaded.
     pub(super) fn forget_uploads(&self) {
         lock(&self.uploaded).clear();
-    }
-
-    /// A prompt that was given up: to be dropped whenever it shows up in the instance's queue.
-    pub(super) fn remember_stray(&self, prompt: Uuid) {
-        let mut strays = lock(&self.strays);
-        if strays.len() < STRAYS_MAX {
-            strays.push(Stray { prompt, since: tokio::time::Instant::now() });
-        }
-        drop(strays);
-        self.check_now.notify_one();
-    }
-
-    /// Those remembered, without the ones that are too old to come any more.
-    pub(super) fn strays(&self) -> Vec<Stray> {
-        let mut strays = lock(&self.strays);
-        strays.retain(|stray| stray.since.elapsed() < STRAY_KEPT);
-        strays.clone()
     }
 }
 

@@ -2,17 +2,18 @@
 //!
 //! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`actor`]) keeps the lease
 //! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`]), claims tasks ([`claimer`]) and runs
-//! attempts ([`attempt`]). Decisions are pure: [`share`], [`health`].
+//! attempts ([`attempt`]). What was given up and comes all the same is dropped ([`strays`]). Decisions are pure: [`share`],
+//! [`health`], [`pace`].
 //!
 //! Invariant: every write of an attempt goes through a fenced verb of the queue; nothing is submitted, interrupted or deleted
 //! at an instance unless the lease was fresh a moment ago ([`lease_clock`]).
 //!
-//! Where ComfyUI's habits are met (points of the protocol's §17; tests of the same numbers in `tests/it/dispatcher.rs`):
+//! Where ComfyUI's habits are met (points of the protocol's §17; tests of the same numbers in `tests/it/dispatcher`):
 //! 1 own prompt ids: `TaskId::prompt_id` · 2 recorded before POST, never sent twice blindly: [`submit`] · 3 registered before
 //! POST: `Instance::spawn` · 4 REST is the truth: [`follow`] · 5 verdict from history: `comfy/history` · 6 forgotten prompts:
 //! [`follow`], [`attempt`] · 7 partly accepted: `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` ·
 //! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`collect`] · 11 depth: `--slots` · 12 cancel until gone:
-//! [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`follow`], [`health`] ·
+//! [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`watchdog`], [`health`] ·
 //! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/sign`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
 //! 18 no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `Scene::take_outcome` ·
 //! 22 instances reachable by dispatchers only: README.
@@ -35,7 +36,9 @@ mod pace;
 mod roster;
 mod scene;
 mod share;
+mod strays;
 mod submit;
+mod watchdog;
 mod watcher;
 
 use crate::{

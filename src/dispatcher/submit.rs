@@ -10,11 +10,14 @@ use crate::{
     metrics,
     task::{Failure, FailureKind},
 };
+use serde_json::value::RawValue;
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Posts of one attempt, the first included.
 const POSTS_MAX: u32 = 2;
@@ -24,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at a stale lease.
 const LEASE_PAUSE: Duration = Duration::from_millis(50);
+/// Between two requests to drop a prompt that was cancelled while it is being submitted.
+const DROP_AGAIN: Duration = Duration::from_millis(100);
 
 /// Gets the prompt into the instance's queue.
 pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(), Exit> {
@@ -40,11 +45,7 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
             metrics::instance_idle_gap(since.elapsed());
         }
         let posted = Instant::now();
-        let answer = {
-            let _posting = Posting::begin(&scene.instance);
-            scene.instance.client.submit(scene.prompt, &body, &scene.instance.client_id).await
-        };
-        let error = match answer {
+        let error = match post_prompt(scene, &body).await {
             Ok(Submitted::Accepted) => return Ok(()),
             Ok(Submitted::Invalid(failure)) => return Err(Exit::failed(failure)),
             Err(Error::Refused(why)) => {
@@ -54,6 +55,9 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
             }
             Err(error) => error,
         };
+        if scene.ears.cancelled.is_cancelled() {
+            return Err(cancelled_in_doubt(scene).await);
+        }
         tracing::warn!(instance = %scene.instance.target.id, task = %scene.claim.task, %error, "submitting failed; looking whether it arrived");
         let timeout = scene.instance.shared.parts.settings.http_timeout;
         let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
@@ -63,28 +67,65 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
             // later than this, it is dropped from the queue as a stray while another attempt runs.
             Sighting::Unknown if was_silent => return wait_for_late_arrival(scene, timeout).await,
             Sighting::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
-                return Err(Exit::infrastructure(
-                    FailureKind::InstanceUnreachable,
-                    format!("submitting failed: {error}"),
-                ));
+                return Err(give_up_in_doubt(scene, format!("submitting failed: {error}")).await);
             }
             Sighting::Unknown => {}
         }
     }
-    Err(Exit::infrastructure(FailureKind::InstanceUnreachable, "submitting failed"))
+    Err(give_up_in_doubt(scene, "submitting failed".to_owned()).await)
+}
+
+/// Posts. A cancel meanwhile does not wait for an answer that is held up: the prompt may be running already.
+async fn post_prompt(scene: &Scene, body: &RawValue) -> Result<Submitted, Error> {
+    let instance = &scene.instance;
+    let _posting = Posting::begin(instance);
+    let mut answer = pin!(instance.client.submit(scene.prompt, body, &instance.client_id));
+    tokio::select! {
+        answer = &mut answer => return answer,
+        () = scene.ears.cancelled.cancelled() => {}
+    }
+    tokio::select! {
+        answer = &mut answer => answer,
+        never = keep_dropping(instance, scene.prompt) => match never {},
+    }
+}
+
+async fn keep_dropping(instance: &Instance, prompt: Uuid) -> std::convert::Infallible {
+    loop {
+        if instance.clock.may_act()
+            && let Err(error) = instance.client.cancel(prompt).await
+        {
+            tracing::debug!(instance = %instance.target.id, %prompt, %error, "the prompt could not be dropped yet");
+        }
+        tokio::time::sleep(DROP_AGAIN).await;
+    }
+}
+
+/// The attempt ends here, though its prompt may come to the instance later: then it is dropped.
+async fn give_up_in_doubt(scene: &Scene, why: String) -> Exit {
+    scene.instance.remember_stray(scene.prompt).await;
+    Exit::infrastructure(FailureKind::InstanceUnreachable, why)
+}
+
+/// Cancelled while it is not known whether the prompt will come to the instance.
+pub(super) async fn cancelled_in_doubt(scene: &Scene) -> Exit {
+    scene.instance.remember_stray(scene.prompt).await;
+    Exit::NotOurs
 }
 
 /// Looks again and again for a request that got no answer.
 async fn wait_for_late_arrival(scene: &Scene, patience: Duration) -> Result<(), Exit> {
     let give_up = Instant::now() + patience;
     while Instant::now() < give_up {
-        tokio::time::sleep(AWAY_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(AWAY_PAUSE) => {}
+            () = scene.ears.cancelled.cancelled() => return Err(cancelled_in_doubt(scene).await),
+        }
         if !matches!(look_until_answered(scene).await?, Sighting::Unknown) {
             return Ok(());
         }
     }
-    scene.instance.remember_stray(scene.prompt);
-    Err(Exit::infrastructure(FailureKind::InstanceUnreachable, "the instance did not answer the submit in time"))
+    Err(give_up_in_doubt(scene, "the instance did not answer the submit in time".to_owned()).await)
 }
 
 /// Counts a POST as under way for as long as it lives.
@@ -116,13 +157,9 @@ pub(super) async fn look_until_answered(scene: &Scene) -> Result<Sighting, Exit>
             }
             Ok(sighting) => return Ok(sighting),
             Err(error) if begun.elapsed() >= gone_after => {
-                scene.instance.remember_stray(scene.prompt);
-                return Err(Exit::infrastructure(
-                    FailureKind::InstanceUnreachable,
-                    format!("the instance is away: {error}"),
-                ));
+                return Err(give_up_in_doubt(scene, format!("the instance is away: {error}")).await);
             }
-            Err(_) if scene.ears.cancelled.is_cancelled() => return Err(Exit::NotOurs),
+            Err(_) if scene.ears.cancelled.is_cancelled() => return Err(cancelled_in_doubt(scene).await),
             Err(_) => tokio::time::sleep(AWAY_PAUSE).await,
         }
     }

@@ -15,8 +15,6 @@ use tokio::time::Instant;
 
 /// `/system_stats` is asked at most so often: it costs the instance 10 ms.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
-/// Between two looks for prompts that were given up.
-const STRAYS_EVERY: Duration = Duration::from_secs(1);
 
 /// Checks at the configured interval, sooner when something seems wrong.
 pub(super) async fn run(instance: Arc<Instance>) {
@@ -30,15 +28,9 @@ pub(super) async fn run(instance: Arc<Instance>) {
         if is_alive && !was_alive {
             instance.forget_uploads();
         }
-        if is_alive {
-            drop_strays(&instance).await;
-        }
         report(&instance, probe.as_ref().map(|(probe, _)| probe), remaining, &mut reported).await;
         instance.changed.notify_one();
-        let mut pause = instance.health().next_check(checks.interval());
-        if !instance.strays().is_empty() {
-            pause = pause.min(STRAYS_EVERY);
-        }
+        let pause = instance.health().next_check(checks.interval());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = instance.check_now.notified() => {}
@@ -68,25 +60,6 @@ async fn check(
         Err(error) => {
             instance.health().missed(&error.to_string(), misses_to_down);
             None
-        }
-    }
-}
-
-/// Prompts that were given up must not run: each one that shows up in the instance's queue is dropped from it. They stay
-/// remembered, for a request that was held up on the way may come later still.
-async fn drop_strays(instance: &Instance) {
-    let strays = instance.strays();
-    if strays.is_empty() {
-        return;
-    }
-    let Ok(queue) = instance.client.queue().await else { return };
-    for stray in strays {
-        let prompt = stray.prompt.to_string();
-        if (queue.running.contains(&prompt) || queue.pending.contains(&prompt)) && instance.clock.may_act() {
-            tracing::warn!(instance = %instance.target.id, prompt, "a prompt that was given up has come to the queue; dropping it");
-            if let Err(error) = instance.client.cancel(stray.prompt).await {
-                tracing::debug!(instance = %instance.target.id, prompt, %error, "it stays until the next check");
-            }
         }
     }
 }

@@ -1,0 +1,153 @@
+//! When a prompt that is followed is given up: time limits, silence, an instance that is away or runs nothing.
+
+use super::{
+    clear::clear,
+    lease_clock::since_boot,
+    scene::{Exit, Scene},
+};
+use crate::{
+    comfy::Error,
+    task::{Failure, FailureKind},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A running prompt whose socket is silent for so long gets a new socket; the pause doubles each time.
+const MUTE_AFTER: Duration = Duration::from_secs(10);
+/// A prompt of which no socket ever told anything, though every prompt's beginning is told, is silent because of the socket
+/// (a stalled reader elsewhere stops all messages of an instance, protocol §5): it is waited for so many times as long.
+const MUTE_PATIENCE: u32 = 5;
+/// An instance that has prompts waiting but runs none for so long is a zombie (its pauses are below a second).
+const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
+/// An interrupted prompt is waited for so long before the attempt is given up all the same.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
+/// Signs of life of one prompt and its instance.
+pub(super) struct Watchdog {
+    last_life: Instant,
+    /// A sign of this prompt was heard: the socket works, and silence means something.
+    was_heard: bool,
+    next_mute: Instant,
+    mute_pause: Duration,
+    /// The instance does not answer since.
+    away_since: Option<Instant>,
+    /// The prompt waits while nothing runs, since.
+    idle_since: Option<Instant>,
+}
+
+impl Watchdog {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            last_life: now,
+            was_heard: false,
+            next_mute: now + MUTE_AFTER,
+            mute_pause: MUTE_AFTER,
+            away_since: None,
+            idle_since: None,
+        }
+    }
+
+    /// The socket told something of the prompt.
+    pub(super) fn hear(&mut self) {
+        self.was_heard = true;
+        self.see_running();
+    }
+
+    /// The prompt was seen to begin.
+    pub(super) fn see_running(&mut self) {
+        let now = Instant::now();
+        self.last_life = now;
+        self.next_mute = now + MUTE_AFTER;
+        self.mute_pause = MUTE_AFTER;
+    }
+
+    /// The instance answered a look.
+    pub(super) fn answered(&mut self) {
+        self.away_since = None;
+    }
+
+    /// The instance runs something.
+    pub(super) fn works(&mut self) {
+        self.idle_since = None;
+    }
+
+    /// When to judge next.
+    pub(super) fn next_wake(&self, scene: &Scene, begun: Instant) -> Instant {
+        let wake = self.next_mute.min(self.last_life + self.patience(scene));
+        scene.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
+    }
+
+    fn patience(&self, scene: &Scene) -> Duration {
+        scene.stall_timeout() * if self.was_heard { 1 } else { MUTE_PATIENCE }
+    }
+
+    /// Waits for an instance that does not answer, but not for ever.
+    pub(super) async fn stay_away(&mut self, scene: &Scene, error: &Error, had_begun: bool) -> Result<(), Exit> {
+        scene.instance.check_now.notify_one();
+        let since = *self.away_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < scene.instance.shared.parts.settings.gone_after {
+            return Ok(());
+        }
+        scene.instance.remember_stray(scene.prompt).await;
+        let reason = format!("the instance has been away for {} s: {error}", since.elapsed().as_secs());
+        Err(Exit::Lost { had_begun, reason })
+    }
+
+    /// Prompts waiting and none running: the instance's worker thread may be dead though its HTTP answers (protocol §10).
+    pub(super) async fn suspect_zombie(&mut self, scene: &Scene) -> Result<(), Exit> {
+        let Ok(queue) = scene.instance.client.queue().await else { return Ok(()) };
+        if !queue.running.is_empty() {
+            self.idle_since = None;
+            return Ok(());
+        }
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < ZOMBIE_AFTER.min(scene.stall_timeout()) {
+            return Ok(());
+        }
+        let why = "the instance accepts prompts but runs none; restart it";
+        scene.instance.health().stuck(why, since_boot());
+        scene.instance.check_now.notify_one();
+        give_up(scene).await;
+        Err(Exit::infrastructure(FailureKind::Stalled, why))
+    }
+
+    /// Time limits, and the socket's silence.
+    pub(super) async fn judge(&mut self, scene: &Scene, begun: Instant) -> Result<(), Exit> {
+        let now = Instant::now();
+        if let Some(timeout) = scene.claim.timeout.filter(|timeout| begun + *timeout <= now) {
+            give_up(scene).await;
+            let message = format!("the run took longer than its timeoutMs of {}", timeout.as_millis());
+            return Err(Exit::failed(Failure::new(FailureKind::RunTimeout, message)));
+        }
+        let patience = self.patience(scene);
+        if self.last_life + patience <= now && self.away_since.is_none() {
+            give_up(scene).await;
+            let message = format!("no sign of life of the prompt for {} s", patience.as_secs());
+            return Err(Exit::infrastructure(FailureKind::Stalled, message));
+        }
+        if self.next_mute <= now {
+            self.mute_pause *= 2;
+            self.next_mute = now + self.mute_pause;
+            scene.instance.reconnect.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Scene {
+    fn stall_timeout(&self) -> Duration {
+        self.instance.shared.parts.settings.stall_timeout
+    }
+}
+
+/// Interrupts the prompt; one that does not obey in time stays behind on an instance marked as stuck.
+async fn give_up(scene: &Scene) {
+    if tokio::time::timeout(GIVE_UP_AFTER, clear(&scene.instance, scene.prompt)).await.is_err() {
+        scene
+            .instance
+            .health()
+            .stuck("a prompt does not react to its interrupt: restart the instance if this lasts", since_boot());
+        scene.instance.remember_stray(scene.prompt).await;
+        scene.instance.check_now.notify_one();
+    }
+}
