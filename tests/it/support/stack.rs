@@ -36,6 +36,10 @@ impl Role {
         Self { child, port }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -88,11 +92,18 @@ pub struct Stack {
     pub redis: TestRedis,
     pub client: ApiClient,
     folder: tempfile::TempDir,
+    /// Settings of its dispatchers beside the usual ones.
+    variables: Vec<(String, String)>,
 }
 
 impl Stack {
     /// With so many stand-ins and dispatchers; leases of 1 s, checks every 200 ms.
     pub async fn start(sims: usize, dispatchers: usize) -> Self {
+        Self::start_with(sims, dispatchers, &[]).await
+    }
+
+    /// The same with other settings of the dispatchers.
+    pub async fn start_with(sims: usize, dispatchers: usize, variables: &[(&str, &str)]) -> Self {
         let mut started = Vec::new();
         for _ in 0..sims {
             let options = SimOptions { listen: ([127, 0, 0, 1], 0).into(), ..SimOptions::default() };
@@ -109,7 +120,8 @@ impl Stack {
         std::fs::write(&config, fleet.to_string()).unwrap();
         let api = Self::spawn_api(&redis, &folder, Some(&config));
         let client = ApiClient::new(api.port).await;
-        let mut stack = Self { api, dispatchers: Vec::new(), sims: started, redis, client, folder };
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut stack = Self { api, dispatchers: Vec::new(), sims: started, redis, client, folder, variables };
         for _ in 0..dispatchers {
             stack.add_dispatcher();
         }
@@ -141,7 +153,7 @@ impl Stack {
         let port = free_port();
         let (listen, url) = (format!("127.0.0.1:{port}"), self.redis.url());
         let storage = format!("file://{}", self.folder.path().join("files").display());
-        let variables = [
+        let mut variables = vec![
             ("REDIS_URL", url.as_str()),
             ("SHUZHIREN_STORAGE_URL", &storage),
             ("SHUZHIREN_LEASE_TTL", "1s"),
@@ -150,9 +162,27 @@ impl Stack {
             ("SHUZHIREN_GONE_AFTER", "2s"),
             ("SHUZHIREN_LOG", "info,shuzhiren=debug"),
         ];
+        variables.extend(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let log = self.folder.path().join("dispatcher.log");
         self.dispatchers.push(Role::spawn(&["dispatcher", "--listen", &listen], port, &variables, &log));
         self.dispatchers.len() - 1
+    }
+
+    /// Files of the store, by their names.
+    pub fn stored_files(&self) -> Vec<String> {
+        let folder = self.folder.path().join("files");
+        let mut found = Vec::new();
+        let mut folders = vec![folder];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => found.push(path.file_name().unwrap().to_str().unwrap().to_owned()),
+                }
+            }
+        }
+        found
     }
 
     /// What the dispatchers logged, for a failing test's message.

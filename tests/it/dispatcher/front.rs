@@ -1,0 +1,183 @@
+//! A front before a stand-in that holds back or forges single requests: what a network, a proxy or a sick instance does to them.
+
+use crate::support::{eventually, http, stack::PATIENCE};
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What happens to a request.
+#[derive(Clone)]
+pub enum Act {
+    /// It is passed on when the front is released, whether or not the client still waits.
+    Hold,
+    /// It is passed on, and answered with this instead.
+    Forge(u16, String),
+    /// It is passed on, and the answer's text is edited.
+    Edit(fn(String) -> String),
+}
+
+struct Rule {
+    /// `POST /prompt`: a beginning of the line.
+    line: &'static str,
+    left: usize,
+    act: Act,
+}
+
+struct State {
+    rules: Mutex<Vec<Rule>>,
+    asked: Mutex<Vec<String>>,
+    answered: Mutex<Vec<String>>,
+    released: watch::Sender<bool>,
+    behind: SocketAddr,
+}
+
+/// Stops with the test.
+pub struct Front {
+    pub port: u16,
+    state: Arc<State>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Front {
+    /// Passes everything on to `behind`, WebSockets too.
+    pub async fn start(behind: SocketAddr) -> Self {
+        let state = Arc::new(State {
+            rules: Mutex::default(),
+            asked: Mutex::default(),
+            answered: Mutex::default(),
+            released: watch::Sender::new(false),
+            behind,
+        });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = state.clone();
+        let router = axum::Router::new().fallback(move |request| answer(shared.clone(), request));
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { port, state, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// The next `times` requests that begin with `line` meet this.
+    pub fn rule(&self, line: &'static str, times: usize, act: Act) {
+        self.state.rules.lock().unwrap().push(Rule { line, left: times, act });
+    }
+
+    /// No rules any more.
+    pub fn clear(&self) {
+        self.state.rules.lock().unwrap().clear();
+    }
+
+    /// What is held goes on.
+    pub fn release(&self) {
+        self.state.released.send_replace(true);
+    }
+
+    /// What is held from now on stays.
+    pub fn hold_again(&self) {
+        self.state.released.send_replace(false);
+    }
+
+    /// Requests so far that begin with `line`.
+    pub fn asked(&self, line: &str) -> usize {
+        self.state.asked.lock().unwrap().iter().filter(|asked| asked.starts_with(line)).count()
+    }
+
+    /// Requests so far that the stand-in has answered.
+    pub fn answered(&self, line: &str) -> usize {
+        self.state.answered.lock().unwrap().iter().filter(|asked| asked.starts_with(line)).count()
+    }
+
+    /// Waits until so many requests began with `line`.
+    pub async fn wait_asked(&self, line: &str, count: usize) {
+        eventually(&format!("{count} × {line}"), PATIENCE, || async { (self.asked(line) >= count).then_some(()) })
+            .await;
+    }
+}
+
+impl State {
+    fn act(&self, line: &str) -> Option<Act> {
+        let mut rules = self.rules.lock().unwrap();
+        let rule = rules.iter_mut().find(|rule| rule.left > 0 && line.starts_with(rule.line))?;
+        rule.left -= 1;
+        Some(rule.act.clone())
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request) -> Response {
+    let line = format!("{} {}", request.method(), request.uri());
+    state.asked.lock().unwrap().push(line.clone());
+    let act = state.act(&line);
+    if line.starts_with("GET /ws") && act.is_none() {
+        return tunnel(state.behind, request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else { return StatusCode::BAD_REQUEST.into_response() };
+    // Spawned: a client that goes away does not take back what it has sent.
+    let passed_on = tokio::spawn(async move {
+        if matches!(act, Some(Act::Hold)) {
+            state.released.subscribe().wait_for(|released| *released).await.unwrap();
+        }
+        let url = format!("http://{}{}", state.behind, parts.uri);
+        let mut request = reqwest::Client::new().request(parts.method, url).body(body);
+        if let Some(kind) = parts.headers.get("content-type") {
+            request = request.header("content-type", kind);
+        }
+        let (status, body): (StatusCode, Bytes) = match request.send().await {
+            Ok(answer) => (answer.status(), answer.bytes().await.unwrap_or_default()),
+            Err(error) => (StatusCode::BAD_GATEWAY, error.to_string().into()),
+        };
+        state.answered.lock().unwrap().push(line);
+        match act {
+            Some(Act::Forge(status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
+            Some(Act::Edit(edit)) => (status, edit(String::from_utf8_lossy(&body).into_owned())).into_response(),
+            Some(Act::Hold) | None => (status, body).into_response(),
+        }
+    });
+    passed_on.await.unwrap()
+}
+
+/// A WebSocket: the handshake by hand, then bytes both ways.
+async fn tunnel(behind: SocketAddr, mut request: Request) -> Response {
+    let mut head = format!("GET {} HTTP/1.1\r\n", request.uri());
+    for (name, value) in request.headers() {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    head.push_str("\r\n");
+    let Ok(mut stream) = TcpStream::connect(behind).await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let mut answer = Vec::new();
+    if stream.write_all(head.as_bytes()).await.is_err() {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    while !answer.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = stream.read_u8().await else { return StatusCode::BAD_GATEWAY.into_response() };
+        answer.push(byte);
+    }
+    let answer = http::Answer::parse(&answer).unwrap();
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in &answer.headers {
+        response = response.header(name, value);
+    }
+    if answer.status == 101 {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                // Either side may end it.
+                let _ended = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut stream).await;
+            }
+        });
+    }
+    response.body(Body::empty()).unwrap()
+}

@@ -1,0 +1,71 @@
+//! Outputs: fetched again, made anew, or a failure that says why; never a dead link, never a file nobody names.
+
+use super::{completes_once, front::Act, fronted, stack_with};
+use crate::support::stack::{Stack, workflow};
+use serde_json::json;
+use shuzhiren::sim::Times;
+
+/// [10] A file that is gone at /view is made anew.
+#[tokio::test]
+async fn a_missing_output_is_made_anew() {
+    let stack = stack_with(|faults| faults.view_404 = Times::Next(1)).await;
+    let id = stack.client.submit(json!({"workflow": workflow::quick(6)})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
+    assert_eq!(task["attempts"][0]["outcome"], "output_unavailable");
+    assert!(stack.client.download(task["result"]["files"][0].as_str().unwrap()).await.starts_with(b"\x89PNG"));
+    assert_eq!(stack.executions(&id), 2);
+
+    stack.sims[0].set(|faults| faults.view_404 = Times::Always);
+    let id = stack.client.submit(json!({"workflow": workflow::quick(7), "maxAttempts": 2})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["error"]["type"]), (&json!("failed"), &json!("output_unavailable")));
+    assert!(task["result"].is_null(), "{task}");
+    let message = task["error"]["message"].as_str().unwrap();
+    assert!(message.contains("quick_") && message.contains("does not have the file"), "{task}");
+}
+
+/// [10] One that breaks off is fetched again: the prompt need not run twice for it.
+#[tokio::test]
+async fn a_cut_download_is_repeated() {
+    let stack = stack_with(|faults| faults.view_truncate = Times::Next(2)).await;
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(6)})).await;
+    assert_eq!(task["attempt"], 1);
+    let bytes = stack.client.download(task["result"]["files"][0].as_str().unwrap()).await;
+    assert_eq!(json!(bytes.len()), task["result"]["outputs"][0]["sizeBytes"]);
+    stack.sims[0].set(|faults| faults.view_500 = Times::Next(2));
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(7)})).await;
+    assert_eq!(task["attempt"], 1);
+    assert_eq!(stack.stored_files().len(), 2, "nothing is left of what was cut: {:?}", stack.stored_files());
+
+    stack.sims[0].set(|faults| faults.view_truncate = Times::Always);
+    let id = stack.client.submit(json!({"workflow": workflow::quick(8), "maxAttempts": 1})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["error"]["type"], "output_unavailable", "{task}");
+    assert_eq!(stack.stored_files().len(), 2, "{:?}", stack.stored_files());
+}
+
+/// A download that trickles for ever is given up; one that takes its time is not.
+#[tokio::test]
+async fn a_trickling_output_is_given_up() {
+    let stack = Stack::start_with(1, 1, &[("SHUZHIREN_HTTP_TIMEOUT", "500ms")]).await;
+    stack.sims[0].set(|faults| faults.view_trickle_ms = 100);
+    let begun = tokio::time::Instant::now();
+    let id = stack.client.submit(json!({"workflow": workflow::quick(9), "maxAttempts": 1})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["error"]["type"], "output_unavailable", "{task}");
+    assert!(task["error"]["message"].as_str().unwrap().contains("slowly"), "{task}");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(3), "six read timeouts are granted");
+    assert_eq!(stack.stored_files(), [""; 0]);
+}
+
+/// Names that lead out of the instance's folder are never asked for.
+#[tokio::test]
+async fn a_hostile_file_name_is_not_fetched() {
+    let (stack, front) = fronted(&[]).await;
+    front.rule("GET /history/", usize::MAX, Act::Edit(|text| text.replace("quick_00001_.png", "../../../etc/passwd")));
+    let id = stack.client.submit(json!({"workflow": workflow::quick(10)})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["result"]["files"]), (&json!("completed"), &json!([])), "{task}");
+    assert_eq!((front.asked("GET /view"), stack.stored_files().len()), (0, 0));
+}

@@ -1,0 +1,93 @@
+//! Failures of the infrastructure: another try, elsewhere, and the end when it is the workflow that kills.
+
+use super::{completes_once, front::Act, fronted, prompt};
+use crate::support::{
+    eventually,
+    stack::{PATIENCE, Stack, workflow},
+};
+use serde_json::{Value, json};
+use shuzhiren::sim::Happened;
+
+/// A crash under a prompt: it runs elsewhere, and the history says what happened.
+#[tokio::test]
+async fn a_crash_under_a_prompt_is_a_loss() {
+    let stack = Stack::start(2, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(20, 2.0)})).await;
+    let task = stack.client.wait_for(&id, &["running"]).await;
+    let sick = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
+    sick.kill().await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
+    let attempts = task["attempts"].as_array().unwrap();
+    assert_eq!((&attempts[0]["outcome"], &attempts[1]["outcome"]), (&json!("prompt_lost"), &json!("completed")));
+    assert!(attempts[0]["error"]["message"].as_str().is_some_and(|why| why.contains("away")), "{task}");
+    assert_ne!(attempts[0]["instanceId"], attempts[1]["instanceId"]);
+    let succeeded: usize = stack.sims.iter().map(|sim| super::count(sim, Happened::Succeeded, &prompt(&id, 2))).sum();
+    assert_eq!((succeeded, stack.executions(&id)), (1, 2));
+    sick.restart().await.unwrap();
+    stack.wait_alive(2).await;
+}
+
+/// A workflow that takes its instance down does so twice at most.
+#[tokio::test]
+async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
+    let stack = Stack::start(3, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0), "maxAttempts": 10})).await;
+    for _ in 0..3 {
+        let task = eventually("it runs somewhere, or has ended", PATIENCE, || async {
+            let task = stack.client.task(&id).await;
+            (task["status"] != "pending").then_some(task)
+        })
+        .await;
+        if task["status"] != "running" {
+            break;
+        }
+        let at = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
+        at.restart().await.unwrap();
+        let attempt = task["attempt"].clone();
+        eventually("the loss is noticed", PATIENCE, || async {
+            let task = stack.client.task(&id).await;
+            (task["attempt"] != attempt || task["status"] != "running").then_some(())
+        })
+        .await;
+    }
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["error"]["type"], "poison", "{task}\n{}", stack.log());
+    assert!(stack.executions(&id) <= 2, "{}", stack.executions(&id));
+}
+
+/// [21] Out of memory: the instance is told to free it, and the task goes elsewhere.
+#[tokio::test]
+async fn out_of_memory_frees_and_goes_elsewhere() {
+    let stack = Stack::start(2, 1).await;
+    for sim in &stack.sims {
+        sim.set(|faults| faults.execution_oom = shuzhiren::sim::Times::Next(1));
+    }
+    let id = stack.client.submit(json!({"workflow": workflow::quick(1), "maxAttempts": 2})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["error"]["type"], "out_of_memory", "{task}");
+    let at: Vec<&Value> = task["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["instanceId"]).collect();
+    assert!(at.len() == 2 && at[0] != at[1], "{task}");
+    for sim in &stack.sims {
+        let asked = sim.log().iter().filter(|entry| entry.event == Happened::FreeAsked).count();
+        assert_eq!(asked, 1, "{}", stack.log());
+    }
+    completes_once(&stack, json!({"workflow": workflow::quick(2)})).await;
+}
+
+/// Runs are known by task and attempt: a second try begins while the first one still tidies up at the same instance.
+#[tokio::test]
+async fn a_second_attempt_does_not_wait_for_the_first() {
+    let (stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "40s")]).await;
+    stack.sims[0].set(|faults| faults.execution_oom = shuzhiren::sim::Times::Next(1));
+    // The first attempt's last words to the instance are held back for long.
+    front.rule("POST /history", 1, Act::Hold);
+    let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
+    front.wait_asked("POST /history", 1).await;
+    let begun = tokio::time::Instant::now();
+    super::happens(&stack, &stack.sims[0], Happened::Succeeded, &prompt(&id, 2)).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it ran before the first one had to end");
+    assert_eq!(front.answered("POST /history"), 0);
+    front.release();
+    assert_eq!(stack.client.wait_ended(&id).await["status"], "completed");
+}

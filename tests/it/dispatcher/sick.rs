@@ -1,0 +1,178 @@
+//! Instances that are sick: noticed, named, taken out; the others do the work.
+
+use super::{completes_once, front::Act, fronted, prompt};
+use crate::support::{
+    eventually,
+    stack::{PATIENCE, Stack, workflow},
+};
+use serde_json::{Value, json};
+use shuzhiren::sim::{Happened, Sim, Times};
+
+async fn shown(stack: &Stack, sim: &Sim) -> Value {
+    stack.client.get(&format!("/api/instances/{}", sim.addr())).await
+}
+
+/// [14b] A worker that died behind a healthy HTTP front gets nothing new; the task goes elsewhere.
+#[tokio::test]
+async fn a_zombie_is_noticed_and_taken_out() {
+    let stack = Stack::start_with(2, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;
+    for sim in &stack.sims {
+        sim.set(|faults| faults.zombie = Times::Next(1));
+    }
+    // The first to take a prompt becomes the zombie; the other is healed before it can.
+    let id = stack.client.submit(json!({"workflow": workflow::quick(8)})).await;
+    let submitted = |n: usize| stack.sims[n].log().iter().any(|entry| entry.event == Happened::Submitted);
+    eventually("a prompt is submitted", PATIENCE, || async { (submitted(0) || submitted(1)).then_some(()) }).await;
+    let (sick, well) = if submitted(0) { (0, 1) } else { (1, 0) };
+    stack.sims[well].set(|faults| faults.zombie = Times::Never);
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
+    assert_eq!(task["instanceId"], stack.sims[well].addr().to_string());
+    assert_eq!(stack.executions(&id), 1);
+    let about = shown(&stack, &stack.sims[sick]).await;
+    assert!(about["lastError"].as_str().is_some_and(|why| why.contains("restart")), "{about}");
+}
+
+/// [14c] An instance that hangs is down after its misses, and its task is run elsewhere; back again, it is used again.
+#[tokio::test]
+async fn a_hanging_instance_loses_its_task_to_another() {
+    let stack = Stack::start(2, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(30, 3.0)})).await;
+    let task = stack.client.wait_for(&id, &["running"]).await;
+    let sick = stack.sims.iter().position(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
+    stack.sims[sick].set(|faults| faults.hang = true);
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
+    assert_ne!(task["instanceId"], stack.sims[sick].addr().to_string());
+    let about = shown(&stack, &stack.sims[sick]).await;
+    assert_eq!((about["alive"].as_bool(), about["phase"].as_str()), (Some(false), Some("down")), "{about}");
+    assert!(about["lastError"].as_str().is_some_and(|why| why.contains("no answer")), "{about}");
+    stack.sims[sick].set(|faults| faults.hang = false);
+    stack.wait_alive(2).await;
+    // What it goes on with was given up: it is dropped, not run to its end.
+    super::happens(&stack, &stack.sims[sick], Happened::Interrupted, &prompt(&id, 1)).await;
+}
+
+/// One that refuses every prompt and one that forgets every prompt answer all checks. They must not eat the queue: a breaker
+/// pauses them for longer and longer, and says why.
+#[tokio::test]
+async fn instances_that_only_look_healthy_do_not_eat_the_queue() {
+    let stack = Stack::start(3, 1).await;
+    stack.sims[0].set(|faults| faults.prompt_500 = Times::Always);
+    stack.sims[1].set(|faults| faults.history_forget = Times::Always);
+    let mut ids = Vec::new();
+    for seed in 0..40 {
+        let graph = json!({"workflow": workflow::steps(4, 0.4), "params": {"2.seed": seed}});
+        ids.push(stack.client.submit(graph).await);
+    }
+    let mut failed = 0;
+    let mut tries = [0, 0];
+    for id in &ids {
+        let task = stack.client.wait_ended(id).await;
+        failed += usize::from(task["status"] == "failed");
+        for attempt in task["attempts"].as_array().unwrap() {
+            for (sim, tries) in stack.sims.iter().zip(&mut tries) {
+                *tries += usize::from(attempt["instanceId"] == sim.addr().to_string());
+            }
+        }
+    }
+    // Each of the forty costs the good one 0.4 s: sixteen seconds, in which a bad one may try three times, and then after
+    // 1, 2, 4 and 8 s.
+    assert!(failed <= ids.len() / 4, "{failed} of {} failed", ids.len());
+    assert!(tries.iter().all(|tries| (3..=10).contains(tries)), "{tries:?}\n{}", stack.log());
+    for (sim, why) in stack.sims.iter().zip(["500", "forgotten"]) {
+        let about = shown(&stack, sim).await;
+        assert_eq!((&about["alive"], &about["phase"]), (&json!(true), &json!("suspect")), "{about}");
+        assert!(about["lastError"].as_str().is_some_and(|error| error.contains(why)), "{about}");
+    }
+}
+
+/// Nonsense once from every endpoint that is read: nothing is concluded from it.
+#[tokio::test]
+async fn nonsense_from_an_endpoint_is_not_believed() {
+    let (stack, front) = fronted(&[]).await;
+    let picture = stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
+    let nonsense = [
+        "<html><title>502 Bad Gateway</title></html>",
+        "{\"queue_running\": [[0, \"x",
+        "[1, {\"exec_info\": NaN}]",
+        "{\"queue_running\": {}, \"prompt_id\": 7, \"name\": [\"../x\"], \"exec_info\": {\"queue_remaining\": \"NaN\"}}",
+        "{\"00000000-0000-4000-8000-000000000009\": {\"outputs\": {}, \"status\": {\"status_str\": \"success\"}}}",
+    ];
+    let endpoints = [
+        "GET /system_stats",
+        "GET /prompt",
+        "GET /queue",
+        "GET /history/",
+        "POST /prompt",
+        "POST /upload/image",
+        "POST /history",
+    ];
+    let mut seed = 0;
+    for body in nonsense {
+        for line in endpoints {
+            front.rule(line, 1, Act::Forge(200, body.to_owned()));
+        }
+        seed += 1;
+        // The picture is none: a node of the stand-in does not mind, and the upload is read all the same.
+        let graph = json!({
+            "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+            "2": {"class_type": "TestSteps", "inputs": {"steps": 4, "seconds": 0.4, "seed": seed}},
+            "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "steps"}}
+        });
+        let params = json!({"1.image": {"$file": picture["fileId"]}});
+        let id = stack.client.submit(json!({"workflow": graph, "params": params})).await;
+        let task = stack.client.wait_ended(&id).await;
+        assert_eq!(task["status"], "completed", "{body}: {task}\n{}", stack.log());
+        assert_eq!(stack.executions(&id), 1, "{body}: {}", stack.log());
+        let files = task["result"]["files"].as_array().unwrap();
+        assert!(files.len() == 1 && stack.client.download(files[0].as_str().unwrap()).await.starts_with(b"\x89PNG"));
+        front.clear();
+    }
+}
+
+/// Nonsense for ever, from the middle of a run on: down, and its task is run elsewhere.
+#[tokio::test]
+async fn an_instance_that_talks_nonsense_is_taken_out() {
+    let stack = Stack::start(2, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(30, 3.0)})).await;
+    let task = stack.client.wait_for(&id, &["running"]).await;
+    let sick = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
+    sick.set(|faults| {
+        faults.http_garbage = Times::Always;
+        faults.ws_garbage = Times::Always;
+    });
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
+    let about = shown(&stack, sick).await;
+    assert_eq!((&about["alive"], &about["phase"]), (&json!(false), &json!("down")), "{about}");
+    assert!(about["lastError"].as_str().is_some_and(|why| why.contains("not ComfyUI's")), "{about}");
+    assert!(!stack.log().contains("panicked"), "{}", stack.log());
+    sick.set(|faults| *faults = shuzhiren::sim::Faults::default());
+    stack.wait_alive(2).await;
+    completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
+}
+
+/// Out of the config in the middle of a run: the run ends well there, and nothing new comes to it.
+#[tokio::test]
+async fn an_instance_that_leaves_the_config_ends_what_it_runs() {
+    let stack = Stack::start(2, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(20, 2.0)})).await;
+    let task = stack.client.wait_for(&id, &["running"]).await;
+    let (gone, stays): (Vec<&Sim>, Vec<&Sim>) =
+        stack.sims.iter().partition(|sim| task["instanceId"] == sim.addr().to_string());
+    super::put_fleet(&stack, &[stays[0].addr().port()]).await;
+    let next = stack.client.submit(json!({"workflow": workflow::steps(4, 0.4)})).await;
+    let next = stack.client.wait_ended(&next).await;
+    assert_eq!(next["instanceId"], stays[0].addr().to_string());
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!((stack.executions(&id), super::count(gone[0], Happened::Succeeded, &prompt(&id, 1))), (1, 1));
+    // Its lease is given back with the end of the run, and what is known of it goes.
+    eventually("nobody holds the instance that left", PATIENCE, || async {
+        let (status, _) =
+            stack.client.call(reqwest::Method::GET, &format!("/api/instances/{}", gone[0].addr()), None).await;
+        (status == 404).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,76 @@
+//! POST /prompt, at most once: a lost answer is followed by a look, never by a blind second try.
+
+use super::{completes_once, front::Act, fronted, stack_with};
+use crate::support::stack::{Stack, workflow};
+use serde_json::json;
+use shuzhiren::sim::{Happened, Times};
+
+/// [2] A 500, or a cut connection, though the prompt was queued: looked for, not sent again.
+#[tokio::test]
+async fn an_ambiguous_submit_runs_once() {
+    let stack = stack_with(|faults| faults.prompt_500_queued = Times::Next(1)).await;
+    let task = completes_once(&stack, json!({"workflow": workflow::steps(4, 1.0)})).await;
+    assert_eq!(task["attempt"], 1);
+    stack.sims[0].set(|faults| faults.prompt_drop_queued = Times::Next(1));
+    let task = completes_once(&stack, json!({"workflow": workflow::steps(4, 1.0)})).await;
+    assert_eq!(task["attempt"], 1);
+}
+
+/// [2] A cut connection before anything was queued is sent once more; a 500 is tried again elsewhere, later.
+#[tokio::test]
+async fn a_submit_that_never_arrived_is_repeated() {
+    let stack = stack_with(|faults| faults.prompt_drop = Times::Next(1)).await;
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
+    assert_eq!(task["attempt"], 1);
+    stack.sims[0].set(|faults| faults.prompt_500 = Times::Next(1));
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(2)})).await;
+    assert_eq!(task["attempt"], 2);
+    let first = &task["attempts"][0];
+    assert_eq!((&first["outcome"], &first["error"]["type"]), (&json!("instance_unreachable"), &first["outcome"]));
+    assert!(first["error"]["message"].as_str().is_some_and(|why| why.contains("500")), "{task}");
+    assert!(first["endedAt"].as_str() >= first["startedAt"].as_str() && first["instanceId"].is_string(), "{task}");
+    assert!(task["attempts"][1]["error"].is_null(), "{task}");
+}
+
+/// [2] A POST that is held up on the way for longer than we wait for its answer still runs once.
+#[tokio::test]
+async fn a_submit_that_arrives_late_runs_once() {
+    let (stack, front) = fronted(&[]).await;
+    front.rule("POST /prompt", 1, Act::Hold);
+    let id = stack.client.submit(json!({"workflow": workflow::quick(11)})).await;
+    front.wait_asked("POST /prompt", 1).await;
+    // Looks begin when the wait for the answer is over; both say that it is not there.
+    front.wait_asked(&format!("GET /history/{}", super::prompt(&id, 1)), 3).await;
+    front.release();
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1));
+}
+
+/// [7] 200 with node errors: the whole task fails, and the good half does not run on.
+#[tokio::test]
+async fn a_partly_accepted_graph_is_taken_back() {
+    let stack = stack_with(|faults| faults.prompt_partial = Times::Next(1)).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(100, 10.0)})).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["error"]["type"], "invalid_workflow", "{task}");
+    assert_eq!(task["attempts"][0]["error"]["type"], "invalid_workflow", "{task}");
+    let succeeded = stack.sims[0].log().iter().filter(|entry| entry.event == Happened::Succeeded).count();
+    assert_eq!(succeeded, 0);
+    completes_once(&stack, json!({"workflow": workflow::quick(4)})).await;
+}
+
+/// [9] Outputs lie in a folder of the task's own. [20] The instance's history keeps nothing of ours.
+#[tokio::test]
+async fn a_prefix_carries_the_task_and_history_is_left_clean() {
+    let stack = Stack::start(1, 1).await;
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(5)})).await;
+    let submitted = stack.sims[0].log().into_iter().find(|entry| entry.event == Happened::Submitted).unwrap();
+    assert_eq!(submitted.prefixes, [format!("{}/quick", task["id"].as_str().unwrap())]);
+    crate::support::eventually("an empty history", crate::support::stack::PATIENCE, || async {
+        let history: serde_json::Value =
+            reqwest::get(format!("{}/history", stack.sims[0].url())).await.unwrap().json().await.unwrap();
+        (history == json!({})).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,78 @@
+//! Takeovers and hand-overs while something is under way.
+
+use super::{front::Act, fronted, happens, prompt};
+use crate::support::stack::{Stack, workflow};
+use serde_json::json;
+use shuzhiren::sim::Happened;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// `timeoutMs` is of the run, not of its owner: it goes on while nobody looks.
+#[tokio::test]
+async fn a_time_limit_goes_on_over_a_takeover() {
+    let mut stack = Stack::start(1, 1).await;
+    let limit = Duration::from_secs(5);
+    let body = json!({"workflow": workflow::steps(600, 60.0), "timeoutMs": 5000});
+    let id = stack.client.submit(body).await;
+    stack.client.wait_for(&id, &["running"]).await;
+    let begun = Instant::now();
+    stack.dispatchers[0].kill();
+    // The limit passes while every dispatcher is down.
+    tokio::time::sleep_until(begun + limit).await;
+    stack.add_dispatcher();
+    let back = Instant::now();
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(
+        (&task["error"]["type"], &task["attempt"]),
+        (&json!("run_timeout"), &json!(1)),
+        "{task}\n{}",
+        stack.log()
+    );
+    assert!(back.elapsed() < limit, "it did not begin anew");
+    assert_eq!(stack.executions(&id), 1);
+    happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
+    stack.wait_quiet().await;
+}
+
+/// A request of a dead owner may still be on its way: the next one sends nothing before that cannot be any more.
+#[tokio::test]
+async fn a_takeover_waits_for_a_request_on_its_way() {
+    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "4s")]).await;
+    front.rule("POST /prompt", 1, Act::Hold);
+    let id = stack.client.submit(json!({"workflow": workflow::steps(10, 1.0)})).await;
+    front.wait_asked("POST /prompt", 1).await;
+    stack.dispatchers[0].kill();
+    stack.add_dispatcher();
+    // Twice the new owner hears that there is no such prompt.
+    front.wait_asked(&format!("GET /history/{}", prompt(&id, 1)), 2).await;
+    front.release();
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1), "{}", stack.log());
+}
+
+/// A hand-over waits for the answer of a request under way: the next owner could not know of it.
+#[tokio::test]
+async fn a_hand_over_waits_for_a_request_on_its_way() {
+    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "30s")]).await;
+    front.rule("POST /prompt", 1, Act::Hold);
+    let id = stack.client.submit(json!({"workflow": workflow::steps(10, 1.0)})).await;
+    front.wait_asked("POST /prompt", 1).await;
+    stack.add_dispatcher();
+    stack.dispatchers[0].signal("-TERM");
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        front.release();
+    };
+    let (stopped, ()) = tokio::join!(
+        async {
+            let code = stack.dispatchers[0].ended(Duration::from_secs(15)).await;
+            (code, front.answered("POST /prompt"))
+        },
+        release
+    );
+    assert_eq!(stopped, (Some(0), 1), "it left before the answer came\n{}", stack.log());
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1));
+}
