@@ -50,7 +50,7 @@ impl Run {
     }
 
     async fn run(self, instance: Arc<Instance>, ears: Ears) -> RunEnd {
-        let prompt = self.prompt();
+        let (prompt, since) = (self.prompt(), tokio::time::Instant::now());
         let (claim, attached) = match self.claim {
             Some(claim) => (*claim, None),
             None => match find::find(&instance, self.task, self.attempt).await {
@@ -65,7 +65,7 @@ impl Run {
                 }
             },
         };
-        let mut scene = Scene { instance, claim, prompt, ears, begun: None };
+        let mut scene = Scene { instance, claim, prompt, ears, since, begun: None };
         let ended = match scene.reach_end(attached).await {
             Ok(ending) => Box::pin(scene.take_outcome(ending)).await,
             Err(exit) => Err(exit),

@@ -145,22 +145,20 @@ async fn fetch(scene: &Scene, file: &RemoteFile) -> Result<(FileId, Stored), Exi
 /// Under an id of its own: what is left of an earlier try must not meet it.
 async fn fetch_once(scene: &Scene, file: &RemoteFile) -> Result<(FileId, Stored), Unfetched> {
     let parts = &scene.instance.shared.parts;
-    let mut download = scene.instance.client.view(file).await.map_err(|error| match error {
-        // The cached result of an earlier run whose file was deleted, or a folder the instance cannot read: another try runs
-        // it anew.
-        comfy::Error::NotFound => Unfetched::Never(unavailable(file, "the instance does not have the file (any more)")),
-        error => Unfetched::Again(error.to_string()),
-    })?;
+    let mut download =
+        unless_cancelled(scene, scene.instance.client.view(file)).await?.map_err(|error| match error {
+            // The cached result of an earlier run whose file was deleted, or a folder the instance cannot read: another try runs
+            // it anew.
+            comfy::Error::NotFound => {
+                Unfetched::Never(unavailable(file, "the instance does not have the file (any more)"))
+            }
+            error => Unfetched::Again(error.to_string()),
+        })?;
     let refused = |error| Unfetched::Never(refused(error));
     let id = FileId::new();
     let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(refused)?;
     let mut pace = Pace::new(parts.settings.http_timeout, Instant::now());
-    loop {
-        let chunk = tokio::select! {
-            chunk = download.bytes.next() => chunk,
-            () = scene.ears.cancelled.cancelled() => return Err(Unfetched::Never(Exit::NotOurs)),
-        };
-        let Some(chunk) = chunk else { break };
+    while let Some(chunk) = unless_cancelled(scene, download.bytes.next()).await? {
         let chunk = chunk.map_err(|error| Unfetched::Again(error.to_string()))?;
         if !pace.keeps_up(chunk.len(), Instant::now()) {
             return Err(Unfetched::Never(unavailable(file, "it comes too slowly")));
@@ -168,6 +166,13 @@ async fn fetch_once(scene: &Scene, file: &RemoteFile) -> Result<(FileId, Stored)
         writer.write(chunk).await.map_err(refused)?;
     }
     Ok((id, writer.finish().await.map_err(refused)?))
+}
+
+async fn unless_cancelled<T>(scene: &Scene, step: impl Future<Output = T>) -> Result<T, Unfetched> {
+    tokio::select! {
+        done = step => Ok(done),
+        () = scene.ears.cancelled.cancelled() => Err(Unfetched::Never(Exit::NotOurs)),
+    }
 }
 
 fn unavailable(file: &RemoteFile, why: &str) -> Exit {

@@ -65,7 +65,7 @@ pub(super) async fn follow(scene: &mut Scene, before: Option<Begun>) -> Result<E
             () = scene.ears.cancelled.cancelled() => return Err(Exit::NotOurs),
             sign = scene.ears.signs.recv() => match sign {
                 Some(Sign::Ended(_)) => {
-                    watch.dog.hear();
+                    watch.dog.see_life();
                     if let Some(ending) = ended(scene).await {
                         watch.tell(scene).await?;
                         scene.begun = watch.begun;
@@ -105,7 +105,7 @@ impl Watch {
     }
 
     fn hear(&mut self, sign: &Sign) {
-        self.dog.hear();
+        self.dog.see_life();
         self.begin();
         self.is_dirty |= self.tracker.see(sign);
     }
@@ -183,7 +183,7 @@ impl Watch {
             }
             Sighting::Running => {
                 if self.begun.is_none() {
-                    self.dog.see_running();
+                    self.dog.see_life();
                     self.begin();
                 }
                 self.dog.works();

@@ -58,6 +58,8 @@ pub(super) struct Instance {
     pub(super) check_now: Notify,
     /// Opens a new socket: the present one seems mute.
     pub(super) reconnect: Notify,
+    /// When the socket last told anything beyond its greeting.
+    pub(super) heard: Mutex<Option<tokio::time::Instant>>,
     /// Attempts that store outputs: their prompt has left the instance.
     pub(super) collecting: AtomicU32,
     /// POSTs under way: a hand-over waits for their answers.
@@ -119,6 +121,7 @@ impl Instance {
             changed: Notify::new(),
             check_now: Notify::new(),
             reconnect: Notify::new(),
+            heard: Mutex::new(None),
             collecting: AtomicU32::new(0),
             posting: AtomicU32::new(0),
             idle_since: Mutex::new(None),

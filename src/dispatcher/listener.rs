@@ -1,8 +1,12 @@
 //! Listens to the instance's WebSocket: hints for the attempts, and the quickest news of a crash.
 
-use super::{instance::Instance, jitter};
+use super::{
+    instance::{Instance, lock},
+    jitter,
+};
 use crate::comfy::Sign;
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// First and longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -15,10 +19,17 @@ pub(super) async fn run(instance: Arc<Instance>) {
         match instance.client.connect(&instance.client_id, timeout).await {
             Ok(mut socket) => {
                 pause = PAUSES.0;
+                let mut was_greeted = false;
                 loop {
                     tokio::select! {
                         sign = socket.next() => match sign {
-                            Some(sign) => hear(&instance, sign),
+                            Some(sign) => {
+                                if was_greeted {
+                                    *lock(&instance.heard) = Some(Instant::now());
+                                }
+                                was_greeted = true;
+                                hear(&instance, sign);
+                            }
                             None => break,
                         },
                         () = instance.reconnect.notified() => break,

@@ -50,6 +50,8 @@ pub(super) struct Scene {
     pub(super) claim: Claim,
     pub(super) prompt: Uuid,
     pub(super) ears: Ears,
+    /// Since when this process sees to it.
+    pub(super) since: tokio::time::Instant,
     /// When its execution began, as far as this process saw.
     pub(super) begun: Option<tokio::time::Instant>,
 }

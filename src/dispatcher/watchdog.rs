@@ -2,6 +2,7 @@
 
 use super::{
     clear::clear,
+    instance::lock,
     lease_clock::since_boot,
     scene::{Exit, Scene},
 };
@@ -14,8 +15,9 @@ use tokio::time::Instant;
 
 /// A running prompt whose socket is silent for so long gets a new socket; the pause doubles each time.
 const MUTE_AFTER: Duration = Duration::from_secs(10);
-/// A prompt of which no socket ever told anything, though every prompt's beginning is told, is silent because of the socket
-/// (a stalled reader elsewhere stops all messages of an instance, protocol §5): it is waited for so many times as long.
+/// When the socket has told nothing at all since the prompt was sent (not even its coming into the queue, which is told to
+/// everybody), its silence says nothing of the prompt: a stalled reader elsewhere stops all messages of an instance (protocol
+/// §5). Then it is waited for so many times as long.
 const MUTE_PATIENCE: u32 = 5;
 /// An instance that has prompts waiting but runs none for so long is a zombie (its pauses are below a second).
 const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
@@ -25,8 +27,6 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// Signs of life of one prompt and its instance.
 pub(super) struct Watchdog {
     last_life: Instant,
-    /// A sign of this prompt was heard: the socket works, and silence means something.
-    was_heard: bool,
     next_mute: Instant,
     mute_pause: Duration,
     /// The instance does not answer since.
@@ -37,24 +37,11 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            last_life: now,
-            was_heard: false,
-            next_mute: now + MUTE_AFTER,
-            mute_pause: MUTE_AFTER,
-            away_since: None,
-            idle_since: None,
-        }
+        Self { last_life: now, next_mute: now + MUTE_AFTER, mute_pause: MUTE_AFTER, away_since: None, idle_since: None }
     }
 
-    /// The socket told something of the prompt.
-    pub(super) fn hear(&mut self) {
-        self.was_heard = true;
-        self.see_running();
-    }
-
-    /// The prompt was seen to begin.
-    pub(super) fn see_running(&mut self) {
+    /// The prompt was seen to begin, or the socket told something of it.
+    pub(super) fn see_life(&mut self) {
         let now = Instant::now();
         self.last_life = now;
         self.next_mute = now + MUTE_AFTER;
@@ -73,12 +60,13 @@ impl Watchdog {
 
     /// When to judge next.
     pub(super) fn next_wake(&self, scene: &Scene, begun: Instant) -> Instant {
-        let wake = self.next_mute.min(self.last_life + self.patience(scene));
+        let wake = self.next_mute.min(self.last_life + Self::patience(scene));
         scene.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
     }
 
-    fn patience(&self, scene: &Scene) -> Duration {
-        scene.stall_timeout() * if self.was_heard { 1 } else { MUTE_PATIENCE }
+    fn patience(scene: &Scene) -> Duration {
+        let was_heard = lock(&scene.instance.heard).is_some_and(|heard| heard >= scene.since);
+        scene.stall_timeout() * if was_heard { 1 } else { MUTE_PATIENCE }
     }
 
     /// Waits for an instance that does not answer, but not for ever.
@@ -119,7 +107,7 @@ impl Watchdog {
             let message = format!("the run took longer than its timeoutMs of {}", timeout.as_millis());
             return Err(Exit::failed(Failure::new(FailureKind::RunTimeout, message)));
         }
-        let patience = self.patience(scene);
+        let patience = Self::patience(scene);
         if self.last_life + patience <= now && self.away_since.is_none() {
             give_up(scene).await;
             let message = format!("no sign of life of the prompt for {} s", patience.as_secs());

@@ -2,7 +2,7 @@
 
 use crate::support::{eventually, http, stack::PATIENCE};
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::Request,
     http::StatusCode,
     response::{IntoResponse as _, Response},
@@ -135,15 +135,13 @@ async fn answer(state: Arc<State>, request: Request) -> Response {
         if let Some(kind) = parts.headers.get("content-type") {
             request = request.header("content-type", kind);
         }
-        let (status, body): (StatusCode, Bytes) = match request.send().await {
-            Ok(answer) => (answer.status(), answer.bytes().await.unwrap_or_default()),
-            Err(error) => (StatusCode::BAD_GATEWAY, error.to_string().into()),
-        };
+        let Ok(answer) = request.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
         state.answered.lock().unwrap().push(line);
+        let status = answer.status();
         match act {
             Some(Act::Forge(status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
-            Some(Act::Edit(edit)) => (status, edit(String::from_utf8_lossy(&body).into_owned())).into_response(),
-            Some(Act::Hold) | None => (status, body).into_response(),
+            Some(Act::Edit(edit)) => (status, edit(answer.text().await.unwrap_or_default())).into_response(),
+            Some(Act::Hold) | None => (status, Body::from_stream(answer.bytes_stream())).into_response(),
         }
     });
     passed_on.await.unwrap()
