@@ -1,7 +1,10 @@
 //! Takeovers and hand-overs while something is under way.
 
 use super::{front::Act, fronted, happens, prompt};
-use crate::support::stack::{Stack, workflow};
+use crate::support::{
+    raw::Raw,
+    stack::{Stack, workflow},
+};
 use serde_json::json;
 use shuzhiren::sim::Happened;
 use std::time::Duration;
@@ -37,7 +40,7 @@ async fn a_time_limit_goes_on_over_a_takeover() {
 /// A request of a dead owner may still be on its way: the next one sends nothing before that cannot be any more.
 #[tokio::test]
 async fn a_takeover_waits_for_a_request_on_its_way() {
-    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "4s")]).await;
+    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "5s")]).await;
     front.rule("POST /prompt", 1, Act::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::steps(10, 1.0)})).await;
     front.wait_asked("POST /prompt", 1).await;
@@ -45,6 +48,8 @@ async fn a_takeover_waits_for_a_request_on_its_way() {
     stack.add_dispatcher();
     // Twice the new owner hears that there is no such prompt.
     front.wait_asked(&format!("GET /history/{}", prompt(&id, 1)), 2).await;
+    // So late is the request, and within the time that a request may take.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     front.release();
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
@@ -75,4 +80,20 @@ async fn a_hand_over_waits_for_a_request_on_its_way() {
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
     assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1));
+}
+
+/// Its owner gave it up and died before it could say so: the next one runs it, under the same name, and does not drop it.
+#[tokio::test]
+async fn a_prompt_that_is_taken_up_again_is_no_stray() {
+    let mut stack = Stack::start(1, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(40, 4.0)})).await;
+    stack.client.wait_for(&id, &["running"]).await;
+    let now_ms = jiff::Timestamp::now().as_millisecond().to_string();
+    let key = format!("{{shuzhiren}}:strays:{}", stack.sims[0].addr());
+    Raw::connect(&stack.redis.socket()).run(&["ZADD", &key, &now_ms, &prompt(&id, 1)]);
+    stack.dispatchers[0].kill();
+    stack.add_dispatcher();
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!(stack.executions(&id), 1);
 }
