@@ -120,6 +120,21 @@ impl Client {
         Ok(())
     }
 
+    /// Drops a waiting copy of a prompt that is in the queue twice: one whose request came late, after it was sent again.
+    /// Gives whether there was one. The server itself would run both (protocol §2).
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn drop_copy(&self, prompt: Uuid) -> Result<bool, Error> {
+        let (id, queue) = (prompt.to_string(), self.queue().await?);
+        let copies = queue.running.iter().chain(&queue.pending).filter(|other| **other == id).count();
+        if copies > 1 {
+            // Takes one, and never the one that runs.
+            self.post("/queue", &json!({ "delete": [prompt] })).await?;
+        }
+        Ok(copies > 1)
+    }
+
     /// POST /history {"delete":[id]}: after the result is stored.
     ///
     /// # Errors

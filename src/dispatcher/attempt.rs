@@ -65,8 +65,8 @@ impl Run {
                 }
             },
         };
-        let mut scene = Scene { instance, claim, prompt, ears, since, begun: None };
-        let ended = match scene.reach_end(attached).await {
+        let mut scene = Scene { instance, claim, prompt, ears, since, may_have_copy: attached.is_some(), begun: None };
+        let ended = match Box::pin(scene.reach_end(attached)).await {
             Ok(ending) => Box::pin(scene.take_outcome(ending)).await,
             Err(exit) => Err(exit),
         };
@@ -101,7 +101,7 @@ impl Scene {
             let workflow = self.ready_workflow().await?;
             submit::submit(self, &workflow).await?;
         }
-        follow::follow(self, begun).await
+        Box::pin(follow::follow(self, begun)).await
     }
 
     /// After a takeover: where the prompt is. A request of the former owner may still be on its way, so "unknown" is believed

@@ -163,6 +163,9 @@ impl Watch {
         self.next_look = Instant::now() + LOOK_EVERY;
         match sighting {
             Ok(sighting) => {
+                if scene.may_have_copy && matches!(sighting, Sighting::Running | Sighting::Pending) {
+                    drop_copy(scene).await;
+                }
                 self.dog.answered();
                 self.was_unknown &= matches!(sighting, Sighting::Unknown);
                 self.weigh(scene, sighting).await
@@ -201,6 +204,21 @@ impl Watch {
             }
         }
         Ok(None)
+    }
+}
+
+/// A request of a former owner, or one that broke off, may have come after the one that counts.
+async fn drop_copy(scene: &Scene) {
+    let (instance, prompt) = (&scene.instance, scene.prompt);
+    if !instance.clock.may_act() {
+        return;
+    }
+    match instance.client.drop_copy(prompt).await {
+        Ok(true) => {
+            tracing::warn!(instance = %instance.target.id, %prompt, "the prompt was queued twice; one is dropped")
+        }
+        Ok(false) => {}
+        Err(error) => tracing::debug!(instance = %instance.target.id, %prompt, %error, "copies are looked for again"),
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct Scene {
     pub(super) ears: Ears,
     /// Since when this process sees to it.
     pub(super) since: tokio::time::Instant,
+    /// It may be in the instance's queue twice: an earlier request for it is in doubt.
+    pub(super) may_have_copy: bool,
     /// When its execution began, as far as this process saw.
     pub(super) begun: Option<tokio::time::Instant>,
 }

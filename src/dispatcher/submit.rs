@@ -69,7 +69,7 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
             Sighting::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
                 return Err(give_up_in_doubt(scene, format!("submitting failed: {error}")).await);
             }
-            Sighting::Unknown => {}
+            Sighting::Unknown => scene.may_have_copy = true,
         }
     }
     Err(give_up_in_doubt(scene, "submitting failed".to_owned()).await)

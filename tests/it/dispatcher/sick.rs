@@ -111,7 +111,9 @@ async fn nonsense_from_an_endpoint_is_not_believed() {
     let mut seed = 0;
     for body in nonsense {
         for line in endpoints {
-            front.rule(line, 1, Act::Forge(200, body.to_owned()));
+            // A submit in doubt looks there before its end does.
+            let times = if line.starts_with("GET /history") { 3 } else { 1 };
+            front.rule(line, times, Act::Forge(200, body.to_owned()));
         }
         seed += 1;
         // The picture is none: a node of the stand-in does not mind, and the upload is read all the same.

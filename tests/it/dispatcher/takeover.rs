@@ -97,3 +97,18 @@ async fn a_prompt_that_is_taken_up_again_is_no_stray() {
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
     assert_eq!(stack.executions(&id), 1);
 }
+
+/// A request of the dead owner that comes while the next one runs the same prompt: its copy does not run.
+#[tokio::test]
+async fn a_copy_that_comes_after_a_takeover_does_not_run() {
+    let mut stack = Stack::start(1, 1).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(80, 8.0)})).await;
+    stack.client.wait_for(&id, &["running"]).await;
+    stack.dispatchers[0].kill();
+    stack.add_dispatcher();
+    super::post_stranger(&stack.sims[0], &prompt(&id, 1), workflow::steps(80, 8.0)).await;
+    happens(&stack, &stack.sims[0], Happened::Deleted, &prompt(&id, 1)).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!(stack.executions(&id), 1);
+}
