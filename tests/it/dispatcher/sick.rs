@@ -90,7 +90,7 @@ async fn instances_that_only_look_healthy_do_not_eat_the_queue() {
 /// Nonsense once from every endpoint that is read: nothing is concluded from it.
 #[tokio::test]
 async fn nonsense_from_an_endpoint_is_not_believed() {
-    let (stack, front) = fronted(&[]).await;
+    let (stack, front) = fronted(&[("SHUZHIREN_GONE_AFTER", "20s")]).await;
     let picture = stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
     let nonsense = [
         "<html><title>502 Bad Gateway</title></html>",

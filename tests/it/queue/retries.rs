@@ -273,7 +273,8 @@ pub async fn history_says_why_in_brief(world: &World) {
     let claim = world.claim(&lease).await.unwrap();
     let outcome = Outcome::Failed { failure: Failure::new(FailureKind::Stalled, &*long), outputs: Vec::new() };
     world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
-    world.pass(Duration::from_secs(2));
+    // The pause after a second attempt.
+    world.pass(Duration::from_secs(4));
     janitor(world).await;
     let claim = world.claim(&lease).await.unwrap();
     let outcome = Outcome::Failed { failure: Failure::new(FailureKind::NodeError, "short"), outputs: Vec::new() };
