@@ -1,7 +1,10 @@
 //! Outputs: fetched again, made anew, or a failure that says why; never a dead link, never a file nobody names.
 
 use super::{completes_once, front::Act, fronted, stack_with};
-use crate::support::stack::{Stack, workflow};
+use crate::support::{
+    raw::Raw,
+    stack::{Stack, workflow},
+};
 use serde_json::json;
 use shuzhiren::sim::Times;
 
@@ -68,4 +71,20 @@ async fn a_hostile_file_name_is_not_fetched() {
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["result"]["files"]), (&json!("completed"), &json!([])), "{task}");
     assert_eq!((front.asked("GET /view"), stack.stored_files().len()), (0, 0));
+}
+
+/// The task was ended by somebody else while its outputs were being stored, and no word of it came: its own ending is refused,
+/// and nothing of it stays.
+#[tokio::test]
+async fn the_files_of_a_refused_ending_are_deleted() {
+    let (stack, front) = fronted(&[]).await;
+    front.rule("GET /view", 1, Act::Hold);
+    let id = stack.client.submit(json!({"workflow": workflow::quick(12)})).await;
+    front.wait_asked("GET /view", 1).await;
+    let task = format!("{{shuzhiren}}:task:{id}");
+    Raw::connect(&stack.redis.socket()).run(&["HSET", &task, "state", "cancelled"]);
+    front.release();
+    super::eventually_or_log(&stack, "the ending is refused", || stack.log().contains("AlreadyEnded(Cancelled)")).await;
+    super::eventually_or_log(&stack, "its files are deleted", || stack.stored_files().is_empty()).await;
+    assert_eq!(stack.client.get("/api/files").await["total"], 0);
 }
