@@ -316,6 +316,37 @@ async fn sockets_are_refused_cut_stalled_lossy_and_noisy() {
     let texts: Vec<&str> = all.iter().filter_map(|message| message.to_text().ok()).collect();
     assert!(texts.iter().any(|text| serde_json::from_str::<Value>(text).is_err()), "no garbage");
     assert!(texts.iter().any(|text| text.len() > 8_000_000), "no 8 MB frame");
+
+    stand.sim.set(|faults| {
+        faults.ws_flood = Times::Next(1);
+        faults.ws_double = true;
+    });
+    stand.submit(&with_client("flood", 4)).await;
+    let all = socket.until_end("flood").await;
+    let texts: Vec<&str> = all.iter().filter_map(|message| message.to_text().ok()).collect();
+    let floods: Vec<&&str> = texts.iter().filter(|text| text.len() > 7_000_000).collect();
+    assert_eq!(floods.len(), 1);
+    let flood: Value = serde_json::from_str(floods[0]).unwrap();
+    assert_eq!(
+        (&flood["type"], flood["data"]["nodes"]["29999"]["state"].as_str()),
+        (&json!("progress_state"), Some("finished"))
+    );
+    assert_eq!(texts.iter().filter(|text| text.contains("execution_start")).count(), 2, "everything twice");
+}
+
+/// Byte by byte, and in the end the whole file; and `/free` is in the log.
+#[tokio::test]
+async fn files_trickle_and_free_is_remembered() {
+    let stand = stand().await;
+    stand.run(&picture(1, "tiny")).await;
+    let path = "/view?filename=tiny_00001_.png&type=output";
+    let whole = stand.get(path).await.1;
+    stand.sim.set(|faults| faults.view_trickle_ms = 1);
+    let begun = Instant::now();
+    assert_eq!(stand.get(path).await.1, whole);
+    assert!(begun.elapsed() >= Duration::from_millis(u64::try_from(whole.len()).unwrap() / 4));
+    assert_eq!(stand.post("/free", &json!({"free_memory": true})).await.0, 200);
+    assert!(stand.sim.log().iter().any(|entry| entry.event == shuzhiren::sim::Happened::FreeAsked));
 }
 
 #[tokio::test]
