@@ -61,6 +61,14 @@ impl TestRedis {
         }
     }
 
+    /// Deletes all that it has written, after [`TestRedis::kill`].
+    pub fn wipe(&self) {
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        }
+    }
+
     /// Starts it again on the same folder after [`TestRedis::kill`].
     pub fn launch(&mut self) {
         let server = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
