@@ -59,6 +59,8 @@ pub(super) struct Instance {
     pub(super) changed: Notify,
     /// Checks the health now.
     pub(super) check_now: Notify,
+    /// Renews the lease now: Redis was away.
+    pub(super) renew_now: Notify,
     /// Opens a new socket: the present one seems mute.
     pub(super) reconnect: Notify,
     /// Attempts that store outputs: their prompt has left the instance.
@@ -128,6 +130,7 @@ impl Instance {
             stop: CancellationToken::new(),
             changed: Notify::new(),
             check_now: Notify::new(),
+            renew_now: Notify::new(),
             reconnect: Notify::new(),
             collecting: AtomicU32::new(0),
             posting: AtomicU32::new(0),

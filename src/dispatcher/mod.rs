@@ -117,6 +117,13 @@ impl Shared {
     fn actor(&self, id: &InstanceId) -> Option<Arc<instance::Instance>> {
         instance::lock(&self.actors).get(id).and_then(Weak::upgrade)
     }
+
+    /// Redis was away: what it forgot must be told before anybody may claim again.
+    fn renew_all(&self) {
+        for instance in instance::lock(&self.actors).values().filter_map(Weak::upgrade) {
+            instance.renew_now.notify_one();
+        }
+    }
 }
 
 async fn wake_claimers(shared: Arc<Shared>) {
@@ -156,7 +163,10 @@ async fn hear_news(shared: Arc<Shared>) {
                             }
                         }
                     },
-                    News::Gap => shared.config_changed.notify_one(),
+                    News::Gap => {
+                        shared.renew_all();
+                        shared.config_changed.notify_one();
+                    }
                 }
             },
             Err(error) => {

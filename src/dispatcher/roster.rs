@@ -29,6 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two readings of the switches, which are also announced.
 const SWITCHES_EVERY: Duration = Duration::from_secs(5);
+/// Looks so far apart say that Redis, or this process, was away.
+const AWAY_AFTER: Duration = Duration::from_millis(2_500);
+/// After that, and at the start, leases that ran out are left alone for so long: their owners could not renew them either, and
+/// are about to. As long as claims rest in `lua/lib/boot.lua`.
+const OWNERS_FIRST: Duration = Duration::from_secs(3);
 /// At least so long is a dispatcher counted after its last heartbeat.
 const HEARTBEAT_TTL_MIN: Duration = Duration::from_secs(4);
 
@@ -38,12 +43,22 @@ struct Roster {
     config: FleetConfig,
     /// When the switches were last read.
     switches_read: Option<Instant>,
+    /// When all leases were last read, since boot.
+    leases_read: Option<Duration>,
+    /// Until then only leases that were given back are taken.
+    owners_first_until: Duration,
 }
 
 /// Looks after instances until `stop`, then hands all of them over.
 pub(super) async fn run(shared: Arc<Shared>, readiness: Readiness, stop: CancellationToken) {
-    let mut roster =
-        Roster { shared: shared.clone(), actors: BTreeMap::new(), config: FleetConfig::default(), switches_read: None };
+    let mut roster = Roster {
+        shared: shared.clone(),
+        actors: BTreeMap::new(),
+        config: FleetConfig::default(),
+        switches_read: None,
+        leases_read: None,
+        owners_first_until: Duration::ZERO,
+    };
     while !stop.is_cancelled() {
         match tokio::time::timeout(LOOK_TIMEOUT, roster.look()).await {
             Ok(Ok(())) => readiness.set("redis", Ok(())),
@@ -71,7 +86,7 @@ impl Roster {
     async fn look(&mut self) -> Result<()> {
         self.bury_ended().await;
         let ttl = self.shared.parts.settings.lease_ttl;
-        let dispatchers: BTreeSet<String> =
+        let mut dispatchers: BTreeSet<String> =
             self.queue().heartbeat(&self.shared.name, ttl.max(HEARTBEAT_TTL_MIN)).await?.into_iter().collect();
         self.config = self.queue().config().await?;
         let targets: BTreeMap<InstanceId, Target> =
@@ -79,14 +94,18 @@ impl Roster {
         self.update_actors(&targets);
         self.read_switches(&targets).await?;
 
-        let held: BTreeSet<InstanceId> = self
-            .queue()
-            .leases()
-            .await?
-            .into_iter()
-            .filter(|(_, _, remaining)| !remaining.is_zero())
-            .map(|(instance, _, _)| instance)
-            .collect();
+        let leases = self.queue().leases().await?;
+        let may_inherit = self.may_inherit(since_boot());
+        let mut held: BTreeSet<InstanceId> = BTreeSet::new();
+        for (instance, owner, remaining) in leases {
+            let has_run_out = remaining.is_zero() && !owner.is_empty() && owner != self.shared.name;
+            if !remaining.is_zero() || (has_run_out && !may_inherit) {
+                held.insert(instance);
+            } else if has_run_out {
+                // Whoever lets a lease run out is dead or asleep, whatever its last heartbeat said: it gets no share.
+                dispatchers.remove(&owner);
+            }
+        }
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
             targets.keys().filter(|id| !held.contains(*id) && !self.actors.contains_key(*id)).cloned().collect();
@@ -103,6 +122,15 @@ impl Roster {
             }
         }
         Ok(())
+    }
+
+    /// Whether leases that ran out may be taken. Called at every reading of the leases.
+    fn may_inherit(&mut self, now: Duration) -> bool {
+        let before = self.leases_read.replace(now);
+        if before.is_none_or(|before| now.saturating_sub(before) > AWAY_AFTER) {
+            self.owners_first_until = now + OWNERS_FIRST;
+        }
+        now >= self.owners_first_until
     }
 
     async fn acquire(&mut self, target: &Target, checks: HealthCheck) -> Result<()> {
@@ -180,6 +208,10 @@ impl Roster {
     }
 
     async fn hand_over(mut self) {
+        // First: as long as this process is counted, the others' shares are too small for what it leaves.
+        if let Err(error) = self.queue().heartbeat(&self.shared.name, Duration::ZERO).await {
+            tracing::debug!(%error, "nobody was told that this dispatcher leaves");
+        }
         for actor in self.actors.values() {
             actor.hand_over();
         }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::support::eventually;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Beyond a lease's lifetime, on a machine that has nothing else to do.
 const TAKEOVER: Duration = Duration::from_secs(2);
@@ -116,12 +117,16 @@ async fn a_rolling_restart_of_the_dispatchers_reruns_nothing() {
     let plan = Plan { dispatchers: 3, instances: 6, lease_ttl: Duration::from_secs(15), ..Plan::default() };
     let mut stage = Stage::start(plan).await;
     let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let stop = CancellationToken::new();
     let posting = {
-        let load = load.clone();
+        let (load, stop) = (load.clone(), stop.clone());
         tokio::spawn(async move {
-            for turn in 0..40 {
+            for turn in 0.. {
                 load.post(if turn % 4 == 0 { Kind::Steps(2.0) } else { Kind::Quick }).await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
+                if stop.is_cancelled() {
+                    return;
+                }
             }
         })
     };
@@ -139,6 +144,7 @@ async fn a_rolling_restart_of_the_dispatchers_reruns_nothing() {
         })
         .await;
     }
+    stop.cancel();
     posting.await.unwrap();
     judge(&mut stage, &load, &watch, Allow::default()).await;
     took.sort();

@@ -44,7 +44,7 @@ async fn only_what_died_with_its_instance_runs_again() {
 /// F7: a real process that the kernel stops: nothing answers, sockets stay open; woken, it goes on as if nothing had been.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_instance_goes_on_when_it_wakes() {
-    let stage = Stage::start(Plan { instances: 0, ..Plan::default() }).await;
+    let stage = Stage::start(Plan { instances: 1, ..Plan::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let port = steady_port();
     let listen = format!("127.0.0.1:{port}");

@@ -62,39 +62,57 @@ async fn a_bad_network_between_dispatchers_and_redis_reruns_nothing() {
     torment(|stage| &stage.dispatchers).await;
 }
 
-/// F9–F11: the line to the instance is bad in every way, before and while a prompt runs: one execution.
+/// What a line to an instance is made to suffer, and for how long. Held requests come later than anybody waits for them.
+const LINE_FAULTS: [(Fault, u64); 6] = [
+    (Fault::SwallowReplies, 2_000),
+    (Fault::BlackHole, 2_000),
+    (Fault::Hold, 3_000),
+    (Fault::Refuse, 1_500),
+    (Fault::Delay(Duration::from_millis(300)), 2_500),
+    (Fault::Throttle(6_000), 2_500),
+];
+
+async fn stage_with_one_line() -> Stage {
+    Stage::start(Plan { instances: 1, http_timeout: Duration::from_secs(1), ..Plan::default() }).await
+}
+
+async fn suffer(stage: &Stage, (fault, lasts_ms): (Fault, u64)) {
+    stage.instances[0].link.set(fault);
+    // What is tested is the time itself.
+    tokio::time::sleep(Duration::from_millis(lasts_ms)).await;
+    stage.instances[0].link.set(Fault::None);
+}
+
+/// F9: the submit meets the fault. It may cost an attempt, but no second execution.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_line_to_the_instance_runs_nothing_twice() {
-    let mut stage = Stage::start(Plan { instances: 1, ..Plan::default() }).await;
+async fn a_bad_line_at_the_submit_runs_nothing_twice() {
+    let mut stage = stage_with_one_line().await;
     let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
-    for (fault, lasts_ms) in [
-        (Fault::SwallowReplies, 3_000),
-        (Fault::BlackHole, 3_000),
-        (Fault::Hold, 5_000),
-        (Fault::Refuse, 2_000),
-        (Fault::Delay(Duration::from_millis(300)), 4_000),
-        (Fault::Throttle(6_000), 3_000),
-    ] {
-        // Before the submit …
-        stage.instances[0].link.set(fault);
-        let id = load.post(Kind::Steps(1.0)).await;
-        tokio::time::sleep(Duration::from_millis(lasts_ms)).await;
-        stage.instances[0].link.set(Fault::None);
+    for fault in LINE_FAULTS {
+        stage.instances[0].link.set(fault.0);
+        let id = load.post(Kind::Steps(0.5)).await;
+        suffer(&stage, fault).await;
         stage.client.wait_ended(&id).await;
-        // … and in the middle of the run.
+    }
+    judge(&mut stage, &load, &watch, Allow { attempts: true }).await;
+}
+
+/// F10, F11: a running prompt meets the fault, its socket and every request with it. Not even an attempt is used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_line_under_a_running_prompt_changes_nothing() {
+    let mut stage = stage_with_one_line().await;
+    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    for fault in LINE_FAULTS {
         let id = load.post(Kind::Steps(2.0)).await;
         stage.client.wait_for(&id, &["running"]).await;
-        stage.instances[0].link.set(fault);
-        tokio::time::sleep(Duration::from_millis(lasts_ms)).await;
-        stage.instances[0].link.set(Fault::None);
+        suffer(&stage, fault).await;
         stage.client.wait_ended(&id).await;
     }
-    for _ in 0..10 {
-        load.post(Kind::Steps(0.3)).await;
-    }
-    while stage.client.get("/api/monitor/overview").await["pendingTasks"] != 0 {
+    let id = load.post(Kind::Steps(3.0)).await;
+    stage.client.wait_for(&id, &["running"]).await;
+    for _ in 0..20 {
         stage.instances[0].link.cut();
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     judge(&mut stage, &load, &watch, Allow::default()).await;
 }

@@ -86,6 +86,7 @@ async fn an_outage_longer_than_the_lease_changes_no_owner() {
     let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
     let away = stage.plan.lease_ttl * 5 / 2;
 
+    stage.wait_fair().await;
     run_everywhere(&stage, &load, 12.0).await;
     let owners = stage.owners();
     stage.redis.kill();
