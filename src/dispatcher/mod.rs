@@ -2,7 +2,7 @@
 //!
 //! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`actor`]) keeps the lease
 //! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`]), claims tasks ([`claimer`]) and runs
-//! attempts ([`attempt`]). Decisions are pure: [`share`], [`health`].
+//! attempts ([`attempt`]). Decisions are pure: [`share`], [`owners_first`], [`health`].
 //!
 //! Invariant: every write of an attempt goes through a fenced verb of the queue; nothing is submitted, interrupted or deleted
 //! at an instance unless the lease was fresh a moment ago ([`lease_clock`]).
@@ -31,6 +31,7 @@ mod instance;
 mod keeper;
 mod lease_clock;
 mod listener;
+mod owners_first;
 mod roster;
 mod scene;
 mod share;

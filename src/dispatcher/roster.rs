@@ -6,6 +6,7 @@ use super::{
     instance::Leased,
     jitter,
     lease_clock::since_boot,
+    owners_first::{Owned, OwnersFirst},
     share,
 };
 use crate::{
@@ -29,11 +30,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two readings of the switches, which are also announced.
 const SWITCHES_EVERY: Duration = Duration::from_secs(5);
-/// Looks so far apart say that Redis, or this process, was away.
-const AWAY_AFTER: Duration = Duration::from_millis(2_500);
-/// After that, and at the start, leases that ran out are left alone for so long: their owners could not renew them either, and
-/// are about to. As long as claims rest in `lua/lib/boot.lua`.
-const OWNERS_FIRST: Duration = Duration::from_secs(3);
 /// At least so long is a dispatcher counted after its last heartbeat.
 const HEARTBEAT_TTL_MIN: Duration = Duration::from_secs(4);
 
@@ -43,10 +39,7 @@ struct Roster {
     config: FleetConfig,
     /// When the switches were last read.
     switches_read: Option<Instant>,
-    /// When all leases were last read, since boot.
-    leases_read: Option<Duration>,
-    /// Until then only leases that were given back are taken.
-    owners_first_until: Duration,
+    owners_first: OwnersFirst,
 }
 
 /// Looks after instances until `stop`, then hands all of them over.
@@ -56,8 +49,7 @@ pub(super) async fn run(shared: Arc<Shared>, readiness: Readiness, stop: Cancell
         actors: BTreeMap::new(),
         config: FleetConfig::default(),
         switches_read: None,
-        leases_read: None,
-        owners_first_until: Duration::ZERO,
+        owners_first: OwnersFirst::default(),
     };
     while !stop.is_cancelled() {
         match tokio::time::timeout(LOOK_TIMEOUT, roster.look()).await {
@@ -95,17 +87,8 @@ impl Roster {
         self.read_switches(&targets).await?;
 
         let leases = self.queue().leases().await?;
-        let may_inherit = self.may_inherit(since_boot());
-        let mut held: BTreeSet<InstanceId> = BTreeSet::new();
-        for (instance, owner, remaining) in leases {
-            let has_run_out = remaining.is_zero() && !owner.is_empty() && owner != self.shared.name;
-            if !remaining.is_zero() || (has_run_out && !may_inherit) {
-                held.insert(instance);
-            } else if has_run_out {
-                // Whoever lets a lease run out is dead or asleep, whatever its last heartbeat said: it gets no share.
-                dispatchers.remove(&owner);
-            }
-        }
+        let Owned { held, dead } = self.owners_first.sort(&self.shared.name, leases, since_boot());
+        dispatchers.retain(|dispatcher| !dead.contains(dispatcher));
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
             targets.keys().filter(|id| !held.contains(*id) && !self.actors.contains_key(*id)).cloned().collect();
@@ -122,15 +105,6 @@ impl Roster {
             }
         }
         Ok(())
-    }
-
-    /// Whether leases that ran out may be taken. Called at every reading of the leases.
-    fn may_inherit(&mut self, now: Duration) -> bool {
-        let before = self.leases_read.replace(now);
-        if before.is_none_or(|before| now.saturating_sub(before) > AWAY_AFTER) {
-            self.owners_first_until = now + OWNERS_FIRST;
-        }
-        now >= self.owners_first_until
     }
 
     async fn acquire(&mut self, target: &Target, checks: HealthCheck) -> Result<()> {

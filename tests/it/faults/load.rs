@@ -171,10 +171,7 @@ impl Load {
                     }
                 }
                 Some((status, _, answer)) if matches!(status.as_u16(), 200 | 409) => return answer,
-                Some((status, _, answer)) => {
-                    self.wrong(format!("{method} {path}: {status} {answer}"));
-                    return answer;
-                }
+                Some((status, _, answer)) => self.wrong(format!("{method} {path}: {status} {answer}")),
                 None => {
                     if let Some(place) = place {
                         self.book.lock().unwrap()[place].unanswered += 1;

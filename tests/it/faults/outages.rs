@@ -158,3 +158,34 @@ async fn a_redis_that_forgot_everything_is_filled_again() {
     }
     judge(&mut stage, &load, &watch, Allow::default()).await;
 }
+
+/// A Redis that comes back without its last moments (`everysec`, a failover) has forgotten a claim: who runs it says so
+/// before anybody else may claim, and carries on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_redis_forgot_is_taken_back() {
+    let mut stage = Stage::start(Plan { instances: 2, lease_ttl: Duration::from_secs(15), ..Plan::default() }).await;
+    stage.wait_fair().await;
+    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let ids: Vec<String> = stage.instances.iter().map(super::stage::Instance::id).collect();
+    let switch = async |stage: &Stage, on: bool| {
+        for id in &ids {
+            stage.client.put(&format!("/api/instances/{id}"), serde_json::json!({"enabled": on})).await;
+        }
+    };
+    switch(&stage, false).await;
+    let waiting = [load.post(Kind::Steps(8.0)).await, load.post(Kind::Steps(8.0)).await];
+    let snapshot = stage.redis.snapshot();
+    switch(&stage, true).await;
+    for id in &waiting {
+        stage.client.wait_for(id, &["running"]).await;
+    }
+    stage.redis.kill();
+    stage.redis.restore(&snapshot);
+    stage.redis.launch();
+    eventually("the api is back", PATIENCE, || async {
+        stage.client.try_get("/api/tasks").await.filter(|(status, _)| *status == 200)
+    })
+    .await;
+    switch(&stage, true).await;
+    judge(&mut stage, &load, &watch, Allow::default()).await;
+}

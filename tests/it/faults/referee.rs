@@ -229,6 +229,7 @@ fn check_processes(stage: &mut Stage, wrongs: &mut Vec<String>) {
 /// What was logged about the tasks that the first violations name.
 fn about(stage: &Stage, wrongs: &[String]) -> String {
     let named = wrongs.iter().flat_map(|wrong| wrong.split(|character: char| !(character.is_ascii_hexdigit() || character == '-')));
-    let ids: BTreeSet<&str> = named.filter(|word| word.len() == 36).take(3).collect();
-    ids.into_iter().map(|id| format!("\nlogs about {id}:\n{}", stage.logs_about(id))).collect()
+    let ids: BTreeSet<&str> = named.filter(|word| matches!(word.len(), 32 | 36)).take(3).collect();
+    let about: String = ids.into_iter().map(|id| format!("\nlogs about {id}:\n{}", stage.logs_about(id))).collect();
+    format!("{about}\nerrors:\n{}", stage.logs_about("\"level\":\"ERROR\""))
 }

@@ -61,6 +61,27 @@ impl TestRedis {
         }
     }
 
+    /// What it has on disk now, to be put back by [`TestRedis::restore`].
+    pub fn snapshot(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        copy
+    }
+
+    /// After [`TestRedis::kill`]: as if nothing had been written since the snapshot.
+    pub fn restore(&self, snapshot: &tempfile::TempDir) {
+        self.wipe();
+        let folder = self.folder.path().join("appendonlydir");
+        std::fs::create_dir(&folder).unwrap();
+        for entry in std::fs::read_dir(snapshot.path()).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+
     /// Deletes all that it has written, after [`TestRedis::kill`].
     pub fn wipe(&self) {
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
