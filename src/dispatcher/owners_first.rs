@@ -57,7 +57,9 @@ mod tests {
 
     fn leases() -> Vec<(InstanceId, String, Duration)> {
         [("alive", "a", 5), ("run-out", "b", 0), ("given-back", "", 0), ("mine", "me", 0)]
-            .map(|(instance, owner, seconds)| (InstanceId::new(instance), owner.to_owned(), Duration::from_secs(seconds)))
+            .map(|(instance, owner, seconds)| {
+                (InstanceId::new(instance), owner.to_owned(), Duration::from_secs(seconds))
+            })
             .to_vec()
     }
 

@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_was_given_up_is_no_wrong_content() {
-        for details in ["Too many failed write attempts.", "Missing expected connection.", "NOSCRIPT No matching script."] {
+        for details in
+            ["Too many failed write attempts.", "Missing expected connection.", "NOSCRIPT No matching script."]
+        {
             let error = from_fred(FredError::new(ErrorKind::Unknown, details));
             assert!(matches!(error, Error::Unavailable(_)), "{details}: {error:?}");
         }

@@ -64,8 +64,7 @@ async fn a_stopped_instance_goes_on_when_it_wakes() {
     assert_eq!((task["status"].as_str(), task["attempt"].as_u64()), (Some("completed"), Some(1)), "{task}");
     stage.wait_phase(port, "up").await;
 
-    let log: serde_json::Value =
-        reqwest::get(format!("http://{listen}/sim/log")).await.unwrap().json().await.unwrap();
+    let log: serde_json::Value = reqwest::get(format!("http://{listen}/sim/log")).await.unwrap().json().await.unwrap();
     let log: Vec<LogLine> = serde_json::from_value(log["entries"].clone()).unwrap();
     let runs = Runs::read(&[(listen, log)], &load.ids());
     assert_eq!(runs.of(&id).iter().map(|one| one.end).collect::<Vec<_>>(), [End::Succeeded]);

@@ -18,7 +18,11 @@ const REFUSED: Duration = Duration::from_secs(3);
 const REFUSED_MAX: Duration = Duration::from_secs(5);
 
 /// 16 clients that post one task after the other until told to stop.
-pub fn clients(load: &Load, count: usize, stop: &tokio_util::sync::CancellationToken) -> Vec<tokio::task::JoinHandle<()>> {
+pub fn clients(
+    load: &Load,
+    count: usize,
+    stop: &tokio_util::sync::CancellationToken,
+) -> Vec<tokio::task::JoinHandle<()>> {
     (0..count)
         .map(|_| {
             let (load, stop) = (load.clone(), stop.clone());
@@ -97,7 +101,9 @@ async fn an_outage_longer_than_the_lease_changes_no_owner() {
     renewed(&stage).await;
     assert_eq!(stage.owners(), owners, "after a kill");
 
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &stage.redis.pid().to_string()]).status().unwrap().success());
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &stage.redis.pid().to_string()]).status().unwrap().success())
+    };
     signal("-STOP");
     tokio::time::sleep(away).await;
     signal("-CONT");
@@ -165,7 +171,7 @@ async fn a_redis_that_forgot_everything_is_filled_again() {
 async fn a_claim_that_redis_forgot_is_taken_back() {
     let mut stage = Stage::start(Plan { instances: 2, lease_ttl: Duration::from_secs(15), ..Plan::default() }).await;
     stage.wait_fair().await;
-    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let load = Load::new(&stage);
     let ids: Vec<String> = stage.instances.iter().map(super::stage::Instance::id).collect();
     let switch = async |stage: &Stage, on: bool| {
         for id in &ids {
@@ -186,6 +192,8 @@ async fn a_claim_that_redis_forgot_is_taken_back() {
         stage.client.try_get("/api/tasks").await.filter(|(status, _)| *status == 200)
     })
     .await;
+    // Only now: versions that Redis forgot are given again.
+    let watch = Watch::start(&stage).await;
     switch(&stage, true).await;
     judge(&mut stage, &load, &watch, Allow::default()).await;
 }

@@ -71,7 +71,12 @@ async fn wait_ended(stage: &Stage, load: &Load) -> Vec<(Entry, Value)> {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
                 if let Some((status, task)) = stage.client.try_get(&format!("/api/tasks/{id}")).await {
-                    assert_ne!(status, 404, "I1: the acknowledged task {id} is lost: {entry:?}\n{}", stage.logs_about(&id));
+                    assert_ne!(
+                        status,
+                        404,
+                        "I1: the acknowledged task {id} is lost: {entry:?}\n{}",
+                        stage.logs_about(&id)
+                    );
                     let is_over = matches!(task["data"]["status"].as_str(), Some("completed" | "failed" | "cancelled"));
                     *last.borrow_mut() = task["data"].clone();
                     if is_over {
@@ -166,7 +171,10 @@ async fn check_files(stage: &Stage, ended: &[(Entry, Value)], wrongs: &mut Vec<S
         for (link, output) in task["result"]["files"].as_array().into_iter().flatten().zip(&outputs) {
             let answer = stage.client.http().get(link.as_str().unwrap()).send().await.unwrap();
             let (status, bytes) = (answer.status(), answer.bytes().await.unwrap_or_default());
-            if status != 200 || !bytes.starts_with(b"\x89PNG") || Some(bytes.len() as u64) != output["sizeBytes"].as_u64() {
+            if status != 200
+                || !bytes.starts_with(b"\x89PNG")
+                || Some(bytes.len() as u64) != output["sizeBytes"].as_u64()
+            {
                 wrongs.push(format!("I11: a file of task {id} is not whole: {link} {status} {} bytes", bytes.len()));
             }
         }
@@ -185,7 +193,9 @@ async fn check_rest(stage: &Stage, ids: &BTreeSet<String>, wrongs: &mut Vec<Stri
         })
         .await;
         let mut sum = 0;
-        for (status, name) in [("completed", "completedTasks"), ("failed", "failedTasks"), ("cancelled", "cancelledTasks")] {
+        for (status, name) in
+            [("completed", "completedTasks"), ("failed", "failedTasks"), ("cancelled", "cancelledTasks")]
+        {
             let total = client.get(&format!("/api/tasks?status={status}&limit=1")).await["total"].clone();
             sum += total.as_u64().unwrap();
             if overview[name] != total {
@@ -228,7 +238,9 @@ fn check_processes(stage: &mut Stage, wrongs: &mut Vec<String>) {
 
 /// What was logged about the tasks that the first violations name.
 fn about(stage: &Stage, wrongs: &[String]) -> String {
-    let named = wrongs.iter().flat_map(|wrong| wrong.split(|character: char| !(character.is_ascii_hexdigit() || character == '-')));
+    let named = wrongs
+        .iter()
+        .flat_map(|wrong| wrong.split(|character: char| !(character.is_ascii_hexdigit() || character == '-')));
     let ids: BTreeSet<&str> = named.filter(|word| matches!(word.len(), 32 | 36)).take(3).collect();
     let about: String = ids.into_iter().map(|id| format!("\nlogs about {id}:\n{}", stage.logs_about(id))).collect();
     format!("{about}\nerrors:\n{}", stage.logs_about("\"level\":\"ERROR\""))

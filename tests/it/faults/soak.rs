@@ -74,7 +74,10 @@ async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
     let logs: Vec<_> = stage.instances.iter().map(|instance| (instance.id(), instance.log())).collect();
     let runs = Runs::read(&logs, &load.ids());
     let died = load.ids().iter().flat_map(|id| runs.of(id)).filter(|execution| execution.end == End::Died).count();
-    println!("{} tasks: {statuses:?}; {died} executions died with their instance, and only those ran again", ended.len());
+    println!(
+        "{} tasks: {statuses:?}; {died} executions died with their instance, and only those ran again",
+        ended.len()
+    );
     println!("faults: {}", havoc.summary());
     println!("{}", havoc.takeovers());
 }

@@ -94,8 +94,7 @@ impl Stage {
         }
         let fleet = fleet(&instances);
         std::fs::write(folder.path().join("fleet.json"), fleet.to_string()).unwrap();
-        let mut apis: Vec<Member> =
-            (0..plan.apis).map(|number| api(number, &redis, &folder)).collect();
+        let mut apis: Vec<Member> = (0..plan.apis).map(|number| api(number, &redis, &folder)).collect();
         apis.iter_mut().for_each(Member::start);
         let client = ApiClient::with_login(apis[0].port, "admin", PASSWORD).await;
         let mut stage = Self { plan, apis, dispatchers: Vec::new(), instances, redis, client, folder };

@@ -114,7 +114,9 @@ fn compare(notes: &mut Notes, owners: BTreeMap<String, String>) {
     let taken: Vec<String> = notes
         .orphans
         .iter()
-        .filter(|(instance, orphan)| owners.get(*instance).is_some_and(|owner| !owner.is_empty() && *owner != orphan.owner))
+        .filter(|(instance, orphan)| {
+            owners.get(*instance).is_some_and(|owner| !owner.is_empty() && *owner != orphan.owner)
+        })
         .map(|(instance, _)| instance.clone())
         .collect();
     for instance in taken {

@@ -214,7 +214,9 @@ async fn pump(
     let give = async move {
         while let Some((due, chunk)) = under_way.recv().await {
             tokio::time::sleep_until(due).await;
-            let Ok(fault) = line.wait_for(|line| line.fault != Fault::Hold).await.map(|line| line.fault) else { return };
+            let Ok(fault) = line.wait_for(|line| line.fault != Fault::Hold).await.map(|line| line.fault) else {
+                return;
+            };
             if fault == Fault::BlackHole || (fault == Fault::SwallowReplies && way == Way::Reply) {
                 is_lossy.store(true, Ordering::SeqCst);
                 continue;
