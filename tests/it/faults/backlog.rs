@@ -56,7 +56,7 @@ async fn a_backlog_without_instances_is_worked_off_once_they_are_back() {
         assert_eq!(order.len(), BACKLOG, "{what}");
         let away = |(place, id): (usize, &String)| place.abs_diff(ids.iter().position(|posted| posted == id).unwrap());
         let (furthest, id) = order.iter().enumerate().map(|one| (away(one), one.1)).max().unwrap();
-        println!("{what}: {id} was furthest from its place: {furthest}");
+        println!("{what}: {id} was furthest from its place: {furthest}\n{}", stage.logs_about(id));
         let limit = if what == "claimed" { 6 } else { BACKLOG / 2 };
         assert!(furthest <= limit, "{id} was {what} {furthest} places away from its own\n{}", stage.logs_about(id));
     }

@@ -7,7 +7,7 @@ use super::{
     stage::{PATIENCE, Plan, ROOT, Stage},
     watch::Watch,
 };
-use crate::support::eventually;
+use crate::support::{eventually, proxy::Fault};
 use std::{
     process::Command,
     time::{Duration, Instant},
@@ -83,7 +83,7 @@ async fn a_killed_redis_makes_no_answer_untrue() {
     assert!(running.len() == 2 && load.book().iter().any(|entry| entry.unanswered == 0));
 }
 
-/// I14: killed, and then paused, for longer than the leases last. Nobody takes what another owns.
+/// I14: killed, then paused, then cut off, for longer than the leases last. Nobody takes what another owns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_longer_than_the_lease_changes_no_owner() {
     let mut stage = Stage::start(Plan { dispatchers: 3, instances: 3, ..Plan::default() }).await;
@@ -91,7 +91,7 @@ async fn an_outage_longer_than_the_lease_changes_no_owner() {
     let away = stage.plan.lease_ttl * 5 / 2;
 
     stage.wait_fair().await;
-    run_everywhere(&stage, &load, 12.0).await;
+    run_everywhere(&stage, &load, 16.0).await;
     let owners = stage.owners();
     stage.redis.kill();
     // What is tested is the time itself.
@@ -109,6 +109,14 @@ async fn an_outage_longer_than_the_lease_changes_no_owner() {
     signal("-CONT");
     renewed(&stage).await;
     assert_eq!(stage.owners(), owners, "after a pause");
+
+    for _ in 0..2 {
+        stage.dispatchers.iter().for_each(|dispatcher| dispatcher.redis.set(Fault::Refuse));
+        tokio::time::sleep(away).await;
+        stage.dispatchers.iter().for_each(|dispatcher| dispatcher.redis.set(Fault::None));
+        renewed(&stage).await;
+        assert_eq!(stage.owners(), owners, "after a cut");
+    }
     judge(&mut stage, &load, &watch, Allow::default()).await;
 }
 
