@@ -56,6 +56,8 @@ pub(super) struct Instance {
     pub(super) changed: Notify,
     /// Checks the health now.
     pub(super) check_now: Notify,
+    /// Renews the lease now: Redis was away.
+    pub(super) renew_now: Notify,
     /// Opens a new socket: the present one seems mute.
     pub(super) reconnect: Notify,
     /// When the socket last told anything beyond its greeting.
@@ -120,6 +122,7 @@ impl Instance {
             stop: CancellationToken::new(),
             changed: Notify::new(),
             check_now: Notify::new(),
+            renew_now: Notify::new(),
             reconnect: Notify::new(),
             heard: Mutex::new(None),
             collecting: AtomicU32::new(0),

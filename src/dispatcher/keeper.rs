@@ -2,7 +2,7 @@
 
 use super::{attach, instance::Instance, lease_clock::since_boot};
 use crate::{
-    queue::{InFlight, Renewed},
+    queue::{InFlight, Renewed, Written},
     task::{Attempt, TaskId},
 };
 use std::{sync::Arc, time::Duration};
@@ -18,13 +18,16 @@ pub(super) async fn run(instance: Arc<Instance>) {
     let period = ttl / RENEWALS_PER_TTL;
     let mut pause = period;
     loop {
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = instance.renew_now.notified() => {}
+        }
         let before: Vec<_> = instance.run_ids();
         let sent = since_boot();
         match instance.queue().renew(&instance.lease, ttl).await {
             Ok(Renewed::Ours(in_flight)) => {
                 instance.clock.renewed(sent);
-                reconcile(&instance, &in_flight, &before);
+                reconcile(&instance, &in_flight, &before).await;
                 pause = period;
             }
             Ok(Renewed::Lost) => return instance.lost.cancel(),
@@ -36,14 +39,27 @@ pub(super) async fn run(instance: Arc<Instance>) {
     }
 }
 
-/// Adopts what a lost claim reply left, carries out cancels that were not heard, ends what Redis no longer knows.
-fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(TaskId, Attempt)]) {
+/// Adopts what a lost claim reply left, carries out cancels that were not heard, takes back what Redis forgot, ends what is
+/// not ours any more.
+async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(TaskId, Attempt)]) {
     attach::all(instance, in_flight);
     for (task, attempt) in before {
-        if !in_flight.tasks.contains(&(*task, *attempt)) {
+        if in_flight.tasks.contains(&(*task, *attempt)) {
+            continue;
+        }
+        match instance.queue().reclaim(&instance.lease, *task, *attempt).await {
+            Ok(Written::Done) => {
+                tracing::warn!(instance = %instance.target.id, %task, %attempt, "redis had forgotten a claim; taken back");
+            }
             // Its slot is free (cancelled and collected, or ended by a verb whose answer is on its way): the attempt's own
             // next fenced write tells it so; here only a prompt that still runs is stopped.
-            instance.drop_run(*task, *attempt);
+            Ok(Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
+                instance.drop_run(*task, *attempt);
+            }
+            Ok(Written::Fenced) => return instance.lost.cancel(),
+            Err(error) => {
+                tracing::debug!(instance = %instance.target.id, %task, %error, "asked again at the next renewal");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`actor`]) keeps the lease
 //! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`]), claims tasks ([`claimer`]) and runs
 //! attempts ([`attempt`]). What was given up and comes all the same is dropped ([`strays`]). Decisions are pure: [`share`],
-//! [`health`], [`pace`].
+//! [`owners_first`], [`health`], [`pace`].
 //!
 //! Invariant: every write of an attempt goes through a fenced verb of the queue; nothing is submitted, interrupted or deleted
 //! at an instance unless the lease was fresh a moment ago ([`lease_clock`]).
@@ -32,6 +32,7 @@ mod instance;
 mod keeper;
 mod lease_clock;
 mod listener;
+mod owners_first;
 mod pace;
 mod roster;
 mod scene;
@@ -121,6 +122,13 @@ impl Shared {
     fn actor(&self, id: &InstanceId) -> Option<Arc<instance::Instance>> {
         instance::lock(&self.actors).get(id).and_then(Weak::upgrade)
     }
+
+    /// Redis was away: what it forgot must be told before anybody may claim again.
+    fn renew_all(&self) {
+        for instance in instance::lock(&self.actors).values().filter_map(Weak::upgrade) {
+            instance.renew_now.notify_one();
+        }
+    }
 }
 
 async fn wake_claimers(shared: Arc<Shared>) {
@@ -160,7 +168,10 @@ async fn hear_news(shared: Arc<Shared>) {
                             }
                         }
                     },
-                    News::Gap => shared.config_changed.notify_one(),
+                    News::Gap => {
+                        shared.renew_all();
+                        shared.config_changed.notify_one();
+                    }
                 }
             },
             Err(error) => {

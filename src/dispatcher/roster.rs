@@ -6,6 +6,7 @@ use super::{
     instance::Leased,
     jitter,
     lease_clock::since_boot,
+    owners_first::{Owned, OwnersFirst},
     share,
 };
 use crate::{
@@ -38,12 +39,18 @@ struct Roster {
     config: FleetConfig,
     /// When the switches were last read.
     switches_read: Option<Instant>,
+    owners_first: OwnersFirst,
 }
 
 /// Looks after instances until `stop`, then hands all of them over.
 pub(super) async fn run(shared: Arc<Shared>, readiness: Readiness, stop: CancellationToken) {
-    let mut roster =
-        Roster { shared: shared.clone(), actors: BTreeMap::new(), config: FleetConfig::default(), switches_read: None };
+    let mut roster = Roster {
+        shared: shared.clone(),
+        actors: BTreeMap::new(),
+        config: FleetConfig::default(),
+        switches_read: None,
+        owners_first: OwnersFirst::default(),
+    };
     while !stop.is_cancelled() {
         match tokio::time::timeout(LOOK_TIMEOUT, roster.look()).await {
             Ok(Ok(())) => readiness.set("redis", Ok(())),
@@ -71,7 +78,7 @@ impl Roster {
     async fn look(&mut self) -> Result<()> {
         self.bury_ended().await;
         let ttl = self.shared.parts.settings.lease_ttl;
-        let dispatchers: BTreeSet<String> =
+        let mut dispatchers: BTreeSet<String> =
             self.queue().heartbeat(&self.shared.name, ttl.max(HEARTBEAT_TTL_MIN)).await?.into_iter().collect();
         self.config = self.queue().config().await?;
         let targets: BTreeMap<InstanceId, Target> =
@@ -79,14 +86,9 @@ impl Roster {
         self.update_actors(&targets);
         self.read_switches(&targets).await?;
 
-        let held: BTreeSet<InstanceId> = self
-            .queue()
-            .leases()
-            .await?
-            .into_iter()
-            .filter(|(_, _, remaining)| !remaining.is_zero())
-            .map(|(instance, _, _)| instance)
-            .collect();
+        let leases = self.queue().leases().await?;
+        let Owned { held, dead } = self.owners_first.sort(&self.shared.name, leases, since_boot());
+        dispatchers.retain(|dispatcher| !dead.contains(dispatcher));
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
             targets.keys().filter(|id| !held.contains(*id) && !self.actors.contains_key(*id)).cloned().collect();
@@ -180,6 +182,10 @@ impl Roster {
     }
 
     async fn hand_over(mut self) {
+        // First: as long as this process is counted, the others' shares are too small for what it leaves.
+        if let Err(error) = self.queue().heartbeat(&self.shared.name, Duration::ZERO).await {
+            tracing::debug!(%error, "nobody was told that this dispatcher leaves");
+        }
         for actor in self.actors.values() {
             actor.hand_over();
         }

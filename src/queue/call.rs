@@ -61,7 +61,8 @@ pub(super) fn from_fred(error: FredError) -> Error {
     let word = details.split_whitespace().next().unwrap_or_default();
     match word {
         "READONLY" | "OOM" | "MISCONF" | "NOREPLICAS" | "NOPERM" => return Error::Refused(details),
-        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED" => {
+        // A script that was forgotten between its loading and its call is loaded by the next.
+        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED" | "NOSCRIPT" => {
             return Error::Unavailable(details);
         }
         _ => {}
@@ -76,8 +77,16 @@ pub(super) fn from_fred(error: FredError) -> Error {
         | ErrorKind::Cluster
         | ErrorKind::Protocol
         | ErrorKind::Sentinel => Error::Unavailable(format!("{error}")),
+        // "Too many failed write attempts." and the like: the library gave up on a connection. What the server says begins
+        // with a word in capitals.
+        ErrorKind::Unknown if !is_code(word) => Error::Unavailable(format!("{error}")),
         _ => Error::Corrupt(format!("{error}")),
     }
+}
+
+/// Whether an error begins as those of a Redis server do: `ERR`, `WRONGTYPE`.
+fn is_code(word: &str) -> bool {
+    word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// A tagged reply `{'word', …}`, read from the left.
@@ -160,4 +169,24 @@ const MS_MAX: u64 = 1 << 51;
 /// An argument that is a switch.
 pub(super) fn switch(on: bool) -> Value {
     if on { "1" } else { "0" }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, from_fred};
+    use fred::error::{Error as FredError, ErrorKind};
+
+    #[test]
+    fn a_connection_that_was_given_up_is_no_wrong_content() {
+        for details in
+            ["Too many failed write attempts.", "Missing expected connection.", "NOSCRIPT No matching script."]
+        {
+            let error = from_fred(FredError::new(ErrorKind::Unknown, details));
+            assert!(matches!(error, Error::Unavailable(_)), "{details}: {error:?}");
+        }
+        for details in ["ERR user_script:5: wrong", "WRONGTYPE Operation against a key"] {
+            let error = from_fred(FredError::new(ErrorKind::Unknown, details));
+            assert!(matches!(error, Error::Corrupt(_)), "{details}: {error:?}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod comfy;
 mod dispatcher;
 mod embedded;
 mod end_to_end;
+mod faults;
 mod model;
 mod mutants;
 mod process;

@@ -1,7 +1,10 @@
 //! Whether everything in a namespace mirrors the tasks' hashes: the invariants that must hold between any two calls
 //! (shared page queue.md §4: I2, I5, I6, I7, I15, I18).
 
-use super::{raw::Answer, world::World};
+use super::{
+    raw::{Answer, Raw},
+    world::World,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
@@ -39,8 +42,7 @@ pub struct Dump {
 
 /// Reads everything.
 pub fn dump(world: &World) -> Dump {
-    let rows = world.redis(&["EVAL", DUMP, "0", &world.key("")]);
-    Dump { keys: rows.list().iter().map(|row| (row.list()[0].text(), row.list()[1].clone())).collect() }
+    Dump::new(&world.redis(&["EVAL", DUMP, "0", &world.key("")]))
 }
 
 impl PartialEq for Dump {
@@ -52,7 +54,16 @@ impl PartialEq for Dump {
 }
 
 impl Dump {
-    fn map(&self, key: &str) -> Map {
+    fn new(rows: &Answer) -> Self {
+        Self { keys: rows.list().iter().map(|row| (row.list()[0].text(), row.list()[1].clone())).collect() }
+    }
+
+    /// Of a namespace that no [`World`] is of; `root` is `{<namespace>}:`.
+    pub fn read(redis: &mut Raw, root: &str) -> Self {
+        Self::new(&redis.run(&["EVAL", DUMP, "0", root]))
+    }
+
+    pub fn map(&self, key: &str) -> Map {
         self.keys.get(key).map(|answer| answer.pairs().into_iter().collect()).unwrap_or_default()
     }
 
@@ -89,14 +100,18 @@ macro_rules! hold {
 
 /// Checks everything. `slots_max` is what claims were allowed.
 pub fn audit(world: &World, slots_max: usize) -> Finding {
-    let dump = dump(world);
+    audit_dump(&dump(world), slots_max)
+}
+
+/// Checks what was read.
+pub fn audit_dump(dump: &Dump, slots_max: usize) -> Finding {
     let tasks = dump.tasks();
-    let places = Places::new(&dump);
+    let places = Places::new(dump);
     for (id, task) in &tasks {
         places.check(id, task).map_err(|wrong| format!("task {id} {}: {wrong} {task:?}", task["state"]))?;
     }
     places.check_totals(&tasks)?;
-    check_slots(&dump, &tasks, slots_max)?;
+    check_slots(dump, &tasks, slots_max)?;
     for (key, lane) in dump.with_prefix("fair:default:") {
         hold!(!dump.map(&format!("wait:default:{lane}")).is_empty(), "{key} outlives its lane");
     }

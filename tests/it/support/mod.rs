@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod http;
+pub mod proxy;
 pub mod raw;
 mod redis;
 pub mod stack;
@@ -10,7 +11,7 @@ pub mod world;
 
 pub use redis::TestRedis;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::TcpListener, time::Duration};
 
 /// Waits until `check` gives something, at most `within`; looks every 10 ms.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
@@ -25,5 +26,17 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
         }
         assert!(tokio::time::Instant::now() < give_up, "not within {within:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A free port that stays free while a process is restarted on it: outside the range of which the kernel gives ports to
+/// outgoing connections.
+pub fn steady_port() -> u16 {
+    loop {
+        let random = getrandom::u32().unwrap() % 12_000;
+        let port = 20_000 + u16::try_from(random).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }

@@ -24,9 +24,14 @@ pub enum Answer {
 
 impl Raw {
     pub fn connect(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self::try_connect(socket).unwrap()
+    }
+
+    /// To a server that may be away.
+    pub fn try_connect(socket: &Path) -> std::io::Result<Self> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends a command; an error answer panics.
@@ -37,21 +42,33 @@ impl Raw {
         }
     }
 
+    /// Sends a command to a server that may be away.
+    pub fn try_run(&mut self, words: &[&str]) -> std::io::Result<Answer> {
+        self.send(words)?;
+        self.try_read()
+    }
+
     /// Sends a command; gives an error answer as it is.
     pub fn ask(&mut self, words: &[&str]) -> Answer {
+        self.send(words).unwrap();
+        self.try_read().unwrap()
+    }
+
+    fn send(&mut self, words: &[&str]) -> std::io::Result<()> {
         let mut command = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
             command.extend(format!("${}\r\n{word}\r\n", word.len()).into_bytes());
         }
-        self.stream.get_mut().write_all(&command).unwrap();
-        self.read()
+        self.stream.get_mut().write_all(&command)
     }
 
-    fn read(&mut self) -> Answer {
+    fn try_read(&mut self) -> std::io::Result<Answer> {
         let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         let (kind, rest) = line.trim_end().split_at(1);
-        match kind {
+        Ok(match kind {
             "+" => Answer::Text(rest.into()),
             "-" => Answer::Wrong(rest.to_owned()),
             ":" => Answer::Number(rest.parse().unwrap()),
@@ -59,17 +76,17 @@ impl Raw {
                 -1 => Answer::Nil,
                 length => {
                     let mut bytes = vec![0; usize::try_from(length).unwrap() + 2];
-                    self.stream.read_exact(&mut bytes).unwrap();
+                    self.stream.read_exact(&mut bytes)?;
                     bytes.truncate(bytes.len() - 2);
                     Answer::Text(bytes)
                 }
             },
             "*" => match rest.parse::<i64>().unwrap() {
                 -1 => Answer::Nil,
-                length => Answer::List((0..length).map(|_| self.read()).collect()),
+                length => Answer::List((0..length).map(|_| self.try_read()).collect::<std::io::Result<_>>()?),
             },
             other => panic!("not RESP2: {other}"),
-        }
+        })
     }
 }
 

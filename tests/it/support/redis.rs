@@ -61,6 +61,35 @@ impl TestRedis {
         }
     }
 
+    /// What it has on disk now, to be put back by [`TestRedis::restore`].
+    pub fn snapshot(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        copy
+    }
+
+    /// After [`TestRedis::kill`]: as if nothing had been written since the snapshot.
+    pub fn restore(&self, snapshot: &tempfile::TempDir) {
+        self.wipe();
+        let folder = self.folder.path().join("appendonlydir");
+        std::fs::create_dir(&folder).unwrap();
+        for entry in std::fs::read_dir(snapshot.path()).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+
+    /// Deletes all that it has written, after [`TestRedis::kill`].
+    pub fn wipe(&self) {
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        }
+    }
+
     /// Starts it again on the same folder after [`TestRedis::kill`].
     pub fn launch(&mut self) {
         let server = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());

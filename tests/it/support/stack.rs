@@ -51,6 +51,11 @@ impl Role {
         self.child.wait().unwrap();
     }
 
+    /// How it ended, if it has.
+    pub fn ended_already(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// SIGTERM, and how it ended within `within`.
     pub async fn terminate(&mut self, within: Duration) -> Option<i32> {
         self.signal("-TERM");
@@ -255,6 +260,21 @@ impl ApiClient {
         }
         let answer = request.send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
+    }
+
+    /// The same login at another API of the same system.
+    pub fn at(&self, port: u16) -> Self {
+        Self { base: format!("http://127.0.0.1:{port}"), ..self.clone() }
+    }
+
+    pub fn http(&self) -> &Client {
+        &self.http
+    }
+
+    /// Status and envelope of an API that may be away.
+    pub async fn try_get(&self, path: &str) -> Option<(StatusCode, Value)> {
+        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await.ok()?;
+        Some((answer.status(), answer.json().await.ok()?))
     }
 
     async fn data(&self, method: Method, path: &str, body: Option<Value>) -> Value {

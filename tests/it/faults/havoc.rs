@@ -1,0 +1,284 @@
+//! Faults at random, a few seconds apart, each undone a little later.
+
+use super::{member::Member, stage::Stage, takeover::Takeovers};
+use crate::{model::Dice, support::proxy::Fault};
+use shuzhiren::sim::{Faults, Times};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// Between two faults, at most.
+const PAUSE_MS_MAX: u64 = 3_500;
+/// Faults at the same time.
+const OPEN_MAX: usize = 4;
+const EXIT_WITHIN: Duration = Duration::from_secs(60);
+
+/// How a fault ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Undo {
+    StartDispatcher(usize),
+    WakeDispatcher(usize),
+    AwaitDispatcher(usize, Instant),
+    StartApi(usize),
+    AwaitApi(usize, Instant),
+    LaunchRedis,
+    WakeRedis,
+    HealDispatcherLink(usize),
+    HealApiLink(usize),
+    HealInstance(usize),
+    HealLine(usize),
+}
+
+pub struct Havoc {
+    dice: Dice,
+    next: Instant,
+    open: Vec<(Instant, Undo)>,
+    done: BTreeMap<&'static str, usize>,
+    takeovers: Takeovers,
+}
+
+impl Havoc {
+    pub fn new(stage: &Stage, seed: u64) -> Self {
+        let takeovers = Takeovers::watch(stage);
+        Self { dice: Dice::new(seed), next: Instant::now(), open: Vec::new(), done: BTreeMap::new(), takeovers }
+    }
+
+    /// Undoes what is over; a new fault when it is time.
+    pub async fn step(&mut self, stage: &mut Stage) {
+        let now = Instant::now();
+        while let Some(place) = self.open.iter().position(|(at, _)| *at <= now) {
+            let (_, undo) = self.open.remove(place);
+            self.undo(stage, undo).await;
+        }
+        if now >= self.next && self.open.len() < OPEN_MAX {
+            self.next = now + Duration::from_millis(500 + self.dice.next() % PAUSE_MS_MAX);
+            if let Some(what) = self.strike(stage).await {
+                *self.done.entry(what).or_default() += 1;
+            }
+        }
+    }
+
+    /// Undoes everything and leaves a whole system.
+    pub async fn end(&mut self, stage: &mut Stage) {
+        while !self.open.is_empty() {
+            for (at, _) in &mut self.open {
+                *at = Instant::now();
+            }
+            self.next = Instant::now() + EXIT_WITHIN;
+            self.step(stage).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        stage.wait_owned().await;
+    }
+
+    pub fn summary(&self) -> String {
+        format!("{:?}", self.done)
+    }
+
+    pub fn takeovers(&self) -> String {
+        self.takeovers.histogram()
+    }
+
+    fn later(&mut self, ms_min: u64, ms_max: u64, undo: Undo) {
+        let after = ms_min + self.dice.next() % (ms_max - ms_min);
+        self.open.push((Instant::now() + Duration::from_millis(after), undo));
+    }
+
+    /// One fault at a time on one thing: the dice say which; nothing when it is in trouble already.
+    async fn strike(&mut self, stage: &mut Stage) -> Option<&'static str> {
+        let dispatcher = self.dice.below(stage.dispatchers.len());
+        let api = self.dice.below(stage.apis.len());
+        let instance = self.dice.below(stage.instances.len());
+        let what = self.dice.below(100);
+        let is_free = match what {
+            0..34 => !self.open.iter().any(|(_, undo)| undo.is_of_dispatcher(dispatcher)),
+            34..50 => !self.open.iter().any(|(_, undo)| undo.is_of_api(api)),
+            50..60 => !self.open.iter().any(|(_, undo)| matches!(undo, Undo::LaunchRedis | Undo::WakeRedis)),
+            _ => !self.open.iter().any(|(_, undo)| undo.is_of_instance(instance)),
+        };
+        if !is_free {
+            return None;
+        }
+        match what {
+            0..34 => self.strike_dispatcher(stage, dispatcher, what),
+            34..50 => self.strike_api(stage, api, what - 34),
+            50..60 => Some(self.strike_redis(stage, what < 55)),
+            _ => self.strike_instance(stage, instance, what - 60).await,
+        }
+    }
+
+    fn strike_dispatcher(&mut self, stage: &mut Stage, number: usize, what: usize) -> Option<&'static str> {
+        let name = stage.dispatchers[number].dispatcher_name()?;
+        let member = &mut stage.dispatchers[number];
+        match what {
+            0..10 => {
+                member.kill();
+                self.takeovers.lost(name, "kill -9");
+                self.later(300, 3_000, Undo::StartDispatcher(number));
+                Some("dispatcher killed")
+            }
+            10..16 => {
+                member.begin_stop();
+                self.takeovers.lost(name, "SIGTERM");
+                self.later(1, 2, Undo::AwaitDispatcher(number, Instant::now() + EXIT_WITHIN));
+                Some("dispatcher stopped")
+            }
+            16..22 => {
+                member.pause();
+                self.takeovers.lost(name, "SIGSTOP");
+                self.later(500, 7_500, Undo::WakeDispatcher(number));
+                Some("dispatcher paused")
+            }
+            _ => {
+                let fault = self.link_fault();
+                member.redis.set(fault);
+                self.later(300, 5_000, Undo::HealDispatcherLink(number));
+                Some("dispatcher's link to redis")
+            }
+        }
+    }
+
+    fn strike_api(&mut self, stage: &mut Stage, number: usize, what: usize) -> Option<&'static str> {
+        let member: &mut Member = &mut stage.apis[number];
+        match what {
+            0..5 => {
+                member.kill();
+                self.later(200, 2_000, Undo::StartApi(number));
+                Some("api killed")
+            }
+            5..9 => {
+                if !member.life_log().contains("api serves") {
+                    return None;
+                }
+                member.begin_stop();
+                self.later(1, 2, Undo::AwaitApi(number, Instant::now() + EXIT_WITHIN));
+                Some("api stopped")
+            }
+            _ => {
+                let fault = self.link_fault();
+                member.redis.set(fault);
+                self.later(300, 5_000, Undo::HealApiLink(number));
+                Some("api's link to redis")
+            }
+        }
+    }
+
+    fn strike_redis(&mut self, stage: &mut Stage, is_kill: bool) -> &'static str {
+        self.takeovers.redis_is_disturbed();
+        if is_kill {
+            stage.redis.kill();
+            self.later(10, 4_500, Undo::LaunchRedis);
+            "redis killed"
+        } else {
+            signal_redis(stage, "-STOP");
+            self.later(200, 4_500, Undo::WakeRedis);
+            "redis paused"
+        }
+    }
+
+    async fn strike_instance(&mut self, stage: &mut Stage, number: usize, what: usize) -> Option<&'static str> {
+        let fault = self.link_fault();
+        let instance = &stage.instances[number];
+        let once: fn(&mut Faults) = match what {
+            0..5 => {
+                instance.sim.kill().await;
+                self.later(10, 3_000, Undo::HealInstance(number));
+                return Some("instance killed");
+            }
+            5..8 => {
+                instance.sim.freeze(Duration::from_millis(500 + self.dice.next() % 3_000));
+                return Some("instance frozen");
+            }
+            8..18 => {
+                instance.link.set(fault);
+                self.later(300, 5_000, Undo::HealLine(number));
+                return Some("line to the instance");
+            }
+            18..20 => {
+                instance.sim.drop_sockets();
+                return Some("instance's sockets cut");
+            }
+            20..22 => |faults| faults.prompt_500 = Times::Next(1),
+            22..25 => |faults| faults.prompt_500_queued = Times::Next(1),
+            25..27 => |faults| faults.prompt_drop = Times::Next(1),
+            27..30 => |faults| faults.prompt_drop_queued = Times::Next(1),
+            30..32 => |faults| faults.http_drop = Times::Next(3),
+            32..34 => |faults| faults.http_500 = Times::Next(2),
+            34..36 => |faults| faults.ws_stall = true,
+            36..38 => |faults| faults.history_late_ms = 600,
+            _ => |faults| faults.interrupt_lost = Times::Next(2),
+        };
+        instance.sim.set(once);
+        self.later(2_000, 6_000, Undo::HealInstance(number));
+        Some("instance misbehaves")
+    }
+
+    fn link_fault(&mut self) -> Fault {
+        match self.dice.below(6) {
+            0 => Fault::Refuse,
+            1 => Fault::BlackHole,
+            2 => Fault::SwallowReplies,
+            3 => Fault::Hold,
+            4 => Fault::Delay(Duration::from_millis(300)),
+            _ => Fault::Throttle(8_000),
+        }
+    }
+
+    async fn undo(&mut self, stage: &mut Stage, undo: Undo) {
+        match undo {
+            Undo::StartDispatcher(number) => stage.dispatchers[number].start(),
+            Undo::WakeDispatcher(number) => stage.dispatchers[number].wake(),
+            Undo::AwaitDispatcher(number, until) => {
+                if !stage.dispatchers[number].has_stopped(until) {
+                    return self.later(50, 100, undo);
+                }
+                stage.dispatchers[number].start();
+            }
+            Undo::StartApi(number) => stage.apis[number].start(),
+            Undo::AwaitApi(number, until) => {
+                if !stage.apis[number].has_stopped(until) {
+                    return self.later(50, 100, undo);
+                }
+                stage.apis[number].start();
+            }
+            Undo::LaunchRedis => stage.redis.launch(),
+            Undo::WakeRedis => signal_redis(stage, "-CONT"),
+            Undo::HealDispatcherLink(number) => stage.dispatchers[number].redis.set(Fault::None),
+            Undo::HealApiLink(number) => stage.apis[number].redis.set(Fault::None),
+            Undo::HealLine(number) => stage.instances[number].link.set(Fault::None),
+            Undo::HealInstance(number) => {
+                let sim = &stage.instances[number].sim;
+                sim.set(|faults| *faults = Faults::default());
+                if !sim.is_up() {
+                    sim.restart().await.unwrap();
+                }
+            }
+        }
+    }
+}
+
+impl Undo {
+    fn is_of_dispatcher(self, number: usize) -> bool {
+        match self {
+            Self::StartDispatcher(own)
+            | Self::WakeDispatcher(own)
+            | Self::AwaitDispatcher(own, _)
+            | Self::HealDispatcherLink(own) => own == number,
+            _ => false,
+        }
+    }
+
+    fn is_of_api(self, number: usize) -> bool {
+        matches!(self, Self::StartApi(own) | Self::AwaitApi(own, _) | Self::HealApiLink(own) if own == number)
+    }
+
+    fn is_of_instance(self, number: usize) -> bool {
+        matches!(self, Self::HealInstance(own) | Self::HealLine(own) if own == number)
+    }
+}
+
+fn signal_redis(stage: &Stage, signal: &str) {
+    assert!(Command::new("kill").args([signal, &stage.redis.pid().to_string()]).status().unwrap().success());
+}

@@ -1,0 +1,227 @@
+//! Clients as they should be: every submit has an Idempotency-Key and is repeated until it is answered. What was promised to
+//! them is written in the book.
+
+use super::stage::{PATIENCE, Stage};
+use crate::support::stack::workflow;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What a task is made to do, and with it how it may end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A picture at once.
+    Quick,
+    /// So many seconds of steps.
+    Steps(f64),
+    /// A node raises: final.
+    Fails,
+    /// Out of memory, twice at most.
+    Hungry,
+    /// No instance takes it.
+    Invalid,
+    /// Inverts an uploaded file.
+    Upload(String),
+}
+
+/// One submit.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub kind: Kind,
+    /// The task, once it was answered with 200.
+    pub id: Option<String>,
+    /// A DELETE was answered with "cancelled".
+    pub is_cancelled: bool,
+    /// A DELETE was sent.
+    pub may_be_cancelled: bool,
+    /// Tries that got no answer at all.
+    pub unanswered: u32,
+}
+
+/// Posts, and remembers.
+#[derive(Clone)]
+pub struct Load {
+    http: Client,
+    bases: Vec<String>,
+    token: String,
+    book: Arc<Mutex<Vec<Entry>>>,
+    /// Answers that must not be.
+    wrongs: Arc<Mutex<Vec<String>>>,
+    refusals: Arc<Mutex<Vec<Duration>>>,
+    seeds: Arc<AtomicU64>,
+}
+
+impl Load {
+    pub fn new(stage: &Stage) -> Self {
+        Self {
+            http: Client::builder().no_proxy().timeout(Duration::from_secs(15)).build().unwrap(),
+            bases: stage.apis.iter().map(|api| format!("http://127.0.0.1:{}", api.port)).collect(),
+            token: stage.client.token.clone(),
+            book: Arc::default(),
+            wrongs: Arc::default(),
+            refusals: Arc::default(),
+            seeds: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    pub fn book(&self) -> Vec<Entry> {
+        self.book.lock().unwrap().clone()
+    }
+
+    pub fn ids(&self) -> BTreeSet<String> {
+        self.book().into_iter().filter_map(|entry| entry.id).collect()
+    }
+
+    pub fn wrongs(&self) -> Vec<String> {
+        self.wrongs.lock().unwrap().clone()
+    }
+
+    /// How long answers with 503 took, shortest first.
+    pub fn refusals(&self) -> Vec<Duration> {
+        let mut refusals = self.refusals.lock().unwrap().clone();
+        refusals.sort();
+        refusals
+    }
+
+    pub async fn post(&self, kind: Kind) -> String {
+        self.post_as(kind, "normal").await
+    }
+
+    /// Posts one task until an API has accepted it.
+    pub async fn post_as(&self, kind: Kind, priority: &str) -> String {
+        let seed = self.seeds.fetch_add(1, Ordering::Relaxed);
+        let mut body = body(&kind, seed);
+        body["priority"] = json!(priority);
+        let place = {
+            let mut book = self.book.lock().unwrap();
+            let entry = Entry { kind, id: None, is_cancelled: false, may_be_cancelled: false, unanswered: 0 };
+            book.push(entry);
+            book.len() - 1
+        };
+        let key = uuid::Uuid::new_v4().to_string();
+        let answer = self.until_answered(seed, Method::POST, "/api/tasks", Some((&key, &body)), Some(place)).await;
+        let id = answer["data"]["id"].as_str().unwrap_or_else(|| panic!("no task: {answer}")).to_owned();
+        self.book.lock().unwrap()[place].id = Some(id.clone());
+        id
+    }
+
+    /// Cancels until it is answered; whether it was in time.
+    pub async fn cancel(&self, id: &str) -> bool {
+        let place = self.book().iter().position(|entry| entry.id.as_deref() == Some(id)).unwrap();
+        self.book.lock().unwrap()[place].may_be_cancelled = true;
+        let seed = self.seeds.load(Ordering::Relaxed);
+        let answer = self.until_answered(seed, Method::DELETE, &format!("/api/tasks/{id}"), None, None).await;
+        let is_cancelled = answer["data"]["status"] == "cancelled";
+        if !is_cancelled && answer["error"]["type"] != "task_ended" {
+            self.wrong(format!("cancel of {id}: {answer}"));
+        }
+        self.book.lock().unwrap()[place].is_cancelled = is_cancelled;
+        is_cancelled
+    }
+
+    /// The file id of an upload.
+    pub async fn upload(&self, bytes: &[u8]) -> String {
+        let give_up = Instant::now() + PATIENCE;
+        for turn in 0.. {
+            let part = reqwest::multipart::Part::bytes(bytes.to_vec()).file_name("a.png");
+            let form = reqwest::multipart::Form::new().part("file", part);
+            let url = format!("{}/api/files/upload", self.bases[turn % self.bases.len()]);
+            let answer = self.http.post(url).bearer_auth(&self.token).multipart(form).send().await;
+            if let Ok(answer) = answer
+                && answer.status() == 200
+                && let Ok(answer) = answer.json::<Value>().await
+            {
+                return answer["data"]["fileId"].as_str().unwrap().to_owned();
+            }
+            assert!(Instant::now() < give_up, "no upload was answered");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        unreachable!()
+    }
+
+    /// Asks one API after another until one gives an answer that is neither "later" nor none.
+    async fn until_answered(
+        &self,
+        first: u64,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+        place: Option<usize>,
+    ) -> Value {
+        let give_up = Instant::now() + PATIENCE;
+        for turn in first.. {
+            let base = &self.bases[usize::try_from(turn).unwrap() % self.bases.len()];
+            let mut request = self.http.request(method.clone(), format!("{base}{path}")).bearer_auth(&self.token);
+            if let Some((key, body)) = body {
+                request = request.header("Idempotency-Key", key).json(body);
+            }
+            let asked = Instant::now();
+            match self.answer(request).await {
+                Some((status, retry_after, answer)) if matches!(status.as_u16(), 429 | 503) => {
+                    self.refusals.lock().unwrap().push(asked.elapsed());
+                    if !retry_after || answer["code"] != status.as_u16() || answer["error"]["type"].is_null() {
+                        self.wrong(format!("{status} without Retry-After or envelope: {answer}"));
+                    }
+                }
+                Some((status, _, answer)) if matches!(status.as_u16(), 200 | 409) => return answer,
+                Some((status, _, answer)) => self.wrong(format!("{method} {path}: {status} {answer}")),
+                None => {
+                    if let Some(place) = place {
+                        self.book.lock().unwrap()[place].unanswered += 1;
+                    }
+                }
+            }
+            assert!(Instant::now() < give_up, "{method} {path} was never answered");
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        unreachable!()
+    }
+
+    /// Status, whether there is a Retry-After, and the envelope.
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Option<(StatusCode, bool, Value)> {
+        let answer = request.send().await.ok()?;
+        let (status, retry_after) = (answer.status(), answer.headers().contains_key("retry-after"));
+        Some((status, retry_after, answer.json().await.ok()?))
+    }
+
+    fn wrong(&self, what: String) {
+        self.wrongs.lock().unwrap().push(what);
+    }
+}
+
+fn body(kind: &Kind, seed: u64) -> Value {
+    match kind {
+        Kind::Quick => json!({"workflow": workflow::quick(seed), "maxAttempts": 10}),
+        Kind::Steps(seconds) => {
+            let graph = workflow::steps(10, *seconds);
+            json!({"workflow": graph, "params": {"2.seed": seed}, "maxAttempts": 10})
+        }
+        Kind::Fails => {
+            let mut graph = workflow::steps(4, 0.2);
+            graph["2"]["inputs"]["fail_at"] = json!(2);
+            json!({"workflow": graph, "params": {"2.seed": seed}, "maxAttempts": 10})
+        }
+        Kind::Hungry => {
+            let mut graph = workflow::steps(2, 0.1);
+            graph["2"]["inputs"]["fail_at"] = json!(1);
+            graph["2"]["inputs"]["oom"] = json!(true);
+            json!({"workflow": graph, "params": {"2.seed": seed}, "maxAttempts": 2})
+        }
+        Kind::Invalid => json!({"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {"seed": seed}}}}),
+        Kind::Upload(file) => json!({
+            "workflow": {
+                "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+                "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+                "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": format!("inverted-{seed}")}}
+            },
+            "params": {"1.image": {"$file": file}}, "maxAttempts": 10
+        }),
+    }
+}

@@ -1,0 +1,136 @@
+//! One process of the program with its own link to Redis, which can be killed, paused and started again on the same port.
+
+use crate::support::{
+    proxy::{Proxy, Target},
+    stack::Role,
+    steady_port,
+};
+use std::{path::PathBuf, time::Duration};
+
+/// A SIGTERM must be obeyed within this, busy as the machine may be.
+const OBEYS_WITHIN: Duration = Duration::from_secs(30);
+
+pub struct Member {
+    pub name: String,
+    pub port: u16,
+    /// Between it and Redis.
+    pub redis: Proxy,
+    args: Vec<String>,
+    variables: Vec<(String, String)>,
+    log: PathBuf,
+    role: Option<Role>,
+    /// Where in the log the present life begins.
+    life_from: usize,
+    /// What went wrong with it so far (P1).
+    pub faults: Vec<String>,
+}
+
+impl Member {
+    /// Not started yet. `args` beside `--listen`.
+    pub fn new(name: String, kind: &str, redis: PathBuf, variables: Vec<(String, String)>, log: PathBuf) -> Self {
+        let port = steady_port();
+        let link = Proxy::start(Target::Unix(redis));
+        let mut variables = variables;
+        variables.push(("REDIS_URL".to_owned(), format!("redis://127.0.0.1:{}", link.port)));
+        let args = vec![kind.to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
+        Self { name, port, redis: link, args, variables, log, role: None, life_from: 0, faults: Vec::new() }
+    }
+
+    /// Once more, if it does not run.
+    pub fn start(&mut self) {
+        if self.is_running() {
+            return;
+        }
+        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
+        let variables: Vec<(&str, &str)> =
+            self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.life_from = self.log().len();
+        self.role = Some(Role::spawn(&args, self.port, &variables, &self.log));
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.role.is_some()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.note_own_end();
+        if let Some(mut role) = self.role.take() {
+            role.kill();
+        }
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(role) = &self.role {
+            role.signal(signal);
+        }
+    }
+
+    /// SIGTERM; it must end with 0.
+    pub async fn terminate(&mut self) {
+        self.note_own_end();
+        if let Some(mut role) = self.role.take() {
+            let code = role.terminate(OBEYS_WITHIN).await;
+            if code != Some(0) {
+                self.faults.push(format!("{} ended with {code:?} after SIGTERM", self.name));
+            }
+        }
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn begin_stop(&mut self) {
+        self.note_own_end();
+        self.signal("-TERM");
+    }
+
+    /// Whether it has ended after [`Member::begin_stop`]; it must, with 0, until then.
+    pub fn has_stopped(&mut self, until: std::time::Instant) -> bool {
+        let Some(role) = &mut self.role else { return true };
+        let Some(status) = role.ended_already() else {
+            assert!(std::time::Instant::now() < until, "{} does not stop:\n{}", self.name, self.life_log());
+            return false;
+        };
+        if status.code() != Some(0) {
+            self.faults.push(format!("{} ended with {status} after SIGTERM", self.name));
+        }
+        self.role = None;
+        true
+    }
+
+    /// P1: notices a process that ended by itself.
+    pub fn note_own_end(&mut self) {
+        if let Some(role) = &mut self.role
+            && let Some(code) = role.ended_already()
+        {
+            self.faults.push(format!("{} ended by itself: {code}", self.name));
+            self.role = None;
+        }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it logged since it was started last.
+    pub fn life_log(&self) -> String {
+        self.log().split_off(self.life_from)
+    }
+
+    /// The random name of a dispatcher's present life, once it has said it.
+    pub fn dispatcher_name(&self) -> Option<String> {
+        let log = self.life_log();
+        let line = log.lines().rev().find(|line| line.contains("dispatcher started"))?;
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(line["dispatcher"].as_str()?.to_owned())
+    }
+}

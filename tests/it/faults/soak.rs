@@ -1,0 +1,122 @@
+//! Everything at once, at random: `bin/test --soak MINUTES [SEED]`. Without it, some twenty seconds with a fixed seed.
+//!
+//! The seed decides which faults come in which order; what they meet is up to the machine.
+
+use super::{
+    havoc::Havoc,
+    load::{Kind, Load},
+    referee::{Allow, judge},
+    runs::{End, Runs},
+    stage::{Plan, Stage},
+    watch::Watch,
+};
+use crate::{model::Dice, support::stack::workflow};
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Of the short form.
+const SHORT: Duration = Duration::from_secs(20);
+const SHORT_SEED: u64 = 3;
+const POSTERS: u64 = 3;
+/// Between two submits of one poster: 150 tasks a minute together.
+const POST_EVERY: Duration = Duration::from_millis(1_200);
+
+fn length_and_seed() -> (Duration, u64) {
+    let read = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let minutes = read("SOAK_MINUTES").map(|text| text.parse::<f64>().expect("SOAK_MINUTES is a number"));
+    let seed = read("SOAK_SEED").map(|text| text.parse().expect("SOAK_SEED is a whole number"));
+    match minutes {
+        Some(minutes) => {
+            let drawn = u64::from(getrandom::u32().unwrap());
+            (Duration::from_secs_f64(minutes * 60.0), seed.unwrap_or(drawn))
+        }
+        None => (SHORT, seed.unwrap_or(SHORT_SEED)),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
+    let (length, seed) = length_and_seed();
+    println!("soak of {length:?}, seed {seed}: repeat it with `bin/test --soak MINUTES {seed}`");
+    let plan = Plan { apis: 2, dispatchers: 3, instances: 6, lease_ttl: Duration::from_secs(3), ..Plan::default() };
+    let mut stage = Stage::start(plan).await;
+    let picture = made_picture(&stage).await;
+    let lines = stage.instances[0].log().len();
+    stage.instances[0].forget(lines);
+    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let file = load.upload(&picture).await;
+
+    let stop = CancellationToken::new();
+    let posters: Vec<_> = (0..POSTERS)
+        .map(|number| tokio::spawn(post(load.clone(), file.clone(), Dice::new(seed ^ (number << 32)), stop.clone())))
+        .collect();
+    let begun = Instant::now();
+    let mut havoc = Havoc::new(&stage, seed);
+    while begun.elapsed() < length {
+        havoc.step(&mut stage).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    havoc.end(&mut stage).await;
+    stop.cancel();
+    for poster in posters {
+        poster.await.unwrap();
+    }
+    let ended = judge(&mut stage, &load, &watch, Allow { attempts: true }).await;
+
+    let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, task) in &ended {
+        *statuses.entry(task["status"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let logs: Vec<_> = stage.instances.iter().map(|instance| (instance.id(), instance.log())).collect();
+    let runs = Runs::read(&logs, &load.ids());
+    let died = load.ids().iter().flat_map(|id| runs.of(id)).filter(|execution| execution.end == End::Died).count();
+    println!(
+        "{} tasks: {statuses:?}; {died} executions died with their instance, and only those ran again",
+        ended.len()
+    );
+    println!("faults: {}", havoc.summary());
+    println!("{}", havoc.takeovers());
+}
+
+/// One client: a mixture of everything, some of it cancelled.
+async fn post(load: Load, file: String, mut dice: Dice, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let kind = match dice.below(100) {
+            0..50 => Kind::Quick,
+            50..72 => Kind::Steps(f64::from(u32::try_from(dice.below(40)).unwrap() + 2) / 10.0),
+            72..80 => Kind::Fails,
+            80..84 => Kind::Hungry,
+            84..90 => Kind::Invalid,
+            _ => Kind::Upload(file.clone()),
+        };
+        let priority = ["high", "low", "normal", "normal", "normal"][dice.below(5)];
+        let id = load.post_as(kind, priority).await;
+        if dice.chance(12) {
+            let (load, after) = (load.clone(), Duration::from_millis(dice.next() % 2_500));
+            tokio::time::sleep(after).await;
+            load.cancel(&id).await;
+        }
+        tokio::time::sleep(POST_EVERY.mul_f64(f64::from(u32::try_from(dice.below(100)).unwrap()) / 50.0)).await;
+    }
+}
+
+/// Some picture, made by an instance itself.
+async fn made_picture(stage: &Stage) -> Vec<u8> {
+    let url = stage.instances[0].sim.url();
+    let http = stage.client.http();
+    let prompt = json!({"prompt": workflow::quick(1), "prompt_id": "00000000-0000-4000-8000-0000000000aa"});
+    http.post(format!("{url}/prompt")).json(&prompt).send().await.unwrap();
+    let history = crate::support::eventually("the picture", super::stage::PATIENCE, || async {
+        let history: serde_json::Value = http.get(format!("{url}/history")).send().await.ok()?.json().await.ok()?;
+        history.as_object()?.values().next().cloned()
+    })
+    .await;
+    let image = &history["outputs"]["3"]["images"][0];
+    let query = [("filename", &image["filename"]), ("subfolder", &image["subfolder"]), ("type", &image["type"])]
+        .map(|(name, value)| (name, value.as_str().unwrap().to_owned()));
+    http.get(format!("{url}/view")).query(&query).send().await.unwrap().bytes().await.unwrap().to_vec()
+}

@@ -1,0 +1,69 @@
+//! Cancels in every state and at every moment.
+
+use super::{
+    load::{Kind, Load},
+    referee::{Allow, judge},
+    stage::{Plan, Stage},
+    watch::Watch,
+};
+use crate::model::Dice;
+use std::time::Duration;
+
+/// F23, I15, I16: cancels of waiting, claimed, running and ending tasks from two APIs at once: one winner each, told the truth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_cancels_has_one_winner_each() {
+    let mut stage = Stage::start(Plan { apis: 2, instances: 3, ..Plan::default() }).await;
+    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let mut cancels = Vec::new();
+    let mut dice = Dice::new(23);
+    for number in 0..90 {
+        let kind = match number % 3 {
+            0 => Kind::Steps(0.4),
+            1 => Kind::Steps(5.0),
+            _ => Kind::Quick,
+        };
+        let is_long = number % 3 == 1;
+        let id = load.post(kind).await;
+        // The long ones would take for ever; of the others, most.
+        if is_long || dice.chance(70) {
+            let after = Duration::from_millis(dice.next() % if is_long { 1_500 } else { 2_500 });
+            for _ in 0..1 + dice.below(2) {
+                let (load, id) = (load.clone(), id.clone());
+                cancels.push(tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    load.cancel(&id).await
+                }));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    let mut won = 0;
+    let total = cancels.len();
+    for cancel in cancels {
+        won += usize::from(cancel.await.unwrap());
+    }
+    judge(&mut stage, &load, &watch, Allow::default()).await;
+    println!("{won} of {total} cancels were in time");
+    assert!(won > 20 && won < total, "both happen: {won} of {total}");
+}
+
+/// A cancel while the owner is dead or leaves: final for the caller, and the next owner stops the prompt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_during_a_takeover_is_carried_out_by_the_next_owner() {
+    let mut stage = Stage::start(Plan { instances: 1, ..Plan::default() }).await;
+    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    for how in ["kill", "stop"] {
+        let id = load.post(Kind::Steps(60.0)).await;
+        stage.client.wait_for(&id, &["running"]).await;
+        let (owner, _) = stage.owners()[&stage.instances[0].id()].clone();
+        let owner = stage.dispatcher_named(&owner).unwrap();
+        match how {
+            "kill" => stage.dispatchers[owner].kill(),
+            _ => stage.dispatchers[owner].terminate().await,
+        }
+        assert!(load.cancel(&id).await);
+        stage.wait_owned().await;
+        stage.dispatchers[owner].start();
+    }
+    judge(&mut stage, &load, &watch, Allow::default()).await;
+}

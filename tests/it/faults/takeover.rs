@@ -1,0 +1,128 @@
+//! How long instances are without an owner after theirs is gone.
+
+use super::stage::{ROOT, Stage};
+use crate::support::raw::Raw;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// Bars of the histogram.
+const BAR: Duration = Duration::from_millis(500);
+
+/// An instance whose owner is gone.
+struct Orphan {
+    since: Instant,
+    owner: String,
+    how: &'static str,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// Instance → owner at the last look.
+    owners: BTreeMap<String, String>,
+    orphans: BTreeMap<String, Orphan>,
+    took: BTreeMap<&'static str, Vec<Duration>>,
+}
+
+/// Looks at the leases from its start to its drop.
+pub struct Takeovers {
+    notes: Arc<Mutex<Notes>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Takeovers {
+    pub fn watch(stage: &Stage) -> Self {
+        let watch = Self { notes: Arc::default(), is_over: Arc::default() };
+        let (notes, is_over) = (watch.notes.clone(), watch.is_over.clone());
+        let socket = stage.redis.socket();
+        let instances: Vec<String> = stage.instances.iter().map(super::stage::Instance::id).collect();
+        std::thread::spawn(move || look(&socket, &instances, &notes, &is_over));
+        watch
+    }
+
+    /// The owner with this name is gone, or asleep.
+    pub fn lost(&self, owner: String, how: &'static str) {
+        let mut notes = self.notes.lock().unwrap();
+        let mine: Vec<String> =
+            notes.owners.iter().filter(|(_, of)| **of == owner).map(|(instance, _)| instance.clone()).collect();
+        for instance in mine {
+            notes.orphans.insert(instance, Orphan { since: Instant::now(), owner: owner.clone(), how });
+        }
+    }
+
+    /// Redis goes away: what is waited for now says nothing about takeovers.
+    pub fn redis_is_disturbed(&self) {
+        self.notes.lock().unwrap().orphans.clear();
+    }
+
+    pub fn histogram(&self) -> String {
+        let notes = self.notes.lock().unwrap();
+        let mut text = String::from("takeovers (from the signal to the next owner; outages of redis left out):\n");
+        for (how, took) in &notes.took {
+            let mut bars: BTreeMap<u128, usize> = BTreeMap::new();
+            for one in took {
+                *bars.entry(one.as_millis() / BAR.as_millis()).or_default() += 1;
+            }
+            text += &format!("  {how}: {} takeovers, longest {:?}\n", took.len(), took.iter().max().unwrap());
+            for (bar, count) in bars {
+                let from = bar * BAR.as_millis();
+                text += &format!("    {from:>6} ms .. {:>6} ms {}\n", from + BAR.as_millis(), "#".repeat(count));
+            }
+        }
+        text
+    }
+}
+
+impl Drop for Takeovers {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
+fn look(socket: &Path, instances: &[String], notes: &Mutex<Notes>, is_over: &AtomicBool) {
+    let mut raw = None;
+    while !is_over.load(Ordering::SeqCst) {
+        match read(&mut raw, socket, instances) {
+            Some(owners) => compare(&mut notes.lock().unwrap(), owners),
+            None => raw = None,
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn read(raw: &mut Option<Raw>, socket: &Path, instances: &[String]) -> Option<BTreeMap<String, String>> {
+    if raw.is_none() {
+        *raw = Raw::try_connect(socket).ok();
+    }
+    let raw = raw.as_mut()?;
+    let mut owners = BTreeMap::new();
+    for instance in instances {
+        let owner = raw.try_run(&["HGET", &format!("{ROOT}instance:{instance}"), "dispatcher"]).ok()?.text();
+        owners.insert(instance.clone(), owner);
+    }
+    Some(owners)
+}
+
+fn compare(notes: &mut Notes, owners: BTreeMap<String, String>) {
+    let taken: Vec<String> = notes
+        .orphans
+        .iter()
+        .filter(|(instance, orphan)| {
+            owners.get(*instance).is_some_and(|owner| !owner.is_empty() && *owner != orphan.owner)
+        })
+        .map(|(instance, _)| instance.clone())
+        .collect();
+    for instance in taken {
+        if let Some(orphan) = notes.orphans.remove(&instance) {
+            notes.took.entry(orphan.how).or_default().push(orphan.since.elapsed());
+        }
+    }
+    notes.owners = owners;
+}

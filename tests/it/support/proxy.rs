@@ -1,0 +1,235 @@
+//! A link that can be broken: TCP on one side, TCP or a unix socket on the other, and a fault between them that a test sets
+//! while traffic flows.
+
+use super::steady_port;
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream, UnixStream},
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Chunks under way in one direction of one connection.
+const CHUNKS_MAX: usize = 64;
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// What is wrong with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Open connections are cut, new ones refused.
+    Refuse,
+    /// Accepts and swallows, both ways. What was swallowed is lost: the connection is cut when the fault ends.
+    BlackHole,
+    /// Requests arrive, their answers are lost; such a connection is cut when the fault ends.
+    SwallowReplies,
+    /// Nothing moves, nothing is lost: everything arrives late, when the fault ends.
+    Hold,
+    /// Every byte comes so much later, each way.
+    Delay(Duration),
+    /// So many bytes a second, each way and connection.
+    Throttle(u32),
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone)]
+pub enum Target {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Line {
+    fault: Fault,
+    /// Connections made before the last cut are gone.
+    cuts: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Request,
+    Reply,
+}
+
+/// One link. Dropping it ends it.
+pub struct Proxy {
+    pub port: u16,
+    line: watch::Sender<Line>,
+    _acceptor: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    pub fn start(target: Target) -> Self {
+        let port = steady_port();
+        let (line, seen) = watch::channel(Line::default());
+        let listener = bound(port).listen(1024).unwrap();
+        let acceptor = AbortOnDropHandle::new(tokio::spawn(accept(port, listener, target, seen)));
+        Self { port, line, _acceptor: acceptor }
+    }
+
+    pub fn set(&self, fault: Fault) {
+        self.line.send_modify(|line| {
+            line.fault = fault;
+            line.cuts += u64::from(fault == Fault::Refuse);
+        });
+    }
+
+    /// Cuts every open connection; new ones are taken.
+    pub fn cut(&self) {
+        self.line.send_modify(|line| line.cuts += 1);
+    }
+}
+
+fn bound(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], port).into()).unwrap_or_else(|error| panic!("port {port}: {error}"));
+    socket
+}
+
+async fn accept(port: u16, first: TcpListener, target: Target, mut line: watch::Receiver<Line>) {
+    let mut listener = Some(first);
+    loop {
+        if line.borrow_and_update().fault == Fault::Refuse {
+            drop(listener.take());
+            // Bound, not listening: refused, and nobody else can take the port.
+            let parked = bound(port);
+            if line.wait_for(|line| line.fault != Fault::Refuse).await.is_err() {
+                return;
+            }
+            listener = Some(parked.listen(1024).unwrap());
+        }
+        let Some(open) = &listener else { continue };
+        tokio::select! {
+            changed = line.changed() => if changed.is_err() { return },
+            accepted = open.accept() => if let Ok((client, _)) = accepted {
+                client.set_nodelay(true).unwrap();
+                let mut mine = line.clone();
+                mine.mark_unchanged();
+                tokio::spawn(serve(client, target.clone(), mine));
+            },
+        }
+    }
+}
+
+async fn serve(client: TcpStream, target: Target, line: watch::Receiver<Line>) {
+    let is_lossy = Arc::new(AtomicBool::new(false));
+    tokio::select! {
+        () = ended(line.clone(), is_lossy.clone()) => {}
+        () = connect(client, target, line, is_lossy) => {}
+    }
+}
+
+/// Until a cut, or until a fault that lost bytes of this connection is over.
+async fn ended(mut line: watch::Receiver<Line>, is_lossy: Arc<AtomicBool>) {
+    let cuts = line.borrow_and_update().cuts;
+    loop {
+        if line.changed().await.is_err() {
+            return;
+        }
+        let now = *line.borrow_and_update();
+        let loses = matches!(now.fault, Fault::BlackHole | Fault::SwallowReplies);
+        if now.cuts != cuts || (is_lossy.load(Ordering::SeqCst) && !loses) {
+            return;
+        }
+    }
+}
+
+async fn connect(mut client: TcpStream, target: Target, line: watch::Receiver<Line>, is_lossy: Arc<AtomicBool>) {
+    let fault = line.borrow().fault;
+    if fault == Fault::BlackHole {
+        is_lossy.store(true, Ordering::SeqCst);
+        let mut nobody = [0; 4096];
+        while !matches!(client.read(&mut nobody).await, Ok(0) | Err(_)) {}
+        return;
+    }
+    match target {
+        Target::Tcp(address) => {
+            if let Ok(server) = TcpStream::connect(address).await {
+                server.set_nodelay(true).unwrap();
+                let (from, to) = server.into_split();
+                carry(client, from, to, line, is_lossy).await;
+            }
+        }
+        Target::Unix(path) => {
+            if let Ok(server) = UnixStream::connect(path).await {
+                let (from, to) = server.into_split();
+                carry(client, from, to, line, is_lossy).await;
+            }
+        }
+    }
+}
+
+async fn carry(
+    client: TcpStream,
+    from_server: impl AsyncRead + Unpin,
+    to_server: impl AsyncWrite + Unpin,
+    line: watch::Receiver<Line>,
+    is_lossy: Arc<AtomicBool>,
+) {
+    let (from_client, to_client) = client.into_split();
+    tokio::join!(
+        pump(from_client, to_server, Way::Request, line.clone(), &is_lossy),
+        pump(from_server, to_client, Way::Reply, line, &is_lossy),
+    );
+}
+
+/// Moves bytes one way until its source ends.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    way: Way,
+    line: watch::Receiver<Line>,
+    is_lossy: &AtomicBool,
+) {
+    let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_MAX);
+    let mut at_door = line.clone();
+    let take = async move {
+        loop {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let Ok(count @ 1..) = from.read(&mut chunk).await else { return };
+            chunk.truncate(count);
+            let delay = match at_door.borrow_and_update().fault {
+                Fault::Delay(delay) => delay,
+                _ => Duration::ZERO,
+            };
+            if sender.send((Instant::now() + delay, chunk)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let mut line = line;
+    let give = async move {
+        while let Some((due, chunk)) = under_way.recv().await {
+            tokio::time::sleep_until(due).await;
+            let Ok(fault) = line.wait_for(|line| line.fault != Fault::Hold).await.map(|line| line.fault) else {
+                return;
+            };
+            if fault == Fault::BlackHole || (fault == Fault::SwallowReplies && way == Way::Reply) {
+                is_lossy.store(true, Ordering::SeqCst);
+                continue;
+            }
+            if to.write_all(&chunk).await.is_err() {
+                return;
+            }
+            if let Fault::Throttle(bytes_per_second) = fault {
+                tokio::time::sleep(Duration::from_secs_f64(chunk.len() as f64 / f64::from(bytes_per_second))).await;
+            }
+        }
+        // The peer may be gone already.
+        let _gone = to.shutdown().await;
+    };
+    tokio::join!(take, give);
+}
