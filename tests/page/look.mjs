@@ -146,6 +146,18 @@ export default (world) => {
     await close(page);
   });
 
+  test('a view with a fault is told, and the others still work', async () => {
+    const broken = { contentType: 'text/javascript', body: "export function tasks() { throw new Error('on purpose'); }" };
+    const page = await open(world, { before: (page) => page.route('**/views/tasks.js', (route) => route.fulfill(broken)) });
+    await page.click('[data-test=nav-tasks]');
+    await text(page, 'h1', 'This view is broken');
+    await page.click('[data-test=nav-files]');
+    await text(page, 'h1', 'Files');
+    assert.equal(page.faults.filter((fault) => /on purpose/.test(fault)).length, 1);
+    page.faults = [];
+    await close(page);
+  });
+
   test('the program names the page first', async () => {
     assert.match(world.greeting(), new RegExp(`^shuzhiren is up\\n  open +${world.base.slice(0, -1)}\\n`));
   });

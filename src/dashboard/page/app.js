@@ -2,7 +2,7 @@
 
 import { onLanguage } from './base/i18n.js';
 import { onRoute, route } from './base/router.js';
-import { isLoggedIn, onSession } from './base/session.js';
+import { isLoggedIn, onSession, user } from './base/session.js';
 import { open, start, stop } from './live/socket.js';
 import { forgetAll, hear, readInstances } from './live/store.js';
 import { changed } from './live/topics.js';
@@ -14,6 +14,8 @@ import { dropDrafts } from './views/drafts.js';
 const app = document.getElementById('app');
 let frame = null;
 let over = null;
+/** Whose page this is: another person's must not show what this one typed. */
+let owner = user()?.username;
 
 function draw() {
   frame?.close();
@@ -30,14 +32,20 @@ onRoute(() => frame?.show(route()));
 onLanguage(draw);
 onSession((change) => {
   if (change === 'in') {
+    const isSame = owner === user()?.username;
+    owner = user()?.username;
     open();
-    if (over) {
+    over?.close();
+    if (over && isSame) {
       // The view stood still behind the login: nothing that was typed is lost.
-      over.close();
-      over = null;
       changed('resync');
       readInstances();
-    } else draw();
+    } else {
+      forgetAll();
+      dropDrafts();
+      draw();
+    }
+    over = null;
   } else {
     stop();
     if (change === 'expired' && frame) {

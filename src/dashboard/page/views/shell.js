@@ -106,7 +106,14 @@ export function shell(root) {
       for (const [key, item] of links) mark(item.element, 'aria-current', key === name ? 'page' : null);
       const isFirst = shown === null;
       put(main);
-      shown = { view, path: route.path, update: view(main, route, inner)?.update };
+      try {
+        shown = { view, path: route.path, update: view(main, route, inner)?.update };
+      } catch (error) {
+        // Never blank: the rest of the page still works, and the console has the fault.
+        shown = { view, path: route.path };
+        put(main, h('h1', {}, t('state.broken')), h('p', {}, t('state.broken.text')));
+        reportError(error);
+      }
       const heading = main.querySelector('h1');
       document.title = `${heading?.textContent || t('overview')} · shuzhiren`;
       if (!isFirst) {

@@ -229,6 +229,8 @@ export default {
   'server.ports': 'Ports',
   'skip': 'To the content',
   'starting': 'begins',
+  'state.broken': 'This view is broken',
+  'state.broken.text': 'It is our fault; the browser\'s console says more. The other views still work.',
   'state.failed': 'This could not be read',
   'state.loading': 'Loading',
   'status.cancelled': 'Cancelled',

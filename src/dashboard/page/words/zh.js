@@ -229,6 +229,8 @@ export default {
   'server.ports': '端口',
   'skip': '跳到内容',
   'starting': '即将开始',
+  'state.broken': '此页面出错了',
+  'state.broken.text': '这是我们的错误，详情见浏览器控制台。其他页面仍可使用。',
   'state.failed': '无法读取',
   'state.loading': '加载中',
   'status.cancelled': '已取消',
