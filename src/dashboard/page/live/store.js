@@ -8,7 +8,9 @@ import { line } from './socket.js';
 import { changed } from './topics.js';
 
 /** Tasks whose last news is kept; the oldest are forgotten. */
-const NEWS_MAX = 5_000;
+const NEWS_MAX = 2_000;
+/** Of a text that a task made; the whole is read when somebody looks at the task. */
+const TEXT_KEPT = 1_000;
 /** Without a socket (a proxy that lets none through, an api process that has none) the page asks instead. */
 const POLL_MS = 5_000;
 /** Messages tell what changes; what they do not carry (device, version) is read again after so long. */
@@ -21,6 +23,8 @@ export const known = { overview: null, instances: null, instancesError: null };
 const news = new Map();
 let instancesReadAt = 0;
 let isReading = false;
+/** A message came while instances were being read: what was read may be older. */
+let isOutrun = false;
 
 /** Takes one message of the socket. */
 export function hear(message) {
@@ -44,6 +48,7 @@ function hearTask({ type, timestamp, data }) {
   const status = data.status ?? (type === 'task_completed' ? 'completed' : type === 'task_failed' ? 'failed' : 'running');
   const isNews = kept?.status !== status || kept?.attempt !== data.attempt;
   news.delete(data.taskId);
+  for (const output of data.result?.outputs ?? []) output.text = output.text?.slice(0, TEXT_KEPT);
   news.set(data.taskId, { ...data, status, timestamp, at: performance.now() });
   if (news.size > NEWS_MAX) news.delete(news.keys().next().value);
   changed('task', data.taskId);
@@ -51,6 +56,7 @@ function hearTask({ type, timestamp, data }) {
 }
 
 function hearInstance(data) {
+  isOutrun ||= isReading;
   const instance = known.instances?.find((item) => item.id === data.instanceId);
   if (!instance) {
     readInstances();
@@ -88,14 +94,15 @@ export function withNews(task, askedAt) {
 
 export const isEnded = (status) => status === 'completed' || status === 'failed' || status === 'cancelled';
 
-/** Reads the instances; what came by message meanwhile is newer by at most the time of one request. */
+/** Reads the instances, and soon again if messages came meanwhile. */
 export async function readInstances() {
   if (isReading || !isLoggedIn()) return;
   isReading = true;
+  isOutrun = false;
   try {
     known.instances = await call('GET', 'instances');
     known.instancesError = null;
-    instancesReadAt = performance.now();
+    instancesReadAt = isOutrun ? 0 : performance.now();
   } catch (error) {
     known.instancesError = error;
   } finally {
