@@ -21,10 +21,10 @@ export const known = { overview: null, instances: null, instancesError: null };
 
 /** taskId → `{at, …data of the last message}`; `at` is `performance.now()`. */
 const news = new Map();
-let instancesReadAt = 0;
+let instancesReadAt = -Infinity;
 let isReading = false;
-/** A message came while instances were being read: what was read may be older. */
-let isOutrun = false;
+/** Messages that came while instances were being read: what is read may be older. */
+let outrun = [];
 
 /** Takes one message of the socket. */
 export function hear(message) {
@@ -56,17 +56,21 @@ function hearTask({ type, timestamp, data }) {
 }
 
 function hearInstance(data) {
-  isOutrun ||= isReading;
+  if (isReading) outrun.push(data);
+  // One that is not known may be new in the config.
+  else if (!applyInstance(data)) readInstances();
+}
+
+/** Whether there is such an instance. */
+function applyInstance(data) {
   const instance = known.instances?.find((item) => item.id === data.instanceId);
-  if (!instance) {
-    readInstances();
-    return;
-  }
+  if (!instance) return false;
   // A phase brings a version or a device with it: read those soon.
-  if (instance.phase !== data.phase || instance.enabled !== data.enabled) instancesReadAt = 0;
+  if (instance.phase !== data.phase || instance.enabled !== data.enabled) instancesReadAt = -Infinity;
   const { instanceId: _id, ...rest } = data;
   Object.assign(instance, rest);
   changed('instances', data.instanceId);
+  return true;
 }
 
 /** The last news of a task, if it came after `since` (`performance.now()` when the task was asked for). */
@@ -94,20 +98,22 @@ export function withNews(task, askedAt) {
 
 export const isEnded = (status) => status === 'completed' || status === 'failed' || status === 'cancelled';
 
-/** Reads the instances, and soon again if messages came meanwhile. */
+/** Reads the instances. */
 export async function readInstances() {
   if (isReading || !isLoggedIn()) return;
   isReading = true;
-  isOutrun = false;
+  outrun = [];
   try {
     known.instances = await call('GET', 'instances');
     known.instancesError = null;
-    instancesReadAt = isOutrun ? 0 : performance.now();
+    instancesReadAt = performance.now();
   } catch (error) {
     known.instancesError = error;
+    instancesReadAt = performance.now() - INSTANCES_STALE_MS + POLL_MS;
   } finally {
     isReading = false;
   }
+  for (const data of outrun) applyInstance(data);
   changed('instances');
 }
 
