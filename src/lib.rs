@@ -1,9 +1,10 @@
 //! `shuzhiren`: a REST + WebSocket service in front of a fleet of ComfyUI instances, on Redis.
 //!
 //! What runs: **api** accepts and enqueues; **dispatcher** leases instances, claims tasks and drives ComfyUI; **ws** forwards
-//! what Redis publishes; **up** is all of them in one process on an owned child Redis; **sim** is a stand-in ComfyUI.
+//! what Redis publishes; **up** is all of them in one process on an owned child Redis; **sim** is a stand-in ComfyUI. The
+//! `dashboard` is the page that api serves at `/`.
 //!
-//! Layers: `bin` → `api | ws | dispatcher | sim | embedded` (never one another) → `queue, comfy, store, auth, graph` →
+//! Layers: `bin` → `api | ws | dashboard | dispatcher | sim | embedded` (never one another) → `queue, comfy, store, auth, graph` →
 //! `task, event, fleet`. For all: `settings, metrics, process`.
 //!
 //! Invariants: (1) api never talks to ComfyUI; ws writes nothing. (2) A task's state changes only in `lua/`. (3) Every write of
@@ -15,6 +16,7 @@ pub mod api;
 pub mod auth;
 pub mod cli;
 pub mod comfy;
+pub mod dashboard;
 pub mod dispatcher;
 pub mod embedded;
 pub mod event;

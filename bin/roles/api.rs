@@ -6,6 +6,7 @@ use clap::Args;
 use shuzhiren::{
     api::{self, ApiState},
     auth::{self, Auth, Profile},
+    dashboard,
     process::{self, Readiness},
     queue::Queue,
     settings::{
@@ -54,7 +55,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// REST, `/ws` if a hub is given, and the operator's routes.
+    /// REST, the page at `/`, `/ws` if a hub is given, and the operator's routes.
     pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
         let sockets =
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
@@ -66,7 +67,7 @@ impl Front {
             self.settings,
             self.file_bytes_max,
         ));
-        rest.merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
+        rest.merge(dashboard::router()).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
 }
 

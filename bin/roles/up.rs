@@ -23,7 +23,7 @@ use shuzhiren::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -213,6 +213,15 @@ fn stand_in_fleet(ports: &[u16]) -> FleetConfig {
     FleetConfig { servers: vec![server], health_check: HealthCheck::default(), version: 0 }
 }
 
+/// Where a browser on this machine finds the page; "every address" is none to go to.
+fn browser_address(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, listen.port())),
+        _ => listen,
+    }
+}
+
 /// What somebody who sees this for the first time needs, on stdout; logs go to stderr.
 fn greet(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[Sim]) {
     let is_document = auth.admin_password.as_ref().is_some_and(|password| password.expose() == auth::DEFAULT_PASSWORD);
@@ -222,6 +231,7 @@ fn greet(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[
         if is_document { String::new() } else { format!(" --username {} --password …", auth.admin_username) };
     let mut lines = vec![
         "shuzhiren is up".to_owned(),
+        format!("  open       http://{}", browser_address(listen)),
         format!("  address    http://{listen}/api    ws://{listen}/ws"),
         format!("  login      {} / {password}", auth.admin_username),
         format!("  data       {}", data_dir.display()),

@@ -76,6 +76,22 @@ async fn a_task_becomes_files_and_the_socket_tells_it() {
 }
 
 #[tokio::test]
+async fn the_role_api_serves_the_page() {
+    let stack = Stack::start(1, 0).await;
+    let base = format!("http://127.0.0.1:{}", stack.api.port);
+    let index = reqwest::get(&base).await.unwrap();
+    assert_eq!(
+        (index.status().as_u16(), &index.headers()["content-type"]),
+        (200, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    let index = index.text().await.unwrap();
+    let script = index.split("type=\"module\" src=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let script = reqwest::get(format!("{base}/{script}")).await.unwrap();
+    assert!(script.headers()["cache-control"].to_str().unwrap().ends_with("immutable"));
+    assert!(script.text().await.unwrap().contains("import "));
+}
+
+#[tokio::test]
 async fn two_slots_never_run_more_than_the_fleet_has_and_all_end() {
     let stack = Stack::start(3, 2).await;
     let mut ids = Vec::new();

@@ -1,0 +1,70 @@
+// Requests to the API: token in, `data` out, one kind of error.
+
+import { expire, token } from './session.js';
+
+/** Why a request did not do what it should: `type` and `details` are the API's, or `network` when there was no answer. */
+export class ApiError extends Error {
+  constructor(status, body, retryAfter) {
+    super(body?.message ?? 'no answer');
+    this.status = status;
+    this.type = body?.error?.type ?? (status === 0 ? 'network' : 'unknown');
+    this.details = body?.error?.details ?? [];
+    this.requestId = body?.error?.requestId ?? null;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Longest wait for an answer. */
+const TIMEOUT_MS = 30_000;
+
+/**
+ * `call('GET', 'tasks?limit=5')` → `data`. `body` is an object, or a string that is JSON already.
+ * Addresses are relative: the page works behind a proxy that serves it under a path.
+ */
+export async function call(method, path, { body, headers, signal, asText } = {}) {
+  const mine = token();
+  const given = AbortSignal.timeout(TIMEOUT_MS);
+  const request = {
+    method,
+    headers: { ...headers },
+    signal: signal ? AbortSignal.any([signal, given]) : given,
+    cache: 'no-store',
+    credentials: 'omit',
+  };
+  if (mine) request.headers.Authorization = `Bearer ${mine}`;
+  if (body !== undefined) {
+    request.headers['Content-Type'] = 'application/json';
+    request.body = typeof body === 'string' ? body : JSON.stringify(body);
+  }
+  let response;
+  let text;
+  try {
+    response = await fetch(`api/${path}`, request);
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, null, null);
+  }
+  return read(response, text, mine, asText);
+}
+
+function read(response, text, mine, asText) {
+  if (response.ok && asText) return text;
+  let body = null;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    /* a proxy's page: the status has to do */
+  }
+  if (response.ok && body) return body.data;
+  // Only for the token that was refused: another tab may have logged in again meanwhile.
+  if (response.status === 401 && mine) expire(mine);
+  throw new ApiError(
+    response.status,
+    body ?? { message: `HTTP ${response.status}` },
+    Number(response.headers.get('Retry-After')) || null,
+  );
+}
+
+/** The link of a stored file on this server, whatever the public address of the system is. */
+export const fileLink = (fileId) => `upload/file/${encodeURIComponent(fileId)}`;

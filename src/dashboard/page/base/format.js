@@ -1,0 +1,68 @@
+// Figures, times and names as people read them.
+
+import { locale, t } from './i18n.js';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, `3 d 4 h`. */
+export function duration(ms) {
+  if (ms === null || ms === undefined || Number.isNaN(ms)) return '–';
+  const two = (n) => String(Math.floor(n)).padStart(2, '0');
+  if (ms < 0) ms = 0;
+  if (ms < 10 * SECOND) return `${(ms / SECOND).toFixed(1)} ${t('unit.s')}`;
+  if (ms < MINUTE) return `${Math.floor(ms / SECOND)} ${t('unit.s')}`;
+  if (ms < HOUR) return `${Math.floor(ms / MINUTE)} ${t('unit.min')} ${two((ms % MINUTE) / SECOND)} ${t('unit.s')}`;
+  if (ms < 48 * HOUR) return `${Math.floor(ms / HOUR)} ${t('unit.h')} ${two((ms % HOUR) / MINUTE)} ${t('unit.min')}`;
+  return `${Math.floor(ms / (24 * HOUR))} ${t('unit.d')} ${Math.floor((ms % (24 * HOUR)) / HOUR)} ${t('unit.h')}`;
+}
+
+/** `1.4 MB`; decimal, as disks count. */
+export function bytes(count) {
+  if (count === null || count === undefined) return '–';
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let at = 0;
+  while (count >= 1000 && at < units.length - 1) {
+    count /= 1000;
+    at += 1;
+  }
+  return `${at === 0 || count >= 100 ? Math.round(count) : count.toFixed(1)} ${units[at]}`;
+}
+
+/** `23.5 GB`; binary, as graphics cards count. */
+export const gibibytes = (count) => (count / 2 ** 30).toFixed(1);
+
+/** `1,234`. */
+export const number = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString(locale()));
+
+/** `14:03:09`, with the day when it is another one. */
+export function clock(time) {
+  if (!time) return '–';
+  const date = new Date(time);
+  const isToday = date.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { day: '2-digit', month: 'short' };
+  return date.toLocaleString(locale(), { ...day, hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+}
+
+/** The whole time, for tooltips. */
+export const wholeTime = (time) =>
+  time ? new Date(time).toLocaleString(locale(), { dateStyle: 'full', timeStyle: 'long' }) : '';
+
+/** `3 s ago`. */
+export function ago(time) {
+  if (!time) return t('never');
+  return t('ago', { time: duration(Math.max(0, now() - Date.parse(time))) });
+}
+
+/** A UUID v7 begins with its time; what tells ids apart is at the end. */
+export const shortId = (id) => (id && id.length > 16 ? `${id.slice(0, 4)}…${id.slice(-6)}` : (id ?? '–'));
+
+/** The server's clock, as far as the last message told it: this machine's may be wrong. */
+let skew = 0;
+export function hearServerClock(unixMs) {
+  const heard = unixMs - Date.now();
+  // A message waits on its way, never travels into the past: the largest difference is the best.
+  if (skew === 0 || heard > skew || Math.abs(heard - skew) > 5_000) skew = heard;
+}
+export const now = () => Date.now() + skew;

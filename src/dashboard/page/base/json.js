@@ -1,0 +1,124 @@
+// Reads JSON without losing anything: numbers stay the text they were (a seed of 2^64-1, 1e-7, 20.0), and every value knows
+// where it stands. `JSON.parse` would round what does not fit into a double.
+
+/** Nesting beyond this is no workflow; the server refuses it, too. */
+const DEPTH_MAX = 100;
+
+/** What is wrong, and where: `at` is an offset into the text. */
+export class JsonError extends Error {
+  constructor(message, at) {
+    super(message);
+    this.at = at;
+  }
+}
+
+const SPACE = /[ \t\n\r]*/y;
+const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const WORD = /true|false|null/y;
+
+/** Whether a text is a JSON number. */
+export function isNumber(text) {
+  NUMBER.lastIndex = 0;
+  return NUMBER.exec(text)?.[0].length === text.length && text.length > 0;
+}
+
+/**
+ * `{kind, start, end}` with `members: [{key, at, value}]` (object), `items` (array), `value` (string, boolean), or nothing more
+ * (number, null): its text is `text.slice(start, end)`.
+ */
+export function parseJson(text) {
+  const reader = { text, at: 0 };
+  skip(reader);
+  const value = read(reader, 0);
+  skip(reader);
+  if (reader.at < text.length) throw new JsonError('the document goes on after its end', reader.at);
+  return value;
+}
+
+function match(reader, pattern) {
+  pattern.lastIndex = reader.at;
+  const found = pattern.exec(reader.text)?.[0];
+  if (found !== undefined) reader.at += found.length;
+  return found;
+}
+
+const skip = (reader) => match(reader, SPACE);
+
+function expect(reader, character) {
+  if (reader.text[reader.at] !== character) throw new JsonError(`\`${character}\` is missing`, reader.at);
+  reader.at += 1;
+  skip(reader);
+}
+
+function read(reader, depth) {
+  if (depth > DEPTH_MAX) throw new JsonError('nests too deep', reader.at);
+  const start = reader.at;
+  const first = reader.text[start];
+  if (first === '{') return object(reader, depth, start);
+  if (first === '[') return array(reader, depth, start);
+  if (first === '"') return { kind: 'string', value: string(reader), start, end: reader.at };
+  const word = match(reader, WORD);
+  if (word === 'null') return { kind: 'null', start, end: reader.at };
+  if (word) return { kind: 'boolean', value: word === 'true', start, end: reader.at };
+  if (match(reader, NUMBER)) return { kind: 'number', start, end: reader.at };
+  throw new JsonError('no value here', start);
+}
+
+function string(reader) {
+  const start = reader.at;
+  const raw = match(reader, STRING);
+  if (raw === undefined) throw new JsonError('this text does not end, or holds a character that must be escaped', start);
+  return JSON.parse(raw);
+}
+
+function object(reader, depth, start) {
+  expect(reader, '{');
+  const members = [];
+  while (reader.text[reader.at] !== '}') {
+    if (members.length) expect(reader, ',');
+    const at = reader.at;
+    if (reader.text[at] !== '"') throw new JsonError('a name in quotes is missing', at);
+    const key = string(reader);
+    skip(reader);
+    expect(reader, ':');
+    members.push({ key, at, value: read(reader, depth + 1) });
+    skip(reader);
+  }
+  reader.at += 1;
+  return { kind: 'object', members, start, end: reader.at };
+}
+
+function array(reader, depth, start) {
+  expect(reader, '[');
+  const items = [];
+  while (reader.text[reader.at] !== ']') {
+    if (items.length) expect(reader, ',');
+    items.push(read(reader, depth + 1));
+    skip(reader);
+  }
+  reader.at += 1;
+  return { kind: 'array', items, start, end: reader.at };
+}
+
+/** The member of an object, or `undefined`. */
+export const member = (value, key) =>
+  value?.kind === 'object' ? value.members.find((item) => item.key === key)?.value : undefined;
+
+/** The value that a JSON pointer leads to; of one that leads nowhere, the last value on its way. */
+export function follow(value, pointer) {
+  let here = value;
+  for (const step of pointer.split('/').slice(1)) {
+    const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
+    const next = here?.kind === 'array' ? here.items[Number(name)] : member(here, name);
+    if (!next) break;
+    here = next;
+  }
+  return here;
+}
+
+/** `{line, column}` of an offset, from 1. */
+export function place(text, at) {
+  const before = text.slice(0, at).split('\n');
+  return { line: before.length, column: before.at(-1).length + 1 };
+}

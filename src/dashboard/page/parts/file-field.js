@@ -1,0 +1,119 @@
+// A field for a file: drop it, choose it from this computer, or take one that is stored already.
+
+import { call, fileLink } from '../base/api.js';
+import { h, put } from '../base/dom.js';
+import { bytes } from '../base/format.js';
+import { t } from '../base/i18n.js';
+import { emptyPanel, sentence } from './failure.js';
+import { icon } from './icons.js';
+import { dialog, toastError } from './toast.js';
+import { isPicture, thumbnail } from './thumbnail.js';
+import { upload } from './upload.js';
+
+/** `kept` gets `fileId`, `filename`, `contentType`. */
+export function fileField(id, input, kept, changed) {
+  const picker = h('input', { id, type: 'file', class: 'hidden-input' });
+  const shown = h('div', { class: 'file-shown' });
+  const element = h('div', { class: 'file-field' }, shown);
+  if (input.fileId && !kept.fileId) Object.assign(kept, { fileId: input.fileId, filename: input.fileId, contentType: 'image/*' });
+
+  const take = (file) => {
+    if (!file) return;
+    Object.assign(kept, { fileId: file.fileId, filename: file.filename, contentType: file.contentType });
+    draw();
+    changed();
+  };
+  const send = async (chosen) => {
+    if (!chosen) return;
+    const words = h('span', {}, chosen.name);
+    const progress = h('progress', { max: 100, value: 0, 'aria-label': chosen.name });
+    put(shown, words, progress);
+    try {
+      take(await upload(chosen, (percent) => (progress.value = percent)));
+    } catch (error) {
+      toastError(error);
+      draw();
+    }
+  };
+  function draw() {
+    const name = kept.fileId ? kept.filename : input.value || t('file.none');
+    put(
+      shown,
+      kept.fileId && isPicture(kept)
+        ? h('img', { src: fileLink(kept.fileId), alt: '', class: 'file-thumb', onerror: (event) => event.target.remove() })
+        : icon(kept.fileId ? 'file' : 'image', 20),
+      h(
+        'span',
+        { class: 'names' },
+        h('span', { class: 'mono' }, name),
+        h('span', { class: 'sub' }, kept.fileId ? t('file.stored') : t('file.on_instance')),
+      ),
+      h('button', { type: 'button', onclick: () => picker.click() }, icon('upload', 18), t('file.upload')),
+      h('button', { type: 'button', onclick: async () => take(await chooseStored()) }, t('file.choose')),
+      kept.fileId &&
+        !input.fileId &&
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'quiet square',
+            'aria-label': t('file.undo'),
+            title: t('file.undo'),
+            onclick: () => {
+              Object.assign(kept, { fileId: null, filename: null });
+              draw();
+              changed();
+            },
+          },
+          icon('cancel', 16),
+        ),
+    );
+  }
+  picker.addEventListener('change', () => send(picker.files[0]));
+  element.append(picker);
+  element.addEventListener('dragover', (event) => (event.preventDefault(), (element.dataset.over = '')));
+  element.addEventListener('dragleave', () => delete element.dataset.over);
+  element.addEventListener('drop', (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    delete element.dataset.over;
+    send(event.dataTransfer.files[0]);
+  });
+  draw();
+  return { element, input: picker };
+}
+
+/** The newest stored files; resolves with one of them or `null`. */
+function chooseStored() {
+  return dialog(t('file.choose'), (close) => {
+    const place = h('div', { class: 'file-grid small' });
+    call('GET', 'files?limit=60').then(
+      ({ items }) =>
+        put(
+          place,
+          items.length
+            ? items.map((file) =>
+                h(
+                  'button',
+                  { type: 'button', class: 'file-card', onclick: () => close(file) },
+                  thumbnail(file),
+                  h(
+                    'span',
+                    { class: 'names' },
+                    h('strong', { title: file.filename }, file.filename),
+                    h('span', { class: 'sub' }, `${t(`files.${file.kind}`)} · ${bytes(file.sizeBytes)}`),
+                  ),
+                ),
+              )
+            : emptyPanel('files', t('files.none'), t('files.none.text')),
+        ),
+      (error) => put(place, h('p', { class: 'form-error' }, sentence(error))),
+    );
+    return h(
+      'div',
+      { class: 'stack' },
+      place,
+      h('div', { class: 'row end' }, h('button', { type: 'button', autofocus: true, onclick: () => close(null) }, t('close'))),
+    );
+  });
+}

@@ -1,0 +1,175 @@
+// The instances: a list with a switch each.
+
+import { h, keyed, mark, put, say } from '../base/dom.js';
+import { ago, gibibytes, number, shortId, wholeTime } from '../base/format.js';
+import { t } from '../base/i18n.js';
+import { go, link } from '../base/router.js';
+import { known, readInstances } from '../live/store.js';
+import { watch } from '../live/topics.js';
+import { memoryBar, phaseBadge, phaseOf } from '../parts/badges.js';
+import { enableSwitch } from '../parts/enable-switch.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
+import { icon } from '../parts/icons.js';
+
+export function instances(root, first, scope) {
+  let show = first.query.get('show');
+  const place = h('div');
+  const rows = h('div', { role: 'rowgroup' });
+  const head = h(
+    'div',
+    { class: 'tr th', role: 'row' },
+    ['name', 'state', 'task', 'memory', 'version', 'checked', 'switch'].map((name) =>
+      h('span', { role: 'columnheader', class: `i-${name}` }, t(`instance.${name}`)),
+    ),
+  );
+  const table = h(
+    'div',
+    { class: 'table panel instances', role: 'table', 'aria-label': t('instances') },
+    h('div', { role: 'rowgroup' }, head),
+    rows,
+  );
+  const filters = h('div', { class: 'chips', role: 'group', 'aria-label': t('filter') });
+  const servers = h('p', { class: 'faint', role: 'status' });
+  put(
+    root,
+    h(
+      'div',
+      { class: 'head' },
+      h('h1', {}, t('instances')),
+      h('a', { class: 'button', href: link(['config']) }, icon('config', 18), t('config')),
+    ),
+    filters,
+    place,
+    servers,
+  );
+
+  const kinds = [
+    [null, () => true],
+    ['busy', (item) => item.busy],
+    ['idle', (item) => phaseOf(item) === 'up' && !item.busy],
+    ['wrong', (item) => item.enabled && ['down', 'suspect'].includes(phaseOf(item))],
+    ['off', (item) => !item.enabled],
+  ];
+  const chips = kinds.map(([name, is]) => {
+    const figure = h('span', { class: 'note' });
+    const element = h(
+      'button',
+      { type: 'button', class: 'chip', data: { status: name ?? 'all' }, onclick: () => go(link(['instances'], { show: name })) },
+      t(`instances.${name ?? 'all'}`),
+      figure,
+    );
+    return { name, is, figure, element };
+  });
+  put(
+    filters,
+    chips.map((chip) => chip.element),
+  );
+
+  const draw = () => {
+    const all = known.instances;
+    if (all === null) {
+      put(place, known.instancesError ? failedPanel(known.instancesError, readInstances) : waitingPanel(6));
+      return;
+    }
+    for (const { name, is, figure, element } of chips) {
+      say(figure, number(all.filter(is).length));
+      mark(element, 'aria-pressed', String((show ?? null) === name));
+    }
+    const list = all.filter(chips.find((chip) => chip.name === (show ?? null))?.is ?? (() => true));
+    say(servers, t('instances.total', { n: all.length, servers: new Set(all.map((item) => item.serverId)).size }));
+    if (all.length === 0)
+      put(
+        place,
+        emptyPanel(
+          'instances',
+          t('fleet.none'),
+          t('fleet.none.text'),
+          h('a', { class: 'button primary', href: link(['config']) }, t('fleet.add')),
+        ),
+      );
+    else if (list.length === 0) put(place, emptyPanel('check', t('instances.nomatch'), t('instances.nomatch.text')));
+    else {
+      if (table.parentNode !== place) put(place, table);
+      keyed(rows, list, (item) => item.id, row);
+    }
+  };
+  scope.add(watch('instances', draw));
+  scope.every(5_000, draw);
+  draw();
+  readInstances();
+  return {
+    update(route) {
+      show = route.query.get('show');
+      draw();
+    },
+  };
+}
+
+function row(first) {
+  const badge = phaseBadge(first);
+  const trouble = h('span', { class: 'sub' });
+  const work = h('span', { role: 'cell', class: 'i-task' });
+  const memory = h('span', { role: 'cell', class: 'i-memory' });
+  const version = h('span', { role: 'cell', class: 'i-version' });
+  const checked = h('span', { role: 'cell', class: 'i-checked' });
+  const onOff = enableSwitch(first);
+  const element = h(
+    'div',
+    { class: 'tr', role: 'row', data: { id: first.id } },
+    h(
+      'span',
+      { role: 'cell', class: 'i-name names' },
+      h('a', { class: 'mono row-link', href: link(['instances', first.id]) }, first.id),
+      h('span', { class: 'sub' }, first.serverName),
+    ),
+    h('span', { role: 'cell', class: 'i-state names' }, badge.element, trouble),
+    work,
+    memory,
+    version,
+    checked,
+    h('span', { role: 'cell', class: 'i-switch' }, onOff.element),
+  );
+  let drawnWork = null;
+  let drawnMemory = null;
+  return {
+    element,
+    update(next) {
+      badge.update(next);
+      mark(element, 'data-phase', phaseOf(next));
+      const isWrong = next.enabled && ['down', 'suspect'].includes(phaseOf(next));
+      say(trouble, isWrong ? next.lastError : '');
+      mark(trouble, 'title', isWrong ? next.lastError : null);
+      if (next.currentTaskId !== drawnWork || !work.firstChild) {
+        drawnWork = next.currentTaskId;
+        put(
+          work,
+          next.currentTaskId
+            ? h('a', { class: 'mono', href: link(['tasks', next.currentTaskId]) }, shortId(next.currentTaskId))
+            : '–',
+        );
+      }
+      const device = next.device?.vramTotal ? next.device : null;
+      const key = device ? `${device.vramFree}` : '';
+      if (key !== drawnMemory) {
+        drawnMemory = key;
+        put(
+          memory,
+          device
+            ? [
+                memoryBar(device),
+                h(
+                  'span',
+                  { class: 'sub', title: device.name },
+                  `${gibibytes(device.vramTotal - device.vramFree)} / ${gibibytes(device.vramTotal)} GiB`,
+                ),
+              ]
+            : '–',
+        );
+      }
+      say(version, next.version ?? '–');
+      say(checked, ago(next.lastHeartbeat));
+      mark(checked, 'title', wholeTime(next.lastHeartbeat));
+      onOff.update(next);
+    },
+  };
+}

@@ -1,0 +1,264 @@
+// The form of a workflow, its options, and the runs that were begun from it.
+
+import { call } from '../base/api.js';
+import { freshId, h, keyed, mark, put, say } from '../base/dom.js';
+import { t } from '../base/i18n.js';
+import { go, link } from '../base/router.js';
+import { changed, watch } from '../live/topics.js';
+import { field, FieldError } from '../parts/field.js';
+import { problemList, sentence } from '../parts/failure.js';
+import { workflowGraph } from '../parts/graph.js';
+import { icon } from '../parts/icons.js';
+import { runCard } from '../parts/run-card.js';
+import { copy, toast } from '../parts/toast.js';
+
+const COUNT_MAX = 100;
+const RUNS_KEPT = 30;
+
+/** `state` is the draft: fields, options and runs are kept in it. */
+export function submitForm(workflow, state, scope, startOver) {
+  const fields = [];
+  const preview = h('pre', { tabindex: 0 });
+  const error = h('div', { role: 'alert', class: 'submit-error' });
+  const options = optionFields(state.options, () => redraw());
+  const run = h('button', { type: 'submit', class: 'primary wide', data: { test: 'run' } }, icon('play', 18), t('submit.run'));
+  const graph = workflowGraph(workflow.nodes);
+  const groups = workflow.nodes.map((node) => group(node, state, fields, () => redraw())).filter(Boolean);
+  const runs = h('div', { class: 'runs' });
+
+  /** The body, its numbers as they were typed. */
+  function body() {
+    const params = {};
+    for (const { node, input, item } of fields) {
+      const wish = item.wish();
+      if (wish !== null) (params[node.id] ??= []).push(`${JSON.stringify(input.name)}: ${wish}`);
+    }
+    const texts = Object.entries(params).map(([id, values]) => `${JSON.stringify(id)}: {${values.join(', ')}}`);
+    return { params: `{${[...state.params, ...texts].join(', ')}}`, rest: options.read() };
+  }
+  const write = ({ params, rest }) =>
+    `{"workflow": ${workflow.text}, "params": ${params}${Object.entries(rest)
+      .map(([name, value]) => `, ${JSON.stringify(name)}: ${JSON.stringify(value)}`)
+      .join('')}}`;
+
+  function redraw() {
+    try {
+      const { params, rest } = body();
+      say(
+        preview,
+        `POST /api/tasks\n{"workflow": {…},\n "params": ${params}${Object.entries(rest)
+          .map(([name, value]) => `,\n "${name}": ${JSON.stringify(value)}`)
+          .join('')}}`,
+      );
+    } catch (problem) {
+      if (!(problem instanceof FieldError)) throw problem;
+      say(preview, problem.message);
+    }
+  }
+  async function send(event) {
+    event.preventDefault();
+    put(error);
+    let text;
+    try {
+      text = write(body());
+    } catch (problem) {
+      if (!(problem instanceof FieldError)) throw problem;
+      put(error, h('p', { class: 'form-error' }, icon('alert', 18), problem.message));
+      return;
+    }
+    run.disabled = true;
+    try {
+      for (let left = options.count(); left > 0; left -= 1) {
+        // A repeated click is another run; a repeated request of this one is not.
+        const task = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
+        state.runs.unshift({ task, askedAt: performance.now() });
+        state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
+        changed('runs');
+        if (left === 1) toast('good', t('submit.done'), { label: t('submit.watch'), act: () => go(link(['tasks', task.id])) });
+      }
+    } catch (failure) {
+      if (!failure.type) throw failure;
+      tell(failure);
+    } finally {
+      run.disabled = false;
+    }
+  }
+  /** Problems go to their fields where they have one. */
+  function tell(failure) {
+    put(error, h('p', { class: 'form-error' }, icon('alert', 18), sentence(failure)), problemList(failure));
+    let first = null;
+    for (const problem of failure.details ?? []) {
+      const found = fields.find(
+        ({ node, input }) =>
+          problem.pointer === `/params/${step(node.id)}/${step(input.name)}` ||
+          problem.pointer === `/workflow/${step(node.id)}/inputs/${step(input.name)}`,
+      );
+      found?.item.complain(problem.message);
+      first ??= found;
+    }
+    if (first) first.item.focus();
+    else error.scrollIntoView({ block: 'nearest' });
+  }
+  const drawRuns = () =>
+    keyed(
+      runs,
+      state.runs,
+      (item) => item.task.id,
+      (item) => runCard(item, scope),
+    );
+  scope.add(watch('runs', drawRuns));
+  drawRuns();
+  redraw();
+
+  return h(
+    'form',
+    { class: 'columns submit', onsubmit: send, novalidate: true },
+    h(
+      'div',
+      { class: 'stack' },
+      h(
+        'div',
+        { class: 'panel row between' },
+        h(
+          'span',
+          { class: 'names' },
+          h('strong', {}, state.name),
+          h('span', { class: 'sub' }, t('submit.nodes', { n: workflow.nodes.length })),
+        ),
+        h(
+          'span',
+          { class: 'row' },
+          h(
+            'button',
+            { type: 'button', class: 'quiet', onclick: () => copy(workflow.text) },
+            icon('copy', 18),
+            t('copy.workflow'),
+          ),
+          h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.other')),
+        ),
+      ),
+      groups.length ? groups : h('div', { class: 'panel' }, h('p', { class: 'faint' }, t('submit.nofields'))),
+      h('details', { class: 'panel' }, h('summary', {}, t('graph')), graph.element),
+    ),
+    h(
+      'div',
+      { class: 'stack sticky' },
+      h(
+        'section',
+        { class: 'panel stack' },
+        h('h2', {}, t('submit.options')),
+        options.element,
+        run,
+        error,
+        h(
+          'details',
+          {},
+          h('summary', {}, t('submit.preview')),
+          preview,
+          h(
+            'button',
+            { type: 'button', class: 'quiet', onclick: () => copyCurl(body, write) },
+            icon('copy', 18),
+            t('submit.curl'),
+          ),
+        ),
+      ),
+      runs,
+    ),
+  );
+}
+
+const step = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+
+/** `crypto.randomUUID` exists on https and localhost only; this exists everywhere. */
+function randomKey() {
+  return `page-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}
+
+function copyCurl(body, write) {
+  const text = write(body()).replaceAll("'", "'\\''");
+  copy(`curl ${location.origin}/api/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${text}'`);
+}
+
+function group(node, state, fields, changedField) {
+  const inputs = node.inputs.filter((input) => input.kind !== 'link');
+  if (inputs.length === 0) return null;
+  const items = inputs.map((input) => {
+    const key = `${node.id}\n${input.name}`;
+    state.fields[key] ??= {};
+    const item = field(node, input, state.fields[key], changedField);
+    fields.push({ node, input, item });
+    return item.element;
+  });
+  return h(
+    'fieldset',
+    { class: 'panel' },
+    h('legend', {}, node.title, h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`)),
+    h('div', { class: 'fields' }, items),
+  );
+}
+
+function optionFields(kept, changedOption) {
+  const number = (name, least, most) => {
+    const input = h('input', {
+      id: freshId(name),
+      class: 'mono',
+      inputmode: 'numeric',
+      value: kept[name] ?? '',
+      placeholder: t(`option.${name}.default`),
+      autocomplete: 'off',
+    });
+    input.addEventListener('input', () => {
+      kept[name] = input.value.trim();
+      mark(input, 'aria-invalid', read() === null ? 'true' : null);
+      changedOption();
+    });
+    const read = () =>
+      input.value.trim() === ''
+        ? undefined
+        : /^\d+$/.test(input.value.trim()) && Number(input.value) >= least && Number(input.value) <= most
+          ? Number(input.value)
+          : null;
+    return { read, element: h('div', { class: 'field' }, h('label', { for: input.id }, t(`option.${name}`)), input) };
+  };
+  const priority = h(
+    'select',
+    { id: freshId('priority') },
+    ['high', 'normal', 'low'].map((word) => h('option', { value: word }, t(`priority.${word}`))),
+  );
+  priority.value = kept.priority ?? 'normal';
+  priority.addEventListener('change', () => {
+    kept.priority = priority.value;
+    changedOption();
+  });
+  const count = number('count', 1, COUNT_MAX);
+  const attempts = number('maxAttempts', 1, 10);
+  const timeout = number('timeout', 1, 2_592_000);
+  const value = (item, name) => {
+    const found = item.read();
+    if (found === null) throw new FieldError(t(`option.${name}.bad`));
+    return found;
+  };
+  return {
+    element: h(
+      'div',
+      { class: 'fields' },
+      h('div', { class: 'field' }, h('label', { for: priority.id }, t('fact.priority')), priority),
+      count.element,
+      attempts.element,
+      timeout.element,
+    ),
+    count: () => count.read() ?? 1,
+    /** What the body says beside workflow and params. */
+    read() {
+      value(count, 'count');
+      const seconds = value(timeout, 'timeout');
+      const all = {
+        priority: priority.value === 'normal' ? undefined : priority.value,
+        maxAttempts: value(attempts, 'maxAttempts'),
+        timeoutMs: seconds === undefined ? undefined : seconds * 1000,
+      };
+      return Object.fromEntries(Object.entries(all).filter(([, item]) => item !== undefined));
+    },
+  };
+}

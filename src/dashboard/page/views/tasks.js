@@ -1,0 +1,188 @@
+// The list of tasks: filtered, paged, live. Filter and page are in the address.
+
+import { call } from '../base/api.js';
+import { h, keyed, mark, put, say } from '../base/dom.js';
+import { number } from '../base/format.js';
+import { t } from '../base/i18n.js';
+import { go, link } from '../base/router.js';
+import { resource } from '../live/resource.js';
+import { known, withNews } from '../live/store.js';
+import { watch } from '../live/topics.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
+import { icon } from '../parts/icons.js';
+import { pager } from '../parts/pager.js';
+import { taskHead, taskRow } from '../parts/task-row.js';
+import { toast } from '../parts/toast.js';
+
+const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'];
+const PAGE = 50;
+
+export function tasks(root, first, scope) {
+  let query = read(first);
+  const chips = filterChips(() => query);
+  const total = h('p', { class: 'faint', role: 'status' });
+  const place = h('div');
+  const rows = h('div', { role: 'rowgroup' });
+  const table = h(
+    'div',
+    { class: 'table panel', role: 'table', 'aria-label': t('tasks') },
+    h('div', { role: 'rowgroup' }, taskHead()),
+    rows,
+  );
+  const pages = pager((page) => go(link(['tasks'], { status: query.statuses.join(','), page: page > 1 ? page : '' })));
+  put(
+    root,
+    h(
+      'div',
+      { class: 'head' },
+      h('h1', {}, t('tasks')),
+      finder(),
+      h('a', { class: 'button primary', href: link(['submit']) }, icon('submit', 18), t('submit.new')),
+    ),
+    chips.element,
+    place,
+    h('div', { class: 'row between' }, total, pages.element),
+  );
+
+  const draw = ({ data, error, askedAt, isOld }) => {
+    mark(table, 'aria-busy', isOld);
+    if (data === null) {
+      put(place, error ? failedPanel(error, source.refresh) : waitingPanel(8));
+      return;
+    }
+    mark(place, 'data-old', isOld || error !== null);
+    say(total, t('tasks.total', { n: data.total, total: number(data.total) }));
+    pages.update(query.page, Math.ceil(data.total / PAGE));
+    if (data.items.length === 0) put(place, nothing(query));
+    else {
+      if (table.parentNode !== place) put(place, table);
+      keyed(
+        rows,
+        data.items.map((item) => withNews(item, askedAt)),
+        (item) => item.id,
+        taskRow,
+      );
+    }
+  };
+  const source = resource(
+    scope,
+    (signal) =>
+      call(
+        'GET',
+        `tasks?${new URLSearchParams({ limit: PAGE, offset: (query.page - 1) * PAGE, ...(query.statuses.length ? { status: query.statuses.join(',') } : {}) })}`,
+        { signal },
+      ),
+    draw,
+  );
+  const redraw = () => source.state.data && draw(source.state);
+  scope.add(watch('task', (ids) => source.state.data?.items.some((item) => ids.has(item.id)) && redraw()));
+  // A task that is new here, or that belongs into another filter now, moves the page.
+  scope.add(watch('statuses', () => source.refreshSoon(1_500)));
+  scope.add(watch('overview', chips.update));
+  // Durations of what runs go on without any news.
+  scope.every(
+    1_000,
+    () => document.visibilityState === 'visible' && source.state.data?.items.some((item) => !item.finishedAt) && redraw(),
+  );
+  chips.update();
+  source.refresh();
+
+  return {
+    update(route) {
+      query = read(route);
+      chips.update();
+      source.restart();
+    },
+  };
+}
+
+function read({ query }) {
+  const asked = (query.get('status') ?? '').split(',');
+  return {
+    statuses: STATUSES.filter((status) => asked.includes(status)),
+    page: Math.max(1, Math.floor(Number(query.get('page'))) || 1),
+  };
+}
+
+function filterChips(query) {
+  const counts = {
+    pending: 'pendingTasks',
+    running: 'runningTasks',
+    completed: 'completedTasks',
+    failed: 'failedTasks',
+    cancelled: 'cancelledTasks',
+  };
+  const make = (status) => {
+    const figure = h('span', { class: 'note' });
+    const act = () => {
+      const { statuses } = query();
+      const next =
+        status === null ? [] : statuses.includes(status) ? statuses.filter((item) => item !== status) : [...statuses, status];
+      go(link(['tasks'], { status: STATUSES.filter((item) => next.includes(item)).join(',') }));
+    };
+    const element = h(
+      'button',
+      { type: 'button', class: 'chip', data: { status: status ?? 'all' }, onclick: act },
+      status && h('span', { class: 'dot', 'aria-hidden': 'true' }),
+      t(status ? `status.${status}` : 'filter.all'),
+      figure,
+    );
+    return { status, figure, element };
+  };
+  const chips = [null, ...STATUSES].map(make);
+  return {
+    element: h(
+      'div',
+      { class: 'chips', role: 'group', 'aria-label': t('filter') },
+      chips.map((chip) => chip.element),
+    ),
+    update() {
+      const { statuses } = query();
+      for (const { status, figure, element } of chips) {
+        mark(element, 'aria-pressed', String(status === null ? statuses.length === 0 : statuses.includes(status)));
+        if (status && known.overview) say(figure, number(known.overview[counts[status]]));
+      }
+    },
+  };
+}
+
+/** Goes to a task by its id. */
+function finder() {
+  const input = h('input', {
+    type: 'search',
+    placeholder: t('find.task'),
+    'aria-label': t('find.task'),
+    spellcheck: 'false',
+    autocapitalize: 'none',
+  });
+  const find = (event) => {
+    event.preventDefault();
+    const id = input.value.trim().toLowerCase();
+    if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) go(link(['tasks', id]));
+    else toast('bad', t('find.task.bad'));
+  };
+  return h('form', { class: 'finder', role: 'search', onsubmit: find }, icon('search', 18), input);
+}
+
+function nothing({ statuses, page }) {
+  if (page > 1)
+    return emptyPanel(
+      'tasks',
+      t('page.beyond'),
+      t('page.beyond.text'),
+      h('a', { class: 'button', href: link(['tasks'], { status: statuses.join(',') }) }, t('page.first')),
+    );
+  if (statuses.length)
+    return emptyPanel(
+      'tasks',
+      t('tasks.nomatch'),
+      t('tasks.nomatch.text'),
+      h('a', { class: 'button', href: link(['tasks']) }, t('filter.all')),
+    );
+  return emptyPanel(
+    'tasks',
+    t('tasks.none'),
+    t('tasks.none.text'),
+    h('a', { class: 'button primary', href: link(['submit']) }, t('submit.new')),
+  );
+}

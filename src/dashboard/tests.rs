@@ -1,0 +1,216 @@
+//! The page is whole: every file is served, every import leads somewhere, every word is there, and the headers protect it.
+
+use super::{FILES, POLICY, Page, router};
+use axum::{
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode, header},
+    response::Response,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+use tower::ServiceExt as _;
+
+/// A file of the page fits in a head, too; words are a list.
+const LINES_MAX: usize = 300;
+
+async fn ask(method: Method, path: &str, known: Option<&str>) -> Response {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(etag) = known {
+        request = request.header(header::IF_NONE_MATCH, etag);
+    }
+    router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+}
+
+fn on_disk() -> BTreeSet<String> {
+    fn walk(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, root, found);
+            } else {
+                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard/page");
+    let mut found = BTreeSet::new();
+    walk(&root, &root, &mut found);
+    found
+}
+
+fn scripts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.iter().copied().filter(|(name, _)| name.ends_with(".js"))
+}
+
+#[test]
+fn every_file_of_the_page_is_in_the_program() {
+    let embedded: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(embedded, on_disk());
+}
+
+#[test]
+fn every_import_leads_to_a_file() {
+    let names: BTreeSet<&str> = FILES.iter().map(|(name, _)| *name).collect();
+    let mut imports = 0;
+    for (name, text) in scripts() {
+        for rest in text.split(" from '").skip(1) {
+            let wanted = rest.split('\'').next().unwrap();
+            let mut parts: Vec<&str> = name.split('/').collect();
+            parts.pop();
+            for part in wanted.split('/') {
+                match part {
+                    "." => {}
+                    ".." => drop(parts.pop().unwrap()),
+                    other => parts.push(other),
+                }
+            }
+            assert!(names.contains(parts.join("/").as_str()), "{name} imports {wanted}");
+            imports += 1;
+        }
+    }
+    assert!(imports > 100, "the reader of imports reads nothing");
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_is_short() {
+    for (name, text) in scripts() {
+        assert!(text.starts_with("// "), "{name}");
+        assert!(text.lines().count() <= LINES_MAX, "{name}");
+    }
+}
+
+/// Untrusted text never becomes markup, and nothing needs what the policy forbids.
+#[test]
+fn no_script_makes_markup_of_text() {
+    let forbidden = [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "DOMParser",
+        "srcdoc",
+    ];
+    for (name, text) in scripts() {
+        for word in forbidden {
+            assert!(!text.contains(word), "{name}: {word}");
+        }
+    }
+    let index = FILES.iter().find(|(name, _)| *name == "index.html").unwrap().1;
+    assert!(!index.contains("style=") && !index.contains("<style") && !index.contains("onclick"));
+}
+
+/// key → words, of both files of a language.
+fn words(language: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for name in [format!("words/{language}.js"), format!("words/{language}-faults.js")] {
+        let text = FILES.iter().find(|(file, _)| *file == name).unwrap().1;
+        for line in text.lines().filter_map(|line| line.strip_prefix("  '")) {
+            let (key, rest) = line.split_once("': '").unwrap();
+            let twice = found.insert(key.to_owned(), rest.trim_end_matches("',").to_owned());
+            assert_eq!(twice, None, "{name}: {key}");
+        }
+    }
+    found
+}
+
+/// `{name}` of a sentence.
+fn places(sentence: &str) -> BTreeSet<&str> {
+    sentence.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect()
+}
+
+#[test]
+fn both_languages_have_the_same_words() {
+    let (english, chinese) = (words("en"), words("zh"));
+    assert_eq!(english.keys().collect::<Vec<_>>(), chinese.keys().collect::<Vec<_>>());
+    for (key, sentence) in &english {
+        assert!(!sentence.is_empty() && !chinese[key].is_empty(), "{key}");
+        let wanted = places(sentence);
+        assert!(places(&chinese[key]).is_subset(&wanted), "{key}: the Chinese sentence has other places");
+    }
+    assert!(english.len() > 250);
+}
+
+#[test]
+fn every_word_that_is_asked_for_exists() {
+    let known = words("en");
+    let mut asked = BTreeSet::new();
+    for (name, text) in scripts() {
+        for (at, call) in text.match_indices("t('") {
+            // `split('…')` is no call of `t`.
+            let is_call = !text[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '.');
+            let key = text[at + call.len()..].split('\'').next().unwrap();
+            if is_call {
+                assert!(known.contains_key(key), "{name}: {key}");
+                asked.insert(key);
+            }
+        }
+    }
+    assert!(asked.len() > 150);
+}
+
+#[tokio::test]
+async fn the_index_names_its_version_and_is_asked_for_each_time() {
+    let response = ask(Method::GET, "/", None).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers = response.headers().clone();
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+    assert_eq!(headers["cache-control"], "no-cache");
+    assert_eq!(headers["content-security-policy"], POLICY);
+    assert_eq!(headers["referrer-policy"], "no-referrer");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    let body = text(response).await;
+    assert!(!body.contains('{') && !body.contains("<!-- modules"), "{body}");
+    assert!(body.contains(&format!("src=\"page/{}/app.js\"", Page::new().version)));
+    assert!(body.contains("rel=\"modulepreload\""));
+    let etag = headers["etag"].to_str().unwrap();
+    for known in [etag.to_owned(), format!("W/{etag}, \"x\""), "*".to_owned()] {
+        assert_eq!(ask(Method::GET, "/", Some(&known)).await.status(), StatusCode::NOT_MODIFIED, "{known}");
+    }
+    assert_eq!(ask(Method::GET, "/", Some("\"old\"")).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_file_may_be_kept_as_long_as_its_version_is_ours() {
+    let version = Page::new().version;
+    for (name, kind) in [
+        ("app.js", "text/javascript; charset=utf-8"),
+        ("style.css", "text/css; charset=utf-8"),
+        ("icon.svg", "image/svg+xml"),
+    ] {
+        let response = ask(Method::GET, &format!("/page/{version}/{name}"), None).await;
+        assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, &kind.parse().unwrap()));
+        assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
+        assert_eq!(response.headers()["content-security-policy"], POLICY);
+    }
+    let other = ask(Method::GET, "/page/0000000000000000/parts/chart.js", None).await;
+    assert_eq!((other.status(), &other.headers()["cache-control"]), (StatusCode::OK, &"no-store".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn only_what_is_there_and_only_reading() {
+    let version = Page::new().version;
+    for path in ["/page/x/index.html", "/page/x/../../Cargo.toml", "/page/x/%2e%2e/mod.rs", "/page/x/nothing.js"] {
+        let response = ask(Method::GET, path, None).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert!(text(response).await.contains("\"type\":\"not_found\""), "{path}");
+    }
+    for path in ["/", &format!("/page/{version}/app.js")] {
+        let head = ask(Method::HEAD, path, None).await;
+        assert_eq!(head.status(), StatusCode::OK);
+        assert_eq!(text(head).await, "");
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            let response = ask(method, path, None).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert!(text(response).await.contains("\"type\":\"method_not_allowed\""));
+        }
+    }
+}

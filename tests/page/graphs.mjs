@@ -1,0 +1,51 @@
+// Workflows that stand-in instances run.
+
+export const quick = {
+  1: { class_type: 'EmptyImage', inputs: { width: 64, height: 64, batch_size: 1, color: 3368601 } },
+  2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'quick' } },
+};
+
+/** Runs for `seconds`, in steps of a tenth. */
+export const slow = (seconds) => ({
+  1: {
+    class_type: 'TestSteps',
+    inputs: { steps: seconds * 10, seconds, seed: 1, preview: false },
+    _meta: { title: 'The slow one' },
+  },
+  2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'slow' } },
+});
+
+export const failing = {
+  1: { class_type: 'EmptyImage', inputs: { width: 64, height: 64, batch_size: 1, color: 3368601 } },
+  2: {
+    class_type: 'TestSteps',
+    inputs: { steps: 4, seconds: 0.2, image: ['1', 0], fail_at: 2, seed: 1 },
+    _meta: { title: 'The failing one' },
+  },
+  3: { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'fail' } },
+};
+
+export const withImage = {
+  1: { class_type: 'LoadImage', inputs: { image: 'example.png' }, _meta: { title: 'The input' } },
+  2: { class_type: 'ImageInvert', inputs: { image: ['1', 0] } },
+  3: { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'inverted' } },
+};
+
+export const words = {
+  1: { class_type: 'TestStepsText', inputs: { steps: 2, seconds: 0.1, text: '<img src=x onerror=alert(1)>', seed: 1 } },
+};
+export const sound = {
+  1: { class_type: 'EmptyAudio', inputs: { duration: 0.2, sample_rate: 44100, channels: 2 } },
+  2: { class_type: 'SaveAudioMP3', inputs: { audio: ['1', 0], filename_prefix: 'audio/x', quality: 'V0' } },
+};
+export const film = {
+  1: { class_type: 'EmptyImage', inputs: { width: 64, height: 64, batch_size: 4, color: 3368601 } },
+  2: { class_type: 'CreateVideo', inputs: { images: ['1', 0], fps: 8.0 } },
+  3: { class_type: 'SaveVideo', inputs: { video: ['2', 0], filename_prefix: 'video/x', format: 'auto', codec: 'auto' } },
+};
+
+/** A PNG of one pixel. */
+export const PIXEL = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+);

@@ -1,0 +1,164 @@
+// How it looks and to whom: languages, themes, screen readers, keyboard, phones, policy.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { close, open, text, visit } from './browser.mjs';
+import { failing, quick, slow } from './graphs.mjs';
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Serious and critical findings of axe-core. */
+async function findings(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes
+          .map((node) => `${node.html} ${node.failureSummary}`)
+          .slice(0, 3)
+          .join(' | ')}`,
+    );
+}
+
+export default (world) => {
+  test('the language follows the browser, can be switched, and is kept', async () => {
+    const page = await open(world, { lang: 'zh-CN', login: false });
+    await text(page, 'h1', '登录');
+    assert.equal(await page.getAttribute('html', 'lang'), 'zh-CN');
+    await page.click('[data-test=language]');
+    await text(page, 'h1', 'Log in');
+    await page.reload();
+    await text(page, 'h1', 'Log in');
+    assert.equal(await page.getAttribute('html', 'lang'), 'en');
+    await close(page);
+  });
+
+  test('the theme follows the browser, can be switched, and is kept', async () => {
+    const ground = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const page = await open(world, { theme: 'dark' });
+    const dark = await ground(page);
+    await page.click('[data-test=theme]');
+    assert.equal(await page.getAttribute('html', 'data-theme'), 'light');
+    const light = await ground(page);
+    assert.notEqual(light, dark);
+    await page.reload();
+    await page.waitForSelector('.shell');
+    assert.equal(await ground(page), light);
+    await page.click('[data-test=theme]');
+    assert.equal(await ground(page), dark);
+    await page.click('[data-test=theme]');
+    await page.emulateMedia({ colorScheme: 'light' });
+    assert.equal(await ground(page), light);
+    await close(page);
+  });
+
+  test('axe-core finds nothing serious, on any view, in both themes and languages, wide and narrow', async () => {
+    const { id } = await world.call('POST', 'tasks', { workflow: failing });
+    await world.until(id, (task) => task.status === 'failed', 'failed');
+    const done = (await world.call('POST', 'tasks', { workflow: quick })).id;
+    await world.until(done, (task) => task.status === 'completed', 'completed');
+    const running = (await world.call('POST', 'tasks', { workflow: slow(30) })).id;
+    const routes = [
+      '#/',
+      '#/tasks',
+      `#/tasks/${id}`,
+      `#/tasks/${done}`,
+      `#/tasks/${running}`,
+      '#/submit',
+      `#/submit?from=${done}`,
+      '#/instances',
+      `#/instances/127.0.0.1:${world.standIns[0]}`,
+      '#/config',
+      '#/files',
+      '#/nowhere',
+    ];
+    const all = [];
+    for (const options of [
+      { theme: 'light', lang: 'en-GB', width: 1440 },
+      { theme: 'dark', lang: 'zh-CN', width: 390 },
+    ]) {
+      const page = await open(world, options);
+      for (const route of routes) {
+        await visit(page, world.base, route);
+        await page.waitForFunction(() => !document.querySelector('[aria-busy=true] .skeleton, .skeleton'));
+        for (const finding of await findings(page)) all.push(`${route} ${options.theme} ${options.width}: ${finding}`);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.ok(wide <= 0, `${route} at ${options.width} scrolls sideways by ${wide}`);
+      }
+      await page.click('[data-test=logout]');
+      await page.waitForSelector('.login');
+      for (const finding of await findings(page)) all.push(`login ${options.theme}: ${finding}`);
+      await close(page);
+    }
+    await world.call('DELETE', `tasks/${running}`);
+    assert.deepEqual(all, []);
+  });
+
+  test('everything can be reached with the keyboard, and a view tells its name', async () => {
+    const page = await open(world);
+    await page.keyboard.press('g');
+    await page.keyboard.press('t');
+    await text(page, 'h1', 'Tasks');
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1');
+    assert.equal(await page.title(), 'Tasks · shuzhiren');
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement.type), 'search');
+    await page.keyboard.type('g s');
+    await text(page, 'h1', 'Tasks');
+    await visit(page, world.base, '#/');
+    await page.evaluate(() => document.activeElement.blur());
+    await page.reload();
+    await page.waitForSelector('.shell');
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+    await page.keyboard.press('?');
+    await page.waitForSelector('dialog[open] kbd');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog', { state: 'detached' });
+    await close(page);
+  });
+
+  test('the policy holds: what is not of the page does not run', async () => {
+    const page = await open(world);
+    const broken = page.evaluate(
+      () =>
+        new Promise((resolve) =>
+          document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective), { once: true }),
+        ),
+    );
+    await page.evaluate(() => {
+      const script = document.createElement('script');
+      script.textContent = 'window.ran = true';
+      document.body.append(script);
+    });
+    assert.equal(await broken, 'script-src-elem');
+    assert.equal(await page.evaluate(() => window.ran), undefined);
+    page.faults = page.faults.filter((fault) => !/Content Security Policy/.test(fault));
+    const response = await fetch(world.base);
+    assert.match(response.headers.get('content-security-policy'), /^default-src 'none'; script-src 'self'; style-src 'self';/);
+    assert.equal(response.headers.get('referrer-policy'), 'no-referrer');
+    await close(page);
+  });
+
+  test('a view with a fault is told, and the others still work', async () => {
+    const broken = { contentType: 'text/javascript', body: "export function tasks() { throw new Error('on purpose'); }" };
+    const page = await open(world, { before: (page) => page.route('**/views/tasks.js', (route) => route.fulfill(broken)) });
+    await page.click('[data-test=nav-tasks]');
+    await text(page, 'h1', 'This view is broken');
+    await page.click('[data-test=nav-files]');
+    await text(page, 'h1', 'Files');
+    assert.equal(page.faults.filter((fault) => /on purpose/.test(fault)).length, 1);
+    page.faults = [];
+    await close(page);
+  });
+
+  test('the program names the page first', async () => {
+    assert.match(world.greeting(), new RegExp(`^shuzhiren is up\\n  open +${world.base.slice(0, -1)}\\n`));
+  });
+};

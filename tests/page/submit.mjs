@@ -1,0 +1,118 @@
+// Submitting: from a dropped document to a result, with every number as it was written.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, open, text, visit } from './browser.mjs';
+import { PIXEL, quick, withImage } from './graphs.mjs';
+
+const drop = (page, name, content, type) =>
+  page.evaluate(
+    ([name, content, type]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([content], name, { type }));
+      document
+        .querySelector('main')
+        .dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+    },
+    [name, content, type],
+  );
+
+/** The body of the next submit. */
+const nextBody = (page) =>
+  page
+    .waitForRequest((request) => request.method() === 'POST' && /api\/tasks$/.test(request.url()))
+    .then((request) => request.postData());
+
+export default (world) => {
+  test('a dropped workflow becomes a form; only what was changed is sent, and exactly', async () => {
+    const page = await open(world, { route: '#/submit' });
+    const graph =
+      '{"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64.0, "batch_size": 1, "color": 18446744073709551615}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "p"}}}';
+    await drop(page, 'a.json', graph, 'application/json');
+    assert.equal(await page.inputValue('[data-input="1.color"] input'), '18446744073709551615');
+    assert.equal(await page.inputValue('[data-input="1.height"] input'), '64.0');
+    await page.fill('[data-input="1.color"] input', '18446744073709551614');
+    await page.fill('[data-input="2.filename_prefix"] input', 'it\'s "quoted"');
+    await page.fill('[data-input="1.width"] input', 'many');
+    await page.click('[data-test=run]');
+    await text(page, '[data-input="1.width"] .form-error', 'A number is needed here.');
+    await page.fill('[data-input="1.width"] input', '64');
+    const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    assert.equal(
+      body,
+      `{"workflow": ${graph}, "params": {"1": {"color": 18446744073709551614}, "2": {"filename_prefix": "it's \\"quoted\\""}}}`,
+    );
+    await page.waitForSelector('.run');
+    await close(page);
+  });
+
+  test('the sample runs to its picture, and can be run again with changes', async () => {
+    const page = await open(world, { route: '#/submit' });
+    await page.click('[data-test=sample]');
+    await page.click('[data-input="3.seed"] .toggle');
+    await page.click('[data-test=run]');
+    await page.waitForSelector('.run[data-status=completed] img');
+    await page.click('.run a');
+    await text(page, '.head .badge', 'Completed');
+    await text(page, '.facts', /Seed drawn for 3\.seed\d+/);
+    await page.click('[data-test=again]');
+    await page.waitForSelector('[data-test=run]');
+    assert.match(await page.inputValue('[data-input="3.seed"] input'), /^\d+$/);
+    await page.fill('[data-input="6.text"] textarea', 'a second thought');
+    const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    assert.match(body, /"params": \{"6": \{"text": "a second thought"\}\}/);
+    await page.waitForSelector('.run[data-status=completed]');
+    await close(page);
+  });
+
+  test('a picture is uploaded into the field that names one', async () => {
+    const page = await open(world, { route: '#/submit' });
+    await drop(page, 'b.json', JSON.stringify(withImage), 'application/json');
+    await page.setInputFiles('[data-input="1.image"] input[type=file]', {
+      name: 'photo.png',
+      mimeType: 'image/png',
+      buffer: PIXEL,
+    });
+    await text(page, '[data-input="1.image"] .names .mono', 'photo.png');
+    const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    assert.match(body, /"params": \{"1": \{"image": \{"\$file":"[0-9a-f-]{36}"\}\}\}/);
+    await page.waitForSelector('.run[data-status=completed] img');
+    await close(page);
+  });
+
+  test('what is no workflow is explained', async () => {
+    const page = await open(world, { route: '#/submit', allowed: [400, 422] });
+    await drop(page, 'ui.json', '{"nodes": [], "links": [], "version": 0.4}', 'application/json');
+    await text(page, '.note-panel strong', "This is the editor's own format.");
+    await drop(page, 'x.json', '{"a": 1}', 'application/json');
+    await text(page, '.note-panel strong', 'This is JSON, but no ComfyUI workflow.');
+    await drop(page, 'y.json', '{"3": {"class_type": oops}}', 'application/json');
+    await text(page, '.note-panel p', /^Line 1, column 22/);
+    // The server's own problems go to their fields.
+    await page.evaluate(() => document.querySelector('[data-test=use]').scrollIntoView());
+    await drop(
+      page,
+      'z.json',
+      JSON.stringify({ workflow: quick, params: { '@nobody.width': 3, '1.width': 128 } }),
+      'application/json',
+    );
+    assert.equal(await page.inputValue('[data-input="1.width"] input'), '128');
+    await page.click('[data-test=run]');
+    await text(page, '.submit-error .problems', /@nobody\.width/);
+    await close(page);
+  });
+
+  test('what was typed outlives another view and another language', async () => {
+    const page = await open(world, { route: '#/submit' });
+    await page.click('[data-test=sample]');
+    await page.fill('[data-input="6.text"] textarea', 'kept');
+    await page.click('[data-test=nav-tasks]');
+    await page.click('[data-test=nav-submit]');
+    assert.equal(await page.inputValue('[data-input="6.text"] textarea'), 'kept');
+    await page.click('[data-test=language]');
+    await text(page, 'h1', '提交');
+    assert.equal(await page.inputValue('[data-input="6.text"] textarea'), 'kept');
+    await visit(page, world.base, '#/submit');
+    await close(page);
+  });
+};

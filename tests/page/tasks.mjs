@@ -1,0 +1,138 @@
+// Tasks: live progress, detail, outputs of every kind, failure, waiting, cancelling.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, open, text, visit } from './browser.mjs';
+import { failing, film, quick, slow, sound, words } from './graphs.mjs';
+
+export default (world) => {
+  test('progress is live, without a reload, in the list, the detail and the fleet', async () => {
+    const page = await open(world, { route: '#/tasks' });
+    const asked = [];
+    page.on('request', (request) => request.isNavigationRequest() && asked.push(request.url()));
+    const { id } = await world.call('POST', 'tasks', { workflow: slow(6) });
+    await page.waitForSelector(`.tr[data-id="${id}"][data-status=running]`);
+    const seen = new Set();
+    for (let look = 0; look < 100 && seen.size < 10; look += 1) {
+      seen.add(await page.getAttribute(`.tr[data-id="${id}"] .bar`, 'aria-valuenow'));
+      await page.waitForTimeout(50);
+    }
+    // The list also redraws its durations each second: that alone must not do.
+    assert.ok(seen.size >= 10, `the bar moves: ${[...seen]}`);
+    await page.click('[data-test=nav-overview]');
+    await page.waitForSelector('.tile[data-busy] .bar[data-state=running]');
+    await text(page, '.tile[data-busy] .percent', /^\d+ %$/);
+    await page.evaluate((id) => (location.hash = `#/tasks/${id}`), id);
+    await text(page, '.doing', 'Runs “The slow one”');
+    await page.waitForSelector('.node[data-state=current]');
+    await text(page, '.head .badge', 'Completed');
+    await page.waitForSelector('.output img');
+    assert.deepEqual(asked, [], 'nothing was loaded anew');
+    await close(page);
+  });
+
+  test('every kind of output is shown, and text is never markup', async () => {
+    const page = await open(world);
+    const made = await Promise.all(
+      [quick, words, sound, film].map(async (workflow) => (await world.call('POST', 'tasks', { workflow })).id),
+    );
+    await Promise.all(made.map((id) => world.until(id, (task) => task.status === 'completed', 'completed')));
+    const [picture, writing, audio, video] = made;
+    await visit(page, world.base, `#/tasks/${picture}`);
+    await page.waitForFunction(() => document.querySelector('.output img')?.naturalWidth === 64);
+    await visit(page, world.base, `#/tasks/${audio}`);
+    await page.waitForSelector('.output audio');
+    await visit(page, world.base, `#/tasks/${video}`);
+    await page.waitForSelector('.output video');
+    await visit(page, world.base, `#/tasks/${writing}`);
+    await text(page, '.output-text', '<img src=x onerror=alert(1)>');
+    assert.equal(await page.locator('img[src=x]').count(), 0);
+    await close(page);
+  });
+
+  test('a failure names its node and shows the traceback', async () => {
+    const page = await open(world);
+    const { id } = await world.call('POST', 'tasks', { workflow: failing });
+    await visit(page, world.base, `#/tasks/${id}`);
+    await text(page, '.failure h2', 'A node failed');
+    await text(page, '.failure', /The failing one · TestSteps · #2/);
+    await page.click('.failure summary');
+    await page.waitForSelector('.failure pre:visible');
+    await page.waitForSelector('.node[data-state=failed]');
+    await close(page);
+  });
+
+  test('a waiting task says why, in the language of the page', async () => {
+    for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
+    const { id } = await world.call('POST', 'tasks', { workflow: quick });
+    const page = await open(world, { route: `#/tasks/${id}`, lang: 'zh-CN' });
+    await text(page, '.doing', '等待：启用实例：全部已停用，下一个就是它');
+    await page.click('[data-test=language]');
+    await text(page, '.doing', 'Waits for an instance: all are disabled, next in line');
+    await visit(page, world.base, '#/');
+    await text(page, '.wrong', /Every instance is disabled/);
+    for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: true });
+    await text(page, '.wrong', 'Nothing is wrong');
+    await world.until(id, (task) => task.status === 'completed', 'completed');
+    await close(page);
+  });
+
+  test('a running task can be cancelled, after a question', async () => {
+    const page = await open(world);
+    const { id } = await world.call('POST', 'tasks', { workflow: slow(20) });
+    await world.until(id, (task) => task.status === 'running', 'running');
+    await visit(page, world.base, `#/tasks/${id}`);
+    await page.click('[data-test=cancel]');
+    await page.click('dialog button:has-text("No")');
+    assert.equal((await world.call('GET', `tasks/${id}`)).status, 'running');
+    await page.click('[data-test=cancel]');
+    await page.click('dialog .danger');
+    await text(page, '.head .badge', 'Cancelled');
+    assert.equal((await world.call('GET', `tasks/${id}`)).status, 'cancelled');
+    assert.equal(await page.locator('[data-test=cancel]').count(), 0);
+    await close(page);
+  });
+
+  test('the filter and the page are in the address', async () => {
+    const page = await open(world, { route: '#/tasks?status=failed' });
+    await page.waitForSelector('.tr[data-status=failed]');
+    assert.equal(await page.locator('.tr[data-id]:not([data-status=failed])').count(), 0);
+    assert.equal(await page.getAttribute('.chip[data-status=failed]', 'aria-pressed'), 'true');
+    await page.click('.chip[data-status=cancelled]');
+    await page.waitForURL(/status=failed%2Ccancelled/);
+    await page.waitForSelector('.tr[data-status=cancelled]');
+    await page.goBack();
+    await page.waitForFunction(() => !document.querySelector('.tr[data-status=cancelled]'));
+    await visit(page, world.base, '#/tasks?page=999');
+    await text(page, '.state h2', 'This page is empty');
+    await visit(page, world.base, '#/tasks/00000000-0000-7000-8000-000000000000').catch(() => {});
+    await text(page, '.state h2', 'No such task');
+    page.faults = page.faults.filter((fault) => !/404/.test(fault));
+    await close(page);
+  });
+
+  test('retry is offered, and goes away where the server has no such thing', async () => {
+    const { id } = await world.call('POST', 'tasks', { workflow: failing });
+    await world.until(id, (task) => task.status === 'failed', 'failed');
+    const answer = (status) => ({
+      status,
+      contentType: 'application/json',
+      body: JSON.stringify(
+        status === 200
+          ? { code: 200, data: { id } }
+          : { code: status, message: 'there is no such path', error: { type: 'not_found', details: [], requestId: 'x' } },
+      ),
+    });
+    for (const [status, told, isLeft] of [
+      [200, 'The task is back in the queue.', 1],
+      [404, 'This server cannot retry it. “Run again with changes” makes a new task of it.', 0],
+    ]) {
+      const page = await open(world, { route: `#/tasks/${id}`, allowed: [404] });
+      await page.route('**/retry', (route) => route.fulfill(answer(status)));
+      await page.click('[data-test=retry]');
+      await text(page, '.toast p', told);
+      await page.waitForFunction((count) => document.querySelectorAll('[data-test=retry]').length === count, isLeft);
+      await close(page);
+    }
+  });
+};
