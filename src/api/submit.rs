@@ -79,8 +79,8 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
 fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Submission<'_>) -> Result<NewTask> {
     let workflow = Workflow::parse(submission.workflow, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
     let params = submission.params.map_or_else(empty_object, |params| Ok(params.to_owned()))?;
-    let Resolved { workflow, files, seeds, warnings } =
-        graph::resolve(&workflow, &params).map_err(ApiError::InvalidParams)?;
+    let Resolved { workflow, files, seeds, warnings, .. } =
+        graph::resolve(&workflow, &params, &graph::Options::default()).map_err(ApiError::InvalidParams)?;
     let facts = TaskFacts {
         metadata: submission.metadata.map(ToOwned::to_owned),
         seeds,

@@ -1,7 +1,6 @@
 //! What holds for every graph and every params.
 
-use super::{GRAPH, LIMITS, Workflow, graph, raw};
-use crate::graph::resolve;
+use super::{GRAPH, LIMITS, Workflow, graph, raw, resolve};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 fn number() -> impl Strategy<Value = String> {
@@ -40,6 +39,13 @@ fn word() -> impl Strategy<Value = String> {
         "min",
         "KSampler",
         "random",
+        "$base64",
+        "filename",
+        "{{a}}",
+        "{{a:1}} b",
+        r"\{{a}}",
+        "a",
+        "$a",
         ".",
         ":",
         "@",
