@@ -1,7 +1,8 @@
 //! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
 
 use super::{
-    Attempt, AttemptError, AttemptRecord, Failure, FileId, Output, Priority, Status, Task, TaskId, TaskState, Warning,
+    Attempt, AttemptError, AttemptRecord, Failure, FileId, InstanceId, Output, Priority, Status, Task, TaskId, TaskState,
+    Warning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -76,6 +77,9 @@ pub struct TaskView {
     /// Why it waits, in words; only while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// The only instances that have what it needs; not there = all have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub eligible_instances: Vec<InstanceId>,
     /// The node that executes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_node: Option<String>,
@@ -152,6 +156,13 @@ pub struct ResolvedView {
     pub seeds: BTreeMap<String, u64>,
 }
 
+impl ResolvedView {
+    /// `None` when nothing was decided.
+    pub fn new(seeds: &[(String, u64)]) -> Option<Self> {
+        (!seeds.is_empty()).then(|| Self { seeds: seeds.iter().cloned().collect() })
+    }
+}
+
 impl ResultView {
     /// Adds links to stored outputs.
     pub fn new(outputs: &[Output], links: &Links) -> Self {
@@ -169,7 +180,6 @@ impl TaskView {
         let (completed, ended) = (task.state == TaskState::Completed, task.state.is_terminal());
         let nodes_total = task.progress.nodes_total.max(task.facts.nodes_total);
         let has_result = completed || !task.outputs.is_empty();
-        let seeds: BTreeMap<String, u64> = task.facts.seeds.iter().cloned().collect();
         Self {
             id: task.id,
             task_id: task.id,
@@ -192,6 +202,7 @@ impl TaskView {
             timeout_ms: task.facts.timeout_ms,
             queue_position: None,
             waiting_for: None,
+            eligible_instances: task.facts.eligible.clone(),
             current_node: if ended { None } else { task.progress.current_node.clone() },
             nodes_done: if completed { nodes_total } else { task.progress.nodes_done },
             nodes_total,
@@ -200,7 +211,7 @@ impl TaskView {
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             warnings: task.facts.warnings.clone(),
-            resolved: (!seeds.is_empty()).then_some(ResolvedView { seeds }),
+            resolved: ResolvedView::new(&task.facts.seeds),
             metadata: task.facts.metadata.clone(),
             params: None,
             workflow: None,

@@ -139,10 +139,10 @@ impl<'a> Writer<'a> {
                 self.workflow.put(place, input, link.to_owned());
             }
             Value::File(file_id) => self.need_file(place, input, file_id),
-            Value::Inline { base64, filename } => {
+            Value::Inline { directive, base64, filename } => {
                 let node_id = self.workflow.node(place).id.clone();
-                let pointer = assignment.pointer.clone();
-                self.inline.push(InlineFile { node_id, input: input.to_owned(), pointer, base64, filename });
+                let (pointer, directive) = (assignment.pointer.clone(), directive.get().to_owned());
+                self.inline.push(InlineFile { node_id, input: input.to_owned(), pointer, directive, base64, filename });
                 self.workflow.put(place, input, RawValue::NULL.to_owned());
             }
             Value::Random { min, max } => {

@@ -53,6 +53,8 @@ pub struct InlineFile {
     pub input: String,
     /// Where it stands in the request.
     pub pointer: String,
+    /// The directive as it stands in the params.
+    pub directive: String,
     /// The bytes in base64, or a data URI.
     pub base64: String,
     /// As given.

@@ -26,7 +26,7 @@ pub(super) enum Value<'p> {
     /// A stored file.
     File(FileId),
     /// A file inside the request, in base64 or as a data URI.
-    Inline { base64: String, filename: Option<String> },
+    Inline { directive: &'p RawValue, base64: String, filename: Option<String> },
     /// A number to draw; without bounds those of the input.
     Random { min: Option<u64>, max: Option<u64> },
     /// `[node id, slot]`.
@@ -97,7 +97,7 @@ impl<'p> Value<'p> {
         }
         match name.as_str() {
             "$file" => file(argument).map(Self::File),
-            "$base64" => inline(argument, members.iter().find(|(key, _)| key == INLINE.1).map(|&(_, name)| name)),
+            "$base64" => inline(raw, argument, members.iter().find(|(key, _)| key == INLINE.1).map(|&(_, name)| name)),
             "$random" => random(argument),
             "$link" => link(argument),
             "$unset" if argument.get() == "true" => Ok(Self::Unset),
@@ -113,13 +113,13 @@ fn file(argument: &RawValue) -> Result<FileId, Unfit> {
     id.ok_or_else(|| Unfit::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
 }
 
-fn inline<'p>(argument: &RawValue, filename: Option<&RawValue>) -> Result<Value<'p>, Unfit> {
+fn inline<'p>(directive: &'p RawValue, argument: &RawValue, filename: Option<&RawValue>) -> Result<Value<'p>, Unfit> {
     let filename = filename.map(raw::text);
     match (raw::text(argument), filename) {
         (_, Some(None)) | (None, _) => {
             Err(Unfit::bad("`$base64` takes a text, e.g. {\"$base64\":\"iVBORw0…\",\"filename\":\"a.png\"}"))
         }
-        (Some(base64), filename) => Ok(Value::Inline { base64, filename: filename.flatten() }),
+        (Some(base64), filename) => Ok(Value::Inline { directive, base64, filename: filename.flatten() }),
     }
 }
 
