@@ -34,6 +34,8 @@ pub(super) struct Draft {
     pub(super) inline: Vec<Decoded>,
     /// Drawn.
     pub(super) seeds: Vec<(String, u64)>,
+    /// Well-known names, with the address found.
+    pub(super) mapped: Vec<(String, String)>,
     pub(super) warnings: Vec<Warning>,
     /// Who has what it needs; `None` = everybody, as far as is known.
     pub(super) eligible: Option<Vec<InstanceId>>,
@@ -75,10 +77,11 @@ impl Draft {
         let options = graph::Options {
             is_strict: submission.is_strict,
             randomizes_seeds: submission.randomizes_seeds,
+            maps_names: submission.maps_names,
             pool: Some(&known.pool),
         };
         let resolved = graph::resolve(&workflow, &params, &options).map_err(refused)?;
-        let Resolved { workflow, files, inline, seeds, warnings, eligible } = resolved;
+        let Resolved { workflow, files, inline, seeds, mapped, warnings, eligible } = resolved;
         let inline = inline::decode(&inline, state.file_bytes_max)?;
         let is_changed = submission.params.is_some_and(has_members) || !seeds.is_empty() || !files.is_empty();
         Ok(Self {
@@ -88,6 +91,7 @@ impl Draft {
             files,
             inline,
             seeds,
+            mapped,
             warnings,
             eligible,
             nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
@@ -106,7 +110,7 @@ impl Draft {
             dry_run: true,
             workflow: self.workflow,
             nodes_total: self.nodes_total,
-            resolved: ResolvedView::new(&self.seeds),
+            resolved: ResolvedView::new(&self.seeds, &self.mapped),
             warnings: self.warnings,
             eligible_instances: self.eligible.unwrap_or_else(|| self.known.instances.clone()),
             checked: !self.known.pool.is_empty(),

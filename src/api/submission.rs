@@ -7,8 +7,18 @@ use super::{
 use crate::{settings::limits::METADATA_BYTES, task::Priority};
 use serde_json::value::RawValue;
 
-const KNOWN: [&str; 9] =
-    ["workflow", "params", "strict", "randomizeSeeds", "priority", "timeoutMs", "startBy", "maxAttempts", "metadata"];
+const KNOWN: [&str; 10] = [
+    "workflow",
+    "params",
+    "strict",
+    "randomizeSeeds",
+    "autoMap",
+    "priority",
+    "timeoutMs",
+    "startBy",
+    "maxAttempts",
+    "metadata",
+];
 const MAX_ATTEMPTS: (u64, u64) = (1, 10);
 const MAX_ATTEMPTS_DEFAULT: u32 = 3;
 /// A run of more than 30 days is a mistake in the unit.
@@ -25,6 +35,8 @@ pub(super) struct Submission<'a> {
     pub(super) is_strict: bool,
     /// Every seed that no param sets is drawn.
     pub(super) randomizes_seeds: bool,
+    /// Well-known names are looked for in the graph.
+    pub(super) maps_names: bool,
     /// Its lane.
     pub(super) priority: Priority,
     /// Longest run.
@@ -69,8 +81,9 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
     Some(Submission {
         params,
-        is_strict: strict(members, flaws),
+        is_strict: boolean(members, "strict", flaws),
         randomizes_seeds: randomize_seeds(members, flaws),
+        maps_names: boolean(members, "autoMap", flaws),
         priority: priority(members, flaws),
         timeout_ms: number(members, "timeoutMs", TIMEOUT_MS, flaws),
         start_by_ms: start_by(members, flaws),
@@ -91,10 +104,10 @@ fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<&'a RawVal
     None
 }
 
-fn strict(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> bool {
-    let Some(value) = members.get("strict") else { return false };
+fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Flaw>) -> bool {
+    let Some(value) = members.get(name) else { return false };
     json::boolean(value).unwrap_or_else(|| {
-        flaws.push(Flaw::shape("/strict", "not_a_boolean", "`strict` must be true or false"));
+        flaws.push(Flaw::shape(&format!("/{name}"), "not_a_boolean", &format!("`{name}` must be true or false")));
         false
     })
 }
@@ -195,6 +208,7 @@ mod tests {
             (r#""params": null"#, "not_an_object", true),
             (r#""params": 1"#, "not_an_object", true),
             (r#""strict": 1"#, "not_a_boolean", true),
+            (r#""autoMap": "yes""#, "not_a_boolean", true),
             (r#""strict": null"#, "not_a_boolean", true),
             (r#""randomizeSeeds": true"#, "not_a_choice", true),
             (r#""randomizeSeeds": "some""#, "not_a_choice", true),

@@ -106,6 +106,7 @@ fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Subm
     let facts = TaskFacts {
         metadata: submission.metadata.map(ToOwned::to_owned),
         seeds: draft.seeds,
+        mapped: draft.mapped,
         warnings: draft.warnings,
         timeout_ms: submission.timeout_ms,
         eligible: draft.eligible.unwrap_or_default(),

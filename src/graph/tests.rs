@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 
 mod addresses;
+mod auto;
 mod names;
 mod parse;
 mod pool;

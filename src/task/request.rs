@@ -54,6 +54,9 @@ pub struct TaskFacts {
     /// Seeds that we drew: `{"3.seed": 123}`, u64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<(String, u64)>,
+    /// Well-known names that we gave to an input: `("prompt", "6.text")`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mapped: Vec<(String, String)>,
     /// What the submitter should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

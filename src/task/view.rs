@@ -102,7 +102,7 @@ pub struct TaskView {
     /// What the submitter should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// What we decided for the submitter: `{"seeds":{"3.seed":123}}`.
+    /// What we decided for the submitter: `{"seeds":{"3.seed":123},"params":{"prompt":"6.text"}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved: Option<ResolvedView>,
     /// The submitter's own.
@@ -153,13 +153,18 @@ pub struct AttemptView {
 #[derive(Debug, Clone, Serialize)]
 pub struct ResolvedView {
     /// Seeds drawn: `{"3.seed": u64}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub seeds: BTreeMap<String, u64>,
+    /// Where well-known names went: `{"prompt": "6.text"}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
 }
 
 impl ResolvedView {
     /// `None` when nothing was decided.
-    pub fn new(seeds: &[(String, u64)]) -> Option<Self> {
-        (!seeds.is_empty()).then(|| Self { seeds: seeds.iter().cloned().collect() })
+    pub fn new(seeds: &[(String, u64)], mapped: &[(String, String)]) -> Option<Self> {
+        (!seeds.is_empty() || !mapped.is_empty())
+            .then(|| Self { seeds: seeds.iter().cloned().collect(), params: mapped.iter().cloned().collect() })
     }
 }
 
@@ -211,7 +216,7 @@ impl TaskView {
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             warnings: task.facts.warnings.clone(),
-            resolved: ResolvedView::new(&task.facts.seeds),
+            resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),
             params: None,
             workflow: None,

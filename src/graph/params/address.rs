@@ -2,7 +2,7 @@
 //! that the graph declares are read here and filled in by [`super::fill`].
 
 use super::{
-    ASSIGNMENTS_MAX, BASE, WARNINGS_MAX,
+    ASSIGNMENTS_MAX, BASE, Options, WARNINGS_MAX, auto,
     names::Names,
     near::{SEARCHES_MAX, near},
     pointer,
@@ -39,6 +39,9 @@ pub(super) struct Reader<'w, 'p> {
     /// Values of placeholders.
     pub(super) given: HashMap<String, &'p RawValue>,
     is_strict: bool,
+    maps_names: bool,
+    /// Names that were looked for, with the address found.
+    pub(super) mapped: Vec<(String, String)>,
     pub(super) assignments: Vec<Assignment<'p>>,
     warnings: Vec<Warning>,
     unused: usize,
@@ -46,13 +49,15 @@ pub(super) struct Reader<'w, 'p> {
 }
 
 impl<'w, 'p> Reader<'w, 'p> {
-    pub(super) fn new(workflow: &'w Workflow, is_strict: bool, problems: Problems) -> Self {
+    pub(super) fn new(workflow: &'w Workflow, options: &Options<'_>, problems: Problems) -> Self {
         Self {
             workflow,
             titles: Titles::of(workflow),
             names: Names::default(),
             given: HashMap::new(),
-            is_strict,
+            is_strict: options.is_strict,
+            maps_names: options.maps_names,
+            mapped: Vec::new(),
             assignments: Vec::new(),
             warnings: Vec::new(),
             unused: 0,
@@ -90,7 +95,8 @@ impl<'w, 'p> Reader<'w, 'p> {
         self.fill();
     }
 
-    pub(super) fn finish(mut self) -> (Vec<Assignment<'p>>, Vec<Warning>, Problems) {
+    #[allow(clippy::type_complexity, reason = "four lists, taken apart by the one caller")]
+    pub(super) fn finish(mut self) -> (Vec<Assignment<'p>>, Vec<(String, String)>, Vec<Warning>, Problems) {
         if self.assignments.len() > ASSIGNMENTS_MAX {
             let message = format!("params set more than {ASSIGNMENTS_MAX} inputs");
             self.problems.push(Problem::unfit(BASE.to_owned(), "params_too_many", message));
@@ -100,7 +106,7 @@ impl<'w, 'p> Reader<'w, 'p> {
             let message = format!("{} more parameters were not used", self.unused - self.warnings.len());
             self.warnings.push(Warning { code: "param_unused".to_owned(), message, param: None });
         }
-        (self.assignments, self.warnings, self.problems)
+        (self.assignments, self.mapped, self.warnings, self.problems)
     }
 
     /// Whether reading on is pointless. Asked inside every loop: one title may stand for every node.
@@ -120,6 +126,8 @@ impl<'w, 'p> Reader<'w, 'p> {
             self.title(key, rest, value);
         } else if self.names.has_slot(key) || !self.names.markers(key).is_empty() {
             self.named(key, value);
+        } else if self.maps_names && auto::is_known(key) {
+            self.map(key, value);
         } else if key.contains('.') || looks_like_node_id(key) || plain_object(value).is_some() {
             self.no_such_node(key, pointer(key));
         } else {

@@ -94,7 +94,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn finish(mut self, warnings: Vec<Warning>) -> Result<Resolved, Vec<Problem>> {
+    pub(super) fn finish(
+        mut self,
+        mapped: Vec<(String, String)>,
+        warnings: Vec<Warning>,
+    ) -> Result<Resolved, Vec<Problem>> {
         let count = self.files.len() + self.inline.len();
         if count > FILES_MAX {
             let message = format!("{count} files are used, at most {FILES_MAX} are allowed");
@@ -106,7 +110,7 @@ impl<'a> Writer<'a> {
             links::check(&self.workflow, BASE)?;
         }
         let Self { workflow, files, inline, seeds, .. } = self;
-        Ok(Resolved { workflow, files, inline, seeds, warnings, eligible })
+        Ok(Resolved { workflow, files, inline, seeds, mapped, warnings, eligible })
     }
 
     fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut Draw<'_>) -> Result<(), Unfit> {

@@ -1,8 +1,9 @@
 //! How parameters reach the graph: address each value (`address`, `title`, `names`), fill placeholders (`fill`), read directives
-//! (`value`), write them (`apply`, `seeds`), meet what the instances have (`fleet`).
+//! (`value`), write them (`apply`, `seeds`), meet what the instances have (`fleet`). Well-known names only when asked (`auto`).
 
 mod address;
 mod apply;
+mod auto;
 mod fill;
 mod fleet;
 mod names;
@@ -40,6 +41,8 @@ pub struct Options<'a> {
     pub is_strict: bool,
     /// Draws every seed that no param sets.
     pub randomizes_seeds: bool,
+    /// Looks for `prompt`, `negative_prompt`, `seed`, `steps`, `cfg`, `width`, `height` where the graph does not declare them.
+    pub maps_names: bool,
     /// What the instances have; `None` = nothing is checked against them.
     pub pool: Option<&'a Pool>,
 }
@@ -72,6 +75,8 @@ pub struct Resolved {
     pub inline: Vec<InlineFile>,
     /// Seeds drawn: `("3.seed", value)`.
     pub seeds: Vec<(String, u64)>,
+    /// Well-known names that were looked for, with the address found.
+    pub mapped: Vec<(String, String)>,
     /// What the submitter should know.
     pub warnings: Vec<Warning>,
     /// The instances that have all it needs; `None` = every one, as far as is known.
@@ -102,9 +107,9 @@ fn resolve_with(
     let mut problems = Problems::default();
     scan(params.get(), BASE, &mut problems);
     let problems = problems.check()?;
-    let mut reader = Reader::new(workflow, options.is_strict, problems);
+    let mut reader = Reader::new(workflow, options, problems);
     reader.read(params);
-    let (assignments, mut warnings, problems) = reader.finish();
+    let (assignments, mapped, mut warnings, problems) = reader.finish();
     let mut writer = Writer::new(workflow, options, problems);
     for assignment in &assignments {
         writer.assign(assignment, draw);
@@ -114,7 +119,7 @@ fn resolve_with(
     }
     writer.collect_own_files();
     writer.meet_fleet(&mut warnings);
-    writer.finish(warnings)
+    writer.finish(mapped, warnings)
 }
 
 /// An even number in `min..=max`.

@@ -62,6 +62,11 @@ async fn the_list_form_strictness_and_all_seeds_are_taken() {
         (&graph["3"]["inputs"]["steps"], &graph["3"]["inputs"]["seed"]),
         (&json!(30), &task["resolved"]["seeds"]["3.seed"])
     );
+    let mapped = json!({"workflow": {
+        "3": {"class_type": "K", "inputs": {"positive": ["6", 0], "latent_image": ["5", 0], "steps": 1}},
+        "6": {"class_type": "C", "inputs": {"text": "a cat"}}}, "params": {"prompt": "a dog"}, "autoMap": true});
+    let task = data(&api.post("/api/tasks", &mapped).await);
+    assert_eq!(task["resolved"], json!({"params": {"prompt": "6.text"}}));
     let loose = json!({"workflow": workflow(), "params": {"prompt": "x"}});
     assert_eq!(data(&api.post("/api/tasks", &loose).await)["warnings"][0]["code"], "param_unused");
     let strict = json!({"workflow": workflow(), "params": {"prompt": "x"}, "strict": true});
