@@ -73,7 +73,9 @@ impl Knowledge {
             return self.last();
         }
         let _reading = self.0.reading.lock().await;
-        if self.age().is_none_or(|age| age >= STALE) && tokio::time::timeout(WAIT_MAX, self.read()).await.is_err() {
+        if self.age().is_none_or(|age| age >= STALE)
+            && tokio::time::timeout(WAIT_MAX, Box::pin(self.read())).await.is_err()
+        {
             self.lock().read_at = Some(Instant::now());
         }
         self.last()

@@ -74,15 +74,17 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
         Err(_) if is_known(state, key).await? => Draft::unchecked(state, &submission)?,
         draft => draft?,
     };
-    let stored = std::mem::take(&mut draft.inline);
-    let (stored, params) = inline::store(state, &caller, stored, draft.params).await?;
-    draft.params = params;
-    draft.files.extend(stored.iter().cloned());
+    let mut stored = Vec::new();
+    if !draft.inline.is_empty() {
+        let inline = std::mem::take(&mut draft.inline);
+        (stored, draft.params) = Box::pin(inline::store(state, &caller, inline, draft.params)).await?;
+        draft.files.extend(stored.iter().cloned());
+    }
     let new = new_task(caller, key, &bytes, &submission, draft);
     let enqueued = state.queue.enqueue(&new).await;
     if !matches!(enqueued, Ok(Enqueued::Created(_))) {
         // Another task has its own; none has these unless the reply was lost, and then they stay.
-        inline::take_back(state, &stored).await;
+        Box::pin(inline::take_back(state, &stored)).await;
     }
     match enqueued? {
         Enqueued::Created(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: false }),

@@ -15,12 +15,12 @@ impl Queue {
     pub async fn put_catalog(&self, hash: &str, json: &str) -> Result<()> {
         let packed = Value::Bytes(payloads::pack_text(json)?.into());
         let kept = Some(Expiration::EX(KEPT.as_secs().cast_signed()));
-        within(self.pool().set(self.root().catalog(&checked(hash)?), packed, kept, None, false)).await
+        within(self.pool().set(self.root().catalog(checked(hash)?), packed, kept, None, false)).await
     }
 
     /// The catalog of that content; `None` = not kept (any more).
     pub async fn catalog(&self, hash: &str) -> Result<Option<String>> {
-        let packed: Value = within(self.pool().get(self.root().catalog(&checked(hash)?))).await?;
+        let packed: Value = within(self.pool().get(self.root().catalog(checked(hash)?))).await?;
         packed.into_bytes().map(|bytes| payloads::unpack_text(&bytes)).transpose()
     }
 }

@@ -156,7 +156,7 @@ impl<'p> Fit<'p> {
         }
         match misfit {
             None => Ok(written),
-            Some(misfit) if !is_taken && !(misfit.is_choice && !self.pool.unknown.is_empty()) => Err(misfit),
+            Some(misfit) if !is_taken && (!misfit.is_choice || self.pool.unknown.is_empty()) => Err(misfit),
             Some(_) => {
                 self.narrow(&takes, what);
                 Ok(written)

@@ -183,7 +183,7 @@ impl<'a> Writer<'a> {
                 "param_required",
                 format!("`{}` is required and cannot be taken away", assignment.address),
             )),
-            Some(present) if raw::link_target(present).is_some() && !is_link && !is_unset => Err(Unfit::new(
+            Some(present) if raw::borrowed_link_target(present).is_some() && !is_link && !is_unset => Err(Unfit::new(
                 "param_overwrites_link",
                 format!(
                     "`{}` is linked to another node; to replace the link write {{\"$force\":value}}",

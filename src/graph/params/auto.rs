@@ -138,5 +138,5 @@ fn held(workflow: &Workflow, place: usize, names: &[&str]) -> Places {
 
 /// The node that an input is linked to.
 fn source(workflow: &Workflow, node: &Node, input: &str) -> Option<usize> {
-    workflow.place_of(&raw::link_target(node.input(input)?)?)
+    workflow.place_of(&raw::borrowed_link_target(node.input(input)?)?)
 }

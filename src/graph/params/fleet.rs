@@ -79,7 +79,7 @@ fn needed(workflow: &Workflow, fit: &Fit<'_>) -> Vec<bool> {
         if std::mem::replace(&mut needed[place], true) {
             continue;
         }
-        let links = workflow.node(place).inputs.iter().filter_map(|(_, value)| raw::link_target(value));
+        let links = workflow.node(place).inputs.iter().filter_map(|(_, value)| raw::borrowed_link_target(value));
         left.extend(links.filter_map(|target| workflow.place_of(&target)));
     }
     needed
