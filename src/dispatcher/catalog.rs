@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep};
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at an instance that rests.
 const AGAIN: Duration = Duration::from_secs(300);
+/// One that never rests is asked all the same after this.
+const AT_LATEST: Duration = Duration::from_secs(1_800);
 /// Between two looks, however often its socket breaks; doubled while it gives no list.
 const PAUSE: Duration = Duration::from_secs(10);
 /// Largest catalog kept, bytes of JSON; an instance with more counts as not known.
@@ -26,7 +28,8 @@ pub(super) async fn run(instance: Arc<Instance>) {
                 }
             }
             () = sleep(AGAIN + jitter(AGAIN / 4)) => {
-                if instance.occupied() > 0 || !instance.health().is_alive() {
+                let is_due = last.is_none_or(|last| last.elapsed() >= AT_LATEST);
+                if (instance.occupied() > 0 && !is_due) || !instance.health().is_alive() {
                     continue;
                 }
             }
