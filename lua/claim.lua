@@ -11,6 +11,8 @@ local instance, token, nonce, slots, window = ARGV[1], ARGV[2], ARGV[3], tonumbe
 
 -- A lane is served before a more urgent one once its head is older by this much per lane between them.
 local LANE_AGE_MS = 60000
+-- So many windows of a lane are looked at while they hold tasks that this instance cannot run.
+local WINDOWS_MAX = 8
 -- A task is given to an instance it should avoid when nobody else has taken it for so long.
 local EXCLUDED_MS = 5000
 
@@ -20,6 +22,10 @@ local function given(task, payload, attempt)
   local facts = redis.call('HGET', task_key(task.id), 'facts')
   local waited_ms = math.max(0, (task.claimed or now_ms()) - task.created)
   return { 'task', task.id, tostring(attempt), payload, facts or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
+end
+
+local function can_run(task)
+  return not task.only or string.find(task.only, ',' .. instance .. ',', 1, true)
 end
 
 if is_fenced(instance, token) then
@@ -60,20 +66,27 @@ local is_alone = redis.call('ZCOUNT', root .. 'leases', now, '+inf') <= 1
 
 local junk, found, payload, tag = {}, nil, nil, nil
 for _, choice in ipairs(lanes) do
-  local heads = redis.call('ZRANGE', wait_key(choice.lane), 0, window - 1, 'WITHSCORES')
-  for i = 1, #heads, 2 do
-    local task = read_task(heads[i])
-    if not task or task.state ~= 'waiting' or task.lane ~= tostring(choice.lane) then
-      junk[#junk + 1] = { id = heads[i], lane = choice.lane }
-    elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
-      or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then
-      payload = redis.call('GET', payload_key(task.id))
-      if payload then
-        found, tag = task, tonumber(heads[i + 1])
-        break
+  local first, passed_by = 0, nil
+  repeat
+    local heads = redis.call('ZRANGE', wait_key(choice.lane), first, first + window - 1, 'WITHSCORES')
+    passed_by = 0
+    for i = 1, #heads, 2 do
+      local task = read_task(heads[i])
+      if not task or task.state ~= 'waiting' or task.lane ~= tostring(choice.lane) then
+        junk[#junk + 1] = { id = heads[i], lane = choice.lane }
+      elseif not can_run(task) then
+        passed_by = passed_by + 1
+      elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
+        or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then
+        payload = redis.call('GET', payload_key(task.id))
+        if payload then
+          found, tag = task, tonumber(heads[i + 1])
+          break
+        end
       end
     end
-  end
+    first = first + window
+  until found or passed_by == 0 or #heads < 2 * window or first >= WINDOWS_MAX * window
   if found then
     break
   end

@@ -13,6 +13,7 @@
 --   facts        JSON, shown later
 --   payload      zstd of JSON
 --   files        ids the task needs, joined by commas
+--   only         instances that have what it needs, each between commas: ',a,b,'; '' = all
 -- Returns {'accepted', reply, …}, a reply for each task in its order:
 --   {'created', now_ms} | {'replayed', hash} | {'conflict'} | {'full'} | {'no_such_file', id}
 local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -29,7 +30,7 @@ local function missing_file(task)
   return missing
 end
 
-local function accept(id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files)
+local function accept(id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only)
   local known = redis.call('HGET', task_key(id), 'fingerprint')
   if known == fingerprint then
     return { 'replayed', redis.call('HGETALL', task_key(id)) }
@@ -59,6 +60,9 @@ local function accept(id, owner, lane, max_attempts, fingerprint, start_by, fact
   if files ~= '' then
     redis.call('HSET', task_key(id), 'files', files)
     each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
+  end
+  if only ~= '' then
+    redis.call('HSET', task_key(id), 'only', only)
   end
   if start_by ~= '' then
     redis.call('HSET', task_key(id), 'start_by', start_by)

@@ -183,6 +183,9 @@ pub struct InstanceReport {
     /// The first device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// Content hash of what it can run; `None` = not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<String>,
     /// Last successful check, Unix ms of Redis; 0 = never.
     pub last_heartbeat_ms: u64,
     /// Changes of `phase`, newest first, at most 20.

@@ -17,7 +17,7 @@ pub use output::{Output, OutputKind, Progress};
 pub use request::{FileInput, NewTask, Payload, TaskFacts, Warning};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
-pub use view::{Links, ResultView, TaskView};
+pub use view::{Links, ResolvedView, ResultView, TaskView};
 
 /// One earlier or current try: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (ms in Redis, RFC 3339
 /// shown).

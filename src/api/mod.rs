@@ -7,11 +7,14 @@ mod answer;
 mod body;
 mod config;
 mod download;
+mod draft;
 mod error;
 mod extract;
 mod files;
+mod inline;
 mod instances;
 mod json;
+mod knowledge;
 mod login;
 mod monitor;
 mod multipart;
@@ -34,6 +37,7 @@ use axum::{
     http::{HeaderValue, header},
     routing::{delete, get, post},
 };
+use knowledge::Knowledge;
 use rate::RateLimits;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -53,6 +57,7 @@ pub struct ApiState {
     file_bytes_max: u64,
     rates: Arc<RateLimits>,
     logins: Arc<Semaphore>,
+    knowledge: Knowledge,
 }
 
 impl ApiState {
@@ -67,7 +72,8 @@ impl ApiState {
     ) -> Self {
         let rates = Arc::new(RateLimits::new(front.rate_burst));
         let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
-        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins }
+        let knowledge = Knowledge::new(queue.clone());
+        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge }
     }
 }
 
@@ -80,6 +86,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/instances/{id}", get(instances::detail).put(instances::switch))
         .route("/api/tasks", get(tasks::list).post(submit::submit))
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
+        .route("/api/tasks/{id}/workflow", get(tasks::workflow))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))
         .route("/api/files/{id}", delete(files::delete))

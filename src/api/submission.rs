@@ -7,7 +7,18 @@ use super::{
 use crate::{settings::limits::METADATA_BYTES, task::Priority};
 use serde_json::value::RawValue;
 
-const KNOWN: [&str; 7] = ["workflow", "params", "priority", "timeoutMs", "startBy", "maxAttempts", "metadata"];
+const KNOWN: [&str; 10] = [
+    "workflow",
+    "params",
+    "strict",
+    "randomizeSeeds",
+    "autoMap",
+    "priority",
+    "timeoutMs",
+    "startBy",
+    "maxAttempts",
+    "metadata",
+];
 const MAX_ATTEMPTS: (u64, u64) = (1, 10);
 const MAX_ATTEMPTS_DEFAULT: u32 = 3;
 /// A run of more than 30 days is a mistake in the unit.
@@ -20,6 +31,12 @@ pub(super) struct Submission<'a> {
     pub(super) workflow: &'a RawValue,
     /// As it came; `None` = not there.
     pub(super) params: Option<&'a RawValue>,
+    /// Nothing in the params may go unused, no placeholder may stay without value.
+    pub(super) is_strict: bool,
+    /// Every seed that no param sets is drawn.
+    pub(super) randomizes_seeds: bool,
+    /// Well-known names are looked for in the graph.
+    pub(super) maps_names: bool,
     /// Its lane.
     pub(super) priority: Priority,
     /// Longest run.
@@ -55,7 +72,7 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
         Some("null") => flaws.push(Flaw::shape("/workflow", "not_an_object", "`workflow` must be an object, not null")),
         Some(_) => {}
     }
-    let params = object(members, "params", flaws);
+    let params = params(members, flaws);
     let metadata = object(members, "metadata", flaws);
     if metadata.is_some_and(|metadata| metadata.get().len() > METADATA_BYTES) {
         let message = format!("`metadata` must be at most {METADATA_BYTES} bytes of JSON");
@@ -64,6 +81,9 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
     Some(Submission {
         params,
+        is_strict: boolean(members, "strict", flaws),
+        randomizes_seeds: randomize_seeds(members, flaws),
+        maps_names: boolean(members, "autoMap", flaws),
         priority: priority(members, flaws),
         timeout_ms: number(members, "timeoutMs", TIMEOUT_MS, flaws),
         start_by_ms: start_by(members, flaws),
@@ -71,6 +91,37 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
         metadata,
         workflow: workflow?,
     })
+}
+
+/// An object, or a list in the form of `nodeInfoList`.
+fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<&'a RawValue> {
+    let value = members.get("params")?;
+    if json::is_object(value) || value.get().starts_with('[') {
+        return Some(value);
+    }
+    let message = "`params` must be an object, or a list of {nodeId, fieldName, fieldValue}";
+    flaws.push(Flaw::shape("/params", "not_an_object", message));
+    None
+}
+
+fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Flaw>) -> bool {
+    let Some(value) = members.get(name) else { return false };
+    json::boolean(value).unwrap_or_else(|| {
+        flaws.push(Flaw::shape(&format!("/{name}"), "not_a_boolean", &format!("`{name}` must be true or false")));
+        false
+    })
+}
+
+fn randomize_seeds(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> bool {
+    match members.get("randomizeSeeds").map(RawValue::get) {
+        None | Some("\"none\"") => false,
+        Some("\"all\"") => true,
+        Some(_) => {
+            let message = "`randomizeSeeds` must be \"none\" or \"all\"";
+            flaws.push(Flaw::shape("/randomizeSeeds", "not_a_choice", message));
+            false
+        }
+    }
 }
 
 fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Flaw>) -> Option<&'a RawValue> {
@@ -145,7 +196,9 @@ mod tests {
             (least.priority, least.timeout_ms, least.start_by_ms, least.max_attempts),
             (Priority::Normal, None, None, 3)
         );
-        assert!(least.params.is_none() && least.metadata.is_none());
+        assert!(least.params.is_none() && least.metadata.is_none() && !least.is_strict && !least.randomizes_seeds);
+        let more = Submission::parse(r#"{"workflow":{},"params":[],"strict":true,"randomizeSeeds":"all"}"#).unwrap();
+        assert!(more.params.is_some() && more.is_strict && more.randomizes_seeds);
     }
 
     #[test]
@@ -153,7 +206,12 @@ mod tests {
         let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(4_096));
         for (member, code, is_shape) in [
             (r#""params": null"#, "not_an_object", true),
-            (r#""params": []"#, "not_an_object", true),
+            (r#""params": 1"#, "not_an_object", true),
+            (r#""strict": 1"#, "not_a_boolean", true),
+            (r#""autoMap": "yes""#, "not_a_boolean", true),
+            (r#""strict": null"#, "not_a_boolean", true),
+            (r#""randomizeSeeds": true"#, "not_a_choice", true),
+            (r#""randomizeSeeds": "some""#, "not_a_choice", true),
             (r#""params": "x""#, "not_an_object", true),
             (r#""metadata": 1"#, "not_an_object", true),
             (&format!(r#""metadata": {large}"#), "too_large", false),

@@ -1,20 +1,20 @@
 //! `POST /api/tasks`: the body is parsed once, resolved, and enqueued in one round trip. 200 means: written at the configured
-//! durability.
+//! durability. `?dryRun=true` only shows what would be enqueued.
 
 use super::{
     ApiState,
     answer::Answer,
     body,
+    draft::{Draft, DryRun},
     error::{ApiError, Flaw, Result},
-    json,
+    inline, json,
+    query::Query,
     submission::Submission,
 };
 use crate::{
     auth::Caller,
-    graph::{self, GraphLimits, Resolved, Workflow},
     metrics,
     queue::Enqueued,
-    settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
     task::{NewTask, Payload, TaskFacts, TaskId, TaskView},
 };
 use axum::{
@@ -22,16 +22,20 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEY_BYTES_MAX: usize = 255;
-const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
 
 /// Accepts a task and answers with it.
-pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, request: Request) -> Response {
+pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query: Query, request: Request) -> Response {
+    match query.one("dryRun").map(Option::unwrap_or_default) {
+        Ok("" | "false") => {}
+        Ok("true") => return rehearse(&state, caller, request).await.into_response(),
+        Ok(_) => return ApiError::InvalidQuery("`dryRun` must be true or false".to_owned()).into_response(),
+        Err(error) => return error.into_response(),
+    }
     match accept(&state, caller, request).await {
         Ok(accepted) => {
             metrics::task_submitted(if accepted.is_replay { "replayed" } else { "created" });
@@ -64,9 +68,25 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
     let key = idempotency_key(request.headers(), &caller)?;
     let bytes = body::read_json(request, state.front.task_bytes_max).await?;
     let submission = Submission::parse(json::check(&bytes)?)?;
-    let new = new_task(caller, key, &bytes, &submission)?;
-    refuse_past_start(state, &new, key).await?;
-    match state.queue.enqueue(&new).await? {
+    refuse_past_start(state, submission.start_by_ms, key).await?;
+    let mut draft = match Draft::of(state, &submission).await {
+        // Accepted once, accepted for ever: the instances may have changed since.
+        Err(_) if is_known(state, key).await? => Draft::unchecked(state, &submission)?,
+        draft => draft?,
+    };
+    let mut stored = Vec::new();
+    if !draft.inline.is_empty() {
+        let inline = std::mem::take(&mut draft.inline);
+        (stored, draft.params) = Box::pin(inline::store(state, &caller, inline, draft.params)).await?;
+        draft.files.extend(stored.iter().cloned());
+    }
+    let new = new_task(caller, key, &bytes, &submission, draft);
+    let enqueued = state.queue.enqueue(&new).await;
+    if !matches!(enqueued, Ok(Enqueued::Created(_))) {
+        // Another task has its own; none has these unless the reply was lost, and then they stay.
+        Box::pin(inline::take_back(state, &stored)).await;
+    }
+    match enqueued? {
         Enqueued::Created(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: false }),
         // Without a key only our own repetition of a lost reply comes here: to the caller it is new.
         Enqueued::Replayed(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: key.is_some() }),
@@ -76,19 +96,25 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
     }
 }
 
-fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Submission<'_>) -> Result<NewTask> {
-    let workflow = Workflow::parse(submission.workflow, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
-    let params = submission.params.map_or_else(empty_object, |params| Ok(params.to_owned()))?;
-    let Resolved { workflow, files, seeds, warnings } =
-        graph::resolve(&workflow, &params).map_err(ApiError::InvalidParams)?;
+async fn rehearse(state: &ApiState, caller: Caller, request: Request) -> Result<Answer<DryRun>> {
+    state.rates.take(&caller.username)?;
+    let bytes = body::read_json(request, state.front.task_bytes_max).await?;
+    let submission = Submission::parse(json::check(&bytes)?)?;
+    refuse_past_start(state, submission.start_by_ms, None).await?;
+    Draft::of(state, &submission).await?.show(state).await
+}
+
+fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Submission<'_>, draft: Draft) -> NewTask {
     let facts = TaskFacts {
         metadata: submission.metadata.map(ToOwned::to_owned),
-        seeds,
-        warnings,
+        seeds: draft.seeds,
+        mapped: draft.mapped,
+        warnings: draft.warnings,
         timeout_ms: submission.timeout_ms,
-        nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
+        eligible: draft.eligible.unwrap_or_default(),
+        nodes_total: draft.nodes_total,
     };
-    Ok(NewTask {
+    NewTask {
         id: key.unwrap_or_default(),
         owner: caller.username,
         priority: submission.priority,
@@ -96,9 +122,14 @@ fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Subm
         fingerprint: key.map(|_| hex(&Sha256::digest(bytes))).unwrap_or_default(),
         max_attempts: submission.max_attempts,
         start_by_ms: submission.start_by_ms,
-        payload: Payload { workflow: workflow.to_json(), params, files },
+        payload: Payload {
+            workflow: draft.workflow,
+            params: draft.params,
+            original: draft.original,
+            files: draft.files,
+        },
         facts,
-    })
+    }
 }
 
 /// The id that user and `Idempotency-Key` lead to: the check for the key is the check for the task.
@@ -121,26 +152,28 @@ fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<TaskId
 }
 
 /// A time that has passed is refused, but not to somebody who repeats a request that was in time.
-async fn refuse_past_start(state: &ApiState, new: &NewTask, key: Option<TaskId>) -> Result<()> {
+async fn refuse_past_start(state: &ApiState, start_by_ms: Option<u64>, key: Option<TaskId>) -> Result<()> {
     let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    if new.start_by_ms.is_none_or(|start_by_ms| start_by_ms > now_ms) {
+    if start_by_ms.is_none_or(|start_by_ms| start_by_ms > now_ms) {
         return Ok(());
     }
-    if let Some(id) = key
-        && state.queue.task(id).await?.is_some()
-    {
+    if is_known(state, key).await? {
         return Ok(());
     }
     let flaw = Flaw::unfit("/startBy", "not_in_the_future", "`startBy` must be in the future");
     Err(ApiError::InvalidRequest(vec![flaw]))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Whether the request came before.
+async fn is_known(state: &ApiState, key: Option<TaskId>) -> Result<bool> {
+    match key {
+        Some(id) => Ok(state.queue.task(id).await?.is_some()),
+        None => Ok(false),
+    }
 }
 
-fn empty_object() -> Result<Box<RawValue>> {
-    RawValue::from_string("{}".to_owned()).map_err(|_| ApiError::Internal)
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The label of the metric.

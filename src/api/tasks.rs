@@ -1,4 +1,4 @@
-//! `GET /api/tasks`, `GET|DELETE /api/tasks/:id`.
+//! `GET /api/tasks`, `GET|DELETE /api/tasks/:id`, `GET /api/tasks/:id/workflow`.
 
 use super::{
     ApiState,
@@ -16,6 +16,7 @@ use crate::{
 };
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`, newest first.
 #[derive(Serialize)]
@@ -74,6 +75,25 @@ pub(super) async fn detail(
         Box::pin(explain_waiting(&state, &task, &mut view)).await?;
     }
     Ok(Answer(view))
+}
+
+/// The graph of a task: `?form=resolved` (the default: with the params in it) or `original` (as submitted).
+pub(super) async fn workflow(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+    query: Query,
+) -> Result<Answer<Box<RawValue>>> {
+    let is_original = match query.one("form")? {
+        None | Some("resolved") => false,
+        Some("original") => true,
+        Some(_) => return Err(ApiError::InvalidQuery("`form` must be original or resolved".to_owned())),
+    };
+    let id = task_id(&id)?;
+    let (task, payload) = tokio::try_join!(state.queue.task(id), state.queue.payload(id))?;
+    let seen = task.is_some_and(|task| may_see(&caller, &task));
+    let payload = payload.filter(|_| seen).ok_or(ApiError::NotFound("such task"))?;
+    Ok(Answer(payload.original.filter(|_| is_original).unwrap_or(payload.workflow)))
 }
 
 /// Cancels; final at once. An ended task stays as it is: 409.

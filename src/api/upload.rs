@@ -55,10 +55,10 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 }
 
 /// A file that has arrived whole and is not visible yet.
-struct Received {
-    id: FileId,
-    filename: String,
-    writer: Writer,
+pub(super) struct Received {
+    pub(super) id: FileId,
+    pub(super) filename: String,
+    pub(super) writer: Writer,
 }
 
 /// Reads the form to its closing boundary: what breaks off before has left nothing.
@@ -102,7 +102,8 @@ async fn skip(mut part: Part<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn register(state: &ApiState, caller: Caller, received: Received) -> Result<FileView> {
+/// Makes it visible: bytes and entry.
+pub(super) async fn register(state: &ApiState, caller: Caller, received: Received) -> Result<FileView> {
     let Received { id, filename, writer } = received;
     let Stored { size_bytes, sha256, head } = writer.finish().await?;
     let record = FileRecord {
@@ -127,7 +128,7 @@ async fn register(state: &ApiState, caller: Caller, received: Received) -> Resul
 }
 
 /// The entry may exist although its writing failed. Bytes are only deleted when it is certain that no entry names them.
-async fn take_back(state: &ApiState, id: FileId) {
+pub(super) async fn take_back(state: &ApiState, id: FileId) {
     let undone = match state.queue.delete_file(id).await {
         Ok(FileDeleted::Deleted(_) | FileDeleted::NotFound) => state.store.delete(id).await.map_err(|e| e.to_string()),
         Ok(FileDeleted::InUse) => Ok(()),

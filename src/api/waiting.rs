@@ -2,7 +2,7 @@
 
 use crate::{
     fleet::{Counts, InstanceView, Phase},
-    task::{Task, TaskState, rfc3339},
+    task::{InstanceId, Task, TaskState, rfc3339},
 };
 
 /// One sentence; `None` for a task that does not wait.
@@ -16,9 +16,30 @@ pub(super) fn words(task: &Task, position: Option<u64>, counts: &Counts, instanc
             let instance = task.instance.as_ref().map_or_else(|| "an instance".to_owned(), ToString::to_string);
             Some(format!("{instance} to begin: the task has been given to it"))
         }
-        TaskState::Waiting => Some(format!("{}, {}", instance_words(instances), place_words(task, position, counts))),
+        TaskState::Waiting => Some(format!("{}, {}", who_words(task, instances), place_words(task, position, counts))),
         TaskState::Running | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => None,
     }
+}
+
+/// Instances told by name.
+const TOLD_MAX: usize = 3;
+
+/// A task that only some instances can run waits for those.
+fn who_words(task: &Task, instances: &[InstanceView]) -> String {
+    let eligible = &task.facts.eligible;
+    if eligible.is_empty() {
+        return instance_words(instances);
+    }
+    let fitting: Vec<InstanceView> =
+        instances.iter().filter(|one| eligible.iter().any(|id| id.as_str() == one.id)).cloned().collect();
+    let mut told = eligible.iter().take(TOLD_MAX).map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
+    if eligible.len() > TOLD_MAX {
+        told = format!("{told} and {} more", eligible.len() - TOLD_MAX);
+    }
+    let has = if eligible.len() == 1 { "has" } else { "have" };
+    let said = if fitting.is_empty() { "an instance".to_owned() } else { instance_words(&fitting) };
+    let left = if fitting.is_empty() { ", and the config names none of these any more" } else { "" };
+    format!("{said}; only {told} {has} what it needs{left}")
 }
 
 fn instance_words(instances: &[InstanceView]) -> String {
@@ -133,6 +154,29 @@ mod tests {
         ] {
             let said = words(&task(TaskState::Waiting, Priority::Normal), Some(0), &Counts::default(), &instances);
             assert_eq!(said.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_task_that_only_some_can_run_waits_for_those() {
+        let (free, busy) = (instance(true, true, false, Phase::Up), instance(true, true, true, Phase::Up));
+        let named = |one: &InstanceView, id: &str| InstanceView { id: id.to_owned(), ..one.clone() };
+        let instances = [named(&free, "a:1"), named(&busy, "b:1"), named(&busy, "c:1")];
+        for (eligible, expected) in [
+            (&["b:1"][..], "a free instance: the only one is busy; only b:1 has what it needs, next in line"),
+            (&["b:1", "c:1"], "a free instance: all 2 are busy; only b:1, c:1 have what it needs, next in line"),
+            (
+                &["a:1", "x:1", "y:1", "z:1"],
+                "its turn: 1 of 1 instances free; only a:1, x:1, y:1 and 1 more have what it needs, next in line",
+            ),
+            (
+                &["x:1"],
+                "an instance; only x:1 has what it needs, and the config names none of these any more, next in line",
+            ),
+        ] {
+            let mut task = task(TaskState::Waiting, Priority::Normal);
+            task.facts.eligible = eligible.iter().map(|&id| InstanceId::new(id)).collect();
+            assert_eq!(words(&task, Some(0), &Counts::default(), &instances).as_deref(), Some(expected));
         }
     }
 

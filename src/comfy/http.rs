@@ -113,8 +113,18 @@ impl Http {
         let below = path.trim_start_matches('/').strip_prefix(base).unwrap_or(path).trim_start_matches('/');
         let below = below.strip_prefix("api/").unwrap_or(below);
         let first = below.split('/').next().unwrap_or_default();
-        const OPS: [&str; 9] =
-            ["prompt", "queue", "history", "jobs", "interrupt", "free", "system_stats", "features", "upload"];
+        const OPS: [&str; 10] = [
+            "prompt",
+            "queue",
+            "history",
+            "jobs",
+            "interrupt",
+            "free",
+            "system_stats",
+            "features",
+            "object_info",
+            "upload",
+        ];
         OPS.into_iter().find(|op| *op == first).unwrap_or("other")
     }
 

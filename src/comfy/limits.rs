@@ -14,6 +14,8 @@ pub(super) const REPLY_BYTES_MAX: usize = 1 << 20;
 pub(super) const REFUSAL_BYTES_MAX: usize = 16 << 20;
 /// A /queue or /history reply holds whole graphs and every text a node showed, bytes.
 pub(super) const LEDGER_BYTES_MAX: usize = 64 << 20;
+/// /object_info of an instance with very many nodes and models, bytes.
+pub(super) const OBJECT_INFO_BYTES_MAX: usize = 64 << 20;
 /// A WebSocket message; 8 MB ones were seen (protocol §11).
 pub(super) const FRAME_BYTES_MAX: usize = 256 << 20;
 /// Signs that wait for their reader.

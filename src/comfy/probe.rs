@@ -86,6 +86,17 @@ impl Client {
         Ok(Probe { version: word(version), device: device(stats.devices), upload_bytes_max, has_jobs })
     }
 
+    /// GET /object_info: every class with its inputs, as strict JSON. Costs the instance up to 0.1 s in which it answers nobody
+    /// (protocol §1): once per start.
+    ///
+    /// # Errors
+    /// It does not answer within `timeout`.
+    pub async fn object_info(&self, timeout: Duration) -> Result<String, Error> {
+        let http = self.http.within(timeout);
+        let body = http.ask_known(http.get("/object_info"), limits::OBJECT_INFO_BYTES_MAX).await?;
+        Ok(lenient::tidy(&body).into_owned())
+    }
+
     /// GET /prompt: prompts pending and running. The cheapest check.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! How everything about one instance starts and ends together.
 
 use super::{
-    Shared, attach, claimer,
+    Shared, attach, catalog, claimer,
     instance::{Instance, Leased, lock},
     keeper, listener, strays, watcher,
 };
@@ -84,6 +84,7 @@ async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     tracker.spawn(guarded(instance.clone(), keeper::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), watcher::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), listener::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), catalog::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), strays::run(instance.clone())));
     tokio::select! {

@@ -58,6 +58,8 @@ pub(super) struct Instance {
     pub(super) check_now: Notify,
     /// Renews the lease now: Redis was away.
     pub(super) renew_now: Notify,
+    /// Asks again what the instance can run.
+    pub(super) catalog_due: Notify,
     /// Opens a new socket: the present one seems mute.
     pub(super) reconnect: Notify,
     /// When the socket last told anything beyond its greeting.
@@ -75,6 +77,7 @@ pub(super) struct Instance {
     retired: AtomicBool,
     checks: Mutex<HealthCheck>,
     health: Mutex<Health>,
+    catalog: Mutex<Option<String>>,
     runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
     uploaded: Mutex<HashSet<String>>,
     pub(super) strays: Strays,
@@ -123,6 +126,8 @@ impl Instance {
             changed: Notify::new(),
             check_now: Notify::new(),
             renew_now: Notify::new(),
+            catalog_due: Notify::new(),
+            catalog: Mutex::new(None),
             reconnect: Notify::new(),
             heard: Mutex::new(None),
             collecting: AtomicU32::new(0),
@@ -296,6 +301,18 @@ impl Instance {
     /// The instance may have restarted: nothing is known to be uploaded.
     pub(super) fn forget_uploads(&self) {
         lock(&self.uploaded).clear();
+    }
+
+    /// The content hash of what it can run, once that is stored.
+    pub(super) fn catalog(&self) -> Option<String> {
+        lock(&self.catalog).clone()
+    }
+
+    /// It can run this now; tells the others.
+    pub(super) fn set_catalog(&self, hash: String) {
+        if lock(&self.catalog).replace(hash.clone()).as_ref() != Some(&hash) {
+            self.check_now.notify_one();
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) async fn run(instance: Arc<Instance>) {
             Ok(mut socket) => {
                 pause = PAUSES.0;
                 let mut was_greeted = false;
+                // A new socket is also how a restart shows: what the instance can run may have changed.
+                instance.catalog_due.notify_one();
                 loop {
                     tokio::select! {
                         sign = socket.next() => match sign {

@@ -15,12 +15,13 @@
 //! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`collect`] · 11 depth: `--slots` · 12 cancel until gone:
 //! [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`watchdog`], [`health`] ·
 //! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/sign`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
-//! 18 no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `Scene::take_outcome` ·
+//! 18 what it can run, asked once per start: [`catalog`]; no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `Scene::take_outcome` ·
 //! 22 instances reachable by dispatchers only: README.
 
 mod actor;
 mod attach;
 mod attempt;
+mod catalog;
 mod claimer;
 mod clear;
 mod collect;

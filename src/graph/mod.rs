@@ -2,9 +2,10 @@
 //!
 //! Look first at [`Workflow::parse`] and [`resolve`].
 //!
-//! Invariants: an input that no parameter names leaves byte for byte as it came (but for [`Workflow::isolate`] and
-//! `{"$file":…}`); parameters become JSON values, never text inside JSON; nothing here recurses over foreign structure.
+//! Invariants: an input that no parameter names leaves byte for byte as it came (but for [`Workflow::isolate`], `{"$file":…}`,
+//! and, once there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; nothing here recurses over foreign structure.
 
+mod catalog;
 mod isolate;
 mod links;
 mod node;
@@ -16,8 +17,9 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{Catalog, Member, Pool};
 pub use node::Workflow;
-pub use params::{Resolved, resolve};
+pub use params::{InlineFile, Options, Resolved, resolve};
 pub use problem::Problem;
 
 /// Bounds of a graph.

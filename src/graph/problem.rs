@@ -24,6 +24,15 @@ pub struct Problem {
     /// Which node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_id: Option<String>,
+    /// Which input of the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// What would fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What came, as JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub got: Option<String>,
     /// Near names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
@@ -46,6 +55,9 @@ impl Problem {
             message: message.into(),
             param: None,
             node_id: None,
+            input: None,
+            expected: None,
+            got: None,
             candidates: Vec::new(),
             is_shape: false,
         }
@@ -60,6 +72,18 @@ impl Problem {
     /// Names the node.
     pub(super) fn at_node(mut self, node_id: &str) -> Self {
         self.node_id = Some(clip(node_id));
+        self
+    }
+
+    /// Names the input.
+    pub(super) fn at_input(mut self, input: &str) -> Self {
+        self.input = Some(clip(input));
+        self
+    }
+
+    /// Tells what would fit and what came.
+    pub(super) fn expecting(mut self, expected: String, got: &str) -> Self {
+        (self.expected, self.got) = (Some(expected), Some(clip(got)));
         self
     }
 

@@ -78,6 +78,21 @@ fn plain_link_target(json: &str) -> Option<&str> {
     is_plain.then_some(target)
 }
 
+/// The same text for equal values: `"a"` however it is escaped, `20` for `20.0` and `2e1`. `None` for lists, objects and null.
+pub(super) fn canonical(raw: &RawValue) -> Option<String> {
+    let json = raw.get();
+    match json.as_bytes().first()? {
+        b'"' => text(raw).map(|text| quote(&text).get().to_owned()),
+        b't' | b'f' => Some(json.to_owned()),
+        b'-' | b'0'..=b'9' => Some(match json.parse::<i128>() {
+            Ok(number) => number.to_string(),
+            // Rust writes the shortest text that leads back to the same number, without a fraction where there is none.
+            Err(_) => json.parse::<f64>().ok().filter(|number| number.is_finite())?.to_string(),
+        }),
+        _ => None,
+    }
+}
+
 /// A string as JSON.
 pub(super) fn quote(text: &str) -> Box<RawValue> {
     serde_json::value::to_raw_value(text).expect("a string is always JSON")
@@ -135,7 +150,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::{link_target, members};
+    use super::{canonical, link_target, members};
     use serde_json::value::RawValue;
 
     fn raw(json: &str) -> &RawValue {
@@ -150,6 +165,24 @@ mod tests {
         for other in [r#"["4"]"#, r#"["4",0,1]"#, r#"[4,0]"#, r#"["4","0"]"#, r#"["4",null]"#, "[]", "4", r#"{"4":0}"#]
         {
             assert_eq!(link_target(raw(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn equal_values_have_one_canonical_text() {
+        for (json, expected) in [
+            (r#""\u0061\/b""#, Some(r#""a/b""#)),
+            ("20", Some("20")),
+            ("20.0", Some("20")),
+            ("2e1", Some("20")),
+            ("0.50", Some("0.5")),
+            ("-0", Some("0")),
+            ("true", Some("true")),
+            ("null", None),
+            ("[]", None),
+            ("{}", None),
+        ] {
+            assert_eq!(canonical(raw(json)).as_deref(), expected, "{json}");
         }
     }
 

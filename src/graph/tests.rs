@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 
 mod addresses;
+mod auto;
+mod names;
 mod parse;
+mod pool;
 mod properties;
 mod values;
 
-use super::{GraphLimits, Problem, Resolved, Workflow, resolve};
+use super::{GraphLimits, Options, Problem, Resolved, Workflow};
 use serde_json::value::RawValue;
 
 const LIMITS: GraphLimits = GraphLimits { nodes_max: 2_000, depth_max: 500 };
@@ -21,6 +24,11 @@ fn raw(json: &str) -> &RawValue {
 
 fn graph() -> Workflow {
     Workflow::parse(raw(GRAPH), LIMITS).unwrap()
+}
+
+/// As [`super::resolve`] without options.
+fn resolve(workflow: &Workflow, params: &RawValue) -> Result<Resolved, Vec<Problem>> {
+    super::resolve(workflow, params, &Options::default())
 }
 
 fn with(params: &str) -> Result<Resolved, Vec<Problem>> {

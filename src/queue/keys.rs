@@ -54,6 +54,11 @@ impl Root {
         format!("{}file:{id}", self.0)
     }
 
+    /// STRING: what an instance can run, zstd of JSON, by the hash of its content.
+    pub(super) fn catalog(&self, hash: &str) -> String {
+        format!("{}catalog:{hash}", self.0)
+    }
+
     /// HASH `count`, `nonce`, with the window as its lifetime.
     pub(super) fn login(&self, scope: &str) -> String {
         format!("{}login:{scope}", self.0)

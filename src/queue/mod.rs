@@ -24,6 +24,7 @@
 //! | `strays:<id>` | ZSET | prompts given up that may still come to it, by time |
 //! | `leases`, `dispatchers` | ZSET | instance, dispatcher by deadline |
 //! | `disabled` | SET | instances switched off |
+//! | `catalog:<hash>` | STRING | what instances of one kind can run, zstd of JSON; their reports name it |
 //! | `config` | HASH | `document`, `version` of the fleet |
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
 //! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; files to delete |
@@ -33,6 +34,7 @@
 mod answers;
 mod attempts;
 mod call;
+mod catalogs;
 mod durable;
 mod error;
 mod feed;

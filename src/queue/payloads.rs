@@ -26,13 +26,25 @@ fn compress(json: &[u8]) -> std::io::Result<Vec<u8>> {
 /// Packs.
 pub(super) async fn pack(payload: &Payload) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(payload).map_err(|error| Error::Corrupt(format!("payload: {error}")))?;
+    let is_small = json.len() <= INLINE_BYTES_MAX;
     let pack = move || compress(&json).map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")));
-    if payload.workflow.get().len() + payload.params.get().len() <= INLINE_BYTES_MAX {
+    if is_small {
         return pack();
     }
     tokio::task::spawn_blocking(pack)
         .await
         .map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")))?
+}
+
+/// Packs a text.
+pub(super) fn pack_text(text: &str) -> Result<Vec<u8>> {
+    compress(text.as_bytes()).map_err(|error| Error::Corrupt(format!("a text does not pack: {error}")))
+}
+
+/// Unpacks what [`pack_text`] made.
+pub(super) fn unpack_text(bytes: &[u8]) -> Result<String> {
+    let text = zstd::stream::decode_all(bytes).map_err(|error| Error::Corrupt(format!("packed text: {error}")))?;
+    String::from_utf8(text).map_err(|_| Error::Corrupt("packed text: not UTF-8".to_owned()))
 }
 
 /// Unpacks what [`pack`] made.
@@ -53,7 +65,7 @@ mod tests {
         for filler in [10, 400_000] {
             let text = format!(r#"{{"a":18446744073709551615,"b":1e-7,"c":20.0,"d":"{}"}}"#, "x".repeat(filler));
             let raw = RawValue::from_string(text.clone()).unwrap();
-            let payload = Payload { workflow: raw.clone(), params: raw, files: Vec::new() };
+            let payload = Payload { workflow: raw.clone(), params: raw, original: None, files: Vec::new() };
             let back = unpack(&pack(&payload).await.unwrap()).unwrap();
             assert_eq!(back.workflow.get(), text);
             assert_eq!(back.params.get(), text);

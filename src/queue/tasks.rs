@@ -11,7 +11,7 @@ use crate::{
     fleet::Counts,
     metrics,
     settings::limits,
-    task::{NewTask, Payload, Status, Task, TaskId, TaskState},
+    task::{InstanceId, NewTask, Payload, Status, Task, TaskId, TaskState},
 };
 use fred::{
     interfaces::{KeysInterface, SortedSetsInterface},
@@ -37,6 +37,7 @@ impl Queue {
             facts.into(),
             Value::Bytes(payloads::pack(&new.payload).await?.into()),
             files.into_iter().collect::<Vec<_>>().join(",").into(),
+            only(&new.facts.eligible).into(),
         ];
         let mut reply = self.intake().accept(fields).await?;
         match reply.tag() {
@@ -158,6 +159,15 @@ impl Queue {
             waiting_by_lane: [reply.parse()?, reply.parse()?, reply.parse()?],
         })
     }
+}
+
+/// `,a,b,`: each between commas, so that one is found whole; `` = all.
+fn only(eligible: &[InstanceId]) -> String {
+    let mut only: String = eligible.iter().flat_map(|id| [",", id.as_str()]).collect();
+    if !only.is_empty() {
+        only.push(',');
+    }
+    only
 }
 
 fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {

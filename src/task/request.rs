@@ -1,6 +1,6 @@
 //! What is fixed when a task is accepted: graph, params, files, limits, facts.
 
-use super::{FileId, Priority, TaskId};
+use super::{FileId, InstanceId, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -24,6 +24,9 @@ pub struct Payload {
     pub workflow: Box<RawValue>,
     /// As submitted, `{}` when absent.
     pub params: Box<RawValue>,
+    /// As submitted, where resolving changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Box<RawValue>>,
     /// Stored files the graph needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileInput>,
@@ -51,12 +54,18 @@ pub struct TaskFacts {
     /// Seeds that we drew: `{"3.seed": 123}`, u64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<(String, u64)>,
+    /// Well-known names that we gave to an input: `("prompt", "6.text")`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mapped: Vec<(String, String)>,
     /// What the submitter should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     /// Longest run of one attempt, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The instances that have what it needs; empty = all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub eligible: Vec<InstanceId>,
     /// Nodes of the graph.
     pub nodes_total: u32,
 }

@@ -1,7 +1,8 @@
 //! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
 
 use super::{
-    Attempt, AttemptError, AttemptRecord, Failure, FileId, Output, Priority, Status, Task, TaskId, TaskState, Warning,
+    Attempt, AttemptError, AttemptRecord, Failure, FileId, InstanceId, Output, Priority, Status, Task, TaskId,
+    TaskState, Warning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -76,6 +77,9 @@ pub struct TaskView {
     /// Why it waits, in words; only while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// The only instances that have what it needs; not there = all have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub eligible_instances: Vec<InstanceId>,
     /// The node that executes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_node: Option<String>,
@@ -98,7 +102,7 @@ pub struct TaskView {
     /// What the submitter should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// What we decided for the submitter: `{"seeds":{"3.seed":123}}`.
+    /// What we decided for the submitter: `{"seeds":{"3.seed":123},"params":{"prompt":"6.text"}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved: Option<ResolvedView>,
     /// The submitter's own.
@@ -149,7 +153,19 @@ pub struct AttemptView {
 #[derive(Debug, Clone, Serialize)]
 pub struct ResolvedView {
     /// Seeds drawn: `{"3.seed": u64}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub seeds: BTreeMap<String, u64>,
+    /// Where well-known names went: `{"prompt": "6.text"}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+}
+
+impl ResolvedView {
+    /// `None` when nothing was decided.
+    pub fn new(seeds: &[(String, u64)], mapped: &[(String, String)]) -> Option<Self> {
+        (!seeds.is_empty() || !mapped.is_empty())
+            .then(|| Self { seeds: seeds.iter().cloned().collect(), params: mapped.iter().cloned().collect() })
+    }
 }
 
 impl ResultView {
@@ -169,7 +185,6 @@ impl TaskView {
         let (completed, ended) = (task.state == TaskState::Completed, task.state.is_terminal());
         let nodes_total = task.progress.nodes_total.max(task.facts.nodes_total);
         let has_result = completed || !task.outputs.is_empty();
-        let seeds: BTreeMap<String, u64> = task.facts.seeds.iter().cloned().collect();
         Self {
             id: task.id,
             task_id: task.id,
@@ -192,6 +207,7 @@ impl TaskView {
             timeout_ms: task.facts.timeout_ms,
             queue_position: None,
             waiting_for: None,
+            eligible_instances: task.facts.eligible.clone(),
             current_node: if ended { None } else { task.progress.current_node.clone() },
             nodes_done: if completed { nodes_total } else { task.progress.nodes_done },
             nodes_total,
@@ -200,7 +216,7 @@ impl TaskView {
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             warnings: task.facts.warnings.clone(),
-            resolved: (!seeds.is_empty()).then_some(ResolvedView { seeds }),
+            resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),
             params: None,
             workflow: None,

@@ -94,6 +94,7 @@ fn task(number: usize) -> NewTask {
         payload: Payload {
             workflow: RawValue::from_string(workflow).unwrap(),
             params: RawValue::from_string("{}".to_owned()).unwrap(),
+            original: None,
             files: vec![],
         },
         facts: TaskFacts { nodes_total: 2, ..TaskFacts::default() },

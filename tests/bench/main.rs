@@ -1,5 +1,5 @@
 //! `cargo bench [-- <name>…]`: what the service costs, as ratios against the barest thing that could do the same, measured
-//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`.
+//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`, `params`.
 //!
 //! Servers are processes of their own; this process only makes load, on one thread.
 #![allow(
@@ -17,6 +17,7 @@ mod http;
 mod idle;
 mod list;
 mod ours;
+mod params;
 mod program;
 #[path = "../it/support/redis.rs"]
 #[allow(dead_code, reason = "tests use more of it")]
@@ -54,5 +55,8 @@ fn main() {
     }
     if wanted("idle") {
         runtime.block_on(idle::run());
+    }
+    if wanted("params") {
+        params::run();
     }
 }

@@ -9,6 +9,7 @@ mod instances;
 mod json;
 mod lists;
 mod outage;
+mod params;
 mod server;
 mod tasks;
 mod upload;

@@ -12,6 +12,7 @@ mod support;
 mod api;
 mod comfy;
 mod dispatcher;
+mod eligible;
 mod embedded;
 mod end_to_end;
 mod faults;

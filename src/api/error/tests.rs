@@ -16,6 +16,9 @@ fn graph_problem(is_shape: bool) -> Vec<graph::Problem> {
         message: String::new(),
         param: None,
         node_id: None,
+        input: None,
+        expected: None,
+        got: None,
         candidates: Vec::new(),
         is_shape,
     }]

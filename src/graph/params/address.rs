@@ -1,7 +1,9 @@
-//! From the keys of `params` to (node, input): forms tried in the order of params.md, longest existing node id first.
+//! From the keys of `params` to (node, input): forms tried in the order of params.md, longest existing node id first. Names
+//! that the graph declares are read here and filled in by [`super::fill`].
 
 use super::{
-    ASSIGNMENTS_MAX, BASE, WARNINGS_MAX,
+    ASSIGNMENTS_MAX, BASE, Options, WARNINGS_MAX, auto,
+    names::Names,
     near::{SEARCHES_MAX, near},
     pointer,
     title::Titles,
@@ -15,31 +17,47 @@ use crate::graph::{
 };
 use crate::task::Warning;
 use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::HashMap};
 
 /// One value on its way to one input.
 pub(super) struct Assignment<'p> {
     /// Its canonical address, e.g. `6.text`.
-    pub(super) param: String,
+    pub(super) address: String,
+    /// The declared name by which it was given.
+    pub(super) name: Option<String>,
     pub(super) pointer: String,
     pub(super) place: usize,
     pub(super) input: String,
-    pub(super) value: &'p RawValue,
+    pub(super) value: Cow<'p, RawValue>,
 }
 
 pub(super) struct Reader<'w, 'p> {
     pub(super) workflow: &'w Workflow,
     pub(super) titles: Titles<'w>,
-    assignments: Vec<Assignment<'p>>,
+    /// What the graph declares; looked for only when there are params, or none may be missing.
+    pub(super) names: Names,
+    /// Values of placeholders.
+    pub(super) given: HashMap<String, &'p RawValue>,
+    is_strict: bool,
+    maps_names: bool,
+    /// Names that were looked for, with the address found.
+    pub(super) mapped: Vec<(String, String)>,
+    pub(super) assignments: Vec<Assignment<'p>>,
     warnings: Vec<Warning>,
     unused: usize,
     pub(super) problems: Problems,
 }
 
 impl<'w, 'p> Reader<'w, 'p> {
-    pub(super) fn new(workflow: &'w Workflow, problems: Problems) -> Self {
+    pub(super) fn new(workflow: &'w Workflow, options: &Options<'_>, problems: Problems) -> Self {
         Self {
             workflow,
             titles: Titles::of(workflow),
+            names: Names::default(),
+            given: HashMap::new(),
+            is_strict: options.is_strict,
+            maps_names: options.maps_names,
+            mapped: Vec::new(),
             assignments: Vec::new(),
             warnings: Vec::new(),
             unused: 0,
@@ -50,6 +68,10 @@ impl<'w, 'p> Reader<'w, 'p> {
     /// Reads all of `params`.
     pub(super) fn read(&mut self, params: &'p RawValue) {
         if let Some(members) = raw::members(params) {
+            // Without params a `{{` is what people wrote in a prompt.
+            if !members.is_empty() || self.is_strict {
+                self.names = Names::of(self.workflow);
+            }
             for (key, value) in members {
                 if self.is_over() {
                     return;
@@ -57,6 +79,9 @@ impl<'w, 'p> Reader<'w, 'p> {
                 self.param(&key, value);
             }
         } else if let Some(entries) = raw::elements(params) {
+            if !entries.is_empty() || self.is_strict {
+                self.names = Names::of(self.workflow);
+            }
             for (index, entry) in entries.into_iter().enumerate() {
                 if self.is_over() {
                     return;
@@ -67,9 +92,11 @@ impl<'w, 'p> Reader<'w, 'p> {
             let message = "params must be an object such as {\"6.text\":\"a cat\"}";
             self.problems.push(Problem::shape(BASE.to_owned(), "params_not_object", message));
         }
+        self.fill();
     }
 
-    pub(super) fn finish(mut self) -> (Vec<Assignment<'p>>, Vec<Warning>, Problems) {
+    #[allow(clippy::type_complexity, reason = "four lists, taken apart by the one caller")]
+    pub(super) fn finish(mut self) -> (Vec<Assignment<'p>>, Vec<(String, String)>, Vec<Warning>, Problems) {
         if self.assignments.len() > ASSIGNMENTS_MAX {
             let message = format!("params set more than {ASSIGNMENTS_MAX} inputs");
             self.problems.push(Problem::unfit(BASE.to_owned(), "params_too_many", message));
@@ -79,7 +106,7 @@ impl<'w, 'p> Reader<'w, 'p> {
             let message = format!("{} more parameters were not used", self.unused - self.warnings.len());
             self.warnings.push(Warning { code: "param_unused".to_owned(), message, param: None });
         }
-        (self.assignments, self.warnings, self.problems)
+        (self.assignments, self.mapped, self.warnings, self.problems)
     }
 
     /// Whether reading on is pointless. Asked inside every loop: one title may stand for every node.
@@ -97,6 +124,10 @@ impl<'w, 'p> Reader<'w, 'p> {
             self.path(key, place, separator, rest, value);
         } else if let Some(rest) = key.strip_prefix('@') {
             self.title(key, rest, value);
+        } else if self.names.has_slot(key) || !self.names.markers(key).is_empty() {
+            self.named(key, value);
+        } else if self.maps_names && auto::is_known(key) {
+            self.map(key, value);
         } else if key.contains('.') || looks_like_node_id(key) || plain_object(value).is_some() {
             self.no_such_node(key, pointer(key));
         } else {
@@ -182,19 +213,39 @@ impl<'w, 'p> Reader<'w, 'p> {
     }
 
     pub(super) fn assign(&mut self, place: usize, input: &str, pointer: String, value: &'p RawValue) {
-        if self.is_over() {
-            return;
-        }
         let node = self.workflow.node(place);
         let input = match input.strip_prefix("inputs.") {
             Some(inner) if node.input(input).is_none() => inner,
             _ => input,
         };
-        let param = format!("{}.{}", node.id, clip(input));
-        self.assignments.push(Assignment { param, pointer, place, input: input.to_owned(), value });
+        self.assign_named(None, place, input, pointer, Cow::Borrowed(value));
     }
 
+    pub(super) fn assign_named(
+        &mut self,
+        name: Option<&str>,
+        place: usize,
+        input: &str,
+        pointer: String,
+        value: Cow<'p, RawValue>,
+    ) {
+        if self.is_over() {
+            return;
+        }
+        let address = format!("{}.{}", self.workflow.node(place).id, clip(input));
+        let name = name.map(str::to_owned);
+        self.assignments.push(Assignment { address, name, pointer, place, input: input.to_owned(), value });
+    }
+
+    /// A bare name that nothing has. Where the graph declares names, or all must fit, it is a mistake.
     fn unused(&mut self, key: &str) {
+        if self.is_strict || !self.names.is_empty() {
+            let candidates = if self.problems.len() < SEARCHES_MAX { near(key, self.names.all()) } else { Vec::new() };
+            let message =
+                format!("`{}` is no name that this workflow declares; write an address like `6.text`", clip(key));
+            let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
+            return self.problems.push(problem.of_param(key).with_candidates(candidates));
+        }
         self.unused += 1;
         if self.warnings.len() < WARNINGS_MAX {
             let param = Some(clip(key));

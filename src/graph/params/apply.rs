@@ -1,41 +1,48 @@
-//! Writing values into a copy of the graph: conflicts, link protection, seeds, files.
+//! Writing values into a copy of the graph: conflicts, link protection, types, files.
 
 use super::{
-    BASE, FILES_MAX, Resolved,
+    BASE, FILES_MAX, InlineFile, Options, Resolved,
     address::Assignment,
     near::{SEARCHES_MAX, near},
     value::{Unfit, Value},
 };
 use crate::graph::{
-    Problem, Workflow, links,
-    node::Node,
+    Problem, Workflow,
+    catalog::Fit,
+    links,
     problem::{Problems, clip, step},
     raw,
 };
-use crate::task::{FileInput, Warning};
+use crate::task::{FileId, FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// Inputs whose `-1` and `"random"` mean: draw one.
-const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
 const NO_SUCH_INPUT: &str = "param_no_such_input";
 
+/// Draws a number from a range, both ends included.
+pub(super) type Draw<'d> = dyn FnMut(u64, u64) -> u64 + 'd;
+
 pub(super) struct Writer<'a> {
-    workflow: Workflow,
+    pub(super) workflow: Workflow,
     /// What params have set, with the value as submitted.
-    set: HashMap<(usize, &'a str), &'a RawValue>,
+    pub(super) set: HashMap<(usize, &'a str), &'a RawValue>,
+    /// Who can run it; `None` = nothing is known.
+    pub(super) fit: Option<Fit<'a>>,
     files: Vec<FileInput>,
-    seeds: Vec<(String, u64)>,
+    inline: Vec<InlineFile>,
+    pub(super) seeds: Vec<(String, u64)>,
     has_new_links: bool,
-    problems: Problems,
+    pub(super) problems: Problems,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(workflow: &Workflow, problems: Problems) -> Self {
+    pub(super) fn new(workflow: &Workflow, options: &Options<'a>, problems: Problems) -> Self {
         Self {
             workflow: workflow.clone(),
             set: HashMap::new(),
+            fit: options.pool.filter(|pool| !pool.is_empty()).map(Fit::new),
             files: Vec::new(),
+            inline: Vec::new(),
             seeds: Vec::new(),
             has_new_links: false,
             problems,
@@ -43,26 +50,24 @@ impl<'a> Writer<'a> {
     }
 
     /// Sets one input, or notes why not.
-    pub(super) fn assign(&mut self, assignment: &'a Assignment<'_>, draw: &mut dyn FnMut(u64, u64) -> u64) {
+    pub(super) fn assign(&mut self, assignment: &'a Assignment<'_>, draw: &mut Draw<'_>) {
         if self.problems.is_full() {
             return;
         }
-        if let Some(earlier) = self.set.insert((assignment.place, &assignment.input), assignment.value) {
-            if !is_same(earlier, assignment.value) {
-                let message = format!("two parameters give `{}` different values", assignment.param);
-                let node_id = self.workflow.node(assignment.place).id.clone();
-                self.refuse(assignment, &node_id, "param_conflict", message, Vec::new());
+        if let Some(earlier) = self.set.insert((assignment.place, &assignment.input), &assignment.value) {
+            if !is_same(earlier, &assignment.value) {
+                let message = format!("two parameters give `{}` different values", assignment.address);
+                self.refuse(assignment, Unfit::new("param_conflict", message));
             }
             return;
         }
-        if let Err(unfit) = self.try_assign(assignment, draw) {
-            let node = self.workflow.node(assignment.place);
-            let (node_id, mut candidates) = (node.id.clone(), unfit.candidates);
+        if let Err(mut unfit) = self.try_assign(assignment, draw) {
             if unfit.code == NO_SUCH_INPUT && self.problems.len() < SEARCHES_MAX {
-                let addresses = node.inputs.iter().map(|(name, _)| format!("{node_id}.{name}"));
-                candidates = near(&assignment.param, addresses);
+                let node = self.workflow.node(assignment.place);
+                let addresses = node.inputs.iter().map(|(name, _)| format!("{}.{name}", node.id));
+                unfit.candidates = near(&assignment.address, addresses);
             }
-            self.refuse(assignment, &node_id, unfit.code, unfit.message, candidates);
+            self.refuse(assignment, unfit);
         }
     }
 
@@ -89,99 +94,133 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn finish(mut self, warnings: Vec<Warning>) -> Result<Resolved, Vec<Problem>> {
-        if self.files.len() > FILES_MAX {
-            let message = format!("{} stored files are used, at most {FILES_MAX} are allowed", self.files.len());
+    pub(super) fn finish(
+        mut self,
+        mapped: Vec<(String, String)>,
+        warnings: Vec<Warning>,
+    ) -> Result<Resolved, Vec<Problem>> {
+        let count = self.files.len() + self.inline.len();
+        if count > FILES_MAX {
+            let message = format!("{count} files are used, at most {FILES_MAX} are allowed");
             self.problems.push(Problem::unfit(BASE.to_owned(), "too_many_files", message));
         }
+        let eligible = self.narrowed();
         self.problems.check()?;
         if self.has_new_links {
             links::check(&self.workflow, BASE)?;
         }
-        Ok(Resolved { workflow: self.workflow, files: self.files, seeds: self.seeds, warnings })
+        let Self { workflow, files, inline, seeds, .. } = self;
+        Ok(Resolved { workflow, files, inline, seeds, mapped, warnings, eligible })
     }
 
-    fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut dyn FnMut(u64, u64) -> u64) -> Result<(), Unfit> {
-        let (value, is_forced) = match Value::read(assignment.value)? {
+    fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut Draw<'_>) -> Result<(), Unfit> {
+        let (value, is_forced) = match Value::read(&assignment.value)? {
             Value::Forced(value) => (*value, true),
             value => (value, false),
         };
         let place = assignment.place;
         if !is_forced {
-            may_set(self.workflow.node(place), assignment, &value)?;
+            self.may_set(assignment, &value)?;
         }
         let input = assignment.input.as_str();
+        if let Value::Plain(raw) = value
+            && let Some((min, max)) = self.seed_wish(place, input, raw)
+        {
+            self.draw(place, input, min, max, draw);
+            return Ok(());
+        }
         match value {
-            Value::Plain(raw) if is_seed_wish(input, raw) => self.draw(assignment, &Value::ANY_SEED, draw),
-            Value::Plain(raw) | Value::Literal(raw) => self.workflow.put(place, input, literal(raw)),
+            Value::Plain(raw) | Value::Literal(raw) => {
+                let instead = if is_forced { None } else { self.judge(assignment, raw)? };
+                self.workflow.put(place, input, instead.unwrap_or_else(|| literal(raw)));
+            }
             Value::Link { link, target } => {
                 if self.workflow.place_of(&target).is_none() {
-                    return Err(no_such_target(&target));
+                    let message = format!("there is no node `{}` to link to", clip(&target));
+                    return Err(Unfit::new("param_no_such_node", message));
                 }
                 self.has_new_links = true;
                 self.workflow.put(place, input, link.to_owned());
             }
             Value::File(file_id) => self.need_file(place, input, file_id),
-            Value::Random { .. } => self.draw(assignment, &value, draw),
+            Value::Inline { directive, base64, filename } => {
+                let node_id = self.workflow.node(place).id.clone();
+                let (pointer, directive) = (assignment.pointer.clone(), directive.get().to_owned());
+                self.inline.push(InlineFile { node_id, input: input.to_owned(), pointer, directive, base64, filename });
+                self.workflow.put(place, input, RawValue::NULL.to_owned());
+            }
+            Value::Random { min, max } => {
+                let (low, high) = self.random_range(place, input, min, max)?;
+                if !is_forced {
+                    self.judge(assignment, &number(low))?;
+                    self.judge(assignment, &number(high))?;
+                }
+                self.draw(place, input, low, high, draw);
+            }
             Value::Unset => self.workflow.remove(place, input),
             Value::Forced(_) => {}
         }
         Ok(())
     }
 
-    fn draw(&mut self, assignment: &Assignment<'_>, range: &Value<'_>, draw: &mut dyn FnMut(u64, u64) -> u64) {
-        let &Value::Random { min, max } = range else { return };
-        let seed = draw(min, max);
-        self.workflow.put(assignment.place, &assignment.input, number(seed));
-        self.seeds.push((assignment.param.clone(), seed));
+    /// Whether `value` may go where it is sent without `$force`: the input exists, and no literal takes a link's place.
+    fn may_set(&self, assignment: &Assignment<'_>, value: &Value<'_>) -> Result<(), Unfit> {
+        let node = self.workflow.node(assignment.place);
+        let declared = self.fit.as_ref().and_then(|fit| fit.input(&node.class, &assignment.input));
+        let (is_link, is_unset) = (matches!(value, Value::Link { .. }), matches!(value, Value::Unset));
+        match node.input(&assignment.input) {
+            None if is_link || (declared.is_some() && !is_unset) => Ok(()),
+            None => Err(Unfit::new(
+                NO_SUCH_INPUT,
+                format!(
+                    "node {} ({}) has no input `{}`; to add one that the workflow does not list write {{\"$force\":value}}",
+                    clip(&node.id),
+                    clip(&node.class),
+                    clip(&assignment.input)
+                ),
+            )),
+            Some(_) if is_unset && declared.is_some_and(|declared| declared.is_required) => Err(Unfit::new(
+                "param_required",
+                format!("`{}` is required and cannot be taken away", assignment.address),
+            )),
+            Some(present) if raw::borrowed_link_target(present).is_some() && !is_link && !is_unset => Err(Unfit::new(
+                "param_overwrites_link",
+                format!(
+                    "`{}` is linked to another node; to replace the link write {{\"$force\":value}}",
+                    assignment.address
+                ),
+            )),
+            Some(_) => Ok(()),
+        }
     }
 
-    fn need_file(&mut self, place: usize, input: &str, file_id: crate::task::FileId) {
+    /// Narrows to who takes the value; gives what to write in its place.
+    fn judge(&mut self, assignment: &Assignment<'_>, value: &RawValue) -> Result<Option<Box<RawValue>>, Unfit> {
+        let Some(fit) = &mut self.fit else { return Ok(None) };
+        let class = &self.workflow.node(assignment.place).class;
+        let what = || format!("{} {}", assignment.address, clip(value.get()));
+        let judged = fit.need_value(class, &assignment.input, value, what);
+        judged.map_err(|misfit| Unfit::of(misfit, &assignment.address, value))
+    }
+
+    fn need_file(&mut self, place: usize, input: &str, file_id: FileId) {
         let node_id = self.workflow.node(place).id.clone();
         self.files.push(FileInput { node_id, input: input.to_owned(), file_id });
         self.workflow.put(place, input, RawValue::NULL.to_owned());
     }
 
-    fn refuse(&mut self, assignment: &Assignment<'_>, node_id: &str, code: &str, message: String, near: Vec<String>) {
-        let problem = Problem::unfit(assignment.pointer.clone(), code, message);
-        self.problems.push(problem.of_param(&assignment.param).at_node(node_id).with_candidates(near));
-    }
-}
-
-/// Whether `value` may go where it is sent without `$force`: the input exists, and no literal takes a link's place.
-fn may_set(node: &Node, assignment: &Assignment<'_>, value: &Value<'_>) -> Result<(), Unfit> {
-    let is_link = matches!(value, Value::Link { .. });
-    match node.input(&assignment.input) {
-        None if is_link => Ok(()),
-        None => Err(Unfit {
-            code: NO_SUCH_INPUT,
-            message: format!(
-                "node {} ({}) has no input `{}`; to add one that the workflow does not list write {{\"$force\":value}}",
-                clip(&node.id),
-                clip(&node.class),
-                clip(&assignment.input)
-            ),
-            candidates: Vec::new(),
-        }),
-        Some(present) if raw::link_target(present).is_some() && !is_link && !matches!(value, Value::Unset) => {
-            Err(Unfit {
-                code: "param_overwrites_link",
-                message: format!(
-                    "`{}` is linked to another node; to replace the link write {{\"$force\":value}}",
-                    assignment.param
-                ),
-                candidates: Vec::new(),
-            })
+    fn refuse(&mut self, assignment: &Assignment<'_>, unfit: Unfit) {
+        let Unfit { code, message, candidates, expected } = unfit;
+        let param = assignment.name.as_ref().unwrap_or(&assignment.address);
+        let mut problem = Problem::unfit(assignment.pointer.clone(), code, message)
+            .of_param(param)
+            .at_node(&self.workflow.node(assignment.place).id)
+            .at_input(&assignment.input)
+            .with_candidates(candidates);
+        if let Some((expected, got)) = expected {
+            problem = problem.expecting(expected, &got);
         }
-        Some(_) => Ok(()),
-    }
-}
-
-fn no_such_target(target: &str) -> Unfit {
-    Unfit {
-        code: "param_no_such_node",
-        message: format!("there is no node `{}` to link to", clip(target)),
-        candidates: Vec::new(),
+        self.problems.push(problem);
     }
 }
 
@@ -194,12 +233,8 @@ fn literal(raw: &RawValue) -> Box<RawValue> {
     serde_json::value::to_raw_value(&wrapped).expect("a map of raw JSON is JSON")
 }
 
-fn number(seed: u64) -> Box<RawValue> {
+pub(super) fn number(seed: u64) -> Box<RawValue> {
     serde_json::value::to_raw_value(&seed).expect("a u64 is JSON")
-}
-
-fn is_seed_wish(input: &str, raw: &RawValue) -> bool {
-    SEED_INPUTS.contains(&input) && matches!(raw.get(), "-1" | "\"-1\"" | "\"random\"")
 }
 
 /// Equal as JSON texts; strings also when only their escapes differ.

@@ -1,21 +1,28 @@
-//! How parameters reach the graph: address each value (`address`), read directives (`value`), write them (`apply`).
-//!
-//! Placeholders, declared names and types from `/object_info` are not here yet; a bare name is a warning `param_unused`.
+//! How parameters reach the graph: address each value (`address`, `title`, `names`), fill placeholders (`fill`), read directives
+//! (`value`), write them (`apply`, `seeds`), meet what the instances have (`fleet`). Well-known names only when asked (`auto`).
 
 mod address;
 mod apply;
+mod auto;
+mod fill;
+mod fleet;
+mod names;
 mod near;
+mod placeholder;
+mod seeds;
 mod title;
 mod value;
 
+pub(super) use near::near;
+
 use super::{
-    Problem, Workflow,
+    Pool, Problem, Workflow,
     problem::{Problems, step},
     scan::scan,
 };
-use crate::task::{FileInput, Warning};
+use crate::task::{FileInput, InstanceId, Warning};
 use address::Reader;
-use apply::Writer;
+use apply::{Draw, Writer};
 use serde_json::value::RawValue;
 
 /// Where params stand in the request.
@@ -27,6 +34,36 @@ const WARNINGS_MAX: usize = 50;
 /// Stored files that one task may use.
 const FILES_MAX: usize = 256;
 
+/// How to resolve, beside the params.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// A name that is used nowhere, and a placeholder without value, are errors in any case.
+    pub is_strict: bool,
+    /// Draws every seed that no param sets.
+    pub randomizes_seeds: bool,
+    /// Looks for `prompt`, `negative_prompt`, `seed`, `steps`, `cfg`, `width`, `height` where the graph does not declare them.
+    pub maps_names: bool,
+    /// What the instances have; `None` = nothing is checked against them.
+    pub pool: Option<&'a Pool>,
+}
+
+/// A file that came inside the request; its input holds `null` until it is stored and named.
+#[derive(Debug, Clone)]
+pub struct InlineFile {
+    /// The node.
+    pub node_id: String,
+    /// The input of that node.
+    pub input: String,
+    /// Where it stands in the request.
+    pub pointer: String,
+    /// The directive as it stands in the params.
+    pub directive: String,
+    /// The bytes in base64, or a data URI.
+    pub base64: String,
+    /// As given.
+    pub filename: Option<String>,
+}
+
 /// A graph with the params in it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
@@ -34,43 +71,55 @@ pub struct Resolved {
     pub workflow: Workflow,
     /// Stored files it needs; their inputs hold `null` until the dispatcher writes the instance's name.
     pub files: Vec<FileInput>,
+    /// Files that came with it and must be stored first.
+    pub inline: Vec<InlineFile>,
     /// Seeds drawn: `("3.seed", value)`.
     pub seeds: Vec<(String, u64)>,
+    /// Well-known names that were looked for, with the address found.
+    pub mapped: Vec<(String, String)>,
     /// What the submitter should know.
     pub warnings: Vec<Warning>,
+    /// The instances that have all it needs; `None` = every one, as far as is known.
+    pub eligible: Option<Vec<InstanceId>>,
 }
 
-/// Puts `params` into the graph, draws seeds, collects file directives (those written in the graph itself included).
+/// Puts `params` into the graph, draws seeds, collects files (`$file` written in the graph itself included).
 ///
 /// `params` is an object of `"6.text": v`, `"6.inputs.text": v`, `"57:KSampler.seed": v`, `"6": {"text": v}`,
-/// `"@title.text": v`, `"@title[*].text": v`, or an array of `{nodeId, fieldName, fieldValue}`. `v` is JSON or one of
-/// `{"$file":"<fileId>"}`, `{"$random":{"min"?,"max"?}}`, `{"$link":["4",0]}`, `{"$unset":true}`, `{"$literal":…}`,
+/// `"@title.text": v`, `"@title[*].text": v`, `"name": v` for a name that the graph declares (a placeholder `{{name}}`, a marker
+/// node, a title `$name`), or an array of `{nodeId, fieldName, fieldValue}`. `v` is JSON or one of `{"$file":"<fileId>"}`,
+/// `{"$base64":"…","filename"?}`, `{"$random":{"min"?,"max"?}}`, `{"$link":["4",0]}`, `{"$unset":true}`, `{"$literal":…}`,
 /// `{"$force":v}`. `workflow` itself stays as it is.
 ///
 /// # Errors
 /// Every problem found, at most 100.
-pub fn resolve(workflow: &Workflow, params: &RawValue) -> Result<Resolved, Vec<Problem>> {
-    resolve_with(workflow, params, &mut draw)
+pub fn resolve(workflow: &Workflow, params: &RawValue, options: &Options<'_>) -> Result<Resolved, Vec<Problem>> {
+    resolve_with(workflow, params, options, &mut draw)
 }
 
 /// As [`resolve`], with seeds from `draw(min, max)`.
 fn resolve_with(
     workflow: &Workflow,
     params: &RawValue,
-    draw: &mut dyn FnMut(u64, u64) -> u64,
+    options: &Options<'_>,
+    draw: &mut Draw<'_>,
 ) -> Result<Resolved, Vec<Problem>> {
     let mut problems = Problems::default();
     scan(params.get(), BASE, &mut problems);
     let problems = problems.check()?;
-    let mut reader = Reader::new(workflow, problems);
+    let mut reader = Reader::new(workflow, options, problems);
     reader.read(params);
-    let (assignments, warnings, problems) = reader.finish();
-    let mut writer = Writer::new(workflow, problems);
+    let (assignments, mapped, mut warnings, problems) = reader.finish();
+    let mut writer = Writer::new(workflow, options, problems);
     for assignment in &assignments {
         writer.assign(assignment, draw);
     }
+    if options.randomizes_seeds {
+        writer.draw_all(draw);
+    }
     writer.collect_own_files();
-    writer.finish(warnings)
+    writer.meet_fleet(&mut warnings);
+    writer.finish(mapped, warnings)
 }
 
 /// An even number in `min..=max`.

@@ -1,18 +1,20 @@
 //! What a parameter's value means: JSON as it is, or a directive (an object with one `$` member).
 
 use super::near::near;
-use crate::graph::{problem::clip, raw};
+use crate::graph::{catalog::Misfit, problem::clip, raw};
 use crate::task::FileId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Drawn seeds lie below this, as those of ComfyUI's own page: fits nodes that take less than 64 bits, and a page's
 /// numbers (2^53).
-const SEED_MAX: u64 = (1 << 50) - 1;
+pub(super) const SEED_MAX: u64 = (1 << 50) - 1;
 /// Directives that exist.
-const KNOWN: [&str; 6] = ["$file", "$random", "$link", "$unset", "$literal", "$force"];
+const KNOWN: [&str; 7] = ["$file", "$base64", "$random", "$link", "$unset", "$literal", "$force"];
 /// Directives that are foreseen (params.md) and not built yet.
-const LATER: [&str; 2] = ["$url", "$base64"];
+const LATER: [&str; 1] = ["$url"];
+/// The only one with a second member.
+const INLINE: (&str, &str) = ("$base64", "filename");
 
 /// A value as read.
 #[derive(Debug)]
@@ -23,8 +25,10 @@ pub(super) enum Value<'p> {
     Literal(&'p RawValue),
     /// A stored file.
     File(FileId),
-    /// A number to draw.
-    Random { min: u64, max: u64 },
+    /// A file inside the request, in base64 or as a data URI.
+    Inline { directive: &'p RawValue, base64: String, filename: Option<String> },
+    /// A number to draw; without bounds those of the input.
+    Random { min: Option<u64>, max: Option<u64> },
     /// `[node id, slot]`.
     Link { link: &'p RawValue, target: String },
     /// The input goes away.
@@ -39,11 +43,29 @@ pub(super) struct Unfit {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) candidates: Vec<String>,
+    /// What would fit, and what came.
+    pub(super) expected: Option<(String, String)>,
 }
 
 impl Unfit {
-    fn bad(message: impl Into<String>) -> Self {
-        Self { code: "param_bad_directive", message: message.into(), candidates: Vec::new() }
+    pub(super) fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, candidates: Vec::new(), expected: None }
+    }
+
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new("param_bad_directive", message.into())
+    }
+
+    /// A value that no instance takes for this input.
+    pub(super) fn of(misfit: Misfit, address: &str, value: &RawValue) -> Self {
+        let Misfit { code, expected, candidates, is_choice } = misfit;
+        let got = clip(value.get());
+        let message = if is_choice {
+            format!("no instance offers {got} for `{address}`")
+        } else {
+            format!("`{address}` takes {expected}, not {got}")
+        };
+        Self { code, message, candidates, expected: Some((expected, got)) }
     }
 
     fn unsupported(name: &str) -> Self {
@@ -53,14 +75,11 @@ impl Unfit {
         } else {
             format!("`{}` is no directive; to pass the object itself write {{\"$literal\":…}}", clip(name))
         };
-        Self { code: "param_unsupported_directive", message, candidates }
+        Self { candidates, ..Self::new("param_unsupported_directive", message) }
     }
 }
 
 impl<'p> Value<'p> {
-    /// The range of seeds when nothing says otherwise.
-    pub(super) const ANY_SEED: Self = Self::Random { min: 0, max: SEED_MAX };
-
     /// Reads a value.
     pub(super) fn read(raw: &'p RawValue) -> Result<Self, Unfit> {
         let Some(members) = raw::members(raw) else {
@@ -73,11 +92,12 @@ impl<'p> Value<'p> {
         if !KNOWN.contains(&name.as_str()) {
             return Err(Unfit::unsupported(name));
         }
-        if members.len() > 1 {
+        if members.iter().any(|(other, _)| other != name && (name.as_str(), other.as_str()) != INLINE) {
             return Err(Unfit::bad(format!("`{name}` must be the only member of its object")));
         }
         match name.as_str() {
             "$file" => file(argument).map(Self::File),
+            "$base64" => inline(raw, argument, members.iter().find(|(key, _)| key == INLINE.1).map(|&(_, name)| name)),
             "$random" => random(argument),
             "$link" => link(argument),
             "$unset" if argument.get() == "true" => Ok(Self::Unset),
@@ -93,23 +113,29 @@ fn file(argument: &RawValue) -> Result<FileId, Unfit> {
     id.ok_or_else(|| Unfit::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
 }
 
+fn inline<'p>(directive: &'p RawValue, argument: &RawValue, filename: Option<&RawValue>) -> Result<Value<'p>, Unfit> {
+    let filename = filename.map(raw::text);
+    match (raw::text(argument), filename) {
+        (_, Some(None)) | (None, _) => {
+            Err(Unfit::bad("`$base64` takes a text, e.g. {\"$base64\":\"iVBORw0…\",\"filename\":\"a.png\"}"))
+        }
+        (Some(base64), filename) => Ok(Value::Inline { directive, base64, filename: filename.flatten() }),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bounds {
     #[serde(default)]
-    min: u64,
-    #[serde(default = "seed_max")]
-    max: u64,
-}
-
-fn seed_max() -> u64 {
-    SEED_MAX
+    min: Option<u64>,
+    #[serde(default)]
+    max: Option<u64>,
 }
 
 fn random<'p>(argument: &RawValue) -> Result<Value<'p>, Unfit> {
     let bounds = raw::is_object(argument).then(|| serde_json::from_str::<Bounds>(argument.get()).ok()).flatten();
     match bounds {
-        Some(Bounds { min, max }) if min <= max => Ok(Value::Random { min, max }),
+        Some(Bounds { min, max }) if min.unwrap_or(0) <= max.unwrap_or(u64::MAX) => Ok(Value::Random { min, max }),
         _ => Err(Unfit::bad("`$random` takes {\"min\"?,\"max\"?}: integers from 0, min not above max")),
     }
 }

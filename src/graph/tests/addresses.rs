@@ -1,7 +1,6 @@
 //! params.md, Addressing.
 
-use super::{assert_changes, assert_refused, graph, raw, with};
-use crate::graph::resolve;
+use super::{assert_changes, assert_refused, graph, raw, resolve, with};
 
 #[test]
 fn no_params_change_nothing() {

@@ -1,8 +1,10 @@
 //! What holds for every graph and every params.
 
-use super::{GRAPH, LIMITS, Workflow, graph, raw};
-use crate::graph::resolve;
+use super::{GRAPH, LIMITS, Options, Workflow, graph, raw, resolve};
+use crate::graph::{Catalog, Member, Pool};
+use crate::task::InstanceId;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use std::sync::Arc;
 
 fn number() -> impl Strategy<Value = String> {
     "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?"
@@ -40,6 +42,14 @@ fn word() -> impl Strategy<Value = String> {
         "min",
         "KSampler",
         "random",
+        "$base64",
+        "prompt",
+        "filename",
+        "{{a}}",
+        "{{a:1}} b",
+        r"\{{a}}",
+        "a",
+        "$a",
         ".",
         ":",
         "@",
@@ -131,6 +141,33 @@ proptest! {
         let mut expected: serde_json::Value = serde_json::from_str(GRAPH).unwrap();
         expected["6"]["inputs"]["text"] = text.into();
         prop_assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn no_params_make_resolve_panic_against_what_instances_have(params in json(), is_strict in any::<bool>(), all in any::<bool>()) {
+        let listed = include_str!("../../sim/classes.json");
+        let pool = Pool::new([
+            Member { instance: InstanceId::new("a:1"), is_alive: true, catalog: Catalog::parse(listed).map(Arc::new) },
+            Member { instance: InstanceId::new("b:1"), is_alive: true, catalog: None },
+        ]);
+        let options = Options { is_strict, randomizes_seeds: all, maps_names: all, pool: Some(&pool) };
+        match crate::graph::resolve(&graph(), raw(&params), &options) {
+            Ok(resolved) => prop_assert!(Workflow::parse(&resolved.workflow.to_json(), LIMITS).is_ok()),
+            Err(problems) => prop_assert!(!problems.is_empty() && problems.len() <= 100),
+        }
+    }
+
+    #[test]
+    fn a_placeholder_is_filled_with_that_text_and_nothing_else(text in any::<String>(), other in any::<String>()) {
+        let graph = r#"{"1":{"class_type":"A","inputs":{"x":"<{{a}}|{{b}}>","y":1.10}}}"#;
+        let params = serde_json::to_string(&serde_json::json!({ "a": text, "b": other })).unwrap();
+        let resolved = resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(&params)).unwrap();
+        let written = resolved.workflow.to_json();
+        let is_kept = written.get().ends_with(r#","y":1.10}}}"#);
+        prop_assert!(is_kept);
+        let json: serde_json::Value = serde_json::from_str(written.get()).unwrap();
+        let expected = format!("<{text}|{other}>");
+        prop_assert_eq!(json["1"]["inputs"]["x"].as_str(), Some(expected.as_str()));
     }
 
     #[test]

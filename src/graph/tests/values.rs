@@ -1,7 +1,6 @@
 //! params.md: Values, Conflicts, Seeds, Files.
 
-use super::{LIMITS, Workflow, assert_changes, assert_refused, raw, with};
-use crate::graph::resolve;
+use super::{LIMITS, Workflow, assert_changes, assert_refused, raw, resolve, with};
 use crate::task::FileId;
 
 #[test]
@@ -155,10 +154,18 @@ fn a_file_written_into_the_graph_counts_too() {
 }
 
 #[test]
+fn a_file_inside_the_request_is_collected_and_its_input_waits() {
+    let resolved = assert_changes(r#"{"57:8.image":{"$base64":"aGk=","filename":"a.png"}}"#, &[(r#""x.png""#, "null")]);
+    let [file] = resolved.inline.as_slice() else { panic!("one file") };
+    assert_eq!((file.node_id.as_str(), file.input.as_str(), file.base64.as_str()), ("57:8", "image", "aGk="));
+    assert_eq!((file.filename.as_deref(), file.pointer.as_str()), (Some("a.png"), "/params/57:8.image"));
+    let resolved = assert_changes(r#"{"57:8":{"image":{"$base64":""}}}"#, &[(r#""x.png""#, "null")]);
+    assert_eq!((resolved.inline.len(), resolved.inline[0].filename.as_deref()), (1, None));
+}
+
+#[test]
 fn other_directives_are_refused_by_name() {
-    for value in
-        [r#"{"$url":"https://x"}"#, r#"{"$base64":"aGk=","filename":"a.png"}"#, r#"{"__type":"core/ASSET","x":1}"#]
-    {
+    for value in [r#"{"$url":"https://x"}"#, r#"{"__type":"core/ASSET","x":1}"#] {
         let problems = assert_refused(
             &format!(r#"{{"57:8.image":{value}}}"#),
             &[("/params/57:8.image", "param_unsupported_directive")],
@@ -168,9 +175,16 @@ fn other_directives_are_refused_by_name() {
     let problems =
         assert_refused(r#"{"57:8":{"image":{"$fil":"x"}}}"#, &[("/params/57:8/image", "param_unsupported_directive")]);
     assert_eq!(problems[0].candidates, ["$file"]);
-    for value in
-        [r#"{"$literal":1,"x":2}"#, r#"{"$literal":1,"$force":2}"#, r#"{"$unset":false}"#, r#"{"$force":{"$force":1}}"#]
-    {
+    for value in [
+        r#"{"$literal":1,"x":2}"#,
+        r#"{"$literal":1,"$force":2}"#,
+        r#"{"$unset":false}"#,
+        r#"{"$force":{"$force":1}}"#,
+        r#"{"$file":"x","filename":"a"}"#,
+        r#"{"$base64":5}"#,
+        r#"{"$base64":"aGk=","filename":5}"#,
+        r#"{"$base64":"aGk=","name":"a"}"#,
+    ] {
         assert_refused(&format!(r#"{{"57:8.image":{value}}}"#), &[("/params/57:8.image", "param_bad_directive")]);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use shuzhiren::{
     queue::Lease,
-    task::{Priority, TaskId},
+    task::{InstanceId, Priority, TaskId},
 };
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ scenarios! {
     junk_in_a_lane_is_stepped_over
     a_window_of_one_looks_at_the_head_only
     an_owner_gets_its_share_when_the_fair_hash_is_lost
+    a_task_goes_only_where_it_can_run
+    tasks_for_others_do_not_hide_one_for_us
 }
 
 async fn enqueue_as(world: &World, owner: &str, priority: Priority) -> TaskId {
@@ -162,4 +164,43 @@ pub async fn an_owner_gets_its_share_when_the_fair_hash_is_lost(world: &World) {
         served.push(serve(world, &lease).await.to_string());
     }
     assert!(served.contains(&head), "newcomers must not overtake all who wait");
+}
+
+/// A task that only these instances can run.
+async fn enqueue_for(world: &World, instances: &[&str]) -> TaskId {
+    let mut new = new_task();
+    new.facts.eligible = instances.iter().map(|&id| InstanceId::new(id)).collect();
+    world.accept(&new).await.id
+}
+
+pub async fn a_task_goes_only_where_it_can_run(world: &World) {
+    let special = enqueue_for(world, &["gpu:2", "gpu:33"]).await;
+    let (one, three) = (world.lease("gpu:1").await, world.lease("gpu:3").await);
+    assert!(world.claim(&one).await.is_none() && world.claim(&three).await.is_none(), "gpu:3 is not gpu:33");
+    world.pass(Duration::from_secs(3_600));
+    assert!(world.claim(&one).await.is_none(), "not after any time");
+    assert_eq!(world.task(special).await.facts.eligible.len(), 2);
+    let plain = world.enqueue().await;
+    assert_eq!(serve(world, &one).await, plain, "what comes after it does not wait for it");
+    let two = world.lease("gpu:2").await;
+    let claim = world.claim(&two).await.unwrap();
+    assert_eq!(claim.task, special);
+    world.queue.requeue(&two, special, claim.attempt, false, "drained").await.unwrap();
+    assert!(world.claim(&one).await.is_none(), "nor when it comes back");
+    assert_eq!(serve(world, &two).await, special);
+    audit(world, 1).unwrap();
+}
+
+pub async fn tasks_for_others_do_not_hide_one_for_us(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    for _ in 0..100 {
+        enqueue_for(world, &["gpu:2"]).await;
+    }
+    let ours = world.enqueue().await;
+    assert_eq!(serve(world, &lease).await, ours, "behind more than three windows of theirs");
+    for _ in 0..200 {
+        enqueue_for(world, &["gpu:2"]).await;
+    }
+    world.enqueue().await;
+    assert!(world.claim(&lease).await.is_none(), "a claim looks at eight windows and no further");
 }

@@ -109,9 +109,19 @@ impl Stack {
 
     /// The same with other settings of the dispatchers.
     pub async fn start_with(sims: usize, dispatchers: usize, variables: &[(&str, &str)]) -> Self {
+        Self::start_all(&vec![&[][..]; sims], dispatchers, variables).await
+    }
+
+    /// With one stand-in for each of these lists of models beside the built-in ones.
+    pub async fn start_with_models(models: &[&[&str]], dispatchers: usize) -> Self {
+        Self::start_all(models, dispatchers, &[]).await
+    }
+
+    async fn start_all(models: &[&[&str]], dispatchers: usize, variables: &[(&str, &str)]) -> Self {
         let mut started = Vec::new();
-        for _ in 0..sims {
-            let options = SimOptions { listen: ([127, 0, 0, 1], 0).into(), ..SimOptions::default() };
+        for models in models {
+            let models = models.iter().map(|&model| model.to_owned()).collect();
+            let options = SimOptions { listen: ([127, 0, 0, 1], 0).into(), models, ..SimOptions::default() };
             started.push(sim::start(options).await.unwrap());
         }
         let redis = TestRedis::start();
@@ -131,7 +141,7 @@ impl Stack {
             stack.add_dispatcher();
         }
         if dispatchers > 0 {
-            stack.wait_alive(sims).await;
+            stack.wait_alive(models.len()).await;
         }
         stack
     }

@@ -163,6 +163,7 @@ pub fn new_task() -> NewTask {
         payload: Payload {
             workflow: RawValue::from_string(workflow.to_owned()).unwrap(),
             params: RawValue::from_string("{}".to_owned()).unwrap(),
+            original: None,
             files: Vec::new(),
         },
         facts: TaskFacts { nodes_total: 1, ..TaskFacts::default() },

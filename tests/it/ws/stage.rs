@@ -118,6 +118,7 @@ pub fn new_task(owner: &str) -> NewTask {
         payload: Payload {
             workflow: RawValue::from_string(workflow).unwrap(),
             params: RawValue::from_string("{}".to_owned()).unwrap(),
+            original: None,
             files: vec![],
         },
         facts: TaskFacts { nodes_total: 4, ..TaskFacts::default() },

@@ -1,0 +1,94 @@
+//! The whole graph against what the instances have: classes, and values that only some offer.
+
+use super::{WARNINGS_MAX, apply::Writer, near};
+use crate::graph::{
+    Problem, Workflow,
+    catalog::{ClassAt, Fit, Kind, Need},
+    problem::{clip, step},
+    raw,
+};
+use crate::task::{InstanceId, Warning};
+use std::collections::HashSet;
+
+/// Unknown classes that get near names.
+const SEARCHES_MAX: usize = 5;
+
+impl Writer<'_> {
+    /// Narrows to who has every class, and every combo value that the graph itself asks for. A value that nobody offers is a
+    /// warning: classes may judge by themselves what their lists do not say, so the instance has the last word.
+    pub(super) fn meet_fleet(&mut self, warnings: &mut Vec<Warning>) {
+        let Some(mut fit) = self.fit.take() else { return };
+        self.need_classes(&mut fit);
+        let needed = needed(&self.workflow, &fit);
+        for (place, node) in self.workflow.nodes().enumerate().filter(|(place, _)| needed[*place]) {
+            for (input, value) in &node.inputs {
+                let is_choice =
+                    || fit.input(&node.class, input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
+                if raw::is_array(value) || self.set.contains_key(&(place, input.as_str())) || !is_choice() {
+                    continue;
+                }
+                let address = format!("{}.{}", node.id, clip(input));
+                let what = || format!("{address} {}", clip(value.get()));
+                if fit.need_value(&node.class, input, value, what).is_err() && warnings.len() < WARNINGS_MAX {
+                    let message = format!("no instance offers {} for `{address}`", clip(value.get()));
+                    warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address) });
+                }
+            }
+        }
+        self.fit = Some(fit);
+    }
+
+    /// Who may run it; `None` = everybody, or nothing is known.
+    pub(super) fn narrowed(&mut self) -> Option<Vec<InstanceId>> {
+        match self.fit.take()?.finish() {
+            Ok(eligible) => eligible,
+            // An unknown class says enough by itself.
+            Err(needs) if needs.is_empty() || self.problems.len() > 0 => None,
+            Err(needs) => {
+                let message = format!("no instance has all that this task needs: {}", told(&needs));
+                self.problems.push(Problem::unfit("/workflow".to_owned(), "no_instance_fits", message));
+                None
+            }
+        }
+    }
+
+    fn need_classes(&mut self, fit: &mut Fit<'_>) {
+        let mut seen = HashSet::new();
+        let mut searches = 0;
+        for node in self.workflow.nodes() {
+            if !seen.insert(node.class.as_str()) || fit.need_class(&node.class) != ClassAt::Nobody {
+                continue;
+            }
+            let candidates =
+                if searches < SEARCHES_MAX { near(&node.class, fit.pool().class_names().cloned()) } else { Vec::new() };
+            searches += 1;
+            let pointer = step(&step("/workflow", &node.id), "class_type");
+            let message = format!("node {}: no instance has the class {}", clip(&node.id), clip(&node.class));
+            let problem = Problem::unfit(pointer, "class_unknown", message);
+            self.problems.push(problem.at_node(&node.id).with_candidates(candidates));
+        }
+    }
+}
+
+/// Nodes that an output needs: the others are never run, nor judged, by an instance (protocol §2).
+fn needed(workflow: &Workflow, fit: &Fit<'_>) -> Vec<bool> {
+    let mut needed = vec![false; workflow.node_count()];
+    let outputs = workflow.nodes().enumerate().filter(|(_, node)| fit.is_output(&node.class));
+    let mut left: Vec<usize> = outputs.map(|(place, _)| place).collect();
+    while let Some(place) = left.pop() {
+        if std::mem::replace(&mut needed[place], true) {
+            continue;
+        }
+        let links = workflow.node(place).inputs.iter().filter_map(|(_, value)| raw::borrowed_link_target(value));
+        left.extend(links.filter_map(|target| workflow.place_of(&target)));
+    }
+    needed
+}
+
+fn told(needs: &[Need]) -> String {
+    let one = |need: &Need| {
+        let at: Vec<&str> = need.at.iter().map(InstanceId::as_str).collect();
+        format!("{} is at {}", need.what, at.join(", "))
+    };
+    needs.iter().map(one).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,119 @@
+//! Names that the graph itself declares (params.md, form 4): placeholders in its texts, marker nodes, titles `$name`.
+
+use super::placeholder::{Piece, may_have_slots, pieces};
+use crate::graph::{Workflow, node::Node, raw};
+use std::collections::HashMap;
+
+/// Widgets whose text names a parameter, as the nodes of deployment services have them.
+const MARKER_WIDGETS: [&str; 3] = ["input_id", "input_name", "param_name"];
+/// Where a marker node holds its value, best first.
+const MARKER_VALUES: [&str; 3] = ["value", "default_value", "default"];
+
+/// A text with placeholders.
+pub(super) struct Template {
+    pub(super) place: usize,
+    pub(super) input: String,
+    pub(super) text: String,
+}
+
+/// A node that stands for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// By a widget such as `input_id`.
+    Widget(usize),
+    /// By its title `$name`.
+    Title(usize),
+}
+
+/// What a graph declares.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) templates: Vec<Template>,
+    /// Templates that have the name.
+    slots: HashMap<String, Vec<usize>>,
+    markers: HashMap<String, Vec<Marker>>,
+}
+
+impl Names {
+    pub(super) fn of(workflow: &Workflow) -> Self {
+        let mut names = Self::default();
+        for (place, node) in workflow.nodes().enumerate() {
+            if let Some(name) = node.title.as_deref().and_then(|title| title.strip_prefix('$')) {
+                names.mark(name, Marker::Title(place));
+            }
+            for (input, value) in &node.inputs {
+                if may_have_slots(value.get()) {
+                    names.template(place, input, raw::text(value).unwrap_or_default());
+                } else if MARKER_WIDGETS.contains(&input.as_str())
+                    && let Some(name) = raw::text(value)
+                {
+                    names.mark(&name, Marker::Widget(place));
+                }
+            }
+        }
+        names
+    }
+
+    /// Whether it declares anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty() && self.markers.is_empty()
+    }
+
+    /// Whether a placeholder has the name.
+    pub(super) fn has_slot(&self, name: &str) -> bool {
+        self.slots.contains_key(name)
+    }
+
+    /// The nodes marked with the name.
+    pub(super) fn markers(&self, name: &str) -> &[Marker] {
+        self.markers.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All names, with repetitions.
+    pub(super) fn all(&self) -> impl Iterator<Item = String> {
+        self.slots.keys().chain(self.markers.keys()).cloned()
+    }
+
+    fn mark(&mut self, name: &str, marker: Marker) {
+        if !name.is_empty() {
+            self.markers.entry(name.to_owned()).or_default().push(marker);
+        }
+    }
+
+    fn template(&mut self, place: usize, input: &str, text: String) {
+        let index = self.templates.len();
+        let found = pieces(&text);
+        // A text in pieces without a slot has an escape in it.
+        if matches!(found.as_slice(), [] | [Piece::Text(_)]) && !text.contains("\\{{") {
+            return;
+        }
+        for piece in found {
+            if let Piece::Slot { name, .. } = piece {
+                self.slots.entry(name.to_owned()).or_default().push(index);
+            }
+        }
+        self.templates.push(Template { place, input: input.to_owned(), text });
+    }
+}
+
+impl Marker {
+    pub(super) fn place(self) -> usize {
+        match self {
+            Self::Widget(place) | Self::Title(place) => place,
+        }
+    }
+
+    /// The inputs that a plain value could be meant for: one, or the choice is not ours.
+    pub(super) fn targets(self, node: &Node) -> Vec<&str> {
+        match self {
+            Self::Widget(_) => {
+                let value = MARKER_VALUES.into_iter().find(|name| node.input(name).is_some());
+                value.into_iter().collect()
+            }
+            Self::Title(_) => {
+                let primitive = node.inputs.iter().filter(|(_, value)| !raw::is_array(value) && !raw::is_object(value));
+                primitive.map(|(name, _)| name.as_str()).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Placeholders in texts: `{{name}}`, `{{name:default}}`; `\{{` stands for the braces themselves.
+
+use std::borrow::Cow;
+
+/// Longest name.
+const NAME_CHARS_MAX: usize = 64;
+
+/// A part of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece<'t> {
+    /// As it is.
+    Text(&'t str),
+    /// A value's place.
+    Slot { name: &'t str, default: Option<&'t str> },
+}
+
+/// Takes a text apart. What looks like a placeholder and is none (`{{a|b}}`, `{{ }}`) is text.
+pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut rest, mut from) = (Vec::new(), text, 0);
+    while let Some(at) = rest[from..].find("{{").map(|at| from + at) {
+        if rest[..at].ends_with('\\') {
+            pieces.push(Piece::Text(&rest[..at - 1]));
+            pieces.push(Piece::Text("{{"));
+            (rest, from) = (&rest[at + 2..], 0);
+        } else if let Some((slot, length)) = slot(&rest[at..]) {
+            pieces.push(Piece::Text(&rest[..at]));
+            pieces.push(slot);
+            (rest, from) = (&rest[at + length..], 0);
+        } else {
+            from = at + 1;
+        }
+    }
+    pieces.push(Piece::Text(rest));
+    pieces.retain(|piece| *piece != Piece::Text(""));
+    pieces
+}
+
+/// Whether a text needs to be looked at: cheap, on the raw JSON.
+pub(super) fn may_have_slots(json: &str) -> bool {
+    json.starts_with('"') && (json.contains("{{") || json.contains("\\u007"))
+}
+
+/// The placeholder that `text` starts with, and its length.
+fn slot(text: &str) -> Option<(Piece<'_>, usize)> {
+    let inside = text.strip_prefix("{{")?;
+    let padded = inside.trim_start_matches(' ');
+    let end =
+        padded.find(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | '-'))).unwrap_or(padded.len());
+    let (name, after) = padded.split_at(end);
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return None;
+    }
+    let after = after.trim_start_matches(' ');
+    if let Some(rest) = after.strip_prefix("}}") {
+        return Some((Piece::Slot { name, default: None }, text.len() - rest.len()));
+    }
+    let default = after.strip_prefix(':')?;
+    // Of a row of closing braces the last two end it: a default may be an object.
+    let mut end = default.find("}}")?;
+    end += default[end + 2..].bytes().take_while(|&byte| byte == b'}').count();
+    let length = text.len() - default.len() + end + 2;
+    Some((Piece::Slot { name, default: Some(default[..end].trim()) }, length))
+}
+
+/// A default as JSON: JSON if it parses, else text.
+pub(super) fn default_json(default: &str) -> Cow<'_, str> {
+    match serde_json::from_str::<&serde_json::value::RawValue>(default) {
+        Ok(json) => Cow::Borrowed(json.get()),
+        Err(_) => Cow::Owned(crate::graph::raw::quote(default).get().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Piece, default_json, pieces};
+
+    fn slot<'t>(name: &'t str, default: Option<&'t str>) -> Piece<'t> {
+        Piece::Slot { name, default }
+    }
+
+    #[test]
+    fn names_defaults_and_escapes_are_told_apart() {
+        for (text, expected) in [
+            ("{{a}}", vec![slot("a", None)]),
+            ("x {{ a_1-b }} y", vec![Piece::Text("x "), slot("a_1-b", None), Piece::Text(" y")]),
+            ("{{提示词}}", vec![slot("提示词", None)]),
+            ("{{a:20}}", vec![slot("a", Some("20"))]),
+            ("{{a:}}", vec![slot("a", Some(""))]),
+            ("{{a: big cat }}", vec![slot("a", Some("big cat"))]),
+            (r#"{{a:{"b":{"c":1}}}}"#, vec![slot("a", Some(r#"{"b":{"c":1}}"#))]),
+            ("{{a}}}", vec![slot("a", None), Piece::Text("}")]),
+            ("{{{a}}}", vec![Piece::Text("{"), slot("a", None), Piece::Text("}")]),
+            ("{{a}}{{b}}", vec![slot("a", None), slot("b", None)]),
+            (r"\{{a}} {{b}}", vec![Piece::Text("{{"), Piece::Text("a}} "), slot("b", None)]),
+            (r"x\{{", vec![Piece::Text("x"), Piece::Text("{{")]),
+        ] {
+            assert_eq!(pieces(text), expected, "{text}");
+        }
+        for text in ["{{a|b}}", "{{}}", "{{ }}", "{{a", "{{a:b}", "{a}", "{{a b}}", "{{a.b}}", "}}{{", "{{{{", "plain"]
+        {
+            assert_eq!(pieces(text), [Piece::Text(text)], "{text}");
+        }
+        assert!(pieces("").is_empty());
+        assert_eq!(pieces(&format!("{{{{{}}}}}", "x".repeat(65))).len(), 1);
+    }
+
+    #[test]
+    fn a_default_is_json_if_it_parses() {
+        for (default, json) in
+            [("20", "20"), ("a cat", r#""a cat""#), ("", r#""""#), (r#""x""#, r#""x""#), ("1e-7", "1e-7")]
+        {
+            assert_eq!(default_json(default), json);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Seeds: which inputs are one, in which range, and drawing them (params.md, Seeds).
+
+use super::{
+    apply::{Draw, Writer, number},
+    value::{SEED_MAX, Unfit},
+};
+use crate::graph::catalog::Kind;
+use serde_json::value::RawValue;
+
+/// Inputs whose `-1` and `"random"` mean: draw one.
+const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
+
+impl Writer<'_> {
+    /// The range to draw from when `value` asks a seed's input for any seed. `-1` is a value like any other where the schema
+    /// takes it.
+    pub(super) fn seed_wish(&self, place: usize, input: &str, value: &RawValue) -> Option<(u64, u64)> {
+        let is_minus = match value.get() {
+            "-1" | "\"-1\"" => true,
+            "\"random\"" => false,
+            _ => return None,
+        };
+        self.seed_range(place, input).filter(|_| !is_minus || !self.takes_negative(place, input))
+    }
+
+    /// Draws one for every seed's input that holds a number and that no param set.
+    pub(super) fn draw_all(&mut self, draw: &mut Draw<'_>) {
+        let mut found = Vec::new();
+        for (place, node) in self.workflow.nodes().enumerate() {
+            for (input, value) in &node.inputs {
+                let is_number = matches!(value.get().as_bytes().first(), Some(b'-' | b'0'..=b'9'));
+                if is_number
+                    && !self.set.contains_key(&(place, input.as_str()))
+                    && let Some((min, max)) = self.seed_range(place, input)
+                {
+                    found.push((place, input.clone(), min, max));
+                }
+            }
+        }
+        for (place, input, min, max) in found {
+            self.draw(place, &input, min, max, draw);
+        }
+    }
+
+    /// The bounds of `$random`: its own, else those of the input.
+    pub(super) fn random_range(
+        &self,
+        place: usize,
+        input: &str,
+        min: Option<u64>,
+        max: Option<u64>,
+    ) -> Result<(u64, u64), Unfit> {
+        let (least, most) = self.declared_range(place, input).unwrap_or((0, SEED_MAX));
+        let low = min.unwrap_or_else(|| least.min(max.unwrap_or(least)));
+        let high = max.unwrap_or_else(|| most.max(low));
+        if low > high {
+            return Err(Unfit::bad(format!("`$random` has no number from {low} to {high}")));
+        }
+        Ok((low, high))
+    }
+
+    pub(super) fn draw(&mut self, place: usize, input: &str, min: u64, max: u64, draw: &mut Draw<'_>) {
+        let seed = draw(min, max);
+        let address = format!("{}.{input}", self.workflow.node(place).id);
+        self.workflow.put(place, input, number(seed));
+        self.seeds.push((address, seed));
+    }
+
+    /// The range of a seed's input; `None` for any other.
+    fn seed_range(&self, place: usize, input: &str) -> Option<(u64, u64)> {
+        let has_name = SEED_INPUTS.contains(&input);
+        let Some(fit) = self.fit.as_ref() else { return has_name.then_some((0, SEED_MAX)) };
+        match fit.input(&self.workflow.node(place).class, input) {
+            None => has_name.then_some((0, SEED_MAX)),
+            Some(declared) if has_name || declared.is_seed => match declared.kind {
+                Kind::Int { .. } => self.declared_range(place, input),
+                Kind::Open => Some((0, SEED_MAX)),
+                Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Choice(_) => None,
+            },
+            Some(_) => None,
+        }
+    }
+
+    /// The bounds of an `INT`, cut to what a page's numbers hold.
+    fn declared_range(&self, place: usize, input: &str) -> Option<(u64, u64)> {
+        let declared = self.fit.as_ref()?.input(&self.workflow.node(place).class, input)?;
+        let Kind::Int { min, max } = declared.kind else { return None };
+        let least = u64::try_from(min.unwrap_or(0).max(0)).ok()?;
+        let most = u64::try_from(max.unwrap_or(u64::MAX.into()).min(u64::MAX.into())).ok()?;
+        let most = most.min(SEED_MAX.max(least));
+        (least <= most).then_some((least, most))
+    }
+
+    fn takes_negative(&self, place: usize, input: &str) -> bool {
+        let declared = self.fit.as_ref().and_then(|fit| fit.input(&self.workflow.node(place).class, input));
+        declared.is_some_and(|declared| matches!(declared.kind, Kind::Int { min, .. } if min.is_none_or(|min| min < 0)))
+    }
+}

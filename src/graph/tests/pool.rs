@@ -1,0 +1,188 @@
+//! params.md, Types and Seeds: values against what the instances declare.
+
+use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
+use crate::graph::{Catalog, Member, Pool};
+use crate::task::InstanceId;
+use std::sync::Arc;
+
+const GRAPH: &str = r#"{"3":{"class_type":"KSampler","inputs":{"seed":5,"steps":20,"cfg":8.0,"sampler_name":"euler","model":["4",0]}},"4":{"class_type":"Loader","inputs":{"ckpt_name":"a"}},"5":{"class_type":"Noise","inputs":{"value":7,"noise_seed":-5,"on":true,"image":"x.png"}},"9":{"class_type":"SaveImage","inputs":{"images":["3",0]}},"10":{"class_type":"Loader","inputs":{"ckpt_name":"stray"}}}"#;
+
+fn catalog(models: &str) -> Arc<Catalog> {
+    let json = format!(
+        r#"{{"KSampler":{{"input":{{"required":{{"seed":["INT",{{"min":0,"max":18446744073709551615}}],"steps":["INT",{{"min":1,"max":100}}],"cfg":["FLOAT",{{"min":0.0,"max":100.0}}],"sampler_name":[["euler","ddim"]],"model":["MODEL"]}},"optional":{{"denoise":["FLOAT",{{"max":1.0}}]}}}}}},"Loader":{{"input":{{"required":{{"ckpt_name":[[{models}]]}}}}}},"Noise":{{"input":{{"required":{{"value":["INT",{{"min":10,"max":12,"control_after_generate":true}}],"noise_seed":["INT",{{"min":-10}}],"on":["BOOLEAN"],"image":[["y.png"],{{"image_upload":true}}]}}}}}},"SaveImage":{{"input":{{"required":{{"images":["IMAGE"]}}}},"output_node":true}}}}"#
+    );
+    Arc::new(Catalog::parse(&json).unwrap())
+}
+
+fn pool(of: &[Option<&str>]) -> Pool {
+    let mut known: Vec<(&str, Arc<Catalog>)> = Vec::new();
+    let members = of.iter().enumerate().map(|(number, models)| {
+        let catalog = models.map(|models| match known.iter().find(|(name, _)| *name == models) {
+            Some((_, catalog)) => catalog.clone(),
+            None => {
+                known.push((models, catalog(models)));
+                known[known.len() - 1].1.clone()
+            }
+        });
+        Member { instance: InstanceId::new(format!("i{number}")), is_alive: true, catalog }
+    });
+    Pool::new(members.collect::<Vec<_>>())
+}
+
+fn with(graph: &str, params: &str, pool: &Pool) -> Result<Resolved, Vec<Problem>> {
+    let options = Options { pool: Some(pool), ..Options::default() };
+    super::super::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
+}
+
+#[track_caller]
+fn refused(params: &str, pool: &Pool) -> Vec<Problem> {
+    with(GRAPH, params, pool).map(|resolved| resolved.workflow.to_json()).expect_err(params)
+}
+
+fn eligible(resolved: &Resolved) -> Option<Vec<&str>> {
+    resolved.eligible.as_ref().map(|ids| ids.iter().map(InstanceId::as_str).collect())
+}
+
+const ONE: &[Option<&str>] = &[Some(r#""a""#)];
+
+#[test]
+fn what_is_a_number_as_a_text_is_written_as_one() {
+    let resolved =
+        with(GRAPH, r#"{"3.steps":"20","3.cfg":"7.50","5.on":"false","3.seed":"18446744073709551615"}"#, &pool(ONE))
+            .unwrap();
+    let json = resolved.workflow.to_json();
+    for part in [r#""seed":18446744073709551615,"steps":20,"cfg":7.50"#, r#""on":false"#] {
+        assert!(json.get().contains(part), "{json}");
+    }
+    let resolved = with(GRAPH, r#"{"3.steps":2e1,"3.cfg":1,"3.seed":18446744073709551615}"#, &pool(ONE)).unwrap();
+    assert!(resolved.workflow.to_json().get().contains(r#""seed":18446744073709551615,"steps":2e1,"cfg":1,"#));
+}
+
+#[test]
+fn what_no_instance_takes_is_refused_with_what_would_fit() {
+    for (params, code) in [
+        (r#"{"3.steps":20.5}"#, "param_type"),
+        (r#"{"3.steps":"x"}"#, "param_type"),
+        (r#"{"3.steps":0}"#, "param_out_of_range"),
+        (r#"{"3.steps":101}"#, "param_out_of_range"),
+        (r#"{"3.seed":18446744073709551616}"#, "param_out_of_range"),
+        (r#"{"3.cfg":"NaN"}"#, "param_type"),
+        (r#"{"5.on":1}"#, "param_type"),
+        (r#"{"3.sampler_name":"eular"}"#, "param_not_an_option"),
+        (r#"{"3":{"sampler_name":null}}"#, "param_not_an_option"),
+    ] {
+        let problems = refused(params, &pool(ONE));
+        assert_eq!((problems.len(), problems[0].code.as_str()), (1, code), "{params}");
+    }
+    let problems = refused(r#"{"3.steps":20.5,"3.sampler_name":"eular","99.x":1}"#, &pool(ONE));
+    let found: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.code.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("/params/99.x", "param_no_such_node"),
+            ("/params/3.steps", "param_type"),
+            ("/params/3.sampler_name", "param_not_an_option")
+        ]
+    );
+    let steps = serde_json::to_value(&problems[1]).unwrap();
+    assert_eq!(
+        (&steps["nodeId"], &steps["input"], &steps["expected"], &steps["got"]),
+        (&"3".into(), &"steps".into(), &"a whole number from 1 to 100".into(), &"20.5".into())
+    );
+    assert_eq!(problems[2].candidates, ["euler"]);
+}
+
+#[test]
+fn force_and_files_are_not_judged() {
+    assert!(
+        with(GRAPH, r#"{"3.steps":{"$force":20.5},"4.ckpt_name":{"$force":"new"},"5.image":"later.png"}"#, &pool(ONE))
+            .is_ok()
+    );
+    assert_eq!(refused(r#"{"3.steps":{"$literal":20.5}}"#, &pool(ONE))[0].code, "param_type");
+}
+
+#[test]
+fn a_declared_input_that_the_graph_does_not_list_may_be_set() {
+    let resolved = with(GRAPH, r#"{"3.denoise":0.5}"#, &pool(ONE)).unwrap();
+    assert!(resolved.workflow.to_json().get().contains(r#""denoise":0.5"#));
+    assert_eq!(refused(r#"{"3.denoise":1.5}"#, &pool(ONE))[0].code, "param_out_of_range");
+    assert_eq!(refused(r#"{"3.denois":0.5}"#, &pool(ONE))[0].code, "param_no_such_input");
+    assert_eq!(refused(r#"{"3.steps":{"$unset":true}}"#, &pool(ONE))[0].code, "param_required");
+}
+
+#[test]
+fn a_combo_value_on_one_of_three_narrows_to_it() {
+    let three = pool(&[Some(r#""a""#), Some(r#""a","b""#), Some(r#""a""#)]);
+    assert_eq!(eligible(&with(GRAPH, r#"{"4.ckpt_name":"b"}"#, &three).unwrap()), Some(vec!["i1"]));
+    assert_eq!(eligible(&with(GRAPH, "{}", &three).unwrap()), None);
+    let own = GRAPH.replace(r#""ckpt_name":"a""#, r#""ckpt_name":"b""#);
+    assert_eq!(eligible(&with(&own, "{}", &three).unwrap()), Some(vec!["i1"]));
+    assert_eq!(eligible(&with(&own, r#"{"4.ckpt_name":"a"}"#, &three).unwrap()), None);
+}
+
+#[test]
+fn what_the_graph_itself_asks_for_is_the_instances_to_judge() {
+    let own = GRAPH.replace(r#""ckpt_name":"a""#, r#""ckpt_name":"gone""#).replace(r#""steps":20"#, r#""steps":20.5"#);
+    let resolved = with(&own, "{}", &pool(ONE)).unwrap();
+    let warned: Vec<_> =
+        resolved.warnings.iter().map(|warning| (warning.code.as_str(), warning.param.as_deref())).collect();
+    assert_eq!(warned, [("value_not_offered", Some("4.ckpt_name"))]);
+    assert_eq!(resolved.workflow.to_json().get(), own);
+}
+
+#[test]
+fn two_values_that_no_one_instance_has_are_refused_together() {
+    let two = pool(&[Some(r#""a""#), Some(r#""b""#)]);
+    let graph = GRAPH.replace(r#""images":["3",0]"#, r#""images":["3",0],"also":["10",0]"#);
+    let problems = with(&graph, r#"{"4.ckpt_name":"a","10.ckpt_name":"b"}"#, &two).unwrap_err();
+    assert_eq!((problems[0].code.as_str(), problems[0].pointer.as_str()), ("no_instance_fits", "/workflow"));
+    assert!(
+        problems[0].message.contains(r#"4.ckpt_name "a" is at i0; 10.ckpt_name "b" is at i1"#),
+        "{}",
+        problems[0].message
+    );
+}
+
+#[test]
+fn a_class_that_no_instance_has_is_refused_once_every_living_one_is_known() {
+    let graph = GRAPH.replace("\"SaveImage\"", "\"SaveImages\"");
+    let problems = with(&graph, "{}", &pool(ONE)).unwrap_err();
+    let found: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.code.as_str())).collect();
+    assert_eq!(found, [("/workflow/9/class_type", "class_unknown")]);
+    assert_eq!(problems[0].candidates, ["SaveImage"]);
+    let resolved = with(&graph, "{}", &pool(&[Some(r#""a""#), None])).unwrap();
+    assert_eq!(eligible(&resolved), Some(vec!["i1"]));
+    assert_eq!(eligible(&with(&graph, "{}", &pool(&[None, None])).unwrap()), None);
+    let problems = with(&graph, r#"{"3.steps":0}"#, &pool(ONE)).unwrap_err();
+    assert_eq!(problems.len(), 2, "params and classes are told together");
+}
+
+#[test]
+fn a_seed_is_drawn_within_its_bounds() {
+    for _ in 0..50 {
+        let resolved = with(GRAPH, r#"{"5.value":-1,"3.seed":"random"}"#, &pool(ONE)).unwrap();
+        let [(value, drawn), (seed, wide)] = resolved.seeds.as_slice() else { panic!("two seeds") };
+        assert_eq!((value.as_str(), seed.as_str()), ("5.value", "3.seed"));
+        assert!((10..=12).contains(drawn) && *wide < 1 << 50);
+        let random = with(GRAPH, r#"{"3.steps":{"$random":{"min":99}}}"#, &pool(ONE)).unwrap().seeds[0].1;
+        assert!((99..=100).contains(&random), "{random}");
+    }
+    let negative = with(GRAPH, r#"{"5.noise_seed":-1}"#, &pool(ONE)).unwrap();
+    assert!(negative.seeds.is_empty() && negative.workflow.to_json().get().contains(r#""noise_seed":-1"#));
+    assert_eq!(refused(r#"{"3.steps":"random"}"#, &pool(ONE))[0].code, "param_type");
+    assert_eq!(refused(r#"{"3.steps":{"$random":{"max":500}}}"#, &pool(ONE))[0].code, "param_out_of_range");
+    assert_eq!(refused(r#"{"3.steps":{"$random":{"min":500}}}"#, &pool(ONE))[0].code, "param_out_of_range");
+}
+
+#[test]
+fn all_seeds_are_drawn_but_those_that_params_set_and_links() {
+    let seeds = |params: &str, pool: Option<&Pool>| {
+        let workflow = Workflow::parse(raw(GRAPH), LIMITS).unwrap();
+        let options = Options { randomizes_seeds: true, pool, ..Options::default() };
+        let resolved = super::super::resolve(&workflow, raw(params), &options).unwrap();
+        resolved.seeds.into_iter().map(|(address, _)| address).collect::<Vec<_>>()
+    };
+    assert_eq!(seeds("{}", None), ["3.seed", "5.noise_seed"]);
+    assert_eq!(seeds("{}", Some(&pool(ONE))), ["3.seed", "5.value", "5.noise_seed"]);
+    assert_eq!(seeds(r#"{"3.seed":7,"5.noise_seed":{"$link":["4",0]}}"#, None), Vec::<String>::new());
+}
