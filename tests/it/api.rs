@@ -3,12 +3,16 @@
 
 mod auth;
 mod config;
+mod durability;
 mod files;
 mod http;
 mod instances;
 mod json;
 mod lists;
 mod outage;
+mod repeats;
+mod retry;
 mod server;
 mod tasks;
 mod upload;
+mod waiting;
