@@ -19,9 +19,9 @@ local EXCLUDED_MS = 5000
 local function given(task, payload, attempt)
   -- Tries that were given back are not counted against the limit.
   local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
-  local facts = redis.call('HGET', task_key(task.id), 'facts')
-  local waited_ms = math.max(0, (task.claimed or now_ms()) - task.created)
-  return { 'task', task.id, tostring(attempt), payload, facts or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
+  local more = redis.call('HMGET', task_key(task.id), 'facts', 'revived_at')
+  local waited_ms = math.max(0, (task.claimed or now_ms()) - (more[2] or task.created))
+  return { 'task', task.id, tostring(attempt), payload, more[1] or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
 end
 
 local function can_run(task)
@@ -32,6 +32,12 @@ if is_fenced(instance, token) then
   return { 'fenced' }
 end
 local now = now_ms()
+
+-- It should have begun by now: perhaps nobody was there to end it.
+local function is_overdue(task)
+  return task.start_by and not task.begun and tonumber(task.start_by) <= now
+end
+
 local last = redis.call('HMGET', instance_key(instance), 'nonce', 'last_task', 'last_attempt')
 if last[1] == nonce then
   local task, payload = read_task(last[2]), redis.call('GET', payload_key(last[2]))
@@ -50,8 +56,10 @@ local lanes = {}
 for lane = 0, 2 do
   local head = redis.call('ZRANGE', wait_key(lane), 0, 0)[1]
   if head then
-    local created = tonumber(redis.call('HGET', task_key(head), 'created') or '0')
-    lanes[#lanes + 1] = { lane = lane, rank = lane * LANE_AGE_MS - (now - created) }
+    -- A revived task does not bring its first life's age along: a thousand of them would go before everything urgent.
+    local times = redis.call('HMGET', task_key(head), 'created', 'revived_at')
+    local since = tonumber(times[2] or times[1] or '0')
+    lanes[#lanes + 1] = { lane = lane, rank = lane * LANE_AGE_MS - (now - since) }
   end
 end
 table.sort(lanes, function(a, b)
@@ -76,6 +84,8 @@ for _, choice in ipairs(lanes) do
         junk[#junk + 1] = { id = heads[i], lane = choice.lane }
       elseif not can_run(task) then
         passed_by = passed_by + 1
+      elseif is_overdue(task) then
+        -- Left to the janitor, which fails it.
       elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
         or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then
         payload = redis.call('GET', payload_key(task.id))

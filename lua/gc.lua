@@ -29,6 +29,9 @@ for _, id in ipairs(due) do
         left = left + redis.call('EXISTS', owner_index_key(state, task.owner))
       end
     end
+    if task and task.error_type then
+      redis.call('ZREM', errors_key(task.error_type), id)
+    end
     redis.call('DEL', task_key(id), payload_key(id), root .. 'made:' .. id)
     redis.call('ZREM', root .. 'expiry', id)
     if task and left == 0 then

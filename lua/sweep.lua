@@ -35,8 +35,13 @@ if place == 'jobs' then
 else
   local found = redis.call('ZSCAN', root .. place, cursor, 'COUNT', count)
   cursor = found[1]
+  local error_type = string.match(place, '^errors:(.+)$')
   for i = 1, #found[2], 2 do
-    wrong_total = wrong_total + repair(found[2][i], failure, keep_ms, now)
+    local id = found[2][i]
+    wrong_total = wrong_total + repair(id, failure, keep_ms, now)
+    if error_type and redis.call('HGET', task_key(id), 'error_type') ~= error_type then
+      wrong_total = wrong_total + redis.call('ZREM', root .. place, id)
+    end
   end
 end
 return { 'swept', cursor, tostring(wrong_total) }

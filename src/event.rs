@@ -35,11 +35,19 @@ pub struct TaskEvent {
     pub version: u64,
     /// The attempt it is about.
     pub attempt: Attempt,
+    /// Which of the task's lives it is about: how often it was revived. Nothing of an earlier life is news.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revived: u32,
     /// The instance of that attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// What changed.
     pub change: TaskChange,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What changed, tagged by `kind`.
@@ -48,6 +56,8 @@ pub struct TaskEvent {
 pub enum TaskChange {
     /// It waits: accepted, retried, or given back.
     Pending,
+    /// It had ended, and waits again because its owner wanted another try.
+    Revived,
     /// An instance was chosen; not begun.
     Claimed,
     /// Execution began.

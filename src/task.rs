@@ -92,6 +92,10 @@ pub struct Task {
     pub facts: TaskFacts,
     /// Tries so far, oldest first; at most 20 kept.
     pub attempts: Vec<AttemptRecord>,
+    /// Instances where an attempt failed: others are asked first.
+    pub avoids: Vec<InstanceId>,
+    /// How often it was given another life after it had ended.
+    pub revived: u32,
     /// A cancelled task whose instance has not yet confirmed that the prompt is gone.
     pub cancel_pending: bool,
 }

@@ -18,6 +18,8 @@ local function cancelled_key(instance) return root .. 'cancelled:' .. instance e
 local function wait_key(lane) return root .. 'wait:default:' .. lane end
 local function fair_key(lane) return root .. 'fair:default:' .. lane end
 local function index_key(status) return root .. 'index:' .. status end
+-- Failed tasks by the type of their error.
+local function errors_key(error_type) return root .. 'errors:' .. error_type end
 local function owner_index_key(status, owner) return root .. 'index:' .. status .. ':' .. owner end
 
 local STATUS = {
@@ -34,11 +36,11 @@ end
 local TASK_FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'entry', 'tag', 'claimed', 'started', 'finished', 'retry_at',
   'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
-  'only',
+  'only', 'revived', 'error_type',
 }
 
 -- Enough to fence, begin and publish: what the most frequent writes read.
-local ATTEMPT_FIELDS = { 'state', 'owner', 'created', 'attempt', 'instance' }
+local ATTEMPT_FIELDS = { 'state', 'owner', 'created', 'attempt', 'instance', 'revived' }
 
 -- The task as a table of texts (absent fields are nil), or nil when there is no such task. All fields, or only these.
 local function read_task(id, fields)

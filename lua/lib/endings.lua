@@ -77,6 +77,9 @@ local function end_task(task, state, outcome, change, extra, keep_ms, now)
   each_file(task, function(file) redis.call('SREM', root .. 'uses:' .. file, task.id) end)
   if state == 'completed' then
     count_completed(now)
+  elseif state == 'failed' then
+    redis.call('HSET', task_key(task.id), 'error_type', outcome)
+    redis.call('ZADD', errors_key(outcome), task.created, task.id)
   end
   redis.call('HDEL', task_key(task.id), 'entry', 'retry_at')
   redis.call('HSET', task_key(task.id), 'state', state, 'finished', now, 'updated', now, unpack(extra))

@@ -6,6 +6,9 @@ local function publish_task(task, version, change)
   if task.instance and task.instance ~= '' then
     where = ',"instance":' .. cjson.encode(task.instance)
   end
+  if task.revived then
+    where = where .. ',"revived":' .. task.revived
+  end
   redis.call('PUBLISH', root .. 'events', '{"task":{"id":"' .. task.id .. '","owner":' .. cjson.encode(task.owner)
     .. ',"version":' .. version .. ',"attempt":' .. task.attempt .. where .. ',"change":{' .. change .. '}}}')
 end

@@ -67,6 +67,12 @@ local function move_index(task, from, to)
   end
 end
 
+local function drop_error(task)
+  if task.error_type then
+    redis.call('ZREM', errors_key(task.error_type), task.id)
+  end
+end
+
 local function each_file(task, visit)
   for file in string.gmatch(task.files or '', '[^,]+') do
     visit(file)

@@ -78,6 +78,9 @@ local function repair_places(task)
       unexpect('ZREM', owner_index_key(status, task.owner), task.id)
     end
   end
+  if task.state == 'failed' and task.error_type then
+    expect(errors_key(task.error_type), task.created, task.id)
+  end
   redis.call('SADD', root .. 'owners', task.owner)
 end
 

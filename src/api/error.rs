@@ -1,12 +1,13 @@
 //! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
 
+mod causes;
 mod table;
 
 pub use table::{ERROR_TYPES, ErrorType};
 
 use crate::{
     auth::Denied,
-    fleet, graph, process, queue, store,
+    fleet, graph, process,
     task::{FileId, Status},
 };
 use axum::{
@@ -85,6 +86,15 @@ pub enum ApiError {
     /// Cannot be cancelled any more.
     #[error("the task has ended already: it is {}", .0.as_str())]
     TaskEnded(Status),
+    /// Cannot be given another try: it waits or runs.
+    #[error("the task has not ended: it is {}", .0.as_str())]
+    TaskNotEnded(Status),
+    /// Its instance must confirm first.
+    #[error("the instance has not stopped the task yet: try again in a moment")]
+    TaskStopping,
+    /// Cannot run again.
+    #[error("the workflow of the task is not kept any more: submit it again")]
+    WorkflowGone,
     /// Needed.
     #[error("a waiting or running task needs this file")]
     FileInUse,
@@ -154,6 +164,8 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::VersionConflict(_) => "version_conflict",
             Self::TaskEnded(_) => "task_ended",
+            Self::TaskNotEnded(_) | Self::TaskStopping => "task_not_ended",
+            Self::WorkflowGone => "workflow_gone",
             Self::FileInUse => "file_in_use",
             Self::TooLarge(_) => "too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
@@ -188,7 +200,12 @@ impl ApiError {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::VersionConflict(_) | Self::TaskEnded(_) | Self::FileInUse => StatusCode::CONFLICT,
+            Self::VersionConflict(_)
+            | Self::TaskEnded(_)
+            | Self::TaskNotEnded(_)
+            | Self::TaskStopping
+            | Self::WorkflowGone
+            | Self::FileInUse => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -244,38 +261,6 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(name, value);
         }
         response
-    }
-}
-
-impl From<queue::Error> for ApiError {
-    fn from(error: queue::Error) -> Self {
-        match error {
-            queue::Error::Unavailable(_) | queue::Error::Refused(_) | queue::Error::Unusable(_) => {
-                tracing::warn!(%error, "a request found the queue not available");
-                Self::RedisUnavailable
-            }
-            queue::Error::Corrupt(_) => {
-                tracing::error!(%error, "a request met content in Redis that is not ours");
-                Self::Internal
-            }
-        }
-    }
-}
-
-impl From<store::Error> for ApiError {
-    fn from(error: store::Error) -> Self {
-        match error {
-            store::Error::NotFound => Self::NotFound("such file"),
-            store::Error::TooLarge { limit } => Self::TooLarge(limit),
-            store::Error::Full => {
-                tracing::error!(%error, "a request found the store full");
-                Self::StorageFull
-            }
-            store::Error::Unusable(_) | store::Error::Unavailable(_) => {
-                tracing::error!(%error, "a request found the store not available");
-                Self::StorageUnavailable
-            }
-        }
     }
 }
 

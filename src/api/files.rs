@@ -62,6 +62,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     if caller.role != Role::Admin {
         return Err(ApiError::Forbidden);
     }
+    query.only(&["kind", "limit", "offset"])?;
     let kind = match query.one("kind")? {
         None => None,
         Some("upload") => Some(FileKind::Upload),

@@ -22,9 +22,11 @@ mod near;
 mod query;
 mod range;
 mod rate;
+mod retry;
 mod submission;
 mod submit;
 mod tasks;
+mod time;
 mod upload;
 mod waiting;
 
@@ -87,6 +89,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks", get(tasks::list).post(submit::submit))
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
+        .route("/api/tasks/{id}/retry", post(retry::retry))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))
         .route("/api/files/{id}", delete(files::delete))

@@ -3,10 +3,17 @@
 use super::{
     ApiState,
     error::{ApiError, Result},
+    near::near,
 };
 use crate::settings::limits::{PAGE_DEFAULT, PAGE_MAX};
 use axum::{extract::FromRequestParts, http::request::Parts};
+use std::collections::BTreeSet;
 use url::form_urlencoded;
+
+/// Unknown parameters that an answer names.
+const NAMED_MAX: usize = 5;
+/// Of a name as it is shown.
+const NAME_CHARS_MAX: usize = 40;
 
 /// The query of a request.
 #[derive(Debug)]
@@ -18,6 +25,17 @@ impl Query {
     /// Reads what stands behind the `?`.
     pub(super) fn parse(query: &str) -> Self {
         Self { pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect() }
+    }
+
+    /// Refuses parameters that nobody reads: a mistyped filter would show everything.
+    pub(super) fn only(&self, known: &[&'static str]) -> Result<()> {
+        let unknown: BTreeSet<&str> =
+            self.pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !known.contains(name)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let sentences: Vec<String> = unknown.into_iter().take(NAMED_MAX).map(|name| told(name, known)).collect();
+        Err(ApiError::InvalidQuery(sentences.join("; ")))
     }
 
     /// The only value of `name`.
@@ -39,7 +57,7 @@ impl Query {
         }
     }
 
-    /// `limit`: 1–200, more is cut, 20 when not asked.
+    /// `limit`: 1 or more, 20 when not asked; a page has at most 200.
     pub(super) fn limit(&self) -> Result<u64> {
         match self.number("limit")? {
             Some(0) => Err(ApiError::InvalidQuery("`limit` must be at least 1".to_owned())),
@@ -50,6 +68,15 @@ impl Query {
     /// `offset`: 0 when not asked.
     pub(super) fn offset(&self) -> Result<Option<u64>> {
         self.number("offset")
+    }
+}
+
+/// `there is no parameter `statsu`: did you mean `status`?`
+fn told(name: &str, known: &[&'static str]) -> String {
+    let shown: String = name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect();
+    match near(name, known).first() {
+        Some(candidate) => format!("there is no parameter `{shown}`: did you mean `{candidate}`?"),
+        None => format!("there is no parameter `{shown}`: this takes {}", known.join(", ")),
     }
 }
 
@@ -64,6 +91,20 @@ impl FromRequestParts<ApiState> for Query {
 #[cfg(test)]
 mod tests {
     use super::Query;
+
+    #[test]
+    fn unknown_parameters_are_named() {
+        assert!(Query::parse("limit=1&limit=2").only(&["limit"]).is_ok());
+        let known = ["status", "limit", "offset"];
+        for (query, word) in
+            [("statsu=failed", "`status`?"), ("LIMIT=1", "`limit`?"), ("x=1", "status, limit, offset"), ("=", "``")]
+        {
+            let told = Query::parse(query).only(&known).unwrap_err().to_string();
+            assert!(told.contains(word), "{query}: {told}");
+        }
+        let told = Query::parse(&format!("{}%00=1", "x".repeat(999))).only(&known).unwrap_err().to_string();
+        assert!(told.len() < 150 && !told.contains('\0'), "{told}");
+    }
 
     #[test]
     fn numbers_are_plain_digits() {

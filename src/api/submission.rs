@@ -3,6 +3,7 @@
 use super::{
     error::{ApiError, Flaw, Result},
     json::{self, Members},
+    time,
 };
 use crate::{settings::limits::METADATA_BYTES, task::Priority};
 use serde_json::value::RawValue;
@@ -168,7 +169,7 @@ fn priority(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Priority {
 
 fn start_by(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<u64> {
     let value = members.get("startBy")?;
-    let time = json::text(value).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let time = json::text(value).and_then(|text| time::rfc3339(&text));
     let time_ms = time.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0));
     if time_ms.is_none() {
         let message = "`startBy` must be a time in RFC 3339, such as 2030-01-31T08:00:00.000Z";
@@ -228,6 +229,7 @@ mod tests {
             (r#""maxAttempts": 11"#, "out_of_range", false),
             (r#""maxAttempts": true"#, "not_an_integer", true),
             (r#""startBy": "tomorrow""#, "not_a_time", true),
+            (r#""startBy": "2030-01-01T00:00:00+25:00""#, "not_a_time", true),
             (r#""startBy": "2030-01-01T00:00:00""#, "not_a_time", true),
             (r#""startBy": 1893456000000"#, "not_a_time", true),
         ] {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     auth::{Caller, Role},
     queue::{Cancelled, TaskCursor, TaskQuery},
-    task::{Status, Task, TaskId, TaskView},
+    task::{FailureKind, Status, Task, TaskId, TaskView},
 };
 use axum::extract::State;
 use serde::Serialize;
@@ -27,18 +27,31 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
-/// One page: `status` (several with commas), `limit`, and `offset` or `cursor`.
+/// One page: `status` or `errorType` (several with commas), `limit`, and `offset` or `cursor`.
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
+    query.only(&["status", "errorType", "limit", "offset", "cursor"])?;
     let cursor = query.one("cursor")?.map(cursor_of).transpose()?;
     let offset = query.offset()?;
     if cursor.is_some() && offset.is_some() {
         return Err(ApiError::InvalidQuery("use `cursor` or `offset`, not both".to_owned()));
     }
+    let statuses = query.one("status")?.map(statuses_of).transpose()?.unwrap_or_default();
+    let failures = query.one("errorType")?.map(failures_of).transpose()?.unwrap_or_default();
+    if !failures.is_empty() {
+        if statuses.iter().any(|status| *status != Status::Failed) {
+            return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
+        }
+        // These indexes are of everybody's tasks.
+        if caller.role != Role::Admin {
+            return Err(ApiError::Forbidden);
+        }
+    }
     let page = state
         .queue
         .list(&TaskQuery {
             owner: (caller.role != Role::Admin).then_some(caller.username),
-            statuses: query.one("status")?.map(statuses_of).transpose()?.unwrap_or_default(),
+            statuses,
+            failures,
             offset: offset.unwrap_or(0),
             limit: query.limit()?,
             cursor,
@@ -58,6 +71,7 @@ pub(super) async fn detail(
     PathId(id): PathId,
     query: Query,
 ) -> Result<Answer<TaskView>> {
+    query.only(&["include"])?;
     let with_workflow = match query.one("include")? {
         None => false,
         Some("workflow") => true,
@@ -115,20 +129,19 @@ pub(super) async fn cancel(
 }
 
 async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
-    let position = async { Ok(state.queue.position(task).await?) };
-    let counts = async { Ok::<_, ApiError>(state.queue.counts().await?) };
-    let (position, counts, instances) = tokio::try_join!(position, counts, instances::views(&state.queue))?;
-    view.queue_position = position;
-    view.waiting_for = waiting::words(task, position, &counts, &instances);
+    let prospects = async { Ok::<_, ApiError>(state.queue.prospects(task).await?) };
+    let (prospects, instances) = tokio::try_join!(prospects, instances::views(&state.queue))?;
+    view.queue_position = prospects.position;
+    view.waiting_for = waiting::words(task, &prospects, &instances);
     Ok(())
 }
 
 /// Somebody else's task is answered like one that does not exist.
-fn may_see(caller: &Caller, task: &Task) -> bool {
+pub(super) fn may_see(caller: &Caller, task: &Task) -> bool {
     caller.role == Role::Admin || caller.username == task.owner
 }
 
-fn task_id(text: &str) -> Result<TaskId> {
+pub(super) fn task_id(text: &str) -> Result<TaskId> {
     text.parse().map_err(|_| ApiError::NotFound("such task"))
 }
 
@@ -145,6 +158,14 @@ fn statuses_of(text: &str) -> Result<Vec<Status>> {
             let known = Status::ALL.map(Status::as_str).join(", ");
             ApiError::InvalidQuery(format!("`status` must be of {known}, several with commas between"))
         })
+}
+
+fn failures_of(text: &str) -> Result<Vec<FailureKind>> {
+    let kind = |word| FailureKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    text.split(',').map(kind).collect::<Option<_>>().ok_or_else(|| {
+        let known = FailureKind::ALL.map(FailureKind::as_str).join(", ");
+        ApiError::InvalidQuery(format!("`errorType` must be of {known}, several with commas between"))
+    })
 }
 
 fn cursor_of(text: &str) -> Result<TaskCursor> {

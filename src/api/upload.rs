@@ -118,7 +118,9 @@ pub(super) async fn register(state: &ApiState, caller: Caller, received: Receive
         created_ms: 0,
     };
     if let Err(error) = state.queue.add_file(&record).await {
-        take_back(state, id).await;
+        // Not waited for: the caller is owed an answer now, and whatever stays behind is found and deleted in time.
+        let state = state.clone();
+        tokio::spawn(async move { take_back(&state, id).await });
         return Err(error.into());
     }
     metrics::uploaded(size_bytes);

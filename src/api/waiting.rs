@@ -1,34 +1,49 @@
 //! Why a task waits, in words. Pure: what is said is what the counts and the instances show.
 
 use crate::{
-    fleet::{Counts, InstanceView, Phase},
-    task::{InstanceId, Task, TaskState, rfc3339},
+    fleet::{InstanceView, Phase},
+    queue::Prospects,
+    task::{Failure, InstanceId, Task, TaskState, rfc3339},
 };
-
-/// One sentence; `None` for a task that does not wait.
-pub(super) fn words(task: &Task, position: Option<u64>, counts: &Counts, instances: &[InstanceView]) -> Option<String> {
-    match task.state {
-        TaskState::Delayed => {
-            let at = task.retry_at_ms.map_or_else(|| "soon".to_owned(), |at_ms| format!("at {}", rfc3339(at_ms)));
-            Some(format!("retry {at}, after attempt {} failed", task.attempt))
-        }
-        TaskState::Claimed => {
-            let instance = task.instance.as_ref().map_or_else(|| "an instance".to_owned(), ToString::to_string);
-            Some(format!("{instance} to begin: the task has been given to it"))
-        }
-        TaskState::Waiting => Some(format!("{}, {}", who_words(task, instances), place_words(task, position, counts))),
-        TaskState::Running | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => None,
-    }
-}
 
 /// Instances told by name.
 const TOLD_MAX: usize = 3;
 
+/// One sentence; `None` for a task that does not wait.
+pub(super) fn words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> Option<String> {
+    match task.state {
+        TaskState::Delayed => Some(delay_words(task)),
+        TaskState::Claimed => Some(claim_words(task, prospects, instances)),
+        TaskState::Waiting => Some(format!("{}, {}", who_words(task, prospects, instances), place_words(prospects))),
+        TaskState::Running | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => None,
+    }
+}
+
+fn delay_words(task: &Task) -> String {
+    let at = task.retry_at_ms.map_or_else(|| "soon".to_owned(), |at_ms| format!("at {}", rfc3339(at_ms)));
+    let why = |failure: &Failure| format!(" ({})", failure.kind.as_str());
+    let why = task.failure.as_ref().map(why).unwrap_or_default();
+    format!("retry {at}, after attempt {} failed{why}", task.attempt)
+}
+
+/// It has a slot; somebody must begin it.
+fn claim_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
+    let Some(id) = &task.instance else { return "an instance to begin".to_owned() };
+    let is_alive = instances.iter().any(|instance| instance.id == id.as_str() && instance.alive);
+    if is_alive {
+        format!("{id} to begin: the task has been given to it")
+    } else if prospects.dispatchers == 0 {
+        format!("a dispatcher: none is running; the task has been given to {id}")
+    } else {
+        format!("{id} to answer: the task has been given to it, else it goes elsewhere")
+    }
+}
+
 /// A task that only some instances can run waits for those.
-fn who_words(task: &Task, instances: &[InstanceView]) -> String {
+fn who_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
     let eligible = &task.facts.eligible;
     if eligible.is_empty() {
-        return instance_words(instances);
+        return obstacle_words(task, prospects, instances);
     }
     let fitting: Vec<InstanceView> =
         instances.iter().filter(|one| eligible.iter().any(|id| id.as_str() == one.id)).cloned().collect();
@@ -37,29 +52,40 @@ fn who_words(task: &Task, instances: &[InstanceView]) -> String {
         told = format!("{told} and {} more", eligible.len() - TOLD_MAX);
     }
     let has = if eligible.len() == 1 { "has" } else { "have" };
-    let said = if fitting.is_empty() { "an instance".to_owned() } else { instance_words(&fitting) };
-    let left = if fitting.is_empty() { ", and the config names none of these any more" } else { "" };
-    format!("{said}; only {told} {has} what it needs{left}")
+    if fitting.is_empty() {
+        return format!("an instance; only {told} {has} what it needs, and the config names none of these any more");
+    }
+    format!("{}; only {told} {has} what it needs", obstacle_words(task, prospects, &fitting))
 }
 
-fn instance_words(instances: &[InstanceView]) -> String {
-    let count = |is: fn(&&InstanceView) -> bool| instances.iter().filter(is).count();
-    let enabled = count(|instance| instance.enabled);
-    let alive = count(|instance| instance.enabled && instance.alive);
-    let healthy = count(|instance| is_healthy(instance));
-    let busy = count(|instance| is_healthy(instance) && instance.busy);
+/// The first thing that is in the way.
+fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
+    let count = |is: &dyn Fn(&&InstanceView) -> bool| instances.iter().filter(is).count();
+    let enabled = count(&|instance| instance.enabled);
+    let alive = count(&|instance| instance.enabled && instance.alive);
+    let healthy = count(&|instance| is_healthy(instance));
+    let free = count(&|instance| is_healthy(instance) && !instance.busy);
+    let avoided = |instance: &InstanceView| task.avoids.iter().any(|id| id.as_str() == instance.id);
+    let welcome = count(&|instance| is_healthy(instance) && !instance.busy && !avoided(instance));
     if instances.is_empty() {
         "an instance: the config has none".to_owned()
     } else if enabled == 0 {
         format!("an instance: {} disabled", all(instances.len()))
+    } else if prospects.dispatchers == 0 {
+        "a dispatcher: none is running".to_owned()
+    } else if !prospects.claims_rest.is_zero() {
+        let ms = prospects.claims_rest.as_millis();
+        format!("the dispatchers to tell what runs: Redis was away, starts rest for {ms} ms")
     } else if alive == 0 {
         format!("an instance: none of the {enabled} enabled is alive")
     } else if healthy == 0 {
         format!("a healthy instance: {} under suspicion after failures", all(alive))
-    } else if busy == healthy {
+    } else if free == 0 {
         format!("a free instance: {} busy", all(healthy))
+    } else if welcome == 0 && prospects.leases > 1 {
+        format!("another instance: {free} of {healthy} free, but an attempt failed there; in a few seconds any will do")
     } else {
-        format!("its turn: {} of {healthy} instances free", healthy - busy)
+        format!("its turn: {free} of {healthy} instances free")
     }
 }
 
@@ -72,10 +98,9 @@ fn all(count: usize) -> String {
 }
 
 /// Tasks of more urgent lanes go first, then those before it in its own.
-fn place_words(task: &Task, position: Option<u64>, counts: &Counts) -> String {
-    let Some(position) = position else { return "place not known".to_owned() };
-    let urgent: u64 = counts.waiting_by_lane.iter().take(usize::from(task.priority.lane())).sum();
-    match urgent + position {
+fn place_words(prospects: &Prospects) -> String {
+    let Some(position) = prospects.position else { return "place not known".to_owned() };
+    match prospects.urgent + position {
         0 => "next in line".to_owned(),
         1 => "1 task ahead".to_owned(),
         ahead => format!("{ahead} tasks ahead"),
@@ -86,9 +111,11 @@ fn place_words(task: &Task, position: Option<u64>, counts: &Counts) -> String {
 mod tests {
     use super::words;
     use crate::{
-        fleet::{Counts, InstanceView, Phase},
-        task::{Attempt, InstanceId, Priority, Progress, Task, TaskFacts, TaskId, TaskState},
+        fleet::{InstanceView, Phase},
+        queue::Prospects,
+        task::{Attempt, Failure, FailureKind, InstanceId, Priority, Progress, Task, TaskFacts, TaskId, TaskState},
     };
+    use std::time::Duration;
 
     fn task(state: TaskState, priority: Priority) -> Task {
         Task {
@@ -111,6 +138,8 @@ mod tests {
             failure: None,
             facts: TaskFacts::default(),
             attempts: Vec::new(),
+            avoids: Vec::new(),
+            revived: 0,
             cancel_pending: false,
         }
     }
@@ -135,6 +164,14 @@ mod tests {
         }
     }
 
+    /// Two dispatchers look after two instances.
+    const USUAL: Prospects =
+        Prospects { position: Some(0), urgent: 0, dispatchers: 2, leases: 2, claims_rest: Duration::ZERO };
+
+    fn waiting(prospects: Prospects, instances: &[InstanceView]) -> String {
+        words(&task(TaskState::Waiting, Priority::Normal), &prospects, instances).unwrap()
+    }
+
     #[test]
     fn the_instances_are_told_as_they_are() {
         let (up, down) = (instance(true, true, false, Phase::Up), instance(true, false, false, Phase::Down));
@@ -152,8 +189,7 @@ mod tests {
             (vec![busy.clone(), busy.clone(), down], "a free instance: all 2 are busy, next in line"),
             (vec![busy, up, suspect], "its turn: 1 of 2 instances free, next in line"),
         ] {
-            let said = words(&task(TaskState::Waiting, Priority::Normal), Some(0), &Counts::default(), &instances);
-            assert_eq!(said.as_deref(), Some(expected));
+            assert_eq!(waiting(USUAL, &instances), expected);
         }
     }
 
@@ -176,31 +212,72 @@ mod tests {
         ] {
             let mut task = task(TaskState::Waiting, Priority::Normal);
             task.facts.eligible = eligible.iter().map(|&id| InstanceId::new(id)).collect();
-            assert_eq!(words(&task, Some(0), &Counts::default(), &instances).as_deref(), Some(expected));
+            assert_eq!(words(&task, &USUAL, &instances).as_deref(), Some(expected));
         }
     }
 
     #[test]
+    fn what_is_first_in_the_way_is_told_first() {
+        let up = instance(true, true, false, Phase::Up);
+        let alone = Prospects { dispatchers: 0, claims_rest: Duration::from_secs(2), ..USUAL };
+        assert_eq!(waiting(alone, &[]), "an instance: the config has none, next in line");
+        assert_eq!(waiting(alone, std::slice::from_ref(&up)), "a dispatcher: none is running, next in line");
+        let restarted = Prospects { claims_rest: Duration::from_millis(2_900), ..USUAL };
+        let expected = "the dispatchers to tell what runs: Redis was away, starts rest for 2900 ms, next in line";
+        assert_eq!(waiting(restarted, &[up]), expected);
+    }
+
+    #[test]
+    fn an_instance_where_it_failed_is_not_its_turn() {
+        let here = instance(true, true, false, Phase::Up);
+        let there = InstanceView { id: "127.0.0.1:8002".to_owned(), ..here.clone() };
+        let busy_there = InstanceView { busy: true, ..there.clone() };
+        let avoiding =
+            Task { avoids: vec![InstanceId::new(here.id.clone())], ..task(TaskState::Waiting, Priority::Normal) };
+        let say = |prospects: Prospects, instances: &[InstanceView]| words(&avoiding, &prospects, instances).unwrap();
+        let elsewhere = "but an attempt failed there; in a few seconds any will do, next in line";
+        assert_eq!(say(USUAL, &[here.clone(), there]), "its turn: 2 of 2 instances free, next in line");
+        assert_eq!(say(USUAL, &[here.clone(), busy_there]), format!("another instance: 1 of 2 free, {elsewhere}"));
+        let only = Prospects { leases: 1, ..USUAL };
+        assert_eq!(say(only, &[here]), "its turn: 1 of 1 instances free, next in line");
+    }
+
+    #[test]
     fn the_place_counts_more_urgent_lanes() {
-        let counts = Counts { waiting_by_lane: [2, 5, 9], ..Counts::default() };
-        for (priority, position, expected) in [
-            (Priority::High, Some(1), "1 task ahead"),
-            (Priority::Normal, Some(0), "2 tasks ahead"),
-            (Priority::Low, Some(3), "10 tasks ahead"),
-            (Priority::Low, None, "place not known"),
+        for (position, urgent, expected) in [
+            (Some(1), 0, "1 task ahead"),
+            (Some(0), 2, "2 tasks ahead"),
+            (Some(3), 7, "10 tasks ahead"),
+            (None, 7, "place not known"),
         ] {
-            let said = words(&task(TaskState::Waiting, priority), position, &counts, &[]).unwrap();
+            let said = waiting(Prospects { position, urgent, ..USUAL }, &[]);
             assert!(said.ends_with(expected), "{said}");
         }
     }
 
     #[test]
+    fn a_claimed_task_waits_for_whoever_has_it() {
+        let claimed = task(TaskState::Claimed, Priority::Normal);
+        let (up, down) = (instance(true, true, true, Phase::Up), instance(true, false, true, Phase::Down));
+        let say = |dispatchers, instances: &[InstanceView]| {
+            words(&claimed, &Prospects { dispatchers, ..USUAL }, instances).unwrap()
+        };
+        assert_eq!(say(2, &[up]), "127.0.0.1:8001 to begin: the task has been given to it");
+        let answer = "127.0.0.1:8001 to answer: the task has been given to it, else it goes elsewhere";
+        assert_eq!((say(1, std::slice::from_ref(&down)), say(1, &[])), (answer.to_owned(), answer.to_owned()));
+        assert_eq!(say(0, &[down]), "a dispatcher: none is running; the task has been given to 127.0.0.1:8001");
+    }
+
+    #[test]
     fn other_states_have_words_of_their_own_or_none() {
-        let say = |state| words(&task(state, Priority::Normal), None, &Counts::default(), &[]);
-        assert_eq!(say(TaskState::Delayed).unwrap(), "retry at 2024-01-01T00:00:00.000Z, after attempt 1 failed");
-        assert_eq!(say(TaskState::Claimed).unwrap(), "127.0.0.1:8001 to begin: the task has been given to it");
+        let say = |task: &Task| words(task, &USUAL, &[]);
+        let delayed = task(TaskState::Delayed, Priority::Normal);
+        assert_eq!(say(&delayed).unwrap(), "retry at 2024-01-01T00:00:00.000Z, after attempt 1 failed");
+        let failure = Some(Failure::new(FailureKind::Stalled, "no sign"));
+        let said = say(&Task { failure, ..delayed }).unwrap();
+        assert_eq!(said, "retry at 2024-01-01T00:00:00.000Z, after attempt 1 failed (stalled)");
         for state in [TaskState::Running, TaskState::Completed, TaskState::Failed, TaskState::Cancelled] {
-            assert_eq!(say(state), None);
+            assert_eq!(say(&task(state, Priority::Normal)), None);
         }
     }
 }

@@ -33,6 +33,7 @@ mod instance;
 mod keeper;
 mod lease_clock;
 mod listener;
+mod lost_files;
 mod owners_first;
 mod pace;
 mod roster;
@@ -107,6 +108,8 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     tracker.spawn(services.clone().run_until_cancelled_owned(wake_claimers(shared.clone())));
     tracker.spawn(services.clone().run_until_cancelled_owned(hear_news(shared.clone())));
     tracker.spawn(services.clone().run_until_cancelled_owned(delete_orphans(shared.clone())));
+    let lost_files = lost_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
+    tracker.spawn(services.clone().run_until_cancelled_owned(lost_files));
     let janitor = shared.parts.queue.clone();
     let janitor_stop = services.clone();
     tracker.spawn(async move { janitor.run_janitor(janitor_stop).await });

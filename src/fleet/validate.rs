@@ -70,32 +70,43 @@ fn servers_of(value: &Value, current: &FleetConfig, problems: &mut Problems) -> 
         problems.unfit("/servers", "too_many", &format!("{} servers are more than {SERVERS_MAX}", items.len()));
         return Vec::new();
     }
-    let servers: Vec<_> = items
+    let servers: Vec<super::Server> = items
         .iter()
         .enumerate()
-        .filter_map(|(at, item)| Some((at, server::parse(&format!("/servers/{at}"), item, current, problems)?)))
+        .filter_map(|(at, item)| server::parse(&format!("/servers/{at}"), item, current, problems))
         .collect();
-    refuse_duplicates(&servers, problems);
-    let instances: usize = servers.iter().map(|(_, server)| server.ports.len()).sum();
+    refuse_duplicates(items, problems);
+    let instances: usize = servers.iter().map(|server| server.ports.len()).sum();
     if instances > INSTANCES_MAX {
         problems.unfit("/servers", "too_many", &format!("{instances} instances are more than {INSTANCES_MAX}"));
     }
-    servers.into_iter().map(|(_, server)| server).collect()
+    servers
 }
 
-fn refuse_duplicates(servers: &[(usize, super::Server)], problems: &mut Problems) {
+/// Looks at the items as they came: one that has another problem, too, still takes its id and its instances.
+fn refuse_duplicates(items: &[Value], problems: &mut Problems) {
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut instances: BTreeMap<(&str, u16), String> = BTreeMap::new();
-    for (at, server) in servers {
-        if let Some(first) = ids.insert(&server.id, *at) {
-            let message = format!("the id `{}` is already that of /servers/{first}", server.id);
+    let mut instances: BTreeMap<(String, u64), String> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        let id = item.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
+        if let Some(id) = id
+            && let Some(first) = ids.insert(id, at)
+        {
+            let message = format!("the id `{id}` is already that of /servers/{first}");
             problems.unfit(&format!("/servers/{at}/id"), "duplicate_id", &message);
         }
-        for (index, port) in server.ports.iter().enumerate() {
+        let ip = item.get("ip").and_then(Value::as_str).and_then(|ip| address::host(ip).ok());
+        let ports = item.get("ports").and_then(Value::as_array);
+        let (Some(ip), Some(ports)) = (ip, ports) else { continue };
+        for (index, port) in ports.iter().enumerate() {
+            let Some(port) = port.as_u64() else { continue };
             let pointer = format!("/servers/{at}/ports/{index}");
-            if let Some(first) = instances.insert((&server.ip, *port), pointer.clone()) {
-                let message = format!("the instance {}:{port} is already that of {first}", server.ip);
-                problems.unfit(&pointer, "duplicate_instance", &message);
+            if let Some(first) = instances.insert((ip.clone(), port), pointer.clone()) {
+                problems.unfit(
+                    &pointer,
+                    "duplicate_instance",
+                    &format!("the instance {ip}:{port} is already that of {first}"),
+                );
             }
         }
     }

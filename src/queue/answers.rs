@@ -2,7 +2,7 @@
 
 use crate::{
     fleet::FleetConfig,
-    task::{Attempt, FileId, InstanceId, Payload, Status, Task, TaskId, TaskState},
+    task::{Attempt, FailureKind, FileId, InstanceId, Payload, Status, Task, TaskId, TaskState},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
@@ -125,6 +125,27 @@ pub enum Cancelled {
     NotFound,
 }
 
+/// Answer of [`super::Queue::revive`].
+#[derive(Debug, Clone)]
+pub enum Revived {
+    /// It lives again: waits, or (an earlier call did it) may run by now.
+    Revived(Box<Task>),
+    /// No such task.
+    NotFound,
+    /// Nothing to be made up for.
+    Completed,
+    /// It has not ended yet.
+    NotEnded(Status),
+    /// It has ended, but its instance has not confirmed yet that the prompt is gone.
+    Stopping,
+    /// What it should run is not kept any more.
+    PayloadGone,
+    /// A file that it needs has been deleted.
+    NoSuchFile(FileId),
+    /// Too many wait; try again after this.
+    Full(Duration),
+}
+
 /// Answer of a fenced write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -149,6 +170,8 @@ pub struct TaskQuery {
     pub owner: Option<String>,
     /// Only these; empty = all.
     pub statuses: Vec<Status>,
+    /// Only failed ones with these kinds of failure, of all owners; replaces `owner` and `statuses`. Empty = all.
+    pub failures: Vec<FailureKind>,
     /// Skip.
     pub offset: u64,
     /// At most, 1–200.
@@ -239,6 +262,21 @@ pub enum FileDeleted {
     InUse,
     /// No such file.
     NotFound,
+}
+
+/// Answer of [`super::Queue::prospects`]: what stands between a task and its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Prospects {
+    /// Rank in its lane (0 = next); `None` when it is in no lane.
+    pub position: Option<u64>,
+    /// Tasks of more urgent lanes.
+    pub urgent: u64,
+    /// Dispatchers that live.
+    pub dispatchers: u64,
+    /// Instances that somebody looks after.
+    pub leases: u64,
+    /// No task is given to anybody for so long: Redis was away, and the owners must tell first what runs.
+    pub claims_rest: Duration,
 }
 
 /// Answer of [`super::Queue::put_config`].

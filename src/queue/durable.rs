@@ -5,7 +5,7 @@
 
 use super::{
     Error, Result,
-    call::{Caller, Reply},
+    call::{CALL_TIMEOUT, Caller, Reply},
     link,
     scripts::Verb,
     server::Confirm,
@@ -59,8 +59,16 @@ impl Durable {
         Ok(Some(Self { writers, next: AtomicUsize::new(0) }))
     }
 
-    /// Runs a script and waits until it is safe. An error says "maybe": the same call again is safe.
+    /// Runs a script and waits until it is safe, no longer than for any other call. An error says "maybe": the same call
+    /// again is safe.
     pub(super) async fn call(&self, caller: &Caller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+        match tokio::time::timeout(CALL_TIMEOUT, self.confirmed(caller, verb, args)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(Error::Unavailable(format!("not confirmed within {CALL_TIMEOUT:?}"))),
+        }
+    }
+
+    async fn confirmed(&self, caller: &Caller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let writer = &self.writers[self.next.fetch_add(1, Ordering::Relaxed) % self.writers.len()];
         let before = writer.client.connection_ids();
         let reply = caller.call_on(&writer.client, verb, args).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     Error, FileDeleted, FileKind, FileRecord, Queue, Result,
-    call::{number, within},
+    call::{Reply, number, within},
     scripts::Verb,
 };
 use crate::{settings::limits, task::FileId};
@@ -18,7 +18,7 @@ impl Queue {
             json.into(),
             record.task_id.map(|task| task.to_string()).unwrap_or_default().into(),
         ];
-        self.call(Verb::FileAdd, args).await.map(drop)
+        self.call_durably(Verb::FileAdd, args).await.map(drop)
     }
 
     /// Reads a registration.
@@ -51,7 +51,7 @@ impl Queue {
     /// Removes a registration unless a pending or running task needs the file. Should the caller die before it has deleted
     /// the bytes, [`Queue::take_orphans`] gives them an hour later.
     pub async fn delete_file(&self, id: FileId) -> Result<FileDeleted> {
-        let mut reply = self.call(Verb::FileDelete, vec![id.to_string().into()]).await?;
+        let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into()]).await?;
         match reply.tag() {
             "deleted" => {
                 let (record, created): (String, String) = (reply.parse()?, reply.parse()?);
@@ -63,12 +63,16 @@ impl Queue {
         }
     }
 
+    /// Which of these files nobody has registered (at most 1,000 at once).
+    pub async fn unregistered(&self, ids: &[FileId]) -> Result<Vec<FileId>> {
+        let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        files(self.call(Verb::Unregistered, vec![ids.into()]).await?)
+    }
+
     /// Files of ended and collected tasks whose bytes may be deleted: at most `limit`, removed from the registry before. Each
     /// is given twice, an hour apart, in case the first taker died: deleting bytes that are gone is no error.
     pub async fn take_orphans(&self, limit: u64) -> Result<Vec<FileId>> {
-        let mut reply = self.call(Verb::Orphans, vec![number(limit)]).await?;
-        let ids = reply.list()?.into_iter().filter_map(Value::into_string);
-        ids.map(|id| id.parse().map_err(|_| Error::Corrupt(format!("orphan {id}")))).collect()
+        files(self.call(Verb::Orphans, vec![number(limit)]).await?)
     }
 }
 
@@ -80,6 +84,11 @@ impl FileKind {
             Self::Output => "output",
         }
     }
+}
+
+fn files(mut reply: Reply) -> Result<Vec<FileId>> {
+    let ids = reply.list()?.into_iter().filter_map(Value::into_string);
+    ids.map(|id| id.parse().map_err(|_| Error::Corrupt(format!("file {id}")))).collect()
 }
 
 fn with_time(record: &str, created: &str) -> Result<FileRecord> {

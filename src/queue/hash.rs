@@ -50,10 +50,11 @@ impl Fields {
         Ok(self.json("facts")?.unwrap_or_default())
     }
 
-    /// Whose it is, and how long it waited from being accepted to its claim.
+    /// Whose it is, and how long it waited from being accepted (or revived) to its claim.
     pub(super) fn owner_and_wait(&self) -> Result<(String, std::time::Duration)> {
-        let (created, claimed): (u64, u64) = (self.must("created")?, self.must("claimed")?);
-        Ok((self.must("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(created))))
+        let claimed: u64 = self.must("claimed")?;
+        let from = self.parse("revived_at")?.map_or_else(|| self.must("created"), Ok)?;
+        Ok((self.must("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(from))))
     }
 
     /// `max_attempts` with the tries that were given back: what the number of the last try may be.
@@ -86,6 +87,14 @@ impl Fields {
             failure: self.json("failure")?,
             facts: self.facts()?,
             attempts: self.history(state, attempt, instance.as_ref())?,
+            avoids: self
+                .text("excluded")
+                .unwrap_or_default()
+                .split(',')
+                .filter(|id| !id.is_empty())
+                .map(InstanceId::new)
+                .collect(),
+            revived: self.parse("revived")?.unwrap_or(0),
             cancel_pending: self.text("cancel_pending").is_some(),
             instance,
         })
@@ -141,6 +150,8 @@ pub(super) fn created(new: &NewTask, now_ms: u64) -> Task {
         failure: None,
         facts: new.facts.clone(),
         attempts: Vec::new(),
+        avoids: Vec::new(),
+        revived: 0,
         cancel_pending: false,
     }
 }

@@ -41,7 +41,7 @@ impl Queue {
 
     /// Switches an instance on or off; announces it. Survives restarts. A disabled instance gets no task.
     pub async fn set_enabled(&self, instance: &InstanceId, enabled: bool) -> Result<()> {
-        self.call(Verb::Enable, vec![instance.as_str().into(), switch(enabled)]).await.map(drop)
+        self.call_durably(Verb::Enable, vec![instance.as_str().into(), switch(enabled)]).await.map(drop)
     }
 
     /// What is known of each, in the order asked; `None` = never seen (and not disabled).

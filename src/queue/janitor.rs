@@ -32,19 +32,24 @@ const BATCHES_MAX: usize = 40;
 const LEASE_TTL: Duration = Duration::from_secs(10);
 
 /// What is walked: the ledger, then everything that lists tasks.
-const PLACES: [&str; 8] = [
-    "jobs",
-    "index:pending",
-    "index:running",
-    "delayed",
-    "index:completed",
-    "index:failed",
-    "index:cancelled",
-    "expiry",
-];
+fn places() -> Vec<String> {
+    let lists = [
+        "jobs",
+        "index:pending",
+        "index:running",
+        "delayed",
+        "index:completed",
+        "index:failed",
+        "index:cancelled",
+        "expiry",
+    ];
+    let errors = FailureKind::ALL.map(|kind| format!("errors:{}", kind.as_str()));
+    lists.map(str::to_owned).into_iter().chain(errors).collect()
+}
 
 /// Where a sweep stands.
 struct Sweep {
+    places: Vec<String>,
     place: usize,
     cursor: String,
     not_before: Instant,
@@ -70,7 +75,7 @@ impl Queue {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        if let Err(error) = self.duty(&me, Duration::ZERO).await {
+        if let Err(error) = self.hold_duty("janitor", &me, Duration::ZERO).await {
             tracing::debug!(%error, "janitor: the duty runs out by itself");
         }
     }
@@ -83,7 +88,7 @@ impl Queue {
 
     /// One round of everything that is due; gives the pause until the next.
     async fn janitor_round(&self, me: &str, sweep: &mut Sweep, fleet_at: &mut Instant) -> Result<Duration> {
-        if !self.duty(me, DUTY_TTL).await? {
+        if !self.hold_duty("janitor", me, DUTY_TTL).await? {
             return Ok(Duration::from_secs(1));
         }
         let mut pause = PAUSE_MAX;
@@ -101,8 +106,9 @@ impl Queue {
         Ok(pause)
     }
 
-    async fn duty(&self, me: &str, ttl: Duration) -> Result<bool> {
-        let reply = self.call(Verb::Duty, vec!["janitor".into(), me.into(), ms(ttl)]).await?;
+    /// Asks for a duty that one process at a time should do, or keeps it for another `ttl` (zero: leaves it).
+    pub async fn hold_duty(&self, duty: &str, me: &str, ttl: Duration) -> Result<bool> {
+        let reply = self.call(Verb::Duty, vec![duty.into(), me.into(), ms(ttl)]).await?;
         Ok(reply.tag() == "mine")
     }
 
@@ -145,7 +151,7 @@ impl Queue {
 
     async fn sweep_part(&self, sweep: &mut Sweep) -> Result<u64> {
         let args = vec![
-            PLACES[sweep.place].into(),
+            sweep.places[sweep.place].as_str().into(),
             sweep.cursor.as_str().into(),
             number(SWEEP_COUNT),
             failure(FailureKind::StorageFailed, "the stored workflow was lost")?.into(),
@@ -154,7 +160,7 @@ impl Queue {
         let mut reply = self.call(Verb::Sweep, args).await?;
         let (cursor, wrong): (String, u64) = (reply.parse()?, reply.parse()?);
         if wrong > 0 {
-            tracing::warn!(place = PLACES[sweep.place], wrong, "put right what did not mirror the tasks");
+            tracing::warn!(place = sweep.places[sweep.place], wrong, "put right what did not mirror the tasks");
         }
         sweep.advance(cursor);
         Ok(wrong)
@@ -196,12 +202,12 @@ impl Queue {
 
 impl Sweep {
     fn new() -> Self {
-        Self { place: 0, cursor: "0".to_owned(), not_before: Instant::now() }
+        Self { places: places(), place: 0, cursor: "0".to_owned(), not_before: Instant::now() }
     }
 
     fn advance(&mut self, cursor: String) {
         if cursor == "0" {
-            self.place = (self.place + 1) % PLACES.len();
+            self.place = (self.place + 1) % self.places.len();
             if self.place == 0 {
                 self.not_before = Instant::now() + SWEEP_EVERY;
             }

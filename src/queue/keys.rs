@@ -34,11 +34,6 @@ impl Root {
         format!("{}payload:{id}", self.0)
     }
 
-    /// ZSET: a lane, tasks by fair-queue tag.
-    pub(super) fn lane(&self, lane: u8) -> String {
-        format!("{}wait:default:{lane}", self.0)
-    }
-
     /// STREAM: the ledger, one entry per waiting or running task.
     pub(super) fn jobs(&self) -> String {
         format!("{}jobs", self.0)

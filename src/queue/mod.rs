@@ -17,6 +17,7 @@
 //! | `fair:<class>:<lane>` | HASH | `served` (virtual time), `owner:<owner>` (where its last task ends) |
 //! | `delayed`, `start-by`, `expiry` | ZSET | ids by the time something is due |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
+//! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `owners` | SET | who has tasks |
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |
 //! | `in-flight:<id>` | HASH | task → attempt: its length is the slots taken |
@@ -28,7 +29,7 @@
 //! | `config` | HASH | `document`, `version` of the fleet |
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
 //! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; files to delete |
-//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, the janitor, Redis' run id |
+//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
 //! | `events` | channel | what happened |
 
 mod answers;
@@ -57,7 +58,7 @@ mod wakeups;
 
 pub use answers::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, FileDeleted, FileKind, FileRecord, InFlight, Lease,
-    QueueLimits, Renewed, TaskCursor, TaskPage, TaskQuery, Token, Written,
+    Prospects, QueueLimits, Renewed, Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
 pub use error::Error;
 pub use feed::{Feed, News};

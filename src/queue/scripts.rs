@@ -70,17 +70,20 @@ scripts! {
     Orphans = "#!lua" "orphans" ["files"];
     Progress = "#!lua" "progress" ["events" "places" "attempts"];
     Promote = "#!lua" "promote" ["events" "places"];
+    Prospects = "#!lua flags=no-writes" "prospects" [];
     Reclaim = "#!lua" "reclaim" ["events" "places" "attempts" "ledger"];
     Release = "#!lua" "release" ["events" "places" "endings" "attempts"];
     Renew = "#!lua" "renew" [];
     Report = "#!lua" "report" ["events"];
     Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts"];
+    Revive = "#!lua" "revive" ["events" "places"];
     Server = "#!lua flags=no-writes" "server" [];
     Start = "#!lua" "start" ["events" "places" "attempts"];
     StrayAdd = "#!lua" "stray_add" [];
     Strays = "#!lua flags=no-writes" "strays" [];
     Sweep = "#!lua" "sweep" ["events" "places" "endings" "ledger" "repair"];
     Tasks = "#!lua flags=no-writes" "tasks" [];
+    Unregistered = "#!lua flags=no-writes" "unregistered" [];
     Versions = "#!lua flags=no-writes" "versions" [];
     Yield = "#!lua" "yield" ["events"];
 }

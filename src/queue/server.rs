@@ -75,7 +75,9 @@ impl Facts {
                 .push(format!("maxmemory-policy is {}: set it to noeviction before you set maxmemory", self.eviction));
         }
         if !self.has_aof {
-            warnings.push("redis has no append-only file: when it restarts, all tasks are gone".to_owned());
+            warnings.push(
+                "redis has no append-only file: when it restarts, all tasks are gone; set appendonly yes".to_owned(),
+            );
         }
         let confirm = match durability {
             Durability::Local => Confirm::Answer,

@@ -1,7 +1,7 @@
-//! The api's verbs: accept, read, cancel, count.
+//! The api's verbs: accept, read, cancel, revive, count.
 
 use super::{
-    Cancelled, Enqueued, Error, Queue, Result, TaskCursor, TaskPage, TaskQuery,
+    Cancelled, Enqueued, Error, Prospects, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery,
     call::{Reply, list, ms, number, switch, within},
     hash::{Fields, created, joined},
     payloads,
@@ -13,10 +13,7 @@ use crate::{
     settings::limits,
     task::{InstanceId, NewTask, Payload, Status, Task, TaskId, TaskState},
 };
-use fred::{
-    interfaces::{KeysInterface, SortedSetsInterface},
-    types::Value,
-};
+use fred::{interfaces::KeysInterface, types::Value};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Offsets beyond are as good as this one: past the end of every list.
@@ -89,13 +86,17 @@ impl Queue {
         value.into_bytes().map(|bytes| payloads::unpack(&bytes)).transpose()
     }
 
-    /// Rank in its lane (0 = next) of a waiting task.
-    pub async fn position(&self, task: &Task) -> Result<Option<u64>> {
-        if task.state != TaskState::Waiting {
-            return Ok(None);
-        }
-        let lane = self.root().lane(task.priority.lane());
-        within(self.pool().zrank(lane, task.id.to_string(), false)).await
+    /// What stands between a pending task and its start.
+    pub async fn prospects(&self, task: &Task) -> Result<Prospects> {
+        let args = vec![task.id.to_string().into(), number(task.priority.lane().into())];
+        let mut reply = self.call(Verb::Prospects, args).await?;
+        Ok(Prospects {
+            position: reply.parse::<String>()?.parse().ok(),
+            urgent: reply.parse()?,
+            dispatchers: reply.parse()?,
+            leases: reply.parse()?,
+            claims_rest: Duration::from_millis(reply.parse()?),
+        })
     }
 
     /// One page, total exact, at any offset.
@@ -112,6 +113,15 @@ impl Queue {
             number(query.limit.clamp(1, limits::PAGE_MAX)),
             cursor.map(|cursor| cursor.created_ms.to_string()).unwrap_or_default().into(),
             cursor.map(|cursor| cursor.id.to_string()).unwrap_or_default().into(),
+            query
+                .failures
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(",")
+                .into(),
         ];
         let mut reply = self.call(Verb::List, args).await?;
         let total = reply.parse()?;
@@ -141,6 +151,23 @@ impl Queue {
             "cancelled_before" => Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?))),
             "ended" => Ok(Cancelled::AlreadyEnded(Box::new(one_task(id, &mut reply)?))),
             "not_found" => Ok(Cancelled::NotFound),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Gives a failed or cancelled task another life: same id, a new budget of attempts. Said twice it does it once.
+    pub async fn revive(&self, id: TaskId) -> Result<Revived> {
+        let args = vec![id.to_string().into(), number(self.limits().waiting_max)];
+        let mut reply = self.call_durably(Verb::Revive, args).await?;
+        match reply.tag() {
+            "revived" => Ok(Revived::Revived(Box::new(one_task(id, &mut reply)?))),
+            "not_found" => Ok(Revived::NotFound),
+            "completed" => Ok(Revived::Completed),
+            "not_ended" => Ok(Revived::NotEnded(reply.parse::<TaskState>()?.status())),
+            "stopping" => Ok(Revived::Stopping),
+            "payload_gone" => Ok(Revived::PayloadGone),
+            "no_such_file" => Ok(Revived::NoSuchFile(reply.parse()?)),
+            "full" => Ok(Revived::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
             _ => Err(reply.unexpected()),
         }
     }

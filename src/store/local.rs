@@ -73,7 +73,8 @@ fn probe(root: &Path) -> io::Result<()> {
     }
 }
 
-fn collect(shard: &Path) -> io::Result<()> {
+/// Deletes what writers that died left unfinished in a shard.
+pub(super) fn collect(shard: &Path) -> io::Result<()> {
     for entry in fs::read_dir(shard)? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(|name| staged_id(name).is_some()) && is_old(&entry) {

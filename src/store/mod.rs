@@ -1,13 +1,14 @@
 //! Bytes: uploads and outputs, by id, on disk or wherever `SHUZHIREN_STORAGE_URL` points. The only user of object_store.
 //!
 //! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk) and is
-//! renamed, synced, when it is whole.
+//! renamed, synced, when it is whole. `installation` names the system whose files these are.
 //!
 //! Invariant: a path is made of our own ids only; nothing half-written is ever visible.
 
 mod error;
 mod kind;
 mod local;
+mod lost;
 mod name;
 mod write;
 

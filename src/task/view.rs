@@ -99,6 +99,9 @@ pub struct TaskView {
     /// Tries so far.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptView>,
+    /// How often it was given another try after it had ended (`POST …/retry`).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub revived: u32,
     /// What the submitter should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -215,6 +218,7 @@ impl TaskView {
             result: has_result.then(|| ResultView::new(&task.outputs, links)),
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
+            revived: task.revived,
             warnings: task.facts.warnings.clone(),
             resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),
@@ -222,6 +226,11 @@ impl TaskView {
             workflow: None,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl AttemptView {

@@ -29,6 +29,8 @@ struct About<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_id: Option<&'a InstanceId>,
     version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revived: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +105,7 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
         attempt: event.attempt,
         instance_id: event.instance.as_ref(),
         version: event.version,
+        revived: (event.revived > 0).then_some(event.revived),
     };
     let bare = |status, progress, nodes_done| {
         let about = about(status);
@@ -112,6 +115,8 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
     Some(match &event.change {
         TaskChange::Claimed => return None,
         TaskChange::Pending => tell("task_progress", kind, bare(Status::Pending, percent.min(99), None)),
+        // A barrier: no progress of the new life may take a place before the old one's ending.
+        TaskChange::Revived => tell("task_progress", FrameKind::Barrier, bare(Status::Pending, 0, None)),
         TaskChange::Started => tell("task_progress", kind, bare(Status::Running, 0, Some(0))),
         TaskChange::Progress(progress) => {
             let message = TaskProgress {
@@ -191,7 +196,7 @@ mod tests {
 
     fn told(change: TaskChange) -> Option<(TaskId, Value)> {
         let (id, attempt, instance) = (TaskId::new(), Attempt::new(2), Some(InstanceId::new("127.0.0.1:8001")));
-        let event = TaskEvent { id, owner: "a".to_owned(), version: 7, attempt, instance, change };
+        let event = TaskEvent { id, owner: "a".to_owned(), version: 7, attempt, revived: 0, instance, change };
         let frame = task_event(&event, &Links::new("http://x/"), 30, "p-1")?;
         let mut value: Value = serde_json::from_str(&frame.text).unwrap();
         assert!(value["timestamp"].take().as_u64().unwrap() > 1_704_067_200_000);

@@ -8,7 +8,7 @@ use super::{
     close::Close,
     frames,
     known::{KnownTasks, event_of},
-    limits::{Pace, RETRY_PAUSE},
+    limits::{LISTEN_WAIT, Pace, RETRY_PAUSE},
     outbox::{Frame, Outbox},
     positioning,
     replay::{Ending, Replay},
@@ -27,7 +27,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -47,6 +47,8 @@ struct Inner {
     state: Mutex<State>,
     status: StatusBoard,
     gap: Notify,
+    /// Whether the subscription stands: what happens from then on is heard.
+    listening: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Hub {
             state: Mutex::new(state),
             status: StatusBoard::default(),
             gap: Notify::new(),
+            listening: watch::Sender::new(false),
         }));
         hub.spawn(listen(hub.clone()));
         hub.spawn(positioning::run(hub.clone()));
@@ -113,6 +116,14 @@ impl Hub {
     /// Open sessions, logged in.
     pub fn sessions(&self) -> usize {
         self.lock().sessions.len()
+    }
+
+    /// Waits until what happens is heard, not for ever: a session that began earlier would miss what comes before.
+    pub(super) async fn listening(&self) {
+        let mut listening = self.0.listening.subscribe();
+        if tokio::time::timeout(LISTEN_WAIT, listening.wait_for(|listening| *listening)).await.is_err() {
+            tracing::warn!("a websocket begins before the events are heard");
+        }
     }
 
     pub(super) fn pace(&self) -> Pace {
@@ -232,6 +243,7 @@ async fn listen(hub: Hub) {
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     };
+    hub.0.listening.send_replace(true);
     loop {
         let news = feed.next().await;
         hub.hear(news);

@@ -6,7 +6,10 @@ use crate::{
     event::{TaskChange, TaskEvent},
     task::{Attempt, Task, TaskId, TaskState},
 };
-use std::collections::{HashMap, VecDeque};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, VecDeque},
+};
 
 /// The table.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub struct KnownTasks {
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
+    /// How often it was revived: an earlier life is never news, a later one always.
+    revived: u32,
     version: u64,
     attempt: Attempt,
     percent: u8,
@@ -43,6 +48,10 @@ impl KnownTasks {
     pub fn admit(&mut self, event: &TaskEvent) -> bool {
         let is_ended = event.change.is_terminal();
         let before = self.tasks.get(&event.id).copied();
+        if before.is_some_and(|known| event.revived < known.revived) {
+            return false;
+        }
+        let before = before.filter(|known| event.revived == known.revived);
         if before.is_some_and(|known| known.is_ended || (!is_ended && event.version <= known.version)) {
             return false;
         }
@@ -53,26 +62,37 @@ impl KnownTasks {
         let percent = match &event.change {
             TaskChange::Progress(progress) => progress.percent,
             TaskChange::Pending | TaskChange::Claimed => self.percent_of(event),
-            TaskChange::Started | TaskChange::Completed { .. } | TaskChange::Failed { .. } | TaskChange::Cancelled => 0,
+            TaskChange::Revived
+            | TaskChange::Started
+            | TaskChange::Completed { .. }
+            | TaskChange::Failed { .. }
+            | TaskChange::Cancelled => 0,
         };
-        self.put(event.id, Known { version: event.version, attempt: event.attempt, percent, is_ended });
+        let (revived, version, attempt) = (event.revived, event.version, event.attempt);
+        self.put(event.id, Known { revived, version, attempt, percent, is_ended });
         true
     }
 
     /// How far the attempt of this event was: a task that goes back to `pending` must not seem to fall within its attempt.
     pub fn percent_of(&self, event: &TaskEvent) -> u8 {
-        let known = self.tasks.get(&event.id).filter(|known| known.attempt == event.attempt);
+        let is_of = |known: &&Known| known.attempt == event.attempt && known.revived == event.revived;
+        let known = self.tasks.get(&event.id).filter(is_of);
         known.map_or(0, |known| known.percent)
     }
 
     /// Whether a task as read is older than what was told.
     pub fn is_overtaken(&self, task: &Task) -> bool {
-        self.tasks.get(&task.id).is_some_and(|known| !task.state.is_terminal() && known.version > task.version)
+        self.tasks.get(&task.id).is_some_and(|known| match known.revived.cmp(&task.revived) {
+            Ordering::Greater => true,
+            Ordering::Equal => !task.state.is_terminal() && known.version > task.version,
+            Ordering::Less => false,
+        })
     }
 
     /// Brings a task as read up to what was told: for one whose events are quicker than its reads.
     pub fn raise(&self, task: &mut Task) {
-        let known = self.tasks.get(&task.id).filter(|known| known.attempt == task.attempt && !known.is_ended);
+        let is_of = |known: &&Known| known.attempt == task.attempt && known.revived == task.revived && !known.is_ended;
+        let known = self.tasks.get(&task.id).filter(is_of);
         if let Some(known) = known.filter(|known| known.version > task.version) {
             task.version = known.version;
             task.progress.percent = task.progress.percent.max(known.percent);
@@ -83,14 +103,16 @@ impl KnownTasks {
     pub fn is_news(&mut self, task: &Task) -> bool {
         let is_ended = task.state.is_terminal();
         match self.tasks.get(&task.id) {
+            Some(known) if task.revived != known.revived => task.revived > known.revived,
             Some(known) => !known.is_ended && (is_ended || task.version > known.version),
             None if is_ended => false,
             None => {
                 if self.live() >= TRACKED_MAX {
                     self.complete = false;
                 } else {
-                    let (version, attempt, percent) = (task.version, task.attempt, task.progress.percent);
-                    self.put(task.id, Known { version, attempt, percent, is_ended });
+                    let (revived, version, attempt) = (task.revived, task.version, task.attempt);
+                    let percent = task.progress.percent;
+                    self.put(task.id, Known { revived, version, attempt, percent, is_ended });
                 }
                 false
             }
@@ -100,6 +122,11 @@ impl KnownTasks {
     /// Whether the task was ever heard of (ended ones are forgotten in time).
     pub fn contains(&self, id: TaskId) -> bool {
         self.tasks.contains_key(&id)
+    }
+
+    /// Whether the task is known not to have ended, or to live again.
+    pub fn is_alive(&self, id: TaskId) -> bool {
+        self.tasks.get(&id).is_some_and(|known| !known.is_ended)
     }
 
     /// Unended tasks with the version told.
@@ -144,7 +171,11 @@ impl KnownTasks {
     }
 
     fn put(&mut self, id: TaskId, known: Known) {
-        self.tasks.insert(id, known);
+        let before = self.tasks.insert(id, known);
+        if before.is_some_and(|known| known.is_ended) {
+            // It lives again, which is rare.
+            self.ended.retain(|ended| *ended != id);
+        }
         if known.is_ended {
             self.ended.push_back(id);
             if self.ended.len() > ENDED_MAX
@@ -174,6 +205,7 @@ pub fn event_of(task: &Task) -> TaskEvent {
         owner: task.owner.clone(),
         version: task.version,
         attempt: task.attempt,
+        revived: task.revived,
         instance: task.instance.clone(),
         change,
     }
@@ -189,7 +221,7 @@ mod tests {
     };
 
     fn event(id: TaskId, version: u64, change: TaskChange) -> TaskEvent {
-        TaskEvent { id, owner: "a".to_owned(), version, attempt: Attempt::new(1), instance: None, change }
+        TaskEvent { id, owner: "a".to_owned(), version, attempt: Attempt::new(1), revived: 0, instance: None, change }
     }
 
     #[test]
@@ -208,6 +240,22 @@ mod tests {
         assert!(known.admit(&event(id, 9, TaskChange::Started)));
         assert!(known.admit(&event(id, 7, TaskChange::Cancelled)));
         assert!(!known.admit(&event(id, 7, TaskChange::Cancelled)));
+    }
+
+    #[test]
+    fn another_life_is_news_and_an_earlier_one_is_not() {
+        let (mut known, id) = (KnownTasks::default(), TaskId::new());
+        let life = |revived, version, change| TaskEvent { revived, ..event(id, version, change) };
+        assert!(known.admit(&life(0, 4, TaskChange::Cancelled)));
+        assert!(known.admit(&life(1, 5, TaskChange::Revived)));
+        assert_eq!((known.unended(), known.live()), (vec![(id, 5)], 1));
+        assert!(!known.admit(&life(0, 9, TaskChange::Cancelled)), "the first life is over");
+        assert!(known.admit(&life(1, 6, TaskChange::Cancelled)));
+        assert!(!known.admit(&life(1, 6, TaskChange::Cancelled)));
+        assert_eq!((known.unended(), known.live()), (vec![], 0));
+        // A revival that nobody told of.
+        assert!(known.admit(&life(2, 9, TaskChange::Cancelled)));
+        assert_eq!((known.tasks.len(), known.ended.len()), (1, 1));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub const STATUS_STALE: Duration = Duration::from_secs(5);
 /// Pause after Redis did not answer.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// A session waits for the subscription of its process to stand, at a start, at most so long.
+pub const LISTEN_WAIT: Duration = Duration::from_secs(5);
 /// A close frame to a client that does not read gets so long.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The client's own close frame is waited for.

@@ -33,6 +33,8 @@ pub enum FrameKind {
     /// Must arrive.
     Must,
     /// Must arrive, and nothing moves across it.
+    Barrier,
+    /// The same, and asked for: never what makes a session slow.
     Answer,
 }
 
@@ -147,7 +149,7 @@ impl Waiting {
                     places.insert(task, next);
                 }
                 FrameKind::Must => {}
-                FrameKind::Answer => places.clear(),
+                FrameKind::Answer | FrameKind::Barrier => places.clear(),
             }
         }
         self.bytes += frame.text.len();
@@ -162,7 +164,7 @@ impl Waiting {
                     places.insert(task, place);
                 }
                 FrameKind::Must => {}
-                FrameKind::Answer => places.clear(),
+                FrameKind::Answer | FrameKind::Barrier => places.clear(),
             }
         }
         places

@@ -50,9 +50,10 @@ impl Positioner {
         self.learn_unended().await
     }
 
-    /// The regular look.
+    /// The regular look. Tasks of which not one message came are found, too, as long as they are among the newest.
     async fn check(&mut self) -> Result<()> {
         self.remember_newest().await?;
+        self.find_born_since(self.newest_before_ms).await?;
         if self.compare().await? > 0 {
             self.hub.tell_resync();
         }

@@ -76,6 +76,8 @@ impl Seat {
             None => self.outbox.push(answers::resync(&state.replay.cursor(), request_id)),
             Some(endings) => endings
                 .filter(|ending| member.watch.wants(ending.task) && member.sight.covers(&ending.owner))
+                // Revived since: what it told is not true any more, and its next ending will be heard.
+                .filter(|ending| !state.known.is_alive(ending.task))
                 .for_each(|ending| self.outbox.push(ending.frame.clone())),
         }
     }

@@ -85,6 +85,7 @@ struct Session {
 impl Session {
     /// Takes a seat in the hub; the first things said are `auth_ok` (after a login by message) and `global_status`.
     async fn join(socket: WebSocket, hub: Hub, login: Login) -> Self {
+        hub.listening().await;
         let greeting = status::greeting(&hub).await;
         let (caller, auth_ok) = match login {
             Login::Header(caller) => (caller, None),

@@ -85,6 +85,7 @@ fn event() -> String {
         owner: "admin".to_owned(),
         version: 5,
         attempt: Attempt::new(1),
+        revived: 0,
         instance: Some(InstanceId::new("127.0.0.1:8001")),
         change: TaskChange::Progress(progress),
     });

@@ -3,6 +3,7 @@
 
 mod auth;
 mod config;
+mod durability;
 mod files;
 mod http;
 mod instances;
@@ -10,6 +11,9 @@ mod json;
 mod lists;
 mod outage;
 mod params;
+mod repeats;
+mod retry;
 mod server;
 mod tasks;
 mod upload;
+mod waiting;

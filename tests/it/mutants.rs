@@ -21,7 +21,7 @@ use std::{
 use table::{MUTANTS, Mutant};
 
 /// Seeds that the model may need.
-const MODEL_SEEDS: std::ops::Range<u64> = 1..7;
+const MODEL_SEEDS: std::ops::Range<u64> = 1..13;
 /// Steps of each.
 const MODEL_STEPS: u64 = 300;
 /// A broken script may also make a test wait for ever.

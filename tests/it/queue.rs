@@ -17,7 +17,10 @@ pub mod leases;
 pub mod life;
 pub mod listing;
 pub mod order;
+mod refusals;
+mod replica;
 pub mod retries;
+pub mod revive;
 mod start;
 pub mod strays;
 
@@ -56,6 +59,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         intake::ALL,
         attempts::ALL,
         retries::ALL,
+        revive::ALL,
         cancel::ALL,
         leases::ALL,
         order::ALL,

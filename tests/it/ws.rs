@@ -3,6 +3,7 @@
 mod client;
 mod faults;
 mod login;
+mod losses;
 mod messages;
 mod recovery;
 mod stage;

@@ -34,6 +34,7 @@ async fn every_route_but_login_health_and_links_needs_a_token() {
         ("POST", "/api/tasks"),
         ("GET", "/api/tasks/x"),
         ("DELETE", "/api/tasks/x"),
+        ("POST", "/api/tasks/x/retry"),
         ("POST", "/api/files/upload"),
         ("GET", "/api/files"),
         ("DELETE", "/api/files/x"),

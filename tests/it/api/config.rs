@@ -142,4 +142,26 @@ async fn one_answer_lists_every_problem() {
         ["/servers/0/id", "/servers/0/name", "/servers/0/ip", "/servers/0/ports/0", "/healthCheck/interval"]
     );
     assert!(answer["message"].as_str().unwrap().ends_with("(and 4 more problems)"), "{answer}");
+
+    // What is of the wrong shape does not hide what is there twice.
+    let twice = json!({"servers": [server("a", "10.0.0.1", json!([8001, "x"])), server("a", "10.0.0.1", json!([8001, 8002]))],
+        "healthCheck": {"interval": "often"}, "helthCheck": {}});
+    let answer = api.put("/api/config", &twice).await;
+    let body = answer.json();
+    let codes: std::collections::BTreeSet<(&str, &str)> = body["error"]["details"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["pointer"].as_str().unwrap(), one["code"].as_str().unwrap()))
+        .collect();
+    for (pointer, code) in [
+        ("/servers/1/id", "duplicate_id"),
+        ("/servers/1/ports/0", "duplicate_instance"),
+        ("/healthCheck/interval", "not_an_integer"),
+    ] {
+        assert!(codes.contains(&(pointer, code)), "{pointer}: {body}");
+    }
+    assert!(codes.iter().any(|(pointer, _)| *pointer == "/servers/0/ports/1"), "{body}");
+    assert!(codes.iter().any(|(pointer, _)| *pointer == "/helthCheck"), "{body}");
+    assert_eq!(answer.status, 400);
 }

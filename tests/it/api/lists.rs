@@ -64,6 +64,10 @@ async fn wrong_pages_are_400_and_far_ones_empty() {
         "status=pending&status=running",
         "status=pending%00",
         "status=pending,",
+        "statsu=failed",
+        "Limit=1",
+        "page=2",
+        "limit=1&x",
         "cursor=",
         "cursor=x",
         "cursor=1-x",
@@ -74,15 +78,20 @@ async fn wrong_pages_are_400_and_far_ones_empty() {
     for query in ["limit=-1", "limit=0", "offset=-1", "kind=", "kind=Upload", "kind=upload&kind=output"] {
         assert_refused(&api.get(&format!("/api/files?{query}")).await, 400, "invalid_query", query);
     }
-    for query in ["limit=1000000000", "limit=9223372036854775807", "limit=18446744073709551615"] {
-        assert_eq!(ids(&data(&api.get(&format!("/api/tasks?{query}")).await)).len(), 1, "{query}");
+    let told = api.get("/api/tasks?statsu=failed&page=2").await.json()["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("did you mean `status`?") && told.contains("`page`"), "{told}");
+    for path in ["/api/files?limi=1", &format!("/api/tasks/{}?includes=workflow", api.submit().await)] {
+        assert_refused(&api.get(path).await, 400, "invalid_query", path);
     }
-    for offset in ["1", "1000000", "9223372036854775807", "18446744073709551615"] {
+    for query in ["limit=1000000000", "limit=9223372036854775807", "limit=18446744073709551615"] {
+        assert_eq!(ids(&data(&api.get(&format!("/api/tasks?{query}")).await)).len(), 2, "{query}");
+    }
+    for offset in ["2", "1000000", "9223372036854775807", "18446744073709551615"] {
         for list in ["tasks", "files"] {
             let page = data(&api.get(&format!("/api/{list}?offset={offset}")).await);
             assert_eq!(page["items"], json!([]), "{list} {offset}");
         }
-        assert_eq!(data(&api.get(&format!("/api/tasks?offset={offset}")).await)["total"], 1);
+        assert_eq!(data(&api.get(&format!("/api/tasks?offset={offset}")).await)["total"], 2);
     }
 }
 

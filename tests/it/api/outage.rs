@@ -3,14 +3,16 @@
 use super::server::{Api, assert_refused, data, workflow};
 use crate::support::{eventually, raw::Raw};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_redis_everything_is_503_in_time_and_heals() {
-    let mut api = Api::with_instance().await;
-    let task = api.submit().await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await; // everysec: the append-only file is flushed once a second
-    api.redis.kill();
+/// An answer of 503 comes within.
+const IN_TIME: Duration = Duration::from_secs(3);
+
+/// Every request that needs Redis is answered with 503, in time.
+async fn all_are_503(api: &Api, task: &str) {
     let login = json!({"username": "admin", "password": "admin123"}).to_string();
     let submit = json!({"workflow": workflow()}).to_string();
     let requests = [
@@ -22,6 +24,7 @@ async fn without_redis_everything_is_503_in_time_and_heals() {
         ("POST", "/api/tasks", &submit),
         ("GET", &format!("/api/tasks/{task}"), ""),
         ("DELETE", &format!("/api/tasks/{task}"), ""),
+        ("POST", &format!("/api/tasks/{task}/retry"), ""),
         ("GET", "/api/files", ""),
         ("DELETE", &format!("/api/files/{task}"), ""),
         ("GET", "/api/config", ""),
@@ -33,9 +36,47 @@ async fn without_redis_everything_is_503_in_time_and_heals() {
         let begun = Instant::now();
         let answer = api.json(method, path, &[], body.as_bytes()).await;
         assert_refused(&answer, 503, "redis_unavailable", &format!("{method} {path}"));
-        assert!(begun.elapsed() < Duration::from_secs(5), "{method} {path}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < IN_TIME, "{method} {path}: {:?}", begun.elapsed());
     });
-    futures_util::future::join_all(all).await;
+    let upload = async {
+        let begun = Instant::now();
+        let answer = super::upload::upload(api, "a.png", super::upload::PNG).await;
+        assert_refused(&answer, 503, "redis_unavailable", "upload");
+        assert!(begun.elapsed() < IN_TIME, "upload: {:?}", begun.elapsed());
+    };
+    tokio::join!(futures_util::future::join_all(all), upload);
+}
+
+async fn is_healthy_again(api: &Api) {
+    eventually("the health to be good again", Duration::from_secs(15), async || {
+        (api.send("GET", "/api/health", &[], b"").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_redis_is_503_in_time_and_heals() {
+    let api = Api::with_instance().await;
+    let task = api.submit().await;
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &api.redis.pid().to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    all_are_503(&api, &task).await;
+    // Again, when its connections are known to be silent.
+    all_are_503(&api, &task).await;
+    signal("-CONT");
+    is_healthy_again(&api).await;
+    assert_eq!(api.post("/api/tasks", &json!({"workflow": workflow()})).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_everything_is_503_in_time_and_heals() {
+    let mut api = Api::with_instance().await;
+    let task = api.submit().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await; // everysec: the append-only file is flushed once a second
+    api.redis.kill();
+    all_are_503(&api, &task).await;
     let health = api.send("GET", "/api/health", &[], b"").await;
     let body = health.json();
     assert_eq!(
@@ -45,19 +86,9 @@ async fn without_redis_everything_is_503_in_time_and_heals() {
     assert_eq!((&body["error"]["type"], health.header("retry-after")), (&json!("redis_unavailable"), "2"));
 
     api.redis.launch();
-    eventually("the health to be good again", Duration::from_secs(15), async || {
-        (api.send("GET", "/api/health", &[], b"").await.status == 200).then_some(())
-    })
-    .await;
+    is_healthy_again(&api).await;
     assert_eq!(data(&api.get(&format!("/api/tasks/{task}")).await)["status"], "pending");
     assert_eq!(api.post("/api/tasks", &json!({"workflow": workflow()})).await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_cannot_be_registered_is_503() {
-    let mut api = Api::start().await;
-    api.redis.kill();
-    assert_refused(&super::upload::upload(&api, "a.png", super::upload::PNG).await, 503, "redis_unavailable", "upload");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use shuzhiren::{
     auth::Auth,
     process,
     queue::{Acquired, Claim, Claimed, Lease, Queue, QueueLimits, Token},
-    settings::{AuthSettings, FrontSettings, Secret},
+    settings::{AuthSettings, Durability, FrontSettings, RedisSettings, Secret},
     store::Store,
     task::{InstanceId, Links},
 };
@@ -56,9 +56,14 @@ impl Api {
     }
 
     pub async fn start_with(options: Options) -> Self {
-        let redis = TestRedis::start();
+        Self::start_on(TestRedis::start(), Durability::Local, options).await
+    }
+
+    /// On this Redis, with this durability.
+    pub async fn start_on(redis: TestRedis, durability: Durability, options: Options) -> Self {
         let limits = QueueLimits { waiting_max: options.waiting_max, keep_tasks: Duration::from_secs(3_600) };
-        let queue = Queue::connect(&redis.settings(), limits).await.unwrap();
+        let settings = RedisSettings { durability, ..redis.settings() };
+        let queue = Queue::connect(&settings, limits).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("file://{}", folder.path().display())).await.unwrap();
         let auth = Auth::new(&AuthSettings {

@@ -28,7 +28,7 @@ async fn a_submitted_task_is_answered_and_read_back() {
     let detail = data(&api.get(&path).await);
     assert_eq!((&detail["params"], detail.get("workflow")), (&json!({"3": {"steps": 30}}), None));
     assert_eq!((&detail["queuePosition"], &detail["createdAt"]), (&json!(0), &task["createdAt"]));
-    assert_eq!(detail["waitingFor"], "an instance: none of the 1 enabled is alive, next in line");
+    assert_eq!(detail["waitingFor"], "a dispatcher: none is running, next in line");
     let detail = data(&api.get(&format!("{path}?include=workflow")).await);
     assert_eq!(detail["workflow"]["3"]["inputs"]["steps"], 30);
     assert_refused(&api.get(&format!("{path}?include=secrets")).await, 400, "invalid_query", "include");
@@ -46,7 +46,7 @@ async fn a_task_is_shown_through_its_life() {
         (&task["status"], &task["attempt"], &task["instanceId"]),
         (&json!("pending"), &json!(1), &json!(INSTANCE))
     );
-    assert_eq!(task["waitingFor"], format!("{INSTANCE} to begin: the task has been given to it"));
+    assert_eq!(task["waitingFor"], format!("a dispatcher: none is running; the task has been given to {INSTANCE}"));
 
     assert_eq!(api.queue.start(&lease, claim.task, claim.attempt).await.unwrap(), Written::Done);
     let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 1, nodes_total: 2 };
@@ -108,24 +108,6 @@ async fn a_cancel_is_final_and_can_be_repeated() {
     api.queue.release(&lease, claim.task).await.unwrap();
     let task = data(&api.get(&format!("/api/tasks/{id}")).await);
     assert_eq!((&task["status"], task.get("cancelRequested")), (&json!("cancelled"), None));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_behind_others_is_told_its_place() {
-    let api = Api::with_instance().await;
-    let lease = api.lease().await;
-    let report =
-        shuzhiren::fleet::InstanceReport { alive: true, phase: shuzhiren::fleet::Phase::Up, ..Default::default() };
-    api.queue.report(&lease, &report, false).await.unwrap();
-    api.submit().await;
-    api.claim(&lease).await;
-    api.submit().await;
-    let id = api.submit().await;
-    let task = data(&api.get(&format!("/api/tasks/{id}")).await);
-    assert_eq!(
-        (&task["queuePosition"], &task["waitingFor"]),
-        (&json!(1), &json!("a free instance: the only one is busy, 1 task ahead"))
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use crate::support::{
     world::{World, new_task},
 };
 use shuzhiren::{
-    queue::{Cancelled, Enqueued, Token},
+    queue::{Cancelled, Enqueued, Revived, Token},
     task::{Attempt, InstanceId, NewTask, Priority, TaskId, TaskState},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -60,9 +60,12 @@ impl<'a> Model<'a> {
             self.note_endings_of_the_janitor().await?;
         }
         let who = self.dice.below(DISPATCHERS);
-        let operation = self.dice.below(120);
+        let operation = self.dice.below(126);
         if operation < 27 {
             return if operation < 22 { self.enqueue().await } else { self.cancel().await };
+        }
+        if operation >= 120 {
+            return self.revive().await;
         }
         if self.dispatchers[who].paused > 0 {
             self.dispatchers[who].paused -= 1;
@@ -187,6 +190,29 @@ impl<'a> Model<'a> {
                 Cancelled::AlreadyEnded(task) => self.truth.ended_otherwise("cancel", id, task.state)?,
                 Cancelled::NotFound if self.truth.tasks[&id].is_some() => {}
                 other => return Err(format!("cancel {id}: {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    async fn revive(&mut self) -> Result<(), Wrong> {
+        let ids: Vec<TaskId> = self.truth.tasks.keys().copied().collect();
+        let Some(&id) = self.dice.pick(&ids) else { return Ok(()) };
+        let ended = self.truth.tasks[&id].clone();
+        for turn in 0..self.twice() {
+            let answer = self.world.queue.revive(id).await.map_err(|error| error.to_string())?;
+            match (answer, &ended) {
+                (Revived::Revived(task), Some(ending)) if ending.state != TaskState::Completed => {
+                    if turn == 0 && task.start_by_ms.is_some() {
+                        self.patient.push(id);
+                    }
+                    self.truth.revived(id);
+                }
+                (Revived::Revived(task), None) if task.revived > 0 => {}
+                (Revived::Completed, Some(ending)) if ending.state == TaskState::Completed => {}
+                (Revived::NotEnded(_), None) | (Revived::Stopping, Some(_)) => {}
+                (Revived::NotFound, Some(_)) => {}
+                (answer, ended) => return Err(format!("revive {id}, which had ended {ended:?}: {answer:?}")),
             }
         }
         Ok(())

@@ -113,6 +113,14 @@ impl Truth {
         }
     }
 
+    /// A caller was told that it lives again: what the last attempt still says is of the life before.
+    pub fn revived(&mut self, task: TaskId) {
+        self.tasks.insert(task, None);
+        if let Some((_, attempt)) = self.claims.get(&task) {
+            self.given_back.insert((task, *attempt));
+        }
+    }
+
     /// A caller was told that a task ended like this.
     pub fn end(&mut self, what: &str, task: TaskId, ending: Ending) -> Result<(), Wrong> {
         match self.tasks.get_mut(&task) {

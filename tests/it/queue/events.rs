@@ -17,6 +17,7 @@ scenarios! {
     every_change_of_a_task_is_published
     busy_and_idle_are_published
     a_cancel_names_the_instance
+    a_revival_is_published_and_names_its_life
     config_and_switches_are_published
     strange_owners_survive
     what_is_not_ours_is_skipped
@@ -41,6 +42,30 @@ async fn next_instance(feed: &mut Feed) -> InstanceStatus {
     loop {
         if let Event::Instance(status) = next(feed).await {
             return status;
+        }
+    }
+}
+
+pub async fn a_revival_is_published_and_names_its_life(world: &World) {
+    let id = world.enqueue().await;
+    world.queue.cancel(id).await.unwrap();
+    let mut feed = world.queue.feed().await.unwrap();
+    for life in 1..=2 {
+        for _ in 0..2 {
+            world.queue.revive(id).await.unwrap();
+        }
+        let lease = world.lease(&format!("gpu:{life}")).await;
+        let claim = world.claim(&lease).await.unwrap();
+        let progress = Progress { percent: 7, ..Progress::default() };
+        world.queue.progress(&lease, id, claim.attempt, &progress).await.unwrap();
+        world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
+        let mut version = 0;
+        for kind in ["revived", "claimed", "started", "progress", "failed"] {
+            let event = next_task(&mut feed).await;
+            assert!(event.version > version, "{event:?}");
+            version = event.version;
+            let change = serde_json::to_value(&event.change).unwrap();
+            assert_eq!((event.id, event.revived, &change["kind"]), (id, life, &kind.into()), "{event:?}");
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 scenarios! {
     what_has_not_begun_by_its_time_fails
     a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told
+    what_is_overdue_is_given_to_nobody
     what_has_begun_may_take_longer
     ended_tasks_are_collected_without_a_trace
     a_task_that_holds_a_slot_is_not_collected
@@ -65,6 +66,22 @@ pub async fn a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told(world
     audit(world, 1).unwrap();
 }
 
+/// No janitor was there when its time passed: it is not begun late.
+pub async fn what_is_overdue_is_given_to_nobody(world: &World) {
+    let overdue = enqueue_until(world, Duration::from_secs(10)).await;
+    let (early, plain) = (enqueue_until(world, Duration::from_secs(11)).await, world.enqueue().await);
+    let lease = world.lease("gpu:1").await;
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.claim_of(&lease, 3).await.unwrap().task, early);
+    assert_eq!(world.claim_of(&lease, 3).await.unwrap().task, plain);
+    assert!(world.claim_of(&lease, 3).await.is_none());
+    assert_eq!(world.task(overdue).await.state, TaskState::Waiting);
+    audit(world, 3).unwrap();
+    janitor(world).await;
+    assert_eq!(world.task(overdue).await.failure.unwrap().kind, FailureKind::StartTimeout);
+    audit(world, 3).unwrap();
+}
+
 pub async fn what_has_begun_may_take_longer(world: &World) {
     let id = enqueue_until(world, Duration::from_secs(10)).await;
     let lease = world.lease("gpu:1").await;
@@ -80,6 +97,7 @@ pub async fn what_has_begun_may_take_longer(world: &World) {
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     audit(world, 1).unwrap();
+    assert_eq!(world.claim(&lease).await.unwrap().task, id);
 }
 
 pub async fn ended_tasks_are_collected_without_a_trace(world: &World) {

@@ -116,6 +116,6 @@ fn a_replica_confirms_many_writes_together() {
     });
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -130,6 +130,7 @@ struct Places {
     cancelled: HashMap<String, BTreeSet<String>>,
     uses: HashMap<String, BTreeSet<String>>,
     payloads: BTreeSet<String>,
+    errors: HashMap<String, Map>,
 }
 
 impl Places {
@@ -147,6 +148,7 @@ impl Places {
             cancelled: dump.with_prefix("cancelled:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             uses: dump.with_prefix("uses:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             payloads: dump.with_prefix("payload:").map(owned).collect(),
+            errors: dump.with_prefix("errors:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
         }
     }
 
@@ -174,6 +176,12 @@ impl Places {
         let due = (state == "delayed").then(|| field("retry_at"));
         hold!(self.delayed.get(id).map(String::as_str) == due, "delayed");
         self.check_ledger(id, task, state)?;
+        hold!(field("error_type").is_empty() == (state != "failed"), "error_type {}", field("error_type"));
+        for (error_type, ids) in &self.errors {
+            let here = error_type == field("error_type");
+            hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "errors:{error_type}");
+        }
+        hold!(field("error_type").is_empty() || self.errors.contains_key(field("error_type")), "no errors index");
         hold!(self.payloads.contains(id), "no payload");
         hold!(self.expiry.contains_key(id) == is_terminal, "expiry");
         hold!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));
@@ -223,6 +231,7 @@ impl Places {
         hold!(self.stream.len() == live, "ledger has {} entries for {live} tasks", self.stream.len());
         hold!(self.pending.len() == active, "{} pending entries for {active} tasks", self.pending.len());
         let maps = self.lanes.iter().chain([&self.delayed, &self.start_by, &self.expiry]).chain(self.indexes.values());
+        let maps = maps.chain(self.errors.values());
         for id in maps.flat_map(Map::keys).chain(self.uses.values().flatten()).chain(&self.payloads) {
             hold!(tasks.contains_key(id), "{id} is filed somewhere, but is no task");
         }

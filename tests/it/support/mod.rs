@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod http;
+pub mod lossy;
 pub mod proxy;
 pub mod raw;
 mod redis;

@@ -24,8 +24,25 @@ pub struct Role {
 impl Role {
     /// Starts `shuzhiren <args>`; `port` is where it listens. Its log goes to `log`.
     pub fn spawn(args: &[&str], port: u16, variables: &[(&str, &str)], log: &std::path::Path) -> Self {
+        Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_shuzhiren")), args, port, variables, log)
+    }
+
+    /// The same as a process that is told when it may write no more (EFBIG), instead of being killed; it has no log, which
+    /// would be the first file that is too large.
+    fn spawn_on_a_small_disk(args: &[&str], port: u16, variables: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_shuzhiren")]);
+        Self::spawn_by(shell, args, port, variables, std::path::Path::new("/dev/null"))
+    }
+
+    fn spawn_by(
+        mut command: Command,
+        args: &[&str],
+        port: u16,
+        variables: &[(&str, &str)],
+        log: &std::path::Path,
+    ) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shuzhiren"));
         for (name, _) in std::env::vars() {
             if name.starts_with("SHUZHIREN_") || name == "REDIS_URL" {
                 command.env_remove(name);
@@ -133,7 +150,7 @@ impl Stack {
             "healthCheck": {"interval": 200, "timeout": 1000, "failuresToDown": 2}
         });
         std::fs::write(&config, fleet.to_string()).unwrap();
-        let api = Self::spawn_api(&redis, &folder, Some(&config));
+        let api = Self::spawn_api(&redis, &folder, Some(&config), false);
         let client = ApiClient::new(api.port).await;
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut stack = Self { api, dispatchers: Vec::new(), sims: started, redis, client, folder, variables };
@@ -146,7 +163,12 @@ impl Stack {
         stack
     }
 
-    fn spawn_api(redis: &TestRedis, folder: &tempfile::TempDir, config: Option<&std::path::Path>) -> Role {
+    fn spawn_api(
+        redis: &TestRedis,
+        folder: &tempfile::TempDir,
+        config: Option<&std::path::Path>,
+        on_a_small_disk: bool,
+    ) -> Role {
         let port = free_port();
         let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
         let storage = format!("file://{}", folder.path().join("files").display());
@@ -160,11 +182,42 @@ impl Stack {
         if let Some(config) = &config {
             variables.push(("SHUZHIREN_CONFIG_FILE", config));
         }
+        if on_a_small_disk {
+            return Role::spawn_on_a_small_disk(&["api", "--listen", &listen], port, &variables);
+        }
         Role::spawn(&["api", "--listen", &listen], port, &variables, &folder.path().join("api.log"))
+    }
+
+    /// One more api.
+    pub fn add_api(&self) -> Role {
+        Self::spawn_api(&self.redis, &self.folder, None, false)
+    }
+
+    /// One more api that goes on when it may write no more.
+    pub fn add_api_that_outlives_its_disk(&self) -> Role {
+        Self::spawn_api(&self.redis, &self.folder, None, true)
+    }
+
+    /// A dispatcher that goes on when it may write no more.
+    pub fn add_dispatcher_that_outlives_its_disk(&self) -> Role {
+        self.spawn_dispatcher(true)
+    }
+
+    /// A process that serves WebSockets only, at this port.
+    pub fn add_ws(&self, port: u16) -> Role {
+        let (listen, url) = (format!("127.0.0.1:{port}"), self.redis.url());
+        let variables =
+            [("REDIS_URL", url.as_str()), ("SHUZHIREN_ADMIN_PASSWORD", PASSWORD), ("SHUZHIREN_JWT_SECRET", JWT_SECRET)];
+        Role::spawn(&["ws", "--listen", &listen], port, &variables, &self.folder.path().join("ws.log"))
     }
 
     /// One more dispatcher; gives its place in `dispatchers`.
     pub fn add_dispatcher(&mut self) -> usize {
+        self.dispatchers.push(self.spawn_dispatcher(false));
+        self.dispatchers.len() - 1
+    }
+
+    fn spawn_dispatcher(&self, on_a_small_disk: bool) -> Role {
         let port = free_port();
         let (listen, url) = (format!("127.0.0.1:{port}"), self.redis.url());
         let storage = format!("file://{}", self.folder.path().join("files").display());
@@ -178,12 +231,19 @@ impl Stack {
             ("SHUZHIREN_LOG", "info,shuzhiren=debug"),
         ];
         variables.extend(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let log = self.folder.path().join("dispatcher.log");
-        self.dispatchers.push(Role::spawn(&["dispatcher", "--listen", &listen], port, &variables, &log));
-        self.dispatchers.len() - 1
+        let args = ["dispatcher", "--listen", &listen];
+        if on_a_small_disk {
+            return Role::spawn_on_a_small_disk(&args, port, &variables);
+        }
+        Role::spawn(&args, port, &variables, &self.folder.path().join("dispatcher.log"))
     }
 
-    /// Files of the store, by their names.
+    /// Where api and dispatchers keep the files.
+    pub fn files(&self) -> std::path::PathBuf {
+        self.folder.path().join("files")
+    }
+
+    /// Files of the store, by their names; not the mark whose store it is.
     pub fn stored_files(&self) -> Vec<String> {
         let folder = self.folder.path().join("files");
         let mut found = Vec::new();
@@ -197,6 +257,7 @@ impl Stack {
                 }
             }
         }
+        found.retain(|name| name != "installation");
         found
     }
 

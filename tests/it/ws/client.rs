@@ -37,6 +37,14 @@ impl Client {
         }
     }
 
+    /// Connects to a server that may be away.
+    pub async fn try_connect(address: SocketAddr, token: &str) -> Option<Self> {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().append("authorization", format!("Bearer {token}").parse().unwrap());
+        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.ok()?.ok()?;
+        Some(Self { socket })
+    }
+
     /// Connects with a receive buffer so small that a server soon notices that nobody reads.
     pub async fn connect_narrow(address: SocketAddr, token: &str) -> Self {
         let stream = tokio::net::TcpSocket::new_v4().unwrap();

@@ -5,6 +5,7 @@ use super::{
     stage::{Stage, text_output},
 };
 use crate::support::eventually;
+use futures_util::StreamExt;
 use serde_json::json;
 use shuzhiren::ws::Pace;
 use std::time::{Duration, Instant};
@@ -98,9 +99,10 @@ async fn violations_of_the_protocol_close_the_socket() {
 async fn one_slow_reader_costs_nobody_else_anything() {
     let stage = Stage::start().await;
     let token = stage.admin_token(Duration::from_secs(600)).await;
+    const FAST: usize = 20;
     let mut slow = Client::connect_narrow(stage.address, &token).await;
     let mut fast = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..FAST {
         fast.push(stage.client().await);
     }
     const TASKS: usize = 120;
@@ -124,8 +126,18 @@ async fn one_slow_reader_costs_nobody_else_anything() {
     for reader in readers {
         reader.await.unwrap();
     }
-    eventually("the slow one has lost its seat", PATIENCE, async || (stage.hub.sessions() <= 10).then_some(())).await;
-    let code = slow.close_code().await;
+    eventually("the slow one has lost its seat", PATIENCE, async || (stage.hub.sessions() <= FAST).then_some(())).await;
+    // What the kernel holds for it comes in drops: the window of a reader that stood still opens slowly.
+    let read_on = async {
+        loop {
+            match slow.socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.map_or(1005, |frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return 1006,
+            }
+        }
+    };
+    let code: u16 = tokio::time::timeout(Duration::from_secs(120), read_on).await.expect("its end");
     assert!(matches!(code, 4001 | 1006), "{code}");
 }
 

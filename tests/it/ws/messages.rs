@@ -83,6 +83,41 @@ async fn failed_and_cancelled_tasks_end_as_task_failed() {
     assert!(message["data"]["error"]["message"].is_string());
 }
 
+/// The ending of the first life, the second life, its ending: in this order, also where the revival itself was not heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_life_is_heard_after_an_ending() {
+    let stage = Stage::start().await;
+    let dispatcher = stage.dispatcher().await;
+    let mut client = stage.client().await;
+    let id = stage.submit("admin").await;
+    stage.queue.cancel(id).await.unwrap();
+    let first = client.until_ended(id).await;
+    assert_eq!(first["data"].get("revived"), None);
+    stage.queue.revive(id).await.unwrap();
+    let message = client.until("the revival", |message| message["data"]["taskId"] == id.to_string()).await;
+    assert_eq!((&message["type"], &message["data"]["status"]), (&json!("task_progress"), &json!("pending")));
+    assert_eq!((&message["data"]["revived"], &message["data"]["progress"]), (&json!(1), &json!(0)));
+    // Who comes back now is not told that it has ended.
+    client
+        .say(json!({"type": "subscribe", "data": {"all": true, "since": cursor_before(&first)}, "requestId": "r"}))
+        .await;
+    client.until_type("subscribed").await;
+    client.say(json!({"type": "ping"})).await;
+    assert_eq!(client.next().await.unwrap()["type"], "pong", "the first ending is not replayed");
+    let claim = dispatcher.begin().await;
+    dispatcher.progress(claim, 30).await;
+    dispatcher.complete(claim, vec![]).await;
+    let ended = client.until_ended(id).await;
+    assert_eq!((&ended["type"], &ended["data"]["revived"]), (&json!("task_completed"), &json!(1)));
+    assert!(ended["data"]["version"].as_u64() > message["data"]["version"].as_u64());
+}
+
+/// Where a client stood before it heard this ending, the first of its process.
+fn cursor_before(ending: &serde_json::Value) -> String {
+    let (process, number) = ending["data"]["cursor"].as_str().unwrap().rsplit_once('-').unwrap();
+    format!("{process}-{}", number.parse::<u64>().unwrap() - 1)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_is_heard_and_never_falls_within_its_attempt() {
     let stage = Stage::start().await;

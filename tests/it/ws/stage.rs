@@ -9,7 +9,7 @@ use shuzhiren::{
     fleet::{FleetConfig, Server},
     process,
     queue::{Acquired, Claimed, Lease, Queue, QueueLimits, Token, Written},
-    settings::{AuthSettings, FrontSettings, Secret},
+    settings::{AuthSettings, FrontSettings, RedisSettings, Secret},
     task::{
         Attempt, InstanceId, Links, NewTask, Outcome, Output, OutputKind, Payload, Priority, Progress, TaskFacts,
         TaskId,
@@ -36,7 +36,16 @@ impl Stage {
     }
 
     pub async fn start_with(pace: Pace, change: impl FnOnce(&mut FrontSettings)) -> Self {
-        let redis = TestRedis::start();
+        Self::start_over(TestRedis::start(), None, pace, change).await
+    }
+
+    /// On this Redis, which the hub reaches by another way (a URL) than the test.
+    pub async fn start_over(
+        redis: TestRedis,
+        way: Option<String>,
+        pace: Pace,
+        change: impl FnOnce(&mut FrontSettings),
+    ) -> Self {
         let queue = Queue::connect(&redis.settings(), LIMITS).await.unwrap();
         let config = FleetConfig {
             servers: vec![Server {
@@ -57,7 +66,9 @@ impl Stage {
         change(&mut front);
         let stop = CancellationToken::new();
         let auth = Auth::new(&auth_settings(Duration::from_secs(3_600)));
-        let hub = Hub::start_with(queue.clone(), Links::new("http://files.example"), stop.clone(), pace);
+        let redis_url = Some(Secret::new(way.unwrap_or_else(|| redis.url())));
+        let hubs = Queue::connect(&RedisSettings { redis_url, ..redis.settings() }, LIMITS).await.unwrap();
+        let hub = Hub::start_with(hubs, Links::new("http://files.example"), stop.clone(), pace);
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(WsState { hub: hub.clone(), auth, settings: front });

@@ -1,0 +1,59 @@
+-- Gives a failed or cancelled task another life: same id, a new budget of attempts, history kept.
+--
+-- KEYS[1] root        of the namespace
+-- ARGV[1] id          of the task
+-- ARGV[2] waiting_max pending tasks allowed, 0 = no limit
+-- Returns {'revived', hash} (by this call, or before and still alive) | {'not_found'} | {'completed'} | {'not_ended', state}
+--   | {'stopping'} (its instance has not stopped yet) | {'payload_gone'} | {'no_such_file', id} | {'full'}
+local id, waiting_max = ARGV[1], tonumber(ARGV[2])
+
+local task = read_task(id)
+if not task then
+  return { 'not_found' }
+end
+if not TERMINAL[task.state] then
+  return task.revived and { 'revived', redis.call('HGETALL', task_key(id)) } or { 'not_ended', task.state }
+end
+if task.state == 'completed' then
+  return { 'completed' }
+end
+-- What stops the old prompt goes by the task's id: it would stop the new one, too.
+if task.instance and redis.call('HEXISTS', in_flight_key(task.instance), id) == 1 then
+  return { 'stopping' }
+end
+if redis.call('EXISTS', payload_key(id)) == 0 then
+  return { 'payload_gone' }
+end
+local missing
+each_file(task, function(file)
+  if not missing and redis.call('EXISTS', root .. 'file:' .. file) == 0 then
+    missing = file
+  end
+end)
+if missing then
+  return { 'no_such_file', missing }
+end
+if waiting_max > 0 and redis.call('ZCARD', index_key('pending')) >= waiting_max then
+  return { 'full' }
+end
+
+local now = now_ms()
+task.revived = tostring(tonumber(task.revived or '0') + 1)
+redis.call('ZREM', root .. 'expiry', id)
+drop_error(task)
+move_index(task, task.state, 'pending')
+each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
+local tag = next_tag(task.lane, task.owner)
+local entry = enter_lane(id, task.lane, tag)
+redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'settled_by',
+  'last_end', 'lost', 'excluded', 'cancel_pending')
+-- Earlier tries are not counted, but no number is used twice: an attempt is what fences writes.
+redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
+  'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
+if task.start_by and tonumber(task.start_by) > now then
+  redis.call('ZADD', root .. 'start-by', task.start_by, id)
+else
+  redis.call('HDEL', task_key(id), 'start_by')
+end
+publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"revived"')
+return { 'revived', redis.call('HGETALL', task_key(id)) }

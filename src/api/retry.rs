@@ -1,0 +1,39 @@
+//! `POST /api/tasks/:id/retry`: another life for a task that failed or was cancelled.
+
+use super::{
+    ApiState,
+    answer::Answer,
+    error::{ApiError, Result},
+    extract::PathId,
+    tasks::{may_see, task_id},
+};
+use crate::{
+    auth::{Caller, Role},
+    queue::Revived,
+    task::{Status, TaskView},
+};
+use axum::extract::State;
+
+/// Puts it back in its lane with a new budget of attempts, and answers with it. Said again while it lives it changes nothing.
+pub(super) async fn retry(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<TaskView>> {
+    state.rates.take(&caller.username)?;
+    let id = task_id(&id)?;
+    if caller.role != Role::Admin {
+        let task = state.queue.task(id).await?;
+        task.filter(|task| may_see(&caller, task)).ok_or(ApiError::NotFound("such task"))?;
+    }
+    match state.queue.revive(id).await? {
+        Revived::Revived(task) => Ok(Answer(TaskView::new(&task, &state.links))),
+        Revived::NotFound => Err(ApiError::NotFound("such task")),
+        Revived::Completed => Err(ApiError::TaskEnded(Status::Completed)),
+        Revived::NotEnded(status) => Err(ApiError::TaskNotEnded(status)),
+        Revived::Stopping => Err(ApiError::TaskStopping),
+        Revived::PayloadGone => Err(ApiError::WorkflowGone),
+        Revived::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
+        Revived::Full(wait) => Err(ApiError::QueueFull(wait)),
+    }
+}

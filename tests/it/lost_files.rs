@@ -1,0 +1,83 @@
+//! Bytes that nobody registered, because the process that stored them was killed in between, are deleted in time; nothing
+//! else ever is.
+
+use crate::support::{
+    eventually,
+    raw::Raw,
+    stack::{PATIENCE, Stack},
+};
+use shuzhiren::task::FileId;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// Stored files, finished or not.
+fn stored(folder: &Path) -> Vec<PathBuf> {
+    let shards = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    shards.flat_map(|shard| std::fs::read_dir(shard).unwrap()).map(|entry| entry.unwrap().path()).collect()
+}
+
+fn make_old(path: &Path) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(25 * 3_600)).unwrap();
+}
+
+fn place(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(&name[..2]).join(name);
+    std::fs::write(&path, b"left over").unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_api_was_killed_before_it_was_registered_leaves_nothing() {
+    let mut stack = Stack::start(1, 0).await;
+    Raw::connect(&stack.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
+    let kept = stack.client.upload("kept.png", b"kept".to_vec()).await;
+    make_old(&stored(&stack.files())[0]);
+    // Stored, and then Redis is not there to register it.
+    stack.redis.kill();
+    let client = stack.client.clone();
+    let lost = tokio::spawn(async move { client.upload("lost.png", b"lost".to_vec()).await });
+    let lost_bytes = eventually("the bytes are stored", PATIENCE, async || {
+        let files = stored(&stack.files());
+        files.into_iter().find(|path| std::fs::read(path).is_ok_and(|bytes| bytes == b"lost") && !is_staged(path))
+    })
+    .await;
+    stack.api.kill();
+    assert!(lost.await.is_err(), "nobody was told that it is there");
+    stack.redis.launch();
+    let (young, staged) = (place(&stack.files(), &FileId::new().to_string()), format!("{}#1", FileId::new()));
+    let staged = place(&stack.files(), &staged);
+    make_old(&staged);
+    let foreign = stack.files().join("00").join("README");
+    std::fs::write(&foreign, b"not ours").unwrap();
+    make_old(&foreign);
+    make_old(&lost_bytes);
+
+    stack.add_dispatcher();
+    eventually("what was lost is gone", PATIENCE, async || (!lost_bytes.exists() && !staged.exists()).then_some(()))
+        .await;
+    eventually("the whole store was looked at", PATIENCE, async || stack.log().contains("count=1").then_some(())).await;
+    assert!(young.exists(), "may still be registered");
+    assert!(foreign.exists(), "not named like ours");
+    assert_eq!(stored(&stack.files()).len(), 3);
+    let kept_id = kept["fileId"].as_str().unwrap();
+    assert!(stack.files().join(&kept_id[..2]).join(kept_id).exists(), "registered, however old");
+}
+
+fn is_staged(path: &Path) -> bool {
+    path.to_str().unwrap().contains('#')
+}
+
+/// An emptied Redis, or another system on the same folder: nothing there is known, and nothing is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_another_installation_are_left_alone() {
+    let mut stack = Stack::start(1, 0).await;
+    let stray = place(&stack.files(), &FileId::new().to_string());
+    make_old(&stray);
+    std::fs::write(stack.files().join("installation"), b"another").unwrap();
+    stack.add_dispatcher();
+    eventually("it is said", PATIENCE, async || stack.log().contains("another installation").then_some(())).await;
+    assert!(stray.exists());
+}

@@ -1,0 +1,64 @@
+//! A Redis that cannot hold a queue is named when the program starts, with what to do about it.
+
+use super::start::free_port;
+use crate::support::{TestRedis, eventually, stack::Role};
+use std::{path::Path, time::Duration};
+
+/// Starts an api on this Redis; gives the process and where its log is.
+fn api(redis: &TestRedis, folder: &Path, durability: &str) -> Role {
+    let port = free_port();
+    let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
+    let storage = format!("file://{}", folder.join("files").display());
+    let variables = [
+        ("REDIS_URL", url.as_str()),
+        ("SHUZHIREN_STORAGE_URL", &storage),
+        ("SHUZHIREN_ADMIN_PASSWORD", "a long enough password"),
+        ("SHUZHIREN_JWT_SECRET", "0123456789abcdef-a-key-of-tests-only-0123456789"),
+        ("SHUZHIREN_DURABILITY", durability),
+    ];
+    Role::spawn(&["api", "--listen", &listen], port, &variables, &folder.join("log"))
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_would_lose_tasks_ends_the_program_with_a_word() {
+    let primary_port = free_port();
+    let _primary = TestRedis::start_with(&["--port", &primary_port.to_string()]);
+    let replica_of = format!("127.0.0.1 {primary_port}");
+    for (options, durability, words) in [
+        (
+            &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"][..],
+            "local",
+            &["allkeys-lru", "set it to noeviction"][..],
+        ),
+        (&["--replicaof", &replica_of], "local", &["read-only replica", "address of the primary"]),
+        (&[], "fsync", &["appendfsync always"]),
+        (&["--appendonly", "no"], "fsync", &["appendonly yes"]),
+    ] {
+        let redis = TestRedis::start_with(options);
+        let folder = tempfile::tempdir().unwrap();
+        let code = api(&redis, folder.path(), durability).ended(Duration::from_secs(60)).await;
+        let said = log(folder.path());
+        assert!(code.is_some_and(|code| code != 0), "{options:?}: {code:?} {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{options:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_may_surprise_is_warned_of() {
+    for (options, durability, word) in [
+        (&["--appendonly", "no"][..], "local", "set appendonly yes"),
+        (&["--maxmemory-policy", "volatile-ttl"], "local", "set it to noeviction before you set maxmemory"),
+        (&[], "replica", "no replica is connected"),
+        // Not a replica, and yet no write is taken: waited for, and said why.
+        (&["--min-replicas-to-write", "1"], "local", "NOREPLICAS"),
+    ] {
+        let redis = TestRedis::start_with(options);
+        let folder = tempfile::tempdir().unwrap();
+        let _api = api(&redis, folder.path(), durability);
+        eventually(word, Duration::from_secs(60), async || log(folder.path()).contains(word).then_some(())).await;
+    }
+}

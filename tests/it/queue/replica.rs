@@ -1,0 +1,121 @@
+//! Failover with the link to the replica cut at the same moment: at durability `replica` nothing acknowledged is lost, and
+//! without it what is left is sound (I13 of the shared page queue.md; killing the primary alone loses nothing on one machine).
+
+use super::{faults::block_on, start::free_port};
+use crate::support::{
+    TestRedis, eventually,
+    lossy::{Lossy, To},
+    raw::Raw,
+    world::{completed, new_task},
+};
+use shuzhiren::{
+    queue::{Acquired, Claimed, Enqueued, Lease, Queue, QueueLimits, TaskQuery, Token, Written},
+    settings::{Durability, RedisSettings},
+    task::{InstanceId, TaskId, TaskState},
+};
+use std::time::Duration;
+
+const LIMITS: QueueLimits = QueueLimits { waiting_max: 0, keep_tasks: Duration::from_secs(3_600) };
+const WRITERS: usize = 16;
+
+/// A primary, its replica, and the link between them.
+struct Pair {
+    primary: TestRedis,
+    replica: TestRedis,
+    link: Lossy,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let port = free_port();
+        let primary = TestRedis::start_with(&["--port", &port.to_string()]);
+        let link = Lossy::start(To::Tcp(port)).await;
+        let replica = TestRedis::start_with(&["--replicaof", &format!("127.0.0.1 {}", link.port)]);
+        eventually("the replica is in step", Duration::from_secs(20), async || {
+            let info = Raw::connect(&primary.socket()).run(&["INFO", "replication"]).text();
+            info.contains("state=online").then_some(())
+        })
+        .await;
+        Self { primary, replica, link }
+    }
+
+    async fn queue(&self, durability: Durability) -> Queue {
+        Queue::connect(&RedisSettings { durability, ..self.primary.settings() }, LIMITS).await.unwrap()
+    }
+
+    /// The link is cut, some more is written, the primary is gone, the replica takes its place.
+    async fn fail_over(&mut self) -> Queue {
+        self.link.hold();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        self.primary.kill();
+        Raw::connect(&self.replica.socket()).run(&["REPLICAOF", "NO", "ONE"]);
+        Queue::connect(&self.replica.settings(), LIMITS).await.unwrap()
+    }
+}
+
+/// Writes until Redis is gone; gives what was acknowledged.
+async fn write(queue: Queue) -> Vec<TaskId> {
+    let mut told = Vec::new();
+    loop {
+        let new = new_task();
+        match queue.enqueue(&new).await {
+            Ok(Enqueued::Created(_)) => told.push(new.id),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => return told,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn write_through_a_failover(durability: Durability) -> (Vec<TaskId>, Queue, Pair) {
+    let mut pair = Pair::start().await;
+    let queue = pair.queue(durability).await;
+    let writers: Vec<_> = (0..WRITERS).map(|_| tokio::spawn(write(queue.clone()))).collect();
+    eventually("some are accepted", Duration::from_secs(20), async || {
+        (queue.counts().await.ok()?.pending > 100).then_some(())
+    })
+    .await;
+    let left = pair.fail_over().await;
+    let mut told = Vec::new();
+    for writer in writers {
+        told.extend(writer.await.unwrap());
+    }
+    (told, left, pair)
+}
+
+#[test]
+fn a_failover_with_the_link_cut_loses_nothing_acknowledged() {
+    block_on(async {
+        let (told, left, _pair) = write_through_a_failover(Durability::Replica).await;
+        assert!(told.len() > 50, "{}", told.len());
+        for ids in told.chunks(500) {
+            let found = left.tasks(ids).await.unwrap();
+            let lost = found.iter().filter(|task| task.is_none()).count();
+            assert_eq!(lost, 0, "of {}", told.len());
+        }
+    });
+}
+
+/// What the replica has not got is lost, as said in the README; what is left can be ended to the last task.
+#[test]
+fn a_failover_at_local_durability_leaves_a_sound_queue() {
+    block_on(async {
+        let (told, left, _pair) = write_through_a_failover(Durability::Local).await;
+        assert_eq!(left.heal().await.unwrap(), 0, "no task is half there");
+        let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
+        let acquired = left.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
+        assert!(matches!(acquired, Acquired::Ours(_)));
+        let kept = left.counts().await.unwrap().pending;
+        assert!(kept > 0 && kept < told.len() as u64, "the link was cut: {kept} of {}", told.len());
+        for number in 0..kept {
+            let Claimed::Task(claim) = left.claim(&lease, &number.to_string(), 1, 32).await.unwrap() else {
+                panic!("{number} of {kept}")
+            };
+            assert_eq!(left.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap(), Written::Done);
+        }
+        let counts = left.counts().await.unwrap();
+        assert_eq!((counts.pending, counts.running, counts.completed), (0, 0, kept));
+        let page = left.list(&TaskQuery { limit: 1, ..TaskQuery::default() }).await.unwrap();
+        assert_eq!(page.items[0].state, TaskState::Completed);
+    });
+}

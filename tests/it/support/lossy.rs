@@ -1,0 +1,186 @@
+//! A link that loses: published messages of a Redis one by one, or whole answers of any server, while all else goes through.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Where it leads.
+#[derive(Debug, Clone)]
+pub enum To {
+    Unix(PathBuf),
+    Tcp(u16),
+}
+
+/// What is lost.
+#[derive(Debug, Default)]
+struct Losses {
+    knows_replies: bool,
+    /// Of a hundred published messages.
+    published: AtomicU64,
+    /// Messages seen, lost ones included: every 100/`published`-th is lost.
+    seen: AtomicU64,
+    lost: AtomicU64,
+    /// Answers: their connection ends instead.
+    answers: AtomicBool,
+    /// Nothing moves; what was sent is lost with the connection.
+    held: AtomicBool,
+}
+
+/// One link. Dropping it ends it and all its connections.
+pub struct Lossy {
+    pub port: u16,
+    losses: Arc<Losses>,
+    _acceptor: AbortOnDropHandle<()>,
+}
+
+impl Lossy {
+    /// To any server.
+    pub async fn start(to: To) -> Self {
+        Self::with(to, Losses::default()).await
+    }
+
+    /// To a Redis, for its clients: knows its replies apart, and so which of them are published messages.
+    pub async fn to_redis(to: To) -> Self {
+        Self::with(to, Losses { knows_replies: true, ..Losses::default() }).await
+    }
+
+    async fn with(to: To, losses: Losses) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let losses = Arc::new(losses);
+        let acceptor = AbortOnDropHandle::new(tokio::spawn(accept(listener, to, losses.clone())));
+        Self { port, losses, _acceptor: acceptor }
+    }
+
+    /// Loses so many of a hundred published messages.
+    pub fn lose_published(&self, percent: u64) {
+        self.losses.published.store(percent, Ordering::SeqCst);
+    }
+
+    /// Loses every answer, and cuts its connection.
+    pub fn lose_answers(&self, lose: bool) {
+        self.losses.answers.store(lose, Ordering::SeqCst);
+    }
+
+    /// From now on nothing arrives any more, either way.
+    pub fn hold(&self) {
+        self.losses.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Published messages lost so far.
+    pub fn lost(&self) -> u64 {
+        self.losses.lost.load(Ordering::SeqCst)
+    }
+}
+
+async fn accept(listener: TcpListener, to: To, losses: Arc<Losses>) {
+    // Ended with the link.
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else { return };
+        client.set_nodelay(true).unwrap();
+        let (to, losses) = (to.clone(), losses.clone());
+        open.spawn(async move {
+            match to {
+                To::Unix(path) => {
+                    let Ok(server) = UnixStream::connect(path).await else { return };
+                    let (from, to) = server.into_split();
+                    carry(client, from, to, &losses).await;
+                }
+                To::Tcp(port) => {
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    let (from, to) = server.into_split();
+                    carry(client, from, to, &losses).await;
+                }
+            }
+        });
+    }
+}
+
+/// Until either side ends, or an answer is lost.
+async fn carry(
+    client: TcpStream,
+    mut from_server: impl AsyncRead + Unpin,
+    mut to_server: impl AsyncWrite + Unpin,
+    losses: &Losses,
+) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let there = async {
+        let mut chunk = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = from_client.read(&mut chunk).await {
+            held(losses).await;
+            if to_server.write_all(&chunk[..count]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let back = async {
+        let (mut chunk, mut waiting) = (vec![0; 64 << 10], Vec::new());
+        while let Ok(count @ 1..) = from_server.read(&mut chunk).await {
+            held(losses).await;
+            if losses.answers.load(Ordering::SeqCst) {
+                return;
+            }
+            waiting.extend_from_slice(&chunk[..count]);
+            let passed = pass(&mut waiting, losses);
+            if to_client.write_all(&passed).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = there => {}
+        () = back => {}
+    }
+}
+
+async fn held(losses: &Losses) {
+    while losses.held.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Takes whole replies off `waiting` and leaves out what is lost.
+fn pass(waiting: &mut Vec<u8>, losses: &Losses) -> Vec<u8> {
+    let percent = losses.published.load(Ordering::SeqCst);
+    if !losses.knows_replies {
+        return std::mem::take(waiting);
+    }
+    let mut passed = Vec::new();
+    while let Some(length) = reply_length(waiting) {
+        let reply: Vec<u8> = waiting.drain(..length).collect();
+        if reply.starts_with(b"*3\r\n$7\r\nmessage\r\n") {
+            let seen = losses.seen.fetch_add(1, Ordering::SeqCst);
+            if (seen + 1) * percent / 100 > seen * percent / 100 {
+                losses.lost.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+        }
+        passed.extend(reply);
+    }
+    passed
+}
+
+/// Bytes of the first RESP2 reply, if it is there whole.
+fn reply_length(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.windows(2).position(|two| two == b"\r\n")? + 2;
+    let number = || std::str::from_utf8(&bytes[1..end - 2]).ok()?.parse::<i64>().ok();
+    match bytes[0] {
+        b'$' => match usize::try_from(number()?) {
+            Ok(length) => Some(end + length + 2).filter(|whole| *whole <= bytes.len()),
+            Err(_nil) => Some(end),
+        },
+        b'*' => (0..number()?).try_fold(end, |at, _| Some(at + reply_length(&bytes[at..])?)),
+        _ => Some(end),
+    }
+}

@@ -1,0 +1,204 @@
+//! The promises of the WebSocket while messages, Redis or the whole process are lost (shared page queue.md §6.2).
+
+use super::{
+    client::{Client, PATIENCE},
+    stage::{Dispatcher, Stage, new_task},
+};
+use crate::support::{
+    TestRedis, eventually,
+    lossy::{Lossy, To},
+    stack::{Stack, free_port, workflow},
+};
+use serde_json::json;
+use shuzhiren::{
+    queue::{Claimed, Queue, Written},
+    task::{Outcome, TaskId},
+    ws::Pace,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// A stage whose hub hears Redis through a link that loses, and looks every so often.
+async fn lossy_stage(check: Duration) -> (Stage, Lossy) {
+    let redis = TestRedis::start();
+    let link = Lossy::to_redis(To::Unix(redis.socket())).await;
+    let way = Some(format!("redis://127.0.0.1:{}", link.port));
+    let stage = Stage::start_over(redis, way, Pace { check, ..Pace::default() }, |_| {}).await;
+    (stage, link)
+}
+
+/// Hears until every task of `ids` has ended; versions must never fall, and nothing follows an ending.
+async fn hear_all(client: &mut Client, ids: &BTreeSet<String>) {
+    let (mut versions, mut ended) = (BTreeMap::<String, u64>::new(), BTreeSet::new());
+    while ended.len() < ids.len() {
+        let message =
+            client.next().await.unwrap_or_else(|code| panic!("closed with {code}: {} of {}", ended.len(), ids.len()));
+        let Some(id) = message["data"]["taskId"].as_str().filter(|id| ids.contains(*id)) else { continue };
+        let version = message["data"]["version"].as_u64().unwrap();
+        let before = versions.insert(id.to_owned(), version);
+        assert!(before.is_none_or(|before| version > before), "{version} after {before:?}: {message}");
+        assert!(!ended.contains(id), "after its ending: {message}");
+        if message["type"] == "task_completed" {
+            ended.insert(id.to_owned());
+        }
+    }
+}
+
+async fn run_one(stage: &Stage, dispatcher: &Dispatcher) -> String {
+    let id = stage.submit("admin").await;
+    let claim = dispatcher.begin().await;
+    for percent in [10, 40, 80] {
+        dispatcher.progress(claim, percent).await;
+    }
+    dispatcher.complete(claim, vec![]).await;
+    id.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ending_arrives_though_some_messages_are_lost() {
+    let (stage, link) = lossy_stage(Duration::from_millis(500)).await;
+    let (mut one, mut two) = (stage.client().await, stage.client().await);
+    let dispatcher = stage.dispatcher().await;
+    link.lose_published(5);
+    let mut ids = BTreeSet::new();
+    for _ in 0..150 {
+        ids.insert(run_one(&stage, &dispatcher).await);
+    }
+    tokio::join!(hear_all(&mut one, &ids), hear_all(&mut two, &ids));
+    assert!(link.lost() > 30, "{} messages were lost", link.lost());
+}
+
+/// Also of tasks that were accepted, run and ended without one message of theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ending_arrives_though_all_messages_are_lost_for_a_while() {
+    let (stage, link) = lossy_stage(Duration::from_millis(500)).await;
+    let mut client = stage.client().await;
+    let dispatcher = stage.dispatcher().await;
+    let ids = BTreeSet::from([run_one(&stage, &dispatcher).await]);
+    hear_ended(&mut client, ids).await;
+    let waiting = stage.submit("admin").await;
+    client.until("the task that waits", |message| message["data"]["taskId"] == waiting.to_string()).await;
+    link.lose_published(100);
+    let mut ids = BTreeSet::from([dispatcher.run_one().await.to_string()]);
+    for _ in 0..20 {
+        ids.insert(run_one(&stage, &dispatcher).await);
+    }
+    assert!(ids.contains(&waiting.to_string()));
+    hear_ended(&mut client, ids).await;
+    assert!(link.lost() >= 100, "{} messages were lost", link.lost());
+    link.lose_published(0);
+    hear_ended(&mut client, BTreeSet::from([run_one(&stage, &dispatcher).await])).await;
+}
+
+async fn hear_ended(client: &mut Client, mut missing: BTreeSet<String>) {
+    while !missing.is_empty() {
+        let message = client.until_type("task_completed").await;
+        missing.remove(message["data"]["taskId"].as_str().unwrap());
+    }
+}
+
+/// Says it until Redis has answered.
+async fn insist<T, F: Future<Output = shuzhiren::queue::Result<T>>>(say: impl Fn() -> F) -> T {
+    eventually("redis answers", PATIENCE, async || say().await.ok()).await
+}
+
+async fn run_stubbornly(queue: &Queue, dispatcher: &Dispatcher) -> TaskId {
+    let (new, nonce) = (new_task("admin"), uuid::Uuid::new_v4().to_string());
+    insist(|| queue.enqueue(&new)).await;
+    let (task, attempt) = eventually("a claim", PATIENCE, async || {
+        match queue.claim(&dispatcher.lease, &nonce, 10_000, 32).await.ok()? {
+            Claimed::Task(claim) => Some((claim.task, claim.attempt)),
+            Claimed::Nothing => None,
+        }
+    })
+    .await;
+    let outcome = Outcome::Completed(vec![]);
+    let written = insist(|| queue.settle(&dispatcher.lease, task, attempt, &outcome)).await;
+    assert_eq!(written, Written::Done);
+    task
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_ending_arrives_though_redis_is_killed_midstream() {
+    let redis = TestRedis::start_with(&["--appendfsync", "always"]);
+    let pace = Pace { check: Duration::from_secs(1), ..Pace::default() };
+    let mut stage = Stage::start_over(redis, None, pace, |_| {}).await;
+    let mut client = stage.client().await;
+    let (queue, dispatcher) = (stage.queue.clone(), stage.dispatcher().await);
+    let running = tokio::spawn(async move {
+        let mut ids = BTreeSet::new();
+        for _ in 0..60 {
+            ids.insert(run_stubbornly(&queue, &dispatcher).await.to_string());
+        }
+        ids
+    });
+    let mut heard = BTreeSet::new();
+    while heard.len() < 20 {
+        heard.insert(client.until_type("task_completed").await["data"]["taskId"].as_str().unwrap().to_owned());
+    }
+    stage.redis.kill();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stage.redis.launch();
+    while heard.len() < 60 {
+        let message = client.until_type("task_completed").await;
+        let id = message["data"]["taskId"].as_str().unwrap().to_owned();
+        assert!(heard.insert(id.clone()), "{id} ended twice");
+    }
+    assert_eq!(running.await.unwrap(), heard);
+}
+
+/// A client as they are: it comes back, names its tasks, and goes on.
+async fn follow(port: u16, token: String, ids: Vec<String>) -> usize {
+    let (mut missing, mut connections): (BTreeSet<String>, usize) = (ids.into_iter().collect(), 0);
+    while !missing.is_empty() {
+        let Some(mut client) = Client::try_connect(([127, 0, 0, 1], port).into(), &token).await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        connections += 1;
+        client.say(json!({"type": "subscribe", "data": {"taskIds": missing}})).await;
+        while let Ok(message) = client.next().await {
+            if matches!(message["type"].as_str(), Some("task_completed" | "task_failed")) {
+                missing.remove(message["data"]["taskId"].as_str().unwrap());
+                if missing.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+    connections
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_a_killed_process_hear_every_ending() {
+    const CLIENTS: usize = 40;
+    let stack = Stack::start(2, 1).await;
+    let port = free_port();
+    let mut process = stack.add_ws(port);
+    let mut ids = Vec::new();
+    for seed in 0..40 {
+        ids.push(stack.client.submit(json!({"workflow": workflow::quick(seed)})).await);
+    }
+    let long = stack.client.submit(json!({"workflow": workflow::steps(600, 60.0)})).await;
+    ids.push(long.clone());
+    let clients: Vec<_> =
+        (0..CLIENTS).map(|_| tokio::spawn(follow(port, stack.client.token.clone(), ids.clone()))).collect();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for _ in 0..3 {
+        let metrics = format!("http://127.0.0.1:{port}/metrics");
+        eventually("all are there", PATIENCE, async || {
+            let text = http.get(&metrics).send().await.ok()?.text().await.ok()?;
+            text.contains(&format!("shuzhiren_ws_sessions {CLIENTS}\n")).then_some(())
+        })
+        .await;
+        process.kill();
+        process = stack.add_ws(port);
+    }
+    stack.client.delete(&format!("/api/tasks/{long}")).await;
+    for client in clients {
+        let connections = tokio::time::timeout(Duration::from_secs(60), client).await.expect("in time").unwrap();
+        assert!(connections >= 4, "{connections}");
+    }
+}
