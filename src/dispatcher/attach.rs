@@ -1,7 +1,11 @@
-//! Takes up what Redis says is in flight on the instance: after a takeover, or when a claim's answer was lost.
+//! Takes up what Redis says is in flight on the instance: after a takeover, or when a claim's answer was lost. And the other
+//! way round: takes back what runs here and Redis has forgotten.
 
-use super::{attempt::Run, instance::Instance};
-use crate::queue::InFlight;
+use super::{attempt::Run, instance::Instance, scene::until_answered};
+use crate::{
+    queue::{InFlight, Written},
+    task::{Attempt, TaskId},
+};
 use std::sync::Arc;
 
 /// Starts an attempt for everything in flight that has none here.
@@ -14,4 +18,14 @@ pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
     for task in &in_flight.cancelled {
         instance.cancel(*task);
     }
+}
+
+/// A Redis that came back without its last moments says "not this attempt" to the one who runs it. Whether the attempt is
+/// ours again; it is not when Redis knows better.
+pub(super) async fn take_back(instance: &Instance, task: TaskId, attempt: Attempt) -> bool {
+    let written = until_answered(|| instance.queue().reclaim(&instance.lease, task, attempt)).await;
+    if written == Written::Done {
+        tracing::warn!(instance = %instance.target.id, %task, %attempt, "redis had forgotten a claim; taken back");
+    }
+    written == Written::Done
 }

@@ -1,6 +1,7 @@
 //! One attempt's life: inputs up, prompt submitted, followed, outputs stored, settled. Each stage is a file beside this one.
 
 use super::{
+    attach::take_back,
     clear::clear,
     collect,
     find::{self, Begun, Found},
@@ -206,8 +207,11 @@ impl Scene {
 
     async fn settle(&self, outcome: &Outcome) -> Written {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
-        let written =
-            until_answered(|| self.instance.queue().settle(&self.instance.lease, task, attempt, outcome)).await;
+        let settle = || self.instance.queue().settle(&self.instance.lease, task, attempt, outcome);
+        let mut written = until_answered(settle).await;
+        if written == Written::NotThisAttempt && take_back(&self.instance, task, attempt).await {
+            written = until_answered(settle).await;
+        }
         let word = match outcome {
             Outcome::Completed(_) => "completed",
             Outcome::Failed { failure, .. } => failure.kind.as_str(),

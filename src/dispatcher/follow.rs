@@ -1,6 +1,7 @@
 //! Follows a submitted prompt to its end. The socket gives hints; the instance's REST answers are the truth.
 
 use super::{
+    attach::take_back,
     find::Begun,
     scene::{Exit, Scene},
     watchdog::Watchdog,
@@ -128,9 +129,11 @@ impl Watch {
         if self.begun.is_some() && !self.begin_is_told {
             match queue.start(lease, task, attempt).await {
                 Ok(written) => {
-                    self.begin_is_told = true;
-                    accepted(written)?;
-                    metrics::task_waited(scene.claim.waited);
+                    self.begin_is_told = written != Written::NotThisAttempt;
+                    accepted(scene, written).await?;
+                    if self.begin_is_told {
+                        metrics::task_waited(scene.claim.waited);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%task, %error, "the beginning could not be told");
@@ -146,7 +149,7 @@ impl Watch {
             match queue.progress(lease, task, attempt, &progress).await {
                 Ok(written) => {
                     self.is_dirty = false;
-                    accepted(written)?;
+                    accepted(scene, written).await?;
                 }
                 Err(error) => tracing::debug!(%task, %error, "progress could not be told"),
             }
@@ -222,9 +225,10 @@ async fn drop_copy(scene: &Scene) {
     }
 }
 
-fn accepted(written: Written) -> Result<(), Exit> {
+async fn accepted(scene: &Scene, written: Written) -> Result<(), Exit> {
     match written {
         Written::Done | Written::Retrying => Ok(()),
+        Written::NotThisAttempt if take_back(&scene.instance, scene.claim.task, scene.claim.attempt).await => Ok(()),
         Written::AlreadyEnded(_) | Written::NotThisAttempt => Err(Exit::NotOurs),
         Written::Fenced => Err(Exit::LeaseLost),
     }

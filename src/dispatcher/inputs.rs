@@ -1,6 +1,6 @@
 //! Brings the stored files that a graph names to the instance, and writes the instance's names for them into the graph.
 
-use super::scene::{Exit, Scene};
+use super::scene::{Exit, Scene, until_answered};
 use crate::{
     comfy::Error,
     graph::Workflow,
@@ -27,12 +27,9 @@ pub(super) async fn upload(scene: &Scene, workflow: &mut Workflow) -> Result<(),
 
 async fn upload_one(scene: &Scene, input: &FileInput) -> Result<String, Exit> {
     let instance = &scene.instance;
-    let record = match instance.queue().file(input.file_id).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return Err(unavailable(input, "the file does not exist any more")),
-        Err(error) => {
-            return Err(Exit::failed(Failure::new(FailureKind::StorageFailed, error.to_string())));
-        }
+    // An outage of Redis is not the task's fault: it is waited for, no attempt is used.
+    let Some(record) = until_answered(|| instance.queue().file(input.file_id)).await else {
+        return Err(unavailable(input, "the file does not exist any more"));
     };
     let subfolder = format!("{FOLDER}/{}", record.sha256.get(..2).unwrap_or("00"));
     let filename = format!("{}{}", record.sha256, extension(&record.filename));

@@ -171,7 +171,10 @@ impl Load {
                     }
                 }
                 Some((status, _, answer)) if matches!(status.as_u16(), 200 | 409) => return answer,
-                Some((status, _, answer)) => self.wrong(format!("{method} {path}: {status} {answer}")),
+                Some((status, _, answer)) => {
+                    assert!(status.is_server_error(), "{method} {path}: {status} {answer}");
+                    self.wrong(format!("{method} {path}: {status} {answer}"));
+                }
                 None => {
                     if let Some(place) = place {
                         self.book.lock().unwrap()[place].unanswered += 1;
@@ -214,7 +217,10 @@ fn body(kind: &Kind, seed: u64) -> Value {
             graph["2"]["inputs"]["oom"] = json!(true);
             json!({"workflow": graph, "params": {"2.seed": seed}, "maxAttempts": 2})
         }
-        Kind::Invalid => json!({"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {"seed": seed}}}}),
+        Kind::Invalid => {
+            let unlinked = json!({"class_type": "SaveImage", "inputs": {"filename_prefix": format!("x{seed}")}});
+            json!({"workflow": {"1": unlinked}})
+        }
         Kind::Upload(file) => json!({
             "workflow": {
                 "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},

@@ -41,8 +41,8 @@ async fn shares_are_fair_stable_and_given_back_one_at_a_time() {
     for dispatchers in 2..=3 {
         stage.add_dispatcher();
         let ownerless = settle(&stage, dispatchers).await;
-        // Each giver gives one at a time.
-        assert!(ownerless < dispatchers, "{ownerless} instances were nobody's at once");
+        // Each giver gives one at a look; the taker's look may come after two of them.
+        assert!(ownerless <= 2, "{ownerless} instances were nobody's at once");
     }
     let settled = stage.owners();
     let watched = Instant::now();

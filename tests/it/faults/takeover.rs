@@ -1,7 +1,7 @@
 //! How long instances are without an owner after theirs is gone.
 
 use super::stage::{ROOT, Stage};
-use crate::support::raw::Raw;
+use crate::support::raw::{Answer, Raw};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -104,8 +104,11 @@ fn read(raw: &mut Option<Raw>, socket: &Path, instances: &[String]) -> Option<BT
     let raw = raw.as_mut()?;
     let mut owners = BTreeMap::new();
     for instance in instances {
-        let owner = raw.try_run(&["HGET", &format!("{ROOT}instance:{instance}"), "dispatcher"]).ok()?.text();
-        owners.insert(instance.clone(), owner);
+        match raw.try_run(&["HGET", &format!("{ROOT}instance:{instance}"), "dispatcher"]).ok()? {
+            // It loads its data.
+            Answer::Wrong(_) => return None,
+            owner => owners.insert(instance.clone(), owner.text()),
+        };
     }
     Some(owners)
 }
