@@ -41,6 +41,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "parts/png.js",
     "parts/retry.js",
     "parts/run-card.js",
+    "parts/run-options.js",
     "parts/samples.js",
     "parts/shortcuts.js",
     "parts/switches.js",

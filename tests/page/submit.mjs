@@ -27,20 +27,20 @@ export default (world) => {
   test('a dropped workflow becomes a form; only what was changed is sent, and exactly', async () => {
     const page = await open(world, { route: '#/submit' });
     const graph =
-      '{"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64.0, "batch_size": 1, "color": 18446744073709551615}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "p"}}}';
+      '{"1": {"class_type": "TestSteps", "inputs": {"steps": 2, "seconds": 0.10, "seed": 18446744073709551615, "preview": false}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "p"}}}';
     await drop(page, 'a.json', graph, 'application/json');
-    assert.equal(await page.inputValue('[data-input="1.color"] input'), '18446744073709551615');
-    assert.equal(await page.inputValue('[data-input="1.height"] input'), '64.0');
-    await page.fill('[data-input="1.color"] input', '18446744073709551614');
+    assert.equal(await page.inputValue('[data-input="1.seed"] input'), '18446744073709551615');
+    assert.equal(await page.inputValue('[data-input="1.seconds"] input'), '0.10');
+    await page.fill('[data-input="1.seed"] input', '18446744073709551614');
     await page.fill('[data-input="2.filename_prefix"] input', 'it\'s "quoted"');
-    await page.fill('[data-input="1.width"] input', 'many');
+    await page.fill('[data-input="1.steps"] input', 'many');
     await page.click('[data-test=run]');
-    await text(page, '[data-input="1.width"] .form-error', 'A number is needed here.');
-    await page.fill('[data-input="1.width"] input', '64');
+    await text(page, '[data-input="1.steps"] .form-error', 'A number is needed here.');
+    await page.fill('[data-input="1.steps"] input', '2');
     const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
     assert.equal(
       body,
-      `{"workflow": ${graph}, "params": {"1": {"color": 18446744073709551614}, "2": {"filename_prefix": "it's \\"quoted\\""}}}`,
+      `{"workflow": ${graph}, "params": {"1": {"seed": 18446744073709551614}, "2": {"filename_prefix": "it's \\"quoted\\""}}}`,
     );
     await page.waitForSelector('.run');
     await close(page);
@@ -77,6 +77,20 @@ export default (world) => {
     const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
     assert.match(body, /"params": \{"1": \{"image": \{"\$file":"[0-9a-f-]{36}"\}\}\}/);
     await page.waitForSelector('.run[data-status=completed] img');
+    await close(page);
+  });
+
+  test('a check tells who could run it, and enqueues nothing', async () => {
+    const page = await open(world, { route: '#/submit', allowed: [422] });
+    await page.click('[data-test=sample]');
+    const { total } = await world.call('GET', 'tasks?limit=1');
+    await page.click('[data-test=check]');
+    await text(page, '.submit-error strong', 'This can run.');
+    await text(page, '.submit-error p', 'Instances that have what it needs: 3.');
+    assert.equal((await world.call('GET', 'tasks?limit=1')).total, total);
+    await page.fill('[data-input="4.ckpt_name"] input', 'nobody-has-this.safetensors');
+    await page.click('[data-test=check]');
+    await page.waitForSelector('[data-input="4.ckpt_name"] .form-error:not(:empty)');
     await close(page);
   });
 

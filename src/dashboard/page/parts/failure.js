@@ -100,6 +100,7 @@ export function whyItWaits(words) {
     [/^an instance: none of the (\d+) enabled is alive/, 'waits.dead', ['n']],
     [/^a healthy instance: /, 'waits.suspect', []],
     [/^a free instance: (?:all (\d+) are|the only one is) busy/, 'waits.busy', ['n']],
+    [/^an instance; only /, 'waits.some', []],
     [/^its turn: (\d+) of (\d+) instances free/, 'waits.turn', ['free', 'all']],
   ];
   const form = forms.find(([pattern]) => pattern.test(words));
@@ -111,5 +112,7 @@ export function whyItWaits(words) {
   );
   const ahead = /(?:(next in line)|(\d+) tasks? ahead)$/.exec(words);
   const place = !ahead ? '' : ahead[1] ? t('waits.next') : t('waits.ahead', { n: ahead[2] });
-  return t(key, values) + (place ? t('waits.and', { place }) : '');
+  const only = /; only (.+?) (?:has|have) what it needs(, and the config)?/.exec(words);
+  const who = only ? t(only[2] ? 'waits.only.gone' : 'waits.only', { names: only[1] }) : '';
+  return t(key, values) + who + (place ? t('waits.and', { place }) : '');
 }

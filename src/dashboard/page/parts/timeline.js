@@ -82,6 +82,7 @@ function attemptStep(attempt, task) {
     instanceLink(attempt.instanceId),
     took,
     isBad && outcomeWords(attempt.outcome),
+    isBad && attempt.error?.message,
   ]);
 }
 

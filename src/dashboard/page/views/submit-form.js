@@ -1,7 +1,7 @@
 // The form of a workflow, its options, and the runs that were begun from it.
 
 import { call } from '../base/api.js';
-import { freshId, h, keyed, mark, put, say } from '../base/dom.js';
+import { h, keyed, put, say } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { changed, watch } from '../live/topics.js';
@@ -10,9 +10,9 @@ import { problemList, sentence } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
 import { runCard } from '../parts/run-card.js';
+import { optionFields } from '../parts/run-options.js';
 import { copy, toast } from '../parts/toast.js';
 
-const COUNT_MAX = 100;
 const RUNS_KEPT = 30;
 
 /** `state` is the draft: fields, options and runs are kept in it. */
@@ -22,6 +22,11 @@ export function submitForm(workflow, state, scope, startOver) {
   const error = h('div', { role: 'alert', class: 'submit-error' });
   const options = optionFields(state.options, () => redraw());
   const run = h('button', { type: 'submit', class: 'primary wide', data: { test: 'run' } }, icon('play', 18), t('submit.run'));
+  const check = h(
+    'button',
+    { type: 'button', class: 'wide', data: { test: 'check' }, onclick: () => withBody(tryIt) },
+    t('submit.check'),
+  );
   const graph = workflowGraph(workflow.nodes);
   const groups = workflow.nodes.map((node) => group(node, state, fields, () => redraw())).filter(Boolean);
   const runs = h('div', { class: 'runs' });
@@ -55,33 +60,56 @@ export function submitForm(workflow, state, scope, startOver) {
       say(preview, problem.message);
     }
   }
-  async function send(event) {
-    event.preventDefault();
+  /** The text of the body, or `null` after saying what is no value. */
+  function compose() {
     put(error);
-    let text;
     try {
-      text = write(body());
+      return write(body());
     } catch (problem) {
       if (!(problem instanceof FieldError)) throw problem;
       put(error, h('p', { class: 'form-error' }, icon('alert', 18), problem.message));
-      return;
+      return null;
     }
-    run.disabled = true;
+  }
+  /** Calls `act` with the body while the buttons rest; what the server refuses is shown. */
+  async function withBody(act) {
+    const text = compose();
+    if (text === null) return;
+    for (const button of [run, check]) button.disabled = true;
     try {
-      for (let left = options.count(); left > 0; left -= 1) {
-        // A repeated click is another run; a repeated request of this one is not.
-        const task = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
-        state.runs.unshift({ task, askedAt: performance.now() });
-        state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
-        changed('runs');
-        if (left === 1) toast('good', t('submit.done'), { label: t('submit.watch'), act: () => go(link(['tasks', task.id])) });
-      }
+      await act(text);
     } catch (failure) {
       if (!failure.type) throw failure;
       tell(failure);
     } finally {
-      run.disabled = false;
+      for (const button of [run, check]) button.disabled = false;
     }
+  }
+  async function send(text) {
+    for (let left = options.count(); left > 0; left -= 1) {
+      // A repeated click is another run; a repeated request of this one is not.
+      const task = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
+      state.runs.unshift({ task, askedAt: performance.now() });
+      state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
+      changed('runs');
+      if (left === 1) toast('good', t('submit.done'), { label: t('submit.watch'), act: () => go(link(['tasks', task.id])) });
+    }
+  }
+  /** A dry run: nothing is stored, nothing is enqueued. */
+  async function tryIt(text) {
+    const found = await call('POST', 'tasks?dryRun=true', { body: text });
+    const where = found.checked ? t('submit.checked.where', { n: found.eligibleInstances.length }) : t('submit.checked.blind');
+    const warnings = (found.warnings ?? []).map((warning) =>
+      h('li', {}, warning.message ?? `${warning.code} ${warning.param ?? ''}`),
+    );
+    const words = h(
+      'div',
+      {},
+      h('strong', {}, t('submit.checked')),
+      h('p', {}, where),
+      warnings.length > 0 && h('ul', { class: 'problems' }, warnings),
+    );
+    put(error, h('div', { class: 'note-panel', data: { level: warnings.length ? 'warn' : 'good' } }, icon('check'), words));
   }
   /** Problems go to their fields where they have one. */
   function tell(failure) {
@@ -112,7 +140,7 @@ export function submitForm(workflow, state, scope, startOver) {
 
   return h(
     'form',
-    { class: 'columns submit', onsubmit: send, novalidate: true },
+    { class: 'columns submit', onsubmit: (event) => (event.preventDefault(), withBody(send)), novalidate: true },
     h(
       'div',
       { class: 'stack' },
@@ -149,6 +177,7 @@ export function submitForm(workflow, state, scope, startOver) {
         h('h2', {}, t('submit.options')),
         options.element,
         run,
+        check,
         error,
         h(
           'details',
@@ -196,69 +225,4 @@ function group(node, state, fields, changedField) {
     h('legend', {}, node.title, h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`)),
     h('div', { class: 'fields' }, items),
   );
-}
-
-function optionFields(kept, changedOption) {
-  const number = (name, least, most) => {
-    const input = h('input', {
-      id: freshId(name),
-      class: 'mono',
-      inputmode: 'numeric',
-      value: kept[name] ?? '',
-      placeholder: t(`option.${name}.default`),
-      autocomplete: 'off',
-    });
-    input.addEventListener('input', () => {
-      kept[name] = input.value.trim();
-      mark(input, 'aria-invalid', read() === null ? 'true' : null);
-      changedOption();
-    });
-    const read = () =>
-      input.value.trim() === ''
-        ? undefined
-        : /^\d+$/.test(input.value.trim()) && Number(input.value) >= least && Number(input.value) <= most
-          ? Number(input.value)
-          : null;
-    return { read, element: h('div', { class: 'field' }, h('label', { for: input.id }, t(`option.${name}`)), input) };
-  };
-  const priority = h(
-    'select',
-    { id: freshId('priority') },
-    ['high', 'normal', 'low'].map((word) => h('option', { value: word }, t(`priority.${word}`))),
-  );
-  priority.value = kept.priority ?? 'normal';
-  priority.addEventListener('change', () => {
-    kept.priority = priority.value;
-    changedOption();
-  });
-  const count = number('count', 1, COUNT_MAX);
-  const attempts = number('maxAttempts', 1, 10);
-  const timeout = number('timeout', 1, 2_592_000);
-  const value = (item, name) => {
-    const found = item.read();
-    if (found === null) throw new FieldError(t(`option.${name}.bad`));
-    return found;
-  };
-  return {
-    element: h(
-      'div',
-      { class: 'fields' },
-      h('div', { class: 'field' }, h('label', { for: priority.id }, t('fact.priority')), priority),
-      count.element,
-      attempts.element,
-      timeout.element,
-    ),
-    count: () => count.read() ?? 1,
-    /** What the body says beside workflow and params. */
-    read() {
-      value(count, 'count');
-      const seconds = value(timeout, 'timeout');
-      const all = {
-        priority: priority.value === 'normal' ? undefined : priority.value,
-        maxAttempts: value(attempts, 'maxAttempts'),
-        timeoutMs: seconds === undefined ? undefined : seconds * 1000,
-      };
-      return Object.fromEntries(Object.entries(all).filter(([, item]) => item !== undefined));
-    },
-  };
 }

@@ -195,6 +195,7 @@ function drawFacts(place, task) {
     ['fact.attempt', t('attempt.n', { n: task.attempt, max: task.maxAttempts })],
     ['fact.priority', t(`priority.${task.priority}`)],
     task.status === 'pending' && task.queuePosition !== undefined && ['fact.position', String(task.queuePosition + 1)],
+    task.eligibleInstances?.length > 0 && ['fact.eligible', task.eligibleInstances.join(', ')],
     task.timeoutMs && ['fact.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
     task.startBy && ['fact.startBy', new Date(task.startBy).toLocaleString()],
     ...Object.entries(task.resolved?.seeds ?? {}).map(([name, seed]) => [name, h('span', { class: 'mono' }, String(seed)), true]),
