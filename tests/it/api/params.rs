@@ -64,6 +64,7 @@ async fn the_list_form_strictness_and_all_seeds_are_taken() {
     );
     let mapped = json!({"workflow": {
         "3": {"class_type": "K", "inputs": {"positive": ["6", 0], "latent_image": ["5", 0], "steps": 1}},
+        "5": {"class_type": "L", "inputs": {"width": 64}},
         "6": {"class_type": "C", "inputs": {"text": "a cat"}}}, "params": {"prompt": "a dog"}, "autoMap": true});
     let task = data(&api.post("/api/tasks", &mapped).await);
     assert_eq!(task["resolved"], json!({"params": {"prompt": "6.text"}}));
