@@ -36,6 +36,8 @@ struct Watch {
     flushed: Instant,
     next_look: Instant,
     was_unknown: bool,
+    /// It was seen to wait in the instance's queue.
+    was_pending: bool,
     /// When to give it up.
     dog: Watchdog,
 }
@@ -58,6 +60,7 @@ pub(super) async fn follow(scene: &mut Scene, before: Option<Begun>) -> Result<E
         flushed: now - PROGRESS_EVERY,
         next_look: now + if has_begun { Duration::ZERO } else { LOOK_EVERY },
         was_unknown: false,
+        was_pending: false,
         dog: Watchdog::new(now),
     };
     loop {
@@ -175,10 +178,17 @@ impl Watch {
             }
             Err(error) => {
                 self.next_look = Instant::now() + LOOK_AWAY;
-                self.dog.stay_away(scene, &error, self.begun.is_some()).await?;
+                let had_begun = self.begun.is_some() || self.was_next(scene);
+                self.dog.stay_away(scene, &error, had_begun).await?;
                 Ok(None)
             }
         }
+    }
+
+    /// Whether nothing of ours was before it when it was last seen. An instance that dies then has probably died of it: what
+    /// the process wanted to say last dies with it, the beginning included.
+    fn was_next(&self, scene: &Scene) -> bool {
+        !self.was_pending && scene.instance.occupied() <= 1
     }
 
     async fn weigh(&mut self, scene: &Scene, sighting: Sighting) -> Result<Option<Ending>, Exit> {
@@ -194,11 +204,15 @@ impl Watch {
                 }
                 self.dog.works();
             }
-            Sighting::Pending => self.dog.suspect_zombie(scene).await?,
+            Sighting::Pending => {
+                self.was_pending = true;
+                self.dog.suspect_zombie(scene).await?;
+            }
             Sighting::Unknown if self.was_unknown => {
                 let reason =
                     "the instance has forgotten the prompt: it restarted, or somebody cleared its queue".to_owned();
-                return Err(Exit::Lost { had_begun: self.begun.is_some(), reason });
+                let had_begun = self.begun.is_some() || (self.dog.was_away() && self.was_next(scene));
+                return Err(Exit::Lost { had_begun, reason });
             }
             // Said twice, it is true.
             Sighting::Unknown => {

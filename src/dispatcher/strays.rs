@@ -8,7 +8,7 @@ use super::{
 };
 use crate::queue::Written;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,6 +30,8 @@ const LOOK_SELDOM: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Strays {
     since: Mutex<HashMap<Uuid, Instant>>,
+    /// Those that were seen in the queue: one that an instance cannot let go of is told once.
+    seen: Mutex<HashSet<Uuid>>,
     added: Notify,
 }
 
@@ -48,6 +50,11 @@ impl Strays {
         let mut strays = lock(&self.since);
         strays.retain(|_, since| now.duration_since(*since) < KEPT);
         strays.keys().copied().collect()
+    }
+
+    fn is_first_seen(&self, prompt: Uuid) -> bool {
+        let mut seen = lock(&self.seen);
+        seen.len() < STRAYS_MAX && seen.insert(prompt)
     }
 
     /// Until the next look; `None` when there is nothing to look for.
@@ -98,7 +105,9 @@ async fn drop_those_that_came(instance: &Instance) {
         let has_come = queue.running.contains(&id) || queue.pending.contains(&id);
         // One that was taken up again after a takeover is no stray: its attempt sees to it.
         if has_come && !instance.has_prompt(stray) && instance.clock.may_act() {
-            tracing::warn!(instance = %instance.target.id, prompt = id, "a prompt that was given up has come to the queue; dropping it");
+            if instance.strays.is_first_seen(stray) {
+                tracing::warn!(instance = %instance.target.id, prompt = id, "a prompt that was given up is in the queue; dropping it");
+            }
             if let Err(error) = instance.client.cancel(stray).await {
                 tracing::debug!(instance = %instance.target.id, prompt = id, %error, "it stays until the next look");
             }

@@ -31,13 +31,22 @@ pub(super) struct Watchdog {
     mute_pause: Duration,
     /// The instance does not answer since.
     away_since: Option<Instant>,
+    /// It did not answer at least once while the prompt was followed.
+    was_away: bool,
     /// The prompt waits while nothing runs, since.
     idle_since: Option<Instant>,
 }
 
 impl Watchdog {
     pub(super) fn new(now: Instant) -> Self {
-        Self { last_life: now, next_mute: now + MUTE_AFTER, mute_pause: MUTE_AFTER, away_since: None, idle_since: None }
+        Self {
+            last_life: now,
+            next_mute: now + MUTE_AFTER,
+            mute_pause: MUTE_AFTER,
+            away_since: None,
+            was_away: false,
+            idle_since: None,
+        }
     }
 
     /// The prompt was seen to begin, or the socket told something of it.
@@ -51,6 +60,11 @@ impl Watchdog {
     /// The instance answered a look.
     pub(super) fn answered(&mut self) {
         self.away_since = None;
+    }
+
+    /// Whether it may have died under the prompt.
+    pub(super) fn was_away(&self) -> bool {
+        self.was_away
     }
 
     /// The instance runs something.
@@ -72,6 +86,7 @@ impl Watchdog {
     /// Waits for an instance that does not answer, but not for ever.
     pub(super) async fn stay_away(&mut self, scene: &Scene, error: &Error, had_begun: bool) -> Result<(), Exit> {
         scene.instance.check_now.notify_one();
+        self.was_away = true;
         let since = *self.away_since.get_or_insert_with(Instant::now);
         if since.elapsed() < scene.instance.shared.parts.settings.gone_after {
             return Ok(());

@@ -56,6 +56,34 @@ async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
     assert!(stack.executions(&id) <= 2, "{}", stack.executions(&id));
 }
 
+/// What a dying instance wanted to say last is never heard: the beginning of the prompt that killed it neither.
+#[tokio::test]
+async fn a_workflow_that_kills_before_a_word_is_heard_is_poison_too() {
+    let stack = Stack::start(3, 1).await;
+    for sim in &stack.sims {
+        sim.set(|faults| faults.ws_stall = true);
+    }
+    let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0), "maxAttempts": 10})).await;
+    for deaths in 1..=3 {
+        let killed = eventually("an instance executes it, or it has ended", PATIENCE, || async {
+            if stack.executions(&id) >= deaths {
+                return Some(true);
+            }
+            (stack.client.task(&id).await["status"] == "failed").then_some(false)
+        })
+        .await;
+        if !killed {
+            break;
+        }
+        let task = stack.client.task(&id).await;
+        let at = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
+        at.kill().await;
+    }
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!(task["error"]["type"], "poison", "{task}\n{}", stack.log());
+    assert_eq!(stack.executions(&id), 2, "{task}");
+}
+
 /// [21] Out of memory: the instance is told to free it, and the task goes elsewhere.
 #[tokio::test]
 async fn out_of_memory_frees_and_goes_elsewhere() {
