@@ -141,7 +141,7 @@ async fn a_task_waits_for_the_instance_that_has_its_model() {
     let waiting = data(&api.get(&path).await);
     assert_eq!(
         waiting["waitingFor"],
-        format!("its turn: 1 of 1 instances free; only {OTHER} has what it needs, next in line")
+        format!("a dispatcher: none is running; only {OTHER} has what it needs, next in line")
     );
     let plain = api.submit().await;
     assert_eq!(api.claim(&one).await.task.to_string(), plain, "the first instance passes it by");

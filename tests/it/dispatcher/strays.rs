@@ -11,7 +11,9 @@ const SHORT: &[(&str, &str)] = &[("SHUZHIREN_HTTP_TIMEOUT", "1s")];
 async fn a_late_request_is_dropped(is_killed: bool) {
     let (mut stack, front) = fronted(SHORT).await;
     front.rule("POST /prompt", 1, Act::Hold);
-    let id = stack.client.submit(json!({"workflow": workflow::steps(60, 6.0)})).await;
+    // Longer than a takeover: the late prompt must find the second attempt still running.
+    let seconds = if is_killed { 18.0 } else { 6.0 };
+    let id = stack.client.submit(json!({"workflow": workflow::steps(120, seconds)})).await;
     front.wait_asked("POST /prompt", 2).await;
     let queue_before = front.asked("GET /queue");
     if is_killed {
