@@ -1,6 +1,7 @@
 //! Tests of the room `sim`: the stand-in against recordings of a real ComfyUI, and every fault over real HTTP and WebSocket.
 
 mod client;
+mod deaths;
 mod faults;
 mod files;
 mod http;

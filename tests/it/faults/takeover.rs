@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
@@ -34,16 +34,18 @@ struct Notes {
 /// Looks at the leases from its start to its drop.
 pub struct Takeovers {
     notes: Arc<Mutex<Notes>>,
-    is_over: Arc<AtomicBool>,
+    /// Dropped with it, which ends the looking.
+    _end: mpsc::Sender<()>,
 }
 
 impl Takeovers {
     pub fn watch(stage: &Stage) -> Self {
-        let watch = Self { notes: Arc::default(), is_over: Arc::default() };
-        let (notes, is_over) = (watch.notes.clone(), watch.is_over.clone());
+        let (end, ended) = mpsc::channel();
+        let watch = Self { notes: Arc::default(), _end: end };
+        let notes = watch.notes.clone();
         let socket = stage.redis.socket();
         let instances: Vec<String> = stage.instances.iter().map(super::stage::Instance::id).collect();
-        std::thread::spawn(move || look(&socket, &instances, &notes, &is_over));
+        std::thread::spawn(move || look(&socket, &instances, &notes, &ended));
         watch
     }
 
@@ -80,20 +82,13 @@ impl Takeovers {
     }
 }
 
-impl Drop for Takeovers {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::SeqCst);
-    }
-}
-
-fn look(socket: &Path, instances: &[String], notes: &Mutex<Notes>, is_over: &AtomicBool) {
+fn look(socket: &Path, instances: &[String], notes: &Mutex<Notes>, ended: &mpsc::Receiver<()>) {
     let mut raw = None;
-    while !is_over.load(Ordering::SeqCst) {
+    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         match read(&mut raw, socket, instances) {
             Some(owners) => compare(&mut notes.lock().unwrap(), owners),
             None => raw = None,
         }
-        std::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -216,3 +216,8 @@ pub fn text_to_image(text: &str, seed: u64, width: u32, height: u32) -> Value {
         "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "ComfyUI", "images": ["8", 0]}},
     })
 }
+
+/// One step of no time under this prompt id.
+pub fn prompt(id: &str) -> Value {
+    json!({"prompt": steps(1, 0.0, 1), "prompt_id": id})
+}

@@ -2,12 +2,15 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 pub mod audit;
+mod client;
 pub mod http;
 pub mod lossy;
 pub mod proxy;
 pub mod raw;
 mod redis;
+mod role;
 pub mod stack;
+pub mod workflow;
 pub mod world;
 
 pub use redis::TestRedis;

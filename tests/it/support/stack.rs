@@ -1,110 +1,19 @@
 //! A whole system as users run it: real processes of the program, a Redis of its own, stand-in instances in this process.
 
 use super::{TestRedis, eventually};
-use reqwest::{Client, Method, StatusCode};
-use serde_json::{Value, json};
-use shuzhiren::sim::{self, Sim, SimOptions};
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::Duration,
+pub use super::{
+    client::ApiClient,
+    role::{Role, free_port},
+    workflow,
 };
+use serde_json::json;
+use shuzhiren::sim::{self, Sim, SimOptions};
+use std::time::Duration;
 
 pub const PASSWORD: &str = "a long enough password";
 const JWT_SECRET: &str = "0123456789abcdef-a-key-of-tests-only-0123456789";
 /// The longest wait of a test for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A process of the program. Dropping it kills it.
-pub struct Role {
-    child: Child,
-    pub port: u16,
-}
-
-impl Role {
-    /// Starts `shuzhiren <args>`; `port` is where it listens. Its log goes to `log`.
-    pub fn spawn(args: &[&str], port: u16, variables: &[(&str, &str)], log: &std::path::Path) -> Self {
-        Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_shuzhiren")), args, port, variables, log)
-    }
-
-    /// The same as a process that is told when it may write no more (EFBIG), instead of being killed; it has no log, which
-    /// would be the first file that is too large.
-    fn spawn_on_a_small_disk(args: &[&str], port: u16, variables: &[(&str, &str)]) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_shuzhiren")]);
-        Self::spawn_by(shell, args, port, variables, std::path::Path::new("/dev/null"))
-    }
-
-    fn spawn_by(
-        mut command: Command,
-        args: &[&str],
-        port: u16,
-        variables: &[(&str, &str)],
-        log: &std::path::Path,
-    ) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        for (name, _) in std::env::vars() {
-            if name.starts_with("SHUZHIREN_") || name == "REDIS_URL" {
-                command.env_remove(name);
-            }
-        }
-        command.args(args).envs(variables.iter().copied());
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Self { child, port }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// How it ended, if it has.
-    pub fn ended_already(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().unwrap()
-    }
-
-    /// SIGTERM, and how it ended within `within`.
-    pub async fn terminate(&mut self, within: Duration) -> Option<i32> {
-        self.signal("-TERM");
-        self.ended(within).await
-    }
-
-    /// How it ended within `within`.
-    pub async fn ended(&mut self, within: Duration) -> Option<i32> {
-        let child = &mut self.child;
-        let give_up = tokio::time::Instant::now() + within;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(tokio::time::Instant::now() < give_up, "the process has not ended within {within:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            self.kill();
-        }
-    }
-}
-
-/// A free port of this machine.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
 
 /// Redis, stand-ins, one api, some dispatchers.
 pub struct Stack {
@@ -292,139 +201,5 @@ impl Stack {
             .map(|attempt| task.prompt_id(shuzhiren::task::Attempt::new(attempt)).to_string())
             .map(|prompt| self.sims.iter().map(|sim| sim.executions(&prompt)).sum::<usize>())
             .sum()
-    }
-}
-
-/// A user of the API who is logged in.
-#[derive(Clone)]
-pub struct ApiClient {
-    http: Client,
-    pub base: String,
-    pub token: String,
-}
-
-impl ApiClient {
-    /// Waits for the api at `port` and logs in.
-    pub async fn new(port: u16) -> Self {
-        Self::with_login(port, "admin", PASSWORD).await
-    }
-
-    pub async fn with_login(port: u16, username: &str, password: &str) -> Self {
-        let base = format!("http://127.0.0.1:{port}");
-        let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
-        eventually("the api answers", PATIENCE, || async {
-            http.get(format!("{base}/api/health")).send().await.ok().filter(|answer| answer.status() == 200)
-        })
-        .await;
-        let login = json!({"username": username, "password": password});
-        let answer: Value =
-            http.post(format!("{base}/api/auth/login")).json(&login).send().await.unwrap().json().await.unwrap();
-        let token = answer["data"]["token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned();
-        Self { http, base, token }
-    }
-
-    /// Status and whole envelope.
-    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.unwrap();
-        (answer.status(), answer.json().await.unwrap())
-    }
-
-    /// The same login at another API of the same system.
-    pub fn at(&self, port: u16) -> Self {
-        Self { base: format!("http://127.0.0.1:{port}"), ..self.clone() }
-    }
-
-    pub fn http(&self) -> &Client {
-        &self.http
-    }
-
-    /// Status and envelope of an API that may be away.
-    pub async fn try_get(&self, path: &str) -> Option<(StatusCode, Value)> {
-        let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await.ok()?;
-        Some((answer.status(), answer.json().await.ok()?))
-    }
-
-    async fn data(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let (status, mut envelope) = self.call(method.clone(), path, body).await;
-        assert_eq!(status, 200, "{method} {path}: {envelope}");
-        assert_eq!(envelope["code"], 200);
-        envelope["data"].take()
-    }
-
-    pub async fn get(&self, path: &str) -> Value {
-        self.data(Method::GET, path, None).await
-    }
-
-    pub async fn put(&self, path: &str, body: Value) -> Value {
-        self.data(Method::PUT, path, Some(body)).await
-    }
-
-    pub async fn delete(&self, path: &str) -> Value {
-        self.data(Method::DELETE, path, None).await
-    }
-
-    /// Submits; gives the task's id.
-    pub async fn submit(&self, body: Value) -> String {
-        self.data(Method::POST, "/api/tasks", Some(body)).await["id"].as_str().unwrap().to_owned()
-    }
-
-    pub async fn task(&self, id: &str) -> Value {
-        self.get(&format!("/api/tasks/{id}")).await
-    }
-
-    /// Waits for one of these statuses.
-    pub async fn wait_for(&self, id: &str, statuses: &[&str]) -> Value {
-        eventually(&format!("task {id} is {statuses:?}"), PATIENCE, || async {
-            let task = self.task(id).await;
-            statuses.contains(&task["status"].as_str()?).then_some(task)
-        })
-        .await
-    }
-
-    pub async fn wait_ended(&self, id: &str) -> Value {
-        self.wait_for(id, &["completed", "failed", "cancelled"]).await
-    }
-
-    pub async fn upload(&self, filename: &str, bytes: Vec<u8>) -> Value {
-        let part = reqwest::multipart::Part::bytes(bytes).file_name(filename.to_owned());
-        let form = reqwest::multipart::Form::new().part("file", part);
-        let request =
-            self.http.post(format!("{}/api/files/upload", self.base)).bearer_auth(&self.token).multipart(form);
-        let mut envelope: Value = request.send().await.unwrap().json().await.unwrap();
-        assert_eq!(envelope["code"], 200, "{envelope}");
-        envelope["data"].take()
-    }
-
-    /// The bytes behind a link.
-    pub async fn download(&self, link: &str) -> Vec<u8> {
-        let answer = self.http.get(link).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{link}");
-        answer.bytes().await.unwrap().to_vec()
-    }
-}
-
-/// Graphs of the stand-in's (and the test nodes') classes.
-pub mod workflow {
-    use serde_json::{Value, json};
-
-    /// Steps, then a picture.
-    pub fn steps(steps: u32, seconds: f64) -> Value {
-        json!({
-            "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 3_368_601}},
-            "2": {"class_type": "TestSteps", "inputs": {"steps": steps, "seconds": seconds, "image": ["1", 0], "seed": 1}},
-            "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "steps"}}
-        })
-    }
-
-    /// A picture at once; `seed` keeps it out of the cache.
-    pub fn quick(seed: u64) -> Value {
-        json!({
-            "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": seed % 16_777_216}},
-            "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "quick"}}
-        })
     }
 }

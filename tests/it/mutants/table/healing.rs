@@ -1,0 +1,121 @@
+//! What is repaired and collected, and the files.
+
+use super::{Mutant, guarded, mutant};
+
+pub const MUTANTS: &[Mutant] = &[
+    guarded(
+        "gc",
+        "redis.call('HEXISTS', in_flight_key(task.instance), id) == 1",
+        "false",
+        "a_task_that_holds_a_slot_is_not_collected",
+    ),
+    guarded("gc", "      redis.call('ZREM', index_key(state), id)\n", "", "ended_tasks_are_collected_without_a_trace"),
+    guarded(
+        "gc",
+        "        redis.call('ZREM', owner_index_key(state, task.owner), id)\n",
+        "",
+        "ended_tasks_are_collected_without_a_trace",
+    ),
+    guarded("gc", "task_key(id), payload_key(id)", "task_key(id)", "ended_tasks_are_collected_without_a_trace"),
+    mutant("gc", "      drop_file(file, now)\n", "", "outputs_become_orphans_when_their_task_is_collected"),
+    mutant("gc", "'-inf', now,", "'-inf', '+inf',", "outputs_become_orphans_when_their_task_is_collected"),
+    mutant("lib/ledger", "    if #taken > 0 then", "    if true then", "a_lost_stream_comes_back_with_the_next_claim"),
+    mutant(
+        "lib/ledger",
+        "    if taken.err then\n      ensure_group()",
+        "    if taken.err then",
+        "a_lost_group_comes_back_with_the_next_claim",
+    ),
+    mutant(
+        "lib/repair",
+        "      redis.call('XACK', root .. 'jobs', GROUP, task.entry)\n",
+        "",
+        "an_entry_claimed_by_hand_is_given_back",
+    ),
+    mutant(
+        "lib/repair",
+        "    if holder ~= task.instance then",
+        "    if holder == nil then",
+        "an_entry_claimed_by_hand_is_given_back",
+    ),
+    mutant("lib/repair", "    expect(root .. 'delayed', task.retry_at, task.id)\n", "", "every_lost_key_is_healed"),
+    mutant("lib/repair", "      expect(index_key(status), task.created, task.id)\n", "", "every_lost_key_is_healed"),
+    mutant(
+        "lib/repair",
+        "    if slot ~= task.attempt then",
+        "    if false then",
+        "a_lost_slot_is_adopted_by_its_owner",
+    ),
+    mutant(
+        "lib/repair",
+        "      wrong = wrong + redis.call('SADD', cancelled_key(task.instance), task.id)\n",
+        "",
+        "every_lost_key_is_healed",
+    ),
+    mutant("lib/repair", "    expect(root .. 'expiry',", "    --", "every_lost_key_is_healed"),
+    mutant("lib/repair", "    expect(root .. 'start-by', task.start_by, task.id)\n", "", "every_lost_key_is_healed"),
+    mutant(
+        "lib/repair",
+        "      unexpect('ZREM', owner_index_key(status, owner), id)\n",
+        "",
+        "a_task_whose_hash_is_lost_leaves_no_trace",
+    ),
+    mutant(
+        "sweep",
+        "if not task or task.entry ~= entry[1] then",
+        "if false then",
+        "duplicates_in_the_ledger_are_removed",
+    ),
+    mutant("sweep", "ensure_group()\n", "", "every_lost_key_is_healed"),
+    mutant(
+        "file_delete",
+        "redis.call('SCARD', root .. 'uses:' .. id) > 0",
+        "false",
+        "a_task_needs_its_files_until_it_ends",
+    ),
+    mutant(
+        "file_delete",
+        "redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. id)\n",
+        "",
+        "orphans_are_given_twice",
+    ),
+    mutant(
+        "file_add",
+        "if redis.call('EXISTS', root .. 'file:' .. id) == 1 then",
+        "if false then",
+        "a_file_is_registered_once_and_read",
+    ),
+    mutant(
+        "file_add",
+        "task ~= '' and redis.call('EXISTS', task_key(task)) == 0",
+        "false",
+        "an_output_of_a_collected_task_is_an_orphan_at_once",
+    ),
+    mutant("orphans", "  redis.call('ZREM', root .. 'orphans', member)\n", "", "orphans_are_given_twice"),
+    mutant("orphans", "  if turn == 'first' then", "  if true then", "orphans_are_given_twice"),
+    mutant(
+        "forget",
+        "redis.call('ZREM', root .. 'leases', instance)\n",
+        "",
+        "the_task_of_a_vanished_instance_is_given_back",
+    ),
+    mutant(
+        "lib/files",
+        "redis.call('DEL', root .. 'file:' .. file, root .. 'uses:' .. file)",
+        "redis.call('DEL', root .. 'uses:' .. file)",
+        "a_file_is_registered_once_and_read",
+    ),
+    mutant(
+        "gc",
+        "      redis.call('ZREM', errors_key(task.error_type), id)\n",
+        "",
+        "a_revived_task_is_not_collected_before_its_time",
+    ),
+    mutant(
+        "lib/repair",
+        "    expect(errors_key(task.error_type), task.created, task.id)\n",
+        "",
+        "failed_tasks_are_listed_by_their_error",
+    ),
+    mutant("sweep", "redis.call('ZREM', root .. place, id)", "0", "failed_tasks_are_listed_by_their_error"),
+];

@@ -1,0 +1,69 @@
+//! Who owns an instance, and what is said of it.
+
+use super::{Mutant, guarded, mutant};
+
+pub const MUTANTS: &[Mutant] = &[
+    guarded("renew", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("report", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("yield", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    guarded("acquire", "  if tonumber(held[2]) > now then", "  if false then", "a_live_lease_is_not_taken"),
+    guarded(
+        "acquire",
+        "'token', token, 'dispatcher'",
+        "'dispatcher'",
+        "a_lease_that_ran_out_is_taken_with_what_is_in_flight",
+    ),
+    mutant("acquire", "and boot(now) then", "and false then", "a_new_redis_process_prolongs_leases_and_rests_claims"),
+    mutant(
+        "acquire",
+        "local is_ours = held[1] == token",
+        "local is_ours = false",
+        "the_same_token_gives_the_same_answer",
+    ),
+    mutant(
+        "acquire",
+        "  redis.call('HDEL', instance_key(instance), 'nonce')\n",
+        "",
+        "a_claim_is_replayed_only_while_it_runs",
+    ),
+    guarded("acquire", "held[1] and held[1] ~= ''", "false", "a_live_lease_is_not_taken"),
+    guarded(
+        "renew",
+        "redis.call('HSET', instance_key(instance), 'expires', expires, 'ttl', ttl_ms)\n",
+        "",
+        "a_live_lease_is_not_taken",
+    ),
+    guarded("renew", "redis.call('HGETALL', in_flight_key(instance))", "{}", "the_next_owner_learns_of_a_cancel"),
+    mutant("yield", "'token', '', 'dispatcher'", "'dispatcher'", "a_yielded_lease_is_free_at_once"),
+    mutant(
+        "lib/boot",
+        "      redis.call('HSET', instance_key(instance), 'expires', expires)\n",
+        "",
+        "a_new_redis_process_prolongs_leases_and_rests_claims",
+    ),
+    mutant(
+        "lib/boot",
+        "if lease[1] and lease[1] ~= '' then",
+        "if lease[1] then",
+        "a_new_redis_process_prolongs_leases_and_rests_claims",
+    ),
+    mutant("config_put", "expected ~= '' and expected ~= version", "false", "a_config_is_written_under_its_version"),
+    mutant("report", "  report = string.gsub", "  local _ = string.gsub", "an_instance_is_known_by_its_report"),
+    mutant(
+        "heartbeat",
+        "redis.call('ZREMRANGEBYSCORE', root .. 'dispatchers', '-inf', now)\n",
+        "",
+        "heartbeats_name_the_living",
+    ),
+    mutant("stray_add", "if is_fenced(instance, token) then", "if false then", "only_the_owner_names_strays"),
+    mutant(
+        "stray_add",
+        "redis.call('ZREMRANGEBYSCORE', key, '-inf', now - keep_ms)\n",
+        "",
+        "a_stray_is_known_to_the_next_owner_for_an_hour",
+    ),
+    mutant("stray_add", "redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1)\n", "", "strays_are_bounded"),
+    mutant("stray_add", "0, -limit - 1", "limit, -1", "strays_are_bounded"),
+    mutant("stray_add", "redis.call('PEXPIRE', key, keep_ms)\n", "", "a_stray_is_known_to_the_next_owner_for_an_hour"),
+    mutant("strays", "'(' .. (now - keep_ms)", "'-inf'", "a_stray_is_known_to_the_next_owner_for_an_hour"),
+];
