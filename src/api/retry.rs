@@ -5,10 +5,10 @@ use super::{
     answer::Answer,
     error::{ApiError, Result},
     extract::PathId,
-    tasks::{may_see, task_id},
+    tasks::own_task_id,
 };
 use crate::{
-    auth::{Caller, Role},
+    auth::Caller,
     queue::Revived,
     task::{Status, TaskView},
 };
@@ -21,11 +21,7 @@ pub(super) async fn retry(
     PathId(id): PathId,
 ) -> Result<Answer<TaskView>> {
     state.rates.take(&caller.username)?;
-    let id = task_id(&id)?;
-    if caller.role != Role::Admin {
-        let task = state.queue.task(id).await?;
-        task.filter(|task| may_see(&caller, task)).ok_or(ApiError::NotFound("such task"))?;
-    }
+    let id = own_task_id(&state, &caller, &id).await?;
     match state.queue.revive(id).await? {
         Revived::Revived(task) => Ok(Answer(TaskView::new(&task, &state.links))),
         Revived::NotFound => Err(ApiError::NotFound("such task")),

@@ -30,7 +30,8 @@ const KEY_BYTES_MAX: usize = 255;
 
 /// Accepts a task and answers with it.
 pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query: Query, request: Request) -> Response {
-    match query.one("dryRun").map(Option::unwrap_or_default) {
+    let dry_run = query.only(&["dryRun"]).and_then(|()| query.one("dryRun"));
+    match dry_run.map(Option::unwrap_or_default) {
         Ok("" | "false") => {}
         Ok("true") => return rehearse(&state, caller, request).await.into_response(),
         Ok(_) => return ApiError::InvalidQuery("`dryRun` must be true or false".to_owned()).into_response(),

@@ -98,6 +98,7 @@ pub(super) async fn workflow(
     PathId(id): PathId,
     query: Query,
 ) -> Result<Answer<Box<RawValue>>> {
+    query.only(&["form"])?;
     let is_original = match query.one("form")? {
         None | Some("resolved") => false,
         Some("original") => true,
@@ -116,11 +117,7 @@ pub(super) async fn cancel(
     caller: Caller,
     PathId(id): PathId,
 ) -> Result<Answer<TaskView>> {
-    let id = task_id(&id)?;
-    if caller.role != Role::Admin {
-        let task = state.queue.task(id).await?;
-        task.filter(|task| may_see(&caller, task)).ok_or(ApiError::NotFound("such task"))?;
-    }
+    let id = own_task_id(&state, &caller, &id).await?;
     match state.queue.cancel(id).await? {
         Cancelled::Cancelled(task) => Ok(Answer(TaskView::new(&task, &state.links))),
         Cancelled::AlreadyEnded(task) => Err(ApiError::TaskEnded(task.state.status())),
@@ -136,12 +133,22 @@ async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> 
     Ok(())
 }
 
+/// The id of a task that the caller may change.
+pub(super) async fn own_task_id(state: &ApiState, caller: &Caller, id: &str) -> Result<TaskId> {
+    let id = task_id(id)?;
+    if caller.role != Role::Admin {
+        let task = state.queue.task(id).await?;
+        task.filter(|task| may_see(caller, task)).ok_or(ApiError::NotFound("such task"))?;
+    }
+    Ok(id)
+}
+
 /// Somebody else's task is answered like one that does not exist.
-pub(super) fn may_see(caller: &Caller, task: &Task) -> bool {
+fn may_see(caller: &Caller, task: &Task) -> bool {
     caller.role == Role::Admin || caller.username == task.owner
 }
 
-pub(super) fn task_id(text: &str) -> Result<TaskId> {
+fn task_id(text: &str) -> Result<TaskId> {
     text.parse().map_err(|_| ApiError::NotFound("such task"))
 }
 

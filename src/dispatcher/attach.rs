@@ -3,7 +3,7 @@
 
 use super::{attempt::Run, instance::Instance, scene::until_answered};
 use crate::{
-    queue::{InFlight, Written},
+    queue::{self, InFlight, Written},
     task::{Attempt, TaskId},
 };
 use std::sync::Arc;
@@ -23,9 +23,14 @@ pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
 /// A Redis that came back without its last moments says "not this attempt" to the one who runs it. Whether the attempt is
 /// ours again; it is not when Redis knows better.
 pub(super) async fn take_back(instance: &Instance, task: TaskId, attempt: Attempt) -> bool {
-    let written = until_answered(|| instance.queue().reclaim(&instance.lease, task, attempt)).await;
+    until_answered(|| try_take_back(instance, task, attempt)).await == Written::Done
+}
+
+/// [`take_back`], asked once.
+pub(super) async fn try_take_back(instance: &Instance, task: TaskId, attempt: Attempt) -> queue::Result<Written> {
+    let written = instance.queue().reclaim(&instance.lease, task, attempt).await?;
     if written == Written::Done {
         tracing::warn!(instance = %instance.target.id, %task, %attempt, "redis had forgotten a claim; taken back");
     }
-    written == Written::Done
+    Ok(written)
 }

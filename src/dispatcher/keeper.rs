@@ -47,10 +47,8 @@ async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(Ta
         if in_flight.tasks.contains(&(*task, *attempt)) {
             continue;
         }
-        match instance.queue().reclaim(&instance.lease, *task, *attempt).await {
-            Ok(Written::Done) => {
-                tracing::warn!(instance = %instance.target.id, %task, %attempt, "redis had forgotten a claim; taken back");
-            }
+        match attach::try_take_back(instance, *task, *attempt).await {
+            Ok(Written::Done) => {}
             // Its slot is free (cancelled and collected, or ended by a verb whose answer is on its way): the attempt's own
             // next fenced write tells it so; here only a prompt that still runs is stopped.
             Ok(Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {

@@ -33,6 +33,13 @@ struct Wish {
     answer: oneshot::Sender<Result<Reply>>,
 }
 
+impl Wish {
+    fn answer(self, reply: Result<Reply>) {
+        // Who does not listen any more has given up.
+        let _gone = self.answer.send(reply);
+    }
+}
+
 /// Where new tasks go in.
 pub(super) struct Intake {
     wishes: mpsc::Sender<Wish>,
@@ -100,25 +107,27 @@ fn batch_len(wishes: &[Wish]) -> usize {
 
 impl Line {
     async fn send(&self, wishes: Vec<Wish>) {
-        if wishes.is_empty() {
-            return;
+        match self.call_for(&wishes).await {
+            Ok(replies) => wishes.into_iter().zip(replies).for_each(|(wish, reply)| wish.answer(Ok(reply))),
+            // One that Redis stumbles over must not take the others down; those that were accepted are replayed.
+            Err(Error::Corrupt(_)) if wishes.len() > 1 => {
+                for wish in wishes {
+                    let reply = self.call_for(std::slice::from_ref(&wish)).await;
+                    wish.answer(reply.map(|mut replies| replies.remove(0)));
+                }
+            }
+            Err(error) => wishes.into_iter().for_each(|wish| wish.answer(Err(error.clone()))),
         }
+    }
+
+    /// A reply for each.
+    async fn call_for(&self, wishes: &[Wish]) -> Result<Vec<Reply>> {
         let mut args = Vec::with_capacity(2 + wishes.len() * FIELDS);
         args.extend([number(self.waiting_max), number(FIELDS as u64)]);
-        let mut answers = Vec::with_capacity(wishes.len());
-        for wish in wishes {
-            args.extend(wish.fields);
-            answers.push(wish.answer);
-        }
-        let replies = self.call(args).await.and_then(|mut reply| {
-            let replies = reply.replies()?;
-            if replies.len() == answers.len() { Ok(replies) } else { Err(reply.unexpected()) }
-        });
-        // Who does not listen any more has given up.
-        match replies {
-            Ok(replies) => answers.into_iter().zip(replies).for_each(|(answer, reply)| drop(answer.send(Ok(reply)))),
-            Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
-        }
+        args.extend(wishes.iter().flat_map(|wish| wish.fields.iter().cloned()));
+        let mut reply = self.call(args).await?;
+        let replies = reply.replies()?;
+        if replies.len() == wishes.len() { Ok(replies) } else { Err(reply.unexpected()) }
     }
 
     async fn call(&self, args: Vec<Value>) -> Result<Reply> {

@@ -124,6 +124,8 @@ async fn a_dry_run_shows_all_and_does_nothing() {
     let file = json!({"workflow": workflow(), "params": {"3": {"image": {"$force": {"$file": uuid::Uuid::new_v4().to_string()}}}}});
     assert_refused(&api.post("/api/tasks?dryRun=true", &file).await, 422, "no_such_file", "file");
     assert_refused(&api.post("/api/tasks?dryRun=1", &body).await, 400, "invalid_query", "dryRun");
+    // A misspelt dry run must not become a real one.
+    assert_refused(&api.post("/api/tasks?dryrun=true", &body).await, 400, "invalid_query", "dryrun");
     let inline = json!({"workflow": workflow(), "params": {"3": {"image": {"$force": {"$base64": PNG}}}}});
     data(&api.post("/api/tasks?dryRun=true", &inline).await);
     assert_eq!((api.snapshot(), api.stored_files()), (before, 0));

@@ -10,13 +10,14 @@ use crate::{
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 use shuzhiren::{
-    queue::Enqueued,
+    queue::{Enqueued, Error},
     task::{FileId, FileInput, TaskFacts},
 };
 
 scenarios! {
     tasks_that_come_together_are_judged_each_by_itself
     a_large_task_among_small_ones_arrives_like_them
+    one_that_redis_stumbles_over_takes_nobody_down
 }
 
 /// Three kinds in turn: a fresh one, the first again with another body, one whose file is missing.
@@ -77,5 +78,24 @@ pub async fn a_large_task_among_small_ones_arrives_like_them(world: &World) {
         let stored = world.queue.payload(new.id).await.unwrap().expect("its payload");
         assert_eq!(stored.workflow.get(), new.payload.workflow.get());
     }
+    audit(world, 1).unwrap();
+}
+
+/// Where its hash should be there is something else: the script breaks off in the middle of its batch.
+pub async fn one_that_redis_stumbles_over_takes_nobody_down(world: &World) {
+    let tasks: Vec<_> = (0..50).map(|_| new_task()).collect();
+    let bad = &tasks[25];
+    world.redis(&["SET", &world.key(&format!("task:{}", bad.id)), "no hash"]);
+    let answers = join_all(tasks.iter().map(|new| world.queue.enqueue(new))).await;
+    for (new, answer) in tasks.iter().zip(answers) {
+        match answer {
+            Err(error) => assert!(new.id == bad.id && matches!(error, Error::Corrupt(_)), "{error}"),
+            // Those before it were accepted by the call that broke off.
+            Ok(Enqueued::Created(task) | Enqueued::Replayed(task)) => assert_eq!(task.id, new.id),
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+    world.redis(&["DEL", &world.key(&format!("task:{}", bad.id))]);
+    assert_eq!(world.queue.counts().await.unwrap().pending, 49);
     audit(world, 1).unwrap();
 }
