@@ -101,29 +101,8 @@ pub(super) fn quote(text: &str) -> Box<RawValue> {
 struct Members<'a>(Vec<Member<'a>>);
 
 /// A name that is copied only when it holds an escape.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsItCame;
-        impl<'de> Visitor<'de> for AsItCame {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(AsItCame)
-    }
-}
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -150,7 +129,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::{canonical, link_target, members};
+    use super::{borrowed_members, canonical, link_target, members};
     use serde_json::value::RawValue;
 
     fn raw(json: &str) -> &RawValue {
@@ -184,6 +163,13 @@ mod tests {
         ] {
             assert_eq!(canonical(raw(json)).as_deref(), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn a_name_is_copied_only_for_an_escape() {
+        let found = borrowed_members(raw(r#"{"plain":1,"\u0061":2}"#)).unwrap();
+        assert!(matches!(&found[0].0, std::borrow::Cow::Borrowed("plain")));
+        assert!(matches!(&found[1].0, std::borrow::Cow::Owned(name) if name == "a"));
     }
 
     #[test]
