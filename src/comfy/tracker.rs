@@ -13,6 +13,8 @@ const PERCENT_MAX: u8 = 99;
 pub struct Tracker {
     prompt: Uuid,
     graph: BTreeSet<String>,
+    /// Nodes that ended before this began to follow, whichever they were.
+    done_before: usize,
     done: HashSet<String>,
     current: Option<String>,
     /// Of the current node's bar, 0–1.
@@ -26,11 +28,20 @@ impl Tracker {
         Self {
             prompt,
             graph: node_ids.into_iter().collect(),
+            done_before: 0,
             done: HashSet::new(),
             current: None,
             fraction: 0.0,
             percent: 0,
         }
+    }
+
+    /// The same for a prompt that somebody else followed as far as `before`: nothing of that is told again (protocol §5), and
+    /// neither percent nor count falls below it.
+    pub fn resumed(prompt: Uuid, node_ids: impl IntoIterator<Item = String>, before: &Progress) -> Self {
+        let done_before = usize::try_from(before.nodes_done).unwrap_or(usize::MAX);
+        let percent = before.percent.min(PERCENT_MAX);
+        Self { done_before, percent, ..Self::new(prompt, node_ids) }
     }
 
     /// Takes a sign in; says whether [`Tracker::progress`] changed. Signs of other prompts change nothing.
@@ -57,7 +68,7 @@ impl Tracker {
         Progress {
             percent: self.percent,
             current_node: self.current.clone(),
-            nodes_done: count(self.done.len()),
+            nodes_done: count(self.ended()),
             nodes_total: count(self.graph.len()),
         }
     }
@@ -65,6 +76,10 @@ impl Tracker {
     /// The node of the graph that stands for `node`, e.g. `1` for `1.0.0.1`.
     fn of_graph(&self, node: &str) -> Option<String> {
         ancestor(node, |name| self.graph.contains(name)).map(str::to_owned)
+    }
+
+    fn ended(&self) -> usize {
+        self.done_before.saturating_add(self.done.len()).min(self.graph.len())
     }
 
     fn begin(&mut self, node: &str) {
@@ -78,6 +93,10 @@ impl Tracker {
 
     fn step(&mut self, node: Option<&str>, fraction: f64) {
         let node = node.map_or_else(|| self.current.clone(), |node| self.of_graph(node));
+        // Whoever comes in the middle of a node hears its bar only, not its beginning.
+        if self.current.is_none() {
+            self.current = node.clone().filter(|node| !self.done.contains(node));
+        }
         if node.is_some() && node == self.current && fraction.is_finite() {
             self.fraction = fraction.clamp(0.0, 1.0);
         }
@@ -110,7 +129,7 @@ impl Tracker {
         let is_counted = self.current.as_ref().is_none_or(|node| self.done.contains(node));
         let fraction = if is_counted { 0.0 } else { self.fraction };
         let nodes = f64::from(count(self.graph.len()).max(1));
-        let percent = (f64::from(count(self.done.len())) + fraction) * 100.0 / nodes;
+        let percent = (f64::from(count(self.ended())) + fraction) * 100.0 / nodes;
         self.percent = self.percent.max((percent as u8).min(PERCENT_MAX));
     }
 }
@@ -122,7 +141,7 @@ fn count(length: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::Tracker;
-    use crate::comfy::Sign;
+    use crate::{comfy::Sign, task::Progress};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -232,6 +251,25 @@ mod tests {
         for sign in &odd {
             assert!(!tracker.see(sign), "{sign:?}");
         }
+    }
+
+    #[test]
+    fn who_takes_over_goes_on_from_where_it_was() {
+        let before = Progress { percent: 55, current_node: Some("3".to_owned()), nodes_done: 2, nodes_total: 4 };
+        let ids = ["1", "2", "3", "4"].map(str::to_owned);
+        let mut tracker = Tracker::resumed(PROMPT, ids, &before);
+        assert_eq!((tracker.progress().percent, tracker.progress().nodes_done), (55, 2));
+        let seen = [bar("3", 1.0, 10.0), bar("3", 6.0, 10.0), executing("4"), bar("3", 9.0, 10.0), Sign::Ended(PROMPT)];
+        let seen = seen.map(|sign| {
+            tracker.see(&sign);
+            let progress = tracker.progress();
+            (progress.percent, progress.nodes_done, progress.current_node)
+        });
+        let at = |node: &str| Some(node.to_owned());
+        assert_eq!(seen, [(55, 2, at("3")), (65, 2, at("3")), (75, 3, at("4")), (75, 3, at("4")), (99, 4, None)]);
+        let mut all = Tracker::resumed(PROMPT, ["1".to_owned()], &Progress { nodes_done: 9, percent: 100, ..before });
+        all.see(&executing("1"));
+        assert_eq!((all.progress().percent, all.progress().nodes_done), (99, 1));
     }
 
     #[test]

@@ -83,10 +83,9 @@ impl Scene {
     ///
     /// `attached`: in flight before; inside, how its execution stood.
     async fn reach_end(&mut self, attached: Option<Option<Begun>>) -> Result<Ending, Exit> {
-        let begun = attached.flatten();
-        let is_there = match attached {
-            None => false,
-            Some(_) => match self.find_prompt().await? {
+        let (is_attached, begun) = (attached.is_some(), attached.flatten());
+        let is_there = is_attached
+            && match self.find_prompt().await? {
                 Sighting::Unknown if begun.is_some() => {
                     let reason = "the instance forgot the prompt while nobody looked".to_owned();
                     return Err(Exit::Lost { had_begun: true, reason });
@@ -96,8 +95,7 @@ impl Scene {
                     metrics::task_reclaimed();
                     true
                 }
-            },
-        };
+            };
         if !is_there {
             let workflow = self.ready_workflow().await?;
             submit::submit(self, &workflow).await?;

@@ -3,7 +3,7 @@
 use super::instance::Instance;
 use crate::{
     queue::{Claim, Result},
-    task::{Attempt, TaskId, TaskState},
+    task::{Attempt, Progress, TaskId, TaskState},
 };
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ pub(super) enum Found {
 }
 
 /// An execution that began under another owner.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Begun {
-    /// Percent that was shown.
-    pub(super) percent: u8,
+    /// How far it was when that owner last told.
+    pub(super) progress: Progress,
     /// So long ago: limits of the run go on counting over a takeover.
     pub(super) ago: Duration,
 }
@@ -50,7 +50,8 @@ async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<F
     let is_ours = task.attempt == attempt && task.instance.as_ref() == Some(&instance.target.id);
     let begun = match task.state {
         TaskState::Running => {
-            Some(Begun { percent: task.progress.percent, ago: instance.queue().running_for(&task).await? })
+            let ago = instance.queue().running_for(&task).await?;
+            Some(Begun { progress: task.progress, ago })
         }
         TaskState::Claimed => None,
         TaskState::Delayed | TaskState::Waiting | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {

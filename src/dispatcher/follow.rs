@@ -25,8 +25,6 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// What is known of the prompt so far.
 struct Watch {
     tracker: Tracker,
-    /// Percent that was shown before us: progress never falls.
-    floor: u8,
     /// Execution began at.
     begun: Option<Instant>,
     /// Redis knows that it began.
@@ -51,17 +49,20 @@ pub(super) async fn follow(scene: &mut Scene, before: Option<Begun>) -> Result<E
     let nodes: Vec<String> = Workflow::from_stored(&scene.claim.payload.workflow)
         .map(|workflow| workflow.node_ids().into_iter().map(str::to_owned).collect())
         .unwrap_or_default();
+    let tracker = match &before {
+        Some(before) => Tracker::resumed(scene.prompt, nodes, &before.progress),
+        None => Tracker::new(scene.prompt, nodes),
+    };
     let mut watch = Watch {
-        tracker: Tracker::new(scene.prompt, nodes),
-        floor: before.map_or(0, |before| before.percent),
-        begun: before.map(|before| now.checked_sub(before.ago).unwrap_or(now)),
+        tracker,
+        begun: before.as_ref().map(|before| now.checked_sub(before.ago).unwrap_or(now)),
         begin_is_told: has_begun,
         is_dirty: false,
         flushed: now - PROGRESS_EVERY,
         next_look: now + if has_begun { Duration::ZERO } else { LOOK_EVERY },
         was_unknown: false,
         was_pending: false,
-        dog: Watchdog::new(now),
+        dog: Watchdog::new(now, scene.stall_timeout()),
     };
     loop {
         let wake = watch.next_wake(scene);
@@ -147,9 +148,7 @@ impl Watch {
         }
         if self.is_dirty && self.begin_is_told && self.flushed.elapsed() >= PROGRESS_EVERY {
             self.flushed = Instant::now();
-            let mut progress = self.tracker.progress();
-            progress.percent = progress.percent.max(self.floor);
-            match queue.progress(lease, task, attempt, &progress).await {
+            match queue.progress(lease, task, attempt, &self.tracker.progress()).await {
                 Ok(written) => {
                     self.is_dirty = false;
                     accepted(scene, written).await?;

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// A running prompt whose socket is silent for so long gets a new socket; the pause doubles each time.
 const MUTE_AFTER: Duration = Duration::from_secs(10);
+/// So many such pauses fit into the patience with a silent prompt.
+const MUTES_PER_STALL: u32 = 3;
 /// When the socket has told nothing at all since the prompt was sent (not even its coming into the queue, which is told to
 /// everybody), its silence says nothing of the prompt: a stalled reader elsewhere stops all messages of an instance (protocol
 /// §5). Then it is waited for so many times as long.
@@ -27,6 +29,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// Signs of life of one prompt and its instance.
 pub(super) struct Watchdog {
     last_life: Instant,
+    /// First pause of a silent socket.
+    mute_after: Duration,
     next_mute: Instant,
     mute_pause: Duration,
     /// The instance does not answer since.
@@ -38,11 +42,14 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(super) fn new(now: Instant) -> Self {
+    /// `stall` is the patience with a silent prompt: a mute socket is replaced well before it runs out.
+    pub(super) fn new(now: Instant, stall: Duration) -> Self {
+        let mute_after = MUTE_AFTER.min(stall / MUTES_PER_STALL);
         Self {
+            mute_after,
             last_life: now,
-            next_mute: now + MUTE_AFTER,
-            mute_pause: MUTE_AFTER,
+            next_mute: now + mute_after,
+            mute_pause: mute_after,
             away_since: None,
             was_away: false,
             idle_since: None,
@@ -53,8 +60,8 @@ impl Watchdog {
     pub(super) fn see_life(&mut self) {
         let now = Instant::now();
         self.last_life = now;
-        self.next_mute = now + MUTE_AFTER;
-        self.mute_pause = MUTE_AFTER;
+        self.next_mute = now + self.mute_after;
+        self.mute_pause = self.mute_after;
     }
 
     /// The instance answered a look.
@@ -138,7 +145,7 @@ impl Watchdog {
 }
 
 impl Scene {
-    fn stall_timeout(&self) -> Duration {
+    pub(super) fn stall_timeout(&self) -> Duration {
         self.instance.shared.parts.settings.stall_timeout
     }
 }

@@ -138,16 +138,18 @@ async fn a_stopped_dispatcher_hands_over_within_two_seconds() {
 #[tokio::test]
 async fn a_paused_dispatcher_cannot_harm_when_it_wakes() {
     let mut stack = Stack::start(1, 1).await;
-    let id = stack.client.submit(json!({"workflow": workflow::steps(50, 5.0)})).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(120, 12.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
     stack.add_dispatcher();
     stack.dispatchers[0].signal("-STOP");
-    // Another one has taken over once the task's progress goes on.
+    // Another one has taken over once the task's progress goes on, in the middle of the node.
     let before = stack.client.task(&id).await["progress"].as_u64();
-    eventually("progress through the new owner", PATIENCE, || async {
-        (stack.client.task(&id).await["progress"].as_u64() > before).then_some(())
+    let gone_on = eventually("progress through the new owner", PATIENCE, || async {
+        let task = stack.client.task(&id).await;
+        (task["progress"].as_u64() > before).then_some(task)
     })
     .await;
+    assert_eq!(gone_on["status"], "running", "nothing was told before the end: {gone_on}");
     stack.dispatchers[0].signal("-CONT");
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((task["status"].as_str(), task["attempt"].as_u64()), (Some("completed"), Some(1)), "{task}");
