@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// Readings so far apart say that Redis, or this process, was away.
 const AWAY_AFTER: Duration = Duration::from_millis(2_500);
-/// After that, and at the start, leases that ran out are left to their owners for so long: as long as claims rest in
-/// `lua/lib/boot.lua`.
+/// After that, and at the start of a dispatcher that finds no other, leases that ran out are left to their owners for so long:
+/// as long as claims rest in `lua/lib/boot.lua`.
 const OWNERS_FIRST: Duration = Duration::from_secs(3);
 
 /// Remembers when leases were read. Times are since boot.
@@ -31,9 +31,21 @@ pub(super) struct Owned {
 
 impl OwnersFirst {
     /// Sorts what `me` read at `now`: (instance, owner or "" = given back, remaining).
-    pub(super) fn sort(&mut self, me: &str, leases: Vec<(InstanceId, String, Duration)>, now: Duration) -> Owned {
-        let before = self.read.replace(now);
-        if before.is_none_or(|before| now.saturating_sub(before) > AWAY_AFTER) {
+    ///
+    /// `live` are the dispatchers whose heartbeat lasts. At the start another one among them says that Redis was there all
+    /// the time: then a process that was started anew takes over as quickly as one that never died.
+    pub(super) fn sort(
+        &mut self,
+        me: &str,
+        live: &BTreeSet<String>,
+        leases: Vec<(InstanceId, String, Duration)>,
+        now: Duration,
+    ) -> Owned {
+        let was_away = match self.read.replace(now) {
+            Some(before) => now.saturating_sub(before) > AWAY_AFTER,
+            None => live.iter().all(|dispatcher| dispatcher == me),
+        };
+        if was_away {
             self.until = now + OWNERS_FIRST;
         }
         let mut owned = Owned { held: BTreeSet::new(), dead: BTreeSet::new() };
@@ -53,7 +65,7 @@ impl OwnersFirst {
 mod tests {
     use super::{Owned, OwnersFirst};
     use crate::task::InstanceId;
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     fn leases() -> Vec<(InstanceId, String, Duration)> {
         [("alive", "a", 5), ("run-out", "b", 0), ("given-back", "", 0), ("mine", "me", 0)]
@@ -69,8 +81,9 @@ mod tests {
 
     #[test]
     fn a_lease_that_ran_out_is_inherited_only_when_nobody_was_away() {
+        let alone = BTreeSet::from(["me".to_owned()]);
         let mut owners_first = OwnersFirst::default();
-        let mut at = |ms: u64| owners_first.sort("me", leases(), Duration::from_millis(ms));
+        let mut at = |ms: u64| owners_first.sort("me", &alone, leases(), Duration::from_millis(ms));
         assert_eq!(held(&at(10_000)), ["alive", "run-out"], "at the start");
         assert_eq!(held(&at(12_000)), ["alive", "run-out"]);
         let later = at(13_000);
@@ -78,5 +91,14 @@ mod tests {
         let after_outage = at(20_000);
         assert_eq!(held(&after_outage), ["alive", "run-out"]);
         assert!(after_outage.dead.is_empty());
+    }
+
+    #[test]
+    fn one_that_starts_beside_others_inherits_at_once_but_not_after_an_outage() {
+        let live = BTreeSet::from(["a".to_owned(), "me".to_owned()]);
+        let mut owners_first = OwnersFirst::default();
+        let mut at = |ms: u64| owners_first.sort("me", &live, leases(), Duration::from_millis(ms));
+        assert_eq!(held(&at(10_000)), ["alive"]);
+        assert_eq!(held(&at(20_000)), ["alive", "run-out"]);
     }
 }

@@ -87,7 +87,7 @@ impl Roster {
         self.read_switches(&targets).await?;
 
         let leases = self.queue().leases().await?;
-        let Owned { held, dead } = self.owners_first.sort(&self.shared.name, leases, since_boot());
+        let Owned { held, dead } = self.owners_first.sort(&self.shared.name, &dispatchers, leases, since_boot());
         dispatchers.retain(|dispatcher| !dead.contains(dispatcher));
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
