@@ -32,6 +32,8 @@ enum Role {
     Ws(Box<roles::ws::WsArgs>),
     /// Drives the instances; run as many as you like
     Dispatcher(Box<roles::dispatcher::DispatcherArgs>),
+    /// Looks at settings, Redis, store and instances, and says what to do; changes nothing
+    Doctor(Box<roles::doctor::DoctorArgs>),
     /// A stand-in ComfyUI, for trying things without a GPU
     Sim(Box<shuzhiren::sim::SimSettings>),
     /// Submits a sample task to a running system and fetches its picture
@@ -62,6 +64,7 @@ async fn run(program: Program) -> Result<(), String> {
         Role::Api(args) => roles::api::run(*args).await,
         Role::Ws(args) => roles::ws::run(*args).await,
         Role::Dispatcher(args) => Box::pin(roles::dispatcher::run(*args)).await,
+        Role::Doctor(args) => Box::pin(roles::doctor::run(*args)).await,
         Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await,
         Role::Sample(args) => shuzhiren::cli::sample(*args).await,
     }

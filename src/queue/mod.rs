@@ -38,6 +38,7 @@ mod call;
 mod catalogs;
 mod durable;
 mod error;
+mod exam;
 mod feed;
 mod files;
 mod hash;
@@ -61,8 +62,10 @@ pub use answers::{
     Prospects, QueueLimits, Renewed, Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
 pub use error::Error;
+pub use exam::{Exam, examine};
 pub use feed::{Feed, News};
 pub use scripts::{Scripts, Verb};
+pub use server::Remark;
 pub use wakeups::Wakeups;
 
 use crate::settings::RedisSettings;

@@ -7,7 +7,7 @@ use object_store::{ObjectStoreExt, PutMode, path::Path};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Holds the name of the installation whose files these are.
-const MARK: &str = "installation";
+pub(super) const MARK: &str = "installation";
 
 impl Store {
     /// Whether the files here are those of `installation`: the first who asks marks the store with its name. Another's are

@@ -6,6 +6,7 @@
 //! Invariant: a path is made of our own ids only; nothing half-written is ever visible.
 
 mod error;
+mod exam;
 mod kind;
 mod local;
 mod lost;
@@ -13,6 +14,7 @@ mod name;
 mod write;
 
 pub use error::Error;
+pub use exam::Space;
 pub use kind::{content_type, kind_of};
 pub use name::clean_filename;
 pub use write::{Stored, Writer};

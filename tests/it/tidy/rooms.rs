@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &["task", "event", "fleet", "queue", "store", "auth", "graph"]),
     ("ws", &["task", "event", "fleet", "queue", "auth"]),
     ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph"]),
+    ("doctor", &["task", "fleet", "queue", "comfy", "store"]),
     ("sim", &[]),
     ("embedded", &[]),
     ("cli", &["task", "event", "fleet"]),
@@ -34,7 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const CRATE_OF: &[(&str, &[&str])] = &[
     ("fred", &["queue"]),
     ("zstd", &["queue"]),
-    ("reqwest", &["comfy", "cli"]),
+    ("reqwest", &["comfy", "cli", "doctor"]),
     ("tokio_tungstenite", &["comfy"]),
     ("backoff", &["comfy"]),
     ("object_store", &["store"]),
