@@ -35,9 +35,11 @@ pub async fn examine(plan: &Plan) -> Report {
     let exam = redis::examine(&plan.redis, &mut report).await;
     let installation = exam.as_ref().and_then(|exam| exam.installation.as_deref());
     files::examine(&plan.storage, installation, &mut report).await;
+    let is_asked = exam.is_some();
     let known = exam.map(|exam| exam.config).filter(|config| config.version > 0);
     match known.as_ref().or(plan.fleet.as_ref()) {
         Some(config) => instances::examine(config, &mut report).await,
+        None if !is_asked => report.push(Finding::skip("instances", "Redis, which knows them, cannot be asked")),
         None => report.push(Finding::warn(
             "instances",
             "no instance is configured",

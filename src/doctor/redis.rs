@@ -49,7 +49,7 @@ fn why_not(error: &Error) -> &'static str {
     match error {
         Error::Unavailable(_) => "start it, or correct REDIS_URL; try it from this machine: redis-cli -u <url> ping",
         Error::Refused(_) => "read what it refuses: the user's rights (ACL), its memory, its disk",
-        Error::Unusable(_) => "correct REDIS_URL: scheme, host, port, user and password",
+        Error::Unusable(_) => "set REDIS_URL (scheme, user, password, host, port), or --data-dir for a running `up`",
         Error::Corrupt(_) => "somebody else writes there: take a SHUZHIREN_NAMESPACE or a Redis of its own",
     }
 }

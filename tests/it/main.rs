@@ -10,8 +10,11 @@
 mod support;
 
 mod api;
+mod clients;
 mod comfy;
+mod deploy;
 mod dispatcher;
+mod doctor;
 mod eligible;
 mod embedded;
 mod end_to_end;
