@@ -32,14 +32,19 @@ pub(super) async fn examine(settings: &StorageSettings, installation: Option<&st
             return;
         }
         Err(error) => {
-            report.push(Finding::fail("store", error.to_string(), "correct SHUZHIREN_STORAGE_URL, or the folder's rights"));
+            report.push(Finding::fail(
+                "store",
+                error.to_string(),
+                "correct SHUZHIREN_STORAGE_URL, or the folder's rights",
+            ));
             return;
         }
     };
     report.push(match store.probe().await {
-        Ok(took) => {
-            Finding::ok("store", format!("{url}: written, read and deleted a file in {:.1} ms", took.as_secs_f64() * 1e3))
-        }
+        Ok(took) => Finding::ok(
+            "store",
+            format!("{url}: written, read and deleted a file in {:.1} ms", took.as_secs_f64() * 1e3),
+        ),
         Err(error @ Error::Full) => Finding::fail("store", error.to_string(), "make room, or raise the quota"),
         Err(error) => Finding::fail(
             "store",
@@ -51,9 +56,17 @@ pub(super) async fn examine(settings: &StorageSettings, installation: Option<&st
         Ok(Some(space)) => {
             let found = format!("{} GB of {} GB are free", space.free / 1_000_000_000, space.total / 1_000_000_000);
             report.push(if space.free < FREE_BYTES_MIN {
-                Finding::fail("store.space", found, "make room: uploads get 507, and runs are repeated until outputs fit")
+                Finding::fail(
+                    "store.space",
+                    found,
+                    "make room: uploads get 507, and runs are repeated until outputs fit",
+                )
             } else if space.free < FREE_BYTES_LOW {
-                Finding::warn("store.space", found, "make room, or lower SHUZHIREN_KEEP_TASKS: outputs go with their tasks")
+                Finding::warn(
+                    "store.space",
+                    found,
+                    "make room, or lower SHUZHIREN_KEEP_TASKS: outputs go with their tasks",
+                )
             } else {
                 Finding::ok("store.space", found)
             });
@@ -69,7 +82,9 @@ async fn owner(store: &Store, installation: Option<&str>) -> Finding {
     match (store.installation().await, installation) {
         (Err(error), _) => Finding::fail(CHECK, error.to_string(), "look at the file `installation` of the store"),
         (Ok(None), _) => Finding::ok(CHECK, "nobody's yet"),
-        (Ok(Some(mark)), None) => Finding::skip(CHECK, format!("the files are those of {mark}; Redis does not say whose it is")),
+        (Ok(Some(mark)), None) => {
+            Finding::skip(CHECK, format!("the files are those of {mark}; Redis does not say whose it is"))
+        }
         (Ok(Some(mark)), Some(ours)) if mark == ours => Finding::ok(CHECK, "the files are those of this system"),
         (Ok(Some(mark)), Some(ours)) => Finding::warn(
             CHECK,

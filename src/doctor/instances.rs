@@ -23,7 +23,11 @@ const VERSION_MIN: (u32, u32) = (0, 3);
 pub(super) async fn examine(config: &FleetConfig, report: &mut Report) {
     let targets = config.targets();
     if targets.is_empty() {
-        report.push(Finding::warn("instances", "the config names none", "name them with PUT /api/config, or on the page"));
+        report.push(Finding::warn(
+            "instances",
+            "the config names none",
+            "name them with PUT /api/config, or on the page",
+        ));
     }
     let timeout = config.health_check.timeout();
     let mut found = stream::iter(targets).map(|target| one(target, timeout)).buffered(AT_ONCE);
@@ -38,11 +42,9 @@ async fn one(target: Target, timeout: Duration) -> Finding {
     let level = if target.server_enabled { Level::Fail } else { Level::Warn };
     let switched = if target.server_enabled { "" } else { "; its server is switched off" };
     match ask(&target, timeout).await {
-        Ok(seen) if is_old(&seen.version) => Finding::warn(
-            check,
-            format!("{seen}{switched}"),
-            "update it: only versions from 0.3 on are known to work",
-        ),
+        Ok(seen) if is_old(&seen.version) => {
+            Finding::warn(check, format!("{seen}{switched}"), "update it: only versions from 0.3 on are known to work")
+        }
         Ok(seen) => Finding::ok(check, format!("{seen}{switched}")),
         Err((what, error)) => Finding::bad(level, check, format!("{what}: {error}{switched}"), advice(what, &error)),
     }
@@ -94,7 +96,9 @@ fn advice(what: &str, error: &Error) -> &'static str {
         Error::Broken(_) | Error::NotFound => {
             "something else answers there: correct the port, basePath or headers in the config, or look at the proxy in front of it"
         }
-        Error::Refused(_) => "it refuses this request: look at the headers in the config, and at the proxy in front of it",
+        Error::Refused(_) => {
+            "it refuses this request: look at the headers in the config, and at the proxy in front of it"
+        }
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Op
     report.push(clock(&exam));
     report.push(match &exam.scripts {
         Ok(count) => Finding::ok("redis.scripts", format!("takes all {count} scripts")),
-        Err(why) => Finding::fail("redis.scripts", why, "allow this user SCRIPT, EVALSHA and every command of the scripts"),
+        Err(why) => {
+            Finding::fail("redis.scripts", why, "allow this user SCRIPT, EVALSHA and every command of the scripts")
+        }
     });
     report.push(match &exam.installation {
         Some(name) => Finding::ok("redis.namespace", format!("{}: system {name}", settings.namespace)),
@@ -60,7 +62,11 @@ fn answers(exam: &Exam) -> Finding {
         return Finding::fail("redis", format!("{found}, but is loading its data"), "wait until it has loaded them");
     }
     if exam.round_trip > ROUND_TRIP_MAX {
-        return Finding::warn("redis", found, "bring it nearer, or look at LATENCY DOCTOR and SLOWLOG GET: every task pays this often");
+        return Finding::warn(
+            "redis",
+            found,
+            "bring it nearer, or look at LATENCY DOCTOR and SLOWLOG GET: every task pays this often",
+        );
     }
     Finding::ok("redis", found)
 }
@@ -70,7 +76,9 @@ fn verdict(exam: &Exam, durability: Durability) -> Vec<Finding> {
         Err(Remark { what, advice }) => vec![Finding::fail("redis.queue", what, *advice)],
         Ok(warnings) if warnings.is_empty() => {
             let durability = match durability {
-                Durability::Local => "local (a 200 may be forgotten if Redis is killed within 2 s, unless appendfsync is always)",
+                Durability::Local => {
+                    "local (a 200 may be forgotten if Redis is killed within 2 s, unless appendfsync is always)"
+                }
                 Durability::Fsync => "fsync (a 200 is on its disk)",
                 Durability::Replica => "replica (a 200 is on a replica, too)",
             };
@@ -105,7 +113,11 @@ fn memory(exam: &Exam) -> Finding {
     let (used, limit) = (exam.memory_used, exam.memory_limit);
     let found = format!("{} of {} in use", megabytes(used), megabytes(limit));
     if limit > 0 && used.saturating_mul(100) / limit >= MEMORY_PERCENT_MAX {
-        return Finding::warn(CHECK, found, "raise maxmemory (or take a larger machine), or lower SHUZHIREN_KEEP_TASKS: full, it refuses tasks");
+        return Finding::warn(
+            CHECK,
+            found,
+            "raise maxmemory (or take a larger machine), or lower SHUZHIREN_KEEP_TASKS: full, it refuses tasks",
+        );
     }
     Finding::ok(CHECK, found)
 }
@@ -116,9 +128,14 @@ fn megabytes(bytes: u64) -> String {
 
 fn clock(exam: &Exam) -> Finding {
     let ahead = exam.clock_ahead_ms;
-    let found = format!("its clock is {} ms {} ours", ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead of" });
+    let found =
+        format!("its clock is {} ms {} ours", ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead of" });
     if ahead.unsigned_abs() > CLOCK_MS_MAX {
-        return Finding::warn("redis.clock", found, "run NTP on both: tasks go by Redis' clock and are safe, tokens and logs are not");
+        return Finding::warn(
+            "redis.clock",
+            found,
+            "run NTP on both: tasks go by Redis' clock and are safe, tokens and logs are not",
+        );
     }
     Finding::ok("redis.clock", found)
 }

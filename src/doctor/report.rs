@@ -64,12 +64,7 @@ impl Finding {
     }
 
     /// As bad as `level` says.
-    pub fn bad(
-        level: Level,
-        check: impl Into<String>,
-        found: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Self {
+    pub fn bad(level: Level, check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { level, advice: Some(advice.into()), ..Self::ok(check, found) }
     }
 }

@@ -33,8 +33,9 @@ impl Store {
         if !found.is_dir() {
             return Err(Error::Unusable(format!("{} is no folder", root.display())));
         }
-        let objects =
-            LocalFileSystem::new_with_prefix(&root).map_err(|error| Error::Unusable(error.to_string()))?.with_fsync(true);
+        let objects = LocalFileSystem::new_with_prefix(&root)
+            .map_err(|error| Error::Unusable(error.to_string()))?
+            .with_fsync(true);
         Ok(Self { objects: Arc::new(objects), part_bytes: LOCAL_PART_BYTES, root: Some(Arc::new(root)) })
     }
 

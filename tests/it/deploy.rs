@@ -80,12 +80,8 @@ fn members<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
 
 /// The program takes this command line: everything before `--help` is checked by it.
 fn takes(args: &[&str]) -> Result<(), String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_shuzhiren"))
-        .args(args)
-        .arg("--help")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_shuzhiren")).args(args).arg("--help").stdin(Stdio::null()).output().unwrap();
     if output.status.success() {
         return Ok(());
     }

@@ -92,8 +92,7 @@ async fn a_whole_system_is_found_well_from_end_to_end() {
 async fn nothing_is_changed_where_nothing_has_been_started() {
     let redis = TestRedis::start();
     let folder = tempfile::tempdir().unwrap();
-    let found =
-        diagnose(&[], &[("REDIS_URL", &redis.url()), ("SHUZHIREN_STORAGE_URL", &storage(folder.path()))]).await;
+    let found = diagnose(&[], &[("REDIS_URL", &redis.url()), ("SHUZHIREN_STORAGE_URL", &storage(folder.path()))]).await;
     assert_eq!(found.code, 0, "a system before its first start is no fault: {:#}", found.report);
     assert_eq!(found.of("instances").0, "warn");
     assert_eq!(found.of("dispatchers").0, "warn");

@@ -50,9 +50,8 @@ async fn a_backup_under_load_can_be_restored_with_every_task_and_file() {
         assert_eq!(stack.client.wait_ended(id).await["status"], "completed");
     }
     let stop = CancellationToken::new();
-    let loads: Vec<_> = (1..=3_u64)
-        .map(|number| tokio::spawn(load(stack.client.clone(), number * 1_000_000, stop.clone())))
-        .collect();
+    let loads: Vec<_> =
+        (1..=3_u64).map(|number| tokio::spawn(load(stack.client.clone(), number * 1_000_000, stop.clone()))).collect();
     let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
     let (url, storage) = (stack.redis.url(), format!("file://{}", stack.files().display()));
     let variables = [("REDIS_URL", url.as_str()), ("SHUZHIREN_STORAGE_URL", storage.as_str())];
@@ -65,7 +64,9 @@ async fn a_backup_under_load_can_be_restored_with_every_task_and_file() {
     // Its name is the second it was made in.
     let second = loop {
         match script("backup", &[&backups], &variables) {
-            Err(taken) if taken.contains("is there already") => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(taken) if taken.contains("is there already") => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await
+            }
             other => break other.unwrap(),
         }
     };

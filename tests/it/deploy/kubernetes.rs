@@ -123,7 +123,7 @@ fn our_containers_have_flags_probes_and_rights_that_fit() {
 #[test]
 fn what_is_mounted_and_read_exists() {
     let mut manifests = manifests("base");
-    let mut names = |kind: &str| -> BTreeSet<String> {
+    let names = |kind: &str| -> BTreeSet<String> {
         of_kind(&manifests, kind).into_iter().map(|manifest| name(manifest).to_owned()).collect()
     };
     let (configs, secrets, claims) = (names("ConfigMap"), names("Secret"), names("PersistentVolumeClaim"));
@@ -140,12 +140,17 @@ fn what_is_mounted_and_read_exists() {
                 assert!(known.contains(reference[field].as_str().unwrap()), "{owner}: {reference}");
             }
         }
-        let mounts: BTreeSet<&str> =
-            members(spec, "volumeMounts").iter().flat_map(|list| members(list, "name")).filter_map(Value::as_str).collect();
+        let mounts: BTreeSet<&str> = members(spec, "volumeMounts")
+            .iter()
+            .flat_map(|list| members(list, "name"))
+            .filter_map(Value::as_str)
+            .collect();
         let volumes: BTreeSet<&str> =
             spec["volumes"].as_array().unwrap().iter().filter_map(|volume| volume["name"].as_str()).collect();
         assert_eq!(mounts, volumes, "{owner}");
-        for file in members(spec, "env").iter().flat_map(|list| members(list, "value")).filter_map(|value| value.as_str()) {
+        for file in
+            members(spec, "env").iter().flat_map(|list| members(list, "value")).filter_map(|value| value.as_str())
+        {
             let key = file.strip_prefix("/run/secrets/shuzhiren/").unwrap();
             assert!(example["stringData"].get(key).is_some(), "{owner}: {key}");
         }
@@ -159,8 +164,10 @@ fn pods_get_the_time_a_stop_needs() {
     let drain = seconds(settings["data"]["SHUZHIREN_DRAIN_TIMEOUT"].as_str().unwrap());
     for (owner, _, spec) in pods(&manifests) {
         let grace = spec["terminationGracePeriodSeconds"].as_u64().unwrap();
-        let before: u64 =
-            members(spec, "preStop").iter().map(|hook| hook["exec"]["command"][1].as_str().unwrap().parse::<u64>().unwrap()).sum();
+        let before: u64 = members(spec, "preStop")
+            .iter()
+            .map(|hook| hook["exec"]["command"][1].as_str().unwrap().parse::<u64>().unwrap())
+            .sum();
         assert!(grace > before + 2 * drain, "{owner}: {grace} s for {before} s and two drains of {drain} s");
     }
 }

@@ -21,7 +21,8 @@ fn dashboard() -> Value {
 fn every_query_asks_for_what_exists() {
     let (alerts, dashboard) = (alerts(), dashboard());
     let scaled = documents("kubernetes/extras/keda.yaml").remove(0);
-    let queries = alerts.iter().map(|alert| &alert["expr"]).chain(members(&dashboard, "expr")).chain(members(&scaled, "query"));
+    let queries =
+        alerts.iter().map(|alert| &alert["expr"]).chain(members(&dashboard, "expr")).chain(members(&scaled, "query"));
     let queries: Vec<&str> = queries.filter_map(Value::as_str).filter(|query| *query != "prometheus").collect();
     assert!(queries.len() > 60, "{}", queries.len());
     let found: Vec<String> = queries

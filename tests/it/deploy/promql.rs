@@ -14,8 +14,23 @@ const FOREIGN: [&str; 6] = [
     "process_start_time_seconds",
 ];
 const WORDS: [&str; 17] = [
-    "absent", "and", "by", "changes", "count", "histogram_quantile", "increase", "max", "min", "on", "or", "rate", "sum", "unless",
-    "vector", "without", "avg",
+    "absent",
+    "and",
+    "by",
+    "changes",
+    "count",
+    "histogram_quantile",
+    "increase",
+    "max",
+    "min",
+    "on",
+    "or",
+    "rate",
+    "sum",
+    "unless",
+    "vector",
+    "without",
+    "avg",
 ];
 
 /// What is wrong with a query; empty = nothing.

@@ -24,9 +24,9 @@ async fn each_instance_is_asked_as_a_dispatcher_would_ask_it() {
         .route("/prompt", get(|| async { Json(json!({"exec_info": {"queue_remaining": 0}})) }))
         .route("/object_info", get(|| async { Json(json!({"KSampler": {}, "VAEDecode": {}})) }));
     let mute = serve(answers.clone()).await;
-    let old = serve(answers.route("/ws", get(|socket: axum::extract::WebSocketUpgrade| async {
-        socket.on_upgrade(|_| async {})
-    })))
+    let old = serve(
+        answers.route("/ws", get(|socket: axum::extract::WebSocketUpgrade| async { socket.on_upgrade(|_| async {}) })),
+    )
     .await;
     let switched_off = free_port();
 

@@ -47,7 +47,8 @@ async fn a_redis_that_cannot_be_reached_or_entered_is_a_failure_and_the_rest_is_
         (format!("redis://:wrong@127.0.0.1:{locked_port}"), "password"),
         ("http://127.0.0.1:6379".to_owned(), "scheme"),
     ] {
-        let found = diagnose(&[], &[("REDIS_URL", &url), ("SHUZHIREN_STORAGE_URL", &super::storage(folder.path()))]).await;
+        let found =
+            diagnose(&[], &[("REDIS_URL", &url), ("SHUZHIREN_STORAGE_URL", &super::storage(folder.path()))]).await;
         let (level, said, todo) = found.of("redis");
         assert!(level == "fail" && todo.contains(advice), "{url}: {said} → {todo}");
         assert!(!found.report.to_string().contains("wrong@"), "the password is not printed");

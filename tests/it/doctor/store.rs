@@ -43,6 +43,9 @@ async fn files_of_another_system_are_noticed() {
     std::fs::write(&mark, "somebody-else").unwrap();
     let found = diagnose(&[], &settings).await;
     let (level, said, todo) = found.of("store.installation");
-    assert!(level == "warn" && said.contains("somebody-else") && todo.contains("SHUZHIREN_NAMESPACE"), "{said} → {todo}");
+    assert!(
+        level == "warn" && said.contains("somebody-else") && todo.contains("SHUZHIREN_NAMESPACE"),
+        "{said} → {todo}"
+    );
     assert_eq!(std::fs::read_to_string(&mark).unwrap(), "somebody-else", "the mark stays as it is");
 }
