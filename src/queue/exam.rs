@@ -62,7 +62,7 @@ pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
     let pool = link::pool(&link::config(settings)?).await?;
     let caller = Caller { pool, scripts: Scripts::embedded(), root };
     let info = server::info(&caller).await?;
-    let fsync = server::fsync_policy(&caller).await;
+    let fsync = server::fsync_policy(&caller).await?;
     let facts = Facts::parse(&info);
     let judged = facts.judge(settings.durability, fsync.as_deref());
     let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;

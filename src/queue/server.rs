@@ -4,7 +4,11 @@
 //! durability that this server cannot give. Warned: no append-only file (a restart of Redis forgets everything) · an eviction
 //! policy without a limit · `replica` with no replica connected (writes will be refused until there is one).
 
-use super::{Error, Result, call::Caller, scripts::Verb};
+use super::{
+    Error, Result,
+    call::{Caller, from_fred},
+    scripts::Verb,
+};
 use crate::settings::Durability;
 use fred::{
     interfaces::ClientLike,
@@ -127,7 +131,7 @@ impl Remark {
 /// Asks the server that holds our slot, refuses or warns.
 pub(super) async fn check(caller: &Caller, durability: Durability) -> Result<Confirm> {
     let info = info(caller).await?;
-    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await } else { None };
+    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
     let judged = Facts::parse(&info).judge(durability, fsync.as_deref());
     let (confirm, warnings) = judged.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
     for warning in warnings {
@@ -149,10 +153,15 @@ pub(super) async fn info(caller: &Caller) -> Result<String> {
 }
 
 /// `appendfsync`; `None` where CONFIG is not allowed (managed servers).
-pub(super) async fn fsync_policy(caller: &Caller) -> Option<String> {
+pub(super) async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
     let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
-    let answer: Value = caller.pool.custom(command, vec!["GET", "appendfsync"]).await.ok()?;
-    answer.convert::<Vec<String>>().ok()?.into_iter().nth(1)
+    let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
+        Ok(answer) => answer,
+        // No answer says nothing about the server: asked again.
+        Err(error @ Error::Unavailable(_)) => return Err(error),
+        Err(_not_allowed) => return Ok(None),
+    };
+    Ok(answer.convert::<Vec<String>>().ok().and_then(|pair| pair.into_iter().nth(1)))
 }
 
 #[cfg(test)]

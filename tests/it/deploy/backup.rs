@@ -28,13 +28,14 @@ fn script(name: &str, args: &[&Path], variables: &[(&str, &str)]) -> Result<Stri
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Submits until it is stopped.
+/// One after the other until it is stopped.
 async fn load(client: ApiClient, from: u64, stop: CancellationToken) {
     for seed in from.. {
         if stop.is_cancelled() {
             return;
         }
-        client.submit(json!({"workflow": workflow::quick(seed)})).await;
+        let id = client.submit(json!({"workflow": workflow::quick(seed)})).await;
+        client.wait_ended(&id).await;
     }
 }
 

@@ -11,7 +11,7 @@ const SIDE: &[&str] = &["settings", "metrics", "process"];
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("settings", &[]),
-    ("metrics", &["fleet"]),
+    ("metrics", &["task", "fleet"]),
     ("process", &[]),
     ("task", &[]),
     ("fleet", &["task"]),
