@@ -7,6 +7,7 @@ use crate::support::{
 };
 use serde_json::json;
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -75,7 +76,8 @@ async fn a_backup_under_load_can_be_restored_with_every_task_and_file() {
     for load in loads {
         load.await.unwrap();
     }
-    assert_ne!(first, second);
+    let twice = std::fs::metadata(Path::new(&second).join("files/installation")).unwrap();
+    assert!(first != second && twice.nlink() == 2, "what the first has is not copied again");
 
     // The old system is no more: its instances are.
     for mut dispatcher in stack.dispatchers.drain(..) {
