@@ -152,7 +152,8 @@ impl Inner {
         let until = deadline.min(Instant::now() + ANSWER_MAX);
         // Unknown, refused by the guard, closed, silent: one answer for all of them.
         timeout_at(until, request.send()).await.map_err(|_| Refusal::Unreachable)?.map_err(|error| {
-            tracing::debug!(%error, "a file could not be fetched");
+            // Without the URL: it may hold a signature.
+            tracing::debug!(error = %error.without_url(), "a file could not be fetched");
             Refusal::Unreachable
         })
     }
