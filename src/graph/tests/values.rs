@@ -103,6 +103,9 @@ fn random_keeps_its_bounds() {
         let seed = with(r#"{"3.cfg":{"$random":{"min":3,"max":5}}}"#).unwrap().seeds[0].1;
         assert!((3..=5).contains(&seed));
     }
+    // Both ends are drawn: missing one in 200 tries of two is a broken draw.
+    let drawn = (0..200).map(|_| with(r#"{"3.cfg":{"$random":{"min":3,"max":4}}}"#).unwrap().seeds[0].1);
+    assert_eq!(drawn.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(), [3, 4]);
     for (min, max) in [(0, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
         let seed = with(&format!(r#"{{"3.cfg":{{"$random":{{"min":{min},"max":{max}}}}}}}"#)).unwrap().seeds[0].1;
         assert!((min..=max).contains(&seed));
