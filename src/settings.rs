@@ -199,6 +199,24 @@ pub struct FrontSettings {
     pub rate_burst: u64,
 }
 
+/// Files at URLs that tasks name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Fetching")]
+pub struct FetchSettings {
+    /// Fetch no files from URLs
+    #[arg(long, env = "SHUZHIREN_NO_FETCH")]
+    pub no_fetch: bool,
+    /// Networks, addresses and hosts beyond the public internet that files may be fetched from, comma separated
+    #[arg(long, env = "SHUZHIREN_FETCH_ALLOW", value_delimiter = ',')]
+    pub fetch_allow: Vec<String>,
+    /// For all files of one request together
+    #[arg(long, env = "SHUZHIREN_FETCH_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub fetch_timeout: Duration,
+    /// Largest file that is fetched, bytes
+    #[arg(long, env = "SHUZHIREN_FETCH_BYTES_MAX", default_value_t = 256 << 20)]
+    pub fetch_bytes_max: u64,
+}
+
 /// Stopping.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Stopping")]

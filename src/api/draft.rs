@@ -7,6 +7,7 @@ use super::{
     error::{ApiError, Result},
     inline::{self, Decoded},
     knowledge::Snapshot,
+    remote::{self, Wanted},
     submission::Submission,
 };
 use crate::{
@@ -32,6 +33,8 @@ pub(super) struct Draft {
     pub(super) files: Vec<FileInput>,
     /// Files that came with it, to be stored.
     pub(super) inline: Vec<Decoded>,
+    /// Files at URLs, to be fetched and stored.
+    pub(super) remote: Vec<Wanted>,
     /// Drawn.
     pub(super) seeds: Vec<(String, u64)>,
     /// Well-known names, with the address found.
@@ -81,15 +84,18 @@ impl Draft {
             pool: Some(&known.pool),
         };
         let resolved = graph::resolve(&workflow, &params, &options).map_err(refused)?;
-        let Resolved { workflow, files, inline, seeds, mapped, warnings, eligible } = resolved;
+        let Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible } = resolved;
         let inline = inline::decode(&inline, state.file_bytes_max)?;
-        let is_changed = submission.params.is_some_and(has_members) || !seeds.is_empty() || !files.is_empty();
+        let remote = remote::check(&state.fetcher, remote).map_err(refused)?;
+        let names_files = !files.is_empty() || !remote.is_empty();
+        let is_changed = submission.params.is_some_and(has_members) || !seeds.is_empty() || names_files;
         Ok(Self {
             workflow: workflow.to_json(),
             original: is_changed.then(|| submission.workflow.to_owned()),
             params,
             files,
             inline,
+            remote,
             seeds,
             mapped,
             warnings,
@@ -100,12 +106,13 @@ impl Draft {
     }
 
     /// Shows it, once the stored files that it names are known to be there.
-    pub(super) async fn show(self, state: &ApiState) -> Result<Answer<DryRun>> {
+    pub(super) async fn show(mut self, state: &ApiState) -> Result<Answer<DryRun>> {
         for input in &self.files {
             if state.queue.file(input.file_id).await?.is_none() {
                 return Err(ApiError::NoSuchFile(input.file_id));
             }
         }
+        self.warnings.extend(remote::not_fetched(&self.remote));
         Ok(Answer(DryRun {
             dry_run: true,
             workflow: self.workflow,
@@ -119,7 +126,7 @@ impl Draft {
 }
 
 /// What is wrong with the graph alone is told as that.
-fn refused(problems: Vec<Problem>) -> ApiError {
+pub(super) fn refused(problems: Vec<Problem>) -> ApiError {
     if problems.iter().all(|problem| problem.pointer.starts_with("/workflow")) {
         ApiError::InvalidWorkflow(problems)
     } else {

@@ -41,6 +41,7 @@ mod scene;
 mod share;
 mod strays;
 mod submit;
+mod uploads;
 mod watchdog;
 mod watcher;
 

@@ -73,6 +73,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Hash of what was written so far, lowercase hex.
+    pub fn sha256(&self) -> String {
+        format!("{:x}", self.hash.clone().finalize())
+    }
+
     /// Makes the file visible, synced to the disk.
     ///
     /// # Errors

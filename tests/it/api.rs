@@ -16,4 +16,5 @@ mod retry;
 mod server;
 mod tasks;
 mod upload;
+mod urls;
 mod waiting;

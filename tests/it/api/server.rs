@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use shuzhiren::{
     api::{ApiState, ERROR_TYPES, router},
     auth::Auth,
+    fetch::Fetcher,
     process,
     queue::{Acquired, Claim, Claimed, Lease, Queue, QueueLimits, Token},
-    settings::{AuthSettings, Durability, FrontSettings, RedisSettings, Secret},
+    settings::{AuthSettings, Durability, FetchSettings, FrontSettings, RedisSettings, Secret},
     store::Store,
     task::{InstanceId, Links},
 };
@@ -42,11 +43,15 @@ pub struct Options {
     pub waiting_max: u64,
     pub rate_burst: u64,
     pub task_bytes_max: usize,
+    /// Where files may be fetched from; nothing is fetched without it.
+    pub fetch_allow: Option<Vec<String>>,
+    pub fetch_timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024 }
+        let (fetch_allow, fetch_timeout) = (None, Duration::from_secs(10));
+        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024, fetch_allow, fetch_timeout }
     }
 }
 
@@ -80,7 +85,14 @@ impl Api {
             ws_pending_max: 10,
             rate_burst: options.rate_burst,
         };
-        let state = ApiState::new(queue.clone(), store, auth, Links::new(PUBLIC_URL), front, FILE_BYTES_MAX);
+        let fetcher = Fetcher::new(&FetchSettings {
+            no_fetch: options.fetch_allow.is_none(),
+            fetch_allow: options.fetch_allow.unwrap_or_default(),
+            fetch_timeout: options.fetch_timeout,
+            fetch_bytes_max: FILE_BYTES_MAX / 2,
+        });
+        let state = ApiState::new(queue.clone(), store, auth, Links::new(PUBLIC_URL), front, FILE_BYTES_MAX)
+            .fetching(fetcher.unwrap());
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

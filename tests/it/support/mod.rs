@@ -10,6 +10,7 @@ pub mod raw;
 mod redis;
 mod role;
 pub mod stack;
+pub mod web;
 pub mod workflow;
 pub mod world;
 

@@ -86,6 +86,11 @@ impl Stack {
             ("SHUZHIREN_STORAGE_URL", &storage),
             ("SHUZHIREN_ADMIN_PASSWORD", PASSWORD),
             ("SHUZHIREN_JWT_SECRET", JWT_SECRET),
+            ("SHUZHIREN_FETCH_ALLOW", "127.0.0.0/8"),
+            // Whoever asked a proxy would get nowhere.
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("http_proxy", "http://127.0.0.1:1"),
+            ("ALL_PROXY", "http://127.0.0.1:1"),
         ];
         let config = config.map(|path| path.display().to_string());
         if let Some(config) = &config {

@@ -21,7 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["task"]),
     ("auth", &["task"]),
     ("graph", &["task", "fleet"]),
-    ("api", &["task", "event", "fleet", "queue", "store", "auth", "graph"]),
+    ("fetch", &[]),
+    ("api", &["task", "event", "fleet", "queue", "store", "auth", "graph", "fetch"]),
     ("ws", &["task", "event", "fleet", "queue", "auth"]),
     ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph"]),
     ("doctor", &["task", "fleet", "queue", "comfy", "store"]),
@@ -31,11 +32,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dashboard", &[]),
 ];
 
-/// Foreign crate → the room that names it, or the rooms (a client of ours is no client of ComfyUI).
+/// Foreign crate → the room that names it, or the rooms (a client of ours, or of the web, is no client of ComfyUI).
 const CRATE_OF: &[(&str, &[&str])] = &[
     ("fred", &["queue"]),
     ("zstd", &["queue"]),
-    ("reqwest", &["comfy", "cli", "doctor"]),
+    ("reqwest", &["comfy", "cli", "doctor", "fetch"]),
     ("tokio_tungstenite", &["comfy"]),
     ("backoff", &["comfy"]),
     ("object_store", &["store"]),

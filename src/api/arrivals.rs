@@ -1,0 +1,70 @@
+//! Files that come with a submit, inside it or from a URL: there and registered before their task, or not at all.
+
+use super::{ApiState, draft::Draft, error::Result, inline, remote, upload};
+use crate::{auth::Caller, task::FileId};
+
+/// Files without a task yet: taken back when this is dropped, because a client may go away at any moment.
+pub(super) struct Arrivals {
+    state: ApiState,
+    ids: Vec<FileId>,
+}
+
+/// Stores what came with the draft, and names it there. A repetition's files are there already.
+pub(super) async fn bring(
+    state: &ApiState,
+    caller: &Caller,
+    draft: &mut Draft,
+    is_repetition: bool,
+) -> Result<Arrivals> {
+    let mut arrivals = Arrivals { state: state.clone(), ids: Vec::new() };
+    let wanted = std::mem::take(&mut draft.remote);
+    if is_repetition {
+        draft.files.extend(remote::stand_ins(&wanted));
+    } else {
+        // What takes longest comes first, while nothing is visible yet.
+        for remote::Fetched { received, inputs } in remote::fetch(state, wanted).await? {
+            arrivals.ids.push(received.id);
+            upload::register(state, caller.clone(), received).await?;
+            draft.files.extend(inputs);
+        }
+    }
+    if !draft.inline.is_empty() {
+        let files = std::mem::take(&mut draft.inline);
+        let params = std::mem::take(&mut draft.params);
+        let (stored, params) = inline::store(state, caller, files, params).await?;
+        arrivals.ids.extend(stored.iter().map(|input| input.file_id));
+        draft.params = params;
+        draft.files.extend(stored);
+    }
+    Ok(arrivals)
+}
+
+impl Arrivals {
+    /// They have a task now.
+    pub(super) fn keep(mut self) {
+        self.ids.clear();
+    }
+
+    /// Deletes those that no task needs.
+    pub(super) async fn take_back(mut self) {
+        take_back(&self.state, &std::mem::take(&mut self.ids)).await;
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        let ids = std::mem::take(&mut self.ids);
+        if !ids.is_empty()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let state = self.state.clone();
+            runtime.spawn(async move { take_back(&state, &ids).await });
+        }
+    }
+}
+
+async fn take_back(state: &ApiState, ids: &[FileId]) {
+    for id in ids {
+        upload::take_back(state, *id).await;
+    }
+}
