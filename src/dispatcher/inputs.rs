@@ -36,7 +36,7 @@ async fn upload_one(scene: &Scene, input: &FileInput) -> Result<String, Exit> {
     if instance.has_upload(&filename) {
         return Ok(format!("{subfolder}/{filename}"));
     }
-    let download = match instance.shared.parts.store.read(input.file_id, None).await {
+    let download = match instance.shared.parts.store.read(record.object(), None).await {
         Ok(download) => download,
         Err(store::Error::NotFound) => return Err(unavailable(input, "the file's bytes are gone")),
         Err(error) => {

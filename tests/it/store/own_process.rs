@@ -27,7 +27,7 @@ fn two_hundred_megabytes_pass_through_little_memory() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let test = TestStore::open().await;
+        let test = TestStore::on_disk().await;
         let chunk = Bytes::from(pattern(1_000_000, 1));
         let (before, id) = (peak_bytes(), FileId::new());
         let mut writer = test.store.create(id, 200_000_000).await.unwrap();
@@ -36,7 +36,7 @@ fn two_hundred_megabytes_pass_through_little_memory() {
         }
         let stored = writer.finish().await.unwrap();
         let mut hash = Sha256::new();
-        let mut bytes = test.store.read(id, None).await.unwrap().bytes;
+        let mut bytes = test.store.read(id.into(), None).await.unwrap().bytes;
         while let Some(piece) = bytes.try_next().await.unwrap() {
             hash.update(&piece);
         }
@@ -90,11 +90,11 @@ async fn fill(folder: &Path) {
     assert!(writer.finish().await.is_err());
     assert_eq!(files_in(folder).len(), 1, "only the small one");
 
-    assert!(all(store.read(small, None).await.unwrap()).await == pattern(300_000, 1), "reads go on");
+    assert!(all(store.read(small.into(), None).await.unwrap()).await == pattern(300_000, 1), "reads go on");
     let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
     writer.write(pattern(500_000, 3).into()).await.unwrap();
     writer.finish().await.unwrap();
-    store.delete(small).await.unwrap();
+    store.delete(small.into()).await.unwrap();
     assert_eq!(files_in(folder).len(), 1, "there is room again");
 }
 
