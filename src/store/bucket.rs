@@ -149,15 +149,17 @@ impl Place {
 
     fn explain(&self, step: &str, error: object_store::Error) -> Error {
         let (bucket, address) = (&self.bucket, self.address());
-        let why = match &error {
-            object_store::Error::NotFound { .. } => {
-                format!("there is no bucket `{bucket}` at {address}: create it, or correct the URL")
-            }
-            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => format!(
+        // Lists fail with no more than a text.
+        let said = error.to_string();
+        let why = if said.contains("NoSuchBucket") {
+            format!("there is no bucket `{bucket}` at {address}: create it, or correct the URL")
+        } else if ["403 Forbidden", "401 Unauthorized"].iter().any(|status| said.contains(status)) {
+            format!(
                 "{address} does not let us {step} in the bucket `{bucket}`: check SHUZHIREN_S3_ACCESS_KEY and \
                  SHUZHIREN_S3_SECRET_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), the region, and what the key may do"
-            ),
-            _ => format!("cannot {step} in the bucket `{bucket}` at {address}"),
+            )
+        } else {
+            format!("cannot {step} in the bucket `{bucket}` at {address}")
         };
         match Error::from(error) {
             Error::Full => Error::Full,

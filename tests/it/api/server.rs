@@ -42,11 +42,13 @@ pub struct Options {
     pub waiting_max: u64,
     pub rate_burst: u64,
     pub task_bytes_max: usize,
+    /// Private mode.
+    pub link_ttl: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024 }
+        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024, link_ttl: None }
     }
 }
 
@@ -80,7 +82,11 @@ impl Api {
             ws_pending_max: 10,
             rate_burst: options.rate_burst,
         };
-        let state = ApiState::new(queue.clone(), store, auth, Links::new(PUBLIC_URL), front, FILE_BYTES_MAX);
+        let links = match options.link_ttl {
+            None => Links::new(PUBLIC_URL),
+            Some(ttl) => Links::new(PUBLIC_URL).signed(JWT_SECRET.as_bytes(), ttl),
+        };
+        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX);
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -1,6 +1,7 @@
 //! Tests that need a process of their own: for its memory, or for a limit of the system.
 
-use super::{NO_LIMIT, TestStore, all, files_in, pattern, url};
+use super::{NO_LIMIT, PREFIX, TestStore, all, files_in, pattern, url};
+use crate::support::s3::S3;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -44,6 +45,40 @@ fn two_hundred_megabytes_pass_through_little_memory() {
         let grown = peak_bytes() - before;
         assert!(grown < 16_000_000, "{grown} bytes more at the peak");
     });
+}
+
+/// Twenty uploads of 20 MB at the same time, to a bucket. The server is in the parent, so that only ours counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_uploads_to_a_bucket_pass_through_little_memory() {
+    const NAME: &str = "twenty_uploads_to_a_bucket_pass_through_little_memory";
+    if std::env::var(CHILD).as_deref() != Ok(NAME) {
+        let s3 = S3::start().await;
+        let mut child = child(NAME, AS_IS);
+        child.env(FOLDER, s3.url(PREFIX)).env("AWS_ACCESS_KEY_ID", s3.keys().access);
+        child.env("AWS_SECRET_ACCESS_KEY", s3.keys().secret.expose());
+        assert!(tokio::task::spawn_blocking(move || has_passed(&mut child)).await.unwrap());
+        assert_eq!((files_in(&s3.folder(PREFIX)).len(), s3.parts().len()), (20, 0));
+        return;
+    }
+    // Its key from where AWS' own tools read it.
+    let store = Store::open(&std::env::var(FOLDER).unwrap()).await.unwrap();
+    let chunk = Bytes::from(pattern(100_000, 1));
+    let before = peak_bytes();
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (store, chunk) = (store.clone(), chunk.clone());
+        uploads.spawn(async move {
+            let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
+            for _ in 0..200 {
+                writer.write(chunk.clone()).await.unwrap();
+            }
+            writer.finish().await.unwrap().size_bytes
+        });
+    }
+    assert_eq!(uploads.join_all().await, [20_000_000; 20]);
+    let grown = peak_bytes() - before;
+    eprintln!("{grown} bytes more at the peak");
+    assert!(grown < 200_000_000, "{grown} bytes more at the peak");
 }
 
 /// The most memory that this process has had.
