@@ -84,7 +84,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     // Everything that can refuse does so before anything is started.
     let listener = process::bind(args.listen.listen).await?;
     let listen = listener.local_addr().map_err(|error| error.to_string())?;
-    let links = shared::links(&args.storage, listen)?;
+    let links = shared::links(&args.storage, &auth, listen)?;
     let store = shared::open_store(&args.storage).await?;
     let stop = process::stop_on_signals();
     let redis = own_redis(&mut args.redis, args.redis_server.as_deref(), &data_dir).await?;
@@ -99,6 +99,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         store: store.clone(),
         settings: args.dispatcher,
         file_bytes_max: args.storage.file_bytes_max,
+        retention: shared::retention(&args.queue),
         drain_timeout: args.stopping.drain_timeout,
     };
     let dispatching = tokio::spawn(dispatcher::run(parts, readiness.clone(), stop.clone()));

@@ -76,7 +76,7 @@ async fn upload_one(scene: &Scene, input: &FileInput) -> Result<(String, Brought
 
 async fn send(scene: &Scene, input: &FileInput, record: &FileRecord, file: &str) -> Result<String, Exit> {
     let instance = &scene.instance;
-    let download = match instance.shared.parts.store.read(input.file_id, None).await {
+    let download = match instance.shared.parts.store.read(record.object(), None).await {
         Ok(download) => download,
         Err(store::Error::NotFound) => return Err(unavailable(input, "the file's bytes are gone")),
         Err(error) => {

@@ -8,7 +8,7 @@ use super::{
     scripts::Verb,
 };
 use crate::{
-    fleet::Counts,
+    fleet::{Counts, FileTotals, Total},
     metrics,
     settings::limits,
     task::{InstanceId, NewTask, Payload, Status, Task, TaskId, TaskState},
@@ -184,8 +184,13 @@ impl Queue {
             oldest_waiting_ms: reply.parse::<String>()?.parse().ok(),
             completed_last_minute: reply.parse()?,
             waiting_by_lane: [reply.parse()?, reply.parse()?, reply.parse()?],
+            files: FileTotals { uploads: total(&mut reply)?, outputs: total(&mut reply)?, stored: total(&mut reply)? },
         })
     }
+}
+
+fn total(reply: &mut Reply) -> Result<Total> {
+    Ok(Total { count: reply.parse()?, bytes: reply.parse()? })
 }
 
 /// `,a,b,`: each between commas, so that one is found whole; `` = all.

@@ -11,6 +11,7 @@ mod support;
 
 mod api;
 mod clients;
+mod bucket;
 mod comfy;
 mod deploy;
 mod dispatcher;

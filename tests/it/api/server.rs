@@ -46,12 +46,21 @@ pub struct Options {
     /// Where files may be fetched from; nothing is fetched without it.
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_timeout: Duration,
+    /// Private mode.
+    pub link_ttl: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (fetch_allow, fetch_timeout) = (None, Duration::from_secs(10));
-        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024, fetch_allow, fetch_timeout }
+        Self {
+            waiting_max: 0,
+            rate_burst: 10_000,
+            task_bytes_max: 64 * 1024,
+            fetch_allow,
+            fetch_timeout,
+            link_ttl: None,
+        }
     }
 }
 
@@ -85,13 +94,17 @@ impl Api {
             ws_pending_max: 10,
             rate_burst: options.rate_burst,
         };
+        let links = match options.link_ttl {
+            None => Links::new(PUBLIC_URL),
+            Some(ttl) => Links::new(PUBLIC_URL).signed(JWT_SECRET.as_bytes(), ttl),
+        };
         let fetcher = Fetcher::new(&FetchSettings {
             no_fetch: options.fetch_allow.is_none(),
             fetch_allow: options.fetch_allow.unwrap_or_default(),
             fetch_timeout: options.fetch_timeout,
             fetch_bytes_max: FILE_BYTES_MAX / 2,
         });
-        let state = ApiState::new(queue.clone(), store, auth, Links::new(PUBLIC_URL), front, FILE_BYTES_MAX)
+        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX)
             .fetching(fetcher.unwrap());
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
