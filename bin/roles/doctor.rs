@@ -1,6 +1,6 @@
 //! `shuzhiren doctor`: takes the settings of every role, starts nothing.
 
-use super::{dispatcher::judge, seed};
+use super::{dispatcher::judge, seed, shared::store_keys};
 use clap::Args;
 use shuzhiren::{
     auth::{self, Profile},
@@ -57,7 +57,11 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
             None
         }
     };
-    let plan = Plan { redis: args.redis, storage: args.storage, fleet, url: args.url };
+    let keys = store_keys(&args.storage).unwrap_or_else(|why| {
+        settings.push(Finding::fail("settings.storage", why, "set both or neither"));
+        None
+    });
+    let plan = Plan { redis: args.redis, storage: args.storage, keys, fleet, url: args.url };
     let report = settings.and(Box::pin(doctor::examine(&plan)).await);
     let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
     // Nobody reading any more is no reason to panic.

@@ -58,6 +58,19 @@ pub(crate) async fn connect(
     }
 }
 
+/// The key of a bucket, if one is set.
+pub(crate) fn store_keys(storage: &StorageSettings) -> Result<Option<Keys>, String> {
+    let secret = match &storage.s3_secret_key_file {
+        Some(path) => Some(read_secret(path)?),
+        None => storage.s3_secret_key.clone(),
+    };
+    match (&storage.s3_access_key, secret) {
+        (Some(access), Some(secret)) => Ok(Some(Keys { access: access.clone(), secret })),
+        (None, None) => Ok(None),
+        _ => Err("set both SHUZHIREN_S3_ACCESS_KEY and SHUZHIREN_S3_SECRET_KEY (or …_FILE), or neither".to_owned()),
+    }
+}
+
 /// Opens the store that api and dispatcher share.
 pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, String> {
     let Some(url) = &storage.storage_url else {
@@ -65,19 +78,7 @@ pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, Strin
                     without it files that a dispatcher stores could not be served"
             .to_owned());
     };
-    let secret = match &storage.s3_secret_key_file {
-        Some(path) => Some(read_secret(path)?),
-        None => storage.s3_secret_key.clone(),
-    };
-    let keys = match (&storage.s3_access_key, secret) {
-        (Some(access), Some(secret)) => Some(Keys { access: access.clone(), secret }),
-        (None, None) => None,
-        _ => {
-            return Err(
-                "set both SHUZHIREN_S3_ACCESS_KEY and SHUZHIREN_S3_SECRET_KEY (or …_FILE), or neither".to_owned()
-            );
-        }
-    };
+    let keys = store_keys(storage)?;
     let told = |error| format!("SHUZHIREN_STORAGE_URL: {error}");
     let store = Store::open_with(url, keys.as_ref()).await.map_err(told)?;
     if storage.redirect_downloads {

@@ -3,7 +3,7 @@
 use super::{Finding, Report};
 use crate::{
     settings::StorageSettings,
-    store::{Error, Store},
+    store::{Error, Keys, Store},
 };
 
 /// Less room than this stops the first large upload.
@@ -12,7 +12,12 @@ const FREE_BYTES_MIN: u64 = 100 << 20;
 const FREE_BYTES_LOW: u64 = 5 << 30;
 
 /// Looks at it. `installation` is what Redis calls the system, if that is known.
-pub(super) async fn examine(settings: &StorageSettings, installation: Option<&str>, report: &mut Report) {
+pub(super) async fn examine(
+    settings: &StorageSettings,
+    keys: Option<&Keys>,
+    installation: Option<&str>,
+    report: &mut Report,
+) {
     let Some(url) = &settings.storage_url else {
         report.push(Finding::fail(
             "store",
@@ -21,7 +26,7 @@ pub(super) async fn examine(settings: &StorageSettings, installation: Option<&st
         ));
         return;
     };
-    let store = match Store::peek(url).await {
+    let store = match Store::peek(url, keys).await {
         Ok(store) => store,
         Err(Error::NotFound) => {
             report.push(Finding::warn(
@@ -49,7 +54,7 @@ pub(super) async fn examine(settings: &StorageSettings, installation: Option<&st
         Err(error) => Finding::fail(
             "store",
             error.to_string(),
-            "let the user of the roles write there (chown, the mount's options), and run doctor as that user",
+            "let the user of the roles write there (chown, the mount's options; for a bucket the key's rights), and run doctor as that user",
         ),
     });
     match store.space() {

@@ -14,6 +14,7 @@ pub use report::{Finding, Level, Report};
 use crate::{
     fleet::FleetConfig,
     settings::{RedisSettings, StorageSettings},
+    store,
 };
 
 /// What to look at.
@@ -23,6 +24,8 @@ pub struct Plan {
     pub redis: RedisSettings,
     /// The files, and what links to them start with.
     pub storage: StorageSettings,
+    /// The key of a bucket.
+    pub keys: Option<store::Keys>,
     /// The fleet where Redis has none yet.
     pub fleet: Option<FleetConfig>,
     /// A running system to call.
@@ -34,7 +37,7 @@ pub async fn examine(plan: &Plan) -> Report {
     let mut report = Report::default();
     let exam = redis::examine(&plan.redis, &mut report).await;
     let installation = exam.as_ref().and_then(|exam| exam.installation.as_deref());
-    files::examine(&plan.storage, installation, &mut report).await;
+    files::examine(&plan.storage, plan.keys.as_ref(), installation, &mut report).await;
     let is_asked = exam.is_some();
     let known = exam.map(|exam| exam.config).filter(|config| config.version > 0);
     match known.as_ref().or(plan.fleet.as_ref()) {

@@ -45,6 +45,11 @@ pub(super) struct Place {
     is_virtual: bool,
 }
 
+/// Whether a URL names a bucket.
+pub(super) fn is_named(url: &str) -> bool {
+    url.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("s3"))
+}
+
 impl Place {
     /// Reads the URL.
     pub(super) fn read(url: &str) -> Result<Self, Error> {
@@ -126,7 +131,7 @@ impl Place {
 
     /// Lists, writes, reads and deletes, so that what cannot work is said at the start. Lists first: not every server says at a
     /// write that there is no bucket.
-    pub(super) async fn probe(&self, objects: &AmazonS3) -> Result<(), Error> {
+    pub(super) async fn probe(&self, objects: &dyn ObjectStore) -> Result<(), Error> {
         let path = self.prefix.clone().join(format!("probe-{}", uuid::Uuid::new_v4().simple()));
         let steps = async {
             objects.list_with_delimiter(Some(&path)).await.map_err(|error| ("list (s3:ListBucket)", error))?;

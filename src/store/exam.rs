@@ -2,9 +2,9 @@
 //!
 //! Invariant: it is opened as it is, nothing is made or collected; the one file written is deleted again.
 
-use super::{Error, LOCAL_PART_BYTES, Store, local};
+use super::{Error, Keys, Place, Store, bucket, local};
 use crate::task::FileId;
-use object_store::{ObjectStoreExt, local::LocalFileSystem, path::Path};
+use object_store::{ObjectStoreExt, local::LocalFileSystem};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -23,11 +23,14 @@ pub struct Space {
 }
 
 impl Store {
-    /// Opens what [`Store::open`] would, as it is.
+    /// Opens what [`Store::open_with`] would, as it is; a bucket is not asked yet.
     ///
     /// # Errors
     /// [`Error::Unusable`]: no such URL; [`Error::NotFound`]: there is no such folder yet.
-    pub async fn peek(url: &str) -> Result<Self, Error> {
+    pub async fn peek(url: &str, keys: Option<&Keys>) -> Result<Self, Error> {
+        if bucket::is_named(url) {
+            return Self::of_bucket(url, keys).map(|(store, _)| store);
+        }
         let root = local::folder_of(url)?;
         let found = tokio::fs::metadata(&root).await?;
         if !found.is_dir() {
@@ -36,7 +39,7 @@ impl Store {
         let objects = LocalFileSystem::new_with_prefix(&root)
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), part_bytes: LOCAL_PART_BYTES, root: Some(Arc::new(root)) })
+        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: false })
     }
 
     /// Writes a file of its own, reads it back and deletes it; how long that took.
@@ -46,7 +49,7 @@ impl Store {
     pub async fn probe(&self) -> Result<Duration, Error> {
         let began = Instant::now();
         let id = FileId::new();
-        let path = Path::from(format!("probe-{id}"));
+        let path = self.at(&format!("probe-{id}"));
         let bytes: Vec<u8> = id.to_string().into_bytes().into_iter().cycle().take(PROBE_BYTES).collect();
         let written = self.objects.put(&path, bytes.clone().into()).await;
         let read = match written {
@@ -71,7 +74,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn installation(&self) -> Result<Option<String>, Error> {
-        match self.objects.get(&Path::from(super::lost::MARK)).await {
+        match self.objects.get(&self.at(super::lost::MARK)).await {
             Ok(mark) => Ok(Some(String::from_utf8_lossy(&mark.bytes().await?).into_owned())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -83,8 +86,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub fn space(&self) -> Result<Option<Space>, Error> {
-        let Some(root) = &self.root else { return Ok(None) };
-        let disk = rustix::fs::statvfs(root.as_path()).map_err(std::io::Error::from)?;
+        let Some(root) = self.root() else { return Ok(None) };
+        let disk = rustix::fs::statvfs(root).map_err(std::io::Error::from)?;
         Ok(Some(Space { free: disk.f_bavail * disk.f_frsize, total: disk.f_blocks * disk.f_frsize }))
     }
 }

@@ -99,11 +99,10 @@ impl Store {
     /// # Errors
     /// [`Error::Unusable`]: not such a URL, or the folder or bucket is not there, or does not take files from us.
     pub async fn open_with(url: &str, keys: Option<&Keys>) -> Result<Self, Error> {
-        if url.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("s3")) {
-            let place = bucket::Place::read(url)?;
-            let bucket = Arc::new(place.client(keys)?);
-            place.probe(&bucket).await?;
-            return Ok(Self { objects: bucket.clone(), place: Place::Bucket(bucket, place.prefix), redirects: false });
+        if bucket::is_named(url) {
+            let (store, place) = Self::of_bucket(url, keys)?;
+            place.probe(&store.objects).await?;
+            return Ok(store);
         }
         let root = local::folder_of(url)?;
         let folder = root.clone();
@@ -111,6 +110,14 @@ impl Store {
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
         Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: false })
+    }
+
+    /// In a bucket that nobody has been asked about yet.
+    fn of_bucket(url: &str, keys: Option<&Keys>) -> Result<(Self, bucket::Place), Error> {
+        let place = bucket::Place::read(url)?;
+        let bucket = Arc::new(place.client(keys)?);
+        let whole = Place::Bucket(bucket.clone(), place.prefix.clone());
+        Ok((Self { objects: bucket, place: whole, redirects: false }, place))
     }
 
     /// Begins a file of at most `size_max` bytes (in a bucket never more than 10,000 parts of 5 MiB). `id` must be fresh: two writers of one id would replace one another.

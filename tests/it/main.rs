@@ -10,8 +10,8 @@
 mod support;
 
 mod api;
-mod clients;
 mod bucket;
+mod clients;
 mod comfy;
 mod deploy;
 mod dispatcher;

@@ -104,8 +104,7 @@ impl Api {
             fetch_timeout: options.fetch_timeout,
             fetch_bytes_max: FILE_BYTES_MAX / 2,
         });
-        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX)
-            .fetching(fetcher.unwrap());
+        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX).fetching(fetcher.unwrap());
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
