@@ -35,7 +35,7 @@ pub struct Plan {
 /// Looks at everything; what cannot be looked at because something else is away is left out with a word.
 pub async fn examine(plan: &Plan) -> Report {
     let mut report = Report::default();
-    let exam = redis::examine(&plan.redis, &mut report).await;
+    let exam = Box::pin(redis::examine(&plan.redis, &mut report)).await;
     let installation = exam.as_ref().and_then(|exam| exam.installation.as_deref());
     files::examine(&plan.storage, plan.keys.as_ref(), installation, &mut report).await;
     let is_asked = exam.is_some();
