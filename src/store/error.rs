@@ -89,6 +89,27 @@ mod tests {
         object_store::Error::Generic { store: "test", source }.into()
     }
 
+    /// As object_store gives what a bucket answers.
+    fn answered(text: &str) -> Error {
+        let source = Box::new(io::Error::other(text.to_owned()));
+        object_store::Error::NotFound { path: "x".to_owned(), source }.into()
+    }
+
+    #[test]
+    fn a_bucket_that_is_gone_is_no_missing_file() {
+        assert!(matches!(answered("404 Not Found: <Code>NoSuchKey</Code>"), Error::NotFound));
+        assert!(matches!(answered("404 Not Found: <Code>NoSuchBucket</Code>"), Error::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_full_bucket_is_known_by_any_of_its_names() {
+        for text in ["507 Insufficient Storage: ", "<Code>XMinioStorageFull</Code>", "403: <Code>QuotaExceeded</Code>"]
+        {
+            let source = Box::new(io::Error::other(text));
+            assert!(matches!(object_store::Error::Generic { store: "S3", source }.into(), Error::Full), "{text}");
+        }
+    }
+
     #[test]
     fn a_full_disk_is_known_by_any_of_its_names() {
         for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {

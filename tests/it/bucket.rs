@@ -87,7 +87,7 @@ async fn while_the_bucket_is_away_uploads_are_refused_and_attempts_tried_again()
         (task["attempts"][0]["outcome"] == "storage_failed").then_some(task)
     })
     .await;
-    assert_eq!(tried["status"], "pending", "{tried}");
+    assert!(tried["status"] == "pending" || tried["status"] == "running", "{tried}");
     s3.resume().await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
