@@ -16,7 +16,7 @@ const MEMORY_PERCENT_MAX: u64 = 85;
 
 /// Looks at it; `None` when it cannot be reached.
 pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Option<Exam> {
-    let exam = match queue::examine(settings).await {
+    let exam = match Box::pin(queue::examine(settings)).await {
         Ok(exam) => exam,
         Err(error) => {
             report.push(Finding::fail("redis", error.to_string(), why_not(&error)));
