@@ -31,7 +31,7 @@ pub(super) async fn bring(
     if !draft.inline.is_empty() {
         let files = std::mem::take(&mut draft.inline);
         let params = std::mem::take(&mut draft.params);
-        let (stored, params) = inline::store(state, caller, files, params).await?;
+        let (stored, params) = Box::pin(inline::store(state, caller, files, params)).await?;
         arrivals.ids.extend(stored.iter().map(|input| input.file_id));
         draft.params = params;
         draft.files.extend(stored);
