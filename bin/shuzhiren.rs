@@ -59,7 +59,7 @@ async fn run(program: Program) -> Result<(), String> {
     process::init_logs(&program.log)?;
     match program.role {
         Role::Up(args) => Box::pin(roles::up::run(*args)).await,
-        Role::Api(args) => roles::api::run(*args).await,
+        Role::Api(args) => Box::pin(roles::api::run(*args)).await,
         Role::Ws(args) => roles::ws::run(*args).await,
         Role::Dispatcher(args) => Box::pin(roles::dispatcher::run(*args)).await,
         Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await,
