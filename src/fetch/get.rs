@@ -1,17 +1,16 @@
-//! One GET: hop by hop to the file, then its bytes.
+//! One GET: hop by hop to the file; its bytes are [`Arrival`]'s.
 
-use super::{Refusal, allow::Allow, resolve::Guarded};
+use super::{Refusal, allow::Allow, arrival::Arrival, resolve::Guarded};
 use crate::settings::FetchSettings;
-use bytes::Bytes;
 use reqwest::{
     Response, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION},
     redirect,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use url::{Host, Url};
 
@@ -25,9 +24,6 @@ const FETCHES_MAX: usize = 32;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Until an answer begins, name and connection included.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Between two pieces of a body.
-const PIECE_MAX: Duration = Duration::from_secs(10);
-
 /// Fetches files; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fetcher(Option<Arc<Inner>>);
@@ -39,17 +35,6 @@ struct Inner {
     bytes_max: u64,
     timeout: Duration,
     slots: Arc<Semaphore>,
-}
-
-/// A file that is arriving.
-#[derive(Debug)]
-pub struct Arrival {
-    response: Response,
-    got: u64,
-    bytes_max: u64,
-    deadline: Instant,
-    timeout: Duration,
-    _slot: OwnedSemaphorePermit,
 }
 
 impl Fetcher {
@@ -182,41 +167,6 @@ fn next_hop(here: &Url, response: &Response) -> Result<Option<Url>, Refusal> {
     let next =
         location.filter(|location| location.len() <= URL_BYTES_MAX).and_then(|location| here.join(location).ok());
     next.map(Some).ok_or(Refusal::BadAnswer("redirects to something that is no URL"))
-}
-
-impl Arrival {
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// [`Refusal::TooLarge`], [`Refusal::TooSlow`], [`Refusal::BadAnswer`] when it breaks off or nothing came.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
-        let too_slow = |_| Refusal::TooSlow(self.timeout);
-        let next = timeout(PIECE_MAX, self.response.chunk());
-        let next = timeout_at(self.deadline, next).await.map_err(too_slow)?.map_err(too_slow)?;
-        match next.map_err(|_| Refusal::BadAnswer("broke off in the middle of the file"))? {
-            None if self.got == 0 => Err(Refusal::BadAnswer("sent an empty file")),
-            None => Ok(None),
-            Some(chunk) => {
-                self.got += chunk.len() as u64;
-                if self.got > self.bytes_max {
-                    return Err(Refusal::TooLarge(self.bytes_max));
-                }
-                Ok(Some(chunk))
-            }
-        }
-    }
-
-    /// The URL that answered: the last hop.
-    pub fn url(&self) -> &Url {
-        self.response.url()
-    }
-
-    /// What the server says that it is, without parameters, lower case.
-    pub fn content_type(&self) -> Option<String> {
-        let text = self.response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
-    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@
 
 mod address;
 mod allow;
+mod arrival;
 mod get;
 mod resolve;
 
-pub use get::{Arrival, Fetcher};
+pub use arrival::Arrival;
+pub use get::Fetcher;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod instances;
 mod json;
+mod leavers;
 mod lists;
 mod objects;
 mod outage;

@@ -210,7 +210,14 @@ impl Api {
 
     /// Files of the store, whole or half.
     pub fn stored_files(&self) -> usize {
-        count_files(self.folder.path())
+        self.stored_names().len()
+    }
+
+    /// Their names: an id when whole.
+    pub fn stored_names(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        collect_files(self.folder.path(), &mut found);
+        found
     }
 }
 
@@ -220,12 +227,14 @@ impl Drop for Api {
     }
 }
 
-fn count_files(folder: &std::path::Path) -> usize {
-    std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
-        .sum()
+fn collect_files(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect_files(&path, found),
+            false => found.push(path.file_name().unwrap().to_str().unwrap().to_owned()),
+        }
+    }
 }
 
 /// A token as the server signs it.

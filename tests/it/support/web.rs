@@ -95,6 +95,17 @@ async fn answer(stream: &mut BufReader<TcpStream>, path: &str, held: &Semaphore)
             stream.write_all(PNG).await?;
             return stream.shutdown().await;
         }
+        "login" => return whole(stream, "content-type: text/html", b"<html><form>who are you?</form>").await,
+        "chunked" => {
+            head(stream, "200 OK\r\ntransfer-encoding: chunked").await?;
+            for _ in 0..rest.parse().unwrap() {
+                stream.write_all(b"10000\r\n").await?;
+                stream.write_all(&[b'x'; 65_536]).await?;
+                stream.write_all(b"\r\n").await?;
+            }
+            stream.write_all(b"0\r\n\r\n").await?;
+            return stream.flush().await;
+        }
         "huge" => return head(stream, "200 OK\r\ncontent-length: 99999999999").await,
         "endless" | "slow" => {
             head(stream, "200 OK\r\ntransfer-encoding: chunked").await?;
