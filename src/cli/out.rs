@@ -43,7 +43,16 @@ pub(super) fn is_shown() -> bool {
 
 /// Whether bars and the like have a place: standard error is a terminal that can be drawn on.
 pub(super) fn has_bars() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stderr().is_terminal() && is_drawable()
+}
+
+/// Whether standard output is a terminal that can be drawn on.
+pub(super) fn is_screen() -> bool {
+    is_shown() && is_drawable()
+}
+
+fn is_drawable() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Columns of the terminal at standard output, if it is one.
@@ -104,7 +113,7 @@ impl Ink {
 /// Whether colours are wanted on standard output (<https://no-color.org>).
 pub(super) fn has_colours() -> bool {
     let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    is_shown() && !is_refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    is_screen() && !is_refused
 }
 
 #[cfg(test)]

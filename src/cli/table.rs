@@ -97,7 +97,7 @@ mod tests {
         table.row([("a".to_owned(), Ink::Plain), ("down".to_owned(), Ink::Bad), ("no answer".to_owned(), Ink::Plain)]);
         let lines = table.lines(None, false);
         assert_eq!(lines, ["NAME      STATUS  WHY", "主服务器  up", "a         down    no answer"]);
-        assert_eq!(table.lines(Some(22), false)[2], "a         down    no…");
+        assert_eq!(table.lines(Some(22), false)[2], "a         down    no …");
         assert!(table.lines(None, true)[2].contains("\x1b[31mdown\x1b[0m"));
     }
 

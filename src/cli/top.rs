@@ -42,7 +42,7 @@ pub(super) async fn top(args: TopArgs) -> Result<(), Fault> {
     if args.common.json {
         return out::say(&scene.json().to_string());
     }
-    if args.once || !out::is_shown() {
+    if args.once || !out::is_screen() {
         let columns = out::columns().unwrap_or(PLAIN_COLUMNS);
         return scene::draw(&scene, columns, usize::MAX, out::has_colours()).iter().try_for_each(|line| out::say(line));
     }
