@@ -124,13 +124,20 @@ fn told(message: &str, error: &Value) -> String {
         let id = error["requestId"].as_str().filter(|_| error["type"] == "internal");
         return id.map_or(message.clone(), |id| format!("{message} (request {})", out::clean(id)));
     }
-    let mut lines = vec![message];
-    for detail in details.iter().take(DETAILS_MAX) {
+    let line = |detail: &Value| {
         let text = |name: &str| out::clean(super::words::text(detail, name)).into_owned();
         let near: Vec<_> = detail["candidates"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let near = if near.is_empty() { String::new() } else { format!(" (near: {})", out::clean(&near.join(", "))) };
-        lines.push(format!("  {}: {}{near}", text("pointer"), text("message")));
+        let place = text("pointer");
+        let place = if place.is_empty() { place } else { format!("{place}: ") };
+        format!("{place}{}{near}", text("message"))
+    };
+    // The message of the whole is that of the first.
+    if let [one] = details {
+        return line(one);
     }
+    let mut lines = vec![format!("{} problems", details.len())];
+    lines.extend(details.iter().take(DETAILS_MAX).map(|detail| format!("  {}", line(detail))));
     if details.len() > DETAILS_MAX {
         lines.push(format!("  and {} more", details.len() - DETAILS_MAX));
     }
@@ -148,7 +155,9 @@ mod tests {
             {"pointer": "/params/6.txt", "message": "no such input", "candidates": ["text"]},
             {"pointer": "/params/9", "message": "no such\u{1b} node"}]});
         let expected = "2 problems\n  /params/6.txt: no such input (near: text)\n  /params/9: no such  node";
-        assert_eq!(told("2 problems", &error), expected);
+        assert_eq!(told("no such input (and 1 more problem)", &error), expected);
+        let one = json!({"type": "invalid_query", "details": [{"pointer": "/a", "message": "no"}]});
+        assert_eq!(told("no", &one), "/a: no");
         assert_eq!(told("away", &json!({"details": [], "requestId": "r"})), "away");
         assert_eq!(told("fault", &json!({"type": "internal", "requestId": "r"})), "fault (request r)");
     }

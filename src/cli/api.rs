@@ -108,9 +108,9 @@ impl Api {
         }
     }
 
-    /// The bytes of a file: no token goes with it, its id is the key.
-    pub(super) fn download(&self, file_id: &str) -> RequestBuilder {
-        self.downloads.get(format!("{}/upload/file/{file_id}", self.base))
+    /// A stored file: no token goes with it, its id is the key.
+    pub(super) fn download(&self, method: Method, file_id: &str) -> RequestBuilder {
+        self.downloads.request(method, format!("{}/upload/file/{file_id}", self.base))
     }
 
     /// `GET`.

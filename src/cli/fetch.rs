@@ -8,7 +8,7 @@ use super::{
     words::bytes,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Response, header};
+use reqwest::{Method, Response, header};
 use serde_json::{Value, json, value::to_raw_value};
 use sha2::{Digest, Sha256};
 use std::{
@@ -16,10 +16,14 @@ use std::{
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio::time::{Instant, sleep};
 
-/// Downloads of one file that broke off before it is given up.
+/// Downloads of one file whose bytes are wrong before it is given up.
 const TRIES_MAX: usize = 3;
+/// A server that is away is asked again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Smaller files are there before a bar is read.
 const BAR_FROM_BYTES: u64 = 4 << 20;
 
@@ -92,7 +96,7 @@ struct Fetched {
 }
 
 async fn fetch(api: &Api, remote: &Remote, folder: &Path) -> Result<Fetched, Fault> {
-    let mut tries = 0;
+    let (began, mut tries) = (Instant::now(), 0);
     loop {
         let file = tempfile::Builder::new()
             .prefix(".shuzhiren-")
@@ -104,7 +108,11 @@ async fn fetch(api: &Api, remote: &Remote, folder: &Path) -> Result<Fetched, Fau
         match receive(api, remote, file.as_file()).await {
             Ok((size_bytes, sha256)) => return Ok(Fetched { file, size_bytes, sha256 }),
             Err(Received::Final(fault)) => return Err(fault),
-            Err(Received::Broken(fault)) if tries == TRIES_MAX => return Err(fault),
+            Err(Received::Broken(fault @ Fault::Unreachable(_))) if began.elapsed() < api.patience() => {
+                out::hint(&format!("again: {fault}"));
+                sleep(AGAIN).await;
+            }
+            Err(Received::Broken(fault)) if tries >= TRIES_MAX => return Err(fault),
             Err(Received::Broken(fault)) => out::hint(&format!("again: {fault}")),
         }
     }
@@ -132,7 +140,7 @@ impl io::Write for Stdout {
 
 /// What the server says of a file that only its id is known of.
 pub(super) async fn look_up(api: &Api, file_id: &str) -> Result<Remote, Fault> {
-    let response = ask(api, file_id).await?;
+    let response = ask(api, Method::HEAD, file_id).await?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let sha256 = header(header::ETAG).trim_matches('"').to_owned();
     let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -140,8 +148,8 @@ pub(super) async fn look_up(api: &Api, file_id: &str) -> Result<Remote, Fault> {
     Ok(Remote { file_id: file_id.to_owned(), filename, sha256: is_hash.then_some(sha256) })
 }
 
-async fn ask(api: &Api, file_id: &str) -> Result<Response, Fault> {
-    let response = api.download(file_id).send().await;
+async fn ask(api: &Api, method: Method, file_id: &str) -> Result<Response, Fault> {
+    let response = api.download(method, file_id).send().await;
     let response =
         response.map_err(|error| Fault::Unreachable(format!("no answer from {}: {}", api.base(), cause(&error))))?;
     match response.status().as_u16() {
@@ -158,15 +166,19 @@ enum Received {
 
 /// Writes the bytes; gives their number and hash.
 async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(u64, String), Received> {
-    let mut response = match ask(api, &remote.file_id).await {
+    let mut response = match ask(api, Method::GET, &remote.file_id).await {
         Ok(response) => response,
         Err(fault @ Fault::Unreachable(_)) => return Err(Received::Broken(fault)),
         Err(fault) => return Err(Received::Final(fault)),
     };
-    let broken = |why: &str| Received::Broken(Fault::Local(format!("file {}: {why}", remote.file_id)));
+    let broken = |why: &str| format!("file {}: {why}", remote.file_id);
     let bar = bar(response.content_length(), &remote.filename);
     let (mut size_bytes, mut hash) = (0, Sha256::new());
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&format!("broke off: {}", cause(&error))))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Received::Broken(Fault::Unreachable(broken(&format!("broke off: {}", cause(&error))))))?
+    {
         to.write_all(&chunk).map_err(|error| {
             Received::Final(match error.kind() {
                 io::ErrorKind::BrokenPipe => Fault::ReaderGone,
@@ -177,12 +189,13 @@ async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(
         size_bytes += chunk.len() as u64;
         bar.set_position(size_bytes);
     }
-    to.flush().map_err(|error| broken(&error.to_string()))?;
+    to.flush().map_err(|error| Received::Final(Fault::Local(broken(&error.to_string()))))?;
     bar.finish_and_clear();
     let sha256 = hex(hash);
     match &remote.sha256 {
         Some(expected) if !expected.eq_ignore_ascii_case(&sha256) => {
-            Err(broken("the bytes are not those that were stored (SHA-256 differs)"))
+            let why = broken("the bytes are not those that were stored (SHA-256 differs)");
+            Err(Received::Broken(Fault::Local(why)))
         }
         _ => Ok((size_bytes, sha256)),
     }

@@ -14,6 +14,8 @@ use std::{collections::HashMap, time::Duration};
 
 /// Bars drawn at once; the tasks beyond have none until others have ended.
 const BARS_MAX: usize = 20;
+/// Progress of a running task is worth a line of a log after so many percent.
+const PERCENT_STEP: u64 = 10;
 /// The spinner of a waiting task.
 const TICK: Duration = Duration::from_millis(120);
 
@@ -48,7 +50,7 @@ impl Teller {
         match news {
             News::Task(task) => {
                 let (id, state) = (task.text("id").to_owned(), state_of(&task.value));
-                if !self.is_new(&id, &state) {
+                if !self.is_new(&id, &task.value, &state) {
                     return Ok(());
                 }
                 if let How::Json = self.how {
@@ -62,7 +64,7 @@ impl Teller {
                     return out::say(&heard.raw);
                 }
                 // What a waiting task waits for is only in the answers of REST.
-                if heard.data["status"] != "pending" && self.is_new(&id, &state) {
+                if heard.data["status"] != "pending" && self.is_new(&id, &heard.data, &state) {
                     self.show(&id, &heard.data, state);
                 }
             }
@@ -72,8 +74,15 @@ impl Teller {
         Ok(())
     }
 
-    fn is_new(&mut self, id: &str, state: &str) -> bool {
-        self.told.insert(id.to_owned(), state.to_owned()).as_deref() != Some(state)
+    /// Whether there is something to tell: in a log, not every percent is.
+    fn is_new(&mut self, id: &str, task: &Value, state: &str) -> bool {
+        let key = match &self.how {
+            How::Lines if task["status"] == "running" => {
+                format!("{}{}", task["progress"].as_u64().unwrap_or(0) / PERCENT_STEP, place_of(task))
+            }
+            How::Json | How::Lines | How::Bars(..) => state.to_owned(),
+        };
+        self.told.insert(id.to_owned(), key.clone()) != Some(key)
     }
 
     fn show(&mut self, id: &str, task: &Value, state: String) {
@@ -86,7 +95,7 @@ impl Teller {
                 }
                 let bar = shown.entry(id.to_owned()).or_insert_with(|| new_bar(bars, id));
                 bar.set_position(task["progress"].as_u64().unwrap_or(0));
-                bar.set_message(state);
+                bar.set_message(if task["status"] == "running" { place_of(task) } else { state });
             }
         }
     }
@@ -131,20 +140,26 @@ fn new_bar(bars: &MultiProgress, id: &str) -> ProgressBar {
 
 /// `waits for …`, `45 % on 127.0.0.1:8001, node 2`.
 pub(super) fn state_of(task: &Value) -> String {
-    let attempt = task["attempt"].as_u64().filter(|attempt| *attempt > 1);
-    let attempt = attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
     match text(task, "status") {
         "pending" => match task["waitingFor"].as_str() {
-            Some(why) => format!("waits for {}{attempt}", out::clean(why)),
-            None => format!("waits{attempt}"),
+            Some(why) => format!("waits for {}{}", out::clean(why), attempt_of(task)),
+            None => format!("waits{}", attempt_of(task)),
         },
-        "running" => {
-            let place = task["instanceId"].as_str().map(|id| format!(" on {}", out::clean(id))).unwrap_or_default();
-            let node = task["currentNode"].as_str().map(|id| format!(", node {}", out::clean(id))).unwrap_or_default();
-            format!("{} %{place}{node}{attempt}", task["progress"])
-        }
+        "running" => format!("{} % {}", task["progress"], place_of(task)).trim_end().to_owned(),
         other => out::clean(other).into_owned(),
     }
+}
+
+/// `on 127.0.0.1:8001, node 2, attempt 2`.
+fn place_of(task: &Value) -> String {
+    let place = task["instanceId"].as_str().map(|id| format!("on {}", out::clean(id))).unwrap_or_default();
+    let node = task["currentNode"].as_str().map(|id| format!(", node {}", out::clean(id))).unwrap_or_default();
+    format!("{place}{node}{}", attempt_of(task))
+}
+
+fn attempt_of(task: &Value) -> String {
+    let attempt = task["attempt"].as_u64().filter(|attempt| *attempt > 1);
+    attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default()
 }
 
 /// `completed in 3.2 s on 127.0.0.1:8001`, `failed: node_error in node 2 (TestSteps): boom`.

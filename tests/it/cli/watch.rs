@@ -98,7 +98,10 @@ async fn ctrl_c_leaves_the_task_and_says_how_to_watch_it_again() {
     let ran = shell.run(&["watch", &id]).await;
     assert!(ran.code == 0 && ran.out.contains("completed"), "{ran:?}");
 
-    let mut child = shell.command(&["submit", &file, "--watch", "--json", "--cancel-on-interrupt"]).spawn().unwrap();
+    let mut child = shell
+        .command(&["submit", &file, "-p", "2.seed=9", "--watch", "--json", "--cancel-on-interrupt"])
+        .spawn()
+        .unwrap();
     let mut lines = lines_of(&mut child);
     let id = next(&mut lines).await["data"]["id"].as_str().unwrap().to_owned();
     while next(&mut lines).await["data"]["status"] != "running" {}
