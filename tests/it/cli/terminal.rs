@@ -83,7 +83,7 @@ async fn bars_are_drawn_and_colours_are_refused_by_no_color() {
     let shell = Shell::logged_in(&stack).await;
     shell.workflow(&workflow::steps(20, 2.0));
     let mut terminal = Terminal::open(&shell, "$S submit workflow.json --watch");
-    terminal.see("% on 127.0.0.1:").await;
+    terminal.see("%  on 127.0.0.1:").await;
     let (code, seen) = terminal.ended().await;
     assert_eq!(code, 0, "{seen}");
     assert!(seen.contains("\x1b[32mcompleted in"), "{seen:?}");
