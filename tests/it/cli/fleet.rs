@@ -64,18 +64,20 @@ async fn a_config_is_edited_and_no_work_is_lost() {
     for (editor, why) in [
         (r#"sed -i 's/"failuresToDown": 5/"failuresToDown": 0/'"#, "/healthCheck/failuresToDown"),
         (r#"sed -i 's/{//'"#, "no JSON"),
-        // Somebody else changes it meanwhile.
+        // Somebody else changes it meanwhile, and the version that the text names is deleted: the one that was read guards.
         (
-            &format!(
-                "{} config set other.json --token \"$TOKEN\" >&2; sed -i 's/200/250/'",
-                env!("CARGO_BIN_EXE_shuzhiren")
-            ),
+            "f() { $S config set other.json --token $TOKEN >&2; tr -d '\\n' < $1 > new; \
+             sed 's/200/250/; s/, *\"version\": *[0-9]*//' new > $1; }; f",
             "read it again",
         ),
     ] {
         shell.write("other.json", r#"{"healthCheck":{"timeout":1500}}"#);
-        let command =
-            shell.command(&["config", "edit"]).env("EDITOR", editor).env("TOKEN", &stack.client.token).spawn();
+        let command = shell
+            .command(&["config", "edit"])
+            .env("EDITOR", editor)
+            .env("TOKEN", &stack.client.token)
+            .env("S", env!("CARGO_BIN_EXE_shuzhiren"))
+            .spawn();
         let ran = ended(command.unwrap()).await;
         assert_eq!(ran.code, 6, "{ran:?}");
         assert!(ran.err.contains(why), "{why}: {ran:?}");
