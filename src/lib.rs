@@ -2,10 +2,11 @@
 //!
 //! What runs: **api** accepts and enqueues; **dispatcher** leases instances, claims tasks and drives ComfyUI; **ws** forwards
 //! what Redis publishes; **up** is all of them in one process on an owned child Redis; **sim** is a stand-in ComfyUI;
-//! **doctor** looks at all of it and changes nothing. The `dashboard` is the page that api serves at `/`.
+//! **doctor** looks at all of it and changes nothing. The `dashboard` is the page that api serves at `/`, `cli` the commands that
+//! talk to a running system by its public API only.
 //!
-//! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded` (never one another) → `queue, comfy, store, auth,
-//! graph, fetch` → `task, event, fleet`. For all: `settings, metrics, process`.
+//! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue, comfy, store,
+//! auth, graph, fetch` → `task, event, fleet`. For all: `settings, metrics, process`.
 //!
 //! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's state changes
 //! only in `lua/`. (3) Every write of an attempt carries (instance, token, attempt); stale ones are refused in Lua. (4) Event and

@@ -11,6 +11,7 @@ mod support;
 
 mod api;
 mod bucket;
+mod cli;
 mod clients;
 mod comfy;
 mod deploy;

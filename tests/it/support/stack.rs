@@ -91,7 +91,16 @@ impl Stack {
         on_a_small_disk: bool,
         files: &[(String, String)],
     ) -> Role {
-        let port = free_port();
+        Self::spawn_api_at(free_port(), redis, folder, config, on_a_small_disk)
+    }
+
+    fn spawn_api_at(
+        port: u16,
+        redis: &TestRedis,
+        folder: &tempfile::TempDir,
+        config: Option<&std::path::Path>,
+        on_a_small_disk: bool,
+    ) -> Role {
         let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
         let storage = format!("file://{}", folder.path().join("files").display());
         let mut variables = vec![
@@ -119,6 +128,11 @@ impl Stack {
     /// One more api.
     pub fn add_api(&self) -> Role {
         Self::spawn_api(&self.redis, &self.folder, None, false, &self.files)
+    }
+
+    /// One more api at this port: to be killed and started again there.
+    pub fn add_api_at(&self, port: u16) -> Role {
+        Self::spawn_api_at(port, &self.redis, &self.folder, None, false)
     }
 
     /// One more api that goes on when it may write no more.

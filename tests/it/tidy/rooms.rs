@@ -37,7 +37,7 @@ const CRATE_OF: &[(&str, &[&str])] = &[
     ("fred", &["queue"]),
     ("zstd", &["queue"]),
     ("reqwest", &["comfy", "cli", "doctor", "fetch"]),
-    ("tokio_tungstenite", &["comfy"]),
+    ("tokio_tungstenite", &["comfy", "cli"]),
     ("backoff", &["comfy"]),
     ("object_store", &["store"]),
     ("jsonwebtoken", &["auth"]),
@@ -46,6 +46,8 @@ const CRATE_OF: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["process"]),
     ("metrics_exporter_prometheus", &["metrics"]),
     ("metrics_process", &["metrics"]),
+    ("indicatif", &["cli"]),
+    ("clap_complete", &["cli"]),
     ("png", &["sim"]),
     ("font8x8", &["sim"]),
 ];
