@@ -91,7 +91,7 @@ impl Stack {
         on_a_small_disk: bool,
         files: &[(String, String)],
     ) -> Role {
-        Self::spawn_api_at(free_port(), redis, folder, config, on_a_small_disk)
+        Self::spawn_api_at(free_port(), redis, folder, config, on_a_small_disk, files)
     }
 
     fn spawn_api_at(
@@ -100,6 +100,7 @@ impl Stack {
         folder: &tempfile::TempDir,
         config: Option<&std::path::Path>,
         on_a_small_disk: bool,
+        files: &[(String, String)],
     ) -> Role {
         let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
         let storage = format!("file://{}", folder.path().join("files").display());
@@ -132,7 +133,7 @@ impl Stack {
 
     /// One more api at this port: to be killed and started again there.
     pub fn add_api_at(&self, port: u16) -> Role {
-        Self::spawn_api_at(port, &self.redis, &self.folder, None, false)
+        Self::spawn_api_at(port, &self.redis, &self.folder, None, false, &self.files)
     }
 
     /// One more api that goes on when it may write no more.
