@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// `GET /api/config`, and what Redis holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetConfig {
     /// The machines.
@@ -22,11 +22,12 @@ pub struct FleetConfig {
     pub health_check: HealthCheck,
     /// Raised by one at each change; 0 = never set.
     #[serde(default)]
+    #[schema(required)]
     pub version: u64,
 }
 
 /// One machine with its ComfyUI ports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
     /// Unique, 1–64 of `[A-Za-z0-9._-]`.
@@ -39,15 +40,19 @@ pub struct Server {
     pub ports: Vec<u16>,
     /// `false` drains all its instances.
     #[serde(default = "yes")]
+    #[schema(required)]
     pub enabled: bool,
     /// `http` or `https`.
     #[serde(default)]
+    #[schema(required)]
     pub scheme: Scheme,
     /// Path before ComfyUI's own routes: empty, or `/comfy`.
     #[serde(default)]
+    #[schema(required)]
     pub base_path: String,
     /// Sent with every request to the instances; values never come back from the API.
     #[serde(default)]
+    #[schema(required)]
     pub headers: BTreeMap<String, String>,
 }
 
@@ -56,7 +61,7 @@ const fn yes() -> bool {
 }
 
 /// How instances are spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// Plain.
@@ -67,14 +72,17 @@ pub enum Scheme {
 }
 
 /// Milliseconds on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HealthCheck {
     /// Between two checks, ms: 200–3,600,000.
+    #[schema(required)]
     pub interval: u64,
     /// Of one check, ms: 100–120,000.
+    #[schema(required)]
     pub timeout: u64,
     /// Misses in a row before an instance is down: 1–100.
+    #[schema(required)]
     pub failures_to_down: u32,
 }
 
@@ -150,7 +158,7 @@ impl Target {
 }
 
 /// What an operator should know of an instance at a glance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Answers and takes tasks.
@@ -194,7 +202,7 @@ pub struct InstanceReport {
 }
 
 /// The first device of an instance, from `/system_stats`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
     /// As ComfyUI says.
@@ -258,7 +266,7 @@ pub struct Counts {
 }
 
 /// Files of one instant: by kind as users see them, and what the store holds. Files of the same content are stored once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct FileTotals {
     /// From users.
     pub uploads: Total,
@@ -269,7 +277,8 @@ pub struct FileTotals {
 }
 
 /// So many, of so many bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = FileTotal)]
 pub struct Total {
     /// How many.
     pub count: u64,

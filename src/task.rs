@@ -45,7 +45,7 @@ pub struct AttemptRecord {
 }
 
 /// Why an attempt failed, in short: `{"type","message"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttemptError {
     /// What went wrong.
     #[serde(rename = "type")]

@@ -10,10 +10,14 @@ use serde::Serialize;
 /// 200 with `data`.
 pub(super) struct Answer<T>(pub(super) T);
 
-#[derive(Serialize)]
-struct Envelope<'a, T> {
+/// How every success looks.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Envelope<T> {
+    /// The HTTP status.
+    #[schema(minimum = 200, maximum = 200)]
     code: u16,
-    data: &'a T,
+    /// What was asked for.
+    data: T,
 }
 
 impl<T: Serialize> IntoResponse for Answer<T> {

@@ -21,11 +21,25 @@ use axum::{
 const TRIES_MAX: usize = 8;
 
 /// The config in force, its version also as `ETag`.
+#[utoipa::path(
+    get, path = "/api/config", operation_id = "getConfig", tag = "config",
+    responses((status = 200, description = "the config; values of headers are `***`", body = super::openapi::Envelope<FleetConfig>,
+        headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
+    extensions(("x-errors" = json!(["forbidden"])))
+)]
 pub(super) async fn read(State(state): State<ApiState>, _admin: Admin) -> Result<Response> {
     Ok(shown(&state.queue.config().await?))
 }
 
 /// Replaces what the body names. `If-Match` or `version` guard against lost updates.
+#[utoipa::path(
+    put, path = "/api/config", operation_id = "changeConfig", tag = "config",
+    params(("If-Match" = Option<String>, Header, description = "the `ETag` of the config that was read")),
+    request_body = super::openapi::ConfigBody,
+    responses((status = 200, description = "the config as it is now", body = super::openapi::Envelope<FleetConfig>,
+        headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
+    extensions(("x-errors" = json!(["forbidden", "invalid_header", "invalid_config", "version_conflict", "busy"])))
+)]
 pub(super) async fn replace(
     State(state): State<ApiState>,
     _admin: Admin,

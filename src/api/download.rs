@@ -28,6 +28,26 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
 /// The file, or the part of it that `Range` asks for.
+#[utoipa::path(
+    get, path = "/upload/file/{id}", operation_id = "downloadFile", tag = "files", security((), ("bearer" = [])),
+    params(
+        ("id" = FileId, Path, description = "the file"),
+        ("expires" = Option<String>, Query, description = "of a signed link (private mode)"),
+        ("signature" = Option<String>, Query, description = "of a signed link (private mode)"),
+        ("Range" = Option<String>, Header, description = "`bytes=0-99`: only this part"),
+        ("If-Range" = Option<String>, Header, description = "the part only if this is still the `ETag`"),
+        ("If-None-Match" = Option<String>, Header, description = "304 if this is still the `ETag`"),
+    ),
+    responses(
+        (status = 200, description = "the bytes", content_type = "*/*", body = Vec<u8>),
+        (status = 206, description = "the part of them that `Range` asks for", content_type = "*/*", body = Vec<u8>),
+        (status = 302, description = "the bytes are at `Location` (`--redirect-downloads`)"),
+        (status = 304, description = "nothing has changed"),
+    ),
+    extensions(("x-errors" = json!([
+        "invalid_query", "unauthorized", "link_expired", "not_found", "range_not_satisfiable", "storage_unavailable"
+    ])))
+)]
 pub(super) async fn download(
     State(state): State<ApiState>,
     PathId(id): PathId,

@@ -47,11 +47,12 @@ pub(super) struct Draft {
 }
 
 /// Answer of a dry run: nothing was enqueued, nothing stored.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DryRun {
     dry_run: bool,
     /// The graph with the params in it; inputs that take a file hold `null`.
+    #[schema(value_type = Object)]
     workflow: Box<RawValue>,
     nodes_total: u32,
     #[serde(skip_serializing_if = "Option::is_none")]

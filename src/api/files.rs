@@ -16,7 +16,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 /// `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FileView {
     file_id: FileId,
@@ -26,6 +26,7 @@ pub(super) struct FileView {
     content_type: String,
     size_bytes: u64,
     sha256: String,
+    #[schema(format = DateTime)]
     created_at: String,
     owner: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,13 +52,24 @@ impl FileView {
 }
 
 /// `{"total":2,"items":[…]}`, newest first.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FilePage)]
 pub(super) struct Page {
     total: u64,
     items: Vec<FileView>,
 }
 
 /// One page: `kind` (`upload` or `output`; both when not asked), `limit`, `offset`. Everybody's files, hence for admins.
+#[utoipa::path(
+    get, path = "/api/files", operation_id = "listFiles", tag = "files",
+    params(
+        ("kind" = Option<FileKind>, Query, description = "both when not given"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
+        ("offset" = Option<u64>, Query, description = "so many are left out"),
+    ),
+    responses((status = 200, description = "one page", body = super::openapi::Envelope<Page>)),
+    extensions(("x-errors" = json!(["invalid_query", "forbidden"])))
+)]
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
     if caller.role != Role::Admin {
         return Err(ApiError::Forbidden);
@@ -75,6 +87,12 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
 }
 
 /// Deletes a file that no waiting or running task needs; answers with what it was.
+#[utoipa::path(
+    delete, path = "/api/files/{id}", operation_id = "deleteFile", tag = "files",
+    params(("id" = FileId, Path, description = "the file")),
+    responses((status = 200, description = "what it was", body = super::openapi::Envelope<FileView>)),
+    extensions(("x-errors" = json!(["not_found", "file_in_use"])))
+)]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,

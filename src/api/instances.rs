@@ -17,7 +17,8 @@ use axum::extract::State;
 use serde::Serialize;
 
 /// One instance with the recent changes of its phase, newest first.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = InstanceDetail)]
 pub(super) struct Detail {
     #[serde(flatten)]
     view: InstanceView,
@@ -25,8 +26,10 @@ pub(super) struct Detail {
 }
 
 /// `{"at":"2024-01-01T00:00:00.000Z","phase":"down","reason":"…"}`
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PhaseChange)]
 struct Change {
+    #[schema(format = DateTime)]
     at: String,
     phase: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,11 +48,21 @@ impl Detail {
 }
 
 /// Every instance of the config, in its order.
+#[utoipa::path(
+    get, path = "/api/instances", operation_id = "listInstances", tag = "instances",
+    responses((status = 200, description = "every instance", body = super::openapi::Envelope<Vec<InstanceView>>))
+)]
 pub(super) async fn list(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<Vec<InstanceView>>> {
     Ok(Answer(views(&state.queue).await?))
 }
 
 /// One instance.
+#[utoipa::path(
+    get, path = "/api/instances/{id}", operation_id = "getInstance", tag = "instances",
+    params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
+    responses((status = 200, description = "the instance", body = super::openapi::Envelope<Detail>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
 pub(super) async fn detail(
     State(state): State<ApiState>,
     _caller: Caller,
@@ -60,6 +73,13 @@ pub(super) async fn detail(
 }
 
 /// `{"enabled":false}` drains: what runs ends, nothing new starts.
+#[utoipa::path(
+    put, path = "/api/instances/{id}", operation_id = "switchInstance", tag = "instances",
+    params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
+    request_body = super::openapi::SwitchBody,
+    responses((status = 200, description = "the instance", body = super::openapi::Envelope<Detail>)),
+    extensions(("x-errors" = json!(["not_found", "forbidden"])))
+)]
 pub(super) async fn switch(
     State(state): State<ApiState>,
     _admin: Admin,

@@ -21,21 +21,29 @@ const FAILURES_PER_ADDRESS: u64 = 20;
 const FAILURES_PER_USER: u64 = 50;
 
 /// `{"token":"…","expiresAt":"2024-01-02T00:00:00.000Z","user":{"username":"admin","role":"admin"}}`
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Login)]
 pub(super) struct Login {
     token: String,
+    #[schema(format = DateTime)]
     expires_at: String,
     user: User,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct User {
     username: String,
     role: Role,
 }
 
 /// Gives a token for `{"username","password"}`.
+#[utoipa::path(
+    post, path = "/api/auth/login", operation_id = "login", tag = "auth", security(()),
+    request_body = super::openapi::LoginBody,
+    responses((status = 200, description = "logged in", body = super::openapi::Envelope<Login>)),
+    extensions(("x-errors" = json!(["invalid_credentials", "too_many_logins", "busy"])))
+)]
 pub(super) async fn login(
     State(state): State<ApiState>,
     Peer(peer): Peer,

@@ -20,6 +20,7 @@ mod login;
 mod monitor;
 mod multipart;
 mod near;
+mod openapi;
 mod query;
 mod range;
 mod rate;
@@ -34,19 +35,20 @@ mod upload;
 mod waiting;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
+pub use openapi::document;
 
 use crate::{auth::Auth, fetch::Fetcher, queue::Queue, settings::FrontSettings, store::Store, task::Links};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
-    routing::{delete, get, post},
 };
 use knowledge::Knowledge;
 use rate::RateLimits;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Logins that may wait for their turn; more get 503 at once instead of a queue of work for whoever floods.
 const LOGINS_WAITING_MAX: usize = 64;
@@ -89,24 +91,30 @@ impl ApiState {
     }
 }
 
-/// Every route of the REST interface, and the envelopes of 404 and 405.
+/// Every route of the REST interface. What serves them and what documents them is made from this one list.
+fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(login::login))
+        .routes(routes!(instances::list))
+        .routes(routes!(instances::detail, instances::switch))
+        .routes(routes!(tasks::list, submit::submit))
+        .routes(routes!(tasks::detail, tasks::cancel))
+        .routes(routes!(tasks::workflow))
+        .routes(routes!(retry::retry))
+        .routes(routes!(files::list))
+        .routes(routes!(upload::upload))
+        .routes(routes!(files::delete))
+        .routes(routes!(config::read, config::replace))
+        .routes(routes!(monitor::overview))
+        .routes(routes!(monitor::health))
+        .routes(routes!(openapi::show))
+        .routes(routes!(download::download))
+}
+
+/// The routes, and the envelopes of 404 and 405.
 pub fn router(state: ApiState) -> Router {
     let no_store = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Router::new()
-        .route("/api/auth/login", post(login::login))
-        .route("/api/instances", get(instances::list))
-        .route("/api/instances/{id}", get(instances::detail).put(instances::switch))
-        .route("/api/tasks", get(tasks::list).post(submit::submit))
-        .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
-        .route("/api/tasks/{id}/workflow", get(tasks::workflow))
-        .route("/api/tasks/{id}/retry", post(retry::retry))
-        .route("/api/files", get(files::list))
-        .route("/api/files/upload", post(upload::upload))
-        .route("/api/files/{id}", delete(files::delete))
-        .route("/api/config", get(config::read).put(config::replace))
-        .route("/api/monitor/overview", get(monitor::overview))
-        .route("/api/health", get(monitor::health))
-        .route("/upload/file/{id}", get(download::download))
+    Router::from(routes())
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound("such path"))
         // Every handler counts its body by itself: axum's limit only counts while reading.

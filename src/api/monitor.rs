@@ -11,6 +11,10 @@ use axum::{
 use serde_json::json;
 
 /// The counts of the document and a few more, of one instant.
+#[utoipa::path(
+    get, path = "/api/monitor/overview", operation_id = "getOverview", tag = "monitor",
+    responses((status = 200, description = "the counts", body = super::openapi::Envelope<OverviewView>))
+)]
 pub(super) async fn overview(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<OverviewView>> {
     let counts = async { Ok(state.queue.counts().await?) };
     let (instances, counts) = tokio::try_join!(instances::views(&state.queue), counts)?;
@@ -18,6 +22,14 @@ pub(super) async fn overview(State(state): State<ApiState>, _caller: Caller) -> 
 }
 
 /// Whether Redis answers. No login; ComfyUI is not asked.
+#[utoipa::path(
+    get, path = "/api/health", operation_id = "getHealth", tag = "monitor", security(()),
+    responses(
+        (status = 200, description = "Redis answers", body = super::openapi::Envelope<super::openapi::Health>),
+        (status = 503, description = "Redis does not answer; or too many connections, and then without `data`",
+            body = super::openapi::Unhealthy),
+    )
+)]
 pub(super) async fn health(State(state): State<ApiState>) -> Response {
     if state.queue.ping().await.is_ok() {
         return Answer(json!({ "status": "ok", "redis": "connected" })).into_response();

@@ -15,6 +15,14 @@ use crate::{
 use axum::extract::State;
 
 /// Puts it back in its lane with a new budget of attempts, and answers with it. Said again while it lives it changes nothing.
+#[utoipa::path(
+    post, path = "/api/tasks/{id}/retry", operation_id = "retryTask", tag = "tasks",
+    params(("id" = crate::task::TaskId, Path, description = "the task")),
+    responses((status = 200, description = "the task", body = super::openapi::Envelope<TaskView>)),
+    extensions(("x-errors" = json!([
+        "not_found", "task_ended", "task_not_ended", "workflow_gone", "no_such_file", "rate_limited", "queue_full"
+    ])))
+)]
 pub(super) async fn retry(
     State(state): State<ApiState>,
     caller: Caller,

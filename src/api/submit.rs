@@ -29,6 +29,21 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 const KEY_BYTES_MAX: usize = 255;
 
 /// Accepts a task and answers with it.
+#[utoipa::path(
+    post, path = "/api/tasks", operation_id = "submitTask", tag = "tasks",
+    params(
+        ("dryRun" = Option<bool>, Query, description = "only show what would run: nothing is enqueued, nothing stored"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+            description = "the same key and body again gives the same task"),
+    ),
+    request_body = super::openapi::TaskBody,
+    responses((status = 200, description = "the task; with `dryRun` what it would be", body = super::openapi::Envelope<super::openapi::Submitted>,
+        headers(("Idempotency-Replayed" = Option<String>, description = "`true`: the task was there already")))),
+    extensions(("x-errors" = json!([
+        "invalid_query", "invalid_header", "invalid_workflow", "invalid_params", "idempotency_key_reused", "no_such_file",
+        "rate_limited", "queue_full", "busy", "storage_unavailable", "storage_full"
+    ])))
+)]
 pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query: Query, request: Request) -> Response {
     let dry_run = query.only(&["dryRun"]).and_then(|()| query.one("dryRun"));
     match dry_run.map(Option::unwrap_or_default) {

@@ -19,15 +19,29 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`, newest first.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = TaskPage)]
 pub(super) struct Page {
     total: u64,
     items: Vec<TaskView>,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// One page: `status` or `errorType` (several with commas), `limit`, and `offset` or `cursor`.
+#[utoipa::path(
+    get, path = "/api/tasks", operation_id = "listTasks", tag = "tasks",
+    params(
+        ("status" = Option<String>, Query, description = "only these, several with commas"),
+        ("errorType" = Option<String>, Query, description = "only tasks that failed so, several with commas; for admins"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
+        ("offset" = Option<u64>, Query, description = "so many are left out; not together with `cursor`"),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of an earlier page"),
+    ),
+    responses((status = 200, description = "one page", body = super::openapi::Envelope<Page>)),
+    extensions(("x-errors" = json!(["invalid_query", "forbidden"])))
+)]
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
     query.only(&["status", "errorType", "limit", "offset", "cursor"])?;
     let cursor = query.one("cursor")?.map(cursor_of).transpose()?;
@@ -65,6 +79,15 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
 }
 
 /// One task; `?include=workflow` adds the graph.
+#[utoipa::path(
+    get, path = "/api/tasks/{id}", operation_id = "getTask", tag = "tasks",
+    params(
+        ("id" = TaskId, Path, description = "the task"),
+        ("include" = Option<super::openapi::Include>, Query, description = "adds the graph"),
+    ),
+    responses((status = 200, description = "the task", body = super::openapi::Envelope<TaskView>)),
+    extensions(("x-errors" = json!(["not_found", "invalid_query"])))
+)]
 pub(super) async fn detail(
     State(state): State<ApiState>,
     caller: Caller,
@@ -92,6 +115,15 @@ pub(super) async fn detail(
 }
 
 /// The graph of a task: `?form=resolved` (the default: with the params in it) or `original` (as submitted).
+#[utoipa::path(
+    get, path = "/api/tasks/{id}/workflow", operation_id = "getTaskWorkflow", tag = "tasks",
+    params(
+        ("id" = TaskId, Path, description = "the task"),
+        ("form" = Option<super::openapi::Form>, Query, description = "`resolved` when not given"),
+    ),
+    responses((status = 200, description = "the graph", body = super::openapi::Envelope<Object>)),
+    extensions(("x-errors" = json!(["not_found", "invalid_query"])))
+)]
 pub(super) async fn workflow(
     State(state): State<ApiState>,
     caller: Caller,
@@ -112,6 +144,12 @@ pub(super) async fn workflow(
 }
 
 /// Cancels; final at once. An ended task stays as it is: 409.
+#[utoipa::path(
+    delete, path = "/api/tasks/{id}", operation_id = "cancelTask", tag = "tasks",
+    params(("id" = TaskId, Path, description = "the task")),
+    responses((status = 200, description = "the task", body = super::openapi::Envelope<TaskView>)),
+    extensions(("x-errors" = json!(["not_found", "task_ended"])))
+)]
 pub(super) async fn cancel(
     State(state): State<ApiState>,
     caller: Caller,

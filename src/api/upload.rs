@@ -28,6 +28,14 @@ const FORM_OVERHEAD_BYTES: u64 = 1 << 20;
 const FIELD_BYTES_MAX: usize = 64 * 1024;
 
 /// Stores the field `file` and answers with its id and link.
+#[utoipa::path(
+    post, path = "/api/files/upload", operation_id = "uploadFile", tag = "files",
+    request_body(content = super::openapi::UploadForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "the file", body = super::openapi::Envelope<FileView>)),
+    extensions(("x-errors" = json!([
+        "invalid_upload", "unsupported_media_type", "too_large", "rate_limited", "storage_unavailable", "storage_full"
+    ])))
+)]
 pub(super) async fn upload(
     State(state): State<ApiState>,
     caller: Caller,

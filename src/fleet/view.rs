@@ -5,7 +5,7 @@ use crate::task::rfc3339;
 use serde::Serialize;
 
 /// An item of `GET /api/instances`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceView {
     /// `ip:port`.
@@ -25,18 +25,23 @@ pub struct InstanceView {
     /// Has a task of ours.
     pub busy: bool,
     /// Last successful check; `null` = never seen.
+    #[schema(required, format = DateTime)]
     pub last_heartbeat: Option<String>,
     /// ComfyUI's version.
+    #[schema(required)]
     pub version: Option<String>,
     /// Prompts in its own queue.
     pub queue_depth: u32,
     /// The first of its tasks.
+    #[schema(required, format = Uuid)]
     pub current_task_id: Option<String>,
     /// At a glance.
     pub phase: Phase,
     /// What is wrong, or was last.
+    #[schema(required)]
     pub last_error: Option<String>,
     /// First device.
+    #[schema(required)]
     pub device: Option<Device>,
 }
 
@@ -79,7 +84,7 @@ impl InstanceView {
 }
 
 /// `GET /api/monitor/overview` and the WebSocket's `global_status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverviewView {
     /// Of the config.
@@ -101,6 +106,7 @@ pub struct OverviewView {
     /// Completed in the last full minute.
     pub throughput_per_minute: u64,
     /// Age of the oldest pending task; `null` = none waits.
+    #[schema(required)]
     pub oldest_waiting_ms: Option<u64>,
     /// Stored files: `{"uploads":{"count","bytes"},"outputs":{…},"stored":{…}}`.
     pub files: FileTotals,

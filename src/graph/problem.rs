@@ -9,7 +9,7 @@ const PROBLEMS_MAX: usize = 100;
 const NAME_SHOWN_BYTES: usize = 200;
 
 /// One thing wrong: an entry of `error.details`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// JSON pointer into the request body, e.g. `/params/6.text` or `/workflow/3/inputs`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Why an attempt or a task failed. The wire word (`error.type`) is the snake_case name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The instance refused the graph (400 of POST /prompt). The task's fault: final.
@@ -97,7 +97,7 @@ impl FailureKind {
 }
 
 /// A failure as stored, published and shown: `{"type","message","nodeId"?,"nodeType"?,"exceptionType"?,"traceback"?}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// What went wrong.

@@ -5,8 +5,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 use uuid::Uuid;
 
 /// What names a task to users: a lowercase hyphenated UUID (v7; v8 when made from an `Idempotency-Key`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Uuid)]
 pub struct TaskId(Uuid);
 
 impl TaskId {
@@ -51,8 +52,9 @@ impl FromStr for TaskId {
 }
 
 /// What names a stored file to users: a random (v4) UUID, because a file's link needs no login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Uuid)]
 pub struct FileId(Uuid);
 
 impl FileId {
@@ -126,7 +128,9 @@ fn canonical_uuid(text: &str) -> Result<Uuid, NotAnId> {
 pub struct NotAnId;
 
 /// One try at a task, numbered from 1, never reused: the fencing token of its writes. 0 = not tried yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct Attempt(u32);
 
@@ -149,8 +153,9 @@ impl fmt::Display for Attempt {
 }
 
 /// One ComfyUI process: `host:port` (`[v6]:port`). Only made from a validated fleet config or read back from Redis.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, example = "127.0.0.1:8001")]
 pub struct InstanceId(Arc<str>);
 
 impl InstanceId {

@@ -20,7 +20,7 @@ pub struct Progress {
 }
 
 /// What a node made, as stored in Redis. Links are added when it is shown, see [`TaskView`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// The node.
@@ -51,7 +51,7 @@ pub struct Output {
 }
 
 /// What an output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
     /// A still or animated picture.

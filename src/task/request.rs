@@ -33,7 +33,7 @@ pub struct Payload {
 }
 
 /// Something a submitter should know though the task was accepted: `{"code","message","param"?}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Warning {
     /// A stable machine word such as `param_unused`.
     pub code: String,

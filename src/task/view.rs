@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A task as JSON. List items and details have the same shape; what only details know is `None` in lists.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskView {
     /// The task.
@@ -17,20 +17,27 @@ pub struct TaskView {
     /// The same, under the name of the WebSocket messages.
     pub task_id: TaskId,
     /// Of the current or last attempt; `null` before the first.
+    #[schema(required)]
     pub instance_id: Option<String>,
     /// What users see of the state.
     pub status: Status,
     /// 0–100; 100 only when completed.
+    #[schema(minimum = 0, maximum = 100)]
     pub progress: u8,
     /// RFC 3339 with ms.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// RFC 3339 with ms.
+    #[schema(format = DateTime)]
     pub updated_at: String,
     /// Accepted; the same as `createdAt`, under the name of the life cycle.
+    #[schema(format = DateTime)]
     pub queued_at: String,
     /// Execution began.
+    #[schema(required, format = DateTime)]
     pub started_at: Option<String>,
     /// Ended.
+    #[schema(required, format = DateTime)]
     pub finished_at: Option<String>,
     /// From accepted to begun (or to the end of a task that never began).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,9 +55,11 @@ pub struct TaskView {
     pub max_attempts: u32,
     /// When a failed attempt is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub next_attempt_at: Option<String>,
     /// Must have begun by.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub start_by: Option<String>,
     /// Longest run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,17 +103,20 @@ pub struct TaskView {
     pub resolved: Option<ResolvedView>,
     /// The submitter's own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<Box<RawValue>>,
     /// As submitted; details only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub params: Option<Box<RawValue>>,
     /// The resolved graph; only with `?include=workflow`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub workflow: Option<Box<RawValue>>,
 }
 
 /// `result` of a task: `files` are links in graph order, `outputs` the same things typed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ResultView {
     /// Links of everything that is a file.
     pub files: Vec<String>,
@@ -113,7 +125,7 @@ pub struct ResultView {
 }
 
 /// One output with its link.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct OutputView {
     /// The stored facts.
     #[serde(flatten)]
@@ -127,20 +139,23 @@ pub struct OutputView {
 }
 
 /// One try.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptView {
     attempt: Attempt,
     instance_id: String,
+    #[schema(format = DateTime)]
     started_at: String,
+    #[schema(required, format = DateTime)]
     ended_at: Option<String>,
+    #[schema(required)]
     outcome: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<AttemptError>,
 }
 
 /// What we decided.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ResolvedView {
     /// Seeds drawn: `{"3.seed": u64}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -1,0 +1,68 @@
+//! The OpenAPI document, served at `GET /api/openapi.json`: made from the routes themselves, and told to be exact.
+//!
+//! Handlers say their parameters, body and answer in `#[utoipa::path]`, and in `x-errors` the words of `error.type` that are
+//! special to them. The rest is added here: the errors that everybody has ([`errors`]), what an object may hold ([`exact`]),
+//! examples ([`examples`]). Tests hold every answer of every test of the api against the document. Look first at [`document`].
+
+mod bodies;
+mod errors;
+mod exact;
+mod examples;
+
+pub(super) use super::answer::Envelope;
+pub(super) use bodies::{
+    ConfigBody, Form, Health, Include, LoginBody, Submitted, SwitchBody, TaskBody, Unhealthy, UploadForm,
+};
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+const ABOUT: &str = "Tasks for a fleet of ComfyUI instances.\n\n\
+    Every answer is an envelope: `{\"code\":200,\"data\":…}`, or `{\"code\":422,\"message\":\"…\",\"error\":{\"type\":\"…\",\
+    \"details\":[…],\"requestId\":\"…\"}}`. `error.type` never changes its meaning. Every answer has `X-Request-Id`; a 429 or 503 \
+    has `Retry-After` in seconds. Unknown members and query parameters are refused with 400, unknown methods with 405. Times are \
+    RFC 3339 in UTC with milliseconds; durations end in `Ms`. Numbers of a workflow stay as they came, digit by digit. News come \
+    on the WebSocket `/ws`, which this document does not describe: see the README.";
+
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(super::routes().into_openapi()).unwrap_or_default();
+    document["info"] = json!({
+        "title": "shuzhiren-comfyui",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": ABOUT,
+    });
+    document["servers"] = json!([{ "url": "/", "description": "here" }]);
+    document["security"] = json!([{ "bearer": [] }]);
+    document["tags"] = json!([
+        { "name": "auth", "description": "A password becomes a token." },
+        { "name": "tasks", "description": "What is to run, runs, and has run." },
+        { "name": "files", "description": "What tasks need and make." },
+        { "name": "instances", "description": "The fleet, one by one." },
+        { "name": "config", "description": "The fleet as it should be." },
+        { "name": "monitor", "description": "All of it at a glance." },
+    ]);
+    document["components"]["securitySchemes"] = json!({
+        "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "the `token` of a login" },
+    });
+    exact::finish(&mut document);
+    errors::add(&mut document);
+    examples::add(&mut document);
+    document
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/api/openapi.json", operation_id = "getOpenApi", tag = "monitor", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(super) async fn show() -> Response {
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], TEXT.clone()).into_response()
+}
