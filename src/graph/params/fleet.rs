@@ -2,13 +2,13 @@
 
 use super::{WARNINGS_MAX, apply::Writer, near};
 use crate::graph::{
-    Problem, Workflow,
+    Catalog, Member, Pool, Problem, Workflow,
     catalog::{ClassAt, Fit, Kind, Need},
     problem::{clip, step},
     raw,
 };
 use crate::task::{InstanceId, Warning};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// Unknown classes that get near names.
 const SEARCHES_MAX: usize = 5;
@@ -38,16 +38,19 @@ impl Writer<'_> {
         self.fit = Some(fit);
     }
 
-    /// Who may run it; `None` = everybody, or nothing is known.
-    pub(super) fn narrowed(&mut self) -> Option<Vec<InstanceId>> {
-        match self.fit.take()?.finish() {
-            Ok(eligible) => eligible,
+    /// Who may run it, and what narrowed it to them; `None` = everybody, or nothing is known.
+    pub(super) fn narrowed(&mut self) -> (Option<Vec<InstanceId>>, Vec<String>) {
+        let Some(fit) = self.fit.take() else { return (None, Vec::new()) };
+        let needs = fit.needs().iter().map(|need| need.what.clone()).collect();
+        match fit.finish() {
+            Ok(Some(eligible)) => (Some(eligible), needs),
+            Ok(None) => (None, Vec::new()),
             // An unknown class says enough by itself.
-            Err(needs) if needs.is_empty() || self.problems.len() > 0 => None,
+            Err(needs) if needs.is_empty() || self.problems.len() > 0 => (None, Vec::new()),
             Err(needs) => {
                 let message = format!("no instance has all that this task needs: {}", told(&needs));
                 self.problems.push(Problem::unfit("/workflow".to_owned(), "no_instance_fits", message));
-                None
+                (None, Vec::new())
             }
         }
     }
@@ -67,6 +70,30 @@ impl Writer<'_> {
             let problem = Problem::unfit(pointer, "class_unknown", message);
             self.problems.push(problem.at_node(&node.id).with_candidates(candidates));
         }
+    }
+}
+
+impl Workflow {
+    /// Whether an instance with this catalog has every class of the graph, and offers every value that an output needs; `spared`
+    /// are the addresses (`4.ckpt_name`) of values that nobody's list names and that instances judge by themselves.
+    pub fn fits(&self, catalog: &Arc<Catalog>, spared: &[&str]) -> bool {
+        let member = Member { instance: InstanceId::new(""), is_alive: true, catalog: Some(catalog.clone()) };
+        let pool = Pool::new([member]);
+        let mut fit = Fit::new(&pool);
+        if self.nodes().any(|node| fit.need_class(&node.class) != ClassAt::Somebody) {
+            return false;
+        }
+        let needed = needed(self, &fit);
+        let nodes = self.nodes().zip(needed).filter(|(_, is_needed)| *is_needed);
+        nodes.into_iter().all(|(node, _)| {
+            node.inputs.iter().all(|(input, value)| {
+                let declared = fit.input(&node.class, input);
+                raw::is_array(value)
+                    || !declared.is_some_and(|declared| matches!(declared.kind, Kind::Choice(_)))
+                    || fit.need_value(&node.class, input, value, String::new).is_ok()
+                    || spared.contains(&format!("{}.{}", node.id, clip(input)).as_str())
+            })
+        })
     }
 }
 
