@@ -10,6 +10,7 @@ mod instances;
 mod json;
 mod lists;
 mod outage;
+mod nodes;
 mod params;
 mod repeats;
 mod retry;
