@@ -50,3 +50,54 @@ fn canonical(value: &RawValue) -> String {
         value.map(|value| value.to_string()).unwrap_or_default()
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
+mod tests {
+    use super::super::{Catalog, Member, Pool, Workflow};
+    use crate::task::InstanceId;
+    use std::sync::Arc;
+
+    const INFO: &str = r#"{"A":{"input":{"required":{"text":["STRING"],"steps":["INT"],"any":["INT",{"control_after_generate":true}],"image":[["a.png"],{"image_upload":true}]}}}}"#;
+
+    fn hash(inputs: &str, pool: &Pool) -> String {
+        let json = format!(r#"{{"1":{{"class_type":"A","inputs":{{{inputs}}}}}}}"#);
+        Workflow::from_stored(serde_json::from_str(&json).unwrap()).unwrap().hash(pool)
+    }
+
+    #[test]
+    fn only_what_changes_the_work_changes_the_hash() {
+        let catalog = Some(Arc::new(Catalog::parse(INFO).unwrap()));
+        let known = Pool::new([Member { instance: InstanceId::new("a:1"), is_alive: true, catalog }]);
+        let plain = r#""steps":20,"seed":1,"any":1,"text":"a cat","image":"x.png","filename_prefix":"a","l":[1, 2]"#;
+        for same in [
+            r#""steps":20.0,"seed":2,"any":7,"text":"a dog","image":"y.png","filename_prefix":"b","l":[1,2]"#,
+            r#""l":[1,2],"filename_prefix":"a","image":null,"text":"","any":1,"seed":1,"steps":2e1"#,
+        ] {
+            assert_eq!(hash(plain, &known), hash(same, &known), "{same}");
+        }
+        for other in [
+            plain.replace("20", "21"),
+            plain.replace(r#""seed":1"#, r#""seed":["2",0]"#),
+            plain.replace("[1, 2]", "[1, 3]"),
+            plain.replace(r#""text":"a cat","#, ""),
+            plain.replace(r#""steps""#, r#""step""#),
+        ] {
+            assert_ne!(hash(plain, &known), hash(&other, &known), "{other}");
+        }
+        let unknown = Pool::default();
+        assert_ne!(hash(plain, &unknown), hash(&plain.replace("cat", "dog"), &unknown), "what is not known counts");
+        assert_eq!(hash(plain, &unknown), hash(&plain.replace(r#""seed":1"#, r#""seed":2"#), &unknown));
+        assert!(hash(plain, &known).len() == 32 && hash(plain, &known).bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn titles_and_the_order_of_nodes_do_not_count() {
+        let read =
+            |json: &str| Workflow::from_stored(serde_json::from_str(json).unwrap()).unwrap().hash(&Pool::default());
+        let one = read(r#"{"1":{"class_type":"A","inputs":{}},"2":{"class_type":"B","inputs":{"a":["1",0]}}}"#);
+        let other = r#"{"2":{"inputs":{"a":["1",0]},"class_type":"B","_meta":{"title":"x"}},"1":{"class_type":"A","inputs":{}}}"#;
+        assert_eq!(one, read(other));
+        assert_ne!(one, read(r#"{"1":{"class_type":"A","inputs":{}},"2":{"class_type":"C","inputs":{"a":["1",0]}}}"#));
+    }
+}

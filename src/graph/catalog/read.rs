@@ -206,6 +206,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_forms_show_and_the_editors_order_are_kept() {
+        let json = r#"{"A":{"input":{"required":{"z":["IMAGE"],"b":["INT",{"default":18446744073709551615,"step":8,"tooltip":"t","round":1}]},"optional":{"a":["STRING",{"forceInput":true,"dynamicPrompts":true}],"up":[["x.png"],{"image_upload":true,"default":"x.png"}],"z":["MASK"]}},
+            "output":["IMAGE",["x","y"]],"output_name":["picture"],"display_name":"An A","name":"A","category":"c/d"}}"#;
+        let catalog = Catalog::from_json(&Catalog::parse(json).unwrap().to_json()).unwrap();
+        let class = catalog.class("A").unwrap();
+        let order: Vec<&str> = class.in_order().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(order, ["z", "b", "a", "up"]);
+        let of = |name: &str| class.input(name).unwrap();
+        assert_eq!((of("z").type_name(), of("z").is_widget(), of("z").is_required), ("IMAGE", false, true));
+        assert_eq!((of("b").type_name(), of("b").default_value().unwrap().get()), ("INT", "18446744073709551615"));
+        assert_eq!(of("b").hints.as_deref(), Some(r#"{"default":18446744073709551615,"step":8,"tooltip":"t"}"#));
+        assert!(of("b").is_widget() && of("up").is_widget() && !of("a").is_widget() && of("a").is_dynamic);
+        assert_eq!((of("up").type_name(), &of("up").hints), ("COMBO", &None), "what lies in a folder is no default");
+        assert_eq!((class.title.as_deref(), class.category.as_str()), (Some("An A"), "c/d"));
+        let outputs: Vec<(&str, &str)> =
+            class.outputs.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        assert_eq!(outputs, [("picture", "IMAGE"), ("COMBO", "COMBO")]);
+        let old = Catalog::from_json(r#"{"A":{"i":{"b":{"k":{"i":{"min":0,"max":1}}}}}}"#).unwrap();
+        assert!(old.class("A").unwrap().in_order().is_none(), "a list of before has no order");
+    }
+
     /// The stand-in's list is cut from a real instance's.
     #[test]
     fn a_real_list_is_read_and_comes_back_the_same() {
