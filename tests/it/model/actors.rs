@@ -166,7 +166,7 @@ impl<'a> Model<'a> {
         let start_by_ms = self.dice.chance(15).then(|| self.world.now_ms() + patience);
         let max_attempts = 1 + self.dice.below(3) as u32;
         let mut new = NewTask { owner, priority, start_by_ms, max_attempts, ..new_task() };
-        if self.dice.chance(20) {
+        if max_attempts == 2 {
             // Left to some, which happen to be all: filed as such, and yet everybody goes on.
             new.facts.eligible = (0..INSTANCES).map(|number| InstanceId::new(format!("i{number}"))).collect();
         }
