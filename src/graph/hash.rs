@@ -3,6 +3,7 @@
 use super::{Pool, Workflow, catalog::Kind, node::Node, params::is_seed_name, raw};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// The input by which save nodes name their files.
 const PREFIX: &str = "filename_prefix";
@@ -44,11 +45,24 @@ impl Workflow {
 }
 
 /// The same text for equal values.
-fn canonical(value: &RawValue) -> String {
-    raw::canonical(value).unwrap_or_else(|| {
-        let value: Option<serde_json::Value> = serde_json::from_str(value.get()).ok();
+fn canonical(value: &RawValue) -> Cow<'_, str> {
+    let json = value.get();
+    let is_plain = match json.as_bytes().first() {
+        Some(b'"') => !json.contains('\\'),
+        Some(b'1'..=b'9') => json.bytes().all(|byte| byte.is_ascii_digit()),
+        // Links as everybody writes them.
+        Some(b'[') => {
+            !json.bytes().any(|byte| matches!(byte, b'\\' | b'.' | b'e' | b'E' | b'-') || byte.is_ascii_whitespace())
+        }
+        _ => false,
+    };
+    if is_plain {
+        return Cow::Borrowed(json);
+    }
+    Cow::Owned(raw::canonical(value).unwrap_or_else(|| {
+        let value: Option<serde_json::Value> = serde_json::from_str(json).ok();
         value.map(|value| value.to_string()).unwrap_or_default()
-    })
+    }))
 }
 
 #[cfg(test)]

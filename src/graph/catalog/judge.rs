@@ -42,6 +42,10 @@ impl Input {
             },
             Kind::Text if is_text(value) => Ok(None),
             Kind::Text => Err(self.misfit("param_type")),
+            // As nearly everybody spells them: without a copy of the text.
+            Kind::Choice(choices) if choices.binary_search_by(|choice| choice.as_str().cmp(value.get())).is_ok() => {
+                Ok(None)
+            }
             Kind::Choice(choices) => match raw::canonical(value) {
                 Some(value) if choices.binary_search(&value).is_ok() => Ok(None),
                 value => Err(Misfit {

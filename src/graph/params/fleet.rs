@@ -21,17 +21,18 @@ impl Writer<'_> {
         self.need_classes(&mut fit);
         let needed = needed(&self.workflow, &fit);
         for (place, node) in self.workflow.nodes().enumerate().filter(|(place, _)| needed[*place]) {
+            let classes: Vec<_> = fit.pool().declarations(&node.class).collect();
+            let declared = |input: &str| classes.iter().find_map(|class| class.input(input));
             for (input, value) in &node.inputs {
-                let is_choice =
-                    || fit.input(&node.class, input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
-                if raw::is_array(value) || self.set.contains_key(&(place, input.as_str())) || !is_choice() {
+                let is_choice = || declared(input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
+                if raw::is_array(value) || !is_choice() || self.set.contains_key(&(place, input.as_str())) {
                     continue;
                 }
-                let address = format!("{}.{}", node.id, clip(input));
-                let what = || format!("{address} {}", clip(value.get()));
+                let address = || format!("{}.{}", node.id, clip(input));
+                let what = || format!("{} {}", address(), clip(value.get()));
                 if fit.need_value(&node.class, input, value, what).is_err() && warnings.len() < WARNINGS_MAX {
-                    let message = format!("no instance offers {} for `{address}`", clip(value.get()));
-                    warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address) });
+                    let message = format!("no instance offers {} for `{}`", clip(value.get()), address());
+                    warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address()) });
                 }
             }
         }
