@@ -185,3 +185,19 @@ fn a_small_file_makes_no_large_graph() {
         json!({"nodes": many, "links": [], "definitions": {"subgraphs": [{"id": "g", "nodes": [long], "links": []}]}});
     refused(&ui, &pool(), "more than 16777216 bytes");
 }
+
+/// The editor drops every input that leads to a node it leaves out, and with it what the widget held.
+#[test]
+fn a_widget_that_is_linked_to_a_muted_node_is_left_out() {
+    let with = |mode: u8| {
+        let ui = json!({"nodes": [
+            {"id": 1, "type": "PrimitiveInt", "mode": mode, "outputs": [{"type": "INT"}], "widgets_values": [640, "fixed"]},
+            {"id": 5, "type": "EmptyLatentImage", "widgets_values": [512, 768, 1],
+             "inputs": [{"name": "width", "type": "INT", "link": 1, "widget": {"name": "width"}}]}
+        ], "links": [[1, 1, 0, 5, 0, "INT"]]});
+        api(&read(&ui, &pool()).unwrap().0)["5"]["inputs"].clone()
+    };
+    assert_eq!(with(0), json!({"width": ["1", 0], "height": 768, "batch_size": 1}));
+    assert_eq!(with(2), json!({"height": 768, "batch_size": 1}));
+    assert_eq!(with(4), json!({"width": 512, "height": 768, "batch_size": 1}));
+}
