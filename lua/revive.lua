@@ -50,6 +50,10 @@ redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started',
 -- Earlier tries are not counted, but no number is used twice: an attempt is what fences writes.
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
+if task.only then
+  -- As if new: instances that came while it was ended have not looked at it.
+  redis.call('ZADD', root .. 'narrowed', now, id)
+end
 if task.start_by and tonumber(task.start_by) > now then
   redis.call('ZADD', root .. 'start-by', task.start_by, id)
 else

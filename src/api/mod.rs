@@ -10,6 +10,7 @@ mod config;
 mod download;
 mod draft;
 mod error;
+mod eta;
 mod extract;
 mod files;
 mod inline;
@@ -20,6 +21,7 @@ mod login;
 mod monitor;
 mod multipart;
 mod near;
+mod nodes;
 mod query;
 mod range;
 mod rate;
@@ -100,6 +102,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
         .route("/api/tasks/{id}/retry", post(retry::retry))
+        .route("/api/nodes", get(nodes::list))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))
         .route("/api/files/{id}", delete(files::delete))

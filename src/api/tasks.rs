@@ -4,6 +4,7 @@ use super::{
     ApiState,
     answer::Answer,
     error::{ApiError, Result},
+    eta,
     extract::PathId,
     instances,
     query::Query,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     auth::{Caller, Role},
     queue::{Cancelled, TaskCursor, TaskQuery},
-    task::{FailureKind, Status, Task, TaskId, TaskView},
+    task::{FailureKind, Status, Task, TaskId, TaskState, TaskView},
 };
 use axum::extract::State;
 use serde::Serialize;
@@ -129,6 +130,9 @@ async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> 
     let prospects = async { Ok::<_, ApiError>(state.queue.prospects(task).await?) };
     let (prospects, instances) = tokio::try_join!(prospects, instances::views(&state.queue))?;
     view.queue_position = prospects.position;
+    if task.state == TaskState::Waiting {
+        view.eta_ms = eta::start_ms(&prospects, &task.facts.eligible, &instances);
+    }
     view.waiting_for = waiting::words(task, &prospects, &instances);
     Ok(())
 }

@@ -59,6 +59,8 @@ pub(super) struct Instance {
     pub(super) renew_now: Notify,
     /// Asks again what the instance can run.
     pub(super) catalog_due: Notify,
+    /// What the instance can run is known, or is something else now.
+    pub(super) catalog_known: Notify,
     /// Opens a new socket: the present one seems mute.
     pub(super) reconnect: Notify,
     /// When the socket last told anything beyond its greeting.
@@ -127,6 +129,7 @@ impl Instance {
             check_now: Notify::new(),
             renew_now: Notify::new(),
             catalog_due: Notify::new(),
+            catalog_known: Notify::new(),
             catalog: Mutex::new(None),
             reconnect: Notify::new(),
             heard: Mutex::new(None),
@@ -294,6 +297,7 @@ impl Instance {
     pub(super) fn set_catalog(&self, hash: String) {
         if lock(&self.catalog).replace(hash.clone()).as_ref() != Some(&hash) {
             self.check_now.notify_one();
+            self.catalog_known.notify_one();
         }
     }
 }

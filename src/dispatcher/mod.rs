@@ -30,6 +30,7 @@ mod follow;
 mod health;
 mod inputs;
 mod instance;
+mod joining;
 mod keeper;
 mod lease_clock;
 mod listener;

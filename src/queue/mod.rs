@@ -16,6 +16,8 @@
 //! | `wait:<class>:<lane>` | ZSET | waiting ids by fair-queue tag; the only class is `default` |
 //! | `fair:<class>:<lane>` | HASH | `served` (virtual time), `owner:<owner>` (where its last task ends) |
 //! | `delayed`, `start-by`, `expiry` | ZSET | ids by the time something is due |
+//! | `narrowed` | ZSET | live ids that not every instance can run, by the time from which they were |
+//! | `speeds`, `speeds-used` | HASH, ZSET | mean run of a workflow's hash and of all; hashes by last use |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `owners` | SET | who has tasks |
@@ -47,6 +49,7 @@ mod hash;
 mod instances;
 mod intake;
 mod janitor;
+mod joining;
 mod keys;
 mod leases;
 mod link;
@@ -67,6 +70,7 @@ pub use error::Error;
 pub use exam::{Exam, examine};
 pub use feed::{Feed, News};
 pub use files::{FileDeleted, FileKind, FileRecord, Retention};
+pub use joining::Narrowed;
 pub use scripts::{Scripts, Verb};
 pub use server::Remark;
 pub use wakeups::Wakeups;

@@ -45,6 +45,7 @@ macro_rules! scripts {
 
 scripts! {
     Acquire = "#!lua" "acquire" ["events" "boot"];
+    Admit = "#!lua" "admit" [];
     Boot = "#!lua" "boot" ["boot"];
     Cancel = "#!lua" "cancel" ["events" "places" "endings"];
     Claim = "#!lua" "claim" ["events" "places" "attempts" "ledger"];
@@ -59,7 +60,7 @@ scripts! {
     FileDelete = "#!lua" "file_delete" ["files"];
     FileExpire = "#!lua" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
-    Finish = "#!lua" "finish" ["events" "places" "endings" "attempts"];
+    Finish = "#!lua" "finish" ["events" "places" "endings" "attempts" "speeds"];
     Forget = "#!lua" "forget" ["ledger"];
     Gc = "#!lua" "gc" ["files"];
     Heartbeat = "#!lua" "heartbeat" [];
@@ -68,6 +69,7 @@ scripts! {
     List = "#!lua flags=no-writes" "list" [];
     LoginFailed = "#!lua" "login_failed" [];
     Nack = "#!lua" "nack" ["events" "places" "endings" "attempts"];
+    Narrowed = "#!lua flags=no-writes" "narrowed" [];
     Orphans = "#!lua" "orphans" ["files"];
     Progress = "#!lua" "progress" ["events" "places" "attempts"];
     Promote = "#!lua" "promote" ["events" "places"];
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn reads_are_marked_and_write_nothing() {
-        const WRITES: [&str; 14] = [
+        const WRITES: [&str; 15] = [
             "'SET'",
             "'HSET'",
             "'HDEL'",
@@ -187,6 +189,7 @@ mod tests {
             "'XCLAIM'",
             "'PUBLISH'",
             "'HINCRBY'",
+            "'ZPOPMIN'",
         ];
         for verb in Verb::ALL {
             let is_read = verb.text().starts_with("#!lua flags=no-writes\n");

@@ -58,6 +58,9 @@ pub struct TaskView {
     /// 0 = the next to be served in its lane; only while it waits, only in details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<u64>,
+    /// From now to its start, as far as it can be told; only while it waits, only in details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// Why it waits, in words; only while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
@@ -86,6 +89,9 @@ pub struct TaskView {
     /// How often it was given another try after it had ended (`POST …/retry`).
     #[serde(skip_serializing_if = "is_zero")]
     pub revived: u32,
+    /// The same for the same graph but for seeds, texts and file names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow_hash: Option<String>,
     /// What the submitter should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -210,6 +216,7 @@ impl TaskView {
             start_by: task.start_by_ms.map(rfc3339),
             timeout_ms: task.facts.timeout_ms,
             queue_position: None,
+            eta_ms: None,
             waiting_for: None,
             eligible_instances: task.facts.eligible.clone(),
             current_node: if ended { None } else { task.progress.current_node.clone() },
@@ -220,6 +227,7 @@ impl TaskView {
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             revived: task.revived,
+            workflow_hash: task.facts.workflow_hash.clone(),
             warnings: task.facts.warnings.clone(),
             resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),

@@ -10,6 +10,7 @@ mod instances;
 mod json;
 mod leavers;
 mod lists;
+mod nodes;
 mod objects;
 mod outage;
 mod params;

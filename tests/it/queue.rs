@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod heal;
 pub mod intake;
 pub mod janitor;
+pub mod joining;
 pub mod leases;
 pub mod life;
 pub mod listing;
@@ -65,6 +66,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         cancel::ALL,
         leases::ALL,
         order::ALL,
+        joining::ALL,
         janitor::ALL,
         files::ALL,
         objects::ALL,

@@ -4,6 +4,7 @@ mod accepting;
 mod attempts;
 mod files;
 mod healing;
+mod joining;
 mod owning;
 
 /// One broken place.
@@ -30,7 +31,7 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, files::MUTANTS, healing::MUTANTS, owning::MUTANTS]
+    [accepting::MUTANTS, attempts::MUTANTS, files::MUTANTS, healing::MUTANTS, joining::MUTANTS, owning::MUTANTS]
         .into_iter()
         .flatten()
         .collect()
