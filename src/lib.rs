@@ -4,7 +4,7 @@
 //! what Redis publishes; **up** is all of them in one process on an owned child Redis; **sim** is a stand-in ComfyUI. The
 //! `dashboard` is the page that api serves at `/`.
 //!
-//! Layers: `bin` → `api | ws | dashboard | dispatcher | sim | embedded` (never one another) → `queue, comfy, store, auth, graph` →
+//! Layers: `bin` → `api | ws | dashboard | dispatcher | sim | embedded` (never one another) → `queue, comfy, store, auth, graph, media` →
 //! `task, event, fleet`. For all: `settings, metrics, process`.
 //!
 //! Invariants: (1) api never talks to ComfyUI; ws writes nothing. (2) A task's state changes only in `lua/`. (3) Every write of
@@ -22,6 +22,7 @@ pub mod embedded;
 pub mod event;
 pub mod fleet;
 pub mod graph;
+pub mod media;
 pub mod metrics;
 pub mod process;
 pub mod queue;

@@ -2,7 +2,7 @@
 //! tokio-tungstenite and backoff.
 //!
 //! Look first at [`Client`] (what can be asked), [`Socket`] (what is heard) and [`Tracker`] (how far a prompt is). `http` is
-//! one request, `history`, `outputs` and `refusal` read what came back, `sign` reads frames, `lenient` is JSON as Python
+//! one request, `history`, `outputs` and `refusal` read what came back, `frame` reads frames as signs, `lenient` is JSON as Python
 //! writes it.
 //!
 //! Invariant: no wire form of ComfyUI leaves this room; nothing an instance sends panics, fills the memory or becomes a path.
@@ -11,6 +11,7 @@
 mod blame;
 mod client;
 mod files;
+mod frame;
 mod history;
 mod http;
 mod lenient;

@@ -1,7 +1,7 @@
 //! The WebSocket of an instance: drained always, by a task of its own, because one reader that stalls stops all messages of
 //! the instance (protocol §5).
 
-use super::{Client, Error, Sign, limits, mailbox::Mailbox, resolve, sign};
+use super::{Client, Error, Sign, frame, limits, mailbox::Mailbox, resolve};
 use futures_util::{SinkExt, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -117,7 +117,7 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
     mut stopped: oneshot::Receiver<()>,
     pace: Pace,
 ) {
-    let mut reader = sign::Reader::default();
+    let mut reader = frame::Reader::default();
     let mut pings = interval_at(Instant::now() + pace.ping_every, pace.ping_every);
     let mut heard = Instant::now();
     loop {

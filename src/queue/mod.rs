@@ -2,7 +2,7 @@
 //!
 //! The task hash is the truth; every other key is an index of it, and the sweep can rebuild it. One script of `lua/` is one
 //! transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, the verb of that
-//! name: look in `tasks` (api), `attempts` and `leases` (dispatcher), `instances`, `files`, `janitor`.
+//! name: look in `tasks` (api), `attempts`, `outputs` and `leases` (dispatcher), `instances`, `files`, `janitor`.
 //!
 //! Invariant: a task's state changes only inside `lua/`; every write of an attempt carries (instance, token, attempt).
 //!
@@ -48,6 +48,7 @@ mod keys;
 mod leases;
 mod link;
 mod logins;
+mod outputs;
 mod payloads;
 mod retry;
 mod scripts;
@@ -62,6 +63,7 @@ pub use answers::{
 };
 pub use error::Error;
 pub use feed::{Feed, News};
+pub use outputs::Told;
 pub use scripts::{Scripts, Verb};
 pub use wakeups::Wakeups;
 

@@ -186,13 +186,8 @@ pub fn text_output(text: String) -> Output {
     Output {
         node_id: "9".to_owned(),
         kind: OutputKind::Text,
-        file_id: None,
-        filename: None,
-        content_type: None,
-        size_bytes: None,
-        sha256: None,
         text: Some(text),
-        temporary: false,
+        ..Output::default()
     }
 }
 
