@@ -45,6 +45,7 @@ move_index(task, task.state, 'pending')
 each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
 local tag = next_tag(task.lane, task.owner)
 local entry = enter_lane(id, task.lane, tag)
+drop_made(id, now)
 redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'outputs_told',
   'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending')
 -- Earlier tries are not counted, but no number is used twice: an attempt is what fences writes.

@@ -5,7 +5,9 @@ use super::{
     ApiState,
     error::{ApiError, Result},
     extract::PathId,
+    query::Query,
     range::{Wanted, wanted},
+    thumbnail,
 };
 use crate::{queue::FileRecord, store::Download, task::FileId};
 use axum::{
@@ -23,11 +25,17 @@ const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandb
 pub(super) async fn download(
     State(state): State<ApiState>,
     PathId(id): PathId,
+    query: Query,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
+    query.only(&["w"])?;
+    let side = thumbnail::side(&query)?;
     let id: FileId = id.parse().map_err(|_| ApiError::NotFound("such file"))?;
     let record = state.queue.file(id).await?.ok_or(ApiError::NotFound("such file"))?;
+    if let Some(side) = side {
+        return small(&state, record, side, &method, &headers).await;
+    }
     let etag = format!("\"{}\"", record.sha256);
     let range = match wanted(&headers, &etag, record.size_bytes) {
         Wanted::Unchanged => return Ok(not_modified(&etag)),
@@ -50,6 +58,27 @@ pub(super) async fn download(
         let content_range = format!("bytes {}-{}/{}", span.start, span.end - 1, record.size_bytes);
         set(response.headers_mut(), header::CONTENT_RANGE, &content_range);
     }
+    Ok(response)
+}
+
+/// A thumbnail; never in parts.
+async fn small(
+    state: &ApiState,
+    record: FileRecord,
+    side: u32,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    let etag = format!("\"{}-{side}\"", record.sha256);
+    if wanted(headers, &etag, 0) == Wanted::Unchanged {
+        return Ok(not_modified(&etag));
+    }
+    let made = state.thumbnails.get(state, &record, side).await?;
+    let body = if method == Method::HEAD { Body::empty() } else { Body::from(made.bytes.clone()) };
+    let mut response = Response::new(body);
+    describe(response.headers_mut(), &FileRecord { content_type: made.content_type.to_owned(), ..record }, &etag);
+    set(response.headers_mut(), header::CONTENT_LENGTH, &made.bytes.len().to_string());
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
     Ok(response)
 }
 

@@ -19,6 +19,7 @@ mod login;
 mod monitor;
 mod multipart;
 mod near;
+mod preview;
 mod query;
 mod range;
 mod rate;
@@ -26,6 +27,7 @@ mod retry;
 mod submission;
 mod submit;
 mod tasks;
+mod thumbnail;
 mod time;
 mod upload;
 mod waiting;
@@ -42,6 +44,7 @@ use axum::{
 use knowledge::Knowledge;
 use rate::RateLimits;
 use std::sync::Arc;
+use thumbnail::Thumbnails;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -60,6 +63,7 @@ pub struct ApiState {
     rates: Arc<RateLimits>,
     logins: Arc<Semaphore>,
     knowledge: Knowledge,
+    thumbnails: Arc<Thumbnails>,
 }
 
 impl ApiState {
@@ -75,7 +79,8 @@ impl ApiState {
         let rates = Arc::new(RateLimits::new(front.rate_burst));
         let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
         let knowledge = Knowledge::new(queue.clone());
-        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge }
+        let thumbnails = Arc::new(Thumbnails::new());
+        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge, thumbnails }
     }
 }
 
@@ -89,6 +94,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks", get(tasks::list).post(submit::submit))
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
+        .route("/api/tasks/{id}/preview", get(preview::preview))
         .route("/api/tasks/{id}/retry", post(retry::retry))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))

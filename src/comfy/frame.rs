@@ -249,7 +249,9 @@ mod tests {
         let many = (0..count + 9).map(|n| long.replace("a.png", &format!("{n:05}"))).collect::<Vec<_>>();
         for (images, expected) in [(images, 3), (many, count)] {
             let output = format!(r#"{{"images":[{}],"animated":[false]}}"#, images.join(","));
-            let frame = format!(r#"{{"type":"executed","data":{{"node":"2.0","display_node":"2","output":{output},"prompt_id":"ID"}}}}"#);
+            let frame = format!(
+                r#"{{"type":"executed","data":{{"node":"2.0","display_node":"2","output":{output},"prompt_id":"ID"}}}}"#
+            );
             let [Sign::Executed { node, made, .. }] = &read(&[&frame])[..] else { panic!() };
             assert_eq!((node.as_str(), made.len()), ("2", expected));
             assert!(made.iter().all(|made| matches!(made, Made::File { node_id, .. } if node_id == "2")));

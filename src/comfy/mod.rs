@@ -19,6 +19,7 @@ mod limits;
 mod mailbox;
 mod outputs;
 mod pauses;
+mod preview;
 mod probe;
 mod refusal;
 mod remote_file;
@@ -37,6 +38,7 @@ pub use tracker::Tracker;
 use crate::{fleet::Device, task::Failure};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use uuid::Uuid;
 
 /// Why an instance did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -150,6 +152,17 @@ pub struct Download {
     pub size_bytes: Option<u64>,
     /// The bytes.
     pub bytes: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+/// A picture of a prompt that still runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// The prompt.
+    pub prompt: Uuid,
+    /// `image/jpeg`, `image/png` or `image/webp`.
+    pub content_type: &'static str,
+    /// At most 1 MiB.
+    pub bytes: Bytes,
 }
 
 /// The instance's own queue.

@@ -68,8 +68,17 @@ impl Run {
             },
         };
         let may_have_copy = attached.is_some();
-        let mut scene =
-            Scene { instance, claim, prompt, ears, since, may_have_copy, begun: None, early: None, stock: Stock::default() };
+        let mut scene = Scene {
+            instance,
+            claim,
+            prompt,
+            ears,
+            since,
+            may_have_copy,
+            begun: None,
+            early: None,
+            stock: Stock::default(),
+        };
         let before = attached.iter().flatten().flat_map(|begun| begun.outputs.clone()).collect();
         scene.early = Some(Early::begin(scene.shelf(), before));
         let ended = match Box::pin(scene.reach_end(attached)).await {

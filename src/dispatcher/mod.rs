@@ -1,7 +1,7 @@
 //! Drives ComfyUI: one actor per leased instance; any number of dispatchers share the fleet.
 //!
 //! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`actor`]) keeps the lease
-//! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`]), claims tasks ([`claimer`]) and runs
+//! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`], [`previews`]), claims tasks ([`claimer`]) and runs
 //! attempts ([`attempt`]). What was given up and comes all the same is dropped ([`strays`]). Decisions are pure: [`share`],
 //! [`owners_first`], [`health`], [`pace`].
 //!
@@ -37,6 +37,7 @@ mod listener;
 mod lost_files;
 mod owners_first;
 mod pace;
+mod previews;
 mod roster;
 mod scene;
 mod share;

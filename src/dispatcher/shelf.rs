@@ -104,14 +104,15 @@ impl Shelf {
     /// Under an id of its own: what is left of an earlier try must not meet it.
     async fn fetch(&self, file: &RemoteFile) -> Result<(FileId, Stored), Unstored> {
         let parts = &self.instance.shared.parts;
-        let mut download = self.unless_unwanted(self.instance.client.view(file)).await?.map_err(|error| match error {
-            // The cached result of an earlier run whose file was deleted, or a folder the instance cannot read: another try
-            // runs it anew.
-            comfy::Error::NotFound => {
-                Unstored::Never(unavailable(file, "the instance does not have the file (any more)"))
-            }
-            error => Unstored::Again(error.to_string()),
-        })?;
+        let mut download =
+            self.unless_unwanted(self.instance.client.view(file)).await?.map_err(|error| match error {
+                // The cached result of an earlier run whose file was deleted, or a folder the instance cannot read: another try
+                // runs it anew.
+                comfy::Error::NotFound => {
+                    Unstored::Never(unavailable(file, "the instance does not have the file (any more)"))
+                }
+                error => Unstored::Again(error.to_string()),
+            })?;
         let refused = |error| Unstored::Never(refused(error));
         let id = FileId::new();
         let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(refused)?;

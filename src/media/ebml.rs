@@ -37,7 +37,12 @@ pub(super) fn facts(bytes: &[u8]) -> Facts {
             _ => {}
         }
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "`as` saturates")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "`as` saturates"
+    )]
     let ms = |ticks: f64| (ticks * scale as f64 / 1e6) as u64;
     facts.duration_ms = ticks.filter(|ticks| ticks.is_finite() && *ticks > 0.0).map(ms);
     facts

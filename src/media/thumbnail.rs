@@ -44,10 +44,7 @@ pub fn thumbnail(file: &[u8], side: u32) -> Result<Thumbnail, Refused> {
         return Err(Refused::TooLarge);
     }
     let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format().map_err(|_| Refused::NoPicture)?;
-    if !matches!(
-        reader.format(),
-        Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)
-    ) {
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP)) {
         return Err(Refused::NoPicture);
     }
     let mut limits = Limits::default();

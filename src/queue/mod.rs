@@ -30,6 +30,7 @@
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
 //! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; files to delete |
 //! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
+//! | `preview:<task>`, `preview-wanted:<task>` | STRING | the latest picture of a running task, while somebody looks |
 //! | `events` | channel | what happened |
 
 mod answers;
@@ -50,6 +51,7 @@ mod link;
 mod logins;
 mod outputs;
 mod payloads;
+mod previews;
 mod retry;
 mod scripts;
 mod server;

@@ -77,7 +77,7 @@ scripts! {
     Renew = "#!lua" "renew" [];
     Report = "#!lua" "report" ["events"];
     Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts" "files"];
-    Revive = "#!lua" "revive" ["events" "places"];
+    Revive = "#!lua" "revive" ["events" "places" "files"];
     Server = "#!lua flags=no-writes" "server" [];
     Start = "#!lua" "start" ["events" "places" "attempts"];
     StrayAdd = "#!lua" "stray_add" [];

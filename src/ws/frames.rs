@@ -140,7 +140,8 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
         }
         TaskChange::Output { outputs } => {
             let node_id = outputs.first().map(|output| output.node_id.as_str());
-            let message = TaskOutput { about: about(Status::Running), node_id, outputs: OutputView::all(outputs, links) };
+            let message =
+                TaskOutput { about: about(Status::Running), node_id, outputs: OutputView::all(outputs, links) };
             tell("task_output", FrameKind::Output(event.id), message)
         }
         TaskChange::Completed { outputs } => {

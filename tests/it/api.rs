@@ -15,5 +15,6 @@ mod repeats;
 mod retry;
 mod server;
 mod tasks;
+mod thumbnails;
 mod upload;
 mod waiting;

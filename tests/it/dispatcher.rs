@@ -2,10 +2,12 @@
 //! brackets.
 
 mod cancel;
+mod early;
 mod follow;
 mod front;
 mod limits;
 mod outputs;
+mod previews;
 mod retries;
 mod sick;
 mod storm;

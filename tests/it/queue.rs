@@ -17,6 +17,7 @@ pub mod leases;
 pub mod life;
 pub mod listing;
 pub mod order;
+pub mod outputs;
 mod refusals;
 mod replica;
 pub mod retries;
@@ -58,6 +59,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         life::ALL,
         intake::ALL,
         attempts::ALL,
+        outputs::ALL,
         retries::ALL,
         revive::ALL,
         cancel::ALL,

@@ -8,10 +8,10 @@ use crate::support::{
 use serde_json::json;
 use shuzhiren::sim::Times;
 
-/// [10] A file that is gone at /view is made anew.
+/// [10] A file that is gone at /view, when its node ends and when the prompt does, is made anew.
 #[tokio::test]
 async fn a_missing_output_is_made_anew() {
-    let stack = stack_with(|faults| faults.view_404 = Times::Next(1)).await;
+    let stack = stack_with(|faults| faults.view_404 = Times::Next(2)).await;
     let id = stack.client.submit(json!({"workflow": workflow::quick(6)})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
@@ -66,6 +66,7 @@ async fn a_trickling_output_is_given_up() {
 #[tokio::test]
 async fn a_hostile_file_name_is_not_fetched() {
     let (stack, front) = fronted(&[]).await;
+    stack.sims[0].set(|faults| faults.ws_lose = vec!["executed".to_owned()]);
     front.rule("GET /history/", usize::MAX, Act::Edit(|text| text.replace("quick_00001_.png", "../../../etc/passwd")));
     let id = stack.client.submit(json!({"workflow": workflow::quick(10)})).await;
     let task = stack.client.wait_ended(&id).await;

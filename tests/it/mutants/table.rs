@@ -3,6 +3,7 @@
 mod accepting;
 mod attempts;
 mod healing;
+mod outputs;
 mod owning;
 
 /// One broken place.
@@ -29,5 +30,5 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, healing::MUTANTS, owning::MUTANTS].into_iter().flatten().collect()
+    [accepting::MUTANTS, attempts::MUTANTS, healing::MUTANTS, outputs::MUTANTS, owning::MUTANTS].into_iter().flatten().collect()
 }

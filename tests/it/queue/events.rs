@@ -30,7 +30,7 @@ pub async fn next(feed: &mut Feed) -> Event {
     }
 }
 
-async fn next_task(feed: &mut Feed) -> TaskEvent {
+pub async fn next_task(feed: &mut Feed) -> TaskEvent {
     loop {
         if let Event::Task(event) = next(feed).await {
             return event;

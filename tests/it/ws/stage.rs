@@ -183,12 +183,7 @@ impl Dispatcher {
 }
 
 pub fn text_output(text: String) -> Output {
-    Output {
-        node_id: "9".to_owned(),
-        kind: OutputKind::Text,
-        text: Some(text),
-        ..Output::default()
-    }
+    Output { node_id: "9".to_owned(), kind: OutputKind::Text, text: Some(text), ..Output::default() }
 }
 
 /// A token of a plain user: nobody can log in as one yet.
