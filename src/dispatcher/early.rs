@@ -111,12 +111,12 @@ impl Stock {
             let fresh = &rest[..rest.iter().take_while(|output| output.node_id == first.node_id).count()];
             let (lease, told) = (&shelf.instance.lease, self.told);
             let tell = || shelf.instance.queue().tell_outputs(lease, shelf.task, shelf.attempt, told, fresh);
-            let answer = shelf.unwanted.run_until_cancelled(until_answered(tell)).await;
-            match answer {
-                Some(Told::Done) => self.told += fresh.len(),
-                Some(Told::Missing(known)) if known < told => self.told = known,
+            // Not to be broken off: what may have been told must not be deleted.
+            match until_answered(tell).await {
+                Told::Done => self.told += fresh.len(),
+                Told::Missing(known) if known < told => self.told = known,
                 // The end tells.
-                Some(Told::Missing(_) | Told::Refused(_)) | None => {
+                Told::Missing(_) | Told::Refused(_) => {
                     shelf.discard(&self.outputs.split_off(told)).await;
                     return false;
                 }
