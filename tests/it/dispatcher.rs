@@ -5,6 +5,7 @@ mod cancel;
 mod early;
 mod follow;
 mod front;
+mod kinds;
 mod limits;
 mod outputs;
 mod previews;

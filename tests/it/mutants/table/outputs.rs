@@ -1,9 +1,9 @@
 //! What an attempt makes while it goes on.
 
-use super::{Mutant, mutant};
+use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
-    mutant(
+    guarded(
         "output",
         "if is_fenced(instance, token) then",
         "if false then",
@@ -17,7 +17,7 @@ pub const MUTANTS: &[Mutant] = &[
         "an_output_after_the_end_is_refused_and_what_was_told_stays",
     ),
     mutant("output", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
-    mutant("output", "if known > before then", "if false then", "outputs_are_told_once_each_in_order"),
+    guarded("output", "if known > before then", "if false then", "outputs_are_told_once_each_in_order"),
     mutant(
         "output",
         "if known > before then",
@@ -38,7 +38,7 @@ pub const MUTANTS: &[Mutant] = &[
         "'progress', 'outputs_told')",
         "a_retry_gives_up_what_was_made",
     ),
-    mutant("nack", "'outputs', 'outputs_told')", "'outputs')", "a_retry_gives_up_what_was_made"),
+    guarded("nack", "'outputs', 'outputs_told')", "'outputs')", "a_retry_gives_up_what_was_made"),
     mutant("requeue", "drop_made(id, now)\n", "", "a_task_given_back_gives_up_what_was_made"),
     mutant(
         "requeue",
@@ -46,7 +46,7 @@ pub const MUTANTS: &[Mutant] = &[
         "'progress', 'outputs_told')",
         "a_task_given_back_gives_up_what_was_made",
     ),
-    mutant("requeue", "'outputs', 'outputs_told')", "'outputs')", "a_task_given_back_gives_up_what_was_made"),
+    guarded("requeue", "'outputs', 'outputs_told')", "'outputs')", "a_task_given_back_gives_up_what_was_made"),
     mutant("revive", "'outputs', 'outputs_told',", "'outputs',", "a_revived_task_begins_without_outputs"),
     mutant("revive", "'outputs', 'outputs_told',", "'outputs_told',", "a_revived_task_begins_without_outputs"),
     mutant("revive", "drop_made(id, now)\n", "", "a_revived_task_begins_without_outputs"),
