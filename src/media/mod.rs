@@ -61,10 +61,8 @@ impl Probe {
             "video/webm" | "video/x-matroska" => probe.want(0..EBML_HEADER_BYTES, Step::Ebml),
             "audio/wav" => probe.facts.duration_ms = sound::wav(head, size_bytes),
             "audio/flac" => probe.facts.duration_ms = sound::flac(head),
-            picture if picture.starts_with("image/") => {
-                if !probe.take_picture(head) {
-                    probe.want(0..PICTURE_HEADER_BYTES, Step::Picture);
-                }
+            picture if picture.starts_with("image/") && !probe.take_picture(head) => {
+                probe.want(0..PICTURE_HEADER_BYTES, Step::Picture);
             }
             _ => {}
         }
