@@ -177,10 +177,12 @@ mod tests {
     #[test]
     fn a_webm_tells_size_and_length() {
         let element = |id: &[u8], body: &[u8]| [id, &[0x80 | u8::try_from(body.len()).unwrap()], body].concat();
-        let info = [element(&[0x2a, 0xd7, 0xb1], &[0x0f, 0x42, 0x40]), element(&[0x44, 0x89], &1_234.0_f64.to_be_bytes())];
+        let info =
+            [element(&[0x2a, 0xd7, 0xb1], &[0x0f, 0x42, 0x40]), element(&[0x44, 0x89], &1_234.0_f64.to_be_bytes())];
         let video = [element(&[0xb0], &[2, 0x80]), element(&[0xba], &[1, 0x68])].concat();
         let tracks = element(&[0xae], &[element(&[0xd7], &[1]), element(&[0xe0], &video)].concat());
-        let body = [element(&[0x15, 0x49, 0xa9, 0x66], &info.concat()), element(&[0x16, 0x54, 0xae, 0x6b], &tracks)].concat();
+        let body =
+            [element(&[0x15, 0x49, 0xa9, 0x66], &info.concat()), element(&[0x16, 0x54, 0xae, 0x6b], &tracks)].concat();
         let segment = [&[0x18, 0x53, 0x80, 0x67, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &body].concat();
         let file = [element(&[0x1a, 0x45, 0xdf, 0xa3], b"\x42\x82\x84webm"), segment].concat();
         let facts = Facts { width: Some(640), height: Some(360), duration_ms: Some(1_234) };
