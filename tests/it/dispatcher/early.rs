@@ -23,10 +23,13 @@ const ALL: usize = 9;
 
 /// Pictures and a text at once; then, after so long, the pictures that are first in the graph.
 fn staged(seconds: f64) -> Value {
+    // Ten steps a second: a socket that says nothing for long is replaced, and what is said meanwhile is not heard.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
+    let steps = (seconds * 10.0) as u32;
     json!({
         "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "late"}},
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 3, "color": 3_368_601}},
-        "2": {"class_type": "TestSteps", "inputs": {"steps": 20, "seconds": seconds, "image": ["1", 0], "seed": 1}},
+        "2": {"class_type": "TestSteps", "inputs": {"steps": steps, "seconds": seconds, "image": ["1", 0], "seed": 1}},
         "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "early"}},
         "4": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
         "5": {"class_type": "PreviewAny", "inputs": {"source": "文 \"text\""}}
@@ -176,7 +179,7 @@ async fn what_was_told_stays_with_a_task_that_is_cancelled_or_fails() {
 
     let mut slow = staged(60.0);
     slow["1"]["inputs"]["color"] = json!(1);
-    let (id, early) = submit(&stack, json!({"workflow": slow, "timeoutMs": 2_500})).await;
+    let (id, early) = submit(&stack, json!({"workflow": slow, "timeoutMs": 5_000})).await;
     let failed = stack.client.wait_ended(&id).await;
     assert_eq!((&failed["error"]["type"], outputs(&failed)), (&json!("run_timeout"), outputs(&early)), "{failed}");
 
