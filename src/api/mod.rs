@@ -22,6 +22,7 @@ mod monitor;
 mod multipart;
 mod near;
 mod nodes;
+mod preview;
 mod query;
 mod range;
 mod rate;
@@ -31,6 +32,7 @@ mod sniff;
 mod submission;
 mod submit;
 mod tasks;
+mod thumbnail;
 mod time;
 mod upload;
 mod waiting;
@@ -47,6 +49,7 @@ use axum::{
 use knowledge::Knowledge;
 use rate::RateLimits;
 use std::sync::Arc;
+use thumbnail::Thumbnails;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -66,6 +69,7 @@ pub struct ApiState {
     logins: Arc<Semaphore>,
     knowledge: Knowledge,
     fetcher: Fetcher,
+    thumbnails: Arc<Thumbnails>,
 }
 
 impl ApiState {
@@ -82,7 +86,9 @@ impl ApiState {
         let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
         let knowledge = Knowledge::new(queue.clone());
         let fetcher = Fetcher::off();
-        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge, fetcher }
+        let thumbnails = Arc::new(Thumbnails::new());
+        let front = Arc::new(front);
+        Self { queue, store, auth, links, front, file_bytes_max, rates, logins, knowledge, fetcher, thumbnails }
     }
 
     /// The same, fetching files from URLs with this.
@@ -101,6 +107,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks", get(tasks::list).post(submit::submit))
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
+        .route("/api/tasks/{id}/preview", get(preview::preview))
         .route("/api/tasks/{id}/retry", post(retry::retry))
         .route("/api/nodes", get(nodes::list))
         .route("/api/files", get(files::list))

@@ -148,11 +148,11 @@ pub(super) async fn own_task_id(state: &ApiState, caller: &Caller, id: &str) -> 
 }
 
 /// Somebody else's task is answered like one that does not exist.
-fn may_see(caller: &Caller, task: &Task) -> bool {
+pub(super) fn may_see(caller: &Caller, task: &Task) -> bool {
     caller.role == Role::Admin || caller.username == task.owner
 }
 
-fn task_id(text: &str) -> Result<TaskId> {
+pub(super) fn task_id(text: &str) -> Result<TaskId> {
     text.parse().map_err(|_| ApiError::NotFound("such task"))
 }
 

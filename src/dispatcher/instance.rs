@@ -232,6 +232,11 @@ impl Instance {
         self.runs().values().any(|running| running.prompt == prompt)
     }
 
+    /// The task whose attempt here goes by this prompt.
+    pub(super) fn task_of(&self, prompt: Uuid) -> Option<TaskId> {
+        self.runs().iter().find(|(_, running)| running.prompt == prompt).map(|((task, _), _)| *task)
+    }
+
     pub(super) fn run_ids(&self) -> Vec<(TaskId, Attempt)> {
         self.runs().keys().copied().collect()
     }

@@ -68,9 +68,10 @@ scripts! {
     Leases = "#!lua flags=no-writes" "leases" [];
     List = "#!lua flags=no-writes" "list" [];
     LoginFailed = "#!lua" "login_failed" [];
-    Nack = "#!lua" "nack" ["events" "places" "endings" "attempts"];
+    Nack = "#!lua" "nack" ["events" "places" "endings" "attempts" "files"];
     Narrowed = "#!lua flags=no-writes" "narrowed" [];
     Orphans = "#!lua" "orphans" ["files"];
+    Output = "#!lua" "output" ["events" "places" "attempts"];
     Progress = "#!lua" "progress" ["events" "places" "attempts"];
     Promote = "#!lua" "promote" ["events" "places"];
     Prospects = "#!lua flags=no-writes" "prospects" [];
@@ -78,8 +79,8 @@ scripts! {
     Release = "#!lua" "release" ["events" "places" "endings" "attempts"];
     Renew = "#!lua" "renew" [];
     Report = "#!lua" "report" ["events"];
-    Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts"];
-    Revive = "#!lua" "revive" ["events" "places"];
+    Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts" "files"];
+    Revive = "#!lua" "revive" ["events" "places" "files"];
     Server = "#!lua flags=no-writes" "server" [];
     Start = "#!lua" "start" ["events" "places" "attempts"];
     StrayAdd = "#!lua" "stray_add" [];

@@ -77,7 +77,8 @@ pub struct TaskView {
     /// A cancelled task whose instance has not confirmed yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
-    /// Files and texts; present when completed, or when a failed task left some.
+    /// Files and texts: of a running task what there is so far, in the order it came; of a completed one all, in graph order;
+    /// of a failed or cancelled one what it left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultView>,
     /// Why it failed (or why the last attempt did).
@@ -167,14 +168,7 @@ impl ResolvedView {
 impl ResultView {
     /// Adds links to stored outputs.
     pub fn new(outputs: &[Output], links: &Links) -> Self {
-        let outputs: Vec<OutputView> = outputs
-            .iter()
-            .map(|output| OutputView {
-                url: output.file_id.map(|id| links.file(id)),
-                deleted: false,
-                output: output.clone(),
-            })
-            .collect();
+        let outputs = OutputView::all(outputs, links);
         Self { files: outputs.iter().filter_map(|output| output.url.clone()).collect(), outputs }
     }
 
@@ -186,6 +180,18 @@ impl ResultView {
         }
         self.files = self.outputs.iter().filter_map(|output| output.url.clone()).collect();
         self
+    }
+}
+
+impl OutputView {
+    /// Adds links to stored outputs, and leaves out what is none of the user's business.
+    pub fn all(outputs: &[Output], links: &Links) -> Vec<Self> {
+        let view = |output: &Output| Self {
+            url: output.file_id.map(|id| links.file(id)),
+            deleted: false,
+            output: Output { source: None, ..output.clone() },
+        };
+        outputs.iter().map(view).collect()
     }
 }
 

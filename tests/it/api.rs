@@ -19,6 +19,7 @@ mod repeats;
 mod retry;
 mod server;
 mod tasks;
+mod thumbnails;
 mod upload;
 mod urls;
 mod waiting;

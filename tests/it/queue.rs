@@ -19,6 +19,7 @@ pub mod life;
 pub mod listing;
 pub mod objects;
 pub mod order;
+pub mod outputs;
 mod refusals;
 mod replica;
 pub mod retention;
@@ -61,6 +62,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         life::ALL,
         intake::ALL,
         attempts::ALL,
+        outputs::ALL,
         retries::ALL,
         revive::ALL,
         cancel::ALL,

@@ -135,6 +135,8 @@ struct Places {
     cancelled: HashMap<String, BTreeSet<String>>,
     uses: HashMap<String, BTreeSet<String>>,
     payloads: BTreeSet<String>,
+    /// Tasks that made files.
+    made: BTreeSet<String>,
     errors: HashMap<String, Map>,
     narrowed: Map,
 }
@@ -155,6 +157,7 @@ impl Places {
             uses: dump.with_prefix("uses:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             payloads: dump.with_prefix("payload:").map(owned).collect(),
             narrowed: dump.map("narrowed"),
+            made: dump.with_prefix("made:").map(owned).collect(),
             errors: dump.with_prefix("errors:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
         }
     }
@@ -189,6 +192,9 @@ impl Places {
             hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "errors:{error_type}");
         }
         hold!(field("error_type").is_empty() || self.errors.contains_key(field("error_type")), "no errors index");
+        let may_have_made = !matches!(state, "waiting" | "delayed" | "claimed");
+        hold!(may_have_made || field("outputs").is_empty() && field("outputs_told").is_empty(), "outputs");
+        hold!(may_have_made || state == "claimed" || !self.made.contains(id), "made");
         hold!(self.payloads.contains(id), "no payload");
         hold!(self.expiry.contains_key(id) == is_terminal, "expiry");
         hold!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));
