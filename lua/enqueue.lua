@@ -14,6 +14,7 @@
 --   payload      zstd of JSON
 --   files        ids the task needs, joined by commas
 --   only         instances that have what it needs, each between commas: ',a,b,'; '' = all
+--   workflow     hash of its graph, or ''
 -- Returns {'accepted', reply, …}, a reply for each task in its order:
 --   {'created', now_ms} | {'replayed', hash} | {'conflict'} | {'full'} | {'no_such_file', id}
 local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -30,7 +31,7 @@ local function missing_file(task)
   return missing
 end
 
-local function accept(id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only)
+local function accept(id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only, workflow)
   local known = redis.call('HGET', task_key(id), 'fingerprint')
   if known == fingerprint then
     return { 'replayed', redis.call('HGETALL', task_key(id)) }
@@ -63,6 +64,10 @@ local function accept(id, owner, lane, max_attempts, fingerprint, start_by, fact
   end
   if only ~= '' then
     redis.call('HSET', task_key(id), 'only', only)
+    redis.call('ZADD', root .. 'narrowed', now, id)
+  end
+  if workflow ~= '' then
+    redis.call('HSET', task_key(id), 'workflow_hash', workflow)
   end
   if start_by ~= '' then
     redis.call('HSET', task_key(id), 'start_by', start_by)

@@ -50,6 +50,7 @@ pub(super) async fn login(
     JsonBody(body): JsonBody,
 ) -> Result<Answer<Login>> {
     let members = Members::parse(json::check(&body)?)?;
+    members.only(&["username", "password"])?;
     let (username, password) = (text(&members, "username")?, text(&members, "password")?);
     let _place = state.logins.try_acquire().map_err(|_| ApiError::Busy)?;
     let scopes = Scopes::new(&username, peer);

@@ -10,6 +10,7 @@ mod config;
 mod download;
 mod draft;
 mod error;
+mod eta;
 mod extract;
 mod files;
 mod inline;
@@ -20,7 +21,9 @@ mod login;
 mod monitor;
 mod multipart;
 mod near;
+mod nodes;
 mod openapi;
+mod preview;
 mod query;
 mod range;
 mod rate;
@@ -30,6 +33,7 @@ mod sniff;
 mod submission;
 mod submit;
 mod tasks;
+mod thumbnail;
 mod time;
 mod upload;
 mod waiting;
@@ -46,6 +50,7 @@ use axum::{
 use knowledge::Knowledge;
 use rate::RateLimits;
 use std::sync::Arc;
+use thumbnail::Thumbnails;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -66,6 +71,7 @@ pub struct ApiState {
     logins: Arc<Semaphore>,
     knowledge: Knowledge,
     fetcher: Fetcher,
+    thumbnails: Arc<Thumbnails>,
 }
 
 impl ApiState {
@@ -82,7 +88,9 @@ impl ApiState {
         let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
         let knowledge = Knowledge::new(queue.clone());
         let fetcher = Fetcher::off();
-        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge, fetcher }
+        let thumbnails = Arc::new(Thumbnails::new());
+        let front = Arc::new(front);
+        Self { queue, store, auth, links, front, file_bytes_max, rates, logins, knowledge, fetcher, thumbnails }
     }
 
     /// The same, fetching files from URLs with this.
@@ -100,7 +108,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::list, submit::submit))
         .routes(routes!(tasks::detail, tasks::cancel))
         .routes(routes!(tasks::workflow))
+        .routes(routes!(preview::preview))
         .routes(routes!(retry::retry))
+        .routes(routes!(nodes::list))
         .routes(routes!(files::list))
         .routes(routes!(upload::upload))
         .routes(routes!(files::delete))

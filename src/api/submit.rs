@@ -48,11 +48,11 @@ pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query:
     let dry_run = query.only(&["dryRun"]).and_then(|()| query.one("dryRun"));
     match dry_run.map(Option::unwrap_or_default) {
         Ok("" | "false") => {}
-        Ok("true") => return rehearse(&state, caller, request).await.into_response(),
+        Ok("true") => return Box::pin(rehearse(&state, caller, request)).await.into_response(),
         Ok(_) => return ApiError::InvalidQuery("`dryRun` must be true or false".to_owned()).into_response(),
         Err(error) => return error.into_response(),
     }
-    match accept(&state, caller, request).await {
+    match Box::pin(accept(&state, caller, request)).await {
         Ok(accepted) => {
             metrics::task_submitted(if accepted.is_replay { "replayed" } else { "created" });
             accepted.into_response()
@@ -117,7 +117,8 @@ async fn rehearse(state: &ApiState, caller: Caller, request: Request) -> Result<
     let bytes = body::read_json(request, state.front.task_bytes_max).await?;
     let submission = Submission::parse(json::check(&bytes)?)?;
     refuse_past_start(state, submission.start_by_ms, None).await?;
-    Draft::of(state, &submission).await?.show(state).await
+    let draft = Draft::of(state, &submission).await?;
+    Box::pin(draft.show(state, submission.priority)).await
 }
 
 fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Submission<'_>, draft: Draft) -> NewTask {
@@ -128,6 +129,8 @@ fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Subm
         warnings: draft.warnings,
         timeout_ms: submission.timeout_ms,
         eligible: draft.eligible.unwrap_or_default(),
+        needs: draft.needs,
+        workflow_hash: Some(draft.workflow_hash).filter(|hash| !hash.is_empty()),
         nodes_total: draft.nodes_total,
     };
     NewTask {

@@ -23,7 +23,7 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Tasks that wait for a call.
 const WAITING_MAX: usize = 1_024;
 /// What `enqueue.lua` reads of each task.
-pub(super) const FIELDS: usize = 10;
+pub(super) const FIELDS: usize = 11;
 
 /// One task as the script takes it.
 pub(super) type Fields = [Value; FIELDS];

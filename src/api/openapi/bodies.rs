@@ -173,6 +173,51 @@ struct HealthCheckBody {
     failures_to_down: Option<u32>,
 }
 
+/// What the fleet can run.
+#[derive(ToSchema)]
+pub(in super::super) struct Nodes {
+    /// By class.
+    classes: BTreeMap<String, NodeClass>,
+    /// Classes that were asked for and that nobody is known to have.
+    unknown: Option<Vec<String>>,
+}
+
+/// A class, with what any instance offers.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NodeClass {
+    title: String,
+    category: String,
+    output_node: bool,
+    inputs: Vec<NodeInput>,
+    outputs: Vec<NodeOutput>,
+    instances: Vec<crate::task::InstanceId>,
+}
+
+/// One input; whatever else its class says of it (`default`, `step`, `tooltip`, …) is here, too.
+#[derive(ToSchema)]
+struct NodeInput {
+    name: String,
+    r#type: String,
+    required: bool,
+    /// Takes a link only.
+    link: Option<bool>,
+    /// Takes a file.
+    upload: Option<bool>,
+    /// May be drawn.
+    seed: Option<bool>,
+    min: Option<f64>,
+    max: Option<f64>,
+    /// Choices of all instances.
+    options: Option<Vec<Value>>,
+}
+
+#[derive(ToSchema)]
+struct NodeOutput {
+    name: String,
+    r#type: String,
+}
+
 /// Redis answers.
 #[derive(ToSchema)]
 pub(in super::super) struct Health {

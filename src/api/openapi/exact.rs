@@ -1,11 +1,12 @@
 //! Makes the schemas say neither more nor less than what is true: objects are closed, what may be absent is never `null`,
 //! numbers have no size of some language, parts that are flattened are one object.
 
+use super::super::thumbnail::SIDES;
 use crate::task::{FailureKind, Status};
 use serde_json::{Map, Value, json};
 
 /// What may hold more than it says.
-const OPEN: &[&str] = &["UploadForm"];
+const OPEN: &[&str] = &["UploadForm", "NodeInput"];
 
 /// Tightens every schema.
 pub(super) fn finish(document: &mut Value) {
@@ -100,8 +101,11 @@ fn never_null(schema: &mut Value) {
     }
 }
 
-/// Lists in the query: words with commas between.
+/// Choices, and lists of words with commas between.
 fn add_words(parameter: &mut Value) {
+    if parameter["name"] == "w" {
+        parameter["schema"]["enum"] = json!(SIDES);
+    }
     let words = match parameter["name"].as_str() {
         Some("status") => Status::ALL.map(Status::as_str).join("|"),
         Some("errorType") => FailureKind::ALL.map(FailureKind::as_str).join("|"),

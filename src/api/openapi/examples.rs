@@ -14,6 +14,10 @@ const INSTANCE: &str = r#"{"id": "127.0.0.1:8001", "serverId": "server-1", "serv
     "enabled": true, "alive": true, "busy": false, "lastHeartbeat": "2024-01-01T00:00:00.000Z", "version": "0.3.64",
     "queueDepth": 0, "currentTaskId": null, "phase": "up", "lastError": null,
     "device": {"name": "cuda:0 NVIDIA RTX 4090", "vramTotal": 25757220864, "vramFree": 24000000000}}"#;
+const NODES: &str = r#"{"code": 200, "data": {"classes": {"SaveImage": {"title": "Save Image", "category": "image", "outputNode": true,
+    "inputs": [{"name": "images", "type": "IMAGE", "required": true, "link": true},
+    {"name": "filename_prefix", "type": "STRING", "required": true, "default": "ComfyUI"}], "outputs": [],
+    "instances": ["127.0.0.1:8001"]}}}}"#;
 const FILE: &str = r#"{"code": 200, "data": {"fileId": "7f9c24e8-3b12-4b1a-9d5c-0a1b2c3d4e5f", "filename": "image.png",
     "url": "https://shuzhiren.example/upload/file/7f9c24e8-3b12-4b1a-9d5c-0a1b2c3d4e5f", "kind": "upload",
     "contentType": "image/png", "sizeBytes": 4096,
@@ -88,6 +92,7 @@ fn answers() -> Vec<(&'static str, Value)> {
         ("getTask", task.clone()),
         ("retryTask", task),
         ("getTaskWorkflow", envelope(parsed(WORKFLOW))),
+        ("listNodes", parsed(NODES)),
         ("listFiles", envelope(files)),
         ("uploadFile", file.clone()),
         ("deleteFile", file),

@@ -11,7 +11,7 @@ mod examples;
 
 pub(super) use super::answer::Envelope;
 pub(super) use bodies::{
-    ConfigBody, Form, Health, Include, LoginBody, Submitted, SwitchBody, TaskBody, Unhealthy, UploadForm,
+    ConfigBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy, UploadForm,
 };
 
 use axum::{

@@ -1,6 +1,6 @@
 //! The catalogs of a fleet together: which instances can take a task, narrowed value by value.
 
-use super::{Catalog, Input, Misfit};
+use super::{Catalog, Class, Input, Misfit};
 use crate::{graph::raw, task::InstanceId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ pub struct Member {
 /// The fleet as far as it is known. Empty = nothing is known: nothing is checked, the instances judge.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     /// Alive, and not known yet.
-    unknown: Vec<InstanceId>,
+    pub(super) unknown: Vec<InstanceId>,
 }
 
 /// Instances of one kind.
 #[derive(Debug, Clone)]
-struct Group {
-    catalog: Arc<Catalog>,
-    instances: Vec<InstanceId>,
+pub(super) struct Group {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) instances: Vec<InstanceId>,
 }
 
 impl Pool {
@@ -53,6 +53,11 @@ impl Pool {
     /// Whether no catalog is known at all.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// What each kind of instance declares for a class.
+    pub(in crate::graph) fn declarations(&self, class: &str) -> impl Iterator<Item = &Class> {
+        self.groups.iter().filter_map(move |group| group.catalog.class(class))
     }
 
     /// Every class name, with repetitions.
@@ -101,6 +106,10 @@ impl<'p> Fit<'p> {
 
     pub(in crate::graph) fn pool(&self) -> &'p Pool {
         self.pool
+    }
+
+    pub(in crate::graph) fn needs(&self) -> &[Need] {
+        &self.needs
     }
 
     /// Narrows to who has the class.

@@ -15,6 +15,7 @@ mod title;
 mod value;
 
 pub(super) use near::near;
+pub(super) use seeds::is_seed_name;
 
 use super::{
     Pool, Problem, Workflow,
@@ -101,6 +102,8 @@ pub struct Resolved {
     pub warnings: Vec<Warning>,
     /// The instances that have all it needs; `None` = every one, as far as is known.
     pub eligible: Option<Vec<InstanceId>>,
+    /// What not all of them had, where that narrowed it: `class X`, `4.ckpt_name "a.safetensors"`; at most 5.
+    pub needs: Vec<String>,
 }
 
 /// Puts `params` into the graph, draws seeds, collects files (those written in the graph itself included).

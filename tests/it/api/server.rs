@@ -1,7 +1,7 @@
 //! The REST interface served for a test, and a client that can send anything.
 
 use crate::support::{
-    TestRedis,
+    TestRedis, contract,
     http::{Answer, exchange},
     raw::{Answer as Redis, Raw},
 };
@@ -120,7 +120,7 @@ impl Api {
         api
     }
 
-    /// Sends a request as it is; `authorization` only when it is among the headers.
+    /// Sends a request as it is, and holds the answer against the document; `authorization` only when it is among the headers.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n").into_bytes();
         for (name, value) in headers {
@@ -133,7 +133,9 @@ impl Api {
         }
         request.extend(b"\r\n");
         request.extend(body);
-        self.raw(&request).await
+        let answer = self.raw(&request).await;
+        contract::check(method, path, &answer);
+        answer
     }
 
     /// Sends bytes and gives the first answer.

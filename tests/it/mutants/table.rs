@@ -4,6 +4,8 @@ mod accepting;
 mod attempts;
 mod files;
 mod healing;
+mod joining;
+mod outputs;
 mod owning;
 
 /// One broken place.
@@ -30,8 +32,16 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, files::MUTANTS, healing::MUTANTS, owning::MUTANTS]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        accepting::MUTANTS,
+        attempts::MUTANTS,
+        files::MUTANTS,
+        healing::MUTANTS,
+        joining::MUTANTS,
+        outputs::MUTANTS,
+        owning::MUTANTS,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod client;
+pub mod contract;
 pub mod http;
 pub mod lossy;
 pub mod proxy;
