@@ -1,4 +1,4 @@
-//! The page at `/`, for people: plain files of `page/` that are part of the program, and the handler that serves them.
+//! The page at `/`, and that of the API document at `/docs`, for people: plain files of `page/` that are part of the program, and the handler that serves them.
 //!
 //! No build step and no foreign script: what is in `page/` is what a browser runs, under a policy that forbids everything else.
 //! The page uses the public API and nothing more. Invariant: an address below `/page/<version>/` never changes its content while
@@ -25,7 +25,9 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
     media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
 const INDEX: &str = "index.html";
-/// Where the address of the other files goes in [`INDEX`].
+/// The page of the API document.
+const DOCS: &str = "docs/docs.html";
+/// Where the address of the other files goes in [`INDEX`] and [`DOCS`].
 const BASE_MARK: &str = "{base}";
 /// Where the list of all modules goes: without it a browser would find them one import after the other.
 const MODULES_MARK: &str = "<!-- modules -->";
@@ -38,6 +40,7 @@ struct Page {
     /// Of the content of all files.
     version: String,
     index: Bytes,
+    docs: Bytes,
     files: HashMap<&'static str, Bytes>,
 }
 
@@ -54,13 +57,14 @@ impl Page {
         let base = format!("page/{version}");
         let modules: Vec<String> = FILES
             .iter()
-            .filter(|(name, _)| name.ends_with(".js") && *name != "theme.js")
+            .filter(|(name, _)| name.ends_with(".js") && *name != "theme.js" && !name.starts_with("docs/"))
             .map(|(name, _)| format!("<link rel=\"modulepreload\" href=\"{base}/{name}\">"))
             .collect();
         let index = text_of(INDEX).replace(BASE_MARK, &base).replace(MODULES_MARK, &modules.join("\n  "));
-        let files = FILES.iter().filter(|(name, _)| *name != INDEX);
+        let docs = text_of(DOCS).replace(BASE_MARK, &base);
+        let files = FILES.iter().filter(|(name, _)| ![INDEX, DOCS].contains(name));
         let files = files.map(|(name, text)| (*name, Bytes::from_static(text.as_bytes()))).collect();
-        Self { version, index: index.into(), files }
+        Self { version, index: index.into(), docs: docs.into(), files }
     }
 }
 
@@ -68,10 +72,11 @@ fn text_of(wanted: &str) -> &'static str {
     FILES.iter().find(|(name, _)| *name == wanted).map_or("", |(_, text)| text)
 }
 
-/// `GET /` and `GET /page/<version>/<file>`. HEAD answers without a body, other methods get the envelope of 405.
+/// `GET /`, `GET /docs` and `GET /page/<version>/<file>`. HEAD answers without a body, other methods get the envelope of 405.
 pub fn router() -> Router {
     Router::new()
         .route("/", get(index))
+        .route("/docs", get(docs))
         .route("/page/{version}/{*file}", get(file))
         .method_not_allowed_fallback(async || {
             let message = "the page is read with GET or HEAD";
@@ -81,7 +86,14 @@ pub fn router() -> Router {
 }
 
 async fn index(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    let mut response = unless_known(&headers, &page.version, || page.index.clone());
+    document(unless_known(&headers, &page.version, || page.index.clone()))
+}
+
+async fn docs(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
+    document(unless_known(&headers, &page.version, || page.docs.clone()))
+}
+
+fn document(mut response: Response) -> Response {
     let known = response.headers_mut();
     known.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     known.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

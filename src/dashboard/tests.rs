@@ -179,6 +179,20 @@ async fn the_index_names_its_version_and_is_asked_for_each_time() {
 }
 
 #[tokio::test]
+async fn the_api_document_has_a_page() {
+    let response = ask(Method::GET, "/docs", None).await;
+    assert_eq!(
+        (response.status(), &response.headers()["content-security-policy"]),
+        (StatusCode::OK, &POLICY.parse().unwrap())
+    );
+    let (body, version) = (text(response).await, Page::new().version);
+    assert!(!body.contains('{') && body.contains(&format!("src=\"page/{version}/docs/docs.js\"")), "{body}");
+    for file in ["docs/docs.js", "docs/docs.css", "docs/schema.js"] {
+        assert_eq!(ask(Method::GET, &format!("/page/{version}/{file}"), None).await.status(), StatusCode::OK, "{file}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_may_be_kept_as_long_as_its_version_is_ours() {
     let version = Page::new().version;
     for (name, kind) in [
