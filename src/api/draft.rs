@@ -67,8 +67,10 @@ pub(super) struct DryRun {
     /// The instances of the config that have what it needs, as far as is known.
     eligible_instances: Vec<InstanceId>,
     /// From now to its start, as far as it can be told.
+    #[schema(required)]
     eta_ms: Option<u64>,
     /// Its run, by what recent ones took: of the same graph but for seeds, texts and file names, else of all.
+    #[schema(required)]
     run_ms: Option<u64>,
     /// Names that graph.
     workflow_hash: String,

@@ -35,7 +35,7 @@ pub(super) struct Listed {
 #[utoipa::path(
     get, path = "/api/nodes", operation_id = "listNodes", tag = "instances",
     params(
-        ("class" = Option<String>, Query, description = "only these, several with commas; at most 200"),
+        ("class" = Option<String>, Query, pattern = "[^,]", description = "only these, several with commas; at most 200"),
         ("If-None-Match" = Option<String>, Header, description = "304 if this is still the `ETag`"),
     ),
     responses(

@@ -114,6 +114,8 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
 
 async fn rehearse(state: &ApiState, caller: Caller, request: Request) -> Result<Answer<DryRun>> {
     state.rates.take(&caller.username)?;
+    // It means nothing here, but what would be refused is refused.
+    idempotency_key(request.headers(), &caller)?;
     let bytes = body::read_json(request, state.front.task_bytes_max).await?;
     let submission = Submission::parse(json::check(&bytes)?)?;
     refuse_past_start(state, submission.start_by_ms, None).await?;

@@ -38,7 +38,8 @@ pub(super) struct Page {
         ("errorType" = Option<String>, Query, description = "only tasks that failed so, several with commas; for admins"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
         ("offset" = Option<u64>, Query, description = "so many are left out; not together with `cursor`"),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of an earlier page"),
+        ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+            description = "`nextCursor` of an earlier page"),
     ),
     responses((status = 200, description = "one page", body = super::openapi::Envelope<Page>)),
     extensions(("x-errors" = json!(["invalid_query", "forbidden"])))
@@ -84,7 +85,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     get, path = "/api/tasks/{id}", operation_id = "getTask", tag = "tasks",
     params(
         ("id" = TaskId, Path, description = "the task"),
-        ("include" = Option<super::openapi::Include>, Query, description = "adds the graph"),
+        ("include" = inline(Option<super::openapi::Include>), Query, description = "adds the graph"),
     ),
     responses((status = 200, description = "the task", body = super::openapi::Envelope<TaskView>)),
     extensions(("x-errors" = json!(["not_found", "invalid_query"])))
@@ -120,7 +121,7 @@ pub(super) async fn detail(
     get, path = "/api/tasks/{id}/workflow", operation_id = "getTaskWorkflow", tag = "tasks",
     params(
         ("id" = TaskId, Path, description = "the task"),
-        ("form" = Option<super::openapi::Form>, Query, description = "`resolved` when not given"),
+        ("form" = inline(Option<super::openapi::Form>), Query, description = "`resolved` when not given"),
     ),
     responses((status = 200, description = "the graph", body = super::openapi::Envelope<Object>)),
     extensions(("x-errors" = json!(["not_found", "invalid_query"])))

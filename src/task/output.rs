@@ -27,7 +27,7 @@ pub struct Output {
     pub node_id: String,
     /// `image`, `video`, `audio`, `text`, `latent`, `model3d` or `file`.
     pub kind: OutputKind,
-    /// The stored file; `None` for texts.
+    /// The stored file; not there for texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_id: Option<FileId>,
     /// The instance's own file name.

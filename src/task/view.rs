@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A task as JSON. List items and details have the same shape; what only details know is `None` in lists.
+/// A task as JSON. List items and details have the same shape; what only details know is not there in lists.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskView {

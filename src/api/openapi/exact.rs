@@ -13,6 +13,7 @@ pub(super) fn finish(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     let before = schemas.clone();
     for (name, schema) in schemas.iter_mut() {
+        name_data(name, schema, &before);
         join_parts(schema, &before);
         tighten(schema, !OPEN.contains(&name.as_str()));
     }
@@ -26,6 +27,16 @@ pub(super) fn finish(document: &mut Value) {
         if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
             responses.values_mut().for_each(|response| tighten(response, true));
         }
+    }
+}
+
+/// The schema of an envelope comes with a copy of what is in it: it is named instead.
+fn name_data(name: &str, schema: &mut Value, schemas: &Map<String, Value>) {
+    let Some(inside) = name.strip_prefix("Envelope_") else { return };
+    let (one, is_list) = inside.strip_prefix("Vec_").map_or((inside, false), |one| (one, true));
+    if schemas.contains_key(one) {
+        let reference = json!({ "$ref": format!("#/components/schemas/{one}") });
+        schema["properties"]["data"] = if is_list { json!({ "type": "array", "items": reference }) } else { reference };
     }
 }
 
