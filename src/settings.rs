@@ -12,6 +12,12 @@ pub mod limits {
 
     /// JSON bodies other than a task's.
     pub const JSON_BODY_BYTES: usize = 256 * 1024;
+    /// Body of PUT /api/workflows/:name.
+    pub const WORKFLOW_BODY_BYTES: usize = 1 << 20;
+    /// Tasks that one submit may make.
+    pub const BATCH_TASKS_MAX: u16 = 1_000;
+    /// Bytes of them at Redis: one call carries them all.
+    pub const BATCH_BYTES_MAX: usize = 32 << 20;
     /// Nesting of any JSON body.
     pub const JSON_DEPTH_MAX: usize = 100;
     /// Nodes of a workflow (protocol §11: cost grows worse than linear).

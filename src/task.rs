@@ -2,7 +2,9 @@
 //!
 //! Look first at [`Task`] (what a read gives), [`NewTask`] (what an enqueue takes) and [`FailureKind::retryable`].
 
+mod batch;
 mod failure;
+mod flow;
 mod id;
 mod output;
 mod request;
@@ -11,7 +13,9 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub use batch::BatchId;
 pub use failure::{Failure, FailureKind};
+pub use flow::{BatchPlace, FlowName, FlowVersion, NotAName};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, TaskId};
 pub use output::{Output, OutputKind, Progress};
 pub use request::{FileInput, NewTask, Payload, TaskFacts, Warning};

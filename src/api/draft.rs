@@ -7,18 +7,23 @@ use super::{
     error::{ApiError, Result},
     inline::{self, Decoded},
     knowledge::Snapshot,
+    named::Named,
     submission::Submission,
 };
 use crate::{
-    graph::{self, GraphLimits, Problem, Resolved, Workflow},
+    graph::{self, GraphLimits, InlineFile, Problem, Resolved, Workflow},
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
-    task::{FileInput, InstanceId, ResolvedView, Warning},
+    task::{FileInput, FlowVersion, InstanceId, ResolvedView, Warning},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+pub(super) const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+
+/// What params are when there are none.
+static EMPTY_OBJECT: LazyLock<Box<RawValue>> =
+    LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"));
 
 /// A submission, resolved.
 pub(super) struct Draft {
@@ -39,6 +44,8 @@ pub(super) struct Draft {
     pub(super) warnings: Vec<Warning>,
     /// Who has what it needs; `None` = everybody, as far as is known.
     pub(super) eligible: Option<Vec<InstanceId>>,
+    /// The published workflow that it is made from.
+    pub(super) flow: Option<FlowVersion>,
     pub(super) nodes_total: u32,
     known: Arc<Snapshot>,
 }
@@ -48,6 +55,9 @@ pub(super) struct Draft {
 #[serde(rename_all = "camelCase")]
 pub(super) struct DryRun {
     dry_run: bool,
+    /// How many tasks a batch would have; what is shown is its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u16>,
     /// The graph with the params in it; inputs that take a file hold `null`.
     workflow: Box<RawValue>,
     nodes_total: u32,
@@ -60,47 +70,71 @@ pub(super) struct DryRun {
     checked: bool,
 }
 
-impl Draft {
-    /// Resolves; every problem of graph and params in one answer.
-    pub(super) async fn of(state: &ApiState, submission: &Submission<'_>) -> Result<Self> {
-        Self::against(state.knowledge.now().await, state, submission)
+/// What is resolved, as often as there are tasks of it: a graph, and how.
+pub(super) struct Source<'a> {
+    submission: &'a Submission<'a>,
+    named: Option<&'a Named>,
+    /// As submitted or published.
+    text: &'a RawValue,
+    workflow: Workflow,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the graph of the submission, or of the published workflow that it names.
+    pub(super) fn new(submission: &'a Submission<'a>, named: Option<&'a Named>) -> Result<Self> {
+        let text = named.map_or(submission.workflow, |named| &named.flow.graph);
+        let workflow = Workflow::parse(text, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
+        Ok(Self { submission, named, text, workflow })
     }
 
-    /// The same whatever the instances have.
-    pub(super) fn unchecked(state: &ApiState, submission: &Submission<'_>) -> Result<Self> {
-        Self::against(Arc::default(), state, submission)
-    }
-
-    fn against(known: Arc<Snapshot>, state: &ApiState, submission: &Submission<'_>) -> Result<Self> {
-        let workflow = Workflow::parse(submission.workflow, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
-        let params = submission.params.map_or_else(empty_object, |params| Ok(params.to_owned()))?;
+    /// Puts params in, as `known` has it; gives the files too that came inside of them.
+    pub(super) fn resolve(
+        &self,
+        known: &Arc<Snapshot>,
+        given: Option<&RawValue>,
+    ) -> Result<(Draft, Vec<InlineFile>), Vec<Problem>> {
+        let params = given.unwrap_or(&EMPTY_OBJECT);
         let options = graph::Options {
-            is_strict: submission.is_strict,
-            randomizes_seeds: submission.randomizes_seeds,
-            maps_names: submission.maps_names,
+            is_strict: self.submission.is_strict,
+            randomizes_seeds: self.submission.randomizes_seeds,
+            maps_names: self.submission.maps_names,
+            declared: self.named.map(|named| &named.declared),
+            is_publishing: false,
             pool: Some(&known.pool),
         };
-        let resolved = graph::resolve(&workflow, &params, &options).map_err(refused)?;
-        let Resolved { workflow, files, inline, seeds, mapped, warnings, eligible } = resolved;
-        let inline = inline::decode(&inline, state.file_bytes_max)?;
-        let is_changed = submission.params.is_some_and(has_members) || !seeds.is_empty() || !files.is_empty();
-        Ok(Self {
+        let Resolved { workflow, files, inline, seeds, mapped, warnings, eligible } =
+            graph::resolve(&self.workflow, params, &options)?;
+        let is_changed =
+            self.named.is_some() || given.is_some_and(has_members) || !seeds.is_empty() || !files.is_empty();
+        let draft = Draft {
             workflow: workflow.to_json(),
-            original: is_changed.then(|| submission.workflow.to_owned()),
-            params,
+            original: is_changed.then(|| self.text.to_owned()),
+            params: params.to_owned(),
             files,
-            inline,
+            inline: Vec::new(),
             seeds,
             mapped,
             warnings,
             eligible,
+            flow: self.named.map(Named::version),
             nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
-            known,
-        })
+            known: known.clone(),
+        };
+        Ok((draft, inline))
+    }
+}
+
+impl Draft {
+    /// Resolves; every problem of graph and params in one answer.
+    pub(super) async fn of(state: &ApiState, submission: &Submission<'_>, named: Option<&Named>) -> Result<Self> {
+        let source = Source::new(submission, named)?;
+        let (draft, inline) =
+            source.resolve(&state.knowledge.now().await, submission.params).map_err(refused)?;
+        Ok(Self { inline: inline::decode(&inline, state.file_bytes_max)?, ..draft })
     }
 
     /// Shows it, once the stored files that it names are known to be there.
-    pub(super) async fn show(self, state: &ApiState) -> Result<Answer<DryRun>> {
+    pub(super) async fn show(self, state: &ApiState, count: Option<u16>) -> Result<Answer<DryRun>> {
         for input in &self.files {
             if state.queue.file(input.file_id).await?.is_none() {
                 return Err(ApiError::NoSuchFile(input.file_id));
@@ -108,6 +142,7 @@ impl Draft {
         }
         Ok(Answer(DryRun {
             dry_run: true,
+            count,
             workflow: self.workflow,
             nodes_total: self.nodes_total,
             resolved: ResolvedView::new(&self.seeds, &self.mapped),
@@ -119,7 +154,7 @@ impl Draft {
 }
 
 /// What is wrong with the graph alone is told as that.
-fn refused(problems: Vec<Problem>) -> ApiError {
+pub(super) fn refused(problems: Vec<Problem>) -> ApiError {
     if problems.iter().all(|problem| problem.pointer.starts_with("/workflow")) {
         ApiError::InvalidWorkflow(problems)
     } else {
@@ -129,8 +164,4 @@ fn refused(problems: Vec<Problem>) -> ApiError {
 
 fn has_members(params: &RawValue) -> bool {
     params.get().bytes().any(|byte| !matches!(byte, b'{' | b'}' | b'[' | b']') && !byte.is_ascii_whitespace())
-}
-
-fn empty_object() -> Result<Box<RawValue>> {
-    RawValue::from_string("{}".to_owned()).map_err(|_| ApiError::Internal)
 }

@@ -4,6 +4,8 @@
 //! before anything happens; no text of a client becomes part of a Redis key. Look first at [`router`].
 
 mod answer;
+mod batch;
+mod batches;
 mod body;
 mod config;
 mod download;
@@ -18,6 +20,7 @@ mod knowledge;
 mod login;
 mod monitor;
 mod multipart;
+mod named;
 mod near;
 mod query;
 mod range;
@@ -25,10 +28,12 @@ mod rate;
 mod retry;
 mod submission;
 mod submit;
+mod sweep;
 mod tasks;
 mod time;
 mod upload;
 mod waiting;
+mod workflows;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
 
@@ -90,6 +95,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
         .route("/api/tasks/{id}/retry", post(retry::retry))
+        .route("/api/batches/{id}", get(batches::detail).delete(batches::cancel))
+        .route("/api/workflows", get(workflows::list))
+        .route("/api/workflows/{name}", get(workflows::detail).put(workflows::publish).delete(workflows::delete))
+        .route("/api/workflows/{name}/schema", get(workflows::schema))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))
         .route("/api/files/{id}", delete(files::delete))

@@ -2,7 +2,7 @@
 
 use crate::{
     fleet::FleetConfig,
-    task::{Attempt, FailureKind, FileId, InstanceId, Payload, Status, Task, TaskId, TaskState},
+    task::{Attempt, FailureKind, FileId, FlowName, InstanceId, Payload, Status, Task, TaskId, TaskState},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
@@ -172,6 +172,8 @@ pub struct TaskQuery {
     pub statuses: Vec<Status>,
     /// Only failed ones with these kinds of failure, of all owners; replaces `owner` and `statuses`. Empty = all.
     pub failures: Vec<FailureKind>,
+    /// Only those made from this published workflow, of all owners; replaces `owner`.
+    pub flow: Option<FlowName>,
     /// Skip.
     pub offset: u64,
     /// At most, 1–200.

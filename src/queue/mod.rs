@@ -18,6 +18,10 @@
 //! | `delayed`, `start-by`, `expiry` | ZSET | ids by the time something is due |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
+//! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; which have some |
+//! | `batch:<begin of the ids>` | ZSET | the tasks of a batch by created time |
+//! | `workflow:<name>` | HASH | `latest`, `digest`; of each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>` |
+//! | `workflows`, `workflows-gone` | ZSET | names published, names deleted with their last version |
 //! | `owners` | SET | who has tasks |
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |
 //! | `in-flight:<id>` | HASH | task → attempt: its length is the slots taken |
@@ -34,12 +38,14 @@
 
 mod answers;
 mod attempts;
+mod batches;
 mod call;
 mod catalogs;
 mod durable;
 mod error;
 mod feed;
 mod files;
+mod flows;
 mod hash;
 mod instances;
 mod intake;
@@ -60,8 +66,10 @@ pub use answers::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, FileDeleted, FileKind, FileRecord, InFlight, Lease,
     Prospects, QueueLimits, Renewed, Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
+pub use batches::{BatchEnqueued, BatchStand, PackedTask};
 pub use error::Error;
 pub use feed::{Feed, News};
+pub use flows::{Flow, FlowFound, FlowHead, FlowRow, FlowWritten, VERSIONS_KEPT, WORKFLOWS_MAX};
 pub use scripts::{Scripts, Verb};
 pub use wakeups::Wakeups;
 

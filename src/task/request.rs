@@ -1,6 +1,6 @@
 //! What is fixed when a task is accepted: graph, params, files, limits, facts.
 
-use super::{FileId, InstanceId, Priority, TaskId};
+use super::{BatchPlace, FileId, FlowVersion, InstanceId, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -66,6 +66,12 @@ pub struct TaskFacts {
     /// The instances that have what it needs; empty = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eligible: Vec<InstanceId>,
+    /// The published workflow that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowVersion>,
+    /// Its place among the tasks that were made by one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPlace>,
     /// Nodes of the graph.
     pub nodes_total: u32,
 }

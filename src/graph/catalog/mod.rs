@@ -4,10 +4,12 @@
 //! Look first at [`Catalog::parse`] and [`Pool`].
 
 mod judge;
+mod offered;
 mod pool;
 mod read;
 
 pub(super) use judge::Misfit;
+pub(super) use offered::Range;
 pub(super) use pool::{ClassAt, Fit, Need};
 pub use pool::{Member, Pool};
 

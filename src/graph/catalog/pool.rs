@@ -55,6 +55,16 @@ impl Pool {
         self.groups.is_empty()
     }
 
+    /// Each kind's.
+    pub(super) fn catalogs(&self) -> impl Iterator<Item = &Catalog> {
+        self.groups.iter().map(|group| group.catalog.as_ref())
+    }
+
+    /// Whether somebody who is alive is not known yet.
+    pub(super) fn has_unknown(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+
     /// Every class name, with repetitions.
     pub(in crate::graph) fn class_names(&self) -> impl Iterator<Item = &String> {
         self.groups.iter().flat_map(|group| group.catalog.class_names())

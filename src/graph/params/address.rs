@@ -2,7 +2,7 @@
 //! that the graph declares are read here and filled in by [`super::fill`].
 
 use super::{
-    ASSIGNMENTS_MAX, BASE, Options, WARNINGS_MAX, auto,
+    ASSIGNMENTS_MAX, BASE, Declared, Options, WARNINGS_MAX, auto,
     names::Names,
     near::{SEARCHES_MAX, near},
     pointer,
@@ -17,7 +17,10 @@ use crate::graph::{
 };
 use crate::task::Warning;
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 /// One value on its way to one input.
 pub(super) struct Assignment<'p> {
@@ -37,7 +40,12 @@ pub(super) struct Reader<'w, 'p> {
     /// What the graph declares; looked for only when there are params, or none may be missing.
     pub(super) names: Names,
     /// Values of placeholders.
-    pub(super) given: HashMap<String, &'p RawValue>,
+    pub(super) given: HashMap<String, Cow<'p, RawValue>>,
+    /// What a published workflow takes; its only names.
+    declared: Option<&'p Declared>,
+    pub(super) is_publishing: bool,
+    /// Names that need no more words: given, or told to be missing.
+    pub(super) told: HashSet<String>,
     is_strict: bool,
     maps_names: bool,
     /// Names that were looked for, with the address found.
@@ -49,12 +57,15 @@ pub(super) struct Reader<'w, 'p> {
 }
 
 impl<'w, 'p> Reader<'w, 'p> {
-    pub(super) fn new(workflow: &'w Workflow, options: &Options<'_>, problems: Problems) -> Self {
+    pub(super) fn new(workflow: &'w Workflow, options: &Options<'p>, problems: Problems) -> Self {
         Self {
             workflow,
             titles: Titles::of(workflow),
             names: Names::default(),
             given: HashMap::new(),
+            declared: options.declared,
+            is_publishing: options.is_publishing,
+            told: HashSet::new(),
             is_strict: options.is_strict,
             maps_names: options.maps_names,
             mapped: Vec::new(),
@@ -69,8 +80,8 @@ impl<'w, 'p> Reader<'w, 'p> {
     pub(super) fn read(&mut self, params: &'p RawValue) {
         if let Some(members) = raw::members(params) {
             // Without params a `{{` is what people wrote in a prompt.
-            if !members.is_empty() || self.is_strict {
-                self.names = Names::of(self.workflow);
+            if !members.is_empty() || self.is_strict || self.declared.is_some() {
+                self.read_names();
             }
             for (key, value) in members {
                 if self.is_over() {
@@ -79,8 +90,8 @@ impl<'w, 'p> Reader<'w, 'p> {
                 self.param(&key, value);
             }
         } else if let Some(entries) = raw::elements(params) {
-            if !entries.is_empty() || self.is_strict {
-                self.names = Names::of(self.workflow);
+            if !entries.is_empty() || self.is_strict || self.declared.is_some() {
+                self.read_names();
             }
             for (index, entry) in entries.into_iter().enumerate() {
                 if self.is_over() {
@@ -92,7 +103,15 @@ impl<'w, 'p> Reader<'w, 'p> {
             let message = "params must be an object such as {\"6.text\":\"a cat\"}";
             self.problems.push(Problem::shape(BASE.to_owned(), "params_not_object", message));
         }
+        if let Some(declared) = self.declared {
+            self.defaults(declared);
+        }
         self.fill();
+    }
+
+    /// Looks for what the graph declares.
+    pub(super) fn read_names(&mut self) {
+        self.names = Names::of(self.workflow);
     }
 
     #[allow(clippy::type_complexity, reason = "four lists, taken apart by the one caller")]
@@ -124,6 +143,14 @@ impl<'w, 'p> Reader<'w, 'p> {
             self.path(key, place, separator, rest, value);
         } else if let Some(rest) = key.strip_prefix('@') {
             self.title(key, rest, value);
+        } else if let Some(declared) = self.declared {
+            if self.declared(declared, key, value) {
+                return;
+            }
+            match key.contains('.') || looks_like_node_id(key) {
+                true => self.no_such_node(key, pointer(key)),
+                false => self.undeclared(declared, key),
+            }
         } else if self.names.has_slot(key) || !self.names.markers(key).is_empty() {
             self.named(key, value);
         } else if self.maps_names && auto::is_known(key) {
@@ -136,7 +163,7 @@ impl<'w, 'p> Reader<'w, 'p> {
     }
 
     /// The longest existing node id that `key` starts with and that `.` or `:` follows.
-    fn split_node_id<'k>(&self, key: &'k str) -> Option<(usize, u8, &'k str)> {
+    pub(super) fn split_node_id<'k>(&self, key: &'k str) -> Option<(usize, u8, &'k str)> {
         let bytes = key.as_bytes();
         (0..bytes.len().min(NODE_ID_BYTES_MAX + 1)).rev().filter(|&at| matches!(bytes[at], b'.' | b':')).find_map(
             |at| {

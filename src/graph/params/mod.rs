@@ -4,6 +4,7 @@
 mod address;
 mod apply;
 mod auto;
+mod declared;
 mod fill;
 mod fleet;
 mod names;
@@ -13,7 +14,8 @@ mod seeds;
 mod title;
 mod value;
 
-pub(super) use near::near;
+pub use declared::{Declared, publish, schema};
+pub use near::near;
 
 use super::{
     Pool, Problem, Workflow,
@@ -43,6 +45,10 @@ pub struct Options<'a> {
     pub randomizes_seeds: bool,
     /// Looks for `prompt`, `negative_prompt`, `seed`, `steps`, `cfg`, `width`, `height` where the graph does not declare them.
     pub maps_names: bool,
+    /// The names of a published workflow: its only ones.
+    pub declared: Option<&'a Declared>,
+    /// What is declared without a default may be missing: it is for submitters to give.
+    pub is_publishing: bool,
     /// What the instances have; `None` = nothing is checked against them.
     pub pool: Option<&'a Pool>,
 }

@@ -8,7 +8,7 @@ use crate::graph::catalog::Kind;
 use serde_json::value::RawValue;
 
 /// Inputs whose `-1` and `"random"` mean: draw one.
-const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
+pub(super) const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
 
 impl Writer<'_> {
     /// The range to draw from when `value` asks a seed's input for any seed. `-1` is a value like any other where the schema

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod attempts;
+mod flows;
 mod healing;
 mod owning;
 
@@ -29,5 +30,5 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, healing::MUTANTS, owning::MUTANTS].into_iter().flatten().collect()
+    [accepting::MUTANTS, attempts::MUTANTS, flows::MUTANTS, healing::MUTANTS, owning::MUTANTS].into_iter().flatten().collect()
 }

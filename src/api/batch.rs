@@ -1,0 +1,240 @@
+//! A submit that makes many tasks (`count`, `sweep`): each is resolved by itself, then all are accepted or none.
+
+use super::{
+    ApiState,
+    answer::Answer,
+    draft::{Draft, DryRun, Source, refused},
+    error::{ApiError, Flaw, Result},
+    inline,
+    knowledge::Snapshot,
+    named::{self, Named},
+    submission::Submission,
+    submit::{Accepted, Order, new_task},
+    sweep::{BatchWish, Sweep},
+};
+use crate::{
+    graph::{InlineFile, Problem},
+    queue::{BatchEnqueued, PackedTask},
+    settings::limits::BATCH_BYTES_MAX,
+    task::{BatchId, BatchPlace, FileInput, Task, TaskId, TaskView},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{collections::HashSet, sync::Arc};
+
+/// Problems told of one request.
+const PROBLEMS_MAX: usize = 100;
+/// Tasks resolved before others get their turn: some milliseconds.
+const RESOLVED_IN_A_ROW: u16 = 8;
+
+/// `{"batchId","count","tasks":[…]}`: the tasks in their order, as `GET /api/tasks/:id` shows them; of a batch that was accepted
+/// before those that are still kept.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BatchView {
+    batch_id: BatchId,
+    count: u16,
+    tasks: Vec<TaskView>,
+}
+
+impl BatchView {
+    fn new(state: &ApiState, batch_id: BatchId, count: u16, tasks: &[Task]) -> Self {
+        Self { batch_id, count, tasks: tasks.iter().map(|task| TaskView::new(task, &state.links)).collect() }
+    }
+}
+
+/// Accepts all tasks of the order, or none.
+pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepted<BatchView>> {
+    let Some(wish) = &order.submission.batch else { return Err(ApiError::Internal) };
+    let (count, id) = (wish.task_count(), order.key.map_or_else(BatchId::new, BatchId::of));
+    if let Some(tasks) = accepted_before(state, &order, id, count).await? {
+        return Ok(Accepted { view: BatchView::new(state, id, count, &tasks), is_replay: true });
+    }
+    // One was taken for the request.
+    state.rates.take_many(&order.caller.username, count - 1)?;
+    let named = named::load(state, order.submission.workflow).await?;
+    let batch = Batch::new(state, &order.submission, wish, named.as_ref()).await?;
+    let (params, sweep) = (order.submission.params, Sweep::again(wish.raw));
+    let mut stored = Vec::new();
+    let mut tasks = batch.resolve(params, &sweep, Some((&order, id))).await?;
+    if !tasks.inline.is_empty() {
+        (stored, tasks) = Box::pin(batch.store_and_resolve(&order, id, &tasks.inline)).await?;
+    }
+    let enqueued = state.queue.enqueue_batch(&tasks.packed).await;
+    if !matches!(enqueued, Ok(BatchEnqueued::Created(_))) {
+        Box::pin(inline::take_back(state, &stored)).await;
+    }
+    let view = |tasks: &[Task]| BatchView::new(state, id, count, tasks);
+    match enqueued? {
+        BatchEnqueued::Created(tasks) => Ok(Accepted { view: view(&tasks), is_replay: false }),
+        BatchEnqueued::Replayed(tasks) => Ok(Accepted { view: view(&tasks), is_replay: order.key.is_some() }),
+        BatchEnqueued::Conflict => Err(ApiError::KeyReused),
+        BatchEnqueued::Full(wait) => Err(ApiError::QueueFull(wait)),
+        BatchEnqueued::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
+    }
+}
+
+/// Checks every task, shows the first.
+pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> Result<Answer<DryRun>> {
+    let Some(wish) = &submission.batch else { return Err(ApiError::Internal) };
+    let named = named::load(state, submission.workflow).await?;
+    let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
+    let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
+    batch.decode(&tasks.inline)?;
+    let first = tasks.first.ok_or(ApiError::Internal)?;
+    first.show(state, Some(wish.task_count())).await
+}
+
+/// Those of its tasks that are still kept, when the same request made it before.
+async fn accepted_before(state: &ApiState, order: &Order<'_>, id: BatchId, count: u16) -> Result<Option<Vec<Task>>> {
+    let Some(key) = order.key else { return Ok(None) };
+    match state.queue.was_accepted(key, &order.fingerprint).await? {
+        None => Ok(None),
+        Some(false) => Err(ApiError::KeyReused),
+        Some(true) => {
+            let ids: Vec<TaskId> = (0..count).map(|index| id.task(index)).collect();
+            Ok(Some(state.queue.tasks(&ids).await?.into_iter().flatten().collect()))
+        }
+    }
+}
+
+/// What is the same for all tasks of a batch.
+struct Batch<'a> {
+    state: &'a ApiState,
+    wish: &'a BatchWish<'a>,
+    source: Source<'a>,
+    known: Arc<Snapshot>,
+}
+
+/// What resolving them came to.
+#[derive(Default)]
+struct Tasks {
+    first: Option<Draft>,
+    packed: Vec<PackedTask>,
+    /// Files that came with the request, each once; must be stored before the tasks that need them.
+    inline: Vec<InlineFile>,
+}
+
+impl<'a> Batch<'a> {
+    async fn new(
+        state: &'a ApiState,
+        submission: &'a Submission<'a>,
+        wish: &'a BatchWish<'a>,
+        named: Option<&'a Named>,
+    ) -> Result<Self> {
+        let source = Source::new(submission, named)?;
+        Ok(Self { state, wish, source, known: state.knowledge.now().await })
+    }
+
+    /// Resolves all of them, and packs each at once for its order: unpacked, a thousand graphs would be large.
+    ///
+    /// # Errors
+    /// Every problem of every task, each once, at most 100.
+    async fn resolve(
+        &self,
+        params: Option<&RawValue>,
+        sweep: &Sweep<'_>,
+        order: Option<(&Order<'_>, BatchId)>,
+    ) -> Result<Tasks> {
+        let (mut tasks, mut problems, mut bytes) = (Tasks::default(), Problems::default(), 0);
+        let mut seen = HashSet::new();
+        for index in 0..self.wish.task_count() {
+            if index % RESOLVED_IN_A_ROW == RESOLVED_IN_A_ROW - 1 {
+                tokio::task::yield_now().await;
+            }
+            let given = sweep.params(params, self.wish.count, index);
+            let (draft, inline) = match self.source.resolve(&self.known, given.as_deref()) {
+                Ok(resolved) => resolved,
+                Err(found) => {
+                    problems.add(found, |pointer| sweep.pointer(pointer, self.wish.count, index));
+                    if problems.list.len() >= PROBLEMS_MAX {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            for mut file in inline {
+                if seen.insert(file.directive.clone()) {
+                    file.pointer = sweep.pointer(&file.pointer, self.wish.count, index);
+                    tasks.inline.push(file);
+                }
+            }
+            match order {
+                // It will not come to that.
+                Some(_) if !problems.list.is_empty() || !tasks.inline.is_empty() => {}
+                Some((order, id)) => {
+                    let task = self.pack(order, id, index, draft).await?;
+                    bytes += task.size();
+                    if bytes > BATCH_BYTES_MAX {
+                        return Err(self.too_large());
+                    }
+                    tasks.packed.push(task);
+                }
+                None => tasks.first = tasks.first.or(Some(draft)),
+            }
+        }
+        if problems.list.is_empty() { Ok(tasks) } else { Err(refused(problems.list)) }
+    }
+
+    async fn pack(&self, order: &Order<'_>, id: BatchId, index: u16, draft: Draft) -> Result<PackedTask> {
+        let mut new = new_task(order, id.task(index), draft);
+        new.facts.batch = Some(BatchPlace { index, size: self.wish.task_count() });
+        Ok(self.state.queue.pack(new).await?)
+    }
+
+    fn decode(&self, files: &[InlineFile]) -> Result<Vec<inline::Decoded>> {
+        inline::decode(files, self.state.file_bytes_max)
+    }
+
+    /// Stores the files that came with the request, each once for all tasks, and resolves again with their ids in the params.
+    async fn store_and_resolve(
+        &self,
+        order: &Order<'_>,
+        id: BatchId,
+        files: &[InlineFile],
+    ) -> Result<(Vec<FileInput>, Tasks)> {
+        let decoded = self.decode(files)?;
+        let params = order.submission.params.map_or("null", RawValue::get);
+        let both = RawValue::from_string(format!("[{params},{}]", self.wish.raw.get()));
+        let both = both.map_err(|_| ApiError::Internal)?;
+        let (stored, both) = inline::store(self.state, &order.caller, decoded, both).await?;
+        let (params, sweep): (&RawValue, &RawValue) =
+            serde_json::from_str(both.get()).map_err(|_| ApiError::Internal)?;
+        let params = (params.get() != "null").then_some(params);
+        let tasks = self.resolve(params, &Sweep::again(sweep), Some((order, id))).await;
+        match tasks {
+            Ok(tasks) if tasks.inline.is_empty() => Ok((stored, tasks)),
+            other => {
+                inline::take_back(self.state, &stored).await;
+                Err(other.err().unwrap_or(ApiError::Internal))
+            }
+        }
+    }
+
+    fn too_large(&self) -> ApiError {
+        let message = format!(
+            "{} tasks of this workflow are more than {BATCH_BYTES_MAX} bytes: make smaller batches",
+            self.wish.task_count()
+        );
+        ApiError::InvalidRequest(vec![Flaw::unfit("/workflow", "batch_too_large", &message)])
+    }
+}
+
+/// Those of all tasks, each once.
+#[derive(Default)]
+struct Problems {
+    list: Vec<Problem>,
+    known: HashSet<(String, String, String)>,
+}
+
+impl Problems {
+    fn add(&mut self, found: Vec<Problem>, pointer: impl Fn(&str) -> String) {
+        for mut problem in found {
+            problem.pointer = pointer(&problem.pointer);
+            let name = (problem.pointer.clone(), problem.code.clone(), problem.message.clone());
+            if self.list.len() < PROBLEMS_MAX && self.known.insert(name) {
+                self.list.push(problem);
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Declarations: read, published, met by params, told as a schema.
