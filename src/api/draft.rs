@@ -128,8 +128,7 @@ impl Draft {
     /// Resolves; every problem of graph and params in one answer.
     pub(super) async fn of(state: &ApiState, submission: &Submission<'_>, named: Option<&Named>) -> Result<Self> {
         let source = Source::new(submission, named)?;
-        let (draft, inline) =
-            source.resolve(&state.knowledge.now().await, submission.params).map_err(refused)?;
+        let (draft, inline) = source.resolve(&state.knowledge.now().await, submission.params).map_err(refused)?;
         Ok(Self { inline: inline::decode(&inline, state.file_bytes_max)?, ..draft })
     }
 

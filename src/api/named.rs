@@ -72,7 +72,8 @@ fn unknown_name(name: &str, names: Vec<String>) -> ApiError {
 
 fn unknown_version(text: &str, kept: &[u64]) -> ApiError {
     let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
-    let hint = if kept.is_empty() { "write it like name@3".to_owned() } else { format!("kept are {}", kept.join(", ")) };
+    let hint =
+        if kept.is_empty() { "write it like name@3".to_owned() } else { format!("kept are {}", kept.join(", ")) };
     unknown(format!("there is no version `{}`; {hint}", short(text)), Vec::new())
 }
 

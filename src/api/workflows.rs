@@ -156,9 +156,9 @@ pub(super) async fn delete(
 
 async fn find(state: &ApiState, name: &str, query: &Query) -> Result<Flow> {
     query.only(&["version"])?;
-    let version = query.one("version")?.map(|text| {
-        number(text).ok_or_else(|| ApiError::InvalidQuery("`version` must be a whole number".to_owned()))
-    });
+    let version = query
+        .one("version")?
+        .map(|text| number(text).ok_or_else(|| ApiError::InvalidQuery("`version` must be a whole number".to_owned())));
     match state.queue.flow(&flow_name(name)?, version.transpose()?).await? {
         FlowFound::Flow(flow) => Ok(*flow),
         FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such version of the workflow")),
@@ -186,9 +186,10 @@ fn content(members: &Members<'_>) -> Result<(Box<RawValue>, FlowHead)> {
         flaws.push(Flaw::shape("/workflow", "missing", message));
     }
     let description = members.get("description").map(json::text);
-    if description.as_ref().is_some_and(|text| {
-        text.as_ref().is_none_or(|text| text.chars().count() > DESCRIPTION_CHARS_MAX)
-    }) {
+    if description
+        .as_ref()
+        .is_some_and(|text| text.as_ref().is_none_or(|text| text.chars().count() > DESCRIPTION_CHARS_MAX))
+    {
         let message = format!("`description` must be a text of at most {DESCRIPTION_CHARS_MAX} characters");
         flaws.push(Flaw::shape("/description", "not_a_text", &message));
     }

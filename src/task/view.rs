@@ -1,8 +1,8 @@
 //! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
 
 use super::{
-    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Output, Priority, Status, Task,
-    TaskId, TaskState, Warning,
+    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Output, Priority, Status,
+    Task, TaskId, TaskState, Warning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;

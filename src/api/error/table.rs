@@ -25,7 +25,11 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("invalid_upload", &[400], "the multipart body is broken, cut off, or holds not exactly one file"),
     error_type("invalid_workflow", &[400, 422], "the workflow is not an API-format graph that can be run"),
     error_type("invalid_params", &[400, 422], "the params do not fit the workflow; every problem is listed"),
-    error_type("workflow_unknown", &[422], "no workflow is published under this name, or not in this version; near names are given"),
+    error_type(
+        "workflow_unknown",
+        &[422],
+        "no workflow is published under this name, or not in this version; near names are given",
+    ),
     error_type("too_many_workflows", &[422], "as many workflows are published as may be: delete one first"),
     error_type("invalid_config", &[400, 422], "the config does not hold; every problem is listed, nothing was changed"),
     error_type("unauthorized", &[401], "the token is missing, not valid or expired: log in again"),

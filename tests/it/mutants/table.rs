@@ -30,5 +30,8 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, flows::MUTANTS, healing::MUTANTS, owning::MUTANTS].into_iter().flatten().collect()
+    [accepting::MUTANTS, attempts::MUTANTS, flows::MUTANTS, healing::MUTANTS, owning::MUTANTS]
+        .into_iter()
+        .flatten()
+        .collect()
 }

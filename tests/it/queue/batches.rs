@@ -10,9 +10,7 @@ use crate::{
 };
 use shuzhiren::{
     queue::{BatchEnqueued, Cancelled, Enqueued, PackedTask, Queue, QueueLimits, TaskPage, TaskQuery, Verb},
-    task::{
-        BatchId, BatchPlace, FileId, FileInput, FlowVersion, NewTask, Progress, Status, Task, TaskId, TaskState,
-    },
+    task::{BatchId, BatchPlace, FileId, FileInput, FlowVersion, NewTask, Progress, Status, Task, TaskId, TaskState},
 };
 use std::time::Duration;
 
@@ -73,7 +71,10 @@ pub async fn a_batch_is_accepted_once_and_whole(world: &World) {
     audit(world, 1).unwrap();
     for read in &made {
         assert_eq!(format!("{:?}", world.task(read.id).await), format!("{read:?}"));
-        assert_eq!(world.queue.payload(read.id).await.unwrap().unwrap().workflow.get(), tasks[0].payload.workflow.get());
+        assert_eq!(
+            world.queue.payload(read.id).await.unwrap().unwrap().workflow.get(),
+            tasks[0].payload.workflow.get()
+        );
     }
     world.pass(Duration::from_secs(1));
     let before = dump(world);
@@ -255,7 +256,8 @@ pub async fn a_batch_goes_with_its_tasks(world: &World) {
     world.pass(KEEP + Duration::from_secs(1));
     janitor(world).await;
     assert!(world.queue.batch(id).await.unwrap().is_none());
-    let left: Vec<String> = dump(world).names().into_iter().filter(|name| name.contains("flow") || name.contains("batch")).collect();
+    let left: Vec<String> =
+        dump(world).names().into_iter().filter(|name| name.contains("flow") || name.contains("batch")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

@@ -39,7 +39,8 @@ fn head(description: &str) -> FlowHead {
 
 /// Publishes content number `number`.
 async fn put(world: &World, text: &str, number: u64, expected: Option<u64>) -> FlowWritten {
-    let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"seed":18446744073709551615,"cfg":{number}.50}}}}}}"#));
+    let graph =
+        raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"seed":18446744073709551615,"cfg":{number}.50}}}}}}"#));
     world.queue.put_flow(&name(text), &head("d"), &graph, expected).await.unwrap()
 }
 
@@ -62,9 +63,13 @@ pub async fn a_published_workflow_is_read_back_to_the_byte(world: &World) {
     let first = found(world, "a", Some(1)).await;
     assert!(first.graph.get().contains("1.50") && first.version == 1 && first.latest == 2);
     assert_eq!((first.created_ms, first.updated_ms), (world.now_ms() - 5_000, world.now_ms()));
-    assert!(matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(kept) if kept == [1, 2]));
+    assert!(
+        matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(kept) if kept == [1, 2])
+    );
     put(world, "b", 1, None).await;
-    assert!(matches!(world.queue.flow(&name("c"), None).await.unwrap(), FlowFound::NoSuchName(names) if names == ["a", "b"]));
+    assert!(
+        matches!(world.queue.flow(&name("c"), None).await.unwrap(), FlowFound::NoSuchName(names) if names == ["a", "b"])
+    );
 }
 
 pub async fn the_same_content_makes_no_new_version(world: &World) {
@@ -110,7 +115,9 @@ pub async fn numbers_go_on_after_a_deletion(world: &World) {
     for _ in 0..2 {
         assert_eq!(world.queue.delete_flow(&name("a")).await.unwrap(), Some(2));
     }
-    assert!(matches!(world.queue.flow(&name("a"), None).await.unwrap(), FlowFound::NoSuchName(names) if names.is_empty()));
+    assert!(
+        matches!(world.queue.flow(&name("a"), None).await.unwrap(), FlowFound::NoSuchName(names) if names.is_empty())
+    );
     assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Written(3));
     assert_eq!(found(world, "a", None).await.versions, [3]);
     assert_eq!(dump(world).map("workflows-gone").len(), 0);

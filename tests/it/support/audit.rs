@@ -177,7 +177,10 @@ impl Places {
             let here = *name == format!("{status}:{}", field("flow"));
             hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "flow:{name}");
         }
-        hold!(field("flow").is_empty() || self.flows.contains_key(&format!("{status}:{}", field("flow"))), "no flow index");
+        hold!(
+            field("flow").is_empty() || self.flows.contains_key(&format!("{status}:{}", field("flow"))),
+            "no flow index"
+        );
         let batch = self.batches.get(&id[..32.min(id.len())]).and_then(|ids| ids.get(id)).map(String::as_str);
         hold!(batch == (field("batch") == "1").then(|| field("created")), "batch");
         for (number, lane) in self.lanes.iter().enumerate() {

@@ -104,9 +104,11 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
         for target in &param.targets {
             let places = self.reader.places_at(target);
             if places.is_empty() {
-                let addresses = self.reader.workflow.nodes().flat_map(|node| {
-                    node.inputs.iter().map(move |(input, _)| format!("{}.{input}", node.id))
-                });
+                let addresses = self
+                    .reader
+                    .workflow
+                    .nodes()
+                    .flat_map(|node| node.inputs.iter().map(move |(input, _)| format!("{}.{input}", node.id)));
                 let near = if self.problems.len() < SEARCHES_MAX { near(target, addresses) } else { Vec::new() };
                 let message = format!("`{}`: `{}` leads to no one node of this workflow", param.name, clip(target));
                 let problem = Problem::unfit(step(here, "target"), "param_no_such_node", message);
@@ -124,7 +126,10 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
         let address = format!("{}.{}", node.id, clip(&place.1));
         let takes = self.fit.as_ref().and_then(|fit| fit.input(&node.class, &place.1)).map(|input| &input.kind);
         let (code, message) = if node.input(&place.1).is_none() && takes.is_none() {
-            ("param_no_such_input", format!("node {} ({}) has no input `{}`", node.id, clip(&node.class), clip(&place.1)))
+            (
+                "param_no_such_input",
+                format!("node {} ({}) has no input `{}`", node.id, clip(&node.class), clip(&place.1)),
+            )
         } else if self.reader.is_linked(place) {
             ("param_overwrites_link", format!("`{address}` is linked to another node"))
         } else if let Some(other) = self.taken.insert(place.clone(), param.name.clone()) {

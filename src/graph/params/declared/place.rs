@@ -20,7 +20,12 @@ pub(super) type Place = (usize, String);
 
 impl<'p> Reader<'_, 'p> {
     /// A param whose key is a declared name.
-    pub(in crate::graph::params) fn declared(&mut self, declared: &'p Declared, key: &str, value: &'p RawValue) -> bool {
+    pub(in crate::graph::params) fn declared(
+        &mut self,
+        declared: &'p Declared,
+        key: &str,
+        value: &'p RawValue,
+    ) -> bool {
         let Some(param) = declared.get(key) else { return false };
         self.told.insert(key.to_owned());
         let places = self.places_of(param);
@@ -60,7 +65,8 @@ impl<'p> Reader<'_, 'p> {
 
     /// Whether it must be given: so declared, or a placeholder of the graph without a default of its own.
     pub(super) fn is_needed(&self, param: &Param) -> bool {
-        param.is_required || (param.targets.is_empty() && param.default.is_none() && self.names.needs_value(&param.name))
+        param.is_required
+            || (param.targets.is_empty() && param.default.is_none() && self.names.needs_value(&param.name))
     }
 
     /// A bare name that is not declared.

@@ -82,7 +82,8 @@ impl Entry<'_> {
 
     fn read(mut self, value: &RawValue) -> Option<Param> {
         let Some(members) = raw::members(value) else {
-            let message = format!("`{}` must be an object such as {{\"target\":\"6.text\",\"type\":\"string\"}}", self.name);
+            let message =
+                format!("`{}` must be an object such as {{\"target\":\"6.text\",\"type\":\"string\"}}", self.name);
             self.problems.push(Problem::shape(self.here.clone(), BAD, message).of_param(self.name));
             return None;
         };
@@ -126,7 +127,8 @@ impl Entry<'_> {
         match texts {
             Some(texts) if (1..=TARGETS_MAX).contains(&texts.len()) => texts,
             _ => {
-                let message = format!("`target` must be an address such as \"6.text\", or a list of 1 to {TARGETS_MAX}");
+                let message =
+                    format!("`target` must be an address such as \"6.text\", or a list of 1 to {TARGETS_MAX}");
                 self.refuse("target", &message);
                 Vec::new()
             }
@@ -173,7 +175,10 @@ impl Entry<'_> {
     fn description(&mut self, value: Option<&RawValue>) -> Option<String> {
         let text = raw::text(value?).filter(|text| text.chars().count() <= DESCRIPTION_CHARS_MAX);
         if text.is_none() {
-            self.refuse("description", &format!("`description` must be a text of at most {DESCRIPTION_CHARS_MAX} characters"));
+            self.refuse(
+                "description",
+                &format!("`description` must be a text of at most {DESCRIPTION_CHARS_MAX} characters"),
+            );
         }
         text
     }

@@ -1,10 +1,6 @@
 //! The declared parameters as a JSON Schema (2020-12): it takes what a submit takes.
 
-use super::{
-    Declared, Kind, Param,
-    judge::SEED_WISHES,
-    place::Place,
-};
+use super::{Declared, Kind, Param, judge::SEED_WISHES, place::Place};
 use crate::graph::{
     Pool, Workflow,
     catalog::Range,
@@ -73,7 +69,8 @@ fn plain(param: &Param, reader: &Reader<'_, '_>, places: &[Place], pool: &Pool) 
     let (low, high) = if param.kind == Kind::String { ("minLength", "maxLength") } else { ("minimum", "maximum") };
     let mut bounds = [(low, param.min.as_ref()), (high, param.max.as_ref())]
         .map(|(word, bound)| (word, bound.and_then(|bound| serde_json::from_str::<Value>(&bound.text).ok())));
-    let mut choices: Option<Vec<Value>> = (!param.choices.is_empty()).then(|| param.choices.iter().map(|one| value_of(one)).collect());
+    let mut choices: Option<Vec<Value>> =
+        (!param.choices.is_empty()).then(|| param.choices.iter().map(|one| value_of(one)).collect());
     for (place, input) in places {
         let class = &reader.workflow.node(*place).class;
         if matches!(param.kind, Kind::Integer | Kind::Number)

@@ -176,7 +176,12 @@ pub const MUTANTS: &[Mutant] = &[
         "what_has_not_begun_by_its_time_fails",
     ),
     guarded("lib/accept", "  add_index(task, 'pending')\n", "", "a_task_lives_from_enqueue_to_finish"),
-    mutant("lib/accept", "  publish_task(task, 1, '\"kind\":\"pending\"')\n", "", "every_change_of_a_task_is_published"),
+    mutant(
+        "lib/accept",
+        "  publish_task(task, 1, '\"kind\":\"pending\"')\n",
+        "",
+        "every_change_of_a_task_is_published",
+    ),
     mutant("list", "'(' .. score", "score", "every_page_of_every_question_is_exact"),
     mutant("list", ">= after then", "> after then", "every_page_of_every_question_is_exact"),
     mutant("list", "return ranks, offset - newer(low)", "return ranks, 0", "every_page_of_every_question_is_exact"),

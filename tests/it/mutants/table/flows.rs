@@ -5,7 +5,12 @@ use super::{Mutant, mutant};
 pub const MUTANTS: &[Mutant] = &[
     mutant("enqueue_batch", "known ~= task.fingerprint", "false", "a_batch_is_accepted_once_and_whole"),
     mutant("enqueue_batch", "if is_known then", "if false then", "a_batch_is_accepted_once_and_whole"),
-    mutant("enqueue_batch", "is_known = is_known or known", "is_known = known", "one_known_task_tells_of_the_whole_batch"),
+    mutant(
+        "enqueue_batch",
+        "is_known = is_known or known",
+        "is_known = known",
+        "one_known_task_tells_of_the_whole_batch",
+    ),
     mutant("enqueue_batch", " + #tasks > waiting_max", " >= waiting_max", "a_batch_that_does_not_fit_is_refused_whole"),
     mutant("enqueue_batch", "waiting_max > 0 and", "false and", "a_batch_that_does_not_fit_is_refused_whole"),
     mutant(
@@ -36,11 +41,15 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("batch_cancel", ", 'REV')", ")", "a_batch_is_cancelled_the_last_first"),
     mutant("batch_cancel", "if count == limit then", "if false then", "a_batch_is_cancelled_the_last_first"),
     mutant("batch_cancel", "tostring(count), '1'", "tostring(count), '0'", "a_batch_is_cancelled_the_last_first"),
-    mutant("lib/base", "string.sub(id, 1, 32)", "string.sub(id, 1, 8)", "a_batch_is_listed_by_itself"),
     mutant("gc", "      redis.call('ZREM', batch_key(id), id)\n", "", "a_batch_goes_with_its_tasks"),
     mutant("gc", "      drop_flow(task)\n", "", "a_batch_goes_with_its_tasks"),
     mutant("gc", "    redis.call('SREM', root .. 'flows', task.flow)\n", "", "a_batch_goes_with_its_tasks"),
-    mutant("gc", "  if left == 0 then\n    redis.call('SREM', root .. 'flows'", "  if true then\n    redis.call('SREM', root .. 'flows'", "a_batch_goes_with_its_tasks"),
+    mutant(
+        "gc",
+        "  if left == 0 then\n    redis.call('SREM', root .. 'flows'",
+        "  if true then\n    redis.call('SREM', root .. 'flows'",
+        "a_batch_goes_with_its_tasks",
+    ),
     mutant(
         "lib/places",
         "    redis.call('ZADD', flow_index_key(status, task.flow), task.created, task.id)\n",
@@ -53,11 +62,20 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "tasks_are_listed_by_their_workflow",
     ),
-    mutant("lib/base", "'instance', 'revived', 'flow' }", "'instance', 'revived' }", "tasks_are_listed_by_their_workflow"),
-    mutant("lib/accept", "    redis.call('HSET', task_key(id), 'flow', task.flow)\n", "", "tasks_are_listed_by_their_workflow"),
+    mutant(
+        "lib/accept",
+        "    redis.call('HSET', task_key(id), 'flow', task.flow)\n",
+        "",
+        "tasks_are_listed_by_their_workflow",
+    ),
     mutant("lib/accept", "    redis.call('SADD', root .. 'flows', task.flow)\n", "", "a_batch_goes_with_its_tasks"),
     mutant("list", "  elseif flow ~= '' then\n", "  elseif false then\n", "tasks_are_listed_by_their_workflow"),
-    mutant("lib/repair", "    expect(batch_key(task.id), task.created, task.id)\n", "", "the_sweep_puts_a_batch_together_again"),
+    mutant(
+        "lib/repair",
+        "    expect(batch_key(task.id), task.created, task.id)\n",
+        "",
+        "the_sweep_puts_a_batch_together_again",
+    ),
     mutant("lib/repair", "  unexpect('ZREM', batch_key(id), id)\n", "", "the_sweep_puts_a_batch_together_again"),
     mutant(
         "lib/repair",
