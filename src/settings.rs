@@ -200,7 +200,7 @@ pub struct FrontSettings {
     /// Unauthenticated sockets of one address
     #[arg(long, env = "SHUZHIREN_WS_PENDING_MAX", default_value_t = 100)]
     pub ws_pending_max: usize,
-    /// Tokens in the bucket of POST /api/tasks per user, refilled at a fifth of it per second; 0 = no limit
+    /// Tokens (one a task) in the bucket of POST /api/tasks per user, refilled at a fifth of it per second; 0 = no limit
     #[arg(long, env = "SHUZHIREN_RATE_BURST", default_value_t = 10_000)]
     pub rate_burst: u64,
 }

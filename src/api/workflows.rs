@@ -15,7 +15,7 @@ use super::{
 use crate::{
     auth::Caller,
     graph::{self, Declared, Workflow},
-    queue::{Flow, FlowFound, FlowHead, FlowRow, FlowWritten, WORKFLOWS_MAX},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow, FlowWritten},
     settings::limits::WORKFLOW_BODY_BYTES,
     task::{FlowName, rfc3339},
 };
@@ -130,7 +130,7 @@ pub(super) async fn publish(
     let expected = expected_version(&headers, named)?;
     let (graph, head) = content(&members)?;
     check(&state, &graph, &head).await?;
-    match state.queue.put_flow(&name, &head, &graph, expected).await? {
+    match state.queue.put_flow(&name, &head, &graph, expected, FLOW_LIMITS).await? {
         FlowWritten::Written(version) | FlowWritten::Same(version) => {
             match state.queue.flow(&name, Some(version)).await? {
                 FlowFound::Flow(flow) => Ok(shown(*flow)),
@@ -139,7 +139,7 @@ pub(super) async fn publish(
             }
         }
         FlowWritten::Outdated(version) => Err(ApiError::VersionConflict(version)),
-        FlowWritten::Full => Err(ApiError::WorkflowsFull(WORKFLOWS_MAX)),
+        FlowWritten::Full => Err(ApiError::WorkflowsFull(FLOW_LIMITS.workflows_max)),
     }
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn delete(
     PathId(name): PathId,
 ) -> Result<Answer<Deleted>> {
     let name = flow_name(&name)?;
-    let last_version = state.queue.delete_flow(&name).await?.ok_or(ApiError::NotFound("such workflow"))?;
+    let last_version = state.queue.delete_flow(&name, FLOW_LIMITS).await?.ok_or(ApiError::NotFound("such workflow"))?;
     Ok(Answer(Deleted { name, deleted: true, last_version }))
 }
 

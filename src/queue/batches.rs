@@ -133,16 +133,21 @@ impl Queue {
     pub async fn cancel_batch(&self, id: BatchId) -> Result<u64> {
         let mut cancelled = 0;
         loop {
-            let args = vec![name(id), ms(self.limits().keep_tasks), number(CANCELS)];
-            let mut reply = self.call_durably(Verb::BatchCancel, args).await?;
-            let count: u64 = reply.parse()?;
-            (0..count).for_each(|_| metrics::task_ended("cancelled"));
+            let (count, is_more) = self.cancel_some(id, CANCELS).await?;
             cancelled += count;
-            // A call that was sent twice found less to do, and more may be left all the same.
-            if reply.parse::<u8>()? == 0 {
+            if !is_more {
                 return Ok(cancelled);
             }
         }
+    }
+
+    /// The same for at most `limit` of them, the last first; gives also whether more are left.
+    pub async fn cancel_some(&self, id: BatchId, limit: u64) -> Result<(u64, bool)> {
+        let args = vec![name(id), ms(self.limits().keep_tasks), number(limit)];
+        let mut reply = self.call_durably(Verb::BatchCancel, args).await?;
+        let count: u64 = reply.parse()?;
+        (0..count).for_each(|_| metrics::task_ended("cancelled"));
+        Ok((count, reply.parse::<u8>()? == 1))
     }
 }
 

@@ -12,12 +12,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-/// Versions kept of one workflow: a newer one drops the oldest.
-pub const VERSIONS_KEPT: u64 = 20;
-/// Workflows published at a time.
-pub const WORKFLOWS_MAX: u64 = 500;
-/// Deleted names whose last version is remembered, so that numbers go on when they come back.
-const GONE_MAX: u64 = 10_000;
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowLimits {
+    /// Versions of one workflow: a newer one drops the oldest.
+    pub versions_kept: u64,
+    /// Workflows published at a time.
+    pub workflows_max: u64,
+    /// Deleted names whose last version is remembered, so that numbers go on when they come back.
+    pub gone_max: u64,
+}
+
+/// What the API applies.
+pub const FLOW_LIMITS: FlowLimits = FlowLimits { versions_kept: 20, workflows_max: 500, gone_max: 10_000 };
 
 /// What is told of a version without its graph.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,6 +102,7 @@ impl Queue {
         head: &FlowHead,
         graph: &RawValue,
         expected: Option<u64>,
+        limits: FlowLimits,
     ) -> Result<FlowWritten> {
         let head = serde_json::to_string(head).map_err(|error| Error::Corrupt(format!("workflow {name}: {error}")))?;
         let digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get()).finalize();
@@ -104,8 +112,8 @@ impl Queue {
             Value::Bytes(payloads::pack_text(graph.get())?.into()),
             format!("{digest:x}").into(),
             expected.map(|version| version.to_string()).unwrap_or_default().into(),
-            number(VERSIONS_KEPT),
-            number(WORKFLOWS_MAX),
+            number(limits.versions_kept),
+            number(limits.workflows_max),
         ];
         let mut reply = self.call_durably(Verb::WorkflowPut, args).await?;
         match reply.tag() {
@@ -148,8 +156,8 @@ impl Queue {
     }
 
     /// Takes a name away with all its versions, by this call or before; gives the last version, `None` = there never was one.
-    pub async fn delete_flow(&self, name: &FlowName) -> Result<Option<u64>> {
-        let args = vec![name.as_str().into(), number(GONE_MAX)];
+    pub async fn delete_flow(&self, name: &FlowName, limits: FlowLimits) -> Result<Option<u64>> {
+        let args = vec![name.as_str().into(), number(limits.gone_max)];
         let mut reply = self.call_durably(Verb::WorkflowDelete, args).await?;
         match reply.tag() {
             "deleted" => reply.parse().map(Some),

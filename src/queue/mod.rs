@@ -69,7 +69,7 @@ pub use answers::{
 pub use batches::{BatchEnqueued, BatchStand, PackedTask};
 pub use error::Error;
 pub use feed::{Feed, News};
-pub use flows::{Flow, FlowFound, FlowHead, FlowRow, FlowWritten, VERSIONS_KEPT, WORKFLOWS_MAX};
+pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten};
 pub use scripts::{Scripts, Verb};
 pub use wakeups::Wakeups;
 

@@ -1,16 +1,9 @@
 //! From the keys of `params` to (node, input): forms tried in the order of params.md, longest existing node id first. Names
 //! that the graph declares are read here and filled in by [`super::fill`].
 
-use super::{
-    ASSIGNMENTS_MAX, BASE, Declared, Options, WARNINGS_MAX, auto,
-    names::Names,
-    near::{SEARCHES_MAX, near},
-    pointer,
-    title::Titles,
-};
+use super::{ASSIGNMENTS_MAX, BASE, Declared, Options, auto, names::Names, pointer, title::Titles};
 use crate::graph::{
     Problem, Workflow,
-    node::Node,
     parse::NODE_ID_BYTES_MAX,
     problem::{Problems, clip, step},
     raw,
@@ -46,13 +39,13 @@ pub(super) struct Reader<'w, 'p> {
     pub(super) is_publishing: bool,
     /// Names that need no more words: given, or told to be missing.
     pub(super) told: HashSet<String>,
-    is_strict: bool,
+    pub(super) is_strict: bool,
     maps_names: bool,
     /// Names that were looked for, with the address found.
     pub(super) mapped: Vec<(String, String)>,
     pub(super) assignments: Vec<Assignment<'p>>,
-    warnings: Vec<Warning>,
-    unused: usize,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) unused: usize,
     pub(super) problems: Problems,
 }
 
@@ -262,56 +255,6 @@ impl<'w, 'p> Reader<'w, 'p> {
         let address = format!("{}.{}", self.workflow.node(place).id, clip(input));
         let name = name.map(str::to_owned);
         self.assignments.push(Assignment { address, name, pointer, place, input: input.to_owned(), value });
-    }
-
-    /// A bare name that nothing has. Where the graph declares names, or all must fit, it is a mistake.
-    fn unused(&mut self, key: &str) {
-        if self.is_strict || !self.names.is_empty() {
-            let candidates = if self.problems.len() < SEARCHES_MAX { near(key, self.names.all()) } else { Vec::new() };
-            let message =
-                format!("`{}` is no name that this workflow declares; write an address like `6.text`", clip(key));
-            let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
-            return self.problems.push(problem.of_param(key).with_candidates(candidates));
-        }
-        self.unused += 1;
-        if self.warnings.len() < WARNINGS_MAX {
-            let param = Some(clip(key));
-            let message =
-                format!("`{}` names no input of this workflow and was not used; write it like `6.text`", clip(key));
-            self.warnings.push(Warning { code: "param_unused".to_owned(), message, param });
-        }
-    }
-
-    fn no_input_named(&mut self, key: &str, place: usize) {
-        let node = self.workflow.node(place);
-        let message =
-            format!("`{key}` names a node; name an input too, like `{key}.text`, or give an object of inputs");
-        let problem = Problem::unfit(pointer(key), "param_no_such_input", message);
-        let inputs = node.inputs.iter().take(10).map(|(name, _)| format!("{}.{name}", node.id)).collect();
-        self.problems.push(problem.of_param(key).at_node(key).with_candidates(inputs));
-    }
-
-    fn no_such_node(&mut self, key: &str, pointer: String) {
-        let candidates = if self.problems.len() < SEARCHES_MAX { self.near_addresses(key) } else { Vec::new() };
-        let message = format!("`{}` leads to no node of this workflow", clip(key));
-        let problem = Problem::unfit(pointer, "param_no_such_node", message);
-        self.problems.push(problem.of_param(key).with_candidates(candidates));
-    }
-
-    fn near_addresses(&self, key: &str) -> Vec<String> {
-        let addresses = |node: &'w Node| node.inputs.iter().map(move |(name, _)| format!("{}.{name}", node.id));
-        if key.contains('.') {
-            near(key, self.workflow.nodes().flat_map(addresses))
-        } else {
-            near(key, self.workflow.nodes().map(|node| node.id.clone()))
-        }
-    }
-
-    fn wrong_class(&mut self, place: usize, asserted: &str, param: &str, pointer: String) {
-        let node = self.workflow.node(place);
-        let message = format!("node {} is a {}, not a {}", clip(&node.id), clip(&node.class), clip(asserted));
-        let problem = Problem::unfit(pointer, "param_class_mismatch", message);
-        self.problems.push(problem.of_param(param).at_node(&node.id).with_candidates(vec![node.class.clone()]));
     }
 }
 

@@ -7,6 +7,7 @@ mod auto;
 mod declared;
 mod fill;
 mod fleet;
+mod lost;
 mod names;
 mod near;
 mod placeholder;

@@ -65,12 +65,8 @@ async fn a_workflow_is_published_read_and_taken_away() {
         "version_conflict",
         "old",
     );
-    let stale = api.json(
-        "PUT",
-        "/api/workflows/portrait",
-        &[("if-match", "\"1\"")],
-        json!({"workflow": workflow()}).to_string().as_bytes(),
-    );
+    let other = json!({"workflow": workflow()}).to_string();
+    let stale = api.json("PUT", "/api/workflows/portrait", &[("if-match", "\"1\"")], other.as_bytes());
     assert_refused(&stale.await, 409, "version_conflict", "old If-Match");
     assert_eq!(data(&api.get("/api/workflows/portrait").await), second);
     let old = api.get("/api/workflows/portrait?version=1").await;
@@ -161,10 +157,12 @@ async fn what_would_not_run_is_not_published() {
     let mut missing = publication();
     missing["params"]["picture"]["default"] = json!(FileId::new().to_string());
     assert_refused(&api.put("/api/workflows/portrait", &missing).await, 422, "no_such_file", "default");
-    let mut user = Api { token: token_of("kim", "user"), ..Api::start().await };
-    assert_refused(&user.put("/api/workflows/portrait", &publication()).await, 403, "forbidden", "a user");
-    assert_refused(&user.delete("/api/workflows/portrait").await, 403, "forbidden", "a user");
-    user.token = token_of("admin", "admin");
+    let user = format!("Bearer {}", token_of("kim", "user"));
+    let headers = [("authorization", user.as_str()), ("content-type", "application/json")];
+    for (method, body) in [("PUT", publication().to_string()), ("DELETE", String::new())] {
+        let answer = api.send(method, "/api/workflows/portrait", &headers, body.as_bytes()).await;
+        assert_refused(&answer, 403, "forbidden", method);
+    }
     assert!(api.snapshot() == before, "nothing was kept");
     let large = json!({"workflow": workflow(), "description": "x".repeat(1 << 20)});
     assert_refused(&api.put("/api/workflows/portrait", &large).await, 413, "too_large", "a megabyte");

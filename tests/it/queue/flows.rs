@@ -9,7 +9,7 @@ use crate::{
 };
 use serde_json::value::RawValue;
 use shuzhiren::{
-    queue::{Flow, FlowFound, FlowHead, FlowWritten, TaskQuery, VERSIONS_KEPT, Verb, WORKFLOWS_MAX},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowWritten, TaskQuery},
     task::{FlowName, FlowVersion, NewTask, Status, TaskId},
 };
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn head(description: &str) -> FlowHead {
 async fn put(world: &World, text: &str, number: u64, expected: Option<u64>) -> FlowWritten {
     let graph =
         raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"seed":18446744073709551615,"cfg":{number}.50}}}}}}"#));
-    world.queue.put_flow(&name(text), &head("d"), &graph, expected).await.unwrap()
+    world.queue.put_flow(&name(text), &head("d"), &graph, expected, FLOW_LIMITS).await.unwrap()
 }
 
 async fn found(world: &World, text: &str, version: Option<u64>) -> Flow {
@@ -82,7 +82,10 @@ pub async fn the_same_content_makes_no_new_version(world: &World) {
     assert!(dump(world) == before);
     let graph = found(world, "a", None).await.graph;
     let other = FlowHead { description: None, ..head("") };
-    assert_eq!(world.queue.put_flow(&name("a"), &other, &graph, None).await.unwrap(), FlowWritten::Written(2));
+    assert_eq!(
+        world.queue.put_flow(&name("a"), &other, &graph, None, FLOW_LIMITS).await.unwrap(),
+        FlowWritten::Written(2)
+    );
     // An older content again is a newer version.
     assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(3));
     assert_eq!(put(world, "b", 1, None).await, FlowWritten::Written(1), "another name is another thing");
@@ -98,22 +101,22 @@ pub async fn a_version_is_guarded(world: &World) {
 }
 
 pub async fn old_versions_go_and_the_newest_stay(world: &World) {
-    for number in 1..=VERSIONS_KEPT + 3 {
+    for number in 1..=FLOW_LIMITS.versions_kept + 3 {
         assert_eq!(put(world, "a", number, None).await, FlowWritten::Written(number));
     }
-    let kept: Vec<u64> = (4..=VERSIONS_KEPT + 3).collect();
+    let kept: Vec<u64> = (4..=FLOW_LIMITS.versions_kept + 3).collect();
     assert_eq!(found(world, "a", None).await.versions, kept);
     assert!(matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(_)));
     let fields = dump(world).map("workflow:a");
-    assert_eq!(fields.len() as u64, 2 + 3 * VERSIONS_KEPT, "{:?}", fields.keys());
+    assert_eq!(fields.len() as u64, 2 + 3 * FLOW_LIMITS.versions_kept, "{:?}", fields.keys());
 }
 
 pub async fn numbers_go_on_after_a_deletion(world: &World) {
     put(world, "a", 1, None).await;
     put(world, "a", 2, None).await;
-    assert_eq!(world.queue.delete_flow(&name("never")).await.unwrap(), None);
+    assert_eq!(world.queue.delete_flow(&name("never"), FLOW_LIMITS).await.unwrap(), None);
     for _ in 0..2 {
-        assert_eq!(world.queue.delete_flow(&name("a")).await.unwrap(), Some(2));
+        assert_eq!(world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap(), Some(2));
     }
     assert!(
         matches!(world.queue.flow(&name("a"), None).await.unwrap(), FlowFound::NoSuchName(names) if names.is_empty())
@@ -122,24 +125,28 @@ pub async fn numbers_go_on_after_a_deletion(world: &World) {
     assert_eq!(found(world, "a", None).await.versions, [3]);
     assert_eq!(dump(world).map("workflows-gone").len(), 0);
     // Of many deleted names, those with the fewest versions are forgotten.
-    world.queue.delete_flow(&name("a")).await.unwrap();
+    world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap();
     put(world, "b", 1, None).await;
-    let script = world.script(Verb::WorkflowDelete);
-    world.redis(&["EVAL", &script, "1", &world.key(""), "b", "1"]);
+    let limits = FlowLimits { gone_max: 1, ..FLOW_LIMITS };
+    assert_eq!(world.queue.delete_flow(&name("b"), limits).await.unwrap(), Some(1));
     assert_eq!(dump(world).map("workflows-gone").into_keys().collect::<Vec<_>>(), ["a"]);
 }
 
 pub async fn no_more_are_published_than_may_be(world: &World) {
-    let put_at = |text: &str, most: &str| {
-        let script = world.script(Verb::WorkflowPut);
-        world.redis(&["EVAL", &script, "1", &world.key(""), text, "{}", "g", text, "", "20", most]).texts()
+    let put_at = async |text: &str, number: u64| {
+        let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
+        let limits = FlowLimits { workflows_max: 2, ..FLOW_LIMITS };
+        world.queue.put_flow(&name(text), &head("d"), &graph, None, limits).await.unwrap()
     };
-    assert_eq!(put_at("a", "2")[..2], ["written", "1"]);
-    assert_eq!(put_at("b", "2")[..2], ["written", "1"]);
-    assert_eq!(put_at("c", "2"), ["full"]);
-    assert_eq!(put_at("b", "2"), ["same", "1"], "what is there may have more versions");
-    let (total, rows) = world.queue.flows(0, WORKFLOWS_MAX).await.unwrap();
-    assert_eq!((total, rows.len()), (2, 0), "these heads are none: left out, and hide no others");
+    assert_eq!(put_at("a", 1).await, FlowWritten::Written(1));
+    assert_eq!(put_at("b", 1).await, FlowWritten::Written(1));
+    let before = dump(world);
+    assert_eq!(put_at("c", 1).await, FlowWritten::Full);
+    assert!(dump(world) == before);
+    assert_eq!(put_at("b", 2).await, FlowWritten::Written(2), "what is there may have more versions");
+    world.redis(&["HSET", &world.key("workflow:a"), "head:1", "{}"]);
+    let (total, rows) = world.queue.flows(0, 9).await.unwrap();
+    assert_eq!((total, rows.len()), (2, 1), "one that went bad is left out, and hides no other");
 }
 
 pub async fn workflows_are_listed_by_name(world: &World) {
