@@ -4,7 +4,11 @@
 //! durability that this server cannot give. Warned: no append-only file (a restart of Redis forgets everything) · an eviction
 //! policy without a limit · `replica` with no replica connected (writes will be refused until there is one).
 
-use super::{Error, Result, call::Caller, scripts::Verb};
+use super::{
+    Error, Result,
+    call::{Caller, from_fred},
+    scripts::Verb,
+};
 use crate::settings::Durability;
 use fred::{
     interfaces::ClientLike,
@@ -114,7 +118,7 @@ pub(super) async fn check(caller: &Caller, durability: Durability) -> Result<Con
         }
         Err(error) => return Err(error),
     };
-    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await } else { None };
+    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
     let (confirm, warnings) = Facts::parse(&info).judge(durability, fsync.as_deref())?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -123,10 +127,15 @@ pub(super) async fn check(caller: &Caller, durability: Durability) -> Result<Con
 }
 
 /// `appendfsync`; `None` where CONFIG is not allowed (managed servers).
-async fn fsync_policy(caller: &Caller) -> Option<String> {
+async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
     let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
-    let answer: Value = caller.pool.custom(command, vec!["GET", "appendfsync"]).await.ok()?;
-    answer.convert::<Vec<String>>().ok()?.into_iter().nth(1)
+    let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
+        Ok(answer) => answer,
+        // No answer says nothing about the server: asked again.
+        Err(error @ Error::Unavailable(_)) => return Err(error),
+        Err(_not_allowed) => return Ok(None),
+    };
+    Ok(answer.convert::<Vec<String>>().ok().and_then(|pair| pair.into_iter().nth(1)))
 }
 
 #[cfg(test)]

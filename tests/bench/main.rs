@@ -19,6 +19,9 @@ mod list;
 mod ours;
 mod params;
 mod program;
+#[path = "../it/support/raw.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
+mod raw;
 #[path = "../it/support/redis.rs"]
 #[allow(dead_code, reason = "tests use more of it")]
 mod redis;

@@ -112,7 +112,10 @@ impl Member {
         if let Some(role) = &mut self.role
             && let Some(code) = role.ended_already()
         {
-            self.faults.push(format!("{} ended by itself: {code}", self.name));
+            let log = self.life_log();
+            let last: Vec<&str> = log.lines().rev().take(5).collect();
+            self.faults
+                .push(format!("{} ended by itself: {code}; its last words, the newest first: {last:#?}", self.name));
             self.role = None;
         }
     }

@@ -1,16 +1,24 @@
 //! A Redis that cannot hold a queue is named when the program starts, with what to do about it.
 
 use super::start::free_port;
-use crate::support::{TestRedis, eventually, stack::Role};
+use crate::support::{
+    TestRedis, eventually,
+    lossy::{Lossy, To},
+    stack::Role,
+};
 use std::{path::Path, time::Duration};
 
 /// Starts an api on this Redis; gives the process and where its log is.
 fn api(redis: &TestRedis, folder: &Path, durability: &str) -> Role {
+    api_at(&redis.url(), folder, durability)
+}
+
+fn api_at(url: &str, folder: &Path, durability: &str) -> Role {
     let port = free_port();
-    let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
+    let listen = format!("127.0.0.1:{port}");
     let storage = format!("file://{}", folder.join("files").display());
     let variables = [
-        ("REDIS_URL", url.as_str()),
+        ("REDIS_URL", url),
         ("SHUZHIREN_STORAGE_URL", &storage),
         ("SHUZHIREN_ADMIN_PASSWORD", "a long enough password"),
         ("SHUZHIREN_JWT_SECRET", "0123456789abcdef-a-key-of-tests-only-0123456789"),
@@ -61,4 +69,21 @@ async fn a_redis_that_may_surprise_is_warned_of() {
         let _api = api(&redis, folder.path(), durability);
         eventually(word, Duration::from_secs(60), async || log(folder.path()).contains(word).then_some(())).await;
     }
+}
+
+/// A question that got no answer says nothing about the server: a program that ended would say that it cannot be used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_breaks_while_it_asks_for_the_settings_is_waited_for() {
+    let redis = TestRedis::start_with(&["--appendfsync", "always"]);
+    let link = Lossy::start(To::Unix(redis.socket())).await;
+    link.cut_at(Some("appendfsync"));
+    let folder = tempfile::tempdir().unwrap();
+    let api = api_at(&format!("redis://127.0.0.1:{}", link.port), folder.path(), "fsync");
+    let said = async |word: &'static str| {
+        eventually(word, Duration::from_secs(60), async || log(folder.path()).contains(word).then_some(())).await;
+    };
+    said("waiting for Redis").await;
+    link.cut_at(None);
+    said("api serves").await;
+    drop(api);
 }

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -34,6 +34,8 @@ struct Losses {
     answers: AtomicBool,
     /// Nothing moves; what was sent is lost with the connection.
     held: AtomicBool,
+    /// A request with this word ends its connection.
+    cut_at: Mutex<Option<&'static str>>,
 }
 
 /// One link. Dropping it ends it and all its connections.
@@ -70,6 +72,11 @@ impl Lossy {
     /// Loses every answer, and cuts its connection.
     pub fn lose_answers(&self, lose: bool) {
         self.losses.answers.store(lose, Ordering::SeqCst);
+    }
+
+    /// A request with this word ends its connection; `None`: no more.
+    pub fn cut_at(&self, word: Option<&'static str>) {
+        *self.losses.cut_at.lock().unwrap() = word;
     }
 
     /// From now on nothing arrives any more, either way.
@@ -119,6 +126,10 @@ async fn carry(
         let mut chunk = vec![0; 64 << 10];
         while let Ok(count @ 1..) = from_client.read(&mut chunk).await {
             held(losses).await;
+            let word = *losses.cut_at.lock().unwrap();
+            if word.is_some_and(|word| chunk[..count].windows(word.len()).any(|part| part == word.as_bytes())) {
+                return;
+            }
             if to_server.write_all(&chunk[..count]).await.is_err() {
                 return;
             }

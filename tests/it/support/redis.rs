@@ -1,5 +1,6 @@
 //! A Redis server of a test's own: on a unix socket in its own folder, gone with the test.
 
+use super::raw::{Answer, Raw};
 use shuzhiren::settings::{Durability, RedisSettings, Secret};
 use std::{
     path::PathBuf,
@@ -108,10 +109,16 @@ impl TestRedis {
             .unwrap_or_else(|error| panic!("cannot run {server}: {error}; install redis-server or set REDIS_SERVER"));
         self.child = Some(child);
         let give_up = Instant::now() + Duration::from_secs(20);
-        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+        while !self.answers() {
             assert!(Instant::now() < give_up, "redis-server did not come up");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether it has read its files: before, it answers LOADING.
+    fn answers(&self) -> bool {
+        let answer = Raw::try_connect(&self.socket()).and_then(|mut raw| raw.try_run(&["PING"]));
+        answer.is_ok_and(|answer| !matches!(&answer, Answer::Wrong(why) if why.starts_with("LOADING")))
     }
 }
 
