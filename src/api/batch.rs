@@ -197,7 +197,7 @@ impl<'a> Batch<'a> {
         let params = order.submission.params.map_or("null", RawValue::get);
         let both = RawValue::from_string(format!("[{params},{}]", self.wish.raw.get()));
         let both = both.map_err(|_| ApiError::Internal)?;
-        let (stored, both) = inline::store(self.state, &order.caller, decoded, both).await?;
+        let (stored, both) = Box::pin(inline::store(self.state, &order.caller, decoded, both)).await?;
         let (params, sweep): (&RawValue, &RawValue) =
             serde_json::from_str(both.get()).map_err(|_| ApiError::Internal)?;
         let params = (params.get() != "null").then_some(params);
@@ -205,7 +205,7 @@ impl<'a> Batch<'a> {
         match tasks {
             Ok(tasks) if tasks.inline.is_empty() => Ok((stored, tasks)),
             other => {
-                inline::take_back(self.state, &stored).await;
+                Box::pin(inline::take_back(self.state, &stored)).await;
                 Err(other.err().unwrap_or(ApiError::Internal))
             }
         }

@@ -97,7 +97,7 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
         let Accepted { view, is_replay } = Box::pin(batch::accept(state, order)).await?;
         return Ok(Accepted { view: Made::Batch(view), is_replay });
     }
-    let Accepted { view, is_replay } = accept_one(state, order).await?;
+    let Accepted { view, is_replay } = Box::pin(accept_one(state, order)).await?;
     Ok(Accepted { view: Made::Task(Box::new(view)), is_replay })
 }
 

@@ -37,10 +37,8 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     }
     let statuses = query.one("status")?.map(statuses_of).transpose()?.unwrap_or_default();
     let failures = query.one("errorType")?.map(failures_of).transpose()?.unwrap_or_default();
-    if !failures.is_empty() {
-        if statuses.iter().any(|status| *status != Status::Failed) {
-            return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
-        }
+    if !failures.is_empty() && statuses.iter().any(|status| *status != Status::Failed) {
+        return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
     }
     let flow = query.one("workflow")?.map(flow_of).transpose()?;
     let batch = query.one("batchId")?.map(batch_of).transpose()?;
