@@ -2,8 +2,8 @@
 
 mod roles;
 
-use clap::{Parser, Subcommand};
-use shuzhiren::{process, settings::LogSettings};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use shuzhiren::{cli, process, settings::LogSettings};
 use std::process::ExitCode;
 
 /// A fifth of a request's time is memory: with this allocator it is half of that.
@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Every setting is a flag and a variable; durations carry their unit (500ms, 15s, 2m, 24h).
 #[derive(Debug, Parser)]
-#[command(name = "shuzhiren", version, about, propagate_version = true, max_term_width = 110)]
+#[command(name = "shuzhiren", version, about, propagate_version = true, max_term_width = 110, after_help = cli::EXIT_CODES)]
 struct Program {
     #[command(flatten)]
     log: LogSettings,
@@ -32,17 +32,21 @@ enum Role {
     Ws(Box<roles::ws::WsArgs>),
     /// Drives the instances; run as many as you like
     Dispatcher(Box<roles::dispatcher::DispatcherArgs>),
+    /// Looks at settings, Redis, store and instances, and says what to do; changes nothing
+    Doctor(Box<roles::doctor::DoctorArgs>),
     /// A stand-in ComfyUI, for trying things without a GPU
     Sim(Box<shuzhiren::sim::SimSettings>),
-    /// Submits a sample task to a running system and fetches its picture
-    Sample(Box<shuzhiren::cli::SampleArgs>),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let program = Program::parse();
+    let mut command = cli::grouped(Program::command());
+    let matches = command.get_matches_mut();
+    let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
     match Box::pin(run(program)).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             use std::io::Write as _;
             // Nobody reading stderr any more is no reason to panic.
@@ -52,17 +56,20 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(program: Program) -> Result<(), String> {
+/// Gives the exit code of what ended as it should, and of client commands.
+async fn run(program: Program) -> Result<u8, String> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err("the TLS provider was installed twice".to_owned());
     }
     process::init_logs(&program.log)?;
     match program.role {
-        Role::Up(args) => Box::pin(roles::up::run(*args)).await,
-        Role::Api(args) => roles::api::run(*args).await,
-        Role::Ws(args) => roles::ws::run(*args).await,
-        Role::Dispatcher(args) => Box::pin(roles::dispatcher::run(*args)).await,
-        Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await,
-        Role::Sample(args) => shuzhiren::cli::sample(*args).await,
+        Role::Up(args) => Box::pin(roles::up::run(*args)).await?,
+        Role::Api(args) => Box::pin(roles::api::run(*args)).await?,
+        Role::Ws(args) => Box::pin(roles::ws::run(*args)).await?,
+        Role::Dispatcher(args) => Box::pin(roles::dispatcher::run(*args)).await?,
+        Role::Doctor(args) => Box::pin(roles::doctor::run(*args)).await?,
+        Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await?,
+        Role::Client(command) => return Ok(cli::run(command, Program::command()).await),
     }
+    Ok(0)
 }

@@ -1,7 +1,8 @@
 -- Counts of one instant.
 --
 -- KEYS[1] root of the namespace
--- Returns {'counts', pending, running, completed, failed, cancelled, oldest_ms or '', completed_last_minute, lane 0, 1, 2}
+-- Returns {'counts', pending, running, completed, failed, cancelled, oldest_ms or '', completed_last_minute, lane 0, 1, 2,
+--   uploads, bytes of uploads, outputs, bytes of outputs, objects stored, bytes stored}
 local reply = { 'counts' }
 for _, status in ipairs({ 'pending', 'running', 'completed', 'failed', 'cancelled' }) do
   reply[#reply + 1] = tostring(redis.call('ZCARD', index_key(status)))
@@ -19,5 +20,12 @@ end
 reply[#reply + 1] = tostring(completed)
 for lane = 0, 2 do
   reply[#reply + 1] = tostring(redis.call('ZCARD', wait_key(lane)))
+end
+for _, kind in ipairs({ 'upload', 'output' }) do
+  reply[#reply + 1] = tostring(redis.call('ZCARD', root .. 'files:' .. kind))
+  reply[#reply + 1] = redis.call('HGET', root .. 'totals', kind) or '0'
+end
+for _, total in ipairs({ 'objects', 'stored' }) do
+  reply[#reply + 1] = redis.call('HGET', root .. 'totals', total) or '0'
 end
 return reply

@@ -1,25 +1,45 @@
--- Registers a stored file. An output of a task that is gone becomes an orphan at once.
+-- Registers a stored file, and tells which object in the store has its bytes: the file's own, or an older one of the same
+-- content, and then the caller deletes its own. The output of a task that is gone becomes an orphan at once, and so does a
+-- file that was deleted before this was sent again.
 --
 -- KEYS[1] root   of the namespace
--- ARGV[1] id     of the file
+-- ARGV[1] id     of the file, and of the object that was just written
 -- ARGV[2] kind   upload or output
 -- ARGV[3] record JSON
 -- ARGV[4] task   that made it, or ''
--- Returns {'done'} | {'orphaned'}
-local id, kind, record, task = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- ARGV[5] sha256 of the bytes
+-- ARGV[6] size   of it, bytes
+-- Returns {'done', object} | {'orphaned'}
+local id, kind, record, task, sha256, size = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-if redis.call('EXISTS', root .. 'file:' .. id) == 1 then
-  return { 'done' }
+local known = redis.call('HMGET', file_key(id), 'created', 'object')
+if known[1] then
+  return { 'done', known[2] or id }
 end
 local now = now_ms()
-if task ~= '' and redis.call('EXISTS', task_key(task)) == 0 then
-  drop_file(id, now)
+local was_deleted = redis.call('ZSCORE', root .. 'orphans', 'first:' .. id)
+  or redis.call('ZSCORE', root .. 'orphans', 'again:' .. id)
+if was_deleted or (task ~= '' and redis.call('EXISTS', task_key(task)) == 0) then
+  drop_bytes(id, now)
   return { 'orphaned' }
 end
-redis.call('HSET', root .. 'file:' .. id, 'record', record, 'created', now, 'task', task)
+local object = redis.call('GET', content_key(sha256))
+if not object then
+  object = id
+  redis.call('SET', content_key(sha256), object)
+  redis.call('HSET', object_key(object), 'sha256', sha256, 'size', size)
+  redis.call('HINCRBY', root .. 'totals', 'objects', 1)
+  redis.call('HINCRBY', root .. 'totals', 'stored', size)
+elseif object ~= id then
+  -- The caller deletes its copy now; this is for the case that it dies before.
+  redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. id)
+end
+redis.call('HINCRBY', object_key(object), 'files', 1)
+redis.call('HINCRBY', root .. 'totals', kind, size)
+redis.call('HSET', file_key(id), 'record', record, 'created', now, 'task', task, 'object', object, 'kind', kind, 'size', size)
 redis.call('ZADD', root .. 'files:all', now, id)
 redis.call('ZADD', root .. 'files:' .. kind, now, id)
 if task ~= '' then
   redis.call('SADD', root .. 'made:' .. task, id)
 end
-return { 'done' }
+return { 'done', object }

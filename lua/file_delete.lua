@@ -1,23 +1,32 @@
--- Takes a file off the registry unless a pending or running task needs it.
+-- Takes a file off the registry unless a pending or running task needs it, and tells which bytes may be deleted: its object
+-- when no other file needs that, and what else was stored under its id.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] id   of the file
--- Returns {'deleted', record, created_ms} | {'in_use'} | {'not_found'}
-local id = ARGV[1]
+-- ARGV[2] ours 1: the caller has stored bytes under this id; should their registration still come, it is refused
+-- Returns {'deleted', {object, …}, record, created_ms} | {'in_use'} | {'not_found', {object, …}}
+local id, ours = ARGV[1], ARGV[2] == '1'
 
-local file = redis.call('HMGET', root .. 'file:' .. id, 'record', 'created', 'task')
+-- The caller deletes them now; the second turn is for the case that it dies before.
+local function unneeded(objects, now)
+  local found = {}
+  for _, object in ipairs(objects) do
+    if redis.call('EXISTS', object_key(object)) == 0 and found[1] ~= object then
+      redis.call('ZREM', root .. 'orphans', 'first:' .. object)
+      redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. object)
+      found[#found + 1] = object
+    end
+  end
+  return found
+end
+
+local file = redis.call('HMGET', file_key(id), 'record', 'created', 'object')
+local now = now_ms()
 if not file[1] then
-  return { 'not_found' }
+  return { 'not_found', ours and unneeded({ id }, now) or {} }
 end
 if redis.call('SCARD', root .. 'uses:' .. id) > 0 then
   return { 'in_use' }
 end
-local now = now_ms()
 drop_file(id, now)
--- The caller deletes the bytes now; this is for the case that it dies before.
-redis.call('ZREM', root .. 'orphans', 'first:' .. id)
-redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. id)
-if file[3] and file[3] ~= '' then
-  redis.call('SREM', root .. 'made:' .. file[3], id)
-end
-return { 'deleted', file[1], file[2] }
+return { 'deleted', unneeded({ file[3] or id, id }, now), file[1], file[2] }

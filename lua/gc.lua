@@ -1,9 +1,10 @@
--- Collects ended tasks whose time is over; their outputs become orphans.
+-- Collects ended tasks whose time is over, and their outputs unless those are kept for a time of their own.
 --
--- KEYS[1] root  of the namespace
--- ARGV[1] limit tasks of one call
+-- KEYS[1] root         of the namespace
+-- ARGV[1] limit        tasks of one call
+-- ARGV[2] keep_outputs 1: outputs outlive their task
 -- Returns {'collected', count}
-local limit = tonumber(ARGV[1])
+local limit, keep_outputs = tonumber(ARGV[1]), ARGV[2] == '1'
 
 -- A task that still holds a slot is looked at again after this.
 local AGAIN_MS = 60000
@@ -30,7 +31,7 @@ for _, id in ipairs(due) do
   elseif task and task.instance and redis.call('HEXISTS', in_flight_key(task.instance), id) == 1 then
     redis.call('ZADD', root .. 'expiry', now + AGAIN_MS, id)
   else
-    for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do
+    for _, file in ipairs(keep_outputs and {} or redis.call('SMEMBERS', root .. 'made:' .. id)) do
       drop_file(file, now)
     end
     local left = 0

@@ -1,18 +1,18 @@
--- Hands out files whose bytes may be deleted, each twice, an hour apart: a deletion that never happened is made up for.
+-- Hands out objects whose bytes may be deleted, each twice, an hour apart: a deletion that never happened is made up for.
 --
 -- KEYS[1] root  of the namespace
--- ARGV[1] limit files of one call
--- Returns {'files', {id, …}}
+-- ARGV[1] limit objects of one call
+-- Returns {'objects', {id, …}}
 local limit = tonumber(ARGV[1])
 
 local now = now_ms()
-local files = {}
+local objects = {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', root .. 'orphans', '-inf', now, 'LIMIT', 0, limit)) do
-  local turn, file = string.match(member, '^(%a+):(.+)$')
+  local turn, object = string.match(member, '^(%a+):(.+)$')
   redis.call('ZREM', root .. 'orphans', member)
   if turn == 'first' then
-    redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. file)
+    redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. object)
   end
-  files[#files + 1] = file
+  objects[#objects + 1] = object
 end
-return { 'files', files }
+return { 'objects', objects }

@@ -1,14 +1,20 @@
--- Tells which of these files nobody has registered.
+-- Tells which of these objects in the store no registered file needs.
 --
--- KEYS[1] root of the namespace
--- ARGV[1] ids  of the files, joined by commas
--- Returns {'files', {id, …}}
-local ids = ARGV[1]
+-- KEYS[1] root    of the namespace
+-- ARGV[1] objects joined by commas
+-- Returns {'objects', {id, …}}
+local objects = ARGV[1]
 
-local files = {}
-for file in string.gmatch(ids, '[^,]+') do
-  if redis.call('EXISTS', root .. 'file:' .. file) == 0 then
-    files[#files + 1] = file
+local unregistered = {}
+for object in string.gmatch(objects, '[^,]+') do
+  local is_needed = redis.call('EXISTS', root .. 'object:' .. object) == 1
+  if not is_needed then
+    -- A file of a version that knew no objects is its own.
+    local file = redis.call('HMGET', root .. 'file:' .. object, 'created', 'object')
+    is_needed = file[1] and not file[2]
+  end
+  if not is_needed then
+    unregistered[#unregistered + 1] = object
   end
 end
-return { 'files', files }
+return { 'objects', unregistered }

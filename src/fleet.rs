@@ -253,4 +253,26 @@ pub struct Counts {
     pub completed_last_minute: u64,
     /// Waiting per lane, most urgent first.
     pub waiting_by_lane: [u64; 3],
+    /// Files.
+    pub files: FileTotals,
+}
+
+/// Files of one instant: by kind as users see them, and what the store holds. Files of the same content are stored once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct FileTotals {
+    /// From users.
+    pub uploads: Total,
+    /// From instances.
+    pub outputs: Total,
+    /// Objects in the store.
+    pub stored: Total,
+}
+
+/// So many, of so many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Total {
+    /// How many.
+    pub count: u64,
+    /// Bytes of all.
+    pub bytes: u64,
 }

@@ -6,6 +6,7 @@
 
 mod level;
 mod table;
+mod zeros;
 
 pub use level::{instance, instance_gone, set_refresh};
 pub use table::{Kind, METRICS, Metric};
@@ -59,6 +60,7 @@ fn handle() -> Option<&'static PrometheusHandle> {
             let handle = recorder.handle();
             ::metrics::set_global_recorder(recorder).ok()?;
             METRICS.iter().for_each(describe);
+            zeros::begin();
             let upkeep = handle.clone();
             // A thread of its own: it needs no runtime, and lives as long as the recorder: as the process.
             let spawned = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {

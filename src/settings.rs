@@ -3,7 +3,12 @@
 //! Each setting is a flag and a variable (`SHUZHIREN_…`, `REDIS_URL` plain, `…_FILE` for secrets). Durations are written
 //! with their unit: `500ms`, `15s`, `2m`, `24h`.
 
+mod files;
+
+pub use files::{Keep, StorageSettings};
+
 use clap::{Args, ValueEnum};
+use files::{keep, keep_or_with_task};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// Named limits: everything that is bounded and needs no setting.
@@ -146,21 +151,12 @@ pub struct QueueSettings {
     /// How long ended tasks are kept
     #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration)]
     pub keep_tasks: Duration,
-}
-
-/// Bytes and links.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Files")]
-pub struct StorageSettings {
-    /// Where uploads and outputs go: file:///absolute/folder
-    #[arg(long, env = "SHUZHIREN_STORAGE_URL")]
-    pub storage_url: Option<String>,
-    /// What links to files start with [default: http://<listen>]
-    #[arg(long, env = "SHUZHIREN_PUBLIC_URL")]
-    pub public_url: Option<String>,
-    /// Largest file, bytes (uploads and outputs)
-    #[arg(long, env = "SHUZHIREN_FILE_BYTES_MAX", default_value_t = 4 << 30)]
-    pub file_bytes_max: u64,
+    /// How long uploads are kept; `forever` = until they are deleted
+    #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep)]
+    pub keep_uploads: Keep,
+    /// How long outputs are kept; `task` = as long as their task, `forever` = until they are deleted
+    #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task)]
+    pub keep_outputs: Keep,
 }
 
 /// Login.
@@ -203,6 +199,24 @@ pub struct FrontSettings {
     /// Tokens (one a task) in the bucket of POST /api/tasks per user, refilled at a fifth of it per second; 0 = no limit
     #[arg(long, env = "SHUZHIREN_RATE_BURST", default_value_t = 10_000)]
     pub rate_burst: u64,
+}
+
+/// Files at URLs that tasks name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Fetching")]
+pub struct FetchSettings {
+    /// Fetch no files from URLs
+    #[arg(long, env = "SHUZHIREN_NO_FETCH")]
+    pub no_fetch: bool,
+    /// Networks, addresses and hosts beyond the public internet that files may be fetched from, comma separated
+    #[arg(long, env = "SHUZHIREN_FETCH_ALLOW", value_delimiter = ',')]
+    pub fetch_allow: Vec<String>,
+    /// For all files of one request together
+    #[arg(long, env = "SHUZHIREN_FETCH_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub fetch_timeout: Duration,
+    /// Largest file that is fetched, bytes
+    #[arg(long, env = "SHUZHIREN_FETCH_BYTES_MAX", default_value_t = 256 << 20)]
+    pub fetch_bytes_max: u64,
 }
 
 /// Stopping.

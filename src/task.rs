@@ -6,22 +6,25 @@ mod batch;
 mod failure;
 mod flow;
 mod id;
+mod link;
 mod output;
 mod request;
 mod state;
 mod view;
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 pub use batch::BatchId;
 pub use failure::{Failure, FailureKind};
 pub use flow::{BatchPlace, FlowName, FlowVersion, NotAName};
-pub use id::{Attempt, FileId, InstanceId, NotAnId, TaskId};
+pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};
+pub use link::{LinkRefused, Links};
 pub use output::{Output, OutputKind, Progress};
 pub use request::{FileInput, NewTask, Payload, TaskFacts, Warning};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
-pub use view::{Links, ResolvedView, ResultView, TaskView};
+pub use view::{ResolvedView, ResultView, TaskView};
 
 /// One earlier or current try: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (ms in Redis, RFC 3339
 /// shown).
@@ -92,6 +95,8 @@ pub struct Task {
     pub outputs: Vec<Output>,
     /// Why it failed, or why the last attempt did while it waits for the next.
     pub failure: Option<Failure>,
+    /// Of its outputs those whose files have been deleted since it ended.
+    pub gone: BTreeSet<FileId>,
     /// Fixed facts.
     pub facts: TaskFacts,
     /// Tries so far, oldest first; at most 20 kept.

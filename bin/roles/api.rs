@@ -7,10 +7,12 @@ use shuzhiren::{
     api::{self, ApiState},
     auth::{self, Auth, Profile},
     dashboard,
+    fetch::Fetcher,
     process::{self, Readiness},
     queue::Queue,
     settings::{
-        AuthSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings, StorageSettings,
+        AuthSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings,
+        StorageSettings,
     },
     store::Store,
     task::Links,
@@ -41,6 +43,8 @@ pub(crate) struct ApiArgs {
     #[command(flatten)]
     front: FrontSettings,
     #[command(flatten)]
+    fetch: FetchSettings,
+    #[command(flatten)]
     stopping: StopSettings,
 }
 
@@ -52,6 +56,7 @@ pub(crate) struct Front {
     pub(crate) links: Links,
     pub(crate) settings: FrontSettings,
     pub(crate) file_bytes_max: u64,
+    pub(crate) fetcher: Fetcher,
 }
 
 impl Front {
@@ -59,14 +64,8 @@ impl Front {
     pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
         let sockets =
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
-        let rest = api::router(ApiState::new(
-            self.queue,
-            self.store,
-            self.auth,
-            self.links,
-            self.settings,
-            self.file_bytes_max,
-        ));
+        let state = ApiState::new(self.queue, self.store, self.auth, self.links, self.settings, self.file_bytes_max);
+        let rest = api::router(state.fetching(self.fetcher));
         rest.merge(dashboard::router()).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
 }
@@ -75,10 +74,11 @@ impl Front {
 pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let auth = auth::prepare(&args.auth, Profile::Production)?;
     let config = args.config_file.as_deref().map(seed::read).transpose()?;
+    let fetcher = Fetcher::new(&args.fetch)?;
     let store = shared::open_store(&args.storage).await?;
     let listener = process::bind(args.listen.listen).await?;
     let listen = listener.local_addr().map_err(|error| error.to_string())?;
-    let links = shared::links(&args.storage, listen)?;
+    let links = shared::links(&args.storage, &auth, listen)?;
     let stop = process::stop_on_signals();
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     if let Some(config) = config {
@@ -95,6 +95,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
         links,
         settings: args.front,
         file_bytes_max: args.storage.file_bytes_max,
+        fetcher,
     };
     tracing::info!(%listen, ws = hub.is_some(), "api serves");
     process::serve(listener, front.router(hub.clone(), readiness), stop, args.stopping.drain_timeout).await;

@@ -49,6 +49,7 @@ pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
         store,
         settings: args.settings,
         file_bytes_max: args.storage.file_bytes_max,
+        retention: shared::retention(&args.queue),
         drain_timeout: args.stopping.drain_timeout,
     };
     dispatcher::run(parts, readiness, stop).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod dispatcher;
+pub(crate) mod doctor;
 pub(crate) mod seed;
 pub(crate) mod shared;
 pub(crate) mod up;

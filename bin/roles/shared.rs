@@ -1,9 +1,9 @@
 //! What several roles need: Redis waited for, links and limits made of settings.
 
 use shuzhiren::{
-    queue::{self, Queue, QueueLimits},
-    settings::{QueueSettings, RedisSettings, Secret, StorageSettings},
-    store::Store,
+    queue::{self, Queue, QueueLimits, Retention},
+    settings::{AuthSettings, QueueSettings, RedisSettings, Secret, StorageSettings},
+    store::{Keys, Store},
     task::Links,
 };
 use std::{net::SocketAddr, path::Path, time::Duration};
@@ -11,6 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two tries to reach Redis at the start.
 const REDIS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Shortest life of a signed link.
+const LINK_TTL_MIN: Duration = Duration::from_secs(10);
+
+/// How long files are kept.
+pub(crate) const fn retention(settings: &QueueSettings) -> Retention {
+    Retention { uploads: settings.keep_uploads, outputs: settings.keep_outputs }
+}
 
 /// Reads a secret's file: one line, without its end.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
@@ -50,6 +58,19 @@ pub(crate) async fn connect(
     }
 }
 
+/// The key of a bucket, if one is set.
+pub(crate) fn store_keys(storage: &StorageSettings) -> Result<Option<Keys>, String> {
+    let secret = match &storage.s3_secret_key_file {
+        Some(path) => Some(read_secret(path)?),
+        None => storage.s3_secret_key.clone(),
+    };
+    match (&storage.s3_access_key, secret) {
+        (Some(access), Some(secret)) => Ok(Some(Keys { access: access.clone(), secret })),
+        (None, None) => Ok(None),
+        _ => Err("set both SHUZHIREN_S3_ACCESS_KEY and SHUZHIREN_S3_SECRET_KEY (or …_FILE), or neither".to_owned()),
+    }
+}
+
 /// Opens the store that api and dispatcher share.
 pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, String> {
     let Some(url) = &storage.storage_url else {
@@ -57,11 +78,30 @@ pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, Strin
                     without it files that a dispatcher stores could not be served"
             .to_owned());
     };
-    Store::open(url).await.map_err(|error| format!("SHUZHIREN_STORAGE_URL: {error}"))
+    let keys = store_keys(storage)?;
+    let told = |error| format!("SHUZHIREN_STORAGE_URL: {error}");
+    let store = Store::open_with(url, keys.as_ref()).await.map_err(told)?;
+    if storage.redirect_downloads {
+        return store.redirecting().map_err(|error| format!("SHUZHIREN_REDIRECT_DOWNLOADS: {error}"));
+    }
+    Ok(store)
+}
+
+/// How links to files look; signed with the key of the tokens in private mode.
+pub(crate) fn links(storage: &StorageSettings, auth: &AuthSettings, listen: SocketAddr) -> Result<Links, String> {
+    let links = public_links(storage, listen)?;
+    match (storage.link_ttl, &auth.jwt_secret) {
+        (None, _) => Ok(links),
+        (Some(ttl), _) if ttl < LINK_TTL_MIN => {
+            Err("SHUZHIREN_LINK_TTL is below 10s: links would be dead before they are clicked".to_owned())
+        }
+        (Some(ttl), Some(secret)) => Ok(links.signed(secret.expose().as_bytes(), ttl)),
+        (Some(_), None) => Err("SHUZHIREN_LINK_TTL needs SHUZHIREN_JWT_SECRET".to_owned()),
+    }
 }
 
 /// What links to files start with.
-pub(crate) fn links(storage: &StorageSettings, listen: SocketAddr) -> Result<Links, String> {
+fn public_links(storage: &StorageSettings, listen: SocketAddr) -> Result<Links, String> {
     match &storage.public_url {
         Some(url) => {
             let parsed = url::Url::parse(url).map_err(|error| format!("SHUZHIREN_PUBLIC_URL `{url}`: {error}"))?;

@@ -10,12 +10,13 @@ use shuzhiren::{
     auth::{self, Auth, Profile},
     dispatcher::{self, Parts},
     embedded::Embedded,
+    fetch::Fetcher,
     fleet::{FleetConfig, HealthCheck, Scheme, Server},
     process::{self, Readiness},
     queue::Queue,
     settings::{
-        AuthSettings, DispatcherSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, Secret,
-        StopSettings, StorageSettings,
+        AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings,
+        Secret, StopSettings, StorageSettings,
     },
     sim::{self, Sim, SimOptions},
     ws::Hub,
@@ -56,6 +57,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     front: FrontSettings,
     #[command(flatten)]
+    fetch: FetchSettings,
+    #[command(flatten)]
     dispatcher: DispatcherSettings,
     #[command(flatten)]
     stopping: StopSettings,
@@ -65,6 +68,7 @@ pub(crate) struct UpArgs {
 pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     judge(&args.dispatcher)?;
     let config = args.config_file.as_deref().map(seed::read).transpose()?;
+    let fetcher = Fetcher::new(&args.fetch)?;
     // The document's login is for this machine only.
     let profile = if args.listen.listen.ip().is_loopback() { Profile::Development } else { Profile::Production };
     std::fs::create_dir_all(&args.data_dir)
@@ -80,7 +84,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     // Everything that can refuse does so before anything is started.
     let listener = process::bind(args.listen.listen).await?;
     let listen = listener.local_addr().map_err(|error| error.to_string())?;
-    let links = shared::links(&args.storage, listen)?;
+    let links = shared::links(&args.storage, &auth, listen)?;
     let store = shared::open_store(&args.storage).await?;
     let stop = process::stop_on_signals();
     let redis = own_redis(&mut args.redis, args.redis_server.as_deref(), &data_dir).await?;
@@ -95,6 +99,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         store: store.clone(),
         settings: args.dispatcher,
         file_bytes_max: args.storage.file_bytes_max,
+        retention: shared::retention(&args.queue),
         drain_timeout: args.stopping.drain_timeout,
     };
     let dispatching = tokio::spawn(dispatcher::run(parts, readiness.clone(), stop.clone()));
@@ -106,6 +111,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         links,
         settings: args.front,
         file_bytes_max: args.storage.file_bytes_max,
+        fetcher,
     };
     greet(listen, &auth, &data_dir, &stand_ins);
     process::serve(listener, front.router(Some(hub.clone()), readiness), stop.clone(), args.stopping.drain_timeout)

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: WsArgs) -> Result<(), String> {
     let auth = auth::prepare(&args.auth, Profile::Production)?;
     let listener = process::bind(args.listen.listen).await?;
     let listen = listener.local_addr().map_err(|error| error.to_string())?;
-    let links = shared::links(&args.storage, listen)?;
+    let links = shared::links(&args.storage, &auth, listen)?;
     let stop = process::stop_on_signals();
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     let readiness = Readiness::default();

@@ -1,13 +1,51 @@
--- The registry of stored files.
+-- The registry of stored files. Files with the same bytes have one object in the store: `content:<sha256>` names it,
+-- `object:<id>` counts the files that need it. An object whose last file is gone never comes back: its id is not used again.
 
--- How long a file that was handed out for deletion is remembered, in case that deletion never happened.
+-- How long bytes that were handed out for deletion are remembered, in case that deletion never happened.
 local ORPHAN_AGAIN_MS = 3600000
 
--- Takes a file off the registry; its bytes become an orphan, due at once.
+local function file_key(file) return root .. 'file:' .. file end
+local function object_key(object) return root .. 'object:' .. object end
+local function content_key(sha256) return root .. 'content:' .. sha256 end
+
+-- Bytes are due at once, and again in an hour, unless a file needs them.
+local function drop_bytes(object, now)
+  if redis.call('EXISTS', object_key(object)) == 0 then
+    redis.call('ZADD', root .. 'orphans', now, 'first:' .. object)
+  end
+end
+
+-- One file less needs the object; it goes with the last.
+local function leave_object(object)
+  local facts = redis.call('HMGET', object_key(object), 'sha256', 'size')
+  if not facts[1] or redis.call('HINCRBY', object_key(object), 'files', -1) > 0 then
+    return
+  end
+  redis.call('DEL', object_key(object), content_key(facts[1]))
+  redis.call('HINCRBY', root .. 'totals', 'objects', -1)
+  redis.call('HINCRBY', root .. 'totals', 'stored', '-' .. facts[2])
+end
+
+-- Takes a file off the registry, and its object with the last file that needs it. An ended task remembers that the file is
+-- gone.
 local function drop_file(file, now)
-  redis.call('DEL', root .. 'file:' .. file, root .. 'uses:' .. file)
+  local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task')
+  redis.call('DEL', file_key(file), root .. 'uses:' .. file)
   for _, kind in ipairs({ 'all', 'upload', 'output' }) do
     redis.call('ZREM', root .. 'files:' .. kind, file)
   end
-  redis.call('ZADD', root .. 'orphans', now, 'first:' .. file)
+  local task = entry[4]
+  if task and task ~= '' then
+    redis.call('SREM', root .. 'made:' .. task, file)
+    if TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then
+      redis.call('HSET', task_key(task), 'gone:' .. file, '1')
+    end
+  end
+  -- Files of versions that knew no objects are counted nowhere, and are their own object.
+  local object = entry[1] or file
+  if entry[1] then
+    redis.call('HINCRBY', root .. 'totals', entry[2], '-' .. entry[3])
+    leave_object(object)
+  end
+  drop_bytes(object, now)
 end

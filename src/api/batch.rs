@@ -3,24 +3,29 @@
 use super::{
     ApiState,
     answer::Answer,
-    draft::{Draft, DryRun, Source, refused},
+    arrivals::{self, Arrivals, Together},
+    draft::{Coming, Draft, DryRun, Source, refused},
     error::{ApiError, Flaw, Result},
     inline,
     knowledge::Snapshot,
     named::{self, Named},
+    remote,
     submission::Submission,
     submit::{Accepted, Order, new_task},
     sweep::{BatchWish, Sweep},
 };
 use crate::{
-    graph::{InlineFile, Problem},
+    graph::Problem,
     queue::{BatchEnqueued, PackedTask},
     settings::limits::BATCH_BYTES_MAX,
-    task::{BatchId, BatchPlace, FileInput, Task, TaskId, TaskView},
+    task::{BatchId, BatchPlace, FileId, FileInput, Task, TaskId, TaskView},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Problems told of one request.
 const PROBLEMS_MAX: usize = 100;
@@ -55,14 +60,17 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
     let named = named::load(state, order.submission.workflow).await?;
     let batch = Batch::new(state, &order.submission, wish, named.as_ref()).await?;
     let (params, sweep) = (order.submission.params, Sweep::again(wish.raw));
-    let mut stored = Vec::new();
+    let mut stored = None;
     let mut tasks = batch.resolve(params, &sweep, Some((&order, id))).await?;
-    if !tasks.inline.is_empty() {
-        (stored, tasks) = Box::pin(batch.store_and_resolve(&order, id, &tasks.inline)).await?;
+    if !tasks.coming.is_empty() {
+        let (arrivals, resolved) = Box::pin(batch.bring_and_resolve(&order, id, tasks.coming)).await?;
+        (stored, tasks) = (Some(arrivals), resolved);
     }
     let enqueued = state.queue.enqueue_batch(&tasks.packed).await;
-    if !matches!(enqueued, Ok(BatchEnqueued::Created(_))) {
-        Box::pin(inline::take_back(state, &stored)).await;
+    match (stored, &enqueued) {
+        (None, _) => {}
+        (Some(stored), Ok(BatchEnqueued::Created(_))) => stored.keep(),
+        (Some(stored), _) => Box::pin(stored.take_back()).await,
     }
     let view = |tasks: &[Task]| BatchView::new(state, id, count, tasks);
     match enqueued? {
@@ -80,9 +88,9 @@ pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> R
     let named = named::load(state, submission.workflow).await?;
     let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
     let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
-    batch.decode(&tasks.inline)?;
+    let (_, remote) = batch.judge(tasks.coming)?;
     let first = tasks.first.ok_or(ApiError::Internal)?;
-    first.show(state, Some(wish.task_count())).await
+    Draft { remote, ..first }.show(state, Some(wish.task_count())).await
 }
 
 /// Those of its tasks that are still kept, when the same request made it before.
@@ -104,6 +112,8 @@ struct Batch<'a> {
     wish: &'a BatchWish<'a>,
     source: Source<'a>,
     known: Arc<Snapshot>,
+    /// What came from URLs.
+    fetched: HashMap<String, FileId>,
 }
 
 /// What resolving them came to.
@@ -111,8 +121,8 @@ struct Batch<'a> {
 struct Tasks {
     first: Option<Draft>,
     packed: Vec<PackedTask>,
-    /// Files that came with the request, each once; must be stored before the tasks that need them.
-    inline: Vec<InlineFile>,
+    /// Files that must be stored before the tasks that need them, each once.
+    coming: Coming,
 }
 
 impl<'a> Batch<'a> {
@@ -123,7 +133,7 @@ impl<'a> Batch<'a> {
         named: Option<&'a Named>,
     ) -> Result<Self> {
         let source = Source::new(submission, named)?;
-        Ok(Self { state, wish, source, known: state.knowledge.now().await })
+        Ok(Self { state, wish, source, known: state.knowledge.now().await, fetched: HashMap::new() })
     }
 
     /// Resolves all of them, and packs each at once for its order: unpacked, a thousand graphs would be large.
@@ -143,25 +153,34 @@ impl<'a> Batch<'a> {
                 tokio::task::yield_now().await;
             }
             let given = sweep.params(params, self.wish.count, index);
-            let (draft, inline) = match self.source.resolve(&self.known, given.as_deref()) {
+            let place = |pointer: &str| sweep.pointer(pointer, self.wish.count, index);
+            let (mut draft, coming) = match self.source.resolve(&self.known, given.as_deref()) {
                 Ok(resolved) => resolved,
                 Err(found) => {
-                    problems.add(found, |pointer| sweep.pointer(pointer, self.wish.count, index));
+                    problems.add(found, place);
                     if problems.list.len() >= PROBLEMS_MAX {
                         break;
                     }
                     continue;
                 }
             };
-            for mut file in inline {
+            for mut file in coming.inline {
                 if seen.insert(file.directive.clone()) {
-                    file.pointer = sweep.pointer(&file.pointer, self.wish.count, index);
-                    tasks.inline.push(file);
+                    file.pointer = place(&file.pointer);
+                    tasks.coming.inline.push(file);
+                }
+            }
+            for mut file in coming.remote {
+                if let Some(&file_id) = self.fetched.get(&file.url) {
+                    draft.files.push(FileInput { node_id: file.node_id, input: file.input, file_id });
+                } else if seen.insert(format!("{} {:?}", file.url, file.sha256)) {
+                    file.pointer = place(&file.pointer);
+                    tasks.coming.remote.push(file);
                 }
             }
             match order {
                 // It will not come to that.
-                Some(_) if !problems.list.is_empty() || !tasks.inline.is_empty() => {}
+                Some(_) if !problems.list.is_empty() || !tasks.coming.is_empty() => {}
                 Some((order, id)) => {
                     let task = self.pack(order, id, index, draft).await?;
                     bytes += task.size();
@@ -182,33 +201,27 @@ impl<'a> Batch<'a> {
         Ok(self.state.queue.pack(new).await?)
     }
 
-    fn decode(&self, files: &[InlineFile]) -> Result<Vec<inline::Decoded>> {
-        inline::decode(files, self.state.file_bytes_max)
+    /// Looks at what is to come without asking anybody for it.
+    fn judge(&self, coming: Coming) -> Result<(Vec<inline::Decoded>, Vec<remote::Wanted>)> {
+        let inline = inline::decode(&coming.inline, self.state.file_bytes_max)?;
+        Ok((inline, remote::check(&self.state.fetcher, coming.remote).map_err(refused)?))
     }
 
-    /// Stores the files that came with the request, each once for all tasks, and resolves again with their ids in the params.
-    async fn store_and_resolve(
-        &self,
-        order: &Order<'_>,
-        id: BatchId,
-        files: &[InlineFile],
-    ) -> Result<(Vec<FileInput>, Tasks)> {
-        let decoded = self.decode(files)?;
+    /// Stores what is to come, each file once for all tasks, and resolves again with their ids.
+    async fn bring_and_resolve(mut self, order: &Order<'_>, id: BatchId, coming: Coming) -> Result<(Arrivals, Tasks)> {
+        let (inline, remote) = self.judge(coming)?;
         let params = order.submission.params.map_or("null", RawValue::get);
         let both = RawValue::from_string(format!("[{params},{}]", self.wish.raw.get()));
         let both = both.map_err(|_| ApiError::Internal)?;
-        let (stored, both) = Box::pin(inline::store(self.state, &order.caller, decoded, both)).await?;
+        let Together { arrivals, fetched, text } =
+            arrivals::bring_together(self.state, &order.caller, remote, inline, both).await?;
+        self.fetched = fetched;
         let (params, sweep): (&RawValue, &RawValue) =
-            serde_json::from_str(both.get()).map_err(|_| ApiError::Internal)?;
+            serde_json::from_str(text.get()).map_err(|_| ApiError::Internal)?;
         let params = (params.get() != "null").then_some(params);
-        let tasks = self.resolve(params, &Sweep::again(sweep), Some((order, id))).await;
-        match tasks {
-            Ok(tasks) if tasks.inline.is_empty() => Ok((stored, tasks)),
-            other => {
-                Box::pin(inline::take_back(self.state, &stored)).await;
-                Err(other.err().unwrap_or(ApiError::Internal))
-            }
-        }
+        // What fails from here on takes them back: arrivals that are dropped do.
+        let tasks = self.resolve(params, &Sweep::again(sweep), Some((order, id))).await?;
+        if tasks.coming.is_empty() { Ok((arrivals, tasks)) } else { Err(ApiError::Internal) }
     }
 
     fn too_large(&self) -> ApiError {

@@ -1,22 +1,30 @@
-//! `GET /upload/file/:fileId`: the bytes. No login, because an `<img>` cannot send one: the id is 122 random bits. Inert: nothing
-//! served here runs in a browser under our name.
+//! `GET /upload/file/:fileId`: the bytes. No login, because an `<img>` cannot send one: the id is 122 random bits, and in private
+//! mode the link is signed. Inert: nothing served here runs in a browser under our name.
 
 use super::{
     ApiState,
     error::{ApiError, Result},
-    extract::PathId,
+    extract::{PathId, Visitor},
+    query::Query,
     range::{Wanted, wanted},
 };
-use crate::{queue::FileRecord, store::Download, task::FileId};
+use crate::{
+    auth::{Denied, Role},
+    queue::FileRecord,
+    store::{Download, Redirect},
+    task::{FileId, LinkRefused},
+};
 use axum::{
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
+use std::time::Duration;
 
 /// What stands behind an id never changes.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
 /// The file, or the part of it that `Range` asks for.
@@ -24,26 +32,37 @@ pub(super) async fn download(
     State(state): State<ApiState>,
     PathId(id): PathId,
     method: Method,
+    visitor: Visitor,
+    query: Query,
     headers: HeaderMap,
 ) -> Result<Response> {
+    query.only(&["expires", "signature"])?;
     let id: FileId = id.parse().map_err(|_| ApiError::NotFound("such file"))?;
-    let record = state.queue.file(id).await?.ok_or(ApiError::NotFound("such file"))?;
+    let pass = admit(&state, id, visitor, &query)?;
+    let record =
+        state.queue.file(id).await?.filter(|record| pass.opens(record)).ok_or(ApiError::NotFound("such file"))?;
     let etag = format!("\"{}\"", record.sha256);
     let range = match wanted(&headers, &etag, record.size_bytes) {
-        Wanted::Unchanged => return Ok(not_modified(&etag)),
+        Wanted::Unchanged => return Ok(not_modified(&etag, pass.cache())),
         Wanted::Outside => return Err(ApiError::RangeNotSatisfiable(record.size_bytes)),
         Wanted::Whole => None,
         Wanted::Part(range) => Some(range),
     };
+    if method == Method::GET
+        && let Some(address) = redirect(&state, &record).await?
+    {
+        return Ok(address);
+    }
     let span = range.clone().unwrap_or(0..record.size_bytes);
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        let Download { bytes, .. } = state.store.read(id, range.clone()).await?;
+        let Download { bytes, .. } = state.store.read(record.object(), range.clone()).await?;
         Body::from_stream(bytes)
     };
     let mut response = Response::new(body);
     describe(response.headers_mut(), &record, &etag);
+    response.headers_mut().insert(header::CACHE_CONTROL, pass.cache());
     set(response.headers_mut(), header::CONTENT_LENGTH, &(span.end - span.start).to_string());
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -53,27 +72,90 @@ pub(super) async fn download(
     Ok(response)
 }
 
-fn not_modified(etag: &str) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
+/// What lets a request in.
+enum Pass {
+    /// Public mode: whoever knows the id.
+    Anybody,
+    /// A signed link, still good for so long.
+    Link(Duration),
+    /// A login; `None` = an admin's.
+    Owner(Option<String>),
+}
+
+impl Pass {
+    fn opens(&self, record: &FileRecord) -> bool {
+        match self {
+            Self::Anybody | Self::Link(_) | Self::Owner(None) => true,
+            Self::Owner(Some(username)) => *username == record.owner,
+        }
+    }
+
+    /// A browser may show it as long as it could ask again.
+    fn cache(&self) -> HeaderValue {
+        match self {
+            Self::Anybody => CACHE,
+            Self::Link(left) => {
+                HeaderValue::from_str(&format!("private, max-age={}", left.as_secs())).unwrap_or(NO_STORE)
+            }
+            Self::Owner(_) => NO_STORE,
+        }
+    }
+}
+
+/// A login counts before a signature: whoever is logged in need not have a fresh link.
+fn admit(state: &ApiState, id: FileId, visitor: Visitor, query: &Query) -> Result<Pass> {
+    if !state.links.are_signed() {
+        return Ok(Pass::Anybody);
+    }
+    if let Some(caller) = visitor.caller()? {
+        return Ok(Pass::Owner((caller.role != Role::Admin).then_some(caller.username)));
+    }
+    let (Some(expires), Some(signature)) = (query.one("expires")?, query.one("signature")?) else {
+        return Err(Denied::Token.into());
+    };
+    match state.links.check(id, expires, signature) {
+        Ok(left) => Ok(Pass::Link(left)),
+        Err(LinkRefused::NotSigned) => Err(Denied::Token.into()),
+        Err(LinkRefused::Expired) => Err(ApiError::LinkExpired),
+    }
+}
+
+/// Sends the client to the store, where that is set; it asks there for the part that it wants.
+async fn redirect(state: &ApiState, record: &FileRecord) -> Result<Option<Response>> {
+    let (content_type, disposition) = (shown_type(record), shown_disposition(record));
+    let look = Redirect { content_type, disposition: &disposition };
+    let Some(address) = state.store.redirect(record.object(), look).await? else { return Ok(None) };
+    let mut response = StatusCode::FOUND.into_response();
+    set(response.headers_mut(), header::LOCATION, &address);
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    Ok(Some(response))
+}
+
+fn not_modified(etag: &str, cache: HeaderValue) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
     set(response.headers_mut(), header::ETAG, etag);
-    response.headers_mut().insert(header::CACHE_CONTROL, CACHE);
+    response.headers_mut().insert(header::CACHE_CONTROL, cache);
     response
 }
 
 fn describe(headers: &mut HeaderMap, record: &FileRecord, etag: &str) {
-    let content_type = match record.content_type.as_str() {
-        "text/plain" => "text/plain; charset=utf-8",
-        other => other,
-    };
-    let kind = if is_inert(&record.content_type) { "inline" } else { "attachment" };
-    set(headers, header::CONTENT_TYPE, content_type);
-    set(headers, header::CONTENT_DISPOSITION, &disposition(kind, &record.filename));
+    set(headers, header::CONTENT_TYPE, shown_type(record));
+    set(headers, header::CONTENT_DISPOSITION, &shown_disposition(record));
     set(headers, header::ETAG, etag);
-    headers.insert(header::CACHE_CONTROL, CACHE);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+fn shown_type(record: &FileRecord) -> &str {
+    match record.content_type.as_str() {
+        "text/plain" => "text/plain; charset=utf-8",
+        other => other,
+    }
+}
+
+fn shown_disposition(record: &FileRecord) -> String {
+    disposition(if is_inert(&record.content_type) { "inline" } else { "attachment" }, &record.filename)
 }
 
 /// A text that cannot be a header's value is left out rather than sent half.

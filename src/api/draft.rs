@@ -8,10 +8,11 @@ use super::{
     inline::{self, Decoded},
     knowledge::Snapshot,
     named::Named,
+    remote::{self, Wanted},
     submission::Submission,
 };
 use crate::{
-    graph::{self, GraphLimits, InlineFile, Problem, Resolved, Workflow},
+    graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
     task::{FileInput, FlowVersion, InstanceId, ResolvedView, Warning},
 };
@@ -37,6 +38,8 @@ pub(super) struct Draft {
     pub(super) files: Vec<FileInput>,
     /// Files that came with it, to be stored.
     pub(super) inline: Vec<Decoded>,
+    /// Files at URLs, to be fetched and stored.
+    pub(super) remote: Vec<Wanted>,
     /// Drawn.
     pub(super) seeds: Vec<(String, u64)>,
     /// Well-known names, with the address found.
@@ -79,6 +82,21 @@ pub(super) struct Source<'a> {
     workflow: Workflow,
 }
 
+/// Files that a draft needs and that are not stored yet.
+#[derive(Debug, Default)]
+pub(super) struct Coming {
+    /// From inside the request.
+    pub(super) inline: Vec<InlineFile>,
+    /// From URLs.
+    pub(super) remote: Vec<RemoteFile>,
+}
+
+impl Coming {
+    pub(super) fn is_empty(&self) -> bool {
+        self.inline.is_empty() && self.remote.is_empty()
+    }
+}
+
 impl<'a> Source<'a> {
     /// Reads the graph of the submission, or of the published workflow that it names.
     pub(super) fn new(submission: &'a Submission<'a>, named: Option<&'a Named>) -> Result<Self> {
@@ -87,12 +105,12 @@ impl<'a> Source<'a> {
         Ok(Self { submission, named, text, workflow })
     }
 
-    /// Puts params in, as `known` has it; gives the files too that came inside of them.
+    /// Puts params in, as `known` has it; gives the files too that are to come.
     pub(super) fn resolve(
         &self,
         known: &Arc<Snapshot>,
         given: Option<&RawValue>,
-    ) -> Result<(Draft, Vec<InlineFile>), Vec<Problem>> {
+    ) -> Result<(Draft, Coming), Vec<Problem>> {
         let params = given.unwrap_or(&EMPTY_OBJECT);
         let options = graph::Options {
             is_strict: self.submission.is_strict,
@@ -102,16 +120,17 @@ impl<'a> Source<'a> {
             is_publishing: false,
             pool: Some(&known.pool),
         };
-        let Resolved { workflow, files, inline, seeds, mapped, warnings, eligible } =
+        let Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible } =
             graph::resolve(&self.workflow, params, &options)?;
-        let is_changed =
-            self.named.is_some() || given.is_some_and(has_members) || !seeds.is_empty() || !files.is_empty();
+        let names_files = !files.is_empty() || !remote.is_empty();
+        let is_changed = self.named.is_some() || given.is_some_and(has_members) || !seeds.is_empty() || names_files;
         let draft = Draft {
             workflow: workflow.to_json(),
             original: is_changed.then(|| self.text.to_owned()),
             params: params.to_owned(),
             files,
             inline: Vec::new(),
+            remote: Vec::new(),
             seeds,
             mapped,
             warnings,
@@ -120,7 +139,7 @@ impl<'a> Source<'a> {
             nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
             known: known.clone(),
         };
-        Ok((draft, inline))
+        Ok((draft, Coming { inline, remote }))
     }
 }
 
@@ -128,17 +147,20 @@ impl Draft {
     /// Resolves; every problem of graph and params in one answer.
     pub(super) async fn of(state: &ApiState, submission: &Submission<'_>, named: Option<&Named>) -> Result<Self> {
         let source = Source::new(submission, named)?;
-        let (draft, inline) = source.resolve(&state.knowledge.now().await, submission.params).map_err(refused)?;
-        Ok(Self { inline: inline::decode(&inline, state.file_bytes_max)?, ..draft })
+        let (draft, coming) = source.resolve(&state.knowledge.now().await, submission.params).map_err(refused)?;
+        let inline = inline::decode(&coming.inline, state.file_bytes_max)?;
+        let remote = remote::check(&state.fetcher, coming.remote).map_err(refused)?;
+        Ok(Self { inline, remote, ..draft })
     }
 
     /// Shows it, once the stored files that it names are known to be there.
-    pub(super) async fn show(self, state: &ApiState, count: Option<u16>) -> Result<Answer<DryRun>> {
+    pub(super) async fn show(mut self, state: &ApiState, count: Option<u16>) -> Result<Answer<DryRun>> {
         for input in &self.files {
             if state.queue.file(input.file_id).await?.is_none() {
                 return Err(ApiError::NoSuchFile(input.file_id));
             }
         }
+        self.warnings.extend(remote::not_fetched(&self.remote));
         Ok(Answer(DryRun {
             dry_run: true,
             count,

@@ -77,6 +77,9 @@ pub enum ApiError {
     /// No good token, or no good login.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// A link of private mode.
+    #[error("the link has expired: read the task or the list of files again for a fresh one")]
+    LinkExpired,
     /// Not for this role.
     #[error("this needs the role admin")]
     Forbidden,
@@ -167,6 +170,7 @@ impl ApiError {
             Self::InvalidConfig(_) => "invalid_config",
             Self::Denied(Denied::Token) => "unauthorized",
             Self::Denied(Denied::Credentials) => "invalid_credentials",
+            Self::LinkExpired => "link_expired",
             Self::Forbidden => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -205,7 +209,7 @@ impl ApiError {
             }
             Self::InvalidConfig(problems) => shape_or_fit(problems.iter().any(|problem| problem.is_shape)),
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::LinkExpired => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::VersionConflict(_)

@@ -13,7 +13,10 @@ use axum::{
     extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+};
 
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
@@ -30,6 +33,30 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (Some(only), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
+}
+
+/// Somebody who need not be logged in.
+pub(super) struct Visitor(Option<Result<Caller>>);
+
+impl Visitor {
+    /// Who, if they say so.
+    ///
+    /// # Errors
+    /// What they say is not true.
+    pub(super) fn caller(self) -> Result<Option<Caller>> {
+        self.0.transpose()
+    }
+}
+
+impl FromRequestParts<ApiState> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(Caller::from_request_parts(parts, state).await)))
+    }
 }
 
 /// A caller who may change the fleet.

@@ -86,10 +86,12 @@ pub(super) async fn delete(
         record.filter(|record| record.owner == caller.username).ok_or(ApiError::NotFound("such file"))?;
     }
     match state.queue.delete_file(id).await? {
-        FileDeleted::Deleted(record) => {
-            // The link is dead already; bytes that stay behind cost space, nothing else.
-            if let Err(error) = state.store.delete(id).await {
-                tracing::warn!(file = %id, %error, "the bytes of a deleted file are still there");
+        FileDeleted::Deleted(record, objects) => {
+            for object in objects {
+                // The link is dead already; bytes that stay behind cost space, nothing else.
+                if let Err(error) = state.store.delete(object).await {
+                    tracing::warn!(file = %id, %object, %error, "the bytes of a deleted file are still there");
+                }
             }
             Ok(Answer(FileView::new(record, &state.links)))
         }

@@ -3,6 +3,7 @@
 use super::{
     ApiState,
     error::{ApiError, Result},
+    sniff::{agrees, extension_of},
     upload::{self, Received},
 };
 use crate::{
@@ -21,26 +22,6 @@ use serde_json::value::RawValue;
 
 const CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-/// What a file without a name is called: nodes choose their reader by the extension.
-const NAMES: [(&str, &str); 17] = [
-    ("image/avif", "file.avif"),
-    ("image/bmp", "file.bmp"),
-    ("image/gif", "file.gif"),
-    ("image/jpeg", "file.jpg"),
-    ("image/png", "file.png"),
-    ("image/tiff", "file.tiff"),
-    ("image/webp", "file.webp"),
-    ("video/mp4", "file.mp4"),
-    ("video/quicktime", "file.mov"),
-    ("video/webm", "file.webm"),
-    ("video/x-matroska", "file.mkv"),
-    ("audio/flac", "file.flac"),
-    ("audio/mp4", "file.m4a"),
-    ("audio/mpeg", "file.mp3"),
-    ("audio/ogg", "file.ogg"),
-    ("audio/wav", "file.wav"),
-    ("model/gltf-binary", "file.glb"),
-];
 
 /// One file, decoded.
 #[derive(Debug)]
@@ -102,7 +83,7 @@ fn decode_one(file: &InlineFile, bytes_max: u64) -> Result<Decoded, (&'static st
         }
     }
     let found = store::content_type(head, "");
-    let named = || NAMES.iter().find(|(kind, _)| *kind == found).map_or("file", |(_, name)| name).to_owned();
+    let named = || extension_of(found).map_or("file".to_owned(), |extension| format!("file.{extension}"));
     Ok(Decoded {
         node_id: file.node_id.clone(),
         input: file.input.clone(),
@@ -119,21 +100,6 @@ fn split(text: &str) -> Option<(Option<&str>, &str)> {
     let kind = kind.strip_suffix(";base64")?;
     let essence = kind.split(';').next().unwrap_or_default();
     Some(((!essence.is_empty()).then_some(essence), encoded))
-}
-
-/// Pictures are known by their first bytes; sound and video not always, so only what is certainly something else disagrees.
-fn agrees(said: &str, head: &[u8]) -> bool {
-    let top = |kind: &str| kind.split('/').next().unwrap_or_default().to_owned();
-    let (said, found) = (top(said), store::content_type(head, ""));
-    match said.as_str() {
-        "image" => top(found) == "image",
-        "video" | "audio" => !matches!(top(found).as_str(), "image" | "model") && !is_markup(head),
-        _ => true,
-    }
-}
-
-fn is_markup(head: &[u8]) -> bool {
-    head.trim_ascii_start().starts_with(b"<")
 }
 
 /// Stores them; gives what names them in the graph, and `params` with `{"$file":…}` in their places: what is kept with a task

@@ -4,6 +4,7 @@
 //! before anything happens; no text of a client becomes part of a Redis key. Look first at [`router`].
 
 mod answer;
+mod arrivals;
 mod batch;
 mod batches;
 mod body;
@@ -25,7 +26,9 @@ mod near;
 mod query;
 mod range;
 mod rate;
+mod remote;
 mod retry;
+mod sniff;
 mod submission;
 mod submit;
 mod sweep;
@@ -37,7 +40,7 @@ mod workflows;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
 
-use crate::{auth::Auth, queue::Queue, settings::FrontSettings, store::Store, task::Links};
+use crate::{auth::Auth, fetch::Fetcher, queue::Queue, settings::FrontSettings, store::Store, task::Links};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -65,10 +68,11 @@ pub struct ApiState {
     rates: Arc<RateLimits>,
     logins: Arc<Semaphore>,
     knowledge: Knowledge,
+    fetcher: Fetcher,
 }
 
 impl ApiState {
-    /// `file_bytes_max` bounds an uploaded file.
+    /// `file_bytes_max` bounds an uploaded file. It fetches none from URLs until it [is given a fetcher](Self::fetching).
     pub fn new(
         queue: Queue,
         store: Store,
@@ -80,7 +84,13 @@ impl ApiState {
         let rates = Arc::new(RateLimits::new(front.rate_burst));
         let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
         let knowledge = Knowledge::new(queue.clone());
-        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge }
+        let fetcher = Fetcher::off();
+        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge, fetcher }
+    }
+
+    /// The same, fetching files from URLs with this.
+    pub fn fetching(self, fetcher: Fetcher) -> Self {
+        Self { fetcher, ..self }
     }
 }
 

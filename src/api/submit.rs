@@ -4,11 +4,12 @@
 use super::{
     ApiState,
     answer::Answer,
+    arrivals,
     batch::{self, BatchView},
     body,
     draft::{Draft, DryRun},
     error::{ApiError, Flaw, Result},
-    inline, json, named,
+    json, named,
     query::Query,
     submission::Submission,
 };
@@ -111,20 +112,20 @@ async fn accept_one(state: &ApiState, order: Order<'_>) -> Result<Accepted> {
         Err(error) => return replayed(state, &order).await?.ok_or(error),
         Ok(draft) => draft,
     };
-    let mut stored = Vec::new();
-    if !draft.inline.is_empty() {
-        let inline = std::mem::take(&mut draft.inline);
-        (stored, draft.params) = Box::pin(inline::store(state, &order.caller, inline, draft.params)).await?;
-        draft.files.extend(stored.iter().cloned());
-    }
+    // What a repetition names is there already: nothing is fetched twice.
+    let is_repetition = !draft.remote.is_empty() && is_known(state, order.key).await?;
+    let stored = Box::pin(arrivals::bring(state, &order.caller, &mut draft, is_repetition)).await?;
     let new = new_task(&order, order.key.unwrap_or_default(), draft);
     let enqueued = state.queue.enqueue(&new).await;
-    if !matches!(enqueued, Ok(Enqueued::Created(_))) {
+    match enqueued {
+        Ok(Enqueued::Created(_)) => stored.keep(),
         // Another task has its own; none has these unless the reply was lost, and then they stay.
-        Box::pin(inline::take_back(state, &stored)).await;
+        _ => Box::pin(stored.take_back()).await,
     }
     let is_keyed = order.key.is_some();
     match enqueued? {
+        // The task that it repeats has gone in this moment.
+        Enqueued::NoSuchFile(_) if is_repetition => Err(ApiError::Busy),
         Enqueued::Created(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: false }),
         // Without a key only our own repetition of a lost reply comes here: to the caller it is new.
         Enqueued::Replayed(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: is_keyed }),

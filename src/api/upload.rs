@@ -11,7 +11,7 @@ use super::{
 use crate::{
     auth::Caller,
     metrics,
-    queue::{FileDeleted, FileKind, FileRecord},
+    queue::{FileKind, FileRecord},
     store::{self, Stored, Writer},
     task::FileId,
 };
@@ -116,12 +116,22 @@ pub(super) async fn register(state: &ApiState, caller: Caller, received: Receive
         owner: caller.username,
         task_id: None,
         created_ms: 0,
+        shares: None,
     };
-    if let Err(error) = state.queue.add_file(&record).await {
-        // Not waited for: the caller is owed an answer now, and whatever stays behind is found and deleted in time.
-        let state = state.clone();
-        tokio::spawn(async move { take_back(&state, id).await });
-        return Err(error.into());
+    match state.queue.add_file(&record).await {
+        Ok(None) => {}
+        Ok(Some(object)) => {
+            // A copy that stays behind is deleted in an hour.
+            if let Err(error) = state.store.share(id, object, size_bytes).await {
+                tracing::warn!(file = %id, %error, "the second copy of a file is still there");
+            }
+        }
+        Err(error) => {
+            // Not waited for: the caller is owed an answer now, and whatever stays behind is found and deleted in time.
+            let state = state.clone();
+            tokio::spawn(async move { take_back(&state, id).await });
+            return Err(error.into());
+        }
     }
     metrics::uploaded(size_bytes);
     // The entry has the time of Redis.
@@ -129,14 +139,15 @@ pub(super) async fn register(state: &ApiState, caller: Caller, received: Receive
     Ok(FileView::new(stored, &state.links))
 }
 
-/// The entry may exist although its writing failed. Bytes are only deleted when it is certain that no entry names them.
+/// The entry may exist although its writing failed. Bytes are only deleted when it is certain that no entry needs them.
 pub(super) async fn take_back(state: &ApiState, id: FileId) {
-    let undone = match state.queue.delete_file(id).await {
-        Ok(FileDeleted::Deleted(_) | FileDeleted::NotFound) => state.store.delete(id).await.map_err(|e| e.to_string()),
-        Ok(FileDeleted::InUse) => Ok(()),
-        Err(error) => Err(error.to_string()),
+    let undone = async {
+        for object in state.queue.retract_file(id).await.map_err(|error| error.to_string())? {
+            state.store.delete(object).await.map_err(|error| error.to_string())?;
+        }
+        Ok::<(), String>(())
     };
-    if let Err(error) = undone {
+    if let Err(error) = undone.await {
         tracing::warn!(file = %id, %error, "an upload that was not registered may have left its bytes");
     }
 }

@@ -115,7 +115,7 @@ mod tests {
         queue::Prospects,
         task::{Attempt, Failure, FailureKind, InstanceId, Priority, Progress, Task, TaskFacts, TaskId, TaskState},
     };
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     fn task(state: TaskState, priority: Priority) -> Task {
         Task {
@@ -135,6 +135,7 @@ mod tests {
             start_by_ms: None,
             progress: Progress::default(),
             outputs: Vec::new(),
+            gone: BTreeSet::new(),
             failure: None,
             facts: TaskFacts::default(),
             attempts: Vec::new(),

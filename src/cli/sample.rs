@@ -1,10 +1,18 @@
 //! `shuzhiren sample`: the shortest way from a running system to a picture.
 
+use super::{
+    api::{Api, Repeat},
+    connection::base_of,
+    fault::Fault,
+    fetch::{self, Remote},
+    follow, out,
+    teller::{Teller, ending},
+};
 use crate::settings::Secret;
 use clap::Args;
-use reqwest::Client;
+use reqwest::Method;
 use serde_json::{Value, json};
-use std::{io::Write as _, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// Settings of `sample`.
 #[derive(Debug, Args)]
@@ -26,74 +34,46 @@ pub struct SampleArgs {
     out: PathBuf,
 }
 
-/// Longest wait for the task's end.
-const WAIT: Duration = Duration::from_secs(600);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Of one request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a system that goes away in the middle is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Logs in, submits, waits, saves the first picture.
-///
-/// # Errors
-/// A sentence for people.
-pub async fn sample(args: SampleArgs) -> Result<(), String> {
-    let base = args.url.trim_end_matches('/').to_owned();
-    let client = Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(|error| error.to_string())?;
-    let login = json!({"username": args.username, "password": args.password.expose()});
-    let login = call(client.post(format!("{base}/api/auth/login")).json(&login)).await?;
-    let token = login["token"].as_str().ok_or("the login answered without a token")?.to_owned();
+/// Logs in, submits, waits, saves the first picture. The login is not kept.
+pub(super) async fn sample(args: SampleArgs) -> Result<(), Fault> {
+    let base = base_of(&args.url)?;
+    let api = Api::new(&base, None, PATIENCE)?;
+    let body = json!({"username": args.username, "password": args.password.expose()});
+    let login = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, "/api/auth/login").json(&body))).await?;
+    let api = Api::new(&base, Some(Secret::new(login.text("token"))), PATIENCE)?;
 
-    let body = json!({"workflow": workflow(), "params": {"6.text": args.prompt, "3.seed": "random"}});
-    let task = call(client.post(format!("{base}/api/tasks")).bearer_auth(&token).json(&body)).await?;
-    let id = task["id"].as_str().ok_or("the task has no id")?.to_owned();
-    say(&format!("task {id} accepted, seed {}", task["resolved"]["seeds"]["3.seed"]))?;
+    let (body, key) = (body_of(&args.prompt), format!("sample-{}", uuid::Uuid::new_v4()));
+    let submit = async || Ok(api.request(Method::POST, "/api/tasks").header("Idempotency-Key", &key).json(&body));
+    let task = api.call(Repeat::Safe, submit).await?;
+    let id = task.text("id").to_owned();
+    out::say(&format!("task {id} accepted, seed {}", task.value["resolved"]["seeds"]["3.seed"]))?;
 
-    let task = tokio::time::timeout(WAIT, ended(&client, &base, &token, &id)).await.map_err(|_elapsed| {
-        format!("task {id} has not ended within {} s; see GET /api/tasks/{id}", WAIT.as_secs())
-    })??;
+    let mut teller = Teller::new(false);
+    let mut hear = |news: follow::News<'_>| teller.hear(news);
+    let ended = tokio::select! {
+        ended = follow::follow(&api, std::slice::from_ref(&id), &mut hear) => ended?,
+        _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: task {id} goes on"))),
+    };
+    let task = ended.first().map(|task| &task.value).unwrap_or(&Value::Null);
     if task["status"] != "completed" {
-        return Err(format!("task {id} {}: {}", task["status"].as_str().unwrap_or("?"), task["error"]["message"]));
+        return Err(Fault::TaskFailed(format!("task {id} {}", ending(task))));
     }
-    let link = task["result"]["files"][0].as_str().ok_or("the task made no file")?;
-    let picture = client
-        .get(link)
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status)
-        .map_err(|error| error.to_string())?;
-    let bytes = picture.bytes().await.map_err(|error| error.to_string())?;
-    std::fs::write(&args.out, &bytes).map_err(|error| format!("cannot write {}: {error}", args.out.display()))?;
-    say(&format!("picture {link}\nsaved   {} ({} bytes)", args.out.display(), bytes.len()))
+    let output = task["result"]["outputs"].as_array().into_iter().flatten().find_map(Remote::of_output);
+    let output = output.ok_or_else(|| Fault::TaskFailed("the task made no file".to_owned()))?;
+    let size = fetch::save_as(&api, &output, &args.out).await?;
+    out::say(&format!(
+        "picture {}/upload/file/{}\nsaved   {} ({size} bytes)",
+        api.base(),
+        output.file_id,
+        args.out.display()
+    ))
 }
 
-async fn ended(client: &Client, base: &str, token: &str, id: &str) -> Result<Value, String> {
-    let mut shown = String::new();
-    loop {
-        let task = call(client.get(format!("{base}/api/tasks/{id}")).bearer_auth(token)).await?;
-        let status = task["status"].as_str().unwrap_or("?");
-        let line = match status {
-            "pending" => format!("pending: {}", task["waitingFor"].as_str().unwrap_or("…")),
-            _ => format!("{status} {} %", task["progress"]),
-        };
-        if line != shown {
-            say(&line)?;
-            shown = line;
-        }
-        if !matches!(status, "pending" | "running") {
-            return Ok(task);
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-async fn call(request: reqwest::RequestBuilder) -> Result<Value, String> {
-    let response = request.send().await.map_err(|error| format!("no answer: {error}"))?;
-    let mut body: Value = response.json().await.map_err(|error| format!("not an answer of ours: {error}"))?;
-    if body["code"] != 200 {
-        return Err(format!("{} {}", body["code"], body["message"].as_str().unwrap_or("")));
-    }
-    Ok(body["data"].take())
+fn body_of(prompt: &str) -> Value {
+    json!({"workflow": workflow(), "params": {"6.text": prompt, "3.seed": "random"}})
 }
 
 /// The classic text-to-image graph; stand-ins know its nodes. Real instances need the checkpoint it names.
@@ -108,13 +88,4 @@ fn workflow() -> Value {
         "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
         "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "sample", "images": ["8", 0]}}
     })
-}
-
-/// One line on stdout; a reader that went away ends the command politely.
-fn say(line: &str) -> Result<(), String> {
-    match writeln!(std::io::stdout(), "{line}") {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(error.to_string()),
-    }
 }

@@ -66,7 +66,9 @@ impl Run {
                 }
             },
         };
-        let mut scene = Scene { instance, claim, prompt, ears, since, may_have_copy: attached.is_some(), begun: None };
+        let may_have_copy = attached.is_some();
+        let mut scene =
+            Scene { instance, claim, prompt, ears, since, may_have_copy, recalled: Vec::new(), begun: None };
         let ended = match Box::pin(scene.reach_end(attached)).await {
             Ok(ending) => Box::pin(scene.take_outcome(ending)).await,
             Err(exit) => Err(exit),
@@ -97,10 +99,26 @@ impl Scene {
                 }
             };
         if !is_there {
-            let workflow = self.ready_workflow().await?;
-            submit::submit(self, &workflow).await?;
+            self.submit().await?;
         }
         Box::pin(follow::follow(self, begun)).await
+    }
+
+    /// Inputs up, prompt into the queue. A refusal over a file that the instance was only remembered to have is no answer yet:
+    /// the file is sent again, and so is the prompt, once it is certain that nothing is left of the first.
+    async fn submit(&mut self) -> Result<(), Exit> {
+        let workflow = self.ready_workflow().await?;
+        let refused = match submit::submit(self, &workflow).await {
+            Err(Exit::Failed { failure, blames_instance: false }) => failure,
+            submitted => return submitted,
+        };
+        let is_lost = refused.kind == FailureKind::InvalidWorkflow && inputs::forget_refused(self, &refused);
+        if !is_lost || !matches!(submit::look_until_answered(self).await?, Sighting::Unknown) {
+            return Err(Exit::Failed { failure: refused, blames_instance: false });
+        }
+        tracing::warn!(instance = %self.instance.target.id, task = %self.claim.task, error = refused.message, "an input is gone from the instance; sending it again");
+        let workflow = self.ready_workflow().await?;
+        submit::submit(self, &workflow).await
     }
 
     /// After a takeover: where the prompt is. A request of the former owner may still be on its way, so "unknown" is believed
@@ -140,6 +158,10 @@ impl Scene {
                 self.instance.health().run_succeeded();
                 Outcome::Completed(outputs)
             }
+            Verdict::Failed(failure) if inputs::forget_unfound(self, &failure) => {
+                self.forget_prompt().await;
+                return Err(Exit::InputLost { reason: failure.message });
+            }
             Verdict::Failed(failure) => {
                 if failure.kind == FailureKind::OutOfMemory && self.instance.clock.may_act() {
                     // Best effort: the next prompt of this instance should find its memory free.
@@ -164,10 +186,14 @@ impl Scene {
             // Cancelled, timed out or taken over meanwhile: nobody will ever name these files.
             collect::discard(self, outputs).await;
         }
+        self.forget_prompt().await;
+        Ok(end_of(written))
+    }
+
+    async fn forget_prompt(&self) {
         if let Err(error) = self.instance.client.forget(self.prompt).await {
             tracing::debug!(instance = %self.instance.target.id, %error, "the history entry stays");
         }
-        Ok(end_of(written))
     }
 
     async fn leave(&mut self, exit: Exit) -> RunEnd {
@@ -184,6 +210,14 @@ impl Scene {
                     self.instance.check_now.notify_one();
                 }
                 end_of(self.settle(&Outcome::Failed { failure: *failure, outputs: Vec::new() }).await)
+            }
+            Exit::InputLost { reason } => {
+                tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, "an input is gone from the instance");
+                metrics::attempt_ended("released");
+                let written = until_answered(|| {
+                    self.instance.queue().requeue(&self.instance.lease, task, self.claim.attempt, false, &reason)
+                });
+                end_of(written.await)
             }
             Exit::Lost { had_begun, reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, "prompt lost");

@@ -58,10 +58,14 @@ pub(super) async fn collect_some(scene: &Scene, made: Vec<Made>) -> Vec<Output> 
 
 pub(super) async fn discard(scene: &Scene, outputs: &[Output]) {
     for id in outputs.iter().filter_map(|output| output.file_id) {
-        let forgotten = scene.instance.queue().delete_file(id).await;
-        let deleted = scene.instance.shared.parts.store.delete(id).await;
-        if forgotten.is_err() || deleted.is_err() {
-            tracing::warn!(file = %id, task = %scene.claim.task, "an output of a given-up attempt could not be deleted");
+        let undone = async {
+            for object in scene.instance.queue().retract_file(id).await.map_err(|error| error.to_string())? {
+                scene.instance.shared.parts.store.delete(object).await.map_err(|error| error.to_string())?;
+            }
+            Ok::<(), String>(())
+        };
+        if let Err(error) = undone.await {
+            tracing::warn!(file = %id, task = %scene.claim.task, error, "an output of a given-up attempt is still there");
         }
     }
 }
@@ -97,8 +101,15 @@ async fn store_file(scene: &Scene, node_id: String, key: &str, file: RemoteFile)
         owner: scene.claim.owner.clone(),
         task_id: Some(scene.claim.task),
         created_ms: 0,
+        shares: None,
     };
-    super::scene::until_answered(|| scene.instance.queue().add_file(&record)).await;
+    let shared = super::scene::until_answered(|| scene.instance.queue().add_file(&record)).await;
+    if let Some(object) = shared
+        && let Err(error) = scene.instance.shared.parts.store.share(id, object, stored.size_bytes).await
+    {
+        // Deleted in an hour.
+        tracing::warn!(file = %id, %error, "the second copy of an output is still there");
+    }
     metrics::output_stored(stored.size_bytes);
     Ok(Output {
         node_id,

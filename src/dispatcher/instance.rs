@@ -5,6 +5,7 @@ use super::{
     health::Health,
     lease_clock::{LeaseClock, since_boot},
     strays::Strays,
+    uploads::Uploads,
 };
 use crate::{
     comfy::{self, Client, Sign},
@@ -13,7 +14,7 @@ use crate::{
     task::{Attempt, TaskId},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -26,8 +27,6 @@ use uuid::Uuid;
 
 /// Signs that may wait for a slow attempt; beyond it they are dropped, for polling tells the truth anyway.
 const SIGNS_MAX: usize = 256;
-/// Content hashes remembered as uploaded.
-const UPLOADED_MAX: usize = 10_000;
 
 /// A fresh lease and what came with it.
 pub(super) struct Leased {
@@ -79,7 +78,8 @@ pub(super) struct Instance {
     health: Mutex<Health>,
     catalog: Mutex<Option<String>>,
     runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
-    uploaded: Mutex<HashSet<String>>,
+    /// What it was given since it started.
+    pub(super) uploads: Uploads,
     pub(super) strays: Strays,
     pub(super) tracker: TaskTracker,
 }
@@ -140,7 +140,7 @@ impl Instance {
             checks: Mutex::new(checks),
             health: Mutex::new(Health::default()),
             runs: Mutex::new(HashMap::new()),
-            uploaded: Mutex::new(HashSet::new()),
+            uploads: Uploads::default(),
             strays: Strays::default(),
             tracker: TaskTracker::new(),
             shared,
@@ -283,24 +283,6 @@ impl Instance {
             // Full or gone: the attempt polls anyway.
             let _dropped = running.signs.try_send(sign);
         }
-    }
-
-    /// Whether a file with this content hash was uploaded since the instance started.
-    pub(super) fn has_upload(&self, sha256: &str) -> bool {
-        lock(&self.uploaded).contains(sha256)
-    }
-
-    pub(super) fn remember_upload(&self, sha256: &str) {
-        let mut uploaded = lock(&self.uploaded);
-        if uploaded.len() >= UPLOADED_MAX {
-            uploaded.clear();
-        }
-        uploaded.insert(sha256.to_owned());
-    }
-
-    /// The instance may have restarted: nothing is known to be uploaded.
-    pub(super) fn forget_uploads(&self) {
-        lock(&self.uploaded).clear();
     }
 
     /// The content hash of what it can run, once that is stored.

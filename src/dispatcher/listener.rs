@@ -20,8 +20,9 @@ pub(super) async fn run(instance: Arc<Instance>) {
             Ok(mut socket) => {
                 pause = PAUSES.0;
                 let mut was_greeted = false;
-                // A new socket is also how a restart shows: what the instance can run may have changed.
+                // A new socket is also how a restart shows: what the instance can run may have changed, what it was given be gone.
                 instance.catalog_due.notify_one();
+                instance.uploads.forget_all();
                 loop {
                     tokio::select! {
                         sign = socket.next() => match sign {

@@ -1,7 +1,7 @@
 //! Files that were stored and never registered, because the process that stored them died in between: found by comparing the
 //! store with the registry, and deleted when they are older than any upload or attempt takes to register what it has stored.
 
-use crate::{queue::Queue, store::Store, task::FileId};
+use crate::{queue::Queue, store::Store, task::ObjectId};
 use std::time::Duration;
 
 /// A file that nobody has registered for so long belongs to nobody.
@@ -53,11 +53,11 @@ async fn collect(queue: &Queue, store: &Store, me: &str) -> Result<usize, String
     Ok(deleted)
 }
 
-async fn delete_unregistered(queue: &Queue, store: &Store, ids: &[FileId]) -> Result<usize, String> {
+async fn delete_unregistered(queue: &Queue, store: &Store, ids: &[ObjectId]) -> Result<usize, String> {
     let lost = queue.unregistered(ids).await.map_err(|error| error.to_string())?;
     for id in &lost {
         store.delete(*id).await.map_err(|error| error.to_string())?;
-        tracing::info!(file = %id, "deleted a file that nobody had registered");
+        tracing::info!(object = %id, "deleted a file that nobody had registered");
     }
     Ok(lost.len())
 }

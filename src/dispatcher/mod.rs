@@ -41,12 +41,13 @@ mod scene;
 mod share;
 mod strays;
 mod submit;
+mod uploads;
 mod watchdog;
 mod watcher;
 
 use crate::{
     process::Readiness,
-    queue::{News, Queue},
+    queue::{News, Queue, Retention},
     settings::DispatcherSettings,
     store::Store,
     task::InstanceId,
@@ -70,6 +71,8 @@ pub struct Parts {
     pub settings: DispatcherSettings,
     /// Largest output, bytes.
     pub file_bytes_max: u64,
+    /// How long files are kept.
+    pub retention: Retention,
     /// Longest wait for outputs that are being stored, at a stop.
     pub drain_timeout: Duration,
 }
@@ -88,9 +91,9 @@ struct Shared {
     config_changed: Notify,
 }
 
-/// Files of collected tasks deleted per look.
+/// Bytes that no file needs any more, deleted in one go.
 const ORPHANS_PER_LOOK: u64 = 100;
-/// Between two looks for such files.
+/// Between two looks for them.
 const ORPHANS_EVERY: Duration = Duration::from_secs(5);
 
 /// Dispatches until `stop`; then hands every instance over and returns. Running prompts go on at their instances.
@@ -112,7 +115,8 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     tracker.spawn(services.clone().run_until_cancelled_owned(lost_files));
     let janitor = shared.parts.queue.clone();
     let janitor_stop = services.clone();
-    tracker.spawn(async move { janitor.run_janitor(janitor_stop).await });
+    let retention = shared.parts.retention;
+    tracker.spawn(async move { janitor.run_janitor(retention, janitor_stop).await });
     tracing::info!(dispatcher = shared.name, "dispatcher started");
     roster::run(shared.clone(), readiness, stop).await;
     services.cancel();
@@ -189,10 +193,15 @@ async fn hear_news(shared: Arc<Shared>) {
 async fn delete_orphans(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(ORPHANS_EVERY).await;
-        let Ok(ids) = shared.parts.queue.take_orphans(ORPHANS_PER_LOOK).await else { continue };
-        for id in ids {
-            if let Err(error) = shared.parts.store.delete(id).await {
-                tracing::warn!(file = %id, %error, "a collected task's file could not be deleted");
+        while let Ok(objects) = shared.parts.queue.take_orphans(ORPHANS_PER_LOOK).await {
+            let is_last = (objects.len() as u64) < ORPHANS_PER_LOOK;
+            for object in objects {
+                if let Err(error) = shared.parts.store.delete(object).await {
+                    tracing::warn!(%object, %error, "bytes that nobody needs could not be deleted");
+                }
+            }
+            if is_last {
+                break;
             }
         }
     }

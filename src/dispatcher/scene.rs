@@ -1,6 +1,9 @@
 //! What every stage of an attempt knows, and how it may leave.
 
-use super::instance::{Ears, Instance};
+use super::{
+    inputs::Recalled,
+    instance::{Ears, Instance},
+};
 use crate::{
     queue::{Claim, Result},
     task::{Failure, FailureKind},
@@ -22,6 +25,12 @@ pub(super) enum Exit {
         failure: Box<Failure>,
         /// Whether it speaks against the instance.
         blames_instance: bool,
+    },
+    /// A node did not find a file that the instance was remembered to have: the task is tried again, and this try counts for
+    /// nothing.
+    InputLost {
+        /// Why.
+        reason: String,
     },
     /// The prompt vanished with its instance (or from its queue).
     Lost {
@@ -54,6 +63,8 @@ pub(super) struct Scene {
     pub(super) since: tokio::time::Instant,
     /// It may be in the instance's queue twice: an earlier request for it is in doubt.
     pub(super) may_have_copy: bool,
+    /// Inputs that were not sent because the instance is remembered to have them.
+    pub(super) recalled: Vec<Recalled>,
     /// When its execution began, as far as this process saw.
     pub(super) begun: Option<tokio::time::Instant>,
 }

@@ -26,7 +26,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
         let remaining = check(&instance, &mut probe, checks.timeout(), checks.failures_to_down).await;
         let is_alive = instance.health().is_alive();
         if is_alive && !was_alive {
-            instance.forget_uploads();
+            instance.uploads.forget_all();
         }
         report(&instance, probe.as_ref().map(|(probe, _)| probe), remaining, &mut reported).await;
         instance.changed.notify_one();

@@ -1,6 +1,6 @@
 //! How instances and counts are shown to users, on REST and on the WebSocket alike.
 
-use super::{Counts, Device, InstanceStatus, Phase, Target};
+use super::{Counts, Device, FileTotals, InstanceStatus, Phase, Target};
 use crate::task::rfc3339;
 use serde::Serialize;
 
@@ -102,6 +102,8 @@ pub struct OverviewView {
     pub throughput_per_minute: u64,
     /// Age of the oldest pending task; `null` = none waits.
     pub oldest_waiting_ms: Option<u64>,
+    /// Stored files: `{"uploads":{"count","bytes"},"outputs":{…},"stored":{…}}`.
+    pub files: FileTotals,
 }
 
 impl OverviewView {
@@ -119,6 +121,7 @@ impl OverviewView {
             cancelled_tasks: counts.cancelled,
             throughput_per_minute: counts.completed_last_minute,
             oldest_waiting_ms: counts.oldest_waiting_ms,
+            files: counts.files,
         }
     }
 }

@@ -50,6 +50,12 @@ pub(super) fn is_array(raw: &RawValue) -> bool {
     raw.get().starts_with('[')
 }
 
+/// Whether a text begins as a URL of the web does.
+pub(super) fn is_url(text: &str) -> bool {
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
+}
+
 /// The node that a link leads to, as text of its own.
 pub(super) fn link_target(raw: &RawValue) -> Option<String> {
     borrowed_link_target(raw).map(Cow::into_owned)

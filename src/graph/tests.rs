@@ -4,6 +4,7 @@
 
 mod addresses;
 mod auto;
+mod files;
 mod names;
 mod parse;
 mod pool;

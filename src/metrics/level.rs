@@ -1,7 +1,7 @@
 //! Gauges that are levels of something elsewhere: the queue's counts, asked for when scraped, and the instances of this
 //! process' leases.
 
-use super::table::{INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS, QUEUE_TASKS, QUEUE_WAITING};
+use super::table::{FILE_BYTES, FILES, INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS, QUEUE_TASKS, QUEUE_WAITING};
 use crate::fleet::Counts;
 use ::metrics::gauge;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -64,6 +64,11 @@ fn queue(counts: Option<Counts>) {
     }
     for (lane, value) in ["high", "normal", "low"].into_iter().zip(counts.waiting_by_lane) {
         gauge!(QUEUE_WAITING, "lane" => lane).set(level(value));
+    }
+    let files = counts.files;
+    for (kind, total) in [("upload", files.uploads), ("output", files.outputs), ("stored", files.stored)] {
+        gauge!(FILES, "kind" => kind).set(level(total.count));
+        gauge!(FILE_BYTES, "kind" => kind).set(level(total.bytes));
     }
     gauge!(QUEUE_OLDEST_SECONDS).set(level(counts.oldest_waiting_ms.unwrap_or_default()) / 1_000.0);
 }

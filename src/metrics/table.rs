@@ -51,6 +51,8 @@ pub(super) const WS_DELIVERIES: &str = "shuzhiren_ws_deliveries_total";
 pub(super) const WS_SLOW_CLOSES: &str = "shuzhiren_ws_slow_closes_total";
 pub(super) const UPLOAD_BYTES: &str = "shuzhiren_upload_bytes_total";
 pub(super) const OUTPUT_BYTES: &str = "shuzhiren_output_bytes_total";
+pub(super) const FILES: &str = "shuzhiren_files";
+pub(super) const FILE_BYTES: &str = "shuzhiren_file_bytes";
 pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
 
@@ -118,6 +120,13 @@ pub const METRICS: &[Metric] = &[
     counter(WS_SLOW_CLOSES, "sessions", &[], "Sessions closed because the client did not keep up."),
     counter(UPLOAD_BYTES, "bytes", &[], "Bytes uploaded by users."),
     counter(OUTPUT_BYTES, "bytes", &[], "Bytes of outputs stored."),
+    gauge(
+        FILES,
+        "files",
+        &["kind"],
+        "Registered files by kind: upload, output; stored = objects in the store, where the same bytes are one. Take max, not sum.",
+    ),
+    gauge(FILE_BYTES, "bytes", &["kind"], "Bytes of them. Take max, not sum."),
     counter(REDIS_ERRORS, "errors", &["kind"], "Times Redis did not do what was asked."),
     gauge(BUILD_INFO, "1", &["version"], "Always 1; the version is the label."),
 ];

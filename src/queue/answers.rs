@@ -4,7 +4,6 @@ use crate::{
     fleet::FleetConfig,
     task::{Attempt, FailureKind, FileId, FlowName, InstanceId, Payload, Status, Task, TaskId, TaskState},
 };
-use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
 /// A secret made by an acquirer before it asks (128 random bits, hex), so that asking twice is the same request.
@@ -217,53 +216,6 @@ pub struct TaskPage {
     pub items: Vec<Task>,
     /// Where the next page begins; `None` = this was the last.
     pub next_cursor: Option<TaskCursor>,
-}
-
-/// A stored file as its registry entry in Redis; the bytes are in the store under `id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FileRecord {
-    /// Its id.
-    pub id: FileId,
-    /// `upload` or `output`.
-    pub kind: FileKind,
-    /// Display name, cleaned.
-    pub filename: String,
-    /// From our own table.
-    pub content_type: String,
-    /// Bytes.
-    pub size_bytes: u64,
-    /// Lowercase hex.
-    pub sha256: String,
-    /// Whose.
-    pub owner: String,
-    /// The task that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_id: Option<TaskId>,
-    /// Unix ms of Redis; filled by [`super::Queue::add_file`].
-    #[serde(default)]
-    pub created_ms: u64,
-}
-
-/// Where a file came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileKind {
-    /// From a user.
-    Upload,
-    /// From an instance.
-    Output,
-}
-
-/// Answer of [`super::Queue::delete_file`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileDeleted {
-    /// The entry is gone; now delete the bytes.
-    Deleted(FileRecord),
-    /// A waiting or running task needs it.
-    InUse,
-    /// No such file.
-    NotFound,
 }
 
 /// Answer of [`super::Queue::prospects`]: what stands between a task and its start.

@@ -1,32 +1,124 @@
 //! The registry of stored files.
+//!
+//! Files of the same content share one object in the store. What may be deleted there is said by the verbs of this page, and by
+//! nobody else.
 
 use super::{
-    Error, FileDeleted, FileKind, FileRecord, Queue, Result,
-    call::{Reply, number, within},
+    Error, Queue, Result,
+    call::{ms, number, switch, within},
     scripts::Verb,
 };
-use crate::{settings::limits, task::FileId};
+use crate::{
+    settings::{Keep, limits},
+    task::{FileId, ObjectId, TaskId},
+};
 use fred::{interfaces::HashesInterface, types::Value};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A stored file as its registry entry in Redis; the bytes are in the store under [`FileRecord::object`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileRecord {
+    /// Its id.
+    pub id: FileId,
+    /// `upload` or `output`.
+    pub kind: FileKind,
+    /// Display name, cleaned.
+    pub filename: String,
+    /// From our own table.
+    pub content_type: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Lowercase hex.
+    pub sha256: String,
+    /// Whose.
+    pub owner: String,
+    /// The task that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// Unix ms of Redis; filled when it is read.
+    #[serde(default)]
+    pub created_ms: u64,
+    /// Whose bytes it shares; filled when it is read. `None` = nobody's.
+    #[serde(skip)]
+    pub shares: Option<ObjectId>,
+}
+
+impl FileRecord {
+    /// What has its bytes in the store.
+    pub fn object(&self) -> ObjectId {
+        self.shares.unwrap_or_else(|| self.id.into())
+    }
+}
+
+/// Where a file came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// From a user.
+    Upload,
+    /// From an instance.
+    Output,
+}
+
+/// Answer of [`Queue::delete_file`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileDeleted {
+    /// The entry is gone; now delete these bytes, which no other file needs.
+    Deleted(FileRecord, Vec<ObjectId>),
+    /// A waiting or running task needs it.
+    InUse,
+    /// No such file.
+    NotFound,
+}
+
+/// How long files are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Of users.
+    pub uploads: Keep,
+    /// Of instances.
+    pub outputs: Keep,
+}
+
+impl Default for Retention {
+    /// As the settings have it.
+    fn default() -> Self {
+        Self { uploads: Keep::Forever, outputs: Keep::WithTask }
+    }
+}
 
 impl Queue {
-    /// Registers a stored file. The output of a task that is no more becomes an orphan instead.
-    pub async fn add_file(&self, record: &FileRecord) -> Result<()> {
+    /// Registers a stored file. `Some`: the same bytes are stored as that object already, and the caller's own copy is to be
+    /// deleted. The output of a task that is no more becomes an orphan instead.
+    pub async fn add_file(&self, record: &FileRecord) -> Result<Option<ObjectId>> {
         let json = serde_json::to_string(record).map_err(|error| Error::Corrupt(format!("file record: {error}")))?;
         let args = vec![
             record.id.to_string().into(),
             record.kind.as_str().into(),
             json.into(),
             record.task_id.map(|task| task.to_string()).unwrap_or_default().into(),
+            record.sha256.as_str().into(),
+            number(record.size_bytes),
         ];
-        self.call_durably(Verb::FileAdd, args).await.map(drop)
+        let mut reply = self.call_durably(Verb::FileAdd, args).await?;
+        match reply.tag() {
+            "done" => {
+                let object: ObjectId = reply.parse()?;
+                Ok((object != record.id.into()).then_some(object))
+            }
+            "orphaned" => Ok(None),
+            _ => Err(reply.unexpected()),
+        }
     }
 
     /// Reads a registration.
     pub async fn file(&self, id: FileId) -> Result<Option<FileRecord>> {
-        let fields = vec!["record", "created"];
+        let fields = vec!["record", "created", "object"];
         let found: Vec<Option<String>> = within(self.pool().hmget(self.root().file(id), fields)).await?;
         match found.as_slice() {
-            [Some(record), Some(created)] => with_time(record, created).map(Some),
+            [Some(record), Some(created), object] => read(record, created, object.as_deref()).map(Some),
             _ => Ok(None),
         }
     }
@@ -38,9 +130,9 @@ impl Queue {
         let mut reply = self.call(Verb::FileList, args).await?;
         let total = reply.parse()?;
         let record = |row: Vec<Value>| {
-            let mut texts = row.into_iter().filter_map(Value::into_string);
-            match (texts.next(), texts.next()) {
-                (Some(record), Some(created)) => with_time(&record, &created),
+            let mut texts = row.into_iter().map(Value::into_string);
+            match (texts.next().flatten(), texts.next().flatten(), texts.next().flatten()) {
+                (Some(record), Some(created), object) => read(&record, &created, object.as_deref()),
                 _ => Err(Error::Corrupt("a row of file_list.lua".to_owned())),
             }
         };
@@ -51,11 +143,12 @@ impl Queue {
     /// Removes a registration unless a pending or running task needs the file. Should the caller die before it has deleted
     /// the bytes, [`Queue::take_orphans`] gives them an hour later.
     pub async fn delete_file(&self, id: FileId) -> Result<FileDeleted> {
-        let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into()]).await?;
+        let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(false)]).await?;
         match reply.tag() {
             "deleted" => {
+                let bytes = objects(reply.list()?)?;
                 let (record, created): (String, String) = (reply.parse()?, reply.parse()?);
-                with_time(&record, &created).map(FileDeleted::Deleted)
+                Ok(FileDeleted::Deleted(read(&record, &created, None)?, bytes))
             }
             "in_use" => Ok(FileDeleted::InUse),
             "not_found" => Ok(FileDeleted::NotFound),
@@ -63,16 +156,41 @@ impl Queue {
         }
     }
 
-    /// Which of these files nobody has registered (at most 1,000 at once).
-    pub async fn unregistered(&self, ids: &[FileId]) -> Result<Vec<FileId>> {
-        let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        files(self.call(Verb::Unregistered, vec![ids.into()]).await?)
+    /// Undoes [`Queue::add_file`] for whoever has stored bytes under `id`, whether it was done or not, or is still on its way;
+    /// gives the bytes to be deleted now. A file that a task needs already stays.
+    pub async fn retract_file(&self, id: FileId) -> Result<Vec<ObjectId>> {
+        let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(true)]).await?;
+        match reply.tag() {
+            "deleted" | "not_found" => objects(reply.list()?),
+            "in_use" => Ok(Vec::new()),
+            _ => Err(reply.unexpected()),
+        }
     }
 
-    /// Files of ended and collected tasks whose bytes may be deleted: at most `limit`, removed from the registry before. Each
-    /// is given twice, an hour apart, in case the first taker died: deleting bytes that are gone is no error.
-    pub async fn take_orphans(&self, limit: u64) -> Result<Vec<FileId>> {
-        files(self.call(Verb::Orphans, vec![number(limit)]).await?)
+    /// Takes files off the registry that are older than they are kept and that no task needs: looks at `limit` of them, past
+    /// the `skip` oldest. Gives how many it looked at, and how many of them are still needed.
+    pub(super) async fn expire_files(
+        &self,
+        kind: FileKind,
+        keep: Duration,
+        skip: u64,
+        limit: u64,
+    ) -> Result<(u64, u64)> {
+        let args = vec![kind.as_str().into(), ms(keep), number(skip), number(limit)];
+        let mut reply = self.call(Verb::FileExpire, args).await?;
+        Ok((reply.parse()?, reply.parse()?))
+    }
+
+    /// Which of these objects no registered file needs (at most 1,000 at once).
+    pub async fn unregistered(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>> {
+        let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        objects(self.call(Verb::Unregistered, vec![ids.into()]).await?.list()?)
+    }
+
+    /// Bytes that no file needs any more: at most `limit`. Each is given twice, an hour apart, in case the first taker died:
+    /// deleting bytes that are gone is no error.
+    pub async fn take_orphans(&self, limit: u64) -> Result<Vec<ObjectId>> {
+        objects(self.call(Verb::Orphans, vec![number(limit)]).await?.list()?)
     }
 }
 
@@ -86,14 +204,17 @@ impl FileKind {
     }
 }
 
-fn files(mut reply: Reply) -> Result<Vec<FileId>> {
-    let ids = reply.list()?.into_iter().filter_map(Value::into_string);
-    ids.map(|id| id.parse().map_err(|_| Error::Corrupt(format!("file {id}")))).collect()
+fn objects(ids: Vec<Value>) -> Result<Vec<ObjectId>> {
+    let ids = ids.into_iter().filter_map(Value::into_string);
+    ids.map(|id| id.parse().map_err(|_| Error::Corrupt(format!("object {id}")))).collect()
 }
 
-fn with_time(record: &str, created: &str) -> Result<FileRecord> {
+fn read(record: &str, created: &str, object: Option<&str>) -> Result<FileRecord> {
     let mut record: FileRecord =
         serde_json::from_str(record).map_err(|error| Error::Corrupt(format!("file record: {error}")))?;
-    record.created_ms = created.parse().map_err(|_| Error::Corrupt(format!("created of file {}", record.id)))?;
+    let wrong = |field: &str| Error::Corrupt(format!("{field} of file {}", record.id));
+    record.created_ms = created.parse().map_err(|_| wrong("created"))?;
+    let object: Option<ObjectId> = object.map(|id| id.parse().map_err(|_| wrong("object"))).transpose()?;
+    record.shares = object.filter(|object| *object != record.id.into());
     Ok(record)
 }

@@ -6,7 +6,7 @@ use crate::task::{
 };
 use fred::types::Value;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Fields of one hash.
 pub(super) struct Fields {
@@ -84,6 +84,7 @@ impl Fields {
             start_by_ms: self.parse("start_by")?,
             progress: self.json("progress")?.unwrap_or_default(),
             outputs: self.json("outputs")?.unwrap_or_default(),
+            gone: self.fields.keys().filter_map(|name| name.strip_prefix("gone:")?.parse().ok()).collect(),
             failure: self.json("failure")?,
             facts: self.facts()?,
             attempts: self.history(state, attempt, instance.as_ref())?,
@@ -147,6 +148,7 @@ pub(super) fn created(new: &NewTask, now_ms: u64) -> Task {
         start_by_ms: new.start_by_ms,
         progress: Progress::default(),
         outputs: Vec::new(),
+        gone: BTreeSet::new(),
         failure: None,
         facts: new.facts.clone(),
         attempts: Vec::new(),

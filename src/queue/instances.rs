@@ -2,7 +2,7 @@
 
 use super::{
     ConfigWritten, Error, Lease, Queue, Result, Written,
-    call::{list, switch, within},
+    call::{Caller, list, switch, within},
     scripts::Verb,
 };
 use crate::{
@@ -14,13 +14,7 @@ use fred::{interfaces::HashesInterface, types::Value};
 impl Queue {
     /// The config in force; the default (no servers, version 0) when none was ever set.
     pub async fn config(&self) -> Result<FleetConfig> {
-        let fields = vec!["document", "version"];
-        let found: Vec<Option<String>> = within(self.pool().hmget(self.root().config(), fields)).await?;
-        let [Some(document), Some(version)] = found.as_slice() else { return Ok(FleetConfig::default()) };
-        let mut config: FleetConfig =
-            serde_json::from_str(document).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
-        config.version = version.parse().map_err(|_| Error::Corrupt("version of the fleet config".to_owned()))?;
-        Ok(config)
+        config_of(&self.inner.caller).await
     }
 
     /// Replaces the config if its version is still `expected` (`None` = whatever it is); announces it.
@@ -68,6 +62,16 @@ impl Queue {
         ];
         self.write(Verb::Report, args).await
     }
+}
+
+pub(super) async fn config_of(caller: &Caller) -> Result<FleetConfig> {
+    let fields = vec!["document", "version"];
+    let found: Vec<Option<String>> = within(caller.pool.hmget(caller.root.config(), fields)).await?;
+    let [Some(document), Some(version)] = found.as_slice() else { return Ok(FleetConfig::default()) };
+    let mut config: FleetConfig =
+        serde_json::from_str(document).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
+    config.version = version.parse().map_err(|_| Error::Corrupt("version of the fleet config".to_owned()))?;
+    Ok(config)
 }
 
 /// `{}` or `{enabled, leased, report, {task, …}}`.

@@ -3,11 +3,14 @@
 //! One process at a time does it (a lease of seconds in Redis); two at once would only waste work.
 
 use super::{
-    Acquired, Error, InFlight, Lease, Queue, Result, Token, Written,
-    call::{ms, number},
+    Acquired, Error, FileKind, InFlight, Lease, Queue, Result, Retention, Token, Written,
+    call::{ms, number, switch},
     scripts::Verb,
 };
-use crate::task::{Failure, FailureKind, InstanceId};
+use crate::{
+    settings::Keep,
+    task::{Failure, FailureKind, InstanceId},
+};
 use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,8 @@ const SWEEP_COUNT: u64 = 25;
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks for instances that left the config.
 const FLEET_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for files whose time is over.
+const FILES_EVERY: Duration = Duration::from_secs(5);
 /// Tasks of one script call.
 const BATCH: u64 = 50;
 /// Calls of one kind in one round.
@@ -47,6 +52,14 @@ fn places() -> Vec<String> {
     lists.map(str::to_owned).into_iter().chain(errors).collect()
 }
 
+/// What a janitor remembers from round to round.
+struct Rounds {
+    sweep: Sweep,
+    fleet_at: Instant,
+    files_at: Instant,
+    retention: Retention,
+}
+
 /// Where a sweep stands.
 struct Sweep {
     places: Vec<String>,
@@ -58,12 +71,11 @@ struct Sweep {
 impl Queue {
     /// The janitor: promotes, sweeps, collects, enforces `startBy`, takes instances without config; one process at a time does
     /// it. Returns when `stop` is cancelled.
-    pub async fn run_janitor(&self, stop: CancellationToken) {
+    pub async fn run_janitor(&self, retention: Retention, stop: CancellationToken) {
         let me = format!("janitor-{}", uuid::Uuid::new_v4().simple());
-        let mut sweep = Sweep::new();
-        let mut fleet_at = Instant::now();
+        let mut rounds = Rounds { sweep: Sweep::new(), fleet_at: Instant::now(), files_at: Instant::now(), retention };
         while !stop.is_cancelled() {
-            let pause = match self.janitor_round(&me, &mut sweep, &mut fleet_at).await {
+            let pause = match self.janitor_round(&me, &mut rounds).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "janitor: trying again");
@@ -82,25 +94,35 @@ impl Queue {
 
     /// Does at once, whoever has the duty, all that is due: retries, `startBy`, retention, instances that left the config.
     pub async fn tidy_once(&self) -> Result<()> {
-        while self.promote_due().await? || self.expire_due().await? || self.collect_due().await? {}
+        self.tidy_once_with(Retention::default()).await
+    }
+
+    /// The same with files kept for another time than by default.
+    pub async fn tidy_once_with(&self, retention: Retention) -> Result<()> {
+        while self.promote_due().await? || self.expire_due().await? || self.collect_due(retention).await? {}
+        self.expire_kept_files(retention).await?;
         self.take_vanished("janitor").await
     }
 
     /// One round of everything that is due; gives the pause until the next.
-    async fn janitor_round(&self, me: &str, sweep: &mut Sweep, fleet_at: &mut Instant) -> Result<Duration> {
+    async fn janitor_round(&self, me: &str, rounds: &mut Rounds) -> Result<Duration> {
         if !self.hold_duty("janitor", me, DUTY_TTL).await? {
             return Ok(Duration::from_secs(1));
         }
         let mut pause = PAUSE_MAX;
-        if self.promote_due().await? || self.expire_due().await? || self.collect_due().await? {
+        if self.promote_due().await? || self.expire_due().await? || self.collect_due(rounds.retention).await? {
             pause = Duration::ZERO;
         }
-        if Instant::now() >= *fleet_at {
-            *fleet_at = Instant::now() + FLEET_EVERY;
+        if Instant::now() >= rounds.fleet_at {
+            rounds.fleet_at = Instant::now() + FLEET_EVERY;
             self.take_vanished(me).await?;
         }
-        if Instant::now() >= sweep.not_before {
-            self.sweep_part(sweep).await?;
+        if Instant::now() >= rounds.files_at {
+            rounds.files_at = Instant::now() + FILES_EVERY;
+            self.expire_kept_files(rounds.retention).await?;
+        }
+        if Instant::now() >= rounds.sweep.not_before {
+            self.sweep_part(&mut rounds.sweep).await?;
             pause = pause.min(SWEEP_PAUSE);
         }
         Ok(pause)
@@ -125,8 +147,25 @@ impl Queue {
     }
 
     /// Forgets ended tasks whose time is over; whether more are due.
-    async fn collect_due(&self) -> Result<bool> {
-        self.batches(|| self.call(Verb::Gc, vec![number(BATCH)])).await
+    async fn collect_due(&self, retention: Retention) -> Result<bool> {
+        let keep_outputs = retention.outputs != Keep::WithTask;
+        self.batches(|| self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)])).await
+    }
+
+    /// Takes files off the registry whose time is over, in bites; what tasks need is passed over until the next look.
+    async fn expire_kept_files(&self, retention: Retention) -> Result<()> {
+        for (kind, keep) in [(FileKind::Upload, retention.uploads), (FileKind::Output, retention.outputs)] {
+            let Keep::For(time) = keep else { continue };
+            let mut skip = 0;
+            for _ in 0..BATCHES_MAX {
+                let (looked_at, needed) = self.expire_files(kind, time, skip, BATCH).await?;
+                skip += needed;
+                if looked_at < BATCH {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Calls until a batch is not full, or the round has had enough.

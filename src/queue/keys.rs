@@ -49,6 +49,16 @@ impl Root {
         format!("{}config", self.0)
     }
 
+    /// HASH `installation`, `run`, …
+    pub(super) fn meta(&self) -> String {
+        format!("{}meta", self.0)
+    }
+
+    /// ZSET: dispatchers by the time until which they are alive.
+    pub(super) fn dispatchers(&self) -> String {
+        format!("{}dispatchers", self.0)
+    }
+
     /// HASH `record`, `created`, `task`.
     pub(super) fn file(&self, id: impl std::fmt::Display) -> String {
         format!("{}file:{id}", self.0)

@@ -32,7 +32,9 @@
 //! | `catalog:<hash>` | STRING | what instances of one kind can run, zstd of JSON; their reports name it |
 //! | `config` | HASH | `document`, `version` of the fleet |
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
-//! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; files to delete |
+//! | `content:<sha256>`, `object:<id>` | STRING, HASH | the object in the store with these bytes; how many files need it |
+//! | `totals` | HASH | bytes by kind of file, objects and their bytes |
+//! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; objects to delete |
 //! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
 //! | `events` | channel | what happened |
 
@@ -43,6 +45,7 @@ mod call;
 mod catalogs;
 mod durable;
 mod error;
+mod exam;
 mod feed;
 mod files;
 mod flows;
@@ -63,14 +66,17 @@ mod tasks;
 mod wakeups;
 
 pub use answers::{
-    Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, FileDeleted, FileKind, FileRecord, InFlight, Lease,
-    Prospects, QueueLimits, Renewed, Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
+    Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, Prospects, QueueLimits, Renewed,
+    Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
 pub use batches::{BatchEnqueued, BatchStand, PackedTask};
 pub use error::Error;
+pub use exam::{Exam, examine};
 pub use feed::{Feed, News};
+pub use files::{FileDeleted, FileKind, FileRecord, Retention};
 pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten};
 pub use scripts::{Scripts, Verb};
+pub use server::Remark;
 pub use wakeups::Wakeups;
 
 use crate::settings::RedisSettings;

@@ -61,6 +61,7 @@ scripts! {
     Expire = "#!lua" "expire" ["events" "places" "endings"];
     FileAdd = "#!lua" "file_add" ["files"];
     FileDelete = "#!lua" "file_delete" ["files"];
+    FileExpire = "#!lua" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
     Finish = "#!lua" "finish" ["events" "places" "endings" "attempts"];
     Forget = "#!lua" "forget" ["ledger"];

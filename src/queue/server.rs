@@ -33,21 +33,24 @@ pub(super) enum Confirm {
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Facts {
+pub(super) struct Facts {
     version: (u32, u32),
     is_replica: bool,
     memory_max: u64,
     eviction: String,
-    has_aof: bool,
+    pub(super) has_aof: bool,
     replicas: u32,
+}
+
+/// The value of a line `name:value` of INFO; empty when there is none.
+pub(super) fn field<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
 }
 
 impl Facts {
     /// Reads the lines `name:value` of INFO.
-    fn parse(info: &str) -> Self {
-        let field = |name: &str| {
-            info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
-        };
+    pub(super) fn parse(info: &str) -> Self {
+        let field = |name: &str| field(info, name);
         let mut version = field("redis_version").split('.').map(|part| part.parse().unwrap_or(0));
         Self {
             version: (version.next().unwrap_or(0), version.next().unwrap_or(0)),
@@ -60,46 +63,47 @@ impl Facts {
     }
 
     /// Refuses, or gives what to warn of.
-    fn judge(&self, durability: Durability, fsync: Option<&str>) -> Result<(Confirm, Vec<String>)> {
-        let refuse = |message: String| Err(Error::Unusable(message));
+    pub(super) fn judge(
+        &self,
+        durability: Durability,
+        fsync: Option<&str>,
+    ) -> std::result::Result<(Confirm, Vec<Remark>), Remark> {
         if self.version < VERSION_MIN {
-            return refuse(format!("redis {}.{} is too old: 7.0 or newer is needed", self.version.0, self.version.1));
+            let what = format!("redis {}.{} is too old", self.version.0, self.version.1);
+            return Err(Remark::new(what, "7.0 or newer is needed"));
         }
         if self.is_replica {
-            return refuse("this redis is a read-only replica: give the address of the primary".to_owned());
+            return Err(Remark::new("this redis is a read-only replica", "give the address of the primary"));
         }
-        let evicts = !self.eviction.is_empty() && self.eviction != "noeviction";
+        let (eviction, evicts) = (&self.eviction, !self.eviction.is_empty() && self.eviction != "noeviction");
         if evicts && self.memory_max > 0 {
-            let eviction = &self.eviction;
-            return refuse(format!("maxmemory-policy is {eviction}: redis would delete tasks; set it to noeviction"));
+            let what = format!("maxmemory-policy is {eviction}, redis would delete tasks");
+            return Err(Remark::new(what, "set it to noeviction"));
         }
         let mut warnings = Vec::new();
         if evicts {
-            warnings
-                .push(format!("maxmemory-policy is {}: set it to noeviction before you set maxmemory", self.eviction));
+            let what = format!("maxmemory-policy is {eviction}");
+            warnings.push(Remark::new(what, "set it to noeviction before you set maxmemory"));
         }
         if !self.has_aof {
-            warnings.push(
-                "redis has no append-only file: when it restarts, all tasks are gone; set appendonly yes".to_owned(),
-            );
+            let what = "redis has no append-only file, when it restarts all tasks are gone";
+            warnings.push(Remark::new(what, "set appendonly yes"));
         }
         let confirm = match durability {
             Durability::Local => Confirm::Answer,
             Durability::Fsync if !self.has_aof => {
-                return refuse("durability fsync needs redis with appendonly yes".to_owned());
+                return Err(Remark::new("durability fsync needs an append-only file", "set appendonly yes"));
             }
             Durability::Fsync if fsync == Some("always") => Confirm::Answer,
             Durability::Fsync if self.version >= VERSION_WAITAOF => Confirm::LocalFsync,
             Durability::Fsync => {
-                return refuse(
-                    "durability fsync needs redis with appendfsync always, or redis 7.2 or newer".to_owned(),
-                );
+                let what = "durability fsync cannot be had from this redis as it is";
+                return Err(Remark::new(what, "set appendfsync always, or take redis 7.2 or newer"));
             }
             Durability::Replica => {
                 if self.replicas == 0 {
-                    warnings.push(
-                        "durability replica: no replica is connected, writes are refused until one is".to_owned(),
-                    );
+                    let what = "durability replica, but no replica is connected";
+                    warnings.push(Remark::new(what, "connect one, writes are refused until then"));
                 }
                 Confirm::Replica
             }
@@ -108,26 +112,48 @@ impl Facts {
     }
 }
 
+/// What is not as it should be, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {advice}")]
+pub struct Remark {
+    /// What was found.
+    pub what: String,
+    /// What to do.
+    pub advice: &'static str,
+}
+
+impl Remark {
+    fn new(what: impl Into<String>, advice: &'static str) -> Self {
+        Self { what: what.into(), advice }
+    }
+}
+
 /// Asks the server that holds our slot, refuses or warns.
 pub(super) async fn check(caller: &Caller, durability: Durability) -> Result<Confirm> {
-    let info: String = match caller.call(Verb::Server, Vec::new()).await {
-        Ok(mut reply) => reply.parse()?,
-        // Servers before 7.0 take the first line for a syntax error.
-        Err(Error::Corrupt(details)) if details.contains("unexpected symbol near '#'") => {
-            return Err(Error::Unusable("redis is too old: 7.0 or newer is needed".to_owned()));
-        }
-        Err(error) => return Err(error),
-    };
+    let info = info(caller).await?;
     let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
-    let (confirm, warnings) = Facts::parse(&info).judge(durability, fsync.as_deref())?;
+    let judged = Facts::parse(&info).judge(durability, fsync.as_deref());
+    let (confirm, warnings) = judged.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     Ok(confirm)
 }
 
+/// INFO of the server that holds our slot.
+pub(super) async fn info(caller: &Caller) -> Result<String> {
+    match caller.call(Verb::Server, Vec::new()).await {
+        Ok(mut reply) => reply.parse(),
+        // Servers before 7.0 take the first line for a syntax error.
+        Err(Error::Corrupt(details)) if details.contains("unexpected symbol near '#'") => {
+            Err(Error::Unusable("redis is too old: 7.0 or newer is needed".to_owned()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// `appendfsync`; `None` where CONFIG is not allowed (managed servers).
-async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
+pub(super) async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
     let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
     let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
         Ok(answer) => answer,

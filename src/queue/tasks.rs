@@ -8,7 +8,7 @@ use super::{
     scripts::Verb,
 };
 use crate::{
-    fleet::Counts,
+    fleet::{Counts, FileTotals, Total},
     metrics,
     settings::limits,
     task::{FlowName, NewTask, Payload, Status, Task, TaskId, TaskState},
@@ -155,8 +155,13 @@ impl Queue {
             oldest_waiting_ms: reply.parse::<String>()?.parse().ok(),
             completed_last_minute: reply.parse()?,
             waiting_by_lane: [reply.parse()?, reply.parse()?, reply.parse()?],
+            files: FileTotals { uploads: total(&mut reply)?, outputs: total(&mut reply)?, stored: total(&mut reply)? },
         })
     }
+}
+
+fn total(reply: &mut Reply) -> Result<Total> {
+    Ok(Total { count: reply.parse()?, bytes: reply.parse()? })
 }
 
 /// Each once, joined by commas; none = all.

@@ -198,6 +198,10 @@ impl Files {
         self.delete(|key| key.0 == "temp");
     }
 
+    pub(super) fn delete_inputs(&self) -> usize {
+        self.delete(|key| key.0 == "input" && !key.1.is_empty())
+    }
+
     pub(super) fn delete_outputs(&self, filename: Option<&str>) -> usize {
         self.delete(|key| key.0 != "input" && filename.is_none_or(|name| key.2 == name))
     }

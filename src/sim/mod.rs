@@ -161,6 +161,11 @@ impl Sim {
         self.shared.files.delete_outputs(filename)
     }
 
+    /// Deletes uploaded files, as somebody who tidies the input folder does. Gives how many.
+    pub fn delete_inputs(&self) -> usize {
+        self.shared.files.delete_inputs()
+    }
+
     /// What happened so far.
     pub fn log(&self) -> Vec<LogEntry> {
         self.shared.record.all()

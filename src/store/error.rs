@@ -2,6 +2,15 @@
 
 use std::io::ErrorKind;
 
+/// How S3 and its like say that there is no room: MinIO, Ceph, and by status.
+const FULL: [&str; 5] = [
+    "XMinioStorageFull",
+    "XMinioAdminBucketQuotaExceeded",
+    "QuotaExceeded",
+    "InsufficientStorage",
+    "507 Insufficient Storage",
+];
+
 /// Why bytes could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,10 +36,12 @@ pub enum Error {
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        if matches!(error, object_store::Error::NotFound { .. }) {
-            return Self::NotFound;
+        match error {
+            // A bucket that is not there (any more) is no missing file.
+            object_store::Error::NotFound { .. } if !says(&error, &["NoSuchBucket"]) => Self::NotFound,
+            error if is_full(&error) || says(&error, &FULL) => Self::Full,
+            error => Self::Unavailable(error.to_string()),
         }
-        if is_full(&error) { Self::Full } else { Self::Unavailable(error.to_string()) }
     }
 }
 
@@ -42,6 +53,12 @@ impl From<std::io::Error> for Error {
             _ => Self::Unavailable(error.to_string()),
         }
     }
+}
+
+/// Whether the store's answer has one of these words. object_store keeps it as a text.
+fn says(error: &object_store::Error, words: &[&str]) -> bool {
+    let text = error.to_string();
+    words.iter().any(|word| text.contains(word))
 }
 
 /// object_store wraps the cause in private types: look for it down the chain.
@@ -70,6 +87,27 @@ mod tests {
     fn wrapped(errno: Errno) -> Error {
         let source = Box::new(io::Error::from(errno));
         object_store::Error::Generic { store: "test", source }.into()
+    }
+
+    /// As object_store gives what a bucket answers.
+    fn answered(text: &str) -> Error {
+        let source = Box::new(io::Error::other(text.to_owned()));
+        object_store::Error::NotFound { path: "x".to_owned(), source }.into()
+    }
+
+    #[test]
+    fn a_bucket_that_is_gone_is_no_missing_file() {
+        assert!(matches!(answered("404 Not Found: <Code>NoSuchKey</Code>"), Error::NotFound));
+        assert!(matches!(answered("404 Not Found: <Code>NoSuchBucket</Code>"), Error::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_full_bucket_is_known_by_any_of_its_names() {
+        for text in ["507 Insufficient Storage: ", "<Code>XMinioStorageFull</Code>", "403: <Code>QuotaExceeded</Code>"]
+        {
+            let source = Box::new(io::Error::other(text));
+            assert!(matches!(object_store::Error::Generic { store: "S3", source }.into(), Error::Full), "{text}");
+        }
     }
 
     #[test]

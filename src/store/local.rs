@@ -1,7 +1,7 @@
 //! The store on a local disk: its folder, and what writers that died have left in it.
 
 use super::Error;
-use crate::task::FileId;
+use crate::task::{FileId, ObjectId};
 use object_store::local::LocalFileSystem;
 use std::{
     fs, io,
@@ -20,7 +20,7 @@ pub(super) fn folder_of(url: &str) -> Result<PathBuf, Error> {
         return Err(unusable("write it like file:///var/lib/shuzhiren/files"));
     };
     if !scheme.eq_ignore_ascii_case("file") {
-        return Err(unusable("only file:/// is supported"));
+        return Err(unusable("only file:/// and s3:// are supported"));
     }
     if !url[scheme.len()..].starts_with(":///") {
         return Err(unusable("the folder must be absolute, with three slashes: file:///folder"));
@@ -52,7 +52,7 @@ pub(super) fn open(root: &Path) -> Result<LocalFileSystem, Error> {
 }
 
 /// Deletes what a writer of `id` may have left when it could not finish.
-pub(super) fn discard(root: &Path, id: FileId) -> io::Result<()> {
+pub(super) fn discard(root: &Path, id: ObjectId) -> io::Result<()> {
     let id = id.to_string();
     for entry in fs::read_dir(root.join(&id[..2]))? {
         let entry = entry?;

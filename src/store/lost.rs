@@ -1,13 +1,14 @@
 //! What may be left over in a store: files that nobody registered, because whoever stored them died before.
 
-use super::{Error, Store, local, path_of};
-use crate::task::FileId;
+use super::{Error, Store, local};
+use crate::task::ObjectId;
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, path::Path};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Holds the name of the installation whose files these are.
-const MARK: &str = "installation";
+pub(super) const MARK: &str = "installation";
 
 impl Store {
     /// Whether the files here are those of `installation`: the first who asks marks the store with its name. Another's are
@@ -16,15 +17,24 @@ impl Store {
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`].
     pub async fn belongs_to(&self, installation: &str) -> Result<bool, Error> {
-        let mark = Path::from(MARK);
-        let name = installation.as_bytes().to_vec();
-        match self.objects.put_opts(&mark, name.into(), PutMode::Create.into()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                let found = self.objects.get(&mark).await?.bytes().await?;
-                Ok(found == installation.as_bytes())
-            }
-            Err(error) => Err(error.into()),
+        let mark = self.at(MARK);
+        if let Some(name) = self.name_in(&mark).await? {
+            return Ok(name == installation);
+        }
+        match self.objects.put_opts(&mark, installation.to_owned().into(), PutMode::Create.into()).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Whoever was first, or (a store that knows no conditions) last.
+        Ok(self.name_in(&mark).await?.is_some_and(|name| name == installation))
+    }
+
+    async fn name_in(&self, mark: &Path) -> Result<Option<Bytes>, Error> {
+        let found = async { self.objects.get(mark).await?.bytes().await };
+        match found.await.map_err(Error::from) {
+            Ok(name) => Ok(Some(name)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -33,9 +43,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn old_files(&self, shard: u8, age: Duration) -> Result<Vec<FileId>, Error> {
+    pub async fn old_files(&self, shard: u8, age: Duration) -> Result<Vec<ObjectId>, Error> {
         let folder = format!("{shard:02x}");
-        if let Some(root) = self.root.clone() {
+        if let Some(root) = self.root() {
             let folder = root.join(&folder);
             tokio::task::spawn_blocking(move || local::collect(&folder))
                 .await
@@ -43,11 +53,11 @@ impl Store {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let until_ms = i64::try_from(now.saturating_sub(age).as_millis()).unwrap_or(i64::MAX);
-        let mut found = self.objects.list(Some(&Path::from(folder)));
+        let mut found = self.objects.list(Some(&self.at(&folder)));
         let mut old = Vec::new();
         while let Some(object) = found.try_next().await? {
-            let Some(Ok(id)) = object.location.filename().map(str::parse::<FileId>) else { continue };
-            if object.last_modified.timestamp_millis() < until_ms && object.location == path_of(id) {
+            let Some(Ok(id)) = object.location.filename().map(str::parse::<ObjectId>) else { continue };
+            if object.last_modified.timestamp_millis() < until_ms && object.location == self.path(id) {
                 old.push(id);
             }
         }

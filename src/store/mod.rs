@@ -1,43 +1,68 @@
-//! Bytes: uploads and outputs, by id, on disk or wherever `SHUZHIREN_STORAGE_URL` points. The only user of object_store.
+//! Bytes: uploads and outputs, by object, on disk or in a bucket, wherever `SHUZHIREN_STORAGE_URL` points. The only user of
+//! object_store.
 //!
-//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk) and is
-//! renamed, synced, when it is whole. `installation` names the system whose files these are.
+//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk, none in a
+//! bucket) and gets its own, synced, when it is whole. `installation` names the system whose files these are.
 //!
 //! Invariant: a path is made of our own ids only; nothing half-written is ever visible.
 
+mod bucket;
 mod error;
+mod exam;
 mod kind;
 mod local;
 mod lost;
 mod name;
+mod share;
 mod write;
 
+pub use bucket::Keys;
 pub use error::Error;
+pub use exam::Space;
 pub use kind::{content_type, kind_of};
 pub use name::clean_filename;
+pub use share::Redirect;
 pub use write::{Stored, Writer};
 
-use crate::task::FileId;
+use crate::task::{FileId, ObjectId};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, path::Path};
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use object_store::{
+    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, aws::AmazonS3, path::Path as ObjectPath,
+};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 /// Bytes read from a disk at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// Bytes written to a disk at a time; what one upload holds in memory, twice. (An object store wants parts of 5 MiB.)
+/// Bytes written to a disk at a time; what one upload holds in memory, twice.
 const LOCAL_PART_BYTES: usize = 256 * 1024;
+/// Bytes sent to a bucket at a time; what one upload holds in memory. S3 takes no smaller part but the last.
+const BUCKET_PART_BYTES: usize = 5 * 1024 * 1024;
+/// Parts that S3 takes.
+const BUCKET_PARTS_MAX: u64 = 10_000;
 
 /// A store; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// Bytes of one part of a file being written.
-    part_bytes: usize,
-    /// Where the files are when they are on a disk of ours.
-    root: Option<Arc<PathBuf>>,
+    place: Place,
+    /// Whether downloads are sent to the bucket.
+    redirects: bool,
+}
+
+/// Where the files are.
+#[derive(Debug, Clone)]
+enum Place {
+    /// On a disk of ours.
+    Disk(Arc<PathBuf>),
+    /// In a bucket, under this prefix.
+    Bucket(Arc<AmazonS3>, ObjectPath),
 }
 
 /// Bytes to read.
@@ -60,36 +85,61 @@ impl std::fmt::Debug for Download {
 }
 
 impl Store {
-    /// Opens `file:///absolute/folder` (made if it does not exist) and throws away what crashed writers left there more
-    /// than a day ago.
+    /// Opens the store that a URL names, with what the environment gives as its key: see [`Store::open_with`].
     ///
     /// # Errors
-    /// [`Error::Unusable`]: not such a URL, or the folder cannot be made or written.
+    /// As there.
     pub async fn open(url: &str) -> Result<Self, Error> {
+        Self::open_with(url, None).await
+    }
+
+    /// Opens `file:///absolute/folder` (made if it does not exist; what crashed writers left there more than a day ago is thrown
+    /// away), or `s3://bucket/prefix?endpoint=…&region=…&style=path`, and tries whether it can be used.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`]: not such a URL, or the folder or bucket is not there, or does not take files from us.
+    pub async fn open_with(url: &str, keys: Option<&Keys>) -> Result<Self, Error> {
+        if bucket::is_named(url) {
+            let (store, place) = Self::of_bucket(url, keys)?;
+            place.probe(&store.objects).await?;
+            return Ok(store);
+        }
         let root = local::folder_of(url)?;
         let folder = root.clone();
         let objects = tokio::task::spawn_blocking(move || local::open(&folder))
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
-        Ok(Self { objects: Arc::new(objects), part_bytes: LOCAL_PART_BYTES, root: Some(Arc::new(root)) })
+        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: false })
     }
 
-    /// Begins a file of at most `size_max` bytes. `id` must be fresh: two writers of one id would replace one another.
+    /// In a bucket that nobody has been asked about yet.
+    fn of_bucket(url: &str, keys: Option<&Keys>) -> Result<(Self, bucket::Place), Error> {
+        let place = bucket::Place::read(url)?;
+        let bucket = Arc::new(place.client(keys)?);
+        let whole = Place::Bucket(bucket.clone(), place.prefix.clone());
+        Ok((Self { objects: bucket, place: whole, redirects: false }, place))
+    }
+
+    /// Begins a file of at most `size_max` bytes (in a bucket never more than 10,000 parts of 5 MiB). `id` must be fresh: two writers of one id would replace one another.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`].
     pub async fn create(&self, id: FileId, size_max: u64) -> Result<Writer, Error> {
-        Writer::begin(self.clone(), id, size_max).await
+        let size_max = match self.place {
+            Place::Disk(_) => size_max,
+            Place::Bucket(..) => size_max.min(BUCKET_PARTS_MAX * BUCKET_PART_BYTES as u64),
+        };
+        Writer::begin(self.clone(), id.into(), size_max).await
     }
 
     /// Reads a file, or the part of it that `range` asks for (clamped to its size; empty when it starts beyond the end).
     ///
-    /// A file deleted meanwhile is read to its end (on a disk).
+    /// A file deleted meanwhile is read to its end, on a disk and, while nothing breaks off, in a bucket.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
-    pub async fn read(&self, id: FileId, range: Option<Range<u64>>) -> Result<Download, Error> {
-        let path = path_of(id);
+    pub async fn read(&self, object: ObjectId, range: Option<Range<u64>>) -> Result<Download, Error> {
+        let path = self.path(object);
         let mut options = GetOptions::default();
         if let Some(range) = range {
             let size_bytes = self.objects.head(&path).await?.size;
@@ -119,16 +169,40 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn delete(&self, id: FileId) -> Result<(), Error> {
-        match self.objects.delete(&path_of(id)).await.map_err(Error::from) {
+    pub async fn delete(&self, object: ObjectId) -> Result<(), Error> {
+        match self.objects.delete(&self.path(object)).await.map_err(Error::from) {
             Ok(()) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }
-}
 
-/// Shards keep folders small: a disk's folder of a million names is slow to change.
-fn path_of(id: FileId) -> Path {
-    let id = id.to_string();
-    Path::from_iter([&id[..2], &id])
+    /// The folder, when the files are on a disk.
+    fn root(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Disk(root) => Some(root),
+            Place::Bucket(..) => None,
+        }
+    }
+
+    /// Bytes of one part of a file being written.
+    const fn part_bytes(&self) -> usize {
+        match self.place {
+            Place::Disk(_) => LOCAL_PART_BYTES,
+            Place::Bucket(..) => BUCKET_PART_BYTES,
+        }
+    }
+
+    /// Of something at the top of the store.
+    fn at(&self, name: &str) -> ObjectPath {
+        match &self.place {
+            Place::Disk(_) => ObjectPath::from(name),
+            Place::Bucket(_, prefix) => prefix.clone().join(name),
+        }
+    }
+
+    /// Shards keep folders small: a disk's folder of a million names is slow to change.
+    fn path(&self, object: ObjectId) -> ObjectPath {
+        let id = object.to_string();
+        self.at(&id[..2]).join(id)
+    }
 }

@@ -1,11 +1,14 @@
 //! Writing one file: parts of a fixed size, one at a time; hashed, counted, and visible only when whole.
 
-use super::{Error, Store, local, path_of};
-use crate::task::FileId;
+use super::{Error, Store, local};
+use crate::task::ObjectId;
 use bytes::{Bytes, BytesMut};
 use object_store::{MultipartUpload, ObjectStoreExt};
 use sha2::{Digest, Sha256};
+use std::path::Path;
 
+/// From here on a buffer gets the room of a whole part at once.
+const SMALL_BYTES: usize = 256 * 1024;
 /// First bytes kept for telling the content type.
 const HEAD_BYTES: usize = 512;
 
@@ -24,24 +27,37 @@ pub struct Stored {
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
-    id: FileId,
+    object: ObjectId,
     size_max: u64,
-    /// `None` after a failure: nothing can be written any more.
-    upload: Option<Box<dyn MultipartUpload>>,
+    upload: Upload,
     part: BytesMut,
     size_bytes: u64,
     hash: Sha256,
     head: Vec<u8>,
 }
 
+/// What the store knows of it.
+#[derive(Debug)]
+enum Upload {
+    /// Nothing: in a bucket a file of one part is sent whole at its end.
+    NotBegun,
+    /// Its first parts.
+    Begun(Box<dyn MultipartUpload>),
+    /// After a failure, and at the end: nothing can be written any more.
+    Over,
+}
+
 impl Writer {
-    pub(super) async fn begin(store: Store, id: FileId, size_max: u64) -> Result<Self, Error> {
-        let upload = store.objects.put_multipart(&path_of(id)).await?;
+    pub(super) async fn begin(store: Store, object: ObjectId, size_max: u64) -> Result<Self, Error> {
+        let upload = match store.root() {
+            Some(_) => Upload::Begun(store.objects.put_multipart(&store.path(object)).await?),
+            None => Upload::NotBegun,
+        };
         Ok(Self {
             store,
-            id,
+            object,
             size_max,
-            upload: Some(upload),
+            upload,
             part: BytesMut::new(),
             size_bytes: 0,
             hash: Sha256::new(),
@@ -62,15 +78,20 @@ impl Writer {
         self.size_bytes = size_bytes;
         let mut rest = bytes.as_ref();
         while !rest.is_empty() {
-            let room = self.store.part_bytes.saturating_sub(self.part.len()).max(1);
+            let room = self.store.part_bytes().saturating_sub(self.part.len()).max(1);
             let (now, later) = rest.split_at(room.min(rest.len()));
             self.take(now);
             rest = later;
-            if self.part.len() >= self.store.part_bytes {
+            if self.part.len() >= self.store.part_bytes() {
                 self.flush().await?;
             }
         }
         Ok(())
+    }
+
+    /// Hash of what was written so far, lowercase hex.
+    pub fn sha256(&self) -> String {
+        format!("{:x}", self.hash.clone().finalize())
     }
 
     /// Makes the file visible, synced to the disk.
@@ -78,12 +99,23 @@ impl Writer {
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`]; nothing is left then.
     pub async fn finish(mut self) -> Result<Stored, Error> {
-        if !self.part.is_empty() {
+        if matches!(self.upload, Upload::Begun(_)) && !self.part.is_empty() {
             self.flush().await?;
         }
-        let Some(upload) = self.upload.as_mut() else { return Err(broken()) };
-        let completed = upload.complete().await;
-        self.upload = None;
+        let completed = match std::mem::replace(&mut self.upload, Upload::Over) {
+            Upload::NotBegun => {
+                let whole = self.part.split().freeze();
+                self.store.objects.put(&self.store.path(self.object), whole.into()).await.map(drop)
+            }
+            Upload::Begun(mut upload) => {
+                let completed = upload.complete().await.map(drop);
+                if completed.is_err() && self.store.root().is_none() {
+                    give_up(self.object, upload).await;
+                }
+                completed
+            }
+            Upload::Over => return Err(broken()),
+        };
         if let Err(error) = completed {
             self.discard().await;
             return Err(error.into());
@@ -97,11 +129,19 @@ impl Writer {
         self.hash.update(bytes);
         let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..missing]);
+        if self.part.len() + bytes.len() > SMALL_BYTES {
+            self.part.reserve(self.store.part_bytes() - self.part.len());
+        }
         self.part.extend_from_slice(bytes);
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        let Some(upload) = self.upload.as_mut() else { return Err(broken()) };
+        if matches!(self.upload, Upload::NotBegun) {
+            // Not to be sent whole at the end should this fail.
+            self.upload = Upload::Over;
+            self.upload = Upload::Begun(self.store.objects.put_multipart(&self.store.path(self.object)).await?);
+        }
+        let Upload::Begun(upload) = &mut self.upload else { return Err(broken()) };
         let part = self.part.split().freeze();
         if let Err(error) = upload.put_part(part.into()).await {
             self.abort().await;
@@ -111,41 +151,41 @@ impl Writer {
     }
 
     async fn abort(&mut self) {
-        if let Some(mut upload) = self.upload.take()
-            && let Err(error) = upload.abort().await
-        {
-            tracing::warn!(file = %self.id, %error, "an unfinished file could not be removed");
+        if let Upload::Begun(upload) = std::mem::replace(&mut self.upload, Upload::Over) {
+            give_up(self.object, upload).await;
         }
     }
 
     /// object_store forgets a file whose last step failed: the unfinished one, and the finished one whose folder could not
     /// be synced.
     async fn discard(&mut self) {
-        let (root, id) = (self.store.root.clone(), self.id);
-        let swept = tokio::task::spawn_blocking(move || root.map_or(Ok(()), |root| local::discard(&root, id))).await;
+        let (root, object) = (self.store.root().map(Path::to_path_buf), self.object);
+        let swept =
+            tokio::task::spawn_blocking(move || root.map_or(Ok(()), |root| local::discard(&root, object))).await;
         if !matches!(swept, Ok(Ok(()))) {
-            tracing::warn!(file = %self.id, "an unfinished file could not be removed");
+            tracing::warn!(object = %self.object, "an unfinished file could not be removed");
         }
-        if let Err(error) = self.store.delete(self.id).await {
-            tracing::warn!(file = %self.id, %error, "an unfinished file could not be removed");
+        if let Err(error) = self.store.delete(self.object).await {
+            tracing::warn!(object = %self.object, %error, "an unfinished file could not be removed");
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // On a disk dropping the upload removes its file; elsewhere the store must be told.
-        if let Some(mut upload) = self.upload.take()
-            && self.store.root.is_none()
+        // On a disk dropping the upload removes its file; a bucket must be told.
+        if let Upload::Begun(upload) = std::mem::replace(&mut self.upload, Upload::Over)
+            && self.store.root().is_none()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let id = self.id;
-            runtime.spawn(async move {
-                if let Err(error) = upload.abort().await {
-                    tracing::warn!(file = %id, %error, "an unfinished file could not be removed");
-                }
-            });
+            runtime.spawn(give_up(self.object, upload));
         }
+    }
+}
+
+async fn give_up(object: ObjectId, mut upload: Box<dyn MultipartUpload>) {
+    if let Err(error) = upload.abort().await {
+        tracing::warn!(%object, %error, "an unfinished file could not be removed");
     }
 }
 

@@ -92,6 +92,34 @@ impl FromStr for FileId {
     }
 }
 
+/// What names bytes in the store: the id of the file that brought them first. Files of the same content share one object, so
+/// a file's own id need not lead to its bytes: its record says which object has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ObjectId(FileId);
+
+impl From<FileId> for ObjectId {
+    /// What is stored for a new file is stored under its id.
+    fn from(id: FileId) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ObjectId {
+    type Err = NotAnId;
+
+    /// Accepts the canonical 36-character lower-case form only.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        text.parse().map(Self)
+    }
+}
+
 fn canonical_uuid(text: &str) -> Result<Uuid, NotAnId> {
     let uuid = Uuid::try_parse(text).map_err(|_| NotAnId)?;
     let mut buffer = Uuid::encode_buffer();

@@ -1,28 +1,12 @@
 //! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
 
 use super::{
-    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Output, Priority, Status,
-    Task, TaskId, TaskState, Warning,
+    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Links, Output, Priority,
+    Status, Task, TaskId, TaskState, Warning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, sync::Arc};
-
-/// Makes links to stored files: `<public url>/upload/file/<fileId>`.
-#[derive(Debug, Clone)]
-pub struct Links(Arc<str>);
-
-impl Links {
-    /// `public_url` is an absolute URL; a slash at its end is dropped.
-    pub fn new(public_url: &str) -> Self {
-        Self(public_url.trim_end_matches('/').into())
-    }
-
-    /// The link of one file.
-    pub fn file(&self, id: FileId) -> String {
-        format!("{}/upload/file/{id}", self.0)
-    }
-}
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A task as JSON. List items and details have the same shape; what only details know is `None` in lists.
 #[derive(Debug, Clone, Serialize)]
@@ -149,6 +133,9 @@ pub struct OutputView {
     /// Link, for files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The file has been deleted since: these facts are all that is left.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }
 
 /// One try.
@@ -188,9 +175,23 @@ impl ResultView {
     pub fn new(outputs: &[Output], links: &Links) -> Self {
         let outputs: Vec<OutputView> = outputs
             .iter()
-            .map(|output| OutputView { url: output.file_id.map(|id| links.file(id)), output: output.clone() })
+            .map(|output| OutputView {
+                url: output.file_id.map(|id| links.file(id)),
+                deleted: false,
+                output: output.clone(),
+            })
             .collect();
         Self { files: outputs.iter().filter_map(|output| output.url.clone()).collect(), outputs }
+    }
+
+    /// Takes the links of deleted files away.
+    fn without(mut self, gone: &BTreeSet<FileId>) -> Self {
+        for output in &mut self.outputs {
+            output.deleted = output.output.file_id.is_some_and(|id| gone.contains(&id));
+            output.url.take_if(|_| output.deleted);
+        }
+        self.files = self.outputs.iter().filter_map(|output| output.url.clone()).collect();
+        self
     }
 }
 
@@ -227,7 +228,7 @@ impl TaskView {
             nodes_done: if completed { nodes_total } else { task.progress.nodes_done },
             nodes_total,
             cancel_requested: task.cancel_pending,
-            result: has_result.then(|| ResultView::new(&task.outputs, links)),
+            result: has_result.then(|| ResultView::new(&task.outputs, links).without(&task.gone)),
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             revived: task.revived,

@@ -4,6 +4,7 @@
 mod cancel;
 mod follow;
 mod front;
+mod inputs;
 mod limits;
 mod outputs;
 mod retries;

@@ -10,8 +10,13 @@
 mod support;
 
 mod api;
+mod bucket;
+mod cli;
+mod clients;
 mod comfy;
+mod deploy;
 mod dispatcher;
+mod doctor;
 mod eligible;
 mod embedded;
 mod end_to_end;

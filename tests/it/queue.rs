@@ -18,9 +18,11 @@ pub mod janitor;
 pub mod leases;
 pub mod life;
 pub mod listing;
+pub mod objects;
 pub mod order;
 mod refusals;
 mod replica;
+pub mod retention;
 pub mod retries;
 pub mod revive;
 mod start;
@@ -67,6 +69,8 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         order::ALL,
         janitor::ALL,
         files::ALL,
+        objects::ALL,
+        retention::ALL,
         listing::ALL,
         fleet::ALL,
         events::ALL,

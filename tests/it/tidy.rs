@@ -5,6 +5,8 @@ mod docs;
 mod lua;
 mod rooms;
 
+pub(crate) use docs::settings;
+
 use std::{
     fs,
     path::{Path, PathBuf},

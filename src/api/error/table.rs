@@ -35,6 +35,7 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("unauthorized", &[401], "the token is missing, not valid or expired: log in again"),
     error_type("invalid_credentials", &[401], "wrong username or password"),
     error_type("forbidden", &[403], "this needs the role admin"),
+    error_type("link_expired", &[403], "the link to a file has expired: read the task again for a fresh one"),
     error_type("not_found", &[404], "there is no such path, task, batch, workflow, instance or file"),
     error_type("method_not_allowed", &[405], "the path exists, the method does not; see the header Allow"),
     error_type("version_conflict", &[409], "somebody else changed the config or the workflow: read it again"),

@@ -49,6 +49,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::Denied(Denied::Token),
         ApiError::Denied(Denied::Credentials),
         ApiError::Forbidden,
+        ApiError::LinkExpired,
         ApiError::NotFound("task"),
         ApiError::MethodNotAllowed,
         ApiError::VersionConflict(1),

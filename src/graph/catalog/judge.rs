@@ -125,7 +125,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     fn judged(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
-        let input = Input { is_required: true, is_seed: false, is_upload: false, kind: kind.clone() };
+        let input = Input { is_required: true, is_seed: false, is_upload: false, urls: Vec::new(), kind: kind.clone() };
         let value: &RawValue = serde_json::from_str(value).unwrap();
         let judged = input.judge(value).map(|written| written.map(|written| written.get().to_owned()));
         judged.map_err(|misfit| (misfit.code, misfit.expected, misfit.candidates))

@@ -16,7 +16,7 @@ pub use pool::{Member, Pool};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The classes of one instance. As JSON `{class: {"o": is output node, "i": {input: {"r","s","u","k"}}}}`, the same for the same
+/// The classes of one instance. As JSON `{class: {"o": is output node, "i": {input: {"r","s","u","l","k"}}}}`, the same for the same
 /// content: instances of one kind have one catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -45,6 +45,9 @@ pub(super) struct Input {
     /// `image_upload` and its like: takes the name of a file that was uploaded.
     #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_upload: bool,
+    /// Of such an input: values of its list that are URLs, and so no files to be fetched.
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<String>,
     #[serde(rename = "k")]
     pub(super) kind: Kind,
 }

@@ -1,7 +1,7 @@
 //! The catalogs of a fleet together: which instances can take a task, narrowed value by value.
 
 use super::{Catalog, Input, Misfit};
-use crate::task::InstanceId;
+use crate::{graph::raw, task::InstanceId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -130,6 +130,15 @@ impl<'p> Fit<'p> {
     /// The declaration of an input, as the first who knows it has it.
     pub(in crate::graph) fn input(&self, class: &str, input: &str) -> Option<&'p Input> {
         self.pool.groups.iter().find_map(|group| group.catalog.class(class)?.input(input))
+    }
+
+    /// Whether `text` is a link to a file for this input: the input takes files, and nobody lists the link as one of its values.
+    pub(in crate::graph) fn takes_file_at(&self, class: &str, input: &str, text: &str) -> bool {
+        let declared = |group: &'p Group| group.catalog.class(class)?.input(input);
+        let mut declared = self.pool.groups.iter().filter_map(declared).peekable();
+        raw::is_url(text)
+            && declared.peek().is_some_and(|input| input.is_upload)
+            && declared.all(|input| input.urls.iter().all(|url| url != text))
     }
 
     /// Whether a class is known to make outputs.

@@ -68,7 +68,17 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
         },
         None => Kind::Open,
     };
-    Input { is_required, is_seed: is_set("control_after_generate"), is_upload, kind }
+    let urls = if is_upload { listed_urls(&parts, &options) } else { Vec::new() };
+    Input { is_required, is_seed: is_set("control_after_generate"), is_upload, urls, kind }
+}
+
+/// The URLs among a combo's values.
+fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<String> {
+    let list = parts.first().filter(|list| raw::is_array(list)).copied().or_else(|| member(options, "options"));
+    let texts = list.and_then(raw::elements).unwrap_or_default().into_iter().filter_map(raw::text);
+    let mut urls: Vec<String> = texts.filter(|text| raw::is_url(text)).collect();
+    urls.sort_unstable();
+    urls
 }
 
 fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
@@ -152,6 +162,21 @@ mod tests {
         for none in ["", "null", "[]", "{}", r#"{"A":null}"#, "<html>"] {
             assert!(Catalog::parse(none).is_none(), "{none}");
         }
+    }
+
+    #[test]
+    fn of_a_list_of_files_only_its_urls_are_kept() {
+        for spec in [
+            r#"[["b.png","https://x/b","http://x/a"],{"image_upload":true}]"#,
+            r#"["COMBO",{"options":["https://x/b","http://x/a",7],"file_upload":true}]"#,
+        ] {
+            let json = format!(r#"{{"A":{{"input":{{"required":{{"x":{spec}}}}}}}}}"#);
+            let catalog = Catalog::parse(&json).unwrap();
+            assert_eq!(catalog.class("A").unwrap().input("x").unwrap().urls, ["http://x/a", "https://x/b"], "{spec}");
+            assert_eq!(Catalog::from_json(&catalog.to_json()), Some(catalog));
+        }
+        let plain = Catalog::parse(r#"{"A":{"input":{"required":{"x":[["https://x/b"]]}}}}"#).unwrap();
+        assert!(!plain.to_json().contains("\"l\""), "a combo's own values are its choices");
     }
 
     /// The stand-in's list is cut from a real instance's.

@@ -1,7 +1,7 @@
 //! Writing values into a copy of the graph: conflicts, link protection, types, files.
 
 use super::{
-    BASE, FILES_MAX, InlineFile, Options, Resolved,
+    BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved,
     address::Assignment,
     near::{SEARCHES_MAX, near},
     value::{Unfit, Value},
@@ -10,10 +10,10 @@ use crate::graph::{
     Problem, Workflow,
     catalog::Fit,
     links,
-    problem::{Problems, clip, step},
+    problem::{Problems, clip},
     raw,
 };
-use crate::task::{FileId, FileInput, Warning};
+use crate::task::{FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -28,8 +28,9 @@ pub(super) struct Writer<'a> {
     pub(super) set: HashMap<(usize, &'a str), &'a RawValue>,
     /// Who can run it; `None` = nothing is known.
     pub(super) fit: Option<Fit<'a>>,
-    files: Vec<FileInput>,
+    pub(super) files: Vec<FileInput>,
     inline: Vec<InlineFile>,
+    pub(super) remote: Vec<RemoteFile>,
     pub(super) seeds: Vec<(String, u64)>,
     has_new_links: bool,
     pub(super) problems: Problems,
@@ -43,6 +44,7 @@ impl<'a> Writer<'a> {
             fit: options.pool.filter(|pool| !pool.is_empty()).map(Fit::new),
             files: Vec::new(),
             inline: Vec::new(),
+            remote: Vec::new(),
             seeds: Vec::new(),
             has_new_links: false,
             problems,
@@ -71,35 +73,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Finds `{"$file":…}` that the submitter wrote into the graph itself.
-    pub(super) fn collect_own_files(&mut self) {
-        let mut found = Vec::new();
-        for (place, node) in self.workflow.nodes().enumerate() {
-            for (input, value) in &node.inputs {
-                if is_file_directive(value) && !self.set.contains_key(&(place, input.as_str())) {
-                    found.push((place, input.clone(), value.clone()));
-                }
-            }
-        }
-        for (place, input, value) in found {
-            match Value::read(&value) {
-                Ok(Value::File(file_id)) => self.need_file(place, &input, file_id),
-                _ => {
-                    let node_id = self.workflow.node(place).id.clone();
-                    let pointer = step(&step(&step("/workflow", &node_id), "inputs"), &input);
-                    let message = "`$file` takes the fileId of an upload";
-                    self.problems.push(Problem::unfit(pointer, "workflow_bad_file", message).at_node(&node_id));
-                }
-            }
-        }
-    }
-
     pub(super) fn finish(
         mut self,
         mapped: Vec<(String, String)>,
         warnings: Vec<Warning>,
     ) -> Result<Resolved, Vec<Problem>> {
-        let count = self.files.len() + self.inline.len();
+        let count = self.files.len() + self.inline.len() + self.remote.len();
         if count > FILES_MAX {
             let message = format!("{count} files are used, at most {FILES_MAX} are allowed");
             self.problems.push(Problem::unfit(BASE.to_owned(), "too_many_files", message));
@@ -109,8 +88,8 @@ impl<'a> Writer<'a> {
         if self.has_new_links {
             links::check(&self.workflow, BASE)?;
         }
-        let Self { workflow, files, inline, seeds, .. } = self;
-        Ok(Resolved { workflow, files, inline, seeds, mapped, warnings, eligible })
+        let Self { workflow, files, inline, remote, seeds, .. } = self;
+        Ok(Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible })
     }
 
     fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut Draw<'_>) -> Result<(), Unfit> {
@@ -129,6 +108,13 @@ impl<'a> Writer<'a> {
             self.draw(place, input, min, max, draw);
             return Ok(());
         }
+        if let Value::Plain(raw) = value
+            && !is_forced
+            && let Some(remote) = self.link_to_file(place, input, raw)
+        {
+            self.need_remote(place, input, assignment.pointer.clone(), remote);
+            return Ok(());
+        }
         match value {
             Value::Plain(raw) | Value::Literal(raw) => {
                 let instead = if is_forced { None } else { self.judge(assignment, raw)? };
@@ -143,6 +129,7 @@ impl<'a> Writer<'a> {
                 self.workflow.put(place, input, link.to_owned());
             }
             Value::File(file_id) => self.need_file(place, input, file_id),
+            Value::Remote(remote) => self.need_remote(place, input, assignment.pointer.clone(), remote),
             Value::Inline { directive, base64, filename } => {
                 let node_id = self.workflow.node(place).id.clone();
                 let (pointer, directive) = (assignment.pointer.clone(), directive.get().to_owned());
@@ -203,12 +190,6 @@ impl<'a> Writer<'a> {
         judged.map_err(|misfit| Unfit::of(misfit, &assignment.address, value))
     }
 
-    fn need_file(&mut self, place: usize, input: &str, file_id: FileId) {
-        let node_id = self.workflow.node(place).id.clone();
-        self.files.push(FileInput { node_id, input: input.to_owned(), file_id });
-        self.workflow.put(place, input, RawValue::NULL.to_owned());
-    }
-
     fn refuse(&mut self, assignment: &Assignment<'_>, unfit: Unfit) {
         let Unfit { code, message, candidates, expected } = unfit;
         let param = assignment.name.as_ref().unwrap_or(&assignment.address);
@@ -240,11 +221,4 @@ pub(super) fn number(seed: u64) -> Box<RawValue> {
 /// Equal as JSON texts; strings also when only their escapes differ.
 fn is_same(one: &RawValue, other: &RawValue) -> bool {
     one.get() == other.get() || raw::text(one).is_some_and(|text| raw::text(other) == Some(text))
-}
-
-fn is_file_directive(value: &RawValue) -> bool {
-    // Most objects of a graph are no directives: look at the text before taking it apart.
-    raw::is_object(value)
-        && value.get().contains("$file")
-        && raw::members(value).is_some_and(|members| matches!(members.as_slice(), [(key, _)] if key == "$file"))
 }

@@ -1,10 +1,11 @@
 //! How parameters reach the graph: address each value (`address`, `title`, `names`), fill placeholders (`fill`), read directives
-//! (`value`), write them (`apply`, `seeds`), meet what the instances have (`fleet`). Well-known names only when asked (`auto`).
+//! (`value`, `files`), write them (`apply`, `seeds`), meet what the instances have (`fleet`). Well-known names only when asked (`auto`).
 
 mod address;
 mod apply;
 mod auto;
 mod declared;
+mod files;
 mod fill;
 mod fleet;
 mod lost;
@@ -71,6 +72,23 @@ pub struct InlineFile {
     pub filename: Option<String>,
 }
 
+/// A file at a URL; its input holds `null` until it is fetched, stored and named.
+#[derive(Debug, Clone)]
+pub struct RemoteFile {
+    /// The node.
+    pub node_id: String,
+    /// The input of that node.
+    pub input: String,
+    /// Where it stands in the request.
+    pub pointer: String,
+    /// As it was written.
+    pub url: String,
+    /// What its bytes must have, lowercase hex.
+    pub sha256: Option<String>,
+    /// As given.
+    pub filename: Option<String>,
+}
+
 /// A graph with the params in it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
@@ -80,6 +98,8 @@ pub struct Resolved {
     pub files: Vec<FileInput>,
     /// Files that came with it and must be stored first.
     pub inline: Vec<InlineFile>,
+    /// Files at URLs that must be fetched first.
+    pub remote: Vec<RemoteFile>,
     /// Seeds drawn: `("3.seed", value)`.
     pub seeds: Vec<(String, u64)>,
     /// Well-known names that were looked for, with the address found.
@@ -90,13 +110,14 @@ pub struct Resolved {
     pub eligible: Option<Vec<InstanceId>>,
 }
 
-/// Puts `params` into the graph, draws seeds, collects files (`$file` written in the graph itself included).
+/// Puts `params` into the graph, draws seeds, collects files (those written in the graph itself included).
 ///
 /// `params` is an object of `"6.text": v`, `"6.inputs.text": v`, `"57:KSampler.seed": v`, `"6": {"text": v}`,
 /// `"@title.text": v`, `"@title[*].text": v`, `"name": v` for a name that the graph declares (a placeholder `{{name}}`, a marker
 /// node, a title `$name`), or an array of `{nodeId, fieldName, fieldValue}`. `v` is JSON or one of `{"$file":"<fileId>"}`,
-/// `{"$base64":"…","filename"?}`, `{"$random":{"min"?,"max"?}}`, `{"$link":["4",0]}`, `{"$unset":true}`, `{"$literal":…}`,
-/// `{"$force":v}`. `workflow` itself stays as it is.
+/// `{"$url":"https://…","sha256"?,"filename"?}`, `{"$base64":"…","filename"?}`, `{"$random":{"min"?,"max"?}}`,
+/// `{"$link":["4",0]}`, `{"$unset":true}`, `{"$literal":…}`, `{"$force":v}`, an asset of ComfyUI's API v2; a text that is a URL
+/// is a file's where the instances take files. `workflow` itself stays as it is.
 ///
 /// # Errors
 /// Every problem found, at most 100.

@@ -1,6 +1,6 @@
 //! What a parameter's value means: JSON as it is, or a directive (an object with one `$` member).
 
-use super::near::near;
+use super::{files, near::near};
 use crate::graph::{catalog::Misfit, problem::clip, raw};
 use crate::task::FileId;
 use serde::Deserialize;
@@ -10,11 +10,9 @@ use serde_json::value::RawValue;
 /// numbers (2^53).
 pub(super) const SEED_MAX: u64 = (1 << 50) - 1;
 /// Directives that exist.
-const KNOWN: [&str; 7] = ["$file", "$base64", "$random", "$link", "$unset", "$literal", "$force"];
-/// Directives that are foreseen (params.md) and not built yet.
-const LATER: [&str; 1] = ["$url"];
-/// The only one with a second member.
-const INLINE: (&str, &str) = ("$base64", "filename");
+const KNOWN: [&str; 8] = ["$file", "$url", "$base64", "$random", "$link", "$unset", "$literal", "$force"];
+/// What some may have beside them.
+const BESIDE: [(&str, &str); 3] = [("$base64", "filename"), ("$url", "filename"), ("$url", "sha256")];
 
 /// A value as read.
 #[derive(Debug)]
@@ -27,6 +25,8 @@ pub(super) enum Value<'p> {
     File(FileId),
     /// A file inside the request, in base64 or as a data URI.
     Inline { directive: &'p RawValue, base64: String, filename: Option<String> },
+    /// A file at a URL.
+    Remote(Remote),
     /// A number to draw; without bounds those of the input.
     Random { min: Option<u64>, max: Option<u64> },
     /// `[node id, slot]`.
@@ -35,6 +35,15 @@ pub(super) enum Value<'p> {
     Unset,
     /// Also over a link, also where there is no such input yet.
     Forced(Box<Value<'p>>),
+}
+
+/// A file at a URL, as it was written.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) url: String,
+    /// Lowercase hex.
+    pub(super) sha256: Option<String>,
+    pub(super) filename: Option<String>,
 }
 
 /// Why a value cannot be taken: code, message, near names.
@@ -68,14 +77,14 @@ impl Unfit {
         Self { code, message, candidates, expected: Some((expected, got)) }
     }
 
-    fn unsupported(name: &str) -> Self {
+    pub(super) fn unsupported(message: String) -> Self {
+        Self::new("param_unsupported_directive", message)
+    }
+
+    fn unknown(name: &str) -> Self {
         let candidates = near(name, KNOWN.iter().map(|&known| known.to_owned()));
-        let message = if LATER.contains(&name) || name == "__type" {
-            format!("`{name}` is not supported yet; upload the file and write {{\"$file\":\"<fileId>\"}}")
-        } else {
-            format!("`{}` is no directive; to pass the object itself write {{\"$literal\":…}}", clip(name))
-        };
-        Self { candidates, ..Self::new("param_unsupported_directive", message) }
+        let message = format!("`{}` is no directive; to pass the object itself write {{\"$literal\":…}}", clip(name));
+        Self { candidates, ..Self::unsupported(message) }
     }
 }
 
@@ -89,15 +98,20 @@ impl<'p> Value<'p> {
         let Some((name, argument)) = members.iter().find(|(key, _)| key.starts_with('$') || key == "__type") else {
             return Ok(Self::Plain(raw));
         };
-        if !KNOWN.contains(&name.as_str()) {
-            return Err(Unfit::unsupported(name));
+        if name == files::TYPE {
+            return files::asset(&members);
         }
-        if members.iter().any(|(other, _)| other != name && (name.as_str(), other.as_str()) != INLINE) {
-            return Err(Unfit::bad(format!("`{name}` must be the only member of its object")));
+        if !KNOWN.contains(&name.as_str()) {
+            return Err(Unfit::unknown(name));
+        }
+        let may_stand = |other: &str| other == name || BESIDE.contains(&(name.as_str(), other));
+        if let Some((other, _)) = members.iter().find(|(other, _)| !may_stand(other)) {
+            return Err(Unfit::bad(format!("`{}` must not stand beside `{name}`", clip(other))));
         }
         match name.as_str() {
-            "$file" => file(argument).map(Self::File),
-            "$base64" => inline(raw, argument, members.iter().find(|(key, _)| key == INLINE.1).map(|&(_, name)| name)),
+            "$file" => files::stored(argument).map(Self::File),
+            "$url" => files::remote(&members).map(Self::Remote),
+            "$base64" => inline(raw, argument, member(&members, "filename")),
             "$random" => random(argument),
             "$link" => link(argument),
             "$unset" if argument.get() == "true" => Ok(Self::Unset),
@@ -108,9 +122,8 @@ impl<'p> Value<'p> {
     }
 }
 
-fn file(argument: &RawValue) -> Result<FileId, Unfit> {
-    let id = raw::text(argument).and_then(|id| id.parse().ok());
-    id.ok_or_else(|| Unfit::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
+pub(super) fn member<'p>(members: &[(String, &'p RawValue)], name: &str) -> Option<&'p RawValue> {
+    members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
 fn inline<'p>(directive: &'p RawValue, argument: &RawValue, filename: Option<&RawValue>) -> Result<Value<'p>, Unfit> {

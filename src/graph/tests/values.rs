@@ -103,6 +103,9 @@ fn random_keeps_its_bounds() {
         let seed = with(r#"{"3.cfg":{"$random":{"min":3,"max":5}}}"#).unwrap().seeds[0].1;
         assert!((3..=5).contains(&seed));
     }
+    // Both ends are drawn: missing one in 200 tries of two is a broken draw.
+    let drawn = (0..200).map(|_| with(r#"{"3.cfg":{"$random":{"min":3,"max":4}}}"#).unwrap().seeds[0].1);
+    assert_eq!(drawn.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(), [3, 4]);
     for (min, max) in [(0, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
         let seed = with(&format!(r#"{{"3.cfg":{{"$random":{{"min":{min},"max":{max}}}}}}}"#)).unwrap().seeds[0].1;
         assert!((min..=max).contains(&seed));
@@ -165,16 +168,9 @@ fn a_file_inside_the_request_is_collected_and_its_input_waits() {
 
 #[test]
 fn other_directives_are_refused_by_name() {
-    for value in [r#"{"$url":"https://x"}"#, r#"{"__type":"core/ASSET","x":1}"#] {
-        let problems = assert_refused(
-            &format!(r#"{{"57:8.image":{value}}}"#),
-            &[("/params/57:8.image", "param_unsupported_directive")],
-        );
-        assert!(problems[0].message.contains("$file"), "{}", problems[0].message);
-    }
     let problems =
         assert_refused(r#"{"57:8":{"image":{"$fil":"x"}}}"#, &[("/params/57:8/image", "param_unsupported_directive")]);
-    assert_eq!(problems[0].candidates, ["$file"]);
+    assert_eq!(problems[0].candidates[0], "$file");
     for value in [
         r#"{"$literal":1,"x":2}"#,
         r#"{"$literal":1,"$force":2}"#,

@@ -105,11 +105,13 @@ async fn the_overview_counts() {
     let claim = api.claim(&lease).await;
     api.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
     api.submit().await;
+    let nothing = json!({"count": 0, "bytes": 0});
     let mut overview = data(&api.get("/api/monitor/overview").await);
     assert!(overview.as_object_mut().unwrap().remove("oldestWaitingMs").unwrap().is_u64());
     assert_eq!(
         overview,
         json!({"totalInstances": 2, "aliveInstances": 1, "busyInstances": 1, "pendingTasks": 1, "runningTasks": 1, "completedTasks": 0,
-            "failedTasks": 0, "cancelledTasks": 1, "throughputPerMinute": 0})
+            "failedTasks": 0, "cancelledTasks": 1, "throughputPerMinute": 0,
+            "files": {"uploads": nothing, "outputs": nothing, "stored": nothing}})
     );
 }

@@ -25,7 +25,7 @@ async fn two_instances() -> Api {
 }
 
 /// What a dispatcher does when it has seen an instance that offers these models.
-pub async fn seen(api: &Api, instance: &str, models: &[&str]) -> Lease {
+pub(super) async fn seen(api: &Api, instance: &str, models: &[&str]) -> Lease {
     let object_info = json!({
         "KSampler": {"input": {"required": {"seed": ["INT", {"min": 0, "max": u64::MAX}], "steps": ["INT", {"min": 1, "max": 100}]}}},
         "Loader": {"input": {"required": {"ckpt_name": [models, {}]}}},

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use shuzhiren::{
     api::{ApiState, ERROR_TYPES, router},
     auth::Auth,
+    fetch::Fetcher,
     process,
     queue::{Acquired, Claim, Claimed, Lease, Queue, QueueLimits, Token},
-    settings::{AuthSettings, Durability, FrontSettings, RedisSettings, Secret},
+    settings::{AuthSettings, Durability, FetchSettings, FrontSettings, RedisSettings, Secret},
     store::Store,
     task::{InstanceId, Links},
 };
@@ -42,11 +43,24 @@ pub struct Options {
     pub waiting_max: u64,
     pub rate_burst: u64,
     pub task_bytes_max: usize,
+    /// Where files may be fetched from; nothing is fetched without it.
+    pub fetch_allow: Option<Vec<String>>,
+    pub fetch_timeout: Duration,
+    /// Private mode.
+    pub link_ttl: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { waiting_max: 0, rate_burst: 10_000, task_bytes_max: 64 * 1024 }
+        let (fetch_allow, fetch_timeout) = (None, Duration::from_secs(10));
+        Self {
+            waiting_max: 0,
+            rate_burst: 10_000,
+            task_bytes_max: 64 * 1024,
+            fetch_allow,
+            fetch_timeout,
+            link_ttl: None,
+        }
     }
 }
 
@@ -80,7 +94,17 @@ impl Api {
             ws_pending_max: 10,
             rate_burst: options.rate_burst,
         };
-        let state = ApiState::new(queue.clone(), store, auth, Links::new(PUBLIC_URL), front, FILE_BYTES_MAX);
+        let links = match options.link_ttl {
+            None => Links::new(PUBLIC_URL),
+            Some(ttl) => Links::new(PUBLIC_URL).signed(JWT_SECRET.as_bytes(), ttl),
+        };
+        let fetcher = Fetcher::new(&FetchSettings {
+            no_fetch: options.fetch_allow.is_none(),
+            fetch_allow: options.fetch_allow.unwrap_or_default(),
+            fetch_timeout: options.fetch_timeout,
+            fetch_bytes_max: FILE_BYTES_MAX / 2,
+        });
+        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX).fetching(fetcher.unwrap());
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -186,7 +210,14 @@ impl Api {
 
     /// Files of the store, whole or half.
     pub fn stored_files(&self) -> usize {
-        count_files(self.folder.path())
+        self.stored_names().len()
+    }
+
+    /// Their names: an id when whole.
+    pub fn stored_names(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        collect_files(self.folder.path(), &mut found);
+        found
     }
 }
 
@@ -196,12 +227,14 @@ impl Drop for Api {
     }
 }
 
-fn count_files(folder: &std::path::Path) -> usize {
-    std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
-        .sum()
+fn collect_files(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect_files(&path, found),
+            false => found.push(path.file_name().unwrap().to_str().unwrap().to_owned()),
+        }
+    }
 }
 
 /// A token as the server signs it.

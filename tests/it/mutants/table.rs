@@ -2,6 +2,7 @@
 
 mod accepting;
 mod attempts;
+mod files;
 mod flows;
 mod healing;
 mod owning;
@@ -30,7 +31,7 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, flows::MUTANTS, healing::MUTANTS, owning::MUTANTS]
+    [accepting::MUTANTS, attempts::MUTANTS, files::MUTANTS, flows::MUTANTS, healing::MUTANTS, owning::MUTANTS]
         .into_iter()
         .flatten()
         .collect()

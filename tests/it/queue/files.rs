@@ -10,7 +10,7 @@ use crate::{
 };
 use shuzhiren::{
     queue::{Enqueued, FileDeleted, FileKind, FileRecord, Written},
-    task::{FailureKind, FileId, FileInput, NewTask, TaskId},
+    task::{FailureKind, FileId, FileInput, NewTask, ObjectId, TaskId},
 };
 use std::time::Duration;
 
@@ -24,28 +24,30 @@ scenarios! {
     orphans_are_given_twice
 }
 
-fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {
+pub fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {
     FileRecord {
         id: FileId::new(),
         kind,
         filename: "a \"cat\".png".into(),
         content_type: "image/png".into(),
         size_bytes: 5,
-        sha256: "00".into(),
+        // Of a content of its own.
+        sha256: FileId::new().to_string(),
         owner: "alice".into(),
         task_id,
         created_ms: 0,
+        shares: None,
     }
 }
 
-async fn upload(world: &World) -> FileRecord {
+pub async fn upload(world: &World) -> FileRecord {
     let mut record = record(FileKind::Upload, None);
     world.queue.add_file(&record).await.unwrap();
     record.created_ms = world.now_ms();
     record
 }
 
-fn needing(files: &[FileId]) -> NewTask {
+pub fn needing(files: &[FileId]) -> NewTask {
     let mut new = new_task();
     let input = |file: &FileId| FileInput { node_id: "1".into(), input: "image".into(), file_id: *file };
     new.payload.files = files.iter().map(input).collect();
@@ -58,7 +60,10 @@ pub async fn a_file_is_registered_once_and_read(world: &World) {
     world.queue.add_file(&FileRecord { created_ms: 0, ..file.clone() }).await.unwrap();
     assert_eq!(world.queue.file(file.id).await.unwrap(), Some(file.clone()));
     assert_eq!(world.queue.file(FileId::new()).await.unwrap(), None);
-    assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::Deleted(file.clone()));
+    assert_eq!(
+        world.queue.delete_file(file.id).await.unwrap(),
+        FileDeleted::Deleted(file.clone(), vec![file.id.into()])
+    );
     assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::NotFound);
     assert_eq!(world.queue.file(file.id).await.unwrap(), None);
     assert_eq!(world.queue.files(None, 0, 10).await.unwrap(), (0, vec![]));
@@ -112,7 +117,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
         }
         audit(world, 1).unwrap();
     }
-    assert!(matches!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::Deleted(_)));
+    assert!(matches!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::Deleted(..)));
 }
 
 pub async fn a_task_with_a_missing_file_is_refused_whole(world: &World) {
@@ -139,7 +144,7 @@ pub async fn outputs_become_orphans_when_their_task_is_collected(world: &World) 
     assert!(world.queue.task(id).await.unwrap().is_none());
     assert!(world.queue.file(output.id).await.unwrap().is_none());
     assert_eq!(world.queue.files(None, 0, 10).await.unwrap().0, 0);
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [output.id]);
+    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(output.id)]);
     audit(world, 1).unwrap();
 }
 
@@ -147,7 +152,7 @@ pub async fn an_output_of_a_collected_task_is_an_orphan_at_once(world: &World) {
     let output = record(FileKind::Output, Some(TaskId::new()));
     world.queue.add_file(&output).await.unwrap();
     assert!(world.queue.file(output.id).await.unwrap().is_none());
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [output.id]);
+    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(output.id)]);
 }
 
 /// Whoever took them may die before the bytes are gone.
@@ -165,7 +170,7 @@ pub async fn orphans_are_given_twice(world: &World) {
     world.pass(Duration::from_secs(3_600));
     let mut again = world.queue.take_orphans(10).await.unwrap();
     again.sort();
-    let mut all: Vec<FileId> = outputs.iter().map(|output| output.id).chain([deleted.id]).collect();
+    let mut all: Vec<ObjectId> = outputs.iter().chain([&deleted]).map(|file| file.id.into()).collect();
     all.sort();
     assert_eq!(again, all);
     world.pass(Duration::from_secs(36_000));

@@ -38,6 +38,7 @@ async fn populate(world: &World) {
         owner: "alice".into(),
         task_id: None,
         created_ms: 0,
+        shares: None,
     };
     world.queue.add_file(&file).await.unwrap();
     for number in 0..9 {
@@ -65,8 +66,21 @@ async fn populate(world: &World) {
 
 /// What only its writers know: not an index of the tasks.
 fn is_index(key: &str) -> bool {
-    let own =
-        ["task:", "payload:", "instance:", "file", "fair:", "meta", "throughput", "test-clock", "leases", "pending"];
+    let own = [
+        "task:",
+        "payload:",
+        "instance:",
+        "file",
+        "content:",
+        "object:",
+        "totals",
+        "fair:",
+        "meta",
+        "throughput",
+        "test-clock",
+        "leases",
+        "pending",
+    ];
     !own.iter().any(|prefix| key.starts_with(prefix))
 }
 

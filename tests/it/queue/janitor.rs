@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Renewed, Written},
+    queue::{Renewed, Retention, Written},
     task::{FailureKind, NewTask, TaskState},
 };
 use std::time::Duration;
@@ -203,7 +203,7 @@ pub async fn the_janitor_runs_and_stops(world: &World) {
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     let stop = CancellationToken::new();
     let (queue, token) = (world.queue.clone(), stop.clone());
-    let first = tokio::spawn(async move { queue.run_janitor(token).await });
+    let first = tokio::spawn(async move { queue.run_janitor(Retention::default(), token).await });
     world.pass(Duration::from_secs(3));
     eventually("promoted", Duration::from_secs(5), || async {
         (world.task(id).await.state == TaskState::Waiting).then_some(())

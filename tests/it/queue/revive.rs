@@ -168,6 +168,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
         owner: "alice".into(),
         task_id: None,
         created_ms: 0,
+        shares: None,
     };
     world.queue.add_file(&record).await.unwrap();
     let mut new = new_task();
@@ -179,7 +180,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
     audit(world, 1).unwrap();
     assert_eq!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::InUse);
     fail(world, &lease, FailureKind::NodeError).await;
-    assert!(matches!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::Deleted(_)));
+    assert!(matches!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::Deleted(..)));
     let before = dump(world);
     assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::NoSuchFile(file) if file == record.id));
     assert!(before == dump(world), "refused without a trace");

@@ -1,6 +1,7 @@
 //! Tests that need a process of their own: for its memory, or for a limit of the system.
 
-use super::{NO_LIMIT, TestStore, all, files_in, pattern, url};
+use super::{NO_LIMIT, PREFIX, TestStore, all, files_in, pattern, url};
+use crate::support::s3::S3;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -27,7 +28,7 @@ fn two_hundred_megabytes_pass_through_little_memory() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let test = TestStore::open().await;
+        let test = TestStore::on_disk().await;
         let chunk = Bytes::from(pattern(1_000_000, 1));
         let (before, id) = (peak_bytes(), FileId::new());
         let mut writer = test.store.create(id, 200_000_000).await.unwrap();
@@ -36,7 +37,7 @@ fn two_hundred_megabytes_pass_through_little_memory() {
         }
         let stored = writer.finish().await.unwrap();
         let mut hash = Sha256::new();
-        let mut bytes = test.store.read(id, None).await.unwrap().bytes;
+        let mut bytes = test.store.read(id.into(), None).await.unwrap().bytes;
         while let Some(piece) = bytes.try_next().await.unwrap() {
             hash.update(&piece);
         }
@@ -44,6 +45,40 @@ fn two_hundred_megabytes_pass_through_little_memory() {
         let grown = peak_bytes() - before;
         assert!(grown < 16_000_000, "{grown} bytes more at the peak");
     });
+}
+
+/// Twenty uploads of 20 MB at the same time, to a bucket. The server is in the parent, so that only ours counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_uploads_to_a_bucket_pass_through_little_memory() {
+    const NAME: &str = "twenty_uploads_to_a_bucket_pass_through_little_memory";
+    if std::env::var(CHILD).as_deref() != Ok(NAME) {
+        let s3 = S3::start().await;
+        let mut child = child(NAME, AS_IS);
+        child.env(FOLDER, s3.url(PREFIX)).env("AWS_ACCESS_KEY_ID", s3.keys().access);
+        child.env("AWS_SECRET_ACCESS_KEY", s3.keys().secret.expose());
+        assert!(tokio::task::spawn_blocking(move || has_passed(&mut child)).await.unwrap());
+        assert_eq!((files_in(&s3.folder(PREFIX)).len(), s3.parts().len()), (20, 0));
+        return;
+    }
+    // Its key from where AWS' own tools read it.
+    let store = Store::open(&std::env::var(FOLDER).unwrap()).await.unwrap();
+    let chunk = Bytes::from(pattern(100_000, 1));
+    let before = peak_bytes();
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (store, chunk) = (store.clone(), chunk.clone());
+        uploads.spawn(async move {
+            let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
+            for _ in 0..200 {
+                writer.write(chunk.clone()).await.unwrap();
+            }
+            writer.finish().await.unwrap().size_bytes
+        });
+    }
+    assert_eq!(uploads.join_all().await, [20_000_000; 20]);
+    let grown = peak_bytes() - before;
+    eprintln!("{grown} bytes more at the peak");
+    assert!(grown < 200_000_000, "{grown} bytes more at the peak");
 }
 
 /// The most memory that this process has had.
@@ -90,11 +125,11 @@ async fn fill(folder: &Path) {
     assert!(writer.finish().await.is_err());
     assert_eq!(files_in(folder).len(), 1, "only the small one");
 
-    assert!(all(store.read(small, None).await.unwrap()).await == pattern(300_000, 1), "reads go on");
+    assert!(all(store.read(small.into(), None).await.unwrap()).await == pattern(300_000, 1), "reads go on");
     let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
     writer.write(pattern(500_000, 3).into()).await.unwrap();
     writer.finish().await.unwrap();
-    store.delete(small).await.unwrap();
+    store.delete(small.into()).await.unwrap();
     assert_eq!(files_in(folder).len(), 1, "there is room again");
 }
 

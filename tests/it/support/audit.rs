@@ -15,7 +15,7 @@ local read = {
   hash = function(key) return redis.call('HGETALL', key) end,
   zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
   set = function(key) return redis.call('SMEMBERS', key) end,
-  string = function() return {} end,
+  string = function(key) return { redis.call('GET', key) } end,
   stream = function(key)
     local flat = {}
     for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do flat[#flat + 1] = entry[1]; flat[#flat + 1] = entry[2][2] end
@@ -71,6 +71,10 @@ impl Dump {
         self.keys.get(key).map(|answer| answer.texts().into_iter().collect()).unwrap_or_default()
     }
 
+    fn texts(&self, key: &str) -> Vec<String> {
+        self.keys.get(key).map(Answer::texts).unwrap_or_default()
+    }
+
     fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.keys.keys().filter_map(move |key| Some((key.as_str(), key.strip_prefix(prefix)?)))
     }
@@ -112,6 +116,7 @@ pub fn audit_dump(dump: &Dump, slots_max: usize) -> Finding {
     }
     places.check_totals(&tasks)?;
     check_slots(dump, &tasks, slots_max)?;
+    check_objects(dump)?;
     for (key, lane) in dump.with_prefix("fair:default:") {
         hold!(!dump.map(&format!("wait:default:{lane}")).is_empty(), "{key} outlives its lane");
     }
@@ -268,4 +273,38 @@ fn check_slots(dump: &Dump, tasks: &BTreeMap<String, Map>, slots_max: usize) -> 
         }
     }
     Ok(())
+}
+
+/// Every object is counted by the files that need it, is found by its content, and the totals are those of all.
+fn check_objects(dump: &Dump) -> Finding {
+    let mut totals = BTreeMap::<&str, u64>::new();
+    let mut needed = BTreeMap::<String, u64>::new();
+    for (key, id) in dump.with_prefix("file:") {
+        let file = dump.map(key);
+        // Of a version that knew no objects.
+        let Some(object) = file.get("object") else { continue };
+        *totals.entry(if file["kind"] == "upload" { "upload" } else { "output" }).or_default() += number(&file["size"]);
+        *needed.entry(object.clone()).or_default() += 1;
+        hold!(dump.map("files:all").contains_key(id), "file {id} is not listed");
+    }
+    for (key, id) in dump.with_prefix("object:") {
+        let object = dump.map(key);
+        hold!(needed.remove(id) == object.get("files").map(|files| number(files)), "{key} {object:?}");
+        let content = format!("content:{}", object["sha256"]);
+        hold!(dump.texts(&content) == [id], "{content} does not name {id}");
+        *totals.entry("objects").or_default() += 1;
+        *totals.entry("stored").or_default() += number(&object["size"]);
+    }
+    hold!(needed.is_empty(), "objects that nobody knows: {needed:?}");
+    hold!(dump.with_prefix("content:").count() as u64 == totals.get("objects").copied().unwrap_or(0), "contents");
+    let said = dump.map("totals");
+    for total in ["upload", "output", "objects", "stored"] {
+        let (said, is) = (said.get(total).map_or(0, |said| number(said)), totals.get(total).copied().unwrap_or(0));
+        hold!(said == is, "the total {total} is {is}, not {said}");
+    }
+    Ok(())
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or(u64::MAX)
 }

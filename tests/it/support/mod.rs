@@ -9,7 +9,9 @@ pub mod proxy;
 pub mod raw;
 mod redis;
 mod role;
+pub mod s3;
 pub mod stack;
+pub mod web;
 pub mod workflow;
 pub mod world;
 

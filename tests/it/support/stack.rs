@@ -25,6 +25,8 @@ pub struct Stack {
     folder: tempfile::TempDir,
     /// Settings of its dispatchers beside the usual ones.
     variables: Vec<(String, String)>,
+    /// The same of its dispatchers and apis: where the files are, and how they are shown.
+    files: Vec<(String, String)>,
 }
 
 impl Stack {
@@ -35,15 +37,25 @@ impl Stack {
 
     /// The same with other settings of the dispatchers.
     pub async fn start_with(sims: usize, dispatchers: usize, variables: &[(&str, &str)]) -> Self {
-        Self::start_all(&vec![&[][..]; sims], dispatchers, variables).await
+        Self::start_all(&vec![&[][..]; sims], dispatchers, variables, Vec::new()).await
     }
 
     /// With one stand-in for each of these lists of models beside the built-in ones.
     pub async fn start_with_models(models: &[&[&str]], dispatchers: usize) -> Self {
-        Self::start_all(models, dispatchers, &[]).await
+        Self::start_all(models, dispatchers, &[], Vec::new()).await
     }
 
-    async fn start_all(models: &[&[&str]], dispatchers: usize, variables: &[(&str, &str)]) -> Self {
+    /// With one stand-in, so many dispatchers, and other settings of the files.
+    pub async fn start_with_files(dispatchers: usize, files: Vec<(String, String)>) -> Self {
+        Self::start_all(&[&[]], dispatchers, &[], files).await
+    }
+
+    async fn start_all(
+        models: &[&[&str]],
+        dispatchers: usize,
+        variables: &[(&str, &str)],
+        files: Vec<(String, String)>,
+    ) -> Self {
         let mut started = Vec::new();
         for models in models {
             let models = models.iter().map(|&model| model.to_owned()).collect();
@@ -59,10 +71,10 @@ impl Stack {
             "healthCheck": {"interval": 200, "timeout": 1000, "failuresToDown": 2}
         });
         std::fs::write(&config, fleet.to_string()).unwrap();
-        let api = Self::spawn_api(&redis, &folder, Some(&config), false);
+        let api = Self::spawn_api(&redis, &folder, Some(&config), false, &files);
         let client = ApiClient::new(api.port).await;
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut stack = Self { api, dispatchers: Vec::new(), sims: started, redis, client, folder, variables };
+        let mut stack = Self { api, dispatchers: Vec::new(), sims: started, redis, client, folder, variables, files };
         for _ in 0..dispatchers {
             stack.add_dispatcher();
         }
@@ -77,8 +89,19 @@ impl Stack {
         folder: &tempfile::TempDir,
         config: Option<&std::path::Path>,
         on_a_small_disk: bool,
+        files: &[(String, String)],
     ) -> Role {
-        let port = free_port();
+        Self::spawn_api_at(free_port(), redis, folder, config, on_a_small_disk, files)
+    }
+
+    fn spawn_api_at(
+        port: u16,
+        redis: &TestRedis,
+        folder: &tempfile::TempDir,
+        config: Option<&std::path::Path>,
+        on_a_small_disk: bool,
+        files: &[(String, String)],
+    ) -> Role {
         let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
         let storage = format!("file://{}", folder.path().join("files").display());
         let mut variables = vec![
@@ -86,7 +109,13 @@ impl Stack {
             ("SHUZHIREN_STORAGE_URL", &storage),
             ("SHUZHIREN_ADMIN_PASSWORD", PASSWORD),
             ("SHUZHIREN_JWT_SECRET", JWT_SECRET),
+            ("SHUZHIREN_FETCH_ALLOW", "127.0.0.0/8"),
+            // Whoever asked a proxy would get nowhere.
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("http_proxy", "http://127.0.0.1:1"),
+            ("ALL_PROXY", "http://127.0.0.1:1"),
         ];
+        variables.extend(pairs(files));
         let config = config.map(|path| path.display().to_string());
         if let Some(config) = &config {
             variables.push(("SHUZHIREN_CONFIG_FILE", config));
@@ -99,12 +128,17 @@ impl Stack {
 
     /// One more api.
     pub fn add_api(&self) -> Role {
-        Self::spawn_api(&self.redis, &self.folder, None, false)
+        Self::spawn_api(&self.redis, &self.folder, None, false, &self.files)
+    }
+
+    /// One more api at this port: to be killed and started again there.
+    pub fn add_api_at(&self, port: u16) -> Role {
+        Self::spawn_api_at(port, &self.redis, &self.folder, None, false, &self.files)
     }
 
     /// One more api that goes on when it may write no more.
     pub fn add_api_that_outlives_its_disk(&self) -> Role {
-        Self::spawn_api(&self.redis, &self.folder, None, true)
+        Self::spawn_api(&self.redis, &self.folder, None, true, &self.files)
     }
 
     /// A dispatcher that goes on when it may write no more.
@@ -139,7 +173,7 @@ impl Stack {
             ("SHUZHIREN_GONE_AFTER", "2s"),
             ("SHUZHIREN_LOG", "info,shuzhiren=debug"),
         ];
-        variables.extend(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        variables.extend(pairs(&self.files).chain(pairs(&self.variables)));
         let args = ["dispatcher", "--listen", &listen];
         if on_a_small_disk {
             return Role::spawn_on_a_small_disk(&args, port, &variables);
@@ -202,4 +236,8 @@ impl Stack {
             .map(|prompt| self.sims.iter().map(|sim| sim.executions(&prompt)).sum::<usize>())
             .sum()
     }
+}
+
+fn pairs(variables: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }

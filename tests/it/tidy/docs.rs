@@ -5,7 +5,7 @@ use shuzhiren::metrics::METRICS;
 use std::collections::BTreeSet;
 
 /// Every variable that the program reads: `env = "…"` of clap.
-fn settings() -> BTreeSet<String> {
+pub(crate) fn settings() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (_, text) in [files("src", "rs"), files("bin", "rs")].concat() {
         found.extend(text.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));

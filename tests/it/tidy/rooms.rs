@@ -11,7 +11,7 @@ const SIDE: &[&str] = &["settings", "metrics", "process"];
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("settings", &[]),
-    ("metrics", &["fleet"]),
+    ("metrics", &["task", "fleet"]),
     ("process", &[]),
     ("task", &[]),
     ("fleet", &["task"]),
@@ -21,21 +21,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["task"]),
     ("auth", &["task"]),
     ("graph", &["task", "fleet"]),
-    ("api", &["task", "event", "fleet", "queue", "store", "auth", "graph"]),
+    ("fetch", &[]),
+    ("api", &["task", "event", "fleet", "queue", "store", "auth", "graph", "fetch"]),
     ("ws", &["task", "event", "fleet", "queue", "auth"]),
     ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph"]),
+    ("doctor", &["task", "fleet", "queue", "comfy", "store"]),
     ("sim", &[]),
     ("embedded", &[]),
     ("cli", &["task", "event", "fleet"]),
     ("dashboard", &[]),
 ];
 
-/// Foreign crate → the room that names it, or the rooms (a client of ours is no client of ComfyUI).
+/// Foreign crate → the room that names it, or the rooms (a client of ours, or of the web, is no client of ComfyUI).
 const CRATE_OF: &[(&str, &[&str])] = &[
     ("fred", &["queue"]),
     ("zstd", &["queue"]),
-    ("reqwest", &["comfy", "cli"]),
-    ("tokio_tungstenite", &["comfy"]),
+    ("reqwest", &["comfy", "cli", "doctor", "fetch"]),
+    ("tokio_tungstenite", &["comfy", "cli"]),
     ("backoff", &["comfy"]),
     ("object_store", &["store"]),
     ("jsonwebtoken", &["auth"]),
@@ -44,6 +46,8 @@ const CRATE_OF: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["process"]),
     ("metrics_exporter_prometheus", &["metrics"]),
     ("metrics_process", &["metrics"]),
+    ("indicatif", &["cli"]),
+    ("clap_complete", &["cli"]),
     ("png", &["sim"]),
     ("font8x8", &["sim"]),
 ];

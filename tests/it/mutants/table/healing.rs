@@ -1,4 +1,4 @@
-//! What is repaired and collected, and the files.
+//! What is repaired and collected.
 
 use super::{Mutant, guarded, mutant};
 
@@ -68,42 +68,10 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("sweep", "ensure_group()\n", "", "every_lost_key_is_healed"),
     mutant(
-        "file_delete",
-        "redis.call('SCARD', root .. 'uses:' .. id) > 0",
-        "false",
-        "a_task_needs_its_files_until_it_ends",
-    ),
-    mutant(
-        "file_delete",
-        "redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. id)\n",
-        "",
-        "orphans_are_given_twice",
-    ),
-    mutant(
-        "file_add",
-        "if redis.call('EXISTS', root .. 'file:' .. id) == 1 then",
-        "if false then",
-        "a_file_is_registered_once_and_read",
-    ),
-    mutant(
-        "file_add",
-        "task ~= '' and redis.call('EXISTS', task_key(task)) == 0",
-        "false",
-        "an_output_of_a_collected_task_is_an_orphan_at_once",
-    ),
-    mutant("orphans", "  redis.call('ZREM', root .. 'orphans', member)\n", "", "orphans_are_given_twice"),
-    mutant("orphans", "  if turn == 'first' then", "  if true then", "orphans_are_given_twice"),
-    mutant(
         "forget",
         "redis.call('ZREM', root .. 'leases', instance)\n",
         "",
         "the_task_of_a_vanished_instance_is_given_back",
-    ),
-    mutant(
-        "lib/files",
-        "redis.call('DEL', root .. 'file:' .. file, root .. 'uses:' .. file)",
-        "redis.call('DEL', root .. 'uses:' .. file)",
-        "a_file_is_registered_once_and_read",
     ),
     mutant(
         "gc",

@@ -1,0 +1,101 @@
+//! `shuzhiren doctor`: takes the settings of every role, starts nothing.
+
+use super::{dispatcher::judge, seed, shared::store_keys};
+use clap::Args;
+use shuzhiren::{
+    auth::{self, Profile},
+    doctor::{self, Finding, Level, Plan, Report},
+    settings::{AuthSettings, DispatcherSettings, RedisSettings, StorageSettings},
+};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// Settings of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// As JSON: {"ok", "findings": [{"check", "level", "found", "advice"}]}
+    #[arg(long)]
+    json: bool,
+    /// Address of a running system to call, too
+    #[arg(long, env = "SHUZHIREN_URL")]
+    url: Option<String>,
+    /// Data folder of a running `up`, whose Redis and files are looked at
+    #[arg(long, env = "SHUZHIREN_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Config of the fleet, for a system that has none yet
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    config_file: Option<PathBuf>,
+    #[command(flatten)]
+    redis: RedisSettings,
+    #[command(flatten)]
+    storage: StorageSettings,
+    #[command(flatten)]
+    auth: AuthSettings,
+    #[command(flatten)]
+    dispatcher: DispatcherSettings,
+}
+
+/// Looks at everything and prints it; an error when something failed.
+pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
+    let mut settings = Report::default();
+    let mut profile = Profile::Production;
+    if let Some(folder) = args.data_dir.take() {
+        of_up(&mut args, &folder)?;
+        profile = Profile::Development;
+    }
+    settings.push(login(&args.auth, profile));
+    settings.push(match judge(&args.dispatcher) {
+        Ok(()) => Finding::ok("settings.dispatcher", "can work together"),
+        Err(why) => Finding::fail("settings.dispatcher", why, "choose a longer one"),
+    });
+    let fleet = match args.config_file.as_deref().map(seed::read).transpose() {
+        Ok(fleet) => fleet,
+        Err(why) => {
+            settings.push(Finding::fail("settings.config", why, "correct the file"));
+            None
+        }
+    };
+    let keys = store_keys(&args.storage).unwrap_or_else(|why| {
+        settings.push(Finding::fail("settings.storage", why, "set both or neither"));
+        None
+    });
+    let plan = Plan { redis: args.redis, storage: args.storage, keys, fleet, url: args.url };
+    let report = settings.and(Box::pin(doctor::examine(&plan)).await);
+    let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
+    // Nobody reading any more is no reason to panic.
+    let _unread = std::io::stdout().write_all(text.as_bytes());
+    match report.count(Level::Fail) {
+        0 => Ok(()),
+        count => Err(format!("{count} of the checks failed")),
+    }
+}
+
+/// What `up` takes from its folder when nothing else is said.
+fn of_up(args: &mut DoctorArgs, folder: &Path) -> Result<(), String> {
+    let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
+    if args.redis.redis_url.is_none() && args.redis.redis_url_file.is_none() {
+        args.redis.redis_url_file = Some(folder.join("redis").join("url"));
+    }
+    if args.auth.jwt_secret.is_none() && args.auth.jwt_secret_file.is_none() {
+        args.auth.jwt_secret_file = Some(folder.join("jwt-secret"));
+    }
+    args.storage.storage_url.get_or_insert_with(|| format!("file://{}", folder.join("files").display()));
+    Ok(())
+}
+
+fn login(auth: &AuthSettings, profile: Profile) -> Finding {
+    const CHECK: &str = "settings.login";
+    let is_unset = auth.admin_password.is_none()
+        && auth.admin_password_file.is_none()
+        && auth.jwt_secret.is_none()
+        && auth.jwt_secret_file.is_none();
+    if is_unset {
+        return Finding::skip(CHECK, "neither password nor token key is set here: only api and ws need them");
+    }
+    match auth::prepare(auth, profile) {
+        Ok(_) => Finding::ok(CHECK, "password and token key will do"),
+        Err(why) => Finding::fail(CHECK, why, "api and ws do not start until this is changed"),
+    }
+}

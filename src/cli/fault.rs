@@ -1,0 +1,93 @@
+//! How a command ends when it does not do what was asked: in words, and as an exit code.
+
+/// What exit codes mean; part of `--help`, and of the README.
+pub const EXIT_CODES: &str = "\
+Exit codes of the commands that talk to a running system:
+  0    done (also when whoever read the output has gone away)
+  1    the task failed or was cancelled
+  2    a flag, a file or a param that cannot be used
+  3    not logged in, the login was refused, or this user may not do that
+  4    there is no such task, file or instance
+  5    the system is away, or too busy for longer than --wait-for-server
+  6    the system refused what was asked; standard error says what to change
+  7    a file could not be saved, or did not arrive whole
+  130  interrupted; what was submitted goes on";
+
+/// Why a command ends without having done what was asked. Each is told in one place, `run`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// Nobody reads standard output any more. Not told, and no failure.
+    #[error("nobody reads standard output")]
+    ReaderGone,
+    /// The task did not end well, and that was told where it was seen.
+    #[error("{0}")]
+    TaskFailed(String),
+    /// What was typed cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// Log in first.
+    #[error("{0}")]
+    NotLoggedIn(String),
+    /// It is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Nobody answers, or only to come back later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server understood, and does not do it.
+    #[error("{0}")]
+    Refused(String),
+    /// This machine: disks, editors, terminals.
+    #[error("{0}")]
+    Local(String),
+    /// Ctrl-C.
+    #[error("{0}")]
+    Interrupted(String),
+}
+
+impl Fault {
+    /// The exit code, as [`EXIT_CODES`] says.
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::ReaderGone => 0,
+            Self::TaskFailed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotLoggedIn(_) => 3,
+            Self::NotFound(_) => 4,
+            Self::Unreachable(_) => 5,
+            Self::Refused(_) => 6,
+            Self::Local(_) => 7,
+            Self::Interrupted(_) => 130,
+        }
+    }
+
+    /// With more in front of what went wrong.
+    pub(super) fn about(self, what: &str) -> Self {
+        let told = |text: String| format!("{what}: {text}");
+        match self {
+            Self::ReaderGone => Self::ReaderGone,
+            Self::TaskFailed(text) => Self::TaskFailed(told(text)),
+            Self::Usage(text) => Self::Usage(told(text)),
+            Self::NotLoggedIn(text) => Self::NotLoggedIn(told(text)),
+            Self::NotFound(text) => Self::NotFound(told(text)),
+            Self::Unreachable(text) => Self::Unreachable(told(text)),
+            Self::Refused(text) => Self::Refused(told(text)),
+            Self::Local(text) => Self::Local(told(text)),
+            Self::Interrupted(text) => Self::Interrupted(told(text)),
+        }
+    }
+}
+
+/// Does each of several things; the first fault decides how the command ends, and hinders none of the others.
+pub(super) async fn each<T>(things: &[T], act: impl AsyncFn(&T) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut first = None;
+    for thing in things {
+        match act(thing).await {
+            Ok(()) => {}
+            Err(Fault::ReaderGone) => return Err(Fault::ReaderGone),
+            Err(fault) if first.is_none() => first = Some(fault),
+            Err(fault) => super::out::hint(&format!("error: {fault}")),
+        }
+    }
+    first.map_or(Ok(()), Err)
+}

@@ -1,0 +1,243 @@
+//! A stored file becomes a file here: whole, verified, under a harmless name, over nothing that was there before.
+
+use super::{
+    api::{Api, cause},
+    fault::Fault,
+    live, out,
+    place::{hex, place, safe_name},
+    words::bytes,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::{Method, Response, header};
+use serde_json::{Value, json, value::to_raw_value};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// Downloads of one file whose bytes are wrong before it is given up.
+const TRIES_MAX: usize = 3;
+/// A server that is away is asked again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Smaller files are there before a bar is read.
+const BAR_FROM_BYTES: u64 = 4 << 20;
+
+/// A stored file.
+pub(super) struct Remote {
+    pub(super) file_id: String,
+    /// As the server calls it; not to be trusted.
+    pub(super) filename: String,
+    /// Lower-case hex, if it is known.
+    pub(super) sha256: Option<String>,
+}
+
+/// A file that is here now.
+pub(super) struct Saved {
+    pub(super) path: PathBuf,
+    file_id: String,
+    size_bytes: u64,
+    sha256: String,
+    /// The same bytes stood there under this name.
+    was_there: bool,
+}
+
+impl Saved {
+    /// For people `saved out/a.png  5.0 KiB`; for programs a line with the type `saved`.
+    pub(super) fn told(&self, json: bool, task: Option<&str>) -> String {
+        if json {
+            let data = json!({"taskId": task, "fileId": self.file_id, "path": self.path.to_string_lossy(),
+                "sizeBytes": self.size_bytes, "sha256": self.sha256, "wasThere": self.was_there});
+            let data = to_raw_value(&data).expect("texts and numbers can be written as JSON");
+            return live::line("saved", &data);
+        }
+        let word = if self.was_there { "had  " } else { "saved" };
+        format!("{word} {}  {}", out::clean(&self.path.to_string_lossy()), bytes(self.size_bytes))
+    }
+}
+
+impl Remote {
+    /// An entry of `result.outputs`; `None` for one that is no file.
+    pub(super) fn of_output(output: &Value) -> Option<Self> {
+        let file_id = output["fileId"].as_str()?.to_owned();
+        let filename = output["filename"].as_str().unwrap_or(&file_id).to_owned();
+        Some(Self { file_id, filename, sha256: output["sha256"].as_str().map(str::to_owned) })
+    }
+}
+
+/// Saves a stored file in a folder, which is made if it is missing.
+pub(super) async fn save(api: &Api, remote: &Remote, folder: &Path, overwrite: bool) -> Result<Saved, Fault> {
+    let failed = |error: io::Error| Fault::Local(format!("cannot save in {}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let Fetched { file, size_bytes, sha256 } = fetch(api, remote, folder).await?;
+    let name = safe_name(&remote.filename, &remote.file_id);
+    let (path, was_there) = place(file, folder, &name, &sha256, overwrite).map_err(failed)?;
+    Ok(Saved { path, file_id: remote.file_id.clone(), size_bytes, sha256, was_there })
+}
+
+/// Saves a stored file under this very name, over what was there; gives its size.
+pub(super) async fn save_as(api: &Api, remote: &Remote, path: &Path) -> Result<u64, Fault> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Fetched { file, size_bytes, .. } = fetch(api, remote, folder).await?;
+    let placed = file.persist(path);
+    placed.map_err(|error| Fault::Local(format!("cannot write {}: {}", path.display(), error.error)))?;
+    Ok(size_bytes)
+}
+
+/// A file that arrived whole and has no name yet; dropping it deletes it.
+struct Fetched {
+    file: tempfile::NamedTempFile,
+    size_bytes: u64,
+    sha256: String,
+}
+
+async fn fetch(api: &Api, remote: &Remote, folder: &Path) -> Result<Fetched, Fault> {
+    let (began, mut tries) = (Instant::now(), 0);
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(".shuzhiren-")
+            // As any new file: what the umask leaves.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(|error| Fault::Local(format!("cannot save in {}: {error}", folder.display())))?;
+        tries += 1;
+        match receive(api, remote, file.as_file()).await {
+            Ok((size_bytes, sha256)) => return Ok(Fetched { file, size_bytes, sha256 }),
+            Err(Received::Final(fault)) => return Err(fault),
+            Err(Received::Broken(fault @ Fault::Unreachable(_))) if began.elapsed() < api.patience() => {
+                out::hint(&format!("again: {fault}"));
+                sleep(AGAIN).await;
+            }
+            Err(Received::Broken(fault)) if tries >= TRIES_MAX => return Err(fault),
+            Err(Received::Broken(fault)) => out::hint(&format!("again: {fault}")),
+        }
+    }
+}
+
+/// Pours a stored file to standard output; whether it was whole is known at its end.
+pub(super) async fn pour(api: &Api, remote: &Remote) -> Result<(), Fault> {
+    match receive(api, remote, Stdout).await {
+        Ok(_) => Ok(()),
+        Err(Received::Final(fault) | Received::Broken(fault)) => Err(fault),
+    }
+}
+
+struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+/// What the server says of a file that only its id is known of.
+pub(super) async fn look_up(api: &Api, file_id: &str) -> Result<Remote, Fault> {
+    let response = ask(api, Method::HEAD, file_id).await?;
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sha256 = header(header::ETAG).trim_matches('"').to_owned();
+    let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let filename = filename_of(header(header::CONTENT_DISPOSITION)).unwrap_or_else(|| file_id.to_owned());
+    Ok(Remote { file_id: file_id.to_owned(), filename, sha256: is_hash.then_some(sha256) })
+}
+
+async fn ask(api: &Api, method: Method, file_id: &str) -> Result<Response, Fault> {
+    let response = api.download(method, file_id).send().await;
+    let response =
+        response.map_err(|error| Fault::Unreachable(format!("no answer from {}: {}", api.base(), cause(&error))))?;
+    match response.status().as_u16() {
+        200 => Ok(response),
+        404 => Err(Fault::NotFound(format!("there is no file {file_id}"))),
+        status => Err(Fault::Unreachable(format!("file {file_id}: HTTP {status}"))),
+    }
+}
+
+enum Received {
+    Final(Fault),
+    Broken(Fault),
+}
+
+/// Writes the bytes; gives their number and hash.
+async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(u64, String), Received> {
+    let mut response = match ask(api, Method::GET, &remote.file_id).await {
+        Ok(response) => response,
+        Err(fault @ Fault::Unreachable(_)) => return Err(Received::Broken(fault)),
+        Err(fault) => return Err(Received::Final(fault)),
+    };
+    let broken = |why: &str| format!("file {}: {why}", remote.file_id);
+    let bar = bar(response.content_length(), &remote.filename);
+    let (mut size_bytes, mut hash) = (0, Sha256::new());
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Received::Broken(Fault::Unreachable(broken(&format!("broke off: {}", cause(&error))))))?
+    {
+        to.write_all(&chunk).map_err(|error| {
+            Received::Final(match error.kind() {
+                io::ErrorKind::BrokenPipe => Fault::ReaderGone,
+                _ => Fault::Local(format!("cannot write: {error}")),
+            })
+        })?;
+        hash.update(&chunk);
+        size_bytes += chunk.len() as u64;
+        bar.set_position(size_bytes);
+    }
+    to.flush().map_err(|error| Received::Final(Fault::Local(broken(&error.to_string()))))?;
+    bar.finish_and_clear();
+    let sha256 = hex(hash);
+    match &remote.sha256 {
+        Some(expected) if !expected.eq_ignore_ascii_case(&sha256) => {
+            let why = broken("the bytes are not those that were stored (SHA-256 differs)");
+            Err(Received::Broken(Fault::Local(why)))
+        }
+        _ => Ok((size_bytes, sha256)),
+    }
+}
+
+fn bar(size: Option<u64>, name: &str) -> ProgressBar {
+    match size.filter(|size| *size >= BAR_FROM_BYTES && out::has_bars()) {
+        Some(size) => bytes_bar(size, name),
+        None => ProgressBar::hidden(),
+    }
+}
+
+/// A bar that counts bytes.
+pub(super) fn bytes_bar(size: u64, name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(size);
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {binary_bytes:>10} of {binary_total_bytes}  {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.with_message(out::clean(name).into_owned())
+}
+
+/// RFC 6266: `filename*=UTF-8''…`, else `filename="…"`.
+fn filename_of(disposition: &str) -> Option<String> {
+    if let Some((_, exact)) = disposition.split_once("filename*=UTF-8''") {
+        // Form encoding differs from this one in `+` only, which the server writes as %2B.
+        let exact = exact.split(';').next().unwrap_or_default();
+        let (name, _) = url::form_urlencoded::parse(exact.as_bytes()).next()?;
+        return Some(name.into_owned());
+    }
+    let (_, plain) = disposition.split_once("filename=\"")?;
+    Some(plain.split('"').next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filename_of;
+
+    #[test]
+    fn a_disposition_gives_the_real_name() {
+        let both = "inline; filename=\"_ 1.png\"; filename*=UTF-8''%E5%9B%BE%201%2B%26%3D.png";
+        assert_eq!(filename_of(both).as_deref(), Some("图 1+&=.png"));
+        assert_eq!(filename_of("attachment; filename=\"a.bin\"").as_deref(), Some("a.bin"));
+        assert_eq!(filename_of("attachment"), None);
+    }
+}

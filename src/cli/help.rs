@@ -1,0 +1,59 @@
+//! `shuzhiren --help`: commands in groups, so that whoever sees it first finds what they need. The words of each command are
+//! clap's own; a command that no group names stands in the last one.
+
+use clap::Command;
+use std::fmt::Write as _;
+
+/// Title and commands; the last group takes the rest.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Run a system", &["up", "api", "ws", "dispatcher", "sim"]),
+    ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry"]),
+    ("Files", &["upload", "files", "download", "rm"]),
+    ("Fleet", &["instances", "enable", "disable", "config", "top"]),
+    ("Login", &["login", "logout", "whoami"]),
+    ("More", &[]),
+];
+
+/// The program with its help in groups.
+pub fn grouped(program: Command) -> Command {
+    let (header, literal) = (*program.get_styles().get_header(), *program.get_styles().get_literal());
+    let width = program.get_subcommands().map(|command| command.get_name().len()).max().unwrap_or(0);
+    let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let mut text = String::new();
+    for (title, names) in GROUPS {
+        let mut lines = String::new();
+        for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            let is_here = if names.is_empty() { !is_grouped(name) } else { names.contains(&name) };
+            if is_here {
+                let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+                let _infallible = writeln!(lines, "  {literal}{name:width$}{literal:#}  {about}");
+            }
+        }
+        if !lines.is_empty() {
+            let _infallible = writeln!(text, "{header}{title}:{header:#}\n{lines}");
+        }
+    }
+    program.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{text}{header}Options:{header:#}\n{{options}}{{after-help}}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+    use clap::Command;
+
+    #[test]
+    fn every_command_is_in_a_group_once() {
+        let names = ["up", "watch", "of-tomorrow"];
+        let commands = names.map(|name| Command::new(name).about(format!("does {name}")));
+        let help = grouped(Command::new("x").subcommands(commands)).render_help().to_string();
+        for (name, title) in names.into_iter().zip(["Run a system:", "Tasks:", "More:"]) {
+            let (before, _) = help.split_once(&format!("  does {name}\n")).unwrap_or_else(|| panic!("{help}"));
+            assert!(before.rsplit("\n\n").next().unwrap().starts_with(title), "{help}");
+            assert_eq!(help.matches(&format!("does {name}\n")).count(), 1);
+        }
+        assert!(!help.contains("Files:"), "{help}");
+    }
+}

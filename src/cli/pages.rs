@@ -1,0 +1,106 @@
+//! A list over many pages: a table for people, one JSON document `{"total","items":[…]}` for programs, both as they come.
+
+use super::{api::Api, fault::Fault, out, table::Table};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+/// Items of one page; the server gives no more.
+const PAGE_MAX: u64 = 200;
+
+/// What is asked for.
+pub(super) struct Asked<'a> {
+    /// `/api/tasks` or `/api/files`.
+    pub(super) path: &'a str,
+    /// Filters: names and values.
+    pub(super) filters: Vec<(&'static str, String)>,
+    /// Items in all.
+    pub(super) limit: u64,
+    /// Whether pages are found by cursor, else by offset.
+    pub(super) has_cursor: bool,
+}
+
+/// Says the list. `columns` is the empty table, `row` puts an item in.
+pub(super) async fn say(
+    api: &Api,
+    asked: &Asked<'_>,
+    json: bool,
+    columns: fn() -> Table,
+    row: impl Fn(&Value, &mut Table),
+) -> Result<(), Fault> {
+    let (mut seen, mut cursor, mut total) = (0, None, 0);
+    loop {
+        let page = api.get(&asked.path_of(seen, cursor.as_deref())).await?;
+        let items: &[Value] = page.value["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if json {
+            say_json(&page.value["total"], page.raw.get(), seen == 0)?;
+        } else {
+            let mut table = columns();
+            items.iter().for_each(|item| row(item, &mut table));
+            table.say(seen == 0)?;
+        }
+        total = page.value["total"].as_u64().unwrap_or(total);
+        seen += items.len() as u64;
+        cursor = page.value["nextCursor"].as_str().map(str::to_owned);
+        let is_last = if asked.has_cursor { cursor.is_none() } else { seen >= total };
+        if items.is_empty() || is_last || seen >= asked.limit {
+            break;
+        }
+    }
+    if json {
+        return out::say("]}");
+    }
+    if total > seen {
+        out::hint(&format!("{seen} of {total}: --limit shows more"));
+    }
+    Ok(())
+}
+
+/// The items as they came: numbers in them are exact.
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+}
+
+fn say_json(total: &Value, page: &str, is_first: bool) -> Result<(), Fault> {
+    let page: Raw<'_> = serde_json::from_str(page)
+        .map_err(|error| Fault::Unreachable(format!("the answer is no page of a list: {error}")))?;
+    if is_first {
+        out::pour(format!("{{\"total\":{total},\"items\":[").as_bytes())?;
+    }
+    for (at, item) in page.items.iter().enumerate() {
+        let comma = if is_first && at == 0 { "\n" } else { ",\n" };
+        out::pour(format!("{comma}{item}").as_bytes())?;
+    }
+    Ok(())
+}
+
+impl Asked<'_> {
+    fn path_of(&self, seen: u64, cursor: Option<&str>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &(self.limit - seen).min(PAGE_MAX).to_string());
+        for (name, value) in &self.filters {
+            query.append_pair(name, value);
+        }
+        match cursor {
+            Some(cursor) => query.append_pair("cursor", cursor),
+            None if seen > 0 => query.append_pair("offset", &seen.to_string()),
+            None => &mut query,
+        };
+        format!("{}?{}", self.path, query.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Asked;
+
+    #[test]
+    fn pages_follow_one_another() {
+        let filters = vec![("status", "failed,pending".to_owned())];
+        let asked = Asked { path: "/api/tasks", filters, limit: 250, has_cursor: true };
+        assert_eq!(asked.path_of(0, None), "/api/tasks?limit=200&status=failed%2Cpending");
+        assert_eq!(asked.path_of(200, Some("1-x")), "/api/tasks?limit=50&status=failed%2Cpending&cursor=1-x");
+        assert_eq!(asked.path_of(200, None), "/api/tasks?limit=50&status=failed%2Cpending&offset=200");
+    }
+}

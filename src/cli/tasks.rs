@@ -1,0 +1,168 @@
+//! `shuzhiren tasks`, `show`, `cancel`, `retry`.
+
+use super::{
+    answer::Answer,
+    api::Repeat,
+    connection::Common,
+    explain,
+    fault::{Fault, each},
+    out::{self, Ink},
+    pages::{self, Asked},
+    table::Table,
+    task_id::check_ids,
+    teller::{ending, state_of},
+    watch,
+    words::{age, is_ended, now_ms, span, text},
+};
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+
+/// Settings of `tasks`.
+#[derive(Debug, Args)]
+pub struct TasksArgs {
+    /// Only these: pending, running, completed, failed, cancelled, several with commas
+    #[arg(short, long)]
+    status: Option<String>,
+    /// Only failed ones with these types of error, several with commas
+    #[arg(long, value_name = "TYPE", conflicts_with = "status")]
+    error_type: Option<String>,
+    /// How many, newest first
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The task
+    id: String,
+    /// Only its workflow, with the params in it
+    #[arg(long)]
+    workflow: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of `cancel` and `retry`.
+#[derive(Debug, Args)]
+pub struct TaskIdsArgs {
+    /// The tasks
+    #[arg(required = true)]
+    ids: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Lists.
+pub(super) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
+    let api = args.common.connection.logged_in()?;
+    let filters = [("status", args.status), ("errorType", args.error_type)];
+    let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let asked = Asked { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
+    let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "TRY", "INSTANCE", "WHAT"]);
+    let now = now_ms();
+    pages::say(&api, &asked, args.common.json, columns, |task, table| row(task, table, now)).await
+}
+
+fn row(task: &Value, table: &mut Table, now_ms: u64) {
+    let status = text(task, "status");
+    let plain = |text: String| (text, Ink::Plain);
+    let what = match status {
+        "running" => state_of(task),
+        "failed" => ending(task).trim_start_matches("failed: ").to_owned(),
+        "completed" => match task["result"]["files"].as_array().map_or(0, Vec::len) {
+            0 => String::new(),
+            1 => "1 file".to_owned(),
+            count => format!("{count} files"),
+        },
+        _ => String::new(),
+    };
+    table.row([
+        plain(text(task, "id").to_owned()),
+        (status.to_owned(), Ink::of(status)),
+        plain(age(&task["createdAt"], now_ms)),
+        plain(task["runMs"].as_u64().map(span).unwrap_or_default()),
+        plain(task["attempt"].to_string()),
+        plain(text(task, "instanceId").to_owned()),
+        plain(what),
+    ]);
+}
+
+/// Shows one.
+pub(super) async fn show(args: ShowArgs) -> Result<(), Fault> {
+    check_ids(std::slice::from_ref(&args.id))?;
+    let api = args.common.connection.logged_in()?;
+    if args.workflow {
+        return out::say(api.get(&format!("/api/tasks/{}/workflow", args.id)).await?.raw.get());
+    }
+    let task = api.get(&format!("/api/tasks/{}", args.id)).await?;
+    if args.common.json {
+        return out::say(task.raw.get());
+    }
+    facts(&task.value).iter().try_for_each(|line| out::say(line))
+}
+
+fn facts(task: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() && value != "null" {
+            lines.push(format!("{name:<12}{}", out::clean(&value)));
+        }
+    };
+    let status = text(task, "status");
+    fact("task", text(task, "id").to_owned());
+    fact("status", if is_ended(status) { ending(task) } else { format!("{status}: {}", state_of(task)) });
+    fact("owner", text(task, "owner").to_owned());
+    fact("priority", text(task, "priority").to_owned());
+    fact("attempt", format!("{} of {}", task["attempt"], task["maxAttempts"]));
+    fact("instance", text(task, "instanceId").to_owned());
+    fact("accepted", text(task, "createdAt").to_owned());
+    fact("begun", text(task, "startedAt").to_owned());
+    fact("ended", text(task, "finishedAt").to_owned());
+    fact("waited", task["queueMs"].as_u64().map(span).unwrap_or_default());
+    fact("ran", task["runMs"].as_u64().map(span).unwrap_or_default());
+    fact("params", task["params"].to_string());
+    fact("resolved", task["resolved"].to_string());
+    fact("metadata", task["metadata"].to_string());
+    for output in task["result"]["outputs"].as_array().into_iter().flatten() {
+        let what = output["url"].as_str().or_else(|| output["text"].as_str()).unwrap_or_default();
+        fact("output", format!("{} of node {}: {what}", text(output, "kind"), text(output, "nodeId")));
+    }
+    for line in task["error"]["traceback"].as_array().into_iter().flatten() {
+        fact("traceback", line.as_str().unwrap_or_default().trim_end().to_owned());
+    }
+    lines.extend(explain::attempts(task));
+    lines
+}
+
+/// Cancels.
+pub(super) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
+    check_ids(&args.ids)?;
+    let (api, json) = (args.common.connection.logged_in()?, args.common.json);
+    each(&args.ids, async |id| {
+        let task = watch::cancel(&api, id).await.map_err(|fault| fault.about(id))?;
+        let still = task.value["cancelRequested"] == true;
+        said(json, &task, if still { "cancelled; its instance has not stopped yet" } else { "cancelled" })
+    })
+    .await
+}
+
+/// Gives another try.
+pub(super) async fn retry(args: TaskIdsArgs) -> Result<(), Fault> {
+    check_ids(&args.ids)?;
+    let (api, json) = (args.common.connection.logged_in()?, args.common.json);
+    each(&args.ids, async |id| {
+        let path = format!("/api/tasks/{id}/retry");
+        // Said twice it does it once.
+        let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
+        said(json, &task.map_err(|fault| fault.about(id))?, "waits for another try")
+    })
+    .await
+}
+
+fn said(json: bool, task: &Answer, what: &str) -> Result<(), Fault> {
+    if json { out::say(task.raw.get()) } else { out::say(&format!("{} {what}", task.text("id"))) }
+}

@@ -1,0 +1,206 @@
+//! How news of followed tasks is told: bars on a terminal, a line for each change elsewhere, JSON lines for programs.
+
+use super::{
+    answer::Answer,
+    fault::Fault,
+    follow::News,
+    live,
+    out::{self, Ink},
+    words::{node_of, span, text},
+};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use std::{collections::HashMap, time::Duration};
+
+/// Bars drawn at once; the tasks beyond have none until others have ended.
+const BARS_MAX: usize = 20;
+/// Progress of a running task is worth a line of a log after so many percent.
+const PERCENT_STEP: u64 = 10;
+/// The spinner of a waiting task.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Tells.
+pub(super) struct Teller {
+    how: How,
+    /// What was told last of each task, so that nothing is told twice.
+    told: HashMap<String, String>,
+}
+
+enum How {
+    Json,
+    Lines,
+    Bars(MultiProgress, HashMap<String, ProgressBar>),
+}
+
+impl Teller {
+    /// For programs, for people at a terminal, for logs.
+    pub(super) fn new(json: bool) -> Self {
+        let how = if json {
+            How::Json
+        } else if out::has_bars() {
+            How::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), HashMap::new())
+        } else {
+            How::Lines
+        };
+        Self { how, told: HashMap::new() }
+    }
+
+    /// Tells one piece of news.
+    pub(super) fn hear(&mut self, news: News<'_>) -> Result<(), Fault> {
+        match news {
+            News::Task(task) => {
+                let (id, state) = (task.text("id").to_owned(), state_of(&task.value));
+                if !self.is_new(&id, &task.value, &state) {
+                    return Ok(());
+                }
+                if let How::Json = self.how {
+                    return out::say(&live::line("task", &task.raw));
+                }
+                self.show(&id, &task.value, state);
+            }
+            News::Progress(heard) => {
+                let (id, state) = (text(&heard.data, "taskId").to_owned(), state_of(&heard.data));
+                if let How::Json = self.how {
+                    return out::say(&heard.raw);
+                }
+                // What a waiting task waits for is only in the answers of REST.
+                if heard.data["status"] != "pending" && self.is_new(&id, &heard.data, &state) {
+                    self.show(&id, &heard.data, state);
+                }
+            }
+            News::Ended(task) => return self.ended(task),
+            News::Lost(why) => self.aside(&format!("no live news ({}): asking again", out::clean(why))),
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to tell: in a log, not every percent is.
+    fn is_new(&mut self, id: &str, task: &Value, state: &str) -> bool {
+        let key = match &self.how {
+            How::Lines if task["status"] == "running" => {
+                format!("{}{}", task["progress"].as_u64().unwrap_or(0) / PERCENT_STEP, place_of(task))
+            }
+            How::Json | How::Lines | How::Bars(..) => state.to_owned(),
+        };
+        self.told.insert(id.to_owned(), key.clone()) != Some(key)
+    }
+
+    fn show(&mut self, id: &str, task: &Value, state: String) {
+        match &mut self.how {
+            How::Json => {}
+            How::Lines => out::hint(&format!("{id} {state}")),
+            How::Bars(bars, shown) => {
+                if !shown.contains_key(id) && shown.len() >= BARS_MAX {
+                    return;
+                }
+                let bar = shown.entry(id.to_owned()).or_insert_with(|| new_bar(bars, id));
+                bar.set_position(task["progress"].as_u64().unwrap_or(0));
+                bar.set_message(if task["status"] == "running" { place_of(task) } else { state });
+            }
+        }
+    }
+
+    fn ended(&mut self, task: &Answer) -> Result<(), Fault> {
+        let (id, line) = (task.text("id"), ending(&task.value));
+        match &mut self.how {
+            How::Json => return out::say(&live::line("task", &task.raw)),
+            How::Lines => {}
+            How::Bars(_, shown) => {
+                if let Some(bar) = shown.remove(id) {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+        let ink = Ink::of(task.text("status"));
+        let line = format!("{id} {}", ink.paint(&line, out::has_colours()));
+        match &self.how {
+            How::Bars(bars, _) => bars.suspend(|| out::say(&line)),
+            How::Json | How::Lines => out::say(&line),
+        }
+    }
+
+    fn aside(&self, line: &str) {
+        match &self.how {
+            How::Bars(bars, _) => bars.suspend(|| out::hint(line)),
+            How::Json | How::Lines => out::hint(line),
+        }
+    }
+}
+
+fn new_bar(bars: &MultiProgress, id: &str) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(100));
+    let style = ProgressStyle::with_template("{spinner} {prefix} {bar:24} {pos:>3} %  {wide_msg}");
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    }
+    bar.set_prefix(id.to_owned());
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// `waits for …`, `45 % on 127.0.0.1:8001, node 2`.
+pub(super) fn state_of(task: &Value) -> String {
+    match text(task, "status") {
+        "pending" => match task["waitingFor"].as_str() {
+            Some(why) => format!("waits for {}{}", out::clean(why), attempt_of(task)),
+            None => format!("waits{}", attempt_of(task)),
+        },
+        "running" => format!("{} % {}", task["progress"], place_of(task)).trim_end().to_owned(),
+        other => out::clean(other).into_owned(),
+    }
+}
+
+/// `on 127.0.0.1:8001, node 2, attempt 2`.
+fn place_of(task: &Value) -> String {
+    let place = task["instanceId"].as_str().map(|id| format!("on {}", out::clean(id))).unwrap_or_default();
+    let node = task["currentNode"].as_str().map(|id| format!(", node {}", out::clean(id))).unwrap_or_default();
+    format!("{place}{node}{}", attempt_of(task))
+}
+
+fn attempt_of(task: &Value) -> String {
+    let attempt = task["attempt"].as_u64().filter(|attempt| *attempt > 1);
+    attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default()
+}
+
+/// `completed in 3.2 s on 127.0.0.1:8001`, `failed: node_error in node 2 (TestSteps): boom`.
+pub(super) fn ending(task: &Value) -> String {
+    let status = text(task, "status");
+    if status == "completed" {
+        let took = task["runMs"].as_u64().map(|ms| format!(" in {}", span(ms))).unwrap_or_default();
+        let place = task["instanceId"].as_str().map(|id| format!(" on {}", out::clean(id))).unwrap_or_default();
+        return format!("completed{took}{place}");
+    }
+    let error = &task["error"];
+    if status != "failed" || error.is_null() {
+        return status.to_owned();
+    }
+    let node = node_of(error).map(|node| format!(" in {node}")).unwrap_or_default();
+    out::clean(&format!("failed: {}{node}: {}", text(error, "type"), text(error, "message").trim())).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ending, state_of};
+    use serde_json::json;
+
+    #[test]
+    fn a_state_is_one_line() {
+        for (task, expected) in [
+            (json!({"status": "pending", "waitingFor": "a free instance", "attempt": 0}), "waits for a free instance"),
+            (json!({"status": "pending", "progress": 30, "attempt": 2}), "waits, attempt 2"),
+            (
+                json!({"status": "running", "progress": 45, "instanceId": "a:1", "currentNode": "2\u{1b}[2J", "attempt": 1}),
+                "45 % on a:1, node 2 [2J",
+            ),
+        ] {
+            assert_eq!(state_of(&task), expected);
+        }
+        let failed = json!({"status": "failed", "error": {"type": "node_error", "message": "boom\n", "nodeId": "2", "nodeType": "K"}});
+        assert_eq!(ending(&failed), "failed: node_error in node 2 (K): boom");
+        assert_eq!(
+            ending(&json!({"status": "completed", "runMs": 3200, "instanceId": "a:1"})),
+            "completed in 3.2 s on a:1"
+        );
+        assert_eq!(ending(&json!({"status": "cancelled", "error": {"type": "node_error"}})), "cancelled");
+    }
+}

@@ -1,0 +1,60 @@
+//! The bytes of a file that is arriving: counted, timed, never held.
+
+use super::Refusal;
+use bytes::Bytes;
+use reqwest::{Response, header::CONTENT_TYPE};
+use std::time::Duration;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
+use url::Url;
+
+/// Between two pieces of a body.
+const PIECE_MAX: Duration = Duration::from_secs(10);
+
+/// A file that is arriving.
+#[derive(Debug)]
+pub struct Arrival {
+    pub(super) response: Response,
+    pub(super) got: u64,
+    pub(super) bytes_max: u64,
+    pub(super) deadline: Instant,
+    pub(super) timeout: Duration,
+    pub(super) _slot: OwnedSemaphorePermit,
+}
+
+impl Arrival {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`], [`Refusal::TooSlow`], [`Refusal::BadAnswer`] when it breaks off or nothing came.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
+        let too_slow = |_| Refusal::TooSlow(self.timeout);
+        let next = timeout(PIECE_MAX, self.response.chunk());
+        let next = timeout_at(self.deadline, next).await.map_err(too_slow)?.map_err(too_slow)?;
+        match next.map_err(|_| Refusal::BadAnswer("broke off in the middle of the file"))? {
+            None if self.got == 0 => Err(Refusal::BadAnswer("sent an empty file")),
+            None => Ok(None),
+            Some(chunk) => {
+                self.got += chunk.len() as u64;
+                if self.got > self.bytes_max {
+                    return Err(Refusal::TooLarge(self.bytes_max));
+                }
+                Ok(Some(chunk))
+            }
+        }
+    }
+
+    /// The URL that answered: the last hop.
+    pub fn url(&self) -> &Url {
+        self.response.url()
+    }
+
+    /// What the server says that it is, without parameters, lower case.
+    pub fn content_type(&self) -> Option<String> {
+        let text = self.response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
+    }
+}

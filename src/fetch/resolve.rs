@@ -1,0 +1,24 @@
+//! Names, resolved anew at each connect; the guard stands here, so that what was judged is what is connected to.
+
+use super::allow::Allow;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::{io, sync::Arc};
+
+/// For reqwest. It is not asked about addresses that stand in a URL themselves.
+#[derive(Debug, Clone)]
+pub(super) struct Guarded(pub(super) Arc<Allow>);
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow = self.0.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed = allow.of_name(name.as_str(), found);
+            if allowed.is_empty() {
+                return Err(io::Error::from(io::ErrorKind::PermissionDenied).into());
+            }
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Values that are files: stored ones (`$file`), those at URLs (`$url`, a link where an input takes files), and the assets of
+//! ComfyUI's API v2. In params, and in the graph itself.
+
+use super::{
+    RemoteFile,
+    apply::Writer,
+    value::{Remote, Unfit, Value, member},
+};
+use crate::graph::{
+    Problem,
+    problem::{clip, step},
+    raw,
+};
+use crate::task::{FileId, FileInput};
+use serde_json::value::RawValue;
+
+/// The member that marks an asset: `{"__type":"core/ASSET","info":{"id","hash"?,"file_path"?}}`, as the SDKs of API v2 write it.
+pub(super) const TYPE: &str = "__type";
+const ASSET: &str = "core/ASSET";
+/// What an asset's `info` may hold. `hash` is BLAKE3 and is not looked at: an id of ours names its bytes by itself.
+const INFO: [&str; 4] = ["id", "hash", "file_path", "url"];
+
+/// `{"$file":"<fileId>"}`
+pub(super) fn stored(argument: &RawValue) -> Result<FileId, Unfit> {
+    let id = raw::text(argument).and_then(|id| id.parse().ok());
+    id.ok_or_else(|| Unfit::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
+}
+
+/// `{"$url":"https://…","sha256"?:"<64 hex digits>","filename"?:"a.png"}`
+pub(super) fn remote(members: &[(String, &RawValue)]) -> Result<Remote, Unfit> {
+    let text = |name: &str| member(members, name).map(raw::text);
+    let (Some(Some(url)), filename, sha256) = (text("$url"), text("filename"), text("sha256")) else {
+        return Err(Unfit::bad("`$url` takes a text, e.g. {\"$url\":\"https://host/a.png\"}"));
+    };
+    let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (filename, sha256) {
+        (Some(None), _) => Err(Unfit::bad("`filename` takes a text, e.g. \"a.png\"")),
+        (_, Some(sha256)) if !sha256.as_ref().is_some_and(is_hash) => {
+            Err(Unfit::bad("`sha256` takes the 64 hexadecimal digits of the file's SHA-256"))
+        }
+        (filename, sha256) => Ok(Remote {
+            url,
+            sha256: sha256.flatten().map(|sha256| sha256.to_ascii_lowercase()),
+            filename: filename.flatten(),
+        }),
+    }
+}
+
+/// An asset: by an id that is a fileId of ours, or else by its `url`.
+pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>, Unfit> {
+    let kind = member(members, TYPE).and_then(raw::text);
+    if kind.as_deref() != Some(ASSET) {
+        let kind = kind.unwrap_or_default();
+        let message = format!("the type `{}` is not supported; only {ASSET} is", clip(&kind));
+        return Err(Unfit::unsupported(message));
+    }
+    let info = member(members, "info").and_then(raw::members);
+    let info = info.filter(|info| members.len() == 2 && info.iter().all(|(name, _)| INFO.contains(&name.as_str())));
+    let Some(info) = info else {
+        return Err(Unfit::bad("an asset is {\"__type\":\"core/ASSET\",\"info\":{\"id\":\"<fileId>\"}}"));
+    };
+    let text = |name: &str| member(&info, name).and_then(raw::text);
+    if let Some(file_id) = text("id").and_then(|id| id.parse().ok()) {
+        return Ok(Value::File(file_id));
+    }
+    let Some(url) = text("url") else {
+        let message =
+            "the asset is not known here: upload the file and give its fileId as `info.id`, or give `info.url`";
+        return Err(Unfit::unsupported(message.to_owned()));
+    };
+    Ok(Value::Remote(Remote { url, sha256: None, filename: text("file_path") }))
+}
+
+impl Writer<'_> {
+    /// The URL in a text that stands where the instances take files.
+    pub(super) fn link_to_file(&self, place: usize, input: &str, value: &RawValue) -> Option<Remote> {
+        if !raw::is_url(value.get().strip_prefix('"')?) {
+            return None;
+        }
+        let (fit, url) = (self.fit.as_ref()?, raw::text(value)?);
+        let is_link = fit.takes_file_at(&self.workflow.node(place).class, input, &url);
+        is_link.then_some(Remote { url, sha256: None, filename: None })
+    }
+
+    pub(super) fn need_file(&mut self, place: usize, input: &str, file_id: FileId) {
+        let node_id = self.workflow.node(place).id.clone();
+        self.files.push(FileInput { node_id, input: input.to_owned(), file_id });
+        self.workflow.put(place, input, RawValue::NULL.to_owned());
+    }
+
+    pub(super) fn need_remote(&mut self, place: usize, input: &str, pointer: String, remote: Remote) {
+        let Remote { url, sha256, filename } = remote;
+        let node_id = self.workflow.node(place).id.clone();
+        self.remote.push(RemoteFile { node_id, input: input.to_owned(), pointer, url, sha256, filename });
+        self.workflow.put(place, input, RawValue::NULL.to_owned());
+    }
+
+    /// Finds the files that the submitter wrote into the graph itself.
+    pub(super) fn collect_own_files(&mut self) {
+        let mut found = Vec::new();
+        for (place, node) in self.workflow.nodes().enumerate() {
+            for (input, value) in &node.inputs {
+                let is_file = || names_file(value) || self.link_to_file(place, input, value).is_some();
+                if may_name_file(value) && !self.set.contains_key(&(place, input.as_str())) && is_file() {
+                    found.push((place, input.clone(), value.clone()));
+                }
+            }
+        }
+        for (place, input, value) in found {
+            let node_id = self.workflow.node(place).id.clone();
+            let pointer = step(&step(&step("/workflow", &node_id), "inputs"), &input);
+            let read = match self.link_to_file(place, &input, &value) {
+                Some(remote) => Ok(Value::Remote(remote)),
+                None => Value::read(&value),
+            };
+            match read {
+                Ok(Value::File(file_id)) => self.need_file(place, &input, file_id),
+                Ok(Value::Remote(remote)) => self.need_remote(place, &input, pointer, remote),
+                // Nothing else begins like these.
+                Ok(_) => {}
+                Err(unfit) => {
+                    self.problems.push(Problem::unfit(pointer, "workflow_bad_file", unfit.message).at_node(&node_id));
+                }
+            }
+        }
+    }
+}
+
+/// A look at the text: most values are not taken apart.
+fn may_name_file(value: &RawValue) -> bool {
+    let json = value.get();
+    match json.as_bytes().first() {
+        Some(b'"') => raw::is_url(&json[1..]),
+        Some(b'{') => ["\"$file\"", "\"$url\"", ASSET].iter().any(|word| json.contains(word)),
+        _ => false,
+    }
+}
+
+fn names_file(value: &RawValue) -> bool {
+    let members = raw::members(value).unwrap_or_default();
+    let is_asset = || member(&members, TYPE).and_then(raw::text).is_some_and(|kind| kind == ASSET);
+    members.iter().any(|(name, _)| name == "$file" || name == "$url") || is_asset()
+}

@@ -1,0 +1,44 @@
+//! Counters that are there from the start, with 0. To Prometheus a series that is born with 1 has not risen: the first failure
+//! of a process would be seen by nobody.
+
+use super::table::{ATTEMPTS, HTTP_CONNECTIONS_REFUSED, Kind, METRICS, REDIS_ERRORS, TASKS_ENDED, TASKS_SUBMITTED};
+use crate::task::FailureKind;
+use ::metrics::counter;
+
+/// The values of labels that are words of ours, by metric.
+const WORDS: [(&str, &str, &[&str]); 4] = [
+    (TASKS_ENDED, "outcome", &["completed", "failed", "cancelled"]),
+    (TASKS_SUBMITTED, "result", &["created", "replayed", "conflict", "full", "invalid", "unavailable"]),
+    (REDIS_ERRORS, "kind", &["unavailable", "refused", "unusable", "corrupt"]),
+    (HTTP_CONNECTIONS_REFUSED, "cap", &["all", "address"]),
+];
+
+/// Begins every counter whose series are known.
+pub(super) fn begin() {
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels.is_empty()) {
+        counter!(metric.name).increment(0);
+    }
+    for (name, label, words) in WORDS {
+        for word in words {
+            counter!(name, label => *word).increment(0);
+        }
+    }
+    for reason in FailureKind::ALL.into_iter().map(FailureKind::as_str).chain(["completed", "lost"]) {
+        counter!(ATTEMPTS, "reason" => reason).increment(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Kind, METRICS, install, render};
+
+    #[tokio::test]
+    async fn every_counter_is_there_before_anything_has_happened() {
+        install();
+        let text = render().await;
+        for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+            let is_there = |line: &str| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with([' ', '{']));
+            assert!(text.lines().any(is_there), "{}", metric.name);
+        }
+    }
+}

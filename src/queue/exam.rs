@@ -1,0 +1,132 @@
+//! What an operator wants to know of Redis before anything is started. Invariant: nothing of the queue is written; only scripts
+//! are put into the server's cache of scripts.
+
+use super::{
+    Result,
+    call::{Caller, within},
+    instances::config_of,
+    keys::Root,
+    link,
+    scripts::{Scripts, Verb},
+    server::{self, Facts, Remark, field},
+};
+use crate::{fleet::FleetConfig, settings::RedisSettings};
+use fred::{
+    interfaces::{ClientLike, HashesInterface, SortedSetsInterface},
+    types::Value,
+};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Of them the median is told.
+const PINGS: usize = 9;
+
+/// What was found of a server that answers.
+#[derive(Debug, Clone)]
+pub struct Exam {
+    /// `redis 7.0.15`, `valkey 8.0.1`.
+    pub server: String,
+    /// What the start of a role says: warnings, or why it refuses.
+    pub verdict: std::result::Result<Vec<Remark>, Remark>,
+    /// Middle one of some PINGs.
+    pub round_trip: Duration,
+    /// How far its clock is ahead of ours, ms; negative = behind.
+    pub clock_ahead_ms: i64,
+    /// Bytes in use.
+    pub memory_used: u64,
+    /// `maxmemory`, or where there is none the machine's memory; 0 = not known.
+    pub memory_limit: u64,
+    /// It writes an append-only file.
+    pub has_aof: bool,
+    /// `appendfsync`; `None` where CONFIG is not allowed.
+    pub fsync: Option<String>,
+    /// Its last write of the append-only file, of its rewrite or of a snapshot failed: which one.
+    pub failed_writes: Vec<&'static str>,
+    /// It is loading its data.
+    pub is_loading: bool,
+    /// How many of our scripts it takes, or what it says to one.
+    pub scripts: std::result::Result<usize, String>,
+    /// The name of the system in this namespace; `None` = new.
+    pub installation: Option<String>,
+    /// Dispatchers that are alive.
+    pub dispatchers: u64,
+    /// The fleet.
+    pub config: FleetConfig,
+}
+
+/// Looks at the server of these settings.
+///
+/// # Errors
+/// It cannot be reached, or cannot be asked.
+pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
+    let root = Root::new(&settings.namespace)?;
+    let pool = link::pool(&link::config(settings)?).await?;
+    let caller = Caller { pool, scripts: Scripts::embedded(), root };
+    let info = server::info(&caller).await?;
+    let fsync = server::fsync_policy(&caller).await?;
+    let facts = Facts::parse(&info);
+    let judged = facts.judge(settings.durability, fsync.as_deref());
+    let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;
+    let number = |name: &str| field(&info, name).parse().unwrap_or(0);
+    let failed = |(status, what): (&str, &'static str)| (field(&info, status) == "err").then_some(what);
+    let is_alive = (now_ms as f64, f64::INFINITY);
+    let dispatchers = caller.pool.zcount(caller.root.dispatchers(), is_alive.0, is_alive.1);
+    let exam = Exam {
+        server: name(&info),
+        verdict: judged.map(|(_, warnings)| warnings),
+        round_trip,
+        clock_ahead_ms,
+        memory_used: number("used_memory"),
+        memory_limit: Some(number("maxmemory")).filter(|&max| max > 0).unwrap_or(number("total_system_memory")),
+        has_aof: facts.has_aof,
+        fsync,
+        failed_writes: [
+            ("aof_last_write_status", "append-only file"),
+            ("aof_last_bgrewrite_status", "rewrite of the append-only file"),
+            ("rdb_last_bgsave_status", "snapshot"),
+        ]
+        .into_iter()
+        .filter_map(failed)
+        .collect(),
+        is_loading: field(&info, "loading") == "1",
+        scripts: load(&caller).await,
+        installation: within(caller.pool.hget(caller.root.meta(), "installation")).await?,
+        dispatchers: within(dispatchers).await?,
+        config: config_of(&caller).await?,
+    };
+    if let Err(error) = caller.pool.quit().await {
+        tracing::debug!(%error, "redis was left without a goodbye");
+    }
+    Ok(exam)
+}
+
+fn name(info: &str) -> String {
+    match field(info, "valkey_version") {
+        "" => format!("redis {}", field(info, "redis_version")),
+        version => format!("valkey {version}"),
+    }
+}
+
+/// The middle round trip, how far the server's clock is ahead of ours, and its time, ms.
+async fn time(caller: &Caller) -> Result<(Duration, i64, u64)> {
+    let mut trips = Vec::with_capacity(PINGS);
+    for _ in 0..PINGS {
+        let began = Instant::now();
+        within(caller.pool.next_connected().ping::<Value>(None)).await?;
+        trips.push(began.elapsed());
+    }
+    trips.sort_unstable();
+    let began = SystemTime::now();
+    let theirs: u64 = caller.call(Verb::Clock, Vec::new()).await?.parse()?;
+    let ended = SystemTime::now();
+    let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    let ours = ms(began).midpoint(ms(ended));
+    Ok((trips[PINGS / 2], i64::try_from(theirs).unwrap_or(i64::MAX) - ours, theirs))
+}
+
+async fn load(caller: &Caller) -> std::result::Result<usize, String> {
+    for verb in Verb::ALL {
+        let loading = caller.scripts.get(*verb).load(caller.pool.next_connected());
+        within(loading).await.map_err(|error| format!("{}.lua: {error}", verb.name()))?;
+    }
+    Ok(Verb::ALL.len())
+}

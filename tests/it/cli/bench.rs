@@ -1,0 +1,28 @@
+//! `bench`: every task runs, the figures hold together, no other machine is loaded unasked.
+
+use super::{Shell, Stack};
+
+#[tokio::test]
+async fn a_bench_runs_every_task_and_gives_its_figures() {
+    let stack = Stack::start(2, 1).await;
+    let shell = Shell::logged_in(&stack).await;
+    let ran = shell.run(&["bench", "-n", "20", "-c", "4", "--json"]).await.json();
+    assert_eq!((&ran["tasks"], &ran["completed"]), (&20.into(), &20.into()), "{ran}");
+    let figure = |name: &str, which: &str| ran[name][which].as_f64().unwrap();
+    assert!(figure("wholeMs", "p50") > 0.0 && figure("wholeMs", "p50") <= figure("wholeMs", "max"), "{ran}");
+    assert!(figure("submitMs", "p50") < figure("wholeMs", "p50"), "{ran}");
+    assert_eq!(stack.client.get("/api/monitor/overview").await["completedTasks"], 20);
+    let said = shell.ok(&["bench", "-n", "2", "-c", "2"]).await;
+    assert!(said.contains("p99") && said.contains("completed   2,"), "{said}");
+
+    let failing = shell.write("bad.json", r#"{"1":{"class_type":"SaveImage","inputs":{"filename_prefix":"x"}}}"#);
+    let ran = shell.run(&["bench", "-n", "2", "--workflow", &failing]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+}
+
+#[tokio::test]
+async fn another_machine_is_not_loaded_by_accident() {
+    let shell = Shell::new("http://192.0.2.1:3000");
+    let ran = shell.run(&["bench", "--token", "x"]).await;
+    assert_eq!((ran.code, ran.err.contains("--yes")), (2, true), "{ran:?}");
+}

@@ -1,0 +1,106 @@
+//! A server that says "later", loses an answer, or is something else: what is waited for, and what is said twice.
+
+use super::Shell;
+use crate::support::stack::workflow;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+/// What the stand-in server does with one request after the other; the last one is for ever.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Busy(StatusCode),
+    /// Takes the request and hangs up.
+    HangUp,
+    Html,
+    Redirect,
+    Accept,
+}
+
+#[derive(Clone, Default)]
+struct Server {
+    acts: Arc<Mutex<Vec<Act>>>,
+    /// Method, path and key of each request, and its body.
+    heard: Arc<Mutex<Vec<(String, String, Bytes)>>>,
+}
+
+const ID: &str = "01a20ad8-50a6-74e5-b6f1-083609404e43";
+
+async fn answer(State(server): State<Server>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned()).unwrap_or_default();
+    server.heard.lock().unwrap().push((format!("{method} {uri}"), key, body));
+    let act = {
+        let mut acts = server.acts.lock().unwrap();
+        if acts.len() > 1 { acts.remove(0) } else { acts[0] }
+    };
+    let error = json!({"code": 503, "message": "too busy", "error": {"type": "busy", "details": [], "requestId": "r"}});
+    match act {
+        Act::Busy(status) => (status, [(header::RETRY_AFTER, "1")], axum::Json(error)).into_response(),
+        Act::HangUp => panic!("this connection ends here"),
+        Act::Html => (StatusCode::OK, "<html>welcome</html>").into_response(),
+        Act::Redirect => (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, "https://elsewhere/x")]).into_response(),
+        Act::Accept => axum::Json(json!({"code": 200, "data": {"id": ID, "status": "pending"}})).into_response(),
+    }
+}
+
+async fn server(acts: &[Act]) -> (Server, Shell) {
+    let server = Server { acts: Arc::new(Mutex::new(acts.to_vec())), ..Server::default() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut shell = Shell::new(&format!("http://{}", listener.local_addr().unwrap()));
+    shell.variables.push(("SHUZHIREN_TOKEN".to_owned(), "t".to_owned()));
+    let router = Router::new().fallback(answer).with_state(server.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (server, shell)
+}
+
+#[tokio::test]
+async fn busy_is_waited_for_and_said_again_with_the_same_key() {
+    let acts = [
+        Act::Busy(StatusCode::SERVICE_UNAVAILABLE),
+        Act::Busy(StatusCode::TOO_MANY_REQUESTS),
+        Act::HangUp,
+        Act::Accept,
+    ];
+    let (server, shell) = server(&acts).await;
+    let file = shell.workflow(&workflow::quick(1));
+    let began = std::time::Instant::now();
+    let ran = shell.run(&["submit", &file]).await;
+    assert_eq!((ran.code, ran.out.trim_end()), (0, ID), "{ran:?}");
+    assert!(began.elapsed() >= std::time::Duration::from_secs(2), "Retry-After is kept: {:?}", began.elapsed());
+    assert_eq!(ran.err.matches("waiting:").count(), 1, "{ran:?}");
+    let heard = server.heard.lock().unwrap();
+    assert_eq!(heard.len(), 4);
+    assert!(!heard[0].1.is_empty() && heard.iter().all(|request| request == &heard[0]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn busy_for_too_long_is_code_5() {
+    let (_server, shell) = server(&[Act::Busy(StatusCode::SERVICE_UNAVAILABLE)]).await;
+    let ran = shell.run(&["tasks", "--wait-for-server", "1500ms"]).await;
+    assert_eq!((ran.code, ran.err.contains("too busy")), (5, true), "{ran:?}");
+}
+
+#[tokio::test]
+async fn what_might_be_done_twice_is_not_said_twice() {
+    let (server, shell) = server(&[Act::HangUp]).await;
+    shell.write("a.txt", "a");
+    let ran = shell.run(&["upload", "a.txt"]).await;
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert_eq!(server.heard.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn another_program_at_the_address_is_told() {
+    let (_server, shell) = server(&[Act::Html]).await;
+    let ran = shell.run(&["tasks"]).await;
+    assert_eq!((ran.code, ran.err.contains("does not answer like shuzhiren")), (5, true), "{ran:?}");
+    let (_server, shell) = self::server(&[Act::Redirect]).await;
+    let ran = shell.run(&["tasks"]).await;
+    assert_eq!((ran.code, ran.err.contains("https://elsewhere/x")), (2, true), "{ran:?}");
+}

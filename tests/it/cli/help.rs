@@ -1,0 +1,46 @@
+//! `--help` and `completions`.
+
+use super::Shell;
+
+#[tokio::test]
+async fn the_help_has_commands_in_groups_and_the_exit_codes() {
+    let shell = Shell::new("http://127.0.0.1:1");
+    let help = shell.ok(&["--help"]).await;
+    let titles = ["Run a system:", "Tasks:", "Files:", "Fleet:", "Login:", "More:", "Options:", "Exit codes"];
+    let places: Vec<usize> =
+        titles.iter().map(|title| help.find(title).unwrap_or_else(|| panic!("{title}: {help}"))).collect();
+    assert!(places.is_sorted(), "{help}");
+    let roles = &help[places[0]..places[1]];
+    for role in ["up", "api", "ws", "dispatcher", "sim"] {
+        assert!(roles.contains(&format!("\n  {role} ")), "{roles}");
+    }
+    assert!(help[places[1]..places[2]].contains("\n  explain "), "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
+    // A role's own help is as it was: its settings, under their headings.
+    let api = shell.ok(&["api", "--help"]).await;
+    assert!(api.starts_with("REST API") && api.contains("Redis:") && api.contains("--no-ws"), "{api}");
+    assert_eq!(shell.run(&["submti"]).await.code, 2);
+}
+
+#[test]
+fn the_readme_has_every_exit_code() {
+    let codes: Vec<&str> =
+        shuzhiren::cli::EXIT_CODES.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "7", "130"]);
+    for readme in [include_str!("../../../README.md"), include_str!("../../../README.zh-CN.md")] {
+        assert!(codes.iter().all(|code| readme.contains(&format!("| `{code}` |"))));
+    }
+}
+
+#[tokio::test]
+async fn shells_get_their_completions() {
+    let shell = Shell::new("http://127.0.0.1:1");
+    for (name, mark) in [("bash", "complete -F"), ("zsh", "#compdef shuzhiren"), ("fish", "complete -c shuzhiren")] {
+        let script = shell.ok(&["completions", name]).await;
+        assert!(script.contains(mark) && script.contains("cancel-on-interrupt"), "{name}");
+    }
+    let script = shell.write("completions.bash", &shell.ok(&["completions", "bash"]).await);
+    let checked = tokio::process::Command::new("bash").args(["-n", &script]).status().await.unwrap();
+    assert!(checked.success(), "bash can read it");
+    assert_eq!(shell.run(&["completions", "tcsh"]).await.code, 2);
+}

@@ -1,0 +1,41 @@
+//! Whoever reads our output may stop: no panic, no error, no exit code that says so.
+
+use super::{Ran, Shell, Stack, ended};
+use crate::support::stack::workflow;
+use serde_json::json;
+use tokio::process::Command;
+
+async fn piped(shell: &Shell, line: &str) -> Ran {
+    let mut command = Command::new("bash");
+    shell.prepare(&mut command);
+    command.env("S", env!("CARGO_BIN_EXE_shuzhiren"));
+    ended(command.args(["-c", &format!("{line}; echo \"codes ${{PIPESTATUS[*]}}\" >&2")]).spawn().unwrap()).await
+}
+
+#[tokio::test]
+async fn a_pipe_that_closes_ends_the_command_politely() {
+    let stack = Stack::start(1, 0).await;
+    let shell = Shell::logged_in(&stack).await;
+    // More than a pipe holds: the writer is still at it when the reader has gone.
+    for seed in 0..200 {
+        stack.client.submit(json!({"workflow": workflow::quick(seed), "metadata": {"x": "y".repeat(2_000)}})).await;
+    }
+    for command in ["tasks -n 200 --json", "tasks -n 200", "completions bash", "--help"] {
+        let ran = piped(&shell, &format!("$S {command} | head -1")).await;
+        assert_eq!(ran.err, "codes 0 0\n", "{command}: {ran:?}");
+        assert_eq!(ran.out.lines().count(), 1, "{command}");
+    }
+    // Nobody reads from the beginning.
+    let ran = piped(&shell, "$S tasks -n 200 | true").await;
+    assert_eq!(ran.err, "codes 0 0\n", "{ran:?}");
+}
+
+#[tokio::test]
+async fn results_are_saved_although_nobody_reads() {
+    let stack = Stack::start(1, 1).await;
+    let shell = Shell::logged_in(&stack).await;
+    shell.workflow(&workflow::steps(5, 0.5));
+    let ran = piped(&shell, "$S submit workflow.json --out results 2>/dev/null | head -1").await;
+    assert_eq!(ran.err, "codes 0 0\n", "{ran:?}");
+    assert_eq!(std::fs::read_dir(shell.folder().join("results")).unwrap().count(), 1);
+}

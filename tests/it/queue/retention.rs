@@ -1,0 +1,154 @@
+//! How long files are kept, and what their tasks say afterwards.
+
+use super::files::{needing, record, upload};
+use crate::{
+    scenarios,
+    support::{
+        audit::audit,
+        world::{KEEP, World, failed},
+    },
+};
+use shuzhiren::{
+    queue::{FileKind, FileRecord, Retention},
+    settings::Keep,
+    task::{FailureKind, Links, ObjectId, Outcome, Output, OutputKind, TaskId, TaskView},
+};
+use std::time::Duration;
+
+scenarios! {
+    files_are_kept_for_their_time
+    what_a_task_needs_is_kept_beyond_its_time
+    files_in_need_do_not_stand_in_the_way_of_others
+    outputs_outlive_their_task_when_they_are_to
+    a_task_says_which_of_its_files_are_gone
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MS: Duration = Duration::from_millis(1);
+
+fn keeping(uploads: Keep, outputs: Keep) -> Retention {
+    Retention { uploads, outputs }
+}
+
+async fn is_there(world: &World, file: &FileRecord) -> bool {
+    world.queue.file(file.id).await.unwrap().is_some()
+}
+
+fn output(file: &FileRecord) -> Output {
+    Output {
+        node_id: "9".into(),
+        kind: OutputKind::Image,
+        file_id: Some(file.id),
+        filename: Some(file.filename.clone()),
+        content_type: Some(file.content_type.clone()),
+        size_bytes: Some(file.size_bytes),
+        sha256: Some(file.sha256.clone()),
+        text: None,
+        temporary: false,
+    }
+}
+
+/// A completed task with so many outputs.
+async fn made(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
+    let id = world.enqueue().await;
+    let lease = world.lease(&format!("gpu:{id}")).await;
+    let claim = world.claim(&lease).await.unwrap();
+    let mut files = Vec::new();
+    for _ in 0..count {
+        files.push(record(FileKind::Output, Some(id)));
+        world.queue.add_file(files.last().unwrap()).await.unwrap();
+    }
+    let outcome = Outcome::Completed(files.iter().map(output).collect());
+    world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
+    (id, files)
+}
+
+pub async fn files_are_kept_for_their_time(world: &World) {
+    let file = upload(world).await;
+    let (_, outputs) = made(world, 1).await;
+    world.pass(HOUR - MS);
+    let retention = keeping(Keep::For(HOUR), Keep::For(2 * HOUR));
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert!(is_there(world, &file).await && is_there(world, &outputs[0]).await);
+    let young = upload(world).await;
+    world.pass(MS);
+    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    assert!(is_there(world, &file).await, "by default uploads stay");
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert!(!is_there(world, &file).await && is_there(world, &young).await);
+    audit(world, 1).unwrap();
+    assert!(world.queue.take_orphans(10).await.unwrap().contains(&ObjectId::from(file.id)));
+    assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 1);
+}
+
+pub async fn what_a_task_needs_is_kept_beyond_its_time(world: &World) {
+    let retention = keeping(Keep::For(HOUR), Keep::For(HOUR));
+    let (file, later) = (upload(world).await, upload(world).await);
+    let new = needing(&[file.id]);
+    world.accept(&new).await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    // Stored already, and not yet in the task's result.
+    let stored = record(FileKind::Output, Some(new.id));
+    world.queue.add_file(&stored).await.unwrap();
+    world.pass(10 * HOUR);
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert!(is_there(world, &file).await && is_there(world, &stored).await && !is_there(world, &later).await);
+    world.queue.acquire(&lease.instance, "d", &lease.token, 30 * HOUR).await.unwrap();
+    world.queue.settle(&lease, new.id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert!(!is_there(world, &file).await && !is_there(world, &stored).await);
+    audit(world, 1).unwrap();
+}
+
+/// More than one bite's worth of the oldest are needed; what lies behind them goes all the same.
+pub async fn files_in_need_do_not_stand_in_the_way_of_others(world: &World) {
+    let mut needed = Vec::new();
+    for _ in 0..60 {
+        needed.push(upload(world).await.id);
+    }
+    world.accept(&needing(&needed)).await;
+    let mut unneeded = Vec::new();
+    for _ in 0..60 {
+        world.pass(MS);
+        unneeded.push(upload(world).await);
+    }
+    world.pass(HOUR);
+    world.queue.tidy_once_with(keeping(Keep::For(HOUR), Keep::WithTask)).await.unwrap();
+    let left = world.queue.files(Some(FileKind::Upload), 0, 200).await.unwrap();
+    assert_eq!(left.0, 60);
+    assert!(left.1.iter().all(|file| needed.contains(&file.id)));
+    audit(world, 1).unwrap();
+}
+
+pub async fn outputs_outlive_their_task_when_they_are_to(world: &World) {
+    let retention = keeping(Keep::Forever, Keep::For(2 * KEEP));
+    let (id, outputs) = made(world, 2).await;
+    world.pass(KEEP);
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert!(world.queue.task(id).await.unwrap().is_none());
+    assert!(is_there(world, &outputs[0]).await && is_there(world, &outputs[1]).await);
+    audit(world, 1).unwrap();
+    world.pass(KEEP);
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert!(!is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
+    assert!(world.queue.task(id).await.unwrap().is_none(), "no trace of the task comes back");
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_task_says_which_of_its_files_are_gone(world: &World) {
+    let (id, outputs) = made(world, 2).await;
+    let links = Links::new("http://x");
+    let result = async || TaskView::new(&world.task(id).await, &links).result.unwrap();
+    assert_eq!(result().await.files.len(), 2);
+    world.queue.delete_file(outputs[0].id).await.unwrap();
+    let left = result().await;
+    assert_eq!(left.files, [links.file(outputs[1].id)]);
+    let told = left.outputs.iter().map(|output| (output.deleted, output.url.is_some())).collect::<Vec<_>>();
+    assert_eq!(told, [(true, false), (false, true)]);
+    assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts stay");
+    world.pass(HOUR / 2);
+    world.queue.tidy_once_with(keeping(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
+    assert!(result().await.files.is_empty() && result().await.outputs.iter().all(|output| output.deleted));
+    audit(world, 1).unwrap();
+}

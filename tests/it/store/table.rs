@@ -1,0 +1,221 @@
+//! What every store does, on a disk and in a bucket alike.
+
+use super::{NO_LIMIT, TestStore, all, object, pattern, sha256};
+use crate::support::eventually;
+use bytes::Bytes;
+use shuzhiren::{
+    store::{Error, Stored},
+    task::FileId,
+};
+use std::{fs, time::Duration};
+
+macro_rules! everywhere {
+    ($($name:ident)*) => {
+        mod on_disk {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::TestStore::on_disk().await).await; })*
+        }
+
+        mod in_a_bucket {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::TestStore::in_a_bucket().await).await; })*
+        }
+    };
+}
+
+everywhere! {
+    what_was_written_is_what_is_read
+    the_size_of_the_pieces_does_not_matter
+    a_range_is_clamped_to_the_file
+    what_is_not_there_is_not_found_and_deleting_it_is_fine
+    a_file_deleted_meanwhile_is_read_to_its_end
+    nothing_is_visible_before_the_end_and_nothing_is_left_of_a_dropped_writer
+    a_write_that_is_given_up_midway_leaves_nothing
+    a_file_over_the_limit_is_refused_and_gone
+    writers_do_not_disturb_one_another
+    bytes_that_are_there_already_are_kept_once
+    bytes_that_were_lost_come_back_with_the_next_copy
+    the_first_installation_marks_the_store
+    old_files_are_those_of_their_shard
+}
+
+async fn what_was_written_is_what_is_read(test: TestStore) {
+    for length in [0, 1, 511, 512, 513, 262_143, 262_144, 262_145, 1_000_000, 5_242_880, 5_242_881, 12_000_000] {
+        let bytes = pattern(length, length as u64);
+        let (id, stored) = test.put(&bytes).await;
+        let head = bytes[..length.min(512)].to_vec();
+        assert_eq!(stored, Stored { size_bytes: length as u64, sha256: sha256(&bytes), head });
+        let download = test.store.read(id.into(), None).await.unwrap();
+        assert_eq!((download.size_bytes, download.range.clone()), (length as u64, 0..length as u64));
+        assert!(all(download).await == bytes, "{length} bytes");
+    }
+    assert_eq!(test.files().len(), 12);
+}
+
+async fn the_size_of_the_pieces_does_not_matter(test: TestStore) {
+    let bytes = pattern(5_700_001, 7);
+    for piece in [10_000, 262_144, 5_242_880] {
+        let id = FileId::new();
+        let mut writer = test.store.create(id, 5_700_001).await.unwrap();
+        for chunk in bytes.chunks(piece) {
+            writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+            writer.write(Bytes::new()).await.unwrap();
+        }
+        assert_eq!(writer.finish().await.unwrap().sha256, sha256(&bytes));
+        assert!(all(test.store.read(id.into(), None).await.unwrap()).await == bytes);
+    }
+}
+
+async fn a_range_is_clamped_to_the_file(test: TestStore) {
+    let bytes = pattern(300_000, 1);
+    let (id, _) = test.put(&bytes).await;
+    for (asked, expected) in [
+        (0..1, 0..1),
+        (0..300_000, 0..300_000),
+        (299_999..300_000, 299_999..300_000),
+        (100..262_200, 100..262_200),
+        (10..u64::MAX, 10..300_000),
+        (300_000..300_001, 300_000..300_000),
+        (u64::MAX..u64::MAX, 300_000..300_000),
+        (5..5, 5..5),
+    ] {
+        let download = test.store.read(id.into(), Some(asked.clone())).await.unwrap();
+        assert_eq!((download.size_bytes, download.range.clone()), (300_000, expected.clone()), "{asked:?}");
+        let (start, end) = (usize::try_from(expected.start).unwrap(), usize::try_from(expected.end).unwrap());
+        assert!(all(download).await == bytes[start..end], "{asked:?}");
+    }
+    #[allow(clippy::reversed_empty_ranges, reason = "a caller may get it wrong")]
+    let backwards = test.store.read(id.into(), Some(9..5)).await.unwrap();
+    assert_eq!((backwards.range.clone(), all(backwards).await), (5..5, vec![]));
+    let (empty, _) = test.put(b"").await;
+    assert!(all(test.store.read(empty.into(), Some(0..10)).await.unwrap()).await.is_empty());
+}
+
+async fn what_is_not_there_is_not_found_and_deleting_it_is_fine(test: TestStore) {
+    let (id, _) = test.put(b"x").await;
+    let other = FileId::new();
+    assert!(matches!(test.store.read(other.into(), None).await, Err(Error::NotFound)));
+    assert!(matches!(test.store.read(other.into(), Some(0..1)).await, Err(Error::NotFound)));
+    test.store.delete(other.into()).await.unwrap();
+    test.store.delete(id.into()).await.unwrap();
+    test.store.delete(id.into()).await.unwrap();
+    assert!(matches!(test.store.read(id.into(), None).await, Err(Error::NotFound)));
+    assert!(test.files().is_empty());
+}
+
+async fn a_file_deleted_meanwhile_is_read_to_its_end(test: TestStore) {
+    let bytes = pattern(500_000, 3);
+    let (id, _) = test.put(&bytes).await;
+    let download = test.store.read(id.into(), None).await.unwrap();
+    test.store.delete(id.into()).await.unwrap();
+    assert!(all(download).await == bytes);
+}
+
+async fn nothing_is_visible_before_the_end_and_nothing_is_left_of_a_dropped_writer(test: TestStore) {
+    let id = FileId::new();
+    let mut writer = test.store.create(id, NO_LIMIT).await.unwrap();
+    writer.write(pattern(6_000_000, 1).into()).await.unwrap();
+    assert!(matches!(test.store.read(id.into(), None).await, Err(Error::NotFound)));
+    assert!(!test.path(id).exists());
+    assert_eq!(test.files().len(), 1, "it is being written under another name");
+    drop(writer);
+    test.is_empty().await;
+    drop(test.store.create(id, NO_LIMIT).await.unwrap());
+    test.is_empty().await;
+}
+
+async fn a_write_that_is_given_up_midway_leaves_nothing(test: TestStore) {
+    let mut writer = test.store.create(FileId::new(), NO_LIMIT).await.unwrap();
+    let big = Bytes::from(pattern(20_000_000, 1));
+    let cut = tokio::time::timeout(Duration::from_millis(5), writer.write(big)).await;
+    assert!(cut.is_err(), "20 MB are not written in 5 ms");
+    drop(writer);
+    test.is_empty().await;
+}
+
+async fn a_file_over_the_limit_is_refused_and_gone(test: TestStore) {
+    let exact = FileId::new();
+    let mut writer = test.store.create(exact, 1_000_000).await.unwrap();
+    writer.write(pattern(1_000_000, 1).into()).await.unwrap();
+    writer.finish().await.unwrap();
+    test.store.delete(exact.into()).await.unwrap();
+
+    let id = FileId::new();
+    let mut writer = test.store.create(id, 1_000_000).await.unwrap();
+    writer.write(pattern(1_000_000, 1).into()).await.unwrap();
+    let refused = writer.write(Bytes::from_static(b"x")).await;
+    assert!(matches!(refused, Err(Error::TooLarge { limit: 1_000_000 })), "{refused:?}");
+    assert!(test.files().is_empty(), "gone at once");
+    assert!(writer.finish().await.is_err(), "a refused file cannot be finished");
+    assert!(matches!(test.store.read(id.into(), None).await, Err(Error::NotFound)));
+}
+
+async fn writers_do_not_disturb_one_another(test: TestStore) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for seed in 0..32 {
+        let store = test.store.clone();
+        tasks.spawn(async move {
+            let (id, bytes) = (FileId::new(), pattern(600_000, seed));
+            let mut writer = store.create(id, NO_LIMIT).await.unwrap();
+            for chunk in bytes.chunks(10_000) {
+                writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            if seed % 4 == 3 {
+                drop(writer);
+                return None;
+            }
+            assert_eq!(writer.finish().await.unwrap().sha256, sha256(&bytes));
+            Some((id, bytes))
+        });
+    }
+    for (id, bytes) in tasks.join_all().await.into_iter().flatten() {
+        assert!(all(test.store.read(id.into(), None).await.unwrap()).await == bytes);
+    }
+    eventually("24 files", Duration::from_secs(10), || async { (test.files().len() == 24).then_some(()) }).await;
+}
+
+async fn bytes_that_are_there_already_are_kept_once(test: TestStore) {
+    let ((first, stored), (second, _)) = (test.put(b"the same").await, test.put(b"the same").await);
+    test.store.share(second, object(first), stored.size_bytes).await.unwrap();
+    test.store.share(second, object(first), stored.size_bytes).await.unwrap();
+    assert_eq!(test.files(), [test.path(first)]);
+    assert_eq!(test.bytes(first).await, b"the same");
+}
+
+/// Somebody has deleted them by hand, or cut them: whoever uploads the same again must not be told that they are there.
+async fn bytes_that_were_lost_come_back_with_the_next_copy(test: TestStore) {
+    let (first, stored) = test.put(b"the same").await;
+    for broken in [None, Some("cut")] {
+        match broken {
+            None => fs::remove_file(test.path(first)).unwrap(),
+            Some(cut) => fs::write(test.path(first), cut).unwrap(),
+        }
+        let (second, _) = test.put(b"the same").await;
+        test.store.share(second, object(first), stored.size_bytes).await.unwrap();
+        assert_eq!(test.files(), [test.path(first)]);
+        assert_eq!(test.bytes(first).await, b"the same");
+    }
+}
+
+async fn the_first_installation_marks_the_store(test: TestStore) {
+    let (one, two) = tokio::join!(test.store.belongs_to("one"), test.store.belongs_to("two"));
+    assert!(one.unwrap() != two.unwrap(), "one of them was first");
+    let owner = fs::read_to_string(test.folder().join("installation")).unwrap();
+    for name in ["one", "two", "three"] {
+        assert_eq!(test.store.belongs_to(name).await.unwrap(), name == owner, "{name}");
+    }
+}
+
+async fn old_files_are_those_of_their_shard(test: TestStore) {
+    let (id, _) = test.put(b"x").await;
+    let shard = u8::from_str_radix(&id.to_string()[..2], 16).unwrap();
+    let other = test.path(id).with_file_name("notes");
+    fs::write(&other, "not ours").unwrap();
+    assert_eq!(test.store.old_files(shard, Duration::from_secs(60)).await.unwrap(), []);
+    eventually("it is older than nothing", Duration::from_secs(5), async || {
+        (test.store.old_files(shard, Duration::ZERO).await.unwrap() == [object(id)]).then_some(())
+    })
+    .await;
+    assert_eq!(test.store.old_files(shard.wrapping_add(1), Duration::ZERO).await.unwrap(), []);
+}
