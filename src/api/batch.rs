@@ -89,8 +89,9 @@ pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> R
     let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
     let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
     let (_, remote) = batch.judge(tasks.coming)?;
-    let first = tasks.first.ok_or(ApiError::Internal)?;
-    Draft { remote, ..first }.show(state, Some(wish.task_count())).await
+    let mut first = tasks.first.ok_or(ApiError::Internal)?;
+    first.remote = remote;
+    first.show(state, Some(wish.task_count())).await
 }
 
 /// Those of its tasks that are still kept, when the same request made it before.
@@ -214,7 +215,7 @@ impl<'a> Batch<'a> {
         let both = RawValue::from_string(format!("[{params},{}]", self.wish.raw.get()));
         let both = both.map_err(|_| ApiError::Internal)?;
         let Together { arrivals, fetched, text } =
-            arrivals::bring_together(self.state, &order.caller, remote, inline, both).await?;
+            Box::pin(arrivals::bring_together(self.state, &order.caller, remote, inline, both)).await?;
         self.fetched = fetched;
         let (params, sweep): (&RawValue, &RawValue) =
             serde_json::from_str(text.get()).map_err(|_| ApiError::Internal)?;

@@ -1,6 +1,9 @@
 //! `count` and `sweep` over HTTP: one answer, one filter, one cancel, all or nothing.
 
-use super::server::{Api, INSTANCE, Options, assert_refused, assert_time, data, token_of, workflow};
+use super::{
+    server::{Api, INSTANCE, Options, assert_refused, assert_time, data, token_of, workflow},
+    urls::stage,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -226,4 +229,36 @@ async fn files_inside_a_batch_are_stored_once() {
     missing.as_object_mut().unwrap().remove("sweep");
     assert_refused(&api.post("/api/tasks", &missing).await, 422, "no_such_file", "of all");
     assert_eq!(api.stored_files(), stored, "what was stored for nothing is taken back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_in_a_batch_is_fetched_once_for_all() {
+    let (api, web) = stage().await;
+    let graph = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "a.png", "mask": "b.png"}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}});
+    let link = |path: &str| json!({"$url": web.url(path)});
+    let body = json!({"workflow": graph, "params": {"1.image": link("a.png")}, "count": 2,
+        "sweep": {"1.mask": [link("b.png"), link("a.png")]}});
+    let dry = data(&api.post("/api/tasks?dryRun=true", &body).await);
+    assert_eq!((&dry["count"], &dry["warnings"][0]["code"]), (&json!(4), &json!("url_not_fetched")));
+    assert_eq!(web.asked("a.png"), 0);
+    let batch = data(&api.post("/api/tasks", &body).await);
+    assert_eq!((web.asked("a.png"), web.asked("b.png")), (1, 1));
+    let mut files = Vec::new();
+    for id in ids(&batch) {
+        let payload = api.queue.payload(id.parse().unwrap()).await.unwrap().unwrap();
+        let of = |input: &str| payload.files.iter().find(|file| file.input == input).unwrap().file_id;
+        files.push((of("image"), of("mask")));
+    }
+    let [first, second, third, fourth] = files.as_slice() else { panic!("four: {files:?}") };
+    assert!(first == second && third == fourth && first.0 == third.0);
+    assert!(first.1 != first.0 && third.1 == third.0);
+
+    let before = data(&api.get("/api/files").await)["total"].clone();
+    let mut broken = body.clone();
+    broken["sweep"]["1.mask"][1] = link("status/404");
+    let answer = api.post("/api/tasks", &broken).await;
+    assert_refused(&answer, 422, "invalid_params", "one of them is not there");
+    assert_eq!(answer.json()["error"]["details"][0]["pointer"], "/sweep/1.mask/1");
+    assert_eq!(data(&api.get("/api/files").await)["total"], before);
 }

@@ -10,7 +10,7 @@ use crate::task::FileId;
 use serde_json::value::RawValue;
 
 /// Directives that a file may come as; what they hold is judged where they are read.
-const FILE_DIRECTIVES: [&str; 4] = ["$file", "$url", "$base64", "__type"];
+const FILE_DIRECTIVES: [&str; 3] = ["$file", "$url", "$base64"];
 /// What asks for a drawn seed.
 pub(super) const SEED_WISHES: [&str; 2] = ["-1", "\"random\""];
 

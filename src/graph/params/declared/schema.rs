@@ -123,7 +123,7 @@ fn file(kind: Kind) -> Value {
         json!({"type": "object", "properties": properties, "required": [name], "additionalProperties": false})
     };
     let id = json!({"type": "string", "pattern": FILE_PATTERN, "description": format!("the fileId of an uploaded {}, or a link", kind.word())});
-    json!({"anyOf": [id, directive("$file", &[]), directive("$url", &["sha256"]), directive("$base64", &["filename"])]})
+    json!({"anyOf": [id, directive("$file", &[]), directive("$url", &["sha256", "filename"]), directive("$base64", &["filename"])]})
 }
 
 fn value_of(raw: &RawValue) -> Value {
