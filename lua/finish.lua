@@ -43,6 +43,9 @@ elseif task.state == 'claimed' then
   -- Ended well without a word of its start: it began when it was claimed, as far as we know.
   extra[#extra + 1], extra[#extra + 2] = 'started', task.claimed
 end
+if state == 'completed' then
+  remember_run(task.workflow_hash, math.max(0, now - tonumber(task.started or task.claimed or now)), now)
+end
 end_task(task, state, outcome, change, extra, keep_ms, now)
 free_slot(instance, id)
 publish_instance(instance, now)

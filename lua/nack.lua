@@ -1,4 +1,5 @@
 -- Ends an attempt that may be tried again: later and elsewhere while attempts are left, else failed for good. Frees the slot.
+-- What a try made that is followed by another is given up.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance avoided by the next attempt
@@ -6,7 +7,7 @@
 -- ARGV[3] id       of the task
 -- ARGV[4] attempt
 -- ARGV[5] outcome  a failure kind's word
--- ARGV[6] outputs  JSON array of what exists all the same
+-- ARGV[6] outputs  JSON array of what exists all the same; kept when the task ends by this
 -- ARGV[7] failure  JSON object
 -- ARGV[8] delay_ms until the next attempt
 -- ARGV[9] keep_ms  how long ended tasks are kept
@@ -44,7 +45,8 @@ leave_ledger(task.entry)
 free_slot(instance, id)
 move_index(task, STATUS[task.state], 'pending')
 redis.call('ZADD', root .. 'delayed', now + delay_ms, id)
-redis.call('HDEL', task_key(id), 'entry', 'started', 'progress')
+drop_made(id, now)
+redis.call('HDEL', task_key(id), 'entry', 'started', 'progress', 'outputs', 'outputs_told')
 redis.call('HSET', task_key(id), 'state', 'delayed', 'retry_at', now + delay_ms, 'updated', now, 'failure', failure,
   'last_end', 'retry', 'attempts', history_with(task, outcome, failure, now),
   'excluded', (task.excluded or ',') .. instance .. ',')

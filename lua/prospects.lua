@@ -1,20 +1,31 @@
 -- What stands between a waiting task and its start, at one instant.
 --
 -- KEYS[1] root of the namespace
--- ARGV[1] id   of the task
+-- ARGV[1] id       of the task, '' = one that would come now
 -- ARGV[2] lane
+-- ARGV[3] workflow hash of its graph, or ''
 -- Returns {'prospects', rank in its lane or '', tasks of more urgent lanes, live dispatchers, live leases,
---   ms until claims begin again}
-local id, lane = ARGV[1], tonumber(ARGV[2])
+--   ms until claims begin again, mean ms of this workflow's runs or '', mean ms of all runs or ''}
+local id, lane, workflow = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local now, urgent = now_ms(), 0
 for other = 0, lane - 1 do
   urgent = urgent + redis.call('ZCARD', wait_key(other))
 end
-local rank = redis.call('ZRANK', wait_key(lane), id)
+local rank
+if id == '' then
+  rank = redis.call('ZCARD', wait_key(lane))
+else
+  rank = redis.call('ZRANK', wait_key(lane), id)
+end
+local speeds = redis.call('HMGET', root .. 'speeds', workflow, 'all')
+local function mean(speed)
+  return string.match(speed or '', '^(%d+):') or ''
+end
 local claims_from = tonumber(redis.call('HGET', root .. 'meta', 'claims_from') or '0')
 return {
   'prospects', rank and tostring(rank) or '', tostring(urgent),
   tostring(redis.call('ZCOUNT', root .. 'dispatchers', '(' .. now, '+inf')),
   tostring(redis.call('ZCOUNT', root .. 'leases', now, '+inf')), tostring(math.max(0, claims_from - now)),
+  mean(speeds[1]), mean(speeds[2]),
 }

@@ -42,7 +42,8 @@ free_slot(instance, id)
 move_index(task, STATUS[task.state], 'pending')
 local tag = kept_tag(task)
 local entry = enter_lane(id, task.lane, tag)
-redis.call('HDEL', task_key(id), 'started', 'progress')
+drop_made(id, now)
+redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told')
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
   'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))

@@ -45,11 +45,17 @@ move_index(task, task.state, 'pending')
 each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
 local tag = next_tag(task.lane, task.owner)
 local entry = enter_lane(id, task.lane, tag)
-redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'settled_by',
-  'last_end', 'lost', 'excluded', 'cancel_pending')
+redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'outputs_told',
+  'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending')
 -- Earlier tries are not counted, but no number is used twice: an attempt is what fences writes.
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
+-- No more an ended task, which would remember that they are gone.
+drop_made(id, now)
+if task.only then
+  -- As if new: instances that came while it was ended have not looked at it.
+  redis.call('ZADD', root .. 'narrowed', now, id)
+end
 if task.start_by and tonumber(task.start_by) > now then
   redis.call('ZADD', root .. 'start-by', task.start_by, id)
 else

@@ -64,6 +64,11 @@ pub enum TaskChange {
     Started,
     /// It got further: `{"kind":"progress","progress":50,"currentNode":"3","nodesDone":1,"nodesTotal":4}`.
     Progress(Progress),
+    /// It made something while it runs: `{"kind":"output","outputs":[…]}`.
+    Output {
+        /// Of one node; what was told before is not among them.
+        outputs: Vec<Output>,
+    },
     /// Ended well: `{"kind":"completed","outputs":[…]}`.
     Completed {
         /// What it made.

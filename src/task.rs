@@ -24,7 +24,7 @@ pub use output::{Output, OutputKind, Progress};
 pub use request::{FileInput, NewTask, Payload, TaskFacts, Warning};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
-pub use view::{ResolvedView, ResultView, TaskView};
+pub use view::{OutputView, ResolvedView, ResultView, TaskView};
 
 /// One earlier or current try: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (ms in Redis, RFC 3339
 /// shown).
@@ -91,7 +91,7 @@ pub struct Task {
     pub start_by_ms: Option<u64>,
     /// Last progress of the current attempt.
     pub progress: Progress,
-    /// Outputs of a completed (or, in part, failed) task.
+    /// Outputs of a completed task; of any other what it has made so far, or left.
     pub outputs: Vec<Output>,
     /// Why it failed, or why the last attempt did while it waits for the next.
     pub failure: Option<Failure>,

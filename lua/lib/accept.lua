@@ -11,12 +11,15 @@
 --   payload      zstd of JSON
 --   files        ids the task needs, joined by commas
 --   only         instances that have what it needs, each between commas: ',a,b,'; '' = all
+--   workflow     hash of its graph, or ''
 --   flow         name of the published workflow that it was made from, or ''
 local function wish(first)
-  local id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only, flow = unpack(ARGV, first, first + 10)
+  local id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only, workflow, flow =
+    unpack(ARGV, first, first + 11)
   return {
     id = id, owner = owner, lane = lane, max_attempts = max_attempts, fingerprint = fingerprint, start_by = start_by,
-    facts = facts, payload = payload, files = files, only = only, flow = flow ~= '' and flow or nil, attempt = '0',
+    facts = facts, payload = payload, files = files, only = only, workflow_hash = workflow,
+    flow = flow ~= '' and flow or nil, attempt = '0',
   }
 end
 
@@ -50,6 +53,10 @@ local function create(task, now)
   end
   if task.only ~= '' then
     redis.call('HSET', task_key(id), 'only', task.only)
+    redis.call('ZADD', root .. 'narrowed', now, id)
+  end
+  if task.workflow_hash ~= '' then
+    redis.call('HSET', task_key(id), 'workflow_hash', task.workflow_hash)
   end
   if task.start_by ~= '' then
     redis.call('HSET', task_key(id), 'start_by', task.start_by)

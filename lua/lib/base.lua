@@ -42,7 +42,7 @@ end
 local TASK_FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'entry', 'tag', 'claimed', 'started', 'finished', 'retry_at',
   'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
-  'only', 'revived', 'error_type', 'flow', 'batch',
+  'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch',
 }
 
 -- Enough to fence, begin and publish: what the most frequent writes read.

@@ -72,6 +72,9 @@ local function end_task(task, state, outcome, change, extra, keep_ms, now)
   leave_lane(task.id, task.lane)
   redis.call('ZREM', root .. 'delayed', task.id)
   redis.call('ZREM', root .. 'start-by', task.id)
+  if task.only then
+    redis.call('ZREM', root .. 'narrowed', task.id)
+  end
   move_index(task, STATUS[task.state], state)
   redis.call('ZADD', root .. 'expiry', now + keep_ms, task.id)
   each_file(task, function(file) redis.call('SREM', root .. 'uses:' .. file, task.id) end)

@@ -49,3 +49,11 @@ local function drop_file(file, now)
   end
   drop_bytes(object, now)
 end
+
+-- Everything a task made becomes an orphan: the attempt that made it was given up.
+local function drop_made(task, now)
+  for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. task)) do
+    drop_file(file, now)
+  end
+  redis.call('DEL', root .. 'made:' .. task)
+end

@@ -124,10 +124,16 @@ local function repair_times(task, keep_ms, now)
   if TERMINAL[task.state] then
     expect(root .. 'expiry', tonumber(task.finished or now) + keep_ms, task.id)
     unexpect('ZREM', root .. 'start-by', task.id)
+    unexpect('ZREM', root .. 'narrowed', task.id)
     each_file(task, function(file) unexpect('SREM', root .. 'uses:' .. file, task.id) end)
     return
   end
   unexpect('ZREM', root .. 'expiry', task.id)
+  if task.only then
+    expect(root .. 'narrowed', now, task.id)
+  else
+    unexpect('ZREM', root .. 'narrowed', task.id)
+  end
   each_file(task, function(file) wrong = wrong + redis.call('SADD', root .. 'uses:' .. file, task.id) end)
   if task.start_by and STATUS[task.state] == 'pending' and not task.begun then
     expect(root .. 'start-by', task.start_by, task.id)
@@ -139,7 +145,7 @@ local function repair_gone(id)
   for lane = 0, 2 do
     unexpect_in_lane(lane, id)
   end
-  for _, name in ipairs({ 'delayed', 'start-by', 'expiry' }) do
+  for _, name in ipairs({ 'delayed', 'start-by', 'expiry', 'narrowed' }) do
     unexpect('ZREM', root .. name, id)
   end
   for _, status in ipairs(STATUSES) do

@@ -91,7 +91,7 @@ pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> R
     let (_, remote) = batch.judge(tasks.coming)?;
     let mut first = tasks.first.ok_or(ApiError::Internal)?;
     first.remote = remote;
-    first.show(state, Some(wish.task_count())).await
+    Box::pin(first.show(state, submission.priority, Some(wish.task_count()))).await
 }
 
 /// Those of its tasks that are still kept, when the same request made it before.
@@ -133,8 +133,9 @@ impl<'a> Batch<'a> {
         wish: &'a BatchWish<'a>,
         named: Option<&'a Named>,
     ) -> Result<Self> {
-        let source = Source::new(submission, named)?;
-        Ok(Self { state, wish, source, known: state.knowledge.now().await, fetched: HashMap::new() })
+        let known = state.knowledge.now().await;
+        let source = Source::new(submission, named, &known)?;
+        Ok(Self { state, wish, source, known, fetched: HashMap::new() })
     }
 
     /// Resolves all of them, and packs each at once for its order: unpacked, a thousand graphs would be large.

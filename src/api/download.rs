@@ -7,6 +7,7 @@ use super::{
     extract::{PathId, Visitor},
     query::Query,
     range::{Wanted, wanted},
+    thumbnail,
 };
 use crate::{
     auth::{Denied, Role},
@@ -36,11 +37,15 @@ pub(super) async fn download(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response> {
-    query.only(&["expires", "signature"])?;
+    query.only(&["expires", "signature", "w"])?;
+    let side = thumbnail::side(&query)?;
     let id: FileId = id.parse().map_err(|_| ApiError::NotFound("such file"))?;
     let pass = admit(&state, id, visitor, &query)?;
     let record =
         state.queue.file(id).await?.filter(|record| pass.opens(record)).ok_or(ApiError::NotFound("such file"))?;
+    if let Some(side) = side {
+        return small(&state, record, side, &method, &headers, pass.cache()).await;
+    }
     let etag = format!("\"{}\"", record.sha256);
     let range = match wanted(&headers, &etag, record.size_bytes) {
         Wanted::Unchanged => return Ok(not_modified(&etag, pass.cache())),
@@ -129,6 +134,29 @@ async fn redirect(state: &ApiState, record: &FileRecord) -> Result<Option<Respon
     set(response.headers_mut(), header::LOCATION, &address);
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     Ok(Some(response))
+}
+
+/// A thumbnail; never in parts.
+async fn small(
+    state: &ApiState,
+    record: FileRecord,
+    side: u32,
+    method: &Method,
+    headers: &HeaderMap,
+    cache: HeaderValue,
+) -> Result<Response> {
+    let etag = format!("\"{}-{side}\"", record.sha256);
+    if wanted(headers, &etag, 0) == Wanted::Unchanged {
+        return Ok(not_modified(&etag, cache));
+    }
+    let made = state.thumbnails.get(state, &record, side).await?;
+    let body = if method == Method::HEAD { Body::empty() } else { Body::from(made.bytes.clone()) };
+    let mut response = Response::new(body);
+    describe(response.headers_mut(), &FileRecord { content_type: made.content_type.to_owned(), ..record }, &etag);
+    set(response.headers_mut(), header::CONTENT_LENGTH, &made.bytes.len().to_string());
+    response.headers_mut().insert(header::CACHE_CONTROL, cache);
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+    Ok(response)
 }
 
 fn not_modified(etag: &str, cache: HeaderValue) -> Response {

@@ -5,7 +5,9 @@ use super::{
     ApiState,
     answer::Answer,
     error::{ApiError, Result},
+    eta,
     inline::{self, Decoded},
+    instances,
     knowledge::Snapshot,
     named::Named,
     remote::{self, Wanted},
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
-    task::{FileInput, FlowVersion, InstanceId, ResolvedView, Warning},
+    task::{FileInput, FlowVersion, InstanceId, Priority, ResolvedView, Warning},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -49,6 +51,10 @@ pub(super) struct Draft {
     pub(super) eligible: Option<Vec<InstanceId>>,
     /// The published workflow that it is made from.
     pub(super) flow: Option<FlowVersion>,
+    /// What narrowed it to them.
+    pub(super) needs: Vec<String>,
+    /// Names the graph but for seeds, texts and file names.
+    pub(super) workflow_hash: String,
     pub(super) nodes_total: u32,
     known: Arc<Snapshot>,
 }
@@ -69,6 +75,12 @@ pub(super) struct DryRun {
     warnings: Vec<Warning>,
     /// The instances of the config that have what it needs, as far as is known.
     eligible_instances: Vec<InstanceId>,
+    /// From now to its start, as far as it can be told.
+    eta_ms: Option<u64>,
+    /// Its run, by what recent ones took: of the same graph but for seeds, texts and file names, else of all.
+    run_ms: Option<u64>,
+    /// Names that graph.
+    workflow_hash: String,
     /// Whether it was checked against what instances have: not before one was seen.
     checked: bool,
 }
@@ -80,6 +92,8 @@ pub(super) struct Source<'a> {
     /// As submitted or published.
     text: &'a RawValue,
     workflow: Workflow,
+    /// What was done to read the editor's format.
+    converted: Vec<Warning>,
 }
 
 /// Files that a draft needs and that are not stored yet.
@@ -99,10 +113,11 @@ impl Coming {
 
 impl<'a> Source<'a> {
     /// Reads the graph of the submission, or of the published workflow that it names.
-    pub(super) fn new(submission: &'a Submission<'a>, named: Option<&'a Named>) -> Result<Self> {
+    pub(super) fn new(submission: &'a Submission<'a>, named: Option<&'a Named>, known: &Snapshot) -> Result<Self> {
         let text = named.map_or(submission.workflow, |named| &named.flow.graph);
-        let workflow = Workflow::parse(text, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
-        Ok(Self { submission, named, text, workflow })
+        let (workflow, converted) =
+            Workflow::read(text, GRAPH_LIMITS, &known.pool).map_err(ApiError::InvalidWorkflow)?;
+        Ok(Self { submission, named, text, workflow, converted })
     }
 
     /// Puts params in, as `known` has it; gives the files too that are to come.
@@ -120,11 +135,14 @@ impl<'a> Source<'a> {
             is_publishing: false,
             pool: Some(&known.pool),
         };
-        let Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible } =
+        let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =
             graph::resolve(&self.workflow, params, &options)?;
         let names_files = !files.is_empty() || !remote.is_empty();
-        let is_changed = self.named.is_some() || given.is_some_and(has_members) || !seeds.is_empty() || names_files;
+        let is_given = self.named.is_some() || given.is_some_and(has_members);
+        let is_changed = is_given || !seeds.is_empty() || names_files || !self.converted.is_empty();
+        warnings.splice(0..0, self.converted.iter().cloned());
         let draft = Draft {
+            workflow_hash: workflow.hash(&known.pool),
             workflow: workflow.to_json(),
             original: is_changed.then(|| self.text.to_owned()),
             params: params.to_owned(),
@@ -136,6 +154,7 @@ impl<'a> Source<'a> {
             warnings,
             eligible,
             flow: self.named.map(Named::version),
+            needs,
             nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
             known: known.clone(),
         };
@@ -146,24 +165,37 @@ impl<'a> Source<'a> {
 impl Draft {
     /// Resolves; every problem of graph and params in one answer.
     pub(super) async fn of(state: &ApiState, submission: &Submission<'_>, named: Option<&Named>) -> Result<Self> {
-        let source = Source::new(submission, named)?;
-        let (draft, coming) = source.resolve(&state.knowledge.now().await, submission.params).map_err(refused)?;
+        let known = state.knowledge.now().await;
+        let source = Source::new(submission, named, &known)?;
+        let (draft, coming) = source.resolve(&known, submission.params).map_err(refused)?;
         let inline = inline::decode(&coming.inline, state.file_bytes_max)?;
         let remote = remote::check(&state.fetcher, coming.remote).map_err(refused)?;
         Ok(Self { inline, remote, ..draft })
     }
 
     /// Shows it, once the stored files that it names are known to be there.
-    pub(super) async fn show(mut self, state: &ApiState, count: Option<u16>) -> Result<Answer<DryRun>> {
+    pub(super) async fn show(
+        mut self,
+        state: &ApiState,
+        priority: Priority,
+        count: Option<u16>,
+    ) -> Result<Answer<DryRun>> {
         for input in &self.files {
             if state.queue.file(input.file_id).await?.is_none() {
                 return Err(ApiError::NoSuchFile(input.file_id));
             }
         }
         self.warnings.extend(remote::not_fetched(&self.remote));
+        let (prospects, instances) = tokio::try_join!(
+            async { Ok::<_, ApiError>(state.queue.prospects_of_new(priority, Some(&self.workflow_hash)).await?) },
+            instances::views(&state.queue)
+        )?;
         Ok(Answer(DryRun {
             dry_run: true,
             count,
+            eta_ms: eta::start_ms(&prospects, self.eligible.as_deref().unwrap_or_default(), &instances),
+            run_ms: prospects.run_ms.or(prospects.any_run_ms),
+            workflow_hash: self.workflow_hash,
             workflow: self.workflow,
             nodes_total: self.nodes_total,
             resolved: ResolvedView::new(&self.seeds, &self.mapped),

@@ -1,6 +1,6 @@
 //! What the instances can run, as this process last read it: kept for a moment, because every submit asks.
 
-use super::error::Result;
+use super::{error::Result, nodes::Listed};
 use crate::{
     fleet::InstanceView,
     graph::{Catalog, Member, Pool},
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -30,6 +30,8 @@ pub(super) struct Snapshot {
     pub(super) instances: Vec<InstanceId>,
     /// What they can run.
     pub(super) pool: Pool,
+    /// All of it as `GET /api/nodes` shows it, once somebody asked.
+    pub(super) listed: OnceLock<Listed>,
 }
 
 /// Cheap to clone.
@@ -100,7 +102,11 @@ impl Knowledge {
         known.read_at = Some(Instant::now());
         match read {
             Ok((instances, members, catalogs)) => {
-                known.snapshot = Arc::new(Snapshot { instances, pool: Pool::new(members) });
+                let pool = Pool::new(members);
+                // What was made of the same knowledge stays.
+                if known.snapshot.instances != instances || !known.snapshot.pool.is_same(&pool) {
+                    known.snapshot = Arc::new(Snapshot { instances, pool, listed: OnceLock::new() });
+                }
                 known.catalogs = catalogs;
             }
             Err(error) => tracing::debug!(%error, "what the instances can run was not read"),

@@ -12,6 +12,7 @@ mod config;
 mod download;
 mod draft;
 mod error;
+mod eta;
 mod extract;
 mod files;
 mod inline;
@@ -23,6 +24,8 @@ mod monitor;
 mod multipart;
 mod named;
 mod near;
+mod nodes;
+mod preview;
 mod query;
 mod range;
 mod rate;
@@ -33,6 +36,7 @@ mod submission;
 mod submit;
 mod sweep;
 mod tasks;
+mod thumbnail;
 mod time;
 mod upload;
 mod waiting;
@@ -50,6 +54,7 @@ use axum::{
 use knowledge::Knowledge;
 use rate::RateLimits;
 use std::sync::Arc;
+use thumbnail::Thumbnails;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -69,6 +74,7 @@ pub struct ApiState {
     logins: Arc<Semaphore>,
     knowledge: Knowledge,
     fetcher: Fetcher,
+    thumbnails: Arc<Thumbnails>,
 }
 
 impl ApiState {
@@ -85,7 +91,9 @@ impl ApiState {
         let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
         let knowledge = Knowledge::new(queue.clone());
         let fetcher = Fetcher::off();
-        Self { queue, store, auth, links, front: Arc::new(front), file_bytes_max, rates, logins, knowledge, fetcher }
+        let thumbnails = Arc::new(Thumbnails::new());
+        let front = Arc::new(front);
+        Self { queue, store, auth, links, front, file_bytes_max, rates, logins, knowledge, fetcher, thumbnails }
     }
 
     /// The same, fetching files from URLs with this.
@@ -104,11 +112,13 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks", get(tasks::list).post(submit::submit))
         .route("/api/tasks/{id}", get(tasks::detail).delete(tasks::cancel))
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
+        .route("/api/tasks/{id}/preview", get(preview::preview))
         .route("/api/tasks/{id}/retry", post(retry::retry))
         .route("/api/batches/{id}", get(batches::detail).delete(batches::cancel))
         .route("/api/workflows", get(workflows::list))
         .route("/api/workflows/{name}", get(workflows::detail).put(workflows::publish).delete(workflows::delete))
         .route("/api/workflows/{name}/schema", get(workflows::schema))
+        .route("/api/nodes", get(nodes::list))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))
         .route("/api/files/{id}", delete(files::delete))

@@ -30,7 +30,8 @@ pub(super) fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
     text(header::RANGE).map_or(Wanted::Whole, |range| parse(range, size))
 }
 
-fn names(list: &str, etag: &str) -> bool {
+/// Whether a list of tags has this one.
+pub(super) fn names(list: &str, etag: &str) -> bool {
     list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
 }
 

@@ -36,11 +36,11 @@ pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query:
     let dry_run = query.only(&["dryRun"]).and_then(|()| query.one("dryRun"));
     match dry_run.map(Option::unwrap_or_default) {
         Ok("" | "false") => {}
-        Ok("true") => return rehearse(&state, caller, request).await.into_response(),
+        Ok("true") => return Box::pin(rehearse(&state, caller, request)).await.into_response(),
         Ok(_) => return ApiError::InvalidQuery("`dryRun` must be true or false".to_owned()).into_response(),
         Err(error) => return error.into_response(),
     }
-    match accept(&state, caller, request).await {
+    match Box::pin(accept(&state, caller, request)).await {
         Ok(accepted) => {
             metrics::task_submitted(if accepted.is_replay { "replayed" } else { "created" });
             accepted.into_response()
@@ -157,7 +157,8 @@ async fn rehearse(state: &ApiState, caller: Caller, request: Request) -> Result<
         return Box::pin(batch::rehearse(state, &submission)).await;
     }
     let named = named::load(state, submission.workflow).await?;
-    Draft::of(state, &submission, named.as_ref()).await?.show(state, None).await
+    let draft = Draft::of(state, &submission, named.as_ref()).await?;
+    Box::pin(draft.show(state, submission.priority, None)).await
 }
 
 /// The task that a draft comes to.
@@ -172,6 +173,8 @@ pub(super) fn new_task(order: &Order<'_>, id: TaskId, draft: Draft) -> NewTask {
         eligible: draft.eligible.unwrap_or_default(),
         flow: draft.flow,
         batch: None,
+        needs: draft.needs,
+        workflow_hash: Some(draft.workflow_hash).filter(|hash| !hash.is_empty()),
         nodes_total: draft.nodes_total,
     };
     NewTask {

@@ -4,6 +4,7 @@ use super::{
     ApiState,
     answer::Answer,
     error::{ApiError, Result},
+    eta,
     extract::PathId,
     instances,
     query::Query,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     auth::{Caller, Role},
     queue::{Cancelled, TaskCursor, TaskQuery},
-    task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskView},
+    task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
 };
 use axum::extract::State;
 use serde::Serialize;
@@ -135,6 +136,9 @@ async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> 
     let prospects = async { Ok::<_, ApiError>(state.queue.prospects(task).await?) };
     let (prospects, instances) = tokio::try_join!(prospects, instances::views(&state.queue))?;
     view.queue_position = prospects.position;
+    if task.state == TaskState::Waiting {
+        view.eta_ms = eta::start_ms(&prospects, &task.facts.eligible, &instances);
+    }
     view.waiting_for = waiting::words(task, &prospects, &instances);
     Ok(())
 }
@@ -150,11 +154,11 @@ pub(super) async fn own_task_id(state: &ApiState, caller: &Caller, id: &str) -> 
 }
 
 /// Somebody else's task is answered like one that does not exist.
-fn may_see(caller: &Caller, task: &Task) -> bool {
+pub(super) fn may_see(caller: &Caller, task: &Task) -> bool {
     caller.role == Role::Admin || caller.username == task.owner
 }
 
-fn task_id(text: &str) -> Result<TaskId> {
+pub(super) fn task_id(text: &str) -> Result<TaskId> {
     text.parse().map_err(|_| ApiError::NotFound("such task"))
 }
 

@@ -52,6 +52,12 @@ fn who_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> 
         told = format!("{told} and {} more", eligible.len() - TOLD_MAX);
     }
     let has = if eligible.len() == 1 { "has" } else { "have" };
+    if fitting.is_empty() && !task.facts.needs.is_empty() {
+        let needs = task.facts.needs.join(" and ");
+        return format!(
+            "an instance that has {needs}: only {told} had all, and the config names none of these any more"
+        );
+    }
     if fitting.is_empty() {
         return format!("an instance; only {told} {has} what it needs, and the config names none of these any more");
     }
@@ -166,8 +172,15 @@ mod tests {
     }
 
     /// Two dispatchers look after two instances.
-    const USUAL: Prospects =
-        Prospects { position: Some(0), urgent: 0, dispatchers: 2, leases: 2, claims_rest: Duration::ZERO };
+    const USUAL: Prospects = Prospects {
+        position: Some(0),
+        urgent: 0,
+        dispatchers: 2,
+        leases: 2,
+        claims_rest: Duration::ZERO,
+        run_ms: None,
+        any_run_ms: None,
+    };
 
     fn waiting(prospects: Prospects, instances: &[InstanceView]) -> String {
         words(&task(TaskState::Waiting, Priority::Normal), &prospects, instances).unwrap()
@@ -215,6 +228,11 @@ mod tests {
             task.facts.eligible = eligible.iter().map(|&id| InstanceId::new(id)).collect();
             assert_eq!(words(&task, &USUAL, &instances).as_deref(), Some(expected));
         }
+        let mut task = task(TaskState::Waiting, Priority::Normal);
+        task.facts.eligible = vec![InstanceId::new("x:1")];
+        task.facts.needs = vec!["class Sharpen".to_owned(), r#"4.ckpt_name "b""#.to_owned()];
+        let expected = r#"an instance that has class Sharpen and 4.ckpt_name "b": only x:1 had all, and the config names none of these any more, next in line"#;
+        assert_eq!(words(&task, &USUAL, &instances).as_deref(), Some(expected));
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub(super) const OUTPUTS_MAX: usize = 4_096;
 pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// All text outputs of one prompt, bytes.
 pub(super) const TEXTS_BYTES_MAX: usize = 1 << 20;
+/// Names and texts taken from one `executed` message, bytes; beyond, the history tells. Many such messages may wait.
+pub(super) const LIVE_BYTES_MAX: usize = 256 * 1024;
+/// A preview picture, bytes.
+pub(super) const PREVIEW_BYTES_MAX: usize = 1 << 20;
 /// A file name or subfolder at an instance, bytes.
 pub(super) const NAME_BYTES_MAX: usize = 1_024;
 /// A word of an instance that is shown to people (version, device, class, exception type), bytes.

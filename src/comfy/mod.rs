@@ -2,7 +2,7 @@
 //! tokio-tungstenite and backoff.
 //!
 //! Look first at [`Client`] (what can be asked), [`Socket`] (what is heard) and [`Tracker`] (how far a prompt is). `http` is
-//! one request, `history`, `outputs` and `refusal` read what came back, `sign` reads frames, `lenient` is JSON as Python
+//! one request, `history`, `outputs` and `refusal` read what came back, `frame` reads frames as signs, `lenient` is JSON as Python
 //! writes it.
 //!
 //! Invariant: no wire form of ComfyUI leaves this room; nothing an instance sends panics, fills the memory or becomes a path.
@@ -11,6 +11,7 @@
 mod blame;
 mod client;
 mod files;
+mod frame;
 mod history;
 mod http;
 mod lenient;
@@ -18,6 +19,7 @@ mod limits;
 mod mailbox;
 mod outputs;
 mod pauses;
+mod preview;
 mod probe;
 mod refusal;
 mod remote_file;
@@ -36,6 +38,7 @@ pub use tracker::Tracker;
 use crate::{fleet::Device, task::Failure};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use uuid::Uuid;
 
 /// Why an instance did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -149,6 +152,17 @@ pub struct Download {
     pub size_bytes: Option<u64>,
     /// The bytes.
     pub bytes: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+/// A picture of a prompt that still runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// The prompt.
+    pub prompt: Uuid,
+    /// `image/jpeg`, `image/png` or `image/webp`.
+    pub content_type: &'static str,
+    /// At most 1 MiB.
+    pub bytes: Bytes,
 }
 
 /// The instance's own queue.

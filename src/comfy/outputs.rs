@@ -46,6 +46,21 @@ pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Ve
     collection.made
 }
 
+/// What one node says that it made, while the prompt goes on; `ui` is `{ui key:value}` or null.
+pub(super) fn of_node(shown: &str, ui: &RawValue) -> Vec<Made> {
+    let mut collection = Collection::default();
+    collection.add_node(shown, ui);
+    let mut bytes = 0;
+    let fits = |made: &Made| {
+        bytes += match made {
+            Made::File { file, .. } => file.filename.len() + file.subfolder.len(),
+            Made::Text { text, .. } => text.len(),
+        };
+        bytes <= limits::LIVE_BYTES_MAX
+    };
+    collection.made.into_iter().take_while(fits).collect()
+}
+
 fn display_names(meta: Option<&str>) -> HashMap<String, String> {
     let pairs = meta.and_then(lenient::read::<Pairs<'_>>).map(|pairs| pairs.0).unwrap_or_default();
     let name = |raw: &RawValue| lenient::object::<Meta<'_>>(raw.get())?.display_node.and_then(lenient::text);

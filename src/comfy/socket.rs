@@ -1,13 +1,13 @@
 //! The WebSocket of an instance: drained always, by a task of its own, because one reader that stalls stops all messages of
 //! the instance (protocol §5).
 
-use super::{Client, Error, Sign, limits, mailbox::Mailbox, resolve, sign};
+use super::{Client, Error, Preview, Sign, frame, limits, mailbox::Mailbox, preview, resolve};
 use futures_util::{SinkExt, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::{Instant, interval_at, sleep_until, timeout},
 };
@@ -25,6 +25,7 @@ const WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Socket {
     mailbox: Arc<Mailbox>,
+    previews: watch::Receiver<Option<Preview>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -86,6 +87,11 @@ impl Socket {
         self.mailbox.next().await
     }
 
+    /// The latest picture of a prompt that runs; older ones are dropped.
+    pub fn previews(&self) -> watch::Receiver<Option<Preview>> {
+        self.previews.clone()
+    }
+
     /// Closes it fully, so that a new one with the same client id is safe (protocol §5).
     pub async fn close(mut self) {
         if let Some(stop) = self.stop.take()
@@ -99,8 +105,9 @@ impl Socket {
     fn spawn<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: WebSocketStream<S>, pace: Pace) -> Self {
         let mailbox = Arc::new(Mailbox::default());
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(drain(stream, Arc::clone(&mailbox), stopped, pace));
-        Self { mailbox, stop: Some(stop), task }
+        let (latest, previews) = watch::channel(None);
+        let task = tokio::spawn(drain(stream, Arc::clone(&mailbox), latest, stopped, pace));
+        Self { mailbox, previews, stop: Some(stop), task }
     }
 }
 
@@ -114,10 +121,11 @@ impl Drop for Socket {
 async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: WebSocketStream<S>,
     mailbox: Arc<Mailbox>,
+    latest: watch::Sender<Option<Preview>>,
     mut stopped: oneshot::Receiver<()>,
     pace: Pace,
 ) {
-    let mut reader = sign::Reader::default();
+    let mut reader = frame::Reader::default();
     let mut pings = interval_at(Instant::now() + pace.ping_every, pace.ping_every);
     let mut heard = Instant::now();
     loop {
@@ -125,8 +133,18 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
             message = stream.next() => {
                 let Some(Ok(message)) = message else { break };
                 heard = Instant::now();
-                if let Message::Text(frame) = message && let Some(sign) = reader.read(&frame) {
-                    mailbox.push(sign);
+                match message {
+                    Message::Text(frame) => {
+                        if let Some(sign) = reader.read(&frame) {
+                            mailbox.push(sign);
+                        }
+                    }
+                    Message::Binary(frame) => {
+                        if let Some(preview) = preview::read(&frame) {
+                            latest.send_replace(Some(preview));
+                        }
+                    }
+                    Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
                 }
             }
             _ = pings.tick() => {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn executed(node: &str) -> Sign {
-        Sign::Executed { prompt: PROMPT, node: node.to_owned() }
+        Sign::Executed { prompt: PROMPT, node: node.to_owned(), made: Vec::new() }
     }
 
     fn cached(nodes: &[&str]) -> Sign {

@@ -3,7 +3,7 @@
 use super::{
     Shared, attach, catalog, claimer,
     instance::{Instance, Leased, lock},
-    keeper, listener, strays, watcher,
+    joining, keeper, listener, strays, watcher,
 };
 use crate::{
     comfy,
@@ -85,6 +85,7 @@ async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     tracker.spawn(guarded(instance.clone(), watcher::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), listener::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), catalog::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), joining::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), strays::run(instance.clone())));
     tokio::select! {

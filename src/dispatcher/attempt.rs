@@ -4,6 +4,7 @@ use super::{
     attach::take_back,
     clear::clear,
     collect,
+    early::{Early, Stock},
     find::{self, Begun, Found},
     follow, inputs,
     instance::{Ears, Instance, RunEnd, lock},
@@ -67,8 +68,20 @@ impl Run {
             },
         };
         let may_have_copy = attached.is_some();
-        let mut scene =
-            Scene { instance, claim, prompt, ears, since, may_have_copy, recalled: Vec::new(), begun: None };
+        let mut scene = Scene {
+            instance,
+            claim,
+            prompt,
+            ears,
+            since,
+            may_have_copy,
+            recalled: Vec::new(),
+            begun: None,
+            early: None,
+            stock: Stock::default(),
+        };
+        let before = attached.iter().flatten().flat_map(|begun| begun.outputs.clone()).collect();
+        scene.early = Some(Early::begin(scene.shelf(), before));
         let ended = match Box::pin(scene.reach_end(attached)).await {
             Ok(ending) => Box::pin(scene.take_outcome(ending)).await,
             Err(exit) => Err(exit),
@@ -152,11 +165,15 @@ impl Scene {
     async fn take_outcome(&mut self, ending: Ending) -> Result<RunEnd, Exit> {
         *lock(&self.instance.idle_since) = Some(tokio::time::Instant::now());
         let _collecting = Collecting::begin(&self.instance);
-        let outcome = match ending.verdict {
+        if let Some(early) = self.early.take() {
+            self.stock = early.finish().await;
+        }
+        let shelf = self.shelf();
+        let (outcome, fresh, replaced) = match ending.verdict {
             Verdict::Success => {
-                let outputs = collect::collect(self, ending.outputs).await?;
+                let collected = collect::collect(&shelf, &ending.outputs, &self.stock).await?;
                 self.instance.health().run_succeeded();
-                Outcome::Completed(outputs)
+                (Outcome::Completed(collected.outputs), collected.fresh, collected.replaced)
             }
             Verdict::Failed(failure) if inputs::forget_unfound(self, &failure) => {
                 self.forget_prompt().await;
@@ -171,7 +188,9 @@ impl Scene {
                 } else {
                     self.instance.health().run_succeeded();
                 }
-                Outcome::Failed { failure, outputs: collect::collect_some(self, ending.outputs).await }
+                let collected = collect::collect_some(&shelf, &ending.outputs, &self.stock).await;
+                let outcome = Outcome::Failed { failure, outputs: collected.outputs };
+                (outcome, collected.fresh, collected.replaced)
             }
             Verdict::Interrupted => {
                 let failure =
@@ -180,12 +199,8 @@ impl Scene {
             }
         };
         let written = self.settle(&outcome).await;
-        if let Outcome::Completed(outputs) | Outcome::Failed { outputs, .. } = &outcome
-            && !matches!(written, Written::Done | Written::Retrying)
-        {
-            // Cancelled, timed out or taken over meanwhile: nobody will ever name these files.
-            collect::discard(self, outputs).await;
-        }
+        // Cancelled, timed out, taken over or to be tried again: nobody will ever name what was stored last.
+        shelf.discard(if written == Written::Done { &replaced } else { &fresh }).await;
         self.forget_prompt().await;
         Ok(end_of(written))
     }
@@ -198,6 +213,10 @@ impl Scene {
 
     async fn leave(&mut self, exit: Exit) -> RunEnd {
         let task = self.claim.task;
+        if let Some(early) = self.early.take() {
+            self.stock = early.give_up().await;
+        }
+        let outputs = self.stock.left();
         match exit {
             Exit::LeaseLost => RunEnd::LeaseLost,
             Exit::NotOurs => {
@@ -209,7 +228,7 @@ impl Scene {
                     self.instance.health().run_failed(&failure.message, since_boot());
                     self.instance.check_now.notify_one();
                 }
-                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs: Vec::new() }).await)
+                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs }).await)
             }
             Exit::InputLost { reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, "an input is gone from the instance");
@@ -226,7 +245,7 @@ impl Scene {
                 self.instance.check_now.notify_one();
                 if !had_begun {
                     let failure = Failure::new(FailureKind::PromptLost, reason);
-                    return end_of(self.settle(&Outcome::Failed { failure, outputs: Vec::new() }).await);
+                    return end_of(self.settle(&Outcome::Failed { failure, outputs }).await);
                 }
                 metrics::attempt_ended("lost");
                 let written = until_answered(|| {

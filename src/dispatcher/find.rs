@@ -3,7 +3,7 @@
 use super::instance::Instance;
 use crate::{
     queue::{Claim, Result},
-    task::{Attempt, Progress, TaskId, TaskState},
+    task::{Attempt, Output, Progress, TaskId, TaskState},
 };
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(super) struct Begun {
     pub(super) progress: Progress,
     /// So long ago: limits of the run go on counting over a takeover.
     pub(super) ago: Duration,
+    /// What it had made and told.
+    pub(super) outputs: Vec<Output>,
 }
 
 /// Reads the task until Redis answers.
@@ -51,7 +53,7 @@ async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<F
     let begun = match task.state {
         TaskState::Running => {
             let ago = instance.queue().running_for(&task).await?;
-            Some(Begun { progress: task.progress, ago })
+            Some(Begun { progress: task.progress, ago, outputs: task.outputs })
         }
         TaskState::Claimed => None,
         TaskState::Delayed | TaskState::Waiting | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {

@@ -77,7 +77,12 @@ pub(super) async fn follow(scene: &mut Scene, before: Option<Begun>) -> Result<E
                         return Ok(ending);
                     }
                 }
-                Some(sign) => watch.hear(&sign),
+                Some(mut sign) => {
+                    if let (Sign::Executed { made, .. }, Some(early)) = (&mut sign, &scene.early) {
+                        early.hear(std::mem::take(made));
+                    }
+                    watch.hear(&sign);
+                }
                 // The actor is gone; it ends us too.
                 None => return Err(Exit::LeaseLost),
             },

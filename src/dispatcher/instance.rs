@@ -59,6 +59,8 @@ pub(super) struct Instance {
     pub(super) renew_now: Notify,
     /// Asks again what the instance can run.
     pub(super) catalog_due: Notify,
+    /// What the instance can run is known, or is something else now.
+    pub(super) catalog_known: Notify,
     /// Opens a new socket: the present one seems mute.
     pub(super) reconnect: Notify,
     /// When the socket last told anything beyond its greeting.
@@ -127,6 +129,7 @@ impl Instance {
             check_now: Notify::new(),
             renew_now: Notify::new(),
             catalog_due: Notify::new(),
+            catalog_known: Notify::new(),
             catalog: Mutex::new(None),
             reconnect: Notify::new(),
             heard: Mutex::new(None),
@@ -229,6 +232,11 @@ impl Instance {
         self.runs().values().any(|running| running.prompt == prompt)
     }
 
+    /// The task whose attempt here goes by this prompt.
+    pub(super) fn task_of(&self, prompt: Uuid) -> Option<TaskId> {
+        self.runs().iter().find(|(_, running)| running.prompt == prompt).map(|((task, _), _)| *task)
+    }
+
     pub(super) fn run_ids(&self) -> Vec<(TaskId, Attempt)> {
         self.runs().keys().copied().collect()
     }
@@ -294,6 +302,7 @@ impl Instance {
     pub(super) fn set_catalog(&self, hash: String) {
         if lock(&self.catalog).replace(hash.clone()).as_ref() != Some(&hash) {
             self.check_now.notify_one();
+            self.catalog_known.notify_one();
         }
     }
 }

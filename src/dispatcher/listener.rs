@@ -2,11 +2,12 @@
 
 use super::{
     instance::{Instance, lock},
-    jitter,
+    jitter, previews,
 };
 use crate::comfy::Sign;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// First and longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -20,6 +21,8 @@ pub(super) async fn run(instance: Arc<Instance>) {
             Ok(mut socket) => {
                 pause = PAUSES.0;
                 let mut was_greeted = false;
+                let _previews =
+                    AbortOnDropHandle::new(tokio::spawn(previews::run(instance.clone(), socket.previews())));
                 // A new socket is also how a restart shows: what the instance can run may have changed, what it was given be gone.
                 instance.catalog_due.notify_one();
                 instance.uploads.forget_all();

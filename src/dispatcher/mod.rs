@@ -1,7 +1,7 @@
 //! Drives ComfyUI: one actor per leased instance; any number of dispatchers share the fleet.
 //!
 //! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`actor`]) keeps the lease
-//! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`]), claims tasks ([`claimer`]) and runs
+//! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`], [`previews`]), claims tasks ([`claimer`]) and runs
 //! attempts ([`attempt`]). What was given up and comes all the same is dropped ([`strays`]). Decisions are pure: [`share`],
 //! [`owners_first`], [`health`], [`pace`].
 //!
@@ -12,9 +12,9 @@
 //! 1 own prompt ids: `TaskId::prompt_id` · 2 recorded before POST, never sent twice blindly: [`submit`] · 3 registered before
 //! POST: `Instance::spawn` · 4 REST is the truth: [`follow`] · 5 verdict from history: `comfy/history` · 6 forgotten prompts:
 //! [`follow`], [`attempt`] · 7 partly accepted: `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` ·
-//! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`collect`] · 11 depth: `--slots` · 12 cancel until gone:
+//! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`early`], [`shelf`], [`collect`] · 11 depth: `--slots` · 12 cancel until gone:
 //! [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`watchdog`], [`health`] ·
-//! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/sign`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
+//! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/frame`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
 //! 18 what it can run, asked once per start: [`catalog`]; no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `Scene::take_outcome` ·
 //! 22 instances reachable by dispatchers only: README.
 
@@ -25,20 +25,24 @@ mod catalog;
 mod claimer;
 mod clear;
 mod collect;
+mod early;
 mod find;
 mod follow;
 mod health;
 mod inputs;
 mod instance;
+mod joining;
 mod keeper;
 mod lease_clock;
 mod listener;
 mod lost_files;
 mod owners_first;
 mod pace;
+mod previews;
 mod roster;
 mod scene;
 mod share;
+mod shelf;
 mod strays;
 mod submit;
 mod uploads;

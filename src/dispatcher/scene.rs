@@ -1,8 +1,10 @@
 //! What every stage of an attempt knows, and how it may leave.
 
 use super::{
+    early::{Early, Stock},
     inputs::Recalled,
     instance::{Ears, Instance},
+    shelf::Shelf,
 };
 use crate::{
     queue::{Claim, Result},
@@ -67,6 +69,23 @@ pub(super) struct Scene {
     pub(super) recalled: Vec<Recalled>,
     /// When its execution began, as far as this process saw.
     pub(super) begun: Option<tokio::time::Instant>,
+    /// Stores outputs while it runs.
+    pub(super) early: Option<Early>,
+    /// What that one stored, once it has ended.
+    pub(super) stock: Stock,
+}
+
+impl Scene {
+    /// Where its outputs go.
+    pub(super) fn shelf(&self) -> Shelf {
+        Shelf {
+            instance: self.instance.clone(),
+            task: self.claim.task,
+            attempt: self.claim.attempt,
+            owner: self.claim.owner.clone(),
+            unwanted: self.ears.cancelled.clone(),
+        }
+    }
 }
 
 /// Repeats a verb until Redis answers: all of them are idempotent. Ends with the actor otherwise.

@@ -1,11 +1,13 @@
 //! A workflow as a value: parse, params, sanitise. Pure. Numbers are never re-encoded: every input stays raw JSON.
 //!
-//! Look first at [`Workflow::parse`] and [`resolve`].
+//! Look first at [`Workflow::read`], [`Workflow::parse`] and [`resolve`].
 //!
 //! Invariants: an input that no parameter names leaves byte for byte as it came (but for [`Workflow::isolate`], `{"$file":…}`,
 //! and, once there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; nothing here recurses over foreign structure.
 
 mod catalog;
+mod convert;
+mod hash;
 mod isolate;
 mod links;
 mod node;

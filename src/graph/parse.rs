@@ -2,7 +2,7 @@
 //! pointer to each place.
 
 use super::{
-    GraphLimits, Problem, Workflow, links,
+    GraphLimits, Problem, Workflow, convert, links,
     node::{Member, Node},
     problem::{Problems, clip, step},
     raw,
@@ -64,8 +64,7 @@ fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<raw::Member<'_>>,
         return Err(vec![Problem::shape(here, "workflow_empty", "workflow has no nodes")]);
     }
     if entries.iter().any(|(key, value)| key == "nodes" && raw::is_array(value)) {
-        let message = "this is the editor's format; in ComfyUI choose \"Export (API)\" and send that";
-        return Err(vec![Problem::unfit(here, "workflow_format_ui", message)]);
+        return Err(vec![convert::refusal("")]);
     }
     if entries.len() > limits.nodes_max {
         let message = format!("workflow has {} nodes, at most {} are allowed", entries.len(), limits.nodes_max);

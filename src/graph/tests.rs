@@ -4,6 +4,7 @@
 
 mod addresses;
 mod auto;
+mod convert;
 mod files;
 mod names;
 mod parse;

@@ -231,6 +231,10 @@ pub struct Prospects {
     pub leases: u64,
     /// No task is given to anybody for so long: Redis was away, and the owners must tell first what runs.
     pub claims_rest: Duration,
+    /// Mean of the recent runs of its workflow.
+    pub run_ms: Option<u64>,
+    /// Mean of the recent runs of all tasks.
+    pub any_run_ms: Option<u64>,
 }
 
 /// Answer of [`super::Queue::put_config`].

@@ -147,7 +147,7 @@ impl Queue {
     }
 }
 
-fn written(mut reply: Reply) -> Result<Written> {
+pub(super) fn written(mut reply: Reply) -> Result<Written> {
     match reply.tag() {
         "done" => Ok(Written::Done),
         "retrying" => Ok(Written::Retrying),
@@ -159,7 +159,7 @@ fn written(mut reply: Reply) -> Result<Written> {
 }
 
 /// What every write of an attempt carries.
-fn fence(lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Value> {
+pub(super) fn fence(lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Value> {
     vec![
         lease.instance.as_str().into(),
         lease.token.as_str().into(),
@@ -190,7 +190,7 @@ fn timeout(facts: &TaskFacts) -> Option<Duration> {
     facts.timeout_ms.map(Duration::from_millis)
 }
 
-fn json<T: Serialize + ?Sized>(value: &T) -> Result<Value> {
+pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Value> {
     serde_json::to_string(value).map(Value::from).map_err(|error| Error::Corrupt(error.to_string()))
 }
 

@@ -50,6 +50,21 @@ impl Fields {
         Ok(self.json("facts")?.unwrap_or_default())
     }
 
+    /// The facts, with the instances that have been admitted since.
+    fn facts_now(&self) -> Result<TaskFacts> {
+        let mut facts = self.facts()?;
+        if self.text("only").is_some() {
+            facts.eligible = self.instances("only");
+        }
+        Ok(facts)
+    }
+
+    /// Those of `,a,b,`.
+    fn instances(&self, name: &str) -> Vec<InstanceId> {
+        let texts = self.text(name).unwrap_or_default().split(',');
+        texts.filter(|id| !id.is_empty()).map(InstanceId::new).collect()
+    }
+
     /// Whose it is, and how long it waited from being accepted (or revived) to its claim.
     pub(super) fn owner_and_wait(&self) -> Result<(String, std::time::Duration)> {
         let claimed: u64 = self.must("claimed")?;
@@ -86,15 +101,9 @@ impl Fields {
             outputs: self.json("outputs")?.unwrap_or_default(),
             gone: self.fields.keys().filter_map(|name| name.strip_prefix("gone:")?.parse().ok()).collect(),
             failure: self.json("failure")?,
-            facts: self.facts()?,
+            facts: self.facts_now()?,
             attempts: self.history(state, attempt, instance.as_ref())?,
-            avoids: self
-                .text("excluded")
-                .unwrap_or_default()
-                .split(',')
-                .filter(|id| !id.is_empty())
-                .map(InstanceId::new)
-                .collect(),
+            avoids: self.instances("excluded"),
             revived: self.parse("revived")?.unwrap_or(0),
             cancel_pending: self.text("cancel_pending").is_some(),
             instance,

@@ -25,7 +25,7 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Tasks that wait for a call.
 const WAITING_MAX: usize = 1_024;
 /// What `lua/lib/accept.lua` reads of each task.
-pub(super) const FIELDS: usize = 11;
+pub(super) const FIELDS: usize = 12;
 
 /// One task as the script takes it.
 pub(super) type Fields = [Value; FIELDS];
@@ -45,6 +45,7 @@ pub(super) async fn fields(new: &NewTask) -> Result<Fields> {
         Value::Bytes(payloads::pack(&new.payload).await?.into()),
         files.into_iter().collect::<Vec<_>>().join(",").into(),
         only(&new.facts.eligible).into(),
+        new.facts.workflow_hash.as_deref().unwrap_or_default().into(),
         new.facts.flow.as_ref().map(|flow| flow.name.as_str()).unwrap_or_default().into(),
     ])
 }

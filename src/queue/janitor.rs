@@ -47,6 +47,7 @@ fn places() -> Vec<String> {
         "index:failed",
         "index:cancelled",
         "expiry",
+        "narrowed",
     ];
     let errors = FailureKind::ALL.map(|kind| format!("errors:{}", kind.as_str()));
     lists.map(str::to_owned).into_iter().chain(errors).collect()

@@ -69,6 +69,16 @@ impl Root {
         format!("{}catalog:{hash}", self.0)
     }
 
+    /// STRING: content type, line break, the latest picture of a running task; for some seconds.
+    pub(super) fn preview(&self, id: TaskId) -> String {
+        format!("{}preview:{id}", self.0)
+    }
+
+    /// STRING, for some seconds: somebody looks at the pictures of this task.
+    pub(super) fn preview_wanted(&self, id: TaskId) -> String {
+        format!("{}preview-wanted:{id}", self.0)
+    }
+
     /// HASH `count`, `nonce`, with the window as its lifetime.
     pub(super) fn login(&self, scope: &str) -> String {
         format!("{}login:{scope}", self.0)

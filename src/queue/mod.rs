@@ -2,7 +2,7 @@
 //!
 //! The task hash is the truth; every other key is an index of it, and the sweep can rebuild it. One script of `lua/` is one
 //! transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, the verb of that
-//! name: look in `tasks` (api), `attempts` and `leases` (dispatcher), `instances`, `files`, `janitor`.
+//! name: look in `tasks` (api), `attempts`, `outputs` and `leases` (dispatcher), `instances`, `files`, `janitor`.
 //!
 //! Invariant: a task's state changes only inside `lua/`; every write of an attempt carries (instance, token, attempt).
 //!
@@ -16,6 +16,8 @@
 //! | `wait:<class>:<lane>` | ZSET | waiting ids by fair-queue tag; the only class is `default` |
 //! | `fair:<class>:<lane>` | HASH | `served` (virtual time), `owner:<owner>` (where its last task ends) |
 //! | `delayed`, `start-by`, `expiry` | ZSET | ids by the time something is due |
+//! | `narrowed` | ZSET | live ids that not every instance can run, by the time from which they were |
+//! | `speeds`, `speeds-used` | HASH, ZSET | mean run of a workflow's hash and of all; hashes by last use |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; which have some |
@@ -36,6 +38,7 @@
 //! | `totals` | HASH | bytes by kind of file, objects and their bytes |
 //! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; objects to delete |
 //! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
+//! | `preview:<task>`, `preview-wanted:<task>` | STRING | the latest picture of a running task, while somebody looks |
 //! | `events` | channel | what happened |
 
 mod answers;
@@ -53,11 +56,14 @@ mod hash;
 mod instances;
 mod intake;
 mod janitor;
+mod joining;
 mod keys;
 mod leases;
 mod link;
 mod logins;
+mod outputs;
 mod payloads;
+mod previews;
 mod retry;
 mod scripts;
 mod server;
@@ -75,6 +81,8 @@ pub use exam::{Exam, examine};
 pub use feed::{Feed, News};
 pub use files::{FileDeleted, FileKind, FileRecord, Retention};
 pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten};
+pub use joining::Narrowed;
+pub use outputs::Told;
 pub use scripts::{Scripts, Verb};
 pub use server::Remark;
 pub use wakeups::Wakeups;

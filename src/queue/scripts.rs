@@ -45,6 +45,7 @@ macro_rules! scripts {
 
 scripts! {
     Acquire = "#!lua" "acquire" ["events" "boot"];
+    Admit = "#!lua" "admit" [];
     Batch = "#!lua flags=no-writes" "batch" [];
     BatchCancel = "#!lua" "batch_cancel" ["events" "places" "endings"];
     BatchList = "#!lua flags=no-writes" "batch_list" [];
@@ -63,7 +64,7 @@ scripts! {
     FileDelete = "#!lua" "file_delete" ["files"];
     FileExpire = "#!lua" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
-    Finish = "#!lua" "finish" ["events" "places" "endings" "attempts"];
+    Finish = "#!lua" "finish" ["events" "places" "endings" "attempts" "speeds"];
     Forget = "#!lua" "forget" ["ledger"];
     Gc = "#!lua" "gc" ["files"];
     Heartbeat = "#!lua" "heartbeat" [];
@@ -71,8 +72,10 @@ scripts! {
     Leases = "#!lua flags=no-writes" "leases" [];
     List = "#!lua flags=no-writes" "list" [];
     LoginFailed = "#!lua" "login_failed" [];
-    Nack = "#!lua" "nack" ["events" "places" "endings" "attempts"];
+    Nack = "#!lua" "nack" ["events" "places" "endings" "attempts" "files"];
+    Narrowed = "#!lua flags=no-writes" "narrowed" [];
     Orphans = "#!lua" "orphans" ["files"];
+    Output = "#!lua" "output" ["events" "places" "attempts"];
     Progress = "#!lua" "progress" ["events" "places" "attempts"];
     Promote = "#!lua" "promote" ["events" "places"];
     Prospects = "#!lua flags=no-writes" "prospects" [];
@@ -80,8 +83,8 @@ scripts! {
     Release = "#!lua" "release" ["events" "places" "endings" "attempts"];
     Renew = "#!lua" "renew" [];
     Report = "#!lua" "report" ["events"];
-    Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts"];
-    Revive = "#!lua" "revive" ["events" "places"];
+    Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts" "files"];
+    Revive = "#!lua" "revive" ["events" "places" "files"];
     Server = "#!lua flags=no-writes" "server" [];
     Start = "#!lua" "start" ["events" "places" "attempts"];
     StrayAdd = "#!lua" "stray_add" [];
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn reads_are_marked_and_write_nothing() {
-        const WRITES: [&str; 14] = [
+        const WRITES: [&str; 15] = [
             "'SET'",
             "'HSET'",
             "'HDEL'",
@@ -195,6 +198,7 @@ mod tests {
             "'XCLAIM'",
             "'PUBLISH'",
             "'HINCRBY'",
+            "'ZPOPMIN'",
         ];
         for verb in Verb::ALL {
             let is_read = verb.text().starts_with("#!lua flags=no-writes\n");

@@ -11,7 +11,7 @@ use crate::{
     fleet::{Counts, FileTotals, Total},
     metrics,
     settings::limits,
-    task::{FlowName, NewTask, Payload, Status, Task, TaskId, TaskState},
+    task::{FlowName, NewTask, Payload, Priority, Status, Task, TaskId, TaskState},
 };
 use fred::{interfaces::KeysInterface, types::Value};
 use std::{collections::BTreeSet, time::Duration};
@@ -74,7 +74,16 @@ impl Queue {
 
     /// What stands between a pending task and its start.
     pub async fn prospects(&self, task: &Task) -> Result<Prospects> {
-        let args = vec![task.id.to_string().into(), number(task.priority.lane().into())];
+        self.read_prospects(task.id.to_string(), task.priority, task.facts.workflow_hash.as_deref()).await
+    }
+
+    /// What would stand between a task that came now, with a graph of that hash, and its start.
+    pub async fn prospects_of_new(&self, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
+        self.read_prospects(String::new(), priority, workflow_hash).await
+    }
+
+    async fn read_prospects(&self, id: String, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
+        let args = vec![id.into(), number(priority.lane().into()), workflow_hash.unwrap_or_default().into()];
         let mut reply = self.call(Verb::Prospects, args).await?;
         Ok(Prospects {
             position: reply.parse::<String>()?.parse().ok(),
@@ -82,6 +91,8 @@ impl Queue {
             dispatchers: reply.parse()?,
             leases: reply.parse()?,
             claims_rest: Duration::from_millis(reply.parse()?),
+            run_ms: reply.parse::<String>()?.parse().ok(),
+            any_run_ms: reply.parse::<String>()?.parse().ok(),
         })
     }
 

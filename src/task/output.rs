@@ -20,7 +20,7 @@ pub struct Progress {
 }
 
 /// What a node made, as stored in Redis. Links are added when it is shown, see [`TaskView`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// The node.
@@ -42,16 +42,29 @@ pub struct Output {
     /// Lowercase hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Pixels, of pictures and films whose header tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// How long a film or sound is, where its header tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
     /// The text of a text output; at most 64 KiB each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// ComfyUI keeps it only until its restart (`type` = `temp`): a preview rather than a result.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporary: bool,
+    /// Where the file is at its instance, while the prompt runs: whoever carries on after a takeover need not fetch it again.
+    /// Never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What an output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
     /// A still or animated picture.
@@ -67,5 +80,6 @@ pub enum OutputKind {
     /// A 3D model.
     Model3d,
     /// Anything else with a file name.
+    #[default]
     File,
 }

@@ -66,6 +66,12 @@ pub struct TaskFacts {
     /// The instances that have what it needs; empty = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eligible: Vec<InstanceId>,
+    /// What not all instances had: `4.ckpt_name "a.safetensors"`; at most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Names the graph but for seeds, texts and file names: runs of one hash take about the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_hash: Option<String>,
     /// The published workflow that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowVersion>,

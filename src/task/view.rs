@@ -58,6 +58,9 @@ pub struct TaskView {
     /// 0 = the next to be served in its lane; only while it waits, only in details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<u64>,
+    /// From now to its start, as far as it can be told; only while it waits, only in details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// Why it waits, in words; only while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
@@ -74,7 +77,8 @@ pub struct TaskView {
     /// A cancelled task whose instance has not confirmed yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
-    /// Files and texts; present when completed, or when a failed task left some.
+    /// Files and texts: of a running task what there is so far, in the order it came; of a completed one all, in graph order;
+    /// of a failed or cancelled one what it left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultView>,
     /// Why it failed (or why the last attempt did).
@@ -86,6 +90,9 @@ pub struct TaskView {
     /// How often it was given another try after it had ended (`POST …/retry`).
     #[serde(skip_serializing_if = "is_zero")]
     pub revived: u32,
+    /// The same for the same graph but for seeds, texts and file names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow_hash: Option<String>,
     /// What the submitter should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -173,14 +180,7 @@ impl ResolvedView {
 impl ResultView {
     /// Adds links to stored outputs.
     pub fn new(outputs: &[Output], links: &Links) -> Self {
-        let outputs: Vec<OutputView> = outputs
-            .iter()
-            .map(|output| OutputView {
-                url: output.file_id.map(|id| links.file(id)),
-                deleted: false,
-                output: output.clone(),
-            })
-            .collect();
+        let outputs = OutputView::all(outputs, links);
         Self { files: outputs.iter().filter_map(|output| output.url.clone()).collect(), outputs }
     }
 
@@ -192,6 +192,18 @@ impl ResultView {
         }
         self.files = self.outputs.iter().filter_map(|output| output.url.clone()).collect();
         self
+    }
+}
+
+impl OutputView {
+    /// Adds links to stored outputs, and leaves out what is none of the user's business.
+    pub fn all(outputs: &[Output], links: &Links) -> Vec<Self> {
+        let view = |output: &Output| Self {
+            url: output.file_id.map(|id| links.file(id)),
+            deleted: false,
+            output: Output { source: None, ..output.clone() },
+        };
+        outputs.iter().map(view).collect()
     }
 }
 
@@ -222,6 +234,7 @@ impl TaskView {
             start_by: task.start_by_ms.map(rfc3339),
             timeout_ms: task.facts.timeout_ms,
             queue_position: None,
+            eta_ms: None,
             waiting_for: None,
             eligible_instances: task.facts.eligible.clone(),
             current_node: if ended { None } else { task.progress.current_node.clone() },
@@ -232,6 +245,7 @@ impl TaskView {
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             revived: task.revived,
+            workflow_hash: task.facts.workflow_hash.clone(),
             warnings: task.facts.warnings.clone(),
             resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),

@@ -4,7 +4,7 @@ use super::outbox::{Frame, FrameKind};
 use crate::{
     event::{TaskChange, TaskEvent},
     fleet::{InstanceView, OverviewView, Phase},
-    task::{Attempt, Failure, InstanceId, Links, ResultView, Status, TaskId},
+    task::{Attempt, Failure, InstanceId, Links, OutputView, ResultView, Status, TaskId},
 };
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -45,6 +45,16 @@ struct TaskProgress<'a> {
     nodes_done: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes_total: Option<u32>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskOutput<'a> {
+    #[serde(flatten)]
+    about: About<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_id: Option<&'a str>,
+    outputs: Vec<OutputView>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +137,12 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
                 nodes_total: Some(progress.nodes_total),
             };
             tell("task_progress", kind, message)
+        }
+        TaskChange::Output { outputs } => {
+            let node_id = outputs.first().map(|output| output.node_id.as_str());
+            let message =
+                TaskOutput { about: about(Status::Running), node_id, outputs: OutputView::all(outputs, links) };
+            tell("task_output", FrameKind::Output(event.id), message)
         }
         TaskChange::Completed { outputs } => {
             let result = ResultView::new(outputs, links);
@@ -231,12 +247,15 @@ mod tests {
             kind: OutputKind::Image,
             file_id: Some(file),
             filename: Some("a.png".to_owned()),
-            content_type: None,
             size_bytes: Some(1),
-            sha256: None,
-            text: None,
-            temporary: false,
+            ..Output::default()
         };
+        let image = Output { source: Some("output//a.png".to_owned()), ..image };
+        let (_, value) = told(TaskChange::Output { outputs: vec![image.clone()] }).unwrap();
+        assert_eq!((&value["type"], &value["data"]["nodeId"]), (&json!("task_output"), &json!("9")));
+        let output = &value["data"]["outputs"][0];
+        assert_eq!(output["url"], format!("http://x/upload/file/{file}"));
+        assert!(output.get("source").is_none(), "where it was is nobody's business");
         let (_, value) = told(TaskChange::Completed { outputs: vec![image] }).unwrap();
         assert_eq!(value["type"], "task_completed");
         assert_eq!(value["data"]["result"]["files"], json!([format!("http://x/upload/file/{file}")]));

@@ -61,7 +61,7 @@ impl KnownTasks {
         }
         let percent = match &event.change {
             TaskChange::Progress(progress) => progress.percent,
-            TaskChange::Pending | TaskChange::Claimed => self.percent_of(event),
+            TaskChange::Pending | TaskChange::Claimed | TaskChange::Output { .. } => self.percent_of(event),
             TaskChange::Revived
             | TaskChange::Started
             | TaskChange::Completed { .. }

@@ -30,6 +30,8 @@ pub struct Frame {
 pub enum FrameKind {
     /// A newer one of the same task may take its place.
     Progress(TaskId),
+    /// Must arrive, and no newer progress of the same task moves to before it.
+    Output(TaskId),
     /// Must arrive.
     Must,
     /// Must arrive, and nothing moves across it.
@@ -148,6 +150,7 @@ impl Waiting {
                     }
                     places.insert(task, next);
                 }
+                FrameKind::Output(task) => drop(places.remove(&task)),
                 FrameKind::Must => {}
                 FrameKind::Answer | FrameKind::Barrier => places.clear(),
             }
@@ -163,6 +166,7 @@ impl Waiting {
                 FrameKind::Progress(task) => {
                     places.insert(task, place);
                 }
+                FrameKind::Output(task) => drop(places.remove(&task)),
                 FrameKind::Must => {}
                 FrameKind::Answer | FrameKind::Barrier => places.clear(),
             }
@@ -246,6 +250,29 @@ mod tests {
         let texts = texts(&outbox);
         assert_eq!(texts[0], "p1");
         assert_eq!(texts[COALESCE_FROM + 1..], ["snapshot", "p3"]);
+    }
+
+    #[test]
+    fn progress_never_moves_across_an_output_of_its_task() {
+        let (outbox, task, other) = (Outbox::default(), TaskId::new(), TaskId::new());
+        for (text, kind) in [("p1", FrameKind::Progress(task)), ("o1", FrameKind::Output(task))] {
+            outbox.push(frame(text, kind));
+        }
+        for n in 0..COALESCE_FROM {
+            outbox.push(frame(&format!("e{n}"), FrameKind::Must));
+        }
+        for (text, kind) in [
+            ("p2", FrameKind::Progress(task)),
+            ("o2", FrameKind::Output(task)),
+            ("o3", FrameKind::Output(other)),
+            ("p3", FrameKind::Progress(task)),
+            ("p4", FrameKind::Progress(task)),
+        ] {
+            outbox.push(frame(text, kind));
+        }
+        let texts = texts(&outbox);
+        assert_eq!(texts[..2], ["p1", "o1"]);
+        assert_eq!(texts[COALESCE_FROM + 2..], ["p2", "o2", "o3", "p4"]);
     }
 
     #[tokio::test]

@@ -2,11 +2,14 @@
 //! brackets.
 
 mod cancel;
+mod early;
 mod follow;
 mod front;
 mod inputs;
+mod kinds;
 mod limits;
 mod outputs;
+mod previews;
 mod retries;
 mod sick;
 mod storm;

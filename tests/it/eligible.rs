@@ -73,3 +73,91 @@ async fn what_an_instance_can_run_is_asked_again_when_it_restarts() {
     eventually("the new model is known", PATIENCE, || async { (dry_run(&stack, &body).await.0 == 200).then_some(()) })
         .await;
 }
+
+/// The config with stand-ins of these ports.
+async fn set_ports(stack: &Stack, ports: &[u16]) {
+    let servers = json!([{"id": "server-1", "name": "s", "ip": "127.0.0.1", "ports": ports}]);
+    stack.client.put("/api/config", json!({"servers": servers})).await;
+}
+
+fn ports(stack: &Stack) -> Vec<u16> {
+    stack.sims.iter().map(|sim| sim.addr().port()).collect()
+}
+
+/// The only instance with the model is off; the task begins once another one with it is there, and the one that lacks it never
+/// has it.
+#[tokio::test]
+async fn an_instance_that_is_added_later_joins_a_waiting_task() {
+    let mut stack = Stack::start_with_models(&[&[MODEL], &[]], 1).await;
+    wait_known(&stack).await;
+    let first = format!("127.0.0.1:{}", ports(&stack)[0]);
+    stack.client.put(&format!("/api/instances/{first}"), json!({"enabled": false})).await;
+    let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
+    let task = stack.client.task(&id).await;
+    assert_eq!((&task["status"], &task["eligibleInstances"]), (&json!("pending"), &json!([first])), "{task}");
+    // Nothing is left in the fleet that could run it: the words name what is missing.
+    set_ports(&stack, &ports(&stack)[1..]).await;
+    let words = stack.client.task(&id).await["waitingFor"].as_str().unwrap().to_owned();
+    let named = format!(r#"an instance that has 4.ckpt_name "{MODEL}": only {first} had all"#);
+    assert!(words.starts_with(&named), "{words}");
+    let options = shuzhiren::sim::SimOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        models: vec![MODEL.to_owned()],
+        ..Default::default()
+    };
+    stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
+    set_ports(&stack, &ports(&stack)).await;
+    let ended = stack.client.wait_ended(&id).await;
+    let third = format!("127.0.0.1:{}", ports(&stack)[2]);
+    assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(third)), "{ended}");
+    assert_eq!((&ended["eligibleInstances"], stack.executions(&id)), (&json!([first, third]), 1));
+    stack.wait_quiet().await;
+}
+
+/// It restarts with the model that it lacked when the task was accepted.
+#[tokio::test]
+async fn an_instance_that_gets_the_model_later_joins_a_waiting_task() {
+    let mut stack = Stack::start_with_models(&[&[MODEL], &[]], 1).await;
+    wait_known(&stack).await;
+    let first = format!("127.0.0.1:{}", ports(&stack)[0]);
+    stack.client.put(&format!("/api/instances/{first}"), json!({"enabled": false})).await;
+    let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
+    let address = stack.sims[1].addr();
+    stack.sims.remove(1).stop().await;
+    let options = shuzhiren::sim::SimOptions { listen: address, models: vec![MODEL.to_owned()], ..Default::default() };
+    stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
+    let ended = stack.client.wait_ended(&id).await;
+    assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(address.to_string())), "{ended}");
+}
+
+/// What the editor saves runs as it is; the next run of it, with another prompt and seed, is told how long it will take.
+#[tokio::test]
+async fn a_workflow_of_the_editor_runs_and_its_time_is_known_afterwards() {
+    let stack = Stack::start(1, 1).await;
+    wait_known(&stack).await;
+    let editor = |text: &str, seed: u64| {
+        json!({"workflow": {"links": [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 3, 0, "IMAGE"]], "nodes": [
+            {"id": 1, "type": "EmptyImage", "widgets_values": [64, 64, 1, seed]},
+            {"id": 2, "type": "Reroute", "inputs": [{"name": "", "type": "*", "link": 1}], "outputs": [{"type": "IMAGE"}]},
+            {"id": 3, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 2}], "widgets_values": [text]},
+            {"id": 4, "type": "Note", "widgets_values": ["a note"]}
+        ]}})
+    };
+    let (_, shown) = dry_run(&stack, &editor("a", 7)).await;
+    let shown = &shown["data"];
+    assert_eq!((&shown["etaMs"], &shown["runMs"]), (&json!(0), &Value::Null), "{shown}");
+    assert_eq!(shown["workflow"]["3"]["inputs"], json!({"filename_prefix": "a", "images": ["1", 0]}));
+    let id = stack.client.submit(editor("a", 7)).await;
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["warnings"][0]["code"]), (&json!("completed"), &json!("workflow_converted")));
+    assert_eq!(task["result"]["files"].as_array().map(Vec::len), Some(1), "{task}");
+    let original = stack.client.get(&format!("/api/tasks/{id}/workflow?form=original")).await;
+    assert_eq!(original, editor("a", 7)["workflow"]);
+    let resolved = stack.client.get(&format!("/api/tasks/{id}/workflow")).await;
+    assert_eq!(resolved["1"]["class_type"], "EmptyImage");
+    let (_, other) = dry_run(&stack, &editor("b", 7)).await;
+    assert_eq!(other["data"]["workflowHash"], task["workflowHash"], "{other}");
+    assert!(other["data"]["runMs"].is_u64() && other["data"]["runMs"].as_u64() <= task["runMs"].as_u64(), "{other}");
+    let (_, another) = dry_run(&stack, &editor("b", 8)).await;
+    assert_ne!(another["data"]["workflowHash"], task["workflowHash"]);
+}

@@ -15,11 +15,13 @@ pub mod flows;
 pub mod heal;
 pub mod intake;
 pub mod janitor;
+pub mod joining;
 pub mod leases;
 pub mod life;
 pub mod listing;
 pub mod objects;
 pub mod order;
+pub mod outputs;
 mod refusals;
 mod replica;
 pub mod retention;
@@ -62,11 +64,13 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         life::ALL,
         intake::ALL,
         attempts::ALL,
+        outputs::ALL,
         retries::ALL,
         revive::ALL,
         cancel::ALL,
         leases::ALL,
         order::ALL,
+        joining::ALL,
         janitor::ALL,
         files::ALL,
         objects::ALL,

@@ -1,6 +1,6 @@
 //! The WebSocket over real sockets, fed by the queue's own verbs on a real Redis.
 
-mod client;
+pub mod client;
 mod faults;
 mod login;
 mod losses;

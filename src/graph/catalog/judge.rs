@@ -42,6 +42,10 @@ impl Input {
             },
             Kind::Text if is_text(value) => Ok(None),
             Kind::Text => Err(self.misfit("param_type")),
+            // As nearly everybody spells them: without a copy of the text.
+            Kind::Choice(choices) if choices.binary_search_by(|choice| choice.as_str().cmp(value.get())).is_ok() => {
+                Ok(None)
+            }
             Kind::Choice(choices) => match raw::canonical(value) {
                 Some(value) if choices.binary_search(&value).is_ok() => Ok(None),
                 value => Err(Misfit {
@@ -125,7 +129,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     fn judged(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
-        let input = Input { is_required: true, is_seed: false, is_upload: false, urls: Vec::new(), kind: kind.clone() };
+        let input = Input { kind: kind.clone(), ..Input::default() };
         let value: &RawValue = serde_json::from_str(value).unwrap();
         let judged = input.judge(value).map(|written| written.map(|written| written.get().to_owned()));
         judged.map_err(|misfit| (misfit.code, misfit.expected, misfit.candidates))

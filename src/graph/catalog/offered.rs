@@ -12,7 +12,7 @@ pub(in crate::graph) struct Range {
 impl Pool {
     /// The widest bounds of a number; `None` = nothing is known, or somebody declares something else.
     pub(in crate::graph) fn range(&self, class: &str, input: &str) -> Option<Range> {
-        let inputs = self.declarations(class, input)?;
+        let inputs = self.inputs(class, input)?;
         let all: Option<Vec<_>> = inputs.into_iter().map(bounds).collect();
         let widest = all?.into_iter().reduce(|(min, max), (other_min, other_max)| {
             (lower(min, other_min, f64::lt), lower(max, other_max, f64::gt))
@@ -27,7 +27,7 @@ impl Pool {
             return None;
         }
         let mut all = BTreeSet::new();
-        for declared in self.declarations(class, input)? {
+        for declared in self.inputs(class, input)? {
             let Kind::Choice(choices) = &declared.kind else { return None };
             all.extend(choices.iter().cloned());
         }
@@ -35,9 +35,8 @@ impl Pool {
     }
 
     /// As everybody who has the class declares the input; `None` when one of them does not, or nobody has the class.
-    fn declarations(&self, class: &str, input: &str) -> Option<Vec<&Input>> {
-        let inputs: Option<Vec<&Input>> =
-            self.catalogs().filter_map(|catalog| catalog.class(class)).map(|class| class.input(input)).collect();
+    fn inputs(&self, class: &str, input: &str) -> Option<Vec<&Input>> {
+        let inputs: Option<Vec<&Input>> = self.declarations(class).map(|class| class.input(input)).collect();
         inputs.filter(|inputs| !inputs.is_empty())
     }
 }

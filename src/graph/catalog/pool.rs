@@ -1,6 +1,6 @@
 //! The catalogs of a fleet together: which instances can take a task, narrowed value by value.
 
-use super::{Catalog, Input, Misfit};
+use super::{Catalog, Class, Input, Misfit};
 use crate::{graph::raw, task::InstanceId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ pub struct Member {
 /// The fleet as far as it is known. Empty = nothing is known: nothing is checked, the instances judge.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     /// Alive, and not known yet.
-    unknown: Vec<InstanceId>,
+    pub(super) unknown: Vec<InstanceId>,
 }
 
 /// Instances of one kind.
 #[derive(Debug, Clone)]
-struct Group {
-    catalog: Arc<Catalog>,
-    instances: Vec<InstanceId>,
+pub(super) struct Group {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) instances: Vec<InstanceId>,
 }
 
 impl Pool {
@@ -55,14 +55,14 @@ impl Pool {
         self.groups.is_empty()
     }
 
-    /// Each kind's.
-    pub(super) fn catalogs(&self) -> impl Iterator<Item = &Catalog> {
-        self.groups.iter().map(|group| group.catalog.as_ref())
-    }
-
     /// Whether somebody who is alive is not known yet.
     pub(super) fn has_unknown(&self) -> bool {
         !self.unknown.is_empty()
+    }
+
+    /// What each kind of instance declares for a class.
+    pub(in crate::graph) fn declarations(&self, class: &str) -> impl Iterator<Item = &Class> {
+        self.groups.iter().filter_map(move |group| group.catalog.class(class))
     }
 
     /// Every class name, with repetitions.
@@ -111,6 +111,10 @@ impl<'p> Fit<'p> {
 
     pub(in crate::graph) fn pool(&self) -> &'p Pool {
         self.pool
+    }
+
+    pub(in crate::graph) fn needs(&self) -> &[Need] {
+        &self.needs
     }
 
     /// Narrows to who has the class.

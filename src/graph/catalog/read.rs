@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 /// Options that say: this input takes a file.
 const UPLOADS: [&str; 4] = ["image_upload", "video_upload", "audio_upload", "file_upload"];
+/// Options that are kept for forms.
+const HINTS: [&str; 5] = ["default", "step", "multiline", "tooltip", "placeholder"];
+/// Longest JSON text of one of them, and of a name.
+const HINT_BYTES_MAX: usize = 2_000;
 
 impl Catalog {
     /// Reads `{class: {"input": {"required": {name: spec}, "optional": {…}}, "output_node": bool}}`, where a spec is
@@ -34,12 +38,32 @@ fn class(info: &RawValue) -> Option<Class> {
     let members = raw::members(info)?;
     let sections = member(&members, "input").and_then(raw::members).unwrap_or_default();
     let mut inputs = BTreeMap::new();
-    for (section, is_required) in [("optional", false), ("required", true)] {
-        let declared = member(&sections, section).and_then(raw::members).unwrap_or_default();
-        inputs.extend(declared.into_iter().map(|(name, spec)| (name, input(spec, is_required))));
+    let declared = |section: &str| member(&sections, section).and_then(raw::members).unwrap_or_default();
+    let (required, optional) = (declared("required"), declared("optional"));
+    // What is declared twice is required, and stands where it stands there.
+    for (at, (name, spec)) in required.iter().chain(&optional).enumerate() {
+        let place = u16::try_from(at).ok();
+        inputs.entry(name.clone()).or_insert_with(|| Input { place, ..input(spec, at < required.len()) });
     }
-    let is_output = member(&members, "output_node").is_some_and(|is_output| is_output.get() == "true");
-    Some(Class { is_output, inputs })
+    let short = |name: &str| member(&members, name).and_then(raw::text).filter(|text| text.len() <= HINT_BYTES_MAX);
+    Some(Class {
+        is_output: member(&members, "output_node").is_some_and(|is_output| is_output.get() == "true"),
+        title: short("display_name").filter(|title| !title.is_empty() && Some(title) != short("name").as_ref()),
+        category: short("category").unwrap_or_default(),
+        outputs: outputs(&members),
+        inputs,
+    })
+}
+
+/// Names and types; a combo's type is its list.
+fn outputs(members: &[(String, &RawValue)]) -> Vec<(String, String)> {
+    let list = |name: &str| member(members, name).and_then(raw::elements).unwrap_or_default();
+    let names = list("output_name");
+    let types = list("output").into_iter().map(|one| raw::text(one).unwrap_or_else(|| "COMBO".to_owned()));
+    types
+        .enumerate()
+        .map(|(at, kind)| (names.get(at).and_then(|name| raw::text(name)).unwrap_or_else(|| kind.clone()), kind))
+        .collect()
 }
 
 fn input(spec: &RawValue, is_required: bool) -> Input {
@@ -48,11 +72,12 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
     let is_set =
         |name: &str| member(&options, name).is_some_and(|value| !matches!(value.get(), "false" | "null" | "\"\""));
     let is_upload = UPLOADS.iter().any(|name| is_set(name));
+    let type_name = parts.first().and_then(|name| raw::text(name));
     let kind = match parts.first() {
         // The list of such a combo is what lay in the folder when it was asked; several at once are no single value.
         _ if is_upload || is_set("multiselect") || is_set("remote") => Kind::Open,
         Some(list) if raw::is_array(list) => choices(list),
-        Some(name) => match raw::text(name).as_deref() {
+        Some(_) => match type_name.as_deref() {
             Some("INT") => Kind::Int {
                 min: member(&options, "min").and_then(|bound| whole(bound, f64::ceil)),
                 max: member(&options, "max").and_then(|bound| whole(bound, f64::floor)),
@@ -69,7 +94,25 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
         None => Kind::Open,
     };
     let urls = if is_upload { listed_urls(&parts, &options) } else { Vec::new() };
-    Input { is_required, is_seed: is_set("control_after_generate"), is_upload, urls, kind }
+    // An open kind without a name of its own counts as a combo: a list of its own is one.
+    let has_list = parts.first().is_some_and(|list| raw::is_array(list));
+    let type_name = match (&kind, type_name) {
+        (Kind::Open, Some(name)) if name != "COMBO" => Some(name),
+        (Kind::Open, None) if !has_list => Some(String::new()),
+        _ => None,
+    };
+    Input {
+        is_required,
+        is_seed: is_set("control_after_generate"),
+        is_upload,
+        urls,
+        hints: hints(&options, is_upload || is_set("remote")),
+        kind,
+        place: None,
+        type_name,
+        is_forced: is_set("forceInput"),
+        is_dynamic: is_set("dynamicPrompts"),
+    }
 }
 
 /// The URLs among a combo's values.
@@ -79,6 +122,16 @@ fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<Stri
     let mut urls: Vec<String> = texts.filter(|text| raw::is_url(text)).collect();
     urls.sort_unstable();
     urls
+}
+
+/// The default of a list that changes from hour to hour is none.
+fn hints(options: &[(String, &RawValue)], is_list_open: bool) -> Option<String> {
+    let kept = HINTS.iter().filter(|name| !is_list_open || **name != "default");
+    let kept: BTreeMap<&str, &RawValue> = kept
+        .filter_map(|name| Some((*name, member(options, name)?)))
+        .filter(|(_, value)| value.get().len() <= HINT_BYTES_MAX)
+        .collect();
+    if kept.is_empty() { None } else { serde_json::to_string(&kept).ok() }
 }
 
 fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
@@ -177,6 +230,28 @@ mod tests {
         }
         let plain = Catalog::parse(r#"{"A":{"input":{"required":{"x":[["https://x/b"]]}}}}"#).unwrap();
         assert!(!plain.to_json().contains("\"l\""), "a combo's own values are its choices");
+    }
+
+    #[test]
+    fn what_forms_show_and_the_editors_order_are_kept() {
+        let json = r#"{"A":{"input":{"required":{"z":["IMAGE"],"b":["INT",{"default":18446744073709551615,"step":8,"tooltip":"t","round":1}]},"optional":{"a":["STRING",{"forceInput":true,"dynamicPrompts":true}],"up":[["x.png"],{"image_upload":true,"default":"x.png"}],"z":["MASK"]}},
+            "output":["IMAGE",["x","y"]],"output_name":["picture"],"display_name":"An A","name":"A","category":"c/d"}}"#;
+        let catalog = Catalog::from_json(&Catalog::parse(json).unwrap().to_json()).unwrap();
+        let class = catalog.class("A").unwrap();
+        let order: Vec<&str> = class.in_order().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(order, ["z", "b", "a", "up"]);
+        let of = |name: &str| class.input(name).unwrap();
+        assert_eq!((of("z").type_name(), of("z").is_widget(), of("z").is_required), ("IMAGE", false, true));
+        assert_eq!((of("b").type_name(), of("b").default_value().unwrap().get()), ("INT", "18446744073709551615"));
+        assert_eq!(of("b").hints.as_deref(), Some(r#"{"default":18446744073709551615,"step":8,"tooltip":"t"}"#));
+        assert!(of("b").is_widget() && of("up").is_widget() && !of("a").is_widget() && of("a").is_dynamic);
+        assert_eq!((of("up").type_name(), &of("up").hints), ("COMBO", &None), "what lies in a folder is no default");
+        assert_eq!((class.title.as_deref(), class.category.as_str()), (Some("An A"), "c/d"));
+        let outputs: Vec<(&str, &str)> =
+            class.outputs.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        assert_eq!(outputs, [("picture", "IMAGE"), ("COMBO", "COMBO")]);
+        let old = Catalog::from_json(r#"{"A":{"i":{"b":{"k":{"i":{"min":0,"max":1}}}}}}"#).unwrap();
+        assert!(old.class("A").unwrap().in_order().is_none(), "a list of before has no order");
     }
 
     /// The stand-in's list is cut from a real instance's.

@@ -83,13 +83,13 @@ impl<'a> Writer<'a> {
             let message = format!("{count} files are used, at most {FILES_MAX} are allowed");
             self.problems.push(Problem::unfit(BASE.to_owned(), "too_many_files", message));
         }
-        let eligible = self.narrowed();
+        let (eligible, needs) = self.narrowed();
         self.problems.check()?;
         if self.has_new_links {
             links::check(&self.workflow, BASE)?;
         }
         let Self { workflow, files, inline, remote, seeds, .. } = self;
-        Ok(Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible })
+        Ok(Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible, needs })
     }
 
     fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut Draw<'_>) -> Result<(), Unfit> {

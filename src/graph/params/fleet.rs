@@ -2,13 +2,13 @@
 
 use super::{WARNINGS_MAX, apply::Writer, near};
 use crate::graph::{
-    Problem, Workflow,
+    Catalog, Member, Pool, Problem, Workflow,
     catalog::{ClassAt, Fit, Kind, Need},
     problem::{clip, step},
     raw,
 };
 use crate::task::{InstanceId, Warning};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// Unknown classes that get near names.
 const SEARCHES_MAX: usize = 5;
@@ -21,33 +21,37 @@ impl Writer<'_> {
         self.need_classes(&mut fit);
         let needed = needed(&self.workflow, &fit);
         for (place, node) in self.workflow.nodes().enumerate().filter(|(place, _)| needed[*place]) {
+            let classes: Vec<_> = fit.pool().declarations(&node.class).collect();
+            let declared = |input: &str| classes.iter().find_map(|class| class.input(input));
             for (input, value) in &node.inputs {
-                let is_choice =
-                    || fit.input(&node.class, input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
-                if raw::is_array(value) || self.set.contains_key(&(place, input.as_str())) || !is_choice() {
+                let is_choice = || declared(input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
+                if raw::is_array(value) || !is_choice() || self.set.contains_key(&(place, input.as_str())) {
                     continue;
                 }
-                let address = format!("{}.{}", node.id, clip(input));
-                let what = || format!("{address} {}", clip(value.get()));
+                let address = || format!("{}.{}", node.id, clip(input));
+                let what = || format!("{} {}", address(), clip(value.get()));
                 if fit.need_value(&node.class, input, value, what).is_err() && warnings.len() < WARNINGS_MAX {
-                    let message = format!("no instance offers {} for `{address}`", clip(value.get()));
-                    warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address) });
+                    let message = format!("no instance offers {} for `{}`", clip(value.get()), address());
+                    warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address()) });
                 }
             }
         }
         self.fit = Some(fit);
     }
 
-    /// Who may run it; `None` = everybody, or nothing is known.
-    pub(super) fn narrowed(&mut self) -> Option<Vec<InstanceId>> {
-        match self.fit.take()?.finish() {
-            Ok(eligible) => eligible,
+    /// Who may run it, and what narrowed it to them; `None` = everybody, or nothing is known.
+    pub(super) fn narrowed(&mut self) -> (Option<Vec<InstanceId>>, Vec<String>) {
+        let Some(fit) = self.fit.take() else { return (None, Vec::new()) };
+        let needs = fit.needs().iter().map(|need| need.what.clone()).collect();
+        match fit.finish() {
+            Ok(Some(eligible)) => (Some(eligible), needs),
+            Ok(None) => (None, Vec::new()),
             // An unknown class says enough by itself.
-            Err(needs) if needs.is_empty() || self.problems.len() > 0 => None,
+            Err(needs) if needs.is_empty() || self.problems.len() > 0 => (None, Vec::new()),
             Err(needs) => {
                 let message = format!("no instance has all that this task needs: {}", told(&needs));
                 self.problems.push(Problem::unfit("/workflow".to_owned(), "no_instance_fits", message));
-                None
+                (None, Vec::new())
             }
         }
     }
@@ -67,6 +71,30 @@ impl Writer<'_> {
             let problem = Problem::unfit(pointer, "class_unknown", message);
             self.problems.push(problem.at_node(&node.id).with_candidates(candidates));
         }
+    }
+}
+
+impl Workflow {
+    /// Whether an instance with this catalog has every class of the graph, and offers every value that an output needs; `spared`
+    /// are the addresses (`4.ckpt_name`) of values that nobody's list names and that instances judge by themselves.
+    pub fn fits(&self, catalog: &Arc<Catalog>, spared: &[&str]) -> bool {
+        let member = Member { instance: InstanceId::new(""), is_alive: true, catalog: Some(catalog.clone()) };
+        let pool = Pool::new([member]);
+        let mut fit = Fit::new(&pool);
+        if self.nodes().any(|node| fit.need_class(&node.class) != ClassAt::Somebody) {
+            return false;
+        }
+        let needed = needed(self, &fit);
+        let nodes = self.nodes().zip(needed).filter(|(_, is_needed)| *is_needed);
+        nodes.into_iter().all(|(node, _)| {
+            node.inputs.iter().all(|(input, value)| {
+                let declared = fit.input(&node.class, input);
+                raw::is_array(value)
+                    || !declared.is_some_and(|declared| matches!(declared.kind, Kind::Choice(_)))
+                    || fit.need_value(&node.class, input, value, String::new).is_ok()
+                    || spared.contains(&format!("{}.{}", node.id, clip(input)).as_str())
+            })
+        })
     }
 }
 

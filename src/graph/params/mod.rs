@@ -18,6 +18,7 @@ mod value;
 
 pub use declared::{Declared, publish, schema};
 pub use near::near;
+pub(super) use seeds::is_seed_name;
 
 use super::{
     Pool, Problem, Workflow,
@@ -108,6 +109,8 @@ pub struct Resolved {
     pub warnings: Vec<Warning>,
     /// The instances that have all it needs; `None` = every one, as far as is known.
     pub eligible: Option<Vec<InstanceId>>,
+    /// What not all of them had, where that narrowed it: `class X`, `4.ckpt_name "a.safetensors"`; at most 5.
+    pub needs: Vec<String>,
 }
 
 /// Puts `params` into the graph, draws seeds, collects files (those written in the graph itself included).

@@ -10,6 +10,11 @@ use serde_json::value::RawValue;
 /// Inputs whose `-1` and `"random"` mean: draw one.
 pub(super) const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
 
+/// Whether an input of that name is a seed whatever instances say.
+pub(in crate::graph) fn is_seed_name(input: &str) -> bool {
+    SEED_INPUTS.contains(&input)
+}
+
 impl Writer<'_> {
     /// The range to draw from when `value` asks a seed's input for any seed. `-1` is a value like any other where the schema
     /// takes it.

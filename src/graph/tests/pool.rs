@@ -186,3 +186,21 @@ fn all_seeds_are_drawn_but_those_that_params_set_and_links() {
     assert_eq!(seeds("{}", Some(&pool(ONE))), ["3.seed", "5.value", "5.noise_seed"]);
     assert_eq!(seeds(r#"{"3.seed":7,"5.noise_seed":{"$link":["4",0]}}"#, None), Vec::<String>::new());
 }
+
+#[test]
+fn an_instance_fits_when_it_has_every_class_and_every_value_that_is_run() {
+    let catalog = |models: &str, extra: &str| {
+        let info = format!(
+            r#"{{"L":{{"input":{{"required":{{"m":[[{models}]],"n":[["x"]]}}}}}},"S":{{"input":{{}},"output_node":true}}{extra}}}"#
+        );
+        Arc::new(Catalog::parse(&info).unwrap())
+    };
+    let graph = r#"{"1":{"class_type":"L","inputs":{"m":"b","n":"own"}},"2":{"class_type":"S","inputs":{"a":["1",0]}},"3":{"class_type":"L","inputs":{"m":"stray"}}}"#;
+    let workflow = Workflow::parse(raw(graph), LIMITS).unwrap();
+    let (lacks, has) = (catalog(r#""a""#, ""), catalog(r#""a","b""#, ""));
+    assert!(!workflow.fits(&lacks, &["1.n"]) && workflow.fits(&has, &["1.n"]));
+    assert!(!workflow.fits(&has, &[]) && !workflow.fits(&has, &["1.m"]), "only what is spared is spared");
+    let other = graph.replace(r#""3":{"class_type":"L""#, r#""3":{"class_type":"X""#);
+    let workflow = Workflow::parse(raw(&other), LIMITS).unwrap();
+    assert!(!workflow.fits(&has, &["1.n"]) && workflow.fits(&catalog(r#""b""#, r#","X":{}"#), &["1.n"]));
+}

@@ -1,6 +1,6 @@
 //! What holds for every graph and every params.
 
-use super::{GRAPH, LIMITS, Options, Workflow, graph, raw, resolve};
+use super::{GRAPH, LIMITS, Options, Workflow, convert::pool, graph, raw, resolve};
 use crate::graph::{Catalog, Member, Pool};
 use crate::task::InstanceId;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -95,6 +95,45 @@ fn written(nodes: &[Vec<String>]) -> String {
     format!("{{{}}}", nodes.iter().enumerate().map(node).collect::<Vec<_>>().join(","))
 }
 
+/// Graphs in the editor's format, more or less: some ids, classes, slots and links that exist.
+fn editor_graph() -> impl Strategy<Value = String> {
+    let id = prop::sample::select(vec!["1", "2", "3", "\"4\"", "-10", "-20", "null"]);
+    let class = prop::sample::select(vec![
+        "KSampler",
+        "Reroute",
+        "PrimitiveNode",
+        "Note",
+        "LoadImage",
+        "SaveImage",
+        "g",
+        "EmptyLatentImage",
+        "?",
+    ]);
+    let slot = (
+        prop::sample::select(vec!["model", "image", "images", "width", "", "x"]),
+        prop::sample::select(vec!["\"*\"", "\"IMAGE\"", "\"INT,FLOAT\"", "0", "[]"]),
+        id.clone(),
+        any::<bool>(),
+    );
+    let slot = slot.prop_map(|(name, kind, link, is_widget)| {
+        let widget = if is_widget { r#","widget":{"name":"width"}"# } else { "" };
+        format!(r#"{{"name":"{name}","type":{kind},"link":{link}{widget}}}"#)
+    });
+    let slots = prop::collection::vec(slot, 0..3).prop_map(|slots| slots.join(","));
+    let node =
+        (id.clone(), class, prop::sample::select(vec!["0", "2", "4", "7"]), slots, prop::collection::vec(json(), 0..4));
+    let node = node.prop_map(|(id, class, mode, slots, values)| {
+        format!(r#"{{"id":{id},"type":"{class}","mode":{mode},"inputs":[{slots}],"outputs":[{{"type":"IMAGE"}}],"widgets_values":[{}]}}"#, values.join(","))
+    });
+    let nodes = prop::collection::vec(prop_oneof![9 => node, 1 => json()], 0..5).prop_map(|nodes| nodes.join(","));
+    let link = (id.clone(), id.clone(), 0..3_u8, id, 0..3_u8);
+    let link = link.prop_map(|(id, from, slot, to, at)| format!(r#"[{id},{from},{slot},{to},{at},"*"]"#));
+    let links = prop::collection::vec(prop_oneof![9 => link, 1 => json()], 0..6).prop_map(|links| links.join(","));
+    (nodes.clone(), links.clone(), nodes, links).prop_map(|(nodes, links, inner, within)| {
+        format!(r#"{{"nodes":[{nodes}],"links":[{links}],"definitions":{{"subgraphs":[{{"id":"g","inputs":[{{"name":"image"}}],"nodes":[{inner}],"links":[{within}]}}]}}}}"#)
+    })
+}
+
 proptest! {
     #[test]
     fn no_graph_makes_parse_panic(json in json()) {
@@ -184,5 +223,58 @@ proptest! {
         let put = json["1"]["inputs"]["filename_prefix"].as_str().unwrap().to_owned();
         prop_assert!(put.starts_with("folder/"));
         prop_assert!(put.split(['/', '\\']).all(|segment| !matches!(segment.trim(), "" | "." | "..")), "{}", put);
+    }
+
+    #[test]
+    fn no_editor_graph_makes_the_conversion_panic(ui in editor_graph()) {
+        match Workflow::read(raw(&ui), LIMITS, &pool()) {
+            Ok((workflow, warnings)) => {
+                prop_assert!(Workflow::parse(&workflow.to_json(), LIMITS).is_ok());
+                prop_assert_eq!(warnings[0].code.as_str(), "workflow_converted");
+            }
+            Err(problems) => prop_assert!(!problems.is_empty() && problems.len() <= 100),
+        }
+    }
+
+    #[test]
+    fn a_converted_value_keeps_its_bytes(seed in number(), cfg in number(), text in any::<String>()) {
+        let text = serde_json::to_string(&text.replace(['/', '{', '\\'], "")).unwrap();
+        let ui = format!(r#"{{"nodes":[{{"id":3,"type":"KSampler","inputs":[{}],"widgets_values":[{seed},"fixed",20,{cfg},"euler","normal",1]}},{{"id":6,"type":"CLIPTextEncode","inputs":[{{"name":"clip"}}],"widgets_values":[{text}]}}],"links":[]}}"#,
+            ["model", "positive", "negative", "latent_image"].map(|name| format!(r#"{{"name":"{name}"}}"#)).join(","));
+        let (workflow, _) = Workflow::read(raw(&ui), LIMITS, &pool()).unwrap();
+        let json = workflow.to_json();
+        let has = |part: &str| json.get().contains(part);
+        let (seed, cfg, text) = (format!(r#""seed":{seed},"#), format!(r#""cfg":{cfg},"#), format!(r#""text":{text}}}"#));
+        prop_assert!(has(&seed) && has(&cfg) && has(&text), "{}", json.get());
+    }
+
+    #[test]
+    fn the_array_form_sets_what_the_path_form_sets(entries in prop::collection::vec((prop::sample::select(vec!["3", "6", "7", "57", "57:8", "9"]), prop::sample::select(vec!["text", "seed", "image", "opts.mode", "x"]), number()), 0..4)) {
+        let list: Vec<String> = entries.iter().map(|(id, input, value)| format!(r#"{{"nodeId":"{id}","fieldName":"{input}","fieldValue":{value}}}"#)).collect();
+        let listed = resolve(&graph(), raw(&format!("[{}]", list.join(","))));
+        let mut seen = std::collections::HashSet::new();
+        if entries.iter().all(|(id, input, _)| seen.insert((id, input))) {
+            let paths: Vec<String> = entries.iter().map(|(id, input, value)| format!(r#""{id}.{input}":{value}"#)).collect();
+            let paths = resolve(&graph(), raw(&format!("{{{}}}", paths.join(","))));
+            prop_assert_eq!(listed.is_ok(), paths.is_ok());
+            if let (Ok(listed), Ok(paths)) = (listed, paths) {
+                let (listed, paths) = (listed.workflow.to_json(), paths.workflow.to_json());
+                prop_assert_eq!(listed.get(), paths.get());
+            }
+        }
+    }
+
+    #[test]
+    fn a_titled_input_changes_and_nothing_else(title in "[a-z.@$ ]{1,8}", text in any::<String>()) {
+        let graph = serde_json::json!({
+            "1": {"class_type": "A", "inputs": {"text": "x", "n": 1}, "_meta": {"title": title}},
+            "2": {"class_type": "A", "inputs": {"text": "x"}, "_meta": {"title": format!("{title}!")}}
+        });
+        let params = serde_json::json!({format!("@{title}.text"): text}).to_string();
+        let resolved = resolve(&Workflow::parse(raw(&graph.to_string()), LIMITS).unwrap(), raw(&params)).unwrap();
+        let mut expected = graph;
+        expected["1"]["inputs"]["text"] = text.into();
+        let written: serde_json::Value = serde_json::from_str(resolved.workflow.to_json().get()).unwrap();
+        prop_assert_eq!(written, expected);
     }
 }

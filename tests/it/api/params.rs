@@ -12,12 +12,12 @@ use shuzhiren::{
 };
 use std::time::Duration;
 
-const OTHER: &str = "127.0.0.1:8002";
+pub(super) const OTHER: &str = "127.0.0.1:8002";
 /// One black pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==";
 
 /// With two instances, none of them seen.
-async fn two_instances() -> Api {
+pub(super) async fn two_instances() -> Api {
     let api = Api::start_with(Options::default()).await;
     let config = json!({"servers": [{"id": "s", "name": "s", "ip": "127.0.0.1", "ports": [8001, 8002]}]});
     assert_eq!(api.put("/api/config", &config).await.status, 200);
@@ -32,15 +32,20 @@ pub(super) async fn seen(api: &Api, instance: &str, models: &[&str]) -> Lease {
         "LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": true}]}}},
         "SaveImage": {"input": {"required": {"images": ["IMAGE"]}}, "output_node": true}
     });
-    let json = Catalog::parse(&object_info.to_string()).unwrap().to_json();
-    let hash = format!("{:x}", Sha256::digest(&json));
     let lease = Lease { instance: InstanceId::new(instance), token: Token::new() };
     let acquired = api.queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
     assert!(matches!(acquired, Acquired::Ours(_)), "{acquired:?}");
+    tell(api, &lease, &object_info).await;
+    lease
+}
+
+/// Reports what the instance has.
+async fn tell(api: &Api, lease: &Lease, object_info: &Value) {
+    let json = Catalog::parse(&object_info.to_string()).unwrap().to_json();
+    let hash = format!("{:x}", Sha256::digest(&json));
     api.queue.put_catalog(&hash, &json).await.unwrap();
     let report = InstanceReport { alive: true, phase: Phase::Up, catalog: Some(hash), ..InstanceReport::default() };
-    api.queue.report(&lease, &report, true).await.unwrap();
-    lease
+    api.queue.report(lease, &report, true).await.unwrap();
 }
 
 fn with_model(model: &str) -> Value {
@@ -168,6 +173,44 @@ async fn a_class_is_only_unknown_once_every_living_instance_is_known() {
     let problem = refused.json()["error"]["details"][0].clone();
     assert_eq!((&problem["code"], &problem["pointer"]), (&json!("class_unknown"), &json!("/workflow/1/class_type")));
     assert_eq!(problem["candidates"], json!(["SaveImage"]));
+}
+
+/// Accepted while it could be converted, repeated when nobody can any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_editors_format_is_converted_once_the_instances_are_known() {
+    let api = two_instances().await;
+    let ui = json!({"workflow": {"nodes": [
+        {"id": 7, "type": "Loader", "title": "the model", "widgets_values": ["b"]},
+        {"id": 3, "type": "KSampler", "widgets_values": [18446744073709551615_u64, "fixed", 20]}
+    ], "links": []}, "params": {"@the model.ckpt_name": "a", "3.steps": 30}});
+    let refused = api.post("/api/tasks", &ui).await;
+    assert_refused(&refused, 422, "invalid_workflow", "nothing is known");
+    let problem = refused.json()["error"]["details"][0].clone();
+    assert_eq!((&problem["code"], &problem["pointer"]), (&json!("workflow_format_ui"), &json!("/workflow")));
+    assert!(problem["message"].as_str().unwrap().contains("Export (API)"));
+    let lease = seen(&api, INSTANCE, &["a", "b"]).await;
+    let body = ui.to_string();
+    let post = async || api.json("POST", "/api/tasks", &[("idempotency-key", "k")], body.as_bytes()).await;
+    let accepted = eventually("the api has heard of the instance", Duration::from_secs(20), || async {
+        let answer = post().await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    let task = data(&accepted);
+    assert_eq!(task["warnings"][0]["code"], "workflow_converted");
+    assert!(task["workflowHash"].as_str().is_some_and(|hash| hash.len() == 32));
+    let path = format!("/api/tasks/{}/workflow", task["id"].as_str().unwrap());
+    assert_eq!(data(&api.get(&format!("{path}?form=original")).await), ui["workflow"]);
+    let resolved = String::from_utf8(api.get(&path).await.body).unwrap();
+    let expected = r#"{"7":{"inputs":{"ckpt_name":"a"},"class_type":"Loader","_meta":{"title":"the model"}},"3":{"inputs":{"seed":18446744073709551615,"steps":30},"class_type":"KSampler","_meta":{"title":"KSampler"}}}"#;
+    assert!(resolved.contains(expected), "{resolved}");
+    tell(&api, &lease, &json!({"Other": {"input": {}}})).await;
+    eventually("the class is gone", Duration::from_secs(20), || async {
+        (api.post("/api/tasks", &ui).await.status == 422).then_some(())
+    })
+    .await;
+    let again = post().await;
+    assert_eq!((again.header("idempotency-replayed"), &data(&again)["id"]), ("true", &task["id"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,8 +68,7 @@ async fn a_task_is_shown_through_its_life() {
         content_type: Some("image/png".to_owned()),
         size_bytes: Some(3),
         sha256: Some("ab".to_owned()),
-        text: None,
-        temporary: false,
+        ..Output::default()
     };
     api.queue.settle(&lease, claim.task, claim.attempt, &Outcome::Completed(vec![output])).await.unwrap();
     let task = data(&api.get(&path).await);

@@ -8,10 +8,10 @@ use crate::support::{
 use serde_json::json;
 use shuzhiren::sim::Times;
 
-/// [10] A file that is gone at /view is made anew.
+/// [10] A file that is gone at /view, when its node ends and when the prompt does, is made anew.
 #[tokio::test]
 async fn a_missing_output_is_made_anew() {
-    let stack = stack_with(|faults| faults.view_404 = Times::Next(1)).await;
+    let stack = stack_with(|faults| faults.view_404 = Times::Next(2)).await;
     let id = stack.client.submit(json!({"workflow": workflow::quick(6)})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
@@ -66,6 +66,7 @@ async fn a_trickling_output_is_given_up() {
 #[tokio::test]
 async fn a_hostile_file_name_is_not_fetched() {
     let (stack, front) = fronted(&[]).await;
+    stack.sims[0].set(|faults| faults.ws_lose = vec!["executed".to_owned()]);
     front.rule("GET /history/", usize::MAX, Act::Edit(|text| text.replace("quick_00001_.png", "../../../etc/passwd")));
     let id = stack.client.submit(json!({"workflow": workflow::quick(10)})).await;
     let task = stack.client.wait_ended(&id).await;
@@ -87,4 +88,29 @@ async fn the_files_of_a_refused_ending_are_deleted() {
     super::eventually_or_log(&stack, "the ending is refused", || stack.log().contains("AlreadyEnded(Cancelled)")).await;
     super::eventually_or_log(&stack, "its files are deleted", || stack.stored_files().is_empty()).await;
     assert_eq!(stack.client.get("/api/files").await["total"], 0);
+}
+
+/// A film of 200 MB goes through a dispatcher that hardly grows: in pieces, hashed on the way, its header looked up afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_output_passes_in_little_memory() {
+    const SIZE: usize = 200 << 20;
+    let (stack, front) = fronted(&[]).await;
+    completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
+    let before = peak_kib(stack.dispatchers[0].pid());
+    front.rule("GET /view", 1, Act::Forge(200, "x".repeat(SIZE)));
+    let task = completes_once(&stack, json!({"workflow": workflow::quick(2)})).await;
+    let output = &task["result"]["outputs"][0];
+    assert_eq!((&output["sizeBytes"], &output["nodeId"]), (&json!(SIZE), &json!("3")), "{task}\n{}", stack.log());
+    let grown = peak_kib(stack.dispatchers[0].pid()) - before;
+    eprintln!("the dispatcher grew by {grown} KiB over {before} KiB");
+    assert!(grown < 64 << 10, "{grown} KiB more");
+    let whole = stack.client.http().get(task["result"]["files"][0].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(whole.content_length(), Some(SIZE as u64));
+}
+
+/// The most memory a process ever had.
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

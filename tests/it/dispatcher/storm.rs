@@ -46,7 +46,8 @@ async fn a_storm_of_cancels_has_one_winner_each() {
         assert!(stack.executions(id) <= 1, "{task}");
         let links = task["result"]["files"].as_array().cloned().unwrap_or_default();
         named.extend(links.iter().map(|link| link.as_str().unwrap().rsplit('/').next().unwrap().to_owned()));
-        assert_eq!(links.len(), usize::from(wanted == "completed"), "{task}");
+        // What was told before a cancel stays.
+        assert!(links.len() == 1 || wanted == "cancelled" && links.is_empty(), "{task}");
         if wanted == "completed" {
             let succeeded: usize = stack.sims.iter().map(|sim| count(sim, Happened::Succeeded, &prompt(id, 1))).sum();
             assert_eq!(succeeded, 1, "{task}");

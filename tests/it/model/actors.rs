@@ -80,7 +80,8 @@ impl<'a> Model<'a> {
             37..=44 => self.renew(who).await,
             45..=66 => self.claim(who).await,
             67..=80 => self.start(who).await,
-            81..=88 => self.progress(who).await,
+            81..=85 => self.progress(who).await,
+            86..=88 => self.tell_output(who).await,
             89..=103 => self.settle(who).await,
             104..=107 => self.requeue(who).await,
             108..=112 => self.release(who).await,
@@ -123,6 +124,7 @@ impl<'a> Model<'a> {
             "fair:",
             "meta",
             "throughput",
+            "speeds",
             "test-clock",
             "leases",
             "pending",
@@ -164,7 +166,11 @@ impl<'a> Model<'a> {
         let patience = 1_000 + self.dice.below(120_000) as u64;
         let start_by_ms = self.dice.chance(15).then(|| self.world.now_ms() + patience);
         let max_attempts = 1 + self.dice.below(3) as u32;
-        let new = NewTask { owner, priority, start_by_ms, max_attempts, ..new_task() };
+        let mut new = NewTask { owner, priority, start_by_ms, max_attempts, ..new_task() };
+        if max_attempts == 2 {
+            // Left to some, which happen to be all: filed as such, and yet everybody goes on.
+            new.facts.eligible = (0..INSTANCES).map(|number| InstanceId::new(format!("i{number}"))).collect();
+        }
         for turn in 0..self.twice() {
             match self.world.queue.enqueue(&new).await.map_err(|error| error.to_string())? {
                 Enqueued::Created(_) if turn == 0 => {}

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::support::world::{completed, failed};
 use shuzhiren::{
-    queue::{Acquired, Claimed, InFlight, Lease, Renewed, Token, Written},
-    task::{Attempt, FailureKind, InstanceId, Progress, TaskId, TaskState},
+    queue::{Acquired, Claimed, InFlight, Lease, Renewed, Token, Told, Written},
+    task::{Attempt, FailureKind, InstanceId, Output, Progress, TaskId, TaskState},
 };
 
 /// A lease and one of its tasks.
@@ -153,6 +153,30 @@ impl Model<'_> {
         let progress = Progress { percent: self.dice.below(100) as u8, ..Progress::default() };
         let answer = self.world.queue.progress(&job.lease, job.task, job.attempt, &progress).await;
         self.note("progress", &job, answer, None)
+    }
+
+    pub(super) async fn tell_output(&mut self, who: usize) -> Result<(), Wrong> {
+        let Some(job) = self.any_job(who) else { return Ok(()) };
+        let before = self.world.field(job.task, "outputs_told").parse().unwrap_or(0);
+        let output = Output { node_id: before.to_string(), ..Output::default() };
+        for _ in 0..self.twice() {
+            let outputs = std::slice::from_ref(&output);
+            let told = self.world.queue.tell_outputs(&job.lease, job.task, job.attempt, before, outputs).await;
+            let answer = match told.map_err(|error| error.to_string())? {
+                Told::Done => Written::Done,
+                Told::Refused(written) => written,
+                Told::Missing(known) => return Err(format!("{}: {known} outputs, not {before}", job.task)),
+            };
+            self.note("output", &job, Ok(answer), None)?;
+            if answer != Written::Done {
+                return Ok(());
+            }
+            let outputs = self.world.task(job.task).await.outputs;
+            if outputs.len() != before + 1 || outputs.last() != Some(&output) {
+                return Err(format!("{} has {outputs:?} after output {before}", job.task));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn settle(&mut self, who: usize) -> Result<(), Wrong> {

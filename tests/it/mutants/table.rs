@@ -5,6 +5,8 @@ mod attempts;
 mod files;
 mod flows;
 mod healing;
+mod joining;
+mod outputs;
 mod owning;
 
 /// One broken place.
@@ -31,8 +33,17 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
 
 /// All of them.
 pub fn mutants() -> Vec<&'static Mutant> {
-    [accepting::MUTANTS, attempts::MUTANTS, files::MUTANTS, flows::MUTANTS, healing::MUTANTS, owning::MUTANTS]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        accepting::MUTANTS,
+        attempts::MUTANTS,
+        files::MUTANTS,
+        flows::MUTANTS,
+        healing::MUTANTS,
+        joining::MUTANTS,
+        outputs::MUTANTS,
+        owning::MUTANTS,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

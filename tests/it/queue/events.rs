@@ -30,7 +30,7 @@ pub async fn next(feed: &mut Feed) -> Event {
     }
 }
 
-async fn next_task(feed: &mut Feed) -> TaskEvent {
+pub async fn next_task(feed: &mut Feed) -> TaskEvent {
     loop {
         if let Event::Task(event) = next(feed).await {
             return event;
@@ -87,13 +87,9 @@ pub async fn every_change_of_a_task_is_published(world: &World) {
     let output = Output {
         node_id: "9".into(),
         kind: OutputKind::Text,
-        file_id: None,
-        filename: None,
-        content_type: None,
-        size_bytes: None,
-        sha256: None,
         text: Some("图".into()),
         temporary: true,
+        ..Output::default()
     };
     world.queue.settle(&two, id, third.attempt, &Outcome::Completed(vec![output.clone()])).await.unwrap();
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use shuzhiren::{
     queue::{FileKind, FileRecord, Renewed, Written},
-    task::{FailureKind, FileId, FileInput, NewTask, TaskState},
+    task::{FailureKind, FileId, FileInput, InstanceId, NewTask, TaskState},
 };
 use std::time::Duration;
 
@@ -44,6 +44,9 @@ async fn populate(world: &World) {
     for number in 0..9 {
         let mut new = NewTask { start_by_ms: Some(world.now_ms() + 1_000_000), ..new_task() };
         new.payload.files = vec![FileInput { node_id: "1".into(), input: "image".into(), file_id: file.id }];
+        if number % 2 == 1 {
+            new.facts.eligible = (0..9).map(|number| InstanceId::new(format!("gpu:{number}"))).collect();
+        }
         let id = world.accept(&new).await.id;
         if number < 2 {
             continue;
@@ -80,6 +83,7 @@ fn is_index(key: &str) -> bool {
         "test-clock",
         "leases",
         "pending",
+        "speeds",
     ];
     !own.iter().any(|prefix| key.starts_with(prefix))
 }

@@ -124,7 +124,7 @@ pub async fn ended_tasks_are_collected_without_a_trace(world: &World) {
         audit(world, 1).unwrap();
     }
     let mut after = dump(world).names();
-    for kept in ["throughput", "jobs"] {
+    for kept in ["throughput", "speeds", "jobs"] {
         after.remove(kept);
     }
     assert_eq!(after, before);

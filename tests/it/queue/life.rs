@@ -49,13 +49,8 @@ pub async fn a_task_lives_from_enqueue_to_finish(world: &World) {
     let output = Output {
         node_id: "9".into(),
         kind: OutputKind::Text,
-        file_id: None,
-        filename: None,
-        content_type: None,
-        size_bytes: None,
-        sha256: None,
         text: Some("a \"quoted\" text".into()),
-        temporary: false,
+        ..Output::default()
     };
     let outcome = Outcome::Completed(vec![output.clone()]);
     for _ in 0..2 {

@@ -43,8 +43,7 @@ fn output(file: &FileRecord) -> Output {
         content_type: Some(file.content_type.clone()),
         size_bytes: Some(file.size_bytes),
         sha256: Some(file.sha256.clone()),
-        text: None,
-        temporary: false,
+        ..Output::default()
     }
 }
 

@@ -135,9 +135,12 @@ struct Places {
     cancelled: HashMap<String, BTreeSet<String>>,
     uses: HashMap<String, BTreeSet<String>>,
     payloads: BTreeSet<String>,
+    /// Tasks that made files.
+    made: BTreeSet<String>,
     errors: HashMap<String, Map>,
     flows: HashMap<String, Map>,
     batches: HashMap<String, Map>,
+    narrowed: Map,
 }
 
 impl Places {
@@ -155,6 +158,8 @@ impl Places {
             cancelled: dump.with_prefix("cancelled:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             uses: dump.with_prefix("uses:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             payloads: dump.with_prefix("payload:").map(owned).collect(),
+            narrowed: dump.map("narrowed"),
+            made: dump.with_prefix("made:").map(owned).collect(),
             errors: dump.with_prefix("errors:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
             flows: dump.with_prefix("flow:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
             batches: dump.with_prefix("batch:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
@@ -201,11 +206,15 @@ impl Places {
             hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "errors:{error_type}");
         }
         hold!(field("error_type").is_empty() || self.errors.contains_key(field("error_type")), "no errors index");
+        let may_have_made = !matches!(state, "waiting" | "delayed" | "claimed");
+        hold!(may_have_made || field("outputs").is_empty() && field("outputs_told").is_empty(), "outputs");
+        hold!(may_have_made || state == "claimed" || !self.made.contains(id), "made");
         hold!(self.payloads.contains(id), "no payload");
         hold!(self.expiry.contains_key(id) == is_terminal, "expiry");
         hold!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));
         let may_expire = status == "pending" && field("begun").is_empty() && !field("start_by").is_empty();
         hold!(self.start_by.contains_key(id) == may_expire, "start-by");
+        hold!(self.narrowed.contains_key(id) == (!is_terminal && !field("only").is_empty()), "narrowed");
         for file in field("files").split(',').filter(|file| !file.is_empty()) {
             let is_used = self.uses.get(file).is_some_and(|tasks| tasks.contains(id));
             hold!(is_used != is_terminal, "uses of {file}");
@@ -251,6 +260,7 @@ impl Places {
         hold!(self.pending.len() == active, "{} pending entries for {active} tasks", self.pending.len());
         let maps = self.lanes.iter().chain([&self.delayed, &self.start_by, &self.expiry]).chain(self.indexes.values());
         let maps = maps.chain(self.errors.values()).chain(self.flows.values()).chain(self.batches.values());
+        let maps = maps.chain([&self.narrowed]);
         for id in maps.flat_map(Map::keys).chain(self.uses.values().flatten()).chain(&self.payloads) {
             hold!(tasks.contains_key(id), "{id} is filed somewhere, but is no task");
         }

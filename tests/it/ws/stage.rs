@@ -183,17 +183,7 @@ impl Dispatcher {
 }
 
 pub fn text_output(text: String) -> Output {
-    Output {
-        node_id: "9".to_owned(),
-        kind: OutputKind::Text,
-        file_id: None,
-        filename: None,
-        content_type: None,
-        size_bytes: None,
-        sha256: None,
-        text: Some(text),
-        temporary: false,
-    }
+    Output { node_id: "9".to_owned(), kind: OutputKind::Text, text: Some(text), ..Output::default() }
 }
 
 /// A token of a plain user: nobody can log in as one yet.

@@ -1,0 +1,43 @@
+-- An attempt made something and goes on. Begins it when its start was never told.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token    of its lease
+-- ARGV[3] id       of the task
+-- ARGV[4] attempt
+-- ARGV[5] before   how many outputs of this attempt were told before these
+-- ARGV[6] count    of these, 1 or more
+-- ARGV[7] outputs  JSON array of them
+-- Returns {'done'} (by this call or an earlier one) | {'missing', known} (of those before) | {'ended', state} | {'not_this_attempt'}
+--   | {'fenced'}
+local instance, token, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local before, count, outputs = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+
+if is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local task = read_task(id, ATTEMPT_FIELDS)
+if not is_of(task, instance, attempt) then
+  return { 'not_this_attempt' }
+end
+if TERMINAL[task.state] then
+  return { 'ended', task.state }
+end
+if not is_active(task) then
+  return { 'not_this_attempt' }
+end
+local told = redis.call('HMGET', task_key(id), 'outputs', 'outputs_told')
+local known = told[1] and tonumber(told[2] or '0') or 0
+-- The place of each output is said with it: what was told already is not told again, nothing is left out.
+if known > before then
+  return { 'done' }
+end
+if known < before then
+  return { 'missing', tostring(known) }
+end
+local now = now_ms()
+begin(task, now)
+local all = known == 0 and outputs or string.sub(told[1], 1, -2) .. ',' .. string.sub(outputs, 2)
+redis.call('HSET', task_key(id), 'outputs', all, 'outputs_told', known + count, 'updated', now)
+publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"output","outputs":' .. outputs)
+return { 'done' }

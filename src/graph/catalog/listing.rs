@@ -1,0 +1,146 @@
+//! What the fleet can run, merged, for forms: each class once, with every choice that any instance offers and who has the class.
+
+use super::{Class, Input, Kind, Pool};
+use crate::{graph::raw, task::InstanceId};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `{"classes":{"KSampler":{"title","category","outputNode","inputs":[…],"outputs":[{"name","type"}],"instances":["ip:port"]}}}`;
+/// `unknown` lists classes that were asked for and that nobody is known to have.
+#[derive(Serialize)]
+struct Listing<'a> {
+    classes: BTreeMap<&'a str, Merged<'a>>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    unknown: BTreeSet<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Merged<'a> {
+    title: &'a str,
+    category: &'a str,
+    output_node: bool,
+    /// As the first instance orders them; what only others declare comes last.
+    inputs: Vec<MergedInput<'a>>,
+    outputs: Vec<OutputSlot<'a>>,
+    instances: Vec<&'a InstanceId>,
+}
+
+#[derive(Serialize)]
+struct OutputSlot<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+/// `{"name":"steps","type":"INT","required":true,"min":1,"max":10000,"default":20}`; `link` = takes a link only, `upload` = takes a
+/// file, `seed` = may be drawn, `options` = choices of all instances.
+struct MergedInput<'a> {
+    name: &'a str,
+    input: &'a Input,
+    options: BTreeSet<&'a str>,
+}
+
+impl Pool {
+    /// The listing as JSON, of all classes or of these.
+    pub fn listing(&self, only: Option<&[&str]>) -> String {
+        let mut listing = Listing { classes: BTreeMap::new(), unknown: BTreeSet::new() };
+        for group in &self.groups {
+            let mut add = |name, class| {
+                let merged = listing.classes.entry(name).or_insert_with(|| Merged::of(name, class));
+                merged.add(class, &group.instances);
+            };
+            match only {
+                None => group.catalog.classes().for_each(|(name, class)| add(name, class)),
+                Some(only) => {
+                    let wanted: BTreeSet<&str> = only.iter().copied().collect();
+                    wanted
+                        .iter()
+                        .filter_map(|name| group.catalog.classes.get_key_value(*name))
+                        .for_each(|(name, class)| add(name, class));
+                }
+            }
+        }
+        let known = |name: &&&str| !listing.classes.contains_key(**name);
+        listing.unknown = only.unwrap_or_default().iter().filter(known).copied().collect();
+        serde_json::to_string(&listing).expect("maps of strings, finite numbers and raw JSON always serialise")
+    }
+
+    /// Whether it knows exactly what another one knows.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&super::pool::Group, &super::pool::Group)| {
+            std::sync::Arc::ptr_eq(&one.catalog, &other.catalog) && one.instances == other.instances
+        };
+        self.unknown == other.unknown
+            && self.groups.len() == other.groups.len()
+            && self.groups.iter().zip(&other.groups).all(same)
+    }
+}
+
+impl<'a> Merged<'a> {
+    fn of(name: &'a str, class: &'a Class) -> Self {
+        Self {
+            title: class.title.as_deref().unwrap_or(name),
+            category: &class.category,
+            output_node: class.is_output,
+            inputs: Vec::new(),
+            outputs: class.outputs.iter().map(|(name, kind)| OutputSlot { name, kind }).collect(),
+            instances: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, class: &'a Class, instances: &'a [InstanceId]) {
+        self.instances.extend(instances);
+        let mut inputs: Vec<(&String, &Input)> = class.inputs.iter().collect();
+        inputs.sort_by_key(|(_, input)| input.place);
+        for (name, input) in inputs {
+            let at = self.inputs.iter().position(|one| one.name == name).unwrap_or_else(|| {
+                self.inputs.push(MergedInput { name, input, options: BTreeSet::new() });
+                self.inputs.len() - 1
+            });
+            if let Kind::Choice(choices) = &input.kind {
+                self.inputs[at].options.extend(choices.iter().map(String::as_str));
+            }
+        }
+    }
+}
+
+impl Serialize for MergedInput<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let input = self.input;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name)?;
+        map.serialize_entry("type", input.type_name())?;
+        map.serialize_entry("required", &input.is_required)?;
+        for (name, is_set) in [("link", !input.is_widget()), ("upload", input.is_upload), ("seed", input.is_seed)] {
+            if is_set {
+                map.serialize_entry(name, &true)?;
+            }
+        }
+        match &input.kind {
+            Kind::Int { min, max } => bounds(&mut map, min.as_ref(), max.as_ref())?,
+            Kind::Float { min, max } => bounds(&mut map, min.as_ref(), max.as_ref())?,
+            Kind::Choice(_) => {
+                let options: Vec<&RawValue> =
+                    self.options.iter().filter_map(|option| serde_json::from_str(option).ok()).collect();
+                map.serialize_entry("options", &options)?;
+            }
+            Kind::Boolean | Kind::Text | Kind::Open => {}
+        }
+        let hints: Option<&RawValue> = input.hints.as_deref().and_then(|hints| serde_json::from_str(hints).ok());
+        for (name, value) in hints.and_then(raw::members).unwrap_or_default() {
+            map.serialize_entry(&name, value)?;
+        }
+        map.end()
+    }
+}
+
+fn bounds<M: SerializeMap, T: Serialize>(map: &mut M, min: Option<&T>, max: Option<&T>) -> Result<(), M::Error> {
+    for (name, bound) in [("min", min), ("max", max)] {
+        if let Some(bound) = bound {
+            map.serialize_entry(name, bound)?;
+        }
+    }
+    Ok(())
+}

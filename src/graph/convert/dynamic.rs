@@ -1,0 +1,88 @@
+//! What the editor makes of a text before it sends it: comments go, `{a|b}` becomes one of the two.
+
+use crate::graph::raw;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The text as the editor would send it. Braces of ours, `{{name}}`, stay, and with them the whole text.
+///
+/// # Errors
+/// A choice: the editor draws anew each time, and what it would have drawn nobody knows.
+pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static str> {
+    if !value.get().contains(['/', '\\', '{']) {
+        return Ok(Cow::Borrowed(value));
+    }
+    let Some(text) = raw::text(value).filter(|text| !text.contains("{{")) else { return Ok(Cow::Borrowed(value)) };
+    let bare = without_comments(&text);
+    let mut plain = String::with_capacity(bare.len());
+    let mut letters = bare.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next_if(|next| matches!(next, '{' | '}' | '|')) {
+                Some(escaped) => plain.push(escaped),
+                None => {
+                    plain.push(letter);
+                    plain.extend(letters.next());
+                }
+            },
+            '{' => return Err("has a choice {…|…} that the editor draws at each run"),
+            other => plain.push(other),
+        }
+    }
+    Ok(if plain == text { Cow::Borrowed(value) } else { Cow::Owned(raw::quote(&plain)) })
+}
+
+/// Without `/* … */`, and without what follows `//` on a line.
+fn without_comments(text: &str) -> String {
+    let (mut bare, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('/') {
+        let (before, from) = rest.split_at(at);
+        bare.push_str(before);
+        let end = match from.as_bytes().get(1) {
+            Some(b'*') => from[2..].find("*/").map(|end| end + 4),
+            Some(b'/') => Some(from.find(['\n', '\r', '\u{2028}', '\u{2029}']).unwrap_or(from.len())),
+            _ => None,
+        };
+        if end.is_none() {
+            bare.push('/');
+        }
+        rest = &from[end.unwrap_or(1)..];
+    }
+    bare.push_str(rest);
+    bare
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
+mod tests {
+    use super::processed;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn comments_go_and_escapes_lose_their_backslash() {
+        for (text, expected) in [
+            ("a cat", "a cat"),
+            ("a /* big */cat // not this\nat sea", "a cat \nat sea"),
+            ("1/2 and /* no end", "1/2 and /* no end"),
+            ("https://x", "https:"),
+            (r"\{a\|b\}", "{a|b}"),
+            (r"a\\{b", r"a\\{b"),
+            (r"(a\)", r"(a\)"),
+            ("{{animal}} // kept", "{{animal}} // kept"),
+        ] {
+            let json = serde_json::to_string(text).unwrap();
+            let value: &RawValue = serde_json::from_str(&json).unwrap();
+            if text == r"a\\{b" {
+                assert!(processed(value).is_err(), "an escaped backslash escapes nothing else");
+                continue;
+            }
+            assert_eq!(serde_json::from_str::<String>(processed(value).unwrap().get()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_choice_is_not_made_for_anybody() {
+        let value: &RawValue = serde_json::from_str(r#""a {red|blue} cat""#).unwrap();
+        assert!(processed(value).is_err());
+    }
+}

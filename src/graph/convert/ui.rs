@@ -1,0 +1,212 @@
+//! The editor's format, read: nodes with their slots, links of both forms, definitions of subgraphs.
+
+use super::Fault;
+use crate::graph::{problem::clip, raw};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// The pretended node from which a subgraph's inputs come.
+pub(super) const INPUT_NODE: &str = "-10";
+/// The pretended node to which a subgraph's outputs go.
+pub(super) const OUTPUT_NODE: &str = "-20";
+
+/// A whole workflow.
+pub(super) struct Document<'a> {
+    pub(super) root: Graph<'a>,
+    /// By their id, which is the type of the nodes that stand for them.
+    pub(super) subgraphs: HashMap<String, Graph<'a>>,
+}
+
+/// One level.
+#[derive(Default)]
+pub(super) struct Graph<'a> {
+    /// In the order in which the editor runs them.
+    pub(super) nodes: Vec<Node<'a>>,
+    pub(super) places: HashMap<String, usize>,
+    pub(super) links: HashMap<String, Link>,
+    /// Of a subgraph: names of what goes in.
+    pub(super) inputs: Vec<String>,
+    /// Of a subgraph: for each output the link inside that it comes from.
+    pub(super) outputs: HashMap<usize, Link>,
+}
+
+/// A node as the editor has it.
+pub(super) struct Node<'a> {
+    pub(super) id: String,
+    pub(super) class: String,
+    pub(super) title: Option<String>,
+    pub(super) mode: Mode,
+    pub(super) inputs: Vec<Slot>,
+    /// Types of its outputs.
+    pub(super) outputs: Vec<String>,
+    pub(super) values: Values<'a>,
+    order: i64,
+}
+
+/// Whether a node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Runs,
+    /// Left out, and what is linked to it.
+    Muted,
+    /// Left out, its inputs handed on.
+    Bypassed,
+}
+
+/// Where something is linked to.
+pub(super) struct Slot {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) link: Option<String>,
+    /// It is the socket of a widget.
+    pub(super) is_widget: bool,
+}
+
+/// Where a link comes from.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) origin: String,
+    pub(super) slot: usize,
+}
+
+/// What was typed into the widgets.
+pub(super) enum Values<'a> {
+    /// In the order of the widgets.
+    List(Vec<&'a RawValue>),
+    /// By their names.
+    Named(Vec<(String, &'a RawValue)>),
+}
+
+type Members<'a> = Vec<raw::Member<'a>>;
+
+impl<'a> Document<'a> {
+    pub(super) fn read(json: &'a RawValue) -> Result<Self, Fault> {
+        let members = raw::borrowed_members(json).unwrap_or_default();
+        let definitions = member(&members, "definitions").and_then(raw::borrowed_members).unwrap_or_default();
+        let mut subgraphs = HashMap::new();
+        for definition in member(&definitions, "subgraphs").and_then(raw::elements).unwrap_or_default() {
+            let members = raw::borrowed_members(definition).ok_or("a subgraph is no object")?;
+            let id = member(&members, "id").and_then(raw::text).ok_or("a subgraph has no id")?;
+            subgraphs.insert(id, Graph::read(&members)?);
+        }
+        Ok(Self { root: Graph::read(&members)?, subgraphs })
+    }
+}
+
+impl<'a> Graph<'a> {
+    fn read(members: &Members<'a>) -> Result<Self, Fault> {
+        let mut graph = Self::default();
+        for node in member(members, "nodes").and_then(raw::elements).unwrap_or_default() {
+            graph.nodes.push(Node::read(node)?);
+        }
+        graph.nodes.sort_by_key(|node| node.order);
+        for (place, node) in graph.nodes.iter().enumerate() {
+            if graph.places.insert(node.id.clone(), place).is_some() {
+                return Err(format!("two nodes have the id {}", clip(&node.id)));
+            }
+        }
+        for name in member(members, "inputs").and_then(raw::elements).unwrap_or_default() {
+            let slot = raw::borrowed_members(name).unwrap_or_default();
+            graph.inputs.push(member(&slot, "name").and_then(raw::text).unwrap_or_default());
+        }
+        for link in member(members, "links").and_then(raw::elements).unwrap_or_default() {
+            // The editor keeps holes where links were.
+            if link.get() != "null" {
+                graph.link(link).ok_or_else(|| format!("a link is not understood: {}", clip(link.get())))?;
+            }
+        }
+        Ok(graph)
+    }
+
+    /// `[id, origin, slot, target, slot, type]`, or an object with these.
+    fn link(&mut self, link: &RawValue) -> Option<()> {
+        let (id, origin, slot, target, target_slot) = if let Some(list) = raw::elements(link) {
+            let at = |place: usize| list.get(place).copied();
+            (at(0)?, at(1)?, at(2)?, at(3)?, at(4)?)
+        } else {
+            let members = raw::borrowed_members(link)?;
+            let of = |name: &str| member(&members, name);
+            (of("id")?, of("origin_id")?, of("origin_slot")?, of("target_id")?, of("target_slot")?)
+        };
+        let link = Link { origin: id_of(origin)?, slot: number(slot)? };
+        if id_of(target)? == OUTPUT_NODE {
+            self.outputs.insert(number(target_slot)?, link.clone());
+        }
+        self.links.insert(id_of(id)?, link);
+        Some(())
+    }
+}
+
+impl<'a> Node<'a> {
+    fn read(json: &'a RawValue) -> Result<Self, Fault> {
+        let members = raw::borrowed_members(json).ok_or("a node is no object")?;
+        let text = |name: &str| member(&members, name).and_then(raw::text);
+        let id = member(&members, "id").and_then(id_of).ok_or("a node has no id")?;
+        let class = text("type").ok_or_else(|| format!("node {}: it has no type", clip(&id)))?;
+        let mode = match member(&members, "mode").map(RawValue::get) {
+            Some("2") => Mode::Muted,
+            Some("4") => Mode::Bypassed,
+            _ => Mode::Runs,
+        };
+        let list = |name: &str| member(&members, name).and_then(raw::elements).unwrap_or_default();
+        let outputs = list("outputs").into_iter().map(|slot| type_of(&raw::borrowed_members(slot).unwrap_or_default()));
+        let values = member(&members, "widgets_values").unwrap_or(RawValue::NULL);
+        let values = match raw::members(values) {
+            Some(named) => Values::Named(named),
+            None => Values::List(raw::elements(values).unwrap_or_default()),
+        };
+        Ok(Self {
+            title: text("title"),
+            mode,
+            inputs: list("inputs").into_iter().map(Slot::read).collect(),
+            outputs: outputs.collect(),
+            values,
+            order: member(&members, "order").and_then(|order| order.get().parse().ok()).unwrap_or(i64::MAX),
+            id,
+            class,
+        })
+    }
+
+    /// The slot of that name.
+    pub(super) fn slot(&self, name: &str) -> Option<(usize, &Slot)> {
+        self.inputs.iter().enumerate().find(|(_, slot)| slot.name == name)
+    }
+}
+
+impl Slot {
+    fn read(json: &RawValue) -> Self {
+        let members = raw::borrowed_members(json).unwrap_or_default();
+        Self {
+            name: member(&members, "name").and_then(raw::text).unwrap_or_default(),
+            kind: type_of(&members),
+            link: member(&members, "link").and_then(id_of),
+            is_widget: member(&members, "widget").is_some_and(raw::is_object),
+        }
+    }
+}
+
+fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
+    members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
+}
+
+/// A number as it stands, or a text.
+fn id_of(json: &RawValue) -> Option<String> {
+    match json.get().as_bytes().first()? {
+        b'-' | b'0'..=b'9' => Some(json.get().to_owned()),
+        _ => raw::text(json),
+    }
+}
+
+fn number(json: &RawValue) -> Option<usize> {
+    raw::text(json).as_deref().unwrap_or(json.get()).parse().ok()
+}
+
+/// A slot's type; a list is a combo's, and 0 stands for anything.
+fn type_of(members: &Members<'_>) -> String {
+    let Some(kind) = member(members, "type") else { return String::new() };
+    match kind.get().as_bytes().first() {
+        Some(b'"') => raw::text(kind).unwrap_or_default(),
+        Some(b'[') => "COMBO".to_owned(),
+        _ => String::new(),
+    }
+}

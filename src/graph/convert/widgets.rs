@@ -1,0 +1,142 @@
+//! Which value belongs to which widget: a list of values has no names, only the order in which the class declares its inputs.
+
+use super::{
+    Fault, dynamic,
+    ui::{Node, Values},
+};
+use crate::graph::{
+    catalog::{Class, Input, Kind},
+    problem::clip,
+    raw,
+};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// What the editor shows beside a seed, with a value of its own in the list.
+const CONTROLS: [&str; 5] = ["\"fixed\"", "\"increment\"", "\"decrement\"", "\"randomize\"", "\"increment-wrap\""];
+/// What its first versions had there.
+const OLD_CONTROLS: [&str; 2] = ["true", "false"];
+/// Integers that have such a control without being declared so.
+const SEEDS: [&str; 2] = ["seed", "noise_seed"];
+/// What a node for videos keeps for the editor alone.
+const PREVIEW: &str = "videopreview";
+
+/// A widget's name and value.
+pub(super) type Named<'a> = (String, Cow<'a, RawValue>);
+
+/// The values of a node by name.
+pub(super) fn named<'a>(node: &'a Node<'a>, class: &'a Class) -> Result<Vec<Named<'a>>, Fault> {
+    let declared = class.in_order().ok_or("its declaration is from an older version of ours, and has no order")?;
+    match &node.values {
+        Values::Named(values) => by_name(&declared, values),
+        Values::List(values) => by_place(node, &declared, values),
+    }
+}
+
+fn by_name<'a>(declared: &[(&str, &'a Input)], values: &[(String, &'a RawValue)]) -> Result<Vec<Named<'a>>, Fault> {
+    let mut named = Vec::with_capacity(values.len());
+    for (name, input) in declared.iter().filter(|(_, input)| input.is_widget()) {
+        let given = values.iter().find(|(key, _)| key == name);
+        named.extend(value_of(name, input, given.map(|&(_, value)| value))?);
+    }
+    let is_declared = |name: &str| declared.iter().any(|(known, _)| *known == name);
+    let others = values.iter().filter(|(name, _)| name != PREVIEW && !is_declared(name));
+    named.extend(others.map(|(name, value)| (name.clone(), Cow::Borrowed(*value))));
+    Ok(named)
+}
+
+fn by_place<'a>(
+    node: &Node<'_>,
+    declared: &[(&str, &'a Input)],
+    values: &[&'a RawValue],
+) -> Result<Vec<Named<'a>>, Fault> {
+    // Some versions of the editor keep a value for inputs that take links only.
+    let forced = declared.iter().filter(|(_, input)| input.is_forced).count();
+    let places =
+        |(name, input): &(&str, &Input)| usize::from(input.is_widget()) + usize::from(has_control(name, input));
+    let skips_forced = forced > 0 && values.len() == declared.iter().map(places).sum::<usize>() + forced;
+    let (mut left, mut named, mut is_unsure) = (values.iter().copied().peekable(), Vec::new(), false);
+    for (name, input) in declared {
+        if input.is_forced && skips_forced {
+            left.next();
+        } else if input.is_widget() {
+            named.extend(value_of(name, input, left.next())?);
+            let is_control = |value: &&RawValue| CONTROLS.contains(&value.get()) || OLD_CONTROLS.contains(&value.get());
+            if has_control(name, input) && left.next_if(is_control).is_some() && !is_int(input) {
+                // A combo has a filter behind its control.
+                left.next_if(|value| value.get().starts_with('"'));
+            }
+        } else if !input.is_forced {
+            let slot = node.slot(name).map(|(_, slot)| slot.is_widget);
+            if slot == Some(true) || (slot.is_none() && input.is_required) {
+                return Err(format!(
+                    "`{}` is a {}, which only the editor can fill",
+                    clip(name),
+                    clip(input.type_name())
+                ));
+            }
+            is_unsure |= slot.is_none();
+        }
+    }
+    let takes_files = declared.iter().any(|(_, input)| input.is_upload);
+    let is_harmless = |value: &&RawValue| {
+        matches!(value.get(), "null" | "\"\"")
+            || CONTROLS.contains(&value.get())
+            // Its buttons, to upload and to look again, have values, too.
+            || (takes_files && matches!(value.get().as_bytes().first(), Some(b'"' | b't' | b'f')))
+    };
+    let surplus = left.collect::<Vec<_>>();
+    if surplus.iter().all(is_harmless) && (surplus.is_empty() || !is_unsure) {
+        return Ok(named);
+    }
+    Err(format!("it has {} more values than its class has widgets", surplus.len()))
+}
+
+fn is_int(input: &Input) -> bool {
+    matches!(input.kind, Kind::Int { .. })
+}
+
+fn has_control(name: &str, input: &Input) -> bool {
+    input.is_widget() && (input.is_seed || (is_int(input) && SEEDS.contains(&name)))
+}
+
+/// The value of one widget: what was typed in, or the declared default where the list ends before.
+fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Result<Option<Named<'a>>, Fault> {
+    let Some(value) = given else {
+        return match input.default_value() {
+            Some(value) => Ok(Some((name.to_owned(), Cow::Owned(value)))),
+            None if !input.is_required => Ok(None),
+            None => Err(format!("it has no value for `{}`", clip(name))),
+        };
+    };
+    if !fits(input, value) {
+        return Err(format!(
+            "its values are not in the order of its class: {} is none for `{}`",
+            clip(value.get()),
+            clip(name)
+        ));
+    }
+    let value = if input.is_dynamic {
+        dynamic::processed(value).map_err(|why| format!("`{}` {why}", clip(name)))?
+    } else {
+        Cow::Borrowed(value)
+    };
+    Ok(Some((name.to_owned(), value)))
+}
+
+/// Whether the value is of the input's sort: what does not fit stands at another's place.
+pub(super) fn fits(input: &Input, value: &RawValue) -> bool {
+    let json = value.get();
+    let first = json.as_bytes().first().copied().unwrap_or_default();
+    match &input.kind {
+        Kind::Int { .. } | Kind::Float { .. } => matches!(first, b'-' | b'0'..=b'9'),
+        Kind::Boolean => matches!(first, b't' | b'f'),
+        Kind::Text => matches!(first, b'"' | b'n'),
+        // A value that is not offered may be a file of another instance, but a seed's control is none.
+        Kind::Choice(choices) => {
+            let is_choice = || raw::canonical(value).is_some_and(|value| choices.binary_search(&value).is_ok());
+            !matches!(first, b'{' | b'[') && (!CONTROLS.contains(&json) || is_choice())
+        }
+        Kind::Open => true,
+    }
+}

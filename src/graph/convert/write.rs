@@ -1,0 +1,58 @@
+//! The API's format, written: values as they stood, lists marked so that nobody takes them for links.
+
+use super::{Inputs, Value, ui::Node};
+use crate::graph::{catalog::Class, raw};
+use serde_json::value::RawValue;
+
+/// `{id: {"inputs": {…}, "class_type": …, "_meta": {"title": …}}}`, node by node.
+#[derive(Default)]
+pub(super) struct Writer {
+    json: String,
+}
+
+impl Writer {
+    pub(super) fn node(&mut self, id: &str, node: &Node<'_>, class: &Class, inputs: &Inputs<'_>) {
+        let separator = if self.json.is_empty() { '{' } else { ',' };
+        self.json.push(separator);
+        self.text(id);
+        self.json.push_str(":{\"inputs\":{");
+        for (at, (name, value)) in inputs.iter().enumerate() {
+            if at > 0 {
+                self.json.push(',');
+            }
+            self.text(name);
+            self.json.push(':');
+            match value {
+                Value::Literal(value) if raw::is_array(value) => {
+                    self.json.push_str("{\"__value__\":");
+                    self.json.push_str(value.get());
+                    self.json.push('}');
+                }
+                Value::Literal(value) => self.json.push_str(value.get()),
+                Value::Link { id, slot } => {
+                    self.json.push('[');
+                    self.text(id);
+                    self.json.push_str(&format!(",{slot}]"));
+                }
+            }
+        }
+        self.json.push_str("},\"class_type\":");
+        self.text(&node.class);
+        self.json.push_str(",\"_meta\":{\"title\":");
+        self.text(node.title.as_ref().or(class.title.as_ref()).unwrap_or(&node.class));
+        self.json.push_str("}}");
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.json.len()
+    }
+
+    pub(super) fn finish(mut self) -> Box<RawValue> {
+        self.json.push_str(if self.json.is_empty() { "{}" } else { "}" });
+        RawValue::from_string(self.json).expect("objects of quoted names and of values that are JSON themselves")
+    }
+
+    fn text(&mut self, text: &str) {
+        self.json.push_str(raw::quote(text).get());
+    }
+}

@@ -1,0 +1,203 @@
+//! The editor's format: pairs of what the editor had and what it sent (real ones, of ComfyUI 0.3.64 with its page 1.27.10; links,
+//! modes and subgraphs of each kind), and what is refused.
+
+use super::{LIMITS, raw};
+use crate::graph::{Catalog, Member, Pool, Problem, Workflow};
+use crate::task::{InstanceId, Warning};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+const PAIRS: &str = include_str!("ui_pairs.json");
+
+fn pool_of(object_info: &[&str]) -> Pool {
+    Pool::new(object_info.iter().enumerate().map(|(at, json)| Member {
+        instance: InstanceId::new(format!("a:{at}")),
+        is_alive: true,
+        catalog: Some(Arc::new(Catalog::parse(json).unwrap())),
+    }))
+}
+
+pub(super) fn pool() -> Pool {
+    pool_of(&[include_str!("../../sim/classes.json")])
+}
+
+fn read(ui: &Value, pool: &Pool) -> Result<(Workflow, Vec<Warning>), Vec<Problem>> {
+    Workflow::read(raw(&ui.to_string()), LIMITS, pool)
+}
+
+fn api(workflow: &Workflow) -> Value {
+    serde_json::from_str(workflow.to_json().get()).unwrap()
+}
+
+/// Whole floats are integers: the page's numbers know no difference.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().unwrap().into(),
+        Value::Array(list) => list.iter().map(plain).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), plain(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+#[track_caller]
+fn refused(ui: &Value, pool: &Pool, word: &str) {
+    let problems = read(ui, pool).expect_err(word);
+    assert_eq!((problems[0].code.as_str(), problems[0].is_shape), ("workflow_format_ui", false), "{word}");
+    assert!(problems[0].message.contains(word), "{word}: {}", problems[0].message);
+    assert!(problems[0].message.contains("Export (API)"), "{}", problems[0].message);
+}
+
+/// One node of a class with these widgets, `{"input": spec}`, and these values.
+fn one(inputs: &str, node: &Value) -> Result<Value, Vec<Problem>> {
+    let pool = pool_of(&[&format!(r#"{{"A":{{"input":{{"required":{inputs}}},"display_name":"An A"}}}}"#)]);
+    let mut whole = json!({"id": 1, "type": "A", "mode": 0, "inputs": []});
+    whole.as_object_mut().unwrap().extend(node.as_object().unwrap().clone());
+    let ui = json!({"nodes": [whole], "links": []});
+    read(&ui, &pool).map(|(workflow, _)| api(&workflow)["1"]["inputs"].clone())
+}
+
+#[test]
+fn what_the_editor_sends_is_what_comes_of_it() {
+    let pairs: Vec<BTreeMap<String, Value>> = serde_json::from_str(PAIRS).unwrap();
+    assert!(pairs.len() > 10);
+    for pair in pairs {
+        let (workflow, warnings) =
+            read(&pair["ui"], &pool()).unwrap_or_else(|problems| panic!("{}: {problems:?}", pair["name"]));
+        assert_eq!(plain(&api(&workflow)), plain(&pair["api"]), "{}", pair["name"]);
+        assert_eq!(warnings[0].code, "workflow_converted");
+    }
+}
+
+#[test]
+fn each_widget_gets_its_own_value() {
+    const SPEC: &str = r#"{"seed":["INT",{"max":18446744073709551615}],"mode":[["a","b"],{}],"cfg":["FLOAT",{}],"text":["STRING",{"default":"x"}],"on":["BOOLEAN",{"default":true}],"link":["IMAGE"],"n":["INT",{"forceInput":true}]}"#;
+    let slots = json!([{"name": "link", "type": "IMAGE", "link": null}]);
+    let filled = |values: Value| one(SPEC, &json!({"inputs": slots, "widgets_values": values}));
+    let whole = json!({"seed": 5, "mode": "b", "cfg": 1.5, "text": "t", "on": false});
+    for values in [
+        json!([5, "randomize", "b", 1.5, "t", false]),
+        json!([5, "b", 1.5, "t", false]),
+        json!([5, "fixed", "b", 1.5, "t", false, 7]),
+        json!([5, false, "b", 1.5, "t", false]),
+        json!([5, "fixed", "b", 1.5, "t", false, "", null]),
+        json!({"on": false, "seed": 5, "text": "t", "mode": "b", "cfg": 1.5, "videopreview": {"hidden": true}}),
+    ] {
+        assert_eq!(filled(values.clone()).unwrap(), whole, "{values}");
+    }
+    let short = filled(json!([5, "fixed", "c", 2])).unwrap();
+    assert_eq!(
+        short,
+        json!({"seed": 5, "mode": "c", "cfg": 2, "text": "x", "on": true}),
+        "what is not offered may be elsewhere"
+    );
+    let extra = filled(json!({"seed": 5, "mode": "b", "cfg": 1, "crf": 19, "list": ["1", 0]})).unwrap();
+    assert_eq!((&extra["crf"], &extra["list"]), (&json!(19), &json!({"__value__": ["1", 0]})));
+    for (values, word) in [
+        (json!([5, "fixed", "b", "t", false]), "`cfg`"),
+        (json!(["b", 5]), "`seed`"),
+        (json!([5, "fixed", "randomize", 1.5]), "`mode`"),
+        (json!([5, "fixed", "b", 1.5, "t", "false"]), "`on`"),
+        (json!([5, "fixed", "b", 1.5, 7]), "`text`"),
+        (json!([5, "fixed"]), "`mode`"),
+        (json!([5, "fixed", "b", 1.5, "t", false, 7, 8]), "2 more values"),
+        (json!([5, "fixed", "b", 1.5, "t", false, "", {"lora": "x"}]), "2 more values"),
+    ] {
+        let problems = filled(values).expect_err(word);
+        assert!(problems[0].message.contains(word), "{word}: {}", problems[0].message);
+    }
+}
+
+#[test]
+fn numbers_keep_their_bytes() {
+    let ui = r#"{"nodes":[{"id":1,"type":"A","title":"my \u0041","widgets_values":[18446744073709551615,"fixed",1.10,1e-7,[1.0,2.50]]}],"links":[]}"#;
+    let info = r#"{"A":{"input":{"required":{"seed":["INT"],"a":["FLOAT"],"b":["FLOAT"],"c":["COMBO",{"options":[1],"multiselect":true}]}}}}"#;
+    let (workflow, _) = Workflow::read(raw(ui), LIMITS, &pool_of(&[info])).unwrap();
+    let expected = r#"{"1":{"inputs":{"seed":18446744073709551615,"a":1.10,"b":1e-7,"c":{"__value__":[1.0,2.50]}},"class_type":"A","_meta":{"title":"my A"}}}"#;
+    assert_eq!(workflow.to_json().get(), expected);
+}
+
+#[test]
+fn what_only_the_editor_knows_is_refused() {
+    let node = |extra: Value| {
+        let mut node = json!({"id": 3, "type": "KSampler", "widgets_values": []});
+        node.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        node
+    };
+    let graph = |nodes: Vec<Value>, links: Value| json!({"nodes": nodes, "links": links});
+    refused(
+        &graph(vec![node(json!({"type": "KSamplr"}))], json!([])),
+        &pool(),
+        "node 3: no instance is known to have the class KSamplr",
+    );
+    refused(&graph(vec![node(json!({}))], json!([])), &Pool::default(), "not known yet what the instances declare");
+    let open = |name: &str| json!({"name": name, "type": "*", "link": null});
+    let linked = json!([{"name": "model", "type": "MODEL", "link": 1}, open("positive"), open("negative"), open("latent_image")]);
+    let sampler = node(json!({"inputs": linked, "widgets_values": [1, "fixed", 20, 8, "euler", "normal", 1]}));
+    refused(&graph(vec![sampler.clone()], json!([])), &pool(), "the link 1 to node 3 is not among the links");
+    refused(
+        &graph(vec![sampler.clone()], json!([[1, 9, 0, 3, 0, "MODEL"]])),
+        &pool(),
+        "comes from node 9, which is not there",
+    );
+    refused(&graph(vec![sampler.clone(), sampler.clone()], json!([])), &pool(), "two nodes have the id 3");
+    refused(&graph(vec![sampler.clone()], json!([[1, 9]])), &pool(), "a link is not understood");
+    refused(&graph(vec![json!({"type": "Note"})], json!([])), &pool(), "a node has no id");
+    refused(&graph(vec![json!({"id": 1})], json!([])), &pool(), "it has no type");
+    let turn = |id: u32, link: u32| json!({"id": id, "type": "Reroute", "inputs": [{"name": "", "type": "*", "link": link}], "outputs": [{"type": "*"}]});
+    let circle = json!([[1, 5, 0, 3, 0, "*"], [2, 6, 0, 5, 0, "*"], [3, 5, 0, 6, 0, "*"]]);
+    refused(&graph(vec![sampler.clone(), turn(5, 2), turn(6, 3)], circle), &pool(), "go in a circle");
+    let text = json!({"id": 6, "type": "CLIPTextEncode", "inputs": [{"name": "clip", "type": "CLIP", "link": null}], "widgets_values": ["a {red|blue} cat"]});
+    refused(&graph(vec![text], json!([])), &pool(), "`text` has a choice");
+    let custom = pool_of(&[r#"{"A":{"input":{"required":{"sound":["AUDIO_RECORD"]}}}}"#]);
+    refused(
+        &graph(vec![json!({"id": 1, "type": "A"})], json!([])),
+        &custom,
+        "`sound` is a AUDIO_RECORD, which only the editor can fill",
+    );
+    let detour = json!({"id": 8, "type": "PrimitiveNode", "outputs": [{"type": "INT"}], "widgets_values": [7]});
+    let sized = json!({"id": 5, "type": "EmptyLatentImage", "inputs": [{"name": "width", "type": "INT", "link": 2, "widget": {"name": "width"}}], "widgets_values": [1, 2, 3]});
+    let links = json!([[1, 8, 0, 7, 0, "*"], [2, 7, 0, 5, 0, "*"]]);
+    refused(&graph(vec![detour, turn(7, 1), sized], links), &pool(), "the primitive 8 reaches it by a detour");
+    // Two versions of a class: the one that fits counts.
+    let versions =
+        pool_of(&[r#"{"A":{"input":{"required":{"a":["INT"]}}}}"#, r#"{"A":{"input":{"required":{"a":["STRING"]}}}}"#]);
+    let (workflow, _) =
+        read(&graph(vec![json!({"id": 1, "type": "A", "widgets_values": ["x"]})], json!([])), &versions).unwrap();
+    assert_eq!(api(&workflow)["1"]["inputs"], json!({"a": "x"}));
+}
+
+/// A subgraph of `fans` times itself on every level would be larger than any memory.
+#[test]
+fn a_small_file_makes_no_large_graph() {
+    let level = |id: usize, fans: usize| {
+        let nodes: Vec<Value> = (0..fans).map(|at| json!({"id": at, "type": format!("g{}", id + 1)})).collect();
+        json!({"id": format!("g{id}"), "nodes": nodes, "links": []})
+    };
+    let mut levels: Vec<Value> = (0..10).map(|id| level(id, 50)).collect();
+    let ui = json!({"nodes": [{"id": 1, "type": "g0"}], "links": [], "definitions": {"subgraphs": levels}});
+    refused(&ui, &pool(), "more than 2000 nodes");
+    levels[9] = json!({"id": "g9", "nodes": [{"id": 1, "type": "g0"}], "links": []});
+    let ui = json!({"nodes": [{"id": 1, "type": "g0"}], "links": [], "definitions": {"subgraphs": levels.iter().map(|level| { let mut level = level.clone(); level["nodes"].as_array_mut().unwrap().truncate(1); level }).collect::<Vec<_>>()}});
+    refused(&ui, &pool(), "more than 20 subgraphs inside one another");
+    let long = json!({"id": 1, "type": "CLIPTextEncode", "inputs": [{"name": "clip", "type": "CLIP", "link": null}], "widgets_values": ["x".repeat(100_000)]});
+    let many: Vec<Value> = (0..1_000).map(|at| json!({"id": at, "type": "g"})).collect();
+    let ui =
+        json!({"nodes": many, "links": [], "definitions": {"subgraphs": [{"id": "g", "nodes": [long], "links": []}]}});
+    refused(&ui, &pool(), "more than 16777216 bytes");
+}
+
+/// The editor drops every input that leads to a node it leaves out, and with it what the widget held.
+#[test]
+fn a_widget_that_is_linked_to_a_muted_node_is_left_out() {
+    let with = |mode: u8| {
+        let ui = json!({"nodes": [
+            {"id": 1, "type": "PrimitiveInt", "mode": mode, "outputs": [{"type": "INT"}], "widgets_values": [640, "fixed"]},
+            {"id": 5, "type": "EmptyLatentImage", "widgets_values": [512, 768, 1],
+             "inputs": [{"name": "width", "type": "INT", "link": 1, "widget": {"name": "width"}}]}
+        ], "links": [[1, 1, 0, 5, 0, "INT"]]});
+        api(&read(&ui, &pool()).unwrap().0)["5"]["inputs"].clone()
+    };
+    assert_eq!(with(0), json!({"width": ["1", 0], "height": 768, "batch_size": 1}));
+    assert_eq!(with(2), json!({"height": 768, "batch_size": 1}));
+    assert_eq!(with(4), json!({"width": 512, "height": 768, "batch_size": 1}));
+}

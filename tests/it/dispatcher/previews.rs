@@ -1,0 +1,47 @@
+//! Pictures of a running prompt: for who looks, and for nobody else.
+
+use crate::support::{
+    eventually,
+    raw::Raw,
+    stack::{PATIENCE, Stack, workflow},
+};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_running_task_shows_what_it_works_at_to_who_asks() {
+    let stack = Stack::start(1, 1).await;
+    let body = json!({"workflow": workflow::steps(200, 10.0)});
+    let id = stack.client.submit(body).await;
+    let path = format!("/api/tasks/{id}/preview");
+    eventually("it is well under way", PATIENCE, || async {
+        (stack.client.task(&id).await["progress"].as_u64() >= Some(40)).then_some(())
+    })
+    .await;
+    let mut redis = Raw::connect(&stack.redis.socket());
+    let key = format!("{{shuzhiren}}:preview:{id}");
+    assert_eq!(redis.run(&["EXISTS", &key]).number(), 0, "nobody looks: nothing is kept");
+
+    let (status, envelope) = stack.client.call(Method::GET, &path, None).await;
+    assert_eq!((status, &envelope["error"]["type"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{envelope}");
+    let url = format!("{}{path}", stack.client.base);
+    let get = || stack.client.http().get(&url).bearer_auth(&stack.client.token).send();
+    let answer = eventually("a picture", PATIENCE, || async {
+        get().await.ok().filter(|answer| answer.status() == StatusCode::OK)
+    })
+    .await;
+    for (name, value) in
+        [("content-type", "image/jpeg"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+    {
+        assert_eq!(answer.headers()[name], value, "{name}");
+    }
+    assert!(answer.bytes().await.unwrap().starts_with(b"\xff\xd8\xff"));
+    let left_ms = redis.run(&["PTTL", &key]).number();
+    assert!((1..=10_000).contains(&left_ms), "it goes by itself: {left_ms}");
+    let stranger = stack.client.http().get(&url).send().await.unwrap();
+    assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED);
+
+    stack.client.delete(&format!("/api/tasks/{id}")).await;
+    assert_eq!(get().await.unwrap().status(), StatusCode::NOT_FOUND, "it does not run any more");
+    assert_eq!(stack.client.call(Method::GET, &format!("{path}?x=1"), None).await.0, StatusCode::BAD_REQUEST);
+}

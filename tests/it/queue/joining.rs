@@ -1,0 +1,181 @@
+//! Tasks that only some instances can run, and instances that join them later; how long runs take.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::{audit, dump},
+        world::{TTL, World, completed, failed, new_task},
+    },
+};
+use shuzhiren::{
+    queue::{Acquired, Lease, Narrowed, Revived, Token},
+    task::{FailureKind, InstanceId, NewTask, Priority, TaskId},
+};
+use std::time::Duration;
+
+scenarios! {
+    an_instance_that_has_it_later_joins
+    a_stale_owner_joins_nothing
+    a_revived_task_is_looked_at_again
+    what_is_left_to_others_is_read_in_bites
+    runs_are_remembered_once
+    only_so_many_workflows_are_remembered
+    a_task_to_come_stands_behind_its_lane
+}
+
+fn left_to(instances: &[&str]) -> NewTask {
+    let mut new = new_task();
+    new.facts.eligible = instances.iter().map(|&id| InstanceId::new(id)).collect();
+    new
+}
+
+fn of_workflow(hash: &str) -> NewTask {
+    let mut new = new_task();
+    new.facts.workflow_hash = Some(hash.to_owned());
+    new
+}
+
+fn names(task: &shuzhiren::task::Task) -> Vec<&str> {
+    task.facts.eligible.iter().map(InstanceId::as_str).collect()
+}
+
+async fn narrowed(world: &World, lease: &Lease) -> Vec<TaskId> {
+    world.queue.narrowed(lease, 0, 50).await.unwrap().tasks.into_iter().map(|(id, _)| id).collect()
+}
+
+pub async fn an_instance_that_has_it_later_joins(world: &World) {
+    let id = world.accept(&left_to(&["gpu:2", "gpu:11"])).await.id;
+    let (plain, ended) = (world.enqueue().await, world.accept(&left_to(&["gpu:3"])).await.id);
+    world.queue.cancel(ended).await.unwrap();
+    let one = world.lease("gpu:1").await;
+    assert_eq!(world.claim(&one).await.unwrap().task, plain);
+    assert!(world.claim_of(&one, 2).await.is_none());
+    assert_eq!(narrowed(world, &one).await, [id], "neither what all can run, nor what has ended");
+    let ended_before = (world.field(ended, "only"), world.field(plain, "only"));
+    // Said twice it is done once.
+    for count in [1, 0] {
+        assert_eq!(world.queue.admit(&one, &[id, plain, ended, TaskId::new()]).await.unwrap(), count);
+        audit(world, 2).unwrap();
+    }
+    assert_eq!(names(&world.task(id).await), ["gpu:2", "gpu:11", "gpu:1"]);
+    assert_eq!((world.field(ended, "only"), world.field(plain, "only")), ended_before);
+    assert!(narrowed(world, &one).await.is_empty());
+    let three = world.lease("gpu:3").await;
+    assert!(world.claim(&three).await.is_none());
+    assert_eq!(narrowed(world, &three).await, [id]);
+    let claim = world.claim_of(&one, 2).await.unwrap();
+    assert_eq!(claim.task, id);
+    world.queue.settle(&one, id, claim.attempt, &completed()).await.unwrap();
+    audit(world, 2).unwrap();
+    assert!(narrowed(world, &three).await.is_empty());
+}
+
+pub async fn a_stale_owner_joins_nothing(world: &World) {
+    let id = world.accept(&left_to(&["gpu:2"])).await.id;
+    let old = world.lease("gpu:1").await;
+    world.pass(TTL + Duration::from_secs(1));
+    let new = Lease { instance: old.instance.clone(), token: Token::new() };
+    assert!(matches!(world.queue.acquire(&new.instance, "d2", &new.token, TTL).await.unwrap(), Acquired::Ours(_)));
+    let before = dump(world);
+    assert_eq!(world.queue.admit(&old, &[id]).await.unwrap(), 0);
+    assert!(before == dump(world));
+    assert_eq!(world.queue.admit(&new, &[id]).await.unwrap(), 1);
+}
+
+pub async fn a_revived_task_is_looked_at_again(world: &World) {
+    let id = world.accept(&left_to(&["gpu:2"])).await.id;
+    let two = world.lease("gpu:2").await;
+    let claim = world.claim(&two).await.unwrap();
+    world.queue.settle(&two, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
+    world.pass(Duration::from_secs(9));
+    assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Revived(_)));
+    audit(world, 1).unwrap();
+    let one = world.lease("gpu:1").await;
+    let seen = world.queue.narrowed(&one, world.now_ms(), 50).await.unwrap();
+    assert_eq!(seen, Narrowed { tasks: vec![(id, world.now_ms())], looked_at: 1, last_ms: Some(world.now_ms()) });
+}
+
+pub async fn what_is_left_to_others_is_read_in_bites(world: &World) {
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(world.accept(&left_to(&["gpu:2"])).await.id);
+        world.pass(Duration::from_millis(10));
+    }
+    let one = world.lease("gpu:1").await;
+    let begun = world.now_ms() - 50;
+    let first = world.queue.narrowed(&one, 0, 2).await.unwrap();
+    let expected: Vec<(TaskId, u64)> = vec![(ids[0], begun), (ids[1], begun + 10)];
+    assert_eq!(first, Narrowed { tasks: expected, looked_at: 2, last_ms: Some(begun + 10) });
+    let rest = world.queue.narrowed(&one, begun + 11, 9).await.unwrap();
+    assert_eq!((rest.tasks.len(), rest.looked_at, rest.last_ms), (3, 3, Some(begun + 40)));
+    let none = world.queue.narrowed(&one, begun + 41, 9).await.unwrap();
+    assert_eq!(none, Narrowed::default());
+}
+
+/// Runs one task for so long.
+async fn run(world: &World, new: &NewTask, ms: u64, is_good: bool) {
+    let id = world.accept(new).await.id;
+    let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
+    world.pass(TTL + Duration::from_secs(1));
+    world.queue.acquire(&lease.instance, "d", &lease.token, TTL).await.unwrap();
+    let claim = world.claim(&lease).await.unwrap();
+    world.pass(Duration::from_secs(3));
+    world.queue.start(&lease, id, claim.attempt).await.unwrap();
+    world.pass(Duration::from_millis(ms));
+    let outcome = if is_good { completed() } else { failed(FailureKind::NodeError) };
+    for _ in 0..2 {
+        world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
+    }
+}
+
+async fn means(world: &World, hash: &str) -> (Option<u64>, Option<u64>) {
+    let prospects = world.queue.prospects_of_new(Priority::Normal, Some(hash)).await.unwrap();
+    (prospects.run_ms, prospects.any_run_ms)
+}
+
+pub async fn runs_are_remembered_once(world: &World) {
+    assert_eq!(means(world, "a").await, (None, None));
+    run(world, &of_workflow("a"), 1_000, true).await;
+    assert_eq!(means(world, "a").await, (Some(1_000), Some(1_000)), "from its start, not from its claim");
+    run(world, &of_workflow("a"), 9_000, false).await;
+    assert_eq!(means(world, "a").await, (Some(1_000), Some(1_000)), "a failed run says nothing");
+    run(world, &of_workflow("a"), 2_000, true).await;
+    assert_eq!(means(world, "a").await, (Some(1_500), Some(1_500)));
+    run(world, &new_task(), 4_500, true).await;
+    assert_eq!(means(world, "a").await, (Some(1_500), Some(2_500)));
+    for _ in 0..10 {
+        run(world, &of_workflow("a"), 1_500, true).await;
+    }
+    run(world, &of_workflow("a"), 2_500, true).await;
+    assert_eq!(means(world, "a").await.0, Some(1_700), "the newest is a fifth of it");
+    let read = world.task(world.accept(&of_workflow("a")).await.id).await;
+    assert_eq!(world.queue.prospects(&read).await.unwrap().run_ms, Some(1_700));
+}
+
+pub async fn only_so_many_workflows_are_remembered(world: &World) {
+    run(world, &of_workflow("old"), 1_000, true).await;
+    let (speeds, used) = (world.key("speeds"), world.key("speeds-used"));
+    for number in 0..1_999 {
+        let name = format!("x{number}");
+        world.redis(&["HSET", &speeds, &name, "5:1"]);
+        world.redis(&["ZADD", &used, &world.now_ms().to_string(), &name]);
+    }
+    assert_eq!(means(world, "old").await.0, Some(1_000));
+    run(world, &of_workflow("new"), 1_000, true).await;
+    assert_eq!((means(world, "old").await.0, means(world, "new").await.0), (None, Some(1_000)));
+    assert_eq!(world.redis(&["HLEN", &speeds]).text(), "2001", "two thousand, and the mean of all");
+    assert_eq!(world.redis(&["ZCARD", &used]).text(), "2000");
+}
+
+pub async fn a_task_to_come_stands_behind_its_lane(world: &World) {
+    for priority in [Priority::High, Priority::Normal, Priority::Normal] {
+        world.accept(&NewTask { priority, ..new_task() }).await;
+    }
+    let ahead = async |priority| {
+        let prospects = world.queue.prospects_of_new(priority, None).await.unwrap();
+        (prospects.position, prospects.urgent)
+    };
+    assert_eq!(ahead(Priority::High).await, (Some(1), 0));
+    assert_eq!(ahead(Priority::Normal).await, (Some(2), 1));
+    assert_eq!(ahead(Priority::Low).await, (Some(0), 3));
+}
