@@ -5,6 +5,8 @@
 
 mod answer;
 mod arrivals;
+mod batch;
+mod batches;
 mod body;
 mod config;
 mod download;
@@ -20,6 +22,7 @@ mod knowledge;
 mod login;
 mod monitor;
 mod multipart;
+mod named;
 mod near;
 mod nodes;
 mod openapi;
@@ -32,11 +35,13 @@ mod retry;
 mod sniff;
 mod submission;
 mod submit;
+mod sweep;
 mod tasks;
 mod thumbnail;
 mod time;
 mod upload;
 mod waiting;
+mod workflows;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
 pub use openapi::document;
@@ -109,6 +114,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::detail, tasks::cancel))
         .routes(routes!(tasks::workflow))
         .routes(routes!(preview::preview))
+        .routes(routes!(batches::detail, batches::cancel))
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::detail, workflows::publish, workflows::delete))
+        .routes(routes!(workflows::schema))
         .routes(routes!(retry::retry))
         .routes(routes!(nodes::list))
         .routes(routes!(files::list))

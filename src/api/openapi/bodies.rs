@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "they are only described, never made")]
 
-use super::super::draft::DryRun;
+use super::super::{batch::BatchView, draft::DryRun};
 use crate::{
     fleet::Scheme,
     task::{Priority, TaskView},
@@ -34,9 +34,13 @@ pub(in super::super) struct SwitchBody {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct TaskBody {
-    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`.
-    #[schema(value_type = Object)]
-    workflow: Value,
+    workflow: WorkflowOrName,
+    /// So many tasks of each combination; they are a batch.
+    #[schema(minimum = 1, maximum = 1_000)]
+    count: Option<u16>,
+    /// Lists of values, `{"3.seed":[1,2,3]}`: every combination is a task of a batch.
+    #[schema(value_type = Option<BTreeMap<String, Vec<Value>>>)]
+    sweep: Option<Value>,
     /// Values for its inputs: `{"6.text":"a cat","seed":7}`, or a list of `{nodeId, fieldName, fieldValue}`.
     params: Option<TaskParams>,
     /// Nothing in `params` may go unused, no placeholder may stay without value.
@@ -59,6 +63,33 @@ pub(in super::super) struct TaskBody {
     /// Yours, at most 4,096 bytes of JSON; comes back with the task.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
+}
+
+/// What runs.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum WorkflowOrName {
+    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`.
+    #[schema(value_type = Object)]
+    Graph(Value),
+    /// A published one: `name`, or `name@3`.
+    Name(String),
+}
+
+/// What is published.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in super::super) struct FlowBody {
+    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`.
+    #[schema(value_type = Object)]
+    workflow: Value,
+    #[schema(max_length = 1_000)]
+    description: Option<String>,
+    /// The parameters that it declares, by name.
+    #[schema(value_type = Option<Object>)]
+    params: Option<Value>,
+    /// The newest version that was read, 0 = there is none: 409 if it is another one now.
+    version: Option<u64>,
 }
 
 #[derive(ToSchema)]
@@ -101,6 +132,8 @@ enum RandomizeSeeds {
 pub(in super::super) enum Submitted {
     /// It is accepted.
     Task(Box<TaskView>),
+    /// `count` or `sweep`: all of them are.
+    Batch(Box<BatchView>),
     /// `dryRun=true`.
     DryRun(Box<DryRun>),
 }

@@ -58,6 +58,22 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
                 "timeoutMs": 600_000, "startBy": "2100-01-01T00:00:00.000Z", "maxAttempts": 3, "metadata": { "order": 7 },
             }),
         ),
+        (
+            "submitTask",
+            "a published workflow, three times",
+            json!({ "workflow": "text-to-image", "params": { "prompt": "a cat" }, "count": 3 }),
+        ),
+        (
+            "submitTask",
+            "a batch of combinations",
+            json!({ "workflow": workflow, "sweep": { "3.seed": [1, 2], "6.text": ["a cat", "a dog"] } }),
+        ),
+        (
+            "publishWorkflow",
+            "with one parameter",
+            json!({ "workflow": workflow, "description": "A picture of a text",
+                "params": { "prompt": { "target": "6.text", "type": "string" } } }),
+        ),
         ("changeConfig", "one server", parsed(CONFIG)),
         (
             "changeConfig",
@@ -80,6 +96,16 @@ fn answers() -> Vec<(&'static str, Value)> {
             "scheme": "http", "basePath": "", "headers": {} }],
         "healthCheck": { "interval": 30_000, "timeout": 10_000, "failuresToDown": 3 }, "version": 7,
     });
+    let flow = json!({ "name": "text-to-image", "version": 1, "latestVersion": 1, "versions": [1], "description": "A picture of a text",
+        "params": { "prompt": { "target": "6.text", "type": "string" } }, "workflow": parsed(WORKFLOW),
+        "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-01-01T00:00:00.000Z" });
+    let flows = json!({ "total": 1, "items": [{ "name": flow["name"], "version": 1, "description": flow["description"],
+        "params": flow["params"], "updatedAt": flow["updatedAt"] }] });
+    let flow_schema = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "text-to-image@1", "type": "object",
+        "properties": { "prompt": { "type": "string" } } });
+    let batch = json!({ "batchId": "01935f0e-7c00-7000-8000-00000000ffff", "count": 3,
+        "counts": { "pending": 2, "running": 1, "completed": 0, "failed": 0, "cancelled": 0 }, "progress": 12, "owner": "admin",
+        "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-01-01T00:00:00.000Z" });
     let envelope = |data: Value| json!({ "code": 200, "data": data });
     let files = json!({ "total": 1, "items": [file["data"]] });
     vec![
@@ -92,6 +118,13 @@ fn answers() -> Vec<(&'static str, Value)> {
         ("getTask", task.clone()),
         ("retryTask", task),
         ("getTaskWorkflow", envelope(parsed(WORKFLOW))),
+        ("listWorkflows", envelope(flows)),
+        ("getWorkflow", envelope(flow.clone())),
+        ("publishWorkflow", envelope(flow)),
+        ("getWorkflowSchema", envelope(flow_schema)),
+        ("deleteWorkflow", envelope(json!({ "name": "text-to-image", "deleted": true, "lastVersion": 1 }))),
+        ("getBatch", envelope(batch.clone())),
+        ("cancelBatch", envelope(batch)),
         ("listNodes", parsed(NODES)),
         ("listFiles", envelope(files)),
         ("uploadFile", file.clone()),

@@ -11,7 +11,8 @@ mod examples;
 
 pub(super) use super::answer::Envelope;
 pub(super) use bodies::{
-    ConfigBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy, UploadForm,
+    ConfigBody, FlowBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy,
+    UploadForm,
 };
 
 use axum::{
@@ -44,6 +45,7 @@ pub fn document() -> Value {
     document["tags"] = json!([
         { "name": "auth", "description": "A password becomes a token." },
         { "name": "tasks", "description": "What is to run, runs, and has run." },
+        { "name": "workflows", "description": "Graphs with a name, versions and declared parameters." },
         { "name": "files", "description": "What tasks need and make." },
         { "name": "instances", "description": "The fleet, one by one." },
         { "name": "config", "description": "The fleet as it should be." },
