@@ -34,7 +34,8 @@ pub(super) async fn read(State(state): State<ApiState>, _admin: Admin) -> Result
 /// Replaces what the body names. `If-Match` or `version` guard against lost updates.
 #[utoipa::path(
     put, path = "/api/config", operation_id = "changeConfig", tag = "config",
-    params(("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#, description = "the `ETag` of the config that was read")),
+    params(("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#,
+        description = "the `ETag` of the config that was read")),
     request_body = super::openapi::ConfigBody,
     responses((status = 200, description = "the config as it is now", body = super::openapi::Envelope<FleetConfig>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),

@@ -108,7 +108,10 @@ pub(super) async fn list(State(state): State<ApiState>, _caller: Caller, query: 
 /// One version, the newest when not asked: `?version=3`. Its number also as `ETag`.
 #[utoipa::path(
     get, path = "/api/workflows/{name}", operation_id = "getWorkflow", tag = "workflows",
-    params(("name" = crate::task::FlowName, Path, description = "the name"), ("version" = Option<u64>, Query, description = "the newest when not given")),
+    params(
+        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("version" = Option<u64>, Query, description = "the newest when not given"),
+    ),
     responses((status = 200, description = "the workflow", body = super::openapi::Envelope<FlowView>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
     extensions(("x-errors" = json!(["invalid_query", "not_found"])))
@@ -125,7 +128,10 @@ pub(super) async fn detail(
 /// The declared parameters of a version as a JSON Schema.
 #[utoipa::path(
     get, path = "/api/workflows/{name}/schema", operation_id = "getWorkflowSchema", tag = "workflows",
-    params(("name" = crate::task::FlowName, Path, description = "the name"), ("version" = Option<u64>, Query, description = "the newest when not given")),
+    params(
+        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("version" = Option<u64>, Query, description = "the newest when not given"),
+    ),
     responses((status = 200, description = "the JSON Schema", body = super::openapi::Envelope<Object>)),
     extensions(("x-errors" = json!(["invalid_query", "not_found"])))
 )]
@@ -146,7 +152,11 @@ pub(super) async fn schema(
 /// again changes nothing.
 #[utoipa::path(
     put, path = "/api/workflows/{name}", operation_id = "publishWorkflow", tag = "workflows",
-    params(("name" = crate::task::FlowName, Path, description = "the name"), ("If-Match" = Option<String>, Header, description = "the `ETag` of the version that was read")),
+    params(
+        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#,
+            description = "the `ETag` of the version that was read"),
+    ),
     request_body = super::openapi::FlowBody,
     responses((status = 200, description = "the workflow as it is now", body = super::openapi::Envelope<FlowView>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),

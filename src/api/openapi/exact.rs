@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 /// What may hold more than it says.
 const OPEN: &[&str] = &["UploadForm", "NodeInput"];
 
+/// Of a version in a query: more digits than 15 are none.
+const VERSION_MAX: u64 = 999_999_999_999_999;
+
 /// Tightens every schema.
 pub(super) fn finish(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
@@ -116,6 +119,10 @@ fn never_null(schema: &mut Value) {
 fn add_words(parameter: &mut Value) {
     if parameter["name"] == "w" {
         parameter["schema"]["enum"] = json!(SIDES);
+    }
+    let limit = if parameter["name"] == "version" { VERSION_MAX } else { u64::MAX };
+    if parameter["schema"]["type"] == "integer" {
+        parameter["schema"]["maximum"] = json!(limit);
     }
     let words = match parameter["name"].as_str() {
         Some("status") => Status::ALL.map(Status::as_str).join("|"),

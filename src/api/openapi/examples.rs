@@ -86,6 +86,9 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
 /// (operation, answer)
 fn answers() -> Vec<(&'static str, Value)> {
     let task = parsed(TASK);
+    let mut cancelled = task.clone();
+    cancelled["data"]["status"] = json!("cancelled");
+    cancelled["data"]["finishedAt"] = json!("2024-01-01T00:00:01.000Z");
     let page = json!({ "total": 1, "items": [task["data"]], "nextCursor": null });
     let file = parsed(FILE);
     let mut instance = parsed(INSTANCE);
@@ -116,6 +119,7 @@ fn answers() -> Vec<(&'static str, Value)> {
         ("listTasks", envelope(page)),
         ("submitTask", task.clone()),
         ("getTask", task.clone()),
+        ("cancelTask", cancelled),
         ("retryTask", task),
         ("getTaskWorkflow", envelope(parsed(WORKFLOW))),
         ("listWorkflows", envelope(flows)),
