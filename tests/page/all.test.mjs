@@ -2,6 +2,7 @@
 
 import { after, afterEach, before } from 'node:test';
 import { launch } from './browser.mjs';
+import arriving from './arriving.mjs';
 import fleet from './fleet.mjs';
 import load from './load.mjs';
 import login from './login.mjs';
@@ -25,4 +26,4 @@ after(async () => {
 // A test that fails must not take others with it.
 afterEach(() => world.settle());
 
-for (const tests of [parts, login, tasks, submit, fleet, look, load]) tests(world);
+for (const tests of [parts, login, tasks, arriving, submit, fleet, look, load]) tests(world);

@@ -21,7 +21,7 @@ const TIMEOUT_MS = 30_000;
  * `call('GET', 'tasks?limit=5')` → `data`. `body` is an object, or a string that is JSON already.
  * Addresses are relative: the page works behind a proxy that serves it under a path.
  */
-export async function call(method, path, { body, headers, signal, asText } = {}) {
+export async function call(method, path, { body, headers, signal, asText, asBlob } = {}) {
   const mine = token();
   const given = AbortSignal.timeout(TIMEOUT_MS);
   const request = {
@@ -40,6 +40,7 @@ export async function call(method, path, { body, headers, signal, asText } = {})
   let text;
   try {
     response = await fetch(`api/${path}`, request);
+    if (response.ok && asBlob) return await response.blob();
     text = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -65,6 +66,3 @@ function read(response, text, mine, asText) {
     Number(response.headers.get('Retry-After')) || null,
   );
 }
-
-/** The link of a stored file on this server, whatever the public address of the system is. */
-export const fileLink = (fileId) => `upload/file/${encodeURIComponent(fileId)}`;

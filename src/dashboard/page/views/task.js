@@ -13,6 +13,7 @@ import { bar, statusBadge } from '../parts/badges.js';
 import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
+import { livePreview } from '../parts/live-preview.js';
 import { outputList } from '../parts/outputs.js';
 import { canRetry, retry } from '../parts/retry.js';
 import { timeline } from '../parts/timeline.js';
@@ -64,7 +65,7 @@ export function task(root, { path }, scope) {
       return;
     }
     const now = withNews(data.task, askedAt);
-    page ??= build(place, data);
+    page ??= build(place, data, scope);
     page.update(now);
     drawActions(actions, badge, now, source.refresh);
   };
@@ -108,16 +109,18 @@ async function readTask(id, signal) {
   return { task, workflow, params: raw('params'), nodes: read?.form === 'api' ? read.nodes : [] };
 }
 
-function build(place, { workflow, params, nodes }) {
+function build(place, { task: { id }, workflow, params, nodes }, scope) {
   const titles = new Map(nodes.map((node) => [node.id, node.title]));
   const progress = bar(t('column.progress'));
   const percent = h('strong', { class: 'figure', data: { test: 'progress' } });
   const doing = h('p', { class: 'doing' });
+  const preview = livePreview(id, scope);
   const live = h(
     'section',
     { class: 'panel live', 'aria-label': t('column.progress') },
     h('div', { class: 'row between' }, doing, percent),
     progress.element,
+    preview.element,
   );
   const error = h('div');
   const outputs = h('section', { class: 'panel' });
@@ -144,7 +147,10 @@ function build(place, { workflow, params, nodes }) {
       params !== '{}' &&
       h('details', { class: 'panel' }, h('summary', {}, t('params')), h('pre', { tabindex: 0 }, params)),
   );
-  let drawnOutputs = '';
+  const figures = outputList((node) => titles.get(node));
+  const outputsTitle = h('h2', {});
+  const noOutputs = h('p', { class: 'faint' }, t('outputs.none'));
+  put(outputs, outputsTitle, figures.element, noOutputs);
   let drawnError = '';
   return {
     update(now) {
@@ -158,15 +164,10 @@ function build(place, { workflow, params, nodes }) {
       drawFacts(facts, now);
       const list = now.result?.outputs ?? [];
       outputs.hidden = list.length === 0 && now.status !== 'completed';
-      const key = list.map((item) => item.fileId ?? item.text).join();
-      if (key !== drawnOutputs || !outputs.firstChild) {
-        drawnOutputs = key;
-        put(
-          outputs,
-          h('h2', {}, t('outputs', { n: list.length })),
-          list.length ? outputList(list, (node) => titles.get(node)) : h('p', { class: 'faint' }, t('outputs.none')),
-        );
-      }
+      say(outputsTitle, t('outputs', { n: list.length }));
+      noOutputs.hidden = list.length > 0;
+      figures.update(list);
+      preview.update(now);
       // What an attempt failed of stays readable while the next one waits.
       const failure = now.status !== 'completed' && now.status !== 'cancelled' ? now.error : null;
       const errorKey = JSON.stringify(failure ?? null);
