@@ -2,7 +2,7 @@
 
 import { call } from '../base/api.js';
 import { h, mark, put, say } from '../base/dom.js';
-import { shortId } from '../base/format.js';
+import { about, shortId } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { isPicture } from '../base/links.js';
 import { link } from '../base/router.js';
@@ -45,7 +45,7 @@ export function runCard(item, scope) {
         : task.status === 'running'
           ? `${task.progress} %`
           : task.status === 'pending' && task.waitingFor
-            ? t('waits', { why: whyItWaits(task.waitingFor) })
+            ? t('waits', { why: whyItWaits(task.waitingFor) }) + (task.etaMs > 0 ? ` · ${about(task.etaMs)}` : '')
             : '',
     );
     const image = task.result?.outputs?.find((output) => output.fileId && !output.deleted && isPicture(output));

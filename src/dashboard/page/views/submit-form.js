@@ -5,8 +5,10 @@ import { h, keyed, put, say } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { changed, watch } from '../live/topics.js';
+import { refine } from '../parts/declared.js';
 import { field, FieldError } from '../parts/field.js';
-import { problemList, sentence } from '../parts/failure.js';
+import { about } from '../base/format.js';
+import { problemList, sentence, warningList } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
 import { runCard } from '../parts/run-card.js';
@@ -15,8 +17,8 @@ import { copy, toast } from '../parts/toast.js';
 
 const RUNS_KEPT = 30;
 
-/** `state` is the draft: fields, options and runs are kept in it. */
-export function submitForm(workflow, state, scope, startOver) {
+/** `state` is the draft: fields, options and runs are kept in it; `declared` is what the instances say of the classes. */
+export function submitForm(workflow, declared, state, scope, startOver) {
   const fields = [];
   const preview = h('pre', { tabindex: 0 });
   const error = h('div', { role: 'alert', class: 'submit-error' });
@@ -28,7 +30,7 @@ export function submitForm(workflow, state, scope, startOver) {
     t('submit.check'),
   );
   const graph = workflowGraph(workflow.nodes);
-  const groups = workflow.nodes.map((node) => group(node, state, fields, () => redraw())).filter(Boolean);
+  const groups = workflow.nodes.map((node) => group(node, declared[node.type], state, fields, () => redraw())).filter(Boolean);
   const runs = h('div', { class: 'runs' });
 
   /** The body, its numbers as they were typed. */
@@ -92,6 +94,7 @@ export function submitForm(workflow, state, scope, startOver) {
       state.runs.unshift({ task, askedAt: performance.now() });
       state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
       changed('runs');
+      put(error, warningNote(task.warnings));
       if (left === 1) toast('good', t('submit.done'), { label: t('submit.watch'), act: () => go(link(['tasks', task.id])) });
     }
   }
@@ -99,17 +102,16 @@ export function submitForm(workflow, state, scope, startOver) {
   async function tryIt(text) {
     const found = await call('POST', 'tasks?dryRun=true', { body: text });
     const where = found.checked ? t('submit.checked.where', { n: found.eligibleInstances.length }) : t('submit.checked.blind');
-    const warnings = (found.warnings ?? []).map((warning) =>
-      h('li', {}, warning.message ?? `${warning.code} ${warning.param ?? ''}`),
-    );
+    const warnings = warningList(found.warnings);
     const words = h(
       'div',
       {},
       h('strong', {}, t('submit.checked')),
       h('p', {}, where),
-      warnings.length > 0 && h('ul', { class: 'problems' }, warnings),
+      h('p', {}, times(found)),
+      warnings,
     );
-    put(error, h('div', { class: 'note-panel', data: { level: warnings.length ? 'warn' : 'good' } }, icon('check'), words));
+    put(error, h('div', { class: 'note-panel', data: { level: warnings ? 'warn' : 'good' } }, icon('check'), words));
   }
   /** Problems go to their fields where they have one. */
   function tell(failure) {
@@ -165,6 +167,7 @@ export function submitForm(workflow, state, scope, startOver) {
           h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.other')),
         ),
       ),
+      warningNote(workflow.warnings),
       groups.length ? groups : h('div', { class: 'panel' }, h('p', { class: 'faint' }, t('submit.nofields'))),
       h('details', { class: 'panel' }, h('summary', {}, t('graph')), graph.element),
     ),
@@ -197,6 +200,20 @@ export function submitForm(workflow, state, scope, startOver) {
   );
 }
 
+/** When a run would begin and how long it takes, as far as the server can tell. */
+function times({ etaMs, runMs }) {
+  const known = (ms) => ms !== null && ms !== undefined;
+  return [known(etaMs) && t('eta.starts', { time: about(etaMs) }), known(runMs) && t('eta.runs', { time: about(runMs) })]
+    .filter(Boolean)
+    .join(' ');
+}
+
+/** What the server found worth a word in a task that it took. */
+function warningNote(warnings) {
+  const list = warningList(warnings);
+  return list && h('div', { class: 'note-panel', data: { level: 'warn', test: 'warnings' } }, icon('alert'), list);
+}
+
 const step = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
 
 /** `crypto.randomUUID` exists on https and localhost only; this exists everywhere. */
@@ -209,8 +226,9 @@ function copyCurl(body, write) {
   copy(`curl ${location.origin}/api/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${text}'`);
 }
 
-function group(node, state, fields, changedField) {
-  const inputs = node.inputs.filter((input) => input.kind !== 'link');
+function group(node, declared, state, fields, changedField) {
+  const saidOf = ({ name }) => declared?.inputs.find((said) => said.name === name);
+  const inputs = node.inputs.filter((input) => input.kind !== 'link').map((input) => refine(input, saidOf(input)));
   if (inputs.length === 0) return null;
   const items = inputs.map((input) => {
     const key = `${node.id}\n${input.name}`;

@@ -2,7 +2,7 @@
 
 import { call } from '../base/api.js';
 import { h, mark, put, say } from '../base/dom.js';
-import { shortId } from '../base/format.js';
+import { about, shortId } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { member, parseJson } from '../base/json.js';
 import { go, link } from '../base/router.js';
@@ -10,7 +10,7 @@ import { resource } from '../live/resource.js';
 import { isEnded, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
 import { bar, statusBadge } from '../parts/badges.js';
-import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../parts/failure.js';
+import { emptyPanel, failedPanel, failureBlock, waitingPanel, warningWords, whyItWaits } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
 import { livePreview } from '../parts/live-preview.js';
@@ -181,10 +181,15 @@ function build(place, { task: { id }, workflow, params, nodes }, scope) {
 
 function doingWords(task, titles) {
   if (task.cancelRequested) return t('cancel.asked');
-  if (task.status === 'pending') return task.waitingFor ? t('waits', { why: whyItWaits(task.waitingFor) }) : t('status.pending');
+  if (task.status === 'pending') {
+    const why = task.waitingFor ? t('waits', { why: whyItWaits(task.waitingFor) }) : t('status.pending');
+    return hasEta(task) ? `${why} · ${t('eta.begins', { time: about(task.etaMs) })}` : why;
+  }
   if (task.currentNode) return t('doing', { node: titles.get(task.currentNode) ?? task.currentNode });
   return t(`status.${task.status}`);
 }
+
+const hasEta = ({ status, etaMs }) => status === 'pending' && etaMs !== undefined && etaMs !== null;
 
 function drawFacts(place, task) {
   const facts = [
@@ -195,12 +200,15 @@ function drawFacts(place, task) {
     ],
     ['fact.attempt', t('attempt.n', { n: task.attempt, max: task.maxAttempts })],
     ['fact.priority', t(`priority.${task.priority}`)],
-    task.status === 'pending' && task.queuePosition !== undefined && ['fact.position', String(task.queuePosition + 1)],
+    task.status === 'pending' && task.queuePosition !== undefined && [
+      'fact.position',
+      hasEta(task) ? `${task.queuePosition + 1} · ${about(task.etaMs)}` : String(task.queuePosition + 1),
+    ],
     task.eligibleInstances?.length > 0 && ['fact.eligible', task.eligibleInstances.join(', ')],
     task.timeoutMs && ['fact.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
     task.startBy && ['fact.startBy', new Date(task.startBy).toLocaleString()],
     ...Object.entries(task.resolved?.seeds ?? {}).map(([name, seed]) => [name, h('span', { class: 'mono' }, String(seed)), true]),
-    ...(task.warnings ?? []).map((warning) => ['fact.warning', warning.message ?? `${warning.code} ${warning.param ?? ''}`]),
+    ...(task.warnings ?? []).map((warning) => ['fact.warning', warningWords(warning)]),
   ].filter(Boolean);
   const key = JSON.stringify(facts.map(([name, value]) => [name, value.textContent ?? value]));
   if (place.drawn === key) return;
