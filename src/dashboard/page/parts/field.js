@@ -93,10 +93,11 @@ function number(id, input, kept, changed) {
   return {
     element,
     wish() {
+      if (element.value === input.value) return input.raw;
       const value = element.value.trim();
       if (!isNumber(value)) throw new FieldError(t('field.number'));
       // What the workflow itself says is the server's to judge.
-      const fault = value === input.value ? null : numberFault(value, input.said);
+      const fault = numberFault(value, input.said);
       if (fault) throw new FieldError(fault);
       return value;
     },

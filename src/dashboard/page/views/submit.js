@@ -59,7 +59,7 @@ export function submit(root, { query }, scope) {
   /** The editor's format with the nodes that the server makes of it; what is sent is the document as it came. */
   async function converted({ text }) {
     state.converted ??= await convert(text);
-    return { ...readWorkflow(state.converted.graph), text, warnings: state.converted.warnings };
+    return { ...readWorkflow(state.converted.graph), text, graph: state.converted.graph, warnings: state.converted.warnings };
   }
   /** Takes a text; the fields of another graph mean nothing in this one. */
   async function load(text, name) {

@@ -205,6 +205,14 @@ function drawFacts(place, task) {
       hasEta(task) ? `${task.queuePosition + 1} · ${about(task.etaMs)}` : String(task.queuePosition + 1),
     ],
     task.eligibleInstances?.length > 0 && ['fact.eligible', task.eligibleInstances.join(', ')],
+    task.batchId && [
+      'batch',
+      h('a', { href: link(['tasks'], { batch: task.batchId }) }, t('fact.batch', { at: task.batchIndex + 1 })),
+    ],
+    task.workflowName && [
+      'workflow',
+      h('a', { href: link(['workflows', task.workflowName], { version: task.workflowVersion }) }, `${task.workflowName}@${task.workflowVersion}`),
+    ],
     task.timeoutMs && ['fact.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
     task.startBy && ['fact.startBy', new Date(task.startBy).toLocaleString()],
     ...Object.entries(task.resolved?.seeds ?? {}).map(([name, seed]) => [name, h('span', { class: 'mono' }, String(seed)), true]),
