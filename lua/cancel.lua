@@ -13,10 +13,5 @@ end
 if TERMINAL[task.state] then
   return { task.state == 'cancelled' and 'cancelled_before' or 'ended', redis.call('HGETALL', task_key(id)) }
 end
-local extra = {}
-if task.state == 'claimed' or task.state == 'running' then
-  redis.call('SADD', cancelled_key(task.instance), id)
-  extra = { 'cancel_pending', '1' }
-end
-end_task(task, 'cancelled', 'cancelled', '"kind":"cancelled"', extra, keep_ms, now_ms())
+cancel_task(task, keep_ms, now_ms())
 return { 'cancelled', redis.call('HGETALL', task_key(id)) }

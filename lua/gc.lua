@@ -10,6 +10,18 @@ local limit, keep_outputs = tonumber(ARGV[1]), ARGV[2] == '1'
 local AGAIN_MS = 60000
 local STATES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 
+-- Off the list of its published workflow, and that off the list of those that have tasks when this was the last.
+local function drop_flow(task)
+  local left = 0
+  for _, state in ipairs(STATES) do
+    redis.call('ZREM', flow_index_key(state, task.flow), task.id)
+    left = left + redis.call('EXISTS', flow_index_key(state, task.flow))
+  end
+  if left == 0 then
+    redis.call('SREM', root .. 'flows', task.flow)
+  end
+end
+
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(due) do
@@ -32,6 +44,12 @@ for _, id in ipairs(due) do
     end
     if task and task.error_type then
       redis.call('ZREM', errors_key(task.error_type), id)
+    end
+    if task and task.batch then
+      redis.call('ZREM', batch_key(id), id)
+    end
+    if task and task.flow then
+      drop_flow(task)
     end
     redis.call('DEL', task_key(id), payload_key(id), root .. 'made:' .. id)
     redis.call('ZREM', root .. 'expiry', id)

@@ -17,6 +17,12 @@ pub mod limits {
 
     /// JSON bodies other than a task's.
     pub const JSON_BODY_BYTES: usize = 256 * 1024;
+    /// Body of PUT /api/workflows/:name.
+    pub const WORKFLOW_BODY_BYTES: usize = 1 << 20;
+    /// Tasks that one submit may make.
+    pub const BATCH_TASKS_MAX: u16 = 1_000;
+    /// Bytes of them at Redis: one call carries them all.
+    pub const BATCH_BYTES_MAX: usize = 32 << 20;
     /// Nesting of any JSON body.
     pub const JSON_DEPTH_MAX: usize = 100;
     /// Nodes of a workflow (protocol §11: cost grows worse than linear).
@@ -190,7 +196,7 @@ pub struct FrontSettings {
     /// Unauthenticated sockets of one address
     #[arg(long, env = "SHUZHIREN_WS_PENDING_MAX", default_value_t = 100)]
     pub ws_pending_max: usize,
-    /// Tokens in the bucket of POST /api/tasks per user, refilled at a fifth of it per second; 0 = no limit
+    /// Tokens (one a task) in the bucket of POST /api/tasks per user, refilled at a fifth of it per second; 0 = no limit
     #[arg(long, env = "SHUZHIREN_RATE_BURST", default_value_t = 10_000)]
     pub rate_burst: u64,
 }

@@ -2,7 +2,9 @@
 //!
 //! Look first at [`Task`] (what a read gives), [`NewTask`] (what an enqueue takes) and [`FailureKind::retryable`].
 
+mod batch;
 mod failure;
+mod flow;
 mod id;
 mod link;
 mod output;
@@ -13,7 +15,9 @@ mod view;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+pub use batch::BatchId;
 pub use failure::{Failure, FailureKind};
+pub use flow::{BatchPlace, FlowName, FlowVersion, NotAName};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};
 pub use link::{LinkRefused, Links};
 pub use output::{Output, OutputKind, Progress};

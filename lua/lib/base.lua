@@ -21,6 +21,12 @@ local function index_key(status) return root .. 'index:' .. status end
 -- Failed tasks by the type of their error.
 local function errors_key(error_type) return root .. 'errors:' .. error_type end
 local function owner_index_key(status, owner) return root .. 'index:' .. status .. ':' .. owner end
+-- Tasks made from the published workflow of this name.
+local function flow_index_key(status, flow) return root .. 'flow:' .. status .. ':' .. flow end
+-- The tasks of a batch: their ids differ in the last four characters only, and what comes before names the batch.
+local function batch_key(id) return root .. 'batch:' .. string.sub(id, 1, 32) end
+-- A published workflow: `latest`, and of each version kept `head:<version>`, `graph:<version>`, `time:<version>`.
+local function workflow_key(name) return root .. 'workflow:' .. name end
 
 local STATUS = {
   delayed = 'pending', waiting = 'pending', claimed = 'pending', running = 'running',
@@ -36,11 +42,11 @@ end
 local TASK_FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'entry', 'tag', 'claimed', 'started', 'finished', 'retry_at',
   'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
-  'only', 'revived', 'error_type', 'workflow_hash',
+  'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch',
 }
 
 -- Enough to fence, begin and publish: what the most frequent writes read.
-local ATTEMPT_FIELDS = { 'state', 'owner', 'created', 'attempt', 'instance', 'revived' }
+local ATTEMPT_FIELDS = { 'state', 'owner', 'created', 'attempt', 'instance', 'revived', 'flow' }
 
 -- The task as a table of texts (absent fields are nil), or nil when there is no such task. All fields, or only these.
 local function read_task(id, fields)

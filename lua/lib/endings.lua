@@ -89,3 +89,13 @@ local function end_task(task, state, outcome, change, extra, keep_ms, now)
   redis.call('HINCRBY', task_key(task.id), 'endings', 1)
   publish_task(task, redis.call('HINCRBY', task_key(task.id), 'version', 1), change)
 end
+
+-- Ends a task by its owner's wish. An instance that has it is told, and keeps the slot until it has stopped.
+local function cancel_task(task, keep_ms, now)
+  local extra = {}
+  if task.state == 'claimed' or task.state == 'running' then
+    redis.call('SADD', cancelled_key(task.instance), task.id)
+    extra = { 'cancel_pending', '1' }
+  end
+  end_task(task, 'cancelled', 'cancelled', '"kind":"cancelled"', extra, keep_ms, now)
+end

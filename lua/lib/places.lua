@@ -53,11 +53,17 @@ end
 local function add_index(task, status)
   redis.call('ZADD', index_key(status), task.created, task.id)
   redis.call('ZADD', owner_index_key(status, task.owner), task.created, task.id)
+  if task.flow then
+    redis.call('ZADD', flow_index_key(status, task.flow), task.created, task.id)
+  end
 end
 
 local function drop_index(task, status)
   redis.call('ZREM', index_key(status), task.id)
   redis.call('ZREM', owner_index_key(status, task.owner), task.id)
+  if task.flow then
+    redis.call('ZREM', flow_index_key(status, task.flow), task.id)
+  end
 end
 
 local function move_index(task, from, to)

@@ -73,15 +73,27 @@ local function repair_places(task)
     if status == STATUS[task.state] then
       expect(index_key(status), task.created, task.id)
       expect(owner_index_key(status, task.owner), task.created, task.id)
+      if task.flow then
+        expect(flow_index_key(status, task.flow), task.created, task.id)
+      end
     else
       unexpect('ZREM', index_key(status), task.id)
       unexpect('ZREM', owner_index_key(status, task.owner), task.id)
+      if task.flow then
+        unexpect('ZREM', flow_index_key(status, task.flow), task.id)
+      end
     end
   end
   if task.state == 'failed' and task.error_type then
     expect(errors_key(task.error_type), task.created, task.id)
   end
   redis.call('SADD', root .. 'owners', task.owner)
+  if task.flow then
+    redis.call('SADD', root .. 'flows', task.flow)
+  end
+  if task.batch then
+    expect(batch_key(task.id), task.created, task.id)
+  end
 end
 
 local function repair_slot(task)
@@ -144,6 +156,12 @@ local function repair_gone(id)
       unexpect('ZREM', owner_index_key(status, owner), id)
     end
   end
+  for _, flow in ipairs(redis.call('SMEMBERS', root .. 'flows')) do
+    for _, status in ipairs(STATUSES) do
+      unexpect('ZREM', flow_index_key(status, flow), id)
+    end
+  end
+  unexpect('ZREM', batch_key(id), id)
 end
 
 local function repair(id, failure, keep_ms, now)

@@ -2,6 +2,8 @@
 
 use super::{ApiState, draft::Draft, error::Result, inline, remote, upload};
 use crate::{auth::Caller, task::FileId};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
 
 /// Files without a task yet: taken back when this is dropped, because a client may go away at any moment.
 pub(super) struct Arrivals {
@@ -22,7 +24,7 @@ pub(super) async fn bring(
         draft.files.extend(remote::stand_ins(&wanted));
     } else {
         // What takes longest comes first, while nothing is visible yet.
-        for remote::Fetched { received, inputs } in remote::fetch(state, wanted).await? {
+        for remote::Fetched { received, inputs, .. } in remote::fetch(state, wanted).await? {
             arrivals.ids.push(received.id);
             upload::register(state, caller.clone(), received).await?;
             draft.files.extend(inputs);
@@ -37,6 +39,35 @@ pub(super) async fn bring(
         draft.files.extend(stored);
     }
     Ok(arrivals)
+}
+
+/// What came for all tasks of a batch together, each file once.
+pub(super) struct Together {
+    pub(super) arrivals: Arrivals,
+    /// By URL, as written.
+    pub(super) fetched: HashMap<String, FileId>,
+    /// The text that was given, with `{"$file":…}` in the place of what came inside of it.
+    pub(super) text: Box<RawValue>,
+}
+
+/// Stores what comes for a batch, whose params and sweep are `text`.
+pub(super) async fn bring_together(
+    state: &ApiState,
+    caller: &Caller,
+    wanted: Vec<remote::Wanted>,
+    inline: Vec<inline::Decoded>,
+    text: Box<RawValue>,
+) -> Result<Together> {
+    let mut arrivals = Arrivals { state: state.clone(), ids: Vec::new() };
+    let mut fetched = HashMap::new();
+    for remote::Fetched { received, urls, .. } in remote::fetch(state, wanted).await? {
+        arrivals.ids.push(received.id);
+        fetched.extend(urls.into_iter().map(|url| (url, received.id)));
+        upload::register(state, caller.clone(), received).await?;
+    }
+    let (stored, text) = Box::pin(inline::store(state, caller, inline, text)).await?;
+    arrivals.ids.extend(stored.iter().map(|input| input.file_id));
+    Ok(Together { arrivals, fetched, text })
 }
 
 impl Arrivals {

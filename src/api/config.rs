@@ -61,7 +61,7 @@ fn shown(config: &FleetConfig) -> Response {
 }
 
 /// From `If-Match: "7"` and from `"version":7`; when both are there they must agree.
-fn expected_version(headers: &HeaderMap, named: Option<u64>) -> Result<Option<u64>> {
+pub(super) fn expected_version(headers: &HeaderMap, named: Option<u64>) -> Result<Option<u64>> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let (value, None) = (values.next(), values.next()) else {
         return Err(ApiError::InvalidHeader("If-Match is there more than once".to_owned()));
@@ -74,7 +74,7 @@ fn expected_version(headers: &HeaderMap, named: Option<u64>) -> Result<Option<u6
     let is_plain = !quoted.is_empty() && quoted.bytes().all(|byte| byte.is_ascii_digit());
     let version = quoted.parse().ok().filter(|_| is_plain);
     match (version, named) {
-        (None, _) => Err(ApiError::InvalidHeader("If-Match must be the ETag of GET /api/config".to_owned())),
+        (None, _) => Err(ApiError::InvalidHeader("If-Match must be the ETag of an earlier answer".to_owned())),
         (Some(version), Some(named)) if version != named => {
             Err(ApiError::InvalidHeader("If-Match and `version` name different versions".to_owned()))
         }

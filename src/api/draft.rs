@@ -9,19 +9,24 @@ use super::{
     inline::{self, Decoded},
     instances,
     knowledge::Snapshot,
+    named::Named,
     remote::{self, Wanted},
     submission::Submission,
 };
 use crate::{
-    graph::{self, GraphLimits, Problem, Resolved, Workflow},
+    graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
-    task::{FileInput, InstanceId, Priority, ResolvedView, Warning},
+    task::{FileInput, FlowVersion, InstanceId, Priority, ResolvedView, Warning},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+pub(super) const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+
+/// What params are when there are none.
+static EMPTY_OBJECT: LazyLock<Box<RawValue>> =
+    LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"));
 
 /// A submission, resolved.
 pub(super) struct Draft {
@@ -44,6 +49,8 @@ pub(super) struct Draft {
     pub(super) warnings: Vec<Warning>,
     /// Who has what it needs; `None` = everybody, as far as is known.
     pub(super) eligible: Option<Vec<InstanceId>>,
+    /// The published workflow that it is made from.
+    pub(super) flow: Option<FlowVersion>,
     /// What narrowed it to them.
     pub(super) needs: Vec<String>,
     /// Names the graph but for seeds, texts and file names.
@@ -57,6 +64,9 @@ pub(super) struct Draft {
 #[serde(rename_all = "camelCase")]
 pub(super) struct DryRun {
     dry_run: bool,
+    /// How many tasks a batch would have; what is shown is its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u16>,
     /// The graph with the params in it; inputs that take a file hold `null`.
     workflow: Box<RawValue>,
     nodes_total: u32,
@@ -75,80 +85,101 @@ pub(super) struct DryRun {
     checked: bool,
 }
 
-impl Draft {
-    /// Resolves; every problem of graph and params in one answer.
-    pub(super) async fn of(state: &ApiState, submission: &Submission<'_>) -> Result<Self> {
-        Self::against(state.knowledge.now().await, state, submission)
-    }
+/// What is resolved, as often as there are tasks of it: a graph, and how.
+pub(super) struct Source<'a> {
+    submission: &'a Submission<'a>,
+    named: Option<&'a Named>,
+    /// As submitted or published.
+    text: &'a RawValue,
+    workflow: Workflow,
+    /// What was done to read the editor's format.
+    converted: Vec<Warning>,
+}
 
-    /// The same whatever the instances have: of a request that was accepted before, and whose task will be the answer. The
-    /// editor's format cannot be converted without them, and need not be.
-    pub(super) fn unchecked(state: &ApiState, submission: &Submission<'_>) -> Result<Self> {
-        match Self::against(Arc::default(), state, submission) {
-            Err(ApiError::InvalidWorkflow(problems)) if problems.iter().any(|one| one.code == "workflow_format_ui") => {
-                Ok(Self::nothing(submission))
-            }
-            draft => draft,
-        }
-    }
+/// Files that a draft needs and that are not stored yet.
+#[derive(Debug, Default)]
+pub(super) struct Coming {
+    /// From inside the request.
+    pub(super) inline: Vec<InlineFile>,
+    /// From URLs.
+    pub(super) remote: Vec<RemoteFile>,
+}
 
-    fn nothing(submission: &Submission<'_>) -> Self {
-        Self {
-            workflow: submission.workflow.to_owned(),
-            original: None,
-            params: submission.params.unwrap_or(RawValue::NULL).to_owned(),
-            files: Vec::new(),
-            inline: Vec::new(),
-            remote: Vec::new(),
-            seeds: Vec::new(),
-            mapped: Vec::new(),
-            warnings: Vec::new(),
-            eligible: None,
-            needs: Vec::new(),
-            workflow_hash: String::new(),
-            nodes_total: 0,
-            known: Arc::default(),
-        }
+impl Coming {
+    pub(super) fn is_empty(&self) -> bool {
+        self.inline.is_empty() && self.remote.is_empty()
     }
+}
 
-    fn against(known: Arc<Snapshot>, state: &ApiState, submission: &Submission<'_>) -> Result<Self> {
+impl<'a> Source<'a> {
+    /// Reads the graph of the submission, or of the published workflow that it names.
+    pub(super) fn new(submission: &'a Submission<'a>, named: Option<&'a Named>, known: &Snapshot) -> Result<Self> {
+        let text = named.map_or(submission.workflow, |named| &named.flow.graph);
         let (workflow, converted) =
-            Workflow::read(submission.workflow, GRAPH_LIMITS, &known.pool).map_err(ApiError::InvalidWorkflow)?;
-        let params = submission.params.map_or_else(empty_object, |params| Ok(params.to_owned()))?;
+            Workflow::read(text, GRAPH_LIMITS, &known.pool).map_err(ApiError::InvalidWorkflow)?;
+        Ok(Self { submission, named, text, workflow, converted })
+    }
+
+    /// Puts params in, as `known` has it; gives the files too that are to come.
+    pub(super) fn resolve(
+        &self,
+        known: &Arc<Snapshot>,
+        given: Option<&RawValue>,
+    ) -> Result<(Draft, Coming), Vec<Problem>> {
+        let params = given.unwrap_or(&EMPTY_OBJECT);
         let options = graph::Options {
-            is_strict: submission.is_strict,
-            randomizes_seeds: submission.randomizes_seeds,
-            maps_names: submission.maps_names,
+            is_strict: self.submission.is_strict,
+            randomizes_seeds: self.submission.randomizes_seeds,
+            maps_names: self.submission.maps_names,
+            declared: self.named.map(|named| &named.declared),
+            is_publishing: false,
             pool: Some(&known.pool),
         };
-        let resolved = graph::resolve(&workflow, &params, &options).map_err(refused)?;
-        let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } = resolved;
-        let inline = inline::decode(&inline, state.file_bytes_max)?;
-        let remote = remote::check(&state.fetcher, remote).map_err(refused)?;
+        let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =
+            graph::resolve(&self.workflow, params, &options)?;
         let names_files = !files.is_empty() || !remote.is_empty();
-        let is_changed =
-            submission.params.is_some_and(has_members) || !seeds.is_empty() || names_files || !converted.is_empty();
-        warnings.splice(0..0, converted);
-        Ok(Self {
+        let is_given = self.named.is_some() || given.is_some_and(has_members);
+        let is_changed = is_given || !seeds.is_empty() || names_files || !self.converted.is_empty();
+        warnings.splice(0..0, self.converted.iter().cloned());
+        let draft = Draft {
             workflow_hash: workflow.hash(&known.pool),
             workflow: workflow.to_json(),
-            original: is_changed.then(|| submission.workflow.to_owned()),
-            params,
+            original: is_changed.then(|| self.text.to_owned()),
+            params: params.to_owned(),
             files,
-            inline,
-            remote,
+            inline: Vec::new(),
+            remote: Vec::new(),
             seeds,
             mapped,
             warnings,
             eligible,
+            flow: self.named.map(Named::version),
             needs,
             nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
-            known,
-        })
+            known: known.clone(),
+        };
+        Ok((draft, Coming { inline, remote }))
+    }
+}
+
+impl Draft {
+    /// Resolves; every problem of graph and params in one answer.
+    pub(super) async fn of(state: &ApiState, submission: &Submission<'_>, named: Option<&Named>) -> Result<Self> {
+        let known = state.knowledge.now().await;
+        let source = Source::new(submission, named, &known)?;
+        let (draft, coming) = source.resolve(&known, submission.params).map_err(refused)?;
+        let inline = inline::decode(&coming.inline, state.file_bytes_max)?;
+        let remote = remote::check(&state.fetcher, coming.remote).map_err(refused)?;
+        Ok(Self { inline, remote, ..draft })
     }
 
     /// Shows it, once the stored files that it names are known to be there.
-    pub(super) async fn show(mut self, state: &ApiState, priority: Priority) -> Result<Answer<DryRun>> {
+    pub(super) async fn show(
+        mut self,
+        state: &ApiState,
+        priority: Priority,
+        count: Option<u16>,
+    ) -> Result<Answer<DryRun>> {
         for input in &self.files {
             if state.queue.file(input.file_id).await?.is_none() {
                 return Err(ApiError::NoSuchFile(input.file_id));
@@ -161,6 +192,7 @@ impl Draft {
         )?;
         Ok(Answer(DryRun {
             dry_run: true,
+            count,
             eta_ms: eta::start_ms(&prospects, self.eligible.as_deref().unwrap_or_default(), &instances),
             run_ms: prospects.run_ms.or(prospects.any_run_ms),
             workflow_hash: self.workflow_hash,
@@ -185,8 +217,4 @@ pub(super) fn refused(problems: Vec<Problem>) -> ApiError {
 
 fn has_members(params: &RawValue) -> bool {
     params.get().bytes().any(|byte| !matches!(byte, b'{' | b'}' | b'[' | b']') && !byte.is_ascii_whitespace())
-}
-
-fn empty_object() -> Result<Box<RawValue>> {
-    RawValue::from_string("{}".to_owned()).map_err(|_| ApiError::Internal)
 }

@@ -65,6 +65,12 @@ pub enum ApiError {
     /// The params.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidParams(Vec<graph::Problem>),
+    /// The name or version of a published workflow.
+    #[error("{}", .0.message)]
+    WorkflowUnknown(Box<graph::Problem>),
+    /// As many workflows are published as may be.
+    #[error("{0} workflows are published: delete one first")]
+    WorkflowsFull(u64),
     /// The config.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidConfig(Vec<fleet::Problem>),
@@ -83,8 +89,8 @@ pub enum ApiError {
     /// Known path, unknown method.
     #[error("this path does not take this method")]
     MethodNotAllowed,
-    /// The config's version now.
-    #[error("the config has version {0} now: read it again")]
+    /// The version now, 0 = there is none.
+    #[error("it has version {0} now: read it again")]
     VersionConflict(u64),
     /// Cannot be cancelled any more.
     #[error("the task has ended already: it is {}", .0.as_str())]
@@ -159,6 +165,8 @@ impl ApiError {
             Self::InvalidUpload(_) => "invalid_upload",
             Self::InvalidWorkflow(_) => "invalid_workflow",
             Self::InvalidParams(_) => "invalid_params",
+            Self::WorkflowUnknown(_) => "workflow_unknown",
+            Self::WorkflowsFull(_) => "too_many_workflows",
             Self::InvalidConfig(_) => "invalid_config",
             Self::Denied(Denied::Token) => "unauthorized",
             Self::Denied(Denied::Credentials) => "invalid_credentials",
@@ -213,7 +221,9 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::KeyReused | Self::NoSuchFile(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::WorkflowUnknown(_) | Self::WorkflowsFull(_) | Self::KeyReused | Self::NoSuchFile(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::RedisUnavailable | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -225,6 +235,7 @@ impl ApiError {
         let list = match self {
             Self::InvalidRequest(flaws) | Self::UnknownField(flaws) => serde_json::to_value(flaws),
             Self::InvalidWorkflow(problems) | Self::InvalidParams(problems) => serde_json::to_value(problems),
+            Self::WorkflowUnknown(problem) => serde_json::to_value([problem]),
             Self::InvalidConfig(problems) => serde_json::to_value(problems),
             _ => return Value::Array(Vec::new()),
         };

@@ -119,6 +119,11 @@ impl<'a> Members<'a> {
         self.list.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
+    /// All of them, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.list.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
     /// Refuses members that nobody reads: a misspelt name must not look as if it had worked.
     pub(super) fn only(&self, known: &[&'static str]) -> Result<()> {
         let unknown = self.list.iter().filter(|(name, _)| !known.contains(&name.as_str()));

@@ -5,6 +5,8 @@
 
 mod answer;
 mod arrivals;
+mod batch;
+mod batches;
 mod body;
 mod config;
 mod download;
@@ -20,6 +22,7 @@ mod knowledge;
 mod login;
 mod monitor;
 mod multipart;
+mod named;
 mod near;
 mod nodes;
 mod preview;
@@ -31,11 +34,13 @@ mod retry;
 mod sniff;
 mod submission;
 mod submit;
+mod sweep;
 mod tasks;
 mod thumbnail;
 mod time;
 mod upload;
 mod waiting;
+mod workflows;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
 
@@ -109,6 +114,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/tasks/{id}/workflow", get(tasks::workflow))
         .route("/api/tasks/{id}/preview", get(preview::preview))
         .route("/api/tasks/{id}/retry", post(retry::retry))
+        .route("/api/batches/{id}", get(batches::detail).delete(batches::cancel))
+        .route("/api/workflows", get(workflows::list))
+        .route("/api/workflows/{name}", get(workflows::detail).put(workflows::publish).delete(workflows::delete))
+        .route("/api/workflows/{name}/schema", get(workflows::schema))
         .route("/api/nodes", get(nodes::list))
         .route("/api/files", get(files::list))
         .route("/api/files/upload", post(upload::upload))

@@ -35,7 +35,16 @@ impl RateLimits {
         self.take_at(user, Instant::now())
     }
 
+    /// Takes several at once; no more than a full bucket has.
+    pub(super) fn take_many(&self, user: &str, count: u16) -> Result<()> {
+        self.take_cost_at(user, f64::from(count).min(self.burst), Instant::now())
+    }
+
     fn take_at(&self, user: &str, now: Instant) -> Result<()> {
+        self.take_cost_at(user, 1.0, now)
+    }
+
+    fn take_cost_at(&self, user: &str, cost: f64, now: Instant) -> Result<()> {
         if self.burst == 0.0 {
             return Ok(());
         }
@@ -50,10 +59,10 @@ impl RateLimits {
         let Some(bucket) = buckets.get_mut(user) else { return Ok(()) };
         bucket.tokens = bucket.filled(now, per_second).min(self.burst);
         bucket.at = now;
-        if bucket.tokens < 1.0 {
-            return Err(ApiError::RateLimited(Duration::from_secs_f64((1.0 - bucket.tokens) / per_second)));
+        if bucket.tokens < cost {
+            return Err(ApiError::RateLimited(Duration::from_secs_f64((cost - bucket.tokens) / per_second)));
         }
-        bucket.tokens -= 1.0;
+        bucket.tokens -= cost;
         Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Wanted {
 /// One file, arrived whole and not visible yet.
 pub(super) struct Fetched {
     pub(super) received: Received,
+    /// As they were written.
+    pub(super) urls: Vec<String>,
     pub(super) inputs: Vec<FileInput>,
 }
 
@@ -107,7 +109,8 @@ pub(super) async fn fetch(state: &ApiState, wanted: Vec<Wanted>) -> Result<Vec<F
                     let message = "the file at the URL is another one: its SHA-256 is not the given one";
                     problem(file, "param_url_sha256", message.to_owned())
                 }));
-                fetched.push(Fetched { inputs: inputs(&wanted, received.id), received });
+                let urls = wanted.uses.iter().map(|file| file.url.clone()).collect();
+                fetched.push(Fetched { inputs: inputs(&wanted, received.id), urls, received });
             }
             Err(Failed::Unfit { code, message }) => {
                 problems.extend(wanted.uses.iter().map(|file| problem(file, code, message.clone())));

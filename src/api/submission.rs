@@ -3,14 +3,17 @@
 use super::{
     error::{ApiError, Flaw, Result},
     json::{self, Members},
+    sweep::{self, BatchWish},
     time,
 };
 use crate::{settings::limits::METADATA_BYTES, task::Priority};
 use serde_json::value::RawValue;
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "workflow",
     "params",
+    "count",
+    "sweep",
     "strict",
     "randomizeSeeds",
     "autoMap",
@@ -28,10 +31,12 @@ const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
 /// What was asked for.
 #[derive(Debug)]
 pub(super) struct Submission<'a> {
-    /// As it came.
+    /// As it came: a graph, or the name of a published one.
     pub(super) workflow: &'a RawValue,
     /// As it came; `None` = not there.
     pub(super) params: Option<&'a RawValue>,
+    /// Many tasks instead of one.
+    pub(super) batch: Option<BatchWish<'a>>,
     /// Nothing in the params may go unused, no placeholder may stay without value.
     pub(super) is_strict: bool,
     /// Every seed that no param sets is drawn.
@@ -80,10 +85,13 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
         flaws.push(Flaw::unfit("/metadata", "too_large", &message));
     }
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
+    let batch = sweep::read(members, flaws);
+    let has_own_seeds = batch.as_ref().is_some_and(|batch| batch.count > 1) && members.get("randomizeSeeds").is_none();
     Some(Submission {
         params,
+        batch,
         is_strict: boolean(members, "strict", flaws),
-        randomizes_seeds: randomize_seeds(members, flaws),
+        randomizes_seeds: randomize_seeds(members, flaws) || has_own_seeds,
         maps_names: boolean(members, "autoMap", flaws),
         priority: priority(members, flaws),
         timeout_ms: number(members, "timeoutMs", TIMEOUT_MS, flaws),

@@ -4,10 +4,12 @@
 use super::{
     ApiState,
     answer::Answer,
-    arrivals, body,
+    arrivals,
+    batch::{self, BatchView},
+    body,
     draft::{Draft, DryRun},
     error::{ApiError, Flaw, Result},
-    json,
+    json, named,
     query::Query,
     submission::Submission,
 };
@@ -22,6 +24,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -49,12 +52,21 @@ pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query:
     }
 }
 
-struct Accepted {
-    view: TaskView,
-    is_replay: bool,
+/// The answer: a task, or a batch of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Made {
+    Task(Box<TaskView>),
+    Batch(BatchView),
 }
 
-impl IntoResponse for Accepted {
+/// What was accepted, now or before.
+pub(super) struct Accepted<T = TaskView> {
+    pub(super) view: T,
+    pub(super) is_replay: bool,
+}
+
+impl<T: Serialize> IntoResponse for Accepted<T> {
     fn into_response(self) -> Response {
         let mut response = Answer(self.view).into_response();
         if self.is_replay {
@@ -64,36 +76,75 @@ impl IntoResponse for Accepted {
     }
 }
 
-async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Accepted> {
+/// Who submits what.
+pub(super) struct Order<'a> {
+    pub(super) caller: Caller,
+    /// The id that the `Idempotency-Key` leads to.
+    pub(super) key: Option<TaskId>,
+    /// Of the request. A fresh id meets no other body, and needs none.
+    pub(super) fingerprint: String,
+    pub(super) submission: Submission<'a>,
+}
+
+async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Accepted<Made>> {
     state.rates.take(&caller.username)?;
     let key = idempotency_key(request.headers(), &caller)?;
     let bytes = body::read_json(request, state.front.task_bytes_max).await?;
     let submission = Submission::parse(json::check(&bytes)?)?;
     refuse_past_start(state, submission.start_by_ms, key).await?;
-    let mut draft = match Draft::of(state, &submission).await {
-        // Accepted once, accepted for ever: the instances may have changed since.
-        Err(_) if is_known(state, key).await? => Draft::unchecked(state, &submission)?,
-        draft => draft?,
+    let fingerprint = key.map(|_| hex(&Sha256::digest(&bytes))).unwrap_or_default();
+    let order = Order { caller, key, fingerprint, submission };
+    if order.submission.batch.is_some() {
+        let Accepted { view, is_replay } = Box::pin(batch::accept(state, order)).await?;
+        return Ok(Accepted { view: Made::Batch(view), is_replay });
+    }
+    let Accepted { view, is_replay } = Box::pin(accept_one(state, order)).await?;
+    Ok(Accepted { view: Made::Task(Box::new(view)), is_replay })
+}
+
+async fn accept_one(state: &ApiState, order: Order<'_>) -> Result<Accepted> {
+    let draft = async {
+        let named = named::load(state, order.submission.workflow).await?;
+        Draft::of(state, &order.submission, named.as_ref()).await
+    };
+    let mut draft = match draft.await {
+        // Accepted once, accepted for ever: instances and published workflows may have changed since.
+        Err(error) => return replayed(state, &order).await?.ok_or(error),
+        Ok(draft) => draft,
     };
     // What a repetition names is there already: nothing is fetched twice.
-    let is_repetition = !draft.remote.is_empty() && is_known(state, key).await?;
-    let stored = Box::pin(arrivals::bring(state, &caller, &mut draft, is_repetition)).await?;
-    let new = new_task(caller, key, &bytes, &submission, draft);
+    let is_repetition = !draft.remote.is_empty() && is_known(state, order.key).await?;
+    let stored = Box::pin(arrivals::bring(state, &order.caller, &mut draft, is_repetition)).await?;
+    let new = new_task(&order, order.key.unwrap_or_default(), draft);
     let enqueued = state.queue.enqueue(&new).await;
     match enqueued {
         Ok(Enqueued::Created(_)) => stored.keep(),
         // Another task has its own; none has these unless the reply was lost, and then they stay.
         _ => Box::pin(stored.take_back()).await,
     }
+    let is_keyed = order.key.is_some();
     match enqueued? {
         // The task that it repeats has gone in this moment.
         Enqueued::NoSuchFile(_) if is_repetition => Err(ApiError::Busy),
         Enqueued::Created(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: false }),
         // Without a key only our own repetition of a lost reply comes here: to the caller it is new.
-        Enqueued::Replayed(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: key.is_some() }),
+        Enqueued::Replayed(task) => Ok(Accepted { view: TaskView::new(&task, &state.links), is_replay: is_keyed }),
         Enqueued::Conflict => Err(ApiError::KeyReused),
         Enqueued::Full(wait) => Err(ApiError::QueueFull(wait)),
         Enqueued::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
+    }
+}
+
+/// The task that the same request made before.
+async fn replayed(state: &ApiState, order: &Order<'_>) -> Result<Option<Accepted>> {
+    let Some(id) = order.key else { return Ok(None) };
+    match state.queue.was_accepted(id, &order.fingerprint).await? {
+        None => Ok(None),
+        Some(false) => Err(ApiError::KeyReused),
+        Some(true) => {
+            let task = state.queue.task(id).await?;
+            Ok(task.map(|task| Accepted { view: TaskView::new(&task, &state.links), is_replay: true }))
+        }
     }
 }
 
@@ -102,11 +153,17 @@ async fn rehearse(state: &ApiState, caller: Caller, request: Request) -> Result<
     let bytes = body::read_json(request, state.front.task_bytes_max).await?;
     let submission = Submission::parse(json::check(&bytes)?)?;
     refuse_past_start(state, submission.start_by_ms, None).await?;
-    let draft = Draft::of(state, &submission).await?;
-    Box::pin(draft.show(state, submission.priority)).await
+    if submission.batch.is_some() {
+        return Box::pin(batch::rehearse(state, &submission)).await;
+    }
+    let named = named::load(state, submission.workflow).await?;
+    let draft = Draft::of(state, &submission, named.as_ref()).await?;
+    Box::pin(draft.show(state, submission.priority, None)).await
 }
 
-fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Submission<'_>, draft: Draft) -> NewTask {
+/// The task that a draft comes to.
+pub(super) fn new_task(order: &Order<'_>, id: TaskId, draft: Draft) -> NewTask {
+    let submission = &order.submission;
     let facts = TaskFacts {
         metadata: submission.metadata.map(ToOwned::to_owned),
         seeds: draft.seeds,
@@ -114,16 +171,17 @@ fn new_task(caller: Caller, key: Option<TaskId>, bytes: &[u8], submission: &Subm
         warnings: draft.warnings,
         timeout_ms: submission.timeout_ms,
         eligible: draft.eligible.unwrap_or_default(),
+        flow: draft.flow,
+        batch: None,
         needs: draft.needs,
         workflow_hash: Some(draft.workflow_hash).filter(|hash| !hash.is_empty()),
         nodes_total: draft.nodes_total,
     };
     NewTask {
-        id: key.unwrap_or_default(),
-        owner: caller.username,
+        id,
+        owner: order.caller.username.clone(),
         priority: submission.priority,
-        // A fresh id meets no other body; only a key's id can.
-        fingerprint: key.map(|_| hex(&Sha256::digest(bytes))).unwrap_or_default(),
+        fingerprint: order.fingerprint.clone(),
         max_attempts: submission.max_attempts,
         start_by_ms: submission.start_by_ms,
         payload: Payload {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     auth::{Caller, Role},
     queue::{Cancelled, TaskCursor, TaskQuery},
-    task::{FailureKind, Status, Task, TaskId, TaskState, TaskView},
+    task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
 };
 use axum::extract::State;
 use serde::Serialize;
@@ -28,9 +28,9 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
-/// One page: `status` or `errorType` (several with commas), `limit`, and `offset` or `cursor`.
+/// One page: `status` or `errorType` (several with commas), `workflow` (published) or `batchId`, `limit`, and `offset` or `cursor`.
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
-    query.only(&["status", "errorType", "limit", "offset", "cursor"])?;
+    query.only(&["status", "errorType", "workflow", "batchId", "limit", "offset", "cursor"])?;
     let cursor = query.one("cursor")?.map(cursor_of).transpose()?;
     let offset = query.offset()?;
     if cursor.is_some() && offset.is_some() {
@@ -38,26 +38,32 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     }
     let statuses = query.one("status")?.map(statuses_of).transpose()?.unwrap_or_default();
     let failures = query.one("errorType")?.map(failures_of).transpose()?.unwrap_or_default();
-    if !failures.is_empty() {
-        if statuses.iter().any(|status| *status != Status::Failed) {
-            return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
-        }
-        // These indexes are of everybody's tasks.
-        if caller.role != Role::Admin {
-            return Err(ApiError::Forbidden);
-        }
+    if !failures.is_empty() && statuses.iter().any(|status| *status != Status::Failed) {
+        return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
     }
-    let page = state
-        .queue
-        .list(&TaskQuery {
-            owner: (caller.role != Role::Admin).then_some(caller.username),
-            statuses,
-            failures,
-            offset: offset.unwrap_or(0),
-            limit: query.limit()?,
-            cursor,
-        })
-        .await?;
+    let flow = query.one("workflow")?.map(flow_of).transpose()?;
+    let batch = query.one("batchId")?.map(batch_of).transpose()?;
+    if usize::from(!failures.is_empty()) + usize::from(flow.is_some()) + usize::from(batch.is_some()) > 1 {
+        let message = "use one of `errorType`, `workflow` and `batchId`";
+        return Err(ApiError::InvalidQuery(message.to_owned()));
+    }
+    // These indexes are of everybody's tasks.
+    if (!failures.is_empty() || flow.is_some()) && caller.role != Role::Admin {
+        return Err(ApiError::Forbidden);
+    }
+    let asked = TaskQuery {
+        owner: (caller.role != Role::Admin).then_some(caller.username),
+        statuses,
+        failures,
+        flow,
+        offset: offset.unwrap_or(0),
+        limit: query.limit()?,
+        cursor,
+    };
+    let page = match batch {
+        Some(batch) => state.queue.batch_tasks(batch, &asked).await?,
+        None => state.queue.list(&asked).await?,
+    };
     Ok(Answer(Page {
         total: page.total,
         items: page.items.iter().map(|task| TaskView::new(task, &state.links)).collect(),
@@ -169,6 +175,14 @@ fn statuses_of(text: &str) -> Result<Vec<Status>> {
             let known = Status::ALL.map(Status::as_str).join(", ");
             ApiError::InvalidQuery(format!("`status` must be of {known}, several with commas between"))
         })
+}
+
+fn flow_of(text: &str) -> Result<FlowName> {
+    text.parse().map_err(|_| ApiError::InvalidQuery("`workflow` must be the name of a published workflow".to_owned()))
+}
+
+fn batch_of(text: &str) -> Result<BatchId> {
+    text.parse().map_err(|_| ApiError::InvalidQuery("`batchId` must be the `batchId` of a batch".to_owned()))
 }
 
 fn failures_of(text: &str) -> Result<Vec<FailureKind>> {

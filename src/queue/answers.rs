@@ -2,7 +2,7 @@
 
 use crate::{
     fleet::FleetConfig,
-    task::{Attempt, FailureKind, FileId, InstanceId, Payload, Status, Task, TaskId, TaskState},
+    task::{Attempt, FailureKind, FileId, FlowName, InstanceId, Payload, Status, Task, TaskId, TaskState},
 };
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -162,15 +162,17 @@ pub enum Written {
     Fenced,
 }
 
-/// Who may see which tasks of [`super::Queue::list`].
+/// Which tasks [`super::Queue::list`] gives.
 #[derive(Debug, Clone, Default)]
 pub struct TaskQuery {
     /// Only of this owner.
     pub owner: Option<String>,
-    /// Only these; empty = all.
+    /// Empty = all.
     pub statuses: Vec<Status>,
     /// Only failed ones with these kinds of failure, of all owners; replaces `owner` and `statuses`. Empty = all.
     pub failures: Vec<FailureKind>,
+    /// Only those made from this published workflow, of all owners; replaces `owner`.
+    pub flow: Option<FlowName>,
     /// Skip.
     pub offset: u64,
     /// At most, 1–200.
@@ -179,7 +181,7 @@ pub struct TaskQuery {
     pub cursor: Option<TaskCursor>,
 }
 
-/// Place in the list: created ms and id of the last item seen. Wire form `<created_ms>-<id>`.
+/// Place in the list: the last item seen. Wire form `<created_ms>-<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskCursor {
     /// Created.

@@ -7,10 +7,12 @@ use super::{
     Error, Result,
     call::{CALL_TIMEOUT, Caller, Reply, number},
     durable::Durable,
+    payloads,
     scripts::Verb,
 };
+use crate::task::{InstanceId, NewTask};
 use fred::types::Value;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,11 +24,40 @@ const BATCH_MAX: usize = 32;
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Tasks that wait for a call.
 const WAITING_MAX: usize = 1_024;
-/// What `enqueue.lua` reads of each task.
-pub(super) const FIELDS: usize = 11;
+/// What `lua/lib/accept.lua` reads of each task.
+pub(super) const FIELDS: usize = 12;
 
 /// One task as the script takes it.
 pub(super) type Fields = [Value; FIELDS];
+
+/// Readies a task.
+pub(super) async fn fields(new: &NewTask) -> Result<Fields> {
+    let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
+    let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
+    Ok([
+        new.id.to_string().into(),
+        new.owner.as_str().into(),
+        number(new.priority.lane().into()),
+        number(new.max_attempts.into()),
+        new.fingerprint.as_str().into(),
+        new.start_by_ms.map(|ms| ms.to_string()).unwrap_or_default().into(),
+        facts.into(),
+        Value::Bytes(payloads::pack(&new.payload).await?.into()),
+        files.into_iter().collect::<Vec<_>>().join(",").into(),
+        only(&new.facts.eligible).into(),
+        new.facts.workflow_hash.as_deref().unwrap_or_default().into(),
+        new.facts.flow.as_ref().map(|flow| flow.name.as_str()).unwrap_or_default().into(),
+    ])
+}
+
+/// `,a,b,`: each between commas, so that one is found whole; `` = all.
+fn only(eligible: &[InstanceId]) -> String {
+    let mut only: String = eligible.iter().flat_map(|id| [",", id.as_str()]).collect();
+    if !only.is_empty() {
+        only.push(',');
+    }
+    only
+}
 
 struct Wish {
     fields: Fields,
@@ -90,7 +121,7 @@ async fn run(line: Arc<Line>) {
         wishes.retain(|wish| !wish.answer.is_closed());
         while !wishes.is_empty() {
             let rest = wishes.split_off(batch_len(&wishes));
-            line.send(std::mem::replace(&mut wishes, rest)).await;
+            Box::pin(line.send(std::mem::replace(&mut wishes, rest))).await;
         }
     }
 }

@@ -29,6 +29,11 @@ impl Root {
         &self.0
     }
 
+    /// HASH: a task.
+    pub(super) fn task(&self, id: TaskId) -> String {
+        format!("{}task:{id}", self.0)
+    }
+
     /// STRING: what a task runs, zstd of JSON.
     pub(super) fn payload(&self, id: TaskId) -> String {
         format!("{}payload:{id}", self.0)

@@ -20,6 +20,10 @@
 //! | `speeds`, `speeds-used` | HASH, ZSET | mean run of a workflow's hash and of all; hashes by last use |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
+//! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; which have some |
+//! | `batch:<begin of the ids>` | ZSET | the tasks of a batch by created time |
+//! | `workflow:<name>` | HASH | `latest`, `digest`; of each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>` |
+//! | `workflows`, `workflows-gone` | ZSET | names published, names deleted with their last version |
 //! | `owners` | SET | who has tasks |
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |
 //! | `in-flight:<id>` | HASH | task → attempt: its length is the slots taken |
@@ -39,6 +43,7 @@
 
 mod answers;
 mod attempts;
+mod batches;
 mod call;
 mod catalogs;
 mod durable;
@@ -46,6 +51,7 @@ mod error;
 mod exam;
 mod feed;
 mod files;
+mod flows;
 mod hash;
 mod instances;
 mod intake;
@@ -69,10 +75,12 @@ pub use answers::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, Prospects, QueueLimits, Renewed,
     Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
+pub use batches::{BatchEnqueued, BatchStand, PackedTask};
 pub use error::Error;
 pub use exam::{Exam, examine};
 pub use feed::{Feed, News};
 pub use files::{FileDeleted, FileKind, FileRecord, Retention};
+pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten};
 pub use joining::Narrowed;
 pub use outputs::Told;
 pub use scripts::{Scripts, Verb};

@@ -46,6 +46,9 @@ macro_rules! scripts {
 scripts! {
     Acquire = "#!lua" "acquire" ["events" "boot"];
     Admit = "#!lua" "admit" [];
+    Batch = "#!lua flags=no-writes" "batch" [];
+    BatchCancel = "#!lua" "batch_cancel" ["events" "places" "endings"];
+    BatchList = "#!lua flags=no-writes" "batch_list" [];
     Boot = "#!lua" "boot" ["boot"];
     Cancel = "#!lua" "cancel" ["events" "places" "endings"];
     Claim = "#!lua" "claim" ["events" "places" "attempts" "ledger"];
@@ -54,7 +57,8 @@ scripts! {
     Counts = "#!lua flags=no-writes" "counts" [];
     Duty = "#!lua" "duty" [];
     Enable = "#!lua" "enable" ["events"];
-    Enqueue = "#!lua" "enqueue" ["events" "places"];
+    Enqueue = "#!lua" "enqueue" ["events" "places" "accept"];
+    EnqueueBatch = "#!lua" "enqueue_batch" ["events" "places" "accept"];
     Expire = "#!lua" "expire" ["events" "places" "endings"];
     FileAdd = "#!lua" "file_add" ["files"];
     FileDelete = "#!lua" "file_delete" ["files"];
@@ -89,6 +93,10 @@ scripts! {
     Tasks = "#!lua flags=no-writes" "tasks" [];
     Unregistered = "#!lua flags=no-writes" "unregistered" [];
     Versions = "#!lua flags=no-writes" "versions" [];
+    WorkflowDelete = "#!lua" "workflow_delete" [];
+    WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];
+    WorkflowList = "#!lua flags=no-writes" "workflow_list" [];
+    WorkflowPut = "#!lua" "workflow_put" [];
     Yield = "#!lua" "yield" ["events"];
 }
 

@@ -4,14 +4,14 @@ use super::{
     Cancelled, Enqueued, Error, Prospects, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery,
     call::{Reply, list, ms, number, switch, within},
     hash::{Fields, created, joined},
-    payloads,
+    intake,
     scripts::Verb,
 };
 use crate::{
     fleet::{Counts, FileTotals, Total},
     metrics,
     settings::limits,
-    task::{InstanceId, NewTask, Payload, Priority, Status, Task, TaskId, TaskState},
+    task::{FlowName, NewTask, Payload, Priority, Status, Task, TaskId, TaskState},
 };
 use fred::{interfaces::KeysInterface, types::Value};
 use std::{collections::BTreeSet, time::Duration};
@@ -22,22 +22,7 @@ const OFFSET_MAX: u64 = 1 << 50;
 impl Queue {
     /// Accepts a task, at most once per id. One round trip (plus WAIT at durability `replica`).
     pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
-        let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
-        let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
-        let fields = [
-            new.id.to_string().into(),
-            new.owner.as_str().into(),
-            number(new.priority.lane().into()),
-            number(new.max_attempts.into()),
-            new.fingerprint.as_str().into(),
-            new.start_by_ms.map(|ms| ms.to_string()).unwrap_or_default().into(),
-            facts.into(),
-            Value::Bytes(payloads::pack(&new.payload).await?.into()),
-            files.into_iter().collect::<Vec<_>>().join(",").into(),
-            only(&new.facts.eligible).into(),
-            new.facts.workflow_hash.as_deref().unwrap_or_default().into(),
-        ];
-        let mut reply = self.intake().accept(fields).await?;
+        let mut reply = self.intake().accept(intake::fields(new).await?).await?;
         match reply.tag() {
             "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
             "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
@@ -84,7 +69,7 @@ impl Queue {
     pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
         let key = self.root().payload(id);
         let value: Value = within(self.pool().get(key)).await?;
-        value.into_bytes().map(|bytes| payloads::unpack(&bytes)).transpose()
+        value.into_bytes().map(|bytes| super::payloads::unpack(&bytes)).transpose()
     }
 
     /// What stands between a pending task and its start.
@@ -113,12 +98,9 @@ impl Queue {
 
     /// One page, total exact, at any offset.
     pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
-        let asked = if query.statuses.is_empty() { &Status::ALL[..] } else { &query.statuses };
-        let statuses: BTreeSet<&str> = asked.iter().map(|status| status.as_str()).collect();
-        let statuses = statuses.into_iter().collect::<Vec<_>>().join(",");
         let cursor = query.cursor;
         let args: Vec<Value> = vec![
-            statuses.into(),
+            words(&query.statuses).into(),
             query.owner.clone().unwrap_or_default().into(),
             switch(query.owner.is_some()),
             number(if cursor.is_some() { 0 } else { query.offset.min(OFFSET_MAX) }),
@@ -134,21 +116,9 @@ impl Queue {
                 .collect::<Vec<_>>()
                 .join(",")
                 .into(),
+            query.flow.as_ref().map(FlowName::as_str).unwrap_or_default().into(),
         ];
-        let mut reply = self.call(Verb::List, args).await?;
-        let total = reply.parse()?;
-        let more = reply.parse::<u8>()? == 1;
-        let mut items = Vec::new();
-        for row in reply.lists()? {
-            // A row that went bad is left out and logged: one must not hide all others.
-            match row_task(row) {
-                Ok(Some(task)) => items.push(task),
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "a task cannot be listed"),
-            }
-        }
-        let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
-        Ok(TaskPage { total, items, next_cursor: last.filter(|_| more) })
+        page(self.call(Verb::List, args).await?)
     }
 
     /// Cancels in every state; final at once.
@@ -205,13 +175,28 @@ fn total(reply: &mut Reply) -> Result<Total> {
     Ok(Total { count: reply.parse()?, bytes: reply.parse()? })
 }
 
-/// `,a,b,`: each between commas, so that one is found whole; `` = all.
-fn only(eligible: &[InstanceId]) -> String {
-    let mut only: String = eligible.iter().flat_map(|id| [",", id.as_str()]).collect();
-    if !only.is_empty() {
-        only.push(',');
+/// Each once, joined by commas; none = all.
+pub(super) fn words(statuses: &[Status]) -> String {
+    let asked = if statuses.is_empty() { &Status::ALL[..] } else { statuses };
+    let words: BTreeSet<&str> = asked.iter().map(|status| status.as_str()).collect();
+    words.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// Reads `{'page', total, more, {id, hash}, …}`.
+pub(super) fn page(mut reply: Reply) -> Result<TaskPage> {
+    let total = reply.parse()?;
+    let more = reply.parse::<u8>()? == 1;
+    let mut items = Vec::new();
+    for row in reply.lists()? {
+        // A row that went bad is left out and logged: one must not hide all others.
+        match row_task(row) {
+            Ok(Some(task)) => items.push(task),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a task cannot be listed"),
+        }
     }
-    only
+    let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
+    Ok(TaskPage { total, items, next_cursor: last.filter(|_| more) })
 }
 
 fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {

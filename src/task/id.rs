@@ -15,11 +15,20 @@ impl TaskId {
         Self(Uuid::now_v7())
     }
 
-    /// Makes the id that `seed` (a SHA-256 of user and idempotency key) always leads to.
+    /// Makes the id that `seed` (a SHA-256 of user and idempotency key) always leads to: the id of the first task, where the
+    /// request makes a whole [batch](super::BatchId).
     pub fn from_digest(digest: [u8; 32]) -> Self {
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
+        bytes[..14].copy_from_slice(&digest[..14]);
         Self(Uuid::new_v8(bytes))
+    }
+
+    pub(super) fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    pub(super) fn uuid(self) -> Uuid {
+        self.0
     }
 
     /// The id ComfyUI gets for one attempt: UUIDv5(task, attempt), so that two attempts are never mistaken for one

@@ -1,6 +1,6 @@
 //! What is fixed when a task is accepted: graph, params, files, limits, facts.
 
-use super::{FileId, InstanceId, Priority, TaskId};
+use super::{BatchPlace, FileId, FlowVersion, InstanceId, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -72,6 +72,12 @@ pub struct TaskFacts {
     /// Names the graph but for seeds, texts and file names: runs of one hash take about the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_hash: Option<String>,
+    /// The published workflow that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowVersion>,
+    /// Its place among the tasks that were made by one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPlace>,
     /// Nodes of the graph.
     pub nodes_total: u32,
 }

@@ -1,8 +1,8 @@
 //! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
 
 use super::{
-    Attempt, AttemptError, AttemptRecord, Failure, FileId, InstanceId, Links, Output, Priority, Status, Task, TaskId,
-    TaskState, Warning,
+    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Links, Output, Priority,
+    Status, Task, TaskId, TaskState, Warning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -102,6 +102,18 @@ pub struct TaskView {
     /// The submitter's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
+    /// The published workflow that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow_name: Option<FlowName>,
+    /// Which version of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow_version: Option<u64>,
+    /// The batch that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<BatchId>,
+    /// Its place in the batch, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_index: Option<u16>,
     /// As submitted; details only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<Box<RawValue>>,
@@ -237,6 +249,10 @@ impl TaskView {
             warnings: task.facts.warnings.clone(),
             resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),
+            workflow_name: task.facts.flow.as_ref().map(|flow| flow.name.clone()),
+            workflow_version: task.facts.flow.as_ref().map(|flow| flow.version),
+            batch_id: task.facts.batch.map(|_| BatchId::of(task.id)),
+            batch_index: task.facts.batch.map(|batch| batch.index),
             params: None,
             workflow: None,
         }

@@ -2,9 +2,11 @@
 //! safety.md §2 as tables.
 
 mod auth;
+mod batches;
 mod config;
 mod durability;
 mod files;
+mod flows;
 mod http;
 mod instances;
 mod json;

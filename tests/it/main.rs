@@ -21,6 +21,7 @@ mod eligible;
 mod embedded;
 mod end_to_end;
 mod faults;
+mod flows;
 mod full_disk;
 mod lost_files;
 mod model;

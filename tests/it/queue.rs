@@ -4,12 +4,14 @@
 //! `mutants.rs` runs against broken scripts.
 
 pub mod attempts;
+pub mod batches;
 pub mod cancel;
 mod cluster;
 pub mod events;
 mod faults;
 pub mod files;
 pub mod fleet;
+pub mod flows;
 pub mod heal;
 pub mod intake;
 pub mod janitor;
@@ -78,6 +80,8 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         events::ALL,
         heal::ALL,
         strays::ALL,
+        batches::ALL,
+        flows::ALL,
     ]
     .concat()
 }

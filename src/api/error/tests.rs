@@ -42,6 +42,8 @@ fn every_error() -> Vec<ApiError> {
         ApiError::InvalidWorkflow(graph_problem(false)),
         ApiError::InvalidParams(graph_problem(true)),
         ApiError::InvalidParams(graph_problem(false)),
+        ApiError::WorkflowUnknown(Box::new(graph_problem(false).remove(0))),
+        ApiError::WorkflowsFull(500),
         ApiError::InvalidConfig(fleet_problem(true)),
         ApiError::InvalidConfig(fleet_problem(false)),
         ApiError::Denied(Denied::Token),

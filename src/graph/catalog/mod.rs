@@ -6,10 +6,12 @@
 
 mod judge;
 mod listing;
+mod offered;
 mod pool;
 mod read;
 
 pub(super) use judge::Misfit;
+pub(super) use offered::Range;
 pub(super) use pool::{ClassAt, Fit, Need};
 pub use pool::{Member, Pool};
 

@@ -55,6 +55,11 @@ impl Pool {
         self.groups.is_empty()
     }
 
+    /// Whether somebody who is alive is not known yet.
+    pub(super) fn has_unknown(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+
     /// What each kind of instance declares for a class.
     pub(in crate::graph) fn declarations(&self, class: &str) -> impl Iterator<Item = &Class> {
         self.groups.iter().filter_map(move |group| group.catalog.class(class))

@@ -1,23 +1,19 @@
 //! From the keys of `params` to (node, input): forms tried in the order of params.md, longest existing node id first. Names
 //! that the graph declares are read here and filled in by [`super::fill`].
 
-use super::{
-    ASSIGNMENTS_MAX, BASE, Options, WARNINGS_MAX, auto,
-    names::Names,
-    near::{SEARCHES_MAX, near},
-    pointer,
-    title::Titles,
-};
+use super::{ASSIGNMENTS_MAX, BASE, Declared, Options, auto, names::Names, pointer, title::Titles};
 use crate::graph::{
     Problem, Workflow,
-    node::Node,
     parse::NODE_ID_BYTES_MAX,
     problem::{Problems, clip, step},
     raw,
 };
 use crate::task::Warning;
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 /// One value on its way to one input.
 pub(super) struct Assignment<'p> {
@@ -37,24 +33,32 @@ pub(super) struct Reader<'w, 'p> {
     /// What the graph declares; looked for only when there are params, or none may be missing.
     pub(super) names: Names,
     /// Values of placeholders.
-    pub(super) given: HashMap<String, &'p RawValue>,
-    is_strict: bool,
+    pub(super) given: HashMap<String, Cow<'p, RawValue>>,
+    /// What a published workflow takes; its only names.
+    declared: Option<&'p Declared>,
+    pub(super) is_publishing: bool,
+    /// Names that need no more words: given, or told to be missing.
+    pub(super) told: HashSet<String>,
+    pub(super) is_strict: bool,
     maps_names: bool,
     /// Names that were looked for, with the address found.
     pub(super) mapped: Vec<(String, String)>,
     pub(super) assignments: Vec<Assignment<'p>>,
-    warnings: Vec<Warning>,
-    unused: usize,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) unused: usize,
     pub(super) problems: Problems,
 }
 
 impl<'w, 'p> Reader<'w, 'p> {
-    pub(super) fn new(workflow: &'w Workflow, options: &Options<'_>, problems: Problems) -> Self {
+    pub(super) fn new(workflow: &'w Workflow, options: &Options<'p>, problems: Problems) -> Self {
         Self {
             workflow,
             titles: Titles::of(workflow),
             names: Names::default(),
             given: HashMap::new(),
+            declared: options.declared,
+            is_publishing: options.is_publishing,
+            told: HashSet::new(),
             is_strict: options.is_strict,
             maps_names: options.maps_names,
             mapped: Vec::new(),
@@ -69,8 +73,8 @@ impl<'w, 'p> Reader<'w, 'p> {
     pub(super) fn read(&mut self, params: &'p RawValue) {
         if let Some(members) = raw::members(params) {
             // Without params a `{{` is what people wrote in a prompt.
-            if !members.is_empty() || self.is_strict {
-                self.names = Names::of(self.workflow);
+            if !members.is_empty() || self.is_strict || self.declared.is_some() {
+                self.read_names();
             }
             for (key, value) in members {
                 if self.is_over() {
@@ -79,8 +83,8 @@ impl<'w, 'p> Reader<'w, 'p> {
                 self.param(&key, value);
             }
         } else if let Some(entries) = raw::elements(params) {
-            if !entries.is_empty() || self.is_strict {
-                self.names = Names::of(self.workflow);
+            if !entries.is_empty() || self.is_strict || self.declared.is_some() {
+                self.read_names();
             }
             for (index, entry) in entries.into_iter().enumerate() {
                 if self.is_over() {
@@ -92,7 +96,15 @@ impl<'w, 'p> Reader<'w, 'p> {
             let message = "params must be an object such as {\"6.text\":\"a cat\"}";
             self.problems.push(Problem::shape(BASE.to_owned(), "params_not_object", message));
         }
+        if let Some(declared) = self.declared {
+            self.defaults(declared);
+        }
         self.fill();
+    }
+
+    /// Looks for what the graph declares.
+    pub(super) fn read_names(&mut self) {
+        self.names = Names::of(self.workflow);
     }
 
     #[allow(clippy::type_complexity, reason = "four lists, taken apart by the one caller")]
@@ -124,6 +136,14 @@ impl<'w, 'p> Reader<'w, 'p> {
             self.path(key, place, separator, rest, value);
         } else if let Some(rest) = key.strip_prefix('@') {
             self.title(key, rest, value);
+        } else if let Some(declared) = self.declared {
+            if self.declared(declared, key, value) {
+                return;
+            }
+            match key.contains('.') || looks_like_node_id(key) {
+                true => self.no_such_node(key, pointer(key)),
+                false => self.undeclared(declared, key),
+            }
         } else if self.names.has_slot(key) || !self.names.markers(key).is_empty() {
             self.named(key, value);
         } else if self.maps_names && auto::is_known(key) {
@@ -136,7 +156,7 @@ impl<'w, 'p> Reader<'w, 'p> {
     }
 
     /// The longest existing node id that `key` starts with and that `.` or `:` follows.
-    fn split_node_id<'k>(&self, key: &'k str) -> Option<(usize, u8, &'k str)> {
+    pub(super) fn split_node_id<'k>(&self, key: &'k str) -> Option<(usize, u8, &'k str)> {
         let bytes = key.as_bytes();
         (0..bytes.len().min(NODE_ID_BYTES_MAX + 1)).rev().filter(|&at| matches!(bytes[at], b'.' | b':')).find_map(
             |at| {
@@ -235,56 +255,6 @@ impl<'w, 'p> Reader<'w, 'p> {
         let address = format!("{}.{}", self.workflow.node(place).id, clip(input));
         let name = name.map(str::to_owned);
         self.assignments.push(Assignment { address, name, pointer, place, input: input.to_owned(), value });
-    }
-
-    /// A bare name that nothing has. Where the graph declares names, or all must fit, it is a mistake.
-    fn unused(&mut self, key: &str) {
-        if self.is_strict || !self.names.is_empty() {
-            let candidates = if self.problems.len() < SEARCHES_MAX { near(key, self.names.all()) } else { Vec::new() };
-            let message =
-                format!("`{}` is no name that this workflow declares; write an address like `6.text`", clip(key));
-            let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
-            return self.problems.push(problem.of_param(key).with_candidates(candidates));
-        }
-        self.unused += 1;
-        if self.warnings.len() < WARNINGS_MAX {
-            let param = Some(clip(key));
-            let message =
-                format!("`{}` names no input of this workflow and was not used; write it like `6.text`", clip(key));
-            self.warnings.push(Warning { code: "param_unused".to_owned(), message, param });
-        }
-    }
-
-    fn no_input_named(&mut self, key: &str, place: usize) {
-        let node = self.workflow.node(place);
-        let message =
-            format!("`{key}` names a node; name an input too, like `{key}.text`, or give an object of inputs");
-        let problem = Problem::unfit(pointer(key), "param_no_such_input", message);
-        let inputs = node.inputs.iter().take(10).map(|(name, _)| format!("{}.{name}", node.id)).collect();
-        self.problems.push(problem.of_param(key).at_node(key).with_candidates(inputs));
-    }
-
-    fn no_such_node(&mut self, key: &str, pointer: String) {
-        let candidates = if self.problems.len() < SEARCHES_MAX { self.near_addresses(key) } else { Vec::new() };
-        let message = format!("`{}` leads to no node of this workflow", clip(key));
-        let problem = Problem::unfit(pointer, "param_no_such_node", message);
-        self.problems.push(problem.of_param(key).with_candidates(candidates));
-    }
-
-    fn near_addresses(&self, key: &str) -> Vec<String> {
-        let addresses = |node: &'w Node| node.inputs.iter().map(move |(name, _)| format!("{}.{name}", node.id));
-        if key.contains('.') {
-            near(key, self.workflow.nodes().flat_map(addresses))
-        } else {
-            near(key, self.workflow.nodes().map(|node| node.id.clone()))
-        }
-    }
-
-    fn wrong_class(&mut self, place: usize, asserted: &str, param: &str, pointer: String) {
-        let node = self.workflow.node(place);
-        let message = format!("node {} is a {}, not a {}", clip(&node.id), clip(&node.class), clip(asserted));
-        let problem = Problem::unfit(pointer, "param_class_mismatch", message);
-        self.problems.push(problem.of_param(param).at_node(&node.id).with_candidates(vec![node.class.clone()]));
     }
 }
 

@@ -20,7 +20,7 @@ impl<'p> Reader<'_, 'p> {
         let markers = self.names.markers(key);
         match (self.names.has_slot(key), markers) {
             (true, []) => {
-                self.given.insert(key.to_owned(), value);
+                self.given.insert(key.to_owned(), Cow::Borrowed(value));
             }
             (false, &[marker]) => self.marked(key, marker, value),
             (has_slot, _) => {
@@ -62,7 +62,6 @@ impl<'p> Reader<'_, 'p> {
         let templates = std::mem::take(&mut self.names.templates);
         let set: HashSet<(usize, String)> =
             self.assignments.iter().map(|assignment| (assignment.place, assignment.input.clone())).collect();
-        let mut missing = HashSet::new();
         for template in templates {
             if self.is_over() {
                 return;
@@ -74,27 +73,27 @@ impl<'p> Reader<'_, 'p> {
                 continue;
             }
             if let [Piece::Slot { name, default }] = *pieces.as_slice() {
-                self.fill_whole(&template, name, default, &mut missing);
+                self.fill_whole(&template, name, default);
             } else {
-                self.fill_text(&template, &pieces, &mut missing);
+                self.fill_text(&template, &pieces);
             }
         }
     }
 
-    fn fill_whole(&mut self, template: &Template, name: &str, default: Option<&str>, missing: &mut HashSet<String>) {
+    fn fill_whole(&mut self, template: &Template, name: &str, default: Option<&str>) {
         let (place, input) = (template.place, template.input.as_str());
-        if let Some(&value) = self.given.get(name) {
-            self.assign_named(Some(name), place, input, pointer(name), Cow::Borrowed(value));
+        if let Some(value) = self.given.get(name).cloned() {
+            self.assign_named(Some(name), place, input, pointer(name), value);
         } else if let Some(value) =
             default.and_then(|default| RawValue::from_string(default_json(default).into_owned()).ok())
         {
             self.assign_named(Some(name), place, input, self.own_pointer(template), Cow::Owned(value));
         } else {
-            self.missing(template, name, missing);
+            self.missing(template, name);
         }
     }
 
-    fn fill_text(&mut self, template: &Template, pieces: &[Piece<'_>], missing: &mut HashSet<String>) {
+    fn fill_text(&mut self, template: &Template, pieces: &[Piece<'_>]) {
         let (mut text, mut first, mut is_whole) = (String::new(), None, true);
         for piece in pieces {
             let (name, default) = match *piece {
@@ -104,13 +103,13 @@ impl<'p> Reader<'_, 'p> {
                 }
                 Piece::Slot { name, default } => (name, default),
             };
-            if let Some(&value) = self.given.get(name) {
+            if let Some(value) = self.given.get(name).cloned() {
                 first = first.or(Some(name));
-                match text_of(value) {
+                match text_of(&value) {
                     Some(part) => text.push_str(&part),
                     None => {
                         is_whole = false;
-                        self.not_text(template, name, value);
+                        self.not_text(template, name, &value);
                     }
                 }
             } else if let Some(default) = default {
@@ -118,7 +117,7 @@ impl<'p> Reader<'_, 'p> {
                 text.push_str(quoted.as_deref().unwrap_or(default));
             } else {
                 is_whole = false;
-                self.missing(template, name, missing);
+                self.missing(template, name);
             }
         }
         if is_whole {
@@ -127,8 +126,8 @@ impl<'p> Reader<'_, 'p> {
         }
     }
 
-    fn missing(&mut self, template: &Template, name: &str, told: &mut HashSet<String>) {
-        if told.insert(name.to_owned()) {
+    fn missing(&mut self, template: &Template, name: &str) {
+        if self.told.insert(name.to_owned()) {
             let message = format!(
                 "the placeholder {{{{{name}}}}} has no value; give `{name}`, or write \\{{{{ for the braces themselves"
             );

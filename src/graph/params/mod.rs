@@ -4,9 +4,11 @@
 mod address;
 mod apply;
 mod auto;
+mod declared;
 mod files;
 mod fill;
 mod fleet;
+mod lost;
 mod names;
 mod near;
 mod placeholder;
@@ -14,7 +16,8 @@ mod seeds;
 mod title;
 mod value;
 
-pub(super) use near::near;
+pub use declared::{Declared, publish, schema};
+pub use near::near;
 pub(super) use seeds::is_seed_name;
 
 use super::{
@@ -45,6 +48,10 @@ pub struct Options<'a> {
     pub randomizes_seeds: bool,
     /// Looks for `prompt`, `negative_prompt`, `seed`, `steps`, `cfg`, `width`, `height` where the graph does not declare them.
     pub maps_names: bool,
+    /// The names of a published workflow: its only ones.
+    pub declared: Option<&'a Declared>,
+    /// What is declared without a default may be missing: it is for submitters to give.
+    pub is_publishing: bool,
     /// What the instances have; `None` = nothing is checked against them.
     pub pool: Option<&'a Pool>,
 }

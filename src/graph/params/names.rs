@@ -64,6 +64,22 @@ impl Names {
         self.slots.contains_key(name)
     }
 
+    /// Whether a placeholder of the name has no default of its own.
+    pub(super) fn needs_value(&self, name: &str) -> bool {
+        let is_bare = |piece: &Piece<'_>| matches!(piece, Piece::Slot { name: slot, default: None } if *slot == name);
+        self.templates_of(name).any(|template| pieces(&template.text).iter().any(is_bare))
+    }
+
+    /// The inputs whose whole text is the placeholder of the name; `""` for a text that it is only a part of.
+    pub(super) fn inputs_of(&self, name: &str) -> Vec<&str> {
+        let whole = |template: &'_ Template| matches!(pieces(&template.text).as_slice(), [Piece::Slot { .. }]);
+        self.templates_of(name).map(|template| if whole(template) { template.input.as_str() } else { "" }).collect()
+    }
+
+    fn templates_of(&self, name: &str) -> impl Iterator<Item = &Template> {
+        self.slots.get(name).into_iter().flatten().filter_map(|&index| self.templates.get(index))
+    }
+
     /// The nodes marked with the name.
     pub(super) fn markers(&self, name: &str) -> &[Marker] {
         self.markers.get(name).map(Vec::as_slice).unwrap_or_default()

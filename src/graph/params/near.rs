@@ -10,7 +10,7 @@ const NAMES_MAX: usize = 5_000;
 const NAME_CHARS_MAX: usize = 64;
 
 /// The names nearest to `wanted`, nearest first: at most a third of its characters differ (at least two may).
-pub(in crate::graph) fn near(wanted: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+pub fn near(wanted: &str, names: impl Iterator<Item = String>) -> Vec<String> {
     let wanted: Vec<char> = wanted.chars().take(NAME_CHARS_MAX + 1).collect();
     if wanted.len() > NAME_CHARS_MAX {
         return Vec::new();

@@ -8,7 +8,7 @@ use crate::graph::catalog::Kind;
 use serde_json::value::RawValue;
 
 /// Inputs whose `-1` and `"random"` mean: draw one.
-const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
+pub(super) const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
 
 /// Whether an input of that name is a seed whatever instances say.
 pub(in crate::graph) fn is_seed_name(input: &str) -> bool {

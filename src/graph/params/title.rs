@@ -50,6 +50,15 @@ impl<'w> Titles<'w> {
     }
 }
 
+impl Titles<'_> {
+    /// The inputs that `<title>.<input>` leads to; none where one node was meant and several have the title.
+    pub(super) fn places_at(&self, address: &str) -> Vec<(usize, String)> {
+        let Some((titled, input)) = self.split(address) else { return Vec::new() };
+        let places = titled.places.iter().map(|&place| (place, input.to_owned()));
+        if titled.is_all || titled.places.len() == 1 { places.collect() } else { Vec::new() }
+    }
+}
+
 impl<'p> Reader<'_, 'p> {
     /// `address` is `key` without its `@`.
     pub(super) fn title(&mut self, key: &str, address: &str, value: &'p RawValue) {

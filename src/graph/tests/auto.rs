@@ -2,7 +2,14 @@
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
 
-const MAPPED: Options<'static> = Options { is_strict: false, randomizes_seeds: false, maps_names: true, pool: None };
+const MAPPED: Options<'static> = Options {
+    is_strict: false,
+    randomizes_seeds: false,
+    maps_names: true,
+    declared: None,
+    is_publishing: false,
+    pool: None,
+};
 
 /// ControlNet between prompts and sampler, the seed in a node of its own.
 const GRAPH: &str = r#"{"1":{"class_type":"KSampler","inputs":{"seed":["2",0],"steps":20,"cfg":8.0,"positive":["5",0],"negative":["5",1],"latent_image":["8",0]}},"2":{"class_type":"PrimitiveInt","inputs":{"value":7,"control":"fixed"}},"3":{"class_type":"CLIPTextEncode","inputs":{"text":"good","clip":["9",1]}},"4":{"class_type":"CLIPTextEncode","inputs":{"text":"bad","clip":["9",1]}},"5":{"class_type":"ControlNetApply","inputs":{"positive":["6",0],"negative":["4",0],"strength":1.0}},"6":{"class_type":"FluxGuidance","inputs":{"conditioning":["3",0],"guidance":3.5}},"7":{"class_type":"EmptyLatentImage","inputs":{"width":512,"height":768,"batch_size":1}},"8":{"class_type":"RepeatLatent","inputs":{"samples":["7",0]}},"9":{"class_type":"Loader","inputs":{"ckpt_name":"a"}}}"#;

@@ -2,7 +2,14 @@
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw, resolve};
 
-const STRICT: Options<'static> = Options { is_strict: true, randomizes_seeds: false, maps_names: false, pool: None };
+const STRICT: Options<'static> = Options {
+    is_strict: true,
+    randomizes_seeds: false,
+    maps_names: false,
+    declared: None,
+    is_publishing: false,
+    pool: None,
+};
 
 /// One node per class of declaration.
 const NAMED: &str = r#"{"1":{"class_type":"T","inputs":{"text":"a {{animal}} in {{place:the \"sea\"}}","steps":"{{steps:20}}","cfg":"{{cfg}}","note":"\\{{animal}} {x|y}"}},"2":{"class_type":"ExternalText","inputs":{"input_id":"mood","default_value":"calm","value_type":"x"}},"3":{"class_type":"Primitive","inputs":{"value":5,"from":["1",0]},"_meta":{"title":"$count"}},"4":{"class_type":"Size","inputs":{"width":1,"height":2},"_meta":{"title":"$size"}}}"#;

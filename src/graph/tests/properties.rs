@@ -194,7 +194,7 @@ proptest! {
             Member { instance: InstanceId::new("a:1"), is_alive: true, catalog: Catalog::parse(listed).map(Arc::new) },
             Member { instance: InstanceId::new("b:1"), is_alive: true, catalog: None },
         ]);
-        let options = Options { is_strict, randomizes_seeds: all, maps_names: all, pool: Some(&pool) };
+        let options = Options { is_strict, randomizes_seeds: all, maps_names: all, pool: Some(&pool), ..Options::default() };
         match crate::graph::resolve(&graph(), raw(&params), &options) {
             Ok(resolved) => prop_assert!(Workflow::parse(&resolved.workflow.to_json(), LIMITS).is_ok()),
             Err(problems) => prop_assert!(!problems.is_empty() && problems.len() <= 100),

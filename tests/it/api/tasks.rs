@@ -154,7 +154,7 @@ async fn tasks_that_do_not_hold_are_refused_and_change_nothing() {
         (json!({"workflow": null}), 400, "invalid_request"),
         (json!({"workflow": {}}), 400, "invalid_workflow"),
         (json!({"workflow": []}), 400, "invalid_workflow"),
-        (json!({"workflow": "x"}), 400, "invalid_workflow"),
+        (json!({"workflow": "x"}), 422, "workflow_unknown"),
         (json!({"workflow": 1}), 400, "invalid_workflow"),
         (json!({"workflow": {"1": null}}), 400, "invalid_workflow"),
         (json!({"workflow": {"1": {"class_type": 1, "inputs": {}}}}), 400, "invalid_workflow"),

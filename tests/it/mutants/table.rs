@@ -3,6 +3,7 @@
 mod accepting;
 mod attempts;
 mod files;
+mod flows;
 mod healing;
 mod joining;
 mod outputs;
@@ -36,6 +37,7 @@ pub fn mutants() -> Vec<&'static Mutant> {
         accepting::MUTANTS,
         attempts::MUTANTS,
         files::MUTANTS,
+        flows::MUTANTS,
         healing::MUTANTS,
         joining::MUTANTS,
         outputs::MUTANTS,

@@ -138,6 +138,8 @@ struct Places {
     /// Tasks that made files.
     made: BTreeSet<String>,
     errors: HashMap<String, Map>,
+    flows: HashMap<String, Map>,
+    batches: HashMap<String, Map>,
     narrowed: Map,
 }
 
@@ -159,6 +161,8 @@ impl Places {
             narrowed: dump.map("narrowed"),
             made: dump.with_prefix("made:").map(owned).collect(),
             errors: dump.with_prefix("errors:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
+            flows: dump.with_prefix("flow:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
+            batches: dump.with_prefix("batch:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
         }
     }
 
@@ -179,6 +183,16 @@ impl Places {
             hold!(self.is_indexed(index, id, field("created")) == (index == status), "index {index}");
             hold!(self.is_indexed(&owned, id, field("created")) == (index == status), "index {owned}");
         }
+        for (name, ids) in &self.flows {
+            let here = *name == format!("{status}:{}", field("flow"));
+            hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "flow:{name}");
+        }
+        hold!(
+            field("flow").is_empty() || self.flows.contains_key(&format!("{status}:{}", field("flow"))),
+            "no flow index"
+        );
+        let batch = self.batches.get(&id[..32.min(id.len())]).and_then(|ids| ids.get(id)).map(String::as_str);
+        hold!(batch == (field("batch") == "1").then(|| field("created")), "batch");
         for (number, lane) in self.lanes.iter().enumerate() {
             let here = state == "waiting" && field("lane") == number.to_string();
             hold!(lane.get(id).map(String::as_str) == here.then(|| field("tag")), "lane {number}");
@@ -245,7 +259,8 @@ impl Places {
         hold!(self.stream.len() == live, "ledger has {} entries for {live} tasks", self.stream.len());
         hold!(self.pending.len() == active, "{} pending entries for {active} tasks", self.pending.len());
         let maps = self.lanes.iter().chain([&self.delayed, &self.start_by, &self.expiry]).chain(self.indexes.values());
-        let maps = maps.chain(self.errors.values()).chain([&self.narrowed]);
+        let maps = maps.chain(self.errors.values()).chain(self.flows.values()).chain(self.batches.values());
+        let maps = maps.chain([&self.narrowed]);
         for id in maps.flat_map(Map::keys).chain(self.uses.values().flatten()).chain(&self.payloads) {
             hold!(tasks.contains_key(id), "{id} is filed somewhere, but is no task");
         }

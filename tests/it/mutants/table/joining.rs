@@ -27,7 +27,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("narrowed", "'LIMIT', 0, limit", "'LIMIT', 0, -1", "what_is_left_to_others_is_read_in_bites"),
     mutant(
-        "enqueue",
+        "lib/accept",
         "    redis.call('ZADD', root .. 'narrowed', now, id)\n",
         "",
         "an_instance_that_has_it_later_joins",
@@ -56,8 +56,8 @@ pub const MUTANTS: &[Mutant] = &[
         "only_so_many_workflows_are_remembered",
     ),
     mutant(
-        "enqueue",
-        "    redis.call('HSET', task_key(id), 'workflow_hash', workflow)\n",
+        "lib/accept",
+        "    redis.call('HSET', task_key(id), 'workflow_hash', task.workflow_hash)\n",
         "",
         "runs_are_remembered_once",
     ),

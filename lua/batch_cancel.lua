@@ -1,0 +1,21 @@
+-- Ends some of a batch's tasks by their owner's wish, the last first: those that wait go before a slot is free for them.
+--
+-- KEYS[1] root    of the namespace
+-- ARGV[1] id      of any task of the batch
+-- ARGV[2] keep_ms how long ended tasks are kept
+-- ARGV[3] limit   tasks of one call
+-- Returns {'cancelled', how many, more 0|1}
+local id, keep_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local count, now = 0, now_ms()
+for _, member in ipairs(redis.call('ZRANGE', batch_key(id), 0, -1, 'REV')) do
+  local task = read_task(member)
+  if task and not TERMINAL[task.state] then
+    if count == limit then
+      return { 'cancelled', tostring(count), '1' }
+    end
+    cancel_task(task, keep_ms, now)
+    count = count + 1
+  end
+end
+return { 'cancelled', tostring(count), '0' }

@@ -1,0 +1,35 @@
+-- One page of a batch's tasks, the last first, and the total, of one instant. A batch is small: all of it is looked at.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] id       of any task of the batch
+-- ARGV[2] statuses joined by commas
+-- ARGV[3] owner    only of this owner, if ARGV[4] is 1
+-- ARGV[4] by_owner 1 or 0
+-- ARGV[5] offset
+-- ARGV[6] limit
+-- ARGV[7] after    id of the item to go on after, or '' = by offset
+-- Returns {'page', total, more 0|1, {id, hash}, …}
+local id, statuses, owner, by_owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
+local offset, limit, after = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+
+local wanted = {}
+for word in string.gmatch(statuses, '[^,]+') do
+  wanted[word] = true
+end
+-- All were created at one time: their order is that of their ids.
+local found, first = {}, offset
+for _, member in ipairs(redis.call('ZRANGE', batch_key(id), 0, -1, 'REV')) do
+  local task = redis.call('HMGET', task_key(member), 'state', 'owner')
+  if task[1] and wanted[STATUS[task[1]]] and (not by_owner or task[2] == owner) then
+    found[#found + 1] = member
+    if after ~= '' and member >= after then
+      first = #found
+    end
+  end
+end
+local last = math.min(#found, first + limit)
+local page = { 'page', tostring(#found), last < #found and '1' or '0' }
+for i = first + 1, last do
+  page[#page + 1] = { found[i], redis.call('HGETALL', task_key(found[i])) }
+end
+return page

@@ -1,0 +1,42 @@
+-- Accepts all tasks of a batch or none of them, at most once.
+--
+-- KEYS[1] root        of the namespace
+-- ARGV[1] waiting_max pending tasks allowed, 0 = no limit
+-- ARGV[2] fields      how many arguments each task has
+-- then for each task what lib/accept.lua lists
+-- Returns {'created', now_ms} | {'replayed'} | {'conflict'} | {'full'} | {'no_such_file', id}
+local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local tasks = {}
+for first = 3, #ARGV, fields do
+  tasks[#tasks + 1] = wish(first)
+end
+-- Some of them may have been collected since: those that are left tell of it.
+local is_known = false
+for _, task in ipairs(tasks) do
+  local known = redis.call('HGET', task_key(task.id), 'fingerprint')
+  if known and known ~= task.fingerprint then
+    return { 'conflict' }
+  end
+  is_known = is_known or known
+end
+if is_known then
+  return { 'replayed' }
+end
+if waiting_max > 0 and redis.call('ZCARD', index_key('pending')) + #tasks > waiting_max then
+  return { 'full' }
+end
+for _, task in ipairs(tasks) do
+  local missing = missing_file(task)
+  if missing then
+    return { 'no_such_file', missing }
+  end
+end
+
+local now = tostring(now_ms())
+for _, task in ipairs(tasks) do
+  create(task, now)
+  redis.call('HSET', task_key(task.id), 'batch', '1')
+  redis.call('ZADD', batch_key(task.id), now, task.id)
+end
+return { 'created', now }

@@ -1,0 +1,38 @@
+-- Keeps a new version of a published workflow; the content of the latest one again makes none.
+--
+-- KEYS[1] root          of the namespace
+-- ARGV[1] name
+-- ARGV[2] head          JSON: what is told of it without its graph
+-- ARGV[3] graph         zstd of JSON
+-- ARGV[4] digest        of both
+-- ARGV[5] expected      version of the latest, '0' = there is none, '' = whatever it is
+-- ARGV[6] versions_kept of one workflow
+-- ARGV[7] workflows_max published at a time
+-- Returns {'written', version, now_ms} | {'same', version} | {'outdated', version} | {'full'}
+local name, head, graph, digest, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local versions_kept, workflows_max = tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local known = redis.call('HMGET', workflow_key(name), 'latest', 'digest')
+-- Before the guard: this call sent twice finds its own version.
+if known[2] == digest then
+  return { 'same', known[1] }
+end
+local latest = known[1] or '0'
+if expected ~= '' and expected ~= latest then
+  return { 'outdated', latest }
+end
+if not known[1] and redis.call('ZCARD', root .. 'workflows') >= workflows_max then
+  return { 'full' }
+end
+
+-- Numbers go on after a deletion: `name@3` never means another graph.
+local before = known[1] or redis.call('ZSCORE', root .. 'workflows-gone', name) or '0'
+local version, now = string.format('%d', tonumber(before) + 1), now_ms()
+redis.call('HSET', workflow_key(name), 'latest', version, 'digest', digest, 'head:' .. version, head,
+  'graph:' .. version, graph, 'time:' .. version, now)
+local old = string.format('%d', tonumber(version) - versions_kept)
+redis.call('HDEL', workflow_key(name), 'head:' .. old, 'graph:' .. old, 'time:' .. old)
+-- One score for all: the order is that of the names.
+redis.call('ZADD', root .. 'workflows', 0, name)
+redis.call('ZREM', root .. 'workflows-gone', name)
+return { 'written', version, tostring(now) }

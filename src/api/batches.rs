@@ -1,0 +1,95 @@
+//! `GET|DELETE /api/batches/:id`: what stands of a batch, and its end.
+
+use super::{
+    ApiState,
+    answer::Answer,
+    error::{ApiError, Result},
+    extract::PathId,
+};
+use crate::{
+    auth::{Caller, Role},
+    queue::BatchStand,
+    task::{BatchId, FlowName, Status, rfc3339},
+};
+use axum::extract::State;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// `{"batchId","count","counts":{"pending":2,…},"progress":40,"owner","createdAt","updatedAt",…}`; `counts` are of the tasks that
+/// are kept, `cancelled` is how many a `DELETE` has just ended.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BatchSummary {
+    batch_id: BatchId,
+    count: u64,
+    counts: BTreeMap<&'static str, u64>,
+    /// 0–100 of all its tasks; 100 when all have ended.
+    progress: u64,
+    owner: String,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_name: Option<FlowName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled: Option<u64>,
+}
+
+impl BatchSummary {
+    fn new(batch_id: BatchId, stand: BatchStand, cancelled: Option<u64>) -> Self {
+        let kept: u64 = stand.counts.iter().sum();
+        let count = stand.facts.batch.map_or(kept, |batch| batch.size.into()).max(kept);
+        let live: u64 = Status::ALL
+            .iter()
+            .zip(stand.counts)
+            .filter(|(status, _)| matches!(status, Status::Pending | Status::Running))
+            .map(|(_, count)| count)
+            .sum();
+        // Those that are not kept any more have ended.
+        let progress = (stand.percent_sum + (count - kept) * 100) / count.max(1);
+        let flow = stand.facts.flow;
+        Self {
+            batch_id,
+            count,
+            counts: Status::ALL.map(Status::as_str).into_iter().zip(stand.counts).collect(),
+            progress: progress.min(if live == 0 { 100 } else { 99 }),
+            owner: stand.owner,
+            created_at: rfc3339(stand.created_ms),
+            updated_at: rfc3339(stand.updated_ms),
+            workflow_version: flow.as_ref().map(|flow| flow.version),
+            workflow_name: flow.map(|flow| flow.name),
+            cancelled,
+        }
+    }
+}
+
+/// What stands of it.
+pub(super) async fn detail(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<BatchSummary>> {
+    let (id, stand) = own(&state, &caller, &id).await?;
+    Ok(Answer(BatchSummary::new(id, stand, None)))
+}
+
+/// Cancels all of its tasks that have not ended; said again it changes nothing.
+pub(super) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<BatchSummary>> {
+    let (id, _) = own(&state, &caller, &id).await?;
+    let cancelled = state.queue.cancel_batch(id).await?;
+    let stand = state.queue.batch(id).await?.ok_or(ApiError::NotFound("such batch"))?;
+    Ok(Answer(BatchSummary::new(id, stand, Some(cancelled))))
+}
+
+/// Somebody else's batch is answered like one that does not exist.
+async fn own(state: &ApiState, caller: &Caller, id: &str) -> Result<(BatchId, BatchStand)> {
+    let id: BatchId = id.parse().map_err(|_| ApiError::NotFound("such batch"))?;
+    let stand = state.queue.batch(id).await?;
+    let stand = stand.filter(|stand| caller.role == Role::Admin || caller.username == stand.owner);
+    Ok((id, stand.ok_or(ApiError::NotFound("such batch"))?))
+}

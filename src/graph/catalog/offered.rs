@@ -1,0 +1,65 @@
+//! What the instances together take for an input: for schemas, which say it beforehand.
+
+use super::{Input, Kind, Pool};
+use std::collections::BTreeSet;
+
+/// Bounds of a number, as JSON; `None` = none.
+pub(in crate::graph) struct Range {
+    pub(in crate::graph) min: Option<String>,
+    pub(in crate::graph) max: Option<String>,
+}
+
+impl Pool {
+    /// The widest bounds of a number; `None` = nothing is known, or somebody declares something else.
+    pub(in crate::graph) fn range(&self, class: &str, input: &str) -> Option<Range> {
+        let inputs = self.inputs(class, input)?;
+        let all: Option<Vec<_>> = inputs.into_iter().map(bounds).collect();
+        let widest = all?.into_iter().reduce(|(min, max), (other_min, other_max)| {
+            (lower(min, other_min, f64::lt), lower(max, other_max, f64::gt))
+        });
+        let (min, max) = widest?;
+        Some(Range { min: min.map(|(text, _)| text), max: max.map(|(text, _)| text) })
+    }
+
+    /// The values of a combo that anybody offers, as canonical JSON; `None` = what is offered is not known of everybody.
+    pub(in crate::graph) fn choices(&self, class: &str, input: &str) -> Option<BTreeSet<String>> {
+        if self.has_unknown() {
+            return None;
+        }
+        let mut all = BTreeSet::new();
+        for declared in self.inputs(class, input)? {
+            let Kind::Choice(choices) = &declared.kind else { return None };
+            all.extend(choices.iter().cloned());
+        }
+        Some(all)
+    }
+
+    /// As everybody who has the class declares the input; `None` when one of them does not, or nobody has the class.
+    fn inputs(&self, class: &str, input: &str) -> Option<Vec<&Input>> {
+        let inputs: Option<Vec<&Input>> = self.declarations(class).map(|class| class.input(input)).collect();
+        inputs.filter(|inputs| !inputs.is_empty())
+    }
+}
+
+type Bound = Option<(String, f64)>;
+
+#[allow(clippy::cast_precision_loss, reason = "only compared, to find the wider one")]
+fn bounds(input: &Input) -> Option<(Bound, Bound)> {
+    match &input.kind {
+        Kind::Int { min, max } => {
+            let bound = |bound: &Option<i128>| bound.map(|bound| (bound.to_string(), bound as f64));
+            Some((bound(min), bound(max)))
+        }
+        Kind::Float { min, max } => {
+            let bound = |bound: &Option<f64>| bound.map(|bound| (bound.to_string(), bound));
+            Some((bound(min), bound(max)))
+        }
+        Kind::Boolean | Kind::Text | Kind::Choice(_) | Kind::Open => None,
+    }
+}
+
+/// The one that lets more through; none at all lets everything.
+fn lower(one: Bound, other: Bound, is_wider: fn(&f64, &f64) -> bool) -> Bound {
+    let ((text, value), (other_text, other_value)) = (one?, other?);
+    Some(if is_wider(&value, &other_value) { (text, value) } else { (other_text, other_value) })
+}

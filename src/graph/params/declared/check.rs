@@ -1,0 +1,156 @@
+//! Whether a graph can be published with its declarations: every target is there, every default fits.
+
+use super::{Declared, Kind, Param};
+use crate::graph::{
+    Pool, Problem, Workflow,
+    catalog::{Fit, Kind as Takes},
+    params::{
+        BASE, Options,
+        address::Reader,
+        near::{SEARCHES_MAX, near},
+        resolve,
+    },
+    problem::{Problems, clip, step},
+};
+use crate::task::FileInput;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// Checks graph and declarations against one another and against what the instances have. Gives the stored files that they name.
+///
+/// # Errors
+/// Every problem found, at most 100; pointers begin with `/params` or `/workflow`.
+pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<Vec<FileInput>, Vec<Problem>> {
+    let options = Options { declared: Some(declared), is_publishing: true, pool: Some(pool), ..Options::default() };
+    let empty = RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
+    let mut reader = Reader::new(workflow, &options, Problems::default());
+    reader.read_names();
+    let problems = Check::new(&reader, pool).run(declared);
+    problems.check()?;
+    match resolve(workflow, &empty, &options) {
+        Ok(resolved) => Ok(resolved.files),
+        Err(problems) => Err(problems.into_iter().map(of_default).collect()),
+    }
+}
+
+/// What is wrong with a default was found as if it had been given.
+fn of_default(mut problem: Problem) -> Problem {
+    if problem.pointer.starts_with("/params/") {
+        problem.pointer.push_str("/default");
+    }
+    problem
+}
+
+struct Check<'r, 'w, 'p> {
+    reader: &'r Reader<'w, 'p>,
+    fit: Option<Fit<'p>>,
+    problems: Problems,
+    /// Which parameter an input has.
+    taken: HashMap<(usize, String), String>,
+}
+
+impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
+    fn new(reader: &'r Reader<'w, 'p>, pool: &'p Pool) -> Self {
+        let fit = (!pool.is_empty()).then(|| Fit::new(pool));
+        Self { reader, fit, problems: Problems::default(), taken: HashMap::new() }
+    }
+
+    fn run(mut self, declared: &Declared) -> Problems {
+        for param in &declared.params {
+            let here = step(BASE, &param.name);
+            if self.reader.workflow.place_of(&param.name).is_some() {
+                let message = format!("`{}` is the id of a node: choose another name", param.name);
+                self.problems.push(Problem::unfit(here, "param_bad_name", message).of_param(&param.name));
+            } else if param.targets.is_empty() {
+                self.own_name(param, here);
+            } else {
+                self.targets(param, &here);
+            }
+        }
+        self.problems
+    }
+
+    /// Without a target the graph must have the name, in one way.
+    fn own_name(&mut self, param: &Param, here: String) {
+        let (slot, markers) = (self.reader.names.has_slot(&param.name), self.reader.names.markers(&param.name));
+        let problem = match (slot, markers.len()) {
+            (true, 0) => return,
+            (false, 1) => {
+                let places = self.reader.places_of(param);
+                return match places.first() {
+                    Some(place) => self.place(param, &here, place),
+                    None => {
+                        let message = format!("the node named `{}` has not one input that a value is for", param.name);
+                        self.problems.push(Problem::unfit(here, "param_ambiguous", message).of_param(&param.name));
+                    }
+                };
+            }
+            (false, 0) => {
+                let message = format!(
+                    "`{0}` needs a `target` such as \"6.text\": the graph has neither a placeholder {{{{{0}}}}} nor a node of that name",
+                    param.name
+                );
+                Problem::unfit(step(&here, "target"), "param_no_such_node", message)
+            }
+            _ => {
+                let message = format!("the graph has the name `{}` more than once", param.name);
+                Problem::unfit(here, "param_ambiguous", message)
+            }
+        };
+        self.problems.push(problem.of_param(&param.name));
+    }
+
+    fn targets(&mut self, param: &Param, here: &str) {
+        for target in &param.targets {
+            let places = self.reader.places_at(target);
+            if places.is_empty() {
+                let addresses = self
+                    .reader
+                    .workflow
+                    .nodes()
+                    .flat_map(|node| node.inputs.iter().map(move |(input, _)| format!("{}.{input}", node.id)));
+                let near = if self.problems.len() < SEARCHES_MAX { near(target, addresses) } else { Vec::new() };
+                let message = format!("`{}`: `{}` leads to no one node of this workflow", param.name, clip(target));
+                let problem = Problem::unfit(step(here, "target"), "param_no_such_node", message);
+                self.problems.push(problem.of_param(&param.name).with_candidates(near));
+            }
+            for place in &places {
+                self.place(param, &step(here, "target"), place);
+            }
+        }
+    }
+
+    /// One input: there, no link, nobody else's, of a type that can take the values.
+    fn place(&mut self, param: &Param, here: &str, place: &(usize, String)) {
+        let node = self.reader.workflow.node(place.0);
+        let address = format!("{}.{}", node.id, clip(&place.1));
+        let takes = self.fit.as_ref().and_then(|fit| fit.input(&node.class, &place.1)).map(|input| &input.kind);
+        let (code, message) = if node.input(&place.1).is_none() && takes.is_none() {
+            (
+                "param_no_such_input",
+                format!("node {} ({}) has no input `{}`", node.id, clip(&node.class), clip(&place.1)),
+            )
+        } else if self.reader.is_linked(place) {
+            ("param_overwrites_link", format!("`{address}` is linked to another node"))
+        } else if let Some(other) = self.taken.insert(place.clone(), param.name.clone()) {
+            ("param_conflict", format!("`{address}` is the target of `{other}` already"))
+        } else if takes.is_some_and(|takes| !suits(param.kind, takes)) {
+            ("param_type", format!("`{address}` takes no {}", param.kind.word()))
+        } else {
+            return;
+        };
+        let problem = Problem::unfit(here.to_owned(), code, message).of_param(&param.name);
+        self.problems.push(problem.at_node(&node.id).at_input(&place.1));
+    }
+}
+
+/// Whether values of the kind are of the type that the instances declare for the input.
+fn suits(kind: Kind, takes: &Takes) -> bool {
+    match takes {
+        Takes::Int { .. } => matches!(kind, Kind::Integer | Kind::Enum),
+        Takes::Float { .. } => matches!(kind, Kind::Integer | Kind::Number | Kind::Enum),
+        Takes::Boolean => matches!(kind, Kind::Boolean | Kind::Enum),
+        Takes::Text => matches!(kind, Kind::String | Kind::Enum),
+        Takes::Choice(_) | Takes::Open => true,
+    }
+}

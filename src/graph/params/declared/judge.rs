@@ -1,0 +1,130 @@
+//! Whether a value is what its declaration says. [`super::schema`] tells the same to machines: keep them together.
+
+use super::{Bound, Kind, Param};
+use crate::graph::{
+    params::{near::near, value::Unfit},
+    problem::clip,
+    raw,
+};
+use crate::task::FileId;
+use serde_json::value::RawValue;
+
+/// Directives that a file may come as; what they hold is judged where they are read.
+const FILE_DIRECTIVES: [&str; 3] = ["$file", "$url", "$base64"];
+/// What asks for a drawn seed.
+pub(super) const SEED_WISHES: [&str; 2] = ["-1", "\"random\""];
+
+impl Param {
+    /// Judges a value; gives what to send in its place. `is_seed`: all it is sent to are seeds.
+    pub(super) fn judge(&self, value: &RawValue, is_seed: bool) -> Result<Option<Box<RawValue>>, Unfit> {
+        if self.kind.is_file() {
+            return self.judge_file(value);
+        }
+        if self.kind == Kind::Integer && is_seed && SEED_WISHES.contains(&value.get()) {
+            return Ok(None);
+        }
+        match self.kind {
+            Kind::String => {
+                let text = raw::text(value).ok_or_else(|| self.misfit("param_type", value))?;
+                let length = i128::try_from(text.chars().count()).unwrap_or(i128::MAX);
+                self.within(value, |bound| bound.compare_whole(length))?;
+            }
+            Kind::Integer => {
+                let number = whole(value).ok_or_else(|| self.misfit("param_type", value))?;
+                self.within(value, |bound| bound.compare_whole(number))?;
+            }
+            Kind::Number => {
+                let number = float(value).ok_or_else(|| self.misfit("param_type", value))?;
+                self.within(value, |bound| number.total_cmp(&bound.value))?;
+            }
+            Kind::Boolean if !matches!(value.get(), "true" | "false") => return Err(self.misfit("param_type", value)),
+            Kind::Enum if raw::canonical(value).is_none() => return Err(self.misfit("param_type", value)),
+            Kind::Boolean | Kind::Enum | Kind::Image | Kind::Video | Kind::Audio | Kind::File => {}
+        }
+        self.among_choices(value).map(|()| None)
+    }
+
+    /// A file id, a link, or a directive.
+    fn judge_file(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Unfit> {
+        if let Some(text) = raw::text(value) {
+            let directive = match text.parse::<FileId>() {
+                Ok(_) => "$file",
+                Err(_) if is_link(&text) => "$url",
+                Err(_) => return Err(self.misfit("param_type", value)),
+            };
+            let object = std::collections::BTreeMap::from([(directive, text)]);
+            return Ok(serde_json::value::to_raw_value(&object).ok());
+        }
+        let is_directive = raw::members(value)
+            .is_some_and(|members| members.iter().any(|(key, _)| FILE_DIRECTIVES.contains(&key.as_str())));
+        if is_directive { Ok(None) } else { Err(self.misfit("param_type", value)) }
+    }
+
+    fn within(&self, value: &RawValue, compare: impl Fn(&Bound) -> std::cmp::Ordering) -> Result<(), Unfit> {
+        let is_below = self.min.as_ref().is_some_and(|min| compare(min).is_lt());
+        let is_above = self.max.as_ref().is_some_and(|max| compare(max).is_gt());
+        if is_below || is_above { Err(self.misfit("param_out_of_range", value)) } else { Ok(()) }
+    }
+
+    fn among_choices(&self, value: &RawValue) -> Result<(), Unfit> {
+        if self.choices.is_empty() {
+            return Ok(());
+        }
+        let wanted = raw::canonical(value);
+        if wanted.is_some() && self.choices.iter().any(|choice| raw::canonical(choice) == wanted) {
+            return Ok(());
+        }
+        let plain = |value: &RawValue| raw::text(value).unwrap_or_else(|| value.get().to_owned());
+        let candidates = near(&plain(value), self.choices.iter().map(|choice| plain(choice)));
+        Err(Unfit { candidates, ..self.misfit("param_not_an_option", value) })
+    }
+
+    fn misfit(&self, code: &'static str, value: &RawValue) -> Unfit {
+        let (expected, got) = (self.expected(), clip(value.get()));
+        let message = format!("`{}` takes {expected}, not {got}", self.name);
+        Unfit { expected: Some((expected, got)), ..Unfit::new(code, message) }
+    }
+
+    /// `a whole number from 1 to 100`.
+    fn expected(&self) -> String {
+        let range = match (&self.min, &self.max) {
+            (Some(min), Some(max)) => format!(" from {} to {}", min.text, max.text),
+            (Some(min), None) => format!(" of at least {}", min.text),
+            (None, Some(max)) => format!(" of at most {}", max.text),
+            (None, None) => String::new(),
+        };
+        let of_length = if range.is_empty() { String::new() } else { format!("{range} characters") };
+        match self.kind {
+            _ if !self.choices.is_empty() => format!("one of {} values", self.choices.len()),
+            Kind::String => format!("a text{of_length}"),
+            Kind::Integer => format!("a whole number{range}"),
+            Kind::Number => format!("a number{range}"),
+            Kind::Boolean => "true or false".to_owned(),
+            Kind::Enum => "a text, a number or a boolean".to_owned(),
+            Kind::Image | Kind::Video | Kind::Audio | Kind::File => {
+                format!("a {}: a file id, {{\"$file\":…}}, {{\"$url\":…}} or {{\"$base64\":…}}", self.kind.word())
+            }
+        }
+    }
+}
+
+impl Bound {
+    fn compare_whole(&self, number: i128) -> std::cmp::Ordering {
+        self.whole.map_or(std::cmp::Ordering::Equal, |bound| number.cmp(&bound))
+    }
+}
+
+/// As JSON Schema counts: `20` and `20.0`, not `"20"`.
+#[allow(clippy::cast_possible_truncation, reason = "`as` saturates")]
+fn whole(value: &RawValue) -> Option<i128> {
+    let token = value.get();
+    token.parse().ok().or_else(|| float(value).filter(|number| number.fract() == 0.0).map(|number| number as i128))
+}
+
+fn float(value: &RawValue) -> Option<f64> {
+    value.get().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+pub(super) fn is_link(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}

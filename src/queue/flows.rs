@@ -1,0 +1,205 @@
+//! Published workflows: kept by name in numbered versions.
+
+use super::{
+    Error, Queue, Result,
+    call::{Reply, number},
+    payloads,
+    scripts::Verb,
+};
+use crate::{settings::limits, task::FlowName};
+use fred::types::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowLimits {
+    /// Versions of one workflow: a newer one drops the oldest.
+    pub versions_kept: u64,
+    /// Workflows published at a time.
+    pub workflows_max: u64,
+    /// Deleted names whose last version is remembered, so that numbers go on when they come back.
+    pub gone_max: u64,
+}
+
+/// What the API applies.
+pub const FLOW_LIMITS: FlowLimits = FlowLimits { versions_kept: 20, workflows_max: 500, gone_max: 10_000 };
+
+/// What is told of a version without its graph.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlowHead {
+    /// The publisher's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The declared parameters, as published: `{name: {"target"?,"type",…}}`.
+    pub params: Box<RawValue>,
+}
+
+/// A version of a published workflow. Times are Unix ms of Redis.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// Its name.
+    pub name: FlowName,
+    /// From 1.
+    pub version: u64,
+    /// The newest there is.
+    pub latest: u64,
+    /// Those kept, ascending.
+    pub versions: Vec<u64>,
+    /// When this version was published.
+    pub created_ms: u64,
+    /// When the newest was.
+    pub updated_ms: u64,
+    /// Description and declared parameters.
+    pub head: FlowHead,
+    /// The graph, as published.
+    pub graph: Box<RawValue>,
+}
+
+/// Answer of [`Queue::flow`].
+#[derive(Debug, Clone)]
+pub enum FlowFound {
+    /// Here it is.
+    Flow(Box<Flow>),
+    /// The name exists, the version does not (any more); those kept.
+    NoSuchVersion(Vec<u64>),
+    /// No such name; all there are.
+    NoSuchName(Vec<String>),
+}
+
+/// Answer of [`Queue::put_flow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowWritten {
+    /// A new version.
+    Written(u64),
+    /// The newest version has this content already.
+    Same(u64),
+    /// Somebody else published since; the newest version now, 0 = there is none.
+    Outdated(u64),
+    /// As many as may be are published.
+    Full,
+}
+
+/// A row of [`Queue::flows`].
+#[derive(Debug, Clone)]
+pub struct FlowRow {
+    /// Its name.
+    pub name: FlowName,
+    /// The newest version.
+    pub version: u64,
+    /// Description and declared parameters of that.
+    pub head: FlowHead,
+    /// When it was published, Unix ms.
+    pub updated_ms: u64,
+}
+
+impl Queue {
+    /// Publishes a version, if the newest is still `expected` (0 = none; `None` = whatever it is). Said twice it does it once.
+    pub async fn put_flow(
+        &self,
+        name: &FlowName,
+        head: &FlowHead,
+        graph: &RawValue,
+        expected: Option<u64>,
+        limits: FlowLimits,
+    ) -> Result<FlowWritten> {
+        let head = serde_json::to_string(head).map_err(|error| Error::Corrupt(format!("workflow {name}: {error}")))?;
+        let digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get()).finalize();
+        let args = vec![
+            name.as_str().into(),
+            head.into(),
+            Value::Bytes(payloads::pack_text(graph.get())?.into()),
+            format!("{digest:x}").into(),
+            expected.map(|version| version.to_string()).unwrap_or_default().into(),
+            number(limits.versions_kept),
+            number(limits.workflows_max),
+        ];
+        let mut reply = self.call_durably(Verb::WorkflowPut, args).await?;
+        match reply.tag() {
+            "written" => Ok(FlowWritten::Written(reply.parse()?)),
+            "same" => Ok(FlowWritten::Same(reply.parse()?)),
+            "outdated" => Ok(FlowWritten::Outdated(reply.parse()?)),
+            "full" => Ok(FlowWritten::Full),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Reads a version; `None` = the newest.
+    pub async fn flow(&self, name: &FlowName, version: Option<u64>) -> Result<FlowFound> {
+        let version = version.map(|version| version.to_string()).unwrap_or_default();
+        let mut reply = self.call(Verb::WorkflowGet, vec![name.as_str().into(), version.into()]).await?;
+        match reply.tag() {
+            "workflow" => flow(name, &mut reply).map(Box::new).map(FlowFound::Flow),
+            "no_version" => Ok(FlowFound::NoSuchVersion(numbers(&mut reply)?)),
+            "not_found" => {
+                Ok(FlowFound::NoSuchName(reply.list()?.into_iter().filter_map(Value::into_string).collect()))
+            }
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// One page by name, with the total.
+    pub async fn flows(&self, offset: u64, limit: u64) -> Result<(u64, Vec<FlowRow>)> {
+        let args = vec![number(offset.min(1 << 50)), number(limit.clamp(1, limits::PAGE_MAX))];
+        let mut reply = self.call(Verb::WorkflowList, args).await?;
+        let total = reply.parse()?;
+        let mut rows = Vec::new();
+        for found in reply.lists()? {
+            // One that went bad is left out and logged: it must not hide all others.
+            match row(found) {
+                Ok(row) => rows.push(row),
+                Err(error) => tracing::error!(%error, "a published workflow cannot be listed"),
+            }
+        }
+        Ok((total, rows))
+    }
+
+    /// Takes a name away with all its versions, by this call or before; gives the last version, `None` = there never was one.
+    pub async fn delete_flow(&self, name: &FlowName, limits: FlowLimits) -> Result<Option<u64>> {
+        let args = vec![name.as_str().into(), number(limits.gone_max)];
+        let mut reply = self.call_durably(Verb::WorkflowDelete, args).await?;
+        match reply.tag() {
+            "deleted" => reply.parse().map(Some),
+            "not_found" => Ok(None),
+            _ => Err(reply.unexpected()),
+        }
+    }
+}
+
+fn flow(name: &FlowName, reply: &mut Reply) -> Result<Flow> {
+    let wrong = || Error::Corrupt(format!("workflow {name}"));
+    let (version, latest) = (reply.parse()?, reply.parse()?);
+    let head: String = reply.parse()?;
+    let graph = payloads::unpack_text(&reply.value()?.into_bytes().ok_or_else(wrong)?)?;
+    let (created_ms, updated_ms) = (reply.parse()?, reply.parse()?);
+    Ok(Flow {
+        name: name.clone(),
+        version,
+        latest,
+        versions: numbers(reply)?,
+        created_ms,
+        updated_ms,
+        head: serde_json::from_str(&head).map_err(|_| wrong())?,
+        graph: RawValue::from_string(graph).map_err(|_| wrong())?,
+    })
+}
+
+fn numbers(reply: &mut Reply) -> Result<Vec<u64>> {
+    let texts = reply.list()?.into_iter().map(|value| value.into_string().and_then(|text| text.parse().ok()));
+    texts.collect::<Option<_>>().ok_or_else(|| reply.unexpected())
+}
+
+fn row(row: Vec<Value>) -> Result<FlowRow> {
+    let mut texts = row.into_iter().map(Value::into_string);
+    let mut read = || {
+        let mut text = || texts.next().flatten();
+        Some(FlowRow {
+            name: text()?.parse().ok()?,
+            version: text()?.parse().ok()?,
+            head: serde_json::from_str(&text()?).ok()?,
+            updated_ms: text()?.parse().ok()?,
+        })
+    };
+    read().ok_or_else(|| Error::Corrupt("a row of workflow_list.lua".to_owned()))
+}

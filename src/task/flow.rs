@@ -1,0 +1,90 @@
+//! The name of a published workflow, and which version of it a task was made from.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// Longest name.
+const NAME_BYTES_MAX: usize = 64;
+
+/// 1–64 of `A-Z a-z 0-9 . _ -`, a letter or digit first: it stands in paths, in `name@3`, and in keys of Redis.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FlowName(String);
+
+/// Why a text is no name: a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a name has 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit")]
+pub struct NotAName;
+
+impl FlowName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FlowName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for FlowName {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let bytes = text.as_bytes();
+        let is_name = bytes.len() <= NAME_BYTES_MAX
+            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes.iter().all(is_part);
+        if is_name { Ok(Self(text.to_owned())) } else { Err(NotAName) }
+    }
+}
+
+impl TryFrom<String> for FlowName {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<FlowName> for String {
+    fn from(name: FlowName) -> Self {
+        name.0
+    }
+}
+
+/// What a task was made from: `{"name","version"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowVersion {
+    /// The published workflow.
+    pub name: FlowName,
+    /// Its version, from 1.
+    pub version: u64,
+}
+
+/// A task's place in its batch: `{"index","size"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchPlace {
+    /// From 0.
+    pub index: u16,
+    /// Tasks of the batch when it was made.
+    pub size: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FlowName;
+
+    #[test]
+    fn a_name_is_plain() {
+        for good in ["a", "0", "text-to-image", "SDXL_1.0", &"x".repeat(64)] {
+            assert_eq!(good.parse::<FlowName>().map(String::from).as_deref(), Ok(good));
+        }
+        for bad in ["", ".", "-a", "_a", "a b", "a@3", "a/b", "a:b", "a}b", "ä", "a\0", &"x".repeat(65)] {
+            assert!(bad.parse::<FlowName>().is_err(), "{bad}");
+        }
+    }
+}

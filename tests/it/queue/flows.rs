@@ -1,0 +1,197 @@
+//! Published workflows: numbered versions, one content one version, names that come and go; and the tasks made from them.
+
+use crate::{
+    scenarios,
+    support::{
+        audit::{audit, dump},
+        world::{World, completed, new_task},
+    },
+};
+use serde_json::value::RawValue;
+use shuzhiren::{
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowWritten, TaskQuery},
+    task::{FlowName, FlowVersion, NewTask, Status, TaskId},
+};
+use std::time::Duration;
+
+scenarios! {
+    a_published_workflow_is_read_back_to_the_byte
+    the_same_content_makes_no_new_version
+    a_version_is_guarded
+    old_versions_go_and_the_newest_stay
+    numbers_go_on_after_a_deletion
+    no_more_are_published_than_may_be
+    workflows_are_listed_by_name
+    tasks_are_listed_by_their_workflow
+}
+
+fn name(text: &str) -> FlowName {
+    text.parse().unwrap()
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
+}
+
+fn head(description: &str) -> FlowHead {
+    FlowHead { description: Some(description.to_owned()), params: raw(r#"{"x":{"type":"number","min":1e-7}}"#) }
+}
+
+/// Publishes content number `number`.
+async fn put(world: &World, text: &str, number: u64, expected: Option<u64>) -> FlowWritten {
+    let graph =
+        raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"seed":18446744073709551615,"cfg":{number}.50}}}}}}"#));
+    world.queue.put_flow(&name(text), &head("d"), &graph, expected, FLOW_LIMITS).await.unwrap()
+}
+
+async fn found(world: &World, text: &str, version: Option<u64>) -> Flow {
+    match world.queue.flow(&name(text), version).await.unwrap() {
+        FlowFound::Flow(flow) => *flow,
+        other => panic!("not found: {other:?}"),
+    }
+}
+
+pub async fn a_published_workflow_is_read_back_to_the_byte(world: &World) {
+    assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(1));
+    world.pass(Duration::from_secs(5));
+    assert_eq!(put(world, "a", 2, None).await, FlowWritten::Written(2));
+    let flow = found(world, "a", None).await;
+    assert_eq!((flow.version, flow.latest, flow.versions.as_slice()), (2, 2, &[1, 2][..]));
+    assert_eq!(flow.graph.get(), r#"{"3":{"class_type":"K","inputs":{"seed":18446744073709551615,"cfg":2.50}}}"#);
+    assert_eq!(flow.head.params.get(), r#"{"x":{"type":"number","min":1e-7}}"#);
+    assert_eq!((flow.head.description.as_deref(), flow.created_ms), (Some("d"), world.now_ms()));
+    let first = found(world, "a", Some(1)).await;
+    assert!(first.graph.get().contains("1.50") && first.version == 1 && first.latest == 2);
+    assert_eq!((first.created_ms, first.updated_ms), (world.now_ms() - 5_000, world.now_ms()));
+    assert!(
+        matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(kept) if kept == [1, 2])
+    );
+    put(world, "b", 1, None).await;
+    assert!(
+        matches!(world.queue.flow(&name("c"), None).await.unwrap(), FlowFound::NoSuchName(names) if names == ["a", "b"])
+    );
+}
+
+pub async fn the_same_content_makes_no_new_version(world: &World) {
+    put(world, "a", 1, None).await;
+    world.pass(Duration::from_secs(5));
+    let before = dump(world);
+    for expected in [None, Some(0), Some(1)] {
+        assert_eq!(put(world, "a", 1, expected).await, FlowWritten::Same(1), "{expected:?}");
+    }
+    assert!(dump(world) == before);
+    let graph = found(world, "a", None).await.graph;
+    let other = FlowHead { description: None, ..head("") };
+    assert_eq!(
+        world.queue.put_flow(&name("a"), &other, &graph, None, FLOW_LIMITS).await.unwrap(),
+        FlowWritten::Written(2)
+    );
+    // An older content again is a newer version.
+    assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(3));
+    assert_eq!(put(world, "b", 1, None).await, FlowWritten::Written(1), "another name is another thing");
+}
+
+pub async fn a_version_is_guarded(world: &World) {
+    assert_eq!(put(world, "a", 1, Some(1)).await, FlowWritten::Outdated(0));
+    assert_eq!(put(world, "a", 1, Some(0)).await, FlowWritten::Written(1));
+    assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Outdated(1));
+    assert_eq!(put(world, "a", 2, Some(1)).await, FlowWritten::Written(2));
+    assert_eq!(put(world, "a", 3, Some(1)).await, FlowWritten::Outdated(2));
+    assert_eq!(found(world, "a", None).await.version, 2);
+}
+
+pub async fn old_versions_go_and_the_newest_stay(world: &World) {
+    for number in 1..=FLOW_LIMITS.versions_kept + 3 {
+        assert_eq!(put(world, "a", number, None).await, FlowWritten::Written(number));
+    }
+    let kept: Vec<u64> = (4..=FLOW_LIMITS.versions_kept + 3).collect();
+    assert_eq!(found(world, "a", None).await.versions, kept);
+    assert!(matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(_)));
+    let fields = dump(world).map("workflow:a");
+    assert_eq!(fields.len() as u64, 2 + 3 * FLOW_LIMITS.versions_kept, "{:?}", fields.keys());
+}
+
+pub async fn numbers_go_on_after_a_deletion(world: &World) {
+    put(world, "a", 1, None).await;
+    put(world, "a", 2, None).await;
+    assert_eq!(world.queue.delete_flow(&name("never"), FLOW_LIMITS).await.unwrap(), None);
+    for _ in 0..2 {
+        assert_eq!(world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap(), Some(2));
+    }
+    assert!(
+        matches!(world.queue.flow(&name("a"), None).await.unwrap(), FlowFound::NoSuchName(names) if names.is_empty())
+    );
+    assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Written(3));
+    assert_eq!(found(world, "a", None).await.versions, [3]);
+    assert_eq!(dump(world).map("workflows-gone").len(), 0);
+    // Of many deleted names, those with the fewest versions are forgotten.
+    world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap();
+    put(world, "b", 1, None).await;
+    let limits = FlowLimits { gone_max: 1, ..FLOW_LIMITS };
+    assert_eq!(world.queue.delete_flow(&name("b"), limits).await.unwrap(), Some(1));
+    assert_eq!(dump(world).map("workflows-gone").into_keys().collect::<Vec<_>>(), ["a"]);
+}
+
+pub async fn no_more_are_published_than_may_be(world: &World) {
+    let put_at = async |text: &str, number: u64| {
+        let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
+        let limits = FlowLimits { workflows_max: 2, ..FLOW_LIMITS };
+        world.queue.put_flow(&name(text), &head("d"), &graph, None, limits).await.unwrap()
+    };
+    assert_eq!(put_at("a", 1).await, FlowWritten::Written(1));
+    assert_eq!(put_at("b", 1).await, FlowWritten::Written(1));
+    let before = dump(world);
+    assert_eq!(put_at("c", 1).await, FlowWritten::Full);
+    assert!(dump(world) == before);
+    assert_eq!(put_at("b", 2).await, FlowWritten::Written(2), "what is there may have more versions");
+    world.redis(&["HSET", &world.key("workflow:a"), "head:1", "{}"]);
+    let (total, rows) = world.queue.flows(0, 9).await.unwrap();
+    assert_eq!((total, rows.len()), (2, 1), "one that went bad is left out, and hides no other");
+}
+
+pub async fn workflows_are_listed_by_name(world: &World) {
+    for (text, number) in [("b", 1), ("a", 1), ("C", 1), ("b", 2)] {
+        put(world, text, number, None).await;
+        world.pass(Duration::from_secs(1));
+    }
+    let (total, rows) = world.queue.flows(0, 200).await.unwrap();
+    let told: Vec<(&str, u64, u64)> =
+        rows.iter().map(|row| (row.name.as_str(), row.version, world.now_ms() - row.updated_ms)).collect();
+    assert_eq!((total, told), (3, vec![("C", 1, 2_000), ("a", 1, 3_000), ("b", 2, 1_000)]));
+    assert_eq!(rows[0].head.params.get(), head("d").params.get());
+    let (total, rows) = world.queue.flows(1, 1).await.unwrap();
+    assert_eq!((total, rows.len(), rows[0].name.as_str()), (3, 1, "a"));
+    assert!(world.queue.flows(u64::MAX, 5).await.unwrap().1.is_empty());
+}
+
+pub async fn tasks_are_listed_by_their_workflow(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    let made_from = |text: &str, owner: &str| {
+        let mut new = NewTask { owner: owner.to_owned(), ..new_task() };
+        new.facts.flow = Some(FlowVersion { name: name(text), version: 1 });
+        new
+    };
+    let first = world.accept(&made_from("a", "alice")).await.id;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
+    audit(world, 1).unwrap();
+    world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap();
+    audit(world, 1).unwrap();
+    world.pass(Duration::from_secs(1));
+    let second = world.accept(&made_from("a", "bob")).await.id;
+    world.accept(&made_from("b", "alice")).await;
+    world.enqueue().await;
+    let list = async |text: &str, statuses: &[Status]| -> Vec<TaskId> {
+        let query = TaskQuery { flow: Some(name(text)), statuses: statuses.to_vec(), limit: 9, ..TaskQuery::default() };
+        let page = world.queue.list(&query).await.unwrap();
+        assert_eq!(page.total, page.items.len() as u64);
+        page.items.iter().map(|task| task.id).collect()
+    };
+    assert_eq!(list("a", &[]).await, [second, first]);
+    assert_eq!(list("a", &[Status::Completed]).await, [first]);
+    assert_eq!(list("a", &[Status::Pending, Status::Failed]).await, [second]);
+    assert_eq!(list("b", &[]).await.len(), 1);
+    assert!(list("c", &[]).await.is_empty());
+    assert_eq!(world.task(first).await.facts.flow.unwrap().name, name("a"));
+    audit(world, 1).unwrap();
+}
