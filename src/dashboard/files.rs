@@ -54,6 +54,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "parts/submission.js",
     "parts/sweep.js",
     "parts/switches.js",
+    "parts/task-facts.js",
     "parts/task-row.js",
     "parts/thumbnail.js",
     "parts/timeline.js",
@@ -78,7 +79,9 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "views/tasks.js",
     "views/workflows.js",
     "words/en-faults.js",
+    "words/en-flows.js",
     "words/en.js",
     "words/zh-faults.js",
+    "words/zh-flows.js",
     "words/zh.js",
 ];

@@ -60,7 +60,8 @@ export default (world) => {
     await page.fill('dialog input[name=name]', 'plain');
     await text(page, '#publish-state', 'A new workflow.');
     await page.fill('dialog textarea', 'One colour.');
-    for (const name of ['width', 'height', 'filename_prefix']) await page.check(`.publish-param [type=checkbox][aria-label$="· ${name}"]`);
+    for (const name of ['width', 'height', 'filename_prefix'])
+      await page.check(`.publish-param [type=checkbox][aria-label$="· ${name}"]`);
     await page.click('[data-test=publish-do]');
     await text(page, 'h1', 'plain');
     await text(page, '.lead', /^One colour\. Version 1/);

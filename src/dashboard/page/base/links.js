@@ -17,8 +17,7 @@ export function fileLink({ url, fileId }) {
 export const isPicture = ({ contentType }) => Boolean(contentType?.startsWith('image/')) && !contentType.includes('svg');
 
 /** Whether the server can make a small copy of it, as far as its record tells. */
-export const hasSmall = ({ contentType, sizeBytes }) =>
-  SMALL_TYPES.includes(contentType) && !(sizeBytes > SMALL_BYTES_MAX);
+export const hasSmall = ({ contentType, sizeBytes }) => SMALL_TYPES.includes(contentType) && !(sizeBytes > SMALL_BYTES_MAX);
 
 /** The link of a copy for a place of `side` CSS pixels, sharp on this screen. */
 export function smallLink(file, side) {

@@ -21,7 +21,12 @@ export function batchPanel(id, scope) {
   const title = h('strong', {});
   const fault = h('p', { class: 'form-error', role: 'alert' });
   const path = `batches/${encodeURIComponent(id)}`;
-  const end = h('button', { type: 'button', class: 'danger', data: { test: 'cancel-batch' }, onclick: cancel }, icon('cancel', 18), t('batch.cancel'));
+  const end = h(
+    'button',
+    { type: 'button', class: 'danger', data: { test: 'cancel-batch' }, onclick: cancel },
+    icon('cancel', 18),
+    t('batch.cancel'),
+  );
   end.hidden = true;
   const element = h(
     'section',

@@ -16,11 +16,18 @@ export function fileField(id, input, kept, changed) {
   const picker = h('input', { id, type: 'file', class: 'hidden-input' });
   const shown = h('div', { class: 'file-shown' });
   const element = h('div', { class: 'file-field' }, shown);
-  if (input.fileId && !kept.fileId) Object.assign(kept, { fileId: input.fileId, filename: input.fileId, contentType: 'image/png' });
+  if (input.fileId && !kept.fileId)
+    Object.assign(kept, { fileId: input.fileId, filename: input.fileId, contentType: 'image/png' });
 
   const take = (file) => {
     if (!file) return;
-    Object.assign(kept, { fileId: file.fileId, filename: file.filename, contentType: file.contentType, url: file.url, sizeBytes: file.sizeBytes });
+    Object.assign(kept, {
+      fileId: file.fileId,
+      filename: file.filename,
+      contentType: file.contentType,
+      url: file.url,
+      sizeBytes: file.sizeBytes,
+    });
     draw();
     changed();
   };

@@ -37,7 +37,14 @@ function inputOf(name, declared, schema, nodes, text) {
   const said = { type: type === 'integer' ? 'INT' : 'FLOAT', min, max, options, tooltip: schema.description };
   const isOwn = wished && wished.kind !== 'null';
   const raw = isOwn ? text.slice(wished.start, wished.end) : begun && fits(kind, begun) ? begun.raw : null;
-  return { name, kind, said, raw: raw ?? 'null', value: valueOf(kind, raw), isRandom: kind === 'seed' && /^("random"|-1)$/.test(raw ?? '') };
+  return {
+    name,
+    kind,
+    said,
+    raw: raw ?? 'null',
+    value: valueOf(kind, raw),
+    isRandom: kind === 'seed' && /^("random"|-1)$/.test(raw ?? ''),
+  };
 }
 
 /** What the graph has where a param leads to, when that is a plain path. */

@@ -29,7 +29,14 @@ export async function publish(workflow, fields) {
 }
 
 function form(workflow, fields, published, close) {
-  const name = h('input', { id: freshId('name'), name: 'name', spellcheck: 'false', autocapitalize: 'none', autofocus: true, 'aria-describedby': 'publish-state' });
+  const name = h('input', {
+    id: freshId('name'),
+    name: 'name',
+    spellcheck: 'false',
+    autocapitalize: 'none',
+    autofocus: true,
+    'aria-describedby': 'publish-state',
+  });
   const state = h('p', { class: 'sub', id: 'publish-state', role: 'status' }, t('publish.name.hint'));
   const description = h('textarea', { id: freshId('description'), rows: 2, maxlength: 1_000 });
   const error = h('div', { role: 'alert', class: 'submit-error' });
@@ -51,7 +58,11 @@ function form(workflow, fields, published, close) {
       // Somebody else may have published under the name meanwhile: then it is a conflict, and nothing is lost.
       const version = published.get(name.value)?.version ?? 0;
       send.disabled = true;
-      close(await call('PUT', `workflows/${name.value}`, { body: `{${about}"version": ${version}, "params": ${paramsOf(rows)}, "workflow": ${graph}}` }));
+      close(
+        await call('PUT', `workflows/${name.value}`, {
+          body: `{${about}"version": ${version}, "params": ${paramsOf(rows)}, "workflow": ${graph}}`,
+        }),
+      );
     } catch (failure) {
       if (!(failure instanceof FieldError) && !failure.type) throw failure;
       const words = failure instanceof FieldError ? failure.message : sentence(failure);
@@ -66,7 +77,12 @@ function form(workflow, fields, published, close) {
     h('p', { class: 'faint' }, t('publish.text')),
     h('div', { class: 'field' }, h('label', { for: name.id }, t('publish.name')), name, state),
     h('div', { class: 'field' }, h('label', { for: description.id }, t('publish.description')), description),
-    h('fieldset', { class: 'publish-params' }, h('legend', {}, t('publish.params')), rows.map((row) => row.element)),
+    h(
+      'fieldset',
+      { class: 'publish-params' },
+      h('legend', {}, t('publish.params')),
+      rows.map((row) => row.element),
+    ),
     error,
     h('div', { class: 'row end' }, h('button', { type: 'button', onclick: () => close(null) }, t('no')), send),
   );
@@ -84,7 +100,13 @@ function rowsOf(fields) {
       taken.add(called);
       const words = `${node.title} · ${input.name}`;
       const check = h('input', { type: 'checkbox', checked: LIKELY.includes(input.kind), 'aria-label': words });
-      const name = h('input', { class: 'mono', value: called, spellcheck: 'false', autocapitalize: 'none', 'aria-label': t('publish.param', { input: words }) });
+      const name = h('input', {
+        class: 'mono',
+        value: called,
+        spellcheck: 'false',
+        autocapitalize: 'none',
+        'aria-label': t('publish.param', { input: words }),
+      });
       return {
         element: h('div', { class: 'publish-param' }, h('label', {}, check, ' ', words), name),
         read: () => (check.checked ? { name: name.value.trim(), text: declaration(node, input, item) } : null),
@@ -99,7 +121,8 @@ function declaration(node, input, item) {
 }
 
 function typeOf({ kind, name, said }) {
-  if (kind === 'file') return ['video', 'audio'].find((word) => name.includes(word)) ?? (/image|mask/.test(name) ? 'image' : 'file');
+  if (kind === 'file')
+    return ['video', 'audio'].find((word) => name.includes(word)) ?? (/image|mask/.test(name) ? 'image' : 'file');
   if (kind === 'choice') return 'enum';
   if (kind === 'boolean') return 'boolean';
   if (kind === 'seed') return 'integer';

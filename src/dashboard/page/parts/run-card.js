@@ -53,11 +53,7 @@ export function runCard(item, scope) {
       shown = image.fileId;
       put(
         picture,
-        h(
-          'a',
-          { href: link(['tasks', task.id]) },
-          smallPicture(image, 320, { alt: t('output.of', { id: shortId(task.id) }) }),
-        ),
+        h('a', { href: link(['tasks', task.id]) }, smallPicture(image, 320, { alt: t('output.of', { id: shortId(task.id) }) })),
       );
     }
   };

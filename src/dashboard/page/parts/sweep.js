@@ -37,7 +37,10 @@ export function sweepFields(kept, choices, changed) {
     read() {
       const chosen = varied.find(({ address }) => address === which.value);
       if (!chosen) return null;
-      const lines = values.value.split('\n').map((line) => line.trim()).filter(Boolean);
+      const lines = values.value
+        .split('\n')
+        .map((line) => line.trim())
+        .filter(Boolean);
       if (lines.length === 0) throw new FieldError(t('sweep.empty'));
       const texts = lines.map((line) => valueOf(chosen.input, line));
       return { address: chosen.address, text: `{${JSON.stringify(chosen.address)}: [${texts.join(', ')}]}` };

@@ -67,7 +67,9 @@ export function taskRow(first) {
       say(instance, task.instanceId ?? '–');
       say(waited, duration(waitedMs(task)));
       say(ran, task.startedAt ? duration(ranMs(task)) : '–');
-      const image = (task.result?.outputs ?? []).find((item) => item.fileId && !item.deleted && (hasSmall(item) || isPicture(item)));
+      const image = (task.result?.outputs ?? []).find(
+        (item) => item.fileId && !item.deleted && (hasSmall(item) || isPicture(item)),
+      );
       // By its id: a signed link differs each time.
       const next = image?.fileId ?? signOf(task);
       if (next === picture) return;

@@ -13,7 +13,13 @@ export function smallPicture(file, side, { alt = '', sign = 28, most = BYTES_MAX
   const mayWhole = isPicture(file) && !(file.sizeBytes > most);
   if (!hasSmall(file) && !mayWhole) return instead();
   let isSmall = hasSmall(file);
-  const picture = h('img', { ...more, src: isSmall ? smallLink(file, side) : fileLink(file), alt, loading: 'lazy', decoding: 'async' });
+  const picture = h('img', {
+    ...more,
+    src: isSmall ? smallLink(file, side) : fileLink(file),
+    alt,
+    loading: 'lazy',
+    decoding: 'async',
+  });
   picture.addEventListener('error', () => {
     if (isSmall && mayWhole) {
       isSmall = false;

@@ -62,7 +62,12 @@ function stateOf({ nodes, facts }) {
 }
 
 const about = ({ description, createdAt, version }) =>
-  h('p', { class: 'lead' }, description && `${description} `, h('span', { class: 'faint' }, `${t('workflow.version', { n: version })} · ${clock(createdAt)}`));
+  h(
+    'p',
+    { class: 'lead' },
+    description && `${description} `,
+    h('span', { class: 'faint' }, `${t('workflow.version', { n: version })} · ${clock(createdAt)}`),
+  );
 
 function versionsOf({ name, version, latestVersion, versions }) {
   const id = freshId('version');
@@ -79,7 +84,8 @@ function versionsOf({ name, version, latestVersion, versions }) {
   return [h('label', { class: 'hidden', for: id }, t('workflow.version.choose')), choice];
 }
 
-const tasksOf = (name) => h('a', { class: 'button', href: link(['tasks'], { workflow: name }) }, icon('tasks', 18), t('workflow.tasks'));
+const tasksOf = (name) =>
+  h('a', { class: 'button', href: link(['tasks'], { workflow: name }) }, icon('tasks', 18), t('workflow.tasks'));
 
 function remove(name) {
   const act = async () => {
@@ -92,5 +98,10 @@ function remove(name) {
       toastError(error);
     }
   };
-  return h('button', { type: 'button', class: 'danger', data: { test: 'delete' }, onclick: act }, icon('trash', 18), t('workflow.delete'));
+  return h(
+    'button',
+    { type: 'button', class: 'danger', data: { test: 'delete' }, onclick: act },
+    icon('trash', 18),
+    t('workflow.delete'),
+  );
 }

@@ -91,14 +91,7 @@ export function submitForm(workflow, declared, state, scope, startOver) {
     const found = await call('POST', 'tasks?dryRun=true', { body: text });
     const where = found.checked ? t('submit.checked.where', { n: found.eligibleInstances.length }) : t('submit.checked.blind');
     const warnings = warningList(found.warnings);
-    const words = h(
-      'div',
-      {},
-      h('strong', {}, t('submit.checked')),
-      h('p', {}, where),
-      h('p', {}, times(found)),
-      warnings,
-    );
+    const words = h('div', {}, h('strong', {}, t('submit.checked')), h('p', {}, where), h('p', {}, times(found)), warnings);
     put(error, h('div', { class: 'note-panel', data: { level: warnings ? 'warn' : 'good' } }, icon('check'), words));
   }
   /** Problems go to their fields where they have one. */
@@ -148,7 +141,8 @@ export function submitForm(workflow, declared, state, scope, startOver) {
             icon('copy', 18),
             t('copy.workflow'),
           ),
-          !workflow.isNamed && h('button', { type: 'button', onclick: () => publish(workflow, fields), data: { test: 'publish' } }, t('publish')),
+          !workflow.isNamed &&
+            h('button', { type: 'button', onclick: () => publish(workflow, fields), data: { test: 'publish' } }, t('publish')),
           startOver && h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.other')),
         ),
       ),
@@ -226,7 +220,12 @@ function group(node, declared, state, fields, changedField) {
   return h(
     'fieldset',
     { class: 'panel' },
-    h('legend', {}, node.title, node.id && h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`)),
+    h(
+      'legend',
+      {},
+      node.title,
+      node.id && h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`),
+    ),
     h('div', { class: 'fields' }, items),
   );
 }

@@ -20,7 +20,17 @@ import { submitForm } from './submit-form.js';
 /** The server's own limit is 8 MiB. */
 const TEXT_MAX = 32_000_000;
 
-const fresh = () => ({ text: null, name: '', fields: {}, params: [], given: null, converted: null, options: {}, runs: [], from: null });
+const fresh = () => ({
+  text: null,
+  name: '',
+  fields: {},
+  params: [],
+  given: null,
+  converted: null,
+  options: {},
+  runs: [],
+  from: null,
+});
 
 export function submit(root, { query }, scope) {
   const state = draft('submit', fresh);

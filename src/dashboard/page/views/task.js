@@ -10,12 +10,13 @@ import { resource } from '../live/resource.js';
 import { isEnded, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
 import { bar, statusBadge } from '../parts/badges.js';
-import { emptyPanel, failedPanel, failureBlock, waitingPanel, warningWords, whyItWaits } from '../parts/failure.js';
+import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
 import { livePreview } from '../parts/live-preview.js';
 import { outputList } from '../parts/outputs.js';
 import { canRetry, retry } from '../parts/retry.js';
+import { drawFacts, hasEta } from '../parts/task-facts.js';
 import { timeline } from '../parts/timeline.js';
 import { confirm, copy, toast, toastError } from '../parts/toast.js';
 import { readWorkflow } from '../parts/workflow.js';
@@ -130,7 +131,12 @@ function build(place, { task: { id }, workflow, params, nodes }, scope) {
   const graph = nodes.length ? workflowGraph(nodes) : null;
   put(
     place,
-    h('div', { class: 'columns' }, h('div', { class: 'stack' }, live, error, outputs), h('div', { class: 'stack' }, life, facts)),
+    h(
+      'div',
+      { class: 'columns' },
+      h('div', { class: 'stack' }, live, error, outputs),
+      h('div', { class: 'stack' }, life, facts),
+    ),
     graph &&
       h(
         'section',
@@ -187,52 +193,6 @@ function doingWords(task, titles) {
   }
   if (task.currentNode) return t('doing', { node: titles.get(task.currentNode) ?? task.currentNode });
   return t(`status.${task.status}`);
-}
-
-const hasEta = ({ status, etaMs }) => status === 'pending' && etaMs !== undefined && etaMs !== null;
-
-function drawFacts(place, task) {
-  const facts = [
-    ['column.task', h('span', { class: 'mono wrap' }, task.id)],
-    [
-      'column.instance',
-      task.instanceId ? h('a', { class: 'mono', href: link(['instances', task.instanceId]) }, task.instanceId) : '–',
-    ],
-    ['fact.attempt', t('attempt.n', { n: task.attempt, max: task.maxAttempts })],
-    ['fact.priority', t(`priority.${task.priority}`)],
-    task.status === 'pending' && task.queuePosition !== undefined && [
-      'fact.position',
-      hasEta(task) ? `${task.queuePosition + 1} · ${about(task.etaMs)}` : String(task.queuePosition + 1),
-    ],
-    task.eligibleInstances?.length > 0 && ['fact.eligible', task.eligibleInstances.join(', ')],
-    task.batchId && [
-      'batch',
-      h('a', { href: link(['tasks'], { batch: task.batchId }) }, t('fact.batch', { at: task.batchIndex + 1 })),
-    ],
-    task.workflowName && [
-      'workflow',
-      h('a', { href: link(['workflows', task.workflowName], { version: task.workflowVersion }) }, `${task.workflowName}@${task.workflowVersion}`),
-    ],
-    task.timeoutMs && ['fact.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
-    task.startBy && ['fact.startBy', new Date(task.startBy).toLocaleString()],
-    ...Object.entries(task.resolved?.seeds ?? {}).map(([name, seed]) => [name, h('span', { class: 'mono' }, String(seed)), true]),
-    ...(task.warnings ?? []).map((warning) => ['fact.warning', warningWords(warning)]),
-  ].filter(Boolean);
-  const key = JSON.stringify(facts.map(([name, value]) => [name, value.textContent ?? value]));
-  if (place.drawn === key) return;
-  place.drawn = key;
-  put(
-    place,
-    h('h2', {}, t('facts')),
-    h(
-      'dl',
-      { class: 'facts' },
-      facts.map(([name, value, isName]) =>
-        h('div', {}, h('dt', {}, isName ? t('fact.seed', { name }) : t(name)), h('dd', {}, value)),
-      ),
-    ),
-    task.metadata && h('details', {}, h('summary', {}, t('fact.metadata')), h('pre', { tabindex: 0 }, task.metadata)),
-  );
 }
 
 function drawActions(place, badgePlace, task, refresh) {

@@ -69,7 +69,10 @@ function card(first) {
     update(item) {
       say(text, item.description ?? '');
       const count = Object.keys(item.params).length;
-      say(facts, `${t('workflow.version', { n: item.version })} · ${t('workflows.params', { n: number(count) })} · ${clock(item.updatedAt)}`);
+      say(
+        facts,
+        `${t('workflow.version', { n: item.version })} · ${t('workflows.params', { n: number(count) })} · ${clock(item.updatedAt)}`,
+      );
       mark(facts, 'title', wholeTime(item.updatedAt));
     },
   };
