@@ -115,7 +115,8 @@ function soFar(task, { attempt = task.attempt, made }) {
   return outputs.length ? { outputs } : undefined;
 }
 
-const outputKey = ({ fileId, nodeId, text }) => fileId ?? `${nodeId} ${text}`;
+/** As far as a message keeps a text. */
+const outputKey = ({ fileId, nodeId, text }) => fileId ?? `${nodeId} ${text?.slice(0, TEXT_KEPT)}`;
 
 export const isEnded = (status) => status === 'completed' || status === 'failed' || status === 'cancelled';
 
