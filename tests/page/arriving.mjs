@@ -55,6 +55,7 @@ export default (world) => {
     const card = page.locator('.file-card', { hasText: 'broken.png' });
     await card.locator('.picture svg').waitFor();
     assert.equal(await card.locator('img').count(), 0);
+    await world.call('DELETE', `files/${await card.getAttribute('data-id')}`);
     await close(page);
   });
 

@@ -85,7 +85,8 @@ export default (world) => {
     await page.selectOption('[data-test=version]', '1');
     await text(page, '.lead', /Version 1/);
     const [older] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
-    assert.equal(older, '{"workflow": "plain@1", "params": {}}');
+    // What was typed into the first version is still there.
+    assert.equal(older, '{"workflow": "plain@1", "params": {"width": 80}}');
     await page.click('.crumbs a');
     await text(page, '.card[data-name=plain] .sub', /^Version 2 · 0 params · /);
     await page.click('.card[data-name=plain] a');
