@@ -23,9 +23,9 @@ export function field(node, input, kept, changed) {
     'div',
     { class: 'field', data: { kind: input.kind, input: `${node.id}.${input.name}` } },
     h('label', { for: id, title: tooltip || null }, input.name),
+    made.element,
     about &&
       h('span', { id: about, class: hint ? 'sub' : 'hidden' }, hint, tooltip && h('span', { class: 'hidden' }, ` ${tooltip}`)),
-    made.element,
     error,
   );
   const focusable = made.input ?? made.element;

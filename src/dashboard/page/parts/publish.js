@@ -84,7 +84,7 @@ function form(workflow, fields, published, close) {
       rows.map((row) => row.element),
     ),
     error,
-    h('div', { class: 'row end' }, h('button', { type: 'button', onclick: () => close(null) }, t('no')), send),
+    h('div', { class: 'row end' }, h('button', { type: 'button', onclick: () => close(null) }, t('close')), send),
   );
 }
 
