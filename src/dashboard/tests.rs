@@ -108,10 +108,11 @@ fn no_script_makes_markup_of_text() {
     assert!(!index.contains("style=") && !index.contains("<style") && !index.contains("onclick"));
 }
 
-/// key → words, of both files of a language.
+/// key → words, of all files of a language.
 fn words(language: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for name in [format!("words/{language}.js"), format!("words/{language}-faults.js")] {
+    for part in ["", "-faults", "-flows"] {
+        let name = format!("words/{language}{part}.js");
         let text = FILES.iter().find(|(file, _)| *file == name).unwrap().1;
         for line in text.lines().filter_map(|line| line.strip_prefix("  '")) {
             let (key, rest) = line.split_once("': '").unwrap();

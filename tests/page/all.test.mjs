@@ -2,8 +2,11 @@
 
 import { after, afterEach, before } from 'node:test';
 import { launch } from './browser.mjs';
+import arriving from './arriving.mjs';
 import docs from './docs.mjs';
 import fleet from './fleet.mjs';
+import flows from './flows.mjs';
+import forms from './forms.mjs';
 import load from './load.mjs';
 import login from './login.mjs';
 import look from './look.mjs';
@@ -26,4 +29,4 @@ after(async () => {
 // A test that fails must not take others with it.
 afterEach(() => world.settle());
 
-for (const tests of [parts, login, tasks, submit, fleet, look, docs, load]) tests(world);
+for (const tests of [parts, login, tasks, arriving, submit, forms, flows, fleet, look, docs, load]) tests(world);

@@ -15,6 +15,14 @@ export const slow = (seconds) => ({
   2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'slow' } },
 });
 
+/** Shows a picture first, and previews while it goes on. */
+export const twofold = (seconds) => ({
+  1: { class_type: 'EmptyImage', inputs: { width: 800, height: 600, batch_size: 1, color: 3368601 } },
+  2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'first' } },
+  3: { class_type: 'TestSteps', inputs: { steps: seconds * 10, seconds, image: ['1', 0], seed: 1 } },
+  4: { class_type: 'SaveImage', inputs: { images: ['3', 0], filename_prefix: 'second' } },
+});
+
 export const failing = {
   1: { class_type: 'EmptyImage', inputs: { width: 64, height: 64, batch_size: 1, color: 3368601 } },
   2: {

@@ -62,14 +62,19 @@ export default (world) => {
     const done = (await world.call('POST', 'tasks', { workflow: quick })).id;
     await world.until(done, (task) => task.status === 'completed', 'completed');
     const running = (await world.call('POST', 'tasks', { workflow: slow(30) })).id;
+    const { batchId } = await world.call('POST', 'tasks', { workflow: quick, count: 1 });
+    await world.call('PUT', 'workflows/looked-at', { workflow: quick, params: { width: { target: '1.width', type: 'integer' } } });
     const routes = [
       '#/',
       '#/tasks',
+      `#/tasks?batch=${batchId}`,
       `#/tasks/${id}`,
       `#/tasks/${done}`,
       `#/tasks/${running}`,
       '#/submit',
       `#/submit?from=${done}`,
+      '#/workflows',
+      '#/workflows/looked-at',
       '#/instances',
       `#/instances/127.0.0.1:${world.standIns[0]}`,
       '#/config',

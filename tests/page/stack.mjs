@@ -40,8 +40,8 @@ export async function freePorts(count) {
   return ports;
 }
 
-/** `{base, standIns, call(method, path, body), start(), stop(), end()}`; `stop` and `start` again keep the address and the data. */
-export async function stack(standInCount = 3) {
+/** `more` are flags. `{base, standIns, call(method, path, body), start(), stop(), end()}`; `stop` and `start` again keep the address and the data. */
+export async function stack(standInCount = 3, more = []) {
   const [listen, ...standIns] = await freePorts(1 + standInCount);
   const folder = await mkdtemp(join(tmpdir(), 'shuzhiren-page-'));
   const base = `http://127.0.0.1:${listen}/`;
@@ -51,7 +51,7 @@ export async function stack(standInCount = 3) {
 
   async function start() {
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(SHUZHIREN_|REDIS_URL)/.test(name)));
-    const options = ['up', '--listen', `127.0.0.1:${listen}`, '--data-dir', folder, '--stand-ins', standIns.join(',')];
+    const options = ['up', '--listen', `127.0.0.1:${listen}`, '--data-dir', folder, '--stand-ins', standIns.join(','), ...more];
     child = spawn(program(), options, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     greeting = '';

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { close, open, text, visit } from './browser.mjs';
 import { PIXEL, quick, withImage } from './graphs.mjs';
 
-const drop = (page, name, content, type) =>
+export const drop = (page, name, content, type) =>
   page.evaluate(
     ([name, content, type]) => {
       const data = new DataTransfer();
@@ -18,7 +18,7 @@ const drop = (page, name, content, type) =>
   );
 
 /** The body of the next submit. */
-const nextBody = (page) =>
+export const nextBody = (page) =>
   page
     .waitForRequest((request) => request.method() === 'POST' && /api\/tasks$/.test(request.url()))
     .then((request) => request.postData());
@@ -81,7 +81,13 @@ export default (world) => {
   });
 
   test('a check tells who could run it, and enqueues nothing', async () => {
-    const page = await open(world, { route: '#/submit', allowed: [422] });
+    // Without what the instances declare the fields are plain, and anything can be typed: the server has the last word.
+    const away = { status: 503, contentType: 'application/json', body: '{"code":503,"message":"busy","error":{"type":"busy"}}' };
+    const page = await open(world, {
+      route: '#/submit',
+      allowed: [422, 503],
+      before: (page) => page.route(/api\/nodes/, (route) => route.fulfill(away)),
+    });
     await page.click('[data-test=sample]');
     const { total } = await world.call('GET', 'tasks?limit=1');
     await page.click('[data-test=check]');

@@ -18,10 +18,11 @@ export class ApiError extends Error {
 const TIMEOUT_MS = 30_000;
 
 /**
- * `call('GET', 'tasks?limit=5')` → `data`. `body` is an object, or a string that is JSON already.
+ * `call('GET', 'tasks?limit=5')` → `data`. `body` is an object, or a string that is JSON already. With `tag` (an ETag, or `''`) the
+ * answer is `{data, tag}`, or `null` when what that tag names is what there is.
  * Addresses are relative: the page works behind a proxy that serves it under a path.
  */
-export async function call(method, path, { body, headers, signal, asText } = {}) {
+export async function call(method, path, { body, headers, signal, asText, asBlob, tag } = {}) {
   const mine = token();
   const given = AbortSignal.timeout(TIMEOUT_MS);
   const request = {
@@ -32,6 +33,7 @@ export async function call(method, path, { body, headers, signal, asText } = {})
     credentials: 'omit',
   };
   if (mine) request.headers.Authorization = `Bearer ${mine}`;
+  if (tag) request.headers['If-None-Match'] = tag;
   if (body !== undefined) {
     request.headers['Content-Type'] = 'application/json';
     request.body = typeof body === 'string' ? body : JSON.stringify(body);
@@ -40,12 +42,15 @@ export async function call(method, path, { body, headers, signal, asText } = {})
   let text;
   try {
     response = await fetch(`api/${path}`, request);
+    if (response.ok && asBlob) return await response.blob();
     text = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, null, null);
   }
-  return read(response, text, mine, asText);
+  if (tag && response.status === 304) return null;
+  const data = read(response, text, mine, asText);
+  return tag === undefined ? data : { data, tag: response.headers.get('ETag') ?? '' };
 }
 
 function read(response, text, mine, asText) {
@@ -65,6 +70,3 @@ function read(response, text, mine, asText) {
     Number(response.headers.get('Retry-After')) || null,
   );
 }
-
-/** The link of a stored file on this server, whatever the public address of the system is. */
-export const fileLink = (fileId) => `upload/file/${encodeURIComponent(fileId)}`;

@@ -18,6 +18,16 @@ export function duration(ms) {
   return `${Math.floor(ms / (24 * HOUR))} ${t('unit.d')} ${Math.floor((ms % (24 * HOUR)) / HOUR)} ${t('unit.h')}`;
 }
 
+/** `about 2 min`: of what nobody can know exactly. */
+export function about(ms) {
+  const seconds = Math.max(5, Math.ceil(ms / SECOND / 5) * 5);
+  if (seconds < 60) return t('about', { time: `${seconds} ${t('unit.s')}` });
+  const minutes = Math.round(ms / MINUTE);
+  if (minutes < 60) return t('about', { time: `${Math.max(1, minutes)} ${t('unit.min')}` });
+  const hours = Math.round(ms / HOUR);
+  return t('about', { time: hours < 48 ? `${hours} ${t('unit.h')}` : `${Math.round(hours / 24)} ${t('unit.d')}` });
+}
+
 /** `1.4 MB`; decimal, as disks count. */
 export function bytes(count) {
   if (count === null || count === undefined) return '–';

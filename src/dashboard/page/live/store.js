@@ -11,6 +11,8 @@ import { changed } from './topics.js';
 const NEWS_MAX = 2_000;
 /** Of a text that a task made; the whole is read when somebody looks at the task. */
 const TEXT_KEPT = 1_000;
+/** Outputs of a running task that are kept of its messages. */
+const MADE_MAX = 200;
 /** Without a socket (a proxy that lets none through, an api process that has none) the page asks instead. */
 const POLL_MS = 5_000;
 /** Messages tell what changes; what they do not carry (device, version) is read again after so long. */
@@ -33,7 +35,7 @@ export function hear(message) {
     known.overview = data;
     sample(data);
     changed('overview');
-  } else if (type === 'task_progress' || type === 'task_completed' || type === 'task_failed') {
+  } else if (type === 'task_progress' || type === 'task_output' || type === 'task_completed' || type === 'task_failed') {
     hearTask(message);
   } else if (type === 'instance_status') {
     hearInstance(data);
@@ -48,11 +50,19 @@ function hearTask({ type, timestamp, data }) {
   const status = data.status ?? (type === 'task_completed' ? 'completed' : type === 'task_failed' ? 'failed' : 'running');
   const isNews = kept?.status !== status || kept?.attempt !== data.attempt;
   news.delete(data.taskId);
-  for (const output of data.result?.outputs ?? []) output.text = output.text?.slice(0, TEXT_KEPT);
-  news.set(data.taskId, { ...data, status, timestamp, at: performance.now() });
+  for (const output of [...(data.result?.outputs ?? []), ...(data.outputs ?? [])]) shorten(output);
+  // What an attempt has made so far; an output says nothing of progress, and what was said of it still holds.
+  const isSame = kept?.attempt === data.attempt;
+  const made = [...((isSame && kept.made) || []), ...(data.outputs ?? [])].slice(0, MADE_MAX);
+  const before = type === 'task_output' && isSame ? kept : {};
+  news.set(data.taskId, { ...before, ...data, made, status, timestamp, at: performance.now() });
   if (news.size > NEWS_MAX) news.delete(news.keys().next().value);
   changed('task', data.taskId);
   if (isNews) changed('statuses', data.taskId);
+}
+
+function shorten(output) {
+  if (output.text?.length > TEXT_KEPT) output.text = `${output.text.slice(0, TEXT_KEPT)}…`;
 }
 
 function hearInstance(data) {
@@ -88,6 +98,7 @@ export function withNews(task, askedAt) {
   for (const name of ['instanceId', 'progress', 'nodesDone', 'nodesTotal', 'result', 'error']) {
     if (item[name] !== undefined) next[name] = item[name];
   }
+  if (item.status !== 'completed') next.result = soFar(task, item);
   next.currentNode = item.status === 'running' ? (item.currentNode ?? task.currentNode) : undefined;
   if (item.status === 'running') next.startedAt ??= when;
   if (isEnded(item.status)) next.finishedAt ??= when;
@@ -95,6 +106,17 @@ export function withNews(task, askedAt) {
   else next.waitingFor = undefined;
   return next;
 }
+
+/** What there is but for a good end: as read, and what came since. Nothing is left of an attempt that another one follows. */
+function soFar(task, { attempt = task.attempt, made }) {
+  const read = attempt === task.attempt ? (task.result?.outputs ?? []) : [];
+  const known = new Set(read.map(outputKey));
+  const outputs = [...read, ...made.filter((output) => !known.has(outputKey(output)))];
+  return outputs.length ? { outputs } : undefined;
+}
+
+/** As far as a message keeps a text. */
+const outputKey = ({ fileId, nodeId, text }) => fileId ?? `${nodeId} ${text?.slice(0, TEXT_KEPT)}`;
 
 export const isEnded = (status) => status === 'completed' || status === 'failed' || status === 'cancelled';
 

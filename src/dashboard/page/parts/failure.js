@@ -69,6 +69,20 @@ export function problemList(error) {
   );
 }
 
+/** A warning in words: the page's own where it has some. */
+export const warningWords = ({ code, message, param }) =>
+  has(`warning.${code}`) ? t(`warning.${code}`) : (message ?? `${code} ${param ?? ''}`);
+
+/** Warnings of a submit or a dry run, or `null`. */
+export function warningList(warnings) {
+  if (!warnings?.length) return null;
+  return h(
+    'ul',
+    { class: 'problems' },
+    warnings.map((warning) => h('li', {}, warningWords(warning))),
+  );
+}
+
 /** Why a task failed: type, message, node, traceback. `title` is the node's title, when it is known. */
 export function failureBlock(failure, nodeTitle) {
   const node = failure.nodeId && [

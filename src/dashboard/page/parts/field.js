@@ -4,6 +4,7 @@
 import { freshId, h, mark, say } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { JsonError, isNumber, parseJson } from '../base/json.js';
+import { hintOf, numberFault } from './declared.js';
 import { fileField } from './file-field.js';
 import { icon } from './icons.js';
 
@@ -14,15 +15,21 @@ import { icon } from './icons.js';
 export function field(node, input, kept, changed) {
   const id = freshId('input');
   const error = h('p', { id: `${id}-error`, class: 'form-error', role: 'alert' });
+  const tooltip = input.said?.tooltip ?? '';
+  const hint = hintOf(input);
+  const about = hint || tooltip ? `${id}-hint` : null;
   const made = (MAKERS[input.kind] ?? json)(id, input, kept, changed);
   const element = h(
     'div',
     { class: 'field', data: { kind: input.kind, input: `${node.id}.${input.name}` } },
-    h('label', { for: id }, input.name),
+    h('label', { for: id, title: tooltip || null }, input.name),
     made.element,
+    about &&
+      h('span', { id: about, class: hint ? 'sub' : 'hidden' }, hint, tooltip && h('span', { class: 'hidden' }, ` ${tooltip}`)),
     error,
   );
   const focusable = made.input ?? made.element;
+  mark(focusable, 'aria-describedby', about);
   return {
     element,
     wish() {
@@ -44,14 +51,14 @@ export function field(node, input, kept, changed) {
   function complain(message) {
     say(error, message);
     mark(focusable, 'aria-invalid', message ? 'true' : null);
-    mark(focusable, 'aria-describedby', message ? `${id}-error` : null);
+    mark(focusable, 'aria-describedby', [about, message && `${id}-error`].filter(Boolean).join(' ') || null);
   }
 }
 
 /** What a person typed is no value. */
 export class FieldError extends Error {}
 
-const MAKERS = { text, line, number, seed, boolean, file };
+const MAKERS = { text, line, number, seed, boolean, file, choice };
 
 function listening(input, kept, changed) {
   input.addEventListener('input', () => {
@@ -87,8 +94,12 @@ function number(id, input, kept, changed) {
   return {
     element,
     wish() {
+      if (element.value === input.value) return input.raw;
       const value = element.value.trim();
       if (!isNumber(value)) throw new FieldError(t('field.number'));
+      // What the workflow itself says is the server's to judge.
+      const fault = numberFault(value, input.said);
+      if (fault) throw new FieldError(fault);
       return value;
     },
   };
@@ -136,6 +147,26 @@ function boolean(id, input, kept, changed) {
     changed();
   });
   return { element, wish: () => String(element.checked) };
+}
+
+/** One of what the instances offer; what the workflow says stays among them, whether it is offered or not. */
+function choice(id, input, kept, changed) {
+  const offered = input.said.options.map((option) => ({ json: JSON.stringify(option), words: String(option) }));
+  const find = (text) => offered.find(({ json }) => json === text) ?? offered.find(({ words }) => words === text);
+  const add = (json, words) => offered.unshift({ json, words: t('field.not_offered', { value: words }) }) && offered[0];
+  const own = find(String(input.value)) ?? add(input.raw, String(input.value));
+  const chosen = kept.text === undefined ? own : (find(kept.text) ?? add(JSON.stringify(kept.text), kept.text));
+  const element = h(
+    'select',
+    { id },
+    offered.map((option) => h('option', { value: option.json }, option.words)),
+  );
+  element.value = chosen.json;
+  element.addEventListener('change', () => {
+    kept.text = element.value;
+    changed();
+  });
+  return { element, wish: () => (element.value === own.json ? input.raw : element.value) };
 }
 
 function file(id, input, kept, changed) {

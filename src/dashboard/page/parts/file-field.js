@@ -1,25 +1,33 @@
 // A field for a file: drop it, choose it from this computer, or take one that is stored already.
 
-import { call, fileLink } from '../base/api.js';
+import { call } from '../base/api.js';
 import { h, put } from '../base/dom.js';
 import { bytes } from '../base/format.js';
 import { t } from '../base/i18n.js';
+import { isPicture } from '../base/links.js';
 import { emptyPanel, sentence } from './failure.js';
 import { icon } from './icons.js';
 import { dialog, toastError } from './toast.js';
-import { isPicture, thumbnail } from './thumbnail.js';
+import { smallPicture, thumbnail } from './thumbnail.js';
 import { upload } from './upload.js';
 
-/** `kept` gets `fileId`, `filename`, `contentType`. */
+/** `kept` gets `fileId`, `filename`, `contentType`, `url`, `sizeBytes`. */
 export function fileField(id, input, kept, changed) {
   const picker = h('input', { id, type: 'file', class: 'hidden-input' });
   const shown = h('div', { class: 'file-shown' });
   const element = h('div', { class: 'file-field' }, shown);
-  if (input.fileId && !kept.fileId) Object.assign(kept, { fileId: input.fileId, filename: input.fileId, contentType: 'image/*' });
+  if (input.fileId && !kept.fileId)
+    Object.assign(kept, { fileId: input.fileId, filename: input.fileId, contentType: 'image/png' });
 
   const take = (file) => {
     if (!file) return;
-    Object.assign(kept, { fileId: file.fileId, filename: file.filename, contentType: file.contentType });
+    Object.assign(kept, {
+      fileId: file.fileId,
+      filename: file.filename,
+      contentType: file.contentType,
+      url: file.url,
+      sizeBytes: file.sizeBytes,
+    });
     draw();
     changed();
   };
@@ -40,7 +48,7 @@ export function fileField(id, input, kept, changed) {
     put(
       shown,
       kept.fileId && isPicture(kept)
-        ? h('img', { src: fileLink(kept.fileId), alt: '', class: 'file-thumb', onerror: (event) => event.target.remove() })
+        ? smallPicture(kept, 48, { class: 'file-thumb', sign: 20 })
         : icon(kept.fileId ? 'file' : 'image', 20),
       h(
         'span',
@@ -60,7 +68,7 @@ export function fileField(id, input, kept, changed) {
             'aria-label': t('file.undo'),
             title: t('file.undo'),
             onclick: () => {
-              Object.assign(kept, { fileId: null, filename: null });
+              Object.assign(kept, { fileId: null, filename: null, url: null });
               draw();
               changed();
             },

@@ -1,29 +1,51 @@
 // What a task made: pictures, films, sounds and texts are shown, the rest is linked.
 
-import { fileLink } from '../base/api.js';
-import { h } from '../base/dom.js';
+import { h, keyed, mark } from '../base/dom.js';
 import { bytes } from '../base/format.js';
 import { t } from '../base/i18n.js';
+import { fileLink, isPicture } from '../base/links.js';
 import { icon } from './icons.js';
+import { smallPicture } from './thumbnail.js';
 import { copy } from './toast.js';
 
-/** A list of figures, in the order of the graph. */
-export function outputList(outputs, titleOf) {
-  return h(
-    'div',
-    { class: 'outputs' },
-    outputs.map((output) => figure(output, titleOf)),
-  );
+/** Alone it has the width of the column. */
+const SIDE_ALONE = 1024;
+const SIDE = 480;
+/** Where there is no small copy the whole is shown, as long as a person may wait for it. */
+const WHOLE_BYTES_MAX = 40_000_000;
+
+/** Figures in the order of the graph: `{element, update(outputs)}`; one that stays is left alone, a film goes on. */
+export function outputList(titleOf) {
+  const element = h('div', { class: 'outputs' });
+  return {
+    element,
+    update(outputs) {
+      const side = outputs.length === 1 ? SIDE_ALONE : SIDE;
+      const seen = new Map();
+      const named = outputs.map((output) => {
+        const name = `${output.fileId ?? `${output.nodeId} ${output.text}`} ${output.deleted ?? ''}`;
+        seen.set(name, (seen.get(name) ?? 0) + 1);
+        return { output, key: `${name} ${seen.get(name)}` };
+      });
+      keyed(
+        element,
+        named,
+        (item) => item.key,
+        (item) => figure(item.output, titleOf, side),
+      );
+    },
+  };
 }
 
-function figure(output, titleOf) {
-  const source = output.fileId ? fileLink(output.fileId) : null;
+function figure(output, titleOf, side) {
+  const source = output.fileId && !output.deleted ? fileLink(output) : null;
   const node = titleOf(output.nodeId) ?? `#${output.nodeId}`;
   const name = output.filename ?? t(`kind.${output.kind}`);
-  return h(
+  const shown = body(output, source, `${name}, ${node}`, side);
+  const element = h(
     'figure',
     { class: 'output', data: { kind: output.kind } },
-    body(output, source, `${name}, ${node}`),
+    shown,
     h(
       'figcaption',
       {},
@@ -65,17 +87,21 @@ function figure(output, titleOf) {
         ),
     ),
   );
+  const links = [...element.querySelectorAll('a')];
+  // A signed link runs out: the newest is the one to open.
+  return { element, update: ({ output: now }) => source && links.forEach((item) => mark(item, 'href', fileLink(now))) };
 }
 
 /** By the type that the server found in the bytes, not by the name. */
-function body(output, source, words) {
+function body(output, source, words, side) {
   const type = output.contentType ?? '';
   if (output.text !== undefined) return h('pre', { class: 'output-text', tabindex: 0 }, output.text);
-  if (type.startsWith('image/') && !type.includes('svg'))
+  if (source === null) return h('p', { class: 'output-file' }, icon('trash', 32), h('span', {}, t('output.deleted')));
+  if (isPicture(output))
     return h(
       'a',
-      { href: source, target: '_blank', rel: 'noopener', class: 'output-picture' },
-      h('img', { src: source, alt: words, loading: 'lazy', decoding: 'async' }),
+      { href: source, target: '_blank', rel: 'noopener', class: 'output-picture', 'aria-label': words },
+      smallPicture(output, side, { alt: words, sign: 32, most: WHOLE_BYTES_MAX }),
     );
   if (type.startsWith('video/')) return h('video', { src: source, controls: true, preload: 'metadata', 'aria-label': words });
   if (type.startsWith('audio/')) return h('audio', { src: source, controls: true, preload: 'metadata', 'aria-label': words });

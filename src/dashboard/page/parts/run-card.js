@@ -1,15 +1,16 @@
 // A run that was begun on this page: its progress, then its first picture.
 
-import { call, fileLink } from '../base/api.js';
+import { call } from '../base/api.js';
 import { h, mark, put, say } from '../base/dom.js';
-import { shortId } from '../base/format.js';
+import { about, shortId } from '../base/format.js';
 import { t } from '../base/i18n.js';
+import { isPicture } from '../base/links.js';
 import { link } from '../base/router.js';
 import { isEnded, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
 import { bar, failureName, statusBadge } from './badges.js';
 import { whyItWaits } from './failure.js';
-import { isPicture } from './thumbnail.js';
+import { smallPicture } from './thumbnail.js';
 
 /** `{element, update(item), close()}`; `item` is `{task, askedAt}` and is kept up to date. */
 export function runCard(item, scope) {
@@ -44,19 +45,15 @@ export function runCard(item, scope) {
         : task.status === 'running'
           ? `${task.progress} %`
           : task.status === 'pending' && task.waitingFor
-            ? t('waits', { why: whyItWaits(task.waitingFor) })
+            ? t('waits', { why: whyItWaits(task.waitingFor) }) + (task.etaMs > 0 ? ` · ${about(task.etaMs)}` : '')
             : '',
     );
-    const image = task.result?.outputs?.find((output) => output.fileId && isPicture(output));
+    const image = task.result?.outputs?.find((output) => output.fileId && !output.deleted && isPicture(output));
     if (image && image.fileId !== shown) {
       shown = image.fileId;
       put(
         picture,
-        h(
-          'a',
-          { href: link(['tasks', task.id]) },
-          h('img', { src: fileLink(image.fileId), alt: t('output.of', { id: shortId(task.id) }) }),
-        ),
+        h('a', { href: link(['tasks', task.id]) }, smallPicture(image, 320, { alt: t('output.of', { id: shortId(task.id) }) })),
       );
     }
   };

@@ -4,9 +4,10 @@ import { freshId, h, mark } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { FieldError } from './field.js';
 
-const COUNT_MAX = 100;
+/** As many as one request may make. */
+const COUNT_MAX = 1_000;
 
-/** `{element, count(), read()}`; `read` throws `FieldError`. What is typed is kept in `kept`. */
+/** `{element, read()}`; `read` throws `FieldError`. What is typed is kept in `kept`. */
 export function optionFields(kept, changedOption) {
   const number = (name, least, most) => {
     const input = h('input', {
@@ -57,12 +58,12 @@ export function optionFields(kept, changedOption) {
       attempts.element,
       timeout.element,
     ),
-    count: () => count.read() ?? 1,
     /** What the body says beside workflow and params. */
     read() {
-      value(count, 'count');
+      const times = value(count, 'count');
       const seconds = value(timeout, 'timeout');
       const all = {
+        count: times === 1 ? undefined : times,
         priority: priority.value === 'normal' ? undefined : priority.value,
         maxAttempts: value(attempts, 'maxAttempts'),
         timeoutMs: seconds === undefined ? undefined : seconds * 1000,

@@ -1,16 +1,14 @@
 // One task in a list: status, picture, progress, where, how long. Keeps its elements and writes only what changed.
 
-import { fileLink } from '../base/api.js';
 import { h, mark, put, say } from '../base/dom.js';
 import { clock, duration, now, shortId, wholeTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
+import { hasSmall, isPicture } from '../base/links.js';
 import { link } from '../base/router.js';
 import { isEnded } from '../live/store.js';
 import { bar, failureName, statusBadge } from './badges.js';
 import { icon } from './icons.js';
-
-/** There are no small pictures yet: larger ones are not fetched for a list. */
-const THUMB_BYTES_MAX = 4_000_000;
+import { smallPicture } from './thumbnail.js';
 
 /** The columns, for a list's head. */
 export const taskHead = () =>
@@ -69,16 +67,14 @@ export function taskRow(first) {
       say(instance, task.instanceId ?? '–');
       say(waited, duration(waitedMs(task)));
       say(ran, task.startedAt ? duration(ranMs(task)) : '–');
-      const next = thumbOf(task);
-      if (next !== picture) {
-        picture = next;
-        put(
-          thumb,
-          next.startsWith('icon:')
-            ? icon(next.slice(5), 18)
-            : h('img', { src: next, alt: '', loading: 'lazy', decoding: 'async', width: 40, height: 40 }),
-        );
-      }
+      const image = (task.result?.outputs ?? []).find(
+        (item) => item.fileId && !item.deleted && (hasSmall(item) || isPicture(item)),
+      );
+      // By its id: a signed link differs each time.
+      const next = image?.fileId ?? signOf(task);
+      if (next === picture) return;
+      picture = next;
+      put(thumb, image ? smallPicture(image, 40, { sign: 18, width: 40, height: 40 }) : icon(next, 18));
     },
   };
 }
@@ -108,19 +104,10 @@ export function ranMs(task) {
 
 const KINDS = { image: 'image', video: 'video', audio: 'audio', text: 'text' };
 
-function thumbOf(task) {
+function signOf(task) {
   const outputs = task.result?.outputs ?? [];
-  const image = outputs.find(
-    (item) =>
-      item.kind === 'image' &&
-      item.fileId &&
-      item.sizeBytes <= THUMB_BYTES_MAX &&
-      item.contentType?.startsWith('image/') &&
-      !item.contentType.includes('svg'),
-  );
-  if (image) return fileLink(image.fileId);
-  if (outputs.length) return `icon:${KINDS[outputs[0].kind] ?? 'file'}`;
-  if (task.status === 'running') return 'icon:play';
-  if (task.status === 'pending') return 'icon:clock';
-  return `icon:${isEnded(task.status) && task.status !== 'completed' ? (task.status === 'failed' ? 'alert' : 'none') : 'file'}`;
+  if (outputs.length) return KINDS[outputs[0].kind] ?? 'file';
+  if (task.status === 'running') return 'play';
+  if (task.status === 'pending') return 'clock';
+  return isEnded(task.status) && task.status !== 'completed' ? (task.status === 'failed' ? 'alert' : 'none') : 'file';
 }

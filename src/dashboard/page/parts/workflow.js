@@ -10,7 +10,7 @@ const SEED = /^(seed|noise_seed|rand_seed)$/;
 const LONG = /^(text|prompt|negative|positive|string|caption)|_(text|prompt)$/i;
 
 /**
- * `{form: 'api', text, nodes, params?}`, or `{form: 'ui'|'none'|'broken', error?}`. Takes the graph itself, ComfyUI's own request
+ * `{form: 'api', text, nodes, params?}`, `{form: 'ui', text, params?}` (the server converts it), or `{form: 'none'|'broken', error?}`. Takes the graph itself, ComfyUI's own request
  * (`{prompt: …}`), and a body of ours (`{workflow, params}`); `text` is the exact text of the graph.
  */
 export function readWorkflow(text) {
@@ -22,11 +22,13 @@ export function readWorkflow(text) {
     throw error;
   }
   if (root.kind !== 'object') return { form: 'none' };
-  if (member(root, 'nodes')?.kind === 'array' && member(root, 'links')) return { form: 'ui' };
+  if (member(root, 'nodes')?.kind === 'array' && member(root, 'links'))
+    return { form: 'ui', text: text.slice(root.start, root.end), params: null };
   for (const key of ['workflow', 'prompt']) {
     const inner = member(root, key);
     if (inner?.kind !== 'object') continue;
-    if (member(inner, 'nodes')?.kind === 'array') return { form: 'ui' };
+    if (member(inner, 'nodes')?.kind === 'array')
+      return { form: 'ui', text: text.slice(inner.start, inner.end), params: paramsOf(root, text) };
     if (isGraph(inner)) return { ...graph(inner, text), params: paramsOf(root, text) };
   }
   return isGraph(root) ? graph(root, text) : { form: 'none' };

@@ -1,9 +1,10 @@
 // The stored files: what was uploaded and what tasks made.
 
-import { call, fileLink } from '../base/api.js';
+import { call } from '../base/api.js';
 import { h, keyed, mark, put, say } from '../base/dom.js';
 import { bytes, clock, number, wholeTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
+import { fileLink } from '../base/links.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { watch } from '../live/topics.js';
@@ -99,14 +100,15 @@ function card(file, refresh) {
       toastError(error);
     }
   };
+  const whole = h(
+    'a',
+    { target: '_blank', rel: 'noopener', 'aria-label': t('file.open', { name: file.filename }) },
+    thumbnail(file),
+  );
   const element = h(
     'li',
     { class: 'file-card', data: { id: file.fileId } },
-    h(
-      'a',
-      { href: fileLink(file.fileId), target: '_blank', rel: 'noopener', 'aria-label': t('file.open', { name: file.filename }) },
-      thumbnail(file),
-    ),
+    whole,
     h(
       'span',
       { class: 'names' },
@@ -143,7 +145,8 @@ function card(file, refresh) {
       ),
     ),
   );
-  return { element, update() {} };
+  // A signed link runs out: the newest is the one to open.
+  return { element, update: (now) => mark(whole, 'href', fileLink(now)) };
 }
 
 /** One upload at a time, in the order of the drop; each with its progress. */

@@ -21,12 +21,15 @@ import { overview } from './overview.js';
 import { submit } from './submit.js';
 import { task } from './task.js';
 import { tasks } from './tasks.js';
+import { namedWorkflow } from './named-workflow.js';
+import { workflows } from './workflows.js';
 
 /** What can be gone to, in the order of the navigation; the one-letter keys are for `g` and then the key. */
 const PLACES = [
   { name: 'overview', path: [], key: 'o' },
   { name: 'tasks', path: ['tasks'], key: 't' },
   { name: 'submit', path: ['submit'], key: 's' },
+  { name: 'workflows', path: ['workflows'], key: 'w' },
   { name: 'instances', path: ['instances'], key: 'i' },
   { name: 'files', path: ['files'], key: 'f' },
 ];
@@ -37,6 +40,8 @@ function viewOf({ path }) {
   if (path[0] === 'tasks' && path.length === 1) return ['tasks', tasks];
   if (path[0] === 'tasks' && path.length === 2) return ['tasks', task];
   if (path[0] === 'submit' && path.length === 1) return ['submit', submit];
+  if (path[0] === 'workflows' && path.length === 1) return ['workflows', workflows];
+  if (path[0] === 'workflows' && path.length === 2) return ['workflows', namedWorkflow];
   if (path[0] === 'instances' && path.length === 1) return ['instances', instances];
   if (path[0] === 'instances' && path.length === 2) return ['instances', instance];
   if (path[0] === 'config' && path.length === 1) return ['instances', fleetConfig];

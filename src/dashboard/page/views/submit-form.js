@@ -5,18 +5,23 @@ import { h, keyed, put, say } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { changed, watch } from '../live/topics.js';
+import { refine } from '../parts/declared.js';
 import { field, FieldError } from '../parts/field.js';
-import { problemList, sentence } from '../parts/failure.js';
+import { about } from '../base/format.js';
+import { problemList, sentence, warningList } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
+import { publish } from '../parts/publish.js';
 import { runCard } from '../parts/run-card.js';
 import { optionFields } from '../parts/run-options.js';
+import { addressOf, compose, fieldOf, sketched, written } from '../parts/submission.js';
+import { sweepFields } from '../parts/sweep.js';
 import { copy, toast } from '../parts/toast.js';
 
 const RUNS_KEPT = 30;
 
-/** `state` is the draft: fields, options and runs are kept in it. */
-export function submitForm(workflow, state, scope, startOver) {
+/** `state` is the draft: fields, options and runs are kept in it; `declared` is what the instances say of the classes. */
+export function submitForm(workflow, declared, state, scope, startOver) {
   const fields = [];
   const preview = h('pre', { tabindex: 0 });
   const error = h('div', { role: 'alert', class: 'submit-error' });
@@ -27,44 +32,27 @@ export function submitForm(workflow, state, scope, startOver) {
     { type: 'button', class: 'wide', data: { test: 'check' }, onclick: () => withBody(tryIt) },
     t('submit.check'),
   );
-  const graph = workflowGraph(workflow.nodes);
-  const groups = workflow.nodes.map((node) => group(node, state, fields, () => redraw())).filter(Boolean);
+  const graph = workflowGraph(workflow.graphNodes ?? workflow.nodes);
+  const groups = workflow.nodes.map((node) => group(node, declared[node.type], state, fields, () => redraw())).filter(Boolean);
+  const choices = fields.map((one) => ({ address: addressOf(workflow, one), words: wordsOf(workflow, one), input: one.input }));
+  const sweep = sweepFields(state.options, choices, () => redraw());
   const runs = h('div', { class: 'runs' });
 
-  /** The body, its numbers as they were typed. */
-  function body() {
-    const params = {};
-    for (const { node, input, item } of fields) {
-      const wish = item.wish();
-      if (wish !== null) (params[node.id] ??= []).push(`${JSON.stringify(input.name)}: ${wish}`);
-    }
-    const texts = Object.entries(params).map(([id, values]) => `${JSON.stringify(id)}: {${values.join(', ')}}`);
-    return { params: `{${[...state.params, ...texts].join(', ')}}`, rest: options.read() };
-  }
-  const write = ({ params, rest }) =>
-    `{"workflow": ${workflow.text}, "params": ${params}${Object.entries(rest)
-      .map(([name, value]) => `, ${JSON.stringify(name)}: ${JSON.stringify(value)}`)
-      .join('')}}`;
+  const body = () => compose(workflow, fields, state.params, options, sweep);
 
   function redraw() {
     try {
-      const { params, rest } = body();
-      say(
-        preview,
-        `POST /api/tasks\n{"workflow": {…},\n "params": ${params}${Object.entries(rest)
-          .map(([name, value]) => `,\n "${name}": ${JSON.stringify(value)}`)
-          .join('')}}`,
-      );
+      say(preview, sketched(workflow, body()));
     } catch (problem) {
       if (!(problem instanceof FieldError)) throw problem;
       say(preview, problem.message);
     }
   }
   /** The text of the body, or `null` after saying what is no value. */
-  function compose() {
+  function checked() {
     put(error);
     try {
-      return write(body());
+      return written(workflow, body());
     } catch (problem) {
       if (!(problem instanceof FieldError)) throw problem;
       put(error, h('p', { class: 'form-error' }, icon('alert', 18), problem.message));
@@ -73,7 +61,7 @@ export function submitForm(workflow, state, scope, startOver) {
   }
   /** Calls `act` with the body while the buttons rest; what the server refuses is shown. */
   async function withBody(act) {
-    const text = compose();
+    const text = checked();
     if (text === null) return;
     for (const button of [run, check]) button.disabled = true;
     try {
@@ -86,41 +74,32 @@ export function submitForm(workflow, state, scope, startOver) {
     }
   }
   async function send(text) {
-    for (let left = options.count(); left > 0; left -= 1) {
-      // A repeated click is another run; a repeated request of this one is not.
-      const task = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
-      state.runs.unshift({ task, askedAt: performance.now() });
-      state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
-      changed('runs');
-      if (left === 1) toast('good', t('submit.done'), { label: t('submit.watch'), act: () => go(link(['tasks', task.id])) });
-    }
+    // A repeated click is another run; a repeated request of this one is not.
+    const made = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
+    const tasks = made.tasks ?? [made];
+    const askedAt = performance.now();
+    state.runs.unshift(...tasks.slice(0, RUNS_KEPT).map((task) => ({ task, askedAt })));
+    state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
+    changed('runs');
+    put(error, warningNote(tasks[0]?.warnings));
+    const target = made.batchId ? link(['tasks'], { batch: made.batchId }) : link(['tasks', made.id]);
+    const words = made.batchId ? t('submit.done.batch', { n: made.count }) : t('submit.done');
+    toast('good', words, { label: t('submit.watch'), act: () => go(target) });
   }
   /** A dry run: nothing is stored, nothing is enqueued. */
   async function tryIt(text) {
     const found = await call('POST', 'tasks?dryRun=true', { body: text });
     const where = found.checked ? t('submit.checked.where', { n: found.eligibleInstances.length }) : t('submit.checked.blind');
-    const warnings = (found.warnings ?? []).map((warning) =>
-      h('li', {}, warning.message ?? `${warning.code} ${warning.param ?? ''}`),
-    );
-    const words = h(
-      'div',
-      {},
-      h('strong', {}, t('submit.checked')),
-      h('p', {}, where),
-      warnings.length > 0 && h('ul', { class: 'problems' }, warnings),
-    );
-    put(error, h('div', { class: 'note-panel', data: { level: warnings.length ? 'warn' : 'good' } }, icon('check'), words));
+    const warnings = warningList(found.warnings);
+    const words = h('div', {}, h('strong', {}, t('submit.checked')), h('p', {}, where), h('p', {}, times(found)), warnings);
+    put(error, h('div', { class: 'note-panel', data: { level: warnings ? 'warn' : 'good' } }, icon('check'), words));
   }
   /** Problems go to their fields where they have one. */
   function tell(failure) {
     put(error, h('p', { class: 'form-error' }, icon('alert', 18), sentence(failure)), problemList(failure));
     let first = null;
     for (const problem of failure.details ?? []) {
-      const found = fields.find(
-        ({ node, input }) =>
-          problem.pointer === `/params/${step(node.id)}/${step(input.name)}` ||
-          problem.pointer === `/workflow/${step(node.id)}/inputs/${step(input.name)}`,
-      );
+      const found = fieldOf(workflow, fields, problem);
       found?.item.complain(problem.message);
       first ??= found;
     }
@@ -151,20 +130,23 @@ export function submitForm(workflow, state, scope, startOver) {
           'span',
           { class: 'names' },
           h('strong', {}, state.name),
-          h('span', { class: 'sub' }, t('submit.nodes', { n: workflow.nodes.length })),
+          h('span', { class: 'sub' }, t('submit.nodes', { n: (workflow.graphNodes ?? workflow.nodes).length })),
         ),
         h(
           'span',
           { class: 'row' },
           h(
             'button',
-            { type: 'button', class: 'quiet', onclick: () => copy(workflow.text) },
+            { type: 'button', class: 'quiet', onclick: () => copy(workflow.graph ?? workflow.text) },
             icon('copy', 18),
             t('copy.workflow'),
           ),
-          h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.other')),
+          !workflow.isNamed &&
+            h('button', { type: 'button', onclick: () => publish(workflow, fields), data: { test: 'publish' } }, t('publish')),
+          startOver && h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.other')),
         ),
       ),
+      warningNote(workflow.warnings),
       groups.length ? groups : h('div', { class: 'panel' }, h('p', { class: 'faint' }, t('submit.nofields'))),
       h('details', { class: 'panel' }, h('summary', {}, t('graph')), graph.element),
     ),
@@ -176,6 +158,7 @@ export function submitForm(workflow, state, scope, startOver) {
         { class: 'panel stack' },
         h('h2', {}, t('submit.options')),
         options.element,
+        sweep.element,
         run,
         check,
         error,
@@ -186,7 +169,7 @@ export function submitForm(workflow, state, scope, startOver) {
           preview,
           h(
             'button',
-            { type: 'button', class: 'quiet', onclick: () => copyCurl(body, write) },
+            { type: 'button', class: 'quiet', onclick: () => copyCurl(workflow, body) },
             icon('copy', 18),
             t('submit.curl'),
           ),
@@ -197,20 +180,35 @@ export function submitForm(workflow, state, scope, startOver) {
   );
 }
 
-const step = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+/** When a run would begin and how long it takes, as far as the server can tell. */
+function times({ etaMs, runMs }) {
+  const known = (ms) => ms !== null && ms !== undefined;
+  return [known(etaMs) && t('eta.starts', { time: about(etaMs) }), known(runMs) && t('eta.runs', { time: about(runMs) })]
+    .filter(Boolean)
+    .join(' ');
+}
+
+/** What the server found worth a word in a task that it took. */
+function warningNote(warnings) {
+  const list = warningList(warnings);
+  return list && h('div', { class: 'note-panel', data: { level: 'warn', test: 'warnings' } }, icon('alert'), list);
+}
 
 /** `crypto.randomUUID` exists on https and localhost only; this exists everywhere. */
 function randomKey() {
   return `page-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
 
-function copyCurl(body, write) {
-  const text = write(body()).replaceAll("'", "'\\''");
+function copyCurl(workflow, body) {
+  const text = written(workflow, body()).replaceAll("'", "'\\''");
   copy(`curl ${location.origin}/api/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${text}'`);
 }
 
-function group(node, state, fields, changedField) {
-  const inputs = node.inputs.filter((input) => input.kind !== 'link');
+const wordsOf = (workflow, { node, input }) => (workflow.isNamed ? input.name : `${node.title} · ${input.name}`);
+
+function group(node, declared, state, fields, changedField) {
+  const saidOf = ({ name }) => declared?.inputs.find((said) => said.name === name);
+  const inputs = node.inputs.filter((input) => input.kind !== 'link').map((input) => refine(input, saidOf(input)));
   if (inputs.length === 0) return null;
   const items = inputs.map((input) => {
     const key = `${node.id}\n${input.name}`;
@@ -222,7 +220,12 @@ function group(node, state, fields, changedField) {
   return h(
     'fieldset',
     { class: 'panel' },
-    h('legend', {}, node.title, h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`)),
+    h(
+      'legend',
+      {},
+      node.title,
+      node.id && h('span', { class: 'faint' }, `${node.title === node.type ? '' : `${node.type} · `}#${node.id}`),
+    ),
     h('div', { class: 'fields' }, items),
   );
 }

@@ -5,9 +5,10 @@ import { h, put } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { member, parseJson, place as placeOf } from '../base/json.js';
 import { link, rewrite } from '../base/router.js';
+import { declaredOf } from '../live/nodes.js';
 import { PLAIN_IMAGE, TEXT_TO_IMAGE } from '../parts/samples.js';
 import { dropAnywhere } from '../parts/drop.js';
-import { failedPanel, waitingPanel } from '../parts/failure.js';
+import { failedPanel, problemList, waitingPanel } from '../parts/failure.js';
 import { icon } from '../parts/icons.js';
 import { adoptParams } from '../parts/params.js';
 import { promptOfPng } from '../parts/png.js';
@@ -19,34 +20,79 @@ import { submitForm } from './submit-form.js';
 /** The server's own limit is 8 MiB. */
 const TEXT_MAX = 32_000_000;
 
-const fresh = () => ({ text: null, name: '', fields: {}, params: [], options: {}, runs: [], from: null });
+const fresh = () => ({
+  text: null,
+  name: '',
+  fields: {},
+  params: [],
+  given: null,
+  converted: null,
+  options: {},
+  runs: [],
+  from: null,
+});
 
 export function submit(root, { query }, scope) {
   const state = draft('submit', fresh);
   const from = query.get('from');
   const body = h('div', { class: 'stack wide' });
   put(root, h('div', { class: 'head' }, h('h1', {}, t('submit'))), body);
+  let turn = 0;
 
-  const show = () => {
+  /** What there is of the draft: a form once all is known that it needs, until then what was there before. */
+  async function show() {
+    turn += 1;
+    const mine = turn;
     const workflow = state.text === null ? null : readWorkflow(state.text);
-    put(body, workflow?.form === 'api' ? submitForm(workflow, state, scope, startOver) : dropZone(load, workflow, state.text));
-  };
+    if (workflow?.form !== 'api' && workflow?.form !== 'ui') {
+      put(body, dropZone(load, workflow && explain(workflow, state.text), state.text));
+      return;
+    }
+    if (!body.firstChild) put(body, waitingPanel(6));
+    try {
+      const graph = workflow.form === 'ui' ? await converted(workflow) : workflow;
+      const declared = await declaredOf(graph.nodes);
+      if (mine !== turn || !scope.isOpen) return;
+      if (state.given) {
+        const { fields, rest } = adoptParams(state.given, graph.nodes);
+        Object.assign(state, { fields, params: rest, given: null });
+      }
+      put(body, submitForm(graph, declared, state, scope, startOver));
+    } catch (error) {
+      if (!error.type) throw error;
+      if (mine !== turn || !scope.isOpen) return;
+      const isRefused = error.status === 400 || error.status === 422;
+      if (isRefused) put(body, dropZone(load, note('warn', t('form.ui'), t('form.ui.text'), problemList(error)), state.text));
+      else put(body, failedPanel(error, show));
+    }
+  }
+  /** The editor's format with the nodes that the server makes of it; what is sent is the document as it came. */
+  async function converted({ text }) {
+    state.converted ??= await convert(text);
+    return { ...readWorkflow(state.converted.graph), text, graph: state.converted.graph, warnings: state.converted.warnings };
+  }
   /** Takes a text; the fields of another graph mean nothing in this one. */
-  function load(text, name) {
-    const workflow = readWorkflow(text);
-    const { fields, rest } = workflow.params ? adoptParams(workflow.params, workflow.nodes) : { fields: {}, rest: [] };
-    Object.assign(state, { text, name, fields, params: rest, from: null });
-    show();
-    body.querySelector('textarea, input:not([type=file])')?.focus({ preventScroll: true });
+  async function load(text, name) {
+    const { params } = readWorkflow(text);
+    Object.assign(state, { text, name, fields: {}, params: [], given: params ?? null, converted: null, from: null });
+    await show();
+    if (scope.isOpen) body.querySelector('textarea, input:not([type=file])')?.focus({ preventScroll: true });
   }
   function startOver() {
-    Object.assign(state, { text: null, name: '', fields: {}, params: [], from: null });
+    Object.assign(state, fresh(), { options: state.options, runs: state.runs });
     rewrite(link(['submit']));
     show();
   }
   dropAnywhere(root, scope, ([file]) => readFile(file, load));
   if (from && state.from !== from) loadTask(from, state, body, show, scope);
   else show();
+}
+
+/** What a dry run makes of a document of the editor: `{graph, warnings}`, every number as it was. */
+async function convert(text) {
+  const answer = await call('POST', 'tasks?dryRun=true', { body: `{"workflow": ${text}}`, asText: true });
+  const graph = member(member(parseJson(answer), 'data'), 'workflow');
+  return { graph: answer.slice(graph.start, graph.end), warnings: JSON.parse(answer).data.warnings ?? [] };
 }
 
 /** "Run again with changes": the graph of a task as it ran. */
@@ -62,6 +108,8 @@ async function loadTask(id, state, body, show, scope) {
       name: t('submit.from', { id: id.slice(-6) }),
       fields: {},
       params: [],
+      given: null,
+      converted: null,
       from: id,
     });
     show();
@@ -74,7 +122,8 @@ async function loadTask(id, state, body, show, scope) {
   }
 }
 
-function dropZone(load, workflow, text) {
+/** `said` is why what was given is no workflow. */
+function dropZone(load, said, text) {
   const picker = h('input', {
     type: 'file',
     accept: '.json,.png,application/json,image/png',
@@ -88,15 +137,15 @@ function dropZone(load, workflow, text) {
     spellcheck: 'false',
     placeholder: '{"3": {"class_type": "KSampler", "inputs": {…}}, …}',
     'aria-label': t('drop.paste'),
-    value: workflow ? text.slice(0, 20_000) : '',
+    value: said ? text.slice(0, 20_000) : '',
   });
   pasted.addEventListener('paste', () =>
-    setTimeout(() => readWorkflow(pasted.value).form === 'api' && load(pasted.value, t('drop.pasted'))),
+    setTimeout(() => ['api', 'ui'].includes(readWorkflow(pasted.value).form) && load(pasted.value, t('drop.pasted'))),
   );
   return h(
     'div',
     { class: 'stack' },
-    workflow && explain(workflow, text),
+    said,
     h(
       'div',
       { class: 'drop', data: { test: 'drop' } },
@@ -140,18 +189,17 @@ function dropZone(load, workflow, text) {
 }
 
 function explain(workflow, text) {
-  if (workflow.form === 'ui') return note('warn', t('form.ui'), t('form.ui.text'));
   if (workflow.form === 'none') return note('bad', t('form.none'), t('form.none.text'));
   const { line, column } = placeOf(text, workflow.error.at);
   return note('bad', t('form.broken'), t('form.broken.text', { line, column, why: workflow.error.message }));
 }
 
-const note = (level, title, text) =>
+const note = (level, title, text, ...more) =>
   h(
     'div',
     { class: 'note-panel', role: 'alert', data: { level } },
     icon('alert'),
-    h('div', {}, h('strong', {}, title), h('p', {}, text)),
+    h('div', {}, h('strong', {}, title), h('p', {}, text), more),
   );
 
 async function readFile(file, load) {

@@ -2,7 +2,7 @@
 
 import { call } from '../base/api.js';
 import { h, mark, put, say } from '../base/dom.js';
-import { shortId } from '../base/format.js';
+import { about, shortId } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { member, parseJson } from '../base/json.js';
 import { go, link } from '../base/router.js';
@@ -13,8 +13,10 @@ import { bar, statusBadge } from '../parts/badges.js';
 import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
+import { livePreview } from '../parts/live-preview.js';
 import { outputList } from '../parts/outputs.js';
 import { canRetry, retry } from '../parts/retry.js';
+import { drawFacts, hasEta } from '../parts/task-facts.js';
 import { timeline } from '../parts/timeline.js';
 import { confirm, copy, toast, toastError } from '../parts/toast.js';
 import { readWorkflow } from '../parts/workflow.js';
@@ -64,7 +66,7 @@ export function task(root, { path }, scope) {
       return;
     }
     const now = withNews(data.task, askedAt);
-    page ??= build(place, data);
+    page ??= build(place, data, scope);
     page.update(now);
     drawActions(actions, badge, now, source.refresh);
   };
@@ -108,16 +110,18 @@ async function readTask(id, signal) {
   return { task, workflow, params: raw('params'), nodes: read?.form === 'api' ? read.nodes : [] };
 }
 
-function build(place, { workflow, params, nodes }) {
+function build(place, { task: { id }, workflow, params, nodes }, scope) {
   const titles = new Map(nodes.map((node) => [node.id, node.title]));
   const progress = bar(t('column.progress'));
   const percent = h('strong', { class: 'figure', data: { test: 'progress' } });
   const doing = h('p', { class: 'doing' });
+  const preview = livePreview(id, scope);
   const live = h(
     'section',
     { class: 'panel live', 'aria-label': t('column.progress') },
     h('div', { class: 'row between' }, doing, percent),
     progress.element,
+    preview.element,
   );
   const error = h('div');
   const outputs = h('section', { class: 'panel' });
@@ -127,7 +131,12 @@ function build(place, { workflow, params, nodes }) {
   const graph = nodes.length ? workflowGraph(nodes) : null;
   put(
     place,
-    h('div', { class: 'columns' }, h('div', { class: 'stack' }, live, error, outputs), h('div', { class: 'stack' }, life, facts)),
+    h(
+      'div',
+      { class: 'columns' },
+      h('div', { class: 'stack' }, live, error, outputs),
+      h('div', { class: 'stack' }, life, facts),
+    ),
     graph &&
       h(
         'section',
@@ -144,7 +153,10 @@ function build(place, { workflow, params, nodes }) {
       params !== '{}' &&
       h('details', { class: 'panel' }, h('summary', {}, t('params')), h('pre', { tabindex: 0 }, params)),
   );
-  let drawnOutputs = '';
+  const figures = outputList((node) => titles.get(node));
+  const outputsTitle = h('h2', {});
+  const noOutputs = h('p', { class: 'faint' }, t('outputs.none'));
+  put(outputs, outputsTitle, figures.element, noOutputs);
   let drawnError = '';
   return {
     update(now) {
@@ -158,15 +170,10 @@ function build(place, { workflow, params, nodes }) {
       drawFacts(facts, now);
       const list = now.result?.outputs ?? [];
       outputs.hidden = list.length === 0 && now.status !== 'completed';
-      const key = list.map((item) => item.fileId ?? item.text).join();
-      if (key !== drawnOutputs || !outputs.firstChild) {
-        drawnOutputs = key;
-        put(
-          outputs,
-          h('h2', {}, t('outputs', { n: list.length })),
-          list.length ? outputList(list, (node) => titles.get(node)) : h('p', { class: 'faint' }, t('outputs.none')),
-        );
-      }
+      say(outputsTitle, t('outputs', { n: list.length }));
+      noOutputs.hidden = list.length > 0;
+      figures.update(list);
+      preview.update(now);
       // What an attempt failed of stays readable while the next one waits.
       const failure = now.status !== 'completed' && now.status !== 'cancelled' ? now.error : null;
       const errorKey = JSON.stringify(failure ?? null);
@@ -180,42 +187,12 @@ function build(place, { workflow, params, nodes }) {
 
 function doingWords(task, titles) {
   if (task.cancelRequested) return t('cancel.asked');
-  if (task.status === 'pending') return task.waitingFor ? t('waits', { why: whyItWaits(task.waitingFor) }) : t('status.pending');
+  if (task.status === 'pending') {
+    const why = task.waitingFor ? t('waits', { why: whyItWaits(task.waitingFor) }) : t('status.pending');
+    return hasEta(task) ? `${why} · ${t('eta.begins', { time: about(task.etaMs) })}` : why;
+  }
   if (task.currentNode) return t('doing', { node: titles.get(task.currentNode) ?? task.currentNode });
   return t(`status.${task.status}`);
-}
-
-function drawFacts(place, task) {
-  const facts = [
-    ['column.task', h('span', { class: 'mono wrap' }, task.id)],
-    [
-      'column.instance',
-      task.instanceId ? h('a', { class: 'mono', href: link(['instances', task.instanceId]) }, task.instanceId) : '–',
-    ],
-    ['fact.attempt', t('attempt.n', { n: task.attempt, max: task.maxAttempts })],
-    ['fact.priority', t(`priority.${task.priority}`)],
-    task.status === 'pending' && task.queuePosition !== undefined && ['fact.position', String(task.queuePosition + 1)],
-    task.eligibleInstances?.length > 0 && ['fact.eligible', task.eligibleInstances.join(', ')],
-    task.timeoutMs && ['fact.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
-    task.startBy && ['fact.startBy', new Date(task.startBy).toLocaleString()],
-    ...Object.entries(task.resolved?.seeds ?? {}).map(([name, seed]) => [name, h('span', { class: 'mono' }, String(seed)), true]),
-    ...(task.warnings ?? []).map((warning) => ['fact.warning', warning.message ?? `${warning.code} ${warning.param ?? ''}`]),
-  ].filter(Boolean);
-  const key = JSON.stringify(facts.map(([name, value]) => [name, value.textContent ?? value]));
-  if (place.drawn === key) return;
-  place.drawn = key;
-  put(
-    place,
-    h('h2', {}, t('facts')),
-    h(
-      'dl',
-      { class: 'facts' },
-      facts.map(([name, value, isName]) =>
-        h('div', {}, h('dt', {}, isName ? t('fact.seed', { name }) : t(name)), h('dd', {}, value)),
-      ),
-    ),
-    task.metadata && h('details', {}, h('summary', {}, t('fact.metadata')), h('pre', { tabindex: 0 }, task.metadata)),
-  );
 }
 
 function drawActions(place, badgePlace, task, refresh) {

@@ -1,13 +1,14 @@
 // The list of tasks: filtered, paged, live. Filter and page are in the address.
 
 import { call } from '../base/api.js';
-import { h, keyed, mark, put, say } from '../base/dom.js';
+import { h, keyed, mark, put, say, scope as newScope } from '../base/dom.js';
 import { number } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { known, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
+import { batchPanel } from '../parts/batch.js';
 import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
 import { icon } from '../parts/icons.js';
 import { pager } from '../parts/pager.js';
@@ -29,7 +30,17 @@ export function tasks(root, first, scope) {
     h('div', { role: 'rowgroup' }, taskHead()),
     rows,
   );
-  const pages = pager((page) => go(link(['tasks'], { status: query.statuses.join(','), page: page > 1 ? page : '' })));
+  const pages = pager((page) => go(address(query, { page: page > 1 ? page : '' })));
+  const batch = h('div', { class: 'stack' });
+  let batchScope = null;
+  scope.add(() => batchScope?.close());
+  const drawBatch = () => {
+    if (batch.shown === query.batch) return;
+    batch.shown = query.batch;
+    batchScope?.close();
+    batchScope = newScope();
+    put(batch, query.batch && batchPanel(query.batch, batchScope));
+  };
   put(
     root,
     h(
@@ -39,6 +50,7 @@ export function tasks(root, first, scope) {
       finder(),
       h('a', { class: 'button primary', href: link(['submit']) }, icon('submit', 18), t('submit.new')),
     ),
+    batch,
     chips.element,
     place,
     h('div', { class: 'row between' }, total, pages.element),
@@ -69,7 +81,13 @@ export function tasks(root, first, scope) {
     (signal) =>
       call(
         'GET',
-        `tasks?${new URLSearchParams({ limit: PAGE, offset: (query.page - 1) * PAGE, ...(query.statuses.length ? { status: query.statuses.join(',') } : {}) })}`,
+        `tasks?${new URLSearchParams({
+          limit: PAGE,
+          offset: (query.page - 1) * PAGE,
+          ...(query.statuses.length && { status: query.statuses.join(',') }),
+          ...(query.batch && { batchId: query.batch }),
+          ...(query.workflow && { workflow: query.workflow }),
+        })}`,
         { signal },
       ),
     draw,
@@ -85,21 +103,29 @@ export function tasks(root, first, scope) {
     () => document.visibilityState === 'visible' && source.state.data?.items.some((item) => !item.finishedAt) && redraw(),
   );
   chips.update();
+  drawBatch();
   source.refresh();
 
   return {
     update(route) {
       query = read(route);
       chips.update();
+      drawBatch();
       source.restart();
     },
   };
 }
 
+/** The address of the same list with other filters. */
+const address = ({ statuses, batch, workflow }, more) =>
+  link(['tasks'], { status: statuses.join(','), batch, workflow, ...more });
+
 function read({ query }) {
   const asked = (query.get('status') ?? '').split(',');
   return {
     statuses: STATUSES.filter((status) => asked.includes(status)),
+    batch: query.get('batch') ?? '',
+    workflow: query.get('batch') ? '' : (query.get('workflow') ?? ''),
     page: Math.max(1, Math.floor(Number(query.get('page'))) || 1),
   };
 }
@@ -118,7 +144,7 @@ function filterChips(query) {
       const { statuses } = query();
       const next =
         status === null ? [] : statuses.includes(status) ? statuses.filter((item) => item !== status) : [...statuses, status];
-      go(link(['tasks'], { status: STATUSES.filter((item) => next.includes(item)).join(',') }));
+      go(address(query(), { status: STATUSES.filter((item) => next.includes(item)).join(',') }));
     };
     const element = h(
       'button',
@@ -140,7 +166,9 @@ function filterChips(query) {
       const { statuses } = query();
       for (const { status, figure, element } of chips) {
         mark(element, 'aria-pressed', String(status === null ? statuses.length === 0 : statuses.includes(status)));
-        if (status && known.overview) say(figure, number(known.overview[counts[status]]));
+        // The figures are of all tasks: beside one batch or workflow they would mislead.
+        const isAll = !query().batch && !query().workflow;
+        if (status && known.overview) say(figure, isAll ? number(known.overview[counts[status]]) : '');
       }
     },
   };
@@ -164,15 +192,16 @@ function finder() {
   return h('form', { class: 'finder', role: 'search', onsubmit: find }, icon('search', 18), input);
 }
 
-function nothing({ statuses, page }) {
+function nothing(query) {
+  const { statuses, page, batch, workflow } = query;
   if (page > 1)
     return emptyPanel(
       'tasks',
       t('page.beyond'),
       t('page.beyond.text'),
-      h('a', { class: 'button', href: link(['tasks'], { status: statuses.join(',') }) }, t('page.first')),
+      h('a', { class: 'button', href: address(query, {}) }, t('page.first')),
     );
-  if (statuses.length)
+  if (statuses.length || batch || workflow)
     return emptyPanel(
       'tasks',
       t('tasks.nomatch'),

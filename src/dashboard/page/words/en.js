@@ -1,9 +1,12 @@
 // English: the page. A plural follows its singular after `|`.
 
 import faults from './en-faults.js';
+import flows from './en-flows.js';
 
 export default {
   ...faults,
+  ...flows,
+  'about': 'about {time}',
   'again': 'Try again',
   'ago': '{time} ago',
   'attempt.n': 'Attempt {n} of {max}',
@@ -55,9 +58,12 @@ export default {
   'drop.paste': 'Or paste its text',
   'drop.pasted': 'Pasted workflow',
   'drop.samples': 'Just looking?',
-  'drop.text': 'In ComfyUI: Workflow → Export (API). A PNG that ComfyUI saved works, too: it carries its workflow.',
+  'drop.text': 'A file of Workflow → Save or Export (API) in ComfyUI, or a PNG that ComfyUI saved: it carries its workflow.',
   'drop.title': 'Drop a workflow here',
   'drop.use': 'Use this text',
+  'eta.begins': 'begins in {time}',
+  'eta.runs': 'It would run for {time}.',
+  'eta.starts': 'It would begin in {time}.',
   'fact.attempt': 'Attempt',
   'fact.eligible': 'Can run on',
   'fact.metadata': 'Metadata',
@@ -111,6 +117,10 @@ export default {
   'graph.large': '{n} nodes are too many for a drawing; they are listed below.',
   'graph.list': '{n} node with its inputs|{n} nodes with their inputs',
   'graph.words': 'A drawing of {n} nodes; the list below says the same',
+  'hint.default': 'default {value}',
+  'hint.least': 'from {min}',
+  'hint.most': 'up to {max}',
+  'hint.range': '{min} to {max}',
   'instance.checked': 'Last seen',
   'instance.device': 'Device',
   'instance.draining': '{id} takes nothing new; its task still ends.',
@@ -184,6 +194,7 @@ export default {
   'option.maxAttempts.default': '3',
   'option.timeout': 'Seconds at most',
   'option.timeout.default': 'no limit',
+  'output.deleted': 'This file is not kept any more.',
   'output.of': 'Picture of task {id}',
   'output.temporary': 'preview',
   'outputs': 'Output|Outputs',
@@ -205,6 +216,7 @@ export default {
   'phase.off': 'Disabled',
   'phase.suspect': 'Suspect',
   'phase.up': 'Up',
+  'preview.of': 'What the sampler shows now',
   'priority.high': 'High priority',
   'priority.low': 'Low priority',
   'priority.normal': 'Normal priority',

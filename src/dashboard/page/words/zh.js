@@ -1,9 +1,12 @@
 // 中文：页面。
 
 import faults from './zh-faults.js';
+import flows from './zh-flows.js';
 
 export default {
   ...faults,
+  ...flows,
+  'about': '约 {time}',
   'again': '重试',
   'ago': '{time}前',
   'attempt.n': '第 {n} 次，共 {max} 次',
@@ -55,9 +58,12 @@ export default {
   'drop.paste': '或粘贴文本',
   'drop.pasted': '粘贴的工作流',
   'drop.samples': '先试试看：',
-  'drop.text': '在 ComfyUI 中：工作流 → 导出 (API)。ComfyUI 保存的 PNG 也可以，图片里带有工作流。',
+  'drop.text': 'ComfyUI 中“工作流 → 保存”或“导出 (API)”的文件均可；ComfyUI 保存的 PNG 也可以，它自带工作流。',
   'drop.title': '把工作流拖到这里',
   'drop.use': '使用这段文本',
+  'eta.begins': '{time}后开始',
+  'eta.runs': '预计运行{time}。',
+  'eta.starts': '预计{time}后开始。',
   'fact.attempt': '尝试',
   'fact.eligible': '可运行于',
   'fact.metadata': '附加数据',
@@ -111,6 +117,10 @@ export default {
   'graph.large': '{n} 个节点太多，不适合画图，见下方列表。',
   'graph.list': '{n} 个节点及其输入',
   'graph.words': '{n} 个节点的图，下方列表内容相同',
+  'hint.default': '默认 {value}',
+  'hint.least': '不小于 {min}',
+  'hint.most': '不大于 {max}',
+  'hint.range': '{min} 至 {max}',
   'instance.checked': '最近响应',
   'instance.device': '设备',
   'instance.draining': '{id} 不再接新任务，当前任务会完成。',
@@ -184,6 +194,7 @@ export default {
   'option.maxAttempts.default': '3',
   'option.timeout': '最长秒数',
   'option.timeout.default': '不限',
+  'output.deleted': '该文件已不再保留。',
   'output.of': '任务 {id} 的图片',
   'output.temporary': '预览',
   'outputs': '输出',
@@ -205,6 +216,7 @@ export default {
   'phase.off': '已停用',
   'phase.suspect': '可疑',
   'phase.up': '正常',
+  'preview.of': '采样器当前画面',
   'priority.high': '高优先级',
   'priority.low': '低优先级',
   'priority.normal': '普通优先级',

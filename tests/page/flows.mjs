@@ -1,0 +1,98 @@
+// Many tasks at once, and workflows under a name.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { close, open, text, visit } from './browser.mjs';
+import { quick, slow } from './graphs.mjs';
+import { drop, nextBody } from './submit.mjs';
+
+const graph = JSON.stringify(quick);
+
+export default (world) => {
+  test('one form makes a task for each value, several times, as one batch', async () => {
+    const page = await open(world, { route: '#/submit' });
+    await drop(page, 'a.json', graph, 'application/json');
+    await page.selectOption('[data-test=sweep] select', '1.width');
+    await page.click('[data-test=run]');
+    await text(page, '.submit-error', 'Give at least one value to vary.');
+    await page.fill('[data-test=sweep] textarea', '64\n\n96 \n128');
+    await page.fill('[id^=count]', '2');
+    await page.fill('[data-input="1.width"] input', '32');
+    await page.fill('[data-input="1.height"] input', '32');
+    const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    assert.equal(
+      body,
+      `{"workflow": ${graph}, "params": {"1": {"height": 32}}, "count": 2, "sweep": {"1.width": [64, 96, 128]}}`,
+    );
+    await page.waitForFunction(() => document.querySelectorAll('.run[data-status=completed]').length === 6);
+    await page.click('.toast button');
+    await text(page, '[data-test=batch] strong', 'Batch of 6 tasks');
+    await text(page, '[data-test=batch] .sub', 'Completed 6');
+    assert.equal(await page.locator('.tr[data-id]').count(), 6);
+    await page.click('.chip[data-status=failed]');
+    await page.waitForURL(/status=failed&batch=/);
+    await text(page, '.state h2', 'None');
+    await close(page);
+  });
+
+  test('a batch is cancelled as a whole, after a question', async () => {
+    const { batchId, tasks } = await world.call('POST', 'tasks', { workflow: slow(30), count: 5 });
+    const page = await open(world, { route: `#/tasks?batch=${batchId}` });
+    await page.click('[data-test=cancel-batch]');
+    await page.click('dialog .danger');
+    await text(page, '[data-test=batch] .sub', 'Cancelled 5');
+    await page.waitForSelector('[data-test=cancel-batch]', { state: 'hidden' });
+    for (const { id } of tasks) assert.equal((await world.call('GET', `tasks/${id}`)).status, 'cancelled');
+    await visit(page, world.base, `#/tasks/${tasks[3].id}`);
+    await page.click('.facts a:has-text("task 4 of its batch")');
+    await text(page, '[data-test=batch] strong', 'Batch of 5 tasks');
+    await close(page);
+  });
+
+  test('a workflow is published from the form, submitted by its name, changed and deleted', async () => {
+    const page = await open(world, { route: '#/submit', allowed: [422] });
+    await drop(page, 'a.json', graph, 'application/json');
+    await page.fill('[data-input="1.height"] input', '48');
+    await page.click('[data-test=publish]');
+    await page.fill('dialog input[name=name]', 'a plain one');
+    await page.click('[data-test=publish-do]');
+    await text(page, 'dialog .form-error', /^A name has 1 to 64/);
+    await page.fill('dialog input[name=name]', 'plain');
+    await text(page, '#publish-state', 'A new workflow.');
+    await page.fill('dialog textarea', 'One colour.');
+    for (const name of ['width', 'height', 'filename_prefix'])
+      await page.check(`.publish-param [type=checkbox][aria-label$="· ${name}"]`);
+    await page.click('[data-test=publish-do]');
+    await text(page, 'h1', 'plain');
+    await text(page, '.lead', /^One colour\. Version 1/);
+    assert.equal(await page.inputValue('[data-input=".height"] input'), '48');
+    assert.equal(await page.inputValue('[data-input=".filename_prefix"] input'), 'quick');
+    await page.fill('[data-input=".width"] input', '80');
+    const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    assert.equal(body, '{"workflow": "plain", "params": {"width": 80}}');
+    await page.waitForSelector('.run[data-status=completed]');
+    await page.click('.run a');
+    await page.click('.facts a:has-text("plain@1")');
+    await text(page, 'h1', 'plain');
+
+    // A second version, with a guard against somebody else's.
+    await visit(page, world.base, '#/submit');
+    await page.click('[data-test=publish]');
+    await page.fill('dialog input[name=name]', 'plain');
+    await text(page, '#publish-state', 'Becomes version 2 of it.');
+    await page.click('[data-test=publish-do]');
+    await text(page, '.lead', /Version 2/);
+    await page.selectOption('[data-test=version]', '1');
+    await text(page, '.lead', /Version 1/);
+    const [older] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    // What was typed into the first version is still there.
+    assert.equal(older, '{"workflow": "plain@1", "params": {"width": 80}}');
+    await page.click('.crumbs a');
+    await text(page, '.card[data-name=plain] .sub', /^Version 2 · 0 params · /);
+    await page.click('.card[data-name=plain] a');
+    await page.click('[data-test=delete]');
+    await page.click('dialog .danger');
+    await text(page, '.state h2', 'No published workflows yet');
+    await close(page);
+  });
+};
