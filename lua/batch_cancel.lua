@@ -9,8 +9,9 @@ local id, keep_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local count, now = 0, now_ms()
 for _, member in ipairs(redis.call('ZRANGE', batch_key(id), 0, -1, 'REV')) do
-  local task = read_task(member)
-  if task and not TERMINAL[task.state] then
+  local state = redis.call('HGET', task_key(member), 'state')
+  local task = state and not TERMINAL[state] and read_task(member)
+  if task then
     if count == limit then
       return { 'cancelled', tostring(count), '1' }
     end

@@ -25,7 +25,7 @@ local now = now_ms()
 if not file[1] then
   return { 'not_found', ours and unneeded({ id }, now) or {} }
 end
-if redis.call('SCARD', root .. 'uses:' .. id) > 0 then
+if is_used(id) then
   return { 'in_use' }
 end
 drop_file(id, now)

@@ -10,7 +10,7 @@ local kind, keep_ms, skip, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 -- What runs or will run again, and what it has stored so far.
 local function is_needed(file)
-  if redis.call('SCARD', root .. 'uses:' .. file) > 0 then
+  if is_used(file) then
     return true
   end
   local task = redis.call('HGET', file_key(file), 'task')

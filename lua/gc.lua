@@ -3,11 +3,14 @@
 -- KEYS[1] root         of the namespace
 -- ARGV[1] limit        tasks of one call
 -- ARGV[2] keep_outputs 1: outputs outlive their task
--- Returns {'collected', count}
+-- Returns {'collected', how many; `limit` when more may be due}
 local limit, keep_outputs = tonumber(ARGV[1]), ARGV[2] == '1'
 
--- A task that still holds a slot is looked at again after this.
+-- A task that still holds a slot, or made what another task needs, is looked at again after this.
 local AGAIN_MS = 60000
+-- Files dropped by one call: some milliseconds.
+local FILES_MAX = 500
+local dropped = 0
 local STATES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 
 -- Off the list of its published workflow, and that off the list of those that have tasks when this was the last.
@@ -22,24 +25,45 @@ local function drop_flow(task)
   end
 end
 
+-- What a task made: 'none' is left of it, another task has it in 'use', or there is 'more' than one call takes.
+local function drop_outputs(id, now)
+  local left = 'none'
+  for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do
+    if is_used(file) then
+      left = 'use'
+    elseif dropped == FILES_MAX then
+      return 'more'
+    else
+      drop_file(file, now)
+      dropped = dropped + 1
+    end
+  end
+  return left
+end
+
 local now = now_ms()
 local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(due) do
   local task = read_task(id)
+  local left = nil
   if task and not TERMINAL[task.state] then
     redis.call('ZREM', root .. 'expiry', id)
   elseif task and task.instance and redis.call('HEXISTS', in_flight_key(task.instance), id) == 1 then
     redis.call('ZADD', root .. 'expiry', now + AGAIN_MS, id)
   else
-    for _, file in ipairs(keep_outputs and {} or redis.call('SMEMBERS', root .. 'made:' .. id)) do
-      drop_file(file, now)
-    end
-    local left = 0
+    left = keep_outputs and 'none' or drop_outputs(id, now)
+  end
+  if left == 'more' then
+    return { 'collected', tostring(limit) }
+  elseif left == 'use' then
+    redis.call('ZADD', root .. 'expiry', now + AGAIN_MS, id)
+  elseif left then
+    local others = 0
     for _, state in ipairs(STATES) do
       redis.call('ZREM', index_key(state), id)
       if task then
         redis.call('ZREM', owner_index_key(state, task.owner), id)
-        left = left + redis.call('EXISTS', owner_index_key(state, task.owner))
+        others = others + redis.call('EXISTS', owner_index_key(state, task.owner))
       end
     end
     if task and task.error_type then
@@ -53,7 +77,7 @@ for _, id in ipairs(due) do
     end
     redis.call('DEL', task_key(id), payload_key(id), root .. 'made:' .. id)
     redis.call('ZREM', root .. 'expiry', id)
-    if task and left == 0 then
+    if task and others == 0 then
       redis.call('SREM', root .. 'owners', task.owner)
     end
   end

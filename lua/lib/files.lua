@@ -50,9 +50,14 @@ local function drop_file(file, now)
   drop_bytes(object, now)
 end
 
--- Everything a task made becomes an orphan: the attempt that made it was given up.
+local function is_used(file) return redis.call('SCARD', root .. 'uses:' .. file) > 0 end
+
+-- Everything a task made becomes an orphan: the attempt that made it was given up. What another task needs stays, and goes with
+-- this one's time.
 local function drop_made(task, now)
   for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. task)) do
-    drop_file(file, now)
+    if not is_used(file) then
+      drop_file(file, now)
+    end
   end
 end

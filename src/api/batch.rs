@@ -29,6 +29,8 @@ use std::{
 
 /// Problems told of one request.
 const PROBLEMS_MAX: usize = 100;
+/// Files that the tasks of one batch may need, each counted as often as it is needed: each costs Redis some microseconds.
+const FILE_USES_MAX: usize = 5_000;
 /// Tasks resolved before others get their turn: some milliseconds.
 const RESOLVED_IN_A_ROW: u16 = 8;
 
@@ -89,6 +91,11 @@ pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> R
     let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
     let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
     let (_, remote) = batch.judge(tasks.coming)?;
+    for &id in &tasks.needed {
+        if state.queue.file(id).await?.is_none() {
+            return Err(ApiError::NoSuchFile(id));
+        }
+    }
     let mut first = tasks.first.ok_or(ApiError::Internal)?;
     first.remote = remote;
     Box::pin(first.show(state, submission.priority, Some(wish.task_count()))).await
@@ -124,6 +131,8 @@ struct Tasks {
     packed: Vec<PackedTask>,
     /// Files that must be stored before the tasks that need them, each once.
     coming: Coming,
+    /// Stored files that a dry run is to look for.
+    needed: HashSet<FileId>,
 }
 
 impl<'a> Batch<'a> {
@@ -148,7 +157,7 @@ impl<'a> Batch<'a> {
         sweep: &Sweep<'_>,
         order: Option<(&Order<'_>, BatchId)>,
     ) -> Result<Tasks> {
-        let (mut tasks, mut problems, mut bytes) = (Tasks::default(), Problems::default(), 0);
+        let (mut tasks, mut problems, mut bytes, mut uses) = (Tasks::default(), Problems::default(), 0, 0);
         let mut seen = HashSet::new();
         for index in 0..self.wish.task_count() {
             if index % RESOLVED_IN_A_ROW == RESOLVED_IN_A_ROW - 1 {
@@ -180,6 +189,10 @@ impl<'a> Batch<'a> {
                     tasks.coming.remote.push(file);
                 }
             }
+            uses += draft.files.len();
+            if uses > FILE_USES_MAX {
+                return Err(self.too_many_files());
+            }
             match order {
                 // It will not come to that.
                 Some(_) if !problems.list.is_empty() || !tasks.coming.is_empty() => {}
@@ -191,7 +204,10 @@ impl<'a> Batch<'a> {
                     }
                     tasks.packed.push(task);
                 }
-                None => tasks.first = tasks.first.or(Some(draft)),
+                None => {
+                    tasks.needed.extend(draft.files.iter().map(|file| file.file_id));
+                    tasks.first = tasks.first.or(Some(draft));
+                }
             }
         }
         if problems.list.is_empty() { Ok(tasks) } else { Err(refused(problems.list)) }
@@ -224,6 +240,14 @@ impl<'a> Batch<'a> {
         // What fails from here on takes them back: arrivals that are dropped do.
         let tasks = self.resolve(params, &Sweep::again(sweep), Some((order, id))).await?;
         if tasks.coming.is_empty() { Ok((arrivals, tasks)) } else { Err(ApiError::Internal) }
+    }
+
+    fn too_many_files(&self) -> ApiError {
+        let message = format!(
+            "{} tasks need files more than {FILE_USES_MAX} times in all: make smaller batches",
+            self.wish.task_count()
+        );
+        ApiError::InvalidRequest(vec![Flaw::unfit("/workflow", "batch_too_large", &message)])
     }
 
     fn too_large(&self) -> ApiError {

@@ -35,9 +35,9 @@ impl RateLimits {
         self.take_at(user, Instant::now())
     }
 
-    /// Takes several at once; no more than a full bucket has.
+    /// Takes several more for a request that has taken one; no more than a full bucket has left then.
     pub(super) fn take_many(&self, user: &str, count: u16) -> Result<()> {
-        self.take_cost_at(user, f64::from(count).min(self.burst), Instant::now())
+        self.take_cost_at(user, f64::from(count).min(self.burst - 1.0), Instant::now())
     }
 
     fn take_at(&self, user: &str, now: Instant) -> Result<()> {
@@ -90,6 +90,16 @@ mod tests {
         limits.take_at("a", start + Duration::from_secs(1)).unwrap();
         limits.take_at("a", start + Duration::from_secs(1)).unwrap();
         assert!(limits.take_at("a", start + Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn a_batch_beyond_the_burst_takes_a_full_bucket() {
+        for burst in [1, 50] {
+            let limits = RateLimits::new(burst);
+            limits.take("a").unwrap();
+            limits.take_many("a", 999).unwrap();
+            assert!(limits.take("a").is_err(), "{burst}");
+        }
     }
 
     #[test]

@@ -251,7 +251,8 @@ fn content(members: &Members<'_>) -> Result<(Box<RawValue>, FlowHead)> {
         let message = format!("`description` must be a text of at most {DESCRIPTION_CHARS_MAX} characters");
         flaws.push(Flaw::shape("/description", "not_a_text", &message));
     }
-    if members.get("version").is_some_and(|version| json::integer(version).is_none_or(|version| version < 0)) {
+    if members.get("version").is_some_and(|version| json::integer(version).is_none_or(|it| u64::try_from(it).is_err()))
+    {
         flaws.push(Flaw::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
     }
     let (Some(workflow), true) = (workflow, flaws.is_empty()) else { return Err(ApiError::InvalidRequest(flaws)) };

@@ -152,7 +152,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Err(further) => at = further,
             }
         }
-        Err("its links go in a circle".to_owned())
+        Err(format!("its links go in a circle, or over more than {HOPS_MAX} reroutes"))
     }
 
     fn before_input(

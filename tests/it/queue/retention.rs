@@ -21,6 +21,7 @@ scenarios! {
     files_in_need_do_not_stand_in_the_way_of_others
     outputs_outlive_their_task_when_they_are_to
     a_task_says_which_of_its_files_are_gone
+    what_another_task_needs_outlives_the_task_that_made_it
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -132,6 +133,40 @@ pub async fn outputs_outlive_their_task_when_they_are_to(world: &World) {
     world.queue.tidy_once_with(retention).await.unwrap();
     assert!(!is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_none(), "no trace of the task comes back");
+    audit(world, 1).unwrap();
+}
+
+/// One task's output is another's input: it stays until that one has ended, whatever becomes of the first.
+pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &World) {
+    let (id, outputs) = made(world, 2).await;
+    let next = needing(&[outputs[0].id]);
+    world.accept(&next).await;
+    world.pass(KEEP);
+    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    assert!(is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
+    assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
+    audit(world, 1).unwrap();
+
+    // An attempt that is given up leaves behind what another task needs already.
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    assert_eq!(claim.task, next.id);
+    let early = record(FileKind::Output, Some(next.id));
+    world.queue.add_file(&early).await.unwrap();
+    let last = needing(&[early.id]);
+    world.accept(&last).await;
+    world.queue.settle(&lease, next.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
+    assert!(is_there(world, &early).await);
+    audit(world, 1).unwrap();
+
+    world.queue.cancel(next.id).await.unwrap();
+    world.pass(Duration::from_secs(60));
+    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    assert!(!is_there(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
+    world.queue.cancel(last.id).await.unwrap();
+    world.pass(KEEP);
+    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    assert!(!is_there(world, &early).await);
     audit(world, 1).unwrap();
 }
 

@@ -135,8 +135,8 @@ struct Places {
     cancelled: HashMap<String, BTreeSet<String>>,
     uses: HashMap<String, BTreeSet<String>>,
     payloads: BTreeSet<String>,
-    /// Tasks that made files.
-    made: BTreeSet<String>,
+    /// What tasks made.
+    made: HashMap<String, BTreeSet<String>>,
     errors: HashMap<String, Map>,
     flows: HashMap<String, Map>,
     batches: HashMap<String, Map>,
@@ -144,6 +144,11 @@ struct Places {
 }
 
 impl Places {
+    /// Whether a task made a file that no other needs.
+    fn has_made_unused(&self, id: &str) -> bool {
+        self.made.get(id).is_some_and(|files| files.iter().any(|file| !self.uses.contains_key(file)))
+    }
+
     fn new(dump: &Dump) -> Self {
         let owned = |(_, name): (&str, &str)| name.to_owned();
         Self {
@@ -159,7 +164,7 @@ impl Places {
             uses: dump.with_prefix("uses:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             payloads: dump.with_prefix("payload:").map(owned).collect(),
             narrowed: dump.map("narrowed"),
-            made: dump.with_prefix("made:").map(owned).collect(),
+            made: dump.with_prefix("made:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             errors: dump.with_prefix("errors:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
             flows: dump.with_prefix("flow:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
             batches: dump.with_prefix("batch:").map(|(key, name)| (name.to_owned(), dump.map(key))).collect(),
@@ -208,7 +213,7 @@ impl Places {
         hold!(field("error_type").is_empty() || self.errors.contains_key(field("error_type")), "no errors index");
         let may_have_made = !matches!(state, "waiting" | "delayed" | "claimed");
         hold!(may_have_made || field("outputs").is_empty() && field("outputs_told").is_empty(), "outputs");
-        hold!(may_have_made || state == "claimed" || !self.made.contains(id), "made");
+        hold!(may_have_made || state == "claimed" || !self.has_made_unused(id), "made");
         hold!(self.payloads.contains(id), "no payload");
         hold!(self.expiry.contains_key(id) == is_terminal, "expiry");
         hold!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));

@@ -114,7 +114,15 @@ pub const MUTANTS: &[Mutant] = &[
         "'record', 'created')",
         "files_of_one_content_share_one_object",
     ),
-    mutant("gc", "keep_outputs and {} or ", "", "outputs_outlive_their_task_when_they_are_to"),
+    mutant("gc", "keep_outputs and 'none' or ", "", "outputs_outlive_their_task_when_they_are_to"),
+    mutant("gc", "if is_used(file) then", "if false then", "what_another_task_needs_outlives_the_task_that_made_it"),
+    mutant("gc", "      left = 'use'\n", "", "what_another_task_needs_outlives_the_task_that_made_it"),
+    mutant(
+        "lib/files",
+        "if not is_used(file) then",
+        "if true then",
+        "what_another_task_needs_outlives_the_task_that_made_it",
+    ),
     mutant("orphans", "  redis.call('ZREM', root .. 'orphans', member)\n", "", "orphans_are_given_twice"),
     mutant("orphans", "  if turn == 'first' then", "  if true then", "orphans_are_given_twice"),
     mutant(

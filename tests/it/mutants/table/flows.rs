@@ -37,7 +37,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("batch_list", "wanted[STATUS[task[1]]]", "true", "a_batch_is_listed_by_itself"),
     mutant("batch_list", "member >= after", "member > after", "a_batch_is_listed_by_itself"),
     mutant("batch_list", "last < #found", "last <= #found", "a_batch_is_listed_by_itself"),
-    mutant("batch_cancel", "not TERMINAL[task.state]", "true", "a_batch_is_cancelled_the_last_first"),
+    mutant("batch_cancel", "not TERMINAL[state] and", "", "a_batch_is_cancelled_the_last_first"),
     mutant("batch_cancel", ", 'REV')", ")", "a_batch_is_cancelled_the_last_first"),
     mutant("batch_cancel", "if count == limit then", "if false then", "a_batch_is_cancelled_the_last_first"),
     mutant("batch_cancel", "tostring(count), '1'", "tostring(count), '0'", "a_batch_is_cancelled_the_last_first"),
