@@ -121,7 +121,7 @@ async fn run(line: Arc<Line>) {
         wishes.retain(|wish| !wish.answer.is_closed());
         while !wishes.is_empty() {
             let rest = wishes.split_off(batch_len(&wishes));
-            line.send(std::mem::replace(&mut wishes, rest)).await;
+            Box::pin(line.send(std::mem::replace(&mut wishes, rest))).await;
         }
     }
 }
