@@ -55,5 +55,4 @@ local function drop_made(task, now)
   for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. task)) do
     drop_file(file, now)
   end
-  redis.call('DEL', root .. 'made:' .. task)
 end

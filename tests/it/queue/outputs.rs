@@ -232,6 +232,7 @@ pub async fn a_revived_task_begins_without_outputs(world: &World) {
     assert!(is_registered(world, &outputs).await);
     world.queue.revive(claim.task).await.unwrap();
     assert!(has_nothing(&world.task(claim.task).await) && !is_registered(world, &outputs).await);
+    assert!(world.task(claim.task).await.gone.is_empty(), "nothing of this life was deleted");
     audit(world, 1).unwrap();
     let claim = world.claim(&lease).await.unwrap();
     assert_eq!(told(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);

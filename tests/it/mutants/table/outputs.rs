@@ -51,5 +51,4 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("revive", "'outputs', 'outputs_told',", "'outputs_told',", "a_revived_task_begins_without_outputs"),
     mutant("revive", "drop_made(id, now)\n", "", "a_revived_task_begins_without_outputs"),
     mutant("lib/files", "    drop_file(file, now)\n", "", "a_retry_gives_up_what_was_made"),
-    mutant("lib/files", "  redis.call('DEL', root .. 'made:' .. task)\n", "", "a_retry_gives_up_what_was_made"),
 ];
