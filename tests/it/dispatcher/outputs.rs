@@ -79,6 +79,8 @@ async fn a_hostile_file_name_is_not_fetched() {
 #[tokio::test]
 async fn the_files_of_a_refused_ending_are_deleted() {
     let (stack, front) = fronted(&[]).await;
+    // Stored at the end: while it runs, other writes are refused first.
+    stack.sims[0].set(|faults| faults.ws_lose = vec!["executed".to_owned()]);
     front.rule("GET /view", 1, Act::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::quick(12)})).await;
     front.wait_asked("GET /view", 1).await;
