@@ -51,7 +51,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "file_delete",
-        "redis.call('SCARD', root .. 'uses:' .. id) > 0",
+        "is_used(id)",
         "false",
         "a_task_needs_its_files_until_it_ends",
     ),
@@ -92,7 +92,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("file_expire", "'LIMIT', skip,", "'LIMIT', 0,", "files_in_need_do_not_stand_in_the_way_of_others"),
     mutant(
         "file_expire",
-        "redis.call('SCARD', root .. 'uses:' .. file) > 0",
+        "is_used(file)",
         "false",
         "what_a_task_needs_is_kept_beyond_its_time",
     ),
