@@ -49,12 +49,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "outputs_become_orphans_when_their_task_is_collected",
     ),
-    mutant(
-        "file_delete",
-        "is_used(id)",
-        "false",
-        "a_task_needs_its_files_until_it_ends",
-    ),
+    mutant("file_delete", "is_used(id)", "false", "a_task_needs_its_files_until_it_ends"),
     mutant(
         "file_delete",
         "redis.call('EXISTS', object_key(object)) == 0 and ",
@@ -90,12 +85,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("file_delete", "{ file[3] or id, id }", "{ file[3], id }", "files_of_older_versions_are_their_own_objects"),
     mutant("file_expire", "now - keep_ms", "now", "files_are_kept_for_their_time"),
     mutant("file_expire", "'LIMIT', skip,", "'LIMIT', 0,", "files_in_need_do_not_stand_in_the_way_of_others"),
-    mutant(
-        "file_expire",
-        "is_used(file)",
-        "false",
-        "what_a_task_needs_is_kept_beyond_its_time",
-    ),
+    mutant("file_expire", "is_used(file)", "false", "what_a_task_needs_is_kept_beyond_its_time"),
     mutant(
         "file_expire",
         "return state and not TERMINAL[state]",
