@@ -44,16 +44,9 @@ pub(super) fn decode(files: &[InlineFile], bytes_max: u64) -> Result<Vec<Decoded
         match decode_one(file, bytes_max) {
             Ok(file) => decoded.push(file),
             Err((code, message)) => problems.push(Problem {
-                pointer: file.pointer.clone(),
-                code: code.to_owned(),
-                message,
-                param: None,
                 node_id: Some(file.node_id.clone()),
                 input: Some(file.input.clone()),
-                expected: None,
-                got: None,
-                candidates: Vec::new(),
-                is_shape: false,
+                ..Problem::unfit(file.pointer.clone(), code, message)
             }),
         }
     }

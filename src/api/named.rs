@@ -78,18 +78,8 @@ fn unknown_version(text: &str, kept: &[u64]) -> ApiError {
 }
 
 fn unknown(message: String, candidates: Vec<String>) -> ApiError {
-    ApiError::WorkflowUnknown(Box::new(Problem {
-        pointer: "/workflow".to_owned(),
-        code: "workflow_unknown".to_owned(),
-        message,
-        param: None,
-        node_id: None,
-        input: None,
-        expected: None,
-        got: None,
-        candidates,
-        is_shape: false,
-    }))
+    let problem = Problem::unfit("/workflow".to_owned(), "workflow_unknown", message);
+    ApiError::WorkflowUnknown(Box::new(Problem { candidates, ..problem }))
 }
 
 fn short(text: &str) -> String {

@@ -195,16 +195,9 @@ fn inputs(wanted: &Wanted, file_id: FileId) -> Vec<FileInput> {
 
 fn problem(file: &RemoteFile, code: &str, message: String) -> Problem {
     Problem {
-        pointer: file.pointer.clone(),
-        code: code.to_owned(),
-        message,
-        param: None,
         node_id: Some(file.node_id.clone()),
         input: Some(file.input.clone()),
-        expected: None,
-        got: None,
-        candidates: Vec::new(),
-        is_shape: false,
+        ..Problem::unfit(file.pointer.clone(), code, message)
     }
 }
 

@@ -48,7 +48,7 @@ impl Problem {
     }
 
     /// Something well-formed that does not fit: 422.
-    pub(super) fn unfit(pointer: String, code: &str, message: impl Into<String>) -> Self {
+    pub fn unfit(pointer: String, code: &str, message: impl Into<String>) -> Self {
         Self {
             pointer,
             code: code.to_owned(),

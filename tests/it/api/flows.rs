@@ -114,6 +114,10 @@ async fn what_would_not_run_is_not_published() {
         *body.pointer_mut(pointer).unwrap() = value;
         body
     };
+    // A number that is no version would be no guard at all.
+    let huge = format!(r#"{{"workflow": {}, "version": 18446744073709551616}}"#, workflow());
+    let answer = api.json("PUT", "/api/workflows/portrait", &[], huge.as_bytes()).await;
+    assert_eq!((answer.status, &answer.json()["error"]["details"][0]["pointer"]), (400, &json!("/version")));
     for (body, status, word, pointer, code) in [
         (json!({}), 400, "invalid_request", "/workflow", "missing"),
         (json!({"workflow": "x"}), 400, "invalid_request", "/workflow", "not_an_object"),
