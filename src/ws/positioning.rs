@@ -47,7 +47,7 @@ impl Positioner {
     async fn begin(&mut self) -> Result<()> {
         self.remember_newest().await?;
         self.newest_before_ms = self.newest_ms;
-        self.learn_unended().await
+        self.learn_unended(u64::MAX).await
     }
 
     /// The regular look. Tasks of which not one message came are found, too, as long as they are among the newest.
@@ -65,7 +65,7 @@ impl Positioner {
         let was_complete = self.hub.with_known(|known| known.is_complete());
         let vanished = self.compare().await?;
         let is_whole = self.find_born_since(self.newest_before_ms).await?;
-        self.learn_unended().await?;
+        self.learn_unended(self.newest_before_ms).await?;
         if !was_complete || !is_whole || vanished > 0 {
             self.hub.tell_resync();
         }
@@ -103,14 +103,10 @@ impl Positioner {
         let mut cursor = None;
         loop {
             let (tasks, next) = self.page(&[], cursor).await?;
-            let newer: Vec<Task> = tasks.into_iter().filter(|task| task.created_ms > newest_ms).collect();
-            let is_last = (newer.len() as u64) < PAGE_MAX || next.is_none();
-            for task in &newer {
-                if !self.hub.with_known(|known| known.contains(task.id)) {
-                    self.hub.tell_task(&event_of(task));
-                }
-            }
-            seen += newer.len();
+            let newer = tasks.iter().filter(|task| task.created_ms > newest_ms).count();
+            let is_last = (newer as u64) < PAGE_MAX || next.is_none();
+            self.tell_born_since(newest_ms, &tasks);
+            seen += newer;
             if is_last || seen >= BORN_IN_GAP_MAX {
                 return Ok(is_last);
             }
@@ -118,12 +114,22 @@ impl Positioner {
         }
     }
 
-    async fn learn_unended(&self) -> Result<()> {
+    fn tell_born_since(&self, newest_ms: u64, tasks: &[Task]) {
+        for task in tasks.iter().filter(|task| task.created_ms > newest_ms) {
+            if !self.hub.with_known(|known| known.contains(task.id)) {
+                self.hub.tell_task(&event_of(task));
+            }
+        }
+    }
+
+    /// Notes the unended tasks; one born after `newest_ms` is told, for once it is noted its own event is no news any more.
+    async fn learn_unended(&self, newest_ms: u64) -> Result<()> {
         let mut seen = 0;
         let mut cursor = None;
         loop {
             let (tasks, next) = self.page(&[Status::Pending, Status::Running], cursor).await?;
             seen += tasks.len();
+            self.tell_born_since(newest_ms, &tasks);
             self.hub.observe(&tasks);
             if next.is_none() || seen >= SEED_MAX {
                 let is_whole = next.is_none();
