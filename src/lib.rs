@@ -6,7 +6,7 @@
 //! talk to a running system by its public API only.
 //!
 //! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue, comfy, store,
-//! auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process`.
+//! auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process, trace`.
 //!
 //! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's state changes
 //! only in `lua/`. (3) Every write of an attempt carries (instance, token, attempt); stale ones are refused in Lua. (4) Event and
@@ -33,4 +33,5 @@ pub mod settings;
 pub mod sim;
 pub mod store;
 pub mod task;
+pub mod trace;
 pub mod ws;
