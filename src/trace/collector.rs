@@ -83,7 +83,6 @@ mod tests {
 
     #[test]
     fn the_address_that_is_logged_has_no_secret() {
-        let shown = |endpoint| shown(endpoint);
         assert_eq!(shown("https://user:key@otlp.example/v1?token=x").as_deref(), Some("https://otlp.example"));
         assert_eq!(shown("http://127.0.0.1:4318").as_deref(), Some("http://127.0.0.1:4318"));
         assert_eq!((shown("127.0.0.1:4318"), shown("grpc://a:4317")), (None, None));
