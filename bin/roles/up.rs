@@ -34,16 +34,23 @@ use std::{
 pub(crate) struct UpArgs {
     #[command(flatten)]
     listen: ListenSettings,
-    /// Where Redis, files and the token key are kept
+    /// Where Redis, files and the token key are kept; two folders are two systems
     #[arg(long, env = "SHUZHIREN_DATA_DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// Config of the fleet (the body of PUT /api/config) for a system that has none yet
+    /// Config of the fleet for a system that has none yet: your ComfyUI machines, as JSON
+    ///
+    /// E.g. fleet.json with {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}, the body of PUT /api/config. Later changes are
+    /// made on the page, with `shuzhiren config edit`, or by PUT /api/config: they take effect at once, without a restart.
     #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
     config_file: Option<PathBuf>,
     /// The Redis or Valkey server to run [default: the first found on PATH]
+    ///
+    /// E.g. /usr/bin/valkey-server. Not needed with --redis-url.
     #[arg(long, env = "REDIS_SERVER")]
     redis_server: Option<PathBuf>,
     /// Ports of the stand-in instances that a system without any config starts with, comma separated
+    ///
+    /// They need no GPU and draw simple pictures. They are gone once the config names other instances.
     #[arg(long, env = "SHUZHIREN_STAND_INS", value_delimiter = ',', default_value = "8001,8002")]
     stand_ins: Vec<u16>,
     #[command(flatten)]

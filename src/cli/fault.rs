@@ -1,6 +1,6 @@
 //! How a command ends when it does not do what was asked: in words, and as an exit code.
 
-/// What exit codes mean; part of `--help`, and of the README.
+/// What exit codes mean; part of `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
   0    done (also when whoever read the output has gone away)

@@ -23,13 +23,10 @@ async fn the_help_has_commands_in_groups_and_the_exit_codes() {
 }
 
 #[test]
-fn the_readme_has_every_exit_code() {
+fn every_exit_code_is_explained() {
     let codes: Vec<&str> =
         shuzhiren::cli::EXIT_CODES.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "7", "130"]);
-    for readme in [include_str!("../../../README.md"), include_str!("../../../README.zh-CN.md")] {
-        assert!(codes.iter().all(|code| readme.contains(&format!("| `{code}` |"))));
-    }
 }
 
 #[tokio::test]
