@@ -128,7 +128,7 @@ pub struct LogSettings {
     #[arg(long = "log", env = "SHUZHIREN_LOG", default_value = "info,fred=error", global = true)]
     pub filter: String,
     /// Form of the log
-    #[arg(long, env = "SHUZHIREN_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    #[arg(long, env = "SHUZHIREN_LOG_FORMAT", value_name = "FORM", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
 }
 
@@ -141,18 +141,18 @@ pub struct RedisSettings {
     /// E.g. redis://user:password@10.0.0.5:6379/0, rediss:// for TLS, redis+unix:///run/redis.sock,
     /// redis-sentinel://host:26379?sentinelServiceName=main, redis-cluster://host:6379. It needs `maxmemory-policy noeviction` and
     /// `appendonly yes`: a server that would lose tasks is refused, with what to change. `up` brings its own.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
     /// File that holds the address of Redis, e.g. /run/secrets/redis-url
-    #[arg(long, env = "REDIS_URL_FILE", conflicts_with = "redis_url")]
+    #[arg(long, env = "REDIS_URL_FILE", conflicts_with = "redis_url", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
     /// Prefix of every key; separates systems that share a Redis
-    #[arg(long, env = "SHUZHIREN_NAMESPACE", default_value = "shuzhiren")]
+    #[arg(long, env = "SHUZHIREN_NAMESPACE", default_value = "shuzhiren", value_name = "PREFIX")]
     pub namespace: String,
     /// When a write counts as done: what a 200 promises
     ///
     /// A write that could not be made so sure is answered with 503: say it again, with the same Idempotency-Key.
-    #[arg(long, env = "SHUZHIREN_DURABILITY", value_enum, default_value = "local")]
+    #[arg(long, env = "SHUZHIREN_DURABILITY", value_name = "LEVEL", value_enum, default_value = "local")]
     pub durability: Durability,
 }
 
@@ -163,22 +163,22 @@ pub struct QueueSettings {
     /// Pending tasks; with so many a new one gets 429. 0 = no limit
     ///
     /// Each takes some KiB of Redis' memory, a million of them some GB.
-    #[arg(long, env = "SHUZHIREN_WAITING_MAX", default_value_t = 1_000_000)]
+    #[arg(long, env = "SHUZHIREN_WAITING_MAX", default_value_t = 1_000_000, value_name = "COUNT")]
     pub waiting_max: u64,
     /// How long ended tasks are kept, with their results and errors
     ///
     /// E.g. 24h, or 2160h for 90 days. Outputs go with them, see --keep-outputs.
-    #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration, value_name = "DURATION")]
     pub keep_tasks: Duration,
     /// How long uploads are kept: a duration, or `forever` = until they are deleted
     ///
     /// E.g. 720h for 30 days. What a waiting or running task needs stays beyond it.
-    #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep)]
+    #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep, value_name = "DURATION")]
     pub keep_uploads: Keep,
     /// How long outputs are kept: a duration, `task` = as long as their task, `forever` = until they are deleted
     ///
     /// E.g. 168h for a week. What a waiting or running task needs stays beyond it.
-    #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task)]
+    #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task, value_name = "DURATION")]
     pub keep_outputs: Keep,
 }
 
@@ -190,7 +190,7 @@ pub struct StopSettings {
     ///
     /// A stop never waits for prompts: they go on, and another dispatcher carries them on. Keep it below the supervisor's own
     /// patience (systemd: TimeoutStopSec, Kubernetes: terminationGracePeriodSeconds).
-    #[arg(long, env = "SHUZHIREN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "SHUZHIREN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub drain_timeout: Duration,
 }
 
@@ -200,7 +200,7 @@ pub struct ListenSettings {
     /// Address and port; port 0 = any free one
     ///
     /// E.g. 0.0.0.0:3000 for every address of this machine. `up` then wants a password other than the published one.
-    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3000")]
+    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 }
 

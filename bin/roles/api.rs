@@ -32,7 +32,7 @@ pub(crate) struct ApiArgs {
     /// Config of the fleet for a system that has none yet, as JSON, e.g. /etc/shuzhiren/fleet.json
     ///
     /// The body of PUT /api/config: {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}. Of a system that has one nothing is changed.
-    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     #[command(flatten)]
     redis: RedisSettings,

@@ -22,10 +22,10 @@ pub(crate) struct DoctorArgs {
     #[arg(long, env = "SHUZHIREN_URL")]
     url: Option<String>,
     /// Data folder of a running `up`, whose Redis and files are looked at, e.g. data
-    #[arg(long, env = "SHUZHIREN_DATA_DIR")]
+    #[arg(long, env = "SHUZHIREN_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// Config of the fleet, for a system that has none yet, e.g. fleet.json
-    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     #[command(flatten)]
     redis: RedisSettings,

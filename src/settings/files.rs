@@ -47,16 +47,16 @@ pub struct StorageSettings {
     /// s3://bucket/prefix?endpoint=https://minio:9000&region=us-east-1, with &style=virtual where the bucket's name belongs into the
     /// host name. The key needs s3:ListBucket, GetObject, PutObject, DeleteObject, AbortMultipartUpload. A file in a bucket has at
     /// most 48 GiB. `up` keeps them in its data folder.
-    #[arg(long, env = "SHUZHIREN_STORAGE_URL")]
+    #[arg(long, env = "SHUZHIREN_STORAGE_URL", value_name = "URL")]
     pub storage_url: Option<String>,
     /// Access key of an s3:// store [default: AWS_ACCESS_KEY_ID, or the role that AWS gives the machine]
-    #[arg(long, env = "SHUZHIREN_S3_ACCESS_KEY")]
+    #[arg(long, env = "SHUZHIREN_S3_ACCESS_KEY", value_name = "KEY")]
     pub s3_access_key: Option<String>,
     /// Secret key of an s3:// store [default: AWS_SECRET_ACCESS_KEY]
-    #[arg(long, env = "SHUZHIREN_S3_SECRET_KEY", hide_env_values = true)]
+    #[arg(long, env = "SHUZHIREN_S3_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
     pub s3_secret_key: Option<Secret>,
     /// File that holds the secret key of an s3:// store, e.g. /run/secrets/s3
-    #[arg(long, env = "SHUZHIREN_S3_SECRET_KEY_FILE", conflicts_with = "s3_secret_key")]
+    #[arg(long, env = "SHUZHIREN_S3_SECRET_KEY_FILE", conflicts_with = "s3_secret_key", value_name = "FILE")]
     pub s3_secret_key_file: Option<PathBuf>,
     /// Send downloads to the s3:// store by a redirect that is good for five minutes
     ///
@@ -66,15 +66,15 @@ pub struct StorageSettings {
     /// Private mode: links to files are signed and good for this long [default: whoever has a link may read, for ever]
     ///
     /// E.g. 1h; at least 10s. A task that is read again has fresh links; with `Authorization` a file can always be read.
-    #[arg(long, env = "SHUZHIREN_LINK_TTL", value_parser = duration)]
+    #[arg(long, env = "SHUZHIREN_LINK_TTL", value_parser = duration, value_name = "DURATION")]
     pub link_ttl: Option<Duration>,
     /// What links to files start with [default: http:// and the address of --listen]
     ///
     /// What clients call us, e.g. https://comfy.example.com, with the path under which a proxy serves us, if any.
-    #[arg(long, env = "SHUZHIREN_PUBLIC_URL")]
+    #[arg(long, env = "SHUZHIREN_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// Largest file, bytes: uploads and outputs
-    #[arg(long, env = "SHUZHIREN_FILE_BYTES_MAX", default_value_t = 4 << 30)]
+    #[arg(long, env = "SHUZHIREN_FILE_BYTES_MAX", default_value_t = 4 << 30, value_name = "BYTES")]
     pub file_bytes_max: u64,
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn settings() -> BTreeSet<String> {
 /// Longest README: a page that a stranger reads in three minutes.
 const README_LINES_MAX: usize = 170;
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
 /// What `--help` prints.
 fn help(command: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_shuzhiren"));
@@ -33,14 +34,16 @@ fn options() -> Vec<String> {
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.split_once("  "))
         .map(|(name, _)| name.to_owned())
-        .filter(|name| name.chars().all(|c| c.is_ascii_lowercase()))
+        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase()))
         .collect();
     assert!(commands.len() > 20, "{commands:?}");
     let mut found = Vec::new();
     for command in &commands {
         let mut option = String::new();
         for line in help(&[command]).lines() {
-            if line.trim_start().starts_with('-') && line.starts_with("  ") || !line.starts_with(' ') && !line.is_empty() {
+            if line.trim_start().starts_with('-') && line.starts_with("  ")
+                || !line.starts_with(' ') && !line.is_empty()
+            {
                 found.push(format!("{command}: {}", std::mem::take(&mut option)));
             }
             option.push_str(line.trim());
@@ -101,7 +104,8 @@ fn the_readme_is_a_page_and_its_links_lead_somewhere() {
         if text.lines().count() > README_LINES_MAX {
             faults.push(format!("{path}: {} lines; at most {README_LINES_MAX}", text.lines().count()));
         }
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let prose: String = text.split("```").step_by(2).collect();
+        let links = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         let links: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
         assert!(links.len() > 3, "{path}: {links:?}");
         let is_dead = |link: &&str| !super::root().join(link.split('#').next().unwrap()).exists();
