@@ -1,5 +1,6 @@
-//! `shuzhiren`: a REST + WebSocket service in front of a fleet of ComfyUI instances, on Redis. This page is how it works; the
-//! README is how to begin, `shuzhiren <command> --help` has every setting, `/docs` of a running system is the API.
+//! `shuzhiren`: a REST + WebSocket service in front of a fleet of ComfyUI instances, on Redis. This page is how it
+//! works; the README is how to begin, `shuzhiren <command> --help` has every setting, `/docs` of a running system is
+//! the API.
 //!
 //! 1. [What runs](#what-runs): the processes, and who talks to whom
 //! 2. [The way of a task](#the-way-of-a-task): from a request to files, line by line
@@ -18,40 +19,48 @@
 //!     └──WebSocket── ws ◀──pub/sub─────────┘  sorted sets = order                                  └──bytes──▶ file store
 //! ```
 //!
-//! * **api** ([`api`]) checks and enqueues, answers reads, and serves the page ([`dashboard`]). It never talks to ComfyUI.
-//! * **dispatcher** ([`dispatcher`]) leases instances, claims tasks for free slots, drives ComfyUI ([`comfy`]) and stores what it
-//!   makes ([`store`]). A spare one is idle.
-//! * **ws** ([`ws`]) forwards what Redis publishes; it writes nothing. It lives in the api process unless told otherwise.
-//! * **up** is all of them in one process on an owned child Redis ([`embedded`]), with stand-in instances ([`sim`]) while no fleet
-//!   is configured.
-//! * **doctor** ([`doctor`]) looks at all of it and changes nothing. The client commands ([`cli`]) use the public API only.
+//! * **api** ([`api`]) checks and enqueues, answers reads, and serves the page ([`dashboard`]). It never talks to
+//!   ComfyUI.
+//! * **dispatcher** ([`dispatcher`]) leases instances, claims tasks for free slots, drives ComfyUI ([`comfy`]) and
+//!   stores what it makes ([`store`]). A spare one is idle.
+//! * **ws** ([`ws`]) forwards what Redis publishes; it writes nothing. It lives in the api process unless told
+//!   otherwise.
+//! * **up** is all of them in one process on an owned child Redis ([`embedded`]), with stand-in instances ([`sim`])
+//!   while no fleet is configured.
+//! * **doctor** ([`doctor`]) looks at all of it and changes nothing. The client commands ([`cli`]) use the public API
+//!   only.
 //!
 //! api, dispatcher and ws keep nothing of their own: run as many as you like against one `REDIS_URL`.
 //!
 //! # The way of a task
 //!
-//! **A request becomes a task.** A token becomes a caller ([`auth`]) · the body is parsed once into a workflow and params · params, seeds
-//! and requirements are resolved ([`graph`]) · files at URLs are fetched ([`fetch`]) · `enqueue.lua` writes hash, indexes, stream entry and event in one
-//! step, idempotent and bounded ([`queue`]) · the envelope.
+//! **A request becomes a task.** A token becomes a caller ([`auth`]) · the body is parsed once into a workflow and
+//! params · params, seeds and requirements are resolved ([`graph`]) · files at URLs are fetched ([`fetch`]) ·
+//! `enqueue.lua` writes hash, indexes, stream entry and event in one step, idempotent and bounded ([`queue`]) · the
+//! envelope.
 //!
-//! **A task becomes files.** The actor of an instance with a free slot runs `claim.lua` · uploads the inputs that the instance lacks · looks
-//! up `/queue`, then `/history`, if an earlier POST is in doubt · `POST /prompt` with the prompt id f(task, attempt) · `execution_start`
-//! → `start.lua` · progress, brought together → `progress.lua` · outputs go into the store as soon as their node has ended → `output.lua` · the
-//! end is seen, history is read until it is there → `finish.lua`, or `nack.lua` for another try. The slot is free before the bytes are stored.
+//! **A task becomes files.** The actor of an instance with a free slot runs `claim.lua` · uploads the inputs that the
+//! instance lacks · looks up `/queue`, then `/history`, if an earlier POST is in doubt · `POST /prompt` with the prompt
+//! id f(task, attempt) · `execution_start` → `start.lua` · progress, brought together → `progress.lua` · outputs go
+//! into the store as soon as their node has ended → `output.lua` · the end is seen, history is read until it is there →
+//! `finish.lua`, or `nack.lua` for another try. The slot is free before the bytes are stored.
 //!
-//! **News reaches a browser.** A script publishes (version, event) → one subscription per process → the hub → a bounded outbox per session →
-//! the socket.
+//! **News reaches a browser.** A script publishes (version, event) → one subscription per process → the hub → a bounded
+//! outbox per session → the socket.
 //!
 //! # What is promised
 //!
-//! * A task that was answered with 200 is there until it is collected, and ends exactly once: completed, failed or cancelled.
-//! * No prompt runs twice while its instance answers, whatever is killed, paused or cut off. Who writes is checked in Redis: each write of an
-//!   attempt carries the instance's lease token and the attempt's number, and a stale one is refused.
+//! * A task that was answered with 200 is there until it is collected, and ends exactly once: completed, failed or
+//!   cancelled.
+//! * No prompt runs twice while its instance answers, whatever is killed, paused or cut off. Who writes is checked in
+//!   Redis: each write of an attempt carries the instance's lease token and the attempt's number, and a stale one is
+//!   refused.
 //! * A cancel is final at once; cancel against completion has exactly one winner.
 //! * The ending of a task reaches everybody who watches it ([`ws`]).
 //!
-//! "There" means as sure as Redis is: see [durability in `queue`](queue#durability). What is *not* promised: an instance that is cut off for longer than
-//! `--gone-after` counts as dead, and its prompts run elsewhere, though it may be working in the dark; a Redis that loses its data loses the tasks in it.
+//! "There" means as sure as Redis is: see [durability in `queue`](queue#durability). What is *not* promised: an
+//! instance that is cut off for longer than `--gone-after` counts as dead, and its prompts run elsewhere, though it may
+//! be working in the dark; a Redis that loses its data loses the tasks in it.
 //!
 //! # When something fails
 //!
@@ -74,14 +83,16 @@
 //!
 //! # How it is proved
 //!
-//! * A random model of clients, dispatchers, janitors and instances runs against the real scripts, with ground truth of its own (`tests/it/model`).
+//! * A random model of clients, dispatchers, janitors and instances runs against the real scripts, with ground truth of
+//!   its own (`tests/it/model`).
 //! * Every script is broken on purpose, in one place after the other, and a test must go red (`tests/it/mutants`).
-//! * Real processes are killed, paused and cut off under load; a referee that sees every prompt of every instance judges (`tests/it/faults`). `bin/test --soak 20`
-//!   does it at random for twenty minutes; a seed repeats it.
+//! * Real processes are killed, paused and cut off under load; a referee that sees every prompt of every instance
+//!   judges (`tests/it/faults`). `bin/test --soak 20` does it at random for twenty minutes; a seed repeats it.
 //!
 //! # What it costs
 //!
-//! `cargo bench` measures, as ratios against the barest server that could do the same on the same machine, and prints what is wanted:
+//! `cargo bench` measures, as ratios against the barest server that could do the same on the same machine, and prints
+//! what is wanted:
 //!
 //! | name | what | wanted |
 //! |---|---|---|
@@ -94,10 +105,11 @@
 //!
 //! # Limits
 //!
-//! One namespace lives on one Redis primary: some thousands of tasks per second; beyond that, several namespaces. Files are on a disk that api and dispatcher
-//! share, or in a bucket. There is one administrator. TLS is the work of a proxy in front. A prompt that is queued inside an instance (`--slots 2`) dies with it and is
-//! run again elsewhere. After a `kill -9` of `up` its own leases must run out before it dispatches again. Not defended against: whoever can write to Redis, and
-//! hostile nodes on the machine of an instance.
+//! One namespace lives on one Redis primary: some thousands of tasks per second; beyond that, several namespaces. Files
+//! are on a disk that api and dispatcher share, or in a bucket. There is one administrator. TLS is the work of a proxy
+//! in front. A prompt that is queued inside an instance (`--slots 2`) dies with it and is run again elsewhere. After a
+//! `kill -9` of `up` its own leases must run out before it dispatches again. Not defended against: whoever can write to
+//! Redis, and hostile nodes on the machine of an instance.
 //!
 //! # The rooms
 //!
@@ -114,13 +126,15 @@
 //! | [`doctor`], [`embedded`], [`sim`], [`cli`] | the doctor, the owned Redis, the stand-in ComfyUI, the client commands |
 //! | [`settings`], [`metrics`], [`process`] | every flag and limit, every metric, what a process owes its operator |
 //!
-//! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue, comfy, store,
-//! auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process`. Tests hold this.
+//! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue,
+//! comfy, store, auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process`. Tests hold
+//! this.
 //!
-//! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's state changes
-//! only in `lua/`. (3) Every write of an attempt carries (instance, token, attempt); stale ones are refused in Lua. (4) Event and
-//! state change are one script. (5) Terminal is terminal. (6) Wire forms never leave their room. (7) Every queue, channel, retry,
-//! body and wait has a named limit. (8) Numbers of a workflow are never re-encoded.
+//! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's
+//! state changes only in `lua/`. (3) Every write of an attempt carries (instance, token, attempt); stale ones are
+//! refused in Lua. (4) Event and state change are one script. (5) Terminal is terminal. (6) Wire forms never leave
+//! their room. (7) Every queue, channel, retry, body and wait has a named limit. (8) Numbers of a workflow are never
+//! re-encoded.
 
 pub mod api;
 pub mod auth;

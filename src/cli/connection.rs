@@ -16,7 +16,7 @@ pub(super) struct Common {
     ///
     /// One document: what the API answers in `data`. `watch`, and `submit` with --watch or --out, print JSON lines {"type","data"}: the
     /// messages of the WebSocket, `task` for a whole task (first and last), `saved` for each file. Commands that take several things print
-    /// one document for each. Hints, bars and waiting are on standard error.
+    /// one document for each. Hints, bars and waiting are on standard error; colours are only at a terminal, and never with NO_COLOR.
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Client commands: `shuzhiren submit`, `watch`, `tasks`, `top`, …. They use the public API only.
 //!
 //! A command's way: `connection` (where, as whom; `kept` = the login kept between commands) → `api` (REST: waits for a busy
-//! server, repeats what may be repeated, makes a [`Fault`](fault::Fault) of the rest) and `live` (the WebSocket) → `out`.
+//! server, repeats what may be repeated, makes a [`Fault`] of the rest) and `live` (the WebSocket) → `out`.
 //! `follow` is how tasks are watched to their endings. Look at [`Command`] first.
 //!
 //! Invariants: standard output holds what was asked for and nothing else; hints, bars and waiting are on standard error. A token

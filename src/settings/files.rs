@@ -70,7 +70,7 @@ pub struct StorageSettings {
     pub link_ttl: Option<Duration>,
     /// What links to files start with [default: http:// and the address of --listen]
     ///
-    /// What clients call us, e.g. https://comfy.example.com, with the path under which a proxy serves us, if any.
+    /// What clients call us, e.g. `https://comfy.example.com`, with the path under which a proxy serves us, if any.
     #[arg(long, env = "SHUZHIREN_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// Largest file, bytes: uploads and outputs

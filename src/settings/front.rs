@@ -41,7 +41,7 @@ pub struct FrontSettings {
     pub task_bytes_max: usize,
     /// Origins of other sites whose pages may open the WebSocket, comma separated
     ///
-    /// E.g. https://studio.example.com,https://lab.example.com. The page at / needs none.
+    /// E.g. `https://studio.example.com,https://lab.example.com`. The page at / needs none.
     #[arg(long, env = "SHUZHIREN_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,…")]
     pub allowed_origins: Vec<String>,
     /// Sockets of one address that have not logged in; more get 429
