@@ -110,6 +110,7 @@ fn refusal(base: &str, code: u16, message: &str, error: &Value, after: Option<Du
         401 => Refusal::Final(Fault::NotLoggedIn(format!("{text}: shuzhiren login --url {base}"))),
         403 => Refusal::Final(Fault::NotLoggedIn(text)),
         404 => Refusal::Final(Fault::NotFound(text)),
+        422 if error["type"] == "workflow_unknown" => Refusal::Final(Fault::NotFound(text)),
         429 | 503 => Refusal::Busy(Fault::Unreachable(text), after),
         408 => Refusal::Busy(Fault::Unreachable(text), after),
         _ => Refusal::Final(Fault::Refused(text)),

@@ -4,10 +4,10 @@
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
   0    done (also when whoever read the output has gone away)
-  1    the task failed or was cancelled
+  1    the task, or one of several, failed or was cancelled
   2    a flag, a file or a param that cannot be used
   3    not logged in, the login was refused, or this user may not do that
-  4    there is no such task, file or instance
+  4    there is no such task, batch, workflow, file or instance
   5    the system is away, or too busy for longer than --wait-for-server
   6    the system refused what was asked; standard error says what to change
   7    a file could not be saved, or did not arrive whole

@@ -138,8 +138,7 @@ async fn outputs_of(api: &Api, id: &str) -> Result<Vec<Remote>, Fault> {
         Fault::NotFound(_) => Fault::NotFound(format!("there is no file and no task {id}")),
         fault => fault,
     })?;
-    let remotes: Vec<Remote> =
-        task.value["result"]["outputs"].as_array().into_iter().flatten().filter_map(Remote::of_output).collect();
+    let remotes = Remote::of_task(&task.value);
     if remotes.is_empty() {
         return Err(Fault::NotFound(format!("task {id} is {} and has made no file", task.text("status"))));
     }
