@@ -155,9 +155,9 @@ async fn get(args: GetArgs) -> Result<(), Fault> {
         layout(graph.workflow.get())
     };
     let Some(path) = &args.out else { return out::say(&text) };
-    write(path, &text, args.overwrite).map_err(|error| {
-        let hint = if error.kind() == io::ErrorKind::AlreadyExists { ": --overwrite replaces it" } else { "" };
-        Fault::Local(format!("cannot write {}: {error}{hint}", path.display()))
+    write(path, &text, args.overwrite).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Fault::Local(format!("{} exists: --overwrite replaces it", path.display())),
+        _ => Fault::Local(format!("cannot write {}: {error}", path.display())),
     })?;
     out::say(&format!("saved {}  {}", path.display(), bytes(text.len() as u64 + 1)))
 }

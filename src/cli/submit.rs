@@ -19,16 +19,16 @@ use super::{
     words::text,
 };
 use crate::settings::duration;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::value::{RawValue, to_raw_value};
 use std::{path::PathBuf, time::Duration};
 
 /// Settings of `submit`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["file", "workflow"])))]
 pub struct SubmitArgs {
     /// The workflow (ComfyUI's "Export (API)"), `-` = standard input
-    #[arg(required_unless_present = "workflow", conflicts_with = "workflow")]
     file: Option<PathBuf>,
     /// A published workflow instead of a file (`shuzhiren workflows` lists them): a flag, so that a file of the same name is
     /// never taken for it
@@ -103,7 +103,12 @@ pub(super) async fn submit(args: SubmitArgs) -> Result<(), Fault> {
     if args.dry_run || matches!(answer, Err(Fault::Refused(_) | Fault::NotFound(_))) {
         uploads.take_back(&api).await;
     }
-    let answer = answer?;
+    let answer = answer.map_err(|fault| match (fault, &args.workflow) {
+        (Fault::Refused(why), Some(flow)) => {
+            Fault::Refused(format!("{why}\nwhat it takes: shuzhiren workflows show {flow}"))
+        }
+        (fault, _) => fault,
+    })?;
     if args.dry_run {
         warn(&answer);
         return rehearsed(&answer, args.common.json);
@@ -167,7 +172,7 @@ fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Fault> {
     read_json(path).map_err(|fault| match (fault, path.to_str().map(str::parse::<FlowRef>)) {
         // Most likely it was meant.
         (Fault::Usage(why), Some(Ok(flow))) if !path.exists() => {
-            Fault::Usage(format!("{why}\nif {flow} is a published workflow: shuzhiren submit --workflow {flow}"))
+            Fault::Usage(format!("{why}\na published workflow is named by a flag: shuzhiren submit --workflow {flow}"))
         }
         (fault, _) => fault,
     })

@@ -55,7 +55,9 @@ impl Teller {
             How::Bars(bars, _) => bar(bars, "{spinner} {bar:24} {pos:>3} %  {wide_msg}"),
             How::Json | How::Lines => ProgressBar::hidden(),
         };
-        teller.whole = Some((Whole::new(count), bar));
+        let whole = Whole::new(count);
+        bar.set_message(whole.state());
+        teller.whole = Some((whole, bar));
         teller
     }
 

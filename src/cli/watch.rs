@@ -90,15 +90,17 @@ fn unless_saving(said: Result<(), Fault>, results: &ResultArgs) -> Result<(), Fa
 
 /// Saves or names what a task made.
 async fn give(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Result<(), Fault> {
+    // As the names of its files, where they are saved.
+    let place = task.value["batchIndex"].as_u64().map(|index| format!("{index:03} ")).unwrap_or_default();
     for output in task.value["result"]["outputs"].as_array().into_iter().flatten() {
         let said = match (Remote::of_output(&task.value, output), &results.out) {
             (Some(remote), Some(folder)) => {
                 let saved = fetch::save(api, &remote, folder, results.overwrite).await?;
                 out::say(&saved.told(json, Some(task.text("id"))))
             }
-            (Some(_), None) if !json => out::say(&format!("  {}", out::clean(text(output, "url")))),
+            (Some(_), None) if !json => out::say(&format!("  {place}{}", out::clean(text(output, "url")))),
             (None, _) if !json => {
-                text(output, "text").lines().try_for_each(|line| out::say(&format!("  {}", out::clean(line))))
+                text(output, "text").lines().try_for_each(|line| out::say(&format!("  {place}{}", out::clean(line))))
             }
             _ => Ok(()),
         };
