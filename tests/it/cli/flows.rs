@@ -20,8 +20,6 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     let shell = Shell::logged_in(&stack).await;
     let graph = workflow::steps(2, 0.0).to_string().replace(r#""color":3368601"#, r#""color":7,"x":20.00"#);
     let (file, names) = (shell.write("graph.json", &graph), shell.write("params.json", &params().to_string()));
-    let empty = shell.run(&["workflows", "--json"]).await.json();
-    assert_eq!(empty, json!({"total": 0, "items": []}));
     let said = shell.ok(&["workflows", "set", "steps", &file, "--params", &names, "--description", "两步"]).await;
     assert_eq!(said, "steps@1 is published\n");
 
@@ -60,17 +58,11 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     assert!(shell.ok(&["tasks", "--workflow", "steps"]).await.contains("1 file"));
     for (args, code, why) in [
         (&["submit", "--workflow", "step"][..], 4, "did you mean steps?"),
-        (&["submit", "--workflow", "steps@7"], 4, "kept are 1, 2"),
-        (&["submit", "--workflow", "steps", "-p", "steps=301"], 6, "/params/steps"),
-        (&["submit", "--workflow", "steps", "-p", "step=3"], 6, "steps"),
+        (&["submit", "--workflow", "steps", "-p", "steps=301"], 6, "what it takes: shuzhiren workflows show steps"),
         (&["submit", "--workflow", "steps", &file], 2, "cannot be used with"),
         (&["submit", "portrait"], 2, "shuzhiren submit --workflow portrait"),
-        (&["submit", "--workflow", "../x"], 2, "a name has"),
         (&["workflows", "show", "step"], 4, "step: "),
-        (&["workflows", "get", "steps@7"], 4, "steps@7: "),
         (&["workflows", "delete", "steps@1"], 2, "give `steps` alone"),
-        (&["workflows", "set", "x", "absent.json"], 2, "absent.json"),
-        (&["workflows", "set", "x", &names], 6, "/workflow"),
     ] {
         let ran = shell.run(args).await;
         assert_eq!((ran.code, ran.err.contains(why)), (code, true), "{args:?}: {ran:?}");
@@ -79,7 +71,7 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     // One that is not there hinders none of the others.
     let ran = shell.run(&["workflows", "delete", "none", "steps"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (4, "steps deleted; its last version was 2\n"), "{ran:?}");
-    assert_eq!(shell.run(&["workflows", "show", "steps"]).await.code, 4);
+    assert_eq!(stack.client.get("/api/workflows").await["total"], 0);
 }
 
 #[tokio::test]
@@ -117,9 +109,11 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
     let shown = shell.ok(&["batches", "show", batch]).await;
     assert!(shown.contains("6: 6 completed\n") && shown.contains("100 %"), "{shown}");
     assert_eq!(shell.ok(&["tasks", "--batch", batch]).await.lines().count(), 7);
-    // Watched again it gives the same files, and keeps those that are there.
-    let ran = shell.run(&["watch", batch, "--out", "out", "--json"]).await;
-    assert_eq!(ran.lines().iter().filter(|line| line["data"]["wasThere"] == true).count(), 6, "{ran:?}");
+    // Watched again, or fetched by its id, it gives the same files under the same names: none is kept twice.
+    for command in ["watch", "download"] {
+        let ran = shell.run(&[command, batch, "--out", "out", "--json"]).await;
+        assert_eq!(ran.lines().iter().filter(|line| line["data"]["wasThere"] == true).count(), 6, "{ran:?}");
+    }
 
     // One that fails is told, and the others are fetched.
     let mut failing = workflow::steps(2, 0.1);
@@ -145,35 +139,25 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
     assert!(ran.err.contains(&format!("5 of 5 tasks did not end well: shuzhiren tasks --batch {batch}")), "{ran:?}");
     assert!(shell.ok(&["batches", "cancel", batch]).await.contains("nothing was left"));
 
-    // Ctrl-C leaves it, or takes it along.
-    for (more, left, hint) in
-        [(&[][..], 3, "to watch again: shuzhiren watch"), (&["--cancel-on-interrupt"], 0, "the tasks were cancelled")]
-    {
-        let args = [&["submit", &long, "-n", "3", "--watch", "--json"], more].concat();
-        let mut child = shell.command(&args).spawn().unwrap();
-        let mut lines = lines_of(&mut child);
-        let first: Value = serde_json::from_str(&next_line(&mut lines).await).unwrap();
-        let batch = first["data"]["batchId"].as_str().unwrap();
-        while !next_line(&mut lines).await.contains("\"running\"") {}
-        interrupt(&child);
-        let ran = rest(child, lines).await;
-        assert_eq!((ran.code, ran.err.contains(hint)), (130, true), "{ran:?}");
-        assert_eq!(stack.client.delete(&format!("/api/batches/{batch}")).await["cancelled"], left);
-    }
+    // Ctrl-C takes it along when asked to.
+    let args = ["submit", &long, "-n", "3", "--watch", "--json", "--cancel-on-interrupt"];
+    let mut child = shell.command(&args).spawn().unwrap();
+    let mut lines = lines_of(&mut child);
+    let first: Value = serde_json::from_str(&next_line(&mut lines).await).unwrap();
+    while !next_line(&mut lines).await.contains("\"running\"") {}
+    interrupt(&child);
+    let ran = rest(child, lines).await;
+    assert_eq!((ran.code, ran.err.contains("the tasks were cancelled")), (130, true), "{ran:?}");
+    let taken = stack.client.get(&format!("/api/batches/{}", first["data"]["batchId"].as_str().unwrap())).await;
+    assert_eq!(taken["counts"]["cancelled"], 3, "{taken}");
 
     let task =
         stack.client.get(&format!("/api/tasks?batchId={batch}")).await["items"][0]["id"].as_str().unwrap().to_owned();
     for (args, code, why) in [
         (&["batches", "show", &task][..], 4, batch),
-        (&["batches", "show", "x"], 4, "no batch id"),
         (&["batches", "cancel", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "batch"),
         (&["cancel", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "shuzhiren batches show"),
-        (&["watch", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "01a20ad8"),
-        (&["batches"], 2, "show"),
-        (&["submit", &file, "--sweep", "2.steps"], 2, "write it like"),
         (&["submit", &file, "--sweep", "2.steps=1", "-p", "2.steps=1"], 6, "/sweep/2.steps"),
-        (&["submit", &file, "--sweep", "2.steps=1,x"], 6, "/sweep/2.steps/1"),
-        (&["submit", &file, "-n", "1001"], 6, "/count"),
     ] {
         let ran = shell.run(args).await;
         assert_eq!((ran.code, ran.err.contains(why)), (code, true), "{args:?}: {ran:?}");
