@@ -54,7 +54,9 @@ export function submitForm(workflow, declared, state, scope, startOver) {
     mark(total, 'data-bad', count > COUNT_MAX);
     say(
       total,
-      factors.length === 0 ? '' : t(count > COUNT_MAX ? 'total.over' : factors.length > 1 ? 'total.of' : 'total', words),
+      factors.length === 0 || factors.includes(null)
+        ? ''
+        : t(count > COUNT_MAX ? 'total.over' : factors.length > 1 ? 'total.of' : 'total', words),
     );
     say(runWords, count > 1 && count <= COUNT_MAX ? t('submit.run.many', words) : t('submit.run'));
   }
