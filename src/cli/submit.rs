@@ -35,6 +35,9 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "NAME[@VERSION]")]
     workflow: Option<FlowRef>,
     /// Put a value into the workflow: JSON if it parses, else a text; `@photo.png` is uploaded
+    ///
+    /// E.g. 6.text="a lighthouse", 3.seed=random, 3:KSampler.steps=20, @Positive.text="a cat", prompt="a cat". Numbers stay exactly as typed.
+    /// All forms are at /docs#params of the running system.
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
     /// A task for each of these values, read as those of -p; values with commas as a JSON list. Several --sweep: one for each
