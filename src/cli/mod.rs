@@ -89,6 +89,7 @@ pub enum Command {
     /// Show or cancel batches: the tasks of one submit with --count or --sweep
     Batches(batches::BatchesArgs),
     /// List, read, publish or delete published workflows
+    #[command(after_help = examples::WORKFLOWS)]
     Workflows(flows::WorkflowsArgs),
     /// Upload files
     Upload(files::UploadArgs),
