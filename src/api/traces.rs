@@ -26,7 +26,7 @@ impl Begun {
             if !span.is_recorded() {
                 continue;
             }
-            span.link(self.caller.clone());
+            span.link(self.caller);
             span.text(key::TASK, task.id);
             span.text(key::PRIORITY, task.priority.as_str());
             if let (Some(name), Some(version)) = (&task.workflow_name, task.workflow_version) {

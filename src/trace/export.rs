@@ -50,10 +50,10 @@ pub(super) fn begin(role: &'static str) -> Option<(CancellationToken, JoinHandle
 }
 
 struct Line {
-    spans: mpsc::Receiver<Box<Told>>,
+    spans: mpsc::Receiver<Told>,
     exporter: SpanExporter,
     scope: InstrumentationScope,
-    batch: Vec<Box<Told>>,
+    batch: Vec<Told>,
     /// So many are being sent.
     in_flight: usize,
     /// The collector did not take the last batch: said once, not with every batch.
@@ -107,7 +107,7 @@ impl Line {
     }
 
     async fn send(&mut self) {
-        let batch: Vec<SpanData> = self.batch.drain(..).map(|told| data(*told, self.scope.clone())).collect();
+        let batch: Vec<SpanData> = self.batch.drain(..).map(|told| data(told, self.scope.clone())).collect();
         self.in_flight = batch.len();
         let sent = self.exporter.export(batch).await;
         let count = std::mem::take(&mut self.in_flight) as u64;

@@ -10,13 +10,13 @@ static SINK: OnceLock<Sink> = OnceLock::new();
 /// The way to the exporter.
 #[derive(Debug)]
 pub(super) struct Sink {
-    spans: mpsc::Sender<Box<Told>>,
+    spans: mpsc::Sender<Told>,
     sampler: Sampler,
 }
 
 impl Sink {
     /// Opens the way; false when there is one already.
-    pub(super) fn open(spans: mpsc::Sender<Box<Told>>, sampler: Sampler) -> bool {
+    pub(super) fn open(spans: mpsc::Sender<Told>, sampler: Sampler) -> bool {
         SINK.set(Self { spans, sampler }).is_ok()
     }
 
@@ -31,7 +31,7 @@ impl Sink {
     }
 
     /// Gives a span away; never waits.
-    pub(super) fn send(&self, told: Box<Told>) {
+    pub(super) fn send(&self, told: Told) {
         if self.spans.try_send(told).is_err() {
             metrics::spans("dropped", 1);
         }

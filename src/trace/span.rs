@@ -198,7 +198,7 @@ impl Open {
     fn close(mut self, ago: Duration) {
         let end = self.now().checked_sub(ago).unwrap_or(self.told.begun);
         self.told.ended = end.max(self.told.begun);
-        self.sink.send(self.told);
+        self.sink.send(*self.told);
     }
 
     fn say(&mut self, key: &'static str, value: Said) {
