@@ -145,6 +145,11 @@ impl<'p> Fit<'p> {
             && declared.all(|input| input.urls.iter().all(|url| url != text))
     }
 
+    /// Whether an input takes the names of files, as far as is known.
+    pub(in crate::graph) fn takes_files(&self, class: &str, input: &str) -> bool {
+        self.input(class, input).is_some_and(|input| input.is_upload)
+    }
+
     /// Whether a class is known to make outputs.
     pub(in crate::graph) fn is_output(&self, class: &str) -> bool {
         self.pool.groups.iter().any(|group| group.catalog.class(class).is_some_and(|class| class.is_output))
