@@ -7,6 +7,8 @@ local ORPHAN_AGAIN_MS = 3600000
 local function file_key(file) return root .. 'file:' .. file end
 local function object_key(object) return root .. 'object:' .. object end
 local function content_key(sha256) return root .. 'content:' .. sha256 end
+-- The versions of published workflows that need a file, each as `name@version`.
+local function held_key(file) return root .. 'held:' .. file end
 
 -- Bytes are due at once, and again in an hour, unless a file needs them.
 local function drop_bytes(object, now)
@@ -50,7 +52,8 @@ local function drop_file(file, now)
   drop_bytes(object, now)
 end
 
-local function is_used(file) return redis.call('SCARD', root .. 'uses:' .. file) > 0 end
+-- By a pending or running task, or by a published workflow.
+local function is_used(file) return redis.call('EXISTS', root .. 'uses:' .. file, held_key(file)) > 0 end
 
 -- Everything a task made becomes an orphan: the attempt that made it was given up. What another task needs stays, and goes with
 -- this one's time.

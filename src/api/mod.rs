@@ -27,6 +27,7 @@ mod near;
 mod nodes;
 mod openapi;
 mod preview;
+mod publication;
 mod query;
 mod range;
 mod rate;

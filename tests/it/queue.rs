@@ -13,6 +13,7 @@ pub mod files;
 pub mod fleet;
 pub mod flows;
 pub mod heal;
+pub mod held;
 pub mod intake;
 pub mod janitor;
 pub mod joining;
@@ -82,6 +83,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         strays::ALL,
         batches::ALL,
         flows::ALL,
+        held::ALL,
     ]
     .concat()
 }

@@ -5,22 +5,33 @@ use crate::graph::{
     Pool, Problem, Workflow,
     catalog::{Fit, Kind as Takes},
     params::{
-        BASE, Options,
+        BASE, Options, RemoteFile, Resolved,
         address::Reader,
         near::{SEARCHES_MAX, near},
         resolve,
     },
     problem::{Problems, clip, step},
 };
-use crate::task::FileInput;
+use crate::task::{FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// Checks graph and declarations against one another and against what the instances have. Gives the stored files that they name.
+/// What graph and defaults of a publication come to.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Stored files that they name.
+    pub files: Vec<FileInput>,
+    /// Files at URLs, fetched for each task.
+    pub remote: Vec<RemoteFile>,
+    /// What the publisher should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Checks graph and declarations against one another and against what the instances have.
 ///
 /// # Errors
 /// Every problem found, at most 100; pointers begin with `/params` or `/workflow`.
-pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<Vec<FileInput>, Vec<Problem>> {
+pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<Published, Vec<Problem>> {
     let options = Options { declared: Some(declared), is_publishing: true, pool: Some(pool), ..Options::default() };
     let empty = RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
     let mut reader = Reader::new(workflow, &options, Problems::default());
@@ -28,7 +39,7 @@ pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<
     let problems = Check::new(&reader, pool).run(declared);
     problems.check()?;
     match resolve(workflow, &empty, &options) {
-        Ok(resolved) => Ok(resolved.files),
+        Ok(Resolved { files, remote, warnings, .. }) => Ok(Published { files, remote, warnings }),
         Err(problems) => Err(problems.into_iter().map(of_default).collect()),
     }
 }

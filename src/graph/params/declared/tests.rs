@@ -225,7 +225,7 @@ fn what_is_published_fits_its_graph_and_the_instances() {
         )),
         &pool(),
     );
-    assert_eq!(files.unwrap()[0].file_id.to_string(), FILE);
+    assert_eq!(files.unwrap().files[0].file_id.to_string(), FILE);
 }
 
 #[test]
