@@ -57,6 +57,7 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
     if let Some(tasks) = accepted_before(state, &order, id, count).await? {
         return Ok(Accepted { view: BatchView::new(state, id, count, &tasks), is_replay: true });
     }
+    refuse_beyond_queue(state, wish)?;
     // One was taken for the request.
     state.rates.take_many(&order.caller.username, count - 1)?;
     let named = named::load(state, order.submission.workflow).await?;
@@ -87,6 +88,7 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
 /// Checks every task, shows the first.
 pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> Result<Answer<DryRun>> {
     let Some(wish) = &submission.batch else { return Err(ApiError::Internal) };
+    refuse_beyond_queue(state, wish)?;
     let named = named::load(state, submission.workflow).await?;
     let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
     let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
@@ -99,6 +101,18 @@ pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> R
     let mut first = tasks.first.ok_or(ApiError::Internal)?;
     first.remote = remote;
     Box::pin(first.show(state, submission.priority, Some(wish.task_count()))).await
+}
+
+/// More tasks than may ever wait: to try again would be in vain.
+fn refuse_beyond_queue(state: &ApiState, wish: &BatchWish<'_>) -> Result<()> {
+    let (count, waiting_max) = (wish.task_count(), state.queue.waiting_max());
+    if waiting_max == 0 || u64::from(count) <= waiting_max {
+        return Ok(());
+    }
+    let message = format!(
+        "{count} tasks at once never fit: at most {waiting_max} may wait here (SHUZHIREN_WAITING_MAX); make smaller batches"
+    );
+    Err(ApiError::InvalidRequest(vec![Flaw::unfit(wish.pointer(), "too_many_tasks", &message)]))
 }
 
 /// Those of its tasks that are still kept, when the same request made it before.

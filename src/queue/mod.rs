@@ -158,6 +158,11 @@ impl Queue {
         &self.inner.installation
     }
 
+    /// Pending tasks of all users that are allowed; 0 = no limit.
+    pub fn waiting_max(&self) -> u64 {
+        self.limits().waiting_max
+    }
+
     /// Whether Redis answers a PING within a second.
     pub async fn ping(&self) -> Result<()> {
         let ping = self.pool().next_connected().ping::<Value>(None);
