@@ -10,7 +10,7 @@
 -- ARGV[7] failure  JSON object for that end
 -- ARGV[8] keep_ms  how long ended tasks are kept
 -- ARGV[9] loss     JSON object: what the history says of a loss
--- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+-- Returns {'done'} | {'poisoned'} (ended by this call) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, is_lost = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local losses_max, failure, keep_ms, loss = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
 
@@ -21,9 +21,12 @@ local task = read_task(id)
 if not is_of(task, instance, attempt) then
   return { 'not_this_attempt' }
 end
-local now = now_ms()
+local now, settling = now_ms(), token .. ':' .. attempt .. ':poison'
 if TERMINAL[task.state] then
   confirm_end(task, instance, now)
+  if task.settled_by == settling then
+    return { 'poisoned' }
+  end
   return { 'ended', task.state }
 end
 if not is_active(task) then
@@ -32,10 +35,10 @@ end
 local lost = tonumber(task.lost or '0') + (is_lost and 1 or 0)
 if is_lost and lost >= losses_max then
   end_task(task, 'failed', 'poison', '"kind":"failed","failure":' .. failure,
-    { 'failure', failure, 'lost', lost }, keep_ms, now)
+    { 'failure', failure, 'lost', lost, 'settled_by', settling }, keep_ms, now)
   free_slot(instance, id)
   publish_instance(instance, now)
-  return { 'ended', 'failed' }
+  return { 'poisoned' }
 end
 leave_ledger(task.entry)
 free_slot(instance, id)

@@ -82,7 +82,12 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(PANICS, "panics", &[], "Panics of this process; each is a bug."),
     counter(TASKS_SUBMITTED, "requests", &["result"], "POST /api/tasks by what came of it."),
-    counter(TASKS_ENDED, "tasks", &["outcome"], "Tasks ended for good, counted where the ending was written."),
+    counter(
+        TASKS_ENDED,
+        "tasks",
+        &["outcome"],
+        "Tasks ended for good, each counted once, by the process that wrote the ending.",
+    ),
     counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure's kind."),
     histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "From accepted to the beginning of execution."),
     histogram(TASK_RUN_SECONDS, &[], TASK_BUCKETS, "From the beginning to the end of execution."),

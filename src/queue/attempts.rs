@@ -7,7 +7,10 @@ use super::{
     payloads, retry,
     scripts::Verb,
 };
-use crate::task::{Attempt, Failure, FailureKind, Outcome, Output, Progress, Task, TaskFacts, TaskId};
+use crate::{
+    metrics,
+    task::{Attempt, Failure, FailureKind, Outcome, Output, Progress, Task, TaskFacts, TaskId, TaskState},
+};
 use fred::types::Value;
 use serde::Serialize;
 use std::time::Duration;
@@ -123,7 +126,12 @@ impl Queue {
             ms(self.limits().keep_tasks),
             json(&Failure::new(FailureKind::PromptLost, reason))?,
         ]);
-        self.write(Verb::Requeue, args).await
+        let reply = self.call(Verb::Requeue, args).await?;
+        if reply.tag() == "poisoned" {
+            metrics::task_ended("failed");
+            return Ok(Written::AlreadyEnded(TaskState::Failed));
+        }
+        written(reply)
     }
 
     /// Frees the slot of a task that has ended or is owned elsewhere (after a cancel was carried out). One that is still

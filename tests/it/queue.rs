@@ -7,6 +7,7 @@ pub mod attempts;
 pub mod batches;
 pub mod cancel;
 mod cluster;
+pub mod endings;
 pub mod events;
 mod faults;
 pub mod files;
@@ -80,6 +81,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         fleet::ALL,
         events::ALL,
         heal::ALL,
+        endings::ALL,
         strays::ALL,
         batches::ALL,
         flows::ALL,
