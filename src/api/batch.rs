@@ -9,12 +9,13 @@ use super::{
     inline,
     knowledge::Snapshot,
     named::{self, Named},
-    remote,
+    remote, sight,
     submission::Submission,
     submit::{Accepted, Order, new_task},
     sweep::{BatchWish, Sweep},
 };
 use crate::{
+    auth::Caller,
     graph::Problem,
     queue::{BatchEnqueued, PackedTask},
     settings::limits::BATCH_BYTES_MAX,
@@ -65,6 +66,7 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
     let (params, sweep) = (order.submission.params, Sweep::again(wish.raw));
     let mut stored = None;
     let mut tasks = batch.resolve(params, &sweep, Some((&order, id))).await?;
+    sight::check(state, &order.caller, named.as_ref(), tasks.needed.iter().copied()).await?;
     if !tasks.coming.is_empty() {
         let (arrivals, resolved) = Box::pin(batch.bring_and_resolve(&order, id, tasks.coming)).await?;
         (stored, tasks) = (Some(arrivals), resolved);
@@ -86,13 +88,14 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
 }
 
 /// Checks every task, shows the first.
-pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> Result<Answer<DryRun>> {
+pub(super) async fn rehearse(state: &ApiState, caller: &Caller, submission: &Submission<'_>) -> Result<Answer<DryRun>> {
     let Some(wish) = &submission.batch else { return Err(ApiError::Internal) };
     refuse_beyond_queue(state, wish)?;
     let named = named::load(state, submission.workflow).await?;
     let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
     let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
     let (_, remote) = batch.judge(tasks.coming)?;
+    sight::check(state, caller, named.as_ref(), tasks.needed.iter().copied()).await?;
     for &id in &tasks.needed {
         if state.queue.file(id).await?.is_none() {
             return Err(ApiError::NoSuchFile(id));
@@ -145,7 +148,7 @@ struct Tasks {
     packed: Vec<PackedTask>,
     /// Files that must be stored before the tasks that need them, each once.
     coming: Coming,
-    /// Stored files that a dry run is to look for.
+    /// Stored files that they name.
     needed: HashSet<FileId>,
 }
 
@@ -207,6 +210,7 @@ impl<'a> Batch<'a> {
             if uses > FILE_USES_MAX {
                 return Err(self.too_many_files());
             }
+            tasks.needed.extend(draft.file_ids());
             match order {
                 // It will not come to that.
                 Some(_) if !problems.list.is_empty() || !tasks.coming.is_empty() => {}
@@ -219,7 +223,6 @@ impl<'a> Batch<'a> {
                     tasks.packed.push(task);
                 }
                 None => {
-                    tasks.needed.extend(draft.files.iter().map(|file| file.file_id));
                     tasks.first = tasks.first.or(Some(draft));
                 }
             }

@@ -33,6 +33,7 @@ mod range;
 mod rate;
 mod remote;
 mod retry;
+mod sight;
 mod sniff;
 mod submission;
 mod submit;
