@@ -10,9 +10,10 @@
 -- ARGV[7] failure  JSON object for that end
 -- ARGV[8] keep_ms  how long ended tasks are kept
 -- ARGV[9] loss     JSON object: what the history says of a loss
+-- ARGV[10] only    instances that may run it from now on, each between commas: ',a,b,'; '' = as before
 -- Returns {'done'} | {'poisoned'} (ended by this call) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, is_lost = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
-local losses_max, failure, keep_ms, loss = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local losses_max, failure, keep_ms, loss, only = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 if is_fenced(instance, token) then
   return { 'fenced' }
@@ -50,6 +51,11 @@ redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
   'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))
+if only ~= '' then
+  redis.call('HSET', task_key(id), 'only', only)
+  -- As if new: whoever has looked at it before looks again.
+  redis.call('ZADD', root .. 'narrowed', now, id)
+end
 if is_lost then
   redis.call('HSET', task_key(id), 'excluded', (task.excluded or ',') .. instance .. ',')
 end

@@ -45,6 +45,7 @@ mod share;
 mod shelf;
 mod strays;
 mod submit;
+mod unfit;
 mod uploads;
 mod watchdog;
 mod watcher;
