@@ -3,20 +3,20 @@
 use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
-    guarded(
-        "output",
-        "if is_fenced(instance, token) then",
-        "if false then",
-        "an_output_of_a_stale_token_changes_nothing",
-    ),
-    mutant("output", "not is_of(task, instance, attempt)", "not task", "an_output_of_an_old_attempt_changes_nothing"),
+    mutant("output", "if refusal then", "if false then", "an_output_of_a_stale_token_changes_nothing"),
     mutant(
-        "output",
+        "lib/attempts",
+        "not is_of(task, instance, attempt)",
+        "not task",
+        "an_output_of_an_old_attempt_changes_nothing",
+    ),
+    mutant(
+        "lib/attempts",
         "if TERMINAL[task.state] then",
         "if false then",
         "an_output_after_the_end_is_refused_and_what_was_told_stays",
     ),
-    mutant("output", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
+    mutant("lib/attempts", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
     guarded("output", "if known > before then", "if false then", "outputs_are_told_once_each_in_order"),
     mutant(
         "output",
