@@ -38,6 +38,7 @@
 //! | `totals` | HASH | bytes by kind of file, objects and their bytes |
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
 //! | `made:<task>`, `orphans` | SET, ZSET | a task's outputs; objects to delete |
+//! | `given-up`, `given-up:<task>` | SET | tasks, and very many files of their earlier attempts, to be dropped |
 //! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | the latest picture of a running task, while somebody looks |
 //! | `events` | channel | what happened |

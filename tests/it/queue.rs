@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod batches;
+pub mod bites;
 pub mod cancel;
 mod cluster;
 pub mod endings;
@@ -86,6 +87,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         batches::ALL,
         flows::ALL,
         held::ALL,
+        bites::ALL,
     ]
     .concat()
 }
