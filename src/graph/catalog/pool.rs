@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// Whether somebody who is alive is not known yet.
-    pub(super) fn has_unknown(&self) -> bool {
+    pub(in crate::graph) fn has_unknown(&self) -> bool {
         !self.unknown.is_empty()
     }
 

@@ -3,7 +3,7 @@
 use super::{Declared, Kind, Param};
 use crate::graph::{
     Pool, Problem, Workflow,
-    catalog::{Fit, Kind as Takes},
+    catalog::{Fit, Input, Kind as Takes},
     params::{
         BASE, Options, RemoteFile, Resolved,
         address::Reader,
@@ -147,11 +147,40 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
             ("param_conflict", format!("`{address}` is the target of `{other}` already"))
         } else if takes.is_some_and(|takes| !suits(param.kind, takes)) {
             ("param_type", format!("`{address}` takes no {}", param.kind.word()))
+        } else if let Some(message) = self.without_options(param, place) {
+            return self.problems.push(
+                Problem::unfit(step(&step(BASE, &param.name), "enum"), "param_bad_declaration", message)
+                    .of_param(&param.name)
+                    .at_node(&node.id)
+                    .at_input(&place.1),
+            );
         } else {
             return;
         };
         let problem = Problem::unfit(here.to_owned(), code, message).of_param(&param.name);
         self.problems.push(problem.at_node(&node.id).at_input(&place.1));
+    }
+}
+
+impl Check<'_, '_, '_> {
+    /// Why no submit could ever choose: nothing is offered for an `enum` without a list of its own, or nothing of its list is.
+    fn without_options(&self, param: &Param, (place, input): &(usize, String)) -> Option<String> {
+        let node = self.reader.workflow.node(*place);
+        let fit = self.fit.as_ref().filter(|fit| !fit.pool().has_unknown())?;
+        let declared: Vec<&Input> =
+            fit.pool().declarations(&node.class).filter_map(|class| class.input(input)).collect();
+        let address = format!("{}.{}", node.id, clip(input));
+        if declared.is_empty() {
+            None
+        } else if param.choices.is_empty() {
+            let is_offered = declared.iter().any(|input| matches!(input.kind, Takes::Choice(_)));
+            let message = format!("`{}` needs an `enum`: the instances offer no list for `{address}`", param.name);
+            (param.kind == Kind::Enum && !is_offered).then_some(message)
+        } else {
+            let is_taken = param.choices.iter().any(|choice| declared.iter().any(|input| input.judge(choice).is_ok()));
+            let message = format!("`{}`: no instance takes any of its values for `{address}`", param.name);
+            (!is_taken).then_some(message)
+        }
     }
 }
 
