@@ -1,7 +1,7 @@
 //! Client commands: `shuzhiren submit`, `watch`, `tasks`, `top`, …. They use the public API only.
 //!
 //! A command's way: `connection` (where, as whom; `kept` = the login kept between commands) → `api` (REST: waits for a busy
-//! server, repeats what may be repeated, makes a [`Fault`](fault::Fault) of the rest) and `live` (the WebSocket) → `out`.
+//! server, repeats what may be repeated, makes a [`Fault`] of the rest) and `live` (the WebSocket) → `out`.
 //! `follow` is how tasks are watched to their endings. Look at [`Command`] first.
 //!
 //! Invariants: standard output holds what was asked for and nothing else; hints, bars and waiting are on standard error. A token
@@ -16,6 +16,7 @@ mod connection;
 mod diff;
 mod endings;
 mod everything;
+mod examples;
 mod explain;
 mod fault;
 mod fetch;
@@ -56,10 +57,15 @@ use sample::SampleArgs;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Submit a workflow, and watch it if asked to
+    #[command(after_help = examples::SUBMIT)]
     Submit(Box<submit::SubmitArgs>),
     /// Watch tasks to their endings, or everything that happens
+    ///
+    /// It outlives restarts of the server and lost connections without missing an ending. Ctrl-C leaves the tasks running, and says how
+    /// to watch them again.
     Watch(watch::WatchArgs),
     /// List tasks
+    #[command(after_help = examples::TASKS)]
     Tasks(tasks::TasksArgs),
     /// Show everything that is known of a task
     Show(tasks::ShowArgs),
@@ -84,10 +90,14 @@ pub enum Command {
     /// Let instances end what they run and take nothing new
     Disable(instances::SwitchArgs),
     /// Read or change the config of the fleet
+    #[command(after_help = examples::CONFIG)]
     Config(config::ConfigArgs),
     /// The fleet as it is now, live
     Top(top::TopArgs),
     /// Log in; the token is kept for the other commands
+    ///
+    /// It is kept on this machine, for this user only (0600), and sent to no other address. The password is asked for, or taken from
+    /// --password-stdin or the variable SHUZHIREN_PASSWORD.
     Login(login::LoginArgs),
     /// Forget the token
     Logout(login::LogoutArgs),
@@ -96,8 +106,10 @@ pub enum Command {
     /// Submit a sample task and fetch its picture
     Sample(Box<SampleArgs>),
     /// Measure throughput and latency with many small tasks
+    #[command(after_help = examples::BENCH)]
     Bench(bench::BenchArgs),
     /// Print the completions of a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArgs),
 }
 

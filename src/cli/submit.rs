@@ -32,6 +32,9 @@ pub struct SubmitArgs {
     /// The workflow (ComfyUI's "Export (API)"), `-` = standard input
     file: PathBuf,
     /// Put a value into the workflow: JSON if it parses, else a text; `@photo.png` is uploaded
+    ///
+    /// E.g. 6.text="a lighthouse", 3.seed=random, 3:KSampler.steps=20, @Positive.text="a cat", prompt="a cat". Numbers stay exactly as typed.
+    /// All forms are at /docs#params of the running system.
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
     /// Follow it to its end and name what it made

@@ -31,6 +31,8 @@ pub struct WatchArgs {
 #[derive(Debug, Args)]
 pub(super) struct ResultArgs {
     /// Save the results in this folder; a file that exists stays, the new one gets another name
+    ///
+    /// Each is checked by its SHA-256 before it is there. Of submit: waits for the end, as --watch does.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// With --out: replace files that exist

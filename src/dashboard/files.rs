@@ -21,6 +21,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "docs/docs.css",
     "docs/docs.html",
     "docs/docs.js",
+    "docs/prose.js",
     "docs/schema.js",
     "icon.svg",
     "index.html",

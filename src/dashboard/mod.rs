@@ -1,8 +1,18 @@
-//! The page at `/`, and that of the API document at `/docs`, for people: plain files of `page/` that are part of the program, and the handler that serves them.
+//! The page at `/`, and that of the API document at `/docs`, for people: plain files of `page/` that are part of the
+//! program, and the handler that serves them.
 //!
-//! No build step and no foreign script: what is in `page/` is what a browser runs, under a policy that forbids everything else.
-//! The page uses the public API and nothing more. Invariant: an address below `/page/<version>/` never changes its content while
-//! the version is ours, so that browsers may keep it; `/` itself is asked for each time. Look first at [`router`].
+//! No build step and no foreign script: what is in `page/` is what a browser runs, under a policy that forbids
+//! everything else. The page uses the public API and nothing more. Invariant: an address below `/page/<version>/` never
+//! changes its content while the version is ours, so that browsers may keep it; `/` itself is asked for each time. Look
+//! first at [`router`].
+//!
+//! What it shows: what waits now (and until about when), runs, or is wrong, every instance with its progress and
+//! memory; a task's story, its live preview, outputs as they come, failing node and graph. A workflow that is dropped
+//! on it (the editor's format, too) becomes a form with types, ranges and choices as the instances declare them,
+//! numbers kept digit by digit, to be run once, many times or over lists of values, and published under a name, in
+//! versions; the fleet's config is changed with a diff and guarded against lost updates; files are dropped and deleted.
+//! In Chinese and English, light and dark, by keyboard and screen reader, on a phone. Where a proxy in front passes no
+//! WebSocket upgrades it asks every five seconds.
 
 mod files;
 

@@ -4,6 +4,10 @@
 //!
 //! Invariants: an input that no parameter names leaves byte for byte as it came (but for [`Workflow::isolate`], `{"$file":…}`,
 //! and, once there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; nothing here recurses over foreign structure.
+//!
+//! # Params
+//!
+#![doc = include_str!("../api/guides/params.md")]
 
 mod catalog;
 mod convert;

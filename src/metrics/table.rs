@@ -81,12 +81,17 @@ pub const METRICS: &[Metric] = &[
         "Connections answered with 503 at once: the cap of all, or of one address, was reached.",
     ),
     counter(PANICS, "panics", &[], "Panics of this process; each is a bug."),
-    counter(TASKS_SUBMITTED, "requests", &["result"], "POST /api/tasks by what came of it."),
+    counter(
+        TASKS_SUBMITTED,
+        "requests",
+        &["result"],
+        "POST /api/tasks by what came of it: created, replayed, conflict, full, invalid, unavailable.",
+    ),
     counter(
         TASKS_ENDED,
         "tasks",
         &["outcome"],
-        "Tasks ended for good, each counted once, by the process that wrote the ending.",
+        "Tasks ended for good (completed, failed, cancelled), each counted once, by the process that wrote the ending.",
     ),
     counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure's kind."),
     histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "From accepted to the beginning of execution."),
@@ -117,7 +122,12 @@ pub const METRICS: &[Metric] = &[
         GAP_BUCKETS,
         "From the end of a prompt to the next POST /prompt of the same instance while tasks waited.",
     ),
-    histogram(COMFY_REQUEST_SECONDS, &["op", "result"], REQUEST_BUCKETS, "Requests to ComfyUI by operation."),
+    histogram(
+        COMFY_REQUEST_SECONDS,
+        &["op", "result"],
+        REQUEST_BUCKETS,
+        "Requests to ComfyUI by operation; the result is ok or error.",
+    ),
     counter(LEASE_TAKEOVERS, "leases", &[], "Leases taken over from a dispatcher that did not give them back."),
     counter(RECLAIMS, "tasks", &[], "Prompts found again after a takeover and carried on without a second run."),
     gauge(WS_SESSIONS, "sessions", &[], "Open WebSocket sessions."),
@@ -132,7 +142,12 @@ pub const METRICS: &[Metric] = &[
         "Registered files by kind: upload, output; stored = objects in the store, where the same bytes are one. Take max, not sum.",
     ),
     gauge(FILE_BYTES, "bytes", &["kind"], "Bytes of them. Take max, not sum."),
-    counter(REDIS_ERRORS, "errors", &["kind"], "Times Redis did not do what was asked."),
+    counter(
+        REDIS_ERRORS,
+        "errors",
+        &["kind"],
+        "Times Redis did not do what was asked: unavailable, refused, unusable, corrupt.",
+    ),
     gauge(BUILD_INFO, "1", &["version"], "Always 1; the version is the label."),
 ];
 

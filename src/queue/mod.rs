@@ -6,7 +6,26 @@
 //!
 //! Invariant: a task's state changes only inside `lua/`; every write of an attempt carries (instance, token, attempt).
 //!
-//! Keys, all after the root `{<namespace>}:` (spelled in `lua/lib/base.lua`):
+//! # Durability
+//!
+//! A 200 says that Redis has a write, and `--durability` says how sure that is:
+//!
+//! | `--durability` | a 200 means | Redis is killed | the primary is lost with its disk |
+//! |---|---|---|---|
+//! | `local` | Redis has it | with `appendfsync everysec` up to 2 s of accepted tasks are forgotten; with `always` none | what the replica has not got is lost |
+//! | `fsync` | its disk has it (`appendfsync always`, or WAITAOF of Redis 7.2 and later) | nothing is forgotten | what the replica has not got is lost |
+//! | `replica` | a replica has it (WAIT) | nothing is forgotten, by the replica | nothing is lost |
+//!
+//! A write that could not be made so sure is a 503, and may be said again with the same `Idempotency-Key`. No script is ever half
+//! applied. Whatever was forgotten, no task ends in an impossible state and no instance gets stuck: a dispatcher says again what it
+//! knows of its prompts.
+//!
+//! At the start a server is refused that is older than 7.0, a replica, or evicts keys (`maxmemory-policy` other than `noeviction` with a `maxmemory`), and
+//! for `fsync` one that cannot; without an append-only file there is a warning. Sentinel and cluster addresses work: one namespace is one slot.
+//!
+//! # Keys
+//!
+//! All after the root `{<namespace>}:` (spelled in `lua/lib/base.lua`):
 //!
 //! | key | type | content |
 //! |---|---|---|

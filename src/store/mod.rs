@@ -1,10 +1,20 @@
-//! Bytes: uploads and outputs, by object, on disk or in a bucket, wherever `SHUZHIREN_STORAGE_URL` points. The only user of
-//! object_store.
+//! Bytes: uploads and outputs, by object, on disk or in a bucket, wherever `SHUZHIREN_STORAGE_URL` points. The only
+//! user of object_store.
 //!
-//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk, none in a
-//! bucket) and gets its own, synced, when it is whole. `installation` names the system whose files these are.
+//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk, none
+//! in a bucket) and gets its own, synced, when it is whole. `installation` names the system whose files these are.
 //!
 //! Invariant: a path is made of our own ids only; nothing half-written is ever visible.
+//!
+//! The same bytes are stored once, however many files (each with its own id, name and owner) have them; they go with
+//! the last file. A file that nobody has registered for a day (its process was killed in between) is deleted by the
+//! dispatchers, unless the store's `installation` names another system: after a lost or emptied Redis nothing is
+//! deleted until that file is removed by hand.
+//!
+//! A bucket is anything that speaks S3's protocol. A request to it is tried again 3 times within 15 s; after that
+//! uploads get a 503, and attempts are tried again. A bucket or key that does not work is named at the start. After a
+//! `kill -9` only the bucket knows of unfinished multipart uploads: give it a lifecycle rule that aborts them. A file
+//! in a bucket has at most 48 GiB.
 
 mod bucket;
 mod error;

@@ -15,7 +15,7 @@ const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'sta
     ErrorType { word, statuses, meaning }
 }
 
-/// Every word of this room, for README and tests; `process::ERROR_TYPES` has those of the server beneath it.
+/// Every word of this room, for the document and tests; `process::ERROR_TYPES` has those of the server beneath it.
 pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, nests too deep, or repeats a key"),
     error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or does not fit"),

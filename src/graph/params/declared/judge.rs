@@ -1,4 +1,4 @@
-//! Whether a value is what its declaration says. [`super::schema`] tells the same to machines: keep them together.
+//! Whether a value is what its declaration says. [`super::schema()`] tells the same to machines: keep them together.
 
 use super::{Bound, Kind, Param};
 use crate::graph::{
