@@ -60,6 +60,7 @@ mod shelf;
 mod spans;
 mod strays;
 mod submit;
+mod unfit;
 mod uploads;
 mod watchdog;
 mod watcher;

@@ -25,7 +25,7 @@ mod tests;
 
 pub use catalog::{Catalog, Member, Pool};
 pub use node::Workflow;
-pub use params::{Declared, InlineFile, Options, RemoteFile, Resolved, near, publish, resolve, schema};
+pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, near, publish, resolve, schema};
 pub use problem::Problem;
 
 /// Bounds of a graph.

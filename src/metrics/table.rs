@@ -92,7 +92,7 @@ pub const METRICS: &[Metric] = &[
         TASKS_ENDED,
         "tasks",
         &["outcome"],
-        "Tasks ended for good (completed, failed, cancelled), counted where the ending was written.",
+        "Tasks ended for good (completed, failed, cancelled), each counted once, by the process that wrote the ending.",
     ),
     counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure's kind."),
     histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "From accepted to the beginning of execution."),

@@ -42,7 +42,7 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("task_ended", &[409], "the task has ended and stays as it is"),
     error_type("task_not_ended", &[409], "the task waits or runs, or its instance has not stopped it yet"),
     error_type("workflow_gone", &[409], "the workflow of the task is not kept any more: submit it again"),
-    error_type("file_in_use", &[409], "a waiting or running task needs the file"),
+    error_type("file_in_use", &[409], "a waiting or running task or a published workflow needs the file"),
     error_type("too_large", &[413], "the body is larger than allowed"),
     error_type("unsupported_media_type", &[415], "the Content-Type or Content-Encoding is not taken here"),
     error_type("range_not_satisfiable", &[416], "the range lies outside the file"),
