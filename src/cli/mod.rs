@@ -77,7 +77,7 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// List tasks
     #[command(after_help = examples::TASKS)]
-    Tasks(tasks::TasksArgs),
+    Tasks(Box<tasks::TasksArgs>),
     /// Show everything that is known of a task
     Show(tasks::ShowArgs),
     /// Say in plain words what happened to a task, or what it waits for
@@ -90,7 +90,7 @@ pub enum Command {
     Batches(batches::BatchesArgs),
     /// List, read, publish or delete published workflows
     #[command(after_help = examples::WORKFLOWS)]
-    Workflows(flows::WorkflowsArgs),
+    Workflows(Box<flows::WorkflowsArgs>),
     /// Upload files
     Upload(files::UploadArgs),
     /// List files
@@ -150,13 +150,13 @@ async fn done(command: Command, program: clap::Command) -> Result<(), Fault> {
     match command {
         Command::Submit(args) => submit::submit(*args).await,
         Command::Watch(args) => watch::watch(args).await,
-        Command::Tasks(args) => tasks::tasks(args).await,
+        Command::Tasks(args) => tasks::tasks(*args).await,
         Command::Show(args) => tasks::show(args).await,
         Command::Explain(args) => explain::explain(args).await,
         Command::Cancel(args) => tasks::cancel(args).await,
         Command::Retry(args) => tasks::retry(args).await,
         Command::Batches(args) => batches::batches(args).await,
-        Command::Workflows(args) => flows::workflows(args).await,
+        Command::Workflows(args) => flows::workflows(*args).await,
         Command::Upload(args) => files::upload(args).await,
         Command::Files(args) => files::files(args).await,
         Command::Download(args) => files::download(args).await,
