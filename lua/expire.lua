@@ -4,10 +4,10 @@
 -- ARGV[1] limit   tasks of one call
 -- ARGV[2] failure JSON object
 -- ARGV[3] keep_ms how long ended tasks are kept
--- Returns {'expired', count, next_due_ms or ''}
+-- Returns {'expired', looked at, ended, next_due_ms or ''}
 local limit, failure, keep_ms = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 
-local now = now_ms()
+local now, ended = now_ms(), 0
 local due = redis.call('ZRANGEBYSCORE', root .. 'start-by', '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(due) do
   redis.call('ZREM', root .. 'start-by', id)
@@ -17,7 +17,8 @@ for _, id in ipairs(due) do
       redis.call('SADD', cancelled_key(task.instance), id)
     end
     end_task(task, 'failed', 'start_timeout', '"kind":"failed","failure":' .. failure, { 'failure', failure }, keep_ms, now)
+    ended = ended + 1
   end
 end
 local following = redis.call('ZRANGE', root .. 'start-by', 0, 0, 'WITHSCORES')
-return { 'expired', tostring(#due), following[2] or '' }
+return { 'expired', tostring(#due), tostring(ended), following[2] or '' }

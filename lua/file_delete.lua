@@ -1,10 +1,10 @@
--- Takes a file off the registry unless a pending or running task needs it, and tells which bytes may be deleted: its object
--- when no other file needs that, and what else was stored under its id.
+-- Takes a file off the registry unless a pending or running task or a published workflow needs it, and tells which bytes may be
+-- deleted: its object when no other file needs that, and what else was stored under its id.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] id   of the file
 -- ARGV[2] ours 1: the caller has stored bytes under this id; should their registration still come, it is refused
--- Returns {'deleted', {object, …}, record, created_ms} | {'in_use'} | {'not_found', {object, …}}
+-- Returns {'deleted', {object, …}, record, created_ms} | {'in_use', name@version or ''} (of a workflow) | {'not_found', {object, …}}
 local id, ours = ARGV[1], ARGV[2] == '1'
 
 -- The caller deletes them now; the second turn is for the case that it dies before.
@@ -26,7 +26,7 @@ if not file[1] then
   return { 'not_found', ours and unneeded({ id }, now) or {} }
 end
 if is_used(id) then
-  return { 'in_use' }
+  return { 'in_use', redis.call('SRANDMEMBER', held_key(id)) or '' }
 end
 drop_file(id, now)
 return { 'deleted', unneeded({ file[3] or id, id }, now), file[1], file[2] }

@@ -1,9 +1,9 @@
--- Takes files off the registry that are older than they are kept and that no task needs; their bytes become orphans.
+-- Takes files off the registry that are older than they are kept and that nobody needs; their bytes become orphans.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] kind    upload or output
 -- ARGV[2] keep_ms how long they are kept
--- ARGV[3] skip    so many of the oldest, which tasks needed a moment ago
+-- ARGV[3] skip    so many of the oldest, which were needed a moment ago
 -- ARGV[4] limit   files of one call
 -- Returns {'expired', looked at, of them still needed}
 local kind, keep_ms, skip, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])

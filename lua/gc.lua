@@ -1,4 +1,5 @@
--- Collects ended tasks whose time is over, and their outputs unless those are kept for a time of their own.
+-- Collects ended tasks whose time is over, and their outputs unless those are kept for a time of their own; and what attempts
+-- left that were given up. So many files of both in one call as it takes some milliseconds to drop.
 --
 -- KEYS[1] root         of the namespace
 -- ARGV[1] limit        tasks of one call
@@ -6,11 +7,8 @@
 -- Returns {'collected', how many; `limit` when more may be due}
 local limit, keep_outputs = tonumber(ARGV[1]), ARGV[2] == '1'
 
--- A task that still holds a slot, or made what another task needs, is looked at again after this.
+-- A task that still holds a slot, or made what another needs, is looked at again after this.
 local AGAIN_MS = 60000
--- Files dropped by one call: some milliseconds.
-local FILES_MAX = 500
-local dropped = 0
 local STATES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 
 -- Off the list of its published workflow, and that off the list of those that have tasks when this was the last.
@@ -25,7 +23,7 @@ local function drop_flow(task)
   end
 end
 
--- What a task made: 'none' is left of it, another task has it in 'use', or there is 'more' than one call takes.
+-- What a task made: 'none' is left of it, another task or a workflow has it in 'use', or there is 'more' than one call takes.
 local function drop_outputs(id, now)
   local left = 'none'
   for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do
@@ -41,7 +39,40 @@ local function drop_outputs(id, now)
   return left
 end
 
+-- Whether that was all that one call may drop.
+local function drop_given_up(now)
+  for _, task in ipairs(redis.call('SMEMBERS', root .. 'given-up')) do
+    local key, used = given_up_key(task), {}
+    repeat
+      local files = redis.call('SPOP', key, FILES_MAX - dropped)
+      for _, file in ipairs(files) do
+        if is_used(file) then
+          used[#used + 1] = file
+        elseif redis.call('EXISTS', file_key(file)) == 1 then
+          drop_file(file, now)
+          dropped = dropped + 1
+        end
+      end
+    until #files == 0 or dropped == FILES_MAX
+    -- What another needs goes with the task's time.
+    local place = redis.call('EXISTS', task_key(task)) == 1 and root .. 'made:' .. task or key
+    for _, file in ipairs(used) do
+      redis.call('SADD', place, file)
+    end
+    if redis.call('EXISTS', key) == 0 then
+      redis.call('SREM', root .. 'given-up', task)
+    end
+    if dropped == FILES_MAX then
+      return true
+    end
+  end
+  return false
+end
+
 local now = now_ms()
+if drop_given_up(now) then
+  return { 'collected', tostring(limit) }
+end
 local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(due) do
   local task = read_task(id)

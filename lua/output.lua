@@ -13,18 +13,9 @@
 local instance, token, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local before, count, outputs = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
-if is_fenced(instance, token) then
-  return { 'fenced' }
-end
-local task = read_task(id, ATTEMPT_FIELDS)
-if not is_of(task, instance, attempt) then
-  return { 'not_this_attempt' }
-end
-if TERMINAL[task.state] then
-  return { 'ended', task.state }
-end
-if not is_active(task) then
-  return { 'not_this_attempt' }
+local task, refusal = own_task(instance, token, id, attempt)
+if refusal then
+  return refusal
 end
 local told = redis.call('HMGET', task_key(id), 'outputs', 'outputs_told')
 local known = told[1] and tonumber(told[2] or '0') or 0

@@ -10,9 +10,10 @@
 -- ARGV[7] failure  JSON object for that end
 -- ARGV[8] keep_ms  how long ended tasks are kept
 -- ARGV[9] loss     JSON object: what the history says of a loss
--- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+-- ARGV[10] only    instances that may run it from now on, each between commas: ',a,b,'; '' = as before
+-- Returns {'done'} | {'poisoned'} (ended by this call) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, is_lost = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
-local losses_max, failure, keep_ms, loss = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local losses_max, failure, keep_ms, loss, only = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 if is_fenced(instance, token) then
   return { 'fenced' }
@@ -21,9 +22,12 @@ local task = read_task(id)
 if not is_of(task, instance, attempt) then
   return { 'not_this_attempt' }
 end
-local now = now_ms()
+local now, settling = now_ms(), token .. ':' .. attempt .. ':poison'
 if TERMINAL[task.state] then
   confirm_end(task, instance, now)
+  if task.settled_by == settling then
+    return { 'poisoned' }
+  end
   return { 'ended', task.state }
 end
 if not is_active(task) then
@@ -32,10 +36,10 @@ end
 local lost = tonumber(task.lost or '0') + (is_lost and 1 or 0)
 if is_lost and lost >= losses_max then
   end_task(task, 'failed', 'poison', '"kind":"failed","failure":' .. failure,
-    { 'failure', failure, 'lost', lost }, keep_ms, now)
+    { 'failure', failure, 'lost', lost, 'settled_by', settling }, keep_ms, now)
   free_slot(instance, id)
   publish_instance(instance, now)
-  return { 'ended', 'failed' }
+  return { 'poisoned' }
 end
 leave_ledger(task.entry)
 free_slot(instance, id)
@@ -47,6 +51,11 @@ redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
   'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))
+if only ~= '' then
+  redis.call('HSET', task_key(id), 'only', only)
+  -- As if new: whoever has looked at it before looks again.
+  redis.call('ZADD', root .. 'narrowed', now, id)
+end
 if is_lost then
   redis.call('HSET', task_key(id), 'excluded', (task.excluded or ',') .. instance .. ',')
 end

@@ -8,18 +8,9 @@
 -- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-if is_fenced(instance, token) then
-  return { 'fenced' }
-end
-local task = read_task(id, ATTEMPT_FIELDS)
-if not is_of(task, instance, attempt) then
-  return { 'not_this_attempt' }
-end
-if TERMINAL[task.state] then
-  return { 'ended', task.state }
-end
-if not is_active(task) then
-  return { 'not_this_attempt' }
+local task, refusal = own_task(instance, token, id, attempt)
+if refusal then
+  return refusal
 end
 begin(task, now_ms())
 return { 'done' }

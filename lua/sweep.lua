@@ -6,7 +6,7 @@
 -- ARGV[3] count   about so many in one call
 -- ARGV[4] failure JSON object for a task whose payload is lost
 -- ARGV[5] keep_ms how long ended tasks are kept
--- Returns {'swept', next cursor ('0' = done), wrong}
+-- Returns {'swept', next cursor ('0' = done), wrong, ended}
 local place, cursor, count, failure, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 ensure_group()
@@ -44,4 +44,4 @@ else
     end
   end
 end
-return { 'swept', cursor, tostring(wrong_total) }
+return { 'swept', cursor, tostring(wrong_total), tostring(ended_total) }

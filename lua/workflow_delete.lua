@@ -1,4 +1,5 @@
--- Takes a published workflow away with all its versions. Tasks made from it have what they need.
+-- Takes a published workflow away with all its versions. Tasks made from it have what they need; files that it alone
+-- needed may be deleted.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] name
@@ -8,6 +9,12 @@ local name, gone_max = ARGV[1], tonumber(ARGV[2])
 
 local latest = redis.call('HGET', workflow_key(name), 'latest')
 if latest then
+  for _, field in ipairs(redis.call('HKEYS', workflow_key(name))) do
+    local version = string.match(field, '^files:(%d+)$')
+    if version then
+      release_files(name, version)
+    end
+  end
   redis.call('DEL', workflow_key(name))
   redis.call('ZREM', root .. 'workflows', name)
   redis.call('ZADD', root .. 'workflows-gone', latest, name)

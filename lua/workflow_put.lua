@@ -8,13 +8,21 @@
 -- ARGV[5] expected      version of the latest, '0' = there is none, '' = whatever it is
 -- ARGV[6] versions_kept of one workflow
 -- ARGV[7] workflows_max published at a time
--- Returns {'written', version, now_ms} | {'same', version} | {'outdated', version} | {'full'}
+-- ARGV[8] files         ids that graph and defaults name, joined by commas
+-- Returns {'written', version, now_ms} | {'same', version} | {'outdated', version} | {'full'} | {'no_such_file', id}
 local name, head, graph, digest, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local versions_kept, workflows_max = tonumber(ARGV[6]), tonumber(ARGV[7])
+local versions_kept, workflows_max, files = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 
+for file in string.gmatch(files, '[^,]+') do
+  if redis.call('EXISTS', file_key(file)) == 0 then
+    return { 'no_such_file', file }
+  end
+end
 local known = redis.call('HMGET', workflow_key(name), 'latest', 'digest')
 -- Before the guard: this call sent twice finds its own version.
 if known[2] == digest then
+  -- One that was published before files were held.
+  hold_files(name, known[1], files)
   return { 'same', known[1] }
 end
 local latest = known[1] or '0'
@@ -30,7 +38,9 @@ local before = known[1] or redis.call('ZSCORE', root .. 'workflows-gone', name) 
 local version, now = string.format('%d', tonumber(before) + 1), now_ms()
 redis.call('HSET', workflow_key(name), 'latest', version, 'digest', digest, 'head:' .. version, head,
   'graph:' .. version, graph, 'time:' .. version, now)
+hold_files(name, version, files)
 local old = string.format('%d', tonumber(version) - versions_kept)
+release_files(name, old)
 redis.call('HDEL', workflow_key(name), 'head:' .. old, 'graph:' .. old, 'time:' .. old)
 -- One score for all: the order is that of the names.
 redis.call('ZADD', root .. 'workflows', 0, name)

@@ -3,6 +3,8 @@
 //! Conventions: prefix `shuzhiren_`, base units, counters end in `_total`, histograms have buckets (never summaries: those
 //! cannot be added up over processes). Invariant: labels are bounded: a route template, a word of ours, a configured instance;
 //! never a path, a task or a user. Everything here works, and costs next to nothing, before [`install`] and without it.
+//!
+#![doc = include_str!("metrics/metrics.md")]
 
 mod level;
 mod table;

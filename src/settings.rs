@@ -2,10 +2,17 @@
 //!
 //! Each setting is a flag and a variable (`SHUZHIREN_…`, `REDIS_URL` plain, `…_FILE` for secrets). Durations are written
 //! with their unit: `500ms`, `15s`, `2m`, `24h`.
+//!
+//! These comments are what `--help` prints: the first paragraph says what it is and in which unit (all that `-h` prints), the
+//! second what to know before one changes it, with an example. A tidy test wants a default or an example of each.
 
+mod dispatcher;
 mod files;
+mod front;
 
+pub use dispatcher::DispatcherSettings;
 pub use files::{Keep, StorageSettings};
+pub use front::{AuthSettings, FetchSettings, FrontSettings};
 
 use clap::{Args, ValueEnum};
 use files::{keep, keep_or_with_task};
@@ -89,15 +96,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| format!("`{text}` is negative"))
 }
 
-/// How sure an answered write is (queue.md §3.12).
+/// How sure an answered write is; what is promised is in [`crate::queue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Durability {
-    /// Redis' append-only file, flushed every second.
+    /// Redis has it: with appendfsync everysec a killed Redis may forget the last 2 s.
     #[default]
     Local,
-    /// `appendfsync always`.
+    /// Its disk has it: appendfsync always, or Redis 7.2 and later. A killed Redis forgets nothing.
     Fsync,
-    /// A replica has it (`WAIT 1`).
+    /// A replica has it: nothing is lost with the primary and its disk.
     Replica,
 }
 
@@ -115,11 +122,13 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
-    /// Filter, e.g. `info` or `shuzhiren=debug`
+    /// What is logged, to standard error
+    ///
+    /// E.g. `info`, or `info,shuzhiren=debug`, or `warn,shuzhiren::dispatcher=trace`.
     #[arg(long = "log", env = "SHUZHIREN_LOG", default_value = "info,fred=error", global = true)]
     pub filter: String,
     /// Form of the log
-    #[arg(long, env = "SHUZHIREN_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    #[arg(long, env = "SHUZHIREN_LOG_FORMAT", value_name = "FORM", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
 }
 
@@ -127,17 +136,23 @@ pub struct LogSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Redis")]
 pub struct RedisSettings {
-    /// redis://, rediss://, redis+unix:///path, redis-sentinel://…?sentinelServiceName=…, redis-cluster://
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    /// Address of Redis (7.0 and later) or Valkey (7.2 and later)
+    ///
+    /// E.g. redis://user:password@10.0.0.5:6379/0, rediss:// for TLS, redis+unix:///run/redis.sock,
+    /// redis-sentinel://host:26379?sentinelServiceName=main, redis-cluster://host:6379. It needs `maxmemory-policy noeviction` and
+    /// `appendonly yes`: a server that would lose tasks is refused, with what to change. `up` brings its own.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
-    /// File that holds the URL
-    #[arg(long, env = "REDIS_URL_FILE", conflicts_with = "redis_url")]
+    /// File that holds the address of Redis, e.g. /run/secrets/redis-url
+    #[arg(long, env = "REDIS_URL_FILE", conflicts_with = "redis_url", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
-    /// Key prefix; separates systems that share a Redis
-    #[arg(long, env = "SHUZHIREN_NAMESPACE", default_value = "shuzhiren")]
+    /// Prefix of every key; separates systems that share a Redis
+    #[arg(long, env = "SHUZHIREN_NAMESPACE", default_value = "shuzhiren", value_name = "PREFIX")]
     pub namespace: String,
-    /// When a write counts as done
-    #[arg(long, env = "SHUZHIREN_DURABILITY", value_enum, default_value = "local")]
+    /// When a write counts as done: what a 200 promises
+    ///
+    /// A write that could not be made so sure is answered with 503: say it again, with the same Idempotency-Key.
+    #[arg(long, env = "SHUZHIREN_DURABILITY", value_name = "LEVEL", value_enum, default_value = "local")]
     pub durability: Durability,
 }
 
@@ -145,108 +160,48 @@ pub struct RedisSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Queue")]
 pub struct QueueSettings {
-    /// Pending tasks before new ones get 429; 0 = no limit
-    #[arg(long, env = "SHUZHIREN_WAITING_MAX", default_value_t = 1_000_000)]
+    /// Pending tasks; with so many a new one gets 429. 0 = no limit
+    ///
+    /// Each takes some KiB of Redis' memory, a million of them some GB.
+    #[arg(long, env = "SHUZHIREN_WAITING_MAX", default_value_t = 1_000_000, value_name = "COUNT")]
     pub waiting_max: u64,
-    /// How long ended tasks are kept
-    #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration)]
+    /// How long ended tasks are kept, with their results and errors
+    ///
+    /// E.g. 24h, or 2160h for 90 days. Outputs go with them, see --keep-outputs.
+    #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration, value_name = "DURATION")]
     pub keep_tasks: Duration,
-    /// How long uploads are kept; `forever` = until they are deleted
-    #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep)]
+    /// How long uploads are kept: a duration, or `forever` = until they are deleted
+    ///
+    /// E.g. 720h for 30 days. What a waiting or running task needs stays beyond it.
+    #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep, value_name = "DURATION")]
     pub keep_uploads: Keep,
-    /// How long outputs are kept; `task` = as long as their task, `forever` = until they are deleted
-    #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task)]
+    /// How long outputs are kept: a duration, `task` = as long as their task, `forever` = until they are deleted
+    ///
+    /// E.g. 168h for a week. What a waiting or running task needs stays beyond it.
+    #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task, value_name = "DURATION")]
     pub keep_outputs: Keep,
-}
-
-/// Login.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Login")]
-pub struct AuthSettings {
-    /// The administrator's name
-    #[arg(long, env = "SHUZHIREN_ADMIN_USERNAME", default_value = "admin")]
-    pub admin_username: String,
-    /// The administrator's password
-    #[arg(long, env = "SHUZHIREN_ADMIN_PASSWORD", hide_env_values = true)]
-    pub admin_password: Option<Secret>,
-    /// File that holds the password
-    #[arg(long, env = "SHUZHIREN_ADMIN_PASSWORD_FILE", conflicts_with = "admin_password")]
-    pub admin_password_file: Option<PathBuf>,
-    /// Key of the tokens, at least 32 bytes, the same in every api and ws process
-    #[arg(long, env = "SHUZHIREN_JWT_SECRET", hide_env_values = true)]
-    pub jwt_secret: Option<Secret>,
-    /// File that holds the key
-    #[arg(long, env = "SHUZHIREN_JWT_SECRET_FILE", conflicts_with = "jwt_secret")]
-    pub jwt_secret_file: Option<PathBuf>,
-    /// How long a token is good for
-    #[arg(long, env = "SHUZHIREN_TOKEN_TTL", default_value = "24h", value_parser = duration)]
-    pub token_ttl: Duration,
-}
-
-/// The REST and WebSocket front.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Front")]
-pub struct FrontSettings {
-    /// Largest body of POST /api/tasks, bytes
-    #[arg(long, env = "SHUZHIREN_TASK_BYTES_MAX", default_value_t = 8 << 20)]
-    pub task_bytes_max: usize,
-    /// Origins of other sites whose pages may open the WebSocket, comma separated
-    #[arg(long, env = "SHUZHIREN_ALLOWED_ORIGINS", value_delimiter = ',')]
-    pub allowed_origins: Vec<String>,
-    /// Unauthenticated sockets of one address
-    #[arg(long, env = "SHUZHIREN_WS_PENDING_MAX", default_value_t = 100)]
-    pub ws_pending_max: usize,
-    /// Tokens (one a task) in the bucket of POST /api/tasks per user, refilled at a fifth of it per second; 0 = no limit
-    #[arg(long, env = "SHUZHIREN_RATE_BURST", default_value_t = 10_000)]
-    pub rate_burst: u64,
-}
-
-/// Files at URLs that tasks name.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Fetching")]
-pub struct FetchSettings {
-    /// Fetch no files from URLs
-    #[arg(long, env = "SHUZHIREN_NO_FETCH")]
-    pub no_fetch: bool,
-    /// Networks, addresses and hosts beyond the public internet that files may be fetched from, comma separated
-    #[arg(long, env = "SHUZHIREN_FETCH_ALLOW", value_delimiter = ',')]
-    pub fetch_allow: Vec<String>,
-    /// For all files of one request together
-    #[arg(long, env = "SHUZHIREN_FETCH_TIMEOUT", default_value = "30s", value_parser = duration)]
-    pub fetch_timeout: Duration,
-    /// Largest file that is fetched, bytes
-    #[arg(long, env = "SHUZHIREN_FETCH_BYTES_MAX", default_value_t = 256 << 20)]
-    pub fetch_bytes_max: u64,
 }
 
 /// Stopping.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Stopping")]
 pub struct StopSettings {
-    /// Longest wait for requests and hand-overs at a stop
-    #[arg(long, env = "SHUZHIREN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration)]
+    /// Longest wait for requests and hand-overs at a stop (SIGTERM, Ctrl-C)
+    ///
+    /// A stop never waits for prompts: they go on, and another dispatcher carries them on. Keep it below the supervisor's own
+    /// patience (systemd: TimeoutStopSec, Kubernetes: terminationGracePeriodSeconds).
+    #[arg(long, env = "SHUZHIREN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub drain_timeout: Duration,
 }
 
-/// The dispatcher.
+/// Where a process listens.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Dispatcher")]
-pub struct DispatcherSettings {
-    /// Lifetime of an instance's lease; another dispatcher takes over after it
-    #[arg(long, env = "SHUZHIREN_LEASE_TTL", default_value = "15s", value_parser = duration)]
-    pub lease_ttl: Duration,
-    /// A running prompt without any sign of life for this long is given up
-    #[arg(long, env = "SHUZHIREN_STALL_TIMEOUT", default_value = "120s", value_parser = duration)]
-    pub stall_timeout: Duration,
-    /// Of one request to an instance (downloads: of each read)
-    #[arg(long, env = "SHUZHIREN_HTTP_TIMEOUT", default_value = "10s", value_parser = duration)]
-    pub http_timeout: Duration,
-    /// Prompts at one instance: 1, or 2 to have the next one queued there
-    #[arg(long, env = "SHUZHIREN_SLOTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
-    pub slots: u32,
-    /// An instance that fails prompts or checks for this long loses its tasks to others
-    #[arg(long, env = "SHUZHIREN_GONE_AFTER", default_value = "60s", value_parser = duration)]
-    pub gone_after: Duration,
+pub struct ListenSettings {
+    /// Address and port; port 0 = any free one
+    ///
+    /// E.g. 0.0.0.0:3000 for every address of this machine. `up` then wants a password other than the published one.
+    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
 }
 
 #[cfg(test)]
@@ -262,12 +217,4 @@ mod tests {
         assert!(duration("15").is_err());
         assert!(duration("-1s").is_err());
     }
-}
-
-/// Where a process listens.
-#[derive(Debug, Clone, Args)]
-pub struct ListenSettings {
-    /// Address and port; port 0 = any free one
-    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3000")]
-    pub listen: SocketAddr,
 }

@@ -26,11 +26,13 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct ApiArgs {
     #[command(flatten)]
     listen: ListenSettings,
-    /// Serve no WebSocket here (run `shuzhiren ws` beside it)
+    /// Serve no WebSocket here; run `shuzhiren ws` beside it
     #[arg(long, env = "SHUZHIREN_NO_WS")]
     no_ws: bool,
-    /// Config of the fleet (the body of PUT /api/config) for a system that has none yet
-    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    /// Config of the fleet for a system that has none yet, as JSON, e.g. /etc/shuzhiren/fleet.json
+    ///
+    /// The body of PUT /api/config: {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}. Of a system that has one nothing is changed.
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     #[command(flatten)]
     redis: RedisSettings,
@@ -64,9 +66,10 @@ impl Front {
     pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
         let sockets =
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
+        let page = dashboard::router(self.store.redirect_origin());
         let state = ApiState::new(self.queue, self.store, self.auth, self.links, self.settings, self.file_bytes_max);
         let rest = api::router(state.fetching(self.fetcher));
-        rest.merge(dashboard::router()).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
+        rest.merge(page).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Args)]
 pub(crate) struct DispatcherArgs {
     /// Where /livez, /readyz and /metrics are served; port 0 = any free one
-    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3001")]
+    #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3001", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     redis: RedisSettings,

@@ -18,14 +18,14 @@ pub(crate) struct DoctorArgs {
     /// As JSON: {"ok", "findings": [{"check", "level", "found", "advice"}]}
     #[arg(long)]
     json: bool,
-    /// Address of a running system to call, too
+    /// Address of a running system to call, too, e.g. https://comfy.example.com
     #[arg(long, env = "SHUZHIREN_URL")]
     url: Option<String>,
-    /// Data folder of a running `up`, whose Redis and files are looked at
-    #[arg(long, env = "SHUZHIREN_DATA_DIR")]
+    /// Data folder of a running `up`, whose Redis and files are looked at, e.g. data
+    #[arg(long, env = "SHUZHIREN_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Config of the fleet, for a system that has none yet
-    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    /// Config of the fleet, for a system that has none yet, e.g. fleet.json
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     #[command(flatten)]
     redis: RedisSettings,

@@ -34,17 +34,30 @@ use std::{
 pub(crate) struct UpArgs {
     #[command(flatten)]
     listen: ListenSettings,
-    /// Where Redis, files and the token key are kept
-    #[arg(long, env = "SHUZHIREN_DATA_DIR", default_value = "data")]
+    /// Where Redis, files and the token key are kept; two folders are two systems
+    #[arg(long, env = "SHUZHIREN_DATA_DIR", default_value = "data", value_name = "FOLDER")]
     data_dir: PathBuf,
-    /// Config of the fleet (the body of PUT /api/config) for a system that has none yet
-    #[arg(long, env = "SHUZHIREN_CONFIG_FILE")]
+    /// Config of the fleet for a system that has none yet: your ComfyUI machines, as JSON
+    ///
+    /// E.g. fleet.json with {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}, the body of PUT /api/config. Later changes are
+    /// made on the page, with `shuzhiren config edit`, or by PUT /api/config: they take effect at once, without a restart.
+    #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     /// The Redis or Valkey server to run [default: the first found on PATH]
-    #[arg(long, env = "REDIS_SERVER")]
+    ///
+    /// E.g. /usr/bin/valkey-server. Not needed with --redis-url.
+    #[arg(long, env = "REDIS_SERVER", value_name = "FILE")]
     redis_server: Option<PathBuf>,
     /// Ports of the stand-in instances that a system without any config starts with, comma separated
-    #[arg(long, env = "SHUZHIREN_STAND_INS", value_delimiter = ',', default_value = "8001,8002")]
+    ///
+    /// They need no GPU and draw simple pictures. They are gone once the config names other instances.
+    #[arg(
+        long,
+        env = "SHUZHIREN_STAND_INS",
+        value_delimiter = ',',
+        default_value = "8001,8002",
+        value_name = "PORT,…"
+    )]
     stand_ins: Vec<u16>,
     #[command(flatten)]
     redis: RedisSettings,

@@ -9,6 +9,24 @@ local function is_active(task)
   return task.state == 'claimed' or task.state == 'running'
 end
 
+-- The task that an attempt goes on with; else nil, and what the attempt is told.
+local function own_task(instance, token, id, attempt)
+  if is_fenced(instance, token) then
+    return nil, { 'fenced' }
+  end
+  local task = read_task(id, ATTEMPT_FIELDS)
+  if not is_of(task, instance, attempt) then
+    return nil, { 'not_this_attempt' }
+  end
+  if TERMINAL[task.state] then
+    return nil, { 'ended', task.state }
+  end
+  if not is_active(task) then
+    return nil, { 'not_this_attempt' }
+  end
+  return task
+end
+
 -- claimed → running, once.
 local function begin(task, now)
   if task.state == 'running' then

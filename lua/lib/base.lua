@@ -25,7 +25,8 @@ local function owner_index_key(status, owner) return root .. 'index:' .. status 
 local function flow_index_key(status, flow) return root .. 'flow:' .. status .. ':' .. flow end
 -- The tasks of a batch: their ids differ in the last four characters only, and what comes before names the batch.
 local function batch_key(id) return root .. 'batch:' .. string.sub(id, 1, 32) end
--- A published workflow: `latest`, and of each version kept `head:<version>`, `graph:<version>`, `time:<version>`.
+-- A published workflow: `latest`, and of each version kept `head:<version>`, `graph:<version>`, `time:<version>`, and
+-- `files:<version>` when it names some.
 local function workflow_key(name) return root .. 'workflow:' .. name end
 
 local STATUS = {

@@ -7,6 +7,8 @@ local ORPHAN_AGAIN_MS = 3600000
 local function file_key(file) return root .. 'file:' .. file end
 local function object_key(object) return root .. 'object:' .. object end
 local function content_key(sha256) return root .. 'content:' .. sha256 end
+-- The versions of published workflows that need a file, each as `name@version`.
+local function held_key(file) return root .. 'held:' .. file end
 
 -- Bytes are due at once, and again in an hour, unless a file needs them.
 local function drop_bytes(object, now)
@@ -26,8 +28,8 @@ local function leave_object(object)
   redis.call('HINCRBY', root .. 'totals', 'stored', '-' .. facts[2])
 end
 
--- Takes a file off the registry, and its object with the last file that needs it. An ended task remembers that the file is
--- gone.
+-- Takes a file off the registry, and its object with the last file that needs it. An ended task remembers that what it
+-- made is gone.
 local function drop_file(file, now)
   local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task')
   redis.call('DEL', file_key(file), root .. 'uses:' .. file)
@@ -36,8 +38,8 @@ local function drop_file(file, now)
   end
   local task = entry[4]
   if task and task ~= '' then
-    redis.call('SREM', root .. 'made:' .. task, file)
-    if TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then
+    local was_its = redis.call('SREM', root .. 'made:' .. task, file) == 1
+    if was_its and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then
       redis.call('HSET', task_key(task), 'gone:' .. file, '1')
     end
   end
@@ -50,12 +52,28 @@ local function drop_file(file, now)
   drop_bytes(object, now)
 end
 
-local function is_used(file) return redis.call('SCARD', root .. 'uses:' .. file) > 0 end
+-- By a pending or running task, or by a published workflow.
+local function is_used(file) return redis.call('EXISTS', root .. 'uses:' .. file, held_key(file)) > 0 end
+
+-- Files dropped by one call: some milliseconds.
+local FILES_MAX = 500
+-- By this one.
+local dropped = 0
+
+-- What attempts made that were given up, where one call could not drop it; `given-up` lists the tasks.
+local function given_up_key(task) return root .. 'given-up:' .. task end
 
 -- Everything a task made becomes an orphan: the attempt that made it was given up. What another task needs stays, and goes with
--- this one's time.
+-- this one's time. Very much of it is left to the janitor.
 local function drop_made(task, now)
-  for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. task)) do
+  local made = root .. 'made:' .. task
+  if redis.call('SCARD', made) > FILES_MAX then
+    redis.call('SUNIONSTORE', given_up_key(task), given_up_key(task), made)
+    redis.call('DEL', made)
+    redis.call('SADD', root .. 'given-up', task)
+    return
+  end
+  for _, file in ipairs(redis.call('SMEMBERS', made)) do
     if not is_used(file) then
       drop_file(file, now)
     end

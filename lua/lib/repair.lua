@@ -2,6 +2,8 @@
 
 local STATUSES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 local wrong
+-- Tasks that this call of the script has ended.
+local ended_total = 0
 
 local function expect(key, score, member)
   if not redis.call('ZSCORE', key, member) then
@@ -175,6 +177,7 @@ local function repair(id, failure, keep_ms, now)
     -- It can never run again: what it should run is lost.
     if task.state == 'waiting' or task.state == 'delayed' then
       end_task(task, 'failed', 'storage_failed', '"kind":"failed","failure":' .. failure, { 'failure', failure }, keep_ms, now)
+      ended_total = ended_total + 1
       return 1
     end
   end

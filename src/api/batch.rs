@@ -9,12 +9,13 @@ use super::{
     inline,
     knowledge::Snapshot,
     named::{self, Named},
-    remote,
+    remote, sight,
     submission::Submission,
     submit::{Accepted, Order, new_task},
     sweep::{BatchWish, Sweep},
 };
 use crate::{
+    auth::Caller,
     graph::Problem,
     queue::{BatchEnqueued, PackedTask},
     settings::limits::BATCH_BYTES_MAX,
@@ -61,6 +62,7 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
     if let Some(tasks) = accepted_before(state, &order, id, count).await? {
         return Ok(Accepted { view: BatchView::new(state, id, count, &tasks), is_replay: true });
     }
+    refuse_beyond_queue(state, wish)?;
     // One was taken for the request.
     state.rates.take_many(&order.caller.username, count - 1)?;
     let named = named::load(state, order.submission.workflow).await?;
@@ -68,6 +70,7 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
     let (params, sweep) = (order.submission.params, Sweep::again(wish.raw));
     let mut stored = None;
     let mut tasks = batch.resolve(params, &sweep, Some((&order, id))).await?;
+    sight::check(state, &order.caller, named.as_ref(), tasks.needed.iter().copied()).await?;
     if !tasks.coming.is_empty() {
         let (arrivals, resolved) = Box::pin(batch.bring_and_resolve(&order, id, tasks.coming)).await?;
         (stored, tasks) = (Some(arrivals), resolved);
@@ -89,12 +92,14 @@ pub(super) async fn accept(state: &ApiState, order: Order<'_>) -> Result<Accepte
 }
 
 /// Checks every task, shows the first.
-pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> Result<Answer<DryRun>> {
+pub(super) async fn rehearse(state: &ApiState, caller: &Caller, submission: &Submission<'_>) -> Result<Answer<DryRun>> {
     let Some(wish) = &submission.batch else { return Err(ApiError::Internal) };
+    refuse_beyond_queue(state, wish)?;
     let named = named::load(state, submission.workflow).await?;
     let batch = Batch::new(state, submission, wish, named.as_ref()).await?;
     let tasks = batch.resolve(submission.params, &Sweep::again(wish.raw), None).await?;
     let (_, remote) = batch.judge(tasks.coming)?;
+    sight::check(state, caller, named.as_ref(), tasks.needed.iter().copied()).await?;
     for &id in &tasks.needed {
         if state.queue.file(id).await?.is_none() {
             return Err(ApiError::NoSuchFile(id));
@@ -103,6 +108,18 @@ pub(super) async fn rehearse(state: &ApiState, submission: &Submission<'_>) -> R
     let mut first = tasks.first.ok_or(ApiError::Internal)?;
     first.remote = remote;
     Box::pin(first.show(state, submission.priority, Some(wish.task_count()))).await
+}
+
+/// More tasks than may ever wait: to try again would be in vain.
+fn refuse_beyond_queue(state: &ApiState, wish: &BatchWish<'_>) -> Result<()> {
+    let (count, waiting_max) = (wish.task_count(), state.queue.waiting_max());
+    if waiting_max == 0 || u64::from(count) <= waiting_max {
+        return Ok(());
+    }
+    let message = format!(
+        "{count} tasks at once never fit: at most {waiting_max} may wait here (SHUZHIREN_WAITING_MAX); make smaller batches"
+    );
+    Err(ApiError::InvalidRequest(vec![Flaw::unfit(wish.pointer(), "too_many_tasks", &message)]))
 }
 
 /// Those of its tasks that are still kept, when the same request made it before.
@@ -135,7 +152,7 @@ struct Tasks {
     packed: Vec<PackedTask>,
     /// Files that must be stored before the tasks that need them, each once.
     coming: Coming,
-    /// Stored files that a dry run is to look for.
+    /// Stored files that they name.
     needed: HashSet<FileId>,
 }
 
@@ -197,6 +214,7 @@ impl<'a> Batch<'a> {
             if uses > FILE_USES_MAX {
                 return Err(self.too_many_files());
             }
+            tasks.needed.extend(draft.file_ids());
             match order {
                 // It will not come to that.
                 Some(_) if !problems.list.is_empty() || !tasks.coming.is_empty() => {}
@@ -209,7 +227,6 @@ impl<'a> Batch<'a> {
                     tasks.packed.push(task);
                 }
                 None => {
-                    tasks.needed.extend(draft.files.iter().map(|file| file.file_id));
                     tasks.first = tasks.first.or(Some(draft));
                 }
             }

@@ -70,7 +70,7 @@ impl BatchSummary {
 
 /// What stands of it.
 #[utoipa::path(
-    get, path = "/api/batches/{id}", operation_id = "getBatch", tag = "tasks",
+    get, path = "/api/batches/{id}", operation_id = "getBatch", tag = "batches",
     params(("id" = crate::task::BatchId, Path, description = "the batch")),
     responses((status = 200, description = "what stands of it", body = super::openapi::Envelope<BatchSummary>)),
     extensions(("x-errors" = json!(["not_found"])))
@@ -86,7 +86,7 @@ pub(super) async fn detail(
 
 /// Cancels all of its tasks that have not ended; said again it changes nothing.
 #[utoipa::path(
-    delete, path = "/api/batches/{id}", operation_id = "cancelBatch", tag = "tasks",
+    delete, path = "/api/batches/{id}", operation_id = "cancelBatch", tag = "batches",
     params(("id" = crate::task::BatchId, Path, description = "the batch")),
     responses((status = 200, description = "what stands of it", body = super::openapi::Envelope<BatchSummary>)),
     extensions(("x-errors" = json!(["not_found"])))

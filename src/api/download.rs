@@ -129,21 +129,21 @@ impl Pass {
     }
 }
 
-/// A login counts before a signature: whoever is logged in need not have a fresh link.
+/// A link that is still good opens its file to whoever comes with it; else a login counts, and need not have a fresh link.
 fn admit(state: &ApiState, id: FileId, visitor: Visitor, query: &Query) -> Result<Pass> {
     if !state.links.are_signed() {
         return Ok(Pass::Anybody);
     }
-    if let Some(caller) = visitor.caller()? {
-        return Ok(Pass::Owner((caller.role != Role::Admin).then_some(caller.username)));
-    }
-    let (Some(expires), Some(signature)) = (query.one("expires")?, query.one("signature")?) else {
-        return Err(Denied::Token.into());
+    let caller = visitor.caller()?;
+    let link = match (query.one("expires")?, query.one("signature")?) {
+        (Some(expires), Some(signature)) => state.links.check(id, expires, signature),
+        _ => Err(LinkRefused::NotSigned),
     };
-    match state.links.check(id, expires, signature) {
-        Ok(left) => Ok(Pass::Link(left)),
-        Err(LinkRefused::NotSigned) => Err(Denied::Token.into()),
-        Err(LinkRefused::Expired) => Err(ApiError::LinkExpired),
+    match (link, caller) {
+        (Ok(left), _) => Ok(Pass::Link(left)),
+        (Err(_), Some(caller)) => Ok(Pass::Owner((caller.role != Role::Admin).then_some(caller.username))),
+        (Err(LinkRefused::NotSigned), None) => Err(Denied::Token.into()),
+        (Err(LinkRefused::Expired), None) => Err(ApiError::LinkExpired),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
-    task::{FileInput, FlowVersion, InstanceId, Priority, ResolvedView, Warning},
+    task::{FileId, FileInput, FlowVersion, InstanceId, Priority, ResolvedView, Warning},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -174,6 +174,11 @@ impl Draft {
         let inline = inline::decode(&coming.inline, state.file_bytes_max)?;
         let remote = remote::check(&state.fetcher, coming.remote).map_err(refused)?;
         Ok(Self { inline, remote, ..draft })
+    }
+
+    /// Stored files that it needs.
+    pub(super) fn file_ids(&self) -> impl Iterator<Item = FileId> {
+        self.files.iter().map(|input| input.file_id)
     }
 
     /// Shows it, once the stored files that it names are known to be there.

@@ -1,6 +1,7 @@
 //! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
 
 mod causes;
+mod sentences;
 mod table;
 
 pub use table::{ERROR_TYPES, ErrorType};
@@ -8,12 +9,13 @@ pub use table::{ERROR_TYPES, ErrorType};
 use crate::{
     auth::Denied,
     fleet, graph, process,
-    task::{FileId, Status},
+    task::{FileId, FlowVersion, Status},
 };
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use sentences::{first_of, needed_by};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -104,9 +106,9 @@ pub enum ApiError {
     /// Cannot run again.
     #[error("the workflow of the task is not kept any more: submit it again")]
     WorkflowGone,
-    /// Needed.
-    #[error("a waiting or running task needs this file")]
-    FileInUse,
+    /// Needed: by this version of a published workflow, or by a task.
+    #[error("{}", needed_by(.0.as_ref()))]
+    FileInUse(Option<FlowVersion>),
     /// The limit in bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
@@ -178,7 +180,7 @@ impl ApiError {
             Self::TaskEnded(_) => "task_ended",
             Self::TaskNotEnded(_) | Self::TaskStopping => "task_not_ended",
             Self::WorkflowGone => "workflow_gone",
-            Self::FileInUse => "file_in_use",
+            Self::FileInUse(_) => "file_in_use",
             Self::TooLarge(_) => "too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::RangeNotSatisfiable(_) => "range_not_satisfiable",
@@ -217,7 +219,7 @@ impl ApiError {
             | Self::TaskNotEnded(_)
             | Self::TaskStopping
             | Self::WorkflowGone
-            | Self::FileInUse => StatusCode::CONFLICT,
+            | Self::FileInUse(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -285,16 +287,6 @@ fn shape_or_fit(is_shape: bool) -> StatusCode {
 
 fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-/// The first message, and how many more there are.
-fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
-    let first = messages.next().unwrap_or("the request does not hold");
-    match messages.count() {
-        0 => first.to_owned(),
-        1 => format!("{first} (and 1 more problem)"),
-        more => format!("{first} (and {more} more problems)"),
-    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     Ok(Answer(Page { total, items }))
 }
 
-/// Deletes a file that no waiting or running task needs; answers with what it was.
+/// Deletes a file that no waiting or running task and no published workflow needs; answers with what it was.
 #[utoipa::path(
     delete, path = "/api/files/{id}", operation_id = "deleteFile", tag = "files",
     params(("id" = FileId, Path, description = "the file")),
@@ -113,7 +113,7 @@ pub(super) async fn delete(
             }
             Ok(Answer(FileView::new(record, &state.links)))
         }
-        FileDeleted::InUse => Err(ApiError::FileInUse),
+        FileDeleted::InUse(by) => Err(ApiError::FileInUse(by)),
         FileDeleted::NotFound => Err(ApiError::NotFound("such file")),
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Invariants: api never talks to ComfyUI; every answer has the envelope (`answer.rs`, `error.rs`); a body is checked whole
 //! before anything happens; no text of a client becomes part of a Redis key. Look first at [`router`].
+//!
+//! What users read of it is the OpenAPI document ([`document`]), made from the handlers' own attributes and from `guides/`: a Markdown file
+//! for each subject and language. The page at `/docs` shows it; a test sends every example, and holds every answer of every other test against it.
 
 mod answer;
 mod arrivals;
@@ -27,11 +30,13 @@ mod near;
 mod nodes;
 mod openapi;
 mod preview;
+mod publication;
 mod query;
 mod range;
 mod rate;
 mod remote;
 mod retry;
+mod sight;
 mod sniff;
 mod submission;
 mod submit;

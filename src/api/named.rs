@@ -9,7 +9,7 @@ use crate::{
     graph::{self, Declared, Problem},
     queue::{Flow, FlowFound},
     settings::limits::PAGE_MAX,
-    task::{FlowName, FlowVersion},
+    task::{FileId, FlowName, FlowVersion},
 };
 use serde_json::value::RawValue;
 
@@ -25,6 +25,12 @@ impl Named {
     /// Which version of which.
     pub(super) fn version(&self) -> FlowVersion {
         FlowVersion { name: self.flow.name.clone(), version: self.flow.version }
+    }
+
+    /// Whether the publisher wrote this file's id into graph or defaults: nobody else can have known it there.
+    pub(super) fn names(&self, id: FileId) -> bool {
+        let id = id.to_string();
+        self.flow.graph.get().contains(&id) || self.flow.head.params.get().contains(&id)
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     error::{ApiError, Flaw, Result},
     json, named,
     query::Query,
+    sight,
     submission::Submission,
     traces,
 };
@@ -136,7 +137,9 @@ async fn accept(state: &ApiState, caller: Caller, request: Request) -> Result<Ac
 async fn accept_one(state: &ApiState, order: Order<'_>) -> Result<Accepted> {
     let draft = async {
         let named = named::load(state, order.submission.workflow).await?;
-        Draft::of(state, &order.submission, named.as_ref()).await
+        let draft = Draft::of(state, &order.submission, named.as_ref()).await?;
+        sight::check(state, &order.caller, named.as_ref(), draft.file_ids()).await?;
+        Ok(draft)
     };
     let mut draft = match draft.await {
         // Accepted once, accepted for ever: instances and published workflows may have changed since.
@@ -187,10 +190,11 @@ async fn rehearse(state: &ApiState, caller: Caller, request: Request) -> Result<
     let submission = Submission::parse(json::check(&bytes)?)?;
     refuse_past_start(state, submission.start_by_ms, None).await?;
     if submission.batch.is_some() {
-        return Box::pin(batch::rehearse(state, &submission)).await;
+        return Box::pin(batch::rehearse(state, &caller, &submission)).await;
     }
     let named = named::load(state, submission.workflow).await?;
     let draft = Draft::of(state, &submission, named.as_ref()).await?;
+    sight::check(state, &caller, named.as_ref(), draft.file_ids()).await?;
     Box::pin(draft.show(state, submission.priority, None)).await
 }
 

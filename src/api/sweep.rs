@@ -41,9 +41,8 @@ pub(super) fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<B
     let axes = sweep.map_or(Some(Sweep::default()), |sweep| read_sweep(sweep, members.get("params"), flaws))?;
     let wish = BatchWish { count, raw: sweep.unwrap_or(EMPTY), sweep: axes };
     if wish.size().is_none() {
-        let pointer = if wish.sweep.axes.is_empty() { "/count" } else { "/sweep" };
         let message = format!("one request makes at most {BATCH_TASKS_MAX} tasks");
-        flaws.push(Flaw::unfit(pointer, "too_many_tasks", &message));
+        flaws.push(Flaw::unfit(wish.pointer(), "too_many_tasks", &message));
         return None;
     }
     Some(wish)
@@ -102,6 +101,11 @@ impl BatchWish<'_> {
         let lengths = self.sweep.axes.iter().map(|axis| axis.values.len());
         let size = lengths.into_iter().try_fold(usize::from(self.count), usize::checked_mul)?;
         u16::try_from(size).ok().filter(|size| *size <= BATCH_TASKS_MAX)
+    }
+
+    /// What makes it many.
+    pub(super) const fn pointer(&self) -> &'static str {
+        if self.sweep.axes.is_empty() { "/count" } else { "/sweep" }
     }
 
     /// How many tasks.

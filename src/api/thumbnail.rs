@@ -113,6 +113,9 @@ fn refusal<T>(made: Result<T, Refused>) -> Result<T> {
         Refused::NoPicture => {
             ApiError::UnsupportedMediaType("thumbnails are made of PNG, JPEG, GIF and WebP: leave `w` out")
         }
+        Refused::Broken => {
+            ApiError::UnsupportedMediaType("the picture cannot be decoded, it may be broken: leave `w` out")
+        }
         Refused::TooLarge => ApiError::UnsupportedMediaType("the picture is too large for a thumbnail: leave `w` out"),
     })
 }

@@ -5,19 +5,20 @@ use super::{
     answer::Answer,
     body,
     config::expected_version,
-    draft::{GRAPH_LIMITS, refused},
+    draft::GRAPH_LIMITS,
     error::{ApiError, Flaw, Result},
     extract::{Admin, PathId},
     json::{self, Members},
     named::{self, number},
+    publication::Publication,
     query::Query,
 };
 use crate::{
     auth::Caller,
-    graph::{self, Declared, Workflow},
-    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow, FlowWritten},
+    graph::{self, Workflow},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow, FlowWritten, NewFlow},
     settings::limits::WORKFLOW_BODY_BYTES,
-    task::{FlowName, rfc3339},
+    task::{FlowName, Warning, rfc3339},
 };
 use axum::{
     extract::{Request, State},
@@ -28,10 +29,8 @@ use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
 const KNOWN: [&str; 4] = ["workflow", "description", "params", "version"];
-/// Longest description, characters.
-const DESCRIPTION_CHARS_MAX: usize = 1_000;
 
-/// `{"name","version","latestVersion","versions":[…],"description"?,"params":{…},"workflow":{…},"createdAt","updatedAt"}`
+/// `{"name","version","latestVersion","versions":[…],"description"?,"params":{…},"workflow":{…},"createdAt","updatedAt","warnings"?:[…]}`
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FlowView {
@@ -47,6 +46,9 @@ pub(super) struct FlowView {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
+    /// Of the publication that this answers: what its publisher should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
 }
 
 /// A row: `{"name","version","description"?,"params","updatedAt"}`, of the newest version.
@@ -122,7 +124,7 @@ pub(super) async fn detail(
     PathId(name): PathId,
     query: Query,
 ) -> Result<Response> {
-    Ok(shown(find(&state, &name, &query).await?))
+    Ok(shown(find(&state, &name, &query).await?, Vec::new()))
 }
 
 /// The declared parameters of a version as a JSON Schema.
@@ -148,8 +150,9 @@ pub(super) async fn schema(
     Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &named.declared, &known.pool)))
 }
 
-/// Publishes a version. `If-Match` or `version` guard against lost updates (0 = there is none yet); the content of the newest
-/// again changes nothing.
+/// Publishes a version, judged as a submit would be; the editor's format is converted and kept as what the instances run.
+/// `If-Match` or `version` guard against lost updates (0 = there is none yet); the content of the newest again changes nothing.
+/// The files that it names cannot be deleted, nor do they expire, as long as the version is kept.
 #[utoipa::path(
     put, path = "/api/workflows/{name}", operation_id = "publishWorkflow", tag = "workflows",
     params(
@@ -180,18 +183,19 @@ pub(super) async fn publish(
     members.only(&KNOWN)?;
     let named = members.get("version").and_then(json::integer).and_then(|version| u64::try_from(version).ok());
     let expected = expected_version(&headers, named)?;
-    let (graph, head) = content(&members)?;
-    check(&state, &graph, &head).await?;
-    match state.queue.put_flow(&name, &head, &graph, expected, FLOW_LIMITS).await? {
+    let Publication { graph, head, files, warnings } = Publication::read(&state, &members).await?;
+    let new = NewFlow { head: &head, graph: &graph, files: &files };
+    match state.queue.put_flow(&name, new, expected, FLOW_LIMITS).await? {
         FlowWritten::Written(version) | FlowWritten::Same(version) => {
             match state.queue.flow(&name, Some(version)).await? {
-                FlowFound::Flow(flow) => Ok(shown(*flow)),
+                FlowFound::Flow(flow) => Ok(shown(*flow, warnings)),
                 // Deleted by somebody else meanwhile.
                 FlowFound::NoSuchName(_) | FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such workflow")),
             }
         }
         FlowWritten::Outdated(version) => Err(ApiError::VersionConflict(version)),
         FlowWritten::Full => Err(ApiError::WorkflowsFull(FLOW_LIMITS.workflows_max)),
+        FlowWritten::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
     }
 }
 
@@ -228,60 +232,7 @@ fn flow_name(name: &str) -> Result<FlowName> {
     name.parse().map_err(|_| ApiError::NotFound("such workflow"))
 }
 
-/// Graph and head of a body, every flaw of shape at once.
-fn content(members: &Members<'_>) -> Result<(Box<RawValue>, FlowHead)> {
-    let mut flaws = Vec::new();
-    let object = |name: &'static str, flaws: &mut Vec<Flaw>| {
-        let value = members.get(name);
-        if value.is_some_and(|value| !json::is_object(value)) {
-            flaws.push(Flaw::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
-        }
-        value
-    };
-    let (workflow, params) = (object("workflow", &mut flaws), object("params", &mut flaws));
-    if workflow.is_none() {
-        let message = "what is published is a `workflow`: ComfyUI's \"Export (API)\"";
-        flaws.push(Flaw::shape("/workflow", "missing", message));
-    }
-    let description = members.get("description").map(json::text);
-    if description
-        .as_ref()
-        .is_some_and(|text| text.as_ref().is_none_or(|text| text.chars().count() > DESCRIPTION_CHARS_MAX))
-    {
-        let message = format!("`description` must be a text of at most {DESCRIPTION_CHARS_MAX} characters");
-        flaws.push(Flaw::shape("/description", "not_a_text", &message));
-    }
-    if members.get("version").is_some_and(|version| json::integer(version).is_none_or(|it| u64::try_from(it).is_err()))
-    {
-        flaws.push(Flaw::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
-    }
-    let (Some(workflow), true) = (workflow, flaws.is_empty()) else { return Err(ApiError::InvalidRequest(flaws)) };
-    let params = params.map_or_else(|| "{}".to_owned(), |params| compact(params.get()));
-    let raw = |text: String| RawValue::from_string(text).map_err(|_| ApiError::Internal);
-    Ok((raw(compact(workflow.get()))?, FlowHead { description: description.flatten(), params: raw(params)? }))
-}
-
-/// As a submit is checked, and every declaration with it.
-async fn check(state: &ApiState, graph: &RawValue, head: &FlowHead) -> Result<()> {
-    let (workflow, declared) = (Workflow::parse(graph, GRAPH_LIMITS), Declared::read(&head.params));
-    let (workflow, declared) = match (workflow, declared) {
-        (Ok(workflow), Ok(declared)) => (workflow, declared),
-        (workflow, declared) => {
-            let problems = workflow.err().into_iter().chain(declared.err()).flatten();
-            return Err(refused(problems.collect()));
-        }
-    };
-    let known = state.knowledge.now().await;
-    let files = graph::publish(&workflow, &declared, &known.pool).map_err(refused)?;
-    for input in files {
-        if state.queue.file(input.file_id).await?.is_none() {
-            return Err(ApiError::NoSuchFile(input.file_id));
-        }
-    }
-    Ok(())
-}
-
-fn shown(flow: Flow) -> Response {
+fn shown(flow: Flow, warnings: Vec<Warning>) -> Response {
     let etag = HeaderValue::from_str(&format!("\"{}\"", flow.version));
     let mut response = Answer(FlowView {
         name: flow.name,
@@ -292,38 +243,11 @@ fn shown(flow: Flow) -> Response {
         workflow: flow.graph,
         created_at: rfc3339(flow.created_ms),
         updated_at: rfc3339(flow.updated_ms),
+        warnings,
     })
     .into_response();
     if let Ok(etag) = etag {
         response.headers_mut().insert(header::ETAG, etag);
     }
     response
-}
-
-/// Without the space between its parts: the same content is the same text, however it was laid out.
-fn compact(json: &str) -> String {
-    let (mut text, mut is_string, mut is_escaped) = (String::with_capacity(json.len()), false, false);
-    for letter in json.chars() {
-        if is_string || !letter.is_ascii_whitespace() {
-            text.push(letter);
-        }
-        match letter {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_string => is_escaped = true,
-            '"' => is_string = !is_string,
-            _ => {}
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::compact;
-
-    #[test]
-    fn only_space_between_the_parts_goes() {
-        let laid_out = "{ \"a b\" :\n [1.10,\t\"x \\\" y \\\\\" , 1e-7 ] }";
-        assert_eq!(compact(laid_out), "{\"a b\":[1.10,\"x \\\" y \\\\\",1e-7]}");
-    }
 }

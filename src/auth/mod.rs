@@ -1,6 +1,6 @@
 //! Passwords, tokens, callers, roles. Knows no HTTP. The only user of jsonwebtoken and argon2.
 //!
-//! Look first at [`Auth`]; [`prepare`] is what a process asks before it starts.
+//! Look first at [`Auth`]; [`prepare()`] is what a process asks before it starts.
 
 mod password;
 mod prepare;
@@ -72,7 +72,7 @@ struct Inner {
 
 impl Auth {
     /// Hashes the admin's password once. An unset password lets nobody in; an unset key is a fresh random one, whose tokens
-    /// are good in this process only: processes start with what [`prepare`] gives, which has both.
+    /// are good in this process only: processes start with what [`prepare()`] gives, which has both.
     pub fn new(settings: &AuthSettings) -> Self {
         let password = settings.admin_password.as_ref().map(|secret| secret.expose());
         let key = settings.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes());

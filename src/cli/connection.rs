@@ -13,6 +13,10 @@ const DEFAULT_URL: &str = "http://127.0.0.1:3000";
 #[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     /// Answer in JSON, for programs
+    ///
+    /// One document: what the API answers in `data`. `watch`, and `submit` with --watch or --out, print JSON lines {"type","data"}: the
+    /// messages of the WebSocket, `task` for a whole task (first and last), `saved` for each file. Commands that take several things print
+    /// one document for each. Hints, bars and waiting are on standard error; colours are only at a terminal, and never with NO_COLOR.
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
@@ -26,13 +30,15 @@ pub(super) struct Connection {
     /// Address of the system [default: that of the last login, else http://127.0.0.1:3000]
     #[arg(long, env = "SHUZHIREN_URL")]
     pub(super) url: Option<String>,
-    /// Token, instead of the kept login
+    /// Token, instead of the kept login, e.g. the `token` that POST /api/auth/login answers
     #[arg(long, env = "SHUZHIREN_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
-    /// File that holds the token
+    /// File that holds the token, e.g. /run/secrets/token
     #[arg(long, env = "SHUZHIREN_TOKEN_FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
     /// How long a system is waited for that is busy, or that went away in the middle
+    ///
+    /// A 429 or 503 is waited for as long as it says, and the request said again with the same Idempotency-Key.
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub(super) wait_for_server: Duration,
 }

@@ -1,17 +1,16 @@
 //! How a command ends when it does not do what was asked: in words, and as an exit code.
 
-/// What exit codes mean; part of `--help`, and of the README.
+/// What exit codes mean; part of `--help`.
+///
+/// 0 is also what a command ends with whose reader has gone away (`| head`); 1 a task that failed or was cancelled while it was
+/// watched; 5 a system that was away or busy for longer than `--wait-for-server`.
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
-  0    done (also when whoever read the output has gone away)
-  1    the task failed or was cancelled
-  2    a flag, a file or a param that cannot be used
-  3    not logged in, the login was refused, or this user may not do that
-  4    there is no such task, file or instance
-  5    the system is away, or too busy for longer than --wait-for-server
-  6    the system refused what was asked; standard error says what to change
-  7    a file could not be saved, or did not arrive whole
-  130  interrupted; what was submitted goes on";
+  0  done                           5    the system is away or too busy
+  1  a task did not complete        6    it refused; standard error says what to change
+  2  a flag, file or param is unfit 7    a file was not saved, or is not whole
+  3  not logged in, or not allowed  130  interrupted; what was submitted goes on
+  4  no such task, batch, workflow, file or instance";
 
 /// Why a command ends without having done what was asked. Each is told in one place, `run`.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 /// Title and commands; the last group takes the rest.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run a system", &["up", "api", "ws", "dispatcher", "sim"]),
-    ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry"]),
+    ("Run a system", &["up", "api", "ws", "dispatcher", "doctor", "sim"]),
+    ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry", "batches", "workflows"]),
     ("Files", &["upload", "files", "download", "rm"]),
     ("Fleet", &["instances", "enable", "disable", "config", "top"]),
     ("Login", &["login", "logout", "whoami"]),
@@ -34,8 +34,20 @@ pub fn grouped(program: Command) -> Command {
             let _infallible = writeln!(text, "{header}{title}:{header:#}\n{lines}");
         }
     }
+    // Not clap's own list: it would take a third of the screen for what concerns the logs.
+    let options = [
+        (
+            "-h, --help",
+            "Print this; `shuzhiren <command> --help` explains a command with all its settings, `-h` in short",
+        ),
+        ("-V, --version", "Print the version"),
+        ("--log, --log-format", "What is logged, and how"),
+    ];
+    let option = |(name, about): (&str, &str)| format!("  {literal}{name:19}{literal:#}  {about}\n");
+    let options = options.map(option).concat();
+    let options = options.trim_end();
     program.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{text}{header}Options:{header:#}\n{{options}}{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{text}{header}Options:{header:#}\n{options}{{after-help}}"
     ))
 }
 

@@ -1,7 +1,7 @@
 //! Client commands: `shuzhiren submit`, `watch`, `tasks`, `top`, …. They use the public API only.
 //!
 //! A command's way: `connection` (where, as whom; `kept` = the login kept between commands) → `api` (REST: waits for a busy
-//! server, repeats what may be repeated, makes a [`Fault`](fault::Fault) of the rest) and `live` (the WebSocket) → `out`.
+//! server, repeats what may be repeated, makes a [`Fault`] of the rest) and `live` (the WebSocket) → `out`.
 //! `follow` is how tasks are watched to their endings. Look at [`Command`] first.
 //!
 //! Invariants: standard output holds what was asked for and nothing else; hints, bars and waiting are on standard error. A token
@@ -9,6 +9,7 @@
 
 mod answer;
 mod api;
+mod batches;
 mod bench;
 mod completions;
 mod config;
@@ -16,26 +17,35 @@ mod connection;
 mod diff;
 mod endings;
 mod everything;
+mod examples;
 mod explain;
 mod fault;
 mod fetch;
 mod figures;
 mod files;
+mod flow_facts;
+mod flow_ref;
+mod flows;
 mod follow;
 mod help;
 mod instances;
 mod kept;
+mod layout;
 mod live;
 mod login;
+mod order;
 mod out;
 mod pages;
 mod params;
 mod place;
 mod prompt;
+mod publish;
+mod rehearsal;
 mod sample;
 mod scene;
 mod screen;
 mod submit;
+mod sweep;
 mod table;
 mod task_id;
 mod tasks;
@@ -43,6 +53,8 @@ mod teller;
 mod top;
 mod upload;
 mod watch;
+mod watched;
+mod whole;
 mod words;
 
 pub use fault::EXIT_CODES;
@@ -55,12 +67,17 @@ use sample::SampleArgs;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Submit a workflow, and watch it if asked to
+    /// Submit a workflow, once or many times, and watch it if asked to
+    #[command(after_help = examples::SUBMIT)]
     Submit(Box<submit::SubmitArgs>),
     /// Watch tasks to their endings, or everything that happens
+    ///
+    /// It outlives restarts of the server and lost connections without missing an ending. Ctrl-C leaves the tasks running, and says how
+    /// to watch them again.
     Watch(watch::WatchArgs),
     /// List tasks
-    Tasks(tasks::TasksArgs),
+    #[command(after_help = examples::TASKS)]
+    Tasks(Box<tasks::TasksArgs>),
     /// Show everything that is known of a task
     Show(tasks::ShowArgs),
     /// Say in plain words what happened to a task, or what it waits for
@@ -69,6 +86,11 @@ pub enum Command {
     Cancel(tasks::TaskIdsArgs),
     /// Give failed or cancelled tasks another try
     Retry(tasks::TaskIdsArgs),
+    /// Show or cancel batches: the tasks of one submit with --count or --sweep
+    Batches(batches::BatchesArgs),
+    /// List, read, publish or delete published workflows
+    #[command(after_help = examples::WORKFLOWS)]
+    Workflows(Box<flows::WorkflowsArgs>),
     /// Upload files
     Upload(files::UploadArgs),
     /// List files
@@ -84,10 +106,14 @@ pub enum Command {
     /// Let instances end what they run and take nothing new
     Disable(instances::SwitchArgs),
     /// Read or change the config of the fleet
+    #[command(after_help = examples::CONFIG)]
     Config(config::ConfigArgs),
     /// The fleet as it is now, live
     Top(top::TopArgs),
     /// Log in; the token is kept for the other commands
+    ///
+    /// It is kept on this machine, for this user only (0600), and sent to no other address. The password is asked for, or taken from
+    /// --password-stdin or the variable SHUZHIREN_PASSWORD.
     Login(login::LoginArgs),
     /// Forget the token
     Logout(login::LogoutArgs),
@@ -96,8 +122,10 @@ pub enum Command {
     /// Submit a sample task and fetch its picture
     Sample(Box<SampleArgs>),
     /// Measure throughput and latency with many small tasks
+    #[command(after_help = examples::BENCH)]
     Bench(bench::BenchArgs),
     /// Print the completions of a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArgs),
 }
 
@@ -122,11 +150,13 @@ async fn done(command: Command, program: clap::Command) -> Result<(), Fault> {
     match command {
         Command::Submit(args) => submit::submit(*args).await,
         Command::Watch(args) => watch::watch(args).await,
-        Command::Tasks(args) => tasks::tasks(args).await,
+        Command::Tasks(args) => tasks::tasks(*args).await,
         Command::Show(args) => tasks::show(args).await,
         Command::Explain(args) => explain::explain(args).await,
         Command::Cancel(args) => tasks::cancel(args).await,
         Command::Retry(args) => tasks::retry(args).await,
+        Command::Batches(args) => batches::batches(args).await,
+        Command::Workflows(args) => flows::workflows(*args).await,
         Command::Upload(args) => files::upload(args).await,
         Command::Files(args) => files::files(args).await,
         Command::Download(args) => files::download(args).await,

@@ -135,7 +135,7 @@ impl Client {
         Ok(copies > 1)
     }
 
-    /// POST /history {"delete":[id]}: after the result is stored.
+    /// `POST /history {"delete":[id]}`: after the result is stored.
     ///
     /// # Errors
     /// It does not answer.

@@ -11,7 +11,7 @@ use super::{
     lease_clock::since_boot,
     scene::{Exit, Scene, until_answered},
     spans::Spans,
-    submit,
+    submit, unfit,
 };
 use crate::{
     comfy::{Ending, Sighting, Verdict},
@@ -132,7 +132,7 @@ impl Scene {
         };
         let is_lost = refused.kind == FailureKind::InvalidWorkflow && inputs::forget_refused(self, &refused);
         if !is_lost || !matches!(submit::look_until_answered(self).await?, Sighting::Unknown) {
-            return Err(Exit::Failed { failure: refused, blames_instance: false });
+            return Err(Box::pin(unfit::judge(self, *refused)).await);
         }
         tracing::warn!(instance = %self.instance.target.id, task = %self.claim.task, error = refused.message, "an input is gone from the instance; sending it again");
         let workflow = self.ready_workflow().await?;
@@ -242,6 +242,14 @@ impl Scene {
                 metrics::attempt_ended("released");
                 let written = until_answered(|| {
                     self.instance.queue().requeue(&self.instance.lease, task, self.claim.attempt, false, &reason)
+                });
+                end_of(written.await)
+            }
+            Exit::Unfit { others, reason } => {
+                tracing::warn!(instance = %self.instance.target.id, %task, attempt = %self.claim.attempt, reason, ?others, "left to instances that have what it needs");
+                metrics::attempt_ended("released");
+                let written = until_answered(|| {
+                    self.instance.queue().leave_to(&self.instance.lease, task, self.claim.attempt, &others)
                 });
                 end_of(written.await)
             }

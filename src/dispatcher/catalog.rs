@@ -46,7 +46,8 @@ pub(super) async fn run(instance: Arc<Instance>) {
     }
 }
 
-async fn look(instance: &Instance) -> Result<(), String> {
+/// Asks it now.
+pub(super) async fn look(instance: &Instance) -> Result<(), String> {
     let listed = instance.client.object_info(TIMEOUT).await.map_err(|error| error.to_string())?;
     let read = tokio::task::spawn_blocking(move || {
         let json = Catalog::parse(&listed)?.to_json();

@@ -1,11 +1,11 @@
 //! Lets this instance join in: tasks that were left to others because they had what it lacked then, and it has now, or because
 //! it was not there yet. Each owner looks for its own instance, in small bites.
 
-use super::{instance::Instance, jitter};
+use super::{instance::Instance, jitter, unfit};
 use crate::{
     graph::{Catalog, Workflow},
     queue,
-    task::{TaskId, Warning},
+    task::TaskId,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -18,8 +18,6 @@ const BITE: u64 = 50;
 const BITE_MAX: u64 = 10_000;
 /// Bites of one look.
 const BITES_MAX: usize = 20;
-/// The code of the warning that names a value which no instance offers; whether it fits only the instance knows.
-const NOT_OFFERED: &str = "value_not_offered";
 
 /// How far it has looked, with one catalog.
 #[derive(Default)]
@@ -94,10 +92,7 @@ async fn admit(instance: &Instance, catalog: &Arc<Catalog>, tasks: &[(TaskId, u6
     for (id, task) in ids.iter().zip(instance.queue().tasks(&ids).await?) {
         let (Some(task), Some(payload)) = (task, instance.queue().payload(*id).await?) else { continue };
         let Some(workflow) = Workflow::from_stored(&payload.workflow) else { continue };
-        let spared = |warning: &&Warning| warning.code == NOT_OFFERED;
-        let spared: Vec<&str> =
-            task.facts.warnings.iter().filter(spared).filter_map(|warning| warning.param.as_deref()).collect();
-        if workflow.fits(catalog, &spared) {
+        if workflow.fits(catalog, &unfit::spared(&task.facts.warnings)) {
             fitting.push(*id);
         }
         // Large graphs take a millisecond each, and this thread has other work.

@@ -8,7 +8,21 @@
 //! Invariant: every write of an attempt goes through a fenced verb of the queue; nothing is submitted, interrupted or deleted
 //! at an instance unless the lease was fresh a moment ago ([`lease_clock`]).
 //!
-//! Where ComfyUI's habits are met (points of the protocol's §17; tests of the same numbers in `tests/it/dispatcher`):
+//! # What an instance may rely on, and a task
+//!
+//! * A prompt that may still run somewhere is never submitted again while its instance answers. An instance that is cut off for longer
+//!   than `--gone-after` counts as dead: its tasks run elsewhere, and should it come back with its queue within an hour, what was given up is
+//!   dropped from it.
+//! * An instance that answers its checks but fails three runs in a row is paused for 1 s, then 2, 4 … 60 s (`phase` `suspect`, `lastError`
+//!   says why) until a run ends well.
+//! * An output that breaks off is fetched again; one that trickles (below 64 KiB/s over six HTTP timeouts) is given up.
+//! * A file is given to an instance once per start, as `fleet/<hash>`; one that is gone from it is sent again.
+//! * A model or node that an instance gets later is known at its next start or within some minutes; tasks that waited for it join it within seconds.
+//! * ComfyUI 0.3 and later work; where `/api/jobs` exists it is used.
+//!
+//! # Where ComfyUI's habits are met
+//!
+//! Points of the protocol's §17; tests of the same numbers are in `tests/it/dispatcher`:
 //! 1 own prompt ids: `TaskId::prompt_id` · 2 recorded before POST, never sent twice blindly: [`submit`] · 3 registered before
 //! POST: `Instance::spawn` · 4 REST is the truth: [`follow`] · 5 verdict from history: `comfy/history` · 6 forgotten prompts:
 //! [`follow`], [`attempt`] · 7 partly accepted: `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` ·
@@ -16,7 +30,7 @@
 //! [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`watchdog`], [`health`] ·
 //! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/frame`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
 //! 18 what it can run, asked once per start: [`catalog`]; no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `Scene::take_outcome` ·
-//! 22 instances reachable by dispatchers only: README.
+//! 22 instances reachable by dispatchers only: `deploy/README.md`.
 
 mod actor;
 mod attach;
@@ -46,6 +60,7 @@ mod shelf;
 mod spans;
 mod strays;
 mod submit;
+mod unfit;
 mod uploads;
 mod watchdog;
 mod watcher;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     queue::{Claim, Result},
-    task::{Failure, FailureKind},
+    task::{Failure, FailureKind, InstanceId},
 };
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -33,6 +33,13 @@ pub(super) enum Exit {
     /// nothing.
     InputLost {
         /// Why.
+        reason: String,
+    },
+    /// This instance lacks what the task needs, and others have it: the task is left to those, and this try counts for nothing.
+    Unfit {
+        /// Those.
+        others: Vec<InstanceId>,
+        /// What the instance said.
         reason: String,
     },
     /// The prompt vanished with its instance (or from its queue).

@@ -101,6 +101,10 @@ impl Spans {
                 self.stage.fail(FailureKind::InputUnavailable.as_str());
                 self.end_as("released");
             }
+            Exit::Unfit { .. } => {
+                self.stage.fail(FailureKind::InvalidWorkflow.as_str());
+                self.end_as("released");
+            }
             Exit::Lost { had_begun, .. } => {
                 self.stage.fail(FailureKind::PromptLost.as_str());
                 if *had_begun {

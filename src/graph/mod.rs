@@ -4,6 +4,10 @@
 //!
 //! Invariants: an input that no parameter names leaves byte for byte as it came (but for [`Workflow::isolate`], `{"$file":…}`,
 //! and, once there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; nothing here recurses over foreign structure.
+//!
+//! # Params
+//!
+#![doc = include_str!("../api/guides/params.md")]
 
 mod catalog;
 mod convert;
@@ -21,7 +25,7 @@ mod tests;
 
 pub use catalog::{Catalog, Member, Pool};
 pub use node::Workflow;
-pub use params::{Declared, InlineFile, Options, RemoteFile, Resolved, near, publish, resolve, schema};
+pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, near, publish, resolve, schema};
 pub use problem::Problem;
 
 /// Bounds of a graph.

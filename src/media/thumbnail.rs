@@ -26,9 +26,12 @@ pub struct Thumbnail {
 /// Why there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Not PNG, JPEG, GIF or WebP, or broken.
+    /// Not PNG, JPEG, GIF or WebP.
     #[error("this file is no picture that a thumbnail can be made of")]
     NoPicture,
+    /// It begins like one of these, and cannot be decoded.
+    #[error("this picture is broken")]
+    Broken,
     /// Too many bytes, pixels, or too much memory.
     #[error("this picture is too large for a thumbnail")]
     TooLarge,
@@ -79,7 +82,7 @@ fn write(picture: &DynamicImage) -> Result<Thumbnail, Refused> {
 }
 
 fn why(error: image::ImageError) -> Refused {
-    if matches!(error, image::ImageError::Limits(_)) { Refused::TooLarge } else { Refused::NoPicture }
+    if matches!(error, image::ImageError::Limits(_)) { Refused::TooLarge } else { Refused::Broken }
 }
 
 #[cfg(test)]
@@ -139,8 +142,11 @@ mod tests {
     #[test]
     fn what_is_no_picture_is_refused() {
         let whole = picture(64, 64, 255, ImageFormat::Png);
-        for bytes in [&b""[..], b"text", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", b"BM\0\0", &whole[..60]] {
+        for bytes in [&b""[..], b"text", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", b"BM\0\0"] {
             assert_eq!(thumbnail(bytes, 64), Err(Refused::NoPicture), "{}", bytes.len());
+        }
+        for bytes in [&whole[..60], &whole[..8], b"\x89PNG\r\n\x1a\n broken"] {
+            assert_eq!(thumbnail(bytes, 64), Err(Refused::Broken), "{}", bytes.len());
         }
     }
 

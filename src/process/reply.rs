@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What this room itself answers with; the README lists them beside the api's.
+/// What this room itself answers with; the document of the API has them beside its own.
 pub const ERROR_TYPES: &[&str] = &["bad_request", "internal", "overloaded", "not_ready", "request_timeout"];
 
 tokio::task_local! {

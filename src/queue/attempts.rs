@@ -4,10 +4,13 @@ use super::{
     Claim, Claimed, Error, Lease, Queue, Result, Written,
     call::{Reply, ms, number, switch},
     hash::Fields,
-    payloads, retry,
+    intake, payloads, retry,
     scripts::Verb,
 };
-use crate::task::{Attempt, Failure, FailureKind, Outcome, Output, Progress, Task, TaskFacts, TaskId};
+use crate::{
+    metrics,
+    task::{Attempt, Failure, FailureKind, InstanceId, Outcome, Output, Progress, Task, TaskFacts, TaskId, TaskState},
+};
 use fred::types::Value;
 use serde::Serialize;
 use std::time::Duration;
@@ -114,16 +117,45 @@ impl Queue {
         lost: bool,
         reason: &str,
     ) -> Result<Written> {
+        self.give_back(lease, task, attempt, lost.then_some(reason), &[]).await
+    }
+
+    /// Gives a task back uncounted, to be run from now on by these alone, and by those that come to have what it needs later.
+    pub async fn leave_to(
+        &self,
+        lease: &Lease,
+        task: TaskId,
+        attempt: Attempt,
+        others: &[InstanceId],
+    ) -> Result<Written> {
+        self.give_back(lease, task, attempt, None, others).await
+    }
+
+    async fn give_back(
+        &self,
+        lease: &Lease,
+        task: TaskId,
+        attempt: Attempt,
+        lost: Option<&str>,
+        only: &[InstanceId],
+    ) -> Result<Written> {
+        let reason = lost.unwrap_or_default();
         let message = format!("{LOSSES_MAX} instances died while they ran this task; the last: {reason}");
         let mut args = fence(lease, task, attempt);
         args.extend([
-            switch(lost),
+            switch(lost.is_some()),
             number(LOSSES_MAX),
             json(&Failure::new(FailureKind::Poison, message))?,
             ms(self.limits().keep_tasks),
             json(&Failure::new(FailureKind::PromptLost, reason))?,
+            intake::only(only).into(),
         ]);
-        self.write(Verb::Requeue, args).await
+        let reply = self.call(Verb::Requeue, args).await?;
+        if reply.tag() == "poisoned" {
+            metrics::task_ended("failed");
+            return Ok(Written::AlreadyEnded(TaskState::Failed));
+        }
+        written(reply)
     }
 
     /// Frees the slot of a task that has ended or is owned elsewhere (after a cancel was carried out). One that is still

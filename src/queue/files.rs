@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     settings::{Keep, limits},
-    task::{FileId, ObjectId, TaskId},
+    task::{FileId, FlowVersion, ObjectId, TaskId},
 };
 use fred::{interfaces::HashesInterface, types::Value};
 use serde::{Deserialize, Serialize};
@@ -67,8 +67,8 @@ pub enum FileKind {
 pub enum FileDeleted {
     /// The entry is gone; now delete these bytes, which no other file needs.
     Deleted(FileRecord, Vec<ObjectId>),
-    /// A waiting or running task needs it.
-    InUse,
+    /// It is needed by this version of a published workflow; `None` = by a waiting or running task.
+    InUse(Option<FlowVersion>),
     /// No such file.
     NotFound,
 }
@@ -140,7 +140,7 @@ impl Queue {
         Ok((total, records))
     }
 
-    /// Removes a registration unless a pending or running task needs the file. Should the caller die before it has deleted
+    /// Removes a registration unless a pending or running task, or a published workflow, needs the file. Should the caller die before it has deleted
     /// the bytes, [`Queue::take_orphans`] gives them an hour later.
     pub async fn delete_file(&self, id: FileId) -> Result<FileDeleted> {
         let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(false)]).await?;
@@ -150,14 +150,14 @@ impl Queue {
                 let (record, created): (String, String) = (reply.parse()?, reply.parse()?);
                 Ok(FileDeleted::Deleted(read(&record, &created, None)?, bytes))
             }
-            "in_use" => Ok(FileDeleted::InUse),
+            "in_use" => Ok(FileDeleted::InUse(reply.parse::<String>()?.parse().ok())),
             "not_found" => Ok(FileDeleted::NotFound),
             _ => Err(reply.unexpected()),
         }
     }
 
     /// Undoes [`Queue::add_file`] for whoever has stored bytes under `id`, whether it was done or not, or is still on its way;
-    /// gives the bytes to be deleted now. A file that a task needs already stays.
+    /// gives the bytes to be deleted now. A file that is needed already stays.
     pub async fn retract_file(&self, id: FileId) -> Result<Vec<ObjectId>> {
         let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(true)]).await?;
         match reply.tag() {
@@ -167,7 +167,7 @@ impl Queue {
         }
     }
 
-    /// Takes files off the registry that are older than they are kept and that no task needs: looks at `limit` of them, past
+    /// Takes files off the registry that are older than they are kept and that nobody needs: looks at `limit` of them, past
     /// the `skip` oldest. Gives how many it looked at, and how many of them are still needed.
     pub(super) async fn expire_files(
         &self,

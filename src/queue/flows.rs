@@ -6,11 +6,15 @@ use super::{
     payloads,
     scripts::Verb,
 };
-use crate::{settings::limits, task::FlowName};
+use crate::{
+    settings::limits,
+    task::{FileId, FlowName},
+};
 use fred::types::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +73,17 @@ pub enum FlowFound {
     NoSuchName(Vec<String>),
 }
 
+/// What is published.
+#[derive(Debug, Clone, Copy)]
+pub struct NewFlow<'a> {
+    /// Description and declared parameters.
+    pub head: &'a FlowHead,
+    /// The graph.
+    pub graph: &'a RawValue,
+    /// Stored files that both name: kept as long as this version is.
+    pub files: &'a BTreeSet<FileId>,
+}
+
 /// Answer of [`Queue::put_flow`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlowWritten {
@@ -80,6 +95,8 @@ pub enum FlowWritten {
     Outdated(u64),
     /// As many as may be are published.
     Full,
+    /// A file that it names does not exist (any more).
+    NoSuchFile(FileId),
 }
 
 /// A row of [`Queue::flows`].
@@ -100,11 +117,11 @@ impl Queue {
     pub async fn put_flow(
         &self,
         name: &FlowName,
-        head: &FlowHead,
-        graph: &RawValue,
+        new: NewFlow<'_>,
         expected: Option<u64>,
         limits: FlowLimits,
     ) -> Result<FlowWritten> {
+        let NewFlow { head, graph, files } = new;
         let head = serde_json::to_string(head).map_err(|error| Error::Corrupt(format!("workflow {name}: {error}")))?;
         let digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get()).finalize();
         let args = vec![
@@ -115,6 +132,7 @@ impl Queue {
             expected.map(|version| version.to_string()).unwrap_or_default().into(),
             number(limits.versions_kept),
             number(limits.workflows_max),
+            files.iter().map(FileId::to_string).collect::<Vec<_>>().join(",").into(),
         ];
         let mut reply = self.call_durably(Verb::WorkflowPut, args).await?;
         match reply.tag() {
@@ -122,6 +140,7 @@ impl Queue {
             "same" => Ok(FlowWritten::Same(reply.parse()?)),
             "outdated" => Ok(FlowWritten::Outdated(reply.parse()?)),
             "full" => Ok(FlowWritten::Full),
+            "no_such_file" => Ok(FlowWritten::NoSuchFile(reply.parse()?)),
             _ => Err(reply.unexpected()),
         }
     }

@@ -51,7 +51,7 @@ pub(super) async fn fields(new: &NewTask) -> Result<Fields> {
 }
 
 /// `,a,b,`: each between commas, so that one is found whole; `` = all.
-fn only(eligible: &[InstanceId]) -> String {
+pub(super) fn only(eligible: &[InstanceId]) -> String {
     let mut only: String = eligible.iter().flat_map(|id| [",", id.as_str()]).collect();
     if !only.is_empty() {
         only.push(',');

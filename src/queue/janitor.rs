@@ -8,6 +8,7 @@ use super::{
     scripts::Verb,
 };
 use crate::{
+    metrics,
     settings::Keep,
     task::{Failure, FailureKind, InstanceId},
 };
@@ -137,20 +138,27 @@ impl Queue {
 
     /// Puts due retries back in their lanes; whether more are due.
     async fn promote_due(&self) -> Result<bool> {
-        self.batches(|| self.call(Verb::Promote, vec![number(BATCH)])).await
+        self.batches(|| async { self.call(Verb::Promote, vec![number(BATCH)]).await?.parse() }).await
     }
 
     /// Fails what had not begun by its time; whether more is due.
     async fn expire_due(&self) -> Result<bool> {
         let failure = failure(FailureKind::StartTimeout, "not begun by its startBy")?;
         let keep = ms(self.limits().keep_tasks);
-        self.batches(|| self.call(Verb::Expire, vec![number(BATCH), failure.as_str().into(), keep.clone()])).await
+        self.batches(|| async {
+            let args = vec![number(BATCH), failure.as_str().into(), keep.clone()];
+            let mut reply = self.call(Verb::Expire, args).await?;
+            let looked_at = reply.parse()?;
+            count_failed(reply.parse()?);
+            Ok(looked_at)
+        })
+        .await
     }
 
     /// Forgets ended tasks whose time is over; whether more are due.
     async fn collect_due(&self, retention: Retention) -> Result<bool> {
         let keep_outputs = retention.outputs != Keep::WithTask;
-        self.batches(|| self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)])).await
+        self.batches(|| async { self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)]).await?.parse() }).await
     }
 
     /// Takes files off the registry whose time is over, in bites; what tasks need is passed over until the next look.
@@ -169,10 +177,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Calls until a batch is not full, or the round has had enough.
-    async fn batches<F: Future<Output = Result<super::call::Reply>>>(&self, call: impl Fn() -> F) -> Result<bool> {
+    /// Calls, which gives how many were looked at, until a batch is not full or the round has had enough.
+    async fn batches<F: Future<Output = Result<u64>>>(&self, call: impl Fn() -> F) -> Result<bool> {
         for _ in 0..BATCHES_MAX {
-            if call().await?.parse::<u64>()? < BATCH {
+            if call().await? < BATCH {
                 return Ok(false);
             }
         }
@@ -199,6 +207,7 @@ impl Queue {
         ];
         let mut reply = self.call(Verb::Sweep, args).await?;
         let (cursor, wrong): (String, u64) = (reply.parse()?, reply.parse()?);
+        count_failed(reply.parse()?);
         if wrong > 0 {
             tracing::warn!(place = sweep.places[sweep.place], wrong, "put right what did not mirror the tasks");
         }
@@ -254,6 +263,11 @@ impl Sweep {
         }
         self.cursor = cursor;
     }
+}
+
+/// Endings that nobody but the janitor has written.
+fn count_failed(ended: u64) {
+    (0..ended).for_each(|_| metrics::task_ended("failed"));
 }
 
 fn failure(kind: FailureKind, message: &str) -> Result<String> {

@@ -6,7 +6,26 @@
 //!
 //! Invariant: a task's state changes only inside `lua/`; every write of an attempt carries (instance, token, attempt).
 //!
-//! Keys, all after the root `{<namespace>}:` (spelled in `lua/lib/base.lua`):
+//! # Durability
+//!
+//! A 200 says that Redis has a write, and `--durability` says how sure that is:
+//!
+//! | `--durability` | a 200 means | Redis is killed | the primary is lost with its disk |
+//! |---|---|---|---|
+//! | `local` | Redis has it | with `appendfsync everysec` up to 2 s of accepted tasks are forgotten; with `always` none | what the replica has not got is lost |
+//! | `fsync` | its disk has it (`appendfsync always`, or WAITAOF of Redis 7.2 and later) | nothing is forgotten | what the replica has not got is lost |
+//! | `replica` | a replica has it (WAIT) | nothing is forgotten, by the replica | nothing is lost |
+//!
+//! A write that could not be made so sure is a 503, and may be said again with the same `Idempotency-Key`. No script is ever half
+//! applied. Whatever was forgotten, no task ends in an impossible state and no instance gets stuck: a dispatcher says again what it
+//! knows of its prompts.
+//!
+//! At the start a server is refused that is older than 7.0, a replica, or evicts keys (`maxmemory-policy` other than `noeviction` with a `maxmemory`), and
+//! for `fsync` one that cannot; without an append-only file there is a warning. Sentinel and cluster addresses work: one namespace is one slot.
+//!
+//! # Keys
+//!
+//! All after the root `{<namespace>}:` (spelled in `lua/lib/base.lua`):
 //!
 //! | key | type | content |
 //! |---|---|---|
@@ -22,7 +41,7 @@
 //! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; which have some |
 //! | `batch:<begin of the ids>` | ZSET | the tasks of a batch by created time |
-//! | `workflow:<name>` | HASH | `latest`, `digest`; of each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>` |
+//! | `workflow:<name>` | HASH | `latest`, `digest`; of each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>`, `files:<n>` |
 //! | `workflows`, `workflows-gone` | ZSET | names published, names deleted with their last version |
 //! | `owners` | SET | who has tasks |
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |
@@ -36,7 +55,9 @@
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
 //! | `content:<sha256>`, `object:<id>` | STRING, HASH | the object in the store with these bytes; how many files need it |
 //! | `totals` | HASH | bytes by kind of file, objects and their bytes |
-//! | `uses:<file>`, `made:<task>`, `orphans` | SET, SET, ZSET | live tasks that need a file; a task's outputs; objects to delete |
+//! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
+//! | `made:<task>`, `orphans` | SET, ZSET | a task's outputs; objects to delete |
+//! | `given-up`, `given-up:<task>` | SET | tasks, and very many files of their earlier attempts, to be dropped |
 //! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | the latest picture of a running task, while somebody looks |
 //! | `events` | channel | what happened |
@@ -80,7 +101,7 @@ pub use error::Error;
 pub use exam::{Exam, examine};
 pub use feed::{Feed, News};
 pub use files::{FileDeleted, FileKind, FileRecord, Retention};
-pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten};
+pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten, NewFlow};
 pub use joining::Narrowed;
 pub use outputs::Told;
 pub use scripts::{Scripts, Verb};
@@ -155,6 +176,11 @@ impl Queue {
     /// must not use the same client ids there.
     pub fn installation(&self) -> &str {
         &self.inner.installation
+    }
+
+    /// Pending tasks of all users that are allowed; 0 = no limit.
+    pub fn waiting_max(&self) -> u64 {
+        self.limits().waiting_max
     }
 
     /// Whether Redis answers a PING within a second.

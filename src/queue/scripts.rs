@@ -93,10 +93,10 @@ scripts! {
     Tasks = "#!lua flags=no-writes" "tasks" [];
     Unregistered = "#!lua flags=no-writes" "unregistered" [];
     Versions = "#!lua flags=no-writes" "versions" [];
-    WorkflowDelete = "#!lua" "workflow_delete" [];
+    WorkflowDelete = "#!lua" "workflow_delete" ["files" "flows"];
     WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];
     WorkflowList = "#!lua flags=no-writes" "workflow_list" [];
-    WorkflowPut = "#!lua" "workflow_put" [];
+    WorkflowPut = "#!lua" "workflow_put" ["files" "flows"];
     Yield = "#!lua" "yield" ["events"];
 }
 

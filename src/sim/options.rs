@@ -77,7 +77,7 @@ pub struct SimSettings {
     /// ComfyUI version to imitate.
     #[arg(long, env = "SHUZHIREN_SIM_MODE", value_enum, default_value_t = Mode::V03)]
     pub mode: Mode,
-    /// Folder for input, output and temp files; without it they are kept in memory (at most 512 MiB).
+    /// Folder for input, output and temp files, e.g. /tmp/sim [default: they are kept in memory, at most 512 MiB].
     #[arg(long, env = "SHUZHIREN_SIM_DATA")]
     pub data: Option<PathBuf>,
     /// Milliseconds from the message execution_success to the entry in the history.
@@ -89,10 +89,10 @@ pub struct SimSettings {
     /// Milliseconds per step of the samplers.
     #[arg(long, env = "SHUZHIREN_SIM_STEP", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=600_000))]
     pub step: u64,
-    /// Whether samplers send preview pictures.
+    /// Samplers send preview pictures.
     #[arg(long, env = "SHUZHIREN_SIM_PREVIEWS")]
     pub previews: bool,
-    /// More model files, comma-separated, accepted in every model folder.
+    /// More model files, comma separated, accepted in every model folder, e.g. sdxl.safetensors,wan.safetensors.
     #[arg(long, env = "SHUZHIREN_SIM_MODELS", value_delimiter = ',')]
     pub models: Vec<String>,
 }

@@ -1,10 +1,20 @@
-//! Bytes: uploads and outputs, by object, on disk or in a bucket, wherever `SHUZHIREN_STORAGE_URL` points. The only user of
-//! object_store.
+//! Bytes: uploads and outputs, by object, on disk or in a bucket, wherever `SHUZHIREN_STORAGE_URL` points. The only
+//! user of object_store.
 //!
-//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk, none in a
-//! bucket) and gets its own, synced, when it is whole. `installation` names the system whose files these are.
+//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk, none
+//! in a bucket) and gets its own, synced, when it is whole. `installation` names the system whose files these are.
 //!
 //! Invariant: a path is made of our own ids only; nothing half-written is ever visible.
+//!
+//! The same bytes are stored once, however many files (each with its own id, name and owner) have them; they go with
+//! the last file. A file that nobody has registered for a day (its process was killed in between) is deleted by the
+//! dispatchers, unless the store's `installation` names another system: after a lost or emptied Redis nothing is
+//! deleted until that file is removed by hand.
+//!
+//! A bucket is anything that speaks S3's protocol. A request to it is tried again 3 times within 15 s; after that
+//! uploads get a 503, and attempts are tried again. A bucket or key that does not work is named at the start. After a
+//! `kill -9` only the bucket knows of unfinished multipart uploads: give it a lifecycle rule that aborts them. A file
+//! in a bucket has at most 48 GiB.
 
 mod bucket;
 mod error;
@@ -52,8 +62,8 @@ const BUCKET_PARTS_MAX: u64 = 10_000;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     place: Place,
-    /// Whether downloads are sent to the bucket.
-    redirects: bool,
+    /// The origin to which downloads are sent, when they are.
+    redirects: Option<Arc<str>>,
 }
 
 /// Where the files are.
@@ -109,7 +119,7 @@ impl Store {
         let objects = tokio::task::spawn_blocking(move || local::open(&folder))
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
-        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: false })
+        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: None })
     }
 
     /// In a bucket that nobody has been asked about yet.
@@ -117,7 +127,7 @@ impl Store {
         let place = bucket::Place::read(url)?;
         let bucket = Arc::new(place.client(keys)?);
         let whole = Place::Bucket(bucket.clone(), place.prefix.clone());
-        Ok((Self { objects: bucket, place: whole, redirects: false }, place))
+        Ok((Self { objects: bucket, place: whole, redirects: None }, place))
     }
 
     /// Begins a file of at most `size_max` bytes (in a bucket never more than 10,000 parts of 5 MiB). `id` must be fresh: two writers of one id would replace one another.

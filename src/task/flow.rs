@@ -66,6 +66,22 @@ pub struct FlowVersion {
     pub version: u64,
 }
 
+/// `name@3`
+impl fmt::Display for FlowVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+impl FromStr for FlowVersion {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let (name, version) = text.split_once('@').ok_or(NotAName)?;
+        Ok(Self { name: name.parse()?, version: version.parse().map_err(|_| NotAName)? })
+    }
+}
+
 /// A task's place in its batch: `{"index","size"}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchPlace {

@@ -19,7 +19,7 @@ pub struct Progress {
     pub nodes_total: u32,
 }
 
-/// What a node made, as stored in Redis. Links are added when it is shown, see [`TaskView`].
+/// What a node made, as stored in Redis. Links are added when it is shown, see [`crate::task::TaskView`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {

@@ -55,7 +55,7 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The client's own close frame is waited for.
 pub const CLOSE_ECHO: Duration = Duration::from_secs(1);
 
-/// The rhythm of sessions and hub; the default is what the README promises, tests use a faster one.
+/// The rhythm of sessions and hub; the default is what the guide of the WebSocket promises, tests use a faster one.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// A first message must log in within.

@@ -3,12 +3,9 @@
 //! One subscription per process → [`Hub`] (orders, serialises once) → one bounded outbox per session → socket.
 //! Look first at `hub.rs`, then `session.rs`; the messages are spelled in `frames.rs`, `answers.rs` and `inbound.rs`.
 //!
-//! What a client may rely on:
-//! 1. It never sees an older state of a task after a newer one.
-//! 2. The ending of every task it watches reaches it at least once, also when Redis or the subscription fails in between;
-//!    where that cannot be shown it is told `resync`.
-//! 3. Progress may be skipped, endings and answers never.
-//! 4. A slow reader loses its own progress, then its connection, never anybody else's.
+//! What a client is told of it:
+//!
+#![doc = include_str!("../api/guides/websocket.md")]
 
 mod answers;
 mod close;

@@ -18,6 +18,7 @@ mod openapi;
 mod outage;
 mod params;
 mod private;
+mod publishing;
 mod repeats;
 mod retry;
 mod server;

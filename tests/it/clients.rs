@@ -1,4 +1,5 @@
-//! The clients of README.md, run as they stand there (but for address and password) against a whole system.
+//! The clients of README.md and of the guide of the WebSocket, run as they stand there (but for address and password) against a
+//! whole system.
 
 use crate::support::stack::{PASSWORD, PATIENCE, Stack};
 use serde_json::json;
@@ -24,10 +25,10 @@ fn workflow() -> serde_json::Value {
 }
 
 /// The first fenced block of this language.
-fn block(readme: &str, language: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(readme);
+fn block(file: &str, language: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(path).unwrap();
-    let begun = text.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("{readme} has no {language}")).1;
+    let begun = text.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("{file} has no {language}")).1;
     begun.split_once("```").unwrap().0.to_owned()
 }
 
@@ -48,10 +49,10 @@ async fn run(mut command: Command, folder: &Path) -> Output {
     tokio::time::timeout(PATIENCE, output).await.expect("the client ends in time").unwrap()
 }
 
-/// Runs the client of this language as `file`, by a command made from the program.
-async fn drive(language: &str, file: &str, program: &str, command: impl FnOnce(PathBuf) -> Command) {
-    let code = block("README.md", language);
-    assert_eq!(code, block("README.zh-CN.md", language), "both READMEs have the same client");
+/// Runs the client of this language in `page` (`README` and its Chinese sister) as `file`, by a command made from the program.
+async fn drive(page: &str, language: &str, file: &str, program: &str, command: impl FnOnce(PathBuf) -> Command) {
+    let code = block(&format!("{page}.md"), language);
+    assert_eq!(code, block(&format!("{page}.zh-CN.md"), language), "both languages have the same client");
     let Some(program) = tool(program) else { return };
     let stack = Stack::start(1, 1).await;
     for word in ["http://127.0.0.1:3000", "admin123"] {
@@ -83,7 +84,7 @@ async fn drive(language: &str, file: &str, program: &str, command: impl FnOnce(P
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_of_the_readme_works() {
-    drive("python", "client.py", "python3", |python| {
+    drive("README", "python", "client.py", "python3", |python| {
         let mut command = Command::new(python);
         command.arg("client.py");
         command
@@ -91,28 +92,35 @@ async fn the_python_client_of_the_readme_works() {
     .await;
 }
 
+/// Node, with its WebSocket switched on where that is needed.
+fn node_command(node: PathBuf) -> Command {
+    let has_socket = std::process::Command::new(&node)
+        .args(["-e", "process.exit(typeof WebSocket === 'undefined' ? 1 : 0)"])
+        .status()
+        .unwrap()
+        .success();
+    let mut command = Command::new(node);
+    if !has_socket {
+        command.arg("--experimental-websocket");
+    }
+    command.arg("client.mjs");
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_javascript_client_of_the_readme_works() {
-    drive("js", "client.mjs", "node", |node| {
-        let has_socket = std::process::Command::new(&node)
-            .args(["-e", "process.exit(typeof WebSocket === 'undefined' ? 1 : 0)"])
-            .status()
-            .unwrap()
-            .success();
-        let mut command = Command::new(node);
-        if !has_socket {
-            command.arg("--experimental-websocket");
-        }
-        command.arg("client.mjs");
-        command
-    })
-    .await;
+    drive("README", "js", "client.mjs", "node", node_command).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_of_the_guide_of_the_websocket_works() {
+    drive("src/api/guides/websocket", "js", "client.mjs", "node", node_command).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_go_client_of_the_readme_works() {
     let cache = tempfile::tempdir().unwrap();
-    drive("go", "main.go", "go", |go| {
+    drive("README", "go", "main.go", "go", |go| {
         let mut command = Command::new(go);
         command.args(["run", "main.go"]).env("GOCACHE", cache.path()).env("GO111MODULE", "off").env("GOFLAGS", "");
         command

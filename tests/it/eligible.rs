@@ -130,6 +130,38 @@ async fn an_instance_that_gets_the_model_later_joins_a_waiting_task() {
     assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(address.to_string())), "{ended}");
 }
 
+/// Every instance could run it when it was accepted; the one that comes later cannot, and refuses it. It is no failure of the task,
+/// which waits for those that can.
+#[tokio::test]
+async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
+    let mut stack = Stack::start_with_models(&[&[MODEL]], 1).await;
+    wait_known(&stack).await;
+    let first = format!("127.0.0.1:{}", ports(&stack)[0]);
+    stack.client.put(&format!("/api/instances/{first}"), json!({"enabled": false})).await;
+    let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
+    assert!(stack.client.task(&id).await.get("eligibleInstances").is_none());
+    let options = shuzhiren::sim::SimOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
+    stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
+    set_ports(&stack, &ports(&stack)).await;
+    let task = eventually("the newcomer has left it to the first", PATIENCE, || async {
+        let task = stack.client.task(&id).await;
+        assert_ne!(task["status"], "failed", "{task}");
+        (task["eligibleInstances"] == json!([first])).then_some(task)
+    })
+    .await;
+    let words = format!("an instance: the only one is disabled; only {first} has what it needs");
+    assert!(task["waitingFor"].as_str().unwrap().starts_with(&words), "{task}");
+    // What is wrong for everybody fails as ever.
+    let bad = json!({"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["4", 0]}}});
+    let failed = stack.client.submit(json!({"workflow": bad})).await;
+    assert_eq!(stack.client.wait_ended(&failed).await["error"]["type"], "invalid_workflow");
+    stack.client.put(&format!("/api/instances/{first}"), json!({"enabled": true})).await;
+    let ended = stack.client.wait_ended(&id).await;
+    assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(first)), "{ended}");
+    assert_eq!(stack.executions(&id), 1);
+    stack.wait_quiet().await;
+}
+
 /// What the editor saves runs as it is; the next run of it, with another prompt and seed, is told how long it will take.
 #[tokio::test]
 async fn a_workflow_of_the_editor_runs_and_its_time_is_known_afterwards() {

@@ -6,7 +6,11 @@ use crate::support::{
     raw::Raw,
     stack::{PATIENCE, Stack},
 };
-use shuzhiren::task::FileId;
+use shuzhiren::{
+    queue::{FileKind, FileRecord, Queue, QueueLimits},
+    settings::RedisSettings,
+    task::FileId,
+};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -80,4 +84,40 @@ async fn the_files_of_another_installation_are_left_alone() {
     stack.add_dispatcher();
     eventually("it is said", PATIENCE, async || stack.log().contains("another installation").then_some(())).await;
     assert!(stray.exists());
+}
+
+/// Registered, its bytes were found to be there already, and then its process died with its own copy still in the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_copy_of_a_dispatcher_that_died_goes_and_the_first_stays() {
+    let mut stack = Stack::start(1, 0).await;
+    let first = stack.client.upload("a.png", b"the same".to_vec()).await;
+    let settings = RedisSettings { namespace: "shuzhiren".to_owned(), ..stack.redis.settings() };
+    let limits = QueueLimits { waiting_max: 0, keep_tasks: Duration::from_secs(3_600) };
+    let queue = Queue::connect(&settings, limits).await.unwrap();
+    let id = FileId::new();
+    let copy = place(&stack.files(), &id.to_string());
+    let record = FileRecord {
+        id,
+        kind: FileKind::Output,
+        filename: "b.png".to_owned(),
+        content_type: "image/png".to_owned(),
+        size_bytes: 8,
+        sha256: first["sha256"].as_str().unwrap().to_owned(),
+        owner: "admin".to_owned(),
+        task_id: None,
+        created_ms: 0,
+        shares: None,
+    };
+    let object = queue.add_file(&record).await.unwrap().expect("the bytes are known");
+    assert_eq!(object.to_string(), first["fileId"].as_str().unwrap());
+    // An hour later.
+    let (orphans, member) = (format!("{{{}}}:orphans", settings.namespace), format!("again:{id}"));
+    let moved = Raw::connect(&stack.redis.socket()).run(&["ZADD", &orphans, "XX", "CH", "1", &member]);
+    assert_eq!(moved.text(), "1", "it is remembered");
+    stack.add_dispatcher();
+    eventually("the copy is gone", PATIENCE, async || (!copy.exists()).then_some(())).await;
+    for file in [first["fileId"].as_str().unwrap().to_owned(), id.to_string()] {
+        let bytes = stack.client.download(&format!("{}/upload/file/{file}", stack.client.base)).await;
+        assert_eq!(bytes, b"the same", "{file}");
+    }
 }

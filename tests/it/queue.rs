@@ -5,14 +5,17 @@
 
 pub mod attempts;
 pub mod batches;
+pub mod bites;
 pub mod cancel;
 mod cluster;
+pub mod endings;
 pub mod events;
 mod faults;
 pub mod files;
 pub mod fleet;
 pub mod flows;
 pub mod heal;
+pub mod held;
 pub mod intake;
 pub mod janitor;
 pub mod joining;
@@ -79,9 +82,12 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         fleet::ALL,
         events::ALL,
         heal::ALL,
+        endings::ALL,
         strays::ALL,
         batches::ALL,
         flows::ALL,
+        held::ALL,
+        bites::ALL,
     ]
     .concat()
 }

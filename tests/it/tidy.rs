@@ -2,6 +2,7 @@
 
 mod code;
 mod docs;
+mod guides;
 mod lua;
 mod rooms;
 

@@ -22,7 +22,7 @@ export default (world) => {
       const shown = await page.$$eval('.operation', (all) => all.map((one) => one.id));
       assert.deepEqual(shown.sort(), [...ids].sort());
       assert.match(await page.textContent('#submitTask'), /maxAttempts.*Idempotency-Key|Idempotency-Key.*maxAttempts/s);
-      await page.$$eval('.operation', (all) => all.forEach((one) => (one.open = true)));
+      await page.$$eval('.operation, .guide', (all) => all.forEach((one) => (one.open = true)));
       await page.waitForFunction((count) => document.querySelectorAll('.operation .body').length === count, ids.length);
       assert.deepEqual(await findings(page), [], `${width} ${theme}`);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -30,5 +30,22 @@ export default (world) => {
       assert.deepEqual(foreign, []);
       await close(page);
     }
+  });
+
+  test('the guides of the API document are shown in both languages, with tables, lists and code', async () => {
+    const page = await open(world, { route: 'docs#websocket', login: false });
+    await page.waitForSelector('#websocket .guide[open]');
+    const shape = () =>
+      page.$eval('#websocket .prose', (one) => ['tr', 'li', 'pre', 'strong'].map((name) => one.querySelectorAll(name).length));
+    const english = await shape();
+    assert.ok(english.every((count) => count > 0), english);
+    assert.match(await page.textContent('#websocket'), /resync.*A slow reader loses its own progress/s);
+    assert.doesNotMatch(await page.textContent('#websocket .prose p'), /[*`|]/);
+    await page.click('[data-test=language]');
+    assert.match(await page.textContent('#websocket'), /resync.*读得慢的客户端/s);
+    assert.deepEqual(await shape(), english);
+    await page.reload();
+    await page.waitForSelector('#websocket [lang=zh-CN]');
+    await close(page);
   });
 };

@@ -15,7 +15,7 @@ const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'sta
     ErrorType { word, statuses, meaning }
 }
 
-/// Every word of this room, for README and tests; `process::ERROR_TYPES` has those of the server beneath it.
+/// Every word of this room, for the document and tests; `process::ERROR_TYPES` has those of the server beneath it.
 pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, nests too deep, or repeats a key"),
     error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or does not fit"),
@@ -42,7 +42,7 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("task_ended", &[409], "the task has ended and stays as it is"),
     error_type("task_not_ended", &[409], "the task waits or runs, or its instance has not stopped it yet"),
     error_type("workflow_gone", &[409], "the workflow of the task is not kept any more: submit it again"),
-    error_type("file_in_use", &[409], "a waiting or running task needs the file"),
+    error_type("file_in_use", &[409], "a waiting or running task or a published workflow needs the file"),
     error_type("too_large", &[413], "the body is larger than allowed"),
     error_type("unsupported_media_type", &[415], "the Content-Type or Content-Encoding is not taken here"),
     error_type("range_not_satisfiable", &[416], "the range lies outside the file"),

@@ -57,7 +57,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::TaskNotEnded(Status::Running),
         ApiError::TaskStopping,
         ApiError::WorkflowGone,
-        ApiError::FileInUse,
+        ApiError::FileInUse(None),
         ApiError::TooLarge(1),
         ApiError::UnsupportedMediaType(""),
         ApiError::RangeNotSatisfiable(1),

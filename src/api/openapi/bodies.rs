@@ -80,7 +80,8 @@ enum WorkflowOrName {
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct FlowBody {
-    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`.
+    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`; or what its editor saves, which is converted.
+    /// `$file`, `$url` and links may stand in it, the other `$…` forms in `params` of a task only.
     #[schema(value_type = Object)]
     workflow: Value,
     #[schema(max_length = 1_000)]

@@ -32,7 +32,7 @@ pub(super) struct Fault {
 }
 
 /// (word, status, meaning) of everything there is.
-fn all() -> impl Iterator<Item = (&'static str, u16, &'static str)> {
+pub(super) fn all() -> impl Iterator<Item = (&'static str, u16, &'static str)> {
     let ours = ERROR_TYPES.iter().flat_map(|one| one.statuses.iter().map(|status| (one.word, *status, one.meaning)));
     ours.chain(OF_THE_SERVER.iter().copied())
 }

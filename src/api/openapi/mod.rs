@@ -2,12 +2,13 @@
 //!
 //! Handlers say their parameters, body and answer in `#[utoipa::path]`, and in `x-errors` the words of `error.type` that are
 //! special to them. The rest is added here: the errors that everybody has ([`errors`]), what an object may hold ([`exact`]),
-//! examples ([`examples`]). Tests hold every answer of every test of the api against the document. Look first at [`document`].
+//! examples ([`examples`]), and the guides ([`guides`]): what is longer than a sentence. Tests hold every answer of every test of the api against the document. Look first at [`document`].
 
 mod bodies;
 mod errors;
 mod exact;
 mod examples;
+mod guides;
 
 pub(super) use super::answer::Envelope;
 pub(super) use bodies::{
@@ -27,8 +28,9 @@ const ABOUT: &str = "Tasks for a fleet of ComfyUI instances.\n\n\
     Every answer is an envelope: `{\"code\":200,\"data\":…}`, or `{\"code\":422,\"message\":\"…\",\"error\":{\"type\":\"…\",\
     \"details\":[…],\"requestId\":\"…\"}}`. `error.type` never changes its meaning. Every answer has `X-Request-Id`; a 429 or 503 \
     has `Retry-After` in seconds. Unknown members and query parameters are refused with 400, unknown methods with 405. Times are \
-    RFC 3339 in UTC with milliseconds; durations end in `Ms`. Numbers of a workflow stay as they came, digit by digit. News come \
-    on the WebSocket `/ws`, which this document does not describe: see the README.";
+    RFC 3339 in UTC with milliseconds; durations end in `Ms`. Numbers of a workflow stay as they came, digit by digit.\n\n\
+    News come on the WebSocket `/ws`: see **websocket** below. How values get into a workflow is under **params**, every word of \
+    `error.type` under **errors**. `POST /api/auth/login` gives the token that all else needs.";
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
 
@@ -42,15 +44,7 @@ pub fn document() -> Value {
     });
     document["servers"] = json!([{ "url": "/", "description": "here" }]);
     document["security"] = json!([{ "bearer": [] }]);
-    document["tags"] = json!([
-        { "name": "auth", "description": "A password becomes a token." },
-        { "name": "tasks", "description": "What is to run, runs, and has run." },
-        { "name": "workflows", "description": "Graphs with a name, versions and declared parameters." },
-        { "name": "files", "description": "What tasks need and make." },
-        { "name": "instances", "description": "The fleet, one by one." },
-        { "name": "config", "description": "The fleet as it should be." },
-        { "name": "monitor", "description": "All of it at a glance." },
-    ]);
+    document["tags"] = guides::tags();
     document["components"]["securitySchemes"] = json!({
         "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "the `token` of a login" },
     });

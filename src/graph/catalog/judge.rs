@@ -18,7 +18,7 @@ pub(in crate::graph) struct Misfit {
 
 impl Input {
     /// Judges a literal. Gives what to write in its place: a number or boolean that came as a text.
-    pub(super) fn judge(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Misfit> {
+    pub(in crate::graph) fn judge(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Misfit> {
         match &self.kind {
             Kind::Int { min, max } => {
                 let Some(number) = integer(value) else { return Err(self.misfit("param_type")) };

@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// Whether somebody who is alive is not known yet.
-    pub(super) fn has_unknown(&self) -> bool {
+    pub(in crate::graph) fn has_unknown(&self) -> bool {
         !self.unknown.is_empty()
     }
 
@@ -143,6 +143,11 @@ impl<'p> Fit<'p> {
         raw::is_url(text)
             && declared.peek().is_some_and(|input| input.is_upload)
             && declared.all(|input| input.urls.iter().all(|url| url != text))
+    }
+
+    /// Whether an input takes the names of files, as far as is known.
+    pub(in crate::graph) fn takes_files(&self, class: &str, input: &str) -> bool {
+        self.input(class, input).is_some_and(|input| input.is_upload)
     }
 
     /// Whether a class is known to make outputs.

@@ -151,9 +151,11 @@ impl<'a> Node<'a> {
         let list = |name: &str| member(&members, name).and_then(raw::elements).unwrap_or_default();
         let outputs = list("outputs").into_iter().map(|slot| type_of(&raw::borrowed_members(slot).unwrap_or_default()));
         let values = member(&members, "widgets_values").unwrap_or(RawValue::NULL);
-        let values = match raw::members(values) {
-            Some(named) => Values::Named(named),
-            None => Values::List(raw::elements(values).unwrap_or_default()),
+        let values = match (raw::members(values), raw::elements(values)) {
+            (Some(named), _) => Values::Named(named),
+            (None, Some(list)) => Values::List(list),
+            (None, None) if values.get() == "null" => Values::List(Vec::new()),
+            (None, None) => return Err(format!("node {}: its widgets_values are no list and no object", clip(&id))),
         };
         Ok(Self {
             title: text("title"),

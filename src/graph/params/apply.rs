@@ -115,6 +115,13 @@ impl<'a> Writer<'a> {
             self.need_remote(place, input, assignment.pointer.clone(), remote);
             return Ok(());
         }
+        if let Value::Plain(raw) = value
+            && !is_forced
+            && self.is_file_itself(place, input, raw)
+        {
+            let message = format!("`{}` takes a file: write {{\"$base64\": \"data:…\"}}", assignment.address);
+            return Err(Unfit::bad(message));
+        }
         match value {
             Value::Plain(raw) | Value::Literal(raw) => {
                 let instead = if is_forced { None } else { self.judge(assignment, raw)? };

@@ -20,6 +20,11 @@ const ASSET: &str = "core/ASSET";
 /// What an asset's `info` may hold. `hash` is BLAKE3 and is not looked at: an id of ours names its bytes by itself.
 const INFO: [&str; 4] = ["id", "hash", "file_path", "url"];
 
+/// How a file begins that is written as a text.
+const DATA_URI: &str = "\"data:";
+/// Directives of `params` alone: a graph says itself what it holds, and what comes inside of a request is kept apart from it.
+const FOR_PARAMS: [&str; 6] = ["$base64", "$random", "$link", "$unset", "$literal", "$force"];
+
 /// `{"$file":"<fileId>"}`
 pub(super) fn stored(argument: &RawValue) -> Result<FileId, Unfit> {
     let id = raw::text(argument).and_then(|id| id.parse().ok());
@@ -95,49 +100,86 @@ impl Writer<'_> {
         self.workflow.put(place, input, RawValue::NULL.to_owned());
     }
 
-    /// Finds the files that the submitter wrote into the graph itself.
+    /// Whether a text is a whole file (`data:image/png;base64,…`) where the instances take the names of files.
+    pub(super) fn is_file_itself(&self, place: usize, input: &str, value: &RawValue) -> bool {
+        let class = &self.workflow.node(place).class;
+        value.get().starts_with(DATA_URI) && self.fit.as_ref().is_some_and(|fit| fit.takes_files(class, input))
+    }
+
+    /// Finds the files that the submitter wrote into the graph itself, and refuses what only params take.
     pub(super) fn collect_own_files(&mut self) {
         let mut found = Vec::new();
         for (place, node) in self.workflow.nodes().enumerate() {
             for (input, value) in &node.inputs {
-                let is_file = || names_file(value) || self.link_to_file(place, input, value).is_some();
-                if may_name_file(value) && !self.set.contains_key(&(place, input.as_str())) && is_file() {
-                    found.push((place, input.clone(), value.clone()));
+                let own = || self.own(place, input, value);
+                if may_name_file(value)
+                    && !self.set.contains_key(&(place, input.as_str()))
+                    && let Some(own) = own()
+                {
+                    found.push((place, input.clone(), own));
                 }
             }
         }
-        for (place, input, value) in found {
+        for (place, input, own) in found {
             let node_id = self.workflow.node(place).id.clone();
             let pointer = step(&step(&step("/workflow", &node_id), "inputs"), &input);
-            let read = match self.link_to_file(place, &input, &value) {
-                Some(remote) => Ok(Value::Remote(remote)),
-                None => Value::read(&value),
-            };
-            match read {
-                Ok(Value::File(file_id)) => self.need_file(place, &input, file_id),
-                Ok(Value::Remote(remote)) => self.need_remote(place, &input, pointer, remote),
-                // Nothing else begins like these.
-                Ok(_) => {}
-                Err(unfit) => {
-                    self.problems.push(Problem::unfit(pointer, "workflow_bad_file", unfit.message).at_node(&node_id));
+            match own {
+                Ok(Own::Stored(file_id)) => self.need_file(place, &input, file_id),
+                Ok(Own::Remote(remote)) => self.need_remote(place, &input, pointer, remote),
+                Err((code, message)) => {
+                    self.problems.push(Problem::unfit(pointer, code, message).at_node(&node_id).at_input(&input));
                 }
             }
         }
     }
+
+    /// What a value of the graph stands for; `None` = itself.
+    fn own(&self, place: usize, input: &str, value: &RawValue) -> Option<Result<Own, (&'static str, String)>> {
+        let address = || format!("{}.{}", clip(&self.workflow.node(place).id), clip(input));
+        if let Some(remote) = self.link_to_file(place, input, value) {
+            return Some(Ok(Own::Remote(remote)));
+        }
+        if self.is_file_itself(place, input, value) {
+            let message = format!(
+                "a file inside of the graph is not taken: give `params` {{\"{}\": {{\"$base64\": \"data:…\"}}}}, or upload it",
+                address()
+            );
+            return Some(Err(("workflow_bad_file", message)));
+        }
+        let members = raw::members(value)?;
+        if let Some((name, _)) = members.iter().find(|(name, _)| FOR_PARAMS.contains(&name.as_str())) {
+            let message = format!(
+                "`{name}` is not taken inside of the graph: give `params` {{\"{0}\": {{\"{name}\": …}}}}; if the object itself is \
+                 meant, {{\"{0}\": {{\"$literal\": …}}}}",
+                address()
+            );
+            return Some(Err(("workflow_bad_directive", message)));
+        }
+        let is_asset = member(&members, TYPE).and_then(raw::text).is_some_and(|kind| kind == ASSET);
+        if !is_asset && !members.iter().any(|(name, _)| name == "$file" || name == "$url") {
+            return None;
+        }
+        match Value::read(value) {
+            Ok(Value::File(file_id)) => Some(Ok(Own::Stored(file_id))),
+            Ok(Value::Remote(remote)) => Some(Ok(Own::Remote(remote))),
+            // Nothing else begins like these.
+            Ok(_) => None,
+            Err(unfit) => Some(Err(("workflow_bad_file", unfit.message))),
+        }
+    }
+}
+
+/// A file that the graph itself names.
+enum Own {
+    Stored(FileId),
+    Remote(Remote),
 }
 
 /// A look at the text: most values are not taken apart.
 fn may_name_file(value: &RawValue) -> bool {
     let json = value.get();
     match json.as_bytes().first() {
-        Some(b'"') => raw::is_url(&json[1..]),
-        Some(b'{') => ["\"$file\"", "\"$url\"", ASSET].iter().any(|word| json.contains(word)),
-        _ => false,
+        Some(b'"') => raw::is_url(&json[1..]) || json.starts_with(DATA_URI),
+        first => first == Some(&b'{'),
     }
-}
-
-fn names_file(value: &RawValue) -> bool {
-    let members = raw::members(value).unwrap_or_default();
-    let is_asset = || member(&members, TYPE).and_then(raw::text).is_some_and(|kind| kind == ASSET);
-    members.iter().any(|(name, _)| name == "$file" || name == "$url") || is_asset()
 }

@@ -16,7 +16,7 @@ mod seeds;
 mod title;
 mod value;
 
-pub use declared::{Declared, publish, schema};
+pub use declared::{Declared, Published, publish, schema};
 pub use near::near;
 pub(super) use seeds::is_seed_name;
 

@@ -201,3 +201,15 @@ fn a_widget_that_is_linked_to_a_muted_node_is_left_out() {
     assert_eq!(with(2), json!({"height": 768, "batch_size": 1}));
     assert_eq!(with(4), json!({"width": 512, "height": 768, "batch_size": 1}));
 }
+
+#[test]
+fn values_that_are_no_list_and_no_object_are_not_taken_for_none() {
+    let inputs = r#"{"steps":["INT",{"default":3}]}"#;
+    for none in [json!({}), json!({"widgets_values": null}), json!({"widgets_values": []})] {
+        assert_eq!(one(inputs, &none).unwrap(), json!({"steps": 3}), "the declared default: {none}");
+    }
+    for wrong in [json!(7), json!("7"), json!(true)] {
+        let problems = one(inputs, &json!({"widgets_values": wrong})).expect_err("of another shape");
+        assert!(problems[0].message.contains("node 1: its widgets_values are no list"), "{}", problems[0].message);
+    }
+}

@@ -137,3 +137,31 @@ fn an_asset_is_a_file_of_ours_or_at_its_url() {
         ("/workflow/1/inputs/image", "workflow_bad_file")
     );
 }
+
+#[test]
+fn what_only_params_take_is_refused_in_the_graph() {
+    let pool = pool();
+    for (value, code) in [
+        (r#"{"$base64":"aGk="}"#, "workflow_bad_directive"),
+        (r#"{"$random":{}}"#, "workflow_bad_directive"),
+        (r#"{"$link":["2",0]}"#, "workflow_bad_directive"),
+        (r#"{"$unset":true}"#, "workflow_bad_directive"),
+        (r#"{"$force":5}"#, "workflow_bad_directive"),
+        (r#"{"\u0024literal":5}"#, "workflow_bad_directive"),
+        (r#"{"\u0024file":5}"#, "workflow_bad_file"),
+        (r#""data:image/png;base64,aGk=""#, "workflow_bad_file"),
+    ] {
+        let problems = resolved(&load(value), "{}", Some(&pool)).expect_err(value);
+        let told = (problems.len(), problems[0].pointer.as_str(), problems[0].code.as_str());
+        assert_eq!(told, (1, "/workflow/1/inputs/image", code), "{value}");
+        assert!(problems[0].message.contains("1.image") || code == "workflow_bad_file", "{}", problems[0].message);
+        resolved(&load(value), r#"{"1.image":"a.png"}"#, Some(&pool)).unwrap();
+    }
+    // Somebody's own object, and a text where no file goes.
+    let own = r#"{"1":{"class_type":"Load","inputs":{"image":{"$schema":"x"},"note":"data:text/plain,x"}}}"#;
+    assert_eq!(resolved(own, "{}", None).unwrap().workflow.to_json().get(), own);
+    let problems =
+        resolved(&load("\"a.png\""), r#"{"1.image":"data:image/png;base64,aGk="}"#, Some(&pool)).unwrap_err();
+    assert_eq!((problems[0].pointer.as_str(), problems[0].code.as_str()), ("/params/1.image", "param_bad_directive"));
+    assert!(problems[0].message.contains("$base64"), "{}", problems[0].message);
+}

@@ -169,7 +169,54 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     assert!(api.snapshot() == before);
     data(&post(2).await);
     assert_refused(&post(1).await, 429, "queue_full", "the eleventh");
-    assert_refused(&post(45).await, 429, "rate_limited", "a batch costs what its tasks would");
+    let mut last = post(10).await;
+    for _ in 0..5 {
+        assert!(
+            matches!(last.json()["error"]["type"].as_str(), Some("queue_full" | "rate_limited")),
+            "{}",
+            last.json()
+        );
+        last = post(10).await;
+    }
+    assert_refused(&last, 429, "rate_limited", "a batch costs what its tasks would");
+}
+
+/// Each use of a file costs Redis some microseconds, and a batch is one call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_uses_files_five_thousand_times_at_most() {
+    let api = Api::start().await;
+    let file = data(&super::upload::upload(&api, "a.png", super::upload::PNG).await)["fileId"].clone();
+    let node = json!({"class_type": "LoadImage", "inputs": {"image": {"$file": file}}});
+    let graph: serde_json::Map<String, Value> = (0..5).map(|id| (id.to_string(), node.clone())).collect();
+    let mut body = json!({"workflow": graph, "count": 1_000});
+    assert_eq!(data(&api.post("/api/tasks?dryRun=true", &body).await)["count"], 1_000);
+    body["workflow"]["5"] = node;
+    let before = api.snapshot();
+    for path in ["/api/tasks", "/api/tasks?dryRun=true"] {
+        let answer = api.post(path, &body).await;
+        assert_refused(&answer, 422, "invalid_request", path);
+        let detail = &answer.json()["error"]["details"][0];
+        assert_eq!(detail["code"], "batch_too_large");
+        assert!(detail["message"].as_str().unwrap().contains("more than 5000 times"), "{detail}");
+    }
+    assert!(api.snapshot() == before);
+}
+
+/// What can never be accepted is not told to try again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_larger_than_the_queue_is_refused_for_good() {
+    let api = Api::start_with(Options { waiting_max: 10, ..Options::default() }).await;
+    for (member, value) in [("count", json!(11)), ("sweep", json!({"3.steps": (1..12).collect::<Vec<_>>()}))] {
+        let body = json!({"workflow": workflow(), member: value});
+        for path in ["/api/tasks", "/api/tasks?dryRun=true"] {
+            let answer = api.post(path, &body).await;
+            assert_refused(&answer, 422, "invalid_request", member);
+            let detail = &answer.json()["error"]["details"][0];
+            assert_eq!((&detail["pointer"], &detail["code"]), (&json!(format!("/{member}")), &json!("too_many_tasks")));
+            assert!(detail["message"].as_str().unwrap().contains("at most 10 may wait"), "{detail}");
+        }
+    }
+    data(&api.post("/api/tasks", &json!({"workflow": workflow(), "count": 10})).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

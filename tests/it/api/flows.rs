@@ -33,7 +33,7 @@ async fn published(api: &Api) -> Value {
     data(&api.put("/api/workflows/portrait", &publication()).await)
 }
 
-async fn submit(api: &Api, workflow: &str, params: Value) -> Value {
+pub async fn submit(api: &Api, workflow: &str, params: Value) -> Value {
     data(&api.post("/api/tasks", &json!({"workflow": workflow, "params": params})).await)
 }
 
@@ -244,6 +244,14 @@ async fn a_task_is_submitted_by_name() {
     assert_refused(&asked, 403, "forbidden", "of everybody's tasks");
 }
 
+pub async fn wait_until_checked(api: &Api) {
+    eventually("the instance is known", Duration::from_secs(20), async || {
+        let dry = api.post("/api/tasks?dryRun=true", &json!({"workflow": workflow()})).await;
+        (data(&dry)["checked"] == true).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_outlives_the_workflow() {
     let api = Api::start().await;
@@ -267,11 +275,7 @@ async fn the_schema_and_a_submit_agree() {
     let config = json!({"servers": [{"id": "s", "name": "s", "ip": "127.0.0.1", "ports": [8001]}]});
     assert_eq!(api.put("/api/config", &config).await.status, 200);
     let _lease = seen(&api, "127.0.0.1:8001", &["a", "b"]).await;
-    eventually("the instance is known", Duration::from_secs(20), async || {
-        let dry = api.post("/api/tasks?dryRun=true", &json!({"workflow": workflow()})).await;
-        (data(&dry)["checked"] == true).then_some(())
-    })
-    .await;
+    wait_until_checked(&api).await;
     published(&api).await;
     let schema = data(&api.get("/api/workflows/portrait/schema").await);
     assert_eq!(schema["properties"]["model"]["enum"], json!(["a", "b"]), "{schema}");

@@ -4,6 +4,8 @@ use super::{
     server::{Api, Options, assert_refused, data, token_of},
     upload::{PNG, upload},
 };
+use serde_json::{Value, json};
+use shuzhiren::task::FileId;
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(600);
@@ -80,8 +82,69 @@ async fn a_login_opens_what_is_its_own() {
     let answer = api.send("GET", &plain, &[("authorization", &stranger)], b"").await;
     assert_refused(&answer, 404, "not_found", "another user's");
     let link = path(file["url"].as_str().unwrap());
+    let answer = api.send("GET", link, &[("authorization", &stranger)], b"").await;
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (200, PNG),
+        "whoever has a good link needs no login, and may have one"
+    );
+    let forged = format!("{link}A");
+    let answer = api.send("GET", &forged, &[("authorization", &stranger)], b"").await;
+    assert_refused(&answer, 404, "not_found", "a link that is none");
+    assert_eq!(api.get(&forged).await.status, 200, "an admin's login");
     for bad in ["Bearer nonsense", "Basic abc"] {
         let answer = api.send("GET", link, &[("authorization", bad)], b"").await;
         assert_refused(&answer, 401, "unauthorized", bad);
     }
+}
+
+/// A file that its submitter may not read is one that does not exist, whichever way it is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_takes_no_file_of_another_user() {
+    let mut api = private(TTL).await;
+    let admin = api.token.clone();
+    api.token = token_of("kim", "user");
+    let kims = data(&upload(&api, "a.png", PNG).await)["fileId"].as_str().unwrap().to_owned();
+    let default = data(&upload(&api, "b.png", b"another").await)["fileId"].as_str().unwrap().to_owned();
+    let load = |image: Value| json!({"1": {"class_type": "LoadImage", "inputs": {"image": image}}});
+    let body = |id: &str| {
+        [
+            json!({"workflow": load(json!({"$file": id}))}),
+            json!({"workflow": load(json!("x.png")), "params": {"1.image": {"$file": id}}}),
+            json!({"workflow": load(json!("x.png")), "params": {"1.image": {"$file": id}}, "count": 2}),
+            json!({"workflow": load(json!("x.png")), "sweep": {"1.image": [{"$file": id}]}}),
+        ]
+    };
+    let nobodys = FileId::new().to_string();
+    api.token = token_of("mallory", "user");
+    let before = api.snapshot();
+    for (body, missing) in body(&kims).iter().zip(body(&nobodys)) {
+        for path in ["/api/tasks", "/api/tasks?dryRun=true"] {
+            let (refused, absent) = (api.post(path, body).await, api.post(path, &missing).await);
+            assert_refused(&refused, 422, "no_such_file", &body.to_string());
+            assert_eq!(refused.json()["message"], absent.json()["message"].as_str().unwrap().replace(&nobodys, &kims));
+        }
+    }
+    assert!(api.snapshot() == before);
+    for token in [token_of("kim", "user"), admin.clone()] {
+        api.token = token;
+        for body in body(&kims) {
+            data(&api.post("/api/tasks", &body).await);
+        }
+    }
+    // What its publisher has put into a workflow is for whoever may submit that, and nothing else.
+    let params = json!({"picture": {"target": "1.image", "type": "image", "default": default}});
+    data(&api.put("/api/workflows/w", &json!({"workflow": load(json!("x.png")), "params": params})).await);
+    api.token = token_of("mallory", "user");
+    data(&api.post("/api/tasks", &json!({"workflow": "w"})).await);
+    data(&api.post("/api/tasks", &json!({"workflow": "w", "count": 2})).await);
+    let answer = api.post("/api/tasks", &json!({"workflow": "w", "params": {"picture": kims}})).await;
+    assert_refused(&answer, 422, "no_such_file", "named by the caller");
+
+    let open = Api::start().await;
+    let file = data(&upload(&open, "a.png", PNG).await)["fileId"].as_str().unwrap().to_owned();
+    let user = format!("Bearer {}", token_of("mallory", "user"));
+    let headers = [("authorization", user.as_str()), ("content-type", "application/json")];
+    let answer = open.send("POST", "/api/tasks", &headers, body(&file)[1].to_string().as_bytes()).await;
+    assert_eq!(answer.status, 200, "whoever knows an id may read the file: {}", answer.json());
 }

@@ -78,6 +78,8 @@ async fn what_has_no_small_copy_says_so() {
         for _ in 0..2 {
             let answer = api.send("GET", &format!("{link}?w=256"), &[], b"").await;
             assert_refused(&answer, 415, "unsupported_media_type", name);
+            let is_broken = answer.json()["message"].as_str().unwrap().contains("broken");
+            assert_eq!(is_broken, name == "a.png", "{name}: {}", answer.json());
         }
         assert_eq!(api.send("GET", &link, &[], b"").await.status, 200, "{name}");
     }

@@ -92,10 +92,10 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
         let new = needing(&[file.id, other.id, file.id]);
         world.accept(&new).await;
         audit(world, 1).unwrap();
-        assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse);
+        assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse(None));
         let claim = world.claim(&lease).await.unwrap();
         assert_eq!(claim.payload.files.len(), 3);
-        assert_eq!(world.queue.delete_file(other.id).await.unwrap(), FileDeleted::InUse);
+        assert_eq!(world.queue.delete_file(other.id).await.unwrap(), FileDeleted::InUse(None));
         match ending {
             0 => drop(world.queue.settle(&lease, new.id, claim.attempt, &completed()).await.unwrap()),
             1 => {
@@ -107,7 +107,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
             2 => {
                 // Given back it still needs them.
                 world.queue.requeue(&lease, new.id, claim.attempt, false, "test").await.unwrap();
-                assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse);
+                assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse(None));
                 world.queue.cancel(new.id).await.unwrap();
             }
             _ => {

@@ -9,10 +9,10 @@ use crate::{
 };
 use serde_json::value::RawValue;
 use shuzhiren::{
-    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowWritten, TaskQuery},
-    task::{FlowName, FlowVersion, NewTask, Status, TaskId},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowWritten, NewFlow, TaskQuery},
+    task::{FileId, FlowName, FlowVersion, NewTask, Status, TaskId},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 scenarios! {
     a_published_workflow_is_read_back_to_the_byte
@@ -25,23 +25,29 @@ scenarios! {
     tasks_are_listed_by_their_workflow
 }
 
-fn name(text: &str) -> FlowName {
+pub fn name(text: &str) -> FlowName {
     text.parse().unwrap()
 }
 
-fn raw(json: &str) -> Box<RawValue> {
+pub fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
 }
 
-fn head(description: &str) -> FlowHead {
+pub fn head(description: &str) -> FlowHead {
     FlowHead { description: Some(description.to_owned()), params: raw(r#"{"x":{"type":"number","min":1e-7}}"#) }
+}
+
+/// Without files.
+fn plain<'a>(head: &'a FlowHead, graph: &'a RawValue) -> NewFlow<'a> {
+    static NONE: BTreeSet<FileId> = BTreeSet::new();
+    NewFlow { head, graph, files: &NONE }
 }
 
 /// Publishes content number `number`.
 async fn put(world: &World, text: &str, number: u64, expected: Option<u64>) -> FlowWritten {
     let graph =
         raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"seed":18446744073709551615,"cfg":{number}.50}}}}}}"#));
-    world.queue.put_flow(&name(text), &head("d"), &graph, expected, FLOW_LIMITS).await.unwrap()
+    world.queue.put_flow(&name(text), plain(&head("d"), &graph), expected, FLOW_LIMITS).await.unwrap()
 }
 
 async fn found(world: &World, text: &str, version: Option<u64>) -> Flow {
@@ -83,7 +89,7 @@ pub async fn the_same_content_makes_no_new_version(world: &World) {
     let graph = found(world, "a", None).await.graph;
     let other = FlowHead { description: None, ..head("") };
     assert_eq!(
-        world.queue.put_flow(&name("a"), &other, &graph, None, FLOW_LIMITS).await.unwrap(),
+        world.queue.put_flow(&name("a"), plain(&other, &graph), None, FLOW_LIMITS).await.unwrap(),
         FlowWritten::Written(2)
     );
     // An older content again is a newer version.
@@ -136,7 +142,7 @@ pub async fn no_more_are_published_than_may_be(world: &World) {
     let put_at = async |text: &str, number: u64| {
         let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
         let limits = FlowLimits { workflows_max: 2, ..FLOW_LIMITS };
-        world.queue.put_flow(&name(text), &head("d"), &graph, None, limits).await.unwrap()
+        world.queue.put_flow(&name(text), plain(&head("d"), &graph), None, limits).await.unwrap()
     };
     assert_eq!(put_at("a", 1).await, FlowWritten::Written(1));
     assert_eq!(put_at("b", 1).await, FlowWritten::Written(1));

@@ -8,14 +8,15 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Acquired, Lease, Narrowed, Revived, Token},
-    task::{FailureKind, InstanceId, NewTask, Priority, TaskId},
+    queue::{Acquired, Lease, Narrowed, Revived, Token, Written},
+    task::{FailureKind, InstanceId, NewTask, Priority, TaskId, TaskState},
 };
 use std::time::Duration;
 
 scenarios! {
     an_instance_that_has_it_later_joins
     a_stale_owner_joins_nothing
+    a_task_is_left_to_others_by_who_cannot_run_it
     a_revived_task_is_looked_at_again
     what_is_left_to_others_is_read_in_bites
     runs_are_remembered_once
@@ -178,4 +179,31 @@ pub async fn a_task_to_come_stands_behind_its_lane(world: &World) {
     assert_eq!(ahead(Priority::High).await, (Some(1), 0));
     assert_eq!(ahead(Priority::Normal).await, (Some(2), 1));
     assert_eq!(ahead(Priority::Low).await, (Some(0), 3));
+}
+
+/// All could run it when it was accepted; this one came later, or has lost since what it needs.
+pub async fn a_task_is_left_to_others_by_who_cannot_run_it(world: &World) {
+    let id = world.enqueue().await;
+    let later = world.enqueue().await;
+    let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
+    let claim = world.claim(&one).await.unwrap();
+    assert_eq!(claim.task, id);
+    world.pass(Duration::from_secs(1));
+    let others = [InstanceId::new("gpu:2"), InstanceId::new("gpu:3")];
+    let stale = Lease { token: Token::new(), ..one.clone() };
+    assert_eq!(world.queue.leave_to(&stale, id, claim.attempt, &others).await.unwrap(), Written::Fenced);
+    for _ in 0..2 {
+        assert_eq!(world.queue.leave_to(&one, id, claim.attempt, &others).await.unwrap(), Written::Done);
+        audit(world, 1).unwrap();
+    }
+    let task = world.task(id).await;
+    assert_eq!((names(&task), task.state, &task.failure), (vec!["gpu:2", "gpu:3"], TaskState::Waiting, &None));
+    assert_eq!(world.claim(&one).await.unwrap().task, later, "it stands in nobody's way");
+    assert_eq!(world.queue.narrowed(&one, world.now_ms(), 50).await.unwrap().tasks, [(id, world.now_ms())]);
+    let claim = world.claim(&two).await.unwrap();
+    assert_eq!((claim.task, claim.attempt.get(), claim.max_attempts), (id, 2, 4));
+    // Given back for another reason it stays theirs.
+    world.queue.requeue(&two, id, claim.attempt, false, "test").await.unwrap();
+    assert_eq!(names(&world.task(id).await), ["gpu:2", "gpu:3"]);
+    audit(world, 1).unwrap();
 }

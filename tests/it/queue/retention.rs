@@ -27,11 +27,11 @@ scenarios! {
 const HOUR: Duration = Duration::from_secs(3_600);
 const MS: Duration = Duration::from_millis(1);
 
-fn keeping(uploads: Keep, outputs: Keep) -> Retention {
+pub fn keeping(uploads: Keep, outputs: Keep) -> Retention {
     Retention { uploads, outputs }
 }
 
-async fn is_there(world: &World, file: &FileRecord) -> bool {
+pub async fn is_there(world: &World, file: &FileRecord) -> bool {
     world.queue.file(file.id).await.unwrap().is_some()
 }
 
@@ -49,7 +49,7 @@ fn output(file: &FileRecord) -> Output {
 }
 
 /// A completed task with so many outputs.
-async fn made(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
+pub async fn made(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
     let id = world.enqueue().await;
     let lease = world.lease(&format!("gpu:{id}")).await;
     let claim = world.claim(&lease).await.unwrap();

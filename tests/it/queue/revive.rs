@@ -178,7 +178,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
     fail(world, &lease, FailureKind::NodeError).await;
     revived(world, id).await;
     audit(world, 1).unwrap();
-    assert_eq!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::InUse);
+    assert_eq!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::InUse(None));
     fail(world, &lease, FailureKind::NodeError).await;
     assert!(matches!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::Deleted(..)));
     let before = dump(world);

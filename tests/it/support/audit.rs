@@ -134,6 +134,8 @@ struct Places {
     slots: BTreeMap<String, Map>,
     cancelled: HashMap<String, BTreeSet<String>>,
     uses: HashMap<String, BTreeSet<String>>,
+    /// Files that published workflows need.
+    held: BTreeSet<String>,
     payloads: BTreeSet<String>,
     /// What tasks made.
     made: HashMap<String, BTreeSet<String>>,
@@ -146,7 +148,9 @@ struct Places {
 impl Places {
     /// Whether a task made a file that no other needs.
     fn has_made_unused(&self, id: &str) -> bool {
-        self.made.get(id).is_some_and(|files| files.iter().any(|file| !self.uses.contains_key(file)))
+        self.made
+            .get(id)
+            .is_some_and(|files| files.iter().any(|file| !self.uses.contains_key(file) && !self.held.contains(file)))
     }
 
     fn new(dump: &Dump) -> Self {
@@ -162,6 +166,7 @@ impl Places {
             slots: dump.slots(),
             cancelled: dump.with_prefix("cancelled:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
             uses: dump.with_prefix("uses:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),
+            held: dump.with_prefix("held:").map(owned).collect(),
             payloads: dump.with_prefix("payload:").map(owned).collect(),
             narrowed: dump.map("narrowed"),
             made: dump.with_prefix("made:").map(|(key, name)| (name.to_owned(), dump.set(key))).collect(),

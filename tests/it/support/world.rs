@@ -107,6 +107,18 @@ impl World {
         verb.text().replace(CLOCK, TEST_CLOCK)
     }
 
+    /// The text of a script as this world runs it, broken or not.
+    pub fn own_script(&self, wanted: Verb) -> String {
+        let found = RefCell::new(String::new());
+        let _same = self.scripts.edited(|verb, text| {
+            if verb == wanted {
+                text.clone_into(&mut found.borrow_mut());
+            }
+            text.to_owned()
+        });
+        found.into_inner()
+    }
+
     /// One field of a task's hash.
     pub fn field(&self, task: TaskId, name: &str) -> String {
         self.redis(&["HGET", &self.key(&format!("task:{task}")), name]).text()

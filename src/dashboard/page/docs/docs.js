@@ -1,24 +1,19 @@
 // The page at /docs: shows /api/openapi.json. It needs no login and nothing from elsewhere.
 
 import { h, put } from '../base/dom.js';
+import { recall, remember } from '../base/keep.js';
+import { blocks, inline } from './prose.js';
 import { example, schemaRows, typeOf } from './schema.js';
 
 const root = document.getElementById('docs');
 const VERBS = ['get', 'post', 'put', 'delete'];
+/** The guides are there in both languages of the page, the reference in English. */
+let isChinese = (recall('language') ?? navigator.language ?? '').startsWith('zh');
 
 /** `{path, verb, operation}` of a tag, in the order of the document. */
 function operationsOf(api, tag) {
   return Object.entries(api.paths).flatMap(([path, item]) =>
     VERBS.filter((verb) => item[verb]?.tags?.includes(tag)).map((verb) => ({ path, verb, operation: item[verb] })));
-}
-
-/** Text with `code` in it. */
-function prose(text) {
-  return String(text ?? '').split('`').map((part, index) => (index % 2 ? h('code', null, part) : part));
-}
-
-function paragraphs(text) {
-  return String(text ?? '').split('\n\n').filter(Boolean).map((part) => h('p', null, prose(part)));
 }
 
 function verb(name) {
@@ -30,7 +25,7 @@ function parameters(api, operation) {
   const row = (one) => h('tr', null,
     h('td', { class: one.required ? 'must' : null }, one.name),
     h('td', null, `${one.in} · ${typeOf(api, one.schema)}`),
-    h('td', null, prose(one.description)));
+    h('td', null, inline(one.description)));
   return h('div', null, h('h3', null, 'Parameters'), h('table', null, operation.parameters.map(row)));
 }
 
@@ -68,7 +63,7 @@ function answers(api, operation) {
       h('summary', null, h('span', { class: 'status', data: { kind: status[0] } }, status), ' ',
         h('span', { class: 'faint' }, Object.keys(content?.[1].examples ?? {}).join(', ') || response.description)),
       h('div', { class: 'deep' },
-        h('div', { class: 'words' }, paragraphs(response.description)),
+        h('div', { class: 'words' }, blocks(response.description)),
         content && status[0] === '2' && h('table', null, schemaRows(api, content[1].schema)),
         found !== undefined && json(found)));
   };
@@ -77,12 +72,12 @@ function answers(api, operation) {
 
 function card(api, { path, verb: name, operation }) {
   const element = h('details', { class: 'operation panel', id: operation.operationId },
-    h('summary', null, verb(name), h('code', null, path), h('span', { class: 'sub' }, prose(operation.summary))));
+    h('summary', null, verb(name), h('code', null, path), h('span', { class: 'sub' }, inline(operation.summary))));
   // What is closed is not built: the whole document has thousands of rows.
   element.addEventListener('toggle', () => {
     if (!element.open || element.children.length > 1) return;
     element.append(h('div', { class: 'body' },
-      paragraphs(operation.description),
+      blocks(operation.description),
       operation.security && h('p', { class: 'sub' }, 'No login needed.'),
       parameters(api, operation),
       body(api, operation),
@@ -92,28 +87,51 @@ function card(api, { path, verb: name, operation }) {
   return element;
 }
 
+/** What is said of a tag: one sentence, and the guide behind it. */
+function guide(tag) {
+  const text = (isChinese && tag['x-description-zh-CN']) || tag.description;
+  const [first, ...rest] = text.split('\n\n');
+  return { first, rest: rest.join('\n\n') };
+}
+
+function section(api, tag) {
+  const { first, rest } = guide(tag);
+  const lang = isChinese ? 'zh-CN' : 'en';
+  return h('section', { 'aria-label': tag.name, id: tag.name },
+    h('h2', null, tag.name, h('span', { class: 'faint', lang }, inline(first))),
+    rest && h('details', { class: 'guide panel', open: !tag.list.length },
+      h('summary', null, isChinese ? '说明' : 'Guide'), h('div', { class: 'prose', lang }, blocks(rest))),
+    tag.list.map((one) => card(api, one)));
+}
+
 function show(api) {
-  const tags = api.tags.map((tag) => ({ ...tag, list: operationsOf(api, tag.name) })).filter((tag) => tag.list.length);
+  const tags = api.tags.map((tag) => ({ ...tag, list: operationsOf(api, tag.name) }));
   const link = ({ path, verb: name, operation }) => h('a', { href: `#${operation.operationId}` }, verb(name), h('span', null, path));
-  const section = (tag) => h('section', { 'aria-label': tag.name },
-    h('h2', null, tag.name, h('span', { class: 'faint' }, tag.description)), tag.list.map((one) => card(api, one)));
+  const other = () => {
+    isChinese = !isChinese;
+    remember('language', isChinese ? 'zh' : 'en');
+    show(api);
+  };
   put(root, h('div', { class: 'docs' },
     h('aside', { class: 'side' },
       h('a', { class: 'brand', href: './' }, h('div', null, h('strong', null, 'shuzhiren'), h('span', { class: 'faint' }, `API ${api.info.version}`))),
-      h('nav', { 'aria-label': 'Operations' }, tags.map((tag) => [h('h2', null, tag.name), tag.list.map(link)]))),
+      h('nav', { 'aria-label': 'Operations' },
+        tags.map((tag) => [h('h2', null, h('a', { href: `#${tag.name}` }, tag.name)), tag.list.map(link)]))),
     h('main', null,
       h('div', { class: 'head' }, h('h1', null, 'API'),
+        h('button', { type: 'button', lang: isChinese ? 'en' : 'zh-CN', onclick: other, data: { test: 'language' } }, isChinese ? 'English' : '中文'),
         h('a', { class: 'button', href: 'api/openapi.json' }, `OpenAPI ${api.openapi}`)),
-      h('div', { class: 'lead stack' }, paragraphs(api.info.description)),
-      tags.map(section))));
+      h('div', { class: 'lead stack' }, blocks(api.info.description)),
+      tags.map((tag) => section(api, tag)))));
   openNamed();
 }
 
-/** Opens the operation that the address names. */
+/** Opens the operation, or the guide, that the address names. */
 function openNamed() {
   const named = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!named) return;
-  named.open = true;
+  const inside = named.localName === 'details' ? named : named.querySelector('.guide');
+  if (inside) inside.open = true;
   named.scrollIntoView();
 }
 

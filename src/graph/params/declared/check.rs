@@ -3,24 +3,35 @@
 use super::{Declared, Kind, Param};
 use crate::graph::{
     Pool, Problem, Workflow,
-    catalog::{Fit, Kind as Takes},
+    catalog::{Fit, Input, Kind as Takes},
     params::{
-        BASE, Options,
+        BASE, Options, RemoteFile, Resolved,
         address::Reader,
         near::{SEARCHES_MAX, near},
         resolve,
     },
     problem::{Problems, clip, step},
 };
-use crate::task::FileInput;
+use crate::task::{FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// Checks graph and declarations against one another and against what the instances have. Gives the stored files that they name.
+/// What graph and defaults of a publication come to.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Stored files that they name.
+    pub files: Vec<FileInput>,
+    /// Files at URLs, fetched for each task.
+    pub remote: Vec<RemoteFile>,
+    /// What the publisher should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Checks graph and declarations against one another and against what the instances have.
 ///
 /// # Errors
 /// Every problem found, at most 100; pointers begin with `/params` or `/workflow`.
-pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<Vec<FileInput>, Vec<Problem>> {
+pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<Published, Vec<Problem>> {
     let options = Options { declared: Some(declared), is_publishing: true, pool: Some(pool), ..Options::default() };
     let empty = RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
     let mut reader = Reader::new(workflow, &options, Problems::default());
@@ -28,7 +39,7 @@ pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<
     let problems = Check::new(&reader, pool).run(declared);
     problems.check()?;
     match resolve(workflow, &empty, &options) {
-        Ok(resolved) => Ok(resolved.files),
+        Ok(Resolved { files, remote, warnings, .. }) => Ok(Published { files, remote, warnings }),
         Err(problems) => Err(problems.into_iter().map(of_default).collect()),
     }
 }
@@ -136,11 +147,40 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
             ("param_conflict", format!("`{address}` is the target of `{other}` already"))
         } else if takes.is_some_and(|takes| !suits(param.kind, takes)) {
             ("param_type", format!("`{address}` takes no {}", param.kind.word()))
+        } else if let Some(message) = self.without_options(param, place) {
+            return self.problems.push(
+                Problem::unfit(step(&step(BASE, &param.name), "enum"), "param_bad_declaration", message)
+                    .of_param(&param.name)
+                    .at_node(&node.id)
+                    .at_input(&place.1),
+            );
         } else {
             return;
         };
         let problem = Problem::unfit(here.to_owned(), code, message).of_param(&param.name);
         self.problems.push(problem.at_node(&node.id).at_input(&place.1));
+    }
+}
+
+impl Check<'_, '_, '_> {
+    /// Why no submit could ever choose: nothing is offered for an `enum` without a list of its own, or nothing of its list is.
+    fn without_options(&self, param: &Param, (place, input): &(usize, String)) -> Option<String> {
+        let node = self.reader.workflow.node(*place);
+        let fit = self.fit.as_ref().filter(|fit| !fit.pool().has_unknown())?;
+        let declared: Vec<&Input> =
+            fit.pool().declarations(&node.class).filter_map(|class| class.input(input)).collect();
+        let address = format!("{}.{}", node.id, clip(input));
+        if declared.is_empty() {
+            None
+        } else if param.choices.is_empty() {
+            let is_offered = declared.iter().any(|input| matches!(input.kind, Takes::Choice(_)));
+            let message = format!("`{}` needs an `enum`: the instances offer no list for `{address}`", param.name);
+            (param.kind == Kind::Enum && !is_offered).then_some(message)
+        } else {
+            let is_taken = param.choices.iter().any(|choice| declared.iter().any(|input| input.judge(choice).is_ok()));
+            let message = format!("`{}`: no instance takes any of its values for `{address}`", param.name);
+            (!is_taken).then_some(message)
+        }
     }
 }
 

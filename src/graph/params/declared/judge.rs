@@ -1,4 +1,4 @@
-//! Whether a value is what its declaration says. [`super::schema`] tells the same to machines: keep them together.
+//! Whether a value is what its declaration says. [`super::schema()`] tells the same to machines: keep them together.
 
 use super::{Bound, Kind, Param};
 use crate::graph::{
@@ -86,7 +86,7 @@ impl Param {
     }
 
     /// `a whole number from 1 to 100`.
-    fn expected(&self) -> String {
+    pub(super) fn expected(&self) -> String {
         let range = match (&self.min, &self.max) {
             (Some(min), Some(max)) => format!(" from {} to {}", min.text, max.text),
             (Some(min), None) => format!(" of at least {}", min.text),
@@ -102,7 +102,11 @@ impl Param {
             Kind::Boolean => "true or false".to_owned(),
             Kind::Enum => "a text, a number or a boolean".to_owned(),
             Kind::Image | Kind::Video | Kind::Audio | Kind::File => {
-                format!("a {}: a file id, {{\"$file\":…}}, {{\"$url\":…}} or {{\"$base64\":…}}", self.kind.word())
+                let article = if matches!(self.kind, Kind::Image | Kind::Audio) { "an" } else { "a" };
+                format!(
+                    "{article} {}: a file id, {{\"$file\":…}}, {{\"$url\":…}} or {{\"$base64\":…}}",
+                    self.kind.word()
+                )
             }
         }
     }

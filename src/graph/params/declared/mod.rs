@@ -8,7 +8,7 @@ mod place;
 mod read;
 mod schema;
 
-pub use check::publish;
+pub use check::{Published, publish};
 pub use schema::schema;
 
 use serde_json::value::RawValue;

@@ -110,6 +110,10 @@ impl Entry<'_> {
         if kind.is_file() && param.default.as_deref().is_some_and(|default| !is_stored_file(default)) {
             self.refuse("default", "the default of a file is the fileId of an upload");
         }
+        let open = Param { choices: Vec::new(), ..param.clone() };
+        if let Some(choice) = param.choices.iter().find(|choice| open.judge(choice, false).is_err()) {
+            self.refuse("enum", &format!("{} is not {}", clip(choice.get()), open.expected()));
+        }
         if let (Some(min), Some(max)) = (&param.min, &param.max)
             && min.value > max.value
         {

@@ -166,6 +166,9 @@ fn declarations_that_say_nothing_are_refused() {
         (r#"{"a":{"type":"boolean","max":1}}"#, ("/params/a/max", "param_bad_declaration")),
         (r#"{"a":{"type":"string","min":-1}}"#, ("/params/a/min", "param_bad_declaration")),
         (r#"{"a":{"type":"image","enum":["x"]}}"#, ("/params/a/enum", "param_bad_declaration")),
+        (r#"{"a":{"type":"integer","enum":[1,"2"]}}"#, ("/params/a/enum", "param_bad_declaration")),
+        (r#"{"a":{"type":"integer","max":3,"enum":[1,4]}}"#, ("/params/a/enum", "param_bad_declaration")),
+        (r#"{"a":{"type":"string","enum":[5]}}"#, ("/params/a/enum", "param_bad_declaration")),
         (r#"{"a":{"type":"enum","enum":[]}}"#, ("/params/a/enum", "param_bad_declaration")),
         (r#"{"a":{"type":"enum","enum":[null]}}"#, ("/params/a/enum", "param_bad_declaration")),
         (r#"{"a":{"type":"image","default":"a.png"}}"#, ("/params/a/default", "param_bad_declaration")),
@@ -202,12 +205,22 @@ fn what_is_published_fits_its_graph_and_the_instances() {
         ),
         (r#"{"a":{"type":"integer","target":"3.steps","default":40}}"#, ("/params/a/default", "param_out_of_range")),
         (r#"{"a":{"type":"enum","target":"4.ckpt_name","default":"c"}}"#, ("/params/a/default", "param_not_an_option")),
+        (r#"{"a":{"type":"enum","target":"3.steps"}}"#, ("/params/a/enum", "param_bad_declaration")),
+        (
+            r#"{"a":{"type":"enum","target":"4.ckpt_name","enum":["c","d"]}}"#,
+            ("/params/a/enum", "param_bad_declaration"),
+        ),
     ] {
         // The graph's own placeholder is declared in each.
         let params = params.replacen('{', r#"{"animal":{"type":"string"},"#, 1);
         let problems = publish(&graph(), &declared(&params), &pool()).expect_err(&params);
         assert_eq!(told(&problems), [expected], "{params}");
     }
+    // One that is offered is enough, and so is not knowing yet.
+    let some = r#"{"animal":{"type":"string"},"a":{"type":"enum","target":"4.ckpt_name","enum":["c","a"]}}"#;
+    assert!(publish(&graph(), &declared(some), &pool()).is_ok());
+    let none = some.replace(r#","a"]"#, "]");
+    assert!(publish(&graph(), &declared(&none), &Pool::default()).is_ok());
     let undeclared = publish(&graph(), &declared("{}"), &pool()).unwrap_err();
     assert_eq!(told(&undeclared), [("/workflow/6/inputs/text", "param_missing")]);
     // An input that only the instances know may be set.
@@ -225,7 +238,7 @@ fn what_is_published_fits_its_graph_and_the_instances() {
         )),
         &pool(),
     );
-    assert_eq!(files.unwrap()[0].file_id.to_string(), FILE);
+    assert_eq!(files.unwrap().files[0].file_id.to_string(), FILE);
 }
 
 #[test]

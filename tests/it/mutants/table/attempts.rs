@@ -3,21 +3,26 @@
 use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
-    guarded("start", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    guarded("progress", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    guarded("lib/attempts", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("start", "if refusal then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("progress", "if refusal then", "if false then", "a_stale_token_changes_nothing"),
     mutant("finish", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("nack", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("requeue", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("release", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     mutant("reclaim", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    mutant("start", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
-    mutant("progress", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
+    mutant("lib/attempts", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
     mutant("finish", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
     mutant("nack", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
     mutant("requeue", "not is_of(task, instance, attempt)", "not task", "an_old_attempt_changes_nothing"),
     mutant("lib/attempts", " and task.attempt == attempt", "", "a_later_attempt_on_the_same_instance_is_another"),
     mutant("lib/attempts", " and task.instance == instance", "", "an_old_attempt_changes_nothing"),
-    mutant("start", "if TERMINAL[task.state] then", "if false then", "a_running_task_is_cancelled_and_its_owner_told"),
+    mutant(
+        "lib/attempts",
+        "if TERMINAL[task.state] then",
+        "if false then",
+        "a_running_task_is_cancelled_and_its_owner_told",
+    ),
     guarded(
         "finish",
         "if TERMINAL[task.state] then",

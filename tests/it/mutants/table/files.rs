@@ -176,8 +176,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "lib/files",
-        "    if TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then\n",
-        "    if true then\n",
+        "if was_its and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then\n",
+        "if was_its then\n",
         "outputs_outlive_their_task_when_they_are_to",
     ),
 ];

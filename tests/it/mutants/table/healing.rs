@@ -86,4 +86,14 @@ pub const MUTANTS: &[Mutant] = &[
         "failed_tasks_are_listed_by_their_error",
     ),
     mutant("sweep", "redis.call('ZREM', root .. place, id)", "0", "failed_tasks_are_listed_by_their_error"),
+    mutant(
+        "requeue",
+        "publish_instance(instance, now)\n  return { 'poisoned' }",
+        "publish_instance(instance, now)\n  return { 'ended', 'failed' }",
+        "every_ending_is_counted_once",
+    ),
+    mutant("requeue", "if task.settled_by == settling then", "if false then", "every_ending_is_counted_once"),
+    mutant("expire", "    ended = ended + 1\n", "", "every_ending_is_counted_once"),
+    mutant("expire", "tostring(ended)", "tostring(#due + 1)", "every_ending_is_counted_once"),
+    mutant("lib/repair", "      ended_total = ended_total + 1\n", "", "every_ending_is_counted_once"),
 ];

@@ -73,4 +73,17 @@ pub const MUTANTS: &[Mutant] = &[
         "mean(speeds[2]), mean(speeds[2])",
         "runs_are_remembered_once",
     ),
+    mutant(
+        "requeue",
+        "  redis.call('HSET', task_key(id), 'only', only)\n",
+        "",
+        "a_task_is_left_to_others_by_who_cannot_run_it",
+    ),
+    mutant("requeue", "if only ~= '' then", "if true then", "a_task_is_left_to_others_by_who_cannot_run_it"),
+    mutant(
+        "requeue",
+        "  redis.call('ZADD', root .. 'narrowed', now, id)\n",
+        "",
+        "a_task_is_left_to_others_by_who_cannot_run_it",
+    ),
 ];

@@ -3,20 +3,20 @@
 use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
-    guarded(
-        "output",
-        "if is_fenced(instance, token) then",
-        "if false then",
-        "an_output_of_a_stale_token_changes_nothing",
-    ),
-    mutant("output", "not is_of(task, instance, attempt)", "not task", "an_output_of_an_old_attempt_changes_nothing"),
+    mutant("output", "if refusal then", "if false then", "an_output_of_a_stale_token_changes_nothing"),
     mutant(
-        "output",
+        "lib/attempts",
+        "not is_of(task, instance, attempt)",
+        "not task",
+        "an_output_of_an_old_attempt_changes_nothing",
+    ),
+    mutant(
+        "lib/attempts",
         "if TERMINAL[task.state] then",
         "if false then",
         "an_output_after_the_end_is_refused_and_what_was_told_stays",
     ),
-    mutant("output", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
+    mutant("lib/attempts", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
     guarded("output", "if known > before then", "if false then", "outputs_are_told_once_each_in_order"),
     mutant(
         "output",
@@ -51,4 +51,47 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("revive", "'outputs', 'outputs_told',", "'outputs_told',", "a_revived_task_begins_without_outputs"),
     mutant("revive", "drop_made(id, now)\n", "", "a_revived_task_begins_without_outputs"),
     mutant("lib/files", "    drop_file(file, now)\n", "", "a_retry_gives_up_what_was_made"),
+    mutant(
+        "lib/files",
+        "redis.call('SCARD', made) > FILES_MAX",
+        "false",
+        "an_attempt_with_very_many_outputs_is_given_up_in_bites",
+    ),
+    mutant(
+        "lib/files",
+        "given_up_key(task), given_up_key(task), made",
+        "given_up_key(task), made",
+        "an_attempt_with_very_many_outputs_is_given_up_in_bites",
+    ),
+    mutant("lib/files", "    redis.call('DEL', made)\n", "", "an_attempt_with_very_many_outputs_is_given_up_in_bites"),
+    mutant(
+        "lib/files",
+        "local FILES_MAX = 500",
+        "local FILES_MAX = 5000",
+        "a_task_with_very_many_outputs_is_collected_in_bites",
+    ),
+    mutant(
+        "gc",
+        "      return 'more'\n",
+        "      return 'none'\n",
+        "a_task_with_very_many_outputs_is_collected_in_bites",
+    ),
+    mutant(
+        "gc",
+        "      redis.call('SADD', place, file)\n",
+        "      drop_file(file, now)\n",
+        "an_attempt_with_very_many_outputs_is_given_up_in_bites",
+    ),
+    mutant(
+        "gc",
+        "      redis.call('SREM', root .. 'given-up', task)\n",
+        "",
+        "an_attempt_with_very_many_outputs_is_given_up_in_bites",
+    ),
+    mutant(
+        "gc",
+        "    if dropped == FILES_MAX then\n      return true",
+        "    if false then\n      return true",
+        "an_attempt_with_very_many_outputs_is_given_up_in_bites",
+    ),
 ];

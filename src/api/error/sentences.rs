@@ -1,0 +1,21 @@
+//! What is said in a sentence that depends on more than the kind of error.
+
+use crate::task::FlowVersion;
+
+/// The first message, and how many more there are.
+pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
+    let first = messages.next().unwrap_or("the request does not hold");
+    match messages.count() {
+        0 => first.to_owned(),
+        1 => format!("{first} (and 1 more problem)"),
+        more => format!("{first} (and {more} more problems)"),
+    }
+}
+
+/// Who needs a file that was to be deleted.
+pub(super) fn needed_by(flow: Option<&FlowVersion>) -> String {
+    match flow {
+        Some(flow) => format!("the published workflow {flow} needs this file: delete that workflow first"),
+        None => "a waiting or running task needs this file".to_owned(),
+    }
+}

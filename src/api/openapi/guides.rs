@@ -1,0 +1,58 @@
+//! The tags of the document, each with what there is to say of it: one sentence, then the guide of that name in `guides/`, in
+//! English and (`x-description-zh-CN`) in Chinese. `/docs` shows them; rustdoc of `graph` and `ws` has two of them, too.
+
+use super::errors;
+use serde_json::{Value, json};
+
+macro_rules! guide {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../guides/", $name, ".md")),
+            include_str!(concat!("../guides/", $name, ".zh-CN.md")),
+        )
+    };
+}
+
+/// (tag, English, Chinese), in the order of reading.
+const GUIDES: &[(&str, &str, &str)] = &[
+    ("auth", "A password becomes a token.", "用密码换取令牌。"),
+    guide!("tasks"),
+    guide!("params"),
+    guide!("batches"),
+    guide!("outputs"),
+    guide!("workflows"),
+    guide!("files"),
+    ("instances", "The fleet, one by one.", "机群，逐个实例。"),
+    ("config", "The fleet as it should be.", "机群应有的样子。"),
+    ("monitor", "All of it at a glance.", "一眼看清全部。"),
+    guide!("websocket"),
+    guide!("errors"),
+];
+
+/// Where [`types`] goes in the guide of errors.
+const TYPES_MARK: &str = "{{types}}";
+
+/// `tags` of the document.
+pub(super) fn tags() -> Value {
+    let types = types();
+    let whole = |text: &str| text.trim_end().replace(TYPES_MARK, &types);
+    let tag = |(name, english, chinese): &(&str, &str, &str)| json!({ "name": name, "description": whole(english), "x-description-zh-CN": whole(chinese) });
+    GUIDES.iter().map(tag).collect()
+}
+
+/// Every word of `error.type`, as a table: the code's own.
+fn types() -> String {
+    let mut rows: Vec<(&str, Vec<String>, &str)> = Vec::new();
+    for (word, status, meaning) in errors::all() {
+        match rows.iter_mut().find(|(known, ..)| *known == word) {
+            Some((_, statuses, _)) => statuses.push(status.to_string()),
+            None => rows.push((word, vec![status.to_string()], meaning)),
+        }
+    }
+    let row = |(word, statuses, meaning): &(&str, Vec<String>, &str)| {
+        format!("| `{word}` | {} | {meaning} |", statuses.join(", "))
+    };
+    let rows: Vec<String> = rows.iter().map(row).collect();
+    format!("| type | status | meaning |\n|---|---|---|\n{}", rows.join("\n"))
+}

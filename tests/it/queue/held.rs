@@ -1,0 +1,119 @@
+//! Files that published workflows name: nobody deletes them, and nothing lets them expire, as long as the version is kept.
+
+use super::{
+    files::{needing, upload},
+    flows::{head, name, raw},
+    retention::{is_there, keeping, made},
+};
+use crate::{
+    scenarios,
+    support::{
+        audit::{audit, dump},
+        world::{KEEP, World},
+    },
+};
+use shuzhiren::{
+    queue::{FLOW_LIMITS, FileDeleted, FlowLimits, FlowWritten, NewFlow, Retention},
+    settings::Keep,
+    task::FileId,
+};
+use std::time::Duration;
+
+scenarios! {
+    what_a_published_workflow_names_is_not_deleted
+    what_a_published_workflow_names_does_not_expire
+    a_version_that_goes_lets_its_files_go
+    what_a_published_workflow_names_outlives_the_task_that_made_it
+}
+
+const LIMITS: FlowLimits = FlowLimits { versions_kept: 2, ..FLOW_LIMITS };
+
+/// Publishes content number `number`, which names these.
+async fn put(world: &World, text: &str, number: u64, files: &[FileId]) -> FlowWritten {
+    let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
+    let new = NewFlow { head: &head("d"), graph: &graph, files: &files.iter().copied().collect() };
+    world.queue.put_flow(&name(text), new, None, LIMITS).await.unwrap()
+}
+
+/// Who needs it, in the words of a deletion; `None` = it was deleted.
+async fn needed_by(world: &World, file: FileId) -> Option<String> {
+    match world.queue.delete_file(file).await.unwrap() {
+        FileDeleted::InUse(Some(flow)) => Some(flow.to_string()),
+        FileDeleted::InUse(None) => Some("a task".to_owned()),
+        FileDeleted::Deleted(..) => None,
+        FileDeleted::NotFound => panic!("{file} is not there"),
+    }
+}
+
+pub async fn what_a_published_workflow_names_is_not_deleted(world: &World) {
+    let (file, other, missing) = (upload(world).await, upload(world).await, FileId::new());
+    let before = dump(world);
+    assert_eq!(put(world, "a", 1, &[file.id, missing]).await, FlowWritten::NoSuchFile(missing));
+    assert!(dump(world) == before);
+    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Written(1));
+    assert_eq!(put(world, "b", 1, &[file.id]).await, FlowWritten::Written(1));
+    let before = dump(world);
+    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Same(1));
+    assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a@1"));
+    assert_eq!(world.queue.retract_file(other.id).await.unwrap(), []);
+    assert!(dump(world) == before);
+    // Of a version that knew no such keeping; published again it is kept.
+    world.redis(&["DEL", &world.key(&format!("held:{}", other.id))]);
+    world.redis(&["HDEL", &world.key("workflow:a"), "files:1"]);
+    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Same(1));
+    assert!(dump(world) == before);
+
+    world.accept(&needing(&[other.id])).await;
+    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a task"));
+    assert_eq!(needed_by(world, file.id).await.as_deref(), Some("b@1"));
+    world.queue.delete_flow(&name("b"), LIMITS).await.unwrap();
+    assert_eq!(needed_by(world, file.id).await, None);
+    audit(world, 1).unwrap();
+}
+
+pub async fn what_a_published_workflow_names_does_not_expire(world: &World) {
+    let retention = keeping(Keep::For(KEEP), Keep::WithTask);
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(upload(world).await.id);
+    }
+    put(world, "a", 1, &held).await;
+    let other = upload(world).await;
+    world.pass(2 * KEEP);
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 60);
+    assert!(!is_there(world, &other).await, "more than one bite of them does not stand in its way");
+    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    world.queue.tidy_once_with(retention).await.unwrap();
+    assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 0);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_version_that_goes_lets_its_files_go(world: &World) {
+    let (first, every) = (upload(world).await.id, upload(world).await.id);
+    put(world, "a", 1, &[first, every]).await;
+    put(world, "a", 2, &[every]).await;
+    assert_eq!(needed_by(world, first).await.as_deref(), Some("a@1"));
+    assert_eq!(put(world, "a", 3, &[every]).await, FlowWritten::Written(3));
+    assert_eq!(needed_by(world, first).await, None, "only two versions are kept");
+    assert_eq!(dump(world).map("workflow:a").len(), 2 + 4 * 2);
+    assert!(needed_by(world, every).await.is_some());
+    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    assert_eq!(needed_by(world, every).await, None);
+    assert!(!dump(world).names().iter().any(|key| key.starts_with("held:")));
+}
+
+pub async fn what_a_published_workflow_names_outlives_the_task_that_made_it(world: &World) {
+    let (id, outputs) = made(world, 2).await;
+    put(world, "a", 1, &[outputs[0].id]).await;
+    world.pass(KEEP);
+    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    assert!(is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
+    assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
+    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    world.pass(Duration::from_secs(60));
+    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    assert!(!is_there(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
+    audit(world, 1).unwrap();
+}
