@@ -3,7 +3,7 @@
 mod roles;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use shuzhiren::{cli, process, settings::LogSettings};
+use shuzhiren::{cli, process, settings::LogSettings, trace};
 use std::process::ExitCode;
 
 /// A fifth of a request's time is memory: with this allocator it is half of that.
@@ -25,12 +25,15 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Everything in one process on an owned Redis, with stand-in instances when no fleet is configured
+    #[command(after_help = trace::HELP)]
     Up(Box<roles::up::UpArgs>),
     /// REST API (and the WebSocket, unless --no-ws)
+    #[command(after_help = trace::HELP)]
     Api(Box<roles::api::ApiArgs>),
     /// Only the WebSocket
     Ws(Box<roles::ws::WsArgs>),
     /// Drives the instances; run as many as you like
+    #[command(after_help = trace::HELP)]
     Dispatcher(Box<roles::dispatcher::DispatcherArgs>),
     /// Looks at settings, Redis, store and instances, and says what to do; changes nothing
     Doctor(Box<roles::doctor::DoctorArgs>),
@@ -63,13 +66,21 @@ async fn run(program: Program) -> Result<u8, String> {
     }
     process::init_logs(&program.log)?;
     match program.role {
-        Role::Up(args) => Box::pin(roles::up::run(*args)).await?,
-        Role::Api(args) => Box::pin(roles::api::run(*args)).await?,
+        Role::Up(args) => traced("up", Box::pin(roles::up::run(*args))).await?,
+        Role::Api(args) => traced("api", Box::pin(roles::api::run(*args))).await?,
         Role::Ws(args) => Box::pin(roles::ws::run(*args)).await?,
-        Role::Dispatcher(args) => Box::pin(roles::dispatcher::run(*args)).await?,
+        Role::Dispatcher(args) => traced("dispatcher", Box::pin(roles::dispatcher::run(*args))).await?,
         Role::Doctor(args) => Box::pin(roles::doctor::run(*args)).await?,
         Role::Sim(settings) => shuzhiren::sim::run(*settings, process::stop_on_signals()).await?,
         Role::Client(command) => return Ok(cli::run(command, Program::command()).await),
     }
     Ok(0)
+}
+
+/// Runs a role whose spans are sent, to the last one.
+async fn traced(role: &'static str, run: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let traces = trace::start(role);
+    let ended = run.await;
+    traces.end().await;
+    ended
 }

@@ -124,11 +124,11 @@
 //! | [`api`], [`ws`], [`dashboard`] | the front: REST and its document, WebSocket, page |
 //! | [`dispatcher`] | one actor per instance; health and scheduling |
 //! | [`doctor`], [`embedded`], [`sim`], [`cli`] | the doctor, the owned Redis, the stand-in ComfyUI, the client commands |
-//! | [`settings`], [`metrics`], [`process`] | every flag and limit, every metric, what a process owes its operator |
+//! | [`settings`], [`metrics`], [`process`], [`trace`] | every flag and limit, every metric, what a process owes its operator, spans for OpenTelemetry |
 //!
 //! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue,
-//! comfy, store, auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process`. Tests hold
-//! this.
+//! comfy, store, auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process,
+//! trace`. Tests hold this.
 //!
 //! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's
 //! state changes only in `lua/`. (3) Every write of an attempt carries (instance, token, attempt); stale ones are
@@ -156,4 +156,5 @@ pub mod settings;
 pub mod sim;
 pub mod store;
 pub mod task;
+pub mod trace;
 pub mod ws;

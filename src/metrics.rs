@@ -23,7 +23,8 @@ use std::{
 use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
     INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_ERRORS, TASK_RUN_SECONDS,
-    TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
+    TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS,
+    WS_SLOW_CLOSES,
 };
 
 /// How often samples are folded into buckets when nobody scrapes; they pile up otherwise.
@@ -208,6 +209,11 @@ pub fn redis_error(kind: &'static str) {
     counter!(REDIS_ERRORS, "kind" => kind).increment(1);
 }
 
+/// So many spans were `sent`, or lost: `failed` at the collector, `dropped` because too many waited.
+pub fn spans(result: &'static str, count: u64) {
+    counter!(TRACE_SPANS, "result" => result).increment(count);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +246,7 @@ mod tests {
         uploaded(4);
         output_stored(4);
         redis_error("unavailable");
+        spans("sent", 1);
         instance("10.0.0.1:8188", true, false);
         set_refresh(|| async {
             Some(Counts { pending: 7, oldest_waiting_ms: Some(1_500), waiting_by_lane: [1, 2, 4], ..Counts::default() })

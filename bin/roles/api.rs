@@ -66,9 +66,10 @@ impl Front {
     pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
         let sockets =
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
+        let page = dashboard::router(self.store.redirect_origin());
         let state = ApiState::new(self.queue, self.store, self.auth, self.links, self.settings, self.file_bytes_max);
         let rest = api::router(state.fetching(self.fetcher));
-        rest.merge(dashboard::router()).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
+        rest.merge(page).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
 }
 

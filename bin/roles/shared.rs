@@ -82,7 +82,7 @@ pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, Strin
     let told = |error| format!("SHUZHIREN_STORAGE_URL: {error}");
     let store = Store::open_with(url, keys.as_ref()).await.map_err(told)?;
     if storage.redirect_downloads {
-        return store.redirecting().map_err(|error| format!("SHUZHIREN_REDIRECT_DOWNLOADS: {error}"));
+        return store.redirecting().await.map_err(|error| format!("SHUZHIREN_REDIRECT_DOWNLOADS: {error}"));
     }
     Ok(store)
 }

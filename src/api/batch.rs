@@ -49,6 +49,10 @@ impl BatchView {
     fn new(state: &ApiState, batch_id: BatchId, count: u16, tasks: &[Task]) -> Self {
         Self { batch_id, count, tasks: tasks.iter().map(|task| TaskView::new(task, &state.links)).collect() }
     }
+
+    pub(super) fn tasks(&self) -> &[TaskView] {
+        &self.tasks
+    }
 }
 
 /// Accepts all tasks of the order, or none.

@@ -44,6 +44,7 @@ mod sweep;
 mod tasks;
 mod thumbnail;
 mod time;
+mod traces;
 mod upload;
 mod waiting;
 mod workflows;

@@ -6,13 +6,16 @@ use super::{
     error::{ApiError, Result},
     extract::PathId,
     tasks::own_task_id,
+    traces,
 };
 use crate::{
     auth::Caller,
     queue::Revived,
     task::{Status, TaskView},
+    trace::Name,
 };
 use axum::extract::State;
+use std::time::Instant;
 
 /// Puts it back in its lane with a new budget of attempts, and answers with it. Said again while it lives it changes nothing.
 #[utoipa::path(
@@ -28,10 +31,14 @@ pub(super) async fn retry(
     caller: Caller,
     PathId(id): PathId,
 ) -> Result<Answer<TaskView>> {
+    let begun = Instant::now();
     state.rates.take(&caller.username)?;
     let id = own_task_id(&state, &caller, &id).await?;
     match state.queue.revive(id).await? {
-        Revived::Revived(task) => Ok(Answer(TaskView::new(&task, &state.links))),
+        Revived::Revived(task) => {
+            traces::done(id, Name::Retry, begun);
+            Ok(Answer(TaskView::new(&task, &state.links)))
+        }
         Revived::NotFound => Err(ApiError::NotFound("such task")),
         Revived::Completed => Err(ApiError::TaskEnded(Status::Completed)),
         Revived::NotEnded(status) => Err(ApiError::TaskNotEnded(status)),

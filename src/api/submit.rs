@@ -13,6 +13,7 @@ use super::{
     query::Query,
     sight,
     submission::Submission,
+    traces,
 };
 use crate::{
     auth::Caller,
@@ -37,6 +38,8 @@ const KEY_BYTES_MAX: usize = 255;
     post, path = "/api/tasks", operation_id = "submitTask", tag = "tasks",
     params(
         ("dryRun" = Option<bool>, Query, description = "only show what would run: nothing is enqueued, nothing stored"),
+        ("traceparent" = Option<String>, Header,
+            description = "W3C trace context; where tasks are traced, the task's trace links to it. What cannot be read is ignored"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
             description = "the same key and body again gives the same task"),
     ),
@@ -56,8 +59,12 @@ pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query:
         Ok(_) => return ApiError::InvalidQuery("`dryRun` must be true or false".to_owned()).into_response(),
         Err(error) => return error.into_response(),
     }
+    let begun = traces::Begun::new(request.headers());
     match Box::pin(accept(&state, caller, request)).await {
         Ok(accepted) => {
+            if !accepted.is_replay {
+                begun.made(accepted.view.tasks());
+            }
             metrics::task_submitted(if accepted.is_replay { "replayed" } else { "created" });
             accepted.into_response()
         }
@@ -74,6 +81,15 @@ pub(super) async fn submit(State(state): State<ApiState>, caller: Caller, query:
 enum Made {
     Task(Box<TaskView>),
     Batch(BatchView),
+}
+
+impl Made {
+    fn tasks(&self) -> &[TaskView] {
+        match self {
+            Self::Task(task) => std::slice::from_ref(task),
+            Self::Batch(batch) => batch.tasks(),
+        }
+    }
 }
 
 /// What was accepted, now or before.

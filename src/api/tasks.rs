@@ -8,16 +8,18 @@ use super::{
     extract::PathId,
     instances,
     query::Query,
-    waiting,
+    traces, waiting,
 };
 use crate::{
     auth::{Caller, Role},
     queue::{Cancelled, TaskCursor, TaskQuery},
     task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
+    trace::Name,
 };
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::time::Instant;
 
 /// `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`, newest first.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -165,9 +167,13 @@ pub(super) async fn cancel(
     caller: Caller,
     PathId(id): PathId,
 ) -> Result<Answer<TaskView>> {
+    let begun = Instant::now();
     let id = own_task_id(&state, &caller, &id).await?;
     match state.queue.cancel(id).await? {
-        Cancelled::Cancelled(task) => Ok(Answer(TaskView::new(&task, &state.links))),
+        Cancelled::Cancelled(task) => {
+            traces::done(id, Name::Cancel, begun);
+            Ok(Answer(TaskView::new(&task, &state.links)))
+        }
         Cancelled::AlreadyEnded(task) => Err(ApiError::TaskEnded(task.state.status())),
         Cancelled::NotFound => Err(ApiError::NotFound("such task")),
     }

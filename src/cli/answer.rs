@@ -110,6 +110,7 @@ fn refusal(base: &str, code: u16, message: &str, error: &Value, after: Option<Du
         401 => Refusal::Final(Fault::NotLoggedIn(format!("{text}: shuzhiren login --url {base}"))),
         403 => Refusal::Final(Fault::NotLoggedIn(text)),
         404 => Refusal::Final(Fault::NotFound(text)),
+        422 if error["type"] == "workflow_unknown" => Refusal::Final(Fault::NotFound(text)),
         429 | 503 => Refusal::Busy(Fault::Unreachable(text), after),
         408 => Refusal::Busy(Fault::Unreachable(text), after),
         _ => Refusal::Final(Fault::Refused(text)),
@@ -127,7 +128,12 @@ fn told(message: &str, error: &Value) -> String {
     let line = |detail: &Value| {
         let text = |name: &str| out::clean(super::words::text(detail, name)).into_owned();
         let near: Vec<_> = detail["candidates"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let near = if near.is_empty() { String::new() } else { format!(" (near: {})", out::clean(&near.join(", "))) };
+        // A message that names them itself says it better.
+        let near = if near.is_empty() || text("message").contains("did you mean") {
+            String::new()
+        } else {
+            format!(" (near: {})", out::clean(&near.join(", ")))
+        };
         let place = text("pointer");
         let place = if place.is_empty() { place } else { format!("{place}: ") };
         format!("{place}{}{near}", text("message"))
@@ -158,6 +164,8 @@ mod tests {
         assert_eq!(told("no such input (and 1 more problem)", &error), expected);
         let one = json!({"type": "invalid_query", "details": [{"pointer": "/a", "message": "no"}]});
         assert_eq!(told("no", &one), "/a: no");
+        let named = json!({"details": [{"message": "did you mean a?", "candidates": ["a"]}]});
+        assert_eq!(told("no", &named), "did you mean a?");
         assert_eq!(told("away", &json!({"details": [], "requestId": "r"})), "away");
         assert_eq!(told("fault", &json!({"type": "internal", "requestId": "r"})), "fault (request r)");
     }

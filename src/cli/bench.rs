@@ -58,7 +58,7 @@ pub(super) async fn bench(args: BenchArgs) -> Result<(), Fault> {
         );
         return Err(Fault::Usage(why));
     }
-    let given = args.workflow.as_deref().map(super::submit::read_workflow).transpose()?;
+    let given = args.workflow.as_deref().map(super::order::read_json).transpose()?;
     let endings = Endings::new(&api);
     let runs = async {
         // No ending comes before somebody listens.

@@ -4,7 +4,15 @@ pub(super) const SUBMIT: &str = "\
 Examples:
   shuzhiren submit flow.json -p 6.text=\"a lighthouse\" -p 3.seed=random --watch
   shuzhiren submit flow.json -p 10.image=@photo.png --out results
-  shuzhiren submit flow.json --dry-run --json | jq .warnings";
+  shuzhiren submit flow.json --dry-run --json | jq .warnings
+  shuzhiren submit flow.json --sweep 3.steps=20,30 --sweep '6.text=[\"a cat, asleep\",\"a dog\"]' --out results
+  shuzhiren submit --workflow portrait -p prompt=\"a lighthouse\" -n 4 --watch";
+
+pub(super) const WORKFLOWS: &str = "\
+Examples:
+  shuzhiren workflows set portrait flow.json --params params.json --description \"text to image\"
+  shuzhiren workflows show portrait@2
+  shuzhiren workflows get portrait > flow.json";
 
 pub(super) const TASKS: &str = "\
 Examples:

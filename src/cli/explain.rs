@@ -4,7 +4,7 @@ use super::{
     connection::Common,
     fault::Fault,
     out,
-    task_id::check_ids,
+    task_id::{about, check_ids},
     words::{now_ms, span, text, unix_ms},
 };
 use crate::task::FailureKind;
@@ -24,7 +24,8 @@ pub struct ExplainArgs {
 pub(super) async fn explain(args: ExplainArgs) -> Result<(), Fault> {
     check_ids(std::slice::from_ref(&args.id))?;
     let api = args.common.connection.logged_in()?;
-    let task = api.get(&format!("/api/tasks/{}?include=workflow", args.id)).await?;
+    let task =
+        api.get(&format!("/api/tasks/{}?include=workflow", args.id)).await.map_err(|fault| about(fault, &args.id))?;
     let sentences = sentences(&task.value, now_ms());
     if args.common.json {
         let status = task.text("status");

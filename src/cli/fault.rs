@@ -7,10 +7,10 @@
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
   0  done                           5    the system is away or too busy
-  1  the task did not complete      6    it refused; standard error says what to change
+  1  a task did not complete        6    it refused; standard error says what to change
   2  a flag, file or param is unfit 7    a file was not saved, or is not whole
   3  not logged in, or not allowed  130  interrupted; what was submitted goes on
-  4  no such task, file or instance";
+  4  no such task, batch, workflow, file or instance";
 
 /// Why a command ends without having done what was asked. Each is told in one place, `run`.
 #[derive(Debug, thiserror::Error)]

@@ -61,10 +61,21 @@ impl Saved {
 }
 
 impl Remote {
-    /// An entry of `result.outputs`; `None` for one that is no file.
-    pub(super) fn of_output(output: &Value) -> Option<Self> {
+    /// The files that a task has made.
+    pub(super) fn of_task(task: &Value) -> Vec<Self> {
+        let outputs = task["result"]["outputs"].as_array().into_iter().flatten();
+        outputs.filter_map(|output| Self::of_output(task, output)).collect()
+    }
+
+    /// An entry of a task's `result.outputs`; `None` for one that is no file. Tasks of a batch make files of the same name: those
+    /// have the place of their task in front.
+    pub(super) fn of_output(task: &Value, output: &Value) -> Option<Self> {
         let file_id = output["fileId"].as_str()?.to_owned();
-        let filename = output["filename"].as_str().unwrap_or(&file_id).to_owned();
+        let filename = output["filename"].as_str().unwrap_or(&file_id);
+        let filename = match task["batchIndex"].as_u64() {
+            Some(index) => format!("{index:03}-{}", safe_name(filename, &file_id)),
+            None => filename.to_owned(),
+        };
         Some(Self { file_id, filename, sha256: output["sha256"].as_str().map(str::to_owned) })
     }
 }
@@ -231,7 +242,18 @@ fn filename_of(disposition: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::filename_of;
+    use super::{Remote, filename_of};
+    use serde_json::json;
+
+    #[test]
+    fn files_of_a_batch_keep_apart_and_in_their_folder() {
+        let output = |name: &str| json!({"fileId": "f", "filename": name});
+        let named = |task: &_, name: &str| Remote::of_output(task, &output(name)).unwrap().filename;
+        assert_eq!(named(&json!({"batchIndex": 7}), "a b.png"), "007-a b.png");
+        assert_eq!(named(&json!({"batchIndex": 0}), "../../.bashrc"), "000-bashrc");
+        assert_eq!(named(&json!({}), "a.png"), "a.png");
+        assert!(Remote::of_output(&json!({}), &json!({"text": "a"})).is_none());
+    }
 
     #[test]
     fn a_disposition_gives_the_real_name() {

@@ -2,6 +2,7 @@
 
 use super::{
     api::{Api, Repeat},
+    batches,
     connection::Common,
     fault::{Fault, each},
     fetch::{self, Remote},
@@ -11,7 +12,7 @@ use super::{
     upload,
     words::{age, bytes, now_ms, text},
 };
-use crate::task::FileId;
+use crate::task::{BatchId, FileId};
 use clap::Args;
 use reqwest::Method;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub struct FilesArgs {
 /// Settings of `download`.
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
-    /// Files by their ids, or tasks: everything they made
+    /// Files by their ids, or tasks and batches: everything they made
     #[arg(required = true)]
     ids: Vec<String>,
     /// Where to; `-` = standard output, for a single file
@@ -134,14 +135,30 @@ pub(super) async fn download(args: DownloadArgs) -> Result<(), Fault> {
 }
 
 async fn outputs_of(api: &Api, id: &str) -> Result<Vec<Remote>, Fault> {
-    let task = api.get(&format!("/api/tasks/{id}")).await.map_err(|fault| match fault {
-        Fault::NotFound(_) => Fault::NotFound(format!("there is no file and no task {id}")),
-        fault => fault,
-    })?;
-    let remotes: Vec<Remote> =
-        task.value["result"]["outputs"].as_array().into_iter().flatten().filter_map(Remote::of_output).collect();
+    let task = match (api.get(&format!("/api/tasks/{id}")).await, id.parse::<BatchId>()) {
+        (Ok(task), _) => task,
+        (Err(Fault::NotFound(_)), Ok(batch)) => return outputs_of_batch(api, batch).await,
+        (Err(Fault::NotFound(_)), Err(_)) => {
+            return Err(Fault::NotFound(format!("there is no file, no task and no batch {id}")));
+        }
+        (Err(fault), _) => return Err(fault),
+    };
+    let remotes = Remote::of_task(&task.value);
     if remotes.is_empty() {
         return Err(Fault::NotFound(format!("task {id} is {} and has made no file", task.text("status"))));
+    }
+    Ok(remotes)
+}
+
+/// What its tasks have made so far.
+async fn outputs_of_batch(api: &Api, batch: BatchId) -> Result<Vec<Remote>, Fault> {
+    let tasks = batches::tasks_of(api, batch).await?;
+    if tasks.is_empty() {
+        return Err(Fault::NotFound(format!("there is no file, no task and no batch {batch}")));
+    }
+    let remotes: Vec<Remote> = tasks.iter().flat_map(|task| Remote::of_task(&task.value)).collect();
+    if remotes.is_empty() {
+        return Err(Fault::NotFound(format!("batch {batch} has made no file: shuzhiren batches show {batch}")));
     }
     Ok(remotes)
 }

@@ -6,12 +6,17 @@
 use super::{
     answer::Answer,
     api::Api,
+    batches,
     fault::Fault,
     live::{Heard, Live, Lost},
+    watched::Watched,
     words::{is_ended, text},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Between two looks without a WebSocket.
@@ -36,13 +41,13 @@ pub(super) enum News<'a> {
 /// Follows tasks; gives each as it ended, in the order asked for.
 pub(super) async fn follow(
     api: &Api,
-    ids: &[String],
+    watched: &Watched,
     hear: &mut impl FnMut(News<'_>) -> Result<(), Fault>,
 ) -> Result<Vec<Answer>, Fault> {
-    let mut following = Following { api, open: ids.to_vec(), ended: BTreeMap::new() };
+    let ids = watched.tasks();
+    let mut following = Following { api, watched, open: ids.to_vec(), ended: BTreeMap::new() };
     loop {
-        let open = following.open.clone();
-        following.look(&open, hear).await?;
+        following.look_at_all(hear).await?;
         if following.open.is_empty() {
             break;
         }
@@ -61,11 +66,28 @@ pub(super) async fn follow(
 
 struct Following<'a> {
     api: &'a Api,
+    watched: &'a Watched,
     open: Vec<String>,
     ended: BTreeMap<String, Answer>,
 }
 
 impl Following<'_> {
+    /// Reads all that have not ended: those of a batch by the page, until they have.
+    async fn look_at_all(&mut self, hear: &mut impl FnMut(News<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+        let mut listed = HashMap::new();
+        for batch in self.watched.batches() {
+            let tasks = batches::tasks_of(self.api, batch).await?;
+            listed.extend(tasks.into_iter().map(|task| (task.text("id").to_owned(), task)));
+        }
+        for id in self.open.clone() {
+            match listed.get(&id).filter(|task| !is_ended(task.text("status"))) {
+                Some(task) => hear(News::Task(task))?,
+                None => self.look(&[id], hear).await?,
+            }
+        }
+        Ok(())
+    }
+
     /// Reads these tasks.
     async fn look(
         &mut self,
@@ -117,10 +139,7 @@ impl Following<'_> {
                 "task_completed" | "task_failed" if self.open.iter().any(|open| open == id) => {
                     self.look(&[id.to_owned()], hear).await.map_err(Lost::Final)?;
                 }
-                "resync" => {
-                    let open = self.open.clone();
-                    self.look(&open, hear).await.map_err(Lost::Final)?;
-                }
+                "resync" => self.look_at_all(hear).await.map_err(Lost::Final)?,
                 "error" if is_transient(&heard.data) => {
                     return Err(Lost::Socket(text(&heard.data, "message").to_owned()));
                 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// Title and commands; the last group takes the rest.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run a system", &["up", "api", "ws", "dispatcher", "doctor", "sim"]),
-    ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry"]),
+    ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry", "batches", "workflows"]),
     ("Files", &["upload", "files", "download", "rm"]),
     ("Fleet", &["instances", "enable", "disable", "config", "top"]),
     ("Login", &["login", "logout", "whoami"]),

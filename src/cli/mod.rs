@@ -9,6 +9,7 @@
 
 mod answer;
 mod api;
+mod batches;
 mod bench;
 mod completions;
 mod config;
@@ -22,21 +23,29 @@ mod fault;
 mod fetch;
 mod figures;
 mod files;
+mod flow_facts;
+mod flow_ref;
+mod flows;
 mod follow;
 mod help;
 mod instances;
 mod kept;
+mod layout;
 mod live;
 mod login;
+mod order;
 mod out;
 mod pages;
 mod params;
 mod place;
 mod prompt;
+mod publish;
+mod rehearsal;
 mod sample;
 mod scene;
 mod screen;
 mod submit;
+mod sweep;
 mod table;
 mod task_id;
 mod tasks;
@@ -44,6 +53,8 @@ mod teller;
 mod top;
 mod upload;
 mod watch;
+mod watched;
+mod whole;
 mod words;
 
 pub use fault::EXIT_CODES;
@@ -56,7 +67,7 @@ use sample::SampleArgs;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Submit a workflow, and watch it if asked to
+    /// Submit a workflow, once or many times, and watch it if asked to
     #[command(after_help = examples::SUBMIT)]
     Submit(Box<submit::SubmitArgs>),
     /// Watch tasks to their endings, or everything that happens
@@ -66,7 +77,7 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// List tasks
     #[command(after_help = examples::TASKS)]
-    Tasks(tasks::TasksArgs),
+    Tasks(Box<tasks::TasksArgs>),
     /// Show everything that is known of a task
     Show(tasks::ShowArgs),
     /// Say in plain words what happened to a task, or what it waits for
@@ -75,6 +86,11 @@ pub enum Command {
     Cancel(tasks::TaskIdsArgs),
     /// Give failed or cancelled tasks another try
     Retry(tasks::TaskIdsArgs),
+    /// Show or cancel batches: the tasks of one submit with --count or --sweep
+    Batches(batches::BatchesArgs),
+    /// List, read, publish or delete published workflows
+    #[command(after_help = examples::WORKFLOWS)]
+    Workflows(Box<flows::WorkflowsArgs>),
     /// Upload files
     Upload(files::UploadArgs),
     /// List files
@@ -134,11 +150,13 @@ async fn done(command: Command, program: clap::Command) -> Result<(), Fault> {
     match command {
         Command::Submit(args) => submit::submit(*args).await,
         Command::Watch(args) => watch::watch(args).await,
-        Command::Tasks(args) => tasks::tasks(args).await,
+        Command::Tasks(args) => tasks::tasks(*args).await,
         Command::Show(args) => tasks::show(args).await,
         Command::Explain(args) => explain::explain(args).await,
         Command::Cancel(args) => tasks::cancel(args).await,
         Command::Retry(args) => tasks::retry(args).await,
+        Command::Batches(args) => batches::batches(args).await,
+        Command::Workflows(args) => flows::workflows(*args).await,
         Command::Upload(args) => files::upload(args).await,
         Command::Files(args) => files::files(args).await,
         Command::Download(args) => files::download(args).await,

@@ -68,11 +68,15 @@ pub(super) fn size() -> Option<(usize, usize)> {
 
 /// Without control characters: a file's name must not move the cursor or rename the window.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    let is_harmful = |letter: char| letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter);
     if !text.contains(is_harmful) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|letter| if is_harmful(letter) { ' ' } else { letter }).collect())
+}
+
+/// Whether a terminal may take a letter for a command, or show others in another order for it.
+pub(super) fn is_harmful(letter: char) -> bool {
+    letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter)
 }
 
 /// A colour, or none.

@@ -1,6 +1,6 @@
 //! A list over many pages: a table for people, one JSON document `{"total","items":[…]}` for programs, both as they come.
 
-use super::{api::Api, fault::Fault, out, table::Table};
+use super::{answer::Answer, api::Api, fault::Fault, out, table::Table};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -9,7 +9,7 @@ const PAGE_MAX: u64 = 200;
 
 /// What is asked for.
 pub(super) struct Asked<'a> {
-    /// `/api/tasks` or `/api/files`.
+    /// `/api/tasks`, `/api/files` or `/api/workflows`.
     pub(super) path: &'a str,
     /// Filters: names and values.
     pub(super) filters: Vec<(&'static str, String)>,
@@ -62,9 +62,22 @@ struct Raw<'a> {
     items: Vec<&'a RawValue>,
 }
 
+fn read(page: &str) -> Result<Raw<'_>, Fault> {
+    serde_json::from_str(page).map_err(|error| Fault::Unreachable(format!("the answer is no page of a list: {error}")))
+}
+
+/// The items of a page, each as if it had come by itself.
+pub(super) fn items(page: &str) -> Result<Vec<Answer>, Fault> {
+    let answer = |raw: &RawValue| Answer {
+        raw: raw.to_owned(),
+        value: serde_json::from_str(raw.get()).unwrap_or(Value::Null),
+        etag: None,
+    };
+    Ok(read(page)?.items.into_iter().map(answer).collect())
+}
+
 fn say_json(total: &Value, page: &str, is_first: bool) -> Result<(), Fault> {
-    let page: Raw<'_> = serde_json::from_str(page)
-        .map_err(|error| Fault::Unreachable(format!("the answer is no page of a list: {error}")))?;
+    let page = read(page)?;
     if is_first {
         out::pour(format!("{{\"total\":{total},\"items\":[").as_bytes())?;
     }
@@ -73,6 +86,11 @@ fn say_json(total: &Value, page: &str, is_first: bool) -> Result<(), Fault> {
         out::pour(format!("{comma}{item}").as_bytes())?;
     }
     Ok(())
+}
+
+/// As it stands in a query.
+pub(super) fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 impl Asked<'_> {

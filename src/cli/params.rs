@@ -38,12 +38,17 @@ fn parse(text: &str) -> Result<Param, Fault> {
     let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
         return Err(Fault::Usage(format!("-p `{text}`: write it like 6.text=hello or image=@photo.png")));
     };
-    let value = match value.strip_prefix('@') {
-        Some("") => return Err(Fault::Usage(format!("-p {key}=@: a file's name is missing"))),
-        Some(path) => Given::File(PathBuf::from(path)),
-        None => Given::Json(json_or_text(value)),
-    };
+    let value = given(value).map_err(|why| Fault::Usage(format!("-p {key}={value}: {why}")))?;
     Ok(Param { key: key.to_owned(), value })
+}
+
+/// A value as it is typed.
+pub(super) fn given(value: &str) -> Result<Given, String> {
+    match value.strip_prefix('@') {
+        Some("") => Err("a file's name is missing".to_owned()),
+        Some(path) => Ok(Given::File(PathBuf::from(path))),
+        None => Ok(Given::Json(json_or_text(value))),
+    }
 }
 
 fn json_or_text(text: &str) -> Box<RawValue> {

@@ -7,6 +7,7 @@ use super::{
     fetch::{self, Remote},
     follow, out,
     teller::{Teller, ending},
+    watched::Watched,
 };
 use crate::settings::Secret;
 use clap::Args;
@@ -53,15 +54,16 @@ pub(super) async fn sample(args: SampleArgs) -> Result<(), Fault> {
 
     let mut teller = Teller::new(false);
     let mut hear = |news: follow::News<'_>| teller.hear(news);
+    let watched = Watched::task(&id);
     let ended = tokio::select! {
-        ended = follow::follow(&api, std::slice::from_ref(&id), &mut hear) => ended?,
+        ended = follow::follow(&api, &watched, &mut hear) => ended?,
         _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: task {id} goes on"))),
     };
     let task = ended.first().map(|task| &task.value).unwrap_or(&Value::Null);
     if task["status"] != "completed" {
         return Err(Fault::TaskFailed(format!("task {id} {}", ending(task))));
     }
-    let output = task["result"]["outputs"].as_array().into_iter().flatten().find_map(Remote::of_output);
+    let output = Remote::of_task(task).into_iter().next();
     let output = output.ok_or_else(|| Fault::TaskFailed("the task made no file".to_owned()))?;
     let size = fetch::save_as(&api, &output, &args.out).await?;
     out::say(&format!(

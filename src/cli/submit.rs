@@ -1,42 +1,52 @@
-//! `shuzhiren submit`: a workflow and its params become a task, once.
+//! `shuzhiren submit`: a workflow and its params become a task, or a batch of them, once.
 //!
 //! Invariant: what is submitted carries an idempotency key, ours when none is given: a request whose answer was lost is said again
-//! and makes no second task. Numbers of workflow and params leave as they were written.
+//! and makes no second task.
 
 use super::{
     answer::Answer,
     api::{Api, Repeat},
     connection::Common,
     fault::Fault,
-    live, out,
-    params::{self, Given, Param},
-    upload,
+    flow_ref::FlowRef,
+    live,
+    order::{Members, Order, Uploads, has_files, read_json},
+    out, params,
+    rehearsal::rehearsed,
+    sweep,
     watch::{ResultArgs, to_the_end},
+    watched::Watched,
     words::text,
 };
 use crate::settings::duration;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use reqwest::{Method, header::CONTENT_TYPE};
-use serde::Serialize;
-use serde_json::{Value, value::RawValue};
-use std::{
-    collections::BTreeMap,
-    io::Read as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use serde_json::value::{RawValue, to_raw_value};
+use std::{path::PathBuf, time::Duration};
 
 /// Settings of `submit`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["file", "workflow"])))]
 pub struct SubmitArgs {
     /// The workflow (ComfyUI's "Export (API)"), `-` = standard input
-    file: PathBuf,
+    file: Option<PathBuf>,
+    /// A published workflow instead of a file (`shuzhiren workflows` lists them): a flag, so that a file of the same name is
+    /// never taken for it
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    workflow: Option<FlowRef>,
     /// Put a value into the workflow: JSON if it parses, else a text; `@photo.png` is uploaded
     ///
     /// E.g. 6.text="a lighthouse", 3.seed=random, 3:KSampler.steps=20, @Positive.text="a cat", prompt="a cat". Numbers stay exactly as typed.
     /// All forms are at /docs#params of the running system.
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
+    /// A task for each of these values, read as those of -p; values with commas as a JSON list. Several --sweep: one for each
+    /// combination, the values of the last change fastest
+    #[arg(long = "sweep", value_name = "KEY=V1,V2,…")]
+    sweeps: Vec<String>,
+    /// So many tasks, each with seeds of its own; with --sweep so many of each combination
+    #[arg(short = 'n', long, value_name = "N")]
+    count: Option<u64>,
     /// Follow it to its end and name what it made
     #[arg(short, long)]
     watch: bool,
@@ -69,94 +79,82 @@ pub struct SubmitArgs {
     /// Show what it would come to; nothing is enqueued
     #[arg(long, conflicts_with_all = ["watch", "out"])]
     dry_run: bool,
-    /// The same key and the same task again is the same task
+    /// The same key and the same task or batch again is the same one
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
     common: Common,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    workflow: Box<RawValue>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    params: BTreeMap<String, Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_attempts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    strict: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    randomize_seeds: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    auto_map: bool,
-}
-
 /// Submits.
 pub(super) async fn submit(args: SubmitArgs) -> Result<(), Fault> {
-    let params = params::parse_all(&args.params)?;
-    let has_files = params.iter().any(|param| matches!(param.value, Given::File(_)));
-    if has_files && args.idempotency_key.is_some() {
+    let (params, sweeps) = (params::parse_all(&args.params)?, sweep::parse_all(&args.sweeps)?);
+    if has_files(&params, &sweeps) && args.idempotency_key.is_some() {
         let why = "each upload is a new file, and so it would be another task: upload first and give the file's id";
         return Err(Fault::Usage(format!("--idempotency-key with `@file`: {why}")));
     }
-    let mut body = body(&args)?;
+    let mut order = order(&args)?;
     let api = args.common.connection.logged_in()?;
-    let uploaded = put_params(&api, params, &mut body).await?;
-    let answer = send(&api, &args, &body).await;
-    if args.dry_run || matches!(answer, Err(Fault::Refused(_))) {
-        // No task has them.
-        for id in &uploaded {
-            let path = format!("/api/files/{id}");
-            if let Err(fault) = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await {
-                out::hint(&format!("the upload {id} stays behind: {fault}"));
-            }
+    let mut uploads = Uploads::default();
+    let answer = match uploads.put(&api, &mut order, params, sweeps).await {
+        Ok(()) => send(&api, &args, &order).await,
+        Err(fault) => {
+            uploads.take_back(&api).await;
+            return Err(fault);
         }
+    };
+    if args.dry_run || matches!(answer, Err(Fault::Refused(_) | Fault::NotFound(_))) {
+        uploads.take_back(&api).await;
     }
-    let answer = answer?;
-    warn(&answer.value);
+    let answer = answer.map_err(|fault| match (fault, &args.workflow) {
+        (Fault::Refused(why), Some(flow)) => {
+            Fault::Refused(format!("{why}\nwhat it takes: shuzhiren workflows show {flow}"))
+        }
+        (fault, _) => fault,
+    })?;
     if args.dry_run {
+        warn(&answer);
         return rehearsed(&answer, args.common.json);
     }
     accepted(&api, &args, &answer).await
 }
 
-async fn accepted(api: &Api, args: &SubmitArgs, task: &Answer) -> Result<(), Fault> {
-    let (id, json, is_watched) =
-        (task.text("id").to_owned(), args.common.json, args.watch || args.results.out.is_some());
+async fn accepted(api: &Api, args: &SubmitArgs, answer: &Answer) -> Result<(), Fault> {
+    let (watched, kind) = match answer.value["batchId"].as_str().filter(|_| answer.value["tasks"].is_array()) {
+        Some(id) => (Watched::batch(id, &answer.value["tasks"]), "batch"),
+        None => (Watched::task(answer.text("id")), "task"),
+    };
+    warn(answer);
+    let (json, is_watched) = (args.common.json, args.watch || args.results.out.is_some());
     let said = match (json, is_watched) {
-        (true, true) => out::say(&live::line("task", &task.raw)),
-        (true, false) => out::say(task.raw.get()),
-        (false, _) => out::say(&id),
+        (true, true) => out::say(&live::line(kind, &answer.raw)),
+        (true, false) => out::say(answer.raw.get()),
+        (false, _) => out::say(&out::clean(&watched.name())),
     };
     match said {
         Err(Fault::ReaderGone) if args.results.out.is_some() => {}
         said => said?,
     }
     if is_watched {
-        return to_the_end(api, &[id], &args.results, json).await;
+        return to_the_end(api, &watched, &args.results, json).await;
     }
     if out::is_shown() && !json {
-        out::hint(&format!("to watch it: shuzhiren watch {id}"));
+        let what =
+            if kind == "batch" { format!("{}; to watch them", watched.size()) } else { "to watch it".to_owned() };
+        out::hint(&format!("{what}: shuzhiren watch {}", watched.name()));
     }
     Ok(())
 }
 
 /// Everything but the params.
-fn body(args: &SubmitArgs) -> Result<Body, Fault> {
+fn order(args: &SubmitArgs) -> Result<Order, Fault> {
     let timeout_ms = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let metadata = args.metadata.as_deref().map(serde_json::from_str::<Box<RawValue>>).transpose();
-    Ok(Body {
-        workflow: read_workflow(&args.file)?,
-        params: BTreeMap::new(),
+    Ok(Order {
+        workflow: workflow(args)?,
+        params: Members::new(),
+        count: args.count,
+        sweep: Members::new(),
         priority: args.priority.clone(),
         timeout_ms,
         start_by: args.start_by.as_deref().map(start_by).transpose()?,
@@ -168,18 +166,19 @@ fn body(args: &SubmitArgs) -> Result<Body, Fault> {
     })
 }
 
-/// Reads a workflow as it is: the server judges what is in it.
-pub(super) fn read_workflow(path: &Path) -> Result<Box<RawValue>, Fault> {
-    let unusable = |why: &dyn std::fmt::Display| Fault::Usage(format!("cannot use {}: {why}", path.display()));
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(path)
-    };
-    let text = text.map_err(|error| unusable(&error))?;
-    // An editor on Windows may have put a mark in front.
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| unusable(&format!("no JSON: {error}")))
+/// The graph in the file, or the name.
+fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Fault> {
+    if let Some(flow) = &args.workflow {
+        return Ok(to_raw_value(&flow.to_string()).expect("a text can be written as JSON"));
+    }
+    let path = args.file.as_deref().ok_or_else(|| Fault::Usage("a FILE or --workflow is missing".to_owned()))?;
+    read_json(path).map_err(|fault| match (fault, path.to_str().map(str::parse::<FlowRef>)) {
+        // Most likely it was meant.
+        (Fault::Usage(why), Some(Ok(flow))) if !path.exists() => {
+            Fault::Usage(format!("{why}\na published workflow is named by a flag: shuzhiren submit --workflow {flow}"))
+        }
+        (fault, _) => fault,
+    })
 }
 
 /// A time stays as it is, a duration is added to now.
@@ -190,28 +189,8 @@ fn start_by(text: &str) -> Result<String, Fault> {
     Ok(format!("{time:.3}"))
 }
 
-/// Uploads what must be, each file once; gives the ids of the uploads.
-async fn put_params(api: &Api, params: Vec<Param>, body: &mut Body) -> Result<Vec<String>, Fault> {
-    let mut uploaded: BTreeMap<PathBuf, String> = BTreeMap::new();
-    for Param { key, value } in params {
-        let value = match value {
-            Given::Json(value) => value,
-            Given::File(path) => {
-                if !uploaded.contains_key(&path) {
-                    let file = upload::upload(api, &path).await?;
-                    uploaded.insert(path.clone(), file.text("fileId").to_owned());
-                }
-                let directive = serde_json::json!({ "$file": uploaded[&path] });
-                serde_json::value::to_raw_value(&directive).expect("an object with a text can be written as JSON")
-            }
-        };
-        body.params.insert(key, value);
-    }
-    Ok(uploaded.into_values().collect())
-}
-
-async fn send(api: &Api, args: &SubmitArgs, body: &Body) -> Result<Answer, Fault> {
-    let body = serde_json::to_string(body).map_err(|error| Fault::Usage(format!("cannot write the task: {error}")))?;
+async fn send(api: &Api, args: &SubmitArgs, order: &Order) -> Result<Answer, Fault> {
+    let body = serde_json::to_string(order).map_err(|error| Fault::Usage(format!("cannot write the task: {error}")))?;
     let key = args.idempotency_key.clone().unwrap_or_else(|| format!("cli-{}", uuid::Uuid::new_v4()));
     let path = if args.dry_run { "/api/tasks?dryRun=true" } else { "/api/tasks" };
     api.call(Repeat::Safe, async || {
@@ -221,30 +200,16 @@ async fn send(api: &Api, args: &SubmitArgs, body: &Body) -> Result<Answer, Fault
     .await
 }
 
-fn warn(answer: &Value) {
-    for warning in answer["warnings"].as_array().into_iter().flatten() {
-        out::hint(&format!("warning: {}", out::clean(text(warning, "message"))));
-    }
-}
-
-fn rehearsed(answer: &Answer, json: bool) -> Result<(), Fault> {
-    if json {
-        return out::say(answer.raw.get());
-    }
-    let value = &answer.value;
-    out::say(&format!("it would be accepted: {} nodes", value["nodesTotal"]))?;
-    for (name, seed) in value["resolved"]["seeds"].as_object().into_iter().flatten() {
-        out::say(&format!("  seed {} = {seed}", out::clean(name)))?;
-    }
-    for (name, address) in value["resolved"]["params"].as_object().into_iter().flatten() {
-        out::say(&format!("  {} goes to {}", out::clean(name), out::clean(address.as_str().unwrap_or_default())))?;
-    }
-    let instances: Vec<&str> =
-        value["eligibleInstances"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    match (value["checked"] == true, instances.is_empty()) {
-        (true, false) => out::say(&format!("it could run on {}", out::clean(&instances.join(", ")))),
-        (true, true) => out::say("no instance of the config could run it"),
-        (false, _) => out::say("not checked against instances: none has been seen yet"),
+/// Those of all tasks of a batch, each once.
+fn warn(answer: &Answer) {
+    let own = answer.value["warnings"].as_array();
+    let tasks = answer.value["tasks"].as_array().into_iter().flatten();
+    let all = own.into_iter().chain(tasks.filter_map(|task| task["warnings"].as_array())).flatten();
+    let mut told = std::collections::HashSet::new();
+    for message in all.map(|warning| text(warning, "message")) {
+        if told.insert(message) {
+            out::hint(&format!("warning: {}", out::clean(message)));
+        }
     }
 }
 

@@ -9,11 +9,12 @@ use super::{
     out::{self, Ink},
     pages::{self, Asked},
     table::Table,
-    task_id::check_ids,
+    task_id::{about, check_ids},
     teller::{ending, state_of},
-    watch,
+    watched,
     words::{age, is_ended, now_ms, span, text},
 };
+use crate::task::{BatchId, FlowName};
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
@@ -27,6 +28,12 @@ pub struct TasksArgs {
     /// Only failed ones with these types of error, several with commas
     #[arg(long, value_name = "TYPE", conflicts_with = "status")]
     error_type: Option<String>,
+    /// Only those of this batch, the last first: an id ends with the place in the batch, 0000, 0001, … (hexadecimal)
+    #[arg(long, value_name = "ID", conflicts_with = "error_type")]
+    batch: Option<BatchId>,
+    /// Only those of this published workflow
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["error_type", "batch"])]
+    workflow: Option<FlowName>,
     /// How many, newest first
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
@@ -59,7 +66,12 @@ pub struct TaskIdsArgs {
 /// Lists.
 pub(super) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
-    let filters = [("status", args.status), ("errorType", args.error_type)];
+    let filters = [
+        ("status", args.status),
+        ("errorType", args.error_type),
+        ("batchId", args.batch.map(|id| id.to_string())),
+        ("workflow", args.workflow.map(String::from)),
+    ];
     let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let asked = Asked { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
     let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "TRY", "INSTANCE", "WHAT"]);
@@ -98,7 +110,7 @@ pub(super) async fn show(args: ShowArgs) -> Result<(), Fault> {
     if args.workflow {
         return out::say(api.get(&format!("/api/tasks/{}/workflow", args.id)).await?.raw.get());
     }
-    let task = api.get(&format!("/api/tasks/{}", args.id)).await?;
+    let task = api.get(&format!("/api/tasks/{}", args.id)).await.map_err(|fault| about(fault, &args.id))?;
     if args.common.json {
         return out::say(task.raw.get());
     }
@@ -115,6 +127,12 @@ fn facts(task: &Value) -> Vec<String> {
     let status = text(task, "status");
     fact("task", text(task, "id").to_owned());
     fact("status", if is_ended(status) { ending(task) } else { format!("{status}: {}", state_of(task)) });
+    if let Some(index) = task["batchIndex"].as_u64() {
+        fact("batch", format!("{}, its task {index:03}", text(task, "batchId")));
+    }
+    if let Some(name) = task["workflowName"].as_str() {
+        fact("workflow", format!("{name}@{}", task["workflowVersion"]));
+    }
     fact("owner", text(task, "owner").to_owned());
     fact("priority", text(task, "priority").to_owned());
     fact("attempt", format!("{} of {}", task["attempt"], task["maxAttempts"]));
@@ -143,7 +161,7 @@ pub(super) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
     check_ids(&args.ids)?;
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
-        let task = watch::cancel(&api, id).await.map_err(|fault| fault.about(id))?;
+        let task = watched::cancel(&api, id).await.map_err(|fault| about(fault, id))?;
         let still = task.value["cancelRequested"] == true;
         said(json, &task, if still { "cancelled; its instance has not stopped yet" } else { "cancelled" })
     })
@@ -158,7 +176,7 @@ pub(super) async fn retry(args: TaskIdsArgs) -> Result<(), Fault> {
         let path = format!("/api/tasks/{id}/retry");
         // Said twice it does it once.
         let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
-        said(json, &task.map_err(|fault| fault.about(id))?, "waits for another try")
+        said(json, &task.map_err(|fault| about(fault, id))?, "waits for another try")
     })
     .await
 }

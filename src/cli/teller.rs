@@ -6,6 +6,7 @@ use super::{
     follow::News,
     live,
     out::{self, Ink},
+    whole::Whole,
     words::{node_of, span, text},
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,6 +25,8 @@ pub(super) struct Teller {
     how: How,
     /// What was told last of each task, so that nothing is told twice.
     told: HashMap<String, String>,
+    /// Of a batch: how far all of it is, and the bar that shows it.
+    whole: Option<(Whole, ProgressBar)>,
 }
 
 enum How {
@@ -42,11 +45,46 @@ impl Teller {
         } else {
             How::Lines
         };
-        Self { how, told: HashMap::new() }
+        Self { how, told: HashMap::new(), whole: None }
+    }
+
+    /// The same for a batch of so many tasks: what is told beside endings is how far all of them are.
+    pub(super) fn of_batch(json: bool, count: usize) -> Self {
+        let mut teller = Self::new(json);
+        let bar = match &teller.how {
+            How::Bars(bars, _) => bar(bars, "{spinner} {bar:24} {pos:>3} %  {wide_msg}"),
+            How::Json | How::Lines => ProgressBar::hidden(),
+        };
+        let whole = Whole::new(count);
+        bar.set_message(whole.state());
+        teller.whole = Some((whole, bar));
+        teller
     }
 
     /// Tells one piece of news.
     pub(super) fn hear(&mut self, news: News<'_>) -> Result<(), Fault> {
+        if let Some((whole, bar)) = &mut self.whole {
+            match &news {
+                News::Task(task) | News::Ended(task) => whole.hear(task.text("id"), &task.value),
+                News::Progress(heard) => whole.hear(text(&heard.data, "taskId"), &heard.data),
+                News::Lost(_) => {}
+            }
+            bar.set_position(whole.percent());
+            bar.set_message(whole.state());
+            if whole.percent() == 100 {
+                bar.finish_and_clear();
+            }
+        }
+        let told = self.tell(news);
+        if let (Some((whole, _)), How::Lines) = (&mut self.whole, &self.how)
+            && let Some(line) = whole.news()
+        {
+            out::hint(&line);
+        }
+        told
+    }
+
+    fn tell(&mut self, news: News<'_>) -> Result<(), Fault> {
         match news {
             News::Task(task) => {
                 let (id, state) = (task.text("id").to_owned(), state_of(&task.value));
@@ -88,7 +126,14 @@ impl Teller {
     fn show(&mut self, id: &str, task: &Value, state: String) {
         match &mut self.how {
             How::Json => {}
+            How::Lines if self.whole.is_some() => {}
             How::Lines => out::hint(&format!("{id} {state}")),
+            // Of a batch only what runs has a bar of its own.
+            How::Bars(_, shown) if self.whole.is_some() && task["status"] != "running" => {
+                if let Some(bar) = shown.remove(id) {
+                    bar.finish_and_clear();
+                }
+            }
             How::Bars(bars, shown) => {
                 if !shown.contains_key(id) && shown.len() >= BARS_MAX {
                     return;
@@ -128,12 +173,14 @@ impl Teller {
 }
 
 fn new_bar(bars: &MultiProgress, id: &str) -> ProgressBar {
+    bar(bars, "{spinner} {prefix} {bar:24} {pos:>3} %  {wide_msg}").with_prefix(id.to_owned())
+}
+
+fn bar(bars: &MultiProgress, template: &str) -> ProgressBar {
     let bar = bars.add(ProgressBar::new(100));
-    let style = ProgressStyle::with_template("{spinner} {prefix} {bar:24} {pos:>3} %  {wide_msg}");
-    if let Ok(style) = style {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
     }
-    bar.set_prefix(id.to_owned());
     bar.enable_steady_tick(TICK);
     bar
 }

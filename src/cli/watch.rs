@@ -2,24 +2,23 @@
 
 use super::{
     answer::Answer,
-    api::{Api, Repeat},
+    api::Api,
     connection::Common,
     everything,
     fault::Fault,
     fetch::{self, Remote},
     follow, out,
-    task_id::check_ids,
     teller::Teller,
+    watched::Watched,
     words::text,
 };
 use clap::Args;
-use reqwest::Method;
 use std::path::PathBuf;
 
 /// Settings of `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// The tasks; without any, everything that happens until Ctrl-C
+    /// The tasks and batches; without any, everything that happens until Ctrl-C
     ids: Vec<String>,
     #[command(flatten)]
     results: ResultArgs,
@@ -32,7 +31,8 @@ pub struct WatchArgs {
 pub(super) struct ResultArgs {
     /// Save the results in this folder; a file that exists stays, the new one gets another name
     ///
-    /// Each is checked by its SHA-256 before it is there. Of submit: waits for the end, as --watch does.
+    /// Those of a batch have the place of their task in front: 000-, 001-, …. Each is checked by its SHA-256 before it is
+    /// there. Of submit: waits for the end, as --watch does.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// With --out: replace files that exist
@@ -49,20 +49,18 @@ pub(super) async fn watch(args: WatchArgs) -> Result<(), Fault> {
     if args.ids.is_empty() {
         return everything::watch(&api, args.common.json).await;
     }
-    check_ids(&args.ids)?;
-    let mut ids = args.ids;
-    let mut seen = std::collections::HashSet::new();
-    ids.retain(|id| seen.insert(id.clone()));
-    to_the_end(&api, &ids, &args.results, args.common.json).await
+    let watched = Watched::look_up(&api, &args.ids).await?;
+    to_the_end(&api, &watched, &args.results, args.common.json).await
 }
 
 /// Follows tasks, says how each ended and what it made; a fault when one did not end well.
-pub(super) async fn to_the_end(api: &Api, ids: &[String], results: &ResultArgs, json: bool) -> Result<(), Fault> {
-    let mut teller = Teller::new(json);
+pub(super) async fn to_the_end(api: &Api, watched: &Watched, results: &ResultArgs, json: bool) -> Result<(), Fault> {
+    let is_batch = watched.batches().next().is_some();
+    let mut teller = if is_batch { Teller::of_batch(json, watched.tasks().len()) } else { Teller::new(json) };
     let mut hear = |news: follow::News<'_>| unless_saving(teller.hear(news), results);
     let ended = tokio::select! {
-        ended = follow::follow(api, ids, &mut hear) => ended.map_err(|fault| left_alone(fault, ids))?,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted(api, ids, results).await),
+        ended = follow::follow(api, watched, &mut hear) => ended.map_err(|fault| left_alone(fault, watched))?,
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(api, watched, results).await),
     };
     for task in &ended {
         tokio::select! {
@@ -76,7 +74,11 @@ pub(super) async fn to_the_end(api: &Api, ids: &[String], results: &ResultArgs, 
         [one] => {
             Err(Fault::TaskFailed(format!("task {0} {1}: shuzhiren explain {0}", one.text("id"), one.text("status"))))
         }
-        more => Err(Fault::TaskFailed(format!("{} of {} tasks did not end well", more.len(), ended.len()))),
+        more => {
+            let whose: Vec<String> = watched.batches().map(|id| format!("shuzhiren tasks --batch {id}")).collect();
+            let look = if whose.is_empty() { String::new() } else { format!(": {}", whose.join(", ")) };
+            Err(Fault::TaskFailed(format!("{} of {} tasks did not end well{look}", more.len(), ended.len())))
+        }
     }
 }
 
@@ -90,15 +92,17 @@ fn unless_saving(said: Result<(), Fault>, results: &ResultArgs) -> Result<(), Fa
 
 /// Saves or names what a task made.
 async fn give(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Result<(), Fault> {
+    // As the names of its files, where they are saved.
+    let place = task.value["batchIndex"].as_u64().map(|index| format!("{index:03} ")).unwrap_or_default();
     for output in task.value["result"]["outputs"].as_array().into_iter().flatten() {
-        let said = match (Remote::of_output(output), &results.out) {
+        let said = match (Remote::of_output(&task.value, output), &results.out) {
             (Some(remote), Some(folder)) => {
                 let saved = fetch::save(api, &remote, folder, results.overwrite).await?;
                 out::say(&saved.told(json, Some(task.text("id"))))
             }
-            (Some(_), None) if !json => out::say(&format!("  {}", out::clean(text(output, "url")))),
+            (Some(_), None) if !json => out::say(&format!("  {place}{}", out::clean(text(output, "url")))),
             (None, _) if !json => {
-                text(output, "text").lines().try_for_each(|line| out::say(&format!("  {}", out::clean(line))))
+                text(output, "text").lines().try_for_each(|line| out::say(&format!("  {place}{}", out::clean(line))))
             }
             _ => Ok(()),
         };
@@ -108,48 +112,25 @@ async fn give(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Res
 }
 
 /// The server went away for too long, or the login ended: the tasks do not care.
-fn left_alone(fault: Fault, ids: &[String]) -> Fault {
+fn left_alone(fault: Fault, watched: &Watched) -> Fault {
     match fault {
-        Fault::Unreachable(why) => Fault::Unreachable(format!("{why}\n{}", goes_on(ids))),
-        Fault::NotLoggedIn(why) => Fault::NotLoggedIn(format!("{why}\n{}", goes_on(ids))),
+        Fault::Unreachable(why) => Fault::Unreachable(format!("{why}\n{}", goes_on(watched))),
+        Fault::NotLoggedIn(why) => Fault::NotLoggedIn(format!("{why}\n{}", goes_on(watched))),
         other => other,
     }
 }
 
-fn goes_on(ids: &[String]) -> String {
-    let what = if ids.len() == 1 { "the task goes on" } else { "the tasks go on" };
-    format!("{what}; to watch again: shuzhiren watch {}", ids.join(" "))
+fn goes_on(watched: &Watched) -> String {
+    let what = if watched.tasks().len() == 1 { "the task goes on" } else { "the tasks go on" };
+    format!("{what}; to watch again: shuzhiren watch {}", out::clean(&watched.name()))
 }
 
-async fn interrupted(api: &Api, ids: &[String], results: &ResultArgs) -> Fault {
+async fn interrupted(api: &Api, watched: &Watched, results: &ResultArgs) -> Fault {
     if !results.cancel_on_interrupt {
-        return Fault::Interrupted(format!("interrupted: {}", goes_on(ids)));
+        return Fault::Interrupted(format!("interrupted: {}", goes_on(watched)));
     }
-    let cancelling = async {
-        for id in ids {
-            match cancel(api, id).await {
-                Ok(_) => out::hint(&format!("{id} cancelled")),
-                // It ended before.
-                Err(Fault::Refused(why)) => out::hint(&format!("{id}: {why}")),
-                Err(fault) => out::hint(&format!("error: {id}: {fault}")),
-            }
-        }
-    };
     tokio::select! {
-        () = cancelling => Fault::Interrupted("interrupted: the tasks were cancelled".to_owned()),
+        () = watched.cancel(api) => Fault::Interrupted("interrupted: the tasks were cancelled".to_owned()),
         _ = tokio::signal::ctrl_c() => Fault::Interrupted("interrupted twice: some tasks may go on".to_owned()),
-    }
-}
-
-/// Cancels one task; one whose cancelling got no answer is not asked for twice, but looked at.
-pub(super) async fn cancel(api: &Api, id: &str) -> Result<Answer, Fault> {
-    let path = format!("/api/tasks/{id}");
-    match api.call(Repeat::Safe, async || Ok(api.request(Method::DELETE, &path))).await {
-        // Perhaps by our own first request, whose answer was lost.
-        Err(Fault::Refused(why)) => match api.get(&path).await {
-            Ok(task) if task.text("status") == "cancelled" => Ok(task),
-            _ => Err(Fault::Refused(why)),
-        },
-        answer => answer,
     }
 }

@@ -30,9 +30,15 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc};
 
-/// What the page may do: run, look and connect here, nothing else. Inline scripts and styles are not among it.
-pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
-    media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+/// What the page may do: run, look and connect here, nothing else. Inline scripts and styles are not among it. Where downloads are
+/// sent to a store of another origin, its pictures, films and sounds may be shown, too: a browser asks the policy again after a redirect.
+fn policy_of(media: Option<&str>) -> String {
+    let media = media.map(|origin| format!(" {origin}")).unwrap_or_default();
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:{media}; media-src 'self' blob:{media}; \
+         connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    )
+}
 
 const INDEX: &str = "index.html";
 /// The page of the API document.
@@ -49,13 +55,14 @@ const VERSION_BYTES: usize = 8;
 struct Page {
     /// Of the content of all files.
     version: String,
+    policy: HeaderValue,
     index: Bytes,
     docs: Bytes,
     files: HashMap<&'static str, Bytes>,
 }
 
 impl Page {
-    fn new() -> Self {
+    fn new(media: Option<&str>) -> Self {
         let mut hasher = Sha256::new();
         for (name, text) in FILES {
             // The length first: no content can look like the beginning of another file.
@@ -74,7 +81,8 @@ impl Page {
         let docs = text_of(DOCS).replace(BASE_MARK, &base);
         let files = FILES.iter().filter(|(name, _)| ![INDEX, DOCS].contains(name));
         let files = files.map(|(name, text)| (*name, Bytes::from_static(text.as_bytes()))).collect();
-        Self { version, index: index.into(), docs: docs.into(), files }
+        let policy = HeaderValue::from_str(&policy_of(media)).expect("an origin is ASCII without controls");
+        Self { version, policy, index: index.into(), docs: docs.into(), files }
     }
 }
 
@@ -83,7 +91,8 @@ fn text_of(wanted: &str) -> &'static str {
 }
 
 /// `GET /`, `GET /docs` and `GET /page/<version>/<file>`. HEAD answers without a body, other methods get the envelope of 405.
-pub fn router() -> Router {
+/// `media` is the origin of a store to which downloads are sent.
+pub fn router(media: Option<&str>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/docs", get(docs))
@@ -92,22 +101,22 @@ pub fn router() -> Router {
             let message = "the page is read with GET or HEAD";
             error_response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Value::Null)
         })
-        .with_state(Arc::new(Page::new()))
+        .with_state(Arc::new(Page::new(media)))
 }
 
 async fn index(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    document(unless_known(&headers, &page.version, || page.index.clone()))
+    document(&page, unless_known(&headers, &page.version, || page.index.clone()))
 }
 
 async fn docs(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    document(unless_known(&headers, &page.version, || page.docs.clone()))
+    document(&page, unless_known(&headers, &page.version, || page.docs.clone()))
 }
 
-fn document(mut response: Response) -> Response {
+fn document(page: &Page, mut response: Response) -> Response {
     let known = response.headers_mut();
     known.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     known.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    protect(known);
+    protect(known, &page.policy);
     response
 }
 
@@ -125,7 +134,7 @@ async fn file(
     let known = response.headers_mut();
     known.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&name)));
     known.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    protect(known);
+    protect(known, &page.policy);
     response
 }
 
@@ -144,9 +153,9 @@ fn unless_known(headers: &HeaderMap, version: &str, body: impl FnOnce() -> Bytes
     response
 }
 
-fn protect(headers: &mut HeaderMap) {
+fn protect(headers: &mut HeaderMap, policy: &HeaderValue) {
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),

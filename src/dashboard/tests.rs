@@ -1,6 +1,6 @@
 //! The page is whole: every file is served, every import leads somewhere, every word is there, and the headers protect it.
 
-use super::{FILES, POLICY, Page, router};
+use super::{FILES, Page, policy_of, router};
 use axum::{
     body::{Body, to_bytes},
     http::{Method, Request, StatusCode, header},
@@ -13,7 +13,7 @@ use std::{
 };
 use tower::ServiceExt as _;
 
-/// A file of the page fits in a head, too; words are a list.
+/// A file of the page fits in a head, too.
 const LINES_MAX: usize = 300;
 
 async fn ask(method: Method, path: &str, known: Option<&str>) -> Response {
@@ -21,7 +21,7 @@ async fn ask(method: Method, path: &str, known: Option<&str>) -> Response {
     if let Some(etag) = known {
         request = request.header(header::IF_NONE_MATCH, etag);
     }
-    router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    router(None).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
 async fn text(response: Response) -> String {
@@ -82,7 +82,10 @@ fn every_import_leads_to_a_file() {
 fn every_file_says_what_it_is_for_and_is_short() {
     for (name, text) in scripts() {
         assert!(text.starts_with("// "), "{name}");
+    }
+    for (name, text) in FILES {
         assert!(text.lines().count() <= LINES_MAX, "{name}");
+        assert!(!name.ends_with(".css") || text.starts_with("/* "), "{name}");
     }
 }
 
@@ -165,12 +168,12 @@ async fn the_index_names_its_version_and_is_asked_for_each_time() {
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
     assert_eq!(headers["cache-control"], "no-cache");
-    assert_eq!(headers["content-security-policy"], POLICY);
+    assert_eq!(headers["content-security-policy"], policy_of(None));
     assert_eq!(headers["referrer-policy"], "no-referrer");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     let body = text(response).await;
     assert!(!body.contains('{') && !body.contains("<!-- modules"), "{body}");
-    assert!(body.contains(&format!("src=\"page/{}/app.js\"", Page::new().version)));
+    assert!(body.contains(&format!("src=\"page/{}/app.js\"", Page::new(None).version)));
     assert!(body.contains("rel=\"modulepreload\""));
     let etag = headers["etag"].to_str().unwrap();
     for known in [etag.to_owned(), format!("W/{etag}, \"x\""), "*".to_owned()] {
@@ -179,14 +182,28 @@ async fn the_index_names_its_version_and_is_asked_for_each_time() {
     assert_eq!(ask(Method::GET, "/", Some("\"old\"")).await.status(), StatusCode::OK);
 }
 
+/// Only what is shown may come from there, never what runs or what is asked.
+#[tokio::test]
+async fn the_origin_of_a_store_that_gives_downloads_itself_may_be_shown() {
+    let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+    let response = router(Some("https://store.example:9000")).oneshot(request).await.unwrap();
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let named: Vec<&str> = policy.split("; ").filter(|part| part.contains("https://store.example:9000")).collect();
+    assert_eq!(
+        named,
+        ["img-src 'self' blob: data: https://store.example:9000", "media-src 'self' blob: https://store.example:9000"]
+    );
+    assert_eq!(policy.replace(" https://store.example:9000", ""), policy_of(None));
+}
+
 #[tokio::test]
 async fn the_api_document_has_a_page() {
     let response = ask(Method::GET, "/docs", None).await;
     assert_eq!(
         (response.status(), &response.headers()["content-security-policy"]),
-        (StatusCode::OK, &POLICY.parse().unwrap())
+        (StatusCode::OK, &policy_of(None).parse().unwrap())
     );
-    let (body, version) = (text(response).await, Page::new().version);
+    let (body, version) = (text(response).await, Page::new(None).version);
     assert!(!body.contains('{') && body.contains(&format!("src=\"page/{version}/docs/docs.js\"")), "{body}");
     for file in ["docs/docs.js", "docs/docs.css", "docs/schema.js"] {
         assert_eq!(ask(Method::GET, &format!("/page/{version}/{file}"), None).await.status(), StatusCode::OK, "{file}");
@@ -195,7 +212,7 @@ async fn the_api_document_has_a_page() {
 
 #[tokio::test]
 async fn a_file_may_be_kept_as_long_as_its_version_is_ours() {
-    let version = Page::new().version;
+    let version = Page::new(None).version;
     for (name, kind) in [
         ("app.js", "text/javascript; charset=utf-8"),
         ("style.css", "text/css; charset=utf-8"),
@@ -204,7 +221,7 @@ async fn a_file_may_be_kept_as_long_as_its_version_is_ours() {
         let response = ask(Method::GET, &format!("/page/{version}/{name}"), None).await;
         assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, &kind.parse().unwrap()));
         assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
-        assert_eq!(response.headers()["content-security-policy"], POLICY);
+        assert_eq!(response.headers()["content-security-policy"], policy_of(None));
     }
     let other = ask(Method::GET, "/page/0000000000000000/parts/chart.js", None).await;
     assert_eq!((other.status(), &other.headers()["cache-control"]), (StatusCode::OK, &"no-store".parse().unwrap()));
@@ -212,7 +229,7 @@ async fn a_file_may_be_kept_as_long_as_its_version_is_ours() {
 
 #[tokio::test]
 async fn only_what_is_there_and_only_reading() {
-    let version = Page::new().version;
+    let version = Page::new(None).version;
     for path in ["/page/x/index.html", "/page/x/../../Cargo.toml", "/page/x/%2e%2e/mod.rs", "/page/x/nothing.js"] {
         let response = ask(Method::GET, path, None).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");

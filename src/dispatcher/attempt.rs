@@ -10,6 +10,7 @@ use super::{
     instance::{Ears, Instance, RunEnd, lock},
     lease_clock::since_boot,
     scene::{Exit, Scene, until_answered},
+    spans::Spans,
     submit, unfit,
 };
 use crate::{
@@ -68,6 +69,7 @@ impl Run {
             },
         };
         let may_have_copy = attached.is_some();
+        let spans = Spans::begin(&instance, &claim, may_have_copy);
         let mut scene = Scene {
             instance,
             claim,
@@ -79,6 +81,7 @@ impl Run {
             begun: None,
             early: None,
             stock: Stock::default(),
+            spans,
         };
         let before = attached.iter().flatten().flat_map(|begun| begun.outputs.clone()).collect();
         scene.early = Some(Early::begin(scene.shelf(), before));
@@ -111,7 +114,9 @@ impl Scene {
                     true
                 }
             };
-        if !is_there {
+        if is_there {
+            self.spans.enter_run(&self.instance, self.prompt);
+        } else {
             self.submit().await?;
         }
         Box::pin(follow::follow(self, begun)).await
@@ -164,6 +169,7 @@ impl Scene {
     /// The prompt has left the instance: the next task may start while this one's outputs are stored.
     async fn take_outcome(&mut self, ending: Ending) -> Result<RunEnd, Exit> {
         *lock(&self.instance.idle_since) = Some(tokio::time::Instant::now());
+        self.spans.enter_collect(&ending.verdict);
         let _collecting = Collecting::begin(&self.instance);
         if let Some(early) = self.early.take() {
             self.stock = early.finish().await;
@@ -213,6 +219,7 @@ impl Scene {
 
     async fn leave(&mut self, exit: Exit) -> RunEnd {
         let task = self.claim.task;
+        self.spans.leave(&exit);
         if let Some(early) = self.early.take() {
             self.stock = early.give_up().await;
         }
@@ -264,7 +271,7 @@ impl Scene {
         }
     }
 
-    async fn settle(&self, outcome: &Outcome) -> Written {
+    async fn settle(&mut self, outcome: &Outcome) -> Written {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
         let settle = || self.instance.queue().settle(&self.instance.lease, task, attempt, outcome);
         let mut written = until_answered(settle).await;
@@ -276,6 +283,7 @@ impl Scene {
             Outcome::Failed { failure, .. } => failure.kind.as_str(),
         };
         metrics::attempt_ended(word);
+        self.spans.settled(outcome, written);
         if written == Written::Done {
             metrics::task_ended(if matches!(outcome, Outcome::Completed(_)) { "completed" } else { "failed" });
             if let Some(begun) = self.begun {

@@ -1,6 +1,6 @@
 //! Claims tasks while the instance has a free slot.
 
-use super::{attempt::Run, instance::Instance, jitter};
+use super::{attempt::Run, instance::Instance, jitter, spans};
 use crate::{queue::Claimed, task::TaskId};
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -33,6 +33,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
         match claim(&instance, &nonce, slots + collecting).await {
             Some(Claimed::Task(claim)) => {
                 tracing::info!(instance = %instance.target.id, task = %claim.task, attempt = %claim.attempt, "claimed");
+                spans::tell_wait(&instance, &claim);
                 Run::fresh(*claim).spawn(&instance);
             }
             Some(Claimed::Nothing) => {

@@ -81,6 +81,7 @@ pub(super) async fn follow(scene: &mut Scene, before: Option<Begun>) -> Result<E
                     if let (Sign::Executed { made, .. }, Some(early)) = (&mut sign, &scene.early) {
                         early.hear(std::mem::take(made));
                     }
+                    scene.spans.hear(&sign);
                     watch.hear(&sign);
                 }
                 // The actor is gone; it ends us too.

@@ -10,6 +10,7 @@ use crate::{
     queue::FileRecord,
     store,
     task::{Failure, FailureKind, FileInput},
+    trace::Name,
 };
 use futures_util::StreamExt as _;
 
@@ -26,6 +27,9 @@ pub(super) struct Recalled {
 pub(super) async fn upload(scene: &mut Scene, workflow: &mut Workflow) -> Result<(), Exit> {
     scene.recalled.clear();
     let inputs = scene.claim.payload.files.clone();
+    if !inputs.is_empty() {
+        scene.spans.enter(Name::Upload);
+    }
     for input in &inputs {
         let (file, brought) = tokio::select! {
             biased;
@@ -36,6 +40,9 @@ pub(super) async fn upload(scene: &mut Scene, workflow: &mut Workflow) -> Result
         if brought.is_remembered {
             scene.recalled.push(Recalled { file, node_id: input.node_id.clone() });
         }
+    }
+    if !inputs.is_empty() {
+        scene.spans.brought(inputs.len(), scene.recalled.len());
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! A process leases its fair share of instances ([`roster`]), and for each of them an actor ([`actor`]) keeps the lease
 //! ([`keeper`]), checks the health ([`watcher`]), listens to the socket ([`listener`], [`previews`]), claims tasks ([`claimer`]) and runs
-//! attempts ([`attempt`]). What was given up and comes all the same is dropped ([`strays`]). Decisions are pure: [`share`],
+//! attempts ([`attempt`]), which the trace of their task tells ([`spans`]). What was given up and comes all the same is dropped ([`strays`]). Decisions are pure: [`share`],
 //! [`owners_first`], [`health`], [`pace`].
 //!
 //! Invariant: every write of an attempt goes through a fenced verb of the queue; nothing is submitted, interrupted or deleted
@@ -57,6 +57,7 @@ mod roster;
 mod scene;
 mod share;
 mod shelf;
+mod spans;
 mod strays;
 mod submit;
 mod unfit;

@@ -5,6 +5,7 @@ use super::{
     inputs::Recalled,
     instance::{Ears, Instance},
     shelf::Shelf,
+    spans::Spans,
 };
 use crate::{
     queue::{Claim, Result},
@@ -80,6 +81,8 @@ pub(super) struct Scene {
     pub(super) early: Option<Early>,
     /// What that one stored, once it has ended.
     pub(super) stock: Stock,
+    /// What is told of it.
+    pub(super) spans: Spans,
 }
 
 impl Scene {

@@ -33,6 +33,7 @@ const DROP_AGAIN: Duration = Duration::from_millis(100);
 /// Gets the prompt into the instance's queue.
 pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(), Exit> {
     let body = workflow.to_json();
+    scene.spans.enter_run(&scene.instance, scene.prompt);
     for post in 1..=POSTS_MAX {
         // A process that was paused or cut off must not act on a lease that may be somebody else's by now.
         while !scene.instance.clock.may_act() {
@@ -46,7 +47,10 @@ pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(),
         }
         let posted = Instant::now();
         let error = match post_prompt(scene, &body).await {
-            Ok(Submitted::Accepted) => return Ok(()),
+            Ok(Submitted::Accepted) => {
+                scene.spans.accepted();
+                return Ok(());
+            }
             Ok(Submitted::Invalid(failure)) => return Err(Exit::failed(failure)),
             Err(Error::Refused(why)) => {
                 let failure =

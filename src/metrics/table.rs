@@ -54,6 +54,7 @@ pub(super) const OUTPUT_BYTES: &str = "shuzhiren_output_bytes_total";
 pub(super) const FILES: &str = "shuzhiren_files";
 pub(super) const FILE_BYTES: &str = "shuzhiren_file_bytes";
 pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
+pub(super) const TRACE_SPANS: &str = "shuzhiren_trace_spans_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
 
 /// Answers, from half a millisecond to the longest allowed.
@@ -147,6 +148,12 @@ pub const METRICS: &[Metric] = &[
         "errors",
         &["kind"],
         "Times Redis did not do what was asked: unavailable, refused, unusable, corrupt.",
+    ),
+    counter(
+        TRACE_SPANS,
+        "spans",
+        &["result"],
+        "Spans of traces (builds with `otel`): sent, failed (not taken), dropped (too many).",
     ),
     gauge(BUILD_INFO, "1", &["version"], "Always 1; the version is the label."),
 ];

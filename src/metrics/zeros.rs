@@ -1,16 +1,19 @@
 //! Counters that are there from the start, with 0. To Prometheus a series that is born with 1 has not risen: the first failure
 //! of a process would be seen by nobody.
 
-use super::table::{ATTEMPTS, HTTP_CONNECTIONS_REFUSED, Kind, METRICS, REDIS_ERRORS, TASKS_ENDED, TASKS_SUBMITTED};
+use super::table::{
+    ATTEMPTS, HTTP_CONNECTIONS_REFUSED, Kind, METRICS, REDIS_ERRORS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS,
+};
 use crate::task::FailureKind;
 use ::metrics::counter;
 
 /// The values of labels that are words of ours, by metric.
-const WORDS: [(&str, &str, &[&str]); 4] = [
+const WORDS: &[(&str, &str, &[&str])] = &[
     (TASKS_ENDED, "outcome", &["completed", "failed", "cancelled"]),
     (TASKS_SUBMITTED, "result", &["created", "replayed", "conflict", "full", "invalid", "unavailable"]),
     (REDIS_ERRORS, "kind", &["unavailable", "refused", "unusable", "corrupt"]),
     (HTTP_CONNECTIONS_REFUSED, "cap", &["all", "address"]),
+    (TRACE_SPANS, "result", &["sent", "failed", "dropped"]),
 ];
 
 /// Begins every counter whose series are known.
@@ -19,8 +22,8 @@ pub(super) fn begin() {
         counter!(metric.name).increment(0);
     }
     for (name, label, words) in WORDS {
-        for word in words {
-            counter!(name, label => *word).increment(0);
+        for word in *words {
+            counter!(*name, *label => *word).increment(0);
         }
     }
     for reason in FailureKind::ALL.into_iter().map(FailureKind::as_str).chain(["completed", "lost"]) {

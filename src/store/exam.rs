@@ -39,7 +39,7 @@ impl Store {
         let objects = LocalFileSystem::new_with_prefix(&root)
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: false })
+        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: None })
     }
 
     /// Writes a file of its own, reads it back and deletes it; how long that took.

@@ -62,8 +62,8 @@ const BUCKET_PARTS_MAX: u64 = 10_000;
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     place: Place,
-    /// Whether downloads are sent to the bucket.
-    redirects: bool,
+    /// The origin to which downloads are sent, when they are.
+    redirects: Option<Arc<str>>,
 }
 
 /// Where the files are.
@@ -119,7 +119,7 @@ impl Store {
         let objects = tokio::task::spawn_blocking(move || local::open(&folder))
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
-        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: false })
+        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: None })
     }
 
     /// In a bucket that nobody has been asked about yet.
@@ -127,7 +127,7 @@ impl Store {
         let place = bucket::Place::read(url)?;
         let bucket = Arc::new(place.client(keys)?);
         let whole = Place::Bucket(bucket.clone(), place.prefix.clone());
-        Ok((Self { objects: bucket, place: whole, redirects: false }, place))
+        Ok((Self { objects: bucket, place: whole, redirects: None }, place))
     }
 
     /// Begins a file of at most `size_max` bytes (in a bucket never more than 10,000 parts of 5 MiB). `id` must be fresh: two writers of one id would replace one another.

@@ -42,12 +42,21 @@ impl Store {
     /// Sends downloads to the bucket itself from now on.
     ///
     /// # Errors
-    /// [`Error::Unusable`] on a disk.
-    pub fn redirecting(self) -> Result<Self, Error> {
-        match self.place {
-            Place::Disk(_) => Err(Error::Unusable("downloads can be redirected to an s3:// store only".to_owned())),
-            Place::Bucket(..) => Ok(Self { redirects: true, ..self }),
-        }
+    /// [`Error::Unusable`] on a disk; [`Error::Unavailable`]: no key to sign with.
+    pub async fn redirecting(self) -> Result<Self, Error> {
+        let Place::Bucket(bucket, _) = &self.place else {
+            return Err(Error::Unusable("downloads can be redirected to an s3:// store only".to_owned()));
+        };
+        // As it is really signed: how a bucket's address is made of endpoint, region and style is the client's to know.
+        let address = bucket.signed_url(Method::GET, &self.at("origin"), REDIRECT_TTL).await?;
+        let origin = address.origin().ascii_serialization();
+        Ok(Self { redirects: Some(origin.into()), ..self })
+    }
+
+    /// Where downloads are sent, such as `https://s3.eu-1.amazonaws.com`; `None` when they are not redirected.
+    #[must_use]
+    pub fn redirect_origin(&self) -> Option<&str> {
+        self.redirects.as_deref()
     }
 
     /// An address where anybody can read the object for five minutes; `None` when downloads are not redirected.
@@ -55,7 +64,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]: no key to sign with.
     pub async fn redirect(&self, object: ObjectId, look: Redirect<'_>) -> Result<Option<String>, Error> {
-        let (Place::Bucket(bucket, _), true) = (&self.place, self.redirects) else { return Ok(None) };
+        let (Place::Bucket(bucket, _), Some(_)) = (&self.place, &self.redirects) else { return Ok(None) };
         let options = SignedUrlOptions::default().with_query([
             ("response-content-type", look.content_type),
             ("response-content-disposition", look.disposition),

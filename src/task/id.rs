@@ -24,6 +24,11 @@ impl TaskId {
         Self(Uuid::new_v8(bytes))
     }
 
+    /// Its 128 bits: the id of its trace.
+    pub fn bits(self) -> u128 {
+        self.0.as_u128()
+    }
+
     pub(super) fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid)
     }

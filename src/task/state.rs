@@ -122,6 +122,15 @@ impl Priority {
     /// Every priority, the most urgent first; the index is the lane's number.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
     /// The lane's number: 0 is served first.
     pub const fn lane(self) -> u8 {
         match self {

@@ -4,6 +4,7 @@ mod bench;
 mod busy;
 mod files;
 mod fleet;
+mod flows;
 mod help;
 mod live;
 mod login;

@@ -26,6 +26,8 @@ mod full_disk;
 mod lost_files;
 mod model;
 mod mutants;
+#[cfg(feature = "otel")]
+mod otel;
 mod process;
 mod queue;
 mod real;

@@ -1,6 +1,7 @@
-// Every test of the page, against one running system: `node --test tests/page/`.
+// Every test of the page: `node --test tests/page/`. Half of them wait for something most of the time, so two halves run at once,
+// each against a system of its own; then, alone, the one that measures.
 
-import { after, afterEach, before } from 'node:test';
+import { after, afterEach, before, describe } from 'node:test';
 import { launch } from './browser.mjs';
 import arriving from './arriving.mjs';
 import docs from './docs.mjs';
@@ -15,18 +16,29 @@ import { stack } from './stack.mjs';
 import submit from './submit.mjs';
 import tasks from './tasks.mjs';
 
-/** Filled before the first test. */
-const world = {};
+const shared = {};
 
 before(async () => {
-  Object.assign(world, await stack(3), { browser: await launch() });
+  shared.browser = await launch();
 });
-after(async () => {
-  await world.browser?.close();
-  await world.end?.();
+after(() => shared.browser?.close());
+
+/** One after the other, against one system that is filled in before the first. */
+function half(name, ...files) {
+  describe(name, { concurrency: 1 }, () => {
+    const world = {};
+    before(async () => {
+      Object.assign(world, await stack(3), shared);
+    });
+    after(() => world.end?.());
+    // A test that fails must not take others with it.
+    afterEach(() => world.settle());
+    for (const tests of files) tests(world);
+  });
+}
+
+describe('at once', { concurrency: 2 }, () => {
+  half('tasks and fleet', parts, login, tasks, fleet, arriving);
+  half('submitting and looks', submit, forms, flows, docs, look);
 });
-
-// A test that fails must not take others with it.
-afterEach(() => world.settle());
-
-for (const tests of [parts, login, tasks, arriving, submit, forms, flows, fleet, look, docs, load]) tests(world);
+half('alone', load);

@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { close, open, text, visit } from './browser.mjs';
-import { PIXEL, twofold } from './graphs.mjs';
+import { PIXEL, sound, twofold, withImage } from './graphs.mjs';
+import { s3 } from './s3.mjs';
 import { stack } from './stack.mjs';
+import { drop } from './submit.mjs';
 
 const large = {
   1: { class_type: 'EmptyImage', inputs: { width: 1600, height: 1200, batch_size: 1, color: 3368601 } },
@@ -20,6 +22,28 @@ const width = async (page, selector) => {
 async function made(world, workflow) {
   const { id } = await world.call('POST', 'tasks', { workflow });
   return world.until(id, (task) => task.status === 'completed', 'completed');
+}
+
+/** A workflow that names a stored file by its id alone: the page finds out what it is, or that it is gone. */
+async function knownById(page, system) {
+  const form = new FormData();
+  form.append('file', new Blob([PIXEL], { type: 'image/png' }), 'drüben & so.png');
+  const { token } = await system.session();
+  const headers = { Authorization: `Bearer ${token}` };
+  const sent = await fetch(`${system.base}api/files/upload`, { method: 'POST', body: form, headers });
+  const { fileId } = (await sent.json()).data;
+  const graph = structuredClone(withImage);
+  graph[1].inputs.image = { $file: fileId };
+  await visit(page, system.base, '#/submit');
+  await drop(page, 'a.json', JSON.stringify(graph), 'application/json');
+  await text(page, '.file-shown .mono', 'drüben & so.png');
+  await text(page, '.file-shown .sub', /· 70 B$/);
+  await page.waitForFunction(() => document.querySelector('.file-thumb')?.naturalWidth === 1);
+  await system.call('DELETE', `files/${fileId}`);
+  await page.click('[data-test=other]');
+  await drop(page, 'a.json', JSON.stringify(graph), 'application/json');
+  await text(page, '.file-shown .sub', 'It is not stored any more');
+  page.faults = page.faults.filter((fault) => !/status of 404/.test(fault));
 }
 
 export default (world) => {
@@ -59,30 +83,50 @@ export default (world) => {
     await close(page);
   });
 
-  test('where links are signed, pictures are shown and originals open', async () => {
-    const system = await stack(1, ['--link-ttl', '1h']);
+  test('where links are signed and the store gives the bytes itself, all is shown and originals open', async () => {
+    const store = await s3();
+    const system = await stack(1, [...store.flags, '--redirect-downloads', '--link-ttl', '1h']);
+    const whole = /\/upload\/file\/[^?]+\?(?!.*\bw=)/;
     try {
+      const page = await open({ ...world, ...system }, { allowed: [415] });
+      const redirected = new Set();
+      page.on('response', (response) => whole.test(response.url()) && redirected.add(response.status()));
       const { id } = await made(system, large);
-      const page = await open({ ...world, ...system }, { route: `#/tasks/${id}` });
+      await visit(page, system.base, `#/tasks/${id}`);
       assert.equal(await width(page, '.output img'), 1024);
       const href = await page.$eval('.output a', (link) => link.href);
       assert.match(href, /[?&]signature=/);
-      assert.equal((await fetch(href)).status, 200);
+      const answer = await fetch(href);
+      assert.deepEqual([answer.status, new URL(answer.url).origin], [200, store.origin]);
       await visit(page, system.base, '#/files');
       assert.equal(await width(page, '.file-card img'), 256);
-      assert.equal((await fetch(await page.$eval('.file-card a', (link) => link.href))).status, 200);
+      // Pictures and sounds from another origin: the policy is asked again after the redirect.
+      await page.route(/[?&]w=\d+/, (route) => route.fulfill({ status: 415, body: '{}' }));
+      await visit(page, system.base, `#/tasks/${id}`);
+      // What a document has shown it shows again without asking.
+      await page.reload();
+      assert.equal(await width(page, '.output img'), 1600);
+      const heard = page.waitForResponse((response) => response.url().startsWith(store.origin) && /audio/.test(response.url()));
+      await visit(page, system.base, `#/tasks/${(await made(system, sound)).id}`);
+      assert.ok((await heard).ok());
+      assert.deepEqual([...redirected], [302]);
+      await page.unrouteAll({ behavior: 'ignoreErrors' });
+      await knownById(page, system);
       await close(page);
     } finally {
       await system.end();
+      await store.end();
     }
   });
 
   test('outputs are shown as they come, told by the socket, and stay as they are', async () => {
     const page = await open(world);
-    // Readings before the end tell nothing of outputs: only the socket does.
+    // Readings of the running task are held back: only the socket tells.
+    let tell;
+    const told = new Promise((resolve) => (tell = resolve));
     await page.route(/api\/tasks\/[^/]+\?include=workflow/, async (route) => {
       const answer = await (await route.fetch()).json();
-      if (answer.data.status !== 'completed') answer.data.result = null;
+      if (answer.data.status === 'running') await told;
       await route.fulfill({ json: answer }).catch(() => {});
     });
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
@@ -93,6 +137,7 @@ export default (world) => {
     await page.waitForSelector('.output img');
     assert.equal(await page.textContent('.head .badge'), 'Running');
     await page.$eval('.output', (figure) => (figure.dataset.mine = 'yes'));
+    tell();
     await text(page, '.head .badge', 'Completed');
     await page.waitForFunction(() => document.querySelectorAll('.output img').length === 2);
     await page.unrouteAll({ behavior: 'ignoreErrors' });

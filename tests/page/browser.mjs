@@ -19,6 +19,16 @@ export async function launch() {
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }
 
+/** Contexts that no page is in: what the browser has of the page already is not fetched again by each test. */
+const idle = new Map();
+
+async function contextOf(browser, options) {
+  const key = JSON.stringify(options);
+  const found = idle.get(key)?.pop() ?? (await browser.newContext(options));
+  found.give = () => idle.set(key, [...(idle.get(key) ?? []), found]);
+  return found;
+}
+
 /**
  * Opens the page at a route, logged in (`login: 'form'` through the form, `false` not at all). `page.faults` collects exceptions, errors on the console and
  * violations of the policy; answers with these `allowed` statuses are no faults.
@@ -37,8 +47,9 @@ export async function open(
     ...more
   } = {},
 ) {
-  const context = await browser.newContext({ locale: lang, colorScheme: theme, viewport: { width, height }, ...more });
+  const context = await contextOf(browser, { locale: lang, colorScheme: theme, ...more });
   const page = await context.newPage();
+  await page.setViewportSize({ width, height });
   page.setDefaultTimeout(15_000);
   page.faults = [];
   page.on('pageerror', (error) => page.faults.push(`exception: ${error.stack}`));
@@ -74,9 +85,12 @@ export async function visit(page, base, route) {
   await page.waitForSelector('main h1');
 }
 
-/** Closes the page; it must have been without fault. */
+/** Closes the page; it must have been without fault. Its context is as new for the next: nothing is kept, and no other page is open. */
 export async function close(page) {
-  await page.context().close();
+  const context = page.context();
+  await page.evaluate(() => localStorage.clear());
+  await Promise.all(context.pages().map((other) => other.close()));
+  context.give();
   assert.deepEqual(page.faults, []);
 }
 

@@ -75,7 +75,9 @@ export default (world) => {
     await page.setInputFiles('main input[type=file]', { name: 'used.png', mimeType: 'image/png', buffer: PIXEL });
     const card = page.locator('.file-card', { hasText: 'used.png' });
     await card.waitFor();
-    await page.waitForFunction(() => [...document.querySelectorAll('.file-card img')].some((image) => image.naturalWidth === 1));
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('.file-card img')].some((image) => image.naturalWidth === 1),
+    );
     const fileId = await card.getAttribute('data-id');
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
     const { id } = await world.call('POST', 'tasks', { workflow: withImage, params: { '1.image': { $file: fileId } } });
@@ -101,7 +103,8 @@ export default (world) => {
     await text(page, '.banner', /does not answer; the next try is in|Connecting/);
     await text(page, '[data-test=count-instances]', /\d \/ 3/);
     await world.start();
-    await page.click('.banner button').catch(() => {});
+    // It may be back before the banner is.
+    await page.click('.banner button', { timeout: 400 }).catch(() => {});
     await text(page, '.line-state', 'Live');
     await page.waitForSelector('.banner', { state: 'hidden' });
     // What happens afterwards is heard again.
@@ -114,7 +117,9 @@ export default (world) => {
   });
 
   test('without a socket the page asks instead', async () => {
-    const page = await open(world, { before: (page) => page.routeWebSocket(/\/ws$/, (socket) => socket.close({ code: 1001 })) });
+    const page = await open(world, {
+      before: (page) => page.routeWebSocket(/\/ws$/, (socket) => socket.close({ code: 1001 })),
+    });
     await text(page, '.line-state', 'Reconnecting');
     await text(page, '[data-test=count-instances]', '3 / 3');
     const { id } = await world.call('POST', 'tasks', { workflow: quick });

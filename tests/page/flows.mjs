@@ -9,26 +9,40 @@ import { drop, nextBody } from './submit.mjs';
 const graph = JSON.stringify(quick);
 
 export default (world) => {
-  test('one form makes a task for each value, several times, as one batch', async () => {
+  test('one form makes a task for every combination of values, several times, as one batch', async () => {
     const page = await open(world, { route: '#/submit' });
     await drop(page, 'a.json', graph, 'application/json');
-    await page.selectOption('[data-test=sweep] select', '1.width');
+    await page.click('[data-test=vary]');
+    await page.selectOption('.axis select', '1.width');
     await page.click('[data-test=run]');
-    await text(page, '.submit-error', 'Give at least one value to vary.');
-    await page.fill('[data-test=sweep] textarea', '64\n\n96 \n128');
+    await text(page, '.axis .form-error', 'Give at least one value to vary.');
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), 'TEXTAREA', 'where it is to be typed');
+    await page.fill('.axis textarea', '64, 96 \n128 x');
+    await page.click('[data-test=run]');
+    await text(page, '.axis .form-error', 'A number is needed here. (x)');
+    await page.fill('.axis textarea', '64, 96');
+    await text(page, '[data-test=total]', '2 tasks. A request makes at most 1,000.');
+    await page.click('[data-test=vary]');
+    assert.ok(await page.isDisabled('.axis:nth-child(2) option[value="1.width"]'), 'an input varies once');
+    await page.selectOption('.axis:nth-child(2) select', '2.filename_prefix');
+    await page.fill('.axis:nth-child(2) textarea', 'a, b\nc');
+    await page.fill('[id^=count]', '251');
+    await text(page, '[data-test=total]', '2 × 2 × 251 = 1,004 tasks: a request makes at most 1,000.');
+    await page.click('[data-test=run]');
+    await text(page, '.submit-error', /1,004 tasks/);
     await page.fill('[id^=count]', '2');
-    await page.fill('[data-input="1.width"] input', '32');
+    await text(page, '[data-test=total]', '2 × 2 × 2 = 8 tasks. A request makes at most 1,000.');
+    await text(page, '[data-test=run]', 'Run 8 tasks');
+    assert.ok(await page.$eval('[data-input="1.width"] input', (input) => input.inert), 'its field rests');
     await page.fill('[data-input="1.height"] input', '32');
     const [body] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
-    assert.equal(
-      body,
-      `{"workflow": ${graph}, "params": {"1": {"height": 32}}, "count": 2, "sweep": {"1.width": [64, 96, 128]}}`,
-    );
-    await page.waitForFunction(() => document.querySelectorAll('.run[data-status=completed]').length === 6);
+    const lists = '{"1.width": [64, 96], "2.filename_prefix": ["a, b", "c"]}';
+    assert.equal(body, `{"workflow": ${graph}, "params": {"1": {"height": 32}}, "count": 2, "sweep": ${lists}}`);
+    await page.waitForFunction(() => document.querySelectorAll('.run[data-status=completed]').length === 8);
     await page.click('.toast button');
-    await text(page, '[data-test=batch] strong', 'Batch of 6 tasks');
-    await text(page, '[data-test=batch] .sub', 'Completed 6');
-    assert.equal(await page.locator('.tr[data-id]').count(), 6);
+    await text(page, '[data-test=batch] strong', 'Batch of 8 tasks');
+    await text(page, '[data-test=batch] .sub', 'Completed 8');
+    assert.equal(await page.locator('.tr[data-id]').count(), 8);
     await page.click('.chip[data-status=failed]');
     await page.waitForURL(/status=failed&batch=/);
     await text(page, '.state h2', 'None');
@@ -74,6 +88,18 @@ export default (world) => {
     await page.click('.run a');
     await page.click('.facts a:has-text("plain@1")');
     await text(page, 'h1', 'plain');
+
+    // What varies is named as it is declared, and what the server refuses of it is told beside it.
+    await page.click('[data-test=vary]');
+    await page.selectOption('.axis select', 'width');
+    await page.fill('.axis textarea', '48 99999');
+    await page.click('[data-test=run]');
+    await text(page, '.axis .form-error', /99999|16384/);
+    await page.fill('.axis textarea', '48 56');
+    const [several] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
+    assert.equal(several, '{"workflow": "plain", "params": {}, "sweep": {"width": [48, 56]}}');
+    await page.click('.axis-head button');
+    assert.equal(await page.locator('.axis').count(), 0);
 
     // A second version, with a guard against somebody else's.
     await visit(page, world.base, '#/submit');

@@ -11,7 +11,8 @@ const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 
 /** Serious and critical findings of axe-core. */
 export async function findings(page) {
-  await page.evaluate(axe);
+  // A route is no new document: once is enough.
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
@@ -22,6 +23,17 @@ export async function findings(page) {
           .slice(0, 3)
           .join(' | ')}`,
     );
+}
+
+/** Two inputs vary, one of them has an error, and the body is shown. */
+async function vary(page) {
+  for (const [at, address] of ['1.width', '2.filename_prefix'].entries()) {
+    await page.click('[data-test=vary]');
+    await page.locator('.axis select').nth(at).selectOption(address);
+  }
+  await page.fill('.axis textarea', '64 many');
+  await page.click('[data-test=run]');
+  await page.click('.sticky summary');
 }
 
 export default (world) => {
@@ -63,7 +75,10 @@ export default (world) => {
     await world.until(done, (task) => task.status === 'completed', 'completed');
     const running = (await world.call('POST', 'tasks', { workflow: slow(30) })).id;
     const { batchId } = await world.call('POST', 'tasks', { workflow: quick, count: 1 });
-    await world.call('PUT', 'workflows/looked-at', { workflow: quick, params: { width: { target: '1.width', type: 'integer' } } });
+    await world.call('PUT', 'workflows/looked-at', {
+      workflow: quick,
+      params: { width: { target: '1.width', type: 'integer' } },
+    });
     const routes = [
       '#/',
       '#/tasks',
@@ -79,6 +94,7 @@ export default (world) => {
       `#/instances/127.0.0.1:${world.standIns[0]}`,
       '#/config',
       '#/files',
+      '#/account',
       '#/nowhere',
     ];
     const all = [];
@@ -89,7 +105,9 @@ export default (world) => {
       const page = await open(world, options);
       for (const route of routes) {
         await visit(page, world.base, route);
-        await page.waitForFunction(() => !document.querySelector('[aria-busy=true] .skeleton, .skeleton'));
+        await page.waitForFunction(() => !document.querySelector('.skeleton'));
+        // A form with all that can be in it.
+        if (route.includes('?from=')) await vary(page);
         for (const finding of await findings(page)) all.push(`${route} ${options.theme} ${options.width}: ${finding}`);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         assert.ok(wide <= 0, `${route} at ${options.width} scrolls sideways by ${wide}`);
@@ -126,6 +144,31 @@ export default (world) => {
     await page.waitForSelector('dialog[open] kbd');
     await page.keyboard.press('Escape');
     await page.waitForSelector('dialog', { state: 'detached' });
+    // Another view is no place for a question of the last one.
+    await page.keyboard.press('?');
+    await page.waitForSelector('dialog[open]');
+    await page.evaluate(() => (location.hash = '#/account'));
+    await page.waitForSelector('dialog', { state: 'detached' });
+    await text(page, '.facts dd', 'admin');
+    assert.equal(await page.getAttribute('.account', 'aria-current'), 'page');
+    await page.click('main .panel .button');
+    await page.waitForURL(/\/docs$/);
+    await close(page);
+  });
+
+  test('while something is read its place is seen, and what cannot be read says why', async () => {
+    let isAway = false;
+    const away = { status: 503, contentType: 'application/json', body: '{"code":503,"message":"x","error":{"type":"busy"}}' };
+    const before = (page) => page.route(/api\/tasks\?/, (route) => isAway && route.fulfill(away));
+    const page = await open(world, { route: '#/tasks', before, allowed: [503] });
+    const shapes = page.locator('.skeleton');
+    assert.ok((await shapes.count()) > 3 && (await shapes.first().boundingBox())?.height > 8, 'never blank');
+    isAway = true;
+    await page.click('.chip[data-status=failed]');
+    await text(page, '.state p', 'The server has too much to do at once.');
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    await page.click('.state button');
+    await page.waitForSelector('.tr[data-status=failed], .state h2:text-is("None")');
     await close(page);
   });
 

@@ -1,19 +1,19 @@
 // The pure parts, in the browser that runs them.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { close, open } from './browser.mjs';
 
 export default (world) => {
-  /** Runs `act(module)` in the page. */
+  let page = null;
+  after(() => page && close(page));
+  /** Runs `act(module)` in the page; they are pure, so one page does for all. */
   const within = async (path, act, ...given) => {
-    const page = await open(world, { login: false });
+    page ??= await open(world, { login: false });
     const folder = await page.evaluate(() => document.querySelector('script[type=module]').src.replace(/app\.js$/, ''));
-    const result = await page.evaluate(
+    return page.evaluate(
       `(async () => (${act})(await import(${JSON.stringify(folder + path)}), ...${JSON.stringify(given)}))()`,
     );
-    await close(page);
-    return result;
   };
 
   test('JSON is read without losing a digit, and what is wrong has a place', async () => {

@@ -106,10 +106,12 @@ export async function stack(standInCount = 3, more = []) {
   /** Everything as at the start: instances in service, nothing waiting or running. */
   async function settle() {
     if (child === null) await start();
-    const ids = (await call('GET', 'instances')).map((instance) => instance.id);
-    for (const port of standIns)
-      if (ids.includes(`127.0.0.1:${port}`)) await call('PUT', `instances/127.0.0.1:${port}`, { enabled: true });
-    const { items } = await call('GET', 'tasks?status=pending,running&limit=200');
+    const [instances, { items }] = await Promise.all([
+      call('GET', 'instances'),
+      call('GET', 'tasks?status=pending,running&limit=200'),
+    ]);
+    const isOff = ({ port, enabled }) => standIns.includes(port) && !enabled;
+    for (const { id } of instances.filter(isOff)) await call('PUT', `instances/${id}`, { enabled: true });
     for (const { id } of items.slice(0, 50)) await call('DELETE', `tasks/${id}`).catch(() => {});
     for (const { id } of items.slice(0, 50))
       await until(id, (task) => !task.cancelRequested && !['pending', 'running'].includes(task.status), 'ended');

@@ -32,8 +32,11 @@ export default (world) => {
     assert.equal(await page.inputValue('[data-input="1.seed"] input'), '18446744073709551615');
     assert.equal(await page.inputValue('[data-input="1.seconds"] input'), '0.10');
     await page.fill('[data-input="1.seed"] input', '18446744073709551614');
-    await page.fill('[data-input="2.filename_prefix"] input', 'it\'s "quoted"');
     await page.fill('[data-input="1.steps"] input', 'many');
+    // A value that is none is told, and does not take the focus from what else is typed.
+    await page.locator('[data-input="2.filename_prefix"] input').pressSequentially('qr');
+    assert.equal(await page.inputValue('[data-input="2.filename_prefix"] input'), 'qrp');
+    await page.fill('[data-input="2.filename_prefix"] input', 'it\'s "quoted"');
     await page.click('[data-test=run]');
     await text(page, '[data-input="1.steps"] .form-error', 'A number is needed here.');
     await page.fill('[data-input="1.steps"] input', '2');

@@ -129,7 +129,10 @@ async fn a_bad_site_is_told_and_leaves_nothing() {
     assert_eq!(found, rows.map(|(path, code)| (path, code.to_owned())));
     assert_eq!(api.snapshot(), before.0);
     // What is dropped in the middle is removed beside the answer.
-    eventually("the pieces to be gone", Duration::from_secs(5), async || (api.stored_files() == before.1).then_some(())).await;
+    eventually("the pieces to be gone", Duration::from_secs(5), async || {
+        (api.stored_files() == before.1).then_some(())
+    })
+    .await;
     let inner = "http://169.254.169.254/latest/meta-data/";
     for (url, code) in [
         (inner, "param_url_not_allowed"),

@@ -115,8 +115,11 @@ async fn a_signed_address_gives_the_bytes_to_whoever_has_it() {
     let (id, _) = test.put(b"0123456789").await;
     let look = Redirect { content_type: "image/png", disposition: "inline; filename=\"a b.png\"" };
     assert_eq!(test.store.redirect(id.into(), look).await.unwrap(), None, "not asked for");
-    let store = test.store.clone().redirecting().unwrap();
+    assert_eq!(test.store.redirect_origin(), None);
+    let store = test.store.clone().redirecting().await.unwrap();
     let address = store.redirect(id.into(), look).await.unwrap().unwrap();
+    let origin = store.redirect_origin().unwrap();
+    assert!(address.starts_with(&format!("{origin}/")) && origin.starts_with("http://127.0.0.1:"), "{origin}");
     let query: std::collections::BTreeMap<_, _> =
         url::Url::parse(&address).unwrap().query_pairs().into_owned().collect();
     assert_eq!(query["response-content-type"], "image/png");
@@ -132,5 +135,5 @@ async fn a_signed_address_gives_the_bytes_to_whoever_has_it() {
     let plain = http.get(address.split('?').next().unwrap()).send().await.unwrap();
     assert_eq!(plain.status().as_u16(), 403, "the bucket is not public");
     let disk = TestStore::on_disk().await;
-    assert!(matches!(disk.store.redirecting(), Err(Error::Unusable(_))));
+    assert!(matches!(disk.store.redirecting().await, Err(Error::Unusable(_))));
 }

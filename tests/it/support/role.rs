@@ -35,7 +35,7 @@ impl Role {
     ) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         for (name, _) in std::env::vars() {
-            if name.starts_with("SHUZHIREN_") || name == "REDIS_URL" {
+            if name.starts_with("SHUZHIREN_") || name.starts_with("OTEL_") || name == "REDIS_URL" {
                 command.env_remove(name);
             }
         }

@@ -4,7 +4,7 @@ use super::{files, none, words};
 use std::collections::BTreeSet;
 
 /// For all.
-const SIDE: &[&str] = &["settings", "metrics", "process"];
+const SIDE: &[&str] = &["settings", "metrics", "process", "trace"];
 
 /// Room → rooms it may import besides [`SIDE`]. `api`, `ws`, `dispatcher`, `sim`, `embedded` never stand in one another's rows;
 /// `comfy` not in api's: that process never talks to ComfyUI.
@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("metrics", &["task", "fleet"]),
     ("process", &[]),
+    ("trace", &["task"]),
     ("task", &[]),
     ("fleet", &["task"]),
     ("event", &["task", "fleet"]),
@@ -49,6 +50,9 @@ const CRATE_OF: &[(&str, &[&str])] = &[
     ("metrics_process", &["metrics"]),
     ("indicatif", &["cli"]),
     ("clap_complete", &["cli"]),
+    ("opentelemetry", &["trace"]),
+    ("opentelemetry_otlp", &["trace"]),
+    ("opentelemetry_sdk", &["trace"]),
     ("image", &["media"]),
     ("imagesize", &["media"]),
     ("png", &["sim"]),

@@ -20,6 +20,8 @@ function load() {
 
 export const token = () => session?.token ?? null;
 export const user = () => session?.user ?? null;
+/** `{token, expiresAt, user, storage}`, or `null`. */
+export const current = () => session;
 export const isLoggedIn = () => session !== null;
 
 /** `change` is `in`, `out` or `expired`. */

@@ -7,6 +7,8 @@ import { isNext } from '../live/history.js';
 
 const WIDTH = 600;
 const HEIGHT = 120;
+/** Above the highest value: its figure stands there. */
+const TOP = 18;
 const MINUTE = 60_000;
 /** The window grows with what is known: an hour that is mostly empty tells nothing. */
 const WINDOWS = [1, 5, 15, 30, 60].map((minutes) => minutes * MINUTE);
@@ -27,7 +29,9 @@ export function chart({ title, of, shown, kind, floor = 1 }) {
     'svg',
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' },
     s('defs', {}, s('linearGradient', { id: clip, x1: 0, y1: 0, x2: 0, y2: 1 }, stops)),
-    [0.25, 0.5, 0.75].map((part) => s('line', { class: 'chart-grid', x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part })),
+    [0.25, 0.5, 0.75, 1].map((part) =>
+      s('line', { class: 'chart-grid', x1: 0, x2: WIDTH, y1: heightOf(part), y2: heightOf(part) }),
+    ),
     area,
     lineShape,
     cursor,
@@ -56,7 +60,7 @@ export function chart({ title, of, shown, kind, floor = 1 }) {
     drawn = shownPoints.map((item) => ({
       point: item,
       x: WIDTH * (1 - (end - item.at) / span),
-      y: HEIGHT - (HEIGHT - 6) * (of(item) / highest) - 1,
+      y: heightOf(of(item) / highest),
     }));
     const runs = split(drawn).map((run) => ({ from: run[0].x.toFixed(1), to: run.at(-1).x.toFixed(1), path: pathOf(run) }));
     mark(lineShape, 'd', runs.map(({ path }) => `M${path}`).join(''));
@@ -89,6 +93,9 @@ export function chart({ title, of, shown, kind, floor = 1 }) {
   });
   return { element, update };
 }
+
+/** Where a part of the highest value is. */
+const heightOf = (part) => HEIGHT - (HEIGHT - TOP) * part - 1;
 
 const pathOf = (run) => run.map(({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`).join('L');
 

@@ -9,7 +9,7 @@ import { fileField } from './file-field.js';
 import { icon } from './icons.js';
 
 /**
- * `{element, wish(), complain(message)}`; `kept` is `{text, fileId, filename, isRandom}` of an earlier visit and is kept up to date.
+ * `{element, wish(), vary(isVaried), complain(message), focus()}`; `kept` is `{text, fileId, filename, isRandom}` of an earlier visit and is kept up to date.
  * `wish()` is the JSON text of the value, or `null` for "as in the workflow"; it throws `FieldError` on what is no value.
  */
 export function field(node, input, kept, changed) {
@@ -29,6 +29,11 @@ export function field(node, input, kept, changed) {
     error,
   );
   const focusable = made.input ?? made.element;
+  const focus = made.focus ?? (() => focusable.focus());
+  const varies = h('span', { class: 'sub' }, t('sweep.varied'));
+  varies.hidden = true;
+  element.append(varies);
+  mark(element, 'data-long', made.isLong);
   mark(focusable, 'aria-describedby', about);
   return {
     element,
@@ -40,12 +45,18 @@ export function field(node, input, kept, changed) {
       } catch (problem) {
         if (!(problem instanceof FieldError)) throw problem;
         complain(problem.message);
-        focusable.focus();
-        throw problem;
+        throw Object.assign(problem, { focus });
       }
     },
     complain,
-    focus: () => focusable.focus(),
+    /** An input that varies has its values elsewhere. */
+    vary(isVaried) {
+      varies.hidden = !isVaried;
+      made.element.inert = isVaried;
+      mark(element, 'data-varied', isVaried);
+      if (isVaried) complain('');
+    },
+    focus,
   };
 
   function complain(message) {
@@ -56,7 +67,13 @@ export function field(node, input, kept, changed) {
 }
 
 /** What a person typed is no value. */
-export class FieldError extends Error {}
+export class FieldError extends Error {
+  /** Goes to where it was typed. */
+  focus() {}
+}
+
+/** Letters that a narrow field shows. */
+const SHORT = 20;
 
 const MAKERS = { text, line, number, seed, boolean, file, choice };
 
@@ -82,7 +99,8 @@ function line(id, input, kept, changed) {
     kept,
     changed,
   );
-  return { element, wish: () => (element.value === input.value ? input.raw : JSON.stringify(element.value)) };
+  const isLong = input.value.length > SHORT;
+  return { element, isLong, wish: () => (element.value === input.value ? input.raw : JSON.stringify(element.value)) };
 }
 
 function number(id, input, kept, changed) {
@@ -166,12 +184,16 @@ function choice(id, input, kept, changed) {
     kept.text = element.value;
     changed();
   });
-  return { element, wish: () => (element.value === own.json ? input.raw : element.value) };
+  const isLong = chosen.words.length > SHORT;
+  return { element, isLong, wish: () => (element.value === own.json ? input.raw : element.value) };
 }
 
 function file(id, input, kept, changed) {
   const made = fileField(id, input, kept, changed);
-  return { ...made, wish: () => (kept.fileId ? JSON.stringify({ $file: kept.fileId }) : input.raw) };
+  return {
+    ...made,
+    wish: () => (kept.fileId && kept.fileId !== input.fileId ? JSON.stringify({ $file: kept.fileId }) : input.raw),
+  };
 }
 
 /** Lists, objects and null, as JSON. */

@@ -2,22 +2,22 @@
 
 import { call } from '../base/api.js';
 import { h, put } from '../base/dom.js';
-import { bytes } from '../base/format.js';
+import { bytes, shortId } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { isPicture } from '../base/links.js';
 import { emptyPanel, sentence } from './failure.js';
 import { icon } from './icons.js';
 import { dialog, toastError } from './toast.js';
-import { smallPicture, thumbnail } from './thumbnail.js';
+import { factsOf, showSmall } from './stored-file.js';
+import { signOf, smallPicture, thumbnail } from './thumbnail.js';
 import { upload } from './upload.js';
 
-/** `kept` gets `fileId`, `filename`, `contentType`, `url`, `sizeBytes`. */
+/** `kept` gets `fileId`, `filename`, `contentType`, `url`, `sizeBytes`, `isGone`. */
 export function fileField(id, input, kept, changed) {
-  const picker = h('input', { id, type: 'file', class: 'hidden-input' });
+  const picker = h('input', { id, type: 'file', class: 'hidden-input', tabindex: -1 });
   const shown = h('div', { class: 'file-shown' });
   const element = h('div', { class: 'file-field' }, shown);
-  if (input.fileId && !kept.fileId)
-    Object.assign(kept, { fileId: input.fileId, filename: input.fileId, contentType: 'image/png' });
+  if (input.fileId && !kept.fileId) Object.assign(kept, { fileId: input.fileId });
 
   const take = (file) => {
     if (!file) return;
@@ -27,6 +27,7 @@ export function fileField(id, input, kept, changed) {
       contentType: file.contentType,
       url: file.url,
       sizeBytes: file.sizeBytes,
+      isGone: false,
     });
     draw();
     changed();
@@ -43,18 +44,38 @@ export function fileField(id, input, kept, changed) {
       draw();
     }
   };
+  /** Of a file that came with the workflow only the id is known. */
+  async function learn() {
+    const { fileId } = kept;
+    try {
+      const facts = await factsOf(fileId);
+      if (kept.fileId === fileId) Object.assign(kept, facts, { isGone: false });
+    } catch (error) {
+      if (!error.type) throw error;
+      if (kept.fileId === fileId) kept.isGone = error.status === 404;
+    }
+    if (kept.fileId === fileId) draw();
+  }
+  function pictureOf() {
+    if (!kept.fileId) return icon('image', 20);
+    const sign = icon(kept.isGone ? 'alert' : signOf(kept.contentType ?? ''), 20);
+    if (!kept.contentType || !isPicture(kept)) return sign;
+    if (kept.url) return smallPicture(kept, 48, { class: 'file-thumb', sign: 20 });
+    const picture = h('img', { class: 'file-thumb', alt: '' });
+    showSmall(picture, kept, () => picture.replaceWith(sign));
+    return picture;
+  }
   function draw() {
-    const name = kept.fileId ? kept.filename : input.value || t('file.none');
+    const name = kept.fileId ? (kept.filename ?? shortId(kept.fileId)) : input.value || t('file.none');
+    const words = kept.fileId ? t(kept.isGone ? 'file.gone' : 'file.stored') : t('file.on_instance');
     put(
       shown,
-      kept.fileId && isPicture(kept)
-        ? smallPicture(kept, 48, { class: 'file-thumb', sign: 20 })
-        : icon(kept.fileId ? 'file' : 'image', 20),
+      pictureOf(),
       h(
         'span',
         { class: 'names' },
-        h('span', { class: 'mono' }, name),
-        h('span', { class: 'sub' }, kept.fileId ? t('file.stored') : t('file.on_instance')),
+        h('span', { class: 'mono', title: kept.fileId ?? null }, name),
+        h('span', { class: 'sub' }, words, kept.fileId && kept.sizeBytes > 0 ? ` · ${bytes(kept.sizeBytes)}` : ''),
       ),
       h('button', { type: 'button', onclick: () => picker.click() }, icon('upload', 18), t('file.upload')),
       h('button', { type: 'button', onclick: async () => take(await chooseStored()) }, t('file.choose')),
@@ -68,7 +89,7 @@ export function fileField(id, input, kept, changed) {
             'aria-label': t('file.undo'),
             title: t('file.undo'),
             onclick: () => {
-              Object.assign(kept, { fileId: null, filename: null, url: null });
+              Object.assign(kept, { fileId: null, filename: null, url: null, sizeBytes: null, isGone: false });
               draw();
               changed();
             },
@@ -88,7 +109,9 @@ export function fileField(id, input, kept, changed) {
     send(event.dataTransfer.files[0]);
   });
   draw();
-  return { element, input: picker };
+  if (kept.fileId && !kept.url) learn();
+  // The buttons do what it does, and are seen.
+  return { element, input: picker, focus: () => shown.querySelector('button')?.focus() };
 }
 
 /** The newest stored files; resolves with one of them or `null`. */

@@ -52,7 +52,7 @@ function draw(nodes, shapes) {
       { class: 'node', transform: `translate(${x} ${y})` },
       s('title', {}, `${node.title} · ${node.type} · #${node.id}`),
       s('rect', { width: WIDE, height: HIGH, rx: 8 }),
-      s('text', { x: 12, y: 19, class: 'node-title' }, cut(node.title, 20)),
+      s('text', { x: 12, y: 19, class: 'node-title' }, cut(node.title, 18)),
       s(
         'text',
         { x: 12, y: 34, class: 'node-type' },

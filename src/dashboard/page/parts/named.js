@@ -43,6 +43,7 @@ function inputOf(name, declared, schema, nodes, text) {
     said,
     raw: raw ?? 'null',
     value: valueOf(kind, raw),
+    fileId: kind === 'file' ? fileIn(raw) : undefined,
     isRandom: kind === 'seed' && /^("random"|-1)$/.test(raw ?? ''),
   };
 }
@@ -62,6 +63,12 @@ function kindOf(type, isSeed, begun, options) {
   return 'file';
 }
 
+/** The file that `{"$file": …}` names. */
+function fileIn(raw) {
+  const value = raw === null ? null : JSON.parse(raw);
+  return typeof value?.$file === 'string' ? value.$file : undefined;
+}
+
 const TEXTS = ['line', 'text', 'file'];
 /** Whether what stands in the graph is a value of this kind: a link or a placeholder is none. */
 function fits(kind, begun) {
@@ -75,5 +82,6 @@ function valueOf(kind, raw) {
   if (raw === null) return '';
   if (kind === 'number' || kind === 'seed') return raw.startsWith('"') ? '' : raw;
   const value = JSON.parse(raw);
+  if (kind === 'file' && typeof value !== 'string') return '';
   return typeof value === 'string' ? value : kind === 'choice' ? value : String(value);
 }

@@ -45,7 +45,7 @@ function keptOf(input, value, raw) {
   if (input.kind === 'link') return null;
   if (input.kind === 'file') {
     const file = member(value, '$file');
-    return file?.kind === 'string' ? { fileId: file.value, filename: file.value } : null;
+    return file?.kind === 'string' ? { fileId: file.value } : null;
   }
   if (input.kind === 'seed' && (raw === '"random"' || raw === '-1')) return { isRandom: true };
   if (value.kind === 'object' || value.kind === 'array' || value.kind === 'null')

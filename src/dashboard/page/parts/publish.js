@@ -108,7 +108,7 @@ function rowsOf(fields) {
         'aria-label': t('publish.param', { input: words }),
       });
       return {
-        element: h('div', { class: 'publish-param' }, h('label', {}, check, ' ', words), name),
+        element: h('div', { class: 'publish-param' }, h('label', { class: 'check' }, check, words), name),
         read: () => (check.checked ? { name: name.value.trim(), text: declaration(node, input, item) } : null),
       };
     });

@@ -5,7 +5,7 @@ import { t } from '../base/i18n.js';
 import { FieldError } from './field.js';
 
 /** As many as one request may make. */
-const COUNT_MAX = 1_000;
+export const COUNT_MAX = 1_000;
 
 /** `{element, read()}`; `read` throws `FieldError`. What is typed is kept in `kept`. */
 export function optionFields(kept, changedOption) {
@@ -58,6 +58,8 @@ export function optionFields(kept, changedOption) {
       attempts.element,
       timeout.element,
     ),
+    /** How often each combination, or `null` while that is no number. */
+    times: () => (count.read() === undefined ? 1 : count.read()),
     /** What the body says beside workflow and params. */
     read() {
       const times = value(count, 'count');

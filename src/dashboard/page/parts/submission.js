@@ -8,12 +8,16 @@ export const addressOf = (workflow, { node, input }) => (workflow.isNamed ? inpu
 /** `{params, rest}`: the text of the params of `fields` that say something, and the other members. Throws `FieldError`. */
 export function compose(workflow, fields, given, options, sweep) {
   const rest = options.read();
-  const axis = sweep.read();
-  if (axis) rest.sweep = axis.text;
+  const axes = sweep.read();
+  if (axes.length) {
+    const lists = axes.map(({ address, texts }) => `${JSON.stringify(address)}: [${texts.join(', ')}]`);
+    rest.sweep = `{${lists.join(', ')}}`;
+  }
+  const varied = new Set(axes.map(({ address }) => address));
   const params = {};
   const flat = [];
   for (const { node, input, item } of fields) {
-    if (axis && addressOf(workflow, { node, input }) === axis.address) continue;
+    if (varied.has(addressOf(workflow, { node, input }))) continue;
     const wish = item.wish();
     if (wish === null) continue;
     const text = `${JSON.stringify(input.name)}: ${wish}`;

@@ -1,60 +1,61 @@
-// One input with several values: a task for each of them.
+// Inputs that vary: a list of values for each, and a task for every combination of them.
 
-import { freshId, h } from '../base/dom.js';
+import { h, keyed } from '../base/dom.js';
 import { t } from '../base/i18n.js';
-import { isNumber } from '../base/json.js';
-import { FieldError } from './field.js';
+import { icon } from './icons.js';
+import { sweepAxis } from './sweep-axis.js';
 
-/** `{element, read()}`; `choices` are `{address, words, input}`. `read` gives `{address, text}` or `null`, and throws `FieldError`. */
+/**
+ * `{element, read(), sizes(), complain(pointer, message)}`. `choices` are `{address, words, input, item}`; what is chosen is kept in
+ * `kept.axes`. `read` gives `[{address, texts}]` and throws `FieldError`; `sizes` how many values each input has that varies.
+ */
 export function sweepFields(kept, choices, changed) {
   const varied = choices.filter(({ input }) => input.kind !== 'file' && input.kind !== 'json');
-  const which = h(
-    'select',
-    { id: freshId('sweep') },
-    h('option', { value: '' }, t('sweep.none')),
-    varied.map(({ address, words }) => h('option', { value: address }, words)),
+  kept.axes = (kept.axes ?? []).filter((axis) => axis.address === '' || varied.some(({ address }) => address === axis.address));
+  const list = h('div', { class: 'axes' });
+  const axes = new Map();
+  const more = h(
+    'button',
+    { type: 'button', class: 'quiet', data: { test: 'vary' }, onclick: add },
+    icon('submit', 16),
+    h('span', {}, t('sweep.add')),
   );
-  if (varied.some(({ address }) => address === kept.sweep)) which.value = kept.sweep;
-  const values = h('textarea', { id: freshId('values'), rows: 4, value: kept.values ?? '', spellcheck: 'false' });
-  const list = h('div', { class: 'field' }, h('label', { for: values.id }, t('sweep.values')), values);
-  list.hidden = which.value === '';
-  which.addEventListener('change', () => {
-    kept.sweep = which.value;
-    list.hidden = which.value === '';
-    changed();
-  });
-  values.addEventListener('input', () => {
-    kept.values = values.value;
-    changed();
-  });
-  return {
-    element: h(
-      'div',
-      { class: 'stack', data: { test: 'sweep' } },
-      h('div', { class: 'field' }, h('label', { for: which.id }, t('sweep')), which),
-      list,
-    ),
-    read() {
-      const chosen = varied.find(({ address }) => address === which.value);
-      if (!chosen) return null;
-      const lines = values.value
-        .split('\n')
-        .map((line) => line.trim())
-        .filter(Boolean);
-      if (lines.length === 0) throw new FieldError(t('sweep.empty'));
-      const texts = lines.map((line) => valueOf(chosen.input, line));
-      return { address: chosen.address, text: `{${JSON.stringify(chosen.address)}: [${texts.join(', ')}]}` };
-    },
-  };
-}
 
-/** A line as JSON of the kind that the input takes. */
-function valueOf({ kind, said }, line) {
-  if (kind === 'number' || kind === 'seed') {
-    if (!isNumber(line)) throw new FieldError(`${t('field.number')} (${line})`);
-    return line;
+  function add() {
+    const axis = { address: '', text: '', chosen: [] };
+    kept.axes.push(axis);
+    draw();
+    axes.get(axis).focus();
   }
-  if (kind === 'boolean' && /^(true|false)$/.test(line)) return line;
-  const option = kind === 'choice' && said.options.find((value) => String(value) === line);
-  return JSON.stringify(option || line);
+  function remove(axis) {
+    kept.axes.splice(kept.axes.indexOf(axis), 1);
+    draw();
+    (axes.get(kept.axes.at(-1)) ?? { focus: () => more.focus() }).focus();
+  }
+  function draw() {
+    keyed(
+      list,
+      kept.axes,
+      (axis) => axis,
+      (axis) => {
+        const made = sweepAxis(axis, varied, { changed: draw, remove: () => remove(axis) });
+        axes.set(axis, made);
+        return { ...made, close: () => axes.delete(axis) };
+      },
+    );
+    const taken = new Set(kept.axes.map(({ address }) => address));
+    for (const made of axes.values()) made.bar(taken);
+    for (const { address, item } of varied) item.vary(taken.has(address));
+    more.hidden = kept.axes.length >= varied.length || taken.has('');
+    changed();
+  }
+  draw();
+  const chosen = () => kept.axes.filter((axis) => axis.address !== '').map((axis) => axes.get(axis));
+  return {
+    element: h('div', { class: 'stack sweep', data: { test: 'sweep' } }, list, varied.length > 0 && more),
+    read: () => chosen().map((axis) => axis.read()),
+    sizes: () => chosen().map((axis) => axis.size()),
+    /** Whether a problem of the server was one of a value here; then it is told beside it. */
+    complain: (pointer, message) => [...axes.values()].find((axis) => axis.complain(pointer, message)) ?? null,
+  };
 }

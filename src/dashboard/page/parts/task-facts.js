@@ -17,7 +17,7 @@ export function drawFacts(place, task) {
       'column.instance',
       task.instanceId ? h('a', { class: 'mono', href: link(['instances', task.instanceId]) }, task.instanceId) : '–',
     ],
-    ['fact.attempt', t('attempt.n', { n: task.attempt, max: task.maxAttempts })],
+    ['fact.attempt', t(task.attempt > 0 ? 'attempt.n' : 'attempt.none', { n: task.attempt, max: task.maxAttempts })],
     ['fact.priority', t(`priority.${task.priority}`)],
     task.status === 'pending' &&
       task.queuePosition !== undefined && [

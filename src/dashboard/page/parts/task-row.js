@@ -64,9 +64,10 @@ export function taskRow(first) {
       say(why, whyNow(task));
       mark(why, 'title', task.error?.message);
       say(label, labelOf(task));
-      say(instance, task.instanceId ?? '–');
+      mark(label, 'title', label.textContent);
+      say(instance, task.instanceId);
       say(waited, duration(waitedMs(task)));
-      say(ran, task.startedAt ? duration(ranMs(task)) : '–');
+      say(ran, task.startedAt ? duration(ranMs(task)) : '');
       const image = (task.result?.outputs ?? []).find(
         (item) => item.fileId && !item.deleted && (hasSmall(item) || isPicture(item)),
       );
@@ -81,6 +82,8 @@ export function taskRow(first) {
 
 function labelOf(task) {
   const marks = [];
+  if (task.workflowName) marks.push(task.workflowName);
+  if (task.batchId) marks.push(t('fact.batch', { at: task.batchIndex + 1 }));
   if (task.priority !== 'normal') marks.push(t(`priority.${task.priority}`));
   if (task.attempt > 1) marks.push(t('attempt.n', { n: task.attempt, max: task.maxAttempts }));
   return marks.join(' · ');

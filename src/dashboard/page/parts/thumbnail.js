@@ -34,7 +34,8 @@ export function thumbnail(file) {
   return h('span', { class: 'picture', 'aria-hidden': 'true' }, smallPicture(file, 176));
 }
 
-function signOf(type) {
+/** The sign of a content type. */
+export function signOf(type) {
   const [kind] = type.split('/');
   return ['image', 'video', 'audio', 'text'].includes(kind) ? kind : 'file';
 }

@@ -44,7 +44,7 @@ function stepsOf(task) {
     ]),
   ];
   const attempts = task.attempts ?? [];
-  for (const attempt of attempts) steps.push(attemptStep(attempt, task));
+  for (const attempt of attempts) steps.push(attemptStep(attempt));
   // Of an attempt that is on its way the task says more than the record.
   const isNew = task.attempt > 0 && !attempts.some((item) => item.attempt === task.attempt);
   if (task.startedAt && (isNew || attempts.length === 0)) {
@@ -67,17 +67,10 @@ function stepsOf(task) {
   return steps;
 }
 
-function attemptStep(attempt, task) {
-  const isLast = attempt.attempt === task.attempt;
+function attemptStep(attempt) {
   const took = attempt.endedAt ? duration(Date.parse(attempt.endedAt) - Date.parse(attempt.startedAt)) : null;
   const isBad = attempt.outcome && attempt.outcome !== 'completed';
-  const kind = isBad
-    ? attempt.outcome === 'cancelled' || attempt.outcome === 'released'
-      ? 'cancelled'
-      : 'failed'
-    : attempt.endedAt || !isLast
-      ? 'done'
-      : 'now';
+  const kind = isBad ? (attempt.outcome === 'cancelled' || attempt.outcome === 'released' ? 'cancelled' : 'failed') : 'done';
   return step(kind, t('life.attempt', { n: attempt.attempt }), attempt.startedAt, [
     instanceLink(attempt.instanceId),
     took,
@@ -130,6 +123,7 @@ function share() {
       const ran = task.startedAt ? ranMs(task) : 0;
       const part = waited + ran > 0 ? Math.round((waited / (waited + ran)) * 100) : 0;
       bar.style.setProperty('--waited', `${part}%`);
+      mark(bar, 'data-whole', part === 0 || part === 100);
       mark(ranPart, 'data-status', task.status);
       say(waitedWords, duration(waited));
       say(ranWords, task.startedAt ? duration(ran) : '–');

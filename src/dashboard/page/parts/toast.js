@@ -56,6 +56,10 @@ export function dialog(title, build) {
       // A key on a button is a click at 0, 0.
       if (event.target === element && !isInside) close(null);
     });
+    // Another view is no answer to the question.
+    const leave = () => close(null);
+    addEventListener('hashchange', leave);
+    element.addEventListener('close', () => removeEventListener('hashchange', leave));
     document.body.append(element);
     element.showModal();
   });

@@ -17,7 +17,7 @@ export function fleetConfig(root, _route, scope) {
   const place = h('div');
   put(
     root,
-    h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances')), ' / '),
+    h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances'))),
     h('div', { class: 'head' }, h('h1', {}, t('config'))),
     h('p', { class: 'lead' }, t('config.text')),
     place,

@@ -50,7 +50,7 @@ export function files(root, first, scope) {
       return;
     }
     mark(place, 'data-old', isOld || error !== null);
-    say(total, t('files.total', { n: data.total, total: number(data.total) }));
+    say(total, data.total ? t('files.total', { n: data.total, total: number(data.total) }) : '');
     pages.update(query.page, Math.ceil(data.total / PAGE));
     if (data.items.length === 0) put(place, emptyPanel('files', t('files.none'), t('files.none.text')));
     else {
@@ -152,7 +152,13 @@ function card(file, refresh) {
 /** One upload at a time, in the order of the drop; each with its progress. */
 function uploads(scope, done) {
   const list = h('ul', { class: 'uploads' });
-  const picker = h('input', { type: 'file', multiple: true, class: 'hidden-input', 'aria-label': t('file.upload') });
+  const picker = h('input', {
+    type: 'file',
+    multiple: true,
+    class: 'hidden-input',
+    tabindex: -1,
+    'aria-label': t('file.upload'),
+  });
   const waiting = [];
   let isSending = false;
   picker.addEventListener('change', () => {

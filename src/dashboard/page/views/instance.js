@@ -21,7 +21,7 @@ export function instance(root, { path }, scope) {
   let onOff = null;
   put(
     root,
-    h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances')), ' / '),
+    h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances'))),
     h('div', { class: 'head' }, h('h1', { class: 'mono' }, id), badge, actions),
     place,
   );
@@ -89,8 +89,8 @@ function facts(item) {
         ? h(
             'span',
             { class: 'names' },
-            memoryBar(device),
             `${gibibytes(device.vramTotal - device.vramFree)} / ${gibibytes(device.vramTotal)} GiB`,
+            memoryBar(device),
           )
         : '–',
     ],
@@ -122,7 +122,12 @@ function history(changes) {
               'li',
               { data: { kind: { up: 'completed', down: 'failed', suspect: 'warn', draining: 'cancelled' }[change.phase] } },
               h('span', { class: 'step-dot', 'aria-hidden': 'true' }),
-              h('div', {}, h('strong', {}, t(`phase.${change.phase}`)), change.reason && h('p', { class: 'sub' }, change.reason)),
+              h(
+                'div',
+                {},
+                h('strong', {}, t(`phase.${change.phase}`)),
+                change.reason && h('p', { class: 'sub' }, change.reason),
+              ),
               h('time', { datetime: change.at, title: wholeTime(change.at) }, clock(change.at)),
             ),
           ),

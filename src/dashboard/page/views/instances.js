@@ -54,7 +54,12 @@ export function instances(root, first, scope) {
     const figure = h('span', { class: 'note' });
     const element = h(
       'button',
-      { type: 'button', class: 'chip', data: { status: name ?? 'all' }, onclick: () => go(link(['instances'], { show: name })) },
+      {
+        type: 'button',
+        class: 'chip',
+        data: { status: name ?? 'all' },
+        onclick: () => go(link(['instances'], { show: name })),
+      },
       t(`instances.${name ?? 'all'}`),
       figure,
     );
@@ -76,7 +81,8 @@ export function instances(root, first, scope) {
       mark(element, 'aria-pressed', String((show ?? null) === name));
     }
     const list = all.filter(chips.find((chip) => chip.name === (show ?? null))?.is ?? (() => true));
-    say(servers, t('instances.total', { n: all.length, servers: new Set(all.map((item) => item.serverId)).size }));
+    const count = new Set(all.map((item) => item.serverId)).size;
+    say(servers, all.length ? t('instances.total', { n: all.length, servers: count }) : '');
     if (all.length === 0)
       put(
         place,
@@ -147,6 +153,7 @@ function row(first) {
             ? h('a', { class: 'mono', href: link(['tasks', next.currentTaskId]) }, shortId(next.currentTaskId))
             : '–',
         );
+        mark(work, 'data-none', !next.currentTaskId);
       }
       const device = next.device?.vramTotal ? next.device : null;
       const key = device ? `${device.vramFree}` : '';
@@ -166,6 +173,7 @@ function row(first) {
             : '–',
         );
       }
+      mark(memory, 'data-none', !device);
       say(version, next.version ?? '–');
       say(checked, ago(next.lastHeartbeat));
       mark(checked, 'title', wholeTime(next.lastHeartbeat));

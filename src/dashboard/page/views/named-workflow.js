@@ -16,11 +16,11 @@ import { submitForm } from './submit-form.js';
 export function namedWorkflow(root, { path, query }, scope) {
   const name = path[1];
   const wanted = /^\d+$/.test(query.get('version') ?? '') ? query.get('version') : null;
-  const actions = h('div', { class: 'row' });
+  const actions = h('div', { class: 'row actions' });
   const place = h('div', { class: 'stack wide' });
   put(
     root,
-    h('p', { class: 'crumbs' }, h('a', { href: link(['workflows']) }, t('workflows')), ' / '),
+    h('p', { class: 'crumbs' }, h('a', { href: link(['workflows']) }, t('workflows'))),
     h('div', { class: 'head' }, h('h1', {}, name), actions),
     place,
   );

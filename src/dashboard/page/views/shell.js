@@ -8,11 +8,13 @@ import { logOut, user } from '../base/session.js';
 import { line, retryNow } from '../live/socket.js';
 import { known } from '../live/store.js';
 import { watch } from '../live/topics.js';
+import { emptyPanel } from '../parts/failure.js';
 import { icon, logo } from '../parts/icons.js';
 import { languageSwitch, themeSwitch } from '../parts/switches.js';
 import { toastShelf } from '../parts/toast.js';
 import { shortcuts } from '../parts/shortcuts.js';
 import { troubles } from '../parts/trouble.js';
+import { account } from './account.js';
 import { files } from './files.js';
 import { fleetConfig } from './config.js';
 import { instance } from './instance.js';
@@ -46,6 +48,7 @@ function viewOf({ path }) {
   if (path[0] === 'instances' && path.length === 2) return ['instances', instance];
   if (path[0] === 'config' && path.length === 1) return ['instances', fleetConfig];
   if (path[0] === 'files' && path.length === 1) return ['files', files];
+  if (path[0] === 'account' && path.length === 1) return ['account', account];
   return [null, nowhere];
 }
 
@@ -56,6 +59,7 @@ export function shell(root) {
   let shown = null;
   const main = h('main', { id: 'main', tabindex: -1 });
   const links = new Map(PLACES.map((place) => [place.name, navLink(place)]));
+  const me = whoIsHere();
   const banner = lineBanner(outer);
   const skip = h('a', { class: 'skip', href: '#main', onclick: (event) => (event.preventDefault(), main.focus()) }, t('skip'));
   const nav = h(
@@ -79,7 +83,7 @@ export function shell(root) {
           h('div', {}, h('strong', {}, 'shuzhiren'), h('span', { class: 'faint' }, t('brand.line'))),
         ),
         nav,
-        h('div', { class: 'side-end' }, lineState(outer), account(), languageSwitch(), themeSwitch()),
+        h('div', { class: 'side-end' }, lineState(outer), me.element, languageSwitch(), themeSwitch()),
       ),
       h('div', { class: 'content' }, banner, main),
     ),
@@ -109,6 +113,7 @@ export function shell(root) {
       inner?.close();
       inner = scope();
       for (const [key, item] of links) mark(item.element, 'aria-current', key === name ? 'page' : null);
+      mark(me.link, 'aria-current', name === 'account' ? 'page' : null);
       const isFirst = shown === null;
       put(main);
       try {
@@ -159,20 +164,28 @@ function navLink({ name, path }) {
   };
 }
 
-function account() {
-  return h(
+/** Who is logged in, and the way out. */
+function whoIsHere() {
+  const name = user()?.username ?? '';
+  const toAccount = h(
+    'a',
+    { class: 'button quiet account', href: link(['account']), 'aria-label': `${t('account')}, ${name}`, title: t('account') },
+    icon('user', 18),
+    h('span', { class: 'account-name' }, name),
+  );
+  const out = h(
     'button',
     {
       type: 'button',
-      class: 'quiet',
-      'aria-label': `${t('logout')}, ${user()?.username ?? ''}`,
+      class: 'quiet square',
+      'aria-label': `${t('logout')}, ${name}`,
       title: t('logout'),
       data: { test: 'logout' },
       onclick: logOut,
     },
     icon('out', 18),
-    h('span', { class: 'account-name' }, user()?.username ?? ''),
   );
+  return { link: toAccount, element: h('div', { class: 'row' }, toAccount, out) };
 }
 
 /** One word: live or not. */
@@ -217,5 +230,6 @@ function lineBanner(scope) {
 }
 
 function nowhere(root) {
-  put(root, h('h1', {}, t('nowhere')), h('p', {}, t('nowhere.text')), h('p', {}, h('a', { href: link([]) }, t('overview'))));
+  const back = h('a', { class: 'button', href: link([]) }, t('overview'));
+  put(root, h('div', { class: 'head' }, h('h1', {}, t('nowhere'))), emptyPanel('none', t('nowhere.text'), location.hash, back));
 }

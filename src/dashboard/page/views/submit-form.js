@@ -1,19 +1,19 @@
 // The form of a workflow, its options, and the runs that were begun from it.
 
 import { call } from '../base/api.js';
-import { h, keyed, put, say } from '../base/dom.js';
+import { h, keyed, mark, put, say } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { changed, watch } from '../live/topics.js';
 import { refine } from '../parts/declared.js';
 import { field, FieldError } from '../parts/field.js';
-import { about } from '../base/format.js';
+import { about, number } from '../base/format.js';
 import { problemList, sentence, warningList } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
 import { publish } from '../parts/publish.js';
 import { runCard } from '../parts/run-card.js';
-import { optionFields } from '../parts/run-options.js';
+import { COUNT_MAX, optionFields } from '../parts/run-options.js';
 import { addressOf, compose, fieldOf, sketched, written } from '../parts/submission.js';
 import { sweepFields } from '../parts/sweep.js';
 import { copy, toast } from '../parts/toast.js';
@@ -26,7 +26,8 @@ export function submitForm(workflow, declared, state, scope, startOver) {
   const preview = h('pre', { tabindex: 0 });
   const error = h('div', { role: 'alert', class: 'submit-error' });
   const options = optionFields(state.options, () => redraw());
-  const run = h('button', { type: 'submit', class: 'primary wide', data: { test: 'run' } }, icon('play', 18), t('submit.run'));
+  const runWords = h('span', {}, t('submit.run'));
+  const run = h('button', { type: 'submit', class: 'primary wide', data: { test: 'run' } }, icon('play', 18), runWords);
   const check = h(
     'button',
     { type: 'button', class: 'wide', data: { test: 'check' }, onclick: () => withBody(tryIt) },
@@ -34,13 +35,34 @@ export function submitForm(workflow, declared, state, scope, startOver) {
   );
   const graph = workflowGraph(workflow.graphNodes ?? workflow.nodes);
   const groups = workflow.nodes.map((node) => group(node, declared[node.type], state, fields, () => redraw())).filter(Boolean);
-  const choices = fields.map((one) => ({ address: addressOf(workflow, one), words: wordsOf(workflow, one), input: one.input }));
-  const sweep = sweepFields(state.options, choices, () => redraw());
+  const total = h('p', { class: 'sub total', role: 'status', data: { test: 'total' } });
+  const choices = fields.map((one) => ({ address: addressOf(workflow, one), words: wordsOf(workflow, one), ...one }));
+  let isDrawn = false;
+  const sweep = sweepFields(state.options, choices, () => isDrawn && redraw());
   const runs = h('div', { class: 'runs' });
 
   const body = () => compose(workflow, fields, state.params, options, sweep);
+  /** How many tasks there would be, and why so many. */
+  function reckon() {
+    const [sizes, times] = [sweep.sizes(), options.times()];
+    const factors = times === 1 ? sizes : [...sizes, times];
+    return { factors, count: factors.reduce((product, size) => product * (size ?? 0), 1) };
+  }
+  function drawTotal() {
+    const { factors, count } = reckon();
+    const words = { n: count, count: number(count), how: factors.map(number).join(' × '), max: number(COUNT_MAX) };
+    mark(total, 'data-bad', count > COUNT_MAX);
+    say(
+      total,
+      factors.length === 0 || factors.includes(null)
+        ? ''
+        : t(count > COUNT_MAX ? 'total.over' : factors.length > 1 ? 'total.of' : 'total', words),
+    );
+    say(runWords, count > 1 && count <= COUNT_MAX ? t('submit.run.many', words) : t('submit.run'));
+  }
 
   function redraw() {
+    drawTotal();
     try {
       say(preview, sketched(workflow, body()));
     } catch (problem) {
@@ -52,12 +74,19 @@ export function submitForm(workflow, declared, state, scope, startOver) {
   function checked() {
     put(error);
     try {
-      return written(workflow, body());
+      const text = written(workflow, body());
+      if (reckon().count > COUNT_MAX) throw new FieldError(total.textContent);
+      return text;
     } catch (problem) {
       if (!(problem instanceof FieldError)) throw problem;
       put(error, h('p', { class: 'form-error' }, icon('alert', 18), problem.message));
+      problem.focus();
       return null;
     }
+  }
+  function copyCurl() {
+    const text = checked();
+    if (text !== null) copy(curlOf(text));
   }
   /** Calls `act` with the body while the buttons rest; what the server refuses is shown. */
   async function withBody(act) {
@@ -91,7 +120,19 @@ export function submitForm(workflow, declared, state, scope, startOver) {
     const found = await call('POST', 'tasks?dryRun=true', { body: text });
     const where = found.checked ? t('submit.checked.where', { n: found.eligibleInstances.length }) : t('submit.checked.blind');
     const warnings = warningList(found.warnings);
-    const words = h('div', {}, h('strong', {}, t('submit.checked')), h('p', {}, where), h('p', {}, times(found)), warnings);
+    const words = h(
+      'div',
+      {},
+      h('strong', {}, t('submit.checked')),
+      h(
+        'p',
+        {},
+        found.count > 1 && `${t('total', { n: found.count, count: number(found.count), max: number(COUNT_MAX) })} `,
+        where,
+      ),
+      h('p', {}, times(found)),
+      warnings,
+    );
     put(error, h('div', { class: 'note-panel', data: { level: warnings ? 'warn' : 'good' } }, icon('check'), words));
   }
   /** Problems go to their fields where they have one. */
@@ -99,11 +140,11 @@ export function submitForm(workflow, declared, state, scope, startOver) {
     put(error, h('p', { class: 'form-error' }, icon('alert', 18), sentence(failure)), problemList(failure));
     let first = null;
     for (const problem of failure.details ?? []) {
-      const found = fieldOf(workflow, fields, problem);
-      found?.item.complain(problem.message);
-      first ??= found;
+      const found = fieldOf(workflow, fields, problem)?.item;
+      found?.complain(problem.message);
+      first ??= found ?? sweep.complain(problem.pointer ?? '', problem.message);
     }
-    if (first) first.item.focus();
+    if (first) first.focus();
     else error.scrollIntoView({ block: 'nearest' });
   }
   const drawRuns = () =>
@@ -115,6 +156,7 @@ export function submitForm(workflow, declared, state, scope, startOver) {
     );
   scope.add(watch('runs', drawRuns));
   drawRuns();
+  isDrawn = true;
   redraw();
 
   return h(
@@ -159,6 +201,7 @@ export function submitForm(workflow, declared, state, scope, startOver) {
         h('h2', {}, t('submit.options')),
         options.element,
         sweep.element,
+        total,
         run,
         check,
         error,
@@ -167,12 +210,7 @@ export function submitForm(workflow, declared, state, scope, startOver) {
           {},
           h('summary', {}, t('submit.preview')),
           preview,
-          h(
-            'button',
-            { type: 'button', class: 'quiet', onclick: () => copyCurl(workflow, body) },
-            icon('copy', 18),
-            t('submit.curl'),
-          ),
+          h('button', { type: 'button', class: 'quiet', onclick: copyCurl }, icon('copy', 18), t('submit.curl')),
         ),
       ),
       runs,
@@ -199,9 +237,9 @@ function randomKey() {
   return `page-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
 
-function copyCurl(workflow, body) {
-  const text = written(workflow, body()).replaceAll("'", "'\\''");
-  copy(`curl ${location.origin}/api/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${text}'`);
+function curlOf(body) {
+  const text = body.replaceAll("'", "'\\''");
+  return `curl ${location.origin}/api/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${text}'`;
 }
 
 const wordsOf = (workflow, { node, input }) => (workflow.isNamed ? input.name : `${node.title} · ${input.name}`);

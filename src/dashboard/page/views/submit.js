@@ -128,6 +128,7 @@ function dropZone(load, said, text) {
     type: 'file',
     accept: '.json,.png,application/json,image/png',
     class: 'hidden-input',
+    tabindex: -1,
     'aria-label': t('drop.choose'),
   });
   picker.addEventListener('change', () => readFile(picker.files[0], load));

@@ -28,10 +28,10 @@ export function task(root, { path }, scope) {
   const id = path[1];
   const place = h('div', { class: 'stack wide' });
   const badge = h('span');
-  const actions = h('div', { class: 'row' });
+  const actions = h('div', { class: 'row actions' });
   put(
     root,
-    h('p', { class: 'crumbs' }, h('a', { href: link(['tasks']) }, t('tasks')), ' / '),
+    h('p', { class: 'crumbs' }, h('a', { href: link(['tasks']) }, t('tasks'))),
     h(
       'div',
       { class: 'head' },

@@ -35,11 +35,12 @@ export function tasks(root, first, scope) {
   let batchScope = null;
   scope.add(() => batchScope?.close());
   const drawBatch = () => {
-    if (batch.shown === query.batch) return;
-    batch.shown = query.batch;
+    const shown = `${query.batch} ${query.workflow}`;
+    if (batch.shown === shown) return;
+    batch.shown = shown;
     batchScope?.close();
     batchScope = newScope();
-    put(batch, query.batch && batchPanel(query.batch, batchScope));
+    put(batch, query.batch && batchPanel(query.batch, batchScope), query.workflow && ofWorkflow(query.workflow));
   };
   put(
     root,
@@ -63,7 +64,7 @@ export function tasks(root, first, scope) {
       return;
     }
     mark(place, 'data-old', isOld || error !== null);
-    say(total, t('tasks.total', { n: data.total, total: number(data.total) }));
+    say(total, data.total ? t('tasks.total', { n: data.total, total: number(data.total) }) : '');
     pages.update(query.page, Math.ceil(data.total / PAGE));
     if (data.items.length === 0) put(place, nothing(query));
     else {
@@ -173,6 +174,15 @@ function filterChips(query) {
     },
   };
 }
+
+/** Says whose tasks these are, and leads back to all. */
+const ofWorkflow = (name) =>
+  h(
+    'p',
+    { class: 'row lead' },
+    h('span', {}, `${t('workflow')} `, h('a', { href: link(['workflows', name]) }, name)),
+    h('a', { class: 'button quiet', href: link(['tasks']) }, icon('cancel', 16), t('recent.all')),
+  );
 
 /** Goes to a task by its id. */
 function finder() {

@@ -1,0 +1,184 @@
+//! How spans leave: through a bounded queue into one task, which sends them by batches. Who ends a span never waits; what the
+//! queue cannot hold, or the collector does not take, is counted and gone.
+
+use super::{
+    Name,
+    collector::{self, Collector},
+    sink::Sink,
+    span::{Said, Told},
+};
+use crate::metrics;
+use opentelemetry::{
+    InstrumentationScope, KeyValue, Value,
+    trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
+};
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use std::time::Duration;
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Spans that wait to be sent: some seconds of a busy system, some MB.
+const WAITING_MAX: usize = 8_192;
+/// Spans of one request.
+const BATCH_MAX: usize = 512;
+/// How long the first of a batch waits for others.
+const BATCH_WAIT: Duration = Duration::from_millis(500);
+/// How long a stop waits for what is left to be sent.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+/// Begins to send, as the environment says; ends after the token is cancelled. Whatever is wrong with it is a warning: nothing
+/// stands still for want of a trace.
+pub(super) fn begin(role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
+    let Collector { exporter, sampler, address } = match collector::named(role) {
+        Ok(collector) => collector?,
+        Err(why) => {
+            tracing::warn!("no traces: {why}");
+            return None;
+        }
+    };
+    let (sender, spans) = mpsc::channel(WAITING_MAX);
+    if !Sink::open(sender, sampler) {
+        tracing::warn!("no traces: they were begun before");
+        return None;
+    }
+    tracing::info!(collector = address, "tasks are traced");
+    let stop = CancellationToken::new();
+    let scope = InstrumentationScope::builder("shuzhiren").with_version(env!("CARGO_PKG_VERSION")).build();
+    let line = Line { spans, exporter, scope, batch: Vec::new(), in_flight: 0, was_refused: false };
+    Some((stop.clone(), tokio::spawn(line.run(stop))))
+}
+
+struct Line {
+    spans: mpsc::Receiver<Told>,
+    exporter: SpanExporter,
+    scope: InstrumentationScope,
+    batch: Vec<Told>,
+    /// So many are being sent.
+    in_flight: usize,
+    /// The collector did not take the last batch: said once, not with every batch.
+    was_refused: bool,
+}
+
+impl Line {
+    async fn run(mut self, stop: CancellationToken) {
+        let time_is_up = async {
+            stop.cancelled().await;
+            sleep(END_WAIT).await;
+        };
+        tokio::select! {
+            () = self.serve(&stop) => {}
+            () = time_is_up => {
+                let left = self.in_flight + self.batch.len() + self.spans.len();
+                metrics::spans("failed", left as u64);
+                tracing::warn!(spans = left, "the collector did not take the last spans in time");
+            }
+        }
+    }
+
+    /// Ends when everything is sent after a stop.
+    async fn serve(&mut self, stop: &CancellationToken) {
+        loop {
+            self.gather(stop).await;
+            if self.batch.is_empty() {
+                return;
+            }
+            self.send().await;
+        }
+    }
+
+    /// The first span, and those that come soon after it; after a stop what is there.
+    async fn gather(&mut self, stop: &CancellationToken) {
+        let (spans, batch) = (&mut self.spans, &mut self.batch);
+        if stop.run_until_cancelled(spans.recv_many(batch, BATCH_MAX)).await.is_some() {
+            let fill =
+                async { while batch.len() < BATCH_MAX && spans.recv_many(batch, BATCH_MAX - batch.len()).await > 0 {} };
+            tokio::select! {
+                () = fill => {}
+                () = sleep(BATCH_WAIT) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        while batch.len() < BATCH_MAX
+            && let Ok(span) = spans.try_recv()
+        {
+            batch.push(span);
+        }
+    }
+
+    async fn send(&mut self) {
+        let batch: Vec<SpanData> = self.batch.drain(..).map(|told| data(told, self.scope.clone())).collect();
+        self.in_flight = batch.len();
+        let sent = self.exporter.export(batch).await;
+        let count = std::mem::take(&mut self.in_flight) as u64;
+        match sent {
+            Ok(()) => {
+                metrics::spans("sent", count);
+                if std::mem::take(&mut self.was_refused) {
+                    tracing::info!("the collector takes spans again");
+                }
+            }
+            Err(error) => {
+                metrics::spans("failed", count);
+                if !std::mem::replace(&mut self.was_refused, true) {
+                    tracing::warn!(%error, "the collector takes no spans: they are lost until it does; tasks are not concerned");
+                }
+            }
+        }
+    }
+}
+
+/// As OpenTelemetry has it.
+fn data(told: Told, scope: InstrumentationScope) -> SpanData {
+    let mut attributes: Vec<KeyValue> =
+        told.says.into_iter().map(|(key, said)| KeyValue::new(key, value(said))).collect();
+    attributes.extend(told.failure.map(|kind| KeyValue::new("error.type", kind)));
+    let mut events = SpanEvents::default();
+    events.dropped_count = told.events_dropped;
+    events.events.extend(told.events.into_iter().map(|event| {
+        let node = event.node.map(|node| KeyValue::new("shuzhiren.node", node));
+        Event::new(event.name, event.at, node.into_iter().collect(), 0)
+    }));
+    let mut links = SpanLinks::default();
+    links.links.extend(told.caller.map(|caller| {
+        let flags = if caller.is_sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        Link::new(context(caller.trace, caller.span, flags, true), Vec::new(), 0)
+    }));
+    SpanData {
+        span_context: context(told.trace, told.id, TraceFlags::SAMPLED, false),
+        parent_span_id: SpanId::from_bytes(told.parent.to_be_bytes()),
+        parent_span_is_remote: matches!(told.name, Name::Wait | Name::Attempt),
+        span_kind: kind(told.name),
+        name: told.name.as_str().into(),
+        start_time: told.begun,
+        end_time: told.ended,
+        attributes,
+        dropped_attributes_count: 0,
+        events,
+        links,
+        status: told.failure.map_or(Status::Unset, Status::error),
+        instrumentation_scope: scope,
+    }
+}
+
+fn value(said: Said) -> Value {
+    match said {
+        Said::Text(text) => text.into(),
+        Said::Count(number) => i64::try_from(number).unwrap_or(i64::MAX).into(),
+        Said::Yes => true.into(),
+    }
+}
+
+fn context(trace: u128, span: u64, flags: TraceFlags, is_remote: bool) -> SpanContext {
+    let (trace, span) = (TraceId::from_bytes(trace.to_be_bytes()), SpanId::from_bytes(span.to_be_bytes()));
+    SpanContext::new(trace, span, flags, is_remote, TraceState::NONE)
+}
+
+const fn kind(name: Name) -> SpanKind {
+    match name {
+        Name::Submit | Name::Retry | Name::Cancel => SpanKind::Server,
+        Name::Attempt => SpanKind::Consumer,
+        Name::Run => SpanKind::Client,
+        Name::Wait | Name::Upload | Name::Collect => SpanKind::Internal,
+    }
+}

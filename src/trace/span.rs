@@ -1,0 +1,228 @@
+//! One span: begun, told things, and sent when it is dropped.
+
+use super::{Caller, Name, sink::Sink};
+use crate::task::TaskId;
+use std::{
+    fmt::Display,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Events of one span; more are counted only.
+const EVENTS_MAX: usize = 128;
+/// Longest id of a node that is told.
+const NODE_BYTES_MAX: usize = 40;
+
+/// One span of a task's trace, or none. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Span(Option<Open>);
+
+#[derive(Debug)]
+struct Open {
+    told: Box<Told>,
+    sink: &'static Sink,
+    opened: Instant,
+}
+
+/// What is told of a span.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) name: Name,
+    pub(super) trace: u128,
+    pub(super) id: u64,
+    /// 0: none.
+    pub(super) parent: u64,
+    pub(super) begun: SystemTime,
+    /// While it is open: when it was opened.
+    pub(super) ended: SystemTime,
+    pub(super) says: Vec<(&'static str, Said)>,
+    /// A failure's kind.
+    pub(super) failure: Option<&'static str>,
+    pub(super) events: Vec<Happened>,
+    pub(super) events_dropped: u32,
+    pub(super) caller: Option<Caller>,
+}
+
+/// The value of an attribute.
+#[derive(Debug)]
+pub(super) enum Said {
+    Text(String),
+    Count(u64),
+    Yes,
+}
+
+/// An event.
+#[derive(Debug)]
+pub(super) struct Happened {
+    pub(super) name: &'static str,
+    pub(super) at: SystemTime,
+    pub(super) node: Option<String>,
+}
+
+impl Span {
+    /// None: for what may come later.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// The span that the others of the task stand under, begun so long ago.
+    pub fn root(task: TaskId, name: Name, ago: Duration) -> Self {
+        Self::begin(task, name, ago, (root_id(task), 0))
+    }
+
+    /// A span under the root, begun so long ago.
+    pub fn of(task: TaskId, name: Name, ago: Duration) -> Self {
+        Self::begin(task, name, ago, (random_id(), root_id(task)))
+    }
+
+    fn begin(task: TaskId, name: Name, ago: Duration, ids: (u64, u64)) -> Self {
+        let Some(sink) = Sink::of(task) else { return Self(None) };
+        let now = SystemTime::now();
+        let begun = now.checked_sub(ago).unwrap_or(now);
+        Self(Some(Open::new(sink, name, (begun, now), task.bits(), ids)))
+    }
+
+    /// A span under this one, begun now.
+    pub fn child(&self, name: Name) -> Self {
+        let Some(open) = &self.0 else { return Self(None) };
+        let now = open.now();
+        Self(Some(Open::new(open.sink, name, (now, now), open.told.trace, (random_id(), open.told.id))))
+    }
+
+    /// Whether spans of this task are sent.
+    pub fn is_wanted(task: TaskId) -> bool {
+        Sink::of(task).is_some()
+    }
+
+    /// Whether telling it anything makes sense.
+    pub fn is_recorded(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Says something; what was said under this key before is replaced.
+    pub fn text(&mut self, key: &'static str, value: impl Display) {
+        if let Some(open) = &mut self.0 {
+            open.say(key, Said::Text(value.to_string()));
+        }
+    }
+
+    /// The same with a number.
+    pub fn count(&mut self, key: &'static str, value: u64) {
+        if let Some(open) = &mut self.0 {
+            open.say(key, Said::Count(value));
+        }
+    }
+
+    /// The same with `true`.
+    pub fn flag(&mut self, key: &'static str) {
+        if let Some(open) = &mut self.0 {
+            open.say(key, Said::Yes);
+        }
+    }
+
+    /// It failed so. The kind is all that is said: messages may hold texts of users.
+    pub fn fail(&mut self, kind: &'static str) {
+        if let Some(open) = &mut self.0 {
+            open.told.failure = Some(kind);
+        }
+    }
+
+    /// Something happened now.
+    pub fn event(&mut self, name: &'static str) {
+        if let Some(open) = &mut self.0 {
+            open.happen(name, None);
+        }
+    }
+
+    /// A node began now. Ids are what users wrote: one that does not look like an id is left out.
+    pub fn node(&mut self, id: &str) {
+        if let Some(open) = &mut self.0 {
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'_' | b'-');
+            let is_id = id.len() <= NODE_BYTES_MAX && id.bytes().all(is_part);
+            open.happen("node", is_id.then(|| id.to_owned()));
+        }
+    }
+
+    /// It came from there.
+    pub fn link(&mut self, caller: Option<Caller>) {
+        if let Some(open) = &mut self.0 {
+            open.told.caller = caller;
+        }
+    }
+
+    /// Ends it as of so long ago.
+    pub fn end_ago(mut self, ago: Duration) {
+        if let Some(open) = self.0.take() {
+            open.close(ago);
+        }
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        if let Some(open) = self.0.take() {
+            open.close(Duration::ZERO);
+        }
+    }
+}
+
+impl Open {
+    fn new(
+        sink: &'static Sink,
+        name: Name,
+        (begun, ended): (SystemTime, SystemTime),
+        trace: u128,
+        (id, parent): (u64, u64),
+    ) -> Self {
+        let told = Told {
+            name,
+            trace,
+            id,
+            parent,
+            begun,
+            ended,
+            says: Vec::new(),
+            failure: None,
+            events: Vec::new(),
+            events_dropped: 0,
+            caller: None,
+        };
+        Self { told: Box::new(told), sink, opened: Instant::now() }
+    }
+
+    /// By the monotonic clock: whoever sets this machine's clock makes no span of years, and none that sticks out of the one it
+    /// is in.
+    fn now(&self) -> SystemTime {
+        self.told.ended + self.opened.elapsed()
+    }
+
+    fn close(mut self, ago: Duration) {
+        let end = self.now().checked_sub(ago).unwrap_or(self.told.begun);
+        self.told.ended = end.max(self.told.begun);
+        self.sink.send(*self.told);
+    }
+
+    fn say(&mut self, key: &'static str, value: Said) {
+        match self.told.says.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, said)) => *said = value,
+            None => self.told.says.push((key, value)),
+        }
+    }
+
+    fn happen(&mut self, name: &'static str, node: Option<String>) {
+        if self.told.events.len() < EVENTS_MAX {
+            let at = self.now();
+            self.told.events.push(Happened { name, at, node });
+        } else {
+            self.told.events_dropped += 1;
+        }
+    }
+}
+
+/// The end of the task's id: never 0, for a UUID's variant is in it.
+fn root_id(task: TaskId) -> u64 {
+    task.bits() as u64
+}
+
+fn random_id() -> u64 {
+    getrandom::u64().unwrap_or(1).max(1)
+}
