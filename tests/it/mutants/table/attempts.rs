@@ -189,12 +189,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("progress", "begin(task, now)\n", "", "progress_begins_an_attempt"),
     mutant("finish", " .. ':' .. outcome", "", "a_final_failure_is_final"),
     mutant("nack", " .. ':' .. outcome", "", "the_last_attempt_fails_for_good"),
-    mutant(
-        "requeue",
-        "{ 'failure', failure, 'lost', lost }",
-        "{ 'failure', failure, 'lost', lost, 'settled_by', token .. ':' .. attempt .. ':node_error' }",
-        "a_second_loss_is_poison",
-    ),
+    mutant("requeue", "':poison'", "':node_error'", "a_second_loss_is_poison"),
     mutant("lib/endings", "last > 0 and math.floor", "false and math.floor", "history_says_why_in_brief"),
     mutant("lib/endings", "if #message > BRIEF_BYTES_MAX then", "if false then", "history_says_why_in_brief"),
     mutant("lib/endings", "extra[i] == 'failure'", "extra[i] == ''", "history_says_why_in_brief"),
