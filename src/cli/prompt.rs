@@ -7,6 +7,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Asks at the terminal itself, wherever standard input comes from; what is typed is not shown.
 pub(super) async fn password(question: &str) -> Result<String, Fault> {
@@ -15,11 +16,13 @@ pub(super) async fn password(question: &str) -> Result<String, Fault> {
     };
     let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     let question = format!("{question}: ");
+    // Heard from before anything is hidden: the terminal must not stay mute for the shell.
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(|error| Fault::Local(format!("cannot listen for Ctrl-C: {error}")))?;
     let hidden = Hidden::new(&terminal)?;
     let asked = tokio::select! {
         line = read_line(&terminal, question) => line,
-        // The terminal must not stay mute for the shell.
-        _ = tokio::signal::ctrl_c() => Err(Fault::Interrupted("interrupted".to_owned())),
+        _ = interrupts.recv() => Err(Fault::Interrupted("interrupted".to_owned())),
     };
     drop(hidden);
     let _unread = writeln!(&terminal);
