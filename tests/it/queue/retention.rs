@@ -151,12 +151,15 @@ pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &Worl
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     assert_eq!(claim.task, next.id);
-    let early = record(FileKind::Output, Some(next.id));
+    let (early, given_up) = (record(FileKind::Output, Some(next.id)), record(FileKind::Output, Some(next.id)));
     world.queue.add_file(&early).await.unwrap();
+    world.queue.add_file(&given_up).await.unwrap();
     let last = needing(&[early.id]);
     world.accept(&last).await;
     world.queue.settle(&lease, next.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
-    assert!(is_there(world, &early).await);
+    assert!(is_there(world, &early).await && !is_there(world, &given_up).await);
+    let gone = world.field(next.id, &format!("gone:{}", given_up.id));
+    assert_eq!(gone, "", "its next attempt makes it anew");
     audit(world, 1).unwrap();
 
     world.queue.cancel(next.id).await.unwrap();

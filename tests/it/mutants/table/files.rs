@@ -178,6 +178,6 @@ pub const MUTANTS: &[Mutant] = &[
         "lib/files",
         "if was_its and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then\n",
         "if was_its then\n",
-        "outputs_outlive_their_task_when_they_are_to",
+        "what_another_task_needs_outlives_the_task_that_made_it",
     ),
 ];
