@@ -140,7 +140,8 @@ pub struct RedisSettings {
     ///
     /// E.g. redis://user:password@10.0.0.5:6379/0, rediss:// for TLS, redis+unix:///run/redis.sock,
     /// redis-sentinel://host:26379?sentinelServiceName=main, redis-cluster://host:6379. It needs `maxmemory-policy noeviction` and
-    /// `appendonly yes`: a server that would lose tasks is refused, with what to change. `up` brings its own.
+    /// `appendonly yes`: a server that cannot give what `--durability` asks for is refused, one that would forget its tasks at a restart is
+    /// warned of. `up` brings its own.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
     /// File that holds the address of Redis, e.g. /run/secrets/redis-url
