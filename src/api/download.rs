@@ -47,7 +47,7 @@ const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandb
         (status = 304, description = "nothing has changed"),
     ),
     extensions(("x-errors" = json!([
-        "invalid_query", "unauthorized", "link_expired", "not_found", "range_not_satisfiable", "storage_unavailable",
+        "unauthorized", "link_expired", "not_found", "range_not_satisfiable", "storage_unavailable",
         "unsupported_media_type", "busy"
     ])))
 )]

@@ -68,7 +68,7 @@ pub(super) struct Page {
         ("offset" = Option<u64>, Query, description = "so many are left out"),
     ),
     responses((status = 200, description = "one page", body = super::openapi::Envelope<Page>)),
-    extensions(("x-errors" = json!(["invalid_query", "forbidden"])))
+    extensions(("x-errors" = json!(["forbidden"])))
 )]
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
     if caller.role != Role::Admin {

@@ -59,6 +59,7 @@ use axum::{
     http::{HeaderValue, header},
 };
 use knowledge::Knowledge;
+use query::Takers;
 use rate::RateLimits;
 use std::sync::Arc;
 use thumbnail::Thumbnails;
@@ -139,7 +140,10 @@ fn routes() -> OpenApiRouter<ApiState> {
 /// The routes, and the envelopes of 404 and 405.
 pub fn router(state: ApiState) -> Router {
     let no_store = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Router::from(routes())
+    let (routes, document) = routes().split_for_parts();
+    let takers = Arc::new(Takers::of(&document));
+    routes
+        .route_layer(axum::middleware::from_fn_with_state(takers, query::refuse_unread))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound("such path"))
         // Every handler counts its body by itself: axum's limit only counts while reading.

@@ -43,7 +43,6 @@ pub(super) struct Listed {
             headers(("ETag" = String, description = "of this answer"))),
         (status = 304, description = "nothing has changed"),
     ),
-    extensions(("x-errors" = json!(["invalid_query"])))
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,

@@ -26,7 +26,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     get, path = "/api/tasks/{id}/preview", operation_id = "getTaskPreview", tag = "tasks",
     params(("id" = crate::task::TaskId, Path, description = "a running task")),
     responses((status = 200, description = "the picture", content_type = "image/*", body = Vec<u8>)),
-    extensions(("x-errors" = json!(["not_found", "invalid_query"])))
+    extensions(("x-errors" = json!(["not_found"])))
 )]
 pub(super) async fn preview(
     State(state): State<ApiState>,

@@ -6,8 +6,16 @@ use super::{
     near::near,
 };
 use crate::settings::limits::{PAGE_DEFAULT, PAGE_MAX};
-use axum::{extract::FromRequestParts, http::request::Parts};
-use std::collections::BTreeSet;
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{Method, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 use url::form_urlencoded;
 
 /// Unknown parameters that an answer names.
@@ -76,8 +84,44 @@ fn told(name: &str, known: &[&'static str]) -> String {
     let shown: String = name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect();
     match near(name, known).first() {
         Some(candidate) => format!("there is no parameter `{shown}`: did you mean `{candidate}`?"),
+        None if known.is_empty() => format!("there is no parameter `{shown}`: this takes none"),
         None => format!("there is no parameter `{shown}`: this takes {}", known.join(", ")),
     }
+}
+
+/// The operations that take query parameters, as the document says.
+#[derive(Debug)]
+pub(super) struct Takers(HashSet<(String, String)>);
+
+impl Takers {
+    pub(super) fn of(document: &utoipa::openapi::OpenApi) -> Self {
+        let paths = serde_json::to_value(&document.paths).unwrap_or_default();
+        let mut takers = HashSet::new();
+        for (path, operations) in paths.as_object().into_iter().flatten() {
+            for (method, operation) in operations.as_object().into_iter().flatten() {
+                let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+                if parameters.any(|parameter| parameter["in"] == "query") {
+                    takers.insert((method.to_uppercase(), path.clone()));
+                }
+            }
+        }
+        Self(takers)
+    }
+}
+
+/// Refuses the query of an operation that takes none: a `?dryRun=true` that nobody reads would do what it was to try.
+pub(super) async fn refuse_unread(
+    State(takers): State<Arc<Takers>>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    if !takers.0.contains(&(method.to_string(), path.as_str().to_owned())) {
+        query.only(&[])?;
+    }
+    Ok(next.run(request).await)
 }
 
 impl FromRequestParts<ApiState> for Query {

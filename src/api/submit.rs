@@ -47,7 +47,7 @@ const KEY_BYTES_MAX: usize = 255;
     responses((status = 200, description = "the task; with `dryRun` what it would be", body = super::openapi::Envelope<super::openapi::Submitted>,
         headers(("Idempotency-Replayed" = Option<String>, description = "`true`: the task was there already")))),
     extensions(("x-errors" = json!([
-        "invalid_query", "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "idempotency_key_reused", "no_such_file",
+        "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "idempotency_key_reused", "no_such_file",
         "rate_limited", "queue_full", "busy", "storage_unavailable", "storage_full"
     ])))
 )]

@@ -46,7 +46,7 @@ pub(super) struct Page {
             description = "`nextCursor` of an earlier page"),
     ),
     responses((status = 200, description = "one page", body = super::openapi::Envelope<Page>)),
-    extensions(("x-errors" = json!(["invalid_query", "forbidden"])))
+    extensions(("x-errors" = json!(["forbidden"])))
 )]
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
     query.only(&["status", "errorType", "workflow", "batchId", "limit", "offset", "cursor"])?;
@@ -98,7 +98,7 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
         ("include" = inline(Option<super::openapi::Include>), Query, description = "adds the graph"),
     ),
     responses((status = 200, description = "the task", body = super::openapi::Envelope<TaskView>)),
-    extensions(("x-errors" = json!(["not_found", "invalid_query"])))
+    extensions(("x-errors" = json!(["not_found"])))
 )]
 pub(super) async fn detail(
     State(state): State<ApiState>,
@@ -134,7 +134,7 @@ pub(super) async fn detail(
         ("form" = inline(Option<super::openapi::Form>), Query, description = "`resolved` when not given"),
     ),
     responses((status = 200, description = "the graph", body = super::openapi::Envelope<Object>)),
-    extensions(("x-errors" = json!(["not_found", "invalid_query"])))
+    extensions(("x-errors" = json!(["not_found"])))
 )]
 pub(super) async fn workflow(
     State(state): State<ApiState>,

@@ -92,7 +92,6 @@ pub(super) struct Deleted {
         ("offset" = Option<u64>, Query, description = "so many are left out"),
     ),
     responses((status = 200, description = "one page", body = super::openapi::Envelope<Page>)),
-    extensions(("x-errors" = json!(["invalid_query"])))
 )]
 pub(super) async fn list(State(state): State<ApiState>, _caller: Caller, query: Query) -> Result<Answer<Page>> {
     query.only(&["limit", "offset"])?;
@@ -116,7 +115,7 @@ pub(super) async fn list(State(state): State<ApiState>, _caller: Caller, query: 
     ),
     responses((status = 200, description = "the workflow", body = super::openapi::Envelope<FlowView>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
-    extensions(("x-errors" = json!(["invalid_query", "not_found"])))
+    extensions(("x-errors" = json!(["not_found"])))
 )]
 pub(super) async fn detail(
     State(state): State<ApiState>,
@@ -135,7 +134,7 @@ pub(super) async fn detail(
         ("version" = Option<u64>, Query, description = "the newest when not given"),
     ),
     responses((status = 200, description = "the JSON Schema", body = super::openapi::Envelope<Object>)),
-    extensions(("x-errors" = json!(["invalid_query", "not_found"])))
+    extensions(("x-errors" = json!(["not_found"])))
 )]
 pub(super) async fn schema(
     State(state): State<ApiState>,

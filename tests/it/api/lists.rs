@@ -1,6 +1,10 @@
 //! Lists and ids (safety.md §2.3).
 
-use super::server::{Api, assert_refused, data};
+use super::{
+    openapi::filled,
+    server::{Api, assert_refused, data, workflow},
+};
+use crate::support::contract::operations;
 use serde_json::{Value, json};
 
 fn ids(page: &Value) -> Vec<String> {
@@ -139,6 +143,33 @@ async fn ids_that_are_none_of_ours_are_404_and_touch_nothing() {
         }
         let answer = api.send("GET", &format!("/upload/file/{id}"), &[], b"").await;
         assert_refused(&answer, 404, "not_found", &format!("link {id}"));
+    }
+    assert_eq!(api.snapshot(), before);
+}
+
+/// A `dryRun` or a guard that nobody reads would do what it was to hinder.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operation_takes_a_query_that_it_does_not_read() {
+    let api = Api::start().await;
+    let workflow = json!({"workflow": workflow()});
+    assert_eq!(api.put("/api/workflows/portrait", &workflow).await.status, 200);
+    let before = api.snapshot();
+    for (template, method, _) in operations() {
+        let path = format!("{}?dryRunn=1", filled(template).replace("text-to-image", "portrait"));
+        let answer = api.json(&method.to_uppercase(), &path, &[], workflow.to_string().as_bytes()).await;
+        let about = format!("{method} {path}");
+        // What is not there is said first where the path alone says so.
+        if answer.status != 404 && answer.status != 401 {
+            assert_refused(&answer, 400, "invalid_query", &about);
+        }
+        if ["put", "delete", "post"].contains(&method) {
+            assert_refused(&answer, 400, "invalid_query", &about);
+        }
+    }
+    for query in ["dryRun=true", "version=1"] {
+        let path = format!("/api/workflows/portrait?{query}");
+        assert_refused(&api.put(&path, &workflow).await, 400, "invalid_query", &path);
+        assert_refused(&api.delete(&path).await, 400, "invalid_query", &path);
     }
     assert_eq!(api.snapshot(), before);
 }

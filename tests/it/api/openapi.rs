@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// A path with something in its braces.
-fn filled(template: &str) -> String {
+pub(super) fn filled(template: &str) -> String {
     let id = match template.split('/').nth(2) {
         Some("instances") => "127.0.0.1:8001",
         Some("workflows") => "text-to-image",
