@@ -8,8 +8,11 @@ import { icon } from './icons.js';
 
 /** One sentence about a request that failed. The page's own words where it has some, else the server's. */
 export function sentence(error) {
-  const key = `error.${error.type}`;
   const wait = error.retryAfter ? ` ${t('error.wait', { n: error.retryAfter })}` : '';
+  // Which workflow is only in the server's sentence.
+  const [, holder] = (error.type === 'file_in_use' && /^the published workflow (\S+) /.exec(error.message)) || [];
+  if (holder) return t('error.file_in_use.workflow', { name: holder });
+  const key = `error.${error.type}`;
   if (has(key)) return t(key) + wait;
   return `${error.message}${wait}`;
 }
