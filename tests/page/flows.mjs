@@ -132,4 +132,15 @@ export default (world) => {
     await text(page, '.state h2', 'No published workflows yet');
     await close(page);
   });
+
+  test('a param that is needed and was not given is told in the language of the page', async () => {
+    const params = { prefix: { target: '2.filename_prefix', type: 'string', required: true } };
+    await world.call('PUT', 'workflows/needy', { workflow: quick, params });
+    const page = await open(world, { route: '#/workflows/needy', lang: 'zh-CN', allowed: [422] });
+    await page.click('[data-test=run]');
+    await text(page, '.submit-error li', '/params/prefix 这个工作流需要填写 prefix。');
+    await text(page, '[data-input=".prefix"] .form-error', '这个工作流需要填写 prefix。');
+    await world.call('DELETE', 'workflows/needy');
+    await close(page);
+  });
 };

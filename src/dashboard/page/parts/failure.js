@@ -53,6 +53,12 @@ export function waitingPanel(rows = 4) {
   );
 }
 
+/** One problem in words: the page's own for a param of a published workflow, where it has some. */
+export function problemWords({ code, message, param, nodeId }) {
+  const key = `problem.${code}`;
+  return param !== undefined && nodeId === undefined && has(key) ? t(key, { param }) : message;
+}
+
 /** `details` of an error that lists problems. */
 export function problemList(error) {
   if (!error.details?.length) return null;
@@ -65,7 +71,7 @@ export function problemList(error) {
         {},
         problem.pointer !== undefined && h('code', {}, problem.pointer || '/'),
         ' ',
-        problem.message,
+        problemWords(problem),
         problem.candidates?.length ? ` ${t('problem.near', { names: problem.candidates.join(', ') })}` : null,
       ),
     ),
