@@ -126,17 +126,20 @@ impl Scene {
     /// the file is sent again, and so is the prompt, once it is certain that nothing is left of the first.
     async fn submit(&mut self) -> Result<(), Exit> {
         let workflow = self.ready_workflow().await?;
-        let refused = match submit::submit(self, &workflow).await {
+        let mut refused = match submit::submit(self, &workflow).await {
             Err(Exit::Failed { failure, blames_instance: false }) => failure,
             submitted => return submitted,
         };
         let is_lost = refused.kind == FailureKind::InvalidWorkflow && inputs::forget_refused(self, &refused);
-        if !is_lost || !matches!(submit::look_until_answered(self).await?, Sighting::Unknown) {
-            return Err(Box::pin(unfit::judge(self, *refused)).await);
+        if is_lost && matches!(submit::look_until_answered(self).await?, Sighting::Unknown) {
+            tracing::warn!(instance = %self.instance.target.id, task = %self.claim.task, error = refused.message, "an input is gone from the instance; sending it again");
+            let workflow = self.ready_workflow().await?;
+            refused = match submit::submit(self, &workflow).await {
+                Err(Exit::Failed { failure, blames_instance: false }) => failure,
+                submitted => return submitted,
+            };
         }
-        tracing::warn!(instance = %self.instance.target.id, task = %self.claim.task, error = refused.message, "an input is gone from the instance; sending it again");
-        let workflow = self.ready_workflow().await?;
-        submit::submit(self, &workflow).await
+        Err(Box::pin(unfit::judge(self, *refused)).await)
     }
 
     /// After a takeover: where the prompt is. A request of the former owner may still be on its way, so "unknown" is believed

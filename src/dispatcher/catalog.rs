@@ -1,9 +1,15 @@
 //! Learns what the instance can run, once per start and now and then while it rests: new model files come without one.
 
-use super::{instance::Instance, jitter};
+use super::{
+    instance::{Instance, lock},
+    jitter,
+};
 use crate::graph::Catalog;
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// Its answer takes an instance up to a tenth of a second, and longer with many models; it may be busy beside.
@@ -16,6 +22,42 @@ const AT_LATEST: Duration = Duration::from_secs(1_800);
 const PAUSE: Duration = Duration::from_secs(10);
 /// Largest catalog kept, bytes of JSON; an instance with more counts as not known.
 const BYTES_MAX: usize = 8 << 20;
+
+/// What is known of what the instance can run.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<Option<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    hash: String,
+    /// When it was read; none when the instance may be another process since.
+    at: Option<Instant>,
+}
+
+impl Known {
+    /// The content hash of what it can run, once that is stored.
+    pub(super) fn hash(&self) -> Option<String> {
+        lock(&self.0).as_ref().map(|seen| seen.hash.clone())
+    }
+
+    /// Whether that was read within this time, and no socket is new since.
+    pub(super) fn is_fresh(&self, age: Duration) -> bool {
+        lock(&self.0).as_ref().and_then(|seen| seen.at).is_some_and(|at| at.elapsed() < age)
+    }
+
+    /// It was read just now; whether it is another than before.
+    pub(super) fn learn(&self, hash: String) -> bool {
+        let before = lock(&self.0).replace(Seen { hash: hash.clone(), at: Some(Instant::now()) });
+        before.is_none_or(|before| before.hash != hash)
+    }
+
+    /// The instance may be another process since.
+    pub(super) fn doubt(&self) {
+        if let Some(seen) = lock(&self.0).as_mut() {
+            seen.at = None;
+        }
+    }
+}
 
 /// Looks at each new socket, and after [`AGAIN`] once nothing runs.
 pub(super) async fn run(instance: Arc<Instance>) {

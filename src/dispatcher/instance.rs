@@ -2,6 +2,7 @@
 
 use super::{
     Shared,
+    catalog::Known,
     health::Health,
     lease_clock::{LeaseClock, since_boot},
     strays::Strays,
@@ -78,7 +79,8 @@ pub(super) struct Instance {
     retired: AtomicBool,
     checks: Mutex<HealthCheck>,
     health: Mutex<Health>,
-    catalog: Mutex<Option<String>>,
+    /// What it can run.
+    pub(super) catalog: Known,
     runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
     /// What it was given since it started.
     pub(super) uploads: Uploads,
@@ -130,7 +132,7 @@ impl Instance {
             renew_now: Notify::new(),
             catalog_due: Notify::new(),
             catalog_known: Notify::new(),
-            catalog: Mutex::new(None),
+            catalog: Known::default(),
             reconnect: Notify::new(),
             heard: Mutex::new(None),
             collecting: AtomicU32::new(0),
@@ -293,17 +295,18 @@ impl Instance {
         }
     }
 
-    /// The content hash of what it can run, once that is stored.
-    pub(super) fn catalog(&self) -> Option<String> {
-        lock(&self.catalog).clone()
-    }
-
     /// It can run this now; tells the others.
     pub(super) fn set_catalog(&self, hash: String) {
-        if lock(&self.catalog).replace(hash.clone()).as_ref() != Some(&hash) {
+        if self.catalog.learn(hash) {
             self.check_now.notify_one();
             self.catalog_known.notify_one();
         }
+    }
+
+    /// It may be another process since: what it can run must be asked again.
+    pub(super) fn doubt_catalog(&self) {
+        self.catalog.doubt();
+        self.catalog_due.notify_one();
     }
 }
 

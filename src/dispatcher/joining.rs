@@ -43,7 +43,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
 }
 
 async fn look(instance: &Instance, place: &mut Place) -> queue::Result<()> {
-    let Some(hash) = instance.catalog() else { return Ok(()) };
+    let Some(hash) = instance.catalog.hash() else { return Ok(()) };
     if place.catalog.as_ref() != Some(&hash) {
         *place = Place { catalog: Some(hash.clone()), ..Place::default() };
     }

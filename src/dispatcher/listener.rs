@@ -24,7 +24,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
                 let _previews =
                     AbortOnDropHandle::new(tokio::spawn(previews::run(instance.clone(), socket.previews())));
                 // A new socket is also how a restart shows: what the instance can run may have changed, what it was given be gone.
-                instance.catalog_due.notify_one();
+                instance.doubt_catalog();
                 instance.uploads.forget_all();
                 loop {
                     tokio::select! {

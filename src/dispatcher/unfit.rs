@@ -11,10 +11,14 @@ use crate::{
     queue::Result,
     task::{Failure, FailureKind, InstanceId, Warning},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// The code of the warning that names a value which no instance offers; whether it fits only the instance knows.
 const NOT_OFFERED: &str = "value_not_offered";
+
+/// A look at what the instance can run is believed for so long when it has refused a graph: a storm of bad graphs must not become
+/// one of looks.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// What becomes of a refusal.
 pub(super) async fn judge(scene: &Scene, refused: Failure) -> Exit {
@@ -22,11 +26,13 @@ pub(super) async fn judge(scene: &Scene, refused: Failure) -> Exit {
         return Exit::failed(refused);
     }
     let instance = &scene.instance;
-    if instance.catalog().is_none()
+    if !instance.catalog.is_fresh(FRESH)
         && let Err(reason) = catalog::look(instance).await
     {
-        tracing::debug!(instance = %instance.target.id, reason, "whether the graph or the instance is to blame is not known");
-        return Exit::failed(refused);
+        tracing::debug!(instance = %instance.target.id, reason, "what the instance can run now is not known");
+        if instance.catalog.hash().is_none() {
+            return Exit::failed(refused);
+        }
     }
     let others = until_answered(|| others(scene)).await;
     if others.is_empty() { Exit::failed(refused) } else { Exit::Unfit { others, reason: refused.message } }
@@ -42,7 +48,7 @@ async fn others(scene: &Scene) -> Result<Vec<InstanceId>> {
     };
     let spared = spared(&task.facts.warnings);
     let mut judged = HashMap::new();
-    let own = scene.instance.catalog();
+    let own = scene.instance.catalog.hash();
     if fits(&scene.instance, own, &workflow, &spared, &mut judged).await? {
         return Ok(Vec::new());
     }
@@ -71,8 +77,10 @@ async fn fits(
     if let Some(&fits) = judged.get(&hash) {
         return Ok(fits);
     }
-    let catalog = instance.queue().catalog(&hash).await?.and_then(|json| Catalog::from_json(&json)).map(Arc::new);
-    let fits = catalog.is_none_or(|catalog| workflow.fits(&catalog, spared));
+    let json = instance.queue().catalog(&hash).await?;
+    // Some megabytes of JSON, beside a thread that has other work.
+    let catalog = tokio::task::spawn_blocking(move || json.and_then(|json| Catalog::from_json(&json))).await;
+    let fits = catalog.ok().flatten().is_none_or(|catalog| workflow.fits(&Arc::new(catalog), spared));
     judged.insert(hash, fits);
     Ok(fits)
 }

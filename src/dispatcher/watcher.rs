@@ -91,7 +91,7 @@ async fn report(
             queue_depth: remaining.unwrap_or(0),
             last_error: health.last_error(),
             device: probe.and_then(|probe| probe.device.clone()),
-            catalog: instance.catalog(),
+            catalog: instance.catalog.hash(),
             last_heartbeat_ms: match remaining {
                 Some(_) => unix_ms,
                 None => reported.as_ref().map_or(0, |report| report.last_heartbeat_ms),

@@ -162,6 +162,29 @@ async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
     stack.wait_quiet().await;
 }
 
+/// It comes back without the model, and is given the task before it was asked again: the other one has it.
+#[tokio::test]
+async fn an_instance_that_has_lost_the_model_fails_nothing() {
+    let mut stack = Stack::start_with_models(&[&[MODEL], &[MODEL]], 1).await;
+    wait_known(&stack).await;
+    let address = stack.sims[0].addr();
+    let other = format!("127.0.0.1:{}", ports(&stack)[1]);
+    stack.client.put(&format!("/api/instances/{other}"), json!({"enabled": false})).await;
+    stack.sims.remove(0).stop().await;
+    let options = shuzhiren::sim::SimOptions { listen: address, ..Default::default() };
+    stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
+    let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
+    eventually("it is left to the other", PATIENCE, || async {
+        let task = stack.client.task(&id).await;
+        assert_ne!(task["status"], "failed", "{task}");
+        (task["eligibleInstances"] == json!([other])).then_some(())
+    })
+    .await;
+    stack.client.put(&format!("/api/instances/{other}"), json!({"enabled": true})).await;
+    let ended = stack.client.wait_ended(&id).await;
+    assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(other)), "{ended}");
+}
+
 /// What the editor saves runs as it is; the next run of it, with another prompt and seed, is told how long it will take.
 #[tokio::test]
 async fn a_workflow_of_the_editor_runs_and_its_time_is_known_afterwards() {
