@@ -79,12 +79,19 @@ export default (world) => {
       [...document.querySelectorAll('.file-card img')].some((image) => image.naturalWidth === 1),
     );
     const fileId = await card.getAttribute('data-id');
-    for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
-    const { id } = await world.call('POST', 'tasks', { workflow: withImage, params: { '1.image': { $file: fileId } } });
     const remove = async () => {
       await card.locator('button').last().click();
       await page.click('dialog .danger');
     };
+    const params = { image: { target: '1.image', type: 'image', default: fileId } };
+    await world.call('PUT', 'workflows/holds-it', { workflow: withImage, params });
+    await remove();
+    const held = 'The published workflow holds-it@1 needs this file: delete that workflow first.';
+    await text(page, '.toast[data-kind=bad] p', held);
+    await page.click('.toast[data-kind=bad] button');
+    await world.call('DELETE', 'workflows/holds-it');
+    for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
+    const { id } = await world.call('POST', 'tasks', { workflow: withImage, params: { '1.image': { $file: fileId } } });
     await remove();
     await text(page, '.toast[data-kind=bad] p', /A waiting or running task needs this file/);
     await world.call('DELETE', `tasks/${id}`);

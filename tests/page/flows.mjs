@@ -64,7 +64,12 @@ export default (world) => {
   });
 
   test('a workflow is published from the form, submitted by its name, changed and deleted', async () => {
-    const page = await open(world, { route: '#/submit', allowed: [422] });
+    const page = await open(world, { route: '#/submit', allowed: [409, 422] });
+    // More are published than the server tells at once.
+    await world.call('PUT', 'workflows/before-it', { workflow: quick });
+    await page.route(/api\/workflows\?/, (route) =>
+      route.continue({ url: route.request().url().replace('limit=200', 'limit=1') }),
+    );
     await drop(page, 'a.json', graph, 'application/json');
     await page.fill('[data-input="1.height"] input', '48');
     await page.click('[data-test=publish]');
@@ -101,24 +106,41 @@ export default (world) => {
     await page.click('.axis-head button');
     assert.equal(await page.locator('.axis').count(), 0);
 
-    // A second version, with a guard against somebody else's.
+    // A next version, with a guard against somebody else's.
     await visit(page, world.base, '#/submit');
     await page.click('[data-test=publish]');
     await page.fill('dialog input[name=name]', 'plain');
     await text(page, '#publish-state', 'Becomes version 2 of it.');
+    await world.call('PUT', 'workflows/plain', { workflow: quick });
     await page.click('[data-test=publish-do]');
-    await text(page, '.lead', /Version 2/);
+    await text(page, 'dialog .form-error', 'Somebody else changed it meanwhile. Try again.');
+    await text(page, '#publish-state', 'Becomes version 3 of it.');
+    await page.click('[data-test=publish-do]');
+    await text(page, '.lead', /Version 3/);
     await page.selectOption('[data-test=version]', '1');
     await text(page, '.lead', /Version 1/);
     const [older] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
     // What was typed into the first version is still there.
     assert.equal(older, '{"workflow": "plain@1", "params": {"width": 80}}');
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    await world.call('DELETE', 'workflows/before-it');
     await page.click('.crumbs a');
-    await text(page, '.card[data-name=plain] .sub', /^Version 2 · 0 params · /);
+    await text(page, '.card[data-name=plain] .sub', /^Version 3 · 0 params · /);
     await page.click('.card[data-name=plain] a');
     await page.click('[data-test=delete]');
     await page.click('dialog .danger');
     await text(page, '.state h2', 'No published workflows yet');
+    await close(page);
+  });
+
+  test('a param that is needed and was not given is told in the language of the page', async () => {
+    const params = { prefix: { target: '2.filename_prefix', type: 'string', required: true } };
+    await world.call('PUT', 'workflows/needy', { workflow: quick, params });
+    const page = await open(world, { route: '#/workflows/needy', lang: 'zh-CN', allowed: [422] });
+    await page.click('[data-test=run]');
+    await text(page, '.submit-error li', '/params/prefix 这个工作流需要填写 prefix。');
+    await text(page, '[data-input=".prefix"] .form-error', '这个工作流需要填写 prefix。');
+    await world.call('DELETE', 'workflows/needy');
     await close(page);
   });
 };

@@ -8,8 +8,11 @@ import { icon } from './icons.js';
 
 /** One sentence about a request that failed. The page's own words where it has some, else the server's. */
 export function sentence(error) {
-  const key = `error.${error.type}`;
   const wait = error.retryAfter ? ` ${t('error.wait', { n: error.retryAfter })}` : '';
+  // Which workflow is only in the server's sentence.
+  const [, holder] = (error.type === 'file_in_use' && /^the published workflow (\S+) /.exec(error.message)) || [];
+  if (holder) return t('error.file_in_use.workflow', { name: holder });
+  const key = `error.${error.type}`;
   if (has(key)) return t(key) + wait;
   return `${error.message}${wait}`;
 }
@@ -50,6 +53,12 @@ export function waitingPanel(rows = 4) {
   );
 }
 
+/** One problem in words: the page's own for a param of a published workflow, where it has some. */
+export function problemWords({ code, message, param, nodeId }) {
+  const key = `problem.${code}`;
+  return param !== undefined && nodeId === undefined && has(key) ? t(key, { param }) : message;
+}
+
 /** `details` of an error that lists problems. */
 export function problemList(error) {
   if (!error.details?.length) return null;
@@ -62,7 +71,7 @@ export function problemList(error) {
         {},
         problem.pointer !== undefined && h('code', {}, problem.pointer || '/'),
         ' ',
-        problem.message,
+        problemWords(problem),
         problem.candidates?.length ? ` ${t('problem.near', { names: problem.candidates.join(', ') })}` : null,
       ),
     ),

@@ -11,13 +11,14 @@ import { dialog, toast, toastError } from './toast.js';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** What most people want to fill in. */
 const LIKELY = ['text', 'seed', 'file'];
+/** As many as the server gives at once; more may be published. */
 const PAGE = 200;
 
 /** `fields` are those of the form; what was typed into them becomes the default of a param. */
 export async function publish(workflow, fields) {
   let published;
   try {
-    published = new Map((await call('GET', `workflows?limit=${PAGE}`)).items.map((item) => [item.name, item]));
+    published = await readPublished();
   } catch (error) {
     toastError(error);
     return;
@@ -28,7 +29,19 @@ export async function publish(workflow, fields) {
   go(link(['workflows', stored.name]));
 }
 
-function form(workflow, fields, published, close) {
+/** All that is published, by name: a name that is missing here would be sent as a new one, and be refused. */
+async function readPublished() {
+  const found = new Map();
+  for (let offset = 0; ; ) {
+    const { total, items } = await call('GET', `workflows?limit=${PAGE}&offset=${offset}`);
+    for (const item of items) found.set(item.name, item);
+    offset += items.length;
+    if (items.length === 0 || offset >= total) return found;
+  }
+}
+
+function form(workflow, fields, first, close) {
+  let published = first;
   const name = h('input', {
     id: freshId('name'),
     name: 'name',
@@ -43,11 +56,15 @@ function form(workflow, fields, published, close) {
   const send = h('button', { type: 'submit', class: 'primary', data: { test: 'publish-do' } }, t('publish.do'));
   const rows = rowsOf(fields);
   name.addEventListener('input', () => {
+    tellState();
+    const before = published.get(name.value);
+    if (before?.description && description.value === '') description.value = before.description;
+  });
+  function tellState() {
     const before = published.get(name.value);
     const words = before ? t('publish.next', { n: before.version + 1 }) : t('publish.new');
     say(state, NAME.test(name.value) ? words : t('publish.name.hint'));
-    if (before?.description && description.value === '') description.value = before.description;
-  });
+  }
   async function submit(event) {
     event.preventDefault();
     put(error);
@@ -67,8 +84,19 @@ function form(workflow, fields, published, close) {
       if (!(failure instanceof FieldError) && !failure.type) throw failure;
       const words = failure instanceof FieldError ? failure.message : sentence(failure);
       put(error, h('p', { class: 'form-error' }, words), problemList(failure));
+      if (failure.type === 'version_conflict') await readAgain();
     } finally {
       send.disabled = false;
+    }
+  }
+  /** After a conflict: what there is now is what a second try follows. */
+  async function readAgain() {
+    try {
+      published = await readPublished();
+      tellState();
+    } catch (failure) {
+      if (!failure.type) throw failure;
+      toastError(failure);
     }
   }
   return h(

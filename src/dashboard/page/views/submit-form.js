@@ -8,7 +8,7 @@ import { changed, watch } from '../live/topics.js';
 import { refine } from '../parts/declared.js';
 import { field, FieldError } from '../parts/field.js';
 import { about, number } from '../base/format.js';
-import { problemList, sentence, warningList } from '../parts/failure.js';
+import { problemList, problemWords, sentence, warningList } from '../parts/failure.js';
 import { workflowGraph } from '../parts/graph.js';
 import { icon } from '../parts/icons.js';
 import { publish } from '../parts/publish.js';
@@ -141,8 +141,8 @@ export function submitForm(workflow, declared, state, scope, startOver) {
     let first = null;
     for (const problem of failure.details ?? []) {
       const found = fieldOf(workflow, fields, problem)?.item;
-      found?.complain(problem.message);
-      first ??= found ?? sweep.complain(problem.pointer ?? '', problem.message);
+      found?.complain(problemWords(problem));
+      first ??= found ?? sweep.complain(problem.pointer ?? '', problemWords(problem));
     }
     if (first) first.focus();
     else error.scrollIntoView({ block: 'nearest' });

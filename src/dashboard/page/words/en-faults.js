@@ -2,7 +2,8 @@
 
 export default {
   'error.busy': 'The server has too much to do at once.',
-  'error.file_in_use': 'A waiting or running task, or a published workflow, needs this file.',
+  'error.file_in_use': 'A waiting or running task needs this file.',
+  'error.file_in_use.workflow': 'The published workflow {name} needs this file: delete that workflow first.',
   'error.forbidden': 'Only an administrator may do this.',
   'error.gone': 'The workflow of this task is not kept any more.',
   'error.invalid_config': 'The config does not hold; nothing was changed.',

@@ -223,6 +223,7 @@ export default {
   'priority.low': 'Low priority',
   'priority.normal': 'Normal priority',
   'problem.near': 'Did you mean {names}?',
+  'problem.param_missing': 'This workflow needs a value for {param}.',
   'progress.of': 'Progress of {name}',
   'recent': 'Newest tasks',
   'recent.all': 'All tasks',

@@ -2,7 +2,8 @@
 
 export default {
   'error.busy': '服务器太忙。',
-  'error.file_in_use': '有等待或运行中的任务，或已发布的工作流需要这个文件。',
+  'error.file_in_use': '有等待或运行中的任务需要这个文件。',
+  'error.file_in_use.workflow': '已发布的工作流 {name} 需要这个文件，请先删除该工作流。',
   'error.forbidden': '只有管理员可以这样做。',
   'error.gone': '这个任务的工作流已不再保留。',
   'error.invalid_config': '配置有误，没有任何改动。',

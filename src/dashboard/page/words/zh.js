@@ -223,6 +223,7 @@ export default {
   'priority.low': '低优先级',
   'priority.normal': '普通优先级',
   'problem.near': '是否想用 {names}？',
+  'problem.param_missing': '这个工作流需要填写 {param}。',
   'progress.of': '{name} 的进度',
   'recent': '最新任务',
   'recent.all': '全部任务',
