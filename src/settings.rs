@@ -173,12 +173,12 @@ pub struct QueueSettings {
     pub keep_tasks: Duration,
     /// How long uploads are kept: a duration, or `forever` = until they are deleted
     ///
-    /// E.g. 720h for 30 days. What a waiting or running task needs stays beyond it.
+    /// E.g. 720h for 30 days. What a waiting or running task or a published workflow needs stays beyond it.
     #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep, value_name = "DURATION")]
     pub keep_uploads: Keep,
     /// How long outputs are kept: a duration, `task` = as long as their task, `forever` = until they are deleted
     ///
-    /// E.g. 168h for a week. What a waiting or running task needs stays beyond it.
+    /// E.g. 168h for a week. What a waiting or running task or a published workflow needs stays beyond it.
     #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task, value_name = "DURATION")]
     pub keep_outputs: Keep,
 }

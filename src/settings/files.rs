@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 pub enum Keep {
     /// As long as the task that made them.
     WithTask,
-    /// For so long since they were stored, and until no waiting or running task needs them.
+    /// For so long since they were stored, and until no waiting or running task or published workflow needs them.
     For(Duration),
     /// Until somebody deletes them.
     Forever,

@@ -74,7 +74,8 @@ impl<'p> Reader<'_, 'p> {
         let names = declared.names().map(str::to_owned);
         let candidates = if self.problems.len() < SEARCHES_MAX { near(key, names) } else { Vec::new() };
         let known: Vec<&str> = declared.names().take(20).collect();
-        let message = format!("`{}` is no name of this workflow, which takes {}", clip(key), known.join(", "));
+        let takes = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message = format!("`{}` is no name of this workflow, which takes {takes}", clip(key));
         let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
         self.problems.push(problem.of_param(key).with_candidates(candidates));
     }
