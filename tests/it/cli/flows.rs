@@ -35,6 +35,16 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     let ran = shell.run(&["workflows", "set", "steps", &file, "--if-version", "1"]).await;
     assert_eq!((ran.code, ran.err.contains("read it again")), (6, true), "{ran:?}");
 
+    // Under another name it is no next version but a first one; a guard that was typed still counts.
+    assert_eq!(shell.ok(&["workflows", "set", "copy", &whole]).await, "copy@1 is published\n");
+    let ran = shell.run(&["workflows", "set", "none", &whole, "--if-version", "2"]).await;
+    let why = "no workflow `none` is published: leave --if-version out";
+    assert_eq!((ran.code, ran.err.contains(why)), (6, true), "{ran:?}");
+    let mine = shell.write("mine.json", &format!("{{\"workflow\":{graph},\"version\":2}}"));
+    let ran = shell.run(&["workflows", "set", "none", &mine]).await;
+    let why = "no workflow `none` is published: leave `version` out of the file";
+    assert_eq!((ran.code, ran.err.contains(why)), (6, true), "{ran:?}");
+
     let shown = shell.ok(&["workflows", "show", "steps@1"]).await;
     assert!(shown.contains("version     1, the newest is 2; kept: 1, 2") && shown.contains("两步"), "{shown}");
     let row = shown.lines().find(|line| line.starts_with("steps ")).unwrap();
@@ -69,8 +79,9 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     }
 
     // One that is not there hinders none of the others.
-    let ran = shell.run(&["workflows", "delete", "none", "steps"]).await;
-    assert_eq!((ran.code, ran.out.as_str()), (4, "steps deleted; its last version was 2\n"), "{ran:?}");
+    let ran = shell.run(&["workflows", "delete", "none", "steps", "copy"]).await;
+    let gone = "steps deleted; its last version was 2\ncopy deleted; its last version was 1\n";
+    assert_eq!((ran.code, ran.out.as_str()), (4, gone), "{ran:?}");
     assert_eq!(stack.client.get("/api/workflows").await["total"], 0);
 }
 
