@@ -173,8 +173,8 @@ fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Fault> {
     }
     let path = args.file.as_deref().ok_or_else(|| Fault::Usage("a FILE or --workflow is missing".to_owned()))?;
     read_json(path).map_err(|fault| match (fault, path.to_str().map(str::parse::<FlowRef>)) {
-        // Most likely it was meant.
-        (Fault::Usage(why), Some(Ok(flow))) if !path.exists() => {
+        // Most likely it was meant; with an extension it was a file.
+        (Fault::Usage(why), Some(Ok(flow))) if !path.exists() && path.extension().is_none() => {
             Fault::Usage(format!("{why}\na published workflow is named by a flag: shuzhiren submit --workflow {flow}"))
         }
         (fault, _) => fault,

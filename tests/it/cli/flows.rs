@@ -78,6 +78,10 @@ async fn a_workflow_is_published_read_run_and_deleted() {
         assert_eq!((ran.code, ran.err.contains(why)), (code, true), "{args:?}: {ran:?}");
     }
 
+    // What looks like a file is no name.
+    let ran = shell.run(&["submit", "portrait.json"]).await;
+    assert_eq!((ran.code, ran.err.contains("--workflow")), (2, false), "{ran:?}");
+
     // One that is not there hinders none of the others.
     let ran = shell.run(&["workflows", "delete", "none", "steps", "copy"]).await;
     let gone = "steps deleted; its last version was 2\ncopy deleted; its last version was 1\n";
