@@ -50,6 +50,7 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     let row = shown.lines().find(|line| line.starts_with("steps ")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), "steps integer 2 1 to 300 2.steps how many");
     let listed = shell.ok(&["workflows"]).await;
+    assert_eq!(shell.ok(&["workflows", "list", "-n", "5"]).await, listed);
     assert!(listed.starts_with("NAME ") && listed.contains("steps, seconds, color, name"), "{listed}");
     let kept = shell.ok(&["workflows", "get", "steps@1"]).await;
     assert!(kept.contains("\n    \"inputs\": {") && kept.contains("\"x\": 20.00\n"), "{kept}");
@@ -170,6 +171,7 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
         stack.client.get(&format!("/api/tasks?batchId={batch}")).await["items"][0]["id"].as_str().unwrap().to_owned();
     for (args, code, why) in [
         (&["batches", "show", &task][..], 4, batch),
+        (&["batches", "list"], 2, "shuzhiren tasks -n 200 --json"),
         (&["batches", "cancel", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "batch"),
         (&["cancel", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "shuzhiren batches show"),
         (&["submit", &file, "--sweep", "2.steps=1", "-p", "2.steps=1"], 6, "/sweep/2.steps"),
