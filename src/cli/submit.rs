@@ -47,7 +47,7 @@ pub struct SubmitArgs {
     /// So many tasks, each with seeds of its own; with --sweep so many of each combination
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
-    /// Follow it to its end and name what it made
+    /// Follow it to its end and name what it made; --out follows it too
     #[arg(short, long)]
     watch: bool,
     #[command(flatten)]
