@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sentences::{first_of, needed_by};
+use sentences::{conflict, first_of, needed_by};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -92,7 +92,7 @@ pub enum ApiError {
     #[error("this path does not take this method")]
     MethodNotAllowed,
     /// The version now, 0 = there is none.
-    #[error("it has version {0} now: read it again")]
+    #[error("{}", conflict(*.0))]
     VersionConflict(u64),
     /// Cannot be cancelled any more.
     #[error("the task has ended already: it is {}", .0.as_str())]

@@ -10,7 +10,7 @@ use super::{
     out,
 };
 use crate::settings::Secret;
-use reqwest::{Client, Method, RequestBuilder, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, header, redirect::Policy};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -59,16 +59,13 @@ impl Api {
             if is_loopback(base) { builder.no_proxy() } else { builder }
         };
         let failed = |error: reqwest::Error| Fault::Local(format!("cannot make an HTTP client: {error}"));
+        // A redirected POST would become a GET: the address to use is told instead. Downloads see to whom they are sent.
+        let client = || client().redirect(Policy::none());
         Ok(Self {
             base: base.to_owned(),
             token,
-            // A redirected POST would become a GET; the address to use is told instead.
-            calls: client().redirect(Policy::none()).build().map_err(failed)?,
-            downloads: client()
-                .redirect(Policy::limited(REDIRECTS_MAX))
-                .read_timeout(READ_TIMEOUT)
-                .build()
-                .map_err(failed)?,
+            calls: client().build().map_err(failed)?,
+            downloads: client().read_timeout(READ_TIMEOUT).build().map_err(failed)?,
             patience,
             has_answered: AtomicBool::new(false),
         })
@@ -101,16 +98,26 @@ impl Api {
 
     /// The same without a time limit on the whole.
     pub(super) fn upload(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.calls.request(method, format!("{}{path}", self.base));
+        self.with_token(self.calls.request(method, format!("{}{path}", self.base)))
+    }
+
+    fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.token {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,
         }
     }
 
-    /// A stored file: no token goes with it, its id is the key.
-    pub(super) fn download(&self, method: Method, file_id: &str) -> RequestBuilder {
-        self.downloads.request(method, format!("{}/upload/file/{file_id}", self.base))
+    /// A stored file; `link` is its id, with the signature behind it if there is one. Private mode asks who wants it; where the
+    /// system sends us on to, a bucket, nobody is told.
+    pub(super) async fn download(&self, method: Method, link: &str) -> reqwest::Result<Response> {
+        let url = format!("{}/upload/file/{link}", self.base);
+        let mut response = self.with_token(self.downloads.request(method.clone(), url)).send().await?;
+        for _ in 0..REDIRECTS_MAX {
+            let Some(next) = elsewhere(&response) else { break };
+            response = self.downloads.request(method.clone(), next).send().await?;
+        }
+        Ok(response)
     }
 
     /// `GET`.
@@ -174,6 +181,12 @@ impl Api {
         let may_repeat = if error.is_connect() { self.is_known() } else { repeat == Repeat::Safe };
         if may_repeat { Stop::Again(Trouble { fault, after: None }) } else { Stop::Final(fault) }
     }
+}
+
+/// Where an answer sends to.
+fn elsewhere(response: &Response) -> Option<url::Url> {
+    let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection())?;
+    response.url().join(location.to_str().ok()?).ok()
 }
 
 enum Stop {

@@ -4,6 +4,7 @@ use super::{
     answer::Answer,
     api::{Api, Repeat},
     connection::Common,
+    examples,
     fault::{Fault, each},
     out, pages,
     words::text,
@@ -25,6 +26,9 @@ pub struct BatchesArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// There is none; says how batches are found
+    #[command(hide = true, alias = "ls")]
+    List(Common),
     /// Show how far a batch is
     Show(ShowArgs),
     /// Cancel all tasks of batches that have not ended
@@ -51,6 +55,7 @@ struct CancelArgs {
 /// Shows or cancels.
 pub(super) async fn batches(args: BatchesArgs) -> Result<(), Fault> {
     match args.what {
+        What::List(_) => Err(Fault::Usage(format!("there is no list of batches. {}", examples::BATCHES))),
         What::Show(args) => show(args).await,
         What::Cancel(args) => {
             let ids = args.ids.iter().map(|id| batch_id(id)).collect::<Result<Vec<BatchId>, Fault>>()?;

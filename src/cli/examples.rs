@@ -14,6 +14,10 @@ Examples:
   shuzhiren workflows show portrait@2
   shuzhiren workflows get portrait > flow.json";
 
+pub(super) const BATCHES: &str = "\
+Tasks name their batch, and submit prints it:
+  shuzhiren tasks -n 200 --json | jq -r '.items[].batchId // empty' | uniq";
+
 pub(super) const TASKS: &str = "\
 Examples:
   shuzhiren tasks --status failed,running

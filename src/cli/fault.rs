@@ -3,12 +3,13 @@
 /// What exit codes mean; part of `--help`.
 ///
 /// 0 is also what a command ends with whose reader has gone away (`| head`); 1 a task that failed or was cancelled while it was
-/// watched; 5 a system that was away or busy for longer than `--wait-for-server`.
+/// watched; 2 what is seen to be wrong here, as a param without `=`, where 6 is what only the system knows, as a param that the
+/// workflow does not take; 5 a system that was away or busy for longer than `--wait-for-server`.
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
   0  done                           5    the system is away or too busy
-  1  a task did not complete        6    it refused; standard error says what to change
-  2  a flag, file or param is unfit 7    a file was not saved, or is not whole
+  1  a task did not complete        6    it refused, e.g. a param; standard error says why
+  2  a flag or file cannot be used  7    a file was not saved, or is not whole
   3  not logged in, or not allowed  130  interrupted; what was submitted goes on
   4  no such task, batch, workflow, file or instance";
 

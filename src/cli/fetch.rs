@@ -30,6 +30,8 @@ const BAR_FROM_BYTES: u64 = 4 << 20;
 /// A stored file.
 pub(super) struct Remote {
     pub(super) file_id: String,
+    /// The id, or the id and the signature of a link: `<id>?expires=…&signature=…`.
+    link: String,
     /// As the server calls it; not to be trusted.
     pub(super) filename: String,
     /// Lower-case hex, if it is known.
@@ -76,7 +78,9 @@ impl Remote {
             Some(index) => format!("{index:03}-{}", safe_name(filename, &file_id)),
             None => filename.to_owned(),
         };
-        Some(Self { file_id, filename, sha256: output["sha256"].as_str().map(str::to_owned) })
+        // Whoever may read the task may read its files; its signed link could expire while others are saved.
+        let link = file_id.clone();
+        Some(Self { file_id, link, filename, sha256: output["sha256"].as_str().map(str::to_owned) })
     }
 }
 
@@ -149,24 +153,37 @@ impl io::Write for Stdout {
     }
 }
 
-/// What the server says of a file that only its id is known of.
-pub(super) async fn look_up(api: &Api, file_id: &str) -> Result<Remote, Fault> {
-    let response = ask(api, Method::HEAD, file_id).await?;
+/// What the server says of a file that only its id is known of, and the signature of the link if there was one.
+pub(super) async fn look_up(api: &Api, file_id: &str, signature: Option<&str>) -> Result<Remote, Fault> {
+    let link = signature.map_or_else(|| file_id.to_owned(), |signature| format!("{file_id}?{signature}"));
+    let response = ask(api, Method::HEAD, file_id, &link).await?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let sha256 = header(header::ETAG).trim_matches('"').to_owned();
     let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     let filename = filename_of(header(header::CONTENT_DISPOSITION)).unwrap_or_else(|| file_id.to_owned());
-    Ok(Remote { file_id: file_id.to_owned(), filename, sha256: is_hash.then_some(sha256) })
+    Ok(Remote { file_id: file_id.to_owned(), link, filename, sha256: is_hash.then_some(sha256) })
 }
 
-async fn ask(api: &Api, method: Method, file_id: &str) -> Result<Response, Fault> {
-    let response = api.download(method, file_id).send().await;
-    let response =
-        response.map_err(|error| Fault::Unreachable(format!("no answer from {}: {}", api.base(), cause(&error))))?;
+async fn ask(api: &Api, method: Method, file_id: &str, link: &str) -> Result<Response, Fault> {
+    let response = api.download(method, link).await.map_err(|error| {
+        // Without its address, which may be signed.
+        Fault::Unreachable(format!("no answer from {}: {}", api.base(), cause(&error.without_url())))
+    })?;
+    let is_ours = response.url().as_str().starts_with(&format!("{}/upload/file/", api.base()));
+    let about = |why: String| format!("file {file_id}: {why}");
+    let login = format!("shuzhiren login --url {}", api.base());
     match response.status().as_u16() {
         200 => Ok(response),
         404 => Err(Fault::NotFound(format!("there is no file {file_id}"))),
-        status => Err(Fault::Unreachable(format!("file {file_id}: HTTP {status}"))),
+        401 if is_ours && api.has_token() => Err(Fault::NotLoggedIn(about(format!("the token is not good: {login}")))),
+        401 if is_ours => Err(Fault::NotLoggedIn(about(format!("it needs a login: {login}")))),
+        403 if is_ours => Err(Fault::NotLoggedIn(about(format!("the link has expired: take a fresh one, or {login}")))),
+        // Not now, or not from there; everything else is said again in vain.
+        status @ (408 | 429 | 500..) => Err(Fault::Unreachable(about(format!("HTTP {status}")))),
+        status => {
+            let host = response.url().host_str().unwrap_or_default();
+            Err(Fault::Refused(about(format!("{host} refuses it: HTTP {status}"))))
+        }
     }
 }
 
@@ -177,7 +194,7 @@ enum Received {
 
 /// Writes the bytes; gives their number and hash.
 async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(u64, String), Received> {
-    let mut response = match ask(api, Method::GET, &remote.file_id).await {
+    let mut response = match ask(api, Method::GET, &remote.file_id, &remote.link).await {
         Ok(response) => response,
         Err(fault @ Fault::Unreachable(_)) => return Err(Received::Broken(fault)),
         Err(fault) => return Err(Received::Final(fault)),

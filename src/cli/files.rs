@@ -43,7 +43,7 @@ pub struct FilesArgs {
 /// Settings of `download`.
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
-    /// Files by their ids, or tasks and batches: everything they made
+    /// Files by their ids or links, or tasks and batches: everything they made
     #[arg(required = true)]
     ids: Vec<String>,
     /// Where to; `-` = standard output, for a single file
@@ -100,7 +100,7 @@ pub(super) async fn files(args: FilesArgs) -> Result<(), Fault> {
     .await
 }
 
-/// Downloads. A link is as good as its id; files need no login, tasks do.
+/// Downloads. A link is as good as its id; files need no login, but in private mode a signed link or a login; tasks need one.
 pub(super) async fn download(args: DownloadArgs) -> Result<(), Fault> {
     let api = args.common.connection.api()?;
     let is_pipe = args.out == Path::new("-");
@@ -108,11 +108,11 @@ pub(super) async fn download(args: DownloadArgs) -> Result<(), Fault> {
         return Err(Fault::Usage("--out -: one file at a time".to_owned()));
     }
     each(&args.ids, async |text| {
-        let id = text.rsplit('/').next().unwrap_or(text);
+        let (id, signature) = id_of(text);
         if id.parse::<FileId>().is_err() {
             return Err(Fault::NotFound(format!("`{text}` is no id of a file or a task")));
         }
-        let remotes = match fetch::look_up(&api, id).await {
+        let remotes = match fetch::look_up(&api, id, signature).await {
             Ok(remote) => vec![remote],
             // Perhaps it is a task's; who may not see tasks is told of the file.
             Err(fault @ Fault::NotFound(_)) if !api.has_token() => return Err(fault),
@@ -132,6 +132,13 @@ pub(super) async fn download(args: DownloadArgs) -> Result<(), Fault> {
         Ok(())
     })
     .await
+}
+
+/// The id in what was typed, and the signature of a link of private mode.
+fn id_of(text: &str) -> (&str, Option<&str>) {
+    let (text, query) = text.split_once('?').map_or((text, None), |(link, query)| (link, Some(query)));
+    let id = text.rsplit('/').next().unwrap_or(text);
+    (id, query.filter(|query| query.contains("signature=")))
 }
 
 async fn outputs_of(api: &Api, id: &str) -> Result<Vec<Remote>, Fault> {

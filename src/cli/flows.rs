@@ -1,4 +1,4 @@
-//! `shuzhiren workflows [show|get|set|delete]`: graphs published under a name, which `submit --workflow` runs.
+//! `shuzhiren workflows [list|show|get|set|delete]`: graphs published under a name, which `submit --workflow` runs.
 
 use super::{
     answer::Answer,
@@ -31,15 +31,15 @@ use std::{
 pub struct WorkflowsArgs {
     #[command(subcommand)]
     what: Option<What>,
-    /// How many, by name
-    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
     #[command(flatten)]
-    common: Common,
+    list: ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// List what is published, as without a subcommand
+    #[command(alias = "ls")]
+    List(ListArgs),
     /// Show what a published workflow is and which params it takes
     Show(ShowArgs),
     /// Print the graph; with --json all there is, as `set` takes it back
@@ -49,6 +49,15 @@ enum What {
     Set(SetArgs),
     /// Delete published workflows with all their versions; tasks keep what they were made from
     Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// How many, by name
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -87,7 +96,8 @@ struct DeleteArgs {
 /// Lists, reads, publishes or deletes.
 pub(super) async fn workflows(args: WorkflowsArgs) -> Result<(), Fault> {
     match args.what {
-        None => list(args.limit, &args.common).await,
+        None => list(args.list).await,
+        Some(What::List(args)) => list(args).await,
         Some(What::Show(args)) => show(args).await,
         Some(What::Get(args)) => get(args).await,
         Some(What::Set(args)) => publish::set(args).await,
@@ -95,12 +105,12 @@ pub(super) async fn workflows(args: WorkflowsArgs) -> Result<(), Fault> {
     }
 }
 
-async fn list(limit: u64, common: &Common) -> Result<(), Fault> {
-    let api = common.connection.logged_in()?;
-    let asked = Asked { path: "/api/workflows", filters: Vec::new(), limit, has_cursor: false };
+async fn list(args: ListArgs) -> Result<(), Fault> {
+    let api = args.common.connection.logged_in()?;
+    let asked = Asked { path: "/api/workflows", filters: Vec::new(), limit: args.limit, has_cursor: false };
     let columns = || Table::new(&["NAME", "VERSION", "AGE", "DESCRIPTION", "PARAMS"]);
     let now = now_ms();
-    pages::say(&api, &asked, common.json, columns, |flow, table| {
+    pages::say(&api, &asked, args.common.json, columns, |flow, table| {
         let plain = |text: String| (text, Ink::Plain);
         let params: Vec<&str> =
             flow["params"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();

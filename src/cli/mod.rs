@@ -87,6 +87,7 @@ pub enum Command {
     /// Give failed or cancelled tasks another try
     Retry(tasks::TaskIdsArgs),
     /// Show or cancel batches: the tasks of one submit with --count or --sweep
+    #[command(after_help = examples::BATCHES)]
     Batches(batches::BatchesArgs),
     /// List, read, publish or delete published workflows
     #[command(after_help = examples::WORKFLOWS)]

@@ -24,7 +24,7 @@ use std::{
 };
 
 /// What the server adds, and does not take.
-const OF_THE_SERVER: [&str; 5] = ["name", "latestVersion", "versions", "createdAt", "updatedAt"];
+const OF_THE_SERVER: [&str; 6] = ["name", "latestVersion", "versions", "createdAt", "updatedAt", "warnings"];
 /// What stays as it was when nothing else is said.
 const KEPT: [&str; 2] = ["description", "params"];
 
@@ -35,7 +35,7 @@ pub(super) struct SetArgs {
     #[arg(value_parser = whole_name)]
     name: FlowName,
     /// The graph (ComfyUI's "Export (API)"), or all of it: {"workflow":{…},"params":{…},"description":"…"}; `-` = standard
-    /// input. A `version` in it is a guard, as --if-version is
+    /// input. A `version` in it is a guard, as --if-version is; not so that of another `name`: a copy is a workflow of its own
     file: PathBuf,
     /// JSON file with the params that it takes, {"prompt":{"target":"6.text","type":"string"},…}: target (an address, several
     /// in a list), type (string, integer, number, boolean, enum, image, video, audio, file), default, min, max, enum,
@@ -61,7 +61,10 @@ pub(super) async fn set(args: SetArgs) -> Result<(), Fault> {
     let path = path_of(&args.name);
     let before = match api.get(&path).await {
         Ok(before) => Some(before),
-        Err(Fault::NotFound(_)) => None,
+        Err(Fault::NotFound(_)) => {
+            first(&args, &body)?;
+            None
+        }
         Err(fault) => return Err(fault),
     };
     complete(&mut body, before.as_ref())?;
@@ -78,7 +81,7 @@ fn read(args: &SetArgs) -> Result<Members, Fault> {
     if args.file == stdin && args.params.as_deref() == Some(stdin) {
         return Err(Fault::Usage("only one of FILE and --params can be standard input".to_owned()));
     }
-    let mut body = body_of(read_json(&args.file)?);
+    let mut body = body_of(read_json(&args.file)?, &args.name);
     if let Some(path) = &args.params {
         body.insert("params".to_owned(), read_json(path)?);
     }
@@ -91,8 +94,18 @@ fn read(args: &SetArgs) -> Result<Members, Fault> {
     Ok(body)
 }
 
+/// What is not there yet has no version to be guarded by; the server could not say which guard is to be taken away.
+fn first(args: &SetArgs, body: &Members) -> Result<(), Fault> {
+    let version = body.get("version").and_then(|version| version.get().parse::<u64>().ok());
+    if version.is_none_or(|version| version == 0) {
+        return Ok(());
+    }
+    let guard = if args.if_version.is_some() { "--if-version out" } else { "`version` out of the file" };
+    Err(Fault::Refused(format!("no workflow `{}` is published: leave {guard}", args.name)))
+}
+
 /// A file is the graph, or has it as its member `workflow`, which no node looks like.
-fn body_of(file: Box<RawValue>) -> Members {
+fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
     let members: Members = serde_json::from_str(file.get()).unwrap_or_default();
     let is_node = |graph: &RawValue| {
         let node: Value = serde_json::from_str(graph.get()).unwrap_or(Value::Null);
@@ -100,7 +113,10 @@ fn body_of(file: Box<RawValue>) -> Members {
     };
     match members.get("workflow") {
         Some(graph) if !is_node(graph) => {
-            members.into_iter().filter(|(name, _)| !OF_THE_SERVER.contains(&name.as_str())).collect()
+            let whose = members.get("name").and_then(|whose| serde_json::from_str::<String>(whose.get()).ok());
+            let is_other = whose.is_some_and(|whose| whose != name.as_str());
+            let is_ours = |member: &str| !OF_THE_SERVER.contains(&member) && !(is_other && member == "version");
+            members.into_iter().filter(|(member, _)| is_ours(member)).collect()
         }
         _ => Members::from([("workflow".to_owned(), file)]),
     }
@@ -177,7 +193,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     fn body(file: &str) -> Members {
-        body_of(RawValue::from_string(file.to_owned()).unwrap())
+        body_of(RawValue::from_string(file.to_owned()).unwrap(), &"a".parse().unwrap())
     }
 
     fn names(body: &Members) -> Vec<&str> {
@@ -195,6 +211,8 @@ mod tests {
         // What nobody knows is for the server to refuse.
         assert_eq!(names(&body(&all)), ["paramz", "version", "workflow"]);
         assert_eq!(body(&all)["workflow"].get(), graph);
+        let others = all.replace(r#""name":"a""#, r#""name":"b""#);
+        assert_eq!(names(&body(&others)), ["paramz", "workflow"], "the version of another workflow is no guard");
         assert_eq!(body("[1]")["workflow"].get(), "[1]", "the server says what is wrong with it");
     }
 

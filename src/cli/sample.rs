@@ -66,8 +66,11 @@ pub(super) async fn sample(args: SampleArgs) -> Result<(), Fault> {
     let output = Remote::of_task(task).into_iter().next();
     let output = output.ok_or_else(|| Fault::TaskFailed("the task made no file".to_owned()))?;
     let size = fetch::save_as(&api, &output, &args.out).await?;
+    // Private mode signs it: nothing else opens it.
+    let signature = task["result"]["files"][0].as_str().and_then(|link| link.split_once('?'));
+    let signature = signature.map(|(_, signature)| format!("?{}", out::clean(signature))).unwrap_or_default();
     out::say(&format!(
-        "picture {}/upload/file/{}\nsaved   {} ({size} bytes)",
+        "picture {}/upload/file/{}{signature}\nsaved   {} ({size} bytes)",
         api.base(),
         output.file_id,
         args.out.display()

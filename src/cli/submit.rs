@@ -47,7 +47,7 @@ pub struct SubmitArgs {
     /// So many tasks, each with seeds of its own; with --sweep so many of each combination
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
-    /// Follow it to its end and name what it made
+    /// Follow it to its end and name what it made; --out follows it too
     #[arg(short, long)]
     watch: bool,
     #[command(flatten)]
@@ -173,8 +173,8 @@ fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Fault> {
     }
     let path = args.file.as_deref().ok_or_else(|| Fault::Usage("a FILE or --workflow is missing".to_owned()))?;
     read_json(path).map_err(|fault| match (fault, path.to_str().map(str::parse::<FlowRef>)) {
-        // Most likely it was meant.
-        (Fault::Usage(why), Some(Ok(flow))) if !path.exists() => {
+        // Most likely it was meant; with an extension it was a file.
+        (Fault::Usage(why), Some(Ok(flow))) if !path.exists() && path.extension().is_none() => {
             Fault::Usage(format!("{why}\na published workflow is named by a flag: shuzhiren submit --workflow {flow}"))
         }
         (fault, _) => fault,

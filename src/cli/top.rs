@@ -21,8 +21,8 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
 const READ_EVERY: Duration = Duration::from_secs(5);
 /// Between two tries to connect.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Size of a picture that goes nowhere near a terminal.
-const PLAIN_COLUMNS: usize = 110;
+/// Of a terminal that does not say how large it is.
+const SIZE: (usize, usize) = (110, 40);
 
 /// Settings of `top`.
 #[derive(Debug, Args)]
@@ -43,7 +43,8 @@ pub(super) async fn top(args: TopArgs) -> Result<(), Fault> {
         return out::say(&scene.json().to_string());
     }
     if args.once || !out::is_screen() {
-        let columns = out::columns().unwrap_or(PLAIN_COLUMNS);
+        // Where nobody's screen ends nothing is cut: programs look for whole words.
+        let columns = out::columns().unwrap_or(usize::MAX);
         return scene::draw(&scene, columns, usize::MAX, out::has_colours()).iter().try_for_each(|line| out::say(line));
     }
     let mut screen = Screen::open()?;
@@ -96,7 +97,7 @@ async fn hear(api: &Api, scene: &mut Scene, screen: &mut Screen) -> Result<(), L
 
 /// False when nobody looks any more.
 fn draw(scene: &Scene, screen: &mut Screen) -> Result<bool, Fault> {
-    let (columns, lines) = out::size().unwrap_or((PLAIN_COLUMNS, 40));
+    let (columns, lines) = out::size().unwrap_or(SIZE);
     match screen.draw(&scene::draw(scene, columns, lines, out::has_colours())) {
         Ok(()) => Ok(true),
         Err(Fault::ReaderGone) => Ok(false),

@@ -32,7 +32,7 @@ pub(super) struct ResultArgs {
     /// Save the results in this folder; a file that exists stays, the new one gets another name
     ///
     /// Those of a batch have the place of their task in front: 000-, 001-, …. Each is checked by its SHA-256 before it is
-    /// there. Of submit: waits for the end, as --watch does.
+    /// there.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// With --out: replace files that exist

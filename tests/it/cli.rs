@@ -9,6 +9,7 @@ mod help;
 mod live;
 mod login;
 mod pipes;
+mod private;
 mod submit;
 mod tasks;
 mod terminal;

@@ -22,3 +22,11 @@ pub(super) fn needed_by(flow: Option<&FlowVersion>) -> String {
         None => "a waiting or running task needs this file".to_owned(),
     }
 }
+
+/// What to do about the version now, 0 = there is none.
+pub(super) fn conflict(version: u64) -> String {
+    match version {
+        0 => "nothing is published under this name: leave the version out".to_owned(),
+        version => format!("it has version {version} now: read it again"),
+    }
+}

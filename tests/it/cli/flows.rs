@@ -35,11 +35,22 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     let ran = shell.run(&["workflows", "set", "steps", &file, "--if-version", "1"]).await;
     assert_eq!((ran.code, ran.err.contains("read it again")), (6, true), "{ran:?}");
 
+    // Under another name it is no next version but a first one; a guard that was typed still counts.
+    assert_eq!(shell.ok(&["workflows", "set", "copy", &whole]).await, "copy@1 is published\n");
+    let ran = shell.run(&["workflows", "set", "none", &whole, "--if-version", "2"]).await;
+    let why = "no workflow `none` is published: leave --if-version out";
+    assert_eq!((ran.code, ran.err.contains(why)), (6, true), "{ran:?}");
+    let mine = shell.write("mine.json", &format!("{{\"workflow\":{graph},\"version\":2}}"));
+    let ran = shell.run(&["workflows", "set", "none", &mine]).await;
+    let why = "no workflow `none` is published: leave `version` out of the file";
+    assert_eq!((ran.code, ran.err.contains(why)), (6, true), "{ran:?}");
+
     let shown = shell.ok(&["workflows", "show", "steps@1"]).await;
     assert!(shown.contains("version     1, the newest is 2; kept: 1, 2") && shown.contains("两步"), "{shown}");
     let row = shown.lines().find(|line| line.starts_with("steps ")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), "steps integer 2 1 to 300 2.steps how many");
     let listed = shell.ok(&["workflows"]).await;
+    assert_eq!(shell.ok(&["workflows", "list", "-n", "5"]).await, listed);
     assert!(listed.starts_with("NAME ") && listed.contains("steps, seconds, color, name"), "{listed}");
     let kept = shell.ok(&["workflows", "get", "steps@1"]).await;
     assert!(kept.contains("\n    \"inputs\": {") && kept.contains("\"x\": 20.00\n"), "{kept}");
@@ -68,9 +79,14 @@ async fn a_workflow_is_published_read_run_and_deleted() {
         assert_eq!((ran.code, ran.err.contains(why)), (code, true), "{args:?}: {ran:?}");
     }
 
+    // What looks like a file is no name.
+    let ran = shell.run(&["submit", "portrait.json"]).await;
+    assert_eq!((ran.code, ran.err.contains("--workflow")), (2, false), "{ran:?}");
+
     // One that is not there hinders none of the others.
-    let ran = shell.run(&["workflows", "delete", "none", "steps"]).await;
-    assert_eq!((ran.code, ran.out.as_str()), (4, "steps deleted; its last version was 2\n"), "{ran:?}");
+    let ran = shell.run(&["workflows", "delete", "none", "steps", "copy"]).await;
+    let gone = "steps deleted; its last version was 2\ncopy deleted; its last version was 1\n";
+    assert_eq!((ran.code, ran.out.as_str()), (4, gone), "{ran:?}");
     assert_eq!(stack.client.get("/api/workflows").await["total"], 0);
 }
 
@@ -155,6 +171,7 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
         stack.client.get(&format!("/api/tasks?batchId={batch}")).await["items"][0]["id"].as_str().unwrap().to_owned();
     for (args, code, why) in [
         (&["batches", "show", &task][..], 4, batch),
+        (&["batches", "list"], 2, "shuzhiren tasks -n 200 --json"),
         (&["batches", "cancel", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "batch"),
         (&["cancel", "01a20ad8-50a6-74e5-b6f1-08360940ffff"], 4, "shuzhiren batches show"),
         (&["submit", &file, "--sweep", "2.steps=1", "-p", "2.steps=1"], 6, "/sweep/2.steps"),
