@@ -115,8 +115,8 @@ fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
         Some(graph) if !is_node(graph) => {
             let whose = members.get("name").and_then(|whose| serde_json::from_str::<String>(whose.get()).ok());
             let is_other = whose.is_some_and(|whose| whose != name.as_str());
-            let is_ours = |member: &str| !(OF_THE_SERVER.contains(&member) || is_other && member == "version");
-            members.into_iter().filter(|(member, _)| is_ours(member)).collect()
+            let is_left_out = |member: &str| OF_THE_SERVER.contains(&member) || is_other && member == "version";
+            members.into_iter().filter(|(member, _)| !is_left_out(member)).collect()
         }
         _ => Members::from([("workflow".to_owned(), file)]),
     }
