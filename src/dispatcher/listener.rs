@@ -41,6 +41,8 @@ pub(super) async fn run(instance: Arc<Instance>) {
                         () = instance.reconnect.notified() => break,
                     }
                 }
+                // Whatever answers from now on may be another process.
+                instance.catalog.doubt();
                 // The old socket must be closed in full before a new one may use the same client id (protocol §5).
                 socket.close().await;
                 instance.check_now.notify_one();
