@@ -140,8 +140,8 @@ impl Queue {
         Ok((total, records))
     }
 
-    /// Removes a registration unless a pending or running task, or a published workflow, needs the file. Should the caller die before it has deleted
-    /// the bytes, [`Queue::take_orphans`] gives them an hour later.
+    /// Removes a registration unless a pending or running task, or a published workflow, needs the file. Should the caller die
+    /// before it has deleted the bytes, [`Queue::take_orphans`] gives them an hour later.
     pub async fn delete_file(&self, id: FileId) -> Result<FileDeleted> {
         let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(false)]).await?;
         match reply.tag() {
