@@ -114,7 +114,7 @@ fn no_script_makes_markup_of_text() {
 /// key → words, of all files of a language.
 fn words(language: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for part in ["", "-faults", "-flows"] {
+    for part in ["", "-errors", "-workflows"] {
         let name = format!("words/{language}{part}.js");
         let text = FILES.iter().find(|(file, _)| *file == name).unwrap().1;
         for line in text.lines().filter_map(|line| line.strip_prefix("  '")) {
@@ -223,7 +223,7 @@ async fn a_file_may_be_kept_as_long_as_its_version_is_ours() {
         assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
         assert_eq!(response.headers()["content-security-policy"], policy_of(None));
     }
-    let other = ask(Method::GET, "/page/0000000000000000/parts/chart.js", None).await;
+    let other = ask(Method::GET, "/page/0000000000000000/components/ui/chart.js", None).await;
     assert_eq!((other.status(), &other.headers()["cache-control"]), (StatusCode::OK, &"no-store".parse().unwrap()));
 }
 

@@ -2,17 +2,17 @@
 // each against a system of its own; then, alone, the one that measures.
 
 import { after, afterEach, before, describe } from 'node:test';
-import { launch } from './browser.mjs';
-import arriving from './arriving.mjs';
+import { launch } from './support/browser.mjs';
+import liveOutputs from './live-outputs.mjs';
 import docs from './docs.mjs';
 import fleet from './fleet.mjs';
-import flows from './flows.mjs';
+import workflows from './workflows.mjs';
 import forms from './forms.mjs';
 import load from './load.mjs';
 import login from './login.mjs';
-import look from './look.mjs';
-import parts from './parts.mjs';
-import { stack } from './stack.mjs';
+import appearance from './appearance.mjs';
+import pureModules from './pure-modules.mjs';
+import { stack } from './support/stack.mjs';
 import submit from './submit.mjs';
 import tasks from './tasks.mjs';
 
@@ -38,7 +38,7 @@ function half(name, ...files) {
 }
 
 describe('at once', { concurrency: 2 }, () => {
-  half('tasks and fleet', parts, login, tasks, fleet, arriving);
-  half('submitting and looks', submit, forms, flows, docs, look);
+  half('tasks and fleet', pureModules, login, tasks, fleet, liveOutputs);
+  half('submitting and looks', submit, forms, workflows, docs, appearance);
 });
 half('alone', load);

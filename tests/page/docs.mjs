@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, open } from './browser.mjs';
-import { findings } from './look.mjs';
+import { close, open } from './support/browser.mjs';
+import { findings } from './appearance.mjs';
 
 export default (world) => {
   test('the API document is shown whole, without login, from here alone, wide and narrow, in both themes', async () => {

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, open, text, visit } from './browser.mjs';
-import { PIXEL, quick, slow, withImage } from './graphs.mjs';
+import { close, open, text, visit } from './support/browser.mjs';
+import { PIXEL, quick, slow, withImage } from './support/workflows.mjs';
 
 export default (world) => {
   test('an instance is taken out of service and back', async () => {

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, open, text, visit } from './browser.mjs';
-import { quick, slow } from './graphs.mjs';
+import { close, open, text, visit } from './support/browser.mjs';
+import { quick, slow } from './support/workflows.mjs';
 import { drop, nextBody } from './submit.mjs';
 
 const declared = `{

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, open, text, visit } from './browser.mjs';
-import { quick } from './graphs.mjs';
+import { close, open, text, visit } from './support/browser.mjs';
+import { quick } from './support/workflows.mjs';
 
 const INSTANCES = 300;
 const TASKS = 10_000;

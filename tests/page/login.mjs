@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, logIn, open, text, visit } from './browser.mjs';
+import { close, logIn, open, text, visit } from './support/browser.mjs';
 
 export default (world) => {
   test('a wrong password is told, the right one opens the overview', async () => {

@@ -3,8 +3,8 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launch, open, visit } from './browser.mjs';
-import { stack } from './stack.mjs';
+import { launch, open, visit } from './support/browser.mjs';
+import { stack } from './support/stack.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const TEXTS = [

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, open, text, visit } from './browser.mjs';
-import { PIXEL, quick, withImage } from './graphs.mjs';
+import { close, open, text, visit } from './support/browser.mjs';
+import { PIXEL, quick, withImage } from './support/workflows.mjs';
 
 export const drop = (page, name, content, type) =>
   page.evaluate(

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { close, open, text, visit } from './browser.mjs';
-import { failing, film, quick, slow, sound, words } from './graphs.mjs';
+import { close, open, text, visit } from './support/browser.mjs';
+import { failing, film, quick, slow, sound, words } from './support/workflows.mjs';
 
 export default (world) => {
   test('progress is live, without a reload, in the list, the detail and the fleet', async () => {

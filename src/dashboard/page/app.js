@@ -9,7 +9,7 @@ import { changed } from './live/topics.js';
 import { loginPage, loginOver } from './views/login.js';
 import { shell } from './views/shell.js';
 import { put } from './base/dom.js';
-import { dropDrafts } from './views/drafts.js';
+import { dropDrafts } from './base/drafts.js';
 
 const app = document.getElementById('app');
 let frame = null;

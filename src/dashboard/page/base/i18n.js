@@ -2,7 +2,7 @@
 
 import en from '../words/en.js';
 import zh from '../words/zh.js';
-import { recall, remember } from './keep.js';
+import { recall, remember } from './browser-storage.js';
 
 const WORDS = { en, zh };
 let language = pick();

@@ -1,6 +1,6 @@
 // Who is logged in. The token lives in this tab only, or in this browser when the person asked to stay logged in.
 
-import { recall, remember } from './keep.js';
+import { recall, remember } from './browser-storage.js';
 
 const listeners = new Set();
 let session = load();

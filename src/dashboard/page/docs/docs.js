@@ -1,7 +1,7 @@
 // The page at /docs: shows /api/openapi.json. It needs no login and nothing from elsewhere.
 
 import { h, put } from '../base/dom.js';
-import { recall, remember } from '../base/keep.js';
+import { recall, remember } from '../base/browser-storage.js';
 import { blocks, inline } from './prose.js';
 import { example, schemaRows, typeOf } from './schema.js';
 

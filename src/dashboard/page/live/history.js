@@ -1,6 +1,6 @@
 // The last hour of the overview, made from what is heard while the page is open: the server keeps no such thing.
 
-import { recall, remember } from '../base/keep.js';
+import { recall, remember } from '../base/browser-storage.js';
 import { line } from './socket.js';
 import { changed } from './topics.js';
 

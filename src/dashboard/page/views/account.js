@@ -4,7 +4,7 @@ import { h, put } from '../base/dom.js';
 import { clock, wholeTime } from '../base/format.js';
 import { has, t } from '../base/i18n.js';
 import { current, logOut } from '../base/session.js';
-import { icon } from '../parts/icons.js';
+import { icon } from '../components/ui/icons.js';
 
 export function account(root) {
   const { user, expiresAt, storage } = current();

@@ -8,10 +8,10 @@ import { link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { known } from '../live/store.js';
 import { watch } from '../live/topics.js';
-import { memoryBar, phaseBadge } from '../parts/badges.js';
-import { enableSwitch } from '../parts/enable-switch.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
-import { icon } from '../parts/icons.js';
+import { memoryBar, phaseBadge } from '../components/ui/badges.js';
+import { enableSwitch } from '../components/fleet/enable-switch.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { icon } from '../components/ui/icons.js';
 
 export function instance(root, { path }, scope) {
   const id = path[1];

@@ -6,10 +6,10 @@ import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { known, readInstances } from '../live/store.js';
 import { watch } from '../live/topics.js';
-import { memoryBar, phaseBadge, phaseOf } from '../parts/badges.js';
-import { enableSwitch } from '../parts/enable-switch.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
-import { icon } from '../parts/icons.js';
+import { memoryBar, phaseBadge, phaseOf } from '../components/ui/badges.js';
+import { enableSwitch } from '../components/fleet/enable-switch.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { icon } from '../components/ui/icons.js';
 
 export function instances(root, first, scope) {
   let show = first.query.get('show');

@@ -4,10 +4,10 @@ import { call } from '../base/api.js';
 import { freshId, h, put, say } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { begin, logOut, user } from '../base/session.js';
-import { recall, remember } from '../base/keep.js';
-import { sentence } from '../parts/failure.js';
-import { logo } from '../parts/icons.js';
-import { languageSwitch, themeSwitch } from '../parts/switches.js';
+import { recall, remember } from '../base/browser-storage.js';
+import { sentence } from '../components/ui/panels.js';
+import { logo } from '../components/ui/icons.js';
+import { languageSwitch, themeSwitch } from '../components/ui/toggles.js';
 
 /** The whole page. */
 export function loginPage() {

@@ -9,12 +9,12 @@ import { points, present } from '../live/history.js';
 import { resource } from '../live/resource.js';
 import { known, readInstances, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
-import { chart } from '../parts/chart.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
-import { fleet } from '../parts/fleet.js';
-import { icon } from '../parts/icons.js';
-import { taskRow } from '../parts/task-row.js';
-import { troubles } from '../parts/trouble.js';
+import { chart } from '../components/ui/chart.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { fleet } from '../components/fleet/instance-wall.js';
+import { icon } from '../components/ui/icons.js';
+import { taskRow } from '../components/task/task-row.js';
+import { troubles } from '../components/fleet/problems.js';
 
 const RECENT = 6;
 /** A long list of the same trouble says no more than its beginning. */

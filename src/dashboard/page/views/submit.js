@@ -5,17 +5,17 @@ import { h, put } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { member, parseJson, place as placeOf } from '../base/json.js';
 import { link, rewrite } from '../base/router.js';
-import { declaredOf } from '../live/nodes.js';
-import { PLAIN_IMAGE, TEXT_TO_IMAGE } from '../parts/samples.js';
-import { dropAnywhere } from '../parts/drop.js';
-import { failedPanel, problemList, waitingPanel } from '../parts/failure.js';
-import { icon } from '../parts/icons.js';
-import { adoptParams } from '../parts/params.js';
-import { promptOfPng } from '../parts/png.js';
-import { toast } from '../parts/toast.js';
-import { readWorkflow } from '../parts/workflow.js';
-import { draft } from './drafts.js';
-import { submitForm } from './submit-form.js';
+import { declaredOf } from '../live/node-classes.js';
+import { PLAIN_IMAGE, TEXT_TO_IMAGE } from '../components/workflow/samples.js';
+import { dropAnywhere } from '../components/ui/drop-zone.js';
+import { failedPanel, problemList, waitingPanel } from '../components/ui/panels.js';
+import { icon } from '../components/ui/icons.js';
+import { adoptParams } from '../components/form/prefill.js';
+import { promptOfPng } from '../components/workflow/png-prompt.js';
+import { toast } from '../components/ui/toast.js';
+import { readWorkflow } from '../components/workflow/parse-workflow.js';
+import { draft } from '../base/drafts.js';
+import { submitForm } from '../components/form/submit-form.js';
 
 /** The server's own limit is 8 MiB. */
 const TEXT_MAX = 32_000_000;

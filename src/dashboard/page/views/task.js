@@ -9,17 +9,17 @@ import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { isEnded, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
-import { bar, statusBadge } from '../parts/badges.js';
-import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../parts/failure.js';
-import { workflowGraph } from '../parts/graph.js';
-import { icon } from '../parts/icons.js';
-import { livePreview } from '../parts/live-preview.js';
-import { outputList } from '../parts/outputs.js';
-import { canRetry, retry } from '../parts/retry.js';
-import { drawFacts, hasEta } from '../parts/task-facts.js';
-import { timeline } from '../parts/timeline.js';
-import { confirm, copy, toast, toastError } from '../parts/toast.js';
-import { readWorkflow } from '../parts/workflow.js';
+import { bar, statusBadge } from '../components/ui/badges.js';
+import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../components/ui/panels.js';
+import { workflowGraph } from '../components/workflow/graph-view.js';
+import { icon } from '../components/ui/icons.js';
+import { livePreview } from '../components/task/live-preview.js';
+import { outputList } from '../components/task/outputs.js';
+import { canRetry, retry } from '../components/task/retry.js';
+import { drawFacts, hasEta } from '../components/task/task-details.js';
+import { timeline } from '../components/task/timeline.js';
+import { confirm, copy, toast, toastError } from '../components/ui/toast.js';
+import { readWorkflow } from '../components/workflow/parse-workflow.js';
 
 /** Why a task waits changes without a message. */
 const WAITING_AGAIN_MS = 3_000;

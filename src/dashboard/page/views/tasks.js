@@ -8,12 +8,12 @@ import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { known, withNews } from '../live/store.js';
 import { watch } from '../live/topics.js';
-import { batchPanel } from '../parts/batch.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
-import { icon } from '../parts/icons.js';
-import { pager } from '../parts/pager.js';
-import { taskHead, taskRow } from '../parts/task-row.js';
-import { toast } from '../parts/toast.js';
+import { batchPanel } from '../components/task/batch-panel.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { icon } from '../components/ui/icons.js';
+import { pager } from '../components/ui/pager.js';
+import { taskHead, taskRow } from '../components/task/task-row.js';
+import { toast } from '../components/ui/toast.js';
 
 const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'];
 const PAGE = 50;

@@ -6,8 +6,8 @@ import { clock, number, wholeTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../parts/failure.js';
-import { pager } from '../parts/pager.js';
+import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { pager } from '../components/ui/pager.js';
 
 const PAGE = 50;
 

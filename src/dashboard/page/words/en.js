@@ -1,7 +1,7 @@
 // English: the page. A plural follows its singular after `|`.
 
-import faults from './en-faults.js';
-import flows from './en-flows.js';
+import faults from './en-errors.js';
+import flows from './en-workflows.js';
 
 export default {
   ...faults,

@@ -1,7 +1,7 @@
 // 中文：页面。
 
-import faults from './zh-faults.js';
-import flows from './zh-flows.js';
+import faults from './zh-errors.js';
+import flows from './zh-workflows.js';
 
 export default {
   ...faults,
