@@ -139,6 +139,7 @@
 pub mod api;
 pub mod auth;
 pub mod cli;
+mod clock;
 pub mod comfy;
 pub mod dashboard;
 pub mod dispatcher;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    metrics,
+    clock, metrics,
     queue::Enqueued,
     task::{NewTask, Payload, TaskFacts, TaskId, TaskView},
 };
@@ -252,8 +252,7 @@ fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<TaskId
 
 /// A time that has passed is refused, but not to somebody who repeats a request that was in time.
 async fn refuse_past_start(state: &ApiState, start_by_ms: Option<u64>, key: Option<TaskId>) -> Result<()> {
-    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    if start_by_ms.is_none_or(|start_by_ms| start_by_ms > now_ms) {
+    if start_by_ms.is_none_or(|start_by_ms| start_by_ms > clock::unix_ms()) {
         return Ok(());
     }
     if is_known(state, key).await? {

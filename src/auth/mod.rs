@@ -8,12 +8,9 @@ mod token;
 
 pub use prepare::{DEFAULT_PASSWORD, JWT_SECRET_BYTES_MIN, Profile, prepare};
 
-use crate::settings::AuthSettings;
+use crate::{clock, settings::AuthSettings};
 use password::PasswordKeeper;
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 use token::Tokens;
 
 /// Whoever a request comes from.
@@ -96,7 +93,7 @@ impl Auth {
         if !(is_password & is_user) {
             return Err(Denied::Credentials);
         }
-        let expires_at = unix_seconds().saturating_add(self.inner.token_ttl.as_secs());
+        let expires_at = clock::unix_seconds().saturating_add(self.inner.token_ttl.as_secs());
         let caller = Caller { username: username.to_owned(), role: Role::Admin, expires_at };
         Ok(Issued { token: self.inner.tokens.issue(&caller), caller })
     }
@@ -108,10 +105,6 @@ impl Auth {
     pub fn verify(&self, token: &str) -> Result<Caller, Denied> {
         self.inner.tokens.verify(token)
     }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

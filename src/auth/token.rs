@@ -1,6 +1,7 @@
 //! JSON Web Tokens: HS256 and nothing else, whatever a token's header says.
 
 use super::{Caller, Denied, Role};
+use crate::clock;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ impl Tokens {
         let claims = Claims {
             sub: caller.username.clone(),
             role: caller.role,
-            iat: super::unix_seconds(),
+            iat: clock::unix_seconds(),
             exp: caller.expires_at,
         };
         encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
@@ -66,7 +67,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::{Algorithm, EncodingKey, Header, LEEWAY_SECONDS, Tokens, encode};
-    use crate::auth::{Role, unix_seconds};
+    use crate::{auth::Role, clock::unix_seconds};
     use serde_json::{Value, json};
 
     const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";

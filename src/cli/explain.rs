@@ -5,9 +5,9 @@ use super::{
     fault::Fault,
     out,
     task_id::{about, check_ids},
-    words::{now_ms, span, text, unix_ms},
+    words::{span, text, unix_ms},
 };
-use crate::task::FailureKind;
+use crate::{clock, task::FailureKind};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ pub(super) async fn explain(args: ExplainArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     let task =
         api.get(&format!("/api/tasks/{}?include=workflow", args.id)).await.map_err(|fault| about(fault, &args.id))?;
-    let sentences = sentences(&task.value, now_ms());
+    let sentences = sentences(&task.value, clock::unix_ms());
     if args.common.json {
         let status = task.text("status");
         return out::say(&json!({"id": args.id, "status": status, "sentences": sentences}).to_string());

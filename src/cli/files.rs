@@ -10,9 +10,12 @@ use super::{
     pages::{self, Asked},
     table::Table,
     upload,
-    words::{age, bytes, now_ms, text},
+    words::{age, bytes, text},
 };
-use crate::task::{BatchId, FileId};
+use crate::{
+    clock,
+    task::{BatchId, FileId},
+};
 use clap::Args;
 use reqwest::Method;
 use std::path::{Path, PathBuf};
@@ -85,7 +88,7 @@ pub(super) async fn files(args: FilesArgs) -> Result<(), Fault> {
     let filters = args.kind.map(|kind| ("kind", kind)).into_iter().collect();
     let asked = Asked { path: "/api/files", filters, limit: args.limit, has_cursor: false };
     let columns = || Table::new(&["ID", "KIND", "AGE", "SIZE", "TYPE", "NAME"]);
-    let now = now_ms();
+    let now = clock::unix_ms();
     pages::say(&api, &asked, args.common.json, columns, |file, table| {
         let plain = |text: &str| (text.to_owned(), Ink::Plain);
         table.row([

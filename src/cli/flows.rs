@@ -12,9 +12,9 @@ use super::{
     pages::{self, Asked},
     publish::{self, SetArgs},
     table::{Table, cut},
-    words::{age, bytes, now_ms, text},
+    words::{age, bytes, text},
 };
-use crate::task::FlowName;
+use crate::{clock, task::FlowName};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
@@ -109,7 +109,7 @@ async fn list(args: ListArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     let asked = Asked { path: "/api/workflows", filters: Vec::new(), limit: args.limit, has_cursor: false };
     let columns = || Table::new(&["NAME", "VERSION", "AGE", "DESCRIPTION", "PARAMS"]);
-    let now = now_ms();
+    let now = clock::unix_ms();
     pages::say(&api, &asked, args.common.json, columns, |flow, table| {
         let plain = |text: String| (text, Ink::Plain);
         let params: Vec<&str> =

@@ -6,8 +6,9 @@ use super::{
     fault::{Fault, each},
     out::{self, Ink},
     table::Table,
-    words::{age, bytes, now_ms, text},
+    words::{age, bytes, text},
 };
+use crate::clock;
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ pub(super) async fn instances(args: InstancesArgs) -> Result<(), Fault> {
     let list = answer.value.as_array().map_or(one, Vec::as_slice);
     let mut table =
         Table::new(&["INSTANCE", "SERVER", "PHASE", "WORK", "QUEUE", "VRAM FREE", "COMFYUI", "SEEN", "ERROR"]);
-    let now = now_ms();
+    let now = clock::unix_ms();
     list.iter().for_each(|instance| row(instance, &mut table, now));
     table.say(true)?;
     let history = answer.value["history"].as_array().map(Vec::as_slice).unwrap_or_default();

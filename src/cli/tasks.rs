@@ -12,9 +12,12 @@ use super::{
     task_id::{about, check_ids},
     teller::{ending, state_of},
     watched,
-    words::{age, is_ended, now_ms, span, text},
+    words::{age, is_ended, span, text},
 };
-use crate::task::{BatchId, FlowName};
+use crate::{
+    clock,
+    task::{BatchId, FlowName},
+};
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
@@ -75,7 +78,7 @@ pub(super) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
     let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let asked = Asked { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
     let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "TRY", "INSTANCE", "WHAT"]);
-    let now = now_ms();
+    let now = clock::unix_ms();
     pages::say(&api, &asked, args.common.json, columns, |task, table| row(task, table, now)).await
 }
 

@@ -26,11 +26,6 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{size:.1} TiB")
 }
 
-/// Ms since the epoch of this machine's clock.
-pub(super) fn now_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
-}
-
 /// RFC 3339 as Unix ms.
 pub(super) fn unix_ms(time: &Value) -> Option<u64> {
     let time: jiff::Timestamp = time.as_str()?.parse().ok()?;

@@ -8,12 +8,12 @@ use super::{
     find::{self, Begun, Found},
     follow, inputs,
     instance::{Ears, Instance, RunEnd, lock},
-    lease_clock::since_boot,
     scene::{Exit, Scene, until_answered},
     spans::Spans,
     submit, unfit,
 };
 use crate::{
+    clock::since_boot,
     comfy::{Ending, Sighting, Verdict},
     graph::Workflow,
     metrics,

@@ -1,7 +1,10 @@
 //! Gets a prompt out of its instance.
 
-use super::{instance::Instance, lease_clock::since_boot};
-use crate::comfy::{Error, Sighting};
+use super::instance::Instance;
+use crate::{
+    clock::since_boot,
+    comfy::{Error, Sighting},
+};
 use std::time::Duration;
 use uuid::Uuid;
 

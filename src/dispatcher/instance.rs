@@ -1,14 +1,8 @@
 //! What the parts of an actor share: one leased instance.
 
-use super::{
-    Shared,
-    catalog::Known,
-    health::Health,
-    lease_clock::{LeaseClock, since_boot},
-    strays::Strays,
-    uploads::Uploads,
-};
+use super::{Shared, catalog::Known, health::Health, lease_clock::LeaseClock, strays::Strays, uploads::Uploads};
 use crate::{
+    clock::since_boot,
     comfy::{self, Client, Sign},
     fleet::{HealthCheck, Target},
     queue::{InFlight, Lease, Queue},

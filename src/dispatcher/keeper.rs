@@ -1,7 +1,8 @@
 //! Keeps the lease, and reconciles what Redis says is in flight with what runs here.
 
-use super::{attach, instance::Instance, lease_clock::since_boot};
+use super::{attach, instance::Instance};
 use crate::{
+    clock::since_boot,
     queue::{InFlight, Renewed, Written},
     task::{Attempt, TaskId},
 };

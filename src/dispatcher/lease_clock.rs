@@ -1,16 +1,11 @@
 //! Whether a lease is surely ours: measured from before the last successful renewal was sent, on a clock that also counts
 //! the time a machine sleeps. It narrows the window in which a paused process could act; the token decides.
 
+use crate::clock::since_boot;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-
-/// Milliseconds since boot, suspended time included (`CLOCK_BOOTTIME`).
-pub(super) fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
-}
 
 /// The age of one lease.
 #[derive(Debug)]

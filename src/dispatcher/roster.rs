@@ -5,11 +5,11 @@ use super::{
     actor::{Actor, Ended},
     instance::Leased,
     jitter,
-    lease_clock::since_boot,
     owners_first::{Owned, OwnersFirst},
     share,
 };
 use crate::{
+    clock::since_boot,
     fleet::{FleetConfig, HealthCheck, Target},
     metrics,
     process::Readiness,

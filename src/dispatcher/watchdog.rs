@@ -3,10 +3,10 @@
 use super::{
     clear::clear,
     instance::lock,
-    lease_clock::since_boot,
     scene::{Exit, Scene},
 };
 use crate::{
+    clock::since_boot,
     comfy::Error,
     task::{Failure, FailureKind},
 };

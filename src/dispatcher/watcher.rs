@@ -1,16 +1,14 @@
 //! Checks the instance's health and tells Redis what it is.
 
-use super::{instance::Instance, lease_clock::since_boot};
+use super::instance::Instance;
 use crate::{
+    clock::{self, since_boot},
     comfy::Probe,
     fleet::{InstanceReport, Phase},
     metrics,
     queue::Written,
 };
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// `/system_stats` is asked at most so often: it costs the instance 10 ms.
@@ -70,7 +68,8 @@ async fn report(
     remaining: Option<u32>,
     reported: &mut Option<InstanceReport>,
 ) {
-    let unix_ms = now_unix_ms();
+    // Only shown to people, and never compared with the clock of Redis.
+    let unix_ms = clock::unix_ms();
     let report = {
         let mut health = instance.health();
         if health.update_phase(instance.is_enabled(), since_boot(), unix_ms) {
@@ -109,9 +108,4 @@ async fn report(
         // Said again at the next check.
         Err(error) => tracing::debug!(instance = %instance.target.id, %error, "the report was not taken"),
     }
-}
-
-/// Shown to people only: nothing is decided by comparing it with Redis' clock.
-fn now_unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

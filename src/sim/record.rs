@@ -1,6 +1,7 @@
 //! What an instance did, for tests to judge: every submit, start and end of every prompt, with times. Survives restarts.
 
-use super::{lock, now_ms};
+use super::lock;
+use crate::clock;
 use serde::Serialize;
 use std::{collections::VecDeque, sync::Mutex};
 
@@ -70,7 +71,7 @@ impl Record {
             entries.pop_front();
         }
         let prompt_id = prompt_id.chars().take(200).collect();
-        entries.push_back(LogEntry { at_ms: now_ms(), life, event, prompt_id, prefixes });
+        entries.push_back(LogEntry { at_ms: clock::unix_ms(), life, event, prompt_id, prefixes });
     }
 
     pub(super) fn all(&self) -> Vec<LogEntry> {

@@ -9,11 +9,11 @@ use super::{
     life::Life,
     lock,
     nodes::{self, Context, Failed, Made, Val},
-    now_ms,
     order::Order,
     pending::Item,
     progress::{Ids, Progress},
 };
+use crate::clock;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use std::{
@@ -118,7 +118,7 @@ pub(super) async fn run(life: &Arc<Life>, item: &Item, cache: &mut Cache) -> Ran
 
 /// A message that history keeps too.
 fn tell(context: &Context, messages: &mut Vec<Value>, kind: &str, mut data: Value, to_all: bool) {
-    data["timestamp"] = now_ms().into();
+    data["timestamp"] = clock::unix_ms().into();
     if context.client.is_some() || to_all {
         context.life.hub.send(context.client.as_deref(), kind, &data);
     }

@@ -3,11 +3,12 @@
 use super::{
     Happened, Mode,
     life::Life,
-    lock, now_ms,
+    lock,
     pending::{self, Item},
     python, reply,
     validate::{self, Verdict},
 };
+use crate::clock;
 use axum::{body::Body, extract::State, http::StatusCode, response::Response};
 use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::Duration};
@@ -109,7 +110,7 @@ fn extra(life: &Life, request: &mut Map<String, Value>) -> Result<Value, ()> {
     if life.shared.options.mode == Mode::V038
         && let Some(map) = extra.as_object_mut()
     {
-        map.insert("create_time".to_owned(), now_ms().into());
+        map.insert("create_time".to_owned(), clock::unix_ms().into());
     }
     Ok(extra)
 }

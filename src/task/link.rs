@@ -3,12 +3,10 @@
 //! A link is made when something is shown and never stored: so those of private mode are fresh whenever somebody looks.
 
 use super::FileId;
+use crate::clock;
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 /// Keeps the key of links apart from what else the secret is used for.
 const PURPOSE: &[u8] = b"shuzhiren links to files, version 1";
@@ -62,7 +60,7 @@ impl Links {
         match &self.signing {
             None => plain,
             Some(signing) => {
-                let expires = signing.expires(unix_seconds());
+                let expires = signing.expires(clock::unix_seconds());
                 let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&signing.key, &signed_text(id, expires)));
                 format!("{plain}?expires={expires}&signature={signature}")
             }
@@ -74,7 +72,7 @@ impl Links {
     /// # Errors
     /// [`LinkRefused`].
     pub fn check(&self, id: FileId, expires: &str, signature: &str) -> Result<Duration, LinkRefused> {
-        self.check_at(id, expires, signature, unix_seconds())
+        self.check_at(id, expires, signature, clock::unix_seconds())
     }
 
     fn check_at(&self, id: FileId, expires: &str, signature: &str, now: u64) -> Result<Duration, LinkRefused> {
@@ -98,14 +96,10 @@ fn signed_text(id: FileId, expires: u64) -> Vec<u8> {
     format!("{id} {expires}").into_bytes()
 }
 
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::{FileId, LinkRefused, Links, unix_seconds};
+    use super::{FileId, LinkRefused, Links, clock};
     use std::time::Duration;
 
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -162,7 +156,7 @@ mod tests {
     #[test]
     fn a_link_stays_the_same_for_a_while() {
         let signing = private().signing.unwrap();
-        let now = unix_seconds() / 100 * 100;
+        let now = clock::unix_seconds() / 100 * 100;
         assert_eq!(signing.expires(now), signing.expires(now + 99));
         assert_eq!(signing.expires(now + 100), signing.expires(now) + 100);
     }

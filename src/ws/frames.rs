@@ -2,12 +2,12 @@
 
 use super::outbox::{Frame, FrameKind};
 use crate::{
+    clock,
     event::{TaskChange, TaskEvent},
     fleet::{InstanceView, OverviewView, Phase},
     task::{Attempt, Failure, InstanceId, Links, OutputView, ResultView, Status, TaskId},
 };
 use serde::Serialize;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Serialize)]
 struct Message<'a, T> {
@@ -182,22 +182,17 @@ pub fn global_status(overview: &OverviewView, cursor: &str) -> Frame {
 }
 
 fn tell(kind: &str, frame: FrameKind, data: impl Serialize) -> Frame {
-    write(Message { kind, timestamp: unix_ms(), data, request_id: None }, frame)
+    write(Message { kind, timestamp: clock::unix_ms(), data, request_id: None }, frame)
 }
 
 /// An answer, with the `requestId` of its question.
 pub(super) fn answer(kind: &str, request_id: Option<&str>, data: impl Serialize) -> Frame {
-    write(Message { kind, timestamp: unix_ms(), data, request_id }, FrameKind::Answer)
+    write(Message { kind, timestamp: clock::unix_ms(), data, request_id }, FrameKind::Answer)
 }
 
 fn write<T: Serialize>(message: Message<'_, T>, kind: FrameKind) -> Frame {
     let text = serde_json::to_string(&message).expect("plain structs with string keys always serialise");
     Frame { text: text.into(), kind }
-}
-
-/// Now.
-pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{
     status,
     watch::{Sight, TooMany, Watch},
 };
-use crate::{auth::Caller, metrics, queue};
+use crate::{auth::Caller, clock, metrics, queue};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -225,7 +225,7 @@ impl Session {
 
     /// By the wall clock, which the token is about: looked at again with each ping.
     fn until_expiry(&self) -> Duration {
-        Duration::from_millis(self.expires_at.saturating_mul(1_000).saturating_sub(frames::unix_ms()))
+        Duration::from_millis(self.expires_at.saturating_mul(1_000).saturating_sub(clock::unix_ms()))
     }
 
     fn next_deadline(&self) -> Instant {
