@@ -3,7 +3,7 @@
 use crate::support::{
     eventually,
     s3::S3,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
@@ -82,7 +82,7 @@ async fn while_the_bucket_is_away_uploads_are_refused_and_attempts_tried_again()
     assert_eq!(answer.json::<Value>().await.unwrap()["error"]["type"], "storage_unavailable");
     let download = stack.client.http().get(kept["url"].as_str().unwrap()).send().await.unwrap();
     assert_eq!(download.status(), 503);
-    let tried = eventually("an attempt failed", PATIENCE, async || {
+    let tried = eventually("an attempt failed", WAIT_MAX, async || {
         let task = stack.client.task(&id).await;
         (task["attempts"][0]["outcome"] == "storage_failed").then_some(task)
     })
@@ -115,11 +115,11 @@ async fn bytes_that_nobody_registered_are_collected_in_a_bucket_too() {
             .unwrap();
     }
     stack.add_dispatcher();
-    eventually("what was lost is gone", PATIENCE, async || {
+    eventually("what was lost is gone", WAIT_MAX, async || {
         (!objects(&s3).iter().any(|path| path.ends_with(&lost))).then_some(())
     })
     .await;
-    eventually("the whole bucket was looked at", PATIENCE, async || stack.log().contains("count=1").then_some(()))
+    eventually("the whole bucket was looked at", WAIT_MAX, async || stack.log().contains("count=1").then_some(()))
         .await;
     assert_eq!(objects(&s3).len(), 2);
     assert_eq!(stack.client.download(kept["url"].as_str().unwrap()).await, b"kept");

@@ -15,7 +15,7 @@ mod tasks;
 mod terminal;
 mod watch;
 
-use crate::support::stack::{PASSWORD, PATIENCE, Stack};
+use crate::support::stack::{PASSWORD, Stack, WAIT_MAX};
 use serde_json::Value;
 use std::{path::Path, process::Stdio};
 use tokio::{
@@ -122,14 +122,14 @@ impl Shell {
 }
 
 async fn ended(child: Child) -> Ran {
-    let output = timeout(PATIENCE, child.wait_with_output()).await.expect("the command ends in time").unwrap();
+    let output = timeout(WAIT_MAX, child.wait_with_output()).await.expect("the command ends in time").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is printed is UTF-8");
     Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// The next line of a command that goes on.
 async fn next_line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
-    timeout(PATIENCE, lines.next_line()).await.expect("a line in time").unwrap().expect("a line")
+    timeout(WAIT_MAX, lines.next_line()).await.expect("a line in time").unwrap().expect("a line")
 }
 
 fn lines_of(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
@@ -147,7 +147,7 @@ async fn rest(mut child: Child, mut lines: Lines<BufReader<ChildStdout>>) -> Ran
         child.stderr.take().unwrap().read_to_string(&mut err).await.unwrap();
         child.wait().await.unwrap().code().unwrap_or(-1)
     };
-    let code = timeout(PATIENCE, reading).await.expect("the command ends in time");
+    let code = timeout(WAIT_MAX, reading).await.expect("the command ends in time");
     Ran { code, out, err }
 }
 

@@ -1,7 +1,7 @@
 //! The clients of README.md and of the guide of the WebSocket, run as they stand there (but for address and password) against a
 //! whole system.
 
-use crate::support::stack::{PASSWORD, PATIENCE, Stack};
+use crate::support::stack::{PASSWORD, Stack, WAIT_MAX};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -46,7 +46,7 @@ async fn run(mut command: Command, folder: &Path) -> Output {
         command.env_remove(proxy);
     }
     let output = command.current_dir(folder).kill_on_drop(true).output();
-    tokio::time::timeout(PATIENCE, output).await.expect("the client ends in time").unwrap()
+    tokio::time::timeout(WAIT_MAX, output).await.expect("the client ends in time").unwrap()
 }
 
 /// Runs the client of this language in `page` (`README` and its Chinese sister) as `file`, by a command made from the program.

@@ -20,7 +20,7 @@ mod takeover;
 
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack},
+    stack::{Stack, WAIT_MAX},
 };
 use front::Front;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn fronted(variables: &[(&str, &str)]) -> (Stack, Front) {
     let front = Front::start(stack.sims[0].addr()).await;
     put_fleet(&stack, &[front.port]).await;
     stack.add_dispatcher();
-    stack.wait_alive(1).await;
+    stack.wait_instances_up(1).await;
     (stack, front)
 }
 
@@ -81,8 +81,8 @@ async fn happens(stack: &Stack, sim: &Sim, event: Happened, prompt: &str) {
 
 /// Waits; a failure shows what the dispatchers logged.
 async fn eventually_or_log(stack: &Stack, what: &str, check: impl Fn() -> bool) {
-    let give_up = tokio::time::Instant::now() + PATIENCE;
-    eventually(what, PATIENCE * 2, || async {
+    let give_up = tokio::time::Instant::now() + WAIT_MAX;
+    eventually(what, WAIT_MAX * 2, || async {
         assert!(tokio::time::Instant::now() < give_up, "not in time: {what}\n{}", stack.log());
         check().then_some(())
     })

@@ -6,7 +6,7 @@ mod store;
 
 use crate::support::{
     TestRedis,
-    stack::{PASSWORD, PATIENCE, Stack, free_port},
+    stack::{PASSWORD, Stack, WAIT_MAX, free_port},
 };
 use serde_json::{Value, json};
 use std::{path::Path, process::Stdio};
@@ -45,7 +45,7 @@ async fn run(args: &[&str], variables: &[(&str, &str)]) -> (String, String, i32)
         }
     }
     command.arg("doctor").args(args).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends by itself").unwrap();
+    let output = tokio::time::timeout(WAIT_MAX, command.output()).await.expect("it ends by itself").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
 }
@@ -97,7 +97,7 @@ async fn nothing_is_changed_where_nothing_has_been_started() {
     assert_eq!(found.of("instances").0, "warn");
     assert_eq!(found.of("dispatchers").0, "warn");
     assert_eq!(found.of("settings.login").0, "skip");
-    let mut raw = crate::support::raw::Raw::connect(&redis.socket());
+    let mut raw = crate::support::raw::RawRedis::connect(&redis.socket());
     assert_eq!(raw.run(&["DBSIZE"]).number(), 0, "no key was written");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file was left, no folder made");
 }
@@ -145,7 +145,7 @@ async fn the_folder_of_a_running_up_is_enough() {
     assert_eq!(found.code, 0, "{:#}", found.report);
     assert_eq!(found.of(&format!("instance 127.0.0.1:{stand_in}")).0, "ok");
     assert_eq!(found.of("store").0, "ok");
-    assert_eq!(up.terminate(PATIENCE).await, Some(0));
+    assert_eq!(up.terminate(WAIT_MAX).await, Some(0));
     let found = diagnose(&["--data-dir", &data], &[]).await;
     assert_eq!((found.of("redis").0, found.code), ("fail", 1), "it has ended: {:#}", json!(found.report));
 }

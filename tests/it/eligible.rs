@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack},
+    stack::{Stack, WAIT_MAX},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn dry_run(stack: &Stack, body: &Value) -> (u16, Value) {
 /// Waits until every dispatcher's view has reached the api.
 async fn wait_known(stack: &Stack) {
     let unknown = json!({"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {}}}});
-    eventually("every instance is known", PATIENCE, || async {
+    eventually("every instance is known", WAIT_MAX, || async {
         let (status, envelope) = dry_run(stack, &unknown).await;
         (status == 422 && envelope["error"]["details"][0]["code"] == "class_unknown").then_some(())
     })
@@ -70,7 +70,7 @@ async fn what_an_instance_can_run_is_asked_again_when_it_restarts() {
     stack.sims.remove(0).stop().await;
     let options = shuzhiren::sim::SimOptions { listen: address, models: vec![MODEL.to_owned()], ..Default::default() };
     stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
-    eventually("the new model is known", PATIENCE, || async { (dry_run(&stack, &body).await.0 == 200).then_some(()) })
+    eventually("the new model is known", WAIT_MAX, || async { (dry_run(&stack, &body).await.0 == 200).then_some(()) })
         .await;
 }
 
@@ -111,7 +111,7 @@ async fn an_instance_that_is_added_later_joins_a_waiting_task() {
     let third = format!("127.0.0.1:{}", ports(&stack)[2]);
     assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(third)), "{ended}");
     assert_eq!((&ended["eligibleInstances"], stack.executions(&id)), (&json!([first, third]), 1));
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 /// It restarts with the model that it lacked when the task was accepted.
@@ -143,7 +143,7 @@ async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
     let options = shuzhiren::sim::SimOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
     stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
     set_ports(&stack, &ports(&stack)).await;
-    let task = eventually("the newcomer has left it to the first", PATIENCE, || async {
+    let task = eventually("the newcomer has left it to the first", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
         assert_ne!(task["status"], "failed", "{task}");
         (task["eligibleInstances"] == json!([first])).then_some(task)
@@ -159,7 +159,7 @@ async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
     let ended = stack.client.wait_ended(&id).await;
     assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(first)), "{ended}");
     assert_eq!(stack.executions(&id), 1);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 /// It comes back without the model, and is given the task before it was asked again: the other one has it.
@@ -174,7 +174,7 @@ async fn an_instance_that_has_lost_the_model_fails_nothing() {
     let options = shuzhiren::sim::SimOptions { listen: address, ..Default::default() };
     stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
     let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
-    eventually("it is left to the other", PATIENCE, || async {
+    eventually("it is left to the other", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
         assert_ne!(task["status"], "failed", "{task}");
         (task["eligibleInstances"] == json!([other])).then_some(())

@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
@@ -25,7 +25,7 @@ impl Watcher {
     async fn next(&mut self) -> Value {
         loop {
             let message =
-                tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time").unwrap().unwrap();
+                tokio::time::timeout(WAIT_MAX, self.0.next()).await.expect("a message in time").unwrap().unwrap();
             if let Message::Text(text) = message {
                 return serde_json::from_str(&text).unwrap();
             }
@@ -74,7 +74,7 @@ async fn a_task_becomes_files_and_the_socket_tells_it() {
     assert!(bytes.starts_with(b"\x89PNG"));
     assert_eq!(bytes.len() as u64, output["sizeBytes"].as_u64().unwrap());
     assert_eq!(stack.executions(&id), 1);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn two_slots_never_run_more_than_the_fleet_has_and_all_end() {
     }
     let list = stack.client.get("/api/tasks?status=completed&limit=200").await;
     assert_eq!(list["total"], 60);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_stopped_dispatcher_hands_over_within_two_seconds() {
     stack.add_dispatcher();
     let stopped = tokio::time::Instant::now();
     assert_eq!(stack.dispatchers[0].terminate(Duration::from_secs(2)).await, Some(0));
-    stack.wait_alive(1).await;
+    stack.wait_instances_up(1).await;
     assert!(stopped.elapsed() < Duration::from_secs(4));
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((task["status"].as_str(), task["attempt"].as_u64()), (Some("completed"), Some(1)), "{task}");
@@ -146,7 +146,7 @@ async fn a_paused_dispatcher_cannot_harm_when_it_wakes() {
     stack.dispatchers[0].signal("-STOP");
     // Another one has taken over once the task's progress goes on, in the middle of the node.
     let before = stack.client.task(&id).await["progress"].as_u64();
-    let gone_on = eventually("progress through the new owner", PATIENCE, || async {
+    let gone_on = eventually("progress through the new owner", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
         (task["progress"].as_u64() > before).then_some(task)
     })
@@ -158,7 +158,7 @@ async fn a_paused_dispatcher_cannot_harm_when_it_wakes() {
     assert_eq!(stack.executions(&id), 1);
     let next = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
     assert_eq!(stack.client.wait_ended(&next).await["status"], "completed");
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn cancelling_frees_the_instance_and_is_final() {
     let answer = stack.client.delete(&format!("/api/tasks/{running}")).await;
     assert_eq!(answer["status"], "cancelled");
     let cancelled = tokio::time::Instant::now();
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert!(cancelled.elapsed() < Duration::from_secs(2), "the GPU is free within 2 s");
     assert_eq!(stack.executions(&waiting), 0);
     let (status, envelope) = stack.client.call(Method::DELETE, &format!("/api/tasks/{running}"), None).await;
@@ -250,7 +250,7 @@ async fn an_instance_that_restarts_loses_no_task() {
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
     assert_eq!(task["attempt"], 2);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn a_new_config_takes_effect_without_a_restart() {
     assert_eq!(stack.client.get("/api/instances").await.as_array().unwrap().len(), 1);
     let both = json!({"servers": [{"id": "server-1", "name": "主服务器", "ip": "127.0.0.1", "ports": ports}]});
     stack.client.put("/api/config", both).await;
-    stack.wait_alive(2).await;
+    stack.wait_instances_up(2).await;
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn redis_killed_under_load_loses_no_running_task() {
     assert_eq!(status, 503, "{envelope}");
     assert!(asked.elapsed() < Duration::from_secs(5));
     stack.redis.launch();
-    eventually("the api is back", PATIENCE, || async {
+    eventually("the api is back", WAIT_MAX, || async {
         (stack.client.call(Method::GET, "/api/tasks", None).await.0 == 200).then_some(())
     })
     .await;
@@ -308,5 +308,5 @@ async fn redis_killed_under_load_loses_no_running_task() {
         assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
         assert_eq!(stack.executions(id), 1, "{}", stack.log());
     }
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ async fn a_named_workflow_takes_a_picture_and_makes_one() {
         assert!(bytes.starts_with(b"\x89PNG"));
     }
     assert_eq!(stack.client.get("/api/tasks?workflow=invert&status=completed").await["total"], 2);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_sweep_of_six_completes_each_with_its_values() {
     let sweep = json!({"2.steps": [1, 2, 3], "1.color": [255, 65_280]});
     let (batch, ids) = batch(&stack, json!({"workflow": workflow::steps(9, 0.2), "sweep": sweep})).await;
     assert_eq!(ids.len(), 6);
-    let summary = eventually("all six have ended", PATIENCE, || async {
+    let summary = eventually("all six have ended", WAIT_MAX, || async {
         let summary = stack.client.get(&format!("/api/batches/{batch}")).await;
         (summary["progress"] == 100).then_some(summary)
     })
@@ -74,7 +74,7 @@ async fn a_sweep_of_six_completes_each_with_its_values() {
         files.insert(task["result"]["files"][0].as_str().unwrap().to_owned());
     }
     assert_eq!(files.len(), 6);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_batch_is_cancelled_in_mid_run() {
     let ended = stack.client.delete(&path).await;
     assert_eq!((&ended["cancelled"], &ended["counts"]["cancelled"]), (&json!(5), &json!(5)), "{ended}");
     let cancelled = tokio::time::Instant::now();
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert!(cancelled.elapsed() < std::time::Duration::from_secs(3), "the GPU is free again");
     assert_eq!(stack.client.delete(&path).await["cancelled"], 0);
     let begun: usize = ids.iter().map(|id| stack.executions(id)).sum();

@@ -3,7 +3,7 @@
 
 use crate::support::{
     eventually,
-    stack::{ApiClient, PATIENCE, Role, Stack},
+    stack::{ApiClient, Role, Stack, WAIT_MAX},
 };
 use serde_json::json;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn limit_files(role: &Role, bytes: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_to_a_full_store_is_507_and_leaves_nothing() {
     let stack = Stack::start(1, 0).await;
-    let api = stack.add_api_that_outlives_its_disk();
+    let api = stack.add_api_ignoring_sigxfsz();
     let client = ApiClient::new(api.port).await;
     limit_files(&api, "100000");
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -37,15 +37,15 @@ async fn an_upload_to_a_full_store_is_507_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_finds_no_room_fails_the_attempt_not_the_task() {
     let stack = Stack::start(1, 0).await;
-    let dispatcher = stack.add_dispatcher_that_outlives_its_disk();
-    stack.wait_alive(1).await;
+    let dispatcher = stack.add_dispatcher_ignoring_sigxfsz();
+    stack.wait_instances_up(1).await;
     limit_files(&dispatcher, "100");
     let image = json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": 7}},
         "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "full"}}
     });
     let id = stack.client.submit(json!({"workflow": image, "maxAttempts": 10})).await;
-    let task = eventually("an attempt failed", PATIENCE, async || {
+    let task = eventually("an attempt failed", WAIT_MAX, async || {
         let task = stack.client.task(&id).await;
         (task["attempts"][0]["outcome"] == "storage_failed").then_some(task)
     })

@@ -3,8 +3,8 @@
 
 use crate::support::{
     eventually,
-    raw::Raw,
-    stack::{PATIENCE, Stack},
+    raw::RawRedis,
+    stack::{Stack, WAIT_MAX},
 };
 use shuzhiren::{
     queue::{FileKind, FileRecord, Queue, QueueLimits},
@@ -36,14 +36,14 @@ fn place(folder: &Path, name: &str) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_api_was_killed_before_it_was_registered_leaves_nothing() {
     let mut stack = Stack::start(1, 0).await;
-    Raw::connect(&stack.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
+    RawRedis::connect(&stack.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
     let kept = stack.client.upload("kept.png", b"kept".to_vec()).await;
     make_old(&stored(&stack.files())[0]);
     // Stored, and then Redis is not there to register it.
     stack.redis.kill();
     let client = stack.client.clone();
     let lost = tokio::spawn(async move { client.upload("lost.png", b"lost".to_vec()).await });
-    let lost_bytes = eventually("the bytes are stored", PATIENCE, async || {
+    let lost_bytes = eventually("the bytes are stored", WAIT_MAX, async || {
         let files = stored(&stack.files());
         files.into_iter().find(|path| std::fs::read(path).is_ok_and(|bytes| bytes == b"lost") && !is_staged(path))
     })
@@ -60,9 +60,9 @@ async fn an_upload_whose_api_was_killed_before_it_was_registered_leaves_nothing(
     make_old(&lost_bytes);
 
     stack.add_dispatcher();
-    eventually("what was lost is gone", PATIENCE, async || (!lost_bytes.exists() && !staged.exists()).then_some(()))
+    eventually("what was lost is gone", WAIT_MAX, async || (!lost_bytes.exists() && !staged.exists()).then_some(()))
         .await;
-    eventually("the whole store was looked at", PATIENCE, async || stack.log().contains("count=1").then_some(())).await;
+    eventually("the whole store was looked at", WAIT_MAX, async || stack.log().contains("count=1").then_some(())).await;
     assert!(young.exists(), "may still be registered");
     assert!(foreign.exists(), "not named like ours");
     assert_eq!(stored(&stack.files()).len(), 3);
@@ -82,7 +82,7 @@ async fn the_files_of_another_installation_are_left_alone() {
     make_old(&stray);
     std::fs::write(stack.files().join("installation"), b"another").unwrap();
     stack.add_dispatcher();
-    eventually("it is said", PATIENCE, async || stack.log().contains("another installation").then_some(())).await;
+    eventually("it is said", WAIT_MAX, async || stack.log().contains("another installation").then_some(())).await;
     assert!(stray.exists());
 }
 
@@ -112,10 +112,10 @@ async fn the_second_copy_of_a_dispatcher_that_died_goes_and_the_first_stays() {
     assert_eq!(object.to_string(), first["fileId"].as_str().unwrap());
     // An hour later.
     let (orphans, member) = (format!("{{{}}}:orphans", settings.namespace), format!("again:{id}"));
-    let moved = Raw::connect(&stack.redis.socket()).run(&["ZADD", &orphans, "XX", "CH", "1", &member]);
+    let moved = RawRedis::connect(&stack.redis.socket()).run(&["ZADD", &orphans, "XX", "CH", "1", &member]);
     assert_eq!(moved.text(), "1", "it is remembered");
     stack.add_dispatcher();
-    eventually("the copy is gone", PATIENCE, async || (!copy.exists()).then_some(())).await;
+    eventually("the copy is gone", WAIT_MAX, async || (!copy.exists()).then_some(())).await;
     for file in [first["fileId"].as_str().unwrap().to_owned(), id.to_string()] {
         let bytes = stack.client.download(&format!("{}/upload/file/{file}", stack.client.base)).await;
         assert_eq!(bytes, b"the same", "{file}");

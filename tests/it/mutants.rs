@@ -25,7 +25,7 @@ const MODEL_SEEDS: std::ops::Range<u64> = 1..13;
 /// Steps of each.
 const MODEL_STEPS: u64 = 300;
 /// A broken script may also make a test wait for ever.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 impl Mutant {
     /// The world with this mutation; panics when it does not apply.
@@ -81,7 +81,7 @@ fn expect_panics() {
 /// Whether the future panics or hangs.
 async fn is_red(scenario: impl Future<Output = ()>) -> bool {
     QUIET.set(true);
-    let outcome = tokio::time::timeout(PATIENCE, AssertUnwindSafe(scenario).catch_unwind()).await;
+    let outcome = tokio::time::timeout(WAIT_MAX, AssertUnwindSafe(scenario).catch_unwind()).await;
     QUIET.set(false);
     !matches!(outcome, Ok(Ok(())))
 }

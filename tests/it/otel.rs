@@ -5,7 +5,7 @@ mod collector;
 
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
     web::PNG,
 };
 use collector::{Collector, Mood, Seen};
@@ -152,7 +152,7 @@ async fn a_collector_that_is_broken_or_silent_delays_nothing_and_its_loss_is_cou
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     };
     quick(1).await;
-    eventually("lost spans are counted", PATIENCE, || async {
+    eventually("lost spans are counted", WAIT_MAX, || async {
         let page = stack.client.http().get(format!("{}/metrics", stack.client.base)).send().await.ok()?;
         let text = page.text().await.ok()?;
         let line = text.lines().find(|line| line.starts_with("shuzhiren_trace_spans_total{result=\"failed\"}"))?;

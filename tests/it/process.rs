@@ -5,7 +5,7 @@ mod limits;
 mod raw;
 mod signals;
 
-use crate::support::http::{Answer, exchange, get};
+use crate::support::http::{Response, exchange, get};
 use axum::{
     Router,
     body::Bytes,
@@ -167,6 +167,6 @@ async fn an_address_that_cannot_be_had_is_one_clear_line() {
 }
 
 /// One request by hand on a connection of its own; the first answer.
-async fn ask(server: SocketAddr, request: &str) -> Option<Answer> {
-    Answer::parse(&exchange(server, request.as_bytes(), Duration::from_secs(5)).await)
+async fn ask(server: SocketAddr, request: &str) -> Option<Response> {
+    Response::parse(&exchange(server, request.as_bytes(), Duration::from_secs(5)).await)
 }

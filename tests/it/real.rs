@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Others use the instances too: their prompts may be in front of ours.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// The real instances; none, with a word about it, when there is no ComfyUI here.
 fn instances() -> Vec<Client> {
@@ -108,7 +108,7 @@ async fn run(client: &Client, workflow: &RawValue) -> Run {
         }
         panic!("the WebSocket closed");
     };
-    tokio::time::timeout(PATIENCE, heard).await.expect("no ending was heard");
+    tokio::time::timeout(WAIT_MAX, heard).await.expect("no ending was heard");
     let Sighting::Ended(ending) = client.ending(prompt).await.unwrap() else { panic!("not in history") };
     let took = started.elapsed();
     socket.close().await;

@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ async fn a_claimed_task_that_could_not_begin_gives_its_slot_back() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     stack.add_dispatcher();
     assert_eq!(stack.client.wait_ended(&overdue).await["error"]["type"], "start_timeout");
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert_eq!(stack.executions(&overdue), 0);
 }
 
@@ -62,7 +62,7 @@ async fn a_run_that_became_overdue_without_any_dispatcher_is_ended_by_the_next()
     let task = stack.client.wait_ended(&id).await;
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!((&task["error"]["type"], &task["attempt"]), (&json!("run_timeout"), &json!(1)), "{task}");
-    eventually("the instance is free", PATIENCE, async || {
+    eventually("the instance is free", WAIT_MAX, async || {
         let task = stack.client.get("/api/instances").await;
         (task[0]["busy"] == false).then_some(())
     })

@@ -288,9 +288,9 @@ async fn a_url_in_a_batch_is_fetched_once_for_all() {
         "sweep": {"1.mask": [link("b.png"), link("a.png")]}});
     let dry = data(&api.post("/api/tasks?dryRun=true", &body).await);
     assert_eq!((&dry["count"], &dry["warnings"][0]["code"]), (&json!(4), &json!("url_not_fetched")));
-    assert_eq!(web.asked("a.png"), 0);
+    assert_eq!(web.request_count("a.png"), 0);
     let batch = data(&api.post("/api/tasks", &body).await);
-    assert_eq!((web.asked("a.png"), web.asked("b.png")), (1, 1));
+    assert_eq!((web.request_count("a.png"), web.request_count("b.png")), (1, 1));
     let mut files = Vec::new();
     for id in ids(&batch) {
         let payload = api.queue.payload(id.parse().unwrap()).await.unwrap().unwrap();

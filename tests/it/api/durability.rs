@@ -4,7 +4,7 @@ use super::{
     server::{Api, Options, data, workflow},
     upload::{PNG, upload},
 };
-use crate::support::{TestRedis, eventually, http::Answer};
+use crate::support::{TestRedis, eventually, http::Response};
 use serde_json::json;
 use shuzhiren::settings::Durability;
 use std::{
@@ -27,12 +27,12 @@ struct Told {
 }
 
 /// Only two answers are allowed while Redis is killed; a failed connection of the test would be a panic.
-fn is_told(answer: &Answer) -> bool {
+fn is_told(answer: &Response) -> bool {
     assert!(matches!(answer.status, 200 | 503), "{}", answer.json());
     answer.status == 200
 }
 
-fn text(answer: &Answer, name: &str) -> String {
+fn text(answer: &Response, name: &str) -> String {
     data(answer)[name].as_str().unwrap().to_owned()
 }
 

@@ -1,7 +1,7 @@
 //! safety.md §2.6 as far as REST goes: unknown paths and methods, other origins, raw requests.
 
 use super::server::{Api, assert_refused, data};
-use crate::support::http::{Answer, exchange};
+use crate::support::http::{Response, exchange};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,7 @@ async fn raw_requests_never_give_a_5xx() {
     for request in &requests {
         let bytes = exchange(api.address, request.as_bytes(), Duration::from_millis(700)).await;
         let shown = &request[..request.len().min(100)];
-        if let Some(answer) = Answer::parse(&bytes) {
+        if let Some(answer) = Response::parse(&bytes) {
             assert!((400..500).contains(&answer.status), "{shown:?}: {}", answer.status);
         }
     }

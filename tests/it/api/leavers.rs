@@ -4,7 +4,7 @@ use super::{
     server::{Api, data},
     urls::{stage, with_url},
 };
-use crate::support::{eventually, raw::Raw};
+use crate::support::{eventually, raw::RawRedis};
 use serde_json::Value;
 use shuzhiren::task::FileId;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn a_file_that_was_registered_for_a_client_that_left_is_taken_back() {
     let (api, web) = stage().await;
     let mut leaver = post_and_leave_open(&api, &with_url(&web.url("held/a.png"))).await;
     eventually("it is asked", Duration::from_secs(10), || async { (web.heads().len() == 1).then_some(()) }).await;
-    let mut redis = Raw::connect(&api.redis.socket());
+    let mut redis = RawRedis::connect(&api.redis.socket());
     redis.run(&["CLIENT", "PAUSE", "1500", "WRITE"]);
     web.release();
     let is_whole = || api.stored_names().iter().any(|name| name.parse::<FileId>().is_ok());

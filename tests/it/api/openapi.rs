@@ -2,7 +2,7 @@
 //! That answers are as documented is seen by every test of the api: `Api::send` holds each against the document.
 
 use super::server::{Api, JWT_SECRET, assert_refused};
-use crate::support::contract::{faults, operations, the_document};
+use crate::support::contract::{openapi_document, operations, violations};
 use serde_json::{Value, json};
 use shuzhiren::{api::ERROR_TYPES, process};
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ async fn the_document_is_there_without_a_login() {
     let answer = api.send("GET", "/api/openapi.json", &[], b"").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     let document = answer.json();
-    assert_eq!(&document, the_document());
+    assert_eq!(&document, openapi_document());
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
     assert!(!document.to_string().contains(JWT_SECRET));
     let ids: BTreeSet<&str> = operations().map(|(_, _, one)| one["operationId"].as_str().unwrap()).collect();
@@ -66,11 +66,11 @@ async fn the_document_is_there_without_a_login() {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    let text = the_document().to_string();
+    let text = openapi_document().to_string();
     let names: Vec<&str> = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert!(names.len() > 100, "the reader of references reads nothing");
     for name in names {
-        assert!(the_document().pointer(name).is_some(), "{name}");
+        assert!(openapi_document().pointer(name).is_some(), "{name}");
     }
 }
 
@@ -78,7 +78,7 @@ fn every_reference_leads_somewhere() {
 fn every_error_is_documented_where_it_happens() {
     let known: BTreeSet<&str> =
         ERROR_TYPES.iter().map(|one| one.word).chain(process::ERROR_TYPES.iter().copied()).collect();
-    let listed = the_document()["components"]["schemas"]["ErrorType"]["oneOf"].as_array().unwrap();
+    let listed = openapi_document()["components"]["schemas"]["ErrorType"]["oneOf"].as_array().unwrap();
     let listed: BTreeSet<&str> = listed.iter().map(|one| one["const"].as_str().unwrap()).collect();
     assert_eq!(listed, known);
     let mut told = BTreeSet::new();
@@ -87,7 +87,7 @@ fn every_error_is_documented_where_it_happens() {
             let content = &response["content"]["application/json"];
             for (word, example) in content["examples"].as_object().into_iter().flatten() {
                 told.insert(word.as_str());
-                let faults = faults(&content["schema"], &example["value"]);
+                let faults = violations(&content["schema"], &example["value"]);
                 assert!(faults.is_empty(), "{method} {path} {word}: {faults:?}");
                 let one = ERROR_TYPES.iter().find(|one| one.word == word);
                 let fits = one.is_none_or(|one| one.statuses.iter().any(|one| one.to_string() == *status));
@@ -110,7 +110,7 @@ async fn every_example_of_a_body_is_taken() {
         let body = &operation["requestBody"]["content"]["application/json"];
         for (name, example) in body["examples"].as_object().into_iter().flatten() {
             let (value, about) = (&example["value"], format!("{method} {template} {name}"));
-            assert_eq!(faults(&body["schema"], value), Vec::<String>::new(), "{about}");
+            assert_eq!(violations(&body["schema"], value), Vec::<String>::new(), "{about}");
             let answer = api.json(&method.to_uppercase(), &filled(template), &[], value.to_string().as_bytes()).await;
             assert_eq!(answer.status, 200, "{about}: {}", answer.json());
             sent.insert(operation["operationId"].as_str().unwrap());
@@ -127,7 +127,7 @@ fn every_example_of_an_answer_is_one() {
         let needs = content.is_object() && operation["operationId"] != "getOpenApi";
         assert!(!needs || content["example"].is_object(), "{method} {path} has no example of its answer");
         if needs {
-            assert_eq!(faults(&content["schema"], &content["example"]), Vec::<String>::new(), "{method} {path}");
+            assert_eq!(violations(&content["schema"], &content["example"]), Vec::<String>::new(), "{method} {path}");
         }
     }
 }
@@ -135,7 +135,7 @@ fn every_example_of_an_answer_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bound_of_a_body_is_the_servers() {
     let api = Api::start().await;
-    let schemas = &the_document()["components"]["schemas"];
+    let schemas = &openapi_document()["components"]["schemas"];
     let mut tried = 0;
     for (schema, path, method, wrap) in [
         ("TaskBody", "/api/tasks?dryRun=true", "POST", &with_workflow as &dyn Fn(&str, Value) -> Value),
@@ -174,7 +174,7 @@ async fn a_member_that_is_not_documented_is_refused() {
         };
         let mut value = example["value"].clone();
         value["nobodyReadsThis"] = json!(1);
-        assert!(!faults(&body["schema"], &value).is_empty(), "{method} {template}: the schema is open");
+        assert!(!violations(&body["schema"], &value).is_empty(), "{method} {template}: the schema is open");
         let answer = api.json(&method.to_uppercase(), &filled(template), &[], value.to_string().as_bytes()).await;
         let word = if template == "/api/config" { "invalid_config" } else { "unknown_field" };
         assert_refused(&answer, 400, word, &format!("{method} {template}"));

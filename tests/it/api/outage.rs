@@ -1,7 +1,7 @@
 //! Redis is away, hangs, or refuses writes: 503 in time, and the truth afterwards.
 
 use super::server::{Api, assert_refused, data, workflow};
-use crate::support::{eventually, raw::Raw};
+use crate::support::{eventually, raw::RawRedis};
 use serde_json::json;
 use std::{
     process::Command,
@@ -95,7 +95,7 @@ async fn without_redis_everything_is_503_in_time_and_heals() {
 async fn a_redis_that_refuses_writes_is_503_while_reads_go_on() {
     let api = Api::start().await;
     let task = api.submit().await;
-    let mut raw = Raw::connect(&api.redis.socket());
+    let mut raw = RawRedis::connect(&api.redis.socket());
     raw.run(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_refused(
         &api.post("/api/tasks", &json!({"workflow": workflow()})).await,

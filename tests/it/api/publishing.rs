@@ -80,7 +80,7 @@ async fn a_publication_is_judged_as_a_submit() {
     assert_eq!(kept["warnings"][0]["code"], "workflow_converted", "{kept}");
     assert_eq!(kept["workflow"]["9"]["inputs"], json!({"images": ["1", 0]}));
     assert_eq!(data(&api.put("/api/workflows/w", &body).await)["version"], 1, "the same again");
-    assert_eq!(web.asked("a.png"), 0);
+    assert_eq!(web.request_count("a.png"), 0);
     submit(&api, "w", json!({})).await;
-    assert_eq!(web.asked("a.png"), 1, "fetched for the task");
+    assert_eq!(web.request_count("a.png"), 1, "fetched for the task");
 }

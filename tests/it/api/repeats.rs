@@ -1,14 +1,14 @@
 //! One request said many times is one task: over two processes, and when the answer was lost on its way.
 
 use crate::support::{
-    lossy::{Lossy, To},
-    stack::{ApiClient, PATIENCE, Stack, workflow},
+    lossy::{LossyLink, Upstream},
+    stack::{ApiClient, Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 fn http() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+    reqwest::Client::builder().no_proxy().timeout(WAIT_MAX).build().unwrap()
 }
 
 /// Status, envelope, and whether it was a repetition; `None` = no answer came.
@@ -43,7 +43,7 @@ async fn a_storm_of_one_key_over_two_processes_makes_one_task() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_answer_was_lost_gets_the_same_task() {
     let (stack, http) = (Stack::start(1, 0).await, http());
-    let link = Lossy::start(To::Tcp(stack.api.port)).await;
+    let link = LossyLink::start(Upstream::Tcp(stack.api.port)).await;
     let mut client = stack.client.clone();
     client.base = format!("http://127.0.0.1:{}", link.port);
     for turn in 0..5 {

@@ -3,7 +3,7 @@
 use super::server::{Api, assert_refused, data, token_of, workflow};
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow as graph},
+    stack::{Stack, WAIT_MAX, workflow as graph},
 };
 use serde_json::{Value, json};
 use shuzhiren::{
@@ -126,7 +126,7 @@ async fn a_retry_without_its_files_or_its_workflow_is_refused() {
 
     let id = api.submit().await;
     data(&api.delete(&format!("/api/tasks/{id}")).await);
-    crate::support::raw::Raw::connect(&api.redis.socket()).run(&["DEL", &format!("{{test}}:payload:{id}")]);
+    crate::support::raw::RawRedis::connect(&api.redis.socket()).run(&["DEL", &format!("{{test}}:payload:{id}")]);
     assert_refused(&api.post(&format!("/api/tasks/{id}/retry"), &json!({})).await, 409, "workflow_gone", "payload");
 }
 
@@ -138,7 +138,7 @@ async fn a_retried_task_runs_again() {
     let id = stack.client.submit(slow).await;
     assert_eq!(stack.client.wait_ended(&id).await["error"]["type"], "run_timeout");
     let again = async || stack.client.call(reqwest::Method::POST, &format!("/api/tasks/{id}/retry"), None).await;
-    let (status, _) = eventually("the instance has stopped it", PATIENCE, async || {
+    let (status, _) = eventually("the instance has stopped it", WAIT_MAX, async || {
         Some(again().await).filter(|(status, _)| *status != 409)
     })
     .await;
@@ -149,10 +149,10 @@ async fn a_retried_task_runs_again() {
         (&json!("run_timeout"), &json!(2), &json!(1))
     );
     assert_eq!((stack.executions(&id), task["attempts"].as_array().unwrap().len()), (2, 2));
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     // Cancelled in its third life, and quiet after it.
-    eventually("it lives again", PATIENCE, async || Some(again().await).filter(|(status, _)| *status == 200)).await;
+    eventually("it lives again", WAIT_MAX, async || Some(again().await).filter(|(status, _)| *status == 200)).await;
     stack.client.delete(&format!("/api/tasks/{id}")).await;
     assert_eq!(stack.client.wait_ended(&id).await["status"], "cancelled");
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }

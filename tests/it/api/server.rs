@@ -2,8 +2,8 @@
 
 use crate::support::{
     TestRedis, contract,
-    http::{Answer, exchange},
-    raw::{Answer as Redis, Raw},
+    http::{Response, exchange},
+    raw::{RawRedis, Reply as Redis},
 };
 use serde_json::{Value, json};
 use shuzhiren::{
@@ -121,7 +121,7 @@ impl Api {
     }
 
     /// Sends a request as it is, and holds the answer against the document; `authorization` only when it is among the headers.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n").into_bytes();
         for (name, value) in headers {
             request.extend(format!("{name}: {value}\r\n").bytes());
@@ -139,30 +139,30 @@ impl Api {
     }
 
     /// Sends bytes and gives the first answer.
-    pub async fn raw(&self, request: &[u8]) -> Answer {
+    pub async fn raw(&self, request: &[u8]) -> Response {
         let bytes = exchange(self.address, request, Duration::from_secs(10)).await;
         let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
-        Answer::parse(&bytes).unwrap_or_else(|| panic!("no answer to {shown:?}: {bytes:?}"))
+        Response::parse(&bytes).unwrap_or_else(|| panic!("no answer to {shown:?}: {bytes:?}"))
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[("authorization", &self.bearer())], b"").await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> Response {
         self.send("DELETE", path, &[("authorization", &self.bearer())], b"").await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub async fn put(&self, path: &str, body: &Value) -> Response {
         self.json("PUT", path, &[], body.to_string().as_bytes()).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
         self.json("POST", path, &[], body.to_string().as_bytes()).await
     }
 
     /// Sends JSON with the token and more headers.
-    pub async fn json(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub async fn json(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let bearer = self.bearer();
         let mut all = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
         all.extend(headers);
@@ -198,7 +198,7 @@ impl Api {
 
     /// All of Redis but the counters of failed logins: equal before and after = nothing changed.
     pub fn snapshot(&self) -> Vec<(String, Redis)> {
-        let mut raw = Raw::connect(&self.redis.socket());
+        let mut raw = RawRedis::connect(&self.redis.socket());
         let mut keys = raw.run(&["KEYS", "*"]).texts();
         keys.retain(|key| !key.contains("login"));
         keys.sort();
@@ -258,7 +258,7 @@ pub fn workflow() -> Value {
 
 /// The envelope of a failure: status, word, and everything else that every failure has.
 #[track_caller]
-pub fn assert_refused(answer: &Answer, status: u16, word: &str, about: &str) {
+pub fn assert_refused(answer: &Response, status: u16, word: &str, about: &str) {
     let body = answer.json();
     assert_eq!((answer.status, body["error"]["type"].as_str()), (status, Some(word)), "{about}: {body}");
     assert_eq!(body["code"], status, "{about}: {body}");
@@ -277,7 +277,7 @@ pub fn assert_refused(answer: &Answer, status: u16, word: &str, about: &str) {
 
 /// The envelope of success; gives `data`.
 #[track_caller]
-pub fn data(answer: &Answer) -> Value {
+pub fn data(answer: &Response) -> Value {
     let mut body = answer.json();
     assert_eq!((answer.status, &body["code"]), (200, &json!(200)), "{body}");
     assert_eq!(body.as_object().unwrap().len(), 2, "{body}");

@@ -1,7 +1,7 @@
 //! `POST /api/files/upload` (safety.md §2.5).
 
 use super::server::{Api, FILE_BYTES_MAX, PUBLIC_URL, assert_refused, data};
-use crate::support::{eventually, http::Answer};
+use crate::support::{eventually, http::Response};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -22,13 +22,13 @@ fn form(parts: &[Vec<u8>]) -> Vec<u8> {
     [parts.concat(), b"--XX--\r\n".to_vec()].concat()
 }
 
-async fn send(api: &Api, content_type: &str, body: &[u8]) -> Answer {
+async fn send(api: &Api, content_type: &str, body: &[u8]) -> Response {
     api.send("POST", "/api/files/upload", &[("authorization", &api.bearer()), ("content-type", content_type)], body)
         .await
 }
 
 /// Uploads one file.
-pub async fn upload(api: &Api, filename: &str, bytes: &[u8]) -> Answer {
+pub async fn upload(api: &Api, filename: &str, bytes: &[u8]) -> Response {
     send(api, TYPE, &form(&[part("file", filename, bytes)])).await
 }
 

@@ -30,7 +30,7 @@ pub(super) fn with_url(url: &str) -> Value {
 
 /// The one problem of a refusal.
 #[track_caller]
-fn problem(answer: &http::Answer, about: &str) -> (String, String, String) {
+fn problem(answer: &http::Response, about: &str) -> (String, String, String) {
     assert_refused(answer, 422, "invalid_params", about);
     let details = answer.json()["error"]["details"].clone();
     assert_eq!(details.as_array().unwrap().len(), 1, "{about}: {details}");
@@ -51,7 +51,7 @@ async fn a_file_at_a_url_is_fetched_once_and_kept_like_an_upload() {
     let payload = api.queue.payload(id).await.unwrap().unwrap();
     assert_eq!(payload.files.len(), 3);
     assert!(payload.workflow.get().contains(r#""image":null"#), "{}", payload.workflow);
-    assert_eq!((web.asked("a.jpg"), web.asked("view?id=7")), (1, 1), "the same URL once");
+    assert_eq!((web.request_count("a.jpg"), web.request_count("view?id=7")), (1, 1), "the same URL once");
     let files = data(&api.get("/api/files?kind=upload").await);
     let mut names: Vec<&str> =
         files["items"].as_array().unwrap().iter().map(|file| file["filename"].as_str().unwrap()).collect();
@@ -168,9 +168,9 @@ async fn a_refusal_is_no_port_scanner() {
     }
     told.dedup();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(web.asked("a.png"), 0, "where a name leads is judged before anybody is asked");
+    assert_eq!(web.request_count("a.png"), 0, "where a name leads is judged before anybody is asked");
     data(&api.post("/api/tasks", &with_url(&open)).await);
-    assert_eq!(web.asked("a.png"), 1, "the name leads to an address that is allowed");
+    assert_eq!(web.request_count("a.png"), 1, "the name leads to an address that is allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn all_that_is_wrong_comes_in_one_answer_and_the_good_one_is_not_kept() {
     let details = answer.json()["error"]["details"].clone();
     let pointers: Vec<&str> = details.as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
     assert_eq!(pointers, ["/params/1.mask", "/params/1.a"]);
-    assert_eq!((web.asked("a.png"), api.snapshot(), api.stored_files()), (1, before.0, before.1));
+    assert_eq!((web.request_count("a.png"), api.snapshot(), api.stored_files()), (1, before.0, before.1));
     let many: serde_json::Map<String, Value> =
         (0..33).map(|n| (format!("1.i{n}"), json!({"$force": {"$url": web.url(&format!("n{n}"))}}))).collect();
     let answer = api.post("/api/tasks", &json!({"workflow": graph(), "params": many})).await;
@@ -224,7 +224,7 @@ async fn a_refused_task_leaves_no_fetched_file() {
     data(&api.post("/api/tasks", &json!({"workflow": graph()})).await);
     assert_refused(&api.post("/api/tasks", &with_url(&web.url("a.png"))).await, 429, "queue_full", "full");
     assert_eq!(
-        (web.asked("a.png"), api.stored_files(), &data(&api.get("/api/files").await)["total"]),
+        (web.request_count("a.png"), api.stored_files(), &data(&api.get("/api/files").await)["total"]),
         (1, 0, &json!(0))
     );
 }
@@ -251,7 +251,10 @@ async fn a_link_is_fetched_where_the_instances_take_files() {
     let task = data(&api.post("/api/tasks", &body).await);
     let id = task["id"].as_str().unwrap();
     let payload = api.queue.payload(id.parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!((payload.files.len(), web.asked("own.png"), web.asked("param.png"), web.heads().len()), (2, 1, 1, 2));
+    assert_eq!(
+        (payload.files.len(), web.request_count("own.png"), web.request_count("param.png"), web.heads().len()),
+        (2, 1, 1, 2)
+    );
     let original = data(&api.get(&format!("/api/tasks/{id}/workflow?form=original")).await);
     assert_eq!(original, graph);
     let bad = json!({"1": {"class_type": "LoadImage", "inputs": {"image": web.url("empty")}}});

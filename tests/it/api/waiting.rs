@@ -107,7 +107,7 @@ async fn a_task_that_failed_where_it_is_free_waits_for_another_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_of_redis_starts_rest() {
     let mut api = Api::start().await;
-    crate::support::raw::Raw::connect(&api.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
+    crate::support::raw::RawRedis::connect(&api.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
     config(&api, json!([8001])).await;
     let lease = lease_of(&api, INSTANCE).await;
     report(&api, &lease, Phase::Up).await;

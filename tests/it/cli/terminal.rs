@@ -1,7 +1,7 @@
 //! At a terminal (`script` makes one): a password is not shown, bars are drawn, `top` gives the screen back.
 
 use super::{PASSWORD, Shell, Stack};
-use crate::support::stack::{PATIENCE, workflow};
+use crate::support::stack::{WAIT_MAX, workflow};
 use serde_json::json;
 use std::process::Stdio;
 use tokio::{
@@ -39,7 +39,7 @@ impl Terminal {
                 self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         };
-        if timeout(PATIENCE, seeing).await.is_err() {
+        if timeout(WAIT_MAX, seeing).await.is_err() {
             panic!("`{what}` is not seen in time: {}", self.seen);
         }
     }
@@ -51,9 +51,9 @@ impl Terminal {
 
     async fn ended(mut self) -> (i32, String) {
         let mut bytes = Vec::new();
-        timeout(PATIENCE, self.screen.read_to_end(&mut bytes)).await.expect("it ends in time").unwrap();
+        timeout(WAIT_MAX, self.screen.read_to_end(&mut bytes)).await.expect("it ends in time").unwrap();
         self.seen.push_str(&String::from_utf8_lossy(&bytes));
-        (timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().code().unwrap(), self.seen)
+        (timeout(WAIT_MAX, self.child.wait()).await.unwrap().unwrap().code().unwrap(), self.seen)
     }
 }
 

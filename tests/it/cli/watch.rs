@@ -2,8 +2,8 @@
 
 use super::{Shell, Stack, interrupt, lines_of, next_line, rest};
 use crate::support::{
-    stack::{PATIENCE, free_port, workflow},
-    steady_port,
+    stable_port,
+    stack::{WAIT_MAX, free_port, workflow},
 };
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -16,7 +16,7 @@ async fn next(lines: &mut tokio::io::Lines<tokio::io::BufReader<tokio::process::
 #[tokio::test]
 async fn a_watch_outlives_a_restart_of_the_server() {
     let stack = Stack::start(1, 1).await;
-    let port = steady_port();
+    let port = stable_port();
     let mut api = stack.add_api_at(port);
     let here = crate::support::stack::ApiClient::new(port).await;
     let shell = Shell::logged_in_at(&here.base).await;
@@ -45,7 +45,7 @@ async fn a_watch_outlives_a_restart_of_the_server() {
 #[tokio::test]
 async fn a_server_that_stays_away_ends_the_watch_but_not_the_task() {
     let stack = Stack::start(1, 1).await;
-    let mut api = stack.add_api_at(steady_port());
+    let mut api = stack.add_api_at(stable_port());
     let here = crate::support::stack::ApiClient::new(api.port).await;
     let shell = Shell::logged_in_at(&here.base).await;
     let id = here.submit(json!({"workflow": workflow::steps(40, 4.0)})).await;
@@ -134,7 +134,7 @@ async fn several_tasks_are_watched_at_once_and_unknown_ones_are_code_4() {
 #[tokio::test]
 async fn everything_is_watched_over_a_restart_and_no_ending_is_missed() {
     let stack = Stack::start(2, 1).await;
-    let mut api = stack.add_api_at(steady_port());
+    let mut api = stack.add_api_at(stable_port());
     let port = api.port;
     let here = crate::support::stack::ApiClient::new(port).await;
     let shell = Shell::logged_in_at(&here.base).await;
@@ -166,5 +166,5 @@ async fn everything_is_watched_over_a_restart_and_no_ending_is_missed() {
     }
     assert!([&known, &born, &later].iter().all(|id| ended.contains(id)), "{ended:?}");
     interrupt(&child);
-    assert_eq!(tokio::time::timeout(PATIENCE, rest(child, lines)).await.unwrap().code, 130);
+    assert_eq!(tokio::time::timeout(WAIT_MAX, rest(child, lines)).await.unwrap().code, 130);
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use shuzhiren::sim::{Happened, Times};
@@ -23,7 +23,7 @@ async fn cancel(stack: &Stack, id: &str) -> Value {
     assert_eq!(answer["status"], "cancelled", "{answer}");
     let begun = Instant::now();
     let sim = &stack.sims[0];
-    eventually("the slot is free and the instance has nothing of it", PATIENCE, || async {
+    eventually("the slot is free and the instance has nothing of it", WAIT_MAX, || async {
         let overview = stack.client.get("/api/monitor/overview").await;
         let queue: Value = reqwest::get(format!("{}/queue", sim.url())).await.ok()?.json().await.ok()?;
         let is_there = (1..4).any(|attempt| queue.to_string().contains(&prompt(id, attempt)));
@@ -47,7 +47,7 @@ async fn a_cancel_before_the_instance_has_it() {
     // Delayed: between two attempts. Queued: nobody has claimed it.
     sim.set(|faults| faults.prompt_500 = Times::Next(1));
     let delayed = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
-    eventually("the first try has failed", PATIENCE, || async {
+    eventually("the first try has failed", WAIT_MAX, || async {
         let task = stack.client.task(&delayed).await;
         (task["attempts"][0]["outcome"] == "instance_unreachable").then_some(())
     })
@@ -84,7 +84,7 @@ async fn a_cancel_before_the_instance_has_it() {
         cancelled.elapsed()
     );
     sim.set(|faults| faults.prompt_delay_ms = 0);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert_eq!([&delayed, &queued, &uploading].map(|id| stack.executions(id)), [0; 3]);
 }
 
@@ -112,7 +112,7 @@ async fn a_cancel_at_the_instance() {
     front.wait_asked("GET /view", 1).await;
     cancel(&stack, &storing).await;
     stack.sims[0].set(|faults| faults.view_trickle_ms = 0);
-    eventually("nothing is left of it", PATIENCE, || async { stack.stored_files().is_empty().then_some(()) }).await;
+    eventually("nothing is left of it", WAIT_MAX, || async { stack.stored_files().is_empty().then_some(()) }).await;
     assert_eq!(stack.client.get("/api/files").await["total"], 0);
 
     // Its owner is dead, and the next one not there yet.
@@ -123,7 +123,7 @@ async fn a_cancel_at_the_instance() {
     assert_eq!((&answer["status"], &answer["cancelRequested"]), (&json!("cancelled"), &json!(true)), "{answer}");
     stack.add_dispatcher();
     happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&orphan, 1)).await;
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert_eq!([&running, &pending, &storing, &orphan].map(|id| stack.executions(id)), [1, 0, 1, 1]);
 }
 
@@ -152,14 +152,14 @@ async fn cancel_between_owners(stack: &mut Stack, front: &Front, is_cancelled_be
     cancel(stack, &id).await;
     front.release();
     happens(stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
-    eventually("the late request is dropped", PATIENCE, || async {
+    eventually("the late request is dropped", WAIT_MAX, || async {
         let dropped =
             [Happened::Deleted, Happened::Interrupted].map(|event| count(&stack.sims[0], event, &prompt(&id, 1)));
         (dropped.iter().sum::<usize>() == 1).then_some(())
     })
     .await;
     assert_eq!(front.asked("POST /prompt"), posts + 1);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 /// A cancel while the instance does not answer: final for the caller at once; carried out when the instance is back.
@@ -171,10 +171,10 @@ async fn a_cancel_reaches_an_instance_that_was_away() {
     stack.sims[0].set(|faults| faults.hang = true);
     let answer = stack.client.delete(&format!("/api/tasks/{id}")).await;
     assert_eq!(answer["status"], "cancelled");
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     stack.sims[0].set(|faults| faults.hang = false);
     happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
     assert_eq!(stack.client.task(&id).await["status"], "cancelled");
-    stack.wait_alive(1).await;
+    stack.wait_instances_up(1).await;
     super::completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     support::{
         eventually,
-        stack::{PATIENCE, Stack},
+        stack::{Stack, WAIT_MAX},
     },
     ws::client::Client,
 };
@@ -38,7 +38,7 @@ fn staged(seconds: f64) -> Value {
 
 async fn submit(stack: &Stack, body: Value) -> (String, Value) {
     let id = stack.client.submit(body).await;
-    let task = eventually("what there is so far", PATIENCE, || async {
+    let task = eventually("what there is so far", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
         let is_there = files(&task).len() == EARLY && outputs(&task).len() == EARLY + 1;
         assert!(is_there || task["finishedAt"].is_null(), "{task}\n{}", stack.log());
@@ -183,7 +183,7 @@ async fn what_was_told_stays_with_a_task_that_is_cancelled_or_fails() {
     let (id, early) = submit(&stack, json!({"workflow": staged(60.0)})).await;
     let cancelled = stack.client.delete(&format!("/api/tasks/{id}")).await;
     assert_eq!((&cancelled["status"], outputs(&cancelled)), (&json!("cancelled"), outputs(&early)));
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert_eq!(kept(&stack).await, Some(ids(&outputs(&early))));
 
     let mut slow = staged(60.0);
@@ -217,7 +217,7 @@ async fn a_given_up_attempt_leaves_no_file() {
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
     assert!(ids(&outputs(&task)).is_disjoint(&ids(&outputs(&early))));
     assert_eq!(files(&task).len(), ALL);
-    eventually("the first attempt's files are deleted", PATIENCE, || async {
+    eventually("the first attempt's files are deleted", WAIT_MAX, || async {
         (kept(&stack).await == Some(ids(&outputs(&task)))).then_some(())
     })
     .await;
@@ -264,6 +264,6 @@ async fn without_a_sign_the_end_tells_all() {
     let id = stack.client.submit(json!({"workflow": workflow})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["attempt"], files(&task).len()), (&json!(1), ALL), "{task}");
-    tokio::time::timeout(Duration::from_secs(5), stack.wait_quiet()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), stack.wait_idle()).await.unwrap();
     assert_eq!(kept(&stack).await.map(|files| files.len()), Some(2 * ALL));
 }

@@ -3,7 +3,7 @@
 use super::{completes_once, stack_with};
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use shuzhiren::sim::Times;
@@ -90,7 +90,7 @@ async fn a_flood_of_progress_is_drained() {
     stack.client.wait_ended(&quick).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
-    eventually("the whole flood has come", PATIENCE, || async {
+    eventually("the whole flood has come", WAIT_MAX, || async {
         stack.sims.iter().all(|sim| sim.faults().ws_flood == Times::Never).then_some(())
     })
     .await;

@@ -1,6 +1,6 @@
 //! A front before a stand-in that holds back or forges single requests: what a network, a proxy or a sick instance does to them.
 
-use crate::support::{eventually, http, stack::PATIENCE};
+use crate::support::{eventually, http, stack::WAIT_MAX};
 use axum::{
     body::Body,
     extract::Request,
@@ -102,7 +102,7 @@ impl Front {
 
     /// Waits until so many requests began with `line`.
     pub async fn wait_asked(&self, line: &str, count: usize) {
-        eventually(&format!("{count} × {line}"), PATIENCE, || async { (self.asked(line) >= count).then_some(()) })
+        eventually(&format!("{count} × {line}"), WAIT_MAX, || async { (self.asked(line) >= count).then_some(()) })
             .await;
     }
 }
@@ -163,7 +163,7 @@ async fn tunnel(behind: SocketAddr, mut request: Request) -> Response {
         let Ok(byte) = stream.read_u8().await else { return StatusCode::BAD_GATEWAY.into_response() };
         answer.push(byte);
     }
-    let answer = http::Answer::parse(&answer).unwrap();
+    let answer = http::Response::parse(&answer).unwrap();
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         response = response.header(name, value);

@@ -3,7 +3,7 @@
 use super::{completes_once, front::Act, fronted, prompt, stack_with};
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
     web::{PNG, Web},
 };
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ async fn two_tasks_that_need_a_file_at_once_upload_it_once() {
     let file = stack.client.upload("a.png", PNG.to_vec()).await;
     front.rule("POST /upload/image", 1, Act::Hold);
     let ids = [stack.client.submit(load(&file)).await, stack.client.submit(load(&file)).await];
-    eventually("both are claimed", PATIENCE, || async {
+    eventually("both are claimed", WAIT_MAX, || async {
         let tasks = [stack.client.task(&ids[0]).await, stack.client.task(&ids[1]).await];
         tasks.iter().all(|task| task["attempt"] == 1).then_some(())
     })
@@ -119,7 +119,7 @@ async fn an_instance_that_started_anew_is_given_its_files_again() {
     let file = stack.client.upload("a.png", PNG.to_vec()).await;
     completes_once(&stack, load(&file)).await;
     stack.sims[0].restart().await.unwrap();
-    eventually("it is brought again", PATIENCE, || async {
+    eventually("it is brought again", WAIT_MAX, || async {
         let id = stack.client.submit(load(&file)).await;
         assert_eq!(stack.client.wait_ended(&id).await["status"], "completed", "{}", stack.log());
         (uploads(&stack.sims[0]).len() == 2).then_some(())
@@ -147,7 +147,7 @@ async fn a_file_at_a_url_reaches_the_instance() {
     let mut body = load(&Value::Null);
     body["params"] = json!({"1.image": web.url("a.png")});
     // By then the api knows what the instance takes.
-    let id = eventually("the link is taken for a file", PATIENCE, || async {
+    let id = eventually("the link is taken for a file", WAIT_MAX, || async {
         let shown = stack.client.call(reqwest::Method::POST, "/api/tasks?dryRun=true", Some(body.clone())).await.1;
         if shown["data"]["warnings"][0]["code"] != "url_not_fetched" {
             return None;
@@ -157,5 +157,5 @@ async fn a_file_at_a_url_reaches_the_instance() {
     .await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["status"], "completed", "{task}\n{}", stack.log());
-    assert_eq!((web.asked("a.png"), uploads(&stack.sims[0]).len()), (1, 1));
+    assert_eq!((web.request_count("a.png"), uploads(&stack.sims[0]).len()), (1, 1));
 }

@@ -19,7 +19,7 @@ async fn time_limits_of_a_task_hold() {
     let task = stack.client.wait_ended(&slow).await;
     assert_eq!(task["error"]["type"], "run_timeout", "{task}");
     assert!(task["runMs"].as_u64().unwrap() >= 2_500, "{task}");
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert_eq!((stack.executions(&slow), stack.executions(&waiting)), (1, 0));
     super::happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&slow, 1)).await;
 }
@@ -33,7 +33,7 @@ async fn a_start_limit_holds_inside_the_instance() {
     let id = stack.client.submit(json!({"workflow": workflow::quick(1), "startBy": in_one_second()})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["error"]["type"], "start_timeout", "{task}\n{}", stack.log());
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     let log = stack.sims[0].log();
     assert_eq!(stack.executions(&id), 0);
     let left =

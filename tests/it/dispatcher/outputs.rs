@@ -2,7 +2,7 @@
 
 use super::{completes_once, front::Act, fronted, stack_with};
 use crate::support::{
-    raw::Raw,
+    raw::RawRedis,
     stack::{Stack, workflow},
 };
 use serde_json::json;
@@ -85,7 +85,7 @@ async fn the_files_of_a_refused_ending_are_deleted() {
     let id = stack.client.submit(json!({"workflow": workflow::quick(12)})).await;
     front.wait_asked("GET /view", 1).await;
     let task = format!("{{shuzhiren}}:task:{id}");
-    Raw::connect(&stack.redis.socket()).run(&["HSET", &task, "state", "cancelled"]);
+    RawRedis::connect(&stack.redis.socket()).run(&["HSET", &task, "state", "cancelled"]);
     front.release();
     super::eventually_or_log(&stack, "the ending is refused", || stack.log().contains("AlreadyEnded(Cancelled)")).await;
     super::eventually_or_log(&stack, "its files are deleted", || stack.stored_files().is_empty()).await;

@@ -2,8 +2,8 @@
 
 use crate::support::{
     eventually,
-    raw::Raw,
-    stack::{PATIENCE, Stack, workflow},
+    raw::RawRedis,
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -14,11 +14,11 @@ async fn a_running_task_shows_what_it_works_at_to_who_asks() {
     let body = json!({"workflow": workflow::steps(200, 10.0)});
     let id = stack.client.submit(body).await;
     let path = format!("/api/tasks/{id}/preview");
-    eventually("it is well under way", PATIENCE, || async {
+    eventually("it is well under way", WAIT_MAX, || async {
         (stack.client.task(&id).await["progress"].as_u64() >= Some(40)).then_some(())
     })
     .await;
-    let mut redis = Raw::connect(&stack.redis.socket());
+    let mut redis = RawRedis::connect(&stack.redis.socket());
     let key = format!("{{shuzhiren}}:preview:{id}");
     assert_eq!(redis.run(&["EXISTS", &key]).number(), 0, "nobody looks: nothing is kept");
 
@@ -26,7 +26,7 @@ async fn a_running_task_shows_what_it_works_at_to_who_asks() {
     assert_eq!((status, &envelope["error"]["type"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{envelope}");
     let url = format!("{}{path}", stack.client.base);
     let get = || stack.client.http().get(&url).bearer_auth(&stack.client.token).send();
-    let answer = eventually("a picture", PATIENCE, || async {
+    let answer = eventually("a picture", WAIT_MAX, || async {
         get().await.ok().filter(|answer| answer.status() == StatusCode::OK)
     })
     .await;

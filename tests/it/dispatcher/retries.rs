@@ -3,7 +3,7 @@
 use super::{completes_once, front::Act, fronted, prompt};
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use shuzhiren::sim::Happened;
@@ -25,7 +25,7 @@ async fn a_crash_under_a_prompt_is_a_loss() {
     let succeeded: usize = stack.sims.iter().map(|sim| super::count(sim, Happened::Succeeded, &prompt(&id, 2))).sum();
     assert_eq!((succeeded, stack.executions(&id)), (1, 2));
     sick.restart().await.unwrap();
-    stack.wait_alive(2).await;
+    stack.wait_instances_up(2).await;
 }
 
 /// A workflow that takes its instance down does so twice at most.
@@ -34,7 +34,7 @@ async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
     let stack = Stack::start(3, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0), "maxAttempts": 10})).await;
     for _ in 0..3 {
-        let task = eventually("it runs somewhere, or has ended", PATIENCE, || async {
+        let task = eventually("it runs somewhere, or has ended", WAIT_MAX, || async {
             let task = stack.client.task(&id).await;
             (task["status"] != "pending").then_some(task)
         })
@@ -45,7 +45,7 @@ async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
         let at = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
         at.restart().await.unwrap();
         let attempt = task["attempt"].clone();
-        eventually("the loss is noticed", PATIENCE, || async {
+        eventually("the loss is noticed", WAIT_MAX, || async {
             let task = stack.client.task(&id).await;
             (task["attempt"] != attempt || task["status"] != "running").then_some(())
         })
@@ -65,7 +65,7 @@ async fn a_workflow_that_kills_before_a_word_is_heard_is_poison_too() {
     }
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0), "maxAttempts": 10})).await;
     for deaths in 1..=3 {
-        let killed = eventually("an instance executes it, or it has ended", PATIENCE, || async {
+        let killed = eventually("an instance executes it, or it has ended", WAIT_MAX, || async {
             if stack.executions(&id) >= deaths {
                 return Some(true);
             }

@@ -3,7 +3,7 @@
 use super::{completes_once, front::Act, fronted, prompt};
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
 use shuzhiren::sim::{Happened, Sim, Times};
@@ -22,7 +22,7 @@ async fn a_zombie_is_noticed_and_taken_out() {
     // The first to take a prompt becomes the zombie; the other is healed before it can.
     let id = stack.client.submit(json!({"workflow": workflow::quick(8)})).await;
     let submitted = |n: usize| stack.sims[n].log().iter().any(|entry| entry.event == Happened::Submitted);
-    eventually("a prompt is submitted", PATIENCE, || async { (submitted(0) || submitted(1)).then_some(()) }).await;
+    eventually("a prompt is submitted", WAIT_MAX, || async { (submitted(0) || submitted(1)).then_some(()) }).await;
     let (sick, well) = if submitted(0) { (0, 1) } else { (1, 0) };
     stack.sims[well].set(|faults| faults.zombie = Times::Never);
     let task = stack.client.wait_ended(&id).await;
@@ -48,7 +48,7 @@ async fn a_hanging_instance_loses_its_task_to_another() {
     assert_eq!((about["alive"].as_bool(), about["phase"].as_str()), (Some(false), Some("down")), "{about}");
     assert!(about["lastError"].as_str().is_some_and(|why| why.contains("no answer")), "{about}");
     stack.sims[sick].set(|faults| faults.hang = false);
-    stack.wait_alive(2).await;
+    stack.wait_instances_up(2).await;
     // What it goes on with was given up: it is dropped, not run to its end.
     super::happens(&stack, &stack.sims[sick], Happened::Interrupted, &prompt(&id, 1)).await;
 }
@@ -151,7 +151,7 @@ async fn an_instance_that_talks_nonsense_is_taken_out() {
     assert!(about["lastError"].as_str().is_some_and(|why| why.contains("not ComfyUI's")), "{about}");
     assert!(!stack.log().contains("panicked"), "{}", stack.log());
     sick.set(|faults| *faults = shuzhiren::sim::Faults::default());
-    stack.wait_alive(2).await;
+    stack.wait_instances_up(2).await;
     completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
 }
 
@@ -171,7 +171,7 @@ async fn an_instance_that_leaves_the_config_ends_what_it_runs() {
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
     assert_eq!((stack.executions(&id), super::count(gone[0], Happened::Succeeded, &prompt(&id, 1))), (1, 1));
     // Its lease is given back with the end of the run, and what is known of it goes.
-    eventually("nobody holds the instance that left", PATIENCE, || async {
+    eventually("nobody holds the instance that left", WAIT_MAX, || async {
         let (status, _) =
             stack.client.call(reqwest::Method::GET, &format!("/api/instances/{}", gone[0].addr()), None).await;
         (status == 404).then_some(())

@@ -3,7 +3,7 @@
 use super::{count, post_stranger, prompt};
 use crate::support::{
     eventually,
-    stack::{PATIENCE, Stack, workflow},
+    stack::{Stack, WAIT_MAX, workflow},
 };
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, StatusCode};
@@ -36,7 +36,7 @@ async fn a_storm_of_cancels_has_one_winner_each() {
         stream::iter(ids.iter().zip(0..)).map(|(id, n)| cancel_twice(&stack, id, n)).buffered(CALLERS).collect().await;
 
     let quiet = tokio::time::Instant::now();
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
     assert!(quiet.elapsed() < Duration::from_secs(2), "every GPU is free: {:?}", quiet.elapsed());
     let mut named = BTreeSet::new();
     for (id, told) in ids.iter().zip(&told) {
@@ -60,7 +60,7 @@ async fn a_storm_of_cancels_has_one_winner_each() {
         "{cancelled} cancelled, {} endings came too late",
         stack.log().matches("AlreadyEnded(Cancelled)").count()
     );
-    eventually("the store has what tasks name, no more", PATIENCE, || async {
+    eventually("the store has what tasks name, no more", WAIT_MAX, || async {
         (stack.stored_files().into_iter().collect::<BTreeSet<_>>() == named).then_some(())
     })
     .await;
@@ -73,7 +73,7 @@ async fn a_storm_of_cancels_has_one_winner_each() {
 /// Waits until it runs, lets a different part of the run pass, and has two callers cancel at once: both are told the same.
 async fn cancel_twice(stack: &Stack, id: &str, n: u64) -> StatusCode {
     let path = format!("/api/tasks/{id}");
-    eventually("it runs, or has ended", PATIENCE, || async {
+    eventually("it runs, or has ended", WAIT_MAX, || async {
         (stack.client.task(id).await["status"] != "pending").then_some(())
     })
     .await;

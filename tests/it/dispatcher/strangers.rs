@@ -22,7 +22,7 @@ async fn a_cancel_is_repeated_and_hits_only_its_own() {
     assert!(count(sim, Happened::InterruptAsked, &prompt(&id, 1)) >= 3);
     assert_eq!(count(sim, Happened::InterruptAsked, ""), 0, "never a global interrupt");
     assert_eq!(count(sim, Happened::InterruptAsked, STRANGER), 0);
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 /// [6] Somebody clears the instance's queue, or interrupts whatever runs: our task is tried again.

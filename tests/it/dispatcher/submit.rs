@@ -67,7 +67,7 @@ async fn a_prefix_carries_the_task_and_history_is_left_clean() {
     let task = completes_once(&stack, json!({"workflow": workflow::quick(5)})).await;
     let submitted = stack.sims[0].log().into_iter().find(|entry| entry.event == Happened::Submitted).unwrap();
     assert_eq!(submitted.prefixes, [format!("{}/quick", task["id"].as_str().unwrap())]);
-    crate::support::eventually("an empty history", crate::support::stack::PATIENCE, || async {
+    crate::support::eventually("an empty history", crate::support::stack::WAIT_MAX, || async {
         let history: serde_json::Value =
             reqwest::get(format!("{}/history", stack.sims[0].url())).await.unwrap().json().await.unwrap();
         (history == json!({})).then_some(())

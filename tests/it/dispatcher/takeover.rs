@@ -2,7 +2,7 @@
 
 use super::{front::Act, fronted, happens, prompt};
 use crate::support::{
-    raw::Raw,
+    raw::RawRedis,
     stack::{Stack, workflow},
 };
 use serde_json::json;
@@ -34,7 +34,7 @@ async fn a_time_limit_goes_on_over_a_takeover() {
     assert!(back.elapsed() < limit, "it did not begin anew");
     assert_eq!(stack.executions(&id), 1);
     happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
-    stack.wait_quiet().await;
+    stack.wait_idle().await;
 }
 
 /// A request of a dead owner may still be on its way: the next one sends nothing before that cannot be any more.
@@ -71,7 +71,7 @@ async fn a_hand_over_waits_for_a_request_on_its_way() {
     };
     let (stopped, ()) = tokio::join!(
         async {
-            let code = stack.dispatchers[0].ended(Duration::from_secs(15)).await;
+            let code = stack.dispatchers[0].wait_exit(Duration::from_secs(15)).await;
             (code, front.answered("POST /prompt"))
         },
         release
@@ -90,7 +90,7 @@ async fn a_prompt_that_is_taken_up_again_is_no_stray() {
     stack.client.wait_for(&id, &["running"]).await;
     let now_ms = jiff::Timestamp::now().as_millisecond().to_string();
     let key = format!("{{shuzhiren}}:strays:{}", stack.sims[0].addr());
-    Raw::connect(&stack.redis.socket()).run(&["ZADD", &key, &now_ms, &prompt(&id, 1)]);
+    RawRedis::connect(&stack.redis.socket()).run(&["ZADD", &key, &now_ms, &prompt(&id, 1)]);
     stack.dispatchers[0].kill();
     stack.add_dispatcher();
     let task = stack.client.wait_ended(&id).await;

@@ -4,7 +4,7 @@ use super::{
     load::{Kind, Load},
     outages::clients,
     referee::{Allow, judge},
-    stage::{PATIENCE, Plan, Stage},
+    stage::{Plan, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::support::eventually;
@@ -20,14 +20,14 @@ async fn a_killed_api_loses_no_accepted_task() {
     const KILLS: usize = 4;
     for turn in 0..KILLS {
         let before = load.ids().len();
-        eventually("tasks are accepted", PATIENCE, || async { (load.ids().len() > before + 10).then_some(()) }).await;
+        eventually("tasks are accepted", WAIT_MAX, || async { (load.ids().len() > before + 10).then_some(()) }).await;
         stage.apis[turn % 2].kill();
         let asked = Instant::now();
         let sibling = stage.client.at(stage.apis[1 - turn % 2].port);
         assert_eq!(sibling.try_get("/api/tasks").await.expect("an answer").0, 200);
         assert!(asked.elapsed() < Duration::from_secs(2), "the sibling is not touched: {:?}", asked.elapsed());
         stage.apis[turn % 2].start();
-        eventually("it is back", PATIENCE, || async {
+        eventually("it is back", WAIT_MAX, || async {
             stage.client.at(stage.apis[turn % 2].port).try_get("/api/health").await.filter(|(status, _)| *status == 200)
         })
         .await;
@@ -55,7 +55,7 @@ async fn a_rolling_restart_of_everything_loses_nothing() {
         stage.wait_owned_at(1 - number).await;
         stage.apis[number].terminate().await;
         stage.apis[number].start();
-        eventually("it is back", PATIENCE, || async {
+        eventually("it is back", WAIT_MAX, || async {
             stage.client.at(stage.apis[number].port).try_get("/api/health").await.filter(|(status, _)| *status == 200)
         })
         .await;

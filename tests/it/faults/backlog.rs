@@ -3,7 +3,7 @@
 use super::{
     load::{Kind, Load},
     referee::{Allow, judge},
-    stage::{PATIENCE, Plan, ROOT, Stage},
+    stage::{Plan, ROOT, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::support::eventually;
@@ -19,7 +19,7 @@ async fn a_backlog_without_instances_is_worked_off_once_they_are_back() {
     for instance in &stage.instances {
         instance.sim.kill().await;
     }
-    eventually("all instances are down", PATIENCE, || async {
+    eventually("all instances are down", WAIT_MAX, || async {
         let overview = stage.client.get("/api/monitor/overview").await;
         (overview["aliveInstances"] == 0).then_some(())
     })
@@ -106,7 +106,7 @@ async fn copies_in_the_ledger_and_stolen_entries_run_nothing_twice() {
         dispatcher.terminate().await;
         dispatcher.start();
     }
-    eventually("the ledger is clean", PATIENCE, || async {
+    eventually("the ledger is clean", WAIT_MAX, || async {
         (stage.raw().run(&["XLEN", &jobs]).number() == 0).then_some(())
     })
     .await;

@@ -3,7 +3,7 @@
 use super::{
     load::{Kind, Load},
     referee::{Allow, judge},
-    stage::{PATIENCE, Plan, Stage},
+    stage::{Plan, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::support::eventually;
@@ -30,7 +30,7 @@ async fn takeovers(stage: &Stage, mut waiting: Vec<String>, dead: &str, begun: I
             }
             !is_taken
         });
-        assert!(begun.elapsed() < PATIENCE, "nobody takes over {waiting:?}");
+        assert!(begun.elapsed() < WAIT_MAX, "nobody takes over {waiting:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     took
@@ -90,7 +90,7 @@ async fn a_dispatcher_that_slept_cannot_harm() {
     takeovers(&stage, owned, &name, paused).await;
     let owners = stage.owners();
     stage.dispatchers[0].wake();
-    eventually("the sleeper notices", PATIENCE, || async {
+    eventually("the sleeper notices", WAIT_MAX, || async {
         stage.dispatchers[0].log().contains("lease lost").then_some(())
     })
     .await;
@@ -139,7 +139,7 @@ async fn a_rolling_restart_of_the_dispatchers_reruns_nothing() {
         took.extend(takeovers(&stage, owned, &name, stopped).await);
         stage.dispatchers[victim].start();
         stage.wait_owned().await;
-        eventually("the new one has started", PATIENCE, || async {
+        eventually("the new one has started", WAIT_MAX, || async {
             stage.dispatchers[victim].dispatcher_name().filter(|new| *new != name)
         })
         .await;

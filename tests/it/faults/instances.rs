@@ -4,12 +4,12 @@ use super::{
     load::{Kind, Load},
     referee::{Allow, judge},
     runs::{End, LogLine, Runs},
-    stage::{PATIENCE, Plan, Stage},
+    stage::{Plan, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::{
     model::Dice,
-    support::{eventually, stack::Role, steady_port},
+    support::{eventually, stable_port, stack::Role},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn only_what_died_with_its_instance_runs_again() {
 async fn a_stopped_instance_goes_on_when_it_wakes() {
     let stage = Stage::start(Plan { instances: 1, ..Plan::default() }).await;
     let folder = tempfile::tempdir().unwrap();
-    let port = steady_port();
+    let port = stable_port();
     let listen = format!("127.0.0.1:{port}");
     let sim = Role::spawn(&["sim", "--listen", &listen], port, &[], &folder.path().join("sim.log"));
     let servers = json!([{"id": "server-1", "name": "stopped", "ip": "127.0.0.1", "ports": [port]}]);
@@ -73,7 +73,7 @@ async fn a_stopped_instance_goes_on_when_it_wakes() {
 
 impl Stage {
     async fn wait_phase(&self, port: u16, phase: &str) {
-        eventually(&format!("the instance is {phase}"), PATIENCE, || async {
+        eventually(&format!("the instance is {phase}"), WAIT_MAX, || async {
             let shown = self.client.get(&format!("/api/instances/127.0.0.1:{port}")).await;
             (shown["phase"] == phase).then_some(())
         })

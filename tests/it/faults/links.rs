@@ -6,7 +6,7 @@ use super::{
     member::Member,
     outages::{check_refusals, clients},
     referee::{Allow, judge},
-    stage::{PATIENCE, Plan, Stage},
+    stage::{Plan, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::support::{eventually, proxy::Fault};
@@ -49,7 +49,7 @@ async fn torment(pick: fn(&Stage) -> &[Member]) {
 /// Tasks are accepted, and one of them ends.
 async fn goes_on(load: &Load) {
     let before = load.ids().len();
-    eventually("tasks are accepted again", PATIENCE, || async { (load.ids().len() > before).then_some(()) }).await;
+    eventually("tasks are accepted again", WAIT_MAX, || async { (load.ids().len() > before).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

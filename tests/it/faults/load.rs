@@ -1,7 +1,7 @@
 //! Clients as they should be: every submit has an Idempotency-Key and is repeated until it is answered. What was promised to
 //! them is written in the book.
 
-use super::stage::{PATIENCE, Stage};
+use super::stage::{Stage, WAIT_MAX};
 use crate::support::stack::workflow;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ impl Load {
 
     /// The file id of an upload.
     pub async fn upload(&self, bytes: &[u8]) -> String {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + WAIT_MAX;
         for turn in 0.. {
             let part = reqwest::multipart::Part::bytes(bytes.to_vec()).file_name("a.png");
             let form = reqwest::multipart::Form::new().part("file", part);
@@ -155,7 +155,7 @@ impl Load {
         body: Option<(&str, &Value)>,
         place: Option<usize>,
     ) -> Value {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + WAIT_MAX;
         for turn in first.. {
             let base = &self.bases[usize::try_from(turn).unwrap() % self.bases.len()];
             let mut request = self.http.request(method.clone(), format!("{base}{path}")).bearer_auth(&self.token);

@@ -2,8 +2,8 @@
 
 use crate::support::{
     proxy::{Proxy, Target},
+    stable_port,
     stack::Role,
-    steady_port,
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -28,7 +28,7 @@ pub struct Member {
 impl Member {
     /// Not started yet. `args` beside `--listen`.
     pub fn new(name: String, kind: &str, redis: PathBuf, variables: Vec<(String, String)>, log: PathBuf) -> Self {
-        let port = steady_port();
+        let port = stable_port();
         let link = Proxy::start(Target::Unix(redis));
         let mut variables = variables;
         variables.push(("REDIS_URL".to_owned(), format!("redis://127.0.0.1:{}", link.port)));
@@ -96,7 +96,7 @@ impl Member {
     /// Whether it has ended after [`Member::begin_stop`]; it must, with 0, until then.
     pub fn has_stopped(&mut self, until: std::time::Instant) -> bool {
         let Some(role) = &mut self.role else { return true };
-        let Some(status) = role.ended_already() else {
+        let Some(status) = role.exit_status() else {
             assert!(std::time::Instant::now() < until, "{} does not stop:\n{}", self.name, self.life_log());
             return false;
         };
@@ -110,7 +110,7 @@ impl Member {
     /// P1: notices a process that ended by itself.
     pub fn note_own_end(&mut self) {
         if let Some(role) = &mut self.role
-            && let Some(code) = role.ended_already()
+            && let Some(code) = role.exit_status()
         {
             let log = self.life_log();
             let last: Vec<&str> = log.lines().rev().take(5).collect();

@@ -4,7 +4,7 @@ use super::{
     dispatchers::run_everywhere,
     load::{Kind, Load},
     referee::{Allow, judge},
-    stage::{PATIENCE, Plan, ROOT, Stage},
+    stage::{Plan, ROOT, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::support::{eventually, proxy::Fault};
@@ -67,12 +67,12 @@ async fn a_killed_redis_makes_no_answer_untrue() {
     let posting = clients(&load, 16, &stop);
     for _ in 0..2 {
         let before = load.ids().len();
-        eventually("tasks are accepted", PATIENCE, || async { (load.ids().len() > before + 8).then_some(()) }).await;
+        eventually("tasks are accepted", WAIT_MAX, || async { (load.ids().len() > before + 8).then_some(()) }).await;
         stage.redis.kill();
         refused_everywhere(&stage).await;
         let before = load.ids().len();
         stage.redis.launch();
-        eventually("tasks are accepted again", PATIENCE, || async { (load.ids().len() > before).then_some(()) }).await;
+        eventually("tasks are accepted again", WAIT_MAX, || async { (load.ids().len() > before).then_some(()) }).await;
     }
     stop.cancel();
     for client in posting {
@@ -122,7 +122,7 @@ async fn an_outage_longer_than_the_lease_changes_no_owner() {
 
 /// Every lease has been renewed since.
 async fn renewed(stage: &Stage) {
-    eventually("every lease is fresh", PATIENCE, || async {
+    eventually("every lease is fresh", WAIT_MAX, || async {
         let mut raw = stage.raw();
         let time = raw.run(&["TIME"]).texts();
         let now_ms: u64 = time[0].parse::<u64>().unwrap() * 1000 + time[1].parse::<u64>().unwrap() / 1000;
@@ -144,14 +144,14 @@ async fn a_redis_that_forgot_everything_is_filled_again() {
     stage.redis.kill();
     stage.redis.wipe();
     stage.redis.launch();
-    eventually("the api is back", PATIENCE, || async {
+    eventually("the api is back", WAIT_MAX, || async {
         stage.client.try_get("/api/tasks").await.filter(|(status, page)| *status == 200 && page["data"]["total"] == 0)
     })
     .await;
     stage.client.put("/api/config", stage.fleet()).await;
     stage.wait_owned().await;
     // What ran is nobody's now; it ends by itself.
-    eventually("the forgotten prompts have ended", PATIENCE, || async {
+    eventually("the forgotten prompts have ended", WAIT_MAX, || async {
         for instance in &stage.instances {
             let queue: serde_json::Value =
                 reqwest::get(format!("{}/queue", instance.sim.url())).await.ok()?.json().await.ok()?;
@@ -196,7 +196,7 @@ async fn a_claim_that_redis_forgot_is_taken_back() {
     stage.redis.kill();
     stage.redis.restore(&snapshot);
     stage.redis.launch();
-    eventually("the api is back", PATIENCE, || async {
+    eventually("the api is back", WAIT_MAX, || async {
         stage.client.try_get("/api/tasks").await.filter(|(status, _)| *status == 200)
     })
     .await;

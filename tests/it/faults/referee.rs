@@ -3,7 +3,7 @@
 use super::{
     load::{Entry, Kind, Load},
     runs::{End, Runs},
-    stage::{PATIENCE, ROOT, Stage},
+    stage::{ROOT, Stage, WAIT_MAX},
     watch::Watch,
 };
 use crate::support::{
@@ -48,7 +48,7 @@ pub async fn judge(stage: &mut Stage, load: &Load, watch: &Watch, allow: Allow) 
     check_rest(stage, &ids, &mut wrongs).await;
     check_redis(stage, &ids, &mut wrongs);
     // An ending that pub/sub lost is told at the next look, every ten seconds.
-    let heard = tokio::time::timeout(PATIENCE, async {
+    let heard = tokio::time::timeout(WAIT_MAX, async {
         while !watch.unheard(&statuses).is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
@@ -68,7 +68,7 @@ async fn wait_ended(stage: &Stage, load: &Load) -> Vec<(Entry, Value)> {
     for entry in load.book() {
         let Some(id) = entry.id.clone() else { continue };
         let last = std::cell::RefCell::new(Value::Null);
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(WAIT_MAX, async {
             loop {
                 if let Some((status, task)) = stage.client.try_get(&format!("/api/tasks/{id}")).await {
                     assert_ne!(
@@ -97,14 +97,14 @@ async fn wait_ended(stage: &Stage, load: &Load) -> Vec<(Entry, Value)> {
 
 /// Cancelled prompts may still be on their way out of an instance.
 async fn wait_rest(stage: &Stage) {
-    eventually("I6: no slot is held", PATIENCE, || async {
+    eventually("I6: no slot is held", WAIT_MAX, || async {
         let (status, overview) = stage.client.try_get("/api/monitor/overview").await?;
         let data = &overview["data"];
         let is_quiet = data["pendingTasks"] == 0 && data["runningTasks"] == 0 && data["busyInstances"] == 0;
         (status == 200 && is_quiet).then_some(())
     })
     .await;
-    eventually("I6: nothing is left in any queue of ComfyUI", PATIENCE, || async {
+    eventually("I6: nothing is left in any queue of ComfyUI", WAIT_MAX, || async {
         for instance in stage.instances.iter().filter(|instance| instance.sim.is_up()) {
             let queue: Value = reqwest::get(format!("{}/queue", instance.sim.url())).await.ok()?.json().await.ok()?;
             let is_empty = |side: &str| queue[side].as_array().is_some_and(Vec::is_empty);
@@ -186,7 +186,7 @@ async fn check_files(stage: &Stage, ended: &[(Entry, Value)], wrongs: &mut Vec<S
 async fn check_rest(stage: &Stage, ids: &BTreeSet<String>, wrongs: &mut Vec<String>) {
     for api in &stage.apis {
         let client = stage.client.at(api.port);
-        let overview = eventually("the overview of every api", PATIENCE, || async {
+        let overview = eventually("the overview of every api", WAIT_MAX, || async {
             let (status, overview) = client.try_get("/api/monitor/overview").await?;
             // The last report of an instance that came back may still be on its way.
             let alive = stage.instances.iter().filter(|instance| instance.sim.is_up()).count();

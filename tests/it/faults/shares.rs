@@ -1,6 +1,6 @@
 //! Instances are shared fairly among dispatchers, given back one at a time, and then left where they are.
 
-use super::stage::{PATIENCE, Plan, Stage};
+use super::stage::{Plan, Stage, WAIT_MAX};
 use crate::support::eventually;
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ async fn settle(stage: &Stage, dispatchers: usize) -> usize {
         if counts.len() == dispatchers && counts.values().all(|count| *count == share) {
             return ownerless_max;
         }
-        assert!(begun.elapsed() < PATIENCE, "no fair share: {counts:?}");
+        assert!(begun.elapsed() < WAIT_MAX, "no fair share: {counts:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -52,7 +52,7 @@ async fn shares_are_fair_stable_and_given_back_one_at_a_time() {
     }
     // One leaves: the others take its instances; it comes back: it gets a share again.
     stage.dispatchers[0].terminate().await;
-    eventually("two share", PATIENCE, || async {
+    eventually("two share", WAIT_MAX, || async {
         let counts = counts(&stage);
         (counts.len() == 2 && counts.values().all(|count| *count == 3)).then_some(())
     })

@@ -110,7 +110,7 @@ async fn made_picture(stage: &Stage) -> Vec<u8> {
     let http = stage.client.http();
     let prompt = json!({"prompt": workflow::quick(1), "prompt_id": "00000000-0000-4000-8000-0000000000aa"});
     http.post(format!("{url}/prompt")).json(&prompt).send().await.unwrap();
-    let history = crate::support::eventually("the picture", super::stage::PATIENCE, || async {
+    let history = crate::support::eventually("the picture", super::stage::WAIT_MAX, || async {
         let history: serde_json::Value = http.get(format!("{url}/history")).send().await.ok()?.json().await.ok()?;
         history.as_object()?.values().next().cloned()
     })

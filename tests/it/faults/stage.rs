@@ -4,7 +4,7 @@ use super::{member::Member, runs::LogLine};
 use crate::support::{
     TestRedis, eventually,
     proxy::{Proxy, Target},
-    raw::Raw,
+    raw::RawRedis,
     stack::{ApiClient, PASSWORD},
 };
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use shuzhiren::sim::{self, Sim, SimOptions};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The longest wait for anything: the machine may be slow and busy.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const WAIT_MAX: Duration = Duration::from_secs(120);
 /// Of every key.
 pub const ROOT: &str = "{shuzhiren}:";
 const JWT_SECRET: &str = "0123456789abcdef-a-key-of-tests-only-0123456789";
@@ -137,7 +137,7 @@ impl Stage {
     /// The same, as this API sees it.
     pub async fn wait_owned_at(&self, api: usize) {
         let client = self.client.at(self.apis[api].port);
-        eventually("every instance is up", PATIENCE, || async {
+        eventually("every instance is up", WAIT_MAX, || async {
             let (status, list) = client.try_get("/api/instances").await?;
             let up = list["data"].as_array()?.iter().filter(|one| one["alive"] == true && one["phase"] == "up").count();
             (status == 200 && up == self.instances.len()).then_some(())
@@ -148,7 +148,7 @@ impl Stage {
     /// Every dispatcher owns its fair share.
     pub async fn wait_fair(&self) {
         let share = self.instances.len().div_ceil(self.dispatchers.len());
-        eventually("fair shares", PATIENCE, || async {
+        eventually("fair shares", WAIT_MAX, || async {
             let owners = self.owners();
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             owners.values().for_each(|(owner, _)| *counts.entry(owner).or_default() += 1);
@@ -164,8 +164,8 @@ impl Stage {
     }
 
     /// A bare connection, around every proxy.
-    pub fn raw(&self) -> Raw {
-        Raw::connect(&self.redis.socket())
+    pub fn raw(&self) -> RawRedis {
+        RawRedis::connect(&self.redis.socket())
     }
 
     /// Instance → (dispatcher's random name, lease token); no entry = nobody's.

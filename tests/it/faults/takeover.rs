@@ -1,7 +1,7 @@
 //! How long instances are without an owner after theirs is gone.
 
 use super::stage::{ROOT, Stage};
-use crate::support::raw::{Answer, Raw};
+use crate::support::raw::{RawRedis, Reply};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -92,16 +92,16 @@ fn look(socket: &Path, instances: &[String], notes: &Mutex<Notes>, ended: &mpsc:
     }
 }
 
-fn read(raw: &mut Option<Raw>, socket: &Path, instances: &[String]) -> Option<BTreeMap<String, String>> {
+fn read(raw: &mut Option<RawRedis>, socket: &Path, instances: &[String]) -> Option<BTreeMap<String, String>> {
     if raw.is_none() {
-        *raw = Raw::try_connect(socket).ok();
+        *raw = RawRedis::try_connect(socket).ok();
     }
     let raw = raw.as_mut()?;
     let mut owners = BTreeMap::new();
     for instance in instances {
         match raw.try_run(&["HGET", &format!("{ROOT}instance:{instance}"), "dispatcher"]).ok()? {
             // It loads its data.
-            Answer::Wrong(_) => return None,
+            Reply::Error(_) => return None,
             owner => owners.insert(instance.clone(), owner.text()),
         };
     }

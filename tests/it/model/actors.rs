@@ -53,7 +53,7 @@ impl<'a> Model<'a> {
     pub async fn step(&mut self) -> Result<(), Wrong> {
         if self.dice.chance(15) {
             let seconds = 1 + self.dice.below(12) as u64;
-            self.world.pass(Duration::from_secs(seconds));
+            self.world.advance(Duration::from_secs(seconds));
         }
         if self.dice.chance(12) {
             self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;

@@ -15,10 +15,10 @@ use std::time::Duration;
 impl Model<'_> {
     /// Everybody is gone but one healthy dispatcher: it must be able to end everything and free every slot.
     pub async fn drain(&mut self) -> Result<String, Wrong> {
-        self.world.pass(TTL);
+        self.world.advance(TTL);
         self.dispatchers = vec![Dispatcher { name: "last".to_owned(), ..Dispatcher::default() }];
         for round in 0..10_000 {
-            self.world.pass(Duration::from_secs(6));
+            self.world.advance(Duration::from_secs(6));
             self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
             self.note_endings_of_the_janitor().await?;
             self.drain_round().await?;
@@ -61,7 +61,7 @@ impl Model<'_> {
         if unended > 0 {
             return Err(format!("{unended} tasks have ended and nobody was told"));
         }
-        self.world.pass(KEEP);
+        self.world.advance(KEEP);
         self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
         let left: Vec<String> = dump(self.world)
             .names()

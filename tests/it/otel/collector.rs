@@ -1,6 +1,6 @@
 //! A collector: takes OTLP over HTTP as protobuf, and can be silent or broken.
 
-use crate::support::{eventually, stack::PATIENCE};
+use crate::support::{eventually, stack::WAIT_MAX};
 use axum::{
     Router,
     body::Bytes,
@@ -110,7 +110,7 @@ impl Collector {
     /// Waits until so many requests have come, answered or not.
     pub async fn asked(&self, times: usize) {
         let asked = || async { (self.heads().len() >= times).then_some(()) };
-        eventually("a request to the collector", PATIENCE, asked).await;
+        eventually("a request to the collector", WAIT_MAX, asked).await;
     }
 
     /// Waits until the task's trace has spans of these names; gives those, in the order of the names.
@@ -122,8 +122,8 @@ impl Collector {
             seen.sort_by_key(|span| span.begun);
             seen
         };
-        let give_up = tokio::time::Instant::now() + PATIENCE;
-        eventually(&format!("spans {names:?}"), PATIENCE * 2, || async {
+        let give_up = tokio::time::Instant::now() + WAIT_MAX;
+        eventually(&format!("spans {names:?}"), WAIT_MAX * 2, || async {
             let mut left = seen();
             let take = |name: &&str| left.iter().position(|span| span.name == **name).map(|at| left.remove(at));
             let found: Option<Vec<Seen>> = names.iter().map(take).collect();

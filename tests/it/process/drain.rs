@@ -1,7 +1,7 @@
 //! Stopping.
 
 use super::{Server, limits};
-use crate::support::http::{Answer, read_for};
+use crate::support::http::{Response, read_for};
 use futures_util::{SinkExt, StreamExt};
 use shuzhiren::process::ServeLimits;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ async fn a_request_that_runs_is_answered_and_nothing_new_is_accepted() {
     let mut running = send(&server, b"GET /slow HTTP/1.1\r\nhost: t\r\n\r\n").await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.stop.cancel();
-    let answer = Answer::parse(&read_for(&mut running, Duration::from_secs(5)).await).unwrap();
+    let answer = Response::parse(&read_for(&mut running, Duration::from_secs(5)).await).unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, "close"));
     timeout(Duration::from_secs(2), server.serving).await.expect("serve returns").unwrap();
     assert!(TcpStream::connect(server.address).await.is_err(), "still listening");
@@ -42,7 +42,7 @@ async fn a_request_that_is_being_read_is_answered() {
     server.stop.cancel();
     tokio::time::sleep(Duration::from_millis(400)).await;
     stream.write_all(b"hello").await.unwrap();
-    let answer = Answer::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
+    let answer = Response::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"5".as_slice()));
 }
 

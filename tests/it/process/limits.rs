@@ -3,7 +3,7 @@
 use super::{Server, ask, limits};
 use crate::support::{
     eventually,
-    http::{Answer, get, read_for},
+    http::{Response, get, read_for},
 };
 use shuzhiren::process::ServeLimits;
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ async fn a_late_body_is_408() {
         }
     };
     let _trickled = tokio::time::timeout(Duration::from_millis(600), trickle).await;
-    let answer = Answer::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
+    let answer = Response::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
     assert_eq!((answer.status, &answer.json()["error"]["type"]), (408, &"request_timeout".into()));
 }
 
@@ -62,7 +62,7 @@ async fn an_upload_may_take_long_while_it_gets_further_and_is_cut_when_it_stops(
         tokio::time::sleep(Duration::from_millis(100)).await;
         stream.write_all(b"x").await.unwrap();
     }
-    let answer = Answer::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
+    let answer = Response::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"8".as_slice()));
     assert_eq!(ask(server.address, &format!("{head}xxxx")).await.unwrap().status, 408);
 }
@@ -91,7 +91,7 @@ async fn one_address_cannot_take_every_connection() {
     from_elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut stream = from_elsewhere.connect(server.address).await.unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.unwrap();
-    assert_eq!(Answer::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap().status, 200);
+    assert_eq!(Response::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap().status, 200);
 }
 
 /// An upgraded connection: it is out of hyper's hands and must still count.
@@ -110,7 +110,7 @@ async fn an_early_answer_survives_the_body_nobody_reads() {
         // A reset would fail one of these, or the read.
         stream.write_all(&[b'x'; 100_000]).await.unwrap();
     }
-    let answer = Answer::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
+    let answer = Response::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap();
     assert_eq!((answer.status, &answer.json()["error"]["type"]), (413, &"too_large".into()));
 }
 

@@ -2,7 +2,7 @@
 //! server goes on.
 
 use super::{Server, limits};
-use crate::support::http::{Answer, exchange, get};
+use crate::support::http::{Response, exchange, get};
 use std::time::Duration;
 
 /// (name, bytes, statuses allowed besides a closed connection).
@@ -70,7 +70,7 @@ async fn thirty_odd_requests_get_4xx_or_nothing() {
     assert!(requests.len() >= 30);
     for (name, bytes, allowed) in requests {
         let answered = exchange(server.address, &bytes, Duration::from_secs(5)).await;
-        if let Some(answer) = Answer::parse(&answered) {
+        if let Some(answer) = Response::parse(&answered) {
             assert!(allowed.contains(&answer.status), "{name}: {}", answer.status);
         }
         let text = String::from_utf8_lossy(&answered);

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 const ROLE: &str = "SHUZHIREN_TEST_ROLE";
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn the_first_signal_stops_and_the_second_exits_at_once() {
@@ -38,13 +38,13 @@ async fn the_first_signal_stops_and_the_second_exits_at_once() {
         assert_eq!((&drained["task"], &drained["attempt"]), (&"t-1".into(), &2.into()), "fields: {drained}");
         send(&child, signal);
         log_line(&mut lines, "second signal").await;
-        assert_eq!(timeout(PATIENCE, child.wait()).await.unwrap().unwrap().code(), Some(code));
+        assert_eq!(timeout(WAIT_MAX, child.wait()).await.unwrap().unwrap().code(), Some(code));
     }
 }
 
 async fn log_line(lines: &mut Lines<BufReader<ChildStderr>>, part: &str) -> serde_json::Value {
     loop {
-        let line = timeout(PATIENCE, lines.next_line()).await.expect(part).unwrap().expect(part);
+        let line = timeout(WAIT_MAX, lines.next_line()).await.expect(part).unwrap().expect(part);
         if line.contains(part) {
             return serde_json::from_str(&line).unwrap();
         }

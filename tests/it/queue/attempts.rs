@@ -51,7 +51,7 @@ pub async fn a_claim_sent_twice_claims_once(world: &World) {
     }
     assert_eq!(seen[0], seen[1]);
     audit(world, 1).unwrap();
-    assert_ne!(world.claim_of(&lease, 2).await.unwrap().task, seen[0].0);
+    assert_ne!(world.claim_with_slots(&lease, 2).await.unwrap().task, seen[0].0);
     audit(world, 2).unwrap();
 }
 
@@ -77,8 +77,8 @@ pub async fn slots_are_the_limit(world: &World) {
     let lease = world.lease("gpu:1").await;
     assert!(world.claim(&lease).await.is_some());
     assert!(world.claim(&lease).await.is_none());
-    assert!(world.claim_of(&lease, 2).await.is_some());
-    assert!(world.claim_of(&lease, 2).await.is_none());
+    assert!(world.claim_with_slots(&lease, 2).await.is_some());
+    assert!(world.claim_with_slots(&lease, 2).await.is_none());
     audit(world, 2).unwrap();
 }
 
@@ -97,7 +97,7 @@ pub async fn a_stale_token_changes_nothing(world: &World) {
     world.enqueue().await;
     let old = world.lease("gpu:1").await;
     let claim = world.claim(&old).await.unwrap();
-    world.pass(TTL);
+    world.advance(TTL);
     let new = world.lease("gpu:1").await;
     let before = dump(world);
     assert_eq!(write_all(&world.queue, &old, id, claim.attempt).await, [Written::Fenced; 6]);
@@ -105,7 +105,7 @@ pub async fn a_stale_token_changes_nothing(world: &World) {
     assert_eq!(world.queue.reclaim(&old, id, claim.attempt).await.unwrap(), Written::Fenced);
     assert_eq!(world.queue.report(&old, &Default::default(), true).await.unwrap(), Written::Fenced);
     assert_eq!(world.queue.renew(&old, TTL).await.unwrap(), Renewed::Lost);
-    assert!(world.claim_of(&old, 5).await.is_none());
+    assert!(world.claim_with_slots(&old, 5).await.is_none());
     world.queue.yield_lease(&old).await.unwrap();
     assert!(before == dump(world), "a fenced write left a trace");
     // The new owner carries on with the same attempt.
@@ -199,7 +199,7 @@ pub async fn a_short_prompt_needs_no_start(world: &World) {
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     let claimed_ms = world.now_ms();
-    world.pass(Duration::from_millis(70));
+    world.advance(Duration::from_millis(70));
     assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
     let task = world.task(id).await;
     assert_eq!((task.started_ms, task.finished_ms), (Some(claimed_ms), Some(claimed_ms + 70)));

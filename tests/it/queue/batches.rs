@@ -76,7 +76,7 @@ pub async fn a_batch_is_accepted_once_and_whole(world: &World) {
             tasks[0].payload.workflow.get()
         );
     }
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     let before = dump(world);
     let BatchEnqueued::Replayed(again) = enqueue(world, &tasks).await else { panic!("not replayed") };
     assert_eq!(ids(&again), wanted);
@@ -132,7 +132,7 @@ pub async fn one_known_task_tells_of_the_whole_batch(world: &World) {
     for index in [0, 2] {
         world.queue.cancel(id.task(index)).await.unwrap();
     }
-    world.pass(KEEP + Duration::from_secs(1));
+    world.advance(KEEP + Duration::from_secs(1));
     janitor(world).await;
     let BatchEnqueued::Replayed(left) = enqueue(world, &tasks).await else { panic!("not replayed") };
     assert_eq!(ids(&left), [id.task(1)]);
@@ -179,13 +179,13 @@ pub async fn a_batch_is_listed_by_itself(world: &World) {
 pub async fn a_batch_stands_as_its_tasks_do(world: &World) {
     let id = created(world, 6).await;
     let lease = world.lease("gpu:1").await;
-    let claim = world.claim_of(&lease, 9).await.unwrap();
+    let claim = world.claim_with_slots(&lease, 9).await.unwrap();
     world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap();
-    let claim = world.claim_of(&lease, 9).await.unwrap();
+    let claim = world.claim_with_slots(&lease, 9).await.unwrap();
     world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
     let half = Progress { percent: 50, current_node: None, nodes_done: 1, nodes_total: 2 };
     world.queue.progress(&lease, claim.task, claim.attempt, &half).await.unwrap();
-    world.pass(Duration::from_secs(7));
+    world.advance(Duration::from_secs(7));
     world.queue.cancel(id.task(3)).await.unwrap();
     let stand = world.queue.batch(id).await.unwrap().unwrap();
     assert_eq!((stand.owner.as_str(), stand.counts, stand.percent_sum), ("alice", [3, 1, 1, 0, 1], 250));
@@ -198,9 +198,9 @@ pub async fn a_batch_is_cancelled_the_last_first(world: &World) {
     let id = created(world, 5).await;
     let other = created(world, 2).await;
     let lease = world.lease("gpu:1").await;
-    let done = world.claim_of(&lease, 9).await.unwrap();
+    let done = world.claim_with_slots(&lease, 9).await.unwrap();
     world.queue.settle(&lease, done.task, done.attempt, &completed()).await.unwrap();
-    let running = world.claim_of(&lease, 9).await.unwrap();
+    let running = world.claim_with_slots(&lease, 9).await.unwrap();
     world.queue.start(&lease, running.task, running.attempt).await.unwrap();
     // Two at a time: the last ones go first.
     assert_eq!(world.queue.cancel_some(id, 2).await.unwrap(), (2, true));
@@ -240,14 +240,14 @@ pub async fn a_batch_goes_with_its_tasks(world: &World) {
     audit(world, 1).unwrap();
     world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap();
     audit(world, 1).unwrap();
-    world.pass(KEEP + Duration::from_secs(1));
+    world.advance(KEEP + Duration::from_secs(1));
     janitor(world).await;
     assert_eq!(world.queue.batch(id).await.unwrap().unwrap().counts, [2, 0, 0, 0, 0]);
     assert_eq!(flows(), ["portrait"], "others are made from it");
     audit(world, 1).unwrap();
     assert!(matches!(world.queue.cancel(id.task(1)).await.unwrap(), Cancelled::Cancelled(_)));
     assert_eq!(world.queue.cancel_batch(id).await.unwrap(), 1);
-    world.pass(KEEP + Duration::from_secs(1));
+    world.advance(KEEP + Duration::from_secs(1));
     janitor(world).await;
     assert!(world.queue.batch(id).await.unwrap().is_none());
     let left: Vec<String> =

@@ -31,12 +31,12 @@ async fn outputs(world: &World) -> u64 {
 
 /// One call of the collector; gives what it says.
 fn collect(world: &World) -> String {
-    world.redis(&["EVAL", &world.own_script(Verb::Gc), "1", &world.key(""), "50", "0"]).list()[1].text()
+    world.redis(&["EVAL", &world.edited_script(Verb::Gc), "1", &world.key(""), "50", "0"]).list()[1].text()
 }
 
 pub async fn a_task_with_very_many_outputs_is_collected_in_bites(world: &World) {
     let (id, _) = made(world, 600).await;
-    world.pass(KEEP);
+    world.advance(KEEP);
     assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 600 - BITE), "as if more were due");
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with the last of them");
     audit(world, 1).unwrap();
@@ -51,7 +51,7 @@ pub async fn an_attempt_with_very_many_outputs_is_given_up_in_bites(world: &Worl
     let mut files = Vec::new();
     // Twice, before anybody has dropped what is left of the first.
     for round in 0..2 {
-        world.pass(Duration::from_secs(10));
+        world.advance(Duration::from_secs(10));
         world.queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
         let claim = world.claim(&lease).await.unwrap();
         assert_eq!(claim.task, id);
@@ -70,7 +70,7 @@ pub async fn an_attempt_with_very_many_outputs_is_given_up_in_bites(world: &Worl
     }
     // One of them is another task's input by now, one was deleted by hand.
     let next = needing(&files[..1]);
-    world.accept(&next).await;
+    world.create(&next).await;
     world.queue.delete_file(files[1]).await.unwrap();
     world.queue.cancel(id).await.unwrap();
     assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 1_099 - BITE));
@@ -82,7 +82,7 @@ pub async fn an_attempt_with_very_many_outputs_is_given_up_in_bites(world: &Worl
         !world.redis(&["HKEYS", &world.key(&format!("task:{id}"))]).texts().iter().any(|it| it.starts_with("gone"))
     );
     world.queue.cancel(next.id).await.unwrap();
-    world.pass(KEEP);
+    world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert_eq!(outputs(world).await, 0);
     audit(world, 1).unwrap();

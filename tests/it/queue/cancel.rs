@@ -58,7 +58,7 @@ pub async fn a_delayed_task_is_cancelled(world: &World) {
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     assert!(!cancelled(world, id).await.cancel_pending);
     audit(world, 1).unwrap();
-    world.pass(Duration::from_secs(10));
+    world.advance(Duration::from_secs(10));
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Cancelled);
     audit(world, 1).unwrap();
@@ -127,9 +127,9 @@ pub async fn a_cancel_leaves_the_middle_of_a_lane(world: &World) {
     cancelled(world, ids[1]).await;
     audit(world, 1).unwrap();
     let lease = world.lease("gpu:1").await;
-    assert_eq!(world.claim_of(&lease, 9).await.unwrap().task, ids[0]);
-    assert_eq!(world.claim_of(&lease, 9).await.unwrap().task, ids[2]);
-    assert!(world.claim_of(&lease, 9).await.is_none());
+    assert_eq!(world.claim_with_slots(&lease, 9).await.unwrap().task, ids[0]);
+    assert_eq!(world.claim_with_slots(&lease, 9).await.unwrap().task, ids[2]);
+    assert!(world.claim_with_slots(&lease, 9).await.is_none());
     audit(world, 2).unwrap();
 }
 
@@ -138,7 +138,7 @@ pub async fn the_next_owner_learns_of_a_cancel(world: &World) {
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     cancelled(world, id).await;
-    world.pass(TTL);
+    world.advance(TTL);
     let lease = world.lease("gpu:1").await;
     let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
     assert_eq!((in_flight.tasks, in_flight.cancelled), (vec![(id, claim.attempt)], vec![id]));

@@ -3,7 +3,7 @@
 use super::scenarios;
 use crate::support::{
     TestRedis, eventually,
-    raw::Raw,
+    raw::RawRedis,
     world::{KEEP, World},
 };
 use shuzhiren::queue::QueueLimits;
@@ -38,10 +38,10 @@ async fn start() -> (TestRedis, u16) {
     let port_text = port.to_string();
     let address = ["--port", &port_text, "--bind", "127.0.0.1", "--cluster-announce-ip", "127.0.0.1"];
     let redis = TestRedis::start_with(&[&address[..], &["--cluster-enabled", "yes"]].concat());
-    let mut raw = Raw::connect(&redis.socket());
+    let mut raw = RawRedis::connect(&redis.socket());
     raw.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     eventually("the cluster is whole", Duration::from_secs(20), async || {
-        let info = Raw::connect(&redis.socket()).run(&["CLUSTER", "INFO"]).text();
+        let info = RawRedis::connect(&redis.socket()).run(&["CLUSTER", "INFO"]).text();
         info.contains("cluster_state:ok").then_some(())
     })
     .await;

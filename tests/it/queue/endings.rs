@@ -29,7 +29,7 @@ pub async fn every_ending_is_counted_once(world: &World) {
     let before = counted().await;
     let lease = world.lease("gpu:1").await;
     let settle = async |new: NewTask, outcome| {
-        world.accept(&new).await;
+        world.create(&new).await;
         let claim = world.claim(&lease).await.unwrap();
         world.queue.settle(&lease, claim.task, claim.attempt, &outcome).await.unwrap()
     };
@@ -45,7 +45,7 @@ pub async fn every_ending_is_counted_once(world: &World) {
     let mut attempt = None;
     for expected in [Written::Done, Written::AlreadyEnded(TaskState::Failed)] {
         // Nobody else is there: after some seconds the instance that it avoids will do.
-        world.pass(Duration::from_secs(6));
+        world.advance(Duration::from_secs(6));
         world.queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
         let claim = world.claim(&lease).await.unwrap();
         let written = world.queue.requeue(&lease, poison, claim.attempt, true, "it died").await.unwrap();
@@ -59,11 +59,11 @@ pub async fn every_ending_is_counted_once(world: &World) {
     // By its `startBy`, waiting and claimed; one that has begun is left alone.
     let soon = || NewTask { start_by_ms: Some(world.now_ms() + 1_000), ..new_task() };
     let (begun, late) = (soon(), soon());
-    world.accept(&begun).await;
+    world.create(&begun).await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
-    world.accept(&late).await;
-    world.pass(Duration::from_secs(2));
+    world.create(&late).await;
+    world.advance(Duration::from_secs(2));
     world.queue.tidy_once().await.unwrap();
     // By the sweep: what it should run is lost.
     let lost = world.enqueue().await;

@@ -79,7 +79,7 @@ pub async fn every_change_of_a_task_is_published(world: &World) {
     let progress = Progress { percent: 40, current_node: Some("\"3\"".into()), nodes_done: 2, nodes_total: 5 };
     world.queue.progress(&one, id, first.attempt, &progress).await.unwrap();
     world.queue.settle(&one, id, first.attempt, &failed(FailureKind::Stalled)).await.unwrap();
-    world.pass(Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     janitor(world).await;
     let second = world.claim(&two).await.unwrap();
     world.queue.requeue(&two, id, second.attempt, false, "drained").await.unwrap();
@@ -184,7 +184,7 @@ pub async fn strange_owners_survive(world: &World) {
     let mut feed = world.queue.feed().await.unwrap();
     for owner in ["", "a\"b\\c/\n\u{1}\u{7f}", "数字人 😀", "{x}:*", "a,b"] {
         let new = NewTask { owner: owner.to_owned(), ..new_task() };
-        world.accept(&new).await;
+        world.create(&new).await;
         assert_eq!(next_task(&mut feed).await.owner, owner);
         assert_eq!(world.task(new.id).await.owner, owner);
     }

@@ -5,7 +5,7 @@ use crate::support::{
     TestRedis,
     audit::audit,
     eventually,
-    raw::Raw,
+    raw::RawRedis,
     world::{World, completed, new_task},
 };
 use shuzhiren::{
@@ -111,7 +111,7 @@ fn forgotten_scripts_and_forgotten_everything_heal() {
         world.enqueue().await;
         rings(&mut wakeups).await;
         world.redis(&["FLUSHALL"]);
-        world.pass(Duration::from_secs(1));
+        world.advance(Duration::from_secs(1));
         assert_eq!(world.queue.counts().await.unwrap(), Default::default());
         let id = world.enqueue().await;
         let lease = world.lease("gpu:1").await;
@@ -162,12 +162,12 @@ fn a_slow_listener_is_told_of_its_gap() {
         let redis = TestRedis::start();
         let world = World::new(&redis).await;
         let mut feed = world.queue.feed().await.unwrap();
-        let mut raw = Raw::connect(&world.socket);
+        let mut raw = RawRedis::connect(&world.socket);
         let flood = "for i = 1, 60000 do redis.call('PUBLISH', ARGV[1], '{\"config\":{\"version\":' .. i .. '}}') end";
         raw.run(&["EVAL", flood, "0", &world.key("events")]);
         // The listener does not listen until Redis has got rid of everything.
         eventually("all is sent", Duration::from_secs(20), async || {
-            let clients = Raw::connect(&world.socket).run(&["CLIENT", "LIST", "TYPE", "pubsub"]).text();
+            let clients = RawRedis::connect(&world.socket).run(&["CLIENT", "LIST", "TYPE", "pubsub"]).text();
             clients.contains(" omem=0 ").then_some(())
         })
         .await;

@@ -56,7 +56,7 @@ pub fn needing(files: &[FileId]) -> NewTask {
 
 pub async fn a_file_is_registered_once_and_read(world: &World) {
     let file = upload(world).await;
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     world.queue.add_file(&FileRecord { created_ms: 0, ..file.clone() }).await.unwrap();
     assert_eq!(world.queue.file(file.id).await.unwrap(), Some(file.clone()));
     assert_eq!(world.queue.file(FileId::new()).await.unwrap(), None);
@@ -74,7 +74,7 @@ pub async fn files_are_paged_by_kind(world: &World) {
     let mut uploads = Vec::new();
     for _ in 0..5 {
         uploads.push(upload(world).await);
-        world.pass(Duration::from_millis(1));
+        world.advance(Duration::from_millis(1));
         world.queue.add_file(&record(FileKind::Output, Some(task))).await.unwrap();
     }
     uploads.reverse();
@@ -90,7 +90,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
     let lease = world.lease("gpu:1").await;
     for ending in 0..4 {
         let new = needing(&[file.id, other.id, file.id]);
-        world.accept(&new).await;
+        world.create(&new).await;
         audit(world, 1).unwrap();
         assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse(None));
         let claim = world.claim(&lease).await.unwrap();
@@ -135,11 +135,11 @@ pub async fn outputs_become_orphans_when_their_task_is_collected(world: &World) 
     let output = record(FileKind::Output, Some(id));
     world.queue.add_file(&output).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
-    world.pass(KEEP - Duration::from_millis(1));
+    world.advance(KEEP - Duration::from_millis(1));
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_some());
     assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
-    world.pass(Duration::from_millis(1));
+    world.advance(Duration::from_millis(1));
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_none());
     assert!(world.queue.file(output.id).await.unwrap().is_none());
@@ -167,12 +167,12 @@ pub async fn orphans_are_given_twice(world: &World) {
     assert_eq!(world.queue.take_orphans(2).await.unwrap().len(), 2);
     assert_eq!(world.queue.take_orphans(2).await.unwrap().len(), 1);
     assert!(world.queue.take_orphans(2).await.unwrap().is_empty());
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     let mut again = world.queue.take_orphans(10).await.unwrap();
     again.sort();
     let mut all: Vec<ObjectId> = outputs.iter().chain([&deleted]).map(|file| file.id.into()).collect();
     all.sort();
     assert_eq!(again, all);
-    world.pass(Duration::from_secs(36_000));
+    world.advance(Duration::from_secs(36_000));
     assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
 }

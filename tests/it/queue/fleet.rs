@@ -72,10 +72,10 @@ pub async fn an_instance_is_known_by_its_report(world: &World) {
     let status = InstanceStatus { id: one.clone(), enabled: true, leased: true, tasks: vec![id], report };
     assert_eq!(world.queue.instances(&[two.clone(), one.clone()]).await.unwrap(), [None, Some(status.clone())]);
     // The next check fails: the last good heartbeat is kept by whoever reports.
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     let down = InstanceReport { alive: false, phase: Phase::Down, ..status.report.clone() };
     world.queue.report(&lease, &down, true).await.unwrap();
-    world.pass(TTL);
+    world.advance(TTL);
     let status = InstanceStatus { leased: false, report: down, ..status };
     assert_eq!(world.queue.instances(&[one]).await.unwrap(), [Some(status)]);
 }

@@ -59,7 +59,7 @@ async fn found(world: &World, text: &str, version: Option<u64>) -> Flow {
 
 pub async fn a_published_workflow_is_read_back_to_the_byte(world: &World) {
     assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(1));
-    world.pass(Duration::from_secs(5));
+    world.advance(Duration::from_secs(5));
     assert_eq!(put(world, "a", 2, None).await, FlowWritten::Written(2));
     let flow = found(world, "a", None).await;
     assert_eq!((flow.version, flow.latest, flow.versions.as_slice()), (2, 2, &[1, 2][..]));
@@ -80,7 +80,7 @@ pub async fn a_published_workflow_is_read_back_to_the_byte(world: &World) {
 
 pub async fn the_same_content_makes_no_new_version(world: &World) {
     put(world, "a", 1, None).await;
-    world.pass(Duration::from_secs(5));
+    world.advance(Duration::from_secs(5));
     let before = dump(world);
     for expected in [None, Some(0), Some(1)] {
         assert_eq!(put(world, "a", 1, expected).await, FlowWritten::Same(1), "{expected:?}");
@@ -158,7 +158,7 @@ pub async fn no_more_are_published_than_may_be(world: &World) {
 pub async fn workflows_are_listed_by_name(world: &World) {
     for (text, number) in [("b", 1), ("a", 1), ("C", 1), ("b", 2)] {
         put(world, text, number, None).await;
-        world.pass(Duration::from_secs(1));
+        world.advance(Duration::from_secs(1));
     }
     let (total, rows) = world.queue.flows(0, 200).await.unwrap();
     let told: Vec<(&str, u64, u64)> =
@@ -177,15 +177,15 @@ pub async fn tasks_are_listed_by_their_workflow(world: &World) {
         new.facts.flow = Some(FlowVersion { name: name(text), version: 1 });
         new
     };
-    let first = world.accept(&made_from("a", "alice")).await.id;
+    let first = world.create(&made_from("a", "alice")).await.id;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
     audit(world, 1).unwrap();
     world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap();
     audit(world, 1).unwrap();
-    world.pass(Duration::from_secs(1));
-    let second = world.accept(&made_from("a", "bob")).await.id;
-    world.accept(&made_from("b", "alice")).await;
+    world.advance(Duration::from_secs(1));
+    let second = world.create(&made_from("a", "bob")).await.id;
+    world.create(&made_from("b", "alice")).await;
     world.enqueue().await;
     let list = async |text: &str, statuses: &[Status]| -> Vec<TaskId> {
         let query = TaskQuery { flow: Some(name(text)), statuses: statuses.to_vec(), limit: 9, ..TaskQuery::default() };

@@ -47,7 +47,7 @@ async fn populate(world: &World) {
         if number % 2 == 1 {
             new.facts.eligible = (0..9).map(|number| InstanceId::new(format!("gpu:{number}"))).collect();
         }
-        let id = world.accept(&new).await.id;
+        let id = world.create(&new).await.id;
         if number < 2 {
             continue;
         }
@@ -227,5 +227,5 @@ pub async fn a_task_whose_payload_is_lost_fails(world: &World) {
     world.queue.heal().await.unwrap();
     let task = world.task(id).await;
     assert_eq!((task.state, task.failure.unwrap().kind), (TaskState::Failed, FailureKind::StorageFailed));
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
 }

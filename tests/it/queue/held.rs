@@ -63,7 +63,7 @@ pub async fn what_a_published_workflow_names_is_not_deleted(world: &World) {
     assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Same(1));
     assert!(dump(world) == before);
 
-    world.accept(&needing(&[other.id])).await;
+    world.create(&needing(&[other.id])).await;
     world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
     assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a task"));
     assert_eq!(needed_by(world, file.id).await.as_deref(), Some("b@1"));
@@ -80,7 +80,7 @@ pub async fn what_a_published_workflow_names_does_not_expire(world: &World) {
     }
     put(world, "a", 1, &held).await;
     let other = upload(world).await;
-    world.pass(2 * KEEP);
+    world.advance(2 * KEEP);
     world.queue.tidy_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 60);
     assert!(!is_there(world, &other).await, "more than one bite of them does not stand in its way");
@@ -107,12 +107,12 @@ pub async fn a_version_that_goes_lets_its_files_go(world: &World) {
 pub async fn what_a_published_workflow_names_outlives_the_task_that_made_it(world: &World) {
     let (id, outputs) = made(world, 2).await;
     put(world, "a", 1, &[outputs[0].id]).await;
-    world.pass(KEEP);
+    world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
     world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
-    world.pass(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(!is_there(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
     audit(world, 1).unwrap();

@@ -23,7 +23,7 @@ scenarios! {
 /// Three kinds in turn: a fresh one, the first again with another body, one whose file is missing.
 pub async fn tasks_that_come_together_are_judged_each_by_itself(world: &World) {
     let first = new_task();
-    world.accept(&first).await;
+    world.create(&first).await;
     let tasks: Vec<_> = (0..300)
         .map(|number| {
             let mut new = new_task();

@@ -31,17 +31,17 @@ scenarios! {
 
 async fn enqueue_until(world: &World, after: Duration) -> shuzhiren::task::TaskId {
     let by = world.now_ms() + u64::try_from(after.as_millis()).unwrap();
-    world.accept(&NewTask { start_by_ms: Some(by), ..new_task() }).await.id
+    world.create(&NewTask { start_by_ms: Some(by), ..new_task() }).await.id
 }
 
 pub async fn what_has_not_begun_by_its_time_fails(world: &World) {
     let id = enqueue_until(world, Duration::from_secs(10)).await;
     assert_eq!(world.task(id).await.start_by_ms, Some(world.now_ms() + 10_000));
-    world.pass(Duration::from_millis(9_999));
+    world.advance(Duration::from_millis(9_999));
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     audit(world, 1).unwrap();
-    world.pass(Duration::from_millis(1));
+    world.advance(Duration::from_millis(1));
     for _ in 0..2 {
         janitor(world).await;
         let task = world.task(id).await;
@@ -55,7 +55,7 @@ pub async fn a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told(world
     let id = enqueue_until(world, Duration::from_secs(10)).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
-    world.pass(Duration::from_secs(10));
+    world.advance(Duration::from_secs(10));
     janitor(world).await;
     audit(world, 1).unwrap();
     let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
@@ -71,10 +71,10 @@ pub async fn what_is_overdue_is_given_to_nobody(world: &World) {
     let overdue = enqueue_until(world, Duration::from_secs(10)).await;
     let (early, plain) = (enqueue_until(world, Duration::from_secs(11)).await, world.enqueue().await);
     let lease = world.lease("gpu:1").await;
-    world.pass(Duration::from_secs(10));
-    assert_eq!(world.claim_of(&lease, 3).await.unwrap().task, early);
-    assert_eq!(world.claim_of(&lease, 3).await.unwrap().task, plain);
-    assert!(world.claim_of(&lease, 3).await.is_none());
+    world.advance(Duration::from_secs(10));
+    assert_eq!(world.claim_with_slots(&lease, 3).await.unwrap().task, early);
+    assert_eq!(world.claim_with_slots(&lease, 3).await.unwrap().task, plain);
+    assert!(world.claim_with_slots(&lease, 3).await.is_none());
     assert_eq!(world.task(overdue).await.state, TaskState::Waiting);
     audit(world, 3).unwrap();
     janitor(world).await;
@@ -88,12 +88,12 @@ pub async fn what_has_begun_may_take_longer(world: &World) {
     let claim = world.claim(&lease).await.unwrap();
     world.queue.start(&lease, id, claim.attempt).await.unwrap();
     audit(world, 1).unwrap();
-    world.pass(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Running);
     // Nor does it end when it comes back after it had begun.
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
-    world.pass(Duration::from_secs(10));
+    world.advance(Duration::from_secs(10));
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     audit(world, 1).unwrap();
@@ -118,7 +118,7 @@ pub async fn ended_tasks_are_collected_without_a_trace(world: &World) {
         }
         audit(world, 1).unwrap();
     }
-    world.pass(KEEP);
+    world.advance(KEEP);
     for _ in 0..2 {
         janitor(world).await;
         audit(world, 1).unwrap();
@@ -136,12 +136,12 @@ pub async fn a_task_that_holds_a_slot_is_not_collected(world: &World) {
     let lease = world.lease("gpu:1").await;
     world.claim(&lease).await.unwrap();
     world.queue.cancel(id).await.unwrap();
-    world.pass(KEEP);
+    world.advance(KEEP);
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_some());
     audit(world, 1).unwrap();
     world.queue.release(&lease, id).await.unwrap();
-    world.pass(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_none());
     audit(world, 1).unwrap();
@@ -151,12 +151,12 @@ pub async fn the_task_of_a_vanished_instance_is_given_back(world: &World) {
     let (id, cancelled) = (world.enqueue().await, world.enqueue().await);
     world.queue.put_config(&super::fleet::config(&[8001]), None).await.unwrap();
     let lease = world.lease("127.0.0.1:9999").await;
-    world.claim_of(&lease, 2).await.unwrap();
-    world.claim_of(&lease, 2).await.unwrap();
+    world.claim_with_slots(&lease, 2).await.unwrap();
+    world.claim_with_slots(&lease, 2).await.unwrap();
     world.queue.cancel(cancelled).await.unwrap();
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Claimed, "its owner lives and drains it");
-    world.pass(TTL);
+    world.advance(TTL);
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     audit(world, 1).unwrap();
@@ -170,7 +170,7 @@ pub async fn an_instance_of_the_config_is_left_alone(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("127.0.0.1:8001").await;
     world.claim(&lease).await.unwrap();
-    world.pass(TTL * 10);
+    world.advance(TTL * 10);
     // No config was ever set: nothing says that it has left.
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Claimed);
@@ -188,7 +188,7 @@ pub async fn many_due_retries_are_promoted(world: &World) {
         world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
         ids.push(id);
     }
-    world.pass(Duration::from_secs(3));
+    world.advance(Duration::from_secs(3));
     janitor(world).await;
     for id in ids {
         assert_eq!(world.task(id).await.state, TaskState::Waiting);
@@ -204,7 +204,7 @@ pub async fn the_janitor_runs_and_stops(world: &World) {
     let stop = CancellationToken::new();
     let (queue, token) = (world.queue.clone(), stop.clone());
     let first = tokio::spawn(async move { queue.run_janitor(Retention::default(), token).await });
-    world.pass(Duration::from_secs(3));
+    world.advance(Duration::from_secs(3));
     eventually("promoted", Duration::from_secs(5), || async {
         (world.task(id).await.state == TaskState::Waiting).then_some(())
     })

@@ -45,12 +45,12 @@ async fn narrowed(world: &World, lease: &Lease) -> Vec<TaskId> {
 }
 
 pub async fn an_instance_that_has_it_later_joins(world: &World) {
-    let id = world.accept(&left_to(&["gpu:2", "gpu:11"])).await.id;
-    let (plain, ended) = (world.enqueue().await, world.accept(&left_to(&["gpu:3"])).await.id);
+    let id = world.create(&left_to(&["gpu:2", "gpu:11"])).await.id;
+    let (plain, ended) = (world.enqueue().await, world.create(&left_to(&["gpu:3"])).await.id);
     world.queue.cancel(ended).await.unwrap();
     let one = world.lease("gpu:1").await;
     assert_eq!(world.claim(&one).await.unwrap().task, plain);
-    assert!(world.claim_of(&one, 2).await.is_none());
+    assert!(world.claim_with_slots(&one, 2).await.is_none());
     assert_eq!(narrowed(world, &one).await, [id], "neither what all can run, nor what has ended");
     let ended_before = (world.field(ended, "only"), world.field(plain, "only"));
     // Said twice it is done once.
@@ -64,7 +64,7 @@ pub async fn an_instance_that_has_it_later_joins(world: &World) {
     let three = world.lease("gpu:3").await;
     assert!(world.claim(&three).await.is_none());
     assert_eq!(narrowed(world, &three).await, [id]);
-    let claim = world.claim_of(&one, 2).await.unwrap();
+    let claim = world.claim_with_slots(&one, 2).await.unwrap();
     assert_eq!(claim.task, id);
     world.queue.settle(&one, id, claim.attempt, &completed()).await.unwrap();
     audit(world, 2).unwrap();
@@ -72,9 +72,9 @@ pub async fn an_instance_that_has_it_later_joins(world: &World) {
 }
 
 pub async fn a_stale_owner_joins_nothing(world: &World) {
-    let id = world.accept(&left_to(&["gpu:2"])).await.id;
+    let id = world.create(&left_to(&["gpu:2"])).await.id;
     let old = world.lease("gpu:1").await;
-    world.pass(TTL + Duration::from_secs(1));
+    world.advance(TTL + Duration::from_secs(1));
     let new = Lease { instance: old.instance.clone(), token: Token::new() };
     assert!(matches!(world.queue.acquire(&new.instance, "d2", &new.token, TTL).await.unwrap(), Acquired::Ours(_)));
     let before = dump(world);
@@ -84,11 +84,11 @@ pub async fn a_stale_owner_joins_nothing(world: &World) {
 }
 
 pub async fn a_revived_task_is_looked_at_again(world: &World) {
-    let id = world.accept(&left_to(&["gpu:2"])).await.id;
+    let id = world.create(&left_to(&["gpu:2"])).await.id;
     let two = world.lease("gpu:2").await;
     let claim = world.claim(&two).await.unwrap();
     world.queue.settle(&two, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
-    world.pass(Duration::from_secs(9));
+    world.advance(Duration::from_secs(9));
     assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Revived(_)));
     audit(world, 1).unwrap();
     let one = world.lease("gpu:1").await;
@@ -99,8 +99,8 @@ pub async fn a_revived_task_is_looked_at_again(world: &World) {
 pub async fn what_is_left_to_others_is_read_in_bites(world: &World) {
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(world.accept(&left_to(&["gpu:2"])).await.id);
-        world.pass(Duration::from_millis(10));
+        ids.push(world.create(&left_to(&["gpu:2"])).await.id);
+        world.advance(Duration::from_millis(10));
     }
     let one = world.lease("gpu:1").await;
     let begun = world.now_ms() - 50;
@@ -115,14 +115,14 @@ pub async fn what_is_left_to_others_is_read_in_bites(world: &World) {
 
 /// Runs one task for so long.
 async fn run(world: &World, new: &NewTask, ms: u64, is_good: bool) {
-    let id = world.accept(new).await.id;
+    let id = world.create(new).await.id;
     let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
-    world.pass(TTL + Duration::from_secs(1));
+    world.advance(TTL + Duration::from_secs(1));
     world.queue.acquire(&lease.instance, "d", &lease.token, TTL).await.unwrap();
     let claim = world.claim(&lease).await.unwrap();
-    world.pass(Duration::from_secs(3));
+    world.advance(Duration::from_secs(3));
     world.queue.start(&lease, id, claim.attempt).await.unwrap();
-    world.pass(Duration::from_millis(ms));
+    world.advance(Duration::from_millis(ms));
     let outcome = if is_good { completed() } else { failed(FailureKind::NodeError) };
     for _ in 0..2 {
         world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
@@ -149,7 +149,7 @@ pub async fn runs_are_remembered_once(world: &World) {
     }
     run(world, &of_workflow("a"), 2_500, true).await;
     assert_eq!(means(world, "a").await.0, Some(1_700), "the newest is a fifth of it");
-    let read = world.task(world.accept(&of_workflow("a")).await.id).await;
+    let read = world.task(world.create(&of_workflow("a")).await.id).await;
     assert_eq!(world.queue.prospects(&read).await.unwrap().run_ms, Some(1_700));
 }
 
@@ -170,7 +170,7 @@ pub async fn only_so_many_workflows_are_remembered(world: &World) {
 
 pub async fn a_task_to_come_stands_behind_its_lane(world: &World) {
     for priority in [Priority::High, Priority::Normal, Priority::Normal] {
-        world.accept(&NewTask { priority, ..new_task() }).await;
+        world.create(&NewTask { priority, ..new_task() }).await;
     }
     let ahead = async |priority| {
         let prospects = world.queue.prospects_of_new(priority, None).await.unwrap();
@@ -188,7 +188,7 @@ pub async fn a_task_is_left_to_others_by_who_cannot_run_it(world: &World) {
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     let claim = world.claim(&one).await.unwrap();
     assert_eq!(claim.task, id);
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     let others = [InstanceId::new("gpu:2"), InstanceId::new("gpu:3")];
     let stale = Lease { token: Token::new(), ..one.clone() };
     assert_eq!(world.queue.leave_to(&stale, id, claim.attempt, &others).await.unwrap(), Written::Fenced);

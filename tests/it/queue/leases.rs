@@ -30,7 +30,7 @@ async fn acquire(world: &World, who: &str, token: &Token) -> Acquired {
 
 pub async fn a_live_lease_is_not_taken(world: &World) {
     let lease = world.lease("gpu:1").await;
-    world.pass(TTL - Duration::from_millis(1));
+    world.advance(TTL - Duration::from_millis(1));
     let thief = Token::new();
     for _ in 0..2 {
         assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(Duration::from_millis(1)));
@@ -43,7 +43,7 @@ pub async fn a_lease_that_ran_out_is_taken_with_what_is_in_flight(world: &World)
     let id = world.enqueue().await;
     let old = world.lease("gpu:1").await;
     let claim = world.claim(&old).await.unwrap();
-    world.pass(TTL);
+    world.advance(TTL);
     let token = Token::new();
     for _ in 0..2 {
         let Acquired::Ours(in_flight) = acquire(world, "next", &token).await else { panic!("not taken") };
@@ -60,7 +60,7 @@ pub async fn the_same_token_gives_the_same_answer(world: &World) {
     let token = Token::new();
     for _ in 0..3 {
         assert!(matches!(acquire(world, "me", &token).await, Acquired::Ours(_)));
-        world.pass(TTL + TTL);
+        world.advance(TTL + TTL);
     }
     let acquired = world.redis(&["HGET", &world.key("instance:gpu:1"), "acquired"]);
     assert_eq!(acquired.text(), "1");
@@ -82,7 +82,7 @@ pub async fn a_lease_that_ran_out_but_was_not_taken_still_writes(world: &World) 
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
-    world.pass(TTL * 3);
+    world.advance(TTL * 3);
     assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
     assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
 }
@@ -90,7 +90,7 @@ pub async fn a_lease_that_ran_out_but_was_not_taken_still_writes(world: &World) 
 pub async fn leases_are_listed_with_owner_and_remaining_time(world: &World) {
     let one = world.lease("gpu:1").await;
     world.lease("gpu:2").await;
-    world.pass(Duration::from_secs(5));
+    world.advance(Duration::from_secs(5));
     world.queue.yield_lease(&one).await.unwrap();
     let mut leases = world.queue.leases().await.unwrap();
     leases.sort();
@@ -99,17 +99,17 @@ pub async fn leases_are_listed_with_owner_and_remaining_time(world: &World) {
         (InstanceId::new("gpu:2"), "dispatcher-1".to_owned(), TTL - Duration::from_secs(5)),
     ];
     assert_eq!(leases, expected);
-    world.pass(TTL);
+    world.advance(TTL);
     assert!(world.queue.leases().await.unwrap().iter().all(|(_, _, left)| left.is_zero()));
 }
 
 pub async fn heartbeats_name_the_living(world: &World) {
     assert_eq!(world.queue.heartbeat("a", TTL).await.unwrap(), ["a"]);
-    world.pass(Duration::from_secs(10));
+    world.advance(Duration::from_secs(10));
     for _ in 0..2 {
         assert_eq!(world.queue.heartbeat("b", TTL).await.unwrap(), ["a", "b"]);
     }
-    world.pass(Duration::from_secs(5));
+    world.advance(Duration::from_secs(5));
     assert_eq!(world.queue.heartbeat("c", TTL).await.unwrap(), ["b", "c"]);
     assert_eq!(world.queue.heartbeat("b", Duration::ZERO).await.unwrap(), ["c"]);
 }
@@ -121,7 +121,7 @@ pub async fn a_new_redis_process_prolongs_leases_and_rests_claims(world: &World)
     let free = world.lease("gpu:2").await;
     world.queue.yield_lease(&free).await.unwrap();
     world.redis(&["HSET", &world.key("meta"), "run_id", "another"]);
-    world.pass(TTL * 10);
+    world.advance(TTL * 10);
     let thief = Token::new();
     for _ in 0..2 {
         assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(TTL));
@@ -131,8 +131,8 @@ pub async fn a_new_redis_process_prolongs_leases_and_rests_claims(world: &World)
     let leases = world.queue.leases().await.unwrap();
     assert!(leases.iter().any(|(id, _, left)| id.as_str() == "gpu:2" && left.is_zero()), "free stays free: {leases:?}");
     world.lease("gpu:2").await;
-    world.pass(Duration::from_secs(3));
+    world.advance(Duration::from_secs(3));
     assert!(world.claim(&lease).await.is_some());
-    world.pass(TTL);
+    world.advance(TTL);
     assert!(matches!(acquire(world, "next", &thief).await, Acquired::Ours(_)), "this process is known now");
 }

@@ -20,7 +20,7 @@ scenarios! {
 
 pub async fn a_task_lives_from_enqueue_to_finish(world: &World) {
     let new = new_task();
-    let created = world.accept(&new).await;
+    let created = world.create(&new).await;
     assert_eq!((created.state, created.version, created.created_ms), (TaskState::Waiting, 1, world.now_ms()));
     let read = world.task(new.id).await;
     assert_eq!((read.state, read.version, read.attempt), (TaskState::Waiting, 1, Attempt::new(0)));
@@ -70,7 +70,7 @@ pub async fn a_task_lives_from_enqueue_to_finish(world: &World) {
 
 pub async fn an_enqueue_sent_twice_is_replayed(world: &World) {
     let new = new_task();
-    world.accept(&new).await;
+    world.create(&new).await;
     assert!(matches!(world.queue.enqueue(&new).await.unwrap(), Enqueued::Replayed(task) if task.id == new.id));
     let mut other = new.clone();
     other.fingerprint = "g".into();

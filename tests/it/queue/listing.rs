@@ -25,9 +25,9 @@ async fn populate(world: &World) -> Vec<Task> {
     let mut ids = Vec::new();
     for number in 0..60_u64 {
         let owner = if number % 3 == 0 { "bob" } else { "alice" };
-        ids.push(world.accept(&NewTask { owner: owner.to_owned(), ..new_task() }).await.id);
+        ids.push(world.create(&NewTask { owner: owner.to_owned(), ..new_task() }).await.id);
         if number % 4 == 0 {
-            world.pass(Duration::from_millis(number % 7));
+            world.advance(Duration::from_millis(number % 7));
         }
     }
     for number in 0..40 {
@@ -102,7 +102,7 @@ pub async fn a_cursor_survives_changes(world: &World) {
     let first = world.queue.list(&query).await.unwrap();
     // The cursor's own task leaves the list; a new one comes in front.
     world.queue.cancel(first.items[4].id).await.unwrap();
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     world.enqueue().await;
     let next = world.queue.list(&TaskQuery { cursor: first.next_cursor, ..query }).await.unwrap();
     let pending: Vec<TaskId> =
@@ -150,18 +150,18 @@ pub async fn completions_are_counted_for_a_minute(world: &World) {
     }
     let last_minute = || async { world.queue.counts().await.unwrap().completed_last_minute };
     assert_eq!(last_minute().await, 0, "this second is not over");
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     assert_eq!(last_minute().await, 3);
-    world.pass(Duration::from_secs(59));
+    world.advance(Duration::from_secs(59));
     assert_eq!(last_minute().await, 3);
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     assert_eq!(last_minute().await, 0);
     // Two minutes later the ring's slot is used again.
-    world.pass(Duration::from_secs(59));
+    world.advance(Duration::from_secs(59));
     let id = world.enqueue().await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
-    world.pass(Duration::from_secs(1));
+    world.advance(Duration::from_secs(1));
     assert_eq!(last_minute().await, 1);
 }
 

@@ -53,7 +53,7 @@ pub async fn files_of_one_content_share_one_object(world: &World) {
     assert_eq!(world.queue.file(other.id).await.unwrap().unwrap().object(), object(&other));
     // The second's own copy, should its writer die before deleting it.
     assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&second)]);
     let asked = [object(&first), object(&second), object(&other)];
     assert_eq!(world.queue.unregistered(&asked).await.unwrap(), [object(&second)]);
@@ -65,7 +65,7 @@ pub async fn the_last_file_takes_its_object_with_it(world: &World) {
     let (second, third) = (like(&first, FileKind::Upload), like(&first, FileKind::Output));
     world.queue.add_file(&second).await.unwrap();
     world.queue.add_file(&third).await.unwrap();
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     world.queue.take_orphans(10).await.unwrap();
 
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(first.id).await.unwrap() else { panic!() };
@@ -80,7 +80,7 @@ pub async fn the_last_file_takes_its_object_with_it(world: &World) {
     assert_eq!(world.queue.unregistered(&[object(&first)]).await.unwrap(), [object(&first)]);
     // The caller may die before it has deleted them.
     assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     let again = world.queue.take_orphans(10).await.unwrap();
     assert!(again.contains(&object(&first)) && again.contains(&object(&second)), "{again:?}");
     audit(world, 1).unwrap();
@@ -93,7 +93,7 @@ pub async fn a_content_that_was_deleted_comes_back_as_another_object(world: &Wor
     world.queue.delete_file(first.id).await.unwrap();
     let second = like(&first, FileKind::Upload);
     assert_eq!(world.queue.add_file(&second).await.unwrap(), None, "its own object");
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&first)]);
     assert_eq!(world.queue.unregistered(&[object(&first), object(&second)]).await.unwrap(), [object(&first)]);
     audit(world, 1).unwrap();
@@ -127,7 +127,7 @@ pub async fn what_was_stored_is_taken_back_whatever_became_of_it(world: &World) 
     assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "the second file needs the bytes");
     assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "said again");
     assert_eq!(world.queue.file(second.id).await.unwrap().unwrap().object(), object(&first));
-    world.accept(&needing(&[needed.id])).await;
+    world.create(&needing(&[needed.id])).await;
     assert_eq!(world.queue.retract_file(needed.id).await.unwrap(), [], "a task needs it already");
     assert!(world.queue.file(needed.id).await.unwrap().is_some());
     let before = dump(world);
@@ -146,14 +146,14 @@ pub async fn an_output_of_a_collected_task_leaves_what_others_need(world: &World
     assert_eq!(world.queue.add_file(&shared).await.unwrap(), Some(object(&kept)));
     world.queue.add_file(&own).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     world.queue.take_orphans(10).await.unwrap();
     world.queue.tidy_once().await.unwrap();
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&own)]);
     assert!(world.queue.file(kept.id).await.unwrap().is_some());
     // Sent again when its task is gone and another file needs its object.
     let (other, after) = made_and_shared(world).await;
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     world.queue.tidy_once().await.unwrap();
     assert_eq!(world.queue.file(other.id).await.unwrap(), None);
     assert_eq!(world.queue.add_file(&other).await.unwrap(), None);
@@ -220,7 +220,7 @@ pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
     // Collected rather than deleted, so that nobody deletes its bytes at once.
     world.queue.add_file(&older).await.unwrap();
     forget_object(world, &older);
-    world.pass(Duration::from_secs(7_200));
+    world.advance(Duration::from_secs(7_200));
     world.queue.take_orphans(10).await.unwrap();
     let retention = Retention { uploads: Keep::For(Duration::from_secs(1)), ..Retention::default() };
     world.queue.tidy_once_with(retention).await.unwrap();

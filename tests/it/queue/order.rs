@@ -28,7 +28,7 @@ scenarios! {
 
 async fn enqueue_as(world: &World, owner: &str, priority: Priority) -> TaskId {
     let new = shuzhiren::task::NewTask { owner: owner.to_owned(), priority, ..new_task() };
-    world.accept(&new).await.id
+    world.create(&new).await.id
 }
 
 /// Claims and finishes one.
@@ -51,11 +51,11 @@ pub async fn urgent_lanes_are_served_first(world: &World) {
 
 pub async fn an_old_task_overtakes_urgent_ones(world: &World) {
     let low = enqueue_as(world, "a", Priority::Low).await;
-    world.pass(Duration::from_secs(119));
+    world.advance(Duration::from_secs(119));
     let high = enqueue_as(world, "b", Priority::High).await;
     let lease = world.lease("gpu:1").await;
     assert_eq!(serve(world, &lease).await, high);
-    world.pass(Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     enqueue_as(world, "b", Priority::High).await;
     assert_eq!(serve(world, &lease).await, low, "two lanes down, older by more than two minutes");
 }
@@ -170,14 +170,14 @@ pub async fn an_owner_gets_its_share_when_the_fair_hash_is_lost(world: &World) {
 async fn enqueue_for(world: &World, instances: &[&str]) -> TaskId {
     let mut new = new_task();
     new.facts.eligible = instances.iter().map(|&id| InstanceId::new(id)).collect();
-    world.accept(&new).await.id
+    world.create(&new).await.id
 }
 
 pub async fn a_task_goes_only_where_it_can_run(world: &World) {
     let special = enqueue_for(world, &["gpu:2", "gpu:33"]).await;
     let (one, three) = (world.lease("gpu:1").await, world.lease("gpu:3").await);
     assert!(world.claim(&one).await.is_none() && world.claim(&three).await.is_none(), "gpu:3 is not gpu:33");
-    world.pass(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(3_600));
     assert!(world.claim(&one).await.is_none(), "not after any time");
     assert_eq!(world.task(special).await.facts.eligible.len(), 2);
     let plain = world.enqueue().await;

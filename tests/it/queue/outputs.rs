@@ -132,7 +132,7 @@ pub async fn an_output_begins_an_attempt(world: &World) {
 
 pub async fn an_output_of_a_stale_token_changes_nothing(world: &World) {
     let (old, claim, outputs) = two_outputs(world).await;
-    world.pass(TTL);
+    world.advance(TTL);
     let new = world.lease("gpu:1").await;
     let before = dump(world);
     assert_eq!(told(world, &old, &claim, 2, &[text("8", "x")]).await, Told::Refused(Written::Fenced));
@@ -193,7 +193,7 @@ pub async fn a_retry_gives_up_what_was_made(world: &World) {
     assert_eq!(orphans, [ObjectId::from(outputs[1].file_id.unwrap())], "its bytes are deleted");
     // The next attempt tells from the beginning, and the last one's are kept.
     for number in 2..=3 {
-        world.pass(std::time::Duration::from_secs(600));
+        world.advance(std::time::Duration::from_secs(600));
         janitor(world).await;
         let lease = world.lease("gpu:2").await;
         let claim = world.claim(&lease).await.unwrap();

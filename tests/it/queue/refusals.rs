@@ -3,7 +3,7 @@
 use super::start::free_port;
 use crate::support::{
     TestRedis, eventually,
-    lossy::{Lossy, To},
+    lossy::{LossyLink, Upstream},
     stack::Role,
 };
 use std::{path::Path, time::Duration};
@@ -48,7 +48,7 @@ async fn a_redis_that_would_lose_tasks_ends_the_program_with_a_word() {
     ] {
         let redis = TestRedis::start_with(options);
         let folder = tempfile::tempdir().unwrap();
-        let code = api(&redis, folder.path(), durability).ended(Duration::from_secs(60)).await;
+        let code = api(&redis, folder.path(), durability).wait_exit(Duration::from_secs(60)).await;
         let said = log(folder.path());
         assert!(code.is_some_and(|code| code != 0), "{options:?}: {code:?} {said}");
         assert!(words.iter().all(|word| said.contains(word)), "{options:?}: {said}");
@@ -75,15 +75,15 @@ async fn a_redis_that_may_surprise_is_warned_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_breaks_while_it_asks_for_the_settings_is_waited_for() {
     let redis = TestRedis::start_with(&["--appendfsync", "always"]);
-    let link = Lossy::start(To::Unix(redis.socket())).await;
-    link.cut_at(Some("appendfsync"));
+    let link = LossyLink::start(Upstream::Unix(redis.socket())).await;
+    link.cut_on_word(Some("appendfsync"));
     let folder = tempfile::tempdir().unwrap();
     let api = api_at(&format!("redis://127.0.0.1:{}", link.port), folder.path(), "fsync");
     let said = async |word: &'static str| {
         eventually(word, Duration::from_secs(60), async || log(folder.path()).contains(word).then_some(())).await;
     };
     said("waiting for Redis").await;
-    link.cut_at(None);
+    link.cut_on_word(None);
     said("api serves").await;
     drop(api);
 }

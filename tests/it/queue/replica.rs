@@ -4,8 +4,8 @@
 use super::{faults::block_on, start::free_port};
 use crate::support::{
     TestRedis, eventually,
-    lossy::{Lossy, To},
-    raw::Raw,
+    lossy::{LossyLink, Upstream},
+    raw::RawRedis,
     world::{completed, new_task},
 };
 use shuzhiren::{
@@ -22,17 +22,17 @@ const WRITERS: usize = 16;
 struct Pair {
     primary: TestRedis,
     replica: TestRedis,
-    link: Lossy,
+    link: LossyLink,
 }
 
 impl Pair {
     async fn start() -> Self {
         let port = free_port();
         let primary = TestRedis::start_with(&["--port", &port.to_string()]);
-        let link = Lossy::start(To::Tcp(port)).await;
+        let link = LossyLink::start(Upstream::Tcp(port)).await;
         let replica = TestRedis::start_with(&["--replicaof", &format!("127.0.0.1 {}", link.port)]);
         eventually("the replica is in step", Duration::from_secs(20), async || {
-            let info = Raw::connect(&primary.socket()).run(&["INFO", "replication"]).text();
+            let info = RawRedis::connect(&primary.socket()).run(&["INFO", "replication"]).text();
             info.contains("state=online").then_some(())
         })
         .await;
@@ -45,10 +45,10 @@ impl Pair {
 
     /// The link is cut, some more is written, the primary is gone, the replica takes its place.
     async fn fail_over(&mut self) -> Queue {
-        self.link.hold();
+        self.link.freeze();
         tokio::time::sleep(Duration::from_millis(700)).await;
         self.primary.kill();
-        Raw::connect(&self.replica.socket()).run(&["REPLICAOF", "NO", "ONE"]);
+        RawRedis::connect(&self.replica.socket()).run(&["REPLICAOF", "NO", "ONE"]);
         Queue::connect(&self.replica.settings(), LIMITS).await.unwrap()
     }
 }

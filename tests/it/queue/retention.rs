@@ -66,12 +66,12 @@ pub async fn made(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
 pub async fn files_are_kept_for_their_time(world: &World) {
     let file = upload(world).await;
     let (_, outputs) = made(world, 1).await;
-    world.pass(HOUR - MS);
+    world.advance(HOUR - MS);
     let retention = keeping(Keep::For(HOUR), Keep::For(2 * HOUR));
     world.queue.tidy_once_with(retention).await.unwrap();
     assert!(is_there(world, &file).await && is_there(world, &outputs[0]).await);
     let young = upload(world).await;
-    world.pass(MS);
+    world.advance(MS);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(is_there(world, &file).await, "by default uploads stay");
     world.queue.tidy_once_with(retention).await.unwrap();
@@ -85,13 +85,13 @@ pub async fn what_a_task_needs_is_kept_beyond_its_time(world: &World) {
     let retention = keeping(Keep::For(HOUR), Keep::For(HOUR));
     let (file, later) = (upload(world).await, upload(world).await);
     let new = needing(&[file.id]);
-    world.accept(&new).await;
+    world.create(&new).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     // Stored already, and not yet in the task's result.
     let stored = record(FileKind::Output, Some(new.id));
     world.queue.add_file(&stored).await.unwrap();
-    world.pass(10 * HOUR);
+    world.advance(10 * HOUR);
     world.queue.tidy_once_with(retention).await.unwrap();
     assert!(is_there(world, &file).await && is_there(world, &stored).await && !is_there(world, &later).await);
     world.queue.acquire(&lease.instance, "d", &lease.token, 30 * HOUR).await.unwrap();
@@ -107,13 +107,13 @@ pub async fn files_in_need_do_not_stand_in_the_way_of_others(world: &World) {
     for _ in 0..60 {
         needed.push(upload(world).await.id);
     }
-    world.accept(&needing(&needed)).await;
+    world.create(&needing(&needed)).await;
     let mut unneeded = Vec::new();
     for _ in 0..60 {
-        world.pass(MS);
+        world.advance(MS);
         unneeded.push(upload(world).await);
     }
-    world.pass(HOUR);
+    world.advance(HOUR);
     world.queue.tidy_once_with(keeping(Keep::For(HOUR), Keep::WithTask)).await.unwrap();
     let left = world.queue.files(Some(FileKind::Upload), 0, 200).await.unwrap();
     assert_eq!(left.0, 60);
@@ -124,12 +124,12 @@ pub async fn files_in_need_do_not_stand_in_the_way_of_others(world: &World) {
 pub async fn outputs_outlive_their_task_when_they_are_to(world: &World) {
     let retention = keeping(Keep::Forever, Keep::For(2 * KEEP));
     let (id, outputs) = made(world, 2).await;
-    world.pass(KEEP);
+    world.advance(KEEP);
     world.queue.tidy_once_with(retention).await.unwrap();
     assert!(world.queue.task(id).await.unwrap().is_none());
     assert!(is_there(world, &outputs[0]).await && is_there(world, &outputs[1]).await);
     audit(world, 1).unwrap();
-    world.pass(KEEP);
+    world.advance(KEEP);
     world.queue.tidy_once_with(retention).await.unwrap();
     assert!(!is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_none(), "no trace of the task comes back");
@@ -140,8 +140,8 @@ pub async fn outputs_outlive_their_task_when_they_are_to(world: &World) {
 pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &World) {
     let (id, outputs) = made(world, 2).await;
     let next = needing(&[outputs[0].id]);
-    world.accept(&next).await;
-    world.pass(KEEP);
+    world.create(&next).await;
+    world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
@@ -155,7 +155,7 @@ pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &Worl
     world.queue.add_file(&early).await.unwrap();
     world.queue.add_file(&given_up).await.unwrap();
     let last = needing(&[early.id]);
-    world.accept(&last).await;
+    world.create(&last).await;
     world.queue.settle(&lease, next.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     assert!(is_there(world, &early).await && !is_there(world, &given_up).await);
     let gone = world.field(next.id, &format!("gone:{}", given_up.id));
@@ -163,11 +163,11 @@ pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &Worl
     audit(world, 1).unwrap();
 
     world.queue.cancel(next.id).await.unwrap();
-    world.pass(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(!is_there(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
     world.queue.cancel(last.id).await.unwrap();
-    world.pass(KEEP);
+    world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(!is_there(world, &early).await);
     audit(world, 1).unwrap();
@@ -184,7 +184,7 @@ pub async fn a_task_says_which_of_its_files_are_gone(world: &World) {
     let told = left.outputs.iter().map(|output| (output.deleted, output.url.is_some())).collect::<Vec<_>>();
     assert_eq!(told, [(true, false), (false, true)]);
     assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts stay");
-    world.pass(HOUR / 2);
+    world.advance(HOUR / 2);
     world.queue.tidy_once_with(keeping(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
     assert!(result().await.files.is_empty() && result().await.outputs.iter().all(|output| output.deleted));
     audit(world, 1).unwrap();

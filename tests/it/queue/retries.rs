@@ -49,7 +49,7 @@ pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
     assert_eq!((task.started_ms, task.attempts.len()), (None, 1));
     assert_eq!(task.attempts[0].outcome.as_deref(), Some("prompt_lost"));
 
-    world.pass(Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     audit(world, 1).unwrap();
@@ -70,7 +70,7 @@ pub async fn a_lonely_instance_avoids_nothing(world: &World) {
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::OutOfMemory)).await.unwrap();
-    world.pass(Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     janitor(world).await;
     assert_eq!(world.claim(&lease).await.unwrap().task, id, "nobody else could take it");
 }
@@ -82,21 +82,21 @@ pub async fn a_task_nobody_else_takes_comes_back_after_five_seconds(world: &Worl
     let _busy_elsewhere = world.lease("gpu:2").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::OutOfMemory)).await.unwrap();
-    world.pass(Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     janitor(world).await;
     let claim = world.claim(&lease).await.unwrap();
     assert_eq!(claim.task, other, "what it must avoid does not block the lane");
     world.queue.settle(&lease, other, claim.attempt, &completed()).await.unwrap();
-    world.pass(Duration::from_secs(5));
+    world.advance(Duration::from_secs(5));
     assert!(world.claim(&lease).await.is_none());
-    world.pass(Duration::from_millis(1));
+    world.advance(Duration::from_millis(1));
     assert_eq!(world.claim(&lease).await.unwrap().task, id);
 }
 
 pub async fn the_last_attempt_fails_for_good(world: &World) {
     let mut new = new_task();
     new.max_attempts = 2;
-    world.accept(&new).await;
+    world.create(&new).await;
     let leases = [world.lease("gpu:1").await, world.lease("gpu:2").await];
     for (lease, expected) in leases.iter().zip([Written::Retrying, Written::Done]) {
         let claim = world.claim(lease).await.unwrap();
@@ -109,7 +109,7 @@ pub async fn the_last_attempt_fails_for_good(world: &World) {
             let other = world.queue.settle(lease, new.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
             assert_eq!(other, Written::AlreadyEnded(TaskState::Failed));
         }
-        world.pass(Duration::from_secs(300));
+        world.advance(Duration::from_secs(300));
         janitor(world).await;
     }
     let task = world.task(new.id).await;
@@ -182,7 +182,7 @@ pub async fn a_second_loss_is_poison(world: &World) {
 pub async fn tries_given_back_are_not_counted(world: &World) {
     let mut new = new_task();
     new.max_attempts = 1;
-    world.accept(&new).await;
+    world.create(&new).await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     for lease in [&one, &two] {
         let claim = world.claim(lease).await.unwrap();
@@ -200,7 +200,7 @@ pub async fn tries_given_back_are_not_counted(world: &World) {
 pub async fn nothing_given_back_counts_as_a_try(world: &World) {
     let mut new = new_task();
     new.max_attempts = 2;
-    world.accept(&new).await;
+    world.create(&new).await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     let claim = world.claim(&one).await.unwrap();
     world.queue.requeue(&one, new.id, claim.attempt, false, "not its fault").await.unwrap();
@@ -217,10 +217,10 @@ pub async fn a_delayed_task_waits_for_its_time(world: &World) {
     let due = world.task(id).await.retry_at_ms.unwrap();
     // A pause of zero is possible, but not likely to be seen.
     if due > world.now_ms() {
-        world.pass(Duration::from_millis(due - world.now_ms() - 1));
+        world.advance(Duration::from_millis(due - world.now_ms() - 1));
         janitor(world).await;
         assert_eq!(world.task(id).await.state, TaskState::Delayed);
-        world.pass(Duration::from_millis(1));
+        world.advance(Duration::from_millis(1));
     }
     janitor(world).await;
     let task = world.task(id).await;
@@ -243,7 +243,7 @@ pub async fn a_retry_keeps_its_place(world: &World) {
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     let claim = world.claim(&one).await.unwrap();
     world.queue.settle(&one, ids[0], claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
-    world.pass(Duration::from_secs(2));
+    world.advance(Duration::from_secs(2));
     janitor(world).await;
     assert_eq!(world.claim(&two).await.unwrap().task, ids[0]);
 }
@@ -274,7 +274,7 @@ pub async fn history_says_why_in_brief(world: &World) {
     let outcome = Outcome::Failed { failure: Failure::new(FailureKind::Stalled, &*long), outputs: Vec::new() };
     world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
     // The pause after a second attempt.
-    world.pass(Duration::from_secs(4));
+    world.advance(Duration::from_secs(4));
     janitor(world).await;
     let claim = world.claim(&lease).await.unwrap();
     let outcome = Outcome::Failed { failure: Failure::new(FailureKind::NodeError, "short"), outputs: Vec::new() };

@@ -52,7 +52,7 @@ pub async fn a_failed_task_lives_again(world: &World) {
     world.queue.start(&lease, id, first.attempt).await.unwrap();
     world.queue.settle(&lease, id, first.attempt, &failed(FailureKind::NodeError)).await.unwrap();
     let before = world.task(id).await;
-    world.pass(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     // Said twice it is done once.
     for _ in 0..2 {
         let task = revived(world, id).await;
@@ -112,7 +112,7 @@ pub async fn what_has_not_failed_is_left_alone(world: &World) {
 }
 
 pub async fn a_revived_task_has_all_its_attempts_again(world: &World) {
-    let id = world.accept(&NewTask { max_attempts: 2, ..new_task() }).await.id;
+    let id = world.create(&NewTask { max_attempts: 2, ..new_task() }).await.id;
     let lease = world.lease("gpu:1").await;
     for (life, attempts) in [(0, [1, 2]), (1, [3, 4])] {
         for (turn, attempt) in attempts.into_iter().enumerate() {
@@ -121,7 +121,7 @@ pub async fn a_revived_task_has_all_its_attempts_again(world: &World) {
             let state = if turn == 0 { TaskState::Delayed } else { TaskState::Failed };
             assert_eq!(world.task(id).await.state, state, "life {life}, attempt {attempt}");
             audit(world, 1).unwrap();
-            world.pass(Duration::from_secs(10));
+            world.advance(Duration::from_secs(10));
             janitor(world).await;
         }
         if life == 0 {
@@ -132,10 +132,10 @@ pub async fn a_revived_task_has_all_its_attempts_again(world: &World) {
 }
 
 pub async fn a_revived_task_avoids_nobody(world: &World) {
-    let id = world.accept(&NewTask { max_attempts: 2, ..new_task() }).await.id;
+    let id = world.create(&NewTask { max_attempts: 2, ..new_task() }).await.id;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     fail(world, &one, FailureKind::Stalled).await;
-    world.pass(Duration::from_secs(3));
+    world.advance(Duration::from_secs(3));
     janitor(world).await;
     fail(world, &two, FailureKind::Stalled).await;
     revived(world, id).await;
@@ -173,7 +173,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
     world.queue.add_file(&record).await.unwrap();
     let mut new = new_task();
     new.payload.files = vec![FileInput { node_id: "1".into(), input: "image".into(), file_id: record.id }];
-    let id = world.accept(&new).await.id;
+    let id = world.create(&new).await.id;
     let lease = world.lease("gpu:1").await;
     fail(world, &lease, FailureKind::NodeError).await;
     revived(world, id).await;
@@ -196,17 +196,17 @@ pub async fn without_its_workflow_nothing_is_revived(world: &World) {
 
 pub async fn a_start_by_that_has_passed_is_dropped(world: &World) {
     let in_seconds = |seconds: u64| Some(world.now_ms() + seconds * 1_000);
-    let late = world.accept(&NewTask { start_by_ms: in_seconds(10), ..new_task() }).await.id;
-    let begun = world.accept(&NewTask { start_by_ms: in_seconds(60), priority: Priority::High, ..new_task() }).await.id;
+    let late = world.create(&NewTask { start_by_ms: in_seconds(10), ..new_task() }).await.id;
+    let begun = world.create(&NewTask { start_by_ms: in_seconds(60), priority: Priority::High, ..new_task() }).await.id;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.start(&lease, begun, claim.attempt).await.unwrap();
     world.queue.settle(&lease, begun, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
     revived(world, begun).await;
     audit(world, 1).unwrap();
-    let early = world.accept(&NewTask { start_by_ms: in_seconds(60), ..new_task() }).await.id;
+    let early = world.create(&NewTask { start_by_ms: in_seconds(60), ..new_task() }).await.id;
     world.queue.cancel(early).await.unwrap();
-    world.pass(Duration::from_secs(10));
+    world.advance(Duration::from_secs(10));
     janitor(world).await;
     assert_eq!(world.task(late).await.failure.unwrap().kind, FailureKind::StartTimeout);
     assert_eq!(revived(world, late).await.start_by_ms, None);
@@ -214,7 +214,7 @@ pub async fn a_start_by_that_has_passed_is_dropped(world: &World) {
     audit(world, 1).unwrap();
     janitor(world).await;
     assert_eq!(world.task(late).await.state, TaskState::Waiting);
-    world.pass(Duration::from_secs(50));
+    world.advance(Duration::from_secs(50));
     janitor(world).await;
     assert_eq!((world.task(late).await.state, world.task(early).await.state), (TaskState::Waiting, TaskState::Failed));
     audit(world, 1).unwrap();
@@ -258,13 +258,13 @@ pub async fn a_revived_task_is_not_collected_before_its_time(world: &World) {
     world.queue.cancel(id).await.unwrap();
     revived(world, id).await;
     audit(world, 1).unwrap();
-    world.pass(KEEP * 2);
+    world.advance(KEEP * 2);
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     let lease = world.lease("gpu:1").await;
     fail(world, &lease, FailureKind::NodeError).await;
     audit(world, 1).unwrap();
-    world.pass(KEEP);
+    world.advance(KEEP);
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_none());
     audit(world, 1).unwrap();
@@ -272,15 +272,15 @@ pub async fn a_revived_task_is_not_collected_before_its_time(world: &World) {
 }
 
 pub async fn a_revived_task_brings_no_age_along(world: &World) {
-    let old = world.accept(&NewTask { priority: Priority::Low, ..new_task() }).await.id;
+    let old = world.create(&NewTask { priority: Priority::Low, ..new_task() }).await.id;
     world.queue.cancel(old).await.unwrap();
-    world.pass(Duration::from_secs(600));
+    world.advance(Duration::from_secs(600));
     revived(world, old).await;
-    let urgent = world.accept(&NewTask { priority: Priority::High, ..new_task() }).await.id;
+    let urgent = world.create(&NewTask { priority: Priority::High, ..new_task() }).await.id;
     let lease = world.lease("gpu:1").await;
-    assert_eq!(world.claim_of(&lease, 2).await.unwrap().task, urgent);
-    world.pass(Duration::from_secs(7));
-    let claim = world.claim_of(&lease, 2).await.unwrap();
+    assert_eq!(world.claim_with_slots(&lease, 2).await.unwrap().task, urgent);
+    world.advance(Duration::from_secs(7));
+    let claim = world.claim_with_slots(&lease, 2).await.unwrap();
     assert_eq!((claim.task, claim.waited), (old, Duration::from_secs(7)));
 }
 
@@ -289,8 +289,8 @@ pub async fn failed_tasks_are_listed_by_their_error(world: &World) {
     let lease = world.lease("gpu:1").await;
     let mut by_kind = Vec::new();
     for kind in [NodeError, RunTimeout, NodeError, Stalled, RunTimeout, NodeError] {
-        let id = world.accept(&NewTask { max_attempts: 1, ..new_task() }).await.id;
-        world.pass(Duration::from_millis(1));
+        let id = world.create(&NewTask { max_attempts: 1, ..new_task() }).await.id;
+        world.advance(Duration::from_millis(1));
         fail(world, &lease, kind).await;
         by_kind.insert(0, (kind, id));
     }

@@ -1,7 +1,7 @@
 //! Which servers are taken, and how sure a write is there.
 
 use super::faults::{block_on, connect};
-use crate::support::{TestRedis, eventually, raw::Raw, world::new_task};
+use crate::support::{TestRedis, eventually, raw::RawRedis, world::new_task};
 use shuzhiren::{
     queue::Error,
     settings::{Durability, RedisSettings, Secret},
@@ -91,7 +91,7 @@ fn a_replica_confirms_many_writes_together() {
         let primary = TestRedis::start_with(&["--port", &port.to_string()]);
         let replica = TestRedis::start_with(&["--replicaof", &format!("127.0.0.1 {port}")]);
         eventually("the replica is in step", Duration::from_secs(20), async || {
-            let info = Raw::connect(&primary.socket()).run(&["INFO", "replication"]).text();
+            let info = RawRedis::connect(&primary.socket()).run(&["INFO", "replication"]).text();
             info.contains("state=online").then_some(())
         })
         .await;
@@ -104,12 +104,12 @@ fn a_replica_confirms_many_writes_together() {
         for write in writes.collect::<Vec<_>>() {
             write.await.unwrap().unwrap();
         }
-        assert_eq!(Raw::connect(&replica.socket()).run(&["ZCARD", "{test}:index:pending"]).number(), 200);
+        assert_eq!(RawRedis::connect(&replica.socket()).run(&["ZCARD", "{test}:index:pending"]).number(), 200);
         // A replica is refused as the place to write to.
         let error = connect(&replica.settings()).await.unwrap_err();
         assert!(error.to_string().contains("replica"), "{error}");
         // And a primary that was made one refuses writes in words.
-        Raw::connect(&primary.socket()).run(&["REPLICAOF", "127.0.0.1", "1"]);
+        RawRedis::connect(&primary.socket()).run(&["REPLICAOF", "127.0.0.1", "1"]);
         let refused = queue.put_config(&super::fleet::config(&[1]), None).await.unwrap_err();
         assert!(matches!(refused, Error::Refused(_) | Error::Unavailable(_)), "{refused:?}");
         assert!(queue.task(TaskId::new()).await.is_ok() || queue.ping().await.is_ok());

@@ -19,7 +19,7 @@ pub async fn a_stray_is_known_to_the_next_owner_for_an_hour(world: &World) {
     for _ in 0..2 {
         assert_eq!(world.queue.add_stray(&lease, first).await.unwrap(), Written::Done);
     }
-    world.pass(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     world.queue.add_stray(&lease, second).await.unwrap();
     let next = world.lease("gpu:1").await;
     assert_eq!(
@@ -30,7 +30,7 @@ pub async fn a_stray_is_known_to_the_next_owner_for_an_hour(world: &World) {
     // Redis forgets the whole key when nothing is added for an hour.
     let ttl = world.redis(&["PTTL", &world.key("strays:gpu:1")]).number();
     assert!((3_500_000..=3_600_000).contains(&ttl), "{ttl}");
-    world.pass(HOUR - Duration::from_secs(60));
+    world.advance(HOUR - Duration::from_secs(60));
     assert_eq!(world.queue.strays(&next.instance).await.unwrap(), [(second, HOUR - Duration::from_secs(60))]);
     world.queue.add_stray(&next, Uuid::from_u128(3)).await.unwrap();
     assert_eq!(world.redis(&["ZCARD", &world.key("strays:gpu:1")]).number(), 2, "what is too old is not kept");
@@ -38,7 +38,7 @@ pub async fn a_stray_is_known_to_the_next_owner_for_an_hour(world: &World) {
 
 pub async fn only_the_owner_names_strays(world: &World) {
     let old = world.lease("gpu:1").await;
-    world.pass(crate::support::world::TTL);
+    world.advance(crate::support::world::TTL);
     let new = world.lease("gpu:1").await;
     assert_eq!(world.queue.add_stray(&old, Uuid::from_u128(1)).await.unwrap(), Written::Fenced);
     assert_eq!(world.queue.strays(&new.instance).await.unwrap(), []);
@@ -49,7 +49,7 @@ pub async fn strays_are_bounded(world: &World) {
     for n in 0..1_003 {
         world.queue.add_stray(&lease, Uuid::from_u128(n)).await.unwrap();
         if n == 2 {
-            world.pass(Duration::from_secs(1));
+            world.advance(Duration::from_secs(1));
         }
     }
     let strays = world.queue.strays(&lease.instance).await.unwrap();

@@ -1,6 +1,6 @@
 //! What fails, is refused, or is cancelled.
 
-use super::{PATIENCE, bytes_of, fresh, instances, run, workflow};
+use super::{WAIT_MAX, bytes_of, fresh, instances, run, workflow};
 use crate::support::eventually;
 use shuzhiren::{
     comfy::{Client, Ending, Error, RemoteFile, Sighting, Submitted, Verdict},
@@ -108,7 +108,7 @@ async fn gone(client: &Client, prompt: Uuid) -> Sighting {
 }
 
 async fn until(client: &Client, prompt: Uuid, wanted: impl Fn(&Sighting) -> bool) {
-    eventually("the prompt is where it should be", PATIENCE, || async {
+    eventually("the prompt is where it should be", WAIT_MAX, || async {
         wanted(&client.look(prompt).await.unwrap()).then_some(())
     })
     .await;

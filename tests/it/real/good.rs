@@ -1,6 +1,6 @@
 //! What works: workflows to their whole files, uploads, sockets.
 
-use super::{PATIENCE, TIMEOUT, bytes_of, fresh, has_magic, instances, run, workflow};
+use super::{TIMEOUT, WAIT_MAX, bytes_of, fresh, has_magic, instances, run, workflow};
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
 use shuzhiren::comfy::{Made, Sighting, Sign, Verdict};
@@ -136,7 +136,7 @@ async fn a_socket_closed_in_full_can_be_opened_again_under_its_name() {
                 }
                 false
             };
-            assert!(tokio::time::timeout(PATIENCE, ended).await.unwrap());
+            assert!(tokio::time::timeout(WAIT_MAX, ended).await.unwrap());
             socket.close().await;
             client.forget(prompt).await.unwrap();
         }
@@ -154,7 +154,7 @@ async fn fifty_quick_prompts_are_all_found_in_history() {
         let prompt = Uuid::new_v4();
         client.submit(prompt, &workflow("always"), &client_id).await.unwrap();
         let ended = async { while socket.next().await.expect("open") != Sign::Ended(prompt) {} };
-        tokio::time::timeout(PATIENCE, ended).await.unwrap();
+        tokio::time::timeout(WAIT_MAX, ended).await.unwrap();
         assert!(matches!(client.ending(prompt).await.unwrap(), Sighting::Ended(_)));
         client.forget(prompt).await.unwrap();
     }

@@ -10,7 +10,7 @@ use tokio_tungstenite::{
 };
 
 /// More than any of these tests waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A running stand-in and HTTP to it.
 pub struct Stand {
@@ -26,7 +26,7 @@ pub async fn stand_with(options: SimOptions) -> Stand {
     let sim = start(options).await.unwrap();
     // One for all: a TLS set-up per client costs more than the stand-in. No connection is kept, for the faults cut them.
     static HTTP: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
-    let client = || reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
+    let client = || reqwest::Client::builder().no_proxy().timeout(WAIT_MAX).pool_max_idle_per_host(0).build().unwrap();
     Stand { sim, http: HTTP.get_or_init(client).clone() }
 }
 
@@ -80,7 +80,7 @@ impl Stand {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{id} did not end"))
+        timeout(WAIT_MAX, look).await.unwrap_or_else(|_| panic!("{id} did not end"))
     }
 
     /// Waits until the queue says so.
@@ -90,7 +90,7 @@ impl Stand {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{id} does not run"));
+        timeout(WAIT_MAX, look).await.unwrap_or_else(|_| panic!("{id} does not run"));
     }
 
     pub async fn socket(&self, client_id: &str) -> Socket {
@@ -129,7 +129,7 @@ impl Socket {
     /// The next message; `None` when the socket has ended.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("a message in time") {
+            match timeout(WAIT_MAX, self.stream.next()).await.expect("a message in time") {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(message)) => return Some(message),
                 Some(Err(_)) | None => return None,
@@ -184,7 +184,7 @@ impl Socket {
 
     pub async fn close(mut self) {
         self.stream.close(None).await.unwrap();
-        while let Ok(Some(Ok(_))) = timeout(PATIENCE, self.stream.next()).await {}
+        while let Ok(Some(Ok(_))) = timeout(WAIT_MAX, self.stream.next()).await {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! An instance that dies, stands still or runs nothing any more, seen from outside.
 
-use super::client::{PATIENCE, prompt, stand, steps};
+use super::client::{WAIT_MAX, prompt, stand, steps};
 use serde_json::json;
 use shuzhiren::sim::Times;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ async fn it_restarts_by_order_and_dies_of_a_node() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, back).await.unwrap();
+    tokio::time::timeout(WAIT_MAX, back).await.unwrap();
     for body in [
         json!({"prompt": {"1": {"class_type": "TestExit", "inputs": {"how": "kill9"}}}}),
         json!({"prompt": {"1": {"class_type": "TestUi", "inputs": {"kind": "bytes"}}}}),
@@ -61,7 +61,7 @@ async fn it_restarts_by_order_and_dies_of_a_node() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+        tokio::time::timeout(WAIT_MAX, gone).await.unwrap();
         stand.sim.restart().await.unwrap();
     }
 }
@@ -122,7 +122,7 @@ async fn hanging_it_accepts_and_answers_nothing_but_goes_on_later() {
     while !socket.is_silent(Duration::from_millis(100)).await {}
     assert_eq!(stand.get_json("/sim/state").await["running"], "p", "control routes answer");
     assert_eq!(stand.post("/sim/faults", &json!({"hang": false})).await.0, 200);
-    tokio::time::timeout(PATIENCE, raw.read_exact(&mut reply)).await.unwrap().unwrap();
+    tokio::time::timeout(WAIT_MAX, raw.read_exact(&mut reply)).await.unwrap().unwrap();
     assert_eq!(reply, b"HTTP/1.1 200");
     socket.until_end("p").await;
 }

@@ -1,6 +1,6 @@
 //! Every switch of a living instance does what it says, seen from outside.
 
-use super::client::{PATIENCE, Socket, Stand, picture, prompt, stand, steps};
+use super::client::{Socket, Stand, WAIT_MAX, picture, prompt, stand, steps};
 use serde_json::{Value, json};
 use shuzhiren::sim::{Faults, Times};
 use std::time::{Duration, Instant};
@@ -134,7 +134,7 @@ async fn sockets_are_refused_cut_stalled_lossy_and_noisy() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    tokio::time::timeout(WAIT_MAX, wait).await.unwrap();
 
     let mut socket = stand.socket("me").await;
     let with_client = |id: &str, seed| json!({"prompt": steps(1, 0.0, seed), "prompt_id": id, "client_id": "me"});

@@ -1,6 +1,6 @@
 //! Who hears what on the WebSocket: routing, takeover, reconnecting, previews, cancelling.
 
-use super::client::{PATIENCE, Socket, picture, stand, stand_with, steps};
+use super::client::{Socket, WAIT_MAX, picture, stand, stand_with, steps};
 use serde_json::{Value, json};
 use shuzhiren::sim::{Happened, SimOptions};
 use std::time::Duration;
@@ -251,6 +251,6 @@ async fn a_socket_that_does_not_read_stalls_all_others_but_not_http() {
     assert_eq!(stand.ended("p").await["status"]["completed"], true);
     while !other.is_silent(Duration::from_millis(300)).await {}
     drop(stuck);
-    let late = tokio::time::timeout(PATIENCE, other.until_end("p")).await.unwrap();
+    let late = tokio::time::timeout(WAIT_MAX, other.until_end("p")).await.unwrap();
     assert!(count(&kinds(&late), "execution_success") == 1);
 }

@@ -2,7 +2,7 @@
 //! (shared page queue.md §4: I2, I5, I6, I7, I15, I18).
 
 use super::{
-    raw::{Answer, Raw},
+    raw::{RawRedis, Reply},
     world::World,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,7 +37,7 @@ type Map = BTreeMap<String, String>;
 
 /// Everything in the namespace at one instant.
 pub struct Dump {
-    keys: HashMap<String, Answer>,
+    keys: HashMap<String, Reply>,
 }
 
 /// Reads everything.
@@ -54,12 +54,12 @@ impl PartialEq for Dump {
 }
 
 impl Dump {
-    fn new(rows: &Answer) -> Self {
+    fn new(rows: &Reply) -> Self {
         Self { keys: rows.list().iter().map(|row| (row.list()[0].text(), row.list()[1].clone())).collect() }
     }
 
     /// Of a namespace that no [`World`] is of; `root` is `{<namespace>}:`.
-    pub fn read(redis: &mut Raw, root: &str) -> Self {
+    pub fn read(redis: &mut RawRedis, root: &str) -> Self {
         Self::new(&redis.run(&["EVAL", DUMP, "0", root]))
     }
 
@@ -72,7 +72,7 @@ impl Dump {
     }
 
     fn texts(&self, key: &str) -> Vec<String> {
-        self.keys.get(key).map(Answer::texts).unwrap_or_default()
+        self.keys.get(key).map(Reply::texts).unwrap_or_default()
     }
 
     fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {

@@ -2,7 +2,7 @@
 
 use super::{
     eventually,
-    stack::{PASSWORD, PATIENCE},
+    stack::{PASSWORD, WAIT_MAX},
 };
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ impl ApiClient {
     pub async fn with_login(port: u16, username: &str, password: &str) -> Self {
         let base = format!("http://127.0.0.1:{port}");
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
-        eventually("the api answers", PATIENCE, || async {
+        eventually("the api answers", WAIT_MAX, || async {
             http.get(format!("{base}/api/health")).send().await.ok().filter(|answer| answer.status() == 200)
         })
         .await;
@@ -91,7 +91,7 @@ impl ApiClient {
 
     /// Waits for one of these statuses.
     pub async fn wait_for(&self, id: &str, statuses: &[&str]) -> Value {
-        eventually(&format!("task {id} is {statuses:?}"), PATIENCE, || async {
+        eventually(&format!("task {id} is {statuses:?}"), WAIT_MAX, || async {
             let task = self.task(id).await;
             statuses.contains(&task["status"].as_str()?).then_some(task)
         })

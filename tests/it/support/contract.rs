@@ -2,7 +2,7 @@
 //!
 //! A validator for the words of JSON Schema that the document uses; another word is a failure, not a thing to overlook.
 
-use super::http::Answer;
+use super::http::Response;
 use serde_json::{Map, Value};
 use shuzhiren::api::document;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 const REMARKS: [&str; 6] = ["description", "title", "example", "examples", "default", "deprecated"];
 
 /// The document of this build.
-pub fn the_document() -> &'static Value {
+pub fn openapi_document() -> &'static Value {
     &DOCUMENT
 }
 
@@ -27,7 +27,7 @@ pub fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'stati
 
 /// Fails when the answer to a documented path is not a documented one. Other paths are nobody's.
 #[track_caller]
-pub fn check(method: &str, path: &str, answer: &Answer) {
+pub fn check(method: &str, path: &str, answer: &Response) {
     let path = path.split('?').next().unwrap();
     let of_path: Vec<_> = operations().filter(|(template, _, _)| matches(template, path)).collect();
     // `/api/files/upload` is no `/api/files/{id}`.
@@ -51,7 +51,7 @@ pub fn check(method: &str, path: &str, answer: &Answer) {
             assert!(content.is_some(), "{method} {path}: {} has no body: {}", answer.status, shown(answer));
             return;
         };
-        let faults = faults(schema, &answer.json());
+        let faults = violations(schema, &answer.json());
         assert!(faults.is_empty(), "{method} {path} {}: {faults:?}: {}", answer.status, shown(answer));
     } else {
         let has_other = content.is_none_or(|content| content.keys().any(|one| one != "application/json"));
@@ -59,7 +59,7 @@ pub fn check(method: &str, path: &str, answer: &Answer) {
     }
 }
 
-fn shown(answer: &Answer) -> String {
+fn shown(answer: &Response) -> String {
     String::from_utf8_lossy(&answer.body).chars().take(2_000).collect()
 }
 
@@ -75,7 +75,7 @@ fn matches(template: &str, path: &str) -> bool {
 }
 
 /// What is wrong with a value, with the place.
-pub fn faults(schema: &Value, value: &Value) -> Vec<String> {
+pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     validate(schema, value, "", &mut faults);
     faults
@@ -96,7 +96,7 @@ fn validate(schema: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
             },
             "const" => value == wanted,
             "enum" => wanted.as_array().unwrap().contains(value),
-            "oneOf" => wanted.as_array().unwrap().iter().filter(|one| self::faults(one, value).is_empty()).count() == 1,
+            "oneOf" => wanted.as_array().unwrap().iter().filter(|one| violations(one, value).is_empty()).count() == 1,
             "properties" | "additionalProperties" | "items" | "propertyNames" => {
                 members(word, wanted, words, value, at, faults);
                 true

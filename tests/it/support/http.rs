@@ -9,7 +9,7 @@ use tokio::{
 
 /// An answer, taken apart.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// Of the status line.
     pub status: u16,
     /// Lower-case names.
@@ -18,7 +18,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// Parses the first answer in `bytes`; `None` = there is no whole head.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -64,8 +64,8 @@ pub async fn read_for(stream: &mut TcpStream, within: Duration) -> Vec<u8> {
 }
 
 /// One `GET`, on a connection of its own.
-pub async fn get(server: SocketAddr, path: &str) -> Answer {
+pub async fn get(server: SocketAddr, path: &str) -> Response {
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     let bytes = exchange(server, request.as_bytes(), Duration::from_secs(10)).await;
-    Answer::parse(&bytes).unwrap_or_else(|| panic!("no answer to GET {path}: {:?}", String::from_utf8_lossy(&bytes)))
+    Response::parse(&bytes).unwrap_or_else(|| panic!("no answer to GET {path}: {:?}", String::from_utf8_lossy(&bytes)))
 }

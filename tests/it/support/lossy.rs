@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Where it leads.
 #[derive(Debug, Clone)]
-pub enum To {
+pub enum Upstream {
     Unix(PathBuf),
     Tcp(u16),
 }
@@ -33,30 +33,30 @@ struct Losses {
     /// Answers: their connection ends instead.
     answers: AtomicBool,
     /// Nothing moves; what was sent is lost with the connection.
-    held: AtomicBool,
+    frozen: AtomicBool,
     /// A request with this word ends its connection.
-    cut_at: Mutex<Option<&'static str>>,
+    cut_on_word: Mutex<Option<&'static str>>,
 }
 
 /// One link. Dropping it ends it and all its connections.
-pub struct Lossy {
+pub struct LossyLink {
     pub port: u16,
     losses: Arc<Losses>,
     _acceptor: AbortOnDropHandle<()>,
 }
 
-impl Lossy {
+impl LossyLink {
     /// To any server.
-    pub async fn start(to: To) -> Self {
+    pub async fn start(to: Upstream) -> Self {
         Self::with(to, Losses::default()).await
     }
 
     /// To a Redis, for its clients: knows its replies apart, and so which of them are published messages.
-    pub async fn to_redis(to: To) -> Self {
+    pub async fn to_redis(to: Upstream) -> Self {
         Self::with(to, Losses { knows_replies: true, ..Losses::default() }).await
     }
 
-    async fn with(to: To, losses: Losses) -> Self {
+    async fn with(to: Upstream, losses: Losses) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let losses = Arc::new(losses);
@@ -75,22 +75,22 @@ impl Lossy {
     }
 
     /// A request with this word ends its connection; `None`: no more.
-    pub fn cut_at(&self, word: Option<&'static str>) {
-        *self.losses.cut_at.lock().unwrap() = word;
+    pub fn cut_on_word(&self, word: Option<&'static str>) {
+        *self.losses.cut_on_word.lock().unwrap() = word;
     }
 
     /// From now on nothing arrives any more, either way.
-    pub fn hold(&self) {
-        self.losses.held.store(true, Ordering::SeqCst);
+    pub fn freeze(&self) {
+        self.losses.frozen.store(true, Ordering::SeqCst);
     }
 
     /// Published messages lost so far.
-    pub fn lost(&self) -> u64 {
+    pub fn lost_count(&self) -> u64 {
         self.losses.lost.load(Ordering::SeqCst)
     }
 }
 
-async fn accept(listener: TcpListener, to: To, losses: Arc<Losses>) {
+async fn accept(listener: TcpListener, to: Upstream, losses: Arc<Losses>) {
     // Ended with the link.
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -99,12 +99,12 @@ async fn accept(listener: TcpListener, to: To, losses: Arc<Losses>) {
         let (to, losses) = (to.clone(), losses.clone());
         open.spawn(async move {
             match to {
-                To::Unix(path) => {
+                Upstream::Unix(path) => {
                     let Ok(server) = UnixStream::connect(path).await else { return };
                     let (from, to) = server.into_split();
                     carry(client, from, to, &losses).await;
                 }
-                To::Tcp(port) => {
+                Upstream::Tcp(port) => {
                     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
                     let (from, to) = server.into_split();
                     carry(client, from, to, &losses).await;
@@ -125,8 +125,8 @@ async fn carry(
     let there = async {
         let mut chunk = vec![0; 64 << 10];
         while let Ok(count @ 1..) = from_client.read(&mut chunk).await {
-            held(losses).await;
-            let word = *losses.cut_at.lock().unwrap();
+            frozen(losses).await;
+            let word = *losses.cut_on_word.lock().unwrap();
             if word.is_some_and(|word| chunk[..count].windows(word.len()).any(|part| part == word.as_bytes())) {
                 return;
             }
@@ -138,7 +138,7 @@ async fn carry(
     let back = async {
         let (mut chunk, mut waiting) = (vec![0; 64 << 10], Vec::new());
         while let Ok(count @ 1..) = from_server.read(&mut chunk).await {
-            held(losses).await;
+            frozen(losses).await;
             if losses.answers.load(Ordering::SeqCst) {
                 return;
             }
@@ -155,8 +155,8 @@ async fn carry(
     }
 }
 
-async fn held(losses: &Losses) {
-    while losses.held.load(Ordering::SeqCst) {
+async fn frozen(losses: &Losses) {
+    while losses.frozen.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -38,7 +38,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// A free port that stays free while a process is restarted on it: outside the range of which the kernel gives ports to
 /// outgoing connections.
-pub fn steady_port() -> u16 {
+pub fn stable_port() -> u16 {
     loop {
         let random = getrandom::u32().unwrap() % 12_000;
         let port = 20_000 + u16::try_from(random).unwrap();

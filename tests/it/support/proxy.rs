@@ -1,7 +1,7 @@
 //! A link that can be broken: TCP on one side, TCP or a unix socket on the other, and a fault between them that a test sets
 //! while traffic flows.
 
-use super::steady_port;
+use super::stable_port;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -72,7 +72,7 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(target: Target) -> Self {
-        let port = steady_port();
+        let port = stable_port();
         let (line, seen) = watch::channel(Line::default());
         let listener = bound(port).listen(1024).unwrap();
         let acceptor = AbortOnDropHandle::new(tokio::spawn(accept(port, listener, target, seen)));

@@ -8,21 +8,21 @@ use std::{
 };
 
 /// One connection.
-pub struct Raw {
+pub struct RawRedis {
     stream: BufReader<UnixStream>,
 }
 
 /// An answer in RESP2.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum Reply {
     Nil,
     Number(i64),
     Text(Vec<u8>),
-    List(Vec<Answer>),
-    Wrong(String),
+    List(Vec<Reply>),
+    Error(String),
 }
 
-impl Raw {
+impl RawRedis {
     pub fn connect(socket: &Path) -> Self {
         Self::try_connect(socket).unwrap()
     }
@@ -35,21 +35,21 @@ impl Raw {
     }
 
     /// Sends a command; an error answer panics.
-    pub fn run(&mut self, words: &[&str]) -> Answer {
-        match self.ask(words) {
-            Answer::Wrong(message) => panic!("{words:?}: {message}"),
+    pub fn run(&mut self, words: &[&str]) -> Reply {
+        match self.call(words) {
+            Reply::Error(message) => panic!("{words:?}: {message}"),
             answer => answer,
         }
     }
 
     /// Sends a command to a server that may be away.
-    pub fn try_run(&mut self, words: &[&str]) -> std::io::Result<Answer> {
+    pub fn try_run(&mut self, words: &[&str]) -> std::io::Result<Reply> {
         self.send(words)?;
         self.try_read()
     }
 
     /// Sends a command; gives an error answer as it is.
-    pub fn ask(&mut self, words: &[&str]) -> Answer {
+    pub fn call(&mut self, words: &[&str]) -> Reply {
         self.send(words).unwrap();
         self.try_read().unwrap()
     }
@@ -62,35 +62,35 @@ impl Raw {
         self.stream.get_mut().write_all(&command)
     }
 
-    fn try_read(&mut self) -> std::io::Result<Answer> {
+    fn try_read(&mut self) -> std::io::Result<Reply> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         let (kind, rest) = line.trim_end().split_at(1);
         Ok(match kind {
-            "+" => Answer::Text(rest.into()),
-            "-" => Answer::Wrong(rest.to_owned()),
-            ":" => Answer::Number(rest.parse().unwrap()),
+            "+" => Reply::Text(rest.into()),
+            "-" => Reply::Error(rest.to_owned()),
+            ":" => Reply::Number(rest.parse().unwrap()),
             "$" => match rest.parse::<i64>().unwrap() {
-                -1 => Answer::Nil,
+                -1 => Reply::Nil,
                 length => {
                     let mut bytes = vec![0; usize::try_from(length).unwrap() + 2];
                     self.stream.read_exact(&mut bytes)?;
                     bytes.truncate(bytes.len() - 2);
-                    Answer::Text(bytes)
+                    Reply::Text(bytes)
                 }
             },
             "*" => match rest.parse::<i64>().unwrap() {
-                -1 => Answer::Nil,
-                length => Answer::List((0..length).map(|_| self.try_read()).collect::<std::io::Result<_>>()?),
+                -1 => Reply::Nil,
+                length => Reply::List((0..length).map(|_| self.try_read()).collect::<std::io::Result<_>>()?),
             },
             other => panic!("not RESP2: {other}"),
         })
     }
 }
 
-impl Answer {
+impl Reply {
     pub fn text(&self) -> String {
         match self {
             Self::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),

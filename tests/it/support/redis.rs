@@ -1,6 +1,6 @@
 //! A Redis server of a test's own: on a unix socket in its own folder, gone with the test.
 
-use super::raw::{Answer, Raw};
+use super::raw::{RawRedis, Reply};
 use shuzhiren::settings::{Durability, RedisSettings, Secret};
 use std::{
     path::PathBuf,
@@ -117,8 +117,8 @@ impl TestRedis {
 
     /// Whether it has read its files: before, it answers LOADING.
     fn answers(&self) -> bool {
-        let answer = Raw::try_connect(&self.socket()).and_then(|mut raw| raw.try_run(&["PING"]));
-        answer.is_ok_and(|answer| !matches!(&answer, Answer::Wrong(why) if why.starts_with("LOADING")))
+        let answer = RawRedis::try_connect(&self.socket()).and_then(|mut raw| raw.try_run(&["PING"]));
+        answer.is_ok_and(|answer| !matches!(&answer, Reply::Error(why) if why.starts_with("LOADING")))
     }
 }
 

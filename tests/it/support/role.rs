@@ -20,7 +20,7 @@ impl Role {
 
     /// The same as a process that is told when it may write no more (EFBIG), instead of being killed; it has no log, which
     /// would be the first file that is too large.
-    pub fn spawn_on_a_small_disk(args: &[&str], port: u16, variables: &[(&str, &str)]) -> Self {
+    pub fn spawn_ignoring_sigxfsz(args: &[&str], port: u16, variables: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_shuzhiren")]);
         Self::spawn_by(shell, args, port, variables, std::path::Path::new("/dev/null"))
@@ -60,18 +60,18 @@ impl Role {
     }
 
     /// How it ended, if it has.
-    pub fn ended_already(&mut self) -> Option<std::process::ExitStatus> {
+    pub fn exit_status(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// SIGTERM, and how it ended within `within`.
     pub async fn terminate(&mut self, within: Duration) -> Option<i32> {
         self.signal("-TERM");
-        self.ended(within).await
+        self.wait_exit(within).await
     }
 
     /// How it ended within `within`.
-    pub async fn ended(&mut self, within: Duration) -> Option<i32> {
+    pub async fn wait_exit(&mut self, within: Duration) -> Option<i32> {
         let child = &mut self.child;
         let give_up = tokio::time::Instant::now() + within;
         loop {

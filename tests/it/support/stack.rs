@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const PASSWORD: &str = "a long enough password";
 const JWT_SECRET: &str = "0123456789abcdef-a-key-of-tests-only-0123456789";
 /// The longest wait of a test for anything.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Redis, stand-ins, one api, some dispatchers.
 pub struct Stack {
@@ -79,7 +79,7 @@ impl Stack {
             stack.add_dispatcher();
         }
         if dispatchers > 0 {
-            stack.wait_alive(models.len()).await;
+            stack.wait_instances_up(models.len()).await;
         }
         stack
     }
@@ -88,10 +88,10 @@ impl Stack {
         redis: &TestRedis,
         folder: &tempfile::TempDir,
         config: Option<&std::path::Path>,
-        on_a_small_disk: bool,
+        ignores_sigxfsz: bool,
         files: &[(String, String)],
     ) -> Role {
-        Self::spawn_api_at(free_port(), redis, folder, config, on_a_small_disk, files)
+        Self::spawn_api_at(free_port(), redis, folder, config, ignores_sigxfsz, files)
     }
 
     fn spawn_api_at(
@@ -99,7 +99,7 @@ impl Stack {
         redis: &TestRedis,
         folder: &tempfile::TempDir,
         config: Option<&std::path::Path>,
-        on_a_small_disk: bool,
+        ignores_sigxfsz: bool,
         files: &[(String, String)],
     ) -> Role {
         let (listen, url) = (format!("127.0.0.1:{port}"), redis.url());
@@ -120,8 +120,8 @@ impl Stack {
         if let Some(config) = &config {
             variables.push(("SHUZHIREN_CONFIG_FILE", config));
         }
-        if on_a_small_disk {
-            return Role::spawn_on_a_small_disk(&["api", "--listen", &listen], port, &variables);
+        if ignores_sigxfsz {
+            return Role::spawn_ignoring_sigxfsz(&["api", "--listen", &listen], port, &variables);
         }
         Role::spawn(&["api", "--listen", &listen], port, &variables, &folder.path().join("api.log"))
     }
@@ -137,12 +137,12 @@ impl Stack {
     }
 
     /// One more api that goes on when it may write no more.
-    pub fn add_api_that_outlives_its_disk(&self) -> Role {
+    pub fn add_api_ignoring_sigxfsz(&self) -> Role {
         Self::spawn_api(&self.redis, &self.folder, None, true, &self.files)
     }
 
     /// A dispatcher that goes on when it may write no more.
-    pub fn add_dispatcher_that_outlives_its_disk(&self) -> Role {
+    pub fn add_dispatcher_ignoring_sigxfsz(&self) -> Role {
         self.spawn_dispatcher(true)
     }
 
@@ -160,7 +160,7 @@ impl Stack {
         self.dispatchers.len() - 1
     }
 
-    fn spawn_dispatcher(&self, on_a_small_disk: bool) -> Role {
+    fn spawn_dispatcher(&self, ignores_sigxfsz: bool) -> Role {
         let port = free_port();
         let (listen, url) = (format!("127.0.0.1:{port}"), self.redis.url());
         let storage = format!("file://{}", self.folder.path().join("files").display());
@@ -175,8 +175,8 @@ impl Stack {
         ];
         variables.extend(pairs(&self.files).chain(pairs(&self.variables)));
         let args = ["dispatcher", "--listen", &listen];
-        if on_a_small_disk {
-            return Role::spawn_on_a_small_disk(&args, port, &variables);
+        if ignores_sigxfsz {
+            return Role::spawn_ignoring_sigxfsz(&args, port, &variables);
         }
         Role::spawn(&args, port, &variables, &self.folder.path().join("dispatcher.log"))
     }
@@ -209,8 +209,8 @@ impl Stack {
         std::fs::read_to_string(self.folder.path().join("dispatcher.log")).unwrap_or_default()
     }
 
-    pub async fn wait_alive(&self, count: usize) {
-        eventually("instances alive", PATIENCE, || async {
+    pub async fn wait_instances_up(&self, count: usize) {
+        eventually("instances alive", WAIT_MAX, || async {
             let list = self.client.get("/api/instances").await;
             let alive = list.as_array()?.iter().filter(|one| one["alive"] == true && one["phase"] == "up").count();
             (alive >= count).then_some(())
@@ -219,8 +219,8 @@ impl Stack {
     }
 
     /// No prompt in any instance, no slot held, nothing pending or running.
-    pub async fn wait_quiet(&self) {
-        eventually("all quiet", PATIENCE, || async {
+    pub async fn wait_idle(&self) {
+        eventually("all quiet", WAIT_MAX, || async {
             let overview = self.client.get("/api/monitor/overview").await;
             (overview["pendingTasks"] == 0 && overview["runningTasks"] == 0 && overview["busyInstances"] == 0)
                 .then_some(())

@@ -50,7 +50,7 @@ impl Web {
     }
 
     /// How often this path was asked for.
-    pub fn asked(&self, path: &str) -> usize {
+    pub fn request_count(&self, path: &str) -> usize {
         self.heads().iter().filter(|head| head.starts_with(&format!("GET /{path} "))).count()
     }
 

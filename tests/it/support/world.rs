@@ -1,6 +1,6 @@
 //! A queue of a test's own namespace whose scripts read the time from a key: tests decide what time it is.
 
-use super::{TestRedis, raw::Raw};
+use super::{TestRedis, raw::RawRedis};
 use serde_json::value::RawValue;
 use shuzhiren::{
     queue::{Acquired, Claim, Claimed, Enqueued, Lease, Queue, QueueLimits, Scripts, Token, Verb},
@@ -34,7 +34,7 @@ pub struct World {
     pub settings: RedisSettings,
     pub socket: PathBuf,
     now_ms: AtomicU64,
-    raw: RefCell<Raw>,
+    raw: RefCell<RawRedis>,
 }
 
 impl World {
@@ -69,7 +69,7 @@ impl World {
             })
         });
         let scripts = scripts.edited(edit);
-        let mut raw = Raw::connect(&redis.socket());
+        let mut raw = RawRedis::connect(&redis.socket());
         raw.run(&["SET", &format!("{{{}}}:test-clock", settings.namespace), &EPOCH_MS.to_string()]);
         let queue = Queue::connect_with(&settings, limits, scripts.clone()).await.unwrap();
         Self {
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Runs a bare command.
-    pub fn redis(&self, words: &[&str]) -> super::raw::Answer {
+    pub fn redis(&self, words: &[&str]) -> super::raw::Reply {
         self.raw.borrow_mut().run(words)
     }
 
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// The text of a script as this world runs it, broken or not.
-    pub fn own_script(&self, wanted: Verb) -> String {
+    pub fn edited_script(&self, wanted: Verb) -> String {
         let found = RefCell::new(String::new());
         let _same = self.scripts.edited(|verb, text| {
             if verb == wanted {
@@ -126,7 +126,7 @@ impl World {
 
     /// Enqueues a plain task.
     pub async fn enqueue(&self) -> TaskId {
-        self.accept(&new_task()).await.id
+        self.create(&new_task()).await.id
     }
 
     pub async fn accept(&self, new: &NewTask) -> Task {
@@ -147,10 +147,10 @@ impl World {
 
     /// Claims with one slot.
     pub async fn claim(&self, lease: &Lease) -> Option<Claim> {
-        self.claim_of(lease, 1).await
+        self.claim_with_slots(lease, 1).await
     }
 
-    pub async fn claim_of(&self, lease: &Lease, slots: u32) -> Option<Claim> {
+    pub async fn claim_with_slots(&self, lease: &Lease, slots: u32) -> Option<Claim> {
         match self.queue.claim(lease, &uuid::Uuid::new_v4().to_string(), slots, 32).await.unwrap() {
             Claimed::Task(claim) => Some(*claim),
             Claimed::Nothing => None,

@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 };
 
 /// The longest a test waits for one message.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const WAIT_MAX: Duration = Duration::from_secs(15);
 
 pub struct Client {
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -30,7 +30,7 @@ impl Client {
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
-        match timeout(PATIENCE, connect_async(request)).await.unwrap() {
+        match timeout(WAIT_MAX, connect_async(request)).await.unwrap() {
             Ok((socket, _)) => Ok(Self { socket }),
             Err(Error::Http(response)) => Err(*response),
             Err(error) => panic!("{error}"),
@@ -41,7 +41,7 @@ impl Client {
     pub async fn try_connect(address: SocketAddr, token: &str) -> Option<Self> {
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         request.headers_mut().append("authorization", format!("Bearer {token}").parse().unwrap());
-        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.ok()?.ok()?;
+        let (socket, _) = timeout(WAIT_MAX, connect_async(request)).await.ok()?.ok()?;
         Some(Self { socket })
     }
 
@@ -70,7 +70,7 @@ impl Client {
     /// The next message; the close code as an error (1006 = without one).
     pub async fn next(&mut self) -> Result<Value, u16> {
         loop {
-            let received = timeout(PATIENCE, self.socket.next()).await.expect("something within the patience");
+            let received = timeout(WAIT_MAX, self.socket.next()).await.expect("something within the patience");
             match received {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
@@ -96,7 +96,7 @@ impl Client {
                 }
             }
         };
-        timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+        timeout(WAIT_MAX, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"))
     }
 
     pub async fn until_type(&mut self, kind: &str) -> Value {
@@ -164,5 +164,5 @@ pub async fn raw_close_code(stream: &mut TcpStream) -> Option<u16> {
             }
         }
     };
-    timeout(PATIENCE, read).await.unwrap()
+    timeout(WAIT_MAX, read).await.unwrap()
 }

@@ -1,7 +1,7 @@
 //! Clients that misbehave, clients that do not read, and the stop.
 
 use super::{
-    client::{Client, PATIENCE, raw_close_code, upgraded},
+    client::{Client, WAIT_MAX, raw_close_code, upgraded},
     stage::{Stage, text_output},
 };
 use crate::support::eventually;
@@ -92,7 +92,7 @@ async fn violations_of_the_protocol_close_the_socket() {
         assert_eq!(raw_close_code(&mut stream).await, Some(code), "{what}");
     }
     assert_eq!(witness.ask("ping", json!({})).await["type"], "pong");
-    eventually("only the witness is left", PATIENCE, async || (stage.hub.sessions() == 1).then_some(())).await;
+    eventually("only the witness is left", WAIT_MAX, async || (stage.hub.sessions() == 1).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +126,7 @@ async fn one_slow_reader_costs_nobody_else_anything() {
     for reader in readers {
         reader.await.unwrap();
     }
-    eventually("the slow one has lost its seat", PATIENCE, async || (stage.hub.sessions() <= FAST).then_some(())).await;
+    eventually("the slow one has lost its seat", WAIT_MAX, async || (stage.hub.sessions() <= FAST).then_some(())).await;
     // What the kernel holds for it comes in drops: the window of a reader that stood still opens slowly.
     let read_on = async {
         loop {
@@ -147,7 +147,7 @@ async fn a_reader_that_stands_still_is_closed_even_when_little_waits() {
     let token = stage.admin_token(Duration::from_secs(600)).await;
     let slow = Client::connect_narrow(stage.address, &token).await;
     let dispatcher = stage.dispatcher().await;
-    eventually("it has a seat", PATIENCE, async || (stage.hub.sessions() == 1).then_some(())).await;
+    eventually("it has a seat", WAIT_MAX, async || (stage.hub.sessions() == 1).then_some(())).await;
     let begun = Instant::now();
     while stage.hub.sessions() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(30));

@@ -1,12 +1,12 @@
 //! The promises of the WebSocket while messages, Redis or the whole process are lost (shared page queue.md §6.2).
 
 use super::{
-    client::{Client, PATIENCE},
+    client::{Client, WAIT_MAX},
     stage::{Dispatcher, Stage, new_task},
 };
 use crate::support::{
     TestRedis, eventually,
-    lossy::{Lossy, To},
+    lossy::{LossyLink, Upstream},
     stack::{Stack, free_port, workflow},
 };
 use serde_json::json;
@@ -21,9 +21,9 @@ use std::{
 };
 
 /// A stage whose hub hears Redis through a link that loses, and looks every so often.
-async fn lossy_stage(check: Duration) -> (Stage, Lossy) {
+async fn lossy_stage(check: Duration) -> (Stage, LossyLink) {
     let redis = TestRedis::start();
-    let link = Lossy::to_redis(To::Unix(redis.socket())).await;
+    let link = LossyLink::to_redis(Upstream::Unix(redis.socket())).await;
     let way = Some(format!("redis://127.0.0.1:{}", link.port));
     let stage = Stage::start_over(redis, way, Pace { check, ..Pace::default() }, |_| {}).await;
     (stage, link)
@@ -67,7 +67,7 @@ async fn every_ending_arrives_though_some_messages_are_lost() {
         ids.insert(run_one(&stage, &dispatcher).await);
     }
     tokio::join!(hear_all(&mut one, &ids), hear_all(&mut two, &ids));
-    assert!(link.lost() > 30, "{} messages were lost", link.lost());
+    assert!(link.lost_count() > 30, "{} messages were lost", link.lost_count());
 }
 
 /// Also of tasks that were accepted, run and ended without one message of theirs.
@@ -87,7 +87,7 @@ async fn every_ending_arrives_though_all_messages_are_lost_for_a_while() {
     }
     assert!(ids.contains(&waiting.to_string()));
     hear_ended(&mut client, ids).await;
-    assert!(link.lost() >= 100, "{} messages were lost", link.lost());
+    assert!(link.lost_count() >= 100, "{} messages were lost", link.lost_count());
     link.lose_published(0);
     hear_ended(&mut client, BTreeSet::from([run_one(&stage, &dispatcher).await])).await;
 }
@@ -101,13 +101,13 @@ async fn hear_ended(client: &mut Client, mut missing: BTreeSet<String>) {
 
 /// Says it until Redis has answered.
 async fn insist<T, F: Future<Output = shuzhiren::queue::Result<T>>>(say: impl Fn() -> F) -> T {
-    eventually("redis answers", PATIENCE, async || say().await.ok()).await
+    eventually("redis answers", WAIT_MAX, async || say().await.ok()).await
 }
 
 async fn run_stubbornly(queue: &Queue, dispatcher: &Dispatcher) -> TaskId {
     let (new, nonce) = (new_task("admin"), uuid::Uuid::new_v4().to_string());
     insist(|| queue.enqueue(&new)).await;
-    let (task, attempt) = eventually("a claim", PATIENCE, async || {
+    let (task, attempt) = eventually("a claim", WAIT_MAX, async || {
         match queue.claim(&dispatcher.lease, &nonce, 10_000, 32).await.ok()? {
             Claimed::Task(claim) => Some((claim.task, claim.attempt)),
             Claimed::Nothing => None,
@@ -188,7 +188,7 @@ async fn clients_of_a_killed_process_hear_every_ending() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for _ in 0..3 {
         let metrics = format!("http://127.0.0.1:{port}/metrics");
-        eventually("all are there", PATIENCE, async || {
+        eventually("all are there", WAIT_MAX, async || {
             let text = http.get(&metrics).send().await.ok()?.text().await.ok()?;
             text.contains(&format!("shuzhiren_ws_sessions {CLIENTS}\n")).then_some(())
         })
