@@ -7,7 +7,7 @@ use super::{
     extract::PathId,
 };
 use crate::{
-    auth::{Caller, Role},
+    auth::Caller,
     queue::BatchStand,
     task::{BatchId, FlowName, Status, rfc3339},
 };
@@ -106,6 +106,6 @@ pub(super) async fn cancel(
 async fn own(state: &ApiState, caller: &Caller, id: &str) -> Result<(BatchId, BatchStand)> {
     let id: BatchId = id.parse().map_err(|_| ApiError::NotFound("such batch"))?;
     let stand = state.queue.batch(id).await?;
-    let stand = stand.filter(|stand| caller.role == Role::Admin || caller.username == stand.owner);
+    let stand = stand.filter(|stand| caller.may_read(&stand.owner));
     Ok((id, stand.ok_or(ApiError::NotFound("such batch"))?))
 }

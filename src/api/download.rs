@@ -10,7 +10,7 @@ use super::{
     thumbnail,
 };
 use crate::{
-    auth::{Denied, Role},
+    auth::{Caller, Denied},
     queue::FileRecord,
     store::{Download, Redirect},
     task::{FileId, LinkRefused},
@@ -105,15 +105,15 @@ enum Pass {
     Anybody,
     /// A signed link, still good for so long.
     Link(Duration),
-    /// A login; `None` = an admin's.
-    Owner(Option<String>),
+    /// A login.
+    Login(Caller),
 }
 
 impl Pass {
     fn opens(&self, record: &FileRecord) -> bool {
         match self {
-            Self::Anybody | Self::Link(_) | Self::Owner(None) => true,
-            Self::Owner(Some(username)) => *username == record.owner,
+            Self::Anybody | Self::Link(_) => true,
+            Self::Login(caller) => caller.may_read(&record.owner),
         }
     }
 
@@ -124,7 +124,7 @@ impl Pass {
             Self::Link(left) => {
                 HeaderValue::from_str(&format!("private, max-age={}", left.as_secs())).unwrap_or(NO_STORE)
             }
-            Self::Owner(_) => NO_STORE,
+            Self::Login(_) => NO_STORE,
         }
     }
 }
@@ -141,7 +141,7 @@ fn admit(state: &ApiState, id: FileId, visitor: Visitor, query: &Query) -> Resul
     };
     match (link, caller) {
         (Ok(left), _) => Ok(Pass::Link(left)),
-        (Err(_), Some(caller)) => Ok(Pass::Owner((caller.role != Role::Admin).then_some(caller.username))),
+        (Err(_), Some(caller)) => Ok(Pass::Login(caller)),
         (Err(LinkRefused::NotSigned), None) => Err(Denied::Token.into()),
         (Err(LinkRefused::Expired), None) => Err(ApiError::LinkExpired),
     }

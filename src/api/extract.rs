@@ -5,7 +5,7 @@ use super::{
     error::{ApiError, Result},
 };
 use crate::{
-    auth::{Caller, Denied, Role},
+    auth::{Caller, Denied},
     settings::limits::JSON_BODY_BYTES,
 };
 use axum::{
@@ -66,10 +66,8 @@ impl FromRequestParts<ApiState> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self> {
-        match Caller::from_request_parts(parts, state).await?.role {
-            Role::Admin => Ok(Self),
-            Role::User => Err(ApiError::Forbidden),
-        }
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.may_manage() { Ok(Self) } else { Err(ApiError::Forbidden) }
     }
 }
 

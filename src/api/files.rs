@@ -8,7 +8,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    auth::{Caller, Role},
+    auth::Caller,
     queue::{FileDeleted, FileKind, FileRecord},
     task::{FileId, Links, TaskId, rfc3339},
 };
@@ -71,7 +71,7 @@ pub(super) struct Page {
     extensions(("x-errors" = json!(["forbidden"])))
 )]
 pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
-    if caller.role != Role::Admin {
+    if !caller.may_manage() {
         return Err(ApiError::Forbidden);
     }
     query.only(&["kind", "limit", "offset"])?;
@@ -99,9 +99,9 @@ pub(super) async fn delete(
     PathId(id): PathId,
 ) -> Result<Answer<FileView>> {
     let id: FileId = id.parse().map_err(|_| ApiError::NotFound("such file"))?;
-    if caller.role != Role::Admin {
+    if !caller.may_manage() {
         let record = state.queue.file(id).await?;
-        record.filter(|record| record.owner == caller.username).ok_or(ApiError::NotFound("such file"))?;
+        record.filter(|record| caller.may_read(&record.owner)).ok_or(ApiError::NotFound("such file"))?;
     }
     match state.queue.delete_file(id).await? {
         FileDeleted::Deleted(record, objects) => {

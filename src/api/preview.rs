@@ -5,7 +5,7 @@ use super::{
     error::{ApiError, Result},
     extract::PathId,
     query::Query,
-    tasks::{may_see, task_id},
+    tasks::task_id,
 };
 use crate::{auth::Caller, task::TaskState};
 use axum::{
@@ -36,7 +36,7 @@ pub(super) async fn preview(
 ) -> Result<Response> {
     query.only(&[])?;
     let id = task_id(&id)?;
-    let task = state.queue.task(id).await?.filter(|task| may_see(&caller, task));
+    let task = state.queue.task(id).await?.filter(|task| caller.may_read(&task.owner));
     let task = task.ok_or(ApiError::NotFound("such task"))?;
     if task.state != TaskState::Running {
         return Err(ApiError::NotFound("preview: the task does not run"));

@@ -5,10 +5,7 @@ use super::{
     error::{ApiError, Result},
     named::Named,
 };
-use crate::{
-    auth::{Caller, Role},
-    task::FileId,
-};
+use crate::{auth::Caller, task::FileId};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::BTreeSet;
 
@@ -26,13 +23,13 @@ pub(super) async fn check(
     named: Option<&Named>,
     files: impl Iterator<Item = FileId>,
 ) -> Result<()> {
-    if !state.links.are_signed() || caller.role == Role::Admin {
+    if !state.links.are_signed() || caller.may_manage() {
         return Ok(());
     }
     let files: BTreeSet<FileId> = files.filter(|id| !named.is_some_and(|named| named.names(*id))).collect();
     let one = |id: FileId| async move {
         let record = state.queue.file(id).await?;
-        record.filter(|record| record.owner == caller.username).map(drop).ok_or(ApiError::NoSuchFile(id))
+        record.filter(|record| caller.may_read(&record.owner)).map(drop).ok_or(ApiError::NoSuchFile(id))
     };
     stream::iter(files).map(one).buffered(AT_ONCE).try_collect().await
 }

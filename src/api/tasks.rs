@@ -11,7 +11,7 @@ use super::{
     traces, waiting,
 };
 use crate::{
-    auth::{Caller, Role},
+    auth::Caller,
     queue::{Cancelled, TaskCursor, TaskQuery},
     task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
     trace::Name,
@@ -67,11 +67,11 @@ pub(super) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
         return Err(ApiError::InvalidQuery(message.to_owned()));
     }
     // These indexes are of everybody's tasks.
-    if (!failures.is_empty() || flow.is_some()) && caller.role != Role::Admin {
+    if (!failures.is_empty() || flow.is_some()) && !caller.may_manage() {
         return Err(ApiError::Forbidden);
     }
     let asked = TaskQuery {
-        owner: (caller.role != Role::Admin).then_some(caller.username),
+        owner: caller.only_owner().map(ToOwned::to_owned),
         statuses,
         failures,
         flow,
@@ -114,7 +114,7 @@ pub(super) async fn detail(
     };
     let id = task_id(&id)?;
     let (task, payload) = tokio::try_join!(state.queue.task(id), state.queue.payload(id))?;
-    let task = task.filter(|task| may_see(&caller, task)).ok_or(ApiError::NotFound("such task"))?;
+    let task = task.filter(|task| caller.may_read(&task.owner)).ok_or(ApiError::NotFound("such task"))?;
     let mut view = TaskView::new(&task, &state.links);
     if let Some(payload) = payload {
         view.params = Some(payload.params);
@@ -150,7 +150,7 @@ pub(super) async fn workflow(
     };
     let id = task_id(&id)?;
     let (task, payload) = tokio::try_join!(state.queue.task(id), state.queue.payload(id))?;
-    let seen = task.is_some_and(|task| may_see(&caller, &task));
+    let seen = task.is_some_and(|task| caller.may_read(&task.owner));
     let payload = payload.filter(|_| seen).ok_or(ApiError::NotFound("such task"))?;
     Ok(Answer(payload.original.filter(|_| is_original).unwrap_or(payload.workflow)))
 }
@@ -190,19 +190,14 @@ async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> 
     Ok(())
 }
 
-/// The id of a task that the caller may change.
+/// Returns the id of a task that the caller may change. Another user's task is reported as not found.
 pub(super) async fn own_task_id(state: &ApiState, caller: &Caller, id: &str) -> Result<TaskId> {
     let id = task_id(id)?;
-    if caller.role != Role::Admin {
+    if !caller.may_manage() {
         let task = state.queue.task(id).await?;
-        task.filter(|task| may_see(caller, task)).ok_or(ApiError::NotFound("such task"))?;
+        task.filter(|task| caller.may_read(&task.owner)).ok_or(ApiError::NotFound("such task"))?;
     }
     Ok(id)
-}
-
-/// Somebody else's task is answered like one that does not exist.
-pub(super) fn may_see(caller: &Caller, task: &Task) -> bool {
-    caller.role == Role::Admin || caller.username == task.owner
 }
 
 pub(super) fn task_id(text: &str) -> Result<TaskId> {

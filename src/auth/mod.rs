@@ -24,6 +24,26 @@ pub struct Caller {
     pub expires_at: u64,
 }
 
+impl Caller {
+    /// Whether the caller may read, cancel, retry or delete what `owner` owns.
+    pub fn may_read(&self, owner: &str) -> bool {
+        self.may_manage() || self.username == owner
+    }
+
+    /// Whether the caller may change the fleet and published workflows, and list what every user owns.
+    pub fn may_manage(&self) -> bool {
+        match self.role {
+            Role::Admin => true,
+            Role::User => false,
+        }
+    }
+
+    /// Returns the owner that the caller's lists are restricted to; `None` if the caller may read everything.
+    pub fn only_owner(&self) -> Option<&str> {
+        (!self.may_manage()).then_some(self.username.as_str())
+    }
+}
+
 /// What a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -109,7 +129,7 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
-    use super::{Auth, Denied, Role};
+    use super::{Auth, Caller, Denied, Role};
     use crate::settings::{AuthSettings, Secret};
     use std::time::Duration;
 
@@ -131,6 +151,15 @@ mod tests {
         let caller = auth.verify(&issued.token).unwrap();
         assert_eq!(caller, issued.caller);
         assert_eq!((caller.username.as_str(), caller.role), ("admin", Role::Admin));
+    }
+
+    #[test]
+    fn a_user_reads_only_what_the_user_owns() {
+        let caller = |role| Caller { username: "lin".to_owned(), role, expires_at: 0 };
+        let (admin, user) = (caller(Role::Admin), caller(Role::User));
+        assert!(admin.may_manage() && admin.may_read("lin") && admin.may_read("kim"));
+        assert!(!user.may_manage() && user.may_read("lin") && !user.may_read("kim"));
+        assert_eq!((admin.only_owner(), user.only_owner()), (None, Some("lin")));
     }
 
     #[tokio::test]

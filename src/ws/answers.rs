@@ -2,7 +2,7 @@
 
 use super::{frames::answer, inbound::Refusal, outbox::Frame};
 use crate::{
-    auth::{Caller, Role},
+    auth::Caller,
     task::{TaskId, TaskView},
 };
 use serde::Serialize;
@@ -16,12 +16,8 @@ pub fn resync(cursor: &str, request_id: Option<&str>) -> Frame {
 
 /// `auth_ok`.
 pub fn auth_ok(caller: &Caller, cursor: &str, request_id: Option<&str>) -> Frame {
-    let role = match caller.role {
-        Role::Admin => "admin",
-        Role::User => "user",
-    };
     let expires_at = crate::task::rfc3339(caller.expires_at.saturating_mul(1_000));
-    let user = serde_json::json!({ "username": caller.username, "role": role });
+    let user = serde_json::json!({ "username": caller.username, "role": caller.role });
     answer("auth_ok", request_id, serde_json::json!({ "user": user, "expiresAt": expires_at, "cursor": cursor }))
 }
 

@@ -1,10 +1,7 @@
 //! Which tasks a session wants to hear of, and may.
 
 use super::limits::IDS_PER_SESSION_MAX;
-use crate::{
-    auth::{Caller, Role},
-    task::TaskId,
-};
+use crate::{auth::Caller, task::TaskId};
 use std::collections::HashSet;
 
 /// Whose tasks a caller may see.
@@ -19,10 +16,7 @@ pub enum Sight {
 impl Sight {
     /// By role.
     pub fn of(caller: &Caller) -> Self {
-        match caller.role {
-            Role::Admin => Self::All,
-            Role::User => Self::Own(caller.username.clone()),
-        }
+        caller.only_owner().map_or(Self::All, |owner| Self::Own(owner.to_owned()))
     }
 
     /// Whether a task of this owner may be seen.
