@@ -1,4 +1,4 @@
-//! What the verbs take and give. Pure values.
+//! Arguments and results of the queue's verbs. Pure values.
 
 use crate::{
     fleet::FleetConfig,
@@ -6,7 +6,8 @@ use crate::{
 };
 use std::{fmt, str::FromStr, time::Duration};
 
-/// A secret made by an acquirer before it asks (128 random bits, hex), so that asking twice is the same request.
+/// Secret of a lease: 128 random bits, hex. The dispatcher makes it before it asks, so that a repeated request is
+/// recognised as the same one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(String);
 
@@ -17,12 +18,12 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// 128 random bits.
+    /// Makes a token of 128 random bits.
     pub fn new() -> Self {
         Self(uuid::Uuid::new_v4().simple().to_string())
     }
 
-    /// The text.
+    /// Returns the token's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,30 +35,30 @@ impl Default for Token {
     }
 }
 
-/// The right to act for one instance until it runs out.
+/// The right to act for one instance until a deadline.
 #[derive(Debug, Clone)]
 pub struct Lease {
     /// The instance.
     pub instance: InstanceId,
-    /// What every write is fenced by.
+    /// Fencing token of every write.
     pub token: Token,
 }
 
-/// What is in flight on an instance according to Redis.
+/// Tasks in flight on an instance, according to Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InFlight {
-    /// Slots taken: task → attempt.
+    /// Slots in use: task → attempt.
     pub tasks: Vec<(TaskId, Attempt)>,
-    /// Of them cancelled by their owner: interrupt, then release.
+    /// The subset that was cancelled: interrupt each, then release it.
     pub cancelled: Vec<TaskId>,
 }
 
 /// Answer of [`super::Queue::acquire`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acquired {
-    /// The lease is ours; re-attach to what is in flight.
+    /// The lease is ours. Re-attach to the tasks in flight.
     Ours(InFlight),
-    /// Somebody holds it for about so long.
+    /// Another dispatcher holds the lease; the remaining time.
     Held(Duration),
 }
 
@@ -66,7 +67,7 @@ pub enum Acquired {
 pub enum Renewed {
     /// Still ours.
     Ours(InFlight),
-    /// Taken: drop everything of this instance.
+    /// Another dispatcher took the lease: drop everything of this instance.
     Lost,
 }
 
@@ -75,26 +76,26 @@ pub enum Renewed {
 pub struct Claim {
     /// The task.
     pub task: TaskId,
-    /// This attempt.
+    /// Number of this attempt.
     pub attempt: Attempt,
-    /// What to run.
+    /// Workflow, parameters and files to run.
     pub payload: Payload,
-    /// Longest run, from the task's facts.
+    /// Time limit of the run, from the task's facts.
     pub timeout: Option<Duration>,
-    /// `max_attempts` of the task: with `attempt` tells whether this is the last try.
+    /// Highest attempt number allowed. If `attempt` equals it, this is the last try.
     pub max_attempts: u32,
-    /// Whose it is: owns what it makes.
+    /// Owner of the task and of its outputs.
     pub owner: String,
-    /// From being accepted to this claim, by Redis' clock.
+    /// Time from acceptance to this claim, by Redis' clock.
     pub waited: Duration,
 }
 
 /// Answer of [`super::Queue::claim`].
 #[derive(Debug, Clone)]
 pub enum Claimed {
-    /// Run this.
+    /// A task to run.
     Task(Box<Claim>),
-    /// Nothing for this instance now.
+    /// No task for this instance now.
     Nothing,
 }
 
@@ -107,18 +108,18 @@ pub enum Enqueued {
     Replayed(Box<Task>),
     /// The id exists with another fingerprint (same Idempotency-Key, other body).
     Conflict,
-    /// Too many wait; try again after this.
+    /// The queue is full; retry after this time.
     Full(Duration),
-    /// A file of the payload does not exist (any more).
+    /// A file of the payload does not exist or was deleted.
     NoSuchFile(FileId),
 }
 
 /// Answer of [`super::Queue::cancel`].
 #[derive(Debug, Clone)]
 pub enum Cancelled {
-    /// Ended now, by this call or an earlier cancel; `cancel_pending` tells whether an instance must still confirm.
+    /// Cancelled, by this call or an earlier one. `cancel_pending` is set while an instance has not confirmed yet.
     Cancelled(Box<Task>),
-    /// Ended otherwise before; unchanged.
+    /// The task had ended otherwise before; unchanged.
     AlreadyEnded(Box<Task>),
     /// No such task.
     NotFound,
@@ -127,66 +128,66 @@ pub enum Cancelled {
 /// Answer of [`super::Queue::revive`].
 #[derive(Debug, Clone)]
 pub enum Revived {
-    /// It lives again: waits, or (an earlier call did it) may run by now.
+    /// The task waits again. If an earlier call revived it, it may already be running.
     Revived(Box<Task>),
     /// No such task.
     NotFound,
-    /// Nothing to be made up for.
+    /// The task completed; only failed and cancelled tasks can be revived.
     Completed,
-    /// It has not ended yet.
+    /// The task has not ended yet.
     NotEnded(Status),
-    /// It has ended, but its instance has not confirmed yet that the prompt is gone.
+    /// The task has ended, but its instance has not confirmed yet that the prompt is gone.
     Stopping,
-    /// What it should run is not kept any more.
+    /// The task's payload is no longer stored.
     PayloadGone,
-    /// A file that it needs has been deleted.
+    /// A file that the task needs was deleted.
     NoSuchFile(FileId),
-    /// Too many wait; try again after this.
+    /// The queue is full; retry after this time.
     Full(Duration),
 }
 
 /// Answer of a fenced write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// Done, by this call or by an earlier identical one.
+    /// Written, by this call or by an earlier identical one.
     Done,
-    /// The attempt ended here, and the task waits to be tried again ([`super::Queue::settle`] only).
+    /// The attempt ended and the task waits for its next attempt ([`super::Queue::settle`] only).
     Retrying,
-    /// The task had ended otherwise (cancelled, timed out). To [`super::Queue::settle`](super::Queue::settle) and
-    /// [`super::Queue::requeue`](super::Queue::requeue) it also says that the slot is free; to a start or a progress that the prompt
-    /// must be interrupted and then [released](super::Queue::release).
+    /// The task had ended otherwise (cancelled, timed out). After [`super::Queue::settle`] and
+    /// [`super::Queue::requeue`] the slot is free; after a start or a progress, interrupt the prompt and then call
+    /// [`super::Queue::release`].
     AlreadyEnded(TaskState),
-    /// The task is not this attempt's any more; drop it. The lease may still be ours.
+    /// The task no longer belongs to this attempt; drop it. The lease may still be ours.
     NotThisAttempt,
     /// The lease was lost: drop everything of this instance.
     Fenced,
 }
 
-/// Which tasks [`super::Queue::list`] gives.
+/// Filter and page of [`super::Queue::list`].
 #[derive(Debug, Clone, Default)]
 pub struct TaskQuery {
-    /// Only of this owner.
+    /// Only tasks of this owner.
     pub owner: Option<String>,
-    /// Empty = all.
+    /// Only tasks in these statuses; empty = all.
     pub statuses: Vec<Status>,
-    /// Only failed ones with these kinds of failure, of all owners; replaces `owner` and `statuses`. Empty = all.
+    /// Only tasks that failed with one of these kinds, of all owners; replaces `owner` and `statuses`. Empty = all.
     pub failures: Vec<FailureKind>,
-    /// Only those made from this published workflow, of all owners; replaces `owner`.
+    /// Only tasks made from this published workflow, of all owners; replaces `owner`.
     pub flow: Option<FlowName>,
-    /// Skip.
+    /// Number of tasks to skip.
     pub offset: u64,
-    /// At most, 1–200.
+    /// Page size, 1–200.
     pub limit: u64,
-    /// Go on after this position instead of `offset` (from an earlier page's [`TaskPage::next_cursor`]).
+    /// Position to continue after, instead of `offset` (an earlier page's [`TaskPage::next_cursor`]).
     pub cursor: Option<TaskCursor>,
 }
 
-/// Place in the list: the last item seen. Wire form `<created_ms>-<id>`.
+/// Position in the list: the last item seen. Wire form `<created_ms>-<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskCursor {
-    /// Created.
+    /// Creation time of the item, Unix ms.
     pub created_ms: u64,
-    /// Id.
+    /// Id of the item.
     pub id: TaskId,
 }
 
@@ -207,50 +208,50 @@ impl FromStr for TaskCursor {
     }
 }
 
-/// One page, newest first.
+/// A page of tasks, newest first.
 #[derive(Debug, Clone)]
 pub struct TaskPage {
-    /// Of all pages.
+    /// Number of tasks on all pages.
     pub total: u64,
-    /// This page.
+    /// Tasks of this page.
     pub items: Vec<Task>,
-    /// Where the next page begins; `None` = this was the last.
+    /// Cursor of the next page; `None` on the last page.
     pub next_cursor: Option<TaskCursor>,
 }
 
-/// Answer of [`super::Queue::prospects`]: what stands between a task and its start.
+/// Answer of [`super::Queue::prospects`]: the inputs of a start-time estimate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Prospects {
-    /// Rank in its lane (0 = next); `None` when it is in no lane.
+    /// Rank of the task in its lane (0 = next); `None` when it is in no lane.
     pub position: Option<u64>,
-    /// Tasks of more urgent lanes.
+    /// Number of tasks waiting in more urgent lanes.
     pub urgent: u64,
-    /// Dispatchers that live.
+    /// Number of live dispatchers.
     pub dispatchers: u64,
-    /// Instances that somebody looks after.
+    /// Number of instances under a valid lease.
     pub leases: u64,
-    /// No task is given to anybody for so long: Redis was away, and the owners must tell first what runs.
+    /// Time until claims resume. Claims pause after a Redis restart until the lease owners have reported what runs.
     pub claims_rest: Duration,
-    /// Mean of the recent runs of its workflow.
+    /// Mean duration of the recent runs of this task's workflow, ms.
     pub run_ms: Option<u64>,
-    /// Mean of the recent runs of all tasks.
+    /// Mean duration of the recent runs of all tasks, ms.
     pub any_run_ms: Option<u64>,
 }
 
 /// Answer of [`super::Queue::put_config`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigWritten {
-    /// In force, with its new version.
+    /// The config in force, with its new version.
     Written(FleetConfig),
-    /// Somebody else wrote since; this is the version now.
+    /// The config was changed since the expected version; this is the current version.
     Outdated(u64),
 }
 
-/// What limits and lifetimes the scripts apply; from the settings.
+/// Limits and lifetimes that the scripts apply, from the settings.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Pending tasks of all users; 0 = no limit.
+    /// Maximum number of pending tasks of all users; 0 = no limit.
     pub waiting_max: u64,
-    /// How long ended tasks are kept.
+    /// Retention time of ended tasks.
     pub keep_tasks: Duration,
 }

@@ -1,4 +1,5 @@
-//! The life of an attempt: claimed, begun, further, ended, given back. Every write carries (instance, token, attempt).
+//! Verbs of an attempt: claim, start, progress, settle, requeue, release, reclaim. Every write carries (instance,
+//! token, attempt), so that Lua can refuse a stale one.
 
 use super::{
     Claim, Claimed, Error, Lease, Queue, Result, Written,
@@ -15,12 +16,14 @@ use fred::types::Value;
 use serde::Serialize;
 use std::time::Duration;
 
-/// The loss that ends a task as poison: a workflow that kills its instance kills no more than this many.
+/// Number of lost instances after which a task fails as poison: a workflow that kills its instance kills no more than
+/// this many.
 const LOSSES_MAX: u64 = 2;
 
 impl Queue {
-    /// Takes one task for the instance while fewer than `slots` are in flight. `nonce` is fresh per intent: sent twice, it
-    /// claims once. Looks at the first `window` of the lane for one that does not exclude this instance.
+    /// Claims one task for the instance while fewer than `slots` are in flight. `nonce` is new for each intent: a call
+    /// repeated with the same nonce claims once. Searches the first `window` tasks of a lane for one that does not
+    /// exclude this instance.
     pub async fn claim(&self, lease: &Lease, nonce: &str, slots: u32, window: u32) -> Result<Claimed> {
         let args: Vec<Value> = vec![
             lease.instance.as_str().into(),
@@ -32,13 +35,14 @@ impl Queue {
         let mut reply = self.call(Verb::Claim, args).await?;
         match reply.tag() {
             "task" => claim(&mut reply).map(|claim| Claimed::Task(Box::new(claim))),
-            // A lost lease shows at the next renew; until then there is nothing to run.
+            // The next renew reports a lost lease; until then there is nothing to run.
             "nothing" | "fenced" => Ok(Claimed::Nothing),
             _ => Err(reply.unexpected()),
         }
     }
 
-    /// Reads again what an in-flight task runs: after a takeover. `None` when it is not this attempt's any more.
+    /// Reads the claim of a task in flight again, after a takeover. `None` if the task no longer belongs to this
+    /// attempt.
     pub async fn reclaim_payload(&self, task: TaskId, attempt: Attempt) -> Result<Option<Claim>> {
         let mut reply = self.call(Verb::Tasks, vec![task.to_string().into()]).await?;
         let Some(fields) = Fields::new(task, reply.list()?) else { return Ok(None) };
@@ -51,19 +55,19 @@ impl Queue {
         Ok(Some(Claim { task, attempt, payload, timeout, max_attempts, owner, waited }))
     }
 
-    /// How long a running task has been running, by Redis' clock; zero for one that does not run.
+    /// Returns the running time of a task by Redis' clock; zero if it is not running.
     pub async fn running_for(&self, task: &Task) -> Result<Duration> {
         let Some(started_ms) = task.started_ms else { return Ok(Duration::ZERO) };
         let now_ms: u64 = self.call(Verb::Clock, Vec::new()).await?.parse()?;
         Ok(Duration::from_millis(now_ms.saturating_sub(started_ms)))
     }
 
-    /// Execution began.
+    /// Records that execution began.
     pub async fn start(&self, lease: &Lease, task: TaskId, attempt: Attempt) -> Result<Written> {
         self.write(Verb::Start, fence(lease, task, attempt)).await
     }
 
-    /// It got further.
+    /// Records the attempt's progress. Also records the start if it was not recorded before.
     pub async fn progress(
         &self,
         lease: &Lease,
@@ -76,8 +80,8 @@ impl Queue {
         self.write(Verb::Progress, args).await
     }
 
-    /// The attempt ended (`finish.lua` or `nack.lua`): completed, failed for good, or to be tried again with backoff and jitter,
-    /// avoiding this instance. Frees the slot.
+    /// Ends the attempt (`finish.lua` or `nack.lua`): the task completes, fails, or is retried with backoff and jitter
+    /// on another instance. Frees the slot.
     pub async fn settle(&self, lease: &Lease, task: TaskId, attempt: Attempt, outcome: &Outcome) -> Result<Written> {
         let args = fence(lease, task, attempt);
         let keep = ms(self.limits().keep_tasks);
@@ -108,7 +112,8 @@ impl Queue {
         self.write_durably(Verb::Finish, args).await
     }
 
-    /// Gives a task back uncounted or (`lost`) counted as lost under its instance: it keeps its place. Poison after two losses.
+    /// Returns a task to its place in the queue without using an attempt. If `lost`, counts the loss of its instance; the
+    /// second loss fails the task as poison.
     pub async fn requeue(
         &self,
         lease: &Lease,
@@ -120,7 +125,8 @@ impl Queue {
         self.give_back(lease, task, attempt, lost.then_some(reason), &[]).await
     }
 
-    /// Gives a task back uncounted, to be run from now on by these alone, and by those that come to have what it needs later.
+    /// Returns a task to the queue without using an attempt, restricted to the instances `others`. Instances that meet
+    /// its requirements later are added by [`Queue::admit`].
     pub async fn leave_to(
         &self,
         lease: &Lease,
@@ -158,14 +164,15 @@ impl Queue {
         written(reply)
     }
 
-    /// Frees the slot of a task that has ended or is owned elsewhere (after a cancel was carried out). One that is still
+    /// Frees the slot of a task that has ended or runs elsewhere, after a cancel was carried out. A task that is still
     /// active here gives [`Written::NotThisAttempt`] and keeps its slot: settle it.
     pub async fn release(&self, lease: &Lease, task: TaskId) -> Result<Written> {
         let args = vec![lease.instance.as_str().into(), lease.token.as_str().into(), task.to_string().into()];
         self.write(Verb::Release, args).await
     }
 
-    /// After a failover that forgot the claim: takes the task back if it waits and nobody else has it.
+    /// Claims the task again under the same attempt after a Redis failover lost the claim, provided the task is
+    /// waiting.
     pub async fn reclaim(&self, lease: &Lease, task: TaskId, attempt: Attempt) -> Result<Written> {
         self.write(Verb::Reclaim, fence(lease, task, attempt)).await
     }
@@ -190,7 +197,7 @@ pub(super) fn written(mut reply: Reply) -> Result<Written> {
     }
 }
 
-/// What every write of an attempt carries.
+/// Returns the arguments that fence every write of an attempt: instance, token, task, attempt.
 pub(super) fn fence(lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Value> {
     vec![
         lease.instance.as_str().into(),
@@ -200,7 +207,7 @@ pub(super) fn fence(lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Value>
     ]
 }
 
-/// `id, attempt, payload, facts, attempts_max, owner, waited_ms`.
+/// Parses `id, attempt, payload, facts, attempts_max, owner, waited_ms`.
 fn claim(reply: &mut Reply) -> Result<Claim> {
     let (task, attempt) = (reply.parse()?, Attempt::new(reply.parse()?));
     let packed = reply.value()?.into_bytes().ok_or_else(|| reply.unexpected())?;
@@ -226,7 +233,7 @@ pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Value> {
     serde_json::to_string(value).map(Value::from).map_err(|error| Error::Corrupt(error.to_string()))
 }
 
-/// The snake_case word of a kind: its JSON without the quotes.
+/// Returns the snake_case word of a kind: its JSON without the quotes.
 fn word(kind: FailureKind) -> Result<Value> {
     let json = serde_json::to_string(&kind).map_err(|error| Error::Corrupt(error.to_string()))?;
     Ok(json.trim_matches('"').into())

@@ -1,4 +1,4 @@
-//! Batches: many tasks accepted by one call or none of them, read and cancelled together.
+//! Batches: tasks that are accepted all or none by one call, and read and cancelled together.
 
 use super::{
     Queue, Result, TaskPage, TaskQuery,
@@ -17,19 +17,19 @@ use fred::{interfaces::HashesInterface, types::Value};
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// Tasks cancelled by one call: some milliseconds of Redis.
+/// Tasks cancelled by one script call: a few milliseconds of Redis.
 const CANCELS: u64 = 100;
 
-/// A task ready to be sent: its payload is packed already, so that a thousand of them are small.
+/// A task whose payload is already compressed, so that a thousand of them fit in memory.
 #[derive(Debug)]
 pub struct PackedTask {
     fields: intake::Fields,
-    /// Without its payload.
+    /// The task with an empty payload.
     new: NewTask,
 }
 
 impl PackedTask {
-    /// Bytes that Redis gets.
+    /// Returns the number of bytes sent to Redis.
     pub fn size(&self) -> usize {
         self.fields.iter().map(|field| field.as_bytes().map_or(0, <[u8]>::len)).sum()
     }
@@ -38,37 +38,37 @@ impl PackedTask {
 /// Answer of [`Queue::enqueue_batch`].
 #[derive(Debug, Clone)]
 pub enum BatchEnqueued {
-    /// All accepted at the configured durability, in their order.
+    /// All tasks, accepted at the configured durability, in the order given.
     Created(Vec<Task>),
-    /// The same request was accepted before; those of its tasks that are still kept.
+    /// The same request was accepted before; its tasks that are still kept.
     Replayed(Vec<Task>),
     /// An id exists with another fingerprint (same Idempotency-Key, other body).
     Conflict,
-    /// They are too many for the queue now; try again after this.
+    /// The queue has no room for all of them; retry after this time.
     Full(Duration),
-    /// A file of theirs does not exist (any more).
+    /// A file of one of the tasks does not exist or was deleted.
     NoSuchFile(FileId),
 }
 
-/// Answer of [`Queue::batch`]: what stands of a batch.
+/// Answer of [`Queue::batch`]: summary of a batch's tasks.
 #[derive(Debug, Clone)]
 pub struct BatchStand {
-    /// Whose.
+    /// Owner of the batch.
     pub owner: String,
-    /// Accepted, Unix ms.
+    /// Time of acceptance, Unix ms.
     pub created_ms: u64,
-    /// Last change of any of its tasks, Unix ms.
+    /// Time of the last change of any task, Unix ms.
     pub updated_ms: u64,
-    /// Of one of its tasks.
+    /// Facts of one of the tasks.
     pub facts: TaskFacts,
-    /// Tasks that are kept, in the order of [`Status::ALL`].
+    /// Number of kept tasks by status, in the order of [`Status::ALL`].
     pub counts: [u64; 5],
-    /// Percents of all of them together; an ended task counts as 100.
+    /// Sum of the tasks' percentages; an ended task counts as 100.
     pub percent_sum: u64,
 }
 
 impl Queue {
-    /// Readies a task for [`Queue::enqueue_batch`].
+    /// Compresses a task for [`Queue::enqueue_batch`].
     pub async fn pack(&self, new: NewTask) -> Result<PackedTask> {
         let fields = intake::fields(&new).await?;
         let null = || RawValue::NULL.to_owned();
@@ -76,8 +76,8 @@ impl Queue {
         Ok(PackedTask { fields, new: NewTask { payload, ..new } })
     }
 
-    /// Accepts all tasks or none, at most once; their ids are those of one [`BatchId`], at most 1,000. One round trip, of some
-    /// 50 µs of Redis for each task.
+    /// Accepts all tasks or none, at most once. Their ids belong to one [`BatchId`]; at most 1,000. One round trip,
+    /// about 50 µs of Redis for each task.
     pub async fn enqueue_batch(&self, tasks: &[PackedTask]) -> Result<BatchEnqueued> {
         let mut args = Vec::with_capacity(2 + tasks.len() * FIELDS);
         args.extend([number(self.limits().waiting_max), number(FIELDS as u64)]);
@@ -99,13 +99,14 @@ impl Queue {
         }
     }
 
-    /// Whether a task with this id was accepted: `Some(true)` from the request with this fingerprint, `Some(false)` from another.
+    /// Returns whether a task with this id was accepted: `Some(true)` from a request with this fingerprint, `Some(false)`
+    /// from a different request.
     pub async fn was_accepted(&self, id: TaskId, fingerprint: &str) -> Result<Option<bool>> {
         let known: Option<String> = super::call::within(self.pool().hget(self.root().task(id), "fingerprint")).await?;
         Ok(known.map(|known| known == fingerprint))
     }
 
-    /// What stands of a batch; `None` when none of its tasks is kept.
+    /// Summarises a batch; `None` when none of its tasks is kept.
     pub async fn batch(&self, id: BatchId) -> Result<Option<BatchStand>> {
         let mut reply = self.call(Verb::Batch, vec![name(id)]).await?;
         match reply.tag() {
@@ -115,7 +116,7 @@ impl Queue {
         }
     }
 
-    /// One page of a batch's tasks, the last first; of the query's `failures` and `flow` nothing is read.
+    /// Returns one page of a batch's tasks, the last first. Ignores the query's `failures` and `flow`.
     pub async fn batch_tasks(&self, id: BatchId, query: &TaskQuery) -> Result<TaskPage> {
         let args = vec![
             name(id),
@@ -129,7 +130,7 @@ impl Queue {
         page(self.call(Verb::BatchList, args).await?)
     }
 
-    /// Cancels every task of a batch that has not ended; gives how many that were. Said twice it does it once.
+    /// Cancels every task of a batch that has not ended, and returns their number. Idempotent.
     pub async fn cancel_batch(&self, id: BatchId) -> Result<u64> {
         let mut cancelled = 0;
         loop {
@@ -141,7 +142,7 @@ impl Queue {
         }
     }
 
-    /// The same for at most `limit` of them, the last first; gives also whether more are left.
+    /// Cancels at most `limit` tasks of a batch, the last first. Returns their number and whether more are left.
     pub async fn cancel_some(&self, id: BatchId, limit: u64) -> Result<(u64, bool)> {
         let args = vec![name(id), ms(self.limits().keep_tasks), number(limit)];
         let mut reply = self.call_durably(Verb::BatchCancel, args).await?;

@@ -1,4 +1,4 @@
-//! One script call: its arguments, its tagged reply, its errors.
+//! A script call: arguments, tagged reply, errors.
 
 use super::{
     Error, Result,
@@ -13,7 +13,7 @@ use fred::{
 };
 use std::{str::FromStr, time::Duration};
 
-/// No verb waits longer for Redis, whatever happens to the connection.
+/// Timeout of every verb, including reconnects.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Runs scripts on a pool.
@@ -30,7 +30,7 @@ impl Caller {
         self.call_on(self.pool.next_connected(), verb, args).await
     }
 
-    /// Runs a script on this client; loads it first if the server has forgotten it.
+    /// Runs a script on this client. Loads the script first if the server does not have it.
     pub(super) async fn call_on(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let script = self.scripts.get(verb);
         let reply = script.evalsha_with_reload::<Value, _, _>(client, self.root.as_str(), args);
@@ -38,7 +38,7 @@ impl Caller {
     }
 }
 
-/// Waits for an answer of Redis, not for ever.
+/// Waits for an answer of Redis, at most [`CALL_TIMEOUT`]. Counts errors in the metrics.
 pub(super) async fn within<T>(answer: impl Future<Output = std::result::Result<T, FredError>>) -> Result<T> {
     let answer = match tokio::time::timeout(CALL_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(from_fred),
@@ -55,13 +55,13 @@ pub(super) async fn within<T>(answer: impl Future<Output = std::result::Result<T
     answer
 }
 
-/// Sorts fred's errors by what a caller can do.
+/// Maps fred's errors to [`Error`], by what the caller can do.
 pub(super) fn from_fred(error: FredError) -> Error {
     let details = error.details().to_owned();
     let word = details.split_whitespace().next().unwrap_or_default();
     match word {
         "READONLY" | "OOM" | "MISCONF" | "NOREPLICAS" | "NOPERM" => return Error::Refused(details),
-        // A script that was forgotten between its loading and its call is loaded by the next.
+        // The script was flushed between its load and its call; the next call loads it again.
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED" | "NOSCRIPT" => {
             return Error::Unavailable(details);
         }
@@ -77,19 +77,19 @@ pub(super) fn from_fred(error: FredError) -> Error {
         | ErrorKind::Cluster
         | ErrorKind::Protocol
         | ErrorKind::Sentinel => Error::Unavailable(format!("{error}")),
-        // "Too many failed write attempts." and the like: the library gave up on a connection. What the server says begins
+        // "Too many failed write attempts." and the like: fred gave up on a connection. An error of the server begins
         // with a word in capitals.
         ErrorKind::Unknown if !is_code(word) => Error::Unavailable(format!("{error}")),
         _ => Error::Corrupt(format!("{error}")),
     }
 }
 
-/// Whether an error begins as those of a Redis server do: `ERR`, `WRONGTYPE`.
+/// Whether `word` is an error code of a Redis server: `ERR`, `WRONGTYPE`.
 fn is_code(word: &str) -> bool {
     word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// A tagged reply `{'word', …}`, read from the left.
+/// A tagged reply `{'tag', …}`, read from the left.
 pub(super) struct Reply {
     verb: Verb,
     tag: String,
@@ -100,52 +100,52 @@ impl Reply {
     fn new(verb: Verb, value: Value) -> Result<Self> {
         let mut rest = list(value).unwrap_or_default().into_iter();
         let tag = rest.next().and_then(Value::into_string);
-        let tag = tag.ok_or_else(|| Error::Corrupt(format!("{}.lua answered without a word", verb.name())))?;
+        let tag = tag.ok_or_else(|| Error::Corrupt(format!("{}.lua returned no tag", verb.name())))?;
         Ok(Self { verb, tag, rest })
     }
 
-    /// All remaining slots, each a tagged reply of its own.
+    /// Takes all remaining items, each a tagged reply of its own.
     pub(super) fn replies(&mut self) -> Result<Vec<Self>> {
         let rest = std::mem::take(&mut self.rest);
         rest.map(|value| Self::new(self.verb, value)).collect()
     }
 
-    /// The word it begins with.
+    /// Returns the first word.
     pub(super) fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// For a word or a slot that the script's header does not promise.
+    /// Makes the error for a tag or an item that the script's header does not list.
     pub(super) fn unexpected(&self) -> Error {
-        Error::Corrupt(format!("unexpected answer of {}.lua: {}", self.verb.name(), self.tag))
+        Error::Corrupt(format!("unexpected reply of {}.lua: {}", self.verb.name(), self.tag))
     }
 
-    /// The next slot.
+    /// Takes the next item.
     pub(super) fn value(&mut self) -> Result<Value> {
         self.rest.next().ok_or_else(|| self.unexpected())
     }
 
-    /// The next slot as text that parses.
+    /// Takes the next item and parses its text.
     pub(super) fn parse<T: FromStr>(&mut self) -> Result<T> {
         let text = self.value()?.into_string().ok_or_else(|| self.unexpected())?;
         text.parse().map_err(|_| self.unexpected())
     }
 
-    /// The next slot as a list.
+    /// Takes the next item, a list.
     pub(super) fn list(&mut self) -> Result<Vec<Value>> {
         let value = self.value()?;
         list(value).ok_or_else(|| self.unexpected())
     }
 
-    /// All remaining slots, each a list.
+    /// Takes all remaining items, each a list.
     pub(super) fn lists(&mut self) -> Result<Vec<Vec<Value>>> {
         let rest = std::mem::take(&mut self.rest);
-        rest.map(|value| list(value).ok_or_else(|| Error::Corrupt(format!("{}.lua: no list", self.verb.name()))))
+        rest.map(|value| list(value).ok_or_else(|| Error::Corrupt(format!("{}.lua: not a list", self.verb.name()))))
             .collect()
     }
 }
 
-/// The items of an array.
+/// Returns the items of an array; `None` for any other value.
 pub(super) fn list(value: Value) -> Option<Vec<Value>> {
     match value {
         Value::Array(items) => Some(items),
@@ -153,20 +153,21 @@ pub(super) fn list(value: Value) -> Option<Vec<Value>> {
     }
 }
 
-/// An argument that is a number.
+/// Encodes a number as an argument.
 pub(super) fn number(number: u64) -> Value {
     number.to_string().into()
 }
 
-/// An argument that is a duration: ms.
+/// Encodes a duration as an argument, in ms.
 pub(super) fn ms(duration: Duration) -> Value {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(MS_MAX).to_string().into()
 }
 
-/// Longer durations would leave the integers that Lua counts exactly (2^53) once a time is added: about 100,000 years.
+/// Longest duration, ms (about 70,000 years). With a Unix time added it stays below 2^53, the largest integer that Lua
+/// represents exactly.
 const MS_MAX: u64 = 1 << 51;
 
-/// An argument that is a switch.
+/// Encodes a `bool` as an argument: `1` or `0`.
 pub(super) fn switch(on: bool) -> Value {
     if on { "1" } else { "0" }.into()
 }
@@ -177,7 +178,7 @@ mod tests {
     use fred::error::{Error as FredError, ErrorKind};
 
     #[test]
-    fn a_connection_that_was_given_up_is_no_wrong_content() {
+    fn a_dropped_connection_is_unavailable_not_corrupt() {
         for details in
             ["Too many failed write attempts.", "Missing expected connection.", "NOSCRIPT No matching script."]
         {

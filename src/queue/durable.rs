@@ -1,7 +1,7 @@
-//! Writes that count as done only when a replica has them (`WAIT 1`) or the disk (`WAITAOF 1 0`).
+//! Writes that are acknowledged only once a replica (`WAIT 1`) or the disk (`WAITAOF 1 0`) has them.
 //!
-//! WAIT blocks its connection, so these writes have clients of their own, and one WAIT confirms all writes that were sent
-//! before it on its connection: what arrives while it waits is confirmed by the next.
+//! WAIT blocks its connection, so these writes use clients of their own. One WAIT confirms all writes sent before it on
+//! its connection; writes that arrive meanwhile are confirmed by the next WAIT.
 
 use super::{
     Error, Result,
@@ -22,7 +22,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Connections that wait.
+/// Number of connections for confirmed writes.
 const WRITERS: usize = 3;
 /// Longest wait for a replica or the disk.
 const WAIT: Duration = Duration::from_millis(1_000);
@@ -31,7 +31,7 @@ const BATCH_MAX: usize = 256;
 
 type Confirmed = oneshot::Sender<Result<()>>;
 
-/// The writers.
+/// Clients for confirmed writes.
 pub(super) struct Durable {
     writers: Vec<Writer>,
     next: AtomicUsize,
@@ -44,7 +44,7 @@ struct Writer {
 }
 
 impl Durable {
-    /// Connects them; `None` when the answer itself is enough.
+    /// Connects the clients; `None` if a reply of Redis is confirmation enough.
     pub(super) async fn connect(config: &Config, confirm: Confirm) -> Result<Option<Self>> {
         if confirm == Confirm::Answer {
             return Ok(None);
@@ -59,8 +59,8 @@ impl Durable {
         Ok(Some(Self { writers, next: AtomicUsize::new(0) }))
     }
 
-    /// Runs a script and waits until it is safe, no longer than for any other call. An error says "maybe": the same call
-    /// again is safe.
+    /// Runs a script and waits for its confirmation, at most [`CALL_TIMEOUT`]. After an error the write may or may not
+    /// have happened; repeating the call is safe.
     pub(super) async fn call(&self, caller: &Caller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         match tokio::time::timeout(CALL_TIMEOUT, self.confirmed(caller, verb, args)).await {
             Ok(answer) => answer,
@@ -75,7 +75,7 @@ impl Durable {
         let (confirmed, answer) = oneshot::channel();
         writer.waiting.send(confirmed).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())??;
-        // WAIT speaks of what its own connection wrote: after a reconnect it would confirm nothing.
+        // WAIT covers the writes of its own connection only: after a reconnect it would confirm nothing.
         if before.is_empty() || writer.client.connection_ids() != before {
             return Err(Error::Unavailable("the connection changed before the write was confirmed".to_owned()));
         }
@@ -92,7 +92,7 @@ async fn run_waiter(client: Client, confirm: Confirm, mut asked: mpsc::Receiver<
     while asked.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let answer = wait(&client, confirm).await;
         for confirmed in batch.drain(..) {
-            // A caller that has given up does not listen.
+            // Fails only if the caller has timed out.
             let _gone = confirmed.send(match &answer {
                 Ok(()) => Ok(()),
                 Err(message) => Err(Error::Unavailable(message.clone())),

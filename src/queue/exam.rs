@@ -1,5 +1,5 @@
-//! What an operator wants to know of Redis before anything is started. Invariant: nothing of the queue is written; only scripts
-//! are put into the server's cache of scripts.
+//! Diagnosis of a Redis server for `doctor`, before any role is started. Invariant: writes no keys; only loads the
+//! scripts into the server's script cache.
 
 use super::{
     Result,
@@ -17,46 +17,46 @@ use fred::{
 };
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Of them the median is told.
+/// Number of PINGs whose median is reported.
 const PINGS: usize = 9;
 
-/// What was found of a server that answers.
+/// Properties of a server that answers.
 #[derive(Debug, Clone)]
 pub struct Exam {
-    /// `redis 7.0.15`, `valkey 8.0.1`.
+    /// Name and version: `redis 7.0.15`, `valkey 8.0.1`.
     pub server: String,
-    /// What the start of a role says: warnings, or why it refuses.
+    /// Result of the check at the start of a role: warnings, or the reason for a refusal.
     pub verdict: std::result::Result<Vec<Remark>, Remark>,
-    /// Middle one of some PINGs.
+    /// Median round trip of several PINGs.
     pub round_trip: Duration,
-    /// How far its clock is ahead of ours, ms; negative = behind.
+    /// Lead of its clock over ours, ms; negative = behind.
     pub clock_ahead_ms: i64,
-    /// Bytes in use.
+    /// Memory in use, bytes.
     pub memory_used: u64,
-    /// `maxmemory`, or where there is none the machine's memory; 0 = not known.
+    /// `maxmemory`, or the machine's memory if that is not set, bytes; 0 = unknown.
     pub memory_limit: u64,
-    /// It writes an append-only file.
+    /// Whether it writes an append-only file.
     pub has_aof: bool,
     /// `appendfsync`; `None` where CONFIG is not allowed.
     pub fsync: Option<String>,
-    /// Its last write of the append-only file, of its rewrite or of a snapshot failed: which one.
+    /// Kinds of persistence whose last write failed: append-only file, its rewrite, snapshot.
     pub failed_writes: Vec<&'static str>,
-    /// It is loading its data.
+    /// Whether it is still loading its data.
     pub is_loading: bool,
-    /// How many of our scripts it takes, or what it says to one.
+    /// Number of scripts that it loaded, or its first error.
     pub scripts: std::result::Result<usize, String>,
-    /// The name of the system in this namespace; `None` = new.
+    /// Name of the installation in this namespace; `None` = new.
     pub installation: Option<String>,
-    /// Dispatchers that are alive.
+    /// Number of live dispatchers.
     pub dispatchers: u64,
-    /// The fleet.
+    /// Fleet config in force.
     pub config: FleetConfig,
 }
 
-/// Looks at the server of these settings.
+/// Examines the server of these settings.
 ///
 /// # Errors
-/// It cannot be reached, or cannot be asked.
+/// The server cannot be reached or does not answer.
 pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
     let root = Root::new(&settings.namespace)?;
     let pool = link::pool(&link::config(settings)?).await?;
@@ -94,7 +94,7 @@ pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
         config: config_of(&caller).await?,
     };
     if let Err(error) = caller.pool.quit().await {
-        tracing::debug!(%error, "redis was left without a goodbye");
+        tracing::debug!(%error, "redis connection not closed cleanly");
     }
     Ok(exam)
 }
@@ -106,7 +106,7 @@ fn name(info: &str) -> String {
     }
 }
 
-/// The middle round trip, how far the server's clock is ahead of ours, and its time, ms.
+/// Measures the median round trip, the lead of the server's clock over ours (ms), and the server's time (Unix ms).
 async fn time(caller: &Caller) -> Result<(Duration, i64, u64)> {
     let mut trips = Vec::with_capacity(PINGS);
     for _ in 0..PINGS {

@@ -1,5 +1,5 @@
-//! What the scripts publish, as a stream that never ends: its supervisor subscribes again after every reconnect, and whoever
-//! may have missed something is told so.
+//! The stream of events that the scripts publish. It never ends: a supervisor subscribes again after every reconnect
+//! and reports a gap when messages may have been lost.
 
 use super::{Queue, Result, link};
 use crate::event::Event;
@@ -18,14 +18,14 @@ use std::{
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Messages that wait for a slow reader; more become a gap.
+/// Messages buffered for a slow reader; more become a gap.
 const BACKLOG_MAX: usize = 16_384;
-/// Subscribing again must succeed this often: a dead link says nothing by itself.
+/// Interval of the connection check: a dead connection reports nothing by itself.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Of one check.
+/// Timeout of one check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// See [`Queue::feed`].
+/// A subscription to all events, see [`Queue::feed`].
 #[derive(Debug)]
 pub struct Feed {
     messages: mpsc::Receiver<Value>,
@@ -34,10 +34,10 @@ pub struct Feed {
     _supervisor: AbortOnDropHandle<()>,
 }
 
-/// What a [`Feed`] gives.
+/// An item of a [`Feed`].
 #[derive(Debug, Clone)]
 pub enum News {
-    /// Somebody published this.
+    /// A published event.
     Event(Box<Event>),
     /// Messages may have been lost (reconnect, overflow): read the state again.
     Gap,
@@ -52,8 +52,8 @@ struct Supervisor {
 }
 
 impl Queue {
-    /// A subscription on a connection of its own. Subscribe before reading the state: an event published between the two would
-    /// otherwise reach neither.
+    /// Subscribes to the events on a connection of its own. Subscribe before reading the state: an event published
+    /// between the two would otherwise be in neither.
     pub async fn feed(&self) -> Result<Feed> {
         let client = link::subscriber(self.redis())?;
         link::connect(client.init()).await?;
@@ -69,7 +69,7 @@ impl Queue {
 }
 
 impl Feed {
-    /// The next message. Never ends while the queue lives; reconnects and re-subscribes by itself. May be dropped half-way.
+    /// Returns the next item. Never ends while the queue exists; reconnects and subscribes again by itself. Cancel safe.
     pub async fn next(&mut self) -> News {
         loop {
             if self.gap.swap(false, Ordering::AcqRel) {
@@ -80,14 +80,14 @@ impl Feed {
                 () = self.wake.notified() => continue,
             };
             let Some(message) = message else {
-                // The supervisor never ends; should it have, this feed is silent rather than busy.
+                // Unreachable while the supervisor runs. Without it, stay silent rather than spin.
                 std::future::pending::<()>().await;
                 continue;
             };
             let Some(text) = message.as_str() else { continue };
             match serde_json::from_str(&text) {
                 Ok(event) => return News::Event(Box::new(event)),
-                Err(error) => tracing::warn!(%error, "a message on the events channel is not ours"),
+                Err(error) => tracing::warn!(%error, "unreadable message on the events channel; ignored"),
             }
         }
     }
@@ -120,11 +120,12 @@ impl Supervisor {
         }
     }
 
-    /// Subscribing twice changes nothing, and its answer proves that the link lives.
+    /// Subscribes again. This changes nothing if the subscription exists, and the answer proves that the connection
+    /// works.
     async fn subscribe_again(&self) {
         let subscribed = tokio::time::timeout(CHECK_TIMEOUT, self.client.subscribe(self.channel.clone())).await;
         if !matches!(subscribed, Ok(Ok(()))) {
-            tracing::warn!("the events subscription does not answer; connecting again");
+            tracing::warn!("events subscription not answering; reconnecting");
             let _failed = tokio::time::timeout(CHECK_TIMEOUT, self.client.force_reconnection()).await;
         }
     }

@@ -1,7 +1,7 @@
 //! The registry of stored files.
 //!
-//! Files of the same content share one object in the store. What may be deleted there is said by the verbs of this page, and by
-//! nobody else.
+//! Files of the same content share one object in the store. Only the verbs of this file decide which objects may be
+//! deleted from the store.
 
 use super::{
     Error, Queue, Result,
@@ -16,82 +16,82 @@ use fred::{interfaces::HashesInterface, types::Value};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A stored file as its registry entry in Redis; the bytes are in the store under [`FileRecord::object`].
+/// Registry entry of a stored file. The bytes are in the store under [`FileRecord::object`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileRecord {
-    /// Its id.
+    /// Id of the file.
     pub id: FileId,
     /// `upload` or `output`.
     pub kind: FileKind,
     /// Display name, cleaned.
     pub filename: String,
-    /// From our own table.
+    /// Content type, from our own table.
     pub content_type: String,
-    /// Bytes.
+    /// Size, bytes.
     pub size_bytes: u64,
-    /// Lowercase hex.
+    /// SHA-256 of the bytes, lowercase hex.
     pub sha256: String,
-    /// Whose.
+    /// Owner of the file.
     pub owner: String,
-    /// The task that made it.
+    /// The task that produced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
-    /// Unix ms of Redis; filled when it is read.
+    /// Time of registration, Unix ms of Redis; filled when it is read.
     #[serde(default)]
     pub created_ms: u64,
-    /// Whose bytes it shares; filled when it is read. `None` = nobody's.
+    /// Object with the same bytes that it shares; filled when it is read. `None` = it has an object of its own.
     #[serde(skip)]
     pub shares: Option<ObjectId>,
 }
 
 impl FileRecord {
-    /// What has its bytes in the store.
+    /// Returns the object that has its bytes in the store.
     pub fn object(&self) -> ObjectId {
         self.shares.unwrap_or_else(|| self.id.into())
     }
 }
 
-/// Where a file came from.
+/// Origin of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileKind {
-    /// From a user.
+    /// Uploaded by a user.
     Upload,
-    /// From an instance.
+    /// Produced by an instance.
     Output,
 }
 
 /// Answer of [`Queue::delete_file`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileDeleted {
-    /// The entry is gone; now delete these bytes, which no other file needs.
+    /// The entry was removed. The caller must now delete these objects, which no other file needs.
     Deleted(FileRecord, Vec<ObjectId>),
-    /// It is needed by this version of a published workflow; `None` = by a waiting or running task.
+    /// The file is needed by this version of a published workflow; `None` = by a pending or running task.
     InUse(Option<FlowVersion>),
     /// No such file.
     NotFound,
 }
 
-/// How long files are kept.
+/// Retention of files by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Of users.
+    /// Retention of uploads.
     pub uploads: Keep,
-    /// Of instances.
+    /// Retention of outputs.
     pub outputs: Keep,
 }
 
 impl Default for Retention {
-    /// As the settings have it.
+    /// Returns the defaults of the settings.
     fn default() -> Self {
         Self { uploads: Keep::Forever, outputs: Keep::WithTask }
     }
 }
 
 impl Queue {
-    /// Registers a stored file. `Some`: the same bytes are stored as that object already, and the caller's own copy is to be
-    /// deleted. The output of a task that is no more becomes an orphan instead.
+    /// Registers a stored file. Returns `Some(object)` if that object already has the same bytes; the caller then
+    /// deletes its own copy. If the task of an output no longer exists, the output becomes an orphan instead.
     pub async fn add_file(&self, record: &FileRecord) -> Result<Option<ObjectId>> {
         let json = serde_json::to_string(record).map_err(|error| Error::Corrupt(format!("file record: {error}")))?;
         let args = vec![
@@ -113,7 +113,7 @@ impl Queue {
         }
     }
 
-    /// Reads a registration.
+    /// Reads a file's entry.
     pub async fn file(&self, id: FileId) -> Result<Option<FileRecord>> {
         let fields = vec!["record", "created", "object"];
         let found: Vec<Option<String>> = within(self.pool().hmget(self.root().file(id), fields)).await?;
@@ -123,7 +123,7 @@ impl Queue {
         }
     }
 
-    /// One page, newest first, with the total.
+    /// Returns one page of files, newest first, and the total.
     pub async fn files(&self, kind: Option<FileKind>, offset: u64, limit: u64) -> Result<(u64, Vec<FileRecord>)> {
         let kind = kind.map_or("all", FileKind::as_str);
         let args = vec![kind.into(), number(offset.min(1 << 50)), number(limit.clamp(1, limits::PAGE_MAX))];
@@ -140,8 +140,8 @@ impl Queue {
         Ok((total, records))
     }
 
-    /// Removes a registration unless a pending or running task, or a published workflow, needs the file. Should the caller die
-    /// before it has deleted the bytes, [`Queue::take_orphans`] gives them an hour later.
+    /// Removes a file's entry unless a pending or running task, or a published workflow, needs the file. If the caller
+    /// dies before it has deleted the bytes, [`Queue::take_orphans`] returns them an hour later.
     pub async fn delete_file(&self, id: FileId) -> Result<FileDeleted> {
         let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(false)]).await?;
         match reply.tag() {
@@ -156,8 +156,8 @@ impl Queue {
         }
     }
 
-    /// Undoes [`Queue::add_file`] for whoever has stored bytes under `id`, whether it was done or not, or is still on its way;
-    /// gives the bytes to be deleted now. A file that is needed already stays.
+    /// Undoes [`Queue::add_file`] for a caller that stored bytes under `id`, whether that call succeeded, failed or is
+    /// still under way. Returns the objects to delete now. A file that is already in use stays.
     pub async fn retract_file(&self, id: FileId) -> Result<Vec<ObjectId>> {
         let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(true)]).await?;
         match reply.tag() {
@@ -167,8 +167,8 @@ impl Queue {
         }
     }
 
-    /// Takes files off the registry that are older than they are kept and that nobody needs: looks at `limit` of them, past
-    /// the `skip` oldest. Gives how many it looked at, and how many of them are still needed.
+    /// Removes expired files that are not in use. Looks at `limit` of them after the `skip` oldest. Returns the number
+    /// of files it looked at, and how many of them are still in use.
     pub(super) async fn expire_files(
         &self,
         kind: FileKind,
@@ -181,21 +181,21 @@ impl Queue {
         Ok((reply.parse()?, reply.parse()?))
     }
 
-    /// Which of these objects no registered file needs (at most 1,000 at once).
+    /// Returns those of these objects that no registered file needs (at most 1,000 ids a call).
     pub async fn unregistered(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>> {
         let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         objects(self.call(Verb::Unregistered, vec![ids.into()]).await?.list()?)
     }
 
-    /// Bytes that no file needs any more: at most `limit`. Each is given twice, an hour apart, in case the first taker died:
-    /// deleting bytes that are gone is no error.
+    /// Takes at most `limit` objects that no file needs any more. Each object is returned twice, an hour apart, in case
+    /// the first taker died; deleting an object that is already gone is not an error.
     pub async fn take_orphans(&self, limit: u64) -> Result<Vec<ObjectId>> {
         objects(self.call(Verb::Orphans, vec![number(limit)]).await?.list()?)
     }
 }
 
 impl FileKind {
-    /// The word of the API and of the index key.
+    /// Returns the word used in the API and in the index key.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Upload => "upload",

@@ -1,4 +1,4 @@
-//! Published workflows: kept by name in numbered versions.
+//! Published workflows, stored by name in numbered versions.
 
 use super::{
     Error, Queue, Result,
@@ -16,24 +16,24 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// How much is kept.
+/// Limits on stored workflows.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowLimits {
-    /// Versions of one workflow: a newer one drops the oldest.
+    /// Versions kept of one workflow; a newer one removes the oldest.
     pub versions_kept: u64,
     /// Workflows published at a time.
     pub workflows_max: u64,
-    /// Deleted names whose last version is remembered, so that numbers go on when they come back.
+    /// Deleted names whose last version is remembered, so that version numbers continue if a name is published again.
     pub gone_max: u64,
 }
 
-/// What the API applies.
+/// The limits that the API applies.
 pub const FLOW_LIMITS: FlowLimits = FlowLimits { versions_kept: 20, workflows_max: 500, gone_max: 10_000 };
 
-/// What is told of a version without its graph.
+/// A version without its graph.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FlowHead {
-    /// The publisher's own words.
+    /// Description by the publisher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The declared parameters, as published: `{name: {"target"?,"type",…}}`.
@@ -44,17 +44,17 @@ pub struct FlowHead {
 /// A version of a published workflow. Times are Unix ms of Redis.
 #[derive(Debug, Clone)]
 pub struct Flow {
-    /// Its name.
+    /// Name of the workflow.
     pub name: FlowName,
-    /// From 1.
+    /// Number of this version, from 1.
     pub version: u64,
-    /// The newest there is.
+    /// Number of the latest version.
     pub latest: u64,
-    /// Those kept, ascending.
+    /// Numbers of the versions kept, ascending.
     pub versions: Vec<u64>,
-    /// When this version was published.
+    /// Time at which this version was published.
     pub created_ms: u64,
-    /// When the newest was.
+    /// Time at which the latest version was published.
     pub updated_ms: u64,
     /// Description and declared parameters.
     pub head: FlowHead,
@@ -65,55 +65,55 @@ pub struct Flow {
 /// Answer of [`Queue::flow`].
 #[derive(Debug, Clone)]
 pub enum FlowFound {
-    /// Here it is.
+    /// The version asked for.
     Flow(Box<Flow>),
-    /// The name exists, the version does not (any more); those kept.
+    /// The name exists, but the version does not or was removed; the versions kept.
     NoSuchVersion(Vec<u64>),
-    /// No such name; all there are.
+    /// No such name; all published names.
     NoSuchName(Vec<String>),
 }
 
-/// What is published.
+/// A version to be published.
 #[derive(Debug, Clone, Copy)]
 pub struct NewFlow<'a> {
     /// Description and declared parameters.
     pub head: &'a FlowHead,
     /// The graph.
     pub graph: &'a RawValue,
-    /// Stored files that both name: kept as long as this version is.
+    /// Stored files that head and graph name; kept as long as this version.
     pub files: &'a BTreeSet<FileId>,
 }
 
 /// Answer of [`Queue::put_flow`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlowWritten {
-    /// A new version.
+    /// Published as this new version.
     Written(u64),
-    /// The newest version has this content already.
+    /// The latest version, this one, already has the same content.
     Same(u64),
-    /// Somebody else published since; the newest version now, 0 = there is none.
+    /// The latest version is not the expected one but this; 0 = none.
     Outdated(u64),
-    /// As many as may be are published.
+    /// The maximum number of workflows is published.
     Full,
-    /// A file that it names does not exist (any more).
+    /// A file that the version names does not exist or was deleted.
     NoSuchFile(FileId),
 }
 
 /// A row of [`Queue::flows`].
 #[derive(Debug, Clone)]
 pub struct FlowRow {
-    /// Its name.
+    /// Name of the workflow.
     pub name: FlowName,
-    /// The newest version.
+    /// Number of the latest version.
     pub version: u64,
-    /// Description and declared parameters of that.
+    /// Description and declared parameters of the latest version.
     pub head: FlowHead,
-    /// When it was published, Unix ms.
+    /// Time at which the latest version was published, Unix ms.
     pub updated_ms: u64,
 }
 
 impl Queue {
-    /// Publishes a version, if the newest is still `expected` (0 = none; `None` = whatever it is). Said twice it does it once.
+    /// Publishes a version if the latest version is `expected` (0 = none; `None` = any). Idempotent.
     pub async fn put_flow(
         &self,
         name: &FlowName,
@@ -145,7 +145,7 @@ impl Queue {
         }
     }
 
-    /// Reads a version; `None` = the newest.
+    /// Reads a version; `None` = the latest.
     pub async fn flow(&self, name: &FlowName, version: Option<u64>) -> Result<FlowFound> {
         let version = version.map(|version| version.to_string()).unwrap_or_default();
         let mut reply = self.call(Verb::WorkflowGet, vec![name.as_str().into(), version.into()]).await?;
@@ -159,23 +159,24 @@ impl Queue {
         }
     }
 
-    /// One page by name, with the total.
+    /// Returns one page of published workflows, ordered by name, and the total.
     pub async fn flows(&self, offset: u64, limit: u64) -> Result<(u64, Vec<FlowRow>)> {
         let args = vec![number(offset.min(1 << 50)), number(limit.clamp(1, limits::PAGE_MAX))];
         let mut reply = self.call(Verb::WorkflowList, args).await?;
         let total = reply.parse()?;
         let mut rows = Vec::new();
         for found in reply.lists()? {
-            // One that went bad is left out and logged: it must not hide all others.
+            // A corrupt row is logged and skipped, so that it does not hide all others.
             match row(found) {
                 Ok(row) => rows.push(row),
-                Err(error) => tracing::error!(%error, "a published workflow cannot be listed"),
+                Err(error) => tracing::error!(%error, "corrupt published workflow; not listed"),
             }
         }
         Ok((total, rows))
     }
 
-    /// Takes a name away with all its versions, by this call or before; gives the last version, `None` = there never was one.
+    /// Deletes a workflow with all its versions. Returns its last version, also if it was deleted before; `None` if
+    /// there was none.
     pub async fn delete_flow(&self, name: &FlowName, limits: FlowLimits) -> Result<Option<u64>> {
         let args = vec![name.as_str().into(), number(limits.gone_max)];
         let mut reply = self.call_durably(Verb::WorkflowDelete, args).await?;

@@ -1,4 +1,4 @@
-//! The task hash, read: from Redis' fields to [`Task`] and back from [`NewTask`].
+//! The task hash: reads Redis' fields as a [`Task`], and makes the [`Task`] that a [`NewTask`] becomes.
 
 use super::{Error, Result};
 use crate::task::{
@@ -8,14 +8,14 @@ use fred::types::Value;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashMap};
 
-/// Fields of one hash.
+/// Fields of one task hash.
 pub(super) struct Fields {
     id: String,
     fields: HashMap<String, String>,
 }
 
 impl Fields {
-    /// From the flat list `[name, value, …]` of HGETALL; `None` when there is no such hash.
+    /// Reads the flat list `[name, value, …]` of HGETALL; `None` if the hash does not exist.
     pub(super) fn new(id: impl ToString, flat: Vec<Value>) -> Option<Self> {
         let mut fields = HashMap::with_capacity(flat.len() / 2);
         let mut items = flat.into_iter();
@@ -45,12 +45,12 @@ impl Fields {
         self.text(name).map(|text| serde_json::from_str(text).map_err(|_| self.wrong(name))).transpose()
     }
 
-    /// The facts fixed when it was accepted.
+    /// Returns the facts fixed at acceptance.
     pub(super) fn facts(&self) -> Result<TaskFacts> {
         Ok(self.json("facts")?.unwrap_or_default())
     }
 
-    /// The facts, with the instances that have been admitted since.
+    /// Returns the facts with the instances that are eligible now.
     fn facts_now(&self) -> Result<TaskFacts> {
         let mut facts = self.facts()?;
         if self.text("only").is_some() {
@@ -59,25 +59,25 @@ impl Fields {
         Ok(facts)
     }
 
-    /// Those of `,a,b,`.
+    /// Reads a list of instances `,a,b,`.
     fn instances(&self, name: &str) -> Vec<InstanceId> {
         let texts = self.text(name).unwrap_or_default().split(',');
         texts.filter(|id| !id.is_empty()).map(InstanceId::new).collect()
     }
 
-    /// Whose it is, and how long it waited from being accepted (or revived) to its claim.
+    /// Returns the owner, and the time from acceptance (or revival) to the claim.
     pub(super) fn owner_and_wait(&self) -> Result<(String, std::time::Duration)> {
         let claimed: u64 = self.must("claimed")?;
         let from = self.parse("revived_at")?.map_or_else(|| self.must("created"), Ok)?;
         Ok((self.must("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(from))))
     }
 
-    /// `max_attempts` with the tries that were given back: what the number of the last try may be.
+    /// Returns the highest attempt number allowed: `max_attempts` plus the attempts that were not counted.
     pub(super) fn attempts_max(&self) -> Result<u32> {
         Ok(self.must::<u32>("max_attempts")?.saturating_add(self.parse("uncounted")?.unwrap_or(0)))
     }
 
-    /// The whole task.
+    /// Reads the whole task.
     pub(super) fn task(&self) -> Result<Task> {
         let state: TaskState = self.must("state")?;
         let lane = self.must("lane")?;
@@ -110,7 +110,7 @@ impl Fields {
         })
     }
 
-    /// Ended attempts, one JSON object a line, and the current one.
+    /// Reads the ended attempts (one JSON object a line) and adds the current one.
     fn history(&self, state: TaskState, attempt: Attempt, instance: Option<&InstanceId>) -> Result<Vec<AttemptRecord>> {
         let lines = self.text("attempts").unwrap_or_default().lines();
         let mut records: Vec<AttemptRecord> =
@@ -130,7 +130,7 @@ impl Fields {
         Ok(records)
     }
 
-    /// Whether `attempt` is the current one and has not ended.
+    /// Whether `attempt` is the current attempt and has not ended.
     pub(super) fn is_active(&self, attempt: Attempt) -> Result<bool> {
         let state: TaskState = self.must("state")?;
         let is_active = matches!(state, TaskState::Claimed | TaskState::Running);
@@ -138,7 +138,7 @@ impl Fields {
     }
 }
 
-/// The task that `enqueue.lua` has just written.
+/// Returns the task as `enqueue.lua` has just written it.
 pub(super) fn created(new: &NewTask, now_ms: u64) -> Task {
     Task {
         id: new.id,
@@ -167,7 +167,7 @@ pub(super) fn created(new: &NewTask, now_ms: u64) -> Task {
     }
 }
 
-/// Ids joined by commas: how scripts take lists.
+/// Joins ids by commas, the form in which scripts take lists.
 pub(super) fn joined(ids: &[TaskId]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

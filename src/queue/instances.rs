@@ -1,4 +1,4 @@
-//! The fleet as Redis knows it: config, switches, reports.
+//! The fleet in Redis: config, disabled instances, and the reports of instances.
 
 use super::{
     ConfigWritten, Error, Lease, Queue, Result, Written,
@@ -12,12 +12,12 @@ use crate::{
 use fred::{interfaces::HashesInterface, types::Value};
 
 impl Queue {
-    /// The config in force; the default (no servers, version 0) when none was ever set.
+    /// Reads the config in force; the default (no servers, version 0) if none was ever set.
     pub async fn config(&self) -> Result<FleetConfig> {
         config_of(&self.inner.caller).await
     }
 
-    /// Replaces the config if its version is still `expected` (`None` = whatever it is); announces it.
+    /// Replaces the config if its version is `expected` (`None` = any) and publishes an event.
     pub async fn put_config(&self, config: &FleetConfig, expected: Option<u64>) -> Result<ConfigWritten> {
         let document =
             serde_json::to_string(config).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
@@ -33,12 +33,12 @@ impl Queue {
         }
     }
 
-    /// Switches an instance on or off; announces it. Survives restarts. A disabled instance gets no task.
+    /// Enables or disables an instance and publishes an event. Survives restarts. A disabled instance gets no tasks.
     pub async fn set_enabled(&self, instance: &InstanceId, enabled: bool) -> Result<()> {
         self.call_durably(Verb::Enable, vec![instance.as_str().into(), switch(enabled)]).await.map(drop)
     }
 
-    /// What is known of each, in the order asked; `None` = never seen (and not disabled).
+    /// Reads the status of each instance, in the order given; `None` = never seen and not disabled.
     pub async fn instances(&self, ids: &[InstanceId]) -> Result<Vec<Option<InstanceStatus>>> {
         let joined = ids.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(",");
         let mut reply = self.call(Verb::Instances, vec![joined.into()]).await?;
@@ -49,8 +49,8 @@ impl Queue {
         ids.iter().zip(rows).map(|(id, row)| status(id, row)).collect()
     }
 
-    /// Stores what the owner knows of its instance, and announces it when `announce`. The heartbeat of one that is alive
-    /// becomes Redis' now.
+    /// Stores the report of an instance, and publishes an event if `announce`. If the instance is alive, its heartbeat
+    /// time becomes the time of Redis.
     pub async fn report(&self, lease: &Lease, report: &InstanceReport, announce: bool) -> Result<Written> {
         let json = serde_json::to_string(report).map_err(|error| Error::Corrupt(format!("report: {error}")))?;
         let args = vec![
@@ -74,7 +74,7 @@ pub(super) async fn config_of(caller: &Caller) -> Result<FleetConfig> {
     Ok(config)
 }
 
-/// `{}` or `{enabled, leased, report, {task, …}}`.
+/// Parses `{}` or `{enabled, leased, report, {task, …}}`.
 fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
     if row.is_empty() {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! New tasks, sent together: what arrives while a call of `enqueue.lua` is under way goes with the next one.
+//! Group commit of new tasks: tasks that arrive during a call of `enqueue.lua` are sent together by the next call.
 //!
-//! A task that comes alone is sent at once. Under load the cost of a call (a request through the client, a script's start, with
-//! durability a WAIT) is shared by all that came meanwhile: what would wait for its turn at Redis anyway.
+//! A single task is sent at once. Under load, the cost of a call (the client's request, the start of the script, a WAIT
+//! for durability) is shared by all tasks that arrived meanwhile, which would otherwise queue up at Redis.
 
 use super::{
     Error, Result,
@@ -16,21 +16,21 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Calls under way at a time: while Redis runs one, the next is on its way.
+/// Concurrent calls: while Redis runs one, the next is on its way.
 const CALLS: usize = 2;
-/// Tasks of one call: a millisecond of Redis at most.
+/// Maximum number of tasks in one call: at most a millisecond of Redis.
 const BATCH_MAX: usize = 32;
-/// Bytes of one call, unless a single task has more.
+/// Maximum size of one call, bytes, unless a single task is larger.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
-/// Tasks that wait for a call.
+/// Maximum number of tasks that wait for a call.
 const WAITING_MAX: usize = 1_024;
-/// What `lua/lib/accept.lua` reads of each task.
+/// Number of arguments that `lua/lib/accept.lua` reads for each task.
 pub(super) const FIELDS: usize = 12;
 
-/// One task as the script takes it.
+/// Arguments of one task, in the order of `lua/lib/accept.lua`.
 pub(super) type Fields = [Value; FIELDS];
 
-/// Readies a task.
+/// Encodes a task and compresses its payload.
 pub(super) async fn fields(new: &NewTask) -> Result<Fields> {
     let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
     let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
@@ -50,7 +50,8 @@ pub(super) async fn fields(new: &NewTask) -> Result<Fields> {
     ])
 }
 
-/// `,a,b,`: each between commas, so that one is found whole; `` = all.
+/// Encodes a list of instances as `,a,b,`: each id between commas, so that a search finds whole ids only. Empty = all
+/// instances.
 pub(super) fn only(eligible: &[InstanceId]) -> String {
     let mut only: String = eligible.iter().flat_map(|id| [",", id.as_str()]).collect();
     if !only.is_empty() {
@@ -66,18 +67,18 @@ struct Wish {
 
 impl Wish {
     fn answer(self, reply: Result<Reply>) {
-        // Who does not listen any more has given up.
+        // Fails only if the caller has timed out.
         let _gone = self.answer.send(reply);
     }
 }
 
-/// Where new tasks go in.
+/// Handle of the senders.
 pub(super) struct Intake {
     wishes: mpsc::Sender<Wish>,
     _senders: Vec<AbortOnDropHandle<()>>,
 }
 
-/// What every sender needs.
+/// State shared by the senders.
 struct Line {
     caller: Caller,
     durable: Option<Arc<Durable>>,
@@ -86,7 +87,7 @@ struct Line {
 }
 
 impl Intake {
-    /// Starts the senders; they end with it.
+    /// Starts the senders. They stop when it is dropped.
     pub(super) fn start(caller: Caller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
         let (wishes, received) = mpsc::channel(WAITING_MAX);
         let line = Arc::new(Line { caller, durable, waiting_max, wishes: tokio::sync::Mutex::new(received) });
@@ -94,7 +95,8 @@ impl Intake {
         Self { wishes, _senders: (0..CALLS).map(|_| sender()).collect() }
     }
 
-    /// Sends one task, and gives the script's answer about it. An error says "maybe": the same again is safe.
+    /// Sends one task and returns the script's reply about it. After an error the task may or may not have been
+    /// accepted; repeating the call is safe.
     pub(super) async fn accept(&self, fields: Fields) -> Result<Reply> {
         let sent = async {
             let (answer, answered) = oneshot::channel();
@@ -108,7 +110,7 @@ impl Intake {
 }
 
 fn stopped() -> Error {
-    Error::Unavailable("the intake has stopped".to_owned())
+    Error::Unavailable("the enqueue batcher has stopped".to_owned())
 }
 
 async fn run(line: Arc<Line>) {
@@ -117,7 +119,7 @@ async fn run(line: Arc<Line>) {
         if line.wishes.lock().await.recv_many(&mut wishes, BATCH_MAX).await == 0 {
             return;
         }
-        // Nobody waits for these any more: they were told "maybe", and "no" is the better half of it.
+        // Callers that timed out got an error, so their tasks need not be sent.
         wishes.retain(|wish| !wish.answer.is_closed());
         while !wishes.is_empty() {
             let rest = wishes.split_off(batch_len(&wishes));
@@ -126,7 +128,7 @@ async fn run(line: Arc<Line>) {
     }
 }
 
-/// How many of the first ones go together.
+/// Returns how many of the first tasks fit into one call.
 fn batch_len(wishes: &[Wish]) -> usize {
     let mut bytes = 0;
     let fits = wishes.iter().take_while(|wish| {
@@ -140,7 +142,7 @@ impl Line {
     async fn send(&self, wishes: Vec<Wish>) {
         match self.call_for(&wishes).await {
             Ok(replies) => wishes.into_iter().zip(replies).for_each(|(wish, reply)| wish.answer(Ok(reply))),
-            // One that Redis stumbles over must not take the others down; those that were accepted are replayed.
+            // A task that makes the script fail must not fail the others. Tasks already accepted are replayed.
             Err(Error::Corrupt(_)) if wishes.len() > 1 => {
                 for wish in wishes {
                     let reply = self.call_for(std::slice::from_ref(&wish)).await;
@@ -151,7 +153,7 @@ impl Line {
         }
     }
 
-    /// A reply for each.
+    /// Sends these tasks in one call. Returns a reply for each.
     async fn call_for(&self, wishes: &[Wish]) -> Result<Vec<Reply>> {
         let mut args = Vec::with_capacity(2 + wishes.len() * FIELDS);
         args.extend([number(self.waiting_max), number(FIELDS as u64)]);

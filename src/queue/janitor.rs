@@ -1,6 +1,6 @@
-//! What nobody asks for but must happen: due retries, `startBy`, retention, healing, instances that left the config.
+//! Periodic upkeep: due retries, `startBy`, retention, repair of the indexes, instances that left the config.
 //!
-//! One process at a time does it (a lease of seconds in Redis); two at once would only waste work.
+//! One elected process at a time does it (a key of seconds in Redis); two at once would only waste work.
 
 use super::{
     Acquired, Error, FileKind, InFlight, Lease, Queue, Result, Retention, Token, Written,
@@ -16,28 +16,28 @@ use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long the duty stays with a janitor that died.
+/// Time after which a janitor that died is replaced.
 const DUTY_TTL: Duration = Duration::from_secs(3);
-/// Longest pause between two rounds: a retry due sooner than the last round knew is late by no more.
+/// Longest pause between two rounds, and so the largest delay of a retry.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// Pause between two parts of a sweep: with some 50 µs a task, about 2 % of one core of Redis.
+/// Pause between two parts of a sweep. At about 50 µs a task this is about 2 % of one core of Redis.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
-/// Tasks of one part of a sweep: Redis does nothing else for about a millisecond.
+/// Tasks of one part of a sweep, which blocks Redis for about a millisecond.
 const SWEEP_COUNT: u64 = 25;
-/// From the end of one sweep to the next.
+/// Pause between the end of one sweep and the next.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Between two looks for instances that left the config.
+/// Interval of the search for instances that left the config.
 const FLEET_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks for files whose time is over.
+/// Interval of the search for expired files.
 const FILES_EVERY: Duration = Duration::from_secs(5);
 /// Tasks of one script call.
 const BATCH: u64 = 50;
-/// Calls of one kind in one round.
+/// Maximum number of calls of one kind in one round.
 const BATCHES_MAX: usize = 40;
-/// For the tasks of an instance that left the config.
+/// Lease under which the tasks of an instance that left the config are returned.
 const LEASE_TTL: Duration = Duration::from_secs(10);
 
-/// What is walked: the ledger, then everything that lists tasks.
+/// Returns what a sweep walks: the ledger, then every index of tasks.
 fn places() -> Vec<String> {
     let lists = [
         "jobs",
@@ -54,7 +54,7 @@ fn places() -> Vec<String> {
     lists.map(str::to_owned).into_iter().chain(errors).collect()
 }
 
-/// What a janitor remembers from round to round.
+/// State of a janitor between rounds.
 struct Rounds {
     sweep: Sweep,
     fleet_at: Instant,
@@ -62,7 +62,7 @@ struct Rounds {
     retention: Retention,
 }
 
-/// Where a sweep stands.
+/// Position of a sweep.
 struct Sweep {
     places: Vec<String>,
     place: usize,
@@ -71,8 +71,8 @@ struct Sweep {
 }
 
 impl Queue {
-    /// The janitor: promotes, sweeps, collects, enforces `startBy`, takes instances without config; one process at a time does
-    /// it. Returns when `stop` is cancelled.
+    /// Runs the janitor until `stop` is cancelled: promotes retries, enforces `startBy`, deletes expired tasks and
+    /// files, repairs indexes, and clears instances that left the config. Only one process at a time is active.
     pub async fn run_janitor(&self, retention: Retention, stop: CancellationToken) {
         let me = format!("janitor-{}", uuid::Uuid::new_v4().simple());
         let mut rounds = Rounds { sweep: Sweep::new(), fleet_at: Instant::now(), files_at: Instant::now(), retention };
@@ -80,7 +80,7 @@ impl Queue {
             let pause = match self.janitor_round(&me, &mut rounds).await {
                 Ok(pause) => pause,
                 Err(error) => {
-                    tracing::warn!(%error, "janitor: trying again");
+                    tracing::warn!(%error, "janitor round failed; retrying");
                     Duration::from_secs(1)
                 }
             };
@@ -90,23 +90,24 @@ impl Queue {
             }
         }
         if let Err(error) = self.hold_duty("janitor", &me, Duration::ZERO).await {
-            tracing::debug!(%error, "janitor: the duty runs out by itself");
+            tracing::debug!(%error, "janitor election not released; it expires by itself");
         }
     }
 
-    /// Does at once, whoever has the duty, all that is due: retries, `startBy`, retention, instances that left the config.
+    /// Does at once, without an election, everything that is due: retries, `startBy`, retention, instances that left
+    /// the config.
     pub async fn tidy_once(&self) -> Result<()> {
         self.tidy_once_with(Retention::default()).await
     }
 
-    /// The same with files kept for another time than by default.
+    /// Does the same with another retention of files.
     pub async fn tidy_once_with(&self, retention: Retention) -> Result<()> {
         while self.promote_due().await? || self.expire_due().await? || self.collect_due(retention).await? {}
         self.expire_kept_files(retention).await?;
         self.take_vanished("janitor").await
     }
 
-    /// One round of everything that is due; gives the pause until the next.
+    /// Does one round of everything that is due. Returns the pause until the next round.
     async fn janitor_round(&self, me: &str, rounds: &mut Rounds) -> Result<Duration> {
         if !self.hold_duty("janitor", me, DUTY_TTL).await? {
             return Ok(Duration::from_secs(1));
@@ -130,20 +131,21 @@ impl Queue {
         Ok(pause)
     }
 
-    /// Asks for a duty that one process at a time should do, or keeps it for another `ttl` (zero: leaves it).
+    /// Elects `me` for a duty that one process at a time should do, or extends the election by `ttl` (zero resigns).
+    /// Returns whether `me` is elected.
     pub async fn hold_duty(&self, duty: &str, me: &str, ttl: Duration) -> Result<bool> {
         let reply = self.call(Verb::Duty, vec![duty.into(), me.into(), ms(ttl)]).await?;
         Ok(reply.tag() == "mine")
     }
 
-    /// Puts due retries back in their lanes; whether more are due.
+    /// Returns due retries to their lanes. Returns whether more are due.
     async fn promote_due(&self) -> Result<bool> {
         self.batches(|| async { self.call(Verb::Promote, vec![number(BATCH)]).await?.parse() }).await
     }
 
-    /// Fails what had not begun by its time; whether more is due.
+    /// Fails tasks that did not start by their `startBy`. Returns whether more are due.
     async fn expire_due(&self) -> Result<bool> {
-        let failure = failure(FailureKind::StartTimeout, "not begun by its startBy")?;
+        let failure = failure(FailureKind::StartTimeout, "not started by its startBy")?;
         let keep = ms(self.limits().keep_tasks);
         self.batches(|| async {
             let args = vec![number(BATCH), failure.as_str().into(), keep.clone()];
@@ -155,13 +157,13 @@ impl Queue {
         .await
     }
 
-    /// Forgets ended tasks whose time is over; whether more are due.
+    /// Deletes ended tasks whose retention is over. Returns whether more are due.
     async fn collect_due(&self, retention: Retention) -> Result<bool> {
         let keep_outputs = retention.outputs != Keep::WithTask;
         self.batches(|| async { self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)]).await?.parse() }).await
     }
 
-    /// Takes files off the registry whose time is over, in bites; what tasks need is passed over until the next look.
+    /// Removes expired files from the registry, in batches. Skips files that are still in use.
     async fn expire_kept_files(&self, retention: Retention) -> Result<()> {
         for (kind, keep) in [(FileKind::Upload, retention.uploads), (FileKind::Output, retention.outputs)] {
             let Keep::For(time) = keep else { continue };
@@ -177,7 +179,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Calls, which gives how many were looked at, until a batch is not full or the round has had enough.
+    /// Repeats `call`, which returns the number of tasks it looked at, until a batch is not full or [`BATCHES_MAX`] is
+    /// reached. Returns whether more may be due.
     async fn batches<F: Future<Output = Result<u64>>>(&self, call: impl Fn() -> F) -> Result<bool> {
         for _ in 0..BATCHES_MAX {
             if call().await? < BATCH {
@@ -187,7 +190,8 @@ impl Queue {
         Ok(true)
     }
 
-    /// Walks everything once and puts right what does not mirror the tasks; gives how many things were wrong.
+    /// Sweeps everything once and repairs index entries that disagree with the task hashes. Returns the number of
+    /// repairs.
     pub async fn heal(&self) -> Result<u64> {
         let mut sweep = Sweep::new();
         let mut wrong = 0;
@@ -209,17 +213,21 @@ impl Queue {
         let (cursor, wrong): (String, u64) = (reply.parse()?, reply.parse()?);
         count_failed(reply.parse()?);
         if wrong > 0 {
-            tracing::warn!(place = sweep.places[sweep.place], wrong, "put right what did not mirror the tasks");
+            tracing::warn!(
+                place = sweep.places[sweep.place],
+                wrong,
+                "rebuilt index entries that disagreed with the task hashes"
+            );
         }
         sweep.advance(cursor);
         Ok(wrong)
     }
 
-    /// Gives back the tasks of instances that are in no config any more and that nobody looks after.
+    /// Returns the tasks of instances that left the config and have no lease owner to the queue.
     async fn take_vanished(&self, me: &str) -> Result<()> {
         let config = self.config().await?;
         if config.version == 0 {
-            // Never set, or everything was flushed: nothing says that an instance has left.
+            // The config was never set, or Redis was flushed: no proof that an instance left.
             return Ok(());
         }
         let known: HashSet<InstanceId> = config.targets().into_iter().map(|target| target.id).collect();
@@ -242,7 +250,7 @@ impl Queue {
             if written == Written::NotThisAttempt {
                 self.release(&lease, task).await?;
             }
-            tracing::info!(%task, %attempt, instance = %lease.instance, "gave back the task of an instance that left the config");
+            tracing::info!(%task, %attempt, instance = %lease.instance, "returned the task of an instance that left the config");
         }
         let args = vec![lease.instance.as_str().into(), lease.token.as_str().into()];
         self.call(Verb::Forget, args).await.map(drop)
@@ -265,7 +273,7 @@ impl Sweep {
     }
 }
 
-/// Endings that nobody but the janitor has written.
+/// Counts failures that the janitor wrote itself in the metrics.
 fn count_failed(ended: u64) {
     (0..ended).for_each(|_| metrics::task_ended("failed"));
 }

@@ -1,18 +1,19 @@
-//! The few keys that Rust spells itself; all others are made in `lua/lib/base.lua` from the same root.
+//! Names of the keys that Rust uses itself. All other keys are made in `lua/lib/base.lua` from the same root.
 
 use super::{Error, Result};
 use crate::task::TaskId;
 use std::sync::Arc;
 
-/// `{<namespace>}:`, the beginning and hash tag of every key: all keys of a namespace are in one slot.
+/// Prefix and hash tag of every key, `{<namespace>}:`. All keys of a namespace are therefore in one slot.
 #[derive(Debug, Clone)]
 pub(super) struct Root(Arc<str>);
 
 impl Root {
-    /// The longest namespace.
+    /// Maximum length of a namespace.
     const BYTES_MAX: usize = 64;
 
-    /// Accepts 1–64 of `[A-Za-z0-9._-]`: nothing that could end the hash tag or look like a pattern.
+    /// Makes the root of a namespace: 1–64 of `[A-Za-z0-9._-]`, nothing that could end the hash tag or look like a
+    /// pattern.
     pub(super) fn new(namespace: &str) -> Result<Self> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if namespace.is_empty() || namespace.len() > Self::BYTES_MAX || !namespace.bytes().all(is_plain) {
@@ -24,7 +25,7 @@ impl Root {
         Ok(Self(format!("{{{namespace}}}:").into()))
     }
 
-    /// The root itself, `KEYS[1]` of every script.
+    /// Returns the root itself, `KEYS[1]` of every script.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,7 +35,7 @@ impl Root {
         format!("{}task:{id}", self.0)
     }
 
-    /// STRING: what a task runs, zstd of JSON.
+    /// STRING: payload of a task, zstd of JSON.
     pub(super) fn payload(&self, id: TaskId) -> String {
         format!("{}payload:{id}", self.0)
     }
@@ -44,47 +45,47 @@ impl Root {
         format!("{}jobs", self.0)
     }
 
-    /// HASH `document`, `version`.
+    /// HASH `document`, `version`: the fleet config.
     pub(super) fn config(&self) -> String {
         format!("{}config", self.0)
     }
 
-    /// HASH `installation`, `run`, …
+    /// HASH `installation`, `run_id`, `claims_from`.
     pub(super) fn meta(&self) -> String {
         format!("{}meta", self.0)
     }
 
-    /// ZSET: dispatchers by the time until which they are alive.
+    /// ZSET: dispatchers by the deadline of their heartbeat.
     pub(super) fn dispatchers(&self) -> String {
         format!("{}dispatchers", self.0)
     }
 
-    /// HASH `record`, `created`, `task`.
+    /// HASH `record`, `created`, `task`, `object`, …: a stored file.
     pub(super) fn file(&self, id: impl std::fmt::Display) -> String {
         format!("{}file:{id}", self.0)
     }
 
-    /// STRING: what an instance can run, zstd of JSON, by the hash of its content.
+    /// STRING: a node catalog, zstd of JSON, by the hash of its content.
     pub(super) fn catalog(&self, hash: &str) -> String {
         format!("{}catalog:{hash}", self.0)
     }
 
-    /// STRING: content type, line break, the latest picture of a running task; for some seconds.
+    /// STRING: content type, line break, bytes of the latest preview of a running task; expires after seconds.
     pub(super) fn preview(&self, id: TaskId) -> String {
         format!("{}preview:{id}", self.0)
     }
 
-    /// STRING, for some seconds: somebody looks at the pictures of this task.
+    /// STRING: marks that a client watches the previews of this task; expires after seconds.
     pub(super) fn preview_wanted(&self, id: TaskId) -> String {
         format!("{}preview-wanted:{id}", self.0)
     }
 
-    /// HASH `count`, `nonce`, with the window as its lifetime.
+    /// HASH `count`, `nonce`: failed logins; expires with the window.
     pub(super) fn login(&self, scope: &str) -> String {
         format!("{}login:{scope}", self.0)
     }
 
-    /// Channel of everything that is published.
+    /// Channel of all events.
     pub(super) fn channel(&self) -> String {
         format!("{}events", self.0)
     }

@@ -1,4 +1,4 @@
-//! The right to act for an instance: leases, and the heartbeats that make their shares fair.
+//! Leases of instances, and the heartbeats of dispatchers from which the fair share is computed.
 
 use super::{
     Acquired, Error, InFlight, Lease, Queue, Renewed, Result, Token,
@@ -10,7 +10,8 @@ use fred::types::Value;
 use std::time::Duration;
 
 impl Queue {
-    /// Takes the lease of an instance if it is free or has run out; the same token again gives the same answer.
+    /// Acquires the lease of an instance if it is free or expired. Repeated with the same token it gives the same
+    /// answer.
     pub async fn acquire(
         &self,
         instance: &InstanceId,
@@ -27,7 +28,7 @@ impl Queue {
         }
     }
 
-    /// Prolongs a lease and tells what is in flight.
+    /// Renews a lease and returns the tasks in flight.
     pub async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed> {
         let args = vec![lease.instance.as_str().into(), lease.token.as_str().into(), ms(ttl)];
         let mut reply = self.call(Verb::Renew, args).await?;
@@ -38,12 +39,12 @@ impl Queue {
         }
     }
 
-    /// Gives a lease back at once; what is in flight stays for the next owner. One that was lost is left alone.
+    /// Releases a lease at once; tasks in flight stay for the next owner. Does nothing if the lease was lost.
     pub async fn yield_lease(&self, lease: &Lease) -> Result<()> {
         self.call(Verb::Yield, vec![lease.instance.as_str().into(), lease.token.as_str().into()]).await.map(drop)
     }
 
-    /// Leases of all instances: (instance, owner, remaining; zero = free or run out).
+    /// Reads the leases of all instances: (instance, owner, remaining time; zero = free or expired).
     pub async fn leases(&self) -> Result<Vec<(InstanceId, String, Duration)>> {
         let mut reply = self.call(Verb::Leases, Vec::new()).await?;
         let lease = |row: Vec<Value>| {
@@ -55,14 +56,15 @@ impl Queue {
         rows.into_iter().map(|row| lease(row).ok_or_else(|| Error::Corrupt("a row of leases.lua".to_owned()))).collect()
     }
 
-    /// Heartbeat of a dispatcher; gives the ids of all live ones, for the fair share. A `ttl` of zero says that it leaves.
+    /// Records a dispatcher's heartbeat and returns the ids of all live dispatchers. A `ttl` of zero removes the
+    /// dispatcher.
     pub async fn heartbeat(&self, dispatcher: &str, ttl: Duration) -> Result<Vec<String>> {
         let mut reply = self.call(Verb::Heartbeat, vec![dispatcher.into(), ms(ttl)]).await?;
         Ok(reply.list()?.into_iter().filter_map(Value::into_string).collect())
     }
 }
 
-/// `{id, attempt, …}, {cancelled id, …}`.
+/// Parses `{id, attempt, …}, {cancelled id, …}`.
 fn in_flight(reply: &mut Reply) -> Result<InFlight> {
     let (slots, cancelled) = (reply.list()?, reply.list()?);
     let mut texts = slots.into_iter().filter_map(Value::into_string);

@@ -1,4 +1,4 @@
-//! Connections: from the settings to fred's clients, none of which can hang for ever.
+//! Connections: builds fred's clients from the settings, with a timeout on every operation.
 
 use super::{Error, Result, call::from_fred};
 use crate::settings::RedisSettings;
@@ -14,18 +14,18 @@ use std::time::Duration;
 
 /// Clients that share the ordinary commands of a process: a hung cluster node blocks one router, not all.
 const POOL_SIZE: usize = 4;
-/// Of one attempt to connect, and of fred's own commands.
+/// Timeout of one attempt to connect, and of fred's internal commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Of a command from call to answer, reconnects included: an API answers 503 within 3 s.
+/// Timeout of a command including reconnects, so that the API answers 503 within 3 s.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that owes an answer for so long is cut.
+/// Time without the reply to a command after which a connection is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// Commands that wait while there is no connection; more fail at once.
+/// Commands buffered while there is no connection; more fail at once.
 const BUFFER_LEN_MAX: usize = 10_000;
-/// Messages a subscriber may fall behind (fred's default of 32 loses bursts).
+/// Messages by which a subscriber may fall behind (fred's default of 32 loses bursts).
 const BROADCAST_CAPACITY: usize = 16_384;
 
-/// The URL, from the variable or its file, as fred's config.
+/// Reads the URL from the variable or its file, and parses it.
 pub(super) fn config(settings: &RedisSettings) -> Result<Config> {
     let url = match (&settings.redis_url, &settings.redis_url_file) {
         (Some(url), _) => url.expose().to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn config(settings: &RedisSettings) -> Result<Config> {
     Config::from_url(url.trim()).map_err(|error| unusable(error.details()))
 }
 
-/// What a URL may begin with; fred takes any other for plain TCP.
+/// Schemes of a URL. fred would take any other for plain TCP.
 const SCHEMES: [&str; 9] = [
     "redis",
     "rediss",
@@ -54,22 +54,22 @@ const SCHEMES: [&str; 9] = [
     "rediss-cluster",
 ];
 
-/// The URL itself is not in the message: it may hold a password.
+/// Makes the error for a bad URL. The message omits the URL, which may hold a password.
 fn unusable(why: &str) -> Error {
     Error::Unusable(format!(
         "REDIS_URL is not usable ({why}); write redis://, rediss://, redis+unix:///path, redis-sentinel:// or redis-cluster://"
     ))
 }
 
-/// rustls must know its provider before the first `rediss://`; whoever comes first installs it.
+/// Installs the crypto provider of rustls, which the first `rediss://` needs.
 fn install_tls_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Lost race = somebody else installed it: the same in effect.
+        // Fails only if another thread installed it meanwhile, with the same effect.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     }
 }
 
-/// Everything but the address.
+/// Builds clients with our timeouts, limits and reconnects.
 fn builder(config: &Config) -> Builder {
     let mut builder = Builder::from_config(config.clone());
     builder
@@ -80,7 +80,7 @@ fn builder(config: &Config) -> Builder {
             connection.tcp.nodelay = Some(true);
             connection.unresponsive =
                 UnresponsiveConfig { max_timeout: Some(SILENCE_MAX), interval: Duration::from_secs(1) };
-            // A Sentinel failover shows as READONLY on a connection that stays up.
+            // After a Sentinel failover the old connection stays up and answers READONLY.
             connection.reconnect_errors = vec![
                 ReconnectError::ClusterDown,
                 ReconnectError::Loading,
@@ -93,28 +93,29 @@ fn builder(config: &Config) -> Builder {
     builder
 }
 
-/// The pool of ordinary commands, connected.
+/// Connects the pool of ordinary commands.
 pub(super) async fn pool(config: &Config) -> Result<Pool> {
     let pool = builder(config).build_pool(POOL_SIZE).map_err(from_fred)?;
     connect(pool.init()).await?;
     Ok(pool)
 }
 
-/// One more client, connected.
+/// Connects a single client.
 pub(super) async fn client(config: &Config) -> Result<Client> {
     let client = builder(config).build().map_err(from_fred)?;
     connect(client.init()).await?;
     Ok(client)
 }
 
-/// A client for subscriptions, not connected yet. It alone pays for a large backlog: fred makes seven channels of that size.
+/// Builds a client for subscriptions, not connected yet. Only this one has the large backlog: fred allocates seven
+/// channels of that size.
 pub(super) fn subscriber(config: &Config) -> Result<SubscriberClient> {
     let mut builder = builder(config);
     builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BROADCAST_CAPACITY);
     builder.build_subscriber_client().map_err(from_fred)
 }
 
-/// Waits for a first connection, not for ever.
+/// Waits for a first connection, at most twice [`CONNECT_TIMEOUT`].
 pub(super) async fn connect<T>(init: impl Future<Output = std::result::Result<T, fred::error::Error>>) -> Result<T> {
     match tokio::time::timeout(CONNECT_TIMEOUT * 2, init).await {
         Ok(connected) => connected.map_err(from_fred),

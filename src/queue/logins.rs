@@ -1,4 +1,4 @@
-//! Failed logins, counted for all processes together.
+//! Counts of failed logins, shared by all processes.
 
 use super::{
     Queue, Result,
@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 impl Queue {
-    /// Counts one failed login under `scope` (user or address) and gives the count within `window`.
+    /// Counts one failed login under `scope` (user or address). Returns the count within `window`.
     pub async fn count_login_failure(&self, scope: &str, window: Duration) -> Result<u64> {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         self.call(Verb::LoginFailed, vec![short(scope).into(), ms(window), nonce.into()]).await?.parse()
     }
 
-    /// Failed logins under `scope` within its window, and how long until it is forgotten.
+    /// Returns the number of failed logins under `scope`, and the time until the count expires.
     pub async fn login_failures(&self, scope: &str) -> Result<(u64, Duration)> {
         let key = self.root().login(&short(scope));
         let count: Option<u64> = within(self.pool().hget(&key, "count")).await?;
@@ -26,7 +26,7 @@ impl Queue {
     }
 }
 
-/// Scopes come from outside and may be long: a digest is not.
+/// Returns a digest of a scope (16 bytes, hex). Scopes come from clients and may be long.
 fn short(scope: &str) -> String {
     Sha256::digest(scope.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,66 +1,70 @@
 //! Redis: keys, scripts, the queue's verbs, leases, feed, janitor. The only user of fred.
 //!
-//! The task hash is the truth; every other key is an index of it, and the sweep can rebuild it. One script of `lua/` is one
-//! transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, the verb of that
-//! name: look in `tasks` (api), `attempts`, `outputs` and `leases` (dispatcher), `instances`, `files`, `janitor`.
+//! The task hash is the truth; every other key is an index of it that the sweep can rebuild. One script of `lua/` is
+//! one transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, the
+//! verb of that name: look in `tasks` (api), `attempts`, `outputs` and `leases` (dispatcher), `instances`, `files`,
+//! `janitor`.
 //!
 //! Invariant: a task's state changes only inside `lua/`; every write of an attempt carries (instance, token, attempt).
 //!
 //! # Durability
 //!
-//! A 200 says that Redis has a write, and `--durability` says how sure that is:
+//! A 200 means that Redis has the write. `--durability` sets what must have stored it:
 //!
 //! | `--durability` | a 200 means | Redis is killed | the primary is lost with its disk |
 //! |---|---|---|---|
-//! | `local` | Redis has it | with `appendfsync everysec` up to 2 s of accepted tasks are forgotten; with `always` none | what the replica has not got is lost |
-//! | `fsync` | its disk has it (`appendfsync always`, or WAITAOF of Redis 7.2 and later) | nothing is forgotten | what the replica has not got is lost |
-//! | `replica` | a replica has it (WAIT) | nothing is forgotten, by the replica | nothing is lost |
+//! | `local` | Redis has it | with `appendfsync everysec` up to 2 s of accepted tasks are lost; with `always` none | writes not yet replicated are lost |
+//! | `fsync` | its disk has it (`appendfsync always`, or WAITAOF of Redis 7.2 and later) | nothing is lost | writes not yet replicated are lost |
+//! | `replica` | a replica has it (WAIT) | nothing is lost if the replica takes over | nothing is lost |
 //!
-//! A write that could not be made so sure is a 503, and may be said again with the same `Idempotency-Key`. No script is ever half
-//! applied. Whatever was forgotten, no task ends in an impossible state and no instance gets stuck: a dispatcher says again what it
-//! knows of its prompts.
+//! A write that was not confirmed in time is a 503; the client repeats it with the same `Idempotency-Key`. No script is
+//! ever applied in part. If Redis loses writes, no task ends in an impossible state and no instance gets stuck:
+//! dispatchers report their prompts again.
 //!
-//! At the start a server is refused that is older than 7.0, a replica, or evicts keys (`maxmemory-policy` other than `noeviction` with a `maxmemory`), and
-//! for `fsync` one that cannot; without an append-only file there is a warning. Sentinel and cluster addresses work: one namespace is one slot.
+//! At start, a server is refused if it is older than 7.0, is a replica, evicts keys (`maxmemory-policy` other than
+//! `noeviction` with a `maxmemory`), or cannot give the durability asked for. A missing append-only file is a warning.
+//! Sentinel and cluster addresses work: one namespace is one slot.
 //!
 //! # Keys
 //!
-//! All after the root `{<namespace>}:` (spelled in `lua/lib/base.lua`):
+//! All keys begin with the root `{<namespace>}:` (spelled in `lua/lib/base.lua`). Their names are older than some words
+//! of the code: `flow` = published workflow, `narrowed` = tasks restricted to some instances, `strays` = orphan
+//! prompts, `speeds` = run times, `given-up` = outputs of abandoned attempts, `duty` = election.
 //!
 //! | key | type | content |
 //! |---|---|---|
 //! | `task:<id>` | HASH | the task |
-//! | `payload:<id>` | STRING | what it runs, zstd of JSON, until it is collected |
+//! | `payload:<id>` | STRING | workflow, params and files of the task, zstd of JSON; deleted with the task |
 //! | `jobs`, group `dispatch` | STREAM | ledger: an entry per waiting or running task, pending = claimed, consumer = instance |
 //! | `wait:<class>:<lane>` | ZSET | waiting ids by fair-queue tag; the only class is `default` |
-//! | `fair:<class>:<lane>` | HASH | `served` (virtual time), `owner:<owner>` (where its last task ends) |
-//! | `delayed`, `start-by`, `expiry` | ZSET | ids by the time something is due |
-//! | `narrowed` | ZSET | live ids that not every instance can run, by the time from which they were |
-//! | `speeds`, `speeds-used` | HASH, ZSET | mean run of a workflow's hash and of all; hashes by last use |
+//! | `fair:<class>:<lane>` | HASH | `served` (virtual time), `owner:<owner>` (end tag of the owner's last task) |
+//! | `delayed`, `start-by`, `expiry` | ZSET | ids by due time: of the retry, of `startBy`, of deletion |
+//! | `narrowed` | ZSET | live ids restricted to some instances, by the time of the restriction |
+//! | `speeds`, `speeds-used` | HASH, ZSET | mean run time by workflow hash, and of all runs; hashes by last use |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
-//! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; which have some |
-//! | `batch:<begin of the ids>` | ZSET | the tasks of a batch by created time |
-//! | `workflow:<name>` | HASH | `latest`, `digest`; of each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>`, `files:<n>` |
-//! | `workflows`, `workflows-gone` | ZSET | names published, names deleted with their last version |
-//! | `owners` | SET | who has tasks |
+//! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; workflows that have tasks |
+//! | `batch:<common prefix of the ids>` | ZSET | tasks of a batch by created time |
+//! | `workflow:<name>` | HASH | `latest`, `digest`; for each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>`, `files:<n>` |
+//! | `workflows`, `workflows-gone` | ZSET | names published; names deleted, with their last version |
+//! | `owners` | SET | owners that have tasks |
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |
-//! | `in-flight:<id>` | HASH | task → attempt: its length is the slots taken |
-//! | `cancelled:<id>` | SET | of them ended by others, to be interrupted and released |
-//! | `strays:<id>` | ZSET | prompts given up that may still come to it, by time |
+//! | `in-flight:<id>` | HASH | task → attempt; its length is the number of slots in use |
+//! | `cancelled:<id>` | SET | tasks in flight that ended elsewhere, to be interrupted and released |
+//! | `strays:<id>` | ZSET | orphan prompts that may still reach the instance, by time |
 //! | `leases`, `dispatchers` | ZSET | instance, dispatcher by deadline |
-//! | `disabled` | SET | instances switched off |
-//! | `catalog:<hash>` | STRING | what instances of one kind can run, zstd of JSON; their reports name it |
+//! | `disabled` | SET | disabled instances |
+//! | `catalog:<hash>` | STRING | node catalog of instances of one kind, zstd of JSON; their reports name it |
 //! | `config` | HASH | `document`, `version` of the fleet |
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
-//! | `content:<sha256>`, `object:<id>` | STRING, HASH | the object in the store with these bytes; how many files need it |
-//! | `totals` | HASH | bytes by kind of file, objects and their bytes |
+//! | `content:<sha256>`, `object:<id>` | STRING, HASH | object in the store with these bytes; number of files that need it |
+//! | `totals` | HASH | bytes by kind of file; objects and their bytes |
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
-//! | `made:<task>`, `orphans` | SET, ZSET | a task's outputs; objects to delete |
-//! | `given-up`, `given-up:<task>` | SET | tasks, and very many files of their earlier attempts, to be dropped |
-//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second, failed logins, who has a duty, Redis' run id |
-//! | `preview:<task>`, `preview-wanted:<task>` | STRING | the latest picture of a running task, while somebody looks |
-//! | `events` | channel | what happened |
+//! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |
+//! | `given-up`, `given-up:<task>` | SET | tasks, and the many files of their abandoned attempts, to be deleted |
+//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second; failed logins; elected process; Redis' run id |
+//! | `preview:<task>`, `preview-wanted:<task>` | STRING | latest preview of a running task; mark that a client watches |
+//! | `events` | channel | all events |
 
 mod answers;
 mod attempts;
@@ -121,10 +125,10 @@ use keys::Root;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a verb gives, or why it did not happen.
+/// Result of a verb.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The queue: cheap to clone, shared by a whole process.
+/// The queue. Cheap to clone; one is shared by a whole process.
 #[derive(Clone)]
 pub struct Queue {
     inner: Arc<Inner>,
@@ -147,16 +151,15 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// Connects, waits for nothing longer than the connection timeout, checks the server (version ≥ 7.0, `noeviction`,
-    /// AOF, role) and loads the scripts.
+    /// Connects within the connection timeout, and checks the server (version ≥ 7.0, `noeviction`, AOF, role).
     ///
     /// # Errors
-    /// [`Error::Unusable`] when trying again would not help: the URL, the password, a server that cannot hold a queue.
+    /// [`Error::Unusable`] if a retry would not help: a bad URL or password, or a server that cannot hold a queue.
     pub async fn connect(settings: &RedisSettings, limits: QueueLimits) -> Result<Self> {
         Self::connect_with(settings, limits, Scripts::embedded()).await
     }
 
-    /// The same with other scripts: for tests that break one on purpose or own the clock.
+    /// Connects with other scripts, for tests that break a script or control the clock.
     pub async fn connect_with(settings: &RedisSettings, limits: QueueLimits, scripts: Scripts) -> Result<Self> {
         let root = Root::new(&settings.namespace)?;
         let redis = link::config(settings)?;
@@ -172,18 +175,18 @@ impl Queue {
         Ok(Self { inner: Arc::new(Inner { caller, durable, intake, redis, limits, installation, _watcher: watcher }) })
     }
 
-    /// A random name of this namespace, the same for every process and over restarts: two systems that drive the same ComfyUI
-    /// must not use the same client ids there.
+    /// Returns the random name of this namespace, the same for every process and across restarts. Client ids contain it, so
+    /// that two installations that drive the same ComfyUI do not collide.
     pub fn installation(&self) -> &str {
         &self.inner.installation
     }
 
-    /// Pending tasks of all users that are allowed; 0 = no limit.
+    /// Returns the maximum number of pending tasks of all users; 0 = no limit.
     pub fn waiting_max(&self) -> u64 {
         self.limits().waiting_max
     }
 
-    /// Whether Redis answers a PING within a second.
+    /// Checks that Redis answers a PING within a second.
     pub async fn ping(&self) -> Result<()> {
         let ping = self.pool().next_connected().ping::<Value>(None);
         match tokio::time::timeout(Duration::from_secs(1), within(ping)).await {
@@ -196,7 +199,7 @@ impl Queue {
         self.inner.caller.call(verb, args).await
     }
 
-    /// A write that is answered to users: done when it is as safe as the settings ask.
+    /// Runs a script whose write a user gets confirmed. Returns once the write has the configured durability.
     async fn call_durably(&self, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         match &self.inner.durable {
             Some(durable) => durable.call(&self.inner.caller, verb, args).await,
@@ -225,7 +228,7 @@ impl Queue {
     }
 }
 
-/// After every reconnect: the server may be another process (leases get fresh deadlines) or another server altogether.
+/// Checks the server after every reconnect: it may be a new process (then leases get new deadlines) or another server.
 async fn watch(
     caller: Caller,
     durability: crate::settings::Durability,
@@ -235,13 +238,13 @@ async fn watch(
     while !matches!(reconnected.recv().await, Err(RecvError::Closed)) {
         match caller.call(Verb::Boot, vec![Token::new().as_str().into()]).await {
             Ok(reply) if reply.tag() == "booted" => {
-                tracing::warn!("redis is a new process: leases were prolonged, claims rest for a moment");
+                tracing::warn!("redis restarted: leases extended, claims paused");
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "redis is back, but does not answer yet"),
+            Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
         }
         if let Err(error) = server::check(&caller, durability).await {
-            tracing::error!(%error, "redis after the reconnect");
+            tracing::error!(%error, "redis unusable after reconnect");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an attempt makes while it goes on, told piece by piece.
+//! Early outputs: outputs that an attempt adds to its task while it runs.
 
 use super::{
     Lease, Queue, Result, Written,
@@ -11,17 +11,17 @@ use crate::task::{Attempt, Output, TaskId};
 /// Answer of [`Queue::tell_outputs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// The task has them, by this call or by an earlier one.
+    /// The task has these outputs, by this call or by an earlier one.
     Done,
-    /// Redis has forgotten some of those told before (a failover): only so many are known. Tell again from there.
+    /// Redis lost earlier outputs in a failover and knows only this many. Add again from there.
     Missing(usize),
-    /// The attempt may not write any more.
+    /// The attempt may no longer write.
     Refused(Written),
 }
 
 impl Queue {
-    /// Adds outputs to a task that runs; `before` is how many of this attempt were told before these. What it says is
-    /// replaced by the attempt's end, see [`Queue::settle`], and given up together with the attempt.
+    /// Adds outputs to a running task; `before` is the number of outputs that this attempt added earlier. The outputs
+    /// given to [`Queue::settle`] replace them; if the attempt is abandoned, they are discarded.
     pub async fn tell_outputs(
         &self,
         lease: &Lease,

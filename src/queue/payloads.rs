@@ -1,18 +1,19 @@
-//! What a task runs, as stored: zstd of JSON.
+//! Compression of payloads and other stored JSON with zstd.
 
 use super::{Error, Result};
 use crate::task::Payload;
 use std::cell::RefCell;
 use zstd::bulk::Compressor;
 
-/// No entropy coding: a workflow of 2 KB still shrinks to a third, in 3 µs instead of 10 at level 1 (measured with `zstd -b`).
+/// Compression level without entropy coding: a workflow of 2 KB still shrinks to a third, in 3 µs instead of 10 µs at
+/// level 1 (measured with `zstd -b`).
 const ZSTD_LEVEL: i32 = -5;
 
-/// Larger payloads are packed on a thread of their own: 8 MB take tens of milliseconds.
+/// Largest payload compressed inline, bytes. Larger ones use a blocking thread: 8 MB take tens of milliseconds.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 
 thread_local! {
-    /// A context of its own for each thread: making one anew costs many times what it does for a small workflow.
+    /// Compression context of this thread. Making one costs many times as much as compressing a small workflow.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -23,31 +24,31 @@ fn compress(json: &[u8]) -> std::io::Result<Vec<u8>> {
     })
 }
 
-/// Packs.
+/// Compresses a payload.
 pub(super) async fn pack(payload: &Payload) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(payload).map_err(|error| Error::Corrupt(format!("payload: {error}")))?;
     let is_small = json.len() <= INLINE_BYTES_MAX;
-    let pack = move || compress(&json).map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")));
+    let pack = move || compress(&json).map_err(|error| Error::Corrupt(format!("cannot compress a payload: {error}")));
     if is_small {
         return pack();
     }
     tokio::task::spawn_blocking(pack)
         .await
-        .map_err(|error| Error::Corrupt(format!("payload does not pack: {error}")))?
+        .map_err(|error| Error::Corrupt(format!("cannot compress a payload: {error}")))?
 }
 
-/// Packs a text.
+/// Compresses a text.
 pub(super) fn pack_text(text: &str) -> Result<Vec<u8>> {
-    compress(text.as_bytes()).map_err(|error| Error::Corrupt(format!("a text does not pack: {error}")))
+    compress(text.as_bytes()).map_err(|error| Error::Corrupt(format!("cannot compress a text: {error}")))
 }
 
-/// Unpacks what [`pack_text`] made.
+/// Decompresses a text of [`pack_text`].
 pub(super) fn unpack_text(bytes: &[u8]) -> Result<String> {
-    let text = zstd::stream::decode_all(bytes).map_err(|error| Error::Corrupt(format!("packed text: {error}")))?;
-    String::from_utf8(text).map_err(|_| Error::Corrupt("packed text: not UTF-8".to_owned()))
+    let text = zstd::stream::decode_all(bytes).map_err(|error| Error::Corrupt(format!("compressed text: {error}")))?;
+    String::from_utf8(text).map_err(|_| Error::Corrupt("compressed text: not UTF-8".to_owned()))
 }
 
-/// Unpacks what [`pack`] made.
+/// Decompresses a payload of [`pack`].
 pub(super) fn unpack(bytes: &[u8]) -> Result<Payload> {
     let json = zstd::stream::decode_all(bytes).map_err(|error| Error::Corrupt(format!("payload: {error}")))?;
     serde_json::from_slice(&json).map_err(|error| Error::Corrupt(format!("payload: {error}")))

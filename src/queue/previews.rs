@@ -1,4 +1,5 @@
-//! Pictures of tasks that run: only while somebody looks, only the latest, gone by themselves. No part of a task.
+//! Previews of running tasks: only the latest picture, stored only while a client watches, expires by itself. Not part
+//! of the task.
 
 use super::{Queue, Result, call::within};
 use crate::task::TaskId;
@@ -9,31 +10,31 @@ use fred::{
 };
 use std::time::Duration;
 
-/// How long after the last question pictures go on coming.
+/// Time after a client's last request during which previews are still stored.
 const WANTED_FOR: Duration = Duration::from_secs(10);
-/// How long a picture is shown that none follows.
+/// Lifetime of a preview that is not replaced.
 const SHOWN_FOR: Duration = Duration::from_secs(10);
 
 impl Queue {
-    /// Somebody looks at this task: for the next ten seconds its pictures are kept.
+    /// Requests previews of this task for the next ten seconds.
     pub async fn want_preview(&self, task: TaskId) -> Result<()> {
         let (key, expires) = (self.root().preview_wanted(task), after(WANTED_FOR));
         within(self.pool().set(key, 1, Some(expires), None, false)).await
     }
 
-    /// Whether somebody looks.
+    /// Whether a client requested previews of this task recently.
     pub async fn is_preview_wanted(&self, task: TaskId) -> Result<bool> {
         within(self.pool().exists(self.root().preview_wanted(task))).await
     }
 
-    /// The picture that is shown from now on; `content_type` has no line break.
+    /// Replaces the preview of a task. `content_type` must not contain a line break.
     pub async fn put_preview(&self, task: TaskId, content_type: &str, picture: &[u8]) -> Result<()> {
         let value = Bytes::from([content_type.as_bytes(), b"\n", picture].concat());
         let (key, expires) = (self.root().preview(task), after(SHOWN_FOR));
         within(self.pool().set(key, Value::Bytes(value), Some(expires), None, false)).await
     }
 
-    /// The latest picture and its content type.
+    /// Reads the latest preview: its content type and bytes.
     pub async fn preview(&self, task: TaskId) -> Result<Option<(String, Bytes)>> {
         let value: Value = within(self.pool().get(self.root().preview(task))).await?;
         let Some(value) = value.into_bytes() else { return Ok(None) };

@@ -1,20 +1,20 @@
-//! When a failed attempt is tried again: exponential backoff with full jitter.
+//! Delay before a failed attempt is retried: exponential backoff with full jitter.
 
 use crate::task::Attempt;
 use std::time::Duration;
 
-/// Longest pause after the first attempt.
+/// Longest delay after the first attempt.
 const BASE: Duration = Duration::from_secs(2);
-/// Longest pause of all.
+/// Longest delay after any attempt.
 const CAP: Duration = Duration::from_secs(300);
 
-/// The pause after `attempt`: `share` (0–1) of `min(base · 2^(attempt−1), cap)`.
+/// Returns the delay after `attempt`: `share` (0–1) of `min(base · 2^(attempt−1), cap)`.
 pub(super) fn pause(attempt: Attempt, share: f64) -> Duration {
     let doublings = attempt.get().saturating_sub(1).min(16);
     BASE.saturating_mul(1 << doublings).min(CAP).mul_f64(share.clamp(0.0, 1.0))
 }
 
-/// A random number from 0 to 1. Without the system's randomness (never seen): the middle.
+/// Returns a random number from 0 to 1; the middle if the system gives no random bytes (never seen).
 pub(super) fn random_share() -> f64 {
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     f64::from(random) / f64::from(u32::MAX)

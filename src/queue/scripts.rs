@@ -1,6 +1,6 @@
-//! The texts of `lua/`: which there are, which preludes each one uses, and their compiled form.
+//! The scripts of `lua/`: their list, the preludes that each uses, and their compiled form.
 //!
-//! Invariant: one script changes a task's state once, checks first and writes last, and is safe to send twice.
+//! Invariant: a script changes a task's state once, checks first and writes last, and is safe to send twice.
 
 use fred::types::scripts::Script as Compiled;
 use std::{
@@ -18,17 +18,17 @@ macro_rules! scripts {
             /// Every script.
             pub const ALL: &[Self] = &[$(Self::$verb,)*];
 
-            /// File name without extension.
+            /// Returns the file name without extension.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$verb => $file,)* }
             }
 
-            /// The script's own text, header included.
+            /// Returns the script's own text, including its header.
             pub const fn body(self) -> &'static str {
                 match self { $(Self::$verb => include_str!(concat!("../../lua/", $file, ".lua")),)* }
             }
 
-            /// What Redis gets: first line, preludes, body.
+            /// Returns the text sent to Redis: first line, preludes, body.
             pub const fn text(self) -> &'static str {
                 match self {
                     $(Self::$verb => concat!(
@@ -100,11 +100,11 @@ scripts! {
     Yield = "#!lua" "yield" ["events"];
 }
 
-/// The scripts a queue runs: the embedded ones, or (tests of the tests) edited copies.
+/// The scripts of a queue: the embedded ones, or edited copies for tests.
 #[derive(Debug, Clone)]
 pub struct Scripts(Arc<[Arc<Text>]>);
 
-/// One text and, from its first use on, its digest.
+/// A script's text and, from its first use on, its digest.
 #[derive(Debug)]
 struct Text {
     text: Cow<'static, str>,
@@ -112,13 +112,13 @@ struct Text {
 }
 
 impl Scripts {
-    /// As embedded in the program.
+    /// Returns the scripts embedded in the program.
     pub fn embedded() -> Self {
         let text = |verb: &Verb| Arc::new(Text { text: verb.text().into(), compiled: OnceLock::new() });
         Self(Verb::ALL.iter().map(text).collect())
     }
 
-    /// With every text passed through `edit`: for tests that break a script on purpose or own the clock.
+    /// Returns the scripts with every text passed through `edit`, for tests that break a script or control the clock.
     pub fn edited(&self, edit: impl Fn(Verb, &str) -> String) -> Self {
         let edited = |(verb, old): (&Verb, &Arc<Text>)| {
             let text = edit(*verb, &old.text);

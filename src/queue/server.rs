@@ -1,8 +1,8 @@
-//! Whether the Redis server can hold a queue: what is refused at the start, and what is only warned of.
+//! Checks whether a Redis server can hold a queue.
 //!
 //! Refused: older than 7.0 · a read-only replica · a memory limit with an eviction policy (it would delete tasks) · a
-//! durability that this server cannot give. Warned: no append-only file (a restart of Redis forgets everything) · an eviction
-//! policy without a limit · `replica` with no replica connected (writes will be refused until there is one).
+//! durability that this server cannot give. Warned about: no append-only file (a restart of Redis loses everything) ·
+//! an eviction policy without a limit · `replica` with no replica connected (writes are refused until there is one).
 
 use super::{
     Error, Result,
@@ -15,23 +15,23 @@ use fred::{
     types::{ClusterHash, CustomCommand, Value},
 };
 
-/// Oldest server: `#!lua`, XCLAIM that drops deleted entries.
+/// Oldest usable version: it has `#!lua` and an XCLAIM that drops deleted entries.
 const VERSION_MIN: (u32, u32) = (7, 0);
-/// WAITAOF.
+/// First version with WAITAOF.
 const VERSION_WAITAOF: (u32, u32) = (7, 2);
 
-/// What makes a write count as done.
+/// Confirmation after which a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Confirm {
-    /// The answer itself.
+    /// The reply itself.
     Answer,
-    /// WAITAOF 1 0.
+    /// `WAITAOF 1 0`.
     LocalFsync,
-    /// WAIT 1.
+    /// `WAIT 1`.
     Replica,
 }
 
-/// What a server says of itself.
+/// Properties of a server, read from INFO.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     version: (u32, u32),
@@ -42,7 +42,7 @@ pub(super) struct Facts {
     replicas: u32,
 }
 
-/// The value of a line `name:value` of INFO; empty when there is none.
+/// Returns the value of a line `name:value` of INFO; empty if there is none.
 pub(super) fn field<'a>(info: &'a str, name: &str) -> &'a str {
     info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
 }
@@ -62,7 +62,8 @@ impl Facts {
         }
     }
 
-    /// Refuses, or gives what to warn of.
+    /// Validates the server for a durability. Returns the confirmation to use and the warnings, or the reason to
+    /// refuse.
     pub(super) fn judge(
         &self,
         durability: Durability,
@@ -112,13 +113,13 @@ impl Facts {
     }
 }
 
-/// What is not as it should be, and what to do about it.
+/// A problem of the server and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {advice}")]
 pub struct Remark {
-    /// What was found.
+    /// The problem.
     pub what: String,
-    /// What to do.
+    /// The remedy.
     pub advice: &'static str,
 }
 
@@ -128,7 +129,7 @@ impl Remark {
     }
 }
 
-/// Asks the server that holds our slot, refuses or warns.
+/// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`].
 pub(super) async fn check(caller: &Caller, durability: Durability) -> Result<Confirm> {
     let info = info(caller).await?;
     let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
@@ -140,11 +141,11 @@ pub(super) async fn check(caller: &Caller, durability: Durability) -> Result<Con
     Ok(confirm)
 }
 
-/// INFO of the server that holds our slot.
+/// Reads INFO of the server that holds our slot.
 pub(super) async fn info(caller: &Caller) -> Result<String> {
     match caller.call(Verb::Server, Vec::new()).await {
         Ok(mut reply) => reply.parse(),
-        // Servers before 7.0 take the first line for a syntax error.
+        // To servers before 7.0 the first line, `#!lua`, is a syntax error.
         Err(Error::Corrupt(details)) if details.contains("unexpected symbol near '#'") => {
             Err(Error::Unusable("redis is too old: 7.0 or newer is needed".to_owned()))
         }
@@ -152,12 +153,12 @@ pub(super) async fn info(caller: &Caller) -> Result<String> {
     }
 }
 
-/// `appendfsync`; `None` where CONFIG is not allowed (managed servers).
+/// Reads `appendfsync`; `None` where CONFIG is not allowed (managed servers).
 pub(super) async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
     let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
     let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
         Ok(answer) => answer,
-        // No answer says nothing about the server: asked again.
+        // Unknown, not forbidden: the caller retries.
         Err(error @ Error::Unavailable(_)) => return Err(error),
         Err(_not_allowed) => return Ok(None),
     };
@@ -177,12 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn a_good_server_is_taken_without_a_word() {
+    fn a_good_server_is_accepted_without_warnings() {
         assert_eq!(facts("").judge(Durability::Local, None).unwrap(), (Confirm::Answer, vec![]));
     }
 
     #[test]
-    fn what_would_lose_tasks_is_refused() {
+    fn a_server_that_would_lose_tasks_is_refused() {
         let old = Facts { version: (6, 2), ..facts("") };
         let replica = Facts { is_replica: true, ..facts("") };
         let evicting = Facts { memory_max: 1, eviction: "allkeys-lru".to_owned(), ..facts("") };
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_surprise_is_warned_of() {
+    fn a_missing_append_only_file_or_replica_is_warned_about() {
         let bare = Facts { has_aof: false, eviction: "allkeys-lru".to_owned(), ..facts("") };
         assert_eq!(bare.judge(Durability::Local, None).unwrap().1.len(), 2);
         assert_eq!(facts("").judge(Durability::Replica, None).unwrap().1.len(), 1);

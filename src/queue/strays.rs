@@ -1,5 +1,5 @@
-//! Prompts that were given up and may still come to their instance: a request held up on the way, an instance that was cut off.
-//! Kept with the instance, so that the next owner knows them too.
+//! Orphan prompts: prompts that were abandoned but may still reach their instance, because a request was delayed or the
+//! instance was unreachable. Stored with the instance, so that the next lease owner finds them too.
 
 use super::{
     Lease, Queue, Result, Written,
@@ -11,13 +11,13 @@ use fred::types::Value;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// So long are they looked for: an instance that was cut off keeps its queue and comes back with it.
+/// Time for which an orphan prompt is remembered. An unreachable instance keeps its queue and returns with it.
 const KEPT: Duration = Duration::from_secs(3_600);
-/// Of one instance; beyond it the oldest are forgotten.
+/// Maximum number of orphan prompts of one instance; beyond it the oldest are dropped.
 const STRAYS_MAX: u64 = 1_000;
 
 impl Queue {
-    /// Remembers a prompt that was given up on this instance, for an hour.
+    /// Records an abandoned prompt of this instance for an hour.
     pub async fn add_stray(&self, lease: &Lease, prompt: Uuid) -> Result<Written> {
         let args = vec![
             lease.instance.as_str().into(),
@@ -29,7 +29,7 @@ impl Queue {
         self.write(Verb::StrayAdd, args).await
     }
 
-    /// The prompts given up on this instance within the last hour, oldest first, each with its age.
+    /// Returns the prompts abandoned on this instance within the last hour, oldest first, each with its age.
     pub async fn strays(&self, instance: &InstanceId) -> Result<Vec<(Uuid, Duration)>> {
         let mut reply = self.call(Verb::Strays, vec![instance.as_str().into(), ms(KEPT)]).await?;
         let mut texts = reply.list()?.into_iter().filter_map(Value::into_string);

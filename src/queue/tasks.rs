@@ -1,4 +1,4 @@
-//! The api's verbs: accept, read, cancel, revive, count.
+//! Verbs of the API: enqueue, read, list, cancel, revive, count.
 
 use super::{
     Cancelled, Enqueued, Error, Prospects, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery,
@@ -16,7 +16,7 @@ use crate::{
 use fred::{interfaces::KeysInterface, types::Value};
 use std::{collections::BTreeSet, time::Duration};
 
-/// Offsets beyond are as good as this one: past the end of every list.
+/// Largest offset sent to a script; it is past the end of every list.
 const OFFSET_MAX: u64 = 1 << 50;
 
 impl Queue {
@@ -48,7 +48,7 @@ impl Queue {
         ids.iter().zip(hashes).map(|(id, hash)| Fields::new(id, hash).map(|fields| fields.task()).transpose()).collect()
     }
 
-    /// Reads the versions and states of several tasks in one round trip: the WebSocket tier's positioning.
+    /// Reads the versions and states of several tasks in one round trip, for gap recovery of the WebSocket feed.
     pub async fn versions(&self, ids: &[TaskId]) -> Result<Vec<Option<(u64, TaskState)>>> {
         let mut reply = self.call(Verb::Versions, vec![joined(ids).into()]).await?;
         let stands = reply.lists()?;
@@ -65,19 +65,19 @@ impl Queue {
         stands.into_iter().map(stand).collect()
     }
 
-    /// Reads graph, params and files of a task.
+    /// Reads workflow, params and files of a task.
     pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
         let key = self.root().payload(id);
         let value: Value = within(self.pool().get(key)).await?;
         value.into_bytes().map(|bytes| super::payloads::unpack(&bytes)).transpose()
     }
 
-    /// What stands between a pending task and its start.
+    /// Returns what a pending task's start depends on.
     pub async fn prospects(&self, task: &Task) -> Result<Prospects> {
         self.read_prospects(task.id.to_string(), task.priority, task.facts.workflow_hash.as_deref()).await
     }
 
-    /// What would stand between a task that came now, with a graph of that hash, and its start.
+    /// Returns the same for a task with a workflow of this hash that would be accepted now.
     pub async fn prospects_of_new(&self, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
         self.read_prospects(String::new(), priority, workflow_hash).await
     }
@@ -96,7 +96,7 @@ impl Queue {
         })
     }
 
-    /// One page, total exact, at any offset.
+    /// Returns one page of tasks and the exact total, at any offset.
     pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
         let cursor = query.cursor;
         let args: Vec<Value> = vec![
@@ -121,7 +121,7 @@ impl Queue {
         page(self.call(Verb::List, args).await?)
     }
 
-    /// Cancels in every state; final at once.
+    /// Cancels a task in any state that has not ended. The task is `cancelled` at once.
     pub async fn cancel(&self, id: TaskId) -> Result<Cancelled> {
         let args = vec![id.to_string().into(), ms(self.limits().keep_tasks)];
         let mut reply = self.call_durably(Verb::Cancel, args).await?;
@@ -137,7 +137,7 @@ impl Queue {
         }
     }
 
-    /// Gives a failed or cancelled task another life: same id, a new budget of attempts. Said twice it does it once.
+    /// Queues a failed or cancelled task again under the same id, with a new budget of attempts. Idempotent.
     pub async fn revive(&self, id: TaskId) -> Result<Revived> {
         let args = vec![id.to_string().into(), number(self.limits().waiting_max)];
         let mut reply = self.call_durably(Verb::Revive, args).await?;
@@ -154,7 +154,7 @@ impl Queue {
         }
     }
 
-    /// Counts of one instant.
+    /// Reads all counts at one instant.
     pub async fn counts(&self) -> Result<Counts> {
         let mut reply = self.call(Verb::Counts, Vec::new()).await?;
         Ok(Counts {
@@ -175,24 +175,24 @@ fn total(reply: &mut Reply) -> Result<Total> {
     Ok(Total { count: reply.parse()?, bytes: reply.parse()? })
 }
 
-/// Each once, joined by commas; none = all.
+/// Joins the words of these statuses by commas, each once; none = all statuses.
 pub(super) fn words(statuses: &[Status]) -> String {
     let asked = if statuses.is_empty() { &Status::ALL[..] } else { statuses };
     let words: BTreeSet<&str> = asked.iter().map(|status| status.as_str()).collect();
     words.into_iter().collect::<Vec<_>>().join(",")
 }
 
-/// Reads `{'page', total, more, {id, hash}, …}`.
+/// Parses `{'page', total, more, {id, hash}, …}`.
 pub(super) fn page(mut reply: Reply) -> Result<TaskPage> {
     let total = reply.parse()?;
     let more = reply.parse::<u8>()? == 1;
     let mut items = Vec::new();
     for row in reply.lists()? {
-        // A row that went bad is left out and logged: one must not hide all others.
+        // A corrupt task is logged and skipped, so that it does not hide all others.
         match row_task(row) {
             Ok(Some(task)) => items.push(task),
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a task cannot be listed"),
+            Err(error) => tracing::error!(%error, "corrupt task; not listed"),
         }
     }
     let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
@@ -204,7 +204,7 @@ fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {
     Fields::new(id, hash).ok_or_else(|| reply.unexpected())?.task()
 }
 
-/// `{id, hash}`; `None` when the hash is gone.
+/// Parses `{id, hash}`; `None` if the hash no longer exists.
 fn row_task(row: Vec<Value>) -> Result<Option<Task>> {
     let mut row = row.into_iter();
     let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));

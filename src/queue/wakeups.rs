@@ -1,4 +1,5 @@
-//! The ledger as a bell: says when tasks were added, on a connection of its own because a blocked read blocks all behind it.
+//! Wakeups for claimers: a blocking read of the ledger that reports new tasks. Uses a connection of its own, because a
+//! blocked read delays every command behind it.
 
 use super::{
     Queue, Result,
@@ -16,14 +17,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Longest block of one read.
 const BLOCK: Duration = Duration::from_secs(2);
-/// What the answer may come later than that; then the connection is taken for dead.
+/// Delay of the answer beyond [`BLOCK`] after which the connection counts as dead.
 const GRACE: Duration = Duration::from_secs(2);
-/// Entries of one read.
+/// Maximum number of entries of one read.
 const COUNT: u64 = 1_000;
-/// Pause after a failed read.
+/// Delay after a failed read.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// See [`Queue::wakeups`].
+/// A signal that tasks were added, see [`Queue::wakeups`].
 #[derive(Debug)]
 pub struct Wakeups {
     added: watch::Receiver<usize>,
@@ -32,10 +33,10 @@ pub struct Wakeups {
 }
 
 impl Queue {
-    /// A reader of the ledger on a connection of its own: wakes claimers without polling.
+    /// Starts a reader of the ledger on a connection of its own, which wakes claimers without polling.
     pub async fn wakeups(&self) -> Result<Wakeups> {
         let jobs = self.root().jobs();
-        // From the newest entry on: what is there already is found by the first claim.
+        // Starts after the newest entry: the first claim finds the existing ones.
         let newest: Value = within(self.pool().xrevrange(&jobs, "+", "-", Some(1))).await?;
         let last = last_id(newest).unwrap_or_else(|| "0-0".to_owned());
         let client = link::client(self.redis()).await?;
@@ -46,14 +47,14 @@ impl Queue {
 }
 
 impl Wakeups {
-    /// Waits until tasks were added (gives how many), or about two seconds (gives 0). Heals itself from every error. May be
-    /// dropped half-way: nothing is lost, the next call tells it.
+    /// Waits until tasks were added and returns their number, or returns 0 after about two seconds. Recovers from every
+    /// error by itself. Cancel safe: the next call reports what a dropped one would have.
     pub async fn next(&mut self) -> usize {
         if *self.added.borrow() == self.seen {
             match tokio::time::timeout(BLOCK, self.added.changed()).await {
                 Ok(Ok(())) => {}
                 Err(_elapsed) => return 0,
-                // The reader never ends; should it have, polling is left.
+                // Unreachable while the reader runs. Without it, fall back to polling.
                 Ok(Err(_closed)) => tokio::time::sleep(BLOCK).await,
             }
         }
@@ -62,7 +63,7 @@ impl Wakeups {
     }
 }
 
-/// Reads for ever. The last id is kept, so that what came during an error is told after it.
+/// Reads the ledger forever. Keeps the last id across errors, so that entries added meanwhile are reported afterwards.
 async fn read(client: Client, jobs: String, mut last: String, added: watch::Sender<usize>) {
     let options = Options { timeout: Some(BLOCK + GRACE), max_attempts: Some(1), ..Options::default() };
     let block_ms = u64::try_from(BLOCK.as_millis()).ok();
@@ -79,9 +80,9 @@ async fn read(client: Client, jobs: String, mut last: String, added: watch::Send
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "reading the ledger failed");
+                tracing::debug!(%error, "ledger read failed; retrying");
                 if *error.kind() == fred::error::ErrorKind::Timeout {
-                    // The server may still hold our read, or the link is dead: a fresh connection ends both.
+                    // The server may still hold our read, or the connection is dead: a new connection ends both.
                     let _failed = client.force_reconnection().await;
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -90,7 +91,7 @@ async fn read(client: Client, jobs: String, mut last: String, added: watch::Send
     }
 }
 
-/// The id of the last of `[[id, fields], …]`.
+/// Returns the id of the last of `[[id, fields], …]`.
 fn last_id(entries: Value) -> Option<String> {
     list(entries)?.pop().and_then(list)?.into_iter().next()?.into_string()
 }
