@@ -1,9 +1,9 @@
--- Takes the lease of an instance that is free or has run out; the same token again prolongs it.
+-- Acquires the lease of an instance if it is free or expired. The same token again renews it.
 --
 -- KEYS[1] root       of the namespace
 -- ARGV[1] instance
--- ARGV[2] dispatcher who asks
--- ARGV[3] token      made by it
+-- ARGV[2] dispatcher
+-- ARGV[3] token      made by the dispatcher
 -- ARGV[4] ttl_ms
 -- Returns {'ours', {id, attempt, …}, {cancelled id, …}} | {'held', remaining_ms}
 local instance, dispatcher, token, ttl_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -12,7 +12,7 @@ local now = now_ms()
 local held = redis.call('HMGET', instance_key(instance), 'token', 'expires')
 local is_ours = held[1] == token
 if held[1] and held[1] ~= '' and not is_ours then
-  -- A lease that ran out while Redis itself was away is not stale: its owner could not renew.
+  -- A lease that expired while Redis was down is still valid: its owner could not renew it.
   if tonumber(held[2]) <= now and boot(now) then
     held = redis.call('HMGET', instance_key(instance), 'token', 'expires')
   end

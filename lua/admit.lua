@@ -1,10 +1,10 @@
--- Lets an instance run tasks that were left to others: it has what they need by now.
+-- Admits an instance to tasks that are restricted to others, because it now meets their requirements.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
 -- ARGV[2] token    of its lease
 -- ARGV[3] ids      of the tasks, joined by commas
--- Returns {'admitted', how many are new to it} | {'fenced'}
+-- Returns {'admitted', number of tasks for which this is new} | {'fenced'}
 local instance, token, ids = ARGV[1], ARGV[2], ARGV[3]
 
 if is_fenced(instance, token) then

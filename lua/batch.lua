@@ -1,9 +1,9 @@
--- What stands of a batch: its tasks by status, how far they are, and what is the same for all of them.
+-- Summarises a batch: its tasks by status, their progress, and the facts that all of them share.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] id   of any task of the batch
 -- Returns {'batch', owner, created, updated, facts of one task, pending, running, completed, failed, cancelled, percent}
---   (percent: of all together, an ended task counts as 100) | {'not_found'}
+--   (percent: sum over all tasks, an ended task counts as 100) | {'not_found'}
 local id = ARGV[1]
 
 local counts = { pending = 0, running = 0, completed = 0, failed = 0, cancelled = 0 }

@@ -1,10 +1,10 @@
--- Ends some of a batch's tasks by their owner's wish, the last first: those that wait go before a slot is free for them.
+-- Cancels some of a batch's tasks, the last first, so that waiting tasks are cancelled before a slot becomes free for them.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] id      of any task of the batch
--- ARGV[2] keep_ms how long ended tasks are kept
+-- ARGV[2] keep_ms retention of ended tasks
 -- ARGV[3] limit   tasks of one call
--- Returns {'cancelled', how many, more 0|1}
+-- Returns {'cancelled', number, more 0|1}
 local id, keep_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local count, now = 0, now_ms()

@@ -1,13 +1,13 @@
--- One page of a batch's tasks, the last first, and the total, of one instant. A batch is small: all of it is looked at.
+-- Returns a page of a batch's tasks, the last first, and the total. A batch is small, so the script reads all of it.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] id       of any task of the batch
 -- ARGV[2] statuses joined by commas
--- ARGV[3] owner    only of this owner, if ARGV[4] is 1
+-- ARGV[3] owner    only tasks of this owner, if ARGV[4] is 1
 -- ARGV[4] by_owner 1 or 0
 -- ARGV[5] offset
 -- ARGV[6] limit
--- ARGV[7] after    id of the item to go on after, or '' = by offset
+-- ARGV[7] after    id of the item to continue after, or '' = by offset
 -- Returns {'page', total, more 0|1, {id, hash}, …}
 local id, statuses, owner, by_owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local offset, limit, after = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
@@ -16,7 +16,7 @@ local wanted = {}
 for word in string.gmatch(statuses, '[^,]+') do
   wanted[word] = true
 end
--- All were created at one time: their order is that of their ids.
+-- All tasks of a batch have the same created time, so they are ordered by id.
 local found, first = {}, offset
 for _, member in ipairs(redis.call('ZRANGE', batch_key(id), 0, -1, 'REV')) do
   local task = redis.call('HMGET', task_key(member), 'state', 'owner')

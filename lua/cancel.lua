@@ -1,8 +1,8 @@
--- Ends a task by its owner's wish; final at once. An instance that has it is told, and keeps the slot until it has stopped.
+-- Cancels a task; final at once. An instance that has it is notified, and keeps the slot until it has stopped.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] id      of the task
--- ARGV[2] keep_ms how long ended tasks are kept
+-- ARGV[2] keep_ms retention of ended tasks
 -- Returns {'cancelled', hash} | {'cancelled_before', hash} | {'ended', hash} | {'not_found'}
 local id, keep_ms = ARGV[1], tonumber(ARGV[2])
 

@@ -3,21 +3,21 @@
 -- KEYS[1] root      of the namespace
 -- ARGV[1] instance
 -- ARGV[2] token     of its lease
--- ARGV[3] nonce     fresh per intent: sent twice, it claims once
+-- ARGV[3] nonce     new for each intent: sent twice, it claims once
 -- ARGV[4] slots     tasks the instance may have in flight
--- ARGV[5] window    how many of a lane are looked at
+-- ARGV[5] window    tasks of a lane examined at a time
 -- Returns {'task', id, attempt, payload, facts, attempts_max, owner, waited_ms} | {'nothing'} | {'fenced'}
 local instance, token, nonce, slots, window = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
--- A lane is served before a more urgent one once its head is older by this much per lane between them.
+-- Age, for each lane between them, by which the head of a lane overtakes the head of a more urgent lane.
 local LANE_AGE_MS = 60000
--- So many windows of a lane are looked at while they hold tasks that this instance cannot run.
+-- Maximum number of windows of a lane examined while they hold tasks that this instance cannot run.
 local WINDOWS_MAX = 8
--- A task is given to an instance it should avoid when nobody else has taken it for so long.
+-- Time after which a task that no other instance claimed may go to an instance that it should avoid.
 local EXCLUDED_MS = 5000
 
 local function given(task, payload, attempt)
-  -- Tries that were given back are not counted against the limit.
+  -- Attempts that were not counted do not use up the limit.
   local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
   local more = redis.call('HMGET', task_key(task.id), 'facts', 'revived_at')
   local waited_ms = math.max(0, (task.claimed or now_ms()) - (more[2] or task.created))
@@ -33,7 +33,7 @@ if is_fenced(instance, token) then
 end
 local now = now_ms()
 
--- It should have begun by now: perhaps nobody was there to end it.
+-- Whether the task's startBy has passed. The janitor has not failed it yet.
 local function is_overdue(task)
   return task.start_by and not task.begun and tonumber(task.start_by) <= now
 end
@@ -56,7 +56,7 @@ local lanes = {}
 for lane = 0, 2 do
   local head = redis.call('ZRANGE', wait_key(lane), 0, 0)[1]
   if head then
-    -- A revived task does not bring its first life's age along: a thousand of them would go before everything urgent.
+    -- The age of a revived task counts from its revival: a thousand revived tasks would otherwise go before all urgent ones.
     local times = redis.call('HMGET', task_key(head), 'created', 'revived_at')
     local since = tonumber(times[2] or times[1] or '0')
     lanes[#lanes + 1] = { lane = lane, rank = lane * LANE_AGE_MS - (now - since) }
@@ -69,7 +69,7 @@ table.sort(lanes, function(a, b)
   return a.rank < b.rank
 end)
 
--- With nobody else to turn to, avoiding this instance would only be a wait.
+-- If there is no other leased instance, avoiding this one would only delay the task.
 local is_alone = redis.call('ZCOUNT', root .. 'leases', now, '+inf') <= 1
 
 local junk, found, payload, tag = {}, nil, nil, nil
@@ -85,7 +85,7 @@ for _, choice in ipairs(lanes) do
       elseif not can_run(task) then
         passed_by = passed_by + 1
       elseif is_overdue(task) then
-        -- Left to the janitor, which fails it.
+        -- The janitor fails it.
       elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
         or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then
         payload = redis.call('GET', payload_key(task.id))

@@ -1,4 +1,4 @@
--- Tells the time.
+-- Returns the time of Redis.
 --
 -- KEYS[1] root of the namespace
 -- Returns {'now', Unix ms of Redis}

@@ -1,9 +1,9 @@
--- Replaces the fleet config if its version is still the expected one, and announces it.
+-- Replaces the fleet config if its version is the expected one, and publishes an event.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] document JSON
--- ARGV[2] expected version, or '' = whatever it is
--- ARGV[3] nonce    fresh per intent: sent twice, it is written once
+-- ARGV[2] expected version, or '' = any
+-- ARGV[3] nonce    new for each intent: sent twice, it writes once
 -- Returns {'written', version} | {'outdated', version}
 local document, expected, nonce = ARGV[1], ARGV[2], ARGV[3]
 

@@ -1,4 +1,4 @@
--- Counts of one instant.
+-- Returns counts of tasks and files, all at one instant.
 --
 -- KEYS[1] root of the namespace
 -- Returns {'counts', pending, running, completed, failed, cancelled, oldest_ms or '', completed_last_minute, lane 0, 1, 2,

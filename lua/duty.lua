@@ -1,9 +1,9 @@
--- Who does a duty that one process at a time should do. Only saves work: each duty is safe when two do it.
+-- Elects the process that does a duty. An election only saves work: each duty is safe if two processes do it.
 --
 -- KEYS[1] root   of the namespace
--- ARGV[1] duty   its name
--- ARGV[2] holder who asks
--- ARGV[3] ttl_ms 0 = the holder leaves it
+-- ARGV[1] duty   name of the duty
+-- ARGV[2] holder the process that asks
+-- ARGV[3] ttl_ms 0 = the holder resigns
 -- Returns {'mine'} | {'other'}
 local duty, holder, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 

@@ -1,4 +1,4 @@
--- Switches an instance on or off, and announces it.
+-- Enables or disables an instance and publishes an event.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance

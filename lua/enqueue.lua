@@ -1,10 +1,10 @@
--- Accepts tasks, each at most once per id and by itself: what is wrong with one does not touch the others.
+-- Accepts tasks, each at most once per id. Each is accepted or refused independently of the others.
 --
 -- KEYS[1] root        of the namespace
 -- ARGV[1] waiting_max pending tasks allowed, 0 = no limit
--- ARGV[2] fields      how many arguments each task has
--- then for each task what lib/accept.lua lists
--- Returns {'accepted', reply, …}, a reply for each task in its order:
+-- ARGV[2] fields      number of arguments of each task
+-- then for each task the arguments that lib/accept.lua lists
+-- Returns {'accepted', reply, …}, a reply for each task, in order:
 --   {'created', now_ms} | {'replayed', hash} | {'conflict'} | {'full'} | {'no_such_file', id}
 local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = tostring(now_ms())

@@ -1,9 +1,9 @@
--- Accepts all tasks of a batch or none of them, at most once.
+-- Accepts all tasks of a batch or none, at most once.
 --
 -- KEYS[1] root        of the namespace
 -- ARGV[1] waiting_max pending tasks allowed, 0 = no limit
--- ARGV[2] fields      how many arguments each task has
--- then for each task what lib/accept.lua lists
+-- ARGV[2] fields      number of arguments of each task
+-- then for each task the arguments that lib/accept.lua lists
 -- Returns {'created', now_ms} | {'replayed'} | {'conflict'} | {'full'} | {'no_such_file', id}
 local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
 
@@ -11,7 +11,7 @@ local tasks = {}
 for first = 3, #ARGV, fields do
   tasks[#tasks + 1] = wish(first)
 end
--- Some of them may have been collected since: those that are left tell of it.
+-- Some tasks may have been deleted since; any that is left proves that the batch was accepted.
 local is_known = false
 for _, task in ipairs(tasks) do
   local known = redis.call('HGET', task_key(task.id), 'fingerprint')

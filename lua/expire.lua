@@ -1,10 +1,10 @@
--- Fails tasks that had not begun by their time. An instance that has one is told as for a cancel.
+-- Fails tasks that did not start by their startBy. An instance that has one is notified as for a cancel.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] limit   tasks of one call
 -- ARGV[2] failure JSON object
--- ARGV[3] keep_ms how long ended tasks are kept
--- Returns {'expired', looked at, ended, next_due_ms or ''}
+-- ARGV[3] keep_ms retention of ended tasks
+-- Returns {'expired', number examined, number ended, next_due_ms or ''}
 local limit, failure, keep_ms = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 
 local now, ended = now_ms(), 0

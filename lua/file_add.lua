@@ -1,14 +1,14 @@
--- Registers a stored file, and tells which object in the store has its bytes: the file's own, or an older one of the same
--- content, and then the caller deletes its own. The output of a task that is gone becomes an orphan at once, and so does a
--- file that was deleted before this was sent again.
+-- Registers a stored file, and returns the object in the store that has its bytes: the file's own, or an older one with the
+-- same content; then the caller deletes its own. A file becomes an orphan at once if its task no longer exists, or if it was
+-- deleted before this call was repeated.
 --
 -- KEYS[1] root   of the namespace
 -- ARGV[1] id     of the file, and of the object that was just written
 -- ARGV[2] kind   upload or output
 -- ARGV[3] record JSON
--- ARGV[4] task   that made it, or ''
+-- ARGV[4] task   that produced it, or ''
 -- ARGV[5] sha256 of the bytes
--- ARGV[6] size   of it, bytes
+-- ARGV[6] size   bytes
 -- Returns {'done', object} | {'orphaned'}
 local id, kind, record, task, sha256, size = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
@@ -31,7 +31,7 @@ if not object then
   redis.call('HINCRBY', root .. 'totals', 'objects', 1)
   redis.call('HINCRBY', root .. 'totals', 'stored', size)
 elseif object ~= id then
-  -- The caller deletes its copy now; this is for the case that it dies before.
+  -- The caller deletes its copy now; this entry covers the case that it dies first.
   redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. id)
 end
 redis.call('HINCRBY', object_key(object), 'files', 1)

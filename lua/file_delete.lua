@@ -1,13 +1,13 @@
--- Takes a file off the registry unless a pending or running task or a published workflow needs it, and tells which bytes may be
--- deleted: its object when no other file needs that, and what else was stored under its id.
+-- Removes a file from the registry unless a pending or running task or a published workflow needs it. Returns the objects
+-- that the caller may delete: the file's object if no other file needs it, and any object stored under the file's id.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] id   of the file
--- ARGV[2] ours 1: the caller has stored bytes under this id; should their registration still come, it is refused
+-- ARGV[2] ours 1: the caller has stored bytes under this id; a registration that arrives later is refused
 -- Returns {'deleted', {object, …}, record, created_ms} | {'in_use', name@version or ''} (of a workflow) | {'not_found', {object, …}}
 local id, ours = ARGV[1], ARGV[2] == '1'
 
--- The caller deletes them now; the second turn is for the case that it dies before.
+-- The caller deletes these objects now; the second turn covers the case that it dies first.
 local function unneeded(objects, now)
   local found = {}
   for _, object in ipairs(objects) do

@@ -1,14 +1,14 @@
--- Takes files off the registry that are older than they are kept and that nobody needs; their bytes become orphans.
+-- Removes expired files that are not in use from the registry; their objects become orphans.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] kind    upload or output
--- ARGV[2] keep_ms how long they are kept
--- ARGV[3] skip    so many of the oldest, which were needed a moment ago
+-- ARGV[2] keep_ms retention
+-- ARGV[3] skip    number of the oldest files to skip, which were in use a moment ago
 -- ARGV[4] limit   files of one call
--- Returns {'expired', looked at, of them still needed}
+-- Returns {'expired', number examined, number of them still in use}
 local kind, keep_ms, skip, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- What runs or will run again, and what it has stored so far.
+-- Whether the file is in use, or is an output of a task that has not ended.
 local function is_needed(file)
   if is_used(file) then
     return true

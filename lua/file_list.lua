@@ -1,4 +1,4 @@
--- One page of files, newest first.
+-- Returns a page of files, newest first.
 --
 -- KEYS[1] root   of the namespace
 -- ARGV[1] kind   all, upload or output

@@ -1,4 +1,4 @@
--- Ends an attempt and with it the task: completed, or failed for good. Frees the slot whatever the answer, unless fenced.
+-- Ends an attempt and its task: completed, or failed without a retry. Frees the slot in every case unless fenced.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
@@ -6,10 +6,10 @@
 -- ARGV[3] id       of the task
 -- ARGV[4] attempt
 -- ARGV[5] state    completed or failed
--- ARGV[6] outcome  of the attempt: completed or a failure kind's word
+-- ARGV[6] outcome  of the attempt: completed or the word of a failure kind
 -- ARGV[7] outputs  JSON array
 -- ARGV[8] failure  JSON object, or ''
--- ARGV[9] keep_ms  how long ended tasks are kept
+-- ARGV[9] keep_ms  retention of ended tasks
 -- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local outcome, outputs, failure, keep_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
@@ -17,7 +17,7 @@ local outcome, outputs, failure, keep_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(A
 if is_fenced(instance, token) then
   return { 'fenced' }
 end
--- What exactly ended it: only the same words again are told that they did.
+-- Identifies this ending, so that only a repeated call gets 'done'.
 local settling = token .. ':' .. attempt .. ':' .. outcome
 local task = read_task(id)
 if not is_of(task, instance, attempt) then
@@ -40,7 +40,7 @@ if state == 'failed' then
   extra[#extra + 1], extra[#extra + 2] = 'failure', failure
   change = '"kind":"failed","failure":' .. failure
 elseif task.state == 'claimed' then
-  -- Ended well without a word of its start: it began when it was claimed, as far as we know.
+  -- Completed without a recorded start: the claim is the best known start time.
   extra[#extra + 1], extra[#extra + 2] = 'started', task.claimed
 end
 if state == 'completed' then

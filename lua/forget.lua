@@ -1,4 +1,4 @@
--- Removes what is known of an instance that is in no config any more and has nothing in flight.
+-- Removes the keys of an instance that left the config and has nothing in flight.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
@@ -13,7 +13,7 @@ if redis.call('HLEN', in_flight_key(instance)) > 0 then
   return { 'busy' }
 end
 ensure_group()
--- Deleting a consumer throws away what is pending for it.
+-- Deleting a consumer discards its pending entries.
 if #redis.call('XPENDING', root .. 'jobs', GROUP, '-', '+', 1, instance) == 0 then
   redis.call('XGROUP', 'DELCONSUMER', root .. 'jobs', GROUP, instance)
 end

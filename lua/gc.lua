@@ -1,17 +1,17 @@
--- Collects ended tasks whose time is over, and their outputs unless those are kept for a time of their own; and what attempts
--- left that were given up. So many files of both in one call as it takes some milliseconds to drop.
+-- Deletes ended tasks whose retention is over, with their outputs unless those have a retention of their own; and the files
+-- of abandoned attempts. Limits the number of files of one call, so that it takes a few milliseconds.
 --
 -- KEYS[1] root         of the namespace
 -- ARGV[1] limit        tasks of one call
 -- ARGV[2] keep_outputs 1: outputs outlive their task
--- Returns {'collected', how many; `limit` when more may be due}
+-- Returns {'collected', number of tasks; `limit` if more may be due}
 local limit, keep_outputs = tonumber(ARGV[1]), ARGV[2] == '1'
 
--- A task that still holds a slot, or made what another needs, is looked at again after this.
+-- Delay before a task that still holds a slot, or whose outputs are in use, is examined again.
 local AGAIN_MS = 60000
 local STATES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 
--- Off the list of its published workflow, and that off the list of those that have tasks when this was the last.
+-- Removes the task from the index of its published workflow, and the workflow from `flows` if this was its last task.
 local function drop_flow(task)
   local left = 0
   for _, state in ipairs(STATES) do
@@ -23,7 +23,7 @@ local function drop_flow(task)
   end
 end
 
--- What a task made: 'none' is left of it, another task or a workflow has it in 'use', or there is 'more' than one call takes.
+-- Drops the outputs of a task. Returns 'none' if none is left, 'use' if some are in use, 'more' if this call may drop no more.
 local function drop_outputs(id, now)
   local left = 'none'
   for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do
@@ -39,7 +39,7 @@ local function drop_outputs(id, now)
   return left
 end
 
--- Whether that was all that one call may drop.
+-- Drops files of abandoned attempts. Returns true if this call may drop no more.
 local function drop_given_up(now)
   for _, task in ipairs(redis.call('SMEMBERS', root .. 'given-up')) do
     local key, used = given_up_key(task), {}
@@ -54,7 +54,7 @@ local function drop_given_up(now)
         end
       end
     until #files == 0 or dropped == FILES_MAX
-    -- What another needs goes with the task's time.
+    -- Files in use are dropped with the task.
     local place = redis.call('EXISTS', task_key(task)) == 1 and root .. 'made:' .. task or key
     for _, file in ipairs(used) do
       redis.call('SADD', place, file)

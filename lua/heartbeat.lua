@@ -1,8 +1,8 @@
--- Heartbeat of a dispatcher; tells who else lives.
+-- Records the heartbeat of a dispatcher and returns all live dispatchers.
 --
 -- KEYS[1] root       of the namespace
 -- ARGV[1] dispatcher
--- ARGV[2] ttl_ms     0 = it leaves
+-- ARGV[2] ttl_ms     0 = removes the dispatcher
 -- Returns {'live', {dispatcher, …}}
 local dispatcher, ttl_ms = ARGV[1], tonumber(ARGV[2])
 

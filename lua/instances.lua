@@ -1,4 +1,4 @@
--- Reads what is known of instances, in the order asked.
+-- Reads the status of instances, in the order given.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] ids  of the instances, joined by commas

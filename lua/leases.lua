@@ -1,4 +1,4 @@
--- Reads the leases of all instances that were ever leased.
+-- Reads the leases of all instances, also free and expired ones.
 --
 -- KEYS[1] root of the namespace
 -- Returns {'leases', {instance, dispatcher, remaining_ms}, …}

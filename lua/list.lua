@@ -1,12 +1,12 @@
--- One page of tasks, newest first, and the total, of one instant. By rank: O(log n + page) at any offset.
+-- Returns a page of tasks, newest first, and the total. Finds it by rank: O(log n + page) at any offset.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] statuses joined by commas, each once
--- ARGV[2] owner    only of this owner, if ARGV[3] is 1
+-- ARGV[2] owner    only tasks of this owner, if ARGV[3] is 1
 -- ARGV[3] by_owner 1 or 0
 -- ARGV[4] offset
 -- ARGV[5] limit
--- ARGV[6] created  of the item to go on after, or '' = by offset
+-- ARGV[6] created  time of the item to continue after, or '' = by offset
 -- ARGV[7] id       of that item
 -- ARGV[8] errors   only failed tasks with these types of error, joined by commas; '' = by status and owner
 -- ARGV[9] flow     only tasks made from the published workflow of this name, of any owner; '' = by status and owner
@@ -30,7 +30,7 @@ local function newer_than(index, score)
   return redis.call('ZCOUNT', index, '(' .. score, '+inf')
 end
 
--- Rank of the first item after the cursor, whether the cursor's own item is still here or not.
+-- Rank of the first item after the cursor, whether or not the cursor's own item still exists.
 local function rank_after_cursor(index)
   local low = newer_than(index, created)
   local high = low + redis.call('ZCOUNT', index, created, created)
@@ -45,8 +45,8 @@ local function rank_after_cursor(index)
   return low
 end
 
--- Ranks in each index where the merged page begins, and how many of the merged items to skip from there: the largest
--- created time with no more than `offset` newer items is found by halving, 40 rounds at most.
+-- Returns the rank in each index at which the merged page begins, and the number of merged items to skip from there. Finds
+-- the smallest created time with no more than `offset` newer items by bisection, in at most 40 steps.
 local function ranks_at_offset()
   if #indexes == 1 or offset == 0 then
     local ranks = {}

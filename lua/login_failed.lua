@@ -1,9 +1,9 @@
--- Counts one failed login within a window that begins with the first.
+-- Counts one failed login in a window that begins with the first.
 --
 -- KEYS[1] root      of the namespace
 -- ARGV[1] scope     hash of a user or an address
 -- ARGV[2] window_ms
--- ARGV[3] nonce     fresh per failure: sent twice, it counts once
+-- ARGV[3] nonce     new for each failure: sent twice, it counts once
 -- Returns {'count', count}
 local scope, window_ms, nonce = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 

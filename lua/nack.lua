@@ -1,16 +1,16 @@
--- Ends an attempt that may be tried again: later and elsewhere while attempts are left, else failed for good. Frees the slot.
--- What a try made that is followed by another is given up.
+-- Ends an attempt that may be retried: the task is retried later on another instance while attempts are left, else it
+-- fails. Frees the slot. The outputs of an attempt that is retried are dropped.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance avoided by the next attempt
 -- ARGV[2] token    of its lease
 -- ARGV[3] id       of the task
 -- ARGV[4] attempt
--- ARGV[5] outcome  a failure kind's word
--- ARGV[6] outputs  JSON array of what exists all the same; kept when the task ends by this
+-- ARGV[5] outcome  the word of a failure kind
+-- ARGV[6] outputs  JSON array of the outputs that exist; kept if the task fails
 -- ARGV[7] failure  JSON object
 -- ARGV[8] delay_ms until the next attempt
--- ARGV[9] keep_ms  how long ended tasks are kept
+-- ARGV[9] keep_ms  retention of ended tasks
 -- Returns {'retrying'} | {'done'} (failed) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, outcome = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local outputs, failure, delay_ms, keep_ms = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])

@@ -1,10 +1,10 @@
--- Tasks that are left to some instances, of which this is none; by the time from which they were.
+-- Returns live tasks that are restricted to other instances than this one, ordered by the time of the restriction.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
 -- ARGV[2] since    Unix ms, included
--- ARGV[3] limit    looked at
--- Returns {'narrowed', how many were looked at, time of the last or '', id, time, …}
+-- ARGV[3] limit    tasks examined
+-- Returns {'narrowed', number examined, time of the last or '', id, time, …}
 local instance, since, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local found = redis.call('ZRANGEBYSCORE', root .. 'narrowed', since, '+inf', 'WITHSCORES', 'LIMIT', 0, limit)

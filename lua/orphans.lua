@@ -1,4 +1,4 @@
--- Hands out objects whose bytes may be deleted, each twice, an hour apart: a deletion that never happened is made up for.
+-- Hands out objects to be deleted from the store, each twice, an hour apart, in case the first deletion never happened.
 --
 -- KEYS[1] root  of the namespace
 -- ARGV[1] limit objects of one call

@@ -1,15 +1,15 @@
--- An attempt made something and goes on. Begins it when its start was never told.
+-- Adds early outputs of a running attempt. Also records its start if that was not recorded before.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
 -- ARGV[2] token    of its lease
 -- ARGV[3] id       of the task
 -- ARGV[4] attempt
--- ARGV[5] before   how many outputs of this attempt were told before these
--- ARGV[6] count    of these, 1 or more
--- ARGV[7] outputs  JSON array of them
--- Returns {'done'} (by this call or an earlier one) | {'missing', known} (of those before) | {'ended', state} | {'not_this_attempt'}
---   | {'fenced'}
+-- ARGV[5] before   number of outputs that this attempt added before these
+-- ARGV[6] count    number of these, 1 or more
+-- ARGV[7] outputs  JSON array of these
+-- Returns {'done'} (by this call or an earlier one) | {'missing', number known} (fewer than `before`) | {'ended', state}
+--   | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local before, count, outputs = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
@@ -19,7 +19,7 @@ if refusal then
 end
 local told = redis.call('HMGET', task_key(id), 'outputs', 'outputs_told')
 local known = told[1] and tonumber(told[2] or '0') or 0
--- The place of each output is said with it: what was told already is not told again, nothing is left out.
+-- `before` is the position of these outputs: a repeated call adds nothing, and a gap is refused.
 if known > before then
   return { 'done' }
 end

@@ -1,4 +1,4 @@
--- An attempt got further. Begins it when its start was never told.
+-- Records the progress of an attempt. Also records its start if that was not recorded before.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance

@@ -1,4 +1,4 @@
--- Puts delayed tasks that are due back in their lanes, at their old places.
+-- Returns delayed tasks that are due to their old places in their lanes.
 --
 -- KEYS[1] root  of the namespace
 -- ARGV[1] limit tasks of one call

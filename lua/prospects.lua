@@ -1,11 +1,11 @@
--- What stands between a waiting task and its start, at one instant.
+-- Returns what the start of a waiting task depends on.
 --
 -- KEYS[1] root of the namespace
--- ARGV[1] id       of the task, '' = one that would come now
+-- ARGV[1] id       of the task, '' = a task that would be accepted now
 -- ARGV[2] lane
 -- ARGV[3] workflow hash of its graph, or ''
 -- Returns {'prospects', rank in its lane or '', tasks of more urgent lanes, live dispatchers, live leases,
---   ms until claims begin again, mean ms of this workflow's runs or '', mean ms of all runs or ''}
+--   ms until claims resume, mean ms of this workflow's runs or '', mean ms of all runs or ''}
 local id, lane, workflow = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local now, urgent = now_ms(), 0

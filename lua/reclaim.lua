@@ -1,4 +1,4 @@
--- After a failover that forgot a claim: the holder takes the task back, under its own attempt, if it waits for anybody.
+-- Claims a task again after a failover lost the claim: under the holder's attempt, provided the task is waiting.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
@@ -21,7 +21,7 @@ end
 if is_active(task) then
   return { is_of(task, instance, attempt) and 'done' or 'not_this_attempt' }
 end
--- A later attempt is known, or this one was given back on purpose: the holder is the one who is behind.
+-- A later attempt exists, or this one was returned on purpose: the holder's view is outdated.
 if task.state ~= 'waiting' or tonumber(task.attempt) >= tonumber(attempt) then
   return { 'not_this_attempt' }
 end

@@ -1,4 +1,4 @@
--- Frees the slot of a task that has ended, is gone, or is not this instance's any more.
+-- Frees the slot of a task that has ended, no longer exists, or no longer belongs to this instance.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance

@@ -1,4 +1,4 @@
--- Prolongs a lease and tells what is in flight and what of it was cancelled.
+-- Renews a lease and returns the tasks in flight and which of them were cancelled.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance

@@ -1,15 +1,16 @@
--- Gives a task back without using an attempt: it keeps its place. A loss is counted; too many end the task as poison.
+-- Returns a task to its place in the queue without using an attempt. Counts a lost instance; too many fail the task as
+-- poison.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
 -- ARGV[2] token    of its lease
 -- ARGV[3] id       of the task
 -- ARGV[4] attempt
--- ARGV[5] lost     1 = the instance died under it, 0 = not its fault
--- ARGV[6] losses_max  the loss that ends it
--- ARGV[7] failure  JSON object for that end
--- ARGV[8] keep_ms  how long ended tasks are kept
--- ARGV[9] loss     JSON object: what the history says of a loss
+-- ARGV[5] lost     1 = the instance died while it ran the task, 0 = not the task's fault
+-- ARGV[6] losses_max  number of losses that fails the task
+-- ARGV[7] failure  JSON object of that failure
+-- ARGV[8] keep_ms  retention of ended tasks
+-- ARGV[9] loss     JSON object of a loss, for the history
 -- ARGV[10] only    instances that may run it from now on, each between commas: ',a,b,'; '' = as before
 -- Returns {'done'} | {'poisoned'} (ended by this call) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, is_lost = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
@@ -53,7 +54,7 @@ redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag,
   'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))
 if only ~= '' then
   redis.call('HSET', task_key(id), 'only', only)
-  -- As if new: whoever has looked at it before looks again.
+  -- Filed as new, so that instances that have already examined it examine it again.
   redis.call('ZADD', root .. 'narrowed', now, id)
 end
 if is_lost then

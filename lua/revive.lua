@@ -1,9 +1,9 @@
--- Gives a failed or cancelled task another life: same id, a new budget of attempts, history kept.
+-- Queues a failed or cancelled task again: same id, a new budget of attempts, history kept.
 --
 -- KEYS[1] root        of the namespace
 -- ARGV[1] id          of the task
 -- ARGV[2] waiting_max pending tasks allowed, 0 = no limit
--- Returns {'revived', hash} (by this call, or before and still alive) | {'not_found'} | {'completed'} | {'not_ended', state}
+-- Returns {'revived', hash} (by this call, or before and not ended) | {'not_found'} | {'completed'} | {'not_ended', state}
 --   | {'stopping'} (its instance has not stopped yet) | {'payload_gone'} | {'no_such_file', id} | {'full'}
 local id, waiting_max = ARGV[1], tonumber(ARGV[2])
 
@@ -17,7 +17,7 @@ end
 if task.state == 'completed' then
   return { 'completed' }
 end
--- What stops the old prompt goes by the task's id: it would stop the new one, too.
+-- The pending interrupt is stored under the task's id: it would stop the new prompt too.
 if task.instance and redis.call('HEXISTS', in_flight_key(task.instance), id) == 1 then
   return { 'stopping' }
 end
@@ -47,13 +47,13 @@ local tag = next_tag(task.lane, task.owner)
 local entry = enter_lane(id, task.lane, tag)
 redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'outputs_told',
   'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending')
--- Earlier tries are not counted, but no number is used twice: an attempt is what fences writes.
+-- Earlier attempts are not counted, but no number is used twice: the attempt fences writes.
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
--- No more an ended task, which would remember that they are gone.
+-- After the state has changed: an ended task would mark its outputs as gone.
 drop_made(id, now)
 if task.only then
-  -- As if new: instances that came while it was ended have not looked at it.
+  -- Filed as new: instances that were added while it was ended have not examined it.
   redis.call('ZADD', root .. 'narrowed', now, id)
 end
 if task.start_by and tonumber(task.start_by) > now then

@@ -1,4 +1,4 @@
--- What the Redis server that holds our slot says of itself.
+-- Returns INFO of the Redis server that holds our slot.
 --
 -- KEYS[1] root of the namespace
 -- Returns {'server', text of INFO server, memory, persistence and replication}

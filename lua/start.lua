@@ -1,4 +1,4 @@
--- Execution of an attempt began.
+-- Records that the run of an attempt started.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance

@@ -1,15 +1,15 @@
--- Remembers a prompt that was given up though it may still come to its instance: whoever owns the instance then drops it.
+-- Records an orphan prompt: abandoned, but it may still reach its instance. The lease owner at that time cancels it.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
 -- ARGV[2] token    of its lease
 -- ARGV[3] prompt
--- ARGV[4] keep_ms  how long it is remembered
--- ARGV[5] limit    prompts of one instance; beyond it the oldest go
+-- ARGV[4] keep_ms  retention
+-- ARGV[5] limit    prompts of one instance; beyond it the oldest are dropped
 -- Returns {'done'} | {'fenced'}
 local instance, token, prompt, keep_ms, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
--- A paused owner must not have dropped what the next one runs under the same name.
+-- A paused owner must not name a prompt that the next owner runs: it would be cancelled.
 if is_fenced(instance, token) then
   return { 'fenced' }
 end

@@ -1,8 +1,8 @@
--- The prompts given up on an instance that may still come to it.
+-- Returns the orphan prompts of an instance.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
--- ARGV[2] keep_ms  older ones come no more
+-- ARGV[2] keep_ms  older ones are ignored
 -- Returns {'strays', {prompt, age_ms, …}}
 local instance, keep_ms = ARGV[1], tonumber(ARGV[2])
 

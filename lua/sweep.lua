@@ -1,18 +1,18 @@
--- Walks a part of what should mirror the tasks' hashes, and puts right what does not.
+-- Walks a part of an index of tasks, and repairs entries that disagree with the task hashes.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] place   jobs (the ledger), or the name of a sorted set of tasks
--- ARGV[2] cursor  where to go on, '0' = begin
--- ARGV[3] count   about so many in one call
+-- ARGV[2] cursor  position to continue from, '0' = the beginning
+-- ARGV[3] count   approximate number of entries of one call
 -- ARGV[4] failure JSON object for a task whose payload is lost
--- ARGV[5] keep_ms how long ended tasks are kept
--- Returns {'swept', next cursor ('0' = done), wrong, ended}
+-- ARGV[5] keep_ms retention of ended tasks
+-- Returns {'swept', next cursor ('0' = done), number of repairs, number of tasks ended}
 local place, cursor, count, failure, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 ensure_group()
 local now, wrong_total = now_ms(), 0
 
--- An entry that is not the one its task names is a duplicate or left over.
+-- An entry that its task does not name is a duplicate or a leftover.
 local function sweep_ledger()
   local from = cursor == '0' and '-' or '(' .. cursor
   local entries = redis.call('XRANGE', root .. 'jobs', from, '+', 'COUNT', count)

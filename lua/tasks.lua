@@ -1,4 +1,4 @@
--- Reads tasks, in the order asked.
+-- Reads tasks, in the order given.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] ids  of the tasks, joined by commas

@@ -1,4 +1,4 @@
--- Tells which of these objects in the store no registered file needs.
+-- Returns those of these objects in the store that no registered file needs.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] objects joined by commas
@@ -9,7 +9,7 @@ local unregistered = {}
 for object in string.gmatch(objects, '[^,]+') do
   local is_needed = redis.call('EXISTS', root .. 'object:' .. object) == 1
   if not is_needed then
-    -- A file of a version that knew no objects is its own.
+    -- An entry of an earlier release, which had no objects: the file is its own object.
     local file = redis.call('HMGET', root .. 'file:' .. object, 'created', 'object')
     is_needed = file[1] and not file[2]
   end

@@ -1,4 +1,4 @@
--- Reads where tasks stand, in the order asked.
+-- Reads the versions and states of tasks, in the order given.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] ids  of the tasks, joined by commas

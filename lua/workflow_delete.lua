@@ -1,5 +1,5 @@
--- Takes a published workflow away with all its versions. Tasks made from it have what they need; files that it alone
--- needed may be deleted.
+-- Deletes a published workflow with all its versions. Tasks made from it are not affected. Files that only it needed may
+-- now be deleted.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] name
@@ -18,7 +18,7 @@ if latest then
   redis.call('DEL', workflow_key(name))
   redis.call('ZREM', root .. 'workflows', name)
   redis.call('ZADD', root .. 'workflows-gone', latest, name)
-  -- Those that had the fewest versions are forgotten first.
+  -- Names with the fewest versions are dropped first.
   redis.call('ZREMRANGEBYRANK', root .. 'workflows-gone', 0, -gone_max - 1)
 end
 latest = latest or redis.call('ZSCORE', root .. 'workflows-gone', name)

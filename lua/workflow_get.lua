@@ -3,8 +3,8 @@
 -- KEYS[1] root    of the namespace
 -- ARGV[1] name
 -- ARGV[2] version or '' = the latest
--- Returns {'workflow', version, latest, head, graph, created, updated, {version, …} (those kept)}
---   | {'no_version', {version, …}} | {'not_found', {name, …}} (all there are)
+-- Returns {'workflow', version, latest, head, graph, created, updated, {version, …} (all kept)}
+--   | {'no_version', {version, …}} | {'not_found', {name, …}} (all published names)
 local name, version = ARGV[1], ARGV[2]
 
 local latest = redis.call('HGET', workflow_key(name), 'latest')

@@ -1,4 +1,4 @@
--- One page of published workflows by name, and the total.
+-- Returns a page of published workflows, ordered by name, and the total.
 --
 -- KEYS[1] root   of the namespace
 -- ARGV[1] offset

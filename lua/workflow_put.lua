@@ -1,14 +1,14 @@
--- Keeps a new version of a published workflow; the content of the latest one again makes none.
+-- Publishes a version of a workflow. The content of the latest version again makes no new version.
 --
 -- KEYS[1] root          of the namespace
 -- ARGV[1] name
--- ARGV[2] head          JSON: what is told of it without its graph
+-- ARGV[2] head          JSON: description and declared parameters
 -- ARGV[3] graph         zstd of JSON
 -- ARGV[4] digest        of both
--- ARGV[5] expected      version of the latest, '0' = there is none, '' = whatever it is
+-- ARGV[5] expected      latest version, '0' = none, '' = any
 -- ARGV[6] versions_kept of one workflow
 -- ARGV[7] workflows_max published at a time
--- ARGV[8] files         ids that graph and defaults name, joined by commas
+-- ARGV[8] files         ids that graph and default values name, joined by commas
 -- Returns {'written', version, now_ms} | {'same', version} | {'outdated', version} | {'full'} | {'no_such_file', id}
 local name, head, graph, digest, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local versions_kept, workflows_max, files = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
@@ -19,9 +19,9 @@ for file in string.gmatch(files, '[^,]+') do
   end
 end
 local known = redis.call('HMGET', workflow_key(name), 'latest', 'digest')
--- Before the guard: this call sent twice finds its own version.
+-- Checked before `expected`: a repeated call finds its own version.
 if known[2] == digest then
-  -- One that was published before files were held.
+  -- For a version published by an earlier release, which did not hold files.
   hold_files(name, known[1], files)
   return { 'same', known[1] }
 end
@@ -33,7 +33,7 @@ if not known[1] and redis.call('ZCARD', root .. 'workflows') >= workflows_max th
   return { 'full' }
 end
 
--- Numbers go on after a deletion: `name@3` never means another graph.
+-- Numbers continue after a deletion, so that `name@3` never names another graph.
 local before = known[1] or redis.call('ZSCORE', root .. 'workflows-gone', name) or '0'
 local version, now = string.format('%d', tonumber(before) + 1), now_ms()
 redis.call('HSET', workflow_key(name), 'latest', version, 'digest', digest, 'head:' .. version, head,
@@ -42,7 +42,7 @@ hold_files(name, version, files)
 local old = string.format('%d', tonumber(version) - versions_kept)
 release_files(name, old)
 redis.call('HDEL', workflow_key(name), 'head:' .. old, 'graph:' .. old, 'time:' .. old)
--- One score for all: the order is that of the names.
+-- All scores are 0, so that the set is ordered by name.
 redis.call('ZADD', root .. 'workflows', 0, name)
 redis.call('ZREM', root .. 'workflows-gone', name)
 return { 'written', version, tostring(now) }

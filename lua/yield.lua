@@ -1,4 +1,4 @@
--- Gives a lease back at once; what is in flight stays for the next owner.
+-- Releases a lease at once; tasks in flight stay for the next owner.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance

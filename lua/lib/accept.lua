@@ -1,16 +1,16 @@
--- How a task comes into being: read from the arguments, its files looked for, filed everywhere. Used by what accepts tasks.
+-- Accepting a task: reading its arguments, checking its files, writing its hash and indexes.
 
--- The task whose arguments begin at `first`:
+-- Reads the task whose arguments begin at `first`:
 --   id           of the task
 --   owner        any text
 --   lane         0, 1 or 2
 --   max_attempts 1–10
 --   fingerprint  of the request
 --   start_by     Unix ms, or ''
---   facts        JSON, shown later
+--   facts        JSON, for display
 --   payload      zstd of JSON
 --   files        ids the task needs, joined by commas
---   only         instances that have what it needs, each between commas: ',a,b,'; '' = all
+--   only         instances that meet its requirements, each between commas: ',a,b,'; '' = all
 --   workflow     hash of its graph, or ''
 --   flow         name of the published workflow that it was made from, or ''
 local function wish(first)
@@ -33,7 +33,7 @@ local function missing_file(task)
   return missing
 end
 
--- Files a task that nothing speaks against. `now` is a text: Redis would spell a Lua number anew at each use.
+-- Writes a task that passed all checks. `now` is text: Redis would format a Lua number again at each use.
 local function create(task, now)
   local id, owner, lane = task.id, task.owner, task.lane
   task.created = now

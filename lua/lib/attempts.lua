@@ -1,6 +1,6 @@
--- What every write of an attempt asks first, and how its execution begins.
+-- Checks common to all writes of an attempt, and the start of its run.
 
--- An old attempt must not touch a task that has been given to somebody else, or to the same instance again.
+-- Whether the task belongs to this attempt: it may have been claimed again, by another instance or the same.
 local function is_of(task, instance, attempt)
   return task ~= nil and task.instance == instance and task.attempt == attempt
 end
@@ -9,7 +9,7 @@ local function is_active(task)
   return task.state == 'claimed' or task.state == 'running'
 end
 
--- The task that an attempt goes on with; else nil, and what the attempt is told.
+-- Returns the task if the attempt may write it; else nil and the reply that refuses the write.
 local function own_task(instance, token, id, attempt)
   if is_fenced(instance, token) then
     return nil, { 'fenced' }

@@ -1,9 +1,9 @@
--- In front of every script: the clock, the names of keys, the fence, the read of a task.
--- KEYS[1] is the namespace's root `{ns}:`; every other key begins with it, so all of them live in one slot.
+-- Prelude of every script: the clock, the names of keys, the fence, the read of a task.
+-- KEYS[1] is the namespace's root `{ns}:`. Every other key begins with it, so all keys are in one slot.
 local root = KEYS[1]
 local GROUP = 'dispatch'
 
--- Unix ms of Redis: one clock, so that no process compares its own with another's.
+-- Unix ms of Redis: the only clock, so that clocks of different processes are never compared.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,7 +14,7 @@ local function payload_key(id) return root .. 'payload:' .. id end
 local function instance_key(instance) return root .. 'instance:' .. instance end
 local function in_flight_key(instance) return root .. 'in-flight:' .. instance end
 local function cancelled_key(instance) return root .. 'cancelled:' .. instance end
--- `default` is the capability class; lanes are numbered 0 (first) to 2.
+-- `default` is the only capability class; lanes are numbered 0 (most urgent) to 2.
 local function wait_key(lane) return root .. 'wait:default:' .. lane end
 local function fair_key(lane) return root .. 'fair:default:' .. lane end
 local function index_key(status) return root .. 'index:' .. status end
@@ -23,10 +23,10 @@ local function errors_key(error_type) return root .. 'errors:' .. error_type end
 local function owner_index_key(status, owner) return root .. 'index:' .. status .. ':' .. owner end
 -- Tasks made from the published workflow of this name.
 local function flow_index_key(status, flow) return root .. 'flow:' .. status .. ':' .. flow end
--- The tasks of a batch: their ids differ in the last four characters only, and what comes before names the batch.
+-- The tasks of a batch: their ids differ in the last four characters only; the rest names the batch.
 local function batch_key(id) return root .. 'batch:' .. string.sub(id, 1, 32) end
--- A published workflow: `latest`, and of each version kept `head:<version>`, `graph:<version>`, `time:<version>`, and
--- `files:<version>` when it names some.
+-- A published workflow: `latest`, and for each version kept `head:<version>`, `graph:<version>`, `time:<version>`, and
+-- `files:<version>` if it names files.
 local function workflow_key(name) return root .. 'workflow:' .. name end
 
 local STATUS = {
@@ -35,7 +35,7 @@ local STATUS = {
 }
 local TERMINAL = { completed = true, failed = true, cancelled = true }
 
--- The lease's token must be the instance's current one: a paused owner that wakes up changes nothing any more.
+-- Whether the token is not the instance's current one: a paused owner that resumes must not change anything.
 local function is_fenced(instance, token)
   return redis.call('HGET', instance_key(instance), 'token') ~= token
 end
@@ -46,10 +46,10 @@ local TASK_FIELDS = {
   'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch',
 }
 
--- Enough to fence, begin and publish: what the most frequent writes read.
+-- The fields that the most frequent writes need: to fence, to start a run and to publish.
 local ATTEMPT_FIELDS = { 'state', 'owner', 'created', 'attempt', 'instance', 'revived', 'flow' }
 
--- The task as a table of texts (absent fields are nil), or nil when there is no such task. All fields, or only these.
+-- Returns the task as a table of texts (absent fields are nil), or nil if there is no such task. Reads `fields`, or all.
 local function read_task(id, fields)
   fields = fields or TASK_FIELDS
   local values = redis.call('HMGET', task_key(id), unpack(fields))

@@ -1,9 +1,9 @@
--- A Redis process that is not the one we knew has been away: every lease gets a fresh deadline, because its owner could not
--- renew it, and claims rest until the owners have told what really runs.
+-- Recovery after a restart of Redis, detected by its run id: every lease gets a new deadline, because its owner could not
+-- renew it, and claims pause until the owners have reported what runs.
 
 local CLAIMS_REST_MS = 3000
 
--- Gives true when this Redis process was not known yet.
+-- Returns true if this Redis process is new.
 local function boot(now)
   local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
   if redis.call('HGET', root .. 'meta', 'run_id') == run_id then

@@ -1,17 +1,17 @@
--- How an attempt, a slot and a task end. Used by every script that ends something.
+-- Ends attempts, slots and tasks. The only place where a task becomes terminal.
 
 local ATTEMPTS_KEPT = 20
--- Longest message of a failure in the history, bytes.
+-- Maximum length of a failure's message in the history, bytes.
 local BRIEF_BYTES_MAX = 300
 local MINUTE_RING = 120
 
--- Frees the slot of a task on an instance; true when there was one.
+-- Frees the slot of a task on an instance. Returns true if there was one.
 local function free_slot(instance, id)
   redis.call('SREM', cancelled_key(instance), id)
   return redis.call('HDEL', in_flight_key(instance), id) == 1
 end
 
--- The slot of a task that has ended is no longer needed: the instance has confirmed.
+-- Frees the slot of an ended task after its instance confirmed that the prompt is gone.
 local function confirm_end(task, instance, now)
   redis.call('HDEL', task_key(task.id), 'cancel_pending')
   if free_slot(instance, task.id) then
@@ -19,7 +19,7 @@ local function confirm_end(task, instance, now)
   end
 end
 
--- `,"error":{…}` of an attempt: type and message of the failure, cut between characters; '' without one.
+-- Returns `,"error":{…}` for the history: type and message of the failure, cut between characters; '' without a failure.
 local function in_brief(failure)
   if not failure or failure == '' then
     return ''
@@ -28,7 +28,7 @@ local function in_brief(failure)
   local message = whole.message
   if #message > BRIEF_BYTES_MAX then
     local last = BRIEF_BYTES_MAX
-    -- The bytes 0x80 to 0xBF go on with a character that began before them.
+    -- The bytes 0x80 to 0xBF continue a character (UTF-8).
     while last > 0 and math.floor(string.byte(message, last + 1) / 64) == 2 do
       last = last - 1
     end
@@ -37,7 +37,7 @@ local function in_brief(failure)
   return ',"error":{"type":' .. cjson.encode(whole.type) .. ',"message":' .. cjson.encode(message) .. '}'
 end
 
--- The history with the current attempt added, one JSON object a line, the oldest dropped beyond the limit.
+-- Returns the history with the current attempt added, one JSON object a line. Drops the oldest beyond the limit.
 local function history_with(task, outcome, failure, now)
   local lines = {}
   for line in string.gmatch(task.attempts or '', '[^\n]+') do
@@ -49,7 +49,7 @@ local function history_with(task, outcome, failure, now)
   return table.concat(lines, '\n', first)
 end
 
--- Counts per second, in a ring of two minutes: what `completed_last_minute` sums.
+-- Counts a completion in a ring of two minutes, by second. `completed_last_minute` is their sum.
 local function count_completed(now)
   local second = math.floor(now / 1000)
   local slot = tostring(second % MINUTE_RING)
@@ -58,8 +58,8 @@ local function count_completed(now)
   redis.call('HSET', root .. 'throughput', slot, second .. ':' .. count)
 end
 
--- Ends a task for good. `outcome` is the word of its attempt, `change` the inside of its event, `extra` more fields, among
--- them its failure. A slot it has is left to the caller.
+-- Makes a task terminal. `outcome` is the word of its attempt, `change` the inside of its event, `extra` more fields,
+-- including its failure. Leaves its slot to the caller.
 local function end_task(task, state, outcome, change, extra, keep_ms, now)
   if task.state == 'claimed' or task.state == 'running' then
     local failure
@@ -90,7 +90,7 @@ local function end_task(task, state, outcome, change, extra, keep_ms, now)
   publish_task(task, redis.call('HINCRBY', task_key(task.id), 'version', 1), change)
 end
 
--- Ends a task by its owner's wish. An instance that has it is told, and keeps the slot until it has stopped.
+-- Cancels a task. An instance that has it is notified, and keeps the slot until it has stopped.
 local function cancel_task(task, keep_ms, now)
   local extra = {}
   if task.state == 'claimed' or task.state == 'running' then

@@ -1,4 +1,4 @@
--- What scripts publish on `{ns}:events` (src/event.rs): JSON joined from parts that are JSON already.
+-- Publishes events on `{ns}:events` (src/event.rs): JSON concatenated from parts that are JSON already.
 
 -- `change` is the inside of an object: '"kind":"pending"'.
 local function publish_task(task, version, change)
@@ -13,7 +13,7 @@ local function publish_task(task, version, change)
     .. ',"version":' .. version .. ',"attempt":' .. task.attempt .. where .. ',"change":{' .. change .. '}}}')
 end
 
--- What everybody may know of an instance at this instant.
+-- Publishes the present status of an instance.
 local function publish_instance(instance, now)
   local known = redis.call('HMGET', instance_key(instance), 'token', 'expires', 'report')
   local leased = known[1] and known[1] ~= '' and tonumber(known[2]) > now

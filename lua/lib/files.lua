@@ -1,7 +1,7 @@
--- The registry of stored files. Files with the same bytes have one object in the store: `content:<sha256>` names it,
--- `object:<id>` counts the files that need it. An object whose last file is gone never comes back: its id is not used again.
+-- The registry of stored files. Files with the same bytes share one object in the store: `content:<sha256>` names it,
+-- `object:<id>` counts the files that need it. The id of an object whose last file was removed is never used again.
 
--- How long bytes that were handed out for deletion are remembered, in case that deletion never happened.
+-- Delay before an object that was handed out for deletion is handed out again, in case the deletion never happened.
 local ORPHAN_AGAIN_MS = 3600000
 
 local function file_key(file) return root .. 'file:' .. file end
@@ -10,14 +10,14 @@ local function content_key(sha256) return root .. 'content:' .. sha256 end
 -- The versions of published workflows that need a file, each as `name@version`.
 local function held_key(file) return root .. 'held:' .. file end
 
--- Bytes are due at once, and again in an hour, unless a file needs them.
+-- Makes an object an orphan, due at once and again in an hour, unless a file needs it.
 local function drop_bytes(object, now)
   if redis.call('EXISTS', object_key(object)) == 0 then
     redis.call('ZADD', root .. 'orphans', now, 'first:' .. object)
   end
 end
 
--- One file less needs the object; it goes with the last.
+-- Removes one reference to an object, and its keys with the last one.
 local function leave_object(object)
   local facts = redis.call('HMGET', object_key(object), 'sha256', 'size')
   if not facts[1] or redis.call('HINCRBY', object_key(object), 'files', -1) > 0 then
@@ -28,8 +28,8 @@ local function leave_object(object)
   redis.call('HINCRBY', root .. 'totals', 'stored', '-' .. facts[2])
 end
 
--- Takes a file off the registry, and its object with the last file that needs it. An ended task remembers that what it
--- made is gone.
+-- Removes a file from the registry, and its object with the last file that needs it. If its task has ended, marks the
+-- output there as gone.
 local function drop_file(file, now)
   local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task')
   redis.call('DEL', file_key(file), root .. 'uses:' .. file)
@@ -43,7 +43,7 @@ local function drop_file(file, now)
       redis.call('HSET', task_key(task), 'gone:' .. file, '1')
     end
   end
-  -- Files of versions that knew no objects are counted nowhere, and are their own object.
+  -- Entries of earlier releases, which had no objects, are not counted in `totals`; such a file is its own object.
   local object = entry[1] or file
   if entry[1] then
     redis.call('HINCRBY', root .. 'totals', entry[2], '-' .. entry[3])
@@ -52,19 +52,19 @@ local function drop_file(file, now)
   drop_bytes(object, now)
 end
 
--- By a pending or running task, or by a published workflow.
+-- Whether a pending or running task, or a published workflow, needs the file.
 local function is_used(file) return redis.call('EXISTS', root .. 'uses:' .. file, held_key(file)) > 0 end
 
--- Files dropped by one call: some milliseconds.
+-- Maximum number of files dropped by one call: a few milliseconds.
 local FILES_MAX = 500
--- By this one.
+-- Files dropped by this call.
 local dropped = 0
 
--- What attempts made that were given up, where one call could not drop it; `given-up` lists the tasks.
+-- Files of a task's abandoned attempts that one call could not drop; `given-up` lists the tasks.
 local function given_up_key(task) return root .. 'given-up:' .. task end
 
--- Everything a task made becomes an orphan: the attempt that made it was given up. What another task needs stays, and goes with
--- this one's time. Very much of it is left to the janitor.
+-- Drops all outputs of a task, because the attempt that produced them was abandoned. Outputs in use stay, and are dropped
+-- with the task. More than FILES_MAX are left to the janitor.
 local function drop_made(task, now)
   local made = root .. 'made:' .. task
   if redis.call('SCARD', made) > FILES_MAX then

@@ -1,6 +1,6 @@
--- The files that a version of a published workflow names: kept as long as the version is.
+-- Files that a version of a published workflow names. They are kept as long as the version.
 
--- Sent twice it holds once.
+-- Idempotent.
 local function hold_files(name, version, files)
   if files == '' then
     return

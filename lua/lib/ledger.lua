@@ -1,10 +1,11 @@
--- The stream of waiting and running tasks, and its consumer group; both come back by themselves when somebody deleted them.
+-- The ledger: the stream of waiting and running tasks, and its consumer group. Both are made again if they were deleted.
 
 local function ensure_group()
   redis.pcall('XGROUP', 'CREATE', root .. 'jobs', GROUP, '0', 'MKSTREAM')
 end
 
--- Gives the entry to the instance, whether it was delivered before or not; makes a new one when it is gone. Gives the entry.
+-- Assigns the entry to the instance, whether it was delivered before or not; adds a new entry if it is gone. Returns the id
+-- of the entry.
 local function take_entry(id, entry, instance)
   if entry and entry ~= '' then
     local taken = redis.pcall('XCLAIM', root .. 'jobs', GROUP, instance, 0, entry, 'FORCE', 'JUSTID')

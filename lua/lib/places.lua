@@ -1,6 +1,6 @@
--- Where a task is filed: lanes with their fair order, the ledger, the listing indexes, the files it holds.
+-- The indexes of tasks: lanes with their fair order, the ledger, the indexes of lists, the files of a task.
 
--- The lane's virtual time: the tag served last; its first tag when that was forgotten; 0 in an empty lane.
+-- The lane's virtual time: the tag served last; its first tag if that was lost; 0 in an empty lane.
 local function virtual_time(lane, served)
   if served then
     return tonumber(served)
@@ -9,8 +9,8 @@ local function virtual_time(lane, served)
   return tonumber(head[2] or '0')
 end
 
--- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time. Gives the
--- tag, and whether the owner had tasks in this lane already.
+-- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time. Returns the
+-- tag, and whether the owner already had tasks in this lane.
 local function next_tag(lane, owner)
   local fair = redis.call('HMGET', fair_key(lane), 'served', 'owner:' .. owner)
   local from = virtual_time(lane, fair[1])
@@ -22,14 +22,14 @@ local function next_tag(lane, owner)
   return string.format('%.17g', from), fair[2]
 end
 
--- A task that comes back keeps its place. The lane may have been emptied since, which began its time anew.
+-- Returns the tag of a task that returns to its place. The lane may have been emptied since, which reset its virtual time.
 local function kept_tag(task)
   local served = virtual_time(task.lane, redis.call('HGET', fair_key(task.lane), 'served'))
   local tag = tonumber(task.tag or '0')
   return string.format('%.17g', math.min(tag, served))
 end
 
--- Puts a task in its lane and in the ledger; gives the ledger's entry.
+-- Adds a task to its lane and to the ledger. Returns the id of the ledger's entry.
 local function enter_lane(id, lane, tag)
   redis.call('ZADD', wait_key(lane), tag, id)
   return redis.call('XADD', root .. 'jobs', '*', 'task', id)
@@ -42,7 +42,7 @@ local function leave_lane(id, lane)
   end
 end
 
--- XACK does not delete and XDEL does not acknowledge: both are needed.
+-- XACK does not delete and XDEL does not acknowledge, so both are needed.
 local function leave_ledger(entry)
   if entry and entry ~= '' then
     redis.call('XACK', root .. 'jobs', GROUP, entry)

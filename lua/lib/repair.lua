@@ -1,8 +1,8 @@
--- Files a task again wherever its hash, the truth, says that it belongs. Gives the number of things that were wrong.
+-- Repairs the index entries of a task from its hash, which is the truth. Returns the number of repairs.
 
 local STATUSES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 local wrong
--- Tasks that this call of the script has ended.
+-- Number of tasks that this call has ended.
 local ended_total = 0
 
 local function expect(key, score, member)
@@ -23,7 +23,7 @@ local function unexpect_in_lane(lane, id)
   end
 end
 
--- Who of the ledger's group holds the entry: a consumer, '' = nobody, nil = there is no such entry of this task.
+-- The consumer that holds the task's entry of the ledger; '' = none, nil = the task has no entry.
 local function holder_of(task)
   if not task.entry or task.entry == '' then
     return nil
@@ -104,7 +104,7 @@ local function repair_slot(task)
   end
   local slot = redis.call('HGET', in_flight_key(task.instance), task.id)
   if task.state == 'claimed' or task.state == 'running' then
-    -- The owner adopts it at its next renew and finds the prompt still there.
+    -- The lease owner adopts the task at its next renew and finds the prompt.
     if slot ~= task.attempt then
       redis.call('HSET', in_flight_key(task.instance), task.id, task.attempt)
       wrong = wrong + 1
@@ -142,7 +142,7 @@ local function repair_times(task, keep_ms, now)
   end
 end
 
--- An id without a hash is in no index. Only its ledger entry is left to the walk over the ledger.
+-- Removes an id without a hash from all indexes. The sweep of the ledger removes its entry there.
 local function repair_gone(id)
   for lane = 0, 2 do
     unexpect_in_lane(lane, id)
@@ -174,7 +174,7 @@ local function repair(id, failure, keep_ms, now)
     return wrong
   end
   if not TERMINAL[task.state] and redis.call('EXISTS', payload_key(id)) == 0 then
-    -- It can never run again: what it should run is lost.
+    -- The payload is lost, so the task can never run.
     if task.state == 'waiting' or task.state == 'delayed' then
       end_task(task, 'failed', 'storage_failed', '"kind":"failed","failure":' .. failure, { 'failure', failure }, keep_ms, now)
       ended_total = ended_total + 1

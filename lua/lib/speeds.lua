@@ -1,11 +1,11 @@
--- How long runs took: a mean for each workflow's hash and one of all. Bounded: the longest unused is forgotten.
+-- Run times: the mean by workflow hash, and of all runs. Bounded: the least recently used hash is dropped.
 
--- Workflows remembered.
+-- Maximum number of workflow hashes.
 local SPEEDS_MAX = 2000
--- The newest run is at least this much of the mean, so that a change shows within some runs.
+-- Smallest weight of the newest run in the mean, so that a change shows within a few runs.
 local NEWEST_SHARE = 0.2
 
--- `<mean ms>:<runs>`, counted up to what the share needs.
+-- Updates `<mean ms>:<runs>`. `runs` stops growing once the newest run has its smallest weight.
 local function add_run(name, took)
   local mean, runs = string.match(redis.call('HGET', root .. 'speeds', name) or '0:0', '^(%d+):(%d+)$')
   runs = math.min(tonumber(runs or '0') + 1, 1 / NEWEST_SHARE)
