@@ -1,59 +1,59 @@
-//! What the server answers: the same frame as what it says unasked, with the `requestId` of the question.
+//! Replies of the server: the frame of an event plus the `requestId` of the request.
 
-use super::{frames::answer, inbound::Refusal, outbox::Frame};
+use super::{frames::reply, inbound::Refusal, outbox::Frame};
 use crate::{
     auth::Caller,
     task::{TaskId, TaskView},
 };
 use serde::Serialize;
 
-/// `resync`: endings may have been missed; read the tasks again, and go on from `cursor`.
+/// Makes a `resync`: endings may have been missed; the client reads its tasks again and continues from `cursor`.
 pub fn resync(cursor: &str, request_id: Option<&str>) -> Frame {
     let message =
         serde_json::json!({ "cursor": cursor, "reason": "endings may have been missed: read the tasks again" });
-    answer("resync", request_id, message)
+    reply("resync", request_id, message)
 }
 
-/// `auth_ok`.
+/// Makes an `auth_ok`.
 pub fn auth_ok(caller: &Caller, cursor: &str, request_id: Option<&str>) -> Frame {
     let expires_at = crate::task::rfc3339(caller.expires_at.saturating_mul(1_000));
     let user = serde_json::json!({ "username": caller.username, "role": caller.role });
-    answer("auth_ok", request_id, serde_json::json!({ "user": user, "expiresAt": expires_at, "cursor": cursor }))
+    reply("auth_ok", request_id, serde_json::json!({ "user": user, "expiresAt": expires_at, "cursor": cursor }))
 }
 
-/// `pong`.
+/// Makes a `pong`.
 pub fn pong(request_id: Option<&str>) -> Frame {
-    answer("pong", request_id, serde_json::json!({}))
+    reply("pong", request_id, serde_json::json!({}))
 }
 
-/// `task`.
+/// Makes a `task`.
 pub fn task(view: &TaskView, request_id: Option<&str>) -> Frame {
-    answer("task", request_id, view)
+    reply("task", request_id, view)
 }
 
-/// `subscribed`, also the answer to `unsubscribe`.
+/// Makes a `subscribed`, the reply to `subscribe` and `unsubscribe`.
 pub fn subscribed(data: &Subscribed<'_>, request_id: Option<&str>) -> Frame {
-    answer("subscribed", request_id, data)
+    reply("subscribed", request_id, data)
 }
 
-/// `error`.
+/// Makes an `error`.
 pub fn error(refusal: &Refusal, request_id: Option<&str>) -> Frame {
     let data = serde_json::json!({ "type": refusal.kind, "message": refusal.message });
-    answer("error", request_id, data)
+    reply("error", request_id, data)
 }
 
-/// `data` of `subscribed`.
+/// The `data` of `subscribed`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscribed<'a> {
-    /// Whether every task is watched, muted ones aside.
+    /// Whether the session is subscribed to all tasks except muted ones.
     pub all: bool,
-    /// The tasks of this request that exist and may be seen.
+    /// Tasks of this request that exist and that the caller may see.
     pub task_ids: Vec<TaskId>,
-    /// The others.
+    /// The other tasks of this request.
     pub unknown: Vec<TaskId>,
     /// A snapshot of each of `task_ids`, as `GET /api/tasks` shows it.
     pub tasks: Vec<TaskView>,
-    /// Where the client stands now.
+    /// Cursor to continue from.
     pub cursor: &'a str,
 }

@@ -1,4 +1,4 @@
-//! What the server says unasked: `{"type","timestamp","data"}`, the types of the document. Answers are in `answers.rs`.
+//! Event frames: `{"type","timestamp","data"}`, with the types of the client guide. Replies are in `answers.rs`.
 
 use super::outbox::{Frame, FrameKind};
 use crate::{
@@ -19,10 +19,10 @@ struct Message<'a, T> {
     request_id: Option<&'a str>,
 }
 
-/// The part that all messages about a task share.
+/// Fields that all messages about a task share.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct About<'a> {
+struct TaskHeader<'a> {
     task_id: TaskId,
     status: Status,
     attempt: Attempt,
@@ -37,7 +37,7 @@ struct About<'a> {
 #[serde(rename_all = "camelCase")]
 struct TaskProgress<'a> {
     #[serde(flatten)]
-    about: About<'a>,
+    header: TaskHeader<'a>,
     progress: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_node: Option<&'a str>,
@@ -51,7 +51,7 @@ struct TaskProgress<'a> {
 #[serde(rename_all = "camelCase")]
 struct TaskOutput<'a> {
     #[serde(flatten)]
-    about: About<'a>,
+    header: TaskHeader<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<&'a str>,
     outputs: Vec<OutputView>,
@@ -60,7 +60,7 @@ struct TaskOutput<'a> {
 #[derive(Serialize)]
 struct TaskCompleted<'a> {
     #[serde(flatten)]
-    about: About<'a>,
+    header: TaskHeader<'a>,
     progress: u8,
     result: ResultView,
     cursor: &'a str,
@@ -69,7 +69,7 @@ struct TaskCompleted<'a> {
 #[derive(Serialize)]
 struct TaskFailed<'a> {
     #[serde(flatten)]
-    about: About<'a>,
+    header: TaskHeader<'a>,
     error: FailedError<'a>,
     cursor: &'a str,
 }
@@ -106,10 +106,10 @@ struct GlobalMessage<'a> {
     cursor: &'a str,
 }
 
-/// The event of a task; `None` for a change that users do not see. `percent` is how far the attempt was, `cursor` where a
-/// client stands that has heard this ending.
+/// Makes the frame of a task event; `None` for a change that users do not see. `percent` is the progress of the attempt
+/// so far, `cursor` the position after this ending.
 pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -> Option<Frame> {
-    let about = |status| About {
+    let header = |status| TaskHeader {
         task_id: event.id,
         status,
         attempt: event.attempt,
@@ -117,50 +117,58 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
         version: event.version,
         revived: (event.revived > 0).then_some(event.revived),
     };
-    let bare = |status, progress, nodes_done| {
-        let about = about(status);
-        TaskProgress { about, progress, current_node: None, nodes_done, nodes_total: None }
+    let progress_only = |status, progress, nodes_done| {
+        let header = header(status);
+        TaskProgress { header, progress, current_node: None, nodes_done, nodes_total: None }
     };
     let kind = FrameKind::Progress(event.id);
     Some(match &event.change {
         TaskChange::Claimed => return None,
-        TaskChange::Pending => tell("task_progress", kind, bare(Status::Pending, percent.min(99), None)),
-        // A barrier: no progress of the new life may take a place before the old one's ending.
-        TaskChange::Revived => tell("task_progress", FrameKind::Barrier, bare(Status::Pending, 0, None)),
-        TaskChange::Started => tell("task_progress", kind, bare(Status::Running, 0, Some(0))),
+        TaskChange::Pending => {
+            event_frame("task_progress", kind, progress_only(Status::Pending, percent.min(99), None))
+        }
+        // A barrier: no progress of the new life may move before the ending of the old one.
+        TaskChange::Revived => {
+            event_frame("task_progress", FrameKind::Barrier, progress_only(Status::Pending, 0, None))
+        }
+        TaskChange::Started => event_frame("task_progress", kind, progress_only(Status::Running, 0, Some(0))),
         TaskChange::Progress(progress) => {
             let message = TaskProgress {
-                about: about(Status::Running),
+                header: header(Status::Running),
                 progress: progress.percent.min(99),
                 current_node: progress.current_node.as_deref(),
                 nodes_done: Some(progress.nodes_done),
                 nodes_total: Some(progress.nodes_total),
             };
-            tell("task_progress", kind, message)
+            event_frame("task_progress", kind, message)
         }
         TaskChange::Output { outputs } => {
             let node_id = outputs.first().map(|output| output.node_id.as_str());
             let message =
-                TaskOutput { about: about(Status::Running), node_id, outputs: OutputView::all(outputs, links) };
-            tell("task_output", FrameKind::Output(event.id), message)
+                TaskOutput { header: header(Status::Running), node_id, outputs: OutputView::all(outputs, links) };
+            event_frame("task_output", FrameKind::Output(event.id), message)
         }
         TaskChange::Completed { outputs } => {
             let result = ResultView::new(outputs, links);
-            let message = TaskCompleted { about: about(Status::Completed), progress: 100, result, cursor };
-            tell("task_completed", FrameKind::Must, message)
+            let message = TaskCompleted { header: header(Status::Completed), progress: 100, result, cursor };
+            event_frame("task_completed", FrameKind::Required, message)
         }
         TaskChange::Failed { failure } => {
-            let message = TaskFailed { about: about(Status::Failed), error: FailedError::Failure(failure), cursor };
-            tell("task_failed", FrameKind::Must, message)
+            let message = TaskFailed { header: header(Status::Failed), error: FailedError::Failure(failure), cursor };
+            event_frame("task_failed", FrameKind::Required, message)
         }
         TaskChange::Cancelled => {
             let error = FailedError::Cancelled { kind: "cancelled", message: "the task was cancelled" };
-            tell("task_failed", FrameKind::Must, TaskFailed { about: about(Status::Cancelled), error, cursor })
+            event_frame(
+                "task_failed",
+                FrameKind::Required,
+                TaskFailed { header: header(Status::Cancelled), error, cursor },
+            )
         }
     })
 }
 
-/// `instance_status`.
+/// Makes an `instance_status`.
 pub fn instance_status(view: &InstanceView) -> Frame {
     let message = InstanceMessage {
         instance_id: &view.id,
@@ -173,21 +181,21 @@ pub fn instance_status(view: &InstanceView) -> Frame {
         last_heartbeat: view.last_heartbeat.as_deref(),
         last_error: view.last_error.as_deref(),
     };
-    tell("instance_status", FrameKind::Must, message)
+    event_frame("instance_status", FrameKind::Required, message)
 }
 
-/// `global_status`: the overview, and where a client stands that hears everything from now on.
+/// Makes a `global_status`: the overview, and the cursor of a client that receives all events from now on.
 pub fn global_status(overview: &OverviewView, cursor: &str) -> Frame {
-    tell("global_status", FrameKind::Must, GlobalMessage { overview, cursor })
+    event_frame("global_status", FrameKind::Required, GlobalMessage { overview, cursor })
 }
 
-fn tell(kind: &str, frame: FrameKind, data: impl Serialize) -> Frame {
+fn event_frame(kind: &str, frame: FrameKind, data: impl Serialize) -> Frame {
     write(Message { kind, timestamp: clock::unix_ms(), data, request_id: None }, frame)
 }
 
-/// An answer, with the `requestId` of its question.
-pub(super) fn answer(kind: &str, request_id: Option<&str>, data: impl Serialize) -> Frame {
-    write(Message { kind, timestamp: clock::unix_ms(), data, request_id }, FrameKind::Answer)
+/// Makes a reply, with the `requestId` of its request.
+pub(super) fn reply(kind: &str, request_id: Option<&str>, data: impl Serialize) -> Frame {
+    write(Message { kind, timestamp: clock::unix_ms(), data, request_id }, FrameKind::Reply)
 }
 
 fn write<T: Serialize>(message: Message<'_, T>, kind: FrameKind) -> Frame {
@@ -205,7 +213,7 @@ mod tests {
     };
     use serde_json::{Value, json};
 
-    fn told(change: TaskChange) -> Option<(TaskId, Value)> {
+    fn sent(change: TaskChange) -> Option<(TaskId, Value)> {
         let (id, attempt, instance) = (TaskId::new(), Attempt::new(2), Some(InstanceId::new("127.0.0.1:8001")));
         let event = TaskEvent { id, owner: "a".to_owned(), version: 7, attempt, revived: 0, instance, change };
         let frame = task_event(&event, &Links::new("http://x/"), 30, "p-1")?;
@@ -219,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn progress_has_the_fields_of_the_contract() {
+    fn progress_has_the_documented_fields() {
         let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 1, nodes_total: 4 };
-        let (_, value) = told(TaskChange::Progress(progress)).unwrap();
+        let (_, value) = sent(TaskChange::Progress(progress)).unwrap();
         assert_eq!(value["type"], "task_progress");
         assert_eq!(value["data"]["progress"], 50);
         assert_eq!(value["data"]["status"], "running");
         assert_eq!(value["data"]["currentNode"], "3");
         assert_eq!((&value["data"]["nodesDone"], &value["data"]["nodesTotal"]), (&json!(1), &json!(4)));
-        let (_, value) = told(TaskChange::Started).unwrap();
+        let (_, value) = sent(TaskChange::Started).unwrap();
         assert_eq!((&value["data"]["progress"], &value["data"]["status"]), (&json!(0), &json!("running")));
-        let (_, value) = told(TaskChange::Pending).unwrap();
+        let (_, value) = sent(TaskChange::Pending).unwrap();
         assert_eq!((&value["data"]["progress"], &value["data"]["status"]), (&json!(30), &json!("pending")));
-        assert!(told(TaskChange::Claimed).is_none());
+        assert!(sent(TaskChange::Claimed).is_none());
     }
 
     #[test]
@@ -246,28 +254,28 @@ mod tests {
             ..Output::default()
         };
         let image = Output { source: Some("output//a.png".to_owned()), ..image };
-        let (_, value) = told(TaskChange::Output { outputs: vec![image.clone()] }).unwrap();
+        let (_, value) = sent(TaskChange::Output { outputs: vec![image.clone()] }).unwrap();
         assert_eq!((&value["type"], &value["data"]["nodeId"]), (&json!("task_output"), &json!("9")));
         let output = &value["data"]["outputs"][0];
         assert_eq!(output["url"], format!("http://x/upload/file/{file}"));
-        assert!(output.get("source").is_none(), "where it was is nobody's business");
-        let (_, value) = told(TaskChange::Completed { outputs: vec![image] }).unwrap();
+        assert!(output.get("source").is_none(), "the path on the instance is internal");
+        let (_, value) = sent(TaskChange::Completed { outputs: vec![image] }).unwrap();
         assert_eq!(value["type"], "task_completed");
         assert_eq!(value["data"]["result"]["files"], json!([format!("http://x/upload/file/{file}")]));
         assert_eq!(value["data"]["result"]["outputs"][0]["nodeId"], "9");
         let failure = Failure::new(FailureKind::NodeError, "boom");
-        let (_, value) = told(TaskChange::Failed { failure }).unwrap();
+        let (_, value) = sent(TaskChange::Failed { failure }).unwrap();
         assert_eq!(value["type"], "task_failed");
         assert_eq!(value["data"]["status"], "failed");
         assert_eq!(value["data"]["error"], json!({"type": "node_error", "message": "boom"}));
-        let (_, value) = told(TaskChange::Cancelled).unwrap();
+        let (_, value) = sent(TaskChange::Cancelled).unwrap();
         assert_eq!(value["type"], "task_failed");
         assert_eq!(value["data"]["status"], "cancelled");
         assert_eq!(value["data"]["error"]["type"], "cancelled");
     }
 
     #[test]
-    fn an_instance_is_named_as_in_the_document() {
+    fn an_instance_has_the_documented_fields() {
         let view = InstanceView {
             id: "127.0.0.1:8001".to_owned(),
             server_id: "s".to_owned(),

@@ -1,7 +1,7 @@
-//! From a request to a socket: is it an upgrade, may this page open it, who is it, are there too many strangers.
+//! The handshake: checks the upgrade request, its origin, its token, and the number of sockets not logged in.
 
 use super::{
-    Door,
+    WsContext,
     limits::{READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, WRITE_BUFFER_BYTES_MAX},
     session,
 };
@@ -26,49 +26,47 @@ use std::{
 };
 use url::Url;
 
-/// `GET /ws`.
-pub async fn open(State(door): State<Door>, request: Request) -> Response {
+/// Handles `GET /ws`.
+pub async fn open(State(context): State<WsContext>, request: Request) -> Response {
     let (mut parts, _body) = request.into_parts();
-    match admit(&door, &mut parts).await {
+    match admit(&context, &mut parts).await {
         Ok(response) | Err(response) => response,
     }
 }
 
-async fn admit(door: &Door, parts: &mut Parts) -> Result<Response, Response> {
+async fn admit(context: &WsContext, parts: &mut Parts) -> Result<Response, Response> {
     if parts.method != Method::GET {
         let refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET opens a WebSocket");
         return Err(with(refusal, ALLOW, HeaderValue::from_static("GET")));
     }
     if !parts.headers.contains_key(UPGRADE) {
-        let refusal = refuse(StatusCode::UPGRADE_REQUIRED, "upgrade_required", "this address speaks WebSocket only");
+        let refusal = refuse(StatusCode::UPGRADE_REQUIRED, "upgrade_required", "this path accepts WebSocket only");
         let refusal = with(refusal, UPGRADE, HeaderValue::from_static("websocket"));
         return Err(with(refusal, CONNECTION, HeaderValue::from_static("upgrade")));
     }
-    if !is_origin_allowed(&parts.headers, &door.settings.allowed_origins) {
-        return Err(refuse(
-            StatusCode::FORBIDDEN,
-            "origin_forbidden",
-            "pages of this origin may not open the WebSocket",
-        ));
+    if !is_origin_allowed(&parts.headers, &context.settings.allowed_origins) {
+        return Err(refuse(StatusCode::FORBIDDEN, "origin_forbidden", "this origin may not open the WebSocket"));
     }
-    let caller = caller(door, &parts.headers)
+    let caller = caller(context, &parts.headers)
         .map_err(|denied| refuse(StatusCode::UNAUTHORIZED, "unauthorized", &denied.to_string()))?;
-    if door.hub.stop().is_cancelled() {
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this process stops; connect again"));
+    if context.hub.stop().is_cancelled() {
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this process is stopping; connect again"));
     }
-    let stranger = match caller {
+    let pending = match caller {
         Some(_) => None,
-        None => Some(door.strangers.admit(address(parts), door.settings.ws_pending_max).ok_or_else(|| {
-            let message = "too many sockets of this address have not logged in";
-            refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", message)
-        })?),
+        None => {
+            Some(context.pending_sockets.admit(address(parts), context.settings.ws_pending_max).ok_or_else(|| {
+                let message = "too many sockets from this address have not logged in";
+                refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", message)
+            })?)
+        }
     };
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         let response = rejection.into_response();
-        refuse(response.status(), "bad_handshake", "the WebSocket handshake is not as RFC 6455 wants it")
+        refuse(response.status(), "bad_handshake", "the WebSocket handshake violates RFC 6455")
     })?;
-    let door = door.clone();
-    let tracked = door.hub.track();
+    let context = context.clone();
+    let tracked = context.hub.track();
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -76,7 +74,7 @@ async fn admit(door: &Door, parts: &mut Parts) -> Result<Response, Response> {
         .max_message_size(WS_FRAME_BYTES)
         .max_frame_size(WS_FRAME_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
-        session::run(socket, door, caller, stranger).await;
+        session::run(socket, context, caller, pending).await;
         drop(tracked);
     }))
 }
@@ -90,8 +88,8 @@ fn with(mut response: Response, name: axum::http::HeaderName, value: HeaderValue
     response
 }
 
-/// Who asks; `None` = will say so in the first message.
-fn caller(door: &Door, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
+/// Returns the caller of the `Authorization` header; `None` if there is none and the first message must log in.
+fn caller(context: &WsContext, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -101,10 +99,11 @@ fn caller(door: &Door, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Denied::Token);
     }
-    door.auth.verify(token.trim()).map(Some)
+    context.auth.verify(token.trim()).map(Some)
 }
 
-/// No `Origin` = no browser. A page may come from the host it connects to, or from a listed origin.
+/// Whether the `Origin` may open a socket: there is none (not a browser), it is the host that the page connects to, or
+/// it is in the list.
 fn is_origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return true };
@@ -125,19 +124,19 @@ fn address(parts: &Parts) -> IpAddr {
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
 }
 
-/// Sockets that have not logged in, by address.
+/// Number of sockets that have not logged in, by client address.
 #[derive(Debug, Clone, Default)]
-pub struct Strangers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct PendingSockets(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One of them, until it is dropped.
+/// A socket that has not logged in; counted until dropped.
 #[derive(Debug)]
-pub struct Stranger {
-    strangers: Strangers,
+pub struct PendingSocket {
+    pending_sockets: PendingSockets,
     address: IpAddr,
 }
 
-impl Strangers {
-    fn admit(&self, address: IpAddr, max: usize) -> Option<Stranger> {
+impl PendingSockets {
+    fn admit(&self, address: IpAddr, max: usize) -> Option<PendingSocket> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
         if *count >= max {
@@ -147,13 +146,13 @@ impl Strangers {
             return None;
         }
         *count += 1;
-        Some(Stranger { strangers: self.clone(), address })
+        Some(PendingSocket { pending_sockets: self.clone(), address })
     }
 }
 
-impl Drop for Stranger {
+impl Drop for PendingSocket {
     fn drop(&mut self) {
-        let mut counts = self.strangers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.pending_sockets.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -165,7 +164,7 @@ impl Drop for Stranger {
 
 #[cfg(test)]
 mod tests {
-    use super::{Strangers, is_origin_allowed};
+    use super::{PendingSockets, is_origin_allowed};
     use axum::http::{
         HeaderMap, HeaderValue,
         header::{HOST, ORIGIN},
@@ -200,15 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_counted_by_address_and_forgotten() {
-        let (strangers, here) = (Strangers::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let first = strangers.admit(here, 2).unwrap();
-        let _second = strangers.admit(here, 2).unwrap();
-        assert!(strangers.admit(here, 2).is_none());
-        assert!(strangers.admit(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 2).is_some());
+    fn pending_sockets_are_counted_by_address_and_forgotten() {
+        let (pending_sockets, here) = (PendingSockets::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let first = pending_sockets.admit(here, 2).unwrap();
+        let _second = pending_sockets.admit(here, 2).unwrap();
+        assert!(pending_sockets.admit(here, 2).is_none());
+        assert!(pending_sockets.admit(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 2).is_some());
         drop(first);
-        assert!(strangers.admit(here, 2).is_some());
-        assert_eq!(strangers.0.lock().unwrap().len(), 1, "nobody is remembered without a socket");
-        assert!(Strangers::default().admit(here, 0).is_none());
+        assert!(pending_sockets.admit(here, 2).is_some());
+        assert_eq!(pending_sockets.0.lock().unwrap().len(), 1, "an address without sockets is forgotten");
+        assert!(PendingSockets::default().admit(here, 0).is_none());
     }
 }

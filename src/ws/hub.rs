@@ -1,20 +1,20 @@
-//! The registry of sessions, and the one place where news of this process is put in order, serialised once and fanned out.
+//! The registry of sessions, and the one place where events are ordered, serialised once and sent to all sessions.
 //!
-//! Invariant: everything that decides "newer or older" happens under one lock together with the push into the outboxes, so
-//! no session sees an older state of a task after a newer one. Nothing here writes to Redis.
+//! Invariant: versions are compared and frames pushed into the outboxes under one lock, so no session sees an older
+//! state of a task after a newer one. Nothing here writes to Redis.
 
 use super::{
     answers,
     close::Close,
     frames,
-    known::{KnownTasks, event_of},
-    limits::{LISTEN_WAIT, Pace, RETRY_PAUSE},
+    known::{TaskVersions, event_of},
+    limits::{LISTEN_WAIT, RETRY_PAUSE, Timing},
     outbox::{Frame, Outbox},
     positioning,
-    replay::{Ending, Replay},
-    seat::Seat,
+    replay::{Replay, ReplayedEnding},
+    seat::Membership,
     status::{self, StatusBoard},
-    watch::{Sight, Watch},
+    watch::{Subscription, Visibility},
 };
 use crate::{
     event::{Event, TaskEvent},
@@ -42,12 +42,12 @@ struct Inner {
     queue: Queue,
     links: Links,
     stop: CancellationToken,
-    pace: Pace,
+    timing: Timing,
     tracker: TaskTracker,
     state: Mutex<State>,
     status: StatusBoard,
     gap: Notify,
-    /// Whether the subscription stands: what happens from then on is heard.
+    /// Whether the subscription to Redis is established.
     listening: watch::Sender<bool>,
 }
 
@@ -55,30 +55,30 @@ struct Inner {
 pub(super) struct State {
     pub(super) sessions: HashMap<u64, Member>,
     next_session: u64,
-    pub(super) known: KnownTasks,
+    pub(super) known: TaskVersions,
     pub(super) replay: Replay,
     stopped: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) sight: Sight,
-    pub(super) watch: Watch,
+    pub(super) visibility: Visibility,
+    pub(super) subscription: Subscription,
     outbox: Arc<Outbox>,
 }
 
 impl Hub {
     /// Starts the hub's tasks; they end when `stop` is cancelled.
     pub fn start(queue: Queue, links: Links, stop: CancellationToken) -> Self {
-        Self::start_with(queue, links, stop, Pace::default())
+        Self::start_with(queue, links, stop, Timing::default())
     }
 
-    /// The same in another rhythm.
-    pub fn start_with(queue: Queue, links: Links, stop: CancellationToken, pace: Pace) -> Self {
+    /// Starts the hub's tasks with other intervals and timeouts.
+    pub fn start_with(queue: Queue, links: Links, stop: CancellationToken, timing: Timing) -> Self {
         let state = State {
             sessions: HashMap::new(),
             next_session: 0,
-            known: KnownTasks::default(),
+            known: TaskVersions::default(),
             replay: Replay::new(),
             stopped: false,
         };
@@ -86,7 +86,7 @@ impl Hub {
             queue,
             links,
             stop,
-            pace,
+            timing,
             tracker: TaskTracker::new(),
             state: Mutex::new(state),
             status: StatusBoard::default(),
@@ -104,30 +104,31 @@ impl Hub {
         hub
     }
 
-    /// Waits, at most so long, until every session has said goodbye and the hub's tasks have ended; only useful after the
-    /// stop. A client that does not read holds its session for about three seconds.
+    /// Waits, at most `limit`, until every session has closed and the hub's tasks have ended; only useful after `stop`
+    /// was cancelled. A client that does not read keeps its session open for about three seconds.
     pub async fn drained(&self, limit: Duration) {
         self.0.tracker.close();
         if tokio::time::timeout(limit, self.0.tracker.wait()).await.is_err() {
-            tracing::warn!(sessions = self.0.tracker.len(), "websockets were still open at the end of the drain");
+            tracing::warn!(sessions = self.0.tracker.len(), "websockets still open after the drain limit");
         }
     }
 
-    /// Open sessions, logged in.
+    /// Returns the number of open, logged-in sessions.
     pub fn sessions(&self) -> usize {
         self.lock().sessions.len()
     }
 
-    /// Waits until what happens is heard, not for ever: a session that began earlier would miss what comes before.
+    /// Waits, at most [`LISTEN_WAIT`], until the subscription to Redis is established: a session that joined earlier
+    /// would miss the events published before.
     pub(super) async fn listening(&self) {
         let mut listening = self.0.listening.subscribe();
         if tokio::time::timeout(LISTEN_WAIT, listening.wait_for(|listening| *listening)).await.is_err() {
-            tracing::warn!("a websocket begins before the events are heard");
+            tracing::warn!("websocket session starts before the subscription to redis is established");
         }
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        self.0.pace
+    pub(super) fn timing(&self) -> Timing {
+        self.0.timing
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -146,7 +147,7 @@ impl Hub {
         &self.0.gap
     }
 
-    /// Held by a session from its handshake on, so that [`Hub::drained`] waits for it.
+    /// Returns a token that a session holds from its handshake on, so that [`Hub::drained`] waits for it.
     pub(super) fn track(&self) -> TaskTrackerToken {
         self.0.tracker.token()
     }
@@ -155,8 +156,8 @@ impl Hub {
         self.lock().replay.cursor()
     }
 
-    /// Takes a place; `first` is what the session hears before anything else.
-    pub(super) fn join(&self, sight: Sight, first: Vec<Frame>) -> Seat {
+    /// Adds a session to the hub; `first` holds the frames that it gets before any other.
+    pub(super) fn join(&self, visibility: Visibility, first: Vec<Frame>) -> Membership {
         let outbox = Arc::new(Outbox::default());
         first.into_iter().for_each(|frame| outbox.push(frame));
         let mut state = self.lock();
@@ -165,36 +166,37 @@ impl Hub {
         }
         let number = state.next_session;
         state.next_session += 1;
-        let member = Member { sight: sight.clone(), watch: Watch::all(), outbox: Arc::clone(&outbox) };
+        let member =
+            Member { visibility: visibility.clone(), subscription: Subscription::all(), outbox: Arc::clone(&outbox) };
         state.sessions.insert(number, member);
         metrics::ws_opened();
-        Seat::new(self.clone(), number, sight, outbox)
+        Membership::new(self.clone(), number, visibility, outbox)
     }
 
-    /// Says something to everybody.
-    pub(super) fn tell_all(&self, frame: &Frame) {
+    /// Sends a frame to all sessions.
+    pub(super) fn broadcast(&self, frame: &Frame) {
         self.lock().sessions.values().for_each(|member| member.outbox.push(frame.clone()));
     }
 
-    /// Endings may be missing and cannot be made up for.
-    pub(super) fn tell_resync(&self) {
+    /// Sends `resync` to all clients: endings may be missing and cannot be recovered.
+    pub(super) fn broadcast_resync(&self) {
         let cursor = self.cursor();
-        self.tell_all(&answers::resync(&cursor, None));
+        self.broadcast(&answers::resync(&cursor, None));
     }
 
-    /// Tells one task's news, unless something newer was told.
-    pub(super) fn tell_task(&self, event: &TaskEvent) {
-        self.lock().tell_task(event, &self.0.links);
+    /// Sends a task event to the sessions that want it, unless a newer one was sent.
+    pub(super) fn publish(&self, event: &TaskEvent) {
+        self.lock().publish(event, &self.0.links);
     }
 
-    /// Compares tasks as read with what was told; tells what is news.
+    /// Publishes those of the tasks read from Redis that are newer than the last event sent.
     pub(super) fn observe(&self, tasks: &[Task]) {
         self.lock().observe(tasks, &self.0.links);
     }
 
-    /// Looks at the table of known tasks.
-    pub(super) fn with_known<T>(&self, look: impl FnOnce(&mut KnownTasks) -> T) -> T {
-        look(&mut self.lock().known)
+    /// Gives access to the table of task versions.
+    pub(super) fn with_versions<T>(&self, read: impl FnOnce(&mut TaskVersions) -> T) -> T {
+        read(&mut self.lock().known)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -216,42 +218,42 @@ impl Hub {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, news: News) {
+    fn on_news(&self, news: News) {
         match news {
             News::Gap => {
-                self.status().config_changed();
+                self.status().invalidate_config();
                 self.0.gap.notify_one();
             }
             News::Event(event) => match *event {
                 Event::Task(event) => {
-                    self.status().dirty();
-                    self.tell_task(&event);
+                    self.status().mark_dirty();
+                    self.publish(&event);
                 }
-                Event::Instance(instance) => status::hear_instance(self, instance),
-                Event::Config { .. } => self.status().config_changed(),
+                Event::Instance(instance) => status::on_instance(self, instance),
+                Event::Config { .. } => self.status().invalidate_config(),
             },
         }
     }
 }
 
-/// Moves news from Redis to the sessions.
+/// Forwards events from Redis to the sessions.
 async fn listen(hub: Hub) {
     let mut feed = loop {
         match hub.queue().feed().await {
             Ok(feed) => break feed,
-            Err(error) => tracing::warn!(%error, "cannot subscribe to the events yet"),
+            Err(error) => tracing::warn!(%error, "subscribing to task events failed; retrying"),
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     };
     hub.0.listening.send_replace(true);
     loop {
         let news = feed.next().await;
-        hub.hear(news);
+        hub.on_news(news);
     }
 }
 
 impl State {
-    fn tell_task(&mut self, event: &TaskEvent, links: &Links) {
+    fn publish(&mut self, event: &TaskEvent, links: &Links) {
         let percent = self.known.percent_of(event);
         if !self.known.admit(event) {
             return;
@@ -263,19 +265,19 @@ impl State {
         let cursor = if is_ending { self.replay.next_cursor() } else { String::new() };
         let Some(frame) = frames::task_event(event, links, percent, &cursor) else { return };
         for member in self.sessions.values() {
-            if member.watch.wants(event.id) && member.sight.covers(&event.owner) {
+            if member.subscription.wants(event.id) && member.visibility.covers(&event.owner) {
                 member.outbox.push(frame.clone());
             }
         }
         if is_ending {
-            self.replay.push(Ending { task: event.id, owner: event.owner.clone(), frame });
+            self.replay.push(ReplayedEnding { task: event.id, owner: event.owner.clone(), frame });
         }
     }
 
     pub(super) fn observe(&mut self, tasks: &[Task], links: &Links) {
         for task in tasks {
             if self.known.is_news(task) {
-                self.tell_task(&event_of(task), links);
+                self.publish(&event_of(task), links);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What clients say: `{"type","data"?,"requestId"?}`. Pure.
+//! Requests of clients: `{"type","data"?,"requestId"?}`. Pure.
 
 use super::limits::{IDS_PER_MESSAGE_MAX, REQUEST_ID_BYTES_MAX};
 use crate::task::TaskId;
@@ -6,52 +6,52 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// A message as understood. `request_id` is echoed even when the rest cannot be understood.
+/// A parsed message. `request_id` is echoed even if the request is invalid.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The client's own, echoed in the answer.
+    /// Id chosen by the client, echoed in the reply.
     pub request_id: Option<String>,
-    /// What is asked, or why it cannot be.
+    /// The request, or the reason it is refused.
     pub request: Result<Request, Refusal>,
 }
 
-/// What a client may ask.
+/// A request of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
-    /// `{"token":"…"}`.
+    /// Logs in: `{"token":"…"}`.
     Auth(String),
-    /// Are you there?
+    /// Checks the connection.
     Ping,
-    /// Hear of these, with a snapshot of each.
+    /// Adds these tasks to the subscription and returns a snapshot of each.
     Subscribe(Selection),
-    /// Hear no more of these.
+    /// Removes these tasks from the subscription.
     Unsubscribe(Selection),
-    /// One snapshot: `{"taskId":"…"}`.
+    /// Returns a snapshot of one task: `{"taskId":"…"}`.
     GetTask(TaskId),
 }
 
-/// `{"taskIds":[…]}` or `{"all":true}`, and for `subscribe` `"since":"<cursor>"`.
+/// Tasks of a request: `{"taskIds":[…]}` or `{"all":true}`; `subscribe` also takes `"since":"<cursor>"`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// All tasks.
+    /// Whether all tasks are selected.
     pub all: bool,
-    /// These.
+    /// The selected tasks.
     pub tasks: Vec<TaskId>,
-    /// Replay the endings after this cursor.
+    /// Cursor after which endings are replayed.
     pub since: Option<String>,
 }
 
-/// Why a request is not done; the `data` of an `error` message.
+/// The reason a request is refused; the `data` of an `error` message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// A stable machine word.
+    /// Stable error type for programs.
     pub kind: &'static str,
-    /// One sentence.
+    /// Message for people.
     pub message: Cow<'static, str>,
 }
 
 impl Refusal {
-    /// Makes one.
+    /// Makes a refusal.
     pub fn new(kind: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into() }
     }
@@ -93,7 +93,7 @@ struct SelectionData {
     since: Option<String>,
 }
 
-/// Reads one text message.
+/// Parses a text message.
 pub fn parse(text: &str) -> Incoming {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         let refusal =
@@ -144,7 +144,7 @@ fn selection(data: Option<&RawValue>) -> Result<Selection, Refusal> {
         return Err(Refusal::shape(wrong));
     }
     let tasks: Result<Vec<TaskId>, _> = ids.iter().map(|id| id.parse()).collect();
-    let tasks = tasks.map_err(|_| Refusal::shape("`taskIds` holds something that is no task id"))?;
+    let tasks = tasks.map_err(|_| Refusal::shape("`taskIds` contains an invalid task id"))?;
     Ok(Selection { all, tasks, since: data.since })
 }
 
@@ -158,7 +158,7 @@ mod tests {
     use crate::task::TaskId;
 
     #[test]
-    fn messages_of_the_contract_are_understood() {
+    fn documented_messages_are_parsed() {
         let id = TaskId::new();
         let incoming = parse(r#"{"type":"auth","timestamp":1,"data":{"token":"t"},"requestId":"r"}"#);
         assert_eq!(incoming.request_id.as_deref(), Some("r"));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_and_still_correlated() {
+    fn other_messages_are_refused_with_their_request_id() {
         let deep = format!(r#"{{"type":"subscribe","data":{}1{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
         let ids = vec![format!("\"{}\"", TaskId::new()); 501].join(",");
         let many = format!(r#"{{"type":"subscribe","data":{{"taskIds":[{ids}]}}}}"#);

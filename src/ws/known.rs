@@ -1,5 +1,5 @@
-//! What the hub knows of tasks: the newest version told, so that nothing older is told after it, and which tasks have not
-//! ended, so that their versions can be compared with Redis. Pure.
+//! Task versions sent so far, so that the hub never sends an older state after a newer one, and the unended tasks,
+//! whose versions are compared with Redis. Pure.
 
 use super::limits::{ENDED_MAX, TRACKED_MAX};
 use crate::{
@@ -11,19 +11,19 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
-/// The table.
+/// Table of the newest version sent of each task.
 #[derive(Debug, Default)]
-pub struct KnownTasks {
-    tasks: HashMap<TaskId, Known>,
-    /// Ended ones, oldest first.
+pub struct TaskVersions {
+    tasks: HashMap<TaskId, KnownTask>,
+    /// Ended tasks, oldest first.
     ended: VecDeque<TaskId>,
-    /// Whether every unended task of the queue is in the table.
+    /// Whether the table holds every unended task of the queue.
     complete: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    /// How often it was revived: an earlier life is never news, a later one always.
+struct KnownTask {
+    /// Number of revivals. An event of an earlier life is never newer, one of a later life always.
     revived: u32,
     version: u64,
     attempt: Attempt,
@@ -31,20 +31,20 @@ struct Known {
     is_ended: bool,
 }
 
-/// What a comparison with Redis found.
+/// Result of comparing one task with Redis.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Position {
-    /// Nothing was missed.
+pub enum Drift {
+    /// No event was missed.
     Current,
-    /// Read the task and tell it.
+    /// Redis has a newer version: read the task and publish it.
     Behind,
-    /// It does not exist any more.
+    /// The task no longer exists.
     Gone,
 }
 
-impl KnownTasks {
-    /// Notes an event; whether it is news. An ending is news unless an ending was told before: after a failover that lost
-    /// writes its version may be lower than one we told.
+impl TaskVersions {
+    /// Records an event and returns whether it must be sent. An ending is sent unless an ending was sent before, even
+    /// if its version is lower: a failover may have lost writes whose events were sent.
     pub fn admit(&mut self, event: &TaskEvent) -> bool {
         let is_ended = event.change.is_terminal();
         let before = self.tasks.get(&event.id).copied();
@@ -69,19 +69,20 @@ impl KnownTasks {
             | TaskChange::Cancelled => 0,
         };
         let (revived, version, attempt) = (event.revived, event.version, event.attempt);
-        self.put(event.id, Known { revived, version, attempt, percent, is_ended });
+        self.put(event.id, KnownTask { revived, version, attempt, percent, is_ended });
         true
     }
 
-    /// How far the attempt of this event was: a task that goes back to `pending` must not seem to fall within its attempt.
+    /// Returns the last progress of the event's attempt: a task that goes back to `pending` must not seem to lose
+    /// progress within its attempt.
     pub fn percent_of(&self, event: &TaskEvent) -> u8 {
-        let is_of = |known: &&Known| known.attempt == event.attempt && known.revived == event.revived;
+        let is_of = |known: &&KnownTask| known.attempt == event.attempt && known.revived == event.revived;
         let known = self.tasks.get(&event.id).filter(is_of);
         known.map_or(0, |known| known.percent)
     }
 
-    /// Whether a task as read is older than what was told.
-    pub fn is_overtaken(&self, task: &Task) -> bool {
+    /// Whether a task read from Redis is older than the last event sent.
+    pub fn is_outdated(&self, task: &Task) -> bool {
         self.tasks.get(&task.id).is_some_and(|known| match known.revived.cmp(&task.revived) {
             Ordering::Greater => true,
             Ordering::Equal => !task.state.is_terminal() && known.version > task.version,
@@ -89,9 +90,11 @@ impl KnownTasks {
         })
     }
 
-    /// Brings a task as read up to what was told: for one whose events are quicker than its reads.
-    pub fn raise(&self, task: &mut Task) {
-        let is_of = |known: &&Known| known.attempt == task.attempt && known.revived == task.revived && !known.is_ended;
+    /// Raises version and progress of a task read from Redis to those last sent, for a task whose events outpace its
+    /// reads.
+    pub fn raise_to_sent(&self, task: &mut Task) {
+        let is_of =
+            |known: &&KnownTask| known.attempt == task.attempt && known.revived == task.revived && !known.is_ended;
         let known = self.tasks.get(&task.id).filter(is_of);
         if let Some(known) = known.filter(|known| known.version > task.version) {
             task.version = known.version;
@@ -99,7 +102,7 @@ impl KnownTasks {
         }
     }
 
-    /// Whether a task as read is newer than what was told. One that was never heard of is only noted.
+    /// Whether a task read from Redis is newer than the last event sent. An unknown task is recorded and not newer.
     pub fn is_news(&mut self, task: &Task) -> bool {
         let is_ended = task.state.is_terminal();
         match self.tasks.get(&task.id) {
@@ -112,56 +115,56 @@ impl KnownTasks {
                 } else {
                     let (revived, version, attempt) = (task.revived, task.version, task.attempt);
                     let percent = task.progress.percent;
-                    self.put(task.id, Known { revived, version, attempt, percent, is_ended });
+                    self.put(task.id, KnownTask { revived, version, attempt, percent, is_ended });
                 }
                 false
             }
         }
     }
 
-    /// Whether the task was ever heard of (ended ones are forgotten in time).
+    /// Whether the table holds the task. The oldest ended tasks are dropped from it.
     pub fn contains(&self, id: TaskId) -> bool {
         self.tasks.contains_key(&id)
     }
 
-    /// Whether the task is known not to have ended, or to live again.
+    /// Whether the table holds the task and it has not ended, or was revived.
     pub fn is_alive(&self, id: TaskId) -> bool {
         self.tasks.get(&id).is_some_and(|known| !known.is_ended)
     }
 
-    /// Unended tasks with the version told.
+    /// Returns the unended tasks with the version last sent.
     pub fn unended(&self) -> Vec<(TaskId, u64)> {
         let live = self.tasks.iter().filter(|(_, known)| !known.is_ended);
         live.map(|(id, known)| (*id, known.version)).collect()
     }
 
-    /// Compares one unended task with Redis. `told` is the version when the read began.
-    pub fn position(&mut self, id: TaskId, told: u64, found: Option<(u64, TaskState)>) -> Position {
+    /// Compares one unended task with Redis. `sent` is the version last sent when the read began.
+    pub fn compare(&mut self, id: TaskId, sent: u64, found: Option<(u64, TaskState)>) -> Drift {
         let Some(known) = self.tasks.get_mut(&id).filter(|known| !known.is_ended) else {
-            return Position::Current;
+            return Drift::Current;
         };
         match found {
             None => {
                 self.tasks.remove(&id);
-                Position::Gone
+                Drift::Gone
             }
-            Some((version, state)) if state.is_terminal() || version > known.version => Position::Behind,
+            Some((version, state)) if state.is_terminal() || version > known.version => Drift::Behind,
             Some((version, _)) => {
-                // Redis lost writes that we had told (failover): what comes now has lower numbers.
-                if known.version == told {
+                // Redis lost writes whose events were sent (failover): the next versions are lower.
+                if known.version == sent {
                     known.version = version;
                 }
-                Position::Current
+                Drift::Current
             }
         }
     }
 
-    /// Whether every unended task of the queue is in the table.
+    /// Whether the table holds every unended task of the queue.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Says so.
+    /// Sets whether the table holds every unended task of the queue.
     pub fn set_complete(&mut self, complete: bool) {
         self.complete = complete;
     }
@@ -170,10 +173,10 @@ impl KnownTasks {
         self.tasks.len() - self.ended.len()
     }
 
-    fn put(&mut self, id: TaskId, known: Known) {
+    fn put(&mut self, id: TaskId, known: KnownTask) {
         let before = self.tasks.insert(id, known);
         if before.is_some_and(|known| known.is_ended) {
-            // It lives again, which is rare.
+            // The task was revived, which is rare.
             self.ended.retain(|ended| *ended != id);
         }
         if known.is_ended {
@@ -187,7 +190,7 @@ impl KnownTasks {
     }
 }
 
-/// The event that a task as read amounts to.
+/// Makes the event that describes the state of a task read from Redis.
 pub fn event_of(task: &Task) -> TaskEvent {
     let change = match task.state {
         TaskState::Delayed | TaskState::Waiting => TaskChange::Pending,
@@ -213,7 +216,7 @@ pub fn event_of(task: &Task) -> TaskEvent {
 
 #[cfg(test)]
 mod tests {
-    use super::{KnownTasks, Position};
+    use super::{Drift, TaskVersions};
     use crate::{
         event::{TaskChange, TaskEvent},
         task::{Attempt, Progress, TaskId, TaskState},
@@ -225,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_older_is_told_after_something_newer() {
-        let (mut known, id) = (KnownTasks::default(), TaskId::new());
+    fn no_older_event_is_sent_after_a_newer_one() {
+        let (mut known, id) = (TaskVersions::default(), TaskId::new());
         assert!(known.admit(&event(id, 3, TaskChange::Started)));
         assert!(!known.admit(&event(id, 3, TaskChange::Started)));
         assert!(!known.admit(&event(id, 2, TaskChange::Claimed)));
@@ -235,16 +238,16 @@ mod tests {
     }
 
     #[test]
-    fn an_ending_is_told_once_even_when_its_version_is_low() {
-        let (mut known, id) = (KnownTasks::default(), TaskId::new());
+    fn an_ending_is_sent_once_even_when_its_version_is_low() {
+        let (mut known, id) = (TaskVersions::default(), TaskId::new());
         assert!(known.admit(&event(id, 9, TaskChange::Started)));
         assert!(known.admit(&event(id, 7, TaskChange::Cancelled)));
         assert!(!known.admit(&event(id, 7, TaskChange::Cancelled)));
     }
 
     #[test]
-    fn another_life_is_news_and_an_earlier_one_is_not() {
-        let (mut known, id) = (KnownTasks::default(), TaskId::new());
+    fn events_of_a_later_life_are_sent_and_of_an_earlier_one_are_not() {
+        let (mut known, id) = (TaskVersions::default(), TaskId::new());
         let life = |revived, version, change| TaskEvent { revived, ..event(id, version, change) };
         assert!(known.admit(&life(0, 4, TaskChange::Cancelled)));
         assert!(known.admit(&life(1, 5, TaskChange::Revived)));
@@ -253,14 +256,14 @@ mod tests {
         assert!(known.admit(&life(1, 6, TaskChange::Cancelled)));
         assert!(!known.admit(&life(1, 6, TaskChange::Cancelled)));
         assert_eq!((known.unended(), known.live()), (vec![], 0));
-        // A revival that nobody told of.
+        // A revival whose event was missed.
         assert!(known.admit(&life(2, 9, TaskChange::Cancelled)));
         assert_eq!((known.tasks.len(), known.ended.len()), (1, 1));
     }
 
     #[test]
-    fn a_retry_does_not_fall_within_its_attempt() {
-        let (mut known, id) = (KnownTasks::default(), TaskId::new());
+    fn a_retry_keeps_the_progress_of_its_attempt() {
+        let (mut known, id) = (TaskVersions::default(), TaskId::new());
         let progress = Progress { percent: 40, ..Progress::default() };
         known.admit(&event(id, 1, TaskChange::Progress(progress)));
         assert_eq!(known.percent_of(&event(id, 2, TaskChange::Pending)), 40);
@@ -269,22 +272,22 @@ mod tests {
     }
 
     #[test]
-    fn positioning_finds_what_was_missed_and_accepts_that_redis_lost_writes() {
-        let (mut known, id) = (KnownTasks::default(), TaskId::new());
+    fn comparison_finds_missed_events_and_accepts_lost_writes() {
+        let (mut known, id) = (TaskVersions::default(), TaskId::new());
         known.admit(&event(id, 5, TaskChange::Started));
         assert_eq!(known.unended(), [(id, 5)]);
-        assert_eq!(known.position(id, 5, Some((5, TaskState::Running))), Position::Current);
-        assert_eq!(known.position(id, 5, Some((6, TaskState::Running))), Position::Behind);
-        assert_eq!(known.position(id, 5, Some((4, TaskState::Failed))), Position::Behind);
-        assert_eq!(known.position(id, 5, Some((2, TaskState::Running))), Position::Current);
-        assert!(known.admit(&event(id, 3, TaskChange::Claimed)), "numbers start again at what Redis has");
-        assert_eq!(known.position(id, 3, None), Position::Gone);
+        assert_eq!(known.compare(id, 5, Some((5, TaskState::Running))), Drift::Current);
+        assert_eq!(known.compare(id, 5, Some((6, TaskState::Running))), Drift::Behind);
+        assert_eq!(known.compare(id, 5, Some((4, TaskState::Failed))), Drift::Behind);
+        assert_eq!(known.compare(id, 5, Some((2, TaskState::Running))), Drift::Current);
+        assert!(known.admit(&event(id, 3, TaskChange::Claimed)), "versions continue from the one in Redis");
+        assert_eq!(known.compare(id, 3, None), Drift::Gone);
         assert!(known.unended().is_empty());
     }
 
     #[test]
-    fn ended_tasks_are_forgotten_in_time() {
-        let mut known = KnownTasks::default();
+    fn the_oldest_ended_tasks_are_dropped() {
+        let mut known = TaskVersions::default();
         let first = TaskId::new();
         known.admit(&event(first, 1, TaskChange::Cancelled));
         for _ in 0..ENDED_MAX {

@@ -1,9 +1,11 @@
-//! The WebSocket: hub, sessions, messages, close codes. Forwards what Redis publishes; writes nothing.
+//! The WebSocket: hub, sessions, messages, close codes. Forwards the events that Redis publishes; writes nothing to
+//! Redis.
 //!
-//! One subscription per process → [`Hub`] (orders, serialises once) → one bounded outbox per session → socket.
-//! Look first at `hub.rs`, then `session.rs`; the messages are spelled in `frames.rs`, `answers.rs` and `inbound.rs`.
+//! One subscription per process → [`Hub`] (orders events, serialises each once) → one bounded outbox per session →
+//! socket. Start with `hub.rs`, then `session.rs`. The messages are defined in `frames.rs`, `answers.rs` and
+//! `inbound.rs`.
 //!
-//! What a client is told of it:
+//! The guide for clients:
 //!
 #![doc = include_str!("../api/guides/websocket.md")]
 
@@ -25,35 +27,40 @@ mod status;
 mod watch;
 
 pub use hub::Hub;
-pub use limits::Pace;
+pub use limits::Timing;
 
 use crate::{auth::Auth, settings::FrontSettings};
 use axum::{Router, routing::any};
-use handshake::Strangers;
+use handshake::PendingSockets;
 use std::sync::Arc;
 
-/// What the route needs.
+/// Dependencies of the `/ws` route.
 pub struct WsState {
-    /// Where sessions sit; brings the queue and the links.
+    /// The registry of sessions; provides the queue and the links.
     pub hub: Hub,
-    /// Judges tokens.
+    /// Verifies tokens.
     pub auth: Auth,
-    /// Origins and caps.
+    /// Allowed origins and limits.
     pub settings: FrontSettings,
 }
 
-/// `/ws`. Addresses are counted by `ConnectInfo<SocketAddr>`, which [`crate::process::serve()`] puts into requests.
+/// Returns the router of `/ws`. Client addresses come from `ConnectInfo<SocketAddr>`, which [`crate::process::serve()`]
+/// adds to every request.
 pub fn router(state: WsState) -> Router {
-    let door =
-        Door { hub: state.hub, auth: state.auth, settings: Arc::new(state.settings), strangers: Strangers::default() };
-    Router::new().route("/ws", any(handshake::open)).with_state(door)
+    let context = WsContext {
+        hub: state.hub,
+        auth: state.auth,
+        settings: Arc::new(state.settings),
+        pending_sockets: PendingSockets::default(),
+    };
+    Router::new().route("/ws", any(handshake::open)).with_state(context)
 }
 
-/// What a handshake needs; cheap to clone.
+/// State shared by all handshakes and sessions; cheap to clone.
 #[derive(Clone)]
-struct Door {
+struct WsContext {
     hub: Hub,
     auth: Auth,
     settings: Arc<FrontSettings>,
-    strangers: Strangers,
+    pending_sockets: PendingSockets,
 }

@@ -1,8 +1,8 @@
-//! What waits for one socket: bounded, and conflated once its reader is behind.
+//! Queue of frames waiting for one socket: bounded, and conflated once its reader is behind.
 //!
-//! Invariant: endings and answers are never dropped; of a task's progress only the newest needs to arrive. A newer
-//! progress takes the place of an older one, so the order within a task is kept. An answer is a barrier: progress never
-//! moves to before it, else an older snapshot would follow a newer progress.
+//! Invariant: endings and replies are never dropped; of a task's progress only the newest needs to arrive. A newer
+//! progress replaces an older one in place, so the order within a task is kept. A reply is a barrier: progress never
+//! moves before it, otherwise an older snapshot would follow a newer progress.
 
 use super::{
     close::Close,
@@ -16,31 +16,31 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// One message, serialised once and shared by all sockets.
+/// A message, serialised once and shared by all sockets.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// The JSON.
     pub text: Utf8Bytes,
-    /// What may happen to it while it waits.
+    /// Whether it may be replaced or crossed while it waits.
     pub kind: FrameKind,
 }
 
-/// What may happen to a waiting message.
+/// Rules for a waiting message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
-    /// A newer one of the same task may take its place.
+    /// May be replaced by a newer progress of the same task.
     Progress(TaskId),
-    /// Must arrive, and no newer progress of the same task moves to before it.
+    /// Must arrive, and no newer progress of the same task moves before it.
     Output(TaskId),
     /// Must arrive.
-    Must,
+    Required,
     /// Must arrive, and nothing moves across it.
     Barrier,
-    /// The same, and asked for: never what makes a session slow.
-    Answer,
+    /// A barrier that the client asked for: never the reason to close a session as slow.
+    Reply,
 }
 
-/// The queue between the hub and one session.
+/// Queue between the hub and one session.
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: Mutex<Waiting>,
@@ -51,24 +51,24 @@ pub struct Outbox {
 struct Waiting {
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// Number of the first of `frames`.
+    /// Sequence number of the first of `frames`.
     first: u64,
-    /// Where the newest progress of a task waits; kept only while the session is behind.
-    places: Option<HashMap<TaskId, u64>>,
+    /// Sequence number of the newest waiting progress of each task; kept only while the session is behind.
+    newest_progress: Option<HashMap<TaskId, u64>>,
     close: Option<Close>,
 }
 
 impl Outbox {
-    /// Appends, or replaces an older progress of the same task. Too much waiting: everything is dropped and the session
-    /// told to close as slow.
+    /// Appends a frame, or replaces an older progress of the same task. If the outbox is full, drops everything and
+    /// closes the session as slow.
     pub fn push(&self, frame: Frame) {
         let mut waiting = self.lock();
         if waiting.close.is_some() {
             return;
         }
         let was_empty = waiting.frames.is_empty();
-        if !was_empty && waiting.bytes + frame.text.len() > OUTBOX_BYTES_MAX && frame.kind != FrameKind::Answer {
-            waiting.shut(Close::SLOW);
+        if !was_empty && waiting.bytes + frame.text.len() > OUTBOX_BYTES_MAX && frame.kind != FrameKind::Reply {
+            waiting.close(Close::SLOW);
             drop(waiting);
             self.wake.notify_one();
             return;
@@ -80,16 +80,16 @@ impl Outbox {
         }
     }
 
-    /// Drops what waits and tells the session to close.
+    /// Drops all waiting frames and closes the session.
     pub fn close(&self, close: Close) {
-        self.lock().shut(close);
+        self.lock().close(close);
         self.wake.notify_one();
     }
 
-    /// Moves at most `max` messages into `batch`.
+    /// Moves at most `max` frames into `batch`.
     ///
     /// # Errors
-    /// Why the session must close.
+    /// The reason the session must close.
     pub fn take(&self, batch: &mut Vec<Frame>, max: usize) -> Result<(), Close> {
         let mut waiting = self.lock();
         if let Some(close) = waiting.close {
@@ -99,7 +99,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Waits until something waits or the session must close.
+    /// Waits until there is a frame or the session must close.
     pub async fn ready(&self) {
         while self.is_idle() {
             self.wake.notified().await;
@@ -127,51 +127,51 @@ impl Outbox {
 }
 
 impl Waiting {
-    fn shut(&mut self, close: Close) {
+    fn close(&mut self, close: Close) {
         self.close.get_or_insert(close);
         self.frames = VecDeque::new();
-        self.places = None;
+        self.newest_progress = None;
         self.bytes = 0;
     }
 
     fn admit(&mut self, frame: Frame) {
-        if self.places.is_none() && self.frames.len() >= COALESCE_FROM {
-            self.places = Some(self.find_places());
+        if self.newest_progress.is_none() && self.frames.len() >= COALESCE_FROM {
+            self.newest_progress = Some(self.find_newest_progress());
         }
         let next = self.first + self.frames.len() as u64;
-        if let Some(places) = &mut self.places {
+        if let Some(newest_progress) = &mut self.newest_progress {
             match frame.kind {
                 FrameKind::Progress(task) => {
-                    let older = places.get(&task).and_then(|place| place.checked_sub(self.first));
+                    let older = newest_progress.get(&task).and_then(|place| place.checked_sub(self.first));
                     if let Some(older) = older.and_then(|place| self.frames.get_mut(place as usize)) {
                         self.bytes = self.bytes + frame.text.len() - older.text.len();
                         *older = frame;
                         return;
                     }
-                    places.insert(task, next);
+                    newest_progress.insert(task, next);
                 }
-                FrameKind::Output(task) => drop(places.remove(&task)),
-                FrameKind::Must => {}
-                FrameKind::Answer | FrameKind::Barrier => places.clear(),
+                FrameKind::Output(task) => drop(newest_progress.remove(&task)),
+                FrameKind::Required => {}
+                FrameKind::Reply | FrameKind::Barrier => newest_progress.clear(),
             }
         }
         self.bytes += frame.text.len();
         self.frames.push_back(frame);
     }
 
-    fn find_places(&self) -> HashMap<TaskId, u64> {
-        let mut places = HashMap::new();
+    fn find_newest_progress(&self) -> HashMap<TaskId, u64> {
+        let mut newest_progress = HashMap::new();
         for (place, frame) in (self.first..).zip(&self.frames) {
             match frame.kind {
                 FrameKind::Progress(task) => {
-                    places.insert(task, place);
+                    newest_progress.insert(task, place);
                 }
-                FrameKind::Output(task) => drop(places.remove(&task)),
-                FrameKind::Must => {}
-                FrameKind::Answer | FrameKind::Barrier => places.clear(),
+                FrameKind::Output(task) => drop(newest_progress.remove(&task)),
+                FrameKind::Required => {}
+                FrameKind::Reply | FrameKind::Barrier => newest_progress.clear(),
             }
         }
-        places
+        newest_progress
     }
 
     fn take(&mut self, batch: &mut Vec<Frame>, max: usize) {
@@ -182,8 +182,8 @@ impl Waiting {
             batch.push(frame);
         }
         if self.frames.is_empty() {
-            self.places = None;
-            // An idle socket keeps no memory of a burst.
+            self.newest_progress = None;
+            // Frees the memory of a burst once the socket is idle.
             if self.frames.capacity() > COALESCE_FROM {
                 self.frames = VecDeque::new();
             }
@@ -225,26 +225,26 @@ mod tests {
     fn a_session_behind_gets_the_newest_progress_and_every_ending() {
         let (outbox, slow, other) = (Outbox::default(), TaskId::new(), TaskId::new());
         for n in 0..COALESCE_FROM {
-            outbox.push(frame(&format!("e{n}"), FrameKind::Must));
+            outbox.push(frame(&format!("e{n}"), FrameKind::Required));
         }
         outbox.push(frame("p1", FrameKind::Progress(slow)));
         outbox.push(frame("q1", FrameKind::Progress(other)));
         outbox.push(frame("p2", FrameKind::Progress(slow)));
-        outbox.push(frame("end", FrameKind::Must));
+        outbox.push(frame("end", FrameKind::Required));
         let texts = texts(&outbox);
         assert_eq!(texts[COALESCE_FROM..], ["p2", "q1", "end"]);
         outbox.push(frame("p3", FrameKind::Progress(slow)));
-        assert_eq!(super::tests::texts(&outbox), ["p3"], "a place that was taken is not written to");
+        assert_eq!(super::tests::texts(&outbox), ["p3"], "a frame that was taken is not replaced");
     }
 
     #[test]
-    fn progress_never_moves_across_an_answer() {
+    fn progress_never_moves_across_a_reply() {
         let (outbox, task) = (Outbox::default(), TaskId::new());
         outbox.push(frame("p1", FrameKind::Progress(task)));
         for _ in 0..COALESCE_FROM {
-            outbox.push(frame("e", FrameKind::Must));
+            outbox.push(frame("e", FrameKind::Required));
         }
-        outbox.push(frame("snapshot", FrameKind::Answer));
+        outbox.push(frame("snapshot", FrameKind::Reply));
         outbox.push(frame("p2", FrameKind::Progress(task)));
         outbox.push(frame("p3", FrameKind::Progress(task)));
         let texts = texts(&outbox);
@@ -259,7 +259,7 @@ mod tests {
             outbox.push(frame(text, kind));
         }
         for n in 0..COALESCE_FROM {
-            outbox.push(frame(&format!("e{n}"), FrameKind::Must));
+            outbox.push(frame(&format!("e{n}"), FrameKind::Required));
         }
         for (text, kind) in [
             ("p2", FrameKind::Progress(task)),
@@ -276,11 +276,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn too_much_waiting_closes_as_slow_and_frees_the_memory() {
+    async fn a_full_outbox_closes_as_slow_and_frees_the_memory() {
         let outbox = Outbox::default();
         let text = "x".repeat(OUTBOX_BYTES_MAX / 4);
         for _ in 0..5 {
-            outbox.push(frame(&text, FrameKind::Must));
+            outbox.push(frame(&text, FrameKind::Required));
         }
         assert_eq!(outbox.closed().await, Close::SLOW);
         assert_eq!(outbox.take(&mut Vec::new(), 1), Err(Close::SLOW));
@@ -288,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn one_message_larger_than_the_limit_still_gets_through() {
+    fn a_single_message_above_the_limit_is_delivered() {
         let outbox = Outbox::default();
-        outbox.push(frame(&"x".repeat(OUTBOX_BYTES_MAX * 2), FrameKind::Must));
+        outbox.push(frame(&"x".repeat(OUTBOX_BYTES_MAX * 2), FrameKind::Required));
         assert_eq!(texts(&outbox).len(), 1);
     }
 }

@@ -1,10 +1,10 @@
-//! Turns at-most-once pub/sub into "no ending is missed": every ten seconds, and after every gap of the subscription, the
-//! versions told are compared with those in Redis, and what was missed is told as if it had been published.
+//! Recovers events that pub/sub lost, so that no ending is missed: every ten seconds, and after every gap of the
+//! subscription, compares the versions sent with those in Redis and publishes the missed states.
 
 use super::{
     hub::Hub,
-    known::{Position, event_of},
-    limits::{BORN_IN_GAP_MAX, RETRY_PAUSE, SEED_MAX, TASKS_PER_READ, VERSIONS_PER_READ},
+    known::{Drift, event_of},
+    limits::{CREATED_IN_GAP_MAX, RETRY_PAUSE, SEED_MAX, TASKS_PER_READ, VERSIONS_PER_READ},
 };
 use crate::{
     queue::{Result, TaskCursor, TaskQuery},
@@ -12,80 +12,80 @@ use crate::{
     task::{Status, Task, TaskId},
 };
 
-/// Runs until it is dropped.
+/// Runs until dropped.
 pub async fn run(hub: Hub) {
-    let mut positioner = Positioner { hub, newest_ms: 0, newest_before_ms: 0 };
-    while let Err(error) = positioner.begin().await {
-        tracing::debug!(%error, "cannot read the unended tasks yet");
+    let mut recovery = GapRecovery { hub, newest_ms: 0, newest_before_ms: 0 };
+    while let Err(error) = recovery.start().await {
+        tracing::debug!(%error, "reading unended tasks failed; retrying");
         tokio::time::sleep(RETRY_PAUSE).await;
     }
     loop {
         tokio::select! {
-            () = positioner.hub.gap().notified() => {
-                while let Err(error) = positioner.heal().await {
-                    tracing::debug!(%error, "cannot read what was missed yet");
+            () = recovery.hub.gap().notified() => {
+                while let Err(error) = recovery.recover().await {
+                    tracing::debug!(%error, "gap recovery failed; retrying");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
-            () = tokio::time::sleep(positioner.hub.pace().check) => {}
+            () = tokio::time::sleep(recovery.hub.timing().check) => {}
         }
-        if let Err(error) = positioner.check().await {
-            tracing::debug!(%error, "cannot compare versions");
+        if let Err(error) = recovery.check().await {
+            tracing::debug!(%error, "comparing task versions failed");
         }
     }
 }
 
-struct Positioner {
+struct GapRecovery {
     hub: Hub,
-    /// When the newest task was created, as of the last check and of the one before: a subscription may be dead for a
-    /// while before it says so.
+    /// Creation time of the newest task at the last check (`newest_ms`) and at the one before: a subscription may be
+    /// dead for a while before that is noticed. Unix ms of Redis.
     newest_ms: u64,
     newest_before_ms: u64,
 }
 
-impl Positioner {
-    async fn begin(&mut self) -> Result<()> {
+impl GapRecovery {
+    async fn start(&mut self) -> Result<()> {
         self.remember_newest().await?;
         self.newest_before_ms = self.newest_ms;
-        self.learn_unended(u64::MAX).await
+        self.record_unended(u64::MAX).await
     }
 
-    /// The regular look. Tasks of which not one message came are found, too, as long as they are among the newest.
+    /// Performs the regular check. Also finds tasks of which every message was lost, if they are among the newest.
     async fn check(&mut self) -> Result<()> {
         self.remember_newest().await?;
-        self.find_born_since(self.newest_before_ms).await?;
+        self.find_created_since(self.newest_before_ms).await?;
         if self.compare().await? > 0 {
-            self.hub.tell_resync();
+            self.hub.broadcast_resync();
         }
         Ok(())
     }
 
-    /// After a gap: what was known, what was born meanwhile, and what is unended now.
-    async fn heal(&mut self) -> Result<()> {
-        let was_complete = self.hub.with_known(|known| known.is_complete());
+    /// Recovers from a gap: checks the known tasks, those created meanwhile, and all unended ones.
+    async fn recover(&mut self) -> Result<()> {
+        let was_complete = self.hub.with_versions(|known| known.is_complete());
         let vanished = self.compare().await?;
-        let is_whole = self.find_born_since(self.newest_before_ms).await?;
-        self.learn_unended(self.newest_before_ms).await?;
+        let is_whole = self.find_created_since(self.newest_before_ms).await?;
+        self.record_unended(self.newest_before_ms).await?;
         if !was_complete || !is_whole || vanished > 0 {
-            self.hub.tell_resync();
+            self.hub.broadcast_resync();
         }
         Ok(())
     }
 
-    /// Gives how many known tasks do not exist any more.
+    /// Compares the known tasks with Redis, publishes the newer ones and returns how many no longer exist.
     async fn compare(&self) -> Result<usize> {
-        let told = self.hub.with_known(|known| known.unended());
+        let sent = self.hub.with_versions(|known| known.unended());
         let mut gone = 0;
-        for chunk in told.chunks(VERSIONS_PER_READ) {
+        for chunk in sent.chunks(VERSIONS_PER_READ) {
             let ids: Vec<TaskId> = chunk.iter().map(|(id, _)| *id).collect();
             let found = self.hub.queue().versions(&ids).await?;
             let mut behind = Vec::new();
-            self.hub.with_known(|known| {
+            self.hub.with_versions(|known| {
                 for ((id, version), found) in chunk.iter().zip(found) {
-                    match known.position(*id, *version, found) {
-                        Position::Current => {}
-                        Position::Behind => behind.push(*id),
-                        Position::Gone => gone += 1,
+                    match known.compare(*id, *version, found) {
+                        Drift::Current => {}
+                        Drift::Behind => behind.push(*id),
+                        Drift::Gone => gone += 1,
                     }
                 }
             });
@@ -97,43 +97,45 @@ impl Positioner {
         Ok(gone)
     }
 
-    /// Tells the tasks that were created after `newest_ms` and that nobody told of; false = there were too many.
-    async fn find_born_since(&self, newest_ms: u64) -> Result<bool> {
+    /// Publishes the unknown tasks created after `newest_ms`; returns false if there were more than
+    /// [`CREATED_IN_GAP_MAX`].
+    async fn find_created_since(&self, newest_ms: u64) -> Result<bool> {
         let mut seen = 0;
         let mut cursor = None;
         loop {
             let (tasks, next) = self.page(&[], cursor).await?;
             let newer = tasks.iter().filter(|task| task.created_ms > newest_ms).count();
             let is_last = (newer as u64) < PAGE_MAX || next.is_none();
-            self.tell_born_since(newest_ms, &tasks);
+            self.publish_created_since(newest_ms, &tasks);
             seen += newer;
-            if is_last || seen >= BORN_IN_GAP_MAX {
+            if is_last || seen >= CREATED_IN_GAP_MAX {
                 return Ok(is_last);
             }
             cursor = next;
         }
     }
 
-    fn tell_born_since(&self, newest_ms: u64, tasks: &[Task]) {
+    fn publish_created_since(&self, newest_ms: u64, tasks: &[Task]) {
         for task in tasks.iter().filter(|task| task.created_ms > newest_ms) {
-            if !self.hub.with_known(|known| known.contains(task.id)) {
-                self.hub.tell_task(&event_of(task));
+            if !self.hub.with_versions(|known| known.contains(task.id)) {
+                self.hub.publish(&event_of(task));
             }
         }
     }
 
-    /// Notes the unended tasks; one born after `newest_ms` is told, for once it is noted its own event is no news any more.
-    async fn learn_unended(&self, newest_ms: u64) -> Result<()> {
+    /// Records the unended tasks. Those created after `newest_ms` are published, because once a task is recorded its
+    /// own event is dropped as known.
+    async fn record_unended(&self, newest_ms: u64) -> Result<()> {
         let mut seen = 0;
         let mut cursor = None;
         loop {
             let (tasks, next) = self.page(&[Status::Pending, Status::Running], cursor).await?;
             seen += tasks.len();
-            self.tell_born_since(newest_ms, &tasks);
+            self.publish_created_since(newest_ms, &tasks);
             self.hub.observe(&tasks);
             if next.is_none() || seen >= SEED_MAX {
                 let is_whole = next.is_none();
-                self.hub.with_known(|known| known.set_complete(is_whole));
+                self.hub.with_versions(|known| known.set_complete(is_whole));
                 return Ok(());
             }
             cursor = next;

@@ -1,5 +1,5 @@
-//! The last endings, for clients that come back with `since`. A cache, not a source of truth: whoever asks for more than it
-//! holds is told to read the state again.
+//! The last endings, for clients that reconnect with `since`. A cache, not a source of truth: a client whose cursor is
+//! older than the cache must read its tasks again.
 
 use super::{
     limits::{REPLAY_BYTES_MAX, REPLAY_COUNT_MAX},
@@ -8,47 +8,47 @@ use super::{
 use crate::task::TaskId;
 use std::collections::VecDeque;
 
-/// Endings told by this process, oldest first.
+/// Endings sent by this process, oldest first.
 #[derive(Debug)]
 pub struct Replay {
-    /// Names the process: numbers of another one mean nothing here.
-    process: String,
-    endings: VecDeque<Ending>,
-    /// Number of the newest ending; 0 = none yet.
+    /// Identifies this process: a cursor of another process has no meaning here.
+    process_id: String,
+    endings: VecDeque<ReplayedEnding>,
+    /// Sequence number of the newest ending; 0 = none yet.
     newest: u64,
     bytes: usize,
 }
 
-/// One ending as it was sent.
+/// An ending as it was sent.
 #[derive(Debug)]
-pub struct Ending {
-    /// The task.
+pub struct ReplayedEnding {
+    /// The task that ended.
     pub task: TaskId,
-    /// Whose.
+    /// Owner of the task.
     pub owner: String,
-    /// The message.
+    /// The message sent.
     pub frame: Frame,
 }
 
 impl Replay {
-    /// An empty one with a name of its own.
+    /// Makes an empty replay buffer with a new process id.
     pub fn new() -> Self {
-        let process = uuid::Uuid::new_v4().simple().to_string();
-        Self { process, endings: VecDeque::new(), newest: 0, bytes: 0 }
+        let process_id = uuid::Uuid::new_v4().simple().to_string();
+        Self { process_id, endings: VecDeque::new(), newest: 0, bytes: 0 }
     }
 
-    /// Where a client stands that has heard everything: `<process>-<number>`.
+    /// Returns the cursor of a client that has received all endings: `<process id>-<number>`.
     pub fn cursor(&self) -> String {
-        format!("{}-{}", self.process, self.newest)
+        format!("{}-{}", self.process_id, self.newest)
     }
 
-    /// The cursor of the ending that is pushed next.
+    /// Returns the cursor of the ending that is pushed next.
     pub fn next_cursor(&self) -> String {
-        format!("{}-{}", self.process, self.newest + 1)
+        format!("{}-{}", self.process_id, self.newest + 1)
     }
 
-    /// Keeps an ending, forgets the oldest.
-    pub fn push(&mut self, ending: Ending) {
+    /// Adds an ending and drops the oldest beyond the limits.
+    pub fn push(&mut self, ending: ReplayedEnding) {
         self.newest += 1;
         self.bytes += ending.frame.text.len();
         self.endings.push_back(ending);
@@ -58,19 +58,19 @@ impl Replay {
         }
     }
 
-    /// Everything after `cursor`; `None` = it cannot be shown to be everything.
-    pub fn since(&self, cursor: &str) -> Option<impl Iterator<Item = &Ending>> {
-        let (process, number) = cursor.rsplit_once('-')?;
+    /// Returns all endings after `cursor`; `None` if some of them may be missing.
+    pub fn since(&self, cursor: &str) -> Option<impl Iterator<Item = &ReplayedEnding>> {
+        let (process_id, number) = cursor.rsplit_once('-')?;
         let heard: u64 = number.parse().ok()?;
         let missed = usize::try_from(self.newest.checked_sub(heard)?).ok()?;
         let begin = self.endings.len().checked_sub(missed)?;
-        (process == self.process).then(|| self.endings.range(begin..))
+        (process_id == self.process_id).then(|| self.endings.range(begin..))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, Replay};
+    use super::{Replay, ReplayedEnding};
     use crate::{
         task::TaskId,
         ws::{
@@ -80,8 +80,8 @@ mod tests {
     };
 
     fn push(replay: &mut Replay, text: &str) {
-        let frame = Frame { text: text.into(), kind: FrameKind::Must };
-        replay.push(Ending { task: TaskId::new(), owner: "a".to_owned(), frame });
+        let frame = Frame { text: text.into(), kind: FrameKind::Required };
+        replay.push(ReplayedEnding { task: TaskId::new(), owner: "a".to_owned(), frame });
     }
 
     fn since(replay: &Replay, cursor: &str) -> Option<Vec<String>> {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_gives_what_came_after_it() {
+    fn a_cursor_returns_the_endings_after_it() {
         let mut replay = Replay::new();
         let start = replay.cursor();
         push(&mut replay, "1");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_foreign_or_from_the_future_is_no_replay() {
+    fn a_dropped_foreign_or_future_cursor_has_no_replay() {
         let mut replay = Replay::new();
         let start = replay.cursor();
         for n in 0..=REPLAY_COUNT_MAX {

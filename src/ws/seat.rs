@@ -1,4 +1,4 @@
-//! A session's place in the hub: what it watches, and the answers that must fit between the events it hears.
+//! A session's membership in the hub: its subscription, and replies ordered with its events.
 
 use super::{
     answers::{self, Subscribed},
@@ -8,7 +8,7 @@ use super::{
     known::event_of,
     limits::SNAPSHOT_TRIES,
     outbox::{Frame, Outbox},
-    watch::{Sight, Watch},
+    watch::{Subscription, Visibility},
 };
 use crate::{
     metrics, queue,
@@ -16,32 +16,33 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A session's place in the hub; given back when dropped.
+/// A session's membership in the hub; ends when dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub struct Membership {
     hub: Hub,
     number: u64,
-    sight: Sight,
-    /// What waits for the session.
+    visibility: Visibility,
+    /// Frames waiting to be sent.
     pub outbox: Arc<Outbox>,
 }
 
-impl Seat {
-    pub(super) fn new(hub: Hub, number: u64, sight: Sight, outbox: Arc<Outbox>) -> Self {
-        Self { hub, number, sight, outbox }
+impl Membership {
+    pub(super) fn new(hub: Hub, number: u64, visibility: Visibility, outbox: Arc<Outbox>) -> Self {
+        Self { hub, number, visibility, outbox }
     }
 
-    /// Changes what the session hears.
-    pub(super) fn change_watch<T>(&self, change: impl FnOnce(&mut Watch) -> T) -> Option<T> {
+    /// Changes the session's subscription.
+    pub(super) fn update_subscription<T>(&self, change: impl FnOnce(&mut Subscription) -> T) -> Option<T> {
         let mut state = self.hub.lock();
-        state.sessions.get_mut(&self.number).map(|member| change(&mut member.watch))
+        state.sessions.get_mut(&self.number).map(|member| change(&mut member.subscription))
     }
 
-    /// Answers a `subscribe` or `unsubscribe`: a snapshot of each task, then the endings of those that have ended, so that
-    /// one handler of endings hears them all.
+    /// Answers a `subscribe` or `unsubscribe`: a snapshot of each task, then the endings of the tasks that have ended,
+    /// so that a client needs one handler only for endings.
     pub(super) async fn answer_subscribed(&self, ids: &[TaskId], request_id: Option<&str>) -> queue::Result<()> {
-        let all = self.change_watch(|watch| matches!(watch, Watch::AllBut(_))).unwrap_or(false);
-        // Taken before the read: what ends meanwhile is told, and can be replayed again.
+        let all =
+            self.update_subscription(|subscription| matches!(subscription, Subscription::AllBut(_))).unwrap_or(false);
+        // Taken before the read: endings in between are sent now and can also be replayed from this cursor.
         let cursor = self.hub.cursor();
         let links = self.hub.links();
         self.answer(ids, |tasks| {
@@ -68,33 +69,33 @@ impl Seat {
         .await
     }
 
-    /// Sends again the endings after `cursor` that this session wants, or says that they are not all there.
+    /// Resends the endings after `cursor` that this session wants, or sends `resync` if some of them are gone.
     pub(super) fn replay(&self, cursor: &str, request_id: Option<&str>) {
         let state = self.hub.lock();
         let Some(member) = state.sessions.get(&self.number) else { return };
         match state.replay.since(cursor) {
             None => self.outbox.push(answers::resync(&state.replay.cursor(), request_id)),
             Some(endings) => endings
-                .filter(|ending| member.watch.wants(ending.task) && member.sight.covers(&ending.owner))
-                // Revived since: what it told is not true any more, and its next ending will be heard.
+                .filter(|ending| member.subscription.wants(ending.task) && member.visibility.covers(&ending.owner))
+                // Revived since: the old ending no longer holds, and the next ending will be published.
                 .filter(|ending| !state.known.is_alive(ending.task))
                 .for_each(|ending| self.outbox.push(ending.frame.clone())),
         }
     }
 
-    /// Reads the tasks that this session may see and says what `write` makes of them, none of it older than what the session
-    /// has heard: a task that an event overtook is read again. Written outside of the hub's lock, said inside.
+    /// Reads the tasks that this session may see and sends the frames that `write` makes of them. None of them is older
+    /// than an event already sent: tasks that an event has overtaken are read again. Frames are serialised outside the
+    /// hub's lock and pushed inside.
     async fn answer(&self, ids: &[TaskId], write: impl Fn(&[Task]) -> Vec<Frame>) -> queue::Result<()> {
         let mut tasks = self.read(ids).await?;
         for tries_left in (0..SNAPSHOT_TRIES).rev() {
             let mut frames = write(&tasks);
             let overtaken: Vec<TaskId> = {
                 let mut state = self.hub.lock();
-                let overtaken =
-                    tasks.iter().filter(|task| state.known.is_overtaken(task)).map(|task| task.id).collect();
+                let overtaken = tasks.iter().filter(|task| state.known.is_outdated(task)).map(|task| task.id).collect();
                 if Vec::is_empty(&overtaken) || tries_left == 0 {
                     if !Vec::is_empty(&overtaken) {
-                        tasks.iter_mut().for_each(|task| state.known.raise(task));
+                        tasks.iter_mut().for_each(|task| state.known.raise_to_sent(task));
                         frames = write(&tasks);
                     }
                     state.observe(&tasks, self.hub.links());
@@ -117,11 +118,11 @@ impl Seat {
             return Ok(Vec::new());
         }
         let found = self.hub.queue().tasks(ids).await?;
-        Ok(found.into_iter().flatten().filter(|task| self.sight.covers(&task.owner)).collect())
+        Ok(found.into_iter().flatten().filter(|task| self.visibility.covers(&task.owner)).collect())
     }
 }
 
-impl Drop for Seat {
+impl Drop for Membership {
     fn drop(&mut self) {
         self.hub.lock().sessions.remove(&self.number);
         metrics::ws_closed();

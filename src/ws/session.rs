@@ -1,21 +1,21 @@
-//! One socket: login, then what the hub has for it and what the client asks, until one of the two has enough.
+//! Lifetime of one socket: login, then events and requests until the client or the server closes it.
 //!
-//! One task reads and writes: while a write waits for a slow client nothing is read from it, and no write waits longer
-//! than [`Pace::write`](super::limits::Pace).
+//! A single task reads and writes: while a write waits for a slow client, nothing is read from it. No write waits
+//! longer than [`Timing::write`](super::limits::Timing).
 
 use super::{
-    Door, answers,
+    WsContext, answers,
     close::Close,
     frames,
-    handshake::Stranger,
+    handshake::PendingSocket,
     hub::Hub,
     inbound::{self, Incoming, Refusal, Request, Selection},
     limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_MAX},
     login::{Login, log_in, text_of},
     outbox::{Frame, Outbox},
-    seat::Seat,
+    seat::Membership,
     status,
-    watch::{Sight, TooMany, Watch},
+    watch::{Subscription, TooMany, Visibility},
 };
 use crate::{auth::Caller, clock, metrics, queue};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -24,28 +24,28 @@ use futures_util::SinkExt;
 use std::{future::ready, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Serves one socket to its end.
-pub async fn run(mut socket: WebSocket, door: Door, caller: Option<Caller>, stranger: Option<Stranger>) {
-    // Boxed: an idle socket should not hold the room that its beginning needed.
+/// Serves one socket until it is closed.
+pub async fn run(mut socket: WebSocket, context: WsContext, caller: Option<Caller>, pending: Option<PendingSocket>) {
+    // Boxed, so that an idle socket does not keep the memory that the login needed.
     let login = match caller {
         Some(caller) => Ok(Login::Header(caller)),
-        None => Box::pin(log_in(&mut socket, &door)).await,
+        None => Box::pin(log_in(&mut socket, &context)).await,
     };
-    drop(stranger);
+    drop(pending);
     let close = match login {
         Ok(login) => {
-            let mut session = Box::pin(Session::join(socket, door.hub, login)).await;
-            let close = session.live().await;
+            let mut session = Box::pin(Session::join(socket, context.hub, login)).await;
+            let close = session.serve().await;
             socket = session.socket;
             close
         }
         Err(close) => close,
     };
-    hang_up(socket, close).await;
+    close_socket(socket, close).await;
 }
 
-/// Says goodbye, and waits a moment for the client's.
-async fn hang_up(mut socket: WebSocket, close: Close) {
+/// Sends the close frame and waits briefly for the client's.
+async fn close_socket(mut socket: WebSocket, close: Close) {
     if close == Close::SLOW {
         metrics::ws_closed_slow();
     }
@@ -58,32 +58,33 @@ async fn hang_up(mut socket: WebSocket, close: Close) {
     }
     let echo = async {
         while let Some(Ok(_)) = socket.recv().await {}
-        // After a broken frame nothing can be read. Closing at once would reset the connection and lose our close frame.
+        // Nothing can be read after a malformed frame. Closing at once would reset the connection and lose our close
+        // frame.
         if matches!(close, Close::TOO_BIG | Close::PROTOCOL | Close::NOT_UTF8) {
             sleep(CLOSE_ECHO).await;
         }
     };
-    // Not answered in time is as good as answered.
+    // A close frame that is not answered in time counts as answered.
     if timeout(CLOSE_ECHO, echo).await.is_err() {
-        tracing::trace!(code = close.code, "the client did not answer the close frame");
+        tracing::trace!(code = close.code, "client did not answer the close frame");
     }
 }
 
 struct Session {
     socket: WebSocket,
     hub: Hub,
-    seat: Seat,
-    /// Unix second.
+    membership: Membership,
+    /// Expiry of the token, Unix seconds.
     expires_at: u64,
     ping_at: Instant,
-    /// Set while a ping is out: a sign of life must come by then.
+    /// Deadline for any message from the client, set while a ping is unanswered.
     pong_by: Option<Instant>,
     strikes: u32,
     last_strike: Instant,
 }
 
 impl Session {
-    /// Takes a seat in the hub; the first things said are `auth_ok` (after a login by message) and `global_status`.
+    /// Joins the hub. The first frames are `auth_ok` (after a login by message) and `global_status`.
     async fn join(socket: WebSocket, hub: Hub, login: Login) -> Self {
         hub.listening().await;
         let greeting = status::greeting(&hub).await;
@@ -94,14 +95,14 @@ impl Session {
                 (caller, Some(frame))
             }
         };
-        let seat = hub.join(Sight::of(&caller), auth_ok.into_iter().chain(greeting).collect());
+        let membership = hub.join(Visibility::of(&caller), auth_ok.into_iter().chain(greeting).collect());
         let now = Instant::now();
-        let ping_at = now + hub.pace().ping;
+        let ping_at = now + hub.timing().ping;
         let expires_at = caller.expires_at;
-        Self { socket, hub, seat, expires_at, ping_at, pong_by: None, strikes: 0, last_strike: now }
+        Self { socket, hub, membership, expires_at, ping_at, pong_by: None, strikes: 0, last_strike: now }
     }
 
-    async fn live(&mut self) -> Close {
+    async fn serve(&mut self) -> Close {
         let mut batch = Vec::new();
         let timer = sleep_until(self.next_deadline());
         tokio::pin!(timer);
@@ -113,10 +114,10 @@ impl Session {
             batch.clear();
             let result = tokio::select! {
                 biased;
-                received = self.socket.recv() => self.hear(received).await,
-                () = &mut timer => self.look_at_the_clock().await,
+                received = self.socket.recv() => self.on_message(received).await,
+                () = &mut timer => self.check_deadlines().await,
                 () = ready(()), if wrote => continue,
-                () = self.seat.outbox.ready() => continue,
+                () = self.membership.outbox.ready() => continue,
             };
             if let Err(close) = result {
                 return close;
@@ -125,36 +126,36 @@ impl Session {
         }
     }
 
-    /// Writes some of what waits. A client that does not take it in time is slow, and so is one whose outbox overflows
-    /// meanwhile.
+    /// Writes at most [`BATCH_MAX`] waiting frames. A client that does not take them in time, or whose outbox overflows
+    /// meanwhile, is slow.
     async fn write(&mut self, batch: &mut Vec<Frame>) -> Result<(), Close> {
-        self.seat.outbox.take(batch, BATCH_MAX)?;
-        let (patience, outbox) = (self.hub.pace().write, &self.seat.outbox);
+        self.membership.outbox.take(batch, BATCH_MAX)?;
+        let (timeout, outbox) = (self.hub.timing().write, &self.membership.outbox);
         for frame in batch.iter() {
             let feed = self.socket.feed(Message::Text(frame.text.clone()));
-            patiently(feed, patience, outbox).await?;
+            with_write_timeout(feed, timeout, outbox).await?;
         }
         if batch.is_empty() {
             return Ok(());
         }
-        patiently(self.socket.flush(), patience, outbox).await?;
+        with_write_timeout(self.socket.flush(), timeout, outbox).await?;
         metrics::ws_delivered(batch.len() as u64);
         Ok(())
     }
 
-    async fn hear(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), Close> {
+    async fn on_message(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<(), Close> {
         let text = text_of(received)?;
         self.pong_by = None;
         let Some(text) = text else { return Ok(()) };
         let Incoming { request_id, request } = inbound::parse(&text);
         let request_id = request_id.as_deref();
         let answered = match request {
-            // Boxed: what a question to Redis needs would otherwise be part of every idle socket.
+            // Boxed, so that an idle socket does not hold the memory of a request to Redis.
             Ok(request) => Box::pin(self.answer(request, request_id)).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = answered {
-            self.seat.outbox.push(answers::error(&refusal, request_id));
+            self.membership.outbox.push(answers::error(&refusal, request_id));
             return self.strike();
         }
         Ok(())
@@ -162,51 +163,51 @@ impl Session {
 
     async fn answer(&mut self, request: Request, request_id: Option<&str>) -> Result<(), Refusal> {
         match request {
-            Request::Auth(_) => return Err(Refusal::new("already_logged_in", "this socket is logged in")),
-            Request::Ping => self.seat.outbox.push(answers::pong(request_id)),
-            Request::GetTask(id) => self.seat.answer_task(id, request_id).await.map_err(unavailable)?,
+            Request::Auth(_) => return Err(Refusal::new("already_logged_in", "this socket is already logged in")),
+            Request::Ping => self.membership.outbox.push(answers::pong(request_id)),
+            Request::GetTask(id) => self.membership.answer_task(id, request_id).await.map_err(unavailable)?,
             Request::Subscribe(selection) => self.subscribe(selection, request_id).await?,
             Request::Unsubscribe(selection) => {
-                let changed = self.seat.change_watch(|watch| {
+                let changed = self.membership.update_subscription(|subscription| {
                     if selection.all {
-                        *watch = Watch::nothing();
+                        *subscription = Subscription::nothing();
                     }
-                    watch.remove(&selection.tasks)
+                    subscription.remove(&selection.tasks)
                 });
                 changed.unwrap_or(Ok(())).map_err(too_many)?;
-                self.seat.answer_subscribed(&[], request_id).await.map_err(unavailable)?;
+                self.membership.answer_subscribed(&[], request_id).await.map_err(unavailable)?;
             }
         }
         Ok(())
     }
 
-    /// Watch before reading: an ending between the two would otherwise reach neither.
+    /// Changes the subscription before the read: an ending between the two would otherwise be in neither.
     async fn subscribe(&mut self, selection: Selection, request_id: Option<&str>) -> Result<(), Refusal> {
-        let changed = self.seat.change_watch(|watch| {
+        let changed = self.membership.update_subscription(|subscription| {
             if selection.all {
-                *watch = Watch::all();
+                *subscription = Subscription::all();
             }
-            if selection.tasks.is_empty() { Ok(()) } else { watch.add(&selection.tasks) }
+            if selection.tasks.is_empty() { Ok(()) } else { subscription.add(&selection.tasks) }
         });
         changed.unwrap_or(Ok(())).map_err(too_many)?;
-        self.seat.answer_subscribed(&selection.tasks, request_id).await.map_err(unavailable)?;
+        self.membership.answer_subscribed(&selection.tasks, request_id).await.map_err(unavailable)?;
         if let Some(cursor) = &selection.since {
-            self.seat.replay(cursor, request_id);
+            self.membership.replay(cursor, request_id);
         }
         Ok(())
     }
 
-    /// One useless message a second is forgiven.
+    /// Counts an invalid message. One such message per second is allowed.
     fn strike(&mut self) -> Result<(), Close> {
-        let forgiven = u32::try_from(self.last_strike.elapsed().as_secs()).unwrap_or(u32::MAX);
-        if forgiven > 0 {
+        let expired = u32::try_from(self.last_strike.elapsed().as_secs()).unwrap_or(u32::MAX);
+        if expired > 0 {
             self.last_strike = Instant::now();
         }
-        self.strikes = self.strikes.saturating_sub(forgiven) + 1;
+        self.strikes = self.strikes.saturating_sub(expired) + 1;
         if self.strikes > STRIKES_MAX { Err(Close::NOISE) } else { Ok(()) }
     }
 
-    async fn look_at_the_clock(&mut self) -> Result<(), Close> {
+    async fn check_deadlines(&mut self) -> Result<(), Close> {
         let now = Instant::now();
         if self.until_expiry().is_zero() {
             return Err(Close::EXPIRED);
@@ -215,15 +216,15 @@ impl Session {
             return Err(Close::SILENT);
         }
         if now >= self.ping_at {
-            let (patience, outbox) = (self.hub.pace(), &self.seat.outbox);
-            patiently(self.socket.send(Message::Ping(Bytes::new())), patience.write, outbox).await?;
-            self.ping_at = now + patience.ping;
-            self.pong_by.get_or_insert(now + patience.pong);
+            let (timing, outbox) = (self.hub.timing(), &self.membership.outbox);
+            with_write_timeout(self.socket.send(Message::Ping(Bytes::new())), timing.write, outbox).await?;
+            self.ping_at = now + timing.ping;
+            self.pong_by.get_or_insert(now + timing.pong);
         }
         Ok(())
     }
 
-    /// By the wall clock, which the token is about: looked at again with each ping.
+    /// Returns the remaining lifetime of the token by the wall clock, which is read again at each ping.
     fn until_expiry(&self) -> Duration {
         Duration::from_millis(self.expires_at.saturating_mul(1_000).saturating_sub(clock::unix_ms()))
     }
@@ -235,22 +236,22 @@ impl Session {
     }
 }
 
-async fn patiently(
+async fn with_write_timeout(
     write: impl Future<Output = Result<(), axum::Error>>,
-    patience: Duration,
+    limit: Duration,
     outbox: &Outbox,
 ) -> Result<(), Close> {
     tokio::select! {
         biased;
         written = write => written.map_err(|_| Close::BY_CLIENT),
         close = outbox.closed() => Err(close),
-        () = sleep(patience) => Err(Close::SLOW),
+        () = sleep(limit) => Err(Close::SLOW),
     }
 }
 
 fn unavailable(error: queue::Error) -> Refusal {
-    tracing::debug!(%error, "cannot answer on a WebSocket");
-    Refusal::new("unavailable", "the queue cannot be reached now; ask again")
+    tracing::debug!(%error, "websocket request failed: queue unavailable");
+    Refusal::new("unavailable", "the queue is unavailable; try again")
 }
 
 fn too_many(_: TooMany) -> Refusal {

@@ -1,4 +1,5 @@
-//! `global_status` and `instance_status`: computed once per process, only while somebody listens, at most once a second.
+//! `global_status` and `instance_status`: computed once per process, only while there are sessions, at most once a
+//! second.
 
 use super::{
     frames,
@@ -17,40 +18,40 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// What was told last, and whether it may have changed.
+/// The status last sent, and whether it may have changed.
 #[derive(Debug, Default)]
 pub struct StatusBoard {
     is_dirty: AtomicBool,
     is_config_stale: AtomicBool,
-    board: tokio::sync::Mutex<Board>,
+    board: tokio::sync::Mutex<StatusCache>,
 }
 
 #[derive(Debug, Default)]
-struct Board {
+struct StatusCache {
     config: Option<FleetConfig>,
     overview: Option<OverviewView>,
-    /// As last told.
+    /// Instances as last sent.
     instances: HashMap<String, InstanceView>,
     frame: Option<Frame>,
     computed: Option<Instant>,
-    /// When a read ended last, well or not: a hundred logins must not each wait for a Redis that does not answer.
+    /// End of the last read, successful or not: a hundred logins must not each wait for a Redis that does not answer.
     tried: Option<Instant>,
 }
 
 impl StatusBoard {
-    /// Something happened that counts.
-    pub fn dirty(&self) {
+    /// Records that the counts may have changed.
+    pub fn mark_dirty(&self) {
         self.is_dirty.store(true, Ordering::Relaxed);
     }
 
-    /// The config must be read again.
-    pub fn config_changed(&self) {
+    /// Records that the config must be read again.
+    pub fn invalidate_config(&self) {
         self.is_config_stale.store(true, Ordering::Relaxed);
-        self.dirty();
+        self.mark_dirty();
     }
 }
 
-/// Refreshes the board while there are sessions.
+/// Refreshes the status while there are sessions.
 pub async fn run(hub: Hub) {
     let mut ticks = interval(STATUS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -64,39 +65,40 @@ pub async fn run(hub: Hub) {
         if (is_stale || hub.status().is_dirty.load(Ordering::Relaxed))
             && let Err(error) = board.refresh(&hub).await
         {
-            tracing::debug!(%error, "cannot read the counts");
+            tracing::debug!(%error, "reading the global status failed");
         }
     }
 }
 
-/// What a new session hears first: at most a second old, or older when Redis does not answer; `None` = never read yet.
+/// Returns the first `global_status` of a new session: at most a second old, or older if Redis does not answer. `None`
+/// if it was never read.
 pub async fn greeting(hub: &Hub) -> Option<Frame> {
     let mut board = hub.status().board.lock().await;
     let is_fresh = board.tried.is_some_and(|tried| tried.elapsed() < STATUS_EVERY);
     if !is_fresh && let Err(error) = board.refresh(hub).await {
-        tracing::debug!(%error, "cannot read the counts for a greeting");
+        tracing::debug!(%error, "reading the global status for a new session failed");
     }
     board.frame.clone()
 }
 
-/// Tells an instance's change at once.
-pub fn hear_instance(hub: &Hub, status: InstanceStatus) {
-    hub.status().dirty();
-    // A refresh is under way: it finds the change by itself, or the next one does.
+/// Sends an instance's change at once.
+pub fn on_instance(hub: &Hub, status: InstanceStatus) {
+    hub.status().mark_dirty();
+    // A refresh is running: it or the next one finds the change.
     let Ok(mut board) = hub.status().board.try_lock() else { return };
     let view = board.view(&status);
-    board.tell_instance(hub, view);
+    board.publish_instance(hub, view);
 }
 
-impl Board {
-    /// Reads everything again and tells what changed.
+impl StatusCache {
+    /// Reads everything again and sends what changed.
     async fn refresh(&mut self, hub: &Hub) -> Result<()> {
         let board = hub.status();
         board.is_dirty.store(false, Ordering::Relaxed);
         let read = self.read(hub).await;
         self.tried = Some(Instant::now());
         if read.is_err() {
-            board.dirty();
+            board.mark_dirty();
         }
         let (views, overview) = read?;
         let is_first = self.overview.is_none();
@@ -104,19 +106,19 @@ impl Board {
             if is_first {
                 self.instances.insert(view.id.clone(), view);
             } else {
-                self.tell_instance(hub, view);
+                self.publish_instance(hub, view);
             }
         }
         self.computed = Some(Instant::now());
-        // The age of the oldest grows by itself: that alone is no news.
-        let is_news = self.overview.as_ref().is_none_or(|told| {
-            OverviewView { oldest_waiting_ms: None, ..told.clone() }
+        // The age of the oldest waiting task always grows: that alone is no change.
+        let is_news = self.overview.as_ref().is_none_or(|sent| {
+            OverviewView { oldest_waiting_ms: None, ..sent.clone() }
                 != OverviewView { oldest_waiting_ms: None, ..overview.clone() }
         });
         let frame = frames::global_status(&overview, &hub.cursor());
         self.overview = Some(overview);
         if is_news {
-            hub.tell_all(&frame);
+            hub.broadcast(&frame);
         }
         self.frame = Some(frame);
         Ok(())
@@ -130,7 +132,7 @@ impl Board {
             _ => match queue.config().await {
                 Ok(config) => config,
                 Err(error) => {
-                    hub.status().config_changed();
+                    hub.status().invalidate_config();
                     return Err(error);
                 }
             },
@@ -151,21 +153,21 @@ impl Board {
         InstanceView::new(&target.unwrap_or_else(|| unlisted(&status.id)), Some(status))
     }
 
-    /// Tells an instance when something that matters differs from what was told.
-    fn tell_instance(&mut self, hub: &Hub, view: InstanceView) {
-        let told = self.instances.get(&view.id);
-        let is_same = told.is_some_and(|told| {
-            (told.alive, told.busy, told.enabled, told.phase, &told.current_task_id)
+    /// Sends an instance's status if a relevant field differs from the one last sent.
+    fn publish_instance(&mut self, hub: &Hub, view: InstanceView) {
+        let sent = self.instances.get(&view.id);
+        let is_same = sent.is_some_and(|sent| {
+            (sent.alive, sent.busy, sent.enabled, sent.phase, &sent.current_task_id)
                 == (view.alive, view.busy, view.enabled, view.phase, &view.current_task_id)
         });
         if !is_same {
-            hub.tell_all(&frames::instance_status(&view));
+            hub.broadcast(&frames::instance_status(&view));
         }
         self.instances.insert(view.id.clone(), view);
     }
 }
 
-/// An instance that is no part of the config as we know it: just removed, or just added.
+/// Makes the target of an instance that the cached config does not contain: just removed, or just added.
 fn unlisted(id: &InstanceId) -> Target {
     Target {
         id: id.clone(),

@@ -1,20 +1,20 @@
-//! Which tasks a session wants to hear of, and may.
+//! Subscription of a session, and the tasks that its caller may see.
 
 use super::limits::IDS_PER_SESSION_MAX;
 use crate::{auth::Caller, task::TaskId};
 use std::collections::HashSet;
 
-/// Whose tasks a caller may see.
+/// The tasks that a caller may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
-    /// Everybody's.
+pub enum Visibility {
+    /// All tasks.
     All,
-    /// Only this owner's.
+    /// The tasks of this owner only.
     Own(String),
 }
 
-impl Sight {
-    /// By role.
+impl Visibility {
+    /// Derives it from the caller's role.
     pub fn of(caller: &Caller) -> Self {
         caller.only_owner().map_or(Self::All, |owner| Self::Own(owner.to_owned()))
     }
@@ -28,37 +28,37 @@ impl Sight {
     }
 }
 
-/// Everything but some, or only some. The default is everything.
+/// Tasks that a session wants: all but some, or only some. The default is all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Watch {
+pub enum Subscription {
     /// All tasks except these.
     AllBut(HashSet<TaskId>),
     /// Only these.
     Only(HashSet<TaskId>),
 }
 
-/// A session watches or mutes more than [`IDS_PER_SESSION_MAX`] tasks.
+/// Error of a session that subscribes to or mutes more than [`IDS_PER_SESSION_MAX`] tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
-impl Default for Watch {
+impl Default for Subscription {
     fn default() -> Self {
         Self::AllBut(HashSet::new())
     }
 }
 
-impl Watch {
-    /// Everything.
+impl Subscription {
+    /// Subscribes to all tasks.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Nothing.
+    /// Subscribes to no task.
     pub fn nothing() -> Self {
         Self::Only(HashSet::new())
     }
 
-    /// Narrows to these tasks, or adds them to those already named.
+    /// Narrows a subscription to all tasks to these; adds them to one of named tasks.
     pub fn add(&mut self, ids: &[TaskId]) -> Result<(), TooMany> {
         if let Self::AllBut(_) = self {
             *self = Self::nothing();
@@ -66,7 +66,7 @@ impl Watch {
         self.put(ids)
     }
 
-    /// Takes these tasks out.
+    /// Removes these tasks from the subscription.
     pub fn remove(&mut self, ids: &[TaskId]) -> Result<(), TooMany> {
         match self {
             Self::AllBut(_) => self.put(ids),
@@ -79,7 +79,7 @@ impl Watch {
         }
     }
 
-    /// Whether it is wanted.
+    /// Whether the session wants events of this task.
     pub fn wants(&self, id: TaskId) -> bool {
         match self {
             Self::AllBut(muted) => muted.is_empty() || !muted.contains(&id),
@@ -99,28 +99,28 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::Watch;
+    use super::Subscription;
     use crate::task::TaskId;
 
     #[test]
     fn naming_tasks_narrows_and_all_widens() {
-        let (mut watch, a, b) = (Watch::all(), TaskId::new(), TaskId::new());
-        assert!(watch.wants(a) && watch.wants(b));
-        watch.remove(&[b]).unwrap();
-        assert!(watch.wants(a) && !watch.wants(b));
-        watch.add(&[b]).unwrap();
-        assert!(!watch.wants(a) && watch.wants(b));
-        watch.remove(&[b]).unwrap();
-        assert!(!watch.wants(b));
-        watch = Watch::all();
-        assert!(watch.wants(b));
+        let (mut subscription, a, b) = (Subscription::all(), TaskId::new(), TaskId::new());
+        assert!(subscription.wants(a) && subscription.wants(b));
+        subscription.remove(&[b]).unwrap();
+        assert!(subscription.wants(a) && !subscription.wants(b));
+        subscription.add(&[b]).unwrap();
+        assert!(!subscription.wants(a) && subscription.wants(b));
+        subscription.remove(&[b]).unwrap();
+        assert!(!subscription.wants(b));
+        subscription = Subscription::all();
+        assert!(subscription.wants(b));
     }
 
     #[test]
-    fn a_session_cannot_name_tasks_without_end() {
-        let mut watch = Watch::nothing();
+    fn the_number_of_named_tasks_is_limited() {
+        let mut subscription = Subscription::nothing();
         let ids: Vec<TaskId> = (0..super::IDS_PER_SESSION_MAX).map(|_| TaskId::new()).collect();
-        watch.add(&ids).unwrap();
-        assert!(watch.add(&[TaskId::new()]).is_err());
+        subscription.add(&ids).unwrap();
+        assert!(subscription.add(&[TaskId::new()]).is_err());
     }
 }

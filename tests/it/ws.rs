@@ -1,4 +1,4 @@
-//! The WebSocket over real sockets, fed by the queue's own verbs on a real Redis.
+//! The WebSocket over real sockets, driven by the queue's verbs on a real Redis.
 
 pub mod client;
 mod faults;

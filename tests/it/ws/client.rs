@@ -1,4 +1,4 @@
-//! A WebSocket client that speaks JSON and waits for what a test expects.
+//! WebSocket client of the tests: sends JSON and waits for expected messages.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects with these headers.
+    /// Connects with extra headers.
     pub async fn connect(
         address: SocketAddr,
         headers: &[(&'static str, &str)],
@@ -37,7 +37,7 @@ impl Client {
         }
     }
 
-    /// Connects to a server that may be away.
+    /// Connects to a server that may be unreachable.
     pub async fn try_connect(address: SocketAddr, token: &str) -> Option<Self> {
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         request.headers_mut().append("authorization", format!("Bearer {token}").parse().unwrap());
@@ -45,7 +45,7 @@ impl Client {
         Some(Self { socket })
     }
 
-    /// Connects with a receive buffer so small that a server soon notices that nobody reads.
+    /// Connects with a receive buffer so small that the server soon notices a client that does not read.
     pub async fn connect_narrow(address: SocketAddr, token: &str) -> Self {
         let stream = tokio::net::TcpSocket::new_v4().unwrap();
         stream.set_recv_buffer_size(4 * 1024).unwrap();
@@ -55,22 +55,22 @@ impl Client {
         Self { socket: client_async(request, stream).await.unwrap().0 }
     }
 
-    pub async fn say(&mut self, message: Value) {
-        self.say_raw(Message::text(message.to_string())).await;
+    pub async fn send(&mut self, message: Value) {
+        self.send_raw(Message::text(message.to_string())).await;
     }
 
-    /// Sends; a peer that has closed is no failure here, the test looks at what it said.
-    pub async fn say_raw(&mut self, message: Message) {
+    /// Sends a message. A closed connection is no failure here: the test asserts what the server sent.
+    pub async fn send_raw(&mut self, message: Message) {
         match self.socket.send(message).await {
             Ok(()) | Err(Error::AlreadyClosed | Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_)) => {}
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// The next message; the close code as an error (1006 = without one).
+    /// Returns the next message, or the close code as an error (1006 = closed without one).
     pub async fn next(&mut self) -> Result<Value, u16> {
         loop {
-            let received = timeout(WAIT_MAX, self.socket.next()).await.expect("something within the patience");
+            let received = timeout(WAIT_MAX, self.socket.next()).await.expect("a message within the time limit");
             match received {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
@@ -86,7 +86,7 @@ impl Client {
         }
     }
 
-    /// The next message for which `is_it`; others are passed over.
+    /// Returns the next message for which `is_it` returns true, skipping others.
     pub async fn until(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let wait = async {
             loop {
@@ -96,14 +96,14 @@ impl Client {
                 }
             }
         };
-        timeout(WAIT_MAX, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+        timeout(WAIT_MAX, wait).await.unwrap_or_else(|_| panic!("timed out waiting for {what}"))
     }
 
     pub async fn until_type(&mut self, kind: &str) -> Value {
         self.until(kind, |message| message["type"] == kind).await
     }
 
-    /// The ending of a task, passing over everything else.
+    /// Returns the ending of a task, skipping other messages.
     pub async fn until_ended(&mut self, id: impl ToString) -> Value {
         let id = id.to_string();
         self.until(&format!("the ending of {id}"), |message| {
@@ -113,7 +113,7 @@ impl Client {
         .await
     }
 
-    /// The code that the server closes with, passing over messages.
+    /// Returns the close code of the server, skipping messages.
     pub async fn close_code(&mut self) -> u16 {
         loop {
             if let Err(code) = self.next().await {
@@ -122,15 +122,15 @@ impl Client {
         }
     }
 
-    /// Asks and waits for the answer with the same `requestId`.
+    /// Sends a request and waits for the reply with the same `requestId`.
     pub async fn ask(&mut self, kind: &str, data: Value) -> Value {
         let request_id = uuid::Uuid::new_v4().to_string();
-        self.say(serde_json::json!({"type": kind, "timestamp": 1, "data": data, "requestId": request_id})).await;
+        self.send(serde_json::json!({"type": kind, "timestamp": 1, "data": data, "requestId": request_id})).await;
         self.until(kind, |message| message["requestId"] == request_id.as_str()).await
     }
 }
 
-/// A handshake by hand; `headers` are whole lines.
+/// Performs a handshake by hand; `headers` holds whole lines.
 pub async fn upgraded(address: SocketAddr, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(

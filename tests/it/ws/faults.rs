@@ -1,4 +1,4 @@
-//! Clients that misbehave, clients that do not read, and the stop.
+//! Misbehaving clients, clients that do not read, and shutdown.
 
 use super::{
     client::{Client, WAIT_MAX, raw_close_code, upgraded},
@@ -7,12 +7,13 @@ use super::{
 use crate::support::eventually;
 use futures_util::StreamExt;
 use serde_json::json;
-use shuzhiren::ws::Pace;
+use shuzhiren::ws::Timing;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
-/// safety.md §2.6. Each on a socket of its own: an error message or a close, and nobody else is touched.
+/// safety.md §2.6. Each bad frame, on its own socket, is answered with an error or a close; other clients are not
+/// affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_frames_are_answered_or_closed() {
     let stage = Stage::start().await;
@@ -37,13 +38,13 @@ async fn bad_frames_are_answered_or_closed() {
         "{\"type\":\"ping\",\"requestId\":{\"a\":1}}",
     ] {
         let mut client = stage.client().await;
-        client.say_raw(Message::text(text)).await;
+        client.send_raw(Message::text(text)).await;
         assert_eq!(client.next().await.unwrap()["type"], "error", "{text}");
         assert_eq!(client.ask("ping", json!({})).await["type"], "pong", "{text}");
     }
     let long_id = json!({"type": "ping", "requestId": "x".repeat(60_000)}).to_string();
     let mut client = stage.client().await;
-    client.say_raw(Message::text(long_id)).await;
+    client.send_raw(Message::text(long_id)).await;
     let error = client.next().await.unwrap();
     assert!(error["type"] == "error" && error.get("requestId").is_none());
 
@@ -53,18 +54,18 @@ async fn bad_frames_are_answered_or_closed() {
         (Message::text("x".repeat(2 << 20)), 1009),
     ] {
         let mut client = stage.client().await;
-        client.say_raw(message).await;
+        client.send_raw(message).await;
         assert_eq!(client.close_code().await, code);
     }
     let mut noisy = stage.client().await;
     for _ in 0..200 {
-        noisy.say_raw(Message::text("x")).await;
+        noisy.send_raw(Message::text("x")).await;
     }
     assert!(matches!(noisy.close_code().await, 1008 | 1006));
     assert_eq!(witness.ask("ping", json!({})).await["type"], "pong");
 }
 
-/// Bytes that no WebSocket library sends.
+/// Frames that no WebSocket library sends.
 #[tokio::test(flavor = "multi_thread")]
 async fn violations_of_the_protocol_close_the_socket() {
     let stage = Stage::start().await;
@@ -96,7 +97,7 @@ async fn violations_of_the_protocol_close_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_slow_reader_costs_nobody_else_anything() {
+async fn a_slow_reader_does_not_slow_others() {
     let stage = Stage::start().await;
     let token = stage.admin_token(Duration::from_secs(600)).await;
     const FAST: usize = 20;
@@ -126,8 +127,8 @@ async fn one_slow_reader_costs_nobody_else_anything() {
     for reader in readers {
         reader.await.unwrap();
     }
-    eventually("the slow one has lost its seat", WAIT_MAX, async || (stage.hub.sessions() <= FAST).then_some(())).await;
-    // What the kernel holds for it comes in drops: the window of a reader that stood still opens slowly.
+    eventually("the slow session is closed", WAIT_MAX, async || (stage.hub.sessions() <= FAST).then_some(())).await;
+    // The rest in the kernel's buffers arrives slowly: the receive window of a stalled reader reopens gradually.
     let read_on = async {
         loop {
             match slow.socket.next().await {
@@ -137,17 +138,17 @@ async fn one_slow_reader_costs_nobody_else_anything() {
             }
         }
     };
-    let code: u16 = tokio::time::timeout(Duration::from_secs(120), read_on).await.expect("its end");
+    let code: u16 = tokio::time::timeout(Duration::from_secs(120), read_on).await.expect("the connection ends");
     assert!(matches!(code, 4001 | 1006), "{code}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_stands_still_is_closed_even_when_little_waits() {
-    let stage = Stage::start_with(Pace { write: Duration::from_millis(500), ..Pace::default() }, |_| {}).await;
+async fn a_stalled_reader_is_closed_even_if_its_outbox_is_small() {
+    let stage = Stage::start_with(Timing { write: Duration::from_millis(500), ..Timing::default() }, |_| {}).await;
     let token = stage.admin_token(Duration::from_secs(600)).await;
     let slow = Client::connect_narrow(stage.address, &token).await;
     let dispatcher = stage.dispatcher().await;
-    eventually("it has a seat", WAIT_MAX, async || (stage.hub.sessions() == 1).then_some(())).await;
+    eventually("its session is open", WAIT_MAX, async || (stage.hub.sessions() == 1).then_some(())).await;
     let begun = Instant::now();
     while stage.hub.sessions() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(30));
@@ -162,29 +163,29 @@ async fn a_reader_that_stands_still_is_closed_even_when_little_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_answer_pings_is_closed_and_one_that_does_is_not() {
     let (ping, pong) = (Duration::from_millis(300), Duration::from_millis(300));
-    let stage = Stage::start_with(Pace { ping, pong, ..Pace::default() }, |_| {}).await;
+    let stage = Stage::start_with(Timing { ping, pong, ..Timing::default() }, |_| {}).await;
     let token = stage.admin_token(Duration::from_secs(60)).await;
     let mut dead = upgraded(stage.address, &format!("authorization: Bearer {token}\r\n")).await;
     let mut alive = stage.client().await;
     let listening = tokio::spawn(async move { tokio::time::timeout(Duration::from_secs(2), alive.close_code()).await });
     assert_eq!(raw_close_code(&mut dead).await, Some(4002));
-    assert!(listening.await.unwrap().is_err(), "a client that answers stays");
+    assert!(listening.await.unwrap().is_err(), "a client that answers pings stays connected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_says_going_away_and_waits_for_it() {
+async fn a_stop_closes_with_going_away_and_waits_for_the_sessions() {
     let stage = Stage::start().await;
     let mut client = stage.client().await;
-    let mut stranger = Client::connect(stage.address, &[]).await.unwrap();
+    let mut pending = Client::connect(stage.address, &[]).await.unwrap();
     let token = stage.admin_token(Duration::from_secs(60)).await;
-    let deaf = Client::connect_narrow(stage.address, &token).await;
+    let stalled = Client::connect_narrow(stage.address, &token).await;
     let begun = Instant::now();
     stage.stop.cancel();
-    let (one, other) = tokio::join!(client.close_code(), stranger.close_code());
+    let (one, other) = tokio::join!(client.close_code(), pending.close_code());
     assert_eq!((one, other), (1001, 1001));
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     stage.hub.drained(Duration::from_secs(20)).await;
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     assert_eq!(stage.hub.sessions(), 0);
-    drop(deaf);
+    drop(stalled);
 }

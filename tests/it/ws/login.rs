@@ -1,17 +1,17 @@
-//! Who gets a socket, how, and for how long.
+//! Login to the WebSocket: accepted and refused handshakes, and the lifetime of a session.
 
 use super::{
     client::{Client, raw_close_code, upgraded},
     stage::{Stage, user_token},
 };
 use serde_json::{Value, json};
-use shuzhiren::ws::Pace;
+use shuzhiren::ws::Timing;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-fn quick(login: Duration) -> Pace {
-    Pace { login, ..Pace::default() }
+fn quick(login: Duration) -> Timing {
+    Timing { login, ..Timing::default() }
 }
 
 fn envelope(body: &Option<Vec<u8>>) -> Value {
@@ -30,7 +30,7 @@ async fn a_header_or_the_first_message_logs_in() {
         assert_eq!(status["data"]["totalInstances"], 2);
     }
     let mut client = Client::connect(stage.address, &[]).await.unwrap();
-    client.say(json!({"type": "auth", "timestamp": 1, "data": {"token": token}, "requestId": "r-1"})).await;
+    client.send(json!({"type": "auth", "timestamp": 1, "data": {"token": token}, "requestId": "r-1"})).await;
     let auth_ok = client.next().await.unwrap();
     assert_eq!((&auth_ok["type"], &auth_ok["requestId"]), (&json!("auth_ok"), &json!("r-1")));
     assert_eq!(auth_ok["data"]["user"], json!({"username": "admin", "role": "admin"}));
@@ -39,7 +39,7 @@ async fn a_header_or_the_first_message_logs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_header_is_refused_at_the_handshake() {
+async fn an_invalid_header_is_refused_at_the_handshake() {
     let stage = Stage::start().await;
     let token = stage.admin_token(Duration::from_secs(60)).await;
     let forged = format!("Bearer {}x", token);
@@ -56,7 +56,7 @@ async fn a_bad_header_is_refused_at_the_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_hears_only_errors_and_is_closed() {
+async fn a_client_without_login_gets_only_errors_and_is_closed() {
     let stage = Stage::start_with(quick(Duration::from_millis(600)), |_| {}).await;
     let mut silent = Client::connect(stage.address, &[]).await.unwrap();
     let begun = Instant::now();
@@ -66,13 +66,13 @@ async fn a_stranger_hears_only_errors_and_is_closed() {
     let mut asking = Client::connect(stage.address, &[]).await.unwrap();
     stage.submit("admin").await;
     for message in [json!({"type": "ping"}), json!({"type": "subscribe", "data": {"all": true}}), json!(5)] {
-        asking.say(message).await;
+        asking.send(message).await;
         assert_eq!(asking.next().await.unwrap()["type"], "error");
     }
     assert_eq!(asking.next().await, Err(4408));
 
     let mut forger = Client::connect(stage.address, &[]).await.unwrap();
-    forger.say(json!({"type": "auth", "data": {"token": "a.b.c"}, "requestId": "r"})).await;
+    forger.send(json!({"type": "auth", "data": {"token": "a.b.c"}, "requestId": "r"})).await;
     let error = forger.next().await.unwrap();
     assert_eq!((&error["type"], &error["requestId"]), (&json!("error"), &json!("r")));
     assert_eq!(error["data"]["type"], "unauthorized");
@@ -80,7 +80,7 @@ async fn a_stranger_hears_only_errors_and_is_closed() {
 
     let mut noisy = Client::connect(stage.address, &[]).await.unwrap();
     for _ in 0..20 {
-        noisy.say_raw(Message::text("x")).await;
+        noisy.send_raw(Message::text("x")).await;
     }
     assert!(matches!(noisy.close_code().await, 4401 | 1006));
 }
@@ -99,7 +99,8 @@ async fn a_token_in_the_url_or_a_subprotocol_is_no_login() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_other_sites_are_refused() {
     let stage =
-        Stage::start_with(Pace::default(), |front| front.allowed_origins = vec!["https://ui.example".to_owned()]).await;
+        Stage::start_with(Timing::default(), |front| front.allowed_origins = vec!["https://ui.example".to_owned()])
+            .await;
     let ours = format!("http://{}", stage.address);
     for origin in [ours.as_str(), "https://ui.example"] {
         Client::connect(stage.address, &[("origin", origin)]).await.expect(origin);
@@ -145,19 +146,19 @@ async fn an_ordinary_request_is_answered_with_an_envelope() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_of_one_address_are_limited_and_members_are_not() {
-    let stage = Stage::start_with(Pace::default(), |front| front.ws_pending_max = 2).await;
+async fn sockets_without_login_are_limited_per_address_and_others_are_not() {
+    let stage = Stage::start_with(Timing::default(), |front| front.ws_pending_max = 2).await;
     let first = Client::connect(stage.address, &[]).await.unwrap();
     let mut second = Client::connect(stage.address, &[]).await.unwrap();
-    let refused = Client::connect(stage.address, &[]).await.err().expect("a third stranger");
+    let refused = Client::connect(stage.address, &[]).await.err().expect("a third socket without login");
     assert_eq!(refused.status(), 429);
     assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u32>().is_ok());
     assert_eq!(envelope(refused.body())["error"]["type"], "too_many_sockets");
     stage.client().await;
     let token = stage.admin_token(Duration::from_secs(60)).await;
-    second.say(json!({"type": "auth", "data": {"token": token}})).await;
+    second.send(json!({"type": "auth", "data": {"token": token}})).await;
     second.until_type("auth_ok").await;
-    Client::connect(stage.address, &[]).await.expect("a place is free after a login");
+    Client::connect(stage.address, &[]).await.expect("a login frees its place");
     drop(first);
 }
 

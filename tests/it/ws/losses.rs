@@ -1,4 +1,4 @@
-//! The promises of the WebSocket while messages, Redis or the whole process are lost (shared page queue.md §6.2).
+//! Guarantees of the WebSocket when messages, Redis or the whole process are lost (queue.md §6.2).
 
 use super::{
     client::{Client, WAIT_MAX},
@@ -13,24 +13,24 @@ use serde_json::json;
 use shuzhiren::{
     queue::{Claimed, Queue, Written},
     task::{Outcome, TaskId},
-    ws::Pace,
+    ws::Timing,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-/// A stage whose hub hears Redis through a link that loses, and looks every so often.
+/// Starts a stage whose hub reaches Redis over a lossy link and compares versions at each `check` interval.
 async fn lossy_stage(check: Duration) -> (Stage, LossyLink) {
     let redis = TestRedis::start();
     let link = LossyLink::to_redis(Upstream::Unix(redis.socket())).await;
     let way = Some(format!("redis://127.0.0.1:{}", link.port));
-    let stage = Stage::start_over(redis, way, Pace { check, ..Pace::default() }, |_| {}).await;
+    let stage = Stage::start_over(redis, way, Timing { check, ..Timing::default() }, |_| {}).await;
     (stage, link)
 }
 
-/// Hears until every task of `ids` has ended; versions must never fall, and nothing follows an ending.
-async fn hear_all(client: &mut Client, ids: &BTreeSet<String>) {
+/// Reads until every task of `ids` has ended. Versions must never decrease, and no message may follow an ending.
+async fn read_until_all_ended(client: &mut Client, ids: &BTreeSet<String>) {
     let (mut versions, mut ended) = (BTreeMap::<String, u64>::new(), BTreeSet::new());
     while ended.len() < ids.len() {
         let message =
@@ -57,7 +57,7 @@ async fn run_one(stage: &Stage, dispatcher: &Dispatcher) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_ending_arrives_though_some_messages_are_lost() {
+async fn every_ending_arrives_even_if_some_messages_are_lost() {
     let (stage, link) = lossy_stage(Duration::from_millis(500)).await;
     let (mut one, mut two) = (stage.client().await, stage.client().await);
     let dispatcher = stage.dispatcher().await;
@@ -66,47 +66,47 @@ async fn every_ending_arrives_though_some_messages_are_lost() {
     for _ in 0..150 {
         ids.insert(run_one(&stage, &dispatcher).await);
     }
-    tokio::join!(hear_all(&mut one, &ids), hear_all(&mut two, &ids));
+    tokio::join!(read_until_all_ended(&mut one, &ids), read_until_all_ended(&mut two, &ids));
     assert!(link.lost_count() > 30, "{} messages were lost", link.lost_count());
 }
 
-/// Also of tasks that were accepted, run and ended without one message of theirs.
+/// Includes tasks of which every message was lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_ending_arrives_though_all_messages_are_lost_for_a_while() {
+async fn every_ending_arrives_even_if_all_messages_are_lost_for_a_while() {
     let (stage, link) = lossy_stage(Duration::from_millis(500)).await;
     let mut client = stage.client().await;
     let dispatcher = stage.dispatcher().await;
     let ids = BTreeSet::from([run_one(&stage, &dispatcher).await]);
-    hear_ended(&mut client, ids).await;
+    read_until_completed(&mut client, ids).await;
     let waiting = stage.submit("admin").await;
-    client.until("the task that waits", |message| message["data"]["taskId"] == waiting.to_string()).await;
+    client.until("the waiting task", |message| message["data"]["taskId"] == waiting.to_string()).await;
     link.lose_published(100);
     let mut ids = BTreeSet::from([dispatcher.run_one().await.to_string()]);
     for _ in 0..20 {
         ids.insert(run_one(&stage, &dispatcher).await);
     }
     assert!(ids.contains(&waiting.to_string()));
-    hear_ended(&mut client, ids).await;
+    read_until_completed(&mut client, ids).await;
     assert!(link.lost_count() >= 100, "{} messages were lost", link.lost_count());
     link.lose_published(0);
-    hear_ended(&mut client, BTreeSet::from([run_one(&stage, &dispatcher).await])).await;
+    read_until_completed(&mut client, BTreeSet::from([run_one(&stage, &dispatcher).await])).await;
 }
 
-async fn hear_ended(client: &mut Client, mut missing: BTreeSet<String>) {
+async fn read_until_completed(client: &mut Client, mut missing: BTreeSet<String>) {
     while !missing.is_empty() {
         let message = client.until_type("task_completed").await;
         missing.remove(message["data"]["taskId"].as_str().unwrap());
     }
 }
 
-/// Says it until Redis has answered.
-async fn insist<T, F: Future<Output = shuzhiren::queue::Result<T>>>(say: impl Fn() -> F) -> T {
+/// Repeats a call until Redis answers.
+async fn retry_until_answered<T, F: Future<Output = shuzhiren::queue::Result<T>>>(say: impl Fn() -> F) -> T {
     eventually("redis answers", WAIT_MAX, async || say().await.ok()).await
 }
 
 async fn run_stubbornly(queue: &Queue, dispatcher: &Dispatcher) -> TaskId {
     let (new, nonce) = (new_task("admin"), uuid::Uuid::new_v4().to_string());
-    insist(|| queue.enqueue(&new)).await;
+    retry_until_answered(|| queue.enqueue(&new)).await;
     let (task, attempt) = eventually("a claim", WAIT_MAX, async || {
         match queue.claim(&dispatcher.lease, &nonce, 10_000, 32).await.ok()? {
             Claimed::Task(claim) => Some((claim.task, claim.attempt)),
@@ -115,16 +115,16 @@ async fn run_stubbornly(queue: &Queue, dispatcher: &Dispatcher) -> TaskId {
     })
     .await;
     let outcome = Outcome::Completed(vec![]);
-    let written = insist(|| queue.settle(&dispatcher.lease, task, attempt, &outcome)).await;
+    let written = retry_until_answered(|| queue.settle(&dispatcher.lease, task, attempt, &outcome)).await;
     assert_eq!(written, Written::Done);
     task
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_ending_arrives_though_redis_is_killed_midstream() {
+async fn every_ending_arrives_even_if_redis_is_killed_midstream() {
     let redis = TestRedis::start_with(&["--appendfsync", "always"]);
-    let pace = Pace { check: Duration::from_secs(1), ..Pace::default() };
-    let mut stage = Stage::start_over(redis, None, pace, |_| {}).await;
+    let timing = Timing { check: Duration::from_secs(1), ..Timing::default() };
+    let mut stage = Stage::start_over(redis, None, timing, |_| {}).await;
     let mut client = stage.client().await;
     let (queue, dispatcher) = (stage.queue.clone(), stage.dispatcher().await);
     let running = tokio::spawn(async move {
@@ -134,22 +134,22 @@ async fn every_ending_arrives_though_redis_is_killed_midstream() {
         }
         ids
     });
-    let mut heard = BTreeSet::new();
-    while heard.len() < 20 {
-        heard.insert(client.until_type("task_completed").await["data"]["taskId"].as_str().unwrap().to_owned());
+    let mut received = BTreeSet::new();
+    while received.len() < 20 {
+        received.insert(client.until_type("task_completed").await["data"]["taskId"].as_str().unwrap().to_owned());
     }
     stage.redis.kill();
     tokio::time::sleep(Duration::from_millis(500)).await;
     stage.redis.launch();
-    while heard.len() < 60 {
+    while received.len() < 60 {
         let message = client.until_type("task_completed").await;
         let id = message["data"]["taskId"].as_str().unwrap().to_owned();
-        assert!(heard.insert(id.clone()), "{id} ended twice");
+        assert!(received.insert(id.clone()), "{id} ended twice");
     }
-    assert_eq!(running.await.unwrap(), heard);
+    assert_eq!(running.await.unwrap(), received);
 }
 
-/// A client as they are: it comes back, names its tasks, and goes on.
+/// Behaves like a real client: reconnects, subscribes to its tasks again and continues.
 async fn follow(port: u16, token: String, ids: Vec<String>) -> usize {
     let (mut missing, mut connections): (BTreeSet<String>, usize) = (ids.into_iter().collect(), 0);
     while !missing.is_empty() {
@@ -158,7 +158,7 @@ async fn follow(port: u16, token: String, ids: Vec<String>) -> usize {
             continue;
         };
         connections += 1;
-        client.say(json!({"type": "subscribe", "data": {"taskIds": missing}})).await;
+        client.send(json!({"type": "subscribe", "data": {"taskIds": missing}})).await;
         while let Ok(message) = client.next().await {
             if matches!(message["type"].as_str(), Some("task_completed" | "task_failed")) {
                 missing.remove(message["data"]["taskId"].as_str().unwrap());
@@ -172,7 +172,7 @@ async fn follow(port: u16, token: String, ids: Vec<String>) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_of_a_killed_process_hear_every_ending() {
+async fn clients_of_a_killed_process_get_every_ending() {
     const CLIENTS: usize = 40;
     let stack = Stack::start(2, 1).await;
     let port = free_port();
@@ -188,7 +188,7 @@ async fn clients_of_a_killed_process_hear_every_ending() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for _ in 0..3 {
         let metrics = format!("http://127.0.0.1:{port}/metrics");
-        eventually("all are there", WAIT_MAX, async || {
+        eventually("all clients are connected", WAIT_MAX, async || {
             let text = http.get(&metrics).send().await.ok()?.text().await.ok()?;
             text.contains(&format!("shuzhiren_ws_sessions {CLIENTS}\n")).then_some(())
         })

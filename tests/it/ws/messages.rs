@@ -1,4 +1,4 @@
-//! What a client of the document hears.
+//! Messages that a client of the documented protocol gets.
 
 use super::stage::{Dispatcher, Stage, new_task, text_output};
 use serde_json::{Value, json};
@@ -29,33 +29,33 @@ async fn a_task_is_followed_from_submit_to_its_files() {
     };
     dispatcher.complete(claim, vec![image, text_output("a cat".to_owned())]).await;
 
-    let mut heard: Vec<Value> = Vec::new();
-    while heard.last().is_none_or(|message| message["type"] != "task_completed") {
+    let mut received: Vec<Value> = Vec::new();
+    while received.last().is_none_or(|message| message["type"] != "task_completed") {
         let message = client.next().await.unwrap();
         if message["data"]["taskId"] == id.to_string() {
-            heard.push(message);
+            received.push(message);
         }
     }
     let facts = |message: &Value| (message["data"]["status"].clone(), message["data"]["progress"].clone());
-    let lives: Vec<_> = heard.iter().map(facts).collect();
+    let states: Vec<_> = received.iter().map(facts).collect();
     let expected = [("pending", 0), ("running", 0), ("running", 25), ("running", 50), ("completed", 100)];
-    assert_eq!(lives, expected.map(|(status, progress)| (json!(status), json!(progress))));
-    assert!(heard[..4].iter().all(|message| message["type"] == "task_progress"));
-    let running = &heard[3]["data"];
+    assert_eq!(states, expected.map(|(status, progress)| (json!(status), json!(progress))));
+    assert!(received[..4].iter().all(|message| message["type"] == "task_progress"));
+    let running = &received[3]["data"];
     assert_eq!(
         (&running["currentNode"], &running["nodesDone"], &running["nodesTotal"]),
         (&json!("9"), &json!(1), &json!(4))
     );
     assert_eq!((&running["attempt"], &running["instanceId"]), (&json!(1), &json!("127.0.0.1:8001")));
-    let result = &heard[4]["data"]["result"];
+    let result = &received[4]["data"]["result"];
     let url = format!("http://files.example/upload/file/{file}");
     assert_eq!(result["files"], json!([url]));
     assert_eq!(result["outputs"][0]["url"], url);
     assert_eq!(result["outputs"][1]["text"], "a cat");
-    let versions: Vec<u64> = heard.iter().map(|message| message["data"]["version"].as_u64().unwrap()).collect();
+    let versions: Vec<u64> = received.iter().map(|message| message["data"]["version"].as_u64().unwrap()).collect();
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
-    assert!(heard.iter().all(|message| now - message["timestamp"].as_u64().unwrap() < 60_000));
+    assert!(received.iter().all(|message| now - message["timestamp"].as_u64().unwrap() < 60_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,9 +83,9 @@ async fn failed_and_cancelled_tasks_end_as_task_failed() {
     assert!(message["data"]["error"]["message"].is_string());
 }
 
-/// The ending of the first life, the second life, its ending: in this order, also where the revival itself was not heard.
+/// The ending of the first life, the second life and its ending arrive in this order.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_life_is_heard_after_an_ending() {
+async fn a_revived_task_is_reported_after_its_ending() {
     let stage = Stage::start().await;
     let dispatcher = stage.dispatcher().await;
     let mut client = stage.client().await;
@@ -97,12 +97,12 @@ async fn another_life_is_heard_after_an_ending() {
     let message = client.until("the revival", |message| message["data"]["taskId"] == id.to_string()).await;
     assert_eq!((&message["type"], &message["data"]["status"]), (&json!("task_progress"), &json!("pending")));
     assert_eq!((&message["data"]["revived"], &message["data"]["progress"]), (&json!(1), &json!(0)));
-    // Who comes back now is not told that it has ended.
+    // A client that reconnects now does not get the old ending.
     client
-        .say(json!({"type": "subscribe", "data": {"all": true, "since": cursor_before(&first)}, "requestId": "r"}))
+        .send(json!({"type": "subscribe", "data": {"all": true, "since": cursor_before(&first)}, "requestId": "r"}))
         .await;
     client.until_type("subscribed").await;
-    client.say(json!({"type": "ping"})).await;
+    client.send(json!({"type": "ping"})).await;
     assert_eq!(client.next().await.unwrap()["type"], "pong", "the first ending is not replayed");
     let claim = dispatcher.begin().await;
     dispatcher.progress(claim, 30).await;
@@ -112,14 +112,14 @@ async fn another_life_is_heard_after_an_ending() {
     assert!(ended["data"]["version"].as_u64() > message["data"]["version"].as_u64());
 }
 
-/// Where a client stood before it heard this ending, the first of its process.
+/// Returns the cursor just before this ending.
 fn cursor_before(ending: &serde_json::Value) -> String {
     let (process, number) = ending["data"]["cursor"].as_str().unwrap().rsplit_once('-').unwrap();
     format!("{process}-{}", number.parse::<u64>().unwrap() - 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_is_heard_and_never_falls_within_its_attempt() {
+async fn a_retry_is_reported_and_progress_never_falls_within_an_attempt() {
     let stage = Stage::start().await;
     let mut client = stage.client().await;
     let dispatcher = stage.dispatcher().await;
@@ -168,7 +168,7 @@ async fn an_instance_is_announced_when_it_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_global_status_follows_at_most_once_a_second() {
+async fn the_global_status_is_sent_at_most_once_a_second() {
     let stage = Stage::start().await;
     let mut client = stage.client().await;
     let dispatcher = stage.dispatcher().await;
@@ -190,11 +190,11 @@ async fn the_global_status_follows_at_most_once_a_second() {
         assert!(last["data"][field].is_u64(), "{field}");
     }
     let quiet = tokio::time::timeout(Duration::from_millis(2_500), client.until_type("global_status")).await;
-    assert!(quiet.is_err(), "nothing changes, nothing is said: {quiet:?}");
+    assert!(quiet.is_err(), "no message without a change: {quiet:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_are_answered_with_their_request_id() {
+async fn replies_carry_the_request_id() {
     let stage = Stage::start().await;
     let mut client = stage.client().await;
     let id = stage.submit("admin").await;
@@ -212,7 +212,7 @@ async fn questions_are_answered_with_their_request_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn naming_tasks_narrows_what_is_heard() {
+async fn subscribing_to_tasks_excludes_others() {
     let stage = Stage::start().await;
     let mut client = stage.client().await;
     let dispatcher = stage.dispatcher().await;
@@ -233,7 +233,7 @@ async fn naming_tasks_narrows_what_is_heard() {
     let third = stage.submit("admin").await;
     let other = Dispatcher::attach(stage.queue.clone(), "127.0.0.1:8002").await;
     assert_eq!(other.run_one().await, third);
-    client.say(json!({"type": "ping"})).await;
+    client.send(json!({"type": "ping"})).await;
     loop {
         let message = client.next().await.unwrap();
         assert_ne!(message["data"]["taskId"], third.to_string());

@@ -1,11 +1,11 @@
-//! No ending is missed: not by a client that comes back, not when the subscription or Redis is gone for a while.
+//! No ending is missed by a client that reconnects, or while the subscription or Redis is down.
 
 use super::stage::{Stage, new_task};
 use serde_json::json;
 use shuzhiren::{
     queue::{Queue, QueueLimits},
     task::TaskId,
-    ws::Pace,
+    ws::Timing,
 };
 use std::{
     io::{Read, Write},
@@ -42,9 +42,9 @@ async fn a_subscription_begins_with_a_snapshot_of_each_task() {
     assert_eq!(client.until_ended(running).await["type"], "task_completed");
 }
 
-/// Nothing older than the snapshot follows it, however much happens while it is read.
+/// No older state follows a snapshot, even if many events happen while it is read.
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_never_fall_on_a_socket() {
+async fn versions_never_decrease_on_a_socket() {
     let stage = Stage::start().await;
     let dispatcher = stage.dispatcher().await;
     let id = stage.submit("admin").await;
@@ -57,7 +57,7 @@ async fn versions_never_fall_on_a_socket() {
         dispatcher.complete(claim, vec![]).await;
     });
     for _ in 0..40 {
-        client.say(json!({"type": "subscribe", "data": {"taskIds": [id]}, "requestId": "s"})).await;
+        client.send(json!({"type": "subscribe", "data": {"taskIds": [id]}, "requestId": "s"})).await;
     }
     let (mut version, mut percent, mut answers) = (0, 0, 0);
     while answers < 40 || percent < 100 {
@@ -68,22 +68,22 @@ async fn versions_never_fall_on_a_socket() {
                 &message["data"]["tasks"][0]
             }
             "task_progress" | "task_completed" => {
-                let told = message["data"]["version"].as_u64().unwrap();
-                assert!(told >= version, "{told} after {version}");
-                version = told;
+                let found = message["data"]["version"].as_u64().unwrap();
+                assert!(found >= version, "{found} after {version}");
+                version = found;
                 &message["data"]
             }
             _ => continue,
         };
-        let told = data["progress"].as_u64().unwrap();
-        assert!(told >= percent, "{told} % after {percent} %: {message}");
-        percent = told;
+        let found = data["progress"].as_u64().unwrap();
+        assert!(found >= percent, "{found} % after {percent} %: {message}");
+        percent = found;
     }
     busy.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_replays_the_endings_since_or_says_resync() {
+async fn a_cursor_replays_the_endings_since_or_gets_resync() {
     let stage = Stage::start().await;
     let dispatcher = stage.dispatcher().await;
     let mut client = stage.client().await;
@@ -99,27 +99,27 @@ async fn a_cursor_replays_the_endings_since_or_says_resync() {
     watcher.ask("subscribe", json!({"taskIds": [third]})).await;
 
     let mut client = stage.client().await;
-    client.say(json!({"type": "subscribe", "data": {"all": true, "since": cursor}, "requestId": "r"})).await;
+    client.send(json!({"type": "subscribe", "data": {"all": true, "since": cursor}, "requestId": "r"})).await;
     let subscribed = client.until_type("subscribed").await;
     client.until_ended(second).await;
     assert_eq!(client.next().await.unwrap()["data"]["taskId"], third.to_string());
     let up_to_date = subscribed["data"]["cursor"].clone();
     client.ask("subscribe", json!({"since": up_to_date})).await;
-    client.say(json!({"type": "ping"})).await;
+    client.send(json!({"type": "ping"})).await;
     assert_eq!(client.next().await.unwrap()["type"], "pong", "nothing to replay");
 
     for foreign in ["another-process-7", "", "1"] {
-        client.say(json!({"type": "subscribe", "data": {"since": foreign}, "requestId": "r"})).await;
+        client.send(json!({"type": "subscribe", "data": {"since": foreign}, "requestId": "r"})).await;
         let resync = client.until_type("resync").await;
         assert_eq!(resync["requestId"], "r");
         assert!(resync["data"]["cursor"].is_string());
     }
 }
 
-/// Only the gap heals here: the regular look is switched off.
+/// Only gap recovery runs here: the regular check is switched off.
 #[tokio::test(flavor = "multi_thread")]
 async fn endings_during_a_broken_subscription_arrive() {
-    let stage = Stage::start_with(Pace { check: NEVER, ..Pace::default() }, |_| {}).await;
+    let stage = Stage::start_with(Timing { check: NEVER, ..Timing::default() }, |_| {}).await;
     let dispatcher = stage.dispatcher().await;
     let mut client = stage.client().await;
     for _ in 0..5 {
@@ -129,7 +129,7 @@ async fn endings_during_a_broken_subscription_arrive() {
         dispatcher.run_one().await;
         let born = stage.submit("admin").await;
         dispatcher.run_one().await;
-        // In either order: whether an event or the healing tells it first.
+        // In either order, depending on whether an event or gap recovery comes first.
         let ended = [known.to_string(), born.to_string()];
         let mut missing: Vec<&String> = ended.iter().collect();
         while !missing.is_empty() {
@@ -139,10 +139,10 @@ async fn endings_during_a_broken_subscription_arrive() {
     }
 }
 
-/// An ending that nobody published: only the regular look can find it.
+/// The ending is never published: only the regular check can find it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unpublished_ending_arrives_within_the_check_interval() {
-    let stage = Stage::start_with(Pace { check: Duration::from_millis(300), ..Pace::default() }, |_| {}).await;
+    let stage = Stage::start_with(Timing { check: Duration::from_millis(300), ..Timing::default() }, |_| {}).await;
     let mut client = stage.client().await;
     let id = stage.submit("admin").await;
     client.until("pending", |message| message["data"]["taskId"] == id.to_string()).await;
@@ -160,12 +160,12 @@ async fn an_unpublished_ending_arrives_within_the_check_interval() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_live_through_a_restart_of_redis() {
-    let mut stage = Stage::start_with(Pace { check: Duration::from_secs(2), ..Pace::default() }, |_| {}).await;
+async fn sockets_survive_a_restart_of_redis() {
+    let mut stage = Stage::start_with(Timing { check: Duration::from_secs(2), ..Timing::default() }, |_| {}).await;
     let mut client = stage.client().await;
     let id = stage.submit("admin").await;
     client.until("pending", |message| message["data"]["taskId"] == id.to_string()).await;
-    // `everysec` may keep the last second in memory only.
+    // `appendfsync everysec` may hold the last second in memory only.
     tokio::time::sleep(Duration::from_millis(2_200)).await;
     stage.redis.kill();
     let while_away = client.ask("get_task", json!({"taskId": id})).await;
@@ -181,7 +181,7 @@ async fn sockets_live_through_a_restart_of_redis() {
     client.until_ended(next.id).await;
 }
 
-/// One command on a connection of its own; the raw reply (of one read after the other until nothing comes for 50 ms).
+/// Sends one command on its own connection and returns the raw reply (reads until nothing arrives for 50 ms).
 fn redis(socket: &Path, words: &[&str]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     let parts: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();

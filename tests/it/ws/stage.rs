@@ -1,4 +1,4 @@
-//! One process' worth of WebSocket front, and a dispatcher's hand to move tasks.
+//! A process with the WebSocket, and a stand-in dispatcher that moves tasks.
 
 use super::client::Client;
 use crate::support::TestRedis;
@@ -14,7 +14,7 @@ use shuzhiren::{
         Attempt, InstanceId, Links, NewTask, Outcome, Output, OutputKind, Payload, Priority, Progress, TaskFacts,
         TaskId,
     },
-    ws::{Hub, Pace, WsState, router},
+    ws::{Hub, Timing, WsState, router},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -32,18 +32,18 @@ pub struct Stage {
 
 impl Stage {
     pub async fn start() -> Self {
-        Self::start_with(Pace::default(), |_| {}).await
+        Self::start_with(Timing::default(), |_| {}).await
     }
 
-    pub async fn start_with(pace: Pace, change: impl FnOnce(&mut FrontSettings)) -> Self {
-        Self::start_over(TestRedis::start(), None, pace, change).await
+    pub async fn start_with(timing: Timing, change: impl FnOnce(&mut FrontSettings)) -> Self {
+        Self::start_over(TestRedis::start(), None, timing, change).await
     }
 
-    /// On this Redis, which the hub reaches by another way (a URL) than the test.
+    /// Starts on this Redis; `way` is the URL by which the hub reaches it, if not the test's.
     pub async fn start_over(
         redis: TestRedis,
         way: Option<String>,
-        pace: Pace,
+        timing: Timing,
         change: impl FnOnce(&mut FrontSettings),
     ) -> Self {
         let queue = Queue::connect(&redis.settings(), LIMITS).await.unwrap();
@@ -68,7 +68,7 @@ impl Stage {
         let auth = Auth::new(&auth_settings(Duration::from_secs(3_600)));
         let redis_url = Some(Secret::new(way.unwrap_or_else(|| redis.url())));
         let hubs = Queue::connect(&RedisSettings { redis_url, ..redis.settings() }, LIMITS).await.unwrap();
-        let hub = Hub::start_with(hubs, Links::new("http://files.example"), stop.clone(), pace);
+        let hub = Hub::start_with(hubs, Links::new("http://files.example"), stop.clone(), timing);
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = router(WsState { hub: hub.clone(), auth, settings: front });
@@ -76,12 +76,12 @@ impl Stage {
         Self { redis, queue, hub, address, stop }
     }
 
-    /// A token of the administrator that is good for `ttl`.
+    /// Returns an administrator's token that is valid for `ttl`.
     pub async fn admin_token(&self, ttl: Duration) -> String {
         Auth::new(&auth_settings(ttl)).login("admin", "a password").await.unwrap().token
     }
 
-    /// A logged-in administrator that has heard the first `global_status`.
+    /// Connects an administrator and reads the first `global_status`.
     pub async fn client(&self) -> Client {
         let token = self.admin_token(Duration::from_secs(3_600)).await;
         let mut client = Client::connect(self.address, &[("authorization", &format!("Bearer {token}"))]).await.unwrap();
@@ -136,7 +136,7 @@ pub fn new_task(owner: &str) -> NewTask {
     }
 }
 
-/// Moves tasks like a dispatcher would, without any ComfyUI.
+/// Moves tasks as a dispatcher would, without ComfyUI.
 pub struct Dispatcher {
     pub queue: Queue,
     pub lease: Lease,
@@ -186,7 +186,7 @@ pub fn text_output(text: String) -> Output {
     Output { node_id: "9".to_owned(), kind: OutputKind::Text, text: Some(text), ..Output::default() }
 }
 
-/// A token of a plain user: nobody can log in as one yet.
+/// Makes a token of a plain user, for whom there is no login yet.
 pub fn user_token(username: &str) -> String {
     let claims = serde_json::json!({"sub": username, "role": "user", "iat": 1, "exp": 4_000_000_000_u64});
     let signed =
