@@ -3,7 +3,7 @@
 use super::{error::Result, nodes::Listed};
 use crate::{
     fleet::InstanceView,
-    graph::{Catalog, Member, Pool},
+    graph::{Catalog, FleetCatalog, Member},
     queue::Queue,
     task::InstanceId,
 };
@@ -29,7 +29,7 @@ pub(super) struct Snapshot {
     /// Every instance of the config.
     pub(super) instances: Vec<InstanceId>,
     /// What they can run.
-    pub(super) pool: Pool,
+    pub(super) pool: FleetCatalog,
     /// All of it as `GET /api/nodes` shows it, once somebody asked.
     pub(super) listed: OnceLock<Listed>,
 }
@@ -102,7 +102,7 @@ impl Knowledge {
         known.read_at = Some(Instant::now());
         match read {
             Ok((instances, members, catalogs)) => {
-                let pool = Pool::new(members);
+                let pool = FleetCatalog::new(members);
                 // What was made of the same knowledge stays.
                 if known.snapshot.instances != instances || !known.snapshot.pool.is_same(&pool) {
                     known.snapshot = Arc::new(Snapshot { instances, pool, listed: OnceLock::new() });

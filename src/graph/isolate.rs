@@ -1,22 +1,25 @@
-//! Readying a graph for one attempt, so that two tasks never share a file (protocol §9, §17.9).
+//! Output prefix of one attempt, so that two tasks never share a file (protocol §9, §17.9).
 
 use super::{Workflow, raw};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 
-/// The input by which save nodes name their files.
+/// Input that sets the file names of save nodes.
 const PREFIX: &str = "filename_prefix";
-/// An input that no node has: part of the cache key and otherwise ignored (measured for V1 and V3 nodes, protocol §9).
+/// Name of an input that no node has: part of the cache key and otherwise ignored (measured for V1 and V3 nodes,
+/// protocol §9).
 const NONCE: &str = "_nonce";
-/// ComfyUI's own default, for a prefix of which nothing is left.
+/// ComfyUI's own default, used if nothing of a prefix is left.
 const NAME_DEFAULT: &str = "ComfyUI";
 
 impl Workflow {
-    /// Readies the graph for one attempt: every literal string `filename_prefix` gets `<folder>/` in front; the user's own
-    /// prefix follows, without leading slashes and without `.`, `..` and empty segments, so that it stays inside.
+    /// Prepares the graph for one attempt: puts `<folder>/` in front of every literal string `filename_prefix`. The
+    /// user's own prefix follows without leading slashes and without `.`, `..` and empty segments, so that it stays
+    /// inside the folder.
     ///
-    /// With a `nonce` (a re-run after a cached result's file was gone), every node that has such a prefix and every node that
-    /// nobody links to gets `"_nonce": "<nonce>"`: these run again, everything before them may come from the cache.
+    /// With a `nonce` (a re-run because the file of a cached result is gone), every node with such a prefix and every
+    /// node that no other links to gets `"_nonce": "<nonce>"`: these run again, all nodes before them may come from the
+    /// cache.
     pub fn isolate(&mut self, folder: &str, nonce: Option<&str>) {
         let linked = nonce.map(|_| self.linked_nodes());
         for place in 0..self.node_count() {
@@ -39,7 +42,7 @@ impl Workflow {
     }
 }
 
-/// `<folder>/<prefix>`. Backslashes separate too: the instance may run on Windows.
+/// Returns `<folder>/<prefix>`. Backslashes are separators too: the instance may run on Windows.
 fn inside(folder: &str, prefix: &str) -> Box<RawValue> {
     let segments = prefix.split(['/', '\\']).filter(|segment| !matches!(segment.trim(), "" | "." | ".."));
     let kept: Vec<&str> = segments.collect();
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_goes_to_what_must_run_again_and_nowhere_else() {
+    fn only_nodes_that_must_run_again_get_the_nonce() {
         let graph = r#"{"1":{"class_type":"E","inputs":{}},"2":{"class_type":"S","inputs":{"images":["1",0],"filename_prefix":"a"}},"3":{"class_type":"P","inputs":{"images":["1",0]}}}"#;
         assert_eq!(
             isolated(graph, Some("n1")),

@@ -1,4 +1,4 @@
-//! Cycles and chains of links, over the whole graph: ComfyUI also walks nodes that nobody needs, by recursion.
+//! Checks for cycles and long chains of links, over the whole graph: ComfyUI also walks unneeded nodes, recursively.
 
 use super::{
     Problem, Workflow,
@@ -6,10 +6,11 @@ use super::{
     raw,
 };
 
-/// Ids of a cycle that its message lists.
+/// Number of node ids listed in the message about a cycle.
 const CYCLE_SHOWN: usize = 10;
 
-/// Refuses a cycle and a chain longer than the graph's limit. `base` is where to point: `/workflow` or `/params`.
+/// Refuses a cycle and a chain longer than the graph's limit. `base` is the pointer of the problems: `/workflow` or
+/// `/params`.
 pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Vec<Problem>> {
     let sources = sources(workflow);
     let mut users = vec![Vec::new(); sources.len()];
@@ -38,11 +39,11 @@ pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Vec<Problem>>
     let depth_max = workflow.limits().depth_max;
     let Some(node) = depth.iter().position(|&length| length > depth_max) else { return Ok(()) };
     let id = &workflow.node(node).id;
-    let message = format!("node {}: more than {depth_max} nodes follow one another", clip(id));
+    let message = format!("node {}: chain of more than {depth_max} linked nodes", clip(id));
     Err(vec![Problem::unfit(place(base, id), "workflow_too_deep", message).at_node(id)])
 }
 
-/// For each node the nodes its inputs are linked to.
+/// Returns, for each node, the nodes that its inputs are linked to.
 fn sources(workflow: &Workflow) -> Vec<Vec<usize>> {
     let of_input = |value: &_| raw::borrowed_link_target(value).and_then(|target| workflow.place_of(&target));
     workflow.nodes().map(|node| node.inputs.iter().filter_map(|(_, value)| of_input(value)).collect()).collect()
@@ -53,7 +54,7 @@ fn cycle(workflow: &Workflow, base: &str, sources: &[Vec<usize>], missing: &[usi
     let mut seen = vec![false; sources.len()];
     let mut path = Vec::new();
     let mut here = (0..sources.len()).find(|&node| is_left(node));
-    // Every node left over has a source left over, so this walk must come back to itself.
+    // Every remaining node has a remaining source, so this walk must return to a visited node.
     while let Some(node) = here.filter(|&node| !seen[node]) {
         seen[node] = true;
         path.push(node);

@@ -1,9 +1,11 @@
-//! A workflow as a value: parse, params, sanitise. Pure. Numbers are never re-encoded: every input stays raw JSON.
+//! A workflow as a value: parse, apply params, validate. Pure. Numbers are never re-encoded: every input stays raw
+//! JSON.
 //!
-//! Look first at [`Workflow::read`], [`Workflow::parse`] and [`resolve`].
+//! Start with [`Workflow::read`], [`Workflow::parse`] and [`resolve`].
 //!
-//! Invariants: an input that no parameter names leaves byte for byte as it came (but for [`Workflow::isolate`], `{"$file":…}`,
-//! and, once there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; nothing here recurses over foreign structure.
+//! Invariants: an input that no parameter names keeps its bytes (except for [`Workflow::isolate`], `{"$file":…}`, and,
+//! if there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; no
+//! function recurses over the structure of a request.
 //!
 //! # Params
 //!
@@ -23,15 +25,15 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{Catalog, Member, Pool};
+pub use catalog::{Catalog, FleetCatalog, Member};
 pub use node::Workflow;
 pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, near, publish, resolve, schema};
 pub use problem::Problem;
 
-/// Bounds of a graph.
+/// Limits of a graph.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphLimits {
-    /// Nodes.
+    /// Maximum number of nodes.
     pub nodes_max: usize,
     /// Longest chain of links, in nodes.
     pub depth_max: usize,

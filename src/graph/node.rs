@@ -1,40 +1,40 @@
-//! The graph itself: nodes in the order they came, inputs as raw JSON. Cloning is cheap; only nodes that change are copied.
+//! The graph: nodes in their original order, inputs as raw JSON. Cloning is cheap; only changed nodes are copied.
 
 use super::{GraphLimits, raw};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::{collections::HashMap, sync::Arc};
 
-/// An API-format graph: `{node_id: {"class_type","inputs","_meta"?}}` in the order it came.
+/// A graph in API format: `{node_id: {"class_type","inputs","_meta"?}}`, in its original order.
 #[derive(Debug, Clone)]
 pub struct Workflow {
     nodes: Vec<Arc<Node>>,
     places: Arc<HashMap<String, usize>>,
     limits: GraphLimits,
-    /// The text it was read from, as long as nothing was changed.
+    /// The text it was read from, until it is changed.
     text: Option<Arc<RawValue>>,
 }
 
-/// One node.
+/// A node of the graph.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) id: String,
     pub(super) class: String,
-    /// `_meta.title`.
+    /// The `_meta.title`.
     pub(super) title: Option<String>,
     pub(super) inputs: Vec<(String, Box<RawValue>)>,
-    /// Every member in its order; what is not ours to understand stays as it came.
+    /// All members in their original order; unknown ones are kept as they are.
     pub(super) members: Vec<Member>,
 }
 
 /// A member of a node's object.
 #[derive(Debug, Clone)]
 pub(super) enum Member {
-    /// `class_type`.
+    /// The `class_type`.
     Class,
-    /// `inputs`.
+    /// The `inputs`.
     Inputs,
-    /// `_meta` and anything else.
+    /// The `_meta`, or any other member.
     Other(String, Box<RawValue>),
 }
 
@@ -44,13 +44,14 @@ impl Workflow {
         Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits, text: None }
     }
 
-    /// Remembers the text that it was read from.
+    /// Keeps the text that it was read from.
     pub(super) fn with_text(mut self, text: &RawValue) -> Self {
         self.text = Some(text.to_owned().into());
         self
     }
 
-    /// As JSON, numbers as they came; a graph that was not changed is the text it was read from.
+    /// Returns the graph as JSON, with numbers as they were written; an unchanged graph gives the text it was read
+    /// from.
     pub fn to_json(&self) -> Box<RawValue> {
         match &self.text {
             Some(text) => text.as_ref().to_owned(),
@@ -58,22 +59,22 @@ impl Workflow {
         }
     }
 
-    /// How many nodes.
+    /// Returns the number of nodes.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Node ids in order.
+    /// Returns the node ids in order.
     pub fn node_ids(&self) -> Vec<&str> {
         self.nodes.iter().map(|node| node.id.as_str()).collect()
     }
 
-    /// The class of a node.
+    /// Returns the class of a node.
     pub fn class_of(&self, node_id: &str) -> Option<&str> {
         self.place_of(node_id).map(|place| self.nodes[place].class.as_str())
     }
 
-    /// Sets an input to a text, adding it when the node lacks it; `false` if there is no such node.
+    /// Sets an input to a text, adding it if the node lacks it; returns false if there is no such node.
     pub fn set_text(&mut self, node_id: &str, input: &str, text: &str) -> bool {
         let Some(place) = self.place_of(node_id) else { return false };
         self.put(place, input, raw::quote(text));
@@ -96,7 +97,7 @@ impl Workflow {
         self.places.get(node_id).copied()
     }
 
-    /// Sets an input; one that the node lacks comes last.
+    /// Sets an input; appends it if the node lacks it.
     pub(super) fn put(&mut self, place: usize, input: &str, value: Box<RawValue>) {
         self.text = None;
         let inputs = &mut Arc::make_mut(&mut self.nodes[place]).inputs;
@@ -106,7 +107,7 @@ impl Workflow {
         }
     }
 
-    /// Takes an input away.
+    /// Removes an input.
     pub(super) fn remove(&mut self, place: usize, input: &str) {
         self.text = None;
         Arc::make_mut(&mut self.nodes[place]).inputs.retain(|(name, _)| name != input);
@@ -114,7 +115,7 @@ impl Workflow {
 }
 
 impl Node {
-    /// An input's value.
+    /// Returns the value of an input.
     pub(super) fn input(&self, input: &str) -> Option<&RawValue> {
         self.inputs.iter().find(|(name, _)| name == input).map(|(_, value)| value.as_ref())
     }

@@ -1,5 +1,5 @@
-//! From JSON to a [`Workflow`]: everything that could hurt an instance is refused here (protocol §10, §17.8), with a
-//! pointer to each place.
+//! Parses JSON into a [`Workflow`] and refuses everything that could harm an instance (protocol §10, §17.8), with a
+//! pointer to each problem.
 
 use super::{
     GraphLimits, Problem, Workflow, convert, links,
@@ -11,18 +11,20 @@ use super::{
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Where the workflow stands in the request.
+/// JSON pointer of the workflow in the request.
 const BASE: &str = "/workflow";
-/// Longest node id. ComfyUI repeats ids in every progress message; its own have a few digits.
+/// Longest node id, bytes. ComfyUI repeats ids in every progress message; its own have a few digits.
 pub(super) const NODE_ID_BYTES_MAX: usize = 200;
-/// Inputs of one node; the largest known have some hundred.
+/// Maximum number of inputs of one node; the largest known nodes have some hundred.
 const INPUTS_MAX: usize = 1_000;
 
 impl Workflow {
-    /// Reads a graph and checks everything that could hurt an instance (protocol §17.8): every node an object with a string
-    /// `class_type` and an object `inputs`, bounded count and depth, no cycle, no duplicate key, UI format named as such.
+    /// Parses a graph and checks everything that could harm an instance (protocol §17.8): every node is an object with
+    /// a string `class_type` and an object `inputs`, count and depth are bounded, there is no cycle and no duplicate
+    /// key. The editor's format is recognised and named in the problem.
     ///
-    /// Links to nodes that do not exist pass: harmless on a stray node, else the instance answers 400 (protocol §10, §2).
+    /// Links to missing nodes are allowed: harmless on an unneeded node, otherwise the instance answers 400 (protocol
+    /// §10, §2).
     ///
     /// # Errors
     /// Every problem found, at most 100.
@@ -44,7 +46,7 @@ impl Workflow {
         Ok(workflow.with_text(json))
     }
 
-    /// Reads back what [`Workflow::to_json`] wrote.
+    /// Reads the output of [`Workflow::to_json`].
     pub fn from_stored(json: &RawValue) -> Option<Self> {
         let limits = GraphLimits { nodes_max: usize::MAX, depth_max: usize::MAX };
         let mut problems = Problems::default();
@@ -73,7 +75,7 @@ fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<raw::Member<'_>>,
     Ok(entries)
 }
 
-/// One node, or its problems.
+/// Parses one node, or records its problems.
 fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<Node> {
     let here = || step(BASE, &id);
     let before = problems.len();
@@ -101,7 +103,7 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
             }
             _ => {
                 if key == "_meta" {
-                    // ComfyUI 0.38 asks `_meta` for its title and answers 500 when it cannot.
+                    // ComfyUI 0.38 reads the title of `_meta` and answers 500 if `_meta` is no object.
                     match raw::borrowed_members(value) {
                         Some(meta) => title = title_of(&meta),
                         None => refuse(step(&here(), "_meta"), "workflow_meta_not_object", "_meta must be an object"),
@@ -118,7 +120,7 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
         refuse(step(&here(), "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
     }
     if inputs.is_none() {
-        // A node without inputs, needed or not, ends the instance's worker thread (protocol §10).
+        // A node without inputs, needed or not, kills the instance's worker thread (protocol §10).
         refuse(step(&here(), "inputs"), "workflow_inputs_missing", "inputs must be an object, {} when it has none");
     }
     if problems.len() > before || problems.is_full() {

@@ -1,4 +1,4 @@
-//! Tests of the room through its doors: [`Workflow::parse`](super::Workflow::parse) and [`resolve`](super::resolve).
+//! Tests through the public functions [`Workflow::parse`](super::Workflow::parse) and [`resolve`](super::resolve).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 
@@ -28,7 +28,7 @@ fn graph() -> Workflow {
     Workflow::parse(raw(GRAPH), LIMITS).unwrap()
 }
 
-/// As [`super::resolve`] without options.
+/// Calls [`super::resolve`] without options.
 fn resolve(workflow: &Workflow, params: &RawValue) -> Result<Resolved, Vec<Problem>> {
     super::resolve(workflow, params, &Options::default())
 }
@@ -37,7 +37,7 @@ fn with(params: &str) -> Result<Resolved, Vec<Problem>> {
     resolve(&graph(), raw(params))
 }
 
-/// The resolved graph must be `GRAPH` with these texts replaced, byte for byte.
+/// Asserts that the resolved graph is `GRAPH` with these texts replaced, byte for byte.
 #[track_caller]
 fn assert_changes(params: &str, changes: &[(&str, &str)]) -> Resolved {
     let resolved = with(params).unwrap();
@@ -50,7 +50,7 @@ fn assert_changes(params: &str, changes: &[(&str, &str)]) -> Resolved {
     resolved
 }
 
-/// The params must be refused with exactly these (pointer, code).
+/// Asserts that the params are refused with exactly these (pointer, code).
 #[track_caller]
 fn assert_refused(params: &str, expected: &[(&str, &str)]) -> Vec<Problem> {
     let problems = with(params).expect_err(params);

@@ -6,7 +6,6 @@
 use super::{
     WsContext, answers,
     close::Close,
-    frames,
     handshake::PendingSocket,
     hub::Hub,
     inbound::{self, Incoming, Refusal, Request, Selection},

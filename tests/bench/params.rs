@@ -2,7 +2,7 @@
 
 use serde_json::{json, value::RawValue};
 use shuzhiren::{
-    graph::{Catalog, GraphLimits, Member, Options, Pool, Workflow, resolve},
+    graph::{Catalog, FleetCatalog, GraphLimits, Member, Options, Workflow, resolve},
     task::InstanceId,
 };
 use std::{
@@ -84,7 +84,7 @@ fn params() -> serde_json::Value {
     params.into()
 }
 
-fn pool() -> Pool {
+fn pool() -> FleetCatalog {
     let listed = include_str!("../../src/sim/classes.json");
     let catalogs = [listed.to_owned(), listed.replace("\"ddim\",", "")];
     let member = |(number, json): (usize, &String)| Member {
@@ -92,5 +92,5 @@ fn pool() -> Pool {
         is_alive: true,
         catalog: Catalog::parse(&json.replace("$checkpoints", "v1-5-pruned-emaonly.safetensors")).map(Arc::new),
     };
-    Pool::new(catalogs.iter().enumerate().map(member))
+    FleetCatalog::new(catalogs.iter().enumerate().map(member))
 }

@@ -1,36 +1,38 @@
-//! Whether a value fits an input (params.md, Types). Bounds are errors, never clamps.
+//! Validation of a value against an input's declaration (params.md, Types). A value out of bounds is an error, never
+//! clamped.
 
 use super::{Input, Kind};
 use crate::graph::{params::near, problem::clip, raw};
 use serde_json::value::RawValue;
 
-/// Why a value does not fit.
+/// The reason a value does not fit an input.
 #[derive(Debug)]
-pub(in crate::graph) struct Misfit {
+pub(in crate::graph) struct Mismatch {
     pub(in crate::graph) code: &'static str,
-    /// What the input takes: `a whole number from 1 to 100`.
+    /// Description of valid values: `a whole number from 1 to 100`.
     pub(in crate::graph) expected: String,
-    /// Near values of a combo.
+    /// Similar values of a combo.
     pub(in crate::graph) candidates: Vec<String>,
-    /// Another instance may offer it.
+    /// Whether another instance may offer the value.
     pub(in crate::graph) is_choice: bool,
 }
 
 impl Input {
-    /// Judges a literal. Gives what to write in its place: a number or boolean that came as a text.
-    pub(in crate::graph) fn judge(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Misfit> {
+    /// Validates a literal. Returns its replacement if it must be written differently: a number or boolean given as a
+    /// text.
+    pub(in crate::graph) fn validate(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Mismatch> {
         match &self.kind {
             Kind::Int { min, max } => {
-                let Some(number) = integer(value) else { return Err(self.misfit("param_type")) };
+                let Some(number) = integer(value) else { return Err(self.mismatch("param_type")) };
                 if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
-                    return Err(self.misfit("param_out_of_range"));
+                    return Err(self.mismatch("param_out_of_range"));
                 }
                 Ok(is_text(value).then(|| token(number.to_string())))
             }
             Kind::Float { min, max } => {
-                let Some(number) = float(value) else { return Err(self.misfit("param_type")) };
+                let Some(number) = float(value) else { return Err(self.mismatch("param_type")) };
                 if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
-                    return Err(self.misfit("param_out_of_range"));
+                    return Err(self.mismatch("param_out_of_range"));
                 }
                 Ok(raw::text(value).map(|text| float_token(text.trim(), number)))
             }
@@ -38,27 +40,27 @@ impl Input {
                 "true" | "false" => Ok(None),
                 "\"true\"" => Ok(Some(RawValue::TRUE.to_owned())),
                 "\"false\"" => Ok(Some(RawValue::FALSE.to_owned())),
-                _ => Err(self.misfit("param_type")),
+                _ => Err(self.mismatch("param_type")),
             },
             Kind::Text if is_text(value) => Ok(None),
-            Kind::Text => Err(self.misfit("param_type")),
-            // As nearly everybody spells them: without a copy of the text.
+            Kind::Text => Err(self.mismatch("param_type")),
+            // The usual spelling needs no copy of the text.
             Kind::Choice(choices) if choices.binary_search_by(|choice| choice.as_str().cmp(value.get())).is_ok() => {
                 Ok(None)
             }
             Kind::Choice(choices) => match raw::canonical(value) {
                 Some(value) if choices.binary_search(&value).is_ok() => Ok(None),
-                value => Err(Misfit {
+                value => Err(Mismatch {
                     candidates: near_choices(value.as_deref(), choices),
                     is_choice: true,
-                    ..self.misfit("param_not_an_option")
+                    ..self.mismatch("param_not_an_option")
                 }),
             },
             Kind::Open => Ok(None),
         }
     }
 
-    fn misfit(&self, code: &'static str) -> Misfit {
+    fn mismatch(&self, code: &'static str) -> Mismatch {
         let expected = match &self.kind {
             Kind::Int { min, max } => format!("a whole number{}", bounds(min.as_ref(), max.as_ref())),
             Kind::Float { min, max } => format!("a number{}", bounds(min.as_ref(), max.as_ref())),
@@ -67,7 +69,7 @@ impl Input {
             Kind::Choice(choices) => format!("one of {} values", choices.len()),
             Kind::Open => "what the instance takes".to_owned(),
         };
-        Misfit { code, expected, candidates: Vec::new(), is_choice: false }
+        Mismatch { code, expected, candidates: Vec::new(), is_choice: false }
     }
 }
 
@@ -80,7 +82,7 @@ fn bounds<T: ToString>(min: Option<&T>, max: Option<&T>) -> String {
     }
 }
 
-/// An integer, an integral float, or a decimal text (RunningHub's style).
+/// Reads an integer, an integral float, or a decimal text (RunningHub's style).
 #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and the bounds lie within")]
 fn integer(value: &RawValue) -> Option<i128> {
     if let Some(text) = raw::text(value) {
@@ -93,14 +95,14 @@ fn integer(value: &RawValue) -> Option<i128> {
     })
 }
 
-/// A finite number, or the text of one.
+/// Reads a finite number, or the text of one.
 fn float(value: &RawValue) -> Option<f64> {
     let text = raw::text(value);
     let token = text.as_deref().map_or(value.get(), str::trim);
     token.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// As it was written where that is a JSON number.
+/// Returns the text itself if it is a JSON number, otherwise the number re-encoded.
 fn float_token(text: &str, number: f64) -> Box<RawValue> {
     let is_json = serde_json::from_str::<serde_json::Number>(text).is_ok();
     token(if is_json { text.to_owned() } else { number.to_string() })
@@ -114,7 +116,7 @@ fn is_text(value: &RawValue) -> bool {
     value.get().starts_with('"')
 }
 
-/// Choices are JSON texts; what people type has no quotes.
+/// Returns similar choices. Choices are JSON texts; users type them without quotes.
 fn near_choices(wanted: Option<&str>, choices: &[String]) -> Vec<String> {
     let plain = |text: &str| text.trim_matches('"').to_owned();
     let found =
@@ -131,8 +133,8 @@ mod tests {
     fn judged(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
         let input = Input { kind: kind.clone(), ..Input::default() };
         let value: &RawValue = serde_json::from_str(value).unwrap();
-        let judged = input.judge(value).map(|written| written.map(|written| written.get().to_owned()));
-        judged.map_err(|misfit| (misfit.code, misfit.expected, misfit.candidates))
+        let judged = input.validate(value).map(|written| written.map(|written| written.get().to_owned()));
+        judged.map_err(|mismatch| (mismatch.code, mismatch.expected, mismatch.candidates))
     }
 
     #[track_caller]
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_left_to_the_instance() {
+    fn an_open_input_takes_any_value() {
         assert_takes(&Kind::Open, &[("null", None), ("20.5", None), (r#"{"a":1}"#, None)]);
     }
 }

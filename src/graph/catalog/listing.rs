@@ -1,13 +1,15 @@
-//! What the fleet can run, merged, for forms: each class once, with every choice that any instance offers and who has the class.
+//! Merged listing of the fleet's classes, for forms: each class once, with every choice that any instance offers, and
+//! the instances that have the class.
 
-use super::{Class, Input, Kind, Pool};
+use super::{Class, FleetCatalog, Input, Kind};
 use crate::{graph::raw, task::InstanceId};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Wire form of the listing:
 /// `{"classes":{"KSampler":{"title","category","outputNode","inputs":[…],"outputs":[{"name","type"}],"instances":["ip:port"]}}}`;
-/// `unknown` lists classes that were asked for and that nobody is known to have.
+/// `unknown` lists requested classes that no instance is known to have.
 #[derive(Serialize)]
 struct Listing<'a> {
     classes: BTreeMap<&'a str, Merged<'a>>,
@@ -21,7 +23,7 @@ struct Merged<'a> {
     title: &'a str,
     category: &'a str,
     output_node: bool,
-    /// As the first instance orders them; what only others declare comes last.
+    /// In the order of the first instance; inputs that only others declare come last.
     inputs: Vec<MergedInput<'a>>,
     outputs: Vec<OutputSlot<'a>>,
     instances: Vec<&'a InstanceId>,
@@ -34,16 +36,16 @@ struct OutputSlot<'a> {
     kind: &'a str,
 }
 
-/// `{"name":"steps","type":"INT","required":true,"min":1,"max":10000,"default":20}`; `link` = takes a link only, `upload` = takes a
-/// file, `seed` = may be drawn, `options` = choices of all instances.
+/// Wire form of an input: `{"name":"steps","type":"INT","required":true,"min":1,"max":10000,"default":20}`; `link` =
+/// takes only a link, `upload` = takes a file, `seed` = may be drawn, `options` = choices of all instances.
 struct MergedInput<'a> {
     name: &'a str,
     input: &'a Input,
     options: BTreeSet<&'a str>,
 }
 
-impl Pool {
-    /// The listing as JSON, of all classes or of these.
+impl FleetCatalog {
+    /// Returns the listing of all classes, or of `only` these, as JSON.
     pub fn listing(&self, only: Option<&[&str]>) -> String {
         let mut listing = Listing { classes: BTreeMap::new(), unknown: BTreeSet::new() };
         for group in &self.groups {
@@ -67,7 +69,7 @@ impl Pool {
         serde_json::to_string(&listing).expect("maps of strings, finite numbers and raw JSON always serialise")
     }
 
-    /// Whether it knows exactly what another one knows.
+    /// Whether both hold the same catalogs of the same instances.
     pub fn is_same(&self, other: &Self) -> bool {
         let same = |(one, other): (&super::pool::Group, &super::pool::Group)| {
             std::sync::Arc::ptr_eq(&one.catalog, &other.catalog) && one.instances == other.instances

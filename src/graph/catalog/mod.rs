@@ -1,8 +1,8 @@
-//! What an instance can run: its classes and their inputs, from ComfyUI's `/object_info` (protocol §1). Pure; cut down to
-//! what values are judged by, what a form shows, and the order in which the editor keeps widgets: one is kept for each kind of
-//! instance.
+//! Catalog of the classes of an instance and their inputs, from ComfyUI's `/object_info` (protocol §1). Pure. Reduced
+//! to what validation needs, what a form shows, and the widget order of the editor. Instances of the same kind share
+//! one.
 //!
-//! Look first at [`Catalog::parse`] and [`Pool`].
+//! Start with [`Catalog::parse`] and [`FleetCatalog`].
 
 mod judge;
 mod listing;
@@ -10,34 +10,34 @@ mod offered;
 mod pool;
 mod read;
 
-pub(super) use judge::Misfit;
+pub(super) use judge::Mismatch;
 pub(super) use offered::Range;
-pub(super) use pool::{ClassAt, Fit, Need};
-pub use pool::{Member, Pool};
+pub(super) use pool::{ClassPresence, Eligibility, Need};
+pub use pool::{FleetCatalog, Member};
 
 use crate::graph::raw;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// The classes of one instance. As JSON `{class: {"o": is output node, "i": {input: {"r","s","u","l","k",…}}, …}}`, the same for the
-/// same content: instances of one kind have one catalog.
+/// The classes of one instance. As JSON `{class: {"o": is output node, "i": {input: {"r","s","u","l","k",…}}, …}}`;
+/// equal content gives equal JSON, so instances of the same kind share one catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Catalog {
     classes: BTreeMap<String, Class>,
 }
 
-/// One class.
+/// A node class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Class {
-    /// Makes files or texts: what it needs is run.
+    /// Whether it produces files or texts, so that it and the nodes it needs are run.
     #[serde(rename = "o", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_output: bool,
-    /// Its name for people, where that is another.
+    /// Display name, if it differs from the class name.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub(super) title: Option<String>,
-    /// `loaders/video`.
+    /// Category, e.g. `loaders/video`.
     #[serde(rename = "g", default, skip_serializing_if = "String::is_empty")]
     category: String,
     /// Name and type of each output.
@@ -47,43 +47,43 @@ pub(super) struct Class {
     inputs: BTreeMap<String, Input>,
 }
 
-/// One declared input.
+/// A declared input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Input {
     #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_required: bool,
-    /// `control_after_generate`: a seed, whatever its name.
+    /// Declared with `control_after_generate`: a seed under any name.
     #[serde(rename = "s", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_seed: bool,
-    /// `image_upload` and its like: takes the name of a file that was uploaded.
+    /// Declared with `image_upload` or similar: takes the name of an uploaded file.
     #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_upload: bool,
-    /// Of such an input: values of its list that are URLs, and so no files to be fetched.
+    /// URLs in the list of an upload input: values of the list, not files to be fetched.
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
     urls: Vec<String>,
     #[serde(rename = "k")]
     pub(super) kind: Kind,
-    /// Its place among the inputs, required ones first; `None` = the catalog was made before places were kept.
+    /// Position among the inputs, required ones first; `None` = the catalog was stored before positions were kept.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(super) place: Option<u16>,
-    /// The declared type, where `kind` does not say it: `IMAGE`, a custom widget's.
+    /// The declared type, if `kind` does not imply it: `IMAGE`, or a custom widget's.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     type_name: Option<String>,
-    /// `forceInput`: takes a link, never a widget's value.
+    /// Declared with `forceInput`: takes a link, never a widget's value.
     #[serde(rename = "f", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_forced: bool,
-    /// `dynamicPrompts`: the editor itself makes something of its text before it sends it.
+    /// Declared with `dynamicPrompts`: the editor processes its text before sending it.
     #[serde(rename = "y", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_dynamic: bool,
-    /// JSON object of what a form shows beside: `default`, `step`, `multiline`, `tooltip`, `placeholder`.
+    /// JSON object with hints for forms: `default`, `step`, `multiline`, `tooltip`, `placeholder`.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub(super) hints: Option<String>,
 }
 
-/// What values an input takes.
+/// Type of the values that an input takes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) enum Kind {
-    /// `INT`; bounds as wide as u64 seeds and beyond.
+    /// `INT`; the bounds can exceed u64.
     #[serde(rename = "i")]
     Int { min: Option<i128>, max: Option<i128> },
     /// `FLOAT`.
@@ -98,7 +98,7 @@ pub(super) enum Kind {
     /// A combo: the JSON texts of its values, sorted.
     #[serde(rename = "c")]
     Choice(Vec<String>),
-    /// Anything that the instance has to judge: links, files, lists that are fetched, types of custom nodes.
+    /// Anything that only the instance can validate: links, files, remote lists, types of custom nodes.
     #[default]
     #[serde(rename = "x")]
     Open,
@@ -117,7 +117,7 @@ impl Catalog {
         self.classes.iter()
     }
 
-    /// How many classes.
+    /// Returns the number of classes.
     pub fn class_count(&self) -> usize {
         self.classes.len()
     }
@@ -128,7 +128,7 @@ impl Class {
         self.inputs.get(name)
     }
 
-    /// The inputs as the editor orders them; `None` = not known.
+    /// Returns the inputs in the editor's order; `None` if it is unknown.
     pub(super) fn in_order(&self) -> Option<Vec<(&str, &Input)>> {
         let mut inputs: Vec<(u16, &str, &Input)> = self
             .inputs
@@ -141,7 +141,7 @@ impl Class {
 }
 
 impl Input {
-    /// The type by which it is declared: `INT`, `COMBO`, `IMAGE`.
+    /// Returns the declared type: `INT`, `COMBO`, `IMAGE`.
     pub(super) fn type_name(&self) -> &str {
         match (&self.type_name, &self.kind) {
             (Some(name), _) => name,
@@ -153,13 +153,13 @@ impl Input {
         }
     }
 
-    /// The declared default.
+    /// Returns the declared default.
     pub(super) fn default_value(&self) -> Option<Box<RawValue>> {
         let hints: &RawValue = serde_json::from_str(self.hints.as_deref()?).ok()?;
         raw::members(hints)?.into_iter().find(|(name, _)| name == "default").map(|(_, value)| value.to_owned())
     }
 
-    /// Whether people type or choose its value in the node itself.
+    /// Whether users enter or choose its value in the node itself.
     pub(super) fn is_widget(&self) -> bool {
         !self.is_forced && matches!(self.type_name(), "INT" | "FLOAT" | "BOOLEAN" | "STRING" | "COMBO")
     }

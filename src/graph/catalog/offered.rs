@@ -1,16 +1,16 @@
-//! What the instances together take for an input: for schemas, which say it beforehand.
+//! Values that the fleet as a whole accepts for an input, for JSON Schemas.
 
-use super::{Input, Kind, Pool};
+use super::{FleetCatalog, Input, Kind};
 use std::collections::BTreeSet;
 
-/// Bounds of a number, as JSON; `None` = none.
+/// Bounds of a number, as JSON; `None` = unbounded.
 pub(in crate::graph) struct Range {
     pub(in crate::graph) min: Option<String>,
     pub(in crate::graph) max: Option<String>,
 }
 
-impl Pool {
-    /// The widest bounds of a number; `None` = nothing is known, or somebody declares something else.
+impl FleetCatalog {
+    /// Returns the widest bounds of a number; `None` if no instance is known, or one declares another type.
     pub(in crate::graph) fn range(&self, class: &str, input: &str) -> Option<Range> {
         let inputs = self.inputs(class, input)?;
         let all: Option<Vec<_>> = inputs.into_iter().map(bounds).collect();
@@ -21,7 +21,8 @@ impl Pool {
         Some(Range { min: min.map(|(text, _)| text), max: max.map(|(text, _)| text) })
     }
 
-    /// The values of a combo that anybody offers, as canonical JSON; `None` = what is offered is not known of everybody.
+    /// Returns the values of a combo that any instance offers, as canonical JSON; `None` unless the values of every
+    /// instance are known.
     pub(in crate::graph) fn choices(&self, class: &str, input: &str) -> Option<BTreeSet<String>> {
         if self.has_unknown() {
             return None;
@@ -34,7 +35,8 @@ impl Pool {
         Some(all)
     }
 
-    /// As everybody who has the class declares the input; `None` when one of them does not, or nobody has the class.
+    /// Returns the declarations of the input by all instances that have the class; `None` if one of them lacks the
+    /// input, or no instance has the class.
     fn inputs(&self, class: &str, input: &str) -> Option<Vec<&Input>> {
         let inputs: Option<Vec<&Input>> = self.declarations(class).map(|class| class.input(input)).collect();
         inputs.filter(|inputs| !inputs.is_empty())
@@ -58,7 +60,7 @@ fn bounds(input: &Input) -> Option<(Bound, Bound)> {
     }
 }
 
-/// The one that lets more through; none at all lets everything.
+/// Returns the wider of two bounds; `None` is the widest.
 fn lower(one: Bound, other: Bound, is_wider: fn(&f64, &f64) -> bool) -> Bound {
     let ((text, value), (other_text, other_value)) = (one?, other?);
     Some(if is_wider(&value, &other_value) { (text, value) } else { (other_text, other_value) })

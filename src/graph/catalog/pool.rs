@@ -1,38 +1,38 @@
-//! The catalogs of a fleet together: which instances can take a task, narrowed value by value.
+//! The catalogs of all instances, and the search for the instances that can run a task, narrowed value by value.
 
-use super::{Catalog, Class, Input, Misfit};
+use super::{Catalog, Class, Input, Mismatch};
 use crate::{graph::raw, task::InstanceId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// What is known of one instance of the config.
+/// An instance of the config, with its catalog if that is known.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Which.
+    /// Id of the instance.
     pub instance: InstanceId,
-    /// It answers now.
+    /// Whether the instance responds.
     pub is_alive: bool,
-    /// The same `Arc` for the same content; `None` = not known yet.
+    /// The same `Arc` for equal content; `None` = not known yet.
     pub catalog: Option<Arc<Catalog>>,
 }
 
-/// The fleet as far as it is known. Empty = nothing is known: nothing is checked, the instances judge.
+/// The known catalogs of the fleet. If it is empty, nothing is checked here and the instances validate.
 #[derive(Debug, Clone, Default)]
-pub struct Pool {
+pub struct FleetCatalog {
     pub(super) groups: Vec<Group>,
-    /// Alive, and not known yet.
+    /// Alive instances without a known catalog.
     pub(super) unknown: Vec<InstanceId>,
 }
 
-/// Instances of one kind.
+/// Instances with the same catalog.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) catalog: Arc<Catalog>,
     pub(super) instances: Vec<InstanceId>,
 }
 
-impl Pool {
-    /// Sorts the instances of the config, in its order, by kind.
+impl FleetCatalog {
+    /// Groups the instances of the config, in its order, by catalog.
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
         let mut pool = Self::default();
         for Member { instance, is_alive, catalog } in members {
@@ -50,66 +50,66 @@ impl Pool {
         pool
     }
 
-    /// Whether no catalog is known at all.
+    /// Whether no catalog is known.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// Whether somebody who is alive is not known yet.
+    /// Whether the catalog of an alive instance is unknown.
     pub(in crate::graph) fn has_unknown(&self) -> bool {
         !self.unknown.is_empty()
     }
 
-    /// What each kind of instance declares for a class.
+    /// Returns the distinct declarations of a class.
     pub(in crate::graph) fn declarations(&self, class: &str) -> impl Iterator<Item = &Class> {
         self.groups.iter().filter_map(move |group| group.catalog.class(class))
     }
 
-    /// Every class name, with repetitions.
+    /// Returns all class names, with repetitions.
     pub(in crate::graph) fn class_names(&self) -> impl Iterator<Item = &String> {
         self.groups.iter().flat_map(|group| group.catalog.class_names())
     }
 }
 
-/// Something that not every instance has.
+/// A requirement that not every instance meets.
 #[derive(Debug, Clone)]
 pub(in crate::graph) struct Need {
     /// `class KSampler`, `4.ckpt_name "a.safetensors"`.
     pub(in crate::graph) what: String,
-    /// Some who have it.
+    /// Some instances that meet it.
     pub(in crate::graph) at: Vec<InstanceId>,
 }
 
-/// Needs told in a message.
+/// Number of needs listed in a message.
 const NEEDS_MAX: usize = 5;
-/// Instances told of each.
-const TOLD_MAX: usize = 3;
+/// Number of instances listed for each need.
+const INSTANCES_SHOWN: usize = 3;
 
-/// Which groups of a pool still fit one task.
+/// The groups of a fleet that can still run one task.
 #[derive(Debug)]
-pub(in crate::graph) struct Fit<'p> {
-    pool: &'p Pool,
+pub(in crate::graph) struct Eligibility<'p> {
+    pool: &'p FleetCatalog,
     fits: Vec<bool>,
     needs: Vec<Need>,
 }
 
-/// Who has a class.
+/// Whether the fleet has a class.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::graph) enum ClassAt {
-    /// At least one.
-    Somebody,
-    /// Nobody, and everybody is known.
-    Nobody,
-    /// Nobody who is known.
-    Perhaps,
+pub(in crate::graph) enum ClassPresence {
+    /// At least one instance has it.
+    Present,
+    /// No instance has it, and all catalogs are known.
+    Absent,
+    /// No known instance has it.
+    Unknown,
 }
 
-impl<'p> Fit<'p> {
-    pub(in crate::graph) fn new(pool: &'p Pool) -> Self {
+impl<'p> Eligibility<'p> {
+    pub(in crate::graph) fn new(pool: &'p FleetCatalog) -> Self {
         Self { pool, fits: vec![true; pool.groups.len()], needs: Vec::new() }
     }
 
-    pub(in crate::graph) fn pool(&self) -> &'p Pool {
+    pub(in crate::graph) fn pool(&self) -> &'p FleetCatalog {
         self.pool
     }
 
@@ -117,26 +117,27 @@ impl<'p> Fit<'p> {
         &self.needs
     }
 
-    /// Narrows to who has the class.
-    pub(in crate::graph) fn need_class(&mut self, class: &str) -> ClassAt {
+    /// Narrows to the instances that have the class.
+    pub(in crate::graph) fn require_class(&mut self, class: &str) -> ClassPresence {
         let has: Vec<bool> = self.pool.groups.iter().map(|group| group.catalog.class(class).is_some()).collect();
         if has.iter().any(|&has| has) {
             self.narrow(&has, || format!("class {class}"));
-            ClassAt::Somebody
+            ClassPresence::Present
         } else if self.pool.unknown.is_empty() && !self.pool.is_empty() {
-            ClassAt::Nobody
+            ClassPresence::Absent
         } else {
             self.fits.fill(false);
-            ClassAt::Perhaps
+            ClassPresence::Unknown
         }
     }
 
-    /// The declaration of an input, as the first who knows it has it.
+    /// Returns the declaration of an input by the first instance that has it.
     pub(in crate::graph) fn input(&self, class: &str, input: &str) -> Option<&'p Input> {
         self.pool.groups.iter().find_map(|group| group.catalog.class(class)?.input(input))
     }
 
-    /// Whether `text` is a link to a file for this input: the input takes files, and nobody lists the link as one of its values.
+    /// Whether `text` is a URL of a file for this input: the input takes files, and no instance lists the URL as a
+    /// value.
     pub(in crate::graph) fn takes_file_at(&self, class: &str, input: &str, text: &str) -> bool {
         let declared = |group: &'p Group| group.catalog.class(class)?.input(input);
         let mut declared = self.pool.groups.iter().filter_map(declared).peekable();
@@ -145,7 +146,7 @@ impl<'p> Fit<'p> {
             && declared.all(|input| input.urls.iter().all(|url| url != text))
     }
 
-    /// Whether an input takes the names of files, as far as is known.
+    /// Whether an input is known to take the names of files.
     pub(in crate::graph) fn takes_files(&self, class: &str, input: &str) -> bool {
         self.input(class, input).is_some_and(|input| input.is_upload)
     }
@@ -155,36 +156,36 @@ impl<'p> Fit<'p> {
         self.pool.groups.iter().any(|group| group.catalog.class(class).is_some_and(|class| class.is_output))
     }
 
-    /// Narrows to who takes the value. Gives what to write in its place.
+    /// Narrows to the instances that accept the value. Returns its replacement if it must be written differently.
     ///
     /// # Errors
-    /// Nobody takes it.
-    pub(in crate::graph) fn need_value(
+    /// No instance accepts it.
+    pub(in crate::graph) fn require_value(
         &mut self,
         class: &str,
         input: &str,
         value: &RawValue,
         what: impl FnOnce() -> String,
-    ) -> Result<Option<Box<RawValue>>, Misfit> {
+    ) -> Result<Option<Box<RawValue>>, Mismatch> {
         let mut takes = vec![true; self.fits.len()];
-        let (mut written, mut misfit, mut is_taken) = (None, None, false);
+        let (mut written, mut mismatch, mut is_taken) = (None, None, false);
         for (takes, group) in takes.iter_mut().zip(&self.pool.groups) {
-            // Who has no such class is out already; an input that is not declared is the instance's to judge.
+            // Groups without the class are out already; an undeclared input is left to the instance.
             let Some(class) = group.catalog.class(class) else { continue };
-            match class.input(input).map_or(Ok(None), |declared| declared.judge(value)) {
+            match class.input(input).map_or(Ok(None), |declared| declared.validate(value)) {
                 Ok(instead) => {
                     is_taken = true;
                     written = written.or(instead);
                 }
                 Err(why) => {
                     *takes = false;
-                    misfit = misfit.or(Some(why));
+                    mismatch = mismatch.or(Some(why));
                 }
             }
         }
-        match misfit {
+        match mismatch {
             None => Ok(written),
-            Some(misfit) if !is_taken && (!misfit.is_choice || self.pool.unknown.is_empty()) => Err(misfit),
+            Some(mismatch) if !is_taken && (!mismatch.is_choice || self.pool.unknown.is_empty()) => Err(mismatch),
             Some(_) => {
                 self.narrow(&takes, what);
                 Ok(written)
@@ -192,10 +193,10 @@ impl<'p> Fit<'p> {
         }
     }
 
-    /// Who may run the task: `None` = everybody.
+    /// Returns the instances that can run the task; `None` = all.
     ///
     /// # Errors
-    /// Nobody has all of it; what was needed.
+    /// The needs, if no instance meets all of them.
     pub(in crate::graph) fn finish(self) -> Result<Option<Vec<InstanceId>>, Vec<Need>> {
         if self.fits.iter().all(|&fits| fits) {
             return Ok(None);
@@ -216,7 +217,7 @@ impl<'p> Fit<'p> {
         self.fits.iter_mut().zip(has).for_each(|(fits, has)| *fits &= has);
         if self.needs.len() < NEEDS_MAX {
             let at = self.pool.groups.iter().zip(has).filter(|(_, has)| **has).flat_map(|(group, _)| &group.instances);
-            self.needs.push(Need { what: what(), at: at.take(TOLD_MAX).cloned().collect() });
+            self.needs.push(Need { what: what(), at: at.take(INSTANCES_SHOWN).cloned().collect() });
         }
     }
 }
@@ -224,7 +225,7 @@ impl<'p> Fit<'p> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::{Catalog, ClassAt, Fit, Member, Pool};
+    use super::{Catalog, ClassPresence, Eligibility, FleetCatalog, Member};
     use crate::task::InstanceId;
     use serde_json::value::RawValue;
     use std::sync::Arc;
@@ -246,71 +247,79 @@ mod tests {
         ids.map(|ids| ids.iter().map(ToString::to_string).collect())
     }
 
-    fn three() -> Pool {
+    fn three() -> FleetCatalog {
         let (small, large) = (catalog(r#""a""#, ""), catalog(r#""a","b""#, r#","X":{}"#));
-        Pool::new([member("1", true, Some(&small)), member("2", false, Some(&large)), member("3", true, Some(&small))])
+        FleetCatalog::new([
+            member("1", true, Some(&small)),
+            member("2", false, Some(&large)),
+            member("3", true, Some(&small)),
+        ])
     }
 
     #[test]
-    fn what_everybody_has_narrows_nothing() {
+    fn a_class_of_every_instance_narrows_nothing() {
         let pool = three();
-        let mut fit = Fit::new(&pool);
-        assert_eq!(fit.need_class("L"), ClassAt::Somebody);
-        assert!(fit.need_value("L", "m", raw(r#""a""#), String::new).unwrap().is_none());
-        assert!(fit.need_value("L", "undeclared", raw("5"), String::new).unwrap().is_none());
-        assert_eq!(fit.finish().unwrap(), None);
+        let mut eligibility = Eligibility::new(&pool);
+        assert_eq!(eligibility.require_class("L"), ClassPresence::Present);
+        assert!(eligibility.require_value("L", "m", raw(r#""a""#), String::new).unwrap().is_none());
+        assert!(eligibility.require_value("L", "undeclared", raw("5"), String::new).unwrap().is_none());
+        assert_eq!(eligibility.finish().unwrap(), None);
     }
 
     #[test]
     fn a_value_on_one_of_three_narrows_to_it() {
         let pool = three();
-        let mut fit = Fit::new(&pool);
-        fit.need_value("L", "m", raw(r#""b""#), String::new).unwrap();
-        assert_eq!(names(fit.finish().unwrap()).unwrap(), ["2"]);
-        let mut fit = Fit::new(&pool);
-        assert_eq!(fit.need_class("X"), ClassAt::Somebody);
-        assert_eq!(names(fit.finish().unwrap()).unwrap(), ["2"]);
+        let mut eligibility = Eligibility::new(&pool);
+        eligibility.require_value("L", "m", raw(r#""b""#), String::new).unwrap();
+        assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
+        let mut eligibility = Eligibility::new(&pool);
+        assert_eq!(eligibility.require_class("X"), ClassPresence::Present);
+        assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
     }
 
     #[test]
-    fn what_nobody_has_is_refused_once_everybody_alive_is_known() {
+    fn a_missing_class_is_refused_once_all_alive_instances_are_known() {
         let pool = three();
-        let mut fit = Fit::new(&pool);
-        assert_eq!(fit.need_class("Y"), ClassAt::Nobody);
-        assert_eq!(fit.need_value("L", "m", raw(r#""c""#), String::new).unwrap_err().code, "param_not_an_option");
-        assert_eq!(fit.need_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
+        let mut eligibility = Eligibility::new(&pool);
+        assert_eq!(eligibility.require_class("Y"), ClassPresence::Absent);
+        assert_eq!(
+            eligibility.require_value("L", "m", raw(r#""c""#), String::new).unwrap_err().code,
+            "param_not_an_option"
+        );
+        assert_eq!(eligibility.require_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
         let known = catalog(r#""a""#, "");
-        let pool = Pool::new([member("1", true, Some(&known)), member("2", true, None), member("3", false, None)]);
-        let mut fit = Fit::new(&pool);
-        assert!(fit.need_value("L", "m", raw(r#""c""#), String::new).is_ok());
-        assert_eq!(fit.need_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
-        assert_eq!(names(fit.finish().unwrap()).unwrap(), ["2"]);
-        let mut fit = Fit::new(&pool);
-        assert_eq!(fit.need_class("Y"), ClassAt::Perhaps);
-        assert_eq!(names(fit.finish().unwrap()).unwrap(), ["2"]);
-        let pool = Pool::new([member("1", true, Some(&known)), member("3", false, None)]);
-        assert_eq!(Fit::new(&pool).need_class("Y"), ClassAt::Nobody);
+        let pool =
+            FleetCatalog::new([member("1", true, Some(&known)), member("2", true, None), member("3", false, None)]);
+        let mut eligibility = Eligibility::new(&pool);
+        assert!(eligibility.require_value("L", "m", raw(r#""c""#), String::new).is_ok());
+        assert_eq!(eligibility.require_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
+        assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
+        let mut eligibility = Eligibility::new(&pool);
+        assert_eq!(eligibility.require_class("Y"), ClassPresence::Unknown);
+        assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
+        let pool = FleetCatalog::new([member("1", true, Some(&known)), member("3", false, None)]);
+        assert_eq!(Eligibility::new(&pool).require_class("Y"), ClassPresence::Absent);
     }
 
     #[test]
-    fn who_has_one_thing_but_not_the_other_does_not_fit() {
-        let pool = Pool::new([
+    fn an_instance_must_meet_every_need() {
+        let pool = FleetCatalog::new([
             member("1", true, Some(&catalog(r#""a""#, ""))),
             member("2", true, Some(&catalog(r#""b""#, ""))),
         ]);
-        let mut fit = Fit::new(&pool);
-        fit.need_value("L", "m", raw(r#""a""#), || "the model a".to_owned()).unwrap();
-        fit.need_value("L", "m", raw(r#""b""#), || "the model b".to_owned()).unwrap();
-        let needs = fit.finish().unwrap_err();
-        let told: Vec<_> = needs.iter().map(|need| (need.what.as_str(), need.at[0].as_str())).collect();
-        assert_eq!(told, [("the model a", "1"), ("the model b", "2")]);
+        let mut eligibility = Eligibility::new(&pool);
+        eligibility.require_value("L", "m", raw(r#""a""#), || "the model a".to_owned()).unwrap();
+        eligibility.require_value("L", "m", raw(r#""b""#), || "the model b".to_owned()).unwrap();
+        let needs = eligibility.finish().unwrap_err();
+        let found: Vec<_> = needs.iter().map(|need| (need.what.as_str(), need.at[0].as_str())).collect();
+        assert_eq!(found, [("the model a", "1"), ("the model b", "2")]);
     }
 
     #[test]
-    fn nothing_known_checks_nothing() {
-        let pool = Pool::new([member("1", true, None)]);
-        let mut fit = Fit::new(&pool);
-        assert_eq!(fit.need_class("Y"), ClassAt::Perhaps);
-        assert!(pool.is_empty() && fit.finish().unwrap().is_none());
+    fn an_empty_fleet_catalog_checks_nothing() {
+        let pool = FleetCatalog::new([member("1", true, None)]);
+        let mut eligibility = Eligibility::new(&pool);
+        assert_eq!(eligibility.require_class("Y"), ClassPresence::Unknown);
+        assert!(pool.is_empty() && eligibility.finish().unwrap().is_none());
     }
 }

@@ -1,21 +1,23 @@
-//! From `/object_info` to a [`Catalog`]: V1 and V3 forms; what is not understood is left to the instance to judge.
+//! Parses `/object_info`, in its V1 and V3 forms, into a [`Catalog`]; unknown forms are left to the instance to
+//! validate.
 
 use super::{Catalog, Class, Input, Kind};
 use crate::graph::raw;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Options that say: this input takes a file.
+/// Options that mark an input for files.
 const UPLOADS: [&str; 4] = ["image_upload", "video_upload", "audio_upload", "file_upload"];
-/// Options that are kept for forms.
+/// Options kept for forms.
 const HINTS: [&str; 5] = ["default", "step", "multiline", "tooltip", "placeholder"];
-/// Longest JSON text of one of them, and of a name.
+/// Longest JSON text of a hint, and longest name, bytes.
 const HINT_BYTES_MAX: usize = 2_000;
 
 impl Catalog {
-    /// Reads `{class: {"input": {"required": {name: spec}, "optional": {…}}, "output_node": bool}}`, where a spec is
-    /// `["INT",{min,max,…}]`, `["IMAGE"]`, a V1 combo `[["a","b"],{…}]` or a V3 combo `["COMBO",{"options":["a","b"],…}]`.
-    /// `None` when it is not of that form at all. `NaN` and its like must have been replaced before.
+    /// Parses `{class: {"input": {"required": {name: spec}, "optional": {…}}, "output_node": bool}}`, where a spec is
+    /// `["INT",{min,max,…}]`, `["IMAGE"]`, a V1 combo `[["a","b"],{…}]` or a V3 combo
+    /// `["COMBO",{"options":["a","b"],…}]`. `None` if it has another form. `NaN` and similar must have been replaced
+    /// before.
     pub fn parse(object_info: &str) -> Option<Self> {
         let classes = raw::members(serde_json::from_str(object_info).ok()?)?;
         let classes: BTreeMap<String, Class> =
@@ -23,12 +25,12 @@ impl Catalog {
         (!classes.is_empty()).then_some(Self { classes })
     }
 
-    /// Reads back what [`Catalog::to_json`] wrote.
+    /// Reads the output of [`Catalog::to_json`].
     pub fn from_json(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 
-    /// As JSON; equal catalogs give equal texts.
+    /// Returns the catalog as JSON; equal catalogs give equal texts.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("maps of strings and finite numbers always serialise")
     }
@@ -40,7 +42,7 @@ fn class(info: &RawValue) -> Option<Class> {
     let mut inputs = BTreeMap::new();
     let declared = |section: &str| member(&sections, section).and_then(raw::members).unwrap_or_default();
     let (required, optional) = (declared("required"), declared("optional"));
-    // What is declared twice is required, and stands where it stands there.
+    // An input declared in both is required, at its position among the required ones.
     for (at, (name, spec)) in required.iter().chain(&optional).enumerate() {
         let place = u16::try_from(at).ok();
         inputs.entry(name.clone()).or_insert_with(|| Input { place, ..input(spec, at < required.len()) });
@@ -55,7 +57,7 @@ fn class(info: &RawValue) -> Option<Class> {
     })
 }
 
-/// Names and types; a combo's type is its list.
+/// Returns names and types of the outputs; the type of a combo is its list.
 fn outputs(members: &[(String, &RawValue)]) -> Vec<(String, String)> {
     let list = |name: &str| member(members, name).and_then(raw::elements).unwrap_or_default();
     let names = list("output_name");
@@ -74,7 +76,7 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
     let is_upload = UPLOADS.iter().any(|name| is_set(name));
     let type_name = parts.first().and_then(|name| raw::text(name));
     let kind = match parts.first() {
-        // The list of such a combo is what lay in the folder when it was asked; several at once are no single value.
+        // The list of such a combo is a snapshot of a folder; a multi-select has no single value.
         _ if is_upload || is_set("multiselect") || is_set("remote") => Kind::Open,
         Some(list) if raw::is_array(list) => choices(list),
         Some(_) => match type_name.as_deref() {
@@ -94,7 +96,7 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
         None => Kind::Open,
     };
     let urls = if is_upload { listed_urls(&parts, &options) } else { Vec::new() };
-    // An open kind without a name of its own counts as a combo: a list of its own is one.
+    // An open input without a type name of its own counts as a combo if it has a list.
     let has_list = parts.first().is_some_and(|list| raw::is_array(list));
     let type_name = match (&kind, type_name) {
         (Kind::Open, Some(name)) if name != "COMBO" => Some(name),
@@ -115,7 +117,7 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
     }
 }
 
-/// The URLs among a combo's values.
+/// Returns the URLs among a combo's values.
 fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<String> {
     let list = parts.first().filter(|list| raw::is_array(list)).copied().or_else(|| member(options, "options"));
     let texts = list.and_then(raw::elements).unwrap_or_default().into_iter().filter_map(raw::text);
@@ -124,7 +126,7 @@ fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<Stri
     urls
 }
 
-/// The default of a list that changes from hour to hour is none.
+/// Returns the hints as a JSON object. The default of a list that changes over time is omitted.
 fn hints(options: &[(String, &RawValue)], is_list_open: bool) -> Option<String> {
     let kept = HINTS.iter().filter(|name| !is_list_open || **name != "default");
     let kept: BTreeMap<&str, &RawValue> = kept
@@ -138,7 +140,7 @@ fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawV
     members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
-/// A combo's values. One that is neither text, number nor boolean cannot be asked for; then the instance judges.
+/// Returns the values of a combo. If one is neither text, number nor boolean, validation is left to the instance.
 fn choices(list: &RawValue) -> Kind {
     let Some(values) = raw::elements(list) else { return Kind::Open };
     let Some(mut choices) = values.into_iter().map(raw::canonical).collect::<Option<Vec<String>>>() else {
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_of_files_only_its_urls_are_kept() {
+    fn only_the_urls_of_a_file_list_are_kept() {
         for spec in [
             r#"[["b.png","https://x/b","http://x/a"],{"image_upload":true}]"#,
             r#"["COMBO",{"options":["https://x/b","http://x/a",7],"file_upload":true}]"#,
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_forms_show_and_the_editors_order_are_kept() {
+    fn form_hints_and_the_editors_order_are_kept() {
         let json = r#"{"A":{"input":{"required":{"z":["IMAGE"],"b":["INT",{"default":18446744073709551615,"step":8,"tooltip":"t","round":1}]},"optional":{"a":["STRING",{"forceInput":true,"dynamicPrompts":true}],"up":[["x.png"],{"image_upload":true,"default":"x.png"}],"z":["MASK"]}},
             "output":["IMAGE",["x","y"]],"output_name":["picture"],"display_name":"An A","name":"A","category":"c/d"}}"#;
         let catalog = Catalog::from_json(&Catalog::parse(json).unwrap().to_json()).unwrap();
@@ -245,18 +247,18 @@ mod tests {
         assert_eq!((of("b").type_name(), of("b").default_value().unwrap().get()), ("INT", "18446744073709551615"));
         assert_eq!(of("b").hints.as_deref(), Some(r#"{"default":18446744073709551615,"step":8,"tooltip":"t"}"#));
         assert!(of("b").is_widget() && of("up").is_widget() && !of("a").is_widget() && of("a").is_dynamic);
-        assert_eq!((of("up").type_name(), &of("up").hints), ("COMBO", &None), "what lies in a folder is no default");
+        assert_eq!((of("up").type_name(), &of("up").hints), ("COMBO", &None), "a file in a folder is no default");
         assert_eq!((class.title.as_deref(), class.category.as_str()), (Some("An A"), "c/d"));
         let outputs: Vec<(&str, &str)> =
             class.outputs.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
         assert_eq!(outputs, [("picture", "IMAGE"), ("COMBO", "COMBO")]);
         let old = Catalog::from_json(r#"{"A":{"i":{"b":{"k":{"i":{"min":0,"max":1}}}}}}"#).unwrap();
-        assert!(old.class("A").unwrap().in_order().is_none(), "a list of before has no order");
+        assert!(old.class("A").unwrap().in_order().is_none(), "a catalog stored earlier has no order");
     }
 
-    /// The stand-in's list is cut from a real instance's.
+    /// The stand-in's `/object_info` is an excerpt of a real instance's.
     #[test]
-    fn a_real_list_is_read_and_comes_back_the_same() {
+    fn a_real_object_info_is_read_and_round_trips() {
         let catalog = Catalog::parse(include_str!("../../sim/classes.json")).unwrap();
         let sampler = catalog.class("KSampler").unwrap();
         assert_eq!(sampler.input("seed").unwrap().kind, Kind::Int { min: Some(0), max: Some(u64::MAX.into()) });

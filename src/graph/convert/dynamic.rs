@@ -1,13 +1,13 @@
-//! What the editor makes of a text before it sends it: comments go, `{a|b}` becomes one of the two.
+//! Dynamic prompts, which the editor processes before sending: comments are removed, `{a|b}` is a random choice.
 
 use crate::graph::raw;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The text as the editor would send it. Braces of ours, `{{name}}`, stay, and with them the whole text.
+/// Returns the text as the editor would send it. A text with our placeholders, `{{name}}`, is left unchanged.
 ///
 /// # Errors
-/// A choice: the editor draws anew each time, and what it would have drawn nobody knows.
+/// A text with a choice: the editor draws one at each run, so the result cannot be reproduced.
 pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static str> {
     if !value.get().contains(['/', '\\', '{']) {
         return Ok(Cow::Borrowed(value));
@@ -32,7 +32,7 @@ pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static 
     Ok(if plain == text { Cow::Borrowed(value) } else { Cow::Owned(raw::quote(&plain)) })
 }
 
-/// Without `/* … */`, and without what follows `//` on a line.
+/// Removes `/* … */`, and `//` up to the end of its line.
 fn without_comments(text: &str) -> String {
     let (mut bare, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find('/') {
@@ -59,7 +59,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     #[test]
-    fn comments_go_and_escapes_lose_their_backslash() {
+    fn comments_are_removed_and_escapes_lose_their_backslash() {
         for (text, expected) in [
             ("a cat", "a cat"),
             ("a /* big */cat // not this\nat sea", "a cat \nat sea"),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_not_made_for_anybody() {
+    fn a_text_with_a_choice_is_refused() {
         let value: &RawValue = serde_json::from_str(r#""a {red|blue} cat""#).unwrap();
         assert!(processed(value).is_err());
     }

@@ -1,7 +1,8 @@
-//! From the editor's format (`{"nodes":[…],"links":[…]}`) to the API's, as ComfyUI's own editor does it when it queues a graph:
-//! links followed through reroutes, bypassed nodes and subgraphs, widgets named by what the instances declare.
+//! Converts the editor's format (`{"nodes":[…],"links":[…]}`) to the API format, as ComfyUI's own editor does when it
+//! queues a graph: follows links through reroutes, bypassed nodes and subgraphs, and names widgets by the instances'
+//! declarations.
 //!
-//! Invariant: what cannot be converted faithfully is refused, with what prevented it; nothing is guessed. Look first at
+//! Invariant: a graph that cannot be converted faithfully is refused with the reason; nothing is guessed. Start with
 //! [`Workflow::read`]; `ui` reads the format, `walk` follows links, `widgets` names values.
 
 mod dynamic;
@@ -11,7 +12,7 @@ mod widgets;
 mod write;
 
 use super::{
-    GraphLimits, Pool, Problem, Workflow,
+    FleetCatalog, GraphLimits, Problem, Workflow,
     catalog::Class,
     problem::{Problems, clip},
     raw,
@@ -24,22 +25,27 @@ use ui::{Document, Node};
 use walk::{Found, Plan, Walk};
 use write::Writer;
 
-/// Where the workflow stands in the request.
+/// JSON pointer of the workflow in the request.
 const BASE: &str = "/workflow";
-/// Largest graph that comes of it, bytes: a subgraph's texts are repeated for each of its instances.
+/// Largest converted graph, bytes: the texts of a subgraph are repeated for each of its instances.
 const CONVERTED_BYTES_MAX: usize = 16 << 20;
-/// The editor replaces `%date:…%` and `%Node.widget%` in this input; we do not.
+/// Input in which the editor replaces `%date:…%` and `%Node.widget%`; we do not.
 const PREFIX: &str = "filename_prefix";
 
-/// Why a graph, or one node of it, cannot be converted: `node 7: …`.
+/// The reason a graph, or one of its nodes, cannot be converted: `node 7: …`.
 type Fault = String;
 
 impl Workflow {
-    /// Reads a graph of either format. The editor's is converted with what the instances declare, which a warning says.
+    /// Parses a graph in either format. The editor's format is converted by the instances' declarations, with a
+    /// warning.
     ///
     /// # Errors
-    /// Every problem found, at most 100; `workflow_format_ui` for what cannot be converted.
-    pub fn read(json: &RawValue, limits: GraphLimits, pool: &Pool) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
+    /// Every problem found, at most 100; `workflow_format_ui` for a graph that cannot be converted.
+    pub fn read(
+        json: &RawValue,
+        limits: GraphLimits,
+        pool: &FleetCatalog,
+    ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
         if !is_ui(json) {
             return Ok((Self::parse(json, limits)?, Vec::new()));
         }
@@ -53,20 +59,20 @@ impl Workflow {
         let message = "the editor's format was converted to what the instances run; it is read back with form=resolved";
         let mut warnings = vec![warning("workflow_converted", message)];
         if has_replacements {
-            let message = "a filename_prefix holds %…% that only the editor replaces; it was left as it is";
+            let message = "a filename_prefix contains %…% that only the editor replaces; it was left unchanged";
             warnings.push(warning("workflow_prefix_kept", message));
         }
         Ok((workflow, warnings))
     }
 }
 
-/// Whether it is the editor's format.
+/// Whether the JSON is in the editor's format.
 pub(super) fn is_ui(json: &RawValue) -> bool {
     let members = raw::borrowed_members(json).unwrap_or_default();
     members.iter().any(|(key, value)| key == "nodes" && raw::is_array(value))
 }
 
-/// What is said of a graph in the editor's format that is not converted.
+/// Makes the problem of a graph in the editor's format that is not converted.
 pub(super) fn refusal(why: &str) -> Problem {
     let message = format!("this is the editor's format{why}; in ComfyUI choose \"Export (API)\" and send that");
     Problem::unfit(BASE.to_owned(), "workflow_format_ui", message)
@@ -76,8 +82,8 @@ fn refused(node_id: &str, fault: &str) -> Problem {
     refusal(&format!(" and cannot be converted: node {}: {fault}", clip(node_id))).at_node(node_id)
 }
 
-/// The graph in the API's format, and whether a prefix holds what only the editor replaces.
-fn convert(json: &RawValue, limits: GraphLimits, pool: &Pool) -> Result<(Box<RawValue>, bool), Vec<Problem>> {
+/// Returns the graph in API format, and whether a prefix contains text that only the editor replaces.
+fn convert(json: &RawValue, limits: GraphLimits, pool: &FleetCatalog) -> Result<(Box<RawValue>, bool), Vec<Problem>> {
     if pool.is_empty() {
         return Err(vec![refusal(", and it is not known yet what the instances declare")]);
     }
@@ -96,14 +102,14 @@ fn convert(json: &RawValue, limits: GraphLimits, pool: &Pool) -> Result<(Box<Raw
             Err(fault) => problems.push(refused(&id, &fault)),
         }
         if writer.len() > CONVERTED_BYTES_MAX {
-            return Err(whole(format!("it comes to more than {CONVERTED_BYTES_MAX} bytes")));
+            return Err(whole(format!("the result is larger than {CONVERTED_BYTES_MAX} bytes")));
         }
     }
     problems.check()?;
     Ok((writer.finish(), walk.has_replacements))
 }
 
-/// An input's value in the API's format.
+/// An input's value in API format.
 enum Value<'a> {
     Literal(Cow<'a, RawValue>),
     Link { id: String, slot: usize },
@@ -111,12 +117,12 @@ enum Value<'a> {
 
 type Inputs<'a> = Vec<(String, Value<'a>)>;
 
-/// What a node is given: its widgets in their order, then its links.
+/// Returns the inputs of a node: its widgets in their order, then its links.
 fn inputs<'a>(
     walk: &mut Walk<'a, '_>,
     step: walk::Step,
     node: &'a Node<'a>,
-    pool: &'a Pool,
+    pool: &'a FleetCatalog,
 ) -> Result<(&'a Class, Inputs<'a>), Fault> {
     let (class, widgets) = declared(node, pool)?;
     let mut inputs: Inputs<'a> = Vec::with_capacity(widgets.len() + node.inputs.len());
@@ -138,7 +144,7 @@ fn inputs<'a>(
                     continue;
                 }
                 if kind.is_some_and(|kind| !widgets::fits(kind, value)) {
-                    return Err(format!("the value that is linked to `{}` does not fit it", clip(&slot.name)));
+                    return Err(format!("the value linked to `{}` does not fit it", clip(&slot.name)));
                 }
                 Value::Literal(Cow::Borrowed(value))
             }
@@ -152,8 +158,9 @@ fn inputs<'a>(
     Ok((class, inputs))
 }
 
-/// The declaration that the node's values fit, and those values by name. Instances may have a class in several versions.
-fn declared<'a>(node: &'a Node<'a>, pool: &'a Pool) -> Result<(&'a Class, Vec<widgets::Named<'a>>), Fault> {
+/// Returns the declaration that fits the node's values, and the values by name. Instances may have several versions of
+/// a class.
+fn declared<'a>(node: &'a Node<'a>, pool: &'a FleetCatalog) -> Result<(&'a Class, Vec<widgets::Named<'a>>), Fault> {
     let mut fault = format!("no instance is known to have the class {}", clip(&node.class));
     for class in pool.declarations(&node.class) {
         match widgets::named(node, class) {
@@ -164,7 +171,7 @@ fn declared<'a>(node: &'a Node<'a>, pool: &'a Pool) -> Result<(&'a Class, Vec<wi
     Err(fault)
 }
 
-/// `%width%`, `%year%` and their like are the instance's own.
+/// Whether the instance itself replaces all of a prefix's `%…%`: `%width%`, `%year%` and similar.
 fn is_known_prefix(json: &str) -> bool {
     const OWN: [&str; 8] = ["width", "height", "year", "month", "day", "hour", "minute", "second"];
     json.split('%').skip(1).step_by(2).all(|name| OWN.contains(&name))

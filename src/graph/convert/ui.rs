@@ -1,79 +1,79 @@
-//! The editor's format, read: nodes with their slots, links of both forms, definitions of subgraphs.
+//! Parses the editor's format: nodes with their slots, links in both forms, subgraph definitions.
 
 use super::Fault;
 use crate::graph::{problem::clip, raw};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// The pretended node from which a subgraph's inputs come.
+/// Virtual node that provides the inputs of a subgraph.
 pub(super) const INPUT_NODE: &str = "-10";
-/// The pretended node to which a subgraph's outputs go.
+/// Virtual node that takes the outputs of a subgraph.
 pub(super) const OUTPUT_NODE: &str = "-20";
 
-/// A whole workflow.
+/// A workflow in the editor's format.
 pub(super) struct Document<'a> {
     pub(super) root: Graph<'a>,
-    /// By their id, which is the type of the nodes that stand for them.
+    /// Subgraphs by id, which is the type of the nodes that stand for them.
     pub(super) subgraphs: HashMap<String, Graph<'a>>,
 }
 
-/// One level.
+/// The top level, or one subgraph.
 #[derive(Default)]
 pub(super) struct Graph<'a> {
-    /// In the order in which the editor runs them.
+    /// Nodes in the order in which the editor runs them.
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) places: HashMap<String, usize>,
     pub(super) links: HashMap<String, Link>,
-    /// Of a subgraph: names of what goes in.
+    /// Input names of a subgraph.
     pub(super) inputs: Vec<String>,
-    /// Of a subgraph: for each output the link inside that it comes from.
+    /// Inner link behind each output of a subgraph.
     pub(super) outputs: HashMap<usize, Link>,
 }
 
-/// A node as the editor has it.
+/// A node in the editor's format.
 pub(super) struct Node<'a> {
     pub(super) id: String,
     pub(super) class: String,
     pub(super) title: Option<String>,
     pub(super) mode: Mode,
     pub(super) inputs: Vec<Slot>,
-    /// Types of its outputs.
+    /// Types of the outputs.
     pub(super) outputs: Vec<String>,
     pub(super) values: Values<'a>,
     order: i64,
 }
 
-/// Whether a node runs.
+/// Execution mode of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Runs,
-    /// Left out, and what is linked to it.
+    /// The node is omitted, and inputs linked to it too.
     Muted,
-    /// Left out, its inputs handed on.
+    /// The node is omitted and its inputs are passed through.
     Bypassed,
 }
 
-/// Where something is linked to.
+/// An input slot of a node.
 pub(super) struct Slot {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) link: Option<String>,
-    /// It is the socket of a widget.
+    /// Whether it is the socket of a widget.
     pub(super) is_widget: bool,
 }
 
-/// Where a link comes from.
+/// The source of a link.
 #[derive(Clone)]
 pub(super) struct Link {
     pub(super) origin: String,
     pub(super) slot: usize,
 }
 
-/// What was typed into the widgets.
+/// The values of the widgets.
 pub(super) enum Values<'a> {
-    /// In the order of the widgets.
+    /// Values in the order of the widgets.
     List(Vec<&'a RawValue>),
-    /// By their names.
+    /// Values by widget name.
     Named(Vec<(String, &'a RawValue)>),
 }
 
@@ -85,7 +85,7 @@ impl<'a> Document<'a> {
         let definitions = member(&members, "definitions").and_then(raw::borrowed_members).unwrap_or_default();
         let mut subgraphs = HashMap::new();
         for definition in member(&definitions, "subgraphs").and_then(raw::elements).unwrap_or_default() {
-            let members = raw::borrowed_members(definition).ok_or("a subgraph is no object")?;
+            let members = raw::borrowed_members(definition).ok_or("a subgraph is not an object")?;
             let id = member(&members, "id").and_then(raw::text).ok_or("a subgraph has no id")?;
             subgraphs.insert(id, Graph::read(&members)?);
         }
@@ -110,15 +110,15 @@ impl<'a> Graph<'a> {
             graph.inputs.push(member(&slot, "name").and_then(raw::text).unwrap_or_default());
         }
         for link in member(members, "links").and_then(raw::elements).unwrap_or_default() {
-            // The editor keeps holes where links were.
+            // The editor leaves null in place of removed links.
             if link.get() != "null" {
-                graph.link(link).ok_or_else(|| format!("a link is not understood: {}", clip(link.get())))?;
+                graph.link(link).ok_or_else(|| format!("invalid link: {}", clip(link.get())))?;
             }
         }
         Ok(graph)
     }
 
-    /// `[id, origin, slot, target, slot, type]`, or an object with these.
+    /// Reads `[id, origin, slot, target, slot, type]`, or an object with these members.
     fn link(&mut self, link: &RawValue) -> Option<()> {
         let (id, origin, slot, target, target_slot) = if let Some(list) = raw::elements(link) {
             let at = |place: usize| list.get(place).copied();
@@ -139,7 +139,7 @@ impl<'a> Graph<'a> {
 
 impl<'a> Node<'a> {
     fn read(json: &'a RawValue) -> Result<Self, Fault> {
-        let members = raw::borrowed_members(json).ok_or("a node is no object")?;
+        let members = raw::borrowed_members(json).ok_or("a node is not an object")?;
         let text = |name: &str| member(&members, name).and_then(raw::text);
         let id = member(&members, "id").and_then(id_of).ok_or("a node has no id")?;
         let class = text("type").ok_or_else(|| format!("node {}: it has no type", clip(&id)))?;
@@ -155,7 +155,9 @@ impl<'a> Node<'a> {
             (Some(named), _) => Values::Named(named),
             (None, Some(list)) => Values::List(list),
             (None, None) if values.get() == "null" => Values::List(Vec::new()),
-            (None, None) => return Err(format!("node {}: its widgets_values are no list and no object", clip(&id))),
+            (None, None) => {
+                return Err(format!("node {}: its widgets_values are neither a list nor an object", clip(&id)));
+            }
         };
         Ok(Self {
             title: text("title"),
@@ -169,7 +171,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The slot of that name.
+    /// Finds the slot of that name.
     pub(super) fn slot(&self, name: &str) -> Option<(usize, &Slot)> {
         self.inputs.iter().enumerate().find(|(_, slot)| slot.name == name)
     }
@@ -191,7 +193,7 @@ fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
     members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
-/// A number as it stands, or a text.
+/// Reads an id, a number or a text.
 fn id_of(json: &RawValue) -> Option<String> {
     match json.get().as_bytes().first()? {
         b'-' | b'0'..=b'9' => Some(json.get().to_owned()),
@@ -203,7 +205,7 @@ fn number(json: &RawValue) -> Option<usize> {
     raw::text(json).as_deref().unwrap_or(json.get()).parse().ok()
 }
 
-/// A slot's type; a list is a combo's, and 0 stands for anything.
+/// Returns the type of a slot; a list means a combo, 0 means any type.
 fn type_of(members: &Members<'_>) -> String {
     let Some(kind) = member(members, "type") else { return String::new() };
     match kind.get().as_bytes().first() {

@@ -1,4 +1,4 @@
-//! Following links to what really makes a value: through reroutes, bypassed nodes, into subgraphs and out of them.
+//! Resolves links to the actual source of a value: through reroutes, bypassed nodes, into subgraphs and out of them.
 
 use super::{
     Fault,
@@ -8,52 +8,52 @@ use crate::graph::problem::clip;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// Subgraphs inside one another.
+/// Maximum nesting of subgraphs.
 const NESTING_MAX: usize = 20;
-/// Steps from one input to its source; more is a circle.
+/// Maximum number of steps from one input to its source; more means a cycle.
 const HOPS_MAX: usize = 500;
-/// Steps for all inputs together.
+/// Maximum number of steps for all inputs together.
 const HOPS_TOTAL_MAX: usize = 500_000;
 
-/// A node inside an instance of a graph.
+/// A node in one instance of a graph.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
     scope: usize,
     node: usize,
 }
 
-/// The workflow and every instance of a subgraph in it.
+/// The workflow and all instances of its subgraphs.
 pub(super) struct Plan<'a, 'd> {
     document: &'d Document<'a>,
     scopes: Vec<Scope<'a, 'd>>,
-    /// Nodes that run.
+    /// The nodes that run.
     steps: Vec<Step>,
 }
 
 struct Scope<'a, 'd> {
     graph: &'d Graph<'a>,
-    /// `55:12:`
+    /// Prefix of the node ids: `55:12:`.
     prefix: String,
-    /// The node that it stands for.
+    /// The subgraph node that it belongs to.
     outer: Option<Step>,
-    /// The scopes of its nodes that stand for subgraphs.
+    /// Scopes of its subgraph nodes.
     inner: HashMap<usize, usize>,
     depth: usize,
 }
 
-/// Where an input's value comes from.
+/// The source of an input's value.
 pub(super) enum Found<'a> {
-    /// Nowhere: what its widget holds counts.
+    /// No source: the widget's value applies.
     Nothing,
-    /// A muted node: the input is left out.
+    /// A muted node: the input is omitted.
     Muted,
-    /// A value that was typed in elsewhere.
+    /// A widget value of another node.
     Value(&'a RawValue),
     /// A node that runs.
     Output { id: String, slot: usize },
 }
 
-/// Nodes that only the editor has.
+/// Whether a node exists only in the editor.
 fn is_virtual(node: &Node<'_>) -> bool {
     matches!(node.class.as_str(), "Reroute" | "PrimitiveNode" | "Note" | "MarkdownNote")
 }
@@ -72,9 +72,13 @@ impl<'a, 'd> Plan<'a, 'd> {
             let Some(here) = graph.nodes.get(node) else { continue };
             left.push((scope, node + 1));
             if here.mode != Mode::Runs || is_virtual(here) {
-                // The editor switches off what is inside, too. Where it runs all the same, its versions do not agree.
+                // The editor mutes the inner nodes too. If they are not muted, versions of the editor disagree on what
+                // runs.
                 if document.subgraphs.get(&here.class).is_some_and(|inner| inner.nodes.iter().any(is_live)) {
-                    return Err(format!("node {}: its subgraph is off, but not what is in it", clip(&here.id)));
+                    return Err(format!(
+                        "node {}: its subgraph is muted or bypassed, but its inner nodes are not",
+                        clip(&here.id)
+                    ));
                 }
                 continue;
             }
@@ -94,7 +98,7 @@ impl<'a, 'd> Plan<'a, 'd> {
         let (outer, inner) = (&self.scopes[scope], self.scopes.len());
         let id = &outer.graph.nodes[node].id;
         if outer.depth >= NESTING_MAX {
-            return Err(format!("node {}: more than {NESTING_MAX} subgraphs inside one another", clip(id)));
+            return Err(format!("node {}: more than {NESTING_MAX} nested subgraphs", clip(id)));
         }
         let prefix = format!("{}{id}:", outer.prefix);
         let depth = outer.depth + 1;
@@ -122,11 +126,11 @@ pub(super) struct Walk<'a, 'p> {
     pub(super) has_replacements: bool,
 }
 
-/// Where a walk stands.
+/// Current position of a walk.
 enum At<'a> {
-    /// At an input: the type that is wanted, where that is not the input's own.
+    /// At an input, with the wanted type if it is not the input's own.
     Input(Step, usize, Option<&'a str>),
-    /// At an output, with the type that is wanted.
+    /// At an output, with the wanted type.
     Output(Step, usize, &'a str),
 }
 
@@ -135,13 +139,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         Self { plan, hops: 0, has_replacements: false }
     }
 
-    /// What the input of a node that runs is linked to in the end.
+    /// Resolves the source of an input of a node that runs.
     pub(super) fn find(&mut self, step: Step, input: usize) -> Result<Found<'a>, Fault> {
         let mut at = At::Input(step, input, None);
         for hop in 0..HOPS_MAX {
             self.hops += 1;
             if self.hops > HOPS_TOTAL_MAX {
-                return Err("the links are too long altogether".to_owned());
+                return Err("the links need too many steps in total".to_owned());
             }
             let next = match at {
                 At::Input(step, input, wanted) => self.before_input(step, input, wanted)?,
@@ -152,7 +156,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Err(further) => at = further,
             }
         }
-        Err(format!("its links go in a circle, or over more than {HOPS_MAX} reroutes"))
+        Err(format!("its links form a cycle, or go through more than {HOPS_MAX} reroutes"))
     }
 
     fn before_input(
@@ -165,18 +169,18 @@ impl<'a, 'p> Walk<'a, 'p> {
         let node = self.plan.node_of(step);
         let Some(Slot { link: Some(id), kind, .. }) = node.inputs.get(input) else { return Ok(Ok(Found::Nothing)) };
         let Some(link) = scope.graph.links.get(id) else {
-            return Err(format!("the link {} to node {} is not among the links", clip(id), clip(&node.id)));
+            return Err(format!("the link {} to node {} is missing from the links", clip(id), clip(&node.id)));
         };
         if let (INPUT_NODE, Some(outer)) = (link.origin.as_str(), scope.outer) {
             return self.out_of(outer, link.slot);
         }
         let Some(&origin) = scope.graph.places.get(&link.origin) else {
-            return Err(format!("the link {} comes from node {}, which is not there", clip(id), clip(&link.origin)));
+            return Err(format!("the link {} comes from node {}, which is missing", clip(id), clip(&link.origin)));
         };
         Ok(Err(At::Output(Step { scope: step.scope, node: origin }, link.slot, wanted.unwrap_or(kind))))
     }
 
-    /// What goes into an instance of a subgraph.
+    /// Continues outside a subgraph, at the input of its node.
     fn out_of(&self, outer: Step, slot: usize) -> Result<Result<Found<'a>, At<'a>>, Fault> {
         let node = self.plan.node_of(outer);
         let graph = self.plan.document.subgraphs.get(&node.class);
@@ -189,7 +193,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
     }
 
-    /// What was typed into a subgraph's own node: a value for each of its inputs that are widgets inside.
+    /// Returns the widget value of a subgraph's node: it has one for each of its inputs that is a widget inside.
     fn promoted(&self, node: &'a Node<'a>, name: &str) -> Result<Option<&'a RawValue>, Fault> {
         let values = match &node.values {
             Values::List(values) if values.is_empty() => return Ok(None),
@@ -239,8 +243,8 @@ impl<'a, 'p> Walk<'a, 'p> {
                 let value = if let Values::List(values) = &node.values { values.first().copied() } else { None };
                 return Ok(Ok(value.map_or(Found::Nothing, Found::Value)));
             }
-            // What the editor makes of one behind a reroute or a subgraph has changed between its versions.
-            "PrimitiveNode" => return Err(format!("the primitive {} reaches it by a detour", clip(&node.id))),
+            // Versions of the editor differ for a primitive behind a reroute or a subgraph.
+            "PrimitiveNode" => return Err(format!("the primitive {} is linked indirectly", clip(&node.id))),
             "Reroute" | "Note" | "MarkdownNote" => return Ok(Ok(Found::Nothing)),
             _ => {}
         }
@@ -256,14 +260,14 @@ impl<'a, 'p> Walk<'a, 'p> {
             return self.out_of(step, link.slot);
         }
         let Some(&origin) = graph.places.get(&link.origin) else {
-            return Err(format!("an output of node {} comes from a node that is not there", clip(&node.id)));
+            return Err(format!("an output of node {} comes from a missing node", clip(&node.id)));
         };
         Ok(Err(At::Output(Step { scope: inner, node: origin }, link.slot, wanted)))
     }
 }
 
-/// The input that a bypassed node hands on as this output: the same place if the types allow it, else the first of exactly the
-/// wanted type, else the first that fits.
+/// Returns the input that a bypassed node passes through as this output: the one at the same index if the types allow
+/// it, otherwise the first of exactly the wanted type, otherwise the first compatible one.
 fn handed_on(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
     let inputs = &node.inputs;
     if inputs.is_empty() {
@@ -280,7 +284,8 @@ fn handed_on(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
     inputs.iter().position(|input| input.kind == wanted).or_else(|| inputs.iter().position(fits))
 }
 
-/// Whether the editor lets these types be linked: equal but for case, anything to `*`, one of a list with commas.
+/// Whether the editor allows linking these types: equal except for case, anything to `*`, or one of a comma-separated
+/// list.
 fn goes(one: &str, other: &str) -> bool {
     let is_any = |kind: &str| matches!(kind, "" | "*");
     is_any(one)

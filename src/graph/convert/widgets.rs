@@ -1,4 +1,4 @@
-//! Which value belongs to which widget: a list of values has no names, only the order in which the class declares its inputs.
+//! Assigns values to widgets: a list of values has no names, only the order in which the class declares its inputs.
 
 use super::{
     Fault, dynamic,
@@ -12,21 +12,21 @@ use crate::graph::{
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// What the editor shows beside a seed, with a value of its own in the list.
+/// Values of the control that the editor shows beside a seed; it has its own entry in the list.
 const CONTROLS: [&str; 5] = ["\"fixed\"", "\"increment\"", "\"decrement\"", "\"randomize\"", "\"increment-wrap\""];
-/// What its first versions had there.
+/// Values of that control in early versions of the editor.
 const OLD_CONTROLS: [&str; 2] = ["true", "false"];
-/// Integers that have such a control without being declared so.
+/// Integer inputs with such a control even if it is not declared.
 const SEEDS: [&str; 2] = ["seed", "noise_seed"];
-/// What a node for videos keeps for the editor alone.
+/// Entry of a video node for the editor only.
 const PREVIEW: &str = "videopreview";
 
 /// A widget's name and value.
 pub(super) type Named<'a> = (String, Cow<'a, RawValue>);
 
-/// The values of a node by name.
+/// Returns the values of a node by name.
 pub(super) fn named<'a>(node: &'a Node<'a>, class: &'a Class) -> Result<Vec<Named<'a>>, Fault> {
-    let declared = class.in_order().ok_or("its declaration is from an older version of ours, and has no order")?;
+    let declared = class.in_order().ok_or("its declaration was stored by an older version and has no order")?;
     match &node.values {
         Values::Named(values) => by_name(&declared, values),
         Values::List(values) => by_place(node, &declared, values),
@@ -50,7 +50,7 @@ fn by_place<'a>(
     declared: &[(&str, &'a Input)],
     values: &[&'a RawValue],
 ) -> Result<Vec<Named<'a>>, Fault> {
-    // Some versions of the editor keep a value for inputs that take links only.
+    // Some versions of the editor store a value for inputs that take only links.
     let forced = declared.iter().filter(|(_, input)| input.is_forced).count();
     let places =
         |(name, input): &(&str, &Input)| usize::from(input.is_widget()) + usize::from(has_control(name, input));
@@ -63,7 +63,7 @@ fn by_place<'a>(
             named.extend(value_of(name, input, left.next())?);
             let is_control = |value: &&RawValue| CONTROLS.contains(&value.get()) || OLD_CONTROLS.contains(&value.get());
             if has_control(name, input) && left.next_if(is_control).is_some() && !is_int(input) {
-                // A combo has a filter behind its control.
+                // A combo has a filter after its control.
                 left.next_if(|value| value.get().starts_with('"'));
             }
         } else if !input.is_forced {
@@ -82,7 +82,7 @@ fn by_place<'a>(
     let is_harmless = |value: &&RawValue| {
         matches!(value.get(), "null" | "\"\"")
             || CONTROLS.contains(&value.get())
-            // Its buttons, to upload and to look again, have values, too.
+            // Its buttons (upload, refresh) have values too.
             || (takes_files && matches!(value.get().as_bytes().first(), Some(b'"' | b't' | b'f')))
     };
     let surplus = left.collect::<Vec<_>>();
@@ -100,7 +100,7 @@ fn has_control(name: &str, input: &Input) -> bool {
     input.is_widget() && (input.is_seed || (is_int(input) && SEEDS.contains(&name)))
 }
 
-/// The value of one widget: what was typed in, or the declared default where the list ends before.
+/// Returns the value of one widget: the given one, or the declared default if the list is shorter.
 fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Result<Option<Named<'a>>, Fault> {
     let Some(value) = given else {
         return match input.default_value() {
@@ -111,7 +111,7 @@ fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Re
     };
     if !fits(input, value) {
         return Err(format!(
-            "its values are not in the order of its class: {} is none for `{}`",
+            "its values are not in the order of its class: {} is no value of `{}`",
             clip(value.get()),
             clip(name)
         ));
@@ -124,7 +124,7 @@ fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Re
     Ok(Some((name.to_owned(), value)))
 }
 
-/// Whether the value is of the input's sort: what does not fit stands at another's place.
+/// Whether the value has the input's type; a mismatch means that the values are out of order.
 pub(super) fn fits(input: &Input, value: &RawValue) -> bool {
     let json = value.get();
     let first = json.as_bytes().first().copied().unwrap_or_default();
@@ -132,7 +132,7 @@ pub(super) fn fits(input: &Input, value: &RawValue) -> bool {
         Kind::Int { .. } | Kind::Float { .. } => matches!(first, b'-' | b'0'..=b'9'),
         Kind::Boolean => matches!(first, b't' | b'f'),
         Kind::Text => matches!(first, b'"' | b'n'),
-        // A value that is not offered may be a file of another instance, but a seed's control is none.
+        // A value that is not offered may be a file on another instance, but never the control of a seed.
         Kind::Choice(choices) => {
             let is_choice = || raw::canonical(value).is_some_and(|value| choices.binary_search(&value).is_ok());
             !matches!(first, b'{' | b'[') && (!CONTROLS.contains(&json) || is_choice())

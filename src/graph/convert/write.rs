@@ -1,10 +1,10 @@
-//! The API's format, written: values as they stood, lists marked so that nobody takes them for links.
+//! Writes the API format: values unchanged, lists wrapped so that they are not taken for links.
 
 use super::{Inputs, Value, ui::Node};
 use crate::graph::{catalog::Class, raw};
 use serde_json::value::RawValue;
 
-/// `{id: {"inputs": {…}, "class_type": …, "_meta": {"title": …}}}`, node by node.
+/// Writer of `{id: {"inputs": {…}, "class_type": …, "_meta": {"title": …}}}`, node by node.
 #[derive(Default)]
 pub(super) struct Writer {
     json: String,

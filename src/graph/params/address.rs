@@ -1,5 +1,5 @@
-//! From the keys of `params` to (node, input): forms tried in the order of params.md, longest existing node id first. Names
-//! that the graph declares are read here and filled in by [`super::fill`].
+//! Resolves the keys of `params` to (node, input): tries the forms in the order of params.md, longest existing node id
+//! first. Names that the graph declares are collected here and substituted by [`super::fill`].
 
 use super::{ASSIGNMENTS_MAX, BASE, Declared, Options, auto, names::Names, pointer, title::Titles};
 use crate::graph::{
@@ -15,11 +15,11 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-/// One value on its way to one input.
+/// A value for one input.
 pub(super) struct Assignment<'p> {
-    /// Its canonical address, e.g. `6.text`.
+    /// Canonical address, e.g. `6.text`.
     pub(super) address: String,
-    /// The declared name by which it was given.
+    /// The declared name under which it was given.
     pub(super) name: Option<String>,
     pub(super) pointer: String,
     pub(super) place: usize,
@@ -30,18 +30,18 @@ pub(super) struct Assignment<'p> {
 pub(super) struct Reader<'w, 'p> {
     pub(super) workflow: &'w Workflow,
     pub(super) titles: Titles<'w>,
-    /// What the graph declares; looked for only when there are params, or none may be missing.
+    /// Names that the graph declares; collected only if there are params, or none may be missing.
     pub(super) names: Names,
     /// Values of placeholders.
     pub(super) given: HashMap<String, Cow<'p, RawValue>>,
-    /// What a published workflow takes; its only names.
+    /// The declared parameters of a published workflow, which takes no other names.
     declared: Option<&'p Declared>,
     pub(super) is_publishing: bool,
-    /// Names that need no more words: given, or told to be missing.
-    pub(super) told: HashSet<String>,
+    /// Names that need no further report: given, or already reported as missing.
+    pub(super) reported: HashSet<String>,
     pub(super) is_strict: bool,
     maps_names: bool,
-    /// Names that were looked for, with the address found.
+    /// Well-known names, with the address found.
     pub(super) mapped: Vec<(String, String)>,
     pub(super) assignments: Vec<Assignment<'p>>,
     pub(super) warnings: Vec<Warning>,
@@ -58,7 +58,7 @@ impl<'w, 'p> Reader<'w, 'p> {
             given: HashMap::new(),
             declared: options.declared,
             is_publishing: options.is_publishing,
-            told: HashSet::new(),
+            reported: HashSet::new(),
             is_strict: options.is_strict,
             maps_names: options.maps_names,
             mapped: Vec::new(),
@@ -72,7 +72,7 @@ impl<'w, 'p> Reader<'w, 'p> {
     /// Reads all of `params`.
     pub(super) fn read(&mut self, params: &'p RawValue) {
         if let Some(members) = raw::members(params) {
-            // Without params a `{{` is what people wrote in a prompt.
+            // Without params, `{{` is a literal part of a prompt.
             if !members.is_empty() || self.is_strict || self.declared.is_some() {
                 self.read_names();
             }
@@ -102,12 +102,12 @@ impl<'w, 'p> Reader<'w, 'p> {
         self.fill();
     }
 
-    /// Looks for what the graph declares.
+    /// Collects the names that the graph declares.
     pub(super) fn read_names(&mut self) {
         self.names = Names::of(self.workflow);
     }
 
-    #[allow(clippy::type_complexity, reason = "four lists, taken apart by the one caller")]
+    #[allow(clippy::type_complexity, reason = "four lists, destructured by the only caller")]
     pub(super) fn finish(mut self) -> (Vec<Assignment<'p>>, Vec<(String, String)>, Vec<Warning>, Problems) {
         if self.assignments.len() > ASSIGNMENTS_MAX {
             let message = format!("params set more than {ASSIGNMENTS_MAX} inputs");
@@ -121,7 +121,7 @@ impl<'w, 'p> Reader<'w, 'p> {
         (self.assignments, self.mapped, self.warnings, self.problems)
     }
 
-    /// Whether reading on is pointless. Asked inside every loop: one title may stand for every node.
+    /// Whether a limit is reached. Checked inside every loop: one title may select every node.
     pub(super) fn is_over(&self) -> bool {
         self.assignments.len() > ASSIGNMENTS_MAX || self.problems.is_full()
     }
@@ -155,7 +155,7 @@ impl<'w, 'p> Reader<'w, 'p> {
         }
     }
 
-    /// The longest existing node id that `key` starts with and that `.` or `:` follows.
+    /// Finds the longest existing node id that `key` starts with and that is followed by `.` or `:`.
     pub(super) fn split_node_id<'k>(&self, key: &'k str) -> Option<(usize, u8, &'k str)> {
         let bytes = key.as_bytes();
         (0..bytes.len().min(NODE_ID_BYTES_MAX + 1)).rev().filter(|&at| matches!(bytes[at], b'.' | b':')).find_map(
@@ -180,7 +180,8 @@ impl<'w, 'p> Reader<'w, 'p> {
         }
     }
 
-    /// `{"text": v, …}`, possibly wrapped as `{"inputs":{…}}`, with an optional `class_type` that must be the node's.
+    /// Reads `{"text": v, …}`, possibly wrapped as `{"inputs":{…}}`, with an optional `class_type` that must be the
+    /// node's.
     pub(super) fn node_object(&mut self, place: usize, pointer: &str, members: Vec<(String, &'p RawValue)>) {
         let node = self.workflow.node(place);
         for (name, value) in members {
@@ -213,7 +214,7 @@ impl<'w, 'p> Reader<'w, 'p> {
         }
     }
 
-    /// One entry of the array form.
+    /// Reads one entry of the array form.
     fn entry(&mut self, here: String, entry: &'p RawValue) {
         let members = raw::members(entry).unwrap_or_default();
         let member = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
@@ -258,12 +259,12 @@ impl<'w, 'p> Reader<'w, 'p> {
     }
 }
 
-/// The members of an object that is not a directive.
+/// Returns the members of an object that is not a directive.
 pub(super) fn plain_object(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     raw::members(value).filter(|members| !members.iter().any(|(key, _)| key.starts_with('$') || key == "__type"))
 }
 
-/// `7`, `57:8`: what ComfyUI itself calls nodes.
+/// Whether a key has the form of ComfyUI's node ids: `7`, `57:8`.
 fn looks_like_node_id(key: &str) -> bool {
     !key.is_empty() && key.split(':').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }

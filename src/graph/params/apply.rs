@@ -1,14 +1,14 @@
-//! Writing values into a copy of the graph: conflicts, link protection, types, files.
+//! Writes values into a copy of the graph: checks conflicts and types, protects links, collects files.
 
 use super::{
     BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved,
     address::Assignment,
     near::{SEARCHES_MAX, near},
-    value::{Unfit, Value},
+    value::{Value, ValueError},
 };
 use crate::graph::{
     Problem, Workflow,
-    catalog::Fit,
+    catalog::Eligibility,
     links,
     problem::{Problems, clip},
     raw,
@@ -19,15 +19,15 @@ use std::collections::HashMap;
 
 const NO_SUCH_INPUT: &str = "param_no_such_input";
 
-/// Draws a number from a range, both ends included.
+/// Function that draws a number from an inclusive range.
 pub(super) type Draw<'d> = dyn FnMut(u64, u64) -> u64 + 'd;
 
 pub(super) struct Writer<'a> {
     pub(super) workflow: Workflow,
-    /// What params have set, with the value as submitted.
+    /// Inputs set by params, with the value as submitted.
     pub(super) set: HashMap<(usize, &'a str), &'a RawValue>,
-    /// Who can run it; `None` = nothing is known.
-    pub(super) fit: Option<Fit<'a>>,
+    /// The instances that can run it; `None` = no catalog is known.
+    pub(super) eligibility: Option<Eligibility<'a>>,
     pub(super) files: Vec<FileInput>,
     inline: Vec<InlineFile>,
     pub(super) remote: Vec<RemoteFile>,
@@ -41,7 +41,7 @@ impl<'a> Writer<'a> {
         Self {
             workflow: workflow.clone(),
             set: HashMap::new(),
-            fit: options.pool.filter(|pool| !pool.is_empty()).map(Fit::new),
+            eligibility: options.pool.filter(|pool| !pool.is_empty()).map(Eligibility::new),
             files: Vec::new(),
             inline: Vec::new(),
             remote: Vec::new(),
@@ -51,7 +51,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Sets one input, or notes why not.
+    /// Sets one input, or records the problem.
     pub(super) fn assign(&mut self, assignment: &'a Assignment<'_>, draw: &mut Draw<'_>) {
         if self.problems.is_full() {
             return;
@@ -59,17 +59,17 @@ impl<'a> Writer<'a> {
         if let Some(earlier) = self.set.insert((assignment.place, &assignment.input), &assignment.value) {
             if !is_same(earlier, &assignment.value) {
                 let message = format!("two parameters give `{}` different values", assignment.address);
-                self.refuse(assignment, Unfit::new("param_conflict", message));
+                self.refuse(assignment, ValueError::new("param_conflict", message));
             }
             return;
         }
-        if let Err(mut unfit) = self.try_assign(assignment, draw) {
-            if unfit.code == NO_SUCH_INPUT && self.problems.len() < SEARCHES_MAX {
+        if let Err(mut error) = self.try_assign(assignment, draw) {
+            if error.code == NO_SUCH_INPUT && self.problems.len() < SEARCHES_MAX {
                 let node = self.workflow.node(assignment.place);
                 let addresses = node.inputs.iter().map(|(name, _)| format!("{}.{name}", node.id));
-                unfit.candidates = near(&assignment.address, addresses);
+                error.candidates = near(&assignment.address, addresses);
             }
-            self.refuse(assignment, unfit);
+            self.refuse(assignment, error);
         }
     }
 
@@ -83,7 +83,7 @@ impl<'a> Writer<'a> {
             let message = format!("{count} files are used, at most {FILES_MAX} are allowed");
             self.problems.push(Problem::unfit(BASE.to_owned(), "too_many_files", message));
         }
-        let (eligible, needs) = self.narrowed();
+        let (eligible, needs) = self.eligible();
         self.problems.check()?;
         if self.has_new_links {
             links::check(&self.workflow, BASE)?;
@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
         Ok(Resolved { workflow, files, inline, remote, seeds, mapped, warnings, eligible, needs })
     }
 
-    fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut Draw<'_>) -> Result<(), Unfit> {
+    fn try_assign(&mut self, assignment: &Assignment<'_>, draw: &mut Draw<'_>) -> Result<(), ValueError> {
         let (value, is_forced) = match Value::read(&assignment.value)? {
             Value::Forced(value) => (*value, true),
             value => (value, false),
@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
         }
         let input = assignment.input.as_str();
         if let Value::Plain(raw) = value
-            && let Some((min, max)) = self.seed_wish(place, input, raw)
+            && let Some((min, max)) = self.requested_seed_range(place, input, raw)
         {
             self.draw(place, input, min, max, draw);
             return Ok(());
@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
             && !is_forced
             && let Some(remote) = self.link_to_file(place, input, raw)
         {
-            self.need_remote(place, input, assignment.pointer.clone(), remote);
+            self.add_remote_file(place, input, assignment.pointer.clone(), remote);
             return Ok(());
         }
         if let Value::Plain(raw) = value
@@ -120,23 +120,23 @@ impl<'a> Writer<'a> {
             && self.is_file_itself(place, input, raw)
         {
             let message = format!("`{}` takes a file: write {{\"$base64\": \"data:…\"}}", assignment.address);
-            return Err(Unfit::bad(message));
+            return Err(ValueError::bad(message));
         }
         match value {
             Value::Plain(raw) | Value::Literal(raw) => {
-                let instead = if is_forced { None } else { self.judge(assignment, raw)? };
+                let instead = if is_forced { None } else { self.validate(assignment, raw)? };
                 self.workflow.put(place, input, instead.unwrap_or_else(|| literal(raw)));
             }
             Value::Link { link, target } => {
                 if self.workflow.place_of(&target).is_none() {
                     let message = format!("there is no node `{}` to link to", clip(&target));
-                    return Err(Unfit::new("param_no_such_node", message));
+                    return Err(ValueError::new("param_no_such_node", message));
                 }
                 self.has_new_links = true;
                 self.workflow.put(place, input, link.to_owned());
             }
-            Value::File(file_id) => self.need_file(place, input, file_id),
-            Value::Remote(remote) => self.need_remote(place, input, assignment.pointer.clone(), remote),
+            Value::File(file_id) => self.add_file(place, input, file_id),
+            Value::Remote(remote) => self.add_remote_file(place, input, assignment.pointer.clone(), remote),
             Value::Inline { directive, base64, filename } => {
                 let node_id = self.workflow.node(place).id.clone();
                 let (pointer, directive) = (assignment.pointer.clone(), directive.get().to_owned());
@@ -146,8 +146,8 @@ impl<'a> Writer<'a> {
             Value::Random { min, max } => {
                 let (low, high) = self.random_range(place, input, min, max)?;
                 if !is_forced {
-                    self.judge(assignment, &number(low))?;
-                    self.judge(assignment, &number(high))?;
+                    self.validate(assignment, &number(low))?;
+                    self.validate(assignment, &number(high))?;
                 }
                 self.draw(place, input, low, high, draw);
             }
@@ -157,14 +157,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Whether `value` may go where it is sent without `$force`: the input exists, and no literal takes a link's place.
-    fn may_set(&self, assignment: &Assignment<'_>, value: &Value<'_>) -> Result<(), Unfit> {
+    /// Checks that `value` may be set without `$force`: the input exists, and no literal replaces a link.
+    fn may_set(&self, assignment: &Assignment<'_>, value: &Value<'_>) -> Result<(), ValueError> {
         let node = self.workflow.node(assignment.place);
-        let declared = self.fit.as_ref().and_then(|fit| fit.input(&node.class, &assignment.input));
+        let declared =
+            self.eligibility.as_ref().and_then(|eligibility| eligibility.input(&node.class, &assignment.input));
         let (is_link, is_unset) = (matches!(value, Value::Link { .. }), matches!(value, Value::Unset));
         match node.input(&assignment.input) {
             None if is_link || (declared.is_some() && !is_unset) => Ok(()),
-            None => Err(Unfit::new(
+            None => Err(ValueError::new(
                 NO_SUCH_INPUT,
                 format!(
                     "node {} ({}) has no input `{}`; to add one that the workflow does not list write {{\"$force\":value}}",
@@ -173,32 +174,34 @@ impl<'a> Writer<'a> {
                     clip(&assignment.input)
                 ),
             )),
-            Some(_) if is_unset && declared.is_some_and(|declared| declared.is_required) => Err(Unfit::new(
+            Some(_) if is_unset && declared.is_some_and(|declared| declared.is_required) => Err(ValueError::new(
                 "param_required",
-                format!("`{}` is required and cannot be taken away", assignment.address),
+                format!("`{}` is required and cannot be removed", assignment.address),
             )),
-            Some(present) if raw::borrowed_link_target(present).is_some() && !is_link && !is_unset => Err(Unfit::new(
-                "param_overwrites_link",
-                format!(
-                    "`{}` is linked to another node; to replace the link write {{\"$force\":value}}",
-                    assignment.address
-                ),
-            )),
+            Some(present) if raw::borrowed_link_target(present).is_some() && !is_link && !is_unset => {
+                Err(ValueError::new(
+                    "param_overwrites_link",
+                    format!(
+                        "`{}` is linked to another node; to replace the link write {{\"$force\":value}}",
+                        assignment.address
+                    ),
+                ))
+            }
             Some(_) => Ok(()),
         }
     }
 
-    /// Narrows to who takes the value; gives what to write in its place.
-    fn judge(&mut self, assignment: &Assignment<'_>, value: &RawValue) -> Result<Option<Box<RawValue>>, Unfit> {
-        let Some(fit) = &mut self.fit else { return Ok(None) };
+    /// Narrows to the instances that accept the value; returns its replacement if it must be written differently.
+    fn validate(&mut self, assignment: &Assignment<'_>, value: &RawValue) -> Result<Option<Box<RawValue>>, ValueError> {
+        let Some(eligibility) = &mut self.eligibility else { return Ok(None) };
         let class = &self.workflow.node(assignment.place).class;
         let what = || format!("{} {}", assignment.address, clip(value.get()));
-        let judged = fit.need_value(class, &assignment.input, value, what);
-        judged.map_err(|misfit| Unfit::of(misfit, &assignment.address, value))
+        let judged = eligibility.require_value(class, &assignment.input, value, what);
+        judged.map_err(|mismatch| ValueError::of(mismatch, &assignment.address, value))
     }
 
-    fn refuse(&mut self, assignment: &Assignment<'_>, unfit: Unfit) {
-        let Unfit { code, message, candidates, expected } = unfit;
+    fn refuse(&mut self, assignment: &Assignment<'_>, error: ValueError) {
+        let ValueError { code, message, candidates, expected } = error;
         let param = assignment.name.as_ref().unwrap_or(&assignment.address);
         let mut problem = Problem::unfit(assignment.pointer.clone(), code, message)
             .of_param(param)
@@ -212,7 +215,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// ComfyUI takes every bare list for a link; a list that is a value must be wrapped (protocol §2).
+/// Wraps a list that is a value: ComfyUI takes every bare list for a link (protocol §2).
 fn literal(raw: &RawValue) -> Box<RawValue> {
     if !raw::is_array(raw) {
         return raw.to_owned();
@@ -225,7 +228,7 @@ pub(super) fn number(seed: u64) -> Box<RawValue> {
     serde_json::value::to_raw_value(&seed).expect("a u64 is JSON")
 }
 
-/// Equal as JSON texts; strings also when only their escapes differ.
+/// Whether two values are equal as JSON texts, or strings that differ only in escapes.
 fn is_same(one: &RawValue, other: &RawValue) -> bool {
     one.get() == other.get() || raw::text(one).is_some_and(|text| raw::text(other) == Some(text))
 }

@@ -1,38 +1,38 @@
-//! Well-known names that the graph does not declare (`autoMap`; params.md, No guessing). The walk starts at the single sampler
-//! and must end at one input; where it could go two ways the answer says which.
+//! Maps well-known names that the graph does not declare (`autoMap`; params.md, No guessing). The search starts at the
+//! only sampler and must find exactly one input; if it finds several, the problem lists them.
 
 use super::{address::Reader, pointer};
 use crate::graph::{Problem, Workflow, node::Node, problem::clip, raw};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
 
-/// Names that are understood.
+/// Well-known names.
 const NAMES: [&str; 7] = ["prompt", "negative_prompt", "seed", "steps", "cfg", "width", "height"];
-/// Inputs that hold a prompt's words.
+/// Inputs that hold the text of a prompt.
 const TEXTS: [&str; 6] = ["text", "prompt", "text_g", "text_l", "clip_l", "t5xxl"];
-/// Inputs that hold the value of a node made for one value.
+/// Inputs that hold the value of a node for a single value.
 const PLAIN: [&str; 5] = ["value", "seed", "text", "string", "int"];
-/// Inputs by which one latent comes from another.
+/// Inputs that link one latent to another.
 const LATENTS: [&str; 3] = ["latent_image", "samples", "latent"];
-/// Nodes that a walk visits.
+/// Maximum number of nodes visited by a search.
 const VISITS_MAX: usize = 10_000;
 
-/// Places that a name could mean: one, or it is refused.
+/// Inputs that a name could mean; refused unless there is exactly one.
 type Places = Vec<(usize, String)>;
 
-/// Whether `name` is one of those that are mapped when asked.
+/// Whether `name` is a well-known name.
 pub(super) fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
 impl<'p> Reader<'_, 'p> {
-    /// Gives the value to the one input that the name must mean.
+    /// Assigns the value to the only input that the name can mean.
     pub(super) fn map(&mut self, key: &str, value: &'p RawValue) {
         let samplers = samplers(self.workflow);
         let &[sampler] = samplers.as_slice() else {
             let ids = samplers.iter().take(10).map(|&place| self.workflow.node(place).id.clone()).collect();
             let message =
-                format!("`{key}` is looked for from the sampler, and the workflow has {} of them", samplers.len());
+                format!("`{key}` is searched for from the sampler, but the workflow has {} samplers", samplers.len());
             return self.no_single_place(key, message, ids);
         };
         let places = places(self.workflow, sampler, key);
@@ -54,7 +54,7 @@ impl<'p> Reader<'_, 'p> {
     }
 }
 
-/// Nodes that make a latent from conditions: linked `positive` and `latent_image`.
+/// Returns the samplers: nodes with linked `positive` and `latent_image`.
 fn samplers(workflow: &Workflow) -> Vec<usize> {
     let is_sampler =
         |node: &Node| ["positive", "latent_image"].iter().all(|name| source(workflow, node, name).is_some());
@@ -71,7 +71,7 @@ fn places(workflow: &Workflow, sampler: usize, name: &str) -> Places {
     }
 }
 
-/// Where the words of one side come from.
+/// Finds the texts of the positive or negative side.
 fn texts(workflow: &Workflow, sampler: usize, side: &str) -> Places {
     walk(workflow, sampler, &[side], |node| {
         let held = TEXTS.iter().filter(|name| node.input(name).is_some()).copied().collect::<Vec<_>>();
@@ -84,7 +84,7 @@ fn texts(workflow: &Workflow, sampler: usize, side: &str) -> Places {
     })
 }
 
-/// Where the size of the first latent is said.
+/// Finds the size of the first latent.
 fn sizes(workflow: &Workflow, sampler: usize, name: &str) -> Places {
     walk(workflow, sampler, &LATENTS, |node| match node.inputs.iter().find(|(input, _)| input == name) {
         Some((input, _)) => Step::Here(vec![input]),
@@ -92,11 +92,11 @@ fn sizes(workflow: &Workflow, sampler: usize, name: &str) -> Places {
     })
 }
 
-/// What a node on the way says.
+/// Result of visiting a node.
 enum Step<'n> {
-    /// These inputs are meant.
+    /// These inputs are found.
     Here(Vec<&'n str>),
-    /// Look behind these.
+    /// Continue at the sources of these inputs.
     On(Vec<&'n str>),
 }
 
@@ -120,7 +120,7 @@ fn walk<'w>(workflow: &'w Workflow, start: usize, first: &[&str], step: impl Fn(
     found
 }
 
-/// These inputs where the node holds them itself, or the one value of the node that they are linked to.
+/// Returns these inputs if the node holds their values, or the single value of the node that they are linked to.
 fn held(workflow: &Workflow, place: usize, names: &[&str]) -> Places {
     let node = workflow.node(place);
     let mut places = Vec::new();
@@ -136,7 +136,7 @@ fn held(workflow: &Workflow, place: usize, names: &[&str]) -> Places {
     places
 }
 
-/// The node that an input is linked to.
+/// Returns the node that an input is linked to.
 fn source(workflow: &Workflow, node: &Node, input: &str) -> Option<usize> {
     workflow.place_of(&raw::borrowed_link_target(node.input(input)?)?)
 }

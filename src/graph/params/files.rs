@@ -1,10 +1,10 @@
-//! Values that are files: stored ones (`$file`), those at URLs (`$url`, a link where an input takes files), and the assets of
-//! ComfyUI's API v2. In params, and in the graph itself.
+//! Values that are files, in params and in the graph: stored files (`$file`), files at URLs (`$url`, or a URL for an
+//! input that takes files), and assets of ComfyUI's API v2.
 
 use super::{
     RemoteFile,
     apply::Writer,
-    value::{Remote, Unfit, Value, member},
+    value::{Remote, Value, ValueError, member},
 };
 use crate::graph::{
     Problem,
@@ -14,34 +14,36 @@ use crate::graph::{
 use crate::task::{FileId, FileInput};
 use serde_json::value::RawValue;
 
-/// The member that marks an asset: `{"__type":"core/ASSET","info":{"id","hash"?,"file_path"?}}`, as the SDKs of API v2 write it.
+/// Member that marks an asset: `{"__type":"core/ASSET","info":{"id","hash"?,"file_path"?}}`, as the SDKs of API v2
+/// write it.
 pub(super) const TYPE: &str = "__type";
 const ASSET: &str = "core/ASSET";
-/// What an asset's `info` may hold. `hash` is BLAKE3 and is not looked at: an id of ours names its bytes by itself.
+/// Members allowed in an asset's `info`. `hash` is BLAKE3 and is ignored: our file id already identifies the bytes.
 const INFO: [&str; 4] = ["id", "hash", "file_path", "url"];
 
-/// How a file begins that is written as a text.
+/// Prefix of a file given as a text.
 const DATA_URI: &str = "\"data:";
-/// Directives of `params` alone: a graph says itself what it holds, and what comes inside of a request is kept apart from it.
+/// Directives allowed in `params` only: a graph holds its values literally, and files inside a request are stored
+/// separately.
 const FOR_PARAMS: [&str; 6] = ["$base64", "$random", "$link", "$unset", "$literal", "$force"];
 
-/// `{"$file":"<fileId>"}`
-pub(super) fn stored(argument: &RawValue) -> Result<FileId, Unfit> {
+/// Parses `{"$file":"<fileId>"}`.
+pub(super) fn stored(argument: &RawValue) -> Result<FileId, ValueError> {
     let id = raw::text(argument).and_then(|id| id.parse().ok());
-    id.ok_or_else(|| Unfit::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
+    id.ok_or_else(|| ValueError::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
 }
 
-/// `{"$url":"https://…","sha256"?:"<64 hex digits>","filename"?:"a.png"}`
-pub(super) fn remote(members: &[(String, &RawValue)]) -> Result<Remote, Unfit> {
+/// Parses `{"$url":"https://…","sha256"?:"<64 hex digits>","filename"?:"a.png"}`.
+pub(super) fn remote(members: &[(String, &RawValue)]) -> Result<Remote, ValueError> {
     let text = |name: &str| member(members, name).map(raw::text);
     let (Some(Some(url)), filename, sha256) = (text("$url"), text("filename"), text("sha256")) else {
-        return Err(Unfit::bad("`$url` takes a text, e.g. {\"$url\":\"https://host/a.png\"}"));
+        return Err(ValueError::bad("`$url` takes a text, e.g. {\"$url\":\"https://host/a.png\"}"));
     };
     let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match (filename, sha256) {
-        (Some(None), _) => Err(Unfit::bad("`filename` takes a text, e.g. \"a.png\"")),
+        (Some(None), _) => Err(ValueError::bad("`filename` takes a text, e.g. \"a.png\"")),
         (_, Some(sha256)) if !sha256.as_ref().is_some_and(is_hash) => {
-            Err(Unfit::bad("`sha256` takes the 64 hexadecimal digits of the file's SHA-256"))
+            Err(ValueError::bad("`sha256` takes the 64 hexadecimal digits of the file's SHA-256"))
         }
         (filename, sha256) => Ok(Remote {
             url,
@@ -51,62 +53,62 @@ pub(super) fn remote(members: &[(String, &RawValue)]) -> Result<Remote, Unfit> {
     }
 }
 
-/// An asset: by an id that is a fileId of ours, or else by its `url`.
-pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>, Unfit> {
+/// Parses an asset: by an id that is one of our file ids, otherwise by its `url`.
+pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>, ValueError> {
     let kind = member(members, TYPE).and_then(raw::text);
     if kind.as_deref() != Some(ASSET) {
         let kind = kind.unwrap_or_default();
         let message = format!("the type `{}` is not supported; only {ASSET} is", clip(&kind));
-        return Err(Unfit::unsupported(message));
+        return Err(ValueError::unsupported(message));
     }
     let info = member(members, "info").and_then(raw::members);
     let info = info.filter(|info| members.len() == 2 && info.iter().all(|(name, _)| INFO.contains(&name.as_str())));
     let Some(info) = info else {
-        return Err(Unfit::bad("an asset is {\"__type\":\"core/ASSET\",\"info\":{\"id\":\"<fileId>\"}}"));
+        return Err(ValueError::bad("an asset is {\"__type\":\"core/ASSET\",\"info\":{\"id\":\"<fileId>\"}}"));
     };
     let text = |name: &str| member(&info, name).and_then(raw::text);
     if let Some(file_id) = text("id").and_then(|id| id.parse().ok()) {
         return Ok(Value::File(file_id));
     }
     let Some(url) = text("url") else {
-        let message =
-            "the asset is not known here: upload the file and give its fileId as `info.id`, or give `info.url`";
-        return Err(Unfit::unsupported(message.to_owned()));
+        let message = "unknown asset: upload the file and give its fileId as `info.id`, or give `info.url`";
+        return Err(ValueError::unsupported(message.to_owned()));
     };
     Ok(Value::Remote(Remote { url, sha256: None, filename: text("file_path") }))
 }
 
 impl Writer<'_> {
-    /// The URL in a text that stands where the instances take files.
+    /// Returns the URL in the text of an input that takes files.
     pub(super) fn link_to_file(&self, place: usize, input: &str, value: &RawValue) -> Option<Remote> {
         if !raw::is_url(value.get().strip_prefix('"')?) {
             return None;
         }
-        let (fit, url) = (self.fit.as_ref()?, raw::text(value)?);
-        let is_link = fit.takes_file_at(&self.workflow.node(place).class, input, &url);
+        let (eligibility, url) = (self.eligibility.as_ref()?, raw::text(value)?);
+        let is_link = eligibility.takes_file_at(&self.workflow.node(place).class, input, &url);
         is_link.then_some(Remote { url, sha256: None, filename: None })
     }
 
-    pub(super) fn need_file(&mut self, place: usize, input: &str, file_id: FileId) {
+    pub(super) fn add_file(&mut self, place: usize, input: &str, file_id: FileId) {
         let node_id = self.workflow.node(place).id.clone();
         self.files.push(FileInput { node_id, input: input.to_owned(), file_id });
         self.workflow.put(place, input, RawValue::NULL.to_owned());
     }
 
-    pub(super) fn need_remote(&mut self, place: usize, input: &str, pointer: String, remote: Remote) {
+    pub(super) fn add_remote_file(&mut self, place: usize, input: &str, pointer: String, remote: Remote) {
         let Remote { url, sha256, filename } = remote;
         let node_id = self.workflow.node(place).id.clone();
         self.remote.push(RemoteFile { node_id, input: input.to_owned(), pointer, url, sha256, filename });
         self.workflow.put(place, input, RawValue::NULL.to_owned());
     }
 
-    /// Whether a text is a whole file (`data:image/png;base64,…`) where the instances take the names of files.
+    /// Whether the text of an input that takes file names is a whole file (`data:image/png;base64,…`).
     pub(super) fn is_file_itself(&self, place: usize, input: &str, value: &RawValue) -> bool {
         let class = &self.workflow.node(place).class;
-        value.get().starts_with(DATA_URI) && self.fit.as_ref().is_some_and(|fit| fit.takes_files(class, input))
+        value.get().starts_with(DATA_URI)
+            && self.eligibility.as_ref().is_some_and(|eligibility| eligibility.takes_files(class, input))
     }
 
-    /// Finds the files that the submitter wrote into the graph itself, and refuses what only params take.
+    /// Collects the files referenced in the graph itself, and refuses directives that are allowed in params only.
     pub(super) fn collect_own_files(&mut self) {
         let mut found = Vec::new();
         for (place, node) in self.workflow.nodes().enumerate() {
@@ -124,8 +126,8 @@ impl Writer<'_> {
             let node_id = self.workflow.node(place).id.clone();
             let pointer = step(&step(&step("/workflow", &node_id), "inputs"), &input);
             match own {
-                Ok(Own::Stored(file_id)) => self.need_file(place, &input, file_id),
-                Ok(Own::Remote(remote)) => self.need_remote(place, &input, pointer, remote),
+                Ok(Own::Stored(file_id)) => self.add_file(place, &input, file_id),
+                Ok(Own::Remote(remote)) => self.add_remote_file(place, &input, pointer, remote),
                 Err((code, message)) => {
                     self.problems.push(Problem::unfit(pointer, code, message).at_node(&node_id).at_input(&input));
                 }
@@ -133,7 +135,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What a value of the graph stands for; `None` = itself.
+    /// Returns the file that a value of the graph stands for; `None` if it is an ordinary value.
     fn own(&self, place: usize, input: &str, value: &RawValue) -> Option<Result<Own, (&'static str, String)>> {
         let address = || format!("{}.{}", clip(&self.workflow.node(place).id), clip(input));
         if let Some(remote) = self.link_to_file(place, input, value) {
@@ -141,7 +143,7 @@ impl Writer<'_> {
         }
         if self.is_file_itself(place, input, value) {
             let message = format!(
-                "a file inside of the graph is not taken: give `params` {{\"{}\": {{\"$base64\": \"data:…\"}}}}, or upload it",
+                "a file inside the graph is not supported: give `params` {{\"{}\": {{\"$base64\": \"data:…\"}}}}, or upload it",
                 address()
             );
             return Some(Err(("workflow_bad_file", message)));
@@ -162,20 +164,20 @@ impl Writer<'_> {
         match Value::read(value) {
             Ok(Value::File(file_id)) => Some(Ok(Own::Stored(file_id))),
             Ok(Value::Remote(remote)) => Some(Ok(Own::Remote(remote))),
-            // Nothing else begins like these.
+            // No other value has these prefixes.
             Ok(_) => None,
-            Err(unfit) => Some(Err(("workflow_bad_file", unfit.message))),
+            Err(error) => Some(Err(("workflow_bad_file", error.message))),
         }
     }
 }
 
-/// A file that the graph itself names.
+/// A file referenced in the graph itself.
 enum Own {
     Stored(FileId),
     Remote(Remote),
 }
 
-/// A look at the text: most values are not taken apart.
+/// Whether a value may name a file; a cheap test, so that most values are not parsed.
 fn may_name_file(value: &RawValue) -> bool {
     let json = value.get();
     match json.as_bytes().first() {

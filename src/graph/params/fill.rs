@@ -1,4 +1,5 @@
-//! Putting values in the place of declared names: placeholders whole (any JSON) or inside a text, marker nodes.
+//! Substitutes values for declared names: placeholders that are a whole text (any JSON) or part of one, and marker
+//! nodes.
 
 use super::{
     address::{Reader, plain_object},
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
 
 impl<'p> Reader<'_, 'p> {
-    /// A param whose key is a name that the graph declares: in exactly one way.
+    /// Reads a param whose key is a name that the graph declares; the name must be unambiguous.
     pub(super) fn named(&mut self, key: &str, value: &'p RawValue) {
         let markers = self.names.markers(key);
         match (self.names.has_slot(key), markers) {
@@ -47,17 +48,14 @@ impl<'p> Reader<'_, 'p> {
             0 => ("param_no_such_input", "no input"),
             _ => ("param_ambiguous", "more than one input"),
         };
-        let message = format!(
-            "node {} has {what} that `{}` could be meant for; give an object of inputs",
-            clip(&node.id),
-            clip(key)
-        );
+        let message =
+            format!("node {} has {what} that `{}` could be for; give an object of inputs", clip(&node.id), clip(key));
         let inputs = node.inputs.iter().take(10).map(|(name, _)| format!("{}.{name}", node.id)).collect();
         let problem = Problem::unfit(pointer(key), code, message);
         self.problems.push(problem.of_param(key).at_node(&node.id).with_candidates(inputs));
     }
 
-    /// Fills every text that has placeholders or escapes, unless a param sets that input as a whole.
+    /// Fills every text with placeholders or escapes, unless a param sets that whole input.
     pub(super) fn fill(&mut self) {
         let templates = std::mem::take(&mut self.names.templates);
         let set: HashSet<(usize, String)> =
@@ -127,9 +125,9 @@ impl<'p> Reader<'_, 'p> {
     }
 
     fn missing(&mut self, template: &Template, name: &str) {
-        if self.told.insert(name.to_owned()) {
+        if self.reported.insert(name.to_owned()) {
             let message = format!(
-                "the placeholder {{{{{name}}}}} has no value; give `{name}`, or write \\{{{{ for the braces themselves"
+                "the placeholder {{{{{name}}}}} has no value; give `{name}`, or write \\{{{{ for literal braces"
             );
             self.refuse_template(template, name, self.own_pointer(template), "param_missing", message);
         }
@@ -137,7 +135,7 @@ impl<'p> Reader<'_, 'p> {
 
     fn not_text(&mut self, template: &Template, name: &str, value: &RawValue) {
         let message =
-            format!("`{name}` stands inside a text and takes a text, a number or a boolean, not {}", clip(value.get()));
+            format!("`{name}` is part of a text and takes a text, a number or a boolean, not {}", clip(value.get()));
         self.refuse_template(template, name, pointer(name), "param_not_text", message);
     }
 
@@ -153,7 +151,7 @@ impl<'p> Reader<'_, 'p> {
     }
 }
 
-/// What a value is inside a text.
+/// Returns the text of a value inside a text.
 fn text_of(value: &RawValue) -> Option<String> {
     match value.get().as_bytes().first()? {
         b'"' => raw::text(value),

@@ -1,27 +1,28 @@
-//! The whole graph against what the instances have: classes, and values that only some offer.
+//! Checks the whole graph against the instances' catalogs: classes, and values that only some instances offer.
 
 use super::{WARNINGS_MAX, apply::Writer, near};
 use crate::graph::{
-    Catalog, Member, Pool, Problem, Workflow,
-    catalog::{ClassAt, Fit, Kind, Need},
+    Catalog, FleetCatalog, Member, Problem, Workflow,
+    catalog::{ClassPresence, Eligibility, Kind, Need},
     problem::{clip, step},
     raw,
 };
 use crate::task::{InstanceId, Warning};
 use std::{collections::HashSet, sync::Arc};
 
-/// Unknown classes that get near names.
+/// Maximum number of unknown classes that get candidates.
 const SEARCHES_MAX: usize = 5;
 
 impl Writer<'_> {
-    /// Narrows to who has every class, and every combo value that the graph itself asks for. A value that nobody offers is a
-    /// warning: classes may judge by themselves what their lists do not say, so the instance has the last word.
-    pub(super) fn meet_fleet(&mut self, warnings: &mut Vec<Warning>) {
-        let Some(mut fit) = self.fit.take() else { return };
-        self.need_classes(&mut fit);
-        let needed = needed(&self.workflow, &fit);
+    /// Narrows to the instances that have every class and every combo value of the graph itself. A value that no
+    /// instance offers is a warning, not an error: some classes accept values outside their lists, so the instance
+    /// decides.
+    pub(super) fn check_fleet(&mut self, warnings: &mut Vec<Warning>) {
+        let Some(mut eligibility) = self.eligibility.take() else { return };
+        self.require_classes(&mut eligibility);
+        let needed = needed(&self.workflow, &eligibility);
         for (place, node) in self.workflow.nodes().enumerate().filter(|(place, _)| needed[*place]) {
-            let classes: Vec<_> = fit.pool().declarations(&node.class).collect();
+            let classes: Vec<_> = eligibility.pool().declarations(&node.class).collect();
             let declared = |input: &str| classes.iter().find_map(|class| class.input(input));
             for (input, value) in &node.inputs {
                 let is_choice = || declared(input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
@@ -30,41 +31,45 @@ impl Writer<'_> {
                 }
                 let address = || format!("{}.{}", node.id, clip(input));
                 let what = || format!("{} {}", address(), clip(value.get()));
-                if fit.need_value(&node.class, input, value, what).is_err() && warnings.len() < WARNINGS_MAX {
+                if eligibility.require_value(&node.class, input, value, what).is_err() && warnings.len() < WARNINGS_MAX
+                {
                     let message = format!("no instance offers {} for `{}`", clip(value.get()), address());
                     warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address()) });
                 }
             }
         }
-        self.fit = Some(fit);
+        self.eligibility = Some(eligibility);
     }
 
-    /// Who may run it, and what narrowed it to them; `None` = everybody, or nothing is known.
-    pub(super) fn narrowed(&mut self) -> (Option<Vec<InstanceId>>, Vec<String>) {
-        let Some(fit) = self.fit.take() else { return (None, Vec::new()) };
-        let needs = fit.needs().iter().map(|need| need.what.clone()).collect();
-        match fit.finish() {
+    /// Returns the instances that can run it (`None` = all, or no catalog is known) and the needs that narrowed them.
+    pub(super) fn eligible(&mut self) -> (Option<Vec<InstanceId>>, Vec<String>) {
+        let Some(eligibility) = self.eligibility.take() else { return (None, Vec::new()) };
+        let needs = eligibility.needs().iter().map(|need| need.what.clone()).collect();
+        match eligibility.finish() {
             Ok(Some(eligible)) => (Some(eligible), needs),
             Ok(None) => (None, Vec::new()),
-            // An unknown class says enough by itself.
+            // An unknown class is already reported.
             Err(needs) if needs.is_empty() || self.problems.len() > 0 => (None, Vec::new()),
             Err(needs) => {
-                let message = format!("no instance has all that this task needs: {}", told(&needs));
+                let message = format!("no instance meets all needs of this task: {}", describe(&needs));
                 self.problems.push(Problem::unfit("/workflow".to_owned(), "no_instance_fits", message));
                 (None, Vec::new())
             }
         }
     }
 
-    fn need_classes(&mut self, fit: &mut Fit<'_>) {
+    fn require_classes(&mut self, eligibility: &mut Eligibility<'_>) {
         let mut seen = HashSet::new();
         let mut searches = 0;
         for node in self.workflow.nodes() {
-            if !seen.insert(node.class.as_str()) || fit.need_class(&node.class) != ClassAt::Nobody {
+            if !seen.insert(node.class.as_str()) || eligibility.require_class(&node.class) != ClassPresence::Absent {
                 continue;
             }
-            let candidates =
-                if searches < SEARCHES_MAX { near(&node.class, fit.pool().class_names().cloned()) } else { Vec::new() };
+            let candidates = if searches < SEARCHES_MAX {
+                near(&node.class, eligibility.pool().class_names().cloned())
+            } else {
+                Vec::new()
+            };
             searches += 1;
             let pointer = step(&step("/workflow", &node.id), "class_type");
             let message = format!("node {}: no instance has the class {}", clip(&node.id), clip(&node.class));
@@ -75,33 +80,33 @@ impl Writer<'_> {
 }
 
 impl Workflow {
-    /// Whether an instance with this catalog has every class of the graph, and offers every value that an output needs; `spared`
-    /// are the addresses (`4.ckpt_name`) of values that nobody's list names and that instances judge by themselves.
+    /// Whether an instance with this catalog has every class of the graph and offers every value that an output needs.
+    /// `spared` holds the addresses (`4.ckpt_name`) of values in no instance's list, which the instances validate.
     pub fn fits(&self, catalog: &Arc<Catalog>, spared: &[&str]) -> bool {
         let member = Member { instance: InstanceId::new(""), is_alive: true, catalog: Some(catalog.clone()) };
-        let pool = Pool::new([member]);
-        let mut fit = Fit::new(&pool);
-        if self.nodes().any(|node| fit.need_class(&node.class) != ClassAt::Somebody) {
+        let pool = FleetCatalog::new([member]);
+        let mut eligibility = Eligibility::new(&pool);
+        if self.nodes().any(|node| eligibility.require_class(&node.class) != ClassPresence::Present) {
             return false;
         }
-        let needed = needed(self, &fit);
+        let needed = needed(self, &eligibility);
         let nodes = self.nodes().zip(needed).filter(|(_, is_needed)| *is_needed);
         nodes.into_iter().all(|(node, _)| {
             node.inputs.iter().all(|(input, value)| {
-                let declared = fit.input(&node.class, input);
+                let declared = eligibility.input(&node.class, input);
                 raw::is_array(value)
                     || !declared.is_some_and(|declared| matches!(declared.kind, Kind::Choice(_)))
-                    || fit.need_value(&node.class, input, value, String::new).is_ok()
+                    || eligibility.require_value(&node.class, input, value, String::new).is_ok()
                     || spared.contains(&format!("{}.{}", node.id, clip(input)).as_str())
             })
         })
     }
 }
 
-/// Nodes that an output needs: the others are never run, nor judged, by an instance (protocol §2).
-fn needed(workflow: &Workflow, fit: &Fit<'_>) -> Vec<bool> {
+/// Returns which nodes an output needs: an instance neither runs nor validates the others (protocol §2).
+fn needed(workflow: &Workflow, eligibility: &Eligibility<'_>) -> Vec<bool> {
     let mut needed = vec![false; workflow.node_count()];
-    let outputs = workflow.nodes().enumerate().filter(|(_, node)| fit.is_output(&node.class));
+    let outputs = workflow.nodes().enumerate().filter(|(_, node)| eligibility.is_output(&node.class));
     let mut left: Vec<usize> = outputs.map(|(place, _)| place).collect();
     while let Some(place) = left.pop() {
         if std::mem::replace(&mut needed[place], true) {
@@ -113,7 +118,7 @@ fn needed(workflow: &Workflow, fit: &Fit<'_>) -> Vec<bool> {
     needed
 }
 
-fn told(needs: &[Need]) -> String {
+fn describe(needs: &[Need]) -> String {
     let one = |need: &Need| {
         let at: Vec<&str> = need.at.iter().map(InstanceId::as_str).collect();
         format!("{} is at {}", need.what, at.join(", "))

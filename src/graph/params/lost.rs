@@ -1,4 +1,4 @@
-//! Keys of `params` that lead nowhere, and what may have been meant.
+//! Keys of `params` that match no input, with suggestions.
 
 use super::{
     WARNINGS_MAX,
@@ -10,12 +10,12 @@ use crate::graph::{Problem, node::Node, problem::clip};
 use crate::task::Warning;
 
 impl<'w> Reader<'w, '_> {
-    /// A bare name that nothing has. Where the graph declares names, or all must fit, it is a mistake.
+    /// Reports a bare name that does not exist: a problem if the graph declares names or the check is strict, otherwise
+    /// a warning.
     pub(super) fn unused(&mut self, key: &str) {
         if self.is_strict || !self.names.is_empty() {
             let candidates = if self.problems.len() < SEARCHES_MAX { near(key, self.names.all()) } else { Vec::new() };
-            let message =
-                format!("`{}` is no name that this workflow declares; write an address like `6.text`", clip(key));
+            let message = format!("this workflow declares no name `{}`; write an address like `6.text`", clip(key));
             let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
             return self.problems.push(problem.of_param(key).with_candidates(candidates));
         }
@@ -39,7 +39,7 @@ impl<'w> Reader<'w, '_> {
 
     pub(super) fn no_such_node(&mut self, key: &str, pointer: String) {
         let candidates = if self.problems.len() < SEARCHES_MAX { self.near_addresses(key) } else { Vec::new() };
-        let message = format!("`{}` leads to no node of this workflow", clip(key));
+        let message = format!("`{}` matches no node of this workflow", clip(key));
         let problem = Problem::unfit(pointer, "param_no_such_node", message);
         self.problems.push(problem.of_param(key).with_candidates(candidates));
     }

@@ -1,5 +1,6 @@
-//! How parameters reach the graph: address each value (`address`, `title`, `names`), fill placeholders (`fill`), read directives
-//! (`value`, `files`), write them (`apply`, `seeds`), meet what the instances have (`fleet`). Well-known names only when asked (`auto`).
+//! Applies parameters to a graph: finds the input of each value (`address`, `title`, `names`), fills placeholders
+//! (`fill`), reads directives (`value`, `files`), writes values (`apply`, `seeds`) and checks the result against the
+//! instances (`fleet`). Maps well-known names on request only (`auto`).
 
 mod address;
 mod apply;
@@ -21,7 +22,7 @@ pub use near::near;
 pub(super) use seeds::is_seed_name;
 
 use super::{
-    Pool, Problem, Workflow,
+    FleetCatalog, Problem, Workflow,
     problem::{Problems, step},
     scan::scan,
 };
@@ -30,97 +31,99 @@ use address::Reader;
 use apply::{Draw, Writer};
 use serde_json::value::RawValue;
 
-/// Where params stand in the request.
+/// JSON pointer of the params in the request.
 const BASE: &str = "/params";
-/// Inputs that params may set.
+/// Maximum number of inputs set by params.
 const ASSIGNMENTS_MAX: usize = 10_000;
 /// Warnings kept with a task.
 const WARNINGS_MAX: usize = 50;
-/// Stored files that one task may use.
+/// Maximum number of stored files that one task uses.
 const FILES_MAX: usize = 256;
 
-/// How to resolve, beside the params.
+/// Options of [`resolve`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// A name that is used nowhere, and a placeholder without value, are errors in any case.
+    /// Whether an unused name and a placeholder without a value are always errors.
     pub is_strict: bool,
-    /// Draws every seed that no param sets.
+    /// Whether to draw every seed that no param sets.
     pub randomizes_seeds: bool,
-    /// Looks for `prompt`, `negative_prompt`, `seed`, `steps`, `cfg`, `width`, `height` where the graph does not declare them.
+    /// Whether to map `prompt`, `negative_prompt`, `seed`, `steps`, `cfg`, `width` and `height` if the graph does not
+    /// declare them.
     pub maps_names: bool,
-    /// The names of a published workflow: its only ones.
+    /// The declared parameters of a published workflow, which takes no other names.
     pub declared: Option<&'a Declared>,
-    /// What is declared without a default may be missing: it is for submitters to give.
+    /// Whether a workflow is being published: parameters without a default may be missing, because submitters provide
+    /// them.
     pub is_publishing: bool,
-    /// What the instances have; `None` = nothing is checked against them.
-    pub pool: Option<&'a Pool>,
+    /// The catalogs of the instances; `None` = nothing is checked against them.
+    pub pool: Option<&'a FleetCatalog>,
 }
 
-/// A file that came inside the request; its input holds `null` until it is stored and named.
+/// A file inside the request; its input is `null` until the file is stored and named.
 #[derive(Debug, Clone)]
 pub struct InlineFile {
-    /// The node.
+    /// Id of the node.
     pub node_id: String,
     /// The input of that node.
     pub input: String,
-    /// Where it stands in the request.
+    /// JSON pointer of the value in the request.
     pub pointer: String,
-    /// The directive as it stands in the params.
+    /// The directive as given in the params.
     pub directive: String,
     /// The bytes in base64, or a data URI.
     pub base64: String,
-    /// As given.
+    /// Name of the file, as given.
     pub filename: Option<String>,
 }
 
-/// A file at a URL; its input holds `null` until it is fetched, stored and named.
+/// A file at a URL; its input is `null` until the file is fetched, stored and named.
 #[derive(Debug, Clone)]
 pub struct RemoteFile {
-    /// The node.
+    /// Id of the node.
     pub node_id: String,
     /// The input of that node.
     pub input: String,
-    /// Where it stands in the request.
+    /// JSON pointer of the value in the request.
     pub pointer: String,
-    /// As it was written.
+    /// The URL as given.
     pub url: String,
-    /// What its bytes must have, lowercase hex.
+    /// Expected SHA-256 of the bytes, lowercase hex.
     pub sha256: Option<String>,
-    /// As given.
+    /// Name of the file, as given.
     pub filename: Option<String>,
 }
 
-/// A graph with the params in it.
+/// A graph with its params applied.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// The graph.
     pub workflow: Workflow,
-    /// Stored files it needs; their inputs hold `null` until the dispatcher writes the instance's name.
+    /// Stored files it needs; their inputs are `null` until the dispatcher writes the file's name on the instance.
     pub files: Vec<FileInput>,
-    /// Files that came with it and must be stored first.
+    /// Files inside the request that must be stored first.
     pub inline: Vec<InlineFile>,
     /// Files at URLs that must be fetched first.
     pub remote: Vec<RemoteFile>,
-    /// Seeds drawn: `("3.seed", value)`.
+    /// Drawn seeds: `("3.seed", value)`.
     pub seeds: Vec<(String, u64)>,
-    /// Well-known names that were looked for, with the address found.
+    /// Well-known names, with the address found.
     pub mapped: Vec<(String, String)>,
-    /// What the submitter should know.
+    /// Warnings for the submitter.
     pub warnings: Vec<Warning>,
-    /// The instances that have all it needs; `None` = every one, as far as is known.
+    /// The instances that meet all its needs; `None` = all, as far as is known.
     pub eligible: Option<Vec<InstanceId>>,
-    /// What not all of them had, where that narrowed it: `class X`, `4.ckpt_name "a.safetensors"`; at most 5.
+    /// Needs that narrowed the instances: `class X`, `4.ckpt_name "a.safetensors"`; at most 5.
     pub needs: Vec<String>,
 }
 
-/// Puts `params` into the graph, draws seeds, collects files (those written in the graph itself included).
+/// Applies `params` to the graph, draws seeds and collects files (including those referenced in the graph itself).
 ///
 /// `params` is an object of `"6.text": v`, `"6.inputs.text": v`, `"57:KSampler.seed": v`, `"6": {"text": v}`,
-/// `"@title.text": v`, `"@title[*].text": v`, `"name": v` for a name that the graph declares (a placeholder `{{name}}`, a marker
-/// node, a title `$name`), or an array of `{nodeId, fieldName, fieldValue}`. `v` is JSON or one of `{"$file":"<fileId>"}`,
-/// `{"$url":"https://…","sha256"?,"filename"?}`, `{"$base64":"…","filename"?}`, `{"$random":{"min"?,"max"?}}`,
-/// `{"$link":["4",0]}`, `{"$unset":true}`, `{"$literal":…}`, `{"$force":v}`, an asset of ComfyUI's API v2; a text that is a URL
-/// is a file's where the instances take files. `workflow` itself stays as it is.
+/// `"@title.text": v`, `"@title[*].text": v`, `"name": v` for a name that the graph declares (a placeholder `{{name}}`,
+/// a marker node, a title `$name`), or an array of `{nodeId, fieldName, fieldValue}`. `v` is JSON or one of
+/// `{"$file":"<fileId>"}`, `{"$url":"https://…","sha256"?,"filename"?}`, `{"$base64":"…","filename"?}`,
+/// `{"$random":{"min"?,"max"?}}`, `{"$link":["4",0]}`, `{"$unset":true}`, `{"$literal":…}`, `{"$force":v}`, an asset of
+/// ComfyUI's API v2. A text that is a URL is a file if the input takes files. `workflow` itself is not changed.
 ///
 /// # Errors
 /// Every problem found, at most 100.
@@ -128,7 +131,7 @@ pub fn resolve(workflow: &Workflow, params: &RawValue, options: &Options<'_>) ->
     resolve_with(workflow, params, options, &mut draw)
 }
 
-/// As [`resolve`], with seeds from `draw(min, max)`.
+/// Does the same as [`resolve`], with seeds from `draw(min, max)`.
 fn resolve_with(
     workflow: &Workflow,
     params: &RawValue,
@@ -149,16 +152,16 @@ fn resolve_with(
         writer.draw_all(draw);
     }
     writer.collect_own_files();
-    writer.meet_fleet(&mut warnings);
+    writer.check_fleet(&mut warnings);
     writer.finish(mapped, warnings)
 }
 
-/// An even number in `min..=max`.
+/// Draws a uniform number in `min..=max`.
 fn draw(min: u64, max: u64) -> u64 {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system's random source, which every id of ours needs as well, works");
+    getrandom::fill(&mut bytes).expect("the system's random source works; every id needs it too");
     let span = u128::from(max.saturating_sub(min)) + 1;
-    // 128 random bits over at most 64: no value is preferred by more than 2^-64.
+    // 128 random bits over a range of at most 64: the bias is below 2^-64.
     let offset = u128::from_le_bytes(bytes) % span;
     min + u64::try_from(offset).unwrap_or_default()
 }

@@ -1,12 +1,12 @@
-//! Names that the graph itself declares (params.md, form 4): placeholders in its texts, marker nodes, titles `$name`.
+//! Names declared by the graph itself (params.md, form 4): placeholders in its texts, marker nodes, titles `$name`.
 
 use super::placeholder::{Piece, may_have_slots, pieces};
 use crate::graph::{Workflow, node::Node, raw};
 use std::collections::HashMap;
 
-/// Widgets whose text names a parameter, as the nodes of deployment services have them.
+/// Widgets whose text names a parameter, as in the nodes of deployment services.
 const MARKER_WIDGETS: [&str; 3] = ["input_id", "input_name", "param_name"];
-/// Where a marker node holds its value, best first.
+/// Inputs that hold the value of a marker node, preferred first.
 const MARKER_VALUES: [&str; 3] = ["value", "default_value", "default"];
 
 /// A text with placeholders.
@@ -16,20 +16,20 @@ pub(super) struct Template {
     pub(super) text: String,
 }
 
-/// A node that stands for a name.
+/// A node that declares a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
-    /// By a widget such as `input_id`.
+    /// Declares it by a widget such as `input_id`.
     Widget(usize),
-    /// By its title `$name`.
+    /// Declares it by its title `$name`.
     Title(usize),
 }
 
-/// What a graph declares.
+/// The names that a graph declares.
 #[derive(Default)]
 pub(super) struct Names {
     pub(super) templates: Vec<Template>,
-    /// Templates that have the name.
+    /// Indexes of the templates with the name.
     slots: HashMap<String, Vec<usize>>,
     markers: HashMap<String, Vec<Marker>>,
 }
@@ -54,23 +54,23 @@ impl Names {
         names
     }
 
-    /// Whether it declares anything.
+    /// Whether it declares no name.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.markers.is_empty()
     }
 
-    /// Whether a placeholder has the name.
+    /// Whether there is a placeholder with the name.
     pub(super) fn has_slot(&self, name: &str) -> bool {
         self.slots.contains_key(name)
     }
 
-    /// Whether a placeholder of the name has no default of its own.
+    /// Whether a placeholder with the name has no default.
     pub(super) fn needs_value(&self, name: &str) -> bool {
         let is_bare = |piece: &Piece<'_>| matches!(piece, Piece::Slot { name: slot, default: None } if *slot == name);
         self.templates_of(name).any(|template| pieces(&template.text).iter().any(is_bare))
     }
 
-    /// The inputs whose whole text is the placeholder of the name; `""` for a text that it is only a part of.
+    /// Returns the inputs whose whole text is the placeholder of the name; `""` for a text of which it is only a part.
     pub(super) fn inputs_of(&self, name: &str) -> Vec<&str> {
         let whole = |template: &'_ Template| matches!(pieces(&template.text).as_slice(), [Piece::Slot { .. }]);
         self.templates_of(name).map(|template| if whole(template) { template.input.as_str() } else { "" }).collect()
@@ -80,12 +80,12 @@ impl Names {
         self.slots.get(name).into_iter().flatten().filter_map(|&index| self.templates.get(index))
     }
 
-    /// The nodes marked with the name.
+    /// Returns the marker nodes with the name.
     pub(super) fn markers(&self, name: &str) -> &[Marker] {
         self.markers.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// All names, with repetitions.
+    /// Returns all names, with repetitions.
     pub(super) fn all(&self) -> impl Iterator<Item = String> {
         self.slots.keys().chain(self.markers.keys()).cloned()
     }
@@ -99,7 +99,7 @@ impl Names {
     fn template(&mut self, place: usize, input: &str, text: String) {
         let index = self.templates.len();
         let found = pieces(&text);
-        // A text in pieces without a slot has an escape in it.
+        // A text without placeholders is kept only if it has an escape.
         if matches!(found.as_slice(), [] | [Piece::Text(_)]) && !text.contains("\\{{") {
             return;
         }
@@ -119,7 +119,7 @@ impl Marker {
         }
     }
 
-    /// The inputs that a plain value could be meant for: one, or the choice is not ours.
+    /// Returns the inputs that a plain value could be for; more than one is ambiguous.
     pub(super) fn targets(self, node: &Node) -> Vec<&str> {
         match self {
             Self::Widget(_) => {

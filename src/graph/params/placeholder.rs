@@ -1,20 +1,20 @@
-//! Placeholders in texts: `{{name}}`, `{{name:default}}`; `\{{` stands for the braces themselves.
+//! Placeholders in texts: `{{name}}`, `{{name:default}}`; `\{{` is an escaped `{{`.
 
 use std::borrow::Cow;
 
-/// Longest name.
+/// Longest name, characters.
 const NAME_CHARS_MAX: usize = 64;
 
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'t> {
-    /// As it is.
+    /// Literal text.
     Text(&'t str),
-    /// A value's place.
+    /// A placeholder.
     Slot { name: &'t str, default: Option<&'t str> },
 }
 
-/// Takes a text apart. What looks like a placeholder and is none (`{{a|b}}`, `{{ }}`) is text.
+/// Splits a text into pieces. An invalid placeholder (`{{a|b}}`, `{{ }}`) is text.
 pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut rest, mut from) = (Vec::new(), text, 0);
     while let Some(at) = rest[from..].find("{{").map(|at| from + at) {
@@ -35,12 +35,12 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Whether a text needs to be looked at: cheap, on the raw JSON.
+/// Whether a text may have placeholders; a cheap test on the raw JSON.
 pub(super) fn may_have_slots(json: &str) -> bool {
     json.starts_with('"') && (json.contains("{{") || json.contains("\\u007"))
 }
 
-/// The placeholder that `text` starts with, and its length.
+/// Returns the placeholder at the start of `text`, and its length.
 fn slot(text: &str) -> Option<(Piece<'_>, usize)> {
     let inside = text.strip_prefix("{{")?;
     let padded = inside.trim_start_matches(' ');
@@ -55,14 +55,14 @@ fn slot(text: &str) -> Option<(Piece<'_>, usize)> {
         return Some((Piece::Slot { name, default: None }, text.len() - rest.len()));
     }
     let default = after.strip_prefix(':')?;
-    // Of a row of closing braces the last two end it: a default may be an object.
+    // The last two of consecutive closing braces end the placeholder: a default may be an object.
     let mut end = default.find("}}")?;
     end += default[end + 2..].bytes().take_while(|&byte| byte == b'}').count();
     let length = text.len() - default.len() + end + 2;
     Some((Piece::Slot { name, default: Some(default[..end].trim()) }, length))
 }
 
-/// A default as JSON: JSON if it parses, else text.
+/// Returns a default as JSON: itself if it is JSON, otherwise a JSON string.
 pub(super) fn default_json(default: &str) -> Cow<'_, str> {
     match serde_json::from_str::<&serde_json::value::RawValue>(default) {
         Ok(json) => Cow::Borrowed(json.get()),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn names_defaults_and_escapes_are_told_apart() {
+    fn names_defaults_and_escapes_are_distinguished() {
         for (text, expected) in [
             ("{{a}}", vec![slot("a", None)]),
             ("x {{ a_1-b }} y", vec![Piece::Text("x "), slot("a_1-b", None), Piece::Text(" y")]),

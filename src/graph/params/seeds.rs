@@ -1,24 +1,24 @@
-//! Seeds: which inputs are one, in which range, and drawing them (params.md, Seeds).
+//! Seeds: recognises seed inputs, finds their range and draws them (params.md, Seeds).
 
 use super::{
     apply::{Draw, Writer, number},
-    value::{SEED_MAX, Unfit},
+    value::{SEED_MAX, ValueError},
 };
 use crate::graph::catalog::Kind;
 use serde_json::value::RawValue;
 
-/// Inputs whose `-1` and `"random"` mean: draw one.
+/// Inputs for which `-1` and `"random"` request a drawn seed.
 pub(super) const SEED_INPUTS: [&str; 3] = ["seed", "noise_seed", "rand_seed"];
 
-/// Whether an input of that name is a seed whatever instances say.
+/// Whether an input of this name is a seed, regardless of its declaration.
 pub(in crate::graph) fn is_seed_name(input: &str) -> bool {
     SEED_INPUTS.contains(&input)
 }
 
 impl Writer<'_> {
-    /// The range to draw from when `value` asks a seed's input for any seed. `-1` is a value like any other where the schema
-    /// takes it.
-    pub(super) fn seed_wish(&self, place: usize, input: &str, value: &RawValue) -> Option<(u64, u64)> {
+    /// Returns the range to draw from if `value` requests any seed for a seed input. `-1` is an ordinary value if the
+    /// input's declaration allows it.
+    pub(super) fn requested_seed_range(&self, place: usize, input: &str, value: &RawValue) -> Option<(u64, u64)> {
         let is_minus = match value.get() {
             "-1" | "\"-1\"" => true,
             "\"random\"" => false,
@@ -27,7 +27,7 @@ impl Writer<'_> {
         self.seed_range(place, input).filter(|_| !is_minus || !self.takes_negative(place, input))
     }
 
-    /// Draws one for every seed's input that holds a number and that no param set.
+    /// Draws a seed for every seed input that holds a number and that no param set.
     pub(super) fn draw_all(&mut self, draw: &mut Draw<'_>) {
         let mut found = Vec::new();
         for (place, node) in self.workflow.nodes().enumerate() {
@@ -46,19 +46,19 @@ impl Writer<'_> {
         }
     }
 
-    /// The bounds of `$random`: its own, else those of the input.
+    /// Returns the bounds of `$random`: its own, otherwise those of the input.
     pub(super) fn random_range(
         &self,
         place: usize,
         input: &str,
         min: Option<u64>,
         max: Option<u64>,
-    ) -> Result<(u64, u64), Unfit> {
+    ) -> Result<(u64, u64), ValueError> {
         let (least, most) = self.declared_range(place, input).unwrap_or((0, SEED_MAX));
         let low = min.unwrap_or_else(|| least.min(max.unwrap_or(least)));
         let high = max.unwrap_or_else(|| most.max(low));
         if low > high {
-            return Err(Unfit::bad(format!("`$random` has no number from {low} to {high}")));
+            return Err(ValueError::bad(format!("`$random` has no number from {low} to {high}")));
         }
         Ok((low, high))
     }
@@ -70,11 +70,11 @@ impl Writer<'_> {
         self.seeds.push((address, seed));
     }
 
-    /// The range of a seed's input; `None` for any other.
+    /// Returns the range of a seed input; `None` for any other input.
     fn seed_range(&self, place: usize, input: &str) -> Option<(u64, u64)> {
         let has_name = SEED_INPUTS.contains(&input);
-        let Some(fit) = self.fit.as_ref() else { return has_name.then_some((0, SEED_MAX)) };
-        match fit.input(&self.workflow.node(place).class, input) {
+        let Some(eligibility) = self.eligibility.as_ref() else { return has_name.then_some((0, SEED_MAX)) };
+        match eligibility.input(&self.workflow.node(place).class, input) {
             None => has_name.then_some((0, SEED_MAX)),
             Some(declared) if has_name || declared.is_seed => match declared.kind {
                 Kind::Int { .. } => self.declared_range(place, input),
@@ -85,9 +85,9 @@ impl Writer<'_> {
         }
     }
 
-    /// The bounds of an `INT`, cut to what a page's numbers hold.
+    /// Returns the bounds of an `INT`, limited to what JavaScript numbers hold.
     fn declared_range(&self, place: usize, input: &str) -> Option<(u64, u64)> {
-        let declared = self.fit.as_ref()?.input(&self.workflow.node(place).class, input)?;
+        let declared = self.eligibility.as_ref()?.input(&self.workflow.node(place).class, input)?;
         let Kind::Int { min, max } = declared.kind else { return None };
         let least = u64::try_from(min.unwrap_or(0).max(0)).ok()?;
         let most = u64::try_from(max.unwrap_or(u64::MAX.into()).min(u64::MAX.into())).ok()?;
@@ -96,7 +96,10 @@ impl Writer<'_> {
     }
 
     fn takes_negative(&self, place: usize, input: &str) -> bool {
-        let declared = self.fit.as_ref().and_then(|fit| fit.input(&self.workflow.node(place).class, input));
+        let declared = self
+            .eligibility
+            .as_ref()
+            .and_then(|eligibility| eligibility.input(&self.workflow.node(place).class, input));
         declared.is_some_and(|declared| matches!(declared.kind, Kind::Int { min, .. } if min.is_none_or(|min| min < 0)))
     }
 }

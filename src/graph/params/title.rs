@@ -9,15 +9,15 @@ use crate::graph::{Problem, Workflow, problem::clip};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// Longest title that can be addressed.
+/// Longest title that can be addressed, bytes.
 const TITLE_BYTES_MAX: usize = 500;
-/// After a title: every node that has it.
+/// Suffix of a title that selects every node with it.
 const ALL: &str = "[*]";
 
-/// Which nodes have which title.
+/// Nodes by title.
 pub(super) struct Titles<'w>(HashMap<&'w str, Vec<usize>>);
 
-/// The nodes that an address means.
+/// The nodes that an address selects.
 struct Titled {
     places: Vec<usize>,
     is_all: bool,
@@ -40,7 +40,7 @@ impl<'w> Titles<'w> {
         exact.or_else(|| Some(titled(self.0.get(title.strip_suffix(ALL)?)?, true)))
     }
 
-    /// Cuts `<title>.<input>` at the dot that leaves the longest existing title.
+    /// Splits `<title>.<input>` at the dot that leaves the longest existing title.
     fn split<'k>(&self, address: &'k str) -> Option<(Titled, &'k str)> {
         let bytes = address.as_bytes();
         (0..bytes.len().min(TITLE_BYTES_MAX + ALL.len() + 1))
@@ -51,7 +51,7 @@ impl<'w> Titles<'w> {
 }
 
 impl Titles<'_> {
-    /// The inputs that `<title>.<input>` leads to; none where one node was meant and several have the title.
+    /// Returns the inputs that `<title>.<input>` selects; none if several nodes have the title and `[*]` is missing.
     pub(super) fn places_at(&self, address: &str) -> Vec<(usize, String)> {
         let Some((titled, input)) = self.split(address) else { return Vec::new() };
         let places = titled.places.iter().map(|&place| (place, input.to_owned()));
@@ -60,7 +60,7 @@ impl Titles<'_> {
 }
 
 impl<'p> Reader<'_, 'p> {
-    /// `address` is `key` without its `@`.
+    /// Reads a param addressed by title; `address` is `key` without its `@`.
     pub(super) fn title(&mut self, key: &str, address: &str, value: &'p RawValue) {
         let whole = plain_object(value).and_then(|members| Some((self.titles.get(address)?, members)));
         if let Some((titled, members)) = whole {
@@ -82,7 +82,7 @@ impl<'p> Reader<'_, 'p> {
         }
     }
 
-    /// The nodes, unless one was meant and several have the title.
+    /// Returns the selected nodes; reports a problem if several have the title and `[*]` is missing.
     fn meant(&mut self, key: &str, titled: Titled) -> Vec<usize> {
         if titled.is_all || titled.places.len() == 1 {
             return titled.places;

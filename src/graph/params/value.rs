@@ -1,25 +1,24 @@
-//! What a parameter's value means: JSON as it is, or a directive (an object with one `$` member).
+//! Values of parameters: plain JSON, or a directive (an object with one `$` member).
 
 use super::{files, near::near};
-use crate::graph::{catalog::Misfit, problem::clip, raw};
+use crate::graph::{catalog::Mismatch, problem::clip, raw};
 use crate::task::FileId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Drawn seeds lie below this, as those of ComfyUI's own page: fits nodes that take less than 64 bits, and a page's
-/// numbers (2^53).
+/// Largest drawn seed, as in ComfyUI's own page: fits nodes that take less than 64 bits, and JavaScript numbers (2^53).
 pub(super) const SEED_MAX: u64 = (1 << 50) - 1;
-/// Directives that exist.
+/// All directives.
 const KNOWN: [&str; 8] = ["$file", "$url", "$base64", "$random", "$link", "$unset", "$literal", "$force"];
-/// What some may have beside them.
+/// Members allowed beside a directive.
 const BESIDE: [(&str, &str); 3] = [("$base64", "filename"), ("$url", "filename"), ("$url", "sha256")];
 
-/// A value as read.
+/// A parsed value.
 #[derive(Debug)]
 pub(super) enum Value<'p> {
-    /// JSON; a link-shaped array is a [`Value::Link`].
+    /// Plain JSON; an array with the form of a link is a [`Value::Link`].
     Plain(&'p RawValue),
-    /// JSON that is meant literally, whatever it looks like.
+    /// JSON to be taken literally.
     Literal(&'p RawValue),
     /// A stored file.
     File(FileId),
@@ -27,36 +26,36 @@ pub(super) enum Value<'p> {
     Inline { directive: &'p RawValue, base64: String, filename: Option<String> },
     /// A file at a URL.
     Remote(Remote),
-    /// A number to draw; without bounds those of the input.
+    /// A number to draw; the bounds default to those of the input.
     Random { min: Option<u64>, max: Option<u64> },
-    /// `[node id, slot]`.
+    /// A link `[node id, slot]`.
     Link { link: &'p RawValue, target: String },
-    /// The input goes away.
+    /// Removes the input.
     Unset,
-    /// Also over a link, also where there is no such input yet.
+    /// Replaces even a link, and adds the input if it is missing.
     Forced(Box<Value<'p>>),
 }
 
-/// A file at a URL, as it was written.
+/// A file at a URL, as given.
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) url: String,
-    /// Lowercase hex.
+    /// Expected SHA-256, lowercase hex.
     pub(super) sha256: Option<String>,
     pub(super) filename: Option<String>,
 }
 
-/// Why a value cannot be taken: code, message, near names.
+/// The reason a value is refused: code, message, similar names.
 #[derive(Debug)]
-pub(super) struct Unfit {
+pub(super) struct ValueError {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) candidates: Vec<String>,
-    /// What would fit, and what came.
+    /// Expected and actual value.
     pub(super) expected: Option<(String, String)>,
 }
 
-impl Unfit {
+impl ValueError {
     pub(super) fn new(code: &'static str, message: String) -> Self {
         Self { code, message, candidates: Vec::new(), expected: None }
     }
@@ -65,9 +64,9 @@ impl Unfit {
         Self::new("param_bad_directive", message.into())
     }
 
-    /// A value that no instance takes for this input.
-    pub(super) fn of(misfit: Misfit, address: &str, value: &RawValue) -> Self {
-        let Misfit { code, expected, candidates, is_choice } = misfit;
+    /// Makes the error for a value that no instance accepts for this input.
+    pub(super) fn of(mismatch: Mismatch, address: &str, value: &RawValue) -> Self {
+        let Mismatch { code, expected, candidates, is_choice } = mismatch;
         let got = clip(value.get());
         let message = if is_choice {
             format!("no instance offers {got} for `{address}`")
@@ -83,14 +82,14 @@ impl Unfit {
 
     fn unknown(name: &str) -> Self {
         let candidates = near(name, KNOWN.iter().map(|&known| known.to_owned()));
-        let message = format!("`{}` is no directive; to pass the object itself write {{\"$literal\":…}}", clip(name));
+        let message = format!("unknown directive `{}`; to pass the object itself write {{\"$literal\":…}}", clip(name));
         Self { candidates, ..Self::unsupported(message) }
     }
 }
 
 impl<'p> Value<'p> {
-    /// Reads a value.
-    pub(super) fn read(raw: &'p RawValue) -> Result<Self, Unfit> {
+    /// Parses a value.
+    pub(super) fn read(raw: &'p RawValue) -> Result<Self, ValueError> {
         let Some(members) = raw::members(raw) else {
             let target = raw::link_target(raw);
             return Ok(target.map_or(Self::Plain(raw), |target| Self::Link { link: raw, target }));
@@ -102,11 +101,11 @@ impl<'p> Value<'p> {
             return files::asset(&members);
         }
         if !KNOWN.contains(&name.as_str()) {
-            return Err(Unfit::unknown(name));
+            return Err(ValueError::unknown(name));
         }
         let may_stand = |other: &str| other == name || BESIDE.contains(&(name.as_str(), other));
         if let Some((other, _)) = members.iter().find(|(other, _)| !may_stand(other)) {
-            return Err(Unfit::bad(format!("`{}` must not stand beside `{name}`", clip(other))));
+            return Err(ValueError::bad(format!("`{}` is not allowed beside `{name}`", clip(other))));
         }
         match name.as_str() {
             "$file" => files::stored(argument).map(Self::File),
@@ -115,7 +114,7 @@ impl<'p> Value<'p> {
             "$random" => random(argument),
             "$link" => link(argument),
             "$unset" if argument.get() == "true" => Ok(Self::Unset),
-            "$unset" => Err(Unfit::bad("write {\"$unset\":true}")),
+            "$unset" => Err(ValueError::bad("write {\"$unset\":true}")),
             "$literal" => Ok(Self::Literal(argument)),
             _ => forced(argument),
         }
@@ -126,11 +125,15 @@ pub(super) fn member<'p>(members: &[(String, &'p RawValue)], name: &str) -> Opti
     members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
-fn inline<'p>(directive: &'p RawValue, argument: &RawValue, filename: Option<&RawValue>) -> Result<Value<'p>, Unfit> {
+fn inline<'p>(
+    directive: &'p RawValue,
+    argument: &RawValue,
+    filename: Option<&RawValue>,
+) -> Result<Value<'p>, ValueError> {
     let filename = filename.map(raw::text);
     match (raw::text(argument), filename) {
         (_, Some(None)) | (None, _) => {
-            Err(Unfit::bad("`$base64` takes a text, e.g. {\"$base64\":\"iVBORw0…\",\"filename\":\"a.png\"}"))
+            Err(ValueError::bad("`$base64` takes a text, e.g. {\"$base64\":\"iVBORw0…\",\"filename\":\"a.png\"}"))
         }
         (Some(base64), filename) => Ok(Value::Inline { directive, base64, filename: filename.flatten() }),
     }
@@ -145,26 +148,26 @@ struct Bounds {
     max: Option<u64>,
 }
 
-fn random<'p>(argument: &RawValue) -> Result<Value<'p>, Unfit> {
+fn random<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
     let bounds = raw::is_object(argument).then(|| serde_json::from_str::<Bounds>(argument.get()).ok()).flatten();
     match bounds {
         Some(Bounds { min, max }) if min.unwrap_or(0) <= max.unwrap_or(u64::MAX) => Ok(Value::Random { min, max }),
-        _ => Err(Unfit::bad("`$random` takes {\"min\"?,\"max\"?}: integers from 0, min not above max")),
+        _ => Err(ValueError::bad("`$random` takes {\"min\"?,\"max\"?}: integers from 0, min not above max")),
     }
 }
 
-fn link(argument: &RawValue) -> Result<Value<'_>, Unfit> {
+fn link(argument: &RawValue) -> Result<Value<'_>, ValueError> {
     let elements = raw::elements(argument).unwrap_or_default();
     let is_slot = elements.get(1).is_some_and(|slot| slot.get().parse::<u16>().is_ok());
     match raw::link_target(argument).filter(|_| is_slot) {
         Some(target) => Ok(Value::Link { link: argument, target }),
-        None => Err(Unfit::bad("`$link` takes [\"<node id>\", <output slot>]")),
+        None => Err(ValueError::bad("`$link` takes [\"<node id>\", <output slot>]")),
     }
 }
 
-fn forced(argument: &RawValue) -> Result<Value<'_>, Unfit> {
+fn forced(argument: &RawValue) -> Result<Value<'_>, ValueError> {
     match Value::read(argument)? {
-        Value::Forced(_) => Err(Unfit::bad("`$force` holds a value or another directive, not itself")),
+        Value::Forced(_) => Err(ValueError::bad("`$force` holds a value or another directive, not itself")),
         value => Ok(Value::Forced(Box::new(value))),
     }
 }

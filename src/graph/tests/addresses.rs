@@ -43,13 +43,13 @@ fn the_longest_existing_id_counts() {
 }
 
 #[test]
-fn an_inputs_name_may_hold_dots() {
+fn an_input_name_may_contain_dots() {
     assert_changes(r#"{"6.opts.mode":"y"}"#, &[(r#""opts.mode":"x""#, r#""opts.mode":"y""#)]);
     assert_changes(r#"{"6.inputs.opts.mode":"y"}"#, &[(r#""opts.mode":"x""#, r#""opts.mode":"y""#)]);
 }
 
 #[test]
-fn titles_match_exactly_and_may_hold_dots() {
+fn titles_match_exactly_and_may_contain_dots() {
     assert_changes(r#"{"@Load v1.5.ckpt_name":"b"}"#, &[("a.safetensors", "b")]);
     assert_changes(r#"{"@Load v1.5":{"ckpt_name":"b"}}"#, &[("a.safetensors", "b")]);
     let both = [(r#""text":"a cat""#, r#""text":"b""#), (r#""text":"""#, r#""text":"b""#)];
@@ -64,7 +64,7 @@ fn titles_match_exactly_and_may_hold_dots() {
 }
 
 #[test]
-fn an_address_that_leads_nowhere_is_refused_with_near_names() {
+fn an_unknown_address_is_refused_with_candidates() {
     let problems = assert_refused(r#"{"6.txt":"x"}"#, &[("/params/6.txt", "param_no_such_input")]);
     assert_eq!(problems[0].candidates, ["6.text"]);
     assert_eq!((problems[0].param.as_deref(), problems[0].node_id.as_deref()), (Some("6.txt"), Some("6")));
@@ -90,7 +90,7 @@ fn an_address_that_leads_nowhere_is_refused_with_near_names() {
 }
 
 #[test]
-fn all_problems_come_together_and_nothing_is_half_done() {
+fn all_problems_are_reported_together() {
     assert_refused(
         r#"{"6.txt":"x","6.text":"fine","9.seed":1,"3.model":5}"#,
         &[
@@ -102,7 +102,7 @@ fn all_problems_come_together_and_nothing_is_half_done() {
 }
 
 #[test]
-fn a_bare_name_is_used_by_nothing_and_says_so() {
+fn an_unused_bare_name_is_a_warning() {
     let resolved = assert_changes(r#"{"prompt":"x","seed":-1}"#, &[]);
     let warned: Vec<_> =
         resolved.warnings.iter().map(|warning| (warning.code.as_str(), warning.param.as_deref())).collect();
@@ -115,7 +115,7 @@ fn a_bare_name_is_used_by_nothing_and_says_so() {
 }
 
 #[test]
-fn params_of_another_shape_are_refused() {
+fn malformed_params_are_refused() {
     for params in ["null", "5", r#""x""#, "true"] {
         assert!(assert_refused(params, &[("/params", "params_not_object")])[0].is_shape);
     }
@@ -129,7 +129,7 @@ fn params_of_another_shape_are_refused() {
 }
 
 #[test]
-fn a_request_that_asks_for_too_much_work_ends_soon() {
+fn an_expensive_request_is_cut_short() {
     let inputs: Vec<String> = (0..300_000).map(|number| format!(r#""x{number}":0"#)).collect();
     assert_refused(&format!(r#"{{"@Prompt[*]":{{{}}}}}"#, inputs.join(",")), &[("/params", "params_too_many")]);
     let dots = ".".repeat(1_000_000);
@@ -139,7 +139,7 @@ fn a_request_that_asks_for_too_much_work_ends_soon() {
 }
 
 #[test]
-fn the_submitted_graph_stays_as_it_was() {
+fn the_submitted_graph_is_not_changed() {
     let workflow = graph();
     resolve(&workflow, raw(r#"{"6.text":"x","3.seed":-1}"#)).unwrap();
     assert_eq!(workflow.to_json().get(), super::GRAPH);

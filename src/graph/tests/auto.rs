@@ -1,4 +1,4 @@
-//! params.md, No guessing: well-known names are mapped only when asked, and only where there is one way.
+//! params.md, No guessing: well-known names are mapped only on request, and only if the result is unique.
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
 
@@ -11,7 +11,7 @@ const MAPPED: Options<'static> = Options {
     pool: None,
 };
 
-/// ControlNet between prompts and sampler, the seed in a node of its own.
+/// A graph with a ControlNet between prompts and sampler, and the seed in its own node.
 const GRAPH: &str = r#"{"1":{"class_type":"KSampler","inputs":{"seed":["2",0],"steps":20,"cfg":8.0,"positive":["5",0],"negative":["5",1],"latent_image":["8",0]}},"2":{"class_type":"PrimitiveInt","inputs":{"value":7,"control":"fixed"}},"3":{"class_type":"CLIPTextEncode","inputs":{"text":"good","clip":["9",1]}},"4":{"class_type":"CLIPTextEncode","inputs":{"text":"bad","clip":["9",1]}},"5":{"class_type":"ControlNetApply","inputs":{"positive":["6",0],"negative":["4",0],"strength":1.0}},"6":{"class_type":"FluxGuidance","inputs":{"conditioning":["3",0],"guidance":3.5}},"7":{"class_type":"EmptyLatentImage","inputs":{"width":512,"height":768,"batch_size":1}},"8":{"class_type":"RepeatLatent","inputs":{"samples":["7",0]}},"9":{"class_type":"Loader","inputs":{"ckpt_name":"a"}}}"#;
 
 fn with(graph: &str, params: &str, options: &Options<'_>) -> Result<Resolved, Vec<Problem>> {
@@ -26,7 +26,7 @@ fn code(graph: &str, params: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn every_known_name_finds_its_one_input_and_says_which() {
+fn every_known_name_finds_its_input_and_reports_it() {
     let params = r#"{"prompt":"a cat","negative_prompt":"dogs","seed":18446744073709551615,"steps":30,"cfg":7.50,"width":640,"height":480}"#;
     let resolved = with(GRAPH, params, &MAPPED).unwrap();
     let mut expected = GRAPH.to_owned();
@@ -42,9 +42,9 @@ fn every_known_name_finds_its_one_input_and_says_which() {
         expected = expected.replacen(from, to, 1);
     }
     assert_eq!(resolved.workflow.to_json().get(), expected);
-    let told: Vec<String> = resolved.mapped.iter().map(|(name, address)| format!("{name}={address}")).collect();
+    let found: Vec<String> = resolved.mapped.iter().map(|(name, address)| format!("{name}={address}")).collect();
     assert_eq!(
-        told,
+        found,
         [
             "prompt=3.text",
             "negative_prompt=4.text",
@@ -59,7 +59,7 @@ fn every_known_name_finds_its_one_input_and_says_which() {
 }
 
 #[test]
-fn nothing_is_mapped_unasked_and_other_names_never() {
+fn names_are_mapped_only_on_request_and_others_never() {
     let resolved = with(GRAPH, r#"{"prompt":"a cat"}"#, &Options::default()).unwrap();
     assert_eq!((resolved.workflow.to_json().get(), resolved.warnings.len(), resolved.mapped.len()), (GRAPH, 1, 0));
     let resolved = with(GRAPH, r#"{"sampler":"x"}"#, &MAPPED).unwrap();
@@ -68,12 +68,12 @@ fn nothing_is_mapped_unasked_and_other_names_never() {
     let resolved = with(&declared, r#"{"prompt":"a cat"}"#, &MAPPED).unwrap();
     assert!(
         resolved.mapped.is_empty() && resolved.workflow.to_json().get().contains(r#""text":"a cat""#),
-        "a declared name goes first"
+        "a declared name takes precedence"
     );
 }
 
 #[test]
-fn where_there_are_two_ways_the_answer_names_them() {
+fn an_ambiguous_name_is_refused_with_its_candidates() {
     let sdxl = GRAPH.replace(r#""text":"good""#, r#""text_g":"good","text_l":"good""#);
     assert_eq!(
         code(&sdxl, r#"{"prompt":"x"}"#),
@@ -89,7 +89,7 @@ fn where_there_are_two_ways_the_answer_names_them() {
 }
 
 #[test]
-fn where_there_is_no_way_it_is_refused() {
+fn a_name_without_an_input_is_refused() {
     let none = r#"{"1":{"class_type":"A","inputs":{"text":"x"}}}"#;
     assert_eq!(code(none, r#"{"prompt":"x"}"#).0, "param_no_such_input");
     let image = GRAPH.replace(r#""samples":["7",0]"#, r#""pixels":["7",0]"#);

@@ -1,27 +1,27 @@
-//! The editor's format: pairs of what the editor had and what it sent (real ones, of ComfyUI 0.3.64 with its page 1.27.10; links,
-//! modes and subgraphs of each kind), and what is refused.
+//! The editor's format: real pairs of editor graph and sent graph (of ComfyUI 0.3.64 with its page 1.27.10; links,
+//! modes and subgraphs of each kind), and the graphs that are refused.
 
 use super::{LIMITS, raw};
-use crate::graph::{Catalog, Member, Pool, Problem, Workflow};
+use crate::graph::{Catalog, FleetCatalog, Member, Problem, Workflow};
 use crate::task::{InstanceId, Warning};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 const PAIRS: &str = include_str!("ui_pairs.json");
 
-fn pool_of(object_info: &[&str]) -> Pool {
-    Pool::new(object_info.iter().enumerate().map(|(at, json)| Member {
+fn pool_of(object_info: &[&str]) -> FleetCatalog {
+    FleetCatalog::new(object_info.iter().enumerate().map(|(at, json)| Member {
         instance: InstanceId::new(format!("a:{at}")),
         is_alive: true,
         catalog: Some(Arc::new(Catalog::parse(json).unwrap())),
     }))
 }
 
-pub(super) fn pool() -> Pool {
+pub(super) fn pool() -> FleetCatalog {
     pool_of(&[include_str!("../../sim/classes.json")])
 }
 
-fn read(ui: &Value, pool: &Pool) -> Result<(Workflow, Vec<Warning>), Vec<Problem>> {
+fn read(ui: &Value, pool: &FleetCatalog) -> Result<(Workflow, Vec<Warning>), Vec<Problem>> {
     Workflow::read(raw(&ui.to_string()), LIMITS, pool)
 }
 
@@ -29,7 +29,7 @@ fn api(workflow: &Workflow) -> Value {
     serde_json::from_str(workflow.to_json().get()).unwrap()
 }
 
-/// Whole floats are integers: the page's numbers know no difference.
+/// Turns whole floats into integers: JavaScript does not distinguish them.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Number(number) => number.as_f64().unwrap().into(),
@@ -40,14 +40,14 @@ fn plain(value: &Value) -> Value {
 }
 
 #[track_caller]
-fn refused(ui: &Value, pool: &Pool, word: &str) {
+fn refused(ui: &Value, pool: &FleetCatalog, word: &str) {
     let problems = read(ui, pool).expect_err(word);
     assert_eq!((problems[0].code.as_str(), problems[0].is_shape), ("workflow_format_ui", false), "{word}");
     assert!(problems[0].message.contains(word), "{word}: {}", problems[0].message);
     assert!(problems[0].message.contains("Export (API)"), "{}", problems[0].message);
 }
 
-/// One node of a class with these widgets, `{"input": spec}`, and these values.
+/// Converts a node of a class with these widgets, `{"input": spec}`, and these values.
 fn one(inputs: &str, node: &Value) -> Result<Value, Vec<Problem>> {
     let pool = pool_of(&[&format!(r#"{{"A":{{"input":{{"required":{inputs}}},"display_name":"An A"}}}}"#)]);
     let mut whole = json!({"id": 1, "type": "A", "mode": 0, "inputs": []});
@@ -57,7 +57,7 @@ fn one(inputs: &str, node: &Value) -> Result<Value, Vec<Problem>> {
 }
 
 #[test]
-fn what_the_editor_sends_is_what_comes_of_it() {
+fn the_conversion_equals_what_the_editor_sends() {
     let pairs: Vec<BTreeMap<String, Value>> = serde_json::from_str(PAIRS).unwrap();
     assert!(pairs.len() > 10);
     for pair in pairs {
@@ -88,7 +88,7 @@ fn each_widget_gets_its_own_value() {
     assert_eq!(
         short,
         json!({"seed": 5, "mode": "c", "cfg": 2, "text": "x", "on": true}),
-        "what is not offered may be elsewhere"
+        "a value that is not offered may be on another instance"
     );
     let extra = filled(json!({"seed": 5, "mode": "b", "cfg": 1, "crf": 19, "list": ["1", 0]})).unwrap();
     assert_eq!((&extra["crf"], &extra["list"]), (&json!(19), &json!({"__value__": ["1", 0]})));
@@ -117,7 +117,7 @@ fn numbers_keep_their_bytes() {
 }
 
 #[test]
-fn what_only_the_editor_knows_is_refused() {
+fn a_graph_that_only_the_editor_can_convert_is_refused() {
     let node = |extra: Value| {
         let mut node = json!({"id": 3, "type": "KSampler", "widgets_values": []});
         node.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -129,23 +129,27 @@ fn what_only_the_editor_knows_is_refused() {
         &pool(),
         "node 3: no instance is known to have the class KSamplr",
     );
-    refused(&graph(vec![node(json!({}))], json!([])), &Pool::default(), "not known yet what the instances declare");
+    refused(
+        &graph(vec![node(json!({}))], json!([])),
+        &FleetCatalog::default(),
+        "not known yet what the instances declare",
+    );
     let open = |name: &str| json!({"name": name, "type": "*", "link": null});
     let linked = json!([{"name": "model", "type": "MODEL", "link": 1}, open("positive"), open("negative"), open("latent_image")]);
     let sampler = node(json!({"inputs": linked, "widgets_values": [1, "fixed", 20, 8, "euler", "normal", 1]}));
-    refused(&graph(vec![sampler.clone()], json!([])), &pool(), "the link 1 to node 3 is not among the links");
+    refused(&graph(vec![sampler.clone()], json!([])), &pool(), "the link 1 to node 3 is missing from the links");
     refused(
         &graph(vec![sampler.clone()], json!([[1, 9, 0, 3, 0, "MODEL"]])),
         &pool(),
-        "comes from node 9, which is not there",
+        "comes from node 9, which is missing",
     );
     refused(&graph(vec![sampler.clone(), sampler.clone()], json!([])), &pool(), "two nodes have the id 3");
-    refused(&graph(vec![sampler.clone()], json!([[1, 9]])), &pool(), "a link is not understood");
+    refused(&graph(vec![sampler.clone()], json!([[1, 9]])), &pool(), "invalid link");
     refused(&graph(vec![json!({"type": "Note"})], json!([])), &pool(), "a node has no id");
     refused(&graph(vec![json!({"id": 1})], json!([])), &pool(), "it has no type");
     let turn = |id: u32, link: u32| json!({"id": id, "type": "Reroute", "inputs": [{"name": "", "type": "*", "link": link}], "outputs": [{"type": "*"}]});
     let circle = json!([[1, 5, 0, 3, 0, "*"], [2, 6, 0, 5, 0, "*"], [3, 5, 0, 6, 0, "*"]]);
-    refused(&graph(vec![sampler.clone(), turn(5, 2), turn(6, 3)], circle), &pool(), "go in a circle");
+    refused(&graph(vec![sampler.clone(), turn(5, 2), turn(6, 3)], circle), &pool(), "form a cycle");
     let text = json!({"id": 6, "type": "CLIPTextEncode", "inputs": [{"name": "clip", "type": "CLIP", "link": null}], "widgets_values": ["a {red|blue} cat"]});
     refused(&graph(vec![text], json!([])), &pool(), "`text` has a choice");
     let custom = pool_of(&[r#"{"A":{"input":{"required":{"sound":["AUDIO_RECORD"]}}}}"#]);
@@ -157,8 +161,8 @@ fn what_only_the_editor_knows_is_refused() {
     let detour = json!({"id": 8, "type": "PrimitiveNode", "outputs": [{"type": "INT"}], "widgets_values": [7]});
     let sized = json!({"id": 5, "type": "EmptyLatentImage", "inputs": [{"name": "width", "type": "INT", "link": 2, "widget": {"name": "width"}}], "widgets_values": [1, 2, 3]});
     let links = json!([[1, 8, 0, 7, 0, "*"], [2, 7, 0, 5, 0, "*"]]);
-    refused(&graph(vec![detour, turn(7, 1), sized], links), &pool(), "the primitive 8 reaches it by a detour");
-    // Two versions of a class: the one that fits counts.
+    refused(&graph(vec![detour, turn(7, 1), sized], links), &pool(), "the primitive 8 is linked indirectly");
+    // Of two versions of a class, the one that fits is used.
     let versions =
         pool_of(&[r#"{"A":{"input":{"required":{"a":["INT"]}}}}"#, r#"{"A":{"input":{"required":{"a":["STRING"]}}}}"#]);
     let (workflow, _) =
@@ -166,9 +170,9 @@ fn what_only_the_editor_knows_is_refused() {
     assert_eq!(api(&workflow)["1"]["inputs"], json!({"a": "x"}));
 }
 
-/// A subgraph of `fans` times itself on every level would be larger than any memory.
+/// Nested subgraphs with several instances on each level would otherwise fill any memory.
 #[test]
-fn a_small_file_makes_no_large_graph() {
+fn a_small_file_cannot_become_a_huge_graph() {
     let level = |id: usize, fans: usize| {
         let nodes: Vec<Value> = (0..fans).map(|at| json!({"id": at, "type": format!("g{}", id + 1)})).collect();
         json!({"id": format!("g{id}"), "nodes": nodes, "links": []})
@@ -178,17 +182,17 @@ fn a_small_file_makes_no_large_graph() {
     refused(&ui, &pool(), "more than 2000 nodes");
     levels[9] = json!({"id": "g9", "nodes": [{"id": 1, "type": "g0"}], "links": []});
     let ui = json!({"nodes": [{"id": 1, "type": "g0"}], "links": [], "definitions": {"subgraphs": levels.iter().map(|level| { let mut level = level.clone(); level["nodes"].as_array_mut().unwrap().truncate(1); level }).collect::<Vec<_>>()}});
-    refused(&ui, &pool(), "more than 20 subgraphs inside one another");
+    refused(&ui, &pool(), "more than 20 nested subgraphs");
     let long = json!({"id": 1, "type": "CLIPTextEncode", "inputs": [{"name": "clip", "type": "CLIP", "link": null}], "widgets_values": ["x".repeat(100_000)]});
     let many: Vec<Value> = (0..1_000).map(|at| json!({"id": at, "type": "g"})).collect();
     let ui =
         json!({"nodes": many, "links": [], "definitions": {"subgraphs": [{"id": "g", "nodes": [long], "links": []}]}});
-    refused(&ui, &pool(), "more than 16777216 bytes");
+    refused(&ui, &pool(), "larger than 16777216 bytes");
 }
 
-/// The editor drops every input that leads to a node it leaves out, and with it what the widget held.
+/// The editor drops every input linked to an omitted node, and with it the value of the widget.
 #[test]
-fn a_widget_that_is_linked_to_a_muted_node_is_left_out() {
+fn a_widget_linked_to_a_muted_node_is_omitted() {
     let with = |mode: u8| {
         let ui = json!({"nodes": [
             {"id": 1, "type": "PrimitiveInt", "mode": mode, "outputs": [{"type": "INT"}], "widgets_values": [640, "fixed"]},
@@ -203,13 +207,17 @@ fn a_widget_that_is_linked_to_a_muted_node_is_left_out() {
 }
 
 #[test]
-fn values_that_are_no_list_and_no_object_are_not_taken_for_none() {
+fn widget_values_must_be_a_list_or_an_object() {
     let inputs = r#"{"steps":["INT",{"default":3}]}"#;
     for none in [json!({}), json!({"widgets_values": null}), json!({"widgets_values": []})] {
         assert_eq!(one(inputs, &none).unwrap(), json!({"steps": 3}), "the declared default: {none}");
     }
     for wrong in [json!(7), json!("7"), json!(true)] {
-        let problems = one(inputs, &json!({"widgets_values": wrong})).expect_err("of another shape");
-        assert!(problems[0].message.contains("node 1: its widgets_values are no list"), "{}", problems[0].message);
+        let problems = one(inputs, &json!({"widgets_values": wrong})).expect_err("invalid widgets_values");
+        assert!(
+            problems[0].message.contains("node 1: its widgets_values are neither a list"),
+            "{}",
+            problems[0].message
+        );
     }
 }

@@ -1,24 +1,24 @@
-//! params.md, Files: what lies at a URL, and the assets of ComfyUI's API v2.
+//! params.md, Files: files at URLs, and the assets of ComfyUI's API v2.
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, assert_changes, assert_refused, raw, with};
-use crate::graph::{Catalog, Member, Pool};
+use crate::graph::{Catalog, FleetCatalog, Member};
 use crate::task::{FileId, InstanceId};
 use std::sync::Arc;
 
 const SHA256: &str = "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef";
 
 /// An instance whose `Load.image` takes files and lists a URL, and whose `Load.note` takes texts.
-fn pool() -> Pool {
+fn pool() -> FleetCatalog {
     let object_info = r#"{"Load":{"input":{"required":{"image":[["a.png","https://listed/x.png"],{"image_upload":true}],"note":["STRING"]}},"output_node":true}}"#;
     let catalog = Some(Arc::new(Catalog::parse(object_info).unwrap()));
-    Pool::new([Member { instance: InstanceId::new("i"), is_alive: true, catalog }])
+    FleetCatalog::new([Member { instance: InstanceId::new("i"), is_alive: true, catalog }])
 }
 
 fn load(image: &str) -> String {
     format!(r#"{{"1":{{"class_type":"Load","inputs":{{"image":{image},"note":"n"}}}}}}"#)
 }
 
-fn resolved(graph: &str, params: &str, pool: Option<&Pool>) -> Result<Resolved, Vec<Problem>> {
+fn resolved(graph: &str, params: &str, pool: Option<&FleetCatalog>) -> Result<Resolved, Vec<Problem>> {
     let options = Options { pool, ..Options::default() };
     super::super::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
 }
@@ -28,7 +28,7 @@ fn urls(resolved: &Resolved) -> Vec<&str> {
 }
 
 #[test]
-fn a_file_at_a_url_is_collected_and_its_input_waits() {
+fn a_file_at_a_url_is_collected_and_its_input_is_null() {
     for directive in [r#"{"$url":"https://x/a.png"}"#, r#"{"$force":{"$url":"https://x/a.png"}}"#] {
         let resolved = assert_changes(&format!(r#"{{"57:8":{{"image":{directive}}}}}"#), &[(r#""x.png""#, "null")]);
         let [file] = resolved.remote.as_slice() else { panic!("one file") };
@@ -60,7 +60,7 @@ fn a_file_at_a_url_is_collected_and_its_input_waits() {
 }
 
 #[test]
-fn a_link_in_an_input_that_takes_files_is_a_file() {
+fn a_url_in_an_input_that_takes_files_is_a_file() {
     let (pool, link) = (pool(), r#""https://x/a.png""#);
     for (graph, params, pointer) in [
         (load(r#""a.png""#), format!(r#"{{"1.image":{link}}}"#), "/params/1.image"),
@@ -78,7 +78,7 @@ fn a_link_in_an_input_that_takes_files_is_a_file() {
 }
 
 #[test]
-fn a_link_anywhere_else_stays_a_text() {
+fn a_url_in_any_other_input_stays_a_text() {
     let pool = pool();
     for (graph, params) in [
         // A text of another input.
@@ -86,10 +86,10 @@ fn a_link_anywhere_else_stays_a_text() {
         // A value of the list.
         (load(r#""a.png""#), r#"{"1.image":"https://listed/x.png"}"#),
         (load(r#""https://listed/x.png""#), "{}"),
-        // Said to be meant literally.
+        // Marked as literal.
         (load(r#""a.png""#), r#"{"1.image":{"$literal":"https://x/a.png"}}"#),
         (load(r#""a.png""#), r#"{"1.image":{"$force":"https://x/a.png"}}"#),
-        // No link.
+        // Not a URL.
         (load(r#""a.png""#), r#"{"1.image":"see https://x/a.png"}"#),
         (load(r#""a.png""#), r#"{"1.image":"ftp://x/a.png"}"#),
         (load(r#"{"a":"$url https://x core/ASSET"}"#), "{}"),
@@ -98,19 +98,19 @@ fn a_link_anywhere_else_stays_a_text() {
         assert!(resolved.remote.is_empty(), "{graph} {params}: {:?}", resolved.remote);
         assert!(!resolved.workflow.to_json().get().contains("null"));
     }
-    assert!(urls(&resolved(&load(r#""https://x/a.png""#), "{}", None).unwrap()).is_empty(), "nothing is known yet");
+    assert!(urls(&resolved(&load(r#""https://x/a.png""#), "{}", None).unwrap()).is_empty(), "no catalog is known");
     let set = resolved(&load(r#""https://x/a.png""#), r#"{"1.image":"a.png"}"#, Some(&pool)).unwrap();
     assert!(set.remote.is_empty(), "a param has replaced it");
 }
 
 #[test]
-fn an_asset_is_a_file_of_ours_or_at_its_url() {
+fn an_asset_is_a_stored_file_or_a_file_at_its_url() {
     let id = FileId::new();
     let asset = |info: &str| format!(r#"{{"__type":"core/ASSET","info":{info}}}"#);
     let ours = asset(&format!(r#"{{"id":"{id}","hash":"blake3:00","file_path":"in.png"}}"#));
     let resolved_params = with(&format!(r#"{{"57:8.image":{ours}}}"#)).unwrap();
     assert_eq!(resolved_params.files[0].file_id, id);
-    // Where the SDKs write it: in the graph.
+    // In the graph, where the SDKs write it.
     let resolved_graph = resolved(&load(&ours), "{}", None).unwrap();
     assert_eq!((resolved_graph.files[0].file_id, resolved_graph.workflow.to_json().get()), (id, load("null").as_str()));
     let elsewhere = asset(r#"{"id":"asset-1","url":"https://x/y","file_path":"in.png"}"#);
@@ -139,7 +139,7 @@ fn an_asset_is_a_file_of_ours_or_at_its_url() {
 }
 
 #[test]
-fn what_only_params_take_is_refused_in_the_graph() {
+fn directives_for_params_are_refused_in_the_graph() {
     let pool = pool();
     for (value, code) in [
         (r#"{"$base64":"aGk="}"#, "workflow_bad_directive"),
@@ -152,12 +152,12 @@ fn what_only_params_take_is_refused_in_the_graph() {
         (r#""data:image/png;base64,aGk=""#, "workflow_bad_file"),
     ] {
         let problems = resolved(&load(value), "{}", Some(&pool)).expect_err(value);
-        let told = (problems.len(), problems[0].pointer.as_str(), problems[0].code.as_str());
-        assert_eq!(told, (1, "/workflow/1/inputs/image", code), "{value}");
+        let found = (problems.len(), problems[0].pointer.as_str(), problems[0].code.as_str());
+        assert_eq!(found, (1, "/workflow/1/inputs/image", code), "{value}");
         assert!(problems[0].message.contains("1.image") || code == "workflow_bad_file", "{}", problems[0].message);
         resolved(&load(value), r#"{"1.image":"a.png"}"#, Some(&pool)).unwrap();
     }
-    // Somebody's own object, and a text where no file goes.
+    // An object of another application, and a text in an input that takes no file.
     let own = r#"{"1":{"class_type":"Load","inputs":{"image":{"$schema":"x"},"note":"data:text/plain,x"}}}"#;
     assert_eq!(resolved(own, "{}", None).unwrap().workflow.to_json().get(), own);
     let problems =

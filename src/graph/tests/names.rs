@@ -1,4 +1,4 @@
-//! params.md, Addressing, form 4: names that the graph declares, and those that it does not.
+//! params.md, Addressing, form 4: names that the graph declares, and names that it does not.
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw, resolve};
 
@@ -11,7 +11,7 @@ const STRICT: Options<'static> = Options {
     pool: None,
 };
 
-/// One node per class of declaration.
+/// A graph with one node per kind of declaration.
 const NAMED: &str = r#"{"1":{"class_type":"T","inputs":{"text":"a {{animal}} in {{place:the \"sea\"}}","steps":"{{steps:20}}","cfg":"{{cfg}}","note":"\\{{animal}} {x|y}"}},"2":{"class_type":"ExternalText","inputs":{"input_id":"mood","default_value":"calm","value_type":"x"}},"3":{"class_type":"Primitive","inputs":{"value":5,"from":["1",0]},"_meta":{"title":"$count"}},"4":{"class_type":"Size","inputs":{"width":1,"height":2},"_meta":{"title":"$size"}}}"#;
 
 fn named(params: &str, options: &Options<'_>) -> Result<Resolved, Vec<Problem>> {
@@ -38,7 +38,7 @@ fn assert_refused(params: &str, options: &Options<'_>, expected: &[(&str, &str)]
     problems
 }
 
-/// What `{"animal":"cat","cfg":7.50}` makes of the placeholders.
+/// Changes that `{"animal":"cat","cfg":7.50}` makes to the placeholders.
 const FILLED: [(&str, &str); 4] = [
     (r#""a {{animal}} in {{place:the \"sea\"}}""#, r#""a cat in the \"sea\"""#),
     (r#""{{steps:20}}""#, "20"),
@@ -51,7 +51,7 @@ fn filled_and(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'sta
 }
 
 #[test]
-fn a_placeholder_is_filled_whole_inside_a_text_by_default_and_escaped() {
+fn placeholders_are_filled_as_values_in_texts_by_default_and_escaped() {
     assert_changes(r#"{"animal":"cat","cfg":7.50}"#, &FILLED);
     let mut other = FILLED;
     other[0].1 = r#""a \",\"class_type\":\"Evil in 7""#;
@@ -68,7 +68,7 @@ fn a_placeholder_is_filled_whole_inside_a_text_by_default_and_escaped() {
 }
 
 #[test]
-fn without_params_braces_are_what_people_write_in_prompts() {
+fn without_params_braces_are_literal() {
     assert_changes("{}", &[]);
     assert_changes("[]", &[]);
     assert_refused(
@@ -79,7 +79,7 @@ fn without_params_braces_are_what_people_write_in_prompts() {
 }
 
 #[test]
-fn a_placeholder_without_value_is_told_once_any_param_is_given() {
+fn a_placeholder_without_value_is_a_problem_once_params_are_given() {
     let problems = assert_refused(
         r#"{"1.steps":3}"#,
         &Options::default(),
@@ -92,7 +92,7 @@ fn a_placeholder_without_value_is_told_once_any_param_is_given() {
 }
 
 #[test]
-fn inside_a_text_only_text_fits() {
+fn only_scalars_fit_inside_a_text() {
     for value in ["null", "[1]", "{}", r#"{"$file":"x"}"#] {
         assert_refused(
             &format!(r#"{{"animal":{{"$literal":{value}}},"cfg":1}}"#),
@@ -119,7 +119,7 @@ fn a_name_and_an_address_for_one_input_must_agree() {
 }
 
 #[test]
-fn a_marker_node_stands_for_its_name() {
+fn a_marker_node_declares_its_name() {
     assert_changes(r#"{"animal":"cat","cfg":7.50,"mood":"wild"}"#, &filled_and(&[(r#""calm""#, r#""wild""#)]));
     assert_changes(r#"{"animal":"cat","cfg":7.50,"count":6}"#, &filled_and(&[(r#""value":5"#, r#""value":6"#)]));
     assert_changes(
@@ -135,7 +135,7 @@ fn a_marker_node_stands_for_its_name() {
 }
 
 #[test]
-fn a_name_that_means_two_things_is_refused() {
+fn an_ambiguous_name_is_refused() {
     for graph in [
         r#"{"1":{"class_type":"A","inputs":{"input_id":"x","value":1}},"2":{"class_type":"A","inputs":{"param_name":"x","value":1}}}"#,
         r#"{"1":{"class_type":"A","inputs":{"input_id":"x","value":1}},"2":{"class_type":"A","inputs":{"value":1},"_meta":{"title":"$x"}}}"#,
@@ -151,7 +151,7 @@ fn a_name_that_means_two_things_is_refused() {
 }
 
 #[test]
-fn an_unknown_name_is_refused_where_names_are_declared_and_a_warning_elsewhere() {
+fn an_unknown_name_is_refused_if_names_are_declared_and_else_a_warning() {
     let problems = assert_refused(
         r#"{"animal":"cat","cfg":1,"anmal":"x","mod":2}"#,
         &Options::default(),

@@ -1,4 +1,4 @@
-//! What a graph may be.
+//! Graphs that are accepted and refused.
 
 use super::{GRAPH, GraphLimits, LIMITS, Workflow, graph, raw};
 
@@ -19,7 +19,7 @@ fn chain(length: usize) -> String {
 }
 
 #[test]
-fn a_graph_comes_back_byte_for_byte() {
+fn a_graph_round_trips_byte_for_byte() {
     assert_eq!(graph().to_json().get(), GRAPH);
     let again = Workflow::from_stored(&graph().to_json()).unwrap();
     assert_eq!(again.to_json().get(), GRAPH);
@@ -40,7 +40,7 @@ fn every_number_of_safety_2_2_keeps_its_bytes() {
 }
 
 #[test]
-fn what_is_no_graph_is_said_to_be_none() {
+fn json_that_is_no_graph_is_refused() {
     for json in ["null", "5", r#""x""#, "[]", "true", r#"[{"class_type":"A","inputs":{}}]"#] {
         assert_one(json, "/workflow", "workflow_not_object", true);
     }
@@ -52,7 +52,7 @@ fn what_is_no_graph_is_said_to_be_none() {
 }
 
 #[test]
-fn what_would_end_a_worker_thread_is_refused_where_it_stands() {
+fn nodes_that_would_kill_a_worker_thread_are_refused() {
     for (node, pointer, code) in [
         ("null", "/workflow/1", "workflow_node_not_object"),
         ("[]", "/workflow/1", "workflow_node_not_object"),
@@ -78,7 +78,7 @@ fn what_would_end_a_worker_thread_is_refused_where_it_stands() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_up_to_a_hundred() {
+fn up_to_a_hundred_problems_are_reported_at_once() {
     let found = refused(r#"{"1":5,"2":{"class_type":1},"3":{"class_type":"A","inputs":{}}}"#, LIMITS);
     let pointers: Vec<_> = found.iter().map(|(pointer, ..)| pointer.as_str()).collect();
     assert_eq!(pointers, ["/workflow/1", "/workflow/2/class_type", "/workflow/2/inputs"]);
@@ -87,7 +87,7 @@ fn every_problem_is_told_at_once_up_to_a_hundred() {
 }
 
 #[test]
-fn a_cycle_is_refused_wherever_it_is() {
+fn a_cycle_is_refused_anywhere() {
     let self_link = r#"{"1":{"class_type":"A","inputs":{"x":["1",0]}}}"#;
     assert_one(self_link, "/workflow/1", "workflow_cycle", false);
     let stray = r#"{"0":{"class_type":"A","inputs":{"x":["2",0]}},"1":{"class_type":"A","inputs":{"x":["2",0]}},"2":{"class_type":"A","inputs":{"y":["9",0],"x":["1",0]}}}"#;
@@ -101,7 +101,7 @@ fn a_cycle_is_refused_wherever_it_is() {
 }
 
 #[test]
-fn count_and_chain_have_limits_and_no_stack_is_needed() {
+fn node_count_and_chain_length_are_limited_without_recursion() {
     assert!(Workflow::parse(raw(&chain(500)), LIMITS).is_ok());
     assert_eq!(refused(&chain(501), LIMITS)[0].1, "workflow_too_deep");
     assert_eq!(refused(&chain(2_001), LIMITS)[0].1, "workflow_too_many_nodes");
@@ -119,7 +119,7 @@ fn from_stored_reads_nothing_else() {
 }
 
 #[test]
-fn a_text_is_set_as_a_value_never_as_json() {
+fn set_text_sets_a_value_never_json() {
     let mut workflow = Workflow::parse(raw(r#"{"1":{"class_type":"A","inputs":{"a":null,"b":2}}}"#), LIMITS).unwrap();
     assert!(workflow.set_text("1", "a", r#"","class_type":"Evil"#));
     assert!(workflow.set_text("1", "c", "sub/é.png"));

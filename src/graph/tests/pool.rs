@@ -1,7 +1,7 @@
-//! params.md, Types and Seeds: values against what the instances declare.
+//! params.md, Types and Seeds: values checked against the instances' declarations.
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
-use crate::graph::{Catalog, Member, Pool};
+use crate::graph::{Catalog, FleetCatalog, Member};
 use crate::task::InstanceId;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn catalog(models: &str) -> Arc<Catalog> {
     Arc::new(Catalog::parse(&json).unwrap())
 }
 
-fn pool(of: &[Option<&str>]) -> Pool {
+fn pool(of: &[Option<&str>]) -> FleetCatalog {
     let mut known: Vec<(&str, Arc<Catalog>)> = Vec::new();
     let members = of.iter().enumerate().map(|(number, models)| {
         let catalog = models.map(|models| match known.iter().find(|(name, _)| *name == models) {
@@ -26,16 +26,16 @@ fn pool(of: &[Option<&str>]) -> Pool {
         });
         Member { instance: InstanceId::new(format!("i{number}")), is_alive: true, catalog }
     });
-    Pool::new(members.collect::<Vec<_>>())
+    FleetCatalog::new(members.collect::<Vec<_>>())
 }
 
-fn with(graph: &str, params: &str, pool: &Pool) -> Result<Resolved, Vec<Problem>> {
+fn with(graph: &str, params: &str, pool: &FleetCatalog) -> Result<Resolved, Vec<Problem>> {
     let options = Options { pool: Some(pool), ..Options::default() };
     super::super::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
 }
 
 #[track_caller]
-fn refused(params: &str, pool: &Pool) -> Vec<Problem> {
+fn refused(params: &str, pool: &FleetCatalog) -> Vec<Problem> {
     with(GRAPH, params, pool).map(|resolved| resolved.workflow.to_json()).expect_err(params)
 }
 
@@ -46,7 +46,7 @@ fn eligible(resolved: &Resolved) -> Option<Vec<&str>> {
 const ONE: &[Option<&str>] = &[Some(r#""a""#)];
 
 #[test]
-fn what_is_a_number_as_a_text_is_written_as_one() {
+fn a_number_given_as_a_text_is_written_as_a_number() {
     let resolved =
         with(GRAPH, r#"{"3.steps":"20","3.cfg":"7.50","5.on":"false","3.seed":"18446744073709551615"}"#, &pool(ONE))
             .unwrap();
@@ -59,7 +59,7 @@ fn what_is_a_number_as_a_text_is_written_as_one() {
 }
 
 #[test]
-fn what_no_instance_takes_is_refused_with_what_would_fit() {
+fn a_value_that_no_instance_accepts_is_refused_with_the_expected_one() {
     for (params, code) in [
         (r#"{"3.steps":20.5}"#, "param_type"),
         (r#"{"3.steps":"x"}"#, "param_type"),
@@ -93,7 +93,7 @@ fn what_no_instance_takes_is_refused_with_what_would_fit() {
 }
 
 #[test]
-fn force_and_files_are_not_judged() {
+fn forced_values_and_files_are_not_validated() {
     assert!(
         with(GRAPH, r#"{"3.steps":{"$force":20.5},"4.ckpt_name":{"$force":"new"},"5.image":"later.png"}"#, &pool(ONE))
             .is_ok()
@@ -121,7 +121,7 @@ fn a_combo_value_on_one_of_three_narrows_to_it() {
 }
 
 #[test]
-fn what_the_graph_itself_asks_for_is_the_instances_to_judge() {
+fn values_of_the_graph_itself_are_left_to_the_instances() {
     let own = GRAPH.replace(r#""ckpt_name":"a""#, r#""ckpt_name":"gone""#).replace(r#""steps":20"#, r#""steps":20.5"#);
     let resolved = with(&own, "{}", &pool(ONE)).unwrap();
     let warned: Vec<_> =
@@ -131,7 +131,7 @@ fn what_the_graph_itself_asks_for_is_the_instances_to_judge() {
 }
 
 #[test]
-fn two_values_that_no_one_instance_has_are_refused_together() {
+fn two_values_without_a_common_instance_are_refused() {
     let two = pool(&[Some(r#""a""#), Some(r#""b""#)]);
     let graph = GRAPH.replace(r#""images":["3",0]"#, r#""images":["3",0],"also":["10",0]"#);
     let problems = with(&graph, r#"{"4.ckpt_name":"a","10.ckpt_name":"b"}"#, &two).unwrap_err();
@@ -144,7 +144,7 @@ fn two_values_that_no_one_instance_has_are_refused_together() {
 }
 
 #[test]
-fn a_class_that_no_instance_has_is_refused_once_every_living_one_is_known() {
+fn a_missing_class_is_refused_once_every_alive_instance_is_known() {
     let graph = GRAPH.replace("\"SaveImage\"", "\"SaveImages\"");
     let problems = with(&graph, "{}", &pool(ONE)).unwrap_err();
     let found: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.code.as_str())).collect();
@@ -154,7 +154,7 @@ fn a_class_that_no_instance_has_is_refused_once_every_living_one_is_known() {
     assert_eq!(eligible(&resolved), Some(vec!["i1"]));
     assert_eq!(eligible(&with(&graph, "{}", &pool(&[None, None])).unwrap()), None);
     let problems = with(&graph, r#"{"3.steps":0}"#, &pool(ONE)).unwrap_err();
-    assert_eq!(problems.len(), 2, "params and classes are told together");
+    assert_eq!(problems.len(), 2, "problems of params and classes are reported together");
 }
 
 #[test]
@@ -175,8 +175,8 @@ fn a_seed_is_drawn_within_its_bounds() {
 }
 
 #[test]
-fn all_seeds_are_drawn_but_those_that_params_set_and_links() {
-    let seeds = |params: &str, pool: Option<&Pool>| {
+fn all_seeds_are_drawn_except_links_and_those_set_by_params() {
+    let seeds = |params: &str, pool: Option<&FleetCatalog>| {
         let workflow = Workflow::parse(raw(GRAPH), LIMITS).unwrap();
         let options = Options { randomizes_seeds: true, pool, ..Options::default() };
         let resolved = super::super::resolve(&workflow, raw(params), &options).unwrap();
@@ -188,7 +188,7 @@ fn all_seeds_are_drawn_but_those_that_params_set_and_links() {
 }
 
 #[test]
-fn an_instance_fits_when_it_has_every_class_and_every_value_that_is_run() {
+fn an_instance_fits_if_it_has_every_class_and_every_needed_value() {
     let catalog = |models: &str, extra: &str| {
         let info = format!(
             r#"{{"L":{{"input":{{"required":{{"m":[[{models}]],"n":[["x"]]}}}}}},"S":{{"input":{{}},"output_node":true}}{extra}}}"#
@@ -199,7 +199,7 @@ fn an_instance_fits_when_it_has_every_class_and_every_value_that_is_run() {
     let workflow = Workflow::parse(raw(graph), LIMITS).unwrap();
     let (lacks, has) = (catalog(r#""a""#, ""), catalog(r#""a","b""#, ""));
     assert!(!workflow.fits(&lacks, &["1.n"]) && workflow.fits(&has, &["1.n"]));
-    assert!(!workflow.fits(&has, &[]) && !workflow.fits(&has, &["1.m"]), "only what is spared is spared");
+    assert!(!workflow.fits(&has, &[]) && !workflow.fits(&has, &["1.m"]), "only the given address is spared");
     let other = graph.replace(r#""3":{"class_type":"L""#, r#""3":{"class_type":"X""#);
     let workflow = Workflow::parse(raw(&other), LIMITS).unwrap();
     assert!(!workflow.fits(&has, &["1.n"]) && workflow.fits(&catalog(r#""b""#, r#","X":{}"#), &["1.n"]));

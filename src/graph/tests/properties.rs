@@ -1,7 +1,7 @@
-//! What holds for every graph and every params.
+//! Properties of all graphs and all params.
 
 use super::{GRAPH, LIMITS, Options, Workflow, convert::pool, graph, raw, resolve};
-use crate::graph::{Catalog, Member, Pool};
+use crate::graph::{Catalog, FleetCatalog, Member};
 use crate::task::InstanceId;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ fn number() -> impl Strategy<Value = String> {
     "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?"
 }
 
-/// Words that mean something to the room, beside any text.
+/// Strategy of words with a meaning here, and of any text.
 fn word() -> impl Strategy<Value = String> {
     let known = [
         "3",
@@ -80,7 +80,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Nodes with numbered inputs of plain values: `{"0":{"class_type":"N","inputs":{"i0":…}}}`.
+/// Strategy of nodes with numbered inputs of plain values: `{"0":{"class_type":"N","inputs":{"i0":…}}}`.
 fn plain_graph() -> impl Strategy<Value = Vec<Vec<String>>> {
     let value = prop_oneof![number(), Just(r#""t\u00e9xt""#.to_owned()), Just(r#"{"__value__":["1", 0]}"#.to_owned())];
     prop::collection::vec(prop::collection::vec(value, 1..6), 1..6)
@@ -95,7 +95,7 @@ fn written(nodes: &[Vec<String>]) -> String {
     format!("{{{}}}", nodes.iter().enumerate().map(node).collect::<Vec<_>>().join(","))
 }
 
-/// Graphs in the editor's format, more or less: some ids, classes, slots and links that exist.
+/// Strategy of graphs roughly in the editor's format, with some valid ids, classes, slots and links.
 fn editor_graph() -> impl Strategy<Value = String> {
     let id = prop::sample::select(vec!["1", "2", "3", "\"4\"", "-10", "-20", "null"]);
     let class = prop::sample::select(vec![
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn no_params_make_resolve_panic_and_what_comes_out_is_a_graph(params in json()) {
+    fn no_params_make_resolve_panic_and_the_result_is_a_graph(params in json()) {
         match resolve(&graph(), raw(&params)) {
             Ok(resolved) => {
                 let before = graph();
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_that_text_and_nothing_else(text in any::<String>()) {
+    fn a_text_is_set_exactly(text in any::<String>()) {
         let params = serde_json::to_string(&serde_json::json!({ "6.text": text })).unwrap();
         let resolved = resolve(&graph(), raw(&params)).unwrap();
         let json: serde_json::Value = serde_json::from_str(resolved.workflow.to_json().get()).unwrap();
@@ -188,9 +188,9 @@ proptest! {
     }
 
     #[test]
-    fn no_params_make_resolve_panic_against_what_instances_have(params in json(), is_strict in any::<bool>(), all in any::<bool>()) {
+    fn no_params_make_resolve_panic_with_a_fleet(params in json(), is_strict in any::<bool>(), all in any::<bool>()) {
         let listed = include_str!("../../sim/classes.json");
-        let pool = Pool::new([
+        let pool = FleetCatalog::new([
             Member { instance: InstanceId::new("a:1"), is_alive: true, catalog: Catalog::parse(listed).map(Arc::new) },
             Member { instance: InstanceId::new("b:1"), is_alive: true, catalog: None },
         ]);
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn a_placeholder_is_filled_with_that_text_and_nothing_else(text in any::<String>(), other in any::<String>()) {
+    fn a_placeholder_is_filled_exactly(text in any::<String>(), other in any::<String>()) {
         let graph = r#"{"1":{"class_type":"A","inputs":{"x":"<{{a}}|{{b}}>","y":1.10}}}"#;
         let params = serde_json::to_string(&serde_json::json!({ "a": text, "b": other })).unwrap();
         let resolved = resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(&params)).unwrap();
@@ -215,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn isolate_never_lets_a_prefix_out(prefix in "[./\\\\ a%]{0,12}") {
+    fn isolate_keeps_every_prefix_inside_the_folder(prefix in "[./\\\\ a%]{0,12}") {
         let graph = serde_json::json!({"1": {"class_type": "S", "inputs": {"filename_prefix": prefix}}}).to_string();
         let mut workflow = Workflow::parse(raw(&graph), LIMITS).unwrap();
         workflow.isolate("folder", None);
@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn a_titled_input_changes_and_nothing_else(title in "[a-z.@$ ]{1,8}", text in any::<String>()) {
+    fn only_the_titled_input_changes(title in "[a-z.@$ ]{1,8}", text in any::<String>()) {
         let graph = serde_json::json!({
             "1": {"class_type": "A", "inputs": {"text": "x", "n": 1}, "_meta": {"title": title}},
             "2": {"class_type": "A", "inputs": {"text": "x"}, "_meta": {"title": format!("{title}!")}}

@@ -4,7 +4,7 @@ use super::{LIMITS, Workflow, assert_changes, assert_refused, raw, resolve, with
 use crate::task::FileId;
 
 #[test]
-fn a_value_arrives_byte_for_byte() {
+fn a_value_is_set_byte_for_byte() {
     for number in ["18446744073709551615", "1e-7", "20.0", "-0.0", "123456789012345678901234567890", "null", "true"] {
         assert_changes(&format!(r#"{{"3.cfg":{number}}}"#), &[("1.10", number)]);
     }
@@ -23,7 +23,7 @@ fn a_text_never_becomes_structure() {
 }
 
 #[test]
-fn two_values_for_one_input_are_refused_and_equal_ones_are_fine() {
+fn two_values_for_one_input_are_refused_unless_equal() {
     assert_refused(r#"{"6.text":"a","6":{"text":"b"}}"#, &[("/params/6/text", "param_conflict")]);
     assert_changes(r#"{"6.text":"é","6":{"text":"\u00e9"}}"#, &[(r#""a cat""#, r#""é""#)]);
     let resolved = with(r#"{"57.seed":-1,"57.inputs.seed":-1}"#).unwrap();
@@ -32,7 +32,7 @@ fn two_values_for_one_input_are_refused_and_equal_ones_are_fine() {
 }
 
 #[test]
-fn a_link_is_only_replaced_on_purpose() {
+fn a_link_is_replaced_only_by_force() {
     assert_refused(r#"{"3.model":"x"}"#, &[("/params/3.model", "param_overwrites_link")]);
     assert_refused(r#"{"3.model":{"$literal":["4",0]}}"#, &[("/params/3.model", "param_overwrites_link")]);
     assert_refused(r#"{"3.model":{"$random":{}}}"#, &[("/params/3.model", "param_overwrites_link")]);
@@ -44,7 +44,7 @@ fn a_link_is_only_replaced_on_purpose() {
 }
 
 #[test]
-fn a_link_leads_to_a_node_and_closes_no_circle() {
+fn a_link_needs_an_existing_node_and_closes_no_cycle() {
     assert_refused(r#"{"3.model":{"$link":["99",0]}}"#, &[("/params/3.model", "param_no_such_node")]);
     assert_refused(r#"{"4.ckpt_name":{"$link":["3",0]}}"#, &[("/params", "workflow_cycle")]);
     for bad in [r#"["4"]"#, r#"["4",-1]"#, r#"["4",0.5]"#, r#"[4,0]"#, r#"["4",true]"#, r#""4""#, "null"] {
@@ -70,7 +70,7 @@ fn an_unlisted_input_is_added_only_by_force() {
 }
 
 #[test]
-fn a_seed_is_drawn_once_and_told() {
+fn a_seed_is_drawn_once_and_reported() {
     for wish in ["-1", r#""-1""#, r#""random""#] {
         let resolved = with(&format!(r#"{{"57.noise_seed":{wish}}}"#)).unwrap();
         let [(address, seed)] = resolved.seeds.as_slice() else { panic!("one seed") };
@@ -88,7 +88,7 @@ fn a_seed_is_drawn_once_and_told() {
 }
 
 #[test]
-fn only_seeds_are_drawn_and_only_when_asked() {
+fn only_seeds_are_drawn_and_only_on_request() {
     assert!(assert_changes(r#"{"3.cfg":-1}"#, &[("1.10", "-1")]).seeds.is_empty());
     assert!(assert_changes(r#"{"6.text":"random"}"#, &[("a cat", "random")]).seeds.is_empty());
     assert!(assert_changes(r#"{"57.seed":{"$literal":-1}}"#, &[(r#""seed":5"#, r#""seed":-1"#)]).seeds.is_empty());
@@ -103,7 +103,7 @@ fn random_keeps_its_bounds() {
         let seed = with(r#"{"3.cfg":{"$random":{"min":3,"max":5}}}"#).unwrap().seeds[0].1;
         assert!((3..=5).contains(&seed));
     }
-    // Both ends are drawn: missing one in 200 tries of two is a broken draw.
+    // Both ends are drawn; 200 draws that miss one of two values are not random.
     let drawn = (0..200).map(|_| with(r#"{"3.cfg":{"$random":{"min":3,"max":4}}}"#).unwrap().seeds[0].1);
     assert_eq!(drawn.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(), [3, 4]);
     for (min, max) in [(0, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
@@ -116,7 +116,7 @@ fn random_keeps_its_bounds() {
 }
 
 #[test]
-fn a_file_is_collected_and_its_input_waits() {
+fn a_file_is_collected_and_its_input_is_null() {
     let id = FileId::new();
     for params in [
         format!(r#"{{"57:8.image":{{"$file":"{id}"}}}}"#),
@@ -136,7 +136,7 @@ fn a_file_is_collected_and_its_input_waits() {
 }
 
 #[test]
-fn a_file_written_into_the_graph_counts_too() {
+fn a_file_in_the_graph_is_collected_too() {
     let (id, other) = (FileId::new(), FileId::new());
     let graph = |value: &str| format!(r#"{{"1":{{"class_type":"LoadImage","inputs":{{"image":{value}}}}}}}"#);
     let resolve =
@@ -157,7 +157,7 @@ fn a_file_written_into_the_graph_counts_too() {
 }
 
 #[test]
-fn a_file_inside_the_request_is_collected_and_its_input_waits() {
+fn a_file_inside_the_request_is_collected_and_its_input_is_null() {
     let resolved = assert_changes(r#"{"57:8.image":{"$base64":"aGk=","filename":"a.png"}}"#, &[(r#""x.png""#, "null")]);
     let [file] = resolved.inline.as_slice() else { panic!("one file") };
     assert_eq!((file.node_id.as_str(), file.input.as_str(), file.base64.as_str()), ("57:8", "image", "aGk="));

@@ -1,9 +1,9 @@
-//! Whether a graph can be published with its declarations: every target is there, every default fits.
+//! Checks whether a graph can be published with its declarations: every target exists, every default fits.
 
 use super::{Declared, Kind, Param};
 use crate::graph::{
-    Pool, Problem, Workflow,
-    catalog::{Fit, Input, Kind as Takes},
+    FleetCatalog, Problem, Workflow,
+    catalog::{Eligibility, Input, Kind as Takes},
     params::{
         BASE, Options, RemoteFile, Resolved,
         address::Reader,
@@ -16,22 +16,22 @@ use crate::task::{FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// What graph and defaults of a publication come to.
+/// Result of a successful check for publication.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// Stored files that they name.
+    /// Stored files that graph and defaults use.
     pub files: Vec<FileInput>,
     /// Files at URLs, fetched for each task.
     pub remote: Vec<RemoteFile>,
-    /// What the publisher should know.
+    /// Warnings for the publisher.
     pub warnings: Vec<Warning>,
 }
 
-/// Checks graph and declarations against one another and against what the instances have.
+/// Checks graph and declarations against each other and against the instances' catalogs.
 ///
 /// # Errors
 /// Every problem found, at most 100; pointers begin with `/params` or `/workflow`.
-pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<Published, Vec<Problem>> {
+pub fn publish(workflow: &Workflow, declared: &Declared, pool: &FleetCatalog) -> Result<Published, Vec<Problem>> {
     let options = Options { declared: Some(declared), is_publishing: true, pool: Some(pool), ..Options::default() };
     let empty = RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
     let mut reader = Reader::new(workflow, &options, Problems::default());
@@ -44,7 +44,7 @@ pub fn publish(workflow: &Workflow, declared: &Declared, pool: &Pool) -> Result<
     }
 }
 
-/// What is wrong with a default was found as if it had been given.
+/// Moves the pointer of a problem to the default, which was checked as if it had been given.
 fn of_default(mut problem: Problem) -> Problem {
     if problem.pointer.starts_with("/params/") {
         problem.pointer.push_str("/default");
@@ -54,16 +54,16 @@ fn of_default(mut problem: Problem) -> Problem {
 
 struct Check<'r, 'w, 'p> {
     reader: &'r Reader<'w, 'p>,
-    fit: Option<Fit<'p>>,
+    eligibility: Option<Eligibility<'p>>,
     problems: Problems,
-    /// Which parameter an input has.
+    /// Parameter of each input.
     taken: HashMap<(usize, String), String>,
 }
 
 impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
-    fn new(reader: &'r Reader<'w, 'p>, pool: &'p Pool) -> Self {
-        let fit = (!pool.is_empty()).then(|| Fit::new(pool));
-        Self { reader, fit, problems: Problems::default(), taken: HashMap::new() }
+    fn new(reader: &'r Reader<'w, 'p>, pool: &'p FleetCatalog) -> Self {
+        let eligibility = (!pool.is_empty()).then(|| Eligibility::new(pool));
+        Self { reader, eligibility, problems: Problems::default(), taken: HashMap::new() }
     }
 
     fn run(mut self, declared: &Declared) -> Problems {
@@ -81,7 +81,7 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
         self.problems
     }
 
-    /// Without a target the graph must have the name, in one way.
+    /// Checks a parameter without a target: the graph must declare its name exactly once.
     fn own_name(&mut self, param: &Param, here: String) {
         let (slot, markers) = (self.reader.names.has_slot(&param.name), self.reader.names.markers(&param.name));
         let problem = match (slot, markers.len()) {
@@ -91,7 +91,7 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
                 return match places.first() {
                     Some(place) => self.place(param, &here, place),
                     None => {
-                        let message = format!("the node named `{}` has not one input that a value is for", param.name);
+                        let message = format!("the node named `{}` has no single input that takes a value", param.name);
                         self.problems.push(Problem::unfit(here, "param_ambiguous", message).of_param(&param.name));
                     }
                 };
@@ -121,7 +121,7 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
                     .nodes()
                     .flat_map(|node| node.inputs.iter().map(move |(input, _)| format!("{}.{input}", node.id)));
                 let near = if self.problems.len() < SEARCHES_MAX { near(target, addresses) } else { Vec::new() };
-                let message = format!("`{}`: `{}` leads to no one node of this workflow", param.name, clip(target));
+                let message = format!("`{}`: `{}` matches no single node of this workflow", param.name, clip(target));
                 let problem = Problem::unfit(step(here, "target"), "param_no_such_node", message);
                 self.problems.push(problem.of_param(&param.name).with_candidates(near));
             }
@@ -131,11 +131,15 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
         }
     }
 
-    /// One input: there, no link, nobody else's, of a type that can take the values.
+    /// Checks one target: the input exists, is not linked, belongs to no other parameter and can take the values.
     fn place(&mut self, param: &Param, here: &str, place: &(usize, String)) {
         let node = self.reader.workflow.node(place.0);
         let address = format!("{}.{}", node.id, clip(&place.1));
-        let takes = self.fit.as_ref().and_then(|fit| fit.input(&node.class, &place.1)).map(|input| &input.kind);
+        let takes = self
+            .eligibility
+            .as_ref()
+            .and_then(|eligibility| eligibility.input(&node.class, &place.1))
+            .map(|input| &input.kind);
         let (code, message) = if node.input(&place.1).is_none() && takes.is_none() {
             (
                 "param_no_such_input",
@@ -163,12 +167,13 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
 }
 
 impl Check<'_, '_, '_> {
-    /// Why no submit could ever choose: nothing is offered for an `enum` without a list of its own, or nothing of its list is.
+    /// Returns why no submit could choose a value: an `enum` without its own list for which nothing is offered, or with
+    /// a list of which nothing is offered.
     fn without_options(&self, param: &Param, (place, input): &(usize, String)) -> Option<String> {
         let node = self.reader.workflow.node(*place);
-        let fit = self.fit.as_ref().filter(|fit| !fit.pool().has_unknown())?;
+        let eligibility = self.eligibility.as_ref().filter(|eligibility| !eligibility.pool().has_unknown())?;
         let declared: Vec<&Input> =
-            fit.pool().declarations(&node.class).filter_map(|class| class.input(input)).collect();
+            eligibility.pool().declarations(&node.class).filter_map(|class| class.input(input)).collect();
         let address = format!("{}.{}", node.id, clip(input));
         if declared.is_empty() {
             None
@@ -177,14 +182,15 @@ impl Check<'_, '_, '_> {
             let message = format!("`{}` needs an `enum`: the instances offer no list for `{address}`", param.name);
             (param.kind == Kind::Enum && !is_offered).then_some(message)
         } else {
-            let is_taken = param.choices.iter().any(|choice| declared.iter().any(|input| input.judge(choice).is_ok()));
+            let is_taken =
+                param.choices.iter().any(|choice| declared.iter().any(|input| input.validate(choice).is_ok()));
             let message = format!("`{}`: no instance takes any of its values for `{address}`", param.name);
             (!is_taken).then_some(message)
         }
     }
 }
 
-/// Whether values of the kind are of the type that the instances declare for the input.
+/// Whether values of the kind have the type that the instances declare for the input.
 fn suits(kind: Kind, takes: &Takes) -> bool {
     match takes {
         Takes::Int { .. } => matches!(kind, Kind::Integer | Kind::Enum),

@@ -1,72 +1,73 @@
-//! Whether a value is what its declaration says. [`super::schema()`] tells the same to machines: keep them together.
+//! Validates a value against its declaration. [`super::schema()`] expresses the same rules as JSON Schema: keep both in
+//! step.
 
 use super::{Bound, Kind, Param};
 use crate::graph::{
-    params::{near::near, value::Unfit},
+    params::{near::near, value::ValueError},
     problem::clip,
     raw,
 };
 use crate::task::FileId;
 use serde_json::value::RawValue;
 
-/// Directives that a file may come as; what they hold is judged where they are read.
+/// Directives for files; their content is validated when they are read.
 const FILE_DIRECTIVES: [&str; 3] = ["$file", "$url", "$base64"];
-/// What asks for a drawn seed.
-pub(super) const SEED_WISHES: [&str; 2] = ["-1", "\"random\""];
+/// Values that request a drawn seed.
+pub(super) const SEED_REQUESTS: [&str; 2] = ["-1", "\"random\""];
 
 impl Param {
-    /// Judges a value; gives what to send in its place. `is_seed`: all it is sent to are seeds.
-    pub(super) fn judge(&self, value: &RawValue, is_seed: bool) -> Result<Option<Box<RawValue>>, Unfit> {
+    /// Validates a value; returns its replacement if it must be written differently. `is_seed`: all targets are seeds.
+    pub(super) fn validate(&self, value: &RawValue, is_seed: bool) -> Result<Option<Box<RawValue>>, ValueError> {
         if self.kind.is_file() {
-            return self.judge_file(value);
+            return self.validate_file(value);
         }
-        if self.kind == Kind::Integer && is_seed && SEED_WISHES.contains(&value.get()) {
+        if self.kind == Kind::Integer && is_seed && SEED_REQUESTS.contains(&value.get()) {
             return Ok(None);
         }
         match self.kind {
             Kind::String => {
-                let text = raw::text(value).ok_or_else(|| self.misfit("param_type", value))?;
+                let text = raw::text(value).ok_or_else(|| self.mismatch("param_type", value))?;
                 let length = i128::try_from(text.chars().count()).unwrap_or(i128::MAX);
                 self.within(value, |bound| bound.compare_whole(length))?;
             }
             Kind::Integer => {
-                let number = whole(value).ok_or_else(|| self.misfit("param_type", value))?;
+                let number = whole(value).ok_or_else(|| self.mismatch("param_type", value))?;
                 self.within(value, |bound| bound.compare_whole(number))?;
             }
             Kind::Number => {
-                let number = float(value).ok_or_else(|| self.misfit("param_type", value))?;
+                let number = float(value).ok_or_else(|| self.mismatch("param_type", value))?;
                 self.within(value, |bound| number.total_cmp(&bound.value))?;
             }
-            Kind::Boolean if !matches!(value.get(), "true" | "false") => return Err(self.misfit("param_type", value)),
-            Kind::Enum if raw::canonical(value).is_none() => return Err(self.misfit("param_type", value)),
+            Kind::Boolean if !matches!(value.get(), "true" | "false") => return Err(self.mismatch("param_type", value)),
+            Kind::Enum if raw::canonical(value).is_none() => return Err(self.mismatch("param_type", value)),
             Kind::Boolean | Kind::Enum | Kind::Image | Kind::Video | Kind::Audio | Kind::File => {}
         }
         self.among_choices(value).map(|()| None)
     }
 
-    /// A file id, a link, or a directive.
-    fn judge_file(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Unfit> {
+    /// Validates a file id, a URL, or a directive.
+    fn validate_file(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, ValueError> {
         if let Some(text) = raw::text(value) {
             let directive = match text.parse::<FileId>() {
                 Ok(_) => "$file",
                 Err(_) if is_link(&text) => "$url",
-                Err(_) => return Err(self.misfit("param_type", value)),
+                Err(_) => return Err(self.mismatch("param_type", value)),
             };
             let object = std::collections::BTreeMap::from([(directive, text)]);
             return Ok(serde_json::value::to_raw_value(&object).ok());
         }
         let is_directive = raw::members(value)
             .is_some_and(|members| members.iter().any(|(key, _)| FILE_DIRECTIVES.contains(&key.as_str())));
-        if is_directive { Ok(None) } else { Err(self.misfit("param_type", value)) }
+        if is_directive { Ok(None) } else { Err(self.mismatch("param_type", value)) }
     }
 
-    fn within(&self, value: &RawValue, compare: impl Fn(&Bound) -> std::cmp::Ordering) -> Result<(), Unfit> {
+    fn within(&self, value: &RawValue, compare: impl Fn(&Bound) -> std::cmp::Ordering) -> Result<(), ValueError> {
         let is_below = self.min.as_ref().is_some_and(|min| compare(min).is_lt());
         let is_above = self.max.as_ref().is_some_and(|max| compare(max).is_gt());
-        if is_below || is_above { Err(self.misfit("param_out_of_range", value)) } else { Ok(()) }
+        if is_below || is_above { Err(self.mismatch("param_out_of_range", value)) } else { Ok(()) }
     }
 
-    fn among_choices(&self, value: &RawValue) -> Result<(), Unfit> {
+    fn among_choices(&self, value: &RawValue) -> Result<(), ValueError> {
         if self.choices.is_empty() {
             return Ok(());
         }
@@ -76,16 +77,16 @@ impl Param {
         }
         let plain = |value: &RawValue| raw::text(value).unwrap_or_else(|| value.get().to_owned());
         let candidates = near(&plain(value), self.choices.iter().map(|choice| plain(choice)));
-        Err(Unfit { candidates, ..self.misfit("param_not_an_option", value) })
+        Err(ValueError { candidates, ..self.mismatch("param_not_an_option", value) })
     }
 
-    fn misfit(&self, code: &'static str, value: &RawValue) -> Unfit {
+    fn mismatch(&self, code: &'static str, value: &RawValue) -> ValueError {
         let (expected, got) = (self.expected(), clip(value.get()));
         let message = format!("`{}` takes {expected}, not {got}", self.name);
-        Unfit { expected: Some((expected, got)), ..Unfit::new(code, message) }
+        ValueError { expected: Some((expected, got)), ..ValueError::new(code, message) }
     }
 
-    /// `a whole number from 1 to 100`.
+    /// Describes valid values: `a whole number from 1 to 100`.
     pub(super) fn expected(&self) -> String {
         let range = match (&self.min, &self.max) {
             (Some(min), Some(max)) => format!(" from {} to {}", min.text, max.text),
@@ -118,7 +119,7 @@ impl Bound {
     }
 }
 
-/// As JSON Schema counts: `20` and `20.0`, not `"20"`.
+/// Reads an integer as JSON Schema defines it: `20` and `20.0`, not `"20"`.
 #[allow(clippy::cast_possible_truncation, reason = "`as` saturates")]
 fn whole(value: &RawValue) -> Option<i128> {
     let token = value.get();

@@ -1,6 +1,6 @@
-//! What a published workflow takes (params.md, form 4a): names with a type, bounds and a default, each sent to one or more
-//! inputs. `read` takes a declaration apart, `judge` holds values against it, `place` sends them on, `check` is for publishing,
-//! `schema` tells it to machines.
+//! Declared parameters of a published workflow (params.md, form 4a): names with a type, bounds and a default, each
+//! applied to one or more inputs. `read` parses declarations, `judge` validates values, `place` applies them, `check`
+//! is for publishing, `schema` makes the JSON Schema.
 
 mod check;
 mod judge;
@@ -13,33 +13,33 @@ pub use schema::schema;
 
 use serde_json::value::RawValue;
 
-/// The declared parameters of a published workflow, in the order written.
+/// The declared parameters of a published workflow, in their original order.
 ///
 /// As JSON `{name: {"target"?: "6.text" | ["6.text",…], "type", "default"?, "min"?, "max"?, "enum"?, "description"?,
-/// "required"?}}`. Without `target` the graph itself has the name (a placeholder `{{name}}`, a marker node).
+/// "required"?}}`. Without `target`, the graph itself declares the name (a placeholder `{{name}}`, a marker node).
 #[derive(Debug, Clone, Default)]
 pub struct Declared {
     params: Vec<Param>,
 }
 
-/// One of them.
+/// A declared parameter.
 #[derive(Debug, Clone)]
 struct Param {
     name: String,
-    /// Paths (`6.text`) and titles (`@Positive.text`); empty = its own name.
+    /// Paths (`6.text`) and titles (`@Positive.text`); empty = the graph declares the name.
     targets: Vec<String>,
     kind: Kind,
     default: Option<Box<RawValue>>,
-    /// Of a number, or of the characters of a text.
+    /// Lower bound of a number, or of the length of a text in characters.
     min: Option<Bound>,
     max: Option<Bound>,
-    /// Empty = whatever the type and the instances take.
+    /// Allowed values; empty = all values that the type and the instances accept.
     choices: Vec<Box<RawValue>>,
     description: Option<String>,
     is_required: bool,
 }
 
-/// What a value must be.
+/// Type of the values of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     String,
@@ -53,12 +53,12 @@ enum Kind {
     File,
 }
 
-/// A limit as it was written, and as it is compared.
+/// A bound, as written and as compared.
 #[derive(Debug, Clone)]
 struct Bound {
     text: String,
     value: f64,
-    /// Exact, where it is whole.
+    /// The exact value, if it is an integer.
     whole: Option<i128>,
 }
 
@@ -67,7 +67,7 @@ impl Declared {
         self.params.iter().find(|param| param.name == name)
     }
 
-    /// The names, in order.
+    /// Returns the names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.params.iter().map(|param| param.name.as_str())
     }

@@ -1,4 +1,4 @@
-//! Sending what was given under a declared name to its inputs, and defaults where nothing was given.
+//! Applies values given under a declared name to its inputs, and defaults if none was given.
 
 use super::{Declared, Param};
 use crate::graph::{
@@ -15,11 +15,11 @@ use crate::graph::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
 
-/// A node by its place, and an input of it.
+/// A node by its index, and one of its inputs.
 pub(super) type Place = (usize, String);
 
 impl<'p> Reader<'_, 'p> {
-    /// A param whose key is a declared name.
+    /// Reads a param whose key is a declared name; returns false if it is not declared.
     pub(in crate::graph::params) fn declared(
         &mut self,
         declared: &'p Declared,
@@ -27,33 +27,34 @@ impl<'p> Reader<'_, 'p> {
         value: &'p RawValue,
     ) -> bool {
         let Some(param) = declared.get(key) else { return false };
-        self.told.insert(key.to_owned());
+        self.reported.insert(key.to_owned());
         let places = self.places_of(param);
         self.send(param, places, value);
         true
     }
 
-    /// Gives every declared parameter that was not given its default; one that has none and is required is a problem.
+    /// Applies the default of every declared parameter that was not given; a required one without a default is a
+    /// problem.
     pub(in crate::graph::params) fn defaults(&mut self, declared: &'p Declared) {
         let set: HashSet<Place> =
             self.assignments.iter().map(|assignment| (assignment.place, assignment.input.clone())).collect();
         for param in &declared.params {
-            if self.told.contains(&param.name) {
+            if self.reported.contains(&param.name) {
                 continue;
             }
             let mut places = self.places_of(param);
-            // What an address has set needs no default.
+            // An input set by its address needs no default.
             let had_places = !places.is_empty();
             places.retain(|place| !set.contains(place));
             if had_places && places.is_empty() {
                 continue;
             }
             if let Some(default) = &param.default {
-                self.told.insert(param.name.clone());
+                self.reported.insert(param.name.clone());
                 self.send(param, places, default);
             } else if self.is_publishing || self.is_needed(param) {
-                // Told here, once, or for the submitter to give.
-                self.told.insert(param.name.clone());
+                // Reported here once, or left to the submitter when publishing.
+                self.reported.insert(param.name.clone());
                 if !self.is_publishing {
                     let message = format!("this workflow needs `{}`", param.name);
                     let problem = Problem::unfit(pointer(&param.name), "param_missing", message);
@@ -63,24 +64,24 @@ impl<'p> Reader<'_, 'p> {
         }
     }
 
-    /// Whether it must be given: so declared, or a placeholder of the graph without a default of its own.
+    /// Whether it must be given: declared as required, or a placeholder of the graph without a default.
     pub(super) fn is_needed(&self, param: &Param) -> bool {
         param.is_required
             || (param.targets.is_empty() && param.default.is_none() && self.names.needs_value(&param.name))
     }
 
-    /// A bare name that is not declared.
+    /// Reports a bare name that is not declared.
     pub(in crate::graph::params) fn undeclared(&mut self, declared: &Declared, key: &str) {
         let names = declared.names().map(str::to_owned);
         let candidates = if self.problems.len() < SEARCHES_MAX { near(key, names) } else { Vec::new() };
         let known: Vec<&str> = declared.names().take(20).collect();
         let takes = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!("`{}` is no name of this workflow, which takes {takes}", clip(key));
+        let message = format!("unknown name `{}`; this workflow takes {takes}", clip(key));
         let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
         self.problems.push(problem.of_param(key).with_candidates(candidates));
     }
 
-    /// The inputs of its targets; its marker's input, where the graph has the name; none for a placeholder.
+    /// Returns the inputs of its targets, or of the marker node that declares its name; none for a placeholder.
     pub(super) fn places_of(&self, param: &Param) -> Vec<Place> {
         if param.targets.is_empty() {
             let &[marker] = self.names.markers(&param.name) else { return Vec::new() };
@@ -93,7 +94,7 @@ impl<'p> Reader<'_, 'p> {
         param.targets.iter().flat_map(|target| self.places_at(target)).collect()
     }
 
-    /// The inputs that an address leads to: a path, or a title.
+    /// Returns the inputs that an address (path or title) selects.
     pub(super) fn places_at(&self, target: &str) -> Vec<Place> {
         if let Some((place, separator, rest)) = self.split_node_id(target) {
             let node = self.workflow.node(place);
@@ -109,7 +110,7 @@ impl<'p> Reader<'_, 'p> {
         self.titles.places_at(address)
     }
 
-    /// Whether all that it is sent to are seeds by name: then `-1` and `"random"` are for us to draw.
+    /// Whether all its inputs are seeds by name: then `-1` and `"random"` request a drawn seed.
     pub(super) fn is_seed(&self, param: &Param, places: &[Place]) -> bool {
         let in_template = param.targets.is_empty().then(|| self.names.inputs_of(&param.name)).into_iter().flatten();
         let mut inputs = places.iter().map(|(_, input)| input.as_str()).chain(in_template).peekable();
@@ -118,13 +119,13 @@ impl<'p> Reader<'_, 'p> {
 
     fn send(&mut self, param: &Param, places: Vec<Place>, value: &'p RawValue) {
         let pointer = pointer(&param.name);
-        let value: Cow<'p, RawValue> = match param.judge(value, self.is_seed(param, &places)) {
+        let value: Cow<'p, RawValue> = match param.validate(value, self.is_seed(param, &places)) {
             Ok(instead) => instead.map_or(Cow::Borrowed(value), Cow::Owned),
-            Err(unfit) => {
-                let mut problem = Problem::unfit(pointer, unfit.code, unfit.message)
+            Err(error) => {
+                let mut problem = Problem::unfit(pointer, error.code, error.message)
                     .of_param(&param.name)
-                    .with_candidates(unfit.candidates);
-                if let Some((expected, got)) = unfit.expected {
+                    .with_candidates(error.candidates);
+                if let Some((expected, got)) = error.expected {
                     problem = problem.expecting(expected, &got);
                 }
                 return self.problems.push(problem);
@@ -139,7 +140,7 @@ impl<'p> Reader<'_, 'p> {
         }
     }
 
-    /// Whether the graph has a link there: a value would cut it.
+    /// Whether the input is linked in the graph: a value would replace the link.
     pub(super) fn is_linked(&self, (place, input): &Place) -> bool {
         self.workflow.node(*place).input(input).is_some_and(|value| raw::borrowed_link_target(value).is_some())
     }

@@ -1,4 +1,4 @@
-//! From the `params` of a publication to [`Declared`]: every problem at once.
+//! Parses the `params` of a publication into [`Declared`] and reports every problem at once.
 
 use super::{Bound, Declared, Kind, Param};
 use crate::graph::{
@@ -11,13 +11,13 @@ use crate::graph::{
 use crate::task::FileId;
 use serde_json::value::RawValue;
 
-/// Parameters of one workflow.
+/// Maximum number of parameters of a workflow.
 const PARAMS_MAX: usize = 100;
 /// Longest name, characters.
 const NAME_CHARS_MAX: usize = 64;
-/// Inputs that one parameter is sent to.
+/// Maximum number of inputs that one parameter sets.
 const TARGETS_MAX: usize = 100;
-/// Values of one `enum`.
+/// Maximum number of values of an `enum`.
 const CHOICES_MAX: usize = 1_000;
 /// Longest description, characters.
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
@@ -25,7 +25,7 @@ const MEMBERS: [&str; 8] = ["target", "type", "default", "min", "max", "enum", "
 const BAD: &str = "param_bad_declaration";
 
 impl Declared {
-    /// Reads declarations; whether they fit a graph is asked by [`super::publish`].
+    /// Parses declarations. [`super::publish`] checks whether they fit a graph.
     ///
     /// # Errors
     /// Every problem found, at most 100, with pointers that begin with `/params`.
@@ -46,7 +46,7 @@ impl Declared {
             let here = step(BASE, &name);
             if !is_name(&name) {
                 let message = format!(
-                    "`{}` is no name: 1 to {NAME_CHARS_MAX} letters, digits, `_`, `-`, not beginning with a digit or `-`",
+                    "invalid name `{}`: 1 to {NAME_CHARS_MAX} letters, digits, `_`, `-`, not beginning with a digit or `-`",
                     clip(&name)
                 );
                 problems.push(Problem::unfit(here, "param_bad_name", message).of_param(&name));
@@ -59,7 +59,7 @@ impl Declared {
     }
 }
 
-/// Such that it is no address and no node id of ComfyUI's.
+/// Whether it is a valid name, one that cannot be an address or a node id of ComfyUI.
 fn is_name(name: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
     name.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_')
@@ -67,7 +67,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().count() <= NAME_CHARS_MAX
 }
 
-/// One declaration being read.
+/// A declaration being parsed.
 struct Entry<'a> {
     name: &'a str,
     here: String,
@@ -88,7 +88,7 @@ impl Entry<'_> {
             return None;
         };
         for (member, _) in members.iter().filter(|(member, _)| !MEMBERS.contains(&member.as_str())) {
-            self.refuse(member, &format!("`{}` is not known here; known are {}", clip(member), MEMBERS.join(", ")));
+            self.refuse(member, &format!("unknown member `{}`; the members are {}", clip(member), MEMBERS.join(", ")));
         }
         let get = |name: &str| members.iter().find(|(member, _)| member == name).map(|&(_, value)| value);
         let Some(kind) = get("type").and_then(raw::text).and_then(|word| kind_of(&word)) else {
@@ -111,7 +111,7 @@ impl Entry<'_> {
             self.refuse("default", "the default of a file is the fileId of an upload");
         }
         let open = Param { choices: Vec::new(), ..param.clone() };
-        if let Some(choice) = param.choices.iter().find(|choice| open.judge(choice, false).is_err()) {
+        if let Some(choice) = param.choices.iter().find(|choice| open.validate(choice, false).is_err()) {
             self.refuse("enum", &format!("{} is not {}", clip(choice.get()), open.expected()));
         }
         if let (Some(min), Some(max)) = (&param.min, &param.max)
@@ -143,7 +143,7 @@ impl Entry<'_> {
         let value = value?;
         let is_whole = kind != Kind::Number;
         if !matches!(kind, Kind::Integer | Kind::Number | Kind::String) {
-            self.refuse(member, &format!("`{member}` is of numbers and of the length of a string"));
+            self.refuse(member, &format!("`{member}` applies to numbers and to the length of a string"));
             return None;
         }
         let text = value.get();
@@ -164,7 +164,7 @@ impl Entry<'_> {
     fn choices(&mut self, kind: Kind, value: Option<&RawValue>) -> Vec<Box<RawValue>> {
         let Some(value) = value else { return Vec::new() };
         if kind.is_file() || kind == Kind::Boolean {
-            self.refuse("enum", &format!("`enum` does not go with the type {}", kind.word()));
+            self.refuse("enum", &format!("`enum` is not allowed with the type {}", kind.word()));
             return Vec::new();
         }
         let choices = raw::elements(value).unwrap_or_default();
@@ -199,7 +199,7 @@ impl Entry<'_> {
     }
 }
 
-/// Only what is stored already can be used again and again.
+/// Whether a default is a stored file: only those can be used repeatedly.
 fn is_stored_file(default: &RawValue) -> bool {
     let is_id = |value: &RawValue| raw::text(value).is_some_and(|text| text.parse::<FileId>().is_ok());
     let members = raw::members(default).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! The declared parameters as a JSON Schema (2020-12): it takes what a submit takes.
+//! JSON Schema (2020-12) of the declared parameters: accepts the same values as a submit.
 
-use super::{Declared, Kind, Param, judge::SEED_WISHES, place::Place};
+use super::{Declared, Kind, Param, judge::SEED_REQUESTS, place::Place};
 use crate::graph::{
-    Pool, Workflow,
+    FleetCatalog, Workflow,
     catalog::Range,
     params::{Options, address::Reader},
     problem::Problems,
@@ -10,13 +10,20 @@ use crate::graph::{
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
-/// Keys that are no names: addresses of `params`, which are judged by the graph.
+/// Pattern of keys that are addresses, not names; they are validated against the graph.
 const ADDRESSES: &str = r"^[@0-9]|[.]";
-/// Ids of files, and links.
+/// Pattern of file ids and URLs.
 const FILE_PATTERN: &str = "^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|https?://.+)$";
 
-/// The schema of a submit's `params` for a published workflow; bounds and choices also from what the instances have.
-pub fn schema(title: &str, description: Option<&str>, workflow: &Workflow, declared: &Declared, pool: &Pool) -> Value {
+/// Returns the schema of the `params` of a submit to a published workflow, with bounds and choices of the instances
+/// too.
+pub fn schema(
+    title: &str,
+    description: Option<&str>,
+    workflow: &Workflow,
+    declared: &Declared,
+    pool: &FleetCatalog,
+) -> Value {
     let options = Options { declared: Some(declared), ..Options::default() };
     let mut reader = Reader::new(workflow, &options, Problems::default());
     reader.read_names();
@@ -29,7 +36,7 @@ pub fn schema(title: &str, description: Option<&str>, workflow: &Workflow, decla
         "title": title,
         "type": "object",
         "properties": properties,
-        "patternProperties": {ADDRESSES: {"description": "an address of the graph, judged by the graph"}},
+        "patternProperties": {ADDRESSES: {"description": "an address in the graph, validated against the graph"}},
         "additionalProperties": false,
     });
     if let Some(description) = description {
@@ -41,11 +48,11 @@ pub fn schema(title: &str, description: Option<&str>, workflow: &Workflow, decla
     schema
 }
 
-fn property(reader: &Reader<'_, '_>, param: &Param, pool: &Pool) -> Value {
+fn property(reader: &Reader<'_, '_>, param: &Param, pool: &FleetCatalog) -> Value {
     let places = reader.places_of(param);
     let mut schema = plain(param, reader, &places, pool);
     if param.kind == Kind::Integer && reader.is_seed(param, &places) {
-        let wishes: Vec<Value> = SEED_WISHES.iter().filter_map(|wish| serde_json::from_str(wish).ok()).collect();
+        let wishes: Vec<Value> = SEED_REQUESTS.iter().filter_map(|wish| serde_json::from_str(wish).ok()).collect();
         schema = json!({"anyOf": [schema, {"enum": wishes, "description": "drawn, and reported in resolved.seeds"}]});
     }
     if let Some(description) = &param.description {
@@ -57,7 +64,7 @@ fn property(reader: &Reader<'_, '_>, param: &Param, pool: &Pool) -> Value {
     schema
 }
 
-fn plain(param: &Param, reader: &Reader<'_, '_>, places: &[Place], pool: &Pool) -> Value {
+fn plain(param: &Param, reader: &Reader<'_, '_>, places: &[Place], pool: &FleetCatalog) -> Value {
     let mut schema = match param.kind {
         Kind::String => json!({"type": "string"}),
         Kind::Integer => json!({"type": "integer"}),
@@ -92,7 +99,7 @@ fn plain(param: &Param, reader: &Reader<'_, '_>, places: &[Place], pool: &Pool) 
         }
     }
     match choices {
-        // JSON Schema knows no empty `enum`.
+        // JSON Schema does not allow an empty `enum`.
         Some(choices) if choices.is_empty() => schema["not"] = json!({}),
         Some(choices) => schema["enum"] = choices.into(),
         None => {}
@@ -100,7 +107,7 @@ fn plain(param: &Param, reader: &Reader<'_, '_>, places: &[Place], pool: &Pool) 
     schema
 }
 
-/// The narrower of what was declared and what the instances take.
+/// Narrows the declared bounds to those of the instances.
 fn tighten(bounds: &mut [(&str, Option<Value>); 2], range: &Range) {
     let [(_, low), (_, high)] = bounds;
     for (bound, other, is_low) in [(low, &range.min, true), (high, &range.max, false)] {

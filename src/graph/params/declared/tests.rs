@@ -1,7 +1,9 @@
-//! Declarations: read, published, met by params, told as a schema.
+//! Declared parameters: parsing, publishing, applying params, and the JSON Schema.
 
 use super::{Declared, publish, schema};
-use crate::graph::{Catalog, GraphLimits, Member, Options, Pool, Problem, Resolved, Workflow, params::resolve_with};
+use crate::graph::{
+    Catalog, FleetCatalog, GraphLimits, Member, Options, Problem, Resolved, Workflow, params::resolve_with,
+};
 use crate::task::InstanceId;
 use serde_json::{Value, json, value::RawValue};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ const GRAPH: &str = r#"{
     "10":{"class_type":"LoadImage","inputs":{"image":"example.png"}},
     "11":{"class_type":"Primitive","inputs":{"input_id":"strength","value":1}},
     "57:8":{"class_type":"SaveImage","inputs":{"images":["10",0],"filename_prefix":"x"}}}"#;
-/// A little of everything.
+/// Declarations of every kind.
 const PARAMS: &str = r#"{
     "animal":{"type":"string","max":5},
     "negative":{"target":"7.text","type":"string","default":"none","description":"What must not be seen"},
@@ -39,7 +41,7 @@ fn declared(json: &str) -> Declared {
     Declared::read(raw(json)).unwrap()
 }
 
-fn pool() -> Pool {
+fn pool() -> FleetCatalog {
     let object_info = json!({
         "KSampler": {"input": {"required": {
             "seed": ["INT", {"min": 0, "max": u64::MAX}], "steps": ["INT", {"min": 1, "max": 30}], "cfg": ["FLOAT", {"max": 9.5}],
@@ -51,24 +53,24 @@ fn pool() -> Pool {
         "SaveImage": {"input": {"required": {"images": ["IMAGE"]}}, "output_node": true}
     });
     let catalog = Arc::new(Catalog::parse(&object_info.to_string()).unwrap());
-    Pool::new([Member { instance: InstanceId::new("gpu:1"), is_alive: true, catalog: Some(catalog) }])
+    FleetCatalog::new([Member { instance: InstanceId::new("gpu:1"), is_alive: true, catalog: Some(catalog) }])
 }
 
-/// Resolves with the lowest number for every draw.
-fn met(params: &str, pool: Option<&Pool>) -> Result<Resolved, Vec<Problem>> {
+/// Resolves the params, with the lowest number for every draw.
+fn resolve_lowest(params: &str, pool: Option<&FleetCatalog>) -> Result<Resolved, Vec<Problem>> {
     let declared = declared(PARAMS);
     let options = Options { declared: Some(&declared), pool, ..Options::default() };
     resolve_with(&graph(), raw(params), &options, &mut |_, _| 42)
 }
 
-fn told(problems: &[Problem]) -> Vec<(&str, &str)> {
+fn codes(problems: &[Problem]) -> Vec<(&str, &str)> {
     problems.iter().map(|problem| (problem.pointer.as_str(), problem.code.as_str())).collect()
 }
 
 #[track_caller]
 fn assert_refused(params: &str, expected: &[(&str, &str)]) -> Vec<Problem> {
-    let problems = met(params, Some(&pool())).expect_err(params);
-    assert_eq!(told(&problems), expected, "{params}");
+    let problems = resolve_lowest(params, Some(&pool())).expect_err(params);
+    assert_eq!(codes(&problems), expected, "{params}");
     problems
 }
 
@@ -79,17 +81,17 @@ fn inputs(resolved: &Resolved) -> Value {
 
 #[test]
 fn names_reach_their_inputs_and_defaults_fill_the_rest() {
-    let resolved = met(r#"{"animal":"cat","steps":5}"#, None).unwrap();
+    let resolved = resolve_lowest(r#"{"animal":"cat","steps":5}"#, None).unwrap();
     let graph = inputs(&resolved);
     assert_eq!((&graph["6"]["text"], &graph["7"]["text"]), (&json!("a cat at 9"), &json!("none")));
     assert_eq!((&graph["3"]["steps"], &graph["3"]["seed"], &graph["3"]["cfg"]), (&json!(5), &json!(42), &json!(1.5)));
     assert_eq!(resolved.seeds, [("3.seed".to_owned(), 42)]);
-    assert!(resolved.workflow.to_json().get().contains(r#""cfg":1.50"#), "what nobody names stays to the byte");
+    assert!(resolved.workflow.to_json().get().contains(r#""cfg":1.50"#), "an unnamed input keeps its bytes");
     assert!(resolved.warnings.is_empty());
     let all = format!(
         r#"{{"animal":"dog","steps":6.0,"negative":"n","seed":18446744073709551615,"cfg":2.50,"sampler":"ddim","picture":"{FILE}","strength":3}}"#
     );
-    let resolved = met(&all, None).unwrap();
+    let resolved = resolve_lowest(&all, None).unwrap();
     let text = resolved.workflow.to_json();
     assert!(text.get().contains(r#""seed":18446744073709551615,"steps":6.0,"cfg":2.50"#), "{}", text.get());
     assert_eq!((resolved.files[0].node_id.as_str(), resolved.files[0].file_id.to_string().as_str()), ("10", FILE));
@@ -97,19 +99,19 @@ fn names_reach_their_inputs_and_defaults_fill_the_rest() {
 }
 
 #[test]
-fn addresses_go_on_working_and_win_over_defaults() {
-    let resolved = met(r#"{"animal":"cat","3.steps":4,"7":{"text":"node"},"3.seed":1}"#, None);
+fn addresses_still_work_and_override_defaults() {
+    let resolved = resolve_lowest(r#"{"animal":"cat","3.steps":4,"7":{"text":"node"},"3.seed":1}"#, None);
     let graph = inputs(&resolved.unwrap());
     assert_eq!((&graph["3"]["steps"], &graph["3"]["seed"]), (&json!(4), &json!(1)));
     assert_eq!(graph["7"]["text"], "node");
     let list = r#"[{"nodeId":"3","fieldName":"steps","fieldValue":4}]"#;
     assert_refused(list, &[("/params/animal", "param_missing")]);
     assert_refused(r#"{"animal":"cat","steps":4,"3.steps":5}"#, &[("/params/3.steps", "param_conflict")]);
-    assert!(met(r#"{"animal":"cat","steps":4,"3.steps":4}"#, None).is_ok());
+    assert!(resolve_lowest(r#"{"animal":"cat","steps":4,"3.steps":4}"#, None).is_ok());
 }
 
 #[test]
-fn everything_that_does_not_fit_is_told_with_its_name() {
+fn every_mismatch_is_reported_under_its_name() {
     assert_refused("{}", &[("/params/animal", "param_missing"), ("/params/steps", "param_missing")]);
     let problems = assert_refused(
         r#"{"anmial":1,"animal":"elephant","steps":0,"cfg":"2","sampler":"eular","seed":1.5,"picture":"x.png","strength":null}"#,
@@ -133,7 +135,7 @@ fn everything_that_does_not_fit_is_told_with_its_name() {
         (&problems[4].candidates, &problems[0].candidates),
         (&vec!["euler".to_owned()], &vec!["animal".to_owned()])
     );
-    // The instances have a say too, under the name that was given.
+    // The instances' declarations are checked too, and reported under the given name.
     let problems = assert_refused(
         r#"{"animal":"cat","steps":40,"sampler":"ddim"}"#,
         &[("/params/steps", "param_out_of_range"), ("/params/sampler", "param_not_an_option")],
@@ -147,7 +149,7 @@ fn everything_that_does_not_fit_is_told_with_its_name() {
 }
 
 #[test]
-fn declarations_that_say_nothing_are_refused() {
+fn invalid_declarations_are_refused() {
     for (params, expected) in [
         ("[]", ("/params", "params_not_object")),
         (r#"{"a.b":{"type":"string"}}"#, ("/params/a.b", "param_bad_name")),
@@ -176,18 +178,18 @@ fn declarations_that_say_nothing_are_refused() {
         (r#"{"a":{"type":"string","required":"yes"}}"#, ("/params/a/required", "param_bad_declaration")),
         (r#"{"a":{"type":"string"},"a":{"type":"string"}}"#, ("/params/a", "json_duplicate_key")),
     ] {
-        assert_eq!(told(&Declared::read(raw(params)).expect_err(params)), [expected], "{params}");
+        assert_eq!(codes(&Declared::read(raw(params)).expect_err(params)), [expected], "{params}");
     }
     let many: Vec<String> = (0..101).map(|number| format!(r#""a{number}":{{"type":"string"}}"#)).collect();
     let problems = Declared::read(raw(&format!("{{{}}}", many.join(",")))).unwrap_err();
-    assert_eq!(told(&problems), [("/params", "params_too_many")]);
+    assert_eq!(codes(&problems), [("/params", "params_too_many")]);
     assert!(Declared::read(raw(r#"{"提示词":{"type":"string","target":"6.text"},"_x-1":{"type":"file"}}"#)).is_ok());
 }
 
 #[test]
-fn what_is_published_fits_its_graph_and_the_instances() {
+fn a_publication_must_fit_its_graph_and_the_instances() {
     assert!(publish(&graph(), &declared(PARAMS), &pool()).is_ok());
-    assert!(publish(&graph(), &declared(PARAMS), &Pool::default()).is_ok());
+    assert!(publish(&graph(), &declared(PARAMS), &FleetCatalog::default()).is_ok());
     for (params, expected) in [
         (r#"{"a":{"type":"string","target":"66.text"}}"#, ("/params/a/target", "param_no_such_node")),
         (r#"{"a":{"type":"string","target":"@Negative.text"}}"#, ("/params/a/target", "param_no_such_node")),
@@ -211,26 +213,26 @@ fn what_is_published_fits_its_graph_and_the_instances() {
             ("/params/a/enum", "param_bad_declaration"),
         ),
     ] {
-        // The graph's own placeholder is declared in each.
+        // The graph's own placeholder is declared every time.
         let params = params.replacen('{', r#"{"animal":{"type":"string"},"#, 1);
         let problems = publish(&graph(), &declared(&params), &pool()).expect_err(&params);
-        assert_eq!(told(&problems), [expected], "{params}");
+        assert_eq!(codes(&problems), [expected], "{params}");
     }
-    // One that is offered is enough, and so is not knowing yet.
+    // One offered value is enough, and so is an instance that is not known yet.
     let some = r#"{"animal":{"type":"string"},"a":{"type":"enum","target":"4.ckpt_name","enum":["c","a"]}}"#;
     assert!(publish(&graph(), &declared(some), &pool()).is_ok());
     let none = some.replace(r#","a"]"#, "]");
-    assert!(publish(&graph(), &declared(&none), &Pool::default()).is_ok());
+    assert!(publish(&graph(), &declared(&none), &FleetCatalog::default()).is_ok());
     let undeclared = publish(&graph(), &declared("{}"), &pool()).unwrap_err();
-    assert_eq!(told(&undeclared), [("/workflow/6/inputs/text", "param_missing")]);
-    // An input that only the instances know may be set.
+    assert_eq!(codes(&undeclared), [("/workflow/6/inputs/text", "param_missing")]);
+    // An input that only the instances declare may be set.
     let optional = r#"{"animal":{"type":"string"},"a":{"type":"enum","target":"3.scheduler"}}"#;
     assert!(publish(&graph(), &declared(optional), &pool()).is_ok());
-    assert!(publish(&graph(), &declared(optional), &Pool::default()).is_err());
+    assert!(publish(&graph(), &declared(optional), &FleetCatalog::default()).is_err());
     let named = Workflow::parse(raw(r#"{"x":{"class_type":"A","inputs":{"y":1}}}"#), LIMITS).unwrap();
     let problems =
-        publish(&named, &declared(r#"{"x":{"type":"integer","target":"x.y"}}"#), &Pool::default()).unwrap_err();
-    assert_eq!(told(&problems), [("/params/x", "param_bad_name")]);
+        publish(&named, &declared(r#"{"x":{"type":"integer","target":"x.y"}}"#), &FleetCatalog::default()).unwrap_err();
+    assert_eq!(codes(&problems), [("/params/x", "param_bad_name")]);
     let files = publish(
         &graph(),
         &declared(&format!(
@@ -242,7 +244,7 @@ fn what_is_published_fits_its_graph_and_the_instances() {
 }
 
 #[test]
-fn the_schema_says_types_bounds_and_what_the_instances_offer() {
+fn the_schema_has_types_bounds_and_offered_values() {
     let schema = schema("t2i@1", Some("text to image"), &graph(), &declared(PARAMS), &pool());
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!((&schema["title"], &schema["description"]), (&json!("t2i@1"), &json!("text to image")));
@@ -262,6 +264,6 @@ fn the_schema_says_types_bounds_and_what_the_instances_offer() {
     let offered = super::schema("x", None, &graph(), &declared(open), &pool());
     assert_eq!(offered["properties"]["model"]["enum"], json!(["a", "b"]));
     assert_eq!(offered["properties"]["name"]["enum"], json!(["a", "b"]));
-    let unknown = super::schema("x", None, &graph(), &declared(open), &Pool::default());
+    let unknown = super::schema("x", None, &graph(), &declared(open), &FleetCatalog::default());
     assert_eq!(unknown["properties"]["name"], json!({"type": "string"}));
 }
