@@ -124,10 +124,11 @@
 //! | [`api`], [`ws`], [`dashboard`] | the front: REST and its document, WebSocket, page |
 //! | [`dispatcher`] | one actor per instance; health and scheduling |
 //! | [`doctor`], [`embedded`], [`sim`], [`cli`] | the doctor, the owned Redis, the stand-in ComfyUI, the client commands |
+//! | [`save_file`] | files saved whole or not at all, over regular files only |
 //! | [`settings`], [`metrics`], [`process`], [`trace`] | every flag and limit, every metric, what a process owes its operator, spans for OpenTelemetry |
 //!
 //! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue,
-//! comfy, store, auth, graph, fetch, media` → `task, event, fleet`. For all: `settings, metrics, process,
+//! comfy, store, auth, graph, fetch, media` → `task, event, fleet` → `save_file`. For all: `settings, metrics, process,
 //! trace`. Tests hold this.
 //!
 //! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's
@@ -153,6 +154,7 @@ pub mod media;
 pub mod metrics;
 pub mod process;
 pub mod queue;
+pub mod save_file;
 pub mod settings;
 pub mod sim;
 pub mod store;

@@ -14,6 +14,7 @@ use shuzhiren::{
     fleet::{FleetConfig, HealthCheck, Scheme, Server},
     process::{self, Readiness},
     queue::Queue,
+    save_file::{self, Target},
     settings::{
         AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings,
         Secret, StopSettings, StorageSettings,
@@ -145,6 +146,11 @@ fn kept_secret(path: &Path) -> Result<Secret, String> {
     if path.exists() {
         return shared::read_secret(path);
     }
+    // A link to a missing file is followed. Anything that is no regular file exists and was read.
+    let new = match Target::at(path) {
+        Ok(Target::File(path) | Target::Stream(path)) => path,
+        Err(error) => return Err(format!("cannot make {}: {error}", path.display())),
+    };
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -152,7 +158,7 @@ fn kept_secret(path: &Path) -> Result<Secret, String> {
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(new)
         .map_err(|error| format!("cannot make {}: {error}", path.display()))?;
     writeln!(file, "{text}")
         .and_then(|()| file.sync_all())
@@ -193,7 +199,7 @@ async fn settle_fleet(
             }
             // Then the mark: a crash after it leaves one that names nothing, not instances that nobody starts.
             let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
-            std::fs::write(&mark, text.join("\n"))
+            save_file::write_private(&mark, text.join("\n").as_bytes())
                 .map_err(|error| format!("cannot write {}: {error}", mark.display()))?;
             seed::seed(queue, &stand_in_fleet(ports)).await?;
             return Ok(stand_ins);

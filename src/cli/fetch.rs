@@ -7,13 +7,14 @@ use super::{
     place::{hex, place, safe_name},
     words::bytes,
 };
+use crate::save_file::{self, Target, folder_of};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{Method, Response, header};
 use serde_json::{Value, json, value::to_raw_value};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, Permissions},
-    io,
+    io::{self, Seek as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -24,6 +25,8 @@ use tokio::time::{Instant, sleep};
 const TRIES_MAX: usize = 3;
 /// A server that is away is asked again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Pause between two attempts to open a pipe that has no reader.
+const READER_POLL: Duration = Duration::from_millis(50);
 /// Smaller files are there before a bar is read.
 const BAR_FROM_BYTES: u64 = 4 << 20;
 
@@ -87,20 +90,71 @@ impl Remote {
 /// Saves a stored file in a folder, which is made if it is missing.
 pub(super) async fn save(api: &Api, remote: &Remote, folder: &Path, overwrite: bool) -> Result<Saved, Fault> {
     let failed = |error: io::Error| Fault::Local(format!("cannot save in {}: {error}", folder.display()));
-    fs::create_dir_all(folder).map_err(failed)?;
+    fs::create_dir_all(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Fault::Local(format!("cannot save in {}: not a directory", folder.display())),
+        _ => failed(error),
+    })?;
     let Fetched { file, size_bytes, sha256 } = fetch(api, remote, folder).await?;
     let name = safe_name(&remote.filename, &remote.file_id);
     let (path, was_there) = place(file, folder, &name, &sha256, overwrite).map_err(failed)?;
     Ok(Saved { path, file_id: remote.file_id.clone(), size_bytes, sha256, was_there })
 }
 
-/// Saves a stored file under this very name, over what was there; gives its size.
+/// Saves a stored file under a path that the user typed and returns its size. A symbolic link is followed and stays; a
+/// device or a pipe receives the bytes once they are complete and verified.
 pub(super) async fn save_as(api: &Api, remote: &Remote, path: &Path) -> Result<u64, Fault> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Fetched { file, size_bytes, .. } = fetch(api, remote, folder).await?;
-    let placed = file.persist(path);
-    placed.map_err(|error| Fault::Local(format!("cannot write {}: {}", path.display(), error.error)))?;
-    Ok(size_bytes)
+    let failed = |error: io::Error| cannot_write(path, &error);
+    match Target::at(path).map_err(failed)? {
+        Target::File(file_path) => {
+            let Fetched { file, size_bytes, .. } = fetch(api, remote, folder_of(&file_path)).await?;
+            save_file::replace(file, &file_path).map_err(failed)?;
+            Ok(size_bytes)
+        }
+        Target::Stream(stream_path) => {
+            let Fetched { mut file, size_bytes, .. } = fetch(api, remote, &std::env::temp_dir()).await?;
+            let mut stream = open_when_read(&stream_path).await.map_err(failed)?;
+            file.rewind().and_then(|()| io::copy(&mut file, &mut stream)).map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Fault::ReaderGone,
+                _ => failed(error),
+            })?;
+            Ok(size_bytes)
+        }
+    }
+}
+
+/// Fails early on a path that [`save_as`] cannot write to.
+pub(super) fn check_target(path: &Path) -> Result<(), Fault> {
+    let target = Target::at(path).map_err(|error| cannot_write(path, &error))?;
+    match target {
+        Target::File(file) if !folder_of(&file).is_dir() => {
+            Err(Fault::Local(format!("cannot write {}: its folder does not exist", path.display())))
+        }
+        Target::File(_) | Target::Stream(_) => Ok(()),
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Fault {
+    let why = match error.kind() {
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    Fault::Local(format!("cannot write {}: {why}", path.display()))
+}
+
+/// Opens a device or a pipe; a pipe that has no reader is waited for, as a shell does.
+async fn open_when_read(path: &Path) -> io::Result<fs::File> {
+    let mut is_first = true;
+    loop {
+        match save_file::open_stream(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                if std::mem::take(&mut is_first) {
+                    out::hint(&format!("waiting for a reader of {}", path.display()));
+                }
+                sleep(READER_POLL).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// A file that arrived whole and has no name yet; dropping it deletes it.

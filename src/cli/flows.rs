@@ -14,7 +14,11 @@ use super::{
     table::{Table, cut},
     words::{age, bytes, text},
 };
-use crate::{clock, task::FlowName};
+use crate::{
+    clock,
+    save_file::{self, Target},
+    task::FlowName,
+};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
@@ -167,13 +171,19 @@ async fn get(args: GetArgs) -> Result<(), Fault> {
     let Some(path) = &args.out else { return out::say(&text) };
     write(path, &text, args.overwrite).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Fault::Local(format!("{} exists: --overwrite replaces it", path.display())),
+        io::ErrorKind::IsADirectory => Fault::Local(format!("cannot write {}: it is a directory", path.display())),
         _ => Fault::Local(format!("cannot write {}: {error}", path.display())),
     })?;
     out::say(&format!("saved {}  {}", path.display(), bytes(text.len() as u64 + 1)))
 }
 
 fn write(path: &Path, text: &str, overwrite: bool) -> io::Result<()> {
-    let mut file = if overwrite { File::create(path)? } else { File::create_new(path)? };
+    let mut file = match Target::at(path)? {
+        Target::Stream(path) => save_file::open_stream(&path)?,
+        // In place, so that permissions and owner stay. A link is followed.
+        Target::File(path) if overwrite => File::create(path)?,
+        Target::File(path) => File::create_new(path)?,
+    };
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")
 }

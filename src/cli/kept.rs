@@ -3,6 +3,7 @@
 //! Invariant: a token is kept under the address that gave it and is never sent to another one.
 
 use super::{fault::Fault, out};
+use crate::save_file;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -37,6 +38,10 @@ impl Logins {
     pub(super) fn read() -> Result<Self, Fault> {
         // Without a folder there is nothing kept; only keeping something needs one.
         let Ok(path) = path() else { return Ok(Self::default()) };
+        // A device or a pipe in its place, such as a link to /dev/null, keeps no logins; reading it could block.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            return Ok(Self::default());
+        }
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -75,16 +80,15 @@ impl Logins {
         Ok(was_kept)
     }
 
-    /// Whole or not at all; never readable by others, not even for a moment.
+    /// Writes the file whole or not at all, never readable by others. Of a symbolic link it replaces the file that the
+    /// link leads to.
     fn write(&self) -> Result<PathBuf, Fault> {
         let path = path()?;
         let failed = |error: &dyn std::fmt::Display| Fault::Local(format!("cannot write {}: {error}", path.display()));
         let folder = path.parent().ok_or_else(|| failed(&"it has no folder"))?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(&error))?;
-        let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
-        serde_json::to_writer_pretty(&file, self).map_err(|error| failed(&error))?;
-        file.as_file().sync_all().map_err(|error| failed(&error))?;
-        file.persist(&path).map_err(|error| failed(&error.error))?;
+        let text = serde_json::to_string_pretty(self).map_err(|error| failed(&error))?;
+        save_file::write_private(&path, text.as_bytes()).map_err(|error| failed(&error))?;
         Ok(path)
     }
 }

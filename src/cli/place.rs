@@ -11,7 +11,8 @@ const NAME_BYTES_MAX: usize = 200;
 /// Names tried before one that is free must be found by hand.
 const NAMES_MAX: usize = 10_000;
 
-/// Gives a finished file its name. One that is taken by the same bytes is left as it is, by others: `name-1.png`, …
+/// Gives a complete file its name. If a file of that name has the same content, it stays; otherwise `name-1.png` and so
+/// on are tried. `overwrite` replaces a regular file; symbolic links, directories, devices and pipes never are.
 pub(super) fn place(
     mut file: tempfile::NamedTempFile,
     folder: &Path,
@@ -21,6 +22,19 @@ pub(super) fn place(
 ) -> io::Result<(PathBuf, bool)> {
     if overwrite {
         let path = folder.join(name);
+        // The name is the server's: a link would lead out of the folder, a device or a pipe is not a download's to fill.
+        if let Ok(metadata) = fs::symlink_metadata(&path)
+            && !metadata.is_file()
+        {
+            let what = if metadata.is_symlink() {
+                "a symbolic link"
+            } else if metadata.is_dir() {
+                "a directory"
+            } else {
+                "not a regular file"
+            };
+            return Err(io::Error::other(format!("{name} is {what}; it is not overwritten")));
+        }
         file.persist(&path).map_err(|error| error.error)?;
         return Ok((path, false));
     }

@@ -41,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Logs in, submits, waits, saves the first picture. The login is not kept.
 pub(super) async fn sample(args: SampleArgs) -> Result<(), Fault> {
     let base = base_of(&args.url)?;
+    fetch::check_target(&args.out)?;
     let api = Api::new(&base, None, PATIENCE)?;
     let body = json!({"username": args.username, "password": args.password.expose()});
     let login = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, "/api/auth/login").json(&body))).await?;
@@ -65,7 +66,10 @@ pub(super) async fn sample(args: SampleArgs) -> Result<(), Fault> {
     }
     let output = Remote::of_task(task).into_iter().next();
     let output = output.ok_or_else(|| Fault::TaskFailed("the task made no file".to_owned()))?;
-    let size = fetch::save_as(&api, &output, &args.out).await?;
+    let size = tokio::select! {
+        size = fetch::save_as(&api, &output, &args.out) => size?,
+        _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: download {id} later"))),
+    };
     // Private mode signs it: nothing else opens it.
     let signature = task["result"]["files"][0].as_str().and_then(|link| link.split_once('?'));
     let signature = signature.map(|(_, signature)| format!("?{}", out::clean(signature))).unwrap_or_default();

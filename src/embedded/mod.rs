@@ -15,12 +15,11 @@ mod ping;
 
 pub use error::Error;
 
-use crate::settings::Durability;
+use crate::{save_file, settings::Durability};
 use address::Address;
 use keeper::{Keeper, Plan};
 use std::{
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -120,11 +119,7 @@ fn folder(data: &Path) -> Result<PathBuf, Error> {
 
 /// Whole or not at all, and never readable by others: the URL may hold a password.
 fn write_url(dir: &Path, url: &str) -> Result<(), Error> {
-    let (path, new) = (dir.join("url"), dir.join("url.new"));
-    let write = || {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-        writeln!(file, "{url}")?;
-        std::fs::rename(&new, &path)
-    };
-    write().map_err(|source| Error::Io { what: format!("cannot write {}", path.display()), source })
+    let path = dir.join("url");
+    save_file::write_private(&path, format!("{url}\n").as_bytes())
+        .map_err(|source| Error::Io { what: format!("cannot write {}", path.display()), source })
 }

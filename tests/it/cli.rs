@@ -10,6 +10,7 @@ mod live;
 mod login;
 mod pipes;
 mod private;
+mod saving;
 mod submit;
 mod tasks;
 mod terminal;

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &["task", "fleet"]),
     ("process", &[]),
     ("trace", &["task"]),
+    ("save_file", &[]),
     ("task", &[]),
     ("fleet", &["task"]),
     ("event", &["task", "fleet"]),
@@ -33,8 +34,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dispatcher", &["task", "event", "fleet", "queue", "comfy", "store", "graph", "media"]),
     ("doctor", &["task", "fleet", "queue", "comfy", "store"]),
     ("sim", &[]),
-    ("embedded", &[]),
-    ("cli", &["task", "event", "fleet"]),
+    ("embedded", &["save_file"]),
+    ("cli", &["task", "event", "fleet", "save_file"]),
     ("dashboard", &[]),
 ];
 
