@@ -158,6 +158,7 @@ pub mod save_file;
 pub mod settings;
 pub mod sim;
 pub mod store;
+pub mod submit;
 pub mod task;
 pub mod trace;
 pub mod ws;

@@ -6,7 +6,7 @@ use super::{
     scripts::Verb,
 };
 use crate::{
-    fleet::{FleetConfig, InstanceReport, InstanceStatus},
+    fleet::{FleetConfig, InstanceReport, InstanceStatus, InstanceView},
     task::InstanceId,
 };
 use fred::{interfaces::HashesInterface, types::Value};
@@ -47,6 +47,14 @@ impl Queue {
             return Err(reply.unexpected());
         }
         ids.iter().zip(rows).map(|(id, row)| status(id, row)).collect()
+    }
+
+    /// Returns every instance of the config with its state, in the order of the config.
+    pub async fn instance_views(&self) -> Result<Vec<InstanceView>> {
+        let targets = self.config().await?.targets();
+        let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
+        let statuses = self.instances(&ids).await?;
+        Ok(targets.iter().zip(&statuses).map(|(target, status)| InstanceView::new(target, status.as_ref())).collect())
     }
 
     /// Stores the report of an instance, and publishes an event if `announce`. If the instance is alive, its heartbeat

@@ -33,6 +33,7 @@ mod queue;
 mod real;
 mod sim;
 mod store;
+mod submit;
 mod tidy;
 mod time_limits;
 mod ws;

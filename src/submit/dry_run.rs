@@ -1,0 +1,67 @@
+//! A dry run: the plan of a submission, with an estimate of its start and run, and nothing stored or enqueued.
+
+use super::{Error, Result, Submission, Submitter, eta::eta_ms, plan::Plan};
+use crate::{
+    auth::Caller,
+    task::{InstanceId, Warning},
+};
+use serde_json::value::RawValue;
+
+/// The first task of a submission as it would be enqueued.
+#[derive(Debug)]
+pub struct DryRun {
+    /// Tasks of the batch; `None` for a single task.
+    pub count: Option<u16>,
+    /// Graph with the params in it. Inputs that take a file hold `null`.
+    pub workflow: Box<RawValue>,
+    /// Nodes of the graph.
+    pub nodes_total: u32,
+    /// Seeds drawn, by input.
+    pub seeds: Vec<(String, u64)>,
+    /// Well-known names with the input that each was mapped to.
+    pub mapped: Vec<(String, String)>,
+    /// Warnings for the submitter.
+    pub warnings: Vec<Warning>,
+    /// Instances of the fleet config that have what the task needs, as far as is known.
+    pub eligible_instances: Vec<InstanceId>,
+    /// Estimated time to its start, ms.
+    pub eta_ms: Option<u64>,
+    /// Estimated run, ms, by recent runs with the same hash, else by all recent runs.
+    pub run_ms: Option<u64>,
+    /// Hash of the graph without seeds, texts and file names.
+    pub workflow_hash: String,
+    /// Whether the graph was checked against the catalogs of instances; false before an instance was seen.
+    pub is_checked: bool,
+}
+
+impl Submitter {
+    /// Resolves and checks a submission, and shows its first task. Nothing is fetched, stored or enqueued.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`]; a full queue and a rate limit are not checked.
+    pub async fn dry_run(&self, caller: &Caller, submission: &Submission<'_>) -> Result<DryRun> {
+        let Plan { first, incoming, stored, fleet, .. } = Box::pin(self.plan(caller, submission, None)).await?;
+        for id in stored {
+            if self.queue.file(id).await?.is_none() {
+                return Err(Error::NoSuchFile(id));
+            }
+        }
+        let (prospects, instances) = tokio::try_join!(
+            self.queue.prospects_of_new(submission.priority, Some(&first.workflow_hash)),
+            self.queue.instance_views()
+        )?;
+        Ok(DryRun {
+            count: submission.expansion.as_ref().map(|expansion| expansion.task_count()),
+            eta_ms: eta_ms(&prospects, first.eligible.as_deref().unwrap_or_default(), &instances),
+            run_ms: prospects.run_ms.or(prospects.any_run_ms),
+            workflow: first.workflow,
+            nodes_total: first.nodes_total,
+            seeds: first.seeds,
+            mapped: first.mapped,
+            warnings: first.warnings.into_iter().chain(incoming.not_fetched()).collect(),
+            eligible_instances: first.eligible.unwrap_or_else(|| fleet.instances.clone()),
+            workflow_hash: first.workflow_hash,
+            is_checked: !fleet.catalog.is_empty(),
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! Files of tasks: uploads, files inside a submission or at its URLs, and the right to name a stored file.
+
+pub(super) mod access;
+mod base64;
+mod content_type;
+mod incoming;
+mod registry;
+mod staging;
+mod url;
+
+pub(super) use incoming::{CheckedFiles, IncomingFiles, check_urls};
+pub use registry::{FileRegistry, ReceivedFile};
+pub(super) use staging::StagedFiles;

@@ -1,0 +1,186 @@
+//! What a request to run something means, without HTTP: every API surface submits through [`Submitter`].
+//!
+//! One pipeline serves a single task, a batch and a dry run, because a task is a batch of one:
+//!
+//! 1. *Plan* (`plan`): the graph or published workflow is read once (`template`), each set of params (`expand`) is resolved
+//!    into a task, and everything is checked that can be checked without a side effect.
+//! 2. *Stage* (`files`): files inside the params or at URLs are stored and registered.
+//! 3. *Enqueue* (`enqueue`): all tasks are written, or none; or *show* (`dry_run`).
+//!
+//! An accepted request stays accepted: a repeat with the same idempotency key returns the same tasks, even if the fleet,
+//! published workflows or limits have changed since.
+//!
+//! ```ignore
+//! let submission = Submission { params: Some(&params), ..Submission::new(&workflow) };
+//! let submitted = submitter.submit(Request::new(&caller, submission)).await?;
+//! for task in submitted.accepted.tasks() {
+//!     println!("{}", task.id);
+//! }
+//! ```
+//!
+//! Publishing a workflow (`publish`) is here too, because a workflow is checked as a submission of it would be.
+
+mod catalog_cache;
+mod dry_run;
+mod enqueue;
+mod error;
+mod eta;
+mod expand;
+mod files;
+mod plan;
+mod publish;
+mod published_workflow;
+mod rate_limit;
+mod request;
+mod spans;
+mod submission;
+mod template;
+
+pub use catalog_cache::{CatalogCache, FleetSnapshot};
+pub use dry_run::DryRun;
+pub use enqueue::{Accepted, Submitted};
+pub use error::{Error, Result};
+pub use eta::eta_ms;
+pub use expand::{Axis, Expansion};
+pub use files::{FileRegistry, ReceivedFile};
+pub use publish::Publication;
+pub use published_workflow::{PublishedWorkflow, version_number};
+pub use request::{IdempotencyKey, KEY_BYTES_MAX, Request};
+pub use spans::Origin;
+pub use submission::{MAX_ATTEMPTS_DEFAULT, Submission};
+pub use template::GRAPH_LIMITS;
+
+use crate::{auth::Caller, fetch::Fetcher, metrics, queue::Queue, store::Store};
+use files::StagedFiles;
+use plan::Plan;
+use rate_limit::RateLimits;
+use std::sync::Arc;
+
+/// Limits that a [`Submitter`] applies.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest file, bytes.
+    pub file_bytes_max: u64,
+    /// Requests of one user in a burst, 0 = no limit.
+    pub rate_burst: u64,
+    /// Whether a user may name only own files (private mode).
+    pub is_private: bool,
+}
+
+/// Accepts submissions and publications; cheap to clone.
+#[derive(Clone)]
+pub struct Submitter {
+    queue: Queue,
+    fetcher: Fetcher,
+    files: FileRegistry,
+    catalogs: CatalogCache,
+    rates: Arc<RateLimits>,
+    limits: Limits,
+}
+
+impl Submitter {
+    /// Returns a submitter that fetches no URLs until it [has a fetcher](Self::with_fetcher).
+    pub fn new(queue: Queue, store: Store, limits: Limits) -> Self {
+        Self {
+            fetcher: Fetcher::off(),
+            files: FileRegistry::new(queue.clone(), store, limits.file_bytes_max),
+            catalogs: CatalogCache::new(queue.clone()),
+            rates: Arc::new(RateLimits::new(limits.rate_burst)),
+            queue,
+            limits,
+        }
+    }
+
+    /// Sets the fetcher of files at URLs.
+    #[must_use]
+    pub fn with_fetcher(self, fetcher: Fetcher) -> Self {
+        Self { fetcher, ..self }
+    }
+
+    /// Returns the registry of files.
+    pub fn files(&self) -> &FileRegistry {
+        &self.files
+    }
+
+    /// Returns the catalogs of the fleet.
+    pub fn catalogs(&self) -> &CatalogCache {
+        &self.catalogs
+    }
+
+    /// Takes one request from the caller's rate limit. A surface does so before it reads a body, for every request that
+    /// makes work.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub fn admit(&self, caller: &Caller) -> Result<()> {
+        self.rates.take(&caller.username)
+    }
+
+    /// Accepts all tasks of a submission, or none.
+    ///
+    /// # Errors
+    /// Every problem of the submission at once; else what forbids it now. A request with an idempotency key may be
+    /// repeated after any error.
+    pub async fn submit(&self, request: Request<'_>) -> Result<Submitted> {
+        let result = Box::pin(self.accept(&request)).await;
+        metrics::task_submitted(outcome(&result));
+        if let Ok(submitted) = &result
+            && !submitted.is_replay
+        {
+            request.origin.record(submitted.accepted.tasks());
+        }
+        result
+    }
+
+    async fn accept(&self, request: &Request<'_>) -> Result<Submitted> {
+        // The repeat of a batch takes nothing from the rate limit.
+        if request.submission.expansion.is_some()
+            && let Some(earlier) = self.earlier(request).await?
+        {
+            return Ok(earlier);
+        }
+        let Plan { first, rest, incoming, .. } =
+            match self.plan(request.caller, &request.submission, Some(request)).await {
+                Ok(plan) => plan,
+                Err(error) => return self.earlier(request).await?.ok_or(error),
+            };
+        let tasks = self.ready(request, first, rest).await?;
+        if incoming.is_empty() {
+            return self.enqueue(request, tasks).await;
+        }
+        // Nothing is fetched twice.
+        if let Some(earlier) = self.earlier(request).await? {
+            return Ok(earlier);
+        }
+        let staged = StagedFiles::store(&self.files, &self.fetcher, &request.caller.username, incoming).await?;
+        let enqueued = self.enqueue(request, tasks).await;
+        match &enqueued {
+            Ok(submitted) if !submitted.is_replay => staged.keep(),
+            _ => Box::pin(staged.discard()).await,
+        }
+        enqueued
+    }
+}
+
+/// Returns the label of the metric.
+fn outcome(result: &Result<Submitted>) -> &'static str {
+    match result {
+        Ok(Submitted { is_replay: false, .. }) => "created",
+        Ok(Submitted { is_replay: true, .. }) => "replayed",
+        Err(Error::KeyReused) => "conflict",
+        Err(Error::QueueFull(_) | Error::RateLimited(_)) => "full",
+        Err(Error::Queue(_) | Error::UnreadableWorkflow(_)) => "unavailable",
+        Err(
+            Error::InvalidMember { .. }
+            | Error::InvalidWorkflow(_)
+            | Error::InvalidParams(_)
+            | Error::UnknownWorkflow(_)
+            | Error::NoSuchFile(_)
+            | Error::Busy
+            | Error::VersionConflict(_)
+            | Error::TooManyWorkflows(_)
+            | Error::WorkflowDeleted
+            | Error::Store(_),
+        ) => "invalid",
+    }
+}

@@ -1,0 +1,206 @@
+//! The plan of a submission: every task resolved and checked, before anything is fetched, stored or enqueued.
+
+use super::{
+    Error, Request, Result, Submission, Submitter,
+    catalog_cache::FleetSnapshot,
+    enqueue::pack,
+    expand::Expansion,
+    files::{CheckedFiles, IncomingFiles, access},
+    published_workflow::PublishedWorkflow,
+    template::{Draft, TaskFiles, Template},
+};
+use crate::{auth::Caller, clock, graph::Problem, queue::PackedTask, settings::limits::BATCH_BYTES_MAX, task::FileId};
+use std::{collections::HashSet, sync::Arc};
+
+/// Problems reported for one submission.
+const PROBLEMS_MAX: usize = 100;
+/// Uses of files by all tasks of a batch: each costs Redis some microseconds.
+const FILE_USES_MAX: usize = 5_000;
+/// Tasks resolved before the runtime may run others: some milliseconds.
+const TASKS_PER_TURN: u16 = 8;
+
+/// Tasks of a submission, resolved and checked.
+pub(super) struct Plan {
+    /// First task. A dry run shows it, and a single task is enqueued from it.
+    pub(super) first: Draft,
+    /// Other tasks of a batch, packed at once: a thousand unpacked graphs would be large. Empty in a dry run.
+    pub(super) rest: Vec<PackedTask>,
+    /// Files that must be stored before the tasks are accepted.
+    pub(super) incoming: CheckedFiles,
+    /// Stored files that the tasks name, each once.
+    pub(super) stored: Vec<FileId>,
+    /// Fleet that the tasks were checked against.
+    pub(super) fleet: Arc<FleetSnapshot>,
+}
+
+/// Tasks of a submission as they are resolved, one after the other.
+#[derive(Default)]
+struct Resolved {
+    first: Option<Draft>,
+    rest: Vec<PackedTask>,
+    rest_bytes: usize,
+    incoming: IncomingFiles,
+    stored: Vec<FileId>,
+    seen: HashSet<FileId>,
+    file_uses: usize,
+    problems: Problems,
+}
+
+impl Submitter {
+    /// Resolves and checks every task of a submission. A dry run has no request, and packs no tasks.
+    pub(super) async fn plan(
+        &self,
+        caller: &Caller,
+        submission: &Submission<'_>,
+        request: Option<&Request<'_>>,
+    ) -> Result<Plan> {
+        refuse_past_start(submission)?;
+        self.refuse_beyond_queue(submission)?;
+        if request.is_some()
+            && let Some(expansion) = &submission.expansion
+        {
+            self.rates.take_rest(&caller.username, expansion.task_count())?;
+        }
+        let published = PublishedWorkflow::load(&self.queue, submission.workflow).await?;
+        let fleet = self.catalogs.current().await;
+        let template = Template::new(submission, published.as_ref(), fleet)?;
+        let plan = Box::pin(self.resolve(&template, submission, request)).await?;
+        if self.limits.is_private {
+            access::check(&self.queue, caller, published.as_ref(), &plan.stored).await?;
+        }
+        Ok(plan)
+    }
+
+    /// Resolves every task.
+    ///
+    /// # Errors
+    /// Every problem of every task, each once, at most [`PROBLEMS_MAX`].
+    async fn resolve(
+        &self,
+        template: &Template<'_>,
+        submission: &Submission<'_>,
+        request: Option<&Request<'_>>,
+    ) -> Result<Plan> {
+        let single = Expansion::single();
+        let expansion = submission.expansion.as_ref().unwrap_or(&single);
+        let mut resolved = Resolved::default();
+        for index in 0..expansion.task_count() {
+            if index % TASKS_PER_TURN == TASKS_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let pointer = |pointer: &str| expansion.request_pointer(pointer, index);
+            let params = expansion.params(submission.params, index);
+            match template.resolve(params.as_deref()) {
+                Ok((draft, files)) => {
+                    let draft = resolved.with_files(draft, files, pointer);
+                    if resolved.file_uses > FILE_USES_MAX {
+                        return Err(too_many_files(expansion));
+                    }
+                    if resolved.first.is_none() {
+                        resolved.first = Some(draft);
+                    } else if let Some(request) = request
+                        && resolved.problems.is_empty()
+                    {
+                        let packed = pack(&self.queue, request, index, draft).await?;
+                        resolved.rest_bytes += packed.size();
+                        refuse_too_large(expansion, resolved.rest_bytes)?;
+                        resolved.rest.push(packed);
+                    }
+                }
+                Err(problems) => resolved.problems.add(problems, pointer),
+            }
+            if resolved.problems.is_full() {
+                break;
+            }
+        }
+        let Resolved { first, rest, incoming, stored, problems, .. } = resolved;
+        match first {
+            Some(first) if problems.is_empty() => {
+                let incoming = incoming.check(&self.fetcher, self.files.bytes_max())?;
+                Ok(Plan { first, rest, incoming, stored, fleet: template.fleet.clone() })
+            }
+            _ => Err(problems.list.into()),
+        }
+    }
+
+    /// Refuses more tasks than may ever wait: a retry would be in vain.
+    fn refuse_beyond_queue(&self, submission: &Submission<'_>) -> Result<()> {
+        let Some(expansion) = &submission.expansion else { return Ok(()) };
+        let (count, waiting_max) = (expansion.task_count(), self.queue.waiting_max());
+        if waiting_max == 0 || u64::from(count) <= waiting_max {
+            return Ok(());
+        }
+        let message = format!(
+            "{count} tasks at once never fit: at most {waiting_max} may wait here (SHUZHIREN_WAITING_MAX); make smaller batches"
+        );
+        Err(Error::InvalidMember { pointer: expansion.pointer(), code: "too_many_tasks", message })
+    }
+}
+
+impl Resolved {
+    /// Adds the files of a task: those that it names, and those that come with it.
+    fn with_files(&mut self, mut draft: Draft, files: TaskFiles, pointer: impl Fn(&str) -> String) -> Draft {
+        let named = draft.files.iter().map(|input| input.file_id);
+        self.stored.extend(named.filter(|id| self.seen.insert(*id)));
+        draft.files.extend(self.incoming.add_urls(files.urls, &pointer));
+        draft.files.extend(self.incoming.add_inline(files.inline, &mut draft.params, &pointer));
+        self.file_uses += draft.files.len();
+        draft
+    }
+}
+
+/// Problems of all tasks, each once, at most [`PROBLEMS_MAX`].
+#[derive(Default)]
+struct Problems {
+    list: Vec<Problem>,
+    known: HashSet<(String, String, String)>,
+}
+
+impl Problems {
+    fn add(&mut self, found: Vec<Problem>, pointer: impl Fn(&str) -> String) {
+        for mut problem in found {
+            problem.pointer = pointer(&problem.pointer);
+            let identity = (problem.pointer.clone(), problem.code.clone(), problem.message.clone());
+            if !self.is_full() && self.known.insert(identity) {
+                self.list.push(problem);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.list.len() >= PROBLEMS_MAX
+    }
+}
+
+/// Refuses a start time that has passed.
+fn refuse_past_start(submission: &Submission<'_>) -> Result<()> {
+    if submission.start_by_ms.is_none_or(|start_by_ms| start_by_ms > clock::unix_ms()) {
+        return Ok(());
+    }
+    let message = "`startBy` must be in the future".to_owned();
+    Err(Error::InvalidMember { pointer: "/startBy", code: "not_in_the_future", message })
+}
+
+fn too_many_files(expansion: &Expansion<'_>) -> Error {
+    let count = expansion.task_count();
+    batch_too_large(format!("{count} tasks need files more than {FILE_USES_MAX} times in all: make smaller batches"))
+}
+
+/// Refuses a batch whose packed tasks are larger than Redis should get at once.
+pub(super) fn refuse_too_large(expansion: &Expansion<'_>, bytes: usize) -> Result<()> {
+    if bytes <= BATCH_BYTES_MAX {
+        return Ok(());
+    }
+    let count = expansion.task_count();
+    Err(batch_too_large(format!(
+        "{count} tasks of this workflow are more than {BATCH_BYTES_MAX} bytes: make smaller batches"
+    )))
+}
+
+fn batch_too_large(message: String) -> Error {
+    Error::InvalidMember { pointer: "/workflow", code: "batch_too_large", message }
+}

@@ -1,0 +1,111 @@
+//! Publication of a workflow: checked as a submission would be, as far as that is possible before one exists.
+
+use super::{
+    Error, Result, Submitter,
+    files::check_urls,
+    template::{GRAPH_LIMITS, no_params},
+};
+use crate::{
+    graph::{self, Declared, Published, Workflow},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowWritten, NewFlow},
+    task::{FileId, FlowName, Warning},
+};
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+
+/// A new version of a published workflow.
+#[derive(Debug)]
+pub struct Publication<'a> {
+    /// Graph, in the format of ComfyUI's API or of its editor.
+    pub graph: &'a RawValue,
+    /// Declared params: `{name: {"target"?,"type",…}}`; `None` = none.
+    pub params: Option<&'a RawValue>,
+    /// The publisher's description.
+    pub description: Option<String>,
+    /// Newest version to replace, 0 = none; `None` = whatever it is.
+    pub expected: Option<u64>,
+}
+
+/// A checked publication, in the form that is stored.
+struct CheckedPublication {
+    /// Graph in the format of the API, without white space.
+    graph: Box<RawValue>,
+    head: FlowHead,
+    /// Stored files that graph and defaults name.
+    files: BTreeSet<FileId>,
+    warnings: Vec<Warning>,
+}
+
+impl Submitter {
+    /// Publishes a version of a workflow. Returns it with the warnings for its publisher; publishing the content of the
+    /// newest version again changes nothing.
+    ///
+    /// # Errors
+    /// Every problem of graph and declared params; else every problem of the URLs that they name; else what forbids it now:
+    /// [`Error::VersionConflict`], [`Error::TooManyWorkflows`], [`Error::NoSuchFile`], [`Error::WorkflowDeleted`].
+    pub async fn publish(&self, name: &FlowName, publication: Publication<'_>) -> Result<(Flow, Vec<Warning>)> {
+        let expected = publication.expected;
+        let CheckedPublication { graph, head, files, warnings } = self.check_publication(publication).await?;
+        let new = NewFlow { head: &head, graph: &graph, files: &files };
+        match self.queue.put_flow(name, new, expected, FLOW_LIMITS).await? {
+            FlowWritten::Written(version) | FlowWritten::Same(version) => {
+                match self.queue.flow(name, Some(version)).await? {
+                    FlowFound::Flow(flow) => Ok((*flow, warnings)),
+                    FlowFound::NoSuchName(_) | FlowFound::NoSuchVersion(_) => Err(Error::WorkflowDeleted),
+                }
+            }
+            FlowWritten::Outdated(version) => Err(Error::VersionConflict(version)),
+            FlowWritten::Full => Err(Error::TooManyWorkflows(FLOW_LIMITS.workflows_max)),
+            FlowWritten::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
+        }
+    }
+
+    async fn check_publication(&self, publication: Publication<'_>) -> Result<CheckedPublication> {
+        let graph = compact(publication.graph);
+        let params = publication.params.map_or_else(|| no_params().to_owned(), compact);
+        let head = FlowHead { description: publication.description, params };
+        let fleet = self.catalogs.current().await;
+        let read = (Workflow::read(&graph, GRAPH_LIMITS, &fleet.catalog), Declared::read(&head.params));
+        let ((workflow, conversion), declared) = match read {
+            (Ok(workflow), Ok(declared)) => (workflow, declared),
+            (workflow, declared) => {
+                let problems: Vec<_> = workflow.err().into_iter().chain(declared.err()).flatten().collect();
+                return Err(problems.into());
+            }
+        };
+        let Published { files, remote, warnings } = graph::publish(&workflow, &declared, &fleet.catalog)?;
+        check_urls(&self.fetcher, remote)?;
+        let graph = if conversion.is_empty() { graph } else { compact(&workflow.to_json()) };
+        let files = files.into_iter().map(|input| input.file_id).collect();
+        Ok(CheckedPublication { graph, head, files, warnings: conversion.into_iter().chain(warnings).collect() })
+    }
+}
+
+/// Removes the white space between the parts of a JSON text: the same content is the same text, whatever its layout.
+fn compact(json: &RawValue) -> Box<RawValue> {
+    let (mut text, mut is_string, mut is_escaped) = (String::with_capacity(json.get().len()), false, false);
+    for letter in json.get().chars() {
+        if is_string || !letter.is_ascii_whitespace() {
+            text.push(letter);
+        }
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_string => is_escaped = true,
+            '"' => is_string = !is_string,
+            _ => {}
+        }
+    }
+    RawValue::from_string(text).unwrap_or_else(|_| json.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compact;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn only_white_space_between_the_parts_is_removed() {
+        let laid_out: &RawValue = serde_json::from_str("{ \"a b\" :\n [1.10,\t\"x \\\" y \\\\\" , 1e-7 ] }").unwrap();
+        assert_eq!(compact(laid_out).get(), "{\"a b\":[1.10,\"x \\\" y \\\\\",1e-7]}");
+    }
+}

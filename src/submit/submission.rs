@@ -1,0 +1,60 @@
+//! A submission: a workflow, its params, and the limits of its tasks.
+
+use super::expand::Expansion;
+use crate::task::Priority;
+use serde_json::value::RawValue;
+
+/// Attempts of a task that asks for no other number.
+pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
+
+/// One request to run something. A surface fills it from its own wire form.
+#[derive(Debug, Clone)]
+pub struct Submission<'a> {
+    /// A graph, or the name of a published workflow as a JSON string: `"name"`, `"name@3"`.
+    pub workflow: &'a RawValue,
+    /// Params as JSON, an object or a list; `None` if the request has none.
+    pub params: Option<&'a RawValue>,
+    /// Tasks of a batch; `None` for a single task.
+    pub expansion: Option<Expansion<'a>>,
+    /// Whether unused params, and placeholders without a value, are errors.
+    pub is_strict: bool,
+    /// Whether every seed that no param sets is drawn; `None` draws them if `count` repeats a combination.
+    pub randomizes_seeds: Option<bool>,
+    /// Whether well-known names such as `prompt` are looked up in the graph.
+    pub maps_names: bool,
+    /// Lane of the tasks.
+    pub priority: Priority,
+    /// Time limit of one attempt, ms.
+    pub timeout_ms: Option<u64>,
+    /// Time by which a task must have started, Unix ms.
+    pub start_by_ms: Option<u64>,
+    /// Attempts of a task, 1–10.
+    pub max_attempts: u32,
+    /// The submitter's own object, shown with each task.
+    pub metadata: Option<&'a RawValue>,
+}
+
+impl<'a> Submission<'a> {
+    /// Returns a submission of one task with every option at its default.
+    pub fn new(workflow: &'a RawValue) -> Self {
+        Self {
+            workflow,
+            params: None,
+            expansion: None,
+            is_strict: false,
+            randomizes_seeds: None,
+            maps_names: false,
+            priority: Priority::Normal,
+            timeout_ms: None,
+            start_by_ms: None,
+            max_attempts: MAX_ATTEMPTS_DEFAULT,
+            metadata: None,
+        }
+    }
+
+    /// Whether seeds that no param sets are drawn.
+    pub(super) fn draws_seeds(&self) -> bool {
+        let repeats = self.expansion.as_ref().is_some_and(Expansion::repeats);
+        self.randomizes_seeds.unwrap_or(repeats)
+    }
+}

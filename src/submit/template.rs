@@ -1,0 +1,124 @@
+//! The workflow of a submission, parsed once, and the task that it becomes with one set of params.
+
+use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedWorkflow, submission::Submission};
+use crate::{
+    graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
+    settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
+    task::{FileInput, FlowVersion, InstanceId, Warning},
+};
+use serde_json::value::RawValue;
+use std::sync::{Arc, LazyLock};
+
+/// Limits of a submitted or published graph.
+pub const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+
+/// Workflow of a submission, and the options to resolve it with.
+pub(super) struct Template<'a> {
+    submission: &'a Submission<'a>,
+    published: Option<&'a PublishedWorkflow>,
+    /// Graph as submitted or published.
+    text: &'a RawValue,
+    workflow: Workflow,
+    /// Warnings of the conversion from the editor's format.
+    conversion: Vec<Warning>,
+    pub(super) fleet: Arc<FleetSnapshot>,
+}
+
+/// One task of a submission, resolved and not accepted yet.
+pub(super) struct Draft {
+    /// Graph with the params in it.
+    pub(super) workflow: Box<RawValue>,
+    /// Graph as submitted, if resolving changed it.
+    pub(super) original: Option<Box<RawValue>>,
+    /// Params as submitted, `{}` without any.
+    pub(super) params: Box<RawValue>,
+    /// Inputs that use a file.
+    pub(super) files: Vec<FileInput>,
+    /// Seeds drawn.
+    pub(super) seeds: Vec<(String, u64)>,
+    /// Well-known names with the address that each was mapped to.
+    pub(super) mapped: Vec<(String, String)>,
+    /// Warnings for the submitter.
+    pub(super) warnings: Vec<Warning>,
+    /// Instances that have what the task needs; `None` = every instance, as far as is known.
+    pub(super) eligible: Option<Vec<InstanceId>>,
+    /// Published workflow that the task is made from.
+    pub(super) published: Option<FlowVersion>,
+    /// Requirements that narrowed the eligible instances.
+    pub(super) needs: Vec<String>,
+    /// Hash of the graph without seeds, texts and file names.
+    pub(super) workflow_hash: String,
+    /// Nodes of the graph.
+    pub(super) nodes_total: u32,
+}
+
+/// Files that come with one task.
+pub(super) struct TaskFiles {
+    pub(super) inline: Vec<InlineFile>,
+    pub(super) urls: Vec<RemoteFile>,
+}
+
+impl<'a> Template<'a> {
+    /// Reads the graph of the submission, or of the published workflow that it names.
+    pub(super) fn new(
+        submission: &'a Submission<'a>,
+        published: Option<&'a PublishedWorkflow>,
+        fleet: Arc<FleetSnapshot>,
+    ) -> Result<Self> {
+        let text = published.map_or(submission.workflow, |published| &published.flow.graph);
+        let (workflow, conversion) =
+            Workflow::read(text, GRAPH_LIMITS, &fleet.catalog).map_err(super::Error::InvalidWorkflow)?;
+        Ok(Self { submission, published, text, workflow, conversion, fleet })
+    }
+
+    /// Puts params into the graph. Returns the task, and the files that come with it.
+    ///
+    /// # Errors
+    /// Every problem of graph and params.
+    pub(super) fn resolve(&self, params: Option<&RawValue>) -> Result<(Draft, TaskFiles), Vec<Problem>> {
+        let given = match params {
+            Some(params) => params,
+            None => no_params(),
+        };
+        let options = graph::Options {
+            is_strict: self.submission.is_strict,
+            randomizes_seeds: self.submission.draws_seeds(),
+            maps_names: self.submission.maps_names,
+            declared: self.published.map(|published| &published.declared),
+            is_publishing: false,
+            pool: Some(&self.fleet.catalog),
+        };
+        let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =
+            graph::resolve(&self.workflow, given, &options)?;
+        let names_files = !files.is_empty() || !remote.is_empty();
+        let has_params = self.published.is_some() || params.is_some_and(has_members);
+        let is_changed = has_params || !seeds.is_empty() || names_files || !self.conversion.is_empty();
+        warnings.splice(0..0, self.conversion.iter().cloned());
+        let draft = Draft {
+            workflow_hash: workflow.hash(&self.fleet.catalog),
+            workflow: workflow.to_json(),
+            original: is_changed.then(|| self.text.to_owned()),
+            params: given.to_owned(),
+            files,
+            seeds,
+            mapped,
+            warnings,
+            eligible,
+            published: self.published.map(PublishedWorkflow::version),
+            needs,
+            nodes_total: u32::try_from(workflow.node_count()).unwrap_or(u32::MAX),
+        };
+        Ok((draft, TaskFiles { inline, urls: remote }))
+    }
+}
+
+/// Returns the params of a submission without any: `{}`.
+pub(super) fn no_params() -> &'static RawValue {
+    static NO_PARAMS: LazyLock<Box<RawValue>> =
+        LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"));
+    &NO_PARAMS
+}
+
+fn has_members(params: &RawValue) -> bool {
+    params.get().bytes().any(|byte| !matches!(byte, b'{' | b'}' | b'[' | b']') && !byte.is_ascii_whitespace())
+}
