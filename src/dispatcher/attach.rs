@@ -1,14 +1,20 @@
-//! Takes up what Redis says is in flight on the instance: after a takeover, or when a claim's answer was lost. And the other
-//! way round: takes back what runs here and Redis has forgotten.
+//! Reconciles the attempts that run here with those that Redis lists as in flight.
+//!
+//! After a takeover, or when the reply to a claim was lost, Redis lists attempts that do not run here: they are started.
+//! A Redis that lost its last writes has forgotten attempts that do run here: they are reclaimed.
 
-use super::{attempt::Run, instance::Instance, scene::until_answered};
+use super::{
+    attempt::Run,
+    instance::Instance,
+    scene::{RedisCall, until_answered},
+};
 use crate::{
     queue::{self, InFlight, Written},
     task::{Attempt, TaskId},
 };
 use std::sync::Arc;
 
-/// Starts an attempt for everything in flight that has none here.
+/// Starts a run for every attempt in flight that has none here.
 pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
     for (task, attempt) in &in_flight.tasks {
         if !instance.has_run(*task, *attempt) {
@@ -20,17 +26,18 @@ pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
     }
 }
 
-/// A Redis that came back without its last moments says "not this attempt" to the one who runs it. Whether the attempt is
-/// ours again; it is not when Redis knows better.
+/// Reclaims an attempt that a Redis without its last writes answered with `NotThisAttempt`. Returns true if the attempt is
+/// ours again; false means that the task has moved on.
 pub(super) async fn take_back(instance: &Instance, task: TaskId, attempt: Attempt) -> bool {
-    until_answered(|| try_take_back(instance, task, attempt)).await == Written::Done
+    let call = RedisCall::of_attempt("reclaim", &instance.target.id, task, attempt);
+    until_answered(call, || try_take_back(instance, task, attempt)).await == Written::Done
 }
 
-/// [`take_back`], asked once.
+/// Like [`take_back`], with a single call to Redis.
 pub(super) async fn try_take_back(instance: &Instance, task: TaskId, attempt: Attempt) -> queue::Result<Written> {
     let written = instance.queue().reclaim(&instance.lease, task, attempt).await?;
     if written == Written::Done {
-        tracing::warn!(instance = %instance.target.id, %task, %attempt, "redis had forgotten a claim; taken back");
+        tracing::warn!(instance = %instance.target.id, %task, %attempt, "claim was missing in redis; reclaimed");
     }
     Ok(written)
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
         match claim(&instance, &nonce, slots + collecting).await {
             Some(Claimed::Task(claim)) => {
                 tracing::info!(instance = %instance.target.id, task = %claim.task, attempt = %claim.attempt, "claimed");
-                spans::tell_wait(&instance, &claim);
+                spans::record_wait(&instance, &claim);
                 Run::fresh(*claim).spawn(&instance);
             }
             Some(Claimed::Nothing) => {

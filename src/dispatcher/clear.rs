@@ -1,4 +1,4 @@
-//! Gets a prompt out of its instance.
+//! Cancels a prompt at its instance until it is gone.
 
 use super::instance::Instance;
 use crate::{
@@ -8,38 +8,39 @@ use crate::{
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Pauses between two requests to drop a prompt: first and longest.
-const CANCEL_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// A prompt that we interrupt must be gone within this, or the instance counts as stuck.
-const OBEY_WITHIN: Duration = Duration::from_secs(10);
+/// First and longest delay between two cancel requests.
+const CANCEL_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Time limit of an interrupt; afterwards the instance counts as stuck.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Health error of an instance that does not interrupt a prompt.
+pub(super) const IGNORES_INTERRUPT: &str =
+    "a prompt does not react to its interrupt: restart the instance if this lasts";
 
-/// Asks the instance to drop the prompt until it is gone. An interrupt can be lost, and a node need not look at it; an
-/// instance that keeps the prompt for long is marked as stuck and gets nothing new meanwhile.
-pub(super) async fn clear(instance: &Instance, prompt: Uuid) {
-    let begun = tokio::time::Instant::now();
-    let mut pause = CANCEL_PAUSES.0;
+/// Sends cancel requests until the prompt has left the instance. A single interrupt can be lost, and a node may ignore it.
+/// An instance that keeps the prompt longer than [`INTERRUPT_TIMEOUT`] is marked as stuck and gets no new tasks meanwhile.
+pub(super) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
+    let started = tokio::time::Instant::now();
+    let mut delay = CANCEL_DELAYS.0;
     let mut is_reported = false;
     loop {
         if instance.clock.may_act() {
             match cancel_and_look(instance, prompt).await {
                 Ok(Sighting::Unknown | Sighting::Ended(_)) => return,
                 Ok(Sighting::Pending | Sighting::Running) => {}
-                // An instance that is down has nothing running; it is asked again when it is back.
-                Err(_) if !instance.health().is_alive() => return instance.remember_stray(prompt).await,
+                // An instance that is down executes nothing; the prompt is cancelled when the instance is back.
+                Err(_) if !instance.health().is_alive() => return instance.remember_orphan(prompt).await,
                 Err(error) => {
-                    tracing::debug!(instance = %instance.target.id, %error, "the prompt could not be dropped yet")
+                    tracing::debug!(instance = %instance.target.id, %prompt, %error, "cancel request failed; retrying");
                 }
             }
         }
-        if !is_reported && begun.elapsed() > OBEY_WITHIN {
+        if !is_reported && started.elapsed() > INTERRUPT_TIMEOUT {
             is_reported = true;
-            instance
-                .health()
-                .stuck("a prompt does not react to its interrupt: restart the instance if this lasts", since_boot());
+            instance.health().stuck(IGNORES_INTERRUPT, since_boot());
             instance.check_now.notify_one();
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(CANCEL_PAUSES.1);
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(CANCEL_DELAYS.1);
     }
 }
 

@@ -1,9 +1,9 @@
-//! What a prompt made, once it has ended: everything that was not stored as it came, and all of it in the order of the graph.
+//! Collects the outputs of an ended prompt, in the order of the graph: stores every output that was not stored early.
 
 use super::{
-    early::Stock,
-    scene::{Exit, until_answered},
-    shelf::{Shelf, Unstored, source_of, unavailable},
+    early::StoredOutputs,
+    scene::{StageError, until_answered},
+    shelf::{OutputStore, StoreError, source_of, unavailable},
 };
 use crate::{
     comfy::Made,
@@ -11,85 +11,90 @@ use crate::{
 };
 use std::{collections::HashSet, time::Duration};
 
-/// Outputs of one task; what is beyond is a failure that says so.
+/// Largest number of outputs of one task; more make the attempt fail.
 const OUTPUTS_MAX: usize = 10_000;
-/// Tries to fetch one file: a cut download costs less than another run of the prompt.
+/// Attempts to fetch one file: another download costs less than another run of the prompt.
 const FETCHES_MAX: u32 = 4;
-/// Pause before the second try; it doubles.
-const FETCH_PAUSE: Duration = Duration::from_millis(250);
+/// Delay before the second fetch; it doubles.
+const FETCH_DELAY: Duration = Duration::from_millis(250);
 
-/// What the attempt ends with.
+/// Outputs of an ended prompt.
 pub(super) struct Collected {
-    /// In the order of the graph.
+    /// All outputs, in the order of the graph.
     pub(super) outputs: Vec<Output>,
     /// Files stored by this call.
     pub(super) fresh: Vec<Output>,
-    /// Files that were stored early and have been replaced.
+    /// Files that were stored early and are superseded.
     pub(super) replaced: Vec<Output>,
 }
 
-/// Everything, or nothing: on a failure what was stored by this call is deleted again.
-pub(super) async fn collect(shelf: &Shelf, made: &[Made], stock: &Stock) -> Result<Collected, Exit> {
+/// Collects all outputs. On a failure the files stored by this call are deleted again.
+pub(super) async fn collect(
+    store: &OutputStore,
+    made: &[Made],
+    stored: &StoredOutputs,
+) -> Result<Collected, StageError> {
     if made.len() > OUTPUTS_MAX {
         let message = format!("{} outputs are more than the {OUTPUTS_MAX} that a task may have", made.len());
-        return Err(Exit::failed(Failure::new(FailureKind::OutputTooLarge, message)));
+        return Err(StageError::failed(Failure::new(FailureKind::OutputTooLarge, message)));
     }
-    let mut gathering = Gathering::begin(shelf, stock).await;
+    let mut collection = Collection::begin(store, stored).await;
     for one in made {
-        if let Err(exit) = gathering.take(one).await {
-            shelf.discard(&gathering.fresh).await;
-            return Err(exit);
+        if let Err(error) = collection.add(one).await {
+            store.discard(&collection.fresh).await;
+            return Err(error);
         }
     }
-    Ok(gathering.end())
+    Ok(collection.end())
 }
 
-/// What can be had of a failed prompt.
-pub(super) async fn collect_some(shelf: &Shelf, made: &[Made], stock: &Stock) -> Collected {
-    let mut gathering = Gathering::begin(shelf, stock).await;
+/// Collects the outputs of a failed prompt, as far as they are available.
+pub(super) async fn collect_some(store: &OutputStore, made: &[Made], stored: &StoredOutputs) -> Collected {
+    let mut collection = Collection::begin(store, stored).await;
     for one in made.iter().take(OUTPUTS_MAX) {
-        // Left out: why it failed is more than why this is not there.
-        if gathering.take(one).await.is_err() {
-            tracing::debug!(task = %shelf.task, "an output of a failed prompt cannot be had");
+        // The task reports the failure of the prompt; a missing output must not hide it.
+        if collection.add(one).await.is_err() {
+            let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+            tracing::debug!(%instance, %task, %attempt, "output of a failed prompt not stored");
         }
     }
-    gathering.end()
+    collection.end()
 }
 
-struct Gathering<'a> {
-    shelf: &'a Shelf,
-    stock: &'a Stock,
-    /// Stored early, and not registered any more: a Redis that came back without its last moments, or somebody deleted it.
+struct Collection<'a> {
+    store: &'a OutputStore,
+    stored: &'a StoredOutputs,
+    /// Early outputs that are no longer registered: Redis lost its last writes, or a user deleted the file.
     gone: HashSet<FileId>,
-    /// Files that the history names.
+    /// Sources of the files in the history.
     named: HashSet<String>,
     outputs: Vec<Output>,
     fresh: Vec<Output>,
 }
 
-impl<'a> Gathering<'a> {
-    async fn begin(shelf: &'a Shelf, stock: &'a Stock) -> Self {
+impl<'a> Collection<'a> {
+    async fn begin(store: &'a OutputStore, stored: &'a StoredOutputs) -> Self {
         let mut gone = HashSet::new();
-        for id in stock.outputs().iter().filter_map(|output| output.file_id) {
-            if until_answered(|| shelf.instance.queue().file(id)).await.is_none() {
+        for id in stored.outputs().iter().filter_map(|output| output.file_id) {
+            if until_answered(store.call("file"), || store.instance.queue().file(id)).await.is_none() {
                 gone.insert(id);
             }
         }
-        Self { shelf, stock, gone, named: HashSet::new(), outputs: Vec::new(), fresh: Vec::new() }
+        Self { store, stored, gone, named: HashSet::new(), outputs: Vec::new(), fresh: Vec::new() }
     }
 
-    async fn take(&mut self, made: &Made) -> Result<(), Exit> {
-        if self.shelf.unwanted.is_cancelled() {
-            return Err(Exit::NotOurs);
+    async fn add(&mut self, made: &Made) -> Result<(), StageError> {
+        if self.store.cancelled.is_cancelled() {
+            return Err(StageError::NotOurs);
         }
         if let Made::File { node_id, file, .. } = made {
             self.named.insert(source_of(file));
-            if let Some(known) = self.stock.get(file).filter(|known| self.is_there(known)) {
+            if let Some(known) = self.stored.get(file).filter(|known| self.is_registered(known)) {
                 self.outputs.push(Output { node_id: node_id.clone(), source: None, ..known.clone() });
                 return Ok(());
             }
         }
-        let output = Output { source: None, ..fetch(self.shelf, made).await? };
+        let output = Output { source: None, ..fetch(self.store, made).await? };
         if output.file_id.is_some() {
             self.fresh.push(output.clone());
         }
@@ -97,41 +102,44 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    fn is_there(&self, known: &Output) -> bool {
-        known.file_id.is_some_and(|id| !self.gone.contains(&id))
+    fn is_registered(&self, output: &Output) -> bool {
+        output.file_id.is_some_and(|id| !self.gone.contains(&id))
     }
 
     fn end(mut self) -> Collected {
         let used: HashSet<FileId> = self.outputs.iter().filter_map(|output| output.file_id).collect();
-        let is_left = |output: &&Output| output.file_id.is_some_and(|id| !used.contains(&id));
-        let left = self.stock.outputs().iter().filter(is_left).cloned();
-        // An instance without a cache tells what a node made and leaves it out of its history (protocol §9).
-        let (replaced, forgotten): (Vec<Output>, Vec<Output>) = left.partition(|output| {
-            !self.is_there(output) || output.source.as_ref().is_none_or(|source| self.named.contains(source))
+        let is_unused = |output: &&Output| output.file_id.is_some_and(|id| !used.contains(&id));
+        let unused = self.stored.outputs().iter().filter(is_unused).cloned();
+        // An instance without a cache announces the outputs of a node but omits them from its history (protocol §9).
+        let (replaced, unlisted): (Vec<Output>, Vec<Output>) = unused.partition(|output| {
+            !self.is_registered(output) || output.source.as_ref().is_none_or(|source| self.named.contains(source))
         });
-        self.outputs.extend(forgotten.into_iter().map(|output| Output { source: None, ..output }));
+        self.outputs.extend(unlisted.into_iter().map(|output| Output { source: None, ..output }));
         Collected { outputs: self.outputs, fresh: self.fresh, replaced }
     }
 }
 
-async fn fetch(shelf: &Shelf, made: &Made) -> Result<Output, Exit> {
-    let mut pause = FETCH_PAUSE;
+async fn fetch(store: &OutputStore, made: &Made) -> Result<Output, StageError> {
+    let mut delay = FETCH_DELAY;
     for _ in 1..FETCHES_MAX {
-        match shelf.store(made).await {
+        match store.store(made).await {
             Ok(output) => return Ok(output),
-            Err(Unstored::Never(exit)) => return Err(exit),
-            Err(Unstored::Again(why)) => {
-                tracing::debug!(instance = %shelf.instance.target.id, task = %shelf.task, why, "fetching an output again");
+            Err(StoreError::Permanent(error)) => return Err(error),
+            Err(StoreError::Retryable(reason)) => {
+                let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+                tracing::debug!(%instance, %task, %attempt, reason, "output download failed; retrying");
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => pause *= 2,
-            () = shelf.unwanted.cancelled() => return Err(Exit::NotOurs),
+            () = tokio::time::sleep(delay) => delay *= 2,
+            () = store.cancelled.cancelled() => return Err(StageError::NotOurs),
         }
     }
-    shelf.store(made).await.map_err(|unstored| match (unstored, made) {
-        (Unstored::Never(exit), _) => exit,
-        (Unstored::Again(why), Made::File { file, .. }) => unavailable(file, &why),
-        (Unstored::Again(why), Made::Text { .. }) => Exit::failed(Failure::new(FailureKind::OutputUnavailable, why)),
+    store.store(made).await.map_err(|error| match (error, made) {
+        (StoreError::Permanent(error), _) => error,
+        (StoreError::Retryable(reason), Made::File { file, .. }) => unavailable(file, &reason),
+        (StoreError::Retryable(reason), Made::Text { .. }) => {
+            StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
+        }
     })
 }

@@ -1,11 +1,11 @@
-//! Outputs of a prompt that still runs: each is stored as soon as its node has ended, and told.
+//! Stores the outputs of a node as soon as it ends, while the prompt still runs, and records them in the task.
 //!
-//! Only a help: what cannot be had now, or of which no sign came, is left to [`collect`](super::collect). It runs beside the
-//! attempt, one download at a time, and nothing waits for it before the prompt has ended.
+//! An optimisation only: an output that cannot be stored now, or whose event was lost, is left to
+//! [`collect`](super::collect). Runs beside the attempt, one download at a time; nothing waits for it before the prompt ends.
 
 use super::{
     scene::until_answered,
-    shelf::{Shelf, Unstored, source_of},
+    shelf::{OutputStore, StoreError, source_of},
 };
 use crate::{
     comfy::{Made, RemoteFile},
@@ -16,67 +16,74 @@ use std::collections::HashSet;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// Nodes whose outputs wait for their turn; of more the end tells.
+/// Largest number of nodes whose outputs wait to be stored; further nodes are left to the final collection.
 const NODES_WAITING_MAX: usize = 64;
-/// Outputs told at once.
-const TOLD_AT_ONCE: usize = 16;
-/// Outputs of one task that are told early.
-const TOLD_MAX: usize = 4_096;
+/// Largest number of outputs recorded by one call.
+const BATCH_MAX: usize = 16;
+/// Largest number of early outputs of one task.
+const OUTPUTS_MAX: usize = 4_096;
 
-/// The one who stores early.
-pub(super) struct Early {
-    nodes: mpsc::Sender<Vec<Made>>,
+/// A background task that stores outputs early.
+pub(super) struct EarlyCollector {
+    /// Ended nodes for the worker; `None` once the worker was asked to end.
+    nodes: Option<mpsc::Sender<Vec<Made>>>,
     halt: CancellationToken,
-    worker: AbortOnDropHandle<Stock>,
+    worker: Option<AbortOnDropHandle<StoredOutputs>>,
+    /// Result of the worker, once it has ended.
+    stored: StoredOutputs,
 }
 
-/// What was stored early, in the order it was told.
+/// Outputs stored early, in the order they were recorded.
 #[derive(Default)]
-pub(super) struct Stock {
+pub(super) struct StoredOutputs {
     outputs: Vec<Output>,
-    /// So many of them the task has.
-    told: usize,
-    /// Files that were made again, under the same name.
-    made_again: HashSet<String>,
+    /// Number of outputs, from the first, that the task has.
+    recorded: usize,
+    /// Files that a node wrote again under the same name.
+    rewritten: HashSet<String>,
 }
 
-impl Early {
-    /// `before`: what the task has already, from an earlier owner.
-    pub(super) fn begin(mut shelf: Shelf, before: Vec<Output>) -> Self {
+impl EarlyCollector {
+    /// Starts the worker. `recorded` holds the outputs that the task already has from an earlier owner.
+    pub(super) fn start(mut store: OutputStore, recorded: Vec<Output>) -> Self {
         let (nodes, waiting) = mpsc::channel(NODES_WAITING_MAX);
-        let halt = shelf.unwanted.child_token();
-        shelf.unwanted = halt.clone();
-        let stock = Stock { told: before.len(), outputs: before, made_again: HashSet::new() };
-        let worker = AbortOnDropHandle::new(tokio::spawn(stock.fill(shelf, waiting)));
-        Self { nodes, halt, worker }
+        let halt = store.cancelled.child_token();
+        store.cancelled = halt.clone();
+        let stored = StoredOutputs { recorded: recorded.len(), outputs: recorded, rewritten: HashSet::new() };
+        let worker = AbortOnDropHandle::new(tokio::spawn(stored.collect(store, waiting)));
+        Self { nodes: Some(nodes), halt, worker: Some(worker), stored: StoredOutputs::default() }
     }
 
-    /// A node has ended.
-    pub(super) fn hear(&self, made: Vec<Made>) {
-        if !made.is_empty() && self.nodes.try_send(made).is_err() {
-            tracing::debug!("outputs are left to the end of the prompt");
+    /// Queues the outputs of a node that has ended.
+    pub(super) fn offer(&self, made: Vec<Made>) {
+        let Some(nodes) = &self.nodes else { return };
+        if !made.is_empty() && nodes.try_send(made).is_err() {
+            tracing::debug!("early output skipped; left to the end of the prompt");
         }
     }
 
-    /// After the prompt's end: what waits is stored, too.
-    pub(super) async fn finish(self) -> Stock {
-        drop(self.nodes);
-        self.worker.await.unwrap_or_default()
+    /// Stores the outputs that still wait, after the end of the prompt, and returns all.
+    pub(super) async fn finish(&mut self) -> &StoredOutputs {
+        self.nodes = None;
+        if let Some(worker) = self.worker.take() {
+            self.stored = worker.await.unwrap_or_default();
+        }
+        &self.stored
     }
 
-    /// Nothing more is stored; what was told stays.
-    pub(super) async fn give_up(self) -> Stock {
+    /// Stops storing. Recorded outputs stay, and are returned.
+    pub(super) async fn stop(&mut self) -> &StoredOutputs {
         self.halt.cancel();
         self.finish().await
     }
 }
 
-impl Stock {
-    async fn fill(mut self, shelf: Shelf, mut nodes: mpsc::Receiver<Vec<Made>>) -> Self {
+impl StoredOutputs {
+    async fn collect(mut self, store: OutputStore, mut nodes: mpsc::Receiver<Vec<Made>>) -> Self {
         while let Some(made) = nodes.recv().await {
-            for some in made.chunks(TOLD_AT_ONCE) {
-                self.store(&shelf, some).await;
-                if !self.tell(&shelf).await {
+            for batch in made.chunks(BATCH_MAX) {
+                self.store(&store, batch).await;
+                if !self.record(&store).await {
                     return self;
                 }
             }
@@ -84,40 +91,45 @@ impl Stock {
         self
     }
 
-    async fn store(&mut self, shelf: &Shelf, made: &[Made]) {
+    async fn store(&mut self, store: &OutputStore, made: &[Made]) {
         for one in made {
-            if shelf.unwanted.is_cancelled() || self.outputs.len() >= TOLD_MAX {
+            if store.cancelled.is_cancelled() || self.outputs.len() >= OUTPUTS_MAX {
                 return;
             }
             if let Made::File { file, .. } = one
                 && self.find(file).is_some()
             {
-                self.made_again.insert(source_of(file));
+                self.rewritten.insert(source_of(file));
                 continue;
             }
-            match shelf.store(one).await {
-                Ok(output) => self.outputs.push(output),
-                Err(Unstored::Again(why)) => tracing::debug!(task = %shelf.task, why, "an output is left to the end"),
-                Err(Unstored::Never(_)) => tracing::debug!(task = %shelf.task, "an output is left to the end"),
-            }
+            let reason = match store.store(one).await {
+                Ok(output) => {
+                    self.outputs.push(output);
+                    continue;
+                }
+                Err(StoreError::Retryable(reason)) => Some(reason),
+                Err(StoreError::Permanent(_)) => None,
+            };
+            let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+            tracing::debug!(%instance, %task, %attempt, reason, "early output not stored; left to the end of the prompt");
         }
     }
 
-    /// Tells what is not told yet, a node at a time; false when nothing of this attempt may be told any more. What could not
-    /// be told is deleted.
-    async fn tell(&mut self, shelf: &Shelf) -> bool {
-        while let Some(first) = self.outputs.get(self.told) {
-            let rest = &self.outputs[self.told..];
+    /// Records new outputs in the task, one node at a time. Returns false when the attempt may record nothing more; outputs
+    /// that could not be recorded are deleted.
+    async fn record(&mut self, store: &OutputStore) -> bool {
+        while let Some(first) = self.outputs.get(self.recorded) {
+            let rest = &self.outputs[self.recorded..];
             let fresh = &rest[..rest.iter().take_while(|output| output.node_id == first.node_id).count()];
-            let (lease, told) = (&shelf.instance.lease, self.told);
-            let tell = || shelf.instance.queue().tell_outputs(lease, shelf.task, shelf.attempt, told, fresh);
-            // Not to be broken off: what may have been told must not be deleted.
-            match until_answered(tell).await {
-                Told::Done => self.told += fresh.len(),
-                Told::Missing(known) if known < told => self.told = known,
-                // The end tells.
+            let (lease, recorded) = (&store.instance.lease, self.recorded);
+            let record = || store.instance.queue().tell_outputs(lease, store.task, store.attempt, recorded, fresh);
+            // Not cancellable: an output that may have been recorded must not be deleted.
+            match until_answered(store.call("tell_outputs"), record).await {
+                Told::Done => self.recorded += fresh.len(),
+                Told::Missing(known) if known < recorded => self.recorded = known,
+                // Left to the end of the attempt.
                 Told::Missing(_) | Told::Refused(_) => {
-                    shelf.discard(&self.outputs.split_off(told)).await;
+                    store.discard(&self.outputs.split_off(recorded)).await;
                     return false;
                 }
             }
@@ -130,18 +142,18 @@ impl Stock {
         self.outputs.iter().find(|output| output.source.as_ref() == Some(&source))
     }
 
-    /// The file as it was stored, unless it was made again since.
+    /// Returns the stored output for `file`, unless the file was written again since.
     pub(super) fn get(&self, file: &RemoteFile) -> Option<&Output> {
-        self.find(file).filter(|output| output.source.as_ref().is_some_and(|source| !self.made_again.contains(source)))
+        self.find(file).filter(|output| output.source.as_ref().is_some_and(|source| !self.rewritten.contains(source)))
     }
 
-    /// Everything, in the order it was told.
+    /// All outputs, in the order they were recorded.
     pub(super) fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
-    /// The same, as a task ends with it.
-    pub(super) fn left(&self) -> Vec<Output> {
+    /// Copies of all outputs in the form that an ended task keeps.
+    pub(super) fn to_outputs(&self) -> Vec<Output> {
         self.outputs.iter().map(|output| Output { source: None, ..output.clone() }).collect()
     }
 }

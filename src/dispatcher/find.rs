@@ -1,4 +1,4 @@
-//! What an in-flight attempt is, according to its task.
+//! Recovers an attempt that was in flight before this process owned its instance.
 
 use super::instance::Instance;
 use crate::{
@@ -7,64 +7,75 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Pause after Redis did not answer.
-const RETRY: Duration = Duration::from_millis(500);
+/// Delay after a failed read.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// What an in-flight attempt is, according to its task.
-pub(super) enum Found {
-    /// Still this attempt's: carry on.
+/// An in-flight attempt according to its task.
+pub(super) enum Recovered {
+    /// The task still belongs to the attempt: continue it.
     Ours {
-        /// What to run, in case it never arrived.
+        /// The task, in case its prompt never reached the instance.
         claim: Box<Claim>,
-        /// How its execution stands; `None`: not begun.
-        begun: Option<Begun>,
+        /// Progress of the attempt under its former owner.
+        origin: Origin,
     },
-    /// Cancelled, ended, gone, or owned elsewhere: see that the prompt is gone and free the slot.
+    /// Cancelled, ended, deleted, or owned elsewhere: remove the prompt and free the slot.
     NotOurs,
+}
+
+/// The state of an attempt when this process starts to work on it.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Claimed just now.
+    Claimed,
+    /// In flight under another owner, its execution not known to have begun.
+    InFlight,
+    /// Executing under another owner.
+    Executing(PriorRun),
 }
 
 /// An execution that began under another owner.
 #[derive(Debug, Clone)]
-pub(super) struct Begun {
-    /// How far it was when that owner last told.
+pub(super) struct PriorRun {
+    /// Last recorded progress.
     pub(super) progress: Progress,
-    /// So long ago: limits of the run go on counting over a takeover.
-    pub(super) ago: Duration,
-    /// What it had made and told.
+    /// Time since the start. Time limits continue over a takeover.
+    pub(super) elapsed: Duration,
+    /// Outputs recorded so far.
     pub(super) outputs: Vec<Output>,
 }
 
-/// Reads the task until Redis answers.
-pub(super) async fn find(instance: &Instance, task: TaskId, attempt: Attempt) -> Found {
+/// Reads the task of an in-flight attempt, and repeats until Redis answers.
+pub(super) async fn recover(instance: &Instance, task: TaskId, attempt: Attempt) -> Recovered {
     loop {
-        match try_find(instance, task, attempt).await {
-            Ok(found) => return found,
+        match try_recover(instance, task, attempt).await {
+            Ok(recovered) => return recovered,
             Err(error) => {
-                tracing::warn!(instance = %instance.target.id, %task, %error, "an in-flight task could not be read");
-                tokio::time::sleep(RETRY).await;
+                tracing::warn!(instance = %instance.target.id, %task, %attempt, %error, "in-flight task not read; retrying");
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
 }
 
-async fn try_find(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<Found> {
-    let Some(task) = instance.queue().task(id).await? else { return Ok(Found::NotOurs) };
+async fn try_recover(instance: &Instance, id: TaskId, attempt: Attempt) -> Result<Recovered> {
+    let Some(task) = instance.queue().task(id).await? else { return Ok(Recovered::NotOurs) };
     let is_ours = task.attempt == attempt && task.instance.as_ref() == Some(&instance.target.id);
-    let begun = match task.state {
+    let origin = match task.state {
         TaskState::Running => {
-            let ago = instance.queue().running_for(&task).await?;
-            Some(Begun { progress: task.progress, ago, outputs: task.outputs })
+            let elapsed = instance.queue().running_for(&task).await?;
+            Origin::Executing(PriorRun { progress: task.progress, elapsed, outputs: task.outputs })
         }
-        TaskState::Claimed => None,
+        TaskState::Claimed => Origin::InFlight,
         TaskState::Delayed | TaskState::Waiting | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => {
-            return Ok(Found::NotOurs);
+            return Ok(Recovered::NotOurs);
         }
     };
     if !is_ours {
-        return Ok(Found::NotOurs);
+        return Ok(Recovered::NotOurs);
     }
     match instance.queue().reclaim_payload(id, attempt).await? {
-        Some(claim) => Ok(Found::Ours { claim: Box::new(claim), begun }),
-        None => Ok(Found::NotOurs),
+        Some(claim) => Ok(Recovered::Ours { claim: Box::new(claim), origin }),
+        None => Ok(Recovered::NotOurs),
     }
 }

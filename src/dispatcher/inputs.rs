@@ -1,8 +1,8 @@
-//! Brings the stored files that a graph names to the instance, and writes the instance's names for them into the graph.
+//! Uploads the stored files that a graph needs to the instance, and writes the instance's names for them into the graph.
 
 use super::{
-    scene::{Exit, Scene, until_answered},
-    uploads::Brought,
+    scene::{AttemptContext, StageError, until_answered},
+    uploads::Upload,
 };
 use crate::{
     comfy::Error,
@@ -14,100 +14,108 @@ use crate::{
 };
 use futures_util::StreamExt as _;
 
-/// Folder of our uploads in the instance's input folder.
+/// Folder of uploads below the instance's input folder.
 const FOLDER: &str = "fleet";
 
-/// A file that was not sent for this attempt, because the instance is remembered to have it.
-pub(super) struct Recalled {
+/// An input that was not uploaded for this attempt, because the input cache lists it for the instance.
+pub(super) struct CachedInput {
     file: String,
     node_id: String,
 }
 
-/// Uploads what the instance lacks, by content: the same bytes are sent once and hit ComfyUI's cache.
-pub(super) async fn upload(scene: &mut Scene, workflow: &mut Workflow) -> Result<(), Exit> {
-    scene.recalled.clear();
-    let inputs = scene.claim.payload.files.clone();
+/// Uploads the inputs that the instance lacks, named by content: the same bytes are sent once and hit ComfyUI's cache.
+/// Returns the inputs that were not sent.
+pub(super) async fn upload(
+    context: &mut AttemptContext,
+    workflow: &mut Workflow,
+) -> Result<Vec<CachedInput>, StageError> {
+    let mut cached = Vec::new();
+    let inputs = context.claim.payload.files.clone();
     if !inputs.is_empty() {
-        scene.spans.enter(Name::Upload);
+        context.spans.enter(Name::Upload);
     }
     for input in &inputs {
-        let (file, brought) = tokio::select! {
+        let (file, upload) = tokio::select! {
             biased;
-            () = scene.ears.cancelled.cancelled() => return Err(Exit::NotOurs),
-            brought = upload_one(scene, input) => brought?,
+            () = context.signals.cancelled.cancelled() => return Err(StageError::NotOurs),
+            uploaded = upload_one(context, input) => uploaded?,
         };
-        workflow.set_text(&input.node_id, &input.input, &brought.name);
-        if brought.is_remembered {
-            scene.recalled.push(Recalled { file, node_id: input.node_id.clone() });
+        workflow.set_text(&input.node_id, &input.input, &upload.name);
+        if upload.is_cached {
+            cached.push(CachedInput { file, node_id: input.node_id.clone() });
         }
     }
     if !inputs.is_empty() {
-        scene.spans.brought(inputs.len(), scene.recalled.len());
+        context.spans.uploaded(inputs.len(), cached.len());
     }
-    Ok(())
+    Ok(cached)
 }
 
-/// Forgets the files that this attempt relied upon, if the refusal is about one of them. Gives whether it was: then they are
-/// worth sending again, and once, because nothing is recalled the next time.
-pub(super) fn forget_refused(scene: &Scene, failure: &Failure) -> bool {
-    let is_about = |recalled: &Recalled| {
-        failure.message.contains(&recalled.file) || failure.node_id.as_ref() == Some(&recalled.node_id)
-    };
-    forget_if(scene, is_about)
+/// Removes the attempt's cached inputs from the input cache if the refusal names one of them. Returns true if it does:
+/// another upload may then help, and only once, because the next one finds nothing in the cache.
+pub(super) fn forget_refused(context: &AttemptContext, cached: &[CachedInput], failure: &Failure) -> bool {
+    let is_missing = cached
+        .iter()
+        .any(|input| failure.message.contains(&input.file) || failure.node_id.as_ref() == Some(&input.node_id));
+    if is_missing {
+        // If one file is gone, the others may be, too.
+        cached.iter().for_each(|input| context.instance.uploads.forget(&input.file));
+    }
+    is_missing
 }
 
-/// The same for a node that raised because it did not find its file.
-pub(super) fn forget_unfound(scene: &Scene, failure: &Failure) -> bool {
+/// Like [`forget_refused`], for a node that raised `FileNotFoundError`.
+pub(super) fn forget_unfound(context: &AttemptContext, cached: &[CachedInput], failure: &Failure) -> bool {
     let is_unfound = failure.exception_type.as_ref().is_some_and(|name| name.ends_with("FileNotFoundError"));
-    is_unfound && forget_refused(scene, failure)
+    is_unfound && forget_refused(context, cached, failure)
 }
 
-fn forget_if(scene: &Scene, is_about: impl Fn(&Recalled) -> bool) -> bool {
-    let is_lost = scene.recalled.iter().any(is_about);
-    if is_lost {
-        // Where one is gone the others may be, too.
-        scene.recalled.iter().for_each(|recalled| scene.instance.uploads.forget(&recalled.file));
-    }
-    is_lost
-}
-
-async fn upload_one(scene: &Scene, input: &FileInput) -> Result<(String, Brought), Exit> {
-    // An outage of Redis is not the task's fault: it is waited for, no attempt is used.
-    let Some(record) = until_answered(|| scene.instance.queue().file(input.file_id)).await else {
-        return Err(unavailable(input, "the file does not exist any more"));
+async fn upload_one(context: &AttemptContext, input: &FileInput) -> Result<(String, Upload), StageError> {
+    // A Redis outage is not the task's fault: wait for the end of it instead of using up an attempt.
+    let Some(record) = until_answered(context.call("file"), || context.instance.queue().file(input.file_id)).await
+    else {
+        return Err(unavailable(input, "the file no longer exists"));
     };
     let file = format!("{}{}", record.sha256, extension(&record.filename));
-    let brought = scene.instance.uploads.bring(&file, send(scene, input, &record, &file)).await?;
-    Ok((file, brought))
+    let upload = context.instance.uploads.get_or_upload(&file, send(context, input, &record, &file)).await?;
+    Ok((file, upload))
 }
 
-async fn send(scene: &Scene, input: &FileInput, record: &FileRecord, file: &str) -> Result<String, Exit> {
-    let instance = &scene.instance;
+async fn send(
+    context: &AttemptContext,
+    input: &FileInput,
+    record: &FileRecord,
+    file: &str,
+) -> Result<String, StageError> {
+    let instance = &context.instance;
     let download = match instance.shared.parts.store.read(record.object(), None).await {
         Ok(download) => download,
-        Err(store::Error::NotFound) => return Err(unavailable(input, "the file's bytes are gone")),
+        Err(store::Error::NotFound) => {
+            return Err(unavailable(input, "the bytes of the file are missing in the store"));
+        }
         Err(error) => {
-            return Err(Exit::failed(Failure::new(FailureKind::StorageFailed, error.to_string())));
+            return Err(StageError::failed(Failure::new(FailureKind::StorageFailed, error.to_string())));
         }
     };
     let subfolder = format!("{FOLDER}/{}", record.sha256.get(..2).unwrap_or("00"));
     let bytes = download.bytes.map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
     match instance.client.upload(&subfolder, file, download.size_bytes, bytes).await {
         Ok(name) => Ok(name),
-        Err(Error::Refused(why)) => Err(unavailable(input, &format!("the instance refused it: {why}"))),
+        Err(Error::Refused(reason)) => Err(unavailable(input, &format!("the instance refused the upload: {reason}"))),
         Err(error) => {
-            Err(Exit::infrastructure(FailureKind::InstanceUnreachable, format!("uploading an input failed: {error}")))
+            Err(StageError::infrastructure(FailureKind::InstanceUnreachable, format!("input upload failed: {error}")))
         }
     }
 }
 
-fn unavailable(input: &FileInput, why: &str) -> Exit {
-    let mut failure = Failure::new(FailureKind::InputUnavailable, format!("input `{}`: {why}", input.input));
+fn unavailable(input: &FileInput, reason: &str) -> StageError {
+    let mut failure = Failure::new(FailureKind::InputUnavailable, format!("input `{}`: {reason}", input.input));
     failure.node_id = Some(input.node_id.clone());
-    Exit::failed(failure)
+    StageError::failed(failure)
 }
 
-/// `.png` of `a.png`: at most 10 ASCII letters and digits, lower case; nodes choose their reader by it.
+/// Returns the extension of a file name with its dot, in lower case, if it has at most 10 ASCII letters and digits:
+/// `.png` of `a.PNG`. Nodes choose their decoder by it.
 fn extension(filename: &str) -> String {
     match filename.rsplit_once('.') {
         Some((_, end)) if (1..=10).contains(&end.len()) && end.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {

@@ -1,6 +1,8 @@
-//! What the parts of an actor share: one leased instance.
+//! State of one leased instance, shared by the parts of its actor.
 
-use super::{Shared, catalog::Known, health::Health, lease_clock::LeaseClock, strays::Strays, uploads::Uploads};
+use super::{
+    Shared, catalog::Known, health::Health, lease_clock::LeaseClock, strays::OrphanPrompts, uploads::InputCache,
+};
 use crate::{
     clock::since_boot,
     comfy::{self, Client, Sign},
@@ -20,92 +22,93 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-/// Signs that may wait for a slow attempt; beyond it they are dropped, for polling tells the truth anyway.
-const SIGNS_MAX: usize = 256;
+/// Largest number of events that wait for a slow attempt. Further ones are dropped, because the attempt polls anyway.
+const EVENTS_MAX: usize = 256;
 
-/// A fresh lease and what came with it.
+/// A new lease, and the state read with it.
 pub(super) struct Leased {
     pub(super) lease: Lease,
-    /// When it was asked for, since boot.
+    /// Time of the request for the lease, since boot.
     pub(super) sent: Duration,
     pub(super) in_flight: InFlight,
-    /// The operator's switch.
+    /// Whether the operator has enabled the instance.
     pub(super) is_on: bool,
 }
 
-/// What the parts of an actor share.
+/// State of one leased instance.
 pub(super) struct Instance {
     pub(super) shared: Arc<Shared>,
     pub(super) target: Target,
     pub(super) lease: Lease,
     pub(super) clock: LeaseClock,
     pub(super) client: Client,
-    /// The WebSocket's client id: the same for every owner of this instance, so that a new one hears running prompts.
+    /// Client id of the WebSocket. Every owner of this instance uses the same, so that a new owner receives the events of
+    /// running prompts.
     pub(super) client_id: String,
-    /// Ends at once, touching nothing: the lease is lost.
+    /// Cancelled when the lease is lost: everything ends at once and leaves the instance alone.
     pub(super) lost: CancellationToken,
-    /// Ends in order: no new claims, outputs stored, lease given back.
+    /// Cancelled for an orderly end: no new claims, outputs stored, lease released.
     pub(super) stop: CancellationToken,
-    /// Looks again at what may be claimed: a slot came free, the health or a switch changed.
+    /// Wakes the claimer: a slot became free, or the health or a switch changed.
     pub(super) changed: Notify,
-    /// Checks the health now.
+    /// Wakes the health check.
     pub(super) check_now: Notify,
-    /// Renews the lease now: Redis was away.
+    /// Wakes the lease renewal: Redis was unavailable.
     pub(super) renew_now: Notify,
-    /// Asks again what the instance can run.
+    /// Wakes the catalog reader.
     pub(super) catalog_due: Notify,
-    /// What the instance can run is known, or is something else now.
+    /// Wakes the eligibility check: the catalog became known or changed.
     pub(super) catalog_known: Notify,
-    /// Opens a new socket: the present one seems mute.
+    /// Makes the listener replace its socket, which seems silent.
     pub(super) reconnect: Notify,
-    /// When the socket last told anything beyond its greeting.
-    pub(super) heard: Mutex<Option<tokio::time::Instant>>,
-    /// Attempts that store outputs: their prompt has left the instance.
+    /// Time of the last message from the socket, its greeting excluded.
+    pub(super) last_event: Mutex<Option<tokio::time::Instant>>,
+    /// Number of attempts that store outputs; their prompts have left the instance.
     pub(super) collecting: AtomicU32,
-    /// POSTs under way: a hand-over waits for their answers.
+    /// Number of POSTs in progress; a hand-over waits for their answers.
     pub(super) posting: AtomicU32,
-    /// When the last prompt here ended, for the idle gap.
+    /// End of the last prompt, for the idle-gap metric.
     pub(super) idle_since: Mutex<Option<tokio::time::Instant>>,
-    /// When this owner took the lease: it submits nothing during the first HTTP timeout of a takeover.
+    /// End of the first HTTP timeout after a takeover, in which a POST of the former owner may still arrive.
     pub(super) quarantine_until: tokio::time::Instant,
     server_enabled: AtomicBool,
     switched_on: AtomicBool,
     retired: AtomicBool,
     checks: Mutex<HealthCheck>,
     health: Mutex<Health>,
-    /// What it can run.
+    /// Models and nodes of the instance.
     pub(super) catalog: Known,
     runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
-    /// What it was given since it started.
-    pub(super) uploads: Uploads,
-    pub(super) strays: Strays,
+    /// Input files that the instance has received since its start.
+    pub(super) uploads: InputCache,
+    pub(super) orphans: OrphanPrompts,
     pub(super) tracker: TaskTracker,
 }
 
 struct Running {
     prompt: Uuid,
-    signs: mpsc::Sender<Sign>,
+    events: mpsc::Sender<Sign>,
     cancelled: CancellationToken,
 }
 
-/// How a run ended, for its actor.
+/// The end of a run, for its actor.
 pub(super) enum RunEnd {
-    /// Its slot is free, or another process will see to it.
+    /// The slot is free, or another process continues the attempt.
     Ended,
-    /// Drop everything of this instance.
+    /// The lease is lost: the actor must end.
     LeaseLost,
 }
 
-/// What a fresh attempt hears from its instance.
-pub(super) struct Ears {
-    /// Signs of its prompt.
-    pub(super) signs: mpsc::Receiver<Sign>,
-    /// The task was cancelled.
+/// Signals from the instance to one attempt.
+pub(super) struct AttemptSignals {
+    /// Events of the prompt.
+    pub(super) events: mpsc::Receiver<Sign>,
+    /// Cancelled when the task is cancelled.
     pub(super) cancelled: CancellationToken,
 }
 
 impl Instance {
-    /// An instance with a fresh lease; nothing runs yet.
+    /// State of a newly leased instance, without runs.
     pub(super) fn new(
         shared: Arc<Shared>,
         target: Target,
@@ -128,7 +131,7 @@ impl Instance {
             catalog_known: Notify::new(),
             catalog: Known::default(),
             reconnect: Notify::new(),
-            heard: Mutex::new(None),
+            last_event: Mutex::new(None),
             collecting: AtomicU32::new(0),
             posting: AtomicU32::new(0),
             idle_since: Mutex::new(None),
@@ -139,8 +142,8 @@ impl Instance {
             checks: Mutex::new(checks),
             health: Mutex::new(Health::default()),
             runs: Mutex::new(HashMap::new()),
-            uploads: Uploads::default(),
-            strays: Strays::default(),
+            uploads: InputCache::default(),
+            orphans: OrphanPrompts::default(),
             tracker: TaskTracker::new(),
             shared,
             target,
@@ -152,29 +155,29 @@ impl Instance {
         &self.shared.parts.queue
     }
 
-    /// Switched on everywhere, and still in the config.
+    /// Whether the instance and its server are enabled, and the instance is in the config.
     pub(super) fn is_enabled(&self) -> bool {
         self.server_enabled.load(Ordering::Relaxed)
             && self.switched_on.load(Ordering::Relaxed)
             && !self.retired.load(Ordering::Relaxed)
     }
 
-    /// The operator's switch of the instance itself.
-    pub(super) fn switch(&self, on: bool) {
-        if self.switched_on.swap(on, Ordering::Relaxed) != on {
-            self.switch_changed();
+    /// Sets the operator's switch of the instance.
+    pub(super) fn set_enabled(&self, enabled: bool) {
+        if self.switched_on.swap(enabled, Ordering::Relaxed) != enabled {
+            self.on_switch();
         }
     }
 
-    /// The server's switch.
+    /// Sets the switch of the instance's server.
     pub(super) fn set_server_enabled(&self, enabled: bool) {
         if self.server_enabled.swap(enabled, Ordering::Relaxed) != enabled {
-            self.switch_changed();
+            self.on_switch();
         }
         self.retired.store(false, Ordering::Relaxed);
     }
 
-    /// It has left the config.
+    /// Drains the instance because it has left the config.
     pub(super) fn retire(&self) {
         if !self.retired.swap(true, Ordering::Relaxed) {
             self.check_now.notify_one();
@@ -192,7 +195,7 @@ impl Instance {
         }
     }
 
-    fn switch_changed(&self) {
+    fn on_switch(&self) {
         self.changed.notify_one();
         self.check_now.notify_one();
     }
@@ -214,7 +217,7 @@ impl Instance {
         self.is_enabled() && !self.stop.is_cancelled() && self.clock.may_act() && self.health().may_claim(since_boot())
     }
 
-    /// Attempts whose prompt is, or will be, at the instance.
+    /// Number of attempts whose prompt is, or will be, at the instance.
     pub(super) fn occupied(&self) -> u32 {
         u32::try_from(self.runs().len()).unwrap_or(u32::MAX).saturating_sub(self.collecting.load(Ordering::Relaxed))
     }
@@ -223,12 +226,12 @@ impl Instance {
         self.runs().contains_key(&(task, attempt))
     }
 
-    /// Whether an attempt here goes by this prompt.
+    /// Whether a run here has this prompt.
     pub(super) fn has_prompt(&self, prompt: Uuid) -> bool {
         self.runs().values().any(|running| running.prompt == prompt)
     }
 
-    /// The task whose attempt here goes by this prompt.
+    /// Returns the task whose run here has this prompt.
     pub(super) fn task_of(&self, prompt: Uuid) -> Option<TaskId> {
         self.runs().iter().find(|(_, running)| running.prompt == prompt).map(|((task, _), _)| *task)
     }
@@ -237,39 +240,39 @@ impl Instance {
         self.runs().keys().copied().collect()
     }
 
-    /// The task was cancelled: ends every attempt at it here.
+    /// Cancels all runs of a cancelled task.
     pub(super) fn cancel(&self, task: TaskId) {
         self.runs().iter().filter(|((id, _), _)| *id == task).for_each(|(_, running)| running.cancelled.cancel());
     }
 
-    /// This attempt is not in flight any more.
+    /// Cancels the run of an attempt that is not in flight any more.
     pub(super) fn drop_run(&self, task: TaskId, attempt: Attempt) {
         if let Some(running) = self.runs().get(&(task, attempt)) {
             running.cancelled.cancel();
         }
     }
 
-    /// Runs an attempt's future under this actor, unless it runs already. Registered before it is polled: signs may
-    /// come sooner than the answer to its POST.
+    /// Runs an attempt under this actor, unless it runs already. The run is registered before it is polled, because events
+    /// may arrive before the answer to its POST.
     pub(super) fn spawn<F>(
         self: &Arc<Self>,
         task: TaskId,
         attempt: Attempt,
         prompt: Uuid,
-        run: impl FnOnce(Arc<Self>, Ears) -> F,
+        run: impl FnOnce(Arc<Self>, AttemptSignals) -> F,
     ) where
         F: Future<Output = RunEnd> + Send + 'static,
     {
-        let (signs, heard) = mpsc::channel(SIGNS_MAX);
+        let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let cancelled = CancellationToken::new();
         {
             let mut runs = self.runs();
             if runs.contains_key(&(task, attempt)) {
                 return;
             }
-            runs.insert((task, attempt), Running { prompt, signs, cancelled: cancelled.clone() });
+            runs.insert((task, attempt), Running { prompt, events, cancelled: cancelled.clone() });
         }
-        let run = Box::pin(run(self.clone(), Ears { signs: heard, cancelled }));
+        let run = Box::pin(run(self.clone(), AttemptSignals { events: receiver, cancelled }));
         let instance = self.clone();
         self.tracker.spawn(async move {
             let end = instance.lost.run_until_cancelled(run).await;
@@ -281,15 +284,15 @@ impl Instance {
         });
     }
 
-    /// Gives a sign to the attempt it is about.
-    pub(super) fn route(&self, prompt: Uuid, sign: Sign) {
+    /// Passes an event to the run that it belongs to.
+    pub(super) fn route(&self, prompt: Uuid, event: Sign) {
         if let Some(running) = self.runs().values().find(|running| running.prompt == prompt) {
-            // Full or gone: the attempt polls anyway.
-            let _dropped = running.signs.try_send(sign);
+            // If the channel is full or closed the event is dropped: the attempt polls anyway.
+            let _dropped = running.events.try_send(event);
         }
     }
 
-    /// It can run this now; tells the others.
+    /// Sets the hash of the current catalog and wakes the parts that use it.
     pub(super) fn set_catalog(&self, hash: String) {
         if self.catalog.learn(hash) {
             self.check_now.notify_one();
@@ -297,15 +300,16 @@ impl Instance {
         }
     }
 
-    /// It may be another process since: what it can run must be asked again.
+    /// Makes the catalog be read again, because the instance may have restarted.
     pub(super) fn doubt_catalog(&self) {
         self.catalog.doubt();
         self.catalog_due.notify_one();
     }
 }
 
+/// Locks `mutex`, ignoring poison.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is consistent after every statement.
+    // A panic cannot leave inconsistent state: every statement below these locks keeps it valid.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

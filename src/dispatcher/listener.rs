@@ -31,7 +31,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
                         sign = socket.next() => match sign {
                             Some(sign) => {
                                 if was_greeted {
-                                    *lock(&instance.heard) = Some(Instant::now());
+                                    *lock(&instance.last_event) = Some(Instant::now());
                                 }
                                 was_greeted = true;
                                 hear(&instance, sign);

@@ -29,7 +29,7 @@
 //! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`early`], [`shelf`], [`collect`] · 11 depth: `--slots` · 12 cancel until gone:
 //! [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`watchdog`], [`health`] ·
 //! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/frame`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
-//! 18 what it can run, asked once per start: [`catalog`]; no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `Scene::take_outcome` ·
+//! 18 what it can run, asked once per start: [`catalog`]; no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `AttemptContext::take_outcome` ·
 //! 22 instances reachable by dispatchers only: `deploy/README.md`.
 
 mod actor;
@@ -192,7 +192,7 @@ async fn hear_news(shared: Arc<Shared>) {
                         Event::Config { .. } => shared.config_changed.notify_one(),
                         Event::Instance(status) => {
                             if let Some(instance) = shared.actor(&status.id) {
-                                instance.switch(status.enabled);
+                                instance.set_enabled(status.enabled);
                             }
                         }
                     },

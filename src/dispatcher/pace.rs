@@ -1,53 +1,53 @@
-//! Whether a download moves: a pure state machine. Slow is allowed, a trickle is not.
+//! Detects downloads that are too slow to finish. Pure.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The least that must come on average over a window, bytes per second: the largest file of the default settings then takes
-/// less than a day.
+/// Lowest average speed over a window, bytes per second. At this speed the largest file of the default settings takes less
+/// than a day.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
-/// A window is so many read timeouts long.
+/// Length of a window in read timeouts.
 const WINDOW_TIMEOUTS: u32 = 6;
 
-/// The pace of one download.
+/// Speed check of one download.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct MinSpeed {
     window: Duration,
-    began: Instant,
+    started: Instant,
     bytes: u64,
 }
 
-impl Pace {
-    /// A download that begins now; `read_timeout` is the longest wait for its next bytes.
+impl MinSpeed {
+    /// A check of a download that starts now. `read_timeout` is the longest wait for the next bytes.
     pub(super) fn new(read_timeout: Duration, now: Instant) -> Self {
-        Self { window: read_timeout * WINDOW_TIMEOUTS, began: now, bytes: 0 }
+        Self { window: read_timeout * WINDOW_TIMEOUTS, started: now, bytes: 0 }
     }
 
-    /// More bytes came; whether it still moves fast enough.
-    pub(super) fn keeps_up(&mut self, bytes: usize, now: Instant) -> bool {
+    /// Adds received bytes. Returns false if the window that ends now was below the lowest speed.
+    pub(super) fn add(&mut self, bytes: usize, now: Instant) -> bool {
         self.bytes += bytes as u64;
-        let passed = now.duration_since(self.began);
+        let passed = now.duration_since(self.started);
         if passed < self.window {
             return true;
         }
         let least = BYTES_PER_SECOND_MIN.saturating_mul(passed.as_secs());
-        let keeps_up = self.bytes >= least;
-        (self.began, self.bytes) = (now, 0);
-        keeps_up
+        let is_fast_enough = self.bytes >= least;
+        (self.started, self.bytes) = (now, 0);
+        is_fast_enough
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES_PER_SECOND_MIN, Pace};
+    use super::{BYTES_PER_SECOND_MIN, MinSpeed};
     use std::time::Duration;
     use tokio::time::Instant;
 
-    /// Chunks of `bytes` every second: for how many seconds it goes on, at most 1000.
-    fn seconds(bytes: u64, pace: &mut Pace, mut now: Instant) -> u32 {
+    /// Returns the seconds until a download of `bytes` per second is too slow, at most 1000.
+    fn seconds(bytes: u64, speed: &mut MinSpeed, mut now: Instant) -> u32 {
         for second in 1..=1_000 {
             now += Duration::from_secs(1);
-            if !pace.keeps_up(usize::try_from(bytes).unwrap(), now) {
+            if !speed.add(usize::try_from(bytes).unwrap(), now) {
                 return second;
             }
         }
@@ -55,19 +55,19 @@ mod tests {
     }
 
     #[test]
-    fn slow_passes_and_a_trickle_ends_after_a_window() {
+    fn a_download_below_the_lowest_speed_ends_after_one_window() {
         let now = Instant::now();
-        let pace = || Pace::new(Duration::from_secs(10), now);
-        assert_eq!(seconds(BYTES_PER_SECOND_MIN, &mut pace(), now), 1_000);
-        assert_eq!(seconds(BYTES_PER_SECOND_MIN - 1, &mut pace(), now), 60);
-        assert_eq!(seconds(1, &mut pace(), now), 60);
+        let speed = || MinSpeed::new(Duration::from_secs(10), now);
+        assert_eq!(seconds(BYTES_PER_SECOND_MIN, &mut speed(), now), 1_000);
+        assert_eq!(seconds(BYTES_PER_SECOND_MIN - 1, &mut speed(), now), 60);
+        assert_eq!(seconds(1, &mut speed(), now), 60);
     }
 
     #[test]
-    fn a_good_beginning_does_not_excuse_a_trickle() {
+    fn a_fast_start_does_not_make_up_for_a_slow_window() {
         let now = Instant::now();
-        let mut pace = Pace::new(Duration::from_secs(10), now);
-        assert!(pace.keeps_up(4 << 30, now + Duration::from_secs(60)));
-        assert_eq!(seconds(1, &mut pace, now + Duration::from_secs(60)), 60);
+        let mut speed = MinSpeed::new(Duration::from_secs(10), now);
+        assert!(speed.add(4 << 30, now + Duration::from_secs(60)));
+        assert_eq!(seconds(1, &mut speed, now + Duration::from_secs(60)), 60);
     }
 }

@@ -162,7 +162,7 @@ impl Roster {
         let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         for (id, status) in ids.iter().zip(self.queue().instances(&ids).await?) {
             if let (Some(status), Some(instance)) = (status, self.shared.actor(id)) {
-                instance.switch(status.enabled);
+                instance.set_enabled(status.enabled);
             }
         }
         self.switches_read = Some(Instant::now());

@@ -1,113 +1,144 @@
-//! What every stage of an attempt knows, and how it may leave.
+//! State shared by the stages of an attempt, and the reasons a stage ends early.
 
 use super::{
-    early::{Early, Stock},
-    inputs::Recalled,
-    instance::{Ears, Instance},
-    shelf::Shelf,
+    instance::{AttemptSignals, Instance},
+    shelf::OutputStore,
     spans::Spans,
 };
 use crate::{
+    graph::Workflow,
     queue::{Claim, Result},
-    task::{Failure, FailureKind, InstanceId},
+    task::{Attempt, Failure, FailureKind, InstanceId, TaskId},
 };
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// Pauses while Redis does not answer: first and longest.
-const REDIS_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// Why a stage did not reach its end.
-pub(super) enum Exit {
-    /// The task is not ours to run any more: see that the prompt is gone, then free the slot.
+/// First and longest delay between two tries of a Redis call.
+const REDIS_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// The reason a stage ended early.
+pub(super) enum StageError {
+    /// The task no longer belongs to this attempt: remove the prompt from the instance, then free the slot.
     NotOurs,
-    /// Drop everything.
+    /// The lease is lost: stop without touching the instance.
     LeaseLost,
     /// The attempt failed.
     Failed {
-        /// Why.
+        /// Cause.
         failure: Box<Failure>,
-        /// Whether it speaks against the instance.
+        /// Whether the failure counts against the instance's health.
         blames_instance: bool,
     },
-    /// A node did not find a file that the instance was remembered to have: the task is tried again, and this try counts for
-    /// nothing.
-    InputLost {
-        /// Why.
+    /// A node did not find a file that the input cache listed. The task is queued again, and the attempt is not counted.
+    InputMissing {
+        /// Message of the node or of the validation.
         reason: String,
     },
-    /// This instance lacks what the task needs, and others have it: the task is left to those, and this try counts for nothing.
-    Unfit {
-        /// Those.
+    /// This instance lacks something that the task needs, and other instances have it. The task is restricted to those,
+    /// and the attempt is not counted.
+    Unsuitable {
+        /// Instances that can run the task.
         others: Vec<InstanceId>,
-        /// What the instance said.
+        /// Message of the instance's refusal.
         reason: String,
     },
-    /// The prompt vanished with its instance (or from its queue).
-    Lost {
-        /// Execution had begun: counted towards poison.
+    /// The prompt vanished with its instance, or from the instance's queue.
+    PromptLost {
+        /// Whether execution had begun: then the loss counts towards the limit of a task that kills instances.
         had_begun: bool,
-        /// Why.
+        /// Cause.
         reason: String,
     },
 }
 
-impl Exit {
-    /// A failure that is the instance's fault.
+impl StageError {
+    /// A failure that counts against the instance.
     pub(super) fn infrastructure(kind: FailureKind, message: impl Into<String>) -> Self {
         Self::Failed { failure: Box::new(Failure::new(kind, message)), blames_instance: true }
     }
 
-    /// A failure that is not the instance's fault.
+    /// A failure that does not count against the instance.
     pub(super) fn failed(failure: Failure) -> Self {
         Self::Failed { failure: Box::new(failure), blames_instance: false }
     }
 }
 
-/// What every stage knows.
-pub(super) struct Scene {
+/// State shared by the stages of one attempt.
+pub(super) struct AttemptContext {
     pub(super) instance: Arc<Instance>,
     pub(super) claim: Claim,
     pub(super) prompt: Uuid,
-    pub(super) ears: Ears,
-    /// Since when this process sees to it.
+    /// The stored graph, parsed; `None` if it cannot be parsed.
+    pub(super) workflow: Option<Workflow>,
+    pub(super) signals: AttemptSignals,
+    /// Start of this process' work on the attempt.
     pub(super) since: tokio::time::Instant,
-    /// It may be in the instance's queue twice: an earlier request for it is in doubt.
+    /// Whether the prompt may be in the instance's queue twice, because an earlier POST is in doubt.
     pub(super) may_have_copy: bool,
-    /// Inputs that were not sent because the instance is remembered to have them.
-    pub(super) recalled: Vec<Recalled>,
-    /// When its execution began, as far as this process saw.
-    pub(super) begun: Option<tokio::time::Instant>,
-    /// Stores outputs while it runs.
-    pub(super) early: Option<Early>,
-    /// What that one stored, once it has ended.
-    pub(super) stock: Stock,
-    /// What is told of it.
+    /// Trace spans of the attempt.
     pub(super) spans: Spans,
 }
 
-impl Scene {
-    /// Where its outputs go.
-    pub(super) fn shelf(&self) -> Shelf {
-        Shelf {
+impl AttemptContext {
+    /// The destination of this attempt's outputs.
+    pub(super) fn output_store(&self) -> OutputStore {
+        OutputStore {
             instance: self.instance.clone(),
             task: self.claim.task,
             attempt: self.claim.attempt,
             owner: self.claim.owner.clone(),
-            unwanted: self.ears.cancelled.clone(),
+            cancelled: self.signals.cancelled.clone(),
         }
+    }
+
+    /// A Redis call of this attempt.
+    pub(super) fn call(&self, verb: &'static str) -> RedisCall<'_> {
+        RedisCall::of_attempt(verb, &self.instance.target.id, self.claim.task, self.claim.attempt)
     }
 }
 
-/// Repeats a verb until Redis answers: all of them are idempotent. Ends with the actor otherwise.
-pub(super) async fn until_answered<T, F: Future<Output = Result<T>>>(mut verb: impl FnMut() -> F) -> T {
-    let mut pause = REDIS_PAUSES.0;
+/// Identification of a Redis call in the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RedisCall<'a> {
+    verb: &'static str,
+    instance: &'a InstanceId,
+    attempt: Option<(TaskId, Attempt)>,
+}
+
+impl<'a> RedisCall<'a> {
+    /// A call that concerns an instance only.
+    pub(super) const fn of_instance(verb: &'static str, instance: &'a InstanceId) -> Self {
+        Self { verb, instance, attempt: None }
+    }
+
+    /// A call of an attempt.
+    pub(super) const fn of_attempt(
+        verb: &'static str,
+        instance: &'a InstanceId,
+        task: TaskId,
+        attempt: Attempt,
+    ) -> Self {
+        Self { verb, instance, attempt: Some((task, attempt)) }
+    }
+}
+
+/// Repeats an idempotent Redis call until Redis answers. Never gives up: the caller is dropped with its actor.
+pub(super) async fn until_answered<T, F>(call: RedisCall<'_>, mut run: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut delay = REDIS_DELAYS.0;
     loop {
-        match verb().await {
+        match run().await {
             Ok(answer) => return answer,
             Err(error) => {
-                tracing::warn!(%error, "trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(REDIS_PAUSES.1);
+                let RedisCall { verb, instance, attempt } = call;
+                let (task, attempt) = attempt.unzip();
+                let (task, attempt) = (task.map(tracing::field::display), attempt.map(tracing::field::display));
+                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(verb, %instance, task, attempt, %error, delay_ms, "redis call failed; retrying");
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(REDIS_DELAYS.1);
             }
         }
     }

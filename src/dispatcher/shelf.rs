@@ -1,9 +1,9 @@
-//! Streams one thing that a prompt made from its instance into the store, and registers it.
+//! Streams one output from its instance into the object store and registers it in Redis.
 
 use super::{
     instance::Instance,
-    pace::Pace,
-    scene::{Exit, until_answered},
+    pace::MinSpeed,
+    scene::{RedisCall, StageError, until_answered},
 };
 use crate::{
     comfy::{self, Made, RemoteFile},
@@ -18,28 +18,36 @@ use std::{ops::Range, sync::Arc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Where the outputs of one attempt go.
-pub(super) struct Shelf {
+/// The destination of one attempt's outputs.
+pub(super) struct OutputStore {
     pub(super) instance: Arc<Instance>,
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
-    /// Whose they will be.
+    /// Owner of the files.
     pub(super) owner: String,
-    /// Nobody wants them any more.
-    pub(super) unwanted: CancellationToken,
+    /// Cancelled when the outputs are no longer wanted.
+    pub(super) cancelled: CancellationToken,
 }
 
-/// Why a thing was not stored.
-pub(super) enum Unstored {
-    /// It broke off, or the instance did not answer well: another try may do.
-    Again(String),
-    /// Another try would do no better.
-    Never(Exit),
+/// The reason an output was not stored.
+pub(super) enum StoreError {
+    /// The download broke off, or the instance answered with an error.
+    Retryable(String),
+    /// Another try would fail the same way.
+    Permanent(StageError),
 }
 
-impl Shelf {
-    /// One try.
-    pub(super) async fn store(&self, made: &Made) -> Result<Output, Unstored> {
+impl OutputStore {
+    /// A Redis call of this attempt.
+    pub(super) fn call(&self, verb: &'static str) -> RedisCall<'_> {
+        RedisCall::of_attempt(verb, &self.instance.target.id, self.task, self.attempt)
+    }
+
+    /// Stores one output, without retries.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is registered then.
+    pub(super) async fn store(&self, made: &Made) -> Result<Output, StoreError> {
         match made {
             Made::Text { node_id, text } => Ok(Output {
                 node_id: node_id.clone(),
@@ -51,17 +59,18 @@ impl Shelf {
         }
     }
 
-    /// Takes files off the registry, and their bytes off the store where nobody else needs them.
+    /// Unregisters files, and deletes their bytes where no other file shares them.
     pub(super) async fn discard(&self, outputs: &[Output]) {
         for id in outputs.iter().filter_map(|output| output.file_id) {
-            let undone = async {
+            let discarded = async {
                 for object in self.instance.queue().retract_file(id).await.map_err(|error| error.to_string())? {
                     self.files().delete(object).await.map_err(|error| error.to_string())?;
                 }
                 Ok::<(), String>(())
             };
-            if let Err(error) = undone.await {
-                tracing::warn!(file = %id, task = %self.task, error, "an output of a given-up attempt is still there");
+            if let Err(error) = discarded.await {
+                let (task, attempt) = (self.task, self.attempt);
+                tracing::warn!(file = %id, %task, %attempt, error, "discarded output not deleted");
             }
         }
     }
@@ -70,7 +79,7 @@ impl Shelf {
         &self.instance.shared.parts.store
     }
 
-    async fn store_file(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<Output, Unstored> {
+    async fn store_file(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<Output, StoreError> {
         let (id, stored) = self.fetch(file).await?;
         let filename = store::clean_filename(&file.filename);
         let content_type = store::content_type(&stored.head, &filename);
@@ -87,12 +96,13 @@ impl Shelf {
             created_ms: 0,
             shares: None,
         };
-        let shared = until_answered(|| self.instance.queue().add_file(&record)).await;
+        let shared = until_answered(self.call("add_file"), || self.instance.queue().add_file(&record)).await;
         if let Some(object) = shared
             && let Err(error) = self.files().share(id, object, stored.size_bytes).await
         {
-            // Deleted in an hour.
-            tracing::warn!(file = %id, %error, "the second copy of an output is still there");
+            // The collector deletes the duplicate within an hour.
+            let (task, attempt) = (self.task, self.attempt);
+            tracing::warn!(file = %id, %task, %attempt, %error, "duplicate bytes of an output not deleted");
         }
         metrics::output_stored(stored.size_bytes);
         Ok(Output {
@@ -112,58 +122,59 @@ impl Shelf {
         })
     }
 
-    /// Under an id of its own: what is left of an earlier try must not meet it.
-    async fn fetch(&self, file: &RemoteFile) -> Result<(FileId, Stored), Unstored> {
+    /// Downloads a file into the store, under a new id: remains of an earlier try must not collide with it.
+    async fn fetch(&self, file: &RemoteFile) -> Result<(FileId, Stored), StoreError> {
         let parts = &self.instance.shared.parts;
         let mut download =
-            self.unless_unwanted(self.instance.client.view(file)).await?.map_err(|error| match error {
-                // The cached result of an earlier run whose file was deleted, or a folder the instance cannot read: another try
-                // runs it anew.
+            self.unless_cancelled(self.instance.client.view(file)).await?.map_err(|error| match error {
+                // The file of a cached result was deleted, or the instance cannot read the folder: another attempt
+                // executes the node again.
                 comfy::Error::NotFound => {
-                    Unstored::Never(unavailable(file, "the instance does not have the file (any more)"))
+                    StoreError::Permanent(unavailable(file, "the instance does not have the file"))
                 }
-                error => Unstored::Again(error.to_string()),
+                error => StoreError::Retryable(error.to_string()),
             })?;
-        let refused = |error| Unstored::Never(refused(error));
+        let failed = |error| StoreError::Permanent(store_failed(error));
         let id = FileId::new();
-        let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(refused)?;
-        let mut pace = Pace::new(parts.settings.http_timeout, Instant::now());
-        while let Some(chunk) = self.unless_unwanted(download.bytes.next()).await? {
-            let chunk = chunk.map_err(|error| Unstored::Again(error.to_string()))?;
-            if !pace.keeps_up(chunk.len(), Instant::now()) {
-                return Err(Unstored::Never(unavailable(file, "it comes too slowly")));
+        let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(failed)?;
+        let mut speed = MinSpeed::new(parts.settings.http_timeout, Instant::now());
+        while let Some(chunk) = self.unless_cancelled(download.bytes.next()).await? {
+            let chunk = chunk.map_err(|error| StoreError::Retryable(error.to_string()))?;
+            if !speed.add(chunk.len(), Instant::now()) {
+                return Err(StoreError::Permanent(unavailable(file, "download is too slow")));
             }
-            writer.write(chunk).await.map_err(refused)?;
+            writer.write(chunk).await.map_err(failed)?;
         }
-        Ok((id, writer.finish().await.map_err(refused)?))
+        Ok((id, writer.finish().await.map_err(failed)?))
     }
 
-    async fn unless_unwanted<T>(&self, step: impl Future<Output = T>) -> Result<T, Unstored> {
+    async fn unless_cancelled<T>(&self, step: impl Future<Output = T>) -> Result<T, StoreError> {
         tokio::select! {
             done = step => Ok(done),
-            () = self.unwanted.cancelled() => Err(Unstored::Never(Exit::NotOurs)),
+            () = self.cancelled.cancelled() => Err(StoreError::Permanent(StageError::NotOurs)),
         }
     }
 }
 
-/// The name of a file at its instance: no two have the same.
+/// Returns the unique name of a file at its instance: `folder type/subfolder/filename`.
 pub(super) fn source_of(file: &RemoteFile) -> String {
     format!("{}/{}/{}", file.folder_type, file.subfolder, file.filename)
 }
 
-pub(super) fn unavailable(file: &RemoteFile, why: &str) -> Exit {
-    let message = format!("output {}: {why}", store::clean_filename(&file.filename));
-    Exit::infrastructure(FailureKind::OutputUnavailable, message)
+/// Failure of an attempt whose output `file` cannot be downloaded.
+pub(super) fn unavailable(file: &RemoteFile, reason: &str) -> StageError {
+    let message = format!("output {}: {reason}", store::clean_filename(&file.filename));
+    StageError::infrastructure(FailureKind::OutputUnavailable, message)
 }
 
-/// What its header tells; nothing when the store does not give it.
+/// Reads dimensions and duration from the header of a stored file; empty if the store cannot return it.
 async fn facts(store: &Store, id: FileId, content_type: &str, stored: &Stored) -> crate::media::Facts {
     let mut probe = Probe::new(content_type, &stored.head, stored.size_bytes);
     while let Some(range) = probe.wants() {
         match read(store, id, range).await {
             Ok(bytes) => probe.feed(&bytes),
             Err(error) => {
-                tracing::debug!(file = %id, %error, "the header of an output cannot be read");
+                tracing::debug!(file = %id, %error, "output header not read");
                 break;
             }
         }
@@ -179,12 +190,12 @@ async fn read(store: &Store, id: FileId, range: Range<u64>) -> Result<Vec<u8>, s
     store.read(id.into(), Some(range)).await?.bytes.try_fold(Vec::new(), append).await
 }
 
-fn refused(error: store::Error) -> Exit {
+fn store_failed(error: store::Error) -> StageError {
     let kind = match error {
         store::Error::TooLarge { .. } => FailureKind::OutputTooLarge,
         store::Error::Full | store::Error::NotFound | store::Error::Unusable(_) | store::Error::Unavailable(_) => {
             FailureKind::StorageFailed
         }
     };
-    Exit::failed(Failure::new(kind, format!("an output could not be stored: {error}")))
+    StageError::failed(Failure::new(kind, format!("output not stored: {error}")))
 }

@@ -1,6 +1,6 @@
-//! What a dispatcher adds to the traces of tasks: the wait that a claim ends, the attempt, and its stages one after the other.
+//! Trace spans of a dispatcher: the wait that a claim ends, the attempt, and its stages one after the other.
 
-use super::{instance::Instance, scene::Exit};
+use super::{instance::Instance, scene::StageError};
 use crate::{
     comfy::{Sign, Verdict},
     queue::{Claim, Written},
@@ -13,21 +13,21 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The open spans of one attempt, as far as this process sees to it.
+/// The open spans of one attempt in this process.
 pub(super) struct Spans {
     // First, so that it ends first.
     stage: Span,
     attempt: Span,
-    /// The stage is the last one.
+    /// Whether the current stage is the last one.
     collects: bool,
-    /// It is known how it ended.
+    /// Whether the outcome is recorded.
     has_outcome: bool,
-    /// This process gives its instances away.
+    /// Cancelled when this process hands over the instance.
     stop: CancellationToken,
 }
 
 impl Spans {
-    /// A task was claimed just now, or (`is_taken_over`) found in flight.
+    /// Starts the span of an attempt that was claimed just now or, with `is_taken_over`, found in flight.
     pub(super) fn begin(instance: &Instance, claim: &Claim, is_taken_over: bool) -> Self {
         let mut attempt = Span::of(claim.task, Name::Attempt, Duration::ZERO);
         attempt.text(key::TASK, claim.task);
@@ -40,20 +40,20 @@ impl Spans {
         Self { stage: Span::none(), attempt, collects: false, has_outcome: false, stop: instance.stop.clone() }
     }
 
-    /// The next stage begins; the one before ends.
+    /// Ends the current stage and starts the next one.
     pub(super) fn enter(&mut self, name: Name) {
-        // Ended before the next begins.
+        // The old span must end before the new one starts.
         self.stage = Span::none();
         self.stage = self.attempt.child(name);
     }
 
-    /// Inputs have been brought, or not: so many of them were known to be there.
-    pub(super) fn brought(&mut self, files: usize, known: usize) {
+    /// Records the number of inputs, and how many of them were cached at the instance.
+    pub(super) fn uploaded(&mut self, files: usize, cached: usize) {
         self.stage.count(key::FILES, files as u64);
-        self.stage.count(key::FILES_KNOWN, known as u64);
+        self.stage.count(key::FILES_KNOWN, cached as u64);
     }
 
-    /// The prompt goes to the instance, or is there.
+    /// Enters the stage in which the prompt is submitted and executed.
     pub(super) fn enter_run(&mut self, instance: &Instance, prompt: uuid::Uuid) {
         self.enter(Name::Run);
         self.stage.text(key::PROMPT, prompt);
@@ -61,14 +61,14 @@ impl Spans {
         self.stage.count(key::SERVER_PORT, instance.target.port.into());
     }
 
-    /// The instance has put it into its queue.
+    /// Records that the instance queued the prompt.
     pub(super) fn accepted(&mut self) {
         self.stage.event("accepted");
     }
 
-    /// The instance told something about it.
-    pub(super) fn hear(&mut self, sign: &Sign) {
-        match sign {
+    /// Records an event of the prompt.
+    pub(super) fn on_event(&mut self, event: &Sign) {
+        match event {
             Sign::Started(_) => self.stage.event("started"),
             Sign::Executing { node, .. } => self.stage.node(node),
             Sign::QueueRemaining(_)
@@ -79,7 +79,7 @@ impl Spans {
         }
     }
 
-    /// The prompt has ended so, and its outputs are next.
+    /// Records how the prompt ended, and enters the stage that collects its outputs.
     pub(super) fn enter_collect(&mut self, verdict: &Verdict) {
         match verdict {
             Verdict::Success => {}
@@ -90,22 +90,22 @@ impl Spans {
         self.collects = true;
     }
 
-    /// The stage did not reach its end.
-    pub(super) fn leave(&mut self, exit: &Exit) {
-        match exit {
-            Exit::NotOurs => self.end_as("cancelled"),
-            Exit::LeaseLost => self.end_as("lease_lost"),
-            // The settling says the rest.
-            Exit::Failed { failure, .. } => self.stage.fail(failure.kind.as_str()),
-            Exit::InputLost { .. } => {
+    /// Records that the current stage ended early.
+    pub(super) fn leave(&mut self, error: &StageError) {
+        match error {
+            StageError::NotOurs => self.end_as("cancelled"),
+            StageError::LeaseLost => self.end_as("lease_lost"),
+            // `settled` records the rest.
+            StageError::Failed { failure, .. } => self.stage.fail(failure.kind.as_str()),
+            StageError::InputMissing { .. } => {
                 self.stage.fail(FailureKind::InputUnavailable.as_str());
                 self.end_as("released");
             }
-            Exit::Unfit { .. } => {
+            StageError::Unsuitable { .. } => {
                 self.stage.fail(FailureKind::InvalidWorkflow.as_str());
                 self.end_as("released");
             }
-            Exit::Lost { had_begun, .. } => {
+            StageError::PromptLost { had_begun, .. } => {
                 self.stage.fail(FailureKind::PromptLost.as_str());
                 if *had_begun {
                     self.attempt.fail(FailureKind::PromptLost.as_str());
@@ -115,7 +115,7 @@ impl Spans {
         }
     }
 
-    /// Redis was told how it ended.
+    /// Records the outcome that was written to Redis.
     pub(super) fn settled(&mut self, outcome: &Outcome, written: Written) {
         let outputs = match outcome {
             Outcome::Completed(outputs) => {
@@ -150,7 +150,7 @@ impl Spans {
 }
 
 impl Drop for Spans {
-    /// Dropped in the middle: another process carries on.
+    /// An attempt without an outcome continues in another process.
     fn drop(&mut self) {
         if !self.has_outcome {
             self.end_as(if self.stop.is_cancelled() { "handed_over" } else { "lease_lost" });
@@ -158,13 +158,14 @@ impl Drop for Spans {
     }
 }
 
-/// Tells how long the task waited for this claim. Nobody waits for that: of a task that was tried before it has to be asked.
-pub(super) fn tell_wait(instance: &Arc<Instance>, claim: &Claim) {
+/// Records how long the task waited for this claim. Runs in the background, because the wait of a retried task is read from
+/// Redis.
+pub(super) fn record_wait(instance: &Arc<Instance>, claim: &Claim) {
     let (task, attempt, waited, claimed) = (claim.task, claim.attempt, claim.waited, Instant::now());
     if !Span::is_wanted(task) {
         return;
     }
-    let tell = move |waited: Duration| {
+    let record = move |waited: Duration| {
         let late = claimed.elapsed();
         let mut span = Span::of(task, Name::Wait, waited + late);
         span.text(key::TASK, task);
@@ -172,20 +173,20 @@ pub(super) fn tell_wait(instance: &Arc<Instance>, claim: &Claim) {
         span.end_ago(late);
     };
     if attempt.get() == 1 {
-        return tell(waited);
+        return record(waited);
     }
-    let asking = instance.clone();
+    let reader = instance.clone();
     instance.tracker.spawn(instance.lost.clone().run_until_cancelled_owned(async move {
-        if let Ok(Some(known)) = asking.queue().task(task).await {
-            tell(waited.min(since_last(&known, attempt)));
+        if let Ok(Some(known)) = reader.queue().task(task).await {
+            record(waited.min(since_previous(&known, attempt)));
         }
     }));
 }
 
-/// From the end of the try before to the claim of this one, by Redis' clock.
-fn since_last(task: &Task, attempt: Attempt) -> Duration {
+/// Returns the time from the end of the previous attempt to the claim of this one, by Redis' clock.
+fn since_previous(task: &Task, attempt: Attempt) -> Duration {
     let claimed = task.attempts.iter().find(|record| record.attempt == attempt).map_or(0, |record| record.started_ms);
-    let before = task.attempts.iter().filter(|record| record.attempt < attempt);
-    let ended = before.filter_map(|record| record.ended_ms).max().unwrap_or(0);
+    let previous = task.attempts.iter().filter(|record| record.attempt < attempt);
+    let ended = previous.filter_map(|record| record.ended_ms).max().unwrap_or(0);
     Duration::from_millis(claimed.saturating_sub(ended))
 }

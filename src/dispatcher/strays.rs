@@ -1,10 +1,11 @@
-//! Prompts that were given up though they may still come to their instance: a request held up on the way, an instance that was
-//! cut off and comes back with its queue. Each one that shows up is dropped, by whoever owns the instance then: Redis keeps
-//! them.
+//! Cancels orphan prompts: prompts whose attempt has ended although they may still reach their instance.
+//!
+//! A POST may be delayed on its way, and a disconnected instance may come back with its queue. Redis remembers orphan prompts,
+//! so the current owner of the instance cancels each one that appears in its queue.
 
 use super::{
     instance::{Instance, lock},
-    scene::until_answered,
+    scene::{RedisCall, until_answered},
 };
 use crate::queue::Written;
 use std::{
@@ -15,101 +16,103 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use uuid::Uuid;
 
-/// So long are they looked for, here as in Redis.
-const KEPT: Duration = Duration::from_secs(3_600);
-/// Remembered at once; beyond it only Redis knows them, and the next owner.
-const STRAYS_MAX: usize = 1_000;
-/// Most requests that come late come within this: so long is it looked often.
-const YOUNG: Duration = Duration::from_secs(60);
-/// Between two looks for young ones.
-const LOOK_OFTEN: Duration = Duration::from_secs(1);
-/// Between two looks for old ones.
-const LOOK_SELDOM: Duration = Duration::from_secs(5);
+/// Time for which an orphan is remembered, here and in Redis.
+const RETENTION: Duration = Duration::from_secs(3_600);
+/// Largest number of orphans remembered here. Further ones are remembered by Redis only, for the next owner.
+const ORPHANS_MAX: usize = 1_000;
+/// Age up to which an orphan is looked for often: most late requests arrive within it.
+const YOUNG_AGE: Duration = Duration::from_secs(60);
+/// Poll interval while the youngest orphan is young.
+const SHORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Poll interval for old orphans.
+const LONG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Those of one instance, by when they were given up.
+/// Orphan prompts of one instance, with the time their attempt ended.
 #[derive(Debug, Default)]
-pub(super) struct Strays {
+pub(super) struct OrphanPrompts {
     since: Mutex<HashMap<Uuid, Instant>>,
-    /// Those that were seen in the queue: one that an instance cannot let go of is told once.
+    /// Orphans seen in the instance's queue, so that one that cannot be cancelled is logged once.
     seen: Mutex<HashSet<Uuid>>,
     added: Notify,
 }
 
-impl Strays {
+impl OrphanPrompts {
     fn add(&self, prompt: Uuid, since: Instant) {
-        let mut strays = lock(&self.since);
-        if strays.len() < STRAYS_MAX || strays.contains_key(&prompt) {
-            strays.insert(prompt, since);
+        let mut orphans = lock(&self.since);
+        if orphans.len() < ORPHANS_MAX || orphans.contains_key(&prompt) {
+            orphans.insert(prompt, since);
         }
-        drop(strays);
+        drop(orphans);
         self.added.notify_one();
     }
 
-    /// Without those that are too old to come any more.
+    /// Removes expired orphans and returns the others.
     fn current(&self, now: Instant) -> Vec<Uuid> {
-        let mut strays = lock(&self.since);
-        strays.retain(|_, since| now.duration_since(*since) < KEPT);
-        strays.keys().copied().collect()
+        let mut orphans = lock(&self.since);
+        orphans.retain(|_, since| now.duration_since(*since) < RETENTION);
+        orphans.keys().copied().collect()
     }
 
     fn is_first_seen(&self, prompt: Uuid) -> bool {
         let mut seen = lock(&self.seen);
-        seen.len() < STRAYS_MAX && seen.insert(prompt)
+        seen.len() < ORPHANS_MAX && seen.insert(prompt)
     }
 
-    /// Until the next look; `None` when there is nothing to look for.
-    fn pause(&self, now: Instant) -> Option<Duration> {
+    /// Returns the delay until the next poll; `None` without orphans.
+    fn poll_delay(&self, now: Instant) -> Option<Duration> {
         let youngest = now.duration_since(*lock(&self.since).values().max()?);
-        Some(if youngest < YOUNG { LOOK_OFTEN } else { LOOK_SELDOM })
+        Some(if youngest < YOUNG_AGE { SHORT_INTERVAL } else { LONG_INTERVAL })
     }
 }
 
 impl Instance {
-    /// A prompt is given up here: it is dropped whenever it shows up in the instance's queue. Said before the attempt is ended:
-    /// should this process die in between, the next owner knows.
-    pub(super) async fn remember_stray(&self, prompt: Uuid) {
-        self.strays.add(prompt, Instant::now());
-        if until_answered(|| self.queue().add_stray(&self.lease, prompt)).await == Written::Fenced {
+    /// Records an orphan prompt: it is cancelled whenever it appears in the instance's queue. Must be called before the attempt
+    /// is settled, so that the next owner knows the orphan if this process dies in between.
+    pub(super) async fn remember_orphan(&self, prompt: Uuid) {
+        self.orphans.add(prompt, Instant::now());
+        let call = RedisCall::of_instance("add_stray", &self.target.id);
+        if until_answered(call, || self.queue().add_stray(&self.lease, prompt)).await == Written::Fenced {
             self.lost.cancel();
         }
     }
 }
 
-/// Drops strays until the actor ends.
+/// Cancels orphan prompts until the actor ends.
 pub(super) async fn run(instance: Arc<Instance>) {
     let now = Instant::now();
-    for (prompt, age) in until_answered(|| instance.queue().strays(&instance.target.id)).await {
-        instance.strays.add(prompt, now.checked_sub(age).unwrap_or(now));
+    let call = RedisCall::of_instance("strays", &instance.target.id);
+    for (prompt, age) in until_answered(call, || instance.queue().strays(&instance.target.id)).await {
+        instance.orphans.add(prompt, now.checked_sub(age).unwrap_or(now));
     }
     loop {
-        drop_those_that_came(&instance).await;
-        match instance.strays.pause(Instant::now()) {
-            Some(pause) => tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = instance.strays.added.notified() => {}
+        cancel_queued(&instance).await;
+        match instance.orphans.poll_delay(Instant::now()) {
+            Some(delay) => tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = instance.orphans.added.notified() => {}
             },
-            None => instance.strays.added.notified().await,
+            None => instance.orphans.added.notified().await,
         }
     }
 }
 
-/// They stay remembered: one that is not there may come later still.
-async fn drop_those_that_came(instance: &Instance) {
-    let strays = instance.strays.current(Instant::now());
-    if strays.is_empty() || !instance.health().is_alive() {
+/// Cancels the orphans in the instance's queue. All orphans stay remembered, because each may arrive later still.
+async fn cancel_queued(instance: &Instance) {
+    let orphans = instance.orphans.current(Instant::now());
+    if orphans.is_empty() || !instance.health().is_alive() {
         return;
     }
     let Ok(queue) = instance.client.queue().await else { return };
-    for stray in strays {
-        let id = stray.to_string();
-        let has_come = queue.running.contains(&id) || queue.pending.contains(&id);
-        // One that was taken up again after a takeover is no stray: its attempt sees to it.
-        if has_come && !instance.has_prompt(stray) && instance.clock.may_act() {
-            if instance.strays.is_first_seen(stray) {
-                tracing::warn!(instance = %instance.target.id, prompt = id, "a prompt that was given up is in the queue; dropping it");
+    for orphan in orphans {
+        let id = orphan.to_string();
+        let is_queued = queue.running.contains(&id) || queue.pending.contains(&id);
+        // A prompt that a run has recovered after a takeover is no orphan any more.
+        if is_queued && !instance.has_prompt(orphan) && instance.clock.may_act() {
+            if instance.orphans.is_first_seen(orphan) {
+                tracing::warn!(instance = %instance.target.id, prompt = id, "orphan prompt in the instance's queue; cancelling");
             }
-            if let Err(error) = instance.client.cancel(stray).await {
-                tracing::debug!(instance = %instance.target.id, prompt = id, %error, "it stays until the next look");
+            if let Err(error) = instance.client.cancel(orphan).await {
+                tracing::debug!(instance = %instance.target.id, prompt = id, %error, "orphan prompt not cancelled; retrying");
             }
         }
     }
@@ -117,30 +120,30 @@ async fn drop_those_that_came(instance: &Instance) {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, LOOK_OFTEN, LOOK_SELDOM, STRAYS_MAX, Strays, YOUNG};
+    use super::{LONG_INTERVAL, ORPHANS_MAX, OrphanPrompts, RETENTION, SHORT_INTERVAL, YOUNG_AGE};
     use tokio::time::Instant;
     use uuid::Uuid;
 
     #[test]
-    fn old_strays_are_looked_for_less_often_and_then_forgotten() {
-        let (strays, now) = (Strays::default(), Instant::now());
-        assert_eq!(strays.pause(now), None);
-        strays.add(Uuid::from_u128(1), now);
-        assert_eq!(strays.pause(now), Some(LOOK_OFTEN));
-        let later = now + YOUNG;
-        assert_eq!(strays.pause(later), Some(LOOK_SELDOM));
-        strays.add(Uuid::from_u128(2), later);
-        assert_eq!(strays.pause(later), Some(LOOK_OFTEN));
-        assert_eq!(strays.current(now + KEPT), [Uuid::from_u128(2)]);
-        assert!(strays.current(later + KEPT).is_empty() && strays.pause(later + KEPT).is_none());
+    fn old_orphans_are_polled_less_often_and_then_forgotten() {
+        let (orphans, now) = (OrphanPrompts::default(), Instant::now());
+        assert_eq!(orphans.poll_delay(now), None);
+        orphans.add(Uuid::from_u128(1), now);
+        assert_eq!(orphans.poll_delay(now), Some(SHORT_INTERVAL));
+        let later = now + YOUNG_AGE;
+        assert_eq!(orphans.poll_delay(later), Some(LONG_INTERVAL));
+        orphans.add(Uuid::from_u128(2), later);
+        assert_eq!(orphans.poll_delay(later), Some(SHORT_INTERVAL));
+        assert_eq!(orphans.current(now + RETENTION), [Uuid::from_u128(2)]);
+        assert!(orphans.current(later + RETENTION).is_empty() && orphans.poll_delay(later + RETENTION).is_none());
     }
 
     #[test]
-    fn strays_are_bounded() {
-        let (strays, now) = (Strays::default(), Instant::now());
-        for n in 0..2 * u128::try_from(STRAYS_MAX).unwrap() {
-            strays.add(Uuid::from_u128(n), now);
+    fn remembered_orphans_are_bounded() {
+        let (orphans, now) = (OrphanPrompts::default(), Instant::now());
+        for n in 0..2 * u128::try_from(ORPHANS_MAX).unwrap() {
+            orphans.add(Uuid::from_u128(n), now);
         }
-        assert_eq!(strays.current(now).len(), STRAYS_MAX);
+        assert_eq!(orphans.current(now).len(), ORPHANS_MAX);
     }
 }

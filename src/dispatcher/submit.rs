@@ -1,8 +1,8 @@
-//! POST /prompt, at most once: a lost answer is followed by a look, never by a blind second try.
+//! Submits a prompt (`POST /prompt`) at most once: after a lost answer it looks for the prompt before it posts again.
 
 use super::{
     instance::Instance,
-    scene::{Exit, Scene},
+    scene::{AttemptContext, StageError},
 };
 use crate::{
     comfy::{Error, Sighting, Submitted},
@@ -19,120 +19,121 @@ use std::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Posts of one attempt, the first included.
+/// Largest number of POSTs of one attempt, the first included.
 const POSTS_MAX: u32 = 2;
-/// Between two looks that both must say "unknown" before a prompt counts as not there.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Between two tries to reach an instance that is away.
-const AWAY_PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks at a stale lease.
-const LEASE_PAUSE: Duration = Duration::from_millis(50);
-/// Between two requests to drop a prompt that was cancelled while it is being submitted.
-const DROP_AGAIN: Duration = Duration::from_millis(100);
+/// Delay between two looks that must both answer "unknown" before the prompt counts as absent.
+const SECOND_LOOK_DELAY: Duration = Duration::from_millis(500);
+/// Delay between two tries to reach an instance that does not answer.
+const AWAY_DELAY: Duration = Duration::from_secs(1);
+/// Poll interval while the lease is stale.
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Interval of cancel requests for a prompt that was cancelled while it is being submitted.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Gets the prompt into the instance's queue.
-pub(super) async fn submit(scene: &mut Scene, workflow: &Workflow) -> Result<(), Exit> {
+/// Submits the prompt. Returns once the prompt is in the instance's queue, or has ended.
+pub(super) async fn submit(context: &mut AttemptContext, workflow: &Workflow) -> Result<(), StageError> {
     let body = workflow.to_json();
-    scene.spans.enter_run(&scene.instance, scene.prompt);
+    context.spans.enter_run(&context.instance, context.prompt);
     for post in 1..=POSTS_MAX {
-        // A process that was paused or cut off must not act on a lease that may be somebody else's by now.
-        while !scene.instance.clock.may_act() {
-            tokio::time::sleep(LEASE_PAUSE).await;
+        // A process that was paused or cut off must not act on a lease that another dispatcher may own by now.
+        while !context.instance.clock.may_act() {
+            tokio::time::sleep(LEASE_POLL_INTERVAL).await;
         }
-        if scene.ears.cancelled.is_cancelled() {
-            return Err(Exit::NotOurs);
+        if context.signals.cancelled.is_cancelled() {
+            return Err(StageError::NotOurs);
         }
-        if let Some(since) = super::instance::lock(&scene.instance.idle_since).take() {
+        if let Some(since) = super::instance::lock(&context.instance.idle_since).take() {
             metrics::instance_idle_gap(since.elapsed());
         }
         let posted = Instant::now();
-        let error = match post_prompt(scene, &body).await {
+        let error = match post_prompt(context, &body).await {
             Ok(Submitted::Accepted) => {
-                scene.spans.accepted();
+                context.spans.accepted();
                 return Ok(());
             }
-            Ok(Submitted::Invalid(failure)) => return Err(Exit::failed(failure)),
+            Ok(Submitted::Invalid(failure)) => return Err(StageError::failed(failure)),
             Err(Error::Refused(why)) => {
                 let failure =
                     Failure::new(FailureKind::InvalidWorkflow, format!("the instance refused the workflow: {why}"));
-                return Err(Exit::failed(failure));
+                return Err(StageError::failed(failure));
             }
             Err(error) => error,
         };
-        if scene.ears.cancelled.is_cancelled() {
-            return Err(cancelled_in_doubt(scene).await);
+        if context.signals.cancelled.is_cancelled() {
+            return Err(cancelled_in_doubt(context).await);
         }
-        tracing::warn!(instance = %scene.instance.target.id, task = %scene.claim.task, %error, "submitting failed; looking whether it arrived");
-        let timeout = scene.instance.shared.parts.settings.http_timeout;
+        tracing::warn!(instance = %context.instance.target.id, task = %context.claim.task, attempt = %context.claim.attempt, %error, "prompt submit failed; checking whether the prompt arrived");
+        let timeout = context.instance.shared.parts.settings.http_timeout;
         let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
-        match look_until_answered(scene).await? {
+        match look_until_answered(context).await? {
             Sighting::Pending | Sighting::Running | Sighting::Ended(_) => return Ok(()),
-            // Nobody cut this request off: it may still be on its way. The same id must not be sent after it; should it come
-            // later than this, it is dropped from the queue as a stray while another attempt runs.
-            Sighting::Unknown if was_silent => return wait_for_late_arrival(scene, timeout).await,
+            // The request was not cut off and may still be on its way, so the same id must not be posted again. A prompt that
+            // arrives after the wait is removed as an orphan while another attempt runs.
+            Sighting::Unknown if was_silent => return wait_for_late_arrival(context, timeout).await,
             Sighting::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
-                return Err(give_up_in_doubt(scene, format!("submitting failed: {error}")).await);
+                return Err(give_up_in_doubt(context, format!("submitting failed: {error}")).await);
             }
-            Sighting::Unknown => scene.may_have_copy = true,
+            Sighting::Unknown => context.may_have_copy = true,
         }
     }
-    Err(give_up_in_doubt(scene, "submitting failed".to_owned()).await)
+    Err(give_up_in_doubt(context, "submitting failed".to_owned()).await)
 }
 
-/// Posts. A cancel meanwhile does not wait for an answer that is held up: the prompt may be running already.
-async fn post_prompt(scene: &Scene, body: &RawValue) -> Result<Submitted, Error> {
-    let instance = &scene.instance;
+/// Posts the prompt. A cancel does not wait for the answer: the prompt may be running already, so cancel requests are sent
+/// until the answer arrives.
+async fn post_prompt(context: &AttemptContext, body: &RawValue) -> Result<Submitted, Error> {
+    let instance = &context.instance;
     let _posting = Posting::begin(instance);
-    let mut answer = pin!(instance.client.submit(scene.prompt, body, &instance.client_id));
+    let mut answer = pin!(instance.client.submit(context.prompt, body, &instance.client_id));
     tokio::select! {
         answer = &mut answer => return answer,
-        () = scene.ears.cancelled.cancelled() => {}
+        () = context.signals.cancelled.cancelled() => {}
     }
     tokio::select! {
         answer = &mut answer => answer,
-        never = keep_dropping(instance, scene.prompt) => match never {},
+        never = keep_cancelling(instance, context.prompt) => match never {},
     }
 }
 
-async fn keep_dropping(instance: &Instance, prompt: Uuid) -> std::convert::Infallible {
+async fn keep_cancelling(instance: &Instance, prompt: Uuid) -> std::convert::Infallible {
     loop {
         if instance.clock.may_act()
             && let Err(error) = instance.client.cancel(prompt).await
         {
-            tracing::debug!(instance = %instance.target.id, %prompt, %error, "the prompt could not be dropped yet");
+            tracing::debug!(instance = %instance.target.id, %prompt, %error, "cancel request failed; retrying");
         }
-        tokio::time::sleep(DROP_AGAIN).await;
+        tokio::time::sleep(CANCEL_INTERVAL).await;
     }
 }
 
-/// The attempt ends here, though its prompt may come to the instance later: then it is dropped.
-async fn give_up_in_doubt(scene: &Scene, why: String) -> Exit {
-    scene.instance.remember_stray(scene.prompt).await;
-    Exit::infrastructure(FailureKind::InstanceUnreachable, why)
+/// Ends the attempt although its prompt may still reach the instance; the prompt is then removed as an orphan.
+async fn give_up_in_doubt(context: &AttemptContext, reason: String) -> StageError {
+    context.instance.remember_orphan(context.prompt).await;
+    StageError::infrastructure(FailureKind::InstanceUnreachable, reason)
 }
 
-/// Cancelled while it is not known whether the prompt will come to the instance.
-pub(super) async fn cancelled_in_doubt(scene: &Scene) -> Exit {
-    scene.instance.remember_stray(scene.prompt).await;
-    Exit::NotOurs
+/// Ends a cancelled attempt whose prompt may still reach the instance; the prompt is then removed as an orphan.
+pub(super) async fn cancelled_in_doubt(context: &AttemptContext) -> StageError {
+    context.instance.remember_orphan(context.prompt).await;
+    StageError::NotOurs
 }
 
-/// Looks again and again for a request that got no answer.
-async fn wait_for_late_arrival(scene: &Scene, patience: Duration) -> Result<(), Exit> {
+/// Polls for the prompt of a POST that got no answer, for at most `patience`.
+async fn wait_for_late_arrival(context: &AttemptContext, patience: Duration) -> Result<(), StageError> {
     let give_up = Instant::now() + patience;
     while Instant::now() < give_up {
         tokio::select! {
-            () = tokio::time::sleep(AWAY_PAUSE) => {}
-            () = scene.ears.cancelled.cancelled() => return Err(cancelled_in_doubt(scene).await),
+            () = tokio::time::sleep(AWAY_DELAY) => {}
+            () = context.signals.cancelled.cancelled() => return Err(cancelled_in_doubt(context).await),
         }
-        if !matches!(look_until_answered(scene).await?, Sighting::Unknown) {
+        if !matches!(look_until_answered(context).await?, Sighting::Unknown) {
             return Ok(());
         }
     }
-    Err(give_up_in_doubt(scene, "the instance did not answer the submit in time".to_owned()).await)
+    Err(give_up_in_doubt(context, "the instance did not answer the submit in time".to_owned()).await)
 }
 
-/// Counts a POST as under way for as long as it lives.
+/// Counts a POST as in progress for as long as it lives.
 struct Posting(Arc<Instance>);
 
 impl Posting {
@@ -148,23 +149,23 @@ impl Drop for Posting {
     }
 }
 
-/// Looks where the prompt is until the instance answers, for at most `gone_after`. "Unknown" was said twice.
-pub(super) async fn look_until_answered(scene: &Scene) -> Result<Sighting, Exit> {
-    let gone_after = scene.instance.shared.parts.settings.gone_after;
+/// Finds the prompt, and retries for at most `gone_after` until the instance answers. "Unknown" means two looks that agree.
+pub(super) async fn look_until_answered(context: &AttemptContext) -> Result<Sighting, StageError> {
+    let gone_after = context.instance.shared.parts.settings.gone_after;
     let begun = Instant::now();
     let mut was_unknown = false;
     loop {
-        match scene.instance.client.look(scene.prompt).await {
+        match context.instance.client.look(context.prompt).await {
             Ok(Sighting::Unknown) if !was_unknown => {
                 was_unknown = true;
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(SECOND_LOOK_DELAY).await;
             }
             Ok(sighting) => return Ok(sighting),
             Err(error) if begun.elapsed() >= gone_after => {
-                return Err(give_up_in_doubt(scene, format!("the instance is away: {error}")).await);
+                return Err(give_up_in_doubt(context, format!("the instance is away: {error}")).await);
             }
-            Err(_) if scene.ears.cancelled.is_cancelled() => return Err(cancelled_in_doubt(scene).await),
-            Err(_) => tokio::time::sleep(AWAY_PAUSE).await,
+            Err(_) if context.signals.cancelled.is_cancelled() => return Err(cancelled_in_doubt(context).await),
+            Err(_) => tokio::time::sleep(AWAY_DELAY).await,
         }
     }
 }

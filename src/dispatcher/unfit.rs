@@ -1,10 +1,11 @@
-//! A graph that this instance refused although others may run it: the instance came to the fleet after the task was judged, or has
-//! lost since what the task needs. The task is left to those others, and the refusal is no ending.
+//! Reroutes a task whose graph this instance refused although other instances can run it.
+//!
+//! Happens when the instance joined the fleet after the task was validated, or has since lost a model or node that the task
+//! needs. The task is restricted to those other instances, and the attempt is not counted.
 
 use super::{
     catalog,
-    instance::Instance,
-    scene::{Exit, Scene, until_answered},
+    scene::{AttemptContext, StageError, until_answered},
 };
 use crate::{
     graph::{Catalog, Workflow},
@@ -13,80 +14,86 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// The code of the warning that names a value which no instance offers; whether it fits only the instance knows.
+/// Code of the warning about a value that no instance lists; only the instance can tell whether the value is valid.
 const NOT_OFFERED: &str = "value_not_offered";
 
-/// A look at what the instance can run is believed for so long when it has refused a graph: a storm of bad graphs must not become
-/// one of looks.
-const FRESH: Duration = Duration::from_secs(5);
+/// Age up to which the catalog is not read again after a refusal, so that a burst of bad graphs does not become a burst of
+/// catalog reads.
+const FRESH_AGE: Duration = Duration::from_secs(5);
 
-/// What becomes of a refusal.
-pub(super) async fn judge(scene: &Scene, refused: Failure) -> Exit {
-    if refused.kind != FailureKind::InvalidWorkflow {
-        return Exit::failed(refused);
+/// Decides how an attempt ends after the instance refused its graph.
+pub(super) async fn on_refusal(context: &AttemptContext, refusal: Failure) -> StageError {
+    if refusal.kind != FailureKind::InvalidWorkflow {
+        return StageError::failed(refusal);
     }
-    let instance = &scene.instance;
-    if !instance.catalog.is_fresh(FRESH)
+    let instance = &context.instance;
+    if !instance.catalog.is_fresh(FRESH_AGE)
         && let Err(reason) = catalog::look(instance).await
     {
-        tracing::debug!(instance = %instance.target.id, reason, "what the instance can run now is not known");
+        tracing::debug!(instance = %instance.target.id, reason, "catalog not read after a refusal");
         if instance.catalog.hash().is_none() {
-            return Exit::failed(refused);
+            return StageError::failed(refusal);
         }
     }
-    let others = until_answered(|| others(scene)).await;
-    if others.is_empty() { Exit::failed(refused) } else { Exit::Unfit { others, reason: refused.message } }
+    let others = until_answered(context.call("find_others"), || others(context)).await;
+    if others.is_empty() {
+        StageError::failed(refusal)
+    } else {
+        StageError::Unsuitable { others, reason: refusal.message }
+    }
 }
 
-/// Those of the config that have what the task needs; none when this instance has it too.
-async fn others(scene: &Scene) -> Result<Vec<InstanceId>> {
-    let queue = scene.instance.queue();
-    let (Some(workflow), Some(task)) =
-        (Workflow::from_stored(&scene.claim.payload.workflow), queue.task(scene.claim.task).await?)
-    else {
+/// Returns the other instances of the config that can run the task; none if this instance can, too.
+async fn others(context: &AttemptContext) -> Result<Vec<InstanceId>> {
+    let queue = context.instance.queue();
+    let (Some(workflow), Some(task)) = (&context.workflow, queue.task(context.claim.task).await?) else {
         return Ok(Vec::new());
     };
-    let spared = spared(&task.facts.warnings);
-    let mut judged = HashMap::new();
-    let own = scene.instance.catalog.hash();
-    if fits(&scene.instance, own, &workflow, &spared, &mut judged).await? {
+    let unchecked = unchecked_values(&task.facts.warnings);
+    let mut fit_of = FitCache { context, workflow, unchecked, fits: HashMap::new() };
+    if fit_of.fits(context.instance.catalog.hash()).await? {
         return Ok(Vec::new());
     }
     let targets = queue.config().await?.targets();
     let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
     let mut others = Vec::new();
     for (target, status) in targets.iter().zip(queue.instances(&ids).await?) {
-        let is_other = target.id != scene.instance.target.id;
+        let is_other = target.id != context.instance.target.id;
         let hash = status.and_then(|status| status.report.catalog);
-        if is_other && hash.is_some() && fits(&scene.instance, hash, &workflow, &spared, &mut judged).await? {
+        if is_other && hash.is_some() && fit_of.fits(hash).await? {
             others.push(target.id.clone());
         }
     }
     Ok(others)
 }
 
-/// Whether whoever has this catalog has what the graph needs; one that is not known counts as if.
-async fn fits(
-    instance: &Instance,
-    hash: Option<String>,
-    workflow: &Workflow,
-    spared: &[&str],
-    judged: &mut HashMap<String, bool>,
-) -> Result<bool> {
-    let Some(hash) = hash else { return Ok(true) };
-    if let Some(&fits) = judged.get(&hash) {
-        return Ok(fits);
-    }
-    let json = instance.queue().catalog(&hash).await?;
-    // Some megabytes of JSON, beside a thread that has other work.
-    let catalog = tokio::task::spawn_blocking(move || json.and_then(|json| Catalog::from_json(&json))).await;
-    let fits = catalog.ok().flatten().is_none_or(|catalog| workflow.fits(&Arc::new(catalog), spared));
-    judged.insert(hash, fits);
-    Ok(fits)
+/// Verdicts on one graph, by the hash of the catalog that it was checked against.
+struct FitCache<'a> {
+    context: &'a AttemptContext,
+    workflow: &'a Workflow,
+    unchecked: Vec<&'a str>,
+    fits: HashMap<String, bool>,
 }
 
-/// Addresses of values that instances judge by themselves.
-pub(super) fn spared(warnings: &[Warning]) -> Vec<&str> {
-    let spared = warnings.iter().filter(|warning| warning.code == NOT_OFFERED);
-    spared.filter_map(|warning| warning.param.as_deref()).collect()
+impl FitCache<'_> {
+    /// Whether instances with this catalog can run the graph. An unknown catalog counts as if they can.
+    async fn fits(&mut self, hash: Option<String>) -> Result<bool> {
+        let Some(hash) = hash else { return Ok(true) };
+        if let Some(&fits) = self.fits.get(&hash) {
+            return Ok(fits);
+        }
+        let json = self.context.instance.queue().catalog(&hash).await?;
+        // Megabytes of JSON: parsed off the runtime's threads.
+        let catalog = tokio::task::spawn_blocking(move || json.and_then(|json| Catalog::from_json(&json))).await;
+        let catalog = catalog.ok().flatten();
+        let fits = catalog.is_none_or(|catalog| self.workflow.fits(&Arc::new(catalog), &self.unchecked));
+        self.fits.insert(hash, fits);
+        Ok(fits)
+    }
+}
+
+/// Returns the parameters whose values only the instances can validate.
+pub(super) fn unchecked_values(warnings: &[Warning]) -> Vec<&str> {
+    let unchecked = warnings.iter().filter(|warning| warning.code == NOT_OFFERED);
+    unchecked.filter_map(|warning| warning.param.as_deref()).collect()
 }

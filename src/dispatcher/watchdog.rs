@@ -1,9 +1,9 @@
-//! When a prompt that is followed is given up: time limits, silence, an instance that is away or runs nothing.
+//! Decides when a followed prompt is given up: time limits, silence, an instance that does not answer or executes nothing.
 
 use super::{
-    clear::clear,
+    clear::{IGNORES_INTERRUPT, cancel_prompt},
     instance::lock,
-    scene::{Exit, Scene},
+    scene::{AttemptContext, StageError},
 };
 use crate::{
     clock::since_boot,
@@ -13,151 +13,155 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A running prompt whose socket is silent for so long gets a new socket; the pause doubles each time.
-const MUTE_AFTER: Duration = Duration::from_secs(10);
-/// So many such pauses fit into the patience with a silent prompt.
-const MUTES_PER_STALL: u32 = 3;
-/// When the socket has told nothing at all since the prompt was sent (not even its coming into the queue, which is told to
-/// everybody), its silence says nothing of the prompt: a stalled reader elsewhere stops all messages of an instance (protocol
-/// §5). Then it is waited for so many times as long.
-const MUTE_PATIENCE: u32 = 5;
-/// An instance that has prompts waiting but runs none for so long is a zombie (its pauses are below a second).
+/// Silence of the socket after which a running prompt gets a new one; doubles each time.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Divisor of the stall timeout that bounds the first such silence.
+const SILENCES_PER_STALL: u32 = 3;
+/// Factor on the stall timeout while the socket has delivered nothing at all since the prompt was submitted, not even the
+/// queue status that ComfyUI broadcasts. Such a silence says nothing about the prompt: a stalled reader elsewhere blocks all
+/// messages of an instance (protocol §5).
+const SILENT_SOCKET_FACTOR: u32 = 5;
+/// Time after which an instance with waiting prompts that executes none counts as a zombie; its normal gaps are below 1 s.
 const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
-/// An interrupted prompt is waited for so long before the attempt is given up all the same.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+/// Longest wait for an interrupted prompt before the attempt ends anyway.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Signs of life of one prompt and its instance.
+/// Signs of life of a prompt and its instance.
 pub(super) struct Watchdog {
     last_life: Instant,
-    /// First pause of a silent socket.
-    mute_after: Duration,
-    next_mute: Instant,
-    mute_pause: Duration,
-    /// The instance does not answer since.
+    /// First interval after which a silent socket is replaced.
+    silence_max: Duration,
+    next_reconnect: Instant,
+    reconnect_interval: Duration,
+    /// Start of the instance's current silence.
     away_since: Option<Instant>,
-    /// It did not answer at least once while the prompt was followed.
+    /// Whether the instance failed to answer at least once.
     was_away: bool,
-    /// The prompt waits while nothing runs, since.
+    /// Start of the current period in which the prompt waits although nothing executes.
     idle_since: Option<Instant>,
 }
 
 impl Watchdog {
-    /// `stall` is the patience with a silent prompt: a mute socket is replaced well before it runs out.
+    /// A watchdog for a prompt that may be silent for `stall`. A silent socket is replaced well before that.
     pub(super) fn new(now: Instant, stall: Duration) -> Self {
-        let mute_after = MUTE_AFTER.min(stall / MUTES_PER_STALL);
+        let silence_max = SILENCE_MAX.min(stall / SILENCES_PER_STALL);
         Self {
-            mute_after,
+            silence_max,
             last_life: now,
-            next_mute: now + mute_after,
-            mute_pause: mute_after,
+            next_reconnect: now + silence_max,
+            reconnect_interval: silence_max,
             away_since: None,
             was_away: false,
             idle_since: None,
         }
     }
 
-    /// The prompt was seen to begin, or the socket told something of it.
+    /// Records a sign of life: the prompt began, or the socket delivered an event of it.
     pub(super) fn see_life(&mut self) {
         let now = Instant::now();
         self.last_life = now;
-        self.next_mute = now + self.mute_after;
-        self.mute_pause = self.mute_after;
+        self.next_reconnect = now + self.silence_max;
+        self.reconnect_interval = self.silence_max;
     }
 
-    /// The instance answered a look.
+    /// Records that the instance answered.
     pub(super) fn answered(&mut self) {
         self.away_since = None;
     }
 
-    /// Whether it may have died under the prompt.
+    /// Whether the instance may have died while the prompt was followed.
     pub(super) fn was_away(&self) -> bool {
         self.was_away
     }
 
-    /// The instance runs something.
-    pub(super) fn works(&mut self) {
+    /// Records that the instance executes a prompt.
+    pub(super) fn on_running(&mut self) {
         self.idle_since = None;
     }
 
-    /// When to judge next.
-    pub(super) fn next_wake(&self, scene: &Scene, begun: Instant) -> Instant {
-        let wake = self.next_mute.min(self.last_life + Self::patience(scene));
-        scene.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
+    /// Returns the time of the next [`check`](Self::check).
+    pub(super) fn next_wake(&self, context: &AttemptContext, begun: Instant) -> Instant {
+        let wake = self.next_reconnect.min(self.last_life + Self::silence_limit(context));
+        context.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
     }
 
-    fn patience(scene: &Scene) -> Duration {
-        let was_heard = lock(&scene.instance.heard).is_some_and(|heard| heard >= scene.since);
-        scene.stall_timeout() * if was_heard { 1 } else { MUTE_PATIENCE }
+    fn silence_limit(context: &AttemptContext) -> Duration {
+        let has_events = lock(&context.instance.last_event).is_some_and(|at| at >= context.since);
+        context.stall_timeout() * if has_events { 1 } else { SILENT_SOCKET_FACTOR }
     }
 
-    /// Waits for an instance that does not answer, but not for ever.
-    pub(super) async fn stay_away(&mut self, scene: &Scene, error: &Error, had_begun: bool) -> Result<(), Exit> {
-        scene.instance.check_now.notify_one();
+    /// Handles a failed look: Ok while the instance may still come back, an error after `gone_after`.
+    pub(super) async fn on_unreachable(
+        &mut self,
+        context: &AttemptContext,
+        error: &Error,
+        had_begun: bool,
+    ) -> Result<(), StageError> {
+        context.instance.check_now.notify_one();
         self.was_away = true;
         let since = *self.away_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < scene.instance.shared.parts.settings.gone_after {
+        if since.elapsed() < context.instance.shared.parts.settings.gone_after {
             return Ok(());
         }
-        scene.instance.remember_stray(scene.prompt).await;
-        let reason = format!("the instance has been away for {} s: {error}", since.elapsed().as_secs());
-        Err(Exit::Lost { had_begun, reason })
+        context.instance.remember_orphan(context.prompt).await;
+        let reason = format!("the instance has not answered for {} s: {error}", since.elapsed().as_secs());
+        Err(StageError::PromptLost { had_begun, reason })
     }
 
-    /// Prompts waiting and none running: the instance's worker thread may be dead though its HTTP answers (protocol §10).
-    pub(super) async fn suspect_zombie(&mut self, scene: &Scene) -> Result<(), Exit> {
-        let Ok(queue) = scene.instance.client.queue().await else { return Ok(()) };
+    /// Checks an instance whose prompts wait: if none executes for long, its worker thread may be dead although HTTP works
+    /// (protocol §10).
+    pub(super) async fn check_zombie(&mut self, context: &AttemptContext) -> Result<(), StageError> {
+        let Ok(queue) = context.instance.client.queue().await else { return Ok(()) };
         if !queue.running.is_empty() {
             self.idle_since = None;
             return Ok(());
         }
         let since = *self.idle_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < ZOMBIE_AFTER.min(scene.stall_timeout()) {
+        if since.elapsed() < ZOMBIE_AFTER.min(context.stall_timeout()) {
             return Ok(());
         }
-        let why = "the instance accepts prompts but runs none; restart it";
-        scene.instance.health().stuck(why, since_boot());
-        scene.instance.check_now.notify_one();
-        give_up(scene).await;
-        Err(Exit::infrastructure(FailureKind::Stalled, why))
+        let reason = "the instance accepts prompts but runs none; restart it";
+        context.instance.health().stuck(reason, since_boot());
+        context.instance.check_now.notify_one();
+        interrupt(context).await;
+        Err(StageError::infrastructure(FailureKind::Stalled, reason))
     }
 
-    /// Time limits, and the socket's silence.
-    pub(super) async fn judge(&mut self, scene: &Scene, begun: Instant) -> Result<(), Exit> {
+    /// Checks the time limits and the silence of the socket.
+    pub(super) async fn check(&mut self, context: &AttemptContext, begun: Instant) -> Result<(), StageError> {
         let now = Instant::now();
-        if let Some(timeout) = scene.claim.timeout.filter(|timeout| begun + *timeout <= now) {
-            give_up(scene).await;
-            let message = format!("the run took longer than its timeoutMs of {}", timeout.as_millis());
-            return Err(Exit::failed(Failure::new(FailureKind::RunTimeout, message)));
+        if let Some(timeout) = context.claim.timeout.filter(|timeout| begun + *timeout <= now) {
+            interrupt(context).await;
+            let message = format!("the run exceeded its timeoutMs of {}", timeout.as_millis());
+            return Err(StageError::failed(Failure::new(FailureKind::RunTimeout, message)));
         }
-        let patience = Self::patience(scene);
-        if self.last_life + patience <= now && self.away_since.is_none() {
-            give_up(scene).await;
-            let message = format!("no sign of life of the prompt for {} s", patience.as_secs());
-            return Err(Exit::infrastructure(FailureKind::Stalled, message));
+        let limit = Self::silence_limit(context);
+        if self.last_life + limit <= now && self.away_since.is_none() {
+            interrupt(context).await;
+            let message = format!("no sign of life of the prompt for {} s", limit.as_secs());
+            return Err(StageError::infrastructure(FailureKind::Stalled, message));
         }
-        if self.next_mute <= now {
-            self.mute_pause *= 2;
-            self.next_mute = now + self.mute_pause;
-            scene.instance.reconnect.notify_one();
+        if self.next_reconnect <= now {
+            self.reconnect_interval *= 2;
+            self.next_reconnect = now + self.reconnect_interval;
+            context.instance.reconnect.notify_one();
         }
         Ok(())
     }
 }
 
-impl Scene {
+impl AttemptContext {
+    /// Longest silence of a running prompt.
     pub(super) fn stall_timeout(&self) -> Duration {
         self.instance.shared.parts.settings.stall_timeout
     }
 }
 
-/// Interrupts the prompt; one that does not obey in time stays behind on an instance marked as stuck.
-async fn give_up(scene: &Scene) {
-    if tokio::time::timeout(GIVE_UP_AFTER, clear(&scene.instance, scene.prompt)).await.is_err() {
-        scene
-            .instance
-            .health()
-            .stuck("a prompt does not react to its interrupt: restart the instance if this lasts", since_boot());
-        scene.instance.remember_stray(scene.prompt).await;
-        scene.instance.check_now.notify_one();
+/// Interrupts the prompt. If it does not end in time, the instance is marked as stuck and the prompt recorded as an orphan.
+async fn interrupt(context: &AttemptContext) {
+    if tokio::time::timeout(INTERRUPT_TIMEOUT, cancel_prompt(&context.instance, context.prompt)).await.is_err() {
+        context.instance.health().stuck(IGNORES_INTERRUPT, since_boot());
+        context.instance.remember_orphan(context.prompt).await;
+        context.instance.check_now.notify_one();
     }
 }
