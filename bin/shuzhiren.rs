@@ -1,4 +1,4 @@
-//! The program: flags in, one role entered, exit code out.
+//! The program: parses the flags, runs one role and returns its exit code.
 
 mod roles;
 
@@ -6,13 +6,13 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use shuzhiren::{cli, process, settings::LogSettings, trace};
 use std::process::ExitCode;
 
-/// A fifth of a request's time is memory: with this allocator it is half of that.
+/// Halves the time that a request spends on memory allocation, which is a fifth of its total with the system allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// REST + WebSocket service in front of a fleet of ComfyUI instances.
 ///
-/// Every setting is a flag and a variable; durations carry their unit (500ms, 15s, 2m, 24h).
+/// Every setting is a flag and an environment variable; durations have a unit (500ms, 15s, 2m, 24h).
 #[derive(Debug, Parser)]
 #[command(name = "shuzhiren", version, about, propagate_version = true, max_term_width = 110, after_help = cli::EXIT_CODES)]
 struct Program {
@@ -24,20 +24,20 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Everything in one process on an owned Redis, with stand-in instances when no fleet is configured
+    /// Run everything in one process with its own Redis, and stand-in instances if no fleet is configured
     #[command(after_help = trace::HELP)]
     Up(Box<roles::up::UpArgs>),
-    /// REST API (and the WebSocket, unless --no-ws)
+    /// Run the REST API (and the WebSocket, unless --no-ws)
     #[command(after_help = trace::HELP)]
     Api(Box<roles::api::ApiArgs>),
-    /// Only the WebSocket
+    /// Run only the WebSocket
     Ws(Box<roles::ws::WsArgs>),
-    /// Drives the instances; run as many as you like
+    /// Run a dispatcher, which drives the instances; any number may run
     #[command(after_help = trace::HELP)]
     Dispatcher(Box<roles::dispatcher::DispatcherArgs>),
-    /// Looks at settings, Redis, store and instances, and says what to do; changes nothing
+    /// Check settings, Redis, store and instances, and print advice; changes nothing
     Doctor(Box<roles::doctor::DoctorArgs>),
-    /// A stand-in ComfyUI, for trying things without a GPU
+    /// Run a stand-in ComfyUI, to try things without a GPU
     Sim(Box<shuzhiren::sim::SimSettings>),
     #[command(flatten)]
     Client(cli::Command),
@@ -52,17 +52,17 @@ async fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             use std::io::Write as _;
-            // Nobody reading stderr any more is no reason to panic.
+            // A closed standard error is no reason to panic.
             let _unread = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Gives the exit code of what ended as it should, and of client commands.
+/// Runs the role. Returns 0, or the exit code of a client command.
 async fn run(program: Program) -> Result<u8, String> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        return Err("the TLS provider was installed twice".to_owned());
+        return Err("TLS provider already installed".to_owned());
     }
     process::init_logs(&program.log)?;
     match program.role {
@@ -77,7 +77,7 @@ async fn run(program: Program) -> Result<u8, String> {
     Ok(0)
 }
 
-/// Runs a role whose spans are sent, to the last one.
+/// Runs a role with tracing, and exports the remaining spans at its end.
 async fn traced(role: &'static str, run: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     let traces = trace::start(role);
     let ended = run.await;

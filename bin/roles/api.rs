@@ -1,4 +1,4 @@
-//! `shuzhiren api`: accepts and answers; never talks to ComfyUI.
+//! `shuzhiren api`: serves REST, the page and by default the WebSocket. Never talks to ComfyUI.
 
 use super::{seed, shared};
 use axum::Router;
@@ -26,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct ApiArgs {
     #[command(flatten)]
     listen: ListenSettings,
-    /// Serve no WebSocket here; run `shuzhiren ws` beside it
+    /// Do not serve the WebSocket; run `shuzhiren ws` for it
     #[arg(long, env = "SHUZHIREN_NO_WS")]
     no_ws: bool,
-    /// Config of the fleet for a system that has none yet, as JSON, e.g. /etc/shuzhiren/fleet.json
+    /// Initial config of the fleet, as JSON, e.g. /etc/shuzhiren/fleet.json; ignored if the system has one
     ///
-    /// The body of PUT /api/config: {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}. Of a system that has one nothing is changed.
+    /// The body of PUT /api/config: {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}.
     #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(crate) struct ApiArgs {
     stopping: StopSettings,
 }
 
-/// What the front is made of.
+/// Parts of the HTTP front.
 pub(crate) struct Front {
     pub(crate) queue: Queue,
     pub(crate) store: Store,
@@ -62,7 +62,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// REST, the page at `/`, `/ws` if a hub is given, and the operator's routes.
+    /// Builds the router: REST, the page at `/`, `/ws` if a hub is given, and the operator's routes.
     pub(crate) fn router(self, hub: Option<Hub>, readiness: Readiness) -> Router {
         let sockets =
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
@@ -73,7 +73,7 @@ impl Front {
     }
 }
 
-/// Serves until a signal.
+/// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let auth = auth::prepare(&args.auth, Profile::Production)?;
     let config = args.config_file.as_deref().map(seed::read).transpose()?;
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
         file_bytes_max: args.storage.file_bytes_max,
         fetcher,
     };
-    tracing::info!(%listen, ws = hub.is_some(), "api serves");
+    tracing::info!(%listen, ws = hub.is_some(), "api started");
     process::serve(listener, front.router(hub.clone(), readiness), stop, args.stopping.drain_timeout).await;
     if let Some(hub) = hub {
         hub.drained(args.stopping.drain_timeout).await;
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Keeps `/readyz` and the queue's gauges true.
+/// Updates `/readyz` and the gauges of the queue once per second.
 pub(crate) fn watch_redis(queue: Queue, readiness: Readiness, stop: CancellationToken) {
     shuzhiren::metrics::set_refresh({
         let queue = queue.clone();

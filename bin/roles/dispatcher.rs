@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Settings of `dispatcher`.
 #[derive(Debug, Args)]
 pub(crate) struct DispatcherArgs {
-    /// Where /livez, /readyz and /metrics are served; port 0 = any free one
+    /// Address for /livez, /readyz and /metrics; port 0 = any free port
     #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3001", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -28,9 +28,9 @@ pub(crate) struct DispatcherArgs {
     stopping: StopSettings,
 }
 
-/// Dispatches until a signal.
+/// Dispatches until SIGTERM or SIGINT.
 pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
-    judge(&args.settings)?;
+    validate(&args.settings)?;
     let store = shared::open_store(&args.storage).await?;
     let listener = process::bind(args.listen).await?;
     let stop = process::stop_on_signals();
@@ -57,16 +57,16 @@ pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
     ops.await.map_err(|error| error.to_string())
 }
 
-/// Refuses settings that cannot work together, and says what would happen.
-pub(crate) fn judge(settings: &DispatcherSettings) -> Result<(), String> {
+/// Refuses settings that cannot work together; the error says what would happen.
+pub(crate) fn validate(settings: &DispatcherSettings) -> Result<(), String> {
     if settings.lease_ttl < Duration::from_secs(1) {
-        return Err("SHUZHIREN_LEASE_TTL is below 1s: every hiccup would hand instances over".to_owned());
+        return Err("SHUZHIREN_LEASE_TTL is below 1s: every short delay would hand instances over".to_owned());
     }
     if settings.http_timeout < Duration::from_millis(100) {
         return Err("SHUZHIREN_HTTP_TIMEOUT is below 100ms: a healthy instance pauses longer than that".to_owned());
     }
     if settings.stall_timeout < Duration::from_secs(1) {
-        return Err("SHUZHIREN_STALL_TIMEOUT is below 1s: every prompt would be given up".to_owned());
+        return Err("SHUZHIREN_STALL_TIMEOUT is below 1s: every prompt would count as stalled".to_owned());
     }
     Ok(())
 }

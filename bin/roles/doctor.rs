@@ -1,6 +1,6 @@
-//! `shuzhiren doctor`: takes the settings of every role, starts nothing.
+//! `shuzhiren doctor`: takes the settings of every role, checks them and starts nothing.
 
-use super::{dispatcher::judge, seed, shared::store_keys};
+use super::{dispatcher::validate, seed, shared::store_keys};
 use clap::Args;
 use shuzhiren::{
     auth::{self, Profile},
@@ -15,16 +15,16 @@ use std::{
 /// Settings of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// As JSON: {"ok", "findings": [{"check", "level", "found", "advice"}]}
+    /// Print JSON: {"ok", "findings": [{"check", "level", "found", "advice"}]}
     #[arg(long)]
     json: bool,
-    /// Address of a running system to call, too, e.g. https://comfy.example.com
+    /// Address of a running system to check as well, e.g. https://comfy.example.com
     #[arg(long, env = "SHUZHIREN_URL")]
     url: Option<String>,
-    /// Data folder of a running `up`, whose Redis and files are looked at, e.g. data
+    /// Data folder of a running `up` whose Redis and files to check, e.g. data
     #[arg(long, env = "SHUZHIREN_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Config of the fleet, for a system that has none yet, e.g. fleet.json
+    /// Initial config of the fleet to check, e.g. fleet.json
     #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(crate) struct DoctorArgs {
     dispatcher: DispatcherSettings,
 }
 
-/// Looks at everything and prints it; an error when something failed.
+/// Runs all checks and prints the findings. An error if a check failed.
 pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
     let mut settings = Report::default();
     let mut profile = Profile::Production;
@@ -46,9 +46,9 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
         profile = Profile::Development;
     }
     settings.push(login(&args.auth, profile));
-    settings.push(match judge(&args.dispatcher) {
-        Ok(()) => Finding::ok("settings.dispatcher", "can work together"),
-        Err(why) => Finding::fail("settings.dispatcher", why, "choose a longer one"),
+    settings.push(match validate(&args.dispatcher) {
+        Ok(()) => Finding::ok("settings.dispatcher", "consistent"),
+        Err(why) => Finding::fail("settings.dispatcher", why, "choose a longer time"),
     });
     let fleet = match args.config_file.as_deref().map(seed::read).transpose() {
         Ok(fleet) => fleet,
@@ -64,15 +64,16 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
     let plan = Plan { redis: args.redis, storage: args.storage, keys, fleet, url: args.url };
     let report = settings.and(Box::pin(doctor::examine(&plan)).await);
     let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
-    // Nobody reading any more is no reason to panic.
+    // A closed standard output is no reason to panic.
     let _unread = std::io::stdout().write_all(text.as_bytes());
     match report.count(Level::Fail) {
         0 => Ok(()),
-        count => Err(format!("{count} of the checks failed")),
+        1 => Err("1 check failed".to_owned()),
+        count => Err(format!("{count} checks failed")),
     }
 }
 
-/// What `up` takes from its folder when nothing else is said.
+/// Sets what `up` takes from its data folder by default.
 fn of_up(args: &mut DoctorArgs, folder: &Path) -> Result<(), String> {
     let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
     if args.redis.redis_url.is_none() && args.redis.redis_url_file.is_none() {
@@ -92,10 +93,10 @@ fn login(auth: &AuthSettings, profile: Profile) -> Finding {
         && auth.jwt_secret.is_none()
         && auth.jwt_secret_file.is_none();
     if is_unset {
-        return Finding::skip(CHECK, "neither password nor token key is set here: only api and ws need them");
+        return Finding::skip(CHECK, "neither password nor token key is set; only api and ws need them");
     }
     match auth::prepare(auth, profile) {
-        Ok(_) => Finding::ok(CHECK, "password and token key will do"),
+        Ok(_) => Finding::ok(CHECK, "password and token key are acceptable"),
         Err(why) => Finding::fail(CHECK, why, "api and ws do not start until this is changed"),
     }
 }

@@ -1,4 +1,4 @@
-//! The roles of the program: which rooms they put together.
+//! Roles of the program, each composed from the rooms of the library.
 
 pub(crate) mod api;
 pub(crate) mod dispatcher;

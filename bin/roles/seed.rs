@@ -1,4 +1,4 @@
-//! Gives an empty fleet its first config, from a file. A fleet that has one is left alone.
+//! Initial config of a fleet, from a file. An existing config is not changed.
 
 use shuzhiren::{
     fleet::{FleetConfig, parse_config},
@@ -6,7 +6,7 @@ use shuzhiren::{
 };
 use std::path::Path;
 
-/// Reads and checks a config file: the body of PUT /api/config.
+/// Reads and validates a config file: the body of PUT /api/config.
 pub(crate) fn read(path: &Path) -> Result<FleetConfig, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let body = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -17,16 +17,16 @@ pub(crate) fn read(path: &Path) -> Result<FleetConfig, String> {
     })
 }
 
-/// Puts `config` in force if none ever was. Several processes may try at once: one wins.
+/// Applies `config` if there has never been one. If several processes try at the same time, one succeeds.
 pub(crate) async fn seed(queue: &Queue, config: &FleetConfig) -> Result<(), String> {
     match queue.put_config(config, Some(0)).await.map_err(|error| error.to_string())? {
         ConfigWritten::Written(config) => {
-            tracing::info!(instances = config.targets().len(), "the fleet was configured");
+            tracing::info!(instances = config.targets().len(), "fleet config applied");
         }
         ConfigWritten::Outdated(version) => {
             tracing::info!(
                 version,
-                "the fleet has a config already; the given one is not used (change it with PUT /api/config)"
+                "fleet config exists already; config file ignored (change the config with PUT /api/config)"
             );
         }
     }

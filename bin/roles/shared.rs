@@ -1,4 +1,4 @@
-//! What several roles need: Redis waited for, links and limits made of settings.
+//! Start-up shared by several roles: connecting to Redis, opening the store, links and limits from settings.
 
 use shuzhiren::{
     queue::{self, Queue, QueueLimits, Retention},
@@ -9,18 +9,18 @@ use shuzhiren::{
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Between two tries to reach Redis at the start.
+/// Pause between two attempts to reach Redis at the start.
 const REDIS_PAUSE: Duration = Duration::from_secs(1);
 
-/// Shortest life of a signed link.
+/// Minimum lifetime of a signed link.
 const LINK_TTL_MIN: Duration = Duration::from_secs(10);
 
-/// How long files are kept.
+/// Returns the retention of files.
 pub(crate) const fn retention(settings: &QueueSettings) -> Retention {
     Retention { uploads: settings.keep_uploads, outputs: settings.keep_outputs }
 }
 
-/// Reads a secret's file: one line, without its end.
+/// Reads a secret from a file: one line, without its line end.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let text = text.trim_end_matches(['\r', '\n']);
@@ -30,7 +30,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 
-/// Connects to Redis; one that is away is waited for, one that cannot be used ends the program.
+/// Connects to Redis. Waits while it is unreachable; fails if it cannot be used.
 pub(crate) async fn connect(
     redis: &RedisSettings,
     limits: &QueueSettings,
@@ -41,7 +41,7 @@ pub(crate) async fn connect(
         redis.redis_url = Some(read_secret(&path)?);
     }
     if redis.redis_url.is_none() {
-        return Err("set REDIS_URL, e.g. redis://127.0.0.1:6379 (only `up` brings its own Redis)".to_owned());
+        return Err("set REDIS_URL, e.g. redis://127.0.0.1:6379 (only `up` starts its own Redis)".to_owned());
     }
     let limits = QueueLimits { waiting_max: limits.waiting_max, keep_tasks: limits.keep_tasks };
     loop {
@@ -50,7 +50,7 @@ pub(crate) async fn connect(
             Err(queue::Error::Unusable(why)) => return Err(why),
             Err(error) => error,
         };
-        tracing::warn!(%error, "waiting for Redis");
+        tracing::warn!(%error, delay_ms = REDIS_PAUSE.as_millis(), "redis unreachable; retrying");
         tokio::select! {
             () = stop.cancelled() => return Err("stopped while waiting for Redis".to_owned()),
             () = tokio::time::sleep(REDIS_PAUSE) => {}
@@ -58,7 +58,7 @@ pub(crate) async fn connect(
     }
 }
 
-/// The key of a bucket, if one is set.
+/// Returns the access key of a bucket, if one is set.
 pub(crate) fn store_keys(storage: &StorageSettings) -> Result<Option<Keys>, String> {
     let secret = match &storage.s3_secret_key_file {
         Some(path) => Some(read_secret(path)?),
@@ -75,38 +75,38 @@ pub(crate) fn store_keys(storage: &StorageSettings) -> Result<Option<Keys>, Stri
 pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, String> {
     let Some(url) = &storage.storage_url else {
         return Err("set SHUZHIREN_STORAGE_URL, e.g. file:///srv/shuzhiren/files, to the same place for every api and dispatcher: \
-                    without it files that a dispatcher stores could not be served"
+                    otherwise files stored by a dispatcher could not be served"
             .to_owned());
     };
     let keys = store_keys(storage)?;
-    let told = |error| format!("SHUZHIREN_STORAGE_URL: {error}");
-    let store = Store::open_with(url, keys.as_ref()).await.map_err(told)?;
+    let failed = |error| format!("SHUZHIREN_STORAGE_URL: {error}");
+    let store = Store::open_with(url, keys.as_ref()).await.map_err(failed)?;
     if storage.redirect_downloads {
         return store.redirecting().await.map_err(|error| format!("SHUZHIREN_REDIRECT_DOWNLOADS: {error}"));
     }
     Ok(store)
 }
 
-/// How links to files look; signed with the key of the tokens in private mode.
+/// Builds the links to files; in private mode they are signed with the key of the tokens.
 pub(crate) fn links(storage: &StorageSettings, auth: &AuthSettings, listen: SocketAddr) -> Result<Links, String> {
     let links = public_links(storage, listen)?;
     match (storage.link_ttl, &auth.jwt_secret) {
         (None, _) => Ok(links),
         (Some(ttl), _) if ttl < LINK_TTL_MIN => {
-            Err("SHUZHIREN_LINK_TTL is below 10s: links would be dead before they are clicked".to_owned())
+            Err("SHUZHIREN_LINK_TTL is below 10s: links would expire before they are opened".to_owned())
         }
         (Some(ttl), Some(secret)) => Ok(links.signed(secret.expose().as_bytes(), ttl)),
         (Some(_), None) => Err("SHUZHIREN_LINK_TTL needs SHUZHIREN_JWT_SECRET".to_owned()),
     }
 }
 
-/// What links to files start with.
+/// Returns the unsigned links, which start with the public URL.
 fn public_links(storage: &StorageSettings, listen: SocketAddr) -> Result<Links, String> {
     match &storage.public_url {
         Some(url) => {
             let parsed = url::Url::parse(url).map_err(|error| format!("SHUZHIREN_PUBLIC_URL `{url}`: {error}"))?;
             if !matches!(parsed.scheme(), "http" | "https") || parsed.query().is_some() || parsed.fragment().is_some() {
-                return Err(format!("SHUZHIREN_PUBLIC_URL `{url}`: an http or https address without query is needed"));
+                return Err(format!("SHUZHIREN_PUBLIC_URL `{url}`: must be an http or https address without query"));
             }
             Ok(Links::new(url))
         }
@@ -115,7 +115,7 @@ fn public_links(storage: &StorageSettings, listen: SocketAddr) -> Result<Links, 
                 if listen.ip().is_unspecified() { format!("localhost:{}", listen.port()) } else { listen.to_string() };
             if !listen.ip().is_loopback() {
                 tracing::warn!(
-                    "SHUZHIREN_PUBLIC_URL is not set: links to files start with http://{host} and may not work elsewhere"
+                    "SHUZHIREN_PUBLIC_URL is not set: links to files start with http://{host}, which other machines may not reach"
                 );
             }
             Ok(Links::new(&format!("http://{host}")))

@@ -1,8 +1,8 @@
-//! `shuzhiren up`: everything in one process, on an owned Redis unless one is named.
+//! `shuzhiren up`: everything in one process, with its own Redis unless a URL is given.
 
 use super::{
     api::{Front, watch_redis},
-    dispatcher::judge,
+    dispatcher::validate,
     seed, shared,
 };
 use clap::Args;
@@ -35,23 +35,23 @@ use std::{
 pub(crate) struct UpArgs {
     #[command(flatten)]
     listen: ListenSettings,
-    /// Where Redis, files and the token key are kept; two folders are two systems
+    /// Folder for Redis, files and the token key; two folders are two systems
     #[arg(long, env = "SHUZHIREN_DATA_DIR", default_value = "data", value_name = "FOLDER")]
     data_dir: PathBuf,
-    /// Config of the fleet for a system that has none yet: your ComfyUI machines, as JSON
+    /// Initial config of the fleet, as JSON: your ComfyUI machines; ignored if the system has one
     ///
-    /// E.g. fleet.json with {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}, the body of PUT /api/config. Later changes are
-    /// made on the page, with `shuzhiren config edit`, or by PUT /api/config: they take effect at once, without a restart.
+    /// E.g. fleet.json with {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}, the body of PUT /api/config. Change it later on
+    /// the page, with `shuzhiren config edit`, or by PUT /api/config: changes take effect at once, without a restart.
     #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
-    /// The Redis or Valkey server to run [default: the first found on PATH]
+    /// Redis or Valkey server to run [default: the first found on PATH]
     ///
     /// E.g. /usr/bin/valkey-server. Not needed with --redis-url.
     #[arg(long, env = "REDIS_SERVER", value_name = "FILE")]
     redis_server: Option<PathBuf>,
-    /// Ports of the stand-in instances that a system without any config starts with, comma separated
+    /// Ports of stand-in instances for a system without a config, comma separated
     ///
-    /// They need no GPU and draw simple pictures. They are gone once the config names other instances.
+    /// They need no GPU and draw simple pictures. They are no longer used once the config names other instances.
     #[arg(
         long,
         env = "SHUZHIREN_STAND_INS",
@@ -78,24 +78,24 @@ pub(crate) struct UpArgs {
     stopping: StopSettings,
 }
 
-/// Runs everything until a signal.
+/// Runs everything until SIGTERM or SIGINT.
 pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
-    judge(&args.dispatcher)?;
+    validate(&args.dispatcher)?;
     let config = args.config_file.as_deref().map(seed::read).transpose()?;
     let fetcher = Fetcher::new(&args.fetch)?;
-    // The document's login is for this machine only.
+    // The default login is allowed on this machine only.
     let profile = if args.listen.listen.ip().is_loopback() { Profile::Development } else { Profile::Production };
     std::fs::create_dir_all(&args.data_dir)
-        .map_err(|error| format!("cannot make {}: {error}", args.data_dir.display()))?;
+        .map_err(|error| format!("cannot create {}: {error}", args.data_dir.display()))?;
     let data_dir = args.data_dir.canonicalize().map_err(|error| format!("{}: {error}", args.data_dir.display()))?;
     if args.auth.jwt_secret.is_none() && args.auth.jwt_secret_file.is_none() {
-        args.auth.jwt_secret = Some(kept_secret(&data_dir.join("jwt-secret"))?);
+        args.auth.jwt_secret = Some(jwt_secret(&data_dir.join("jwt-secret"))?);
     }
     let auth =
         auth::prepare(&args.auth, profile).map_err(|error| format!("listening on {}: {error}", args.listen.listen))?;
     args.storage.storage_url.get_or_insert_with(|| format!("file://{}", data_dir.join("files").display()));
 
-    // Everything that can refuse does so before anything is started.
+    // Everything that may fail is done before anything is started.
     let listener = process::bind(args.listen.listen).await?;
     let listen = listener.local_addr().map_err(|error| error.to_string())?;
     let links = shared::links(&args.storage, &auth, listen)?;
@@ -127,11 +127,11 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         file_bytes_max: args.storage.file_bytes_max,
         fetcher,
     };
-    greet(listen, &auth, &data_dir, &stand_ins);
+    print_welcome(listen, &auth, &data_dir, &stand_ins);
     process::serve(listener, front.router(Some(hub.clone()), readiness), stop.clone(), args.stopping.drain_timeout)
         .await;
     hub.drained(args.stopping.drain_timeout).await;
-    dispatching.await.map_err(|error| format!("the dispatcher ended badly: {error}"))?;
+    dispatching.await.map_err(|error| format!("the dispatcher failed: {error}"))?;
     for stand_in in stand_ins {
         stand_in.stop().await;
     }
@@ -141,15 +141,15 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the token key, or makes it: 32 random bytes, readable by this user only.
-fn kept_secret(path: &Path) -> Result<Secret, String> {
+/// Reads the token key, or creates one: 32 random bytes, readable by this user only.
+fn jwt_secret(path: &Path) -> Result<Secret, String> {
     if path.exists() {
         return shared::read_secret(path);
     }
-    // A link to a missing file is followed. Anything that is no regular file exists and was read.
+    // A link to a missing file is followed.
     let new = match Target::at(path) {
         Ok(Target::File(path) | Target::Stream(path)) => path,
-        Err(error) => return Err(format!("cannot make {}: {error}", path.display())),
+        Err(error) => return Err(format!("cannot create {}: {error}", path.display())),
     };
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
@@ -159,14 +159,14 @@ fn kept_secret(path: &Path) -> Result<Secret, String> {
         .create_new(true)
         .mode(0o600)
         .open(new)
-        .map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
     writeln!(file, "{text}")
         .and_then(|()| file.sync_all())
         .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(Secret::new(text))
 }
 
-/// Starts the owned Redis unless one is named.
+/// Starts the embedded Redis unless a URL is given.
 async fn own_redis(
     redis: &mut RedisSettings,
     server: Option<&Path>,
@@ -180,7 +180,8 @@ async fn own_redis(
     Ok(Some(embedded))
 }
 
-/// Gives a new system its fleet, and starts the stand-ins that this data folder's system was begun with and still names.
+/// Configures the fleet of a new system, and starts the stand-ins that this data folder started with and the config still
+/// names.
 async fn settle_fleet(
     queue: &Queue,
     config: Option<FleetConfig>,
@@ -193,11 +194,11 @@ async fn settle_fleet(
     match config {
         Some(config) => seed::seed(queue, &config).await?,
         None if current.version == 0 && !ports.is_empty() => {
-            // Started first: a port that is taken must not become this system's fleet.
+            // Started first, so that a port in use does not become part of the fleet.
             for port in ports {
                 stand_ins.push(stand_in(*port).await?);
             }
-            // Then the mark: a crash after it leaves one that names nothing, not instances that nobody starts.
+            // Written before the config: a crash in between leaves a mark without effect, not instances that never start.
             let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
             save_file::write_private(&mark, text.join("\n").as_bytes())
                 .map_err(|error| format!("cannot write {}: {error}", mark.display()))?;
@@ -220,7 +221,7 @@ async fn settle_fleet(
 async fn stand_in(port: u16) -> Result<Sim, String> {
     let options = SimOptions { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ..SimOptions::default() };
     sim::start(options).await.map_err(|error| {
-        format!("{error}; a new system takes other ports with --stand-ins, one that exists with PUT /api/config")
+        format!("{error}; choose other ports with --stand-ins for a new system, else with PUT /api/config")
     })
 }
 
@@ -238,7 +239,7 @@ fn stand_in_fleet(ports: &[u16]) -> FleetConfig {
     FleetConfig { servers: vec![server], health_check: HealthCheck::default(), version: 0 }
 }
 
-/// Where a browser on this machine finds the page; "every address" is none to go to.
+/// Address of the page for a browser on this machine: loopback if the server listens on all addresses.
 fn browser_address(listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
@@ -247,8 +248,8 @@ fn browser_address(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-/// What somebody who sees this for the first time needs, on stdout; logs go to stderr.
-fn greet(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[Sim]) {
+/// Prints what a new user needs on standard output; logs go to standard error.
+fn print_welcome(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[Sim]) {
     let is_document = auth.admin_password.as_ref().is_some_and(|password| password.expose() == auth::DEFAULT_PASSWORD);
     let password = if is_document { auth::DEFAULT_PASSWORD } else { "(as set)" };
     let program = std::env::args().next().unwrap_or_else(|| "shuzhiren".to_owned());
@@ -263,9 +264,12 @@ fn greet(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[
     ];
     if !stand_ins.is_empty() {
         let addresses: Vec<String> = stand_ins.iter().map(|sim| sim.addr().to_string()).collect();
-        lines.push(format!("  instances  {} (stand-ins; name real ones with PUT /api/config)", addresses.join(", ")));
+        lines.push(format!(
+            "  instances  {} (stand-ins; configure real ones with PUT /api/config)",
+            addresses.join(", ")
+        ));
     }
     lines.push(format!("  try it     {program} sample --url http://{listen}{sample}"));
     lines.push("  stop       Ctrl-C".to_owned());
-    let _nobody_reads = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+    let _unread = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }

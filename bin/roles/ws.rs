@@ -1,4 +1,4 @@
-//! `shuzhiren ws`: only the WebSocket.
+//! `shuzhiren ws`: serves only the WebSocket.
 
 use super::{api::watch_redis, shared};
 use clap::Args;
@@ -30,7 +30,7 @@ pub(crate) struct WsArgs {
     stopping: StopSettings,
 }
 
-/// Serves until a signal.
+/// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: WsArgs) -> Result<(), String> {
     let auth = auth::prepare(&args.auth, Profile::Production)?;
     let listener = process::bind(args.listen.listen).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: WsArgs) -> Result<(), String> {
     watch_redis(queue.clone(), readiness.clone(), stop.clone());
     let hub = Hub::start(queue, links, stop.clone());
     let state = WsState { hub: hub.clone(), auth: Auth::new(&auth), settings: args.front };
-    tracing::info!(%listen, "ws serves");
+    tracing::info!(%listen, "ws started");
     let router = ws::router(state).merge(process::ops_router(readiness));
     process::serve(listener, router, stop, args.stopping.drain_timeout).await;
     hub.drained(args.stopping.drain_timeout).await;

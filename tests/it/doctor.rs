@@ -108,7 +108,7 @@ async fn people_get_a_table_that_says_what_to_do() {
     let (table, error, code) =
         run(&["--storage-url", "s4://nowhere"], &[("REDIS_URL", &format!("redis://127.0.0.1:{port}"))]).await;
     assert_eq!(code, 1);
-    assert!(error.contains("error: 2 of the checks failed"), "{error}");
+    assert!(error.contains("error: 2 checks failed"), "{error}");
     let lines: Vec<&str> = table.lines().collect();
     let at = lines.iter().position(|line| line.starts_with("fail  redis ")).expect("redis is away");
     assert!(lines[at + 1].contains("→ start it, or correct REDIS_URL"), "{table}");

@@ -149,7 +149,7 @@ impl Havoc {
                 Some("api killed")
             }
             5..9 => {
-                if !member.life_log().contains("api serves") {
+                if !member.life_log().contains("api started") {
                     return None;
                 }
                 member.begin_stop();

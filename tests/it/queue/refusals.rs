@@ -82,8 +82,8 @@ async fn a_line_that_breaks_while_it_asks_for_the_settings_is_waited_for() {
     let said = async |word: &'static str| {
         eventually(word, Duration::from_secs(60), async || log(folder.path()).contains(word).then_some(())).await;
     };
-    said("waiting for Redis").await;
+    said("redis unreachable; retrying").await;
     link.cut_on_word(None);
-    said("api serves").await;
+    said("api started").await;
     drop(api);
 }
