@@ -1,4 +1,4 @@
-//! How everything about one instance starts and ends together.
+//! The actor of one leased instance: starts all its parts, and ends them together.
 
 use super::{
     Shared, attach, catalog, claimer,
@@ -17,22 +17,22 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// How an actor ended.
+/// The end of an actor.
 pub(super) enum Ended {
-    /// The lease was given back.
+    /// The lease was released.
     HandedOver,
-    /// Somebody else has the lease.
+    /// Another dispatcher has the lease.
     Lost,
 }
 
-/// An instance being looked after. Dropping it ends everything without a hand-over.
+/// A running actor. Dropping it ends all its parts without a hand-over.
 pub(super) struct Actor {
     instance: Arc<Instance>,
     join: JoinHandle<Ended>,
 }
 
 impl Actor {
-    /// Starts an actor for a fresh lease, and re-attaches to what is in flight.
+    /// Starts an actor for a new lease, and reattaches to the attempts in flight.
     pub(super) fn start(
         shared: Arc<Shared>,
         target: Target,
@@ -42,7 +42,7 @@ impl Actor {
         let (in_flight, instance) =
             (leased.in_flight.clone(), Arc::new(Instance::new(shared, target, checks, leased)?));
         lock(&instance.shared.actors).insert(instance.target.id.clone(), Arc::downgrade(&instance));
-        let join = tokio::spawn(live(instance.clone(), in_flight));
+        let join = tokio::spawn(run(instance.clone(), in_flight));
         Ok(Self { instance, join })
     }
 
@@ -54,17 +54,17 @@ impl Actor {
         self.join.is_finished()
     }
 
-    /// Waits for the end; whatever panicked inside counts as lost.
+    /// Waits for the end. A panic counts as a lost lease.
     pub(super) async fn join(self) -> Ended {
         self.join.await.unwrap_or(Ended::Lost)
     }
 
-    /// Stops claiming, stores what is ending, gives the lease back. Running prompts go on for the next owner.
+    /// Stops claiming, finishes storing outputs, and releases the lease. Running prompts continue for the next owner.
     pub(super) fn hand_over(&self) {
         self.instance.stop.cancel();
     }
 
-    /// The instance has left the config: ends what runs, takes nothing new, then gives the lease back.
+    /// Drains an instance that has left the config: no new tasks, running ones end, then the lease is released.
     pub(super) fn retire(&self) {
         self.instance.retire();
     }
@@ -78,7 +78,7 @@ impl Actor {
     }
 }
 
-async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
+async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     let tracker = &instance.tracker;
     attach::all(&instance, &in_flight);
     tracker.spawn(guarded(instance.clone(), keeper::run(instance.clone())));
@@ -93,20 +93,20 @@ async fn live(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
         () = instance.stop.cancelled() => drain(&instance).await,
     }
     let was_lost = instance.lost.is_cancelled();
-    // Everything here ends before the next owner may begin.
+    // All parts end before the lease is released, so that the next owner never overlaps with them.
     instance.lost.cancel();
     tracker.close();
     tracker.wait().await;
     if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
-        tracing::warn!(instance = %instance.target.id, %error, "the lease could not be given back; it runs out by itself");
+        tracing::warn!(instance = %instance.target.id, %error, "lease not released; it expires by itself");
     }
     lock(&instance.shared.actors).remove(&instance.target.id);
     metrics::instance_gone(instance.target.id.as_str());
     if was_lost { Ended::Lost } else { Ended::HandedOver }
 }
 
-/// Waits for attempts that are storing outputs (ending them here would mean to fetch everything twice), and for answers to
-/// POSTs under way (one that comes to the instance after the hand-over would be unknown to the next owner).
+/// Waits for attempts that store outputs, which the next owner would have to download again, and for the answers to POSTs in
+/// progress, because the next owner would not know a prompt that arrives after the hand-over.
 async fn drain(instance: &Instance) {
     let deadline = tokio::time::Instant::now() + instance.shared.parts.drain_timeout;
     while instance.collecting.load(Ordering::Relaxed) + instance.posting.load(Ordering::Relaxed) > 0
@@ -120,7 +120,7 @@ async fn drain(instance: &Instance) {
     }
 }
 
-/// Runs a part until it ends or the lease is lost.
+/// Runs a part of the actor until it ends or the lease is lost.
 async fn guarded(instance: Arc<Instance>, part: impl Future<Output = ()> + Send) {
     let _ended = instance.lost.run_until_cancelled(part).await;
 }

@@ -1,4 +1,5 @@
-//! Learns what the instance can run, once per start and now and then while it rests: new model files come without one.
+//! Reads the catalog of an instance, its nodes and models: once per start, and periodically while it is idle, because new model
+//! files appear without a restart.
 
 use super::{
     instance::{Instance, lock},
@@ -12,95 +13,95 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Its answer takes an instance up to a tenth of a second, and longer with many models; it may be busy beside.
+/// Timeout of `/object_info`. The answer takes up to 100 ms, longer with many models or while a prompt executes.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two looks at an instance that rests.
-const AGAIN: Duration = Duration::from_secs(300);
-/// One that never rests is asked all the same after this.
-const AT_LATEST: Duration = Duration::from_secs(1_800);
-/// Between two looks, however often its socket breaks; doubled while it gives no list.
-const PAUSE: Duration = Duration::from_secs(10);
-/// Largest catalog kept, bytes of JSON; an instance with more counts as not known.
+/// Interval between two reads from an idle instance.
+const IDLE_INTERVAL: Duration = Duration::from_secs(300);
+/// Longest interval between two reads from a busy instance.
+const BUSY_INTERVAL: Duration = Duration::from_secs(1_800);
+/// Shortest interval between two reads, even if the socket reconnects more often. Doubles while reads fail.
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Largest catalog kept, bytes of JSON. An instance with a larger one counts as having an unknown catalog.
 const BYTES_MAX: usize = 8 << 20;
 
-/// What is known of what the instance can run.
+/// The catalog last read from an instance, by content hash.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Option<Seen>>);
+pub(super) struct KnownCatalog(Mutex<Option<CatalogRead>>);
 
 #[derive(Debug)]
-struct Seen {
+struct CatalogRead {
     hash: String,
-    /// When it was read; none when the instance may be another process since.
+    /// Time of the read; `None` if the instance may have restarted since.
     at: Option<Instant>,
 }
 
-impl Known {
-    /// The content hash of what it can run, once that is stored.
+impl KnownCatalog {
+    /// Returns the content hash of the catalog, once it is stored in Redis.
     pub(super) fn hash(&self) -> Option<String> {
         lock(&self.0).as_ref().map(|seen| seen.hash.clone())
     }
 
-    /// Whether that was read within this time, and no socket is new since.
+    /// Whether the catalog was read within `age`, and the instance cannot have restarted since.
     pub(super) fn is_fresh(&self, age: Duration) -> bool {
         lock(&self.0).as_ref().and_then(|seen| seen.at).is_some_and(|at| at.elapsed() < age)
     }
 
-    /// It was read just now; whether it is another than before.
-    pub(super) fn learn(&self, hash: String) -> bool {
-        let before = lock(&self.0).replace(Seen { hash: hash.clone(), at: Some(Instant::now()) });
+    /// Records a read. Returns true if the catalog changed.
+    pub(super) fn set(&self, hash: String) -> bool {
+        let before = lock(&self.0).replace(CatalogRead { hash: hash.clone(), at: Some(Instant::now()) });
         before.is_none_or(|before| before.hash != hash)
     }
 
-    /// The instance may be another process since.
-    pub(super) fn doubt(&self) {
+    /// Marks the catalog as possibly outdated, because the instance may have restarted.
+    pub(super) fn invalidate(&self) {
         if let Some(seen) = lock(&self.0).as_mut() {
             seen.at = None;
         }
     }
 }
 
-/// Looks at each new socket, and after [`AGAIN`] once nothing runs.
+/// Reads the catalog after each new socket connection, and every [`IDLE_INTERVAL`] while nothing executes.
 pub(super) async fn run(instance: Arc<Instance>) {
-    let (mut last, mut pause): (Option<Instant>, Duration) = (None, PAUSE);
+    let (mut last, mut delay): (Option<Instant>, Duration) = (None, MIN_INTERVAL);
     loop {
         tokio::select! {
             () = instance.catalog_due.notified() => {
                 if let Some(last) = last {
-                    tokio::time::sleep_until(last + pause).await;
+                    tokio::time::sleep_until(last + delay).await;
                 }
             }
-            () = sleep(AGAIN + jitter(AGAIN / 4)) => {
-                let is_due = last.is_none_or(|last| last.elapsed() >= AT_LATEST);
+            () = sleep(IDLE_INTERVAL + jitter(IDLE_INTERVAL / 4)) => {
+                let is_due = last.is_none_or(|last| last.elapsed() >= BUSY_INTERVAL);
                 if (instance.occupied() > 0 && !is_due) || !instance.health().is_alive() {
                     continue;
                 }
             }
         }
         last = Some(Instant::now());
-        match look(&instance).await {
-            Ok(()) => pause = PAUSE,
+        match read(&instance).await {
+            Ok(()) => delay = MIN_INTERVAL,
             Err(reason) => {
-                tracing::warn!(instance = %instance.target.id, reason, "it is not known what the instance can run");
-                pause = (pause * 2).min(AGAIN);
+                tracing::warn!(instance = %instance.target.id, reason, "catalog not read; retrying");
+                delay = (delay * 2).min(IDLE_INTERVAL);
                 instance.catalog_due.notify_one();
             }
         }
     }
 }
 
-/// Asks it now.
-pub(super) async fn look(instance: &Instance) -> Result<(), String> {
+/// Reads the catalog now, and stores it in Redis.
+pub(super) async fn read(instance: &Instance) -> Result<(), String> {
     let listed = instance.client.object_info(TIMEOUT).await.map_err(|error| error.to_string())?;
-    let read = tokio::task::spawn_blocking(move || {
+    let parsed = tokio::task::spawn_blocking(move || {
         let json = Catalog::parse(&listed)?.to_json();
         let hash = format!("{:x}", Sha256::digest(&json));
         Some((hash, json))
     });
-    let Some((hash, json)) = read.await.map_err(|error| error.to_string())? else {
-        return Err("/object_info is not ComfyUI's".to_owned());
+    let Some((hash, json)) = parsed.await.map_err(|error| error.to_string())? else {
+        return Err("/object_info is not a ComfyUI catalog".to_owned());
     };
     if json.len() > BYTES_MAX {
-        return Err(format!("its list has {} bytes, more than {BYTES_MAX}", json.len()));
+        return Err(format!("catalog has {} bytes, more than {BYTES_MAX}", json.len()));
     }
     instance.queue().put_catalog(&hash, &json).await.map_err(|error| error.to_string())?;
     instance.set_catalog(hash);

@@ -1,19 +1,25 @@
-//! Claims tasks while the instance has a free slot.
+//! Claims tasks for an instance while it has a free slot.
 
-use super::{attempt::Run, instance::Instance, jitter, spans};
+use super::{
+    attempt::Run,
+    instance::{Instance, lock},
+    jitter, spans,
+};
 use crate::{queue::Claimed, task::TaskId};
 use std::{pin::pin, sync::Arc, time::Duration};
 
-/// An idle instance looks by itself this often: wake-ups only make it faster.
-const POLL: Duration = Duration::from_secs(2);
-/// Tasks looked at for one that does not exclude this instance.
-const WINDOW: u32 = 32;
-/// Attempts that may still store outputs while the next one runs.
+/// Poll interval of an idle instance. Wake-ups only make it faster.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Number of waiting tasks searched for one that this instance may run.
+const SEARCH_WINDOW: u32 = 32;
+/// Largest number of attempts that still store outputs while the next one runs.
 const COLLECTING_MAX: u32 = 4;
-/// Pause after Redis did not answer.
-const RETRY: Duration = Duration::from_millis(500);
+/// Tries of one claim.
+const CLAIM_TRIES_MAX: u32 = 3;
+/// Delay after a failed claim.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Claims until the actor ends.
+/// Claims tasks until the actor ends.
 pub(super) async fn run(instance: Arc<Instance>) {
     let slots = instance.shared.parts.settings.slots;
     loop {
@@ -21,28 +27,28 @@ pub(super) async fn run(instance: Arc<Instance>) {
         if !instance.may_claim() || instance.occupied() >= slots || collecting > COLLECTING_MAX {
             tokio::select! {
                 () = instance.changed.notified() => {}
-                // A breaker's pause or a stale lease ends without news.
-                () = tokio::time::sleep(POLL / 4) => {}
+                // The pause after failed runs, and a stale lease, end without a notification.
+                () = tokio::time::sleep(POLL_INTERVAL / 4) => {}
             }
             continue;
         }
-        // Registered before the claim: a task added between the two would otherwise wake nobody.
+        // Registered before the claim, or the wake-up for a task added in between would be lost.
         let mut work = pin!(instance.shared.work.notified());
         work.as_mut().enable();
         let nonce = TaskId::new().to_string();
         match claim(&instance, &nonce, slots + collecting).await {
             Some(Claimed::Task(claim)) => {
-                tracing::info!(instance = %instance.target.id, task = %claim.task, attempt = %claim.attempt, "claimed");
+                tracing::info!(instance = %instance.target.id, task = %claim.task, attempt = %claim.attempt, "task claimed");
                 spans::record_wait(&instance, &claim);
                 Run::fresh(*claim).spawn(&instance);
             }
             Some(Claimed::Nothing) => {
-                // What follows is no gap between two tasks: nothing waited.
-                *super::instance::lock(&instance.idle_since) = None;
+                // No task waits, so what follows does not count as an idle gap.
+                *lock(&instance.idle_since) = None;
                 tokio::select! {
                     () = work => {}
                     () = instance.changed.notified() => {}
-                    () = tokio::time::sleep(POLL + jitter(POLL)) => {}
+                    () = tokio::time::sleep(POLL_INTERVAL + jitter(POLL_INTERVAL)) => {}
                 }
             }
             None => {}
@@ -50,17 +56,17 @@ pub(super) async fn run(instance: Arc<Instance>) {
     }
 }
 
-/// Claims with one nonce until Redis answers: an answer that was lost on the way is given again.
+/// Claims with one nonce until Redis answers. The nonce makes Redis repeat a reply that was lost.
 async fn claim(instance: &Instance, nonce: &str, slots: u32) -> Option<Claimed> {
-    for _ in 0..3 {
-        match instance.queue().claim(&instance.lease, nonce, slots, WINDOW).await {
+    for _ in 0..CLAIM_TRIES_MAX {
+        match instance.queue().claim(&instance.lease, nonce, slots, SEARCH_WINDOW).await {
             Ok(claimed) => return Some(claimed),
             Err(error) => {
-                tracing::warn!(instance = %instance.target.id, %error, "nothing could be claimed");
-                tokio::time::sleep(RETRY).await;
+                tracing::warn!(instance = %instance.target.id, %error, "claim failed; retrying");
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
-    // What a lost answer gave us is adopted at the next renewal.
+    // The next renewal adopts a task whose claim reply was lost.
     None
 }

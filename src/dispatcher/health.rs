@@ -1,18 +1,18 @@
-//! What an instance's checks and runs say about it: a pure state machine. Times are given, never read.
+//! Health of an instance, derived from its checks and runs. A pure state machine: times are parameters.
 
 use crate::fleet::{Phase, PhaseChange};
 use std::time::Duration;
 
-/// First pause of an opened breaker.
+/// First pause after repeated failed runs.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// Longest pause.
+/// Longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Failed runs in a row that open the breaker.
+/// Consecutive failed runs that pause the instance.
 const FAILURES_TO_PAUSE: u32 = 3;
-/// Changes remembered.
+/// Largest number of phase changes kept.
 const HISTORY_MAX: usize = 20;
-/// A suspect or dead instance is looked at again after this, if the configured interval is longer.
-const RECHECK: Duration = Duration::from_secs(1);
+/// Longest check interval of an instance that seems unhealthy.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One instance's health.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// A check was answered; `queue_empty` = the instance has no prompt at all.
+    /// Records an answered check. `queue_empty` means that the instance has no prompt at all.
     pub(super) fn answered(&mut self, queue_empty: bool) {
         self.misses = 0;
         self.answered = true;
@@ -39,44 +39,45 @@ impl Health {
         }
     }
 
-    /// A check was not answered.
-    pub(super) fn missed(&mut self, why: &str, misses_to_down: u32) {
+    /// Records a failed check.
+    pub(super) fn missed(&mut self, reason: &str, misses_to_down: u32) {
         self.misses = self.misses.saturating_add(1);
-        self.last_error = Some(why.to_owned());
+        self.last_error = Some(reason.to_owned());
         if !self.answered || self.misses >= misses_to_down {
             self.down = true;
         }
     }
 
-    /// A run ended in a way that speaks for the instance (also: a node error, which is the task's fault).
+    /// Records a run that proves the instance works; this includes node errors, which are the task's fault.
     pub(super) fn run_succeeded(&mut self) {
         self.failures = 0;
         self.paused_until = None;
     }
 
-    /// A run failed through the instance.
-    pub(super) fn run_failed(&mut self, why: &str, now: Duration) {
+    /// Records a run that failed because of the instance.
+    pub(super) fn run_failed(&mut self, reason: &str, now: Duration) {
         self.failures = self.failures.saturating_add(1);
-        self.last_error = Some(why.to_owned());
+        self.last_error = Some(reason.to_owned());
         if self.failures >= FAILURES_TO_PAUSE {
             let doublings = (self.failures - FAILURES_TO_PAUSE).min(6);
             self.paused_until = Some(now + (PAUSE_MIN * 2u32.pow(doublings)).min(PAUSE_MAX));
         }
     }
 
-    /// A prompt is stuck and does not obey: nothing new until the instance's queue is seen empty, and then only after the pause.
-    pub(super) fn stuck(&mut self, why: &str, now: Duration) {
-        self.stuck = Some(why.to_owned());
+    /// Records that a prompt ignores its interrupt. The instance gets no tasks until its queue was seen empty and the pause has
+    /// passed.
+    pub(super) fn stuck(&mut self, reason: &str, now: Duration) {
+        self.stuck = Some(reason.to_owned());
         self.failures = self.failures.max(FAILURES_TO_PAUSE - 1);
-        self.run_failed(why, now);
+        self.run_failed(reason, now);
     }
 
-    /// Whether it answers.
+    /// Whether the instance answers.
     pub(super) fn is_alive(&self) -> bool {
         self.answered && !self.down
     }
 
-    /// Whether it may get a task now.
+    /// Whether the instance may get a task now.
     pub(super) fn may_claim(&self, now: Duration) -> bool {
         self.is_alive()
             && self.misses == 0
@@ -84,17 +85,17 @@ impl Health {
             && self.paused_until.is_none_or(|until| until <= now)
     }
 
-    /// How long to wait before the next check.
+    /// Returns the delay until the next check.
     pub(super) fn next_check(&self, interval: Duration) -> Duration {
-        if self.misses > 0 || self.stuck.is_some() { interval.min(RECHECK) } else { interval }
+        if self.misses > 0 || self.stuck.is_some() { interval.min(RECHECK_INTERVAL) } else { interval }
     }
 
-    /// Computes the phase; gives the change if there was one. `unix_ms` is only recorded.
+    /// Updates the phase. Returns true if it changed. `unix_ms` is only recorded.
     pub(super) fn update_phase(&mut self, enabled: bool, now: Duration, unix_ms: u64) -> bool {
         let phase = match (self.is_alive(), enabled) {
             (false, _) => Phase::Down,
             (true, false) => Phase::Draining,
-            // After a pause the next run decides: until it has ended well, the instance is on trial.
+            // After a pause the instance stays suspect until a run succeeds.
             (true, true) if self.may_claim(now) && self.failures < FAILURES_TO_PAUSE => Phase::Up,
             (true, true) => Phase::Suspect,
         };
@@ -108,17 +109,17 @@ impl Health {
         true
     }
 
-    /// At a glance.
+    /// The current phase.
     pub(super) fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// What is wrong, or was last.
+    /// The current or last error.
     pub(super) fn last_error(&self) -> Option<String> {
         self.stuck.clone().or_else(|| self.last_error.clone())
     }
 
-    /// Changes, newest first.
+    /// Phase changes, newest first.
     pub(super) fn history(&self) -> &[PhaseChange] {
         &self.history
     }
@@ -133,7 +134,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     #[test]
-    fn one_miss_is_suspect_three_are_down_and_an_answer_heals() {
+    fn one_miss_is_suspect_three_are_down_and_an_answer_is_up() {
         let mut health = Health::default();
         health.answered(true);
         assert!(health.update_phase(true, NOW, 1) && health.phase() == Phase::Up);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_never_seen_is_down_at_its_first_miss() {
+    fn an_instance_that_never_answered_is_down_at_its_first_miss() {
         let mut health = Health::default();
         health.missed("refused", 3);
         assert!(health.update_phase(true, NOW, 1));
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_runs_pause_for_longer_and_longer() {
+    fn pauses_after_failed_runs_grow() {
         let mut health = Health::default();
         health.answered(true);
         health.run_failed("500", NOW);
@@ -166,7 +167,7 @@ mod tests {
         let later = NOW + Duration::from_secs(1);
         assert!(!health.may_claim(NOW) && health.may_claim(later));
         health.update_phase(true, later, 1);
-        assert_eq!(health.phase(), Phase::Suspect, "on trial until a run ends well");
+        assert_eq!(health.phase(), Phase::Suspect, "suspect until a run succeeds");
         for _ in 0..20 {
             health.run_failed("500", NOW);
         }
@@ -176,10 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_instance_waits_for_an_empty_queue() {
+    fn a_stuck_instance_gets_no_task_before_its_queue_is_empty() {
         let mut health = Health::default();
         health.answered(true);
-        health.stuck("does not obey", NOW);
+        health.stuck("ignores its interrupt", NOW);
         let later = NOW + Duration::from_secs(600);
         health.answered(false);
         assert!(!health.may_claim(later));

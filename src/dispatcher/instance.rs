@@ -1,7 +1,7 @@
 //! State of one leased instance, shared by the parts of its actor.
 
 use super::{
-    Shared, catalog::Known, health::Health, lease_clock::LeaseClock, strays::OrphanPrompts, uploads::InputCache,
+    Shared, catalog::KnownCatalog, health::Health, lease_clock::LeaseClock, strays::OrphanPrompts, uploads::InputCache,
 };
 use crate::{
     clock::since_boot,
@@ -77,7 +77,7 @@ pub(super) struct Instance {
     checks: Mutex<HealthCheck>,
     health: Mutex<Health>,
     /// Models and nodes of the instance.
-    pub(super) catalog: Known,
+    pub(super) catalog: KnownCatalog,
     runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
     /// Input files that the instance has received since its start.
     pub(super) uploads: InputCache,
@@ -129,7 +129,7 @@ impl Instance {
             renew_now: Notify::new(),
             catalog_due: Notify::new(),
             catalog_known: Notify::new(),
-            catalog: Known::default(),
+            catalog: KnownCatalog::default(),
             reconnect: Notify::new(),
             last_event: Mutex::new(None),
             collecting: AtomicU32::new(0),
@@ -294,15 +294,15 @@ impl Instance {
 
     /// Sets the hash of the current catalog and wakes the parts that use it.
     pub(super) fn set_catalog(&self, hash: String) {
-        if self.catalog.learn(hash) {
+        if self.catalog.set(hash) {
             self.check_now.notify_one();
             self.catalog_known.notify_one();
         }
     }
 
     /// Makes the catalog be read again, because the instance may have restarted.
-    pub(super) fn doubt_catalog(&self) {
-        self.catalog.doubt();
+    pub(super) fn invalidate_catalog(&self) {
+        self.catalog.invalidate();
         self.catalog_due.notify_one();
     }
 }

@@ -1,5 +1,5 @@
-//! Lets this instance join in: tasks that were left to others because they had what it lacked then, and it has now, or because
-//! it was not there yet. Each owner looks for its own instance, in small bites.
+//! Admits this instance to waiting tasks that were restricted to others but that it can run by now: it has gained the models or
+//! nodes since, or joined the fleet later. Every owner checks for its own instances, in small batches.
 
 use super::{instance::Instance, jitter, unfit};
 use crate::{
@@ -10,79 +10,79 @@ use crate::{
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// Between two looks: how much later than it could such a task begins.
-const EVERY: Duration = Duration::from_secs(5);
-/// Tasks of one bite.
-const BITE: u64 = 50;
-/// Most tasks of one bite: so many may have been left to others in the same millisecond.
-const BITE_MAX: u64 = 10_000;
-/// Bites of one look.
-const BITES_MAX: usize = 20;
+/// Interval between two checks, and thereby the longest delay of such a task.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// First size of a batch.
+const BATCH: u64 = 50;
+/// Largest size of a batch, and thereby the number of tasks that may have been restricted in the same millisecond.
+const BATCH_MAX: u64 = 10_000;
+/// Largest number of batches of one check.
+const BATCHES_MAX: usize = 20;
 
-/// How far it has looked, with one catalog.
+/// Position of the check in the restricted tasks, valid for one catalog.
 #[derive(Default)]
-struct Place {
+struct Cursor {
     catalog: Option<String>,
     since_ms: u64,
-    /// Those of that millisecond that were judged.
-    judged: HashSet<TaskId>,
+    /// Checked tasks of that millisecond.
+    checked: HashSet<TaskId>,
 }
 
-/// Looks again and again while the lease lasts.
+/// Checks periodically, and whenever the catalog changes.
 pub(super) async fn run(instance: Arc<Instance>) {
-    let mut place = Place::default();
+    let mut cursor = Cursor::default();
     loop {
         tokio::select! {
             () = instance.catalog_known.notified() => {}
-            () = sleep(EVERY + jitter(EVERY / 4)) => {}
+            () = sleep(INTERVAL + jitter(INTERVAL / 4)) => {}
         }
-        if let Err(error) = look(&instance, &mut place).await {
-            tracing::debug!(instance = %instance.target.id, %error, "which tasks it could run as well is looked at later");
+        if let Err(error) = check(&instance, &mut cursor).await {
+            tracing::debug!(instance = %instance.target.id, %error, "eligibility check failed; retrying");
         }
     }
 }
 
-async fn look(instance: &Instance, place: &mut Place) -> queue::Result<()> {
+async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
     let Some(hash) = instance.catalog.hash() else { return Ok(()) };
-    if place.catalog.as_ref() != Some(&hash) {
-        *place = Place { catalog: Some(hash.clone()), ..Place::default() };
+    if cursor.catalog.as_ref() != Some(&hash) {
+        *cursor = Cursor { catalog: Some(hash.clone()), ..Cursor::default() };
     }
-    let (mut catalog, mut bite) = (None, BITE);
-    for _ in 0..BITES_MAX {
-        let narrowed = instance.queue().narrowed(&instance.lease, place.since_ms, bite).await?;
+    let (mut catalog, mut batch) = (None, BATCH);
+    for _ in 0..BATCHES_MAX {
+        let narrowed = instance.queue().narrowed(&instance.lease, cursor.since_ms, batch).await?;
         let fresh: Vec<(TaskId, u64)> =
-            narrowed.tasks.iter().filter(|(id, _)| !place.judged.contains(id)).copied().collect();
+            narrowed.tasks.iter().filter(|(id, _)| !cursor.checked.contains(id)).copied().collect();
         if !fresh.is_empty() {
             if catalog.is_none() {
                 let json = instance.queue().catalog(&hash).await?;
                 catalog = json.and_then(|json| Catalog::from_json(&json)).map(Arc::new);
             }
-            // Without one nothing was judged, and the place must stay.
+            // Without a catalog nothing was checked, so the cursor must stay.
             let Some(catalog) = &catalog else { return Ok(()) };
             admit(instance, catalog, &fresh).await?;
         }
-        if !place.advance(&narrowed, &mut bite) {
+        if !cursor.advance(&narrowed, &mut batch) {
             return Ok(());
         }
     }
     Ok(())
 }
 
-impl Place {
-    /// Goes on behind what was judged; whether more is there.
-    fn advance(&mut self, narrowed: &queue::Narrowed, bite: &mut u64) -> bool {
+impl Cursor {
+    /// Advances behind the checked tasks. Returns true if there are more.
+    fn advance(&mut self, narrowed: &queue::Narrowed, batch: &mut u64) -> bool {
         let Some(last_ms) = narrowed.last_ms else { return false };
-        let is_full = narrowed.looked_at >= *bite;
+        let is_full = narrowed.looked_at >= *batch;
         if last_ms > self.since_ms {
-            self.judged.clear();
+            self.checked.clear();
             self.since_ms = last_ms;
-            *bite = BITE;
+            *batch = BATCH;
         } else if is_full {
-            *bite *= 2;
+            *batch *= 2;
         }
         let here = narrowed.tasks.iter().filter(|(_, since_ms)| *since_ms == last_ms);
-        self.judged.extend(here.map(|(id, _)| *id));
-        is_full && *bite <= BITE_MAX
+        self.checked.extend(here.map(|(id, _)| *id));
+        is_full && *batch <= BATCH_MAX
     }
 }
 
@@ -95,11 +95,11 @@ async fn admit(instance: &Instance, catalog: &Arc<Catalog>, tasks: &[(TaskId, u6
         if workflow.fits(catalog, &unfit::unchecked_values(&task.facts.warnings)) {
             fitting.push(*id);
         }
-        // Large graphs take a millisecond each, and this thread has other work.
+        // A large graph takes a millisecond; other tasks of this thread must run in between.
         tokio::task::yield_now().await;
     }
     if !fitting.is_empty() && instance.queue().admit(&instance.lease, &fitting).await? > 0 {
-        tracing::info!(instance = %instance.target.id, tasks = fitting.len(), "it can run tasks that were left to others");
+        tracing::info!(instance = %instance.target.id, tasks = fitting.len(), "instance admitted to tasks restricted to others");
         instance.changed.notify_one();
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Keeps the lease, and reconciles what Redis says is in flight with what runs here.
+//! Renews the lease of an instance, and reconciles the attempts in flight in Redis with the runs here.
 
 use super::{attach, instance::Instance};
 use crate::{
@@ -8,19 +8,19 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Renewals per lifetime of a lease.
+/// Renewals per lease TTL.
 const RENEWALS_PER_TTL: u32 = 3;
-/// Pause after a renewal that Redis did not answer.
-const RETRY: Duration = Duration::from_millis(250);
+/// Delay after a failed renewal.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// Renews until the lease is lost. An expired lease that nobody took is still ours: only Redis' word ends it.
+/// Renews until the lease is lost. An expired lease that no dispatcher took over is still ours: only Redis ends it.
 pub(super) async fn run(instance: Arc<Instance>) {
     let ttl = instance.shared.parts.settings.lease_ttl;
     let period = ttl / RENEWALS_PER_TTL;
-    let mut pause = period;
+    let mut delay = period;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(delay) => {}
             () = instance.renew_now.notified() => {}
         }
         let before: Vec<_> = instance.run_ids();
@@ -29,19 +29,19 @@ pub(super) async fn run(instance: Arc<Instance>) {
             Ok(Renewed::Ours(in_flight)) => {
                 instance.clock.renewed(sent);
                 reconcile(&instance, &in_flight, &before).await;
-                pause = period;
+                delay = period;
             }
             Ok(Renewed::Lost) => return instance.lost.cancel(),
             Err(error) => {
-                tracing::warn!(instance = %instance.target.id, %error, "the lease could not be renewed");
-                pause = RETRY.min(period);
+                tracing::warn!(instance = %instance.target.id, %error, "lease renewal failed; retrying");
+                delay = RETRY_DELAY.min(period);
             }
         }
     }
 }
 
-/// Adopts what a lost claim reply left, carries out cancels that were not heard, takes back what Redis forgot, ends what is
-/// not ours any more.
+/// Adopts tasks whose claim reply was lost, executes cancels whose event was lost, reclaims attempts that Redis lost, and
+/// cancels runs whose attempt has ended.
 async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(TaskId, Attempt)]) {
     attach::all(instance, in_flight);
     for (task, attempt) in before {
@@ -50,14 +50,14 @@ async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(Ta
         }
         match attach::try_take_back(instance, *task, *attempt).await {
             Ok(Written::Done) => {}
-            // Its slot is free (cancelled and collected, or ended by a verb whose answer is on its way): the attempt's own
-            // next fenced write tells it so; here only a prompt that still runs is stopped.
+            // The slot is free already: the task was cancelled and cleaned up, or a settle is being answered. The run learns this
+            // from its next fenced write; here only a prompt that still executes is stopped.
             Ok(Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
                 instance.drop_run(*task, *attempt);
             }
             Ok(Written::Fenced) => return instance.lost.cancel(),
             Err(error) => {
-                tracing::debug!(instance = %instance.target.id, %task, %error, "asked again at the next renewal");
+                tracing::debug!(instance = %instance.target.id, %task, %attempt, %error, "attempt not reclaimed; retrying at the next renewal");
             }
         }
     }

@@ -1,5 +1,7 @@
-//! Whether a lease is surely ours: measured from before the last successful renewal was sent, on a clock that also counts
-//! the time a machine sleeps. It narrows the window in which a paused process could act; the token decides.
+//! Local check that a lease is still valid. Its age is measured from the time the last successful renewal was sent, on a clock
+//! that also counts while the machine sleeps.
+//!
+//! The check narrows the window in which a paused process could act on an expired lease; the lease token decides.
 
 use crate::clock::since_boot;
 use std::{
@@ -7,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// The age of one lease.
+/// Age of one lease.
 #[derive(Debug)]
 pub(super) struct LeaseClock {
     renewed_ms: AtomicU64,
@@ -15,18 +17,18 @@ pub(super) struct LeaseClock {
 }
 
 impl LeaseClock {
-    /// A lease whose acquire was sent at `sent`.
+    /// The clock of a lease whose acquire was sent at `sent`, since boot.
     pub(super) fn new(ttl: Duration, sent: Duration) -> Self {
         Self { renewed_ms: AtomicU64::new(to_ms(sent)), ttl }
     }
 
-    /// A renewal that was sent at `sent` has succeeded.
+    /// Records the success of a renewal that was sent at `sent`, since boot.
     pub(super) fn renewed(&self, sent: Duration) {
         self.renewed_ms.fetch_max(to_ms(sent), Ordering::Relaxed);
     }
 
-    /// Whether submitting or interrupting is allowed now: a fifth of the lifetime (at most 3 s) is kept as a margin for the
-    /// request's own way.
+    /// Whether submitting and interrupting are allowed now. A fifth of the TTL, at most 3 s, is kept as a margin for the transit
+    /// of the request.
     pub(super) fn may_act(&self) -> bool {
         self.may_act_at(since_boot())
     }
@@ -48,12 +50,15 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn an_old_renewal_forbids_acting() {
+    fn acting_is_not_allowed_long_after_the_last_renewal() {
         let clock = LeaseClock::new(Duration::from_secs(15), Duration::from_secs(100));
         assert!(clock.may_act_at(Duration::from_secs(111)));
         assert!(!clock.may_act_at(Duration::from_secs(112)));
         clock.renewed(Duration::from_secs(110));
         clock.renewed(Duration::from_secs(105));
-        assert!(clock.may_act_at(Duration::from_secs(121)), "a late older answer does not make the lease older");
+        assert!(
+            clock.may_act_at(Duration::from_secs(121)),
+            "the late answer to an older renewal does not age the lease"
+        );
     }
 }

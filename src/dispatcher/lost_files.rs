@@ -1,42 +1,43 @@
-//! Files that were stored and never registered, because the process that stored them died in between: found by comparing the
-//! store with the registry, and deleted when they are older than any upload or attempt takes to register what it has stored.
+//! Deletes orphan files: files in the store that no process registered, because it died between storing and registering.
+//!
+//! They are found by comparing the store with the registry, and deleted once they are older than any upload or attempt takes.
 
 use crate::{queue::Queue, store::Store, task::ObjectId};
 use std::time::Duration;
 
-/// A file that nobody has registered for so long belongs to nobody.
-const LOST_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Between two looks at the whole store.
-const EVERY: Duration = Duration::from_secs(60 * 60);
-/// Between two shards: a disk has other work to do.
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long the duty stays with a collector that died.
+/// Age from which an unregistered file is an orphan.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Interval between two scans of the store.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Pause between two shards, so that a scan does not saturate the disk.
+const SHARD_PAUSE: Duration = Duration::from_millis(20);
+/// Time after which another process takes over from a collector that died.
 const DUTY_TTL: Duration = Duration::from_secs(60);
-/// Files asked about at once.
+/// Number of files checked by one call.
 const IDS_PER_CALL: usize = 500;
 
-/// Looks for ever; one process at a time does it.
+/// Scans the store periodically; one process of the installation at a time.
 pub(super) async fn run(queue: Queue, store: Store, me: String) {
     loop {
         match queue.hold_duty("lost-files", &me, DUTY_TTL).await {
             Ok(true) => match collect(&queue, &store, &me).await {
                 Ok(0) => {}
-                Ok(count) => tracing::info!(count, "deleted files that nobody had registered"),
-                Err(error) => tracing::warn!(error, "looking for files that nobody has registered"),
+                Ok(count) => tracing::info!(count, "orphan files deleted"),
+                Err(error) => tracing::warn!(error, "orphan file scan failed"),
             },
             Ok(false) => {}
-            Err(error) => tracing::debug!(%error, "looking for files that nobody has registered"),
+            Err(error) => tracing::debug!(%error, "orphan file scan not started"),
         }
-        tokio::time::sleep(EVERY + super::jitter(EVERY / 10)).await;
+        tokio::time::sleep(INTERVAL + super::jitter(INTERVAL / 10)).await;
     }
 }
 
-/// Looks through the whole store once; gives how many files it deleted.
+/// Scans the whole store once. Returns the number of deleted files.
 async fn collect(queue: &Queue, store: &Store, me: &str) -> Result<usize, String> {
-    // An emptied Redis, or another system's store: its files are all unknown to us, and none is ours to delete.
+    // In an emptied Redis, or with the store of another installation, no file is registered; none may be deleted.
     if !store.belongs_to(queue.installation()).await.map_err(|error| error.to_string())? {
         return Err(
-            "the store has files of another installation (see its file `installation`): nothing is deleted".to_owned()
+            "the store belongs to another installation (see its file `installation`); nothing deleted".to_owned()
         );
     }
     let mut deleted = 0;
@@ -44,20 +45,20 @@ async fn collect(queue: &Queue, store: &Store, me: &str) -> Result<usize, String
         if !queue.hold_duty("lost-files", me, DUTY_TTL).await.map_err(|error| error.to_string())? {
             break;
         }
-        let old = store.old_files(shard, LOST_AGE).await.map_err(|error| error.to_string())?;
+        let old = store.old_files(shard, ORPHAN_AGE).await.map_err(|error| error.to_string())?;
         for ids in old.chunks(IDS_PER_CALL) {
             deleted += delete_unregistered(queue, store, ids).await?;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(SHARD_PAUSE).await;
     }
     Ok(deleted)
 }
 
 async fn delete_unregistered(queue: &Queue, store: &Store, ids: &[ObjectId]) -> Result<usize, String> {
-    let lost = queue.unregistered(ids).await.map_err(|error| error.to_string())?;
-    for id in &lost {
+    let orphans = queue.unregistered(ids).await.map_err(|error| error.to_string())?;
+    for id in &orphans {
         store.delete(*id).await.map_err(|error| error.to_string())?;
-        tracing::info!(object = %id, "deleted a file that nobody had registered");
+        tracing::info!(object = %id, "orphan file deleted");
     }
-    Ok(lost.len())
+    Ok(orphans.len())
 }

@@ -1,104 +1,105 @@
-//! Whose a lease is that has run out: its owner is dead or asleep, unless Redis, or this process, was away.
+//! Decides when an expired lease may be taken over.
 //!
-//! A lease runs out by Redis' clock, and nobody can renew it while Redis does not answer. So after an outage the owners come
-//! first: for a while only what was given back is taken. A Redis that was restarted prolongs the leases itself
-//! (`lua/lib/boot.lua`); one that was paused or cut off does not know.
+//! Leases expire by Redis' clock, and owners cannot renew them while Redis is unreachable. After an outage, owners therefore
+//! get a grace period in which only released leases are taken. A restarted Redis extends the leases itself
+//! (`lua/lib/boot.lua`); a paused or partitioned one cannot.
 
 use crate::task::InstanceId;
 use std::{collections::BTreeSet, time::Duration};
 
-/// Readings so far apart say that Redis, or this process, was away.
-const AWAY_AFTER: Duration = Duration::from_millis(2_500);
-/// After that, and at the start of a dispatcher that finds no other, leases that ran out are left to their owners for so long:
-/// as long as claims rest in `lua/lib/boot.lua`.
-const OWNERS_FIRST: Duration = Duration::from_secs(3);
+/// Gap between two reads that means Redis, or this process, was unavailable in between.
+const OUTAGE_GAP: Duration = Duration::from_millis(2_500);
+/// Grace period for owners after an outage, and at the start of a dispatcher that finds no other dispatcher. Equals the pause
+/// of claims in `lua/lib/boot.lua`.
+const GRACE: Duration = Duration::from_secs(3);
 
-/// Remembers when leases were read. Times are since boot.
+/// Times of the lease reads, since boot.
 #[derive(Debug, Default)]
-pub(super) struct OwnersFirst {
-    read: Option<Duration>,
-    until: Duration,
+pub(super) struct TakeoverGrace {
+    last_read: Option<Duration>,
+    grace_until: Duration,
 }
 
-/// What the leases say.
+/// Leases sorted by whether they may be taken over.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Owned {
-    /// Not to be taken.
+pub(super) struct Ownership {
+    /// Leases that must not be taken over.
     pub(super) held: BTreeSet<InstanceId>,
-    /// Dispatchers that let a lease run out: they get no share, whatever their last heartbeat said.
+    /// Dispatchers that let a lease expire. They get no share, even if their heartbeat is still valid.
     pub(super) dead: BTreeSet<String>,
 }
 
-impl OwnersFirst {
-    /// Sorts what `me` read at `now`: (instance, owner or "" = given back, remaining).
+impl TakeoverGrace {
+    /// Sorts the leases that dispatcher `me` read at `now`. Each is (instance, owner, remaining time); an empty owner means the
+    /// lease was released.
     ///
-    /// `live` are the dispatchers whose heartbeat lasts. At the start another one among them says that Redis was there all
-    /// the time: then a process that was started anew takes over as quickly as one that never died.
-    pub(super) fn sort(
+    /// `live` holds the dispatchers with a valid heartbeat. On the first read, another live dispatcher proves that Redis was
+    /// available all the time, so a restarted process needs no grace period.
+    pub(super) fn classify(
         &mut self,
         me: &str,
         live: &BTreeSet<String>,
         leases: Vec<(InstanceId, String, Duration)>,
         now: Duration,
-    ) -> Owned {
-        let was_away = match self.read.replace(now) {
-            Some(before) => now.saturating_sub(before) > AWAY_AFTER,
+    ) -> Ownership {
+        let after_outage = match self.last_read.replace(now) {
+            Some(before) => now.saturating_sub(before) > OUTAGE_GAP,
             None => live.iter().all(|dispatcher| dispatcher == me),
         };
-        if was_away {
-            self.until = now + OWNERS_FIRST;
+        if after_outage {
+            self.grace_until = now + GRACE;
         }
-        let mut owned = Owned { held: BTreeSet::new(), dead: BTreeSet::new() };
+        let mut ownership = Ownership { held: BTreeSet::new(), dead: BTreeSet::new() };
         for (instance, owner, remaining) in leases {
-            let has_run_out = remaining.is_zero() && !owner.is_empty() && owner != me;
-            if !remaining.is_zero() || (has_run_out && now < self.until) {
-                owned.held.insert(instance);
-            } else if has_run_out {
-                owned.dead.insert(owner);
+            let is_expired = remaining.is_zero() && !owner.is_empty() && owner != me;
+            if !remaining.is_zero() || (is_expired && now < self.grace_until) {
+                ownership.held.insert(instance);
+            } else if is_expired {
+                ownership.dead.insert(owner);
             }
         }
-        owned
+        ownership
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Owned, OwnersFirst};
+    use super::{Ownership, TakeoverGrace};
     use crate::task::InstanceId;
     use std::{collections::BTreeSet, time::Duration};
 
     fn leases() -> Vec<(InstanceId, String, Duration)> {
-        [("alive", "a", 5), ("run-out", "b", 0), ("given-back", "", 0), ("mine", "me", 0)]
+        [("alive", "a", 5), ("expired", "b", 0), ("released", "", 0), ("mine", "me", 0)]
             .map(|(instance, owner, seconds)| {
                 (InstanceId::new(instance), owner.to_owned(), Duration::from_secs(seconds))
             })
             .to_vec()
     }
 
-    fn held(owned: &Owned) -> Vec<&str> {
-        owned.held.iter().map(InstanceId::as_str).collect()
+    fn held(ownership: &Ownership) -> Vec<&str> {
+        ownership.held.iter().map(InstanceId::as_str).collect()
     }
 
     #[test]
-    fn a_lease_that_ran_out_is_inherited_only_when_nobody_was_away() {
+    fn an_expired_lease_is_taken_over_only_without_an_outage() {
         let alone = BTreeSet::from(["me".to_owned()]);
-        let mut owners_first = OwnersFirst::default();
-        let mut at = |ms: u64| owners_first.sort("me", &alone, leases(), Duration::from_millis(ms));
-        assert_eq!(held(&at(10_000)), ["alive", "run-out"], "at the start");
-        assert_eq!(held(&at(12_000)), ["alive", "run-out"]);
+        let mut grace = TakeoverGrace::default();
+        let mut at = |ms: u64| grace.classify("me", &alone, leases(), Duration::from_millis(ms));
+        assert_eq!(held(&at(10_000)), ["alive", "expired"], "at the start");
+        assert_eq!(held(&at(12_000)), ["alive", "expired"]);
         let later = at(13_000);
         assert_eq!((held(&later), later.dead.iter().map(String::as_str).collect()), (vec!["alive"], vec!["b"]));
         let after_outage = at(20_000);
-        assert_eq!(held(&after_outage), ["alive", "run-out"]);
+        assert_eq!(held(&after_outage), ["alive", "expired"]);
         assert!(after_outage.dead.is_empty());
     }
 
     #[test]
-    fn one_that_starts_beside_others_inherits_at_once_but_not_after_an_outage() {
+    fn a_dispatcher_that_starts_beside_others_takes_over_at_once_but_not_after_an_outage() {
         let live = BTreeSet::from(["a".to_owned(), "me".to_owned()]);
-        let mut owners_first = OwnersFirst::default();
-        let mut at = |ms: u64| owners_first.sort("me", &live, leases(), Duration::from_millis(ms));
+        let mut grace = TakeoverGrace::default();
+        let mut at = |ms: u64| grace.classify("me", &live, leases(), Duration::from_millis(ms));
         assert_eq!(held(&at(10_000)), ["alive"]);
-        assert_eq!(held(&at(20_000)), ["alive", "run-out"]);
+        assert_eq!(held(&at(20_000)), ["alive", "expired"]);
     }
 }

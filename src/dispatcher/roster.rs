@@ -1,11 +1,11 @@
-//! Which instances this process looks after: reads the config, leases its fair share, starts and ends their actors.
+//! The instances of this process: reads the config, leases a fair share of it, starts and ends the actors.
 
 use super::{
     Shared,
     actor::{Actor, Ended},
     instance::Leased,
     jitter,
-    owners_first::{Owned, OwnersFirst},
+    owners_first::{Ownership, TakeoverGrace},
     share,
 };
 use crate::{
@@ -24,45 +24,45 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A look is skipped after this long without an answer of Redis.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two readings of the switches, which are also announced.
-const SWITCHES_EVERY: Duration = Duration::from_secs(5);
-/// At least so long is a dispatcher counted after its last heartbeat.
+/// Interval between two updates.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of one update.
+const UPDATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval between two reads of the operator's switches, whose changes are also announced.
+const SWITCHES_INTERVAL: Duration = Duration::from_secs(5);
+/// Shortest TTL of a dispatcher's heartbeat.
 const HEARTBEAT_TTL_MIN: Duration = Duration::from_secs(4);
 
 struct Roster {
     shared: Arc<Shared>,
     actors: BTreeMap<InstanceId, Actor>,
     config: FleetConfig,
-    /// When the switches were last read.
+    /// Time of the last read of the switches.
     switches_read: Option<Instant>,
-    owners_first: OwnersFirst,
+    takeover_grace: TakeoverGrace,
 }
 
-/// Looks after instances until `stop`, then hands all of them over.
+/// Keeps the fair share of instances leased until `stop`, then hands all of them over.
 pub(super) async fn run(shared: Arc<Shared>, readiness: Readiness, stop: CancellationToken) {
     let mut roster = Roster {
         shared: shared.clone(),
         actors: BTreeMap::new(),
         config: FleetConfig::default(),
         switches_read: None,
-        owners_first: OwnersFirst::default(),
+        takeover_grace: TakeoverGrace::default(),
     };
     while !stop.is_cancelled() {
-        match tokio::time::timeout(LOOK_TIMEOUT, roster.look()).await {
+        match tokio::time::timeout(UPDATE_TIMEOUT, roster.update()).await {
             Ok(Ok(())) => readiness.set("redis", Ok(())),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the roster could not be read");
+                tracing::warn!(%error, "roster update failed; retrying");
                 readiness.set("redis", Err(error.to_string()));
             }
             Err(_elapsed) => readiness.set("redis", Err("no answer from redis".to_owned())),
         }
-        let pause = LOOK_EVERY + jitter(LOOK_EVERY / 5);
+        let delay = UPDATE_INTERVAL + jitter(UPDATE_INTERVAL / 5);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(delay) => {}
             () = shared.config_changed.notified() => {}
             () = stop.cancelled() => {}
         }
@@ -75,8 +75,8 @@ impl Roster {
         &self.shared.parts.queue
     }
 
-    async fn look(&mut self) -> Result<()> {
-        self.bury_ended().await;
+    async fn update(&mut self) -> Result<()> {
+        self.remove_ended().await;
         let ttl = self.shared.parts.settings.lease_ttl;
         let mut dispatchers: BTreeSet<String> =
             self.queue().heartbeat(&self.shared.name, ttl.max(HEARTBEAT_TTL_MIN)).await?.into_iter().collect();
@@ -87,19 +87,20 @@ impl Roster {
         self.read_switches(&targets).await?;
 
         let leases = self.queue().leases().await?;
-        let Owned { held, dead } = self.owners_first.sort(&self.shared.name, &dispatchers, leases, since_boot());
+        let Ownership { held, dead } =
+            self.takeover_grace.classify(&self.shared.name, &dispatchers, leases, since_boot());
         dispatchers.retain(|dispatcher| !dead.contains(dispatcher));
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
             targets.keys().filter(|id| !held.contains(*id) && !self.actors.contains_key(*id)).cloned().collect();
-        let moves = share::decide(&self.shared.name, &dispatchers, targets.len(), &free, &mine);
-        for instance in moves.acquire {
+        let changes = share::decide(&self.shared.name, &dispatchers, targets.len(), &free, &mine);
+        for instance in changes.acquire {
             if let Some(target) = targets.get(&instance) {
                 self.acquire(target, self.config.health_check).await?;
             }
         }
-        if let Some(instance) = moves.give_back {
-            tracing::info!(%instance, "giving the instance to another dispatcher");
+        if let Some(instance) = changes.release {
+            tracing::info!(%instance, "above the fair share; handing the instance over");
             if let Some(actor) = self.actors.get(&instance) {
                 actor.hand_over();
             }
@@ -132,7 +133,7 @@ impl Roster {
                         self.actors.insert(target.id.clone(), actor);
                     }
                     Err(error) => {
-                        tracing::error!(instance = %target.id, %error, "this instance cannot be used as configured");
+                        tracing::error!(instance = %target.id, %error, "actor not started; lease released");
                         self.queue().yield_lease(&lease).await?;
                     }
                 }
@@ -141,7 +142,8 @@ impl Roster {
         Ok(())
     }
 
-    /// Tells actors what the config says now. An instance that left the config, or is spoken to differently now, drains.
+    /// Applies the config to the actors. An instance that left the config drains; one whose address or credentials changed is
+    /// handed over.
     fn update_actors(&self, targets: &BTreeMap<InstanceId, Target>) {
         for (id, actor) in &self.actors {
             match targets.get(id) {
@@ -156,7 +158,7 @@ impl Roster {
     }
 
     async fn read_switches(&mut self, targets: &BTreeMap<InstanceId, Target>) -> Result<()> {
-        if self.switches_read.is_some_and(|at| at.elapsed() < SWITCHES_EVERY) {
+        if self.switches_read.is_some_and(|at| at.elapsed() < SWITCHES_INTERVAL) {
             return Ok(());
         }
         let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
@@ -169,7 +171,7 @@ impl Roster {
         Ok(())
     }
 
-    async fn bury_ended(&mut self) {
+    async fn remove_ended(&mut self) {
         let ended: Vec<InstanceId> =
             self.actors.iter().filter(|(_, actor)| actor.is_finished()).map(|(id, _)| id.clone()).collect();
         for id in ended {
@@ -182,9 +184,9 @@ impl Roster {
     }
 
     async fn hand_over(mut self) {
-        // First: as long as this process is counted, the others' shares are too small for what it leaves.
+        // The heartbeat ends first: while this process counts, the shares of the others are too small for its instances.
         if let Err(error) = self.queue().heartbeat(&self.shared.name, Duration::ZERO).await {
-            tracing::debug!(%error, "nobody was told that this dispatcher leaves");
+            tracing::debug!(%error, "heartbeat not removed; it expires by itself");
         }
         for actor in self.actors.values() {
             actor.hand_over();

@@ -1,7 +1,10 @@
-//! Who leases which instance: a pure policy. Fair, stable, and every instance finds an owner.
+//! Decides which dispatcher leases which instance. Pure; fair and stable, and every instance gets an owner.
 //!
-//! Each dispatcher may hold `ceil(instances / dispatchers)`. It takes free ones, those first that rendezvous hashing gives it,
-//! and gives back what it holds above its share, one at a time.
+//! Each dispatcher may hold `ceil(instances / dispatchers)`. It takes free instances, preferring those that rendezvous hashing
+//! assigns to it, and releases those above its share, one at a time.
+//!
+//! The hash only orders preferences. Dispatchers that disagree about it (two releases during a rolling upgrade) still agree
+//! about the shares, so an instance moves only while its owner holds more than its share.
 
 use crate::task::InstanceId;
 use std::{
@@ -9,36 +12,36 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// What to do now.
+/// The next changes of a dispatcher's leases.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moves {
-    /// Try to lease these, in this order.
+pub(super) struct LeaseChanges {
+    /// Instances to lease, in this order.
     pub(super) acquire: Vec<InstanceId>,
-    /// Give this one back.
-    pub(super) give_back: Option<InstanceId>,
+    /// The instance to release.
+    pub(super) release: Option<InstanceId>,
 }
 
-/// Decides for the dispatcher `me`.
+/// Decides the changes of dispatcher `me`.
 ///
-/// `free` are instances of the config whose lease nobody holds, `mine` those that `me` holds, `total` all of the config,
-/// `dispatchers` the live ones (`me` counts even if missing there).
+/// `free` holds the instances of the config that no dispatcher leases, `mine` those that `me` leases. `total` counts the
+/// instances of the config. `dispatchers` are the live ones; `me` counts even if missing there.
 pub(super) fn decide(
     me: &str,
     dispatchers: &BTreeSet<String>,
     total: usize,
     free: &[InstanceId],
     mine: &[InstanceId],
-) -> Moves {
+) -> LeaseChanges {
     let live = dispatchers.len() + usize::from(!dispatchers.contains(me));
     let share = total.div_ceil(live);
     let mut acquire: Vec<InstanceId> = free.to_vec();
     acquire.sort_by_key(|instance| (!is_preferred(me, dispatchers, instance), score(me, instance)));
     acquire.truncate(share.saturating_sub(mine.len()));
-    let give_back = (mine.len() > share)
+    let release = (mine.len() > share)
         .then(|| mine.iter().min_by_key(|instance| (is_preferred(me, dispatchers, instance), score(me, instance))))
         .flatten()
         .cloned();
-    Moves { acquire, give_back }
+    LeaseChanges { acquire, release }
 }
 
 fn is_preferred(me: &str, dispatchers: &BTreeSet<String>, instance: &InstanceId) -> bool {
@@ -62,7 +65,7 @@ mod tests {
         (0..count).map(|n| InstanceId::new(format!("10.0.0.1:{}", 8000 + n))).collect()
     }
 
-    /// Plays rounds of everybody deciding on what they see, until nothing moves.
+    /// Lets all dispatchers decide in rounds until no lease moves. Returns the number of rounds with a change.
     fn settle(dispatchers: &[&str], total: usize, held: &mut BTreeMap<String, Vec<InstanceId>>) -> usize {
         let live: BTreeSet<String> = dispatchers.iter().map(|&name| name.to_owned()).collect();
         let all = instances(total);
@@ -73,9 +76,9 @@ mod tests {
                 let free: Vec<InstanceId> = all.iter().filter(|id| !taken.contains(*id)).cloned().collect();
                 let mine = held.entry(me.to_owned()).or_default();
                 let moves = decide(me, &live, total, &free, mine);
-                moved |= !moves.acquire.is_empty() || moves.give_back.is_some();
+                moved |= !moves.acquire.is_empty() || moves.release.is_some();
                 mine.extend(moves.acquire);
-                mine.retain(|id| Some(id) != moves.give_back.as_ref());
+                mine.retain(|id| Some(id) != moves.release.as_ref());
             }
             if !moved {
                 return round;

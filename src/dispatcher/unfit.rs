@@ -28,7 +28,7 @@ pub(super) async fn on_refusal(context: &AttemptContext, refusal: Failure) -> St
     }
     let instance = &context.instance;
     if !instance.catalog.is_fresh(FRESH_AGE)
-        && let Err(reason) = catalog::look(instance).await
+        && let Err(reason) = catalog::read(instance).await
     {
         tracing::debug!(instance = %instance.target.id, reason, "catalog not read after a refusal");
         if instance.catalog.hash().is_none() {

@@ -1,4 +1,4 @@
-//! Checks the instance's health and tells Redis what it is.
+//! Checks an instance periodically and reports its health to Redis.
 
 use super::instance::Instance;
 use crate::{
@@ -11,10 +11,10 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// `/system_stats` is asked at most so often: it costs the instance 10 ms.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// Shortest interval of `/system_stats`, which costs the instance 10 ms.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Checks at the configured interval, sooner when something seems wrong.
+/// Checks at the configured interval, and sooner when something seems wrong.
 pub(super) async fn run(instance: Arc<Instance>) {
     let mut probe: Option<(Probe, Instant)> = None;
     let mut reported: Option<InstanceReport> = None;
@@ -28,15 +28,15 @@ pub(super) async fn run(instance: Arc<Instance>) {
         }
         report(&instance, probe.as_ref().map(|(probe, _)| probe), remaining, &mut reported).await;
         instance.changed.notify_one();
-        let pause = instance.health().next_check(checks.interval());
+        let delay = instance.health().next_check(checks.interval());
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(delay) => {}
             () = instance.check_now.notified() => {}
         }
     }
 }
 
-/// One check; gives the length of the instance's own queue.
+/// Checks once. Returns the length of the instance's queue, or `None` without an answer.
 async fn check(
     instance: &Instance,
     probe: &mut Option<(Probe, Instant)>,
@@ -44,7 +44,7 @@ async fn check(
     misses_to_down: u32,
 ) -> Option<u32> {
     let answer = async {
-        let is_fresh = probe.as_ref().is_some_and(|(_, at)| at.elapsed() < PROBE_EVERY);
+        let is_fresh = probe.as_ref().is_some_and(|(_, at)| at.elapsed() < PROBE_INTERVAL);
         if !is_fresh || !instance.health().is_alive() {
             *probe = Some((instance.client.probe(timeout).await?, Instant::now()));
         }
