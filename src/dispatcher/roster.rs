@@ -6,7 +6,7 @@ use super::{
     instance::Leased,
     jitter,
     owners_first::{Ownership, TakeoverGrace},
-    share,
+    share::{self, FleetView},
 };
 use crate::{
     clock::since_boot,
@@ -93,7 +93,8 @@ impl Roster {
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
             targets.keys().filter(|id| !held.contains(*id) && !self.actors.contains_key(*id)).cloned().collect();
-        let changes = share::decide(&self.shared.name, &dispatchers, targets.len(), &free, &mine);
+        let fleet = FleetView { dispatchers: &dispatchers, total: targets.len(), free: &free, mine: &mine };
+        let changes = share::decide(&self.shared.name, &fleet);
         for instance in changes.acquire {
             if let Some(target) = targets.get(&instance) {
                 self.acquire(target, self.config.health_check).await?;
@@ -163,7 +164,7 @@ impl Roster {
         }
         let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         for (id, status) in ids.iter().zip(self.queue().instances(&ids).await?) {
-            if let (Some(status), Some(instance)) = (status, self.shared.actor(id)) {
+            if let (Some(status), Some(instance)) = (status, self.shared.instance(id)) {
                 instance.set_enabled(status.enabled);
             }
         }

@@ -3,14 +3,12 @@
 //! Each dispatcher may hold `ceil(instances / dispatchers)`. It takes free instances, preferring those that rendezvous hashing
 //! assigns to it, and releases those above its share, one at a time.
 //!
-//! The hash only orders preferences. Dispatchers that disagree about it (two releases during a rolling upgrade) still agree
-//! about the shares, so an instance moves only while its owner holds more than its share.
+//! The hash only orders preferences. Dispatchers that rank instances differently (two releases during a rolling upgrade) still
+//! agree about the size of a share, so a lease moves only while its owner holds more than its share.
 
 use crate::task::InstanceId;
-use std::{
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// The next changes of a dispatcher's leases.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,45 +19,59 @@ pub(super) struct LeaseChanges {
     pub(super) release: Option<InstanceId>,
 }
 
+/// The leases of a fleet, as one dispatcher sees them.
+#[derive(Debug)]
+pub(super) struct FleetView<'a> {
+    /// Live dispatchers. The deciding one counts even if missing here.
+    pub(super) dispatchers: &'a BTreeSet<String>,
+    /// Number of instances in the config.
+    pub(super) total: usize,
+    /// Instances of the config that no dispatcher leases.
+    pub(super) free: &'a [InstanceId],
+    /// Instances that the deciding dispatcher leases.
+    pub(super) mine: &'a [InstanceId],
+}
+
 /// Decides the changes of dispatcher `me`.
-///
-/// `free` holds the instances of the config that no dispatcher leases, `mine` those that `me` leases. `total` counts the
-/// instances of the config. `dispatchers` are the live ones; `me` counts even if missing there.
-pub(super) fn decide(
-    me: &str,
-    dispatchers: &BTreeSet<String>,
-    total: usize,
-    free: &[InstanceId],
-    mine: &[InstanceId],
-) -> LeaseChanges {
-    let live = dispatchers.len() + usize::from(!dispatchers.contains(me));
-    let share = total.div_ceil(live);
-    let mut acquire: Vec<InstanceId> = free.to_vec();
-    acquire.sort_by_key(|instance| (!is_preferred(me, dispatchers, instance), score(me, instance)));
-    acquire.truncate(share.saturating_sub(mine.len()));
-    let release = (mine.len() > share)
-        .then(|| mine.iter().min_by_key(|instance| (is_preferred(me, dispatchers, instance), score(me, instance))))
-        .flatten()
-        .cloned();
-    LeaseChanges { acquire, release }
+pub(super) fn decide(me: &str, fleet: &FleetView<'_>) -> LeaseChanges {
+    decide_by(score, me, fleet)
 }
 
-fn is_preferred(me: &str, dispatchers: &BTreeSet<String>, instance: &InstanceId) -> bool {
-    let own = score(me, instance);
-    dispatchers.iter().all(|other| other == me || score(other, instance) < own)
+/// Like [`decide`], with preferences in the order of `score`.
+fn decide_by(score: fn(&str, &InstanceId) -> u64, me: &str, fleet: &FleetView<'_>) -> LeaseChanges {
+    let preference = |instance: &InstanceId| {
+        let own = score(me, instance);
+        let is_preferred = fleet.dispatchers.iter().all(|other| other == me || score(other, instance) < own);
+        (is_preferred, own)
+    };
+    let live = fleet.dispatchers.len() + usize::from(!fleet.dispatchers.contains(me));
+    let share = fleet.total.div_ceil(live);
+    let mut acquire: Vec<InstanceId> = fleet.free.to_vec();
+    acquire.sort_by_cached_key(|instance| {
+        let (is_preferred, own) = preference(instance);
+        (!is_preferred, own)
+    });
+    acquire.truncate(share.saturating_sub(fleet.mine.len()));
+    let is_above_share = fleet.mine.len() > share;
+    let release = is_above_share.then(|| fleet.mine.iter().min_by_key(|instance| preference(instance)));
+    LeaseChanges { acquire, release: release.flatten().cloned() }
 }
 
+/// Rendezvous score: the first 8 bytes of SHA-256 over `dispatcher`, a zero byte and `instance`, big-endian. The same in every
+/// release, unlike the hash of the standard library.
 fn score(dispatcher: &str, instance: &InstanceId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (dispatcher, instance.as_str()).hash(&mut hasher);
-    hasher.finish()
+    let digest = Sha256::new().chain_update(dispatcher).chain_update([0]).chain_update(instance.as_str()).finalize();
+    digest.iter().take(8).fold(0, |score, byte| (score << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::decide;
+    use super::{FleetView, decide_by, score};
     use crate::task::InstanceId;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        hash::{DefaultHasher, Hash, Hasher},
+    };
 
     fn instances(count: usize) -> Vec<InstanceId> {
         (0..count).map(|n| InstanceId::new(format!("10.0.0.1:{}", 8000 + n))).collect()
@@ -75,20 +87,22 @@ mod tests {
                 let taken: BTreeSet<InstanceId> = held.values().flatten().cloned().collect();
                 let free: Vec<InstanceId> = all.iter().filter(|id| !taken.contains(*id)).cloned().collect();
                 let mine = held.entry(me.to_owned()).or_default();
-                let moves = decide(me, &live, total, &free, mine);
-                moved |= !moves.acquire.is_empty() || moves.release.is_some();
-                mine.extend(moves.acquire);
-                mine.retain(|id| Some(id) != moves.release.as_ref());
+                let fleet = FleetView { dispatchers: &live, total, free: &free, mine };
+                let score = if me.starts_with("old") { earlier_score } else { score };
+                let changes = decide_by(score, me, &fleet);
+                moved |= !changes.acquire.is_empty() || changes.release.is_some();
+                mine.extend(changes.acquire);
+                mine.retain(|id| Some(id) != changes.release.as_ref());
             }
             if !moved {
                 return round;
             }
         }
-        panic!("never settles");
+        panic!("leases keep moving");
     }
 
     #[test]
-    fn every_instance_finds_an_owner_and_shares_are_fair() {
+    fn every_instance_gets_an_owner_and_shares_are_fair() {
         for (dispatchers, total) in
             [(vec!["a"], 5), (vec!["a", "b"], 7), (vec!["a", "b", "c"], 2), (vec!["a", "b", "c"], 100)]
         {
@@ -101,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_gets_its_share_and_then_nothing_moves() {
+    fn a_new_dispatcher_gets_its_share_and_then_no_lease_moves() {
         let mut held = BTreeMap::new();
         settle(&["a", "b"], 9, &mut held);
         settle(&["a", "b", "c"], 9, &mut held);
@@ -109,5 +123,35 @@ mod tests {
         let before = held.clone();
         assert_eq!(settle(&["a", "b", "c"], 9, &mut held), 0);
         assert_eq!(before, held);
+    }
+
+    /// The score of releases up to 0.1: the standard library's hash.
+    fn earlier_score(dispatcher: &str, instance: &InstanceId) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (dispatcher, instance.as_str()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A rolling upgrade: the two releases rank the instances differently.
+    #[test]
+    fn dispatchers_with_different_hashes_settle_and_then_no_lease_moves() {
+        for total in [2, 9, 100] {
+            let mut held = BTreeMap::new();
+            settle(&["old-a", "old-b", "old-c"], total, &mut held);
+            held.remove("old-c");
+            for dispatchers in [["old-a", "old-b", "new-c"], ["old-a", "new-b", "new-c"]] {
+                held.retain(|name, _| dispatchers.contains(&name.as_str()));
+                settle(&dispatchers, total, &mut held);
+                assert_eq!(held.values().map(Vec::len).sum::<usize>(), total);
+                let before = held.clone();
+                assert_eq!(settle(&dispatchers, total, &mut held), 0);
+                assert_eq!(before, held);
+            }
+        }
+    }
+
+    #[test]
+    fn the_score_is_the_same_in_every_release() {
+        assert_eq!(score("a", &InstanceId::new("10.0.0.1:8188")), 0x88d4_bb83_36c4_28de);
     }
 }
