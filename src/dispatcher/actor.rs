@@ -61,7 +61,7 @@ impl Actor {
 
     /// Stops claiming, finishes storing outputs, and releases the lease. Running prompts continue for the next owner.
     pub(super) fn hand_over(&self) {
-        self.instance.stop.cancel();
+        self.instance.lifetime.stop.cancel();
     }
 
     /// Drains an instance that has left the config: no new tasks, running ones end, then the lease is released.
@@ -79,7 +79,7 @@ impl Actor {
 }
 
 async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
-    let tracker = &instance.tracker;
+    let tracker = &instance.lifetime.tracker;
     attach::all(&instance, &in_flight);
     tracker.spawn(guarded(instance.clone(), keeper::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), watcher::run(instance.clone())));
@@ -89,12 +89,12 @@ async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), strays::run(instance.clone())));
     tokio::select! {
-        () = instance.lost.cancelled() => {}
-        () = instance.stop.cancelled() => drain(&instance).await,
+        () = instance.lifetime.lost.cancelled() => {}
+        () = instance.lifetime.stop.cancelled() => drain(&instance).await,
     }
-    let was_lost = instance.lost.is_cancelled();
+    let was_lost = instance.lifetime.lost.is_cancelled();
     // All parts end before the lease is released, so that the next owner never overlaps with them.
-    instance.lost.cancel();
+    instance.lifetime.lost.cancel();
     tracker.close();
     tracker.wait().await;
     if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
@@ -109,12 +109,12 @@ async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
 /// progress, because the next owner would not know a prompt that arrives after the hand-over.
 async fn drain(instance: &Instance) {
     let deadline = tokio::time::Instant::now() + instance.shared.parts.drain_timeout;
-    while instance.collecting.load(Ordering::Relaxed) + instance.posting.load(Ordering::Relaxed) > 0
+    while instance.activity.collecting.load(Ordering::Relaxed) + instance.activity.posting.load(Ordering::Relaxed) > 0
         && tokio::time::Instant::now() < deadline
-        && !instance.lost.is_cancelled()
+        && !instance.lifetime.lost.is_cancelled()
     {
         tokio::select! {
-            () = instance.changed.notified() => {}
+            () = instance.wake.claimer.notified() => {}
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
         }
     }
@@ -122,5 +122,5 @@ async fn drain(instance: &Instance) {
 
 /// Runs a part of the actor until it ends or the lease is lost.
 async fn guarded(instance: Arc<Instance>, part: impl Future<Output = ()> + Send) {
-    let _ended = instance.lost.run_until_cancelled(part).await;
+    let _ended = instance.lifetime.lost.run_until_cancelled(part).await;
 }

@@ -17,12 +17,12 @@ use std::sync::Arc;
 /// Starts a run for every attempt in flight that has none here.
 pub(super) fn all(instance: &Arc<Instance>, in_flight: &InFlight) {
     for (task, attempt) in &in_flight.tasks {
-        if !instance.has_run(*task, *attempt) {
+        if !instance.runs.contains(*task, *attempt) {
             Run::attach(*task, *attempt).spawn(instance);
         }
     }
     for task in &in_flight.cancelled {
-        instance.cancel(*task);
+        instance.runs.cancel_task(*task);
     }
 }
 

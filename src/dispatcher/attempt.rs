@@ -1,4 +1,4 @@
-//! One attempt from start to end: upload inputs, submit the prompt, follow it, store its outputs, settle the task. Each
+//! Runs an attempt from start to end: upload inputs, submit the prompt, follow it, store its outputs, settle the task. Each
 //! stage is a file beside this one.
 
 use super::{
@@ -62,7 +62,7 @@ impl Run {
             None => match find::recover(&instance, self.task, self.attempt).await {
                 Recovered::Ours { claim, origin } => (*claim, origin),
                 Recovered::NotOurs => {
-                    if instance.quarantine_until > Instant::now() {
+                    if instance.activity.quarantine_until > Instant::now() {
                         // A request of the former owner may still be on its way.
                         instance.remember_orphan(prompt).await;
                     }
@@ -172,7 +172,7 @@ impl AttemptContext {
             return Ok(sighting);
         }
         tokio::select! {
-            () = tokio::time::sleep_until(self.instance.quarantine_until) => {}
+            () = tokio::time::sleep_until(self.instance.activity.quarantine_until) => {}
             () = self.signals.cancelled.cancelled() => return Err(submit::cancelled_in_doubt(self).await),
         }
         submit::look_until_answered(self).await
@@ -194,7 +194,7 @@ impl AttemptContext {
     /// Stores the outputs and settles the task. The prompt has left the instance, so the next task may start meanwhile.
     async fn take_outcome(&mut self, executed: Executed, early: &mut EarlyCollector) -> Result<RunEnd, StageError> {
         let Executed { finished: Finished { ending, began }, cached } = executed;
-        *lock(&self.instance.idle_since) = Some(Instant::now());
+        *lock(&self.instance.activity.idle_since) = Some(Instant::now());
         self.spans.enter_collect(&ending.verdict);
         let _collecting = Collecting::begin(&self.instance);
         let stored = early.finish().await;
@@ -290,7 +290,7 @@ impl AttemptContext {
 
     fn blame_instance(&self, reason: &str) {
         self.instance.health().run_failed(reason, since_boot());
-        self.instance.check_now.notify_one();
+        self.instance.wake.health_check.notify_one();
     }
 
     async fn requeue(&self, is_loss: bool, reason: &str) -> RunEnd {
@@ -354,16 +354,16 @@ struct Collecting(Arc<Instance>);
 
 impl Collecting {
     fn begin(instance: &Arc<Instance>) -> Self {
-        instance.collecting.fetch_add(1, Ordering::Relaxed);
-        instance.changed.notify_one();
+        instance.activity.collecting.fetch_add(1, Ordering::Relaxed);
+        instance.wake.claimer.notify_one();
         Self(instance.clone())
     }
 }
 
 impl Drop for Collecting {
     fn drop(&mut self) {
-        self.0.collecting.fetch_sub(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
+        self.0.activity.collecting.fetch_sub(1, Ordering::Relaxed);
+        self.0.wake.claimer.notify_one();
     }
 }
 

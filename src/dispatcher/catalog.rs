@@ -65,7 +65,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
     let (mut last, mut delay): (Option<Instant>, Duration) = (None, MIN_INTERVAL);
     loop {
         tokio::select! {
-            () = instance.catalog_due.notified() => {
+            () = instance.wake.catalog.notified() => {
                 if let Some(last) = last {
                     tokio::time::sleep_until(last + delay).await;
                 }
@@ -83,7 +83,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
             Err(reason) => {
                 tracing::warn!(instance = %instance.target.id, reason, "catalog not read; retrying");
                 delay = (delay * 2).min(IDLE_INTERVAL);
-                instance.catalog_due.notify_one();
+                instance.wake.catalog.notify_one();
             }
         }
     }

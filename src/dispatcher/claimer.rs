@@ -23,10 +23,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 pub(super) async fn run(instance: Arc<Instance>) {
     let slots = instance.shared.parts.settings.slots;
     loop {
-        let collecting = instance.collecting.load(std::sync::atomic::Ordering::Relaxed);
+        let collecting = instance.activity.collecting.load(std::sync::atomic::Ordering::Relaxed);
         if !instance.may_claim() || instance.occupied() >= slots || collecting > COLLECTING_MAX {
             tokio::select! {
-                () = instance.changed.notified() => {}
+                () = instance.wake.claimer.notified() => {}
                 // The pause after failed runs, and a stale lease, end without a notification.
                 () = tokio::time::sleep(POLL_INTERVAL / 4) => {}
             }
@@ -44,10 +44,10 @@ pub(super) async fn run(instance: Arc<Instance>) {
             }
             Some(Claimed::Nothing) => {
                 // No task waits, so what follows does not count as an idle gap.
-                *lock(&instance.idle_since) = None;
+                *lock(&instance.activity.idle_since) = None;
                 tokio::select! {
                     () = work => {}
-                    () = instance.changed.notified() => {}
+                    () = instance.wake.claimer.notified() => {}
                     () = tokio::time::sleep(POLL_INTERVAL + jitter(POLL_INTERVAL)) => {}
                 }
             }

@@ -37,7 +37,7 @@ pub(super) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
         if !is_reported && started.elapsed() > INTERRUPT_TIMEOUT {
             is_reported = true;
             instance.health().stuck(IGNORES_INTERRUPT, since_boot());
-            instance.check_now.notify_one();
+            instance.wake.health_check.notify_one();
         }
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(CANCEL_DELAYS.1);

@@ -14,7 +14,7 @@ const HISTORY_MAX: usize = 20;
 /// Longest check interval of an instance that seems unhealthy.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One instance's health.
+/// Health of one instance.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health {
     misses: u32,

@@ -59,7 +59,7 @@ pub(super) fn forget_refused(context: &AttemptContext, cached: &[CachedInput], f
         .any(|input| failure.message.contains(&input.file) || failure.node_id.as_ref() == Some(&input.node_id));
     if is_missing {
         // If one file is gone, the others may be, too.
-        cached.iter().for_each(|input| context.instance.uploads.forget(&input.file));
+        cached.iter().for_each(|input| context.instance.input_cache.forget(&input.file));
     }
     is_missing
 }
@@ -77,7 +77,7 @@ async fn upload_one(context: &AttemptContext, input: &FileInput) -> Result<(Stri
         return Err(unavailable(input, "the file no longer exists"));
     };
     let file = format!("{}{}", record.sha256, extension(&record.filename));
-    let upload = context.instance.uploads.get_or_upload(&file, send(context, input, &record, &file)).await?;
+    let upload = context.instance.input_cache.get_or_upload(&file, send(context, input, &record, &file)).await?;
     Ok((file, upload))
 }
 

@@ -18,7 +18,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -45,45 +48,228 @@ pub(super) struct Instance {
     /// Client id of the WebSocket. Every owner of this instance uses the same, so that a new owner receives the events of
     /// running prompts.
     pub(super) client_id: String,
+    pub(super) lifetime: Lifetime,
+    pub(super) wake: Wakes,
+    pub(super) activity: Activity,
+    pub(super) runs: Runs,
+    /// Models and nodes of the instance.
+    pub(super) catalog: KnownCatalog,
+    /// Input files that the instance has received since its start.
+    pub(super) input_cache: InputCache,
+    pub(super) orphans: OrphanPrompts,
+    switches: Switches,
+    checks: Mutex<HealthCheck>,
+    health: Mutex<Health>,
+}
+
+/// Ends of an actor, and the tasks that must end with it.
+#[derive(Default)]
+pub(super) struct Lifetime {
     /// Cancelled when the lease is lost: everything ends at once and leaves the instance alone.
     pub(super) lost: CancellationToken,
     /// Cancelled for an orderly end: no new claims, outputs stored, lease released.
     pub(super) stop: CancellationToken,
-    /// Wakes the claimer: a slot became free, or the health or a switch changed.
-    pub(super) changed: Notify,
-    /// Wakes the health check.
-    pub(super) check_now: Notify,
-    /// Wakes the lease renewal: Redis was unavailable.
-    pub(super) renew_now: Notify,
-    /// Wakes the catalog reader.
-    pub(super) catalog_due: Notify,
-    /// Wakes the eligibility check: the catalog became known or changed.
-    pub(super) catalog_known: Notify,
-    /// Makes the listener replace its socket, which seems silent.
-    pub(super) reconnect: Notify,
+    pub(super) tracker: TaskTracker,
+}
+
+/// Notifications that wake one part of an actor before its next poll.
+#[derive(Default)]
+pub(super) struct Wakes {
+    /// A slot became free, or the health or a switch changed.
+    pub(super) claimer: Notify,
+    /// Something seems wrong, or a switch changed.
+    pub(super) health_check: Notify,
+    /// Redis was unavailable.
+    pub(super) renewal: Notify,
+    /// The instance may have restarted.
+    pub(super) catalog: Notify,
+    /// The catalog became known or changed.
+    pub(super) eligibility: Notify,
+    /// The socket seems silent and must be replaced.
+    pub(super) socket: Notify,
+}
+
+/// Current activity of an instance.
+pub(super) struct Activity {
     /// Time of the last message from the socket, its greeting excluded.
-    pub(super) last_event: Mutex<Option<tokio::time::Instant>>,
+    pub(super) last_event: Mutex<Option<Instant>>,
     /// Number of attempts that store outputs; their prompts have left the instance.
     pub(super) collecting: AtomicU32,
     /// Number of POSTs in progress; a hand-over waits for their answers.
     pub(super) posting: AtomicU32,
     /// End of the last prompt, for the idle-gap metric.
-    pub(super) idle_since: Mutex<Option<tokio::time::Instant>>,
+    pub(super) idle_since: Mutex<Option<Instant>>,
     /// End of the first HTTP timeout after a takeover, in which a POST of the former owner may still arrive.
-    pub(super) quarantine_until: tokio::time::Instant,
-    server_enabled: AtomicBool,
-    switched_on: AtomicBool,
-    retired: AtomicBool,
-    checks: Mutex<HealthCheck>,
-    health: Mutex<Health>,
-    /// Models and nodes of the instance.
-    pub(super) catalog: KnownCatalog,
-    runs: Mutex<HashMap<(TaskId, Attempt), Running>>,
-    /// Input files that the instance has received since its start.
-    pub(super) uploads: InputCache,
-    pub(super) orphans: OrphanPrompts,
-    pub(super) tracker: TaskTracker,
+    pub(super) quarantine_until: Instant,
 }
+
+/// Switches that decide whether an instance may get tasks.
+struct Switches {
+    /// The switch of the server in the config.
+    server_enabled: AtomicBool,
+    /// The operator's switch of the instance.
+    enabled: AtomicBool,
+    /// Whether the instance has left the config.
+    retired: AtomicBool,
+}
+
+impl Instance {
+    /// State of a newly leased instance, without runs.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        target: Target,
+        checks: HealthCheck,
+        leased: Leased,
+    ) -> Result<Self, comfy::Error> {
+        let Leased { lease, sent, in_flight, is_on } = leased;
+        let settings = &shared.parts.settings;
+        let quarantine = if in_flight.tasks.is_empty() { Duration::ZERO } else { settings.http_timeout };
+        Ok(Self {
+            client: Client::new(&target, settings.http_timeout)?,
+            client_id: client_id(&shared, &target),
+            clock: LeaseClock::new(settings.lease_ttl, sent),
+            lifetime: Lifetime::default(),
+            wake: Wakes::default(),
+            activity: Activity {
+                last_event: Mutex::new(None),
+                collecting: AtomicU32::new(0),
+                posting: AtomicU32::new(0),
+                idle_since: Mutex::new(None),
+                quarantine_until: Instant::now() + quarantine,
+            },
+            runs: Runs::default(),
+            catalog: KnownCatalog::default(),
+            input_cache: InputCache::default(),
+            orphans: OrphanPrompts::default(),
+            switches: Switches {
+                server_enabled: AtomicBool::new(target.server_enabled),
+                enabled: AtomicBool::new(is_on),
+                retired: AtomicBool::new(false),
+            },
+            checks: Mutex::new(checks),
+            health: Mutex::new(Health::default()),
+            shared,
+            target,
+            lease,
+        })
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.shared.parts.queue
+    }
+
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        lock(&self.health)
+    }
+
+    pub(super) fn checks(&self) -> HealthCheck {
+        *lock(&self.checks)
+    }
+
+    pub(super) fn set_checks(&self, checks: HealthCheck) {
+        let mut current = lock(&self.checks);
+        if *current != checks {
+            *current = checks;
+            self.wake.health_check.notify_one();
+        }
+    }
+
+    /// Whether the instance and its server are enabled, and the instance is in the config.
+    pub(super) fn is_enabled(&self) -> bool {
+        let Switches { server_enabled, enabled, retired } = &self.switches;
+        server_enabled.load(Ordering::Relaxed) && enabled.load(Ordering::Relaxed) && !retired.load(Ordering::Relaxed)
+    }
+
+    /// Sets the operator's switch of the instance.
+    pub(super) fn set_enabled(&self, enabled: bool) {
+        if self.switches.enabled.swap(enabled, Ordering::Relaxed) != enabled {
+            self.on_switch();
+        }
+    }
+
+    /// Sets the switch of the instance's server.
+    pub(super) fn set_server_enabled(&self, enabled: bool) {
+        if self.switches.server_enabled.swap(enabled, Ordering::Relaxed) != enabled {
+            self.on_switch();
+        }
+        self.switches.retired.store(false, Ordering::Relaxed);
+    }
+
+    /// Drains the instance because it has left the config.
+    pub(super) fn retire(&self) {
+        if !self.switches.retired.swap(true, Ordering::Relaxed) {
+            self.wake.health_check.notify_one();
+        }
+        if self.runs.count() == 0 {
+            self.lifetime.stop.cancel();
+        }
+    }
+
+    fn on_switch(&self) {
+        self.wake.claimer.notify_one();
+        self.wake.health_check.notify_one();
+    }
+
+    /// Whether a task may be claimed now.
+    pub(super) fn may_claim(&self) -> bool {
+        self.is_enabled()
+            && !self.lifetime.stop.is_cancelled()
+            && self.clock.may_act()
+            && self.health().may_claim(since_boot())
+    }
+
+    /// Number of attempts whose prompt is, or will be, at the instance.
+    pub(super) fn occupied(&self) -> u32 {
+        self.runs.count().saturating_sub(self.activity.collecting.load(Ordering::Relaxed))
+    }
+
+    /// Runs an attempt under this actor, unless it runs already. The run is registered before it is polled, because events
+    /// may arrive before the answer to its POST.
+    pub(super) fn spawn<F>(
+        self: &Arc<Self>,
+        task: TaskId,
+        attempt: Attempt,
+        prompt: Uuid,
+        run: impl FnOnce(Arc<Self>, AttemptSignals) -> F,
+    ) where
+        F: Future<Output = RunEnd> + Send + 'static,
+    {
+        let Some(signals) = self.runs.register(task, attempt, prompt) else { return };
+        let run = Box::pin(run(self.clone(), signals));
+        let instance = self.clone();
+        self.lifetime.tracker.spawn(async move {
+            let end = instance.lifetime.lost.run_until_cancelled(run).await;
+            instance.runs.remove(task, attempt);
+            if matches!(end, Some(RunEnd::LeaseLost)) {
+                instance.lifetime.lost.cancel();
+            }
+            instance.wake.claimer.notify_one();
+        });
+    }
+
+    /// Sets the hash of the current catalog and wakes the parts that use it.
+    pub(super) fn set_catalog(&self, hash: String) {
+        if self.catalog.set(hash) {
+            self.wake.health_check.notify_one();
+            self.wake.eligibility.notify_one();
+        }
+    }
+
+    /// Makes the catalog be read again, because the instance may have restarted.
+    pub(super) fn invalidate_catalog(&self) {
+        self.catalog.invalidate();
+        self.wake.catalog.notify_one();
+    }
+}
+
+fn client_id(shared: &Shared, target: &Target) -> String {
+    let name = format!("{}/{}", shared.parts.queue.installation(), target.id);
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+}
+
+/// Runs of one instance, by task and attempt.
+#[derive(Default)]
+pub(super) struct Runs(Mutex<HashMap<(TaskId, Attempt), Running>>);
 
 struct Running {
     prompt: Uuid,
@@ -107,203 +293,62 @@ pub(super) struct AttemptSignals {
     pub(super) cancelled: CancellationToken,
 }
 
-impl Instance {
-    /// State of a newly leased instance, without runs.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        target: Target,
-        checks: HealthCheck,
-        leased: Leased,
-    ) -> Result<Self, comfy::Error> {
-        let Leased { lease, sent, in_flight, is_on } = leased;
-        let settings = &shared.parts.settings;
-        let quarantine = if in_flight.tasks.is_empty() { Duration::ZERO } else { settings.http_timeout };
-        Ok(Self {
-            client: Client::new(&target, settings.http_timeout)?,
-            client_id: client_id(&shared, &target),
-            clock: LeaseClock::new(settings.lease_ttl, sent),
-            lost: CancellationToken::new(),
-            stop: CancellationToken::new(),
-            changed: Notify::new(),
-            check_now: Notify::new(),
-            renew_now: Notify::new(),
-            catalog_due: Notify::new(),
-            catalog_known: Notify::new(),
-            catalog: KnownCatalog::default(),
-            reconnect: Notify::new(),
-            last_event: Mutex::new(None),
-            collecting: AtomicU32::new(0),
-            posting: AtomicU32::new(0),
-            idle_since: Mutex::new(None),
-            quarantine_until: tokio::time::Instant::now() + quarantine,
-            server_enabled: AtomicBool::new(target.server_enabled),
-            switched_on: AtomicBool::new(is_on),
-            retired: AtomicBool::new(false),
-            checks: Mutex::new(checks),
-            health: Mutex::new(Health::default()),
-            runs: Mutex::new(HashMap::new()),
-            uploads: InputCache::default(),
-            orphans: OrphanPrompts::default(),
-            tracker: TaskTracker::new(),
-            shared,
-            target,
-            lease,
-        })
-    }
-
-    pub(super) fn queue(&self) -> &Queue {
-        &self.shared.parts.queue
-    }
-
-    /// Whether the instance and its server are enabled, and the instance is in the config.
-    pub(super) fn is_enabled(&self) -> bool {
-        self.server_enabled.load(Ordering::Relaxed)
-            && self.switched_on.load(Ordering::Relaxed)
-            && !self.retired.load(Ordering::Relaxed)
-    }
-
-    /// Sets the operator's switch of the instance.
-    pub(super) fn set_enabled(&self, enabled: bool) {
-        if self.switched_on.swap(enabled, Ordering::Relaxed) != enabled {
-            self.on_switch();
+impl Runs {
+    /// Registers a run and returns its signals; `None` if the attempt runs already.
+    pub(super) fn register(&self, task: TaskId, attempt: Attempt, prompt: Uuid) -> Option<AttemptSignals> {
+        let mut runs = lock(&self.0);
+        if runs.contains_key(&(task, attempt)) {
+            return None;
         }
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let cancelled = CancellationToken::new();
+        runs.insert((task, attempt), Running { prompt, events: sender, cancelled: cancelled.clone() });
+        Some(AttemptSignals { events, cancelled })
     }
 
-    /// Sets the switch of the instance's server.
-    pub(super) fn set_server_enabled(&self, enabled: bool) {
-        if self.server_enabled.swap(enabled, Ordering::Relaxed) != enabled {
-            self.on_switch();
-        }
-        self.retired.store(false, Ordering::Relaxed);
+    /// Removes a run that has ended.
+    pub(super) fn remove(&self, task: TaskId, attempt: Attempt) {
+        lock(&self.0).remove(&(task, attempt));
     }
 
-    /// Drains the instance because it has left the config.
-    pub(super) fn retire(&self) {
-        if !self.retired.swap(true, Ordering::Relaxed) {
-            self.check_now.notify_one();
-        }
-        if self.runs().is_empty() {
-            self.stop.cancel();
-        }
+    /// Number of runs.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(lock(&self.0).len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn set_checks(&self, checks: HealthCheck) {
-        let mut current = lock(&self.checks);
-        if *current != checks {
-            *current = checks;
-            self.check_now.notify_one();
-        }
+    /// All runs.
+    pub(super) fn ids(&self) -> Vec<(TaskId, Attempt)> {
+        lock(&self.0).keys().copied().collect()
     }
 
-    fn on_switch(&self) {
-        self.changed.notify_one();
-        self.check_now.notify_one();
+    /// Whether the attempt runs here.
+    pub(super) fn contains(&self, task: TaskId, attempt: Attempt) -> bool {
+        lock(&self.0).contains_key(&(task, attempt))
     }
 
-    pub(super) fn checks(&self) -> HealthCheck {
-        *lock(&self.checks)
-    }
-
-    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
-        lock(&self.health)
-    }
-
-    fn runs(&self) -> MutexGuard<'_, HashMap<(TaskId, Attempt), Running>> {
-        lock(&self.runs)
-    }
-
-    /// Whether a task may be claimed now.
-    pub(super) fn may_claim(&self) -> bool {
-        self.is_enabled() && !self.stop.is_cancelled() && self.clock.may_act() && self.health().may_claim(since_boot())
-    }
-
-    /// Number of attempts whose prompt is, or will be, at the instance.
-    pub(super) fn occupied(&self) -> u32 {
-        u32::try_from(self.runs().len()).unwrap_or(u32::MAX).saturating_sub(self.collecting.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn has_run(&self, task: TaskId, attempt: Attempt) -> bool {
-        self.runs().contains_key(&(task, attempt))
-    }
-
-    /// Whether a run here has this prompt.
-    pub(super) fn has_prompt(&self, prompt: Uuid) -> bool {
-        self.runs().values().any(|running| running.prompt == prompt)
-    }
-
-    /// Returns the task whose run here has this prompt.
+    /// Returns the task of the run with this prompt.
     pub(super) fn task_of(&self, prompt: Uuid) -> Option<TaskId> {
-        self.runs().iter().find(|(_, running)| running.prompt == prompt).map(|((task, _), _)| *task)
-    }
-
-    pub(super) fn run_ids(&self) -> Vec<(TaskId, Attempt)> {
-        self.runs().keys().copied().collect()
+        lock(&self.0).iter().find(|(_, running)| running.prompt == prompt).map(|((task, _), _)| *task)
     }
 
     /// Cancels all runs of a cancelled task.
-    pub(super) fn cancel(&self, task: TaskId) {
-        self.runs().iter().filter(|((id, _), _)| *id == task).for_each(|(_, running)| running.cancelled.cancel());
+    pub(super) fn cancel_task(&self, task: TaskId) {
+        lock(&self.0).iter().filter(|((id, _), _)| *id == task).for_each(|(_, running)| running.cancelled.cancel());
     }
 
     /// Cancels the run of an attempt that is not in flight any more.
-    pub(super) fn drop_run(&self, task: TaskId, attempt: Attempt) {
-        if let Some(running) = self.runs().get(&(task, attempt)) {
+    pub(super) fn cancel(&self, task: TaskId, attempt: Attempt) {
+        if let Some(running) = lock(&self.0).get(&(task, attempt)) {
             running.cancelled.cancel();
         }
     }
 
-    /// Runs an attempt under this actor, unless it runs already. The run is registered before it is polled, because events
-    /// may arrive before the answer to its POST.
-    pub(super) fn spawn<F>(
-        self: &Arc<Self>,
-        task: TaskId,
-        attempt: Attempt,
-        prompt: Uuid,
-        run: impl FnOnce(Arc<Self>, AttemptSignals) -> F,
-    ) where
-        F: Future<Output = RunEnd> + Send + 'static,
-    {
-        let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let cancelled = CancellationToken::new();
-        {
-            let mut runs = self.runs();
-            if runs.contains_key(&(task, attempt)) {
-                return;
-            }
-            runs.insert((task, attempt), Running { prompt, events, cancelled: cancelled.clone() });
-        }
-        let run = Box::pin(run(self.clone(), AttemptSignals { events: receiver, cancelled }));
-        let instance = self.clone();
-        self.tracker.spawn(async move {
-            let end = instance.lost.run_until_cancelled(run).await;
-            instance.runs().remove(&(task, attempt));
-            if matches!(end, Some(RunEnd::LeaseLost)) {
-                instance.lost.cancel();
-            }
-            instance.changed.notify_one();
-        });
-    }
-
-    /// Passes an event to the run that it belongs to.
+    /// Passes an event to the run with this prompt.
     pub(super) fn route(&self, prompt: Uuid, event: Sign) {
-        if let Some(running) = self.runs().values().find(|running| running.prompt == prompt) {
+        if let Some(running) = lock(&self.0).values().find(|running| running.prompt == prompt) {
             // If the channel is full or closed the event is dropped: the attempt polls anyway.
             let _dropped = running.events.try_send(event);
         }
-    }
-
-    /// Sets the hash of the current catalog and wakes the parts that use it.
-    pub(super) fn set_catalog(&self, hash: String) {
-        if self.catalog.set(hash) {
-            self.check_now.notify_one();
-            self.catalog_known.notify_one();
-        }
-    }
-
-    /// Makes the catalog be read again, because the instance may have restarted.
-    pub(super) fn invalidate_catalog(&self) {
-        self.catalog.invalidate();
-        self.catalog_due.notify_one();
     }
 }
 
@@ -311,9 +356,4 @@ impl Instance {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic cannot leave inconsistent state: every statement below these locks keeps it valid.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn client_id(shared: &Shared, target: &Target) -> String {
-    let name = format!("{}/{}", shared.parts.queue.installation(), target.id);
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
     let mut cursor = Cursor::default();
     loop {
         tokio::select! {
-            () = instance.catalog_known.notified() => {}
+            () = instance.wake.eligibility.notified() => {}
             () = sleep(INTERVAL + jitter(INTERVAL / 4)) => {}
         }
         if let Err(error) = check(&instance, &mut cursor).await {
@@ -100,7 +100,7 @@ async fn admit(instance: &Instance, catalog: &Arc<Catalog>, tasks: &[(TaskId, u6
     }
     if !fitting.is_empty() && instance.queue().admit(&instance.lease, &fitting).await? > 0 {
         tracing::info!(instance = %instance.target.id, tasks = fitting.len(), "instance admitted to tasks restricted to others");
-        instance.changed.notify_one();
+        instance.wake.claimer.notify_one();
     }
     Ok(())
 }

@@ -21,9 +21,9 @@ pub(super) async fn run(instance: Arc<Instance>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = instance.renew_now.notified() => {}
+            () = instance.wake.renewal.notified() => {}
         }
-        let before: Vec<_> = instance.run_ids();
+        let before: Vec<_> = instance.runs.ids();
         let sent = since_boot();
         match instance.queue().renew(&instance.lease, ttl).await {
             Ok(Renewed::Ours(in_flight)) => {
@@ -31,7 +31,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
                 reconcile(&instance, &in_flight, &before).await;
                 delay = period;
             }
-            Ok(Renewed::Lost) => return instance.lost.cancel(),
+            Ok(Renewed::Lost) => return instance.lifetime.lost.cancel(),
             Err(error) => {
                 tracing::warn!(instance = %instance.target.id, %error, "lease renewal failed; retrying");
                 delay = RETRY_DELAY.min(period);
@@ -53,9 +53,9 @@ async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(Ta
             // The slot is free already: the task was cancelled and cleaned up, or a settle is being answered. The run learns this
             // from its next fenced write; here only a prompt that still executes is stopped.
             Ok(Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
-                instance.drop_run(*task, *attempt);
+                instance.runs.cancel(*task, *attempt);
             }
-            Ok(Written::Fenced) => return instance.lost.cancel(),
+            Ok(Written::Fenced) => return instance.lifetime.lost.cancel(),
             Err(error) => {
                 tracing::debug!(instance = %instance.target.id, %task, %attempt, %error, "attempt not reclaimed; retrying at the next renewal");
             }

@@ -25,27 +25,27 @@ pub(super) async fn run(instance: Arc<Instance>) {
                     AbortOnDropHandle::new(tokio::spawn(previews::run(instance.clone(), socket.previews())));
                 // A new connection may mean a restart: models may have changed, uploaded inputs may be gone.
                 instance.invalidate_catalog();
-                instance.uploads.forget_all();
+                instance.input_cache.forget_all();
                 loop {
                     tokio::select! {
                         event = socket.next() => match event {
                             Some(event) => {
                                 if was_greeted {
-                                    *lock(&instance.last_event) = Some(Instant::now());
+                                    *lock(&instance.activity.last_event) = Some(Instant::now());
                                 }
                                 was_greeted = true;
                                 route(&instance, event);
                             }
                             None => break,
                         },
-                        () = instance.reconnect.notified() => break,
+                        () = instance.wake.socket.notified() => break,
                     }
                 }
                 // From now on another process may answer.
                 instance.catalog.invalidate();
                 // The old socket must be closed completely before a new one uses the same client id (protocol §5).
                 socket.close().await;
-                instance.check_now.notify_one();
+                instance.wake.health_check.notify_one();
             }
             Err(error) => {
                 tracing::debug!(instance = %instance.target.id, %error, "websocket connection failed; retrying");
@@ -65,5 +65,5 @@ fn route(instance: &Instance, event: Sign) {
         | Sign::Progress { prompt, .. }
         | Sign::Executed { prompt, .. } => *prompt,
     };
-    instance.route(prompt, event);
+    instance.runs.route(prompt, event);
 }

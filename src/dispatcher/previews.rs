@@ -21,7 +21,7 @@ pub(super) async fn run(instance: Arc<Instance>, mut previews: watch::Receiver<O
 
 /// Publishes a preview if a client wants it. Best effort: failures are only logged.
 async fn publish(instance: &Instance, preview: &Preview) {
-    let Some(task) = instance.task_of(preview.prompt).filter(|_| instance.clock.may_act()) else { return };
+    let Some(task) = instance.runs.task_of(preview.prompt).filter(|_| instance.clock.may_act()) else { return };
     let queue = instance.queue();
     let published = match queue.is_preview_wanted(task).await {
         Ok(true) => queue.put_preview(task, preview.content_type, &preview.bytes).await,

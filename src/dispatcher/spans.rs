@@ -37,7 +37,7 @@ impl Spans {
         if is_taken_over {
             attempt.flag(key::TAKEOVER);
         }
-        Self { stage: Span::none(), attempt, collects: false, has_outcome: false, stop: instance.stop.clone() }
+        Self { stage: Span::none(), attempt, collects: false, has_outcome: false, stop: instance.lifetime.stop.clone() }
     }
 
     /// Ends the current stage and starts the next one.
@@ -176,7 +176,7 @@ pub(super) fn record_wait(instance: &Arc<Instance>, claim: &Claim) {
         return record(waited);
     }
     let reader = instance.clone();
-    instance.tracker.spawn(instance.lost.clone().run_until_cancelled_owned(async move {
+    instance.lifetime.tracker.spawn(instance.lifetime.lost.clone().run_until_cancelled_owned(async move {
         if let Ok(Some(known)) = reader.queue().task(task).await {
             record(waited.min(since_previous(&known, attempt)));
         }

@@ -72,7 +72,7 @@ impl Instance {
         self.orphans.add(prompt, Instant::now());
         let call = RedisCall::of_instance("add_stray", &self.target.id);
         if until_answered(call, || self.queue().add_stray(&self.lease, prompt)).await == Written::Fenced {
-            self.lost.cancel();
+            self.lifetime.lost.cancel();
         }
     }
 }
@@ -107,7 +107,7 @@ async fn cancel_queued(instance: &Instance) {
         let id = orphan.to_string();
         let is_queued = queue.running.contains(&id) || queue.pending.contains(&id);
         // A prompt that a run has recovered after a takeover is no orphan any more.
-        if is_queued && !instance.has_prompt(orphan) && instance.clock.may_act() {
+        if is_queued && instance.runs.task_of(orphan).is_none() && instance.clock.may_act() {
             if instance.orphans.is_first_seen(orphan) {
                 tracing::warn!(instance = %instance.target.id, prompt = id, "orphan prompt in the instance's queue; cancelling");
             }

@@ -42,7 +42,7 @@ pub(super) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         if context.signals.cancelled.is_cancelled() {
             return Err(StageError::NotOurs);
         }
-        if let Some(since) = super::instance::lock(&context.instance.idle_since).take() {
+        if let Some(since) = super::instance::lock(&context.instance.activity.idle_since).take() {
             metrics::instance_idle_gap(since.elapsed());
         }
         let posted = Instant::now();
@@ -138,14 +138,14 @@ struct Posting(Arc<Instance>);
 
 impl Posting {
     fn begin(instance: &Arc<Instance>) -> Self {
-        instance.posting.fetch_add(1, Ordering::Relaxed);
+        instance.activity.posting.fetch_add(1, Ordering::Relaxed);
         Self(instance.clone())
     }
 }
 
 impl Drop for Posting {
     fn drop(&mut self) {
-        self.0.posting.fetch_sub(1, Ordering::Relaxed);
+        self.0.activity.posting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

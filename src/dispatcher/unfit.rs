@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// Code of the warning about a value that no instance lists; only the instance can tell whether the value is valid.
+/// Code of the warning about a value that no instance lists; only the instance can validate the value.
 const NOT_OFFERED: &str = "value_not_offered";
 
 /// Age up to which the catalog is not read again after a refusal, so that a burst of bad graphs does not become a burst of

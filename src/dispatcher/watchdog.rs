@@ -86,7 +86,7 @@ impl Watchdog {
     }
 
     fn silence_limit(context: &AttemptContext) -> Duration {
-        let has_events = lock(&context.instance.last_event).is_some_and(|at| at >= context.since);
+        let has_events = lock(&context.instance.activity.last_event).is_some_and(|at| at >= context.since);
         context.stall_timeout() * if has_events { 1 } else { SILENT_SOCKET_FACTOR }
     }
 
@@ -97,7 +97,7 @@ impl Watchdog {
         error: &Error,
         had_begun: bool,
     ) -> Result<(), StageError> {
-        context.instance.check_now.notify_one();
+        context.instance.wake.health_check.notify_one();
         self.was_away = true;
         let since = *self.away_since.get_or_insert_with(Instant::now);
         if since.elapsed() < context.instance.shared.parts.settings.gone_after {
@@ -122,7 +122,7 @@ impl Watchdog {
         }
         let reason = "the instance accepts prompts but runs none; restart it";
         context.instance.health().stuck(reason, since_boot());
-        context.instance.check_now.notify_one();
+        context.instance.wake.health_check.notify_one();
         interrupt(context).await;
         Err(StageError::infrastructure(FailureKind::Stalled, reason))
     }
@@ -144,7 +144,7 @@ impl Watchdog {
         if self.next_reconnect <= now {
             self.reconnect_interval *= 2;
             self.next_reconnect = now + self.reconnect_interval;
-            context.instance.reconnect.notify_one();
+            context.instance.wake.socket.notify_one();
         }
         Ok(())
     }
@@ -162,6 +162,6 @@ async fn interrupt(context: &AttemptContext) {
     if tokio::time::timeout(INTERRUPT_TIMEOUT, cancel_prompt(&context.instance, context.prompt)).await.is_err() {
         context.instance.health().stuck(IGNORES_INTERRUPT, since_boot());
         context.instance.remember_orphan(context.prompt).await;
-        context.instance.check_now.notify_one();
+        context.instance.wake.health_check.notify_one();
     }
 }

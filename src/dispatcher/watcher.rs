@@ -1,6 +1,6 @@
 //! Checks an instance periodically and reports its health to Redis.
 
-use super::instance::Instance;
+use super::{health::Health, instance::Instance};
 use crate::{
     clock::{self, since_boot},
     comfy::Probe,
@@ -24,14 +24,14 @@ pub(super) async fn run(instance: Arc<Instance>) {
         let remaining = check(&instance, &mut probe, checks.timeout(), checks.failures_to_down).await;
         let is_alive = instance.health().is_alive();
         if is_alive && !was_alive {
-            instance.uploads.forget_all();
+            instance.input_cache.forget_all();
         }
         report(&instance, probe.as_ref().map(|(probe, _)| probe), remaining, &mut reported).await;
-        instance.changed.notify_one();
+        instance.wake.claimer.notify_one();
         let delay = instance.health().next_check(checks.interval());
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = instance.check_now.notified() => {}
+            () = instance.wake.health_check.notified() => {}
         }
     }
 }
@@ -73,15 +73,7 @@ async fn report(
     let report = {
         let mut health = instance.health();
         if health.update_phase(instance.is_enabled(), since_boot(), unix_ms) {
-            let reason = health.last_error();
-            match health.phase() {
-                Phase::Up | Phase::Draining => {
-                    tracing::info!(instance = %instance.target.id, phase = ?health.phase(), "instance")
-                }
-                Phase::Suspect | Phase::Down => {
-                    tracing::warn!(instance = %instance.target.id, phase = ?health.phase(), reason, "instance");
-                }
-            }
+            log_phase(instance, &health);
         }
         InstanceReport {
             alive: health.is_alive(),
@@ -101,11 +93,22 @@ async fn report(
     metrics::instance(instance.target.id.as_str(), report.alive, instance.occupied() > 0);
     let announce = reported.as_ref().is_none_or(|before| before.alive != report.alive || before.phase != report.phase);
     match instance.queue().report(&instance.lease, &report, announce).await {
-        Ok(Written::Fenced) => instance.lost.cancel(),
+        Ok(Written::Fenced) => instance.lifetime.lost.cancel(),
         Ok(Written::Done | Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
             *reported = Some(report)
         }
-        // Said again at the next check.
-        Err(error) => tracing::debug!(instance = %instance.target.id, %error, "the report was not taken"),
+        Err(error) => {
+            tracing::debug!(instance = %instance.target.id, %error, "health report not written; retrying at the next check");
+        }
+    }
+}
+
+fn log_phase(instance: &Instance, health: &Health) {
+    let (instance, phase, reason) = (&instance.target.id, health.phase(), health.last_error());
+    match phase {
+        Phase::Up => tracing::info!(%instance, ?phase, "instance is up"),
+        Phase::Draining => tracing::info!(%instance, ?phase, "instance is draining"),
+        Phase::Suspect => tracing::warn!(%instance, ?phase, reason, "instance is suspect"),
+        Phase::Down => tracing::warn!(%instance, ?phase, reason, "instance is down"),
     }
 }
