@@ -1,4 +1,5 @@
-//! A cancel in every state: final for its caller, the GPU free within two seconds, nobody else's prompt touched.
+//! A cancel in every state of a task: it is final for the caller, frees the GPU within two seconds, and leaves the prompts of
+//! other clients alone.
 
 use super::{
     count,
@@ -14,16 +15,16 @@ use shuzhiren::sim::{Happened, Times};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So soon must the instance be free again.
+/// Longest time until the instance is free again.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Cancels; the answer is final, and the instance has nothing of the task any more in time.
+/// Cancels a task. Asserts that the answer is final and that the task has left the instance in time.
 async fn cancel(stack: &Stack, id: &str) -> Value {
     let answer = stack.client.delete(&format!("/api/tasks/{id}")).await;
     assert_eq!(answer["status"], "cancelled", "{answer}");
     let begun = Instant::now();
     let sim = &stack.sims[0];
-    eventually("the slot is free and the instance has nothing of it", WAIT_MAX, || async {
+    eventually("the slot is free and the task has left the instance", WAIT_MAX, || async {
         let overview = stack.client.get("/api/monitor/overview").await;
         let queue: Value = reqwest::get(format!("{}/queue", sim.url())).await.ok()?.json().await.ok()?;
         let is_there = (1..4).any(|attempt| queue.to_string().contains(&prompt(id, attempt)));
@@ -39,130 +40,172 @@ async fn cancel(stack: &Stack, id: &str) -> Value {
     task
 }
 
-#[tokio::test]
-async fn a_cancel_before_the_instance_has_it() {
-    let (stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "20s")]).await;
-    let sim = &stack.sims[0];
+/// A proxied stand-in whose HTTP requests may take long.
+async fn patient() -> (Stack, Front) {
+    fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "20s")]).await
+}
 
-    // Delayed: between two attempts. Queued: nobody has claimed it.
-    sim.set(|faults| faults.prompt_500 = Times::Next(1));
-    let delayed = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
-    eventually("the first try has failed", WAIT_MAX, || async {
-        let task = stack.client.task(&delayed).await;
+/// The operator's switch of the instance behind the proxy.
+async fn set_enabled(stack: &Stack, front: &Front, enabled: bool) {
+    stack.client.put(&format!("/api/instances/127.0.0.1:{}", front.port), json!({"enabled": enabled})).await;
+}
+
+#[tokio::test]
+async fn a_task_between_two_attempts_is_cancelled() {
+    let (stack, front) = patient().await;
+    stack.sims[0].set(|faults| faults.prompt_500 = Times::Next(1));
+    let id = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
+    eventually("the first attempt has failed", WAIT_MAX, || async {
+        let task = stack.client.task(&id).await;
         (task["attempts"][0]["outcome"] == "instance_unreachable").then_some(())
     })
     .await;
-    stack.client.put(&format!("/api/instances/127.0.0.1:{}", front.port), json!({"enabled": false})).await;
-    let task = cancel(&stack, &delayed).await;
+    set_enabled(&stack, &front, false).await;
+    let task = cancel(&stack, &id).await;
     assert!(task["attempts"].as_array().unwrap().len() == 1, "{task}");
-    let queued = stack.client.submit(json!({"workflow": workflow::quick(2)})).await;
-    let task = cancel(&stack, &queued).await;
-    assert_eq!(task["attempt"], 0);
-    stack.client.put(&format!("/api/instances/127.0.0.1:{}", front.port), json!({"enabled": true})).await;
+    set_enabled(&stack, &front, true).await;
+    stack.wait_idle().await;
+    assert_eq!(stack.executions(&id), 0);
+}
 
-    // Claimed, while an input is being uploaded.
+#[tokio::test]
+async fn a_waiting_task_is_cancelled() {
+    let (stack, front) = patient().await;
+    set_enabled(&stack, &front, false).await;
+    let id = stack.client.submit(json!({"workflow": workflow::quick(2)})).await;
+    let task = cancel(&stack, &id).await;
+    assert_eq!(task["attempt"], 0);
+    set_enabled(&stack, &front, true).await;
+    stack.wait_idle().await;
+    assert_eq!(stack.executions(&id), 0);
+}
+
+#[tokio::test]
+async fn a_task_is_cancelled_during_the_upload_of_its_input() {
+    let (stack, front) = patient().await;
     front.rule("POST /upload/image", 1, Act::Hold);
     let picture = stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
     let graph = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
                        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}}});
     let params = json!({"1.image": {"$file": picture["fileId"]}});
-    let uploading = stack.client.submit(json!({"workflow": graph, "params": params})).await;
+    let id = stack.client.submit(json!({"workflow": graph, "params": params})).await;
     front.wait_asked("POST /upload/image", 1).await;
-    cancel(&stack, &uploading).await;
+    cancel(&stack, &id).await;
     front.release();
+    stack.wait_idle().await;
+    assert_eq!(stack.executions(&id), 0);
+}
 
-    // Its submit is under way: the instance has it and answers late; or the request is still on the way.
+/// The instance has the prompt, and its answer to the POST is late.
+#[tokio::test]
+async fn a_task_is_cancelled_during_its_submit() {
+    let (stack, _front) = patient().await;
+    let sim = &stack.sims[0];
     sim.set(|faults| faults.prompt_delay_ms = 5_000);
-    let submitting = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
-    happens(&stack, sim, Happened::Started, &prompt(&submitting, 1)).await;
-    stack.client.delete(&format!("/api/tasks/{submitting}")).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
+    happens(&stack, sim, Happened::Started, &prompt(&id, 1)).await;
+    stack.client.delete(&format!("/api/tasks/{id}")).await;
     let cancelled = Instant::now();
-    happens(&stack, sim, Happened::Interrupted, &prompt(&submitting, 1)).await;
+    happens(&stack, sim, Happened::Interrupted, &prompt(&id, 1)).await;
     assert!(
         cancelled.elapsed() < FREE_WITHIN,
-        "the GPU is free though the answer is held up: {:?}",
+        "the GPU is free although the answer is late: {:?}",
         cancelled.elapsed()
     );
     sim.set(|faults| faults.prompt_delay_ms = 0);
     stack.wait_idle().await;
-    assert_eq!([&delayed, &queued, &uploading].map(|id| stack.executions(id)), [0; 3]);
 }
 
 #[tokio::test]
-async fn a_cancel_at_the_instance() {
-    let (mut stack, front) = fronted(&[]).await;
+async fn a_running_task_is_cancelled() {
+    let (stack, _front) = fronted(&[]).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
+    stack.client.wait_for(&id, &["running"]).await;
+    cancel(&stack, &id).await;
+    assert_eq!(count(&stack.sims[0], Happened::Interrupted, &prompt(&id, 1)), 1);
+    stack.wait_idle().await;
+    assert_eq!(stack.executions(&id), 1);
+}
 
-    // Running.
-    let running = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
-    stack.client.wait_for(&running, &["running"]).await;
-    cancel(&stack, &running).await;
-    assert_eq!(count(&stack.sims[0], Happened::Interrupted, &prompt(&running, 1)), 1);
+/// The task's prompt waits in the instance's queue, behind the prompt of another client.
+#[tokio::test]
+async fn a_task_that_waits_at_the_instance_is_cancelled() {
+    let (stack, _front) = fronted(&[]).await;
+    let foreign = "00000000-0000-4000-8000-000000000003";
+    post_stranger(&stack.sims[0], foreign, workflow::steps(20, 2.0)).await;
+    let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
+    happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
+    cancel(&stack, &id).await;
+    happens(&stack, &stack.sims[0], Happened::Succeeded, foreign).await;
+    stack.wait_idle().await;
+    assert_eq!(stack.executions(&id), 0);
+}
 
-    // Pending there, behind somebody else's.
-    let stranger = "00000000-0000-4000-8000-000000000003";
-    post_stranger(&stack.sims[0], stranger, workflow::steps(20, 2.0)).await;
-    let pending = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
-    happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&pending, 1)).await;
-    cancel(&stack, &pending).await;
-    happens(&stack, &stack.sims[0], Happened::Succeeded, stranger).await;
-
-    // Its outputs are being stored.
+#[tokio::test]
+async fn a_task_is_cancelled_while_its_outputs_are_stored() {
+    let (stack, front) = fronted(&[]).await;
     stack.sims[0].set(|faults| faults.view_trickle_ms = 50);
-    let storing = stack.client.submit(json!({"workflow": workflow::quick(4)})).await;
+    let id = stack.client.submit(json!({"workflow": workflow::quick(4)})).await;
     front.wait_asked("GET /view", 1).await;
-    cancel(&stack, &storing).await;
+    cancel(&stack, &id).await;
     stack.sims[0].set(|faults| faults.view_trickle_ms = 0);
-    eventually("nothing is left of it", WAIT_MAX, || async { stack.stored_files().is_empty().then_some(()) }).await;
+    eventually("its files are deleted", WAIT_MAX, || async { stack.stored_files().is_empty().then_some(()) }).await;
     assert_eq!(stack.client.get("/api/files").await["total"], 0);
+    stack.wait_idle().await;
+    assert_eq!(stack.executions(&id), 1);
+}
 
-    // Its owner is dead, and the next one not there yet.
-    let orphan = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
-    stack.client.wait_for(&orphan, &["running"]).await;
+#[tokio::test]
+async fn a_cancel_while_the_owner_is_dead_is_carried_out_by_the_next() {
+    let (mut stack, _front) = fronted(&[]).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
+    stack.client.wait_for(&id, &["running"]).await;
     stack.dispatchers[0].kill();
-    let answer = stack.client.delete(&format!("/api/tasks/{orphan}")).await;
+    let answer = stack.client.delete(&format!("/api/tasks/{id}")).await;
     assert_eq!((&answer["status"], &answer["cancelRequested"]), (&json!("cancelled"), &json!(true)), "{answer}");
     stack.add_dispatcher();
-    happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&orphan, 1)).await;
+    happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
     stack.wait_idle().await;
-    assert_eq!([&running, &pending, &storing, &orphan].map(|id| stack.executions(id)), [1, 0, 1, 1]);
+    assert_eq!(stack.executions(&id), 1);
 }
 
-/// The next owner waits for a request of the dead one; a cancel in that time frees the slot, and the request is dropped when it
-/// comes.
 #[tokio::test]
-async fn a_cancel_during_a_takeover() {
-    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "20s")]).await;
-    for is_cancelled_before in [false, true] {
-        cancel_between_owners(&mut stack, &front, is_cancelled_before).await;
-    }
+async fn a_cancel_before_a_takeover_removes_the_late_prompt() {
+    cancel_between_owners(true).await;
 }
 
-async fn cancel_between_owners(stack: &mut Stack, front: &Front, is_cancelled_before: bool) {
-    front.hold_again();
+#[tokio::test]
+async fn a_cancel_during_a_takeover_frees_the_slot_and_removes_the_late_prompt() {
+    cancel_between_owners(false).await;
+}
+
+/// The dispatcher dies during its POST, which arrives after the cancel. The next owner waits for such a request; a cancel in
+/// that time frees the slot, and the prompt is removed when it arrives.
+async fn cancel_between_owners(is_cancelled_before: bool) {
+    let (mut stack, front) = patient().await;
     front.rule("POST /prompt", 1, Act::Hold);
-    let posts = front.asked("POST /prompt");
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
-    front.wait_asked("POST /prompt", posts + 1).await;
-    stack.dispatchers.last_mut().unwrap().kill();
+    front.wait_asked("POST /prompt", 1).await;
+    stack.dispatchers[0].kill();
     if is_cancelled_before {
         stack.client.delete(&format!("/api/tasks/{id}")).await;
     }
     stack.add_dispatcher();
     front.wait_asked(&format!("GET /history/{}", prompt(&id, 1)), if is_cancelled_before { 1 } else { 2 }).await;
-    cancel(stack, &id).await;
+    cancel(&stack, &id).await;
     front.release();
-    happens(stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
-    eventually("the late request is dropped", WAIT_MAX, || async {
-        let dropped =
+    happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
+    eventually("the late prompt is removed", WAIT_MAX, || async {
+        let removed =
             [Happened::Deleted, Happened::Interrupted].map(|event| count(&stack.sims[0], event, &prompt(&id, 1)));
-        (dropped.iter().sum::<usize>() == 1).then_some(())
+        (removed.iter().sum::<usize>() == 1).then_some(())
     })
     .await;
-    assert_eq!(front.asked("POST /prompt"), posts + 1);
+    assert_eq!(front.asked("POST /prompt"), 1);
     stack.wait_idle().await;
 }
 
-/// A cancel while the instance does not answer: final for the caller at once; carried out when the instance is back.
+/// The instance does not answer: the cancel is final for the caller at once, and carried out when the instance is back.
 #[tokio::test]
 async fn a_cancel_reaches_an_instance_that_was_away() {
     let stack = Stack::start(1, 1).await;

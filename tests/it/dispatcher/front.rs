@@ -85,11 +85,6 @@ impl Front {
         self.state.released.send_replace(true);
     }
 
-    /// What is held from now on stays.
-    pub fn hold_again(&self) {
-        self.state.released.send_replace(false);
-    }
-
     /// Requests so far that begin with `line`.
     pub fn asked(&self, line: &str) -> usize {
         self.state.asked.lock().unwrap().iter().filter(|asked| asked.starts_with(line)).count()

@@ -57,7 +57,7 @@ async fn a_trickling_output_is_given_up() {
     let id = stack.client.submit(json!({"workflow": workflow::quick(9), "maxAttempts": 1})).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["error"]["type"], "output_unavailable", "{task}");
-    assert!(task["error"]["message"].as_str().unwrap().contains("slowly"), "{task}");
+    assert!(task["error"]["message"].as_str().unwrap().contains("too slow"), "{task}");
     assert!(begun.elapsed() >= std::time::Duration::from_secs(3), "six read timeouts are granted");
     assert_eq!(stack.stored_files(), [""; 0]);
 }

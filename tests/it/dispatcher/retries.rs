@@ -20,7 +20,7 @@ async fn a_crash_under_a_prompt_is_a_loss() {
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
     let attempts = task["attempts"].as_array().unwrap();
     assert_eq!((&attempts[0]["outcome"], &attempts[1]["outcome"]), (&json!("prompt_lost"), &json!("completed")));
-    assert!(attempts[0]["error"]["message"].as_str().is_some_and(|why| why.contains("away")), "{task}");
+    assert!(attempts[0]["error"]["message"].as_str().is_some_and(|why| why.contains("not answered")), "{task}");
     assert_ne!(attempts[0]["instanceId"], attempts[1]["instanceId"]);
     let succeeded: usize = stack.sims.iter().map(|sim| super::count(sim, Happened::Succeeded, &prompt(&id, 2))).sum();
     assert_eq!((succeeded, stack.executions(&id)), (1, 2));
