@@ -1,4 +1,5 @@
-//! The store in a bucket of S3 or of what speaks its protocol: its URL, how patient we are with it, and whether it can be used.
+//! The store in a bucket of S3 or a compatible server: parses its URL, sets timeouts and retries, and probes it at
+//! start.
 
 use super::Error;
 use crate::settings::Secret;
@@ -10,35 +11,35 @@ use object_store::{
 use std::{borrow::Cow, time::Duration};
 use url::Url;
 
-/// To a connection.
+/// Time limit for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Between two pieces of an answer, and from a request's end to its answer.
+/// Time limit between two reads of a response, and from the end of a request to its response.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Tries of a request after the first: connections that break, 5xx, "slow down".
+/// Retries of a request after broken connections, 5xx and "slow down".
 const RETRIES_MAX: usize = 3;
-/// Retries begin no later than this after the first try.
+/// Time after the first try beyond which no retry starts.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
-/// Pauses before a retry: from, to.
+/// Smallest and largest delay before a retry.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Longest look at the bucket at the start, retries included.
+/// Time limit for the probe at start, including retries.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a URL may say.
+/// Options of a URL.
 const OPTIONS: &str = "endpoint=http(s)://host:port, region=us-east-1, style=path (default) or virtual";
 
-/// A key of one's own for an `s3://` store; without it the variables `AWS_ACCESS_KEY_ID`, … count, or what AWS gives the machine.
+/// Explicit credentials of an `s3://` store. Without them `AWS_ACCESS_KEY_ID` etc. or the machine's AWS role are used.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// Its name.
+    /// The access key id.
     pub access: String,
-    /// The secret.
+    /// The secret key.
     pub secret: Secret,
 }
 
-/// What `s3://bucket/prefix?endpoint=…` says.
+/// A parsed `s3://bucket/prefix?endpoint=…`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct BucketUrl {
     bucket: String,
-    /// In front of every path.
+    /// Prefix of every path.
     pub(super) prefix: Path,
     endpoint: Option<String>,
     region: Option<String>,
@@ -50,15 +51,15 @@ pub(super) fn is_named(url: &str) -> bool {
     url.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("s3"))
 }
 
-impl Place {
-    /// Reads the URL.
+impl BucketUrl {
+    /// Parses the URL.
     pub(super) fn read(url: &str) -> Result<Self, Error> {
         let unusable = |why: &str| {
-            // A key that somebody wrote into the URL must not get into the log.
+            // A key in the URL must not get into the log.
             let shown = url.split_once('@').map_or(url, |_| "s3://…");
             Error::Unusable(format!("the storage URL `{shown}` cannot be used: {why}"))
         };
-        let parsed = Url::parse(url).map_err(|_| unusable("it is no URL"))?;
+        let parsed = Url::parse(url).map_err(|_| unusable("it is not a URL"))?;
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(unusable("put the key into SHUZHIREN_S3_ACCESS_KEY and SHUZHIREN_S3_SECRET_KEY_FILE"));
         }
@@ -67,9 +68,9 @@ impl Place {
         let prefix = parsed.path().trim_matches('/');
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
         if !prefix.bytes().all(is_plain) || parsed.fragment().is_some() {
-            return Err(unusable("a prefix is made of letters, digits, - _ . and /"));
+            return Err(unusable("a prefix may contain only letters, digits, - _ . and /"));
         }
-        let prefix = Path::parse(prefix).map_err(|_| unusable("the prefix is no path"))?;
+        let prefix = Path::parse(prefix).map_err(|_| unusable("the prefix is not a path"))?;
         let mut place = Self { bucket, prefix, endpoint: None, region: None, is_virtual: false };
         for (name, value) in parsed.query_pairs() {
             place.take(&name, value).map_err(|why| unusable(&why))?;
@@ -90,19 +91,19 @@ impl Place {
             ("region", region) => self.region = Some(region.to_owned()),
             ("style", "path") => self.is_virtual = false,
             ("style", "virtual") => self.is_virtual = true,
-            (name, value) => return Err(format!("`{name}={value}` is not understood; there are: {OPTIONS}")),
+            (name, value) => return Err(format!("`{name}={value}` is not a valid option; options are {OPTIONS}")),
         }
         Ok(())
     }
 
-    /// Makes the client; asks nobody yet.
+    /// Makes the client; sends no request yet.
     pub(super) fn client(&self, keys: Option<&Keys>) -> Result<AmazonS3, Error> {
         let is_http = self.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let options = ClientOptions::new()
             .with_allow_http(is_http)
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_read_timeout(READ_TIMEOUT)
-            // Of a whole request: a large file takes as long as its reader does.
+            // No limit for a whole request: a large file takes as long as its reader.
             .with_timeout_disabled();
         let (init_backoff, max_backoff) = BACKOFF;
         let retry = RetryConfig {
@@ -115,7 +116,7 @@ impl Place {
             .with_virtual_hosted_style_request(self.is_virtual)
             .with_client_options(options)
             .with_retry(retry)
-            // We delete one by one; not everybody has the other.
+            // Objects are deleted one by one; not every server has bulk delete.
             .with_disable_bulk_delete(true);
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
@@ -129,8 +130,8 @@ impl Place {
         builder.build().map_err(|error| Error::Unusable(error.to_string()))
     }
 
-    /// Lists, writes, reads and deletes, so that what cannot work is said at the start. Lists first: not every server says at a
-    /// write that there is no bucket.
+    /// Lists, writes, reads and deletes, so that a broken configuration is reported at start. Lists first: not every
+    /// server reports a missing bucket on a write.
     pub(super) async fn probe(&self, objects: &dyn ObjectStore) -> Result<(), Error> {
         let path = self.prefix.clone().join(format!("probe-{}", uuid::Uuid::new_v4().simple()));
         let steps = async {
@@ -142,7 +143,7 @@ impl Place {
         match tokio::time::timeout(PROBE_TIMEOUT, steps).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err((step, error))) => match self.explain(step, error) {
-                // No room is no reason not to start: what is there can be read.
+                // A full bucket does not prevent the start: its files can still be read.
                 Error::Full => Ok(()),
                 error => Err(error),
             },
@@ -154,7 +155,7 @@ impl Place {
 
     fn explain(&self, step: &str, error: object_store::Error) -> Error {
         let (bucket, address) = (&self.bucket, self.address());
-        // Lists fail with no more than a text.
+        // Failed lists have no typed error, only a text.
         let said = error.to_string();
         let why = if said.contains("NoSuchBucket") {
             format!("there is no bucket `{bucket}` at {address}: create it, or correct the URL")
@@ -180,21 +181,21 @@ impl Place {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::{Error, Place};
+    use super::{BucketUrl, Error};
 
     #[test]
-    fn a_url_says_where_and_how() {
+    fn a_url_gives_bucket_prefix_and_options() {
         let place =
-            Place::read("s3://pictures/a/b/?endpoint=http://127.0.0.1:9000/&region=eu-1&style=virtual").unwrap();
+            BucketUrl::read("s3://pictures/a/b/?endpoint=http://127.0.0.1:9000/&region=eu-1&style=virtual").unwrap();
         assert_eq!((place.bucket.as_str(), place.prefix.as_ref()), ("pictures", "a/b"));
         assert_eq!(place.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
         assert_eq!((place.region.as_deref(), place.is_virtual), (Some("eu-1"), true));
-        let place = Place::read("s3://pictures").unwrap();
+        let place = BucketUrl::read("s3://pictures").unwrap();
         assert_eq!((place.prefix.as_ref(), place.endpoint, place.is_virtual), ("", None, false));
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_and_secrets_are_not_repeated() {
+    fn an_invalid_url_is_refused_without_repeating_secrets() {
         for (url, word) in [
             ("s3:///prefix", "s3://bucket/prefix"),
             ("s3://bucket:80/x", "s3://bucket/prefix"),
@@ -206,7 +207,7 @@ mod tests {
             ("s3://bucket?region=", "region"),
             ("s3://key:secret@bucket/x", "SHUZHIREN_S3_SECRET_KEY_FILE"),
         ] {
-            let Err(Error::Unusable(message)) = Place::read(url) else { panic!("{url} must be refused") };
+            let Err(Error::Unusable(message)) = BucketUrl::read(url) else { panic!("{url} must be refused") };
             assert!(message.contains(word) && !message.contains("secret@"), "{message}");
         }
     }

@@ -1,8 +1,8 @@
-//! Why the store did not do it, and how causes beneath it are told apart.
+//! Errors of the store, and their classification by cause.
 
 use std::io::ErrorKind;
 
-/// How S3 and its like say that there is no room: MinIO, Ceph, and by status.
+/// Texts by which S3-compatible servers report a full store: MinIO, Ceph, and by status.
 const FULL: [&str; 5] = [
     "XMinioStorageFull",
     "XMinioAdminBucketQuotaExceeded",
@@ -11,25 +11,25 @@ const FULL: [&str; 5] = [
     "507 Insufficient Storage",
 ];
 
-/// Why bytes could not be stored or read.
+/// Error of storing or reading bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such file.
+    /// The file does not exist.
     #[error("no such file")]
     NotFound,
-    /// No space left, or the quota is used up (507).
+    /// No space is left, or the quota is exceeded (507).
     #[error("the store is full")]
     Full,
-    /// More bytes than allowed (413).
+    /// The file has more bytes than allowed (413).
     #[error("larger than {limit} bytes")]
     TooLarge {
-        /// The limit.
+        /// Maximum number of bytes.
         limit: u64,
     },
-    /// The URL cannot be used; said at start.
+    /// The URL cannot be used; reported at start.
     #[error("{0}")]
     Unusable(String),
-    /// The store does not work now (503).
+    /// The store does not respond or fails (503).
     #[error("the store failed: {0}")]
     Unavailable(String),
 }
@@ -37,7 +37,7 @@ pub enum Error {
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         match error {
-            // A bucket that is not there (any more) is no missing file.
+            // A missing bucket is not a missing file.
             object_store::Error::NotFound { .. } if !says(&error, &["NoSuchBucket"]) => Self::NotFound,
             error if is_full(&error) || says(&error, &FULL) => Self::Full,
             error => Self::Unavailable(error.to_string()),
@@ -55,13 +55,13 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// Whether the store's answer has one of these words. object_store keeps it as a text.
+/// Whether the store's response contains one of these words. object_store keeps it as a text.
 fn says(error: &object_store::Error, words: &[&str]) -> bool {
     let text = error.to_string();
     words.iter().any(|word| text.contains(word))
 }
 
-/// object_store wraps the cause in private types: look for it down the chain.
+/// Whether a cause is a full disk. object_store wraps causes in private types, so the whole chain is searched.
 fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -73,7 +73,7 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// ENOSPC, EDQUOT, EFBIG.
+/// Whether it is ENOSPC, EDQUOT or EFBIG.
 fn is_full_kind(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
@@ -89,20 +89,20 @@ mod tests {
         object_store::Error::Generic { store: "test", source }.into()
     }
 
-    /// As object_store gives what a bucket answers.
+    /// Makes the error that object_store returns for a response of a bucket.
     fn answered(text: &str) -> Error {
         let source = Box::new(io::Error::other(text.to_owned()));
         object_store::Error::NotFound { path: "x".to_owned(), source }.into()
     }
 
     #[test]
-    fn a_bucket_that_is_gone_is_no_missing_file() {
+    fn a_missing_bucket_is_not_a_missing_file() {
         assert!(matches!(answered("404 Not Found: <Code>NoSuchKey</Code>"), Error::NotFound));
         assert!(matches!(answered("404 Not Found: <Code>NoSuchBucket</Code>"), Error::Unavailable(_)));
     }
 
     #[test]
-    fn a_full_bucket_is_known_by_any_of_its_names() {
+    fn every_report_of_a_full_bucket_is_recognised() {
         for text in ["507 Insufficient Storage: ", "<Code>XMinioStorageFull</Code>", "403: <Code>QuotaExceeded</Code>"]
         {
             let source = Box::new(io::Error::other(text));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_known_by_any_of_its_names() {
+    fn every_errno_of_a_full_disk_is_recognised() {
         for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
             assert!(matches!(wrapped(errno), Error::Full), "{errno}");
             assert!(matches!(Error::from(io::Error::from(errno)), Error::Full), "{errno}");

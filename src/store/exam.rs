@@ -1,8 +1,9 @@
-//! What an operator wants to know of a store before anything is started.
+//! Diagnosis of a store for `shuzhiren doctor`.
 //!
-//! Invariant: it is opened as it is, nothing is made or collected; the one file written is deleted again.
+//! Invariant: the store is opened as it is; nothing is created or collected, and the only file written is deleted
+//! again.
 
-use super::{Error, Keys, Place, Store, bucket, local};
+use super::{Error, Keys, Location, Store, bucket, local};
 use crate::task::FileId;
 use object_store::{ObjectStoreExt, local::LocalFileSystem};
 use std::{
@@ -10,23 +11,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Size of the file that is written to see whether files can be.
+/// Size of the file written by the probe.
 const PROBE_BYTES: usize = 64 * 1024;
 
-/// Room on the disk of a store.
+/// Space on the disk of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that we may still use.
+    /// Bytes available to us.
     pub free: u64,
-    /// Bytes in all.
+    /// Total bytes.
     pub total: u64,
 }
 
 impl Store {
-    /// Opens what [`Store::open_with`] would, as it is; a bucket is not asked yet.
+    /// Opens the same store as [`Store::open_with`] without creating or probing it; no request is sent to a bucket.
     ///
     /// # Errors
-    /// [`Error::Unusable`]: no such URL; [`Error::NotFound`]: there is no such folder yet.
+    /// [`Error::Unusable`]: invalid URL; [`Error::NotFound`]: the folder does not exist yet.
     pub async fn peek(url: &str, keys: Option<&Keys>) -> Result<Self, Error> {
         if bucket::is_named(url) {
             return Self::of_bucket(url, keys).map(|(store, _)| store);
@@ -34,15 +35,15 @@ impl Store {
         let root = local::folder_of(url)?;
         let found = tokio::fs::metadata(&root).await?;
         if !found.is_dir() {
-            return Err(Error::Unusable(format!("{} is no folder", root.display())));
+            return Err(Error::Unusable(format!("{} is not a folder", root.display())));
         }
         let objects = LocalFileSystem::new_with_prefix(&root)
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: None })
+        Ok(Self { objects: Arc::new(objects), location: Location::Disk(Arc::new(root)), redirects: None })
     }
 
-    /// Writes a file of its own, reads it back and deletes it; how long that took.
+    /// Writes a file, reads it back, deletes it and returns how long that took.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`].
@@ -58,18 +59,18 @@ impl Store {
         };
         match self.objects.delete(&path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            // Why it could not be written says more.
+            // The error of the write is more specific.
             Err(error) if read.is_ok() => return Err(error.into()),
             Err(_) => {}
         }
         if read? == bytes {
             Ok(began.elapsed())
         } else {
-            Err(Error::Unavailable("what was read is not what was written".to_owned()))
+            Err(Error::Unavailable("the bytes read differ from the bytes written".to_owned()))
         }
     }
 
-    /// The installation whose files these are; `None` while nobody has marked them.
+    /// Returns the installation that owns the files; `None` if the store is not marked yet.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -81,7 +82,7 @@ impl Store {
         }
     }
 
-    /// The room that is left; `None` where the store is not on a disk.
+    /// Returns the space of the disk; `None` if the store is not on a disk.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -1,11 +1,11 @@
-//! What a file is: by its first bytes, then by its name; from our own table only (safety.md §2.5).
+//! Content type of a file, by its first bytes, then by its name; only types of our own table (safety.md §2.5).
 
 use crate::task::OutputKind;
 
-/// What everything is that a browser could run, and everything unknown.
+/// Content type for active or unknown content, so that a browser never executes it.
 const BYTES: &str = "application/octet-stream";
 
-/// Extensions of what may be shown as what it is.
+/// Content types by extension that are safe to show.
 const BY_EXTENSION: [(&str, &str); 31] = [
     ("avif", "image/avif"),
     ("bmp", "image/bmp"),
@@ -40,17 +40,17 @@ const BY_EXTENSION: [(&str, &str); 31] = [
     ("sft", BYTES),
 ];
 
-/// Extensions that make a browser or a system run the file, whatever its bytes say.
+/// Extensions that make a browser or a system execute the file, regardless of its bytes.
 const ACTIVE: [&str; 24] = [
     "bat", "cmd", "css", "exe", "hta", "htm", "html", "js", "mht", "mhtml", "mjs", "pdf", "php", "ps1", "sh", "shtml",
     "svg", "svgz", "swf", "wasm", "xht", "xhtml", "xml", "xsl",
 ];
 
-/// Extensions of 3D models that have no type in the table.
+/// Extensions of 3D models without a type in the table.
 const MODELS: [&str; 7] = ["dae", "fbx", "ply", "splat", "stl", "usd", "usdz"];
 
-/// Content type by magic bytes and, where they do not tell, by extension; from our own table, `application/octet-stream`
-/// for everything a browser could run. `head` is the first up to 512 bytes.
+/// Returns the content type by magic bytes or, if they are unknown, by extension. Only types of our own table;
+/// `application/octet-stream` for everything a browser could execute. `head` holds up to the first 512 bytes.
 pub fn content_type(head: &[u8], filename: &str) -> &'static str {
     let extension = extension_of(filename);
     if ACTIVE.contains(&extension.as_str()) {
@@ -58,7 +58,7 @@ pub fn content_type(head: &[u8], filename: &str) -> &'static str {
     }
     let by_extension = BY_EXTENSION.iter().find(|(known, _)| *known == extension).map_or(BYTES, |(_, kind)| kind);
     let by_magic = infer::get(head).map(|found| found.mime_type());
-    // Two bytes such as `BM` begin many a text: a text is known by its name and by being one.
+    // Texts can begin with magic bytes such as `BM`: a text is recognised by its name and by being valid text.
     if matches!(by_extension, "text/plain" | "application/json" | "model/gltf+json" | "model/obj") {
         let is_markup = by_magic.is_some_and(|kind| kind.starts_with("text/"));
         return if is_text(head) && !is_markup { by_extension } else { BYTES };
@@ -80,8 +80,8 @@ pub fn content_type(head: &[u8], filename: &str) -> &'static str {
     }
 }
 
-/// What kind of output a file of an instance is: by content type, then by extension, then by the key of the node's `ui`
-/// it came under (`images`, `gifs`, `audio`, `latents`, `3d`, …; protocol §8).
+/// Returns the kind of an output file: by content type, then by extension, then by the key of the node's `ui` that
+/// listed it (`images`, `gifs`, `audio`, `latents`, `3d`, …; protocol §8).
 pub fn kind_of(content_type: &str, ui_key: &str, filename: &str) -> OutputKind {
     match content_type.split('/').next() {
         Some("image") => return OutputKind::Image,
@@ -115,7 +115,7 @@ fn extension_of(filename: &str) -> String {
     last.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_ascii_lowercase())
 }
 
-/// UTF-8 without NUL, possibly cut within a character.
+/// Whether the bytes are UTF-8 without NUL, possibly cut within a character.
 fn is_text(head: &[u8]) -> bool {
     let is_utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
@@ -136,7 +136,7 @@ mod tests {
     const MKV: &[u8] = b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x23\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82\x88matroska";
 
     #[test]
-    fn bytes_tell_before_names() {
+    fn bytes_take_precedence_over_names() {
         for (head, name, expected) in [
             (PNG, "a.png", "image/png"),
             (PNG, "a.jpg", "image/png"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_where_bytes_do_not() {
+    fn the_name_decides_if_the_bytes_are_unknown() {
         for (head, name, expected) in [
             (&b"hello"[..], "a.TXT", "text/plain"),
             (b"BMW is a car", "a.txt", "text/plain"),
@@ -184,17 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_could_run_is_only_bytes() {
+    fn active_content_is_an_octet_stream() {
         let html = b"<!DOCTYPE html><script>alert(1)</script>";
         for name in ["a.html", "a.png", "a.txt", "a.json", "a", "a.jpg.html", "a.html.", "A.XHTML", "a.obj"] {
             assert_eq!(content_type(html, name), "application/octet-stream", "{name}");
         }
         for name in ["a.html", "a.svg", "a.xml", "a.js", "a.pdf", "a.mht", "a.png.svg"] {
-            assert_eq!(
-                content_type(PNG, name),
-                "application/octet-stream",
-                "{name}: the name is what a system goes by"
-            );
+            assert_eq!(content_type(PNG, name), "application/octet-stream", "{name}: systems go by the name");
         }
         for (head, name) in [
             (&b"%PDF-1.7"[..], "a.pdf"),
@@ -211,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outputs_kind_is_what_it_is_and_then_what_it_is_called() {
+    fn the_kind_of_an_output_follows_content_then_name_then_key() {
         for (content_type, ui_key, filename, expected) in [
             ("image/png", "images", "a.png", OutputKind::Image),
             ("video/mp4", "images", "a.mp4", OutputKind::Video),

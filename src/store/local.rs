@@ -1,4 +1,4 @@
-//! The store on a local disk: its folder, and what writers that died have left in it.
+//! The store on a local disk: its folder, and clean-up of files that crashed writers left in it.
 
 use super::Error;
 use crate::task::{FileId, ObjectId};
@@ -10,10 +10,10 @@ use std::{
 };
 use url::Url;
 
-/// A file being written that nobody has touched for this long belongs to a dead process.
+/// Age without a change at which an unfinished file belongs to a dead process.
 const STAGED_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The folder of `file:///absolute/folder`.
+/// Returns the folder of `file:///absolute/folder`.
 pub(super) fn folder_of(url: &str) -> Result<PathBuf, Error> {
     let unusable = |why: &str| Error::Unusable(format!("the storage URL `{url}` cannot be used: {why}"));
     let Some((scheme, _)) = url.split_once(':') else {
@@ -25,14 +25,14 @@ pub(super) fn folder_of(url: &str) -> Result<PathBuf, Error> {
     if !url[scheme.len()..].starts_with(":///") {
         return Err(unusable("the folder must be absolute, with three slashes: file:///folder"));
     }
-    let parsed = Url::parse(url).map_err(|_| unusable("it is no URL"))?;
+    let parsed = Url::parse(url).map_err(|_| unusable("it is not a URL"))?;
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(unusable("write ? and # of a folder's name as %3F and %23"));
+        return Err(unusable("write ? and # in the folder name as %3F and %23"));
     }
-    parsed.to_file_path().map_err(|()| unusable("it names no folder"))
+    parsed.to_file_path().map_err(|()| unusable("it is not the URL of a folder"))
 }
 
-/// Makes the folder and its shards, and collects what is left over.
+/// Creates the folder and its shards, and deletes old unfinished files.
 pub(super) fn open(root: &Path) -> Result<LocalFileSystem, Error> {
     let unusable = |error: io::Error| Error::Unusable(format!("cannot use the folder {}: {error}", root.display()));
     fs::create_dir_all(root).map_err(unusable)?;
@@ -51,7 +51,7 @@ pub(super) fn open(root: &Path) -> Result<LocalFileSystem, Error> {
     Ok(objects.with_fsync(true))
 }
 
-/// Deletes what a writer of `id` may have left when it could not finish.
+/// Deletes the files of a writer of `id` that could not finish.
 pub(super) fn discard(root: &Path, id: ObjectId) -> io::Result<()> {
     let id = id.to_string();
     for entry in fs::read_dir(root.join(&id[..2]))? {
@@ -63,7 +63,8 @@ pub(super) fn discard(root: &Path, id: ObjectId) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder may exist and yet take no files: said at start, not at the first upload. A full disk is no reason not to start.
+/// Writes and deletes a file, so that a read-only folder is reported at start, not at the first upload. A full disk
+/// does not prevent the start.
 fn probe(root: &Path) -> io::Result<()> {
     let path = root.join(format!("probe-{}", FileId::new()));
     match fs::File::create_new(&path) {
@@ -73,7 +74,7 @@ fn probe(root: &Path) -> io::Result<()> {
     }
 }
 
-/// Deletes what writers that died left unfinished in a shard.
+/// Deletes the unfinished files of dead writers in a shard.
 pub(super) fn collect(shard: &Path) -> io::Result<()> {
     for entry in fs::read_dir(shard)? {
         let entry = entry?;
@@ -89,7 +90,7 @@ fn is_old(entry: &fs::DirEntry) -> bool {
     modified.is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > STAGED_KEPT))
 }
 
-/// The id of a file being written: object_store calls it `<id>#<n>`.
+/// Returns the id of an unfinished file, which object_store names `<id>#<n>`.
 fn staged_id(name: &str) -> Option<&str> {
     let (id, number) = name.split_once('#')?;
     let is_ours =
@@ -97,7 +98,7 @@ fn staged_id(name: &str) -> Option<&str> {
     is_ours.then_some(id)
 }
 
-/// Another process may have been faster.
+/// Removes a file; one that another process has removed already is no error.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

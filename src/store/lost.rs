@@ -1,4 +1,4 @@
-//! What may be left over in a store: files that nobody registered, because whoever stored them died before.
+//! Orphan files in a store: stored, but never registered because the process died in between.
 
 use super::{Error, Store, local};
 use crate::task::ObjectId;
@@ -7,12 +7,12 @@ use futures_util::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode, path::Path};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Holds the name of the installation whose files these are.
+/// Name of the file that names the installation that owns the store.
 pub(super) const MARK: &str = "installation";
 
 impl Store {
-    /// Whether the files here are those of `installation`: the first who asks marks the store with its name. Another's are
-    /// registered where we cannot see it.
+    /// Whether the store belongs to `installation`. The first installation that asks marks the store with its name.
+    /// Files of another installation are registered in a Redis that we cannot see.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`].
@@ -25,7 +25,7 @@ impl Store {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        // Whoever was first, or (a store that knows no conditions) last.
+        // The first writer wins; on a store without conditional writes, the last.
         Ok(self.name_in(&mark).await?.is_some_and(|name| name == installation))
     }
 
@@ -38,8 +38,8 @@ impl Store {
         }
     }
 
-    /// The files of one of the 256 shards that were written more than `age` ago. On a disk, deletes what writers that died
-    /// left there unfinished.
+    /// Returns the files of one of the 256 shards that were written more than `age` ago. On a disk, also deletes the
+    /// unfinished files of dead writers there.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

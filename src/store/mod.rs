@@ -1,20 +1,20 @@
-//! Bytes: uploads and outputs, by object, on disk or in a bucket, wherever `SHUZHIREN_STORAGE_URL` points. The only
-//! user of object_store.
+//! Object store for uploads and outputs, on a disk or in a bucket (`SHUZHIREN_STORAGE_URL`). The only user of
+//! object_store.
 //!
-//! Layout: `<first two characters of the id>/<id>`. A file being written has another name (`<id>#<n>` on a disk, none
-//! in a bucket) and gets its own, synced, when it is whole. `installation` names the system whose files these are.
+//! Layout: `<first two characters of the id>/<id>`. An unfinished file has another name (`<id>#<n>` on a disk, none in
+//! a bucket) and gets its own, synced, when it is complete. The file `installation` names the system that owns the
+//! store.
 //!
-//! Invariant: a path is made of our own ids only; nothing half-written is ever visible.
+//! Invariant: paths consist of our own ids only; an unfinished file is never visible.
 //!
-//! The same bytes are stored once, however many files (each with its own id, name and owner) have them; they go with
-//! the last file. A file that nobody has registered for a day (its process was killed in between) is deleted by the
-//! dispatchers, unless the store's `installation` names another system: after a lost or emptied Redis nothing is
+//! Identical bytes are stored once and shared by all files (each with its own id, name and owner) that have them; they
+//! are deleted with the last file. A file that is not registered within a day (its process was killed in between) is
+//! deleted by the dispatchers, unless `installation` names another system: after Redis was lost or emptied, nothing is
 //! deleted until that file is removed by hand.
 //!
-//! A bucket is anything that speaks S3's protocol. A request to it is tried again 3 times within 15 s; after that
-//! uploads get a 503, and attempts are tried again. A bucket or key that does not work is named at the start. After a
-//! `kill -9` only the bucket knows of unfinished multipart uploads: give it a lifecycle rule that aborts them. A file
-//! in a bucket has at most 48 GiB.
+//! A bucket is any server with the S3 protocol. A request is retried 3 times within 15 s; after that uploads get a 503,
+//! and attempts are retried. An invalid bucket or key is reported at start. After a `kill -9`, unfinished multipart
+//! uploads remain in the bucket: give it a lifecycle rule that aborts them. A file in a bucket has at most 48 GiB.
 
 mod bucket;
 mod error;
@@ -48,40 +48,40 @@ use std::{
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-/// Bytes read from a disk at a time.
+/// Bytes of one read from a disk.
 const READ_BYTES: usize = 64 * 1024;
-/// Bytes written to a disk at a time; what one upload holds in memory, twice.
+/// Bytes of one write to a disk; an upload holds twice as much in memory.
 const LOCAL_PART_BYTES: usize = 256 * 1024;
-/// Bytes sent to a bucket at a time; what one upload holds in memory. S3 takes no smaller part but the last.
+/// Bytes of one part sent to a bucket, and memory of one upload. S3 refuses smaller parts except for the last.
 const BUCKET_PART_BYTES: usize = 5 * 1024 * 1024;
-/// Parts that S3 takes.
+/// Maximum number of parts of a file in S3.
 const BUCKET_PARTS_MAX: u64 = 10_000;
 
 /// A store; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
-    place: Place,
-    /// The origin to which downloads are sent, when they are.
+    location: Location,
+    /// Origin to which downloads are redirected; `None` = they are not.
     redirects: Option<Arc<str>>,
 }
 
-/// Where the files are.
+/// Location of the files.
 #[derive(Debug, Clone)]
-enum Place {
-    /// On a disk of ours.
+enum Location {
+    /// A folder on a disk.
     Disk(Arc<PathBuf>),
-    /// In a bucket, under this prefix.
+    /// A bucket, and the prefix in it.
     Bucket(Arc<AmazonS3>, ObjectPath),
 }
 
-/// Bytes to read.
+/// A file being read.
 pub struct Download {
     /// Size of the whole file.
     pub size_bytes: u64,
-    /// The part that `bytes` is.
+    /// Range of the file that `bytes` covers.
     pub range: Range<u64>,
-    /// The bytes.
+    /// The bytes of `range`.
     pub bytes: BoxStream<'static, Result<Bytes, Error>>,
 }
 
@@ -95,23 +95,23 @@ impl std::fmt::Debug for Download {
 }
 
 impl Store {
-    /// Opens the store that a URL names, with what the environment gives as its key: see [`Store::open_with`].
+    /// Opens the store of a URL with the credentials of the environment: see [`Store::open_with`].
     ///
     /// # Errors
-    /// As there.
+    /// The same as [`Store::open_with`].
     pub async fn open(url: &str) -> Result<Self, Error> {
         Self::open_with(url, None).await
     }
 
-    /// Opens `file:///absolute/folder` (made if it does not exist; what crashed writers left there more than a day ago is thrown
-    /// away), or `s3://bucket/prefix?endpoint=…&region=…&style=path`, and tries whether it can be used.
+    /// Opens `file:///absolute/folder` (created if missing; unfinished files older than a day are deleted) or
+    /// `s3://bucket/prefix?endpoint=…&region=…&style=path`, and probes whether it can be used.
     ///
     /// # Errors
-    /// [`Error::Unusable`]: not such a URL, or the folder or bucket is not there, or does not take files from us.
+    /// [`Error::Unusable`]: the URL is invalid, or the folder or bucket is missing or not writable.
     pub async fn open_with(url: &str, keys: Option<&Keys>) -> Result<Self, Error> {
         if bucket::is_named(url) {
-            let (store, place) = Self::of_bucket(url, keys)?;
-            place.probe(&store.objects).await?;
+            let (store, url) = Self::of_bucket(url, keys)?;
+            url.probe(&store.objects).await?;
             return Ok(store);
         }
         let root = local::folder_of(url)?;
@@ -119,32 +119,33 @@ impl Store {
         let objects = tokio::task::spawn_blocking(move || local::open(&folder))
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
-        Ok(Self { objects: Arc::new(objects), place: Place::Disk(Arc::new(root)), redirects: None })
+        Ok(Self { objects: Arc::new(objects), location: Location::Disk(Arc::new(root)), redirects: None })
     }
 
-    /// In a bucket that nobody has been asked about yet.
-    fn of_bucket(url: &str, keys: Option<&Keys>) -> Result<(Self, bucket::Place), Error> {
-        let place = bucket::Place::read(url)?;
-        let bucket = Arc::new(place.client(keys)?);
-        let whole = Place::Bucket(bucket.clone(), place.prefix.clone());
-        Ok((Self { objects: bucket, place: whole, redirects: None }, place))
+    /// Opens a store in a bucket without sending a request.
+    fn of_bucket(url: &str, keys: Option<&Keys>) -> Result<(Self, bucket::BucketUrl), Error> {
+        let url = bucket::BucketUrl::read(url)?;
+        let bucket = Arc::new(url.client(keys)?);
+        let whole = Location::Bucket(bucket.clone(), url.prefix.clone());
+        Ok((Self { objects: bucket, location: whole, redirects: None }, url))
     }
 
-    /// Begins a file of at most `size_max` bytes (in a bucket never more than 10,000 parts of 5 MiB). `id` must be fresh: two writers of one id would replace one another.
+    /// Starts a file of at most `size_max` bytes (in a bucket at most 10,000 parts of 5 MiB). `id` must be new: two
+    /// writers of the same id would overwrite each other.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`].
     pub async fn create(&self, id: FileId, size_max: u64) -> Result<Writer, Error> {
-        let size_max = match self.place {
-            Place::Disk(_) => size_max,
-            Place::Bucket(..) => size_max.min(BUCKET_PARTS_MAX * BUCKET_PART_BYTES as u64),
+        let size_max = match self.location {
+            Location::Disk(_) => size_max,
+            Location::Bucket(..) => size_max.min(BUCKET_PARTS_MAX * BUCKET_PART_BYTES as u64),
         };
         Writer::begin(self.clone(), id.into(), size_max).await
     }
 
-    /// Reads a file, or the part of it that `range` asks for (clamped to its size; empty when it starts beyond the end).
+    /// Reads a file, or a `range` of it (clamped to its size; empty if it starts beyond the end).
     ///
-    /// A file deleted meanwhile is read to its end, on a disk and, while nothing breaks off, in a bucket.
+    /// A file deleted meanwhile is still read to its end; in a bucket only while the connection holds.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unavailable`].
@@ -163,7 +164,7 @@ impl Store {
         let found = self.objects.get_opts(&path, options).await?;
         let (size_bytes, range) = (found.meta.size, found.range.clone());
         let bytes = match found.payload {
-            // object_store would read 8 KiB at a time.
+            // object_store itself would read only 8 KiB at a time.
             GetResultPayload::File(file, _) => {
                 let mut file = tokio::fs::File::from_std(file);
                 tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(range.start)).await?;
@@ -175,7 +176,7 @@ impl Store {
         Ok(Download { size_bytes, range, bytes })
     }
 
-    /// Deletes a file; one that does not exist is fine.
+    /// Deletes a file; a missing one is no error.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -186,31 +187,31 @@ impl Store {
         }
     }
 
-    /// The folder, when the files are on a disk.
+    /// Returns the folder, if the files are on a disk.
     fn root(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Disk(root) => Some(root),
-            Place::Bucket(..) => None,
+        match &self.location {
+            Location::Disk(root) => Some(root),
+            Location::Bucket(..) => None,
         }
     }
 
-    /// Bytes of one part of a file being written.
+    /// Returns the size of a part of a file being written.
     const fn part_bytes(&self) -> usize {
-        match self.place {
-            Place::Disk(_) => LOCAL_PART_BYTES,
-            Place::Bucket(..) => BUCKET_PART_BYTES,
+        match self.location {
+            Location::Disk(_) => LOCAL_PART_BYTES,
+            Location::Bucket(..) => BUCKET_PART_BYTES,
         }
     }
 
-    /// Of something at the top of the store.
+    /// Returns the path of a file at the top level of the store.
     fn at(&self, name: &str) -> ObjectPath {
-        match &self.place {
-            Place::Disk(_) => ObjectPath::from(name),
-            Place::Bucket(_, prefix) => prefix.clone().join(name),
+        match &self.location {
+            Location::Disk(_) => ObjectPath::from(name),
+            Location::Bucket(_, prefix) => prefix.clone().join(name),
         }
     }
 
-    /// Shards keep folders small: a disk's folder of a million names is slow to change.
+    /// Returns the path of an object. Shards keep folders small: a disk folder with a million names is slow to change.
     fn path(&self, object: ObjectId) -> ObjectPath {
         let id = object.to_string();
         self.at(&id[..2]).join(id)

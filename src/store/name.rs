@@ -1,13 +1,13 @@
-//! Names that users and instances give to files: shown, never part of a path.
+//! File names given by users and instances: shown, never part of a path.
 
-/// Bytes of a name.
+/// Maximum length of a name, bytes.
 const NAME_BYTES_MAX: usize = 255;
-/// Bytes of an extension that is kept when a name is cut.
+/// Longest extension that is kept when a name is cut, bytes.
 const EXTENSION_BYTES_MAX: usize = 16;
-/// For a name of which nothing is left.
+/// Name used if nothing is left of the given one.
 const NAME_DEFAULT: &str = "file";
 
-/// A display name: last path component, no control or bidi characters, at most 255 bytes, never empty.
+/// Returns a display name: last path component, no control or bidi characters, at most 255 bytes, never empty.
 pub fn clean_filename(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let shown: String = last.chars().filter(|&character| !is_unseen(character)).collect();
@@ -18,7 +18,7 @@ pub fn clean_filename(name: &str) -> String {
     cut(shown)
 }
 
-/// Cuts in the middle: the extension tells what a file is.
+/// Cuts a name in the middle, to keep its extension.
 fn cut(name: &str) -> String {
     if name.len() <= NAME_BYTES_MAX {
         return name.to_owned();
@@ -32,7 +32,8 @@ fn cut(name: &str) -> String {
     format!("{}{extension}", &name[..end])
 }
 
-/// Control characters, line separators, marks that turn or hide text (U+202E shows `gpj.exe` as `exe.jpg`).
+/// Whether a character is a control character, a line separator, or a mark that reorders or hides text (U+202E shows
+/// `gpj.exe` as `exe.jpg`).
 fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -47,7 +48,7 @@ mod tests {
     use super::clean_filename;
 
     #[test]
-    fn a_name_is_one_component_of_seen_characters() {
+    fn a_name_is_one_component_of_visible_characters() {
         for (given, expected) in [
             ("a.png", "a.png"),
             ("../../etc/passwd", "passwd"),

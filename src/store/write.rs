@@ -1,4 +1,5 @@
-//! Writing one file: parts of a fixed size, one at a time; hashed, counted, and visible only when whole.
+//! Writer of one file: sends parts of a fixed size one at a time, hashes and counts; the file is visible only when
+//! complete.
 
 use super::{Error, Store, local};
 use crate::task::ObjectId;
@@ -7,23 +8,23 @@ use object_store::{MultipartUpload, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// From here on a buffer gets the room of a whole part at once.
+/// Buffer size from which a whole part is allocated at once.
 const SMALL_BYTES: usize = 256 * 1024;
-/// First bytes kept for telling the content type.
+/// Number of first bytes kept for detecting the content type.
 const HEAD_BYTES: usize = 512;
 
-/// What was written.
+/// A finished file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Bytes.
+    /// Size in bytes.
     pub size_bytes: u64,
-    /// Lowercase hex.
+    /// SHA-256, lowercase hex.
     pub sha256: String,
-    /// The first up to 512 bytes, for telling the content type.
+    /// Up to the first 512 bytes, for detecting the content type.
     pub head: Vec<u8>,
 }
 
-/// A file being written. Dropped without [`Writer::finish`] it leaves nothing.
+/// A file being written. If dropped without [`Writer::finish`], it leaves nothing.
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
@@ -36,22 +37,22 @@ pub struct Writer {
     head: Vec<u8>,
 }
 
-/// What the store knows of it.
+/// State of the upload.
 #[derive(Debug)]
 enum Upload {
-    /// Nothing: in a bucket a file of one part is sent whole at its end.
-    NotBegun,
-    /// Its first parts.
-    Begun(Box<dyn MultipartUpload>),
-    /// After a failure, and at the end: nothing can be written any more.
-    Over,
+    /// Not started: in a bucket, a file of one part is sent as a whole at its end.
+    NotStarted,
+    /// Started with its first parts.
+    Started(Box<dyn MultipartUpload>),
+    /// Failed or finished: nothing more can be written.
+    Closed,
 }
 
 impl Writer {
     pub(super) async fn begin(store: Store, object: ObjectId, size_max: u64) -> Result<Self, Error> {
         let upload = match store.root() {
-            Some(_) => Upload::Begun(store.objects.put_multipart(&store.path(object)).await?),
-            None => Upload::NotBegun,
+            Some(_) => Upload::Started(store.objects.put_multipart(&store.path(object)).await?),
+            None => Upload::NotStarted,
         };
         Ok(Self {
             store,
@@ -65,7 +66,7 @@ impl Writer {
         })
     }
 
-    /// Appends. After an error the file is gone and every further call fails.
+    /// Appends bytes. After an error, the file is deleted and every further call fails.
     ///
     /// # Errors
     /// [`Error::TooLarge`] (nothing of `bytes` is written), [`Error::Full`], [`Error::Unavailable`].
@@ -89,32 +90,32 @@ impl Writer {
         Ok(())
     }
 
-    /// Hash of what was written so far, lowercase hex.
+    /// Returns the SHA-256 of the bytes written so far, lowercase hex.
     pub fn sha256(&self) -> String {
         format!("{:x}", self.hash.clone().finalize())
     }
 
-    /// Makes the file visible, synced to the disk.
+    /// Makes the file visible, after syncing it to the disk.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Unavailable`]; nothing is left then.
+    /// [`Error::Full`], [`Error::Unavailable`]; then nothing is left of the file.
     pub async fn finish(mut self) -> Result<Stored, Error> {
-        if matches!(self.upload, Upload::Begun(_)) && !self.part.is_empty() {
+        if matches!(self.upload, Upload::Started(_)) && !self.part.is_empty() {
             self.flush().await?;
         }
-        let completed = match std::mem::replace(&mut self.upload, Upload::Over) {
-            Upload::NotBegun => {
+        let completed = match std::mem::replace(&mut self.upload, Upload::Closed) {
+            Upload::NotStarted => {
                 let whole = self.part.split().freeze();
                 self.store.objects.put(&self.store.path(self.object), whole.into()).await.map(drop)
             }
-            Upload::Begun(mut upload) => {
+            Upload::Started(mut upload) => {
                 let completed = upload.complete().await.map(drop);
                 if completed.is_err() && self.store.root().is_none() {
-                    give_up(self.object, upload).await;
+                    abort_upload(self.object, upload).await;
                 }
                 completed
             }
-            Upload::Over => return Err(broken()),
+            Upload::Closed => return Err(broken()),
         };
         if let Err(error) = completed {
             self.discard().await;
@@ -124,7 +125,7 @@ impl Writer {
         Ok(Stored { size_bytes: self.size_bytes, sha256, head: std::mem::take(&mut self.head) })
     }
 
-    /// Copies: a small piece of a large buffer must not keep all of it in memory.
+    /// Copies the bytes: a small slice must not keep its whole buffer in memory.
     fn take(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
@@ -136,12 +137,12 @@ impl Writer {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        if matches!(self.upload, Upload::NotBegun) {
-            // Not to be sent whole at the end should this fail.
-            self.upload = Upload::Over;
-            self.upload = Upload::Begun(self.store.objects.put_multipart(&self.store.path(self.object)).await?);
+        if matches!(self.upload, Upload::NotStarted) {
+            // If this fails, the rest must not be sent as a whole file at the end.
+            self.upload = Upload::Closed;
+            self.upload = Upload::Started(self.store.objects.put_multipart(&self.store.path(self.object)).await?);
         }
-        let Upload::Begun(upload) = &mut self.upload else { return Err(broken()) };
+        let Upload::Started(upload) = &mut self.upload else { return Err(broken()) };
         let part = self.part.split().freeze();
         if let Err(error) = upload.put_part(part.into()).await {
             self.abort().await;
@@ -151,44 +152,44 @@ impl Writer {
     }
 
     async fn abort(&mut self) {
-        if let Upload::Begun(upload) = std::mem::replace(&mut self.upload, Upload::Over) {
-            give_up(self.object, upload).await;
+        if let Upload::Started(upload) = std::mem::replace(&mut self.upload, Upload::Closed) {
+            abort_upload(self.object, upload).await;
         }
     }
 
-    /// object_store forgets a file whose last step failed: the unfinished one, and the finished one whose folder could not
-    /// be synced.
+    /// Deletes files that object_store leaves when the last step fails: the unfinished one, and the finished one whose
+    /// folder could not be synced.
     async fn discard(&mut self) {
         let (root, object) = (self.store.root().map(Path::to_path_buf), self.object);
         let swept =
             tokio::task::spawn_blocking(move || root.map_or(Ok(()), |root| local::discard(&root, object))).await;
         if !matches!(swept, Ok(Ok(()))) {
-            tracing::warn!(object = %self.object, "an unfinished file could not be removed");
+            tracing::warn!(object = %self.object, "removing an unfinished file timed out");
         }
         if let Err(error) = self.store.delete(self.object).await {
-            tracing::warn!(object = %self.object, %error, "an unfinished file could not be removed");
+            tracing::warn!(object = %self.object, %error, "removing an unfinished file failed");
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // On a disk dropping the upload removes its file; a bucket must be told.
-        if let Upload::Begun(upload) = std::mem::replace(&mut self.upload, Upload::Over)
+        // On a disk, dropping the upload removes its file; in a bucket it must be aborted.
+        if let Upload::Started(upload) = std::mem::replace(&mut self.upload, Upload::Closed)
             && self.store.root().is_none()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(give_up(self.object, upload));
+            runtime.spawn(abort_upload(self.object, upload));
         }
     }
 }
 
-async fn give_up(object: ObjectId, mut upload: Box<dyn MultipartUpload>) {
+async fn abort_upload(object: ObjectId, mut upload: Box<dyn MultipartUpload>) {
     if let Err(error) = upload.abort().await {
-        tracing::warn!(%object, %error, "an unfinished file could not be removed");
+        tracing::warn!(%object, %error, "aborting an unfinished upload failed");
     }
 }
 
 fn broken() -> Error {
-    Error::Unavailable("the file was given up after an earlier failure".to_owned())
+    Error::Unavailable("the file was aborted after an earlier failure".to_owned())
 }

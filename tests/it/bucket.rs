@@ -1,4 +1,4 @@
-//! The whole system on a bucket: real processes, and a real S3 server that goes away and comes back.
+//! The whole system on a bucket: real processes, and a real S3 server that fails and recovers.
 
 use crate::support::{
     eventually,
@@ -17,7 +17,7 @@ fn objects(s3: &S3) -> Vec<PathBuf> {
     shards.filter(|path| path.is_dir()).flat_map(files).collect()
 }
 
-/// Answers that are no redirects are followed by nobody.
+/// Makes an HTTP client that does not follow redirects.
 fn browser() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
@@ -37,12 +37,12 @@ async fn an_upload_becomes_an_input_and_an_output_becomes_a_link() {
     let picture = png();
     let (first, second) =
         (stack.client.upload("a.png", picture.clone()).await, stack.client.upload("b.png", picture.clone()).await);
-    assert_eq!(objects(&s3).len(), 1, "the same bytes");
+    assert_eq!(objects(&s3).len(), 1, "identical bytes");
     let graph = json!({
         "1": {"class_type": "LoadImage", "inputs": {"image": "x"}},
         "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "bucket"}}
     });
-    // The second file's bytes are the first's object.
+    // The second file shares the object of the first.
     let params = json!({"1.image": {"$file": second["fileId"]}});
     let id = stack.client.submit(json!({"workflow": graph, "params": params})).await;
     let task = stack.client.wait_ended(&id).await;
@@ -67,7 +67,7 @@ async fn an_upload_becomes_an_input_and_an_output_becomes_a_link() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_bucket_is_away_uploads_are_refused_and_attempts_tried_again() {
+async fn while_the_bucket_is_down_uploads_are_refused_and_attempts_retried() {
     let mut s3 = S3::start().await;
     let stack = Stack::start_with_files(1, s3.variables()).await;
     let kept = stack.client.upload("a.bin", vec![7; 1_000]).await;
@@ -94,11 +94,11 @@ async fn while_the_bucket_is_away_uploads_are_refused_and_attempts_tried_again()
     assert!(stack.client.download(task["result"]["files"][0].as_str().unwrap()).await.starts_with(b"\x89PNG"));
     assert_eq!(stack.client.download(kept["url"].as_str().unwrap()).await, [7; 1_000]);
     let listed = stack.client.get("/api/files").await;
-    assert_eq!((&listed["total"], objects(&s3).len()), (&json!(2), 2), "nothing is left of what failed");
+    assert_eq!((&listed["total"], objects(&s3).len()), (&json!(2), 2), "failed uploads leave nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_nobody_registered_are_collected_in_a_bucket_too() {
+async fn orphan_objects_in_a_bucket_are_collected() {
     let s3 = S3::start().await;
     let mut stack = Stack::start_with_files(0, s3.variables()).await;
     let kept = stack.client.upload("a.bin", b"kept".to_vec()).await;
@@ -115,19 +115,18 @@ async fn bytes_that_nobody_registered_are_collected_in_a_bucket_too() {
             .unwrap();
     }
     stack.add_dispatcher();
-    eventually("what was lost is gone", WAIT_MAX, async || {
+    eventually("the orphan is deleted", WAIT_MAX, async || {
         (!objects(&s3).iter().any(|path| path.ends_with(&lost))).then_some(())
     })
     .await;
-    eventually("the whole bucket was looked at", WAIT_MAX, async || stack.log().contains("count=1").then_some(()))
-        .await;
+    eventually("the whole bucket was scanned", WAIT_MAX, async || stack.log().contains("count=1").then_some(())).await;
     assert_eq!(objects(&s3).len(), 2);
     assert_eq!(stack.client.download(kept["url"].as_str().unwrap()).await, b"kept");
     assert!(s3.folder(PREFIX).join("installation").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_is_sent_to_the_bucket_where_that_is_set_and_links_are_signed() {
+async fn downloads_are_redirected_to_the_bucket_if_configured_and_links_are_signed() {
     let s3 = S3::start().await;
     let mut variables = s3.variables();
     variables.push(("SHUZHIREN_REDIRECT_DOWNLOADS".into(), "true".into()));
@@ -143,9 +142,9 @@ async fn a_download_is_sent_to_the_bucket_where_that_is_set_and_links_are_signed
     assert!(address.contains("response-content-type=image%2Fpng") && address.contains("a%20b.png"), "{address}");
     let part = http.get(&address).header("range", "bytes=0-3").send().await.unwrap();
     assert_eq!((part.status().as_u16(), &*part.bytes().await.unwrap()), (206, &b"\x89PNG"[..]));
-    assert_eq!(http.head(link).send().await.unwrap().status(), 200, "facts are ours to give");
+    assert_eq!(http.head(link).send().await.unwrap().status(), 200, "HEAD is answered by the api");
     let id = stack.client.submit(json!({"workflow": workflow::quick(5)})).await;
     let task = stack.client.wait_ended(&id).await;
     let bytes = stack.client.download(task["result"]["files"][0].as_str().unwrap()).await;
-    assert!(bytes.starts_with(b"\x89PNG"), "a client that follows redirects sees nothing of it");
+    assert!(bytes.starts_with(b"\x89PNG"), "the redirect is transparent to clients");
 }

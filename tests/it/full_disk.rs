@@ -1,5 +1,5 @@
-//! A store that takes no more: an upload is told so, an attempt fails and is tried again, and both work when there is room.
-//! The disk is full for one process: its limit of a file's size, set and lifted while it runs (EFBIG is one of a full disk's names).
+//! A full store: uploads are refused, attempts fail and are retried, and both work again once there is space. The disk
+//! is full for one process only: its file size limit is set and lifted while it runs (EFBIG counts as a full disk).
 
 use crate::support::{
     eventually,
@@ -8,7 +8,7 @@ use crate::support::{
 use serde_json::json;
 use std::process::Command;
 
-/// From now on the process can write no file beyond so many bytes.
+/// Limits the size of files that the process can write.
 fn limit_files(role: &Role, bytes: &str) {
     let limit = format!("--fsize={bytes}:");
     assert!(Command::new("prlimit").args(["--pid", &role.pid().to_string(), &limit]).status().unwrap().success());
@@ -35,7 +35,7 @@ async fn an_upload_to_a_full_store_is_507_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_output_that_finds_no_room_fails_the_attempt_not_the_task() {
+async fn an_output_without_space_fails_the_attempt_not_the_task() {
     let stack = Stack::start(1, 0).await;
     let dispatcher = stack.add_dispatcher_ignoring_sigxfsz();
     stack.wait_instances_up(1).await;
@@ -56,6 +56,6 @@ async fn an_output_that_finds_no_room_fails_the_attempt_not_the_task() {
     assert_eq!(task["status"], "completed", "{task}");
     let bytes = stack.client.download(task["result"]["files"][0].as_str().unwrap()).await;
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 100);
-    // What the failed attempt had begun to write is not there.
+    // The unfinished file of the failed attempt is gone.
     assert_eq!(stack.client.get("/api/files?kind=output").await["total"], 1);
 }

@@ -1,4 +1,4 @@
-//! Tests of the room `store`: real files in a folder of the test's own, and a real S3 server.
+//! Tests of the store: real files in a temporary folder, and a real S3 server.
 
 mod bucket;
 mod disk;
@@ -20,10 +20,10 @@ use std::{
 };
 
 const NO_LIMIT: u64 = u64::MAX;
-/// Where in the bucket the files of a test are.
+/// Prefix of a test's files in the bucket.
 const PREFIX: &str = "one/two";
 
-/// A store, and where its files really are.
+/// A store, and the location of its files.
 struct TestStore {
     store: Store,
     home: Home,
@@ -53,7 +53,7 @@ impl TestStore {
         }
     }
 
-    /// Every file of the store, unfinished ones included.
+    /// Returns all files of the store, including unfinished ones.
     fn files(&self) -> Vec<PathBuf> {
         let mut files = files_in(&self.folder());
         if let Home::Bucket(s3) = &self.home {
@@ -78,12 +78,10 @@ impl TestStore {
         all(self.store.read(id.into(), None).await.unwrap()).await
     }
 
-    /// Waits until nothing is left: a dropped writer removes its file in the background.
+    /// Waits until the store is empty: a dropped writer removes its file in the background.
     async fn is_empty(&self) {
-        eventually("nothing is left in the store", Duration::from_secs(10), || async {
-            self.files().is_empty().then_some(())
-        })
-        .await;
+        eventually("the store is empty", Duration::from_secs(10), || async { self.files().is_empty().then_some(()) })
+            .await;
     }
 }
 
@@ -102,7 +100,7 @@ async fn all(download: Download) -> Vec<u8> {
     download.bytes.map_ok(|bytes| bytes.to_vec()).try_concat().await.unwrap()
 }
 
-/// Bytes that differ everywhere.
+/// Makes bytes without a repeating pattern.
 fn pattern(length: usize, seed: u64) -> Vec<u8> {
     let word = |at: u64| (at + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
     (0..length as u64 / 8 + 1).flat_map(word).take(length).collect()

@@ -1,4 +1,4 @@
-//! What only a bucket can do, or do wrong.
+//! Behaviour and failures of buckets only.
 
 use super::{Home, NO_LIMIT, PREFIX, TestStore, pattern};
 use crate::support::s3::S3;
@@ -25,7 +25,7 @@ async fn refusal(url: &str, keys: &Keys) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_is_named_at_the_start() {
+async fn a_broken_configuration_is_reported_at_start() {
     let mut s3 = S3::start().await;
     let keys = s3.keys();
     let no_bucket = refusal(&s3.url_of("fils", PREFIX), &keys).await;
@@ -44,12 +44,12 @@ async fn what_cannot_work_is_named_at_the_start() {
     assert!(away.contains("in the bucket `files` at http://127.0.0.1:"), "{away}");
     s3.resume().await;
     Store::open_with(&url, Some(&keys)).await.unwrap();
-    assert!(super::files_in(&s3.folder(PREFIX)).is_empty(), "the look at the start leaves nothing");
+    assert!(super::files_in(&s3.folder(PREFIX)).is_empty(), "the probe leaves nothing");
 }
 
-/// The server goes away in the middle of everything, and comes back.
+/// The server fails in the middle of reads and writes, and recovers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_is_away_is_said_to_be_and_works_afterwards() {
+async fn an_unreachable_bucket_is_unavailable_and_works_again_later() {
     let mut test = TestStore::in_a_bucket().await;
     let (kept, _) = test.put(b"kept").await;
     let mut large = test.store.create(FileId::new(), NO_LIMIT).await.unwrap();
@@ -71,16 +71,16 @@ async fn a_bucket_that_is_away_is_said_to_be_and_works_afterwards() {
     assert!(matches!(marked, Err(Error::Unavailable(_))), "{marked:?}");
     let cut = large.write(pattern(6_000_000, 2).into()).await;
     assert!(matches!(cut, Err(Error::Unavailable(_))), "{cut:?}");
-    assert!(large.finish().await.is_err(), "given up");
+    assert!(large.finish().await.is_err(), "aborted");
     s3(&mut test).resume().await;
     assert_eq!(test.bytes(kept).await, b"kept");
     let (again, _) = test.put(&pattern(6_000_000, 3)).await;
     assert!(test.bytes(again).await == pattern(6_000_000, 3));
 }
 
-/// A short outage in the middle of a file is nobody's business.
+/// A short outage in the middle of a file is hidden by retries.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_is_back_soon_is_asked_again() {
+async fn a_short_outage_is_retried() {
     let mut test = TestStore::in_a_bucket().await;
     let id = FileId::new();
     let mut writer = test.store.create(id, NO_LIMIT).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_bucket_that_is_back_soon_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_that_breaks_off_is_an_error_not_an_end() {
+async fn a_broken_download_is_an_error_not_an_end() {
     let mut test = TestStore::in_a_bucket().await;
     let (id, _) = test.put(&pattern(12_000_000, 1)).await;
     let mut bytes = test.store.read(id.into(), None).await.unwrap().bytes;
@@ -110,11 +110,11 @@ async fn a_download_that_breaks_off_is_an_error_not_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_address_gives_the_bytes_to_whoever_has_it() {
+async fn a_presigned_url_gives_the_bytes_without_login() {
     let test = TestStore::in_a_bucket().await;
     let (id, _) = test.put(b"0123456789").await;
     let look = Redirect { content_type: "image/png", disposition: "inline; filename=\"a b.png\"" };
-    assert_eq!(test.store.redirect(id.into(), look).await.unwrap(), None, "not asked for");
+    assert_eq!(test.store.redirect(id.into(), look).await.unwrap(), None, "redirects are off");
     assert_eq!(test.store.redirect_origin(), None);
     let store = test.store.clone().redirecting().await.unwrap();
     let address = store.redirect(id.into(), look).await.unwrap().unwrap();
@@ -131,7 +131,7 @@ async fn a_signed_address_gives_the_bytes_to_whoever_has_it() {
     let part = http.get(&address).header("range", "bytes=2-3").send().await.unwrap();
     assert_eq!((part.status().as_u16(), &*part.bytes().await.unwrap()), (206, &b"23"[..]));
     let forged = http.get(address.replace("image%2Fpng", "text%2Fhtml")).send().await.unwrap();
-    assert_eq!(forged.status().as_u16(), 403, "what it is shown as is signed");
+    assert_eq!(forged.status().as_u16(), 403, "the response headers are signed");
     let plain = http.get(address.split('?').next().unwrap()).send().await.unwrap();
     assert_eq!(plain.status().as_u16(), 403, "the bucket is not public");
     let disk = TestStore::on_disk().await;

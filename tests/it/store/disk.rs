@@ -1,4 +1,4 @@
-//! What only a disk can do.
+//! Behaviour and failures of disks only.
 
 use super::{NO_LIMIT, TestStore, all, pattern, url};
 use shuzhiren::{
@@ -12,18 +12,18 @@ use std::{
 };
 
 #[tokio::test]
-async fn a_file_that_cannot_be_put_in_its_place_leaves_nothing() {
+async fn a_file_that_cannot_be_moved_into_place_leaves_nothing() {
     let test = TestStore::on_disk().await;
     let id = FileId::new();
     fs::create_dir(test.path(id)).unwrap();
     let mut writer = test.store.create(id, NO_LIMIT).await.unwrap();
     writer.write(pattern(1_000_000, 1).into()).await.unwrap();
     assert!(matches!(writer.finish().await, Err(Error::Unavailable(_))));
-    assert_eq!(test.files(), [test.path(id)], "only what stood in the way");
+    assert_eq!(test.files(), [test.path(id)], "only the obstacle");
 }
 
 #[tokio::test]
-async fn a_store_opened_again_has_its_files_and_sheds_what_dead_writers_left() {
+async fn a_reopened_store_keeps_its_files_and_deletes_those_of_dead_writers() {
     let test = TestStore::on_disk().await;
     let (id, _) = test.put(b"kept").await;
     let staged = |id: FileId| PathBuf::from(format!("{}#1", test.path(id).display()));
@@ -42,7 +42,7 @@ async fn a_store_opened_again_has_its_files_and_sheds_what_dead_writers_left() {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_work_is_refused_at_the_start() {
+async fn an_invalid_url_is_refused_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! Tests that need a process of their own: for its memory, or for a limit of the system.
+//! Tests that need their own process: for its memory, or for a system limit.
 
 use super::{NO_LIMIT, PREFIX, TestStore, all, files_in, pattern, url};
 use crate::support::s3::S3;
@@ -11,14 +11,14 @@ use shuzhiren::{
 };
 use std::{fs, path::Path, process::Command};
 
-/// Names the test that a child process of this binary is to run in earnest.
+/// Variable with the name of the test that a child process of this binary runs.
 const CHILD: &str = "SHUZHIREN_TEST_CHILD";
-/// The folder of a child's store.
+/// Variable with the folder of a child's store.
 const FOLDER: &str = "SHUZHIREN_TEST_FOLDER";
-/// A shell's script that only becomes the test.
+/// Shell script that only executes the test.
 const AS_IS: &str = "exec \"$0\" \"$@\"";
 
-/// Memory is looked at in a process of its own, where no other test allocates.
+/// Measures memory in a separate process, where no other test allocates.
 #[test]
 fn two_hundred_megabytes_pass_through_little_memory() {
     const NAME: &str = "two_hundred_megabytes_pass_through_little_memory";
@@ -47,7 +47,7 @@ fn two_hundred_megabytes_pass_through_little_memory() {
     });
 }
 
-/// Twenty uploads of 20 MB at the same time, to a bucket. The server is in the parent, so that only ours counts.
+/// Runs twenty concurrent uploads of 20 MB to a bucket. The server is in the parent, so that its memory does not count.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_uploads_to_a_bucket_pass_through_little_memory() {
     const NAME: &str = "twenty_uploads_to_a_bucket_pass_through_little_memory";
@@ -60,7 +60,7 @@ async fn twenty_uploads_to_a_bucket_pass_through_little_memory() {
         assert_eq!((files_in(&s3.folder(PREFIX)).len(), s3.parts().len()), (20, 0));
         return;
     }
-    // Its key from where AWS' own tools read it.
+    // The key comes from the variables of AWS' own tools.
     let store = Store::open(&std::env::var(FOLDER).unwrap()).await.unwrap();
     let chunk = Bytes::from(pattern(100_000, 1));
     let before = peak_bytes();
@@ -81,17 +81,17 @@ async fn twenty_uploads_to_a_bucket_pass_through_little_memory() {
     assert!(grown < 200_000_000, "{grown} bytes more at the peak");
 }
 
-/// The most memory that this process has had.
+/// Returns the peak memory of this process.
 fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// A disk that takes no more: the system's limit on a file's size (EFBIG), which needs no rights, and, where this process
-/// may mount, a file system of 4 MB (ENOSPC).
+/// Simulates a full disk: a limit on the file size (EFBIG), which needs no privileges, and, if this process may mount,
+/// a file system of 4 MB (ENOSPC).
 #[test]
-fn a_full_disk_is_said_to_be_full_and_keeps_nothing_half_written() {
+fn a_full_disk_is_reported_and_keeps_no_unfinished_file() {
     const NAME: &str = "a_full_disk_is_said_to_be_full_and_keeps_nothing_half_written";
     if std::env::var(CHILD).as_deref() == Ok(NAME) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -123,17 +123,17 @@ async fn fill(folder: &Path) {
     let full = writer.write(pattern(8_000_000, 2).into()).await;
     assert!(matches!(full, Err(Error::Full)), "{full:?}");
     assert!(writer.finish().await.is_err());
-    assert_eq!(files_in(folder).len(), 1, "only the small one");
+    assert_eq!(files_in(folder).len(), 1, "only the small file");
 
-    assert!(all(store.read(small.into(), None).await.unwrap()).await == pattern(300_000, 1), "reads go on");
+    assert!(all(store.read(small.into(), None).await.unwrap()).await == pattern(300_000, 1), "reads still work");
     let mut writer = store.create(FileId::new(), NO_LIMIT).await.unwrap();
     writer.write(pattern(500_000, 3).into()).await.unwrap();
     writer.finish().await.unwrap();
     store.delete(small.into()).await.unwrap();
-    assert_eq!(files_in(folder).len(), 1, "there is room again");
+    assert_eq!(files_in(folder).len(), 1, "there is space again");
 }
 
-/// This binary once more, for one test, started by a shell that runs `script` first.
+/// Makes the command that runs one test of this binary in a shell after `script`.
 fn child(name: &str, script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(std::env::current_exe().unwrap());
@@ -141,7 +141,7 @@ fn child(name: &str, script: &str) -> Command {
     command
 }
 
-/// Runs a child; a name that matches no test would end well too, so the count is looked at.
+/// Runs a child and checks the count of passed tests: a name that matches no test would succeed too.
 fn has_passed(child: &mut Command) -> bool {
     let output = child.output().unwrap();
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! What every store does, on a disk and in a bucket alike.
+//! Behaviour of every store, on a disk and in a bucket.
 
 use super::{NO_LIMIT, TestStore, all, object, pattern, sha256};
 use crate::support::eventually;
@@ -91,7 +91,7 @@ async fn a_range_is_clamped_to_the_file(test: TestStore) {
     assert!(all(test.store.read(empty.into(), Some(0..10)).await.unwrap()).await.is_empty());
 }
 
-async fn what_is_not_there_is_not_found_and_deleting_it_is_fine(test: TestStore) {
+async fn a_missing_file_is_not_found_and_can_be_deleted(test: TestStore) {
     let (id, _) = test.put(b"x").await;
     let other = FileId::new();
     assert!(matches!(test.store.read(other.into(), None).await, Err(Error::NotFound)));
@@ -103,7 +103,7 @@ async fn what_is_not_there_is_not_found_and_deleting_it_is_fine(test: TestStore)
     assert!(test.files().is_empty());
 }
 
-async fn a_file_deleted_meanwhile_is_read_to_its_end(test: TestStore) {
+async fn a_file_deleted_during_a_read_is_read_to_its_end(test: TestStore) {
     let bytes = pattern(500_000, 3);
     let (id, _) = test.put(&bytes).await;
     let download = test.store.read(id.into(), None).await.unwrap();
@@ -111,22 +111,22 @@ async fn a_file_deleted_meanwhile_is_read_to_its_end(test: TestStore) {
     assert!(all(download).await == bytes);
 }
 
-async fn nothing_is_visible_before_the_end_and_nothing_is_left_of_a_dropped_writer(test: TestStore) {
+async fn an_unfinished_file_is_invisible_and_a_dropped_writer_leaves_nothing(test: TestStore) {
     let id = FileId::new();
     let mut writer = test.store.create(id, NO_LIMIT).await.unwrap();
     writer.write(pattern(6_000_000, 1).into()).await.unwrap();
     assert!(matches!(test.store.read(id.into(), None).await, Err(Error::NotFound)));
     assert!(!test.path(id).exists());
-    assert_eq!(test.files().len(), 1, "it is being written under another name");
+    assert_eq!(test.files().len(), 1, "it is written under another name");
     drop(writer);
     test.is_empty().await;
     drop(test.store.create(id, NO_LIMIT).await.unwrap());
     test.is_empty().await;
 }
 
-async fn a_write_that_is_given_up_midway_leaves_nothing(test: TestStore) {
+async fn a_write_aborted_midway_leaves_nothing(test: TestStore) {
     let mut writer = test.store.create(FileId::new(), NO_LIMIT).await.unwrap();
-    // Without an end, so that it is cut in the middle however quick or slow the machine is.
+    // Endless, so that it is cut in the middle on fast and slow machines.
     let piece = Bytes::from(pattern(2_000_000, 1));
     let endless = async {
         loop {
@@ -140,7 +140,7 @@ async fn a_write_that_is_given_up_midway_leaves_nothing(test: TestStore) {
     test.is_empty().await;
 }
 
-async fn a_file_over_the_limit_is_refused_and_gone(test: TestStore) {
+async fn a_file_over_the_limit_is_refused_and_deleted(test: TestStore) {
     let exact = FileId::new();
     let mut writer = test.store.create(exact, 1_000_000).await.unwrap();
     writer.write(pattern(1_000_000, 1).into()).await.unwrap();
@@ -152,12 +152,12 @@ async fn a_file_over_the_limit_is_refused_and_gone(test: TestStore) {
     writer.write(pattern(1_000_000, 1).into()).await.unwrap();
     let refused = writer.write(Bytes::from_static(b"x")).await;
     assert!(matches!(refused, Err(Error::TooLarge { limit: 1_000_000 })), "{refused:?}");
-    assert!(test.files().is_empty(), "gone at once");
+    assert!(test.files().is_empty(), "deleted at once");
     assert!(writer.finish().await.is_err(), "a refused file cannot be finished");
     assert!(matches!(test.store.read(id.into(), None).await, Err(Error::NotFound)));
 }
 
-async fn writers_do_not_disturb_one_another(test: TestStore) {
+async fn concurrent_writers_are_independent(test: TestStore) {
     let mut tasks = tokio::task::JoinSet::new();
     for seed in 0..32 {
         let store = test.store.clone();
@@ -182,7 +182,7 @@ async fn writers_do_not_disturb_one_another(test: TestStore) {
     eventually("24 files", Duration::from_secs(10), || async { (test.files().len() == 24).then_some(()) }).await;
 }
 
-async fn bytes_that_are_there_already_are_kept_once(test: TestStore) {
+async fn identical_bytes_are_stored_once(test: TestStore) {
     let ((first, stored), (second, _)) = (test.put(b"the same").await, test.put(b"the same").await);
     test.store.share(second, object(first), stored.size_bytes).await.unwrap();
     test.store.share(second, object(first), stored.size_bytes).await.unwrap();
@@ -190,8 +190,8 @@ async fn bytes_that_are_there_already_are_kept_once(test: TestStore) {
     assert_eq!(test.bytes(first).await, b"the same");
 }
 
-/// Somebody has deleted them by hand, or cut them: whoever uploads the same again must not be told that they are there.
-async fn bytes_that_were_lost_come_back_with_the_next_copy(test: TestStore) {
+/// After an object was deleted or cut by hand, a new upload of the same bytes must restore it.
+async fn lost_bytes_are_restored_by_the_next_identical_upload(test: TestStore) {
     let (first, stored) = test.put(b"the same").await;
     for broken in [None, Some("cut")] {
         match broken {
@@ -207,7 +207,7 @@ async fn bytes_that_were_lost_come_back_with_the_next_copy(test: TestStore) {
 
 async fn the_first_installation_marks_the_store(test: TestStore) {
     let (one, two) = tokio::join!(test.store.belongs_to("one"), test.store.belongs_to("two"));
-    assert!(one.unwrap() != two.unwrap(), "one of them was first");
+    assert!(one.unwrap() != two.unwrap(), "exactly one of them wins");
     let owner = fs::read_to_string(test.folder().join("installation")).unwrap();
     for name in ["one", "two", "three"] {
         assert_eq!(test.store.belongs_to(name).await.unwrap(), name == owner, "{name}");
@@ -220,7 +220,7 @@ async fn old_files_are_those_of_their_shard(test: TestStore) {
     let other = test.path(id).with_file_name("notes");
     fs::write(&other, "not ours").unwrap();
     assert_eq!(test.store.old_files(shard, Duration::from_secs(60)).await.unwrap(), []);
-    eventually("it is older than nothing", Duration::from_secs(5), async || {
+    eventually("the file has an age", Duration::from_secs(5), async || {
         (test.store.old_files(shard, Duration::ZERO).await.unwrap() == [object(id)]).then_some(())
     })
     .await;
