@@ -1,7 +1,7 @@
-//! What happened to a task or an instance, as published by the scripts and forwarded to WebSockets.
+//! Events about tasks, instances and the config, published by the scripts and forwarded to WebSockets.
 //!
-//! One JSON object per message on one channel (`{ns}:events`). A task's event carries the task's version, raised in the
-//! same script: an event with a lower version than one already seen is stale and dropped.
+//! Each message on the channel `{ns}:events` is one JSON object. An event about a task carries the task's version,
+//! raised in the same script: an event with a lower version than one already seen is stale and dropped.
 
 use crate::{
     fleet::InstanceStatus,
@@ -9,7 +9,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One message of the channel: `{"task":{…}}`, `{"instance":{…}}` or `{"config":{"version":7}}`.
+/// A message of the channel: `{"task":{…}}`, `{"instance":{…}}` or `{"config":{"version":7}}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
@@ -17,31 +17,31 @@ pub enum Event {
     Task(TaskEvent),
     /// An instance changed (alive, busy, enabled, phase).
     Instance(InstanceStatus),
-    /// The fleet config has a new version; read it.
+    /// The fleet config has a new version to be read.
     Config {
         /// The new version.
         version: u64,
     },
 }
 
-/// `{"id","owner","version","attempt","instance"?,"change":{"kind":…}}`.
+/// Event about a task: `{"id","owner","version","attempt","instance"?,"change":{"kind":…}}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TaskEvent {
-    /// The task.
+    /// Id of the task.
     pub id: TaskId,
-    /// Whose it is.
+    /// Owner of the task.
     pub owner: String,
     /// The task's version after the change.
     pub version: u64,
-    /// The attempt it is about.
+    /// The attempt concerned.
     pub attempt: Attempt,
-    /// Which of the task's lives it is about: how often it was revived. Nothing of an earlier life is news.
+    /// Number of revivals of the task at the time. Events of an earlier life are stale.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub revived: u32,
     /// The instance of that attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
-    /// What changed.
+    /// The change.
     pub change: TaskChange,
 }
 
@@ -50,41 +50,41 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// What changed, tagged by `kind`.
+/// A change of a task, tagged by `kind`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TaskChange {
-    /// It waits: accepted, retried, or given back.
+    /// The task waits: it was accepted, retried, or released.
     Pending,
-    /// It had ended, and waits again because its owner wanted another try.
+    /// The task had ended and waits again, because its owner revived it.
     Revived,
-    /// An instance was chosen; not begun.
+    /// An instance was chosen; execution has not started.
     Claimed,
-    /// Execution began.
+    /// Execution started.
     Started,
-    /// It got further: `{"kind":"progress","progress":50,"currentNode":"3","nodesDone":1,"nodesTotal":4}`.
+    /// Execution progressed: `{"kind":"progress","progress":50,"currentNode":"3","nodesDone":1,"nodesTotal":4}`.
     Progress(Progress),
-    /// It made something while it runs: `{"kind":"output","outputs":[…]}`.
+    /// A node produced outputs during the run: `{"kind":"output","outputs":[…]}`.
     Output {
-        /// Of one node; what was told before is not among them.
+        /// New outputs of one node.
         outputs: Vec<Output>,
     },
-    /// Ended well: `{"kind":"completed","outputs":[…]}`.
+    /// The task succeeded: `{"kind":"completed","outputs":[…]}`.
     Completed {
-        /// What it made.
+        /// All outputs.
         outputs: Vec<Output>,
     },
-    /// Ended badly: `{"kind":"failed","failure":{…}}`.
+    /// The task failed: `{"kind":"failed","failure":{…}}`.
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
-    /// Ended by its owner.
+    /// The task was cancelled by its owner.
     Cancelled,
 }
 
 impl TaskChange {
-    /// Whether nothing follows.
+    /// Whether the change is final.
     pub const fn is_terminal(&self) -> bool {
         matches!(self, Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled)
     }

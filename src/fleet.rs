@@ -1,6 +1,6 @@
-//! Servers → instances: the config document and its validation, and what is known of each instance.
+//! The fleet: servers and their instances, the config document and its validation, and the reported state of instances.
 //!
-//! The config lives in Redis (versioned); this room only knows its shape. Look first at [`parse_config`].
+//! The config is stored in Redis, with a version; this module defines its shape. Start with [`parse_config`].
 
 mod validate;
 mod view;
@@ -12,45 +12,45 @@ use crate::task::{InstanceId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// `GET /api/config`, and what Redis holds.
+/// The fleet config, as stored in Redis and returned by `GET /api/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetConfig {
-    /// The machines.
+    /// Servers of the fleet.
     pub servers: Vec<Server>,
-    /// How instances are checked.
+    /// Settings of the health checks.
     pub health_check: HealthCheck,
-    /// Raised by one at each change; 0 = never set.
+    /// Version, raised by one at each change; 0 = never set.
     #[serde(default)]
     #[schema(required)]
     pub version: u64,
 }
 
-/// One machine with its ComfyUI ports.
+/// A server and the ports of its ComfyUI instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
-    /// Unique, 1–64 of `[A-Za-z0-9._-]`.
+    /// Unique id, 1–64 of `[A-Za-z0-9._-]`.
     pub id: String,
-    /// For people, 1–128 characters.
+    /// Display name, 1–128 characters.
     pub name: String,
     /// IP literal or host name; IPv6 without brackets.
     pub ip: String,
-    /// 1–65535, unique together with `ip`.
+    /// Ports, 1–65535; each pair of `ip` and port is unique.
     pub ports: Vec<u16>,
-    /// `false` drains all its instances.
+    /// Whether its instances take tasks; `false` drains them all.
     #[serde(default = "yes")]
     #[schema(required)]
     pub enabled: bool,
-    /// `http` or `https`.
+    /// Scheme of its instances: `http` or `https`.
     #[serde(default)]
     #[schema(required)]
     pub scheme: Scheme,
-    /// Path before ComfyUI's own routes: empty, or `/comfy`.
+    /// Path in front of ComfyUI's own routes: empty, or e.g. `/comfy`.
     #[serde(default)]
     #[schema(required)]
     pub base_path: String,
-    /// Sent with every request to the instances; values never come back from the API.
+    /// Headers sent with every request to the instances; the API never returns their values.
     #[serde(default)]
     #[schema(required)]
     pub headers: BTreeMap<String, String>,
@@ -60,28 +60,28 @@ const fn yes() -> bool {
     true
 }
 
-/// How instances are spoken to.
+/// Scheme of requests to instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// Plain.
+    /// Unencrypted.
     #[default]
     Http,
-    /// TLS, OS roots.
+    /// TLS, with the root certificates of the system.
     Https,
 }
 
-/// Milliseconds on the wire.
+/// Settings of the health checks; milliseconds on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HealthCheck {
-    /// Between two checks, ms: 200–3,600,000.
+    /// Interval between checks, ms: 200–3,600,000.
     #[schema(required)]
     pub interval: u64,
-    /// Of one check, ms: 100–120,000.
+    /// Time limit of a check, ms: 100–120,000.
     #[schema(required)]
     pub timeout: u64,
-    /// Misses in a row before an instance is down: 1–100.
+    /// Consecutive failed checks before an instance is down: 1–100.
     #[schema(required)]
     pub failures_to_down: u32,
 }
@@ -93,47 +93,47 @@ impl Default for HealthCheck {
 }
 
 impl HealthCheck {
-    /// Between two checks.
+    /// Returns the interval between checks.
     pub const fn interval(&self) -> Duration {
         Duration::from_millis(self.interval)
     }
 
-    /// Of one check.
+    /// Returns the time limit of a check.
     pub const fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout)
     }
 }
 
-/// One instance of the config, ready to be spoken to.
+/// An instance of the config, with everything needed to send requests to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `ip:port`, IPv6 in brackets.
+    /// Id, `ip:port`, with IPv6 in brackets.
     pub id: InstanceId,
-    /// Its server.
+    /// Id of its server.
     pub server_id: String,
-    /// Its server's name.
+    /// Name of its server.
     pub server_name: String,
-    /// Host as written.
+    /// Host as in the config.
     pub ip: String,
     /// Port.
     pub port: u16,
-    /// `http://ip:port/base`, no slash at the end.
+    /// URL `http://ip:port/base`, without a trailing slash.
     pub base_url: String,
-    /// Sent with every request.
+    /// Headers sent with every request.
     pub headers: BTreeMap<String, String>,
-    /// The server's switch.
+    /// Whether its server is enabled.
     pub server_enabled: bool,
 }
 
 impl FleetConfig {
-    /// Every instance, in the order of the document.
+    /// Returns all instances, in the order of the document.
     pub fn targets(&self) -> Vec<Target> {
         self.servers.iter().flat_map(|server| server.ports.iter().map(|port| Target::new(server, *port))).collect()
     }
 }
 
 impl Target {
-    /// Whether both are spoken to in the same way: a change of the rest needs no new connection.
+    /// Whether requests to both are the same: a change of other fields needs no new connection.
     pub fn speaks_like(&self, other: &Self) -> bool {
         self.base_url == other.base_url && self.headers == other.headers
     }
@@ -157,44 +157,44 @@ impl Target {
     }
 }
 
-/// What an operator should know of an instance at a glance.
+/// Summary state of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Answers and takes tasks.
+    /// Responds and takes tasks.
     Up,
-    /// Missed checks, or failed tasks in a row: gets no new task for a while.
+    /// Failed checks, or several tasks in a row: gets no new task for a while.
     Suspect,
-    /// Does not answer, or was never seen.
+    /// Does not respond, or was never seen.
     #[default]
     Down,
-    /// Disabled: ends what runs, takes nothing new.
+    /// Disabled: finishes running tasks and takes no new ones.
     Draining,
 }
 
-/// What the owning dispatcher last reported of an instance (one JSON field in Redis), and what is published on a change.
+/// Last report about an instance by the dispatcher that owns it (one JSON field in Redis), also published on a change.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InstanceReport {
-    /// Answers.
+    /// Whether it responds.
     pub alive: bool,
-    /// At a glance.
+    /// Summary state.
     pub phase: Phase,
     /// ComfyUI's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Prompts in the instance's own queue, running one included, ours or not.
+    /// Prompts in the instance's own queue, ours or not, including the running one.
     pub queue_depth: u32,
-    /// What is wrong, or was last.
+    /// Current or last error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// The first device.
+    /// First device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
-    /// Content hash of what it can run; `None` = not known.
+    /// Content hash of its catalog; `None` = unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalog: Option<String>,
-    /// Last successful check, Unix ms of Redis; 0 = never.
+    /// Time of the last successful check, Unix ms of Redis; 0 = never.
     pub last_heartbeat_ms: u64,
     /// Changes of `phase`, newest first, at most 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -205,15 +205,15 @@ pub struct InstanceReport {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
-    /// As ComfyUI says.
+    /// Name reported by ComfyUI.
     pub name: String,
-    /// Bytes.
+    /// Total memory, bytes.
     pub vram_total: u64,
-    /// Bytes.
+    /// Free memory, bytes.
     pub vram_free: u64,
 }
 
-/// One change of `phase`.
+/// A change of `phase`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseChange {
@@ -221,67 +221,67 @@ pub struct PhaseChange {
     pub at_ms: u64,
     /// The new phase.
     pub phase: Phase,
-    /// Why, when it got worse.
+    /// The reason, if it got worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Everything Redis knows of an instance at one instant.
+/// State of an instance in Redis at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceStatus {
-    /// `ip:port`.
+    /// Id, `ip:port`.
     pub id: InstanceId,
-    /// The operator's switch of the instance itself.
+    /// Whether the instance itself is enabled.
     pub enabled: bool,
-    /// A dispatcher holds its lease now.
+    /// Whether a dispatcher holds its lease.
     pub leased: bool,
     /// Tasks claimed for it or running on it; empty = idle.
     pub tasks: Vec<TaskId>,
-    /// As last reported by its owner.
+    /// Last report of its dispatcher.
     pub report: InstanceReport,
 }
 
-/// Counts of the whole queue at one instant.
+/// Counts of the whole queue at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Not begun: delayed, waiting, claimed.
+    /// Tasks not started: delayed, waiting, claimed.
     pub pending: u64,
-    /// Executing.
+    /// Tasks executing.
     pub running: u64,
-    /// Ended well and still kept.
+    /// Tasks that succeeded and are still kept.
     pub completed: u64,
-    /// Ended badly and still kept.
+    /// Tasks that failed and are still kept.
     pub failed: u64,
-    /// Cancelled and still kept.
+    /// Tasks that were cancelled and are still kept.
     pub cancelled: u64,
-    /// Age of the oldest pending task.
+    /// Age of the oldest pending task, ms.
     pub oldest_waiting_ms: Option<u64>,
-    /// Tasks that ended well in the last full 60 seconds.
+    /// Tasks that succeeded in the last full 60 seconds.
     pub completed_last_minute: u64,
-    /// Waiting per lane, most urgent first.
+    /// Waiting tasks of each lane, most urgent first.
     pub waiting_by_lane: [u64; 3],
-    /// Files.
+    /// Files and their sizes.
     pub files: FileTotals,
 }
 
-/// Files of one instant: by kind as users see them, and what the store holds. Files of the same content are stored once.
+/// Files at one moment, by kind, and objects in the store. Files with the same content are stored once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct FileTotals {
-    /// From users.
+    /// Files uploaded by users.
     pub uploads: Total,
-    /// From instances.
+    /// Outputs of instances.
     pub outputs: Total,
     /// Objects in the store.
     pub stored: Total,
 }
 
-/// So many, of so many bytes.
+/// A count and a total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 #[schema(as = FileTotal)]
 pub struct Total {
-    /// How many.
+    /// Number of items.
     pub count: u64,
-    /// Bytes of all.
+    /// Total size in bytes.
     pub bytes: u64,
 }

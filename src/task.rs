@@ -1,6 +1,6 @@
-//! The noun of the house: a task, its attempts, how an attempt may end. Pure values; imports no room of ours.
+//! Tasks, their attempts and outcomes. Pure values; imports no other module except leaves.
 //!
-//! Look first at [`Task`] (what a read gives), [`NewTask`] (what an enqueue takes) and [`FailureKind::retryable`].
+//! Start with [`Task`] (returned by reads), [`NewTask`] (taken by an enqueue) and [`FailureKind::retryable`].
 
 mod batch;
 mod failure;
@@ -26,32 +26,32 @@ pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
 pub use view::{OutputView, ResolvedView, ResultView, TaskView};
 
-/// One earlier or current try: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (ms in Redis, RFC 3339
-/// shown).
+/// Record of an attempt: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (times are ms in Redis
+/// and RFC 3339 in the API).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {
-    /// Which.
+    /// Number of the attempt.
     pub attempt: Attempt,
-    /// Where.
+    /// Instance of the attempt.
     pub instance_id: InstanceId,
-    /// Claimed at, Unix ms.
+    /// Time of the claim, Unix ms.
     pub started_ms: u64,
-    /// Ended at, Unix ms.
+    /// End, Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
-    /// `completed`, `cancelled`, `released` or a failure kind's word.
+    /// `completed`, `cancelled`, `released` or the word of a failure kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// Why it failed, in short.
+    /// Short form of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<AttemptError>,
 }
 
-/// Why an attempt failed, in short: `{"type","message"}`.
+/// Short form of an attempt's failure: `{"type","message"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttemptError {
-    /// What went wrong.
+    /// Kind of the failure.
     #[serde(rename = "type")]
     pub kind: FailureKind,
     /// At most 300 bytes of the failure's message.
@@ -61,64 +61,64 @@ pub struct AttemptError {
 /// A task as read from Redis at one instant. Times are Unix ms of Redis.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Its id.
+    /// Id of the task.
     pub id: TaskId,
-    /// Whose.
+    /// User who submitted it.
     pub owner: String,
-    /// Where it stands.
+    /// Current state.
     pub state: TaskState,
-    /// Its lane.
+    /// Priority, which selects the lane.
     pub priority: Priority,
     /// The current or last attempt; 0 before the first claim.
     pub attempt: Attempt,
-    /// How often it may be tried.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// Raised by every change: what orders events.
+    /// Version, raised by every change; it orders events.
     pub version: u64,
     /// The instance of the current or last attempt.
     pub instance: Option<InstanceId>,
-    /// Accepted.
+    /// Time of acceptance.
     pub created_ms: u64,
-    /// Last change.
+    /// Time of the last change.
     pub updated_ms: u64,
-    /// Execution of the current attempt began.
+    /// Start of execution of the current attempt.
     pub started_ms: Option<u64>,
-    /// Ended.
+    /// Time of the end.
     pub finished_ms: Option<u64>,
-    /// When a delayed task comes back.
+    /// Time at which a delayed task is queued again.
     pub retry_at_ms: Option<u64>,
-    /// Must have begun by.
+    /// Latest start.
     pub start_by_ms: Option<u64>,
     /// Last progress of the current attempt.
     pub progress: Progress,
-    /// Outputs of a completed task; of any other what it has made so far, or left.
+    /// Outputs of a completed task; of any other task, the outputs so far.
     pub outputs: Vec<Output>,
-    /// Why it failed, or why the last attempt did while it waits for the next.
+    /// Failure of the task, or of its last attempt while it waits for the next.
     pub failure: Option<Failure>,
-    /// Of its outputs those whose files have been deleted since it ended.
+    /// Output files deleted since the task ended.
     pub gone: BTreeSet<FileId>,
-    /// Fixed facts.
+    /// Facts fixed at acceptance.
     pub facts: TaskFacts,
-    /// Tries so far, oldest first; at most 20 kept.
+    /// Attempts so far, oldest first; at most 20 are kept.
     pub attempts: Vec<AttemptRecord>,
-    /// Instances where an attempt failed: others are asked first.
+    /// Instances where an attempt failed; others are preferred.
     pub avoids: Vec<InstanceId>,
-    /// How often it was given another life after it had ended.
+    /// Number of times it was revived after it had ended.
     pub revived: u32,
-    /// A cancelled task whose instance has not yet confirmed that the prompt is gone.
+    /// Whether it is cancelled, but its instance has not yet confirmed that the prompt is gone.
     pub cancel_pending: bool,
 }
 
-/// How an attempt ended, as the dispatcher tells the queue.
+/// Result of an attempt, as the dispatcher reports it to the queue.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Outputs are stored.
+    /// Succeeded; all outputs are stored.
     Completed(Vec<Output>),
-    /// Final when the kind is not retryable or no attempt is left.
+    /// Failed; final if the kind is not retryable or no attempt is left.
     Failed {
-        /// Why.
+        /// The failure.
         failure: Failure,
-        /// Outputs that exist all the same.
+        /// Outputs stored before the failure.
         outputs: Vec<Output>,
     },
 }

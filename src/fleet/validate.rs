@@ -1,7 +1,7 @@
-//! Reads a `PUT /api/config` body: everything wrong in one list, nothing half applied.
+//! Validates the body of `PUT /api/config`: reports every problem at once and applies the body only as a whole.
 //!
-//! What the body names replaces, the rest stays: a server that is known by its `id` keeps the optional members that the body
-//! leaves out, and a masked header value keeps the stored secret. Look first at [`parse_config`].
+//! Members of the body replace stored ones, others are kept: a server with a known `id` keeps optional members that the
+//! body omits, and a masked header value keeps the stored secret. Start with [`parse_config`].
 
 mod address;
 mod problems;
@@ -15,17 +15,17 @@ use problems::Problems;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// What stands for the value of a header when the config is shown, and means "as it was" when it comes back.
+/// Replaces the values of headers when the config is shown; in a request it keeps the stored value.
 pub const MASKED: &str = "***";
-/// Servers of a config.
+/// Maximum number of servers.
 pub const SERVERS_MAX: usize = 1_000;
-/// Instances of a config.
+/// Maximum number of instances.
 pub const INSTANCES_MAX: usize = 2_000;
 
 const KNOWN: [&str; 3] = ["servers", "healthCheck", "version"];
 const KNOWN_HEALTH: [&str; 3] = ["interval", "timeout", "failuresToDown"];
 
-/// The config as it may be shown: values of headers are [`MASKED`].
+/// Returns the config for display: the values of headers are [`MASKED`].
 pub fn masked(config: &FleetConfig) -> FleetConfig {
     let mut shown = config.clone();
     for server in &mut shown.servers {
@@ -34,7 +34,7 @@ pub fn masked(config: &FleetConfig) -> FleetConfig {
     shown
 }
 
-/// Applies `body` (what it names replaces, the rest stays) to `current`.
+/// Applies `body` to `current`: its members replace stored ones, others are kept.
 ///
 /// # Errors
 /// Every problem of the document (at most [`problems::LISTED_MAX`]); `current` is untouched.
@@ -83,7 +83,7 @@ fn servers_of(value: &Value, current: &FleetConfig, problems: &mut Problems) -> 
     servers
 }
 
-/// Looks at the items as they came: one that has another problem, too, still takes its id and its instances.
+/// Refuses duplicate ids and instances. Checks the raw items, so that an item with another problem counts too.
 fn refuse_duplicates(items: &[Value], problems: &mut Problems) {
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut instances: BTreeMap<(String, u64), String> = BTreeMap::new();
@@ -92,7 +92,7 @@ fn refuse_duplicates(items: &[Value], problems: &mut Problems) {
         if let Some(id) = id
             && let Some(first) = ids.insert(id, at)
         {
-            let message = format!("the id `{id}` is already that of /servers/{first}");
+            let message = format!("duplicate id `{id}`: already used by /servers/{first}");
             problems.unfit(&format!("/servers/{at}/id"), "duplicate_id", &message);
         }
         let ip = item.get("ip").and_then(Value::as_str).and_then(|ip| address::host(ip).ok());
@@ -105,7 +105,7 @@ fn refuse_duplicates(items: &[Value], problems: &mut Problems) {
                 problems.unfit(
                     &pointer,
                     "duplicate_instance",
-                    &format!("the instance {ip}:{port} is already that of {first}"),
+                    &format!("duplicate instance {ip}:{port}: already listed in {first}"),
                 );
             }
         }

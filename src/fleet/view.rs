@@ -1,4 +1,4 @@
-//! How instances and counts are shown to users, on REST and on the WebSocket alike.
+//! JSON views of instances and counts, on REST and on the WebSocket.
 
 use super::{Counts, Device, FileTotals, InstanceStatus, Phase, Target};
 use crate::task::rfc3339;
@@ -8,36 +8,36 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceView {
-    /// `ip:port`.
+    /// Id, `ip:port`.
     pub id: String,
-    /// Its server.
+    /// Id of its server.
     pub server_id: String,
-    /// Its server's name.
+    /// Name of its server.
     pub server_name: String,
     /// Host.
     pub ip: String,
     /// Port.
     pub port: u16,
-    /// Switched on, here and at its server.
+    /// Whether it and its server are enabled.
     pub enabled: bool,
-    /// Answers, and a dispatcher looks after it.
+    /// Whether it responds and a dispatcher owns it.
     pub alive: bool,
-    /// Has a task of ours.
+    /// Whether it has one of our tasks.
     pub busy: bool,
-    /// Last successful check; `null` = never seen.
+    /// Time of the last successful check; `null` = never seen.
     #[schema(required, format = DateTime)]
     pub last_heartbeat: Option<String>,
     /// ComfyUI's version.
     #[schema(required)]
     pub version: Option<String>,
-    /// Prompts in its own queue.
+    /// Number of prompts in its own queue.
     pub queue_depth: u32,
-    /// The first of its tasks.
+    /// First of its tasks.
     #[schema(required, format = Uuid)]
     pub current_task_id: Option<String>,
-    /// At a glance.
+    /// Summary state.
     pub phase: Phase,
-    /// What is wrong, or was last.
+    /// Current or last error.
     #[schema(required)]
     pub last_error: Option<String>,
     /// First device.
@@ -46,7 +46,7 @@ pub struct InstanceView {
 }
 
 impl InstanceView {
-    /// Shows one instance of the config. `status` is `None` for one that no dispatcher has seen.
+    /// Makes the view of an instance of the config. `status` is `None` if no dispatcher has seen it.
     pub fn new(target: &Target, status: Option<&InstanceStatus>) -> Self {
         let switched_on = status.is_none_or(|status| status.enabled);
         let enabled = target.server_enabled && switched_on;
@@ -60,7 +60,7 @@ impl InstanceView {
         };
         let last_error = match status {
             None => Some("no dispatcher has seen this instance yet".to_owned()),
-            Some(status) if !status.leased => Some("no dispatcher looks after this instance".to_owned()),
+            Some(status) if !status.leased => Some("no dispatcher owns this instance".to_owned()),
             Some(_) => report.last_error,
         };
         Self {
@@ -83,29 +83,29 @@ impl InstanceView {
     }
 }
 
-/// `GET /api/monitor/overview` and the WebSocket's `global_status`.
+/// Overview: `GET /api/monitor/overview` and `global_status` of the WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverviewView {
-    /// Of the config.
+    /// Instances of the config.
     pub total_instances: u64,
-    /// Of them alive.
+    /// Instances alive.
     pub alive_instances: u64,
-    /// Of them with a task of ours.
+    /// Instances with one of our tasks.
     pub busy_instances: u64,
-    /// Tasks not begun.
+    /// Tasks not started.
     pub pending_tasks: u64,
     /// Tasks executing.
     pub running_tasks: u64,
-    /// Tasks ended well and still kept.
+    /// Tasks that succeeded and are still kept.
     pub completed_tasks: u64,
-    /// Tasks ended badly and still kept.
+    /// Tasks that failed and are still kept.
     pub failed_tasks: u64,
-    /// Tasks cancelled and still kept.
+    /// Tasks that were cancelled and are still kept.
     pub cancelled_tasks: u64,
-    /// Completed in the last full minute.
+    /// Tasks completed in the last full minute.
     pub throughput_per_minute: u64,
-    /// Age of the oldest pending task; `null` = none waits.
+    /// Age of the oldest pending task, ms; `null` = there is none.
     #[schema(required)]
     pub oldest_waiting_ms: Option<u64>,
     /// Stored files: `{"uploads":{"count","bytes"},"outputs":{…},"stored":{…}}`.
@@ -113,7 +113,7 @@ pub struct OverviewView {
 }
 
 impl OverviewView {
-    /// Sums up.
+    /// Makes the overview of instances and counts.
     pub fn new(instances: &[InstanceView], counts: &Counts) -> Self {
         let count = |is: fn(&InstanceView) -> bool| instances.iter().filter(|instance| is(instance)).count() as u64;
         Self {

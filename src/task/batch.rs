@@ -1,32 +1,32 @@
-//! What names a batch: the ids of its tasks differ in their last two bytes only, and what comes before is the batch's.
+//! Batch ids: the tasks of a batch share all bytes of their ids but the last two.
 
 use super::{NotAnId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
-/// The last two bytes of a batch's own id: no task has them.
+/// Last two bytes of a batch id; no task id ends with them.
 const OWN: [u8; 2] = [0xff, 0xff];
 
-/// What names a batch to users: a lowercase hyphenated UUID that ends with `ffff`. Its tasks end with `0000`, `0001`, …: in
-/// the order of the batch, and found from it (`lua/lib/base.lua` cuts a task's id to find its batch).
+/// Id of a batch: a lowercase hyphenated UUID that ends with `ffff`. The ids of its tasks end with `0000`, `0001`, … in
+/// the order of the batch, so one is computed from the other (`lua/lib/base.lua` cuts a task id to find its batch).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid)]
 pub struct BatchId(Uuid);
 
 impl BatchId {
-    /// Makes a new id.
+    /// Makes a new batch id.
     pub fn new() -> Self {
         Self::of(TaskId::new())
     }
 
-    /// The batch that a task with this id belongs to, if to any.
+    /// Returns the id of the batch that the task belongs to, if it belongs to any.
     pub fn of(task: TaskId) -> Self {
         Self(with_end(task.uuid(), OWN))
     }
 
-    /// The id of its task at `index`.
+    /// Returns the id of the task at `index`.
     pub fn task(self, index: u16) -> TaskId {
         TaskId::from_uuid(with_end(self.0, index.to_be_bytes()))
     }
@@ -53,7 +53,7 @@ impl fmt::Display for BatchId {
 impl FromStr for BatchId {
     type Err = NotAnId;
 
-    /// Accepts the canonical form of a batch's own id only.
+    /// Accepts only the canonical form of a batch id.
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let task: TaskId = text.parse()?;
         let id = Self::of(task);
@@ -66,7 +66,7 @@ mod tests {
     use super::{BatchId, TaskId};
 
     #[test]
-    fn tasks_of_a_batch_have_its_id_but_for_the_end_and_its_order() {
+    fn task_ids_of_a_batch_share_its_prefix_and_order() {
         let batch = BatchId::new();
         let ids: Vec<TaskId> = (0..300).map(|index| batch.task(index)).collect();
         assert!(ids.is_sorted() && ids.iter().all(|id| BatchId::of(*id) == batch));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_batchs_own_id_is_one() {
+    fn only_a_batch_id_is_accepted() {
         let batch = BatchId::new();
         assert_eq!(batch.to_string().parse(), Ok(batch));
         for wrong in [batch.task(0).to_string(), batch.to_string().to_uppercase(), String::new(), "ffff".to_owned()] {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_task_of_a_key_is_the_one_that_a_single_submit_would_make() {
+    fn the_first_task_of_an_idempotency_key_has_the_id_of_a_single_submit() {
         let id = TaskId::from_digest([7; 32]);
         assert_eq!(BatchId::of(id).task(0), id);
     }

@@ -1,43 +1,43 @@
-//! Why an attempt or a task failed, and whether another try may help.
+//! Failures of attempts and tasks, and whether a retry may help.
 
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt or a task failed. The wire word (`error.type`) is the snake_case name.
+/// Kind of a failure of an attempt or a task. The wire word (`error.type`) is the snake_case name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// The instance refused the graph (400 of POST /prompt). The task's fault: final.
+    /// The instance refused the graph (400 of POST /prompt). Final.
     InvalidWorkflow,
-    /// A node raised. Deterministic: final.
+    /// A node raised an exception. Deterministic, therefore final.
     NodeError,
-    /// The instance ran out of memory. Worth another instance.
+    /// The instance ran out of memory. Another instance may succeed.
     OutOfMemory,
     /// The instance could not be reached, answered 5xx, or timed out.
     InstanceUnreachable,
-    /// The prompt vanished from a living instance: restarted, or its queue was cleared by somebody.
+    /// The prompt vanished from a running instance: it was restarted, or another client cleared its queue.
     PromptLost,
-    /// Somebody else interrupted the prompt.
+    /// Another client interrupted the prompt.
     Interrupted,
-    /// An uploaded input is missing, or the instance refused to take it.
+    /// An uploaded input is missing, or the instance refused it.
     InputUnavailable,
-    /// The instance said success, but an output file could not be fetched.
+    /// The instance reported success, but an output file could not be fetched.
     OutputUnavailable,
-    /// Our store refused an output (disk full).
+    /// The object store refused an output (disk full).
     StorageFailed,
-    /// An output is larger, or outputs are more, than allowed. Final.
+    /// An output is too large, or there are too many outputs. Final.
     OutputTooLarge,
-    /// The prompt gave no sign of life for `STALL_TIMEOUT`.
+    /// The prompt reported no progress for `STALL_TIMEOUT`.
     Stalled,
     /// The run took longer than the task's `timeoutMs`. Final.
     RunTimeout,
-    /// The task had not begun by its `startBy`. Final.
+    /// The task had not started by its `startBy`. Final.
     StartTimeout,
     /// Instances died under the task too often. Final.
     Poison,
 }
 
 impl FailureKind {
-    /// Every kind, for documents and metrics.
+    /// All kinds, for documentation and metrics.
     pub const ALL: [Self; 14] = [
         Self::InvalidWorkflow,
         Self::NodeError,
@@ -55,7 +55,7 @@ impl FailureKind {
         Self::Poison,
     ];
 
-    /// The wire word.
+    /// Returns the wire word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidWorkflow => "invalid_workflow",
@@ -100,30 +100,30 @@ impl FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// What went wrong.
+    /// Kind of the failure.
     #[serde(rename = "type")]
     pub kind: FailureKind,
-    /// One sentence for people; at most [`Failure::MESSAGE_BYTES_MAX`] bytes.
+    /// Message for people; at most [`Failure::MESSAGE_BYTES_MAX`] bytes.
     pub message: String,
-    /// The node that raised or was refused.
+    /// Id of the node that raised or was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<String>,
-    /// Its class.
+    /// Class of that node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_type: Option<String>,
-    /// Python's name of the exception.
+    /// Python class of the exception.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exception_type: Option<String>,
-    /// Python's traceback, one entry per frame; at most 32 lines.
+    /// Python traceback, one entry per frame; at most 32 lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traceback: Vec<String>,
 }
 
 impl Failure {
-    /// The longest message kept.
+    /// Longest message, bytes.
     pub const MESSAGE_BYTES_MAX: usize = 2_000;
 
-    /// A failure without a node.
+    /// Makes a failure without a node.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let mut message: String = message.into();
         if message.len() > Self::MESSAGE_BYTES_MAX {
@@ -142,7 +142,7 @@ mod tests {
     use super::FailureKind;
 
     #[test]
-    fn a_failure_kind_has_one_word() {
+    fn every_failure_kind_has_its_own_word() {
         for kind in FailureKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }

@@ -1,24 +1,25 @@
-//! The name of a published workflow, and which version of it a task was made from.
+//! Name and version of a published workflow.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Longest name.
+/// Longest name, bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// 1–64 of `A-Z a-z 0-9 . _ -`, a letter or digit first: it stands in paths, in `name@3`, and in keys of Redis.
+/// Name of a published workflow: 1–64 of `A-Z a-z 0-9 . _ -`, a letter or digit first. It is part of paths, of
+/// `name@3`, and of Redis keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 pub struct FlowName(String);
 
-/// Why a text is no name: a sentence.
+/// Error of a text that is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a name has 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit")]
 pub struct NotAName;
 
 impl FlowName {
-    /// The text.
+    /// Returns the name as a text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -57,16 +58,16 @@ impl From<FlowName> for String {
     }
 }
 
-/// What a task was made from: `{"name","version"}`.
+/// The published workflow of a task: `{"name","version"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowVersion {
     /// The published workflow.
     pub name: FlowName,
-    /// Its version, from 1.
+    /// Version, from 1.
     pub version: u64,
 }
 
-/// `name@3`
+/// Writes `name@3`.
 impl fmt::Display for FlowVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.name, self.version)
@@ -82,12 +83,12 @@ impl FromStr for FlowVersion {
     }
 }
 
-/// A task's place in its batch: `{"index","size"}`.
+/// Position of a task in its batch: `{"index","size"}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchPlace {
-    /// From 0.
+    /// Index, from 0.
     pub index: u16,
-    /// Tasks of the batch when it was made.
+    /// Number of tasks when the batch was created.
     pub size: u16,
 }
 
@@ -96,7 +97,7 @@ mod tests {
     use super::FlowName;
 
     #[test]
-    fn a_name_is_plain() {
+    fn only_plain_names_are_accepted() {
         for good in ["a", "0", "text-to-image", "SDXL_1.0", &"x".repeat(64)] {
             assert_eq!(good.parse::<FlowName>().map(String::from).as_deref(), Ok(good));
         }

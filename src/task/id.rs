@@ -1,30 +1,30 @@
-//! What names tasks, files, attempts and instances.
+//! Ids of tasks, files, attempts and instances.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 use uuid::Uuid;
 
-/// What names a task to users: a lowercase hyphenated UUID (v7; v8 when made from an `Idempotency-Key`).
+/// Id of a task: a lowercase hyphenated UUID (v7; v8 if made from an `Idempotency-Key`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid)]
 pub struct TaskId(Uuid);
 
 impl TaskId {
-    /// Makes a new id, ordered by time.
+    /// Makes a new id; ids are ordered by time.
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// Makes the id that `seed` (a SHA-256 of user and idempotency key) always leads to: the id of the first task, where the
-    /// request makes a whole [batch](super::BatchId).
+    /// Makes the id for `digest` (a SHA-256 of user and idempotency key): the same digest always gives the same id. In
+    /// a [batch](super::BatchId) it is the id of the first task.
     pub fn from_digest(digest: [u8; 32]) -> Self {
         let mut bytes = [0; 16];
         bytes[..14].copy_from_slice(&digest[..14]);
         Self(Uuid::new_v8(bytes))
     }
 
-    /// Its 128 bits: the id of its trace.
+    /// Returns the 128 bits of the id, which are also the id of its trace.
     pub fn bits(self) -> u128 {
         self.0.as_u128()
     }
@@ -37,8 +37,8 @@ impl TaskId {
         self.0
     }
 
-    /// The id ComfyUI gets for one attempt: UUIDv5(task, attempt), so that two attempts are never mistaken for one
-    /// another and every dispatcher computes the same (protocol §17.1).
+    /// Returns the prompt id of one attempt, UUIDv5(task, attempt): distinct attempts have distinct ids, and every
+    /// dispatcher computes the same one (protocol §17.1).
     pub fn prompt_id(self, attempt: Attempt) -> Uuid {
         Uuid::new_v5(&self.0, &attempt.get().to_be_bytes())
     }
@@ -59,20 +59,20 @@ impl fmt::Display for TaskId {
 impl FromStr for TaskId {
     type Err = NotAnId;
 
-    /// Accepts the canonical 36-character form only, in lower case: nothing else ever becomes part of a Redis key.
+    /// Accepts only the canonical 36-character lower-case form, so that no other text becomes part of a Redis key.
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         canonical_uuid(text).map(Self)
     }
 }
 
-/// What names a stored file to users: a random (v4) UUID, because a file's link needs no login.
+/// Id of a stored file: a random (v4) UUID, because the link of a file needs no login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Uuid)]
 pub struct FileId(Uuid);
 
 impl FileId {
-    /// Makes a new unguessable id.
+    /// Makes a new, unguessable id.
     pub fn new() -> Self {
         Self(Uuid::new_v4())
     }
@@ -99,14 +99,14 @@ impl FromStr for FileId {
     }
 }
 
-/// What names bytes in the store: the id of the file that brought them first. Files of the same content share one object, so
-/// a file's own id need not lead to its bytes: its record says which object has them.
+/// Id of stored bytes: the id of the first file with this content. Files with the same content share one object; the
+/// record of a file names its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ObjectId(FileId);
 
 impl From<FileId> for ObjectId {
-    /// What is stored for a new file is stored under its id.
+    /// Returns the object id for the bytes of a new file.
     fn from(id: FileId) -> Self {
         Self(id)
     }
@@ -136,12 +136,12 @@ fn canonical_uuid(text: &str) -> Result<Uuid, NotAnId> {
     Ok(uuid)
 }
 
-/// The text is not an id of ours; the answer to a user is 404.
+/// Error of a text that is not a valid id; users get a 404.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id")]
 pub struct NotAnId;
 
-/// One try at a task, numbered from 1, never reused: the fencing token of its writes. 0 = not tried yet.
+/// Number of an attempt at a task, from 1, never reused: the fencing token of its writes. 0 = no attempt yet.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -154,7 +154,7 @@ impl Attempt {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -166,19 +166,19 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// One ComfyUI process: `host:port` (`[v6]:port`). Only made from a validated fleet config or read back from Redis.
+/// Id of a ComfyUI process: `host:port` (`[v6]:port`). Only made from a validated fleet config or read from Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, example = "127.0.0.1:8001")]
 pub struct InstanceId(Arc<str>);
 
 impl InstanceId {
-    /// Wraps a text that is known to be an instance's id.
+    /// Wraps a text that is known to be an instance id.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the id as a text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

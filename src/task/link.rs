@@ -1,6 +1,6 @@
-//! Links to stored files: `<public url>/upload/file/<fileId>`, in private mode with `?expires=…&signature=…`.
+//! URLs of stored files: `<public url>/upload/file/<fileId>`, in private mode with `?expires=…&signature=…`.
 //!
-//! A link is made when something is shown and never stored: so those of private mode are fresh whenever somebody looks.
+//! Links are made for each response and never stored, so links of private mode are always fresh.
 
 use super::FileId;
 use crate::clock;
@@ -8,12 +8,12 @@ use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{sync::Arc, time::Duration};
 
-/// Keeps the key of links apart from what else the secret is used for.
+/// Separates the signing key of links from other uses of the secret.
 const PURPOSE: &[u8] = b"shuzhiren links to files, version 1";
-/// A link stays the same for this part of its life, so that browsers know what they have already.
+/// A link stays the same for 1/`STEPS` of its lifetime, so that browsers can cache the file.
 const STEPS: u64 = 4;
 
-/// Makes links to stored files, and judges those of private mode.
+/// Makes links to stored files, and verifies those of private mode.
 #[derive(Debug, Clone)]
 pub struct Links {
     public_url: Arc<str>,
@@ -26,22 +26,23 @@ struct Signing {
     ttl_seconds: u64,
 }
 
-/// Why a link opens nothing.
+/// The reason a link is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkRefused {
-    /// No signature, or not one of ours.
+    /// No signature, or an invalid one.
     NotSigned,
-    /// It was good once.
+    /// A valid signature that has expired.
     Expired,
 }
 
 impl Links {
-    /// `public_url` is an absolute URL; a slash at its end is dropped.
+    /// Makes links below `public_url`, an absolute URL; a trailing slash is dropped.
     pub fn new(public_url: &str) -> Self {
         Self { public_url: public_url.trim_end_matches('/').into(), signing: None }
     }
 
-    /// Private mode: links are signed and good for `ttl` (up to a quarter more). Every process needs the same `secret`.
+    /// Enables private mode: links are signed and valid for `ttl` (up to a quarter longer). All processes need the same
+    /// `secret`.
     #[must_use]
     pub fn signed(self, secret: &[u8], ttl: Duration) -> Self {
         let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), PURPOSE);
@@ -49,12 +50,12 @@ impl Links {
         Self { signing: Some(Signing { key, ttl_seconds: ttl.as_secs().max(1) }), ..self }
     }
 
-    /// Whether a file needs a signed link, or a login.
+    /// Whether links are signed: a file then needs a signed link or a login.
     pub const fn are_signed(&self) -> bool {
         self.signing.is_some()
     }
 
-    /// The link of one file.
+    /// Returns the link of a file.
     pub fn file(&self, id: FileId) -> String {
         let plain = format!("{}/upload/file/{id}", self.public_url);
         match &self.signing {
@@ -67,7 +68,7 @@ impl Links {
         }
     }
 
-    /// For how long a link of private mode is still good; its parts as they came, compared in constant time.
+    /// Verifies a signed link and returns its remaining lifetime. Compares the signature in constant time.
     ///
     /// # Errors
     /// [`LinkRefused`].
@@ -108,7 +109,7 @@ mod tests {
         Links::new("http://x/").signed(SECRET, Duration::from_secs(400))
     }
 
-    /// `expires` and `signature` of a link.
+    /// Returns `expires` and `signature` of a link.
     fn parts(link: &str) -> (String, String) {
         let (_, query) = link.split_once("?expires=").unwrap();
         let (expires, signature) = query.split_once("&signature=").unwrap();
@@ -116,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_the_address_of_a_file() {
+    fn a_link_is_the_url_of_a_file() {
         let id = FileId::new();
         assert_eq!(Links::new("http://x/").file(id), format!("http://x/upload/file/{id}"));
         assert!(!Links::new("http://x/").are_signed());
     }
 
     #[test]
-    fn a_signed_link_opens_its_file_until_it_expires_and_nothing_else() {
+    fn a_signed_link_is_valid_for_its_file_until_it_expires() {
         let (links, id) = (private(), FileId::new());
         let (expires, signature) = parts(&links.file(id));
         let at: u64 = expires.parse().unwrap();
@@ -152,7 +153,7 @@ mod tests {
         }
     }
 
-    /// A browser that has the picture must not fetch it again whenever the page looks.
+    /// Browsers must be able to cache the file.
     #[test]
     fn a_link_stays_the_same_for_a_while() {
         let signing = private().signing.unwrap();

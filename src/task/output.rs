@@ -1,76 +1,76 @@
-//! How far an attempt is and what it made.
+//! Progress and outputs of an attempt.
 
 use super::FileId;
 use serde::{Deserialize, Serialize};
 
-/// How far an attempt is. `percent` is of the whole graph, 0–99 while it runs.
+/// Progress of an attempt. `percent` is of the whole graph, 0–99 while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// 0–100, never falls within an attempt.
+    /// Percentage, 0–100; never decreases within an attempt.
     #[serde(rename = "progress")]
     pub percent: u8,
-    /// The node that executes, by its id in the workflow.
+    /// Id of the executing node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_node: Option<String>,
-    /// Nodes finished, cached ones included.
+    /// Number of finished nodes, including cached ones.
     pub nodes_done: u32,
-    /// Nodes of the graph that will run.
+    /// Number of nodes that will run.
     pub nodes_total: u32,
 }
 
-/// What a node made, as stored in Redis. Links are added when it is shown, see [`crate::task::TaskView`].
+/// Output of a node, as stored in Redis. Links are added in [`crate::task::TaskView`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
-    /// The node.
+    /// Id of the node.
     pub node_id: String,
     /// `image`, `video`, `audio`, `text`, `latent`, `model3d` or `file`.
     pub kind: OutputKind,
-    /// The stored file; not there for texts.
+    /// Id of the stored file; absent for texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_id: Option<FileId>,
-    /// The instance's own file name.
+    /// Name of the file on the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// From our table by magic bytes and extension.
+    /// Content type of our own table, by magic bytes and extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// Lowercase hex.
+    /// SHA-256, lowercase hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Pixels, of pictures and films whose header tells.
+    /// Width in pixels, of images and videos whose header has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    /// Pixels.
+    /// Height in pixels, of images and videos whose header has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// How long a film or sound is, where its header tells.
+    /// Duration of a video or sound whose header has it, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
-    /// The text of a text output; at most 64 KiB each.
+    /// Text of a text output; at most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// ComfyUI keeps it only until its restart (`type` = `temp`): a preview rather than a result.
+    /// Whether ComfyUI keeps it only until its restart (`type` = `temp`): a preview rather than a result.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporary: bool,
-    /// Where the file is at its instance, while the prompt runs: whoever carries on after a takeover need not fetch it again.
-    /// Never shown.
+    /// Path of the file on its instance while the prompt runs, so that a dispatcher that takes over does not fetch it
+    /// again. Never shown to users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub source: Option<String>,
 }
 
-/// What an output is.
+/// Kind of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
     /// A still or animated picture.
     Image,
-    /// A moving picture with a video container.
+    /// A video.
     Video,
     /// Sound.
     Audio,

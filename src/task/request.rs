@@ -1,104 +1,106 @@
-//! What is fixed when a task is accepted: graph, params, files, limits, facts.
+//! Parts of a task that are fixed when it is accepted: graph, params, files, limits, facts.
 
 use super::{BatchPlace, FileId, FlowVersion, InstanceId, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// An input that names a stored file; the dispatcher uploads it and writes the instance's name into the graph.
+/// An input that takes a stored file; the dispatcher uploads the file and writes its name on the instance into the
+/// graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileInput {
-    /// The node.
+    /// Id of the node.
     pub node_id: String,
     /// The input of that node.
     pub input: String,
-    /// The stored file.
+    /// Id of the stored file.
     pub file_id: FileId,
 }
 
-/// What a task runs: stored compressed beside the task, read by the claim and by `?include=workflow`.
+/// Graph, params and files of a task: stored compressed beside the task, read by the claim and by `?include=workflow`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Payload {
-    /// The resolved graph, numbers as they came: `{node_id: {class_type, inputs, _meta?}}`.
+    /// The resolved graph, with numbers as submitted: `{node_id: {class_type, inputs, _meta?}}`.
     pub workflow: Box<RawValue>,
-    /// As submitted, `{}` when absent.
+    /// Params as submitted; `{}` if absent.
     pub params: Box<RawValue>,
-    /// As submitted, where resolving changed it.
+    /// The graph as submitted, if resolving changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Box<RawValue>>,
-    /// Stored files the graph needs.
+    /// Stored files that the graph needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileInput>,
 }
 
-/// Something a submitter should know though the task was accepted: `{"code","message","param"?}`.
+/// A warning for the submitter of an accepted task: `{"code","message","param"?}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Warning {
-    /// A stable machine word such as `param_unused`.
+    /// Stable code for programs, such as `param_unused`.
     pub code: String,
-    /// One sentence.
+    /// Message for people.
     pub message: String,
-    /// The parameter it is about.
+    /// The parameter concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
 }
 
-/// Everything about a task that is fixed when it is accepted and shown later; one JSON field of the task hash.
+/// Facts of a task that are fixed at acceptance and shown later; one JSON field of the task hash.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskFacts {
-    /// The submitter's own object, echoed; at most 4 KiB of JSON.
+    /// Object of the submitter, returned as it is; at most 4 KiB of JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
-    /// Seeds that we drew: `{"3.seed": 123}`, u64.
+    /// Seeds drawn by the server: `{"3.seed": 123}`, u64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<(String, u64)>,
-    /// Well-known names that we gave to an input: `("prompt", "6.text")`.
+    /// Well-known names mapped to an input: `("prompt", "6.text")`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mapped: Vec<(String, String)>,
-    /// What the submitter should know.
+    /// Warnings for the submitter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// Longest run of one attempt, ms.
+    /// Time limit of one attempt, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// The instances that have what it needs; empty = all.
+    /// Instances that meet its needs; empty = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eligible: Vec<InstanceId>,
-    /// What not all instances had: `4.ckpt_name "a.safetensors"`; at most 5.
+    /// Needs that not all instances met: `4.ckpt_name "a.safetensors"`; at most 5.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
-    /// Names the graph but for seeds, texts and file names: runs of one hash take about the same time.
+    /// Hash of the graph without seeds, texts and file names: runs with the same hash take about the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_hash: Option<String>,
-    /// The published workflow that it was made from.
+    /// The published workflow that the task runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowVersion>,
-    /// Its place among the tasks that were made by one request.
+    /// Position in its batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchPlace>,
-    /// Nodes of the graph.
+    /// Number of nodes of the graph.
     pub nodes_total: u32,
 }
 
-/// What an enqueue takes.
+/// A task to be enqueued.
 #[derive(Debug, Clone)]
 pub struct NewTask {
-    /// Fresh, or made from the idempotency key.
+    /// New id, or the id made from the idempotency key.
     pub id: TaskId,
-    /// Whose it is (`sub` of the token).
+    /// User who submitted it (`sub` of the token).
     pub owner: String,
-    /// Its lane.
+    /// Priority, which selects the lane.
     pub priority: Priority,
-    /// SHA-256 (hex) of the request that matters for idempotency: same key and other fingerprint is a conflict.
+    /// SHA-256 (hex) of the parts of the request that matter for idempotency: the same key with another fingerprint is
+    /// a conflict.
     pub fingerprint: String,
-    /// How often it may be tried: 1–10.
+    /// Maximum number of attempts, 1–10.
     pub max_attempts: u32,
-    /// Not begun by this Unix ms (Redis time): failed with `start_timeout`.
+    /// Latest start, Unix ms of Redis; a task that has not started by then fails with `start_timeout`.
     pub start_by_ms: Option<u64>,
     /// Graph, params and files.
     pub payload: Payload,
-    /// Fixed facts.
+    /// Facts fixed at acceptance.
     pub facts: TaskFacts,
 }

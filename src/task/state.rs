@@ -1,30 +1,30 @@
-//! Where a task stands, and which lane it waits in.
+//! State and priority of a task.
 
 use super::NotAnId;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// Where a task stands, in full (queue.md §3.2). Redis holds the [`TaskState::as_str`] word in the field `state`.
+/// State of a task (queue.md §3.2). Redis holds the [`TaskState::as_str`] word in the field `state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
-    /// Waits for a time: a retry's pause.
+    /// Waiting for the delay before a retry.
     Delayed,
-    /// Waits for a free slot.
+    /// Waiting for a free slot.
     Waiting,
-    /// Given to an instance; the prompt has not begun.
+    /// Given to an instance; the prompt has not started.
     Claimed,
-    /// The instance executes the prompt.
+    /// The instance is executing the prompt.
     Running,
-    /// Ended well.
+    /// Succeeded.
     Completed,
-    /// Ended badly, for good.
+    /// Failed for good.
     Failed,
-    /// Ended by its owner.
+    /// Cancelled by its owner.
     Cancelled,
 }
 
 impl TaskState {
-    /// The word in Redis.
+    /// Returns the word in Redis.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delayed => "delayed",
@@ -37,7 +37,7 @@ impl TaskState {
         }
     }
 
-    /// What users see.
+    /// Returns the status shown to users.
     pub const fn status(self) -> Status {
         match self {
             Self::Delayed | Self::Waiting | Self::Claimed => Status::Pending,
@@ -48,7 +48,7 @@ impl TaskState {
         }
     }
 
-    /// Whether nothing can change any more.
+    /// Whether the state is final.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -75,23 +75,23 @@ impl FromStr for TaskState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Not begun.
+    /// Not started.
     Pending,
-    /// An instance executes it.
+    /// An instance is executing it.
     Running,
-    /// Ended well.
+    /// Succeeded.
     Completed,
-    /// Ended badly.
+    /// Failed.
     Failed,
-    /// Ended by its owner.
+    /// Cancelled by its owner.
     Cancelled,
 }
 
 impl Status {
-    /// Every status, in the order of a life.
+    /// All statuses, in the order of the life cycle.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// The word of the API and of the index key.
+    /// Returns the word of the API and of the index key.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -103,7 +103,7 @@ impl Status {
     }
 }
 
-/// Which lane a task waits in. On the wire `"high"`, `"normal"` (default), `"low"`.
+/// Lane in which a task waits. On the wire `"high"`, `"normal"` (default), `"low"`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -114,15 +114,15 @@ pub enum Priority {
     /// The default.
     #[default]
     Normal,
-    /// Served when nothing else waits, or when it has waited for long (queue.md §3.8).
+    /// Served if no other task waits, or after a long wait (queue.md §3.8).
     Low,
 }
 
 impl Priority {
-    /// Every priority, the most urgent first; the index is the lane's number.
+    /// All priorities, the most urgent first; the index is the lane number.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
-    /// The word of the API.
+    /// Returns the word of the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::High => "high",
@@ -131,7 +131,7 @@ impl Priority {
         }
     }
 
-    /// The lane's number: 0 is served first.
+    /// Returns the lane number; 0 is served first.
     pub const fn lane(self) -> u8 {
         match self {
             Self::High => 0,
@@ -140,7 +140,7 @@ impl Priority {
         }
     }
 
-    /// The priority of a lane number, if there is such a lane.
+    /// Returns the priority of a lane number, if the lane exists.
     pub fn from_lane(lane: u8) -> Option<Self> {
         Self::ALL.get(usize::from(lane)).copied()
     }

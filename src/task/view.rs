@@ -1,4 +1,4 @@
-//! How a task is shown to users, on REST and on the WebSocket alike. The only place that spells these fields.
+//! JSON view of a task, on REST and on the WebSocket. The only place that defines these fields.
 
 use super::{
     Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Links, Output, Priority,
@@ -8,123 +8,123 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A task as JSON. List items and details have the same shape; what only details know is not there in lists.
+/// A task as JSON. List items and details have the same shape; fields of details are absent in lists.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskView {
-    /// The task.
+    /// Id of the task.
     pub id: TaskId,
-    /// The same, under the name of the WebSocket messages.
+    /// The same id, under its name in WebSocket messages.
     pub task_id: TaskId,
-    /// Of the current or last attempt; `null` before the first.
+    /// Instance of the current or last attempt; `null` before the first.
     #[schema(required)]
     pub instance_id: Option<String>,
-    /// What users see of the state.
+    /// Status of the task.
     pub status: Status,
-    /// 0–100; 100 only when completed.
+    /// Percentage, 0–100; 100 only when completed.
     #[schema(minimum = 0, maximum = 100)]
     pub progress: u8,
-    /// RFC 3339 with ms.
+    /// Time of acceptance, RFC 3339 with ms.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// RFC 3339 with ms.
+    /// Time of the last change, RFC 3339 with ms.
     #[schema(format = DateTime)]
     pub updated_at: String,
-    /// Accepted; the same as `createdAt`, under the name of the life cycle.
+    /// The same as `createdAt`, named like the other times of the life cycle.
     #[schema(format = DateTime)]
     pub queued_at: String,
-    /// Execution began.
+    /// Start of execution.
     #[schema(required, format = DateTime)]
     pub started_at: Option<String>,
-    /// Ended.
+    /// Time of the end.
     #[schema(required, format = DateTime)]
     pub finished_at: Option<String>,
-    /// From accepted to begun (or to the end of a task that never began).
+    /// Time from acceptance to start (or to the end of a task that never started), ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_ms: Option<u64>,
-    /// From begun to ended.
+    /// Time from start to end, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_ms: Option<u64>,
-    /// Whose.
+    /// User who submitted it.
     pub owner: String,
-    /// `high`, `normal`, `low`.
+    /// Priority: `high`, `normal` or `low`.
     pub priority: Priority,
-    /// 0 before the first.
+    /// Current or last attempt; 0 before the first.
     pub attempt: Attempt,
-    /// Limit.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// When a failed attempt is tried again.
+    /// Time of the retry of a failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub next_attempt_at: Option<String>,
-    /// Must have begun by.
+    /// Latest start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub start_by: Option<String>,
-    /// Longest run.
+    /// Time limit of a run, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// 0 = the next to be served in its lane; only while it waits, only in details.
+    /// Position in its lane, 0 = next; only while it waits, only in details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<u64>,
-    /// From now to its start, as far as it can be told; only while it waits, only in details.
+    /// Estimated time until its start, ms; only while it waits, only in details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
-    /// Why it waits, in words; only while it waits.
+    /// The reason it waits, for people; only while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
-    /// The only instances that have what it needs; not there = all have.
+    /// Instances that meet its needs; absent = all do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub eligible_instances: Vec<InstanceId>,
-    /// The node that executes.
+    /// Id of the executing node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_node: Option<String>,
-    /// Nodes finished.
+    /// Number of finished nodes.
     pub nodes_done: u32,
-    /// Nodes in all.
+    /// Total number of nodes.
     pub nodes_total: u32,
-    /// A cancelled task whose instance has not confirmed yet.
+    /// Whether it is cancelled, but its instance has not confirmed yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
-    /// Files and texts: of a running task what there is so far, in the order it came; of a completed one all, in graph order;
-    /// of a failed or cancelled one what it left.
+    /// Files and texts: of a running task those so far, in the order of arrival; of a completed task all, in graph
+    /// order; of a failed or cancelled task those it left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultView>,
-    /// Why it failed (or why the last attempt did).
+    /// Failure of the task (or of its last attempt).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// Tries so far.
+    /// Attempts so far.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptView>,
-    /// How often it was given another try after it had ended (`POST …/retry`).
+    /// Number of times it was revived after it had ended (`POST …/retry`).
     #[serde(skip_serializing_if = "is_zero")]
     pub revived: u32,
-    /// The same for the same graph but for seeds, texts and file names.
+    /// Hash of the graph without seeds, texts and file names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_hash: Option<String>,
-    /// What the submitter should know.
+    /// Warnings for the submitter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// What we decided for the submitter: `{"seeds":{"3.seed":123},"params":{"prompt":"6.text"}}`.
+    /// Values chosen by the server: `{"seeds":{"3.seed":123},"params":{"prompt":"6.text"}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved: Option<ResolvedView>,
-    /// The submitter's own.
+    /// Object of the submitter, returned as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<Box<RawValue>>,
-    /// The published workflow that it was made from.
+    /// Name of the published workflow that it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_name: Option<FlowName>,
-    /// Which version of it.
+    /// Version of that workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_version: Option<u64>,
-    /// The batch that it belongs to.
+    /// Id of its batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_id: Option<BatchId>,
-    /// Its place in the batch, from 0.
+    /// Index in its batch, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_index: Option<u16>,
-    /// As submitted; details only.
+    /// Params as submitted; only in details.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub params: Option<Box<RawValue>>,
@@ -134,30 +134,30 @@ pub struct TaskView {
     pub workflow: Option<Box<RawValue>>,
 }
 
-/// `result` of a task: `files` are links in graph order, `outputs` the same things typed.
+/// Result of a task: `files` holds links in graph order, `outputs` the same outputs with their types.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ResultView {
-    /// Links of everything that is a file.
+    /// Links of all files.
     pub files: Vec<String>,
-    /// Typed.
+    /// All outputs with their types.
     pub outputs: Vec<OutputView>,
 }
 
-/// One output with its link.
+/// An output with its link.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct OutputView {
-    /// The stored facts.
+    /// The output as stored.
     #[serde(flatten)]
     pub output: Output,
-    /// Link, for files.
+    /// Link of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The file has been deleted since: these facts are all that is left.
+    /// Whether the file has been deleted since; only these facts are left.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 
-/// One try.
+/// An attempt.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptView {
@@ -173,19 +173,19 @@ pub struct AttemptView {
     error: Option<AttemptError>,
 }
 
-/// What we decided.
+/// Values chosen by the server.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ResolvedView {
-    /// Seeds drawn: `{"3.seed": u64}`.
+    /// Drawn seeds: `{"3.seed": u64}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub seeds: BTreeMap<String, u64>,
-    /// Where well-known names went: `{"prompt": "6.text"}`.
+    /// Inputs of mapped well-known names: `{"prompt": "6.text"}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
 }
 
 impl ResolvedView {
-    /// `None` when nothing was decided.
+    /// Makes the view; `None` if there are no such values.
     pub fn new(seeds: &[(String, u64)], mapped: &[(String, String)]) -> Option<Self> {
         (!seeds.is_empty() || !mapped.is_empty())
             .then(|| Self { seeds: seeds.iter().cloned().collect(), params: mapped.iter().cloned().collect() })
@@ -193,13 +193,13 @@ impl ResolvedView {
 }
 
 impl ResultView {
-    /// Adds links to stored outputs.
+    /// Makes the view of stored outputs, with their links.
     pub fn new(outputs: &[Output], links: &Links) -> Self {
         let outputs = OutputView::all(outputs, links);
         Self { files: outputs.iter().filter_map(|output| output.url.clone()).collect(), outputs }
     }
 
-    /// Takes the links of deleted files away.
+    /// Removes the links of deleted files.
     fn without(mut self, gone: &BTreeSet<FileId>) -> Self {
         for output in &mut self.outputs {
             output.deleted = output.output.file_id.is_some_and(|id| gone.contains(&id));
@@ -211,7 +211,7 @@ impl ResultView {
 }
 
 impl OutputView {
-    /// Adds links to stored outputs, and leaves out what is none of the user's business.
+    /// Makes the views of stored outputs, with links and without internal fields.
     pub fn all(outputs: &[Output], links: &Links) -> Vec<Self> {
         let view = |output: &Output| Self {
             url: output.file_id.map(|id| links.file(id)),
@@ -223,7 +223,7 @@ impl OutputView {
 }
 
 impl TaskView {
-    /// Shows a task. `queue_position`, `waiting_for`, `params` and `workflow` are for the caller to add.
+    /// Makes the view of a task. The caller adds `queue_position`, `waiting_for`, `params` and `workflow`.
     pub fn new(task: &Task, links: &Links) -> Self {
         let (completed, ended) = (task.state == TaskState::Completed, task.state.is_terminal());
         let nodes_total = task.progress.nodes_total.max(task.facts.nodes_total);
@@ -292,7 +292,8 @@ impl AttemptView {
     }
 }
 
-/// Unix ms as `2024-01-01T00:00:00.000Z`. A time outside the calendar (never written by us) is shown as its start.
+/// Formats Unix ms as `2024-01-01T00:00:00.000Z`. A time outside the calendar (never written by us) gives the Unix
+/// epoch.
 pub(crate) fn rfc3339(unix_ms: u64) -> String {
     let ms = i64::try_from(unix_ms).unwrap_or(0);
     let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);

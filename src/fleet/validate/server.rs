@@ -1,4 +1,4 @@
-//! One entry of `servers`.
+//! Validation of one entry of `servers`.
 
 use super::{
     super::{FleetConfig, Scheme, Server},
@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 const KNOWN: [&str; 8] = ["id", "name", "ip", "ports", "enabled", "scheme", "basePath", "headers"];
-/// Headers of one server.
+/// Maximum number of headers of a server.
 const HEADERS_MAX: usize = 32;
-/// Bytes of one header's value.
+/// Longest value of a header, bytes.
 const HEADER_BYTES_MAX: usize = 8_192;
-/// Headers that belong to the connection, not to the operator.
+/// Headers of the connection, which cannot be configured.
 const CONNECTION_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
@@ -27,7 +27,7 @@ const CONNECTION_HEADERS: [&str; 10] = [
     "upgrade",
 ];
 
-/// Reads one server; `None` when it has no usable id, address or ports (which has then been noted).
+/// Parses one server; `None` if it has no valid id, address or ports (the problems are then recorded).
 pub(super) fn parse(pointer: &str, value: &Value, current: &FleetConfig, problems: &mut Problems) -> Option<Server> {
     let Some(members) = value.as_object() else {
         problems.shape(pointer, "not_an_object", "a server must be an object");
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         for (name, value) in members {
             let Some(value) = self.header(name, value, known) else { continue };
             if headers.keys().any(|other| other.eq_ignore_ascii_case(name)) {
-                self.header_unfit(name, "duplicate_header", "this header is there in another spelling");
+                self.header_unfit(name, "duplicate_header", "duplicate header, in another spelling");
             }
             headers.insert(name.clone(), value);
         }
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     fn header(&mut self, name: &str, value: &Value, known: Option<&Server>) -> Option<String> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if !(1..=128).contains(&name.len()) || !name.bytes().all(is_token) {
-            self.header_unfit(name, "invalid_header", "this is not a header's name (RFC 9110)");
+            self.header_unfit(name, "invalid_header", "invalid header name (RFC 9110)");
             return None;
         }
         let lower = name.to_ascii_lowercase();
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         Some(text.to_owned())
     }
 
-    /// The masked form came back: the secret stays.
+    /// Returns the stored value of a header that was sent masked.
     fn stored_header(&mut self, name: &str, known: Option<&Server>) -> Option<String> {
         let stored = known.and_then(|known| {
             known.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())

@@ -1,4 +1,4 @@
-//! The config's half of the bad-input catalogue (safety.md §2.4), and what must pass.
+//! Bad configs of the catalogue (safety.md §2.4), and valid ones.
 
 use super::{MASKED, masked, parse_config};
 use crate::fleet::{FleetConfig, HealthCheck, Scheme, Server};
@@ -27,7 +27,7 @@ fn server_with(name: &str, value: Value) -> Value {
     json!({"servers": [server]})
 }
 
-/// The (pointer, code, is_shape) of the only problem.
+/// Returns (pointer, code, is_shape) of the only problem.
 fn only_problem(body: &Value) -> (String, String, bool) {
     let problems = parse_config(body, &current()).unwrap_err();
     assert_eq!(problems.len(), 1, "{body}: {problems:?}");
@@ -35,7 +35,7 @@ fn only_problem(body: &Value) -> (String, String, bool) {
 }
 
 #[test]
-fn a_whole_document_is_taken_as_it_is() {
+fn a_complete_document_is_accepted() {
     let body = json!({"servers": [{"id": "s", "name": "主", "ip": "Comfy.Local", "ports": [1, 65535], "enabled": false,
         "scheme": "https", "basePath": "/a/b/", "headers": {"X-Key": "v"}}],
         "healthCheck": {"interval": 200, "timeout": 100, "failuresToDown": 1}, "version": 7});
@@ -48,7 +48,7 @@ fn a_whole_document_is_taken_as_it_is() {
 }
 
 #[test]
-fn what_is_not_named_stays() {
+fn omitted_members_are_kept() {
     let config = parse_config(&json!({"healthCheck": {"interval": 500}}), &current()).unwrap();
     assert_eq!(config.servers, current().servers);
     assert_eq!(config.health_check, HealthCheck { interval: 500, ..HealthCheck::default() });
@@ -74,7 +74,7 @@ fn secrets_are_masked_and_the_mask_keeps_them() {
 }
 
 #[test]
-fn hosts_that_lead_astray_are_refused() {
+fn dangerous_hosts_are_refused() {
     for ip in [
         "http://10.0.0.1",
         "file:///etc/passwd",
@@ -139,7 +139,7 @@ fn hosts_that_lead_astray_are_refused() {
 }
 
 #[test]
-fn hosts_where_comfyui_lives_are_fine() {
+fn private_and_public_hosts_are_accepted() {
     for (ip, kept) in [
         ("127.0.0.1", "127.0.0.1"),
         ("10.1.2.3", "10.1.2.3"),
@@ -220,7 +220,7 @@ fn intervals_are_integers_in_their_range() {
 }
 
 #[test]
-fn documents_of_the_wrong_shape_are_refused() {
+fn malformed_documents_are_refused() {
     for (body, code) in [
         (json!([]), "not_an_object"),
         (json!(null), "not_an_object"),
@@ -243,7 +243,7 @@ fn documents_of_the_wrong_shape_are_refused() {
 }
 
 #[test]
-fn the_list_names_every_problem_and_is_bounded() {
+fn every_problem_is_listed_up_to_a_limit() {
     let body = json!({"servers": [{"id": "", "ip": "http://x", "ports": [0, 65536]}], "healthCheck": {"interval": 1}});
     let pointers: Vec<_> = parse_config(&body, &current()).unwrap_err().into_iter().map(|one| one.pointer).collect();
     let all = ["/servers/0/id", "/servers/0/ip", "/servers/0/ports/0", "/servers/0/ports/1", "/healthCheck/interval"];
