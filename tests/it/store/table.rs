@@ -27,14 +27,14 @@ everywhere! {
     what_was_written_is_what_is_read
     the_size_of_the_pieces_does_not_matter
     a_range_is_clamped_to_the_file
-    what_is_not_there_is_not_found_and_deleting_it_is_fine
-    a_file_deleted_meanwhile_is_read_to_its_end
-    nothing_is_visible_before_the_end_and_nothing_is_left_of_a_dropped_writer
-    a_write_that_is_given_up_midway_leaves_nothing
-    a_file_over_the_limit_is_refused_and_gone
-    writers_do_not_disturb_one_another
-    bytes_that_are_there_already_are_kept_once
-    bytes_that_were_lost_come_back_with_the_next_copy
+    a_missing_file_is_not_found_and_can_be_deleted
+    a_file_deleted_during_a_read_is_read_to_its_end
+    an_unfinished_file_is_invisible_and_a_dropped_writer_leaves_nothing
+    a_write_aborted_midway_leaves_nothing
+    a_file_over_the_limit_is_refused_and_deleted
+    concurrent_writers_are_independent
+    identical_bytes_are_stored_once
+    lost_bytes_are_restored_by_the_next_identical_upload
     the_first_installation_marks_the_store
     old_files_are_those_of_their_shard
 }
