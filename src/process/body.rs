@@ -1,4 +1,4 @@
-//! A request's body under a clock: whoever sends a byte a second does not hold a handler for ever.
+//! Time limit on a request's body, so that a client that sends a byte a second does not hold a handler forever.
 
 use super::connection::ConnectionState;
 use axum::body::{Body, Bytes, HttpBody};
@@ -14,16 +14,16 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a body may take.
+/// Time limit of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Allowed {
-    /// All of it: small bodies (JSON).
+    /// Limit for the whole body, used for small ones (JSON).
     InAll(Duration),
-    /// Each piece: uploads, which may take as long as they get further.
+    /// Limit for each chunk, used for uploads, which may take any time as long as they progress.
     PerPiece(Duration),
 }
 
-/// A body that fails when it is late, and tells its connection when nobody read it to its end.
+/// A body that fails when it is late, and marks its connection if it was not read to its end.
 pub(super) struct TimedBody {
     body: Body,
     allowed: Allowed,
@@ -35,7 +35,7 @@ pub(super) struct TimedBody {
 }
 
 impl TimedBody {
-    /// `late` becomes true when the time is over.
+    /// Wraps a body; `late` becomes true when the time limit is exceeded.
     pub(super) fn new(
         body: Body,
         allowed: Allowed,

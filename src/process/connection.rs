@@ -1,4 +1,5 @@
-//! One connection's bytes: a write that makes no progress ends it, and closing does not cut off the answer just given.
+//! Bytes of one connection: ends it when a write makes no progress, and closes it without cutting off the last
+//! response.
 
 use super::slots::Slot;
 use std::{
@@ -18,10 +19,10 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
-/// How long what a client still sends is read and thrown away after the answer, so that it gets to read that answer.
+/// Time during which the rest of a request is read and discarded after the response, so that the client can read it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What the connection's parts tell one another.
+/// State shared by the parts of a connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
     begun: AtomicBool,
@@ -29,7 +30,7 @@ pub(super) struct ConnectionState {
 }
 
 impl ConnectionState {
-    /// A whole request head has arrived.
+    /// Records that a whole request head has arrived.
     pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::Relaxed);
     }
@@ -38,13 +39,13 @@ impl ConnectionState {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// A body was answered without being read to its end (413, 401, …).
+    /// Records that a request was answered without reading its whole body (413, 401, …).
     pub(super) fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 }
 
-/// The stream with its slot. Both live on in an upgraded connection.
+/// The stream with its slot. Both are kept in an upgraded connection.
 #[derive(Debug)]
 pub(super) struct Io {
     stream: Option<TcpStream>,
@@ -66,7 +67,7 @@ impl Io {
         }
     }
 
-    /// A client that never reads would hold its connection and the response for ever.
+    /// Fails a write that stalls: a client that never reads would hold its connection and the response forever.
     fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
@@ -126,8 +127,8 @@ impl Drop for Io {
     }
 }
 
-/// Says that nothing more comes, then reads until the client has closed too. Closing with unread bytes would send a reset,
-/// which destroys the answer on its way (RFC 9112 §9.6).
+/// Shuts down the write side, then reads until the client has closed too. Closing with unread bytes would send a reset,
+/// which can destroy the response in flight (RFC 9112 §9.6).
 pub(super) async fn linger(mut stream: TcpStream) {
     let read_out = async {
         stream.shutdown().await?;
@@ -135,6 +136,6 @@ pub(super) async fn linger(mut stream: TcpStream) {
         while stream.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
-    // However it ends, the stream is closed now.
+    // The stream is closed in any case.
     let _ended = timeout(LINGER, read_out).await;
 }

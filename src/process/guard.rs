@@ -1,4 +1,4 @@
-//! What every request gets, whatever router answers it: an id, a clock on its body, a caught panic, a count.
+//! Middleware of every request: adds an id, limits the time of its body, catches panics and counts it.
 
 use super::{
     body::{Allowed, TimedBody},
@@ -25,7 +25,7 @@ use std::{
     time::Instant,
 };
 
-/// Runs the request; never fails, never panics.
+/// Runs the request; never fails or panics.
 pub(super) async fn guard(limits: ServeLimits, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = new_request_id();
@@ -51,18 +51,18 @@ async fn answer(limits: ServeLimits, request: Request, next: Next) -> Response {
         return error_response(
             StatusCode::BAD_REQUEST,
             "bad_request",
-            "the request target must be a path: this is no proxy",
+            "the request target must be a path: this server is not a proxy",
             Value::Null,
         );
     }
     let late = Arc::new(AtomicBool::new(false));
     let request = timed(limits, request, &late);
     let Ok(response) = AssertUnwindSafe(next.run(request)).catch_unwind().await else {
-        // The panic hook has logged and counted it.
+        // The panic hook has already logged and counted it.
         return error_response(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "this is our fault; the log has more under the request id",
+            "internal error; the log has details under the request id",
             Value::Null,
         );
     };
@@ -77,7 +77,7 @@ async fn answer(limits: ServeLimits, request: Request, next: Next) -> Response {
     response
 }
 
-/// `/path?query`; not `http://other/…`, `host:port` (CONNECT) or `*`.
+/// Whether the target is `/path?query`, not `http://other/…`, `host:port` (CONNECT) or `*`.
 fn is_origin_form(uri: &Uri) -> bool {
     uri.authority().is_none() && uri.path().starts_with('/')
 }

@@ -1,4 +1,4 @@
-//! Live, ready, metrics: what an operator's machinery asks. No login, not logged.
+//! Liveness, readiness and metrics endpoints, without login and without logging.
 
 use super::reply::error_response;
 use crate::metrics;
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Whether the process may get traffic, and what it still waits for. Ready when every part ever set is.
+/// Readiness of the process, by part. It is ready if every part ever set is ready.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     parts: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
@@ -23,17 +23,17 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Ready, or not with this reason.
+    /// Sets a part ready, or not ready with a reason.
     pub fn set(&self, part: &'static str, state: Result<(), String>) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
     }
 
-    /// Not ready any more from when `stop` is cancelled, whatever the parts say. Only the first call counts.
+    /// Makes the process not ready once `stop` is cancelled, regardless of its parts. Only the first call counts.
     pub fn until(&self, stop: &CancellationToken) {
         self.stop.get_or_init(|| stop.clone());
     }
 
-    /// What is missing: (part, reason); empty = ready.
+    /// Returns the parts that are not ready, with their reasons; empty = ready.
     pub fn missing(&self) -> Vec<(&'static str, String)> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing: Vec<_> = parts
@@ -47,7 +47,7 @@ impl Readiness {
     }
 }
 
-/// `/livez`, `/readyz`, `/healthz` (the same as `/readyz`) and `/metrics`.
+/// Returns the router of `/livez`, `/readyz`, `/healthz` (same as `/readyz`) and `/metrics`.
 ///
 /// Ready: 200 `{"code":200,"data":{"status":"ready"}}`. Not ready, or stopping: 503 with the error type `not_ready` and
 /// `details` of `{"part":"redis","reason":"…"}`.
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_is_when_every_part_is_and_nobody_stops() {
+    fn it_is_ready_if_every_part_is_and_it_is_not_stopping() {
         let readiness = Readiness::default();
         readiness.set("redis", Err("connecting".to_owned()));
         readiness.set("config", Ok(()));

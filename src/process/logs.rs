@@ -1,6 +1,6 @@
-//! Logs: text or one JSON object a line, on standard error, with the fields of `tracing` (task, attempt, instance, …).
+//! Logs on standard error: text or one JSON object per line, with the fields of `tracing` (task, attempt, instance, …).
 //!
-//! Invariant: no secret and no body is ever a field; a panic is a log line and a metric, not loose text between JSON lines.
+//! Invariant: no field holds a secret or a body; a panic is a log line and a metric, never plain text among JSON lines.
 
 use crate::{
     metrics,
@@ -9,16 +9,16 @@ use crate::{
 use std::{io::IsTerminal, panic, sync::Once};
 use tracing_subscriber::EnvFilter;
 
-/// Crates that say at `info` what only their authors need; a filter that names them wins.
+/// Filter for crates that are noisy at `info`; a filter of the user that names them takes precedence.
 const QUIETER: &str = "fred=warn,rustls=warn,hyper=warn,object_store=warn";
 
 /// Starts logging; called once.
 ///
 /// # Errors
-/// A sentence: the filter cannot be read, or logging was started before.
+/// A message: the filter is invalid, or logging was already started.
 pub fn init_logs(settings: &LogSettings) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIETER},{}", settings.filter)).map_err(|error| {
-        format!("--log `{}` is no filter ({error}); write it like info or shuzhiren=debug,info", settings.filter)
+        format!("--log `{}` is not a filter ({error}); write it like info or shuzhiren=debug,info", settings.filter)
     })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -33,7 +33,7 @@ pub fn init_logs(settings: &LogSettings) -> Result<(), String> {
     Ok(())
 }
 
-/// Counts every panic of the process, whichever thread or task it is in, and logs it once logging runs.
+/// Counts every panic of the process, in any thread or task, and logs it once logging has started.
 pub(super) fn install_panic_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

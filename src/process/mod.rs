@@ -1,11 +1,11 @@
-//! What every process owes its operator and its callers: logs, signals, live/ready, serving HTTP with timeouts, the error
-//! envelope, exit.
+//! Infrastructure of every process: logs, signals, liveness and readiness, the HTTP server with its limits, the error
+//! envelope.
 //!
-//! A request's way: `serve` accepts under the connection caps → `connection` carries the bytes → `guard` gives it an id, times
-//! its body, catches a panic, counts it → the router of whoever serves. Look at [`serve()`] first.
+//! Path of a request: `serve` accepts it within the connection limits → `connection` moves the bytes → `guard` adds an
+//! id, limits the time of its body, catches panics and counts it → the router of the process. Start with [`serve()`].
 //!
-//! Invariant: nothing a client sends makes a response without an `X-Request-Id`, a 5xx without an envelope, or a process that
-//! holds a half-sent request for ever.
+//! Invariant: every response has an `X-Request-Id`, every 5xx has an envelope, and a half-sent request is never held
+//! forever.
 
 mod body;
 mod connection;

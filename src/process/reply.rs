@@ -1,4 +1,4 @@
-//! The error envelope, and the id of the request that is being answered.
+//! The error envelope, and the id of the current request.
 
 use crate::settings::limits::RETRY_AFTER_SECONDS;
 use axum::{
@@ -8,14 +8,14 @@ use axum::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What this room itself answers with; the document of the API has them beside its own.
+/// Error types produced by this module; the API's documentation lists them beside its own.
 pub const ERROR_TYPES: &[&str] = &["bad_request", "internal", "overloaded", "not_ready", "request_timeout"];
 
 tokio::task_local! {
     pub(super) static REQUEST_ID: Arc<str>;
 }
 
-/// The id of the request being answered by this task (`X-Request-Id`); a fresh one outside of [`super::serve()`].
+/// Returns the id of the request being answered (`X-Request-Id`); a new one outside of [`super::serve()`].
 pub fn request_id() -> Arc<str> {
     REQUEST_ID.try_with(Arc::clone).unwrap_or_else(|_outside| new_request_id())
 }
@@ -24,10 +24,10 @@ pub(super) fn new_request_id() -> Arc<str> {
     uuid::Uuid::new_v4().simple().to_string().into()
 }
 
-/// The error envelope: `{"code":422,"message":"…","error":{"type":"…","details":[…],"requestId":"…"}}`.
+/// Makes the error envelope: `{"code":422,"message":"…","error":{"type":"…","details":[…],"requestId":"…"}}`.
 ///
-/// `details` is a list; `null` becomes an empty one. A 429 or 503 gets `Retry-After` (insert another to change it), a 401
-/// `WWW-Authenticate: Bearer`.
+/// `details` is a list; `null` becomes an empty one. A 429 or 503 gets a `Retry-After` header (insert another to change
+/// it), a 401 gets `WWW-Authenticate: Bearer`.
 pub fn error_response(status: StatusCode, kind: &str, message: &str, details: Value) -> Response {
     let body = envelope(status, kind, message, details, &request_id());
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();

@@ -1,4 +1,4 @@
-//! The accept loop. Our own, because `axum::serve` has no head timeout, no cap and no bounded drain.
+//! The accept loop, written here because `axum::serve` has no head timeout, no connection limit and no bounded drain.
 
 use super::{
     connection::{ConnectionState, Io, linger},
@@ -29,37 +29,37 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-/// Largest request head; also what a half-sent head can cost in memory.
+/// Largest request head, which is also the memory that a half-sent head can take.
 const HEAD_BYTES: usize = 64 * 1024;
-/// [`ServeLimits::write_stall`]; a download that moves at all never meets it.
+/// Default of [`ServeLimits::write_stall`]; a download that progresses at all never reaches it.
 const WRITE_STALL: Duration = Duration::from_secs(60);
-/// At a stop: how long a connection that has not asked anything yet may still begin to.
+/// Time during a stop within which a connection without a request may still send one.
 const FRESH_GRACE: Duration = Duration::from_millis(250);
-/// Wait after an accept that failed for want of something (file descriptors).
+/// Delay after an accept that failed for lack of resources (file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections over the cap that are being told so.
+/// Maximum number of refusals being sent to connections above the limit.
 const REFUSALS_MAX: usize = 256;
 
-/// The bounds of [`serve_with`].
+/// Limits of [`serve_with`].
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {
-    /// Open connections, upgraded ones included.
+    /// Maximum number of open connections, including upgraded ones.
     pub connections: usize,
-    /// Of them from one address (IPv6: one /64).
+    /// Maximum number of open connections from one address (IPv6: one /64).
     pub connections_per_address: usize,
-    /// A request's head must arrive within; also how long a kept-alive connection may idle.
+    /// Time limit of a request's head, and idle limit of a keep-alive connection.
     pub head: Duration,
-    /// A body must arrive within; of an upload (`multipart/…`) each piece.
+    /// Time limit of a body; of an upload (`multipart/…`), of each chunk.
     pub body: Duration,
-    /// A response that a client does not take a byte of for so long is given up.
+    /// Time after which a response is aborted if the client takes no byte of it.
     pub write_stall: Duration,
-    /// After `stop`: requests may take so long.
+    /// Time limit of running requests after `stop`.
     pub drain: Duration,
 }
 
 impl ServeLimits {
-    /// The limits of `settings`. One address may have half of all connections: enough for a reverse proxy, not enough to
-    /// keep everybody else out.
+    /// Makes the limits of `settings`. One address may have half of all connections: enough for a reverse proxy, but it
+    /// cannot lock out other clients.
     pub const fn new(drain: Duration) -> Self {
         Self {
             connections: CONNECTIONS_MAX,
@@ -72,21 +72,22 @@ impl ServeLimits {
     }
 }
 
-/// Serves until `stop`, then finishes requests for at most `drain`. Head and body timeouts, connection caps, `X-Request-Id` on
-/// every response, panics as 500, nosniff, no `Server` header; handlers may take `ConnectInfo<SocketAddr>`.
+/// Serves until `stop`, then finishes requests for at most `drain`. Applies head and body timeouts and connection
+/// limits, sets `X-Request-Id` and nosniff on every response, turns panics into 500, and sends no `Server` header.
+/// Handlers may take `ConnectInfo<SocketAddr>`.
 ///
-/// Upgraded connections (WebSockets) belong to whoever upgraded them: this returns without waiting for them.
+/// Upgraded connections (WebSockets) belong to their handlers: this returns without waiting for them.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) {
     serve_with(listener, router, stop, ServeLimits::new(drain)).await;
 }
 
-/// [`serve()`] with other limits.
+/// Does the same as [`serve()`] with other limits.
 pub async fn serve_with(listener: TcpListener, router: Router, stop: CancellationToken, limits: ServeLimits) {
     install_panic_hook();
     let router = router.layer(middleware::from_fn(move |request, next| guard(limits, request, next)));
     let slots = Slots::new(limits.connections, limits.connections_per_address);
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-    // Dropping this future stops its connections, too.
+    // Dropping this future also stops its connections.
     let stop = stop.child_token();
     let _stop_when_dropped = stop.clone().drop_guard();
     let connections = TaskTracker::new();
@@ -102,10 +103,10 @@ pub async fn serve_with(listener: TcpListener, router: Router, stop: Cancellatio
                 }
                 Err(full) => refuse(stream, full, &refusals),
             },
-            // The client was gone before we looked: nobody to answer.
+            // The client closed before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
+                tracing::warn!(%error, "accepting a connection failed");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -124,7 +125,7 @@ async fn connection(
     limits: ServeLimits,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::trace!(%error, "cannot set TCP_NODELAY");
+        tracing::trace!(%error, "setting TCP_NODELAY failed");
     }
     let state = Arc::new(ConnectionState::default());
     let io = Io::new(stream, slot, state.clone(), limits.write_stall);
@@ -150,15 +151,15 @@ async fn connection(
         Some(ended) => ended,
         None => {
             http.as_mut().graceful_shutdown();
-            // hyper closes what idles between requests, but waits for the first head of a fresh connection: browsers hold
-            // such open, and each would cost the whole drain.
+            // hyper closes connections that are idle between requests, but waits for the first head of a new one:
+            // browsers hold such connections open, and each would take the whole drain time.
             let fresh = timeout(FRESH_GRACE, http.as_mut()).await;
             match fresh {
                 Ok(ended) => ended,
                 Err(_grace_over) if !state.has_begun() => return,
                 Err(_grace_over) => match timeout(limits.drain.saturating_sub(FRESH_GRACE), http).await {
                     Ok(ended) => ended,
-                    Err(_drain_over) => return tracing::warn!(%peer, "request cut off: the drain timeout is over"),
+                    Err(_drain_over) => return tracing::warn!(%peer, "request aborted: drain timeout exceeded"),
                 },
             }
         }
@@ -168,7 +169,7 @@ async fn connection(
     }
 }
 
-/// Tells a connection over the cap so, without reading what it asks.
+/// Refuses a connection above the limit, without reading its request.
 fn refuse(stream: TcpStream, full: Full, refusals: &Arc<Semaphore>) {
     metrics::connection_refused(full.as_str());
     let Ok(permit) = refusals.clone().try_acquire_owned() else { return };
@@ -181,7 +182,7 @@ fn refuse(stream: TcpStream, full: Full, refusals: &Arc<Semaphore>) {
         body.len()
     );
     tokio::spawn(async move {
-        // A fresh socket takes this at once; one that does not is gone.
+        // A new socket takes this at once; otherwise the client is gone.
         let sent =
             timeout(WRITE_STALL, stream.writable()).await.is_ok() && stream.try_write(response.as_bytes()).is_ok();
         if sent {

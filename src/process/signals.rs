@@ -1,11 +1,11 @@
-//! SIGINT and SIGTERM.
+//! Handling of SIGINT and SIGTERM.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancelled at the first SIGINT or SIGTERM; a second one exits at once with 130 or 143.
+/// Returns a token that is cancelled at the first SIGINT or SIGTERM; a second one exits at once with 130 or 143.
 ///
-/// Call it inside the runtime, before anything that takes long: from then on a signal is never lost.
+/// Call it inside the runtime, before anything slow: from then on, no signal is lost.
 pub fn stop_on_signals() -> CancellationToken {
     let stop = CancellationToken::new();
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
@@ -13,7 +13,7 @@ pub fn stop_on_signals() -> CancellationToken {
             tokio::spawn(watch(interrupt, terminate, stop.clone()));
         }
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "cannot watch for signals: they end this process without a drain");
+            tracing::error!(%error, "installing signal handlers failed: signals end this process without a drain");
         }
     }
     stop
@@ -29,7 +29,7 @@ async fn watch(mut interrupt: Signal, mut terminate: Signal, stop: CancellationT
             tracing::warn!("second signal ({name}): exiting at once");
             std::process::exit(code);
         }
-        tracing::info!("{name}: stopping; once more to exit at once");
+        tracing::info!("{name}: stopping; send it again to exit at once");
         stop.cancel();
     }
 }

@@ -1,4 +1,4 @@
-//! How many connections are open, in all and per address, so that one address cannot keep everybody else out.
+//! Limits of open connections, in total and per address, so that one address cannot lock out other clients.
 
 use crate::metrics;
 use std::{
@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The count of open connections.
+/// Counter of open connections.
 #[derive(Debug)]
 pub(super) struct Slots {
     max: usize,
@@ -21,14 +21,14 @@ struct Open {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// The right to one open connection; given back when dropped, so also after an upgrade.
+/// Permit for one open connection; released when dropped, also after an upgrade.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
     address: IpAddr,
 }
 
-/// Which cap is reached.
+/// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     All,
@@ -81,7 +81,7 @@ impl Drop for Slot {
     }
 }
 
-/// One subscriber has a whole IPv6 /64, so that is what counts as one address.
+/// Returns the network that counts as one address: a subscriber usually has a whole IPv6 /64.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_cannot_take_all_and_gives_back_what_it_took() {
+    fn one_address_cannot_take_all_slots_and_releases_them() {
         let slots = Slots::new(3, 2);
         let (one, other): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
         let held = [slots.take(one).unwrap(), slots.take(one).unwrap()];

@@ -161,7 +161,7 @@ async fn an_address_that_cannot_be_had_is_one_clear_line() {
     let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().unwrap();
     let _holder = std::net::TcpListener::bind(taken).unwrap();
     let line = bind(taken).await.unwrap_err();
-    assert_eq!(line, format!("{taken} is in use: stop what listens there, or choose another with --listen"));
+    assert_eq!(line, format!("{taken} is in use: stop the process there, or choose another with --listen"));
     let line = bind("203.0.113.7:3000".parse().unwrap()).await.unwrap_err();
     assert_eq!(line, "203.0.113.7 is not an address of this machine: choose another with --listen");
 }
