@@ -1,6 +1,6 @@
-//! Passwords, tokens, callers, roles. Knows no HTTP. The only user of jsonwebtoken and argon2.
+//! Passwords, tokens, callers and roles. Independent of HTTP. The only user of jsonwebtoken and argon2.
 //!
-//! Look first at [`Auth`]; [`prepare()`] is what a process asks before it starts.
+//! Start with [`Auth`]; processes call [`prepare()`] before they start.
 
 mod password;
 mod prepare;
@@ -13,14 +13,14 @@ use password::PasswordKeeper;
 use std::{sync::Arc, time::Duration};
 use token::Tokens;
 
-/// Whoever a request comes from.
+/// Authenticated sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// `sub` of the token; owns tasks.
+    /// User name (`sub` of the token); the owner of tasks and files.
     pub username: String,
-    /// What they may do.
+    /// Role of the user.
     pub role: Role,
-    /// The token ends at this Unix second.
+    /// Expiry of the token, Unix seconds.
     pub expires_at: u64,
 }
 
@@ -44,37 +44,37 @@ impl Caller {
     }
 }
 
-/// What a caller may do.
+/// Role of a caller, which decides its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Everything.
+    /// May do everything.
     Admin,
-    /// Own tasks and files; no config, no instances' switches.
+    /// May use own tasks and files; may not change the config or switch instances.
     User,
 }
 
-/// Why somebody was not let in. All are 401; the text never says which part was wrong.
+/// The reason a login is refused. All are 401; the text never reveals which part was wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Wrong user or wrong password: one answer, one time.
+    /// Wrong user or wrong password: same response and same duration for both.
     #[error("wrong username or password")]
     Credentials,
     /// The token is missing, malformed, forged or expired.
-    #[error("log in again: the token is missing, not valid, or expired")]
+    #[error("log in again: the token is missing, invalid or expired")]
     Token,
 }
 
-/// A token fresh from a login.
+/// A new token from a login.
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// The JWT (HS256).
     pub token: String,
-    /// Who it is for.
+    /// The user that it was issued to.
     pub caller: Caller,
 }
 
-/// Judges logins and tokens; cheap to clone.
+/// Checks logins and tokens; cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
     inner: Arc<Inner>,
@@ -88,8 +88,9 @@ struct Inner {
 }
 
 impl Auth {
-    /// Hashes the admin's password once. An unset password lets nobody in; an unset key is a fresh random one, whose tokens
-    /// are good in this process only: processes start with what [`prepare()`] gives, which has both.
+    /// Hashes the admin's password once. Without a password every login fails; without a key a random one is used,
+    /// whose tokens are valid in this process only. Processes start with the settings from [`prepare()`], which have
+    /// both.
     pub fn new(settings: &AuthSettings) -> Self {
         let password = settings.admin_password.as_ref().map(|secret| secret.expose());
         let key = settings.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes());
@@ -103,7 +104,7 @@ impl Auth {
         }
     }
 
-    /// Checks a login off the runtime's threads, a bounded number at a time; unknown users cost the same.
+    /// Checks a login outside the runtime's threads, a bounded number at a time; unknown users take the same time.
     ///
     /// # Errors
     /// [`Denied::Credentials`].
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn near_misses_do_not_log_in() {
+    async fn similar_credentials_do_not_log_in() {
         let auth = Auth::new(&settings());
         for (username, password) in [
             ("admin", "correct horse\0"),
@@ -179,14 +180,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unset_password_lets_nobody_in() {
+    async fn without_a_password_every_login_fails() {
         let auth = Auth::new(&AuthSettings { admin_password: None, ..settings() });
         assert!(auth.login("admin", "").await.is_err());
         assert!(auth.login("admin", "admin123").await.is_err());
     }
 
     #[tokio::test]
-    async fn an_unset_key_is_not_a_known_one() {
+    async fn without_a_key_tokens_are_valid_in_one_process_only() {
         let issuer = Auth::new(&AuthSettings { jwt_secret: None, ..settings() });
         let issued = issuer.login("admin", "correct horse").await.unwrap();
         assert!(issuer.verify(&issued.token).is_ok());

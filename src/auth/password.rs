@@ -1,4 +1,4 @@
-//! One password kept as its argon2id hash.
+//! A password, stored as its argon2id hash.
 
 use argon2::{
     Argon2,
@@ -8,14 +8,14 @@ use std::{sync::Arc, thread};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-/// A hash, and the turnstile before the work of checking it.
+/// The hash of a password, and the limit of concurrent checks.
 pub(super) struct PasswordKeeper {
     hash: Arc<str>,
     turnstile: Semaphore,
 }
 
 impl PasswordKeeper {
-    /// Hashes `password`; without one, something that nobody knows.
+    /// Hashes `password`; without one, a random text.
     pub(super) fn new(password: Option<&str>) -> Self {
         let unknown = uuid::Uuid::new_v4().to_string();
         let password = password.unwrap_or(&unknown);
@@ -23,12 +23,12 @@ impl PasswordKeeper {
             .hash_password(password.as_bytes())
             .expect("a process without randomness or with a password of 4 GiB must not start")
             .to_string();
-        // Each check takes 19 MiB and some 20 ms of a core; more at once would starve everything else.
+        // Each check takes 19 MiB and about 20 ms of a core; more at once would starve the rest of the process.
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { hash: hash.into(), turnstile: Semaphore::new((cores / 2).max(1)) }
     }
 
-    /// Whether `password` is the one. Costs the same either way.
+    /// Whether `password` is correct. Takes the same time either way.
     pub(super) async fn matches(&self, password: &str) -> bool {
         let Ok(_turn) = self.turnstile.acquire().await else { return false };
         let (hash, password) = (Arc::clone(&self.hash), password.to_owned());
@@ -40,7 +40,7 @@ impl PasswordKeeper {
     }
 }
 
-/// Compares without telling by time where two texts differ.
+/// Compares two texts in constant time.
 pub(super) fn equal(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
 }

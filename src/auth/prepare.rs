@@ -1,26 +1,26 @@
-//! What the login settings must hold before a process starts (safety: never the default password in production).
+//! Check of the login settings at start, so that the default password is never used in production.
 
 use crate::settings::{AuthSettings, Secret};
 use std::path::Path;
 
-/// The document's password: only for `up` on loopback.
+/// The published default password, allowed only for `up` on loopback.
 pub const DEFAULT_PASSWORD: &str = "admin123";
-/// Shortest key of the tokens.
+/// Shortest key of tokens, bytes.
 pub const JWT_SECRET_BYTES_MIN: usize = 32;
 
-/// How strict [`prepare`] is.
+/// Strictness of [`prepare`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// `up` on loopback: the document's password is the default.
+    /// `up` on loopback: the published password is the default.
     Development,
-    /// Anything else: a password of one's own is needed.
+    /// All other processes: a password must be set.
     Production,
 }
 
-/// Reads the secrets' files and checks everything, so that [`super::Auth::new`] has a password and a key.
+/// Reads the files of secrets and checks all login settings, so that [`super::Auth::new`] gets a password and a key.
 ///
 /// # Errors
-/// One sentence that names the setting and says what to do.
+/// A message that names the setting and the remedy.
 pub fn prepare(settings: &AuthSettings, profile: Profile) -> Result<AuthSettings, String> {
     let password = secret(settings.admin_password.as_ref(), settings.admin_password_file.as_deref())?;
     let key = secret(settings.jwt_secret.as_ref(), settings.jwt_secret_file.as_deref())?;
@@ -28,7 +28,7 @@ pub fn prepare(settings: &AuthSettings, profile: Profile) -> Result<AuthSettings
         (Some(password), _) => password,
         (None, Profile::Development) => Secret::new(DEFAULT_PASSWORD),
         (None, Profile::Production) => {
-            return Err("no password of the administrator is set: set SHUZHIREN_ADMIN_PASSWORD".to_owned());
+            return Err("the administrator has no password: set SHUZHIREN_ADMIN_PASSWORD".to_owned());
         }
     };
     if password.expose().is_empty() {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn production_needs_a_password_and_a_key_of_its_own() {
+    fn production_needs_its_own_password_and_key() {
         let key = "k".repeat(32);
         for (password, key) in [
             (None, Some(key.as_str())),
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn development_has_the_password_of_the_document() {
+    fn development_uses_the_published_password() {
         let ready = prepare(&settings(None, Some(&"k".repeat(32))), Profile::Development).unwrap();
         assert_eq!(ready.admin_password.unwrap().expose(), DEFAULT_PASSWORD);
     }
 
     #[test]
-    fn secrets_come_from_files_without_their_line_end() {
+    fn secrets_are_read_from_files_without_the_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let (password, key) = (folder.path().join("password"), folder.path().join("key"));
         std::fs::write(&password, "mine\n").unwrap();

@@ -1,23 +1,24 @@
-//! JSON Web Tokens: HS256 and nothing else, whatever a token's header says.
+//! JSON Web Tokens: only HS256, regardless of a token's header.
 
 use super::{Caller, Denied, Role};
 use crate::clock;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-/// Clocks of our processes may differ by so many seconds.
+/// Tolerated difference between the clocks of our processes, seconds.
 const LEEWAY_SECONDS: u64 = 5;
-/// Longer tokens are not ours.
+/// Longest token accepted, bytes.
 const TOKEN_BYTES_MAX: usize = 4_096;
 
-/// Issues and checks tokens.
+/// Issues and verifies tokens.
 pub(super) struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
 }
 
-/// `{"sub":"admin","role":"admin","iat":…,"exp":…}`. `exp` is typed: a text or a fraction is refused.
+/// Claims of a token: `{"sub":"admin","role":"admin","iat":…,"exp":…}`. `exp` is typed: a text or a fraction is
+/// refused.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
@@ -28,7 +29,7 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Without a key: a fresh random one.
+    /// Uses `key`, or a new random one.
     pub(super) fn new(key: Option<&[u8]>) -> Self {
         let random = [*uuid::Uuid::new_v4().as_bytes(), *uuid::Uuid::new_v4().as_bytes()].concat();
         let key = key.unwrap_or(&random);
@@ -51,7 +52,7 @@ impl Tokens {
             .expect("two words and two numbers can be written as JSON and signed with any key")
     }
 
-    /// Who the token is for.
+    /// Returns the user that the token was issued to.
     pub(super) fn verify(&self, token: &str) -> Result<Caller, Denied> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Denied::Token);
@@ -81,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn what_we_sign_verifies_with_its_role() {
+    fn an_issued_token_verifies_with_its_role() {
         let token = signed(&json!({"sub": "lin", "role": "user", "exp": later(), "nbf": unix_seconds() - 1}));
         let caller = Tokens::new(Some(KEY)).verify(&token).unwrap();
         assert_eq!((caller.username.as_str(), caller.role, caller.expires_at), ("lin", Role::User, later()));
     }
 
     #[test]
-    fn claims_that_do_not_fit_are_refused() {
+    fn invalid_claims_are_refused() {
         let now = unix_seconds();
         let tokens = Tokens::new(Some(KEY));
         for claims in [
@@ -111,7 +112,7 @@ mod tests {
             json!({"sub": "admin", "exp": later()}),
             json!({"sub": "admin", "role": "root", "exp": later()}),
             json!({"sub": "admin", "role": ["admin"], "exp": later()}),
-            json!({"sub": "admin", "role": "admin", "exp": later(), "aud": "somebody else"}),
+            json!({"sub": "admin", "role": "admin", "exp": later(), "aud": "another service"}),
             json!([]),
         ] {
             assert!(tokens.verify(&signed(&claims)).is_err(), "{claims}");
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_tokens_are_refused() {
+    fn malformed_tokens_are_refused() {
         let tokens = Tokens::new(Some(KEY));
         let good = signed(&json!({"sub": "admin", "role": "admin", "exp": later()}));
         let cut = &good[..good.len() - 1];
