@@ -1,13 +1,14 @@
-//! ISO base media (MP4, MOV, M4A): boxes within boxes (ISO 14496-12).
+//! Facts from ISO base media files (MP4, MOV, M4A), which consist of nested boxes (ISO 14496-12).
 
 use super::Facts;
 
-/// Of a box with a 64-bit size; most have 8.
+/// Size of the header of a box with a 64-bit size; other headers have 8 bytes.
 pub(super) const HEADER_BYTES: u64 = 16;
-/// Boxes looked at on one level.
+/// Maximum number of boxes read on one level.
 const BOXES_MAX: usize = 256;
 
-/// Name and size of the box that begins here, header included; `rest` is what the file has from here on. `None`: no box.
+/// Reads name and size (including the header) of the box at the start of `bytes`; `rest` is the number of bytes to the
+/// end of the file. `None` if there is no box.
 pub(super) fn header(bytes: &[u8], rest: u64) -> Option<([u8; 4], u64)> {
     let name = bytes.get(4..8)?.try_into().ok()?;
     let size = match u64::from(number(bytes, 0)?) {
@@ -18,7 +19,7 @@ pub(super) fn header(bytes: &[u8], rest: u64) -> Option<([u8; 4], u64)> {
     (size >= 8).then_some((name, size))
 }
 
-/// What a `moov` tells, or the beginning of one.
+/// Reads the facts of a `moov`, or of its beginning.
 pub(super) fn facts(moov: &[u8]) -> Facts {
     let mut facts = Facts::default();
     for (name, body) in children(moov) {
@@ -36,7 +37,7 @@ pub(super) fn facts(moov: &[u8]) -> Facts {
     facts
 }
 
-/// The boxes inside of the one that begins here.
+/// Returns the boxes inside the box at the start of `bytes`.
 fn children(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let skip = if number(bytes, 0) == Some(1) { 16 } else { 8 };
     children_of(bytes.get(skip..).unwrap_or_default())
@@ -62,7 +63,7 @@ fn duration(mvhd: &[u8]) -> Option<u64> {
     is_known.then(|| duration.checked_mul(1_000)).flatten().map(|ms| ms / u64::from(scale))
 }
 
-/// Fixed point, 16 bits before and 16 behind; a track of sound has none.
+/// Reads width and height of a track, 16.16 fixed point; an audio track has none.
 fn size(tkhd: &[u8]) -> Option<(u32, u32)> {
     let at = if *tkhd.first()? == 0 { 76 } else { 88 };
     let (width, height) = (number(tkhd, at)? >> 16, number(tkhd, at + 4)? >> 16);

@@ -1,4 +1,4 @@
-//! Matroska and WebM: elements within elements (RFC 8794, RFC 9559).
+//! Facts from Matroska and WebM files, which consist of nested elements (RFC 8794, RFC 9559).
 
 use super::Facts;
 
@@ -11,18 +11,18 @@ const SCALE: u32 = 0x002A_D7B1;
 const DURATION: u32 = 0x4489;
 const WIDTH: u32 = 0xB0;
 const HEIGHT: u32 = 0xBA;
-/// Nanoseconds of a tick when a file does not say.
+/// Default duration of a tick, nanoseconds.
 const SCALE_DEFAULT: u64 = 1_000_000;
-/// Elements looked at.
+/// Maximum number of elements read.
 const ELEMENTS_MAX: usize = 2_000;
 
-/// What the beginning of a file tells.
+/// Reads the facts at the beginning of a file.
 pub(super) fn facts(bytes: &[u8]) -> Facts {
     let (mut facts, mut scale, mut ticks) = (Facts::default(), SCALE_DEFAULT, None);
     let mut rest = bytes;
     for _ in 0..ELEMENTS_MAX {
         let Some((id, size, body)) = element(rest) else { break };
-        // What holds others is entered: what follows its header comes next.
+        // Of an element with children only the header is skipped, so its children are read next.
         if matches!(id, SEGMENT | INFO | TRACKS | TRACK | VIDEO) {
             rest = body;
             continue;
@@ -48,7 +48,7 @@ pub(super) fn facts(bytes: &[u8]) -> Facts {
     facts
 }
 
-/// Id, size and everything from its body on.
+/// Reads id and size of an element, and returns them with the bytes from its body on.
 fn element(bytes: &[u8]) -> Option<(u32, u64, &[u8])> {
     let id_length = bytes.first()?.leading_zeros() as usize + 1;
     if id_length > 4 {

@@ -1,7 +1,7 @@
-//! What is inside pictures, films and sounds: facts from their headers, thumbnails. Pure: whoever asks brings the bytes. The
-//! only user of image and imagesize.
+//! Facts from the headers of images, videos and audio files, and thumbnails. Pure: callers provide the bytes. The only
+//! user of image and imagesize.
 //!
-//! Invariant: bytes come from strangers: nothing here panics, reads a whole file, or believes a size before it is checked.
+//! Invariant: the bytes are untrusted: no function panics, reads a whole file, or trusts a size before checking it.
 
 mod boxes;
 mod ebml;
@@ -12,28 +12,28 @@ pub use thumbnail::{FILE_BYTES_MAX, Refused, Thumbnail, thumbnail};
 
 use std::ops::Range;
 
-/// How far into a picture its header is looked for: a JPEG may begin with a long profile or somebody's workflow.
+/// Number of bytes searched for the header of an image: a JPEG may begin with a long profile or an embedded workflow.
 const PICTURE_HEADER_BYTES: u64 = 256 * 1024;
-/// How far into a film of Matroska.
+/// Number of bytes searched in a Matroska file.
 const EBML_HEADER_BYTES: u64 = 64 * 1024;
-/// Of an MP4's index.
+/// Maximum number of bytes read of an MP4's index.
 const INDEX_BYTES_MAX: u64 = 256 * 1024;
-/// Parts read of one file.
+/// Maximum number of reads of one file.
 const READS_MAX: u32 = 64;
 
-/// What a header tells.
+/// Facts from the header of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Pixels.
+    /// Width, pixels.
     pub width: Option<u32>,
-    /// Pixels.
+    /// Height, pixels.
     pub height: Option<u32>,
-    /// Of a film or sound.
+    /// Duration of a video or sound, ms.
     pub duration_ms: Option<u64>,
 }
 
-/// Finds the facts of one file, asking for the few parts of it that it needs: [`Probe::wants`], [`Probe::feed`], again until
-/// it wants nothing more.
+/// Finds the facts of one file from the few parts that it needs: call [`Probe::wants`] and [`Probe::feed`] until it
+/// wants nothing more.
 #[derive(Debug)]
 pub struct Probe {
     size_bytes: u64,
@@ -46,14 +46,14 @@ pub struct Probe {
 enum Step {
     Picture,
     Ebml,
-    /// The header of a box that begins at the range.
+    /// Expects the header of a box.
     Box,
-    /// An MP4's `moov`, or its beginning.
+    /// Expects the `moov` of an MP4, or its beginning.
     Index,
 }
 
 impl Probe {
-    /// Of a file of this type and size; `head` is how it begins.
+    /// Starts a probe of a file of this type and size; `head` holds its first bytes.
     pub fn new(content_type: &str, head: &[u8], size_bytes: u64) -> Self {
         let mut probe = Self { size_bytes, wanted: None, reads: 0, facts: Facts::default() };
         match content_type {
@@ -72,12 +72,12 @@ impl Probe {
         probe
     }
 
-    /// The part of the file that it needs next; not empty, within the file.
+    /// Returns the range of the file that it needs next; never empty, always within the file.
     pub fn wants(&self) -> Option<Range<u64>> {
         self.wanted.as_ref().map(|(range, _)| range.clone())
     }
 
-    /// Takes what it wanted.
+    /// Takes the bytes of the wanted range.
     pub fn feed(&mut self, bytes: &[u8]) {
         let Some((range, step)) = self.wanted.take() else { return };
         match step {
@@ -99,7 +99,7 @@ impl Probe {
         }
     }
 
-    /// What was found.
+    /// Returns the facts found.
     pub fn facts(&self) -> Facts {
         self.facts
     }
@@ -131,7 +131,7 @@ mod tests {
     use super::{Facts, Probe};
     use proptest::prelude::*;
 
-    /// As its user does it, with a head of 512 bytes; gives how many bytes were read besides.
+    /// Runs a probe with a head of 512 bytes; also returns how many further bytes were read.
     fn probe(content_type: &str, file: &[u8]) -> (Facts, usize) {
         let mut probe = Probe::new(content_type, &file[..file.len().min(512)], file.len() as u64);
         let mut read = 0;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_mp4_tells_wherever_its_index_is_and_little_is_read() {
+    fn an_mp4_is_read_sparsely_wherever_its_index_is() {
         let facts = Facts { width: Some(640), height: Some(360), duration_ms: Some(2_550) };
         for payload in [0, 100, 5_000_000] {
             let (found, read) = probe("video/mp4", &film(payload));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webm_tells_size_and_length() {
+    fn a_webm_has_size_and_duration() {
         let element = |id: &[u8], body: &[u8]| [id, &[0x80 | u8::try_from(body.len()).unwrap()], body].concat();
         let info =
             [element(&[0x2a, 0xd7, 0xb1], &[0x0f, 0x42, 0x40]), element(&[0x44, 0x89], &1_234.0_f64.to_be_bytes())];
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn sounds_tell_their_length() {
+    fn audio_files_have_a_duration() {
         let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x44\xac\0\0\x10\xb1\x02\0\x04\0\x10\0".to_vec();
         wav.extend(b"LIST\x04\0\0\0abcddata");
         wav.extend(352_800_u32.to_le_bytes());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_tells_its_size_even_behind_a_long_profile() {
+    fn the_size_of_an_image_is_found_after_a_long_profile() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x03\0\0\0\x02\0\x08\x02\0\0\0";
         assert_eq!(probe("image/png", png), (Facts { width: Some(768), height: Some(512), duration_ms: None }, 0));
         let mut jpeg = b"\xff\xd8\xff\xe1\xea\x60".to_vec();
@@ -214,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics_or_reads_for_ever(
+        fn nothing_panics_or_reads_forever(
             bytes in proptest::collection::vec(any::<u8>(), 0..900),
             cut in 0..400_usize,
             kind in "image/png|image/jpeg|image/webp|video/mp4|video/webm|audio/wav|audio/flac",

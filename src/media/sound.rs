@@ -1,6 +1,6 @@
-//! How long a sound is: WAV and FLAC say so where they begin.
+//! Duration of WAV and FLAC files, from their headers.
 
-/// Of a WAV in ms: its chunks give bytes per second and bytes.
+/// Returns the duration of a WAV in ms, from the bytes per second and the size in its chunks.
 pub(super) fn wav(head: &[u8], size_bytes: u64) -> Option<u64> {
     let mut chunks = head.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
     let mut bytes_per_second = None;
@@ -11,7 +11,7 @@ pub(super) fn wav(head: &[u8], size_bytes: u64) -> Option<u64> {
             b"fmt " => bytes_per_second = little(body, 8),
             b"data" => {
                 let from = head.len() - body.len();
-                // A stream's writer did not know.
+                // A streaming writer does not know the length.
                 let is_known = !matches!(length, 0 | u32::MAX);
                 let bytes = if is_known { u64::from(length) } else { size_bytes.saturating_sub(from as u64) };
                 let bytes_per_second = bytes_per_second.filter(|rate| *rate > 0)?;
@@ -23,7 +23,7 @@ pub(super) fn wav(head: &[u8], size_bytes: u64) -> Option<u64> {
     }
 }
 
-/// Of a FLAC in ms: its stream description has 20 bits of rate and 36 of samples.
+/// Returns the duration of a FLAC in ms: its stream info has 20 bits of sample rate and 36 bits of sample count.
 pub(super) fn flac(head: &[u8]) -> Option<u64> {
     let described = head.strip_prefix(b"fLaC")?.get(14..22)?;
     let described = u64::from_be_bytes(described.try_into().ok()?);

@@ -1,44 +1,45 @@
-//! A small copy of a picture, made within strict limits: a file of some kilobytes may unfold into gigabytes.
+//! Thumbnails of images, made within strict limits: a file of some kilobytes may decode into gigabytes.
 
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits, codecs::jpeg::JpegEncoder};
 use std::io::Cursor;
 
-/// The largest file that is decoded, bytes: it is held in memory.
+/// Largest file that is decoded, bytes; it is held in memory.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The longest side that is decoded, pixels.
+/// Longest side that is decoded, pixels.
 const SIDE_MAX: u32 = 16_384;
-/// The largest area that is decoded, pixels.
+/// Largest area that is decoded, pixels.
 const PIXELS_MAX: u64 = 40_000_000;
-/// What decoding may allocate, bytes: the largest area with four bytes a pixel, and something over.
+/// Maximum allocation of the decoder, bytes: the largest area with four bytes per pixel, plus some.
 const MEMORY_MAX: u64 = 192 << 20;
-/// Of JPEG.
+/// JPEG quality.
 const QUALITY: u8 = 82;
 
 /// A thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// `image/jpeg`, or `image/png` when something shines through.
+    /// `image/jpeg`, or `image/png` for images with transparency.
     pub content_type: &'static str,
-    /// The file.
+    /// The encoded image.
     pub bytes: Vec<u8>,
 }
 
-/// Why there is none.
+/// The reason there is no thumbnail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Not PNG, JPEG, GIF or WebP.
-    #[error("this file is no picture that a thumbnail can be made of")]
+    #[error("no thumbnail can be made of this file")]
     NoPicture,
-    /// It begins like one of these, and cannot be decoded.
-    #[error("this picture is broken")]
+    /// Has the signature of one of these, but cannot be decoded.
+    #[error("the image is damaged")]
     Broken,
     /// Too many bytes, pixels, or too much memory.
-    #[error("this picture is too large for a thumbnail")]
+    #[error("the image is too large for a thumbnail")]
     TooLarge,
 }
 
-/// Decodes a PNG, JPEG, GIF or WebP (of a moving one the first picture), turns it as its orientation says, and makes it fit
-/// into a square of `side` pixels; a smaller one keeps its size. Takes a moment of a core: not for an async task.
+/// Decodes a PNG, JPEG, GIF or WebP (the first frame of an animation), applies its orientation, and scales it down to
+/// fit into a square of `side` pixels; a smaller image keeps its size. Blocks a core for a moment, so it must not run
+/// on an async task.
 ///
 /// # Errors
 /// See [`Refused`].
@@ -55,7 +56,7 @@ pub fn thumbnail(file: &[u8], side: u32) -> Result<Thumbnail, Refused> {
     limits.max_alloc = Some(MEMORY_MAX);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(why)?;
-    // Before anything is allocated for the pixels.
+    // Checked before the pixels are allocated.
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > PIXELS_MAX || decoder.total_bytes() > MEMORY_MAX {
         return Err(Refused::TooLarge);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_fits_and_is_never_enlarged() {
+    fn a_thumbnail_fits_and_is_never_enlarged() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
             for ((width, height), expected) in
                 [((600, 300), (256, 128)), ((100, 50), (100, 50)), ((30, 900), (9, 256)), ((1, 2_000), (1, 256))]
@@ -116,10 +117,10 @@ mod tests {
             }
         }
         let made = thumbnail(&picture(600, 300, 128, ImageFormat::Png), 64).unwrap();
-        assert_eq!((made.content_type, size(&made.bytes)), ("image/png", (64, 32)), "what shines through stays so");
+        assert_eq!((made.content_type, size(&made.bytes)), ("image/png", (64, 32)), "transparency is kept");
     }
 
-    /// A header that promises 4 gigapixels, and a real picture of some kilobytes that unfolds into 200 MB.
+    /// A header that claims 4 gigapixels, and a real image of some kilobytes that decodes into 200 MB.
     #[test]
     fn bombs_are_refused() {
         let mut png = picture(8, 8, 255, ImageFormat::Png);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused() {
+    fn other_files_are_refused() {
         let whole = picture(64, 64, 255, ImageFormat::Png);
         for bytes in [&b""[..], b"text", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", b"BM\0\0"] {
             assert_eq!(thumbnail(bytes, 64), Err(Refused::NoPicture), "{}", bytes.len());
@@ -153,7 +154,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_broken_picture_is_no_panic(place in 0..400_usize, byte in any::<u8>(), kind in 0..4_usize) {
+        fn a_damaged_image_does_not_panic(place in 0..400_usize, byte in any::<u8>(), kind in 0..4_usize) {
             let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP][kind];
             let mut bytes = picture(20, 20, 255, format);
             let place = place % bytes.len();
