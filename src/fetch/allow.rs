@@ -1,21 +1,21 @@
-//! Where files may be fetched from: the public internet, and what the operator names (`SHUZHIREN_FETCH_ALLOW`).
+//! Allowlist of fetches: the public internet, and the networks and hosts in `SHUZHIREN_FETCH_ALLOW`.
 
 use super::address::{Place, is_within, place_of};
 use std::net::{IpAddr, SocketAddr};
 
-/// The operator's list, read.
+/// The parsed allowlist.
 #[derive(Debug, Default)]
 pub(super) struct Allow {
     networks: Vec<(IpAddr, u32)>,
-    /// `files.intern`, or `.intern` for everything below it.
+    /// Hosts: `files.intern`, or `.intern` for all hosts below it.
     hosts: Vec<String>,
 }
 
 impl Allow {
-    /// Reads `10.0.0.0/8`, `fd00::/8`, `192.168.1.7`, `files.intern`, `*.intern`.
+    /// Parses `10.0.0.0/8`, `fd00::/8`, `192.168.1.7`, `files.intern`, `*.intern`.
     ///
     /// # Errors
-    /// An entry that is none of these, in a sentence.
+    /// A message about an entry that is none of these.
     pub(super) fn parse(entries: &[String]) -> Result<Self, String> {
         let mut allow = Self::default();
         for entry in entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty()) {
@@ -25,14 +25,14 @@ impl Allow {
                 allow.hosts.push(host);
             } else {
                 return Err(format!(
-                    "`{entry}` in SHUZHIREN_FETCH_ALLOW is no network, address or host; write it like 10.0.0.0/8 or files.intern"
+                    "`{entry}` in SHUZHIREN_FETCH_ALLOW is not a network, address or host; write it like 10.0.0.0/8 or files.intern"
                 ));
             }
         }
         Ok(allow)
     }
 
-    /// Whether this address may be connected to, reached by this name (`None`: the URL holds the address itself).
+    /// Whether a connection to this address of this host is allowed (`None` = the URL contains the address itself).
     pub(super) fn takes(&self, host: Option<&str>, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|&(network, bits)| is_within(address, network, bits))
@@ -43,7 +43,7 @@ impl Allow {
             }
     }
 
-    /// Those of a name's addresses that may be connected to.
+    /// Returns the allowed addresses of a host.
     pub(super) fn of_name(&self, host: &str, found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
         found.filter(|address| self.takes(Some(host), address.ip())).collect()
     }
@@ -74,7 +74,7 @@ fn host(entry: &str) -> Option<String> {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    // A last label of digits is an address that was misspelt.
+    // A last label of digits is a mistyped address.
     let is_name = name.split('.').all(is_label) && !name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit());
     is_name.then(|| format!("{prefix}{}", name.to_ascii_lowercase()))
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_only_the_public_internet_is_open() {
+    fn without_a_list_only_the_public_internet_is_allowed() {
         let none = allow(&[]);
         for (address, is_taken) in [("8.8.8.8", true), ("10.0.0.1", false), ("127.0.0.1", false), ("::1", false)] {
             assert_eq!(none.takes(None, ip(address)), is_taken, "{address}");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_opens_what_it_holds_and_nothing_beside_it() {
+    fn a_network_allows_exactly_its_addresses() {
         let some = allow(&["10.1.0.0/16", "127.0.0.1", " fd12::/16 ", "169.254.169.254/32"]);
         for address in ["10.1.0.0", "10.1.255.255", "127.0.0.1", "::ffff:10.1.2.3", "fd12::9", "169.254.169.254"] {
             assert!(some.takes(None, ip(address)), "{address}");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_opens_its_own_network_but_never_a_metadata_service() {
+    fn a_host_allows_private_addresses_but_never_a_metadata_service() {
         let some = allow(&["files.Intern", "*.lan"]);
         for (host, address, is_taken) in [
             ("files.intern", "10.0.0.1", true),
@@ -131,24 +131,24 @@ mod tests {
         ] {
             assert_eq!(some.takes(Some(host), ip(address)), is_taken, "{host} {address}");
         }
-        assert!(!some.takes(None, ip("10.0.0.1")), "an address in the URL has no name");
+        assert!(!some.takes(None, ip("10.0.0.1")), "an address in the URL has no host name");
     }
 
-    /// A name that leads to both a public and a private address (rebinding): the private one is not even tried.
+    /// A private address of a name that also has a public one (rebinding) is not tried.
     #[test]
-    fn of_several_addresses_the_private_ones_fall_away() {
+    fn private_addresses_among_several_are_dropped() {
         let found = ["10.0.0.1:0", "1.1.1.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap());
         let kept = allow(&[]).of_name("rebind.example", found.into_iter());
         assert_eq!(kept, ["1.1.1.1:0".parse::<SocketAddr>().unwrap()]);
     }
 
     #[test]
-    fn what_is_no_entry_stops_the_start() {
+    fn an_invalid_entry_prevents_the_start() {
         for bad in
             ["10.0.0.0/33", "fd00::/129", "10.0.0", "300.1.1.1", "10.0.0.0/x", "http://x", "a..b", "*", "a b", "/8"]
         {
             assert!(Allow::parse(&[bad.to_owned()]).is_err(), "{bad}");
         }
-        assert!(Allow::parse(&[String::new()]).is_ok(), "an empty variable is no entry");
+        assert!(Allow::parse(&[String::new()]).is_ok(), "an empty variable has no entries");
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of a file that is arriving: counted, timed, never held.
+//! Body of a file being downloaded: limited in size and time, never buffered.
 
 use super::Refusal;
 use bytes::Bytes;
@@ -10,10 +10,10 @@ use tokio::{
 };
 use url::Url;
 
-/// Between two pieces of a body.
+/// Time limit between two chunks of a body.
 const PIECE_MAX: Duration = Duration::from_secs(10);
 
-/// A file that is arriving.
+/// A file being downloaded.
 #[derive(Debug)]
 pub struct Arrival {
     pub(super) response: Response,
@@ -25,10 +25,10 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The next piece; `None` at the end.
+    /// Returns the next chunk; `None` at the end.
     ///
     /// # Errors
-    /// [`Refusal::TooLarge`], [`Refusal::TooSlow`], [`Refusal::BadAnswer`] when it breaks off or nothing came.
+    /// [`Refusal::TooLarge`], [`Refusal::TooSlow`]; [`Refusal::BadAnswer`] if the body is truncated or empty.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
         let too_slow = |_| Refusal::TooSlow(self.timeout);
         let next = timeout(PIECE_MAX, self.response.chunk());
@@ -46,12 +46,12 @@ impl Arrival {
         }
     }
 
-    /// The URL that answered: the last hop.
+    /// Returns the URL that answered, after redirects.
     pub fn url(&self) -> &Url {
         self.response.url()
     }
 
-    /// What the server says that it is, without parameters, lower case.
+    /// Returns the content type sent by the server, without parameters, in lower case.
     pub fn content_type(&self) -> Option<String> {
         let text = self.response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
         let essence = text.split(';').next().unwrap_or_default().trim();

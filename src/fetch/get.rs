@@ -1,4 +1,4 @@
-//! One GET: hop by hop to the file; its bytes are [`Arrival`]'s.
+//! GET of a file, following redirects hop by hop; [`Arrival`] reads the body.
 
 use super::{Refusal, allow::Allow, arrival::Arrival, resolve::Guarded};
 use crate::settings::FetchSettings;
@@ -14,15 +14,15 @@ use tokio::{
 };
 use url::{Host, Url};
 
-/// Longest URL.
+/// Longest URL, bytes.
 const URL_BYTES_MAX: usize = 4_096;
-/// Hops after the first.
+/// Maximum number of redirects.
 const REDIRECTS_MAX: usize = 5;
-/// Files of one process on their way at a time.
+/// Maximum number of concurrent fetches of a process.
 const FETCHES_MAX: usize = 32;
-/// Until a connection stands.
+/// Time limit of a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// Until an answer begins, name and connection included.
+/// Time limit until a response begins, including name resolution and connection.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Fetches files; cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,10 +38,10 @@ struct Inner {
 }
 
 impl Fetcher {
-    /// As the settings say.
+    /// Makes a fetcher from the settings.
     ///
     /// # Errors
-    /// An entry of the list of what is allowed that is none, in a sentence; no HTTP client.
+    /// A message: an entry of the allowlist is invalid, or the HTTP client cannot be built.
     pub fn new(settings: &FetchSettings) -> Result<Self, String> {
         let allow = Arc::new(Allow::parse(&settings.fetch_allow)?);
         if settings.no_fetch {
@@ -55,7 +55,7 @@ impl Fetcher {
             .referer(false)
             .user_agent(concat!("shuzhiren/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_MAX)
-            // A connection that is kept would be used without asking the resolver.
+            // A pooled connection would be used without asking the resolver.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| format!("no HTTP client: {error}"))?;
@@ -68,17 +68,17 @@ impl Fetcher {
         }))))
     }
 
-    /// One that fetches nothing.
+    /// Makes a fetcher that refuses everything.
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// The time that all files of one request have together.
+    /// Returns the time limit for all files of one request together.
     pub fn timeout(&self) -> Duration {
         self.0.as_ref().map_or(Duration::ZERO, |inner| inner.timeout)
     }
 
-    /// Reads a URL and judges what can be judged without asking anybody.
+    /// Parses a URL and checks everything that needs no network access.
     ///
     /// # Errors
     /// [`Refusal::Off`], [`Refusal::Invalid`], [`Refusal::NotAllowed`].
@@ -87,15 +87,15 @@ impl Fetcher {
         if text.len() > URL_BYTES_MAX {
             return Err(Refusal::Invalid("the URL is too long"));
         }
-        let url = Url::parse(text).map_err(|_| Refusal::Invalid("it is no URL; write it like https://host/path"))?;
+        let url = Url::parse(text).map_err(|_| Refusal::Invalid("it is not a URL; write it like https://host/path"))?;
         inner.judge(&url)?;
         Ok(url)
     }
 
-    /// Asks for the file until it begins to arrive.
+    /// Requests the file and returns once its body begins.
     ///
     /// # Errors
-    /// Every [`Refusal`]: a redirect is judged like the URL itself.
+    /// Every [`Refusal`]: redirects are checked like the URL itself.
     pub async fn open(&self, url: Url, deadline: Instant) -> Result<Arrival, Refusal> {
         let inner = self.0.as_ref().ok_or(Refusal::Off)?;
         let slot = timeout_at(deadline, inner.slots.clone().acquire_owned()).await;
@@ -109,22 +109,22 @@ impl Fetcher {
                 None => return inner.take(response, deadline, slot),
             }
         }
-        Err(Refusal::BadAnswer("redirects without an end"))
+        Err(Refusal::BadAnswer("redirects too often"))
     }
 }
 
 impl Inner {
-    /// Scheme, credentials, and an address that stands in the URL itself; names are judged by the resolver.
+    /// Checks scheme, credentials, and an address in the URL itself; host names are checked by the resolver.
     fn judge(&self, url: &Url) -> Result<(), Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refusal::Invalid("only http and https are fetched"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refusal::Invalid("a URL must not hold a user name or password"));
+            return Err(Refusal::Invalid("a URL must not contain a user name or password"));
         }
         let address = match url.host() {
-            None => return Err(Refusal::Invalid("the URL names no host")),
-            Some(Host::Domain("" | ".")) => return Err(Refusal::Invalid("the URL names no host")),
+            None => return Err(Refusal::Invalid("the URL has no host")),
+            Some(Host::Domain("" | ".")) => return Err(Refusal::Invalid("the URL has no host")),
             Some(Host::Domain(_)) => return Ok(()),
             Some(Host::Ipv4(address)) => address.into(),
             Some(Host::Ipv6(address)) => address.into(),
@@ -135,10 +135,10 @@ impl Inner {
     async fn ask(&self, url: Url, deadline: Instant) -> Result<Response, Refusal> {
         let request = self.client.get(url).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
         let until = deadline.min(Instant::now() + ANSWER_MAX);
-        // Unknown, refused by the guard, closed, silent: one answer for all of them.
+        // An unknown host, a refused address, a closed port and a timeout give the same error.
         timeout_at(until, request.send()).await.map_err(|_| Refusal::Unreachable)?.map_err(|error| {
-            // Without the URL: it may hold a signature.
-            tracing::debug!(error = %error.without_url(), "a file could not be fetched");
+            // Without the URL, which may contain a signature.
+            tracing::debug!(error = %error.without_url(), "fetching a file failed");
             Refusal::Unreachable
         })
     }
@@ -149,7 +149,7 @@ impl Inner {
         }
         let encodings = response.headers().get_all(CONTENT_ENCODING);
         if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Refusal::BadAnswer("sends the file compressed though that was not asked for"));
+            return Err(Refusal::BadAnswer("sends the file compressed, which was not requested"));
         }
         if response.content_length().is_some_and(|length| length > self.bytes_max) {
             return Err(Refusal::TooLarge(self.bytes_max));
@@ -158,7 +158,7 @@ impl Inner {
     }
 }
 
-/// Where a redirect leads; `None`: this is no redirect.
+/// Returns the target of a redirect; `None` if the response is not a redirect.
 fn next_hop(here: &Url, response: &Response) -> Result<Option<Url>, Refusal> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -166,7 +166,7 @@ fn next_hop(here: &Url, response: &Response) -> Result<Option<Url>, Refusal> {
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let next =
         location.filter(|location| location.len() <= URL_BYTES_MAX).and_then(|location| here.join(location).ok());
-    next.map(Some).ok_or(Refusal::BadAnswer("redirects to something that is no URL"))
+    next.map(Some).ok_or(Refusal::BadAnswer("redirects to an invalid URL"))
 }
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_judged_without_asking_is() {
+    fn urls_are_checked_without_network_access() {
         let fetcher = fetcher(&[]);
         for good in ["https://example.com/a.png", "http://example.com:8080/", "HTTP://EXAMPLE.com", "https://8.8.8.8/x"]
         {
@@ -211,7 +211,7 @@ mod tests {
         ] {
             assert!(matches!(fetcher.check(bad), Err(Refusal::Invalid(_))), "{bad}: {:?}", fetcher.check(bad));
         }
-        // Every spelling that a browser takes for 127.0.0.1, and some metadata.
+        // Every spelling that browsers accept for 127.0.0.1, and some metadata addresses.
         for inner in [
             "http://127.0.0.1/",
             "http://127.1/",
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(Fetcher::off().check("https://example.com/").unwrap_err(), Refusal::Off);
     }
 
-    /// `localhost` leads to a loopback address: judged by the resolver, and told like a name that does not exist.
+    /// `localhost` resolves to a loopback address: the resolver refuses it, with the error of an unknown name.
     #[tokio::test]
-    async fn a_name_that_leads_inside_is_told_like_one_that_does_not_exist() {
+    async fn a_name_with_a_private_address_fails_like_an_unknown_name() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
         let fetcher = fetcher(&[]);
@@ -246,6 +246,6 @@ mod tests {
             assert_eq!(refused, Refusal::Unreachable);
         }
         let knocked = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
-        assert!(knocked.is_err(), "nothing may have connected");
+        assert!(knocked.is_err(), "no connection was made");
     }
 }

@@ -1,9 +1,9 @@
-//! Files from the web, for the inputs of tasks: one GET, streamed, redirects followed by hand so that every hop is judged.
+//! Downloads of files at URLs, for the inputs of tasks: one streamed GET; redirects are followed by hand, so that every
+//! hop is checked.
 //!
-//! Invariants: http and https only; no address is ever connected to that the guard does not let through (the resolver itself
-//! refuses, so a name cannot change its mind between the look and the connect); no proxy, no cookie, no credentials, no
-//! decompression; everything is bounded in size and time; no refusal tells an open port from a closed one, or where a name
-//! leads. Look first at [`Fetcher::open`].
+//! Invariants: only http and https; only allowed addresses are connected to (checked in the resolver, so that a name
+//! cannot change between check and connect); no proxy, cookies, credentials or decompression; size and time are
+//! bounded; no error reveals whether a port is open or what a name resolves to. Start with [`Fetcher::open`].
 
 mod address;
 mod allow;
@@ -16,45 +16,45 @@ pub use get::Fetcher;
 
 use std::time::Duration;
 
-/// Why a file was not fetched: a sentence for the submitter that says what to do.
+/// The reason a file was not fetched, with a message for the submitter that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Switched off.
+    /// Fetching is switched off.
     #[error("this system fetches no files: upload the file and write {{\"$file\":\"<fileId>\"}}")]
     Off,
-    /// No URL that could be fetched.
+    /// The URL cannot be fetched.
     #[error("this cannot be fetched: {0}")]
     Invalid(&'static str),
-    /// An address in the URL itself, or in a redirect.
+    /// The URL itself, or a redirect, contains an address that is not allowed.
     #[error(
         "the URL leads to a private, local or reserved address: upload the file, or have the operator allow the address"
     )]
     NotAllowed,
-    /// One sentence for an unknown name, a name that leads where we must not go, a closed port and no answer at all: whoever
-    /// asks learns nothing about the network that we stand in.
+    /// The same message for an unknown name, a name with an address that is not allowed, a closed port and a timeout,
+    /// so that clients learn nothing about our network.
     #[error(
-        "nothing was fetched: the host is not known, not allowed here, or does not answer; check the URL, or upload the file"
+        "the file was not fetched: the host is unknown, not allowed, or does not answer; check the URL, or upload the file"
     )]
     Unreachable,
-    /// Not the file.
+    /// The server answered with an error status.
     #[error("the server answered {0} instead of the file: check that the URL can be opened without a login")]
     Status(u16),
-    /// Something that is no file either.
+    /// The server answered with something other than the file.
     #[error("the server {0}: check the URL, or upload the file")]
     BadAnswer(&'static str),
-    /// Over the cap, bytes.
-    #[error("the file is larger than {0} bytes, which is the most that is fetched: upload it")]
+    /// The file is larger than the limit, bytes.
+    #[error("the file is larger than the limit of {0} bytes for fetched files: upload it")]
     TooLarge(u64),
-    /// Over the time.
+    /// The file did not arrive in time.
     #[error("the file did not arrive within {0:?}: upload it")]
     TooSlow(Duration),
-    /// Too many are being fetched.
+    /// Too many files are being fetched.
     #[error("too many files are being fetched: try again in a moment")]
     Busy,
 }
 
 impl Refusal {
-    /// The stable word of `error.details[].code`.
+    /// Returns the stable code in `error.details[].code`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Off => "param_url_off",

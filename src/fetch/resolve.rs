@@ -1,10 +1,11 @@
-//! Names, resolved anew at each connect; the guard stands here, so that what was judged is what is connected to.
+//! DNS resolver that returns only allowed addresses. It runs at each connect, so that the checked address is the one
+//! connected to.
 
 use super::allow::Allow;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::{io, sync::Arc};
 
-/// For reqwest. It is not asked about addresses that stand in a URL themselves.
+/// Resolver for reqwest, which does not use it for addresses in a URL.
 #[derive(Debug, Clone)]
 pub(super) struct Guarded(pub(super) Arc<Allow>);
 
