@@ -1,10 +1,11 @@
-//! Every flag and variable of the processes: one struct per concern, and the named limits that are not settings.
+//! All flags and variables of the processes, one struct per topic, and the named limits that are not configurable.
 //!
-//! Each setting is a flag and a variable (`SHUZHIREN_…`, `REDIS_URL` plain, `…_FILE` for secrets). Durations are written
-//! with their unit: `500ms`, `15s`, `2m`, `24h`.
+//! Each setting has a flag and a variable (`SHUZHIREN_…`, `REDIS_URL` without prefix, `…_FILE` for secrets). Durations
+//! are written with their unit: `500ms`, `15s`, `2m`, `24h`.
 //!
-//! These comments are what `--help` prints: the first paragraph says what it is and in which unit (all that `-h` prints), the
-//! second what to know before one changes it, with an example. A tidy test wants a default or an example of each.
+//! The doc comments are the text of `--help`: the first paragraph names the setting and its unit (`-h` prints only
+//! this), the second says what to know before changing it, with an example. A tidy test requires a default or an
+//! example for each.
 
 mod dispatcher;
 mod files;
@@ -18,41 +19,41 @@ use clap::{Args, ValueEnum};
 use files::{keep, keep_or_with_task};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-/// Named limits: everything that is bounded and needs no setting.
+/// Named limits that are not configurable.
 pub mod limits {
     use std::time::Duration;
 
-    /// JSON bodies other than a task's.
+    /// Largest JSON body of requests other than submits.
     pub const JSON_BODY_BYTES: usize = 256 * 1024;
-    /// Body of PUT /api/workflows/:name.
+    /// Largest body of PUT /api/workflows/:name.
     pub const WORKFLOW_BODY_BYTES: usize = 1 << 20;
-    /// Tasks that one submit may make.
+    /// Maximum number of tasks of one submit.
     pub const BATCH_TASKS_MAX: u16 = 1_000;
-    /// Bytes of them at Redis: one call carries them all.
+    /// Maximum size of these tasks in Redis, bytes: one call carries them all.
     pub const BATCH_BYTES_MAX: usize = 32 << 20;
-    /// Nesting of any JSON body.
+    /// Maximum nesting of a JSON body.
     pub const JSON_DEPTH_MAX: usize = 100;
-    /// Nodes of a workflow (protocol §11: cost grows worse than linear).
+    /// Maximum number of nodes of a workflow (protocol §11: the cost grows more than linearly).
     pub const NODES_MAX: usize = 2_000;
     /// Longest chain of links (protocol §11: 900 passed, 1,500 did not).
     pub const GRAPH_DEPTH_MAX: usize = 500;
-    /// `metadata` of a task, bytes of JSON.
+    /// Largest `metadata` of a task, bytes of JSON.
     pub const METADATA_BYTES: usize = 4_096;
-    /// Page of a list.
+    /// Largest page of a list.
     pub const PAGE_MAX: u64 = 200;
-    /// Page of a list when not asked.
+    /// Default page of a list.
     pub const PAGE_DEFAULT: u64 = 20;
-    /// A request's head must arrive within.
+    /// Time limit of a request's head.
     pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-    /// A JSON body must arrive within.
+    /// Time limit of a JSON body.
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-    /// Open connections of one listening process.
+    /// Maximum number of open connections of a process.
     pub const CONNECTIONS_MAX: usize = 16_384;
-    /// A WebSocket frame from a client.
+    /// Largest WebSocket frame from a client.
     pub const WS_FRAME_BYTES: usize = 64 * 1024;
-    /// A first message must log in within.
+    /// Time limit for the login by the first message.
     pub const WS_AUTH_TIMEOUT: Duration = Duration::from_secs(10);
-    /// Retry-After of a 503, seconds.
+    /// `Retry-After` of a 503, seconds.
     pub const RETRY_AFTER_SECONDS: u64 = 2;
 }
 
@@ -61,12 +62,12 @@ pub mod limits {
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps it.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
+    /// Returns the text.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -86,121 +87,121 @@ impl FromStr for Secret {
     }
 }
 
-/// Reads `500ms`, `15s`, `2m`, `24h`.
+/// Parses `500ms`, `15s`, `2m`, `24h`.
 ///
 /// # Errors
-/// A sentence for clap.
+/// A message for clap.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 500ms, 15s, 2m or 24h"))?;
     Duration::try_from(span).map_err(|_| format!("`{text}` is negative"))
 }
 
-/// How sure an answered write is; what is promised is in [`crate::queue`].
+/// Durability of an acknowledged write; [`crate::queue`] describes the guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Durability {
-    /// Redis has it: with appendfsync everysec a killed Redis may forget the last 2 s.
+    /// In Redis' memory: with appendfsync everysec, a killed Redis may lose the last 2 s.
     #[default]
     Local,
-    /// Its disk has it: appendfsync always, or Redis 7.2 and later. A killed Redis forgets nothing.
+    /// On Redis' disk: appendfsync always, or Redis 7.2 and later. A killed Redis loses nothing.
     Fsync,
-    /// A replica has it: nothing is lost with the primary and its disk.
+    /// On a replica: nothing is lost even with the primary and its disk.
     Replica,
 }
 
-/// The log's form.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One object per line.
+    /// JSON, one object per line.
     Json,
 }
 
-/// Logs.
+/// Settings of logging.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
-    /// What is logged, to standard error
+    /// Filter of the log, which goes to standard error
     ///
     /// E.g. `info`, or `info,shuzhiren=debug`, or `warn,shuzhiren::dispatcher=trace`.
     #[arg(long = "log", env = "SHUZHIREN_LOG", default_value = "info,fred=error", global = true)]
     pub filter: String,
-    /// Form of the log
+    /// Format of the log
     #[arg(long, env = "SHUZHIREN_LOG_FORMAT", value_name = "FORM", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
 }
 
-/// Redis.
+/// Settings of Redis.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Redis")]
 pub struct RedisSettings {
     /// Address of Redis (7.0 and later) or Valkey (7.2 and later)
     ///
     /// E.g. redis://user:password@10.0.0.5:6379/0, rediss:// for TLS, redis+unix:///run/redis.sock,
-    /// redis-sentinel://host:26379?sentinelServiceName=main, redis-cluster://host:6379. It needs `maxmemory-policy noeviction` and
-    /// `appendonly yes`: a server that cannot give what `--durability` asks for is refused, one that would forget its tasks at a restart is
-    /// warned of. `up` brings its own.
+    /// redis-sentinel://host:26379?sentinelServiceName=main, redis-cluster://host:6379. It needs `maxmemory-policy
+    /// noeviction` and `appendonly yes`: a server that cannot provide the `--durability` is refused; a server that
+    /// would lose its tasks at a restart causes a warning. `up` starts its own.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
-    /// File that holds the address of Redis, e.g. /run/secrets/redis-url
+    /// File with the address of Redis, e.g. /run/secrets/redis-url
     #[arg(long, env = "REDIS_URL_FILE", conflicts_with = "redis_url", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
     /// Prefix of every key; separates systems that share a Redis
     #[arg(long, env = "SHUZHIREN_NAMESPACE", default_value = "shuzhiren", value_name = "PREFIX")]
     pub namespace: String,
-    /// When a write counts as done: what a 200 promises
+    /// Durability of an acknowledged write, i.e. of a 200
     ///
-    /// A write that could not be made so sure is answered with 503: say it again, with the same Idempotency-Key.
+    /// A write without this durability is answered with 503: repeat it with the same Idempotency-Key.
     #[arg(long, env = "SHUZHIREN_DURABILITY", value_name = "LEVEL", value_enum, default_value = "local")]
     pub durability: Durability,
 }
 
-/// The queue's limits, applied by every process.
+/// Limits of the queue, applied by every process.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Queue")]
 pub struct QueueSettings {
-    /// Pending tasks; with so many a new one gets 429. 0 = no limit
+    /// Maximum number of pending tasks; beyond it new ones get 429. 0 = no limit
     ///
-    /// Each takes some KiB of Redis' memory, a million of them some GB.
+    /// Each takes some KiB of Redis' memory, a million take some GB.
     #[arg(long, env = "SHUZHIREN_WAITING_MAX", default_value_t = 1_000_000, value_name = "COUNT")]
     pub waiting_max: u64,
-    /// How long ended tasks are kept, with their results and errors
+    /// Retention of ended tasks, with their results and errors
     ///
-    /// E.g. 24h, or 2160h for 90 days. Outputs go with them, see --keep-outputs.
+    /// E.g. 24h, or 2160h for 90 days. Outputs are deleted with them, see --keep-outputs.
     #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration, value_name = "DURATION")]
     pub keep_tasks: Duration,
-    /// How long uploads are kept: a duration, or `forever` = until they are deleted
+    /// Retention of uploads: a duration, or `forever` = until they are deleted
     ///
-    /// E.g. 720h for 30 days. What a waiting or running task or a published workflow needs stays beyond it.
+    /// E.g. 720h for 30 days. Files needed by a waiting or running task or a published workflow are kept longer.
     #[arg(long, env = "SHUZHIREN_KEEP_UPLOADS", default_value = "forever", value_parser = keep, value_name = "DURATION")]
     pub keep_uploads: Keep,
-    /// How long outputs are kept: a duration, `task` = as long as their task, `forever` = until they are deleted
+    /// Retention of outputs: a duration, `task` = as long as their task, `forever` = until they are deleted
     ///
-    /// E.g. 168h for a week. What a waiting or running task or a published workflow needs stays beyond it.
+    /// E.g. 168h for a week. Files needed by a waiting or running task or a published workflow are kept longer.
     #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task, value_name = "DURATION")]
     pub keep_outputs: Keep,
 }
 
-/// Stopping.
+/// Settings of the shutdown.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Stopping")]
 pub struct StopSettings {
-    /// Longest wait for requests and hand-overs at a stop (SIGTERM, Ctrl-C)
+    /// Time limit for requests and hand-overs at a stop (SIGTERM, Ctrl-C)
     ///
-    /// A stop never waits for prompts: they go on, and another dispatcher carries them on. Keep it below the supervisor's own
-    /// patience (systemd: TimeoutStopSec, Kubernetes: terminationGracePeriodSeconds).
+    /// A stop never waits for prompts: they continue, and another dispatcher takes them over. Keep it below the limit
+    /// of the supervisor (systemd: TimeoutStopSec, Kubernetes: terminationGracePeriodSeconds).
     #[arg(long, env = "SHUZHIREN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub drain_timeout: Duration,
 }
 
-/// Where a process listens.
+/// Listening address of a process.
 #[derive(Debug, Clone, Args)]
 pub struct ListenSettings {
     /// Address and port; port 0 = any free one
     ///
-    /// E.g. 0.0.0.0:3000 for every address of this machine. `up` then wants a password other than the published one.
+    /// E.g. 0.0.0.0:3000 for all addresses of this machine. `up` then requires a password other than the published one.
     #[arg(long, env = "SHUZHIREN_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 }
@@ -211,7 +212,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn durations_carry_their_unit() {
+    fn durations_need_a_unit() {
         assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(duration("15s"), Ok(Duration::from_secs(15)));
         assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
