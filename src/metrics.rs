@@ -1,8 +1,8 @@
-//! Every metric: name, unit, labels, help, buckets ([`METRICS`]), and one small function for each thing that happens.
+//! All metrics: name, unit, labels, help and buckets ([`METRICS`]), and one small function to record each event.
 //!
-//! Conventions: prefix `shuzhiren_`, base units, counters end in `_total`, histograms have buckets (never summaries: those
-//! cannot be added up over processes). Invariant: labels are bounded: a route template, a word of ours, a configured instance;
-//! never a path, a task or a user. Everything here works, and costs next to nothing, before [`install`] and without it.
+//! Conventions: prefix `shuzhiren_`, base units, counters end in `_total`, histograms have buckets (no summaries, which
+//! cannot be aggregated over processes). Invariant: labels are bounded: a route template, a fixed word, a configured
+//! instance; never a path, a task or a user. All functions work, at almost no cost, before and without [`install`].
 //!
 #![doc = include_str!("metrics/metrics.md")]
 
@@ -27,15 +27,16 @@ use table::{
     WS_SLOW_CLOSES,
 };
 
-/// How often samples are folded into buckets when nobody scrapes; they pile up otherwise.
+/// Interval at which samples are folded into buckets without scrapes; otherwise they accumulate.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Begins collecting; further calls do nothing. [`crate::process::ops_router`] calls it.
+/// Starts collecting; further calls do nothing. [`crate::process::ops_router`] calls it.
 pub fn install() {
     handle();
 }
 
-/// The Prometheus text format. Asks the hook of [`set_refresh`] first, unless it was asked just now.
+/// Returns all metrics in the Prometheus text format. Calls the hook of [`set_refresh`] first, unless it was just
+/// called.
 pub async fn render() -> String {
     let Some(handle) = handle() else { return String::new() };
     level::refresh().await;
@@ -49,14 +50,14 @@ pub async fn render() -> String {
     handle.render()
 }
 
-/// `None` only when some other recorder was installed in this process before ours.
+/// Returns the recorder; `None` only if another one was installed in this process before.
 fn handle() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
             let mut builder = PrometheusBuilder::new();
             for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
-                // Refused only for an empty list, which a test of the table excludes.
+                // Fails only for an empty list, which a test of the table excludes.
                 builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets).ok()?;
             }
             let recorder = builder.build_recorder();
@@ -65,7 +66,7 @@ fn handle() -> Option<&'static PrometheusHandle> {
             METRICS.iter().for_each(describe);
             zeros::begin();
             let upkeep = handle.clone();
-            // A thread of its own: it needs no runtime, and lives as long as the recorder: as the process.
+            // A thread, because it needs no runtime and runs as long as the process.
             let spawned = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
                 loop {
                     std::thread::sleep(UPKEEP);
@@ -73,7 +74,7 @@ fn handle() -> Option<&'static PrometheusHandle> {
                 }
             });
             if let Err(error) = spawned {
-                tracing::warn!(%error, "no thread for the upkeep of metrics: scrape /metrics to keep memory bounded");
+                tracing::warn!(%error, "starting the metrics upkeep thread failed; scrape /metrics to keep memory bounded");
             }
             Some(handle)
         })
@@ -93,7 +94,7 @@ fn describe(metric: &Metric) {
     }
 }
 
-/// A request was answered. `route` is the template (`/api/tasks/{id}`), or `none`.
+/// Records an answered request. `route` is the template (`/api/tasks/{id}`), or `none`.
 pub fn http_request(method: &Method, route: &str, status: u16, took: Duration) {
     let method = match method.as_str() {
         "GET" => "GET",
@@ -109,107 +110,107 @@ pub fn http_request(method: &Method, route: &str, status: u16, took: Duration) {
         .record(took);
 }
 
-/// A connection was accepted.
+/// Records an accepted connection.
 pub fn connection_opened() {
     gauge!(HTTP_CONNECTIONS).increment(1);
 }
 
-/// A connection is gone.
+/// Records a closed connection.
 pub fn connection_closed() {
     gauge!(HTTP_CONNECTIONS).decrement(1);
 }
 
-/// A connection was over a cap: `all` or `address`.
+/// Records a connection refused by a limit: `all` or `address`.
 pub fn connection_refused(cap: &'static str) {
     counter!(HTTP_CONNECTIONS_REFUSED, "cap" => cap).increment(1);
 }
 
-/// Some thread or task panicked.
+/// Records a panic of a thread or task.
 pub fn panicked() {
     counter!(PANICS).increment(1);
 }
 
-/// `POST /api/tasks` was answered: `created`, `replayed`, `conflict`, `full` or `invalid`.
+/// Records the result of a `POST /api/tasks`: `created`, `replayed`, `conflict`, `full` or `invalid`.
 pub fn task_submitted(result: &'static str) {
     counter!(TASKS_SUBMITTED, "result" => result).increment(1);
 }
 
-/// A task ended for good as `completed`, `failed` or `cancelled`.
+/// Records the final outcome of a task: `completed`, `failed` or `cancelled`.
 pub fn task_ended(outcome: &'static str) {
     counter!(TASKS_ENDED, "outcome" => outcome).increment(1);
 }
 
-/// An attempt ended: `completed`, `cancelled`, `released`, or a failure's kind.
+/// Records the end of an attempt: `completed`, `cancelled`, `released`, or a failure kind.
 pub fn attempt_ended(reason: &'static str) {
     counter!(ATTEMPTS, "reason" => reason).increment(1);
 }
 
-/// Execution began so long after the task was accepted (or was due again).
+/// Records the time from acceptance (or the due time of a retry) to the start of execution.
 pub fn task_waited(wait: Duration) {
     histogram!(TASK_WAIT_SECONDS).record(wait);
 }
 
-/// An attempt executed for so long.
+/// Records the execution time of an attempt.
 pub fn task_ran(run: Duration) {
     histogram!(TASK_RUN_SECONDS).record(run);
 }
 
-/// An instance answered (or did not) the operation `op`: `prompt`, `queue`, `history`, `view`, `upload`, `interrupt`, …
+/// Records a request to an instance: `op` is `prompt`, `queue`, `history`, `view`, `upload`, `interrupt`, …
 pub fn comfy_request(op: &'static str, ok: bool, took: Duration) {
     histogram!(COMFY_REQUEST_SECONDS, "op" => op, "result" => if ok { "ok" } else { "error" }).record(took);
 }
 
-/// With tasks waiting, an instance stood idle for so long between two prompts.
+/// Records the idle time of an instance between two prompts while tasks were waiting.
 pub fn instance_idle_gap(gap: Duration) {
     histogram!(INSTANCE_IDLE_GAP_SECONDS).record(gap);
 }
 
-/// The lease of an instance was taken over from a dispatcher that did not give it back.
+/// Records a lease taken over from a dispatcher that did not release it.
 pub fn lease_taken_over() {
     counter!(LEASE_TAKEOVERS).increment(1);
 }
 
-/// A prompt that ran was found again after a takeover and carried on.
+/// Records a running prompt that was found and continued after a takeover.
 pub fn task_reclaimed() {
     counter!(RECLAIMS).increment(1);
 }
 
-/// A WebSocket session began.
+/// Records the start of a WebSocket session.
 pub fn ws_opened() {
     gauge!(WS_SESSIONS).increment(1);
 }
 
-/// A WebSocket session ended.
+/// Records the end of a WebSocket session.
 pub fn ws_closed() {
     gauge!(WS_SESSIONS).decrement(1);
 }
 
-/// So many messages were handed to sockets.
+/// Records messages written to sockets.
 pub fn ws_delivered(messages: u64) {
     counter!(WS_DELIVERIES).increment(messages);
 }
 
-/// A session was closed because its client did not keep up.
+/// Records a session closed because its client was too slow.
 pub fn ws_closed_slow() {
     counter!(WS_SLOW_CLOSES).increment(1);
 }
 
-/// A user uploaded so many bytes.
+/// Records uploaded bytes.
 pub fn uploaded(bytes: u64) {
     counter!(UPLOAD_BYTES).increment(bytes);
 }
 
-/// So many bytes of an instance's outputs were stored.
+/// Records stored bytes of outputs.
 pub fn output_stored(bytes: u64) {
     counter!(OUTPUT_BYTES).increment(bytes);
 }
 
-/// Redis did not do what was asked: `unavailable`, `refused`, `corrupt`.
+/// Records a failed Redis call: `unavailable`, `refused`, `corrupt`.
 pub fn redis_error(kind: &'static str) {
     counter!(REDIS_ERRORS, "kind" => kind).increment(1);
 }
 
-/// So many spans were `sent`, or lost: `failed` at the collector, `dropped` because too many waited.
+/// Records spans that were `sent` or lost: `failed` at the collector, `dropped` because the queue was full.
 pub fn spans(result: &'static str, count: u64) {
     counter!(TRACE_SPANS, "result" => result).increment(count);
 }
@@ -220,9 +221,9 @@ mod tests {
     use crate::fleet::Counts;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Every function once; the table and what is scraped then name the same metrics with the same labels.
+    /// After each function was called once, the table and the scraped text have the same metrics with the same labels.
     #[tokio::test]
-    async fn the_table_is_what_is_scraped() {
+    async fn the_table_matches_the_scraped_text() {
         install();
         let second = Duration::from_secs(1);
         http_request(&Method::from_bytes(b"BREW").unwrap(), "/api/tasks/{id}", 200, second);

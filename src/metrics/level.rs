@@ -1,5 +1,4 @@
-//! Gauges that are levels of something elsewhere: the queue's counts, asked for when scraped, and the instances of this
-//! process' leases.
+//! Gauges: the counts of the queue, read when scraped, and the instances leased by this process.
 
 use super::table::{FILE_BYTES, FILES, INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS, QUEUE_TASKS, QUEUE_WAITING};
 use crate::fleet::Counts;
@@ -12,11 +11,11 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// Counts are asked for at most so often, however many scrape.
+/// Minimum interval between two reads of the counts.
 const FRESH: Duration = Duration::from_millis(1_500);
-/// A scrape does not wait longer for them.
+/// Longest time that a scrape waits for the counts.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
-/// Different instances that get a label; exported series are never taken back while the process lives.
+/// Maximum number of instances with a label; an exported series remains as long as the process.
 const INSTANCES_MAX: usize = 1_000;
 
 type Refresh = Arc<dyn Fn() -> BoxFuture<'static, Option<Counts>> + Send + Sync>;
@@ -24,8 +23,9 @@ type Refresh = Arc<dyn Fn() -> BoxFuture<'static, Option<Counts>> + Send + Sync>
 static REFRESH: Mutex<(Option<Refresh>, Option<Instant>)> = Mutex::new((None, None));
 static INSTANCES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Says how a scrape gets the queue's counts; `None` = not known now (the gauges become `NaN`, so that an old figure never
-/// passes for a new one). A process that sets no hook exports no gauges of the queue. The last call counts.
+/// Sets the function by which a scrape reads the counts of the queue. If it returns `None` (unavailable), the gauges
+/// become `NaN`, so that stale values are never shown as current. Without this hook a process exports no gauges of the
+/// queue. The last call counts.
 pub fn set_refresh<F>(refresh: impl Fn() -> F + Send + Sync + 'static)
 where
     F: Future<Output = Option<Counts>> + Send + 'static,
@@ -48,7 +48,7 @@ pub(super) async fn refresh() {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are f64; nobody has 2^53 tasks")]
+#[expect(clippy::cast_precision_loss, reason = "gauges are f64; counts stay below 2^53")]
 fn queue(counts: Option<Counts>) {
     let known = counts.is_some();
     let counts = counts.unwrap_or_default();
@@ -73,12 +73,12 @@ fn queue(counts: Option<Counts>) {
     gauge!(QUEUE_OLDEST_SECONDS).set(level(counts.oldest_waiting_ms.unwrap_or_default()) / 1_000.0);
 }
 
-/// What the lease holder of an instance sees of it.
+/// Sets the gauges of an instance leased by this process.
 pub fn instance(instance: &str, up: bool, busy: bool) {
     set_instance(instance, f64::from(u8::from(up)), f64::from(u8::from(busy)));
 }
 
-/// This process is not responsible for the instance any more; its figures become `NaN`.
+/// Sets the gauges of an instance that is no longer leased by this process to `NaN`.
 pub fn instance_gone(instance: &str) {
     set_instance(instance, f64::NAN, f64::NAN);
 }

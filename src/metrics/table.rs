@@ -1,30 +1,30 @@
-//! The table of all metrics.
+//! Table of all metrics.
 
-/// One metric.
+/// A metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// As scraped (histograms with `_bucket`, `_sum`, `_count` behind it).
+    /// Name as scraped (histograms add `_bucket`, `_sum`, `_count`).
     pub name: &'static str,
-    /// Its kind.
+    /// Kind of the metric.
     pub kind: Kind,
-    /// `seconds`, `bytes`, or what is counted.
+    /// Unit: `seconds`, `bytes`, or the things counted.
     pub unit: &'static str,
-    /// Names of its labels.
+    /// Names of the labels.
     pub labels: &'static [&'static str],
-    /// One sentence.
+    /// Help text.
     pub help: &'static str,
-    /// Upper bounds, of histograms.
+    /// Upper bounds of the buckets of a histogram.
     pub buckets: &'static [f64],
 }
 
 /// Kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises.
+    /// Value that only increases.
     Counter,
-    /// Rises and falls.
+    /// Value that increases and decreases.
     Gauge,
-    /// Counts by size.
+    /// Distribution over buckets.
     Histogram,
 }
 
@@ -57,71 +57,76 @@ pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
 pub(super) const TRACE_SPANS: &str = "shuzhiren_trace_spans_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
 
-/// Answers, from half a millisecond to the longest allowed.
+/// Buckets for requests, from half a millisecond to the time limit.
 const REQUEST_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// Tasks, from a cached graph to an hour of video.
+/// Buckets for tasks, from a cached graph to an hour of video.
 const TASK_BUCKETS: &[f64] =
     &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0];
-/// Between two prompts; the target is a median below 10 ms.
+/// Buckets for the gap between two prompts; the target is a median below 10 ms.
 const GAP_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-/// All of them, besides the standard `process_*`.
+/// All metrics except for the standard `process_*`.
 pub const METRICS: &[Metric] = &[
     histogram(
         HTTP_REQUEST_SECONDS,
         &["method", "route", "status"],
         REQUEST_BUCKETS,
-        "From a request's head to the head of its response, by route template.",
+        "Time from the head of a request to the head of its response, by route template.",
     ),
     gauge(HTTP_CONNECTIONS, "connections", &[], "Open connections, WebSockets included."),
     counter(
         HTTP_CONNECTIONS_REFUSED,
         "connections",
         &["cap"],
-        "Connections answered with 503 at once: the cap of all, or of one address, was reached.",
+        "Connections refused with 503: the total limit, or that of one address, was reached.",
     ),
     counter(PANICS, "panics", &[], "Panics of this process; each is a bug."),
     counter(
         TASKS_SUBMITTED,
         "requests",
         &["result"],
-        "POST /api/tasks by what came of it: created, replayed, conflict, full, invalid, unavailable.",
+        "POST /api/tasks by result: created, replayed, conflict, full, invalid, unavailable.",
     ),
     counter(
         TASKS_ENDED,
         "tasks",
         &["outcome"],
-        "Tasks ended for good (completed, failed, cancelled), each counted once, by the process that wrote the ending.",
+        "Tasks ended (completed, failed, cancelled), each counted once, by the process that wrote the ending.",
     ),
-    counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure's kind."),
-    histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "From accepted to the beginning of execution."),
-    histogram(TASK_RUN_SECONDS, &[], TASK_BUCKETS, "From the beginning to the end of execution."),
+    counter(ATTEMPTS, "attempts", &["reason"], "Attempts ended, by reason: completed, cancelled, or a failure kind."),
+    histogram(TASK_WAIT_SECONDS, &[], TASK_BUCKETS, "Time from acceptance to the start of execution."),
+    histogram(TASK_RUN_SECONDS, &[], TASK_BUCKETS, "Time from start to end of execution."),
     gauge(
         QUEUE_TASKS,
         "tasks",
         &["state"],
-        "Tasks in Redis by status. The same figure at every process that reports it: take max, not sum.",
+        "Tasks in Redis by status. Every process reports the same value: take max, not sum.",
     ),
     gauge(QUEUE_WAITING, "tasks", &["lane"], "Tasks waiting by priority. Take max, not sum."),
-    gauge(QUEUE_OLDEST_SECONDS, "seconds", &[], "Age of the oldest pending task, 0 when none. Take max, not sum."),
+    gauge(
+        QUEUE_OLDEST_SECONDS,
+        "seconds",
+        &[],
+        "Age of the oldest pending task, 0 if there is none. Take max, not sum.",
+    ),
     gauge(
         INSTANCE_UP,
         "bool",
         &["instance"],
-        "1 = answers and works, as its lease holder sees it; NaN = not ours now.",
+        "1 = the instance responds and works, reported by its lease holder; NaN = not leased by this process.",
     ),
     gauge(
         INSTANCE_BUSY,
         "bool",
         &["instance"],
-        "1 = a task is on it, as its lease holder sees it; NaN = not ours now.",
+        "1 = the instance has a task, reported by its lease holder; NaN = not leased by this process.",
     ),
     histogram(
         INSTANCE_IDLE_GAP_SECONDS,
         &[],
         GAP_BUCKETS,
-        "From the end of a prompt to the next POST /prompt of the same instance while tasks waited.",
+        "Time from the end of a prompt to the next POST /prompt of the same instance while tasks waited.",
     ),
     histogram(
         COMFY_REQUEST_SECONDS,
@@ -129,31 +134,26 @@ pub const METRICS: &[Metric] = &[
         REQUEST_BUCKETS,
         "Requests to ComfyUI by operation; the result is ok or error.",
     ),
-    counter(LEASE_TAKEOVERS, "leases", &[], "Leases taken over from a dispatcher that did not give them back."),
-    counter(RECLAIMS, "tasks", &[], "Prompts found again after a takeover and carried on without a second run."),
+    counter(LEASE_TAKEOVERS, "leases", &[], "Leases taken over from a dispatcher that did not release them."),
+    counter(RECLAIMS, "tasks", &[], "Prompts found after a takeover and continued without a second run."),
     gauge(WS_SESSIONS, "sessions", &[], "Open WebSocket sessions."),
-    counter(WS_DELIVERIES, "messages", &[], "Messages handed to WebSockets."),
-    counter(WS_SLOW_CLOSES, "sessions", &[], "Sessions closed because the client did not keep up."),
+    counter(WS_DELIVERIES, "messages", &[], "Messages written to WebSockets."),
+    counter(WS_SLOW_CLOSES, "sessions", &[], "Sessions closed because the client was too slow."),
     counter(UPLOAD_BYTES, "bytes", &[], "Bytes uploaded by users."),
     counter(OUTPUT_BYTES, "bytes", &[], "Bytes of outputs stored."),
     gauge(
         FILES,
         "files",
         &["kind"],
-        "Registered files by kind: upload, output; stored = objects in the store, where the same bytes are one. Take max, not sum.",
+        "Registered files by kind: upload, output; stored = objects in the store, where identical bytes count once. Take max, not sum.",
     ),
-    gauge(FILE_BYTES, "bytes", &["kind"], "Bytes of them. Take max, not sum."),
-    counter(
-        REDIS_ERRORS,
-        "errors",
-        &["kind"],
-        "Times Redis did not do what was asked: unavailable, refused, unusable, corrupt.",
-    ),
+    gauge(FILE_BYTES, "bytes", &["kind"], "Bytes of registered files and stored objects, by kind. Take max, not sum."),
+    counter(REDIS_ERRORS, "errors", &["kind"], "Failed Redis calls by kind: unavailable, refused, unusable, corrupt."),
     counter(
         TRACE_SPANS,
         "spans",
         &["result"],
-        "Spans of traces (builds with `otel`): sent, failed (not taken), dropped (too many).",
+        "Spans of traces (builds with `otel`): sent, failed (refused by the collector), dropped (queue full).",
     ),
     gauge(BUILD_INFO, "1", &["version"], "Always 1; the version is the label."),
 ];

@@ -1,5 +1,5 @@
-//! Counters that are there from the start, with 0. To Prometheus a series that is born with 1 has not risen: the first failure
-//! of a process would be seen by nobody.
+//! Counters initialised with 0. To Prometheus a series that appears with 1 has not increased, so the first failure of a
+//! process would be invisible.
 
 use super::table::{
     ATTEMPTS, HTTP_CONNECTIONS_REFUSED, Kind, METRICS, REDIS_ERRORS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS,
@@ -7,7 +7,7 @@ use super::table::{
 use crate::task::FailureKind;
 use ::metrics::counter;
 
-/// The values of labels that are words of ours, by metric.
+/// Fixed label values, by metric.
 const WORDS: &[(&str, &str, &[&str])] = &[
     (TASKS_ENDED, "outcome", &["completed", "failed", "cancelled"]),
     (TASKS_SUBMITTED, "result", &["created", "replayed", "conflict", "full", "invalid", "unavailable"]),
@@ -16,7 +16,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     (TRACE_SPANS, "result", &["sent", "failed", "dropped"]),
 ];
 
-/// Begins every counter whose series are known.
+/// Initialises every counter whose series are known.
 pub(super) fn begin() {
     for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels.is_empty()) {
         counter!(metric.name).increment(0);
@@ -36,7 +36,7 @@ mod tests {
     use super::super::{Kind, METRICS, install, render};
 
     #[tokio::test]
-    async fn every_counter_is_there_before_anything_has_happened() {
+    async fn every_counter_is_exported_from_the_start() {
         install();
         let text = render().await;
         for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
