@@ -1,9 +1,9 @@
-//! `traceparent` of a request (W3C Trace Context §3.2): who else traces what led to it.
+//! `traceparent` of a request (W3C Trace Context §3.2): the span of the client.
 
 use super::sink::Sink;
 use axum::http::HeaderMap;
 
-/// The span of somebody else's trace that a request belongs to.
+/// The client's span to which a request belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     pub(super) trace: u128,
@@ -12,7 +12,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Reads it, where traces are on. What cannot be read is ignored, as the standard wants it: never a refused request.
+    /// Reads the header if traces are on. An invalid header is ignored, as the standard requires.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         Sink::get()?;
         let mut values = headers.get_all("traceparent").iter();
@@ -20,7 +20,7 @@ impl Caller {
         Self::parse(value.to_str().ok()?)
     }
 
-    /// `00-<32 hex>-<16 hex>-<2 hex>`; later versions may have more behind it.
+    /// Parses `00-<32 hex>-<16 hex>-<2 hex>`; later versions may append more.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let mut part = |len: usize| parts.next().filter(|part| part.len() == len && part.bytes().all(is_hex));
@@ -51,7 +51,7 @@ mod tests {
         let read =
             Caller { trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span: 0xb7ad_6b71_6920_3331, is_sampled: true };
         assert_eq!(Caller::parse(good), Some(read));
-        assert_eq!(Caller::parse(&format!("{}-more", good.replacen("00", "cc", 1))), Some(read), "a version of later");
+        assert_eq!(Caller::parse(&format!("{}-more", good.replacen("00", "cc", 1))), Some(read), "a later version");
         for bad in [
             "",
             "00",

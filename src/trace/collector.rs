@@ -1,4 +1,4 @@
-//! Where spans go and what they all say of this process, by the variables of OpenTelemetry.
+//! Collector and resource attributes of the spans, from the variables of OpenTelemetry.
 
 use super::sampler::Sampler;
 use opentelemetry::KeyValue;
@@ -9,30 +9,30 @@ use opentelemetry_sdk::{
     trace::SpanExporter as _,
 };
 
-/// A collector as the environment names it.
+/// The collector configured in the environment.
 #[derive(Debug)]
 pub(super) struct Collector {
     pub(super) exporter: SpanExporter,
     pub(super) sampler: Sampler,
-    /// Its address, without what may be secret in it.
+    /// Its address, without parts that may be secret.
     pub(super) address: String,
 }
 
-/// `None`: nobody wants traces.
+/// Reads the collector from the environment; `None` if traces are not configured.
 ///
 /// # Errors
-/// A sentence, without the values of variables: they may be secret.
+/// A message without the values of variables, which may be secret.
 pub(super) fn named(role: &'static str) -> Result<Option<Collector>, String> {
     let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
         || variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
     let Some((name, endpoint)) = endpoint().filter(|_| !is_off) else { return Ok(None) };
-    let address = shown(&endpoint).ok_or_else(|| format!("{name} is no http:// or https:// address"))?;
+    let address = shown(&endpoint).ok_or_else(|| format!("{name} is not an http:// or https:// address"))?;
     let sampler =
         Sampler::new(variable("OTEL_TRACES_SAMPLER").as_deref(), variable("OTEL_TRACES_SAMPLER_ARG").as_deref())?;
     if let Some(protocol) = protocol().filter(|protocol| protocol != "http/protobuf") {
         tracing::warn!(
             protocol,
-            "traces are sent as http/protobuf whatever OTEL_EXPORTER_OTLP_PROTOCOL says: the collector's port for that is mostly 4318"
+            "OTEL_EXPORTER_OTLP_PROTOCOL is ignored: traces are sent as http/protobuf, for which collectors mostly use port 4318"
         );
     }
     let mut exporter = SpanExporter::builder().with_http().build().map_err(|error| error.to_string())?;
@@ -40,7 +40,8 @@ pub(super) fn named(role: &'static str) -> Result<Option<Collector>, String> {
     Ok(Some(Collector { exporter, sampler, address }))
 }
 
-/// What all spans of this process say. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win.
+/// Returns the attributes of all spans of this process. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` take
+/// precedence.
 fn resource(role: &'static str) -> Resource {
     let ours = [
         KeyValue::new("service.name", format!("shuzhiren-{role}")),
@@ -67,7 +68,7 @@ fn protocol() -> Option<String> {
     variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"))
 }
 
-/// An empty variable is one that is not set (OpenTelemetry's rule).
+/// Reads a variable; an empty one counts as unset (OpenTelemetry's rule).
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -82,7 +83,7 @@ mod tests {
     use super::shown;
 
     #[test]
-    fn the_address_that_is_logged_has_no_secret() {
+    fn the_logged_address_has_no_secret() {
         assert_eq!(shown("https://user:key@otlp.example/v1?token=x").as_deref(), Some("https://otlp.example"));
         assert_eq!(shown("http://127.0.0.1:4318").as_deref(), Some("http://127.0.0.1:4318"));
         assert_eq!((shown("127.0.0.1:4318"), shown("grpc://a:4317")), (None, None));

@@ -1,5 +1,5 @@
-//! How spans leave: through a bounded queue into one task, which sends them by batches. Who ends a span never waits; what the
-//! queue cannot hold, or the collector does not take, is counted and gone.
+//! Export of spans: a bounded queue into one task, which sends them in batches. Ending a span never waits; spans that
+//! the queue cannot hold or the collector does not accept are counted and dropped.
 
 use super::{
     Name,
@@ -18,31 +18,31 @@ use std::time::Duration;
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Spans that wait to be sent: some seconds of a busy system, some MB.
+/// Maximum number of waiting spans: some seconds of a busy system, some MB.
 const WAITING_MAX: usize = 8_192;
-/// Spans of one request.
+/// Maximum number of spans in one request.
 const BATCH_MAX: usize = 512;
-/// How long the first of a batch waits for others.
+/// Time that the first span of a batch waits for others.
 const BATCH_WAIT: Duration = Duration::from_millis(500);
-/// How long a stop waits for what is left to be sent.
+/// Time that a stop waits for the remaining spans to be sent.
 const END_WAIT: Duration = Duration::from_secs(2);
 
-/// Begins to send, as the environment says; ends after the token is cancelled. Whatever is wrong with it is a warning: nothing
-/// stands still for want of a trace.
+/// Starts the exporter configured in the environment; it ends after the token is cancelled. Errors are only warnings:
+/// traces never stop the process.
 pub(super) fn begin(role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
     let Collector { exporter, sampler, address } = match collector::named(role) {
         Ok(collector) => collector?,
         Err(why) => {
-            tracing::warn!("no traces: {why}");
+            tracing::warn!("traces disabled: {why}");
             return None;
         }
     };
     let (sender, spans) = mpsc::channel(WAITING_MAX);
     if !Sink::open(sender, sampler) {
-        tracing::warn!("no traces: they were begun before");
+        tracing::warn!("traces disabled: already started");
         return None;
     }
-    tracing::info!(collector = address, "tasks are traced");
+    tracing::info!(collector = address, "tracing tasks");
     let stop = CancellationToken::new();
     let scope = InstrumentationScope::builder("shuzhiren").with_version(env!("CARGO_PKG_VERSION")).build();
     let line = Line { spans, exporter, scope, batch: Vec::new(), in_flight: 0, was_refused: false };
@@ -54,9 +54,9 @@ struct Line {
     exporter: SpanExporter,
     scope: InstrumentationScope,
     batch: Vec<Told>,
-    /// So many are being sent.
+    /// Number of spans being sent.
     in_flight: usize,
-    /// The collector did not take the last batch: said once, not with every batch.
+    /// Whether the collector refused the last batch; logged once, not with every batch.
     was_refused: bool,
 }
 
@@ -71,12 +71,12 @@ impl Line {
             () = time_is_up => {
                 let left = self.in_flight + self.batch.len() + self.spans.len();
                 metrics::spans("failed", left as u64);
-                tracing::warn!(spans = left, "the collector did not take the last spans in time");
+                tracing::warn!(spans = left, "collector did not accept the last spans in time");
             }
         }
     }
 
-    /// Ends when everything is sent after a stop.
+    /// Sends batches until everything is sent after a stop.
     async fn serve(&mut self, stop: &CancellationToken) {
         loop {
             self.gather(stop).await;
@@ -87,7 +87,7 @@ impl Line {
         }
     }
 
-    /// The first span, and those that come soon after it; after a stop what is there.
+    /// Collects a batch: the first span and those that soon follow; after a stop, the waiting ones.
     async fn gather(&mut self, stop: &CancellationToken) {
         let (spans, batch) = (&mut self.spans, &mut self.batch);
         if stop.run_until_cancelled(spans.recv_many(batch, BATCH_MAX)).await.is_some() {
@@ -115,20 +115,20 @@ impl Line {
             Ok(()) => {
                 metrics::spans("sent", count);
                 if std::mem::take(&mut self.was_refused) {
-                    tracing::info!("the collector takes spans again");
+                    tracing::info!("collector accepts spans again");
                 }
             }
             Err(error) => {
                 metrics::spans("failed", count);
                 if !std::mem::replace(&mut self.was_refused, true) {
-                    tracing::warn!(%error, "the collector takes no spans: they are lost until it does; tasks are not concerned");
+                    tracing::warn!(%error, "collector refuses spans; they are dropped until it accepts them; tasks are not affected");
                 }
             }
         }
     }
 }
 
-/// As OpenTelemetry has it.
+/// Converts a span to OpenTelemetry's form.
 fn data(told: Told, scope: InstrumentationScope) -> SpanData {
     let mut attributes: Vec<KeyValue> =
         told.says.into_iter().map(|(key, said)| KeyValue::new(key, value(said))).collect();

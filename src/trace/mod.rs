@@ -1,27 +1,27 @@
-//! Traces: a task's way from the request to the instance, as spans for OpenTelemetry. Only in builds with the feature `otel`,
-//! and there only where the environment names a collector; everywhere else everything here does nothing.
+//! Traces: the path of a task from the request to the instance, as OpenTelemetry spans. Only in builds with the feature
+//! `otel`, and only if the environment configures a collector; otherwise all functions do nothing.
 //!
-//! The trace id is the task's id and the root span's id is the end of it: every process adds its spans without being told
-//! anything, nothing of this is in Redis, and who knows a task knows its trace.
+//! The trace id is the task's id, and the id of the root span is the end of it: every process adds its spans without
+//! any coordination, nothing is stored in Redis, and the id of a task is enough to find its trace.
 //!
-//! | span | under | from … to | says |
+//! | span | parent | from … to | attributes |
 //! |---|---|---|---|
-//! | `submit` | root | the request's head … the answer | priority, published workflow, batch; a link to the `traceparent` sent with it |
-//! | `retry`, `cancel` | `submit` | the request … the answer | |
-//! | `wait` | `submit` | accepted, revived or given back … claimed | attempt |
-//! | `attempt` | `submit` | claimed (or taken over) … settled, or left to another | attempt, instance, dispatcher, outcome |
-//! | `upload` | `attempt` | first … last input file | files; how many of them the instance had |
-//! | `run` | `attempt` | POST /prompt … its end is seen | prompt, address; events `accepted`, `started`, `node` |
-//! | `collect` | `attempt` | the end … settled: outputs stored, Redis told | outputs |
+//! | `submit` | root | the request's head … the response | priority, published workflow, batch; a link to the client's `traceparent` |
+//! | `retry`, `cancel` | `submit` | the request … the response | |
+//! | `wait` | `submit` | accepted, revived or released … claimed | attempt |
+//! | `attempt` | `submit` | claimed (or taken over) … settled, or handed over | attempt, instance, dispatcher, outcome |
+//! | `upload` | `attempt` | first … last input file | files, and the number that the instance had already |
+//! | `run` | `attempt` | POST /prompt … end of the prompt | prompt, address; events `accepted`, `started`, `node` |
+//! | `collect` | `attempt` | end of the prompt … outputs stored, outcome in Redis | outputs |
 //!
-//! What failed has the status error, and the failure's kind as `error.type`. Whether a task is traced is a function of its id
-//! (`sampler`): all processes agree. Spans leave through one bounded queue and one task of their own (`export`): a collector
-//! that is away, slow or refuses costs spans, which are counted, and nothing else.
+//! A failed span has the status error and the failure kind as `error.type`. Whether a task is traced is a function of
+//! its id (`sampler`), so all processes agree. Spans are exported through one bounded queue and one task (`export`): if
+//! the collector is down, slow or refuses, spans are dropped and counted, and nothing else is affected.
 //!
-//! Invariant: nobody waits for a span; no text of a user (params, prompts, names of files, messages of nodes) and no secret is
-//! in one; of node ids only what looks like an id.
+//! Invariant: no caller waits for a span; spans contain no texts of users (params, prompts, file names, messages of
+//! nodes) and no secrets; node ids only if they have the form of an id.
 
-#![cfg_attr(not(feature = "otel"), allow(dead_code, reason = "what only an exporter reads or begins"))]
+#![cfg_attr(not(feature = "otel"), allow(dead_code, reason = "used only by an exporter"))]
 
 mod caller;
 #[cfg(feature = "otel")]
@@ -40,37 +40,37 @@ use export::begin;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Sends the spans of this process until it is ended.
+/// The running exporter of this process.
 #[derive(Debug)]
 pub struct Traces(Option<(CancellationToken, JoinHandle<()>)>);
 
-/// Begins to trace, as the environment says; called once, inside the runtime.
+/// Starts tracing as configured in the environment; called once, inside the runtime.
 pub fn start(role: &'static str) -> Traces {
     Traces(begin(role))
 }
 
 impl Traces {
-    /// Sends what is left, within two seconds.
+    /// Sends the remaining spans, within two seconds.
     pub async fn end(self) {
         let Some((stop, line)) = self.0 else { return };
         stop.cancel();
         if let Err(error) = line.await {
-            tracing::warn!(%error, "the last spans were not sent");
+            tracing::warn!(%error, "sending the last spans failed");
         }
     }
 }
 
-/// Says so when somebody expects traces of a build that has none.
+/// Warns if traces are configured but this build has none.
 #[cfg(not(feature = "otel"))]
 fn begin(_role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
     if let Some(name) = names.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
-        tracing::warn!("{name} is set, but this build has no traces: it was made without the feature `otel`");
+        tracing::warn!("{name} is set, but this build has no traces: it was built without the feature `otel`");
     }
     None
 }
 
-/// Said by `--help` of the processes that trace.
+/// Paragraph about traces in `--help`.
 #[cfg(feature = "otel")]
 pub const HELP: &str = "\
 Traces (OpenTelemetry):
@@ -78,34 +78,34 @@ Where OTEL_EXPORTER_OTLP_ENDPOINT is set (e.g. http://127.0.0.1:4318), every tas
 hyphens, sent as OTLP http/protobuf. A collector that is away costs spans only. A `traceparent` sent with POST /api/tasks becomes a link.
 Read, too: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION (gzip), the same with _TRACES_ in them, OTEL_SERVICE_NAME, \
 OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_TRACES_EXPORTER=none, OTEL_SDK_DISABLED.";
-/// Said by `--help` of the processes that would trace.
+/// Paragraph about traces in `--help`.
 #[cfg(not(feature = "otel"))]
 pub const HELP: &str =
-    "Traces (OpenTelemetry): not in this build; `cargo build --release --features otel` makes one that has them";
+    "Traces (OpenTelemetry): not in this build; `cargo build --release --features otel` makes a build with them";
 
-/// What a span can be of.
+/// Name of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
-    /// POST /api/tasks.
+    /// `POST /api/tasks`.
     Submit,
-    /// POST /api/tasks/:id/retry.
+    /// `POST /api/tasks/:id/retry`.
     Retry,
-    /// DELETE /api/tasks/:id.
+    /// `DELETE /api/tasks/:id`.
     Cancel,
-    /// In its lane.
+    /// Waiting in its lane.
     Wait,
-    /// One try, as far as one process saw to it.
+    /// An attempt, or the part of it in one process.
     Attempt,
-    /// Inputs.
+    /// Upload of inputs.
     Upload,
-    /// At the instance.
+    /// Run at the instance.
     Run,
-    /// Outputs.
+    /// Collection of outputs.
     Collect,
 }
 
 impl Name {
-    /// Its word.
+    /// Returns the name as a text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "submit",
@@ -120,37 +120,37 @@ impl Name {
     }
 }
 
-/// Names of attributes.
+/// Attribute names.
 pub mod key {
-    /// The task, as users write it.
+    /// Id of the task.
     pub const TASK: &str = "shuzhiren.task";
-    /// `high`, `normal`, `low`.
+    /// Priority: `high`, `normal`, `low`.
     pub const PRIORITY: &str = "shuzhiren.priority";
-    /// Name of a published workflow.
+    /// Name of the published workflow.
     pub const WORKFLOW: &str = "shuzhiren.workflow";
-    /// Its version.
+    /// Version of the published workflow.
     pub const WORKFLOW_VERSION: &str = "shuzhiren.workflow.version";
-    /// The batch.
+    /// Id of the batch.
     pub const BATCH: &str = "shuzhiren.batch";
-    /// Number of the try.
+    /// Number of the attempt.
     pub const ATTEMPT: &str = "shuzhiren.attempt";
-    /// Where.
+    /// Id of the instance.
     pub const INSTANCE: &str = "shuzhiren.instance";
-    /// The dispatcher that held the lease: what its log calls `dispatcher`.
+    /// Dispatcher that held the lease, as in the field `dispatcher` of its log.
     pub const DISPATCHER: &str = "shuzhiren.dispatcher";
-    /// True when this process found it in flight.
+    /// True if this process took the attempt over.
     pub const TAKEOVER: &str = "shuzhiren.takeover";
-    /// `completed`, a failure's kind, `cancelled`, `released`, `lost`, or how this process left it: `handed_over`, `lease_lost`.
+    /// Outcome: `completed`, a failure kind, `cancelled`, `released`, `lost`, or `handed_over`, `lease_lost`.
     pub const OUTCOME: &str = "shuzhiren.outcome";
-    /// What Redis said to the outcome: `done`, `retrying`, or that it was somebody else's by then.
+    /// Redis' reply to the outcome: `done`, `retrying`, or that the attempt was no longer this process'.
     pub const SETTLED: &str = "shuzhiren.settled";
-    /// ComfyUI's id of the prompt.
+    /// Id of the prompt in ComfyUI.
     pub const PROMPT: &str = "shuzhiren.prompt";
-    /// Input files.
+    /// Number of input files.
     pub const FILES: &str = "shuzhiren.files";
-    /// Input files that the instance had.
+    /// Number of input files that the instance had already.
     pub const FILES_KNOWN: &str = "shuzhiren.files.known";
-    /// Outputs.
+    /// Number of outputs.
     pub const OUTPUTS: &str = "shuzhiren.outputs";
     /// Host of the instance.
     pub const SERVER_ADDRESS: &str = "server.address";

@@ -1,23 +1,23 @@
-//! Which tasks are traced: a function of the task's id, so that every process decides the same.
+//! Sampling of traces: a function of the task's id, so that all processes decide alike.
 //!
-//! The sampler of the SDK would not do: it takes the last 63 bits of a trace id for random, and a UUID's variant is in them. A
-//! tenth of all tasks would be none, and nine tenths all.
+//! The sampler of the SDK is unsuitable: it takes the last 63 bits of a trace id as random, but they contain a UUID's
+//! variant. It would sample no task for a share of a tenth, and all for nine tenths.
 
 use crate::task::TaskId;
 
-/// Traces this share of all tasks.
+/// Sampler of a share of all tasks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sampler {
-    /// 0–1.
+    /// Share, 0–1.
     share: f64,
 }
 
 impl Sampler {
-    /// Of `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`. No span of ours has a parent elsewhere, so `parentbased_…` is the
-    /// same as what stands behind it.
+    /// Makes the sampler of `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`. Our spans have no remote parents, so
+    /// `parentbased_…` equals the sampler named after it.
     ///
     /// # Errors
-    /// A sentence: what is wrong with them.
+    /// A message about an invalid variable.
     pub(super) fn new(name: Option<&str>, arg: Option<&str>) -> Result<Self, String> {
         let name = name.unwrap_or("parentbased_always_on");
         let share = match name.strip_prefix("parentbased_").unwrap_or(name) {
@@ -28,21 +28,22 @@ impl Sampler {
                 .parse()
                 .ok()
                 .filter(|share| (0.0..=1.0).contains(share))
-                .ok_or("OTEL_TRACES_SAMPLER_ARG is no number from 0 to 1")?,
-            _ => return Err(format!("OTEL_TRACES_SAMPLER `{name}` is none that is known here")),
+                .ok_or("OTEL_TRACES_SAMPLER_ARG is not a number from 0 to 1")?,
+            _ => return Err(format!("unknown OTEL_TRACES_SAMPLER `{name}`")),
         };
         Ok(Self { share })
     }
 
     /// Whether this task is traced.
     pub(super) fn takes(self, task: TaskId) -> bool {
-        // 53 bits: what a f64 holds exactly.
+        // An f64 holds 53 bits exactly.
         let place = (mixed(task.bits()) >> 11) as f64 / (1_u64 << 53) as f64;
         place < self.share
     }
 }
 
-/// Every bit of the id in every bit of the number (the finalizer of splitmix64): tasks of a batch differ in their last bytes only.
+/// Mixes every bit of the id into every bit of the result (the finalizer of splitmix64): tasks of a batch differ only
+/// in their last bytes.
 fn mixed(id: u128) -> u64 {
     let [high, low] = [id >> 64, id].map(|half| half as u64);
     let mut word = high ^ low.rotate_left(32);
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_that_of_the_tasks_and_of_the_tasks_of_a_batch() {
+    fn the_share_holds_for_all_tasks_and_for_those_of_a_batch() {
         let sampler = Sampler::new(Some("parentbased_traceidratio"), Some("0.1")).unwrap();
         let batch = BatchId::new();
         for found in
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn all_or_none_is_all_or_none() {
+    fn always_on_and_always_off_are_exact() {
         let tasks = || (0..1_000).map(|_| TaskId::new());
         for (name, arg, expected) in [
             (None, None, 1.0),

@@ -1,4 +1,4 @@
-//! One span: begun, told things, and sent when it is dropped.
+//! A span: started, given attributes and events, and sent when dropped.
 
 use super::{Caller, Name, sink::Sink};
 use crate::task::TaskId;
@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Events of one span; more are counted only.
+/// Maximum number of events of a span; more are only counted.
 const EVENTS_MAX: usize = 128;
-/// Longest id of a node that is told.
+/// Longest node id in a span, bytes.
 const NODE_BYTES_MAX: usize = 40;
 
-/// One span of a task's trace, or none. It ends when it is dropped.
+/// A span of a task's trace, or none. It ends when dropped.
 #[derive(Debug)]
 pub struct Span(Option<Open>);
 
@@ -23,19 +23,19 @@ struct Open {
     opened: Instant,
 }
 
-/// What is told of a span.
+/// The recorded content of a span.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) name: Name,
     pub(super) trace: u128,
     pub(super) id: u64,
-    /// 0: none.
+    /// Id of the parent span; 0 = none.
     pub(super) parent: u64,
     pub(super) begun: SystemTime,
-    /// While it is open: when it was opened.
+    /// End of the span; the start while it is open.
     pub(super) ended: SystemTime,
     pub(super) says: Vec<(&'static str, Said)>,
-    /// A failure's kind.
+    /// Kind of the failure.
     pub(super) failure: Option<&'static str>,
     pub(super) events: Vec<Happened>,
     pub(super) events_dropped: u32,
@@ -59,17 +59,17 @@ pub(super) struct Happened {
 }
 
 impl Span {
-    /// None: for what may come later.
+    /// Makes an empty span, as a placeholder.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// The span that the others of the task stand under, begun so long ago.
+    /// Starts the root span of a task, `ago` before now.
     pub fn root(task: TaskId, name: Name, ago: Duration) -> Self {
         Self::begin(task, name, ago, (root_id(task), 0))
     }
 
-    /// A span under the root, begun so long ago.
+    /// Starts a span below the root, `ago` before now.
     pub fn of(task: TaskId, name: Name, ago: Duration) -> Self {
         Self::begin(task, name, ago, (random_id(), root_id(task)))
     }
@@ -81,7 +81,7 @@ impl Span {
         Self(Some(Open::new(sink, name, (begun, now), task.bits(), ids)))
     }
 
-    /// A span under this one, begun now.
+    /// Starts a span below this one, now.
     pub fn child(&self, name: Name) -> Self {
         let Some(open) = &self.0 else { return Self(None) };
         let now = open.now();
@@ -93,47 +93,47 @@ impl Span {
         Sink::of(task).is_some()
     }
 
-    /// Whether telling it anything makes sense.
+    /// Whether the span is recorded.
     pub fn is_recorded(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Says something; what was said under this key before is replaced.
+    /// Sets a text attribute, replacing an earlier value.
     pub fn text(&mut self, key: &'static str, value: impl Display) {
         if let Some(open) = &mut self.0 {
             open.say(key, Said::Text(value.to_string()));
         }
     }
 
-    /// The same with a number.
+    /// Sets a number attribute, replacing an earlier value.
     pub fn count(&mut self, key: &'static str, value: u64) {
         if let Some(open) = &mut self.0 {
             open.say(key, Said::Count(value));
         }
     }
 
-    /// The same with `true`.
+    /// Sets an attribute to true.
     pub fn flag(&mut self, key: &'static str) {
         if let Some(open) = &mut self.0 {
             open.say(key, Said::Yes);
         }
     }
 
-    /// It failed so. The kind is all that is said: messages may hold texts of users.
+    /// Marks the span as failed. Only the kind is recorded: messages may contain texts of users.
     pub fn fail(&mut self, kind: &'static str) {
         if let Some(open) = &mut self.0 {
             open.told.failure = Some(kind);
         }
     }
 
-    /// Something happened now.
+    /// Records an event, now.
     pub fn event(&mut self, name: &'static str) {
         if let Some(open) = &mut self.0 {
             open.happen(name, None);
         }
     }
 
-    /// A node began now. Ids are what users wrote: one that does not look like an id is left out.
+    /// Records the start of a node, now. Ids come from users: one that does not have the form of an id is omitted.
     pub fn node(&mut self, id: &str) {
         if let Some(open) = &mut self.0 {
             let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'_' | b'-');
@@ -142,14 +142,14 @@ impl Span {
         }
     }
 
-    /// It came from there.
+    /// Adds a link to the client's span.
     pub fn link(&mut self, caller: Option<Caller>) {
         if let Some(open) = &mut self.0 {
             open.told.caller = caller;
         }
     }
 
-    /// Ends it as of so long ago.
+    /// Ends the span `ago` before now.
     pub fn end_ago(mut self, ago: Duration) {
         if let Some(open) = self.0.take() {
             open.close(ago);
@@ -189,8 +189,8 @@ impl Open {
         Self { told: Box::new(told), sink, opened: Instant::now() }
     }
 
-    /// By the monotonic clock: whoever sets this machine's clock makes no span of years, and none that sticks out of the one it
-    /// is in.
+    /// Returns the current time by the monotonic clock, so that setting the system clock neither makes spans of years
+    /// nor moves a span outside its parent.
     fn now(&self) -> SystemTime {
         self.told.ended + self.opened.elapsed()
     }
@@ -218,7 +218,7 @@ impl Open {
     }
 }
 
-/// The end of the task's id: never 0, for a UUID's variant is in it.
+/// Returns the end of the task's id; never 0, because it contains a UUID's variant.
 fn root_id(task: TaskId) -> u64 {
     task.bits() as u64
 }
