@@ -1,4 +1,4 @@
-//! Every file of `page/`, as a part of the program. A test compares the list with the folder.
+//! The files of `page/`, embedded in the binary. A test compares this list with the folder.
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -6,7 +6,7 @@ macro_rules! files {
     };
 }
 
-/// (path below `page/`, content).
+/// Pairs of path below `page/` and content.
 pub(super) const FILES: &[(&str, &str)] = files![
     "app.js",
     "base/api.js",

@@ -1,18 +1,28 @@
-//! The page at `/`, and that of the API document at `/docs`, for people: plain files of `page/` that are part of the
-//! program, and the handler that serves them.
+//! Serves the web page at `/` and the API reference at `/docs` from the files of `page/`, which are embedded in the
+//! binary.
 //!
-//! No build step and no foreign script: what is in `page/` is what a browser runs, under a policy that forbids
-//! everything else. The page uses the public API and nothing more. Invariant: an address below `/page/<version>/` never
-//! changes its content while the version is ours, so that browsers may keep it; `/` itself is asked for each time. Look
-//! first at [`router`].
+//! There is no build step and no third-party script: browsers run the files of `page/` as they are, under a Content
+//! Security Policy that forbids everything else. The page uses only the public API. Invariant: the content of a URL
+//! below `/page/<version>/` never changes while that version is served, so browsers may cache it forever; `/` itself is
+//! revalidated on each visit. Start reading at [`router`].
 //!
-//! What it shows: what waits now (and until about when), runs, or is wrong, every instance with its progress and
-//! memory; a task's story, its live preview, outputs as they come, failing node and graph. A workflow that is dropped
-//! on it (the editor's format, too) becomes a form with types, ranges and choices as the instances declare them,
-//! numbers kept digit by digit, to be run once, many times or over lists of values, and published under a name, in
-//! versions; the fleet's config is changed with a diff and guarded against lost updates; files are dropped and deleted.
-//! In Chinese and English, light and dark, by keyboard and screen reader, on a phone. Where a proxy in front passes no
-//! WebSocket upgrades it asks every five seconds.
+//! The page shows waiting tasks with their reasons and estimated starts, running tasks, current problems, and every
+//! instance with its progress and memory; for each task its timeline, live preview, outputs as they are produced,
+//! failed node and graph. A workflow dropped on the page (also in the editor format) becomes a form with the types,
+//! bounds and options that the instances declare, and with every number preserved digit by digit. It is run once, many
+//! times or as a sweep, and can be published under a name, in versions. The fleet config is edited with a diff and
+//! protected against lost updates; files are uploaded and deleted. Languages are Chinese and English, themes light and
+//! dark; keyboard, screen readers and phones are supported. Where a proxy blocks WebSockets, the page polls every five
+//! seconds.
+//!
+//! | folder of `page/` | holds |
+//! |---|---|
+//! | `views/` | one file per route, and the frame around them (`shell.js`) |
+//! | `components/` | parts of views: `ui/`, `form/`, `files/`, `fleet/`, `task/`, `workflow/` |
+//! | `live/` | WebSocket, live state, data that refreshes itself |
+//! | `base/` | API client, DOM, routes, session, languages, lossless JSON |
+//! | `words/` | messages in both languages, with the same keys |
+//! | `docs/` | the API reference |
 
 mod files;
 
@@ -30,9 +40,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc};
 
-/// What the page may do: run, look and connect here, nothing else. Inline scripts and styles are not among it. Where downloads are
-/// sent to a store of another origin, its pictures, films and sounds may be shown, too: a browser asks the policy again after a redirect.
-fn policy_of(media: Option<&str>) -> String {
+/// Content Security Policy of the page: scripts, styles and connections of this origin only, nothing inline. `media` is
+/// the origin of an object store to which downloads are redirected: images, video and audio may come from it, because
+/// browsers apply the policy again after a redirect.
+fn content_security_policy(media: Option<&str>) -> String {
     let media = media.map(|origin| format!(" {origin}")).unwrap_or_default();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:{media}; media-src 'self' blob:{media}; \
@@ -41,19 +52,19 @@ fn policy_of(media: Option<&str>) -> String {
 }
 
 const INDEX: &str = "index.html";
-/// The page of the API document.
+/// The API reference.
 const DOCS: &str = "docs/docs.html";
-/// Where the address of the other files goes in [`INDEX`] and [`DOCS`].
+/// Placeholder in [`INDEX`] and [`DOCS`] for the base URL of the other files.
 const BASE_MARK: &str = "{base}";
-/// Where the list of all modules goes: without it a browser would find them one import after the other.
+/// Placeholder for the preload links of all modules. Without them, a browser would discover modules one import at a time.
 const MODULES_MARK: &str = "<!-- modules -->";
-/// The first bytes of the digest are enough to tell versions apart.
+/// Bytes of the digest that identify a version.
 const VERSION_BYTES: usize = 8;
 
-/// The files as they are served.
+/// The files in the form in which they are served.
 #[derive(Debug)]
 struct Page {
-    /// Of the content of all files.
+    /// Digest of the content of all files.
     version: String,
     policy: HeaderValue,
     index: Bytes,
@@ -65,7 +76,7 @@ impl Page {
     fn new(media: Option<&str>) -> Self {
         let mut hasher = Sha256::new();
         for (name, text) in FILES {
-            // The length first: no content can look like the beginning of another file.
+            // Hash the length first, so that the boundary between files is unambiguous.
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(name);
             hasher.update(text);
@@ -81,42 +92,43 @@ impl Page {
         let docs = text_of(DOCS).replace(BASE_MARK, &base);
         let files = FILES.iter().filter(|(name, _)| ![INDEX, DOCS].contains(name));
         let files = files.map(|(name, text)| (*name, Bytes::from_static(text.as_bytes()))).collect();
-        let policy = HeaderValue::from_str(&policy_of(media)).expect("an origin is ASCII without controls");
+        let policy =
+            HeaderValue::from_str(&content_security_policy(media)).expect("an origin is ASCII without controls");
         Self { version, policy, index: index.into(), docs: docs.into(), files }
     }
 }
 
-fn text_of(wanted: &str) -> &'static str {
-    FILES.iter().find(|(name, _)| *name == wanted).map_or("", |(_, text)| text)
+fn text_of(path: &str) -> &'static str {
+    FILES.iter().find(|(name, _)| *name == path).map_or("", |(_, text)| text)
 }
 
-/// `GET /`, `GET /docs` and `GET /page/<version>/<file>`. HEAD answers without a body, other methods get the envelope of 405.
-/// `media` is the origin of a store to which downloads are sent.
+/// Serves `GET /`, `GET /docs` and `GET /page/<version>/<file>`. HEAD is answered without a body, other methods with the
+/// 405 envelope. `media` is the origin of an object store to which downloads are redirected.
 pub fn router(media: Option<&str>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/docs", get(docs))
         .route("/page/{version}/{*file}", get(file))
         .method_not_allowed_fallback(async || {
-            let message = "the page is read with GET or HEAD";
+            let message = "use GET or HEAD";
             error_response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Value::Null)
         })
         .with_state(Arc::new(Page::new(media)))
 }
 
 async fn index(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    document(&page, unless_known(&headers, &page.version, || page.index.clone()))
+    document(&page, unless_cached(&headers, &page.version, || page.index.clone()))
 }
 
 async fn docs(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    document(&page, unless_known(&headers, &page.version, || page.docs.clone()))
+    document(&page, unless_cached(&headers, &page.version, || page.docs.clone()))
 }
 
 fn document(page: &Page, mut response: Response) -> Response {
-    let known = response.headers_mut();
-    known.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    known.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    protect(known, &page.policy);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    add_security_headers(headers, &page.policy);
     response
 }
 
@@ -126,34 +138,34 @@ async fn file(
     headers: HeaderMap,
 ) -> Response {
     let Some(bytes) = page.files.get(name.as_str()) else {
-        return error_response(StatusCode::NOT_FOUND, "not_found", "there is no such file of the page", Value::Null);
+        return error_response(StatusCode::NOT_FOUND, "not_found", "page file not found", Value::Null);
     };
-    let mut response = unless_known(&headers, &page.version, || bytes.clone());
-    // Another version: an index of another process of ours, in the middle of an upgrade. It gets what there is, for once.
+    let mut response = unless_cached(&headers, &page.version, || bytes.clone());
+    // Another version was requested by an index of another process, during an upgrade. Serve the current file, uncached.
     let cache = if version == page.version { "public, max-age=31536000, immutable" } else { "no-store" };
-    let known = response.headers_mut();
-    known.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&name)));
-    known.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    protect(known, &page.policy);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&name)));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    add_security_headers(headers, &page.policy);
     response
 }
 
-/// 304 for a browser that has this version already.
-fn unless_known(headers: &HeaderMap, version: &str, body: impl FnOnce() -> Bytes) -> Response {
+/// Returns 304 if the request's `If-None-Match` names this version, otherwise 200 with `body`.
+fn unless_cached(headers: &HeaderMap, version: &str, body: impl FnOnce() -> Bytes) -> Response {
     let etag = format!("\"{version}\"");
-    let asked = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let is_known = asked
+    let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let is_cached = tags
         .flat_map(|value| value.split(','))
         .any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag);
     let mut response =
-        if is_known { StatusCode::NOT_MODIFIED.into_response() } else { (StatusCode::OK, body()).into_response() };
+        if is_cached { StatusCode::NOT_MODIFIED.into_response() } else { (StatusCode::OK, body()).into_response() };
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         response.headers_mut().insert(header::ETAG, etag);
     }
     response
 }
 
-fn protect(headers: &mut HeaderMap, policy: &HeaderValue) {
+fn add_security_headers(headers: &mut HeaderMap, policy: &HeaderValue) {
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     for (name, value) in [
         (header::REFERRER_POLICY, "no-referrer"),

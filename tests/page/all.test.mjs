@@ -1,5 +1,5 @@
-// Every test of the page: `node --test tests/page/`. Half of them wait for something most of the time, so two halves run at once,
-// each against a system of its own; then, alone, the one that measures.
+// All tests of the page: `node --test tests/page/`. Most tests spend their time waiting, so two groups run
+// concurrently, each with its own system. The load test measures time and runs alone afterwards.
 
 import { after, afterEach, before, describe } from 'node:test';
 import { launch } from './support/browser.mjs';
@@ -23,22 +23,22 @@ before(async () => {
 });
 after(() => shared.browser?.close());
 
-/** One after the other, against one system that is filled in before the first. */
-function half(name, ...files) {
+/** Runs the tests of `files` one after another against one system, which starts before the first. */
+function group(name, ...files) {
   describe(name, { concurrency: 1 }, () => {
     const world = {};
     before(async () => {
       Object.assign(world, await stack(3), shared);
     });
     after(() => world.end?.());
-    // A test that fails must not take others with it.
+    // Clean up after each test, so that a failed one does not affect the next.
     afterEach(() => world.settle());
     for (const tests of files) tests(world);
   });
 }
 
-describe('at once', { concurrency: 2 }, () => {
-  half('tasks and fleet', pureModules, login, tasks, fleet, liveOutputs);
-  half('submitting and looks', submit, forms, workflows, docs, appearance);
+describe('concurrent', { concurrency: 2 }, () => {
+  group('tasks and fleet', pureModules, login, tasks, fleet, liveOutputs);
+  group('submit and appearance', submit, forms, workflows, docs, appearance);
 });
-half('alone', load);
+group('alone', load);

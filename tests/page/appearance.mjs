@@ -1,4 +1,4 @@
-// How it looks and to whom: languages, themes, screen readers, keyboard, phones, policy.
+// Languages, themes, accessibility, keyboard, small screens, Content Security Policy.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -9,9 +9,9 @@ import { failing, quick, slow } from './support/workflows.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Serious and critical findings of axe-core. */
+/** Returns the serious and critical findings of axe-core. */
 export async function findings(page) {
-  // A route is no new document: once is enough.
+  // Changing the route keeps the document, so load axe once.
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
   return violations
@@ -25,8 +25,8 @@ export async function findings(page) {
     );
 }
 
-/** Two inputs vary, one of them has an error, and the body is shown. */
-async function vary(page) {
+/** Fills a sweep of two inputs, one with an error, and opens the request preview. */
+async function fillSweep(page) {
   for (const [at, address] of ['1.width', '2.filename_prefix'].entries()) {
     await page.click('[data-test=vary]');
     await page.locator('.axis select').nth(at).selectOption(address);
@@ -37,7 +37,7 @@ async function vary(page) {
 }
 
 export default (world) => {
-  test('the language follows the browser, can be switched, and is kept', async () => {
+  test('the language follows the browser, can be switched, and is remembered', async () => {
     const page = await open(world, { lang: 'zh-CN', login: false });
     await text(page, 'h1', '登录');
     assert.equal(await page.getAttribute('html', 'lang'), 'zh-CN');
@@ -49,32 +49,32 @@ export default (world) => {
     await close(page);
   });
 
-  test('the theme follows the browser, can be switched, and is kept', async () => {
-    const ground = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  test('the theme follows the browser, can be switched, and is remembered', async () => {
+    const background = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const page = await open(world, { theme: 'dark' });
-    const dark = await ground(page);
+    const dark = await background(page);
     await page.click('[data-test=theme]');
     assert.equal(await page.getAttribute('html', 'data-theme'), 'light');
-    const light = await ground(page);
+    const light = await background(page);
     assert.notEqual(light, dark);
     await page.reload();
     await page.waitForSelector('.shell');
-    assert.equal(await ground(page), light);
+    assert.equal(await background(page), light);
     await page.click('[data-test=theme]');
-    assert.equal(await ground(page), dark);
+    assert.equal(await background(page), dark);
     await page.click('[data-test=theme]');
     await page.emulateMedia({ colorScheme: 'light' });
-    assert.equal(await ground(page), light);
+    assert.equal(await background(page), light);
     await close(page);
   });
 
-  test('axe-core finds nothing serious, on any view, in both themes and languages, wide and narrow', async () => {
+  test('axe-core finds nothing serious on any view, in both themes and languages, wide and narrow', async () => {
     const { id } = await world.call('POST', 'tasks', { workflow: failing });
     await world.until(id, (task) => task.status === 'failed', 'failed');
     const running = (await world.call('POST', 'tasks', { workflow: slow(30) })).id;
     const { batchId } = await world.call('POST', 'tasks', { workflow: quick, count: 1 });
-    // As long as a name may be, and nowhere to break it.
-    const name = 'looked'.padEnd(64, 'At');
+    // The longest possible name, without a place to break it.
+    const name = 'long'.padEnd(64, 'Name');
     await world.call('PUT', `workflows/${name}`, {
       workflow: quick,
       params: { width: { target: '1.width', type: 'integer' } },
@@ -109,11 +109,11 @@ export default (world) => {
       for (const route of routes) {
         await visit(page, world.base, route);
         await page.waitForFunction(() => !document.querySelector('.skeleton'));
-        // A form with all that can be in it.
-        if (route.includes('?from=')) await vary(page);
+        // A form with every kind of element.
+        if (route.includes('?from=')) await fillSweep(page);
         for (const finding of await findings(page)) all.push(`${route} ${options.theme} ${options.width}: ${finding}`);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-        assert.ok(wide <= 0, `${route} at ${options.width} scrolls sideways by ${wide}`);
+        assert.ok(wide <= 0, `${route} at ${options.width} overflows horizontally by ${wide} px`);
       }
       await page.click('[data-test=logout]');
       await page.waitForSelector('.login');
@@ -124,7 +124,7 @@ export default (world) => {
     assert.deepEqual(all, []);
   });
 
-  test('everything can be reached with the keyboard, and a view tells its name', async () => {
+  test('everything is reachable by keyboard, and a new view focuses its heading', async () => {
     const page = await open(world);
     await page.keyboard.press('g');
     await page.keyboard.press('t');
@@ -147,7 +147,7 @@ export default (world) => {
     await page.waitForSelector('dialog[open] kbd');
     await page.keyboard.press('Escape');
     await page.waitForSelector('dialog', { state: 'detached' });
-    // Another view is no place for a question of the last one.
+    // Navigating closes an open dialog.
     await page.keyboard.press('?');
     await page.waitForSelector('dialog[open]');
     await page.evaluate(() => (location.hash = '#/account'));
@@ -159,25 +159,29 @@ export default (world) => {
     await close(page);
   });
 
-  test('while something is read its place is seen, and what cannot be read says why', async () => {
-    let isAway = false;
-    const away = { status: 503, contentType: 'application/json', body: '{"code":503,"message":"x","error":{"type":"busy"}}' };
-    const before = (page) => page.route(/api\/tasks\?/, (route) => isAway && route.fulfill(away));
+  test('loading shows a placeholder, and a failed request its reason', async () => {
+    let isUnavailable = false;
+    const unavailable = {
+      status: 503,
+      contentType: 'application/json',
+      body: '{"code":503,"message":"x","error":{"type":"busy"}}',
+    };
+    const before = (page) => page.route(/api\/tasks\?/, (route) => isUnavailable && route.fulfill(unavailable));
     const page = await open(world, { route: '#/tasks', before, allowed: [503] });
     const shapes = page.locator('.skeleton');
     assert.ok((await shapes.count()) > 3 && (await shapes.first().boundingBox())?.height > 8, 'never blank');
-    isAway = true;
+    isUnavailable = true;
     await page.click('.chip[data-status=failed]');
-    await text(page, '.state p', 'The server has too much to do at once.');
+    await text(page, '.state p', 'The server is busy.');
     await page.unrouteAll({ behavior: 'ignoreErrors' });
     await page.click('.state button');
-    await page.waitForSelector('.tr[data-status=failed], .state h2:text-is("None")');
+    await page.waitForSelector('.tr[data-status=failed], .state h2:text-is("No matching tasks")');
     await close(page);
   });
 
-  test('the policy holds: what is not of the page does not run', async () => {
+  test('the Content Security Policy blocks inline scripts', async () => {
     const page = await open(world);
-    const broken = page.evaluate(
+    const violation = page.evaluate(
       () =>
         new Promise((resolve) =>
           document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective), { once: true }),
@@ -188,7 +192,7 @@ export default (world) => {
       script.textContent = 'window.ran = true';
       document.body.append(script);
     });
-    assert.equal(await broken, 'script-src-elem');
+    assert.equal(await violation, 'script-src-elem');
     assert.equal(await page.evaluate(() => window.ran), undefined);
     page.faults = page.faults.filter((fault) => !/Content Security Policy/.test(fault));
     const response = await fetch(world.base);
@@ -197,11 +201,11 @@ export default (world) => {
     await close(page);
   });
 
-  test('a view with a fault is told, and the others still work', async () => {
+  test('a view that throws shows an error, and the others still work', async () => {
     const broken = { contentType: 'text/javascript', body: "export function tasks() { throw new Error('on purpose'); }" };
     const page = await open(world, { before: (page) => page.route('**/views/tasks.js', (route) => route.fulfill(broken)) });
     await page.click('[data-test=nav-tasks]');
-    await text(page, 'h1', 'This view is broken');
+    await text(page, 'h1', 'Something went wrong');
     await page.click('[data-test=nav-files]');
     await text(page, 'h1', 'Files');
     assert.equal(page.faults.filter((fault) => /on purpose/.test(fault)).length, 1);
@@ -209,7 +213,7 @@ export default (world) => {
     await close(page);
   });
 
-  test('the program names the page first', async () => {
+  test('the program prints the address of the page first', async () => {
     assert.match(world.greeting(), new RegExp(`^shuzhiren is up\\n  open +${world.base.slice(0, -1)}\\n`));
   });
 };

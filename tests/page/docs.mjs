@@ -1,4 +1,4 @@
-// The page of the API document at /docs.
+// The API reference at /docs.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { close, open } from './support/browser.mjs';
 import { findings } from './appearance.mjs';
 
 export default (world) => {
-  test('the API document is shown whole, without login, from here alone, wide and narrow, in both themes', async () => {
+  test('the API reference shows every operation, without login or foreign requests, at both widths and themes', async () => {
     const api = await (await fetch(`${world.base}api/openapi.json`)).json();
     const ids = Object.values(api.paths).flatMap((item) => Object.values(item).map((one) => one.operationId));
     for (const [width, theme] of [
@@ -26,19 +26,22 @@ export default (world) => {
       await page.waitForFunction((count) => document.querySelectorAll('.operation .body').length === count, ids.length);
       assert.deepEqual(await findings(page), [], `${width} ${theme}`);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(wide <= 0, `${wide} pixels too wide at ${width}`);
+      assert.ok(wide <= 0, `${wide} px of horizontal overflow at ${width}`);
       assert.deepEqual(foreign, []);
       await close(page);
     }
   });
 
-  test('the guides of the API document are shown in both languages, with tables, lists and code', async () => {
+  test('the guides are shown in both languages, with tables, lists and code', async () => {
     const page = await open(world, { route: 'docs#websocket', login: false });
     await page.waitForSelector('#websocket .guide[open]');
     const shape = () =>
       page.$eval('#websocket .prose', (one) => ['tr', 'li', 'pre', 'strong'].map((name) => one.querySelectorAll(name).length));
     const english = await shape();
-    assert.ok(english.every((count) => count > 0), english);
+    assert.ok(
+      english.every((count) => count > 0),
+      english,
+    );
     assert.match(await page.textContent('#websocket'), /resync.*A slow reader loses its own progress/s);
     assert.doesNotMatch(await page.textContent('#websocket .prose p'), /[*`|]/);
     await page.click('[data-test=language]');

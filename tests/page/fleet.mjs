@@ -1,4 +1,4 @@
-// Instances, the config, files.
+// Instances, fleet config, files, connection loss.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { close, open, text, visit } from './support/browser.mjs';
 import { PIXEL, quick, slow, withImage } from './support/workflows.mjs';
 
 export default (world) => {
-  test('an instance is taken out of service and back', async () => {
+  test('an instance is disabled and enabled again', async () => {
     const id = `127.0.0.1:${world.standIns[0]}`;
     const page = await open(world, { route: '#/instances' });
     const row = `.tr[data-id="${id}"]`;
@@ -18,13 +18,13 @@ export default (world) => {
     await visit(page, world.base, `#/instances/${id}`);
     await text(page, '.head .badge', 'Disabled');
     await page.click('.head .switch');
-    await text(page, '.head .badge', 'Free');
+    await text(page, '.head .badge', 'Idle');
     assert.equal((await world.call('GET', `instances/${id}`)).enabled, true);
     await text(page, '.facts', /0\.3\.64/);
     await close(page);
   });
 
-  test('a change by somebody else is seen without a reload', async () => {
+  test('a change by another client appears without a reload', async () => {
     const id = `127.0.0.1:${world.standIns[1]}`;
     const page = await open(world, { route: '#/instances' });
     await page.waitForSelector(`.tr[data-id="${id}"] .switch:checked`);
@@ -35,7 +35,7 @@ export default (world) => {
     await close(page);
   });
 
-  test('the config: problems by line, a difference, a guard against lost updates', async () => {
+  test('the config editor shows problems by line and a diff, and detects concurrent changes', async () => {
     const page = await open(world, { route: '#/config', allowed: [400, 422, 409] });
     await page.waitForSelector('.editor');
     const before = await page.inputValue('.editor');
@@ -47,22 +47,22 @@ export default (world) => {
     await page.waitForSelector('.diff [data-kind=added]');
     await page.click('[data-test=save]');
     await text(page, '[data-test=problems] code', '/healthCheck/timeout');
-    // Somebody else saves meanwhile.
+    // Another client saves in the meantime.
     await world.call('PUT', 'config', { healthCheck: { interval: 29_000 } });
     await page.fill('.editor', before.replace('"timeout": 10000', '"timeout": 9000'));
     await page.click('[data-test=save]');
-    await text(page, '.note-panel strong', 'Somebody else saved the config meanwhile.');
+    await text(page, '.note-panel strong', 'Another user saved the config in the meantime.');
     await page.click('.note-panel button');
     await text(page, '.diff', /29000/);
     await page.fill('.editor', (await page.inputValue('.editor')).replace('"interval": 30000', '"interval": 29000'));
     await page.click('[data-test=save]');
-    await text(page, '.toast p', 'Saved. It is in force everywhere.');
+    await text(page, '.toast p', 'Config saved. It is now in effect.');
     const { healthCheck } = await world.call('GET', 'config');
     assert.deepEqual([healthCheck.interval, healthCheck.timeout], [29_000, 9_000]);
     await close(page);
   });
 
-  test('files are uploaded with a drop and deleted; one in use is kept, with a reason', async () => {
+  test('files are uploaded by dropping and deleted; a file in use is kept, with a reason', async () => {
     const page = await open(world, { route: '#/files?kind=upload', allowed: [409] });
     await page.evaluate(() => {
       const data = new DataTransfer();
@@ -84,16 +84,16 @@ export default (world) => {
       await page.click('dialog .danger');
     };
     const params = { image: { target: '1.image', type: 'image', default: fileId } };
-    await world.call('PUT', 'workflows/holds-it', { workflow: withImage, params });
+    await world.call('PUT', 'workflows/uses-file', { workflow: withImage, params });
     await remove();
-    const held = 'The published workflow holds-it@1 needs this file: delete that workflow first.';
-    await text(page, '.toast[data-kind=bad] p', held);
+    const inUse = 'The file is used by the published workflow uses-file@1. Delete that workflow first.';
+    await text(page, '.toast[data-kind=bad] p', inUse);
     await page.click('.toast[data-kind=bad] button');
-    await world.call('DELETE', 'workflows/holds-it');
+    await world.call('DELETE', 'workflows/uses-file');
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
     const { id } = await world.call('POST', 'tasks', { workflow: withImage, params: { '1.image': { $file: fileId } } });
     await remove();
-    await text(page, '.toast[data-kind=bad] p', /A waiting or running task needs this file/);
+    await text(page, '.toast[data-kind=bad] p', /The file is used by a waiting or running task/);
     await world.call('DELETE', `tasks/${id}`);
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: true });
     await remove();
@@ -102,19 +102,19 @@ export default (world) => {
     await close(page);
   });
 
-  test('a line that breaks is told, and comes back by itself', async () => {
+  test('a lost connection is reported and restored automatically', async () => {
     const page = await open(world);
     await text(page, '.line-state', 'Live');
     await world.stop();
     await text(page, '.line-state', 'Reconnecting');
-    await text(page, '.banner', /does not answer; the next try is in|Connecting/);
+    await text(page, '.banner', /The server is unreachable\. Next try in|Connecting/);
     await text(page, '[data-test=count-instances]', /\d \/ 3/);
     await world.start();
-    // It may be back before the banner is.
+    // The connection may return before the banner appears.
     await page.click('.banner button', { timeout: 400 }).catch(() => {});
     await text(page, '.line-state', 'Live');
     await page.waitForSelector('.banner', { state: 'hidden' });
-    // What happens afterwards is heard again.
+    // Messages arrive again after the reconnect.
     const { id } = await world.call('POST', 'tasks', { workflow: slow(1) });
     await page.waitForSelector(`.tr[data-id="${id}"]`);
     page.faults = page.faults.filter(
@@ -123,7 +123,7 @@ export default (world) => {
     await close(page);
   });
 
-  test('without a socket the page asks instead', async () => {
+  test('without a socket the page polls', async () => {
     const page = await open(world, {
       before: (page) => page.routeWebSocket(/\/ws$/, (socket) => socket.close({ code: 1001 })),
     });

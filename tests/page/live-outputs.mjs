@@ -1,4 +1,4 @@
-// What tasks make, as it comes: small copies, outputs before the end, previews.
+// Outputs: thumbnails, outputs shown before the task ends, live previews.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,19 +13,19 @@ const large = {
   2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'large' } },
 };
 
-/** Widths of a loaded picture. */
+/** Waits until an image is loaded, and returns its width. */
 const width = async (page, selector) => {
   await page.waitForFunction((selector) => document.querySelector(selector)?.naturalWidth > 0, selector);
   return page.$eval(selector, (image) => image.naturalWidth);
 };
 
-async function made(world, workflow) {
+async function completed(world, workflow) {
   const { id } = await world.call('POST', 'tasks', { workflow });
   return world.until(id, (task) => task.status === 'completed', 'completed');
 }
 
-/** A workflow that names a stored file by its id alone: the page finds out what it is, or that it is gone. */
-async function knownById(page, system) {
+/** Checks that the page loads the metadata of a file that the workflow names by id, and reports a deleted one. */
+async function checkFileById(page, system) {
   const form = new FormData();
   form.append('file', new Blob([PIXEL], { type: 'image/png' }), 'drüben & so.png');
   const { token } = await system.session();
@@ -42,13 +42,13 @@ async function knownById(page, system) {
   await system.call('DELETE', `files/${fileId}`);
   await page.click('[data-test=other]');
   await drop(page, 'a.json', JSON.stringify(graph), 'application/json');
-  await text(page, '.file-shown .sub', 'It is not stored any more');
+  await text(page, '.file-shown .sub', 'File no longer exists');
   page.faults = page.faults.filter((fault) => !/status of 404/.test(fault));
 }
 
 export default (world) => {
-  test('lists, files and outputs show small copies, and lead to the original', async () => {
-    const { id, result } = await made(world, large);
+  test('lists, files and outputs show thumbnails and link to the original', async () => {
+    const { id, result } = await completed(world, large);
     const page = await open(world, { route: '#/tasks' });
     const whole = [];
     page.on('request', (request) => /upload\/file\/[^?]*$/.test(request.url()) && whole.push(request.url()));
@@ -58,14 +58,14 @@ export default (world) => {
     assert.equal(await width(page, `${card} img`), 256);
     await visit(page, world.base, `#/tasks/${id}`);
     assert.equal(await width(page, '.output img'), 1024);
-    assert.deepEqual(whole, [], 'no original was fetched');
+    assert.deepEqual(whole, [], 'no original was downloaded');
     const href = await page.$eval('.output a', (link) => link.href);
     assert.equal(href, result.outputs[0].url);
     await close(page);
   });
 
-  test('where there is no small copy the original stands in, and then a sign', async () => {
-    const { id } = await made(world, large);
+  test('without a thumbnail the original is shown, and without that an icon', async () => {
+    const { id } = await completed(world, large);
     const page = await open(world, {
       route: `#/tasks/${id}`,
       allowed: [415],
@@ -83,7 +83,7 @@ export default (world) => {
     await close(page);
   });
 
-  test('where links are signed and the store gives the bytes itself, all is shown and originals open', async () => {
+  test('signed links redirected to the store show thumbnails, originals and audio', async () => {
     const store = await s3();
     const system = await stack(1, [...store.flags, '--redirect-downloads', '--link-ttl', '1h']);
     const whole = /\/upload\/file\/[^?]+\?(?!.*\bw=)/;
@@ -91,7 +91,7 @@ export default (world) => {
       const page = await open({ ...world, ...system }, { allowed: [415] });
       const redirected = new Set();
       page.on('response', (response) => whole.test(response.url()) && redirected.add(response.status()));
-      const { id } = await made(system, large);
+      const { id } = await completed(system, large);
       await visit(page, system.base, `#/tasks/${id}`);
       assert.equal(await width(page, '.output img'), 1024);
       const href = await page.$eval('.output a', (link) => link.href);
@@ -100,18 +100,20 @@ export default (world) => {
       assert.deepEqual([answer.status, new URL(answer.url).origin], [200, store.origin]);
       await visit(page, system.base, '#/files');
       assert.equal(await width(page, '.file-card img'), 256);
-      // Pictures and sounds from another origin: the policy is asked again after the redirect.
+      // Images and audio from another origin: browsers apply the policy again after the redirect.
       await page.route(/[?&]w=\d+/, (route) => route.fulfill({ status: 415, body: '{}' }));
       await visit(page, system.base, `#/tasks/${id}`);
-      // What a document has shown it shows again without asking.
+      // Reload, because a document reuses images that it has already shown.
       await page.reload();
       assert.equal(await width(page, '.output img'), 1600);
-      const heard = page.waitForResponse((response) => response.url().startsWith(store.origin) && /audio/.test(response.url()));
-      await visit(page, system.base, `#/tasks/${(await made(system, sound)).id}`);
-      assert.ok((await heard).ok());
+      const audioLoaded = page.waitForResponse(
+        (response) => response.url().startsWith(store.origin) && /audio/.test(response.url()),
+      );
+      await visit(page, system.base, `#/tasks/${(await completed(system, sound)).id}`);
+      assert.ok((await audioLoaded).ok());
       assert.deepEqual([...redirected], [302]);
       await page.unrouteAll({ behavior: 'ignoreErrors' });
-      await knownById(page, system);
+      await checkFileById(page, system);
       await close(page);
     } finally {
       await system.end();
@@ -119,14 +121,14 @@ export default (world) => {
     }
   });
 
-  test('outputs are shown as they come, told by the socket, and stay as they are', async () => {
+  test('outputs appear as the socket reports them and are not redrawn', async () => {
     const page = await open(world);
-    // Readings of the running task are held back: only the socket tells.
-    let tell;
-    const told = new Promise((resolve) => (tell = resolve));
+    // Hold back API responses about the running task, so that only the socket delivers updates.
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
     await page.route(/api\/tasks\/[^/]+\?include=workflow/, async (route) => {
       const answer = await (await route.fetch()).json();
-      if (answer.data.status === 'running') await told;
+      if (answer.data.status === 'running') await released;
       await route.fulfill({ json: answer }).catch(() => {});
     });
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
@@ -137,15 +139,15 @@ export default (world) => {
     await page.waitForSelector('.output img');
     assert.equal(await page.textContent('.head .badge'), 'Running');
     await page.$eval('.output', (figure) => (figure.dataset.mine = 'yes'));
-    tell();
+    release();
     await text(page, '.head .badge', 'Completed');
     await page.waitForFunction(() => document.querySelectorAll('.output img').length === 2);
     await page.unrouteAll({ behavior: 'ignoreErrors' });
-    assert.equal(await page.locator('.output[data-mine]').count(), 1, 'the first was not drawn anew');
+    assert.equal(await page.locator('.output[data-mine]').count(), 1, 'the first output was not redrawn');
     await close(page);
   });
 
-  test('a running task shows what its sampler shows, and asks no more when it has ended', async () => {
+  test('a running task shows its live preview, and polling stops when it ends', async () => {
     const { id } = await world.call('POST', 'tasks', { workflow: twofold(20) });
     const page = await open(world, { route: `#/tasks/${id}` });
     assert.ok((await width(page, '[data-test=preview]')) > 0);
@@ -156,11 +158,11 @@ export default (world) => {
     await text(page, '.head .badge', 'Cancelled');
     await page.waitForSelector('.live-preview', { state: 'hidden' });
     assert.equal(await page.getAttribute('[data-test=preview]', 'src'), null);
-    let asked = 0;
-    page.on('request', (request) => /\/preview$/.test(request.url()) && (asked += 1));
-    // Its clock goes on: two of its ticks pass by.
+    let requests = 0;
+    page.on('request', (request) => /\/preview$/.test(request.url()) && (requests += 1));
+    // Wait for two ticks of the poll timer.
     await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 2_200)));
-    assert.equal(asked, 0);
+    assert.equal(requests, 0);
     await close(page);
   });
 };

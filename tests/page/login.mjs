@@ -1,23 +1,23 @@
-// Logging in, staying, leaving, and a session that runs out.
+// Login, logout and session expiry.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { close, logIn, open, text, visit } from './support/browser.mjs';
 
 export default (world) => {
-  test('a wrong password is told, the right one opens the overview', async () => {
+  test('a wrong password is reported, the right one opens the overview', async () => {
     const page = await open(world, { login: false, allowed: [401] });
     await logIn(page, 'wrong');
-    await text(page, '.form-error', 'The username or the password is wrong.');
+    await text(page, '.form-error', 'Wrong username or password.');
     await logIn(page);
     await text(page, 'h1', 'Overview');
     await text(page, '.line-state', 'Live');
-    // The socket tells the figures; nothing was asked for by hand.
+    // The counts come from the socket.
     await text(page, '[data-test=count-instances]', '3 / 3');
     await close(page);
   });
 
-  test('a login is kept for the tab, or for the browser when wished', async () => {
+  test('a session lasts for the tab, or for the browser if the user stays logged in', async () => {
     const page = await open(world, { login: 'form' });
     await page.reload();
     await text(page, 'h1', 'Overview');
@@ -31,13 +31,13 @@ export default (world) => {
     const other = await page.context().newPage();
     await other.goto(world.base);
     await text(other, 'h1', 'Overview');
-    // Leaving in one tab is leaving in all.
+    // Logging out in one tab logs out all.
     await other.click('[data-test=logout]');
     await page.waitForSelector('.login');
     await close(page);
   });
 
-  test('a session that runs out asks again and loses nothing', async () => {
+  test('an expired session asks for a new login and keeps all input', async () => {
     const page = await open(world, { route: '#/submit', login: 'form', allowed: [401] });
     await page.click('[data-test=sample]');
     await page.fill('[data-input="6.text"] textarea', 'typed before the end');
@@ -48,11 +48,11 @@ export default (world) => {
     await page.reload();
     await page.waitForSelector('dialog.login-over[open]');
     await page.keyboard.press('Escape');
-    assert.ok(await page.isVisible('dialog.login-over[open]'), 'Escape must not leave a dead page behind');
+    assert.ok(await page.isVisible('dialog.login-over[open]'), 'Escape does not close the login');
     await logIn(page);
     await page.waitForSelector('dialog.login-over', { state: 'detached' });
     await text(page, '.line-state', 'Live');
-    // Now in mid-work, without a reload.
+    // The same during work, without a reload.
     await visit(page, world.base, '#/submit');
     await page.click('[data-test=sample]');
     await page.fill('[data-input="6.text"] textarea', 'typed before the end');

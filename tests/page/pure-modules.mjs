@@ -1,4 +1,4 @@
-// The pure parts, in the browser that runs them.
+// Unit tests of pure modules, run in the browser.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -7,8 +7,8 @@ import { close, open } from './support/browser.mjs';
 export default (world) => {
   let page = null;
   after(() => page && close(page));
-  /** Runs `act(module)` in the page; they are pure, so one page does for all. */
-  const within = async (path, act, ...given) => {
+  /** Runs `act(module)` in one page shared by all tests; the modules are pure. */
+  const inPage = async (path, act, ...given) => {
     page ??= await open(world, { login: false });
     const folder = await page.evaluate(() => document.querySelector('script[type=module]').src.replace(/app\.js$/, ''));
     return page.evaluate(
@@ -16,7 +16,7 @@ export default (world) => {
     );
   };
 
-  test('JSON is read without losing a digit, and what is wrong has a place', async () => {
+  test('JSON is parsed losslessly, and syntax errors have a position', async () => {
     const wrong = [
       '',
       '{',
@@ -34,22 +34,22 @@ export default (world) => {
       '[1] x',
       `${'['.repeat(200)}${']'.repeat(200)}`,
     ];
-    const found = await within(
+    const found = await inPage(
       'base/json.js',
-      ({ parseJson, follow, place, isNumber }, wrong) => {
+      ({ parseJson, resolvePointer, position, isNumber }, wrong) => {
         const text = '{"a": [18446744073709551615, 1e-7, 20.0, "\\u00e4\\"", true, null], "b/c": {"~": -0}}';
         const root = parseJson(text);
         const raw = (value) => text.slice(value.start, value.end);
         return {
           numbers: root.members[0].value.items.map(raw),
           string: root.members[0].value.items[3].value,
-          pointer: raw(follow(root, '/b~1c/~0')),
-          astray: raw(follow(root, '/b~1c/none/deeper')),
-          place: place('a\nbc\nd', 3),
+          pointer: raw(resolvePointer(root, '/b~1c/~0')),
+          missing: raw(resolvePointer(root, '/b~1c/none/deeper')),
+          position: position('a\nbc\nd', 3),
           wrong: wrong.map((text) => {
             try {
               parseJson(text);
-              return 'taken';
+              return 'accepted';
             } catch (error) {
               return typeof error.at;
             }
@@ -62,8 +62,8 @@ export default (world) => {
       wrong,
     );
     assert.deepEqual(found.numbers, ['18446744073709551615', '1e-7', '20.0', '"\\u00e4\\""', 'true', 'null']);
-    assert.deepEqual([found.string, found.pointer, found.astray], ['ä"', '-0', '{"~": -0}']);
-    assert.deepEqual(found.place, { line: 2, column: 2 });
+    assert.deepEqual([found.string, found.pointer, found.missing], ['ä"', '-0', '{"~": -0}']);
+    assert.deepEqual(found.position, { line: 2, column: 2 });
     assert.deepEqual(
       found.wrong,
       wrong.map(() => 'number'),
@@ -71,14 +71,14 @@ export default (world) => {
     assert.deepEqual(found.isNumber, ['1', '-1.5e+3', '18446744073709551616']);
   });
 
-  test('inputs are guessed from their values', async () => {
-    const kinds = await within('components/workflow/parse-workflow.js', ({ readWorkflow }) => {
+  test('kinds of inputs are guessed from their values', async () => {
+    const kinds = await inPage('components/workflow/parse-workflow.js', ({ parseWorkflow }) => {
       const graph = {
         a: {
           class_type: 'X',
           inputs: {
             link: ['b', 0],
-            stray: ['nobody', 0],
+            orphan: ['missing', 0],
             seed: 1,
             cfg: 1.5,
             on: false,
@@ -94,7 +94,7 @@ export default (world) => {
         b: { class_type: 'LoadImage', inputs: { image: '' } },
         c: { class_type: 'SaveImage', inputs: { filename_prefix: 'a.png' } },
       };
-      const read = (value) => readWorkflow(JSON.stringify(value));
+      const read = (value) => parseWorkflow(JSON.stringify(value));
       return {
         kinds: Object.fromEntries(
           read(graph).nodes.flatMap((node) => node.inputs.map((input) => [`${node.id}.${input.name}`, input.kind])),
@@ -112,7 +112,7 @@ export default (world) => {
     });
     assert.deepEqual(kinds.kinds, {
       'a.link': 'link',
-      'a.stray': 'json',
+      'a.orphan': 'json',
       'a.seed': 'seed',
       'a.cfg': 'number',
       'a.on': 'boolean',
@@ -129,11 +129,11 @@ export default (world) => {
     assert.deepEqual(kinds.forms, ['ui', 'api', 'api', 'none', 'none', 'none', 'ui']);
   });
 
-  test('a cycle does not hang the drawing', async () => {
-    const levels = await within('components/workflow/parse-workflow.js', ({ levels, readWorkflow }) =>
+  test('a cycle does not hang the layout', async () => {
+    const levels = await inPage('components/workflow/parse-workflow.js', ({ levels, parseWorkflow }) =>
       [
         ...levels(
-          readWorkflow(
+          parseWorkflow(
             '{"a":{"class_type":"X","inputs":{"x":["b",0]}},"b":{"class_type":"X","inputs":{"x":["a",0]}},"c":{"class_type":"X","inputs":{"x":["a",0]}}}',
           ).nodes,
         ).keys(),
@@ -142,8 +142,8 @@ export default (world) => {
     assert.deepEqual(levels, ['a', 'b', 'c']);
   });
 
-  test('a difference is small, exact, and empty for equal texts', async () => {
-    const found = await within('base/line-diff.js', ({ diff }) => {
+  test('a diff is minimal, and empty for equal texts', async () => {
+    const found = await inPage('base/line-diff.js', ({ diff }) => {
       const lines = Array.from({ length: 40 }, (_none, at) => `line ${at}`);
       const other = [...lines.slice(0, 20), 'new', ...lines.slice(21)];
       const whole = (kind) =>
@@ -161,8 +161,8 @@ export default (world) => {
     assert.deepEqual(found, { same: [], added: ['new'], removed: ['line 20'], gaps: 2, shown: 8 });
   });
 
-  test('a workflow is read out of a picture', async () => {
-    const found = await within('components/workflow/png-prompt.js', ({ promptOfPng }) => {
+  test('a workflow is extracted from a PNG', async () => {
+    const found = await inPage('components/workflow/png-prompt.js', ({ promptFromPng }) => {
       const chunk = (kind, text) => [
         0,
         0,
@@ -180,7 +180,7 @@ export default (world) => {
         png(chunk('IDAT', ''), chunk('tEXt', 'prompt\0{}')),
         png([0, 0, 9, 9, 116]),
         new ArrayBuffer(3),
-      ].map(promptOfPng);
+      ].map(promptFromPng);
     });
     assert.deepEqual(found, ['{"a":1}', null, null, null]);
   });

@@ -1,4 +1,4 @@
-// Takes the two pictures of the README: `node tests/page/screenshots.mjs`.
+// Takes the two screenshots of the README: `node tests/page/screenshots.mjs`.
 
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -40,7 +40,7 @@ const graph = (text, steps) => ({
   9: { class_type: 'SaveImage', inputs: { filename_prefix: 'picture', images: ['8', 0] } },
 });
 
-/** A picture as WebP, made by the browser itself. */
+/** Saves a screenshot as WebP, encoded by the browser. */
 async function save(page, browser, name) {
   const png = (await page.screenshot()).toString('base64');
   const other = await browser.newPage();
@@ -70,7 +70,7 @@ try {
   await world.call('PUT', 'config', { servers, healthCheck: { interval: 1000, timeout: 1000, failuresToDown: 2 } });
   const page = await open(world, { theme: 'light', width: 1360, height: 900 });
   let last = null;
-  // Waves of work, so that the charts have something to tell.
+  // Submit tasks in waves, so that the charts show a curve.
   for (const [count, steps] of [
     [30, 150],
     [50, 300],

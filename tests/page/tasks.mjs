@@ -1,4 +1,4 @@
-// Tasks: live progress, detail, outputs of every kind, failure, waiting, cancelling.
+// Tasks: live progress, outputs of every kind, failures, waiting reasons, cancelling, filters, retry.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,10 +6,10 @@ import { close, open, text, visit } from './support/browser.mjs';
 import { failing, film, quick, slow, sound, words } from './support/workflows.mjs';
 
 export default (world) => {
-  test('progress is live, without a reload, in the list, the detail and the fleet', async () => {
+  test('progress is live in the list, the task view and the fleet', async () => {
     const page = await open(world, { route: '#/tasks' });
-    const asked = [];
-    page.on('request', (request) => request.isNavigationRequest() && asked.push(request.url()));
+    const navigations = [];
+    page.on('request', (request) => request.isNavigationRequest() && navigations.push(request.url()));
     const { id } = await world.call('POST', 'tasks', { workflow: slow(6) });
     await page.waitForSelector(`.tr[data-id="${id}"][data-status=running]`);
     const seen = new Set();
@@ -17,21 +17,21 @@ export default (world) => {
       seen.add(await page.getAttribute(`.tr[data-id="${id}"] .bar`, 'aria-valuenow'));
       await page.waitForTimeout(50);
     }
-    // The list also redraws its durations each second: that alone must not do.
+    // The list also redraws its durations each second, so expect more updates than that.
     assert.ok(seen.size >= 10, `the bar moves: ${[...seen]}`);
     await page.click('[data-test=nav-overview]');
     await page.waitForSelector('.tile[data-busy] .bar[data-state=running]');
     await text(page, '.tile[data-busy] .percent', /^\d+ %$/);
     await page.evaluate((id) => (location.hash = `#/tasks/${id}`), id);
-    await text(page, '.doing', 'Runs “The slow one”');
+    await text(page, '.doing', 'Running “Slow steps”');
     await page.waitForSelector('.node[data-state=current]');
     await text(page, '.head .badge', 'Completed');
     await page.waitForSelector('.output img');
-    assert.deepEqual(asked, [], 'nothing was loaded anew');
+    assert.deepEqual(navigations, [], 'the document was not reloaded');
     await close(page);
   });
 
-  test('every kind of output is shown, and text is never markup', async () => {
+  test('every kind of output is shown, and text is never parsed as markup', async () => {
     const page = await open(world);
     const made = await Promise.all(
       [quick, words, sound, film].map(async (workflow) => (await world.call('POST', 'tasks', { workflow })).id),
@@ -54,36 +54,36 @@ export default (world) => {
     const page = await open(world);
     const { id } = await world.call('POST', 'tasks', { workflow: failing });
     await visit(page, world.base, `#/tasks/${id}`);
-    await text(page, '.failure h2', 'A node failed');
-    await text(page, '.failure', /The failing one · TestSteps · #2/);
+    await text(page, '.failure h2', 'Node failed');
+    await text(page, '.failure', /Failing steps · TestSteps · #2/);
     await page.click('.failure summary');
     await page.waitForSelector('.failure pre:visible');
     await page.waitForSelector('.node[data-state=failed]');
     await close(page);
   });
 
-  test('a waiting task says why, in the language of the page', async () => {
+  test('a waiting task shows the reason in the language of the page', async () => {
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
     const { id } = await world.call('POST', 'tasks', { workflow: quick });
     const page = await open(world, { route: `#/tasks/${id}`, lang: 'zh-CN' });
-    await text(page, '.doing', '等待：启用实例：全部已停用，下一个就是它');
+    await text(page, '.doing', '等待启用实例（全部已停用），排在首位');
     await page.click('[data-test=language]');
-    await text(page, '.doing', 'Waits for an instance: all are disabled, next in line');
+    await text(page, '.doing', 'Waiting for an instance: all are disabled, next in line');
     await visit(page, world.base, '#/');
-    await text(page, '.wrong', /Every instance is disabled/);
+    await text(page, '.wrong', /All instances are disabled/);
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: true });
-    await text(page, '.wrong', 'Nothing is wrong');
+    await text(page, '.wrong', 'No problems');
     await world.until(id, (task) => task.status === 'completed', 'completed');
     await close(page);
   });
 
-  test('a running task can be cancelled, after a question', async () => {
+  test('a running task can be cancelled after a confirmation', async () => {
     const page = await open(world);
     const { id } = await world.call('POST', 'tasks', { workflow: slow(20) });
     await world.until(id, (task) => task.status === 'running', 'running');
     await visit(page, world.base, `#/tasks/${id}`);
     await page.click('[data-test=cancel]');
-    await page.click('dialog button:has-text("No")');
+    await page.click('dialog button:has-text("Go back")');
     assert.equal((await world.call('GET', `tasks/${id}`)).status, 'running');
     await page.click('[data-test=cancel]');
     await page.click('dialog .danger');
@@ -93,7 +93,7 @@ export default (world) => {
     await close(page);
   });
 
-  test('the filter and the page are in the address', async () => {
+  test('filter and page are part of the route', async () => {
     const page = await open(world, { route: '#/tasks?status=failed' });
     await page.waitForSelector('.tr[data-status=failed]');
     assert.equal(await page.locator('.tr[data-id]:not([data-status=failed])').count(), 0);
@@ -106,12 +106,12 @@ export default (world) => {
     await visit(page, world.base, '#/tasks?page=999');
     await text(page, '.state h2', 'This page is empty');
     await visit(page, world.base, '#/tasks/00000000-0000-7000-8000-000000000000').catch(() => {});
-    await text(page, '.state h2', 'No such task');
+    await text(page, '.state h2', 'Task not found');
     page.faults = page.faults.filter((fault) => !/404/.test(fault));
     await close(page);
   });
 
-  test('retry is offered, and goes away where the server has no such thing', async () => {
+  test('the retry button disappears if the server does not support retry', async () => {
     const { id } = await world.call('POST', 'tasks', { workflow: failing });
     await world.until(id, (task) => task.status === 'failed', 'failed');
     const answer = (status) => ({
@@ -123,15 +123,15 @@ export default (world) => {
           : { code: status, message: 'there is no such path', error: { type: 'not_found', details: [], requestId: 'x' } },
       ),
     });
-    for (const [status, told, isLeft] of [
-      [200, 'The task is back in the queue.', 1],
-      [404, 'This server cannot retry it. “Run again with changes” makes a new task of it.', 0],
+    for (const [status, message, buttons] of [
+      [200, 'Task queued again.', 1],
+      [404, 'This server does not support retry. Use “Edit and rerun” to submit a new task.', 0],
     ]) {
       const page = await open(world, { route: `#/tasks/${id}`, allowed: [404] });
       await page.route('**/retry', (route) => route.fulfill(answer(status)));
       await page.click('[data-test=retry]');
-      await text(page, '.toast p', told);
-      await page.waitForFunction((count) => document.querySelectorAll('[data-test=retry]').length === count, isLeft);
+      await text(page, '.toast p', message);
+      await page.waitForFunction((count) => document.querySelectorAll('[data-test=retry]').length === count, buttons);
       await close(page);
     }
   });

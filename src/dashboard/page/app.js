@@ -1,27 +1,27 @@
-// The beginning: a session or the login, the socket, the frame of the page, the view that the address names.
+// Entry point: shows the login or the shell with the view of the current route, and starts the WebSocket.
 
 import { onLanguage } from './base/i18n.js';
 import { onRoute, route } from './base/router.js';
 import { isLoggedIn, onSession, user } from './base/session.js';
 import { open, start, stop } from './live/socket.js';
-import { forgetAll, hear, readInstances } from './live/store.js';
-import { changed } from './live/topics.js';
-import { loginPage, loginOver } from './views/login.js';
+import { onMessage, readInstances, reset } from './live/store.js';
+import { publish } from './live/topics.js';
+import { loginPage, loginDialog } from './views/login.js';
 import { shell } from './views/shell.js';
-import { put } from './base/dom.js';
+import { setChildren } from './base/dom.js';
 import { dropDrafts } from './base/drafts.js';
 
 const app = document.getElementById('app');
 let frame = null;
-let over = null;
-/** Whose page this is: another person's must not show what this one typed. */
+let loginOverlay = null;
+/** User whose drafts and data the page holds. They are dropped when another user logs in. */
 let owner = user()?.username;
 
 function draw() {
   frame?.close();
   frame = null;
   if (!isLoggedIn()) {
-    put(app, loginPage());
+    setChildren(app, loginPage());
     return;
   }
   frame = shell(app);
@@ -35,25 +35,25 @@ onSession((change) => {
     const isSame = owner === user()?.username;
     owner = user()?.username;
     open();
-    over?.close();
-    if (over && isSame) {
-      // The view stood still behind the login: nothing that was typed is lost.
-      changed('resync');
+    loginOverlay?.close();
+    if (loginOverlay && isSame) {
+      // The view stayed open behind the login, so refresh it in place and keep what was typed.
+      publish('resync');
       readInstances();
     } else {
-      forgetAll();
+      reset();
       dropDrafts();
       draw();
     }
-    over = null;
+    loginOverlay = null;
   } else {
     stop();
     if (change === 'expired' && frame) {
-      over ??= loginOver();
+      loginOverlay ??= loginDialog();
     } else {
-      over?.close();
-      over = null;
-      forgetAll();
+      loginOverlay?.close();
+      loginOverlay = null;
+      reset();
       dropDrafts();
       draw();
     }
@@ -61,5 +61,5 @@ onSession((change) => {
 });
 
 draw();
-start(hear);
+start(onMessage);
 if (isLoggedIn()) readInstances();

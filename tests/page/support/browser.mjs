@@ -1,4 +1,4 @@
-// A real Chromium, and pages that remember everything that went wrong in them.
+// A real Chromium, and pages that record every error.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -12,26 +12,27 @@ const PATHS = [
   '/snap/bin/chromium',
 ];
 
+/** Starts Chromium from `CHROMIUM` or a usual path. */
 export async function launch() {
   const executablePath = PATHS.find((path) => path && existsSync(path));
-  assert.ok(executablePath, 'no Chromium: install it, or name it in CHROMIUM');
-  // Containers of a build have no user namespaces for Chromium's own sandbox; only our page is opened here.
+  assert.ok(executablePath, 'Chromium not found: install it, or set CHROMIUM');
+  // Build containers lack the user namespaces that Chromium's sandbox needs. Only our own page is opened.
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }
 
-/** Contexts that no page is in: what the browser has of the page already is not fetched again by each test. */
+/** Contexts without an open page, reused so that each test does not download the page again. */
 const idle = new Map();
 
 async function contextOf(browser, options) {
   const key = JSON.stringify(options);
   const found = idle.get(key)?.pop() ?? (await browser.newContext(options));
-  found.give = () => idle.set(key, [...(idle.get(key) ?? []), found]);
+  found.release = () => idle.set(key, [...(idle.get(key) ?? []), found]);
   return found;
 }
 
 /**
- * Opens the page at a route, logged in (`login: 'form'` through the form, `false` not at all). `page.faults` collects exceptions, errors on the console and
- * violations of the policy; answers with these `allowed` statuses are no faults.
+ * Opens the page at a route, logged in (`login: 'form'` through the form, `false` not at all). `page.faults` collects
+ * exceptions, console errors and policy violations, except for responses with an `allowed` status.
  */
 export async function open(
   { browser, base, session },
@@ -56,11 +57,11 @@ export async function open(
   page.on('console', (message) => {
     if (message.type() !== 'error' && !/Content Security Policy/i.test(message.text())) return;
     const status = Number(/status of (\d+)/.exec(message.text())?.[1]);
-    // The first question for a preview is a 404, and so is each about a task that shows none.
+    // A preview that does not exist yet is a 404.
     const isNoPreview = status === 404 && /\/preview$/.test(message.location().url);
     if (!isNoPreview && !allowed.includes(status)) page.faults.push(`console: ${message.text()} ${message.location().url}`);
   });
-  // A password costs the server a second of work; most tests are not about it.
+  // Hashing a password takes the server a second, so most tests start with a stored session.
   if (login === true)
     await page.addInitScript(
       (kept) => sessionStorage.getItem('shuzhiren.session') ?? sessionStorage.setItem('shuzhiren.session', kept),
@@ -73,6 +74,7 @@ export async function open(
   return page;
 }
 
+/** Fills in the login form and waits for the page or an error. */
 export async function logIn(page, password = 'admin123') {
   await page.fill('input[name=username]', 'admin');
   await page.fill('input[name=password]', password);
@@ -80,21 +82,22 @@ export async function logIn(page, password = 'admin123') {
   await page.waitForSelector('.shell, .form-error:not(:empty)');
 }
 
+/** Navigates to a route. */
 export async function visit(page, base, route) {
   await page.goto(base + route);
   await page.waitForSelector('main h1');
 }
 
-/** Closes the page; it must have been without fault. Its context is as new for the next: nothing is kept, and no other page is open. */
+/** Closes the page, asserts that it recorded no fault, and releases its context with empty storage. */
 export async function close(page) {
   const context = page.context();
   await page.evaluate(() => localStorage.clear());
   await Promise.all(context.pages().map((other) => other.close()));
-  context.give();
+  context.release();
   assert.deepEqual(page.faults, []);
 }
 
-/** Waits for a text of an element, and tells what it was when it never comes. */
+/** Waits until the first match of `selector` has the wanted text. On timeout, the error contains the actual text. */
 export async function text(page, selector, wanted) {
   const element = page.locator(selector).first();
   const matches = (value) => (wanted instanceof RegExp ? wanted.test(value ?? '') : value === wanted);
@@ -102,7 +105,7 @@ export async function text(page, selector, wanted) {
   for (;;) {
     const found = (await element.count()) ? await element.textContent() : null;
     if (matches(found)) return found;
-    if (Date.now() > end) throw new Error(`${selector} says ${JSON.stringify(found)}, not ${wanted}`);
+    if (Date.now() > end) throw new Error(`${selector} has text ${JSON.stringify(found)}, expected ${wanted}`);
     await page.waitForTimeout(40);
   }
 }

@@ -1,9 +1,9 @@
-// A store that speaks as much of S3 as the program asks, at an origin of its own; who asks is not looked at.
+// A minimal S3 server with an origin of its own. It does not check credentials.
 
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 
-/** `{flags, origin, end()}`: `flags` are those of a program that keeps its files here. */
+/** Starts the server: `{flags, origin, end()}`. `flags` make the program store its files here. */
 export async function s3() {
   const objects = new Map();
   const uploads = new Map();
@@ -12,8 +12,8 @@ export async function s3() {
     const pieces = [];
     for await (const piece of request) pieces.push(piece);
     const body = Buffer.concat(pieces);
-    const say = (status, text = '', headers = {}) => response.writeHead(status, headers).end(text);
-    const xml = (text) => say(200, `<?xml version="1.0"?>${text}`, { 'Content-Type': 'application/xml' });
+    const reply = (status, text = '', headers = {}) => response.writeHead(status, headers).end(text);
+    const xml = (text) => reply(200, `<?xml version="1.0"?>${text}`, { 'Content-Type': 'application/xml' });
     const tag = (bytes) => `"${createHash('md5').update(bytes).digest('hex')}"`;
     const id = searchParams.get('uploadId');
     if (request.method === 'POST' && searchParams.has('uploads')) {
@@ -22,7 +22,7 @@ export async function s3() {
       xml(`<InitiateMultipartUploadResult><UploadId>${next}</UploadId></InitiateMultipartUploadResult>`);
     } else if (request.method === 'PUT' && id) {
       uploads.get(id)[Number(searchParams.get('partNumber'))] = body;
-      say(200, '', { ETag: tag(body) });
+      reply(200, '', { ETag: tag(body) });
     } else if (request.method === 'POST' && id) {
       objects.set(pathname, Buffer.concat(uploads.get(id).filter(Boolean)));
       xml(`<CompleteMultipartUploadResult><ETag>${tag(objects.get(pathname))}</ETag></CompleteMultipartUploadResult>`);
@@ -30,14 +30,14 @@ export async function s3() {
       const from = request.headers['x-amz-copy-source'];
       objects.set(pathname, from ? objects.get(`/${decodeURIComponent(from).replace(/^\//, '')}`) : body);
       if (from) xml('<CopyObjectResult><ETag>"x"</ETag></CopyObjectResult>');
-      else say(200, '', { ETag: tag(body) });
+      else reply(200, '', { ETag: tag(body) });
     } else if (request.method === 'DELETE') {
       objects.delete(pathname);
-      say(204);
+      reply(204);
     } else if (searchParams.has('list-type')) {
       xml('<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>');
     } else if (!objects.has(pathname)) {
-      say(404);
+      reply(404);
     } else {
       const bytes = objects.get(pathname);
       const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];

@@ -1,4 +1,4 @@
-// A whole system for the tests: the program `up` with stand-in instances, on free ports, in a folder of its own.
+// A complete system: `shuzhiren up` with stand-in instances, on free ports and in a temporary folder.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,17 +12,17 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const START_MS = 30_000;
 const STOP_MS = 20_000;
 
-/** The program under test: `SHUZHIREN_PROGRAM`, or what was built last in debug. */
+/** Path of the program under test: `SHUZHIREN_PROGRAM`, or the debug or release build. */
 function program() {
   const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
   const found = [process.env.SHUZHIREN_PROGRAM, join(target, 'debug', 'shuzhiren'), join(target, 'release', 'shuzhiren')].find(
     (path) => path && existsSync(path),
   );
-  if (!found) throw new Error('no program to test: cargo build --bin shuzhiren');
+  if (!found) throw new Error('program not found: run cargo build --bin shuzhiren');
   return found;
 }
 
-/** Ports that were free a moment ago. */
+/** Returns ports that are currently free. */
 export async function freePorts(count) {
   const servers = await Promise.all(
     Array.from(
@@ -40,7 +40,10 @@ export async function freePorts(count) {
   return ports;
 }
 
-/** `more` are flags. `{base, standIns, call(method, path, body), start(), stop(), end()}`; `stop` and `start` again keep the address and the data. */
+/**
+ * `more` are flags. `{base, standIns, call(method, path, body), start(), stop(), end()}`; `stop` and `start` again keep
+ * the address and the data.
+ */
 export async function stack(standInCount = 3, more = []) {
   const [listen, ...standIns] = await freePorts(1 + standInCount);
   const folder = await mkdtemp(join(tmpdir(), 'shuzhiren-page-'));
@@ -57,8 +60,8 @@ export async function stack(standInCount = 3, more = []) {
     greeting = '';
     child.stderr.on('data', (text) => (log = (log + text).slice(-20_000)));
     await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`the program does not come up:\n${log}`)), START_MS);
-      child.once('exit', (code) => reject(new Error(`the program ended with ${code}:\n${log}`)));
+      const timer = setTimeout(() => reject(new Error(`the program did not start:\n${log}`)), START_MS);
+      child.once('exit', (code) => reject(new Error(`the program exited with ${code}:\n${log}`)));
       child.stdout.on('data', (text) => {
         greeting += text;
         if (!/stop +Ctrl-C/.test(greeting)) return;
@@ -93,17 +96,17 @@ export async function stack(standInCount = 3, more = []) {
     session ??= await call('POST', 'auth/login', { username: 'admin', password: 'admin123' });
     return session;
   }
-  /** Until a task is as wanted; its events are for the page, this is for the test. */
+  /** Polls a task until `isWanted(task)`, and returns it. `what` describes the condition in the error. */
   async function until(id, isWanted, what) {
     const end = Date.now() + 30_000;
     for (;;) {
       const task = await call('GET', `tasks/${id}`);
       if (isWanted(task)) return task;
-      if (Date.now() > end) throw new Error(`task ${id} is never ${what}: ${JSON.stringify(task)}`);
+      if (Date.now() > end) throw new Error(`task ${id} did not become ${what}: ${JSON.stringify(task)}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
-  /** Everything as at the start: instances in service, nothing waiting or running. */
+  /** Restores the initial state: all instances enabled, no task waiting or running. */
   async function settle() {
     if (child === null) await start();
     const [instances, { items }] = await Promise.all([

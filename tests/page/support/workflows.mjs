@@ -1,4 +1,4 @@
-// Workflows that stand-in instances run.
+// Workflows that stand-in instances can run.
 
 export const quick = {
   1: { class_type: 'EmptyImage', inputs: { width: 64, height: 64, batch_size: 1, color: 3368601 } },
@@ -10,12 +10,12 @@ export const slow = (seconds) => ({
   1: {
     class_type: 'TestSteps',
     inputs: { steps: seconds * 10, seconds, seed: 1, preview: false },
-    _meta: { title: 'The slow one' },
+    _meta: { title: 'Slow steps' },
   },
   2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'slow' } },
 });
 
-/** Shows a picture first, and previews while it goes on. */
+/** Saves an image early, then previews for `seconds` and saves another one. */
 export const twofold = (seconds) => ({
   1: { class_type: 'EmptyImage', inputs: { width: 800, height: 600, batch_size: 1, color: 3368601 } },
   2: { class_type: 'SaveImage', inputs: { images: ['1', 0], filename_prefix: 'first' } },
@@ -28,13 +28,13 @@ export const failing = {
   2: {
     class_type: 'TestSteps',
     inputs: { steps: 4, seconds: 0.2, image: ['1', 0], fail_at: 2, seed: 1 },
-    _meta: { title: 'The failing one' },
+    _meta: { title: 'Failing steps' },
   },
   3: { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'fail' } },
 };
 
 export const withImage = {
-  1: { class_type: 'LoadImage', inputs: { image: 'example.png' }, _meta: { title: 'The input' } },
+  1: { class_type: 'LoadImage', inputs: { image: 'example.png' }, _meta: { title: 'Input image' } },
   2: { class_type: 'ImageInvert', inputs: { image: ['1', 0] } },
   3: { class_type: 'SaveImage', inputs: { images: ['2', 0], filename_prefix: 'inverted' } },
 };
@@ -52,7 +52,7 @@ export const film = {
   3: { class_type: 'SaveVideo', inputs: { video: ['2', 0], filename_prefix: 'video/x', format: 'auto', codec: 'auto' } },
 };
 
-/** A PNG of one pixel. */
+/** A PNG of 1 × 1 pixel. */
 export const PIXEL = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
   'base64',

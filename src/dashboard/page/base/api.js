@@ -1,11 +1,11 @@
-// Requests to the API: token in, `data` out, one kind of error.
+// API client: adds the token, returns `data`, throws `ApiError`.
 
-import { expire, token } from './session.js';
+import { expireSession, token } from './session.js';
 
-/** Why a request did not do what it should: `type` and `details` are the API's, or `network` when there was no answer. */
+/** A failed request. `type` and `details` are the API's; `type` is `network` if there was no response. */
 export class ApiError extends Error {
   constructor(status, body, retryAfter) {
-    super(body?.message ?? 'no answer');
+    super(body?.message ?? 'no response');
     this.status = status;
     this.type = body?.error?.type ?? (status === 0 ? 'network' : 'unknown');
     this.details = body?.error?.details ?? [];
@@ -14,40 +14,40 @@ export class ApiError extends Error {
   }
 }
 
-/** Longest wait for an answer. */
+/** Time limit of a request. */
 const TIMEOUT_MS = 30_000;
 
 /**
- * `call('GET', 'tasks?limit=5')` → `data`. `body` is an object, or a string that is JSON already. With `tag` (an ETag, or `''`) the
- * answer is `{data, tag}`, or `null` when what that tag names is what there is.
- * Addresses are relative: the page works behind a proxy that serves it under a path.
+ * Calls the API: `call('GET', 'tasks?limit=5')` resolves to `data`. `body` is an object, or a string that already holds
+ * JSON. With `tag` (an ETag, or `''`), resolves to `{data, tag}`, or to `null` if the resource still has that tag
+ * (304). URLs are relative, so that the page also works behind a proxy that serves it under a path.
  */
-export const call = (method, path, options) => ask(method, `api/${path}`, options);
+export const call = (method, path, options) => request(method, `api/${path}`, options);
 
-/** The same for the bytes of a stored file: by a login they can be had without a signed link. */
+/** Like `call`, for the bytes of a stored file. The token replaces the signature of a signed link. */
 export const callFile = (method, fileId, query, options) =>
-  ask(method, `upload/file/${encodeURIComponent(fileId)}${query}`, options);
+  request(method, `upload/file/${encodeURIComponent(fileId)}${query}`, options);
 
-async function ask(method, address, { body, headers, signal, asText, asBlob, asHeaders, tag } = {}) {
-  const mine = token();
-  const given = AbortSignal.timeout(TIMEOUT_MS);
-  const request = {
+async function request(method, url, { body, headers, signal, asText, asBlob, asHeaders, tag } = {}) {
+  const usedToken = token();
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const init = {
     method,
     headers: { ...headers },
-    signal: signal ? AbortSignal.any([signal, given]) : given,
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     cache: 'no-store',
     credentials: 'omit',
   };
-  if (mine) request.headers.Authorization = `Bearer ${mine}`;
-  if (tag) request.headers['If-None-Match'] = tag;
+  if (usedToken) init.headers.Authorization = `Bearer ${usedToken}`;
+  if (tag) init.headers['If-None-Match'] = tag;
   if (body !== undefined) {
-    request.headers['Content-Type'] = 'application/json';
-    request.body = typeof body === 'string' ? body : JSON.stringify(body);
+    init.headers['Content-Type'] = 'application/json';
+    init.body = typeof body === 'string' ? body : JSON.stringify(body);
   }
   let response;
   let text;
   try {
-    response = await fetch(address, request);
+    response = await fetch(url, init);
     if (response.ok && asHeaders) return response.headers;
     if (response.ok && asBlob) return await response.blob();
     text = await response.text();
@@ -56,21 +56,21 @@ async function ask(method, address, { body, headers, signal, asText, asBlob, asH
     throw new ApiError(0, null, null);
   }
   if (tag && response.status === 304) return null;
-  const data = read(response, text, mine, asText);
+  const data = parseResponse(response, text, usedToken, asText);
   return tag === undefined ? data : { data, tag: response.headers.get('ETag') ?? '' };
 }
 
-function read(response, text, mine, asText) {
+function parseResponse(response, text, usedToken, asText) {
   if (response.ok && asText) return text;
   let body = null;
   try {
     body = JSON.parse(text);
   } catch {
-    /* a proxy's page: the status has to do */
+    /* not our JSON, for example the error page of a proxy: the status is all there is */
   }
   if (response.ok && body) return body.data;
-  // Only for the token that was refused: another tab may have logged in again meanwhile.
-  if (response.status === 401 && mine) expire(mine);
+  // Expire only the rejected token: another tab may have logged in again in the meantime.
+  if (response.status === 401 && usedToken) expireSession(usedToken);
   throw new ApiError(
     response.status,
     body ?? { message: `HTTP ${response.status}` },

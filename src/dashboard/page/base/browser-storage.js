@@ -1,9 +1,9 @@
-// What the browser keeps between visits. Storage may be switched off or full: then nothing is kept, and nothing breaks.
+// localStorage and sessionStorage. If storage is disabled or full, nothing is stored and nothing fails.
 
 const PREFIX = 'shuzhiren.';
 
-/** The kept text, or `null`. */
-export function recall(name, storage = 'localStorage') {
+/** Returns the stored text, or `null`. */
+export function readStorage(name, storage = 'localStorage') {
   try {
     return window[storage].getItem(PREFIX + name);
   } catch {
@@ -11,12 +11,12 @@ export function recall(name, storage = 'localStorage') {
   }
 }
 
-/** Keeps a text; `null` forgets it. */
-export function remember(name, text, storage = 'localStorage') {
+/** Stores a text; `null` removes it. */
+export function writeStorage(name, text, storage = 'localStorage') {
   try {
     if (text === null) window[storage].removeItem(PREFIX + name);
     else window[storage].setItem(PREFIX + name, text);
   } catch {
-    /* not kept */
+    /* not stored */
   }
 }

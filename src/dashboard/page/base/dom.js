@@ -1,31 +1,32 @@
-// Builds elements. Text is always a text node: nothing from outside is ever read as markup.
+// DOM helpers. Text always becomes a text node; untrusted text is never parsed as markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * `h('a', {class: 'x', href: '#/', onclick: f, data: {id: 1}, style: {'--p': '4%'}}, 'text', [more], null)`.
- * An attribute of `null`, `undefined` or `false` is left out, `true` is an empty one, a function becomes a listener.
+ * Creates an HTML element: `h('a', {class: 'x', href: '#/', onclick: f, data: {id: 1}, style: {'--p': '4%'}}, 'text',
+ * [more], null)`. An attribute that is `null`, `undefined` or `false` is omitted, `true` becomes an empty one, a
+ * function becomes a listener.
  */
 export function h(tag, attributes, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for SVG. */
+/** Creates an SVG element; arguments as for `h`. */
 export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
 function fill(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes ?? {})) set(element, name, value);
+  for (const [name, value] of Object.entries(attributes ?? {})) setProp(element, name, value);
   append(element, children);
   return element;
 }
 
-/** Sets one attribute the way `h` does. */
-export function set(element, name, value) {
+/** Sets one attribute as `h` does. */
+export function setProp(element, name, value) {
   if (name.startsWith('on') && typeof value === 'function') element.addEventListener(name.slice(2), value);
   else if (name === 'data') Object.assign(element.dataset, value);
-  // Properties through the CSSOM: the policy forbids style attributes, not this.
+  // Set through the CSSOM, because the Content Security Policy forbids style attributes.
   else if (name === 'style') for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
   else if (name === 'value') element.value = value ?? '';
   else if (name === 'checked' || name === 'disabled' || name === 'indeterminate') element[name] = Boolean(value);
@@ -33,7 +34,7 @@ export function set(element, name, value) {
   else element.setAttribute(name, value === true ? '' : value);
 }
 
-/** Adds children; lists are flattened, `null`, `undefined` and `false` are nothing. */
+/** Appends children. Lists are flattened; `null`, `undefined` and `false` are skipped. */
 export function append(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
@@ -42,20 +43,20 @@ export function append(element, children) {
   return element;
 }
 
-/** Makes these the only children. */
-export function put(element, ...children) {
+/** Replaces all children. */
+export function setChildren(element, ...children) {
   element.replaceChildren();
   return append(element, children);
 }
 
-/** Writes a text only where it differs: a live figure must not disturb a selection or a screen reader for nothing. */
-export function say(element, text) {
-  const words = String(text ?? '');
-  if (element.textContent !== words) element.textContent = words;
+/** Sets the text only if it differs, so that live values do not disturb a selection or a screen reader. */
+export function setText(element, text) {
+  const next = String(text ?? '');
+  if (element.textContent !== next) element.textContent = next;
 }
 
-/** Sets an attribute only where it differs. */
-export function mark(element, name, value) {
+/** Sets an attribute only if it differs. */
+export function setAttr(element, name, value) {
   const now = element.getAttribute(name);
   const next = value === null || value === undefined || value === false ? null : value === true ? '' : String(value);
   if (now === next) return;
@@ -64,10 +65,10 @@ export function mark(element, name, value) {
 }
 
 /**
- * Brings the children of `parent` in line with `items`, keeping the elements of those that stay: `make(item)` returns
- * `{element, update(item)}`. Whatever else is in `parent` goes.
+ * Makes the children of `parent` match `items` by key, and keeps the elements of items that stay. `make(item)` returns
+ * `{element, update(item), close?()}`. Removes all other children.
  */
-export function keyed(parent, items, keyOf, make) {
+export function reconcile(parent, items, keyOf, make) {
   const rows = parent.rows ?? new Map();
   const next = new Map();
   let at = parent.firstChild;
@@ -88,7 +89,7 @@ export function keyed(parent, items, keyOf, make) {
   parent.rows = next;
 }
 
-/** Collects what must end when a view closes. */
+/** Collects clean-up functions and runs them when a view closes. */
 export function scope() {
   let ends = [];
   return {
@@ -113,6 +114,6 @@ export function scope() {
   };
 }
 
-/** An id for `for`, `aria-labelledby` and the like. */
 let ids = 0;
+/** Returns a unique element id, for `for`, `aria-labelledby` and the like. */
 export const freshId = (name) => `${name}-${++ids}`;

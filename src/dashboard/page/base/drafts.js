@@ -1,8 +1,8 @@
-// What a person has typed and not yet sent: it outlives a change of view or language, not a logout.
+// Drafts: unsent input, kept across changes of view and language until logout.
 
 const drafts = new Map();
 
-/** The draft of this name, made by `make` when there is none. */
+/** Returns the draft of this name; `make` creates it if there is none. */
 export function draft(name, make) {
   if (!drafts.has(name)) drafts.set(name, make());
   return drafts.get(name);

@@ -1,4 +1,4 @@
-// Figures, times and names as people read them.
+// Formats numbers, times and ids for display.
 
 import { locale, t } from './i18n.js';
 
@@ -18,17 +18,17 @@ export function duration(ms) {
   return `${Math.floor(ms / (24 * HOUR))} ${t('unit.d')} ${Math.floor((ms % (24 * HOUR)) / HOUR)} ${t('unit.h')}`;
 }
 
-/** `about 2 min`: of what nobody can know exactly. */
-export function about(ms) {
+/** `about 2 min`, for estimates. */
+export function approxDuration(ms) {
   const seconds = Math.max(5, Math.ceil(ms / SECOND / 5) * 5);
-  if (seconds < 60) return t('about', { time: `${seconds} ${t('unit.s')}` });
+  if (seconds < 60) return t('approx', { time: `${seconds} ${t('unit.s')}` });
   const minutes = Math.round(ms / MINUTE);
-  if (minutes < 60) return t('about', { time: `${Math.max(1, minutes)} ${t('unit.min')}` });
+  if (minutes < 60) return t('approx', { time: `${Math.max(1, minutes)} ${t('unit.min')}` });
   const hours = Math.round(ms / HOUR);
-  return t('about', { time: hours < 48 ? `${hours} ${t('unit.h')}` : `${Math.round(hours / 24)} ${t('unit.d')}` });
+  return t('approx', { time: hours < 48 ? `${hours} ${t('unit.h')}` : `${Math.round(hours / 24)} ${t('unit.d')}` });
 }
 
-/** `1.4 MB`; decimal, as disks count. */
+/** `1.4 MB`; decimal units. */
 export function bytes(count) {
   if (count === null || count === undefined) return '–';
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -40,14 +40,14 @@ export function bytes(count) {
   return `${at === 0 || count >= 100 ? Math.round(count) : count.toFixed(1)} ${units[at]}`;
 }
 
-/** `23.5 GB`; binary, as graphics cards count. */
+/** `23.5`; GiB, as graphics cards report memory. */
 export const gibibytes = (count) => (count / 2 ** 30).toFixed(1);
 
 /** `1,234`. */
 export const number = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString(locale()));
 
-/** `14:03:09`, with the day when it is another one. */
-export function clock(time) {
+/** `14:03:09`, with the date unless it is today. */
+export function timeOfDay(time) {
   if (!time) return '–';
   const date = new Date(time);
   const isToday = date.toDateString() === new Date().toDateString();
@@ -55,8 +55,8 @@ export function clock(time) {
   return date.toLocaleString(locale(), { ...day, hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 }
 
-/** The whole time, for tooltips. */
-export const wholeTime = (time) =>
+/** Date and time in full, for tooltips. */
+export const fullTime = (time) =>
   time ? new Date(time).toLocaleString(locale(), { dateStyle: 'full', timeStyle: 'long' }) : '';
 
 /** `3 s ago`. */
@@ -65,14 +65,16 @@ export function ago(time) {
   return t('ago', { time: duration(Math.max(0, now() - Date.parse(time))) });
 }
 
-/** A UUID v7 begins with its time; what tells ids apart is at the end. */
+/** `01a2…09404e`. A UUID v7 starts with its time, so its end distinguishes ids. */
 export const shortId = (id) => (id && id.length > 16 ? `${id.slice(0, 4)}…${id.slice(-6)}` : (id ?? '–'));
 
-/** The server's clock, as far as the last message told it: this machine's may be wrong. */
+/** Offset of the server's clock from this machine's, in ms. */
 let skew = 0;
-export function hearServerClock(unixMs) {
-  const heard = unixMs - Date.now();
-  // A message waits on its way, never travels into the past: the largest difference is the best.
-  if (skew === 0 || heard > skew || Math.abs(heard - skew) > 5_000) skew = heard;
+/** Updates the clock offset from the timestamp of a message. */
+export function syncServerClock(unixMs) {
+  const offset = unixMs - Date.now();
+  // Delivery delays only make the offset smaller, so the largest one is the most accurate.
+  if (skew === 0 || offset > skew || Math.abs(offset - skew) > 5_000) skew = offset;
 }
+/** Current time by the server's clock, in Unix ms. */
 export const now = () => Date.now() + skew;

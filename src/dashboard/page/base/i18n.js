@@ -1,30 +1,30 @@
-// Words of the page in two languages. Follows the browser until somebody chooses.
+// Messages in two languages. The browser's language applies until the user chooses one.
 
 import en from '../words/en.js';
 import zh from '../words/zh.js';
-import { recall, remember } from './browser-storage.js';
+import { readStorage, writeStorage } from './browser-storage.js';
 
-const WORDS = { en, zh };
-let language = pick();
+const MESSAGES = { en, zh };
+let language = initialLanguage();
 const listeners = new Set();
 
-function pick() {
-  const chosen = recall('language');
-  if (chosen in WORDS) return chosen;
-  const wish = (navigator.languages ?? [navigator.language]).find((tag) => /^(en|zh)\b/i.test(tag));
-  return wish?.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+function initialLanguage() {
+  const chosen = readStorage('language');
+  if (chosen in MESSAGES) return chosen;
+  const preferred = (navigator.languages ?? [navigator.language]).find((tag) => /^(en|zh)\b/i.test(tag));
+  return preferred?.toLowerCase().startsWith('zh') ? 'zh' : 'en';
 }
 
-/** `en` or `zh`. */
+/** Current language: `en` or `zh`. */
 export const lang = () => language;
 
-/** The locale for dates and numbers. */
+/** Locale for dates and numbers. */
 export const locale = () => (language === 'zh' ? 'zh-CN' : 'en-GB');
 
 export function setLanguage(next) {
-  if (!(next in WORDS) || next === language) return;
+  if (!(next in MESSAGES) || next === language) return;
   language = next;
-  remember('language', next);
+  writeStorage('language', next);
   announce();
 }
 
@@ -37,15 +37,15 @@ function announce() {
   for (const listener of listeners) listener();
 }
 
-/** The sentence of a key; `{name}` is filled from `values`, `one|many` is chosen by `values.n`. */
+/** Returns the message of a key. `{name}` is replaced from `values`; `singular|plural` is chosen by `values.n`. */
 export function t(key, values) {
-  let text = WORDS[language][key] ?? WORDS.en[key] ?? key;
+  let text = MESSAGES[language][key] ?? MESSAGES.en[key] ?? key;
   const bar = text.indexOf('|');
   if (bar >= 0 && values && 'n' in values) text = Number(values.n) === 1 ? text.slice(0, bar) : text.slice(bar + 1);
   return values ? text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole)) : text;
 }
 
-/** Whether there are words for this key. */
-export const has = (key) => key in WORDS[language];
+/** Whether a message with this key exists. */
+export const has = (key) => key in MESSAGES[language];
 
 document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en';

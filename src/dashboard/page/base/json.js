@@ -1,10 +1,10 @@
-// Reads JSON without losing anything: numbers stay the text they were (a seed of 2^64-1, 1e-7, 20.0), and every value knows
-// where it stands. `JSON.parse` would round what does not fit into a double.
+// Lossless JSON parser: every value keeps its position in the text, so that numbers can be copied digit by digit
+// (2^64-1, 1e-7, 20.0). `JSON.parse` rounds numbers that do not fit into a double.
 
-/** Nesting beyond this is no workflow; the server refuses it, too. */
+/** Deepest nesting; the server rejects deeper documents as well. */
 const DEPTH_MAX = 100;
 
-/** What is wrong, and where: `at` is an offset into the text. */
+/** A syntax error; `at` is its offset in the text. */
 export class JsonError extends Error {
   constructor(message, at) {
     super(message);
@@ -17,22 +17,23 @@ const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WORD = /true|false|null/y;
 
-/** Whether a text is a JSON number. */
+/** Whether `text` is a JSON number. */
 export function isNumber(text) {
   NUMBER.lastIndex = 0;
   return NUMBER.exec(text)?.[0].length === text.length && text.length > 0;
 }
 
 /**
- * `{kind, start, end}` with `members: [{key, at, value}]` (object), `items` (array), `value` (string, boolean), or nothing more
- * (number, null): its text is `text.slice(start, end)`.
+ * Parses a document into `{kind, start, end}`, with `members: [{key, at, value}]` (object), `items` (array), `value`
+ * (string, boolean) or nothing else (number, null). The text of a value is `text.slice(start, end)`. Throws
+ * `JsonError`.
  */
 export function parseJson(text) {
   const reader = { text, at: 0 };
   skip(reader);
   const value = read(reader, 0);
   skip(reader);
-  if (reader.at < text.length) throw new JsonError('the document goes on after its end', reader.at);
+  if (reader.at < text.length) throw new JsonError('unexpected text after the document', reader.at);
   return value;
 }
 
@@ -46,13 +47,13 @@ function match(reader, pattern) {
 const skip = (reader) => match(reader, SPACE);
 
 function expect(reader, character) {
-  if (reader.text[reader.at] !== character) throw new JsonError(`\`${character}\` is missing`, reader.at);
+  if (reader.text[reader.at] !== character) throw new JsonError(`expected \`${character}\``, reader.at);
   reader.at += 1;
   skip(reader);
 }
 
 function read(reader, depth) {
-  if (depth > DEPTH_MAX) throw new JsonError('nests too deep', reader.at);
+  if (depth > DEPTH_MAX) throw new JsonError('nested too deeply', reader.at);
   const start = reader.at;
   const first = reader.text[start];
   if (first === '{') return object(reader, depth, start);
@@ -62,13 +63,13 @@ function read(reader, depth) {
   if (word === 'null') return { kind: 'null', start, end: reader.at };
   if (word) return { kind: 'boolean', value: word === 'true', start, end: reader.at };
   if (match(reader, NUMBER)) return { kind: 'number', start, end: reader.at };
-  throw new JsonError('no value here', start);
+  throw new JsonError('expected a value', start);
 }
 
 function string(reader) {
   const start = reader.at;
   const raw = match(reader, STRING);
-  if (raw === undefined) throw new JsonError('this text does not end, or holds a character that must be escaped', start);
+  if (raw === undefined) throw new JsonError('unterminated string, or a character in it that must be escaped', start);
   return JSON.parse(raw);
 }
 
@@ -78,7 +79,7 @@ function object(reader, depth, start) {
   while (reader.text[reader.at] !== '}') {
     if (members.length) expect(reader, ',');
     const at = reader.at;
-    if (reader.text[at] !== '"') throw new JsonError('a name in quotes is missing', at);
+    if (reader.text[at] !== '"') throw new JsonError('expected a name in double quotes', at);
     const key = string(reader);
     skip(reader);
     expect(reader, ':');
@@ -101,24 +102,24 @@ function array(reader, depth, start) {
   return { kind: 'array', items, start, end: reader.at };
 }
 
-/** The member of an object, or `undefined`. */
+/** Returns the member of an object, or `undefined`. */
 export const member = (value, key) =>
   value?.kind === 'object' ? value.members.find((item) => item.key === key)?.value : undefined;
 
-/** The value that a JSON pointer leads to; of one that leads nowhere, the last value on its way. */
-export function follow(value, pointer) {
-  let here = value;
+/** Returns the value at a JSON pointer, or its closest existing ancestor. */
+export function resolvePointer(value, pointer) {
+  let current = value;
   for (const step of pointer.split('/').slice(1)) {
     const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
-    const next = here?.kind === 'array' ? here.items[Number(name)] : member(here, name);
+    const next = current?.kind === 'array' ? current.items[Number(name)] : member(current, name);
     if (!next) break;
-    here = next;
+    current = next;
   }
-  return here;
+  return current;
 }
 
-/** `{line, column}` of an offset, from 1. */
-export function place(text, at) {
+/** `{line, column}` of an offset, counted from 1. */
+export function position(text, at) {
   const before = text.slice(0, at).split('\n');
   return { line: before.length, column: before.at(-1).length + 1 };
 }

@@ -1,9 +1,12 @@
-// What changes between two texts, line by line. Pure.
+// Line diff of two texts. Pure.
 
-/** Around a change. */
+/** Unchanged lines shown around a change. */
 const CONTEXT = 2;
 
-/** `[{kind: 'same'|'added'|'removed'|'gap', text}]`; empty = nothing changes. Longest common subsequence between common ends. */
+/**
+ * Returns `[{kind: 'same'|'added'|'removed'|'gap', text}]`, empty if the texts are equal. Strips the common start and
+ * end, then uses the longest common subsequence.
+ */
 export function diff(before, after) {
   const [a, b] = [before.split('\n'), after.split('\n')];
   let start = 0;
@@ -21,7 +24,7 @@ export function diff(before, after) {
 const same = (text) => ({ kind: 'same', text });
 
 function middle(a, b) {
-  // Two long texts without a common line would cost a table of all pairs; then all of one goes and all of the other comes.
+  // The table has a cell for each pair of lines. If it would be too large, show all lines as replaced.
   if (a.length * b.length > 4_000_000)
     return [...a.map((text) => ({ kind: 'removed', text })), ...b.map((text) => ({ kind: 'added', text }))];
   const table = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
@@ -47,7 +50,7 @@ function middle(a, b) {
   return lines;
 }
 
-/** Long stretches without a change become one gap. */
+/** Replaces long unchanged runs by one gap. */
 function fold(lines) {
   const isNear = (at) => lines.slice(Math.max(0, at - CONTEXT), at + CONTEXT + 1).some((line) => line.kind !== 'same');
   const shown = [];

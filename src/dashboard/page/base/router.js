@@ -1,14 +1,14 @@
-// The address after `#`: `#/tasks/<id>?status=failed`. Everything that a person could want to share or reload is in it.
+// Hash routes: `#/tasks/<id>?status=failed`. The hash holds everything that a user may want to share or reload.
 
 const listeners = new Set();
 
-/** `{path: ['tasks', '<id>'], query: URLSearchParams}` */
+/** Current route: `{path: ['tasks', '<id>'], query: URLSearchParams}`. */
 export function route() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
-  return { path: path.split('/').filter(Boolean).map(plain), query: new URLSearchParams(query ?? '') };
+  return { path: path.split('/').filter(Boolean).map(decode), query: new URLSearchParams(query ?? '') };
 }
 
-function plain(part) {
+function decode(part) {
   try {
     return decodeURIComponent(part);
   } catch {
@@ -16,11 +16,11 @@ function plain(part) {
   }
 }
 
-/** `link(['tasks', id], {status: 'failed'})`; empty values are left out. */
+/** Builds a link: `link(['tasks', id], {status: 'failed'})`. Empty values are omitted. */
 export function link(path, query = {}) {
   const parts = path.map((part) => encodeURIComponent(part).replaceAll('%3A', ':'));
-  const words = Object.entries(query).filter(([, value]) => value !== '' && value !== null && value !== undefined);
-  return `#/${parts.join('/')}${words.length ? `?${new URLSearchParams(words)}` : ''}`;
+  const params = Object.entries(query).filter(([, value]) => value !== '' && value !== null && value !== undefined);
+  return `#/${parts.join('/')}${params.length ? `?${new URLSearchParams(params)}` : ''}`;
 }
 
 export function go(address) {
@@ -28,8 +28,8 @@ export function go(address) {
   else location.hash = address;
 }
 
-/** Changes the address without a new entry in the history and without a new view. */
-export function rewrite(address) {
+/** Replaces the hash without a new history entry and without reloading the view. */
+export function replaceRoute(address) {
   history.replaceState(null, '', address);
 }
 

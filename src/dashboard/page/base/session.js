@@ -1,6 +1,6 @@
-// Who is logged in. The token lives in this tab only, or in this browser when the person asked to stay logged in.
+// The login session. The token is stored for this tab, or for this browser if the user chose to stay logged in.
 
-import { recall, remember } from './browser-storage.js';
+import { readStorage, writeStorage } from './browser-storage.js';
 
 const listeners = new Set();
 let session = load();
@@ -9,10 +9,10 @@ let timer = 0;
 function load() {
   for (const storage of ['sessionStorage', 'localStorage']) {
     try {
-      const kept = JSON.parse(recall('session', storage));
-      if (kept?.token && Date.parse(kept.expiresAt) > Date.now()) return { ...kept, storage };
+      const stored = JSON.parse(readStorage('session', storage));
+      if (stored?.token && Date.parse(stored.expiresAt) > Date.now()) return { ...stored, storage };
     } catch {
-      /* not ours, or of an older version */
+      /* invalid, or stored by an older version */
     }
   }
   return null;
@@ -20,59 +20,59 @@ function load() {
 
 export const token = () => session?.token ?? null;
 export const user = () => session?.user ?? null;
-/** `{token, expiresAt, user, storage}`, or `null`. */
+/** Current session: `{token, expiresAt, user, storage}`, or `null`. */
 export const current = () => session;
 export const isLoggedIn = () => session !== null;
 
-/** `change` is `in`, `out` or `expired`. */
+/** Registers `listener(change)`; `change` is `in`, `out` or `expired`. */
 export function onSession(listener) {
   listeners.add(listener);
 }
 
-/** `answer` is the data of POST /api/auth/login. */
-export function begin(answer, staysLoggedIn) {
-  session = { ...answer, storage: staysLoggedIn ? 'localStorage' : 'sessionStorage' };
-  forget();
-  const { token, expiresAt, user } = answer;
-  remember('session', JSON.stringify({ token, expiresAt, user }), session.storage);
-  arm();
+/** Starts a session from the data of `POST /api/auth/login`. */
+export function startSession(login, staysLoggedIn) {
+  session = { ...login, storage: staysLoggedIn ? 'localStorage' : 'sessionStorage' };
+  clearStored();
+  const { token, expiresAt, user } = login;
+  writeStorage('session', JSON.stringify({ token, expiresAt, user }), session.storage);
+  armExpiry();
   announce('in');
 }
 
 export function logOut() {
   session = null;
-  forget();
+  clearStored();
   announce('out');
 }
 
-/** The server does not take this token any more. */
-export function expire(refused = session?.token) {
-  if (!session || session.token !== refused) return;
+/** Ends the session because the server rejected `rejected`, unless a newer token is in use. */
+export function expireSession(rejected = session?.token) {
+  if (!session || session.token !== rejected) return;
   session = null;
-  forget();
+  clearStored();
   announce('expired');
 }
 
-function forget() {
+function clearStored() {
   clearTimeout(timer);
-  remember('session', null, 'sessionStorage');
-  remember('session', null, 'localStorage');
+  writeStorage('session', null, 'sessionStorage');
+  writeStorage('session', null, 'localStorage');
 }
 
-/** A timer longer than 24.8 days would fire at once. */
-function arm() {
+/** Arms the timer that expires the session. Timers longer than 24.8 days would fire at once, so it re-arms itself. */
+function armExpiry() {
   clearTimeout(timer);
   if (!session) return;
   const left = Date.parse(session.expiresAt) - Date.now();
-  timer = setTimeout(() => (left > 2 ** 31 - 1 ? arm() : expire()), Math.min(Math.max(left, 0), 2 ** 31 - 1));
+  timer = setTimeout(() => (left > 2 ** 31 - 1 ? armExpiry() : expireSession()), Math.min(Math.max(left, 0), 2 ** 31 - 1));
 }
 
 function announce(change) {
   for (const listener of listeners) listener(change);
 }
 
-arm();
-// Another tab logged out: so is this one.
+armExpiry();
+// Log out when another tab logs out.
 addEventListener('storage', (event) => {
   if (event.key === 'shuzhiren.session' && event.newValue === null && session?.storage === 'localStorage') {
     session = null;

@@ -1,11 +1,12 @@
-// The little Markdown of the API document: paragraphs, tables, lists, blocks of code, `code` and **bold**. Never markup: all text is text.
+// Renders the Markdown subset of the API document: paragraphs, tables, lists, code blocks, `code` and **bold**. Text is
+// never parsed as HTML.
 
 import { h } from '../base/dom.js';
 
 const CHINESE = /[\u3000-\u9fff\uff00-\uffef]/;
 const ITEM = /^(\*|\d+\.) /;
 
-/** Text with `code` and **bold** in it. */
+/** Renders `code` and **bold** in a text. */
 export function inline(text) {
   return String(text ?? '').split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part) => {
     if (/^`.+`$/s.test(part)) return h('code', null, part.slice(1, -1));
@@ -14,7 +15,7 @@ export function inline(text) {
   });
 }
 
-/** Lines of one paragraph as one; between Chinese characters there is no space. */
+/** Joins the lines of a paragraph, without a space between Chinese characters. */
 function join(lines) {
   return lines.reduce((text, line) => text + (CHINESE.test(text.at(-1)) || CHINESE.test(line[0]) ? '' : ' ') + line);
 }
@@ -34,7 +35,7 @@ function list(lines) {
   return h(/^\d/.test(lines[0]) ? 'ol' : 'ul', null, items.map((item) => h('li', null, inline(join(item)))));
 }
 
-/** The elements of a text. */
+/** Renders a text as a list of elements. */
 export function blocks(text) {
   const found = [];
   const parts = String(text ?? '').split(/^(```.*\n[^]*?^```)$/m);

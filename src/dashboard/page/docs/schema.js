@@ -1,8 +1,8 @@
-// Schemas of the API document as rows of a table.
+// Renders schemas of the API document as table rows.
 
 import { h } from '../base/dom.js';
 
-/** How deep members of members are shown; a schema may name itself. */
+/** Deepest nesting shown, because schemas may be recursive. */
 const DEPTH_MAX = 6;
 
 function resolve(api, schema) {
@@ -10,13 +10,13 @@ function resolve(api, schema) {
   return name ? { ...api.components.schemas[name], ...schema, $ref: undefined } : schema ?? {};
 }
 
-/** `string (uuid)`, `"a" | "b"`, `list of …`, in a few words. */
+/** Returns a short type name: `string (uuid)`, `"a" | "b"`, `array of …`. */
 export function typeOf(api, schema) {
   const one = resolve(api, schema);
   if (one.enum) return one.enum.map((value) => JSON.stringify(value)).join(' | ');
   if (one.oneOf) return [...new Set(one.oneOf.map((choice) => (choice.const ? 'string' : typeOf(api, choice))))].join(' or ');
-  if (one.type === 'array') return `list of ${typeOf(api, one.items)}`;
-  const types = [one.type ?? 'anything'].flat().join(' or ');
+  if (one.type === 'array') return `array of ${typeOf(api, one.items)}`;
+  const types = [one.type ?? 'any'].flat().join(' or ');
   return types + (one.format ? ` (${one.format})` : '') + bounds(one);
 }
 
@@ -26,7 +26,7 @@ function bounds({ minimum, maximum }) {
   return maximum === undefined ? ` ≥ ${minimum}` : ` ${minimum ?? '…'} to ${maximum}`;
 }
 
-/** One row a member, members of members below them. */
+/** Returns one row per member, each followed by the rows of its own members. */
 export function schemaRows(api, schema, prefix = '', depth = 0) {
   const one = resolve(api, schema);
   if (one.type === 'array') return schemaRows(api, one.items, `${prefix}[]`, depth);
@@ -45,7 +45,7 @@ export function schemaRows(api, schema, prefix = '', depth = 0) {
   });
 }
 
-/** The first example of a content. */
+/** Returns the first example of a media type, if any. */
 export function example(content) {
   return content.example ?? Object.values(content.examples ?? {})[0]?.value;
 }

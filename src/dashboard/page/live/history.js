@@ -1,49 +1,49 @@
-// The last hour of the overview, made from what is heard while the page is open: the server keeps no such thing.
+// History of the overview for the last hour, sampled while the page is open. The server does not keep one.
 
-import { recall, remember } from '../base/browser-storage.js';
-import { line } from './socket.js';
-import { changed } from './topics.js';
+import { readStorage, writeStorage } from '../base/browser-storage.js';
+import { connection } from './socket.js';
+import { publish } from './topics.js';
 
 const STEP_MS = 5_000;
 const SPAN_MS = 3_600_000;
 
-/** `{at, perMinute, oldestMs, pending, running}`, oldest first; a gap is a time without a connection. */
+/** Samples `{at, perMinute, oldestMs, pending, running}`, oldest first. A gap means that there was no connection. */
 export const points = load();
 let last = null;
-let heardAt = 0;
+let receivedAt = 0;
 
 function load() {
   try {
-    const kept = JSON.parse(recall('history', 'sessionStorage'));
+    const stored = JSON.parse(readStorage('history', 'sessionStorage'));
     const from = Date.now() - SPAN_MS;
-    return Array.isArray(kept) ? kept.filter((point) => point.at > from && point.at <= Date.now()) : [];
+    return Array.isArray(stored) ? stored.filter((point) => point.at > from && point.at <= Date.now()) : [];
   } catch {
     return [];
   }
 }
 
-/** The overview as just heard. */
-export function sample(overview) {
+/** Records a new overview. */
+export function recordOverview(overview) {
   const isFirst = last === null;
   last = overview;
-  heardAt = Date.now();
-  if (isFirst || points.length === 0) take();
+  receivedAt = Date.now();
+  if (isFirst || points.length === 0) addPoint();
 }
 
-function take() {
-  const point = present();
+function addPoint() {
+  const point = currentPoint();
   if (!point) return;
   points.push(point);
   while (points.length && points[0].at < Date.now() - SPAN_MS) points.shift();
-  changed('history');
+  publish('history');
 }
 
 /**
- * What was heard last, as a point of now. Silence means that nothing changed, as long as the line is alive; without one, what
- * was asked for a moment ago counts, and then nothing: `null`.
+ * Returns the last overview as a sample of now, or `null` if it is too old. While the socket is live, no message means
+ * no change; without a socket, a polled overview is valid for two steps.
  */
-export function present() {
-  if (!last || (line.state !== 'live' && Date.now() - heardAt > 2 * STEP_MS)) return null;
+export function currentPoint() {
+  if (!last || (connection.state !== 'live' && Date.now() - receivedAt > 2 * STEP_MS)) return null;
   return {
     at: Date.now(),
     perMinute: last.throughputPerMinute,
@@ -53,8 +53,8 @@ export function present() {
   };
 }
 
-setInterval(take, STEP_MS);
-addEventListener('pagehide', () => remember('history', JSON.stringify(points), 'sessionStorage'));
+setInterval(addPoint, STEP_MS);
+addEventListener('pagehide', () => writeStorage('history', JSON.stringify(points), 'sessionStorage'));
 
-/** Whether two points belong to one line. */
+/** Whether two consecutive samples have no gap between them. */
 export const isNext = (before, after) => after.at - before.at < 4 * STEP_MS;

@@ -1,38 +1,41 @@
-// What the instances declare of the classes of a workflow; kept, and asked for again with its ETag.
+// Input schemas of node classes, as the instances declare them. Cached, and revalidated by ETag.
 
 import { call } from '../base/api.js';
 
-/** Classes in one question: an address has its limits, and the server takes 200. */
+/** Classes per request. The server accepts 200, but the length of a URL is limited. */
 const CLASSES_MAX = 80;
-/** A form is worth more now than its hints later. */
+/** Longest wait for schemas before the form is shown without them. */
 const WAIT_MS = 2_500;
-const KEPT_MAX = 20;
+const CACHED_MAX = 20;
 
-/** Question → `{tag, data}`. */
-const kept = new Map();
+/** Comma-separated class names → `{tag, data}`. */
+const cache = new Map();
 
-/** `{class: {title, inputs: [{name, type, required, min, max, options, …}]}}` of those that are known; without an answer, none. */
-export async function declaredOf(nodes) {
+/**
+ * Returns `{class: {title, inputs: [{name, type, required, min, max, options, …}]}}` for the known classes of `nodes`.
+ * Returns an empty object if the server does not respond in time.
+ */
+export async function nodeSchemas(nodes) {
   const classes = [...new Set(nodes.map((node) => node.type))].filter((name) => name && !name.includes(',')).sort();
   const signal = AbortSignal.timeout(WAIT_MS);
-  const questions = [];
-  for (let at = 0; at < classes.length; at += CLASSES_MAX) questions.push(classes.slice(at, at + CLASSES_MAX).join(','));
+  const queries = [];
+  for (let at = 0; at < classes.length; at += CLASSES_MAX) queries.push(classes.slice(at, at + CLASSES_MAX).join(','));
   try {
-    const answers = await Promise.all(questions.map((question) => ask(question, signal)));
-    return Object.assign(Object.create(null), ...answers.map((answer) => answer.classes));
+    const responses = await Promise.all(queries.map((query) => fetchClasses(query, signal)));
+    return Object.assign(Object.create(null), ...responses.map(({ classes }) => classes));
   } catch (error) {
-    // The form does without: values were guessed before, too.
+    // The form works without schemas: input kinds are then guessed from their values.
     if (!error.type && error.name !== 'TimeoutError' && error.name !== 'AbortError') throw error;
     return {};
   }
 }
 
-async function ask(question, signal) {
-  const before = kept.get(question);
-  const answer = await call('GET', `nodes?${new URLSearchParams({ class: question })}`, { tag: before?.tag ?? '', signal });
-  if (answer === null) return before.data;
-  kept.delete(question);
-  kept.set(question, answer);
-  if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value);
-  return answer.data;
+async function fetchClasses(query, signal) {
+  const cached = cache.get(query);
+  const response = await call('GET', `nodes?${new URLSearchParams({ class: query })}`, { tag: cached?.tag ?? '', signal });
+  if (response === null) return cached.data;
+  cache.delete(query);
+  cache.set(query, response);
+  if (cache.size > CACHED_MAX) cache.delete(cache.keys().next().value);
+  return response.data;
 }

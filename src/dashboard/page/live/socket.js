@@ -1,114 +1,118 @@
-// The one WebSocket: logs in by its first message, comes back by itself, notices a dead line.
+// The WebSocket connection: authenticates with its first message, reconnects, and detects a dead connection.
 
-import { expire, isLoggedIn, token } from '../base/session.js';
-import { hearServerClock } from '../base/format.js';
-import { changed } from './topics.js';
+import { expireSession, isLoggedIn, token } from '../base/session.js';
+import { syncServerClock } from '../base/format.js';
+import { publish } from './topics.js';
 
-const PAUSE_MIN_MS = 500;
-const PAUSE_MAX_MS = 15_000;
-/** A browser does not show the server's pings: silence for so long is answered with a ping of ours, and then given up. */
+const DELAY_MIN_MS = 500;
+const DELAY_MAX_MS = 15_000;
+/** Silence after which the page sends a ping of its own, because a browser does not expose the server's pings. */
 const SILENCE_MS = 20_000;
+/** Time limit of the reply to a ping; then the connection is closed. */
 const PONG_MS = 10_000;
 
-/** `state`: `off`, `connecting`, `live`, `waiting` (until `retryAt`). `lostAt`: since when what is shown may be old. */
-export const line = { state: 'off', retryAt: 0, lostAt: 0 };
+/**
+ * `state` is `off`, `connecting`, `live` or `waiting` (until `retryAt`). `lostAt` is the time since which data may be
+ * stale, or 0.
+ */
+export const connection = { state: 'off', retryAt: 0, lostAt: 0 };
 
 let socket = null;
-let tries = 0;
-let timer = 0;
-let silence = 0;
+let attempts = 0;
+let reconnectTimer = 0;
+let silenceTimer = 0;
 let onMessage = () => {};
 
-/** `hear(message)` gets every message after the login, and `{type: 'connected'}` after each. */
-export function start(hear) {
-  onMessage = hear;
+/** Connects. `listener(message)` gets every message, and `{type: 'connected'}` after each login. */
+export function start(listener) {
+  onMessage = listener;
   addEventListener('online', retryNow);
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && retryNow());
   open();
 }
 
 export function retryNow() {
-  if (line.state !== 'waiting') return;
-  tries = 0;
+  if (connection.state !== 'waiting') return;
+  attempts = 0;
   open();
 }
 
 export function stop() {
-  clearTimeout(timer);
-  clearTimeout(silence);
+  clearTimeout(reconnectTimer);
+  clearTimeout(silenceTimer);
   const old = socket;
   socket = null;
   old?.close();
-  become('off');
+  setState('off');
 }
 
-/** Connects anew, with the token of now. */
+/** Opens a new connection with the current token. */
 export function open() {
   stop();
   if (!isLoggedIn()) return;
-  become('connecting');
-  const address = new URL('ws', document.baseURI);
-  address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-  address.hash = '';
-  const mine = new WebSocket(address);
+  setState('connecting');
+  const url = new URL('ws', document.baseURI);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.hash = '';
+  const mine = new WebSocket(url);
   socket = mine;
-  const used = token();
+  const usedToken = token();
   mine.onopen = () => {
-    mine.send(JSON.stringify({ type: 'auth', data: { token: used } }));
-    listen();
+    mine.send(JSON.stringify({ type: 'auth', data: { token: usedToken } }));
+    armSilenceTimer();
   };
   mine.onmessage = (event) => {
     if (mine !== socket) return;
-    listen();
-    hear(JSON.parse(event.data));
+    armSilenceTimer();
+    receive(JSON.parse(event.data));
   };
   mine.onclose = (event) => {
     if (mine !== socket) return;
     socket = null;
-    clearTimeout(silence);
-    if (event.code === 4401) expire(used);
-    else wait();
+    clearTimeout(silenceTimer);
+    if (event.code === 4401) expireSession(usedToken);
+    else scheduleReconnect();
   };
 }
 
-function hear(message) {
-  if (typeof message.timestamp === 'number') hearServerClock(message.timestamp);
+function receive(message) {
+  if (typeof message.timestamp === 'number') syncServerClock(message.timestamp);
   if (message.type === 'auth_ok') {
-    tries = 0;
-    line.lostAt = 0;
-    become('live');
+    attempts = 0;
+    connection.lostAt = 0;
+    setState('live');
     onMessage({ type: 'connected' });
   }
   onMessage(message);
 }
 
-/** Restarts the watch for silence. */
-function listen() {
-  clearTimeout(silence);
+/** Restarts the timer that detects a dead connection. */
+function armSilenceTimer() {
+  clearTimeout(silenceTimer);
   const mine = socket;
-  silence = setTimeout(() => {
+  silenceTimer = setTimeout(() => {
     if (mine?.readyState !== WebSocket.OPEN) return;
     mine.send(JSON.stringify({ type: 'ping' }));
-    silence = setTimeout(() => {
+    silenceTimer = setTimeout(() => {
       if (mine !== socket) return;
-      // `close` waits for the other side, which is silent.
+      // Do not wait for `onclose`: a dead peer never answers the close frame.
       socket = null;
       mine.close();
-      wait();
+      scheduleReconnect();
     }, PONG_MS);
   }, SILENCE_MS);
 }
 
-function wait() {
-  const pause = Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** tries) * (0.75 + Math.random() / 2);
-  tries += 1;
-  line.lostAt ||= Date.now();
-  line.retryAt = Date.now() + pause;
-  become('waiting');
-  timer = setTimeout(open, pause);
+function scheduleReconnect() {
+  const delayMs = Math.min(DELAY_MAX_MS, DELAY_MIN_MS * 2 ** attempts) * (0.75 + Math.random() / 2);
+  attempts += 1;
+  connection.lostAt ||= Date.now();
+  connection.retryAt = Date.now() + delayMs;
+  setState('waiting');
+  reconnectTimer = setTimeout(open, delayMs);
 }
 
-function become(state) {
-  line.state = state;
-  changed('line');
+function setState(state) {
+  connection.state = state;
+  publish('connection');
 }

@@ -1,104 +1,108 @@
-// What the page knows now: the overview, the instances, and how far each task is that was heard of. Messages keep it true.
+// Live state of the page: the overview, the instances and the latest update of each task. WebSocket messages keep it
+// current.
 
 import { call } from '../base/api.js';
 import { now } from '../base/format.js';
 import { isLoggedIn } from '../base/session.js';
-import { sample } from './history.js';
-import { line } from './socket.js';
-import { changed } from './topics.js';
+import { recordOverview } from './history.js';
+import { connection } from './socket.js';
+import { publish } from './topics.js';
 
-/** Tasks whose last news is kept; the oldest are forgotten. */
-const NEWS_MAX = 2_000;
-/** Of a text that a task made; the whole is read when somebody looks at the task. */
-const TEXT_KEPT = 1_000;
-/** Outputs of a running task that are kept of its messages. */
-const MADE_MAX = 200;
-/** Without a socket (a proxy that lets none through, an api process that has none) the page asks instead. */
+/** Tasks whose latest update is kept; the oldest are dropped. */
+const UPDATES_MAX = 2_000;
+/** Characters kept of a text output. The task view loads the whole text. */
+const TEXT_CHARS_MAX = 1_000;
+/** Outputs kept per running task. */
+const OUTPUTS_MAX = 200;
+/** Poll interval without a socket: a proxy may block WebSockets, and an api process may run without them. */
 const POLL_MS = 5_000;
-/** Messages tell what changes; what they do not carry (device, version) is read again after so long. */
+/** Age after which instances are read again, because messages do not carry the device and version. */
 const INSTANCES_STALE_MS = 15_000;
 
-/** `overview` is `null` until known; `instances` is `null`, or in the config's order. */
+/** `overview` and `instances` are `null` until loaded. Instances are in the order of the config. */
 export const known = { overview: null, instances: null, instancesError: null };
 
-/** taskId → `{at, …data of the last message}`; `at` is `performance.now()`. */
-const news = new Map();
+/** taskId → `{at, …data of its latest message}`; `at` is `performance.now()`. */
+const updates = new Map();
 let instancesReadAt = -Infinity;
 let isReading = false;
-/** Messages that came while instances were being read: what is read may be older. */
-let outrun = [];
+/** Messages that arrived while instances were being read. They are applied after the response, which may be older. */
+let deferred = [];
 
-/** Takes one message of the socket. */
-export function hear(message) {
+/** Applies a message of the socket. */
+export function onMessage(message) {
   const { type, data } = message;
   if (type === 'global_status') {
     known.overview = data;
-    sample(data);
-    changed('overview');
+    recordOverview(data);
+    publish('overview');
   } else if (type === 'task_progress' || type === 'task_output' || type === 'task_completed' || type === 'task_failed') {
-    hearTask(message);
+    applyTaskMessage(message);
   } else if (type === 'instance_status') {
-    hearInstance(data);
+    applyInstanceMessage(data);
   } else if (type === 'connected' || type === 'resync') {
-    changed('resync');
+    publish('resync');
     readInstances();
   }
 }
 
-function hearTask({ type, timestamp, data }) {
-  const kept = news.get(data.taskId);
+function applyTaskMessage({ type, timestamp, data }) {
+  const previous = updates.get(data.taskId);
   const status = data.status ?? (type === 'task_completed' ? 'completed' : type === 'task_failed' ? 'failed' : 'running');
-  const isNews = kept?.status !== status || kept?.attempt !== data.attempt;
-  news.delete(data.taskId);
-  for (const output of [...(data.result?.outputs ?? []), ...(data.outputs ?? [])]) shorten(output);
-  // What an attempt has made so far; an output says nothing of progress, and what was said of it still holds.
-  const isSame = kept?.attempt === data.attempt;
-  const made = [...((isSame && kept.made) || []), ...(data.outputs ?? [])].slice(0, MADE_MAX);
-  const before = type === 'task_output' && isSame ? kept : {};
-  news.set(data.taskId, { ...before, ...data, made, status, timestamp, at: performance.now() });
-  if (news.size > NEWS_MAX) news.delete(news.keys().next().value);
-  changed('task', data.taskId);
-  if (isNews) changed('statuses', data.taskId);
+  const isNewStatus = previous?.status !== status || previous?.attempt !== data.attempt;
+  updates.delete(data.taskId);
+  for (const output of [...(data.result?.outputs ?? []), ...(data.outputs ?? [])]) truncateText(output);
+  // Collect the outputs of one attempt. A `task_output` message has no progress, so keep the previous one.
+  const isSameAttempt = previous?.attempt === data.attempt;
+  const collected = [...((isSameAttempt && previous.collected) || []), ...(data.outputs ?? [])].slice(0, OUTPUTS_MAX);
+  const before = type === 'task_output' && isSameAttempt ? previous : {};
+  updates.set(data.taskId, { ...before, ...data, collected, status, timestamp, at: performance.now() });
+  if (updates.size > UPDATES_MAX) updates.delete(updates.keys().next().value);
+  publish('task', data.taskId);
+  if (isNewStatus) publish('statuses', data.taskId);
 }
 
-function shorten(output) {
-  if (output.text?.length > TEXT_KEPT) output.text = `${output.text.slice(0, TEXT_KEPT)}…`;
+function truncateText(output) {
+  if (output.text?.length > TEXT_CHARS_MAX) output.text = `${output.text.slice(0, TEXT_CHARS_MAX)}…`;
 }
 
-function hearInstance(data) {
-  if (isReading) outrun.push(data);
-  // One that is not known may be new in the config.
+function applyInstanceMessage(data) {
+  if (isReading) deferred.push(data);
+  // An unknown instance may be new in the config.
   else if (!applyInstance(data)) readInstances();
 }
 
-/** Whether there is such an instance. */
+/** Applies `data` to its instance. Returns false if the instance is unknown. */
 function applyInstance(data) {
   const instance = known.instances?.find((item) => item.id === data.instanceId);
   if (!instance) return false;
-  // A phase brings a version or a device with it: read those soon.
+  // Device and version may have changed with the phase: read them soon.
   if (instance.phase !== data.phase || instance.enabled !== data.enabled) instancesReadAt = -Infinity;
   const { instanceId: _id, ...rest } = data;
   Object.assign(instance, rest);
-  changed('instances', data.instanceId);
+  publish('instances', data.instanceId);
   return true;
 }
 
-/** The last news of a task, if it came after `since` (`performance.now()` when the task was asked for). */
-export function newsOf(taskId, since = 0) {
-  const item = news.get(taskId);
+/**
+ * Returns the latest update of a task that arrived after `since` (`performance.now()` of the request for the task), or
+ * `null`.
+ */
+export function latestUpdate(taskId, since = 0) {
+  const item = updates.get(taskId);
   return item && item.at >= since ? item : null;
 }
 
-/** `task` with the news that came after it was asked for. */
-export function withNews(task, askedAt) {
-  const item = newsOf(task.id, askedAt);
+/** Returns `task` merged with the updates that arrived after it was requested. */
+export function withUpdates(task, requestedAt) {
+  const item = latestUpdate(task.id, requestedAt);
   if (!item) return task;
   const when = new Date(item.timestamp ?? now()).toISOString();
   const next = { ...task, status: item.status, attempt: item.attempt ?? task.attempt };
   for (const name of ['instanceId', 'progress', 'nodesDone', 'nodesTotal', 'result', 'error']) {
     if (item[name] !== undefined) next[name] = item[name];
   }
-  if (item.status !== 'completed') next.result = soFar(task, item);
+  if (item.status !== 'completed') next.result = outputsSoFar(task, item);
   next.currentNode = item.status === 'running' ? (item.currentNode ?? task.currentNode) : undefined;
   if (item.status === 'running') next.startedAt ??= when;
   if (isEnded(item.status)) next.finishedAt ??= when;
@@ -107,24 +111,27 @@ export function withNews(task, askedAt) {
   return next;
 }
 
-/** What there is but for a good end: as read, and what came since. Nothing is left of an attempt that another one follows. */
-function soFar(task, { attempt = task.attempt, made }) {
+/**
+ * Outputs of the current attempt: those read with the task, then those from messages. Outputs of earlier attempts are
+ * dropped.
+ */
+function outputsSoFar(task, { attempt = task.attempt, collected }) {
   const read = attempt === task.attempt ? (task.result?.outputs ?? []) : [];
-  const known = new Set(read.map(outputKey));
-  const outputs = [...read, ...made.filter((output) => !known.has(outputKey(output)))];
+  const seen = new Set(read.map(outputKey));
+  const outputs = [...read, ...collected.filter((output) => !seen.has(outputKey(output)))];
   return outputs.length ? { outputs } : undefined;
 }
 
-/** As far as a message keeps a text. */
-const outputKey = ({ fileId, nodeId, text }) => fileId ?? `${nodeId} ${text?.slice(0, TEXT_KEPT)}`;
+/** Identity of an output. Texts are compared by the part that a message keeps. */
+const outputKey = ({ fileId, nodeId, text }) => fileId ?? `${nodeId} ${text?.slice(0, TEXT_CHARS_MAX)}`;
 
 export const isEnded = (status) => status === 'completed' || status === 'failed' || status === 'cancelled';
 
-/** Reads the instances. */
+/** Loads the instances from the API. */
 export async function readInstances() {
   if (isReading || !isLoggedIn()) return;
   isReading = true;
-  outrun = [];
+  deferred = [];
   try {
     known.instances = await call('GET', 'instances');
     known.instancesError = null;
@@ -135,8 +142,8 @@ export async function readInstances() {
   } finally {
     isReading = false;
   }
-  for (const data of outrun) applyInstance(data);
-  changed('instances');
+  for (const data of deferred) applyInstance(data);
+  publish('instances');
 }
 
 setInterval(() => {
@@ -145,20 +152,20 @@ setInterval(() => {
 }, 1_000);
 
 setInterval(async () => {
-  if (line.state === 'live' || !isLoggedIn() || document.visibilityState !== 'visible') return;
+  if (connection.state === 'live' || !isLoggedIn() || document.visibilityState !== 'visible') return;
   try {
     known.overview = await call('GET', 'monitor/overview');
   } catch {
-    // The banner says that the server is away.
+    // The banner reports that the server is unreachable.
     return;
   }
-  sample(known.overview);
-  changed('overview');
-  changed('statuses');
+  recordOverview(known.overview);
+  publish('overview');
+  publish('statuses');
 }, POLL_MS);
 
-/** Forgets everything: somebody else logs in. */
-export function forgetAll() {
+/** Drops all state, because another user may log in. */
+export function reset() {
   Object.assign(known, { overview: null, instances: null, instancesError: null });
-  news.clear();
+  updates.clear();
 }

@@ -1,32 +1,36 @@
-// Who wants to know what. However much is heard between two frames, a listener is called once, with all of it: a flood of
-// messages costs one repaint.
+// Publish/subscribe by topic. Changes are collected and delivered once per animation frame, so that a flood of messages
+// costs one repaint.
 
 const listeners = new Map();
-const heard = new Map();
-let isPlanned = false;
+/** Topic → ids that changed since the last delivery. */
+const pending = new Map();
+let isScheduled = false;
 
-/** Calls `listener(ids)` at most once a frame when `topic` changed; `ids` is the set of what changed. Returns the end. */
-export function watch(topic, listener) {
+/**
+ * Calls `listener(ids)` at most once per frame after `topic` changed; `ids` is the set of changed ids. Returns the
+ * unsubscribe function.
+ */
+export function subscribe(topic, listener) {
   if (!listeners.has(topic)) listeners.set(topic, new Set());
   listeners.get(topic).add(listener);
   return () => listeners.get(topic).delete(listener);
 }
 
-/** Something of `topic` changed. */
-export function changed(topic, id = '') {
+/** Marks `topic` as changed; `id` says which item. */
+export function publish(topic, id = '') {
   if (!listeners.get(topic)?.size) return;
-  if (!heard.has(topic)) heard.set(topic, new Set());
-  heard.get(topic).add(id);
-  if (isPlanned) return;
-  isPlanned = true;
-  requestAnimationFrame(tell);
+  if (!pending.has(topic)) pending.set(topic, new Set());
+  pending.get(topic).add(id);
+  if (isScheduled) return;
+  isScheduled = true;
+  requestAnimationFrame(deliver);
 }
 
-function tell() {
-  isPlanned = false;
-  const told = [...heard];
-  heard.clear();
-  for (const [topic, ids] of told) {
+function deliver() {
+  isScheduled = false;
+  const batch = [...pending];
+  pending.clear();
+  for (const [topic, ids] of batch) {
     for (const listener of [...(listeners.get(topic) ?? [])]) listener(ids);
   }
 }

@@ -1,18 +1,18 @@
-// Who is logged in here, until when, and what decides who can come in.
+// Account view: the current login, and how access is controlled.
 
-import { h, put } from '../base/dom.js';
-import { clock, wholeTime } from '../base/format.js';
+import { h, setChildren } from '../base/dom.js';
+import { timeOfDay, fullTime } from '../base/format.js';
 import { has, t } from '../base/i18n.js';
 import { current, logOut } from '../base/session.js';
 import { icon } from '../components/ui/icons.js';
 
 export function account(root) {
   const { user, expiresAt, storage } = current();
-  const kept = storage === 'localStorage' ? 'account.kept.browser' : 'account.kept.tab';
+  const storageKey = storage === 'localStorage' ? 'account.storage.browser' : 'account.storage.tab';
   const role = has(`role.${user.role}`) ? t(`role.${user.role}`) : user.role;
-  const until = h('time', { datetime: expiresAt, title: wholeTime(expiresAt) }, clock(expiresAt));
-  const leave = h('button', { type: 'button', onclick: logOut }, icon('out', 18), t('logout'));
-  put(
+  const expiry = h('time', { datetime: expiresAt, title: fullTime(expiresAt) }, timeOfDay(expiresAt));
+  const logOutButton = h('button', { type: 'button', onclick: logOut }, icon('out', 18), t('logout'));
+  setChildren(
     root,
     h('div', { class: 'head' }, h('h1', {}, t('account'))),
     h(
@@ -20,17 +20,17 @@ export function account(root) {
       { class: 'columns even' },
       panel(
         'account.login',
-        facts([
+        details([
           ['login.username', user.username],
           ['account.role', role],
-          ['account.until', until],
-          ['account.kept', t(kept)],
+          ['account.expires', expiry],
+          ['account.storage', t(storageKey)],
         ]),
-        h('div', { class: 'row' }, leave),
+        h('div', { class: 'row' }, logOutButton),
       ),
       panel(
         'account.access',
-        facts([
+        details([
           ['account.users', t('account.users.text')],
           ['account.keys', t('account.keys.text')],
           ['account.audit', t('account.audit.text')],
@@ -43,7 +43,7 @@ export function account(root) {
 
 const panel = (title, ...content) => h('section', { class: 'panel stack' }, h('h2', {}, t(title)), content);
 
-const facts = (rows) =>
+const details = (rows) =>
   h(
     'dl',
     { class: 'facts' },

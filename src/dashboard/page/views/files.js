@@ -1,22 +1,24 @@
-// The stored files: what was uploaded and what tasks made.
+// Files view: uploads and task outputs.
 
 import { call } from '../base/api.js';
-import { h, keyed, mark, put, say } from '../base/dom.js';
-import { bytes, clock, number, wholeTime } from '../base/format.js';
+import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
+import { bytes, timeOfDay, number, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { fileLink } from '../base/file-links.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { watch } from '../live/topics.js';
-import { dropAnywhere } from '../components/ui/drop-zone.js';
-import { emptyPanel, failedPanel, sentence, waitingPanel } from '../components/ui/panels.js';
+import { subscribe } from '../live/topics.js';
+import { acceptDrops } from '../components/ui/drop-zone.js';
+import { errorText } from '../components/ui/error-text.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
 import { pager } from '../components/ui/pager.js';
-import { thumbnail } from '../components/files/thumbnail.js';
-import { confirm, copy, toast, toastError } from '../components/ui/toast.js';
+import { gridThumbnail } from '../components/files/thumbnail.js';
+import { confirm, copy } from '../components/ui/dialog.js';
+import { toast, toastError } from '../components/ui/toast.js';
 import { upload } from '../components/files/upload.js';
 
-const PAGE = 60;
+const PAGE_SIZE = 60;
 const KINDS = [null, 'upload', 'output'];
 
 export function files(root, first, scope) {
@@ -32,30 +34,30 @@ export function files(root, first, scope) {
     ),
   );
   const pages = pager((page) => go(link(['files'], { kind: query.kind, page: page > 1 ? page : '' })));
-  const sending = uploads(scope, () => source.refreshSoon(300));
-  put(
+  const uploader = uploads(scope, () => source.refreshSoon(300));
+  setChildren(
     root,
-    h('div', { class: 'head' }, h('h1', {}, t('files')), sending.button),
-    sending.element,
+    h('div', { class: 'head' }, h('h1', {}, t('files')), uploader.button),
+    uploader.element,
     h('div', { class: 'chips', role: 'group', 'aria-label': t('filter') }, chips),
     place,
     h('div', { class: 'row between' }, total, pages.element),
   );
-  dropAnywhere(root, scope, sending.take);
+  acceptDrops(root, scope, uploader.add);
 
   const draw = ({ data, error, isOld }) => {
-    KINDS.forEach((kind, at) => mark(chips[at], 'aria-pressed', String(kind === query.kind)));
+    KINDS.forEach((kind, at) => setAttr(chips[at], 'aria-pressed', String(kind === query.kind)));
     if (data === null) {
-      put(place, error ? failedPanel(error, source.refresh) : waitingPanel(4));
+      setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(4));
       return;
     }
-    mark(place, 'data-old', isOld || error !== null);
-    say(total, data.total ? t('files.total', { n: data.total, total: number(data.total) }) : '');
-    pages.update(query.page, Math.ceil(data.total / PAGE));
-    if (data.items.length === 0) put(place, emptyPanel('files', t('files.none'), t('files.none.text')));
+    setAttr(place, 'data-old', isOld || error !== null);
+    setText(total, data.total ? t('files.total', { n: data.total, total: number(data.total) }) : '');
+    pages.update(query.page, Math.ceil(data.total / PAGE_SIZE));
+    if (data.items.length === 0) setChildren(place, emptyPanel('files', t('files.none'), t('files.none.text')));
     else {
-      if (grid.parentNode !== place) put(place, grid);
-      keyed(
+      if (grid.parentNode !== place) setChildren(place, grid);
+      reconcile(
         grid,
         data.items,
         (file) => file.fileId,
@@ -68,13 +70,13 @@ export function files(root, first, scope) {
     (signal) =>
       call(
         'GET',
-        `files?${new URLSearchParams({ limit: PAGE, offset: (query.page - 1) * PAGE, ...(query.kind ? { kind: query.kind } : {}) })}`,
+        `files?${new URLSearchParams({ limit: PAGE_SIZE, offset: (query.page - 1) * PAGE_SIZE, ...(query.kind ? { kind: query.kind } : {}) })}`,
         { signal },
       ),
     draw,
   );
-  // An ended task may have made files.
-  scope.add(watch('statuses', () => source.refreshSoon(3_000)));
+  // Ended tasks may have produced files.
+  scope.add(subscribe('statuses', () => source.refreshSoon(3_000)));
   source.refresh();
   return {
     update(route) {
@@ -91,7 +93,7 @@ function read({ query }) {
 
 function card(file, refresh) {
   const remove = async () => {
-    if (!(await confirm(t('file.delete.ask', { name: file.filename }), t('file.delete.text'), t('file.delete')))) return;
+    if (!(await confirm(t('file.delete.question', { name: file.filename }), t('file.delete.text'), t('file.delete')))) return;
     try {
       await call('DELETE', `files/${file.fileId}`);
       toast('good', t('file.deleted', { name: file.filename }));
@@ -100,20 +102,20 @@ function card(file, refresh) {
       toastError(error);
     }
   };
-  const whole = h(
+  const openLink = h(
     'a',
     { target: '_blank', rel: 'noopener', 'aria-label': t('file.open', { name: file.filename }) },
-    thumbnail(file),
+    gridThumbnail(file),
   );
   const element = h(
     'li',
     { class: 'file-card', data: { id: file.fileId } },
-    whole,
+    openLink,
     h(
       'span',
       { class: 'names' },
       h('strong', { title: file.filename }, file.filename),
-      h('span', { class: 'sub', title: wholeTime(file.createdAt) }, `${bytes(file.sizeBytes)} · ${clock(file.createdAt)}`),
+      h('span', { class: 'sub', title: fullTime(file.createdAt) }, `${bytes(file.sizeBytes)} · ${timeOfDay(file.createdAt)}`),
     ),
     h(
       'span',
@@ -145,11 +147,11 @@ function card(file, refresh) {
       ),
     ),
   );
-  // A signed link runs out: the newest is the one to open.
-  return { element, update: (now) => mark(whole, 'href', fileLink(now)) };
+  // Signed links expire, so use the latest one.
+  return { element, update: (now) => setAttr(openLink, 'href', fileLink(now)) };
 }
 
-/** One upload at a time, in the order of the drop; each with its progress. */
+/** Upload queue: one file at a time, each with its progress. `done()` is called after each upload. */
 function uploads(scope, done) {
   const list = h('ul', { class: 'uploads' });
   const picker = h('input', {
@@ -159,52 +161,52 @@ function uploads(scope, done) {
     tabindex: -1,
     'aria-label': t('file.upload'),
   });
-  const waiting = [];
+  const queue = [];
   let isSending = false;
   picker.addEventListener('change', () => {
-    take([...picker.files]);
+    add([...picker.files]);
     picker.value = '';
   });
 
-  function take(chosen) {
+  function add(chosen) {
     for (const file of chosen) {
       const progress = h('progress', { max: 100, value: 0, 'aria-label': file.name });
-      const words = h('span', { class: 'sub' }, t('upload.waits'));
-      const stop = new AbortController();
+      const note = h('span', { class: 'sub' }, t('upload.queued'));
+      const controller = new AbortController();
       const row = h(
         'li',
         {},
-        h('span', { class: 'names' }, h('strong', {}, file.name), words),
+        h('span', { class: 'names' }, h('strong', {}, file.name), note),
         progress,
         h(
           'button',
           {
             type: 'button',
             class: 'quiet square',
-            'aria-label': t('upload.stop', { name: file.name }),
-            onclick: () => (stop.abort(), row.remove()),
+            'aria-label': t('upload.cancel', { name: file.name }),
+            onclick: () => (controller.abort(), row.remove()),
           },
           icon('cancel', 16),
         ),
       );
       list.append(row);
-      waiting.push({ file, progress, words, stop, row });
+      queue.push({ file, progress, note, controller, row });
     }
     sendNext();
   }
   async function sendNext() {
     if (isSending) return;
     isSending = true;
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      if (next.stop.signal.aborted) continue;
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      if (next.controller.signal.aborted) continue;
       try {
         await upload(
           next.file,
           (percent) => {
             next.progress.value = percent;
-            say(next.words, `${percent} % · ${bytes(next.file.size)}`);
+            setText(next.note, `${percent} % · ${bytes(next.file.size)}`);
           },
-          next.stop.signal,
+          next.controller.signal,
         );
         next.row.remove();
         toast('good', t('upload.done', { name: next.file.name }));
@@ -212,8 +214,8 @@ function uploads(scope, done) {
       } catch (error) {
         if (error.name === 'AbortError') continue;
         next.progress.remove();
-        mark(next.row, 'data-bad', true);
-        say(next.words, sentence(error));
+        setAttr(next.row, 'data-bad', true);
+        setText(next.note, errorText(error));
       }
     }
     isSending = false;
@@ -226,6 +228,6 @@ function uploads(scope, done) {
       picker,
       h('button', { type: 'button', class: 'primary', onclick: () => picker.click() }, icon('upload', 18), t('file.upload')),
     ),
-    take,
+    add,
   };
 }

@@ -1,21 +1,23 @@
-// The config of the fleet: its text, checked while it is typed, shown as a difference before it is saved, guarded by its version.
+// Fleet config editor: checks the JSON while typing, shows a diff before saving, and detects concurrent changes by
+// version.
 
 import { call } from '../base/api.js';
-import { freshId, h, mark, put, say } from '../base/dom.js';
+import { freshId, h, setAttr, setChildren, setText } from '../base/dom.js';
 import { t } from '../base/i18n.js';
-import { JsonError, follow, parseJson, place as placeOf } from '../base/json.js';
+import { JsonError, parseJson, position as positionOf, resolvePointer } from '../base/json.js';
 import { link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { readInstances } from '../live/store.js';
 import { diff } from '../base/line-diff.js';
-import { failedPanel, sentence, waitingPanel } from '../components/ui/panels.js';
+import { errorText } from '../components/ui/error-text.js';
+import { failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
 import { toast } from '../components/ui/toast.js';
 import { draft, dropDraft } from '../base/drafts.js';
 
 export function fleetConfig(root, _route, scope) {
   const place = h('div');
-  put(
+  setChildren(
     root,
     h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances'))),
     h('div', { class: 'head' }, h('h1', {}, t('config'))),
@@ -26,19 +28,19 @@ export function fleetConfig(root, _route, scope) {
     scope,
     (signal) => call('GET', 'config', { signal }),
     ({ data, error }) => {
-      if (data === null) put(place, error ? failedPanel(error, source.refresh) : waitingPanel(8));
-      else put(place, editor(data, source));
+      if (data === null) setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(8));
+      else setChildren(place, editor(data, source));
     },
-    // A new connection must not move the text under somebody's hands.
+    // Do not reload on reconnect: it would replace the text while the user edits it.
     false,
   );
-  put(place, waitingPanel(8));
+  setChildren(place, loadingPanel(8));
   source.refresh();
 }
 
-/** The config as text, without its version: that is ours to mind. */
+/** Returns the config as text, without its version, which is sent as `If-Match`. */
 function textOf({ version: _version, ...config }) {
-  // A list of ports reads better on one line.
+  // Print port lists on one line.
   return JSON.stringify(config, null, 2).replace(
     /\[\s+([\d,\s]+?)\s+\]/g,
     (_whole, ports) => `[${ports.split(/,\s*/).join(', ')}]`,
@@ -47,15 +49,15 @@ function textOf({ version: _version, ...config }) {
 
 function editor(config, source) {
   const base = textOf(config);
-  const kept = draft('config', () => ({ text: base, version: config.version, base }));
-  // Nothing was typed yet: what is newer on the server is what is edited.
-  if (kept.text === kept.base) Object.assign(kept, { text: base, version: config.version, base });
+  const edited = draft('config', () => ({ text: base, version: config.version, base }));
+  // If nothing was typed yet, edit the newest version.
+  if (edited.text === edited.base) Object.assign(edited, { text: base, version: config.version, base });
   const id = freshId('config');
   const area = h('textarea', {
     id,
     class: 'mono editor',
     rows: 22,
-    value: kept.text,
+    value: edited.text,
     spellcheck: 'false',
     autocapitalize: 'none',
     'aria-describedby': `${id}-state`,
@@ -63,16 +65,16 @@ function editor(config, source) {
   const state = h('p', { id: `${id}-state`, class: 'editor-state', role: 'status' });
   const problems = h('div', { role: 'alert' });
   const changes = h('div');
-  const save = h('button', { type: 'button', class: 'primary', data: { test: 'save' }, onclick: send }, t('config.save'));
-  const undo = h('button', { type: 'button', onclick: () => change(kept.base) }, t('config.undo'));
+  const save = h('button', { type: 'button', class: 'primary', data: { test: 'save' }, onclick: saveConfig }, t('config.save'));
+  const undo = h('button', { type: 'button', onclick: () => change(edited.base) }, t('config.undo'));
 
   function change(text) {
     area.value = text;
     area.dispatchEvent(new Event('input'));
   }
   area.addEventListener('input', () => {
-    kept.text = area.value;
-    put(problems);
+    edited.text = area.value;
+    setChildren(problems);
     check();
   });
 
@@ -80,24 +82,24 @@ function editor(config, source) {
     let isValid = true;
     try {
       parseJson(area.value);
-      say(
+      setText(
         state,
-        kept.version === config.version
-          ? t('config.version', { n: kept.version })
-          : t('config.older', { mine: kept.version, now: config.version }),
+        edited.version === config.version
+          ? t('config.version', { n: edited.version })
+          : t('config.outdated', { mine: edited.version, now: config.version }),
       );
     } catch (error) {
       if (!(error instanceof JsonError)) throw error;
       isValid = false;
-      const { line, column } = placeOf(area.value, error.at);
-      say(state, t('form.broken.text', { line, column, why: error.message }));
+      const { line, column } = positionOf(area.value, error.at);
+      setText(state, t('document.invalidJson.text', { line, column, reason: error.message }));
     }
-    mark(state, 'data-bad', !isValid);
-    mark(area, 'aria-invalid', isValid ? null : 'true');
-    const lines = diff(kept.base, area.value);
+    setAttr(state, 'data-bad', !isValid);
+    setAttr(area, 'aria-invalid', isValid ? null : 'true');
+    const lines = diff(edited.base, area.value);
     save.disabled = !isValid || lines.length === 0;
     undo.disabled = lines.length === 0;
-    put(
+    setChildren(
       changes,
       lines.length
         ? [
@@ -114,17 +116,17 @@ function editor(config, source) {
               ),
             ),
           ]
-        : h('p', { class: 'faint' }, t('config.same')),
+        : h('p', { class: 'faint' }, t('config.unchanged')),
     );
   }
 
-  async function send() {
+  async function saveConfig() {
     save.disabled = true;
-    put(problems);
+    setChildren(problems);
     try {
       const body = JSON.parse(area.value);
       delete body.version;
-      await call('PUT', 'config', { body, headers: { 'If-Match': `"${kept.version}"` } });
+      await call('PUT', 'config', { body, headers: { 'If-Match': `"${edited.version}"` } });
       dropDraft('config');
       toast('good', t('config.saved'));
       readInstances();
@@ -132,20 +134,20 @@ function editor(config, source) {
       source.refresh();
     } catch (error) {
       if (!error.type) throw error;
-      tell(error);
+      showError(error);
       save.disabled = false;
     }
   }
 
-  function tell(error) {
+  function showError(error) {
     if (error.type === 'version_conflict') {
       const merge = async () => {
         const now = await call('GET', 'config');
-        // What was typed stays; the difference is now against what somebody else saved.
-        Object.assign(kept, { version: now.version, base: textOf(now) });
+        // Keep the typed text, and diff it against the version that another user saved.
+        Object.assign(edited, { version: now.version, base: textOf(now) });
         source.refresh();
       };
-      put(
+      setChildren(
         problems,
         h(
           'div',
@@ -156,14 +158,14 @@ function editor(config, source) {
             {},
             h('strong', {}, t('config.conflict')),
             h('p', {}, t('config.conflict.text')),
-            h('button', { type: 'button', onclick: merge }, t('config.conflict.do')),
+            h('button', { type: 'button', onclick: merge }, t('config.conflict.compare')),
           ),
         ),
       );
       return;
     }
     const root = parseJson(area.value);
-    put(
+    setChildren(
       problems,
       h(
         'div',
@@ -172,19 +174,19 @@ function editor(config, source) {
         h(
           'div',
           {},
-          h('strong', {}, sentence(error)),
+          h('strong', {}, errorText(error)),
           h(
             'ul',
             { class: 'problems' },
             (error.details ?? []).map((problem) => {
-              const spot = follow(root, problem.pointer ?? '');
+              const target = resolvePointer(root, problem.pointer ?? '');
               return h(
                 'li',
                 {},
                 h(
                   'button',
-                  { type: 'button', class: 'link', onclick: () => select(spot) },
-                  t('config.line', { n: placeOf(area.value, spot.start).line }),
+                  { type: 'button', class: 'link', onclick: () => select(target) },
+                  t('config.line', { n: positionOf(area.value, target.start).line }),
                 ),
                 ' ',
                 h('code', {}, problem.pointer || '/'),
@@ -200,7 +202,7 @@ function editor(config, source) {
   function select({ start, end }) {
     area.focus();
     area.setSelectionRange(start, end);
-    area.scrollTop = (placeOf(area.value, start).line - 4) * Number.parseFloat(getComputedStyle(area).lineHeight);
+    area.scrollTop = (positionOf(area.value, start).line - 4) * Number.parseFloat(getComputedStyle(area).lineHeight);
   }
 
   check();
@@ -220,12 +222,12 @@ function editor(config, source) {
         h('div', { class: 'row end' }, undo, save),
       ),
     ),
-    h('div', { class: 'stack' }, h('section', { class: 'panel' }, changes), addServer(area, change)),
+    h('div', { class: 'stack' }, h('section', { class: 'panel' }, changes), addServerForm(area, change)),
   );
 }
 
-/** Writes a server into the text: nobody has to know the format for that. */
-function addServer(area, change) {
+/** A form that adds a server to the text, so that users need not know the format. */
+function addServerForm(area, change) {
   const make = (name, placeholder) =>
     h('input', { id: freshId(name), name, placeholder, spellcheck: 'false', autocapitalize: 'none' });
   const [name, ip, ports] = [make('name', t('server.name.example')), make('ip', '192.168.1.20'), make('ports', '8188, 8189')];
@@ -236,7 +238,7 @@ function addServer(area, change) {
     try {
       config = JSON.parse(area.value);
     } catch {
-      say(error, t('server.broken'));
+      setText(error, t('server.invalidJson'));
       return;
     }
     const list = ports.value
@@ -244,10 +246,10 @@ function addServer(area, change) {
       .filter(Boolean)
       .map(Number);
     if (!ip.value.trim() || list.length === 0 || list.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535)) {
-      say(error, t('server.bad'));
+      setText(error, t('server.invalid'));
       return;
     }
-    say(error, '');
+    setText(error, '');
     config.servers = Array.isArray(config.servers) ? config.servers : [];
     let at = config.servers.length + 1;
     while (config.servers.some((server) => server.id === `server-${at}`)) at += 1;
@@ -271,6 +273,6 @@ function addServer(area, change) {
     field(ip, t('server.ip')),
     field(ports, t('server.ports')),
     error,
-    h('div', { class: 'row end' }, h('button', { type: 'submit' }, t('server.do'))),
+    h('div', { class: 'row end' }, h('button', { type: 'submit' }, t('server.submit'))),
   );
 }

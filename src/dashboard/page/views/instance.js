@@ -1,16 +1,16 @@
-// One instance: what it is, what it does, and what happened to it.
+// Instance view: state, details and history of one instance.
 
 import { call } from '../base/api.js';
-import { h, put } from '../base/dom.js';
-import { ago, clock, gibibytes, number, shortId, wholeTime } from '../base/format.js';
+import { h, setChildren } from '../base/dom.js';
+import { ago, timeOfDay, gibibytes, number, shortId, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { known } from '../live/store.js';
-import { watch } from '../live/topics.js';
+import { subscribe } from '../live/topics.js';
 import { memoryBar, phaseBadge } from '../components/ui/badges.js';
 import { enableSwitch } from '../components/fleet/enable-switch.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
 
 export function instance(root, { path }, scope) {
@@ -18,8 +18,8 @@ export function instance(root, { path }, scope) {
   const badge = h('span');
   const actions = h('label', { class: 'check' });
   const place = h('div', { class: 'stack wide' });
-  let onOff = null;
-  put(
+  let enabledSwitch = null;
+  setChildren(
     root,
     h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances'))),
     h('div', { class: 'head' }, h('h1', { class: 'mono' }, id), badge, actions),
@@ -28,48 +28,48 @@ export function instance(root, { path }, scope) {
   const draw = ({ data, error }) => {
     if (data === null) {
       if (error?.status === 404)
-        put(
+        setChildren(
           place,
           emptyPanel(
             'instances',
-            t('instance.gone'),
-            t('instance.gone.text'),
+            t('instance.notFound'),
+            t('instance.notFound.text'),
             h('a', { class: 'button', href: link(['instances']) }, t('instances')),
           ),
         );
-      else put(place, error ? failedPanel(error, source.refresh) : waitingPanel(5));
+      else setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(5));
       return;
     }
-    const mine = { ...data, ...known.instances?.find((item) => item.id === id) };
-    if (!onOff) {
-      onOff = enableSwitch(mine);
-      put(actions, onOff.element, t('instance.switch'));
+    const current = { ...data, ...known.instances?.find((item) => item.id === id) };
+    if (!enabledSwitch) {
+      enabledSwitch = enableSwitch(current);
+      setChildren(actions, enabledSwitch.element, t('instance.switch'));
     }
-    onOff.update(mine);
-    put(badge, phaseBadge(mine).element);
-    // The page of an instance is read and followed: made anew only for news.
-    const key = JSON.stringify({ ...mine, lastHeartbeat: null });
+    enabledSwitch.update(current);
+    setChildren(badge, phaseBadge(current).element);
+    // Redraw only on changes: the user may be selecting text or following a link.
+    const key = JSON.stringify({ ...current, lastHeartbeat: null });
     if (place.drawn === key) return;
     place.drawn = key;
-    put(
+    setChildren(
       place,
-      mine.lastError && mine.phase !== 'up'
+      current.lastError && current.phase !== 'up'
         ? h(
             'div',
-            { class: 'note-panel', data: { level: mine.phase === 'down' ? 'bad' : 'warn' } },
+            { class: 'note-panel', data: { level: current.phase === 'down' ? 'bad' : 'warn' } },
             icon('alert'),
-            h('div', {}, h('strong', {}, t('instance.lastError')), h('p', {}, mine.lastError)),
+            h('div', {}, h('strong', {}, t('instance.lastError')), h('p', {}, current.lastError)),
           )
         : null,
-      h('div', { class: 'columns' }, facts(mine), history(data.history)),
+      h('div', { class: 'columns' }, detailsPanel(current), historyPanel(data.history)),
     );
   };
   const source = resource(scope, (signal) => call('GET', `instances/${encodeURIComponent(id)}`, { signal }), draw);
-  scope.add(watch('instances', (ids) => (ids.has(id) || ids.has('')) && source.refreshSoon(1_000)));
+  scope.add(subscribe('instances', (ids) => (ids.has(id) || ids.has('')) && source.refreshSoon(1_000)));
   source.refresh();
 }
 
-function facts(item) {
+function detailsPanel(item) {
   const device = item.device?.vramTotal ? item.device : null;
   const rows = [
     ['instance.server', `${item.serverName} (${item.serverId})`],
@@ -80,7 +80,7 @@ function facts(item) {
         : '–',
     ],
     ['instance.queue', number(item.queueDepth)],
-    ['instance.checked', h('span', { title: wholeTime(item.lastHeartbeat) }, ago(item.lastHeartbeat))],
+    ['instance.seen', h('span', { title: fullTime(item.lastHeartbeat) }, ago(item.lastHeartbeat))],
     ['instance.version', item.version ?? '–'],
     ['instance.device', device?.name ?? item.device?.name ?? '–'],
     [
@@ -99,7 +99,7 @@ function facts(item) {
   return h(
     'section',
     { class: 'panel' },
-    h('h2', {}, t('facts')),
+    h('h2', {}, t('details')),
     h(
       'dl',
       { class: 'facts' },
@@ -108,7 +108,7 @@ function facts(item) {
   );
 }
 
-function history(changes) {
+function historyPanel(changes) {
   return h(
     'section',
     { class: 'panel' },
@@ -128,7 +128,7 @@ function history(changes) {
                 h('strong', {}, t(`phase.${change.phase}`)),
                 change.reason && h('p', { class: 'sub' }, change.reason),
               ),
-              h('time', { datetime: change.at, title: wholeTime(change.at) }, clock(change.at)),
+              h('time', { datetime: change.at, title: fullTime(change.at) }, timeOfDay(change.at)),
             ),
           ),
         )

@@ -1,24 +1,24 @@
-// The instances: a list with a switch each.
+// Instances view: a filtered list, with a switch to disable each.
 
-import { h, keyed, mark, put, say } from '../base/dom.js';
-import { ago, gibibytes, number, shortId, wholeTime } from '../base/format.js';
+import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
+import { ago, gibibytes, number, shortId, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { known, readInstances } from '../live/store.js';
-import { watch } from '../live/topics.js';
+import { subscribe } from '../live/topics.js';
 import { memoryBar, phaseBadge, phaseOf } from '../components/ui/badges.js';
 import { enableSwitch } from '../components/fleet/enable-switch.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
 
 export function instances(root, first, scope) {
-  let show = first.query.get('show');
+  let filter = first.query.get('show');
   const place = h('div');
   const rows = h('div', { role: 'rowgroup' });
   const head = h(
     'div',
     { class: 'tr th', role: 'row' },
-    ['name', 'state', 'task', 'memory', 'version', 'checked', 'switch'].map((name) =>
+    ['name', 'state', 'task', 'memory', 'version', 'seen', 'switch'].map((name) =>
       h('span', { role: 'columnheader', class: `i-${name}` }, t(`instance.${name}`)),
     ),
   );
@@ -30,7 +30,7 @@ export function instances(root, first, scope) {
   );
   const filters = h('div', { class: 'chips', role: 'group', 'aria-label': t('filter') });
   const servers = h('p', { class: 'faint', role: 'status' });
-  put(
+  setChildren(
     root,
     h(
       'div',
@@ -65,7 +65,7 @@ export function instances(root, first, scope) {
     );
     return { name, is, figure, element };
   });
-  put(
+  setChildren(
     filters,
     chips.map((chip) => chip.element),
   );
@@ -73,18 +73,18 @@ export function instances(root, first, scope) {
   const draw = () => {
     const all = known.instances;
     if (all === null) {
-      put(place, known.instancesError ? failedPanel(known.instancesError, readInstances) : waitingPanel(6));
+      setChildren(place, known.instancesError ? failedPanel(known.instancesError, readInstances) : loadingPanel(6));
       return;
     }
     for (const { name, is, figure, element } of chips) {
-      say(figure, number(all.filter(is).length));
-      mark(element, 'aria-pressed', String((show ?? null) === name));
+      setText(figure, number(all.filter(is).length));
+      setAttr(element, 'aria-pressed', String((filter ?? null) === name));
     }
-    const list = all.filter(chips.find((chip) => chip.name === (show ?? null))?.is ?? (() => true));
+    const list = all.filter(chips.find((chip) => chip.name === (filter ?? null))?.is ?? (() => true));
     const count = new Set(all.map((item) => item.serverId)).size;
-    say(servers, all.length ? t('instances.total', { n: all.length, servers: count }) : '');
+    setText(servers, all.length ? t('instances.total', { n: all.length, servers: count }) : '');
     if (all.length === 0)
-      put(
+      setChildren(
         place,
         emptyPanel(
           'instances',
@@ -93,19 +93,19 @@ export function instances(root, first, scope) {
           h('a', { class: 'button primary', href: link(['config']) }, t('fleet.add')),
         ),
       );
-    else if (list.length === 0) put(place, emptyPanel('check', t('instances.nomatch'), t('instances.nomatch.text')));
+    else if (list.length === 0) setChildren(place, emptyPanel('check', t('instances.noMatch'), t('instances.noMatch.text')));
     else {
-      if (table.parentNode !== place) put(place, table);
-      keyed(rows, list, (item) => item.id, row);
+      if (table.parentNode !== place) setChildren(place, table);
+      reconcile(rows, list, (item) => item.id, row);
     }
   };
-  scope.add(watch('instances', draw));
+  scope.add(subscribe('instances', draw));
   scope.every(5_000, draw);
   draw();
   readInstances();
   return {
     update(route) {
-      show = route.query.get('show');
+      filter = route.query.get('show');
       draw();
     },
   };
@@ -113,12 +113,12 @@ export function instances(root, first, scope) {
 
 function row(first) {
   const badge = phaseBadge(first);
-  const trouble = h('span', { class: 'sub' });
+  const errorNote = h('span', { class: 'sub' });
   const work = h('span', { role: 'cell', class: 'i-task' });
   const memory = h('span', { role: 'cell', class: 'i-memory' });
   const version = h('span', { role: 'cell', class: 'i-version' });
-  const checked = h('span', { role: 'cell', class: 'i-checked' });
-  const onOff = enableSwitch(first);
+  const checked = h('span', { role: 'cell', class: 'i-seen' });
+  const enabledSwitch = enableSwitch(first);
   const element = h(
     'div',
     { class: 'tr', role: 'row', data: { id: first.id } },
@@ -128,12 +128,12 @@ function row(first) {
       h('a', { class: 'mono row-link', href: link(['instances', first.id]) }, first.id),
       h('span', { class: 'sub' }, first.serverName),
     ),
-    h('span', { role: 'cell', class: 'i-state names' }, badge.element, trouble),
+    h('span', { role: 'cell', class: 'i-state names' }, badge.element, errorNote),
     work,
     memory,
     version,
     checked,
-    h('span', { role: 'cell', class: 'i-switch' }, onOff.element),
+    h('span', { role: 'cell', class: 'i-switch' }, enabledSwitch.element),
   );
   let drawnWork = null;
   let drawnMemory = null;
@@ -141,25 +141,25 @@ function row(first) {
     element,
     update(next) {
       badge.update(next);
-      mark(element, 'data-phase', phaseOf(next));
-      const isWrong = next.enabled && ['down', 'suspect'].includes(phaseOf(next));
-      say(trouble, isWrong ? next.lastError : '');
-      mark(trouble, 'title', isWrong ? next.lastError : null);
+      setAttr(element, 'data-phase', phaseOf(next));
+      const hasProblem = next.enabled && ['down', 'suspect'].includes(phaseOf(next));
+      setText(errorNote, hasProblem ? next.lastError : '');
+      setAttr(errorNote, 'title', hasProblem ? next.lastError : null);
       if (next.currentTaskId !== drawnWork || !work.firstChild) {
         drawnWork = next.currentTaskId;
-        put(
+        setChildren(
           work,
           next.currentTaskId
             ? h('a', { class: 'mono', href: link(['tasks', next.currentTaskId]) }, shortId(next.currentTaskId))
             : '–',
         );
-        mark(work, 'data-none', !next.currentTaskId);
+        setAttr(work, 'data-none', !next.currentTaskId);
       }
       const device = next.device?.vramTotal ? next.device : null;
       const key = device ? `${device.vramFree}` : '';
       if (key !== drawnMemory) {
         drawnMemory = key;
-        put(
+        setChildren(
           memory,
           device
             ? [
@@ -173,11 +173,11 @@ function row(first) {
             : '–',
         );
       }
-      mark(memory, 'data-none', !device);
-      say(version, next.version ?? '–');
-      say(checked, ago(next.lastHeartbeat));
-      mark(checked, 'title', wholeTime(next.lastHeartbeat));
-      onOff.update(next);
+      setAttr(memory, 'data-none', !device);
+      setText(version, next.version ?? '–');
+      setText(checked, ago(next.lastHeartbeat));
+      setAttr(checked, 'title', fullTime(next.lastHeartbeat));
+      enabledSwitch.update(next);
     },
   };
 }

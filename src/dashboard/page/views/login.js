@@ -1,15 +1,15 @@
-// The login: as a page of its own, and over the page when a session has run out.
+// Login: as a page, and as a dialog over the page when the session has expired.
 
 import { call } from '../base/api.js';
-import { freshId, h, put, say } from '../base/dom.js';
+import { freshId, h, setChildren, setText } from '../base/dom.js';
 import { t } from '../base/i18n.js';
-import { begin, logOut, user } from '../base/session.js';
-import { recall, remember } from '../base/browser-storage.js';
-import { sentence } from '../components/ui/panels.js';
+import { startSession, logOut, user } from '../base/session.js';
+import { readStorage, writeStorage } from '../base/browser-storage.js';
+import { errorText } from '../components/ui/error-text.js';
 import { logo } from '../components/ui/icons.js';
-import { languageSwitch, themeSwitch } from '../components/ui/toggles.js';
+import { languageToggle, themeToggle } from '../components/ui/toggles.js';
 
-/** The whole page. */
+/** The login page. */
 export function loginPage() {
   document.title = `${t('login.title')} · shuzhiren`;
   return h(
@@ -25,18 +25,18 @@ export function loginPage() {
         h('div', {}, h('strong', {}, 'shuzhiren'), h('span', { class: 'faint' }, t('brand.line'))),
       ),
       h('h1', {}, t('login.title')),
-      form(recall('username') ?? ''),
-      isThisMachine() && h('p', { class: 'hint' }, t('login.hint')),
+      form(readStorage('username') ?? ''),
+      isLocalhost() && h('p', { class: 'hint' }, t('login.hint')),
     ),
-    h('div', { class: 'row login-switches' }, languageSwitch(), themeSwitch()),
+    h('div', { class: 'row login-switches' }, languageToggle(), themeToggle()),
   );
 }
 
-/** Over the page: `{close()}`. What is beneath stays as it is. */
-export function loginOver() {
-  const name = user()?.username ?? recall('username') ?? '';
+/** Shows the login dialog: `{close()}`. The view below stays as it is. */
+export function loginDialog() {
+  const name = user()?.username ?? readStorage('username') ?? '';
   const element = h('dialog', { 'aria-labelledby': 'over-title', class: 'login-over' });
-  put(
+  setChildren(
     element,
     h('h2', { id: 'over-title' }, t('login.expired')),
     h('p', {}, t('login.expired.text')),
@@ -51,10 +51,10 @@ export function loginOver() {
           logOut();
         },
       },
-      t('login.leave'),
+      t('logout'),
     ),
   );
-  // Escape would leave a page behind that can do nothing.
+  // Escape must not close it: the page cannot do anything without a session.
   element.addEventListener('cancel', (event) => event.preventDefault());
   document.body.append(element);
   element.showModal();
@@ -66,7 +66,7 @@ export function loginOver() {
   };
 }
 
-function isThisMachine() {
+function isLocalhost() {
   return ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
 }
 
@@ -88,19 +88,19 @@ function form(name) {
     autocomplete: 'current-password',
     required: true,
   });
-  const stays = h('input', { id: ids[2], type: 'checkbox' });
+  const stayLoggedIn = h('input', { id: ids[2], type: 'checkbox' });
   const error = h('p', { id: ids[3], class: 'form-error', role: 'alert' });
-  const submit = h('button', { type: 'submit', class: 'primary wide' }, t('login.do'));
-  async function enter(event) {
+  const submit = h('button', { type: 'submit', class: 'primary wide' }, t('login.submit'));
+  async function logIn(event) {
     event.preventDefault();
     submit.disabled = true;
-    say(error, '');
+    setText(error, '');
     try {
-      const answer = await call('POST', 'auth/login', { body: { username: username.value, password: password.value } });
-      remember('username', username.value);
-      begin(answer, stays.checked);
+      const login = await call('POST', 'auth/login', { body: { username: username.value, password: password.value } });
+      writeStorage('username', username.value);
+      startSession(login, stayLoggedIn.checked);
     } catch (failure) {
-      say(error, sentence(failure));
+      setText(error, errorText(failure));
       password.select();
     } finally {
       submit.disabled = false;
@@ -109,10 +109,10 @@ function form(name) {
   queueMicrotask(() => (name ? password : username).focus());
   return h(
     'form',
-    { class: 'stack', onsubmit: enter, 'aria-describedby': ids[3] },
+    { class: 'stack', onsubmit: logIn, 'aria-describedby': ids[3] },
     h('div', { class: 'field' }, h('label', { for: ids[0] }, t('login.username')), username),
     h('div', { class: 'field' }, h('label', { for: ids[1] }, t('login.password')), password),
-    h('label', { class: 'check' }, stays, t('login.stay')),
+    h('label', { class: 'check' }, stayLoggedIn, t('login.stay')),
     error,
     submit,
   );

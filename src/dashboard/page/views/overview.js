@@ -1,55 +1,55 @@
-// The overview: how much there is to do, how it goes, what is wrong, and every instance at a glance.
+// Overview: task counts, problems, charts of the last hour, all instances, recent tasks.
 
 import { call } from '../base/api.js';
-import { h, keyed, mark, put, say } from '../base/dom.js';
-import { clock, duration, number, now } from '../base/format.js';
+import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
+import { timeOfDay, duration, number, now } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { link } from '../base/router.js';
-import { points, present } from '../live/history.js';
+import { currentPoint, points } from '../live/history.js';
 import { resource } from '../live/resource.js';
-import { known, readInstances, withNews } from '../live/store.js';
-import { watch } from '../live/topics.js';
+import { known, readInstances, withUpdates } from '../live/store.js';
+import { subscribe } from '../live/topics.js';
 import { chart } from '../components/ui/chart.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
-import { fleet } from '../components/fleet/instance-wall.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
+import { instanceWall } from '../components/fleet/instance-wall.js';
 import { icon } from '../components/ui/icons.js';
 import { taskRow } from '../components/task/task-row.js';
-import { troubles } from '../components/fleet/problems.js';
+import { findProblems } from '../components/fleet/problems.js';
 
-const RECENT = 6;
-/** A long list of the same trouble says no more than its beginning. */
-const TROUBLES_SHOWN = 6;
+const RECENT_TASKS = 6;
+/** Most problems listed; the rest is counted. */
+const PROBLEMS_SHOWN = 6;
 
 export function overview(root, _route, scope) {
-  const figures = figureStrip();
+  const stats = statTiles();
   const charts = [
     chart({
       title: t('chart.throughput'),
       kind: 'good',
-      of: (point) => point.perMinute,
-      shown: (value) => t('perMinute', { value: number(value) }),
+      valueOf: (point) => point.perMinute,
+      format: (value) => t('perMinute', { value: number(value) }),
       floor: 5,
     }),
     chart({
       title: t('chart.waiting'),
       kind: 'warn',
-      of: (point) => point.oldestMs,
-      shown: (value) => duration(value),
+      valueOf: (point) => point.oldestMs,
+      format: (value) => duration(value),
       floor: 10_000,
     }),
     chart({
       title: t('chart.open'),
       kind: 'accent',
-      of: (point) => point.pending + point.running,
-      shown: (value) => number(value),
+      valueOf: (point) => point.pending + point.running,
+      format: (value) => number(value),
       floor: 5,
     }),
   ];
-  const wrong = h('section', { class: 'wrong', 'aria-labelledby': 'wrong-title' });
-  const wall = fleet(scope);
+  const problems = h('section', { class: 'wrong', 'aria-labelledby': 'wrong-title' });
+  const wall = instanceWall(scope);
   const wallPlace = h('div');
   const recent = h('div');
-  put(
+  setChildren(
     root,
     h(
       'div',
@@ -57,8 +57,8 @@ export function overview(root, _route, scope) {
       h('h1', {}, t('overview')),
       h('a', { class: 'button primary', href: link(['submit']) }, icon('submit', 18), t('submit.new')),
     ),
-    figures.element,
-    wrong,
+    stats.element,
+    problems,
     h(
       'section',
       { class: 'charts', 'aria-label': t('charts') },
@@ -73,20 +73,20 @@ export function overview(root, _route, scope) {
     h(
       'section',
       {},
-      h('div', { class: 'head' }, h('h2', {}, t('recent')), h('a', { href: link(['tasks']) }, t('recent.all'))),
+      h('div', { class: 'head' }, h('h2', {}, t('recentTasks')), h('a', { href: link(['tasks']) }, t('tasks.all'))),
       recent,
     ),
   );
 
   const drawCounts = () => {
-    figures.update(known.overview);
-    drawTroubles(wrong, known);
+    stats.update(known.overview);
+    drawProblems(problems, known);
   };
   const drawFleet = () => {
     if (known.instances === null)
-      put(wallPlace, known.instancesError ? failedPanel(known.instancesError, readInstances) : waitingPanel(2));
+      setChildren(wallPlace, known.instancesError ? failedPanel(known.instancesError, readInstances) : loadingPanel(2));
     else if (known.instances.length === 0)
-      put(
+      setChildren(
         wallPlace,
         emptyPanel(
           'instances',
@@ -96,16 +96,16 @@ export function overview(root, _route, scope) {
         ),
       );
     else {
-      if (wall.element.parentNode !== wallPlace) put(wallPlace, wall.element);
+      if (wall.element.parentNode !== wallPlace) setChildren(wallPlace, wall.element);
       wall.update(known.instances);
     }
-    drawTroubles(wrong, known);
+    drawProblems(problems, known);
   };
-  const drawCharts = () => charts.forEach((item) => item.update(points, present()));
-  scope.add(watch('overview', drawCounts));
-  scope.add(watch('instances', drawFleet));
-  scope.add(watch('history', drawCharts));
-  scope.add(watch('overview', drawCharts));
+  const drawCharts = () => charts.forEach((item) => item.update(points, currentPoint()));
+  scope.add(subscribe('overview', drawCounts));
+  scope.add(subscribe('instances', drawFleet));
+  scope.add(subscribe('history', drawCharts));
+  scope.add(subscribe('overview', drawCharts));
   drawCounts();
   drawFleet();
   drawCharts();
@@ -113,11 +113,11 @@ export function overview(root, _route, scope) {
 }
 
 function recentTasks(place, scope) {
-  const list = h('div', { class: 'table recent', role: 'table', 'aria-label': t('recent') });
-  const draw = ({ data, error, askedAt }) => {
-    if (data === null) put(place, error ? failedPanel(error, source.refresh) : waitingPanel(3));
+  const list = h('div', { class: 'table recent', role: 'table', 'aria-label': t('recentTasks') });
+  const draw = ({ data, error, requestedAt }) => {
+    if (data === null) setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(3));
     else if (data.items.length === 0)
-      put(
+      setChildren(
         place,
         emptyPanel(
           'tasks',
@@ -127,22 +127,22 @@ function recentTasks(place, scope) {
         ),
       );
     else {
-      if (list.parentNode !== place) put(place, list);
-      keyed(
+      if (list.parentNode !== place) setChildren(place, list);
+      reconcile(
         list,
-        data.items.map((item) => withNews(item, askedAt)),
+        data.items.map((item) => withUpdates(item, requestedAt)),
         (item) => item.id,
         taskRow,
       );
     }
   };
-  const source = resource(scope, (signal) => call('GET', `tasks?limit=${RECENT}`, { signal }), draw);
-  scope.add(watch('statuses', () => source.refreshSoon(1_500)));
-  scope.add(watch('task', (ids) => source.state.data?.items.some((item) => ids.has(item.id)) && draw(source.state)));
+  const source = resource(scope, (signal) => call('GET', `tasks?limit=${RECENT_TASKS}`, { signal }), draw);
+  scope.add(subscribe('statuses', () => source.refreshSoon(1_500)));
+  scope.add(subscribe('task', (ids) => source.state.data?.items.some((item) => ids.has(item.id)) && draw(source.state)));
   source.refresh();
 }
 
-function figureStrip() {
+function statTiles() {
   const make = (name, status) => {
     const value = h('strong', { class: 'figure', data: { test: `count-${name}` } }, '–');
     const note = h('span', { class: 'faint' });
@@ -153,7 +153,7 @@ function figureStrip() {
       element: h(
         'a',
         { class: 'figure-tile', data: { kind: name }, href: address },
-        h('span', { class: 'label' }, t(`figure.${name}`)),
+        h('span', { class: 'label' }, t(`stat.${name}`)),
         value,
         note,
       ),
@@ -168,43 +168,43 @@ function figureStrip() {
   };
   const element = h(
     'section',
-    { class: 'figures', 'aria-label': t('figures') },
+    { class: 'figures', 'aria-label': t('stats') },
     Object.values(tiles).map((tile) => tile.element),
   );
   const update = (counts) => {
-    mark(element, 'aria-busy', counts === null);
+    setAttr(element, 'aria-busy', counts === null);
     if (!counts) return;
-    say(tiles.pending.value, number(counts.pendingTasks));
-    say(
+    setText(tiles.pending.value, number(counts.pendingTasks));
+    setText(
       tiles.pending.note,
       counts.oldestWaitingMs === null
-        ? t('figure.pending.none')
-        : t('figure.pending.note', { time: duration(counts.oldestWaitingMs) }),
+        ? t('stat.pending.none')
+        : t('stat.pending.note', { time: duration(counts.oldestWaitingMs) }),
     );
-    say(tiles.running.value, number(counts.runningTasks));
-    say(tiles.running.note, t('figure.running.note', { n: number(counts.busyInstances) }));
-    say(tiles.completed.value, number(counts.completedTasks));
-    say(tiles.completed.note, t('perMinute', { value: number(counts.throughputPerMinute) }));
-    say(tiles.failed.value, number(counts.failedTasks));
-    say(tiles.failed.note, t('figure.failed.note', { n: number(counts.cancelledTasks) }));
-    say(tiles.instances.value, `${number(counts.aliveInstances)} / ${number(counts.totalInstances)}`);
-    say(
+    setText(tiles.running.value, number(counts.runningTasks));
+    setText(tiles.running.note, t('stat.running.note', { n: number(counts.busyInstances) }));
+    setText(tiles.completed.value, number(counts.completedTasks));
+    setText(tiles.completed.note, t('perMinute', { value: number(counts.throughputPerMinute) }));
+    setText(tiles.failed.value, number(counts.failedTasks));
+    setText(tiles.failed.note, t('stat.failed.note', { n: number(counts.cancelledTasks) }));
+    setText(tiles.instances.value, `${number(counts.aliveInstances)} / ${number(counts.totalInstances)}`);
+    setText(
       tiles.instances.note,
-      t('figure.instances.note', { n: number(Math.max(0, counts.aliveInstances - counts.busyInstances)) }),
+      t('stat.instances.note', { n: number(Math.max(0, counts.aliveInstances - counts.busyInstances)) }),
     );
-    mark(tiles.failed.element, 'data-any', counts.failedTasks > 0);
-    mark(tiles.instances.element, 'data-short', counts.aliveInstances < counts.totalInstances);
+    setAttr(tiles.failed.element, 'data-any', counts.failedTasks > 0);
+    setAttr(tiles.instances.element, 'data-short', counts.aliveInstances < counts.totalInstances);
   };
   return { element, update };
 }
 
-function drawTroubles(place, { overview: counts, instances }) {
+function drawProblems(place, { overview: counts, instances }) {
   place.hidden = counts === null && instances === null;
-  const list = troubles(counts, instances);
+  const list = findProblems(counts, instances);
   const key = JSON.stringify(
     list.map((item) => [item.kind, item.instance?.id, item.instance?.lastError, Math.floor((item.waitingMs ?? 0) / 5_000)]),
   );
-  // Somebody is about to follow a link here: only a change of what is wrong may move it.
+  // A link in the list has the focus: redraw only if the set of problems changed.
   const isHeld =
     place.contains(document.activeElement) && place.held === list.map((item) => item.kind + item.instance?.id).join();
   if (place.drawn === key || isHeld) return;
@@ -214,23 +214,23 @@ function drawTroubles(place, { overview: counts, instances }) {
     'h2',
     { id: 'wrong-title' },
     icon(list.length ? 'alert' : 'check', 18),
-    list.length ? t('wrong', { n: list.length }) : t('wrong.none'),
+    list.length ? t('problems', { n: list.length }) : t('problems.none'),
   );
-  mark(place, 'data-level', list[0]?.level ?? 'good');
-  put(place, title);
+  setAttr(place, 'data-level', list[0]?.level ?? 'good');
+  setChildren(place, title);
   if (list.length === 0) return;
-  const more = list.length - TROUBLES_SHOWN;
+  const hidden = list.length - PROBLEMS_SHOWN;
   place.append(
     h(
       'ul',
       {},
-      list.slice(0, TROUBLES_SHOWN).map((item) => h('li', { data: { level: item.level } }, troubleWords(item))),
-      more > 0 && h('li', {}, h('a', { href: link(['instances'], { show: 'wrong' }) }, t('wrong.more', { n: more }))),
+      list.slice(0, PROBLEMS_SHOWN).map((item) => h('li', { data: { level: item.level } }, problemItem(item))),
+      hidden > 0 && h('li', {}, h('a', { href: link(['instances'], { show: 'wrong' }) }, t('problems.more', { n: hidden }))),
     ),
   );
 }
 
-function troubleWords(item) {
+function problemItem(item) {
   if (item.instance) {
     return [
       h('a', { href: link(['instances', item.instance.id]), class: 'mono' }, item.instance.id),
@@ -239,14 +239,14 @@ function troubleWords(item) {
     ];
   }
   if (item.kind === 'long_wait') {
-    const since = clock(now() - item.waitingMs);
+    const since = timeOfDay(now() - item.waitingMs);
     return [
-      h('a', { href: link(['tasks'], { status: 'pending' }) }, t('wrong.long_wait', { time: duration(item.waitingMs) })),
-      h('span', { class: 'why' }, t('wrong.long_wait.text', { n: number(item.count), since })),
+      h('a', { href: link(['tasks'], { status: 'pending' }) }, t('problems.long_wait', { time: duration(item.waitingMs) })),
+      h('span', { class: 'why' }, t('problems.long_wait.text', { n: number(item.count), since })),
     ];
   }
   return [
-    h('a', { href: link(item.kind === 'no_instances' ? ['config'] : ['instances']) }, t(`wrong.${item.kind}`)),
-    h('span', { class: 'why' }, t(`wrong.${item.kind}.text`)),
+    h('a', { href: link(item.kind === 'no_instances' ? ['config'] : ['instances']) }, t(`problems.${item.kind}`)),
+    h('span', { class: 'why' }, t(`problems.${item.kind}.text`)),
   ];
 }

@@ -1,19 +1,19 @@
-// The frame around every view: navigation, who is logged in, whether what is shown is live.
+// Frame around every view: navigation, account, connection state.
 
-import { h, mark, put, say, scope } from '../base/dom.js';
+import { h, setAttr, setChildren, setText, scope } from '../base/dom.js';
 import { t } from '../base/i18n.js';
 import { duration, number } from '../base/format.js';
 import { link } from '../base/router.js';
 import { logOut, user } from '../base/session.js';
-import { line, retryNow } from '../live/socket.js';
+import { connection, retryNow } from '../live/socket.js';
 import { known } from '../live/store.js';
-import { watch } from '../live/topics.js';
+import { subscribe } from '../live/topics.js';
 import { emptyPanel } from '../components/ui/panels.js';
 import { icon, logo } from '../components/ui/icons.js';
-import { languageSwitch, themeSwitch } from '../components/ui/toggles.js';
-import { toastShelf } from '../components/ui/toast.js';
+import { languageToggle, themeToggle } from '../components/ui/toggles.js';
+import { toastContainer } from '../components/ui/toast.js';
 import { shortcuts } from '../components/ui/shortcuts.js';
-import { troubles } from '../components/fleet/problems.js';
+import { findProblems } from '../components/fleet/problems.js';
 import { account } from './account.js';
 import { files } from './files.js';
 import { fleetConfig } from './fleet-config.js';
@@ -23,11 +23,11 @@ import { overview } from './overview.js';
 import { submit } from './submit.js';
 import { task } from './task.js';
 import { tasks } from './tasks.js';
-import { namedWorkflow } from './published-workflow.js';
+import { publishedWorkflow } from './published-workflow.js';
 import { workflows } from './workflows.js';
 
-/** What can be gone to, in the order of the navigation; the one-letter keys are for `g` and then the key. */
-const PLACES = [
+/** Views in the order of the navigation; `key` is pressed after `g`. */
+const VIEWS = [
   { name: 'overview', path: [], key: 'o' },
   { name: 'tasks', path: ['tasks'], key: 't' },
   { name: 'submit', path: ['submit'], key: 's' },
@@ -36,38 +36,41 @@ const PLACES = [
   { name: 'files', path: ['files'], key: 'f' },
 ];
 
-/** A view takes `(root, {path, query}, scope)` and fills `root`; it returns what `update({path, query})` may change in place. */
+/**
+ * Returns `[navigation name, view]`. A view is called with `(root, {path, query}, scope)` and fills `root`. It may
+ * return `{update({path, query})}` to handle changes of the query in place.
+ */
 function viewOf({ path }) {
   if (path.length === 0) return ['overview', overview];
   if (path[0] === 'tasks' && path.length === 1) return ['tasks', tasks];
   if (path[0] === 'tasks' && path.length === 2) return ['tasks', task];
   if (path[0] === 'submit' && path.length === 1) return ['submit', submit];
   if (path[0] === 'workflows' && path.length === 1) return ['workflows', workflows];
-  if (path[0] === 'workflows' && path.length === 2) return ['workflows', namedWorkflow];
+  if (path[0] === 'workflows' && path.length === 2) return ['workflows', publishedWorkflow];
   if (path[0] === 'instances' && path.length === 1) return ['instances', instances];
   if (path[0] === 'instances' && path.length === 2) return ['instances', instance];
   if (path[0] === 'config' && path.length === 1) return ['instances', fleetConfig];
   if (path[0] === 'files' && path.length === 1) return ['files', files];
   if (path[0] === 'account' && path.length === 1) return ['account', account];
-  return [null, nowhere];
+  return [null, notFound];
 }
 
-/** Builds the frame into `root`: `{show(route), close()}`. */
+/** Draws the frame into `root`: `{show(route), close()}`. */
 export function shell(root) {
   const outer = scope();
   let inner = null;
   let shown = null;
   const main = h('main', { id: 'main', tabindex: -1 });
-  const links = new Map(PLACES.map((place) => [place.name, navLink(place)]));
-  const me = whoIsHere();
-  const banner = lineBanner(outer);
+  const links = new Map(VIEWS.map((view) => [view.name, navLink(view)]));
+  const accountNav = accountLinks();
+  const banner = connectionBanner(outer);
   const skip = h('a', { class: 'skip', href: '#main', onclick: (event) => (event.preventDefault(), main.focus()) }, t('skip'));
   const nav = h(
     'nav',
     { 'aria-label': t('nav') },
     [...links.values()].map((item) => item.element),
   );
-  put(
+  setChildren(
     root,
     skip,
     h(
@@ -83,24 +86,24 @@ export function shell(root) {
           h('div', {}, h('strong', {}, 'shuzhiren'), h('span', { class: 'faint' }, t('brand.line'))),
         ),
         nav,
-        h('div', { class: 'side-end' }, lineState(outer), me.element, languageSwitch(), themeSwitch()),
+        h('div', { class: 'side-end' }, connectionState(outer), accountNav.element, languageToggle(), themeToggle()),
       ),
       h('div', { class: 'content' }, banner, main),
     ),
-    toastShelf(),
+    toastContainer(),
   );
 
   const refreshCounts = () => {
     const counts = known.overview;
     const open = counts ? counts.pendingTasks + counts.runningTasks : 0;
     links.get('tasks').note(open ? number(open) : '', t('nav.open', { n: open }));
-    const wrong = troubles(known.overview, known.instances).filter((item) => item.about === 'instance').length;
-    links.get('instances').note(wrong ? number(wrong) : '', t('nav.wrong', { n: wrong }), 'bad');
+    const problems = findProblems(known.overview, known.instances).filter((item) => item.about === 'instance').length;
+    links.get('instances').note(problems ? number(problems) : '', t('nav.problems', { n: problems }), 'bad');
   };
-  outer.add(watch('overview', refreshCounts));
-  outer.add(watch('instances', refreshCounts));
+  outer.add(subscribe('overview', refreshCounts));
+  outer.add(subscribe('instances', refreshCounts));
   refreshCounts();
-  shortcuts(outer, PLACES);
+  shortcuts(outer, VIEWS);
 
   return {
     show(route) {
@@ -112,23 +115,23 @@ export function shell(root) {
       }
       inner?.close();
       inner = scope();
-      for (const [key, item] of links) mark(item.element, 'aria-current', key === name ? 'page' : null);
-      mark(me.link, 'aria-current', name === 'account' ? 'page' : null);
+      for (const [key, item] of links) setAttr(item.element, 'aria-current', key === name ? 'page' : null);
+      setAttr(accountNav.link, 'aria-current', name === 'account' ? 'page' : null);
       const isFirst = shown === null;
-      put(main);
+      setChildren(main);
       try {
         shown = { view, path: route.path, update: view(main, route, inner)?.update };
       } catch (error) {
-        // Never blank: the rest of the page still works, and the console has the fault.
+        // Show an error instead of a blank page. The other views still work; the console has the details.
         shown = { view, path: route.path };
-        put(main, h('h1', {}, t('state.broken')), h('p', {}, t('state.broken.text')));
+        setChildren(main, h('h1', {}, t('state.broken')), h('p', {}, t('state.broken.text')));
         reportError(error);
       }
       const heading = main.querySelector('h1');
       document.title = `${heading?.textContent || t('overview')} · shuzhiren`;
       if (!isFirst) {
         scrollTo(0, 0);
-        // A screen reader hears where it is; nothing moves for the eye.
+        // Focus the heading, so that screen readers announce the new view.
         if (heading) {
           heading.tabIndex = -1;
           heading.focus({ preventScroll: true });
@@ -155,17 +158,17 @@ function navLink({ name, path }) {
   );
   return {
     element,
-    note(text, words, kind = 'plain') {
-      say(note, text);
-      mark(note, 'data-kind', kind);
-      mark(note, 'aria-hidden', 'true');
-      say(hidden, text ? `, ${words}` : '');
+    note(text, description, kind = 'plain') {
+      setText(note, text);
+      setAttr(note, 'data-kind', kind);
+      setAttr(note, 'aria-hidden', 'true');
+      setText(hidden, text ? `, ${description}` : '');
     },
   };
 }
 
-/** Who is logged in, and the way out. */
-function whoIsHere() {
+/** Link to the account and the logout button. */
+function accountLinks() {
   const name = user()?.username ?? '';
   const toAccount = h(
     'a',
@@ -188,48 +191,52 @@ function whoIsHere() {
   return { link: toAccount, element: h('div', { class: 'row' }, toAccount, out) };
 }
 
-/** One word: live or not. */
-function lineState(scope) {
-  const word = h('span', {});
-  const element = h('p', { class: 'line-state' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), word);
+/** Connection state in one word. */
+function connectionState(scope) {
+  const label = h('span', {});
+  const element = h('p', { class: 'line-state' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), label);
   const draw = () => {
-    mark(element, 'data-state', line.state);
-    say(word, t(`line.${line.state}`));
+    setAttr(element, 'data-state', connection.state);
+    setText(label, t(`connection.${connection.state}`));
   };
-  scope.add(watch('line', draw));
+  scope.add(subscribe('connection', draw));
   draw();
   return element;
 }
 
-/** A line over the view when what it shows may be old; a short break says nothing. */
-function lineBanner(scope) {
-  const words = h('span', {});
+/** A banner while the data may be stale. Interruptions of less than two seconds are not shown. */
+function connectionBanner(scope) {
+  const message = h('span', {});
   const element = h(
     'div',
     { class: 'banner', role: 'status' },
     icon('alert', 18),
-    words,
-    h('button', { type: 'button', class: 'quiet', onclick: retryNow }, t('line.retry')),
+    message,
+    h('button', { type: 'button', class: 'quiet', onclick: retryNow }, t('connection.retry')),
   );
   element.hidden = true;
   const draw = () => {
-    const lost = line.lostAt ? Date.now() - line.lostAt : 0;
-    element.hidden = line.state === 'live' || lost < 2_000;
+    const lost = connection.lostAt ? Date.now() - connection.lostAt : 0;
+    element.hidden = connection.state === 'live' || lost < 2_000;
     if (element.hidden) return;
-    const left = Math.max(0, Math.ceil((line.retryAt - Date.now()) / 1000));
+    const left = Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000));
     const key = !navigator.onLine
-      ? 'line.banner.offline'
-      : line.state === 'waiting'
-        ? 'line.banner.waiting'
-        : 'line.banner.connecting';
-    say(words, t(key, { n: left, time: duration(lost) }));
+      ? 'connection.banner.offline'
+      : connection.state === 'waiting'
+        ? 'connection.banner.waiting'
+        : 'connection.banner.connecting';
+    setText(message, t(key, { n: left, time: duration(lost) }));
   };
-  scope.add(watch('line', draw));
+  scope.add(subscribe('connection', draw));
   scope.every(1_000, draw);
   return element;
 }
 
-function nowhere(root) {
+function notFound(root) {
   const back = h('a', { class: 'button', href: link([]) }, t('overview'));
-  put(root, h('div', { class: 'head' }, h('h1', {}, t('nowhere'))), emptyPanel('none', t('nowhere.text'), location.hash, back));
+  setChildren(
+    root,
+    h('div', { class: 'head' }, h('h1', {}, t('notFound'))),
+    emptyPanel('none', t('notFound.text'), location.hash, back),
+  );
 }

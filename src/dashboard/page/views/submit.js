@@ -1,31 +1,32 @@
-// Submitting: a workflow becomes a form, the form becomes a task, the task is watched beside it.
+// Submit view: turns a workflow into a form, submits it, and shows the progress of the tasks.
 
 import { call } from '../base/api.js';
-import { h, put } from '../base/dom.js';
+import { h, setChildren } from '../base/dom.js';
 import { t } from '../base/i18n.js';
-import { member, parseJson, place as placeOf } from '../base/json.js';
-import { link, rewrite } from '../base/router.js';
-import { declaredOf } from '../live/node-classes.js';
+import { member, parseJson, position as positionOf } from '../base/json.js';
+import { link, replaceRoute } from '../base/router.js';
+import { nodeSchemas } from '../live/node-classes.js';
 import { PLAIN_IMAGE, TEXT_TO_IMAGE } from '../components/workflow/samples.js';
-import { dropAnywhere } from '../components/ui/drop-zone.js';
-import { failedPanel, problemList, waitingPanel } from '../components/ui/panels.js';
+import { acceptDrops } from '../components/ui/drop-zone.js';
+import { problemList } from '../components/ui/error-text.js';
+import { failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
-import { adoptParams } from '../components/form/prefill.js';
-import { promptOfPng } from '../components/workflow/png-prompt.js';
+import { prefillFields } from '../components/form/prefill.js';
+import { promptFromPng } from '../components/workflow/png-prompt.js';
 import { toast } from '../components/ui/toast.js';
-import { readWorkflow } from '../components/workflow/parse-workflow.js';
+import { parseWorkflow } from '../components/workflow/parse-workflow.js';
 import { draft } from '../base/drafts.js';
 import { submitForm } from '../components/form/submit-form.js';
 
-/** The server's own limit is 8 MiB. */
-const TEXT_MAX = 32_000_000;
+/** Largest file that is read. The server accepts 8 MiB. */
+const FILE_BYTES_MAX = 32_000_000;
 
-const fresh = () => ({
+const emptyDraft = () => ({
   text: null,
   name: '',
   fields: {},
   params: [],
-  given: null,
+  prefill: null,
   converted: null,
   options: {},
   runs: [],
@@ -33,97 +34,111 @@ const fresh = () => ({
 });
 
 export function submit(root, { query }, scope) {
-  const state = draft('submit', fresh);
+  const state = draft('submit', emptyDraft);
   const from = query.get('from');
   const body = h('div', { class: 'stack wide' });
-  put(root, h('div', { class: 'head' }, h('h1', {}, t('submit'))), body);
-  let turn = 0;
+  setChildren(root, h('div', { class: 'head' }, h('h1', {}, t('submit'))), body);
+  let generation = 0;
 
-  /** What there is of the draft: a form once all is known that it needs, until then what was there before. */
+  /**
+   * Shows the draft: the drop zone, or the form once the node schemas are loaded. Until then the previous content
+   * stays.
+   */
   async function show() {
-    turn += 1;
-    const mine = turn;
-    const workflow = state.text === null ? null : readWorkflow(state.text);
+    generation += 1;
+    const mine = generation;
+    const workflow = state.text === null ? null : parseWorkflow(state.text);
     if (workflow?.form !== 'api' && workflow?.form !== 'ui') {
-      put(body, dropZone(load, workflow && explain(workflow, state.text), state.text));
+      setChildren(body, dropZone(load, workflow && invalidDocument(workflow, state.text), state.text));
       return;
     }
-    if (!body.firstChild) put(body, waitingPanel(6));
+    if (!body.firstChild) setChildren(body, loadingPanel(6));
     try {
       const graph = workflow.form === 'ui' ? await converted(workflow) : workflow;
-      const declared = await declaredOf(graph.nodes);
-      if (mine !== turn || !scope.isOpen) return;
-      if (state.given) {
-        const { fields, rest } = adoptParams(state.given, graph.nodes);
-        Object.assign(state, { fields, params: rest, given: null });
+      const schemas = await nodeSchemas(graph.nodes);
+      if (mine !== generation || !scope.isOpen) return;
+      if (state.prefill) {
+        const { fields, rest } = prefillFields(state.prefill, graph.nodes);
+        Object.assign(state, { fields, params: rest, prefill: null });
       }
-      put(body, submitForm(graph, declared, state, scope, startOver));
+      setChildren(body, submitForm(graph, schemas, state, scope, startOver));
     } catch (error) {
       if (!error.type) throw error;
-      if (mine !== turn || !scope.isOpen) return;
-      const isRefused = error.status === 400 || error.status === 422;
-      if (isRefused) put(body, dropZone(load, note('warn', t('form.ui'), t('form.ui.text'), problemList(error)), state.text));
-      else put(body, failedPanel(error, show));
+      if (mine !== generation || !scope.isOpen) return;
+      const isRejected = error.status === 400 || error.status === 422;
+      if (isRejected)
+        setChildren(
+          body,
+          dropZone(
+            load,
+            note('warn', t('document.editorFormat'), t('document.editorFormat.text'), problemList(error)),
+            state.text,
+          ),
+        );
+      else setChildren(body, failedPanel(error, show));
     }
   }
-  /** The editor's format with the nodes that the server makes of it; what is sent is the document as it came. */
+  /**
+   * Returns the editor's document with the nodes that the server converts it to. The document itself is submitted
+   * unchanged.
+   */
   async function converted({ text }) {
     state.converted ??= await convert(text);
-    return { ...readWorkflow(state.converted.graph), text, graph: state.converted.graph, warnings: state.converted.warnings };
+    return { ...parseWorkflow(state.converted.graph), text, graph: state.converted.graph, warnings: state.converted.warnings };
   }
-  /** Takes a text; the fields of another graph mean nothing in this one. */
+  /** Replaces the draft by a new document. */
   async function load(text, name) {
-    const { params } = readWorkflow(text);
-    Object.assign(state, { text, name, fields: {}, params: [], given: params ?? null, converted: null, from: null });
+    const { params } = parseWorkflow(text);
+    Object.assign(state, { text, name, fields: {}, params: [], prefill: params ?? null, converted: null, from: null });
     await show();
     if (scope.isOpen) body.querySelector('textarea, input:not([type=file])')?.focus({ preventScroll: true });
   }
   function startOver() {
-    Object.assign(state, fresh(), { options: state.options, runs: state.runs });
-    rewrite(link(['submit']));
+    Object.assign(state, emptyDraft(), { options: state.options, runs: state.runs });
+    replaceRoute(link(['submit']));
     show();
   }
-  dropAnywhere(root, scope, ([file]) => readFile(file, load));
+  acceptDrops(root, scope, ([file]) => readFile(file, load));
   if (from && state.from !== from) loadTask(from, state, body, show, scope);
   else show();
 }
 
-/** What a dry run makes of a document of the editor: `{graph, warnings}`, every number as it was. */
+/** Converts a document in the editor's format with a dry run: `{graph, warnings}`, every number as in the document. */
 async function convert(text) {
-  const answer = await call('POST', 'tasks?dryRun=true', { body: `{"workflow": ${text}}`, asText: true });
-  const graph = member(member(parseJson(answer), 'data'), 'workflow');
-  return { graph: answer.slice(graph.start, graph.end), warnings: JSON.parse(answer).data.warnings ?? [] };
+  const response = await call('POST', 'tasks?dryRun=true', { body: `{"workflow": ${text}}`, asText: true });
+  const graph = member(member(parseJson(response), 'data'), 'workflow');
+  return { graph: response.slice(graph.start, graph.end), warnings: JSON.parse(response).data.warnings ?? [] };
 }
 
-/** "Run again with changes": the graph of a task as it ran. */
+/** Loads the graph of a task into the draft, for "Edit and rerun". */
 async function loadTask(id, state, body, show, scope) {
-  put(body, waitingPanel(6));
+  setChildren(body, loadingPanel(6));
   try {
     const text = await call('GET', `tasks/${encodeURIComponent(id)}?include=workflow`, { asText: true });
     if (!scope.isOpen) return;
     const workflow = member(member(parseJson(text), 'data'), 'workflow');
-    if (!workflow) throw Object.assign(new Error(t('submit.gone')), { type: 'gone' });
+    if (!workflow) throw Object.assign(new Error(t('error.gone')), { type: 'gone' });
     Object.assign(state, {
       text: text.slice(workflow.start, workflow.end),
       name: t('submit.from', { id: id.slice(-6) }),
       fields: {},
       params: [],
-      given: null,
+      prefill: null,
       converted: null,
       from: id,
     });
     show();
   } catch (error) {
     if (scope.isOpen)
-      put(
+      setChildren(
         body,
         failedPanel(error, () => loadTask(id, state, body, show, scope)),
       );
   }
 }
 
-/** `said` is why what was given is no workflow. */
-function dropZone(load, said, text) {
+/** `notice` says why `text` is not a workflow; `null` if there is none. */
+function dropZone(load, notice, text) {
   const picker = h('input', {
     type: 'file',
     accept: '.json,.png,application/json,image/png',
@@ -138,15 +153,15 @@ function dropZone(load, said, text) {
     spellcheck: 'false',
     placeholder: '{"3": {"class_type": "KSampler", "inputs": {…}}, …}',
     'aria-label': t('drop.paste'),
-    value: said ? text.slice(0, 20_000) : '',
+    value: notice ? text.slice(0, 20_000) : '',
   });
   pasted.addEventListener('paste', () =>
-    setTimeout(() => ['api', 'ui'].includes(readWorkflow(pasted.value).form) && load(pasted.value, t('drop.pasted'))),
+    setTimeout(() => ['api', 'ui'].includes(parseWorkflow(pasted.value).form) && load(pasted.value, t('drop.pasted'))),
   );
   return h(
     'div',
     { class: 'stack' },
-    said,
+    notice,
     h(
       'div',
       { class: 'drop', data: { test: 'drop' } },
@@ -189,10 +204,14 @@ function dropZone(load, said, text) {
   );
 }
 
-function explain(workflow, text) {
-  if (workflow.form === 'none') return note('bad', t('form.none'), t('form.none.text'));
-  const { line, column } = placeOf(text, workflow.error.at);
-  return note('bad', t('form.broken'), t('form.broken.text', { line, column, why: workflow.error.message }));
+function invalidDocument(workflow, text) {
+  if (workflow.form === 'none') return note('bad', t('document.notWorkflow'), t('document.notWorkflow.text'));
+  const { line, column } = positionOf(text, workflow.error.at);
+  return note(
+    'bad',
+    t('document.invalidJson'),
+    t('document.invalidJson.text', { line, column, reason: workflow.error.message }),
+  );
 }
 
 const note = (level, title, text, ...more) =>
@@ -205,13 +224,13 @@ const note = (level, title, text, ...more) =>
 
 async function readFile(file, load) {
   if (!file) return;
-  if (file.size > TEXT_MAX) {
-    toast('bad', t('drop.large'));
+  if (file.size > FILE_BYTES_MAX) {
+    toast('bad', t('drop.tooLarge'));
     return;
   }
   if (file.type === 'image/png' || /\.png$/i.test(file.name)) {
-    const prompt = promptOfPng(await file.arrayBuffer());
-    if (prompt === null) toast('bad', t('drop.nopng'));
+    const prompt = promptFromPng(await file.arrayBuffer());
+    if (prompt === null) toast('bad', t('drop.noPngWorkflow'));
     else load(prompt, file.name);
     return;
   }

@@ -1,35 +1,38 @@
-// One task: how it goes, what came out, why it waits or failed, its graph, and what can be done with it.
+// Task view: progress, outputs, failure, timeline, details, graph and actions of one task.
 
 import { call } from '../base/api.js';
-import { h, mark, put, say } from '../base/dom.js';
-import { about, shortId } from '../base/format.js';
+import { h, setAttr, setChildren, setText } from '../base/dom.js';
+import { approxDuration, shortId } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { member, parseJson } from '../base/json.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { isEnded, withNews } from '../live/store.js';
-import { watch } from '../live/topics.js';
+import { isEnded, withUpdates } from '../live/store.js';
+import { subscribe } from '../live/topics.js';
 import { bar, statusBadge } from '../components/ui/badges.js';
-import { emptyPanel, failedPanel, failureBlock, waitingPanel, whyItWaits } from '../components/ui/panels.js';
+import { failurePanel } from '../components/task/failure.js';
+import { waitingReason } from '../components/task/waiting-reason.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { workflowGraph } from '../components/workflow/graph-view.js';
 import { icon } from '../components/ui/icons.js';
 import { livePreview } from '../components/task/live-preview.js';
 import { outputList } from '../components/task/outputs.js';
 import { canRetry, retry } from '../components/task/retry.js';
-import { drawFacts, hasEta } from '../components/task/task-details.js';
+import { drawDetails, hasEta } from '../components/task/task-details.js';
 import { timeline } from '../components/task/timeline.js';
-import { confirm, copy, toast, toastError } from '../components/ui/toast.js';
-import { readWorkflow } from '../components/workflow/parse-workflow.js';
+import { confirm, copy } from '../components/ui/dialog.js';
+import { toast, toastError } from '../components/ui/toast.js';
+import { parseWorkflow } from '../components/workflow/parse-workflow.js';
 
-/** Why a task waits changes without a message. */
-const WAITING_AGAIN_MS = 3_000;
+/** Refresh interval of a waiting task, because no message announces a changed waiting reason. */
+const WAITING_REFRESH_MS = 3_000;
 
 export function task(root, { path }, scope) {
   const id = path[1];
   const place = h('div', { class: 'stack wide' });
   const badge = h('span');
   const actions = h('div', { class: 'row actions' });
-  put(
+  setChildren(
     root,
     h('p', { class: 'crumbs' }, h('a', { href: link(['tasks']) }, t('tasks'))),
     h(
@@ -46,50 +49,50 @@ export function task(root, { path }, scope) {
     ),
     place,
   );
-  put(place, waitingPanel(6));
+  setChildren(place, loadingPanel(6));
   let page = null;
 
-  const draw = ({ data, error, askedAt }) => {
+  const draw = ({ data, error, requestedAt }) => {
     if (data === null) {
-      put(actions);
+      setChildren(actions);
       if (error?.status === 404)
-        put(
+        setChildren(
           place,
           emptyPanel(
             'tasks',
-            t('task.gone'),
-            t('task.gone.text'),
+            t('task.notFound'),
+            t('task.notFound.text'),
             h('a', { class: 'button', href: link(['tasks']) }, t('tasks')),
           ),
         );
-      else put(place, error ? failedPanel(error, source.refresh) : waitingPanel(6));
+      else setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(6));
       return;
     }
-    const now = withNews(data.task, askedAt);
+    const now = withUpdates(data.task, requestedAt);
     page ??= build(place, data, scope);
     page.update(now);
     drawActions(actions, badge, now, source.refresh);
   };
   const source = resource(scope, (signal) => readTask(id, signal), draw);
   scope.add(
-    watch('task', (ids) => {
+    subscribe('task', (ids) => {
       if (!ids.has(id) || !source.state.data) return;
       draw(source.state);
-      const news = withNews(source.state.data.task, source.state.askedAt);
-      // Attempts, times and outputs come whole with a new reading.
-      if (news.status !== source.state.data.task.status || news.attempt !== source.state.data.task.attempt)
+      const updated = withUpdates(source.state.data.task, source.state.requestedAt);
+      // Read the task again for its complete attempts, times and outputs.
+      if (updated.status !== source.state.data.task.status || updated.attempt !== source.state.data.task.attempt)
         source.refreshSoon(400);
     }),
   );
   scope.every(
-    WAITING_AGAIN_MS,
+    WAITING_REFRESH_MS,
     () => document.visibilityState === 'visible' && source.state.data?.task.status === 'pending' && source.refreshSoon(),
   );
   scope.every(1_000, () => source.state.data && !isEnded(source.state.data.task.status) && draw(source.state));
   source.refresh();
 }
 
-/** The task, and its graph with every number as it was. */
+/** Loads a task, and its graph with every number as submitted. */
 async function readTask(id, signal) {
   const text = await call('GET', `tasks/${encodeURIComponent(id)}?include=workflow`, { signal, asText: true });
   const data = member(parseJson(text), 'data');
@@ -99,14 +102,14 @@ async function readTask(id, signal) {
   };
   const { workflow: _workflow, params: _params, ...task } = JSON.parse(text).data;
   task.metadata = raw('metadata');
-  // A drawn seed may be larger than what a double holds.
+  // A drawn seed may not fit into a double.
   const seeds = member(member(data, 'resolved'), 'seeds');
   if (seeds)
     task.resolved = {
       seeds: Object.fromEntries(seeds.members.map(({ key, value }) => [key, text.slice(value.start, value.end)])),
     };
   const workflow = raw('workflow');
-  const read = workflow ? readWorkflow(workflow) : null;
+  const read = workflow ? parseWorkflow(workflow) : null;
   return { task, workflow, params: raw('params'), nodes: read?.form === 'api' ? read.nodes : [] };
 }
 
@@ -114,28 +117,28 @@ function build(place, { task: { id }, workflow, params, nodes }, scope) {
   const titles = new Map(nodes.map((node) => [node.id, node.title]));
   const progress = bar(t('column.progress'));
   const percent = h('strong', { class: 'figure', data: { test: 'progress' } });
-  const doing = h('p', { class: 'doing' });
+  const activity = h('p', { class: 'doing' });
   const preview = livePreview(id, scope);
   const live = h(
     'section',
     { class: 'panel live', 'aria-label': t('column.progress') },
-    h('div', { class: 'row between' }, doing, percent),
+    h('div', { class: 'row between' }, activity, percent),
     progress.element,
     preview.element,
   );
   const error = h('div');
   const outputs = h('section', { class: 'panel' });
-  const course = timeline();
-  const life = h('section', { class: 'panel' }, h('h2', {}, t('life')), course.element);
-  const facts = h('section', { class: 'panel' });
+  const steps = timeline();
+  const timelinePanel = h('section', { class: 'panel' }, h('h2', {}, t('timeline')), steps.element);
+  const details = h('section', { class: 'panel' });
   const graph = nodes.length ? workflowGraph(nodes) : null;
-  put(
+  setChildren(
     place,
     h(
       'div',
       { class: 'columns' },
       h('div', { class: 'stack' }, live, error, outputs),
-      h('div', { class: 'stack' }, life, facts),
+      h('div', { class: 'stack' }, timelinePanel, details),
     ),
     graph &&
       h(
@@ -151,47 +154,47 @@ function build(place, { task: { id }, workflow, params, nodes }, scope) {
       ),
     params &&
       params !== '{}' &&
-      h('details', { class: 'panel' }, h('summary', {}, t('params')), h('pre', { tabindex: 0 }, params)),
+      h('details', { class: 'panel' }, h('summary', {}, t('task.params')), h('pre', { tabindex: 0 }, params)),
   );
-  const figures = outputList((node) => titles.get(node));
+  const outputFigures = outputList((node) => titles.get(node));
   const outputsTitle = h('h2', {});
   const noOutputs = h('p', { class: 'faint' }, t('outputs.none'));
-  put(outputs, outputsTitle, figures.element, noOutputs);
+  setChildren(outputs, outputsTitle, outputFigures.element, noOutputs);
   let drawnError = '';
   return {
     update(now) {
       live.hidden = isEnded(now.status);
-      mark(live, 'data-status', now.status);
+      setAttr(live, 'data-status', now.status);
       progress.update(now.progress, now.status);
-      say(percent, now.status === 'pending' ? '' : `${now.progress} %`);
-      say(doing, doingWords(now, titles));
+      setText(percent, now.status === 'pending' ? '' : `${now.progress} %`);
+      setText(activity, activityText(now, titles));
       graph?.update({ current: now.currentNode, failed: now.status === 'failed' ? now.error?.nodeId : undefined });
-      course.update(now);
-      drawFacts(facts, now);
+      steps.update(now);
+      drawDetails(details, now);
       const list = now.result?.outputs ?? [];
       outputs.hidden = list.length === 0 && now.status !== 'completed';
-      say(outputsTitle, t('outputs', { n: list.length }));
+      setText(outputsTitle, t('outputs', { n: list.length }));
       noOutputs.hidden = list.length > 0;
-      figures.update(list);
+      outputFigures.update(list);
       preview.update(now);
-      // What an attempt failed of stays readable while the next one waits.
+      // Keep the failure of the last attempt visible while the next one waits.
       const failure = now.status !== 'completed' && now.status !== 'cancelled' ? now.error : null;
       const errorKey = JSON.stringify(failure ?? null);
       if (errorKey !== drawnError) {
         drawnError = errorKey;
-        put(error, failure && failureBlock(failure, titles.get(failure.nodeId)));
+        setChildren(error, failure && failurePanel(failure, titles.get(failure.nodeId)));
       }
     },
   };
 }
 
-function doingWords(task, titles) {
-  if (task.cancelRequested) return t('cancel.asked');
+function activityText(task, titles) {
+  if (task.cancelRequested) return t('cancel.requested');
   if (task.status === 'pending') {
-    const why = task.waitingFor ? t('waits', { why: whyItWaits(task.waitingFor) }) : t('status.pending');
-    return hasEta(task) ? `${why} · ${t('eta.begins', { time: about(task.etaMs) })}` : why;
+    const reason = task.waitingFor ? t('waiting', { reason: waitingReason(task.waitingFor) }) : t('status.pending');
+    return hasEta(task) ? `${reason} · ${t('eta.startsIn', { time: approxDuration(task.etaMs) })}` : reason;
   }
-  if (task.currentNode) return t('doing', { node: titles.get(task.currentNode) ?? task.currentNode });
+  if (task.currentNode) return t('runningNode', { node: titles.get(task.currentNode) ?? task.currentNode });
   return t(`status.${task.status}`);
 }
 
@@ -200,7 +203,7 @@ function drawActions(place, badgePlace, task, refresh) {
   const key = `${task.status} ${task.cancelRequested} ${offersRetry}`;
   if (place.drawn === key) return;
   place.drawn = key;
-  put(badgePlace, statusBadge(task.status).element);
+  setChildren(badgePlace, statusBadge(task.status).element);
   const act = async (button, what) => {
     button.disabled = true;
     try {
@@ -208,19 +211,20 @@ function drawActions(place, badgePlace, task, refresh) {
     } catch (error) {
       toastError(error);
     }
-    // What can be done now is to be said anew, whatever came of it.
+    // Redraw the actions, because the status may have changed even if the request failed.
     place.drawn = '';
     refresh();
   };
   const cancel = async (event) => {
     const button = event.currentTarget;
-    if (task.status === 'running' && !(await confirm(t('cancel.ask'), t('cancel.ask.text'), t('cancel.do')))) return;
+    if (task.status === 'running' && !(await confirm(t('cancel.question'), t('cancel.question.text'), t('cancel.confirm'))))
+      return;
     await act(button, async () => {
       await call('DELETE', `tasks/${task.id}`);
       toast('good', t('cancel.done'));
     });
   };
-  put(
+  setChildren(
     place,
     offersRetry &&
       h(
@@ -233,7 +237,7 @@ function drawActions(place, badgePlace, task, refresh) {
       'button',
       { type: 'button', data: { test: 'again' }, onclick: () => go(link(['submit'], { from: task.id })) },
       icon('edit', 18),
-      t('runAgain'),
+      t('editAndRerun'),
     ),
     !isEnded(task.status) &&
       !task.cancelRequested &&

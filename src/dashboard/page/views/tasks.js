@@ -1,22 +1,22 @@
-// The list of tasks: filtered, paged, live. Filter and page are in the address.
+// Tasks view: a filtered, paginated, live list. Filter and page are part of the route.
 
 import { call } from '../base/api.js';
-import { h, keyed, mark, put, say, scope as newScope } from '../base/dom.js';
+import { h, reconcile, setAttr, setChildren, setText, scope as newScope } from '../base/dom.js';
 import { number } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { known, withNews } from '../live/store.js';
-import { watch } from '../live/topics.js';
+import { known, withUpdates } from '../live/store.js';
+import { subscribe } from '../live/topics.js';
 import { batchPanel } from '../components/task/batch-panel.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
 import { pager } from '../components/ui/pager.js';
-import { taskHead, taskRow } from '../components/task/task-row.js';
+import { taskTableHead, taskRow } from '../components/task/task-row.js';
 import { toast } from '../components/ui/toast.js';
 
 const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'];
-const PAGE = 50;
+const PAGE_SIZE = 50;
 
 export function tasks(root, first, scope) {
   let query = read(first);
@@ -27,10 +27,10 @@ export function tasks(root, first, scope) {
   const table = h(
     'div',
     { class: 'table panel', role: 'table', 'aria-label': t('tasks') },
-    h('div', { role: 'rowgroup' }, taskHead()),
+    h('div', { role: 'rowgroup' }, taskTableHead()),
     rows,
   );
-  const pages = pager((page) => go(address(query, { page: page > 1 ? page : '' })));
+  const pages = pager((page) => go(listLink(query, { page: page > 1 ? page : '' })));
   const batch = h('div', { class: 'stack' });
   let batchScope = null;
   scope.add(() => batchScope?.close());
@@ -40,9 +40,9 @@ export function tasks(root, first, scope) {
     batch.shown = shown;
     batchScope?.close();
     batchScope = newScope();
-    put(batch, query.batch && batchPanel(query.batch, batchScope), query.workflow && ofWorkflow(query.workflow));
+    setChildren(batch, query.batch && batchPanel(query.batch, batchScope), query.workflow && workflowFilter(query.workflow));
   };
-  put(
+  setChildren(
     root,
     h(
       'div',
@@ -57,21 +57,21 @@ export function tasks(root, first, scope) {
     h('div', { class: 'row between' }, total, pages.element),
   );
 
-  const draw = ({ data, error, askedAt, isOld }) => {
-    mark(table, 'aria-busy', isOld);
+  const draw = ({ data, error, requestedAt, isOld }) => {
+    setAttr(table, 'aria-busy', isOld);
     if (data === null) {
-      put(place, error ? failedPanel(error, source.refresh) : waitingPanel(8));
+      setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(8));
       return;
     }
-    mark(place, 'data-old', isOld || error !== null);
-    say(total, data.total ? t('tasks.total', { n: data.total, total: number(data.total) }) : '');
-    pages.update(query.page, Math.ceil(data.total / PAGE));
-    if (data.items.length === 0) put(place, nothing(query));
+    setAttr(place, 'data-old', isOld || error !== null);
+    setText(total, data.total ? t('tasks.total', { n: data.total, total: number(data.total) }) : '');
+    pages.update(query.page, Math.ceil(data.total / PAGE_SIZE));
+    if (data.items.length === 0) setChildren(place, noTasks(query));
     else {
-      if (table.parentNode !== place) put(place, table);
-      keyed(
+      if (table.parentNode !== place) setChildren(place, table);
+      reconcile(
         rows,
-        data.items.map((item) => withNews(item, askedAt)),
+        data.items.map((item) => withUpdates(item, requestedAt)),
         (item) => item.id,
         taskRow,
       );
@@ -83,8 +83,8 @@ export function tasks(root, first, scope) {
       call(
         'GET',
         `tasks?${new URLSearchParams({
-          limit: PAGE,
-          offset: (query.page - 1) * PAGE,
+          limit: PAGE_SIZE,
+          offset: (query.page - 1) * PAGE_SIZE,
           ...(query.statuses.length && { status: query.statuses.join(',') }),
           ...(query.batch && { batchId: query.batch }),
           ...(query.workflow && { workflow: query.workflow }),
@@ -94,11 +94,11 @@ export function tasks(root, first, scope) {
     draw,
   );
   const redraw = () => source.state.data && draw(source.state);
-  scope.add(watch('task', (ids) => source.state.data?.items.some((item) => ids.has(item.id)) && redraw()));
-  // A task that is new here, or that belongs into another filter now, moves the page.
-  scope.add(watch('statuses', () => source.refreshSoon(1_500)));
-  scope.add(watch('overview', chips.update));
-  // Durations of what runs go on without any news.
+  scope.add(subscribe('task', (ids) => source.state.data?.items.some((item) => ids.has(item.id)) && redraw()));
+  // A new status may move tasks into or out of this page.
+  scope.add(subscribe('statuses', () => source.refreshSoon(1_500)));
+  scope.add(subscribe('overview', chips.update));
+  // Durations of unfinished tasks advance without messages.
   scope.every(
     1_000,
     () => document.visibilityState === 'visible' && source.state.data?.items.some((item) => !item.finishedAt) && redraw(),
@@ -117,14 +117,14 @@ export function tasks(root, first, scope) {
   };
 }
 
-/** The address of the same list with other filters. */
-const address = ({ statuses, batch, workflow }, more) =>
+/** Returns the link of this list with other filters. */
+const listLink = ({ statuses, batch, workflow }, more) =>
   link(['tasks'], { status: statuses.join(','), batch, workflow, ...more });
 
 function read({ query }) {
-  const asked = (query.get('status') ?? '').split(',');
+  const requested = (query.get('status') ?? '').split(',');
   return {
-    statuses: STATUSES.filter((status) => asked.includes(status)),
+    statuses: STATUSES.filter((status) => requested.includes(status)),
     batch: query.get('batch') ?? '',
     workflow: query.get('batch') ? '' : (query.get('workflow') ?? ''),
     page: Math.max(1, Math.floor(Number(query.get('page'))) || 1),
@@ -145,7 +145,7 @@ function filterChips(query) {
       const { statuses } = query();
       const next =
         status === null ? [] : statuses.includes(status) ? statuses.filter((item) => item !== status) : [...statuses, status];
-      go(address(query(), { status: STATUSES.filter((item) => next.includes(item)).join(',') }));
+      go(listLink(query(), { status: STATUSES.filter((item) => next.includes(item)).join(',') }));
     };
     const element = h(
       'button',
@@ -166,25 +166,25 @@ function filterChips(query) {
     update() {
       const { statuses } = query();
       for (const { status, figure, element } of chips) {
-        mark(element, 'aria-pressed', String(status === null ? statuses.length === 0 : statuses.includes(status)));
-        // The figures are of all tasks: beside one batch or workflow they would mislead.
+        setAttr(element, 'aria-pressed', String(status === null ? statuses.length === 0 : statuses.includes(status)));
+        // The counts cover all tasks, so hide them for one batch or workflow.
         const isAll = !query().batch && !query().workflow;
-        if (status && known.overview) say(figure, isAll ? number(known.overview[counts[status]]) : '');
+        if (status && known.overview) setText(figure, isAll ? number(known.overview[counts[status]]) : '');
       }
     },
   };
 }
 
-/** Says whose tasks these are, and leads back to all. */
-const ofWorkflow = (name) =>
+/** Names the workflow of the listed tasks, with a link to all tasks. */
+const workflowFilter = (name) =>
   h(
     'p',
     { class: 'row lead' },
     h('span', {}, `${t('workflow')} `, h('a', { href: link(['workflows', name]) }, name)),
-    h('a', { class: 'button quiet', href: link(['tasks']) }, icon('cancel', 16), t('recent.all')),
+    h('a', { class: 'button quiet', href: link(['tasks']) }, icon('cancel', 16), t('tasks.all')),
   );
 
-/** Goes to a task by its id. */
+/** Search field that opens a task by its id. */
 function finder() {
   const input = h('input', {
     type: 'search',
@@ -197,25 +197,25 @@ function finder() {
     event.preventDefault();
     const id = input.value.trim().toLowerCase();
     if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) go(link(['tasks', id]));
-    else toast('bad', t('find.task.bad'));
+    else toast('bad', t('find.task.invalid'));
   };
   return h('form', { class: 'finder', role: 'search', onsubmit: find }, icon('search', 18), input);
 }
 
-function nothing(query) {
+function noTasks(query) {
   const { statuses, page, batch, workflow } = query;
   if (page > 1)
     return emptyPanel(
       'tasks',
-      t('page.beyond'),
-      t('page.beyond.text'),
-      h('a', { class: 'button', href: address(query, {}) }, t('page.first')),
+      t('page.empty'),
+      t('page.empty.text'),
+      h('a', { class: 'button', href: listLink(query, {}) }, t('page.first')),
     );
   if (statuses.length || batch || workflow)
     return emptyPanel(
       'tasks',
-      t('tasks.nomatch'),
-      t('tasks.nomatch.text'),
+      t('tasks.noMatch'),
+      t('tasks.noMatch.text'),
       h('a', { class: 'button', href: link(['tasks']) }, t('filter.all')),
     );
   return emptyPanel(

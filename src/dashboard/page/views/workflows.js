@@ -1,34 +1,34 @@
-// The published workflows, by name.
+// Workflows view: the published workflows by name.
 
 import { call } from '../base/api.js';
-import { h, keyed, mark, put, say } from '../base/dom.js';
-import { clock, number, wholeTime } from '../base/format.js';
+import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
+import { timeOfDay, number, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { emptyPanel, failedPanel, waitingPanel } from '../components/ui/panels.js';
+import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { pager } from '../components/ui/pager.js';
 
-const PAGE = 50;
+const PAGE_SIZE = 50;
 
 export function workflows(root, first, scope) {
   let page = pageOf(first);
   const place = h('div');
   const list = h('ul', { class: 'cards' });
   const pages = pager((next) => go(link(['workflows'], { page: next > 1 ? next : '' })));
-  put(root, h('div', { class: 'head' }, h('h1', {}, t('workflows'))), place, pages.element);
+  setChildren(root, h('div', { class: 'head' }, h('h1', {}, t('workflows'))), place, pages.element);
   const source = resource(
     scope,
-    (signal) => call('GET', `workflows?limit=${PAGE}&offset=${(page - 1) * PAGE}`, { signal }),
+    (signal) => call('GET', `workflows?limit=${PAGE_SIZE}&offset=${(page - 1) * PAGE_SIZE}`, { signal }),
     ({ data, error, isOld }) => {
       if (data === null) {
-        put(place, error ? failedPanel(error, source.refresh) : waitingPanel(4));
+        setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(4));
         return;
       }
-      mark(place, 'data-old', isOld || error !== null);
-      pages.update(page, Math.ceil(data.total / PAGE));
+      setAttr(place, 'data-old', isOld || error !== null);
+      pages.update(page, Math.ceil(data.total / PAGE_SIZE));
       if (data.items.length === 0)
-        put(
+        setChildren(
           place,
           emptyPanel(
             'workflows',
@@ -38,8 +38,8 @@ export function workflows(root, first, scope) {
           ),
         );
       else {
-        if (list.parentNode !== place) put(place, list);
-        keyed(list, data.items, (item) => item.name, card);
+        if (list.parentNode !== place) setChildren(place, list);
+        reconcile(list, data.items, (item) => item.name, card);
       }
     },
   );
@@ -67,13 +67,13 @@ function card(first) {
   return {
     element,
     update(item) {
-      say(text, item.description ?? '');
+      setText(text, item.description ?? '');
       const count = Object.keys(item.params).length;
-      say(
+      setText(
         facts,
-        `${t('workflow.version', { n: item.version })} · ${t('workflows.params', { n: number(count) })} · ${clock(item.updatedAt)}`,
+        `${t('workflow.version', { n: item.version })} · ${t('workflows.params', { n: number(count) })} · ${timeOfDay(item.updatedAt)}`,
       );
-      mark(facts, 'title', wholeTime(item.updatedAt));
+      setAttr(facts, 'title', fullTime(item.updatedAt));
     },
   };
 }

@@ -1,22 +1,25 @@
-// A stored file of which only the id is known: its name, type and size, and a small picture of it, asked for with the login.
+// Metadata and thumbnail of a stored file whose id alone is known. Requests use the login token.
 
 import { callFile } from '../../base/api.js';
-import { hasSmall } from '../../base/file-links.js';
+import { hasThumbnail } from '../../base/file-links.js';
 
-/** `{fileId, filename, contentType, sizeBytes}`; throws `ApiError`, of status 404 when it is not stored any more. */
-export async function factsOf(fileId) {
+/**
+ * Resolves to `{fileId, filename, contentType, sizeBytes}`. Throws `ApiError`, with status 404 if the file no longer
+ * exists.
+ */
+export async function fileMetadata(fileId) {
   const headers = await callFile('HEAD', fileId, '', { asHeaders: true });
-  const said = headers.get('Content-Disposition') ?? '';
+  const disposition = headers.get('Content-Disposition') ?? '';
   return {
     fileId,
-    filename: nameIn(said) ?? fileId,
+    filename: filenameOf(disposition) ?? fileId,
     contentType: (headers.get('Content-Type') ?? '').split(';')[0],
     sizeBytes: Number(headers.get('Content-Length')),
   };
 }
 
-/** RFC 6266: the exact name is the one with the star. */
-function nameIn(disposition) {
+/** Returns the `filename*` parameter (RFC 6266), or `null`. */
+function filenameOf(disposition) {
   const exact = /filename\*=UTF-8''([^;]+)/i.exec(disposition)?.[1];
   try {
     return exact === undefined ? null : decodeURIComponent(exact);
@@ -25,18 +28,18 @@ function nameIn(disposition) {
   }
 }
 
-/** Shows its picture in `img`, where the server makes a small one; otherwise `failed` is called. */
-export async function showSmall(img, file, failed) {
-  if (!hasSmall(file)) {
-    failed();
+/** Shows the thumbnail of `file` in `img`. Calls `onFailure` if the server has none. */
+export async function showThumbnail(img, file, onFailure) {
+  if (!hasThumbnail(file)) {
+    onFailure();
     return;
   }
   try {
-    const address = URL.createObjectURL(await callFile('GET', file.fileId, '?w=128', { asBlob: true }));
-    // What is drawn stays drawn.
-    img.addEventListener('load', () => URL.revokeObjectURL(address), { once: true });
-    img.src = address;
+    const url = URL.createObjectURL(await callFile('GET', file.fileId, '?w=128', { asBlob: true }));
+    // A decoded image does not need its URL any more.
+    img.addEventListener('load', () => URL.revokeObjectURL(url), { once: true });
+    img.src = url;
   } catch {
-    failed();
+    onFailure();
   }
 }

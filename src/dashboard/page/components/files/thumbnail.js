@@ -1,41 +1,41 @@
-// A small picture of a stored file, or a sign of its kind. The server makes the small copies; the original stands in where it cannot.
+// Thumbnail of a stored file. Falls back to the original image, then to an icon of the file's kind.
 
-import { fileLink, hasSmall, isPicture, smallLink } from '../../base/file-links.js';
+import { fileLink, hasThumbnail, isImage, thumbnailLink } from '../../base/file-links.js';
 import { h } from '../../base/dom.js';
 import { icon } from '../ui/icons.js';
 
-/** An original beyond this is not fetched for a list. */
+/** Largest original that is loaded in place of a thumbnail in a list. */
 const BYTES_MAX = 4_000_000;
 
-/** The picture for a place of `side` CSS pixels; of what cannot be shown, a sign of its kind. */
-export function smallPicture(file, side, { alt = '', sign = 28, most = BYTES_MAX, ...more } = {}) {
-  const instead = () => icon(signOf(file.contentType ?? ''), sign);
-  const mayWhole = isPicture(file) && !(file.sizeBytes > most);
-  if (!hasSmall(file) && !mayWhole) return instead();
-  let isSmall = hasSmall(file);
-  const picture = h('img', {
-    ...more,
-    src: isSmall ? smallLink(file, side) : fileLink(file),
+/** An image of `side` CSS pixels, or an icon if the file cannot be shown. Originals above `maxBytes` are not loaded. */
+export function thumbnail(file, side, { alt = '', iconSize = 28, maxBytes = BYTES_MAX, ...attributes } = {}) {
+  const fallback = () => icon(kindIcon(file.contentType ?? ''), iconSize);
+  const canShowOriginal = isImage(file) && !(file.sizeBytes > maxBytes);
+  if (!hasThumbnail(file) && !canShowOriginal) return fallback();
+  let isThumbnail = hasThumbnail(file);
+  const image = h('img', {
+    ...attributes,
+    src: isThumbnail ? thumbnailLink(file, side) : fileLink(file),
     alt,
     loading: 'lazy',
     decoding: 'async',
   });
-  picture.addEventListener('error', () => {
-    if (isSmall && mayWhole) {
-      isSmall = false;
-      picture.src = fileLink(file);
-    } else picture.replaceWith(instead());
+  image.addEventListener('error', () => {
+    if (isThumbnail && canShowOriginal) {
+      isThumbnail = false;
+      image.src = fileLink(file);
+    } else image.replaceWith(fallback());
   });
-  return picture;
+  return image;
 }
 
-/** One in a grid of files. */
-export function thumbnail(file) {
-  return h('span', { class: 'picture', 'aria-hidden': 'true' }, smallPicture(file, 176));
+/** Thumbnail for a grid of files. */
+export function gridThumbnail(file) {
+  return h('span', { class: 'picture', 'aria-hidden': 'true' }, thumbnail(file, 176));
 }
 
-/** The sign of a content type. */
-export function signOf(type) {
+/** Returns the name of the icon for a content type. */
+export function kindIcon(type) {
   const [kind] = type.split('/');
   return ['image', 'video', 'audio', 'text'].includes(kind) ? kind : 'file';
 }

@@ -1,30 +1,33 @@
-// Sends a file. The only request that is not a `fetch`: that one cannot say how far it is.
+// Uploads a file. Uses XMLHttpRequest, because `fetch` cannot report upload progress.
 
 import { ApiError } from '../../base/api.js';
-import { expire, token } from '../../base/session.js';
+import { expireSession, token } from '../../base/session.js';
 
-/** Resolves with the stored file; `tell(percent)` hears how far it is, `signal` stops it. */
-export function upload(file, tell, signal) {
+/**
+ * Resolves to the stored file. Calls `onProgress(percent)`; `signal` aborts the upload. Rejects with `ApiError` or
+ * `AbortError`.
+ */
+export function upload(file, onProgress, signal) {
   return new Promise((resolve, reject) => {
-    const mine = token();
+    const usedToken = token();
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append('file', file, file.name);
     request.open('POST', 'api/files/upload');
-    request.setRequestHeader('Authorization', `Bearer ${mine}`);
-    request.upload.onprogress = (event) => event.lengthComputable && tell(Math.floor((event.loaded / event.total) * 100));
+    request.setRequestHeader('Authorization', `Bearer ${usedToken}`);
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(Math.floor((event.loaded / event.total) * 100));
     request.onerror = () => reject(new ApiError(0, null, null));
-    request.onabort = () => reject(new DOMException('stopped', 'AbortError'));
+    request.onabort = () => reject(new DOMException('upload aborted', 'AbortError'));
     request.onload = () => {
       let body = null;
       try {
         body = JSON.parse(request.responseText);
       } catch {
-        /* a proxy's page */
+        /* not our JSON, for example the error page of a proxy */
       }
       if (request.status === 200 && body) resolve(body.data);
       else {
-        if (request.status === 401) expire(mine);
+        if (request.status === 401) expireSession(usedToken);
         reject(
           new ApiError(
             request.status,

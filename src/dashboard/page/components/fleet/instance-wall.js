@@ -1,43 +1,44 @@
-// The wall of instances: one tile each, dense when there are many. Only tiles that changed are touched.
+// Grid of instance tiles, grouped by server. Tiles are smaller if there are many; only changed tiles are redrawn.
 
-import { h, keyed, mark, put, say } from '../../base/dom.js';
+import { h, reconcile, setAttr, setChildren, setText } from '../../base/dom.js';
 import { gibibytes, shortId } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
 import { link } from '../../base/router.js';
-import { newsOf, known } from '../../live/store.js';
-import { watch } from '../../live/topics.js';
+import { latestUpdate, known } from '../../live/store.js';
+import { subscribe } from '../../live/topics.js';
 import { bar, memoryBar, phaseBadge, phaseOf } from '../ui/badges.js';
 
-/** From here on tiles are small. */
+/** Number of instances from which tiles are small. */
 const DENSE_FROM = 25;
 
-export function fleet(scope) {
+/** `{element, update(instances)}` */
+export function instanceWall(scope) {
   const element = h('div', { class: 'fleet-groups' });
   const tiles = new Map();
-  // Progress of the tasks that are on instances: one look-up per task that changed.
+  // Task progress does not change the instances, so redraw the tiles of the tasks that changed.
   scope.add(
-    watch('task', (ids) => {
+    subscribe('task', (ids) => {
       for (const instance of known.instances ?? [])
         if (instance.currentTaskId && ids.has(instance.currentTaskId)) tiles.get(instance.id)?.update(instance);
     }),
   );
 
   function update(instances) {
-    mark(element, 'data-dense', instances.length >= DENSE_FROM);
+    setAttr(element, 'data-dense', instances.length >= DENSE_FROM);
     const servers = new Map();
     for (const instance of instances) {
       if (!servers.has(instance.serverId))
         servers.set(instance.serverId, { id: instance.serverId, name: instance.serverName, items: [] });
       servers.get(instance.serverId).items.push(instance);
     }
-    const isAlone = servers.size === 1;
-    keyed(
+    const isOnlyServer = servers.size === 1;
+    reconcile(
       element,
       [...servers.values()],
       (server) => server.id,
       () => group(tiles),
     );
-    for (const server of element.children) server.firstChild.hidden = isAlone;
+    for (const server of element.children) server.firstChild.hidden = isOnlyServer;
   }
   return { element, update };
 }
@@ -50,15 +51,15 @@ function group(tiles) {
     element,
     update(server) {
       const alive = server.items.filter((item) => item.alive).length;
-      put(name, server.name, h('span', { class: 'faint' }, ` ${alive}/${server.items.length}`));
-      keyed(
+      setChildren(name, server.name, h('span', { class: 'faint' }, ` ${alive}/${server.items.length}`));
+      reconcile(
         list,
         server.items,
         (item) => item.id,
         (item) => {
-          const made = tile(item);
-          tiles.set(item.id, made);
-          return { ...made, close: () => tiles.delete(item.id) };
+          const row = tile(item);
+          tiles.set(item.id, row);
+          return { ...row, close: () => tiles.delete(item.id) };
         },
       );
     },
@@ -68,7 +69,7 @@ function group(tiles) {
 function tile(instance) {
   const badge = phaseBadge(instance);
   const percent = h('span', { class: 'percent' });
-  const progress = bar(t('progress.of', { name: instance.id }));
+  const progress = bar(t('progress.label', { name: instance.id }));
   const work = h('span', { class: 'work' });
   const memory = h('div', { class: 'tile-memory' });
   const element = h(
@@ -96,29 +97,32 @@ function tile(instance) {
     update(next) {
       const phase = phaseOf(next);
       badge.update(next);
-      mark(element, 'data-phase', phase);
-      mark(element, 'data-busy', next.busy);
-      const news = next.currentTaskId ? newsOf(next.currentTaskId) : null;
-      const runs = next.currentTaskId && news?.status === 'running';
-      const words = next.currentTaskId ?? (phase === 'down' || phase === 'suspect' ? next.lastError : '') ?? '';
-      if (words !== drawnWork) {
-        drawnWork = words;
-        put(
+      setAttr(element, 'data-phase', phase);
+      setAttr(element, 'data-busy', next.busy);
+      const update = next.currentTaskId ? latestUpdate(next.currentTaskId) : null;
+      const isRunning = next.currentTaskId && update?.status === 'running';
+      const label = next.currentTaskId ?? (phase === 'down' || phase === 'suspect' ? next.lastError : '') ?? '';
+      if (label !== drawnWork) {
+        drawnWork = label;
+        setChildren(
           work,
           next.currentTaskId
             ? h('a', { class: 'mono', href: link(['tasks', next.currentTaskId]) }, shortId(next.currentTaskId))
-            : words || (next.version ? `ComfyUI ${next.version}` : t(`phase.${phase === 'up' ? 'idle' : phase}`)),
+            : label || (next.version ? `ComfyUI ${next.version}` : t(`phase.${phase === 'up' ? 'idle' : phase}`)),
         );
-        mark(work, 'title', words);
+        setAttr(work, 'title', label);
       }
-      say(percent, runs ? `${news.progress} %` : next.currentTaskId ? t('starting') : '');
-      mark(progress.element, 'data-idle', !next.currentTaskId);
-      progress.update(runs ? news.progress : 0, 'running');
+      setText(percent, isRunning ? `${update.progress} %` : next.currentTaskId ? t('task.starting') : '');
+      setAttr(progress.element, 'data-idle', !next.currentTaskId);
+      progress.update(isRunning ? update.progress : 0, 'running');
       const device = next.device?.vramTotal ? next.device : null;
       const shown = device ? `${gibibytes(device.vramTotal - device.vramFree)} / ${gibibytes(device.vramTotal)} GiB` : '';
       if (shown !== drawnMemory) {
         drawnMemory = shown;
-        put(memory, device && [memoryBar(device), h('span', { class: 'faint', title: `${t('vram')} · ${device.name}` }, shown)]);
+        setChildren(
+          memory,
+          device && [memoryBar(device), h('span', { class: 'faint', title: `${t('vram')} · ${device.name}` }, shown)],
+        );
       }
     },
   };

@@ -1,12 +1,12 @@
-// What is wrong now, worst first. Pure: the overview and the instances in, a list out.
+// Finds current problems of the queue and the instances, most severe first. Pure.
 
 import { phaseOf } from '../ui/badges.js';
 
-/** From here on a wait is worth a look. */
+/** Age of the oldest waiting task that counts as a problem. */
 const LONG_WAIT_MS = 60_000;
 
-/** `{about: 'instance'|'queue', level: 'bad'|'warn', kind, instance?, waitingMs?, count?}` */
-export function troubles(overview, instances) {
+/** Returns a list of `{about: 'instance'|'queue', level: 'bad'|'warn', kind, instance?, waitingMs?, count?}`. */
+export function findProblems(overview, instances) {
   const found = [];
   if (instances) {
     const enabled = instances.filter((item) => item.enabled);

@@ -1,131 +1,136 @@
-// One input of a workflow as a form field. Says what is wanted as JSON text: what nobody touched is not sent at all, and a number
-// is sent as it was typed.
+// Form field of one workflow input. Its value is JSON text: an unchanged input is not sent, and a number is sent
+// exactly as typed.
 
-import { freshId, h, mark, say } from '../../base/dom.js';
+import { freshId, h, setAttr, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { JsonError, isNumber, parseJson } from '../../base/json.js';
-import { hintOf, numberFault } from './input-schema.js';
+import { boundsHint, numberError } from './input-schema.js';
 import { fileField } from './file-field.js';
 import { icon } from '../ui/icons.js';
 
 /**
- * `{element, wish(), vary(isVaried), complain(message), focus()}`; `kept` is `{text, fileId, filename, isRandom}` of an earlier visit and is kept up to date.
- * `wish()` is the JSON text of the value, or `null` for "as in the workflow"; it throws `FieldError` on what is no value.
+ * Returns `{element, jsonText(), setVaried(isVaried), showError(message), focus()}`. `state` is the draft of the field,
+ * `{text, fileId, filename, isRandom}`, and is updated on input. `jsonText()` returns the JSON text of the value, or
+ * `null` if it equals the value in the workflow; throws `FieldError` if the input is invalid.
  */
-export function field(node, input, kept, changed) {
+export function field(node, input, state, changed) {
   const id = freshId('input');
   const error = h('p', { id: `${id}-error`, class: 'form-error', role: 'alert' });
-  const tooltip = input.said?.tooltip ?? '';
-  const hint = hintOf(input);
-  const about = hint || tooltip ? `${id}-hint` : null;
-  const made = (MAKERS[input.kind] ?? json)(id, input, kept, changed);
+  const tooltip = input.schema?.tooltip ?? '';
+  const hint = boundsHint(input);
+  const hintId = hint || tooltip ? `${id}-hint` : null;
+  const control = (CONTROLS[input.kind] ?? json)(id, input, state, changed);
   const element = h(
     'div',
     { class: 'field', data: { kind: input.kind, input: `${node.id}.${input.name}` } },
     h('label', { for: id, title: tooltip || null }, input.name),
-    made.element,
-    about &&
-      h('span', { id: about, class: hint ? 'sub' : 'hidden' }, hint, tooltip && h('span', { class: 'hidden' }, ` ${tooltip}`)),
+    control.element,
+    hintId &&
+      h('span', { id: hintId, class: hint ? 'sub' : 'hidden' }, hint, tooltip && h('span', { class: 'hidden' }, ` ${tooltip}`)),
     error,
   );
-  const focusable = made.input ?? made.element;
-  const focus = made.focus ?? (() => focusable.focus());
-  const varies = h('span', { class: 'sub' }, t('sweep.varied'));
-  varies.hidden = true;
-  element.append(varies);
-  mark(element, 'data-long', made.isLong);
-  mark(focusable, 'aria-describedby', about);
+  const focusable = control.input ?? control.element;
+  const focus = control.focus ?? (() => focusable.focus());
+  const variedNote = h('span', { class: 'sub' }, t('sweep.fieldNote'));
+  variedNote.hidden = true;
+  element.append(variedNote);
+  setAttr(element, 'data-long', control.isLong);
+  setAttr(focusable, 'aria-describedby', hintId);
   return {
     element,
-    wish() {
+    jsonText() {
       try {
-        const wish = made.wish();
-        complain('');
-        return wish === input.raw ? null : wish;
+        const value = control.jsonText();
+        showError('');
+        return value === input.raw ? null : value;
       } catch (problem) {
         if (!(problem instanceof FieldError)) throw problem;
-        complain(problem.message);
+        showError(problem.message);
         throw Object.assign(problem, { focus });
       }
     },
-    complain,
-    /** An input that varies has its values elsewhere. */
-    vary(isVaried) {
-      varies.hidden = !isVaried;
-      made.element.inert = isVaried;
-      mark(element, 'data-varied', isVaried);
-      if (isVaried) complain('');
+    showError,
+    /** Disables the field while the input is part of a sweep. */
+    setVaried(isVaried) {
+      variedNote.hidden = !isVaried;
+      control.element.inert = isVaried;
+      setAttr(element, 'data-varied', isVaried);
+      if (isVaried) showError('');
     },
     focus,
   };
 
-  function complain(message) {
-    say(error, message);
-    mark(focusable, 'aria-invalid', message ? 'true' : null);
-    mark(focusable, 'aria-describedby', [about, message && `${id}-error`].filter(Boolean).join(' ') || null);
+  function showError(message) {
+    setText(error, message);
+    setAttr(focusable, 'aria-invalid', message ? 'true' : null);
+    setAttr(focusable, 'aria-describedby', [hintId, message && `${id}-error`].filter(Boolean).join(' ') || null);
   }
 }
 
-/** What a person typed is no value. */
+/** The user typed an invalid value. */
 export class FieldError extends Error {
-  /** Goes to where it was typed. */
+  /** Focuses the field with the value. */
   focus() {}
 }
 
-/** Letters that a narrow field shows. */
-const SHORT = 20;
+/** Characters that fit into a narrow field. */
+const NARROW_CHARS = 20;
 
-const MAKERS = { text, line, number, seed, boolean, file, choice };
+const CONTROLS = { text, line, number, seed, boolean, file, choice };
 
-function listening(input, kept, changed) {
+function trackInput(input, state, changed) {
   input.addEventListener('input', () => {
-    kept.text = input.value;
+    state.text = input.value;
     changed();
   });
   return input;
 }
 
-function text(id, input, kept, changed) {
+function text(id, input, state, changed) {
   const rows = Math.min(10, Math.max(3, Math.ceil(input.value.length / 60), input.value.split('\n').length));
-  const element = listening(h('textarea', { id, rows, value: kept.text ?? input.value, spellcheck: 'false' }), kept, changed);
-  // A browser makes every line end `\n`: compare with what it made of the value, not with the value.
-  const untouched = input.value.replaceAll('\r\n', '\n').replaceAll('\r', '\n');
-  return { element, wish: () => (element.value === untouched ? input.raw : JSON.stringify(element.value)) };
-}
-
-function line(id, input, kept, changed) {
-  const element = listening(
-    h('input', { id, value: kept.text ?? input.value, spellcheck: 'false', autocapitalize: 'none' }),
-    kept,
+  const element = trackInput(
+    h('textarea', { id, rows, value: state.text ?? input.value, spellcheck: 'false' }),
+    state,
     changed,
   );
-  const isLong = input.value.length > SHORT;
-  return { element, isLong, wish: () => (element.value === input.value ? input.raw : JSON.stringify(element.value)) };
+  // A textarea normalizes line ends to `\n`, so compare with the normalized value.
+  const untouched = input.value.replaceAll('\r\n', '\n').replaceAll('\r', '\n');
+  return { element, jsonText: () => (element.value === untouched ? input.raw : JSON.stringify(element.value)) };
 }
 
-function number(id, input, kept, changed) {
-  const element = listening(
-    h('input', { id, class: 'mono', inputmode: 'decimal', value: kept.text ?? input.value, autocomplete: 'off' }),
-    kept,
+function line(id, input, state, changed) {
+  const element = trackInput(
+    h('input', { id, value: state.text ?? input.value, spellcheck: 'false', autocapitalize: 'none' }),
+    state,
+    changed,
+  );
+  const isLong = input.value.length > NARROW_CHARS;
+  return { element, isLong, jsonText: () => (element.value === input.value ? input.raw : JSON.stringify(element.value)) };
+}
+
+function number(id, input, state, changed) {
+  const element = trackInput(
+    h('input', { id, class: 'mono', inputmode: 'decimal', value: state.text ?? input.value, autocomplete: 'off' }),
+    state,
     changed,
   );
   return {
     element,
-    wish() {
+    jsonText() {
       if (element.value === input.value) return input.raw;
       const value = element.value.trim();
       if (!isNumber(value)) throw new FieldError(t('field.number'));
-      // What the workflow itself says is the server's to judge.
-      const fault = numberFault(value, input.said);
-      if (fault) throw new FieldError(fault);
+      // Only typed values are checked here; the server validates the workflow's own.
+      const error = numberError(value, input.schema);
+      if (error) throw new FieldError(error);
       return value;
     },
   };
 }
 
-/** A number, or one that the server draws. */
-function seed(id, input, kept, changed) {
-  const plain = number(id, input, kept, changed);
+/** A number, or `"random"`: the server then draws the seed. */
+function seed(id, input, state, changed) {
+  const numberInput = number(id, input, state, changed);
   const dice = h(
     'button',
     {
@@ -133,79 +138,82 @@ function seed(id, input, kept, changed) {
       class: 'toggle',
       title: t('seed.random'),
       'aria-label': t('seed.random'),
-      onclick: () => turn(!kept.isRandom),
+      onclick: () => setRandom(!state.isRandom),
     },
     icon('dice', 18),
   );
-  const turn = (isRandom) => {
-    kept.isRandom = isRandom;
-    plain.element.disabled = isRandom;
-    mark(dice, 'aria-pressed', String(isRandom));
+  const setRandom = (isRandom) => {
+    state.isRandom = isRandom;
+    numberInput.element.disabled = isRandom;
+    setAttr(dice, 'aria-pressed', String(isRandom));
     changed();
   };
-  plain.element.disabled = Boolean(kept.isRandom);
-  mark(dice, 'aria-pressed', String(Boolean(kept.isRandom)));
+  numberInput.element.disabled = Boolean(state.isRandom);
+  setAttr(dice, 'aria-pressed', String(Boolean(state.isRandom)));
   return {
-    element: h('div', { class: 'joined' }, plain.element, dice),
-    input: plain.element,
-    wish: () => (kept.isRandom ? '"random"' : plain.wish()),
+    element: h('div', { class: 'joined' }, numberInput.element, dice),
+    input: numberInput.element,
+    jsonText: () => (state.isRandom ? '"random"' : numberInput.jsonText()),
   };
 }
 
-function boolean(id, input, kept, changed) {
+function boolean(id, input, state, changed) {
   const element = h('input', {
     id,
     type: 'checkbox',
     role: 'switch',
     class: 'switch',
-    checked: (kept.text ?? String(input.value)) === 'true',
+    checked: (state.text ?? String(input.value)) === 'true',
   });
   element.addEventListener('change', () => {
-    kept.text = String(element.checked);
+    state.text = String(element.checked);
     changed();
   });
-  return { element, wish: () => String(element.checked) };
+  return { element, jsonText: () => String(element.checked) };
 }
 
-/** One of what the instances offer; what the workflow says stays among them, whether it is offered or not. */
-function choice(id, input, kept, changed) {
-  const offered = input.said.options.map((option) => ({ json: JSON.stringify(option), words: String(option) }));
-  const find = (text) => offered.find(({ json }) => json === text) ?? offered.find(({ words }) => words === text);
-  const add = (json, words) => offered.unshift({ json, words: t('field.not_offered', { value: words }) }) && offered[0];
+/**
+ * A choice among the options that instances offer. The workflow's own value stays selectable even if no instance offers
+ * it.
+ */
+function choice(id, input, state, changed) {
+  const offered = input.schema.options.map((option) => ({ json: JSON.stringify(option), label: String(option) }));
+  const find = (text) => offered.find(({ json }) => json === text) ?? offered.find(({ label }) => label === text);
+  const add = (json, label) => offered.unshift({ json, label: t('field.notOffered', { value: label }) }) && offered[0];
   const own = find(String(input.value)) ?? add(input.raw, String(input.value));
-  const chosen = kept.text === undefined ? own : (find(kept.text) ?? add(JSON.stringify(kept.text), kept.text));
+  const chosen = state.text === undefined ? own : (find(state.text) ?? add(JSON.stringify(state.text), state.text));
   const element = h(
     'select',
     { id },
-    offered.map((option) => h('option', { value: option.json }, option.words)),
+    offered.map((option) => h('option', { value: option.json }, option.label)),
   );
   element.value = chosen.json;
   element.addEventListener('change', () => {
-    kept.text = element.value;
+    state.text = element.value;
     changed();
   });
-  const isLong = chosen.words.length > SHORT;
-  return { element, isLong, wish: () => (element.value === own.json ? input.raw : element.value) };
+  const isLong = chosen.label.length > NARROW_CHARS;
+  return { element, isLong, jsonText: () => (element.value === own.json ? input.raw : element.value) };
 }
 
-function file(id, input, kept, changed) {
-  const made = fileField(id, input, kept, changed);
+function file(id, input, state, changed) {
+  const control = fileField(id, input, state, changed);
   return {
-    ...made,
-    wish: () => (kept.fileId && kept.fileId !== input.fileId ? JSON.stringify({ $file: kept.fileId }) : input.raw),
+    ...control,
+    jsonText: () => (state.fileId && state.fileId !== input.fileId ? JSON.stringify({ $file: state.fileId }) : input.raw),
   };
 }
 
-/** Lists, objects and null, as JSON. */
-function json(id, input, kept, changed) {
-  const element = listening(
-    h('textarea', { id, class: 'mono', rows: 2, value: kept.text ?? input.value, spellcheck: 'false' }),
-    kept,
+/** Lists, objects and null, edited as JSON. */
+function json(id, input, state, changed) {
+  const element = trackInput(
+    h('textarea', { id, class: 'mono', rows: 2, value: state.text ?? input.value, spellcheck: 'false' }),
+    state,
     changed,
   );
   return {
     element,
-    wish() {
+    jsonText() {
       try {
         parseJson(element.value);
       } catch (error) {

@@ -1,27 +1,29 @@
-// A field for a file: drop it, choose it from this computer, or take one that is stored already.
+// File field: drop a file, upload one from this computer, or choose a stored one.
 
 import { call } from '../../base/api.js';
-import { h, put } from '../../base/dom.js';
+import { h, setChildren } from '../../base/dom.js';
 import { bytes, shortId } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
-import { isPicture } from '../../base/file-links.js';
-import { emptyPanel, sentence } from '../ui/panels.js';
+import { isImage } from '../../base/file-links.js';
+import { errorText } from '../ui/error-text.js';
+import { emptyPanel } from '../ui/panels.js';
 import { icon } from '../ui/icons.js';
-import { dialog, toastError } from '../ui/toast.js';
-import { factsOf, showSmall } from '../files/file-metadata.js';
-import { signOf, smallPicture, thumbnail } from '../files/thumbnail.js';
+import { dialog } from '../ui/dialog.js';
+import { toastError } from '../ui/toast.js';
+import { fileMetadata, showThumbnail } from '../files/file-metadata.js';
+import { kindIcon, thumbnail, gridThumbnail } from '../files/thumbnail.js';
 import { upload } from '../files/upload.js';
 
-/** `kept` gets `fileId`, `filename`, `contentType`, `url`, `sizeBytes`, `isGone`. */
-export function fileField(id, input, kept, changed) {
+/** `state` receives `fileId`, `filename`, `contentType`, `url`, `sizeBytes` and `isGone`. */
+export function fileField(id, input, state, changed) {
   const picker = h('input', { id, type: 'file', class: 'hidden-input', tabindex: -1 });
-  const shown = h('div', { class: 'file-shown' });
-  const element = h('div', { class: 'file-field' }, shown);
-  if (input.fileId && !kept.fileId) Object.assign(kept, { fileId: input.fileId });
+  const summary = h('div', { class: 'file-shown' });
+  const element = h('div', { class: 'file-field' }, summary);
+  if (input.fileId && !state.fileId) Object.assign(state, { fileId: input.fileId });
 
-  const take = (file) => {
+  const useFile = (file) => {
     if (!file) return;
-    Object.assign(kept, {
+    Object.assign(state, {
       fileId: file.fileId,
       filename: file.filename,
       contentType: file.contentType,
@@ -32,64 +34,64 @@ export function fileField(id, input, kept, changed) {
     draw();
     changed();
   };
-  const send = async (chosen) => {
+  const uploadFile = async (chosen) => {
     if (!chosen) return;
-    const words = h('span', {}, chosen.name);
+    const name = h('span', {}, chosen.name);
     const progress = h('progress', { max: 100, value: 0, 'aria-label': chosen.name });
-    put(shown, words, progress);
+    setChildren(summary, name, progress);
     try {
-      take(await upload(chosen, (percent) => (progress.value = percent)));
+      useFile(await upload(chosen, (percent) => (progress.value = percent)));
     } catch (error) {
       toastError(error);
       draw();
     }
   };
-  /** Of a file that came with the workflow only the id is known. */
-  async function learn() {
-    const { fileId } = kept;
+  /** Loads the metadata of a file that the workflow names by its id. */
+  async function loadMetadata() {
+    const { fileId } = state;
     try {
-      const facts = await factsOf(fileId);
-      if (kept.fileId === fileId) Object.assign(kept, facts, { isGone: false });
+      const metadata = await fileMetadata(fileId);
+      if (state.fileId === fileId) Object.assign(state, metadata, { isGone: false });
     } catch (error) {
       if (!error.type) throw error;
-      if (kept.fileId === fileId) kept.isGone = error.status === 404;
+      if (state.fileId === fileId) state.isGone = error.status === 404;
     }
-    if (kept.fileId === fileId) draw();
+    if (state.fileId === fileId) draw();
   }
-  function pictureOf() {
-    if (!kept.fileId) return icon('image', 20);
-    const sign = icon(kept.isGone ? 'alert' : signOf(kept.contentType ?? ''), 20);
-    if (!kept.contentType || !isPicture(kept)) return sign;
-    if (kept.url) return smallPicture(kept, 48, { class: 'file-thumb', sign: 20 });
+  function preview() {
+    if (!state.fileId) return icon('image', 20);
+    const fallback = icon(state.isGone ? 'alert' : kindIcon(state.contentType ?? ''), 20);
+    if (!state.contentType || !isImage(state)) return fallback;
+    if (state.url) return thumbnail(state, 48, { class: 'file-thumb', iconSize: 20 });
     const picture = h('img', { class: 'file-thumb', alt: '' });
-    showSmall(picture, kept, () => picture.replaceWith(sign));
+    showThumbnail(picture, state, () => picture.replaceWith(fallback));
     return picture;
   }
   function draw() {
-    const name = kept.fileId ? (kept.filename ?? shortId(kept.fileId)) : input.value || t('file.none');
-    const words = kept.fileId ? t(kept.isGone ? 'file.gone' : 'file.stored') : t('file.on_instance');
-    put(
-      shown,
-      pictureOf(),
+    const name = state.fileId ? (state.filename ?? shortId(state.fileId)) : input.value || t('file.none');
+    const note = state.fileId ? t(state.isGone ? 'file.notFound' : 'file.stored') : t('file.onInstance');
+    setChildren(
+      summary,
+      preview(),
       h(
         'span',
         { class: 'names' },
-        h('span', { class: 'mono', title: kept.fileId ?? null }, name),
-        h('span', { class: 'sub' }, words, kept.fileId && kept.sizeBytes > 0 ? ` · ${bytes(kept.sizeBytes)}` : ''),
+        h('span', { class: 'mono', title: state.fileId ?? null }, name),
+        h('span', { class: 'sub' }, note, state.fileId && state.sizeBytes > 0 ? ` · ${bytes(state.sizeBytes)}` : ''),
       ),
       h('button', { type: 'button', onclick: () => picker.click() }, icon('upload', 18), t('file.upload')),
-      h('button', { type: 'button', onclick: async () => take(await chooseStored()) }, t('file.choose')),
-      kept.fileId &&
+      h('button', { type: 'button', onclick: async () => useFile(await chooseStoredFile()) }, t('file.choose')),
+      state.fileId &&
         !input.fileId &&
         h(
           'button',
           {
             type: 'button',
             class: 'quiet square',
-            'aria-label': t('file.undo'),
-            title: t('file.undo'),
+            'aria-label': t('file.reset'),
+            title: t('file.reset'),
             onclick: () => {
-              Object.assign(kept, { fileId: null, filename: null, url: null, sizeBytes: null, isGone: false });
+              Object.assign(state, { fileId: null, filename: null, url: null, sizeBytes: null, isGone: false });
               draw();
               changed();
             },
@@ -98,7 +100,7 @@ export function fileField(id, input, kept, changed) {
         ),
     );
   }
-  picker.addEventListener('change', () => send(picker.files[0]));
+  picker.addEventListener('change', () => uploadFile(picker.files[0]));
   element.append(picker);
   element.addEventListener('dragover', (event) => (event.preventDefault(), (element.dataset.over = '')));
   element.addEventListener('dragleave', () => delete element.dataset.over);
@@ -106,28 +108,28 @@ export function fileField(id, input, kept, changed) {
     event.preventDefault();
     event.stopPropagation();
     delete element.dataset.over;
-    send(event.dataTransfer.files[0]);
+    uploadFile(event.dataTransfer.files[0]);
   });
   draw();
-  if (kept.fileId && !kept.url) learn();
-  // The buttons do what it does, and are seen.
-  return { element, input: picker, focus: () => shown.querySelector('button')?.focus() };
+  if (state.fileId && !state.url) loadMetadata();
+  // The file input itself is hidden, so focus the visible button.
+  return { element, input: picker, focus: () => summary.querySelector('button')?.focus() };
 }
 
-/** The newest stored files; resolves with one of them or `null`. */
-function chooseStored() {
+/** Shows the newest stored files. Resolves to the chosen one, or `null`. */
+function chooseStoredFile() {
   return dialog(t('file.choose'), (close) => {
-    const place = h('div', { class: 'file-grid small' });
+    const grid = h('div', { class: 'file-grid small' });
     call('GET', 'files?limit=60').then(
       ({ items }) =>
-        put(
-          place,
+        setChildren(
+          grid,
           items.length
             ? items.map((file) =>
                 h(
                   'button',
                   { type: 'button', class: 'file-card', onclick: () => close(file) },
-                  thumbnail(file),
+                  gridThumbnail(file),
                   h(
                     'span',
                     { class: 'names' },
@@ -138,12 +140,12 @@ function chooseStored() {
               )
             : emptyPanel('files', t('files.none'), t('files.none.text')),
         ),
-      (error) => put(place, h('p', { class: 'form-error' }, sentence(error))),
+      (error) => setChildren(grid, h('p', { class: 'form-error' }, errorText(error))),
     );
     return h(
       'div',
       { class: 'stack' },
-      place,
+      grid,
       h('div', { class: 'row end' }, h('button', { type: 'button', autofocus: true, onclick: () => close(null) }, t('close'))),
     );
   });

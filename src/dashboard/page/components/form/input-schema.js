@@ -1,16 +1,19 @@
-// An input of a workflow as the instances declare it: what it takes, within which bounds, with which choices. Pure, but for words.
+// Input schemas as instances declare them: the kind of field, bounds and options. Pure, except for translated texts.
 
 import { t } from '../../base/i18n.js';
 
-/** Beyond this a bound is the type's own, and tells a person nothing. */
-const TELLING = 1e12;
+/** Bounds of at least this size are limits of the number type and are not shown. */
+const SHOWN_BOUND_MAX = 1e12;
 const TEXTS = ['line', 'text', 'file'];
 
-/** `input` with its `kind` corrected and `said`, its declaration; as it was guessed where it is not declared, or holds something else. */
-export function refine(input, said) {
-  if (!said || said.link || input.fileId) return input;
-  const kind = kindOf(input, said);
-  return kind ? { ...input, kind, said } : input;
+/**
+ * Returns `input` with its declared `kind` and `schema`; unchanged if there is no schema or the value does not match
+ * it.
+ */
+export function applySchema(input, schema) {
+  if (!schema || schema.link || input.fileId) return input;
+  const kind = kindOf(input, schema);
+  return kind ? { ...input, kind, schema } : input;
 }
 
 function kindOf({ kind }, { type, upload, options, multiline, seed }) {
@@ -23,25 +26,25 @@ function kindOf({ kind }, { type, upload, options, multiline, seed }) {
   return kind === 'boolean' && type === 'BOOLEAN' ? 'boolean' : null;
 }
 
-/** Bounds and default in a few words, or `''`. */
-export function hintOf({ kind, said }) {
-  if (!said || kind !== 'number') return '';
-  const isTelling = (bound) => bound !== undefined && Math.abs(bound) < TELLING;
-  const { min, max } = said;
-  const range = isTelling(min)
-    ? isTelling(max)
+/** Returns bounds and default as a short text, or `''`. */
+export function boundsHint({ kind, schema }) {
+  if (!schema || kind !== 'number') return '';
+  const isShown = (bound) => bound !== undefined && Math.abs(bound) < SHOWN_BOUND_MAX;
+  const { min, max } = schema;
+  const range = isShown(min)
+    ? isShown(max)
       ? t('hint.range', { min, max })
-      : t('hint.least', { min })
-    : isTelling(max)
-      ? t('hint.most', { max })
+      : t('hint.min', { min })
+    : isShown(max)
+      ? t('hint.max', { max })
       : '';
-  return [range, said.default !== undefined && t('hint.default', { value: said.default })].filter(Boolean).join(' · ');
+  return [range, schema.default !== undefined && t('hint.default', { value: schema.default })].filter(Boolean).join(' · ');
 }
 
-/** Why a number that a person typed is none that an instance takes, or `null`. */
-export function numberFault(text, { type, min, max } = {}) {
-  if (type === 'INT' && !/^-?\d+$/.test(text)) return t('field.whole');
-  if (min !== undefined && Number(text) < min) return t('field.least', { min });
-  if (max !== undefined && Number(text) > max) return t('field.most', { max });
+/** Returns the error of a typed number, or `null` if the schema allows it. */
+export function numberError(text, { type, min, max } = {}) {
+  if (type === 'INT' && !/^-?\d+$/.test(text)) return t('field.integer');
+  if (min !== undefined && Number(text) < min) return t('field.min', { min });
+  if (max !== undefined && Number(text) > max) return t('field.max', { max });
   return null;
 }

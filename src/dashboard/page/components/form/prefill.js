@@ -1,26 +1,27 @@
-// Params that come with a workflow: what belongs to a field goes into the form, the rest is sent along as it is. Pure.
+// Prefills a form with the params that came with a workflow. Params that belong to no field are sent along unchanged.
+// Pure.
 
 import { member, parseJson } from '../../base/json.js';
 
-/** `{fields: {"<id>\n<input>": kept}, rest: ['"@title.x": 1', …]}` */
-export function adoptParams(text, nodes) {
+/** Returns `{fields: {"<id>\n<input>": state}, rest: ['"@title.x": 1', …]}`; `state` is the draft of a field. */
+export function prefillFields(text, nodes) {
   const root = parseJson(text);
   const fields = {};
   const rest = [];
   for (const { key, value } of root.members) {
     const raw = text.slice(value.start, value.end);
     const found = assignments(key, value, nodes);
-    const kept = found?.map(({ node, input, to }) => [
+    const states = found?.map(({ node, input, to }) => [
       `${node.id}\n${input.name}`,
-      keptOf(input, to, text.slice(to.start, to.end)),
+      fieldState(input, to, text.slice(to.start, to.end)),
     ]);
-    if (kept?.every(([, item]) => item !== null)) Object.assign(fields, Object.fromEntries(kept));
+    if (states?.every(([, item]) => item !== null)) Object.assign(fields, Object.fromEntries(states));
     else rest.push(`${JSON.stringify(key)}: ${raw}`);
   }
   return { fields, rest };
 }
 
-/** Where a param leads: a node with inputs, or one input by its path; `null` for every other form. */
+/** Returns the inputs that a param sets: those of a node, or one by its path. `null` for every other form. */
 function assignments(key, value, nodes) {
   const whole = nodes.find((node) => node.id === key);
   if (whole && value.kind === 'object') {
@@ -40,8 +41,8 @@ function assignments(key, value, nodes) {
   return null;
 }
 
-/** What a field keeps for a value; `null` for one that no field can hold. */
-function keptOf(input, value, raw) {
+/** Returns the draft of a field for a value, or `null` if the field cannot hold it. */
+function fieldState(input, value, raw) {
   if (input.kind === 'link') return null;
   if (input.kind === 'file') {
     const file = member(value, '$file');

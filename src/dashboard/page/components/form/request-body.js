@@ -1,12 +1,12 @@
-// The body of a submit as text, every number as it was typed. Pure.
+// Body of a submit request as JSON text, with every number as typed. Pure.
 
-const step = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+const escapePointer = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
 
-/** How a field is addressed in `sweep`: by its path, or by the name that a published workflow declares. */
-export const addressOf = (workflow, { node, input }) => (workflow.isNamed ? input.name : `${node.id}.${input.name}`);
+/** Returns the key of a field in `sweep`: its path, or the param name of a published workflow. */
+export const sweepAddress = (workflow, { node, input }) => (workflow.isPublished ? input.name : `${node.id}.${input.name}`);
 
-/** `{params, rest}`: the text of the params of `fields` that say something, and the other members. Throws `FieldError`. */
-export function compose(workflow, fields, given, options, sweep) {
+/** Returns `{params, rest}`: the JSON text of the changed params, and the other members. Throws `FieldError`. */
+export function readForm(workflow, fields, given, options, sweep) {
   const rest = options.read();
   const axes = sweep.read();
   if (axes.length) {
@@ -17,35 +17,36 @@ export function compose(workflow, fields, given, options, sweep) {
   const params = {};
   const flat = [];
   for (const { node, input, item } of fields) {
-    if (varied.has(addressOf(workflow, { node, input }))) continue;
-    const wish = item.wish();
-    if (wish === null) continue;
-    const text = `${JSON.stringify(input.name)}: ${wish}`;
-    if (workflow.isNamed) flat.push(text);
+    if (varied.has(sweepAddress(workflow, { node, input }))) continue;
+    const value = item.jsonText();
+    if (value === null) continue;
+    const text = `${JSON.stringify(input.name)}: ${value}`;
+    if (workflow.isPublished) flat.push(text);
     else (params[node.id] ??= []).push(text);
   }
   const nested = Object.entries(params).map(([id, values]) => `${JSON.stringify(id)}: {${values.join(', ')}}`);
   return { params: `{${[...given, ...flat, ...nested].join(', ')}}`, rest };
 }
 
-/** Members beside workflow and params; `between` stands before each. A sweep is a text already. */
-const members = (rest, between) =>
+/** Serializes the members beside workflow and params, each preceded by `separator`. `sweep` already is JSON text. */
+const members = (rest, separator) =>
   Object.entries(rest)
-    .map(([name, value]) => `${between}${JSON.stringify(name)}: ${name === 'sweep' ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${separator}${JSON.stringify(name)}: ${name === 'sweep' ? value : JSON.stringify(value)}`)
     .join('');
 
-export const written = (workflow, { params, rest }) =>
+/** Returns the complete body. */
+export const requestBody = (workflow, { params, rest }) =>
   `{"workflow": ${workflow.text}, "params": ${params}${members(rest, ', ')}}`;
 
-/** For reading: without the graph. */
-export const sketched = (workflow, { params, rest }) =>
-  `POST /api/tasks\n{"workflow": ${workflow.isNamed ? workflow.text : '{…}'},\n "params": ${params}${members(rest, ',\n ')}}`;
+/** Returns the request for display, without the graph. */
+export const requestPreview = (workflow, { params, rest }) =>
+  `POST /api/tasks\n{"workflow": ${workflow.isPublished ? workflow.text : '{…}'},\n "params": ${params}${members(rest, ',\n ')}}`;
 
-/** The field that a problem of the server is about. */
-export const fieldOf = (workflow, fields, { pointer }) =>
+/** Returns the field that a problem points to, if any. */
+export const fieldOfProblem = (workflow, fields, { pointer }) =>
   fields.find(({ node, input }) =>
-    workflow.isNamed
-      ? pointer === `/params/${step(input.name)}`
-      : pointer === `/params/${step(node.id)}/${step(input.name)}` ||
-        pointer === `/workflow/${step(node.id)}/inputs/${step(input.name)}`,
+    workflow.isPublished
+      ? pointer === `/params/${escapePointer(input.name)}`
+      : pointer === `/params/${escapePointer(node.id)}/${escapePointer(input.name)}` ||
+        pointer === `/workflow/${escapePointer(node.id)}/inputs/${escapePointer(input.name)}`,
   );

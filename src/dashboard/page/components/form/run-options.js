@@ -1,32 +1,32 @@
-// How a task is to be run, beside its workflow: priority, how often, limits.
+// Options of a submit: priority, number of tasks, limits.
 
-import { freshId, h, mark } from '../../base/dom.js';
+import { freshId, h, setAttr } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { FieldError } from './field.js';
 
-/** As many as one request may make. */
+/** Most tasks per request. */
 export const COUNT_MAX = 1_000;
 
-/** `{element, read()}`; `read` throws `FieldError`. What is typed is kept in `kept`. */
-export function optionFields(kept, changedOption) {
-  const number = (name, least, most) => {
+/** `{element, times(), read()}`; `read` throws `FieldError`. Input is stored in `state`. */
+export function runOptions(state, changed) {
+  const number = (name, min, max) => {
     const input = h('input', {
       id: freshId(name),
       class: 'mono',
       inputmode: 'numeric',
-      value: kept[name] ?? '',
+      value: state[name] ?? '',
       placeholder: t(`option.${name}.default`),
       autocomplete: 'off',
     });
     input.addEventListener('input', () => {
-      kept[name] = input.value.trim();
-      mark(input, 'aria-invalid', read() === null ? 'true' : null);
-      changedOption();
+      state[name] = input.value.trim();
+      setAttr(input, 'aria-invalid', read() === null ? 'true' : null);
+      changed();
     });
     const read = () =>
       input.value.trim() === ''
         ? undefined
-        : /^\d+$/.test(input.value.trim()) && Number(input.value) >= least && Number(input.value) <= most
+        : /^\d+$/.test(input.value.trim()) && Number(input.value) >= min && Number(input.value) <= max
           ? Number(input.value)
           : null;
     return { read, element: h('div', { class: 'field' }, h('label', { for: input.id }, t(`option.${name}`)), input) };
@@ -36,31 +36,31 @@ export function optionFields(kept, changedOption) {
     { id: freshId('priority') },
     ['high', 'normal', 'low'].map((word) => h('option', { value: word }, t(`priority.${word}`))),
   );
-  priority.value = kept.priority ?? 'normal';
+  priority.value = state.priority ?? 'normal';
   priority.addEventListener('change', () => {
-    kept.priority = priority.value;
-    changedOption();
+    state.priority = priority.value;
+    changed();
   });
   const count = number('count', 1, COUNT_MAX);
   const attempts = number('maxAttempts', 1, 10);
   const timeout = number('timeout', 1, 2_592_000);
   const value = (item, name) => {
     const found = item.read();
-    if (found === null) throw new FieldError(t(`option.${name}.bad`));
+    if (found === null) throw new FieldError(t(`option.${name}.invalid`));
     return found;
   };
   return {
     element: h(
       'div',
       { class: 'fields' },
-      h('div', { class: 'field' }, h('label', { for: priority.id }, t('fact.priority')), priority),
+      h('div', { class: 'field' }, h('label', { for: priority.id }, t('details.priority')), priority),
       count.element,
       attempts.element,
       timeout.element,
     ),
-    /** How often each combination, or `null` while that is no number. */
+    /** Number of tasks per combination, or `null` while it is invalid. */
     times: () => (count.read() === undefined ? 1 : count.read()),
-    /** What the body says beside workflow and params. */
+    /** Returns the members of the request body. */
     read() {
       const times = value(count, 'count');
       const seconds = value(timeout, 'timeout');

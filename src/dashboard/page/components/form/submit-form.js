@@ -1,167 +1,172 @@
-// The form of a workflow, its options, and the runs that were begun from it.
+// Form of a workflow, its run options, and the tasks submitted from it.
 
 import { call } from '../../base/api.js';
-import { h, keyed, mark, put, say } from '../../base/dom.js';
+import { h, reconcile, setAttr, setChildren, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { go, link } from '../../base/router.js';
-import { changed, watch } from '../../live/topics.js';
-import { refine } from './input-schema.js';
+import { publish, subscribe } from '../../live/topics.js';
+import { applySchema } from './input-schema.js';
 import { field, FieldError } from './field.js';
-import { about, number } from '../../base/format.js';
-import { problemList, problemWords, sentence, warningList } from '../ui/panels.js';
+import { approxDuration, number } from '../../base/format.js';
+import { errorText, problemList, problemText, warningList } from '../ui/error-text.js';
 import { workflowGraph } from '../workflow/graph-view.js';
 import { icon } from '../ui/icons.js';
-import { publish } from '../workflow/publish-dialog.js';
+import { openPublishDialog } from '../workflow/publish-dialog.js';
 import { runCard } from '../task/run-card.js';
-import { COUNT_MAX, optionFields } from './run-options.js';
-import { addressOf, compose, fieldOf, sketched, written } from './request-body.js';
+import { COUNT_MAX, runOptions } from './run-options.js';
+import { sweepAddress, readForm, fieldOfProblem, requestPreview, requestBody } from './request-body.js';
 import { sweepFields } from './sweep.js';
-import { copy, toast } from '../ui/toast.js';
+import { copy } from '../ui/dialog.js';
+import { toast } from '../ui/toast.js';
 
 const RUNS_KEPT = 30;
 
-/** `state` is the draft: fields, options and runs are kept in it; `declared` is what the instances say of the classes. */
-export function submitForm(workflow, declared, state, scope, startOver) {
+/** `state` is the draft with fields, options and runs; `schemas` maps node classes to their input schemas. */
+export function submitForm(workflow, schemas, state, scope, startOver) {
   const fields = [];
   const preview = h('pre', { tabindex: 0 });
   const error = h('div', { role: 'alert', class: 'submit-error' });
-  const options = optionFields(state.options, () => redraw());
-  const runWords = h('span', {}, t('submit.run'));
-  const run = h('button', { type: 'submit', class: 'primary wide', data: { test: 'run' } }, icon('play', 18), runWords);
+  const options = runOptions(state.options, () => redraw());
+  const runLabel = h('span', {}, t('submit.run'));
+  const run = h('button', { type: 'submit', class: 'primary wide', data: { test: 'run' } }, icon('play', 18), runLabel);
   const check = h(
     'button',
-    { type: 'button', class: 'wide', data: { test: 'check' }, onclick: () => withBody(tryIt) },
-    t('submit.check'),
+    { type: 'button', class: 'wide', data: { test: 'check' }, onclick: () => withBody(dryRun) },
+    t('submit.validate'),
   );
   const graph = workflowGraph(workflow.graphNodes ?? workflow.nodes);
-  const groups = workflow.nodes.map((node) => group(node, declared[node.type], state, fields, () => redraw())).filter(Boolean);
+  const groups = workflow.nodes
+    .map((node) => nodeFields(node, schemas[node.type], state, fields, () => redraw()))
+    .filter(Boolean);
   const total = h('p', { class: 'sub total', role: 'status', data: { test: 'total' } });
-  const choices = fields.map((one) => ({ address: addressOf(workflow, one), words: wordsOf(workflow, one), ...one }));
+  const choices = fields.map((one) => ({ address: sweepAddress(workflow, one), label: labelOf(workflow, one), ...one }));
   let isDrawn = false;
   const sweep = sweepFields(state.options, choices, () => isDrawn && redraw());
   const runs = h('div', { class: 'runs' });
 
-  const body = () => compose(workflow, fields, state.params, options, sweep);
-  /** How many tasks there would be, and why so many. */
-  function reckon() {
+  const body = () => readForm(workflow, fields, state.params, options, sweep);
+  /** Returns the number of tasks and its factors: the sizes of the sweep, and the count. */
+  function countTasks() {
     const [sizes, times] = [sweep.sizes(), options.times()];
     const factors = times === 1 ? sizes : [...sizes, times];
     return { factors, count: factors.reduce((product, size) => product * (size ?? 0), 1) };
   }
   function drawTotal() {
-    const { factors, count } = reckon();
-    const words = { n: count, count: number(count), how: factors.map(number).join(' × '), max: number(COUNT_MAX) };
-    mark(total, 'data-bad', count > COUNT_MAX);
-    say(
+    const { factors, count } = countTasks();
+    const values = { n: count, count: number(count), product: factors.map(number).join(' × '), max: number(COUNT_MAX) };
+    setAttr(total, 'data-bad', count > COUNT_MAX);
+    setText(
       total,
       factors.length === 0 || factors.includes(null)
         ? ''
-        : t(count > COUNT_MAX ? 'total.over' : factors.length > 1 ? 'total.of' : 'total', words),
+        : t(count > COUNT_MAX ? 'total.tooMany' : factors.length > 1 ? 'total.product' : 'total', values),
     );
-    say(runWords, count > 1 && count <= COUNT_MAX ? t('submit.run.many', words) : t('submit.run'));
+    setText(runLabel, count > 1 && count <= COUNT_MAX ? t('submit.runMany', values) : t('submit.run'));
   }
 
   function redraw() {
     drawTotal();
     try {
-      say(preview, sketched(workflow, body()));
+      setText(preview, requestPreview(workflow, body()));
     } catch (problem) {
       if (!(problem instanceof FieldError)) throw problem;
-      say(preview, problem.message);
+      setText(preview, problem.message);
     }
   }
-  /** The text of the body, or `null` after saying what is no value. */
-  function checked() {
-    put(error);
+  /** Returns the body, or shows the invalid field and returns `null`. */
+  function validBody() {
+    setChildren(error);
     try {
-      const text = written(workflow, body());
-      if (reckon().count > COUNT_MAX) throw new FieldError(total.textContent);
+      const text = requestBody(workflow, body());
+      if (countTasks().count > COUNT_MAX) throw new FieldError(total.textContent);
       return text;
     } catch (problem) {
       if (!(problem instanceof FieldError)) throw problem;
-      put(error, h('p', { class: 'form-error' }, icon('alert', 18), problem.message));
+      setChildren(error, h('p', { class: 'form-error' }, icon('alert', 18), problem.message));
       problem.focus();
       return null;
     }
   }
   function copyCurl() {
-    const text = checked();
+    const text = validBody();
     if (text !== null) copy(curlOf(text));
   }
-  /** Calls `act` with the body while the buttons rest; what the server refuses is shown. */
+  /** Calls `act` with the body while the buttons are disabled, and shows the server's errors. */
   async function withBody(act) {
-    const text = checked();
+    const text = validBody();
     if (text === null) return;
     for (const button of [run, check]) button.disabled = true;
     try {
       await act(text);
     } catch (failure) {
       if (!failure.type) throw failure;
-      tell(failure);
+      showProblems(failure);
     } finally {
       for (const button of [run, check]) button.disabled = false;
     }
   }
-  async function send(text) {
-    // A repeated click is another run; a repeated request of this one is not.
-    const made = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
-    const tasks = made.tasks ?? [made];
-    const askedAt = performance.now();
-    state.runs.unshift(...tasks.slice(0, RUNS_KEPT).map((task) => ({ task, askedAt })));
+  async function submit(text) {
+    // A second click submits again, but a retried request does not: its key stays the same.
+    const created = await call('POST', 'tasks', { body: text, headers: { 'Idempotency-Key': randomKey() } });
+    const tasks = created.tasks ?? [created];
+    const requestedAt = performance.now();
+    state.runs.unshift(...tasks.slice(0, RUNS_KEPT).map((task) => ({ task, requestedAt })));
     state.runs.length = Math.min(state.runs.length, RUNS_KEPT);
-    changed('runs');
-    put(error, warningNote(tasks[0]?.warnings));
-    const target = made.batchId ? link(['tasks'], { batch: made.batchId }) : link(['tasks', made.id]);
-    const words = made.batchId ? t('submit.done.batch', { n: made.count }) : t('submit.done');
-    toast('good', words, { label: t('submit.watch'), act: () => go(target) });
+    publish('runs');
+    setChildren(error, warningNote(tasks[0]?.warnings));
+    const target = created.batchId ? link(['tasks'], { batch: created.batchId }) : link(['tasks', created.id]);
+    const message = created.batchId ? t('submit.doneBatch', { n: created.count }) : t('submit.done');
+    toast('good', message, { label: t('submit.view'), act: () => go(target) });
   }
-  /** A dry run: nothing is stored, nothing is enqueued. */
-  async function tryIt(text) {
-    const found = await call('POST', 'tasks?dryRun=true', { body: text });
-    const where = found.checked ? t('submit.checked.where', { n: found.eligibleInstances.length }) : t('submit.checked.blind');
-    const warnings = warningList(found.warnings);
-    const words = h(
+  /** Validates without storing or enqueueing anything, and shows the result. */
+  async function dryRun(text) {
+    const result = await call('POST', 'tasks?dryRun=true', { body: text });
+    const where = result.checked
+      ? t('submit.checked.eligible', { n: result.eligibleInstances.length })
+      : t('submit.checked.unknown');
+    const warnings = warningList(result.warnings);
+    const content = h(
       'div',
       {},
       h('strong', {}, t('submit.checked')),
       h(
         'p',
         {},
-        found.count > 1 && `${t('total', { n: found.count, count: number(found.count), max: number(COUNT_MAX) })} `,
+        result.count > 1 && `${t('total', { n: result.count, count: number(result.count), max: number(COUNT_MAX) })} `,
         where,
       ),
-      h('p', {}, times(found)),
+      h('p', {}, estimate(result)),
       warnings,
     );
-    put(error, h('div', { class: 'note-panel', data: { level: warnings ? 'warn' : 'good' } }, icon('check'), words));
+    setChildren(error, h('div', { class: 'note-panel', data: { level: warnings ? 'warn' : 'good' } }, icon('check'), content));
   }
-  /** Problems go to their fields where they have one. */
-  function tell(failure) {
-    put(error, h('p', { class: 'form-error' }, icon('alert', 18), sentence(failure)), problemList(failure));
+  /** Shows the server's problems, each also at its field if it has one. */
+  function showProblems(failure) {
+    setChildren(error, h('p', { class: 'form-error' }, icon('alert', 18), errorText(failure)), problemList(failure));
     let first = null;
     for (const problem of failure.details ?? []) {
-      const found = fieldOf(workflow, fields, problem)?.item;
-      found?.complain(problemWords(problem));
-      first ??= found ?? sweep.complain(problem.pointer ?? '', problemWords(problem));
+      const found = fieldOfProblem(workflow, fields, problem)?.item;
+      found?.showError(problemText(problem));
+      first ??= found ?? sweep.showError(problem.pointer ?? '', problemText(problem));
     }
     if (first) first.focus();
     else error.scrollIntoView({ block: 'nearest' });
   }
   const drawRuns = () =>
-    keyed(
+    reconcile(
       runs,
       state.runs,
       (item) => item.task.id,
       (item) => runCard(item, scope),
     );
-  scope.add(watch('runs', drawRuns));
+  scope.add(subscribe('runs', drawRuns));
   drawRuns();
   isDrawn = true;
   redraw();
 
   return h(
     'form',
-    { class: 'columns submit', onsubmit: (event) => (event.preventDefault(), withBody(send)), novalidate: true },
+    { class: 'columns submit', onsubmit: (event) => (event.preventDefault(), withBody(submit)), novalidate: true },
     h(
       'div',
       { class: 'stack' },
@@ -183,13 +188,17 @@ export function submitForm(workflow, declared, state, scope, startOver) {
             icon('copy', 18),
             t('copy.workflow'),
           ),
-          !workflow.isNamed &&
-            h('button', { type: 'button', onclick: () => publish(workflow, fields), data: { test: 'publish' } }, t('publish')),
-          startOver && h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.other')),
+          !workflow.isPublished &&
+            h(
+              'button',
+              { type: 'button', onclick: () => openPublishDialog(workflow, fields), data: { test: 'publish' } },
+              t('publish'),
+            ),
+          startOver && h('button', { type: 'button', onclick: startOver, data: { test: 'other' } }, t('submit.replace')),
         ),
       ),
       warningNote(workflow.warnings),
-      groups.length ? groups : h('div', { class: 'panel' }, h('p', { class: 'faint' }, t('submit.nofields'))),
+      groups.length ? groups : h('div', { class: 'panel' }, h('p', { class: 'faint' }, t('submit.noFields'))),
       h('details', { class: 'panel' }, h('summary', {}, t('graph')), graph.element),
     ),
     h(
@@ -210,7 +219,7 @@ export function submitForm(workflow, declared, state, scope, startOver) {
           {},
           h('summary', {}, t('submit.preview')),
           preview,
-          h('button', { type: 'button', class: 'quiet', onclick: copyCurl }, icon('copy', 18), t('submit.curl')),
+          h('button', { type: 'button', class: 'quiet', onclick: copyCurl }, icon('copy', 18), t('submit.copyCurl')),
         ),
       ),
       runs,
@@ -218,21 +227,24 @@ export function submitForm(workflow, declared, state, scope, startOver) {
   );
 }
 
-/** When a run would begin and how long it takes, as far as the server can tell. */
-function times({ etaMs, runMs }) {
+/** Returns the estimated start and duration of a run, as far as the server knows them. */
+function estimate({ etaMs, runMs }) {
   const known = (ms) => ms !== null && ms !== undefined;
-  return [known(etaMs) && t('eta.starts', { time: about(etaMs) }), known(runMs) && t('eta.runs', { time: about(runMs) })]
+  return [
+    known(etaMs) && t('eta.start', { time: approxDuration(etaMs) }),
+    known(runMs) && t('eta.duration', { time: approxDuration(runMs) }),
+  ]
     .filter(Boolean)
     .join(' ');
 }
 
-/** What the server found worth a word in a task that it took. */
+/** A note with the server's warnings about an accepted task, or `null`. */
 function warningNote(warnings) {
   const list = warningList(warnings);
   return list && h('div', { class: 'note-panel', data: { level: 'warn', test: 'warnings' } }, icon('alert'), list);
 }
 
-/** `crypto.randomUUID` exists on https and localhost only; this exists everywhere. */
+/** Returns an idempotency key. `crypto.randomUUID` is only available on HTTPS and localhost. */
 function randomKey() {
   return `page-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
@@ -242,16 +254,16 @@ function curlOf(body) {
   return `curl ${location.origin}/api/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${text}'`;
 }
 
-const wordsOf = (workflow, { node, input }) => (workflow.isNamed ? input.name : `${node.title} · ${input.name}`);
+const labelOf = (workflow, { node, input }) => (workflow.isPublished ? input.name : `${node.title} · ${input.name}`);
 
-function group(node, declared, state, fields, changedField) {
-  const saidOf = ({ name }) => declared?.inputs.find((said) => said.name === name);
-  const inputs = node.inputs.filter((input) => input.kind !== 'link').map((input) => refine(input, saidOf(input)));
+function nodeFields(node, schema, state, fields, changed) {
+  const schemaOf = ({ name }) => schema?.inputs.find((one) => one.name === name);
+  const inputs = node.inputs.filter((input) => input.kind !== 'link').map((input) => applySchema(input, schemaOf(input)));
   if (inputs.length === 0) return null;
   const items = inputs.map((input) => {
     const key = `${node.id}\n${input.name}`;
     state.fields[key] ??= {};
-    const item = field(node, input, state.fields[key], changedField);
+    const item = field(node, input, state.fields[key], changed);
     fields.push({ node, input, item });
     return item.element;
   });

@@ -1,59 +1,67 @@
-// One input that varies, and its values: one a line, or chosen from what the instances offer.
+// An axis of a sweep: an input and its values, typed one per line or selected from the options that instances offer.
 
-import { freshId, h, mark, put, say } from '../../base/dom.js';
+import { freshId, h, setAttr, setChildren, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { isNumber } from '../../base/json.js';
-import { numberFault } from './input-schema.js';
+import { numberError } from './input-schema.js';
 import { FieldError } from './field.js';
 import { icon } from '../ui/icons.js';
 
-const step = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+const escapePointer = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
 
-/** `{element, update(), read(), size(), bar(taken), complain(pointer, message), focus()}`; `kept` is `{address, text, chosen}`. */
-export function sweepAxis(kept, varied, { changed, remove }) {
-  const which = h(
+/**
+ * Returns `{element, update(), read(), size(), disableTaken(taken), showError(pointer, message), focus()}`. `state` is
+ * `{address, text, chosen}` and is updated on input.
+ */
+export function sweepAxis(state, varied, { changed, remove }) {
+  const inputSelect = h(
     'select',
     { id: freshId('axis') },
-    h('option', { value: '' }, t('sweep.none')),
-    varied.map(({ address, words }) => h('option', { value: address }, words)),
+    h('option', { value: '' }, t('sweep.choose')),
+    varied.map(({ address, label }) => h('option', { value: address }, label)),
   );
-  which.value = kept.address;
+  inputSelect.value = state.address;
   const values = h('div', { class: 'axis-values' });
-  const error = h('p', { id: `${which.id}-error`, class: 'form-error', role: 'alert' });
-  const end = h(
+  const error = h('p', { id: `${inputSelect.id}-error`, class: 'form-error', role: 'alert' });
+  const removeButton = h(
     'button',
     { type: 'button', class: 'quiet square', title: t('sweep.remove'), 'aria-label': t('sweep.remove'), onclick: remove },
     icon('cancel', 16),
   );
   let texts = () => [];
-  which.addEventListener('change', () => {
-    Object.assign(kept, { address: which.value, text: '', chosen: [] });
+  inputSelect.addEventListener('change', () => {
+    Object.assign(state, { address: inputSelect.value, text: '', chosen: [] });
     build();
     changed();
   });
-  const told = () => {
-    tell('');
+  const onInput = () => {
+    setError('');
     changed();
   };
-  function tell(message) {
-    say(error, message);
-    for (const item of values.querySelectorAll('textarea')) mark(item, 'aria-invalid', message ? 'true' : null);
+  function setError(message) {
+    setText(error, message);
+    for (const item of values.querySelectorAll('textarea')) setAttr(item, 'aria-invalid', message ? 'true' : null);
   }
   function build() {
-    tell('');
-    const found = varied.find(({ address }) => address === kept.address);
+    setError('');
+    const found = varied.find(({ address }) => address === state.address);
     const kind = found?.input.kind;
-    const make = !found ? nothing : kind === 'choice' ? options : kind === 'boolean' ? both : lines;
-    const made = make(kept, found?.input, told, error.id);
-    put(values, made.element);
-    texts = made.texts;
+    const make = !found ? noValues : kind === 'choice' ? checkboxes : kind === 'boolean' ? bothBooleans : textValues;
+    const control = make(state, found?.input, onInput, error.id);
+    setChildren(values, control.element);
+    texts = control.texts;
   }
   build();
   return {
     element: h(
       'div',
       { class: 'axis' },
-      h('div', { class: 'field' }, h('label', { for: which.id }, t('sweep')), h('div', { class: 'axis-head' }, which, end)),
+      h(
+        'div',
+        { class: 'field' },
+        h('label', { for: inputSelect.id }, t('sweep')),
+        h('div', { class: 'axis-head' }, inputSelect, removeButton),
+      ),
       values,
       error,
     ),
@@ -62,11 +70,11 @@ export function sweepAxis(kept, varied, { changed, remove }) {
       try {
         const found = texts();
         if (found.length === 0) throw new FieldError(t('sweep.empty'));
-        return { address: kept.address, texts: found };
+        return { address: state.address, texts: found };
       } catch (problem) {
         if (!(problem instanceof FieldError)) throw problem;
-        tell(problem.message);
-        throw Object.assign(problem, { focus: () => (values.querySelector('textarea, input') ?? which).focus() });
+        setError(problem.message);
+        throw Object.assign(problem, { focus: () => (values.querySelector('textarea, input') ?? inputSelect).focus() });
       }
     },
     size() {
@@ -76,36 +84,36 @@ export function sweepAxis(kept, varied, { changed, remove }) {
         return 0;
       }
     },
-    /** An input varies once. */
-    bar(taken) {
-      for (const option of which.options) option.disabled = option.value !== kept.address && taken.has(option.value);
+    /** Disables inputs that are used by another axis. */
+    disableTaken(taken) {
+      for (const option of inputSelect.options) option.disabled = option.value !== state.address && taken.has(option.value);
     },
-    complain(pointer, message) {
-      const isMine = kept.address !== '' && `${pointer}/`.startsWith(`/sweep/${step(kept.address)}/`);
-      if (isMine) tell(message);
+    showError(pointer, message) {
+      const isMine = state.address !== '' && `${pointer}/`.startsWith(`/sweep/${escapePointer(state.address)}/`);
+      if (isMine) setError(message);
       return isMine;
     },
-    focus: () => which.focus(),
+    focus: () => inputSelect.focus(),
   };
 }
 
-const nothing = () => ({ element: null, texts: () => [] });
+const noValues = () => ({ element: null, texts: () => [] });
 
-/** What is typed: numbers as they were typed, everything else as text. */
-function lines(kept, input, told, errorId) {
+/** Typed values: numbers exactly as typed, everything else as text. */
+function textValues(state, input, onInput, errorId) {
   const isNumeric = input.kind === 'number' || input.kind === 'seed';
   const id = freshId('values');
   const area = h('textarea', {
     id,
     class: isNumeric ? 'mono' : null,
     rows: 3,
-    value: kept.text,
+    value: state.text,
     spellcheck: 'false',
     'aria-describedby': errorId,
   });
   area.addEventListener('input', () => {
-    kept.text = area.value;
-    told();
+    state.text = area.value;
+    onInput();
   });
   const parts = () => area.value.split(isNumeric ? /[\s,;，；]+/ : /\n/).map((part) => part.trim());
   return {
@@ -115,21 +123,21 @@ function lines(kept, input, told, errorId) {
         .filter(Boolean)
         .map((part) => {
           if (!isNumeric) return JSON.stringify(part);
-          const fault = isNumber(part) ? numberFault(part, input.said) : t('field.number');
-          if (fault) throw new FieldError(`${fault} (${part})`);
+          const error = isNumber(part) ? numberError(part, input.schema) : t('field.number');
+          if (error) throw new FieldError(`${error} (${part})`);
           return part;
         }),
   };
 }
 
-/** Those of the offered ones that are checked, in their order. */
-function options(kept, input, told) {
-  const boxes = input.said.options.map((option) => {
+/** Checked options, in the order of the schema. */
+function checkboxes(state, input, onInput) {
+  const boxes = input.schema.options.map((option) => {
     const json = JSON.stringify(option);
-    const box = h('input', { type: 'checkbox', value: json, checked: kept.chosen.includes(json) });
+    const box = h('input', { type: 'checkbox', value: json, checked: state.chosen.includes(json) });
     box.addEventListener('change', () => {
-      kept.chosen = boxes.filter(({ box }) => box.checked).map(({ json }) => json);
-      told();
+      state.chosen = boxes.filter(({ box }) => box.checked).map(({ json }) => json);
+      onInput();
     });
     return { json, box, element: h('label', { class: 'check' }, box, String(option)) };
   });
@@ -143,4 +151,4 @@ function options(kept, input, told) {
   };
 }
 
-const both = () => ({ element: h('p', { class: 'sub' }, t('sweep.both')), texts: () => ['true', 'false'] });
+const bothBooleans = () => ({ element: h('p', { class: 'sub' }, t('sweep.booleans')), texts: () => ['true', 'false'] });

@@ -1,20 +1,23 @@
-// Inputs that vary: a list of values for each, and a task for every combination of them.
+// Sweep: lists of values for some inputs, and one task for every combination.
 
-import { h, keyed } from '../../base/dom.js';
+import { h, reconcile } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { icon } from '../ui/icons.js';
 import { sweepAxis } from './sweep-axis.js';
 
 /**
- * `{element, read(), sizes(), complain(pointer, message)}`. `choices` are `{address, words, input, item}`; what is chosen is kept in
- * `kept.axes`. `read` gives `[{address, texts}]` and throws `FieldError`; `sizes` how many values each input has that varies.
+ * Returns `{element, read(), sizes(), showError(pointer, message)}`. `choices` are `{address, label, input, item}`. The
+ * sweep is stored in `state.axes`. `read` returns `[{address, texts}]` and throws `FieldError`; `sizes` returns the
+ * number of values per axis.
  */
-export function sweepFields(kept, choices, changed) {
+export function sweepFields(state, choices, changed) {
   const varied = choices.filter(({ input }) => input.kind !== 'file' && input.kind !== 'json');
-  kept.axes = (kept.axes ?? []).filter((axis) => axis.address === '' || varied.some(({ address }) => address === axis.address));
+  state.axes = (state.axes ?? []).filter(
+    (axis) => axis.address === '' || varied.some(({ address }) => address === axis.address),
+  );
   const list = h('div', { class: 'axes' });
   const axes = new Map();
-  const more = h(
+  const addButton = h(
     'button',
     { type: 'button', class: 'quiet', data: { test: 'vary' }, onclick: add },
     icon('submit', 16),
@@ -23,39 +26,39 @@ export function sweepFields(kept, choices, changed) {
 
   function add() {
     const axis = { address: '', text: '', chosen: [] };
-    kept.axes.push(axis);
+    state.axes.push(axis);
     draw();
     axes.get(axis).focus();
   }
   function remove(axis) {
-    kept.axes.splice(kept.axes.indexOf(axis), 1);
+    state.axes.splice(state.axes.indexOf(axis), 1);
     draw();
-    (axes.get(kept.axes.at(-1)) ?? { focus: () => more.focus() }).focus();
+    (axes.get(state.axes.at(-1)) ?? { focus: () => addButton.focus() }).focus();
   }
   function draw() {
-    keyed(
+    reconcile(
       list,
-      kept.axes,
+      state.axes,
       (axis) => axis,
       (axis) => {
-        const made = sweepAxis(axis, varied, { changed: draw, remove: () => remove(axis) });
-        axes.set(axis, made);
-        return { ...made, close: () => axes.delete(axis) };
+        const row = sweepAxis(axis, varied, { changed: draw, remove: () => remove(axis) });
+        axes.set(axis, row);
+        return { ...row, close: () => axes.delete(axis) };
       },
     );
-    const taken = new Set(kept.axes.map(({ address }) => address));
-    for (const made of axes.values()) made.bar(taken);
-    for (const { address, item } of varied) item.vary(taken.has(address));
-    more.hidden = kept.axes.length >= varied.length || taken.has('');
+    const taken = new Set(state.axes.map(({ address }) => address));
+    for (const row of axes.values()) row.disableTaken(taken);
+    for (const { address, item } of varied) item.setVaried(taken.has(address));
+    addButton.hidden = state.axes.length >= varied.length || taken.has('');
     changed();
   }
   draw();
-  const chosen = () => kept.axes.filter((axis) => axis.address !== '').map((axis) => axes.get(axis));
+  const chosen = () => state.axes.filter((axis) => axis.address !== '').map((axis) => axes.get(axis));
   return {
-    element: h('div', { class: 'stack sweep', data: { test: 'sweep' } }, list, varied.length > 0 && more),
+    element: h('div', { class: 'stack sweep', data: { test: 'sweep' } }, list, varied.length > 0 && addButton),
     read: () => chosen().map((axis) => axis.read()),
     sizes: () => chosen().map((axis) => axis.size()),
-    /** Whether a problem of the server was one of a value here; then it is told beside it. */
-    complain: (pointer, message) => [...axes.values()].find((axis) => axis.complain(pointer, message)) ?? null,
+    /** Shows a problem of the server at the axis that it points to. Returns that axis, or `null`. */
+    showError: (pointer, message) => [...axes.values()].find((axis) => axis.showError(pointer, message)) ?? null,
   };
 }

@@ -1,45 +1,46 @@
-// What a running sampler shows: asked for once a second while somebody looks, because to ask is what makes the server fetch it.
+// Preview image of a running task. Polled once a second while the page is visible: the server fetches previews only on
+// request.
 
 import { call } from '../../base/api.js';
 import { h } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 
-const EVERY_MS = 1_000;
+const POLL_MS = 1_000;
 
-/** `{element, update(task)}`; hidden until there is a picture, and when the task does not run. */
+/** `{element, update(task)}`. Hidden until there is a preview, and while the task is not running. */
 export function livePreview(id, scope) {
-  const picture = h('img', { alt: t('preview.of'), data: { test: 'preview' } });
-  const element = h('div', { class: 'live-preview', hidden: true }, picture);
+  const image = h('img', { alt: t('preview.alt'), data: { test: 'preview' } });
+  const element = h('div', { class: 'live-preview', hidden: true }, image);
   let attempt = null;
-  let address = null;
-  let isAsking = false;
+  let url = null;
+  let isLoading = false;
 
   function clear() {
     element.hidden = true;
-    picture.removeAttribute('src');
-    if (address) URL.revokeObjectURL(address);
-    address = null;
+    image.removeAttribute('src');
+    if (url) URL.revokeObjectURL(url);
+    url = null;
   }
-  async function ask() {
-    if (attempt === null || isAsking || document.visibilityState !== 'visible') return;
-    isAsking = true;
-    const mine = attempt;
+  async function load() {
+    if (attempt === null || isLoading || document.visibilityState !== 'visible') return;
+    isLoading = true;
+    const requested = attempt;
     try {
       const blob = await call('GET', `tasks/${encodeURIComponent(id)}/preview`, { asBlob: true });
-      if (mine !== attempt || !scope.isOpen) return;
-      const before = address;
-      address = URL.createObjectURL(blob);
-      picture.src = address;
+      if (requested !== attempt || !scope.isOpen) return;
+      const previous = url;
+      url = URL.createObjectURL(blob);
+      image.src = url;
       element.hidden = false;
-      if (before) URL.revokeObjectURL(before);
+      if (previous) URL.revokeObjectURL(previous);
     } catch (error) {
-      // None yet, or no answer: the next question will tell.
+      // No preview yet, or no response: the next poll tries again.
       if (!error.type) throw error;
     } finally {
-      isAsking = false;
+      isLoading = false;
     }
   }
-  scope.every(EVERY_MS, ask);
+  scope.every(POLL_MS, load);
   scope.add(() => {
     attempt = null;
     clear();
@@ -51,7 +52,7 @@ export function livePreview(id, scope) {
       if (next === attempt) return;
       attempt = next;
       clear();
-      ask();
+      load();
     },
   };
 }

@@ -1,35 +1,36 @@
-// What a task made: pictures, films, sounds and texts are shown, the rest is linked.
+// Outputs of a task. Images, videos, audio and text are shown, other files are linked.
 
-import { h, keyed, mark } from '../../base/dom.js';
+import { h, reconcile, setAttr } from '../../base/dom.js';
 import { bytes } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
-import { fileLink, isPicture } from '../../base/file-links.js';
+import { fileLink, isImage } from '../../base/file-links.js';
 import { icon } from '../ui/icons.js';
-import { smallPicture } from '../files/thumbnail.js';
-import { copy } from '../ui/toast.js';
+import { thumbnail } from '../files/thumbnail.js';
+import { copy } from '../ui/dialog.js';
 
-/** Alone it has the width of the column. */
-const SIDE_ALONE = 1024;
+/** Thumbnail size of a single output, which has the width of the column. */
+const SIDE_SINGLE = 1024;
+/** Thumbnail size of one of several outputs. */
 const SIDE = 480;
-/** Where there is no small copy the whole is shown, as long as a person may wait for it. */
-const WHOLE_BYTES_MAX = 40_000_000;
+/** Largest original that is shown if there is no thumbnail. */
+const ORIGINAL_BYTES_MAX = 40_000_000;
 
-/** Figures in the order of the graph: `{element, update(outputs)}`; one that stays is left alone, a film goes on. */
+/** `{element, update(outputs)}`. Unchanged outputs keep their elements, so that a video keeps playing. */
 export function outputList(titleOf) {
   const element = h('div', { class: 'outputs' });
   return {
     element,
     update(outputs) {
-      const side = outputs.length === 1 ? SIDE_ALONE : SIDE;
+      const side = outputs.length === 1 ? SIDE_SINGLE : SIDE;
       const seen = new Map();
-      const named = outputs.map((output) => {
+      const keyedOutputs = outputs.map((output) => {
         const name = `${output.fileId ?? `${output.nodeId} ${output.text}`} ${output.deleted ?? ''}`;
         seen.set(name, (seen.get(name) ?? 0) + 1);
         return { output, key: `${name} ${seen.get(name)}` };
       });
-      keyed(
+      reconcile(
         element,
-        named,
+        keyedOutputs,
         (item) => item.key,
         (item) => figure(item.output, titleOf, side),
       );
@@ -41,11 +42,11 @@ function figure(output, titleOf, side) {
   const source = output.fileId && !output.deleted ? fileLink(output) : null;
   const node = titleOf(output.nodeId) ?? `#${output.nodeId}`;
   const name = output.filename ?? t(`kind.${output.kind}`);
-  const shown = body(output, source, `${name}, ${node}`, side);
+  const content = body(output, source, `${name}, ${node}`, side);
   const element = h(
     'figure',
     { class: 'output', data: { kind: output.kind } },
-    shown,
+    content,
     h(
       'figcaption',
       {},
@@ -88,23 +89,23 @@ function figure(output, titleOf, side) {
     ),
   );
   const links = [...element.querySelectorAll('a')];
-  // A signed link runs out: the newest is the one to open.
-  return { element, update: ({ output: now }) => source && links.forEach((item) => mark(item, 'href', fileLink(now))) };
+  // Signed links expire, so use the latest one.
+  return { element, update: ({ output: now }) => source && links.forEach((item) => setAttr(item, 'href', fileLink(now))) };
 }
 
-/** By the type that the server found in the bytes, not by the name. */
-function body(output, source, words, side) {
+/** Content by the type that the server detected in the bytes, not by the file name. `label` is its accessible name. */
+function body(output, source, label, side) {
   const type = output.contentType ?? '';
   if (output.text !== undefined) return h('pre', { class: 'output-text', tabindex: 0 }, output.text);
   if (source === null) return h('p', { class: 'output-file' }, icon('trash', 32), h('span', {}, t('output.deleted')));
-  if (isPicture(output))
+  if (isImage(output))
     return h(
       'a',
-      { href: source, target: '_blank', rel: 'noopener', class: 'output-picture', 'aria-label': words },
-      smallPicture(output, side, { alt: words, sign: 32, most: WHOLE_BYTES_MAX }),
+      { href: source, target: '_blank', rel: 'noopener', class: 'output-picture', 'aria-label': label },
+      thumbnail(output, side, { alt: label, iconSize: 32, maxBytes: ORIGINAL_BYTES_MAX }),
     );
-  if (type.startsWith('video/')) return h('video', { src: source, controls: true, preload: 'metadata', 'aria-label': words });
-  if (type.startsWith('audio/')) return h('audio', { src: source, controls: true, preload: 'metadata', 'aria-label': words });
+  if (type.startsWith('video/')) return h('video', { src: source, controls: true, preload: 'metadata', 'aria-label': label });
+  if (type.startsWith('audio/')) return h('audio', { src: source, controls: true, preload: 'metadata', 'aria-label': label });
   return h(
     'a',
     { class: 'output-file', href: source, download: true },

@@ -1,22 +1,23 @@
-// A run that was begun on this page: its progress, then its first picture.
+// Card of a task submitted from a form: its progress, then its first image.
 
 import { call } from '../../base/api.js';
-import { h, mark, put, say } from '../../base/dom.js';
-import { about, shortId } from '../../base/format.js';
+import { h, setAttr, setChildren, setText } from '../../base/dom.js';
+import { approxDuration, shortId } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
-import { isPicture } from '../../base/file-links.js';
+import { isImage } from '../../base/file-links.js';
 import { link } from '../../base/router.js';
-import { isEnded, withNews } from '../../live/store.js';
-import { watch } from '../../live/topics.js';
-import { bar, failureName, statusBadge } from '../ui/badges.js';
-import { whyItWaits } from '../ui/panels.js';
-import { smallPicture } from '../files/thumbnail.js';
+import { isEnded, withUpdates } from '../../live/store.js';
+import { subscribe } from '../../live/topics.js';
+import { failureName } from './failure.js';
+import { bar, statusBadge } from '../ui/badges.js';
+import { waitingReason } from './waiting-reason.js';
+import { thumbnail } from '../files/thumbnail.js';
 
-/** `{element, update(item), close()}`; `item` is `{task, askedAt}` and is kept up to date. */
+/** `{element, update(item), close()}`; `item` is `{task, requestedAt}` and is updated in place. */
 export function runCard(item, scope) {
   const badge = statusBadge(item.task.status);
-  const progress = bar(t('progress.of', { name: shortId(item.task.id) }));
-  const words = h('p', { class: 'sub' });
+  const progress = bar(t('progress.label', { name: shortId(item.task.id) }));
+  const note = h('p', { class: 'sub' });
   const picture = h('div', { class: 'run-picture' });
   const element = h(
     'article',
@@ -28,52 +29,53 @@ export function runCard(item, scope) {
       badge.element,
     ),
     progress.element,
-    words,
+    note,
     picture,
   );
   let shown = '';
   const draw = () => {
-    item.task = withNews(item.task, item.askedAt);
+    item.task = withUpdates(item.task, item.requestedAt);
     const { task } = item;
     badge.update(task.status);
-    mark(element, 'data-status', task.status);
+    setAttr(element, 'data-status', task.status);
     progress.update(task.status === 'completed' ? 100 : task.progress, task.status);
-    say(
-      words,
+    setText(
+      note,
       task.status === 'failed'
         ? `${failureName(task.error?.type)}: ${task.error?.message ?? ''}`
         : task.status === 'running'
           ? `${task.progress} %`
           : task.status === 'pending' && task.waitingFor
-            ? t('waits', { why: whyItWaits(task.waitingFor) }) + (task.etaMs > 0 ? ` · ${about(task.etaMs)}` : '')
+            ? t('waiting', { reason: waitingReason(task.waitingFor) }) +
+              (task.etaMs > 0 ? ` · ${approxDuration(task.etaMs)}` : '')
             : '',
     );
-    const image = task.result?.outputs?.find((output) => output.fileId && !output.deleted && isPicture(output));
+    const image = task.result?.outputs?.find((output) => output.fileId && !output.deleted && isImage(output));
     if (image && image.fileId !== shown) {
       shown = image.fileId;
-      put(
+      setChildren(
         picture,
-        h('a', { href: link(['tasks', task.id]) }, smallPicture(image, 320, { alt: t('output.of', { id: shortId(task.id) }) })),
+        h('a', { href: link(['tasks', task.id]) }, thumbnail(image, 320, { alt: t('output.alt', { id: shortId(task.id) }) })),
       );
     }
   };
-  const read = async () => {
-    const askedAt = performance.now();
+  const refresh = async () => {
+    const requestedAt = performance.now();
     try {
-      Object.assign(item, { task: await call('GET', `tasks/${item.task.id}`), askedAt });
+      Object.assign(item, { task: await call('GET', `tasks/${item.task.id}`), requestedAt });
       draw();
     } catch {
-      /* the next news or reading will tell */
+      /* the next message or poll updates the card */
     }
   };
-  const ends = [watch('task', (ids) => ids.has(item.task.id) && draw()), watch('resync', read)];
-  const timer = setInterval(() => item.task.status === 'pending' && document.visibilityState === 'visible' && read(), 3_000);
+  const cleanups = [subscribe('task', (ids) => ids.has(item.task.id) && draw()), subscribe('resync', refresh)];
+  const timer = setInterval(() => item.task.status === 'pending' && document.visibilityState === 'visible' && refresh(), 3_000);
   const close = () => {
     clearInterval(timer);
-    for (const end of ends) end();
+    for (const cleanup of cleanups) cleanup();
   };
   scope.add(close);
-  // Of an earlier visit: it may have ended meanwhile.
-  if (!isEnded(item.task.status) && performance.now() - item.askedAt > 1_000) read();
+  // Restored from an earlier visit: the task may have ended in the meantime.
+  if (!isEnded(item.task.status) && performance.now() - item.requestedAt > 1_000) refresh();
   return { element, update: draw, close };
 }

@@ -1,33 +1,33 @@
-// What is known of a task beside its course: where, how often, when, from what.
+// Details of a task: instance, attempts, priority, batch, workflow, seeds, warnings.
 
-import { h, put } from '../../base/dom.js';
-import { about } from '../../base/format.js';
+import { h, setChildren } from '../../base/dom.js';
+import { approxDuration } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
 import { link } from '../../base/router.js';
-import { warningWords } from '../ui/panels.js';
+import { warningText } from '../ui/error-text.js';
 
-/** Whether somebody can tell when it begins. */
+/** Whether the task waits and has an estimated start. */
 export const hasEta = ({ status, etaMs }) => status === 'pending' && etaMs !== undefined && etaMs !== null;
 
-/** Fills `place`, and only when something changed: a selection must last. */
-export function drawFacts(place, task) {
-  const facts = [
+/** Draws the details into `place`. Redraws only on changes, so that a text selection is kept. */
+export function drawDetails(place, task) {
+  const rows = [
     ['column.task', h('span', { class: 'mono wrap' }, task.id)],
     [
       'column.instance',
       task.instanceId ? h('a', { class: 'mono', href: link(['instances', task.instanceId]) }, task.instanceId) : '–',
     ],
-    ['fact.attempt', t(task.attempt > 0 ? 'attempt.n' : 'attempt.none', { n: task.attempt, max: task.maxAttempts })],
-    ['fact.priority', t(`priority.${task.priority}`)],
+    ['details.attempt', t(task.attempt > 0 ? 'attempt.ofMax' : 'attempt.none', { n: task.attempt, max: task.maxAttempts })],
+    ['details.priority', t(`priority.${task.priority}`)],
     task.status === 'pending' &&
       task.queuePosition !== undefined && [
-        'fact.position',
-        hasEta(task) ? `${task.queuePosition + 1} · ${about(task.etaMs)}` : String(task.queuePosition + 1),
+        'details.position',
+        hasEta(task) ? `${task.queuePosition + 1} · ${approxDuration(task.etaMs)}` : String(task.queuePosition + 1),
       ],
-    task.eligibleInstances?.length > 0 && ['fact.eligible', task.eligibleInstances.join(', ')],
+    task.eligibleInstances?.length > 0 && ['details.eligible', task.eligibleInstances.join(', ')],
     task.batchId && [
       'batch',
-      h('a', { href: link(['tasks'], { batch: task.batchId }) }, t('fact.batch', { at: task.batchIndex + 1 })),
+      h('a', { href: link(['tasks'], { batch: task.batchId }) }, t('details.batchIndex', { at: task.batchIndex + 1 })),
     ],
     task.workflowName && [
       'workflow',
@@ -37,28 +37,28 @@ export function drawFacts(place, task) {
         `${task.workflowName}@${task.workflowVersion}`,
       ),
     ],
-    task.timeoutMs && ['fact.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
-    task.startBy && ['fact.startBy', new Date(task.startBy).toLocaleString()],
+    task.timeoutMs && ['details.timeout', `${task.timeoutMs / 1000} ${t('unit.s')}`],
+    task.startBy && ['details.startBy', new Date(task.startBy).toLocaleString()],
     ...Object.entries(task.resolved?.seeds ?? {}).map(([name, seed]) => [
       name,
       h('span', { class: 'mono' }, String(seed)),
       true,
     ]),
-    ...(task.warnings ?? []).map((warning) => ['fact.warning', warningWords(warning)]),
+    ...(task.warnings ?? []).map((warning) => ['details.warning', warningText(warning)]),
   ].filter(Boolean);
-  const key = JSON.stringify(facts.map(([name, value]) => [name, value.textContent ?? value]));
+  const key = JSON.stringify(rows.map(([name, value]) => [name, value.textContent ?? value]));
   if (place.drawn === key) return;
   place.drawn = key;
-  put(
+  setChildren(
     place,
-    h('h2', {}, t('facts')),
+    h('h2', {}, t('details')),
     h(
       'dl',
       { class: 'facts' },
-      facts.map(([name, value, isName]) =>
-        h('div', {}, h('dt', {}, isName ? t('fact.seed', { name }) : t(name)), h('dd', {}, value)),
+      rows.map(([name, value, isSeed]) =>
+        h('div', {}, h('dt', {}, isSeed ? t('details.seed', { name }) : t(name)), h('dd', {}, value)),
       ),
     ),
-    task.metadata && h('details', {}, h('summary', {}, t('fact.metadata')), h('pre', { tabindex: 0 }, task.metadata)),
+    task.metadata && h('details', {}, h('summary', {}, t('details.metadata')), h('pre', { tabindex: 0 }, task.metadata)),
   );
 }

@@ -1,17 +1,18 @@
-// One task in a list: status, picture, progress, where, how long. Keeps its elements and writes only what changed.
+// Row of a task in a list. Keeps its elements and updates only what changed.
 
-import { h, mark, put, say } from '../../base/dom.js';
-import { clock, duration, now, shortId, wholeTime } from '../../base/format.js';
+import { h, setAttr, setChildren, setText } from '../../base/dom.js';
+import { timeOfDay, duration, now, shortId, fullTime } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
-import { hasSmall, isPicture } from '../../base/file-links.js';
+import { hasThumbnail, isImage } from '../../base/file-links.js';
 import { link } from '../../base/router.js';
 import { isEnded } from '../../live/store.js';
-import { bar, failureName, statusBadge } from '../ui/badges.js';
+import { failureName } from './failure.js';
+import { bar, statusBadge } from '../ui/badges.js';
 import { icon } from '../ui/icons.js';
-import { smallPicture } from '../files/thumbnail.js';
+import { thumbnail } from '../files/thumbnail.js';
 
-/** The columns, for a list's head. */
-export const taskHead = () =>
+/** Header row with the column names. */
+export const taskTableHead = () =>
   h(
     'div',
     { class: 'tr th', role: 'row' },
@@ -23,11 +24,11 @@ export const taskHead = () =>
 /** `{element, update(task)}` */
 export function taskRow(first) {
   const badge = statusBadge(first.status);
-  const progress = bar(t('progress.of', { name: shortId(first.id) }));
+  const progress = bar(t('progress.label', { name: shortId(first.id) }));
   const thumb = h('span', { class: 'thumb', 'aria-hidden': 'true' });
   const label = h('span', { class: 'sub' });
   const percent = h('span', { class: 'percent' });
-  const why = h('span', { class: 'sub' });
+  const note = h('span', { class: 'sub' });
   const instance = h('span', { role: 'cell', class: 'c-instance mono' });
   const waited = h('span', { role: 'cell', class: 'c-waited' });
   const ran = h('span', { role: 'cell', class: 'c-ran' });
@@ -46,70 +47,73 @@ export function taskRow(first) {
       ),
     ),
     h('span', { role: 'cell', class: 'c-status' }, badge.element),
-    h('span', { role: 'cell', class: 'c-progress' }, h('span', { class: 'progress-line' }, progress.element, percent), why),
+    h('span', { role: 'cell', class: 'c-progress' }, h('span', { class: 'progress-line' }, progress.element, percent), note),
     instance,
-    h('span', { role: 'cell', class: 'c-created', title: wholeTime(first.createdAt) }, clock(first.createdAt)),
+    h('span', { role: 'cell', class: 'c-created', title: fullTime(first.createdAt) }, timeOfDay(first.createdAt)),
     waited,
     ran,
   );
-  let picture = null;
+  let shown = null;
   return {
     element,
     update(task) {
       badge.update(task.status);
-      mark(element, 'data-status', task.status);
+      setAttr(element, 'data-status', task.status);
       const percentNow = task.status === 'completed' ? 100 : task.progress;
       progress.update(percentNow, task.status);
-      say(percent, task.status === 'pending' ? '' : `${percentNow} %`);
-      say(why, whyNow(task));
-      mark(why, 'title', task.error?.message);
-      say(label, labelOf(task));
-      mark(label, 'title', label.textContent);
-      say(instance, task.instanceId);
-      say(waited, duration(waitedMs(task)));
-      say(ran, task.startedAt ? duration(ranMs(task)) : '');
+      setText(percent, task.status === 'pending' ? '' : `${percentNow} %`);
+      setText(note, noteOf(task));
+      setAttr(note, 'title', task.error?.message);
+      setText(label, labelOf(task));
+      setAttr(label, 'title', label.textContent);
+      setText(instance, task.instanceId);
+      setText(waited, duration(waitedMs(task)));
+      setText(ran, task.startedAt ? duration(ranMs(task)) : '');
       const image = (task.result?.outputs ?? []).find(
-        (item) => item.fileId && !item.deleted && (hasSmall(item) || isPicture(item)),
+        (item) => item.fileId && !item.deleted && (hasThumbnail(item) || isImage(item)),
       );
-      // By its id: a signed link differs each time.
-      const next = image?.fileId ?? signOf(task);
-      if (next === picture) return;
-      picture = next;
-      put(thumb, image ? smallPicture(image, 40, { sign: 18, width: 40, height: 40 }) : icon(next, 18));
+      // Compare by file id, because signed links differ each time.
+      const next = image?.fileId ?? iconOf(task);
+      if (next === shown) return;
+      shown = next;
+      setChildren(thumb, image ? thumbnail(image, 40, { iconSize: 18, width: 40, height: 40 }) : icon(next, 18));
     },
   };
 }
 
 function labelOf(task) {
-  const marks = [];
-  if (task.workflowName) marks.push(task.workflowName);
-  if (task.batchId) marks.push(t('fact.batch', { at: task.batchIndex + 1 }));
-  if (task.priority !== 'normal') marks.push(t(`priority.${task.priority}`));
-  if (task.attempt > 1) marks.push(t('attempt.n', { n: task.attempt, max: task.maxAttempts }));
-  return marks.join(' · ');
+  const labels = [];
+  if (task.workflowName) labels.push(task.workflowName);
+  if (task.batchId) labels.push(t('details.batchIndex', { at: task.batchIndex + 1 }));
+  if (task.priority !== 'normal') labels.push(t(`priority.${task.priority}`));
+  if (task.attempt > 1) labels.push(t('attempt.ofMax', { n: task.attempt, max: task.maxAttempts }));
+  return labels.join(' · ');
 }
 
-function whyNow(task) {
-  if (task.cancelRequested) return t('cancel.asked');
+function noteOf(task) {
+  if (task.cancelRequested) return t('cancel.requested');
   if (task.error && task.status !== 'completed' && task.status !== 'cancelled') return failureName(task.error.type);
   if (task.status === 'running' && task.nodesTotal) return t('nodes.done', { done: task.nodesDone ?? 0, all: task.nodesTotal });
   return '';
 }
 
+/** Time from the submit to the start, or until now. */
 export function waitedMs(task) {
   const end = task.startedAt ?? task.finishedAt;
   return (end ? Date.parse(end) : now()) - Date.parse(task.createdAt);
 }
 
+/** Time since the start, until the end or now. */
 export function ranMs(task) {
   return (task.finishedAt ? Date.parse(task.finishedAt) : now()) - Date.parse(task.startedAt);
 }
 
-const KINDS = { image: 'image', video: 'video', audio: 'audio', text: 'text' };
+/** Output kind → icon name. */
+const KIND_ICONS = { image: 'image', video: 'video', audio: 'audio', text: 'text' };
 
-function signOf(task) {
+function iconOf(task) {
   const outputs = task.result?.outputs ?? [];
-  if (outputs.length) return KINDS[outputs[0].kind] ?? 'file';
+  if (outputs.length) return KIND_ICONS[outputs[0].kind] ?? 'file';
   if (task.status === 'running') return 'play';
   if (task.status === 'pending') return 'clock';
   return isEnded(task.status) && task.status !== 'completed' ? (task.status === 'failed' ? 'alert' : 'none') : 'file';

@@ -1,22 +1,22 @@
-// Files may be dropped anywhere on a view.
+// Makes a whole view accept dropped files.
 
-/** `take(files)` gets what was dropped; while files hover, `root` has `data-over`. */
-export function dropAnywhere(root, scope, take) {
-  // A text that is dragged into a field is none of ours.
+/** Calls `onFiles(files)` with dropped files. While files are dragged over it, `root` has `data-over`. */
+export function acceptDrops(root, scope, onFiles) {
+  // Dragged text is left to the fields.
   const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
-  const leave = () => delete root.dataset.over;
+  const clear = () => delete root.dataset.over;
   scope.listen(root, 'dragover', (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     root.dataset.over = '';
   });
-  scope.listen(root, 'dragleave', (event) => !root.contains(event.relatedTarget) && leave());
-  // Also when a field within takes the drop for itself.
-  scope.listen(root, 'drop', leave, true);
+  scope.listen(root, 'dragleave', (event) => !root.contains(event.relatedTarget) && clear());
+  // In the capture phase, because a field inside may stop the event.
+  scope.listen(root, 'drop', clear, true);
   scope.listen(root, 'drop', (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
-    take([...event.dataTransfer.files]);
+    onFiles([...event.dataTransfer.files]);
   });
-  scope.add(leave);
+  scope.add(clear);
 }

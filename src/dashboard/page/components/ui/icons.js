@@ -1,4 +1,4 @@
-// The page's own pictograms: 20 × 20, one stroke, the colour of the text. Never the only bearer of a meaning.
+// Icons: 20 × 20, one stroke, in the colour of the text. A meaning is never conveyed by an icon alone.
 
 import { s } from '../../base/dom.js';
 
@@ -40,7 +40,7 @@ const PATHS = {
   none: 'M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14M5 5l10 10',
 };
 
-/** One pictogram, hidden from screen readers: the words beside it say the same. */
+/** An icon, hidden from screen readers because the text beside it says the same. */
 export function icon(name, size = 20) {
   return s(
     'svg',
@@ -49,7 +49,7 @@ export function icon(name, size = 20) {
   );
 }
 
-/** The mark of the page. */
+/** The logo. */
 export function logo() {
   return s(
     'svg',

@@ -1,34 +1,34 @@
-// Goes from page to page.
+// Pagination: previous and next page.
 
-import { h, say } from '../../base/dom.js';
+import { h, setText } from '../../base/dom.js';
 import { number } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
 import { icon } from './icons.js';
 
-/** `go(page)` is called with the number wanted, from 1; hidden while one page is all. */
+/** `{element, update(page, last)}`. Calls `go(page)`; pages are counted from 1. Hidden if there is only one page. */
 export function pager(go) {
   let page = 1;
-  const words = h('span', {});
-  const before = h(
+  const label = h('span', {});
+  const previous = h(
     'button',
-    { type: 'button', class: 'square', 'aria-label': t('page.before'), onclick: () => go(page - 1) },
+    { type: 'button', class: 'square', 'aria-label': t('page.previous'), onclick: () => go(page - 1) },
     icon('left', 18),
   );
-  const after = h(
+  const next = h(
     'button',
-    { type: 'button', class: 'square', 'aria-label': t('page.after'), onclick: () => go(page + 1) },
+    { type: 'button', class: 'square', 'aria-label': t('page.next'), onclick: () => go(page + 1) },
     icon('right', 18),
   );
-  const element = h('nav', { class: 'pager', 'aria-label': t('page') }, before, words, after);
+  const element = h('nav', { class: 'pager', 'aria-label': t('page') }, previous, label, next);
   element.hidden = true;
   return {
     element,
-    update(now, last) {
-      page = now;
-      element.hidden = last <= 1 && now === 1;
-      before.disabled = now <= 1;
-      after.disabled = now >= last;
-      say(words, t('page.of', { page: number(now), last: number(Math.max(now, last)) }));
+    update(current, last) {
+      page = current;
+      element.hidden = last <= 1 && current === 1;
+      previous.disabled = current <= 1;
+      next.disabled = current >= last;
+      setText(label, t('page.of', { page: number(current), last: number(Math.max(current, last)) }));
     },
   };
 }

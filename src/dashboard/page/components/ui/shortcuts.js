@@ -1,25 +1,26 @@
-// Keys: `g` and a letter goes somewhere, `/` finds, `?` tells about it. Never while somebody types.
+// Keyboard shortcuts: `g` then a letter opens a view, `/` focuses the search, `?` lists them. Ignored while typing.
 
 import { h } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { go, link } from '../../base/router.js';
-import { dialog } from './toast.js';
+import { dialog } from './dialog.js';
 
-/** Between `g` and the letter. */
+/** Longest time between `g` and the letter. */
 const CHORD_MS = 1_500;
 
-export function shortcuts(scope, places) {
+/** Listens until `scope` closes. `views` are `{name, path, key}`. */
+export function shortcuts(scope, views) {
   let armedAt = -Infinity;
   scope.listen(document, 'keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]'))
       return;
     const isArmed = performance.now() - armedAt < CHORD_MS;
     armedAt = -Infinity;
-    const place = isArmed && places.find((item) => item.key === event.key);
-    if (place) go(link(place.path));
+    const view = isArmed && views.find((item) => item.key === event.key);
+    if (view) go(link(view.path));
     else if (event.key === 'g') armedAt = performance.now();
     else if (event.key === '/') document.querySelector('[type=search]')?.focus();
-    else if (event.key === '?') tell(places);
+    else if (event.key === '?') showHelp(views);
     else return;
     event.preventDefault();
   });
@@ -29,22 +30,26 @@ function isTyping(target) {
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 
-function tell(places) {
-  const rows = [...places.map((place) => [['g', place.key], t(place.name)]), [['/'], t('keys.find')], [['?'], t('keys.help')]];
-  dialog(t('keys'), (close) =>
+function showHelp(views) {
+  const rows = [
+    ...views.map((view) => [['g', view.key], t(view.name)]),
+    [['/'], t('shortcuts.find')],
+    [['?'], t('shortcuts.help')],
+  ];
+  dialog(t('shortcuts'), (close) =>
     h(
       'div',
       { class: 'stack' },
       h(
         'dl',
         { class: 'keys' },
-        rows.map(([keys, words]) => [
+        rows.map(([keys, label]) => [
           h(
             'dt',
             {},
             keys.map((key) => h('kbd', {}, key)),
           ),
-          h('dd', {}, words),
+          h('dd', {}, label),
         ]),
       ),
       h('div', { class: 'row end' }, h('button', { type: 'button', autofocus: true, onclick: () => close(null) }, t('close'))),

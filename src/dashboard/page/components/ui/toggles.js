@@ -1,12 +1,12 @@
-// Language and theme.
+// Buttons that switch language and theme.
 
-import { h, mark, put } from '../../base/dom.js';
+import { h, setAttr, setChildren } from '../../base/dom.js';
 import { lang, setLanguage, t } from '../../base/i18n.js';
-import { recall, remember } from '../../base/browser-storage.js';
+import { readStorage, writeStorage } from '../../base/browser-storage.js';
 import { icon } from './icons.js';
 
-/** Names the language that it leads to, in that language. */
-export function languageSwitch() {
+/** A button labelled with the other language, in that language. */
+export function languageToggle() {
   const other = lang() === 'zh' ? 'en' : 'zh';
   return h(
     'button',
@@ -23,19 +23,19 @@ export function languageSwitch() {
 }
 
 const THEMES = ['auto', 'light', 'dark'];
-const PICTURES = { auto: 'auto', light: 'sun', dark: 'moon' };
+const ICONS = { auto: 'auto', light: 'sun', dark: 'moon' };
 
-/** Goes round: as the browser wishes, light, dark. */
-export function themeSwitch() {
+/** A button that cycles through browser default, light and dark. */
+export function themeToggle() {
   const button = h('button', { type: 'button', class: 'quiet', data: { test: 'theme' } });
   const draw = (theme) => {
-    put(button, icon(PICTURES[theme], 18), t(`theme.${theme}`));
-    mark(button, 'aria-label', `${t('theme')}: ${t(`theme.${theme}`)}`);
+    setChildren(button, icon(ICONS[theme], 18), t(`theme.${theme}`));
+    setAttr(button, 'aria-label', `${t('theme')}: ${t(`theme.${theme}`)}`);
   };
-  const current = () => (THEMES.includes(recall('theme')) ? recall('theme') : 'auto');
+  const current = () => (THEMES.includes(readStorage('theme')) ? readStorage('theme') : 'auto');
   button.addEventListener('click', () => {
     const next = THEMES[(THEMES.indexOf(current()) + 1) % THEMES.length];
-    remember('theme', next === 'auto' ? null : next);
+    writeStorage('theme', next === 'auto' ? null : next);
     if (next === 'auto') delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = next;
     draw(next);

@@ -1,23 +1,23 @@
-// A workflow as a drawing and as a list: the drawing for the eye, the list for reading and for screen readers.
+// A workflow as a drawing, and as a list for screen readers and for details.
 
-import { h, mark, s } from '../../base/dom.js';
+import { h, setAttr, s } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { levels } from './parse-workflow.js';
 
-const [WIDE, HIGH, GAP_X, GAP_Y, EDGE] = [158, 44, 44, 16, 12];
-/** Above this a drawing is a carpet; the list remains. */
+const [WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN] = [158, 44, 44, 16, 12];
+/** Most nodes that are drawn; larger graphs are only listed. */
 const DRAWN_MAX = 200;
 
-/** `{element, update({current, failed})}` */
+/** `{element, update({current, failed})}`; `current` and `failed` are node ids. */
 export function workflowGraph(nodes) {
   const shapes = new Map();
   const rows = new Map();
   const drawing =
-    nodes.length <= DRAWN_MAX ? draw(nodes, shapes) : h('p', { class: 'faint' }, t('graph.large', { n: nodes.length }));
+    nodes.length <= DRAWN_MAX ? draw(nodes, shapes) : h('p', { class: 'faint' }, t('graph.tooLarge', { n: nodes.length }));
   const list = h(
     'ul',
     { class: 'nodes' },
-    nodes.map((node) => listed(node, nodes, rows)),
+    nodes.map((node) => listItem(node, nodes, rows)),
   );
   return {
     element: h(
@@ -28,35 +28,36 @@ export function workflowGraph(nodes) {
     ),
     update({ current, failed }) {
       for (const map of [shapes, rows]) {
-        for (const [id, shape] of map) mark(shape, 'data-state', id === failed ? 'failed' : id === current ? 'current' : null);
+        for (const [id, shape] of map)
+          setAttr(shape, 'data-state', id === failed ? 'failed' : id === current ? 'current' : null);
       }
     },
   };
 }
 
 function draw(nodes, shapes) {
-  const spots = layout(nodes);
+  const positions = layout(nodes);
   const size = {
-    x: Math.max(...[...spots.values()].map((spot) => spot.x)) + WIDE + EDGE,
-    y: Math.max(...[...spots.values()].map((spot) => spot.y)) + HIGH + EDGE,
+    x: Math.max(...[...positions.values()].map((position) => position.x)) + WIDTH + MARGIN,
+    y: Math.max(...[...positions.values()].map((position) => position.y)) + HEIGHT + MARGIN,
   };
   const edges = nodes.flatMap((node) =>
     node.inputs
-      .filter((item) => item.kind === 'link' && spots.has(item.link.node))
-      .map((item) => edge(spots.get(item.link.node), spots.get(node.id))),
+      .filter((item) => item.kind === 'link' && positions.has(item.link.node))
+      .map((item) => edge(positions.get(item.link.node), positions.get(node.id))),
   );
   const boxes = nodes.map((node) => {
-    const { x, y } = spots.get(node.id);
+    const { x, y } = positions.get(node.id);
     const box = s(
       'g',
       { class: 'node', transform: `translate(${x} ${y})` },
       s('title', {}, `${node.title} · ${node.type} · #${node.id}`),
-      s('rect', { width: WIDE, height: HIGH, rx: 8 }),
-      s('text', { x: 12, y: 19, class: 'node-title' }, cut(node.title, 18)),
+      s('rect', { width: WIDTH, height: HEIGHT, rx: 8 }),
+      s('text', { x: 12, y: 19, class: 'node-title' }, truncate(node.title, 18)),
       s(
         'text',
         { x: 12, y: 34, class: 'node-type' },
-        cut(node.title === node.type ? `#${node.id}` : `#${node.id} ${node.type}`, 24),
+        truncate(node.title === node.type ? `#${node.id}` : `#${node.id} ${node.type}`, 24),
       ),
     );
     shapes.set(node.id, box);
@@ -69,7 +70,7 @@ function draw(nodes, shapes) {
       width: size.x,
       height: size.y,
       role: 'img',
-      'aria-label': t('graph.words', { n: nodes.length }),
+      'aria-label': t('graph.label', { n: nodes.length }),
     },
     edges,
     boxes,
@@ -77,49 +78,49 @@ function draw(nodes, shapes) {
   return h('div', { class: 'graph-window', tabindex: 0, role: 'region', 'aria-label': t('graph') }, picture);
 }
 
-/** Columns by level; within a column nodes stand near what they take from, which keeps most edges from crossing. */
+/** Places nodes in columns by level, and near their sources within a column, so that few edges cross. */
 function layout(nodes) {
   const level = levels(nodes);
   const columns = [];
   for (const node of nodes) (columns[level.get(node.id)] ??= []).push(node);
   const rank = new Map();
   const tallest = Math.max(...columns.map((column) => column.length));
-  const spots = new Map();
+  const positions = new Map();
   columns.forEach((column, at) => {
-    const wish = (node) => {
-      const above = node.inputs
+    const desiredRow = (node) => {
+      const sourceRows = node.inputs
         .filter((item) => item.kind === 'link')
         .map((item) => rank.get(item.link.node))
         .filter((value) => value !== undefined);
-      return above.length ? above.reduce((sum, value) => sum + value, 0) / above.length : 0;
+      return sourceRows.length ? sourceRows.reduce((sum, value) => sum + value, 0) / sourceRows.length : 0;
     };
-    if (at > 0) column.sort((a, b) => wish(a) - wish(b));
-    const top = ((tallest - column.length) * (HIGH + GAP_Y)) / 2;
+    if (at > 0) column.sort((a, b) => desiredRow(a) - desiredRow(b));
+    const top = ((tallest - column.length) * (HEIGHT + GAP_Y)) / 2;
     column.forEach((node, row) => {
       rank.set(node.id, row + (tallest - column.length) / 2);
-      spots.set(node.id, { x: EDGE + at * (WIDE + GAP_X), y: EDGE + top + row * (HIGH + GAP_Y) });
+      positions.set(node.id, { x: MARGIN + at * (WIDTH + GAP_X), y: MARGIN + top + row * (HEIGHT + GAP_Y) });
     });
   });
-  return spots;
+  return positions;
 }
 
 function edge(from, to) {
-  const [x1, y1, x2, y2] = [from.x + WIDE, from.y + HIGH / 2, to.x, to.y + HIGH / 2];
+  const [x1, y1, x2, y2] = [from.x + WIDTH, from.y + HEIGHT / 2, to.x, to.y + HEIGHT / 2];
   const bend = Math.max(24, (x2 - x1) / 2);
   return s('path', { class: 'edge', d: `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}` });
 }
 
-/** Wide letters take two places. */
-function cut(text, places) {
+/** Truncates text to `columns`; wide (CJK) characters take two. */
+function truncate(text, columns) {
   let used = 0;
   for (const [at, letter] of [...text].entries()) {
     used += letter.codePointAt(0) > 0x2e7f ? 2 : 1;
-    if (used > places) return `${[...text].slice(0, at).join('')}…`;
+    if (used > columns) return `${[...text].slice(0, at).join('')}…`;
   }
   return text;
 }
 
-function listed(node, nodes, rows) {
+function listItem(node, nodes, rows) {
   const titles = new Map(nodes.map((item) => [item.id, item.title]));
   const row = h(
     'li',

@@ -1,4 +1,4 @@
-// A workflow as the page understands it: nodes, their inputs with the exact text of each value, links between them. Pure.
+// Parses a workflow into nodes, their inputs with the exact text of each value, and links. Pure.
 
 import { JsonError, member, parseJson } from '../../base/json.js';
 
@@ -10,10 +10,11 @@ const SEED = /^(seed|noise_seed|rand_seed)$/;
 const LONG = /^(text|prompt|negative|positive|string|caption)|_(text|prompt)$/i;
 
 /**
- * `{form: 'api', text, nodes, params?}`, `{form: 'ui', text, params?}` (the server converts it), or `{form: 'none'|'broken', error?}`. Takes the graph itself, ComfyUI's own request
- * (`{prompt: …}`), and a body of ours (`{workflow, params}`); `text` is the exact text of the graph.
+ * Returns `{form: 'api', text, nodes, params?}`, `{form: 'ui', text, params?}` (the editor's format, converted by the
+ * server), or `{form: 'none'|'broken', error?}`. Accepts a graph, a ComfyUI request (`{prompt: …}`) or a submit body
+ * (`{workflow, params}`); `text` is the exact text of the graph.
  */
-export function readWorkflow(text) {
+export function parseWorkflow(text) {
   let root;
   try {
     root = parseJson(text);
@@ -58,7 +59,7 @@ function graph(value, text) {
   return { form: 'api', text: text.slice(value.start, value.end), nodes };
 }
 
-/** `{name, kind, raw, value?, link?}`; `kind`: link, file, seed, text, line, number, boolean, json. */
+/** Returns `{name, kind, raw, value?, link?}`; `kind` is link, file, seed, text, line, number, boolean or json. */
 function input({ key, value }, type, ids, text) {
   const raw = text.slice(value.start, value.end);
   const base = { name: key, raw };
@@ -91,7 +92,7 @@ function textKind(name, value, type) {
   return !isName && (LONG.test(name) || /[\r\n]/.test(value) || value.length > 60) ? 'text' : 'line';
 }
 
-/** Levels for drawing: a node stands right of everything it takes from. Cycles (which the server refuses) end the walk. */
+/** Returns the column of each node: right of all its sources. Cycles, which the server rejects, are cut. */
 export function levels(nodes) {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const level = new Map();

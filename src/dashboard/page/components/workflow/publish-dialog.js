@@ -1,24 +1,25 @@
-// Publishing the workflow of a form under a name: which of its inputs others fill in, and what those are called.
+// Dialog that publishes the workflow of a form: its name, and which inputs become params.
 
 import { call } from '../../base/api.js';
-import { freshId, h, put, say } from '../../base/dom.js';
+import { freshId, h, setChildren, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { go, link } from '../../base/router.js';
 import { FieldError } from '../form/field.js';
-import { problemList, sentence } from '../ui/panels.js';
-import { dialog, toast, toastError } from '../ui/toast.js';
+import { errorText, problemList } from '../ui/error-text.js';
+import { dialog } from '../ui/dialog.js';
+import { toast, toastError } from '../ui/toast.js';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-/** What most people want to fill in. */
-const LIKELY = ['text', 'seed', 'file'];
-/** As many as the server gives at once; more may be published. */
-const PAGE = 200;
+/** Kinds of inputs that are preselected as params. */
+const PRESELECTED_KINDS = ['text', 'seed', 'file'];
+/** Page size of the list; the server's maximum. */
+const PAGE_SIZE = 200;
 
-/** `fields` are those of the form; what was typed into them becomes the default of a param. */
-export async function publish(workflow, fields) {
+/** Asks for name and params, and publishes. Values typed into `fields` become the defaults of the params. */
+export async function openPublishDialog(workflow, fields) {
   let published;
   try {
-    published = await readPublished();
+    published = await loadPublished();
   } catch (error) {
     toastError(error);
     return;
@@ -29,19 +30,22 @@ export async function publish(workflow, fields) {
   go(link(['workflows', stored.name]));
 }
 
-/** All that is published, by name: a name that is missing here would be sent as a new one, and be refused. */
-async function readPublished() {
-  const found = new Map();
-  for (let offset = 0; ; ) {
-    const { total, items } = await call('GET', `workflows?limit=${PAGE}&offset=${offset}`);
-    for (const item of items) found.set(item.name, item);
+/**
+ * Returns all published workflows by name. The version of an existing one must be sent along, or the server reports a
+ * conflict.
+ */
+async function loadPublished() {
+  const byName = new Map();
+  for (let offset = 0; ;) {
+    const { total, items } = await call('GET', `workflows?limit=${PAGE_SIZE}&offset=${offset}`);
+    for (const item of items) byName.set(item.name, item);
     offset += items.length;
-    if (items.length === 0 || offset >= total) return found;
+    if (items.length === 0 || offset >= total) return byName;
   }
 }
 
-function form(workflow, fields, first, close) {
-  let published = first;
+function form(workflow, fields, initial, close) {
+  let published = initial;
   const name = h('input', {
     id: freshId('name'),
     name: 'name',
@@ -53,47 +57,47 @@ function form(workflow, fields, first, close) {
   const state = h('p', { class: 'sub', id: 'publish-state', role: 'status' }, t('publish.name.hint'));
   const description = h('textarea', { id: freshId('description'), rows: 2, maxlength: 1_000 });
   const error = h('div', { role: 'alert', class: 'submit-error' });
-  const send = h('button', { type: 'submit', class: 'primary', data: { test: 'publish-do' } }, t('publish.do'));
+  const submitButton = h('button', { type: 'submit', class: 'primary', data: { test: 'publish-do' } }, t('publish.submit'));
   const rows = rowsOf(fields);
   name.addEventListener('input', () => {
-    tellState();
-    const before = published.get(name.value);
-    if (before?.description && description.value === '') description.value = before.description;
+    showState();
+    const existing = published.get(name.value);
+    if (existing?.description && description.value === '') description.value = existing.description;
   });
-  function tellState() {
-    const before = published.get(name.value);
-    const words = before ? t('publish.next', { n: before.version + 1 }) : t('publish.new');
-    say(state, NAME.test(name.value) ? words : t('publish.name.hint'));
+  function showState() {
+    const existing = published.get(name.value);
+    const hint = existing ? t('publish.next', { n: existing.version + 1 }) : t('publish.new');
+    setText(state, NAME.test(name.value) ? hint : t('publish.name.hint'));
   }
   async function submit(event) {
     event.preventDefault();
-    put(error);
+    setChildren(error);
     try {
-      if (!NAME.test(name.value)) throw new FieldError(t('publish.bad'));
+      if (!NAME.test(name.value)) throw new FieldError(t('publish.invalidName'));
       const graph = workflow.graph ?? workflow.text;
-      const about = description.value.trim() ? `"description": ${JSON.stringify(description.value.trim())}, ` : '';
-      // Somebody else may have published under the name meanwhile: then it is a conflict, and nothing is lost.
+      const descriptionMember = description.value.trim() ? `"description": ${JSON.stringify(description.value.trim())}, ` : '';
+      // If another user published under this name in the meantime, the server reports a conflict.
       const version = published.get(name.value)?.version ?? 0;
-      send.disabled = true;
+      submitButton.disabled = true;
       close(
         await call('PUT', `workflows/${name.value}`, {
-          body: `{${about}"version": ${version}, "params": ${paramsOf(rows)}, "workflow": ${graph}}`,
+          body: `{${descriptionMember}"version": ${version}, "params": ${paramsOf(rows)}, "workflow": ${graph}}`,
         }),
       );
     } catch (failure) {
       if (!(failure instanceof FieldError) && !failure.type) throw failure;
-      const words = failure instanceof FieldError ? failure.message : sentence(failure);
-      put(error, h('p', { class: 'form-error' }, words), problemList(failure));
-      if (failure.type === 'version_conflict') await readAgain();
+      const message = failure instanceof FieldError ? failure.message : errorText(failure);
+      setChildren(error, h('p', { class: 'form-error' }, message), problemList(failure));
+      if (failure.type === 'version_conflict') await reload();
     } finally {
-      send.disabled = false;
+      submitButton.disabled = false;
     }
   }
-  /** After a conflict: what there is now is what a second try follows. */
-  async function readAgain() {
+  /** After a conflict: loads the current versions, on which the next try is based. */
+  async function reload() {
     try {
-      published = await readPublished();
-      tellState();
+      published = await loadPublished();
+      showState();
     } catch (failure) {
       if (!failure.type) throw failure;
       toastError(failure);
@@ -112,55 +116,55 @@ function form(workflow, fields, first, close) {
       rows.map((row) => row.element),
     ),
     error,
-    h('div', { class: 'row end' }, h('button', { type: 'button', onclick: () => close(null) }, t('close')), send),
+    h('div', { class: 'row end' }, h('button', { type: 'button', onclick: () => close(null) }, t('close')), submitButton),
   );
 }
 
-/** A row for each input that can be a param: whether it is one, and its name. */
+/** Returns a row for each input that can be a param: a checkbox and its name. */
 function rowsOf(fields) {
   const taken = new Set();
   return fields
     .filter(({ input }) => input.kind !== 'json')
     .map(({ node, input, item }) => {
-      const plain = input.name.replaceAll(/[^A-Za-z0-9_]/g, '_');
-      let called = plain;
-      for (let at = 2; taken.has(called); at += 1) called = `${plain}_${at}`;
-      taken.add(called);
-      const words = `${node.title} · ${input.name}`;
-      const check = h('input', { type: 'checkbox', checked: LIKELY.includes(input.kind), 'aria-label': words });
+      const base = input.name.replaceAll(/[^A-Za-z0-9_]/g, '_');
+      let uniqueName = base;
+      for (let at = 2; taken.has(uniqueName); at += 1) uniqueName = `${base}_${at}`;
+      taken.add(uniqueName);
+      const label = `${node.title} · ${input.name}`;
+      const check = h('input', { type: 'checkbox', checked: PRESELECTED_KINDS.includes(input.kind), 'aria-label': label });
       const name = h('input', {
         class: 'mono',
-        value: called,
+        value: uniqueName,
         spellcheck: 'false',
         autocapitalize: 'none',
-        'aria-label': t('publish.param', { input: words }),
+        'aria-label': t('publish.param', { input: label }),
       });
       return {
-        element: h('div', { class: 'publish-param' }, h('label', { class: 'check' }, check, words), name),
+        element: h('div', { class: 'publish-param' }, h('label', { class: 'check' }, check, label), name),
         read: () => (check.checked ? { name: name.value.trim(), text: declaration(node, input, item) } : null),
       };
     });
 }
 
 function declaration(node, input, item) {
-  const wish = input.kind === 'file' ? null : item.wish();
+  const value = input.kind === 'file' ? null : item.jsonText();
   const target = `"target": ${JSON.stringify(`${node.id}.${input.name}`)}, "type": "${typeOf(input)}"`;
-  return `{${target}${wish === null ? '' : `, "default": ${wish}`}}`;
+  return `{${target}${value === null ? '' : `, "default": ${value}`}}`;
 }
 
-function typeOf({ kind, name, said }) {
+function typeOf({ kind, name, schema }) {
   if (kind === 'file')
     return ['video', 'audio'].find((word) => name.includes(word)) ?? (/image|mask/.test(name) ? 'image' : 'file');
   if (kind === 'choice') return 'enum';
   if (kind === 'boolean') return 'boolean';
   if (kind === 'seed') return 'integer';
-  if (kind === 'number') return said?.type === 'INT' ? 'integer' : 'number';
+  if (kind === 'number') return schema?.type === 'INT' ? 'integer' : 'number';
   return 'string';
 }
 
 function paramsOf(rows) {
   const chosen = rows.map((row) => row.read()).filter(Boolean);
   const names = new Set(chosen.map((item) => item.name));
-  if (names.size < chosen.length || names.has('')) throw new FieldError(t('publish.twice'));
+  if (names.size < chosen.length || names.has('')) throw new FieldError(t('publish.duplicateParam'));
   return `{${chosen.map((item) => `${JSON.stringify(item.name)}: ${item.text}`).join(', ')}}`;
 }

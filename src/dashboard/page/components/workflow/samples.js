@@ -1,6 +1,6 @@
-// Graphs to begin with.
+// Sample workflows.
 
-/** The classic text-to-image graph; stand-ins know its nodes, a real instance needs the checkpoint it names. */
+/** The classic text-to-image graph. Stand-in instances run it; a real instance needs the checkpoint. */
 export const TEXT_TO_IMAGE = `{
   "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse in the morning", "clip": ["4", 1]}, "_meta": {"title": "Prompt"}},
   "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["4", 1]}, "_meta": {"title": "Negative prompt"}},
@@ -12,9 +12,9 @@ export const TEXT_TO_IMAGE = `{
   "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "sample", "images": ["8", 0]}}
 }`;
 
-/** Runs on every ComfyUI: no model is needed. */
+/** Runs on every ComfyUI without a model. */
 export const PLAIN_IMAGE = `{
-  "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": 3368601}, "_meta": {"title": "A plain picture"}},
+  "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": 3368601}, "_meta": {"title": "Solid colour"}},
   "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
   "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "plain", "images": ["2", 0]}}
 }`;
