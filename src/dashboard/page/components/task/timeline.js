@@ -51,7 +51,9 @@ function stepsOf(task) {
     steps.push(step('done', t('timeline.started', { n: task.attempt }), task.startedAt, [instanceLink(task.instanceId)]));
   }
   if (task.status === 'pending')
-    steps.push(step('now', t('status.pending'), null, [task.waitingFor && waitingReason(task.waitingFor)]));
+    steps.push(
+      step('now', t('status.pending'), null, [task.waitingFor && t('waiting', { reason: waitingReason(task.waitingFor) })]),
+    );
   if (task.status === 'running')
     steps.push(step('now', t('status.running'), null, [t('nodes.done', { done: task.nodesDone, all: task.nodesTotal })]));
   if (isEnded(task.status))
