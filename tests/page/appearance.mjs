@@ -71,7 +71,7 @@ export default (world) => {
   test('axe-core finds nothing serious on any view, in both themes and languages, wide and narrow', async () => {
     const { id } = await world.call('POST', 'tasks', { workflow: failing });
     await world.until(id, (task) => task.status === 'failed', 'failed');
-    const running = (await world.call('POST', 'tasks', { workflow: slow(30) })).id;
+    const running = (await world.call('POST', 'tasks', { workflow: slow(120) })).id;
     const { batchId } = await world.call('POST', 'tasks', { workflow: quick, count: 1 });
     // The longest possible name, without a place to break it.
     const name = 'long'.padEnd(64, 'Name');

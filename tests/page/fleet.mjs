@@ -104,15 +104,15 @@ export default (world) => {
 
   test('a lost connection is reported and restored automatically', async () => {
     const page = await open(world);
-    await text(page, '.line-state', 'Live');
+    await text(page, '.connection-state', 'Live');
     await world.stop();
-    await text(page, '.line-state', 'Reconnecting');
+    await text(page, '.connection-state', 'Reconnecting');
     await text(page, '.banner', /The server is unreachable\. Next try in|Connecting/);
     await text(page, '[data-test=count-instances]', /\d \/ 3/);
     await world.start();
     // The connection may return before the banner appears.
     await page.click('.banner button', { timeout: 400 }).catch(() => {});
-    await text(page, '.line-state', 'Live');
+    await text(page, '.connection-state', 'Live');
     await page.waitForSelector('.banner', { state: 'hidden' });
     // Messages arrive again after the reconnect.
     const { id } = await world.call('POST', 'tasks', { workflow: slow(1) });
@@ -127,7 +127,7 @@ export default (world) => {
     const page = await open(world, {
       before: (page) => page.routeWebSocket(/\/ws$/, (socket) => socket.close({ code: 1001 })),
     });
-    await text(page, '.line-state', 'Reconnecting');
+    await text(page, '.connection-state', 'Reconnecting');
     await text(page, '[data-test=count-instances]', '3 / 3');
     const { id } = await world.call('POST', 'tasks', { workflow: quick });
     await page.waitForSelector(`.tr[data-id="${id}"]`);

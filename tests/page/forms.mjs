@@ -93,7 +93,7 @@ export default (world) => {
     await world.until(running, (task) => task.status === 'running', 'running');
     const { id } = await world.call('POST', 'tasks', { workflow: quick });
     const page = await open(world, { route: `#/tasks/${id}` });
-    await text(page, '.doing', /^Waiting for .+ · starts in about \d+ (s|min)$/);
+    await text(page, '.activity', /^Waiting for .+ · starts in about \d+ (s|min)$/);
     await text(page, '.facts', /Queue position1 · about \d+ (s|min)/);
     await visit(page, world.base, '#/submit');
     await page.click('[data-test=sample]');

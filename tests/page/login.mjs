@@ -11,7 +11,7 @@ export default (world) => {
     await text(page, '.form-error', 'Wrong username or password.');
     await logIn(page);
     await text(page, 'h1', 'Overview');
-    await text(page, '.line-state', 'Live');
+    await text(page, '.connection-state', 'Live');
     // The counts come from the socket.
     await text(page, '[data-test=count-instances]', '3 / 3');
     await close(page);
@@ -51,7 +51,7 @@ export default (world) => {
     assert.ok(await page.isVisible('dialog.login-over[open]'), 'Escape does not close the login');
     await logIn(page);
     await page.waitForSelector('dialog.login-over', { state: 'detached' });
-    await text(page, '.line-state', 'Live');
+    await text(page, '.connection-state', 'Live');
     // The same during work, without a reload.
     await visit(page, world.base, '#/submit');
     await page.click('[data-test=sample]');

@@ -23,7 +23,7 @@ export default (world) => {
     await page.waitForSelector('.tile[data-busy] .bar[data-state=running]');
     await text(page, '.tile[data-busy] .percent', /^\d+ %$/);
     await page.evaluate((id) => (location.hash = `#/tasks/${id}`), id);
-    await text(page, '.doing', 'Running “Slow steps”');
+    await text(page, '.activity', 'Running “Slow steps”');
     await page.waitForSelector('.node[data-state=current]');
     await text(page, '.head .badge', 'Completed');
     await page.waitForSelector('.output img');
@@ -66,13 +66,13 @@ export default (world) => {
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: false });
     const { id } = await world.call('POST', 'tasks', { workflow: quick });
     const page = await open(world, { route: `#/tasks/${id}`, lang: 'zh-CN' });
-    await text(page, '.doing', '等待启用实例（全部已停用），排在首位');
+    await text(page, '.activity', '等待启用实例（全部已停用），排在首位');
     await page.click('[data-test=language]');
-    await text(page, '.doing', 'Waiting for an instance: all are disabled, next in line');
+    await text(page, '.activity', 'Waiting for an instance: all are disabled, next in line');
     await visit(page, world.base, '#/');
-    await text(page, '.wrong', /All instances are disabled/);
+    await text(page, '.problem-panel', /All instances are disabled/);
     for (const port of world.standIns) await world.call('PUT', `instances/127.0.0.1:${port}`, { enabled: true });
-    await text(page, '.wrong', 'No problems');
+    await text(page, '.problem-panel', 'No problems');
     await world.until(id, (task) => task.status === 'completed', 'completed');
     await close(page);
   });

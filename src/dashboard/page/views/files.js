@@ -23,7 +23,7 @@ const KINDS = [null, 'upload', 'output'];
 
 export function files(root, first, scope) {
   let query = read(first);
-  const place = h('div');
+  const container = h('div');
   const grid = h('ul', { class: 'file-grid' });
   const total = h('p', { class: 'faint', role: 'status' });
   const chips = KINDS.map((kind) =>
@@ -40,7 +40,7 @@ export function files(root, first, scope) {
     h('div', { class: 'head' }, h('h1', {}, t('files')), uploader.button),
     uploader.element,
     h('div', { class: 'chips', role: 'group', 'aria-label': t('filter') }, chips),
-    place,
+    container,
     h('div', { class: 'row between' }, total, pages.element),
   );
   acceptDrops(root, scope, uploader.add);
@@ -48,15 +48,15 @@ export function files(root, first, scope) {
   const draw = ({ data, error, isOld }) => {
     KINDS.forEach((kind, at) => setAttr(chips[at], 'aria-pressed', String(kind === query.kind)));
     if (data === null) {
-      setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(4));
+      setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(4));
       return;
     }
-    setAttr(place, 'data-old', isOld || error !== null);
+    setAttr(container, 'data-old', isOld || error !== null);
     setText(total, data.total ? t('files.total', { n: data.total, total: number(data.total) }) : '');
     pages.update(query.page, Math.ceil(data.total / PAGE_SIZE));
-    if (data.items.length === 0) setChildren(place, emptyPanel('files', t('files.none'), t('files.none.text')));
+    if (data.items.length === 0) setChildren(container, emptyPanel('files', t('files.none'), t('files.none.text')));
     else {
-      if (grid.parentNode !== place) setChildren(place, grid);
+      if (grid.parentNode !== container) setChildren(container, grid);
       reconcile(
         grid,
         data.items,

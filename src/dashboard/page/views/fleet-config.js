@@ -16,25 +16,25 @@ import { toast } from '../components/ui/toast.js';
 import { draft, dropDraft } from '../base/drafts.js';
 
 export function fleetConfig(root, _route, scope) {
-  const place = h('div');
+  const container = h('div');
   setChildren(
     root,
     h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances'))),
     h('div', { class: 'head' }, h('h1', {}, t('config'))),
     h('p', { class: 'lead' }, t('config.text')),
-    place,
+    container,
   );
   const source = resource(
     scope,
     (signal) => call('GET', 'config', { signal }),
     ({ data, error }) => {
-      if (data === null) setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(8));
-      else setChildren(place, editor(data, source));
+      if (data === null) setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(8));
+      else setChildren(container, editor(data, source));
     },
     // Do not reload on reconnect: it would replace the text while the user edits it.
     false,
   );
-  setChildren(place, loadingPanel(8));
+  setChildren(container, loadingPanel(8));
   source.refresh();
 }
 

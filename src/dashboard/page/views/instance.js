@@ -17,19 +17,19 @@ export function instance(root, { path }, scope) {
   const id = path[1];
   const badge = h('span');
   const actions = h('label', { class: 'check' });
-  const place = h('div', { class: 'stack wide' });
+  const container = h('div', { class: 'stack wide' });
   let enabledSwitch = null;
   setChildren(
     root,
     h('p', { class: 'crumbs' }, h('a', { href: link(['instances']) }, t('instances'))),
     h('div', { class: 'head' }, h('h1', { class: 'mono' }, id), badge, actions),
-    place,
+    container,
   );
   const draw = ({ data, error }) => {
     if (data === null) {
       if (error?.status === 404)
         setChildren(
-          place,
+          container,
           emptyPanel(
             'instances',
             t('instance.notFound'),
@@ -37,7 +37,7 @@ export function instance(root, { path }, scope) {
             h('a', { class: 'button', href: link(['instances']) }, t('instances')),
           ),
         );
-      else setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(5));
+      else setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(5));
       return;
     }
     const current = { ...data, ...known.instances?.find((item) => item.id === id) };
@@ -49,10 +49,10 @@ export function instance(root, { path }, scope) {
     setChildren(badge, phaseBadge(current).element);
     // Redraw only on changes: the user may be selecting text or following a link.
     const key = JSON.stringify({ ...current, lastHeartbeat: null });
-    if (place.drawn === key) return;
-    place.drawn = key;
+    if (container.drawn === key) return;
+    container.drawn = key;
     setChildren(
-      place,
+      container,
       current.lastError && current.phase !== 'up'
         ? h(
             'div',

@@ -13,7 +13,7 @@ import { icon } from '../components/ui/icons.js';
 
 export function instances(root, first, scope) {
   let filter = first.query.get('show');
-  const place = h('div');
+  const container = h('div');
   const rows = h('div', { role: 'rowgroup' });
   const head = h(
     'div',
@@ -39,7 +39,7 @@ export function instances(root, first, scope) {
       h('a', { class: 'button', href: link(['config']) }, icon('config', 18), t('config')),
     ),
     filters,
-    place,
+    container,
     servers,
   );
 
@@ -73,7 +73,7 @@ export function instances(root, first, scope) {
   const draw = () => {
     const all = known.instances;
     if (all === null) {
-      setChildren(place, known.instancesError ? failedPanel(known.instancesError, readInstances) : loadingPanel(6));
+      setChildren(container, known.instancesError ? failedPanel(known.instancesError, readInstances) : loadingPanel(6));
       return;
     }
     for (const { name, is, figure, element } of chips) {
@@ -85,7 +85,7 @@ export function instances(root, first, scope) {
     setText(servers, all.length ? t('instances.total', { n: all.length, servers: count }) : '');
     if (all.length === 0)
       setChildren(
-        place,
+        container,
         emptyPanel(
           'instances',
           t('fleet.none'),
@@ -93,9 +93,10 @@ export function instances(root, first, scope) {
           h('a', { class: 'button primary', href: link(['config']) }, t('fleet.add')),
         ),
       );
-    else if (list.length === 0) setChildren(place, emptyPanel('check', t('instances.noMatch'), t('instances.noMatch.text')));
+    else if (list.length === 0)
+      setChildren(container, emptyPanel('check', t('instances.noMatch'), t('instances.noMatch.text')));
     else {
-      if (table.parentNode !== place) setChildren(place, table);
+      if (table.parentNode !== container) setChildren(container, table);
       reconcile(rows, list, (item) => item.id, row);
     }
   };

@@ -45,9 +45,9 @@ export function overview(root, _route, scope) {
       floor: 5,
     }),
   ];
-  const problems = h('section', { class: 'wrong', 'aria-labelledby': 'wrong-title' });
+  const problems = h('section', { class: 'problem-panel', 'aria-labelledby': 'problems-title' });
   const wall = instanceWall(scope);
-  const wallPlace = h('div');
+  const wallContainer = h('div');
   const recent = h('div');
   setChildren(
     root,
@@ -68,7 +68,7 @@ export function overview(root, _route, scope) {
       'section',
       {},
       h('div', { class: 'head' }, h('h2', {}, t('fleet')), h('a', { href: link(['instances']) }, t('fleet.all'))),
-      wallPlace,
+      wallContainer,
     ),
     h(
       'section',
@@ -84,10 +84,10 @@ export function overview(root, _route, scope) {
   };
   const drawFleet = () => {
     if (known.instances === null)
-      setChildren(wallPlace, known.instancesError ? failedPanel(known.instancesError, readInstances) : loadingPanel(2));
+      setChildren(wallContainer, known.instancesError ? failedPanel(known.instancesError, readInstances) : loadingPanel(2));
     else if (known.instances.length === 0)
       setChildren(
-        wallPlace,
+        wallContainer,
         emptyPanel(
           'instances',
           t('fleet.none'),
@@ -96,7 +96,7 @@ export function overview(root, _route, scope) {
         ),
       );
     else {
-      if (wall.element.parentNode !== wallPlace) setChildren(wallPlace, wall.element);
+      if (wall.element.parentNode !== wallContainer) setChildren(wallContainer, wall.element);
       wall.update(known.instances);
     }
     drawProblems(problems, known);
@@ -112,13 +112,13 @@ export function overview(root, _route, scope) {
   recentTasks(recent, scope);
 }
 
-function recentTasks(place, scope) {
+function recentTasks(container, scope) {
   const list = h('div', { class: 'table recent', role: 'table', 'aria-label': t('recentTasks') });
   const draw = ({ data, error, requestedAt }) => {
-    if (data === null) setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(3));
+    if (data === null) setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(3));
     else if (data.items.length === 0)
       setChildren(
-        place,
+        container,
         emptyPanel(
           'tasks',
           t('tasks.none'),
@@ -127,7 +127,7 @@ function recentTasks(place, scope) {
         ),
       );
     else {
-      if (list.parentNode !== place) setChildren(place, list);
+      if (list.parentNode !== container) setChildren(container, list);
       reconcile(
         list,
         data.items.map((item) => withUpdates(item, requestedAt)),
@@ -152,7 +152,7 @@ function statTiles() {
       note,
       element: h(
         'a',
-        { class: 'figure-tile', data: { kind: name }, href: address },
+        { class: 'stat-tile', data: { kind: name }, href: address },
         h('span', { class: 'label' }, t(`stat.${name}`)),
         value,
         note,
@@ -168,7 +168,7 @@ function statTiles() {
   };
   const element = h(
     'section',
-    { class: 'figures', 'aria-label': t('stats') },
+    { class: 'stats', 'aria-label': t('stats') },
     Object.values(tiles).map((tile) => tile.element),
   );
   const update = (counts) => {
@@ -198,29 +198,29 @@ function statTiles() {
   return { element, update };
 }
 
-function drawProblems(place, { overview: counts, instances }) {
-  place.hidden = counts === null && instances === null;
+function drawProblems(container, { overview: counts, instances }) {
+  container.hidden = counts === null && instances === null;
   const list = findProblems(counts, instances);
   const key = JSON.stringify(
     list.map((item) => [item.kind, item.instance?.id, item.instance?.lastError, Math.floor((item.waitingMs ?? 0) / 5_000)]),
   );
   // A link in the list has the focus: redraw only if the set of problems changed.
   const isHeld =
-    place.contains(document.activeElement) && place.held === list.map((item) => item.kind + item.instance?.id).join();
-  if (place.drawn === key || isHeld) return;
-  place.held = list.map((item) => item.kind + item.instance?.id).join();
-  place.drawn = key;
+    container.contains(document.activeElement) && container.held === list.map((item) => item.kind + item.instance?.id).join();
+  if (container.drawn === key || isHeld) return;
+  container.held = list.map((item) => item.kind + item.instance?.id).join();
+  container.drawn = key;
   const title = h(
     'h2',
-    { id: 'wrong-title' },
+    { id: 'problems-title' },
     icon(list.length ? 'alert' : 'check', 18),
     list.length ? t('problems', { n: list.length }) : t('problems.none'),
   );
-  setAttr(place, 'data-level', list[0]?.level ?? 'good');
-  setChildren(place, title);
+  setAttr(container, 'data-level', list[0]?.level ?? 'good');
+  setChildren(container, title);
   if (list.length === 0) return;
   const hidden = list.length - PROBLEMS_SHOWN;
-  place.append(
+  container.append(
     h(
       'ul',
       {},

@@ -18,12 +18,12 @@ export function publishedWorkflow(root, { path, query }, scope) {
   const name = path[1];
   const requestedVersion = /^\d+$/.test(query.get('version') ?? '') ? query.get('version') : null;
   const actions = h('div', { class: 'row actions' });
-  const place = h('div', { class: 'stack wide' });
+  const container = h('div', { class: 'stack wide' });
   setChildren(
     root,
     h('p', { class: 'crumbs' }, h('a', { href: link(['workflows']) }, t('workflows'))),
     h('div', { class: 'head' }, h('h1', {}, name), actions),
-    place,
+    container,
   );
   const source = resource(
     scope,
@@ -41,11 +41,11 @@ export function publishedWorkflow(root, { path, query }, scope) {
     ({ data, error }) => {
       if (data !== null) {
         setChildren(actions, versionSelect(data.published), tasksLink(name), deleteButton(name));
-        setChildren(place, lead(data.published), submitForm(data, {}, stateOf(data), scope, null));
+        setChildren(container, lead(data.published), submitForm(data, {}, stateOf(data), scope, null));
       } else if (error?.status === 404) {
         const back = h('a', { class: 'button', href: link(['workflows']) }, t('workflows'));
-        setChildren(place, emptyPanel('workflows', t('workflow.notFound'), t('workflow.notFound.text'), back));
-      } else setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(6));
+        setChildren(container, emptyPanel('workflows', t('workflow.notFound'), t('workflow.notFound.text'), back));
+      } else setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(6));
     },
     // Do not reload on reconnect: it would redraw the form while the user fills it in.
     false,

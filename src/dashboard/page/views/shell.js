@@ -194,7 +194,7 @@ function accountLinks() {
 /** Connection state in one word. */
 function connectionState(scope) {
   const label = h('span', {});
-  const element = h('p', { class: 'line-state' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), label);
+  const element = h('p', { class: 'connection-state' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), label);
   const draw = () => {
     setAttr(element, 'data-state', connection.state);
     setText(label, t(`connection.${connection.state}`));

@@ -29,7 +29,7 @@ const WAITING_REFRESH_MS = 3_000;
 
 export function task(root, { path }, scope) {
   const id = path[1];
-  const place = h('div', { class: 'stack wide' });
+  const container = h('div', { class: 'stack wide' });
   const badge = h('span');
   const actions = h('div', { class: 'row actions' });
   setChildren(
@@ -47,9 +47,9 @@ export function task(root, { path }, scope) {
       ),
       actions,
     ),
-    place,
+    container,
   );
-  setChildren(place, loadingPanel(6));
+  setChildren(container, loadingPanel(6));
   let page = null;
 
   const draw = ({ data, error, requestedAt }) => {
@@ -57,7 +57,7 @@ export function task(root, { path }, scope) {
       setChildren(actions);
       if (error?.status === 404)
         setChildren(
-          place,
+          container,
           emptyPanel(
             'tasks',
             t('task.notFound'),
@@ -65,11 +65,11 @@ export function task(root, { path }, scope) {
             h('a', { class: 'button', href: link(['tasks']) }, t('tasks')),
           ),
         );
-      else setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(6));
+      else setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(6));
       return;
     }
     const now = withUpdates(data.task, requestedAt);
-    page ??= build(place, data, scope);
+    page ??= build(container, data, scope);
     page.update(now);
     drawActions(actions, badge, now, source.refresh);
   };
@@ -113,11 +113,11 @@ async function readTask(id, signal) {
   return { task, workflow, params: raw('params'), nodes: read?.form === 'api' ? read.nodes : [] };
 }
 
-function build(place, { task: { id }, workflow, params, nodes }, scope) {
+function build(container, { task: { id }, workflow, params, nodes }, scope) {
   const titles = new Map(nodes.map((node) => [node.id, node.title]));
   const progress = bar(t('column.progress'));
   const percent = h('strong', { class: 'figure', data: { test: 'progress' } });
-  const activity = h('p', { class: 'doing' });
+  const activity = h('p', { class: 'activity' });
   const preview = livePreview(id, scope);
   const live = h(
     'section',
@@ -133,7 +133,7 @@ function build(place, { task: { id }, workflow, params, nodes }, scope) {
   const details = h('section', { class: 'panel' });
   const graph = nodes.length ? workflowGraph(nodes) : null;
   setChildren(
-    place,
+    container,
     h(
       'div',
       { class: 'columns' },
@@ -198,12 +198,12 @@ function activityText(task, titles) {
   return t(`status.${task.status}`);
 }
 
-function drawActions(place, badgePlace, task, refresh) {
+function drawActions(container, badgeContainer, task, refresh) {
   const offersRetry = (task.status === 'failed' || task.status === 'cancelled') && canRetry();
   const key = `${task.status} ${task.cancelRequested} ${offersRetry}`;
-  if (place.drawn === key) return;
-  place.drawn = key;
-  setChildren(badgePlace, statusBadge(task.status).element);
+  if (container.drawn === key) return;
+  container.drawn = key;
+  setChildren(badgeContainer, statusBadge(task.status).element);
   const act = async (button, what) => {
     button.disabled = true;
     try {
@@ -212,7 +212,7 @@ function drawActions(place, badgePlace, task, refresh) {
       toastError(error);
     }
     // Redraw the actions, because the status may have changed even if the request failed.
-    place.drawn = '';
+    container.drawn = '';
     refresh();
   };
   const cancel = async (event) => {
@@ -225,7 +225,7 @@ function drawActions(place, badgePlace, task, refresh) {
     });
   };
   setChildren(
-    place,
+    container,
     offersRetry &&
       h(
         'button',

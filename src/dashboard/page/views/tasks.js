@@ -22,7 +22,7 @@ export function tasks(root, first, scope) {
   let query = read(first);
   const chips = filterChips(() => query);
   const total = h('p', { class: 'faint', role: 'status' });
-  const place = h('div');
+  const container = h('div');
   const rows = h('div', { role: 'rowgroup' });
   const table = h(
     'div',
@@ -53,22 +53,22 @@ export function tasks(root, first, scope) {
     ),
     batch,
     chips.element,
-    place,
+    container,
     h('div', { class: 'row between' }, total, pages.element),
   );
 
   const draw = ({ data, error, requestedAt, isOld }) => {
     setAttr(table, 'aria-busy', isOld);
     if (data === null) {
-      setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(8));
+      setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(8));
       return;
     }
-    setAttr(place, 'data-old', isOld || error !== null);
+    setAttr(container, 'data-old', isOld || error !== null);
     setText(total, data.total ? t('tasks.total', { n: data.total, total: number(data.total) }) : '');
     pages.update(query.page, Math.ceil(data.total / PAGE_SIZE));
-    if (data.items.length === 0) setChildren(place, noTasks(query));
+    if (data.items.length === 0) setChildren(container, noTasks(query));
     else {
-      if (table.parentNode !== place) setChildren(place, table);
+      if (table.parentNode !== container) setChildren(container, table);
       reconcile(
         rows,
         data.items.map((item) => withUpdates(item, requestedAt)),

@@ -13,23 +13,23 @@ const PAGE_SIZE = 50;
 
 export function workflows(root, first, scope) {
   let page = pageOf(first);
-  const place = h('div');
+  const container = h('div');
   const list = h('ul', { class: 'cards' });
   const pages = pager((next) => go(link(['workflows'], { page: next > 1 ? next : '' })));
-  setChildren(root, h('div', { class: 'head' }, h('h1', {}, t('workflows'))), place, pages.element);
+  setChildren(root, h('div', { class: 'head' }, h('h1', {}, t('workflows'))), container, pages.element);
   const source = resource(
     scope,
     (signal) => call('GET', `workflows?limit=${PAGE_SIZE}&offset=${(page - 1) * PAGE_SIZE}`, { signal }),
     ({ data, error, isOld }) => {
       if (data === null) {
-        setChildren(place, error ? failedPanel(error, source.refresh) : loadingPanel(4));
+        setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(4));
         return;
       }
-      setAttr(place, 'data-old', isOld || error !== null);
+      setAttr(container, 'data-old', isOld || error !== null);
       pages.update(page, Math.ceil(data.total / PAGE_SIZE));
       if (data.items.length === 0)
         setChildren(
-          place,
+          container,
           emptyPanel(
             'workflows',
             t('workflows.none'),
@@ -38,7 +38,7 @@ export function workflows(root, first, scope) {
           ),
         );
       else {
-        if (list.parentNode !== place) setChildren(place, list);
+        if (list.parentNode !== container) setChildren(container, list);
         reconcile(list, data.items, (item) => item.name, card);
       }
     },

@@ -9,8 +9,8 @@ import { warningText } from '../ui/error-text.js';
 /** Whether the task waits and has an estimated start. */
 export const hasEta = ({ status, etaMs }) => status === 'pending' && etaMs !== undefined && etaMs !== null;
 
-/** Draws the details into `place`. Redraws only on changes, so that a text selection is kept. */
-export function drawDetails(place, task) {
+/** Draws the details into `container`. Redraws only on changes, so that a text selection is kept. */
+export function drawDetails(container, task) {
   const rows = [
     ['column.task', h('span', { class: 'mono wrap' }, task.id)],
     [
@@ -47,10 +47,10 @@ export function drawDetails(place, task) {
     ...(task.warnings ?? []).map((warning) => ['details.warning', warningText(warning)]),
   ].filter(Boolean);
   const key = JSON.stringify(rows.map(([name, value]) => [name, value.textContent ?? value]));
-  if (place.drawn === key) return;
-  place.drawn = key;
+  if (container.drawn === key) return;
+  container.drawn = key;
   setChildren(
-    place,
+    container,
     h('h2', {}, t('details')),
     h(
       'dl',

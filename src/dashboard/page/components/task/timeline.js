@@ -15,7 +15,7 @@ export function timeline() {
   const steps = h('ol', { class: 'timeline' });
   let drawn = '';
   return {
-    element: h('div', { class: 'life' }, times.element, steps),
+    element: h('div', { class: 'timeline-panel' }, times.element, steps),
     update(task) {
       times.update(task);
       const key = JSON.stringify([
@@ -109,17 +109,17 @@ function step(kind, title, time, notes) {
 
 /** Bar of waiting and running time. */
 function timeBar() {
-  const ranPart = h('span', { class: 'share-ran' });
-  const bar = h('div', { class: 'share-line', 'aria-hidden': 'true' }, h('span', { class: 'share-waited' }), ranPart);
+  const ranPart = h('span', { class: 'time-ran' });
+  const bar = h('div', { class: 'time-line', 'aria-hidden': 'true' }, h('span', { class: 'time-waited' }), ranPart);
   const [waitedWords, ranWords] = [h('dd', {}), h('dd', {})];
   const labels = h(
     'dl',
-    { class: 'share-words' },
+    { class: 'time-labels' },
     h('div', {}, h('dt', {}, t('column.waited')), waitedWords),
     h('div', {}, h('dt', {}, t('column.ran')), ranWords),
   );
   return {
-    element: h('div', { class: 'share' }, bar, labels),
+    element: h('div', { class: 'time-bar' }, bar, labels),
     update(task) {
       const waited = waitedMs(task);
       const ran = task.startedAt ? ranMs(task) : 0;
