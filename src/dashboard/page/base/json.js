@@ -4,11 +4,11 @@
 /** Deepest nesting; the server rejects deeper documents as well. */
 const DEPTH_MAX = 100;
 
-/** A syntax error; `at` is its offset in the text. */
+/** A syntax error: `code` names its message (`json.<code>`), `values` fill it in, `at` is the offset in the text. */
 export class JsonError extends Error {
-  constructor(message, at) {
-    super(message);
-    this.at = at;
+  constructor(code, at, values) {
+    super(code);
+    Object.assign(this, { code, at, values });
   }
 }
 
@@ -33,7 +33,7 @@ export function parseJson(text) {
   skip(reader);
   const value = read(reader, 0);
   skip(reader);
-  if (reader.at < text.length) throw new JsonError('unexpected text after the document', reader.at);
+  if (reader.at < text.length) throw new JsonError('trailing', reader.at);
   return value;
 }
 
@@ -47,13 +47,13 @@ function match(reader, pattern) {
 const skip = (reader) => match(reader, SPACE);
 
 function expect(reader, character) {
-  if (reader.text[reader.at] !== character) throw new JsonError(`expected \`${character}\``, reader.at);
+  if (reader.text[reader.at] !== character) throw new JsonError('expected', reader.at, { character });
   reader.at += 1;
   skip(reader);
 }
 
 function read(reader, depth) {
-  if (depth > DEPTH_MAX) throw new JsonError('nested too deeply', reader.at);
+  if (depth > DEPTH_MAX) throw new JsonError('nesting', reader.at);
   const start = reader.at;
   const first = reader.text[start];
   if (first === '{') return object(reader, depth, start);
@@ -63,13 +63,13 @@ function read(reader, depth) {
   if (word === 'null') return { kind: 'null', start, end: reader.at };
   if (word) return { kind: 'boolean', value: word === 'true', start, end: reader.at };
   if (match(reader, NUMBER)) return { kind: 'number', start, end: reader.at };
-  throw new JsonError('expected a value', start);
+  throw new JsonError('value', start);
 }
 
 function string(reader) {
   const start = reader.at;
   const raw = match(reader, STRING);
-  if (raw === undefined) throw new JsonError('unterminated string, or a character in it that must be escaped', start);
+  if (raw === undefined) throw new JsonError('string', start);
   return JSON.parse(raw);
 }
 
@@ -79,7 +79,7 @@ function object(reader, depth, start) {
   while (reader.text[reader.at] !== '}') {
     if (members.length) expect(reader, ',');
     const at = reader.at;
-    if (reader.text[at] !== '"') throw new JsonError('expected a name in double quotes', at);
+    if (reader.text[at] !== '"') throw new JsonError('name', at);
     const key = string(reader);
     skip(reader);
     expect(reader, ':');

@@ -92,7 +92,7 @@ function editor(config, source) {
       if (!(error instanceof JsonError)) throw error;
       isValid = false;
       const { line, column } = positionOf(area.value, error.at);
-      setText(state, t('document.invalidJson.text', { line, column, reason: error.message }));
+      setText(state, t('document.invalidJson.text', { line, column, reason: t(`json.${error.code}`, error.values) }));
     }
     setAttr(state, 'data-bad', !isValid);
     setAttr(area, 'aria-invalid', isValid ? null : 'true');

@@ -210,7 +210,7 @@ function invalidDocument(workflow, text) {
   return note(
     'bad',
     t('document.invalidJson'),
-    t('document.invalidJson.text', { line, column, reason: workflow.error.message }),
+    t('document.invalidJson.text', { line, column, reason: t(`json.${workflow.error.code}`, workflow.error.values) }),
   );
 }
 
