@@ -19,6 +19,7 @@ import { sweepFields } from './sweep.js';
 import { copy } from '../ui/dialog.js';
 import { toast } from '../ui/toast.js';
 
+/** Most recent runs shown beside the form. */
 const RUNS_KEPT = 30;
 
 /** `state` is the draft with fields, options and runs; `schemas` maps node classes to their input schemas. */
