@@ -6,11 +6,11 @@
 //!
 #![doc = include_str!("metrics/metrics.md")]
 
-mod level;
+mod gauges;
+mod initial;
 mod table;
-mod zeros;
 
-pub use level::{instance, instance_gone, set_refresh};
+pub use gauges::{instance, instance_gone, set_refresh};
 pub use table::{Kind, METRICS, Metric};
 
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -39,7 +39,7 @@ pub fn install() {
 /// called.
 pub async fn render() -> String {
     let Some(handle) = handle() else { return String::new() };
-    level::refresh().await;
+    gauges::refresh().await;
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     static PROCESS: LazyLock<metrics_process::Collector> = LazyLock::new(|| {
         let collector = metrics_process::Collector::default();
@@ -64,7 +64,7 @@ fn handle() -> Option<&'static PrometheusHandle> {
             let handle = recorder.handle();
             ::metrics::set_global_recorder(recorder).ok()?;
             METRICS.iter().for_each(describe);
-            zeros::begin();
+            initial::begin();
             let upkeep = handle.clone();
             // A thread, because it needs no runtime and runs as long as the process.
             let spawned = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {

@@ -4,27 +4,27 @@
 
 mod batch;
 mod failure;
-mod flow;
+mod file_url;
 mod id;
-mod link;
+mod new_task;
 mod output;
-mod request;
 mod state;
 mod view;
+mod workflow_name;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 pub use batch::BatchId;
 pub use failure::{Failure, FailureKind};
-pub use flow::{BatchPlace, FlowName, FlowVersion, NotAName};
+pub use file_url::{LinkRefused, Links};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};
-pub use link::{LinkRefused, Links};
+pub use new_task::{FileInput, NewTask, Payload, TaskFacts, Warning};
 pub use output::{Output, OutputKind, Progress};
-pub use request::{FileInput, NewTask, Payload, TaskFacts, Warning};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
 pub use view::{OutputView, ResolvedView, ResultView, TaskView};
+pub use workflow_name::{BatchPlace, FlowName, FlowVersion, NotAName};
 
 /// Record of an attempt: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (times are ms in Redis
 /// and RFC 3339 in the API).

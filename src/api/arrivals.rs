@@ -1,6 +1,6 @@
 //! Files that come with a submit, inside it or from a URL: there and registered before their task, or not at all.
 
-use super::{ApiState, draft::Draft, error::Result, inline, remote, upload};
+use super::{ApiState, draft::Draft, error::Result, inline, remote, routes::upload};
 use crate::{auth::Caller, task::FileId};
 use serde_json::value::RawValue;
 use std::collections::HashMap;

@@ -2,10 +2,10 @@
 
 use super::{
     ApiState,
-    answer::Answer,
     arrivals::{self, Arrivals, Together},
     draft::{Coming, Draft, DryRun, Source, refused},
     error::{ApiError, Flaw, Result},
+    http::envelope::Answer,
     inline,
     knowledge::Snapshot,
     named::{self, Named},

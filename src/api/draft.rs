@@ -3,14 +3,14 @@
 
 use super::{
     ApiState,
-    answer::Answer,
     error::{ApiError, Result},
     eta,
+    http::envelope::Answer,
     inline::{self, Decoded},
-    instances,
     knowledge::Snapshot,
     named::Named,
     remote::{self, Wanted},
+    routes::instances,
     submission::Submission,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
 
-mod causes;
-mod sentences;
+mod from_lower;
+mod messages;
 mod table;
 
 pub use table::{ERROR_TYPES, ErrorType};
@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sentences::{conflict, first_of, needed_by};
+use messages::{conflict, first_of, needed_by};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;

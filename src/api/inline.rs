@@ -3,8 +3,8 @@
 use super::{
     ApiState,
     error::{ApiError, Result},
+    routes::upload::{self, Received},
     sniff::{agrees, extension_of},
-    upload::{self, Received},
 };
 use crate::{
     auth::Caller,

@@ -1,6 +1,6 @@
 //! What the instances can run, as this process last read it: kept for a moment, because every submit asks.
 
-use super::{error::Result, nodes::Listed};
+use super::{error::Result, routes::nodes::Listed};
 use crate::{
     fleet::InstanceView,
     graph::{Catalog, FleetCatalog, Member},

@@ -6,48 +6,27 @@
 //! What users read of it is the OpenAPI document ([`document`]), made from the handlers' own attributes and from `guides/`: a Markdown file
 //! for each subject and language. The page at `/docs` shows it; a test sends every example, and holds every answer of every other test against it.
 
-mod answer;
 mod arrivals;
 mod batch;
-mod batches;
-mod body;
-mod config;
-mod download;
 mod draft;
 mod error;
 mod eta;
-mod extract;
-mod files;
+mod http;
 mod inline;
-mod instances;
-mod json;
 mod knowledge;
-mod login;
-mod monitor;
-mod multipart;
 mod named;
 mod near;
-mod nodes;
 mod openapi;
-mod preview;
 mod publication;
-mod query;
-mod range;
 mod rate;
 mod remote;
-mod retry;
+mod routes;
 mod sight;
 mod sniff;
 mod submission;
 mod submit;
 mod sweep;
-mod tasks;
-mod thumbnail;
-mod time;
 mod traces;
-mod upload;
-mod waiting;
-mod workflows;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
 pub use openapi::document;
@@ -58,11 +37,11 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
 };
+use http::query::Takers;
 use knowledge::Knowledge;
-use query::Takers;
 use rate::RateLimits;
+use routes::thumbnail::Thumbnails;
 use std::sync::Arc;
-use thumbnail::Thumbnails;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -114,27 +93,27 @@ impl ApiState {
 /// Every route of the REST interface. What serves them and what documents them is made from this one list.
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(login::login))
-        .routes(routes!(instances::list))
-        .routes(routes!(instances::detail, instances::switch))
-        .routes(routes!(tasks::list, submit::submit))
-        .routes(routes!(tasks::detail, tasks::cancel))
-        .routes(routes!(tasks::workflow))
-        .routes(routes!(preview::preview))
-        .routes(routes!(batches::detail, batches::cancel))
-        .routes(routes!(workflows::list))
-        .routes(routes!(workflows::detail, workflows::publish, workflows::delete))
-        .routes(routes!(workflows::schema))
-        .routes(routes!(retry::retry))
-        .routes(routes!(nodes::list))
-        .routes(routes!(files::list))
-        .routes(routes!(upload::upload))
-        .routes(routes!(files::delete))
-        .routes(routes!(config::read, config::replace))
-        .routes(routes!(monitor::overview))
-        .routes(routes!(monitor::health))
+        .routes(routes!(routes::login::login))
+        .routes(routes!(routes::instances::list))
+        .routes(routes!(routes::instances::detail, routes::instances::switch))
+        .routes(routes!(routes::tasks::list, submit::submit))
+        .routes(routes!(routes::tasks::detail, routes::tasks::cancel))
+        .routes(routes!(routes::tasks::workflow))
+        .routes(routes!(routes::preview::preview))
+        .routes(routes!(routes::batches::detail, routes::batches::cancel))
+        .routes(routes!(routes::workflows::list))
+        .routes(routes!(routes::workflows::detail, routes::workflows::publish, routes::workflows::delete))
+        .routes(routes!(routes::workflows::schema))
+        .routes(routes!(routes::retry::retry))
+        .routes(routes!(routes::nodes::list))
+        .routes(routes!(routes::files::list))
+        .routes(routes!(routes::upload::upload))
+        .routes(routes!(routes::files::delete))
+        .routes(routes!(routes::config::read, routes::config::replace))
+        .routes(routes!(routes::monitor::overview))
+        .routes(routes!(routes::monitor::health))
         .routes(routes!(openapi::show))
-        .routes(routes!(download::download))
+        .routes(routes!(routes::download::download))
 }
 
 /// The routes, and the envelopes of 404 and 405.
@@ -143,7 +122,7 @@ pub fn router(state: ApiState) -> Router {
     let (routes, document) = routes().split_for_parts();
     let takers = Arc::new(Takers::of(&document));
     routes
-        .route_layer(axum::middleware::from_fn_with_state(takers, query::refuse_unread))
+        .route_layer(axum::middleware::from_fn_with_state(takers, http::query::refuse_unread))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound("such path"))
         // Every handler counts its body by itself: axum's limit only counts while reading.

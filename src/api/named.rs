@@ -3,7 +3,7 @@
 use super::{
     ApiState,
     error::{ApiError, Result},
-    json,
+    http::json,
 };
 use crate::{
     graph::{self, Declared, Problem},

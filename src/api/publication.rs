@@ -4,7 +4,7 @@ use super::{
     ApiState,
     draft::{GRAPH_LIMITS, refused},
     error::{ApiError, Flaw, Result},
-    json::{self, Members},
+    http::json::{self, Members},
     remote,
 };
 use crate::{

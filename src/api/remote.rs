@@ -3,8 +3,8 @@
 use super::{
     ApiState,
     error::{ApiError, Result},
+    routes::upload::Received,
     sniff,
-    upload::Received,
 };
 use crate::{
     fetch::{Arrival, Fetcher, Refusal},

@@ -2,9 +2,11 @@
 
 use super::{
     error::{ApiError, Flaw, Result},
-    json::{self, Members},
+    http::{
+        json::{self, Members},
+        timestamp,
+    },
     sweep::{self, BatchWish},
-    time,
 };
 use crate::{settings::limits::METADATA_BYTES, task::Priority};
 use serde_json::value::RawValue;
@@ -177,7 +179,7 @@ fn priority(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Priority {
 
 fn start_by(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<u64> {
     let value = members.get("startBy")?;
-    let time = json::text(value).and_then(|text| time::rfc3339(&text));
+    let time = json::text(value).and_then(|text| timestamp::rfc3339(&text));
     let time_ms = time.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0));
     if time_ms.is_none() {
         let message = "`startBy` must be a time in RFC 3339, such as 2030-01-31T08:00:00.000Z";

@@ -2,16 +2,12 @@
 //! durability. `?dryRun=true` only shows what would be enqueued.
 
 use super::{
-    ApiState,
-    answer::Answer,
-    arrivals,
+    ApiState, arrivals,
     batch::{self, BatchView},
-    body,
     draft::{Draft, DryRun},
     error::{ApiError, Flaw, Result},
-    json, named,
-    query::Query,
-    sight,
+    http::{body, envelope::Answer, json, query::Query},
+    named, sight,
     submission::Submission,
     traces,
 };

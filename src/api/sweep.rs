@@ -2,7 +2,7 @@
 
 use super::{
     error::Flaw,
-    json::{self, Members},
+    http::json::{self, Members},
 };
 use crate::settings::limits::BATCH_TASKS_MAX;
 use serde::de::IgnoredAny;

@@ -3,10 +3,10 @@
 //! Start with [`Auth`]; processes call [`prepare()`] before they start.
 
 mod password;
-mod prepare;
+mod startup_check;
 mod token;
 
-pub use prepare::{DEFAULT_PASSWORD, JWT_SECRET_BYTES_MIN, Profile, prepare};
+pub use startup_check::{DEFAULT_PASSWORD, JWT_SECRET_BYTES_MIN, Profile, prepare};
 
 use crate::{clock, settings::AuthSettings};
 use password::PasswordKeeper;

@@ -7,127 +7,84 @@
 //! Invariants: standard output holds what was asked for and nothing else; hints, bars and waiting are on standard error. A token
 //! goes only to the address that gave it. What a server says is never trusted as a file's name, a path or a terminal's command.
 
-mod answer;
-mod api;
-mod batches;
-mod bench;
-mod completions;
-mod config;
-mod connection;
-mod diff;
-mod endings;
-mod everything;
+mod client;
+mod commands;
 mod examples;
-mod explain;
-mod fault;
-mod fetch;
-mod figures;
-mod files;
-mod flow_facts;
-mod flow_ref;
-mod flows;
-mod follow;
 mod help;
-mod instances;
-mod kept;
-mod layout;
-mod live;
-mod login;
-mod order;
-mod out;
-mod pages;
-mod params;
-mod place;
-mod prompt;
-mod publish;
-mod rehearsal;
-mod sample;
-mod scene;
-mod screen;
-mod submit;
-mod sweep;
-mod table;
-mod task_id;
-mod tasks;
-mod teller;
-mod top;
-mod upload;
+mod term;
 mod watch;
-mod watched;
-mod whole;
-mod words;
 
-pub use fault::EXIT_CODES;
+pub use client::error::EXIT_CODES;
 pub use help::grouped;
 
 use clap::Subcommand;
-use fault::Fault;
-use sample::SampleArgs;
+use client::error::Fault;
+use commands::sample::SampleArgs;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Submit a workflow, once or many times, and watch it if asked to
     #[command(after_help = examples::SUBMIT)]
-    Submit(Box<submit::SubmitArgs>),
+    Submit(Box<commands::submit::SubmitArgs>),
     /// Watch tasks to their endings, or everything that happens
     ///
     /// It outlives restarts of the server and lost connections without missing an ending. Ctrl-C leaves the tasks running, and says how
     /// to watch them again.
-    Watch(watch::WatchArgs),
+    Watch(commands::watch::WatchArgs),
     /// List tasks
     #[command(after_help = examples::TASKS)]
-    Tasks(Box<tasks::TasksArgs>),
+    Tasks(Box<commands::tasks::TasksArgs>),
     /// Show everything that is known of a task
-    Show(tasks::ShowArgs),
+    Show(commands::tasks::ShowArgs),
     /// Say in plain words what happened to a task, or what it waits for
-    Explain(explain::ExplainArgs),
+    Explain(commands::explain::ExplainArgs),
     /// Cancel tasks
-    Cancel(tasks::TaskIdsArgs),
+    Cancel(commands::tasks::TaskIdsArgs),
     /// Give failed or cancelled tasks another try
-    Retry(tasks::TaskIdsArgs),
+    Retry(commands::tasks::TaskIdsArgs),
     /// Show or cancel batches: the tasks of one submit with --count or --sweep
     #[command(after_help = examples::BATCHES)]
-    Batches(batches::BatchesArgs),
+    Batches(commands::batches::BatchesArgs),
     /// List, read, publish or delete published workflows
     #[command(after_help = examples::WORKFLOWS)]
-    Workflows(Box<flows::WorkflowsArgs>),
+    Workflows(Box<commands::workflows::WorkflowsArgs>),
     /// Upload files
-    Upload(files::UploadArgs),
+    Upload(commands::files::UploadArgs),
     /// List files
-    Files(files::FilesArgs),
+    Files(commands::files::FilesArgs),
     /// Download files, or everything a task made
-    Download(files::DownloadArgs),
+    Download(commands::files::DownloadArgs),
     /// Delete files
-    Rm(files::RmArgs),
+    Rm(commands::files::RmArgs),
     /// List the ComfyUI instances
-    Instances(instances::InstancesArgs),
+    Instances(commands::instances::InstancesArgs),
     /// Let instances take tasks again
-    Enable(instances::SwitchArgs),
+    Enable(commands::instances::SwitchArgs),
     /// Let instances end what they run and take nothing new
-    Disable(instances::SwitchArgs),
+    Disable(commands::instances::SwitchArgs),
     /// Read or change the config of the fleet
     #[command(after_help = examples::CONFIG)]
-    Config(config::ConfigArgs),
+    Config(commands::config::ConfigArgs),
     /// The fleet as it is now, live
-    Top(top::TopArgs),
+    Top(commands::top::TopArgs),
     /// Log in; the token is kept for the other commands
     ///
     /// It is kept on this machine, for this user only (0600), and sent to no other address. The password is asked for, or taken from
     /// --password-stdin or the variable SHUZHIREN_PASSWORD.
-    Login(login::LoginArgs),
+    Login(commands::login::LoginArgs),
     /// Forget the token
-    Logout(login::LogoutArgs),
+    Logout(commands::login::LogoutArgs),
     /// Say who is logged in, and where
-    Whoami(login::LogoutArgs),
+    Whoami(commands::login::LogoutArgs),
     /// Submit a sample task and fetch its picture
     Sample(Box<SampleArgs>),
     /// Measure throughput and latency with many small tasks
     #[command(after_help = examples::BENCH)]
-    Bench(bench::BenchArgs),
+    Bench(commands::bench::BenchArgs),
     /// Print the completions of a shell
     #[command(after_help = examples::COMPLETIONS)]
-    Completions(completions::CompletionsArgs),
+    Completions(commands::completions::CompletionsArgs),
 }
 
 /// Does a command; `program` is all of the command line, for its completions. Gives the exit code ([`EXIT_CODES`]), with what
@@ -137,11 +94,11 @@ pub async fn run(command: Command, program: clap::Command) -> u8 {
         Ok(()) => 0,
         Err(fault @ Fault::ReaderGone) => fault.exit_code(),
         Err(fault @ Fault::Interrupted(_)) => {
-            out::hint(&fault.to_string());
+            term::output::hint(&fault.to_string());
             fault.exit_code()
         }
         Err(fault) => {
-            out::hint(&format!("error: {fault}"));
+            term::output::hint(&format!("error: {fault}"));
             fault.exit_code()
         }
     }
@@ -149,29 +106,29 @@ pub async fn run(command: Command, program: clap::Command) -> u8 {
 
 async fn done(command: Command, program: clap::Command) -> Result<(), Fault> {
     match command {
-        Command::Submit(args) => submit::submit(*args).await,
-        Command::Watch(args) => watch::watch(args).await,
-        Command::Tasks(args) => tasks::tasks(*args).await,
-        Command::Show(args) => tasks::show(args).await,
-        Command::Explain(args) => explain::explain(args).await,
-        Command::Cancel(args) => tasks::cancel(args).await,
-        Command::Retry(args) => tasks::retry(args).await,
-        Command::Batches(args) => batches::batches(args).await,
-        Command::Workflows(args) => flows::workflows(*args).await,
-        Command::Upload(args) => files::upload(args).await,
-        Command::Files(args) => files::files(args).await,
-        Command::Download(args) => files::download(args).await,
-        Command::Rm(args) => files::rm(args).await,
-        Command::Instances(args) => instances::instances(args).await,
-        Command::Enable(args) => instances::enable(args).await,
-        Command::Disable(args) => instances::disable(args).await,
-        Command::Config(args) => config::config(args).await,
-        Command::Top(args) => top::top(args).await,
-        Command::Login(args) => login::login(args).await,
-        Command::Logout(args) => login::logout(args),
-        Command::Whoami(args) => login::whoami(args).await,
-        Command::Sample(args) => sample::sample(*args).await,
-        Command::Bench(args) => bench::bench(args).await,
-        Command::Completions(args) => completions::completions(args, program),
+        Command::Submit(args) => commands::submit::submit(*args).await,
+        Command::Watch(args) => commands::watch::watch(args).await,
+        Command::Tasks(args) => commands::tasks::tasks(*args).await,
+        Command::Show(args) => commands::tasks::show(args).await,
+        Command::Explain(args) => commands::explain::explain(args).await,
+        Command::Cancel(args) => commands::tasks::cancel(args).await,
+        Command::Retry(args) => commands::tasks::retry(args).await,
+        Command::Batches(args) => commands::batches::batches(args).await,
+        Command::Workflows(args) => commands::workflows::workflows(*args).await,
+        Command::Upload(args) => commands::files::upload(args).await,
+        Command::Files(args) => commands::files::files(args).await,
+        Command::Download(args) => commands::files::download(args).await,
+        Command::Rm(args) => commands::files::rm(args).await,
+        Command::Instances(args) => commands::instances::instances(args).await,
+        Command::Enable(args) => commands::instances::enable(args).await,
+        Command::Disable(args) => commands::instances::disable(args).await,
+        Command::Config(args) => commands::config::config(args).await,
+        Command::Top(args) => commands::top::top(args).await,
+        Command::Login(args) => commands::login::login(args).await,
+        Command::Logout(args) => commands::login::logout(args),
+        Command::Whoami(args) => commands::login::whoami(args).await,
+        Command::Sample(args) => commands::sample::sample(*args).await,
+        Command::Bench(args) => commands::bench::bench(args).await,
+        Command::Completions(args) => commands::completions::completions(args, program),
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Client, Download, Error, RemoteFile,
     http::{Reply, broke, check},
-    lenient, limits,
+    limits, python_json,
 };
 use bytes::Bytes;
 use futures_util::{
@@ -168,7 +168,7 @@ fn plain_name(filename: &str) -> String {
 
 /// `{"name","subfolder","type"}` as LoadImage wants it; `None` for anything odd.
 fn stored_as(body: &[u8]) -> Option<String> {
-    let reply: Value = lenient::owned(&lenient::tidy(body))?;
+    let reply: Value = python_json::owned(&python_json::tidy(body))?;
     let mut item = reply.as_object()?.clone();
     let name = item.remove("name")?;
     item.insert("filename".to_owned(), name);

@@ -2,9 +2,9 @@
 
 use super::{
     Ending, Error, Verdict,
-    blame::{Blame, is_out_of_memory},
-    lenient::{self, Pairs},
+    error_text::{Blame, is_out_of_memory},
     outputs,
+    python_json::{self, Pairs},
 };
 use crate::task::FailureKind;
 use serde::Deserialize;
@@ -54,13 +54,13 @@ struct Raised<'a> {
 /// It is no history: nothing can be concluded.
 pub(super) fn ending(json: &str, prompt: Uuid) -> Result<Option<Ending>, Error> {
     let broken = |what: &str| Error::Broken(format!("/history: {what}"));
-    let entries: Pairs<'_> = lenient::read(json).ok_or_else(|| broken("not an object"))?;
+    let entries: Pairs<'_> = python_json::read(json).ok_or_else(|| broken("not an object"))?;
     if entries.0.is_empty() {
         return Ok(None);
     }
     let id = prompt.to_string();
     let (_, raw) = entries.0.into_iter().find(|(key, _)| *key == id).ok_or_else(|| broken("another prompt's entry"))?;
-    let entry: Entry<'_> = lenient::object(raw.get()).ok_or_else(|| broken("the entry is not an object"))?;
+    let entry: Entry<'_> = python_json::object(raw.get()).ok_or_else(|| broken("the entry is not an object"))?;
     let verdict = entry.status.and_then(verdict).ok_or_else(|| broken("the entry has no status that is known"))?;
     let outputs = entry.outputs.map_or("{}", RawValue::get);
     let made = outputs::collect(outputs, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
@@ -69,14 +69,14 @@ pub(super) fn ending(json: &str, prompt: Uuid) -> Result<Option<Ending>, Error> 
 
 /// Node ids in the order in which the graph was written.
 fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
-    let item: Vec<&RawValue> = prompt.and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
-    let graph = item.get(2).and_then(|raw| lenient::read::<Pairs<'_>>(raw.get()));
+    let item: Vec<&RawValue> = prompt.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
+    let graph = item.get(2).and_then(|raw| python_json::read::<Pairs<'_>>(raw.get()));
     graph.map(|graph| graph.0.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
 }
 
 fn verdict(raw: &RawValue) -> Option<Verdict> {
-    let status: Status<'_> = lenient::object(raw.get())?;
-    match lenient::text(status.status_str?)?.as_str() {
+    let status: Status<'_> = python_json::object(raw.get())?;
+    match python_json::text(status.status_str?)?.as_str() {
         "success" => Some(Verdict::Success),
         "error" => Some(why(status.messages)),
         _ => None,
@@ -85,12 +85,12 @@ fn verdict(raw: &RawValue) -> Option<Verdict> {
 
 /// The last message that ends a prompt decides.
 fn why(messages: Option<&RawValue>) -> Verdict {
-    let messages: Vec<&RawValue> = messages.and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
+    let messages: Vec<&RawValue> = messages.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
     for message in messages.into_iter().rev() {
-        match lenient::read::<(String, &RawValue)>(message.get()) {
+        match python_json::read::<(String, &RawValue)>(message.get()) {
             Some((kind, _)) if kind == "execution_interrupted" => return Verdict::Interrupted,
             Some((kind, data)) if kind == "execution_error" => {
-                return raised(&lenient::object(data.get()).unwrap_or_default());
+                return raised(&python_json::object(data.get()).unwrap_or_default());
             }
             _ => {}
         }
@@ -101,19 +101,19 @@ fn why(messages: Option<&RawValue>) -> Verdict {
 }
 
 fn raised(raised: &Raised<'_>) -> Verdict {
-    let word = |raw: Option<&RawValue>| raw.and_then(lenient::text).filter(|text| !text.is_empty());
+    let word = |raw: Option<&RawValue>| raw.and_then(python_json::text).filter(|text| !text.is_empty());
     let exception_type = word(raised.exception_type);
     let is_out_of_memory = exception_type.as_deref().is_some_and(is_out_of_memory);
     let kind = if is_out_of_memory { FailureKind::OutOfMemory } else { FailureKind::NodeError };
     let message = word(raised.exception_message)
         .or_else(|| exception_type.clone())
         .unwrap_or_else(|| "a node failed and gave no message".to_owned());
-    let traceback: Vec<&RawValue> = raised.traceback.and_then(|raw| lenient::read(raw.get())).unwrap_or_default();
+    let traceback: Vec<&RawValue> = raised.traceback.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
     let blame = Blame {
         node_id: word(raised.node_id),
         node_type: word(raised.node_type),
         exception_type,
-        traceback: traceback.into_iter().filter_map(lenient::text).collect(),
+        traceback: traceback.into_iter().filter_map(python_json::text).collect(),
     };
     Verdict::Failed(blame.failure(kind, &message))
 }
@@ -122,7 +122,7 @@ fn raised(raised: &Raised<'_>) -> Verdict {
 mod tests {
     use super::ending;
     use crate::{
-        comfy::{Error, Made, Verdict, lenient::tidy},
+        comfy::{Error, Made, Verdict, python_json::tidy},
         task::{Failure, FailureKind},
     };
     use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! One request, one bounded answer. Never retries, follows no redirect, uses no proxy, sends no `Origin` (protocol §14).
 
-use super::{Error, limits, resolve::AllowedOnly};
+use super::{Error, dns_guard::AllowedOnly, limits};
 use crate::{fleet::Target, metrics};
 use bytes::{Bytes, BytesMut};
 use reqwest::{

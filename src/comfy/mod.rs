@@ -8,32 +8,25 @@
 //! Invariant: no wire form of ComfyUI leaves this room; nothing an instance sends panics, fills the memory or becomes a path.
 //! The facts are in the project's protocol page.
 
-mod blame;
-mod client;
+mod dns_guard;
+mod error_text;
 mod files;
-mod frame;
 mod history;
 mod http;
-mod lenient;
 mod limits;
-mod mailbox;
 mod outputs;
 mod pauses;
-mod preview;
-mod probe;
-mod refusal;
+mod prompts;
+mod python_json;
 mod remote_file;
-mod resolve;
-mod sign;
 mod socket;
 mod submit;
-mod tracker;
+mod system_stats;
+mod validation_error;
 
-pub use client::Client;
 pub use pauses::Pauses;
-pub use sign::Sign;
-pub use socket::Socket;
-pub use tracker::Tracker;
+pub use prompts::Client;
+pub use socket::{Socket, event::Sign, progress::Tracker};
 
 use crate::{fleet::Device, task::Failure};
 use bytes::Bytes;

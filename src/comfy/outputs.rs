@@ -3,10 +3,9 @@
 //! Invariant: every byte here comes from an instance. Names are data for a query string, never part of a path; odd ones go.
 
 use super::{
-    Made, RemoteFile,
-    lenient::{self, Pairs},
-    limits,
-    refusal::natural,
+    Made, RemoteFile, limits,
+    python_json::{self, Pairs},
+    validation_error::natural,
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -27,7 +26,7 @@ pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Ve
     let places: HashMap<&str, usize> =
         graph.iter().enumerate().map(|(place, node_id)| (node_id.as_str(), place)).collect();
     let display = display_names(meta);
-    let mut nodes: Vec<(String, String, &RawValue)> = lenient::read::<Pairs<'_>>(outputs)
+    let mut nodes: Vec<(String, String, &RawValue)> = python_json::read::<Pairs<'_>>(outputs)
         .map(|pairs| pairs.0)
         .unwrap_or_default()
         .into_iter()
@@ -62,8 +61,8 @@ pub(super) fn of_node(shown: &str, ui: &RawValue) -> Vec<Made> {
 }
 
 fn display_names(meta: Option<&str>) -> HashMap<String, String> {
-    let pairs = meta.and_then(lenient::read::<Pairs<'_>>).map(|pairs| pairs.0).unwrap_or_default();
-    let name = |raw: &RawValue| lenient::object::<Meta<'_>>(raw.get())?.display_node.and_then(lenient::text);
+    let pairs = meta.and_then(python_json::read::<Pairs<'_>>).map(|pairs| pairs.0).unwrap_or_default();
+    let name = |raw: &RawValue| python_json::object::<Meta<'_>>(raw.get())?.display_node.and_then(python_json::text);
     pairs.into_iter().filter_map(|(node_id, raw)| Some((node_id, name(raw)?))).collect()
 }
 
@@ -73,7 +72,7 @@ fn shown_as(node_id: &str, display: &HashMap<String, String>, places: &HashMap<&
     }
     let named = display.get(node_id).map(String::as_str).filter(|name| places.contains_key(name));
     let shown = named.or_else(|| ancestor(node_id, |name| places.contains_key(name))).unwrap_or(node_id);
-    lenient::cut(shown.to_owned(), limits::WORD_BYTES_MAX)
+    python_json::cut(shown.to_owned(), limits::WORD_BYTES_MAX)
 }
 
 /// The node of the graph that was expanded into `node_id`: `1` for `1.0.0.1` (protocol §5).
@@ -97,12 +96,12 @@ struct Collection {
 
 impl Collection {
     fn add_node(&mut self, node_id: &str, ui: &RawValue) {
-        let keys = lenient::read::<Pairs<'_>>(ui.get()).map(|pairs| pairs.0).unwrap_or_default();
+        let keys = python_json::read::<Pairs<'_>>(ui.get()).map(|pairs| pairs.0).unwrap_or_default();
         let animated: Option<Value> =
-            keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| lenient::owned(raw.get()));
+            keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| python_json::owned(raw.get()));
         for (key, raw) in keys {
             // A value nested too deep for the parser is nobody's file.
-            let Some(value) = lenient::owned::<Value>(raw.get()) else { continue };
+            let Some(value) = python_json::owned::<Value>(raw.get()) else { continue };
             let is_text = is_text_key(&key);
             let mut place = 0;
             let node = Node { node_id, key: &key, is_text, animated: animated.as_ref() };
@@ -135,13 +134,13 @@ impl Collection {
         if self.made.len() == limits::OUTPUTS_MAX {
             self.dropped += 1;
         } else if self.seen.insert((file.folder_type.clone(), file.subfolder.clone(), file.filename.clone())) {
-            let key = lenient::cut(node.key.to_owned(), limits::WORD_BYTES_MAX);
+            let key = python_json::cut(node.key.to_owned(), limits::WORD_BYTES_MAX);
             self.made.push(Made::File { node_id: node.node_id.to_owned(), key, file, animated });
         }
     }
 
     fn add_text(&mut self, node_id: &str, text: &str) {
-        let text = lenient::cut(text.to_owned(), limits::TEXT_BYTES_MAX);
+        let text = python_json::cut(text.to_owned(), limits::TEXT_BYTES_MAX);
         self.text_bytes += text.len();
         if self.made.len() == limits::OUTPUTS_MAX || self.text_bytes > limits::TEXTS_BYTES_MAX {
             self.dropped += 1;

@@ -3,7 +3,7 @@
 use super::{
     Client, Error, Sighting, Submitted,
     http::{Reply, check},
-    lenient, limits, pauses, refusal,
+    limits, pauses, python_json, validation_error,
 };
 use crate::task::Failure;
 use reqwest::StatusCode;
@@ -40,16 +40,16 @@ impl Client {
     }
 
     async fn accepted(&self, prompt: Uuid, reply: &Reply) -> Result<Submitted, Error> {
-        let json = lenient::tidy(&reply.body);
+        let json = python_json::tidy(&reply.body);
         let not_comfyui = || Error::Broken("the answer to a prompt is not ComfyUI's".to_owned());
-        let accepted: Accepted<'_> = lenient::object(&json).ok_or_else(not_comfyui)?;
-        let given_id = lenient::text(accepted.prompt_id).ok_or_else(not_comfyui)?;
+        let accepted: Accepted<'_> = python_json::object(&json).ok_or_else(not_comfyui)?;
+        let given_id = python_json::text(accepted.prompt_id).ok_or_else(not_comfyui)?;
         if given_id != prompt.to_string() {
             // Old versions mint their own id, under which we would never find it again.
             self.post("/queue", &json!({ "delete": [given_id] })).await?;
             return Err(Error::Broken("gave the prompt another id: this ComfyUI is too old".to_owned()));
         }
-        let Some(failure) = refusal::refusal(&json) else { return Ok(Submitted::Accepted) };
+        let Some(failure) = validation_error::refusal(&json) else { return Ok(Submitted::Accepted) };
         self.take_back(prompt, failure).await
     }
 
@@ -73,7 +73,7 @@ impl Client {
 }
 
 fn invalid(reply: &Reply) -> Result<Submitted, Error> {
-    refusal::refusal(&lenient::tidy(&reply.body))
+    validation_error::refusal(&python_json::tidy(&reply.body))
         .map(Submitted::Invalid)
         .ok_or_else(|| Error::Broken("answered 400 to a prompt, and not as ComfyUI does".to_owned()))
 }

@@ -1,12 +1,12 @@
 //! Drives ComfyUI: one actor per leased instance; any number of dispatchers share the fleet.
 //!
-//! A process leases its fair share of the instances ([`roster`]). For each of them an actor ([`actor`]) renews the lease
-//! ([`keeper`]), checks the health ([`watcher`]), reads the socket ([`listener`], [`previews`]), claims tasks ([`claimer`]), runs
-//! attempts ([`attempt`]) and traces them ([`spans`]). Prompts that arrive after their attempt has ended are cancelled
-//! ([`strays`]). Decisions are pure: [`share`], [`owners_first`], [`health`], [`pace`].
+//! A process leases its fair share of the instances ([`roster`](leasing::roster)). For each of them an actor ([`actor`](instance::actor)) renews the lease
+//! ([`lease_renewal`](leasing::lease_renewal)), checks the health ([`health_check`](instance::state::health_check)), reads the socket ([`socket_events`](instance::state::socket_events), [`previews`](instance::previews)), claims tasks ([`claimer`](instance::state::claimer)), runs
+//! attempts ([`run`](attempt::run)) and traces them ([`spans`](attempt::run::spans)). Prompts that arrive after their attempt has ended are cancelled
+//! ([`orphan_prompts`](instance::state::orphan_prompts)). Decisions are pure: [`fair_share`](leasing::fair_share), [`takeover_grace`](leasing::takeover_grace), [`health`](instance::state::health), [`min_speed`](attempt::run::outputs::min_speed).
 //!
 //! Invariants: every write of an attempt goes through a fenced verb of the queue. Nothing is submitted, interrupted or deleted
-//! at an instance unless the lease was valid a moment ago ([`lease_clock`]).
+//! at an instance unless the lease was valid a moment ago ([`lease_clock`](leasing::lease_clock)).
 //!
 //! # Guarantees
 //!
@@ -24,47 +24,19 @@
 //! # Handling of ComfyUI's behaviour
 //!
 //! Points of the protocol's §17; tests of the same numbers are in `tests/it/dispatcher`:
-//! 1 own prompt ids: `TaskId::prompt_id` · 2 recorded before POST, never posted twice blindly: [`submit`] · 3 registered before
-//! POST: `Instance::spawn` · 4 REST is the truth: [`follow`] · 5 verdict from history: `comfy/history` · 6 lost prompts:
-//! [`follow`], [`attempt`] · 7 partly accepted: `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` ·
-//! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`early`], [`shelf`], [`collect`] · 11 depth: `--slots` ·
-//! 12 cancel until gone: [`clear`] · 13 one socket, always drained: [`listener`], `comfy/socket` · 14 watchdogs: [`watchdog`], [`health`] ·
-//! 15 tolerant parsing: `comfy/lenient` · 16 progress: `comfy/frame`, `comfy::Tracker` · 17 uploads by content: [`inputs`] ·
-//! 18 catalog, read once per start: [`catalog`]; no `Origin`: `comfy/http` · 19 probe: `comfy/probe` · 20 history cleared, 21 out of memory: `AttemptContext::take_outcome` ·
+//! 1 own prompt ids: `TaskId::prompt_id` · 2 recorded before POST, never posted twice blindly: [`submit`](attempt::submit) · 3 registered before
+//! POST: `Instance::spawn` · 4 REST is the truth: [`follow`](attempt::follow) · 5 verdict from history: `comfy/history` · 6 lost prompts:
+//! [`follow`](attempt::follow), [`run`](attempt::run) · 7 partly accepted: `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` ·
+//! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`early_outputs`](attempt::outputs::early_outputs), [`store_output`](attempt::run::outputs::store_output), [`final_outputs`](attempt::run::outputs::final_outputs) · 11 depth: `--slots` ·
+//! 12 cancel until gone: [`cancel_prompt`](attempt::run::cancel_prompt) · 13 one socket, always drained: [`socket_events`](instance::state::socket_events), `comfy/socket` · 14 watchdogs: [`watchdog`](attempt::watchdog), [`health`](instance::state::health) ·
+//! 15 tolerant parsing: `comfy/python_json` · 16 progress: `comfy/socket/frame`, `comfy::Tracker` · 17 uploads by content: [`inputs`](attempt::run::inputs) ·
+//! 18 catalog, read once per start: [`catalog`](instance::state::catalog); no `Origin`: `comfy/http` · 19 probe: `comfy/system_stats` · 20 history cleared, 21 out of memory: `AttemptContext::take_outcome` ·
 //! 22 instances reachable by dispatchers only: `deploy/README.md`.
 
-mod actor;
-mod attach;
 mod attempt;
-mod catalog;
-mod claimer;
-mod clear;
-mod collect;
-mod early;
-mod find;
-mod follow;
-mod health;
-mod inputs;
 mod instance;
-mod joining;
-mod keeper;
-mod lease_clock;
-mod listener;
-mod lost_files;
-mod owners_first;
-mod pace;
-mod previews;
-mod roster;
-mod scene;
-mod share;
-mod shelf;
-mod spans;
-mod strays;
-mod submit;
-mod unfit;
-mod uploads;
-mod watchdog;
-mod watcher;
+mod leasing;
+mod orphan_files;
 
 use crate::{
     process::Readiness,
@@ -107,7 +79,7 @@ struct Shared {
     /// Wakes idle claimers, one per added task.
     work: Notify,
     /// The leased instances of this process, for events about them.
-    actors: Mutex<HashMap<InstanceId, Weak<instance::Instance>>>,
+    actors: Mutex<HashMap<InstanceId, Weak<instance::state::Instance>>>,
     /// Wakes the roster: the config changed.
     config_changed: Notify,
 }
@@ -132,14 +104,14 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     tracker.spawn(services.clone().run_until_cancelled_owned(wake_claimers(shared.clone())));
     tracker.spawn(services.clone().run_until_cancelled_owned(follow_events(shared.clone())));
     tracker.spawn(services.clone().run_until_cancelled_owned(delete_unreferenced(shared.clone())));
-    let lost_files = lost_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
+    let lost_files = orphan_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
     tracker.spawn(services.clone().run_until_cancelled_owned(lost_files));
     let janitor = shared.parts.queue.clone();
     let janitor_stop = services.clone();
     let retention = shared.parts.retention;
     tracker.spawn(async move { janitor.run_janitor(retention, janitor_stop).await });
     tracing::info!(dispatcher = shared.name, "dispatcher started");
-    roster::run(shared.clone(), readiness, stop).await;
+    leasing::roster::run(shared.clone(), readiness, stop).await;
     services.cancel();
     tracker.close();
     tracker.wait().await;
@@ -148,14 +120,14 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
 
 impl Shared {
     /// Returns the state of an instance that this process leases.
-    fn instance(&self, id: &InstanceId) -> Option<Arc<instance::Instance>> {
-        instance::lock(&self.actors).get(id).and_then(Weak::upgrade)
+    fn instance(&self, id: &InstanceId) -> Option<Arc<instance::state::Instance>> {
+        instance::state::lock(&self.actors).get(id).and_then(Weak::upgrade)
     }
 
     /// Renews all leases after a gap in the events: a Redis that lost its last writes must learn the attempts in flight again
     /// before tasks are claimed.
     fn renew_all(&self) {
-        for instance in instance::lock(&self.actors).values().filter_map(Weak::upgrade) {
+        for instance in instance::state::lock(&self.actors).values().filter_map(Weak::upgrade) {
             instance.wake.renewal.notify_one();
         }
     }

@@ -1,6 +1,6 @@
 //! Why there is no embedded Redis, in words for whoever typed the command.
 
-use super::find::OLDEST;
+use super::find_server::OLDEST;
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 /// Why the server does not run.

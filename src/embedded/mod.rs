@@ -8,21 +8,21 @@
 
 mod address;
 mod error;
-mod find;
-mod keeper;
+mod find_server;
 mod lock;
 mod ping;
+mod supervisor;
 
 pub use error::Error;
 
 use crate::{save_file, settings::Durability};
 use address::Address;
-use keeper::{Keeper, Plan};
 use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
+use supervisor::{Keeper, Plan};
 use tokio::time::{Instant, sleep};
 
 /// A large append-only file takes time to load.
@@ -48,7 +48,7 @@ impl Embedded {
     /// # Errors
     /// Text for the operator, with what to do: no server, too old, the folder is in use, the server died or does not answer.
     pub async fn start(data: &Path, server: Option<&Path>, durability: Durability) -> Result<Self, Error> {
-        let found = find::server(server).await?;
+        let found = find_server::server(server).await?;
         let dir = folder(data)?;
         let lock = lock::acquire(&dir).await?;
         let address = Address::choose(&dir)?;

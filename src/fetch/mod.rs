@@ -5,14 +5,14 @@
 //! cannot change between check and connect); no proxy, cookies, credentials or decompression; size and time are
 //! bounded; no error reveals whether a port is open or what a name resolves to. Start with [`Fetcher::open`].
 
-mod address;
-mod allow;
-mod arrival;
-mod get;
+mod allowlist;
+mod download;
+mod http_get;
+mod ip_class;
 mod resolve;
 
-pub use arrival::Arrival;
-pub use get::Fetcher;
+pub use download::Arrival;
+pub use http_get::Fetcher;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! DNS resolver that returns only allowed addresses. It runs at each connect, so that the checked address is the one
 //! connected to.
 
-use super::allow::Allow;
+use super::allowlist::Allow;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::{io, sync::Arc};
 

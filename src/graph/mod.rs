@@ -13,10 +13,10 @@
 
 mod catalog;
 mod convert;
-mod hash;
-mod isolate;
+mod fingerprint;
 mod links;
 mod node;
+mod output_prefix;
 mod params;
 mod parse;
 mod problem;

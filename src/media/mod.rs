@@ -3,9 +3,9 @@
 //!
 //! Invariant: the bytes are untrusted: no function panics, reads a whole file, or trusts a size before checking it.
 
-mod boxes;
-mod ebml;
-mod sound;
+mod audio;
+mod matroska;
+mod mp4;
 mod thumbnail;
 
 pub use thumbnail::{FILE_BYTES_MAX, Refused, Thumbnail, thumbnail};
@@ -57,10 +57,10 @@ impl Probe {
     pub fn new(content_type: &str, head: &[u8], size_bytes: u64) -> Self {
         let mut probe = Self { size_bytes, wanted: None, reads: 0, facts: Facts::default() };
         match content_type {
-            "video/mp4" | "video/quicktime" | "audio/mp4" => probe.want(0..boxes::HEADER_BYTES, Step::Box),
+            "video/mp4" | "video/quicktime" | "audio/mp4" => probe.want(0..mp4::HEADER_BYTES, Step::Box),
             "video/webm" | "video/x-matroska" => probe.want(0..EBML_HEADER_BYTES, Step::Ebml),
-            "audio/wav" => probe.facts.duration_ms = sound::wav(head, size_bytes),
-            "audio/flac" => probe.facts.duration_ms = sound::flac(head),
+            "audio/wav" => probe.facts.duration_ms = audio::wav(head, size_bytes),
+            "audio/flac" => probe.facts.duration_ms = audio::flac(head),
             picture if picture.starts_with("image/") && !probe.take_picture(head) => {
                 probe.want(0..PICTURE_HEADER_BYTES, Step::Picture);
             }
@@ -84,15 +84,15 @@ impl Probe {
             Step::Picture => {
                 self.take_picture(bytes);
             }
-            Step::Ebml => self.facts = ebml::facts(bytes),
-            Step::Index => self.facts = boxes::facts(bytes),
-            Step::Box => match boxes::header(bytes, self.size_bytes - range.start) {
+            Step::Ebml => self.facts = matroska::facts(bytes),
+            Step::Index => self.facts = mp4::facts(bytes),
+            Step::Box => match mp4::header(bytes, self.size_bytes - range.start) {
                 Some((name, size)) if &name == b"moov" => {
                     self.want(range.start..range.start.saturating_add(size.min(INDEX_BYTES_MAX)), Step::Index);
                 }
                 Some((_, size)) => {
                     let next = range.start.saturating_add(size);
-                    self.want(next..next.saturating_add(boxes::HEADER_BYTES), Step::Box);
+                    self.want(next..next.saturating_add(mp4::HEADER_BYTES), Step::Box);
                 }
                 None => {}
             },

@@ -1,6 +1,6 @@
 //! Liveness, readiness and metrics endpoints, without login and without logging.
 
-use super::reply::error_response;
+use super::error_response::error_response;
 use crate::metrics;
 use axum::{
     Json, Router,

@@ -7,20 +7,20 @@
 //! Invariant: every response has an `X-Request-Id`, every 5xx has an envelope, and a half-sent request is never held
 //! forever.
 
-mod body;
-mod connection;
-mod guard;
+mod body_timeout;
+mod connection_limit;
+mod error_response;
 mod health;
+mod linger;
 mod listen;
 mod logs;
-mod reply;
+mod middleware;
 mod serve;
 mod signals;
-mod slots;
 
+pub use error_response::{ERROR_TYPES, error_response, request_id};
 pub use health::{Readiness, ops_router};
 pub use listen::{bind, raise_file_limit};
 pub use logs::init_logs;
-pub use reply::{ERROR_TYPES, error_response, request_id};
 pub use serve::{ServeLimits, serve, serve_with};
 pub use signals::stop_on_signals;

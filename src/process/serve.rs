@@ -1,11 +1,11 @@
 //! The accept loop, written here because `axum::serve` has no head timeout, no connection limit and no bounded drain.
 
 use super::{
-    connection::{ConnectionState, Io, linger},
-    guard::guard,
+    connection_limit::{Full, Slot, Slots},
+    error_response::{envelope, new_request_id},
+    linger::{ConnectionState, Io, linger},
     logs::install_panic_hook,
-    reply::{envelope, new_request_id},
-    slots::{Full, Slot, Slots},
+    middleware::guard,
 };
 use crate::{
     metrics,

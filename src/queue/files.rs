@@ -5,8 +5,10 @@
 
 use super::{
     Error, Queue, Result,
-    call::{ms, number, switch, within},
-    scripts::Verb,
+    redis::{
+        script_call::{ms, number, switch, within},
+        scripts::Verb,
+    },
 };
 use crate::{
     settings::{Keep, limits},

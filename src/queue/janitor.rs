@@ -4,8 +4,10 @@
 
 use super::{
     Acquired, Error, FileKind, InFlight, Lease, Queue, Result, Retention, Token, Written,
-    call::{ms, number, switch},
-    scripts::Verb,
+    redis::{
+        script_call::{ms, number, switch},
+        scripts::Verb,
+    },
 };
 use crate::{
     metrics,

@@ -2,8 +2,10 @@
 
 use super::{
     Queue, Result,
-    call::{ms, within},
-    scripts::Verb,
+    redis::{
+        script_call::{ms, within},
+        scripts::Verb,
+    },
 };
 use fred::interfaces::{HashesInterface, KeysInterface};
 use sha2::{Digest, Sha256};

@@ -66,63 +66,51 @@
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | latest preview of a running task; mark that a client watches |
 //! | `events` | channel | all events |
 
-mod answers;
-mod attempts;
-mod batches;
-mod call;
 mod catalogs;
-mod durable;
+mod dispatch;
 mod error;
-mod exam;
-mod feed;
+mod events;
 mod files;
-mod flows;
-mod hash;
-mod instances;
-mod intake;
+mod fleet;
 mod janitor;
-mod joining;
-mod keys;
-mod leases;
-mod link;
 mod logins;
-mod outputs;
-mod payloads;
-mod previews;
-mod retry;
-mod scripts;
-mod server;
-mod strays;
+mod redis;
+mod results;
 mod tasks;
-mod wakeups;
+mod workflows;
 
-pub use answers::{
+pub use dispatch::{early_outputs::Told, eligibility::Narrowed};
+pub use error::Error;
+pub use events::{
+    feed::{Feed, News},
+    wakeups::Wakeups,
+};
+pub use files::{FileDeleted, FileKind, FileRecord, Retention};
+pub use redis::{
+    diagnose::{Exam, examine},
+    scripts::{Scripts, Verb},
+    server_check::Remark,
+};
+pub use results::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, Prospects, QueueLimits, Renewed,
     Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
-pub use batches::{BatchEnqueued, BatchStand, PackedTask};
-pub use error::Error;
-pub use exam::{Exam, examine};
-pub use feed::{Feed, News};
-pub use files::{FileDeleted, FileKind, FileRecord, Retention};
-pub use flows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten, NewFlow};
-pub use joining::Narrowed;
-pub use outputs::Told;
-pub use scripts::{Scripts, Verb};
-pub use server::Remark;
-pub use wakeups::Wakeups;
+pub use tasks::batches::{BatchEnqueued, BatchStand, PackedTask};
+pub use workflows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten, NewFlow};
 
 use crate::settings::RedisSettings;
-use call::{Caller, Reply, within};
-use durable::Durable;
 use fred::{
     clients::Pool,
     interfaces::{ClientLike, EventInterface},
     types::{Value, config::Config},
 };
-use intake::Intake;
-use keys::Root;
+use redis::{
+    durability::Durable,
+    keys::Root,
+    script_call::{Caller, Reply, within},
+};
 use std::{fmt, sync::Arc, time::Duration};
+use tasks::enqueue_batcher::Intake;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Result of a verb.
@@ -162,10 +150,10 @@ impl Queue {
     /// Connects with other scripts, for tests that break a script or control the clock.
     pub async fn connect_with(settings: &RedisSettings, limits: QueueLimits, scripts: Scripts) -> Result<Self> {
         let root = Root::new(&settings.namespace)?;
-        let redis = link::config(settings)?;
-        let pool = link::pool(&redis).await?;
+        let redis = redis::connect::config(settings)?;
+        let pool = redis::connect::pool(&redis).await?;
         let caller = Caller { pool, scripts, root };
-        let confirm = server::check(&caller, settings.durability).await?;
+        let confirm = redis::server_check::check(&caller, settings.durability).await?;
         let durable = Durable::connect(&redis, confirm).await?.map(Arc::new);
         let intake = Intake::start(caller.clone(), durable.clone(), limits.waiting_max);
         let reconnected = caller.pool.next().reconnect_rx();
@@ -243,7 +231,7 @@ async fn watch(
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
         }
-        if let Err(error) = server::check(&caller, durability).await {
+        if let Err(error) = redis::server_check::check(&caller, durability).await {
             tracing::error!(%error, "redis unusable after reconnect");
         }
     }

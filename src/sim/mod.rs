@@ -11,45 +11,18 @@
 //!
 //! Invariants: nothing a client sends panics; memory is bounded by the named limits here; an idle instance does nothing.
 
-mod cache;
-mod classes;
-mod control;
-mod faults;
+mod engine;
 mod files;
-mod gate;
-mod graph;
-mod history;
-mod hub;
-mod jobs;
-mod life;
-mod listener;
-mod media;
 mod nodes;
 mod options;
-mod order;
-mod pending;
-mod picture;
-mod progress;
 mod python;
-mod queue;
-mod queue_routes;
-mod record;
-mod reply;
-mod routes;
-mod run;
-mod socket;
-mod submit;
-mod upload;
-mod validate;
-mod validate_input;
-mod view;
-mod worker;
+mod server;
 
-pub use faults::{Faults, Times};
+pub use engine::event_log::{Happened, LogEntry};
 pub use options::{Caching, Mode, SimOptions, SimSettings};
-pub use record::{Happened, LogEntry};
+pub use server::faults::{Faults, Times};
 
-use life::Shared;
+use engine::incarnation::Shared;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -17,21 +17,21 @@
 //! uploads remain in the bucket: give it a lifecycle rule that aborts them. A file in a bucket has at most 48 GiB.
 
 mod bucket;
+mod content_type;
+mod dedup;
+mod diagnose;
 mod error;
-mod exam;
-mod kind;
 mod local;
-mod lost;
 mod name;
-mod share;
+mod orphans;
 mod write;
 
 pub use bucket::Keys;
+pub use content_type::{content_type, kind_of};
+pub use dedup::Redirect;
+pub use diagnose::Space;
 pub use error::Error;
-pub use exam::Space;
-pub use kind::{content_type, kind_of};
 pub use name::clean_filename;
-pub use share::Redirect;
 pub use write::{Stored, Writer};
 
 use crate::task::{FileId, ObjectId};

@@ -4,7 +4,7 @@
 use super::{
     Name,
     collector::{self, Collector},
-    sink::Sink,
+    exporter_slot::Sink,
     span::{Said, Told},
 };
 use crate::metrics;

@@ -23,17 +23,17 @@
 
 #![cfg_attr(not(feature = "otel"), allow(dead_code, reason = "used only by an exporter"))]
 
-mod caller;
 #[cfg(feature = "otel")]
 mod collector;
 #[cfg(feature = "otel")]
 mod export;
+mod exporter_slot;
 mod sampler;
-mod sink;
 mod span;
+mod traceparent;
 
-pub use caller::Caller;
 pub use span::Span;
+pub use traceparent::Caller;
 
 #[cfg(feature = "otel")]
 use export::begin;

@@ -1,6 +1,6 @@
 //! A span: started, given attributes and events, and sent when dropped.
 
-use super::{Caller, Name, sink::Sink};
+use super::{Caller, Name, exporter_slot::Sink};
 use crate::task::TaskId;
 use std::{
     fmt::Display,

@@ -4,17 +4,16 @@
 //! state of a task after a newer one. Nothing here writes to Redis.
 
 use super::{
-    answers,
     close::Close,
-    frames,
-    known::{TaskVersions, event_of},
+    frames, gap_recovery,
     limits::{LISTEN_WAIT, RETRY_PAUSE, Timing},
+    membership::Membership,
     outbox::{Frame, Outbox},
-    positioning,
     replay::{Replay, ReplayedEnding},
-    seat::Membership,
-    status::{self, StatusBoard},
-    watch::{Subscription, Visibility},
+    replies,
+    status_broadcast::{self, StatusBoard},
+    subscription::{Subscription, Visibility},
+    task_versions::{TaskVersions, event_of},
 };
 use crate::{
     event::{Event, TaskEvent},
@@ -94,8 +93,8 @@ impl Hub {
             listening: watch::Sender::new(false),
         }));
         hub.spawn(listen(hub.clone()));
-        hub.spawn(positioning::run(hub.clone()));
-        hub.spawn(status::run(hub.clone()));
+        hub.spawn(gap_recovery::run(hub.clone()));
+        hub.spawn(status_broadcast::run(hub.clone()));
         let stopping = hub.clone();
         hub.0.tracker.spawn(async move {
             stopping.stop().cancelled().await;
@@ -181,7 +180,7 @@ impl Hub {
     /// Sends `resync` to all clients: endings may be missing and cannot be recovered.
     pub(super) fn broadcast_resync(&self) {
         let cursor = self.cursor();
-        self.broadcast(&answers::resync(&cursor, None));
+        self.broadcast(&replies::resync(&cursor, None));
     }
 
     /// Sends a task event to the sessions that want it, unless a newer one was sent.
@@ -229,7 +228,7 @@ impl Hub {
                     self.status().mark_dirty();
                     self.publish(&event);
                 }
-                Event::Instance(instance) => status::on_instance(self, instance),
+                Event::Instance(instance) => status_broadcast::on_instance(self, instance),
                 Event::Config { .. } => self.status().invalidate_config(),
             },
         }

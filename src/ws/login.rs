@@ -1,12 +1,13 @@
 //! Login by the first message, for clients that cannot set headers.
 
 use super::{
-    WsContext, answers,
+    WsContext,
     close::Close,
     hub::Hub,
-    inbound::{self, Incoming, Refusal, Request},
     limits::STRIKES_BEFORE_LOGIN_MAX,
     outbox::Frame,
+    replies,
+    requests::{self, Incoming, Refusal, Request},
 };
 use crate::auth::Caller;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
@@ -29,20 +30,20 @@ pub async fn log_in(socket: &mut WebSocket, context: &WsContext) -> Result<Login
             () = context.hub.stop().cancelled() => return Err(Close::GOING_AWAY),
         };
         let Some(text) = text_of(received)? else { continue };
-        let Incoming { request_id, request } = inbound::parse(&text);
+        let Incoming { request_id, request } = requests::parse(&text);
         let refusal = match request {
             Ok(Request::Auth(token)) => match context.auth.verify(&token) {
                 Ok(caller) => return Ok(Login::Message(caller, request_id)),
                 Err(denied) => {
                     let refusal = Refusal::new("unauthorized", denied.to_string());
-                    send(socket, &context.hub, answers::error(&refusal, request_id.as_deref())).await?;
+                    send(socket, &context.hub, replies::error(&refusal, request_id.as_deref())).await?;
                     return Err(Close::NOT_LOGGED_IN);
                 }
             },
             Ok(_) => Refusal::new("unauthorized", "log in first: {\"type\":\"auth\",\"data\":{\"token\":\"…\"}}"),
             Err(refusal) => refusal,
         };
-        send(socket, &context.hub, answers::error(&refusal, request_id.as_deref())).await?;
+        send(socket, &context.hub, replies::error(&refusal, request_id.as_deref())).await?;
     }
     Err(Close::NOT_LOGGED_IN)
 }

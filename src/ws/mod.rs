@@ -9,22 +9,22 @@
 //!
 #![doc = include_str!("../api/guides/websocket.md")]
 
-mod answers;
 mod close;
 mod frames;
+mod gap_recovery;
 mod handshake;
 mod hub;
-mod inbound;
-mod known;
 mod limits;
 mod login;
+mod membership;
 mod outbox;
-mod positioning;
 mod replay;
-mod seat;
+mod replies;
+mod requests;
 mod session;
-mod status;
-mod watch;
+mod status_broadcast;
+mod subscription;
+mod task_versions;
 
 pub use hub::Hub;
 pub use limits::Timing;

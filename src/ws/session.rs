@@ -4,17 +4,18 @@
 //! longer than [`Timing::write`](super::limits::Timing).
 
 use super::{
-    WsContext, answers,
+    WsContext,
     close::Close,
     handshake::PendingSocket,
     hub::Hub,
-    inbound::{self, Incoming, Refusal, Request, Selection},
     limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_MAX},
     login::{Login, log_in, text_of},
+    membership::Membership,
     outbox::{Frame, Outbox},
-    seat::Membership,
-    status,
-    watch::{Subscription, TooMany, Visibility},
+    replies,
+    requests::{self, Incoming, Refusal, Request, Selection},
+    status_broadcast,
+    subscription::{Subscription, TooMany, Visibility},
 };
 use crate::{auth::Caller, clock, metrics, queue};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -86,11 +87,11 @@ impl Session {
     /// Joins the hub. The first frames are `auth_ok` (after a login by message) and `global_status`.
     async fn join(socket: WebSocket, hub: Hub, login: Login) -> Self {
         hub.listening().await;
-        let greeting = status::greeting(&hub).await;
+        let greeting = status_broadcast::greeting(&hub).await;
         let (caller, auth_ok) = match login {
             Login::Header(caller) => (caller, None),
             Login::Message(caller, request_id) => {
-                let frame = answers::auth_ok(&caller, &hub.cursor(), request_id.as_deref());
+                let frame = replies::auth_ok(&caller, &hub.cursor(), request_id.as_deref());
                 (caller, Some(frame))
             }
         };
@@ -146,7 +147,7 @@ impl Session {
         let text = text_of(received)?;
         self.pong_by = None;
         let Some(text) = text else { return Ok(()) };
-        let Incoming { request_id, request } = inbound::parse(&text);
+        let Incoming { request_id, request } = requests::parse(&text);
         let request_id = request_id.as_deref();
         let answered = match request {
             // Boxed, so that an idle socket does not hold the memory of a request to Redis.
@@ -154,7 +155,7 @@ impl Session {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = answered {
-            self.membership.outbox.push(answers::error(&refusal, request_id));
+            self.membership.outbox.push(replies::error(&refusal, request_id));
             return self.strike();
         }
         Ok(())
@@ -163,7 +164,7 @@ impl Session {
     async fn answer(&mut self, request: Request, request_id: Option<&str>) -> Result<(), Refusal> {
         match request {
             Request::Auth(_) => return Err(Refusal::new("already_logged_in", "this socket is already logged in")),
-            Request::Ping => self.membership.outbox.push(answers::pong(request_id)),
+            Request::Ping => self.membership.outbox.push(replies::pong(request_id)),
             Request::GetTask(id) => self.membership.answer_task(id, request_id).await.map_err(unavailable)?,
             Request::Subscribe(selection) => self.subscribe(selection, request_id).await?,
             Request::Unsubscribe(selection) => {

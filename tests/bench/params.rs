@@ -85,7 +85,7 @@ fn params() -> serde_json::Value {
 }
 
 fn pool() -> FleetCatalog {
-    let listed = include_str!("../../src/sim/classes.json");
+    let listed = include_str!("../../src/sim/nodes/classes.json");
     let catalogs = [listed.to_owned(), listed.replace("\"ddim\",", "")];
     let member = |(number, json): (usize, &String)| Member {
         instance: InstanceId::new(format!("10.0.0.1:{number}")),

@@ -1,7 +1,6 @@
 //! The errors of every operation: what it names itself (`x-errors`), and what comes with having a body, a login, or a server.
 
-use super::super::error::ERROR_TYPES;
-use crate::graph::Problem;
+use crate::{api::error::ERROR_TYPES, graph::Problem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;

@@ -1,17 +1,17 @@
 //! The OpenAPI document, served at `GET /api/openapi.json`: made from the routes themselves, and told to be exact.
 //!
 //! Handlers say their parameters, body and answer in `#[utoipa::path]`, and in `x-errors` the words of `error.type` that are
-//! special to them. The rest is added here: the errors that everybody has ([`errors`]), what an object may hold ([`exact`]),
+//! special to them. The rest is added here: the errors that everybody has ([`errors`]), what an object may hold ([`tighten`]),
 //! examples ([`examples`]), and the guides ([`guides`]): what is longer than a sentence. Tests hold every answer of every test of the api against the document. Look first at [`document`].
 
-mod bodies;
 mod errors;
-mod exact;
 mod examples;
 mod guides;
+mod schemas;
+mod tighten;
 
-pub(super) use super::answer::Envelope;
-pub(super) use bodies::{
+pub(super) use super::http::envelope::Envelope;
+pub(super) use schemas::{
     ConfigBody, FlowBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy,
     UploadForm,
 };
@@ -48,7 +48,7 @@ pub fn document() -> Value {
     document["components"]["securitySchemes"] = json!({
         "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "the `token` of a login" },
     });
-    exact::finish(&mut document);
+    tighten::finish(&mut document);
     errors::add(&mut document);
     examples::add(&mut document);
     document

@@ -1,10 +1,10 @@
 //! Validation of one entry of `servers`.
 
 use super::{
-    super::{FleetConfig, Scheme, Server},
     MASKED, address,
     problems::{Problems, escape},
 };
+use crate::fleet::{FleetConfig, Scheme, Server};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

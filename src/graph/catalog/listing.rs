@@ -71,7 +71,7 @@ impl FleetCatalog {
 
     /// Whether both hold the same catalogs of the same instances.
     pub fn is_same(&self, other: &Self) -> bool {
-        let same = |(one, other): (&super::pool::Group, &super::pool::Group)| {
+        let same = |(one, other): (&super::fleet_catalog::Group, &super::fleet_catalog::Group)| {
             std::sync::Arc::ptr_eq(&one.catalog, &other.catalog) && one.instances == other.instances
         };
         self.unknown == other.unknown

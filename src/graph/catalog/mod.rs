@@ -4,16 +4,16 @@
 //!
 //! Start with [`Catalog::parse`] and [`FleetCatalog`].
 
-mod judge;
+mod choices;
+mod fleet_catalog;
 mod listing;
-mod offered;
-mod pool;
 mod read;
+mod validate;
 
-pub(super) use judge::Mismatch;
-pub(super) use offered::Range;
-pub(super) use pool::{ClassPresence, Eligibility, Need};
-pub use pool::{FleetCatalog, Member};
+pub(super) use choices::Range;
+pub(super) use fleet_catalog::{ClassPresence, Eligibility, Need};
+pub use fleet_catalog::{FleetCatalog, Member};
+pub(super) use validate::Mismatch;
 
 use crate::graph::raw;
 use serde::{Deserialize, Serialize};

@@ -163,7 +163,7 @@ fn whole(bound: &RawValue, round: fn(f64) -> f64) -> Option<i128> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::super::{Catalog, Kind};
+    use crate::graph::catalog::{Catalog, Kind};
     use proptest::prelude::{any, proptest};
 
     fn kind(spec: &str) -> Kind {
@@ -259,7 +259,7 @@ mod tests {
     /// The stand-in's `/object_info` is an excerpt of a real instance's.
     #[test]
     fn a_real_object_info_is_read_and_round_trips() {
-        let catalog = Catalog::parse(include_str!("../../sim/classes.json")).unwrap();
+        let catalog = Catalog::parse(include_str!("../../sim/nodes/classes.json")).unwrap();
         let sampler = catalog.class("KSampler").unwrap();
         assert_eq!(sampler.input("seed").unwrap().kind, Kind::Int { min: Some(0), max: Some(u64::MAX.into()) });
         assert_eq!(sampler.input("cfg").unwrap().kind, Kind::Float { min: Some(0.0), max: Some(100.0) });

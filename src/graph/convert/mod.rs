@@ -5,9 +5,9 @@
 //! Invariant: a graph that cannot be converted faithfully is refused with the reason; nothing is guessed. Start with
 //! [`Workflow::read`]; `ui` reads the format, `walk` follows links, `widgets` names values.
 
-mod dynamic;
-mod ui;
-mod walk;
+mod dynamic_prompts;
+mod editor_format;
+mod resolve_links;
 mod widgets;
 mod write;
 
@@ -19,10 +19,10 @@ use super::{
     scan::scan,
 };
 use crate::task::Warning;
+use editor_format::{Document, Node};
+use resolve_links::{Found, Plan, Walk};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use ui::{Document, Node};
-use walk::{Found, Plan, Walk};
 use write::Writer;
 
 /// JSON pointer of the workflow in the request.
@@ -120,7 +120,7 @@ type Inputs<'a> = Vec<(String, Value<'a>)>;
 /// Returns the inputs of a node: its widgets in their order, then its links.
 fn inputs<'a>(
     walk: &mut Walk<'a, '_>,
-    step: walk::Step,
+    step: resolve_links::Step,
     node: &'a Node<'a>,
     pool: &'a FleetCatalog,
 ) -> Result<(&'a Class, Inputs<'a>), Fault> {

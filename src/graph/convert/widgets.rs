@@ -1,8 +1,8 @@
 //! Assigns values to widgets: a list of values has no names, only the order in which the class declares its inputs.
 
 use super::{
-    Fault, dynamic,
-    ui::{Node, Values},
+    Fault, dynamic_prompts,
+    editor_format::{Node, Values},
 };
 use crate::graph::{
     catalog::{Class, Input, Kind},
@@ -117,7 +117,7 @@ fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Re
         ));
     }
     let value = if input.is_dynamic {
-        dynamic::processed(value).map_err(|why| format!("`{}` {why}", clip(name)))?
+        dynamic_prompts::processed(value).map_err(|why| format!("`{}` {why}", clip(name)))?
     } else {
         Cow::Borrowed(value)
     };

@@ -1,6 +1,6 @@
 //! Writes the API format: values unchanged, lists wrapped so that they are not taken for links.
 
-use super::{Inputs, Value, ui::Node};
+use super::{Inputs, Value, editor_format::Node};
 use crate::graph::{catalog::Class, raw};
 use serde_json::value::RawValue;
 

@@ -1,14 +1,16 @@
 //! Resolves the keys of `params` to (node, input): tries the forms in the order of params.md, longest existing node id
-//! first. Names that the graph declares are collected here and substituted by [`super::fill`].
+//! first. Names that the graph declares are collected here and substituted by [`super::substitute`].
 
-use super::{ASSIGNMENTS_MAX, BASE, Declared, Options, auto, names::Names, pointer, title::Titles};
-use crate::graph::{
-    Problem, Workflow,
-    parse::NODE_ID_BYTES_MAX,
-    problem::{Problems, clip, step},
-    raw,
+use super::{ASSIGNMENTS_MAX, BASE, Declared, Options, auto_map, declared_names::Names, pointer, title::Titles};
+use crate::{
+    graph::{
+        Problem, Workflow,
+        parse::NODE_ID_BYTES_MAX,
+        problem::{Problems, clip, step},
+        raw,
+    },
+    task::Warning,
 };
-use crate::task::Warning;
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -146,7 +148,7 @@ impl<'w, 'p> Reader<'w, 'p> {
             }
         } else if self.names.has_slot(key) || !self.names.markers(key).is_empty() {
             self.named(key, value);
-        } else if self.maps_names && auto::is_known(key) {
+        } else if self.maps_names && auto_map::is_known(key) {
             self.map(key, value);
         } else if key.contains('.') || looks_like_node_id(key) || plain_object(value).is_some() {
             self.no_such_node(key, pointer(key));

@@ -4,17 +4,17 @@
 
 mod address;
 mod apply;
-mod auto;
+mod auto_map;
+mod check_fleet;
 mod declared;
+mod declared_names;
 mod files;
-mod fill;
-mod fleet;
-mod lost;
-mod names;
 mod near;
 mod placeholder;
 mod seeds;
+mod substitute;
 mod title;
+mod unused;
 mod value;
 
 pub use declared::{Declared, Published, publish, schema};

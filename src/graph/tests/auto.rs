@@ -15,7 +15,7 @@ const MAPPED: Options<'static> = Options {
 const GRAPH: &str = r#"{"1":{"class_type":"KSampler","inputs":{"seed":["2",0],"steps":20,"cfg":8.0,"positive":["5",0],"negative":["5",1],"latent_image":["8",0]}},"2":{"class_type":"PrimitiveInt","inputs":{"value":7,"control":"fixed"}},"3":{"class_type":"CLIPTextEncode","inputs":{"text":"good","clip":["9",1]}},"4":{"class_type":"CLIPTextEncode","inputs":{"text":"bad","clip":["9",1]}},"5":{"class_type":"ControlNetApply","inputs":{"positive":["6",0],"negative":["4",0],"strength":1.0}},"6":{"class_type":"FluxGuidance","inputs":{"conditioning":["3",0],"guidance":3.5}},"7":{"class_type":"EmptyLatentImage","inputs":{"width":512,"height":768,"batch_size":1}},"8":{"class_type":"RepeatLatent","inputs":{"samples":["7",0]}},"9":{"class_type":"Loader","inputs":{"ckpt_name":"a"}}}"#;
 
 fn with(graph: &str, params: &str, options: &Options<'_>) -> Result<Resolved, Vec<Problem>> {
-    super::super::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), options)
+    crate::graph::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), options)
 }
 
 #[track_caller]

@@ -18,7 +18,7 @@ fn pool_of(object_info: &[&str]) -> FleetCatalog {
 }
 
 pub(super) fn pool() -> FleetCatalog {
-    pool_of(&[include_str!("../../sim/classes.json")])
+    pool_of(&[include_str!("../../sim/nodes/classes.json")])
 }
 
 fn read(ui: &Value, pool: &FleetCatalog) -> Result<(Workflow, Vec<Warning>), Vec<Problem>> {

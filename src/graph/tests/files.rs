@@ -20,7 +20,7 @@ fn load(image: &str) -> String {
 
 fn resolved(graph: &str, params: &str, pool: Option<&FleetCatalog>) -> Result<Resolved, Vec<Problem>> {
     let options = Options { pool, ..Options::default() };
-    super::super::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
+    crate::graph::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
 }
 
 fn urls(resolved: &Resolved) -> Vec<&str> {

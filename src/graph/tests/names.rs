@@ -15,7 +15,7 @@ const STRICT: Options<'static> = Options {
 const NAMED: &str = r#"{"1":{"class_type":"T","inputs":{"text":"a {{animal}} in {{place:the \"sea\"}}","steps":"{{steps:20}}","cfg":"{{cfg}}","note":"\\{{animal}} {x|y}"}},"2":{"class_type":"ExternalText","inputs":{"input_id":"mood","default_value":"calm","value_type":"x"}},"3":{"class_type":"Primitive","inputs":{"value":5,"from":["1",0]},"_meta":{"title":"$count"}},"4":{"class_type":"Size","inputs":{"width":1,"height":2},"_meta":{"title":"$size"}}}"#;
 
 fn named(params: &str, options: &Options<'_>) -> Result<Resolved, Vec<Problem>> {
-    super::super::resolve(&Workflow::parse(raw(NAMED), LIMITS).unwrap(), raw(params), options)
+    crate::graph::resolve(&Workflow::parse(raw(NAMED), LIMITS).unwrap(), raw(params), options)
 }
 
 #[track_caller]
@@ -160,7 +160,7 @@ fn an_unknown_name_is_refused_if_names_are_declared_and_else_a_warning() {
     assert_eq!(problems[0].candidates, ["animal"]);
     let plain = Workflow::parse(raw(r#"{"1":{"class_type":"A","inputs":{"x":1}}}"#), LIMITS).unwrap();
     assert_eq!(resolve(&plain, raw(r#"{"prompt":"x"}"#)).unwrap().warnings[0].code, "param_unused");
-    let problems = super::super::resolve(&plain, raw(r#"{"prompt":"x"}"#), &STRICT).unwrap_err();
+    let problems = crate::graph::resolve(&plain, raw(r#"{"prompt":"x"}"#), &STRICT).unwrap_err();
     assert_eq!((problems[0].pointer.as_str(), problems[0].code.as_str()), ("/params/prompt", "param_unknown_name"));
 }
 

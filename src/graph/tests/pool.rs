@@ -31,7 +31,7 @@ fn pool(of: &[Option<&str>]) -> FleetCatalog {
 
 fn with(graph: &str, params: &str, pool: &FleetCatalog) -> Result<Resolved, Vec<Problem>> {
     let options = Options { pool: Some(pool), ..Options::default() };
-    super::super::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
+    crate::graph::resolve(&Workflow::parse(raw(graph), LIMITS).unwrap(), raw(params), &options)
 }
 
 #[track_caller]
@@ -179,7 +179,7 @@ fn all_seeds_are_drawn_except_links_and_those_set_by_params() {
     let seeds = |params: &str, pool: Option<&FleetCatalog>| {
         let workflow = Workflow::parse(raw(GRAPH), LIMITS).unwrap();
         let options = Options { randomizes_seeds: true, pool, ..Options::default() };
-        let resolved = super::super::resolve(&workflow, raw(params), &options).unwrap();
+        let resolved = crate::graph::resolve(&workflow, raw(params), &options).unwrap();
         resolved.seeds.into_iter().map(|(address, _)| address).collect::<Vec<_>>()
     };
     assert_eq!(seeds("{}", None), ["3.seed", "5.noise_seed"]);

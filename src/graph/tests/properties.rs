@@ -189,7 +189,7 @@ proptest! {
 
     #[test]
     fn no_params_make_resolve_panic_with_a_fleet(params in json(), is_strict in any::<bool>(), all in any::<bool>()) {
-        let listed = include_str!("../../sim/classes.json");
+        let listed = include_str!("../../sim/nodes/classes.json");
         let pool = FleetCatalog::new([
             Member { instance: InstanceId::new("a:1"), is_alive: true, catalog: Catalog::parse(listed).map(Arc::new) },
             Member { instance: InstanceId::new("b:1"), is_alive: true, catalog: None },

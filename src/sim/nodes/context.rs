@@ -2,12 +2,13 @@
 
 use super::{Failed, Inputs};
 use crate::sim::{
+    engine::{
+        incarnation::Life,
+        progress::{Ids, Progress},
+        prompt_heap::Item,
+    },
     files::Slot,
-    life::Life,
-    lock,
-    pending::Item,
-    progress::{Ids, Progress},
-    python,
+    lock, python,
 };
 use serde_json::{Value, json};
 use std::{

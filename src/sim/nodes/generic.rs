@@ -3,9 +3,8 @@
 
 use super::{Bundle, Context, Failed, Inputs, Made, Val, bytes};
 use crate::sim::{
-    graph::Node,
-    picture::{Ink, Picture},
-    progress::Ids,
+    engine::{graph::Node, progress::Ids},
+    nodes::drawing::{Ink, Picture},
     python,
 };
 use serde_json::{Value, json};

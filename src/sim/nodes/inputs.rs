@@ -1,7 +1,7 @@
 //! What a node's links and literals came to, read by name.
 
 use super::{Failed, Val};
-use crate::sim::{picture::Picture, python};
+use crate::sim::{nodes::drawing::Picture, python};
 use serde_json::Value;
 use std::collections::HashMap;
 

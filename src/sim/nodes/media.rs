@@ -1,7 +1,7 @@
 //! Nodes that load and save sound, film, animations and latents.
 
 use super::{Context, Failed, Inputs, Made, Val, bytes};
-use crate::sim::{PIXELS_MAX, picture::Picture};
+use crate::sim::{PIXELS_MAX, nodes::drawing::Picture};
 use serde_json::json;
 
 /// Pixels of an animated PNG, which is drawn at once.

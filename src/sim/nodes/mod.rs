@@ -1,17 +1,25 @@
 //! What the nodes do. `tests` are those of our own test node pack, `pictures` and `media` load and save, `generic` stands for
 //! every other class: it passes on pictures, texts and seeds by the declared types, so that ordinary workflows run.
 
+pub(super) mod classes;
 mod context;
+pub(super) mod drawing;
 mod generic;
 mod inputs;
 mod media;
+pub(super) mod media_bytes;
 mod pictures;
 mod tests;
 
 pub(super) use context::Context;
 
-use super::{graph::Node, media as bytes, picture::Picture, progress::Ids, python};
+use super::{
+    engine::{graph::Node, progress::Ids},
+    python,
+};
+use drawing::Picture;
 use inputs::Inputs;
+use media_bytes as bytes;
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, sync::Arc};
 

@@ -3,9 +3,9 @@
 use super::{Context, Failed, Inputs, Made, Val};
 use crate::sim::{
     PIXELS_MAX,
-    picture::{Ink, Picture},
-    progress::Ids,
-    python, validate_input,
+    engine::{progress::Ids, validate_input},
+    nodes::drawing::{Ink, Picture},
+    python,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;

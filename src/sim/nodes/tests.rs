@@ -2,8 +2,8 @@
 
 use super::{Context, Failed, Inputs, Made, Val, bytes, pictures};
 use crate::sim::{
-    picture::Picture,
-    progress::Ids,
+    engine::progress::Ids,
+    nodes::drawing::Picture,
     python::{self, INFINITY, NAN},
 };
 use serde_json::{Map, Value, json};

@@ -1,7 +1,11 @@
 //! Access to stored files: a submission may name the files that its caller may read.
 
-use super::super::{Error, Result, published_workflow::PublishedWorkflow};
-use crate::{auth::Caller, queue::Queue, task::FileId};
+use crate::{
+    auth::Caller,
+    queue::Queue,
+    submit::{Error, Result, published_workflow::PublishedWorkflow},
+    task::FileId,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 /// Concurrent look-ups.

@@ -49,7 +49,7 @@ impl FileRegistry {
     /// Makes a file of `owner` visible: finishes its bytes and adds its entry.
     ///
     /// # Errors
-    /// [`Error::Queue`](super::super::Error::Queue) and [`Error::Store`](super::super::Error::Store). The file is then
+    /// [`Error::Queue`](crate::submit::Error::Queue) and [`Error::Store`](crate::submit::Error::Store). The file is then
     /// deleted in the background.
     pub async fn register(&self, owner: &str, received: ReceivedFile) -> Result<FileRecord> {
         let ReceivedFile { id, filename, writer } = received;

@@ -2,11 +2,11 @@
 //! applied to one or more inputs. `read` parses declarations, `judge` validates values, `place` applies them, `check`
 //! is for publishing, `schema` makes the JSON Schema.
 
+mod apply;
 mod check;
-mod judge;
-mod place;
 mod read;
 mod schema;
+mod validate;
 
 pub use check::{Published, publish};
 pub use schema::schema;

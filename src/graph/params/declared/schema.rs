@@ -1,6 +1,6 @@
 //! JSON Schema (2020-12) of the declared parameters: accepts the same values as a submit.
 
-use super::{Declared, Kind, Param, judge::SEED_REQUESTS, place::Place};
+use super::{Declared, Kind, Param, apply::Place, validate::SEED_REQUESTS};
 use crate::graph::{
     FleetCatalog, Workflow,
     catalog::Range,

@@ -1,0 +1,10 @@
+//! HTTP as every route uses it: envelope, body, query, extractors, rate limit, conditional headers.
+
+pub(super) mod body;
+pub(super) mod conditional_headers;
+pub(super) mod envelope;
+pub(super) mod extract;
+pub(super) mod json;
+pub(super) mod multipart;
+pub(super) mod query;
+pub(super) mod timestamp;

@@ -1,0 +1,110 @@
+//! `GET|DELETE /api/batches/:id`: what stands of a batch, and its end.
+
+use crate::{
+    api::{
+        ApiState,
+        error::{ApiError, Result},
+        http::{envelope::Answer, extract::PathId},
+    },
+    auth::Caller,
+    queue::BatchStand,
+    task::{BatchId, FlowName, Status, rfc3339},
+};
+use axum::extract::State;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// `{"batchId","count","counts":{"pending":2,…},"progress":40,"owner","createdAt","updatedAt",…}`; `counts` are of the tasks that
+/// are kept, `cancelled` is how many a `DELETE` has just ended.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BatchSummary {
+    batch_id: BatchId,
+    count: u64,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    counts: BTreeMap<&'static str, u64>,
+    /// 0–100 of all its tasks; 100 when all have ended.
+    #[schema(minimum = 0, maximum = 100)]
+    progress: u64,
+    owner: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_name: Option<FlowName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled: Option<u64>,
+}
+
+impl BatchSummary {
+    fn new(batch_id: BatchId, stand: BatchStand, cancelled: Option<u64>) -> Self {
+        let kept: u64 = stand.counts.iter().sum();
+        let count = stand.facts.batch.map_or(kept, |batch| batch.size.into()).max(kept);
+        let live: u64 = Status::ALL
+            .iter()
+            .zip(stand.counts)
+            .filter(|(status, _)| matches!(status, Status::Pending | Status::Running))
+            .map(|(_, count)| count)
+            .sum();
+        // Those that are not kept any more have ended.
+        let progress = (stand.percent_sum + (count - kept) * 100) / count.max(1);
+        let flow = stand.facts.flow;
+        Self {
+            batch_id,
+            count,
+            counts: Status::ALL.map(Status::as_str).into_iter().zip(stand.counts).collect(),
+            progress: progress.min(if live == 0 { 100 } else { 99 }),
+            owner: stand.owner,
+            created_at: rfc3339(stand.created_ms),
+            updated_at: rfc3339(stand.updated_ms),
+            workflow_version: flow.as_ref().map(|flow| flow.version),
+            workflow_name: flow.map(|flow| flow.name),
+            cancelled,
+        }
+    }
+}
+
+/// What stands of it.
+#[utoipa::path(
+    get, path = "/api/batches/{id}", operation_id = "getBatch", tag = "batches",
+    params(("id" = crate::task::BatchId, Path, description = "the batch")),
+    responses((status = 200, description = "what stands of it", body = crate::api::openapi::Envelope<BatchSummary>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn detail(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<BatchSummary>> {
+    let (id, stand) = own(&state, &caller, &id).await?;
+    Ok(Answer(BatchSummary::new(id, stand, None)))
+}
+
+/// Cancels all of its tasks that have not ended; said again it changes nothing.
+#[utoipa::path(
+    delete, path = "/api/batches/{id}", operation_id = "cancelBatch", tag = "batches",
+    params(("id" = crate::task::BatchId, Path, description = "the batch")),
+    responses((status = 200, description = "what stands of it", body = crate::api::openapi::Envelope<BatchSummary>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<BatchSummary>> {
+    let (id, _) = own(&state, &caller, &id).await?;
+    let cancelled = state.queue.cancel_batch(id).await?;
+    let stand = state.queue.batch(id).await?.ok_or(ApiError::NotFound("such batch"))?;
+    Ok(Answer(BatchSummary::new(id, stand, Some(cancelled))))
+}
+
+/// Somebody else's batch is answered like one that does not exist.
+async fn own(state: &ApiState, caller: &Caller, id: &str) -> Result<(BatchId, BatchStand)> {
+    let id: BatchId = id.parse().map_err(|_| ApiError::NotFound("such batch"))?;
+    let stand = state.queue.batch(id).await?;
+    let stand = stand.filter(|stand| caller.may_read(&stand.owner));
+    Ok((id, stand.ok_or(ApiError::NotFound("such batch"))?))
+}

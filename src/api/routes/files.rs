@@ -1,0 +1,117 @@
+//! `GET /api/files`, `DELETE /api/files/:id`, and how a file is shown.
+
+use crate::{
+    api::{
+        ApiState,
+        error::{ApiError, Result},
+        http::{envelope::Answer, extract::PathId, query::Query},
+    },
+    auth::Caller,
+    queue::{FileDeleted, FileKind, FileRecord},
+    task::{FileId, Links, TaskId, rfc3339},
+};
+use axum::extract::State;
+use serde::Serialize;
+
+/// `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileView {
+    file_id: FileId,
+    filename: String,
+    url: String,
+    kind: FileKind,
+    content_type: String,
+    size_bytes: u64,
+    sha256: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    owner: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<TaskId>,
+}
+
+impl FileView {
+    /// Shows a registered file.
+    pub(crate) fn new(record: FileRecord, links: &Links) -> Self {
+        Self {
+            url: links.file(record.id),
+            file_id: record.id,
+            filename: record.filename,
+            kind: record.kind,
+            content_type: record.content_type,
+            size_bytes: record.size_bytes,
+            sha256: record.sha256,
+            created_at: rfc3339(record.created_ms),
+            owner: record.owner,
+            task_id: record.task_id,
+        }
+    }
+}
+
+/// `{"total":2,"items":[…]}`, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FilePage)]
+pub(crate) struct Page {
+    total: u64,
+    items: Vec<FileView>,
+}
+
+/// One page: `kind` (`upload` or `output`; both when not asked), `limit`, `offset`. Everybody's files, hence for admins.
+#[utoipa::path(
+    get, path = "/api/files", operation_id = "listFiles", tag = "files",
+    params(
+        ("kind" = Option<FileKind>, Query, description = "both when not given"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
+        ("offset" = Option<u64>, Query, description = "so many are left out"),
+    ),
+    responses((status = 200, description = "one page", body = crate::api::openapi::Envelope<Page>)),
+    extensions(("x-errors" = json!(["forbidden"])))
+)]
+pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
+    if !caller.may_manage() {
+        return Err(ApiError::Forbidden);
+    }
+    query.only(&["kind", "limit", "offset"])?;
+    let kind = match query.one("kind")? {
+        None => None,
+        Some("upload") => Some(FileKind::Upload),
+        Some("output") => Some(FileKind::Output),
+        Some(_) => return Err(ApiError::InvalidQuery("`kind` must be upload or output".to_owned())),
+    };
+    let (total, records) = state.queue.files(kind, query.offset()?.unwrap_or(0), query.limit()?).await?;
+    let items = records.into_iter().map(|record| FileView::new(record, &state.links)).collect();
+    Ok(Answer(Page { total, items }))
+}
+
+/// Deletes a file that no waiting or running task and no published workflow needs; answers with what it was.
+#[utoipa::path(
+    delete, path = "/api/files/{id}", operation_id = "deleteFile", tag = "files",
+    params(("id" = FileId, Path, description = "the file")),
+    responses((status = 200, description = "what it was", body = crate::api::openapi::Envelope<FileView>)),
+    extensions(("x-errors" = json!(["not_found", "file_in_use"])))
+)]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<FileView>> {
+    let id: FileId = id.parse().map_err(|_| ApiError::NotFound("such file"))?;
+    if !caller.may_manage() {
+        let record = state.queue.file(id).await?;
+        record.filter(|record| caller.may_read(&record.owner)).ok_or(ApiError::NotFound("such file"))?;
+    }
+    match state.queue.delete_file(id).await? {
+        FileDeleted::Deleted(record, objects) => {
+            for object in objects {
+                // The link is dead already; bytes that stay behind cost space, nothing else.
+                if let Err(error) = state.store.delete(object).await {
+                    tracing::warn!(file = %id, %object, %error, "the bytes of a deleted file are still there");
+                }
+            }
+            Ok(Answer(FileView::new(record, &state.links)))
+        }
+        FileDeleted::InUse(by) => Err(ApiError::FileInUse(by)),
+        FileDeleted::NotFound => Err(ApiError::NotFound("such file")),
+    }
+}

@@ -1,0 +1,119 @@
+//! `GET /api/instances`, `GET|PUT /api/instances/:id`: the config's instances with what is known of each.
+
+use crate::{
+    api::{
+        ApiState,
+        error::{ApiError, Result},
+        http::{
+            envelope::Answer,
+            extract::{Admin, JsonBody, PathId},
+            json::{self, Members},
+        },
+    },
+    auth::Caller,
+    fleet::{InstanceStatus, InstanceView, Phase, Target},
+    queue::Queue,
+    task::{InstanceId, rfc3339},
+};
+use axum::extract::State;
+use serde::Serialize;
+
+/// One instance with the recent changes of its phase, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = InstanceDetail)]
+pub(crate) struct Detail {
+    #[serde(flatten)]
+    view: InstanceView,
+    history: Vec<Change>,
+}
+
+/// `{"at":"2024-01-01T00:00:00.000Z","phase":"down","reason":"…"}`
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PhaseChange)]
+struct Change {
+    #[schema(format = DateTime)]
+    at: String,
+    phase: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Detail {
+    fn new(target: &Target, status: Option<&InstanceStatus>) -> Self {
+        let changes = status.map(|status| status.report.history.as_slice()).unwrap_or_default();
+        let history = changes
+            .iter()
+            .map(|change| Change { at: rfc3339(change.at_ms), phase: change.phase, reason: change.reason.clone() })
+            .collect();
+        Self { view: InstanceView::new(target, status), history }
+    }
+}
+
+/// Every instance of the config, in its order.
+#[utoipa::path(
+    get, path = "/api/instances", operation_id = "listInstances", tag = "instances",
+    responses((status = 200, description = "every instance", body = crate::api::openapi::Envelope<Vec<InstanceView>>))
+)]
+pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<Vec<InstanceView>>> {
+    Ok(Answer(views(&state.queue).await?))
+}
+
+/// One instance.
+#[utoipa::path(
+    get, path = "/api/instances/{id}", operation_id = "getInstance", tag = "instances",
+    params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
+    responses((status = 200, description = "the instance", body = crate::api::openapi::Envelope<Detail>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn detail(
+    State(state): State<ApiState>,
+    _caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<Detail>> {
+    let target = target(&state.queue, &id).await?;
+    Ok(Answer(read(&state.queue, &target).await?))
+}
+
+/// `{"enabled":false}` drains: what runs ends, nothing new starts.
+#[utoipa::path(
+    put, path = "/api/instances/{id}", operation_id = "switchInstance", tag = "instances",
+    params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
+    request_body = crate::api::openapi::SwitchBody,
+    responses((status = 200, description = "the instance", body = crate::api::openapi::Envelope<Detail>)),
+    extensions(("x-errors" = json!(["not_found", "forbidden"])))
+)]
+pub(crate) async fn switch(
+    State(state): State<ApiState>,
+    _admin: Admin,
+    PathId(id): PathId,
+    JsonBody(body): JsonBody,
+) -> Result<Answer<Detail>> {
+    let members = Members::parse(json::check(&body)?)?;
+    members.only(&["enabled"])?;
+    let enabled = members
+        .get("enabled")
+        .and_then(json::boolean)
+        .ok_or_else(|| ApiError::shape("/enabled", "not_a_boolean", "`enabled` must be true or false"))?;
+    let target = target(&state.queue, &id).await?;
+    state.queue.set_enabled(&target.id, enabled).await?;
+    Ok(Answer(read(&state.queue, &target).await?))
+}
+
+/// Every instance of the config as it is shown.
+pub(crate) async fn views(queue: &Queue) -> Result<Vec<InstanceView>> {
+    let targets = queue.config().await?.targets();
+    let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
+    let statuses = queue.instances(&ids).await?;
+    Ok(targets.iter().zip(&statuses).map(|(target, status)| InstanceView::new(target, status.as_ref())).collect())
+}
+
+/// Only what the config names exists: no text of a client becomes part of a key.
+async fn target(queue: &Queue, id: &str) -> Result<Target> {
+    let targets = queue.config().await?.targets();
+    targets.into_iter().find(|target| target.id.as_str() == id).ok_or(ApiError::NotFound("such instance"))
+}
+
+async fn read(queue: &Queue, target: &Target) -> Result<Detail> {
+    let statuses = queue.instances(std::slice::from_ref(&target.id)).await?;
+    Ok(Detail::new(target, statuses.first().and_then(Option::as_ref)))
+}

@@ -1,0 +1,52 @@
+//! `GET /api/monitor/overview` and `GET /api/health`.
+
+use super::instances;
+use crate::{
+    api::{ApiState, error::Result, http::envelope::Answer},
+    auth::Caller,
+    fleet::OverviewView,
+    process::request_id,
+    settings::limits::RETRY_AFTER_SECONDS,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// The counts of the document and a few more, of one instant.
+#[utoipa::path(
+    get, path = "/api/monitor/overview", operation_id = "getOverview", tag = "monitor",
+    responses((status = 200, description = "the counts", body = crate::api::openapi::Envelope<OverviewView>))
+)]
+pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<OverviewView>> {
+    let counts = async { Ok(state.queue.counts().await?) };
+    let (instances, counts) = tokio::try_join!(instances::views(&state.queue), counts)?;
+    Ok(Answer(OverviewView::new(&instances, &counts)))
+}
+
+/// Whether Redis answers. No login; ComfyUI is not asked.
+#[utoipa::path(
+    get, path = "/api/health", operation_id = "getHealth", tag = "monitor", security(()),
+    responses(
+        (status = 200, description = "Redis answers", body = crate::api::openapi::Envelope<crate::api::openapi::Health>),
+        (status = 503, description = "Redis does not answer; or too many connections, and then without `data`",
+            body = crate::api::openapi::Unhealthy),
+    )
+)]
+pub(crate) async fn health(State(state): State<ApiState>) -> Response {
+    if state.queue.ping().await.is_ok() {
+        return Answer(json!({ "status": "ok", "redis": "connected" })).into_response();
+    }
+    // The one failure that also has `data`: the document's fields must be readable when they matter most.
+    let body = json!({
+        "code": 503,
+        "message": "redis does not answer",
+        "data": { "status": "degraded", "redis": "disconnected" },
+        "error": { "type": "redis_unavailable", "details": [], "requestId": &*request_id() },
+    });
+    let headers = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, Json(body)).into_response()
+}

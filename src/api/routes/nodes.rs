@@ -1,0 +1,98 @@
+//! `GET /api/nodes`: what the fleet can run, merged, as forms need it.
+
+use crate::{
+    api::{
+        ApiState,
+        error::{ApiError, Result},
+        http::{conditional_headers, query::Query},
+        knowledge::Snapshot,
+    },
+    auth::Caller,
+};
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Classes asked for by name.
+const CLASSES_MAX: usize = 200;
+/// Largest answer; a fleet with more is read class by class.
+const BYTES_MAX: usize = 32 << 20;
+/// Bytes of the digest in an `ETag`.
+const TAG_BYTES: usize = 16;
+
+/// An answer, ready to be sent again.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    body: Bytes,
+    etag: String,
+}
+
+/// All classes, or those of `?class=KSampler,SaveImage`. What did not change is a 304.
+#[utoipa::path(
+    get, path = "/api/nodes", operation_id = "listNodes", tag = "instances",
+    params(
+        ("class" = Option<String>, Query, pattern = "[^,]", description = "only these, several with commas; at most 200"),
+        ("If-None-Match" = Option<String>, Header, description = "304 if this is still the `ETag`"),
+    ),
+    responses(
+        (status = 200, description = "the classes", body = crate::api::openapi::Envelope<crate::api::openapi::Nodes>,
+            headers(("ETag" = String, description = "of this answer"))),
+        (status = 304, description = "nothing has changed"),
+    ),
+)]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    _caller: Caller,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response> {
+    query.only(&["class"])?;
+    let wanted = query.one("class")?.map(classes_of).transpose()?;
+    let known = state.knowledge.now().await;
+    let listed = tokio::task::spawn_blocking(move || listed(&known, wanted.as_deref()));
+    let listed = listed.await.map_err(|_| ApiError::Internal)?;
+    if listed.body.len() > BYTES_MAX {
+        return Err(ApiError::InvalidQuery(format!(
+            "the answer has more than {BYTES_MAX} bytes: ask for some with `class`"
+        )));
+    }
+    let mut known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut response = if known.any(|list| conditional_headers::names(list, &listed.etag)) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], listed.body).into_response()
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(&listed.etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+fn classes_of(text: &str) -> Result<Vec<String>> {
+    let classes: Vec<String> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if classes.is_empty() || classes.len() > CLASSES_MAX {
+        return Err(ApiError::InvalidQuery(format!("`class` takes 1 to {CLASSES_MAX} names with commas between")));
+    }
+    Ok(classes)
+}
+
+/// The answer of all classes is made once for each state of the fleet.
+fn listed(known: &Arc<Snapshot>, classes: Option<&[String]>) -> Listed {
+    match classes {
+        None => known.listed.get_or_init(|| made(known, None)).clone(),
+        Some(classes) => made(known, Some(&classes.iter().map(String::as_str).collect::<Vec<_>>())),
+    }
+}
+
+fn made(known: &Snapshot, classes: Option<&[&str]>) -> Listed {
+    let body = format!("{{\"code\":200,\"data\":{}}}", known.pool.listing(classes));
+    let digest: String = Sha256::digest(&body).iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    Listed { body: body.into(), etag: format!("\"{digest}\"") }
+}

@@ -1,0 +1,268 @@
+//! `GET /api/tasks`, `GET|DELETE /api/tasks/:id`, `GET /api/tasks/:id/workflow`.
+
+use super::{instances, waiting_reason};
+use crate::{
+    api::{
+        ApiState,
+        error::{ApiError, Result},
+        eta,
+        http::{envelope::Answer, extract::PathId, query::Query},
+        traces,
+    },
+    auth::Caller,
+    queue::{Cancelled, TaskCursor, TaskQuery},
+    task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
+    trace::Name,
+};
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::Instant;
+
+/// `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = TaskPage)]
+pub(crate) struct Page {
+    total: u64,
+    items: Vec<TaskView>,
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// One page: `status` or `errorType` (several with commas), `workflow` (published) or `batchId`, `limit`, and `offset` or `cursor`.
+#[utoipa::path(
+    get, path = "/api/tasks", operation_id = "listTasks", tag = "tasks",
+    params(
+        ("status" = Option<String>, Query, description = "only these, several with commas"),
+        ("errorType" = Option<String>, Query, description = "only tasks that failed so, several with commas; for admins"),
+        ("workflow" = Option<crate::task::FlowName>, Query, description = "only of this published workflow; for admins"),
+        ("batchId" = Option<crate::task::BatchId>, Query, description = "only of this batch"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
+        ("offset" = Option<u64>, Query, description = "so many are left out; not together with `cursor`"),
+        ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+            description = "`nextCursor` of an earlier page"),
+    ),
+    responses((status = 200, description = "one page", body = crate::api::openapi::Envelope<Page>)),
+    extensions(("x-errors" = json!(["forbidden"])))
+)]
+pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Query) -> Result<Answer<Page>> {
+    query.only(&["status", "errorType", "workflow", "batchId", "limit", "offset", "cursor"])?;
+    let cursor = query.one("cursor")?.map(cursor_of).transpose()?;
+    let offset = query.offset()?;
+    if cursor.is_some() && offset.is_some() {
+        return Err(ApiError::InvalidQuery("use `cursor` or `offset`, not both".to_owned()));
+    }
+    let statuses = query.one("status")?.map(statuses_of).transpose()?.unwrap_or_default();
+    let failures = query.one("errorType")?.map(failures_of).transpose()?.unwrap_or_default();
+    if !failures.is_empty() && statuses.iter().any(|status| *status != Status::Failed) {
+        return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
+    }
+    let flow = query.one("workflow")?.map(flow_of).transpose()?;
+    let batch = query.one("batchId")?.map(batch_of).transpose()?;
+    if usize::from(!failures.is_empty()) + usize::from(flow.is_some()) + usize::from(batch.is_some()) > 1 {
+        let message = "use one of `errorType`, `workflow` and `batchId`";
+        return Err(ApiError::InvalidQuery(message.to_owned()));
+    }
+    // These indexes are of everybody's tasks.
+    if (!failures.is_empty() || flow.is_some()) && !caller.may_manage() {
+        return Err(ApiError::Forbidden);
+    }
+    let asked = TaskQuery {
+        owner: caller.only_owner().map(ToOwned::to_owned),
+        statuses,
+        failures,
+        flow,
+        offset: offset.unwrap_or(0),
+        limit: query.limit()?,
+        cursor,
+    };
+    let page = match batch {
+        Some(batch) => state.queue.batch_tasks(batch, &asked).await?,
+        None => state.queue.list(&asked).await?,
+    };
+    Ok(Answer(Page {
+        total: page.total,
+        items: page.items.iter().map(|task| TaskView::new(task, &state.links)).collect(),
+        next_cursor: page.next_cursor.map(|cursor| format!("{}-{}", cursor.created_ms, cursor.id)),
+    }))
+}
+
+/// One task; `?include=workflow` adds the graph.
+#[utoipa::path(
+    get, path = "/api/tasks/{id}", operation_id = "getTask", tag = "tasks",
+    params(
+        ("id" = TaskId, Path, description = "the task"),
+        ("include" = inline(Option<crate::api::openapi::Include>), Query, description = "adds the graph"),
+    ),
+    responses((status = 200, description = "the task", body = crate::api::openapi::Envelope<TaskView>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn detail(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+    query: Query,
+) -> Result<Answer<TaskView>> {
+    query.only(&["include"])?;
+    let with_workflow = match query.one("include")? {
+        None => false,
+        Some("workflow") => true,
+        Some(_) => return Err(ApiError::InvalidQuery("`include` can only be workflow".to_owned())),
+    };
+    let id = task_id(&id)?;
+    let (task, payload) = tokio::try_join!(state.queue.task(id), state.queue.payload(id))?;
+    let task = task.filter(|task| caller.may_read(&task.owner)).ok_or(ApiError::NotFound("such task"))?;
+    let mut view = TaskView::new(&task, &state.links);
+    if let Some(payload) = payload {
+        view.params = Some(payload.params);
+        view.workflow = with_workflow.then_some(payload.workflow);
+    }
+    if task.state.status() == Status::Pending {
+        Box::pin(explain_waiting(&state, &task, &mut view)).await?;
+    }
+    Ok(Answer(view))
+}
+
+/// The graph of a task: `?form=resolved` (the default: with the params in it) or `original` (as submitted).
+#[utoipa::path(
+    get, path = "/api/tasks/{id}/workflow", operation_id = "getTaskWorkflow", tag = "tasks",
+    params(
+        ("id" = TaskId, Path, description = "the task"),
+        ("form" = inline(Option<crate::api::openapi::Form>), Query, description = "`resolved` when not given"),
+    ),
+    responses((status = 200, description = "the graph", body = crate::api::openapi::Envelope<Object>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn workflow(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+    query: Query,
+) -> Result<Answer<Box<RawValue>>> {
+    query.only(&["form"])?;
+    let is_original = match query.one("form")? {
+        None | Some("resolved") => false,
+        Some("original") => true,
+        Some(_) => return Err(ApiError::InvalidQuery("`form` must be original or resolved".to_owned())),
+    };
+    let id = task_id(&id)?;
+    let (task, payload) = tokio::try_join!(state.queue.task(id), state.queue.payload(id))?;
+    let seen = task.is_some_and(|task| caller.may_read(&task.owner));
+    let payload = payload.filter(|_| seen).ok_or(ApiError::NotFound("such task"))?;
+    Ok(Answer(payload.original.filter(|_| is_original).unwrap_or(payload.workflow)))
+}
+
+/// Cancels; final at once. An ended task stays as it is: 409.
+#[utoipa::path(
+    delete, path = "/api/tasks/{id}", operation_id = "cancelTask", tag = "tasks",
+    params(("id" = TaskId, Path, description = "the task")),
+    responses((status = 200, description = "the task", body = crate::api::openapi::Envelope<TaskView>)),
+    extensions(("x-errors" = json!(["not_found", "task_ended"])))
+)]
+pub(crate) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Answer<TaskView>> {
+    let begun = Instant::now();
+    let id = own_task_id(&state, &caller, &id).await?;
+    match state.queue.cancel(id).await? {
+        Cancelled::Cancelled(task) => {
+            traces::done(id, Name::Cancel, begun);
+            Ok(Answer(TaskView::new(&task, &state.links)))
+        }
+        Cancelled::AlreadyEnded(task) => Err(ApiError::TaskEnded(task.state.status())),
+        Cancelled::NotFound => Err(ApiError::NotFound("such task")),
+    }
+}
+
+async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
+    let prospects = async { Ok::<_, ApiError>(state.queue.prospects(task).await?) };
+    let (prospects, instances) = tokio::try_join!(prospects, instances::views(&state.queue))?;
+    view.queue_position = prospects.position;
+    if task.state == TaskState::Waiting {
+        view.eta_ms = eta::start_ms(&prospects, &task.facts.eligible, &instances);
+    }
+    view.waiting_for = waiting_reason::words(task, &prospects, &instances);
+    Ok(())
+}
+
+/// Returns the id of a task that the caller may change. Another user's task is reported as not found.
+pub(crate) async fn own_task_id(state: &ApiState, caller: &Caller, id: &str) -> Result<TaskId> {
+    let id = task_id(id)?;
+    if !caller.may_manage() {
+        let task = state.queue.task(id).await?;
+        task.filter(|task| caller.may_read(&task.owner)).ok_or(ApiError::NotFound("such task"))?;
+    }
+    Ok(id)
+}
+
+pub(crate) fn task_id(text: &str) -> Result<TaskId> {
+    text.parse().map_err(|_| ApiError::NotFound("such task"))
+}
+
+fn statuses_of(text: &str) -> Result<Vec<Status>> {
+    text.split(',')
+        .map(|word| Status::ALL.into_iter().find(|status| status.as_str() == word))
+        .collect::<Option<Vec<Status>>>()
+        .map(|mut statuses| {
+            statuses.sort_unstable();
+            statuses.dedup();
+            statuses
+        })
+        .ok_or_else(|| {
+            let known = Status::ALL.map(Status::as_str).join(", ");
+            ApiError::InvalidQuery(format!("`status` must be of {known}, several with commas between"))
+        })
+}
+
+fn flow_of(text: &str) -> Result<FlowName> {
+    text.parse().map_err(|_| ApiError::InvalidQuery("`workflow` must be the name of a published workflow".to_owned()))
+}
+
+fn batch_of(text: &str) -> Result<BatchId> {
+    text.parse().map_err(|_| ApiError::InvalidQuery("`batchId` must be the `batchId` of a batch".to_owned()))
+}
+
+fn failures_of(text: &str) -> Result<Vec<FailureKind>> {
+    let kind = |word| FailureKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    text.split(',').map(kind).collect::<Option<_>>().ok_or_else(|| {
+        let known = FailureKind::ALL.map(FailureKind::as_str).join(", ");
+        ApiError::InvalidQuery(format!("`errorType` must be of {known}, several with commas between"))
+    })
+}
+
+fn cursor_of(text: &str) -> Result<TaskCursor> {
+    let parse = || {
+        let (created_ms, id) = text.split_once('-')?;
+        let is_plain = created_ms.bytes().all(|byte| byte.is_ascii_digit());
+        Some(TaskCursor { created_ms: created_ms.parse().ok().filter(|_| is_plain)?, id: id.parse().ok()? })
+    };
+    parse().ok_or_else(|| ApiError::InvalidQuery("`cursor` must be the `nextCursor` of an earlier page".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Status, TaskId, cursor_of, statuses_of};
+
+    #[test]
+    fn statuses_are_words_with_commas() {
+        assert_eq!(statuses_of("pending").unwrap(), [Status::Pending]);
+        assert_eq!(statuses_of("failed,pending,failed").unwrap(), [Status::Pending, Status::Failed]);
+        for bad in ["", "PENDING", "pending,", ",", "done", "pending failed", "pending\0"] {
+            assert!(statuses_of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_what_a_page_gave() {
+        let id = TaskId::new();
+        let cursor = cursor_of(&format!("1704067200000-{id}")).unwrap();
+        assert_eq!((cursor.created_ms, cursor.id), (1_704_067_200_000, id));
+        for bad in ["", "-", "1-", &format!("-{id}"), &format!("+1-{id}"), &format!("x-{id}"), "1-abc", &id.to_string()]
+        {
+            assert!(cursor_of(bad).is_err(), "{bad}");
+        }
+    }
+}

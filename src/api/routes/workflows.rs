@@ -1,0 +1,254 @@
+//! `/api/workflows`: graphs published under a name, in versions, with declared parameters.
+
+use super::config::expected_version;
+use crate::{
+    api::{
+        ApiState,
+        draft::GRAPH_LIMITS,
+        error::{ApiError, Flaw, Result},
+        http::{
+            body,
+            envelope::Answer,
+            extract::{Admin, PathId},
+            json::{self, Members},
+            query::Query,
+        },
+        named::{self, number},
+        publication::Publication,
+    },
+    auth::Caller,
+    graph::{self, Workflow},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow, FlowWritten, NewFlow},
+    settings::limits::WORKFLOW_BODY_BYTES,
+    task::{FlowName, Warning, rfc3339},
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+
+const KNOWN: [&str; 4] = ["workflow", "description", "params", "version"];
+
+/// `{"name","version","latestVersion","versions":[…],"description"?,"params":{…},"workflow":{…},"createdAt","updatedAt","warnings"?:[…]}`
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FlowView {
+    name: FlowName,
+    version: u64,
+    latest_version: u64,
+    versions: Vec<u64>,
+    #[serde(flatten)]
+    head: FlowHead,
+    #[schema(value_type = Object)]
+    workflow: Box<RawValue>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// Of the publication that this answers: what its publisher should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
+}
+
+/// A row: `{"name","version","description"?,"params","updatedAt"}`, of the newest version.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FlowRow)]
+pub(crate) struct Row {
+    name: FlowName,
+    version: u64,
+    #[schema(required)]
+    description: Option<String>,
+    #[schema(value_type = Object)]
+    params: Box<RawValue>,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// `{"total":2,"items":[…]}`, by name.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FlowPage)]
+pub(crate) struct Page {
+    total: u64,
+    items: Vec<Row>,
+}
+
+/// `{"name","deleted":true,"lastVersion":3}`
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FlowDeleted)]
+pub(crate) struct Deleted {
+    name: FlowName,
+    deleted: bool,
+    last_version: u64,
+}
+
+/// One page of what is published: `limit`, `offset`.
+#[utoipa::path(
+    get, path = "/api/workflows", operation_id = "listWorkflows", tag = "workflows",
+    params(
+        ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
+        ("offset" = Option<u64>, Query, description = "so many are left out"),
+    ),
+    responses((status = 200, description = "one page", body = crate::api::openapi::Envelope<Page>)),
+)]
+pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller, query: Query) -> Result<Answer<Page>> {
+    query.only(&["limit", "offset"])?;
+    let (total, rows) = state.queue.flows(query.offset()?.unwrap_or(0), query.limit()?).await?;
+    let row = |FlowRow { name, version, head, updated_ms }: FlowRow| Row {
+        name,
+        version,
+        description: head.description,
+        params: head.params,
+        updated_at: rfc3339(updated_ms),
+    };
+    Ok(Answer(Page { total, items: rows.into_iter().map(row).collect() }))
+}
+
+/// One version, the newest when not asked: `?version=3`. Its number also as `ETag`.
+#[utoipa::path(
+    get, path = "/api/workflows/{name}", operation_id = "getWorkflow", tag = "workflows",
+    params(
+        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("version" = Option<u64>, Query, description = "the newest when not given"),
+    ),
+    responses((status = 200, description = "the workflow", body = crate::api::openapi::Envelope<FlowView>,
+        headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn detail(
+    State(state): State<ApiState>,
+    _caller: Caller,
+    PathId(name): PathId,
+    query: Query,
+) -> Result<Response> {
+    Ok(shown(find(&state, &name, &query).await?, Vec::new()))
+}
+
+/// The declared parameters of a version as a JSON Schema.
+#[utoipa::path(
+    get, path = "/api/workflows/{name}/schema", operation_id = "getWorkflowSchema", tag = "workflows",
+    params(
+        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("version" = Option<u64>, Query, description = "the newest when not given"),
+    ),
+    responses((status = 200, description = "the JSON Schema", body = crate::api::openapi::Envelope<Object>)),
+    extensions(("x-errors" = json!(["not_found"])))
+)]
+pub(crate) async fn schema(
+    State(state): State<ApiState>,
+    _caller: Caller,
+    PathId(name): PathId,
+    query: Query,
+) -> Result<Answer<Value>> {
+    let named = named::named(find(&state, &name, &query).await?)?;
+    let workflow = Workflow::parse(&named.flow.graph, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
+    let (title, description) = (format!("{}@{}", named.flow.name, named.flow.version), named.flow.head.description);
+    let known = state.knowledge.now().await;
+    Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &named.declared, &known.pool)))
+}
+
+/// Publishes a version, judged as a submit would be; the editor's format is converted and kept as what the instances run.
+/// `If-Match` or `version` guard against lost updates (0 = there is none yet); the content of the newest again changes nothing.
+/// The files that it names cannot be deleted, nor do they expire, as long as the version is kept.
+#[utoipa::path(
+    put, path = "/api/workflows/{name}", operation_id = "publishWorkflow", tag = "workflows",
+    params(
+        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#,
+            description = "the `ETag` of the version that was read"),
+    ),
+    request_body = crate::api::openapi::FlowBody,
+    responses((status = 200, description = "the workflow as it is now", body = crate::api::openapi::Envelope<FlowView>,
+        headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
+    extensions(("x-errors" = json!([
+        "forbidden", "not_found", "invalid_header", "invalid_workflow", "invalid_params", "version_conflict", "no_such_file",
+        "too_many_workflows"
+    ])))
+)]
+pub(crate) async fn publish(
+    State(state): State<ApiState>,
+    _admin: Admin,
+    PathId(name): PathId,
+    request: Request,
+) -> Result<Response> {
+    let name: FlowName = name.parse().map_err(|error: crate::task::NotAName| {
+        ApiError::InvalidRequest(vec![Flaw::unfit("", "not_a_name", &error.to_string())])
+    })?;
+    let headers = request.headers().clone();
+    let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;
+    let members = Members::parse(json::check(&bytes)?)?;
+    members.only(&KNOWN)?;
+    let named = members.get("version").and_then(json::integer).and_then(|version| u64::try_from(version).ok());
+    let expected = expected_version(&headers, named)?;
+    let Publication { graph, head, files, warnings } = Publication::read(&state, &members).await?;
+    let new = NewFlow { head: &head, graph: &graph, files: &files };
+    match state.queue.put_flow(&name, new, expected, FLOW_LIMITS).await? {
+        FlowWritten::Written(version) | FlowWritten::Same(version) => {
+            match state.queue.flow(&name, Some(version)).await? {
+                FlowFound::Flow(flow) => Ok(shown(*flow, warnings)),
+                // Deleted by somebody else meanwhile.
+                FlowFound::NoSuchName(_) | FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such workflow")),
+            }
+        }
+        FlowWritten::Outdated(version) => Err(ApiError::VersionConflict(version)),
+        FlowWritten::Full => Err(ApiError::WorkflowsFull(FLOW_LIMITS.workflows_max)),
+        FlowWritten::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
+    }
+}
+
+/// Takes all versions away; tasks keep what they were made from. Said again it changes nothing.
+#[utoipa::path(
+    delete, path = "/api/workflows/{name}", operation_id = "deleteWorkflow", tag = "workflows",
+    params(("name" = crate::task::FlowName, Path, description = "the name")),
+    responses((status = 200, description = "it is gone", body = crate::api::openapi::Envelope<Deleted>)),
+    extensions(("x-errors" = json!(["forbidden", "not_found"])))
+)]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    _admin: Admin,
+    PathId(name): PathId,
+) -> Result<Answer<Deleted>> {
+    let name = flow_name(&name)?;
+    let last_version = state.queue.delete_flow(&name, FLOW_LIMITS).await?.ok_or(ApiError::NotFound("such workflow"))?;
+    Ok(Answer(Deleted { name, deleted: true, last_version }))
+}
+
+async fn find(state: &ApiState, name: &str, query: &Query) -> Result<Flow> {
+    query.only(&["version"])?;
+    let version = query
+        .one("version")?
+        .map(|text| number(text).ok_or_else(|| ApiError::InvalidQuery("`version` must be a whole number".to_owned())));
+    match state.queue.flow(&flow_name(name)?, version.transpose()?).await? {
+        FlowFound::Flow(flow) => Ok(*flow),
+        FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such version of the workflow")),
+        FlowFound::NoSuchName(_) => Err(ApiError::NotFound("such workflow")),
+    }
+}
+
+fn flow_name(name: &str) -> Result<FlowName> {
+    name.parse().map_err(|_| ApiError::NotFound("such workflow"))
+}
+
+fn shown(flow: Flow, warnings: Vec<Warning>) -> Response {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", flow.version));
+    let mut response = Answer(FlowView {
+        name: flow.name,
+        version: flow.version,
+        latest_version: flow.latest,
+        versions: flow.versions,
+        head: flow.head,
+        workflow: flow.graph,
+        created_at: rfc3339(flow.created_ms),
+        updated_at: rfc3339(flow.updated_ms),
+        warnings,
+    })
+    .into_response();
+    if let Ok(etag) = etag {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}

@@ -1,0 +1,104 @@
+//! Logins that are kept between commands: `<config folder>/shuzhiren/logins.json`, for its owner's eyes only.
+//!
+//! Invariant: a token is kept under the address that gave it and is never sent to another one.
+
+use super::error::Fault;
+use crate::{cli::term::output, save_file};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::PathBuf,
+};
+
+/// `{"current":"http://…","logins":{"http://…":{"username","token","expiresAt"}}}`
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Logins {
+    /// Address of the last login.
+    pub(crate) current: Option<String>,
+    logins: BTreeMap<String, Login>,
+}
+
+/// One login.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Login {
+    /// As whom.
+    pub(crate) username: String,
+    /// The token.
+    pub(crate) token: String,
+    /// RFC 3339.
+    pub(crate) expires_at: String,
+}
+
+impl Logins {
+    /// What is kept; nothing when there is no file.
+    pub(crate) fn read() -> Result<Self, Fault> {
+        // Without a folder there is nothing kept; only keeping something needs one.
+        let Ok(path) = path() else { return Ok(Self::default()) };
+        // A device or a pipe in its place, such as a link to /dev/null, keeps no logins; reading it could block.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            return Ok(Self::default());
+        }
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(Fault::Local(format!("cannot read {}: {error}", path.display()))),
+        };
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+            output::hint(&format!("warning: others may read {}: chmod 600 it", path.display()));
+        }
+        serde_json::from_str(&text)
+            .map_err(|error| Fault::Local(format!("{} cannot be read ({error}): delete it", path.display())))
+    }
+
+    /// The login at an address.
+    pub(crate) fn of(&self, base: &str) -> Option<&Login> {
+        self.logins.get(base)
+    }
+
+    /// Keeps a login; its address is the current one from now on. Gives the file.
+    pub(crate) fn keep(base: &str, login: Login) -> Result<PathBuf, Fault> {
+        let mut kept = Self::read()?;
+        kept.current = Some(base.to_owned());
+        kept.logins.insert(base.to_owned(), login);
+        kept.write()
+    }
+
+    /// Forgets the login at an address; false = there was none.
+    pub(crate) fn forget(base: &str) -> Result<bool, Fault> {
+        let mut kept = Self::read()?;
+        let was_kept = kept.logins.remove(base).is_some();
+        if kept.current.as_deref() == Some(base) {
+            kept.current = kept.logins.keys().next().cloned();
+        }
+        if was_kept {
+            kept.write()?;
+        }
+        Ok(was_kept)
+    }
+
+    /// Writes the file whole or not at all, never readable by others. Of a symbolic link it replaces the file that the
+    /// link leads to.
+    fn write(&self) -> Result<PathBuf, Fault> {
+        let path = path()?;
+        let failed = |error: &dyn std::fmt::Display| Fault::Local(format!("cannot write {}: {error}", path.display()));
+        let folder = path.parent().ok_or_else(|| failed(&"it has no folder"))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(&error))?;
+        let text = serde_json::to_string_pretty(self).map_err(|error| failed(&error))?;
+        save_file::write_private(&path, text.as_bytes()).map_err(|error| failed(&error))?;
+        Ok(path)
+    }
+}
+
+/// `$XDG_CONFIG_HOME/shuzhiren/logins.json`, else below `~/.config`.
+fn path() -> Result<PathBuf, Fault> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
+    let config = config.ok_or_else(|| {
+        Fault::Local("there is no folder to keep a login in: set HOME, or use SHUZHIREN_TOKEN".to_owned())
+    })?;
+    Ok(config.join("shuzhiren").join("logins.json"))
+}

@@ -1,0 +1,173 @@
+//! The envelope of every answer: `{"code":200,"data":…}` or `{"code":422,"message","error":{"type","details"}}`.
+
+use super::{error::Fault, rest::cause};
+use crate::cli::term::output;
+use reqwest::{Response, header};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use std::time::Duration;
+
+/// Longest answer that is taken.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Entries of `error.details` that are told.
+const DETAILS_MAX: usize = 20;
+
+/// `data` of an answer, as it came and as a tree.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// To be handed on: numbers are exactly as the server wrote them.
+    pub(crate) raw: Box<RawValue>,
+    /// To be looked into.
+    pub(crate) value: Value,
+    /// `ETag`, if there was one.
+    pub(crate) etag: Option<String>,
+}
+
+/// Why there is no [`Answer`].
+pub(crate) enum Refusal {
+    /// It stays like that.
+    Final(Fault),
+    /// Not done, and may be said again, after so long if the server said.
+    Busy(Fault, Option<Duration>),
+    /// May have been done or not: the answer did not arrive whole, or somebody in between answered.
+    Lost(Fault),
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    code: u16,
+    #[serde(default)]
+    data: Option<Box<RawValue>>,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    error: Value,
+}
+
+impl Answer {
+    /// Reads a whole answer of the system at `base`.
+    pub(crate) async fn read(response: Response, base: &str) -> Result<Self, Refusal> {
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (etag, location) = (header(header::ETAG), header(header::LOCATION));
+        let after = header(header::RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        if response.status().is_redirection() {
+            let to = location.unwrap_or_else(|| "nowhere".to_owned());
+            let text = format!("{base} sends elsewhere: use --url with the address in front of {}", output::clean(&to));
+            return Err(Refusal::Final(Fault::Usage(text)));
+        }
+        let bytes = whole(response).await?;
+        let Ok(envelope) = serde_json::from_slice::<Envelope>(&bytes) else {
+            return Err(stranger(base, status, after));
+        };
+        match (envelope.code, envelope.data) {
+            (200, Some(raw)) => {
+                let value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
+                Ok(Self { raw, value, etag })
+            }
+            (200, None) => Err(stranger(base, status, after)),
+            (code, _) => Err(refusal(base, code, &envelope.message, &envelope.error, after)),
+        }
+    }
+
+    /// A text of the data; empty when it is not there.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        crate::cli::term::format::text(&self.value, name)
+    }
+}
+
+async fn whole(mut response: Response) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > ANSWER_BYTES_MAX => {
+                let text = format!("the answer is longer than {ANSWER_BYTES_MAX} bytes");
+                return Err(Refusal::Final(Fault::Unreachable(text)));
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return Ok(bytes),
+            Err(error) => {
+                let text = format!("the answer broke off: {}", cause(&error));
+                return Err(Refusal::Lost(Fault::Unreachable(text)));
+            }
+        }
+    }
+}
+
+/// Somebody answered who does not speak like us: a proxy before a server that is away, or another program.
+fn stranger(base: &str, status: u16, after: Option<Duration>) -> Refusal {
+    let fault = Fault::Unreachable(format!("{base} does not answer like shuzhiren (HTTP {status})"));
+    match status {
+        429 | 503 => Refusal::Busy(fault, after),
+        502 | 504 => Refusal::Lost(fault),
+        _ => Refusal::Final(fault),
+    }
+}
+
+fn refusal(base: &str, code: u16, message: &str, error: &Value, after: Option<Duration>) -> Refusal {
+    let text = told(message, error);
+    match code {
+        401 if error["type"] == "invalid_credentials" => Refusal::Final(Fault::NotLoggedIn(text)),
+        401 => Refusal::Final(Fault::NotLoggedIn(format!("{text}: shuzhiren login --url {base}"))),
+        403 => Refusal::Final(Fault::NotLoggedIn(text)),
+        404 => Refusal::Final(Fault::NotFound(text)),
+        422 if error["type"] == "workflow_unknown" => Refusal::Final(Fault::NotFound(text)),
+        429 | 503 => Refusal::Busy(Fault::Unreachable(text), after),
+        408 => Refusal::Busy(Fault::Unreachable(text), after),
+        _ => Refusal::Final(Fault::Refused(text)),
+    }
+}
+
+/// The message, then each detail with where it is and what may have been meant.
+fn told(message: &str, error: &Value) -> String {
+    let message = output::clean(message).into_owned();
+    let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if details.is_empty() {
+        let id = error["requestId"].as_str().filter(|_| error["type"] == "internal");
+        return id.map_or(message.clone(), |id| format!("{message} (request {})", output::clean(id)));
+    }
+    let line = |detail: &Value| {
+        let text = |name: &str| output::clean(crate::cli::term::format::text(detail, name)).into_owned();
+        let near: Vec<_> = detail["candidates"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        // A message that names them itself says it better.
+        let near = if near.is_empty() || text("message").contains("did you mean") {
+            String::new()
+        } else {
+            format!(" (near: {})", output::clean(&near.join(", ")))
+        };
+        let place = text("pointer");
+        let place = if place.is_empty() { place } else { format!("{place}: ") };
+        format!("{place}{}{near}", text("message"))
+    };
+    // The message of the whole is that of the first.
+    if let [one] = details {
+        return line(one);
+    }
+    let mut lines = vec![format!("{} problems", details.len())];
+    lines.extend(details.iter().take(DETAILS_MAX).map(|detail| format!("  {}", line(detail))));
+    if details.len() > DETAILS_MAX {
+        lines.push(format!("  and {} more", details.len() - DETAILS_MAX));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+    use serde_json::json;
+
+    #[test]
+    fn every_detail_is_told_with_where_it_is() {
+        let error = json!({"type": "invalid_params", "details": [
+            {"pointer": "/params/6.txt", "message": "no such input", "candidates": ["text"]},
+            {"pointer": "/params/9", "message": "no such\u{1b} node"}]});
+        let expected = "2 problems\n  /params/6.txt: no such input (near: text)\n  /params/9: no such  node";
+        assert_eq!(told("no such input (and 1 more problem)", &error), expected);
+        let one = json!({"type": "invalid_query", "details": [{"pointer": "/a", "message": "no"}]});
+        assert_eq!(told("no", &one), "/a: no");
+        let named = json!({"details": [{"message": "did you mean a?", "candidates": ["a"]}]});
+        assert_eq!(told("no", &named), "did you mean a?");
+        assert_eq!(told("away", &json!({"details": [], "requestId": "r"})), "away");
+        assert_eq!(told("fault", &json!({"type": "internal", "requestId": "r"})), "fault (request r)");
+    }
+}

@@ -1,0 +1,125 @@
+//! The WebSocket: one connection, from its login to its loss. Who comes back after a loss is the caller's business.
+
+use super::{connection::not_logged_in, error::Fault, rest::Api};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json, value::RawValue};
+use std::time::Duration;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest as _,
+        http::{HeaderValue, header},
+    },
+};
+
+/// To open it, and of each write.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The server pings every 20 s; without any sign for so long it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// Task ids in one `subscribe`.
+const IDS_MAX: usize = 500;
+/// Closed because the token is not good (any more).
+const NOT_LOGGED_IN: u16 = 4401;
+
+/// An open WebSocket that is logged in.
+pub(crate) struct Live {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    base: String,
+}
+
+/// Why nothing comes any more.
+pub(crate) enum Lost {
+    /// Come back in a moment; this is why.
+    Socket(String),
+    /// There is no coming back.
+    Final(Fault),
+}
+
+/// One message: its type, its data, and the text as it came.
+pub(crate) struct Heard {
+    pub(crate) kind: String,
+    pub(crate) data: Value,
+    pub(crate) raw: String,
+    /// Unix ms of the server.
+    pub(crate) timestamp: u64,
+    /// An answer to what was asked, not said unasked.
+    pub(crate) is_answer: bool,
+}
+
+impl Live {
+    /// Connects with the token in a header.
+    pub(crate) async fn connect(api: &Api) -> Result<Self, Lost> {
+        let token = api.token().ok_or_else(|| Lost::Final(not_logged_in(api.base())))?;
+        let url = format!("{}/ws", api.base().replacen("http", "ws", 1));
+        let unusable = |_| Lost::Final(Fault::Usage("the address or the token cannot be used".to_owned()));
+        let mut request = url.into_client_request().map_err(unusable)?;
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .map_err(|_| Lost::Final(Fault::Usage("the token has characters that no token has".to_owned())))?;
+        request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        let opened = timeout(PATIENCE, Box::pin(connect_async(request))).await;
+        match opened.map_err(|_| Lost::Socket("no answer in time".to_owned()))? {
+            Ok((socket, _)) => Ok(Self { socket, base: api.base().to_owned() }),
+            Err(tungstenite::Error::Http(response)) if response.status() == 401 => {
+                Err(Lost::Final(not_logged_in(api.base())))
+            }
+            Err(error) => Err(Lost::Socket(error.to_string())),
+        }
+    }
+
+    /// Asks for the endings and progress of these, with a snapshot of each.
+    pub(crate) async fn subscribe(&mut self, ids: &[String]) -> Result<(), Lost> {
+        for ids in ids.chunks(IDS_MAX) {
+            self.send(&json!({"type": "subscribe", "data": {"taskIds": ids}})).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for everything, and what ended after `since`.
+    pub(crate) async fn subscribe_all(&mut self, since: &str) -> Result<(), Lost> {
+        self.send(&json!({"type": "subscribe", "data": {"all": true, "since": since}, "requestId": "since"})).await
+    }
+
+    async fn send(&mut self, message: &Value) -> Result<(), Lost> {
+        match timeout(PATIENCE, self.socket.send(Message::text(message.to_string()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Lost::Socket(error.to_string())),
+            Err(_) => Err(Lost::Socket("it takes nothing any more".to_owned())),
+        }
+    }
+
+    /// The next message. May be dropped while it waits.
+    pub(crate) async fn next(&mut self) -> Result<Heard, Lost> {
+        loop {
+            let heard = timeout(SILENCE_MAX, self.socket.next()).await;
+            match heard.map_err(|_| Lost::Socket("no sign of life".to_owned()))? {
+                Some(Ok(Message::Text(text))) => {
+                    if let Some(message) = read(&text) {
+                        return Ok(message);
+                    }
+                }
+                Some(Ok(Message::Close(Some(close)))) if u16::from(close.code) == NOT_LOGGED_IN => {
+                    return Err(Lost::Final(not_logged_in(&self.base)));
+                }
+                Some(Ok(Message::Close(_))) | None => return Err(Lost::Socket("closed".to_owned())),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(Lost::Socket(error.to_string())),
+            }
+        }
+    }
+}
+
+fn read(text: &str) -> Option<Heard> {
+    let message: Value = serde_json::from_str(text).ok()?;
+    let kind = message["type"].as_str()?.to_owned();
+    let data = message.get("data").cloned().unwrap_or_default();
+    let timestamp = message["timestamp"].as_u64().unwrap_or(0);
+    let is_answer = message["requestId"].is_string();
+    Some(Heard { kind, data, raw: text.to_owned(), timestamp, is_answer })
+}
+
+/// `{"type":…,"data":…}` with the data as the server wrote it: how lines of `--json` are made of answers to REST.
+pub(crate) fn line(kind: &str, data: &RawValue) -> String {
+    format!("{{\"type\":\"{kind}\",\"data\":{}}}", data.get())
+}

@@ -1,0 +1,147 @@
+//! `shuzhiren bench`: many tasks at once; how many get through, and how long each takes from its submit to its ending.
+
+pub(super) mod bench_waiter;
+pub(super) mod percentiles;
+
+use crate::cli::{
+    client::{
+        connection::{Common, is_loopback},
+        error::Fault,
+        rest::{Api, Repeat},
+    },
+    term::{
+        format::{span, text},
+        output,
+    },
+};
+use bench_waiter::Endings;
+use clap::Args;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use percentiles::Figures;
+use reqwest::{Method, header::CONTENT_TYPE};
+use serde_json::{Value, json, value::RawValue};
+use std::{path::PathBuf, time::Duration};
+use tokio::time::Instant;
+
+/// Tasks of one run: each is kept by the server as any other.
+const TASKS_MAX: u64 = 100_000;
+/// Requests and waits at once.
+const CONCURRENCY_MAX: u64 = 1_000;
+
+/// Settings of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Tasks in all
+    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=TASKS_MAX))]
+    tasks: u64,
+    /// Tasks under way at once
+    #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=CONCURRENCY_MAX))]
+    concurrency: u64,
+    /// Another workflow than one small picture; it is submitted as it is
+    #[arg(long, value_name = "FILE")]
+    workflow: Option<PathBuf>,
+    /// Also against a system that is not on this machine
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// One task, measured.
+struct Run {
+    accepted: Duration,
+    whole: Duration,
+    status: String,
+}
+
+/// Measures. The tasks stay in the list, marked by `metadata.bench`.
+pub(crate) async fn bench(args: BenchArgs) -> Result<(), Fault> {
+    let api = args.common.connection.logged_in()?;
+    if !is_loopback(api.base()) && !args.yes {
+        let why = format!(
+            "{} tasks would go to {}, which is not this machine: --yes if that is meant",
+            args.tasks,
+            api.base()
+        );
+        return Err(Fault::Usage(why));
+    }
+    let given = args.workflow.as_deref().map(super::submit::submit_request::read_json).transpose()?;
+    let endings = Endings::new(&api);
+    let runs = async {
+        // No ending comes before somebody listens.
+        endings.opened().await;
+        let (began, concurrency) = (Instant::now(), usize::try_from(args.concurrency).unwrap_or(usize::MAX));
+        let runs = stream::iter(0..args.tasks).map(|number| run(&api, &endings, number, given.as_deref()));
+        let runs: Vec<Run> = runs.buffer_unordered(concurrency).try_collect().await?;
+        Ok((runs, began.elapsed()))
+    };
+    let (runs, took) = tokio::select! {
+        runs = runs => runs?,
+        fault = endings.hear() => return Err(fault),
+        _ = tokio::signal::ctrl_c() => {
+            return Err(Fault::Interrupted("interrupted: what was submitted goes on".to_owned()));
+        }
+    };
+    report(&args, api.base(), &runs, took)
+}
+
+async fn run(api: &Api, endings: &Endings<'_>, number: u64, given: Option<&RawValue>) -> Result<Run, Fault> {
+    let body = match given {
+        Some(workflow) => format!("{{\"workflow\":{workflow},\"metadata\":{{\"bench\":{number}}}}}"),
+        None => json!({"workflow": small_picture(number), "metadata": {"bench": number}}).to_string(),
+    };
+    let key = format!("bench-{}", uuid::Uuid::new_v4());
+    let began = Instant::now();
+    let task = api
+        .call(Repeat::Safe, async || {
+            let request = api.request(Method::POST, "/api/tasks").header(CONTENT_TYPE, "application/json");
+            Ok(request.header("Idempotency-Key", &key).body(body.clone()))
+        })
+        .await?;
+    let accepted = began.elapsed();
+    let status = endings.of(task.text("id")).await?;
+    Ok(Run { accepted, whole: began.elapsed(), status })
+}
+
+/// Of a colour of its own, so that no instance has it in its cache.
+fn small_picture(number: u64) -> Value {
+    let colour = getrandom::u32().map_or(number, u64::from) % 16_777_216;
+    json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": colour}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "bench"}}
+    })
+}
+
+fn report(args: &BenchArgs, base: &str, runs: &[Run], took: Duration) -> Result<(), Fault> {
+    let accepted = Figures::of(runs.iter().map(|run| run.accepted).collect());
+    let whole = Figures::of(runs.iter().map(|run| run.whole).collect());
+    let completed = runs.iter().filter(|run| run.status == "completed").count();
+    let per_second = runs.len() as f64 / took.as_secs_f64().max(1e-9);
+    if args.common.json {
+        output::say(
+            &json!({"url": base, "tasks": runs.len(), "concurrency": args.concurrency, "completed": completed,
+                "tookMs": took.as_secs_f64() * 1e3, "tasksPerSecond": per_second,
+                "submitMs": accepted.json(), "wholeMs": whole.json()})
+            .to_string(),
+        )?;
+    } else {
+        let took = span(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        output::say(&format!("{} tasks, {} at once, at {base}: {took}", runs.len(), args.concurrency))?;
+        output::say(&format!("  completed   {completed}, {per_second:.1} a second"))?;
+        output::say(&format!("  submit      {accepted}"))?;
+        output::say(&format!("  to the end  {whole}"))?;
+    }
+    match runs.len() - completed {
+        0 => Ok(()),
+        bad => Err(Fault::TaskFailed(format!("{bad} of {} tasks did not end well", runs.len()))),
+    }
+}
+
+/// How a message tells that a task has ended.
+pub(crate) fn status_of(kind: &str, data: &Value) -> Option<String> {
+    match kind {
+        "task_completed" => Some("completed".to_owned()),
+        "task_failed" => Some(text(data, "status").to_owned()),
+        _ => None,
+    }
+}

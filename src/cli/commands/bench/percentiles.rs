@@ -1,0 +1,48 @@
+//! Percentiles of durations.
+
+use serde_json::{Value, json};
+use std::{fmt, time::Duration};
+
+/// Sorted durations.
+pub(crate) struct Figures(Vec<Duration>);
+
+impl Figures {
+    /// Of these, in any order.
+    pub(crate) fn of(mut durations: Vec<Duration>) -> Self {
+        durations.sort_unstable();
+        Self(durations)
+    }
+
+    /// The smallest duration that so many of a hundred do not exceed (nearest rank); ms.
+    fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).map_or(0.0, |duration| duration.as_secs_f64() * 1e3)
+    }
+
+    /// `{"p50","p95","p99","max"}` in ms.
+    pub(crate) fn json(&self) -> Value {
+        json!({"p50": self.percentile(50), "p95": self.percentile(95), "p99": self.percentile(99), "max": self.percentile(100)})
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p95, p99, max] = [50, 95, 99, 100].map(|percent| self.percentile(percent));
+        write!(f, "p50 {p50:.1} ms   p95 {p95:.1} ms   p99 {p99:.1} ms   max {max:.1} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Figures;
+    use std::time::Duration;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let figures = Figures::of((1..=200).rev().map(Duration::from_millis).collect());
+        assert_eq!([50, 95, 99, 100].map(|percent| figures.percentile(percent)), [100.0, 190.0, 198.0, 200.0]);
+        let one = Figures::of(vec![Duration::from_millis(7)]);
+        assert_eq!(one.to_string(), "p50 7.0 ms   p95 7.0 ms   p99 7.0 ms   max 7.0 ms");
+        assert_eq!(Figures::of(Vec::new()).percentile(50), 0.0);
+    }
+}

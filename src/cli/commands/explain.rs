@@ -1,0 +1,247 @@
+//! `shuzhiren explain`: what happened to a task, or why it has not happened yet, in sentences. Pure, but for the reading.
+
+use super::task_id::{about, check_ids};
+use crate::{
+    cli::{
+        client::{connection::Common, error::Fault},
+        term::{
+            format::{span, text, unix_ms},
+            output,
+        },
+    },
+    clock,
+    task::FailureKind,
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Settings of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The task
+    id: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Explains.
+pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Fault> {
+    check_ids(std::slice::from_ref(&args.id))?;
+    let api = args.common.connection.logged_in()?;
+    let task =
+        api.get(&format!("/api/tasks/{}?include=workflow", args.id)).await.map_err(|fault| about(fault, &args.id))?;
+    let sentences = sentences(&task.value, clock::unix_ms());
+    if args.common.json {
+        let status = task.text("status");
+        return output::say(&json!({"id": args.id, "status": status, "sentences": sentences}).to_string());
+    }
+    sentences.iter().try_for_each(|sentence| output::say(sentence))
+}
+
+/// What there is to say of a task with its workflow.
+fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
+    let ago = |name: &str| unix_ms(&task[name]).map(|then| span(now_ms.saturating_sub(then))).unwrap_or_default();
+    let mut said = match text(task, "status") {
+        "pending" => waiting(task, &ago("createdAt")),
+        "running" => running(task, &ago("startedAt")),
+        "completed" => completed(task),
+        "failed" => failed(task),
+        "cancelled" if task["cancelRequested"] == true => {
+            vec!["It was cancelled; its instance has not stopped it yet.".to_owned()]
+        }
+        "cancelled" => vec!["It was cancelled.".to_owned()],
+        other => vec![format!("It is {other}.")],
+    };
+    if let Some(lives) = task["revived"].as_u64() {
+        said.push(format!("It was given another try after its end {}.", times(lives)));
+    }
+    said.extend(attempts(task));
+    for warning in task["warnings"].as_array().into_iter().flatten() {
+        said.push(format!("Warning: {}", text(warning, "message")));
+    }
+    said.iter().map(|sentence| output::clean(sentence).into_owned()).collect()
+}
+
+fn waiting(task: &Value, since: &str) -> Vec<String> {
+    let why = task["waitingFor"].as_str().unwrap_or("its turn");
+    let mut said = vec![format!("It has waited for {since}, for {why}.")];
+    let priority = text(task, "priority");
+    if priority != "normal" {
+        said.push(format!("Its priority is {priority}."));
+    }
+    let eligible: Vec<&str> =
+        task["eligibleInstances"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !eligible.is_empty() {
+        said.push(format!("Only {} can run it: the others lack a node or a model that it needs.", eligible.join(", ")));
+    }
+    if let Some(by) = task["startBy"].as_str() {
+        said.push(format!("If it has not begun by {by}, it fails with start_timeout."));
+    }
+    if let Some(at) = task["nextAttemptAt"].as_str() {
+        said.push(format!("The next attempt is at {at}."));
+    }
+    said
+}
+
+fn running(task: &Value, since: &str) -> Vec<String> {
+    let place = task["instanceId"].as_str().unwrap_or("an instance");
+    let mut said = vec![format!("It has run on {place} for {since}: {} % of the graph is done.", task["progress"])];
+    if let Some(node) = task["currentNode"].as_str() {
+        let class = task["workflow"][node]["class_type"].as_str().map(|class| format!(" ({class})"));
+        let (done, total) = (&task["nodesDone"], &task["nodesTotal"]);
+        said.push(format!("Node {node}{} executes; {done} of {total} nodes are done.", class.unwrap_or_default()));
+    }
+    if let Some(ms) = task["timeoutMs"].as_u64() {
+        said.push(format!("After a run of {} it is stopped (run_timeout).", span(ms)));
+    }
+    said
+}
+
+fn completed(task: &Value) -> Vec<String> {
+    let (waited, ran) = (task["queueMs"].as_u64().unwrap_or(0), task["runMs"].as_u64().unwrap_or(0));
+    let place = task["instanceId"].as_str().unwrap_or("an instance");
+    let files = task["result"]["files"].as_array().map_or(0, Vec::len);
+    let made = match files {
+        0 => "no file".to_owned(),
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    vec![
+        format!("It ended well: it waited {}, then ran {} on {place}.", span(waited), span(ran)),
+        format!("It made {made}: shuzhiren download {}", text(task, "id")),
+    ]
+}
+
+fn failed(task: &Value) -> Vec<String> {
+    let (id, error) = (text(task, "id"), &task["error"]);
+    let mut said = vec![match crate::cli::term::format::node_of(error) {
+        Some(node) => format!("It failed in {node}: {}", text(error, "message").trim()),
+        None => format!("It failed: {}", text(error, "message").trim()),
+    }];
+    let kind = serde_json::from_value::<FailureKind>(error["type"].clone()).ok();
+    let Some(kind) = kind else { return said };
+    said.push(format!("{} ({}).", meaning(kind), kind.as_str()));
+    said.push(if kind.retryable() {
+        format!("All {} attempts went like that. Another try may go well: shuzhiren retry {id}", task["maxAttempts"])
+    } else {
+        advice(kind).map_or_else(|| format!("Once that is changed: shuzhiren retry {id}"), str::to_owned)
+    });
+    if error["traceback"].as_array().is_some_and(|lines| !lines.is_empty()) {
+        said.push(format!("The traceback of the node: shuzhiren show {id}"));
+    }
+    said
+}
+
+const fn meaning(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::InvalidWorkflow => "The instance refused the graph before running it",
+        FailureKind::NodeError => "The node raised an error, and would again",
+        FailureKind::OutOfMemory => "The instance ran out of memory",
+        FailureKind::InstanceUnreachable => "The instance could not be reached",
+        FailureKind::PromptLost => "The instance forgot the task: it was restarted, or somebody cleared its queue",
+        FailureKind::Interrupted => "Somebody else interrupted it at the instance",
+        FailureKind::InputUnavailable => "A file that it needs is missing, or the instance did not take it",
+        FailureKind::OutputUnavailable => "It ran, but an output could not be fetched from the instance",
+        FailureKind::StorageFailed => "It ran, but an output could not be stored here: is the disk full?",
+        FailureKind::OutputTooLarge => "It ran, but an output is larger than allowed, or there are too many",
+        FailureKind::Stalled => "The instance gave no sign of life while it ran",
+        FailureKind::RunTimeout => "It ran for longer than its timeout",
+        FailureKind::StartTimeout => "It had not begun by its startBy",
+        FailureKind::Poison => "Instances died under it: it is not given to another",
+    }
+}
+
+/// What to change, where a try with the same task is of no use.
+const fn advice(kind: FailureKind) -> Option<&'static str> {
+    match kind {
+        FailureKind::InvalidWorkflow | FailureKind::NodeError => {
+            Some("Change the workflow or the params, and submit again.")
+        }
+        FailureKind::Poison => Some("Run it by hand at an instance that nobody else needs before submitting it again."),
+        FailureKind::RunTimeout => Some("Submit it again with a longer --timeout."),
+        FailureKind::StartTimeout => Some("Submit it again with a later --start-by, or a higher --priority."),
+        _ => None,
+    }
+}
+
+/// One sentence for each try.
+pub(crate) fn attempts(task: &Value) -> Vec<String> {
+    let attempts = task["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    attempts
+        .iter()
+        .map(|attempt| {
+            let begun = unix_ms(&attempt["startedAt"]).unwrap_or(0);
+            let took = unix_ms(&attempt["endedAt"]).map(|ended| span(ended.saturating_sub(begun)));
+            let outcome = attempt["outcome"].as_str().unwrap_or("goes on");
+            let error = &attempt["error"];
+            let why = match error["message"].as_str() {
+                Some(message) => format!(": {}: {}", text(error, "type"), message.trim()),
+                None => String::new(),
+            };
+            let after = took.map(|took| format!(" after {took}")).unwrap_or_default();
+            let line =
+                format!("Attempt {} on {}: {outcome}{after}{why}", attempt["attempt"], text(attempt, "instanceId"));
+            output::clean(&line).into_owned()
+        })
+        .collect()
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FailureKind, sentences};
+    use serde_json::json;
+
+    const NOW: u64 = 1_704_067_210_000;
+
+    #[test]
+    fn a_waiting_task_says_what_for() {
+        let task = json!({"status": "pending", "createdAt": "2024-01-01T00:00:00.000Z", "priority": "high",
+            "waitingFor": "a free instance: all 2 are busy, next in line", "eligibleInstances": ["a:1"],
+            "attempts": [{"attempt": 1, "instanceId": "b:1", "startedAt": "2024-01-01T00:00:00.000Z",
+                "endedAt": "2024-01-01T00:00:03.200Z", "outcome": "failed", "error": {"type": "stalled", "message": "mute"}}]});
+        assert_eq!(
+            sentences(&task, NOW),
+            [
+                "It has waited for 10.0 s, for a free instance: all 2 are busy, next in line.",
+                "Its priority is high.",
+                "Only a:1 can run it: the others lack a node or a model that it needs.",
+                "Attempt 1 on b:1: failed after 3.2 s: stalled: mute",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_running_task_says_where_it_is() {
+        let task = json!({"status": "running", "startedAt": "2024-01-01T00:00:00.000Z", "instanceId": "a:1",
+            "progress": 45, "currentNode": "3", "nodesDone": 2, "nodesTotal": 7, "workflow": {"3": {"class_type": "KSampler"}}});
+        assert_eq!(
+            sentences(&task, NOW),
+            [
+                "It has run on a:1 for 10.0 s: 45 % of the graph is done.",
+                "Node 3 (KSampler) executes; 2 of 7 nodes are done.",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_failure_is_explained_and_says_what_to_do() {
+        for kind in FailureKind::ALL {
+            let task = json!({"status": "failed", "id": "x", "maxAttempts": 3,
+                "error": {"type": kind.as_str(), "message": "boom", "nodeId": "2", "nodeType": "K"}});
+            let said = sentences(&task, NOW);
+            assert_eq!(said[0], "It failed in node 2 (K): boom");
+            assert!(said[1].ends_with(&format!("({}).", kind.as_str())), "{said:?}");
+            assert_eq!(said[2].contains("Another try may go well"), kind.retryable(), "{said:?}");
+        }
+        let other = json!({"status": "failed", "error": {"type": "of_tomorrow", "message": "boom"}});
+        assert_eq!(sentences(&other, NOW), ["It failed: boom"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! `shuzhiren instances`, `enable`, `disable`.
+
+use crate::{
+    cli::{
+        client::{
+            connection::Common,
+            error::{Fault, each},
+            rest::{Api, Repeat},
+        },
+        term::{
+            format::{age, bytes, text},
+            output::{self, Ink},
+            table::Table,
+        },
+    },
+    clock,
+};
+use clap::Args;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Settings of `instances`.
+#[derive(Debug, Args)]
+pub struct InstancesArgs {
+    /// Only this one, with the history of its health
+    id: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of `enable` and `disable`.
+#[derive(Debug, Args)]
+pub struct SwitchArgs {
+    /// The instances, as `ip:port`
+    #[arg(required = true)]
+    ids: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Lists.
+pub(crate) async fn instances(args: InstancesArgs) -> Result<(), Fault> {
+    let api = args.common.connection.logged_in()?;
+    let answer = match &args.id {
+        Some(id) => api.get(&path_of(id)).await.map_err(|fault| fault.about(id))?,
+        None => api.get("/api/instances").await?,
+    };
+    if args.common.json {
+        return output::say(answer.raw.get());
+    }
+    let one = std::slice::from_ref(&answer.value);
+    let list = answer.value.as_array().map_or(one, Vec::as_slice);
+    let mut table =
+        Table::new(&["INSTANCE", "SERVER", "PHASE", "WORK", "QUEUE", "VRAM FREE", "COMFYUI", "SEEN", "ERROR"]);
+    let now = clock::unix_ms();
+    list.iter().for_each(|instance| row(instance, &mut table, now));
+    table.say(true)?;
+    let history = answer.value["history"].as_array().map(Vec::as_slice).unwrap_or_default();
+    history.iter().try_for_each(|change| {
+        let why = change["reason"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        output::say(&output::clean(&format!("  {} {}{why}", text(change, "at"), text(change, "phase"))))
+    })
+}
+
+fn row(instance: &Value, table: &mut Table, now_ms: u64) {
+    let phase = text(instance, "phase");
+    let shown = if instance["enabled"] == true { phase.to_owned() } else { format!("{phase}, disabled") };
+    let plain = |text: String| (text, Ink::Plain);
+    table.row([
+        plain(text(instance, "id").to_owned()),
+        plain(text(instance, "serverName").to_owned()),
+        (shown, Ink::of(phase)),
+        plain(if instance["busy"] == true { "busy".to_owned() } else { "idle".to_owned() }),
+        plain(instance["queueDepth"].to_string()),
+        plain(vram(&instance["device"])),
+        plain(text(instance, "version").to_owned()),
+        plain(age(&instance["lastHeartbeat"], now_ms)),
+        plain(text(instance, "lastError").to_owned()),
+    ]);
+}
+
+/// `12.0 GiB of 24.0 GiB`, empty where there is no GPU.
+pub(crate) fn vram(device: &Value) -> String {
+    match (device["vramFree"].as_u64(), device["vramTotal"].as_u64()) {
+        (Some(free), Some(total)) if total > 0 => format!("{} of {}", bytes(free), bytes(total)),
+        _ => String::new(),
+    }
+}
+
+/// Takes tasks again.
+pub(crate) async fn enable(args: SwitchArgs) -> Result<(), Fault> {
+    switch(args, true).await
+}
+
+/// Ends what runs, takes nothing new.
+pub(crate) async fn disable(args: SwitchArgs) -> Result<(), Fault> {
+    switch(args, false).await
+}
+
+async fn switch(args: SwitchArgs, enabled: bool) -> Result<(), Fault> {
+    let (api, json) = (args.common.connection.logged_in()?, args.common.json);
+    each(&args.ids, async |id| switch_one(&api, id, enabled, json).await.map_err(|fault| fault.about(id))).await
+}
+
+async fn switch_one(api: &Api, id: &str, enabled: bool, json: bool) -> Result<(), Fault> {
+    let (path, body) = (path_of(id), json!({ "enabled": enabled }));
+    let answer = api.call(Repeat::Safe, async || Ok(api.request(Method::PUT, &path).json(&body))).await?;
+    if json {
+        return output::say(answer.raw.get());
+    }
+    let what = match (answer.value["enabled"] == true, answer.value["busy"] == true) {
+        (true, _) => "enabled",
+        (false, true) if !enabled => "disabled; it ends what it runs",
+        (false, _) if !enabled => "disabled",
+        // Its own switch is on now, its server's is not.
+        (false, _) => "enabled, but its server is disabled in the config",
+    };
+    output::say(&format!("{} {what}", answer.text("id")))
+}
+
+/// An id is typed by people: whatever is in it stays one part of the path.
+fn path_of(id: &str) -> String {
+    let id: String = id
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b':' => char::from(byte).to_string(),
+            // A lone dot or two would be taken for folders.
+            b'.' if id.bytes().any(|byte| byte != b'.') => ".".to_owned(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("/api/instances/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_of;
+
+    #[test]
+    fn an_id_stays_one_part_of_the_path() {
+        assert_eq!(path_of("127.0.0.1:8001"), "/api/instances/127.0.0.1:8001");
+        assert_eq!(path_of("[::1]:8001"), "/api/instances/%5B::1%5D:8001");
+        assert_eq!(path_of("../tasks?x#y"), "/api/instances/..%2Ftasks%3Fx%23y");
+    }
+}

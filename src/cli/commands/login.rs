@@ -1,0 +1,111 @@
+//! `shuzhiren login`, `logout`, `whoami`.
+
+use crate::{
+    cli::{
+        client::{
+            connection::{Common, not_logged_in},
+            credentials::{Login, Logins},
+            error::Fault,
+            rest::{Api, Repeat},
+        },
+        term::{ask, output},
+    },
+    settings::Secret,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::io::Read as _;
+
+/// Bytes of a password that comes by standard input.
+const PASSWORD_BYTES_MAX: u64 = 4_096;
+
+/// Settings of `login`.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// As whom
+    #[arg(short, long, env = "SHUZHIREN_USERNAME", default_value = "admin", alias = "username")]
+    user: String,
+    /// Read the password from standard input, instead of asking at the terminal
+    #[arg(long)]
+    password_stdin: bool,
+    /// The password. Others can see a flag: better the variable, --password-stdin or the question
+    #[arg(long, env = "SHUZHIREN_PASSWORD", hide_env_values = true, hide = true)]
+    password: Option<Secret>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of `logout` and `whoami`.
+#[derive(Debug, Args)]
+pub struct LogoutArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Trades a password for a token and keeps that.
+pub(crate) async fn login(args: LoginArgs) -> Result<(), Fault> {
+    let base = args.common.connection.base()?;
+    let api = Api::new(&base, None, args.common.connection.wait_for_server)?;
+    let password = match (&args.password, args.password_stdin) {
+        (_, true) => from_stdin()?,
+        (Some(password), false) => password.expose().to_owned(),
+        (None, false) => ask::password(&format!("Password of {} at {base}", output::clean(&args.user))).await?,
+    };
+    let body = json!({"username": args.user, "password": password});
+    let answer = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, "/api/auth/login").json(&body))).await?;
+    let (token, expires_at) = (answer.text("token").to_owned(), answer.text("expiresAt").to_owned());
+    if token.is_empty() {
+        return Err(Fault::Unreachable(format!("{base} gave no token")));
+    }
+    let username = answer.value["user"]["username"].as_str().unwrap_or(&args.user).to_owned();
+    let path = Logins::keep(&base, Login { username: username.clone(), token, expires_at: expires_at.clone() })?;
+    if args.common.json {
+        return output::say(&json!({"url": base, "user": answer.value["user"], "expiresAt": expires_at}).to_string());
+    }
+    output::say(&format!("logged in at {base} as {} until {}", output::clean(&username), output::clean(&expires_at)))?;
+    output::hint(&format!("the token is kept in {}", path.display()));
+    Ok(())
+}
+
+fn from_stdin() -> Result<String, Fault> {
+    let mut text = String::new();
+    let read = std::io::stdin().take(PASSWORD_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| Fault::Usage(format!("cannot read the password: {error}")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Forgets the token. The server keeps none: it is good until it expires.
+pub(crate) fn logout(args: LogoutArgs) -> Result<(), Fault> {
+    let base = args.common.connection.base()?;
+    let was_kept = Logins::forget(&base)?;
+    if args.common.json {
+        return output::say(&json!({"url": base, "wasLoggedIn": was_kept}).to_string());
+    }
+    output::say(&format!("{} {base}", if was_kept { "logged out of" } else { "there was no login at" }))
+}
+
+/// Who the token is of, and whether the system takes it.
+pub(crate) async fn whoami(args: LogoutArgs) -> Result<(), Fault> {
+    let api = args.common.connection.api()?;
+    let token = api.token().ok_or_else(|| not_logged_in(api.base()))?;
+    // Only the system can say whether the token is good; what is in it, anybody can read.
+    api.get("/api/monitor/overview").await?;
+    let claims = claims_of(token.expose()).unwrap_or_default();
+    let expires_at = claims["exp"].as_i64().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let expires_at = expires_at.map(|time| format!("{time:.3}")).unwrap_or_default();
+    let (username, role) =
+        (crate::cli::term::format::text(&claims, "sub"), crate::cli::term::format::text(&claims, "role"));
+    if args.common.json {
+        let user = json!({"username": username, "role": role});
+        return output::say(&json!({"url": api.base(), "user": user, "expiresAt": expires_at}).to_string());
+    }
+    output::say(&format!("{} ({}) at {} until {expires_at}", output::clean(username), output::clean(role), api.base()))
+}
+
+/// The payload of a JSON Web Token.
+fn claims_of(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}

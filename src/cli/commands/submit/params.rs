@@ -1,0 +1,86 @@
+//! `-p KEY=VALUE`: what is JSON stays exactly as typed, `@file` is uploaded, anything else is a text.
+
+use crate::cli::client::error::Fault;
+use serde_json::value::RawValue;
+use std::path::PathBuf;
+
+/// One `-p`.
+#[derive(Debug)]
+pub(crate) struct Param {
+    /// `6.text`, `3:KSampler.seed`, `@Title.text`, `prompt`.
+    pub(crate) key: String,
+    pub(crate) value: Given,
+}
+
+/// Its value.
+#[derive(Debug)]
+pub(crate) enum Given {
+    /// As typed: a seed of 18446744073709551615 or 1e-7 stays what it is.
+    Json(Box<RawValue>),
+    /// To be uploaded.
+    File(PathBuf),
+}
+
+/// Reads all `-p`, in their order.
+pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Param>, Fault> {
+    let mut params: Vec<Param> = Vec::new();
+    for text in texts {
+        let param = parse(text)?;
+        if params.iter().any(|other| other.key == param.key) {
+            return Err(Fault::Usage(format!("-p {} is given twice", param.key)));
+        }
+        params.push(param);
+    }
+    Ok(params)
+}
+
+fn parse(text: &str) -> Result<Param, Fault> {
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+        return Err(Fault::Usage(format!("-p `{text}`: write it like 6.text=hello or image=@photo.png")));
+    };
+    let value = given(value).map_err(|why| Fault::Usage(format!("-p {key}={value}: {why}")))?;
+    Ok(Param { key: key.to_owned(), value })
+}
+
+/// A value as it is typed.
+pub(crate) fn given(value: &str) -> Result<Given, String> {
+    match value.strip_prefix('@') {
+        Some("") => Err("a file's name is missing".to_owned()),
+        Some(path) => Ok(Given::File(PathBuf::from(path))),
+        None => Ok(Given::Json(json_or_text(value))),
+    }
+}
+
+fn json_or_text(text: &str) -> Box<RawValue> {
+    serde_json::from_str(text)
+        .unwrap_or_else(|_| serde_json::value::to_raw_value(text).expect("a text can be written as JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Given, parse, parse_all};
+
+    #[test]
+    fn json_stays_as_typed_and_the_rest_is_text() {
+        for (text, key, json) in [
+            ("6.text=a lighthouse", "6.text", "\"a lighthouse\""),
+            ("6.text=a=b", "6.text", "\"a=b\""),
+            ("6.text=", "6.text", "\"\""),
+            ("3.seed=18446744073709551615", "3.seed", "18446744073709551615"),
+            ("3.cfg=1e-7", "3.cfg", "1e-7"),
+            ("3.seed={\"$random\":{}}", "3.seed", "{\"$random\":{}}"),
+            ("6.text=\"@home\"", "6.text", "\"@home\""),
+            ("a=tru", "a", "\"tru\""),
+            ("@Save[*].filename_prefix=x", "@Save[*].filename_prefix", "\"x\""),
+        ] {
+            let param = parse(text).unwrap();
+            let Given::Json(value) = &param.value else { panic!("{text}") };
+            assert_eq!((param.key.as_str(), value.get()), (key, json), "{text}");
+        }
+        assert!(matches!(parse("image=@a b.png").unwrap().value, Given::File(path) if path.ends_with("a b.png")));
+        for bad in ["", "x", "=1", "image=@"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(parse_all(&["a=1".to_owned(), "a=2".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! What `submit` sends: the body of `POST /api/tasks`, the files that must be there first.
+//!
+//! Invariant: numbers of workflow and params leave as they were written.
+
+use super::{
+    params::{Given, Param},
+    sweep::Sweep,
+};
+use crate::cli::{
+    client::{
+        error::Fault,
+        rest::{Api, Repeat},
+    },
+    commands::files::upload,
+    term::output,
+};
+use reqwest::Method;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// The body.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Order {
+    /// A graph, or the name of a published one.
+    pub(crate) workflow: Box<RawValue>,
+    #[serde(skip_serializing_if = "Members::is_empty")]
+    pub(crate) params: Members<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) count: Option<u64>,
+    #[serde(skip_serializing_if = "Members::is_empty")]
+    pub(crate) sweep: Members<Vec<Box<RawValue>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_attempts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) strict: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) randomize_seeds: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) auto_map: bool,
+}
+
+/// Members of an object in their order: which list of a sweep changes fastest hangs on it.
+pub(crate) struct Members<T>(Vec<(String, T)>);
+
+impl<T> Members<T> {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Serialize> Serialize for Members<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// Whether there is a file to upload among the values.
+pub(crate) fn has_files(params: &[Param], sweeps: &[Sweep]) -> bool {
+    let values = params.iter().map(|param| &param.value).chain(sweeps.iter().flat_map(|sweep| &sweep.values));
+    values.into_iter().any(|value| matches!(value, Given::File(_)))
+}
+
+/// Files that went up for an order, each once.
+#[derive(Default)]
+pub(crate) struct Uploads(BTreeMap<PathBuf, String>);
+
+impl Uploads {
+    /// Puts params and sweeps into the order, and uploads the files among them.
+    pub(crate) async fn put(
+        &mut self,
+        api: &Api,
+        order: &mut Order,
+        params: Vec<Param>,
+        sweeps: Vec<Sweep>,
+    ) -> Result<(), Fault> {
+        for Param { key, value } in params {
+            order.params.0.push((key, self.value(api, value).await?));
+        }
+        for Sweep { key, values: given } in sweeps {
+            let mut values = Vec::with_capacity(given.len());
+            for value in given {
+                values.push(self.value(api, value).await?);
+            }
+            order.sweep.0.push((key, values));
+        }
+        Ok(())
+    }
+
+    async fn value(&mut self, api: &Api, value: Given) -> Result<Box<RawValue>, Fault> {
+        let path = match value {
+            Given::Json(value) => return Ok(value),
+            Given::File(path) => path,
+        };
+        if !self.0.contains_key(&path) {
+            let file = upload::upload(api, &path).await?;
+            self.0.insert(path.clone(), file.text("fileId").to_owned());
+        }
+        let directive = serde_json::json!({ "$file": self.0[&path] });
+        Ok(to_raw_value(&directive).expect("an object with a text can be written as JSON"))
+    }
+
+    /// Deletes them: no task has them.
+    pub(crate) async fn take_back(&self, api: &Api) {
+        for id in self.0.values() {
+            let path = format!("/api/files/{id}");
+            if let Err(fault) = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await {
+                output::hint(&format!("the upload {id} stays behind: {fault}"));
+            }
+        }
+    }
+}
+
+/// Reads a JSON file as it is: the server judges what is in it.
+pub(crate) fn read_json(path: &Path) -> Result<Box<RawValue>, Fault> {
+    let unusable = |why: &dyn std::fmt::Display| Fault::Usage(format!("cannot use {}: {why}", path.display()));
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| unusable(&error))?;
+    // An editor on Windows may have put a mark in front.
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| unusable(&format!("no JSON: {error}")))
+}

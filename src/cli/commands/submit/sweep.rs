@@ -1,0 +1,109 @@
+//! `--sweep KEY=V1,V2,…`: the values of one param, each of them read as `-p` reads one.
+
+use super::params::{Given, given};
+use crate::cli::client::error::Fault;
+use serde_json::value::RawValue;
+
+/// One `--sweep`.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    /// As of `-p`.
+    pub(crate) key: String,
+    pub(crate) values: Vec<Given>,
+}
+
+/// Reads all `--sweep`, in their order: the values of the last one change fastest.
+pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Sweep>, Fault> {
+    let mut sweeps: Vec<Sweep> = Vec::new();
+    for text in texts {
+        let Some((key, values)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(Fault::Usage(format!("--sweep `{text}`: write it like 3.steps=10,20,30")));
+        };
+        if sweeps.iter().any(|other| other.key == key) {
+            return Err(Fault::Usage(format!("--sweep {key} is given twice: put its values into one list")));
+        }
+        let values = values_of(values).map_err(|why| Fault::Usage(format!("--sweep {key}: {why}")))?;
+        sweeps.push(Sweep { key: key.to_owned(), values });
+    }
+    Ok(sweeps)
+}
+
+/// A list in JSON is the list. Else it is what stands between commas: as JSON if all of it is JSON, so that `"a, b","c"` are
+/// two values, or each for itself.
+fn values_of(text: &str) -> Result<Vec<Given>, String> {
+    let list = |text: &str| serde_json::from_str::<Vec<Box<RawValue>>>(text);
+    if let Ok(values) = list(text).or_else(|_| list(&format!("[{text}]"))) {
+        return match values.is_empty() {
+            true => Err("it has no values".to_owned()),
+            false => Ok(values.into_iter().map(Given::Json).collect()),
+        };
+    }
+    text.split(',').map(|part| value_of(part.trim())).collect()
+}
+
+fn value_of(part: &str) -> Result<Given, String> {
+    if part.is_empty() {
+        return Err("a value is missing beside a comma; an empty text is \"\"".to_owned());
+    }
+    match given(part)? {
+        // Half of something that held a comma.
+        Given::Json(_) if part.starts_with(['"', '[', '{']) && is_no_json(part) => {
+            Err(format!("`{part}` is cut off at a comma: write a JSON list, like '[\"a cat, asleep\", \"a dog\"]'"))
+        }
+        value => Ok(value),
+    }
+}
+
+fn is_no_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Given, parse_all};
+
+    fn values(text: &str) -> Vec<String> {
+        let sweeps = parse_all(&[text.to_owned()]).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        let shown = |value: &Given| match value {
+            Given::Json(value) => value.get().to_owned(),
+            Given::File(path) => format!("file {}", path.display()),
+        };
+        sweeps[0].values.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn values_stay_as_typed_however_they_are_listed() {
+        for (text, expected) in [
+            ("3.steps=10,20", &["10", "20"][..]),
+            ("3.cfg=1e-7, 20.00", &["1e-7", "20.00"]),
+            ("3.seed=18446744073709551615", &["18446744073709551615"]),
+            ("name=euler, ddim", &["\"euler\"", "\"ddim\""]),
+            ("name=euler,3", &["\"euler\"", "3"]),
+            ("6.text=\"a cat, asleep\",\"a=b\"", &["\"a cat, asleep\"", "\"a=b\""]),
+            ("6.text=[\"a, b\", 1]", &["\"a, b\"", "1"]),
+            ("x=[[1,2],[3]]", &["[1,2]", "[3]"]),
+            ("3.seed={\"$random\":{\"min\":1,\"max\":2}},7", &["{\"$random\":{\"min\":1,\"max\":2}}", "7"]),
+            ("image=@a b.png,@b.png", &["file a b.png", "file b.png"]),
+        ] {
+            assert_eq!(values(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_become_something_else_is_refused() {
+        for (text, why) in [
+            ("x", "write it like"),
+            ("=1,2", "write it like"),
+            ("x=", "no values"),
+            ("x=[]", "no values"),
+            ("x=1,,b", "missing beside a comma"),
+            ("x=a,", "missing beside a comma"),
+            ("x=\"a, b\",c", "cut off at a comma"),
+            ("x=@", "a file's name is missing"),
+        ] {
+            let told = parse_all(&[text.to_owned()]).unwrap_err().to_string();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+        assert!(parse_all(&["a=1".to_owned(), "a=2".to_owned()]).unwrap_err().to_string().contains("twice"));
+    }
+}

@@ -1,0 +1,197 @@
+//! `shuzhiren tasks`, `show`, `cancel`, `retry`.
+
+use super::{
+    explain,
+    task_id::{about, check_ids},
+};
+use crate::{
+    cli::{
+        client::{
+            connection::Common,
+            envelope::Answer,
+            error::{Fault, each},
+            pagination::{self, Asked},
+            rest::Repeat,
+        },
+        term::{
+            format::{age, is_ended, span, text},
+            output::{self, Ink},
+            table::Table,
+        },
+        watch::{
+            progress::{ending, state_of},
+            targets,
+        },
+    },
+    clock,
+    task::{BatchId, FlowName},
+};
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+
+/// Settings of `tasks`.
+#[derive(Debug, Args)]
+pub struct TasksArgs {
+    /// Only these: pending, running, completed, failed, cancelled, several with commas
+    #[arg(short, long)]
+    status: Option<String>,
+    /// Only failed ones with these types of error, several with commas
+    #[arg(long, value_name = "TYPE", conflicts_with = "status")]
+    error_type: Option<String>,
+    /// Only those of this batch, the last first: an id ends with the place in the batch, 0000, 0001, … (hexadecimal)
+    #[arg(long, value_name = "ID", conflicts_with = "error_type")]
+    batch: Option<BatchId>,
+    /// Only those of this published workflow
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["error_type", "batch"])]
+    workflow: Option<FlowName>,
+    /// How many, newest first
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The task
+    id: String,
+    /// Only its workflow, with the params in it
+    #[arg(long)]
+    workflow: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Settings of `cancel` and `retry`.
+#[derive(Debug, Args)]
+pub struct TaskIdsArgs {
+    /// The tasks
+    #[arg(required = true)]
+    ids: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Lists.
+pub(crate) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
+    let api = args.common.connection.logged_in()?;
+    let filters = [
+        ("status", args.status),
+        ("errorType", args.error_type),
+        ("batchId", args.batch.map(|id| id.to_string())),
+        ("workflow", args.workflow.map(String::from)),
+    ];
+    let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let asked = Asked { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
+    let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "TRY", "INSTANCE", "WHAT"]);
+    let now = clock::unix_ms();
+    pagination::say(&api, &asked, args.common.json, columns, |task, table| row(task, table, now)).await
+}
+
+fn row(task: &Value, table: &mut Table, now_ms: u64) {
+    let status = text(task, "status");
+    let plain = |text: String| (text, Ink::Plain);
+    let what = match status {
+        "running" => state_of(task),
+        "failed" => ending(task).trim_start_matches("failed: ").to_owned(),
+        "completed" => match task["result"]["files"].as_array().map_or(0, Vec::len) {
+            0 => String::new(),
+            1 => "1 file".to_owned(),
+            count => format!("{count} files"),
+        },
+        _ => String::new(),
+    };
+    table.row([
+        plain(text(task, "id").to_owned()),
+        (status.to_owned(), Ink::of(status)),
+        plain(age(&task["createdAt"], now_ms)),
+        plain(task["runMs"].as_u64().map(span).unwrap_or_default()),
+        plain(task["attempt"].to_string()),
+        plain(text(task, "instanceId").to_owned()),
+        plain(what),
+    ]);
+}
+
+/// Shows one.
+pub(crate) async fn show(args: ShowArgs) -> Result<(), Fault> {
+    check_ids(std::slice::from_ref(&args.id))?;
+    let api = args.common.connection.logged_in()?;
+    if args.workflow {
+        return output::say(api.get(&format!("/api/tasks/{}/workflow", args.id)).await?.raw.get());
+    }
+    let task = api.get(&format!("/api/tasks/{}", args.id)).await.map_err(|fault| about(fault, &args.id))?;
+    if args.common.json {
+        return output::say(task.raw.get());
+    }
+    facts(&task.value).iter().try_for_each(|line| output::say(line))
+}
+
+fn facts(task: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() && value != "null" {
+            lines.push(format!("{name:<12}{}", output::clean(&value)));
+        }
+    };
+    let status = text(task, "status");
+    fact("task", text(task, "id").to_owned());
+    fact("status", if is_ended(status) { ending(task) } else { format!("{status}: {}", state_of(task)) });
+    if let Some(index) = task["batchIndex"].as_u64() {
+        fact("batch", format!("{}, its task {index:03}", text(task, "batchId")));
+    }
+    if let Some(name) = task["workflowName"].as_str() {
+        fact("workflow", format!("{name}@{}", task["workflowVersion"]));
+    }
+    fact("owner", text(task, "owner").to_owned());
+    fact("priority", text(task, "priority").to_owned());
+    fact("attempt", format!("{} of {}", task["attempt"], task["maxAttempts"]));
+    fact("instance", text(task, "instanceId").to_owned());
+    fact("accepted", text(task, "createdAt").to_owned());
+    fact("begun", text(task, "startedAt").to_owned());
+    fact("ended", text(task, "finishedAt").to_owned());
+    fact("waited", task["queueMs"].as_u64().map(span).unwrap_or_default());
+    fact("ran", task["runMs"].as_u64().map(span).unwrap_or_default());
+    fact("params", task["params"].to_string());
+    fact("resolved", task["resolved"].to_string());
+    fact("metadata", task["metadata"].to_string());
+    for output in task["result"]["outputs"].as_array().into_iter().flatten() {
+        let what = output["url"].as_str().or_else(|| output["text"].as_str()).unwrap_or_default();
+        fact("output", format!("{} of node {}: {what}", text(output, "kind"), text(output, "nodeId")));
+    }
+    for line in task["error"]["traceback"].as_array().into_iter().flatten() {
+        fact("traceback", line.as_str().unwrap_or_default().trim_end().to_owned());
+    }
+    lines.extend(explain::attempts(task));
+    lines
+}
+
+/// Cancels.
+pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
+    check_ids(&args.ids)?;
+    let (api, json) = (args.common.connection.logged_in()?, args.common.json);
+    each(&args.ids, async |id| {
+        let task = targets::cancel(&api, id).await.map_err(|fault| about(fault, id))?;
+        let still = task.value["cancelRequested"] == true;
+        said(json, &task, if still { "cancelled; its instance has not stopped yet" } else { "cancelled" })
+    })
+    .await
+}
+
+/// Gives another try.
+pub(crate) async fn retry(args: TaskIdsArgs) -> Result<(), Fault> {
+    check_ids(&args.ids)?;
+    let (api, json) = (args.common.connection.logged_in()?, args.common.json);
+    each(&args.ids, async |id| {
+        let path = format!("/api/tasks/{id}/retry");
+        // Said twice it does it once.
+        let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
+        said(json, &task.map_err(|fault| about(fault, id))?, "waits for another try")
+    })
+    .await
+}
+
+fn said(json: bool, task: &Answer, what: &str) -> Result<(), Fault> {
+    if json { output::say(task.raw.get()) } else { output::say(&format!("{} {what}", task.text("id"))) }
+}

@@ -1,0 +1,241 @@
+//! `shuzhiren workflows set`: a graph becomes the next version. It says what it changes, and never overwrites somebody else's.
+
+use super::workflow_ref::{path_of, whole_name};
+use crate::{
+    cli::{
+        client::{
+            connection::Common,
+            envelope::Answer,
+            error::Fault,
+            rest::{Api, Repeat},
+        },
+        commands::submit::submit_request::read_json,
+        term::{
+            json_pretty::layout,
+            line_diff::diff,
+            output::{self, Ink},
+        },
+    },
+    task::FlowName,
+};
+use clap::Args;
+use reqwest::{Method, header::CONTENT_TYPE};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What the server adds, and does not take.
+const OF_THE_SERVER: [&str; 6] = ["name", "latestVersion", "versions", "createdAt", "updatedAt", "warnings"];
+/// What stays as it was when nothing else is said.
+const KEPT: [&str; 2] = ["description", "params"];
+
+/// Settings of `workflows set`.
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// Its name: 1 to 64 of A-Z a-z 0-9 . _ -
+    #[arg(value_parser = whole_name)]
+    name: FlowName,
+    /// The graph (ComfyUI's "Export (API)"), or all of it: {"workflow":{…},"params":{…},"description":"…"}; `-` = standard
+    /// input. A `version` in it is a guard, as --if-version is; not so that of another `name`: a copy is a workflow of its own
+    file: PathBuf,
+    /// JSON file with the params that it takes, {"prompt":{"target":"6.text","type":"string"},…}: target (an address, several
+    /// in a list), type (string, integer, number, boolean, enum, image, video, audio, file), default, min, max, enum,
+    /// required, description
+    #[arg(long, value_name = "FILE")]
+    params: Option<PathBuf>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Only if this is the newest version now; 0 = there is none yet
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// Publishes.
+pub(crate) async fn set(args: SetArgs) -> Result<(), Fault> {
+    let mut body = read(&args)?;
+    let api = args.common.connection.logged_in()?;
+    let path = path_of(&args.name);
+    let before = match api.get(&path).await {
+        Ok(before) => Some(before),
+        Err(Fault::NotFound(_)) => {
+            first(&args, &body)?;
+            None
+        }
+        Err(fault) => return Err(fault),
+    };
+    complete(&mut body, before.as_ref())?;
+    let after = write(&api, &path, &body).await?;
+    if args.common.json {
+        return output::say(after.raw.get());
+    }
+    told(&args.name, before.as_ref(), &after)
+}
+
+/// What was typed, as a body.
+fn read(args: &SetArgs) -> Result<Members, Fault> {
+    let stdin = Path::new("-");
+    if args.file == stdin && args.params.as_deref() == Some(stdin) {
+        return Err(Fault::Usage("only one of FILE and --params can be standard input".to_owned()));
+    }
+    let mut body = body_of(read_json(&args.file)?, &args.name);
+    if let Some(path) = &args.params {
+        body.insert("params".to_owned(), read_json(path)?);
+    }
+    if let Some(text) = &args.description {
+        body.insert("description".to_owned(), raw(text));
+    }
+    if let Some(version) = args.if_version {
+        body.insert("version".to_owned(), raw(&version));
+    }
+    Ok(body)
+}
+
+/// What is not there yet has no version to be guarded by; the server could not say which guard is to be taken away.
+fn first(args: &SetArgs, body: &Members) -> Result<(), Fault> {
+    let version = body.get("version").and_then(|version| version.get().parse::<u64>().ok());
+    if version.is_none_or(|version| version == 0) {
+        return Ok(());
+    }
+    let guard = if args.if_version.is_some() { "--if-version out" } else { "`version` out of the file" };
+    Err(Fault::Refused(format!("no workflow `{}` is published: leave {guard}", args.name)))
+}
+
+/// A file is the graph, or has it as its member `workflow`, which no node looks like.
+fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
+    let members: Members = serde_json::from_str(file.get()).unwrap_or_default();
+    let is_node = |graph: &RawValue| {
+        let node: Value = serde_json::from_str(graph.get()).unwrap_or(Value::Null);
+        node.get("class_type").is_some_and(Value::is_string)
+    };
+    match members.get("workflow") {
+        Some(graph) if !is_node(graph) => {
+            let whose = members.get("name").and_then(|whose| serde_json::from_str::<String>(whose.get()).ok());
+            let is_other = whose.is_some_and(|whose| whose != name.as_str());
+            let is_left_out = |member: &str| OF_THE_SERVER.contains(&member) || is_other && member == "version";
+            members.into_iter().filter(|(member, _)| !is_left_out(member)).collect()
+        }
+        _ => Members::from([("workflow".to_owned(), file)]),
+    }
+}
+
+/// Adds what stays as it was, and the guard: the difference that is shown is the one that is made.
+fn complete(body: &mut Members, before: Option<&Answer>) -> Result<(), Fault> {
+    let known = members(before)?;
+    for name in KEPT {
+        if let Some(value) = known.get(name).filter(|_| !body.contains_key(name)) {
+            body.insert(name.to_owned(), value.clone());
+        }
+    }
+    let version = known.get("version").map_or_else(|| raw(&0), Clone::clone);
+    body.entry("version".to_owned()).or_insert(version);
+    Ok(())
+}
+
+fn members(answer: Option<&Answer>) -> Result<Members, Fault> {
+    let text = answer.map_or("{}", |answer| answer.raw.get());
+    serde_json::from_str(text)
+        .map_err(|error| Fault::Unreachable(format!("the answer is no published workflow: {error}")))
+}
+
+fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("a text or a number can be written as JSON")
+}
+
+async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Fault> {
+    let body = serde_json::to_string(body).map_err(|error| Fault::Usage(format!("cannot write it: {error}")))?;
+    // Said twice it finds its own version.
+    api.call(Repeat::Safe, async || {
+        Ok(api.request(Method::PUT, path).header(CONTENT_TYPE, "application/json").body(body.clone()))
+    })
+    .await
+}
+
+fn told(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), Fault> {
+    let version = &after.value["version"];
+    if before.is_some_and(|before| before.value["version"] == *version) {
+        return output::say(&format!("{name}@{version} stays: nothing was changed"));
+    }
+    if before.is_some() {
+        for line in diff(&shown(before)?, &shown(Some(after))?) {
+            let ink = match line.chars().next() {
+                Some('-') => Ink::Bad,
+                Some('+') => Ink::Good,
+                _ => Ink::Plain,
+            };
+            output::say(&ink.paint(&line, output::has_colours()))?;
+        }
+    }
+    output::say(&format!("{name}@{version} is published"))?;
+    if output::is_shown() {
+        output::hint(&format!(
+            "to run it: shuzhiren submit --workflow {name}; what it takes: shuzhiren workflows show {name}"
+        ));
+    }
+    Ok(())
+}
+
+/// What makes a version, laid out: nothing in it moves a cursor.
+fn shown(answer: Option<&Answer>) -> Result<String, Fault> {
+    let mut members = members(answer)?;
+    members.retain(|name, _| name == "workflow" || KEPT.contains(&name.as_str()));
+    let text = serde_json::to_string(&members).map_err(|error| Fault::Local(error.to_string()))?;
+    Ok(layout(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Members, body_of, complete};
+    use crate::cli::client::envelope::Answer;
+    use serde_json::value::RawValue;
+
+    fn body(file: &str) -> Members {
+        body_of(RawValue::from_string(file.to_owned()).unwrap(), &"a".parse().unwrap())
+    }
+
+    fn names(body: &Members) -> Vec<&str> {
+        body.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn a_file_is_the_graph_or_all_of_it() {
+        let graph = r#"{"3":{"class_type":"KSampler","inputs":{"cfg":1e-7}}}"#;
+        assert_eq!(body(graph)["workflow"].get(), graph);
+        let node = r#"{"workflow":{"class_type":"X","inputs":{}}}"#;
+        assert_eq!(body(node)["workflow"].get(), node, "a node may be called that");
+        let all =
+            format!(r#"{{"name":"a","version":3,"latestVersion":3,"versions":[3],"workflow":{graph},"paramz":{{}}}}"#);
+        // What nobody knows is for the server to refuse.
+        assert_eq!(names(&body(&all)), ["paramz", "version", "workflow"]);
+        assert_eq!(body(&all)["workflow"].get(), graph);
+        let others = all.replace(r#""name":"a""#, r#""name":"b""#);
+        assert_eq!(names(&body(&others)), ["paramz", "workflow"], "the version of another workflow is no guard");
+        assert_eq!(body("[1]")["workflow"].get(), "[1]", "the server says what is wrong with it");
+    }
+
+    #[test]
+    fn what_is_not_named_stays_and_the_version_that_was_read_guards() {
+        let text = r#"{"name":"a","version":3,"params":{"x":{"default":20.00}},"description":"d"}"#;
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        let before = Answer { value: serde_json::from_str(text).unwrap(), raw, etag: None };
+        let mut plain = body(r#"{"3":{}}"#);
+        complete(&mut plain, Some(&before)).unwrap();
+        assert_eq!(names(&plain), ["description", "params", "version", "workflow"]);
+        assert_eq!((plain["params"].get(), plain["version"].get()), (r#"{"x":{"default":20.00}}"#, "3"));
+        let mut own = body(r#"{"workflow":{},"params":{},"version":1}"#);
+        complete(&mut own, Some(&before)).unwrap();
+        assert_eq!((own["params"].get(), own["version"].get(), own["description"].get()), ("{}", "1", "\"d\""));
+        let mut first = body("{}");
+        complete(&mut first, None).unwrap();
+        assert_eq!(first["version"].get(), "0");
+    }
+}

@@ -1,0 +1,83 @@
+//! Times, sizes and statuses as people read them.
+
+use serde_json::Value;
+
+/// `850 ms`, `3.2 s`, `4 min 10 s`, `3 h 5 min`, `2 d 3 h`.
+pub(crate) fn span(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{seconds}.{} s", ms % 1_000 / 100),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// `512 B`, `5.0 KiB`, `1.3 GiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    let mut size = count as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1_024.0 {
+            return if unit == "B" { format!("{count} B") } else { format!("{size:.1} {unit}") };
+        }
+        size /= 1_024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
+/// RFC 3339 as Unix ms.
+pub(crate) fn unix_ms(time: &Value) -> Option<u64> {
+    let time: jiff::Timestamp = time.as_str()?.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok()
+}
+
+/// How long ago a time was, coarsely: `12 s`, `3 min`, `5 h`, `2 d`. Empty when there is none.
+pub(crate) fn age(time: &Value, now_ms: u64) -> String {
+    let Some(then) = unix_ms(time) else { return String::new() };
+    let seconds = now_ms.saturating_sub(then) / 1_000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A text of the answer; empty when it is not there.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// Whether a task with this status has ended.
+pub(crate) fn is_ended(status: &str) -> bool {
+    matches!(status, "completed" | "failed" | "cancelled")
+}
+
+/// `node 2 (TestSteps)`, as far as the error names one.
+pub(crate) fn node_of(error: &Value) -> Option<String> {
+    let node = error["nodeId"].as_str()?;
+    Some(error["nodeType"].as_str().map_or_else(|| format!("node {node}"), |class| format!("node {node} ({class})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{age, bytes, span};
+    use serde_json::json;
+
+    #[test]
+    fn spans_and_sizes_are_short() {
+        for (ms, expected) in
+            [(0, "0 ms"), (999, "999 ms"), (3_240, "3.2 s"), (250_000, "4 min 10 s"), (11_100_000, "3 h 5 min")]
+        {
+            assert_eq!(span(ms), expected);
+        }
+        for (count, expected) in [(0, "0 B"), (1_023, "1023 B"), (5_130, "5.0 KiB"), (1 << 50, "1024.0 TiB")] {
+            assert_eq!(bytes(count), expected);
+        }
+        let now = 1_704_067_260_000;
+        assert_eq!(age(&json!("2024-01-01T00:00:00.000Z"), now), "1 min");
+        assert_eq!(age(&json!("2030-01-01T00:00:00.000Z"), now), "0 s", "clocks differ");
+        assert_eq!(age(&json!(null), now), "");
+    }
+}

@@ -1,0 +1,77 @@
+//! JSON laid out for people without being read: numbers and the order of members stay as they are.
+//!
+//! Invariant: what a terminal might obey is written as `\u009b`, which is the same to whoever reads JSON.
+
+use super::output::is_harmful;
+
+/// With one member a line, two spaces deeper in each object and list; empty ones stay on their line.
+pub(crate) fn layout(json: &str) -> String {
+    let (mut text, mut depth, mut letters) = (String::with_capacity(json.len() * 2), 0_usize, json.chars().peekable());
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.push_str(&"  ".repeat(depth));
+    };
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => {
+                text.push(letter);
+                let mut is_escaped = false;
+                for letter in letters.by_ref() {
+                    if is_harmful(letter) {
+                        text.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                    } else {
+                        text.push(letter);
+                    }
+                    match letter {
+                        _ if is_escaped => is_escaped = false,
+                        '\\' => is_escaped = true,
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            '{' | '[' => {
+                while letters.next_if(char::is_ascii_whitespace).is_some() {}
+                text.push(letter);
+                if let Some(close) = letters.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut text, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut text, depth);
+                text.push(letter);
+            }
+            ',' => {
+                text.push(letter);
+                line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            letter if letter.is_ascii_whitespace() => {}
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::layout;
+
+    #[test]
+    fn space_changes_and_what_is_harmful() {
+        let json = r#"{"b":{"x":[1e-7,20.00],"y":"a, \"{b}\" \\"},"a":[ ],"c":{}}"#;
+        let laid = layout(json);
+        let expected = "{\n  \"b\": {\n    \"x\": [\n      1e-7,\n      20.00\n    ],\n    \"y\": \"a, \\\"{b}\\\" \\\\\"\n  },\n  \
+                        \"a\": [],\n  \"c\": {}\n}";
+        assert_eq!(laid, expected);
+        assert_eq!(layout(&laid), laid, "laid out twice it is the same");
+        let harmful = "\"a\u{9b}2J\u{202e}\u{7f}\"";
+        assert_eq!(layout(harmful), r#""a\u009b2J\u202e\u007f""#);
+        let same = |text: &str| serde_json::from_str::<String>(text).unwrap();
+        assert_eq!(same(&layout(harmful)), same(harmful));
+    }
+}

@@ -1,0 +1,132 @@
+//! What is said, and where: standard output holds what was asked for, standard error holds hints and waiting.
+//!
+//! Invariant: nothing that a server says reaches a terminal with control characters in it.
+
+use crate::cli::client::error::Fault;
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+/// One line on standard output.
+///
+/// # Errors
+/// [`Fault::ReaderGone`] when nobody reads it any more (`| head`).
+pub(crate) fn say(line: &str) -> Result<(), Fault> {
+    write(line.as_bytes(), true)
+}
+
+/// Bytes on standard output, as they are.
+pub(crate) fn pour(bytes: &[u8]) -> Result<(), Fault> {
+    write(bytes, false)
+}
+
+fn write(bytes: &[u8], is_line: bool) -> Result<(), Fault> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| if is_line { stdout.write_all(b"\n") } else { Ok(()) });
+    match written.and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Fault::ReaderGone),
+        Err(error) => Err(Fault::Local(format!("cannot write to standard output: {error}"))),
+    }
+}
+
+/// One line on standard error. That nobody reads it is no reason to stop.
+pub(crate) fn hint(line: &str) {
+    let _unread = writeln!(io::stderr(), "{line}");
+}
+
+/// Whether people look at standard output.
+pub(crate) fn is_shown() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether bars and the like have a place: standard error is a terminal that can be drawn on.
+pub(crate) fn has_bars() -> bool {
+    io::stderr().is_terminal() && is_drawable()
+}
+
+/// Whether standard output is a terminal that can be drawn on.
+pub(crate) fn is_screen() -> bool {
+    is_shown() && is_drawable()
+}
+
+fn is_drawable() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Columns of the terminal at standard output, if it is one.
+pub(crate) fn columns() -> Option<usize> {
+    size().map(|(columns, _)| columns)
+}
+
+/// Columns and lines of the terminal at standard output, if it is one.
+pub(crate) fn size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col.into(), size.ws_row.into()))
+}
+
+/// Without control characters: a file's name must not move the cursor or rename the window.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|letter| if is_harmful(letter) { ' ' } else { letter }).collect())
+}
+
+/// Whether a terminal may take a letter for a command, or show others in another order for it.
+pub(crate) fn is_harmful(letter: char) -> bool {
+    letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter)
+}
+
+/// A colour, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ink {
+    Plain,
+    Faint,
+    Good,
+    Busy,
+    Bad,
+}
+
+impl Ink {
+    /// Of a task's status or an instance's phase.
+    pub(crate) fn of(word: &str) -> Self {
+        match word {
+            "completed" | "up" => Self::Good,
+            "running" | "draining" | "suspect" => Self::Busy,
+            "failed" | "down" => Self::Bad,
+            "cancelled" => Self::Faint,
+            _ => Self::Plain,
+        }
+    }
+
+    /// The text in this colour, if `is_on`.
+    pub(crate) fn paint(self, text: &str, is_on: bool) -> String {
+        let code = match self {
+            Self::Plain => return text.to_owned(),
+            Self::Faint => 2,
+            Self::Good => 32,
+            Self::Busy => 33,
+            Self::Bad => 31,
+        };
+        if is_on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether colours are wanted on standard output (<https://no-color.org>).
+pub(crate) fn has_colours() -> bool {
+    let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    is_screen() && !is_refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn a_terminal_gets_no_commands() {
+        assert_eq!(clean("图 1.png"), "图 1.png");
+        assert_eq!(clean("a\x1b]0;owned\x07b\u{9b}2J\u{202e}c\nd"), "a ]0;owned b 2J c d");
+    }
+}

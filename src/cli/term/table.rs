@@ -1,0 +1,108 @@
+//! Tables for people: columns as wide as what is in them, Chinese counted as wide as it is.
+
+use super::output::{self, Ink};
+use crate::cli::client::error::Fault;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// A table; the last column is cut at the edge of the terminal.
+#[derive(Debug)]
+pub(crate) struct Table {
+    head: Vec<&'static str>,
+    rows: Vec<Vec<(String, Ink)>>,
+}
+
+impl Table {
+    /// Empty, with the names of its columns.
+    pub(crate) fn new(head: &[&'static str]) -> Self {
+        Self { head: head.to_vec(), rows: Vec::new() }
+    }
+
+    /// One more row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Ink)>) {
+        self.rows.push(cells.into_iter().map(|(text, ink)| (output::clean(&text).into_owned(), ink)).collect());
+    }
+
+    /// On standard output; the head only if `with_head`.
+    pub(crate) fn say(&self, with_head: bool) -> Result<(), Fault> {
+        let head = usize::from(!with_head);
+        self.lines(output::columns(), output::has_colours()).iter().skip(head).try_for_each(|line| output::say(line))
+    }
+
+    /// The head, then the rows.
+    pub(crate) fn lines(&self, columns: Option<usize>, has_colours: bool) -> Vec<String> {
+        let widths: Vec<usize> = (0..self.head.len())
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.width());
+                cells.max().unwrap_or(0).max(self.head[column].width())
+            })
+            .collect();
+        let head: Vec<(String, Ink)> = self.head.iter().map(|&name| (name.to_owned(), Ink::Faint)).collect();
+        std::iter::once(&head).chain(&self.rows).map(|row| line(row, &widths, columns, has_colours)).collect()
+    }
+}
+
+fn line(row: &[(String, Ink)], widths: &[usize], columns: Option<usize>, has_colours: bool) -> String {
+    let (mut line, mut used) = (String::new(), 0);
+    for (at, (text, ink)) in row.iter().enumerate() {
+        let is_last = at + 1 == row.len();
+        let text = match columns {
+            Some(columns) => cut(text, columns.saturating_sub(used)),
+            None => text.clone(),
+        };
+        let pad = if is_last { 0 } else { widths[at].saturating_sub(text.width()) };
+        used += text.width() + pad + GAP.len();
+        line.push_str(&ink.paint(&text, has_colours && !text.is_empty()));
+        if !is_last {
+            line.push_str(&" ".repeat(pad));
+            line.push_str(GAP);
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// At most so many columns, the last of them `…` when something is missing.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let (mut kept, mut used) = (String::new(), 0);
+    for letter in text.chars() {
+        let width = letter.width().unwrap_or(0);
+        if used + width + 1 > columns {
+            break;
+        }
+        kept.push(letter);
+        used += width;
+    }
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ink, Table, cut};
+
+    #[test]
+    fn columns_stand_below_one_another_in_chinese_too() {
+        let mut table = Table::new(&["NAME", "STATUS", "WHY"]);
+        table.row([("主服务器".to_owned(), Ink::Plain), ("up".to_owned(), Ink::Good), (String::new(), Ink::Plain)]);
+        table.row([("a".to_owned(), Ink::Plain), ("down".to_owned(), Ink::Bad), ("no answer".to_owned(), Ink::Plain)]);
+        let lines = table.lines(None, false);
+        assert_eq!(lines, ["NAME      STATUS  WHY", "主服务器  up", "a         down    no answer"]);
+        assert_eq!(table.lines(Some(22), false)[2], "a         down    no …");
+        assert!(table.lines(None, true)[2].contains("\x1b[31mdown\x1b[0m"));
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_wide_letter() {
+        assert_eq!(cut("主服务器", 8), "主服务器");
+        assert_eq!(cut("主服务器", 6), "主服…");
+        assert_eq!(cut("abc", 0), "");
+    }
+}

@@ -1,0 +1,252 @@
+//! How news of followed tasks is told: bars on a terminal, a line for each change elsewhere, JSON lines for programs.
+
+use super::{batch_progress::Whole, follow::News};
+use crate::cli::{
+    client::{envelope::Answer, error::Fault, websocket},
+    term::{
+        format::{node_of, span, text},
+        output::{self, Ink},
+    },
+};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use std::{collections::HashMap, time::Duration};
+
+/// Bars drawn at once; the tasks beyond have none until others have ended.
+const BARS_MAX: usize = 20;
+/// Progress of a running task is worth a line of a log after so many percent.
+const PERCENT_STEP: u64 = 10;
+/// The spinner of a waiting task.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Tells.
+pub(crate) struct Teller {
+    how: How,
+    /// What was told last of each task, so that nothing is told twice.
+    told: HashMap<String, String>,
+    /// Of a batch: how far all of it is, and the bar that shows it.
+    whole: Option<(Whole, ProgressBar)>,
+}
+
+enum How {
+    Json,
+    Lines,
+    Bars(MultiProgress, HashMap<String, ProgressBar>),
+}
+
+impl Teller {
+    /// For programs, for people at a terminal, for logs.
+    pub(crate) fn new(json: bool) -> Self {
+        let how = if json {
+            How::Json
+        } else if output::has_bars() {
+            How::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), HashMap::new())
+        } else {
+            How::Lines
+        };
+        Self { how, told: HashMap::new(), whole: None }
+    }
+
+    /// The same for a batch of so many tasks: what is told beside endings is how far all of them are.
+    pub(crate) fn of_batch(json: bool, count: usize) -> Self {
+        let mut teller = Self::new(json);
+        let bar = match &teller.how {
+            How::Bars(bars, _) => bar(bars, "{spinner} {bar:24} {pos:>3} %  {wide_msg}"),
+            How::Json | How::Lines => ProgressBar::hidden(),
+        };
+        let whole = Whole::new(count);
+        bar.set_message(whole.state());
+        teller.whole = Some((whole, bar));
+        teller
+    }
+
+    /// Tells one piece of news.
+    pub(crate) fn hear(&mut self, news: News<'_>) -> Result<(), Fault> {
+        if let Some((whole, bar)) = &mut self.whole {
+            match &news {
+                News::Task(task) | News::Ended(task) => whole.hear(task.text("id"), &task.value),
+                News::Progress(heard) => whole.hear(text(&heard.data, "taskId"), &heard.data),
+                News::Lost(_) => {}
+            }
+            bar.set_position(whole.percent());
+            bar.set_message(whole.state());
+            if whole.percent() == 100 {
+                bar.finish_and_clear();
+            }
+        }
+        let told = self.tell(news);
+        if let (Some((whole, _)), How::Lines) = (&mut self.whole, &self.how)
+            && let Some(line) = whole.news()
+        {
+            output::hint(&line);
+        }
+        told
+    }
+
+    fn tell(&mut self, news: News<'_>) -> Result<(), Fault> {
+        match news {
+            News::Task(task) => {
+                let (id, state) = (task.text("id").to_owned(), state_of(&task.value));
+                if !self.is_new(&id, &task.value, &state) {
+                    return Ok(());
+                }
+                if let How::Json = self.how {
+                    return output::say(&websocket::line("task", &task.raw));
+                }
+                self.show(&id, &task.value, state);
+            }
+            News::Progress(heard) => {
+                let (id, state) = (text(&heard.data, "taskId").to_owned(), state_of(&heard.data));
+                if let How::Json = self.how {
+                    return output::say(&heard.raw);
+                }
+                // What a waiting task waits for is only in the answers of REST.
+                if heard.data["status"] != "pending" && self.is_new(&id, &heard.data, &state) {
+                    self.show(&id, &heard.data, state);
+                }
+            }
+            News::Ended(task) => return self.ended(task),
+            News::Lost(why) => self.aside(&format!("no live news ({}): asking again", output::clean(why))),
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to tell: in a log, not every percent is.
+    fn is_new(&mut self, id: &str, task: &Value, state: &str) -> bool {
+        let key = match &self.how {
+            How::Lines if task["status"] == "running" => {
+                format!("{}{}", task["progress"].as_u64().unwrap_or(0) / PERCENT_STEP, place_of(task))
+            }
+            How::Json | How::Lines | How::Bars(..) => state.to_owned(),
+        };
+        self.told.insert(id.to_owned(), key.clone()) != Some(key)
+    }
+
+    fn show(&mut self, id: &str, task: &Value, state: String) {
+        match &mut self.how {
+            How::Json => {}
+            How::Lines if self.whole.is_some() => {}
+            How::Lines => output::hint(&format!("{id} {state}")),
+            // Of a batch only what runs has a bar of its own.
+            How::Bars(_, shown) if self.whole.is_some() && task["status"] != "running" => {
+                if let Some(bar) = shown.remove(id) {
+                    bar.finish_and_clear();
+                }
+            }
+            How::Bars(bars, shown) => {
+                if !shown.contains_key(id) && shown.len() >= BARS_MAX {
+                    return;
+                }
+                let bar = shown.entry(id.to_owned()).or_insert_with(|| new_bar(bars, id));
+                bar.set_position(task["progress"].as_u64().unwrap_or(0));
+                bar.set_message(if task["status"] == "running" { place_of(task) } else { state });
+            }
+        }
+    }
+
+    fn ended(&mut self, task: &Answer) -> Result<(), Fault> {
+        let (id, line) = (task.text("id"), ending(&task.value));
+        match &mut self.how {
+            How::Json => return output::say(&websocket::line("task", &task.raw)),
+            How::Lines => {}
+            How::Bars(_, shown) => {
+                if let Some(bar) = shown.remove(id) {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+        let ink = Ink::of(task.text("status"));
+        let line = format!("{id} {}", ink.paint(&line, output::has_colours()));
+        match &self.how {
+            How::Bars(bars, _) => bars.suspend(|| output::say(&line)),
+            How::Json | How::Lines => output::say(&line),
+        }
+    }
+
+    fn aside(&self, line: &str) {
+        match &self.how {
+            How::Bars(bars, _) => bars.suspend(|| output::hint(line)),
+            How::Json | How::Lines => output::hint(line),
+        }
+    }
+}
+
+fn new_bar(bars: &MultiProgress, id: &str) -> ProgressBar {
+    bar(bars, "{spinner} {prefix} {bar:24} {pos:>3} %  {wide_msg}").with_prefix(id.to_owned())
+}
+
+fn bar(bars: &MultiProgress, template: &str) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(100));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// `waits for …`, `45 % on 127.0.0.1:8001, node 2`.
+pub(crate) fn state_of(task: &Value) -> String {
+    match text(task, "status") {
+        "pending" => match task["waitingFor"].as_str() {
+            Some(why) => format!("waits for {}{}", output::clean(why), attempt_of(task)),
+            None => format!("waits{}", attempt_of(task)),
+        },
+        "running" => format!("{} % {}", task["progress"], place_of(task)).trim_end().to_owned(),
+        other => output::clean(other).into_owned(),
+    }
+}
+
+/// `on 127.0.0.1:8001, node 2, attempt 2`.
+fn place_of(task: &Value) -> String {
+    let place = task["instanceId"].as_str().map(|id| format!("on {}", output::clean(id))).unwrap_or_default();
+    let node = task["currentNode"].as_str().map(|id| format!(", node {}", output::clean(id))).unwrap_or_default();
+    format!("{place}{node}{}", attempt_of(task))
+}
+
+fn attempt_of(task: &Value) -> String {
+    let attempt = task["attempt"].as_u64().filter(|attempt| *attempt > 1);
+    attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default()
+}
+
+/// `completed in 3.2 s on 127.0.0.1:8001`, `failed: node_error in node 2 (TestSteps): boom`.
+pub(crate) fn ending(task: &Value) -> String {
+    let status = text(task, "status");
+    if status == "completed" {
+        let took = task["runMs"].as_u64().map(|ms| format!(" in {}", span(ms))).unwrap_or_default();
+        let place = task["instanceId"].as_str().map(|id| format!(" on {}", output::clean(id))).unwrap_or_default();
+        return format!("completed{took}{place}");
+    }
+    let error = &task["error"];
+    if status != "failed" || error.is_null() {
+        return status.to_owned();
+    }
+    let node = node_of(error).map(|node| format!(" in {node}")).unwrap_or_default();
+    output::clean(&format!("failed: {}{node}: {}", text(error, "type"), text(error, "message").trim())).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ending, state_of};
+    use serde_json::json;
+
+    #[test]
+    fn a_state_is_one_line() {
+        for (task, expected) in [
+            (json!({"status": "pending", "waitingFor": "a free instance", "attempt": 0}), "waits for a free instance"),
+            (json!({"status": "pending", "progress": 30, "attempt": 2}), "waits, attempt 2"),
+            (
+                json!({"status": "running", "progress": 45, "instanceId": "a:1", "currentNode": "2\u{1b}[2J", "attempt": 1}),
+                "45 % on a:1, node 2 [2J",
+            ),
+        ] {
+            assert_eq!(state_of(&task), expected);
+        }
+        let failed = json!({"status": "failed", "error": {"type": "node_error", "message": "boom\n", "nodeId": "2", "nodeType": "K"}});
+        assert_eq!(ending(&failed), "failed: node_error in node 2 (K): boom");
+        assert_eq!(
+            ending(&json!({"status": "completed", "runMs": 3200, "instanceId": "a:1"})),
+            "completed in 3.2 s on a:1"
+        );
+        assert_eq!(ending(&json!({"status": "cancelled", "error": {"type": "node_error"}})), "cancelled");
+    }
+}

@@ -1,0 +1,86 @@
+//! Pictures of a prompt that still runs: binary frames of the WebSocket (protocol §5).
+
+use crate::comfy::{Preview, limits, python_json};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// A picture that says whose it is; without that it is nobody's.
+const WITH_METADATA: u32 = 4;
+/// What may be handed on.
+const TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    prompt_id: &'a RawValue,
+    #[serde(borrow)]
+    image_type: &'a RawValue,
+}
+
+/// Reads a frame: 4 bytes event, 4 bytes length of the JSON, the JSON, the picture. `None` for all others, and for one that is
+/// too large.
+pub(crate) fn read(frame: &Bytes) -> Option<Preview> {
+    if number(frame, 0)? != WITH_METADATA {
+        return None;
+    }
+    let end = usize::try_from(number(frame, 4)?).ok()?.checked_add(8)?;
+    let metadata: Metadata<'_> = python_json::object(std::str::from_utf8(frame.get(8..end)?).ok()?)?;
+    let prompt = Uuid::try_parse(&python_json::text(metadata.prompt_id)?).ok()?;
+    let said = python_json::text(metadata.image_type)?;
+    let content_type = TYPES.into_iter().find(|known| *known == said)?;
+    let bytes = frame.slice(end..);
+    (!bytes.is_empty() && bytes.len() <= limits::PREVIEW_BYTES_MAX).then_some(Preview { prompt, content_type, bytes })
+}
+
+fn number(frame: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(frame.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{limits, read};
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn frame(event: u32, metadata: &str, picture: &[u8]) -> Bytes {
+        let length = u32::try_from(metadata.len()).unwrap().to_be_bytes();
+        [&event.to_be_bytes()[..], &length, metadata.as_bytes(), picture].concat().into()
+    }
+
+    #[test]
+    fn a_picture_with_the_name_of_its_prompt_is_a_preview() {
+        let prompt = Uuid::from_u128(7);
+        let metadata = format!(
+            r#"{{"node_id":"2","prompt_id":"{prompt}","display_node_id":"2","parent_node_id":null,"image_type":"image/jpeg"}}"#
+        );
+        let preview = read(&frame(4, &metadata, b"\xff\xd8")).unwrap();
+        assert_eq!(
+            (preview.prompt, preview.content_type, &preview.bytes[..]),
+            (prompt, "image/jpeg", &b"\xff\xd8"[..])
+        );
+        let large = vec![0; limits::PREVIEW_BYTES_MAX + 1];
+        for odd in [
+            frame(1, &metadata, b"x"),
+            frame(4, &metadata, b""),
+            frame(4, &metadata, &large),
+            frame(4, &metadata.replace("jpeg", "svg+xml"), b"x"),
+            frame(4, &metadata.replace("prompt_id", "id"), b"x"),
+            frame(4, "[]", b"x"),
+            frame(4, &metadata, b"x").slice(..40),
+            Bytes::from_static(b"\0\0\0\x04\xff\xff\xff\xff"),
+            Bytes::new(),
+        ] {
+            assert!(read(&odd).is_none(), "{odd:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _odd = read(&Bytes::from([&[0, 0, 0, 4][..], &bytes].concat()));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Follows a submitted prompt to its end. WebSocket events are hints; the instance's REST answers are the truth.
+
+use super::{
+    context::{AttemptContext, StageError},
+    outputs::early_outputs::EarlyCollector,
+    recover::PriorRun,
+    watchdog::Watchdog,
+};
+use crate::{
+    comfy::{Ending, Sighting, Sign, Tracker},
+    dispatcher::instance::reattach::take_back,
+    metrics,
+    queue::Written,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Poll interval for a prompt whose events arrive.
+const POLL_INTERVAL: Duration = Duration::from_secs(3);
+/// Poll interval while the instance does not answer.
+const POLL_INTERVAL_AWAY: Duration = Duration::from_secs(1);
+/// Shortest interval between two progress writes.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The end of a prompt at its instance.
+pub(crate) struct Finished {
+    pub(crate) ending: Ending,
+    /// Start of the execution, as far as this process saw it.
+    pub(crate) began: Option<Instant>,
+}
+
+/// The state of a followed prompt.
+struct Follower {
+    tracker: Tracker,
+    /// Start of the execution.
+    began: Option<Instant>,
+    /// Whether Redis has recorded the start.
+    is_start_recorded: bool,
+    /// Whether progress is waiting to be written.
+    is_dirty: bool,
+    flushed: Instant,
+    next_look: Instant,
+    /// Whether the last look did not find the prompt.
+    was_unknown: bool,
+    /// Whether the prompt was seen waiting in the instance's queue.
+    was_pending: bool,
+    watchdog: Watchdog,
+}
+
+/// Follows the prompt until it has an entry in the history, or cannot get one any more.
+///
+/// `prior` is the execution under an earlier owner. `early` receives the outputs of nodes that have ended.
+pub(crate) async fn follow(
+    context: &mut AttemptContext,
+    prior: Option<PriorRun>,
+    early: &EarlyCollector,
+) -> Result<Finished, StageError> {
+    let mut follower = Follower::new(context, prior);
+    let ending = follower.run(context, early).await?;
+    follower.flush(context).await?;
+    Ok(Finished { ending, began: follower.began })
+}
+
+/// Reads the ending after the end event, which arrives a moment before the history entry (protocol §3).
+async fn ending(context: &AttemptContext) -> Option<Ending> {
+    match context.instance.client.ending(context.prompt).await {
+        Ok(Sighting::Ended(ending)) => Some(ending),
+        // Not ended after all, or the instance does not answer: the next look decides.
+        Ok(Sighting::Pending | Sighting::Running | Sighting::Unknown) | Err(_) => None,
+    }
+}
+
+impl Follower {
+    fn new(context: &AttemptContext, prior: Option<PriorRun>) -> Self {
+        let now = Instant::now();
+        let has_begun = prior.is_some();
+        let nodes = context.workflow.iter().flat_map(|workflow| workflow.node_ids()).map(str::to_owned);
+        let tracker = match &prior {
+            Some(prior) => Tracker::resumed(context.prompt, nodes, &prior.progress),
+            None => Tracker::new(context.prompt, nodes),
+        };
+        Self {
+            tracker,
+            began: prior.map(|prior| now.checked_sub(prior.elapsed).unwrap_or(now)),
+            is_start_recorded: has_begun,
+            is_dirty: false,
+            flushed: now - PROGRESS_INTERVAL,
+            next_look: now + if has_begun { Duration::ZERO } else { POLL_INTERVAL },
+            was_unknown: false,
+            was_pending: false,
+            watchdog: Watchdog::new(now, context.stall_timeout()),
+        }
+    }
+
+    async fn run(&mut self, context: &mut AttemptContext, early: &EarlyCollector) -> Result<Ending, StageError> {
+        loop {
+            let wake = self.next_wake(context);
+            tokio::select! {
+                () = context.signals.cancelled.cancelled() => return Err(StageError::NotOurs),
+                event = context.signals.events.recv() => match event {
+                    Some(Sign::Ended(_)) => {
+                        self.watchdog.see_life();
+                        if let Some(ending) = ending(context).await {
+                            return Ok(ending);
+                        }
+                    }
+                    Some(mut event) => {
+                        if let Sign::Executed { made, .. } = &mut event {
+                            early.offer(std::mem::take(made));
+                        }
+                        context.spans.on_event(&event);
+                        self.on_event(&event);
+                    }
+                    // The actor is gone and ends this run, too.
+                    None => return Err(StageError::LeaseLost),
+                },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.flush(context).await?;
+            if let Some(ending) = self.look(context).await? {
+                return Ok(ending);
+            }
+            if let Some(began) = self.began {
+                self.watchdog.check(context, began).await?;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.began.get_or_insert_with(Instant::now);
+    }
+
+    fn on_event(&mut self, event: &Sign) {
+        self.watchdog.see_life();
+        self.begin();
+        self.is_dirty |= self.tracker.see(event);
+    }
+
+    fn next_wake(&self, context: &AttemptContext) -> Instant {
+        let mut wake = self.next_look;
+        if self.is_dirty || (self.began.is_some() && !self.is_start_recorded) {
+            wake = wake.min(self.flushed + PROGRESS_INTERVAL);
+        }
+        match self.began {
+            Some(began) => wake.min(self.watchdog.next_wake(context, began)),
+            None => wake,
+        }
+    }
+
+    /// Writes the start and the progress to Redis. Without an answer the next turn tries again.
+    async fn flush(&mut self, context: &AttemptContext) -> Result<(), StageError> {
+        let (queue, lease) = (context.instance.queue(), &context.instance.lease);
+        let (instance, task, attempt) = (&lease.instance, context.claim.task, context.claim.attempt);
+        if self.began.is_some() && !self.is_start_recorded {
+            match queue.start(lease, task, attempt).await {
+                Ok(written) => {
+                    self.is_start_recorded = written != Written::NotThisAttempt;
+                    check_written(context, written).await?;
+                    if self.is_start_recorded {
+                        metrics::task_waited(context.claim.waited);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%instance, %task, %attempt, %error, "task start not recorded");
+                    self.flushed = Instant::now();
+                    return Ok(());
+                }
+            }
+        }
+        if self.is_dirty && self.is_start_recorded && self.flushed.elapsed() >= PROGRESS_INTERVAL {
+            self.flushed = Instant::now();
+            match queue.progress(lease, task, attempt, &self.tracker.progress()).await {
+                Ok(written) => {
+                    self.is_dirty = false;
+                    check_written(context, written).await?;
+                }
+                Err(error) => tracing::debug!(%instance, %task, %attempt, %error, "progress not recorded"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the instance when a look is due.
+    async fn look(&mut self, context: &AttemptContext) -> Result<Option<Ending>, StageError> {
+        if Instant::now() < self.next_look {
+            return Ok(None);
+        }
+        let sighting = context.instance.client.look(context.prompt).await;
+        self.next_look = Instant::now() + POLL_INTERVAL;
+        match sighting {
+            Ok(sighting) => {
+                if context.may_have_copy && matches!(sighting, Sighting::Running | Sighting::Pending) {
+                    drop_copy(context).await;
+                }
+                self.watchdog.answered();
+                self.was_unknown &= matches!(sighting, Sighting::Unknown);
+                self.on_sighting(context, sighting).await
+            }
+            Err(error) => {
+                self.next_look = Instant::now() + POLL_INTERVAL_AWAY;
+                let had_begun = self.began.is_some() || self.was_next(context);
+                self.watchdog.on_unreachable(context, &error, had_begun).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether no other prompt of ours was ahead when the prompt was last seen. An instance that dies then probably died of
+    /// this prompt: its last events, the start included, are lost with the process.
+    fn was_next(&self, context: &AttemptContext) -> bool {
+        !self.was_pending && context.instance.occupied() <= 1
+    }
+
+    async fn on_sighting(
+        &mut self,
+        context: &AttemptContext,
+        sighting: Sighting,
+    ) -> Result<Option<Ending>, StageError> {
+        match sighting {
+            Sighting::Ended(ending) => {
+                self.begin();
+                return Ok(Some(ending));
+            }
+            Sighting::Running => {
+                if self.began.is_none() {
+                    self.watchdog.see_life();
+                    self.begin();
+                }
+                self.watchdog.on_running();
+            }
+            Sighting::Pending => {
+                self.was_pending = true;
+                self.watchdog.check_zombie(context).await?;
+            }
+            Sighting::Unknown if self.was_unknown => {
+                let reason = "the instance lost the prompt: it restarted, or its queue was cleared".to_owned();
+                let had_begun = self.began.is_some() || (self.watchdog.was_away() && self.was_next(context));
+                return Err(StageError::PromptLost { had_begun, reason });
+            }
+            // Two looks in a row must agree.
+            Sighting::Unknown => {
+                self.was_unknown = true;
+                self.next_look = Instant::now() + POLL_INTERVAL_AWAY / 2;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Removes a second copy of the prompt: a POST of a former owner, or one that broke off, may have arrived after the first.
+async fn drop_copy(context: &AttemptContext) {
+    let (instance, prompt) = (&context.instance, context.prompt);
+    if !instance.clock.may_act() {
+        return;
+    }
+    match instance.client.drop_copy(prompt).await {
+        Ok(true) => {
+            tracing::warn!(instance = %instance.target.id, task = %context.claim.task, attempt = %context.claim.attempt, %prompt, "prompt was queued twice; one copy dropped");
+        }
+        Ok(false) => {}
+        Err(error) => {
+            tracing::debug!(instance = %instance.target.id, %prompt, %error, "check for a second copy failed; retrying");
+        }
+    }
+}
+
+async fn check_written(context: &AttemptContext, written: Written) -> Result<(), StageError> {
+    match written {
+        Written::Done | Written::Retrying => Ok(()),
+        Written::NotThisAttempt if take_back(&context.instance, context.claim.task, context.claim.attempt).await => {
+            Ok(())
+        }
+        Written::AlreadyEnded(_) | Written::NotThisAttempt => Err(StageError::NotOurs),
+        Written::Fenced => Err(StageError::LeaseLost),
+    }
+}

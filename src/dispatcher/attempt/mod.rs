@@ -1,0 +1,14 @@
+//! One attempt at a task: inputs, submit, follow, outputs, settle.
+
+pub(super) mod cancel_prompt;
+pub(super) mod context;
+pub(super) mod follow;
+pub(super) mod input_cache;
+pub(super) mod inputs;
+pub(super) mod outputs;
+pub(super) mod recover;
+pub(super) mod reroute;
+pub(super) mod run;
+pub(super) mod spans;
+pub(super) mod submit;
+pub(super) mod watchdog;

@@ -1,0 +1,157 @@
+//! Stores the outputs of a node as soon as it ends, while the prompt still runs, and records them in the task.
+//!
+//! An optimisation only: an output that cannot be stored now, or whose event was lost, is left to
+//! [`collect`](super::final_outputs). Runs beside the attempt, one download at a time; nothing waits for it before the prompt ends.
+
+use super::store_output::{OutputStore, StoreError, source_of};
+use crate::{
+    comfy::{Made, RemoteFile},
+    dispatcher::attempt::context::until_answered,
+    queue::Told,
+    task::Output,
+};
+use std::collections::HashSet;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// Largest number of nodes whose outputs wait to be stored; further nodes are left to the final collection.
+const NODES_WAITING_MAX: usize = 64;
+/// Largest number of outputs recorded by one call.
+const BATCH_MAX: usize = 16;
+/// Largest number of early outputs of one task.
+const OUTPUTS_MAX: usize = 4_096;
+
+/// A background task that stores outputs early.
+pub(crate) struct EarlyCollector {
+    /// Ended nodes for the worker; `None` once the worker was asked to end.
+    nodes: Option<mpsc::Sender<Vec<Made>>>,
+    halt: CancellationToken,
+    worker: Option<AbortOnDropHandle<StoredOutputs>>,
+    /// Result of the worker, once it has ended.
+    stored: StoredOutputs,
+}
+
+/// Outputs stored early, in the order they were recorded.
+#[derive(Default)]
+pub(crate) struct StoredOutputs {
+    outputs: Vec<Output>,
+    /// Number of outputs, from the first, that the task has.
+    recorded: usize,
+    /// Files that a node wrote again under the same name.
+    rewritten: HashSet<String>,
+}
+
+impl EarlyCollector {
+    /// Starts the worker. `recorded` holds the outputs that the task already has from an earlier owner.
+    pub(crate) fn start(mut store: OutputStore, recorded: Vec<Output>) -> Self {
+        let (nodes, waiting) = mpsc::channel(NODES_WAITING_MAX);
+        let halt = store.cancelled.child_token();
+        store.cancelled = halt.clone();
+        let stored = StoredOutputs { recorded: recorded.len(), outputs: recorded, rewritten: HashSet::new() };
+        let worker = AbortOnDropHandle::new(tokio::spawn(stored.collect(store, waiting)));
+        Self { nodes: Some(nodes), halt, worker: Some(worker), stored: StoredOutputs::default() }
+    }
+
+    /// Queues the outputs of a node that has ended.
+    pub(crate) fn offer(&self, made: Vec<Made>) {
+        let Some(nodes) = &self.nodes else { return };
+        if !made.is_empty() && nodes.try_send(made).is_err() {
+            tracing::debug!("early output skipped; left to the end of the prompt");
+        }
+    }
+
+    /// Stores the outputs that still wait, after the end of the prompt, and returns all.
+    pub(crate) async fn finish(&mut self) -> &StoredOutputs {
+        self.nodes = None;
+        if let Some(worker) = self.worker.take() {
+            self.stored = worker.await.unwrap_or_default();
+        }
+        &self.stored
+    }
+
+    /// Stops storing. Recorded outputs stay, and are returned.
+    pub(crate) async fn stop(&mut self) -> &StoredOutputs {
+        self.halt.cancel();
+        self.finish().await
+    }
+}
+
+impl StoredOutputs {
+    async fn collect(mut self, store: OutputStore, mut nodes: mpsc::Receiver<Vec<Made>>) -> Self {
+        while let Some(made) = nodes.recv().await {
+            for batch in made.chunks(BATCH_MAX) {
+                self.store(&store, batch).await;
+                if !self.record(&store).await {
+                    return self;
+                }
+            }
+        }
+        self
+    }
+
+    async fn store(&mut self, store: &OutputStore, made: &[Made]) {
+        for one in made {
+            if store.cancelled.is_cancelled() || self.outputs.len() >= OUTPUTS_MAX {
+                return;
+            }
+            if let Made::File { file, .. } = one
+                && self.find(file).is_some()
+            {
+                self.rewritten.insert(source_of(file));
+                continue;
+            }
+            let reason = match store.store(one).await {
+                Ok(output) => {
+                    self.outputs.push(output);
+                    continue;
+                }
+                Err(StoreError::Retryable(reason)) => Some(reason),
+                Err(StoreError::Permanent(_)) => None,
+            };
+            let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+            tracing::debug!(%instance, %task, %attempt, reason, "early output not stored; left to the end of the prompt");
+        }
+    }
+
+    /// Records new outputs in the task, one node at a time. Returns false when the attempt may record nothing more; outputs
+    /// that could not be recorded are deleted.
+    async fn record(&mut self, store: &OutputStore) -> bool {
+        while let Some(first) = self.outputs.get(self.recorded) {
+            let rest = &self.outputs[self.recorded..];
+            let fresh = &rest[..rest.iter().take_while(|output| output.node_id == first.node_id).count()];
+            let (lease, recorded) = (&store.instance.lease, self.recorded);
+            let record = || store.instance.queue().tell_outputs(lease, store.task, store.attempt, recorded, fresh);
+            // Not cancellable: an output that may have been recorded must not be deleted.
+            match until_answered(store.call("tell_outputs"), record).await {
+                Told::Done => self.recorded += fresh.len(),
+                Told::Missing(known) if known < recorded => self.recorded = known,
+                // Left to the end of the attempt.
+                Told::Missing(_) | Told::Refused(_) => {
+                    store.discard(&self.outputs.split_off(recorded)).await;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn find(&self, file: &RemoteFile) -> Option<&Output> {
+        let source = source_of(file);
+        self.outputs.iter().find(|output| output.source.as_ref() == Some(&source))
+    }
+
+    /// Returns the stored output for `file`, unless the file was written again since.
+    pub(crate) fn get(&self, file: &RemoteFile) -> Option<&Output> {
+        self.find(file).filter(|output| output.source.as_ref().is_some_and(|source| !self.rewritten.contains(source)))
+    }
+
+    /// All outputs, in the order they were recorded.
+    pub(crate) fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Copies of all outputs in the form that an ended task keeps.
+    pub(crate) fn to_outputs(&self) -> Vec<Output> {
+        self.outputs.iter().map(|output| Output { source: None, ..output.clone() }).collect()
+    }
+}

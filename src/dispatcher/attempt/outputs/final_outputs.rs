@@ -1,0 +1,145 @@
+//! Collects the outputs of an ended prompt, in the order of the graph: stores every output that was not stored early.
+
+use super::{
+    early_outputs::StoredOutputs,
+    store_output::{OutputStore, StoreError, source_of, unavailable},
+};
+use crate::{
+    comfy::Made,
+    dispatcher::attempt::context::{StageError, until_answered},
+    task::{Failure, FailureKind, FileId, Output},
+};
+use std::{collections::HashSet, time::Duration};
+
+/// Largest number of outputs of one task; more make the attempt fail.
+const OUTPUTS_MAX: usize = 10_000;
+/// Attempts to fetch one file: another download costs less than another run of the prompt.
+const FETCHES_MAX: u32 = 4;
+/// Delay before the second fetch; it doubles.
+const FETCH_DELAY: Duration = Duration::from_millis(250);
+
+/// Outputs of an ended prompt.
+pub(crate) struct Collected {
+    /// All outputs, in the order of the graph.
+    pub(crate) outputs: Vec<Output>,
+    /// Files stored by this call.
+    pub(crate) fresh: Vec<Output>,
+    /// Files that were stored early and are superseded.
+    pub(crate) replaced: Vec<Output>,
+}
+
+/// Collects all outputs. On a failure the files stored by this call are deleted again.
+pub(crate) async fn collect(
+    store: &OutputStore,
+    made: &[Made],
+    stored: &StoredOutputs,
+) -> Result<Collected, StageError> {
+    if made.len() > OUTPUTS_MAX {
+        let message = format!("{} outputs are more than the {OUTPUTS_MAX} that a task may have", made.len());
+        return Err(StageError::failed(Failure::new(FailureKind::OutputTooLarge, message)));
+    }
+    let mut collection = Collection::begin(store, stored).await;
+    for one in made {
+        if let Err(error) = collection.add(one).await {
+            store.discard(&collection.fresh).await;
+            return Err(error);
+        }
+    }
+    Ok(collection.end())
+}
+
+/// Collects the outputs of a failed prompt, as far as they are available.
+pub(crate) async fn collect_some(store: &OutputStore, made: &[Made], stored: &StoredOutputs) -> Collected {
+    let mut collection = Collection::begin(store, stored).await;
+    for one in made.iter().take(OUTPUTS_MAX) {
+        // The task reports the failure of the prompt; a missing output must not hide it.
+        if collection.add(one).await.is_err() {
+            let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+            tracing::debug!(%instance, %task, %attempt, "output of a failed prompt not stored");
+        }
+    }
+    collection.end()
+}
+
+struct Collection<'a> {
+    store: &'a OutputStore,
+    stored: &'a StoredOutputs,
+    /// Early outputs that are no longer registered: Redis lost its last writes, or a user deleted the file.
+    gone: HashSet<FileId>,
+    /// Sources of the files in the history.
+    named: HashSet<String>,
+    outputs: Vec<Output>,
+    fresh: Vec<Output>,
+}
+
+impl<'a> Collection<'a> {
+    async fn begin(store: &'a OutputStore, stored: &'a StoredOutputs) -> Self {
+        let mut gone = HashSet::new();
+        for id in stored.outputs().iter().filter_map(|output| output.file_id) {
+            if until_answered(store.call("file"), || store.instance.queue().file(id)).await.is_none() {
+                gone.insert(id);
+            }
+        }
+        Self { store, stored, gone, named: HashSet::new(), outputs: Vec::new(), fresh: Vec::new() }
+    }
+
+    async fn add(&mut self, made: &Made) -> Result<(), StageError> {
+        if self.store.cancelled.is_cancelled() {
+            return Err(StageError::NotOurs);
+        }
+        if let Made::File { node_id, file, .. } = made {
+            self.named.insert(source_of(file));
+            if let Some(known) = self.stored.get(file).filter(|known| self.is_registered(known)) {
+                self.outputs.push(Output { node_id: node_id.clone(), source: None, ..known.clone() });
+                return Ok(());
+            }
+        }
+        let output = Output { source: None, ..fetch(self.store, made).await? };
+        if output.file_id.is_some() {
+            self.fresh.push(output.clone());
+        }
+        self.outputs.push(output);
+        Ok(())
+    }
+
+    fn is_registered(&self, output: &Output) -> bool {
+        output.file_id.is_some_and(|id| !self.gone.contains(&id))
+    }
+
+    fn end(mut self) -> Collected {
+        let used: HashSet<FileId> = self.outputs.iter().filter_map(|output| output.file_id).collect();
+        let is_unused = |output: &&Output| output.file_id.is_some_and(|id| !used.contains(&id));
+        let unused = self.stored.outputs().iter().filter(is_unused).cloned();
+        // An instance without a cache announces the outputs of a node but omits them from its history (protocol §9).
+        let (replaced, unlisted): (Vec<Output>, Vec<Output>) = unused.partition(|output| {
+            !self.is_registered(output) || output.source.as_ref().is_none_or(|source| self.named.contains(source))
+        });
+        self.outputs.extend(unlisted.into_iter().map(|output| Output { source: None, ..output }));
+        Collected { outputs: self.outputs, fresh: self.fresh, replaced }
+    }
+}
+
+async fn fetch(store: &OutputStore, made: &Made) -> Result<Output, StageError> {
+    let mut delay = FETCH_DELAY;
+    for _ in 1..FETCHES_MAX {
+        match store.store(made).await {
+            Ok(output) => return Ok(output),
+            Err(StoreError::Permanent(error)) => return Err(error),
+            Err(StoreError::Retryable(reason)) => {
+                let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
+                tracing::debug!(%instance, %task, %attempt, reason, "output download failed; retrying");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => delay *= 2,
+            () = store.cancelled.cancelled() => return Err(StageError::NotOurs),
+        }
+    }
+    store.store(made).await.map_err(|error| match (error, made) {
+        (StoreError::Permanent(error), _) => error,
+        (StoreError::Retryable(reason), Made::File { file, .. }) => unavailable(file, &reason),
+        (StoreError::Retryable(reason), Made::Text { .. }) => {
+            StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
+        }
+    })
+}

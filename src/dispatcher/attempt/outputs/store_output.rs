@@ -1,0 +1,201 @@
+//! Streams one output from its instance into the object store and registers it in Redis.
+
+use super::min_speed::MinSpeed;
+use crate::{
+    comfy::{self, Made, RemoteFile},
+    dispatcher::{
+        attempt::context::{RedisCall, StageError, until_answered},
+        instance::state::Instance,
+    },
+    media::Probe,
+    metrics,
+    queue::{FileKind, FileRecord},
+    store::{self, Store, Stored},
+    task::{Attempt, Failure, FailureKind, FileId, Output, OutputKind, TaskId},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use std::{ops::Range, sync::Arc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The destination of one attempt's outputs.
+pub(crate) struct OutputStore {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) task: TaskId,
+    pub(crate) attempt: Attempt,
+    /// Owner of the files.
+    pub(crate) owner: String,
+    /// Cancelled when the outputs are no longer wanted.
+    pub(crate) cancelled: CancellationToken,
+}
+
+/// The reason an output was not stored.
+pub(crate) enum StoreError {
+    /// The download broke off, or the instance answered with an error.
+    Retryable(String),
+    /// Another try would fail the same way.
+    Permanent(StageError),
+}
+
+impl OutputStore {
+    /// A Redis call of this attempt.
+    pub(crate) fn call(&self, verb: &'static str) -> RedisCall<'_> {
+        RedisCall::of_attempt(verb, &self.instance.target.id, self.task, self.attempt)
+    }
+
+    /// Stores one output, without retries.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is registered then.
+    pub(crate) async fn store(&self, made: &Made) -> Result<Output, StoreError> {
+        match made {
+            Made::Text { node_id, text } => Ok(Output {
+                node_id: node_id.clone(),
+                kind: OutputKind::Text,
+                text: Some(text.clone()),
+                ..Output::default()
+            }),
+            Made::File { node_id, key, file, .. } => self.store_file(node_id, key, file).await,
+        }
+    }
+
+    /// Unregisters files, and deletes their bytes where no other file shares them.
+    pub(crate) async fn discard(&self, outputs: &[Output]) {
+        for id in outputs.iter().filter_map(|output| output.file_id) {
+            let discarded = async {
+                for object in self.instance.queue().retract_file(id).await.map_err(|error| error.to_string())? {
+                    self.files().delete(object).await.map_err(|error| error.to_string())?;
+                }
+                Ok::<(), String>(())
+            };
+            if let Err(error) = discarded.await {
+                let (task, attempt) = (self.task, self.attempt);
+                tracing::warn!(file = %id, %task, %attempt, error, "discarded output not deleted");
+            }
+        }
+    }
+
+    fn files(&self) -> &Store {
+        &self.instance.shared.parts.store
+    }
+
+    async fn store_file(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<Output, StoreError> {
+        let (id, stored) = self.fetch(file).await?;
+        let filename = store::clean_filename(&file.filename);
+        let content_type = store::content_type(&stored.head, &filename);
+        let facts = facts(self.files(), id, content_type, &stored).await;
+        let record = FileRecord {
+            id,
+            kind: FileKind::Output,
+            filename: filename.clone(),
+            content_type: content_type.to_owned(),
+            size_bytes: stored.size_bytes,
+            sha256: stored.sha256.clone(),
+            owner: self.owner.clone(),
+            task_id: Some(self.task),
+            created_ms: 0,
+            shares: None,
+        };
+        let shared = until_answered(self.call("add_file"), || self.instance.queue().add_file(&record)).await;
+        if let Some(object) = shared
+            && let Err(error) = self.files().share(id, object, stored.size_bytes).await
+        {
+            // The collector deletes the duplicate within an hour.
+            let (task, attempt) = (self.task, self.attempt);
+            tracing::warn!(file = %id, %task, %attempt, %error, "duplicate bytes of an output not deleted");
+        }
+        metrics::output_stored(stored.size_bytes);
+        Ok(Output {
+            node_id: node_id.to_owned(),
+            kind: store::kind_of(content_type, key, &filename),
+            file_id: Some(id),
+            filename: Some(filename),
+            content_type: Some(content_type.to_owned()),
+            size_bytes: Some(stored.size_bytes),
+            sha256: Some(stored.sha256),
+            width: facts.width,
+            height: facts.height,
+            duration_ms: facts.duration_ms,
+            text: None,
+            temporary: file.folder_type == "temp",
+            source: Some(source_of(file)),
+        })
+    }
+
+    /// Downloads a file into the store, under a new id: remains of an earlier try must not collide with it.
+    async fn fetch(&self, file: &RemoteFile) -> Result<(FileId, Stored), StoreError> {
+        let parts = &self.instance.shared.parts;
+        let mut download =
+            self.unless_cancelled(self.instance.client.view(file)).await?.map_err(|error| match error {
+                // The file of a cached result was deleted, or the instance cannot read the folder: another attempt
+                // executes the node again.
+                comfy::Error::NotFound => {
+                    StoreError::Permanent(unavailable(file, "the instance does not have the file"))
+                }
+                error => StoreError::Retryable(error.to_string()),
+            })?;
+        let failed = |error| StoreError::Permanent(store_failed(error));
+        let id = FileId::new();
+        let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(failed)?;
+        let mut speed = MinSpeed::new(parts.settings.http_timeout, Instant::now());
+        while let Some(chunk) = self.unless_cancelled(download.bytes.next()).await? {
+            let chunk = chunk.map_err(|error| StoreError::Retryable(error.to_string()))?;
+            if !speed.add(chunk.len(), Instant::now()) {
+                return Err(StoreError::Permanent(unavailable(file, "download is too slow")));
+            }
+            writer.write(chunk).await.map_err(failed)?;
+        }
+        Ok((id, writer.finish().await.map_err(failed)?))
+    }
+
+    async fn unless_cancelled<T>(&self, step: impl Future<Output = T>) -> Result<T, StoreError> {
+        tokio::select! {
+            done = step => Ok(done),
+            () = self.cancelled.cancelled() => Err(StoreError::Permanent(StageError::NotOurs)),
+        }
+    }
+}
+
+/// Returns the unique name of a file at its instance: `folder type/subfolder/filename`.
+pub(crate) fn source_of(file: &RemoteFile) -> String {
+    format!("{}/{}/{}", file.folder_type, file.subfolder, file.filename)
+}
+
+/// Failure of an attempt whose output `file` cannot be downloaded.
+pub(crate) fn unavailable(file: &RemoteFile, reason: &str) -> StageError {
+    let message = format!("output {}: {reason}", store::clean_filename(&file.filename));
+    StageError::infrastructure(FailureKind::OutputUnavailable, message)
+}
+
+/// Reads dimensions and duration from the header of a stored file; empty if the store cannot return it.
+async fn facts(store: &Store, id: FileId, content_type: &str, stored: &Stored) -> crate::media::Facts {
+    let mut probe = Probe::new(content_type, &stored.head, stored.size_bytes);
+    while let Some(range) = probe.wants() {
+        match read(store, id, range).await {
+            Ok(bytes) => probe.feed(&bytes),
+            Err(error) => {
+                tracing::debug!(file = %id, %error, "output header not read");
+                break;
+            }
+        }
+    }
+    probe.facts()
+}
+
+async fn read(store: &Store, id: FileId, range: Range<u64>) -> Result<Vec<u8>, store::Error> {
+    let append = |mut all: Vec<u8>, chunk: bytes::Bytes| async move {
+        all.extend_from_slice(&chunk);
+        Ok(all)
+    };
+    store.read(id.into(), Some(range)).await?.bytes.try_fold(Vec::new(), append).await
+}
+
+fn store_failed(error: store::Error) -> StageError {
+    let kind = match error {
+        store::Error::TooLarge { .. } => FailureKind::OutputTooLarge,
+        store::Error::Full | store::Error::NotFound | store::Error::Unusable(_) | store::Error::Unavailable(_) => {
+            FailureKind::StorageFailed
+        }
+    };
+    StageError::failed(Failure::new(kind, format!("output not stored: {error}")))
+}

@@ -1,0 +1,169 @@
+//! Submits a prompt (`POST /prompt`) at most once: after a lost answer it looks for the prompt before it posts again.
+
+use super::context::{AttemptContext, StageError};
+use crate::{
+    comfy::{Error, Sighting, Submitted},
+    dispatcher::instance::state::Instance,
+    graph::Workflow,
+    metrics,
+    task::{Failure, FailureKind},
+};
+use serde_json::value::RawValue;
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Largest number of POSTs of one attempt, the first included.
+const POSTS_MAX: u32 = 2;
+/// Delay between two looks that must both answer "unknown" before the prompt counts as absent.
+const SECOND_LOOK_DELAY: Duration = Duration::from_millis(500);
+/// Delay between two tries to reach an instance that does not answer.
+const AWAY_DELAY: Duration = Duration::from_secs(1);
+/// Poll interval while the lease is stale.
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Interval of cancel requests for a prompt that was cancelled while it is being submitted.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Submits the prompt. Returns once the prompt is in the instance's queue, or has ended.
+pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) -> Result<(), StageError> {
+    let body = workflow.to_json();
+    context.spans.enter_run(&context.instance, context.prompt);
+    for post in 1..=POSTS_MAX {
+        // A process that was paused or cut off must not act on a lease that another dispatcher may own by now.
+        while !context.instance.clock.may_act() {
+            tokio::time::sleep(LEASE_POLL_INTERVAL).await;
+        }
+        if context.signals.cancelled.is_cancelled() {
+            return Err(StageError::NotOurs);
+        }
+        if let Some(since) = crate::dispatcher::instance::state::lock(&context.instance.activity.idle_since).take() {
+            metrics::instance_idle_gap(since.elapsed());
+        }
+        let posted = Instant::now();
+        let error = match post_prompt(context, &body).await {
+            Ok(Submitted::Accepted) => {
+                context.spans.accepted();
+                return Ok(());
+            }
+            Ok(Submitted::Invalid(failure)) => return Err(StageError::failed(failure)),
+            Err(Error::Refused(why)) => {
+                let failure =
+                    Failure::new(FailureKind::InvalidWorkflow, format!("the instance refused the workflow: {why}"));
+                return Err(StageError::failed(failure));
+            }
+            Err(error) => error,
+        };
+        if context.signals.cancelled.is_cancelled() {
+            return Err(cancelled_in_doubt(context).await);
+        }
+        tracing::warn!(instance = %context.instance.target.id, task = %context.claim.task, attempt = %context.claim.attempt, %error, "prompt submit failed; checking whether the prompt arrived");
+        let timeout = context.instance.shared.parts.settings.http_timeout;
+        let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
+        match look_until_answered(context).await? {
+            Sighting::Pending | Sighting::Running | Sighting::Ended(_) => return Ok(()),
+            // The request was not cut off and may still be on its way, so the same id must not be posted again. A prompt that
+            // arrives after the wait is removed as an orphan while another attempt runs.
+            Sighting::Unknown if was_silent => return wait_for_late_arrival(context, timeout).await,
+            Sighting::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
+                return Err(give_up_in_doubt(context, format!("submitting failed: {error}")).await);
+            }
+            Sighting::Unknown => context.may_have_copy = true,
+        }
+    }
+    Err(give_up_in_doubt(context, "submitting failed".to_owned()).await)
+}
+
+/// Posts the prompt. A cancel does not wait for the answer: the prompt may be running already, so cancel requests are sent
+/// until the answer arrives.
+async fn post_prompt(context: &AttemptContext, body: &RawValue) -> Result<Submitted, Error> {
+    let instance = &context.instance;
+    let _posting = Posting::begin(instance);
+    let mut answer = pin!(instance.client.submit(context.prompt, body, &instance.client_id));
+    tokio::select! {
+        answer = &mut answer => return answer,
+        () = context.signals.cancelled.cancelled() => {}
+    }
+    tokio::select! {
+        answer = &mut answer => answer,
+        never = keep_cancelling(instance, context.prompt) => match never {},
+    }
+}
+
+async fn keep_cancelling(instance: &Instance, prompt: Uuid) -> std::convert::Infallible {
+    loop {
+        if instance.clock.may_act()
+            && let Err(error) = instance.client.cancel(prompt).await
+        {
+            tracing::debug!(instance = %instance.target.id, %prompt, %error, "cancel request failed; retrying");
+        }
+        tokio::time::sleep(CANCEL_INTERVAL).await;
+    }
+}
+
+/// Ends the attempt although its prompt may still reach the instance; the prompt is then removed as an orphan.
+async fn give_up_in_doubt(context: &AttemptContext, reason: String) -> StageError {
+    context.instance.remember_orphan(context.prompt).await;
+    StageError::infrastructure(FailureKind::InstanceUnreachable, reason)
+}
+
+/// Ends a cancelled attempt whose prompt may still reach the instance; the prompt is then removed as an orphan.
+pub(crate) async fn cancelled_in_doubt(context: &AttemptContext) -> StageError {
+    context.instance.remember_orphan(context.prompt).await;
+    StageError::NotOurs
+}
+
+/// Polls for the prompt of a POST that got no answer, for at most `patience`.
+async fn wait_for_late_arrival(context: &AttemptContext, patience: Duration) -> Result<(), StageError> {
+    let give_up = Instant::now() + patience;
+    while Instant::now() < give_up {
+        tokio::select! {
+            () = tokio::time::sleep(AWAY_DELAY) => {}
+            () = context.signals.cancelled.cancelled() => return Err(cancelled_in_doubt(context).await),
+        }
+        if !matches!(look_until_answered(context).await?, Sighting::Unknown) {
+            return Ok(());
+        }
+    }
+    Err(give_up_in_doubt(context, "the instance did not answer the submit in time".to_owned()).await)
+}
+
+/// Counts a POST as in progress for as long as it lives.
+struct Posting(Arc<Instance>);
+
+impl Posting {
+    fn begin(instance: &Arc<Instance>) -> Self {
+        instance.activity.posting.fetch_add(1, Ordering::Relaxed);
+        Self(instance.clone())
+    }
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.activity.posting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Finds the prompt, and retries for at most `gone_after` until the instance answers. "Unknown" means two looks that agree.
+pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<Sighting, StageError> {
+    let gone_after = context.instance.shared.parts.settings.gone_after;
+    let begun = Instant::now();
+    let mut was_unknown = false;
+    loop {
+        match context.instance.client.look(context.prompt).await {
+            Ok(Sighting::Unknown) if !was_unknown => {
+                was_unknown = true;
+                tokio::time::sleep(SECOND_LOOK_DELAY).await;
+            }
+            Ok(sighting) => return Ok(sighting),
+            Err(error) if begun.elapsed() >= gone_after => {
+                return Err(give_up_in_doubt(context, format!("the instance is away: {error}")).await);
+            }
+            Err(_) if context.signals.cancelled.is_cancelled() => return Err(cancelled_in_doubt(context).await),
+            Err(_) => tokio::time::sleep(AWAY_DELAY).await,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Decides when a followed prompt is given up: time limits, silence, an instance that does not answer or executes nothing.
+
+use super::{
+    cancel_prompt::{IGNORES_INTERRUPT, cancel_prompt},
+    context::{AttemptContext, StageError},
+};
+use crate::{
+    clock::since_boot,
+    comfy::Error,
+    dispatcher::instance::state::lock,
+    task::{Failure, FailureKind},
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Silence of the socket after which a running prompt gets a new one; doubles each time.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Divisor of the stall timeout that bounds the first such silence.
+const SILENCES_PER_STALL: u32 = 3;
+/// Factor on the stall timeout while the socket has delivered nothing at all since the prompt was submitted, not even the
+/// queue status that ComfyUI broadcasts. Such a silence says nothing about the prompt: a stalled reader elsewhere blocks all
+/// messages of an instance (protocol §5).
+const SILENT_SOCKET_FACTOR: u32 = 5;
+/// Time after which an instance with waiting prompts that executes none counts as a zombie; its normal gaps are below 1 s.
+const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
+/// Longest wait for an interrupted prompt before the attempt ends anyway.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Signs of life of a prompt and its instance.
+pub(crate) struct Watchdog {
+    last_life: Instant,
+    /// First interval after which a silent socket is replaced.
+    silence_max: Duration,
+    next_reconnect: Instant,
+    reconnect_interval: Duration,
+    /// Start of the instance's current silence.
+    away_since: Option<Instant>,
+    /// Whether the instance failed to answer at least once.
+    was_away: bool,
+    /// Start of the current period in which the prompt waits although nothing executes.
+    idle_since: Option<Instant>,
+}
+
+impl Watchdog {
+    /// A watchdog for a prompt that may be silent for `stall`. A silent socket is replaced well before that.
+    pub(crate) fn new(now: Instant, stall: Duration) -> Self {
+        let silence_max = SILENCE_MAX.min(stall / SILENCES_PER_STALL);
+        Self {
+            silence_max,
+            last_life: now,
+            next_reconnect: now + silence_max,
+            reconnect_interval: silence_max,
+            away_since: None,
+            was_away: false,
+            idle_since: None,
+        }
+    }
+
+    /// Records a sign of life: the prompt began, or the socket delivered an event of it.
+    pub(crate) fn see_life(&mut self) {
+        let now = Instant::now();
+        self.last_life = now;
+        self.next_reconnect = now + self.silence_max;
+        self.reconnect_interval = self.silence_max;
+    }
+
+    /// Records that the instance answered.
+    pub(crate) fn answered(&mut self) {
+        self.away_since = None;
+    }
+
+    /// Whether the instance may have died while the prompt was followed.
+    pub(crate) fn was_away(&self) -> bool {
+        self.was_away
+    }
+
+    /// Records that the instance executes a prompt.
+    pub(crate) fn on_running(&mut self) {
+        self.idle_since = None;
+    }
+
+    /// Returns the time of the next [`check`](Self::check).
+    pub(crate) fn next_wake(&self, context: &AttemptContext, begun: Instant) -> Instant {
+        let wake = self.next_reconnect.min(self.last_life + Self::silence_limit(context));
+        context.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
+    }
+
+    fn silence_limit(context: &AttemptContext) -> Duration {
+        let has_events = lock(&context.instance.activity.last_event).is_some_and(|at| at >= context.since);
+        context.stall_timeout() * if has_events { 1 } else { SILENT_SOCKET_FACTOR }
+    }
+
+    /// Handles a failed look: Ok while the instance may still come back, an error after `gone_after`.
+    pub(crate) async fn on_unreachable(
+        &mut self,
+        context: &AttemptContext,
+        error: &Error,
+        had_begun: bool,
+    ) -> Result<(), StageError> {
+        context.instance.wake.health_check.notify_one();
+        self.was_away = true;
+        let since = *self.away_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < context.instance.shared.parts.settings.gone_after {
+            return Ok(());
+        }
+        context.instance.remember_orphan(context.prompt).await;
+        let reason = format!("the instance has not answered for {} s: {error}", since.elapsed().as_secs());
+        Err(StageError::PromptLost { had_begun, reason })
+    }
+
+    /// Checks an instance whose prompts wait: if none executes for long, its worker thread may be dead although HTTP works
+    /// (protocol §10).
+    pub(crate) async fn check_zombie(&mut self, context: &AttemptContext) -> Result<(), StageError> {
+        let Ok(queue) = context.instance.client.queue().await else { return Ok(()) };
+        if !queue.running.is_empty() {
+            self.idle_since = None;
+            return Ok(());
+        }
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < ZOMBIE_AFTER.min(context.stall_timeout()) {
+            return Ok(());
+        }
+        let reason = "the instance accepts prompts but runs none; restart it";
+        context.instance.health().stuck(reason, since_boot());
+        context.instance.wake.health_check.notify_one();
+        interrupt(context).await;
+        Err(StageError::infrastructure(FailureKind::Stalled, reason))
+    }
+
+    /// Checks the time limits and the silence of the socket.
+    pub(crate) async fn check(&mut self, context: &AttemptContext, begun: Instant) -> Result<(), StageError> {
+        let now = Instant::now();
+        if let Some(timeout) = context.claim.timeout.filter(|timeout| begun + *timeout <= now) {
+            interrupt(context).await;
+            let message = format!("the run exceeded its timeoutMs of {}", timeout.as_millis());
+            return Err(StageError::failed(Failure::new(FailureKind::RunTimeout, message)));
+        }
+        let limit = Self::silence_limit(context);
+        if self.last_life + limit <= now && self.away_since.is_none() {
+            interrupt(context).await;
+            let message = format!("no sign of life of the prompt for {} s", limit.as_secs());
+            return Err(StageError::infrastructure(FailureKind::Stalled, message));
+        }
+        if self.next_reconnect <= now {
+            self.reconnect_interval *= 2;
+            self.next_reconnect = now + self.reconnect_interval;
+            context.instance.wake.socket.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl AttemptContext {
+    /// Longest silence of a running prompt.
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        self.instance.shared.parts.settings.stall_timeout
+    }
+}
+
+/// Interrupts the prompt. If it does not end in time, the instance is marked as stuck and the prompt recorded as an orphan.
+async fn interrupt(context: &AttemptContext) {
+    if tokio::time::timeout(INTERRUPT_TIMEOUT, cancel_prompt(&context.instance, context.prompt)).await.is_err() {
+        context.instance.health().stuck(IGNORES_INTERRUPT, since_boot());
+        context.instance.remember_orphan(context.prompt).await;
+        context.instance.wake.health_check.notify_one();
+    }
+}

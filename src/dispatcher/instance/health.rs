@@ -1,0 +1,198 @@
+//! Health of an instance, derived from its checks and runs. A pure state machine: times are parameters.
+
+use crate::fleet::{Phase, PhaseChange};
+use std::time::Duration;
+
+/// First pause after repeated failed runs.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Consecutive failed runs that pause the instance.
+const FAILURES_TO_PAUSE: u32 = 3;
+/// Largest number of phase changes kept.
+const HISTORY_MAX: usize = 20;
+/// Longest check interval of an instance that seems unhealthy.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Health of one instance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Health {
+    misses: u32,
+    answered: bool,
+    down: bool,
+    failures: u32,
+    paused_until: Option<Duration>,
+    stuck: Option<String>,
+    last_error: Option<String>,
+    history: Vec<PhaseChange>,
+    phase: Phase,
+}
+
+impl Health {
+    /// Records an answered check. `queue_empty` means that the instance has no prompt at all.
+    pub(crate) fn answered(&mut self, queue_empty: bool) {
+        self.misses = 0;
+        self.answered = true;
+        self.down = false;
+        if queue_empty {
+            self.stuck = None;
+        }
+    }
+
+    /// Records a failed check.
+    pub(crate) fn missed(&mut self, reason: &str, misses_to_down: u32) {
+        self.misses = self.misses.saturating_add(1);
+        self.last_error = Some(reason.to_owned());
+        if !self.answered || self.misses >= misses_to_down {
+            self.down = true;
+        }
+    }
+
+    /// Records a run that proves the instance works; this includes node errors, which are the task's fault.
+    pub(crate) fn run_succeeded(&mut self) {
+        self.failures = 0;
+        self.paused_until = None;
+    }
+
+    /// Records a run that failed because of the instance.
+    pub(crate) fn run_failed(&mut self, reason: &str, now: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(reason.to_owned());
+        if self.failures >= FAILURES_TO_PAUSE {
+            let doublings = (self.failures - FAILURES_TO_PAUSE).min(6);
+            self.paused_until = Some(now + (PAUSE_MIN * 2u32.pow(doublings)).min(PAUSE_MAX));
+        }
+    }
+
+    /// Records that a prompt ignores its interrupt. The instance gets no tasks until its queue was seen empty and the pause has
+    /// passed.
+    pub(crate) fn stuck(&mut self, reason: &str, now: Duration) {
+        self.stuck = Some(reason.to_owned());
+        self.failures = self.failures.max(FAILURES_TO_PAUSE - 1);
+        self.run_failed(reason, now);
+    }
+
+    /// Whether the instance answers.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.answered && !self.down
+    }
+
+    /// Whether the instance may get a task now.
+    pub(crate) fn may_claim(&self, now: Duration) -> bool {
+        self.is_alive()
+            && self.misses == 0
+            && self.stuck.is_none()
+            && self.paused_until.is_none_or(|until| until <= now)
+    }
+
+    /// Returns the delay until the next check.
+    pub(crate) fn next_check(&self, interval: Duration) -> Duration {
+        if self.misses > 0 || self.stuck.is_some() { interval.min(RECHECK_INTERVAL) } else { interval }
+    }
+
+    /// Updates the phase. Returns true if it changed. `unix_ms` is only recorded.
+    pub(crate) fn update_phase(&mut self, enabled: bool, now: Duration, unix_ms: u64) -> bool {
+        let phase = match (self.is_alive(), enabled) {
+            (false, _) => Phase::Down,
+            (true, false) => Phase::Draining,
+            // After a pause the instance stays suspect until a run succeeds.
+            (true, true) if self.may_claim(now) && self.failures < FAILURES_TO_PAUSE => Phase::Up,
+            (true, true) => Phase::Suspect,
+        };
+        if phase == self.phase && !self.history.is_empty() {
+            return false;
+        }
+        self.phase = phase;
+        let reason = matches!(phase, Phase::Suspect | Phase::Down).then(|| self.last_error()).flatten();
+        self.history.insert(0, PhaseChange { at_ms: unix_ms, phase, reason });
+        self.history.truncate(HISTORY_MAX);
+        true
+    }
+
+    /// The current phase.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The current or last error.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.stuck.clone().or_else(|| self.last_error.clone())
+    }
+
+    /// Phase changes, newest first.
+    pub(crate) fn history(&self) -> &[PhaseChange] {
+        &self.history
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Health;
+    use crate::fleet::Phase;
+    use std::time::Duration;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn one_miss_is_suspect_three_are_down_and_an_answer_is_up() {
+        let mut health = Health::default();
+        health.answered(true);
+        assert!(health.update_phase(true, NOW, 1) && health.phase() == Phase::Up);
+        health.missed("refused", 3);
+        assert!(health.update_phase(true, NOW, 2) && health.phase() == Phase::Suspect && health.is_alive());
+        health.missed("refused", 3);
+        health.missed("refused", 3);
+        assert!(health.update_phase(true, NOW, 3) && health.phase() == Phase::Down);
+        assert_eq!(health.history()[0].reason.as_deref(), Some("refused"));
+        health.answered(true);
+        assert!(health.update_phase(true, NOW, 4) && health.may_claim(NOW));
+    }
+
+    #[test]
+    fn an_instance_that_never_answered_is_down_at_its_first_miss() {
+        let mut health = Health::default();
+        health.missed("refused", 3);
+        assert!(health.update_phase(true, NOW, 1));
+        assert_eq!(health.phase(), Phase::Down);
+    }
+
+    #[test]
+    fn pauses_after_failed_runs_grow() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.run_failed("500", NOW);
+        health.run_failed("500", NOW);
+        assert!(health.may_claim(NOW));
+        health.run_failed("500", NOW);
+        let later = NOW + Duration::from_secs(1);
+        assert!(!health.may_claim(NOW) && health.may_claim(later));
+        health.update_phase(true, later, 1);
+        assert_eq!(health.phase(), Phase::Suspect, "suspect until a run succeeds");
+        for _ in 0..20 {
+            health.run_failed("500", NOW);
+        }
+        assert!(!health.may_claim(NOW + Duration::from_secs(59)) && health.may_claim(NOW + Duration::from_secs(60)));
+        health.run_succeeded();
+        assert!(health.may_claim(NOW) && health.update_phase(true, NOW, 2) && health.phase() == Phase::Up);
+    }
+
+    #[test]
+    fn a_stuck_instance_gets_no_task_before_its_queue_is_empty() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.stuck("ignores its interrupt", NOW);
+        let later = NOW + Duration::from_secs(600);
+        health.answered(false);
+        assert!(!health.may_claim(later));
+        health.answered(true);
+        assert!(health.may_claim(later));
+    }
+
+    #[test]
+    fn a_disabled_instance_drains() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.update_phase(false, NOW, 1);
+        assert_eq!(health.phase(), Phase::Draining);
+    }
+}

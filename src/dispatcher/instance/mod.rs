@@ -1,0 +1,13 @@
+//! One leased instance: its actor, health, claims, socket, catalog.
+
+pub(super) mod actor;
+pub(super) mod catalog;
+pub(super) mod claimer;
+pub(super) mod eligibility;
+pub(super) mod health;
+pub(super) mod health_check;
+pub(super) mod orphan_prompts;
+pub(super) mod previews;
+pub(super) mod reattach;
+pub(super) mod socket_events;
+pub(super) mod state;

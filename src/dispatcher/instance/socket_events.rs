@@ -1,0 +1,69 @@
+//! Reads the instance's WebSocket: passes events to the runs, and detects a crash sooner than any health check.
+
+use super::{
+    previews,
+    state::{Instance, lock},
+};
+use crate::{comfy::Sign, dispatcher::jitter};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+/// First and longest delay between two connection attempts.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Keeps one socket open: replaces a closed one, and a silent one when an attempt asks for it.
+pub(crate) async fn run(instance: Arc<Instance>) {
+    let mut delay = DELAYS.0;
+    loop {
+        let timeout = instance.shared.parts.settings.http_timeout;
+        match instance.client.connect(&instance.client_id, timeout).await {
+            Ok(mut socket) => {
+                delay = DELAYS.0;
+                let mut was_greeted = false;
+                let _previews =
+                    AbortOnDropHandle::new(tokio::spawn(previews::run(instance.clone(), socket.previews())));
+                // A new connection may mean a restart: models may have changed, uploaded inputs may be gone.
+                instance.invalidate_catalog();
+                instance.input_cache.forget_all();
+                loop {
+                    tokio::select! {
+                        event = socket.next() => match event {
+                            Some(event) => {
+                                if was_greeted {
+                                    *lock(&instance.activity.last_event) = Some(Instant::now());
+                                }
+                                was_greeted = true;
+                                route(&instance, event);
+                            }
+                            None => break,
+                        },
+                        () = instance.wake.socket.notified() => break,
+                    }
+                }
+                // From now on another process may answer.
+                instance.catalog.invalidate();
+                // The old socket must be closed completely before a new one uses the same client id (protocol §5).
+                socket.close().await;
+                instance.wake.health_check.notify_one();
+            }
+            Err(error) => {
+                tracing::debug!(instance = %instance.target.id, %error, "websocket connection failed; retrying");
+                delay = (delay * 2).min(DELAYS.1);
+            }
+        }
+        tokio::time::sleep(delay + jitter(delay / 4)).await;
+    }
+}
+
+fn route(instance: &Instance, event: Sign) {
+    let prompt = match &event {
+        Sign::QueueRemaining(_) => return,
+        Sign::Started(prompt) | Sign::Ended(prompt) => *prompt,
+        Sign::Cached { prompt, .. }
+        | Sign::Executing { prompt, .. }
+        | Sign::Progress { prompt, .. }
+        | Sign::Executed { prompt, .. } => *prompt,
+    };
+    instance.runs.route(prompt, event);
+}

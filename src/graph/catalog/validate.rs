@@ -1,0 +1,213 @@
+//! Validation of a value against an input's declaration (params.md, Types). A value out of bounds is an error, never
+//! clamped.
+
+use super::{Input, Kind};
+use crate::graph::{params::near, problem::clip, raw};
+use serde_json::value::RawValue;
+
+/// The reason a value does not fit an input.
+#[derive(Debug)]
+pub(in crate::graph) struct Mismatch {
+    pub(in crate::graph) code: &'static str,
+    /// Description of valid values: `a whole number from 1 to 100`.
+    pub(in crate::graph) expected: String,
+    /// Similar values of a combo.
+    pub(in crate::graph) candidates: Vec<String>,
+    /// Whether another instance may offer the value.
+    pub(in crate::graph) is_choice: bool,
+}
+
+impl Input {
+    /// Validates a literal. Returns its replacement if it must be written differently: a number or boolean given as a
+    /// text.
+    pub(in crate::graph) fn validate(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Mismatch> {
+        match &self.kind {
+            Kind::Int { min, max } => {
+                let Some(number) = integer(value) else { return Err(self.mismatch("param_type")) };
+                if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
+                    return Err(self.mismatch("param_out_of_range"));
+                }
+                Ok(is_text(value).then(|| token(number.to_string())))
+            }
+            Kind::Float { min, max } => {
+                let Some(number) = float(value) else { return Err(self.mismatch("param_type")) };
+                if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
+                    return Err(self.mismatch("param_out_of_range"));
+                }
+                Ok(raw::text(value).map(|text| float_token(text.trim(), number)))
+            }
+            Kind::Boolean => match value.get() {
+                "true" | "false" => Ok(None),
+                "\"true\"" => Ok(Some(RawValue::TRUE.to_owned())),
+                "\"false\"" => Ok(Some(RawValue::FALSE.to_owned())),
+                _ => Err(self.mismatch("param_type")),
+            },
+            Kind::Text if is_text(value) => Ok(None),
+            Kind::Text => Err(self.mismatch("param_type")),
+            // The usual spelling needs no copy of the text.
+            Kind::Choice(choices) if choices.binary_search_by(|choice| choice.as_str().cmp(value.get())).is_ok() => {
+                Ok(None)
+            }
+            Kind::Choice(choices) => match raw::canonical(value) {
+                Some(value) if choices.binary_search(&value).is_ok() => Ok(None),
+                value => Err(Mismatch {
+                    candidates: near_choices(value.as_deref(), choices),
+                    is_choice: true,
+                    ..self.mismatch("param_not_an_option")
+                }),
+            },
+            Kind::Open => Ok(None),
+        }
+    }
+
+    fn mismatch(&self, code: &'static str) -> Mismatch {
+        let expected = match &self.kind {
+            Kind::Int { min, max } => format!("a whole number{}", bounds(min.as_ref(), max.as_ref())),
+            Kind::Float { min, max } => format!("a number{}", bounds(min.as_ref(), max.as_ref())),
+            Kind::Boolean => "true or false".to_owned(),
+            Kind::Text => "a text".to_owned(),
+            Kind::Choice(choices) => format!("one of {} values", choices.len()),
+            Kind::Open => "what the instance takes".to_owned(),
+        };
+        Mismatch { code, expected, candidates: Vec::new(), is_choice: false }
+    }
+}
+
+fn bounds<T: ToString>(min: Option<&T>, max: Option<&T>) -> String {
+    match (min.map(T::to_string), max.map(T::to_string)) {
+        (Some(min), Some(max)) => format!(" from {min} to {max}"),
+        (Some(min), None) => format!(" of at least {min}"),
+        (None, Some(max)) => format!(" of at most {max}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// Reads an integer, an integral float, or a decimal text (RunningHub's style).
+#[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and the bounds lie within")]
+fn integer(value: &RawValue) -> Option<i128> {
+    if let Some(text) = raw::text(value) {
+        return text.trim().parse().ok();
+    }
+    let token = value.get();
+    token.parse().ok().or_else(|| {
+        let number = float(value).filter(|number| number.fract() == 0.0)?;
+        Some(number as i128)
+    })
+}
+
+/// Reads a finite number, or the text of one.
+fn float(value: &RawValue) -> Option<f64> {
+    let text = raw::text(value);
+    let token = text.as_deref().map_or(value.get(), str::trim);
+    token.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Returns the text itself if it is a JSON number, otherwise the number re-encoded.
+fn float_token(text: &str, number: f64) -> Box<RawValue> {
+    let is_json = serde_json::from_str::<serde_json::Number>(text).is_ok();
+    token(if is_json { text.to_owned() } else { number.to_string() })
+}
+
+fn token(number: String) -> Box<RawValue> {
+    RawValue::from_string(number).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
+
+/// Returns similar choices. Choices are JSON texts; users type them without quotes.
+fn near_choices(wanted: Option<&str>, choices: &[String]) -> Vec<String> {
+    let plain = |text: &str| text.trim_matches('"').to_owned();
+    let found =
+        wanted.map(|wanted| near(&plain(wanted), choices.iter().map(|choice| plain(choice)))).unwrap_or_default();
+    found.iter().map(|choice| clip(choice)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
+mod tests {
+    use crate::graph::catalog::{Input, Kind};
+    use serde_json::value::RawValue;
+
+    fn judged(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
+        let input = Input { kind: kind.clone(), ..Input::default() };
+        let value: &RawValue = serde_json::from_str(value).unwrap();
+        let judged = input.validate(value).map(|written| written.map(|written| written.get().to_owned()));
+        judged.map_err(|mismatch| (mismatch.code, mismatch.expected, mismatch.candidates))
+    }
+
+    #[track_caller]
+    fn assert_takes(kind: &Kind, values: &[(&str, Option<&str>)]) {
+        for (value, written) in values {
+            assert_eq!(judged(kind, value), Ok(written.map(str::to_owned)), "{value}");
+        }
+    }
+
+    #[track_caller]
+    fn assert_refuses(kind: &Kind, code: &str, values: &[&str]) {
+        for value in values {
+            assert_eq!(judged(kind, value).unwrap_err().0, code, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_int_takes_whole_numbers_and_their_texts() {
+        let kind = Kind::Int { min: Some(0), max: Some(u64::MAX.into()) };
+        assert_takes(
+            &kind,
+            &[("20", None), ("20.0", None), ("2e1", None), ("-0.0", None), ("18446744073709551615", None)],
+        );
+        assert_takes(&kind, &[(r#""20""#, Some("20")), (r#"" 007 ""#, Some("7"))]);
+        assert_takes(&kind, &[(r#""18446744073709551615""#, Some("18446744073709551615"))]);
+        assert_refuses(
+            &kind,
+            "param_type",
+            &["20.5", r#""20.5""#, r#""x""#, r#""""#, "true", "null", "{}", r#""0x10""#],
+        );
+        assert_refuses(&kind, "param_out_of_range", &["-1", "18446744073709551616", r#""-1""#, "1e30"]);
+        assert_eq!(judged(&kind, "-1").unwrap_err().1, "a whole number from 0 to 18446744073709551615");
+        assert_takes(&Kind::Int { min: None, max: None }, &[("-99999999999999999999", None)]);
+    }
+
+    #[test]
+    fn a_float_takes_numbers_and_their_texts_but_nothing_infinite() {
+        let kind = Kind::Float { min: Some(0.0), max: Some(100.0) };
+        assert_takes(
+            &kind,
+            &[("1", None), ("1e-7", None), ("100", None), (r#""0.50""#, Some("0.50")), (r#"" 3 ""#, Some("3"))],
+        );
+        assert_takes(&kind, &[(r#"".5""#, Some("0.5"))]);
+        assert_refuses(&kind, "param_type", &[r#""nan""#, r#""inf""#, r#""x""#, "true", "null", "[1]"]);
+        assert_refuses(&kind, "param_out_of_range", &["-0.1", "100.01", r#""101""#]);
+    }
+
+    #[test]
+    fn a_boolean_takes_its_two_words() {
+        assert_takes(
+            &Kind::Boolean,
+            &[("true", None), ("false", None), (r#""true""#, Some("true")), (r#""false""#, Some("false"))],
+        );
+        assert_refuses(&Kind::Boolean, "param_type", &["0", "1", r#""yes""#, r#""True""#, "null"]);
+    }
+
+    #[test]
+    fn a_text_takes_texts_only() {
+        assert_takes(&Kind::Text, &[(r#""""#, None), (r#""20""#, None)]);
+        assert_refuses(&Kind::Text, "param_type", &["20", "true", "null", "{}", "[]"]);
+    }
+
+    #[test]
+    fn a_combo_takes_its_members_with_their_types() {
+        let kind = Kind::Choice(vec![r#""dpmpp_2m""#.to_owned(), r#""euler""#.to_owned(), "512".to_owned()]);
+        assert_takes(&kind, &[(r#""euler""#, None), (r#""\u0065uler""#, None), ("512", None), ("512.0", None)]);
+        assert_refuses(&kind, "param_not_an_option", &[r#""512""#, r#""Euler""#, "513", "true", "null", "{}"]);
+        assert_eq!(judged(&kind, r#""eular""#).unwrap_err().2, ["euler"]);
+        assert_refuses(&Kind::Choice(Vec::new()), "param_not_an_option", &[r#""x""#]);
+    }
+
+    #[test]
+    fn an_open_input_takes_any_value() {
+        assert_takes(&Kind::Open, &[("null", None), ("20.5", None), (r#"{"a":1}"#, None)]);
+    }
+}

@@ -1,0 +1,296 @@
+//! Resolves links to the actual source of a value: through reroutes, bypassed nodes, into subgraphs and out of them.
+
+use super::{
+    Fault,
+    editor_format::{Document, Graph, INPUT_NODE, Mode, Node, Slot, Values},
+};
+use crate::graph::problem::clip;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// Maximum nesting of subgraphs.
+const NESTING_MAX: usize = 20;
+/// Maximum number of steps from one input to its source; more means a cycle.
+const HOPS_MAX: usize = 500;
+/// Maximum number of steps for all inputs together.
+const HOPS_TOTAL_MAX: usize = 500_000;
+
+/// A node in one instance of a graph.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    scope: usize,
+    node: usize,
+}
+
+/// The workflow and all instances of its subgraphs.
+pub(super) struct Plan<'a, 'd> {
+    document: &'d Document<'a>,
+    scopes: Vec<Scope<'a, 'd>>,
+    /// The nodes that run.
+    steps: Vec<Step>,
+}
+
+struct Scope<'a, 'd> {
+    graph: &'d Graph<'a>,
+    /// Prefix of the node ids: `55:12:`.
+    prefix: String,
+    /// The subgraph node that it belongs to.
+    outer: Option<Step>,
+    /// Scopes of its subgraph nodes.
+    inner: HashMap<usize, usize>,
+    depth: usize,
+}
+
+/// The source of an input's value.
+pub(super) enum Found<'a> {
+    /// No source: the widget's value applies.
+    Nothing,
+    /// A muted node: the input is omitted.
+    Muted,
+    /// A widget value of another node.
+    Value(&'a RawValue),
+    /// A node that runs.
+    Output { id: String, slot: usize },
+}
+
+/// Whether a node exists only in the editor.
+fn is_virtual(node: &Node<'_>) -> bool {
+    matches!(node.class.as_str(), "Reroute" | "PrimitiveNode" | "Note" | "MarkdownNote")
+}
+
+fn is_live(node: &Node<'_>) -> bool {
+    node.mode == Mode::Runs && !is_virtual(node)
+}
+
+impl<'a, 'd> Plan<'a, 'd> {
+    pub(super) fn new(document: &'d Document<'a>, nodes_max: usize) -> Result<Self, Fault> {
+        let root = Scope { graph: &document.root, prefix: String::new(), outer: None, inner: HashMap::new(), depth: 0 };
+        let mut plan = Self { document, scopes: vec![root], steps: Vec::new() };
+        let mut left = vec![(0, 0)];
+        while let Some((scope, node)) = left.pop() {
+            let graph = plan.scopes[scope].graph;
+            let Some(here) = graph.nodes.get(node) else { continue };
+            left.push((scope, node + 1));
+            if here.mode != Mode::Runs || is_virtual(here) {
+                // The editor mutes the inner nodes too. If they are not muted, versions of the editor disagree on what
+                // runs.
+                if document.subgraphs.get(&here.class).is_some_and(|inner| inner.nodes.iter().any(is_live)) {
+                    return Err(format!(
+                        "node {}: its subgraph is muted or bypassed, but its inner nodes are not",
+                        clip(&here.id)
+                    ));
+                }
+                continue;
+            }
+            if let Some(inner) = document.subgraphs.get(&here.class) {
+                left.push((plan.enter(scope, node, inner)?, 0));
+            } else {
+                plan.steps.push(Step { scope, node });
+            }
+            if plan.steps.len().max(plan.scopes.len()) > nodes_max {
+                return Err(format!("it has more than {nodes_max} nodes"));
+            }
+        }
+        Ok(plan)
+    }
+
+    fn enter(&mut self, scope: usize, node: usize, graph: &'d Graph<'a>) -> Result<usize, Fault> {
+        let (outer, inner) = (&self.scopes[scope], self.scopes.len());
+        let id = &outer.graph.nodes[node].id;
+        if outer.depth >= NESTING_MAX {
+            return Err(format!("node {}: more than {NESTING_MAX} nested subgraphs", clip(id)));
+        }
+        let prefix = format!("{}{id}:", outer.prefix);
+        let depth = outer.depth + 1;
+        self.scopes.push(Scope { graph, prefix, outer: Some(Step { scope, node }), inner: HashMap::new(), depth });
+        self.scopes[scope].inner.insert(node, inner);
+        Ok(inner)
+    }
+
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
+        self.steps.iter().copied()
+    }
+
+    pub(super) fn node_of(&self, step: Step) -> &'d Node<'a> {
+        &self.scopes[step.scope].graph.nodes[step.node]
+    }
+
+    pub(super) fn id_of(&self, step: Step) -> String {
+        format!("{}{}", self.scopes[step.scope].prefix, self.node_of(step).id)
+    }
+}
+
+pub(super) struct Walk<'a, 'p> {
+    plan: &'p Plan<'a, 'a>,
+    hops: usize,
+    pub(super) has_replacements: bool,
+}
+
+/// Current position of a walk.
+enum At<'a> {
+    /// At an input, with the wanted type if it is not the input's own.
+    Input(Step, usize, Option<&'a str>),
+    /// At an output, with the wanted type.
+    Output(Step, usize, &'a str),
+}
+
+impl<'a, 'p> Walk<'a, 'p> {
+    pub(super) fn new(plan: &'p Plan<'a, 'a>) -> Self {
+        Self { plan, hops: 0, has_replacements: false }
+    }
+
+    /// Resolves the source of an input of a node that runs.
+    pub(super) fn find(&mut self, step: Step, input: usize) -> Result<Found<'a>, Fault> {
+        let mut at = At::Input(step, input, None);
+        for hop in 0..HOPS_MAX {
+            self.hops += 1;
+            if self.hops > HOPS_TOTAL_MAX {
+                return Err("the links need too many steps in total".to_owned());
+            }
+            let next = match at {
+                At::Input(step, input, wanted) => self.before_input(step, input, wanted)?,
+                At::Output(step, slot, wanted) => self.behind_output(step, slot, wanted, hop == 1)?,
+            };
+            match next {
+                Ok(found) => return Ok(found),
+                Err(further) => at = further,
+            }
+        }
+        Err(format!("its links form a cycle, or go through more than {HOPS_MAX} reroutes"))
+    }
+
+    fn before_input(
+        &self,
+        step: Step,
+        input: usize,
+        wanted: Option<&'a str>,
+    ) -> Result<Result<Found<'a>, At<'a>>, Fault> {
+        let scope = &self.plan.scopes[step.scope];
+        let node = self.plan.node_of(step);
+        let Some(Slot { link: Some(id), kind, .. }) = node.inputs.get(input) else { return Ok(Ok(Found::Nothing)) };
+        let Some(link) = scope.graph.links.get(id) else {
+            return Err(format!("the link {} to node {} is missing from the links", clip(id), clip(&node.id)));
+        };
+        if let (INPUT_NODE, Some(outer)) = (link.origin.as_str(), scope.outer) {
+            return self.out_of(outer, link.slot);
+        }
+        let Some(&origin) = scope.graph.places.get(&link.origin) else {
+            return Err(format!("the link {} comes from node {}, which is missing", clip(id), clip(&link.origin)));
+        };
+        Ok(Err(At::Output(Step { scope: step.scope, node: origin }, link.slot, wanted.unwrap_or(kind))))
+    }
+
+    /// Continues outside a subgraph, at the input of its node.
+    fn out_of(&self, outer: Step, slot: usize) -> Result<Result<Found<'a>, At<'a>>, Fault> {
+        let node = self.plan.node_of(outer);
+        let graph = self.plan.document.subgraphs.get(&node.class);
+        let Some(name) = graph.and_then(|graph| graph.inputs.get(slot)) else {
+            return Err(format!("its subgraph has no input {slot}"));
+        };
+        match node.slot(name) {
+            Some((at, Slot { link: Some(_), .. })) => Ok(Err(At::Input(outer, at, None))),
+            _ => Ok(Ok(self.promoted(node, name)?.map_or(Found::Nothing, Found::Value))),
+        }
+    }
+
+    /// Returns the widget value of a subgraph's node: it has one for each of its inputs that is a widget inside.
+    fn promoted(&self, node: &'a Node<'a>, name: &str) -> Result<Option<&'a RawValue>, Fault> {
+        let values = match &node.values {
+            Values::List(values) if values.is_empty() => return Ok(None),
+            Values::List(values) => values,
+            Values::Named(values) => return Ok(values.iter().find(|(key, _)| key == name).map(|&(_, value)| value)),
+        };
+        let Some(graph) = self.plan.document.subgraphs.get(&node.class) else { return Ok(None) };
+        let is_widget = |slot: usize| {
+            let comes_from =
+                |id: &String| graph.links.get(id).is_some_and(|link| link.origin == INPUT_NODE && link.slot == slot);
+            let mut slots = graph.nodes.iter().flat_map(|node| &node.inputs);
+            slots.any(|inner| inner.is_widget && inner.link.as_ref().is_some_and(comes_from))
+        };
+        let widgets: Vec<&String> =
+            graph.inputs.iter().enumerate().filter(|(slot, _)| is_widget(*slot)).map(|(_, name)| name).collect();
+        if !widgets.iter().any(|widget| *widget == name) {
+            return Ok(None);
+        }
+        if widgets.len() != values.len() {
+            return Err(format!(
+                "node {} has {} values for {} widgets of its subgraph",
+                clip(&node.id),
+                values.len(),
+                widgets.len()
+            ));
+        }
+        Ok(widgets.iter().position(|widget| *widget == name).map(|at| values[at]))
+    }
+
+    fn behind_output(
+        &self,
+        step: Step,
+        slot: usize,
+        wanted: &'a str,
+        is_first: bool,
+    ) -> Result<Result<Found<'a>, At<'a>>, Fault> {
+        let node = self.plan.node_of(step);
+        if node.mode == Mode::Bypassed {
+            return Ok(match handed_on(node, slot, wanted) {
+                Some(input) => Err(At::Input(step, input, None)),
+                None => Ok(Found::Nothing),
+            });
+        }
+        match node.class.as_str() {
+            "Reroute" if node.inputs.get(slot).is_some() => return Ok(Err(At::Input(step, slot, Some(wanted)))),
+            "PrimitiveNode" if is_first => {
+                let value = if let Values::List(values) = &node.values { values.first().copied() } else { None };
+                return Ok(Ok(value.map_or(Found::Nothing, Found::Value)));
+            }
+            // Versions of the editor differ for a primitive behind a reroute or a subgraph.
+            "PrimitiveNode" => return Err(format!("the primitive {} is linked indirectly", clip(&node.id))),
+            "Reroute" | "Note" | "MarkdownNote" => return Ok(Ok(Found::Nothing)),
+            _ => {}
+        }
+        if node.mode == Mode::Muted {
+            return Ok(Ok(Found::Muted));
+        }
+        let Some(&inner) = self.plan.scopes[step.scope].inner.get(&step.node) else {
+            return Ok(Ok(Found::Output { id: self.plan.id_of(step), slot }));
+        };
+        let graph = self.plan.scopes[inner].graph;
+        let Some(link) = graph.outputs.get(&slot) else { return Ok(Ok(Found::Nothing)) };
+        if link.origin == INPUT_NODE {
+            return self.out_of(step, link.slot);
+        }
+        let Some(&origin) = graph.places.get(&link.origin) else {
+            return Err(format!("an output of node {} comes from a missing node", clip(&node.id)));
+        };
+        Ok(Err(At::Output(Step { scope: inner, node: origin }, link.slot, wanted)))
+    }
+}
+
+/// Returns the input that a bypassed node passes through as this output: the one at the same index if the types allow
+/// it, otherwise the first of exactly the wanted type, otherwise the first compatible one.
+fn handed_on(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
+    let inputs = &node.inputs;
+    if inputs.is_empty() {
+        return None;
+    }
+    if matches!(wanted, "" | "*") {
+        return Some(if slot < inputs.len() { slot } else { 0 });
+    }
+    let output = node.outputs.get(slot).map_or("", String::as_str);
+    let fits = |input: &Slot| goes(&input.kind, output) && goes(&input.kind, wanted);
+    if inputs.get(slot).is_some_and(fits) {
+        return Some(slot);
+    }
+    inputs.iter().position(|input| input.kind == wanted).or_else(|| inputs.iter().position(fits))
+}
+
+/// Whether the editor allows linking these types: equal except for case, anything to `*`, or one of a comma-separated
+/// list.
+fn goes(one: &str, other: &str) -> bool {
+    let is_any = |kind: &str| matches!(kind, "" | "*");
+    is_any(one)
+        || is_any(other)
+        || one
+            .split(',')
+            .any(|one| other.split(',').any(|other| is_any(one) || is_any(other) || one.eq_ignore_ascii_case(other)))
+}

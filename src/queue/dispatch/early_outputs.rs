@@ -1,0 +1,45 @@
+//! Early outputs: outputs that an attempt adds to its task while it runs.
+
+use super::attempts::{fence, json, written};
+use crate::{
+    queue::{
+        Lease, Queue, Result, Written,
+        redis::{script_call::number, scripts::Verb},
+    },
+    task::{Attempt, Output, TaskId},
+};
+
+/// Answer of [`Queue::tell_outputs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The task has these outputs, by this call or by an earlier one.
+    Done,
+    /// Redis lost earlier outputs in a failover and knows only this many. Add again from there.
+    Missing(usize),
+    /// The attempt may no longer write.
+    Refused(Written),
+}
+
+impl Queue {
+    /// Adds outputs to a running task; `before` is the number of outputs that this attempt added earlier. The outputs
+    /// given to [`Queue::settle`] replace them; if the attempt is abandoned, they are discarded.
+    pub async fn tell_outputs(
+        &self,
+        lease: &Lease,
+        task: TaskId,
+        attempt: Attempt,
+        before: usize,
+        outputs: &[Output],
+    ) -> Result<Told> {
+        let mut args = fence(lease, task, attempt);
+        args.extend([number(before as u64), number(outputs.len() as u64), json(outputs)?]);
+        let mut reply = self.call(Verb::Output, args).await?;
+        match reply.tag() {
+            "missing" => Ok(Told::Missing(reply.parse()?)),
+            _ => match written(reply)? {
+                Written::Done => Ok(Told::Done),
+                refused => Ok(Told::Refused(refused)),
+            },
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Wakeups for claimers: a blocking read of the ledger that reports new tasks. Uses a connection of its own, because a
+//! blocked read delays every command behind it.
+
+use crate::queue::{
+    Queue, Result,
+    redis::{
+        connect,
+        script_call::{list, within},
+    },
+};
+use fred::{
+    clients::Client,
+    interfaces::{ClientLike, StreamsInterface},
+    types::{Value, config::Options},
+};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Longest block of one read.
+const BLOCK: Duration = Duration::from_secs(2);
+/// Delay of the answer beyond [`BLOCK`] after which the connection counts as dead.
+const GRACE: Duration = Duration::from_secs(2);
+/// Maximum number of entries of one read.
+const COUNT: u64 = 1_000;
+/// Delay after a failed read.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A signal that tasks were added, see [`Queue::wakeups`].
+#[derive(Debug)]
+pub struct Wakeups {
+    added: watch::Receiver<usize>,
+    seen: usize,
+    _reader: AbortOnDropHandle<()>,
+}
+
+impl Queue {
+    /// Starts a reader of the ledger on a connection of its own, which wakes claimers without polling.
+    pub async fn wakeups(&self) -> Result<Wakeups> {
+        let jobs = self.root().jobs();
+        // Starts after the newest entry: the first claim finds the existing ones.
+        let newest: Value = within(self.pool().xrevrange(&jobs, "+", "-", Some(1))).await?;
+        let last = last_id(newest).unwrap_or_else(|| "0-0".to_owned());
+        let client = connect::client(self.redis()).await?;
+        let (sender, added) = watch::channel(0);
+        let reader = AbortOnDropHandle::new(tokio::spawn(read(client, jobs, last, sender)));
+        Ok(Wakeups { added, seen: 0, _reader: reader })
+    }
+}
+
+impl Wakeups {
+    /// Waits until tasks were added and returns their number, or returns 0 after about two seconds. Recovers from every
+    /// error by itself. Cancel safe: the next call reports what a dropped one would have.
+    pub async fn next(&mut self) -> usize {
+        if *self.added.borrow() == self.seen {
+            match tokio::time::timeout(BLOCK, self.added.changed()).await {
+                Ok(Ok(())) => {}
+                Err(_elapsed) => return 0,
+                // Unreachable while the reader runs. Without it, fall back to polling.
+                Ok(Err(_closed)) => tokio::time::sleep(BLOCK).await,
+            }
+        }
+        let total = *self.added.borrow_and_update();
+        total.wrapping_sub(std::mem::replace(&mut self.seen, total))
+    }
+}
+
+/// Reads the ledger forever. Keeps the last id across errors, so that entries added meanwhile are reported afterwards.
+async fn read(client: Client, jobs: String, mut last: String, added: watch::Sender<usize>) {
+    let options = Options { timeout: Some(BLOCK + GRACE), max_attempts: Some(1), ..Options::default() };
+    let block_ms = u64::try_from(BLOCK.as_millis()).ok();
+    loop {
+        let reader = client.with_options(&options);
+        match reader.xread::<Value, _, _>(Some(COUNT), block_ms, &jobs, &last).await {
+            Ok(reply) => {
+                let entries = list(reply).and_then(|streams| streams.into_iter().next()).and_then(list);
+                let entries = entries.and_then(|stream| stream.into_iter().nth(1)).and_then(list).unwrap_or_default();
+                let count = entries.len();
+                if let Some(id) = last_id(Value::Array(entries)) {
+                    last = id;
+                    added.send_modify(|total| *total = total.wrapping_add(count));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "ledger read failed; retrying");
+                if *error.kind() == fred::error::ErrorKind::Timeout {
+                    // The server may still hold our read, or the connection is dead: a new connection ends both.
+                    let _failed = client.force_reconnection().await;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Returns the id of the last of `[[id, fields], …]`.
+fn last_id(entries: Value) -> Option<String> {
+    list(entries)?.pop().and_then(list)?.into_iter().next()?.into_string()
+}

@@ -1,0 +1,105 @@
+//! The fleet in Redis: config, disabled instances, and the reports of instances.
+
+use super::{
+    ConfigWritten, Error, Lease, Queue, Result, Written,
+    redis::{
+        script_call::{Caller, list, switch, within},
+        scripts::Verb,
+    },
+};
+use crate::{
+    fleet::{FleetConfig, InstanceReport, InstanceStatus, InstanceView},
+    task::InstanceId,
+};
+use fred::{interfaces::HashesInterface, types::Value};
+
+impl Queue {
+    /// Reads the config in force; the default (no servers, version 0) if none was ever set.
+    pub async fn config(&self) -> Result<FleetConfig> {
+        config_of(&self.inner.caller).await
+    }
+
+    /// Replaces the config if its version is `expected` (`None` = any) and publishes an event.
+    pub async fn put_config(&self, config: &FleetConfig, expected: Option<u64>) -> Result<ConfigWritten> {
+        let document =
+            serde_json::to_string(config).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
+        let expected = expected.map(|version| version.to_string()).unwrap_or_default();
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        let args = vec![document.into(), expected.into(), nonce.into()];
+        let mut reply = self.call_durably(Verb::ConfigPut, args).await?;
+        let version = reply.parse()?;
+        match reply.tag() {
+            "written" => Ok(ConfigWritten::Written(FleetConfig { version, ..config.clone() })),
+            "outdated" => Ok(ConfigWritten::Outdated(version)),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Enables or disables an instance and publishes an event. Survives restarts. A disabled instance gets no tasks.
+    pub async fn set_enabled(&self, instance: &InstanceId, enabled: bool) -> Result<()> {
+        self.call_durably(Verb::Enable, vec![instance.as_str().into(), switch(enabled)]).await.map(drop)
+    }
+
+    /// Reads the status of each instance, in the order given; `None` = never seen and not disabled.
+    pub async fn instances(&self, ids: &[InstanceId]) -> Result<Vec<Option<InstanceStatus>>> {
+        let joined = ids.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(",");
+        let mut reply = self.call(Verb::Instances, vec![joined.into()]).await?;
+        let rows = reply.lists()?;
+        if rows.len() != ids.len() {
+            return Err(reply.unexpected());
+        }
+        ids.iter().zip(rows).map(|(id, row)| status(id, row)).collect()
+    }
+
+    /// Returns every instance of the config with its state, in the order of the config.
+    pub async fn instance_views(&self) -> Result<Vec<InstanceView>> {
+        let targets = self.config().await?.targets();
+        let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
+        let statuses = self.instances(&ids).await?;
+        Ok(targets.iter().zip(&statuses).map(|(target, status)| InstanceView::new(target, status.as_ref())).collect())
+    }
+
+    /// Stores the report of an instance, and publishes an event if `announce`. If the instance is alive, its heartbeat
+    /// time becomes the time of Redis.
+    pub async fn report(&self, lease: &Lease, report: &InstanceReport, announce: bool) -> Result<Written> {
+        let json = serde_json::to_string(report).map_err(|error| Error::Corrupt(format!("report: {error}")))?;
+        let args = vec![
+            lease.instance.as_str().into(),
+            lease.token.as_str().into(),
+            json.into(),
+            switch(report.alive),
+            switch(announce),
+        ];
+        self.write(Verb::Report, args).await
+    }
+}
+
+pub(super) async fn config_of(caller: &Caller) -> Result<FleetConfig> {
+    let fields = vec!["document", "version"];
+    let found: Vec<Option<String>> = within(caller.pool.hmget(caller.root.config(), fields)).await?;
+    let [Some(document), Some(version)] = found.as_slice() else { return Ok(FleetConfig::default()) };
+    let mut config: FleetConfig =
+        serde_json::from_str(document).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
+    config.version = version.parse().map_err(|_| Error::Corrupt("version of the fleet config".to_owned()))?;
+    Ok(config)
+}
+
+/// Parses `{}` or `{enabled, leased, report, {task, …}}`.
+fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
+    if row.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || Error::Corrupt(format!("status of instance {id}"));
+    let mut row = row.into_iter();
+    let mut text = || row.next().and_then(Value::into_string).ok_or_else(wrong);
+    let (enabled, leased, report) = (text()? == "1", text()? == "1", text()?);
+    let tasks = row.next().and_then(list).ok_or_else(wrong)?;
+    let tasks = tasks.into_iter().map(|task| task.into_string().and_then(|id| id.parse().ok()).ok_or_else(wrong));
+    Ok(Some(InstanceStatus {
+        id: id.clone(),
+        enabled,
+        leased,
+        tasks: tasks.collect::<Result<_>>()?,
+        report: serde_json::from_str(&report).map_err(|_| wrong())?,
+    }))
+}

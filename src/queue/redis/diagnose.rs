@@ -1,0 +1,134 @@
+//! Diagnosis of a Redis server for `doctor`, before any role is started. Invariant: writes no keys; only loads the
+//! scripts into the server's script cache.
+
+use super::{
+    connect,
+    keys::Root,
+    script_call::{Caller, within},
+    scripts::{Scripts, Verb},
+    server_check::{self, Facts, Remark, field},
+};
+use crate::{
+    fleet::FleetConfig,
+    queue::{Result, fleet::config_of},
+    settings::RedisSettings,
+};
+use fred::{
+    interfaces::{ClientLike, HashesInterface, SortedSetsInterface},
+    types::Value,
+};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Number of PINGs whose median is reported.
+const PINGS: usize = 9;
+
+/// Properties of a server that answers.
+#[derive(Debug, Clone)]
+pub struct Exam {
+    /// Name and version: `redis 7.0.15`, `valkey 8.0.1`.
+    pub server: String,
+    /// Result of the check at the start of a role: warnings, or the reason for a refusal.
+    pub verdict: std::result::Result<Vec<Remark>, Remark>,
+    /// Median round trip of several PINGs.
+    pub round_trip: Duration,
+    /// Lead of its clock over ours, ms; negative = behind.
+    pub clock_ahead_ms: i64,
+    /// Memory in use, bytes.
+    pub memory_used: u64,
+    /// `maxmemory`, or the machine's memory if that is not set, bytes; 0 = unknown.
+    pub memory_limit: u64,
+    /// Whether it writes an append-only file.
+    pub has_aof: bool,
+    /// `appendfsync`; `None` where CONFIG is not allowed.
+    pub fsync: Option<String>,
+    /// Kinds of persistence whose last write failed: append-only file, its rewrite, snapshot.
+    pub failed_writes: Vec<&'static str>,
+    /// Whether it is still loading its data.
+    pub is_loading: bool,
+    /// Number of scripts that it loaded, or its first error.
+    pub scripts: std::result::Result<usize, String>,
+    /// Name of the installation in this namespace; `None` = new.
+    pub installation: Option<String>,
+    /// Number of live dispatchers.
+    pub dispatchers: u64,
+    /// Fleet config in force.
+    pub config: FleetConfig,
+}
+
+/// Examines the server of these settings.
+///
+/// # Errors
+/// The server cannot be reached or does not answer.
+pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
+    let root = Root::new(&settings.namespace)?;
+    let pool = connect::pool(&connect::config(settings)?).await?;
+    let caller = Caller { pool, scripts: Scripts::embedded(), root };
+    let info = server_check::info(&caller).await?;
+    let fsync = server_check::fsync_policy(&caller).await?;
+    let facts = Facts::parse(&info);
+    let judged = facts.judge(settings.durability, fsync.as_deref());
+    let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;
+    let number = |name: &str| field(&info, name).parse().unwrap_or(0);
+    let failed = |(status, what): (&str, &'static str)| (field(&info, status) == "err").then_some(what);
+    let is_alive = (now_ms as f64, f64::INFINITY);
+    let dispatchers = caller.pool.zcount(caller.root.dispatchers(), is_alive.0, is_alive.1);
+    let exam = Exam {
+        server: name(&info),
+        verdict: judged.map(|(_, warnings)| warnings),
+        round_trip,
+        clock_ahead_ms,
+        memory_used: number("used_memory"),
+        memory_limit: Some(number("maxmemory")).filter(|&max| max > 0).unwrap_or(number("total_system_memory")),
+        has_aof: facts.has_aof,
+        fsync,
+        failed_writes: [
+            ("aof_last_write_status", "append-only file"),
+            ("aof_last_bgrewrite_status", "rewrite of the append-only file"),
+            ("rdb_last_bgsave_status", "snapshot"),
+        ]
+        .into_iter()
+        .filter_map(failed)
+        .collect(),
+        is_loading: field(&info, "loading") == "1",
+        scripts: load(&caller).await,
+        installation: within(caller.pool.hget(caller.root.meta(), "installation")).await?,
+        dispatchers: within(dispatchers).await?,
+        config: config_of(&caller).await?,
+    };
+    if let Err(error) = caller.pool.quit().await {
+        tracing::debug!(%error, "redis connection not closed cleanly");
+    }
+    Ok(exam)
+}
+
+fn name(info: &str) -> String {
+    match field(info, "valkey_version") {
+        "" => format!("redis {}", field(info, "redis_version")),
+        version => format!("valkey {version}"),
+    }
+}
+
+/// Measures the median round trip, the lead of the server's clock over ours (ms), and the server's time (Unix ms).
+async fn time(caller: &Caller) -> Result<(Duration, i64, u64)> {
+    let mut trips = Vec::with_capacity(PINGS);
+    for _ in 0..PINGS {
+        let began = Instant::now();
+        within(caller.pool.next_connected().ping::<Value>(None)).await?;
+        trips.push(began.elapsed());
+    }
+    trips.sort_unstable();
+    let began = SystemTime::now();
+    let theirs: u64 = caller.call(Verb::Clock, Vec::new()).await?.parse()?;
+    let ended = SystemTime::now();
+    let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    let ours = ms(began).midpoint(ms(ended));
+    Ok((trips[PINGS / 2], i64::try_from(theirs).unwrap_or(i64::MAX) - ours, theirs))
+}
+
+async fn load(caller: &Caller) -> std::result::Result<usize, String> {
+    for verb in Verb::ALL {
+        let loading = caller.scripts.get(*verb).load(caller.pool.next_connected());
+        within(loading).await.map_err(|error| format!("{}.lua: {error}", verb.name()))?;
+    }
+    Ok(Verb::ALL.len())
+}

@@ -1,0 +1,9 @@
+//! The Redis connection: clients, scripts, keys, durability, server checks.
+
+pub(super) mod connect;
+pub(super) mod diagnose;
+pub(super) mod durability;
+pub(super) mod keys;
+pub(super) mod script_call;
+pub(super) mod scripts;
+pub(super) mod server_check;

@@ -1,0 +1,217 @@
+//! The scripts of `lua/`: their list, the preludes that each uses, and their compiled form.
+//!
+//! Invariant: a script changes a task's state once, checks first and writes last, and is safe to send twice.
+
+use fred::types::scripts::Script as Compiled;
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $verb:ident = $shebang:literal $file:literal [$($lib:literal)*];)*) => {
+        /// A script of `lua/`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Verb { $(#[doc = concat!("`lua/", $file, ".lua`")] $verb,)* }
+
+        impl Verb {
+            /// Every script.
+            pub const ALL: &[Self] = &[$(Self::$verb,)*];
+
+            /// Returns the file name without extension.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$verb => $file,)* }
+            }
+
+            /// Returns the script's own text, including its header.
+            pub const fn body(self) -> &'static str {
+                match self { $(Self::$verb => include_str!(concat!("../../../lua/", $file, ".lua")),)* }
+            }
+
+            /// Returns the text sent to Redis: first line, preludes, body.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$verb => concat!(
+                        $shebang, "\n",
+                        include_str!("../../../lua/lib/base.lua"),
+                        $(include_str!(concat!("../../../lua/lib/", $lib, ".lua")),)*
+                        include_str!(concat!("../../../lua/", $file, ".lua")),
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+scripts! {
+    Acquire = "#!lua" "acquire" ["events" "boot"];
+    Admit = "#!lua" "admit" [];
+    Batch = "#!lua flags=no-writes" "batch" [];
+    BatchCancel = "#!lua" "batch_cancel" ["events" "places" "endings"];
+    BatchList = "#!lua flags=no-writes" "batch_list" [];
+    Boot = "#!lua" "boot" ["boot"];
+    Cancel = "#!lua" "cancel" ["events" "places" "endings"];
+    Claim = "#!lua" "claim" ["events" "places" "attempts" "ledger"];
+    Clock = "#!lua flags=no-writes" "clock" [];
+    ConfigPut = "#!lua" "config_put" [];
+    Counts = "#!lua flags=no-writes" "counts" [];
+    Duty = "#!lua" "duty" [];
+    Enable = "#!lua" "enable" ["events"];
+    Enqueue = "#!lua" "enqueue" ["events" "places" "accept"];
+    EnqueueBatch = "#!lua" "enqueue_batch" ["events" "places" "accept"];
+    Expire = "#!lua" "expire" ["events" "places" "endings"];
+    FileAdd = "#!lua" "file_add" ["files"];
+    FileDelete = "#!lua" "file_delete" ["files"];
+    FileExpire = "#!lua" "file_expire" ["files"];
+    FileList = "#!lua flags=no-writes" "file_list" [];
+    Finish = "#!lua" "finish" ["events" "places" "endings" "attempts" "speeds"];
+    Forget = "#!lua" "forget" ["ledger"];
+    Gc = "#!lua" "gc" ["files"];
+    Heartbeat = "#!lua" "heartbeat" [];
+    Instances = "#!lua flags=no-writes" "instances" [];
+    Leases = "#!lua flags=no-writes" "leases" [];
+    List = "#!lua flags=no-writes" "list" [];
+    LoginFailed = "#!lua" "login_failed" [];
+    Nack = "#!lua" "nack" ["events" "places" "endings" "attempts" "files"];
+    Narrowed = "#!lua flags=no-writes" "narrowed" [];
+    Orphans = "#!lua" "orphans" ["files"];
+    Output = "#!lua" "output" ["events" "places" "attempts"];
+    Progress = "#!lua" "progress" ["events" "places" "attempts"];
+    Promote = "#!lua" "promote" ["events" "places"];
+    Prospects = "#!lua flags=no-writes" "prospects" [];
+    Reclaim = "#!lua" "reclaim" ["events" "places" "attempts" "ledger"];
+    Release = "#!lua" "release" ["events" "places" "endings" "attempts"];
+    Renew = "#!lua" "renew" [];
+    Report = "#!lua" "report" ["events"];
+    Requeue = "#!lua" "requeue" ["events" "places" "endings" "attempts" "files"];
+    Revive = "#!lua" "revive" ["events" "places" "files"];
+    Server = "#!lua flags=no-writes" "server" [];
+    Start = "#!lua" "start" ["events" "places" "attempts"];
+    StrayAdd = "#!lua" "stray_add" [];
+    Strays = "#!lua flags=no-writes" "strays" [];
+    Sweep = "#!lua" "sweep" ["events" "places" "endings" "ledger" "repair"];
+    Tasks = "#!lua flags=no-writes" "tasks" [];
+    Unregistered = "#!lua flags=no-writes" "unregistered" [];
+    Versions = "#!lua flags=no-writes" "versions" [];
+    WorkflowDelete = "#!lua" "workflow_delete" ["files" "flows"];
+    WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];
+    WorkflowList = "#!lua flags=no-writes" "workflow_list" [];
+    WorkflowPut = "#!lua" "workflow_put" ["files" "flows"];
+    Yield = "#!lua" "yield" ["events"];
+}
+
+/// The scripts of a queue: the embedded ones, or edited copies for tests.
+#[derive(Debug, Clone)]
+pub struct Scripts(Arc<[Arc<Text>]>);
+
+/// A script's text and, from its first use on, its digest.
+#[derive(Debug)]
+struct Text {
+    text: Cow<'static, str>,
+    compiled: OnceLock<Compiled>,
+}
+
+impl Scripts {
+    /// Returns the scripts embedded in the program.
+    pub fn embedded() -> Self {
+        let text = |verb: &Verb| Arc::new(Text { text: verb.text().into(), compiled: OnceLock::new() });
+        Self(Verb::ALL.iter().map(text).collect())
+    }
+
+    /// Returns the scripts with every text passed through `edit`, for tests that break a script or control the clock.
+    pub fn edited(&self, edit: impl Fn(Verb, &str) -> String) -> Self {
+        let edited = |(verb, old): (&Verb, &Arc<Text>)| {
+            let text = edit(*verb, &old.text);
+            if text == old.text { old.clone() } else { Arc::new(Text { text: text.into(), compiled: OnceLock::new() }) }
+        };
+        Self(Verb::ALL.iter().zip(self.0.iter()).map(edited).collect())
+    }
+
+    pub(crate) fn get(&self, verb: Verb) -> &Compiled {
+        // `Verb::ALL` lists the variants in the order they are declared.
+        let text = &self.0[verb as usize];
+        text.compiled.get_or_init(|| Compiled::from_lua(text.text.as_ref()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
+mod tests {
+    use super::Verb;
+    use std::path::Path;
+
+    fn header_and_body(text: &str) -> (String, String) {
+        let header_lines = text.lines().take_while(|line| line.starts_with("--")).count();
+        let lines: Vec<&str> = text.lines().collect();
+        (lines[..header_lines].join("\n"), lines[header_lines..].join("\n"))
+    }
+
+    #[test]
+    fn headers_and_bodies_name_the_same_slots() {
+        for verb in Verb::ALL {
+            let (header, body) = header_and_body(verb.body());
+            let name = verb.name();
+            assert!(header.contains("-- KEYS[1]"), "{name}: the root is not named");
+            assert!(!header.contains("KEYS[2]") && !body.contains("KEYS["), "{name}: one key, read by the prelude");
+            assert!(header.contains("-- Returns {"), "{name}: no Returns");
+            for slot in 1..=16 {
+                let slot = format!("ARGV[{slot}]");
+                assert_eq!(header.contains(&slot), body.contains(&slot), "{name}: {slot}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_a_verb_and_every_prelude_is_used() {
+        let lua = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+        let names = |folder: &Path| -> Vec<String> {
+            let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let mut names: Vec<String> = files
+                .filter(|path| path.is_file())
+                .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        let verbs: Vec<String> = Verb::ALL.iter().map(|verb| verb.name().to_owned()).collect();
+        assert_eq!(names(&lua), verbs);
+        for prelude in names(&lua.join("lib")) {
+            let text = std::fs::read_to_string(lua.join("lib").join(format!("{prelude}.lua"))).unwrap();
+            assert!(Verb::ALL.iter().any(|verb| verb.text().contains(&text)), "{prelude} is used by no script");
+        }
+    }
+
+    #[test]
+    fn reads_are_marked_and_write_nothing() {
+        const WRITES: [&str; 15] = [
+            "'SET'",
+            "'HSET'",
+            "'HDEL'",
+            "'DEL'",
+            "'ZADD'",
+            "'ZREM'",
+            "'SADD'",
+            "'SREM'",
+            "'XADD'",
+            "'XDEL'",
+            "'XACK'",
+            "'XCLAIM'",
+            "'PUBLISH'",
+            "'HINCRBY'",
+            "'ZPOPMIN'",
+        ];
+        for verb in Verb::ALL {
+            let is_read = verb.text().starts_with("#!lua flags=no-writes\n");
+            assert!(is_read || verb.text().starts_with("#!lua\n"), "{}", verb.name());
+            let writes = WRITES.iter().any(|word| verb.text().contains(word));
+            assert_eq!(is_read, !writes, "{}", verb.name());
+        }
+    }
+
+    #[test]
+    fn one_clock() {
+        for verb in Verb::ALL {
+            assert_eq!(verb.text().matches("redis.call('TIME')").count(), 1, "{}", verb.name());
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Checks whether a Redis server can hold a queue.
+//!
+//! Refused: older than 7.0 · a read-only replica · a memory limit with an eviction policy (it would delete tasks) · a
+//! durability that this server cannot give. Warned about: no append-only file (a restart of Redis loses everything) ·
+//! an eviction policy without a limit · `replica` with no replica connected (writes are refused until there is one).
+
+use super::{
+    script_call::{Caller, from_fred},
+    scripts::Verb,
+};
+use crate::{
+    queue::{Error, Result},
+    settings::Durability,
+};
+use fred::{
+    interfaces::ClientLike,
+    types::{ClusterHash, CustomCommand, Value},
+};
+
+/// Oldest usable version: it has `#!lua` and an XCLAIM that drops deleted entries.
+const VERSION_MIN: (u32, u32) = (7, 0);
+/// First version with WAITAOF.
+const VERSION_WAITAOF: (u32, u32) = (7, 2);
+
+/// Confirmation after which a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Confirm {
+    /// The reply itself.
+    Answer,
+    /// `WAITAOF 1 0`.
+    LocalFsync,
+    /// `WAIT 1`.
+    Replica,
+}
+
+/// Properties of a server, read from INFO.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    version: (u32, u32),
+    is_replica: bool,
+    memory_max: u64,
+    eviction: String,
+    pub(crate) has_aof: bool,
+    replicas: u32,
+}
+
+/// Returns the value of a line `name:value` of INFO; empty if there is none.
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
+}
+
+impl Facts {
+    /// Reads the lines `name:value` of INFO.
+    pub(crate) fn parse(info: &str) -> Self {
+        let field = |name: &str| field(info, name);
+        let mut version = field("redis_version").split('.').map(|part| part.parse().unwrap_or(0));
+        Self {
+            version: (version.next().unwrap_or(0), version.next().unwrap_or(0)),
+            is_replica: field("role") == "slave",
+            memory_max: field("maxmemory").parse().unwrap_or(0),
+            eviction: field("maxmemory_policy").to_owned(),
+            has_aof: field("aof_enabled") == "1",
+            replicas: field("connected_slaves").parse().unwrap_or(0),
+        }
+    }
+
+    /// Validates the server for a durability. Returns the confirmation to use and the warnings, or the reason to
+    /// refuse.
+    pub(crate) fn judge(
+        &self,
+        durability: Durability,
+        fsync: Option<&str>,
+    ) -> std::result::Result<(Confirm, Vec<Remark>), Remark> {
+        if self.version < VERSION_MIN {
+            let what = format!("redis {}.{} is too old", self.version.0, self.version.1);
+            return Err(Remark::new(what, "7.0 or newer is needed"));
+        }
+        if self.is_replica {
+            return Err(Remark::new("this redis is a read-only replica", "give the address of the primary"));
+        }
+        let (eviction, evicts) = (&self.eviction, !self.eviction.is_empty() && self.eviction != "noeviction");
+        if evicts && self.memory_max > 0 {
+            let what = format!("maxmemory-policy is {eviction}, redis would delete tasks");
+            return Err(Remark::new(what, "set it to noeviction"));
+        }
+        let mut warnings = Vec::new();
+        if evicts {
+            let what = format!("maxmemory-policy is {eviction}");
+            warnings.push(Remark::new(what, "set it to noeviction before you set maxmemory"));
+        }
+        if !self.has_aof {
+            let what = "redis has no append-only file, when it restarts all tasks are gone";
+            warnings.push(Remark::new(what, "set appendonly yes"));
+        }
+        let confirm = match durability {
+            Durability::Local => Confirm::Answer,
+            Durability::Fsync if !self.has_aof => {
+                return Err(Remark::new("durability fsync needs an append-only file", "set appendonly yes"));
+            }
+            Durability::Fsync if fsync == Some("always") => Confirm::Answer,
+            Durability::Fsync if self.version >= VERSION_WAITAOF => Confirm::LocalFsync,
+            Durability::Fsync => {
+                let what = "durability fsync cannot be had from this redis as it is";
+                return Err(Remark::new(what, "set appendfsync always, or take redis 7.2 or newer"));
+            }
+            Durability::Replica => {
+                if self.replicas == 0 {
+                    let what = "durability replica, but no replica is connected";
+                    warnings.push(Remark::new(what, "connect one, writes are refused until then"));
+                }
+                Confirm::Replica
+            }
+        };
+        Ok((confirm, warnings))
+    }
+}
+
+/// A problem of the server and its remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {advice}")]
+pub struct Remark {
+    /// The problem.
+    pub what: String,
+    /// The remedy.
+    pub advice: &'static str,
+}
+
+impl Remark {
+    fn new(what: impl Into<String>, advice: &'static str) -> Self {
+        Self { what: what.into(), advice }
+    }
+}
+
+/// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`].
+pub(crate) async fn check(caller: &Caller, durability: Durability) -> Result<Confirm> {
+    let info = info(caller).await?;
+    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
+    let judged = Facts::parse(&info).judge(durability, fsync.as_deref());
+    let (confirm, warnings) = judged.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(confirm)
+}
+
+/// Reads INFO of the server that holds our slot.
+pub(crate) async fn info(caller: &Caller) -> Result<String> {
+    match caller.call(Verb::Server, Vec::new()).await {
+        Ok(mut reply) => reply.parse(),
+        // To servers before 7.0 the first line, `#!lua`, is a syntax error.
+        Err(Error::Corrupt(details)) if details.contains("unexpected symbol near '#'") => {
+            Err(Error::Unusable("redis is too old: 7.0 or newer is needed".to_owned()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads `appendfsync`; `None` where CONFIG is not allowed (managed servers).
+pub(crate) async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
+    let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
+    let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
+        Ok(answer) => answer,
+        // Unknown, not forbidden: the caller retries.
+        Err(error @ Error::Unavailable(_)) => return Err(error),
+        Err(_not_allowed) => return Ok(None),
+    };
+    Ok(answer.convert::<Vec<String>>().ok().and_then(|pair| pair.into_iter().nth(1)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
+mod tests {
+    use super::{Confirm, Facts};
+    use crate::settings::Durability;
+
+    fn facts(more: &str) -> Facts {
+        Facts::parse(&format!(
+            "# Server\r\nredis_version:7.0.15\r\n{more}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\nconnected_slaves:0\r\n"
+        ))
+    }
+
+    #[test]
+    fn a_good_server_is_accepted_without_warnings() {
+        assert_eq!(facts("").judge(Durability::Local, None).unwrap(), (Confirm::Answer, vec![]));
+    }
+
+    #[test]
+    fn a_server_that_would_lose_tasks_is_refused() {
+        let old = Facts { version: (6, 2), ..facts("") };
+        let replica = Facts { is_replica: true, ..facts("") };
+        let evicting = Facts { memory_max: 1, eviction: "allkeys-lru".to_owned(), ..facts("") };
+        for (facts, word) in [(old, "too old"), (replica, "replica"), (evicting, "noeviction")] {
+            let refusal = facts.judge(Durability::Local, None).unwrap_err().to_string();
+            assert!(refusal.contains(word), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn fsync_needs_always_or_waitaof() {
+        assert!(facts("").judge(Durability::Fsync, Some("everysec")).is_err());
+        assert_eq!(facts("").judge(Durability::Fsync, Some("always")).unwrap().0, Confirm::Answer);
+        let newer = Facts { version: (7, 2), ..facts("") };
+        assert_eq!(newer.judge(Durability::Fsync, Some("everysec")).unwrap().0, Confirm::LocalFsync);
+        assert!(Facts { has_aof: false, ..newer }.judge(Durability::Fsync, Some("always")).is_err());
+    }
+
+    #[test]
+    fn a_missing_append_only_file_or_replica_is_warned_about() {
+        let bare = Facts { has_aof: false, eviction: "allkeys-lru".to_owned(), ..facts("") };
+        assert_eq!(bare.judge(Durability::Local, None).unwrap().1.len(), 2);
+        assert_eq!(facts("").judge(Durability::Replica, None).unwrap().1.len(), 1);
+    }
+}

@@ -1,0 +1,176 @@
+//! Group commit of new tasks: tasks that arrive during a call of `enqueue.lua` are sent together by the next call.
+//!
+//! A single task is sent at once. Under load, the cost of a call (the client's request, the start of the script, a WAIT
+//! for durability) is shared by all tasks that arrived meanwhile, which would otherwise queue up at Redis.
+
+use super::payload;
+use crate::{
+    queue::{
+        Error, Result,
+        redis::{
+            durability::Durable,
+            script_call::{CALL_TIMEOUT, Caller, Reply, number},
+            scripts::Verb,
+        },
+    },
+    task::{InstanceId, NewTask},
+};
+use fred::types::Value;
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Concurrent calls: while Redis runs one, the next is on its way.
+const CALLS: usize = 2;
+/// Maximum number of tasks in one call: at most a millisecond of Redis.
+const BATCH_MAX: usize = 32;
+/// Maximum size of one call, bytes, unless a single task is larger.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Maximum number of tasks that wait for a call.
+const WAITING_MAX: usize = 1_024;
+/// Number of arguments that `lua/lib/accept.lua` reads for each task.
+pub(crate) const FIELDS: usize = 12;
+
+/// Arguments of one task, in the order of `lua/lib/accept.lua`.
+pub(crate) type Fields = [Value; FIELDS];
+
+/// Encodes a task and compresses its payload.
+pub(crate) async fn fields(new: &NewTask) -> Result<Fields> {
+    let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
+    let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
+    Ok([
+        new.id.to_string().into(),
+        new.owner.as_str().into(),
+        number(new.priority.lane().into()),
+        number(new.max_attempts.into()),
+        new.fingerprint.as_str().into(),
+        new.start_by_ms.map(|ms| ms.to_string()).unwrap_or_default().into(),
+        facts.into(),
+        Value::Bytes(payload::pack(&new.payload).await?.into()),
+        files.into_iter().collect::<Vec<_>>().join(",").into(),
+        only(&new.facts.eligible).into(),
+        new.facts.workflow_hash.as_deref().unwrap_or_default().into(),
+        new.facts.flow.as_ref().map(|flow| flow.name.as_str()).unwrap_or_default().into(),
+    ])
+}
+
+/// Encodes a list of instances as `,a,b,`: each id between commas, so that a search finds whole ids only. Empty = all
+/// instances.
+pub(crate) fn only(eligible: &[InstanceId]) -> String {
+    let mut only: String = eligible.iter().flat_map(|id| [",", id.as_str()]).collect();
+    if !only.is_empty() {
+        only.push(',');
+    }
+    only
+}
+
+struct Wish {
+    fields: Fields,
+    answer: oneshot::Sender<Result<Reply>>,
+}
+
+impl Wish {
+    fn answer(self, reply: Result<Reply>) {
+        // Fails only if the caller has timed out.
+        let _gone = self.answer.send(reply);
+    }
+}
+
+/// Handle of the senders.
+pub(crate) struct Intake {
+    wishes: mpsc::Sender<Wish>,
+    _senders: Vec<AbortOnDropHandle<()>>,
+}
+
+/// State shared by the senders.
+struct Line {
+    caller: Caller,
+    durable: Option<Arc<Durable>>,
+    waiting_max: u64,
+    wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
+}
+
+impl Intake {
+    /// Starts the senders. They stop when it is dropped.
+    pub(crate) fn start(caller: Caller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
+        let (wishes, received) = mpsc::channel(WAITING_MAX);
+        let line = Arc::new(Line { caller, durable, waiting_max, wishes: tokio::sync::Mutex::new(received) });
+        let sender = || AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&line))));
+        Self { wishes, _senders: (0..CALLS).map(|_| sender()).collect() }
+    }
+
+    /// Sends one task and returns the script's reply about it. After an error the task may or may not have been
+    /// accepted; repeating the call is safe.
+    pub(crate) async fn accept(&self, fields: Fields) -> Result<Reply> {
+        let sent = async {
+            let (answer, answered) = oneshot::channel();
+            self.wishes.send(Wish { fields, answer }).await.map_err(|_| stopped())?;
+            answered.await.map_err(|_| stopped())?
+        };
+        tokio::time::timeout(CALL_TIMEOUT, sent)
+            .await
+            .unwrap_or_else(|_elapsed| Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))))
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("the enqueue batcher has stopped".to_owned())
+}
+
+async fn run(line: Arc<Line>) {
+    let mut wishes = Vec::with_capacity(BATCH_MAX);
+    loop {
+        if line.wishes.lock().await.recv_many(&mut wishes, BATCH_MAX).await == 0 {
+            return;
+        }
+        // Callers that timed out got an error, so their tasks need not be sent.
+        wishes.retain(|wish| !wish.answer.is_closed());
+        while !wishes.is_empty() {
+            let rest = wishes.split_off(batch_len(&wishes));
+            Box::pin(line.send(std::mem::replace(&mut wishes, rest))).await;
+        }
+    }
+}
+
+/// Returns how many of the first tasks fit into one call.
+fn batch_len(wishes: &[Wish]) -> usize {
+    let mut bytes = 0;
+    let fits = wishes.iter().take_while(|wish| {
+        bytes += wish.fields.iter().map(|field| field.as_bytes().map_or(0, <[u8]>::len)).sum::<usize>();
+        bytes <= BATCH_BYTES_MAX
+    });
+    fits.count().max(1)
+}
+
+impl Line {
+    async fn send(&self, wishes: Vec<Wish>) {
+        match self.call_for(&wishes).await {
+            Ok(replies) => wishes.into_iter().zip(replies).for_each(|(wish, reply)| wish.answer(Ok(reply))),
+            // A task that makes the script fail must not fail the others. Tasks already accepted are replayed.
+            Err(Error::Corrupt(_)) if wishes.len() > 1 => {
+                for wish in wishes {
+                    let reply = self.call_for(std::slice::from_ref(&wish)).await;
+                    wish.answer(reply.map(|mut replies| replies.remove(0)));
+                }
+            }
+            Err(error) => wishes.into_iter().for_each(|wish| wish.answer(Err(error.clone()))),
+        }
+    }
+
+    /// Sends these tasks in one call. Returns a reply for each.
+    async fn call_for(&self, wishes: &[Wish]) -> Result<Vec<Reply>> {
+        let mut args = Vec::with_capacity(2 + wishes.len() * FIELDS);
+        args.extend([number(self.waiting_max), number(FIELDS as u64)]);
+        args.extend(wishes.iter().flat_map(|wish| wish.fields.iter().cloned()));
+        let mut reply = self.call(args).await?;
+        let replies = reply.replies()?;
+        if replies.len() == wishes.len() { Ok(replies) } else { Err(reply.unexpected()) }
+    }
+
+    async fn call(&self, args: Vec<Value>) -> Result<Reply> {
+        match &self.durable {
+            Some(durable) => durable.call(&self.caller, Verb::Enqueue, args).await,
+            None => self.caller.call(Verb::Enqueue, args).await,
+        }
+    }
+}

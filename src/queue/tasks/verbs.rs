@@ -1,0 +1,219 @@
+//! Verbs of the API: enqueue, read, list, cancel, revive, count.
+
+use super::{
+    enqueue_batcher,
+    task_hash::{Fields, created, joined},
+};
+use crate::{
+    fleet::{Counts, FileTotals, Total},
+    metrics,
+    queue::{
+        Cancelled, Enqueued, Error, Prospects, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery,
+        redis::{
+            script_call::{Reply, list, ms, number, switch, within},
+            scripts::Verb,
+        },
+    },
+    settings::limits,
+    task::{FlowName, NewTask, Payload, Priority, Status, Task, TaskId, TaskState},
+};
+use fred::{interfaces::KeysInterface, types::Value};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Largest offset sent to a script; it is past the end of every list.
+const OFFSET_MAX: u64 = 1 << 50;
+
+impl Queue {
+    /// Accepts a task, at most once per id. One round trip (plus WAIT at durability `replica`).
+    pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
+        let mut reply = self.intake().accept(enqueue_batcher::fields(new).await?).await?;
+        match reply.tag() {
+            "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
+            "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
+            "conflict" => Ok(Enqueued::Conflict),
+            "full" => Ok(Enqueued::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
+            "no_such_file" => Ok(Enqueued::NoSuchFile(reply.parse()?)),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Reads a task.
+    pub async fn task(&self, id: TaskId) -> Result<Option<Task>> {
+        Ok(self.tasks(&[id]).await?.pop().flatten())
+    }
+
+    /// Reads several tasks at once, in the order asked (at most 1,000).
+    pub async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
+        let mut reply = self.call(Verb::Tasks, vec![joined(ids).into()]).await?;
+        let hashes = reply.lists()?;
+        if hashes.len() != ids.len() {
+            return Err(reply.unexpected());
+        }
+        ids.iter().zip(hashes).map(|(id, hash)| Fields::new(id, hash).map(|fields| fields.task()).transpose()).collect()
+    }
+
+    /// Reads the versions and states of several tasks in one round trip, for gap recovery of the WebSocket feed.
+    pub async fn versions(&self, ids: &[TaskId]) -> Result<Vec<Option<(u64, TaskState)>>> {
+        let mut reply = self.call(Verb::Versions, vec![joined(ids).into()]).await?;
+        let stands = reply.lists()?;
+        if stands.len() != ids.len() {
+            return Err(reply.unexpected());
+        }
+        let stand = |stand: Vec<Value>| {
+            let mut texts = stand.into_iter().map(Value::into_string);
+            let Some(version) = texts.next() else { return Ok(None) };
+            let version = version.and_then(|text| text.parse().ok()).ok_or_else(|| reply.unexpected())?;
+            let state = texts.next().flatten().and_then(|text| text.parse().ok()).ok_or_else(|| reply.unexpected())?;
+            Ok(Some((version, state)))
+        };
+        stands.into_iter().map(stand).collect()
+    }
+
+    /// Reads workflow, params and files of a task.
+    pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
+        let key = self.root().payload(id);
+        let value: Value = within(self.pool().get(key)).await?;
+        value.into_bytes().map(|bytes| super::payload::unpack(&bytes)).transpose()
+    }
+
+    /// Returns what a pending task's start depends on.
+    pub async fn prospects(&self, task: &Task) -> Result<Prospects> {
+        self.read_prospects(task.id.to_string(), task.priority, task.facts.workflow_hash.as_deref()).await
+    }
+
+    /// Returns the same for a task with a workflow of this hash that would be accepted now.
+    pub async fn prospects_of_new(&self, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
+        self.read_prospects(String::new(), priority, workflow_hash).await
+    }
+
+    async fn read_prospects(&self, id: String, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
+        let args = vec![id.into(), number(priority.lane().into()), workflow_hash.unwrap_or_default().into()];
+        let mut reply = self.call(Verb::Prospects, args).await?;
+        Ok(Prospects {
+            position: reply.parse::<String>()?.parse().ok(),
+            urgent: reply.parse()?,
+            dispatchers: reply.parse()?,
+            leases: reply.parse()?,
+            claims_rest: Duration::from_millis(reply.parse()?),
+            run_ms: reply.parse::<String>()?.parse().ok(),
+            any_run_ms: reply.parse::<String>()?.parse().ok(),
+        })
+    }
+
+    /// Returns one page of tasks and the exact total, at any offset.
+    pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
+        let cursor = query.cursor;
+        let args: Vec<Value> = vec![
+            words(&query.statuses).into(),
+            query.owner.clone().unwrap_or_default().into(),
+            switch(query.owner.is_some()),
+            number(if cursor.is_some() { 0 } else { query.offset.min(OFFSET_MAX) }),
+            number(query.limit.clamp(1, limits::PAGE_MAX)),
+            cursor.map(|cursor| cursor.created_ms.to_string()).unwrap_or_default().into(),
+            cursor.map(|cursor| cursor.id.to_string()).unwrap_or_default().into(),
+            query
+                .failures
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(",")
+                .into(),
+            query.flow.as_ref().map(FlowName::as_str).unwrap_or_default().into(),
+        ];
+        page(self.call(Verb::List, args).await?)
+    }
+
+    /// Cancels a task in any state that has not ended. The task is `cancelled` at once.
+    pub async fn cancel(&self, id: TaskId) -> Result<Cancelled> {
+        let args = vec![id.to_string().into(), ms(self.limits().keep_tasks)];
+        let mut reply = self.call_durably(Verb::Cancel, args).await?;
+        match reply.tag() {
+            "cancelled" => {
+                metrics::task_ended("cancelled");
+                Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?)))
+            }
+            "cancelled_before" => Ok(Cancelled::Cancelled(Box::new(one_task(id, &mut reply)?))),
+            "ended" => Ok(Cancelled::AlreadyEnded(Box::new(one_task(id, &mut reply)?))),
+            "not_found" => Ok(Cancelled::NotFound),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Queues a failed or cancelled task again under the same id, with a new budget of attempts. Idempotent.
+    pub async fn revive(&self, id: TaskId) -> Result<Revived> {
+        let args = vec![id.to_string().into(), number(self.limits().waiting_max)];
+        let mut reply = self.call_durably(Verb::Revive, args).await?;
+        match reply.tag() {
+            "revived" => Ok(Revived::Revived(Box::new(one_task(id, &mut reply)?))),
+            "not_found" => Ok(Revived::NotFound),
+            "completed" => Ok(Revived::Completed),
+            "not_ended" => Ok(Revived::NotEnded(reply.parse::<TaskState>()?.status())),
+            "stopping" => Ok(Revived::Stopping),
+            "payload_gone" => Ok(Revived::PayloadGone),
+            "no_such_file" => Ok(Revived::NoSuchFile(reply.parse()?)),
+            "full" => Ok(Revived::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Reads all counts at one instant.
+    pub async fn counts(&self) -> Result<Counts> {
+        let mut reply = self.call(Verb::Counts, Vec::new()).await?;
+        Ok(Counts {
+            pending: reply.parse()?,
+            running: reply.parse()?,
+            completed: reply.parse()?,
+            failed: reply.parse()?,
+            cancelled: reply.parse()?,
+            oldest_waiting_ms: reply.parse::<String>()?.parse().ok(),
+            completed_last_minute: reply.parse()?,
+            waiting_by_lane: [reply.parse()?, reply.parse()?, reply.parse()?],
+            files: FileTotals { uploads: total(&mut reply)?, outputs: total(&mut reply)?, stored: total(&mut reply)? },
+        })
+    }
+}
+
+fn total(reply: &mut Reply) -> Result<Total> {
+    Ok(Total { count: reply.parse()?, bytes: reply.parse()? })
+}
+
+/// Joins the words of these statuses by commas, each once; none = all statuses.
+pub(crate) fn words(statuses: &[Status]) -> String {
+    let asked = if statuses.is_empty() { &Status::ALL[..] } else { statuses };
+    let words: BTreeSet<&str> = asked.iter().map(|status| status.as_str()).collect();
+    words.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// Parses `{'page', total, more, {id, hash}, …}`.
+pub(crate) fn page(mut reply: Reply) -> Result<TaskPage> {
+    let total = reply.parse()?;
+    let more = reply.parse::<u8>()? == 1;
+    let mut items = Vec::new();
+    for row in reply.lists()? {
+        // A corrupt task is logged and skipped, so that it does not hide all others.
+        match row_task(row) {
+            Ok(Some(task)) => items.push(task),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "corrupt task; not listed"),
+        }
+    }
+    let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
+    Ok(TaskPage { total, items, next_cursor: last.filter(|_| more) })
+}
+
+fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {
+    let hash = reply.list()?;
+    Fields::new(id, hash).ok_or_else(|| reply.unexpected())?.task()
+}
+
+/// Parses `{id, hash}`; `None` if the hash no longer exists.
+fn row_task(row: Vec<Value>) -> Result<Option<Task>> {
+    let mut row = row.into_iter();
+    let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));
+    let (Some(id), Some(hash)) = (id, hash) else {
+        return Err(Error::Corrupt("a row of list.lua".to_owned()));
+    };
+    Fields::new(id, hash).map(|fields| fields.task()).transpose()
+}

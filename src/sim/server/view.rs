@@ -1,0 +1,208 @@
+//! `GET /view`: a file by name, with ranges and etags; and the faults of files.
+
+use super::aiohttp;
+use crate::sim::{
+    engine::incarnation::Life,
+    files::{File, inside, kind_of},
+    lock,
+    nodes::media_bytes,
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::{Query, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+pub(crate) async fn view(
+    State(life): State<Arc<Life>>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    if life.shared.strikes(|faults| &mut faults.view_404) {
+        return aiohttp::empty(StatusCode::NOT_FOUND);
+    }
+    if life.shared.strikes(|faults| &mut faults.view_500) {
+        return aiohttp::trouble();
+    }
+    let Some(asked) = query.get("filename") else { return aiohttp::empty(StatusCode::NOT_FOUND) };
+    let (filename, annotated) = annotated(asked);
+    if filename.is_empty() || filename.starts_with('/') || filename.contains("..") {
+        return aiohttp::empty(StatusCode::BAD_REQUEST);
+    }
+    let kind = annotated.or_else(|| kind_of(query.get("type").map_or("output", String::as_str)));
+    let Some(kind) = kind else { return aiohttp::empty(StatusCode::BAD_REQUEST) };
+    let Some(subfolder) = inside(query.get("subfolder").map_or("", String::as_str)) else {
+        return aiohttp::empty(StatusCode::FORBIDDEN);
+    };
+    let name = filename.rsplit('/').next().unwrap_or(filename).to_owned();
+    let key = (kind, subfolder, name.clone());
+    let (Some(about), Some(content)) = (life.shared.files.about(&key), life.shared.files.read(&key).await) else {
+        return aiohttp::empty(StatusCode::NOT_FOUND);
+    };
+    if let Some(preview) = query.get("preview") {
+        return previewed(&name, &content, preview);
+    }
+    if matches!(query.get("channel").map(String::as_str), Some("rgb" | "a")) {
+        let is_picture = infer::is_image(&content);
+        return if is_picture { named("image/png", &name, content) } else { aiohttp::trouble() };
+    }
+    let response = whole(&name, &about, content, &headers);
+    if response.status() == StatusCode::OK && life.shared.strikes(|faults| &mut faults.view_truncate) {
+        return truncated(response, about.bytes).await;
+    }
+    let pause_ms = lock(&life.shared.faults).view_trickle_ms;
+    if pause_ms > 0 {
+        return trickling(response, Duration::from_millis(pause_ms)).await;
+    }
+    response
+}
+
+/// Byte by byte: it moves, but never comes to an end.
+async fn trickling(response: Response, pause: Duration) -> Response {
+    let (parts, body) = response.into_parts();
+    let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let stream = futures_util::stream::unfold(0, move |at| {
+        let byte = (at < content.len()).then(|| content.slice(at..=at));
+        async move {
+            tokio::time::sleep(pause).await;
+            byte.map(|byte| (Ok::<_, io::Error>(byte), at + 1))
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(stream))
+}
+
+/// `name [input]` says where the file is.
+pub(crate) fn annotated(name: &str) -> (&str, Option<&'static str>) {
+    for (suffix, kind) in [("[output]", "output"), ("[input]", "input"), ("[temp]", "temp")] {
+        if let Some(bare) = name.strip_suffix(suffix) {
+            // Python cuts one more letter, the blank in front of the bracket.
+            let mut letters = bare.chars();
+            letters.next_back();
+            return (letters.as_str(), Some(kind));
+        }
+    }
+    (name, None)
+}
+
+fn previewed(name: &str, content: &Bytes, preview: &str) -> Response {
+    if !infer::is_image(content) {
+        return aiohttp::trouble();
+    }
+    if preview.split(';').next() == Some("jpeg") {
+        return named("image/jpeg", name, Bytes::from_static(media_bytes::PREVIEW));
+    }
+    named("image/webp", name, media_bytes::webp(64, 64, 1).into())
+}
+
+fn named(content_type: &'static str, name: &str, content: Bytes) -> Response {
+    let mut response = aiohttp::with(StatusCode::OK, content_type, content);
+    set(&mut response, header::CONTENT_DISPOSITION, &format!("filename=\"{name}\""));
+    response
+}
+
+/// A header, unless the text does not fit one (a file name with a line break).
+fn set(response: &mut Response, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn whole(name: &str, about: &File, content: Bytes, headers: &HeaderMap) -> Response {
+    let nanos = about.modified.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    let etag = format!("\"{nanos:x}-{:x}\"", about.bytes);
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let content_type = content_type(name);
+    let mut response = if text(header::IF_NONE_MATCH).is_some_and(|known| known.contains(&etag)) {
+        aiohttp::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        match text(header::RANGE).map(|asked| range(asked, content.len())) {
+            None => aiohttp::with(StatusCode::OK, "application/octet-stream", content),
+            Some(Some((from, to))) => {
+                let mut part =
+                    aiohttp::with(StatusCode::PARTIAL_CONTENT, "application/octet-stream", content.slice(from..=to));
+                set(&mut part, header::CONTENT_RANGE, &format!("bytes {from}-{to}/{}", content.len()));
+                part
+            }
+            Some(None) => {
+                let mut refused = aiohttp::empty(StatusCode::RANGE_NOT_SATISFIABLE);
+                set(&mut refused, header::CONTENT_RANGE, &format!("bytes */{}", content.len()));
+                refused
+            }
+        }
+    };
+    set(&mut response, header::CONTENT_TYPE, &content_type);
+    set(&mut response, header::CONTENT_DISPOSITION, &format!("filename=\"{name}\""));
+    set(&mut response, header::ETAG, &etag);
+    set(&mut response, header::ACCEPT_RANGES, "bytes");
+    if let Ok(time) = jiff::Timestamp::try_from(about.modified) {
+        set(&mut response, header::LAST_MODIFIED, &time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    }
+    response
+}
+
+fn content_type(name: &str) -> String {
+    let guessed = mime_guess::from_path(name).first_or_octet_stream();
+    match guessed.essence_str() {
+        "text/html" | "application/xhtml+xml" | "text/javascript" | "text/css" => "application/octet-stream".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// `bytes=a-b`, `bytes=a-`, `bytes=-n`; `None` if nothing of it exists.
+fn range(asked: &str, length: usize) -> Option<(usize, usize)> {
+    let (from, to) = asked.strip_prefix("bytes=")?.split_once('-')?;
+    let last = length.checked_sub(1)?;
+    let (from, to) = match (from.parse::<usize>().ok(), to.parse::<usize>().ok()) {
+        (Some(from), to) => (from, to.unwrap_or(last).min(last)),
+        (None, Some(tail)) if tail > 0 => (length.saturating_sub(tail), last),
+        (None, _) => return None,
+    };
+    (from <= to).then_some((from, to))
+}
+
+/// Announces everything, sends half and cuts.
+async fn truncated(response: Response, bytes: usize) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let half = content.slice(..content.len() / 2);
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    let chunks = [Ok(half), Err(io::Error::new(io::ErrorKind::ConnectionReset, "cut on command"))];
+    // The two chunks must not come at once: hyper drops what it has not sent when the second one fails.
+    let stream = futures_util::stream::unfold(chunks.into_iter(), |mut chunks| async {
+        let chunk = chunks.next()?;
+        if chunk.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        Some((chunk, chunks))
+    });
+    Response::from_parts(parts, Body::from_stream(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{annotated, content_type, range};
+
+    #[test]
+    fn names_say_where_they_are() {
+        assert_eq!(annotated("a.png [input]"), ("a.png", Some("input")));
+        assert_eq!(annotated("a.png"), ("a.png", None));
+        assert_eq!(annotated("[temp]"), ("", Some("temp")));
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(range("bytes=0-9", 84), Some((0, 9)));
+        assert_eq!(range("bytes=80-", 84), Some((80, 83)));
+        assert_eq!(range("bytes=-4", 84), Some((80, 83)));
+        assert_eq!(range("bytes=84-", 84), None);
+        assert_eq!(range("bytes=0-", 0), None);
+        assert_eq!(content_type("v.html"), "application/octet-stream");
+    }
+}
