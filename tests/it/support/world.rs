@@ -83,7 +83,7 @@ impl World {
     }
 
     /// Lets time pass.
-    pub fn pass(&self, time: Duration) {
+    pub fn advance(&self, time: Duration) {
         let now = self.now_ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
         let now = now + u64::try_from(time.as_millis()).unwrap();
         self.redis(&["SET", &self.key("test-clock"), &now.to_string()]);
@@ -129,7 +129,7 @@ impl World {
         self.create(&new_task()).await.id
     }
 
-    pub async fn accept(&self, new: &NewTask) -> Task {
+    pub async fn create(&self, new: &NewTask) -> Task {
         match self.queue.enqueue(new).await.unwrap() {
             Enqueued::Created(task) => *task,
             other => panic!("not created: {other:?}"),
