@@ -40,8 +40,10 @@ export function bytes(count) {
   return `${at === 0 || count >= 100 ? Math.round(count) : count.toFixed(1)} ${units[at]}`;
 }
 
-/** `23.5`; GiB, as graphics cards report memory. */
-export const gibibytes = (count) => (count / 2 ** 30).toFixed(1);
+const gibibytes = (count) => (count / 2 ** 30).toFixed(1);
+
+/** Memory of a device, `1.5 / 23.5 GiB`; binary units, as graphics cards report memory. */
+export const memoryUsage = ({ vramTotal, vramFree }) => `${gibibytes(vramTotal - vramFree)} / ${gibibytes(vramTotal)} GiB`;
 
 /** `1,234`. */
 export const number = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString(locale()));

@@ -106,6 +106,9 @@ function array(reader, depth, start) {
 export const member = (value, key) =>
   value?.kind === 'object' ? value.members.find((item) => item.key === key)?.value : undefined;
 
+/** Escapes a name as one step of a JSON pointer. */
+export const pointerStep = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+
 /** Returns the value at a JSON pointer, or its closest existing ancestor. */
 export function resolvePointer(value, pointer) {
   let current = value;

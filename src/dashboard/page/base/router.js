@@ -23,6 +23,9 @@ export function link(path, query = {}) {
   return `#/${parts.join('/')}${params.length ? `?${new URLSearchParams(params)}` : ''}`;
 }
 
+/** Returns the page number of a query, from 1. */
+export const pageOf = (query) => Math.max(1, Math.floor(Number(query.get('page'))) || 1);
+
 export function go(address) {
   if (location.hash === address) announce();
   else location.hash = address;

@@ -125,6 +125,10 @@ function outputsSoFar(task, { attempt = task.attempt, collected }) {
 /** Identity of an output. Texts are compared by the part that a message keeps. */
 const outputKey = ({ fileId, nodeId, text }) => fileId ?? `${nodeId} ${text?.slice(0, TEXT_CHARS_MAX)}`;
 
+/** Task statuses, in the order of the filters. */
+export const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'];
+
+/** Whether a task with this status has ended. */
 export const isEnded = (status) => status === 'completed' || status === 'failed' || status === 'cancelled';
 
 /** Loads the instances from the API. */

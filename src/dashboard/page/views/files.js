@@ -5,7 +5,7 @@ import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
 import { bytes, timeOfDay, number, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { fileLink } from '../base/file-links.js';
-import { go, link } from '../base/router.js';
+import { go, link, pageOf } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { subscribe } from '../live/topics.js';
 import { acceptDrops } from '../components/ui/drop-zone.js';
@@ -88,7 +88,7 @@ export function files(root, first, scope) {
 
 function read({ query }) {
   const kind = query.get('kind');
-  return { kind: KINDS.includes(kind) ? kind : null, page: Math.max(1, Math.floor(Number(query.get('page'))) || 1) };
+  return { kind: KINDS.includes(kind) ? kind : null, page: pageOf(query) };
 }
 
 function card(file, refresh) {

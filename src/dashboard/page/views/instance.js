@@ -2,7 +2,7 @@
 
 import { call } from '../base/api.js';
 import { h, setChildren } from '../base/dom.js';
-import { ago, timeOfDay, gibibytes, number, shortId, fullTime } from '../base/format.js';
+import { ago, timeOfDay, memoryUsage, number, shortId, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { link } from '../base/router.js';
 import { resource } from '../live/resource.js';
@@ -83,17 +83,7 @@ function detailsPanel(item) {
     ['instance.seen', h('span', { title: fullTime(item.lastHeartbeat) }, ago(item.lastHeartbeat))],
     ['instance.version', item.version ?? '–'],
     ['instance.device', device?.name ?? item.device?.name ?? '–'],
-    [
-      'instance.memory',
-      device
-        ? h(
-            'span',
-            { class: 'names' },
-            `${gibibytes(device.vramTotal - device.vramFree)} / ${gibibytes(device.vramTotal)} GiB`,
-            memoryBar(device),
-          )
-        : '–',
-    ],
+    ['instance.memory', device ? h('span', { class: 'names' }, memoryUsage(device), memoryBar(device)) : '–'],
     item.phase === 'up' && item.lastError && ['instance.lastError', item.lastError],
   ].filter(Boolean);
   return h(

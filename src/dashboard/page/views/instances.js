@@ -1,12 +1,13 @@
 // Instances view: a filtered list, with a switch to disable each.
 
 import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
-import { ago, gibibytes, number, shortId, fullTime } from '../base/format.js';
+import { ago, memoryUsage, number, shortId, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { known, readInstances } from '../live/store.js';
 import { subscribe } from '../live/topics.js';
 import { memoryBar, phaseBadge, phaseOf } from '../components/ui/badges.js';
+import { hasProblem } from '../components/fleet/problems.js';
 import { enableSwitch } from '../components/fleet/enable-switch.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
@@ -47,7 +48,7 @@ export function instances(root, first, scope) {
     [null, () => true],
     ['busy', (item) => item.busy],
     ['idle', (item) => phaseOf(item) === 'up' && !item.busy],
-    ['wrong', (item) => item.enabled && ['down', 'suspect'].includes(phaseOf(item))],
+    ['wrong', hasProblem],
     ['off', (item) => !item.enabled],
   ];
   const chips = kinds.map(([name, is]) => {
@@ -143,9 +144,9 @@ function row(first) {
     update(next) {
       badge.update(next);
       setAttr(element, 'data-phase', phaseOf(next));
-      const hasProblem = next.enabled && ['down', 'suspect'].includes(phaseOf(next));
-      setText(errorNote, hasProblem ? next.lastError : '');
-      setAttr(errorNote, 'title', hasProblem ? next.lastError : null);
+      const error = hasProblem(next) ? next.lastError : null;
+      setText(errorNote, error);
+      setAttr(errorNote, 'title', error);
       if (next.currentTaskId !== drawnWork || !work.firstChild) {
         drawnWork = next.currentTaskId;
         setChildren(
@@ -162,16 +163,7 @@ function row(first) {
         drawnMemory = key;
         setChildren(
           memory,
-          device
-            ? [
-                memoryBar(device),
-                h(
-                  'span',
-                  { class: 'sub', title: device.name },
-                  `${gibibytes(device.vramTotal - device.vramFree)} / ${gibibytes(device.vramTotal)} GiB`,
-                ),
-              ]
-            : '–',
+          device ? [memoryBar(device), h('span', { class: 'sub', title: device.name }, memoryUsage(device))] : '–',
         );
       }
       setAttr(memory, 'data-none', !device);

@@ -4,9 +4,9 @@ import { call } from '../base/api.js';
 import { h, reconcile, setAttr, setChildren, setText, scope as newScope } from '../base/dom.js';
 import { number } from '../base/format.js';
 import { t } from '../base/i18n.js';
-import { go, link } from '../base/router.js';
+import { go, link, pageOf } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { known, withUpdates } from '../live/store.js';
+import { STATUSES, known, withUpdates } from '../live/store.js';
 import { subscribe } from '../live/topics.js';
 import { batchPanel } from '../components/task/batch-panel.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
@@ -15,7 +15,6 @@ import { pager } from '../components/ui/pager.js';
 import { taskTableHead, taskRow } from '../components/task/task-row.js';
 import { toast } from '../components/ui/toast.js';
 
-const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'];
 const PAGE_SIZE = 50;
 
 export function tasks(root, first, scope) {
@@ -127,7 +126,7 @@ function read({ query }) {
     statuses: STATUSES.filter((status) => requested.includes(status)),
     batch: query.get('batch') ?? '',
     workflow: query.get('batch') ? '' : (query.get('workflow') ?? ''),
-    page: Math.max(1, Math.floor(Number(query.get('page'))) || 1),
+    page: pageOf(query),
   };
 }
 

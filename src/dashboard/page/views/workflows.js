@@ -4,7 +4,7 @@ import { call } from '../base/api.js';
 import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
 import { timeOfDay, number, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
-import { go, link } from '../base/router.js';
+import { go, link, pageOf } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { pager } from '../components/ui/pager.js';
@@ -12,7 +12,7 @@ import { pager } from '../components/ui/pager.js';
 const PAGE_SIZE = 50;
 
 export function workflows(root, first, scope) {
-  let page = pageOf(first);
+  let page = pageOf(first.query);
   const container = h('div');
   const list = h('ul', { class: 'cards' });
   const pages = pager((next) => go(link(['workflows'], { page: next > 1 ? next : '' })));
@@ -46,13 +46,11 @@ export function workflows(root, first, scope) {
   source.refresh();
   return {
     update(route) {
-      page = pageOf(route);
+      page = pageOf(route.query);
       source.restart();
     },
   };
 }
-
-const pageOf = ({ query }) => Math.max(1, Math.floor(Number(query.get('page'))) || 1);
 
 function card(first) {
   const facts = h('span', { class: 'sub' });

@@ -1,7 +1,7 @@
 // Grid of instance tiles, grouped by server. Tiles are smaller if there are many; only changed tiles are redrawn.
 
 import { h, reconcile, setAttr, setChildren, setText } from '../../base/dom.js';
-import { gibibytes, shortId } from '../../base/format.js';
+import { memoryUsage, shortId } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
 import { link } from '../../base/router.js';
 import { latestUpdate, known } from '../../live/store.js';
@@ -116,7 +116,7 @@ function tile(instance) {
       setAttr(progress.element, 'data-idle', !next.currentTaskId);
       progress.update(isRunning ? update.progress : 0, 'running');
       const device = next.device?.vramTotal ? next.device : null;
-      const shown = device ? `${gibibytes(device.vramTotal - device.vramFree)} / ${gibibytes(device.vramTotal)} GiB` : '';
+      const shown = device ? memoryUsage(device) : '';
       if (shown !== drawnMemory) {
         drawnMemory = shown;
         setChildren(

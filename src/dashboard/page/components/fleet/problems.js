@@ -5,6 +5,9 @@ import { phaseOf } from '../ui/badges.js';
 /** Age of the oldest waiting task that counts as a problem. */
 const LONG_WAIT_MS = 60_000;
 
+/** Whether an instance is enabled, but down or suspect. */
+export const hasProblem = (instance) => instance.enabled && ['down', 'suspect'].includes(phaseOf(instance));
+
 /** Returns a list of `{about: 'instance'|'queue', level: 'bad'|'warn', kind, instance?, waitingMs?, count?}`. */
 export function findProblems(overview, instances) {
   const found = [];
@@ -13,10 +16,9 @@ export function findProblems(overview, instances) {
     if (instances.length === 0) found.push({ about: 'queue', level: 'warn', kind: 'no_instances' });
     else if (enabled.length === 0) found.push({ about: 'queue', level: 'warn', kind: 'all_disabled' });
     else if (enabled.every((item) => !item.alive)) found.push({ about: 'queue', level: 'bad', kind: 'none_alive' });
-    for (const instance of enabled) {
+    for (const instance of enabled.filter(hasProblem)) {
       const phase = phaseOf(instance);
-      if (phase === 'down' || phase === 'suspect')
-        found.push({ about: 'instance', level: phase === 'down' ? 'bad' : 'warn', kind: phase, instance });
+      found.push({ about: 'instance', level: phase === 'down' ? 'bad' : 'warn', kind: phase, instance });
     }
   }
   if (overview && overview.oldestWaitingMs >= LONG_WAIT_MS) {

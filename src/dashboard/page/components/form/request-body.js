@@ -1,6 +1,6 @@
 // Body of a submit request as JSON text, with every number as typed. Pure.
 
-const escapePointer = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+import { pointerStep } from '../../base/json.js';
 
 /** Returns the key of a field in `sweep`: its path, or the param name of a published workflow. */
 export const sweepAddress = (workflow, { node, input }) => (workflow.isPublished ? input.name : `${node.id}.${input.name}`);
@@ -46,7 +46,7 @@ export const requestPreview = (workflow, { params, rest }) =>
 export const fieldOfProblem = (workflow, fields, { pointer }) =>
   fields.find(({ node, input }) =>
     workflow.isPublished
-      ? pointer === `/params/${escapePointer(input.name)}`
-      : pointer === `/params/${escapePointer(node.id)}/${escapePointer(input.name)}` ||
-        pointer === `/workflow/${escapePointer(node.id)}/inputs/${escapePointer(input.name)}`,
+      ? pointer === `/params/${pointerStep(input.name)}`
+      : pointer === `/params/${pointerStep(node.id)}/${pointerStep(input.name)}` ||
+        pointer === `/workflow/${pointerStep(node.id)}/inputs/${pointerStep(input.name)}`,
   );

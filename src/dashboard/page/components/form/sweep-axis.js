@@ -2,12 +2,10 @@
 
 import { freshId, h, setAttr, setChildren, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
-import { isNumber } from '../../base/json.js';
+import { isNumber, pointerStep } from '../../base/json.js';
 import { numberError } from './input-schema.js';
 import { FieldError } from './field.js';
 import { icon } from '../ui/icons.js';
-
-const escapePointer = (name) => name.replaceAll('~', '~0').replaceAll('/', '~1');
 
 /**
  * Returns `{element, update(), read(), size(), disableTaken(taken), showError(pointer, message), focus()}`. `state` is
@@ -89,7 +87,7 @@ export function sweepAxis(state, varied, { changed, remove }) {
       for (const option of inputSelect.options) option.disabled = option.value !== state.address && taken.has(option.value);
     },
     showError(pointer, message) {
-      const isMine = state.address !== '' && `${pointer}/`.startsWith(`/sweep/${escapePointer(state.address)}/`);
+      const isMine = state.address !== '' && `${pointer}/`.startsWith(`/sweep/${pointerStep(state.address)}/`);
       if (isMine) setError(message);
       return isMine;
     },

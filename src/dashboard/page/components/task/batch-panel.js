@@ -6,14 +6,13 @@ import { number } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
 import { link } from '../../base/router.js';
 import { resource } from '../../live/resource.js';
+import { STATUSES } from '../../live/store.js';
 import { subscribe } from '../../live/topics.js';
 import { bar } from '../ui/badges.js';
 import { errorText } from '../ui/error-text.js';
 import { icon } from '../ui/icons.js';
 import { confirm } from '../ui/dialog.js';
 import { toast, toastError } from '../ui/toast.js';
-
-const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'];
 
 /** Returns the panel. It stays up to date until `scope` closes. */
 export function batchPanel(id, scope) {
