@@ -2,7 +2,7 @@
 
 use crate::{
     task::{TaskId, TaskView},
-    trace::{Caller, Name, Span, key},
+    trace::{Name, RemoteSpan, Span, key},
 };
 use axum::http::HeaderMap;
 use std::time::Instant;
@@ -10,13 +10,13 @@ use std::time::Instant;
 /// A request that may make tasks.
 pub(super) struct Begun {
     at: Instant,
-    caller: Option<Caller>,
+    caller: Option<RemoteSpan>,
 }
 
 impl Begun {
     /// Now.
     pub(super) fn new(headers: &HeaderMap) -> Self {
-        Self { at: Instant::now(), caller: Caller::of(headers) }
+        Self { at: Instant::now(), caller: RemoteSpan::of(headers) }
     }
 
     /// These are its tasks: each has a trace of its own.

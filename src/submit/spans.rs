@@ -2,7 +2,7 @@
 
 use crate::{
     task::{BatchId, Task},
-    trace::{Caller, Name, Span, key},
+    trace::{Name, RemoteSpan, Span, key},
 };
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub struct Origin {
     started: Instant,
-    parent: Option<Caller>,
+    parent: Option<RemoteSpan>,
 }
 
 impl Origin {
@@ -20,7 +20,7 @@ impl Origin {
     }
 
     /// Returns an origin that starts now, in the trace `parent` if there is one.
-    pub fn within(parent: Option<Caller>) -> Self {
+    pub fn within(parent: Option<RemoteSpan>) -> Self {
         Self { started: Instant::now(), parent }
     }
 

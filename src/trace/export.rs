@@ -4,8 +4,8 @@
 use super::{
     Name,
     collector::{self, Collector},
-    exporter_slot::Sink,
-    span::{Said, Told},
+    exporter_slot::ExporterSlot,
+    span::{AttributeValue, SpanRecord},
 };
 use crate::metrics;
 use opentelemetry::{
@@ -29,7 +29,7 @@ const END_WAIT: Duration = Duration::from_secs(2);
 
 /// Starts the exporter configured in the environment; it ends after the token is cancelled. Errors are only warnings:
 /// traces never stop the process.
-pub(super) fn begin(role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
+pub(super) fn start_exporter(role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
     let Collector { exporter, sampler, address } = match collector::named(role) {
         Ok(collector) => collector?,
         Err(why) => {
@@ -38,29 +38,29 @@ pub(super) fn begin(role: &'static str) -> Option<(CancellationToken, JoinHandle
         }
     };
     let (sender, spans) = mpsc::channel(WAITING_MAX);
-    if !Sink::open(sender, sampler) {
+    if !ExporterSlot::open(sender, sampler) {
         tracing::warn!("traces disabled: already started");
         return None;
     }
     tracing::info!(collector = address, "tracing tasks");
     let stop = CancellationToken::new();
     let scope = InstrumentationScope::builder("shuzhiren").with_version(env!("CARGO_PKG_VERSION")).build();
-    let line = Line { spans, exporter, scope, batch: Vec::new(), in_flight: 0, was_refused: false };
-    Some((stop.clone(), tokio::spawn(line.run(stop))))
+    let exporter_task = Exporter { spans, exporter, scope, batch: Vec::new(), in_flight: 0, was_refused: false };
+    Some((stop.clone(), tokio::spawn(exporter_task.run(stop))))
 }
 
-struct Line {
-    spans: mpsc::Receiver<Told>,
+struct Exporter {
+    spans: mpsc::Receiver<SpanRecord>,
     exporter: SpanExporter,
     scope: InstrumentationScope,
-    batch: Vec<Told>,
+    batch: Vec<SpanRecord>,
     /// Number of spans being sent.
     in_flight: usize,
     /// Whether the collector refused the last batch; logged once, not with every batch.
     was_refused: bool,
 }
 
-impl Line {
+impl Exporter {
     async fn run(mut self, stop: CancellationToken) {
         let time_is_up = async {
             stop.cancelled().await;
@@ -107,7 +107,7 @@ impl Line {
     }
 
     async fn send(&mut self) {
-        let batch: Vec<SpanData> = self.batch.drain(..).map(|told| data(told, self.scope.clone())).collect();
+        let batch: Vec<SpanData> = self.batch.drain(..).map(|record| data(record, self.scope.clone())).collect();
         self.in_flight = batch.len();
         let sent = self.exporter.export(batch).await;
         let count = std::mem::take(&mut self.in_flight) as u64;
@@ -129,43 +129,43 @@ impl Line {
 }
 
 /// Converts a span to OpenTelemetry's form.
-fn data(told: Told, scope: InstrumentationScope) -> SpanData {
+fn data(record: SpanRecord, scope: InstrumentationScope) -> SpanData {
     let mut attributes: Vec<KeyValue> =
-        told.says.into_iter().map(|(key, said)| KeyValue::new(key, value(said))).collect();
-    attributes.extend(told.failure.map(|kind| KeyValue::new("error.type", kind)));
+        record.attributes.into_iter().map(|(key, attribute)| KeyValue::new(key, value(attribute))).collect();
+    attributes.extend(record.failure.map(|kind| KeyValue::new("error.type", kind)));
     let mut events = SpanEvents::default();
-    events.dropped_count = told.events_dropped;
-    events.events.extend(told.events.into_iter().map(|event| {
+    events.dropped_count = record.events_dropped;
+    events.events.extend(record.events.into_iter().map(|event| {
         let node = event.node.map(|node| KeyValue::new("shuzhiren.node", node));
         Event::new(event.name, event.at, node.into_iter().collect(), 0)
     }));
     let mut links = SpanLinks::default();
-    links.links.extend(told.caller.map(|caller| {
-        let flags = if caller.is_sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        Link::new(context(caller.trace, caller.span, flags, true), Vec::new(), 0)
+    links.links.extend(record.remote.map(|remote| {
+        let flags = if remote.is_sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        Link::new(context(remote.trace, remote.span, flags, true), Vec::new(), 0)
     }));
     SpanData {
-        span_context: context(told.trace, told.id, TraceFlags::SAMPLED, false),
-        parent_span_id: SpanId::from_bytes(told.parent.to_be_bytes()),
-        parent_span_is_remote: matches!(told.name, Name::Wait | Name::Attempt),
-        span_kind: kind(told.name),
-        name: told.name.as_str().into(),
-        start_time: told.begun,
-        end_time: told.ended,
+        span_context: context(record.trace, record.id, TraceFlags::SAMPLED, false),
+        parent_span_id: SpanId::from_bytes(record.parent.to_be_bytes()),
+        parent_span_is_remote: matches!(record.name, Name::Wait | Name::Attempt),
+        span_kind: kind(record.name),
+        name: record.name.as_str().into(),
+        start_time: record.begun,
+        end_time: record.ended,
         attributes,
         dropped_attributes_count: 0,
         events,
         links,
-        status: told.failure.map_or(Status::Unset, Status::error),
+        status: record.failure.map_or(Status::Unset, Status::error),
         instrumentation_scope: scope,
     }
 }
 
-fn value(said: Said) -> Value {
-    match said {
-        Said::Text(text) => text.into(),
-        Said::Count(number) => i64::try_from(number).unwrap_or(i64::MAX).into(),
-        Said::Yes => true.into(),
+fn value(value: AttributeValue) -> Value {
+    match value {
+        AttributeValue::Text(text) => text.into(),
+        AttributeValue::Count(number) => i64::try_from(number).unwrap_or(i64::MAX).into(),
+        AttributeValue::True => true.into(),
     }
 }
 

@@ -1,28 +1,28 @@
 //! Destination of ended spans. Without an exporter there is none, and no spans are made.
 
-use super::{sampler::Sampler, span::Told};
+use super::{sampler::Sampler, span::SpanRecord};
 use crate::{metrics, task::TaskId};
 use std::sync::OnceLock;
 use tokio::sync::mpsc;
 
-static SINK: OnceLock<Sink> = OnceLock::new();
+static SLOT: OnceLock<ExporterSlot> = OnceLock::new();
 
 /// Queue to the exporter.
 #[derive(Debug)]
-pub(super) struct Sink {
-    spans: mpsc::Sender<Told>,
+pub(super) struct ExporterSlot {
+    spans: mpsc::Sender<SpanRecord>,
     sampler: Sampler,
 }
 
-impl Sink {
+impl ExporterSlot {
     /// Installs the queue; returns false if there is one already.
-    pub(super) fn open(spans: mpsc::Sender<Told>, sampler: Sampler) -> bool {
-        SINK.set(Self { spans, sampler }).is_ok()
+    pub(super) fn open(spans: mpsc::Sender<SpanRecord>, sampler: Sampler) -> bool {
+        SLOT.set(Self { spans, sampler }).is_ok()
     }
 
     /// Returns the queue; `None` if traces are off.
     pub(super) fn get() -> Option<&'static Self> {
-        if cfg!(feature = "otel") { SINK.get() } else { None }
+        if cfg!(feature = "otel") { SLOT.get() } else { None }
     }
 
     /// Returns the queue for spans of this task; `None` if it is not traced.
@@ -31,8 +31,8 @@ impl Sink {
     }
 
     /// Queues a span; never waits.
-    pub(super) fn send(&self, told: Told) {
-        if self.spans.try_send(told).is_err() {
+    pub(super) fn send(&self, record: SpanRecord) {
+        if self.spans.try_send(record).is_err() {
             metrics::spans("dropped", 1);
         }
     }

@@ -32,11 +32,12 @@ mod sampler;
 mod span;
 mod traceparent;
 
+pub use traceparent::RemoteSpan;
 pub use span::Span;
 pub use traceparent::Caller;
 
 #[cfg(feature = "otel")]
-use export::begin;
+use export::start_exporter;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,7 @@ pub struct Traces(Option<(CancellationToken, JoinHandle<()>)>);
 
 /// Starts tracing as configured in the environment; called once, inside the runtime.
 pub fn start(role: &'static str) -> Traces {
-    Traces(begin(role))
+    Traces(start_exporter(role))
 }
 
 impl Traces {
@@ -62,7 +63,7 @@ impl Traces {
 
 /// Warns if traces are configured but this build has none.
 #[cfg(not(feature = "otel"))]
-fn begin(_role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
+fn start_exporter(_role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
     if let Some(name) = names.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         tracing::warn!("{name} is set, but this build has no traces: it was built without the feature `otel`");

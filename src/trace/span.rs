@@ -1,6 +1,6 @@
 //! A span: started, given attributes and events, and sent when dropped.
 
-use super::{Caller, Name, exporter_slot::Sink};
+use super::{Name, RemoteSpan, exporter_slot::ExporterSlot};
 use crate::task::TaskId;
 use std::{
     fmt::Display,
@@ -18,14 +18,14 @@ pub struct Span(Option<Open>);
 
 #[derive(Debug)]
 struct Open {
-    told: Box<Told>,
-    sink: &'static Sink,
+    record: Box<SpanRecord>,
+    slot: &'static ExporterSlot,
     opened: Instant,
 }
 
 /// The recorded content of a span.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct SpanRecord {
     pub(super) name: Name,
     pub(super) trace: u128,
     pub(super) id: u64,
@@ -34,25 +34,25 @@ pub(super) struct Told {
     pub(super) begun: SystemTime,
     /// End of the span; the start while it is open.
     pub(super) ended: SystemTime,
-    pub(super) says: Vec<(&'static str, Said)>,
+    pub(super) attributes: Vec<(&'static str, AttributeValue)>,
     /// Kind of the failure.
     pub(super) failure: Option<&'static str>,
-    pub(super) events: Vec<Happened>,
+    pub(super) events: Vec<SpanEvent>,
     pub(super) events_dropped: u32,
-    pub(super) caller: Option<Caller>,
+    pub(super) remote: Option<RemoteSpan>,
 }
 
 /// The value of an attribute.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum AttributeValue {
     Text(String),
     Count(u64),
-    Yes,
+    True,
 }
 
 /// An event.
 #[derive(Debug)]
-pub(super) struct Happened {
+pub(super) struct SpanEvent {
     pub(super) name: &'static str,
     pub(super) at: SystemTime,
     pub(super) node: Option<String>,
@@ -66,31 +66,31 @@ impl Span {
 
     /// Starts the root span of a task, `ago` before now.
     pub fn root(task: TaskId, name: Name, ago: Duration) -> Self {
-        Self::begin(task, name, ago, (root_id(task), 0))
+        Self::start(task, name, ago, (root_id(task), 0))
     }
 
     /// Starts a span below the root, `ago` before now.
     pub fn of(task: TaskId, name: Name, ago: Duration) -> Self {
-        Self::begin(task, name, ago, (random_id(), root_id(task)))
+        Self::start(task, name, ago, (random_id(), root_id(task)))
     }
 
-    fn begin(task: TaskId, name: Name, ago: Duration, ids: (u64, u64)) -> Self {
-        let Some(sink) = Sink::of(task) else { return Self(None) };
+    fn start(task: TaskId, name: Name, ago: Duration, ids: (u64, u64)) -> Self {
+        let Some(slot) = ExporterSlot::of(task) else { return Self(None) };
         let now = SystemTime::now();
         let begun = now.checked_sub(ago).unwrap_or(now);
-        Self(Some(Open::new(sink, name, (begun, now), task.bits(), ids)))
+        Self(Some(Open::new(slot, name, (begun, now), task.bits(), ids)))
     }
 
     /// Starts a span below this one, now.
     pub fn child(&self, name: Name) -> Self {
         let Some(open) = &self.0 else { return Self(None) };
         let now = open.now();
-        Self(Some(Open::new(open.sink, name, (now, now), open.told.trace, (random_id(), open.told.id))))
+        Self(Some(Open::new(open.slot, name, (now, now), open.record.trace, (random_id(), open.record.id))))
     }
 
     /// Whether spans of this task are sent.
     pub fn is_wanted(task: TaskId) -> bool {
-        Sink::of(task).is_some()
+        ExporterSlot::of(task).is_some()
     }
 
     /// Whether the span is recorded.
@@ -101,35 +101,35 @@ impl Span {
     /// Sets a text attribute, replacing an earlier value.
     pub fn text(&mut self, key: &'static str, value: impl Display) {
         if let Some(open) = &mut self.0 {
-            open.say(key, Said::Text(value.to_string()));
+            open.set(key, AttributeValue::Text(value.to_string()));
         }
     }
 
     /// Sets a number attribute, replacing an earlier value.
     pub fn count(&mut self, key: &'static str, value: u64) {
         if let Some(open) = &mut self.0 {
-            open.say(key, Said::Count(value));
+            open.set(key, AttributeValue::Count(value));
         }
     }
 
     /// Sets an attribute to true.
     pub fn flag(&mut self, key: &'static str) {
         if let Some(open) = &mut self.0 {
-            open.say(key, Said::Yes);
+            open.set(key, AttributeValue::True);
         }
     }
 
     /// Marks the span as failed. Only the kind is recorded: messages may contain texts of users.
     pub fn fail(&mut self, kind: &'static str) {
         if let Some(open) = &mut self.0 {
-            open.told.failure = Some(kind);
+            open.record.failure = Some(kind);
         }
     }
 
     /// Records an event, now.
     pub fn event(&mut self, name: &'static str) {
         if let Some(open) = &mut self.0 {
-            open.happen(name, None);
+            open.add_event(name, None);
         }
     }
 
@@ -138,14 +138,14 @@ impl Span {
         if let Some(open) = &mut self.0 {
             let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'_' | b'-');
             let is_id = id.len() <= NODE_BYTES_MAX && id.bytes().all(is_part);
-            open.happen("node", is_id.then(|| id.to_owned()));
+            open.add_event("node", is_id.then(|| id.to_owned()));
         }
     }
 
     /// Adds a link to the client's span.
-    pub fn link(&mut self, caller: Option<Caller>) {
+    pub fn link(&mut self, remote: Option<RemoteSpan>) {
         if let Some(open) = &mut self.0 {
-            open.told.caller = caller;
+            open.record.remote = remote;
         }
     }
 
@@ -167,53 +167,53 @@ impl Drop for Span {
 
 impl Open {
     fn new(
-        sink: &'static Sink,
+        slot: &'static ExporterSlot,
         name: Name,
         (begun, ended): (SystemTime, SystemTime),
         trace: u128,
         (id, parent): (u64, u64),
     ) -> Self {
-        let told = Told {
+        let record = SpanRecord {
             name,
             trace,
             id,
             parent,
             begun,
             ended,
-            says: Vec::new(),
+            attributes: Vec::new(),
             failure: None,
             events: Vec::new(),
             events_dropped: 0,
-            caller: None,
+            remote: None,
         };
-        Self { told: Box::new(told), sink, opened: Instant::now() }
+        Self { record: Box::new(record), slot, opened: Instant::now() }
     }
 
     /// Returns the current time by the monotonic clock, so that setting the system clock neither makes spans of years
     /// nor moves a span outside its parent.
     fn now(&self) -> SystemTime {
-        self.told.ended + self.opened.elapsed()
+        self.record.ended + self.opened.elapsed()
     }
 
     fn close(mut self, ago: Duration) {
-        let end = self.now().checked_sub(ago).unwrap_or(self.told.begun);
-        self.told.ended = end.max(self.told.begun);
-        self.sink.send(*self.told);
+        let end = self.now().checked_sub(ago).unwrap_or(self.record.begun);
+        self.record.ended = end.max(self.record.begun);
+        self.slot.send(*self.record);
     }
 
-    fn say(&mut self, key: &'static str, value: Said) {
-        match self.told.says.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, said)) => *said = value,
-            None => self.told.says.push((key, value)),
+    fn set(&mut self, key: &'static str, value: AttributeValue) {
+        match self.record.attributes.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, old)) => *old = value,
+            None => self.record.attributes.push((key, value)),
         }
     }
 
-    fn happen(&mut self, name: &'static str, node: Option<String>) {
-        if self.told.events.len() < EVENTS_MAX {
+    fn add_event(&mut self, name: &'static str, node: Option<String>) {
+        if self.record.events.len() < EVENTS_MAX {
             let at = self.now();
-            self.told.events.push(Happened { name, at, node });
+            self.record.events.push(SpanEvent { name, at, node });
         } else {
-            self.told.events_dropped += 1;
+            self.record.events_dropped += 1;
         }
     }
 }

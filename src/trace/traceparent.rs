@@ -1,20 +1,20 @@
 //! `traceparent` of a request (W3C Trace Context §3.2): the span of the client.
 
-use super::exporter_slot::Sink;
+use super::exporter_slot::ExporterSlot;
 use axum::http::HeaderMap;
 
 /// The client's span to which a request belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
+pub struct RemoteSpan {
     pub(super) trace: u128,
     pub(super) span: u64,
     pub(super) is_sampled: bool,
 }
 
-impl Caller {
+impl RemoteSpan {
     /// Reads the header if traces are on. An invalid header is ignored, as the standard requires.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        Sink::get()?;
+        ExporterSlot::get()?;
         let mut values = headers.get_all("traceparent").iter();
         let (value, None) = (values.next()?, values.next()) else { return None };
         Self::parse(value.to_str().ok()?)
@@ -43,15 +43,18 @@ fn is_hex(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Caller;
+    use super::RemoteSpan;
 
     #[test]
     fn a_traceparent_is_read_or_ignored() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let read =
-            Caller { trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span: 0xb7ad_6b71_6920_3331, is_sampled: true };
-        assert_eq!(Caller::parse(good), Some(read));
-        assert_eq!(Caller::parse(&format!("{}-more", good.replacen("00", "cc", 1))), Some(read), "a later version");
+        let read = RemoteSpan {
+            trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c,
+            span: 0xb7ad_6b71_6920_3331,
+            is_sampled: true,
+        };
+        assert_eq!(RemoteSpan::parse(good), Some(read));
+        assert_eq!(RemoteSpan::parse(&format!("{}-more", good.replacen("00", "cc", 1))), Some(read), "a later version");
         for bad in [
             "",
             "00",
@@ -63,7 +66,7 @@ mod tests {
             &good.replace("-01", "-1"),
             &good.replace("-b7", "-+7"),
         ] {
-            assert_eq!(Caller::parse(bad), None, "{bad}");
+            assert_eq!(RemoteSpan::parse(bad), None, "{bad}");
         }
     }
 }

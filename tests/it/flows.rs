@@ -1,4 +1,4 @@
-//! Named workflows and batches through the whole system: real processes, stand-ins that run what was submitted.
+//! Published workflows and batches through the whole system: real processes, and stand-ins that run the graphs.
 
 use crate::support::{
     eventually,
@@ -7,7 +7,7 @@ use crate::support::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The tasks of a batch.
+/// Submits a batch and returns its id and the ids of its tasks.
 async fn batch(stack: &Stack, body: Value) -> (String, Vec<String>) {
     let (status, envelope) = stack.client.call(reqwest::Method::POST, "/api/tasks", Some(body)).await;
     assert_eq!(status, 200, "{envelope}");
@@ -17,7 +17,7 @@ async fn batch(stack: &Stack, body: Value) -> (String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_named_workflow_takes_a_picture_and_makes_one() {
+async fn a_published_workflow_takes_an_image_and_produces_one() {
     let stack = Stack::start(1, 1).await;
     let made = stack.client.submit(json!({"workflow": workflow::quick(6)})).await;
     let made = stack.client.wait_ended(&made).await;
@@ -34,7 +34,7 @@ async fn a_named_workflow_takes_a_picture_and_makes_one() {
             "name": {"type": "string", "default": "out"}
         }
     });
-    // What the instance can run is known by now: the PUT is checked against it.
+    // The catalog of the instance is known by now, so the PUT is checked against it.
     let stored = stack.client.put("/api/workflows/invert", published).await;
     assert_eq!(stored["version"], 1);
     let bare = json!({"workflow": "invert", "params": {"picture": file["fileId"], "name": "mine"}});
@@ -78,7 +78,7 @@ async fn a_sweep_of_six_completes_each_with_its_values() {
 }
 
 #[tokio::test]
-async fn a_batch_is_cancelled_in_mid_run() {
+async fn a_batch_is_cancelled_during_its_run() {
     let stack = Stack::start(1, 1).await;
     let (batch, ids) = batch(&stack, json!({"workflow": workflow::steps(300, 30.0), "count": 5})).await;
     stack.client.wait_for(&ids[0], &["running"]).await;
@@ -90,7 +90,7 @@ async fn a_batch_is_cancelled_in_mid_run() {
     assert!(cancelled.elapsed() < std::time::Duration::from_secs(3), "the GPU is free again");
     assert_eq!(stack.client.delete(&path).await["cancelled"], 0);
     let begun: usize = ids.iter().map(|id| stack.executions(id)).sum();
-    assert_eq!(begun, 1, "no other of them ever began");
+    assert_eq!(begun, 1, "no other task of the batch ever started");
     let next = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
     assert_eq!(stack.client.wait_ended(&next).await["status"], "completed");
 }

@@ -1,4 +1,4 @@
-//! A collector: takes OTLP over HTTP as protobuf, and can be silent or broken.
+//! Stand-in collector: takes OTLP over HTTP as protobuf, and can be silent or failing.
 
 use crate::support::{eventually, stack::WAIT_MAX};
 use axum::{
@@ -21,59 +21,59 @@ use std::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How it answers.
+/// Behaviour of the collector.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Mood {
-    Well,
-    /// Never.
+pub enum Behaviour {
+    Normal,
+    /// Never answers.
     Silent,
-    /// 500.
-    Broken,
+    /// Answers 500.
+    Failing,
 }
 
-/// A span as it came.
+/// A received span.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedSpan {
     pub name: String,
     pub trace: String,
     pub id: String,
-    /// Empty: none.
+    /// Id of the parent; empty = none.
     pub parent: String,
-    /// Unix ns.
+    /// Start, Unix ns.
     pub begun: u64,
     pub ended: u64,
     pub is_error: bool,
-    /// Name and time.
+    /// Names and times of the events.
     pub events: Vec<(String, u64)>,
-    /// `trace-span`
+    /// Links as `trace-span`.
     pub links: Vec<String>,
     attributes: BTreeMap<String, String>,
     resource: BTreeMap<String, String>,
 }
 
-impl Seen {
-    /// An attribute, or nothing.
-    pub fn says(&self, key: &str) -> &str {
+impl ReceivedSpan {
+    /// Returns an attribute, or an empty text.
+    pub fn attribute(&self, key: &str) -> &str {
         self.attributes.get(key).map_or("", String::as_str)
     }
 
-    /// An attribute of the process it is from.
-    pub fn of(&self, key: &str) -> &str {
+    /// Returns an attribute of the sending process, or an empty text.
+    pub fn resource_attribute(&self, key: &str) -> &str {
         self.resource.get(key).map_or("", String::as_str)
     }
 }
 
-struct Inside {
-    mood: Mood,
-    spans: Vec<Seen>,
+struct Received {
+    behaviour: Behaviour,
+    spans: Vec<ReceivedSpan>,
     bodies: Vec<Bytes>,
-    heads: Vec<String>,
+    api_keys: Vec<String>,
 }
 
-/// Stops with the test.
+/// A running collector; stops when dropped.
 pub struct Collector {
     address: SocketAddr,
-    inside: Arc<Mutex<Inside>>,
+    received: Arc<Mutex<Received>>,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -81,43 +81,44 @@ impl Collector {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let inside = Inside { mood: Mood::Well, spans: Vec::new(), bodies: Vec::new(), heads: Vec::new() };
-        let inside = Arc::new(Mutex::new(inside));
-        let router = Router::new().route("/v1/traces", post(take)).with_state(inside.clone());
+        let received =
+            Received { behaviour: Behaviour::Normal, spans: Vec::new(), bodies: Vec::new(), api_keys: Vec::new() };
+        let received = Arc::new(Mutex::new(received));
+        let router = Router::new().route("/v1/traces", post(take)).with_state(received.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, inside, _server: AbortOnDropHandle::new(server) }
+        Self { address, received, _server: AbortOnDropHandle::new(server) }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn set(&self, mood: Mood) {
-        self.inside.lock().unwrap().mood = mood;
+    pub fn set(&self, behaviour: Behaviour) {
+        self.received.lock().unwrap().behaviour = behaviour;
     }
 
-    /// Values of the header `x-api-key`.
-    pub fn heads(&self) -> Vec<String> {
-        self.inside.lock().unwrap().heads.clone()
+    /// Returns the values of the header `x-api-key`.
+    pub fn api_keys(&self) -> Vec<String> {
+        self.received.lock().unwrap().api_keys.clone()
     }
 
-    /// Whether any body had this text in it.
-    pub fn got(&self, text: &str) -> bool {
+    /// Whether any body contained this text.
+    pub fn has_received(&self, text: &str) -> bool {
         let has = |body: &Bytes| body.windows(text.len()).any(|window| window == text.as_bytes());
-        self.inside.lock().unwrap().bodies.iter().any(has)
+        self.received.lock().unwrap().bodies.iter().any(has)
     }
 
-    /// Waits until so many requests have come, answered or not.
-    pub async fn asked(&self, times: usize) {
-        let asked = || async { (self.heads().len() >= times).then_some(()) };
+    /// Waits until the collector has got this number of requests, answered or not.
+    pub async fn wait_for_requests(&self, times: usize) {
+        let asked = || async { (self.api_keys().len() >= times).then_some(()) };
         eventually("a request to the collector", WAIT_MAX, asked).await;
     }
 
-    /// Waits until the task's trace has spans of these names; gives those, in the order of the names.
-    pub async fn trace(&self, task: &str, names: &[&str]) -> Vec<Seen> {
+    /// Waits until the task's trace has spans with these names, and returns them in the order of the names.
+    pub async fn trace(&self, task: &str, names: &[&str]) -> Vec<ReceivedSpan> {
         let trace = task.replace('-', "");
-        let seen = || -> Vec<Seen> {
-            let mut seen = self.inside.lock().unwrap().spans.clone();
+        let seen = || -> Vec<ReceivedSpan> {
+            let mut seen = self.received.lock().unwrap().spans.clone();
             seen.retain(|span| span.trace == trace);
             seen.sort_by_key(|span| span.begun);
             seen
@@ -126,7 +127,7 @@ impl Collector {
         eventually(&format!("spans {names:?}"), WAIT_MAX * 2, || async {
             let mut left = seen();
             let take = |name: &&str| left.iter().position(|span| span.name == **name).map(|at| left.remove(at));
-            let found: Option<Vec<Seen>> = names.iter().map(take).collect();
+            let found: Option<Vec<ReceivedSpan>> = names.iter().map(take).collect();
             assert!(found.is_some() || tokio::time::Instant::now() < give_up, "no {names:?} in {:#?}", seen());
             found
         })
@@ -134,32 +135,32 @@ impl Collector {
     }
 }
 
-async fn take(State(inside): State<Arc<Mutex<Inside>>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {
-    let mood = {
-        let mut inside = inside.lock().unwrap();
-        inside.heads.push(headers.get("x-api-key").map_or("", |value| value.to_str().unwrap()).to_owned());
-        inside.mood
+async fn take(State(received): State<Arc<Mutex<Received>>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {
+    let behaviour = {
+        let mut received = received.lock().unwrap();
+        received.api_keys.push(headers.get("x-api-key").map_or("", |value| value.to_str().unwrap()).to_owned());
+        received.behaviour
     };
-    match mood {
-        Mood::Well => {}
-        Mood::Silent => std::future::pending().await,
-        Mood::Broken => return (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
+    match behaviour {
+        Behaviour::Normal => {}
+        Behaviour::Silent => std::future::pending().await,
+        Behaviour::Failing => return (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
     }
     assert_eq!(headers["content-type"], "application/x-protobuf");
     let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
-    let mut inside = inside.lock().unwrap();
-    inside.bodies.push(body);
+    let mut received = received.lock().unwrap();
+    received.bodies.push(body);
     for of_process in request.resource_spans {
         let resource = texts(of_process.resource.unwrap().attributes);
         for span in of_process.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            inside.spans.push(seen(span, resource.clone()));
+            received.spans.push(seen(span, resource.clone()));
         }
     }
     (StatusCode::OK, Vec::new())
 }
 
-fn seen(span: Span, resource: BTreeMap<String, String>) -> Seen {
-    Seen {
+fn seen(span: Span, resource: BTreeMap<String, String>) -> ReceivedSpan {
+    ReceivedSpan {
         name: span.name,
         trace: hex(&span.trace_id),
         id: hex(&span.span_id),
