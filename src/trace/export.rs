@@ -2,10 +2,10 @@
 //! the queue cannot hold or the collector does not accept are counted and dropped.
 
 use super::{
-    Name,
     collector::{self, Collector},
     exporter_slot::ExporterSlot,
-    span::{AttributeValue, SpanRecord},
+    names::Name,
+    record::{AttributeValue, SpanRecord},
 };
 use crate::metrics;
 use opentelemetry::{

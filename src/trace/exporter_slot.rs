@@ -1,6 +1,6 @@
 //! Destination of ended spans. Without an exporter there is none, and no spans are made.
 
-use super::{sampler::Sampler, span::SpanRecord};
+use super::{record::SpanRecord, sampler::Sampler};
 use crate::{metrics, task::TaskId};
 use std::sync::OnceLock;
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ impl ExporterSlot {
 
     /// Returns the queue for spans of this task; `None` if it is not traced.
     pub(super) fn of(task: TaskId) -> Option<&'static Self> {
-        Self::get().filter(|sink| sink.sampler.takes(task))
+        Self::get().filter(|slot| slot.sampler.takes(task))
     }
 
     /// Queues a span; never waits.

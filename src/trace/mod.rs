@@ -28,13 +28,15 @@ mod collector;
 #[cfg(feature = "otel")]
 mod export;
 mod exporter_slot;
+mod names;
+mod record;
 mod sampler;
 mod span;
 mod traceparent;
 
-pub use traceparent::RemoteSpan;
+pub use names::{Name, key};
+pub use record::RemoteSpan;
 pub use span::Span;
-pub use traceparent::Caller;
 
 #[cfg(feature = "otel")]
 use export::start_exporter;
@@ -53,9 +55,9 @@ pub fn start(role: &'static str) -> Traces {
 impl Traces {
     /// Sends the remaining spans, within two seconds.
     pub async fn end(self) {
-        let Some((stop, line)) = self.0 else { return };
+        let Some((stop, exporter)) = self.0 else { return };
         stop.cancel();
-        if let Err(error) = line.await {
+        if let Err(error) = exporter.await {
             tracing::warn!(%error, "sending the last spans failed");
         }
     }
@@ -75,86 +77,11 @@ fn start_exporter(_role: &'static str) -> Option<(CancellationToken, JoinHandle<
 #[cfg(feature = "otel")]
 pub const HELP: &str = "\
 Traces (OpenTelemetry):
-Where OTEL_EXPORTER_OTLP_ENDPOINT is set (e.g. http://127.0.0.1:4318), every task is one trace, under the task's id without its \
-hyphens, sent as OTLP http/protobuf. A collector that is away costs spans only. A `traceparent` sent with POST /api/tasks becomes a link.
-Read, too: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION (gzip), the same with _TRACES_ in them, OTEL_SERVICE_NAME, \
+If OTEL_EXPORTER_OTLP_ENDPOINT is set (e.g. http://127.0.0.1:4318), every task is one trace, with the task's id without hyphens, \
+sent as OTLP http/protobuf. A failing collector loses spans only. A `traceparent` sent with POST /api/tasks becomes a link.
+Also read: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION (gzip), the same with _TRACES_ in them, OTEL_SERVICE_NAME, \
 OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_TRACES_EXPORTER=none, OTEL_SDK_DISABLED.";
 /// Paragraph about traces in `--help`.
 #[cfg(not(feature = "otel"))]
 pub const HELP: &str =
     "Traces (OpenTelemetry): not in this build; `cargo build --release --features otel` makes a build with them";
-
-/// Name of a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Name {
-    /// `POST /api/tasks`.
-    Submit,
-    /// `POST /api/tasks/:id/retry`.
-    Retry,
-    /// `DELETE /api/tasks/:id`.
-    Cancel,
-    /// Waiting in its lane.
-    Wait,
-    /// An attempt, or the part of it in one process.
-    Attempt,
-    /// Upload of inputs.
-    Upload,
-    /// Run at the instance.
-    Run,
-    /// Collection of outputs.
-    Collect,
-}
-
-impl Name {
-    /// Returns the name as a text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Submit => "submit",
-            Self::Retry => "retry",
-            Self::Cancel => "cancel",
-            Self::Wait => "wait",
-            Self::Attempt => "attempt",
-            Self::Upload => "upload",
-            Self::Run => "run",
-            Self::Collect => "collect",
-        }
-    }
-}
-
-/// Attribute names.
-pub mod key {
-    /// Id of the task.
-    pub const TASK: &str = "shuzhiren.task";
-    /// Priority: `high`, `normal`, `low`.
-    pub const PRIORITY: &str = "shuzhiren.priority";
-    /// Name of the published workflow.
-    pub const WORKFLOW: &str = "shuzhiren.workflow";
-    /// Version of the published workflow.
-    pub const WORKFLOW_VERSION: &str = "shuzhiren.workflow.version";
-    /// Id of the batch.
-    pub const BATCH: &str = "shuzhiren.batch";
-    /// Number of the attempt.
-    pub const ATTEMPT: &str = "shuzhiren.attempt";
-    /// Id of the instance.
-    pub const INSTANCE: &str = "shuzhiren.instance";
-    /// Dispatcher that held the lease, as in the field `dispatcher` of its log.
-    pub const DISPATCHER: &str = "shuzhiren.dispatcher";
-    /// True if this process took the attempt over.
-    pub const TAKEOVER: &str = "shuzhiren.takeover";
-    /// Outcome: `completed`, a failure kind, `cancelled`, `released`, `lost`, or `handed_over`, `lease_lost`.
-    pub const OUTCOME: &str = "shuzhiren.outcome";
-    /// Redis' reply to the outcome: `done`, `retrying`, or that the attempt was no longer this process'.
-    pub const SETTLED: &str = "shuzhiren.settled";
-    /// Id of the prompt in ComfyUI.
-    pub const PROMPT: &str = "shuzhiren.prompt";
-    /// Number of input files.
-    pub const FILES: &str = "shuzhiren.files";
-    /// Number of input files that the instance had already.
-    pub const FILES_KNOWN: &str = "shuzhiren.files.known";
-    /// Number of outputs.
-    pub const OUTPUTS: &str = "shuzhiren.outputs";
-    /// Host of the instance.
-    pub const SERVER_ADDRESS: &str = "server.address";
-    /// Port of the instance.
-    pub const SERVER_PORT: &str = "server.port";
-}

@@ -1,6 +1,10 @@
 //! A span: started, given attributes and events, and sent when dropped.
 
-use super::{Name, RemoteSpan, exporter_slot::ExporterSlot};
+use super::{
+    exporter_slot::ExporterSlot,
+    names::Name,
+    record::{AttributeValue, RemoteSpan, SpanEvent, SpanRecord},
+};
 use crate::task::TaskId;
 use std::{
     fmt::Display,
@@ -21,41 +25,6 @@ struct Open {
     record: Box<SpanRecord>,
     slot: &'static ExporterSlot,
     opened: Instant,
-}
-
-/// The recorded content of a span.
-#[derive(Debug)]
-pub(super) struct SpanRecord {
-    pub(super) name: Name,
-    pub(super) trace: u128,
-    pub(super) id: u64,
-    /// Id of the parent span; 0 = none.
-    pub(super) parent: u64,
-    pub(super) begun: SystemTime,
-    /// End of the span; the start while it is open.
-    pub(super) ended: SystemTime,
-    pub(super) attributes: Vec<(&'static str, AttributeValue)>,
-    /// Kind of the failure.
-    pub(super) failure: Option<&'static str>,
-    pub(super) events: Vec<SpanEvent>,
-    pub(super) events_dropped: u32,
-    pub(super) remote: Option<RemoteSpan>,
-}
-
-/// The value of an attribute.
-#[derive(Debug)]
-pub(super) enum AttributeValue {
-    Text(String),
-    Count(u64),
-    True,
-}
-
-/// An event.
-#[derive(Debug)]
-pub(super) struct SpanEvent {
-    pub(super) name: &'static str,
-    pub(super) at: SystemTime,
-    pub(super) node: Option<String>,
 }
 
 impl Span {

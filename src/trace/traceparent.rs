@@ -1,15 +1,7 @@
 //! `traceparent` of a request (W3C Trace Context §3.2): the span of the client.
 
-use super::exporter_slot::ExporterSlot;
+use super::{exporter_slot::ExporterSlot, record::RemoteSpan};
 use axum::http::HeaderMap;
-
-/// The client's span to which a request belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RemoteSpan {
-    pub(super) trace: u128,
-    pub(super) span: u64,
-    pub(super) is_sampled: bool,
-}
 
 impl RemoteSpan {
     /// Reads the header if traces are on. An invalid header is ignored, as the standard requires.
