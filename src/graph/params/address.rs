@@ -1,7 +1,12 @@
 //! Resolves the keys of `params` to (node, input): tries the forms in the order of params.md, longest existing node id
 //! first. Names that the graph declares are collected here and substituted by [`super::substitute`].
 
-use super::{ASSIGNMENTS_MAX, BASE, Declared, Options, auto_map, declared_names::Names, pointer, title::Titles};
+use super::{
+    Declared, auto_map,
+    declared_names::Names,
+    options::{ASSIGNMENTS_MAX, BASE, Options, pointer},
+    title::Titles,
+};
 use crate::{
     graph::{
         Problem, Workflow,

@@ -1,9 +1,9 @@
 //! Writes values into a copy of the graph: checks conflicts and types, protects links, collects files.
 
 use super::{
-    BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved,
     address::Assignment,
     near::{SEARCHES_MAX, near},
+    options::{BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved},
     value::{Value, ValueError},
 };
 use crate::graph::{

@@ -1,7 +1,7 @@
 //! Maps well-known names that the graph does not declare (`autoMap`; params.md, No guessing). The search starts at the
 //! only sampler and must find exactly one input; if it finds several, the problem lists them.
 
-use super::{address::Reader, pointer};
+use super::{address::Reader, options::pointer};
 use crate::graph::{Problem, Workflow, node::Node, problem::clip, raw};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};

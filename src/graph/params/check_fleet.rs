@@ -1,6 +1,6 @@
 //! Checks the whole graph against the instances' catalogs: classes, and values that only some instances offer.
 
-use super::{WARNINGS_MAX, apply::Writer, near};
+use super::{apply::Writer, near, options::WARNINGS_MAX};
 use crate::graph::{
     Catalog, FleetCatalog, Member, Problem, Workflow,
     catalog::{ClassPresence, Eligibility, Kind, Need},

@@ -2,8 +2,8 @@
 //! input that takes files), and assets of ComfyUI's API v2.
 
 use super::{
-    RemoteFile,
     apply::Writer,
+    options::RemoteFile,
     value::{Remote, Value, ValueError, member},
 };
 use crate::graph::{

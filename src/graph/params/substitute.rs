@@ -4,8 +4,8 @@
 use super::{
     address::{Reader, plain_object},
     declared_names::{Marker, Template},
+    options::pointer,
     placeholder::{Piece, default_json, pieces},
-    pointer,
 };
 use crate::graph::{
     Problem,

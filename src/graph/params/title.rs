@@ -3,7 +3,7 @@
 use super::{
     address::{Reader, plain_object},
     near::{SEARCHES_MAX, near},
-    pointer,
+    options::pointer,
 };
 use crate::graph::{Problem, Workflow, problem::clip};
 use serde_json::value::RawValue;

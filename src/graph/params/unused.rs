@@ -1,10 +1,9 @@
 //! Keys of `params` that match no input, with suggestions.
 
 use super::{
-    WARNINGS_MAX,
     address::Reader,
     near::{SEARCHES_MAX, near},
-    pointer,
+    options::{WARNINGS_MAX, pointer},
 };
 use crate::graph::{Problem, node::Node, problem::clip};
 use crate::task::Warning;

@@ -6,7 +6,7 @@ use crate::graph::{
     params::{
         address::Reader,
         near::{SEARCHES_MAX, near},
-        pointer,
+        options::pointer,
         seeds::SEED_INPUTS,
     },
     problem::clip,

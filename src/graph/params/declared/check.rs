@@ -5,9 +5,9 @@ use crate::graph::{
     FleetCatalog, Problem, Workflow,
     catalog::{Eligibility, Input, Kind as Takes},
     params::{
-        BASE, Options, RemoteFile, Resolved,
         address::Reader,
         near::{SEARCHES_MAX, near},
+        options::{BASE, Options, RemoteFile, Resolved},
         resolve,
     },
     problem::{Problems, clip, step},

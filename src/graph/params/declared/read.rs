@@ -3,7 +3,7 @@
 use super::{Bound, Declared, Kind, Param};
 use crate::graph::{
     Problem,
-    params::BASE,
+    params::options::BASE,
     problem::{Problems, clip, step},
     raw,
     scan::scan,

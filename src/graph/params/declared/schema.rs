@@ -4,7 +4,7 @@ use super::{Declared, Kind, Param, apply::Place, validate::SEED_REQUESTS};
 use crate::graph::{
     FleetCatalog, Workflow,
     catalog::Range,
-    params::{Options, address::Reader},
+    params::{address::Reader, options::Options},
     problem::Problems,
     raw,
 };
