@@ -4,6 +4,7 @@ mod code;
 mod docs;
 mod guides;
 mod lua;
+mod prose;
 mod rooms;
 
 pub(crate) use docs::settings;

@@ -1,6 +1,7 @@
 //! How every file is.
 
 use super::{files, none};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Two ideas are two files; about 130 lines is the aim.
 const LINES_MAX: usize = 400;
@@ -19,6 +20,30 @@ fn no_file_is_longer_than_a_head_can_hold() {
         .map(|(path, lines)| format!("{path}: {lines}"))
         .collect();
     none(&format!("files of more than {LINES_MAX} lines"), &faults);
+}
+
+/// A reader takes in about 15 names at a glance; `src` itself is the list of rooms.
+const SIBLINGS_MAX: usize = 18;
+
+#[test]
+fn no_folder_has_more_siblings_than_a_reader_takes_in() {
+    let mut siblings: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for extension in ["rs", "js", "css", "html", "md", "json"] {
+        for (path, _) in files("src", extension) {
+            let parts: Vec<&str> = path.split('/').collect();
+            for depth in 2..parts.len() {
+                // `name.rs` and its folder `name` are one sibling.
+                let name = parts[depth].trim_end_matches(".rs").to_owned();
+                siblings.entry(parts[..depth].join("/")).or_default().insert(name);
+            }
+        }
+    }
+    let faults: Vec<String> = siblings
+        .into_iter()
+        .filter(|(_, names)| names.len() > SIBLINGS_MAX)
+        .map(|(folder, names)| format!("{folder}: {}", names.len()))
+        .collect();
+    none(&format!("folders with more than {SIBLINGS_MAX} siblings"), &faults);
 }
 
 #[test]
