@@ -1,52 +1,54 @@
-//! Sick instances, cancels, limits: what each leads to, judged by what the stand-ins executed. Points of the protocol's §17 in
-//! brackets.
+//! Unhealthy instances, cancels, limits: the outcome of each, checked against what the stand-ins executed. Numbers in
+//! brackets are points of the protocol's §17.
 
 mod cancel;
-mod early;
+mod concurrent_cancels;
+mod early_outputs;
+mod eligibility;
 mod follow;
-mod front;
+mod http_proxy;
 mod inputs;
-mod kinds;
-mod limits;
+mod orphan_files;
+mod orphan_prompts;
+mod other_clients;
+mod output_kinds;
 mod outputs;
 mod previews;
 mod retries;
-mod sick;
-mod storm;
-mod strangers;
-mod strays;
 mod submit;
 mod takeover;
+mod time_limits;
+mod unhealthy_instances;
 
 use crate::support::{
     eventually,
     stack::{Stack, WAIT_MAX},
 };
-use front::Front;
+use http_proxy::HttpProxy;
 use serde_json::{Value, json};
 use shuzhiren::{
     sim::{Faults, Happened, Sim},
     task::{Attempt, TaskId},
 };
 
-/// One stand-in with these faults, one dispatcher.
+/// A stand-in with these faults, and a dispatcher.
 async fn stack_with(faults: impl FnOnce(&mut Faults)) -> Stack {
     let stack = Stack::start(1, 1).await;
     stack.sims[0].set(faults);
     stack
 }
 
-/// One stand-in behind a front, one dispatcher with these settings.
-async fn fronted(variables: &[(&str, &str)]) -> (Stack, Front) {
+/// A stand-in behind a proxy, and a dispatcher with these settings.
+async fn proxied(variables: &[(&str, &str)]) -> (Stack, HttpProxy) {
     let mut stack = Stack::start_with(1, 0, variables).await;
-    let front = Front::start(stack.sims[0].addr()).await;
-    put_fleet(&stack, &[front.port]).await;
+    let proxy = HttpProxy::start(stack.sims[0].addr()).await;
+    put_fleet(&stack, &[proxy.port]).await;
     stack.add_dispatcher();
     stack.wait_instances_up(1).await;
-    (stack, front)
+    (stack, proxy)
 }
 
-/// A fleet of these ports of this machine, checked every 200 ms.
+/// Puts a fleet of these local ports, checked every 200 ms.
 async fn put_fleet(stack: &Stack, ports: &[u16]) {
     let fleet = json!({
         "servers": [{"id": "server-1", "name": "one", "ip": "127.0.0.1", "ports": ports}],
@@ -63,12 +65,12 @@ async fn completes_once(stack: &Stack, body: Value) -> Value {
     task
 }
 
-/// The instance's own name of an attempt.
+/// The instance's prompt id of an attempt.
 fn prompt(task: &str, attempt: u32) -> String {
     task.parse::<TaskId>().unwrap().prompt_id(Attempt::new(attempt)).to_string()
 }
 
-/// How often this happened to the prompt.
+/// Number of times that the event happened to the prompt.
 fn count(sim: &Sim, event: Happened, prompt: &str) -> usize {
     sim.log().iter().filter(|entry| entry.event == event && entry.prompt_id == prompt).count()
 }
@@ -79,7 +81,7 @@ async fn happens(stack: &Stack, sim: &Sim, event: Happened, prompt: &str) {
     seen.await;
 }
 
-/// Waits; a failure shows what the dispatchers logged.
+/// Waits for `check`; a failure prints the log of the dispatchers.
 async fn eventually_or_log(stack: &Stack, what: &str, check: impl Fn() -> bool) {
     let give_up = tokio::time::Instant::now() + WAIT_MAX;
     eventually(what, WAIT_MAX * 2, || async {
@@ -89,8 +91,8 @@ async fn eventually_or_log(stack: &Stack, what: &str, check: impl Fn() -> bool) 
     .await;
 }
 
-/// Posts a prompt of somebody else's to the stand-in itself.
-async fn post_stranger(sim: &Sim, id: &str, graph: Value) {
+/// Posts a prompt of another client to the stand-in.
+async fn post_foreign(sim: &Sim, id: &str, graph: Value) {
     let body = json!({"prompt": graph, "prompt_id": id});
     let posted = reqwest::Client::new().post(format!("{}/prompt", sim.url())).json(&body).send().await;
     assert_eq!(posted.unwrap().status(), 200);

@@ -1,4 +1,4 @@
-//! The whole system as users see it: real processes, real signals. What was executed is judged by the stand-ins' own logs.
+//! The whole system as users see it: real processes, real signals. Executions are checked in the stand-ins' own logs.
 
 use crate::support::{
     eventually,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 
-/// A socket that watches everything, logged in by its first message.
+/// A logged-in socket that watches everything.
 struct Watcher(tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>);
 
 impl Watcher {
@@ -49,7 +49,7 @@ impl Watcher {
 }
 
 #[tokio::test]
-async fn a_task_becomes_files_and_the_socket_tells_it() {
+async fn a_task_becomes_files_and_the_socket_reports_it() {
     let stack = Stack::start(2, 1).await;
     let mut watcher = Watcher::new(&stack).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(5, 0.6), "params": {"2.seed": 7}})).await;
@@ -94,7 +94,7 @@ async fn the_role_api_serves_the_page() {
 }
 
 #[tokio::test]
-async fn two_slots_never_run_more_than_the_fleet_has_and_all_end() {
+async fn two_slots_never_exceed_the_fleet_and_all_tasks_end() {
     let stack = Stack::start(3, 2).await;
     let mut ids = Vec::new();
     for seed in 0..60 {
@@ -110,7 +110,7 @@ async fn two_slots_never_run_more_than_the_fleet_has_and_all_end() {
 }
 
 #[tokio::test]
-async fn a_killed_dispatcher_leaves_its_prompt_to_another() {
+async fn the_prompt_of_a_killed_dispatcher_is_continued_by_another() {
     let mut stack = Stack::start(1, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(40, 4.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
@@ -138,13 +138,13 @@ async fn a_stopped_dispatcher_hands_over_within_two_seconds() {
 }
 
 #[tokio::test]
-async fn a_paused_dispatcher_cannot_harm_when_it_wakes() {
+async fn a_paused_dispatcher_does_no_harm_when_it_wakes() {
     let mut stack = Stack::start(1, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(120, 12.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
     stack.add_dispatcher();
     stack.dispatchers[0].signal("-STOP");
-    // Another one has taken over once the task's progress goes on, in the middle of the node.
+    // Another dispatcher has taken over once the task's progress continues, in the middle of the node.
     let before = stack.client.task(&id).await["progress"].as_u64();
     let gone_on = eventually("progress through the new owner", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
@@ -183,7 +183,7 @@ async fn cancelling_frees_the_instance_and_is_final() {
 }
 
 #[tokio::test]
-async fn a_bad_graph_fails_at_once_and_says_where() {
+async fn a_bad_graph_fails_at_once_and_names_the_node() {
     let stack = Stack::start(1, 1).await;
     let unlinked = json!({"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}});
     let id = stack.client.submit(json!({"workflow": unlinked})).await;
@@ -223,7 +223,7 @@ async fn out_of_memory_is_tried_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_disabled_instance_ends_what_runs_and_takes_nothing_new() {
+async fn a_disabled_instance_completes_its_run_and_takes_no_new_task() {
     let stack = Stack::start(1, 1).await;
     let instance = stack.sims[0].addr().to_string();
     let running = stack.client.submit(json!({"workflow": workflow::steps(20, 2.0)})).await;
@@ -232,7 +232,7 @@ async fn a_disabled_instance_ends_what_runs_and_takes_nothing_new() {
     assert_eq!(shown["enabled"], false);
     let waiting = stack.client.submit(json!({"workflow": workflow::quick(5)})).await;
     assert_eq!(stack.client.wait_ended(&running).await["status"], "completed");
-    // It had every chance to be claimed: the instance is idle and was checked twice since.
+    // The task could have been claimed: the instance is idle and was checked twice since.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let task = stack.client.task(&waiting).await;
     assert_eq!(task["status"], "pending");
@@ -291,7 +291,7 @@ async fn redis_killed_under_load_loses_no_running_task() {
         ids.push(stack.client.submit(json!({"workflow": workflow::steps(20, 3.0), "params": {"2.seed": seed}})).await);
     }
     stack.client.wait_for(&ids[0], &["running"]).await;
-    // What was acknowledged more than two seconds ago is on disk (`everysec`).
+    // Writes acknowledged more than two seconds ago are on disk (`everysec`).
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     stack.redis.kill();
     let asked = tokio::time::Instant::now();

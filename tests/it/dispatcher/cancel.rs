@@ -1,10 +1,10 @@
-//! A cancel in every state of a task: it is final for the caller, frees the GPU within two seconds, and leaves the prompts of
-//! other clients alone.
+//! A cancel in every state of a task: it is final for the caller, frees the GPU within two seconds, and leaves the
+//! prompts of other clients alone.
 
 use super::{
-    count,
-    front::{Act, Front},
-    fronted, happens, post_stranger, prompt,
+    count, happens,
+    http_proxy::{Action, HttpProxy},
+    post_foreign, prompt, proxied,
 };
 use crate::support::{
     eventually,
@@ -41,18 +41,18 @@ async fn cancel(stack: &Stack, id: &str) -> Value {
 }
 
 /// A proxied stand-in whose HTTP requests may take long.
-async fn patient() -> (Stack, Front) {
-    fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "20s")]).await
+async fn patient() -> (Stack, HttpProxy) {
+    proxied(&[("SHUZHIREN_HTTP_TIMEOUT", "20s")]).await
 }
 
 /// The operator's switch of the instance behind the proxy.
-async fn set_enabled(stack: &Stack, front: &Front, enabled: bool) {
-    stack.client.put(&format!("/api/instances/127.0.0.1:{}", front.port), json!({"enabled": enabled})).await;
+async fn set_enabled(stack: &Stack, proxy: &HttpProxy, enabled: bool) {
+    stack.client.put(&format!("/api/instances/127.0.0.1:{}", proxy.port), json!({"enabled": enabled})).await;
 }
 
 #[tokio::test]
 async fn a_task_between_two_attempts_is_cancelled() {
-    let (stack, front) = patient().await;
+    let (stack, proxy) = patient().await;
     stack.sims[0].set(|faults| faults.prompt_500 = Times::Next(1));
     let id = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
     eventually("the first attempt has failed", WAIT_MAX, || async {
@@ -60,38 +60,38 @@ async fn a_task_between_two_attempts_is_cancelled() {
         (task["attempts"][0]["outcome"] == "instance_unreachable").then_some(())
     })
     .await;
-    set_enabled(&stack, &front, false).await;
+    set_enabled(&stack, &proxy, false).await;
     let task = cancel(&stack, &id).await;
     assert!(task["attempts"].as_array().unwrap().len() == 1, "{task}");
-    set_enabled(&stack, &front, true).await;
+    set_enabled(&stack, &proxy, true).await;
     stack.wait_idle().await;
     assert_eq!(stack.executions(&id), 0);
 }
 
 #[tokio::test]
 async fn a_waiting_task_is_cancelled() {
-    let (stack, front) = patient().await;
-    set_enabled(&stack, &front, false).await;
+    let (stack, proxy) = patient().await;
+    set_enabled(&stack, &proxy, false).await;
     let id = stack.client.submit(json!({"workflow": workflow::quick(2)})).await;
     let task = cancel(&stack, &id).await;
     assert_eq!(task["attempt"], 0);
-    set_enabled(&stack, &front, true).await;
+    set_enabled(&stack, &proxy, true).await;
     stack.wait_idle().await;
     assert_eq!(stack.executions(&id), 0);
 }
 
 #[tokio::test]
 async fn a_task_is_cancelled_during_the_upload_of_its_input() {
-    let (stack, front) = patient().await;
-    front.rule("POST /upload/image", 1, Act::Hold);
+    let (stack, proxy) = patient().await;
+    proxy.rule("POST /upload/image", 1, Action::Hold);
     let picture = stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
     let graph = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
                        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}}});
     let params = json!({"1.image": {"$file": picture["fileId"]}});
     let id = stack.client.submit(json!({"workflow": graph, "params": params})).await;
-    front.wait_asked("POST /upload/image", 1).await;
+    proxy.wait_requests("POST /upload/image", 1).await;
     cancel(&stack, &id).await;
-    front.release();
+    proxy.release();
     stack.wait_idle().await;
     assert_eq!(stack.executions(&id), 0);
 }
@@ -99,7 +99,7 @@ async fn a_task_is_cancelled_during_the_upload_of_its_input() {
 /// The instance has the prompt, and its answer to the POST is late.
 #[tokio::test]
 async fn a_task_is_cancelled_during_its_submit() {
-    let (stack, _front) = patient().await;
+    let (stack, _proxy) = patient().await;
     let sim = &stack.sims[0];
     sim.set(|faults| faults.prompt_delay_ms = 5_000);
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
@@ -118,7 +118,7 @@ async fn a_task_is_cancelled_during_its_submit() {
 
 #[tokio::test]
 async fn a_running_task_is_cancelled() {
-    let (stack, _front) = fronted(&[]).await;
+    let (stack, _proxy) = proxied(&[]).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
     cancel(&stack, &id).await;
@@ -130,9 +130,9 @@ async fn a_running_task_is_cancelled() {
 /// The task's prompt waits in the instance's queue, behind the prompt of another client.
 #[tokio::test]
 async fn a_task_that_waits_at_the_instance_is_cancelled() {
-    let (stack, _front) = fronted(&[]).await;
+    let (stack, _proxy) = proxied(&[]).await;
     let foreign = "00000000-0000-4000-8000-000000000003";
-    post_stranger(&stack.sims[0], foreign, workflow::steps(20, 2.0)).await;
+    post_foreign(&stack.sims[0], foreign, workflow::steps(20, 2.0)).await;
     let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
     happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
     cancel(&stack, &id).await;
@@ -143,10 +143,10 @@ async fn a_task_that_waits_at_the_instance_is_cancelled() {
 
 #[tokio::test]
 async fn a_task_is_cancelled_while_its_outputs_are_stored() {
-    let (stack, front) = fronted(&[]).await;
+    let (stack, proxy) = proxied(&[]).await;
     stack.sims[0].set(|faults| faults.view_trickle_ms = 50);
     let id = stack.client.submit(json!({"workflow": workflow::quick(4)})).await;
-    front.wait_asked("GET /view", 1).await;
+    proxy.wait_requests("GET /view", 1).await;
     cancel(&stack, &id).await;
     stack.sims[0].set(|faults| faults.view_trickle_ms = 0);
     eventually("its files are deleted", WAIT_MAX, || async { stack.stored_files().is_empty().then_some(()) }).await;
@@ -157,7 +157,7 @@ async fn a_task_is_cancelled_while_its_outputs_are_stored() {
 
 #[tokio::test]
 async fn a_cancel_while_the_owner_is_dead_is_carried_out_by_the_next() {
-    let (mut stack, _front) = fronted(&[]).await;
+    let (mut stack, _proxy) = proxied(&[]).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
     stack.dispatchers[0].kill();
@@ -179,21 +179,21 @@ async fn a_cancel_during_a_takeover_frees_the_slot_and_removes_the_late_prompt()
     cancel_between_owners(false).await;
 }
 
-/// The dispatcher dies during its POST, which arrives after the cancel. The next owner waits for such a request; a cancel in
-/// that time frees the slot, and the prompt is removed when it arrives.
+/// The dispatcher dies during its POST, which arrives after the cancel. The next owner waits for such a request; a
+/// cancel in that time frees the slot, and the prompt is removed when it arrives.
 async fn cancel_between_owners(is_cancelled_before: bool) {
-    let (mut stack, front) = patient().await;
-    front.rule("POST /prompt", 1, Act::Hold);
+    let (mut stack, proxy) = patient().await;
+    proxy.rule("POST /prompt", 1, Action::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
-    front.wait_asked("POST /prompt", 1).await;
+    proxy.wait_requests("POST /prompt", 1).await;
     stack.dispatchers[0].kill();
     if is_cancelled_before {
         stack.client.delete(&format!("/api/tasks/{id}")).await;
     }
     stack.add_dispatcher();
-    front.wait_asked(&format!("GET /history/{}", prompt(&id, 1)), if is_cancelled_before { 1 } else { 2 }).await;
+    proxy.wait_requests(&format!("GET /history/{}", prompt(&id, 1)), if is_cancelled_before { 1 } else { 2 }).await;
     cancel(&stack, &id).await;
-    front.release();
+    proxy.release();
     happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
     eventually("the late prompt is removed", WAIT_MAX, || async {
         let removed =
@@ -201,7 +201,7 @@ async fn cancel_between_owners(is_cancelled_before: bool) {
         (removed.iter().sum::<usize>() == 1).then_some(())
     })
     .await;
-    assert_eq!(front.asked("POST /prompt"), 1);
+    assert_eq!(proxy.requests("POST /prompt"), 1);
     stack.wait_idle().await;
 }
 

@@ -1,4 +1,4 @@
-//! A prompt is followed to its end whatever its socket does: REST is the truth.
+//! A prompt is followed to its end with any fault of the socket: REST is the truth.
 
 use super::{completes_once, stack_with};
 use crate::support::{
@@ -8,7 +8,7 @@ use crate::support::{
 use serde_json::{Value, json};
 use shuzhiren::sim::Times;
 
-/// [4, 14a] A socket that tells nothing, or none at all.
+/// [4, 14a] A socket without messages, or no socket at all.
 #[tokio::test]
 async fn a_prompt_is_followed_without_its_socket() {
     let stack = stack_with(|faults| faults.ws_refuse = Times::Always).await;
@@ -20,18 +20,18 @@ async fn a_prompt_is_followed_without_its_socket() {
     completes_once(&stack, json!({"workflow": workflow::steps(4, 1.0), "params": {"2.seed": 2}})).await;
 }
 
-/// [14a] Nobody tells how far it is, but it runs: silence of the socket is no sign that the prompt hangs.
+/// [14a] The prompt runs without events: a silent socket does not mean that the prompt hangs.
 #[tokio::test]
-async fn a_mute_socket_is_no_reason_to_give_up() {
+async fn a_silent_socket_does_not_end_a_prompt() {
     let stack = Stack::start_with(1, 1, &[("SHUZHIREN_STALL_TIMEOUT", "1s")]).await;
     stack.sims[0].set(|faults| faults.ws_stall = true);
     let task = completes_once(&stack, json!({"workflow": workflow::steps(20, 3.0)})).await;
     assert_eq!(task["attempt"], 1, "{task}");
 }
 
-/// [4] Messages garbled, doubled, lost, a history entry that comes late, sockets cut in the middle.
+/// [4] Garbled, doubled and lost messages, a late history entry, sockets cut in the middle.
 #[tokio::test]
-async fn a_careless_socket_changes_nothing() {
+async fn a_faulty_socket_changes_no_outcome() {
     let stack = stack_with(|faults| {
         faults.history_late_ms = 400;
         faults.ws_garbage = Times::Next(3);
@@ -67,15 +67,15 @@ async fn percents_until_end(stack: &Stack, id: &str) -> Vec<u64> {
     }
 }
 
-/// [15] What no strict parser reads.
+/// [15] A history that strict parsers reject.
 #[tokio::test]
-async fn a_history_that_is_no_json_is_read() {
+async fn a_history_that_is_not_strict_json_is_read() {
     let stack = Stack::start(1, 1).await;
     let odd = json!({"1": {"class_type": "TestUi", "inputs": {"kind": "nan"}}});
     completes_once(&stack, json!({"workflow": odd})).await;
 }
 
-/// [5, 16] 100 MB of state of every node: memory is bounded, nobody else waits.
+/// [5, 16] 100 MB of node state: memory stays bounded, and other tasks do not wait.
 #[tokio::test]
 async fn a_flood_of_progress_is_drained() {
     let stack = Stack::start(2, 1).await;
@@ -90,7 +90,7 @@ async fn a_flood_of_progress_is_drained() {
     stack.client.wait_ended(&quick).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
-    eventually("the whole flood has come", WAIT_MAX, || async {
+    eventually("the whole flood has arrived", WAIT_MAX, || async {
         stack.sims.iter().all(|sim| sim.faults().ws_flood == Times::Never).then_some(())
     })
     .await;
@@ -104,7 +104,7 @@ fn peak_memory_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// [14b] A prompt that shows no sign of life is given up in time.
+/// [14b] A prompt without signs of life ends in time.
 #[tokio::test]
 async fn a_stuck_prompt_ends_as_stalled() {
     let stack = Stack::start_with(1, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;

@@ -1,6 +1,6 @@
-//! Files that a graph names: brought to an instance once per start of it, under the name of their content. [17]
+//! Input files: uploaded once per start of an instance, named by content. [17]
 
-use super::{completes_once, front::Act, fronted, prompt, stack_with};
+use super::{completes_once, http_proxy::Action, prompt, proxied, stack_with};
 use crate::support::{
     eventually,
     stack::{Stack, WAIT_MAX, workflow},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shuzhiren::sim::{Happened, Sim};
 
-/// Loads the picture and saves it inverted.
+/// Graph that loads the file and saves it inverted.
 fn load(file: &Value) -> Value {
     let graph = json!({
         "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
@@ -20,23 +20,23 @@ fn load(file: &Value) -> Value {
     json!({"workflow": graph, "params": {"1.image": {"$file": file["fileId"]}}})
 }
 
-/// Names of what was uploaded to it.
+/// Names of the files uploaded to the stand-in.
 fn uploads(sim: &Sim) -> Vec<String> {
     sim.log().into_iter().filter(|entry| entry.event == Happened::Uploaded).map(|entry| entry.prompt_id).collect()
 }
 
 #[tokio::test]
-async fn the_second_task_with_the_same_file_uploads_nothing_and_finds_its_result_cached() {
-    let (stack, front) = fronted(&[]).await;
+async fn a_second_task_with_the_same_file_uploads_nothing_and_hits_the_cache() {
+    let (stack, proxy) = proxied(&[]).await;
     let file = stack.client.upload("图 1.PNG", PNG.to_vec()).await;
     completes_once(&stack, load(&file)).await;
     let hash = format!("{:x}", Sha256::digest(PNG));
     let [name] = uploads(&stack.sims[0]).try_into().unwrap();
     assert!(name.ends_with(&format!("{hash}.png")), "{name}");
-    // The same bytes under another id and name.
+    // The same content under another id and name.
     let again = stack.client.upload("other.png", PNG.to_vec()).await;
-    // Its entry in the history is read before it is cleared.
-    front.rule("POST /history", 1, Act::Hold);
+    // The history entry is read before it is deleted.
+    proxy.rule("POST /history", 1, Action::Hold);
     let id = stack.client.submit(load(&again)).await;
     assert_eq!(stack.client.wait_ended(&id).await["status"], "completed", "{}", stack.log());
     assert_eq!(uploads(&stack.sims[0]).len(), 1);
@@ -51,7 +51,7 @@ async fn the_second_task_with_the_same_file_uploads_nothing_and_finds_its_result
         .json()
         .await
         .unwrap();
-    front.release();
+    proxy.release();
     let entry = &history[&prompt];
     assert_eq!(entry["prompt"][2]["1"]["inputs"]["image"], format!("fleet/{}/{hash}.png", &hash[..2]));
     let messages = entry["status"]["messages"].as_array().unwrap();
@@ -61,27 +61,27 @@ async fn the_second_task_with_the_same_file_uploads_nothing_and_finds_its_result
 }
 
 #[tokio::test]
-async fn two_tasks_that_need_a_file_at_once_upload_it_once() {
-    let (stack, front) = fronted(&[("SHUZHIREN_SLOTS", "2")]).await;
+async fn concurrent_tasks_upload_a_file_once() {
+    let (stack, proxy) = proxied(&[("SHUZHIREN_SLOTS", "2")]).await;
     let file = stack.client.upload("a.png", PNG.to_vec()).await;
-    front.rule("POST /upload/image", 1, Act::Hold);
+    proxy.rule("POST /upload/image", 1, Action::Hold);
     let ids = [stack.client.submit(load(&file)).await, stack.client.submit(load(&file)).await];
     eventually("both are claimed", WAIT_MAX, || async {
         let tasks = [stack.client.task(&ids[0]).await, stack.client.task(&ids[1]).await];
         tasks.iter().all(|task| task["attempt"] == 1).then_some(())
     })
     .await;
-    front.wait_asked("POST /upload/image", 1).await;
-    front.release();
+    proxy.wait_requests("POST /upload/image", 1).await;
+    proxy.release();
     for id in &ids {
         assert_eq!(stack.client.wait_ended(id).await["status"], "completed", "{}", stack.log());
     }
-    assert_eq!((front.asked("POST /upload/image"), uploads(&stack.sims[0]).len()), (1, 1));
+    assert_eq!((proxy.requests("POST /upload/image"), uploads(&stack.sims[0]).len()), (1, 1));
 }
 
-/// Somebody tidied the input folder: refused, brought again, and run in the same attempt.
+/// The input folder was emptied: the prompt is refused, the file uploaded again, and the task runs in the same attempt.
 #[tokio::test]
-async fn a_file_that_is_gone_from_the_instance_is_brought_again() {
+async fn a_file_missing_at_the_instance_is_uploaded_again() {
     let stack = Stack::start(1, 1).await;
     let file = stack.client.upload("a.png", PNG.to_vec()).await;
     completes_once(&stack, load(&file)).await;
@@ -92,9 +92,9 @@ async fn a_file_that_is_gone_from_the_instance_is_brought_again() {
     assert_eq!(uploads(&stack.sims[0]).len(), 2);
 }
 
-/// It is gone between the validation and the run: the try counts for nothing.
+/// The file vanishes between validation and execution: the attempt is not counted.
 #[tokio::test]
-async fn a_file_that_vanishes_under_a_waiting_prompt_costs_no_attempt() {
+async fn a_file_that_vanishes_before_the_run_costs_no_attempt() {
     let stack = Stack::start_with(1, 1, &[("SHUZHIREN_SLOTS", "2")]).await;
     let file = stack.client.upload("a.png", PNG.to_vec()).await;
     completes_once(&stack, load(&file)).await;
@@ -102,7 +102,7 @@ async fn a_file_that_vanishes_under_a_waiting_prompt_costs_no_attempt() {
     stack.client.wait_for(&busy, &["running"]).await;
     let mut body = load(&file);
     body["maxAttempts"] = json!(1);
-    // Not the cached result of before.
+    // The cached result of the first task must not be used.
     body["workflow"]["2"] = json!({"class_type": "ImageScale", "inputs": {"image": ["1", 0], "upscale_method": "area", "width": 8, "height": 8, "crop": "disabled"}});
     let id = stack.client.submit(body).await;
     super::happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
@@ -114,12 +114,12 @@ async fn a_file_that_vanishes_under_a_waiting_prompt_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn an_instance_that_started_anew_is_given_its_files_again() {
+async fn files_are_uploaded_again_after_an_instance_restarts() {
     let stack = Stack::start(1, 1).await;
     let file = stack.client.upload("a.png", PNG.to_vec()).await;
     completes_once(&stack, load(&file)).await;
     stack.sims[0].restart().await.unwrap();
-    eventually("it is brought again", WAIT_MAX, || async {
+    eventually("the file is uploaded again", WAIT_MAX, || async {
         let id = stack.client.submit(load(&file)).await;
         assert_eq!(stack.client.wait_ended(&id).await["status"], "completed", "{}", stack.log());
         (uploads(&stack.sims[0]).len() == 2).then_some(())
@@ -127,9 +127,9 @@ async fn an_instance_that_started_anew_is_given_its_files_again() {
     .await;
 }
 
-/// What is wrong with the file itself is final at once, remembered or not.
+/// An invalid file fails the task at once, whether or not it is cached.
 #[tokio::test]
-async fn a_file_that_is_no_picture_fails_once() {
+async fn an_invalid_picture_fails_the_task_once() {
     let stack = stack_with(|_| {}).await;
     let file = stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
     for _ in 0..2 {
@@ -140,13 +140,13 @@ async fn a_file_that_is_no_picture_fails_once() {
     }
 }
 
-/// By the real process, with the settings as users write them; a proxy of the environment is not asked.
+/// Real process with real settings; the proxy of the environment is not used.
 #[tokio::test]
 async fn a_file_at_a_url_reaches_the_instance() {
     let (stack, web) = (Stack::start(1, 1).await, Web::start().await);
     let mut body = load(&Value::Null);
     body["params"] = json!({"1.image": web.url("a.png")});
-    // By then the api knows what the instance takes.
+    // By then the API knows the catalog of the instance.
     let id = eventually("the link is taken for a file", WAIT_MAX, || async {
         let shown = stack.client.call(reqwest::Method::POST, "/api/tasks?dryRun=true", Some(body.clone())).await.1;
         if shown["data"]["warnings"][0]["code"] != "url_not_fetched" {

@@ -1,4 +1,4 @@
-//! Pictures of a running prompt: for who looks, and for nobody else.
+//! Previews of a running prompt are kept only while a client asks for them.
 
 use crate::support::{
     eventually,
@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_running_task_shows_what_it_works_at_to_who_asks() {
+async fn a_preview_is_kept_only_while_a_client_asks_for_it() {
     let stack = Stack::start(1, 1).await;
     let body = json!({"workflow": workflow::steps(200, 10.0)});
     let id = stack.client.submit(body).await;
@@ -20,13 +20,13 @@ async fn a_running_task_shows_what_it_works_at_to_who_asks() {
     .await;
     let mut redis = RawRedis::connect(&stack.redis.socket());
     let key = format!("{{shuzhiren}}:preview:{id}");
-    assert_eq!(redis.run(&["EXISTS", &key]).number(), 0, "nobody looks: nothing is kept");
+    assert_eq!(redis.run(&["EXISTS", &key]).number(), 0, "no client asks: nothing is kept");
 
     let (status, envelope) = stack.client.call(Method::GET, &path, None).await;
     assert_eq!((status, &envelope["error"]["type"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{envelope}");
     let url = format!("{}{path}", stack.client.base);
     let get = || stack.client.http().get(&url).bearer_auth(&stack.client.token).send();
-    let answer = eventually("a picture", WAIT_MAX, || async {
+    let answer = eventually("a preview", WAIT_MAX, || async {
         get().await.ok().filter(|answer| answer.status() == StatusCode::OK)
     })
     .await;
@@ -37,11 +37,11 @@ async fn a_running_task_shows_what_it_works_at_to_who_asks() {
     }
     assert!(answer.bytes().await.unwrap().starts_with(b"\xff\xd8\xff"));
     let left_ms = redis.run(&["PTTL", &key]).number();
-    assert!((1..=10_000).contains(&left_ms), "it goes by itself: {left_ms}");
-    let stranger = stack.client.http().get(&url).send().await.unwrap();
-    assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED);
+    assert!((1..=10_000).contains(&left_ms), "it expires by itself: {left_ms}");
+    let anonymous = stack.client.http().get(&url).send().await.unwrap();
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
 
     stack.client.delete(&format!("/api/tasks/{id}")).await;
-    assert_eq!(get().await.unwrap().status(), StatusCode::NOT_FOUND, "it does not run any more");
+    assert_eq!(get().await.unwrap().status(), StatusCode::NOT_FOUND, "the task has ended");
     assert_eq!(stack.client.call(Method::GET, &format!("{path}?x=1"), None).await.0, StatusCode::BAD_REQUEST);
 }

@@ -1,6 +1,6 @@
-//! Failures of the infrastructure: another try, elsewhere, and the end when it is the workflow that kills.
+//! Failures of the infrastructure: the task runs elsewhere, and fails if its workflow kills instances.
 
-use super::{completes_once, front::Act, fronted, prompt};
+use super::{completes_once, http_proxy::Action, prompt, proxied};
 use crate::support::{
     eventually,
     stack::{Stack, WAIT_MAX, workflow},
@@ -8,9 +8,9 @@ use crate::support::{
 use serde_json::{Value, json};
 use shuzhiren::sim::Happened;
 
-/// A crash under a prompt: it runs elsewhere, and the history says what happened.
+/// The instance crashes during a prompt: the task runs elsewhere, and `attempts` has the reason.
 #[tokio::test]
-async fn a_crash_under_a_prompt_is_a_loss() {
+async fn a_prompt_lost_in_a_crash_runs_elsewhere() {
     let stack = Stack::start(2, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(20, 2.0)})).await;
     let task = stack.client.wait_for(&id, &["running"]).await;
@@ -28,9 +28,9 @@ async fn a_crash_under_a_prompt_is_a_loss() {
     stack.wait_instances_up(2).await;
 }
 
-/// A workflow that takes its instance down does so twice at most.
+/// A workflow that kills its instance runs at most twice.
 #[tokio::test]
-async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
+async fn a_workflow_that_kills_instances_fails_after_two_runs() {
     let stack = Stack::start(3, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0), "maxAttempts": 10})).await;
     for _ in 0..3 {
@@ -45,7 +45,7 @@ async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
         let at = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
         at.restart().await.unwrap();
         let attempt = task["attempt"].clone();
-        eventually("the loss is noticed", WAIT_MAX, || async {
+        eventually("the loss is detected", WAIT_MAX, || async {
             let task = stack.client.task(&id).await;
             (task["attempt"] != attempt || task["status"] != "running").then_some(())
         })
@@ -56,9 +56,9 @@ async fn a_poisonous_workflow_does_not_take_the_fleet_down() {
     assert!(stack.executions(&id) <= 2, "{}", stack.executions(&id));
 }
 
-/// What a dying instance wanted to say last is never heard: the beginning of the prompt that killed it neither.
+/// The last events of a dying instance are lost, so the start of the prompt that killed it is not seen either.
 #[tokio::test]
-async fn a_workflow_that_kills_before_a_word_is_heard_is_poison_too() {
+async fn a_workflow_that_kills_before_any_event_fails_after_two_runs() {
     let stack = Stack::start(3, 1).await;
     for sim in &stack.sims {
         sim.set(|faults| faults.ws_stall = true);
@@ -84,9 +84,9 @@ async fn a_workflow_that_kills_before_a_word_is_heard_is_poison_too() {
     assert_eq!(stack.executions(&id), 2, "{task}");
 }
 
-/// [21] Out of memory: the instance is told to free it, and the task goes elsewhere.
+/// [21] Out of memory: the instance is asked to free memory, and the task runs elsewhere.
 #[tokio::test]
-async fn out_of_memory_frees_and_goes_elsewhere() {
+async fn out_of_memory_frees_the_instance_and_runs_elsewhere() {
     let stack = Stack::start(2, 1).await;
     for sim in &stack.sims {
         sim.set(|faults| faults.execution_oom = shuzhiren::sim::Times::Next(1));
@@ -103,19 +103,20 @@ async fn out_of_memory_frees_and_goes_elsewhere() {
     completes_once(&stack, json!({"workflow": workflow::quick(2)})).await;
 }
 
-/// Runs are known by task and attempt: a second try begins while the first one still tidies up at the same instance.
+/// A run is identified by task and attempt: the second attempt starts while the first still cleans up at the same
+/// instance.
 #[tokio::test]
 async fn a_second_attempt_does_not_wait_for_the_first() {
-    let (stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "40s")]).await;
+    let (stack, proxy) = proxied(&[("SHUZHIREN_HTTP_TIMEOUT", "40s")]).await;
     stack.sims[0].set(|faults| faults.execution_oom = shuzhiren::sim::Times::Next(1));
-    // The first attempt's last words to the instance are held back for long.
-    front.rule("POST /history", 1, Act::Hold);
+    // The first attempt's last request to the instance is held for long.
+    proxy.rule("POST /history", 1, Action::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
-    front.wait_asked("POST /history", 1).await;
+    proxy.wait_requests("POST /history", 1).await;
     let begun = tokio::time::Instant::now();
     super::happens(&stack, &stack.sims[0], Happened::Succeeded, &prompt(&id, 2)).await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it ran before the first one had to end");
-    assert_eq!(front.answered("POST /history"), 0);
-    front.release();
+    assert_eq!(proxy.answered("POST /history"), 0);
+    proxy.release();
     assert_eq!(stack.client.wait_ended(&id).await["status"], "completed");
 }

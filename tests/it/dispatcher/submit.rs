@@ -1,11 +1,11 @@
-//! POST /prompt, at most once: a lost answer is followed by a look, never by a blind second try.
+//! POST /prompt happens at most once: after a lost answer the prompt is looked for before it is posted again.
 
-use super::{completes_once, front::Act, fronted, stack_with};
+use super::{completes_once, http_proxy::Action, proxied, stack_with};
 use crate::support::stack::{Stack, workflow};
 use serde_json::json;
 use shuzhiren::sim::{Happened, Times};
 
-/// [2] A 500, or a cut connection, though the prompt was queued: looked for, not sent again.
+/// [2] A 500 or a cut connection although the prompt was queued: it is found, not posted again.
 #[tokio::test]
 async fn an_ambiguous_submit_runs_once() {
     let stack = stack_with(|faults| faults.prompt_500_queued = Times::Next(1)).await;
@@ -16,7 +16,7 @@ async fn an_ambiguous_submit_runs_once() {
     assert_eq!(task["attempt"], 1);
 }
 
-/// [2] A cut connection before anything was queued is sent once more; a 500 is tried again elsewhere, later.
+/// [2] A connection cut before the prompt was queued: posted again. A 500: a later attempt.
 #[tokio::test]
 async fn a_submit_that_never_arrived_is_repeated() {
     let stack = stack_with(|faults| faults.prompt_drop = Times::Next(1)).await;
@@ -32,24 +32,24 @@ async fn a_submit_that_never_arrived_is_repeated() {
     assert!(task["attempts"][1]["error"].is_null(), "{task}");
 }
 
-/// [2] A POST that is held up on the way for longer than we wait for its answer still runs once.
+/// [2] A POST that is delayed for longer than the wait for its answer runs once.
 #[tokio::test]
 async fn a_submit_that_arrives_late_runs_once() {
-    let (stack, front) = fronted(&[]).await;
-    front.rule("POST /prompt", 1, Act::Hold);
+    let (stack, proxy) = proxied(&[]).await;
+    proxy.rule("POST /prompt", 1, Action::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::quick(11)})).await;
-    front.wait_asked("POST /prompt", 1).await;
-    // Looks begin when the wait for the answer is over; both say that it is not there.
-    front.wait_asked(&format!("GET /history/{}", super::prompt(&id, 1)), 3).await;
-    front.release();
+    proxy.wait_requests("POST /prompt", 1).await;
+    // The looks start when the wait for the answer ends; both find nothing.
+    proxy.wait_requests(&format!("GET /history/{}", super::prompt(&id, 1)), 3).await;
+    proxy.release();
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
-    assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1));
+    assert_eq!((proxy.requests("POST /prompt"), stack.executions(&id)), (1, 1));
 }
 
-/// [7] 200 with node errors: the whole task fails, and the good half does not run on.
+/// [7] 200 with node errors: the whole task fails, and the accepted half does not execute.
 #[tokio::test]
-async fn a_partly_accepted_graph_is_taken_back() {
+async fn a_partly_accepted_graph_fails_and_does_not_run() {
     let stack = stack_with(|faults| faults.prompt_partial = Times::Next(1)).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(100, 10.0)})).await;
     let task = stack.client.wait_ended(&id).await;
@@ -60,9 +60,9 @@ async fn a_partly_accepted_graph_is_taken_back() {
     completes_once(&stack, json!({"workflow": workflow::quick(4)})).await;
 }
 
-/// [9] Outputs lie in a folder of the task's own. [20] The instance's history keeps nothing of ours.
+/// [9] Outputs are saved below a folder named by the task. [20] No entry is left in the history.
 #[tokio::test]
-async fn a_prefix_carries_the_task_and_history_is_left_clean() {
+async fn outputs_are_prefixed_with_the_task_and_the_history_is_cleared() {
     let stack = Stack::start(1, 1).await;
     let task = completes_once(&stack, json!({"workflow": workflow::quick(5)})).await;
     let submitted = stack.sims[0].log().into_iter().find(|entry| entry.event == Happened::Submitted).unwrap();

@@ -1,6 +1,6 @@
-//! Takeovers and hand-overs while something is under way.
+//! Takeovers and hand-overs during a submit or a run.
 
-use super::{front::Act, fronted, happens, prompt};
+use super::{happens, http_proxy::Action, prompt, proxied};
 use crate::support::{
     raw::RawRedis,
     stack::{Stack, workflow},
@@ -10,9 +10,9 @@ use shuzhiren::sim::Happened;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// `timeoutMs` is of the run, not of its owner: it goes on while nobody looks.
+/// `timeoutMs` limits the run, not its owner: it continues without a dispatcher.
 #[tokio::test]
-async fn a_time_limit_goes_on_over_a_takeover() {
+async fn a_time_limit_continues_over_a_takeover() {
     let mut stack = Stack::start(1, 1).await;
     let limit = Duration::from_secs(5);
     let body = json!({"workflow": workflow::steps(600, 60.0), "timeoutMs": 5000});
@@ -31,60 +31,60 @@ async fn a_time_limit_goes_on_over_a_takeover() {
         "{task}\n{}",
         stack.log()
     );
-    assert!(back.elapsed() < limit, "it did not begin anew");
+    assert!(back.elapsed() < limit, "the limit did not start again");
     assert_eq!(stack.executions(&id), 1);
     happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
     stack.wait_idle().await;
 }
 
-/// A request of a dead owner may still be on its way: the next one sends nothing before that cannot be any more.
+/// A POST of a dead owner may still be on its way: the next owner posts nothing until that is impossible.
 #[tokio::test]
-async fn a_takeover_waits_for_a_request_on_its_way() {
-    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "5s")]).await;
-    front.rule("POST /prompt", 1, Act::Hold);
+async fn a_takeover_waits_for_a_post_in_progress() {
+    let (mut stack, proxy) = proxied(&[("SHUZHIREN_HTTP_TIMEOUT", "5s")]).await;
+    proxy.rule("POST /prompt", 1, Action::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::steps(10, 1.0)})).await;
-    front.wait_asked("POST /prompt", 1).await;
+    proxy.wait_requests("POST /prompt", 1).await;
     stack.dispatchers[0].kill();
     stack.add_dispatcher();
-    // Twice the new owner hears that there is no such prompt.
-    front.wait_asked(&format!("GET /history/{}", prompt(&id, 1)), 2).await;
-    // So late is the request, and within the time that a request may take.
+    // The new owner looks twice and finds no prompt.
+    proxy.wait_requests(&format!("GET /history/{}", prompt(&id, 1)), 2).await;
+    // The POST arrives late, but within the HTTP timeout.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    front.release();
+    proxy.release();
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
-    assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1), "{}", stack.log());
+    assert_eq!((proxy.requests("POST /prompt"), stack.executions(&id)), (1, 1), "{}", stack.log());
 }
 
-/// A hand-over waits for the answer of a request under way: the next owner could not know of it.
+/// A hand-over waits for the answer to a POST, because the next owner could not know about the prompt.
 #[tokio::test]
-async fn a_hand_over_waits_for_a_request_on_its_way() {
-    let (mut stack, front) = fronted(&[("SHUZHIREN_HTTP_TIMEOUT", "30s")]).await;
-    front.rule("POST /prompt", 1, Act::Hold);
+async fn a_hand_over_waits_for_a_post_in_progress() {
+    let (mut stack, proxy) = proxied(&[("SHUZHIREN_HTTP_TIMEOUT", "30s")]).await;
+    proxy.rule("POST /prompt", 1, Action::Hold);
     let id = stack.client.submit(json!({"workflow": workflow::steps(10, 1.0)})).await;
-    front.wait_asked("POST /prompt", 1).await;
+    proxy.wait_requests("POST /prompt", 1).await;
     stack.add_dispatcher();
     stack.dispatchers[0].signal("-TERM");
     let release = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        front.release();
+        proxy.release();
     };
     let (stopped, ()) = tokio::join!(
         async {
             let code = stack.dispatchers[0].wait_exit(Duration::from_secs(15)).await;
-            (code, front.answered("POST /prompt"))
+            (code, proxy.answered("POST /prompt"))
         },
         release
     );
-    assert_eq!(stopped, (Some(0), 1), "it left before the answer came\n{}", stack.log());
+    assert_eq!(stopped, (Some(0), 1), "it exited before the answer arrived\n{}", stack.log());
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
-    assert_eq!((front.asked("POST /prompt"), stack.executions(&id)), (1, 1));
+    assert_eq!((proxy.requests("POST /prompt"), stack.executions(&id)), (1, 1));
 }
 
-/// Its owner gave it up and died before it could say so: the next one runs it, under the same name, and does not drop it.
+/// The owner recorded the prompt as an orphan and died before it ended the attempt: the next owner continues it.
 #[tokio::test]
-async fn a_prompt_that_is_taken_up_again_is_no_stray() {
+async fn a_recovered_prompt_is_not_cancelled_as_an_orphan() {
     let mut stack = Stack::start(1, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(40, 4.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
@@ -98,15 +98,15 @@ async fn a_prompt_that_is_taken_up_again_is_no_stray() {
     assert_eq!(stack.executions(&id), 1);
 }
 
-/// A request of the dead owner that comes while the next one runs the same prompt: its copy does not run.
+/// A dead owner's POST arrives while the next owner runs the same prompt: the copy does not execute.
 #[tokio::test]
-async fn a_copy_that_comes_after_a_takeover_does_not_run() {
+async fn a_copy_that_arrives_after_a_takeover_does_not_run() {
     let mut stack = Stack::start(1, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(80, 8.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
     stack.dispatchers[0].kill();
     stack.add_dispatcher();
-    super::post_stranger(&stack.sims[0], &prompt(&id, 1), workflow::steps(80, 8.0)).await;
+    super::post_foreign(&stack.sims[0], &prompt(&id, 1), workflow::steps(80, 8.0)).await;
     happens(&stack, &stack.sims[0], Happened::Deleted, &prompt(&id, 1)).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());

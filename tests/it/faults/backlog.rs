@@ -1,26 +1,26 @@
-//! Nobody works while tasks pile up; and somebody meddles with the ledger by hand.
+//! Tasks accumulate without an instance, and another consumer modifies the ledger.
 
 use super::{
+    cluster::{Cluster, Plan, ROOT, WAIT_MAX},
     load::{Kind, Load},
-    referee::{Allow, judge},
-    stage::{Plan, ROOT, Stage, WAIT_MAX},
-    watch::Watch,
+    observers::Observers,
+    referee::{Allow, verify},
 };
 use crate::support::eventually;
 use std::time::{Duration, Instant};
 
 const BACKLOG: usize = 300;
 
-/// F20: all instances are dead, the backlog grows; back again, all run once and about in order.
+/// F20: all instances are dead and the backlog grows. Once they are back, every task runs once and about in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_without_instances_is_worked_off_once_they_are_back() {
-    let mut stage = Stage::start(Plan { instances: 3, speed: 10.0, ..Plan::default() }).await;
-    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
-    for instance in &stage.instances {
+    let mut cluster = Cluster::start(Plan { instances: 3, speed: 10.0, ..Plan::default() }).await;
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
+    for instance in &cluster.instances {
         instance.sim.kill().await;
     }
     eventually("all instances are down", WAIT_MAX, || async {
-        let overview = stage.client.get("/api/monitor/overview").await;
+        let overview = cluster.client.get("/api/monitor/overview").await;
         (overview["aliveInstances"] == 0).then_some(())
     })
     .await;
@@ -30,41 +30,43 @@ async fn a_backlog_without_instances_is_worked_off_once_they_are_back() {
         ids.push(load.post(Kind::Quick).await);
         if number % 10 == 0 {
             let asked = Instant::now();
-            let page = stage.client.get("/api/tasks?limit=50").await;
+            let page = cluster.client.get("/api/tasks?limit=50").await;
             slowest = slowest.max(asked.elapsed());
             assert_eq!(page["total"], number + 1);
         }
     }
-    let overview = stage.client.get("/api/monitor/overview").await;
+    let overview = cluster.client.get("/api/monitor/overview").await;
     assert_eq!(
         (&overview["pendingTasks"], &overview["failedTasks"]),
         (&BACKLOG.into(), &0.into()),
         "none fails for waiting"
     );
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
-    for instance in &stage.instances {
+    for instance in &cluster.instances {
         instance.sim.restart().await.unwrap();
     }
-    let ended = judge(&mut stage, &load, &watch, Allow::default()).await;
+    let ended = verify(&mut cluster, &load, &observers, Allow::default()).await;
     let mut started: Vec<(String, String)> = ended
         .into_iter()
         .map(|(entry, task)| (task["startedAt"].as_str().unwrap().to_owned(), entry.id.unwrap()))
         .collect();
     started.sort();
-    // First in, first out: claims come in the order of the posts, but for what is under way at three instances at once.
-    for (what, order) in [("claimed", claimed(&stage)), ("started", started.into_iter().map(|(_, id)| id).collect())] {
+    // First in, first out: claims follow the order of the posts, except for what is in progress at three instances at
+    // once.
+    for (what, order) in [("claimed", claimed(&cluster)), ("started", started.into_iter().map(|(_, id)| id).collect())]
+    {
         assert_eq!(order.len(), BACKLOG, "{what}");
         let away = |(place, id): (usize, &String)| place.abs_diff(ids.iter().position(|posted| posted == id).unwrap());
         let (furthest, id) = order.iter().enumerate().map(|one| (away(one), one.1)).max().unwrap();
-        println!("{what}: {id} was furthest from its place: {furthest}\n{}", stage.logs_about(id));
+        println!("{what}: {id} was furthest from its place: {furthest}\n{}", cluster.logs_about(id));
         let limit = if what == "claimed" { 6 } else { BACKLOG / 2 };
-        assert!(furthest <= limit, "{id} was {what} {furthest} places away from its own\n{}", stage.logs_about(id));
+        assert!(furthest <= limit, "{id} was {what} {furthest} places away from its own\n{}", cluster.logs_about(id));
     }
 }
 
 /// Tasks in the order of their first claims.
-fn claimed(stage: &Stage) -> Vec<String> {
-    let log = stage.logs_about("\"message\":\"claimed\"");
+fn claimed(cluster: &Cluster) -> Vec<String> {
+    let log = cluster.logs_about("\"message\":\"task claimed\"");
     let mut claims: Vec<(String, String)> = log
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line.split_once(": ").unwrap().1).unwrap())
@@ -75,40 +77,41 @@ fn claimed(stage: &Stage) -> Vec<String> {
     claims.into_iter().map(|(_, id)| id).filter(|id| seen.insert(id.clone())).collect()
 }
 
-/// F21, I18: copies of every ledger entry, and entries claimed away by a stranger. The task's state decides, not the entry.
+/// F21, I18: copies of every ledger entry, and entries claimed by a foreign consumer. The task's state decides, not the
+/// entry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn copies_in_the_ledger_and_stolen_entries_run_nothing_twice() {
-    let mut stage = Stage::start(Plan { dispatchers: 0, ..Plan::default() }).await;
-    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+async fn copied_and_stolen_ledger_entries_run_nothing_twice() {
+    let mut cluster = Cluster::start(Plan { dispatchers: 0, ..Plan::default() }).await;
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
     let jobs = format!("{ROOT}jobs");
     for _ in 0..20 {
         let id = load.post(Kind::Steps(0.3)).await;
         for _ in 0..3 {
-            stage.raw().run(&["XADD", &jobs, "*", "task", &id]);
+            cluster.raw().run(&["XADD", &jobs, "*", "task", &id]);
         }
     }
-    stage.add_dispatcher();
-    stage.add_dispatcher();
-    stage.wait_owned().await;
+    cluster.add_dispatcher();
+    cluster.add_dispatcher();
+    cluster.wait_owned().await;
     let mut stolen = 0;
-    while stage.client.get("/api/monitor/overview").await["completedTasks"] != 20 {
-        let mut raw = stage.raw();
+    while cluster.client.get("/api/monitor/overview").await["completedTasks"] != 20 {
+        let mut raw = cluster.raw();
         for entry in raw.run(&["XRANGE", &jobs, "-", "+", "COUNT", "5"]).list() {
             let entry = entry.list()[0].text();
-            let words = ["XCLAIM", &jobs, "dispatch", "stranger", "0", &entry, "FORCE", "JUSTID"];
+            let words = ["XCLAIM", &jobs, "dispatch", "foreign", "0", &entry, "FORCE", "JUSTID"];
             stolen += raw.run(&words).list().len();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(stolen > 0);
-    // A new janitor begins with a sweep of everything.
-    for dispatcher in &mut stage.dispatchers {
+    // A new janitor starts with a sweep of everything.
+    for dispatcher in &mut cluster.dispatchers {
         dispatcher.terminate().await;
         dispatcher.start();
     }
     eventually("the ledger is clean", WAIT_MAX, || async {
-        (stage.raw().run(&["XLEN", &jobs]).number() == 0).then_some(())
+        (cluster.raw().run(&["XLEN", &jobs]).number() == 0).then_some(())
     })
     .await;
-    judge(&mut stage, &load, &watch, Allow::default()).await;
+    verify(&mut cluster, &load, &observers, Allow::default()).await;
 }

@@ -1,7 +1,7 @@
-//! Clients as they should be: every submit has an Idempotency-Key and is repeated until it is answered. What was promised to
-//! them is written in the book.
+//! Well-behaved clients: every submit has an Idempotency-Key and is repeated until it is answered. They record every
+//! promise of the API.
 
-use super::stage::{Stage, WAIT_MAX};
+use super::cluster::{Cluster, WAIT_MAX};
 use crate::support::stack::workflow;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,76 +14,76 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a task is made to do, and with it how it may end.
+/// The work of a task, which decides how it may end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// A picture at once.
+    /// A picture, immediately.
     Quick,
-    /// So many seconds of steps.
+    /// Steps of this many seconds in total.
     Steps(f64),
-    /// A node raises: final.
+    /// A node raises an exception: final.
     Fails,
-    /// Out of memory, twice at most.
+    /// Out of memory, at most twice.
     Hungry,
-    /// No instance takes it.
+    /// Every instance refuses it.
     Invalid,
     /// Inverts an uploaded file.
     Upload(String),
 }
 
-/// One submit.
+/// A submitted task.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub kind: Kind,
-    /// The task, once it was answered with 200.
+    /// Task id, once answered with 200.
     pub id: Option<String>,
-    /// A DELETE was answered with "cancelled".
+    /// Whether a DELETE was answered with "cancelled".
     pub is_cancelled: bool,
-    /// A DELETE was sent.
+    /// Whether a DELETE was sent.
     pub may_be_cancelled: bool,
-    /// Tries that got no answer at all.
+    /// Number of requests without any answer.
     pub unanswered: u32,
 }
 
-/// Posts, and remembers.
+/// Posts tasks and records the answers.
 #[derive(Clone)]
 pub struct Load {
     http: Client,
     bases: Vec<String>,
     token: String,
-    book: Arc<Mutex<Vec<Entry>>>,
-    /// Answers that must not be.
-    wrongs: Arc<Mutex<Vec<String>>>,
+    entries: Arc<Mutex<Vec<Entry>>>,
+    /// Answers that the API must not give.
+    violations: Arc<Mutex<Vec<String>>>,
     refusals: Arc<Mutex<Vec<Duration>>>,
     seeds: Arc<AtomicU64>,
 }
 
 impl Load {
-    pub fn new(stage: &Stage) -> Self {
+    pub fn new(cluster: &Cluster) -> Self {
         Self {
             http: Client::builder().no_proxy().timeout(Duration::from_secs(15)).build().unwrap(),
-            bases: stage.apis.iter().map(|api| format!("http://127.0.0.1:{}", api.port)).collect(),
-            token: stage.client.token.clone(),
-            book: Arc::default(),
-            wrongs: Arc::default(),
+            bases: cluster.apis.iter().map(|api| format!("http://127.0.0.1:{}", api.port)).collect(),
+            token: cluster.client.token.clone(),
+            entries: Arc::default(),
+            violations: Arc::default(),
             refusals: Arc::default(),
             seeds: Arc::new(AtomicU64::new(1)),
         }
     }
 
-    pub fn book(&self) -> Vec<Entry> {
-        self.book.lock().unwrap().clone()
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
     }
 
     pub fn ids(&self) -> BTreeSet<String> {
-        self.book().into_iter().filter_map(|entry| entry.id).collect()
+        self.entries().into_iter().filter_map(|entry| entry.id).collect()
     }
 
-    pub fn wrongs(&self) -> Vec<String> {
-        self.wrongs.lock().unwrap().clone()
+    pub fn violations(&self) -> Vec<String> {
+        self.violations.lock().unwrap().clone()
     }
 
-    /// How long answers with 503 took, shortest first.
+    /// Durations of answers with 503, shortest first.
     pub fn refusals(&self) -> Vec<Duration> {
         let mut refusals = self.refusals.lock().unwrap().clone();
         refusals.sort();
@@ -94,39 +94,39 @@ impl Load {
         self.post_as(kind, "normal").await
     }
 
-    /// Posts one task until an API has accepted it.
+    /// Posts one task until an API accepts it.
     pub async fn post_as(&self, kind: Kind, priority: &str) -> String {
         let seed = self.seeds.fetch_add(1, Ordering::Relaxed);
         let mut body = body(&kind, seed);
         body["priority"] = json!(priority);
         let place = {
-            let mut book = self.book.lock().unwrap();
+            let mut entries = self.entries.lock().unwrap();
             let entry = Entry { kind, id: None, is_cancelled: false, may_be_cancelled: false, unanswered: 0 };
-            book.push(entry);
-            book.len() - 1
+            entries.push(entry);
+            entries.len() - 1
         };
         let key = uuid::Uuid::new_v4().to_string();
         let answer = self.until_answered(seed, Method::POST, "/api/tasks", Some((&key, &body)), Some(place)).await;
         let id = answer["data"]["id"].as_str().unwrap_or_else(|| panic!("no task: {answer}")).to_owned();
-        self.book.lock().unwrap()[place].id = Some(id.clone());
+        self.entries.lock().unwrap()[place].id = Some(id.clone());
         id
     }
 
-    /// Cancels until it is answered; whether it was in time.
+    /// Cancels a task until it is answered. Returns true if the cancel was in time.
     pub async fn cancel(&self, id: &str) -> bool {
-        let place = self.book().iter().position(|entry| entry.id.as_deref() == Some(id)).unwrap();
-        self.book.lock().unwrap()[place].may_be_cancelled = true;
+        let place = self.entries().iter().position(|entry| entry.id.as_deref() == Some(id)).unwrap();
+        self.entries.lock().unwrap()[place].may_be_cancelled = true;
         let seed = self.seeds.load(Ordering::Relaxed);
         let answer = self.until_answered(seed, Method::DELETE, &format!("/api/tasks/{id}"), None, None).await;
         let is_cancelled = answer["data"]["status"] == "cancelled";
         if !is_cancelled && answer["error"]["type"] != "task_ended" {
-            self.wrong(format!("cancel of {id}: {answer}"));
+            self.violation(format!("cancel of {id}: {answer}"));
         }
-        self.book.lock().unwrap()[place].is_cancelled = is_cancelled;
+        self.entries.lock().unwrap()[place].is_cancelled = is_cancelled;
         is_cancelled
     }
 
-    /// The file id of an upload.
+    /// Uploads a file and returns its id.
     pub async fn upload(&self, bytes: &[u8]) -> String {
         let give_up = Instant::now() + WAIT_MAX;
         for turn in 0.. {
@@ -146,7 +146,7 @@ impl Load {
         unreachable!()
     }
 
-    /// Asks one API after another until one gives an answer that is neither "later" nor none.
+    /// Sends the request to one API after another until one answers with anything but "later".
     async fn until_answered(
         &self,
         first: u64,
@@ -167,17 +167,17 @@ impl Load {
                 Some((status, retry_after, answer)) if matches!(status.as_u16(), 429 | 503) => {
                     self.refusals.lock().unwrap().push(asked.elapsed());
                     if !retry_after || answer["code"] != status.as_u16() || answer["error"]["type"].is_null() {
-                        self.wrong(format!("{status} without Retry-After or envelope: {answer}"));
+                        self.violation(format!("{status} without Retry-After or envelope: {answer}"));
                     }
                 }
                 Some((status, _, answer)) if matches!(status.as_u16(), 200 | 409) => return answer,
                 Some((status, _, answer)) => {
                     assert!(status.is_server_error(), "{method} {path}: {status} {answer}");
-                    self.wrong(format!("{method} {path}: {status} {answer}"));
+                    self.violation(format!("{method} {path}: {status} {answer}"));
                 }
                 None => {
                     if let Some(place) = place {
-                        self.book.lock().unwrap()[place].unanswered += 1;
+                        self.entries.lock().unwrap()[place].unanswered += 1;
                     }
                 }
             }
@@ -187,15 +187,15 @@ impl Load {
         unreachable!()
     }
 
-    /// Status, whether there is a Retry-After, and the envelope.
+    /// Sends a request. Returns the status, whether Retry-After is set, and the envelope.
     async fn answer(&self, request: reqwest::RequestBuilder) -> Option<(StatusCode, bool, Value)> {
         let answer = request.send().await.ok()?;
         let (status, retry_after) = (answer.status(), answer.headers().contains_key("retry-after"));
         Some((status, retry_after, answer.json().await.ok()?))
     }
 
-    fn wrong(&self, what: String) {
-        self.wrongs.lock().unwrap().push(what);
+    fn violation(&self, what: String) {
+        self.violations.lock().unwrap().push(what);
     }
 }
 

@@ -1,14 +1,14 @@
-//! Everything at once, at random: `bin/test --soak MINUTES [SEED]`. Without it, some twenty seconds with a fixed seed.
+//! All faults at random: `bin/test --soak MINUTES [SEED]`. Without it, some twenty seconds with a fixed seed.
 //!
-//! The seed decides which faults come in which order; what they meet is up to the machine.
+//! The seed decides which faults come in which order; their effect depends on the machine.
 
 use super::{
-    havoc::Havoc,
+    cluster::{Cluster, Plan},
+    executions::{End, Executions},
     load::{Kind, Load},
-    referee::{Allow, judge},
-    runs::{End, Runs},
-    stage::{Plan, Stage},
-    watch::Watch,
+    observers::Observers,
+    random_faults::RandomFaults,
+    referee::{Allow, verify},
 };
 use crate::{model::Dice, support::stack::workflow};
 use serde_json::json;
@@ -18,11 +18,11 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Of the short form.
+/// Duration of the short form.
 const SHORT: Duration = Duration::from_secs(20);
 const SHORT_SEED: u64 = 3;
 const POSTERS: u64 = 3;
-/// Between two submits of one poster: 150 tasks a minute together.
+/// Mean delay between two submits of one poster: together 150 tasks a minute.
 const POST_EVERY: Duration = Duration::from_millis(1_200);
 
 fn length_and_seed() -> (Duration, u64) {
@@ -43,11 +43,11 @@ async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
     let (length, seed) = length_and_seed();
     println!("soak of {length:?}, seed {seed}: repeat it with `bin/test --soak MINUTES {seed}`");
     let plan = Plan { apis: 2, dispatchers: 3, instances: 6, lease_ttl: Duration::from_secs(3), ..Plan::default() };
-    let mut stage = Stage::start(plan).await;
-    let picture = made_picture(&stage).await;
-    let lines = stage.instances[0].log().len();
-    stage.instances[0].forget(lines);
-    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let mut cluster = Cluster::start(plan).await;
+    let picture = made_picture(&cluster).await;
+    let lines = cluster.instances[0].log().len();
+    cluster.instances[0].forget(lines);
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
     let file = load.upload(&picture).await;
 
     let stop = CancellationToken::new();
@@ -55,34 +55,34 @@ async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
         .map(|number| tokio::spawn(post(load.clone(), file.clone(), Dice::new(seed ^ (number << 32)), stop.clone())))
         .collect();
     let begun = Instant::now();
-    let mut havoc = Havoc::new(&stage, seed);
+    let mut faults = RandomFaults::new(&cluster, seed);
     while begun.elapsed() < length {
-        havoc.step(&mut stage).await;
+        faults.step(&mut cluster).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    havoc.end(&mut stage).await;
+    faults.end(&mut cluster).await;
     stop.cancel();
     for poster in posters {
         poster.await.unwrap();
     }
-    let ended = judge(&mut stage, &load, &watch, Allow { attempts: true }).await;
+    let ended = verify(&mut cluster, &load, &observers, Allow { attempts: true }).await;
 
     let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
     for (_, task) in &ended {
         *statuses.entry(task["status"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    let logs: Vec<_> = stage.instances.iter().map(|instance| (instance.id(), instance.log())).collect();
-    let runs = Runs::read(&logs, &load.ids());
+    let logs: Vec<_> = cluster.instances.iter().map(|instance| (instance.id(), instance.log())).collect();
+    let runs = Executions::read(&logs, &load.ids());
     let died = load.ids().iter().flat_map(|id| runs.of(id)).filter(|execution| execution.end == End::Died).count();
     println!(
         "{} tasks: {statuses:?}; {died} executions died with their instance, and only those ran again",
         ended.len()
     );
-    println!("faults: {}", havoc.summary());
-    println!("{}", havoc.takeovers());
+    println!("faults: {}", faults.summary());
+    println!("{}", faults.takeovers());
 }
 
-/// One client: a mixture of everything, some of it cancelled.
+/// A client that posts a mixture of all kinds and cancels some.
 async fn post(load: Load, file: String, mut dice: Dice, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let kind = match dice.below(100) {
@@ -104,13 +104,13 @@ async fn post(load: Load, file: String, mut dice: Dice, stop: CancellationToken)
     }
 }
 
-/// Some picture, made by an instance itself.
-async fn made_picture(stage: &Stage) -> Vec<u8> {
-    let url = stage.instances[0].sim.url();
-    let http = stage.client.http();
+/// A picture made by an instance.
+async fn made_picture(cluster: &Cluster) -> Vec<u8> {
+    let url = cluster.instances[0].sim.url();
+    let http = cluster.client.http();
     let prompt = json!({"prompt": workflow::quick(1), "prompt_id": "00000000-0000-4000-8000-0000000000aa"});
     http.post(format!("{url}/prompt")).json(&prompt).send().await.unwrap();
-    let history = crate::support::eventually("the picture", super::stage::WAIT_MAX, || async {
+    let history = crate::support::eventually("the picture", super::cluster::WAIT_MAX, || async {
         let history: serde_json::Value = http.get(format!("{url}/history")).send().await.ok()?.json().await.ok()?;
         history.as_object()?.values().next().cloned()
     })

@@ -1,6 +1,6 @@
-//! How long instances are without an owner after theirs is gone.
+//! Measures how long instances are without an owner.
 
-use super::stage::{ROOT, Stage};
+use super::cluster::{Cluster, ROOT};
 use crate::support::raw::{RawRedis, Reply};
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use std::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// Bars of the histogram.
+/// Width of a bar of the histogram.
 const BAR: Duration = Duration::from_millis(500);
 
-/// An instance whose owner is gone.
+/// An instance that lost its owner.
 struct Orphan {
     since: Instant,
     owner: String,
@@ -31,25 +31,25 @@ struct Notes {
     took: BTreeMap<&'static str, Vec<Duration>>,
 }
 
-/// Looks at the leases from its start to its drop.
-pub struct Takeovers {
+/// Watches the leases from its start until it is dropped.
+pub struct TakeoverTimes {
     notes: Arc<Mutex<Notes>>,
-    /// Dropped with it, which ends the looking.
+    /// Ends the watching when dropped.
     _end: mpsc::Sender<()>,
 }
 
-impl Takeovers {
-    pub fn watch(stage: &Stage) -> Self {
+impl TakeoverTimes {
+    pub fn watch(cluster: &Cluster) -> Self {
         let (end, ended) = mpsc::channel();
-        let watch = Self { notes: Arc::default(), _end: end };
-        let notes = watch.notes.clone();
-        let socket = stage.redis.socket();
-        let instances: Vec<String> = stage.instances.iter().map(super::stage::Instance::id).collect();
+        let observers = Self { notes: Arc::default(), _end: end };
+        let notes = observers.notes.clone();
+        let socket = cluster.redis.socket();
+        let instances: Vec<String> = cluster.instances.iter().map(super::cluster::Instance::id).collect();
         std::thread::spawn(move || look(&socket, &instances, &notes, &ended));
-        watch
+        observers
     }
 
-    /// The owner with this name is gone, or asleep.
+    /// Records that the owner with this name is gone or asleep.
     pub fn lost(&self, owner: String, how: &'static str) {
         let mut notes = self.notes.lock().unwrap();
         let mine: Vec<String> =
@@ -59,7 +59,7 @@ impl Takeovers {
         }
     }
 
-    /// Redis goes away: what is waited for now says nothing about takeovers.
+    /// Forgets pending takeovers, because an outage of Redis falsifies their times.
     pub fn redis_is_disturbed(&self) {
         self.notes.lock().unwrap().orphans.clear();
     }
@@ -100,7 +100,7 @@ fn read(raw: &mut Option<RawRedis>, socket: &Path, instances: &[String]) -> Opti
     let mut owners = BTreeMap::new();
     for instance in instances {
         match raw.try_run(&["HGET", &format!("{ROOT}instance:{instance}"), "dispatcher"]).ok()? {
-            // It loads its data.
+            // Redis is loading its data.
             Reply::Error(_) => return None,
             owner => owners.insert(instance.clone(), owner.text()),
         };

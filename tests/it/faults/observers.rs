@@ -1,6 +1,6 @@
-//! Observers of a whole scenario: a poller every quarter of a second, and WebSockets that hear everything.
+//! Observers of a whole scenario: a poller, four times a second, and WebSockets that receive everything.
 
-use super::stage::Stage;
+use super::cluster::Cluster;
 use crate::support::stack::ApiClient;
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -12,81 +12,81 @@ use std::{
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Between two polls.
+/// Poll interval.
 const POLL_EVERY: Duration = Duration::from_millis(250);
 const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 
-/// One WebSocket's life.
+/// A WebSocket session.
 #[derive(Debug, Default)]
 pub struct Session {
     /// Task → statuses of its endings.
     pub endings: HashMap<String, Vec<String>>,
     versions: HashMap<String, u64>,
-    /// It was there before the first task.
+    /// Whether the session opened before the first task.
     from_start: bool,
-    /// It was closed or cut.
+    /// Whether it was closed or cut.
     pub is_broken: bool,
     pub close_code: Option<u16>,
 }
 
 #[derive(Default)]
 struct Notes {
-    /// Task → status when it was last polled.
+    /// Task → status at the last poll.
     polled: HashMap<String, String>,
     sessions: Vec<Session>,
-    wrongs: Vec<String>,
+    violations: Vec<String>,
 }
 
-/// Observes from its start to its drop.
-pub struct Watch {
+/// Observes from its start until it is dropped.
+pub struct Observers {
     notes: Arc<Mutex<Notes>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
-impl Watch {
-    /// A poller, and one socket at every API; returns when all sockets are open.
-    pub async fn start(stage: &Stage) -> Self {
+impl Observers {
+    /// Starts a poller and one socket per API. Returns when all sockets are open.
+    pub async fn start(cluster: &Cluster) -> Self {
         let notes: Arc<Mutex<Notes>> = Arc::default();
-        let poller = poll(stage.client.clone(), stage.apis.iter().map(|api| api.port).collect(), notes.clone());
+        let poller = poll(cluster.client.clone(), cluster.apis.iter().map(|api| api.port).collect(), notes.clone());
         let mut tasks = vec![AbortOnDropHandle::new(tokio::spawn(poller))];
-        for api in &stage.apis {
+        for api in &cluster.apis {
             let (opened, open) = tokio::sync::oneshot::channel();
-            let listen = listen(api.port, stage.client.token.clone(), notes.clone(), opened);
+            let listen = listen(api.port, cluster.client.token.clone(), notes.clone(), opened);
             tasks.push(AbortOnDropHandle::new(tokio::spawn(listen)));
             open.await.unwrap();
         }
         Self { notes, _tasks: tasks }
     }
 
-    /// What no observer may see (I2, I7, the WebSocket's promises), given how each task really ended.
-    pub fn wrongs(&self, ended: &HashMap<String, String>) -> Vec<String> {
+    /// Violations that the observers saw (I2, I7, promises of the WebSocket), given how each task really ended.
+    pub fn violations(&self, ended: &HashMap<String, String>) -> Vec<String> {
         let notes = self.notes.lock().unwrap();
-        let mut wrongs = notes.wrongs.clone();
+        let mut violations = notes.violations.clone();
         for (id, seen) in &notes.polled {
             let end = ended.get(id).map_or("nothing", String::as_str);
             if is_terminal(seen) && seen != end {
-                wrongs.push(format!("task {id} was seen {seen} and is {end}"));
+                violations.push(format!("task {id} was seen {seen} and is {end}"));
             }
         }
         for (number, session) in notes.sessions.iter().enumerate() {
-            for (id, heard) in &session.endings {
+            for (id, received) in &session.endings {
                 let end = ended.get(id).map_or("nothing", String::as_str);
-                if heard.len() != 1 || heard[0] != end {
-                    wrongs.push(format!("socket {number} heard {heard:?} of task {id}, which is {end}"));
+                if received.len() != 1 || received[0] != end {
+                    violations.push(format!("socket {number} received {received:?} for task {id}, which is {end}"));
                 }
             }
         }
-        wrongs
+        violations
     }
 
-    /// Endings that a socket which was there from the first to the last has not heard (yet).
-    pub fn unheard(&self, ended: &HashMap<String, String>) -> Vec<String> {
+    /// Endings that an unbroken session has not received yet.
+    pub fn missing_endings(&self, ended: &HashMap<String, String>) -> Vec<String> {
         let notes = self.notes.lock().unwrap();
         let whole = notes.sessions.iter().enumerate().filter(|(_, session)| !session.is_broken && session.from_start);
         whole
             .flat_map(|(number, session)| {
                 let missing = ended.keys().filter(|id| !session.endings.contains_key(*id));
-                missing.map(move |id| format!("socket {number} has not heard how {id} ended"))
+                missing.map(move |id| format!("socket {number} has not received how {id} ended"))
             })
             .collect()
     }
@@ -117,7 +117,7 @@ async fn poll(client: ApiClient, ports: Vec<u16>, notes: Arc<Mutex<Notes>>) {
                 && is_terminal(&before)
                 && before != status
             {
-                notes.wrongs.push(format!("task {id} was seen {before} and then {status}"));
+                notes.violations.push(format!("task {id} was seen {before} and then {status}"));
             }
         }
     }
@@ -129,7 +129,7 @@ async fn listen(port: u16, token: String, notes: Arc<Mutex<Notes>>, opened: toki
         let mut request = format!("ws://127.0.0.1:{port}/ws").into_client_request().unwrap();
         request.headers_mut().append("authorization", format!("Bearer {token}").parse().unwrap());
         if let Ok((mut socket, _)) = tokio_tungstenite::connect_async(request).await {
-            // Only who has heard the greeting hears everything from then on.
+            // A session receives every event from its greeting on.
             let greeting = socket.next().await;
             let place = {
                 let mut notes = notes.lock().unwrap();
@@ -142,7 +142,7 @@ async fn listen(port: u16, token: String, notes: Arc<Mutex<Notes>>, opened: toki
             let mut code = None;
             while let Some(Ok(message)) = socket.next().await {
                 match message {
-                    Message::Text(text) => hear(&mut notes.lock().unwrap(), place, &text),
+                    Message::Text(text) => record(&mut notes.lock().unwrap(), place, &text),
                     Message::Close(close) => code = close.map(|close| close.code.into()),
                     _ => {}
                 }
@@ -155,11 +155,11 @@ async fn listen(port: u16, token: String, notes: Arc<Mutex<Notes>>, opened: toki
     }
 }
 
-fn hear(notes: &mut Notes, place: usize, text: &str) {
+fn record(notes: &mut Notes, place: usize, text: &str) {
     let message: Value = serde_json::from_str(text).unwrap();
     let (kind, data) = (message["type"].as_str().unwrap(), &message["data"]);
     if kind == "resync" {
-        // The server says itself that it may have missed something.
+        // The server itself says that it may have missed something.
         notes.sessions[place].is_broken = true;
     }
     let Some(id) = data["taskId"].as_str().map(str::to_owned) else { return };
@@ -171,6 +171,6 @@ fn hear(notes: &mut Notes, place: usize, text: &str) {
         session.endings.entry(id.clone()).or_default().push(status);
     }
     if version <= before {
-        notes.wrongs.push(format!("socket {place} heard version {version} of {id} after {before}: {text}"));
+        notes.violations.push(format!("socket {place} received version {version} of {id} after {before}: {text}"));
     }
 }

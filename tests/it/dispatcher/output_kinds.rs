@@ -1,16 +1,16 @@
-//! Every kind of output that nodes are known to make: typed, with what its header tells, in graph order, from every folder.
+//! Every kind of output that known nodes make: typed, with facts from its header, in graph order, from every folder.
 
 use super::{
     completes_once,
-    front::{Act, Front},
-    fronted,
+    http_proxy::{Action, HttpProxy},
+    proxied,
 };
 use crate::support::stack::{Stack, workflow};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// One of each node that saves something, in another order than it runs.
-fn everything() -> Value {
+/// Graph with one of each saving node, in another order than they execute.
+fn all_savers() -> Value {
     let save = |class: &str, input: &str, from: &str, more: Value| {
         let mut inputs = json!({input: [from, 0], "filename_prefix": "kind/of/x"});
         inputs.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -37,7 +37,7 @@ fn everything() -> Value {
     })
 }
 
-fn told(task: &Value) -> Vec<(String, String, String, bool)> {
+fn listed(task: &Value) -> Vec<(String, String, String, bool)> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let outputs = task["result"]["outputs"].as_array().unwrap();
     outputs
@@ -54,9 +54,9 @@ fn expected(rows: &[(&str, &str, &str, bool)]) -> Vec<(String, String, String, b
 }
 
 #[tokio::test]
-async fn every_kind_comes_back_typed_and_whole() {
+async fn every_kind_is_returned_typed_and_complete() {
     let stack = Stack::start(1, 1).await;
-    let task = completes_once(&stack, json!({"workflow": everything()})).await;
+    let task = completes_once(&stack, json!({"workflow": all_savers()})).await;
     let rows = [
         ("40", "text", "", false),
         ("31", "latent", "application/octet-stream", false),
@@ -73,7 +73,7 @@ async fn every_kind_comes_back_typed_and_whole() {
         ("10", "image", "image/png", false),
         ("10", "image", "image/png", false),
     ];
-    assert_eq!(told(&task), expected(&rows), "{task}");
+    assert_eq!(listed(&task), expected(&rows), "{task}");
     let files = task["result"]["files"].as_array().unwrap();
     let outputs: Vec<&Value> =
         task["result"]["outputs"].as_array().unwrap().iter().filter(|output| output["kind"] != "text").collect();
@@ -89,12 +89,12 @@ async fn every_kind_comes_back_typed_and_whole() {
     let contents: BTreeSet<&str> = outputs.iter().map(|output| output["sha256"].as_str().unwrap()).collect();
     assert_eq!(stack.stored_files().len(), contents.len(), "one object for the same bytes");
 
-    // The instance answers the same again from its cache, and the next task has files of its own.
-    let preview = json!({"1": everything()["1"], "11": everything()["11"]});
+    // The instance answers again from its cache; the next task has files of its own.
+    let preview = json!({"1": all_savers()["1"], "11": all_savers()["11"]});
     let mut ids = vec![];
     for _ in 0..2 {
         let task = completes_once(&stack, json!({"workflow": preview})).await;
-        assert_eq!(told(&task), expected(&[("11", "image", "image/png", true); 2]), "{task}");
+        assert_eq!(listed(&task), expected(&[("11", "image", "image/png", true); 2]), "{task}");
         for output in task["result"]["outputs"].as_array().unwrap() {
             assert!(stack.client.download(output["url"].as_str().unwrap()).await.starts_with(b"\x89PNG"));
             assert!(!ids.contains(&output["fileId"]), "a file of another task");
@@ -103,15 +103,15 @@ async fn every_kind_comes_back_typed_and_whole() {
     }
 }
 
-/// Nodes of other people: keys that nobody knows, 3D, films as `gifs`, lists within lists.
+/// Outputs of custom nodes: unknown keys, 3D, videos as `gifs`, nested lists.
 #[tokio::test]
 async fn unknown_keys_with_a_file_name_are_outputs() {
-    let (stack, front) = fronted(&[]).await;
+    let (stack, proxy) = proxied(&[]).await;
     stack.sims[0].set(|faults| faults.ws_lose = vec!["executed".to_owned()]);
-    front.rule(
+    proxy.rule(
         "GET /history/",
         usize::MAX,
-        Act::Edit(|text| {
+        Action::Edit(|text| {
             let mut history: Value = serde_json::from_str(&text).unwrap();
             for entry in history.as_object_mut().unwrap().values_mut() {
                 entry["outputs"]["3"] = json!({
@@ -124,18 +124,18 @@ async fn unknown_keys_with_a_file_name_are_outputs() {
             history.to_string()
         }),
     );
-    forge(&front, "GET /view?filename=a.mp4&subfolder=x%2Fy&type=output", "\0\0\0\u{18}ftypisom0000isom0000");
-    forge(&front, "GET /view?filename=b.glb&subfolder=&type=temp", "glTF\u{2}\0\0\0");
-    forge(&front, "GET /view?filename=c.zip&subfolder=&type=output", "PK\u{3}\u{4}");
+    forge(&proxy, "GET /view?filename=a.mp4&subfolder=x%2Fy&type=output", "\0\0\0\u{18}ftypisom0000isom0000");
+    forge(&proxy, "GET /view?filename=b.glb&subfolder=&type=temp", "glTF\u{2}\0\0\0");
+    forge(&proxy, "GET /view?filename=c.zip&subfolder=&type=output", "PK\u{3}\u{4}");
     let task = completes_once(&stack, json!({"workflow": workflow::quick(3)})).await;
     let rows = [
         ("3", "video", "video/mp4", false),
         ("3", "model3d", "model/gltf-binary", true),
         ("3", "file", "application/octet-stream", false),
     ];
-    assert_eq!(told(&task), expected(&rows), "{task}");
+    assert_eq!(listed(&task), expected(&rows), "{task}");
 }
 
-fn forge(front: &Front, line: &'static str, body: &str) {
-    front.rule(line, 1, Act::Forge(200, body.to_owned()));
+fn forge(proxy: &HttpProxy, line: &'static str, body: &str) {
+    proxy.rule(line, 1, Action::Forge(200, body.to_owned()));
 }

@@ -1,6 +1,6 @@
-//! Redis, stand-ins, APIs, dispatchers: every process its own, every link behind a proxy.
+//! A cluster under test: Redis, stand-ins, APIs and dispatchers as processes, every link through a proxy.
 
-use super::{member::Member, runs::LogLine};
+use super::{managed_process::ManagedProcess, runs::LogLine};
 use crate::support::{
     TestRedis, eventually,
     proxy::{Proxy, Target},
@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 use shuzhiren::sim::{self, Sim, SimOptions};
 use std::{collections::BTreeMap, time::Duration};
 
-/// The longest wait for anything: the machine may be slow and busy.
+/// Longest wait for anything: the machine may be slow and busy.
 pub const WAIT_MAX: Duration = Duration::from_secs(120);
-/// Of every key.
+/// Prefix of every key.
 pub const ROOT: &str = "{shuzhiren}:";
 const JWT_SECRET: &str = "0123456789abcdef-a-key-of-tests-only-0123456789";
 
-/// How a stage is set up.
+/// Configuration of a cluster.
 #[derive(Clone)]
 pub struct Plan {
     pub apis: usize,
     pub dispatchers: usize,
     pub instances: usize,
     pub lease_ttl: Duration,
-    /// An instance may be away so long before its task is run elsewhere.
+    /// Time after which a silent instance counts as dead (`--gone-after`).
     pub gone_after: Duration,
     pub http_timeout: Duration,
-    /// The stand-ins' work goes so much faster.
+    /// Speed-up of the stand-ins' work.
     pub speed: f64,
 }
 
@@ -45,16 +45,16 @@ impl Default for Plan {
     }
 }
 
-/// One stand-in and the link that dispatchers reach it by.
+/// A stand-in and the proxy through which dispatchers reach it.
 pub struct Instance {
     pub sim: Sim,
     pub link: Proxy,
-    /// Lines of its log that belong to an earlier scenario.
+    /// Number of log lines that belong to an earlier scenario.
     forgotten: usize,
 }
 
 impl Instance {
-    /// As the system calls it.
+    /// Instance id.
     pub fn id(&self) -> String {
         format!("127.0.0.1:{}", self.link.port)
     }
@@ -63,27 +63,27 @@ impl Instance {
         self.sim.log().iter().skip(self.forgotten).map(LogLine::of).collect()
     }
 
-    /// What it did up to this line of its log is not to be judged.
+    /// Ignores the log up to this line.
     pub fn forget(&mut self, lines: usize) {
         self.forgotten = lines;
     }
 }
 
-pub struct Stage {
+pub struct Cluster {
     pub plan: Plan,
-    pub apis: Vec<Member>,
-    pub dispatchers: Vec<Member>,
+    pub apis: Vec<ManagedProcess>,
+    pub dispatchers: Vec<ManagedProcess>,
     pub instances: Vec<Instance>,
     pub redis: TestRedis,
-    /// At the first API, straight.
+    /// Client of the first API, without a proxy.
     pub client: ApiClient,
     folder: tempfile::TempDir,
 }
 
-impl Stage {
-    /// Everything up and every instance owned (when there is a dispatcher).
+impl Cluster {
+    /// Starts everything, and waits until every instance is owned (if there is a dispatcher).
     pub async fn start(plan: Plan) -> Self {
-        // What was answered is on disk: a killed Redis forgets nothing.
+        // An acknowledged write is on disk: a killed Redis loses nothing.
         let redis = TestRedis::start_with(&["--appendfsync", "always"]);
         let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
         let mut instances = Vec::new();
@@ -94,17 +94,17 @@ impl Stage {
         }
         let fleet = fleet(&instances);
         std::fs::write(folder.path().join("fleet.json"), fleet.to_string()).unwrap();
-        let mut apis: Vec<Member> = (0..plan.apis).map(|number| api(number, &redis, &folder)).collect();
-        apis.iter_mut().for_each(Member::start);
+        let mut apis: Vec<ManagedProcess> = (0..plan.apis).map(|number| api(number, &redis, &folder)).collect();
+        apis.iter_mut().for_each(ManagedProcess::start);
         let client = ApiClient::with_login(apis[0].port, "admin", PASSWORD).await;
-        let mut stage = Self { plan, apis, dispatchers: Vec::new(), instances, redis, client, folder };
-        for _ in 0..stage.plan.dispatchers {
-            stage.add_dispatcher();
+        let mut cluster = Self { plan, apis, dispatchers: Vec::new(), instances, redis, client, folder };
+        for _ in 0..cluster.plan.dispatchers {
+            cluster.add_dispatcher();
         }
-        if stage.plan.dispatchers > 0 {
-            stage.wait_owned().await;
+        if cluster.plan.dispatchers > 0 {
+            cluster.wait_owned().await;
         }
-        stage
+        cluster
     }
 
     pub fn add_dispatcher(&mut self) -> usize {
@@ -118,23 +118,23 @@ impl Stage {
         ]);
         let name = format!("dispatcher-{number}");
         let log = self.folder.path().join(format!("{name}.log"));
-        let mut member = Member::new(name, "dispatcher", self.redis.socket(), variables, log);
-        member.start();
-        self.dispatchers.push(member);
+        let mut process = ManagedProcess::new(name, "dispatcher", self.redis.socket(), variables, log);
+        process.start();
+        self.dispatchers.push(process);
         number
     }
 
-    /// The config that names every instance by its link.
+    /// Config that lists every instance by its proxy.
     pub fn fleet(&self) -> Value {
         fleet(&self.instances)
     }
 
-    /// Every instance has a living owner and is up.
+    /// Waits until every instance has a live owner and is up.
     pub async fn wait_owned(&self) {
         self.wait_owned_at(0).await;
     }
 
-    /// The same, as this API sees it.
+    /// Like [`Cluster::wait_owned`], as seen by this API.
     pub async fn wait_owned_at(&self, api: usize) {
         let client = self.client.at(self.apis[api].port);
         eventually("every instance is up", WAIT_MAX, || async {
@@ -145,7 +145,7 @@ impl Stage {
         .await;
     }
 
-    /// Every dispatcher owns its fair share.
+    /// Waits until every dispatcher owns its fair share.
     pub async fn wait_fair(&self) {
         let share = self.instances.len().div_ceil(self.dispatchers.len());
         eventually("fair shares", WAIT_MAX, || async {
@@ -158,17 +158,17 @@ impl Stage {
         .await;
     }
 
-    /// The instances that this dispatcher owns.
+    /// Instances owned by this dispatcher.
     pub fn owned_by(&self, name: &str) -> Vec<String> {
         self.owners().into_iter().filter(|(_, (owner, _))| owner == name).map(|(instance, _)| instance).collect()
     }
 
-    /// A bare connection, around every proxy.
+    /// A direct connection to Redis, past every proxy.
     pub fn raw(&self) -> RawRedis {
         RawRedis::connect(&self.redis.socket())
     }
 
-    /// Instance → (dispatcher's random name, lease token); no entry = nobody's.
+    /// Instance → (dispatcher's name, lease token); without an entry, no dispatcher owns it.
     pub fn owners(&self) -> BTreeMap<String, (String, String)> {
         let mut raw = self.raw();
         let mut owners = BTreeMap::new();
@@ -182,21 +182,21 @@ impl Stage {
         owners
     }
 
-    /// The place of the dispatcher with this random name.
+    /// Index of the dispatcher with this name.
     pub fn dispatcher_named(&self, name: &str) -> Option<usize> {
-        self.dispatchers.iter().position(|member| member.dispatcher_name().as_deref() == Some(name))
+        self.dispatchers.iter().position(|process| process.dispatcher_name().as_deref() == Some(name))
     }
 
-    /// What every process logged about one thing, for a failing test's message.
+    /// Log lines of all processes about one thing, for messages of failing tests.
     pub fn logs_about(&self, what: &str) -> String {
         let mut lines: Vec<(String, String)> = self
             .apis
             .iter()
             .chain(&self.dispatchers)
-            .flat_map(|member| {
-                let log = member.log();
+            .flat_map(|process| {
+                let log = process.log();
                 let about = |line: &&str| line.contains(what);
-                log.lines().filter(about).map(|line| (line.to_owned(), member.name.clone())).collect::<Vec<_>>()
+                log.lines().filter(about).map(|line| (line.to_owned(), process.name.clone())).collect::<Vec<_>>()
             })
             .collect();
         lines.sort();
@@ -215,7 +215,7 @@ fn shared_variables(folder: &tempfile::TempDir) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn api(number: usize, redis: &TestRedis, folder: &tempfile::TempDir) -> Member {
+fn api(number: usize, redis: &TestRedis, folder: &tempfile::TempDir) -> ManagedProcess {
     let mut variables = shared_variables(folder);
     variables.extend(
         [
@@ -227,7 +227,7 @@ fn api(number: usize, redis: &TestRedis, folder: &tempfile::TempDir) -> Member {
     );
     let name = format!("api-{number}");
     let log = folder.path().join(format!("{name}.log"));
-    Member::new(name, "api", redis.socket(), variables, log)
+    ManagedProcess::new(name, "api", redis.socket(), variables, log)
 }
 
 fn fleet(instances: &[Instance]) -> Value {

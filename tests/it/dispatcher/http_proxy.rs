@@ -1,4 +1,5 @@
-//! A front before a stand-in that holds back or forges single requests: what a network, a proxy or a sick instance does to them.
+//! An HTTP proxy before a stand-in that holds, forges or edits single requests, as a network, a proxy or a broken
+//! instance would.
 
 use crate::support::{eventually, http, stack::WAIT_MAX};
 use axum::{
@@ -19,45 +20,45 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// What happens to a request.
+/// Treatment of a request.
 #[derive(Clone)]
-pub enum Act {
-    /// It is passed on when the front is released, whether or not the client still waits.
+pub enum Action {
+    /// Forwarded when the proxy is released, even if the client has given up.
     Hold,
-    /// It is passed on, and answered with this instead.
+    /// Forwarded, and answered with this status and body.
     Forge(u16, String),
-    /// It is passed on, and the answer's text is edited.
+    /// Forwarded, and the body of the answer is edited.
     Edit(fn(String) -> String),
 }
 
 struct Rule {
-    /// `POST /prompt`: a beginning of the line.
+    /// Prefix of the request line, e.g. `POST /prompt`.
     line: &'static str,
     left: usize,
-    act: Act,
+    act: Action,
 }
 
 struct State {
     rules: Mutex<Vec<Rule>>,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
     answered: Mutex<Vec<String>>,
     released: watch::Sender<bool>,
     behind: SocketAddr,
 }
 
-/// Stops with the test.
-pub struct Front {
+/// A running proxy; stops when dropped.
+pub struct HttpProxy {
     pub port: u16,
     state: Arc<State>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Front {
-    /// Passes everything on to `behind`, WebSockets too.
+impl HttpProxy {
+    /// Starts a proxy that forwards everything to `behind`, WebSockets included.
     pub async fn start(behind: SocketAddr) -> Self {
         let state = Arc::new(State {
             rules: Mutex::default(),
-            asked: Mutex::default(),
+            requests: Mutex::default(),
             answered: Mutex::default(),
             released: watch::Sender::new(false),
             behind,
@@ -70,40 +71,40 @@ impl Front {
         Self { port, state, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// The next `times` requests that begin with `line` meet this.
-    pub fn rule(&self, line: &'static str, times: usize, act: Act) {
+    /// Applies `action` to the next `times` requests whose line starts with `line`.
+    pub fn rule(&self, line: &'static str, times: usize, act: Action) {
         self.state.rules.lock().unwrap().push(Rule { line, left: times, act });
     }
 
-    /// No rules any more.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.state.rules.lock().unwrap().clear();
     }
 
-    /// What is held goes on.
+    /// Releases the held requests.
     pub fn release(&self) {
         self.state.released.send_replace(true);
     }
 
-    /// Requests so far that begin with `line`.
-    pub fn asked(&self, line: &str) -> usize {
-        self.state.asked.lock().unwrap().iter().filter(|asked| asked.starts_with(line)).count()
+    /// Number of requests so far whose line starts with `line`.
+    pub fn requests(&self, line: &str) -> usize {
+        self.state.requests.lock().unwrap().iter().filter(|asked| asked.starts_with(line)).count()
     }
 
-    /// Requests so far that the stand-in has answered.
+    /// Number of those that the stand-in has answered.
     pub fn answered(&self, line: &str) -> usize {
         self.state.answered.lock().unwrap().iter().filter(|asked| asked.starts_with(line)).count()
     }
 
-    /// Waits until so many requests began with `line`.
-    pub async fn wait_asked(&self, line: &str, count: usize) {
-        eventually(&format!("{count} × {line}"), WAIT_MAX, || async { (self.asked(line) >= count).then_some(()) })
+    /// Waits for `count` requests whose line starts with `line`.
+    pub async fn wait_requests(&self, line: &str, count: usize) {
+        eventually(&format!("{count} × {line}"), WAIT_MAX, || async { (self.requests(line) >= count).then_some(()) })
             .await;
     }
 }
 
 impl State {
-    fn act(&self, line: &str) -> Option<Act> {
+    fn act(&self, line: &str) -> Option<Action> {
         let mut rules = self.rules.lock().unwrap();
         let rule = rules.iter_mut().find(|rule| rule.left > 0 && line.starts_with(rule.line))?;
         rule.left -= 1;
@@ -113,16 +114,16 @@ impl State {
 
 async fn answer(state: Arc<State>, request: Request) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
-    state.asked.lock().unwrap().push(line.clone());
+    state.requests.lock().unwrap().push(line.clone());
     let act = state.act(&line);
     if line.starts_with("GET /ws") && act.is_none() {
         return tunnel(state.behind, request).await;
     }
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else { return StatusCode::BAD_REQUEST.into_response() };
-    // Spawned: a client that goes away does not take back what it has sent.
+    // Spawned: a client that disconnects does not withdraw its request.
     let passed_on = tokio::spawn(async move {
-        if matches!(act, Some(Act::Hold)) {
+        if matches!(act, Some(Action::Hold)) {
             state.released.subscribe().wait_for(|released| *released).await.unwrap();
         }
         let url = format!("http://{}{}", state.behind, parts.uri);
@@ -134,15 +135,15 @@ async fn answer(state: Arc<State>, request: Request) -> Response {
         state.answered.lock().unwrap().push(line);
         let status = answer.status();
         match act {
-            Some(Act::Forge(status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
-            Some(Act::Edit(edit)) => (status, edit(answer.text().await.unwrap_or_default())).into_response(),
-            Some(Act::Hold) | None => (status, Body::from_stream(answer.bytes_stream())).into_response(),
+            Some(Action::Forge(status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
+            Some(Action::Edit(edit)) => (status, edit(answer.text().await.unwrap_or_default())).into_response(),
+            Some(Action::Hold) | None => (status, Body::from_stream(answer.bytes_stream())).into_response(),
         }
     });
     passed_on.await.unwrap()
 }
 
-/// A WebSocket: the handshake by hand, then bytes both ways.
+/// Tunnels a WebSocket: a handshake by hand, then bytes in both directions.
 async fn tunnel(behind: SocketAddr, mut request: Request) -> Response {
     let mut head = format!("GET {} HTTP/1.1\r\n", request.uri());
     for (name, value) in request.headers() {
@@ -167,7 +168,7 @@ async fn tunnel(behind: SocketAddr, mut request: Request) -> Response {
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
             if let Ok(upgraded) = upgrade.await {
-                // Either side may end it.
+                // Either side may close.
                 let _ended = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut stream).await;
             }
         });

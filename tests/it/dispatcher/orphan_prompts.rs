@@ -1,29 +1,29 @@
-//! Prompts that were given up and come all the same are dropped, whenever they come and whoever owns the instance then.
+//! Orphan prompts are cancelled whenever they reach the instance, by its current owner.
 
-use super::{count, front::Act, fronted, happens, prompt};
+use super::{count, happens, http_proxy::Action, prompt, proxied};
 use crate::support::stack::workflow;
 use serde_json::json;
 use shuzhiren::sim::Happened;
 
 const SHORT: &[(&str, &str)] = &[("SHUZHIREN_HTTP_TIMEOUT", "1s")];
 
-/// A request that is held up on the way until long after its attempt was given up; its dispatcher may be dead by then.
-async fn a_late_request_is_dropped(is_killed: bool) {
-    let (mut stack, front) = fronted(SHORT).await;
-    front.rule("POST /prompt", 1, Act::Hold);
+/// A POST arrives long after its attempt has ended; its dispatcher may be dead by then.
+async fn late_prompt_is_cancelled(is_killed: bool) {
+    let (mut stack, proxy) = proxied(SHORT).await;
+    proxy.rule("POST /prompt", 1, Action::Hold);
     // Longer than a takeover: the late prompt must find the second attempt still running.
     let seconds = if is_killed { 18.0 } else { 6.0 };
     let id = stack.client.submit(json!({"workflow": workflow::steps(120, seconds)})).await;
-    front.wait_asked("POST /prompt", 2).await;
-    let queue_before = front.asked("GET /queue");
+    proxy.wait_requests("POST /prompt", 2).await;
+    let queue_before = proxy.requests("GET /queue");
     if is_killed {
         stack.dispatchers[0].kill();
         stack.add_dispatcher();
     }
-    // The second attempt runs, and strays were looked for more than once.
+    // The second attempt runs, and orphans were looked for more than once.
     happens(&stack, &stack.sims[0], Happened::Started, &prompt(&id, 2)).await;
-    front.wait_asked("GET /queue", queue_before + 4).await;
-    front.release();
+    proxy.wait_requests("GET /queue", queue_before + 4).await;
+    proxy.release();
     happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
     happens(&stack, &stack.sims[0], Happened::Deleted, &prompt(&id, 1)).await;
     let task = stack.client.wait_ended(&id).await;
@@ -33,11 +33,11 @@ async fn a_late_request_is_dropped(is_killed: bool) {
 }
 
 #[tokio::test]
-async fn a_prompt_given_up_is_dropped_whenever_it_comes() {
-    a_late_request_is_dropped(false).await;
+async fn an_orphan_prompt_is_cancelled_when_it_arrives() {
+    late_prompt_is_cancelled(false).await;
 }
 
 #[tokio::test]
-async fn the_next_owner_drops_what_the_last_one_gave_up() {
-    a_late_request_is_dropped(true).await;
+async fn an_orphan_prompt_of_a_dead_dispatcher_is_cancelled_by_the_next() {
+    late_prompt_is_cancelled(true).await;
 }

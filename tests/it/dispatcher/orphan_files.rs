@@ -1,5 +1,5 @@
-//! Bytes that nobody registered, because the process that stored them was killed in between, are deleted in time; nothing
-//! else ever is.
+//! Files that were stored but never registered, because their process was killed in between, are deleted in time. No
+//! other file is.
 
 use crate::support::{
     eventually,
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Stored files, finished or not.
+/// Stored files, complete or partial.
 fn stored(folder: &Path) -> Vec<PathBuf> {
     let shards = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     shards.flat_map(|shard| std::fs::read_dir(shard).unwrap()).map(|entry| entry.unwrap().path()).collect()
@@ -34,12 +34,12 @@ fn place(folder: &Path, name: &str) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_whose_api_was_killed_before_it_was_registered_leaves_nothing() {
+async fn an_unregistered_upload_of_a_killed_api_is_deleted() {
     let mut stack = Stack::start(1, 0).await;
     RawRedis::connect(&stack.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
     let kept = stack.client.upload("kept.png", b"kept".to_vec()).await;
     make_old(&stored(&stack.files())[0]);
-    // Stored, and then Redis is not there to register it.
+    // The file is stored while Redis is down, so it cannot be registered.
     stack.redis.kill();
     let client = stack.client.clone();
     let lost = tokio::spawn(async move { client.upload("lost.png", b"lost".to_vec()).await });
@@ -49,7 +49,7 @@ async fn an_upload_whose_api_was_killed_before_it_was_registered_leaves_nothing(
     })
     .await;
     stack.api.kill();
-    assert!(lost.await.is_err(), "nobody was told that it is there");
+    assert!(lost.await.is_err(), "the upload was never acknowledged");
     stack.redis.launch();
     let (young, staged) = (place(&stack.files(), &FileId::new().to_string()), format!("{}#1", FileId::new()));
     let staged = place(&stack.files(), &staged);
@@ -60,11 +60,13 @@ async fn an_upload_whose_api_was_killed_before_it_was_registered_leaves_nothing(
     make_old(&lost_bytes);
 
     stack.add_dispatcher();
-    eventually("what was lost is gone", WAIT_MAX, async || (!lost_bytes.exists() && !staged.exists()).then_some(()))
-        .await;
-    eventually("the whole store was looked at", WAIT_MAX, async || stack.log().contains("count=1").then_some(())).await;
-    assert!(young.exists(), "may still be registered");
-    assert!(foreign.exists(), "not named like ours");
+    eventually("the orphan files are deleted", WAIT_MAX, async || {
+        (!lost_bytes.exists() && !staged.exists()).then_some(())
+    })
+    .await;
+    eventually("the whole store was scanned", WAIT_MAX, async || stack.log().contains("count=1").then_some(())).await;
+    assert!(young.exists(), "young: may still be registered");
+    assert!(foreign.exists(), "not the name of a stored file");
     assert_eq!(stored(&stack.files()).len(), 3);
     let kept_id = kept["fileId"].as_str().unwrap();
     assert!(stack.files().join(&kept_id[..2]).join(kept_id).exists(), "registered, however old");
@@ -74,21 +76,22 @@ fn is_staged(path: &Path) -> bool {
     path.to_str().unwrap().contains('#')
 }
 
-/// An emptied Redis, or another system on the same folder: nothing there is known, and nothing is deleted.
+/// With an emptied Redis, or in the folder of another installation, no file is registered and none is deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_files_of_another_installation_are_left_alone() {
+async fn files_of_another_installation_are_kept() {
     let mut stack = Stack::start(1, 0).await;
-    let stray = place(&stack.files(), &FileId::new().to_string());
-    make_old(&stray);
+    let unregistered = place(&stack.files(), &FileId::new().to_string());
+    make_old(&unregistered);
     std::fs::write(stack.files().join("installation"), b"another").unwrap();
     stack.add_dispatcher();
-    eventually("it is said", WAIT_MAX, async || stack.log().contains("another installation").then_some(())).await;
-    assert!(stray.exists());
+    eventually("the refusal is logged", WAIT_MAX, async || stack.log().contains("another installation").then_some(()))
+        .await;
+    assert!(unregistered.exists());
 }
 
-/// Registered, its bytes were found to be there already, and then its process died with its own copy still in the store.
+/// The process died after its file was registered as a duplicate and before its own copy was deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_copy_of_a_dispatcher_that_died_goes_and_the_first_stays() {
+async fn the_duplicate_left_by_a_dead_dispatcher_is_deleted_and_the_original_kept() {
     let mut stack = Stack::start(1, 0).await;
     let first = stack.client.upload("a.png", b"the same".to_vec()).await;
     let settings = RedisSettings { namespace: "shuzhiren".to_owned(), ..stack.redis.settings() };
@@ -110,12 +113,12 @@ async fn the_second_copy_of_a_dispatcher_that_died_goes_and_the_first_stays() {
     };
     let object = queue.add_file(&record).await.unwrap().expect("the bytes are known");
     assert_eq!(object.to_string(), first["fileId"].as_str().unwrap());
-    // An hour later.
+    // One hour later.
     let (orphans, member) = (format!("{{{}}}:orphans", settings.namespace), format!("again:{id}"));
     let moved = RawRedis::connect(&stack.redis.socket()).run(&["ZADD", &orphans, "XX", "CH", "1", &member]);
-    assert_eq!(moved.text(), "1", "it is remembered");
+    assert_eq!(moved.text(), "1", "the copy is listed");
     stack.add_dispatcher();
-    eventually("the copy is gone", WAIT_MAX, async || (!copy.exists()).then_some(())).await;
+    eventually("the copy is deleted", WAIT_MAX, async || (!copy.exists()).then_some(())).await;
     for file in [first["fileId"].as_str().unwrap().to_owned(), id.to_string()] {
         let bytes = stack.client.download(&format!("{}/upload/file/{file}", stack.client.base)).await;
         assert_eq!(bytes, b"the same", "{file}");

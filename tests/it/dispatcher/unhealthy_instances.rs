@@ -1,6 +1,6 @@
-//! Instances that are sick: noticed, named, taken out; the others do the work.
+//! Unhealthy instances are detected, reported and get no tasks; the others do the work.
 
-use super::{completes_once, front::Act, fronted, prompt};
+use super::{completes_once, http_proxy::Action, prompt, proxied};
 use crate::support::{
     eventually,
     stack::{Stack, WAIT_MAX, workflow},
@@ -12,14 +12,14 @@ async fn shown(stack: &Stack, sim: &Sim) -> Value {
     stack.client.get(&format!("/api/instances/{}", sim.addr())).await
 }
 
-/// [14b] A worker that died behind a healthy HTTP front gets nothing new; the task goes elsewhere.
+/// [14b] An instance whose worker thread died behind healthy HTTP gets no more tasks; its task runs elsewhere.
 #[tokio::test]
-async fn a_zombie_is_noticed_and_taken_out() {
+async fn a_zombie_is_detected_and_gets_no_tasks() {
     let stack = Stack::start_with(2, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;
     for sim in &stack.sims {
         sim.set(|faults| faults.zombie = Times::Next(1));
     }
-    // The first to take a prompt becomes the zombie; the other is healed before it can.
+    // The first one with a prompt becomes the zombie; the other one is healed before it can.
     let id = stack.client.submit(json!({"workflow": workflow::quick(8)})).await;
     let submitted = |n: usize| stack.sims[n].log().iter().any(|entry| entry.event == Happened::Submitted);
     eventually("a prompt is submitted", WAIT_MAX, || async { (submitted(0) || submitted(1)).then_some(()) }).await;
@@ -33,9 +33,9 @@ async fn a_zombie_is_noticed_and_taken_out() {
     assert!(about["lastError"].as_str().is_some_and(|why| why.contains("restart")), "{about}");
 }
 
-/// [14c] An instance that hangs is down after its misses, and its task is run elsewhere; back again, it is used again.
+/// [14c] A hanging instance is down after some misses, and its task runs elsewhere. It is used again once it answers.
 #[tokio::test]
-async fn a_hanging_instance_loses_its_task_to_another() {
+async fn a_hanging_instance_is_down_and_its_task_runs_elsewhere() {
     let stack = Stack::start(2, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(30, 3.0)})).await;
     let task = stack.client.wait_for(&id, &["running"]).await;
@@ -49,14 +49,14 @@ async fn a_hanging_instance_loses_its_task_to_another() {
     assert!(about["lastError"].as_str().is_some_and(|why| why.contains("no answer")), "{about}");
     stack.sims[sick].set(|faults| faults.hang = false);
     stack.wait_instances_up(2).await;
-    // What it goes on with was given up: it is dropped, not run to its end.
+    // The prompt that it continues with is an orphan: cancelled, not run to its end.
     super::happens(&stack, &stack.sims[sick], Happened::Interrupted, &prompt(&id, 1)).await;
 }
 
-/// One that refuses every prompt and one that forgets every prompt answer all checks. They must not eat the queue: a breaker
-/// pauses them for longer and longer, and says why.
+/// An instance that refuses every prompt and one that loses every prompt answer all checks. Growing pauses keep them
+/// from failing all tasks, and `lastError` has the reason.
 #[tokio::test]
-async fn instances_that_only_look_healthy_do_not_eat_the_queue() {
+async fn instances_that_fail_every_prompt_are_paused() {
     let stack = Stack::start(3, 1).await;
     stack.sims[0].set(|faults| faults.prompt_500 = Times::Always);
     stack.sims[1].set(|faults| faults.history_forget = Times::Always);
@@ -76,23 +76,23 @@ async fn instances_that_only_look_healthy_do_not_eat_the_queue() {
             }
         }
     }
-    // Each of the thirty costs the good one half a second: in that time a bad one may try three times, and then after 1, 2, 4
-    // and 8 s.
+    // Each of the thirty tasks occupies the good instance for half a second; in that time a bad one may try three
+    // times, and then after 1, 2, 4 and 8 s.
     assert!(failed <= ids.len() / 4, "{failed} of {} failed", ids.len());
     assert!(tries.iter().all(|tries| (3..=10).contains(tries)), "{tries:?}\n{}", stack.log());
-    for (sim, why) in stack.sims.iter().zip(["500", "forgotten"]) {
+    for (sim, why) in stack.sims.iter().zip(["500", "lost the prompt"]) {
         let about = shown(&stack, sim).await;
         assert_eq!((&about["alive"], &about["phase"]), (&json!(true), &json!("suspect")), "{about}");
         assert!(about["lastError"].as_str().is_some_and(|error| error.contains(why)), "{about}");
     }
 }
 
-/// Nonsense once from every endpoint that is read: nothing is concluded from it.
+/// Invalid answers, once from every endpoint that is read: nothing is concluded from them.
 #[tokio::test]
-async fn nonsense_from_an_endpoint_is_not_believed() {
-    let (stack, front) = fronted(&[("SHUZHIREN_GONE_AFTER", "20s")]).await;
+async fn one_invalid_answer_of_an_endpoint_changes_no_outcome() {
+    let (stack, proxy) = proxied(&[("SHUZHIREN_GONE_AFTER", "20s")]).await;
     let picture = stack.client.upload("a.png", b"\x89PNG\r\n\x1a\nnot really".to_vec()).await;
-    let nonsense = [
+    let invalid = [
         "<html><title>502 Bad Gateway</title></html>",
         "{\"queue_running\": [[0, \"x",
         "[1, {\"exec_info\": NaN}]",
@@ -109,14 +109,14 @@ async fn nonsense_from_an_endpoint_is_not_believed() {
         "POST /history",
     ];
     let mut seed = 0;
-    for body in nonsense {
+    for body in invalid {
         for line in endpoints {
-            // A submit in doubt looks there before its end does.
+            // A submit in doubt reads the history before the end does.
             let times = if line.starts_with("GET /history") { 3 } else { 1 };
-            front.rule(line, times, Act::Forge(200, body.to_owned()));
+            proxy.rule(line, times, Action::Forge(200, body.to_owned()));
         }
         seed += 1;
-        // The picture is none: a node of the stand-in does not mind, and the upload is read all the same.
+        // The picture is invalid: the node of the stand-in ignores that, and the upload is read all the same.
         let graph = json!({
             "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
             "2": {"class_type": "TestSteps", "inputs": {"steps": 4, "seconds": 0.4, "seed": seed}},
@@ -129,13 +129,13 @@ async fn nonsense_from_an_endpoint_is_not_believed() {
         assert_eq!(stack.executions(&id), 1, "{body}: {}", stack.log());
         let files = task["result"]["files"].as_array().unwrap();
         assert!(files.len() == 1 && stack.client.download(files[0].as_str().unwrap()).await.starts_with(b"\x89PNG"));
-        front.clear();
+        proxy.clear();
     }
 }
 
-/// Nonsense for ever, from the middle of a run on: down, and its task is run elsewhere.
+/// Invalid answers from the middle of a run on: the instance is down, and its task runs elsewhere.
 #[tokio::test]
-async fn an_instance_that_talks_nonsense_is_taken_out() {
+async fn an_instance_with_only_invalid_answers_is_down() {
     let stack = Stack::start(2, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(30, 3.0)})).await;
     let task = stack.client.wait_for(&id, &["running"]).await;
@@ -155,9 +155,9 @@ async fn an_instance_that_talks_nonsense_is_taken_out() {
     completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;
 }
 
-/// Out of the config in the middle of a run: the run ends well there, and nothing new comes to it.
+/// The instance is removed from the config during a run: the run completes, and no new task starts there.
 #[tokio::test]
-async fn an_instance_that_leaves_the_config_ends_what_it_runs() {
+async fn an_instance_removed_from_the_config_completes_its_run() {
     let stack = Stack::start(2, 1).await;
     let id = stack.client.submit(json!({"workflow": workflow::steps(20, 2.0)})).await;
     let task = stack.client.wait_for(&id, &["running"]).await;
@@ -170,8 +170,8 @@ async fn an_instance_that_leaves_the_config_ends_what_it_runs() {
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
     assert_eq!((stack.executions(&id), super::count(gone[0], Happened::Succeeded, &prompt(&id, 1))), (1, 1));
-    // Its lease is given back with the end of the run, and what is known of it goes.
-    eventually("nobody holds the instance that left", WAIT_MAX, || async {
+    // With the end of the run the lease is released and the status removed.
+    eventually("the lease of the removed instance is released", WAIT_MAX, || async {
         let (status, _) =
             stack.client.call(reqwest::Method::GET, &format!("/api/instances/{}", gone[0].addr()), None).await;
         (status == 404).then_some(())

@@ -1,6 +1,6 @@
-//! Faults at random, a few seconds apart, each undone a little later.
+//! Random faults, a few seconds apart, each undone a little later.
 
-use super::{member::Member, stage::Stage, takeover::Takeovers};
+use super::{cluster::Cluster, managed_process::ManagedProcess, takeover::TakeoverTimes};
 use crate::{model::Dice, support::proxy::Fault};
 use shuzhiren::sim::{Faults, Times};
 use std::{
@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two faults, at most.
+/// Longest time between two faults, ms.
 const PAUSE_MS_MAX: u64 = 3_500;
-/// Faults at the same time.
+/// Largest number of concurrent faults.
 const OPEN_MAX: usize = 4;
 const EXIT_WITHIN: Duration = Duration::from_secs(60);
 
-/// How a fault ends.
+/// The way a fault is undone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Undo {
     StartDispatcher(usize),
@@ -31,46 +31,46 @@ enum Undo {
     HealLine(usize),
 }
 
-pub struct Havoc {
+pub struct RandomFaults {
     dice: Dice,
     next: Instant,
     open: Vec<(Instant, Undo)>,
     done: BTreeMap<&'static str, usize>,
-    takeovers: Takeovers,
+    takeovers: TakeoverTimes,
 }
 
-impl Havoc {
-    pub fn new(stage: &Stage, seed: u64) -> Self {
-        let takeovers = Takeovers::watch(stage);
+impl RandomFaults {
+    pub fn new(cluster: &Cluster, seed: u64) -> Self {
+        let takeovers = TakeoverTimes::watch(cluster);
         Self { dice: Dice::new(seed), next: Instant::now(), open: Vec::new(), done: BTreeMap::new(), takeovers }
     }
 
-    /// Undoes what is over; a new fault when it is time.
-    pub async fn step(&mut self, stage: &mut Stage) {
+    /// Undoes faults that are due, and causes a new one when it is time.
+    pub async fn step(&mut self, cluster: &mut Cluster) {
         let now = Instant::now();
         while let Some(place) = self.open.iter().position(|(at, _)| *at <= now) {
             let (_, undo) = self.open.remove(place);
-            self.undo(stage, undo).await;
+            self.undo(cluster, undo).await;
         }
         if now >= self.next && self.open.len() < OPEN_MAX {
             self.next = now + Duration::from_millis(500 + self.dice.next() % PAUSE_MS_MAX);
-            if let Some(what) = self.strike(stage).await {
+            if let Some(what) = self.strike(cluster).await {
                 *self.done.entry(what).or_default() += 1;
             }
         }
     }
 
-    /// Undoes everything and leaves a whole system.
-    pub async fn end(&mut self, stage: &mut Stage) {
+    /// Undoes everything and waits for a healthy cluster.
+    pub async fn end(&mut self, cluster: &mut Cluster) {
         while !self.open.is_empty() {
             for (at, _) in &mut self.open {
                 *at = Instant::now();
             }
             self.next = Instant::now() + EXIT_WITHIN;
-            self.step(stage).await;
+            self.step(cluster).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        stage.wait_owned().await;
+        cluster.wait_owned().await;
     }
 
     pub fn summary(&self) -> String {
@@ -86,11 +86,11 @@ impl Havoc {
         self.open.push((Instant::now() + Duration::from_millis(after), undo));
     }
 
-    /// One fault at a time on one thing: the dice say which; nothing when it is in trouble already.
-    async fn strike(&mut self, stage: &mut Stage) -> Option<&'static str> {
-        let dispatcher = self.dice.below(stage.dispatchers.len());
-        let api = self.dice.below(stage.apis.len());
-        let instance = self.dice.below(stage.instances.len());
+    /// Causes a random fault; `None` if the chosen target has one already.
+    async fn strike(&mut self, cluster: &mut Cluster) -> Option<&'static str> {
+        let dispatcher = self.dice.below(cluster.dispatchers.len());
+        let api = self.dice.below(cluster.apis.len());
+        let instance = self.dice.below(cluster.instances.len());
         let what = self.dice.below(100);
         let is_free = match what {
             0..34 => !self.open.iter().any(|(_, undo)| undo.is_of_dispatcher(dispatcher)),
@@ -102,85 +102,85 @@ impl Havoc {
             return None;
         }
         match what {
-            0..34 => self.strike_dispatcher(stage, dispatcher, what),
-            34..50 => self.strike_api(stage, api, what - 34),
-            50..60 => Some(self.strike_redis(stage, what < 55)),
-            _ => self.strike_instance(stage, instance, what - 60).await,
+            0..34 => self.strike_dispatcher(cluster, dispatcher, what),
+            34..50 => self.strike_api(cluster, api, what - 34),
+            50..60 => Some(self.strike_redis(cluster, what < 55)),
+            _ => self.strike_instance(cluster, instance, what - 60).await,
         }
     }
 
-    fn strike_dispatcher(&mut self, stage: &mut Stage, number: usize, what: usize) -> Option<&'static str> {
-        let name = stage.dispatchers[number].dispatcher_name()?;
-        let member = &mut stage.dispatchers[number];
+    fn strike_dispatcher(&mut self, cluster: &mut Cluster, number: usize, what: usize) -> Option<&'static str> {
+        let name = cluster.dispatchers[number].dispatcher_name()?;
+        let process = &mut cluster.dispatchers[number];
         match what {
             0..10 => {
-                member.kill();
+                process.kill();
                 self.takeovers.lost(name, "kill -9");
                 self.later(300, 3_000, Undo::StartDispatcher(number));
                 Some("dispatcher killed")
             }
             10..16 => {
-                member.begin_stop();
+                process.begin_stop();
                 self.takeovers.lost(name, "SIGTERM");
                 self.later(1, 2, Undo::AwaitDispatcher(number, Instant::now() + EXIT_WITHIN));
                 Some("dispatcher stopped")
             }
             16..22 => {
-                member.pause();
+                process.pause();
                 self.takeovers.lost(name, "SIGSTOP");
                 self.later(500, 7_500, Undo::WakeDispatcher(number));
                 Some("dispatcher paused")
             }
             _ => {
                 let fault = self.link_fault();
-                member.redis.set(fault);
+                process.redis.set(fault);
                 self.later(300, 5_000, Undo::HealDispatcherLink(number));
                 Some("dispatcher's link to redis")
             }
         }
     }
 
-    fn strike_api(&mut self, stage: &mut Stage, number: usize, what: usize) -> Option<&'static str> {
-        let member: &mut Member = &mut stage.apis[number];
+    fn strike_api(&mut self, cluster: &mut Cluster, number: usize, what: usize) -> Option<&'static str> {
+        let process: &mut ManagedProcess = &mut cluster.apis[number];
         match what {
             0..5 => {
-                member.kill();
+                process.kill();
                 self.later(200, 2_000, Undo::StartApi(number));
                 Some("api killed")
             }
             5..9 => {
-                if !member.life_log().contains("api started") {
+                if !process.life_log().contains("api started") {
                     return None;
                 }
-                member.begin_stop();
+                process.begin_stop();
                 self.later(1, 2, Undo::AwaitApi(number, Instant::now() + EXIT_WITHIN));
                 Some("api stopped")
             }
             _ => {
                 let fault = self.link_fault();
-                member.redis.set(fault);
+                process.redis.set(fault);
                 self.later(300, 5_000, Undo::HealApiLink(number));
                 Some("api's link to redis")
             }
         }
     }
 
-    fn strike_redis(&mut self, stage: &mut Stage, is_kill: bool) -> &'static str {
+    fn strike_redis(&mut self, cluster: &mut Cluster, is_kill: bool) -> &'static str {
         self.takeovers.redis_is_disturbed();
         if is_kill {
-            stage.redis.kill();
+            cluster.redis.kill();
             self.later(10, 4_500, Undo::LaunchRedis);
             "redis killed"
         } else {
-            signal_redis(stage, "-STOP");
+            signal_redis(cluster, "-STOP");
             self.later(200, 4_500, Undo::WakeRedis);
             "redis paused"
         }
     }
 
-    async fn strike_instance(&mut self, stage: &mut Stage, number: usize, what: usize) -> Option<&'static str> {
+    async fn strike_instance(&mut self, cluster: &mut Cluster, number: usize, what: usize) -> Option<&'static str> {
         let fault = self.link_fault();
-        let instance = &stage.instances[number];
+        let instance = &cluster.instances[number];
         let once: fn(&mut Faults) = match what {
             0..5 => {
                 instance.sim.kill().await;
@@ -226,30 +226,30 @@ impl Havoc {
         }
     }
 
-    async fn undo(&mut self, stage: &mut Stage, undo: Undo) {
+    async fn undo(&mut self, cluster: &mut Cluster, undo: Undo) {
         match undo {
-            Undo::StartDispatcher(number) => stage.dispatchers[number].start(),
-            Undo::WakeDispatcher(number) => stage.dispatchers[number].wake(),
+            Undo::StartDispatcher(number) => cluster.dispatchers[number].start(),
+            Undo::WakeDispatcher(number) => cluster.dispatchers[number].wake(),
             Undo::AwaitDispatcher(number, until) => {
-                if !stage.dispatchers[number].has_stopped(until) {
+                if !cluster.dispatchers[number].has_stopped(until) {
                     return self.later(50, 100, undo);
                 }
-                stage.dispatchers[number].start();
+                cluster.dispatchers[number].start();
             }
-            Undo::StartApi(number) => stage.apis[number].start(),
+            Undo::StartApi(number) => cluster.apis[number].start(),
             Undo::AwaitApi(number, until) => {
-                if !stage.apis[number].has_stopped(until) {
+                if !cluster.apis[number].has_stopped(until) {
                     return self.later(50, 100, undo);
                 }
-                stage.apis[number].start();
+                cluster.apis[number].start();
             }
-            Undo::LaunchRedis => stage.redis.launch(),
-            Undo::WakeRedis => signal_redis(stage, "-CONT"),
-            Undo::HealDispatcherLink(number) => stage.dispatchers[number].redis.set(Fault::None),
-            Undo::HealApiLink(number) => stage.apis[number].redis.set(Fault::None),
-            Undo::HealLine(number) => stage.instances[number].link.set(Fault::None),
+            Undo::LaunchRedis => cluster.redis.launch(),
+            Undo::WakeRedis => signal_redis(cluster, "-CONT"),
+            Undo::HealDispatcherLink(number) => cluster.dispatchers[number].redis.set(Fault::None),
+            Undo::HealApiLink(number) => cluster.apis[number].redis.set(Fault::None),
+            Undo::HealLine(number) => cluster.instances[number].link.set(Fault::None),
             Undo::HealInstance(number) => {
-                let sim = &stage.instances[number].sim;
+                let sim = &cluster.instances[number].sim;
                 sim.set(|faults| *faults = Faults::default());
                 if !sim.is_up() {
                     sim.restart().await.unwrap();
@@ -279,6 +279,6 @@ impl Undo {
     }
 }
 
-fn signal_redis(stage: &Stage, signal: &str) {
-    assert!(Command::new("kill").args([signal, &stage.redis.pid().to_string()]).status().unwrap().success());
+fn signal_redis(cluster: &Cluster, signal: &str) {
+    assert!(Command::new("kill").args([signal, &cluster.redis.pid().to_string()]).status().unwrap().success());
 }

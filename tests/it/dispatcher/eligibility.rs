@@ -1,4 +1,4 @@
-//! Instances that differ: a task goes to those that have what it needs, as real dispatchers have seen it.
+//! Instances with different models: a task runs only where all it needs is installed, according to real dispatchers.
 
 use crate::support::{
     eventually,
@@ -26,7 +26,7 @@ async fn dry_run(stack: &Stack, body: &Value) -> (u16, Value) {
     (status.as_u16(), envelope)
 }
 
-/// Waits until every dispatcher's view has reached the api.
+/// Waits until the catalogs of all instances have reached the API.
 async fn wait_known(stack: &Stack) {
     let unknown = json!({"workflow": {"1": {"class_type": "NoSuchNode", "inputs": {}}}});
     eventually("every instance is known", WAIT_MAX, || async {
@@ -58,9 +58,9 @@ async fn a_model_that_one_instance_has_sends_every_task_there() {
     assert_eq!((task["status"].as_str(), task.get("eligibleInstances")), (Some("completed"), None));
 }
 
-/// The instance comes back with other models: asked again, because its socket was new.
+/// The instance returns with other models; its new socket makes the dispatcher read the catalog again.
 #[tokio::test]
-async fn what_an_instance_can_run_is_asked_again_when_it_restarts() {
+async fn the_catalog_is_read_again_when_an_instance_restarts() {
     let mut stack = Stack::start_with_models(&[&[]], 1).await;
     wait_known(&stack).await;
     let body = json!({"workflow": picture("v1-5-pruned-emaonly.safetensors", 1), "params": {"4.ckpt_name": MODEL}});
@@ -74,7 +74,7 @@ async fn what_an_instance_can_run_is_asked_again_when_it_restarts() {
         .await;
 }
 
-/// The config with stand-ins of these ports.
+/// Puts a config with stand-ins on these ports.
 async fn set_ports(stack: &Stack, ports: &[u16]) {
     let servers = json!([{"id": "server-1", "name": "s", "ip": "127.0.0.1", "ports": ports}]);
     stack.client.put("/api/config", json!({"servers": servers})).await;
@@ -84,10 +84,10 @@ fn ports(stack: &Stack) -> Vec<u16> {
     stack.sims.iter().map(|sim| sim.addr().port()).collect()
 }
 
-/// The only instance with the model is off; the task begins once another one with it is there, and the one that lacks it never
-/// has it.
+/// The only instance with the model is disabled. The task starts once another one with the model is added, and never
+/// runs on the one without.
 #[tokio::test]
-async fn an_instance_that_is_added_later_joins_a_waiting_task() {
+async fn a_waiting_task_runs_on_an_instance_that_is_added_later() {
     let mut stack = Stack::start_with_models(&[&[MODEL], &[]], 1).await;
     wait_known(&stack).await;
     let first = format!("127.0.0.1:{}", ports(&stack)[0]);
@@ -95,7 +95,7 @@ async fn an_instance_that_is_added_later_joins_a_waiting_task() {
     let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
     let task = stack.client.task(&id).await;
     assert_eq!((&task["status"], &task["eligibleInstances"]), (&json!("pending"), &json!([first])), "{task}");
-    // Nothing is left in the fleet that could run it: the words name what is missing.
+    // No instance of the fleet can run the task: `waitingFor` names the missing model.
     set_ports(&stack, &ports(&stack)[1..]).await;
     let words = stack.client.task(&id).await["waitingFor"].as_str().unwrap().to_owned();
     let named = format!(r#"an instance that has 4.ckpt_name "{MODEL}": only {first} had all"#);
@@ -114,9 +114,9 @@ async fn an_instance_that_is_added_later_joins_a_waiting_task() {
     stack.wait_idle().await;
 }
 
-/// It restarts with the model that it lacked when the task was accepted.
+/// The instance restarts with the model that it lacked when the task was accepted.
 #[tokio::test]
-async fn an_instance_that_gets_the_model_later_joins_a_waiting_task() {
+async fn a_waiting_task_runs_on_an_instance_that_gets_the_model_later() {
     let mut stack = Stack::start_with_models(&[&[MODEL], &[]], 1).await;
     wait_known(&stack).await;
     let first = format!("127.0.0.1:{}", ports(&stack)[0]);
@@ -130,10 +130,10 @@ async fn an_instance_that_gets_the_model_later_joins_a_waiting_task() {
     assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(address.to_string())), "{ended}");
 }
 
-/// Every instance could run it when it was accepted; the one that comes later cannot, and refuses it. It is no failure of the task,
-/// which waits for those that can.
+/// Every instance could run the task when it was accepted. An instance added later cannot, and refuses it: the task
+/// does not fail but waits for the others.
 #[tokio::test]
-async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
+async fn a_task_is_left_to_others_by_an_added_instance_without_the_model() {
     let mut stack = Stack::start_with_models(&[&[MODEL]], 1).await;
     wait_known(&stack).await;
     let first = format!("127.0.0.1:{}", ports(&stack)[0]);
@@ -143,7 +143,7 @@ async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
     let options = shuzhiren::sim::SimOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
     stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
     set_ports(&stack, &ports(&stack)).await;
-    let task = eventually("the newcomer has left it to the first", WAIT_MAX, || async {
+    let task = eventually("the added instance has left the task to the first", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
         assert_ne!(task["status"], "failed", "{task}");
         (task["eligibleInstances"] == json!([first])).then_some(task)
@@ -151,7 +151,7 @@ async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
     .await;
     let words = format!("an instance: the only one is disabled; only {first} has what it needs");
     assert!(task["waitingFor"].as_str().unwrap().starts_with(&words), "{task}");
-    // What is wrong for everybody fails as ever.
+    // A graph that no instance can run still fails.
     let bad = json!({"3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["4", 0]}}});
     let failed = stack.client.submit(json!({"workflow": bad})).await;
     assert_eq!(stack.client.wait_ended(&failed).await["error"]["type"], "invalid_workflow");
@@ -162,9 +162,10 @@ async fn an_instance_that_is_added_later_and_lacks_the_model_fails_nothing() {
     stack.wait_idle().await;
 }
 
-/// It comes back without the model, and is given the task before it was asked again: the other one has it.
+/// The instance returns without the model and gets the task before its catalog is read again; another instance has the
+/// model.
 #[tokio::test]
-async fn an_instance_that_has_lost_the_model_fails_nothing() {
+async fn a_task_is_left_to_others_by_an_instance_that_lost_the_model() {
     let mut stack = Stack::start_with_models(&[&[MODEL], &[MODEL]], 1).await;
     wait_known(&stack).await;
     let address = stack.sims[0].addr();
@@ -174,7 +175,7 @@ async fn an_instance_that_has_lost_the_model_fails_nothing() {
     let options = shuzhiren::sim::SimOptions { listen: address, ..Default::default() };
     stack.sims.push(shuzhiren::sim::start(options).await.unwrap());
     let id = stack.client.submit(json!({"workflow": picture(MODEL, 1)})).await;
-    eventually("it is left to the other", WAIT_MAX, || async {
+    eventually("the task is left to the other instance", WAIT_MAX, || async {
         let task = stack.client.task(&id).await;
         assert_ne!(task["status"], "failed", "{task}");
         (task["eligibleInstances"] == json!([other])).then_some(())
@@ -185,9 +186,10 @@ async fn an_instance_that_has_lost_the_model_fails_nothing() {
     assert_eq!((&ended["status"], &ended["instanceId"]), (&json!("completed"), &json!(other)), "{ended}");
 }
 
-/// What the editor saves runs as it is; the next run of it, with another prompt and seed, is told how long it will take.
+/// The editor's format is converted and run. The next run, with another prompt and seed, has an estimate of its
+/// duration.
 #[tokio::test]
-async fn a_workflow_of_the_editor_runs_and_its_time_is_known_afterwards() {
+async fn a_workflow_of_the_editor_runs_and_its_duration_is_known_afterwards() {
     let stack = Stack::start(1, 1).await;
     wait_known(&stack).await;
     let editor = |text: &str, seed: u64| {

@@ -1,4 +1,4 @@
-//! What the stand-ins executed, put in order: the only witness of "nothing ran twice".
+//! Executions by the stand-ins, in order: the only evidence for "nothing ran twice".
 
 use serde::{Deserialize, Serialize};
 use shuzhiren::{
@@ -7,10 +7,10 @@ use shuzhiren::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Attempts of one task that are looked for.
+/// Largest attempt number looked for.
 const ATTEMPTS_MAX: u32 = 40;
 
-/// One line of a stand-in's log.
+/// A line of a stand-in's log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogLine {
     pub at_ms: u64,
@@ -25,19 +25,19 @@ impl LogLine {
     }
 }
 
-/// How an execution ended.
+/// The end of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Succeeded,
     Failed,
     Interrupted,
-    /// The instance died under it.
+    /// The instance died during it.
     Died,
-    /// It still runs.
+    /// Still running.
     Not,
 }
 
-/// One execution of one prompt; `at`: instance and attempt, for messages.
+/// An execution of a prompt; `at` is instance and attempt, for messages.
 #[derive(Debug, Clone)]
 #[allow(dead_code, reason = "read by a failing test's message")]
 pub struct Execution {
@@ -45,23 +45,23 @@ pub struct Execution {
     pub begun_ms: u64,
     pub ended_ms: u64,
     pub end: End,
-    /// After it had succeeded, its instance died at this time: its result may be lost.
+    /// Time of the death of its instance after it succeeded: its result may be lost.
     pub result_lost_ms: Option<u64>,
 }
 
-/// Everything that the stand-ins did.
-pub struct Runs {
+/// All executions by the stand-ins.
+pub struct Executions {
     by_task: BTreeMap<String, Vec<Execution>>,
     /// Executions of prompts that belong to no known task.
     pub foreign: Vec<String>,
-    /// Most prompts at one instance at one time.
+    /// Largest number of prompts at one instance at a time.
     pub depth_max: usize,
-    /// A prompt that was begun twice in one life of its instance, and the like.
-    pub wrongs: Vec<String>,
+    /// Violations in the logs, such as a prompt that began twice in one life of its instance.
+    pub violations: Vec<String>,
 }
 
-impl Runs {
-    /// `logs`: instance → its log; `tasks`: all that may have run.
+impl Executions {
+    /// Reads `logs` (instance → log). `tasks` holds all tasks that may have run.
     pub fn read(logs: &[(String, Vec<LogLine>)], tasks: &BTreeSet<String>) -> Self {
         let mut prompts = HashMap::new();
         for id in tasks {
@@ -70,7 +70,7 @@ impl Runs {
                 prompts.insert(task.prompt_id(Attempt::new(attempt)).to_string(), (id.clone(), attempt));
             }
         }
-        let mut runs = Self { by_task: BTreeMap::new(), foreign: Vec::new(), depth_max: 0, wrongs: Vec::new() };
+        let mut runs = Self { by_task: BTreeMap::new(), foreign: Vec::new(), depth_max: 0, violations: Vec::new() };
         for (instance, log) in logs {
             runs.read_one(instance, log, &prompts);
         }
@@ -86,7 +86,7 @@ impl Runs {
             match line.event.as_str() {
                 "submitted" => {
                     if !queued.insert(prompt) {
-                        self.wrongs.push(format!("{instance}: {prompt} was submitted while it was queued"));
+                        self.violations.push(format!("{instance}: {prompt} was submitted while it was queued"));
                     }
                     self.depth_max = self.depth_max.max(queued.len());
                 }
@@ -96,7 +96,7 @@ impl Runs {
                 "killed" => queued.clear(),
                 "started" => {
                     if !begun.insert((prompt, line.life)) {
-                        self.wrongs.push(format!("{instance}: {prompt} was begun twice in one life"));
+                        self.violations.push(format!("{instance}: {prompt} was begun twice in one life"));
                     }
                     match prompts.get(prompt) {
                         Some((task, attempt)) => {
@@ -111,25 +111,25 @@ impl Runs {
         }
     }
 
-    /// In the order of their beginnings.
+    /// Executions of a task, in the order of their starts.
     pub fn of(&self, task: &str) -> &[Execution] {
         self.by_task.get(task).map_or(&[], Vec::as_slice)
     }
 
-    /// Executions beyond the first of a task that nothing excuses; `excuses` are ends that allow another try.
+    /// Executions of a task beyond the first that nothing excuses; `excuses` are ends that allow another attempt.
     pub fn unexcused(&self, task: &str, excuses: &[End]) -> Vec<String> {
         let executions = self.of(task);
-        let mut wrongs = Vec::new();
+        let mut violations = Vec::new();
         for pair in executions.windows(2) {
             let (before, after) = (&pair[0], &pair[1]);
             let result_was_lost = before.result_lost_ms.is_some_and(|lost_ms| lost_ms <= after.begun_ms);
             if before.end == End::Not || before.ended_ms > after.begun_ms {
-                wrongs.push(format!("task {task} ran twice at the same time: {executions:#?}"));
+                violations.push(format!("task {task} ran twice at the same time: {executions:#?}"));
             } else if !excuses.contains(&before.end) && !result_was_lost {
-                wrongs.push(format!("task {task} ran again after it {:?}: {executions:#?}", before.end));
+                violations.push(format!("task {task} ran again after it {:?}: {executions:#?}", before.end));
             }
         }
-        wrongs
+        violations
     }
 }
 

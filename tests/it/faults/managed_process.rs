@@ -1,4 +1,4 @@
-//! One process of the program with its own link to Redis, which can be killed, paused and started again on the same port.
+//! A process of the program with its own link to Redis. It can be killed, paused, and started again on the same port.
 
 use crate::support::{
     proxy::{Proxy, Target},
@@ -7,26 +7,26 @@ use crate::support::{
 };
 use std::{path::PathBuf, time::Duration};
 
-/// A SIGTERM must be obeyed within this, busy as the machine may be.
+/// Longest time until the process exits after SIGTERM, even on a busy machine.
 const OBEYS_WITHIN: Duration = Duration::from_secs(30);
 
-pub struct Member {
+pub struct ManagedProcess {
     pub name: String,
     pub port: u16,
-    /// Between it and Redis.
+    /// Proxy between the process and Redis.
     pub redis: Proxy,
     args: Vec<String>,
     variables: Vec<(String, String)>,
     log: PathBuf,
     role: Option<Role>,
-    /// Where in the log the present life begins.
+    /// Length of the log at the last start.
     life_from: usize,
-    /// What went wrong with it so far (P1).
+    /// Violations so far (P1).
     pub faults: Vec<String>,
 }
 
-impl Member {
-    /// Not started yet. `args` beside `--listen`.
+impl ManagedProcess {
+    /// A process that is not started yet. `args` are added to `--listen`.
     pub fn new(name: String, kind: &str, redis: PathBuf, variables: Vec<(String, String)>, log: PathBuf) -> Self {
         let port = stable_port();
         let link = Proxy::start(Target::Unix(redis));
@@ -36,7 +36,7 @@ impl Member {
         Self { name, port, redis: link, args, variables, log, role: None, life_from: 0, faults: Vec::new() }
     }
 
-    /// Once more, if it does not run.
+    /// Starts the process unless it runs.
     pub fn start(&mut self) {
         if self.is_running() {
             return;
@@ -52,7 +52,7 @@ impl Member {
         self.role.is_some()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         self.note_own_end();
         if let Some(mut role) = self.role.take() {
@@ -60,12 +60,12 @@ impl Member {
         }
     }
 
-    /// SIGSTOP.
+    /// Sends SIGSTOP.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn wake(&self) {
         self.signal("-CONT");
     }
@@ -76,7 +76,7 @@ impl Member {
         }
     }
 
-    /// SIGTERM; it must end with 0.
+    /// Sends SIGTERM; the process must exit with 0.
     pub async fn terminate(&mut self) {
         self.note_own_end();
         if let Some(mut role) = self.role.take() {
@@ -87,13 +87,13 @@ impl Member {
         }
     }
 
-    /// SIGTERM, without waiting.
+    /// Sends SIGTERM without waiting.
     pub fn begin_stop(&mut self) {
         self.note_own_end();
         self.signal("-TERM");
     }
 
-    /// Whether it has ended after [`Member::begin_stop`]; it must, with 0, until then.
+    /// Whether the process has exited after [`ManagedProcess::begin_stop`]. It must exit with 0 by `until`.
     pub fn has_stopped(&mut self, until: std::time::Instant) -> bool {
         let Some(role) = &mut self.role else { return true };
         let Some(status) = role.exit_status() else {
@@ -107,7 +107,7 @@ impl Member {
         true
     }
 
-    /// P1: notices a process that ended by itself.
+    /// P1: records a process that exited by itself.
     pub fn note_own_end(&mut self) {
         if let Some(role) = &mut self.role
             && let Some(code) = role.exit_status()
@@ -124,12 +124,12 @@ impl Member {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// What it logged since it was started last.
+    /// The log since the last start.
     pub fn life_log(&self) -> String {
         self.log().split_off(self.life_from)
     }
 
-    /// The random name of a dispatcher's present life, once it has said it.
+    /// A dispatcher's current name, once it is logged.
     pub fn dispatcher_name(&self) -> Option<String> {
         let log = self.life_log();
         let line = log.lines().rev().find(|line| line.contains("dispatcher started"))?;

@@ -1,19 +1,20 @@
 //! Cancels in every state and at every moment.
 
 use super::{
+    cluster::{Cluster, Plan},
     load::{Kind, Load},
-    referee::{Allow, judge},
-    stage::{Plan, Stage},
-    watch::Watch,
+    observers::Observers,
+    referee::{Allow, verify},
 };
 use crate::model::Dice;
 use std::time::Duration;
 
-/// F23, I15, I16: cancels of waiting, claimed, running and ending tasks from two APIs at once: one winner each, told the truth.
+/// F23, I15, I16: waiting, claimed, running and ending tasks are cancelled through two APIs at once. Each has one
+/// winner, and every caller gets a true answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_of_cancels_has_one_winner_each() {
-    let mut stage = Stage::start(Plan { apis: 2, instances: 3, ..Plan::default() }).await;
-    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+async fn concurrent_cancels_have_one_winner_each() {
+    let mut cluster = Cluster::start(Plan { apis: 2, instances: 3, ..Plan::default() }).await;
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
     let mut cancels = Vec::new();
     let mut dice = Dice::new(23);
     for number in 0..90 {
@@ -24,7 +25,7 @@ async fn a_storm_of_cancels_has_one_winner_each() {
         };
         let is_long = number % 3 == 1;
         let id = load.post(kind).await;
-        // The long ones would take for ever; of the others, most.
+        // The long ones would never end; most of the others, too, are cancelled.
         if is_long || dice.chance(70) {
             let after = Duration::from_millis(dice.next() % if is_long { 1_500 } else { 2_500 });
             for _ in 0..1 + dice.below(2) {
@@ -42,28 +43,28 @@ async fn a_storm_of_cancels_has_one_winner_each() {
     for cancel in cancels {
         won += usize::from(cancel.await.unwrap());
     }
-    judge(&mut stage, &load, &watch, Allow::default()).await;
+    verify(&mut cluster, &load, &observers, Allow::default()).await;
     println!("{won} of {total} cancels were in time");
     assert!(won > 20 && won < total, "both happen: {won} of {total}");
 }
 
-/// A cancel while the owner is dead or leaves: final for the caller, and the next owner stops the prompt.
+/// A cancel while the owner is dead or leaving is final for the caller; the next owner stops the prompt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_during_a_takeover_is_carried_out_by_the_next_owner() {
-    let mut stage = Stage::start(Plan { instances: 1, ..Plan::default() }).await;
-    let (load, watch) = (Load::new(&stage), Watch::start(&stage).await);
+    let mut cluster = Cluster::start(Plan { instances: 1, ..Plan::default() }).await;
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
     for how in ["kill", "stop"] {
         let id = load.post(Kind::Steps(60.0)).await;
-        stage.client.wait_for(&id, &["running"]).await;
-        let (owner, _) = stage.owners()[&stage.instances[0].id()].clone();
-        let owner = stage.dispatcher_named(&owner).unwrap();
+        cluster.client.wait_for(&id, &["running"]).await;
+        let (owner, _) = cluster.owners()[&cluster.instances[0].id()].clone();
+        let owner = cluster.dispatcher_named(&owner).unwrap();
         match how {
-            "kill" => stage.dispatchers[owner].kill(),
-            _ => stage.dispatchers[owner].terminate().await,
+            "kill" => cluster.dispatchers[owner].kill(),
+            _ => cluster.dispatchers[owner].terminate().await,
         }
         assert!(load.cancel(&id).await);
-        stage.wait_owned().await;
-        stage.dispatchers[owner].start();
+        cluster.wait_owned().await;
+        cluster.dispatchers[owner].start();
     }
-    judge(&mut stage, &load, &watch, Allow::default()).await;
+    verify(&mut cluster, &load, &observers, Allow::default()).await;
 }
