@@ -69,7 +69,7 @@ mod tests {
     use super::{FILES_MAX, InputCache};
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    async fn upload(cache: &InputCache, file: &str, sent: &AtomicU32) -> (String, bool) {
+    async fn upload_file(cache: &InputCache, file: &str, sent: &AtomicU32) -> (String, bool) {
         let upload = async {
             sent.fetch_add(1, Relaxed);
             tokio::task::yield_now().await;
@@ -82,9 +82,9 @@ mod tests {
     #[tokio::test]
     async fn concurrent_users_upload_a_file_once() {
         let (cache, sent) = (InputCache::default(), AtomicU32::new(0));
-        let (one, other) = tokio::join!(upload(&cache, "a", &sent), upload(&cache, "a", &sent));
+        let (one, other) = tokio::join!(upload_file(&cache, "a", &sent), upload_file(&cache, "a", &sent));
         assert_eq!((one, other), (("in/a".to_owned(), false), ("in/a".to_owned(), true)));
-        upload(&cache, "b", &sent).await;
+        upload_file(&cache, "b", &sent).await;
         assert_eq!(sent.load(Relaxed), 2);
     }
 
@@ -92,13 +92,13 @@ mod tests {
     async fn a_forgotten_or_failed_file_is_uploaded_again() {
         let (cache, sent) = (InputCache::default(), AtomicU32::new(0));
         assert!(cache.get_or_upload("a", async { Err::<String, _>(7) }).await.is_err_and(|error| error == 7));
-        assert!(!upload(&cache, "a", &sent).await.1);
+        assert!(!upload_file(&cache, "a", &sent).await.1);
         cache.forget("b");
-        assert!(upload(&cache, "a", &sent).await.1);
+        assert!(upload_file(&cache, "a", &sent).await.1);
         cache.forget("a");
-        assert!(!upload(&cache, "a", &sent).await.1);
+        assert!(!upload_file(&cache, "a", &sent).await.1);
         cache.forget_all();
-        assert!(!upload(&cache, "a", &sent).await.1);
+        assert!(!upload_file(&cache, "a", &sent).await.1);
     }
 
     /// The instance restarts during an upload: the old process may have received the file.
@@ -110,15 +110,15 @@ mod tests {
             Ok::<_, ()>("in/a".to_owned())
         };
         assert!(!cache.get_or_upload("a", upload).await.unwrap().is_cached);
-        assert!(!upload(&cache, "a", &sent).await.1);
+        assert!(!upload_file(&cache, "a", &sent).await.1);
     }
 
     #[tokio::test]
     async fn the_cache_is_bounded() {
         let (cache, sent) = (InputCache::default(), AtomicU32::new(0));
         for number in 0..FILES_MAX + 1 {
-            upload(&cache, &number.to_string(), &sent).await;
+            upload_file(&cache, &number.to_string(), &sent).await;
         }
-        assert!(!upload(&cache, "0", &sent).await.1 && cache.0.lock().unwrap().len() < FILES_MAX);
+        assert!(!upload_file(&cache, "0", &sent).await.1 && cache.0.lock().unwrap().len() < FILES_MAX);
     }
 }

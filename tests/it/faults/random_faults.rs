@@ -1,6 +1,6 @@
 //! Random faults, a few seconds apart, each undone a little later.
 
-use super::{cluster::Cluster, managed_process::ManagedProcess, takeover::TakeoverTimes};
+use super::{cluster::Cluster, managed_process::ManagedProcess, takeover_times::TakeoverTimes};
 use crate::{model::Dice, support::proxy::Fault};
 use shuzhiren::sim::{Faults, Times};
 use std::{
