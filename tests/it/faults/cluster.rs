@@ -1,6 +1,6 @@
 //! A cluster under test: Redis, stand-ins, APIs and dispatchers as processes, every link through a proxy.
 
-use super::{managed_process::ManagedProcess, executions::LogLine};
+use super::{executions::LogLine, managed_process::ManagedProcess};
 use crate::support::{
     TestRedis, eventually,
     proxy::{Proxy, Target},
