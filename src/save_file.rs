@@ -1,8 +1,8 @@
 //! Saves files whole or not at all, without replacing anything that is not a regular file.
 //!
-//! A path that the user or the operator chose is resolved by [`Target::at`]: symbolic links are followed and stay as they
-//! are, the file that they lead to is replaced; a device or a pipe is written to; a directory is an error. A name that
-//! comes from elsewhere must not be resolved here, because a link would lead out of its folder.
+//! A path that the user or the operator chose is resolved by [`Target::at`]: symbolic links are followed and stay as
+//! they are, the file that they lead to is replaced; a device or a pipe is written to; a directory is an error. A name
+//! that comes from elsewhere must not be resolved here, because a link would lead out of its folder.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},

@@ -1,21 +1,21 @@
-//! What stands below the help of some commands: lines to copy.
+//! Examples at the end of the help of some commands.
 
 pub(super) const SUBMIT: &str = "\
 Examples:
-  shuzhiren submit flow.json -p 6.text=\"a lighthouse\" -p 3.seed=random --watch
-  shuzhiren submit flow.json -p 10.image=@photo.png --out results
-  shuzhiren submit flow.json --dry-run --json | jq .warnings
-  shuzhiren submit flow.json --sweep 3.steps=20,30 --sweep '6.text=[\"a cat, asleep\",\"a dog\"]' --out results
+  shuzhiren submit workflow.json -p 6.text=\"a lighthouse\" -p 3.seed=random --watch
+  shuzhiren submit workflow.json -p 10.image=@photo.png --out results
+  shuzhiren submit workflow.json --dry-run --json | jq .warnings
+  shuzhiren submit workflow.json --sweep 3.steps=20,30 --sweep '6.text=[\"a cat, asleep\",\"a dog\"]' --out results
   shuzhiren submit --workflow portrait -p prompt=\"a lighthouse\" -n 4 --watch";
 
 pub(super) const WORKFLOWS: &str = "\
 Examples:
-  shuzhiren workflows set portrait flow.json --params params.json --description \"text to image\"
+  shuzhiren workflows set portrait workflow.json --params params.json --description \"text to image\"
   shuzhiren workflows show portrait@2
-  shuzhiren workflows get portrait > flow.json";
+  shuzhiren workflows get portrait > workflow.json";
 
 pub(super) const BATCHES: &str = "\
-Tasks name their batch, and submit prints it:
+Submit prints the id of its batch, and each task has it:
   shuzhiren tasks -n 200 --json | jq -r '.items[].batchId // empty' | uniq";
 
 pub(super) const TASKS: &str = "\
@@ -27,11 +27,11 @@ pub(super) const CONFIG: &str = "\
 Examples:
   shuzhiren config get > fleet.json
   shuzhiren config set fleet.json
-  shuzhiren config edit                 # in $EDITOR; shows what changes, and asks";
+  shuzhiren config edit                 # opens $EDITOR, shows the changes and asks for confirmation";
 
 pub(super) const BENCH: &str = "\
 Example:
-  shuzhiren bench -n 500 -c 16          # against a system on another machine only with --yes";
+  shuzhiren bench -n 500 -c 16          # a system on another machine needs --yes";
 
 pub(super) const COMPLETIONS: &str = "\
 Example:

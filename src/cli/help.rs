@@ -1,10 +1,9 @@
-//! `shuzhiren --help`: commands in groups, so that whoever sees it first finds what they need. The words of each command are
-//! clap's own; a command that no group names stands in the last one.
+//! `shuzhiren --help`: commands in groups. Descriptions are those of clap; a command in no group goes into the last one.
 
 use clap::Command;
 use std::fmt::Write as _;
 
-/// Title and commands; the last group takes the rest.
+/// Titles and commands. The last group takes the remaining commands.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run a system", &["up", "api", "ws", "dispatcher", "doctor", "sim"]),
     ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry", "batches", "workflows"]),
@@ -14,7 +13,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("More", &[]),
 ];
 
-/// The program with its help in groups.
+/// Returns the program with its help in groups.
 pub fn grouped(program: Command) -> Command {
     let (header, literal) = (*program.get_styles().get_header(), *program.get_styles().get_literal());
     let width = program.get_subcommands().map(|command| command.get_name().len()).max().unwrap_or(0);
@@ -34,14 +33,11 @@ pub fn grouped(program: Command) -> Command {
             let _infallible = writeln!(text, "{header}{title}:{header:#}\n{lines}");
         }
     }
-    // Not clap's own list: it would take a third of the screen for what concerns the logs.
+    // Not clap's own list, which would fill a third of the screen with logging options.
     let options = [
-        (
-            "-h, --help",
-            "Print this; `shuzhiren <command> --help` explains a command with all its settings, `-h` in short",
-        ),
+        ("-h, --help", "Print help; `shuzhiren <command> --help` explains all settings of a command, `-h` briefly"),
         ("-V, --version", "Print the version"),
-        ("--log, --log-format", "What is logged, and how"),
+        ("--log, --log-format", "Log level and format"),
     ];
     let option = |(name, about): (&str, &str)| format!("  {literal}{name:19}{literal:#}  {about}\n");
     let options = options.map(option).concat();

@@ -1,11 +1,11 @@
 //! Client commands: `shuzhiren submit`, `watch`, `tasks`, `top`, …. They use the public API only.
 //!
-//! A command's way: `connection` (where, as whom; `kept` = the login kept between commands) → `api` (REST: waits for a busy
-//! server, repeats what may be repeated, makes a [`Fault`] of the rest) and `live` (the WebSocket) → `out`.
-//! `follow` is how tasks are watched to their endings. Look at [`Command`] first.
+//! `commands` has a file or a folder per command; `client` speaks REST and WebSocket (address and login, retries, errors by
+//! exit code); `watch` follows tasks until they end; `term` reads and writes the terminal. Start at [`Command`].
 //!
-//! Invariants: standard output holds what was asked for and nothing else; hints, bars and waiting are on standard error. A token
-//! goes only to the address that gave it. What a server says is never trusted as a file's name, a path or a terminal's command.
+//! Invariants: standard output holds the result and nothing else; hints, progress bars and waiting are on standard error. A
+//! token is sent only to the address that issued it. Text from a server is never trusted as a file name, a path or a terminal
+//! command.
 
 mod client;
 mod commands;
@@ -24,24 +24,24 @@ use commands::sample::SampleArgs;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Submit a workflow, once or many times, and watch it if asked to
+    /// Submit a workflow, once or many times, and optionally watch it
     #[command(after_help = examples::SUBMIT)]
     Submit(Box<commands::submit::SubmitArgs>),
-    /// Watch tasks to their endings, or everything that happens
+    /// Watch tasks until they end, or everything that happens
     ///
-    /// It outlives restarts of the server and lost connections without missing an ending. Ctrl-C leaves the tasks running, and says how
-    /// to watch them again.
+    /// Restarts of the server and lost connections are survived without missing an ending. Ctrl-C leaves the tasks running and prints the
+    /// command to watch them again.
     Watch(commands::watch::WatchArgs),
     /// List tasks
     #[command(after_help = examples::TASKS)]
     Tasks(Box<commands::tasks::TasksArgs>),
-    /// Show everything that is known of a task
+    /// Show a task in full
     Show(commands::tasks::ShowArgs),
-    /// Say in plain words what happened to a task, or what it waits for
+    /// Explain in plain words what happened to a task, or what it waits for
     Explain(commands::explain::ExplainArgs),
     /// Cancel tasks
     Cancel(commands::tasks::TaskIdsArgs),
-    /// Give failed or cancelled tasks another try
+    /// Retry failed or cancelled tasks
     Retry(commands::tasks::TaskIdsArgs),
     /// Show or cancel batches: the tasks of one submit with --count or --sweep
     #[command(after_help = examples::BATCHES)]
@@ -53,42 +53,42 @@ pub enum Command {
     Upload(commands::files::UploadArgs),
     /// List files
     Files(commands::files::FilesArgs),
-    /// Download files, or everything a task made
+    /// Download files, or all outputs of a task
     Download(commands::files::DownloadArgs),
     /// Delete files
     Rm(commands::files::RmArgs),
     /// List the ComfyUI instances
     Instances(commands::instances::InstancesArgs),
-    /// Let instances take tasks again
+    /// Enable instances: they take tasks again
     Enable(commands::instances::SwitchArgs),
-    /// Let instances end what they run and take nothing new
+    /// Disable instances: they finish what they run and take no new tasks
     Disable(commands::instances::SwitchArgs),
     /// Read or change the config of the fleet
     #[command(after_help = examples::CONFIG)]
     Config(commands::config::ConfigArgs),
-    /// The fleet as it is now, live
+    /// Show the fleet live
     Top(commands::top::TopArgs),
-    /// Log in; the token is kept for the other commands
+    /// Log in; the other commands use the saved token
     ///
-    /// It is kept on this machine, for this user only (0600), and sent to no other address. The password is asked for, or taken from
-    /// --password-stdin or the variable SHUZHIREN_PASSWORD.
+    /// The token is saved on this machine, readable by this user only (0600), and sent to no other address. The password is read from the
+    /// terminal, from --password-stdin, or from the variable SHUZHIREN_PASSWORD.
     Login(commands::login::LoginArgs),
-    /// Forget the token
+    /// Log out: delete the saved token
     Logout(commands::login::LogoutArgs),
-    /// Say who is logged in, and where
+    /// Show who is logged in, and where
     Whoami(commands::login::LogoutArgs),
-    /// Submit a sample task and fetch its picture
+    /// Submit a sample task and save its picture
     Sample(Box<SampleArgs>),
     /// Measure throughput and latency with many small tasks
     #[command(after_help = examples::BENCH)]
     Bench(commands::bench::BenchArgs),
-    /// Print the completions of a shell
+    /// Print shell completions
     #[command(after_help = examples::COMPLETIONS)]
     Completions(commands::completions::CompletionsArgs),
 }
 
-/// Does a command; `program` is all of the command line, for its completions. Gives the exit code ([`EXIT_CODES`]), with what
-/// went wrong told on standard error.
+/// Runs a command and returns its exit code ([`EXIT_CODES`]). Prints errors on standard error. `program` is the whole
+/// command line, for `completions`.
 pub async fn run(command: Command, program: clap::Command) -> u8 {
     match Box::pin(done(command, program)).await {
         Ok(()) => 0,

@@ -25,14 +25,14 @@ use tokio::{
     time::timeout,
 };
 
-/// Somebody at a shell: a home of their own, a system that they speak to.
+/// A user at a shell, with a home folder and a system to talk to.
 struct Shell {
     home: tempfile::TempDir,
     url: String,
     variables: Vec<(String, String)>,
 }
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Debug)]
 struct Ran {
     code: i32,
@@ -77,7 +77,7 @@ impl Shell {
         command
     }
 
-    /// The environment of a user, whatever that of the tests is.
+    /// Sets the environment of a user, independent of that of the tests.
     fn prepare(&self, command: &mut Command) {
         for (name, _) in std::env::vars() {
             if name.starts_with("SHUZHIREN_") || ["VISUAL", "EDITOR", "NO_COLOR"].contains(&name.as_str()) {
@@ -99,7 +99,7 @@ impl Shell {
         ended(child).await
     }
 
-    /// What a command that must succeed prints.
+    /// Runs a command that must succeed and returns its output.
     async fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args).await;
         assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
@@ -128,7 +128,7 @@ async fn ended(child: Child) -> Ran {
     Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// The next line of a command that goes on.
+/// The next line of a command that is still running.
 async fn next_line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
     timeout(WAIT_MAX, lines.next_line()).await.expect("a line in time").unwrap().expect("a line")
 }
@@ -137,7 +137,7 @@ fn lines_of(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
     BufReader::new(child.stdout.take().unwrap()).lines()
 }
 
-/// Everything else that a command whose output is read line by line says, and its code.
+/// Waits for the end of a command whose output was read line by line, and returns the rest of it.
 async fn rest(mut child: Child, mut lines: Lines<BufReader<ChildStdout>>) -> Ran {
     let (mut out, mut err) = (String::new(), String::new());
     let reading = async {

@@ -1,5 +1,5 @@
-//! The clients of README.md and of the guide of the WebSocket, run as they stand there (but for address and password) against a
-//! whole system.
+//! The clients of README.md and of the WebSocket guide, run as written there (except for address and password) against a whole
+//! system.
 
 use crate::support::stack::{PASSWORD, Stack, WAIT_MAX};
 use serde_json::json;
@@ -9,8 +9,8 @@ use std::{
 };
 use tokio::process::Command;
 
-/// The text to picture graph that the clients put a text and a seed into; the seed here is above 2^53. It takes the stand-in 1.5 s,
-/// so that a client that looks twice a second sees it run.
+/// The text-to-image graph into which the clients put a text and a seed. The seed here is above 2^53. A stand-in runs it for
+/// 1.5 s, so that a client that polls twice a second sees it running.
 fn workflow() -> serde_json::Value {
     json!({
         "3": {"class_type": "KSampler", "inputs": {"seed": 18_446_744_073_709_551_615_u64, "steps": 150, "cfg": 8.0, "sampler_name": "euler",
@@ -24,7 +24,7 @@ fn workflow() -> serde_json::Value {
     })
 }
 
-/// The first fenced block of this language.
+/// Returns the first fenced block of a language.
 fn block(file: &str, language: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(path).unwrap();
@@ -32,12 +32,12 @@ fn block(file: &str, language: &str) -> String {
     begun.split_once("```").unwrap().0.to_owned()
 }
 
-/// The program on PATH. Where it is not there the test cannot be: `.ci/run` forbids that, `bin/test` says so at its end.
+/// Finds a program on PATH. Without it the test is skipped: `.ci/run` forbids that, `bin/test` reports it at its end.
 fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
     let required = std::env::var("CLIENT_TESTS").is_ok_and(|value| value == "required");
-    assert!(found.is_some() || !required, "no {name} here to run the client of README.md with");
+    assert!(found.is_some() || !required, "{name} is needed to run the client of README.md");
     found
 }
 
@@ -49,7 +49,8 @@ async fn run(mut command: Command, folder: &Path) -> Output {
     tokio::time::timeout(WAIT_MAX, output).await.expect("the client ends in time").unwrap()
 }
 
-/// Runs the client of this language in `page` (`README` and its Chinese sister) as `file`, by a command made from the program.
+/// Saves the client of a language in `page` (`README`, checked against its Chinese version) as `file` and runs it with
+/// `command`.
 async fn drive(page: &str, language: &str, file: &str, program: &str, command: impl FnOnce(PathBuf) -> Command) {
     let code = block(&format!("{page}.md"), language);
     assert_eq!(code, block(&format!("{page}.zh-CN.md"), language), "both languages have the same client");
@@ -65,7 +66,7 @@ async fn drive(page: &str, language: &str, file: &str, program: &str, command: i
     let output = run(command(program), folder.path()).await;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{language}: {said}");
-    assert!(said.contains("running") || said.contains("pending"), "it tells how far it is: {said}");
+    assert!(said.contains("running") || said.contains("pending"), "it reports progress: {said}");
 
     let page = stack.client.get("/api/tasks").await;
     assert_eq!((page["total"].as_u64(), page["items"][0]["status"].as_str()), (Some(1), Some("completed")), "{page}");

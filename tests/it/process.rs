@@ -1,4 +1,4 @@
-//! What a process owes its callers and its operator, over real sockets.
+//! The HTTP server and the operator's routes, over real sockets.
 
 mod drain;
 mod limits;
@@ -141,7 +141,7 @@ async fn routes_are_counted_by_template_never_by_path() {
 }
 
 #[tokio::test]
-async fn ready_says_what_it_waits_for() {
+async fn readiness_names_the_part_that_is_not_ready() {
     let server = Server::start(limits()).await;
     assert_eq!(get(server.address, "/readyz").await.status, 200);
     server.readiness.set("redis", Err("connection refused".to_owned()));
@@ -157,7 +157,7 @@ async fn ready_says_what_it_waits_for() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_had_is_one_clear_line() {
+async fn an_address_that_cannot_be_bound_is_a_clear_error() {
     let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().unwrap();
     let _holder = std::net::TcpListener::bind(taken).unwrap();
     let line = bind(taken).await.unwrap_err();
@@ -166,7 +166,7 @@ async fn an_address_that_cannot_be_had_is_one_clear_line() {
     assert_eq!(line, "203.0.113.7 is not an address of this machine: choose another with --listen");
 }
 
-/// One request by hand on a connection of its own; the first answer.
+/// Sends a hand-written request on a new connection and returns the first answer.
 async fn ask(server: SocketAddr, request: &str) -> Option<Response> {
     Response::parse(&exchange(server, request.as_bytes(), Duration::from_secs(5)).await)
 }

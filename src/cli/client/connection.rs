@@ -1,4 +1,4 @@
-//! Where the system is and as whom it is spoken to: flags, variables, the kept login.
+//! Address of the system and credentials for it: flags, variables, the saved login.
 
 use super::{credentials::Logins, error::Fault, rest::Api};
 use crate::settings::{Secret, duration};
@@ -6,45 +6,45 @@ use clap::Args;
 use std::{path::PathBuf, time::Duration};
 use url::Url;
 
-/// Where a system is that nobody named.
+/// Address of the system when neither a flag, a variable nor a login names one.
 const DEFAULT_URL: &str = "http://127.0.0.1:3000";
 
 /// Flags that every client command has.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Answer in JSON, for programs
+    /// Print JSON, for programs
     ///
-    /// One document: what the API answers in `data`. `watch`, and `submit` with --watch or --out, print JSON lines {"type","data"}: the
-    /// messages of the WebSocket, `task` for a whole task (first and last), `saved` for each file. Commands that take several things print
-    /// one document for each. Hints, bars and waiting are on standard error; colours are only at a terminal, and never with NO_COLOR.
+    /// One document: `data` of the API's answer. `watch`, and `submit` with --watch or --out, print JSON lines {"type","data"}: the messages
+    /// of the WebSocket, `task` for a whole task (first and last), `saved` for each file. Commands with several arguments print one document
+    /// for each. Hints, progress bars and waiting are on standard error; colors only on a terminal, and never with NO_COLOR.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
 
-/// Where and as whom.
+/// Address and credentials.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// Address of the system [default: that of the last login, else http://127.0.0.1:3000]
+    /// Address of the system [default: address of the last login, else http://127.0.0.1:3000]
     #[arg(long, env = "SHUZHIREN_URL")]
     pub(crate) url: Option<String>,
-    /// Token, instead of the kept login, e.g. the `token` that POST /api/auth/login answers
+    /// Token to use instead of the saved login, e.g. `token` in the answer of POST /api/auth/login
     #[arg(long, env = "SHUZHIREN_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
-    /// File that holds the token, e.g. /run/secrets/token
+    /// File with the token, e.g. /run/secrets/token
     #[arg(long, env = "SHUZHIREN_TOKEN_FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
-    /// How long a system is waited for that is busy, or that went away in the middle
+    /// Time to wait for a system that is busy or stops answering
     ///
-    /// A 429 or 503 is waited for as long as it says, and the request said again with the same Idempotency-Key.
+    /// After a 429 or 503 the request is repeated when the answer's Retry-After allows, with the same Idempotency-Key.
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub(crate) wait_for_server: Duration,
 }
 
 impl Connection {
-    /// The address, without a slash at its end.
+    /// Returns the address, without a trailing slash.
     pub(crate) fn base(&self) -> Result<String, Fault> {
         match self.url.as_deref().filter(|url| !url.is_empty()) {
             Some(url) => base_of(url),
@@ -52,20 +52,23 @@ impl Connection {
         }
     }
 
-    /// A client with the token of this address, if there is one.
+    /// Creates a client, with the token for its address if there is one.
     pub(crate) fn api(&self) -> Result<Api, Fault> {
         let base = self.base()?;
         let token = self.token(&base)?;
         Api::new(&base, token, self.wait_for_server)
     }
 
-    /// A client that must be logged in.
+    /// Creates a client with a token.
+    ///
+    /// # Errors
+    /// [`Fault::NotLoggedIn`] if there is no token for the address.
     pub(crate) fn logged_in(&self) -> Result<Api, Fault> {
         let api = self.api()?;
         if api.has_token() { Ok(api) } else { Err(not_logged_in(api.base())) }
     }
 
-    /// Given by flag or variable; else kept at the login to exactly this address.
+    /// Returns the token of the flag or variable, else that of the login at exactly this address.
     fn token(&self, base: &str) -> Result<Option<Secret>, Fault> {
         if let Some(token) = self.token.as_ref().filter(|token| !token.expose().is_empty()) {
             return Ok(Some(token.clone()));
@@ -79,28 +82,28 @@ impl Connection {
     }
 }
 
-/// What to do about it.
+/// Error that names the command to log in with.
 pub(crate) fn not_logged_in(base: &str) -> Fault {
     Fault::NotLoggedIn(format!("not logged in: shuzhiren login --url {base}"))
 }
 
-/// Reads an address: http or https, no query, no password in it.
+/// Parses an address: http or https, without query or password.
 pub(crate) fn base_of(url: &str) -> Result<String, Fault> {
     let wrong = |why: &str| Fault::Usage(format!("--url `{url}`: {why}"));
-    let parsed = Url::parse(url).map_err(|_| wrong("not an address; write it like http://127.0.0.1:3000"))?;
+    let parsed = Url::parse(url).map_err(|_| wrong("invalid address; write it like http://127.0.0.1:3000"))?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-        return Err(wrong("an address starts with http:// or https://"));
+        return Err(wrong("the address must start with http:// or https://"));
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(wrong("no user or password in an address: shuzhiren login"));
+        return Err(wrong("the address must not contain a user or password: use shuzhiren login"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(wrong("an address has no ? and no #"));
+        return Err(wrong("the address must not contain ? or #"));
     }
     Ok(parsed.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Whether an address is of this machine.
+/// Whether an address is on this machine.
 pub(crate) fn is_loopback(base: &str) -> bool {
     Url::parse(base).is_ok_and(|url| match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -115,7 +118,7 @@ mod tests {
     use super::{base_of, is_loopback};
 
     #[test]
-    fn an_address_is_read_as_a_whole() {
+    fn addresses_are_checked_and_normalized() {
         assert_eq!(base_of("http://127.0.0.1:3000/").unwrap(), "http://127.0.0.1:3000");
         assert_eq!(base_of("HTTPS://Comfy.example.com/x/").unwrap(), "https://comfy.example.com/x");
         for bad in ["", "127.0.0.1:3000", "localhost:3000", "ftp://x", "http://a:b@x", "http://x?y", "http://x#y"] {
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_known_by_its_addresses() {
+    fn loopback_addresses_are_this_machine() {
         for here in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:3000"] {
             assert!(is_loopback(here), "{here}");
         }

@@ -1,6 +1,6 @@
-//! Logins that are kept between commands: `<config folder>/shuzhiren/logins.json`, for its owner's eyes only.
+//! Saved logins: `<config folder>/shuzhiren/logins.json`, readable by its owner only.
 //!
-//! Invariant: a token is kept under the address that gave it and is never sent to another one.
+//! Invariant: a token is saved under the address that issued it and never sent to another one.
 
 use super::error::Fault;
 use crate::{cli::term::output, save_file};
@@ -25,18 +25,18 @@ pub(crate) struct Logins {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
-    /// As whom.
+    /// User name.
     pub(crate) username: String,
-    /// The token.
+    /// Bearer token.
     pub(crate) token: String,
-    /// RFC 3339.
+    /// Expiry, RFC 3339.
     pub(crate) expires_at: String,
 }
 
 impl Logins {
-    /// What is kept; nothing when there is no file.
+    /// Reads the saved logins; none if there is no file.
     pub(crate) fn read() -> Result<Self, Fault> {
-        // Without a folder there is nothing kept; only keeping something needs one.
+        // Only saving needs a config folder.
         let Ok(path) = path() else { return Ok(Self::default()) };
         // A device or a pipe in its place, such as a link to /dev/null, keeps no logins; reading it could block.
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
@@ -48,18 +48,18 @@ impl Logins {
             Err(error) => return Err(Fault::Local(format!("cannot read {}: {error}", path.display()))),
         };
         if fs::metadata(&path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
-            output::hint(&format!("warning: others may read {}: chmod 600 it", path.display()));
+            output::hint(&format!("warning: other users can read {0}: chmod 600 {0}", path.display()));
         }
         serde_json::from_str(&text)
-            .map_err(|error| Fault::Local(format!("{} cannot be read ({error}): delete it", path.display())))
+            .map_err(|error| Fault::Local(format!("{} is invalid ({error}): delete it", path.display())))
     }
 
-    /// The login at an address.
+    /// Returns the login at an address.
     pub(crate) fn of(&self, base: &str) -> Option<&Login> {
         self.logins.get(base)
     }
 
-    /// Keeps a login; its address is the current one from now on. Gives the file.
+    /// Saves a login, makes its address the current one, and returns the path of the file.
     pub(crate) fn keep(base: &str, login: Login) -> Result<PathBuf, Fault> {
         let mut kept = Self::read()?;
         kept.current = Some(base.to_owned());
@@ -67,7 +67,7 @@ impl Logins {
         kept.write()
     }
 
-    /// Forgets the login at an address; false = there was none.
+    /// Deletes the login at an address. Returns false if there was none.
     pub(crate) fn forget(base: &str) -> Result<bool, Fault> {
         let mut kept = Self::read()?;
         let was_kept = kept.logins.remove(base).is_some();
@@ -93,12 +93,12 @@ impl Logins {
     }
 }
 
-/// `$XDG_CONFIG_HOME/shuzhiren/logins.json`, else below `~/.config`.
+/// Path of the file: `$XDG_CONFIG_HOME/shuzhiren/logins.json`, or below `~/.config`.
 fn path() -> Result<PathBuf, Fault> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
     let config = config.ok_or_else(|| {
-        Fault::Local("there is no folder to keep a login in: set HOME, or use SHUZHIREN_TOKEN".to_owned())
+        Fault::Local("no config folder to save a login in: set HOME, or use SHUZHIREN_TOKEN".to_owned())
     })?;
     Ok(config.join("shuzhiren").join("logins.json"))
 }

@@ -7,29 +7,29 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::time::Duration;
 
-/// Longest answer that is taken.
+/// Maximum size of an answer.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Entries of `error.details` that are told.
+/// Entries of `error.details` that are printed.
 const DETAILS_MAX: usize = 20;
 
-/// `data` of an answer, as it came and as a tree.
+/// `data` of an answer, as received and as a tree.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// To be handed on: numbers are exactly as the server wrote them.
+    /// Text to print: numbers are exactly as the server wrote them.
     pub(crate) raw: Box<RawValue>,
-    /// To be looked into.
+    /// Tree to read from.
     pub(crate) value: Value,
-    /// `ETag`, if there was one.
+    /// `ETag` header, if present.
     pub(crate) etag: Option<String>,
 }
 
-/// Why there is no [`Answer`].
+/// Reason that a request has no [`Answer`].
 pub(crate) enum Refusal {
-    /// It stays like that.
+    /// The same request would fail again.
     Final(Fault),
-    /// Not done, and may be said again, after so long if the server said.
+    /// Not executed; may be sent again, after the given time if the server named one.
     Busy(Fault, Option<Duration>),
-    /// May have been done or not: the answer did not arrive whole, or somebody in between answered.
+    /// Possibly executed: the answer was incomplete, or a proxy answered instead.
     Lost(Fault),
 }
 
@@ -45,7 +45,7 @@ struct Envelope {
 }
 
 impl Answer {
-    /// Reads a whole answer of the system at `base`.
+    /// Reads the complete answer of the system at `base`.
     pub(crate) async fn read(response: Response, base: &str) -> Result<Self, Refusal> {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -53,7 +53,7 @@ impl Answer {
         let after = header(header::RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
         if response.status().is_redirection() {
             let to = location.unwrap_or_else(|| "nowhere".to_owned());
-            let text = format!("{base} sends elsewhere: use --url with the address in front of {}", output::clean(&to));
+            let text = format!("{base} redirects to {}: use that address with --url", output::clean(&to));
             return Err(Refusal::Final(Fault::Usage(text)));
         }
         let bytes = whole(response).await?;
@@ -70,7 +70,7 @@ impl Answer {
         }
     }
 
-    /// A text of the data; empty when it is not there.
+    /// Returns a string member of the data, empty if missing.
     pub(crate) fn text(&self, name: &str) -> &str {
         crate::cli::term::format::text(&self.value, name)
     }
@@ -87,14 +87,14 @@ async fn whole(mut response: Response) -> Result<Vec<u8>, Refusal> {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Ok(bytes),
             Err(error) => {
-                let text = format!("the answer broke off: {}", cause(&error));
+                let text = format!("the answer was cut off: {}", cause(&error));
                 return Err(Refusal::Lost(Fault::Unreachable(text)));
             }
         }
     }
 }
 
-/// Somebody answered who does not speak like us: a proxy before a server that is away, or another program.
+/// Classifies an answer without our envelope: a proxy in front of a server that is down, or another program.
 fn stranger(base: &str, status: u16, after: Option<Duration>) -> Refusal {
     let fault = Fault::Unreachable(format!("{base} does not answer like shuzhiren (HTTP {status})"));
     match status {
@@ -118,7 +118,7 @@ fn refusal(base: &str, code: u16, message: &str, error: &Value, after: Option<Du
     }
 }
 
-/// The message, then each detail with where it is and what may have been meant.
+/// Formats an error: the message, or each detail with its pointer and close matches.
 fn told(message: &str, error: &Value) -> String {
     let message = output::clean(message).into_owned();
     let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -129,17 +129,17 @@ fn told(message: &str, error: &Value) -> String {
     let line = |detail: &Value| {
         let text = |name: &str| output::clean(crate::cli::term::format::text(detail, name)).into_owned();
         let near: Vec<_> = detail["candidates"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        // A message that names them itself says it better.
+        // Some messages name them already.
         let near = if near.is_empty() || text("message").contains("did you mean") {
             String::new()
         } else {
-            format!(" (near: {})", output::clean(&near.join(", ")))
+            format!(" (did you mean: {})", output::clean(&near.join(", ")))
         };
         let place = text("pointer");
         let place = if place.is_empty() { place } else { format!("{place}: ") };
         format!("{place}{}{near}", text("message"))
     };
-    // The message of the whole is that of the first.
+    // `message` repeats the first detail.
     if let [one] = details {
         return line(one);
     }
@@ -157,11 +157,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_detail_is_told_with_where_it_is() {
+    fn every_detail_is_printed_with_its_pointer() {
         let error = json!({"type": "invalid_params", "details": [
             {"pointer": "/params/6.txt", "message": "no such input", "candidates": ["text"]},
             {"pointer": "/params/9", "message": "no such\u{1b} node"}]});
-        let expected = "2 problems\n  /params/6.txt: no such input (near: text)\n  /params/9: no such  node";
+        let expected = "2 problems\n  /params/6.txt: no such input (did you mean: text)\n  /params/9: no such  node";
         assert_eq!(told("no such input (and 1 more problem)", &error), expected);
         let one = json!({"type": "invalid_query", "details": [{"pointer": "/a", "message": "no"}]});
         assert_eq!(told("no", &one), "/a: no");

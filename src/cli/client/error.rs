@@ -1,52 +1,52 @@
-//! How a command ends when it does not do what was asked: in words, and as an exit code.
+//! Errors of the client commands and their exit codes.
 
-/// What exit codes mean; part of `--help`.
+/// Meaning of the exit codes; part of `--help`.
 ///
-/// 0 is also what a command ends with whose reader has gone away (`| head`); 1 a task that failed or was cancelled while it was
-/// watched; 2 what is seen to be wrong here, as a param without `=`, where 6 is what only the system knows, as a param that the
-/// workflow does not take; 5 a system that was away or busy for longer than `--wait-for-server`.
+/// 0 also if the reader of standard output has gone (`| head`). 1: a watched task failed or was cancelled. 2: an error that the
+/// command itself finds, such as a param without `=`; 6: one that only the system can find, such as a param that the
+/// workflow does not declare. 5: the system was away or busy for longer than `--wait-for-server`.
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
-  0  done                           5    the system is away or too busy
-  1  a task did not complete        6    it refused, e.g. a param; standard error says why
-  2  a flag or file cannot be used  7    a file was not saved, or is not whole
-  3  not logged in, or not allowed  130  interrupted; what was submitted goes on
-  4  no such task, batch, workflow, file or instance";
+  0  success                        5    the system is unreachable or too busy
+  1  a task did not complete        6    the system refused the request; see standard error
+  2  invalid flag or input file     7    a file could not be saved or is incomplete
+  3  not logged in, or not allowed  130  interrupted; submitted tasks continue
+  4  task, batch, workflow, file or instance not found";
 
-/// Why a command ends without having done what was asked. Each is told in one place, `run`.
+/// Error of a command; printed in one place, `run`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// Nobody reads standard output any more. Not told, and no failure.
-    #[error("nobody reads standard output")]
+    /// The reader of standard output has gone. Not printed, and not a failure.
+    #[error("standard output is closed")]
     ReaderGone,
-    /// The task did not end well, and that was told where it was seen.
+    /// A task failed or was cancelled.
     #[error("{0}")]
     TaskFailed(String),
-    /// What was typed cannot be used.
+    /// Invalid arguments or input files.
     #[error("{0}")]
     Usage(String),
-    /// Log in first.
+    /// Not logged in, or not allowed.
     #[error("{0}")]
     NotLoggedIn(String),
-    /// It is not there.
+    /// The task, batch, workflow, file or instance does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// Nobody answers, or only to come back later.
+    /// The system does not answer, or is too busy.
     #[error("{0}")]
     Unreachable(String),
-    /// The server understood, and does not do it.
+    /// The server understood the request and refused it.
     #[error("{0}")]
     Refused(String),
-    /// This machine: disks, editors, terminals.
+    /// Failure of this machine: disk, editor, terminal.
     #[error("{0}")]
     Local(String),
-    /// Ctrl-C.
+    /// Interrupted by Ctrl-C.
     #[error("{0}")]
     Interrupted(String),
 }
 
 impl Fault {
-    /// The exit code, as [`EXIT_CODES`] says.
+    /// Returns the exit code; see [`EXIT_CODES`].
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,
@@ -61,7 +61,7 @@ impl Fault {
         }
     }
 
-    /// With more in front of what went wrong.
+    /// Puts the object that the error is about in front of its message.
     pub(crate) fn about(self, what: &str) -> Self {
         let told = |text: String| format!("{what}: {text}");
         match self {
@@ -78,7 +78,7 @@ impl Fault {
     }
 }
 
-/// Does each of several things; the first fault decides how the command ends, and hinders none of the others.
+/// Runs `act` for each item, also after an error. The first error becomes the result of the command.
 pub(crate) async fn each<T>(things: &[T], act: impl AsyncFn(&T) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut first = None;
     for thing in things {

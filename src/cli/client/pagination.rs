@@ -1,26 +1,26 @@
-//! A list over many pages: a table for people, one JSON document `{"total","items":[…]}` for programs, both as they come.
+//! Lists of several pages, printed page by page: a table for people, one JSON document `{"total","items":[…]}` for programs.
 
 use super::{envelope::Answer, error::Fault, rest::Api};
 use crate::cli::term::{output, table::Table};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-/// Items of one page; the server gives no more.
+/// Maximum items of a page, as on the server.
 const PAGE_MAX: u64 = 200;
 
-/// What is asked for.
+/// Request for a list.
 pub(crate) struct Asked<'a> {
     /// `/api/tasks`, `/api/files` or `/api/workflows`.
     pub(crate) path: &'a str,
-    /// Filters: names and values.
+    /// Names and values of filters.
     pub(crate) filters: Vec<(&'static str, String)>,
-    /// Items in all.
+    /// Maximum items over all pages.
     pub(crate) limit: u64,
-    /// Whether pages are found by cursor, else by offset.
+    /// Whether pages are requested by cursor, else by offset.
     pub(crate) has_cursor: bool,
 }
 
-/// Says the list. `columns` is the empty table, `row` puts an item in.
+/// Prints the list. `columns` creates the empty table, `row` adds an item to it.
 pub(crate) async fn say(
     api: &Api,
     asked: &Asked<'_>,
@@ -51,12 +51,12 @@ pub(crate) async fn say(
         return output::say("]}");
     }
     if total > seen {
-        output::hint(&format!("{seen} of {total}: --limit shows more"));
+        output::hint(&format!("{seen} of {total} shown; --limit shows more"));
     }
     Ok(())
 }
 
-/// The items as they came: numbers in them are exact.
+/// Items as received: their numbers are exact.
 #[derive(Deserialize)]
 struct Raw<'a> {
     #[serde(borrow)]
@@ -64,10 +64,10 @@ struct Raw<'a> {
 }
 
 fn read(page: &str) -> Result<Raw<'_>, Fault> {
-    serde_json::from_str(page).map_err(|error| Fault::Unreachable(format!("the answer is no page of a list: {error}")))
+    serde_json::from_str(page).map_err(|error| Fault::Unreachable(format!("the answer is not a list: {error}")))
 }
 
-/// The items of a page, each as if it had come by itself.
+/// Returns the items of a page, each as an answer of its own.
 pub(crate) fn items(page: &str) -> Result<Vec<Answer>, Fault> {
     let answer = |raw: &RawValue| Answer {
         raw: raw.to_owned(),
@@ -89,7 +89,7 @@ fn say_json(total: &Value, page: &str, is_first: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// As it stands in a query.
+/// Encodes a text for a query string.
 pub(crate) fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
@@ -115,7 +115,7 @@ mod tests {
     use super::Asked;
 
     #[test]
-    fn pages_follow_one_another() {
+    fn pages_are_requested_by_cursor_or_offset() {
         let filters = vec![("status", "failed,pending".to_owned())];
         let asked = Asked { path: "/api/tasks", filters, limit: 250, has_cursor: true };
         assert_eq!(asked.path_of(0, None), "/api/tasks?limit=200&status=failed%2Cpending");

@@ -1,7 +1,7 @@
-//! REST as every command uses it: the envelope, faults by status, waiting when the server asks for it.
+//! REST client of all commands: envelope, errors by status, retries.
 //!
-//! A 429 or 503 is repeated after `Retry-After`. What was sent and got no answer is repeated only where that cannot do it twice
-//! ([`Repeat`]). A server that has answered once in this process is waited for; one that is away from the start is told at once.
+//! A 429 or 503 is retried after `Retry-After`. A request that got no answer is retried only if it cannot take effect twice
+//! ([`Repeat`]). A server that has answered once in this process is waited for; one that never answered is an error at once.
 
 use super::{
     connection::is_loopback,
@@ -17,28 +17,28 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of one request that carries no file.
+/// Time limit of a request that carries no file.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Of each read of a download.
+/// Time limit of each read of a download.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// A connection over which a file goes up is looked after by TCP.
+/// TCP keep-alive interval: detects a dead connection during an upload, which has no time limit.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// The first pause when the server names none; it doubles up to [`PAUSE_MAX`].
+/// First pause before a retry when the server names none; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Redirections of a download: a store may send elsewhere.
+/// Redirects followed by a download: a store may redirect to its bucket.
 const REDIRECTS_MAX: usize = 5;
 
-/// Whether a request that may have arrived can be sent again.
+/// Whether a request may be sent again after it may have arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// Reads, and what has an idempotency key or says an end state.
+    /// Safe to repeat: reads, requests with an idempotency key, and those that set a final state.
     Safe,
-    /// Only when it is certain that it did nothing.
+    /// Repeated only if it certainly did not arrive.
     IfUnsent,
 }
 
-/// A system, and who speaks to it.
+/// A system, and the credentials for it.
 pub(crate) struct Api {
     base: String,
     token: Option<Secret>,
@@ -49,16 +49,16 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Speaks to `base`; `patience` is how long it is waited for.
+    /// Creates a client for `base` that waits up to `patience` for a busy or restarting server.
     pub(crate) fn new(base: &str, token: Option<Secret>, patience: Duration) -> Result<Self, Fault> {
         let client = || {
             let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
             let builder = builder.user_agent(concat!("shuzhiren/", env!("CARGO_PKG_VERSION")));
-            // A proxy is for other machines.
+            // A proxy from the environment cannot reach this machine.
             if is_loopback(base) { builder.no_proxy() } else { builder }
         };
         let failed = |error: reqwest::Error| Fault::Local(format!("cannot make an HTTP client: {error}"));
-        // A redirected POST would become a GET: the address to use is told instead. Downloads see to whom they are sent.
+        // A redirected POST would become a GET, so the error names the address to use. Downloads follow redirects themselves.
         let client = || client().redirect(Policy::none());
         Ok(Self {
             base: base.to_owned(),
@@ -70,32 +70,32 @@ impl Api {
         })
     }
 
-    /// The address, without a slash at its end.
+    /// Returns the address, without a trailing slash.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Whether there is anybody to be.
+    /// Whether there is a token.
     pub(crate) const fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// The token, for the WebSocket and for `whoami`.
+    /// Returns the token, for the WebSocket and for `whoami`.
     pub(crate) const fn token(&self) -> Option<&Secret> {
         self.token.as_ref()
     }
 
-    /// How long the server is waited for.
+    /// Returns the longest wait for a server that is busy or away.
     pub(crate) const fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// A request below `/api` with the token, to be given back by what is passed to [`Api::call`].
+    /// Builds a request with the token, for the closure that is passed to [`Api::call`].
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.upload(method, path).timeout(REQUEST_TIMEOUT)
     }
 
-    /// The same without a time limit on the whole.
+    /// Builds a request without a time limit, for uploads.
     pub(crate) fn upload(&self, method: Method, path: &str) -> RequestBuilder {
         self.with_token(self.calls.request(method, format!("{}{path}", self.base)))
     }
@@ -107,8 +107,8 @@ impl Api {
         }
     }
 
-    /// A stored file; `link` is its id, with the signature behind it if there is one. Private mode asks who wants it; where the
-    /// system sends us on to, a bucket, nobody is told.
+    /// Requests a stored file. `link` is its id, followed by the signature of a signed link if there is one. The token, which
+    /// private mode asks for, is not sent to a bucket that the system redirects to.
     pub(crate) async fn download(&self, method: Method, link: &str) -> reqwest::Result<Response> {
         let url = format!("{}/upload/file/{link}", self.base);
         let mut response = self.with_token(self.downloads.request(method.clone(), url)).send().await?;
@@ -119,12 +119,12 @@ impl Api {
         Ok(response)
     }
 
-    /// `GET`.
+    /// Sends a `GET` request.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, Fault> {
         self.call(Repeat::Safe, async || Ok(self.request(Method::GET, path))).await
     }
 
-    /// Sends what `make` makes, again as often as that is right.
+    /// Sends the request that `make` builds, and again while a retry is allowed and may help.
     pub(crate) async fn call(
         &self,
         repeat: Repeat,
@@ -174,7 +174,7 @@ impl Api {
         self.has_answered.load(Ordering::Relaxed)
     }
 
-    /// Nothing came back. A connection that never stood carried nothing.
+    /// Classifies a request without an answer. If there was no connection, it did not arrive.
     fn unanswered(&self, repeat: Repeat, error: &reqwest::Error) -> Stop {
         let fault = Fault::Unreachable(format!("no answer from {}: {}", self.base, cause(error)));
         let may_repeat = if error.is_connect() { self.is_known() } else { repeat == Repeat::Safe };
@@ -182,7 +182,7 @@ impl Api {
     }
 }
 
-/// Where an answer sends to.
+/// Returns the target of a redirect.
 fn elsewhere(response: &Response) -> Option<url::Url> {
     let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection())?;
     response.url().join(location.to_str().ok()?).ok()
@@ -198,7 +198,7 @@ struct Trouble {
     after: Option<Duration>,
 }
 
-/// The innermost reason: reqwest's own sentence only says that there was one.
+/// Returns the innermost cause: reqwest's own message only says that there was an error.
 pub(crate) fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {

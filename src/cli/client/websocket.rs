@@ -1,4 +1,4 @@
-//! The WebSocket: one connection, from its login to its loss. Who comes back after a loss is the caller's business.
+//! One WebSocket connection, from login to loss. [`super::event_stream`] reconnects.
 
 use super::{connection::not_logged_in, error::Fault, rest::Api};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -14,52 +14,52 @@ use tokio_tungstenite::{
     },
 };
 
-/// To open it, and of each write.
+/// Time limit for opening the connection and for each write.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The server pings every 20 s; without any sign for so long it is gone.
+/// Silence after which the connection counts as lost. The server pings every 20 s.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
-/// Task ids in one `subscribe`.
+/// Maximum task ids in one `subscribe` message.
 const IDS_MAX: usize = 500;
-/// Closed because the token is not good (any more).
+/// Close code for a token that is invalid or has expired.
 const NOT_LOGGED_IN: u16 = 4401;
 
-/// An open WebSocket that is logged in.
+/// An open connection with a login.
 pub(crate) struct Live {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     base: String,
 }
 
-/// Why nothing comes any more.
+/// Reason that a connection failed.
 pub(crate) enum Lost {
-    /// Come back in a moment; this is why.
+    /// Lost, for this reason; reconnecting may help.
     Socket(String),
-    /// There is no coming back.
+    /// Reconnecting would not help.
     Final(Fault),
 }
 
-/// One message: its type, its data, and the text as it came.
+/// A message from the server: its type, its data, and the text as received.
 pub(crate) struct Heard {
     pub(crate) kind: String,
     pub(crate) data: Value,
     pub(crate) raw: String,
-    /// Unix ms of the server.
+    /// Server time, Unix ms.
     pub(crate) timestamp: u64,
-    /// An answer to what was asked, not said unasked.
+    /// Whether it is the reply to a request.
     pub(crate) is_answer: bool,
 }
 
 impl Live {
-    /// Connects with the token in a header.
+    /// Connects, sending the token in a header.
     pub(crate) async fn connect(api: &Api) -> Result<Self, Lost> {
         let token = api.token().ok_or_else(|| Lost::Final(not_logged_in(api.base())))?;
         let url = format!("{}/ws", api.base().replacen("http", "ws", 1));
-        let unusable = |_| Lost::Final(Fault::Usage("the address or the token cannot be used".to_owned()));
+        let unusable = |_| Lost::Final(Fault::Usage("the address or the token is not valid".to_owned()));
         let mut request = url.into_client_request().map_err(unusable)?;
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| Lost::Final(Fault::Usage("the token has characters that no token has".to_owned())))?;
+            .map_err(|_| Lost::Final(Fault::Usage("the token contains invalid characters".to_owned())))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         let opened = timeout(PATIENCE, Box::pin(connect_async(request))).await;
-        match opened.map_err(|_| Lost::Socket("no answer in time".to_owned()))? {
+        match opened.map_err(|_| Lost::Socket("connect timed out".to_owned()))? {
             Ok((socket, _)) => Ok(Self { socket, base: api.base().to_owned() }),
             Err(tungstenite::Error::Http(response)) if response.status() == 401 => {
                 Err(Lost::Final(not_logged_in(api.base())))
@@ -68,7 +68,7 @@ impl Live {
         }
     }
 
-    /// Asks for the endings and progress of these, with a snapshot of each.
+    /// Subscribes to the endings and progress of tasks; the reply is a snapshot of each.
     pub(crate) async fn subscribe(&mut self, ids: &[String]) -> Result<(), Lost> {
         for ids in ids.chunks(IDS_MAX) {
             self.send(&json!({"type": "subscribe", "data": {"taskIds": ids}})).await?;
@@ -76,7 +76,7 @@ impl Live {
         Ok(())
     }
 
-    /// Asks for everything, and what ended after `since`.
+    /// Subscribes to everything, including the endings after the cursor `since`.
     pub(crate) async fn subscribe_all(&mut self, since: &str) -> Result<(), Lost> {
         self.send(&json!({"type": "subscribe", "data": {"all": true, "since": since}, "requestId": "since"})).await
     }
@@ -85,15 +85,15 @@ impl Live {
         match timeout(PATIENCE, self.socket.send(Message::text(message.to_string()))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Lost::Socket(error.to_string())),
-            Err(_) => Err(Lost::Socket("it takes nothing any more".to_owned())),
+            Err(_) => Err(Lost::Socket("write timed out".to_owned())),
         }
     }
 
-    /// The next message. May be dropped while it waits.
+    /// Waits for the next message. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Heard, Lost> {
         loop {
             let heard = timeout(SILENCE_MAX, self.socket.next()).await;
-            match heard.map_err(|_| Lost::Socket("no sign of life".to_owned()))? {
+            match heard.map_err(|_| Lost::Socket("no ping from the server".to_owned()))? {
                 Some(Ok(Message::Text(text))) => {
                     if let Some(message) = read(&text) {
                         return Ok(message);
@@ -119,7 +119,7 @@ fn read(text: &str) -> Option<Heard> {
     Some(Heard { kind, data, raw: text.to_owned(), timestamp, is_answer })
 }
 
-/// `{"type":…,"data":…}` with the data as the server wrote it: how lines of `--json` are made of answers to REST.
+/// Builds a line of `--json` from a REST answer: `{"type":…,"data":…}`, with the data as the server wrote it.
 pub(crate) fn line(kind: &str, data: &RawValue) -> String {
     format!("{{\"type\":\"{kind}\",\"data\":{}}}", data.get())
 }

@@ -1,4 +1,4 @@
-//! `shuzhiren batches show|cancel`: the tasks of one submit with `--count` or `--sweep`, as a whole.
+//! `shuzhiren batches show|cancel`: all tasks of one submit with `--count` or `--sweep`.
 
 use crate::{
     cli::{
@@ -30,18 +30,18 @@ pub struct BatchesArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// There is none; says how batches are found
+    /// Not available; explains how to find batches
     #[command(hide = true, alias = "ls")]
     List(Common),
-    /// Show how far a batch is
+    /// Show the progress of a batch
     Show(ShowArgs),
-    /// Cancel all tasks of batches that have not ended
+    /// Cancel the tasks of batches that have not ended
     Cancel(CancelArgs),
 }
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// The batch
+    /// Batch id
     id: String,
     #[command(flatten)]
     common: Common,
@@ -49,7 +49,7 @@ struct ShowArgs {
 
 #[derive(Debug, Args)]
 struct CancelArgs {
-    /// The batches
+    /// Batch ids
     #[arg(required = true)]
     ids: Vec<String>,
     #[command(flatten)]
@@ -101,11 +101,11 @@ fn facts(batch: &Value) -> Vec<String> {
     }
     fact("owner", text(batch, "owner"));
     fact("accepted", text(batch, "createdAt"));
-    fact("last news", text(batch, "updatedAt"));
+    fact("updated", text(batch, "updatedAt"));
     lines
 }
 
-/// `6: 2 pending, 1 running, 3 completed`; those that are not kept are named.
+/// Counts by status: `6: 2 pending, 1 running, 3 completed`, and the tasks whose retention has passed.
 fn tasks(batch: &Value) -> String {
     let counts = batch["counts"].as_object().into_iter().flatten();
     let counts: Vec<(&str, u64)> =
@@ -114,42 +114,42 @@ fn tasks(batch: &Value) -> String {
     let mut parts: Vec<String> =
         counts.iter().filter(|it| it.1 > 0).map(|(status, count)| format!("{count} {status}")).collect();
     if count > kept {
-        parts.push(format!("{} ended and not kept any more", count - kept));
+        parts.push(format!("{} ended and deleted since", count - kept));
     }
     format!("{count}: {}", parts.join(", "))
 }
 
 fn cancelled(id: BatchId, batch: &Value) -> String {
     match batch["cancelled"].as_u64().unwrap_or(0) {
-        0 => format!("{id} had ended: nothing was left to cancel"),
-        1 => format!("{id} cancelled: 1 task had not ended"),
-        count => format!("{id} cancelled: {count} tasks had not ended"),
+        0 => format!("{id} has already ended: nothing to cancel"),
+        1 => format!("{id} cancelled: 1 task"),
+        count => format!("{id} cancelled: {count} tasks"),
     }
 }
 
-/// An id as it is typed.
+/// Parses a batch id from the command line.
 fn batch_id(text: &str) -> Result<BatchId, Fault> {
     text.parse().map_err(|_| match text.parse::<crate::task::TaskId>() {
         Ok(task) => {
             let batch = BatchId::of(task);
-            Fault::NotFound(format!("{text} is the id of a task; if it is one of a batch, that is {batch}"))
+            Fault::NotFound(format!("{text} is the id of a task; if it belongs to a batch, the batch is {batch}"))
         }
-        Err(_) => Fault::NotFound(format!("`{text}` is no batch id")),
+        Err(_) => Fault::NotFound(format!("`{text}` is not a batch id")),
     })
 }
 
-/// What stands of a batch.
+/// Reads a batch.
 pub(crate) async fn find(api: &Api, id: BatchId) -> Result<Answer, Fault> {
     api.get(&format!("/api/batches/{id}")).await
 }
 
-/// Cancels what has not ended; said again it changes nothing.
+/// Cancels the tasks of a batch that have not ended. Idempotent.
 pub(crate) async fn cancel(api: &Api, id: BatchId) -> Result<Answer, Fault> {
     let path = format!("/api/batches/{id}");
     api.call(Repeat::Safe, async || Ok(api.request(Method::DELETE, &path))).await
 }
 
-/// The tasks of a batch that are kept, as lists show them, in the order of the batch.
+/// Reads the tasks of a batch that still exist, as list items in the order of the batch.
 pub(crate) async fn tasks_of(api: &Api, id: BatchId) -> Result<Vec<Answer>, Fault> {
     let (mut tasks, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -162,7 +162,7 @@ pub(crate) async fn tasks_of(api: &Api, id: BatchId) -> Result<Vec<Answer>, Faul
             _ => break,
         }
     }
-    // Lists begin with what came last.
+    // Lists start with the newest.
     tasks.reverse();
     Ok(tasks)
 }
@@ -174,7 +174,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_batch_is_told_as_a_whole() {
+    fn a_batch_is_shown_with_its_counts() {
         let batch = json!({"batchId": "x", "count": 9, "progress": 66, "owner": "lin\u{1b}",
             "counts": {"pending": 0, "running": 1, "completed": 5, "failed": 1, "cancelled": 0},
             "workflowName": "portrait", "workflowVersion": 3, "createdAt": "c", "updatedAt": "u"});
@@ -182,23 +182,23 @@ mod tests {
             facts(&batch),
             [
                 "batch       x",
-                "tasks       9: 1 running, 5 completed, 1 failed, 2 ended and not kept any more",
+                "tasks       9: 1 running, 5 completed, 1 failed, 2 ended and deleted since",
                 "progress    66 %",
                 "workflow    portrait@3",
                 "owner       lin ",
                 "accepted    c",
-                "last news   u",
+                "updated     u",
             ]
         );
     }
 
     #[test]
-    fn an_id_of_a_task_says_which_batch_it_may_be_of() {
+    fn a_task_id_in_place_of_a_batch_id_names_the_batch() {
         let batch = BatchId::new();
         assert_eq!(batch_id(&batch.to_string()).unwrap(), batch);
-        let told = batch_id(&batch.task(3).to_string()).unwrap_err().to_string();
-        assert!(told.ends_with(&format!("that is {batch}")), "{told}");
-        assert!(batch_id("../config").unwrap_err().to_string().contains("no batch id"));
-        assert!(cancelled(batch, &json!({"cancelled": 0})).ends_with("nothing was left to cancel"));
+        let error = batch_id(&batch.task(3).to_string()).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("the batch is {batch}")), "{error}");
+        assert!(batch_id("../config").unwrap_err().to_string().contains("not a batch id"));
+        assert!(cancelled(batch, &json!({"cancelled": 0})).ends_with("nothing to cancel"));
     }
 }

@@ -1,4 +1,4 @@
-//! `shuzhiren completions`: what a shell needs to complete our commands and flags.
+//! `shuzhiren completions`: completion scripts for shells.
 
 use crate::cli::{client::error::Fault, term::output};
 use clap::{Args, Command, ValueEnum};
@@ -7,11 +7,11 @@ use clap_complete::{Shell, generate};
 /// Settings of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell
     shell: Known,
 }
 
-/// The shells that are looked after.
+/// Supported shells.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Known {
     Bash,
@@ -19,7 +19,7 @@ enum Known {
     Fish,
 }
 
-/// Prints the script: `source <(shuzhiren completions bash)`.
+/// Prints the script, for `source <(shuzhiren completions bash)`.
 pub(crate) fn completions(args: CompletionsArgs, mut program: Command) -> Result<(), Fault> {
     let shell = match args.shell {
         Known::Bash => Shell::Bash,

@@ -1,4 +1,4 @@
-//! `shuzhiren config get|set|edit`: the fleet. A change says what it changes, and never overwrites somebody else's.
+//! `shuzhiren config get|set|edit`: the config of the fleet. Shows the changes, and never overwrites those of others.
 
 use crate::cli::{
     client::{
@@ -33,11 +33,11 @@ pub struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Print the config in force
+    /// Print the current config
     Get(GetArgs),
-    /// Put a file in force: `{"servers":[…],"healthCheck":{…}}`; what it does not name stays
+    /// Apply a file: `{"servers":[…],"healthCheck":{…}}`; members it does not name stay
     Set(SetArgs),
-    /// Change the config in $VISUAL or $EDITOR
+    /// Edit the config in $VISUAL or $EDITOR
     Edit(EditArgs),
 }
 
@@ -49,7 +49,7 @@ struct GetArgs {
 
 #[derive(Debug, Args)]
 struct SetArgs {
-    /// The config, `-` = standard input. A `version` in it is a guard: another one in force refuses it
+    /// Config file, `-` = standard input. If it names a `version`, it is refused unless that is the current one
     file: PathBuf,
     #[command(flatten)]
     common: Common,
@@ -57,14 +57,14 @@ struct SetArgs {
 
 #[derive(Debug, Args)]
 struct EditArgs {
-    /// Do not ask before the change is put in force
+    /// Apply the change without confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// Reads or changes.
+/// Runs a subcommand of `config`.
 pub(crate) async fn config(args: ConfigArgs) -> Result<(), Fault> {
     match args.what {
         What::Get(args) => {
@@ -91,7 +91,7 @@ async fn set(args: SetArgs) -> Result<(), Fault> {
     let named: Value = parse(&text).map_err(|error| error.about(&args.file.display().to_string()))?;
     let api = args.common.connection.logged_in()?;
     let before = read(&api).await?;
-    // Without a guard of its own it is guarded by what was read a moment ago: the difference shown is the one made.
+    // Without a version in the file, the version just read is the guard, so that the changes shown are the changes made.
     let guard = if named["version"].is_u64() { None } else { before.etag.clone() };
     let after = write(&api, text, guard.as_deref()).await?;
     told(&before, &after, args.common.json)
@@ -106,44 +106,44 @@ async fn edit(args: EditArgs) -> Result<(), Fault> {
     let text = std::fs::read_to_string(draft.path())
         .map_err(|error| Fault::Local(format!("cannot read {}: {error}", draft.path().display())))?;
     if text == shown {
-        output::hint("nothing was changed");
+        output::hint("no changes");
         return Ok(());
     }
     if let Err(fault) = parse(&text) {
         return Err(keeping(draft, &fault.to_string()));
     }
     changes(&shown, &text).iter().for_each(|line| output::hint(line));
-    if !args.yes && std::io::stdin().is_terminal() && !ask::confirm("Put this in force?").await? {
-        return Err(keeping(draft, "not put in force"));
+    if !args.yes && std::io::stdin().is_terminal() && !ask::confirm("Apply these changes?").await? {
+        return Err(keeping(draft, "not applied"));
     }
     match write(&api, text, before.etag.as_deref()).await {
         Ok(after) if args.common.json => output::say(after.raw.get()),
-        Ok(after) => output::say(&format!("version {} is in force", after.value["version"])),
+        Ok(after) => output::say(&format!("version {} is active", after.value["version"])),
         Err(Fault::Refused(why) | Fault::Unreachable(why)) => Err(keeping(draft, &why)),
         Err(fault) => Err(fault),
     }
 }
 
-/// For its owner's eyes: the config may hold secrets.
+/// Writes the text to a temporary file that only its owner can read: the config may hold secrets.
 fn draft_of(text: &str) -> Result<tempfile::NamedTempFile, Fault> {
     let draft = tempfile::Builder::new().prefix("shuzhiren-config-").suffix(".json").tempfile();
     let draft = draft.and_then(|draft| std::fs::write(draft.path(), text).map(|()| draft));
     draft.map_err(|error| Fault::Local(format!("cannot write a file to edit: {error}")))
 }
 
-/// Work is not lost.
+/// Keeps the edited file after an error, so that no work is lost.
 fn keeping(draft: tempfile::NamedTempFile, why: &str) -> Fault {
     match draft.keep() {
         Ok((_, path)) => Fault::Refused(format!(
-            "{why}\nwhat you wrote is kept: {0}\nonce it is right: shuzhiren config set {0}",
+            "{why}\nyour changes are saved in {0}\nafter correcting them: shuzhiren config set {0}",
             path.display()
         )),
-        Err(error) => Fault::Refused(format!("{why}\nwhat you wrote could not be kept: {error}")),
+        Err(error) => Fault::Refused(format!("{why}\nyour changes could not be saved: {error}")),
     }
 }
 
 fn parse(text: &str) -> Result<Value, Fault> {
-    serde_json::from_str(text).map_err(|error| Fault::Usage(format!("no JSON: {error}")))
+    serde_json::from_str(text).map_err(|error| Fault::Usage(format!("not JSON: {error}")))
 }
 
 async fn write(api: &Api, text: String, guard: Option<&str>) -> Result<Answer, Fault> {
@@ -164,7 +164,7 @@ fn told(before: &Answer, after: &Answer, json: bool) -> Result<(), Fault> {
     }
     let lines = changes(&pretty(&before.value), &pretty(&after.value));
     lines.iter().try_for_each(|line| output::say(line))?;
-    output::say(&format!("version {} is in force", after.value["version"]))
+    output::say(&format!("version {} is active", after.value["version"]))
 }
 
 fn changes(before: &str, after: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! `shuzhiren explain`: what happened to a task, or why it has not happened yet, in sentences. Pure, but for the reading.
+//! `shuzhiren explain`: what happened to a task, or what it waits for, in sentences.
 
 use super::task_id::{about, check_ids};
 use crate::{
@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 /// Settings of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The task
+    /// Task id
     id: String,
     #[command(flatten)]
     common: Common,
 }
 
-/// Explains.
+/// Prints the sentences.
 pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Fault> {
     check_ids(std::slice::from_ref(&args.id))?;
     let api = args.common.connection.logged_in()?;
@@ -38,7 +38,7 @@ pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Fault> {
     sentences.iter().try_for_each(|sentence| output::say(sentence))
 }
 
-/// What there is to say of a task with its workflow.
+/// Describes a task, which includes its workflow.
 fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
     let ago = |name: &str| unix_ms(&task[name]).map(|then| span(now_ms.saturating_sub(then))).unwrap_or_default();
     let mut said = match text(task, "status") {
@@ -53,7 +53,7 @@ fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
         other => vec![format!("It is {other}.")],
     };
     if let Some(lives) = task["revived"].as_u64() {
-        said.push(format!("It was given another try after its end {}.", times(lives)));
+        said.push(format!("It was retried by hand {}.", times(lives)));
     }
     said.extend(attempts(task));
     for warning in task["warnings"].as_array().into_iter().flatten() {
@@ -64,7 +64,7 @@ fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
 
 fn waiting(task: &Value, since: &str) -> Vec<String> {
     let why = task["waitingFor"].as_str().unwrap_or("its turn");
-    let mut said = vec![format!("It has waited for {since}, for {why}.")];
+    let mut said = vec![format!("It has been waiting {since} for {why}.")];
     let priority = text(task, "priority");
     if priority != "normal" {
         said.push(format!("Its priority is {priority}."));
@@ -72,10 +72,10 @@ fn waiting(task: &Value, since: &str) -> Vec<String> {
     let eligible: Vec<&str> =
         task["eligibleInstances"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !eligible.is_empty() {
-        said.push(format!("Only {} can run it: the others lack a node or a model that it needs.", eligible.join(", ")));
+        said.push(format!("Only {} can run it: the others lack a required node or model.", eligible.join(", ")));
     }
     if let Some(by) = task["startBy"].as_str() {
-        said.push(format!("If it has not begun by {by}, it fails with start_timeout."));
+        said.push(format!("If it has not started by {by}, it fails with start_timeout."));
     }
     if let Some(at) = task["nextAttemptAt"].as_str() {
         said.push(format!("The next attempt is at {at}."));
@@ -85,14 +85,15 @@ fn waiting(task: &Value, since: &str) -> Vec<String> {
 
 fn running(task: &Value, since: &str) -> Vec<String> {
     let place = task["instanceId"].as_str().unwrap_or("an instance");
-    let mut said = vec![format!("It has run on {place} for {since}: {} % of the graph is done.", task["progress"])];
+    let mut said =
+        vec![format!("It has been running on {place} for {since}: {} % of the graph is done.", task["progress"])];
     if let Some(node) = task["currentNode"].as_str() {
         let class = task["workflow"][node]["class_type"].as_str().map(|class| format!(" ({class})"));
         let (done, total) = (&task["nodesDone"], &task["nodesTotal"]);
-        said.push(format!("Node {node}{} executes; {done} of {total} nodes are done.", class.unwrap_or_default()));
+        said.push(format!("Node {node}{} is executing; {done} of {total} nodes are done.", class.unwrap_or_default()));
     }
     if let Some(ms) = task["timeoutMs"].as_u64() {
-        said.push(format!("After a run of {} it is stopped (run_timeout).", span(ms)));
+        said.push(format!("It is stopped after running for {} (run_timeout).", span(ms)));
     }
     said
 }
@@ -107,8 +108,8 @@ fn completed(task: &Value) -> Vec<String> {
         count => format!("{count} files"),
     };
     vec![
-        format!("It ended well: it waited {}, then ran {} on {place}.", span(waited), span(ran)),
-        format!("It made {made}: shuzhiren download {}", text(task, "id")),
+        format!("It completed: it waited {}, then ran {} on {place}.", span(waited), span(ran)),
+        format!("It produced {made}: shuzhiren download {}", text(task, "id")),
     ]
 }
 
@@ -122,49 +123,49 @@ fn failed(task: &Value) -> Vec<String> {
     let Some(kind) = kind else { return said };
     said.push(format!("{} ({}).", meaning(kind), kind.as_str()));
     said.push(if kind.retryable() {
-        format!("All {} attempts went like that. Another try may go well: shuzhiren retry {id}", task["maxAttempts"])
+        format!("All {} attempts failed. A retry may succeed: shuzhiren retry {id}", task["maxAttempts"])
     } else {
-        advice(kind).map_or_else(|| format!("Once that is changed: shuzhiren retry {id}"), str::to_owned)
+        advice(kind).map_or_else(|| format!("After fixing the cause: shuzhiren retry {id}"), str::to_owned)
     });
     if error["traceback"].as_array().is_some_and(|lines| !lines.is_empty()) {
-        said.push(format!("The traceback of the node: shuzhiren show {id}"));
+        said.push(format!("Traceback of the node: shuzhiren show {id}"));
     }
     said
 }
 
 const fn meaning(kind: FailureKind) -> &'static str {
     match kind {
-        FailureKind::InvalidWorkflow => "The instance refused the graph before running it",
-        FailureKind::NodeError => "The node raised an error, and would again",
+        FailureKind::InvalidWorkflow => "The instance rejected the graph before running it",
+        FailureKind::NodeError => "The node raised an error, which a retry would repeat",
         FailureKind::OutOfMemory => "The instance ran out of memory",
         FailureKind::InstanceUnreachable => "The instance could not be reached",
-        FailureKind::PromptLost => "The instance forgot the task: it was restarted, or somebody cleared its queue",
-        FailureKind::Interrupted => "Somebody else interrupted it at the instance",
-        FailureKind::InputUnavailable => "A file that it needs is missing, or the instance did not take it",
+        FailureKind::PromptLost => "The instance lost the task: it was restarted, or its queue was cleared",
+        FailureKind::Interrupted => "Another client interrupted it on the instance",
+        FailureKind::InputUnavailable => "An input file is missing, or the instance did not accept it",
         FailureKind::OutputUnavailable => "It ran, but an output could not be fetched from the instance",
-        FailureKind::StorageFailed => "It ran, but an output could not be stored here: is the disk full?",
-        FailureKind::OutputTooLarge => "It ran, but an output is larger than allowed, or there are too many",
-        FailureKind::Stalled => "The instance gave no sign of life while it ran",
-        FailureKind::RunTimeout => "It ran for longer than its timeout",
-        FailureKind::StartTimeout => "It had not begun by its startBy",
-        FailureKind::Poison => "Instances died under it: it is not given to another",
+        FailureKind::StorageFailed => "It ran, but an output could not be stored: the disk may be full",
+        FailureKind::OutputTooLarge => "It ran, but an output is too large, or there are too many",
+        FailureKind::Stalled => "The instance reported no progress while it ran",
+        FailureKind::RunTimeout => "It exceeded its time limit",
+        FailureKind::StartTimeout => "It had not started by its startBy",
+        FailureKind::Poison => "Instances died while running it, so it is not given to another",
     }
 }
 
-/// What to change, where a try with the same task is of no use.
+/// Advice where retrying the same task would not help.
 const fn advice(kind: FailureKind) -> Option<&'static str> {
     match kind {
         FailureKind::InvalidWorkflow | FailureKind::NodeError => {
-            Some("Change the workflow or the params, and submit again.")
+            Some("Correct the workflow or the params and submit it again.")
         }
-        FailureKind::Poison => Some("Run it by hand at an instance that nobody else needs before submitting it again."),
+        FailureKind::Poison => Some("Before submitting it again, run it by hand on an instance that is not in use."),
         FailureKind::RunTimeout => Some("Submit it again with a longer --timeout."),
         FailureKind::StartTimeout => Some("Submit it again with a later --start-by, or a higher --priority."),
         _ => None,
     }
 }
 
-/// One sentence for each try.
+/// Describes each attempt in one sentence.
 pub(crate) fn attempts(task: &Value) -> Vec<String> {
     let attempts = task["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     attempts
@@ -172,7 +173,7 @@ pub(crate) fn attempts(task: &Value) -> Vec<String> {
         .map(|attempt| {
             let begun = unix_ms(&attempt["startedAt"]).unwrap_or(0);
             let took = unix_ms(&attempt["endedAt"]).map(|ended| span(ended.saturating_sub(begun)));
-            let outcome = attempt["outcome"].as_str().unwrap_or("goes on");
+            let outcome = attempt["outcome"].as_str().unwrap_or("running");
             let error = &attempt["error"];
             let why = match error["message"].as_str() {
                 Some(message) => format!(": {}: {}", text(error, "type"), message.trim()),
@@ -210,9 +211,9 @@ mod tests {
         assert_eq!(
             sentences(&task, NOW),
             [
-                "It has waited for 10.0 s, for a free instance: all 2 are busy, next in line.",
+                "It has been waiting 10.0 s for a free instance: all 2 are busy, next in line.",
                 "Its priority is high.",
-                "Only a:1 can run it: the others lack a node or a model that it needs.",
+                "Only a:1 can run it: the others lack a required node or model.",
                 "Attempt 1 on b:1: failed after 3.2 s: stalled: mute",
             ]
         );
@@ -225,8 +226,8 @@ mod tests {
         assert_eq!(
             sentences(&task, NOW),
             [
-                "It has run on a:1 for 10.0 s: 45 % of the graph is done.",
-                "Node 3 (KSampler) executes; 2 of 7 nodes are done.",
+                "It has been running on a:1 for 10.0 s: 45 % of the graph is done.",
+                "Node 3 (KSampler) is executing; 2 of 7 nodes are done.",
             ]
         );
     }
@@ -239,7 +240,7 @@ mod tests {
             let said = sentences(&task, NOW);
             assert_eq!(said[0], "It failed in node 2 (K): boom");
             assert!(said[1].ends_with(&format!("({}).", kind.as_str())), "{said:?}");
-            assert_eq!(said[2].contains("Another try may go well"), kind.retryable(), "{said:?}");
+            assert_eq!(said[2].contains("A retry may succeed"), kind.retryable(), "{said:?}");
         }
         let other = json!({"status": "failed", "error": {"type": "of_tomorrow", "message": "boom"}});
         assert_eq!(sentences(&other, NOW), ["It failed: boom"]);

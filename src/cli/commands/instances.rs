@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 /// Settings of `instances`.
 #[derive(Debug, Args)]
 pub struct InstancesArgs {
-    /// Only this one, with the history of its health
+    /// Show only this instance, with its health history
     id: Option<String>,
     #[command(flatten)]
     common: Common,
@@ -31,14 +31,14 @@ pub struct InstancesArgs {
 /// Settings of `enable` and `disable`.
 #[derive(Debug, Args)]
 pub struct SwitchArgs {
-    /// The instances, as `ip:port`
+    /// Instances, as `ip:port`
     #[arg(required = true)]
     ids: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Lists.
+/// Lists instances.
 pub(crate) async fn instances(args: InstancesArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     let answer = match &args.id {
@@ -79,7 +79,7 @@ fn row(instance: &Value, table: &mut Table, now_ms: u64) {
     ]);
 }
 
-/// `12.0 GiB of 24.0 GiB`, empty where there is no GPU.
+/// Free GPU memory: `12.0 GiB of 24.0 GiB`, empty without a GPU.
 pub(crate) fn vram(device: &Value) -> String {
     match (device["vramFree"].as_u64(), device["vramTotal"].as_u64()) {
         (Some(free), Some(total)) if total > 0 => format!("{} of {}", bytes(free), bytes(total)),
@@ -87,12 +87,12 @@ pub(crate) fn vram(device: &Value) -> String {
     }
 }
 
-/// Takes tasks again.
+/// Enables instances.
 pub(crate) async fn enable(args: SwitchArgs) -> Result<(), Fault> {
     switch(args, true).await
 }
 
-/// Ends what runs, takes nothing new.
+/// Disables instances: they finish what they run and take no new tasks.
 pub(crate) async fn disable(args: SwitchArgs) -> Result<(), Fault> {
     switch(args, false).await
 }
@@ -110,21 +110,21 @@ async fn switch_one(api: &Api, id: &str, enabled: bool, json: bool) -> Result<()
     }
     let what = match (answer.value["enabled"] == true, answer.value["busy"] == true) {
         (true, _) => "enabled",
-        (false, true) if !enabled => "disabled; it ends what it runs",
+        (false, true) if !enabled => "disabled; it finishes what it runs",
         (false, _) if !enabled => "disabled",
-        // Its own switch is on now, its server's is not.
+        // The instance is enabled, its server is not.
         (false, _) => "enabled, but its server is disabled in the config",
     };
     output::say(&format!("{} {what}", answer.text("id")))
 }
 
-/// An id is typed by people: whatever is in it stays one part of the path.
+/// Path of an instance. The id is typed by people, so it is escaped to stay one path segment.
 fn path_of(id: &str) -> String {
     let id: String = id
         .bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b':' => char::from(byte).to_string(),
-            // A lone dot or two would be taken for folders.
+            // `.` and `..` alone would be path segments.
             b'.' if id.bytes().any(|byte| byte != b'.') => ".".to_owned(),
             _ => format!("%{byte:02X}"),
         })
@@ -137,7 +137,7 @@ mod tests {
     use super::path_of;
 
     #[test]
-    fn an_id_stays_one_part_of_the_path() {
+    fn an_id_stays_one_path_segment() {
         assert_eq!(path_of("127.0.0.1:8001"), "/api/instances/127.0.0.1:8001");
         assert_eq!(path_of("[::1]:8001"), "/api/instances/%5B::1%5D:8001");
         assert_eq!(path_of("../tasks?x#y"), "/api/instances/..%2Ftasks%3Fx%23y");

@@ -18,19 +18,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::Read as _;
 
-/// Bytes of a password that comes by standard input.
+/// Maximum bytes of a password from standard input.
 const PASSWORD_BYTES_MAX: u64 = 4_096;
 
 /// Settings of `login`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// As whom
+    /// User name
     #[arg(short, long, env = "SHUZHIREN_USERNAME", default_value = "admin", alias = "username")]
     user: String,
-    /// Read the password from standard input, instead of asking at the terminal
+    /// Read the password from standard input instead of the terminal
     #[arg(long)]
     password_stdin: bool,
-    /// The password. Others can see a flag: better the variable, --password-stdin or the question
+    /// Password. Other users can see flags: prefer the variable, --password-stdin or the prompt
     #[arg(long, env = "SHUZHIREN_PASSWORD", hide_env_values = true, hide = true)]
     password: Option<Secret>,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub struct LogoutArgs {
     common: Common,
 }
 
-/// Trades a password for a token and keeps that.
+/// Exchanges the password for a token and saves it.
 pub(crate) async fn login(args: LoginArgs) -> Result<(), Fault> {
     let base = args.common.connection.base()?;
     let api = Api::new(&base, None, args.common.connection.wait_for_server)?;
@@ -57,7 +57,7 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Fault> {
     let answer = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, "/api/auth/login").json(&body))).await?;
     let (token, expires_at) = (answer.text("token").to_owned(), answer.text("expiresAt").to_owned());
     if token.is_empty() {
-        return Err(Fault::Unreachable(format!("{base} gave no token")));
+        return Err(Fault::Unreachable(format!("{base} returned no token")));
     }
     let username = answer.value["user"]["username"].as_str().unwrap_or(&args.user).to_owned();
     let path = Logins::keep(&base, Login { username: username.clone(), token, expires_at: expires_at.clone() })?;
@@ -65,7 +65,7 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Fault> {
         return output::say(&json!({"url": base, "user": answer.value["user"], "expiresAt": expires_at}).to_string());
     }
     output::say(&format!("logged in at {base} as {} until {}", output::clean(&username), output::clean(&expires_at)))?;
-    output::hint(&format!("the token is kept in {}", path.display()));
+    output::hint(&format!("token saved in {}", path.display()));
     Ok(())
 }
 
@@ -76,21 +76,21 @@ fn from_stdin() -> Result<String, Fault> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Forgets the token. The server keeps none: it is good until it expires.
+/// Deletes the saved token. The server stores no tokens, so it stays valid until it expires.
 pub(crate) fn logout(args: LogoutArgs) -> Result<(), Fault> {
     let base = args.common.connection.base()?;
     let was_kept = Logins::forget(&base)?;
     if args.common.json {
         return output::say(&json!({"url": base, "wasLoggedIn": was_kept}).to_string());
     }
-    output::say(&format!("{} {base}", if was_kept { "logged out of" } else { "there was no login at" }))
+    output::say(&format!("{} {base}", if was_kept { "logged out of" } else { "not logged in at" }))
 }
 
-/// Who the token is of, and whether the system takes it.
+/// Prints the user of the token, after checking that the system accepts it.
 pub(crate) async fn whoami(args: LogoutArgs) -> Result<(), Fault> {
     let api = args.common.connection.api()?;
     let token = api.token().ok_or_else(|| not_logged_in(api.base()))?;
-    // Only the system can say whether the token is good; what is in it, anybody can read.
+    // Only the system can verify the token; its claims are readable by all.
     api.get("/api/monitor/overview").await?;
     let claims = claims_of(token.expose()).unwrap_or_default();
     let expires_at = claims["exp"].as_i64().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
@@ -104,7 +104,7 @@ pub(crate) async fn whoami(args: LogoutArgs) -> Result<(), Fault> {
     output::say(&format!("{} ({}) at {} until {expires_at}", output::clean(username), output::clean(role), api.base()))
 }
 
-/// The payload of a JSON Web Token.
+/// Decodes the payload of a JSON Web Token.
 fn claims_of(token: &str) -> Option<Value> {
     let payload = token.split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()

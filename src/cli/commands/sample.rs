@@ -1,4 +1,4 @@
-//! `shuzhiren sample`: the shortest way from a running system to a picture.
+//! `shuzhiren sample`: submits a built-in workflow to a running system and saves the picture.
 
 use super::files::download::{self, Remote};
 use crate::{
@@ -28,24 +28,24 @@ pub struct SampleArgs {
     /// Address of the system
     #[arg(long, env = "SHUZHIREN_URL", default_value = "http://127.0.0.1:3000")]
     url: String,
-    /// Login
+    /// User name
     #[arg(long, env = "SHUZHIREN_USERNAME", default_value = "admin")]
     username: String,
     /// Password
     #[arg(long, env = "SHUZHIREN_PASSWORD", default_value = "admin123", hide_env_values = true)]
     password: Secret,
-    /// What the picture should show
+    /// Text prompt of the picture
     #[arg(long, default_value = "a lighthouse in the morning")]
     prompt: String,
-    /// Where the picture goes
+    /// File to save the picture in: replaced if it exists; a link is followed, a device or pipe is written to
     #[arg(long, default_value = "sample.png")]
     out: PathBuf,
 }
 
-/// How long a system that goes away in the middle is waited for.
+/// Time to wait for a system that stops answering.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Logs in, submits, waits, saves the first picture. The login is not kept.
+/// Logs in, submits, waits, and saves the first picture. The login is not saved.
 pub(crate) async fn sample(args: SampleArgs) -> Result<(), Fault> {
     let base = base_of(&args.url)?;
     download::check_target(&args.out)?;
@@ -65,19 +65,19 @@ pub(crate) async fn sample(args: SampleArgs) -> Result<(), Fault> {
     let watched = Watched::task(&id);
     let ended = tokio::select! {
         ended = follow::follow(&api, &watched, &mut hear) => ended?,
-        _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: task {id} goes on"))),
+        _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: task {id} continues"))),
     };
     let task = ended.first().map(|task| &task.value).unwrap_or(&Value::Null);
     if task["status"] != "completed" {
         return Err(Fault::TaskFailed(format!("task {id} {}", ending(task))));
     }
     let output = Remote::of_task(task).into_iter().next();
-    let output = output.ok_or_else(|| Fault::TaskFailed("the task made no file".to_owned()))?;
+    let output = output.ok_or_else(|| Fault::TaskFailed("the task produced no file".to_owned()))?;
     let size = tokio::select! {
         size = download::save_as(&api, &output, &args.out) => size?,
         _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: download {id} later"))),
     };
-    // Private mode signs it: nothing else opens it.
+    // In private mode only the signed link opens the file.
     let signature = task["result"]["files"][0].as_str().and_then(|link| link.split_once('?'));
     let signature = signature.map(|(_, signature)| format!("?{}", output::clean(signature))).unwrap_or_default();
     output::say(&format!(
@@ -92,7 +92,7 @@ fn body_of(prompt: &str) -> Value {
     json!({"workflow": workflow(), "params": {"6.text": prompt, "3.seed": "random"}})
 }
 
-/// The classic text-to-image graph; stand-ins know its nodes. Real instances need the checkpoint it names.
+/// The default text-to-image graph. Stand-in instances know its nodes; real ones need the checkpoint it names.
 fn workflow() -> Value {
     json!({
         "3": {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 20, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal",

@@ -33,19 +33,19 @@ use serde_json::Value;
 /// Settings of `tasks`.
 #[derive(Debug, Args)]
 pub struct TasksArgs {
-    /// Only these: pending, running, completed, failed, cancelled, several with commas
+    /// Only these statuses: pending, running, completed, failed, cancelled; comma separated
     #[arg(short, long)]
     status: Option<String>,
-    /// Only failed ones with these types of error, several with commas
+    /// Only failed tasks with these error types; comma separated
     #[arg(long, value_name = "TYPE", conflicts_with = "status")]
     error_type: Option<String>,
-    /// Only those of this batch, the last first: an id ends with the place in the batch, 0000, 0001, … (hexadecimal)
+    /// Only tasks of this batch, the last first; ids end with the index in the batch, 0000, 0001, … (hexadecimal)
     #[arg(long, value_name = "ID", conflicts_with = "error_type")]
     batch: Option<BatchId>,
-    /// Only those of this published workflow
+    /// Only tasks of this published workflow
     #[arg(long, value_name = "NAME", conflicts_with_all = ["error_type", "batch"])]
     workflow: Option<FlowName>,
-    /// How many, newest first
+    /// Number of entries to show, newest first
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
@@ -55,9 +55,9 @@ pub struct TasksArgs {
 /// Settings of `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The task
+    /// Task id
     id: String,
-    /// Only its workflow, with the params in it
+    /// Show only its workflow, with params applied
     #[arg(long)]
     workflow: bool,
     #[command(flatten)]
@@ -67,14 +67,14 @@ pub struct ShowArgs {
 /// Settings of `cancel` and `retry`.
 #[derive(Debug, Args)]
 pub struct TaskIdsArgs {
-    /// The tasks
+    /// Task ids
     #[arg(required = true)]
     ids: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Lists.
+/// Lists tasks.
 pub(crate) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     let filters = [
@@ -85,7 +85,7 @@ pub(crate) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
     ];
     let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let asked = Asked { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
-    let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "TRY", "INSTANCE", "WHAT"]);
+    let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "ATTEMPT", "INSTANCE", "DETAIL"]);
     let now = clock::unix_ms();
     pagination::say(&api, &asked, args.common.json, columns, |task, table| row(task, table, now)).await
 }
@@ -114,7 +114,7 @@ fn row(task: &Value, table: &mut Table, now_ms: u64) {
     ]);
 }
 
-/// Shows one.
+/// Shows a task.
 pub(crate) async fn show(args: ShowArgs) -> Result<(), Fault> {
     check_ids(std::slice::from_ref(&args.id))?;
     let api = args.common.connection.logged_in()?;
@@ -139,7 +139,7 @@ fn facts(task: &Value) -> Vec<String> {
     fact("task", text(task, "id").to_owned());
     fact("status", if is_ended(status) { ending(task) } else { format!("{status}: {}", state_of(task)) });
     if let Some(index) = task["batchIndex"].as_u64() {
-        fact("batch", format!("{}, its task {index:03}", text(task, "batchId")));
+        fact("batch", format!("{}, task {index:03}", text(task, "batchId")));
     }
     if let Some(name) = task["workflowName"].as_str() {
         fact("workflow", format!("{name}@{}", task["workflowVersion"]));
@@ -149,7 +149,7 @@ fn facts(task: &Value) -> Vec<String> {
     fact("attempt", format!("{} of {}", task["attempt"], task["maxAttempts"]));
     fact("instance", text(task, "instanceId").to_owned());
     fact("accepted", text(task, "createdAt").to_owned());
-    fact("begun", text(task, "startedAt").to_owned());
+    fact("started", text(task, "startedAt").to_owned());
     fact("ended", text(task, "finishedAt").to_owned());
     fact("waited", task["queueMs"].as_u64().map(span).unwrap_or_default());
     fact("ran", task["runMs"].as_u64().map(span).unwrap_or_default());
@@ -167,7 +167,7 @@ fn facts(task: &Value) -> Vec<String> {
     lines
 }
 
-/// Cancels.
+/// Cancels tasks.
 pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
     check_ids(&args.ids)?;
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
@@ -179,15 +179,15 @@ pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
     .await
 }
 
-/// Gives another try.
+/// Retries failed or cancelled tasks.
 pub(crate) async fn retry(args: TaskIdsArgs) -> Result<(), Fault> {
     check_ids(&args.ids)?;
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
         let path = format!("/api/tasks/{id}/retry");
-        // Said twice it does it once.
+        // Idempotent.
         let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
-        said(json, &task.map_err(|fault| about(fault, id))?, "waits for another try")
+        said(json, &task.map_err(|fault| about(fault, id))?, "is queued again")
     })
     .await
 }

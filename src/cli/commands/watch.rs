@@ -1,4 +1,4 @@
-//! `shuzhiren watch`: tasks to their endings, or everything that happens.
+//! `shuzhiren watch`: watches tasks until they end, or everything that happens.
 
 use super::files::download::{self, Remote};
 use crate::cli::{
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Settings of `watch`.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// The tasks and batches; without any, everything that happens until Ctrl-C
+    /// Ids of tasks and batches; without ids, everything is shown until Ctrl-C
     ids: Vec<String>,
     #[command(flatten)]
     results: ResultArgs,
@@ -20,24 +20,24 @@ pub struct WatchArgs {
     common: Common,
 }
 
-/// What becomes of results, and of the task when nobody waits any more.
+/// Settings for results and for Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct ResultArgs {
-    /// Save the results in this folder; a file that exists stays, the new one gets another name
+    /// Save results in this folder; existing files stay, new ones get another name
     ///
-    /// Those of a batch have the place of their task in front: 000-, 001-, …. Each is checked by its SHA-256 before it is
-    /// there.
+    /// Results of a batch are prefixed by the index of their task: 000-, 001-, …. A file appears once its SHA-256 is
+    /// verified.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// With --out: replace files that exist
+    /// With --out: replace existing files. Links, devices and pipes are never replaced
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Ctrl-C cancels the tasks, instead of leaving them to themselves
+    /// Cancel the tasks on Ctrl-C instead of leaving them running
     #[arg(long)]
     cancel_on_interrupt: bool,
 }
 
-/// Watches.
+/// Runs `watch`.
 pub(crate) async fn watch(args: WatchArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     if args.ids.is_empty() {
@@ -47,7 +47,7 @@ pub(crate) async fn watch(args: WatchArgs) -> Result<(), Fault> {
     to_the_end(&api, &watched, &args.results, args.common.json).await
 }
 
-/// Follows tasks, says how each ended and what it made; a fault when one did not end well.
+/// Follows tasks until they end, and prints or saves their results. An error if one did not complete.
 pub(crate) async fn to_the_end(api: &Api, watched: &Watched, results: &ResultArgs, json: bool) -> Result<(), Fault> {
     let is_batch = watched.batches().next().is_some();
     let mut teller = if is_batch { Teller::of_batch(json, watched.tasks().len()) } else { Teller::new(json) };
@@ -59,7 +59,7 @@ pub(crate) async fn to_the_end(api: &Api, watched: &Watched, results: &ResultArg
     for task in &ended {
         tokio::select! {
             given = give(api, task, results, json) => given?,
-            _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted("interrupted while results were saved".to_owned())),
+            _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted("interrupted while saving results".to_owned())),
         }
     }
     let failed: Vec<&Answer> = ended.iter().filter(|task| task.text("status") != "completed").collect();
@@ -71,12 +71,12 @@ pub(crate) async fn to_the_end(api: &Api, watched: &Watched, results: &ResultArg
         more => {
             let whose: Vec<String> = watched.batches().map(|id| format!("shuzhiren tasks --batch {id}")).collect();
             let look = if whose.is_empty() { String::new() } else { format!(": {}", whose.join(", ")) };
-            Err(Fault::TaskFailed(format!("{} of {} tasks did not end well{look}", more.len(), ended.len())))
+            Err(Fault::TaskFailed(format!("{} of {} tasks did not complete{look}", more.len(), ended.len())))
         }
     }
 }
 
-/// Whoever wants files is served although nobody reads the lines.
+/// Ignores that the reader of standard output has gone if results are to be saved.
 fn unless_saving(said: Result<(), Fault>, results: &ResultArgs) -> Result<(), Fault> {
     match said {
         Err(Fault::ReaderGone) if results.out.is_some() => Ok(()),
@@ -84,9 +84,9 @@ fn unless_saving(said: Result<(), Fault>, results: &ResultArgs) -> Result<(), Fa
     }
 }
 
-/// Saves or names what a task made.
+/// Saves or prints the outputs of a task.
 async fn give(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Result<(), Fault> {
-    // As the names of its files, where they are saved.
+    // The same prefix as that of saved files.
     let place = task.value["batchIndex"].as_u64().map(|index| format!("{index:03} ")).unwrap_or_default();
     for output in task.value["result"]["outputs"].as_array().into_iter().flatten() {
         let said = match (Remote::of_output(&task.value, output), &results.out) {
@@ -105,7 +105,7 @@ async fn give(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Res
     Ok(())
 }
 
-/// The server went away for too long, or the login ended: the tasks do not care.
+/// Adds to an error that ends the watch that the tasks continue.
 fn left_alone(fault: Fault, watched: &Watched) -> Fault {
     match fault {
         Fault::Unreachable(why) => Fault::Unreachable(format!("{why}\n{}", goes_on(watched))),
@@ -115,8 +115,8 @@ fn left_alone(fault: Fault, watched: &Watched) -> Fault {
 }
 
 fn goes_on(watched: &Watched) -> String {
-    let what = if watched.tasks().len() == 1 { "the task goes on" } else { "the tasks go on" };
-    format!("{what}; to watch again: shuzhiren watch {}", output::clean(&watched.name()))
+    let what = if watched.tasks().len() == 1 { "the task continues" } else { "the tasks continue" };
+    format!("{what}; watch again: shuzhiren watch {}", output::clean(&watched.name()))
 }
 
 async fn interrupted(api: &Api, watched: &Watched, results: &ResultArgs) -> Fault {
@@ -125,6 +125,6 @@ async fn interrupted(api: &Api, watched: &Watched, results: &ResultArgs) -> Faul
     }
     tokio::select! {
         () = watched.cancel(api) => Fault::Interrupted("interrupted: the tasks were cancelled".to_owned()),
-        _ = tokio::signal::ctrl_c() => Fault::Interrupted("interrupted twice: some tasks may go on".to_owned()),
+        _ = tokio::signal::ctrl_c() => Fault::Interrupted("interrupted twice: some tasks may continue".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! Questions to whoever sits at the terminal: a password that is not shown, a yes, an editor.
+//! Questions at the terminal: a hidden password, a confirmation, an editor.
 
 use super::output;
 use crate::cli::client::error::Fault;
@@ -10,16 +10,15 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Asks at the terminal itself, wherever standard input comes from; what is typed is not shown.
+/// Asks for a password at the terminal, even if standard input is redirected. The input is not shown.
 pub(crate) async fn password(question: &str) -> Result<String, Fault> {
-    let no_terminal = |_| {
-        Fault::Usage("there is no terminal to ask for a password: --password-stdin, or SHUZHIREN_PASSWORD".to_owned())
-    };
+    let no_terminal =
+        |_| Fault::Usage("no terminal to ask for a password: use --password-stdin or SHUZHIREN_PASSWORD".to_owned());
     let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     let question = format!("{question}: ");
-    // Heard from before anything is hidden: the terminal must not stay mute for the shell.
+    // Registered before the input is hidden, so that Ctrl-C cannot leave the shell's terminal without echo.
     let mut interrupts =
-        signal(SignalKind::interrupt()).map_err(|error| Fault::Local(format!("cannot listen for Ctrl-C: {error}")))?;
+        signal(SignalKind::interrupt()).map_err(|error| Fault::Local(format!("cannot handle Ctrl-C: {error}")))?;
     let hidden = Hidden::new(&terminal)?;
     let asked = tokio::select! {
         line = read_line(&terminal, question) => line,
@@ -30,15 +29,15 @@ pub(crate) async fn password(question: &str) -> Result<String, Fault> {
     asked
 }
 
-/// Asks; only `y` and `yes` are a yes.
+/// Asks for a confirmation; only `y` and `yes` confirm.
 pub(crate) async fn confirm(question: &str) -> Result<bool, Fault> {
-    let no_terminal = |_| Fault::Usage("there is no terminal to ask: --yes".to_owned());
+    let no_terminal = |_| Fault::Usage("no terminal to ask for a confirmation: use --yes".to_owned());
     let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     let answer = read_line(&terminal, format!("{question} [y/N] ")).await?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
 }
 
-/// On a thread of its own: a read of a terminal cannot be taken back, and must not hold up the end of the program.
+/// Reads a line on a thread of its own: a read of a terminal cannot be cancelled and must not delay the program's exit.
 async fn read_line(terminal: &File, question: String) -> Result<String, Fault> {
     let failed = |error: std::io::Error| Fault::Local(format!("cannot ask at the terminal: {error}"));
     let mut terminal = terminal.try_clone().map_err(failed)?;
@@ -47,13 +46,13 @@ async fn read_line(terminal: &File, question: String) -> Result<String, Fault> {
         let mut line = String::new();
         let asked = terminal.write_all(question.as_bytes());
         let read = asked.and_then(|()| BufReader::new(terminal).read_line(&mut line));
-        let _nobody_waits = answer.send(read.map(|_| line));
+        let _receiver_gone = answer.send(read.map(|_| line));
     });
     let line = answered.await.map_err(|_| Fault::Local("cannot ask at the terminal".to_owned()))?;
     Ok(line.map_err(failed)?.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// A terminal that shows nothing of what is typed; dropping it brings back what was.
+/// A terminal without echo; dropping it restores the terminal.
 struct Hidden<'a> {
     terminal: &'a File,
     before: Termios,
@@ -61,7 +60,7 @@ struct Hidden<'a> {
 
 impl<'a> Hidden<'a> {
     fn new(terminal: &'a File) -> Result<Self, Fault> {
-        let failed = |error| Fault::Local(format!("cannot hide what is typed: {error}"));
+        let failed = |error| Fault::Local(format!("cannot turn off the terminal's echo: {error}"));
         let before = tcgetattr(terminal).map_err(failed)?;
         let mut mute = before.clone();
         mute.local_modes.remove(LocalModes::ECHO);
@@ -73,12 +72,12 @@ impl<'a> Hidden<'a> {
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         if let Err(error) = tcsetattr(self.terminal, OptionalActions::Now, &self.before) {
-            output::hint(&format!("the terminal may not show what is typed ({error}): stty echo"));
+            output::hint(&format!("cannot restore the terminal's echo ({error}): run `stty echo`"));
         }
     }
 }
 
-/// Opens a file in `$VISUAL`, `$EDITOR` or vi, and waits for its end. As shells do: the variable may hold options.
+/// Opens a file in `$VISUAL`, `$EDITOR` or vi and waits for the editor. As in shells, the variable may contain options.
 pub(crate) async fn edit(path: &Path) -> Result<(), Fault> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let editor = variable("VISUAL").or_else(|| variable("EDITOR")).unwrap_or_else(|| "vi".to_owned());
@@ -86,7 +85,7 @@ pub(crate) async fn edit(path: &Path) -> Result<(), Fault> {
     command.arg("-c").arg(format!("{editor} \"$@\"")).arg("sh").arg(path);
     match command.status().await {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Fault::Local(format!("`{editor}` ended badly ({status}): nothing was changed"))),
+        Ok(status) => Err(Fault::Local(format!("`{editor}` failed ({status}): nothing was changed"))),
         Err(error) => Err(Fault::Local(format!("cannot run `{editor}`: {error}"))),
     }
 }

@@ -1,8 +1,8 @@
-//! Times, sizes and statuses as people read them.
+//! Text for people: durations, sizes, statuses.
 
 use serde_json::Value;
 
-/// `850 ms`, `3.2 s`, `4 min 10 s`, `3 h 5 min`, `2 d 3 h`.
+/// Formats a duration: `850 ms`, `3.2 s`, `4 min 10 s`, `3 h 5 min`, `2 d 3 h`.
 pub(crate) fn span(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
@@ -14,7 +14,7 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
-/// `512 B`, `5.0 KiB`, `1.3 GiB`.
+/// Formats a size: `512 B`, `5.0 KiB`, `1.3 GiB`.
 pub(crate) fn bytes(count: u64) -> String {
     let mut size = count as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
@@ -26,13 +26,13 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{size:.1} TiB")
 }
 
-/// RFC 3339 as Unix ms.
+/// Converts an RFC 3339 time to Unix ms.
 pub(crate) fn unix_ms(time: &Value) -> Option<u64> {
     let time: jiff::Timestamp = time.as_str()?.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok()
 }
 
-/// How long ago a time was, coarsely: `12 s`, `3 min`, `5 h`, `2 d`. Empty when there is none.
+/// Formats the age of a time: `12 s`, `3 min`, `5 h`, `2 d`. Empty if there is no time.
 pub(crate) fn age(time: &Value, now_ms: u64) -> String {
     let Some(then) = unix_ms(time) else { return String::new() };
     let seconds = now_ms.saturating_sub(then) / 1_000;
@@ -44,7 +44,7 @@ pub(crate) fn age(time: &Value, now_ms: u64) -> String {
     }
 }
 
-/// A text of the answer; empty when it is not there.
+/// Returns a string member, empty if missing.
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
@@ -54,7 +54,7 @@ pub(crate) fn is_ended(status: &str) -> bool {
     matches!(status, "completed" | "failed" | "cancelled")
 }
 
-/// `node 2 (TestSteps)`, as far as the error names one.
+/// Formats the node of an error, `node 2 (TestSteps)`, if it names one.
 pub(crate) fn node_of(error: &Value) -> Option<String> {
     let node = error["nodeId"].as_str()?;
     Some(error["nodeType"].as_str().map_or_else(|| format!("node {node}"), |class| format!("node {node} ({class})")))
@@ -66,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn spans_and_sizes_are_short() {
+    fn durations_and_sizes_are_short() {
         for (ms, expected) in
             [(0, "0 ms"), (999, "999 ms"), (3_240, "3.2 s"), (250_000, "4 min 10 s"), (11_100_000, "3 h 5 min")]
         {

@@ -1,10 +1,10 @@
-//! JSON laid out for people without being read: numbers and the order of members stay as they are.
+//! Pretty-prints JSON text without parsing it: numbers and the order of members stay unchanged.
 //!
-//! Invariant: what a terminal might obey is written as `\u009b`, which is the same to whoever reads JSON.
+//! Invariant: control characters are written as escapes such as `\u009b`, which mean the same in JSON.
 
 use super::output::is_harmful;
 
-/// With one member a line, two spaces deeper in each object and list; empty ones stay on their line.
+/// Puts each member on its own line, indented by two spaces per level. Empty objects and lists stay on one line.
 pub(crate) fn layout(json: &str) -> String {
     let (mut text, mut depth, mut letters) = (String::with_capacity(json.len() * 2), 0_usize, json.chars().peekable());
     let line = |text: &mut String, depth: usize| {
@@ -62,13 +62,13 @@ mod tests {
     use super::layout;
 
     #[test]
-    fn space_changes_and_what_is_harmful() {
+    fn only_space_and_control_characters_change() {
         let json = r#"{"b":{"x":[1e-7,20.00],"y":"a, \"{b}\" \\"},"a":[ ],"c":{}}"#;
         let laid = layout(json);
         let expected = "{\n  \"b\": {\n    \"x\": [\n      1e-7,\n      20.00\n    ],\n    \"y\": \"a, \\\"{b}\\\" \\\\\"\n  },\n  \
                         \"a\": [],\n  \"c\": {}\n}";
         assert_eq!(laid, expected);
-        assert_eq!(layout(&laid), laid, "laid out twice it is the same");
+        assert_eq!(layout(&laid), laid, "idempotent");
         let harmful = "\"a\u{9b}2J\u{202e}\u{7f}\"";
         assert_eq!(layout(harmful), r#""a\u009b2J\u202e\u007f""#);
         let same = |text: &str| serde_json::from_str::<String>(text).unwrap();

@@ -1,11 +1,11 @@
-//! What changed between two texts, line by line.
+//! Line diff of two texts.
 
-/// Larger middles are shown as wholly replaced: the comparison costs lines times lines.
+/// Size of the comparison table, lines × lines. Larger changes are shown as replaced altogether.
 const CELLS_MAX: usize = 4_000_000;
-/// Unchanged lines shown around a change.
+/// Unchanged lines shown before and after a change.
 const CONTEXT: usize = 3;
 
-/// Lines with `-`, `+` or a space in front, unchanged ones only near changes; empty when nothing changed.
+/// Returns changed lines prefixed by `-` or `+` and the unchanged lines near them; empty if the texts are equal.
 pub(crate) fn diff(before: &str, after: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
@@ -16,14 +16,14 @@ pub(crate) fn diff(before: &str, after: &str) -> Vec<String> {
     near_changes(&lines)
 }
 
-/// By the longest common subsequence.
+/// Compares by the longest common subsequence.
 fn middle<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
     let removed = |lines: &[&'a str]| lines.iter().map(|&line| ('-', line)).collect::<Vec<_>>();
     let added = |lines: &[&'a str]| lines.iter().map(|&line| ('+', line)).collect::<Vec<_>>();
     if old.len().saturating_mul(new.len()) > CELLS_MAX {
         return [removed(old), added(new)].concat();
     }
-    // lengths[i][j]: of the longest common subsequence of old[i..] and new[j..].
+    // lengths[i][j] is the length of the longest common subsequence of old[i..] and new[j..].
     let mut lengths = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {
@@ -71,7 +71,7 @@ mod tests {
     use super::diff;
 
     #[test]
-    fn only_what_changed_and_its_neighbours_are_shown() {
+    fn only_changes_and_their_context_are_shown() {
         let before: String = (0..20).map(|n| format!("{n}\n")).collect();
         assert!(diff(&before, &before).is_empty());
         let after = before.replace("10\n", "ten\nten and a half\n");

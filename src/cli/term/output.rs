@@ -1,6 +1,6 @@
-//! What is said, and where: standard output holds what was asked for, standard error holds hints and waiting.
+//! Standard output (results) and standard error (hints and waiting).
 //!
-//! Invariant: nothing that a server says reaches a terminal with control characters in it.
+//! Invariant: text from a server reaches a terminal only without control characters ([`clean`]).
 
 use crate::cli::client::error::Fault;
 use std::{
@@ -8,15 +8,15 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
-/// One line on standard output.
+/// Prints a line on standard output.
 ///
 /// # Errors
-/// [`Fault::ReaderGone`] when nobody reads it any more (`| head`).
+/// [`Fault::ReaderGone`] if the reader has gone (`| head`).
 pub(crate) fn say(line: &str) -> Result<(), Fault> {
     write(line.as_bytes(), true)
 }
 
-/// Bytes on standard output, as they are.
+/// Writes bytes to standard output.
 pub(crate) fn pour(bytes: &[u8]) -> Result<(), Fault> {
     write(bytes, false)
 }
@@ -31,17 +31,17 @@ fn write(bytes: &[u8], is_line: bool) -> Result<(), Fault> {
     }
 }
 
-/// One line on standard error. That nobody reads it is no reason to stop.
+/// Prints a line on standard error. Errors are ignored.
 pub(crate) fn hint(line: &str) {
     let _unread = writeln!(io::stderr(), "{line}");
 }
 
-/// Whether people look at standard output.
+/// Whether standard output is a terminal.
 pub(crate) fn is_shown() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether bars and the like have a place: standard error is a terminal that can be drawn on.
+/// Whether progress bars can be shown: standard error is a terminal that can be drawn on.
 pub(crate) fn has_bars() -> bool {
     io::stderr().is_terminal() && is_drawable()
 }
@@ -55,18 +55,18 @@ fn is_drawable() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Columns of the terminal at standard output, if it is one.
+/// Returns the columns of the terminal at standard output, if it is one.
 pub(crate) fn columns() -> Option<usize> {
     size().map(|(columns, _)| columns)
 }
 
-/// Columns and lines of the terminal at standard output, if it is one.
+/// Returns the columns and lines of the terminal at standard output, if it is one.
 pub(crate) fn size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col.into(), size.ws_row.into()))
 }
 
-/// Without control characters: a file's name must not move the cursor or rename the window.
+/// Replaces control characters by spaces: a file name must not move the cursor or rename the window.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(is_harmful) {
         return Cow::Borrowed(text);
@@ -74,12 +74,12 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|letter| if is_harmful(letter) { ' ' } else { letter }).collect())
 }
 
-/// Whether a terminal may take a letter for a command, or show others in another order for it.
+/// Whether a character controls the terminal or reorders the text around it (bidirectional overrides).
 pub(crate) fn is_harmful(letter: char) -> bool {
     letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter)
 }
 
-/// A colour, or none.
+/// Color of a text on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ink {
     Plain,
@@ -90,7 +90,7 @@ pub(crate) enum Ink {
 }
 
 impl Ink {
-    /// Of a task's status or an instance's phase.
+    /// Returns the color of a task's status or an instance's phase.
     pub(crate) fn of(word: &str) -> Self {
         match word {
             "completed" | "up" => Self::Good,
@@ -101,7 +101,7 @@ impl Ink {
         }
     }
 
-    /// The text in this colour, if `is_on`.
+    /// Returns the text in this color if `is_on`, else unchanged.
     pub(crate) fn paint(self, text: &str, is_on: bool) -> String {
         let code = match self {
             Self::Plain => return text.to_owned(),
@@ -114,7 +114,7 @@ impl Ink {
     }
 }
 
-/// Whether colours are wanted on standard output (<https://no-color.org>).
+/// Whether standard output may have colors (<https://no-color.org>).
 pub(crate) fn has_colours() -> bool {
     let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     is_screen() && !is_refused
@@ -125,7 +125,7 @@ mod tests {
     use super::clean;
 
     #[test]
-    fn a_terminal_gets_no_commands() {
+    fn control_characters_are_replaced() {
         assert_eq!(clean("图 1.png"), "图 1.png");
         assert_eq!(clean("a\x1b]0;owned\x07b\u{9b}2J\u{202e}c\nd"), "a ]0;owned b 2J c d");
     }

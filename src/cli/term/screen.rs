@@ -1,4 +1,4 @@
-//! The terminal as a screen: another buffer while it is open, what was there before when it is closed.
+//! Full-screen drawing: the alternate screen of the terminal while it is open, the previous content afterwards.
 
 use super::output;
 use crate::cli::client::error::Fault;
@@ -9,7 +9,7 @@ use tokio::{
     sync::Notify,
 };
 
-/// Another buffer, no cursor.
+/// Alternate screen, hidden cursor, cleared.
 const OPEN: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[2J";
 const CLOSE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
@@ -21,7 +21,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Opens it. Keys are heard if there is a terminal to hear them from.
+    /// Opens the screen. Reads keys if there is a terminal to read them from.
     pub(crate) fn open() -> Result<Self, Fault> {
         output::pour(OPEN)?;
         let stop = Arc::new(Notify::new());
@@ -29,11 +29,11 @@ impl Screen {
         Ok(Self { keys, stop, is_stopped: false })
     }
 
-    /// Draws the lines from the top, without a flicker.
+    /// Draws the lines from the top, without flicker.
     pub(crate) fn draw(&mut self, lines: &[String]) -> Result<(), Fault> {
         let mut text = String::from("\x1b[H");
         for (at, line) in lines.iter().enumerate() {
-            // Without a line end after the last one: it would scroll a full screen.
+            // No line end after the last line: it would scroll a full screen.
             text.push_str(if at == 0 { "" } else { "\r\n" });
             text.push_str(line);
             text.push_str("\x1b[K");
@@ -42,7 +42,7 @@ impl Screen {
         output::pour(text.as_bytes())
     }
 
-    /// Waits for `q`.
+    /// Waits for the key `q`.
     pub(crate) async fn stop_key(&mut self) {
         self.stop.notified().await;
         self.is_stopped = true;
@@ -59,13 +59,13 @@ impl Drop for Screen {
         if let Some((terminal, before)) = &self.keys
             && let Err(error) = tcsetattr(terminal, OptionalActions::Now, before)
         {
-            output::hint(&format!("the terminal may not be as it was ({error}): stty sane"));
+            output::hint(&format!("cannot restore the terminal ({error}): run `stty sane`"));
         }
-        let _nobody_looks = output::pour(CLOSE);
+        let _reader_gone = output::pour(CLOSE);
     }
 }
 
-/// Keys one by one, not shown.
+/// Switches the terminal to unbuffered input without echo; returns it and its previous state.
 fn keys() -> Option<(File, Termios)> {
     let terminal = File::options().read(true).open("/dev/tty").ok()?;
     let before = tcgetattr(&terminal).ok()?;
@@ -75,7 +75,7 @@ fn keys() -> Option<(File, Termios)> {
     Some((terminal, before))
 }
 
-/// On a thread of its own: a read of a terminal cannot be taken back, and must not hold up the end of the program.
+/// Reads keys on a thread of its own: a read of a terminal cannot be cancelled and must not delay the program's exit.
 fn listen(terminal: &File, stop: &Arc<Notify>) {
     let (Ok(mut terminal), stop) = (terminal.try_clone(), Arc::clone(stop)) else { return };
     std::thread::spawn(move || {
@@ -88,7 +88,7 @@ fn listen(terminal: &File, stop: &Arc<Notify>) {
     });
 }
 
-/// Ctrl-C or SIGTERM: the terminal must be given back before the end.
+/// Waits for Ctrl-C or SIGTERM, so that the terminal can be restored before the exit.
 pub(crate) async fn told_to_stop() {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {

@@ -1,10 +1,10 @@
-//! Tables for people: columns as wide as what is in them, Chinese counted as wide as it is.
+//! Tables for people: columns as wide as their content, with Chinese characters counted as two columns.
 
 use super::output::{self, Ink};
 use crate::cli::client::error::Fault;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Between two columns.
+/// Space between two columns.
 const GAP: &str = "  ";
 
 /// A table; the last column is cut at the edge of the terminal.
@@ -15,23 +15,23 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Empty, with the names of its columns.
+    /// Creates an empty table with these columns.
     pub(crate) fn new(head: &[&'static str]) -> Self {
         Self { head: head.to_vec(), rows: Vec::new() }
     }
 
-    /// One more row.
+    /// Appends a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Ink)>) {
         self.rows.push(cells.into_iter().map(|(text, ink)| (output::clean(&text).into_owned(), ink)).collect());
     }
 
-    /// On standard output; the head only if `with_head`.
+    /// Prints the table, with its head only if `with_head`.
     pub(crate) fn say(&self, with_head: bool) -> Result<(), Fault> {
         let head = usize::from(!with_head);
         self.lines(output::columns(), output::has_colours()).iter().skip(head).try_for_each(|line| output::say(line))
     }
 
-    /// The head, then the rows.
+    /// Formats the head and the rows.
     pub(crate) fn lines(&self, columns: Option<usize>, has_colours: bool) -> Vec<String> {
         let widths: Vec<usize> = (0..self.head.len())
             .map(|column| {
@@ -64,7 +64,7 @@ fn line(row: &[(String, Ink)], widths: &[usize], columns: Option<usize>, has_col
     line
 }
 
-/// At most so many columns, the last of them `…` when something is missing.
+/// Shortens a text to at most `columns`, ending in `…` if anything was cut off.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
@@ -89,7 +89,7 @@ mod tests {
     use super::{Ink, Table, cut};
 
     #[test]
-    fn columns_stand_below_one_another_in_chinese_too() {
+    fn columns_are_aligned_in_chinese_too() {
         let mut table = Table::new(&["NAME", "STATUS", "WHY"]);
         table.row([("主服务器".to_owned(), Ink::Plain), ("up".to_owned(), Ink::Good), (String::new(), Ink::Plain)]);
         table.row([("a".to_owned(), Ink::Plain), ("down".to_owned(), Ink::Bad), ("no answer".to_owned(), Ink::Plain)]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_never_splits_a_wide_letter() {
+    fn a_wide_character_is_never_split() {
         assert_eq!(cut("主服务器", 8), "主服务器");
         assert_eq!(cut("主服务器", 6), "主服…");
         assert_eq!(cut("abc", 0), "");

@@ -1,4 +1,4 @@
-//! A batch in one line: how far all of it is. What each of its tasks does is told beside it.
+//! One-line progress of a batch. Single tasks are reported by [`super::progress`].
 
 use crate::cli::term::{
     format::{is_ended, text},
@@ -7,16 +7,16 @@ use crate::cli::term::{
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Percent between two lines of a log.
+/// Percent of progress between two lines of a log.
 const PERCENT_STEP: u64 = 10;
 
-/// All tasks of a batch, as far as they were heard of.
+/// State of a batch, from the updates of its tasks.
 pub(crate) struct Whole {
     count: usize,
     tasks: HashMap<String, Stand>,
-    /// Why one waits that was asked.
+    /// Reason that a waiting task waits.
     waits_for: String,
-    /// What was told last.
+    /// Percentage step and failures last reported.
     told: Option<(u64, usize)>,
 }
 
@@ -26,12 +26,12 @@ struct Stand {
 }
 
 impl Whole {
-    /// Of so many tasks.
+    /// Creates the state of a batch of `count` tasks.
     pub(crate) fn new(count: usize) -> Self {
         Self { count, tasks: HashMap::new(), waits_for: String::new(), told: None }
     }
 
-    /// Takes in what is heard of one task.
+    /// Applies an update of a task.
     pub(crate) fn hear(&mut self, id: &str, task: &Value) {
         let status = text(task, "status").to_owned();
         if let Some(why) = task["waitingFor"].as_str() {
@@ -41,44 +41,43 @@ impl Whole {
         self.tasks.insert(id.to_owned(), Stand { status, percent });
     }
 
-    /// Of all; 100 when all have ended.
+    /// Returns the progress of all tasks; 100 when all have ended.
     pub(crate) fn percent(&self) -> u64 {
         let sum: u64 = self.tasks.values().map(|stand| stand.percent).sum();
         sum / self.count.max(1) as u64
     }
 
-    /// `2 of 6 ended, 1 of them badly; 1 runs, 3 wait for a free instance: all 2 are busy`
+    /// Describes the state: `2 of 6 done, 1 failed; 1 running, 3 waiting for a free instance: all 2 are busy`
     pub(crate) fn state(&self) -> String {
         let count = |is: fn(&str) -> bool| self.tasks.values().filter(|stand| is(&stand.status)).count();
         let (ended, badly) = (count(is_ended), count(is_bad));
         let running = count(|status| status == "running");
         let waiting = self.count.saturating_sub(ended + running);
-        let mut state = format!("{ended} of {} ended", self.count);
+        let mut state = format!("{ended} of {} done", self.count);
         if badly > 0 {
-            state.push_str(&format!(", {badly} of them badly"));
+            state.push_str(&format!(", {badly} failed"));
         }
         if running > 0 {
-            state.push_str(&format!("; {running} {}", if running == 1 { "runs" } else { "run" }));
+            state.push_str(&format!("; {running} running"));
         }
         if waiting > 0 {
             let separator = if running > 0 { ", " } else { "; " };
-            let verb = if waiting == 1 { "waits" } else { "wait" };
-            // While others of it run, it waits for those.
+            // While some tasks run, the others wait for them.
             let why = if running > 0 || self.waits_for.is_empty() {
                 String::new()
             } else {
                 format!(" for {}", self.waits_for)
             };
-            state.push_str(&format!("{separator}{waiting} {verb}{why}"));
+            state.push_str(&format!("{separator}{waiting} waiting{why}"));
         }
         state
     }
 
-    /// The line of a log, when there is something new to tell.
+    /// Returns a line for the log if there is enough progress.
     pub(crate) fn news(&mut self) -> Option<String> {
         let badly = self.tasks.values().filter(|stand| is_bad(&stand.status)).count();
         let key = (self.percent() / PERCENT_STEP, badly);
-        // The first news of each task come one by one.
+        // The first updates of the tasks arrive one by one.
         if self.tasks.len() < self.count || self.told == Some(key) {
             return None;
         }
@@ -97,24 +96,24 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_batch_is_told_at_every_tenth_and_every_failure() {
+    fn a_batch_is_reported_at_every_tenth_and_every_failure() {
         let mut whole = Whole::new(4);
         let waits = json!({"status": "pending", "progress": 0, "waitingFor": "a free\u{1b} instance"});
         for id in ["a", "b", "c"] {
             whole.hear(id, &waits);
-            assert_eq!(whole.news(), None, "not before all were heard of");
+            assert_eq!(whole.news(), None, "not before each task had an update");
         }
         whole.hear("d", &waits);
-        assert_eq!(whole.news().unwrap(), "0 %: 0 of 4 ended; 4 wait for a free  instance");
+        assert_eq!(whole.news().unwrap(), "0 %: 0 of 4 done; 4 waiting for a free  instance");
         whole.hear("a", &json!({"status": "running", "progress": 20}));
-        assert_eq!(whole.news(), None, "5 % are no news");
+        assert_eq!(whole.news(), None, "5 % is not enough");
         whole.hear("a", &json!({"status": "running", "progress": 48}));
-        assert_eq!(whole.news().unwrap(), "12 %: 0 of 4 ended; 1 runs, 3 wait");
+        assert_eq!(whole.news().unwrap(), "12 %: 0 of 4 done; 1 running, 3 waiting");
         whole.hear("a", &json!({"status": "completed", "progress": 100}));
         whole.hear("b", &json!({"status": "failed", "progress": 12}));
-        assert_eq!(whole.news().unwrap(), "50 %: 2 of 4 ended, 1 of them badly; 2 wait for a free  instance");
+        assert_eq!(whole.news().unwrap(), "50 %: 2 of 4 done, 1 failed; 2 waiting for a free  instance");
         whole.hear("c", &json!({"status": "cancelled"}));
         whole.hear("d", &json!({"status": "completed"}));
-        assert_eq!((whole.percent(), whole.state().as_str()), (100, "4 of 4 ended, 2 of them badly"));
+        assert_eq!((whole.percent(), whole.state().as_str()), (100, "4 of 4 done, 2 failed"));
     }
 }

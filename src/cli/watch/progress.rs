@@ -1,4 +1,4 @@
-//! How news of followed tasks is told: bars on a terminal, a line for each change elsewhere, JSON lines for programs.
+//! Progress of followed tasks: bars on a terminal, a line per change elsewhere, JSON lines for programs.
 
 use super::{batch_progress::Whole, follow::News};
 use crate::cli::{
@@ -12,19 +12,19 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use std::{collections::HashMap, time::Duration};
 
-/// Bars drawn at once; the tasks beyond have none until others have ended.
+/// Bars shown at the same time. Further tasks get one when others have ended.
 const BARS_MAX: usize = 20;
-/// Progress of a running task is worth a line of a log after so many percent.
+/// Percent of progress between two lines about a running task.
 const PERCENT_STEP: u64 = 10;
-/// The spinner of a waiting task.
+/// Interval of the spinner of a waiting task.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Tells.
+/// Reports updates of followed tasks.
 pub(crate) struct Teller {
     how: How,
-    /// What was told last of each task, so that nothing is told twice.
+    /// Last state reported of each task, so that nothing is reported twice.
     told: HashMap<String, String>,
-    /// Of a batch: how far all of it is, and the bar that shows it.
+    /// Progress of a batch, and its bar.
     whole: Option<(Whole, ProgressBar)>,
 }
 
@@ -35,7 +35,7 @@ enum How {
 }
 
 impl Teller {
-    /// For programs, for people at a terminal, for logs.
+    /// Creates a reporter: JSON lines, else bars if standard error is a terminal, else lines.
     pub(crate) fn new(json: bool) -> Self {
         let how = if json {
             How::Json
@@ -47,7 +47,7 @@ impl Teller {
         Self { how, told: HashMap::new(), whole: None }
     }
 
-    /// The same for a batch of so many tasks: what is told beside endings is how far all of them are.
+    /// Creates a reporter for a batch of `count` tasks, which shows endings and the progress of the batch.
     pub(crate) fn of_batch(json: bool, count: usize) -> Self {
         let mut teller = Self::new(json);
         let bar = match &teller.how {
@@ -60,7 +60,7 @@ impl Teller {
         teller
     }
 
-    /// Tells one piece of news.
+    /// Reports an update.
     pub(crate) fn hear(&mut self, news: News<'_>) -> Result<(), Fault> {
         if let Some((whole, bar)) = &mut self.whole {
             match &news {
@@ -100,18 +100,18 @@ impl Teller {
                 if let How::Json = self.how {
                     return output::say(&heard.raw);
                 }
-                // What a waiting task waits for is only in the answers of REST.
+                // Only REST answers say what a waiting task waits for.
                 if heard.data["status"] != "pending" && self.is_new(&id, &heard.data, &state) {
                     self.show(&id, &heard.data, state);
                 }
             }
             News::Ended(task) => return self.ended(task),
-            News::Lost(why) => self.aside(&format!("no live news ({}): asking again", output::clean(why))),
+            News::Lost(why) => self.aside(&format!("no live updates ({}); polling", output::clean(why))),
         }
         Ok(())
     }
 
-    /// Whether there is something to tell: in a log, not every percent is.
+    /// Whether the state is worth reporting: in a log, not every percent is.
     fn is_new(&mut self, id: &str, task: &Value, state: &str) -> bool {
         let key = match &self.how {
             How::Lines if task["status"] == "running" => {
@@ -127,7 +127,7 @@ impl Teller {
             How::Json => {}
             How::Lines if self.whole.is_some() => {}
             How::Lines => output::hint(&format!("{id} {state}")),
-            // Of a batch only what runs has a bar of its own.
+            // In a batch only running tasks have a bar of their own.
             How::Bars(_, shown) if self.whole.is_some() && task["status"] != "running" => {
                 if let Some(bar) = shown.remove(id) {
                     bar.finish_and_clear();
@@ -184,7 +184,7 @@ fn bar(bars: &MultiProgress, template: &str) -> ProgressBar {
     bar
 }
 
-/// `waits for …`, `45 % on 127.0.0.1:8001, node 2`.
+/// State of a task that has not ended: `waits for …`, `45 % on 127.0.0.1:8001, node 2`.
 pub(crate) fn state_of(task: &Value) -> String {
     match text(task, "status") {
         "pending" => match task["waitingFor"].as_str() {
@@ -196,7 +196,7 @@ pub(crate) fn state_of(task: &Value) -> String {
     }
 }
 
-/// `on 127.0.0.1:8001, node 2, attempt 2`.
+/// Place of a running task: `on 127.0.0.1:8001, node 2, attempt 2`.
 fn place_of(task: &Value) -> String {
     let place = task["instanceId"].as_str().map(|id| format!("on {}", output::clean(id))).unwrap_or_default();
     let node = task["currentNode"].as_str().map(|id| format!(", node {}", output::clean(id))).unwrap_or_default();
@@ -208,7 +208,7 @@ fn attempt_of(task: &Value) -> String {
     attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default()
 }
 
-/// `completed in 3.2 s on 127.0.0.1:8001`, `failed: node_error in node 2 (TestSteps): boom`.
+/// End of a task: `completed in 3.2 s on 127.0.0.1:8001`, `failed: node_error in node 2 (TestSteps): boom`.
 pub(crate) fn ending(task: &Value) -> String {
     let status = text(task, "status");
     if status == "completed" {

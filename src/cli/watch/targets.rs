@@ -1,4 +1,4 @@
-//! What `watch` and `submit --watch` follow: tasks, and batches as the tasks that they have.
+//! Tasks to follow, given by task or batch id.
 
 use crate::{
     cli::{
@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Tasks, and how whoever asked for them named them.
+/// Tasks to follow, and the ids that named them.
 pub(crate) struct Watched {
     named: Vec<Named>,
     tasks: Vec<String>,
@@ -28,25 +28,25 @@ enum Named {
 }
 
 impl Watched {
-    /// One task.
+    /// Creates the target of one task.
     pub(crate) fn task(id: &str) -> Self {
         Self { named: vec![Named::Task(id.to_owned())], tasks: vec![id.to_owned()] }
     }
 
-    /// The tasks of a batch, as the answer to its submit lists them.
+    /// Creates the targets of a batch from the answer to its submit.
     pub(crate) fn batch(id: &str, tasks: &Value) -> Self {
         let named = id.parse().map_or_else(|_| Named::Task(id.to_owned()), Named::Batch);
         let tasks = tasks.as_array().into_iter().flatten().map(|task| text(task, "id").to_owned());
         Self { named: vec![named], tasks: tasks.collect() }
     }
 
-    /// What was typed: each once, whatever is named twice.
+    /// Looks up ids of tasks and batches. Each task is followed once, even if it is named twice.
     pub(crate) async fn look_up(api: &Api, ids: &[String]) -> Result<Self, Fault> {
         check_ids(ids)?;
         let (mut watched, mut seen) = (Self { named: Vec::new(), tasks: Vec::new() }, HashSet::new());
         for id in ids {
             let batch = match id.parse::<BatchId>() {
-                // One task of many has an id that ends like that of a batch.
+                // The id of a single task may look like that of a batch.
                 Ok(batch) => found(batches::find(api, batch).await)?.map(|_| batch),
                 Err(_) => None,
             };
@@ -62,12 +62,12 @@ impl Watched {
         Ok(watched)
     }
 
-    /// The tasks, in their order.
+    /// Returns the tasks, in their order.
     pub(crate) fn tasks(&self) -> &[String] {
         &self.tasks
     }
 
-    /// The batches among what was named.
+    /// Returns the batches among the targets.
     pub(crate) fn batches(&self) -> impl Iterator<Item = BatchId> {
         self.named.iter().filter_map(|named| match named {
             Named::Batch(id) => Some(*id),
@@ -75,7 +75,7 @@ impl Watched {
         })
     }
 
-    /// As it was named: to be typed behind `shuzhiren watch`.
+    /// Returns the ids as given, for `shuzhiren watch`.
     pub(crate) fn name(&self) -> String {
         let names = self.named.iter().map(|named| match named {
             Named::Task(id) => id.clone(),
@@ -84,12 +84,12 @@ impl Watched {
         names.collect::<Vec<_>>().join(" ")
     }
 
-    /// `1 task`, `6 tasks`.
+    /// Returns the number of tasks as text: `1 task`, `6 tasks`.
     pub(crate) fn size(&self) -> String {
         if let [_] = self.tasks.as_slice() { "1 task".to_owned() } else { format!("{} tasks", self.tasks.len()) }
     }
 
-    /// Cancels all that have not ended, and says so on standard error.
+    /// Cancels all tasks that have not ended, and reports each on standard error.
     pub(crate) async fn cancel(&self, api: &Api) {
         for named in &self.named {
             let (id, done) = match named {
@@ -98,7 +98,7 @@ impl Watched {
             };
             match done {
                 Ok(_) => output::hint(&format!("{id} cancelled")),
-                // It ended before.
+                // It has already ended.
                 Err(Fault::Refused(why)) => output::hint(&format!("{id}: {why}")),
                 Err(fault) => output::hint(&format!("error: {id}: {fault}")),
             }
@@ -114,11 +114,10 @@ fn found(answer: Result<Answer, Fault>) -> Result<Option<Answer>, Fault> {
     }
 }
 
-/// Cancels one task; one whose cancelling got no answer is not asked for twice, but looked at.
+/// Cancels a task. If it is refused, the task is read: it may have been cancelled by a first request whose answer was lost.
 pub(crate) async fn cancel(api: &Api, id: &str) -> Result<Answer, Fault> {
     let path = format!("/api/tasks/{id}");
     match api.call(Repeat::Safe, async || Ok(api.request(Method::DELETE, &path))).await {
-        // Perhaps by our own first request, whose answer was lost.
         Err(Fault::Refused(why)) => match api.get(&path).await {
             Ok(task) if task.text("status") == "cancelled" => Ok(task),
             _ => Err(Fault::Refused(why)),

@@ -1,9 +1,9 @@
-//! `bench`: every task runs, the figures hold together, no other machine is loaded unasked.
+//! `bench`: every task runs, the figures are consistent, and other machines need a confirmation.
 
 use super::{Shell, Stack};
 
 #[tokio::test]
-async fn a_bench_runs_every_task_and_gives_its_figures() {
+async fn a_bench_runs_every_task_and_prints_percentiles() {
     let stack = Stack::start(2, 1).await;
     let shell = Shell::logged_in(&stack).await;
     let ran = shell.run(&["bench", "-n", "20", "-c", "4", "--json"]).await.json();
@@ -21,7 +21,7 @@ async fn a_bench_runs_every_task_and_gives_its_figures() {
 }
 
 #[tokio::test]
-async fn another_machine_is_not_loaded_by_accident() {
+async fn a_bench_of_another_machine_needs_a_confirmation() {
     let shell = Shell::new("http://192.0.2.1:3000");
     let ran = shell.run(&["bench", "--token", "x"]).await;
     assert_eq!((ran.code, ran.err.contains("--yes")), (2, true), "{ran:?}");

@@ -1,4 +1,4 @@
-//! A server that says "later", loses an answer, or is something else: what is waited for, and what is said twice.
+//! A server that is busy, loses an answer, or is another program: which requests are retried.
 
 use super::Shell;
 use crate::support::stack::workflow;
@@ -12,7 +12,7 @@ use axum::{
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 
-/// What the stand-in server does with one request after the other; the last one is for ever.
+/// Reaction of the stand-in server to successive requests; the last one is repeated.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Busy(StatusCode),
@@ -60,7 +60,7 @@ async fn server(acts: &[Act]) -> (Server, Shell) {
 }
 
 #[tokio::test]
-async fn busy_is_waited_for_and_said_again_with_the_same_key() {
+async fn a_busy_server_is_retried_with_the_same_idempotency_key() {
     let acts = [
         Act::Busy(StatusCode::SERVICE_UNAVAILABLE),
         Act::Busy(StatusCode::TOO_MANY_REQUESTS),
@@ -87,7 +87,7 @@ async fn busy_for_too_long_is_code_5() {
 }
 
 #[tokio::test]
-async fn what_might_be_done_twice_is_not_said_twice() {
+async fn a_request_that_may_take_effect_twice_is_not_retried() {
     let (server, shell) = server(&[Act::HangUp]).await;
     shell.write("a.txt", "a");
     let ran = shell.run(&["upload", "a.txt"]).await;
@@ -96,7 +96,7 @@ async fn what_might_be_done_twice_is_not_said_twice() {
 }
 
 #[tokio::test]
-async fn another_program_at_the_address_is_told() {
+async fn another_program_at_the_address_is_reported() {
     let (_server, shell) = server(&[Act::Html]).await;
     let ran = shell.run(&["tasks"]).await;
     assert_eq!((ran.code, ran.err.contains("does not answer like shuzhiren")), (5, true), "{ran:?}");

@@ -32,9 +32,9 @@ async fn a_config_is_read_and_set_with_its_difference() {
     let changed = shell.write("fleet.json", &config.replace("\"interval\": 200", "\"interval\": 300"));
     let said = shell.ok(&["config", "set", &changed]).await;
     assert!(said.contains("-     \"interval\": 200,") && said.contains("+     \"interval\": 300,"), "{said}");
-    assert!(said.contains("version 2 is in force"), "{said}");
+    assert!(said.contains("version 2 is active"), "{said}");
 
-    // The file names version 1: somebody else was faster.
+    // The file names version 1, which is no longer current.
     let ran = shell.run(&["config", "set", &changed]).await;
     assert_eq!(ran.code, 6, "{ran:?}");
     let ran = shell.with_input(&["config", "set", "-", "--json"], r#"{"healthCheck":{"timeout":2000}}"#).await;
@@ -55,7 +55,7 @@ async fn a_config_is_edited_and_no_work_is_lost() {
     let stack = Stack::start(1, 0).await;
     let shell = Shell::logged_in(&stack).await;
     let ran = edited(&shell, "true").await;
-    assert_eq!((ran.code, ran.err.contains("nothing was changed")), (0, true), "{ran:?}");
+    assert_eq!((ran.code, ran.err.contains("no changes")), (0, true), "{ran:?}");
     let ran = edited(&shell, r#"sed -i 's/"failuresToDown": 2/"failuresToDown": 5/'"#).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.err.contains("+     \"failuresToDown\": 5"), "{ran:?}");
@@ -63,8 +63,8 @@ async fn a_config_is_edited_and_no_work_is_lost() {
 
     for (editor, why) in [
         (r#"sed -i 's/"failuresToDown": 5/"failuresToDown": 0/'"#, "/healthCheck/failuresToDown"),
-        (r#"sed -i 's/{//'"#, "no JSON"),
-        // Somebody else changes it meanwhile, and the version that the text names is deleted: the one that was read guards.
+        (r#"sed -i 's/{//'"#, "not JSON"),
+        // Another client changes it meanwhile, and the text no longer names a version: the version that was read is the guard.
         (
             "f() { $S config set other.json --token $TOKEN >&2; tr -d '\\n' < $1 > new; \
              sed 's/200/250/; s/, *\"version\": *[0-9]*//' new > $1; }; f",
@@ -81,7 +81,7 @@ async fn a_config_is_edited_and_no_work_is_lost() {
         let ran = ended(command.unwrap()).await;
         assert_eq!(ran.code, 6, "{ran:?}");
         assert!(ran.err.contains(why), "{why}: {ran:?}");
-        let kept = ran.err.split("what you wrote is kept: ").nth(1).unwrap().lines().next().unwrap();
+        let kept = ran.err.split("your changes are saved in ").nth(1).unwrap().lines().next().unwrap();
         assert!(std::fs::read_to_string(kept).unwrap().contains("servers"), "{ran:?}");
         std::fs::remove_file(kept).unwrap();
     }
@@ -94,7 +94,7 @@ async fn a_config_is_edited_and_no_work_is_lost() {
 }
 
 #[tokio::test]
-async fn top_without_a_terminal_is_one_picture() {
+async fn top_without_a_terminal_prints_the_state_once() {
     let stack = Stack::start(2, 1).await;
     let shell = Shell::logged_in(&stack).await;
     let id = stack.client.submit(json!({"workflow": crate::support::stack::workflow::steps(100, 10.0)})).await;

@@ -31,22 +31,22 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     assert!(!ran.out.contains("description"), "what stays is not shown: {ran:?}");
     // What `get --json` prints is taken back; it names the version that it is, and so it guards.
     let whole = shell.write("whole.json", &shell.ok(&["workflows", "get", "steps", "--json"]).await);
-    assert_eq!(shell.ok(&["workflows", "set", "steps", &whole]).await, "steps@2 stays: nothing was changed\n");
+    assert_eq!(shell.ok(&["workflows", "set", "steps", &whole]).await, "steps@2 is unchanged\n");
     let ran = shell.run(&["workflows", "set", "steps", &file, "--if-version", "1"]).await;
     assert_eq!((ran.code, ran.err.contains("read it again")), (6, true), "{ran:?}");
 
     // Under another name it is no next version but a first one; a guard that was typed still counts.
     assert_eq!(shell.ok(&["workflows", "set", "copy", &whole]).await, "copy@1 is published\n");
     let ran = shell.run(&["workflows", "set", "none", &whole, "--if-version", "2"]).await;
-    let why = "no workflow `none` is published: leave --if-version out";
+    let why = "workflow `none` does not exist: leave --if-version out";
     assert_eq!((ran.code, ran.err.contains(why)), (6, true), "{ran:?}");
     let mine = shell.write("mine.json", &format!("{{\"workflow\":{graph},\"version\":2}}"));
     let ran = shell.run(&["workflows", "set", "none", &mine]).await;
-    let why = "no workflow `none` is published: leave `version` out of the file";
+    let why = "workflow `none` does not exist: leave `version` out of the file";
     assert_eq!((ran.code, ran.err.contains(why)), (6, true), "{ran:?}");
 
     let shown = shell.ok(&["workflows", "show", "steps@1"]).await;
-    assert!(shown.contains("version     1, the newest is 2; kept: 1, 2") && shown.contains("两步"), "{shown}");
+    assert!(shown.contains("version     1, latest is 2; kept: 1, 2") && shown.contains("两步"), "{shown}");
     let row = shown.lines().find(|line| line.starts_with("steps ")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), "steps integer 2 1 to 300 2.steps how many");
     let listed = shell.ok(&["workflows"]).await;
@@ -69,23 +69,23 @@ async fn a_workflow_is_published_read_run_and_deleted() {
     assert!(shell.ok(&["tasks", "--workflow", "steps"]).await.contains("1 file"));
     for (args, code, why) in [
         (&["submit", "--workflow", "step"][..], 4, "did you mean steps?"),
-        (&["submit", "--workflow", "steps", "-p", "steps=301"], 6, "what it takes: shuzhiren workflows show steps"),
+        (&["submit", "--workflow", "steps", "-p", "steps=301"], 6, "its params: shuzhiren workflows show steps"),
         (&["submit", "--workflow", "steps", &file], 2, "cannot be used with"),
         (&["submit", "portrait"], 2, "shuzhiren submit --workflow portrait"),
         (&["workflows", "show", "step"], 4, "step: "),
-        (&["workflows", "delete", "steps@1"], 2, "give `steps` alone"),
+        (&["workflows", "delete", "steps@1"], 2, "use `steps` alone"),
     ] {
         let ran = shell.run(args).await;
         assert_eq!((ran.code, ran.err.contains(why)), (code, true), "{args:?}: {ran:?}");
     }
 
-    // What looks like a file is no name.
+    // An argument with an extension is taken for a file, not for a name.
     let ran = shell.run(&["submit", "portrait.json"]).await;
     assert_eq!((ran.code, ran.err.contains("--workflow")), (2, false), "{ran:?}");
 
-    // One that is not there hinders none of the others.
+    // One that does not exist does not keep the others.
     let ran = shell.run(&["workflows", "delete", "none", "steps", "copy"]).await;
-    let gone = "steps deleted; its last version was 2\ncopy deleted; its last version was 1\n";
+    let gone = "steps deleted; last version 2\ncopy deleted; last version 1\n";
     assert_eq!((ran.code, ran.out.as_str()), (4, gone), "{ran:?}");
     assert_eq!(stack.client.get("/api/workflows").await["total"], 0);
 }
@@ -98,7 +98,7 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
     let six = ["submit", &file, "--sweep", "1.color=255,65280", "--sweep", "2.steps=1,2,3"];
 
     let said = shell.ok(&[&six[..], &["--dry-run"]].concat()).await;
-    assert!(said.starts_with("they would be accepted: a batch of 6 tasks, 3 nodes each"), "{said}");
+    assert!(said.starts_with("valid: a batch of 6 tasks, 3 nodes each"), "{said}");
     assert_eq!(stack.client.get("/api/tasks").await["total"], 0);
     let ran = shell.run(&[&six[..], &["--idempotency-key", "k", "--out", "out"]].concat()).await;
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -106,7 +106,7 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
     let again = shell.ok(&[&six[..], &["--idempotency-key", "k"]].concat()).await;
     assert_eq!(again.trim_end(), batch, "the same key is the same batch");
     assert_eq!(ran.out.matches(" completed in ").count(), 6, "{ran:?}");
-    assert!(ran.err.lines().last().unwrap().starts_with("100 %: 6 of 6 ended"), "{ran:?}");
+    assert!(ran.err.lines().last().unwrap().starts_with("100 %: 6 of 6 done"), "{ran:?}");
     let mut saved: Vec<String> = std::fs::read_dir(shell.folder().join("out"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -131,16 +131,16 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
         assert_eq!(ran.lines().iter().filter(|line| line["data"]["wasThere"] == true).count(), 6, "{ran:?}");
     }
 
-    // One that fails is told, and the others are fetched.
+    // One task fails, and the results of the others are saved.
     let mut failing = workflow::steps(2, 0.1);
     failing["2"]["inputs"]["fail_at"] = json!(0);
     let failing = shell.write("failing.json", &failing.to_string());
     let ran = shell.run(&["submit", &failing, "--sweep", "2.fail_at=1,0", "--out", "half"]).await;
     assert_eq!((ran.code, ran.err.contains("shuzhiren explain")), (1, true), "{ran:?}");
-    assert!(ran.err.contains("1 of them badly"), "{ran:?}");
+    assert!(ran.err.contains("1 failed"), "{ran:?}");
     assert!(shell.folder().join("half").join("001-steps_00001_.png").exists(), "{ran:?}");
 
-    // Cancelled in mid-run; whoever watches it is told.
+    // Cancelled while it runs, which ends the watch.
     let long = shell.write("long.json", &workflow::steps(300, 30.0).to_string());
     let mut child = shell.command(&["submit", &long, "-n", "5", "--watch", "--json"]).spawn().unwrap();
     let mut lines = lines_of(&mut child);
@@ -149,13 +149,13 @@ async fn a_batch_is_submitted_watched_fetched_and_cancelled() {
     let batch = first["data"]["batchId"].as_str().unwrap();
     while !next_line(&mut lines).await.contains("\"running\"") {}
     let said = shell.ok(&["batches", "cancel", batch]).await;
-    assert_eq!(said, format!("{batch} cancelled: 5 tasks had not ended\n"));
+    assert_eq!(said, format!("{batch} cancelled: 5 tasks\n"));
     let ran = rest(child, lines).await;
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains(&format!("5 of 5 tasks did not end well: shuzhiren tasks --batch {batch}")), "{ran:?}");
-    assert!(shell.ok(&["batches", "cancel", batch]).await.contains("nothing was left"));
+    assert!(ran.err.contains(&format!("5 of 5 tasks did not complete: shuzhiren tasks --batch {batch}")), "{ran:?}");
+    assert!(shell.ok(&["batches", "cancel", batch]).await.contains("nothing to cancel"));
 
-    // Ctrl-C takes it along when asked to.
+    // Ctrl-C cancels the batch if asked to.
     let args = ["submit", &long, "-n", "3", "--watch", "--json", "--cancel-on-interrupt"];
     let mut child = shell.command(&args).spawn().unwrap();
     let mut lines = lines_of(&mut child);

@@ -17,9 +17,9 @@ async fn the_help_has_commands_in_groups_and_the_exit_codes() {
     assert!(help[places[1]..places[2]].contains("\n  explain "), "{help}");
     assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
     assert!(help.lines().count() <= 64, "one screen: {}", help.lines().count());
-    // A role's own help is as it was: its settings, under their headings.
+    // The help of a role lists its settings under headings.
     let api = shell.ok(&["api", "--help"]).await;
-    assert!(api.starts_with("REST API") && api.contains("Redis:") && api.contains("--no-ws"), "{api}");
+    assert!(api.starts_with("Run the REST API") && api.contains("Redis:") && api.contains("--no-ws"), "{api}");
     assert_eq!(shell.run(&["submti"]).await.code, 2);
 }
 

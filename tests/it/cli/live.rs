@@ -1,18 +1,18 @@
-//! What a line of `--json` looks like to programs: the messages of the WebSocket as they come.
+//! Output of `watch` without ids: lines for people, and with `--json` the messages of the WebSocket.
 
 use super::{Shell, Stack, interrupt, lines_of, next_line, rest};
 use crate::support::stack::workflow;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn everything_that_happens_is_told_to_people_and_programs() {
+async fn watch_without_ids_prints_every_event() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;
     let mut programs = shell.command(&["watch", "--json"]).spawn().unwrap();
     let mut people = shell.command(&["watch"]).spawn().unwrap();
     let (mut told, mut said) = (lines_of(&mut programs), lines_of(&mut people));
     assert_eq!(serde_json::from_str::<Value>(&next_line(&mut told).await).unwrap()["type"], "global_status");
-    // People are told nothing before something happens: that they listen is seen by what they hear.
+    // Without `--json` nothing is printed before the first event, so events are caused until one appears.
     let instance = stack.sims[0].addr().to_string();
     let path = format!("/api/instances/{instance}");
     let mut enabled = false;

@@ -1,4 +1,4 @@
-//! Tokens: kept for their owner, given to the address that gave them, and to nobody else.
+//! Tokens: readable by their owner only, and sent only to the address that issued them.
 
 use super::{PASSWORD, Shell, Stack};
 use crate::support::stack::free_port;
@@ -25,12 +25,12 @@ async fn a_login_is_kept_for_its_owner_until_the_logout() {
     let whoami = shell.run(&["whoami", "--json"]).await.json();
     assert_eq!((&whoami["user"]["username"], &whoami["user"]["role"]), (&"admin".into(), &"admin".into()), "{whoami}");
     assert!(shell.ok(&["whoami"]).await.starts_with("admin (admin) at http://"));
-    // Whoever logged in somewhere need not name it again.
+    // After a login the address need not be given again.
     let mut nameless = shell.command(&["tasks"]);
     assert_eq!(super::ended(nameless.env_remove("SHUZHIREN_URL").spawn().unwrap()).await.code, 0);
 
     assert!(shell.ok(&["logout"]).await.starts_with("logged out of"));
-    assert!(shell.ok(&["logout"]).await.starts_with("there was no login"));
+    assert!(shell.ok(&["logout"]).await.starts_with("not logged in at"));
     assert_eq!(shell.run(&["whoami"]).await.code, 3);
 }
 
@@ -62,7 +62,7 @@ async fn a_token_goes_to_no_other_address() {
 }
 
 #[tokio::test]
-async fn a_system_that_is_away_is_told_at_once() {
+async fn an_unreachable_system_is_an_error_at_once() {
     let shell = Shell::new(&format!("http://127.0.0.1:{}", free_port()));
     let began = std::time::Instant::now();
     let ran = shell.run(&["tasks", "--token", "x"]).await;

@@ -1,4 +1,4 @@
-//! Whoever reads our output may stop: no panic, no error, no exit code that says so.
+//! A reader of standard output that stops early causes no panic, no error and exit code 0.
 
 use super::{Ran, Shell, Stack, ended};
 use crate::support::stack::workflow;
@@ -25,13 +25,13 @@ async fn a_pipe_that_closes_ends_the_command_politely() {
         assert_eq!(ran.err, "codes 0 0\n", "{command}: {ran:?}");
         assert_eq!(ran.out.lines().count(), 1, "{command}");
     }
-    // Nobody reads from the beginning.
+    // Without a reader from the start.
     let ran = piped(&shell, "$S tasks -n 200 | true").await;
     assert_eq!(ran.err, "codes 0 0\n", "{ran:?}");
 }
 
 #[tokio::test]
-async fn results_are_saved_although_nobody_reads() {
+async fn results_are_saved_after_the_reader_has_gone() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;
     shell.workflow(&workflow::steps(5, 0.5));

@@ -77,7 +77,7 @@ async fn a_token_goes_to_no_bucket_and_a_refusal_is_final() {
     let began = Instant::now();
     for (id, token, code) in [(FILE, "bad", 3), (REFUSED, "good", 6)] {
         let ran = shell.run(&["download", id, "--token", token, "--out", "refused"]).await;
-        assert_eq!((ran.code, ran.err.contains("again")), (code, false), "{ran:?}");
+        assert_eq!((ran.code, ran.err.contains("retrying")), (code, false), "{ran:?}");
     }
     assert!(began.elapsed() < Duration::from_secs(20), "nothing is waited for: {:?}", began.elapsed());
     let heads = bucket.heads();

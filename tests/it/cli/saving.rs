@@ -33,7 +33,7 @@ fn held(pipe: &Path) -> File {
     fs::OpenOptions::new().read(true).write(true).custom_flags(nonblocking).open(pipe).unwrap()
 }
 
-/// What a command that has ended wrote into a pipe.
+/// Reads what a command that has ended wrote into a pipe.
 fn drain(mut pipe: File) -> String {
     let mut bytes = Vec::new();
     assert_eq!(pipe.read_to_end(&mut bytes).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);

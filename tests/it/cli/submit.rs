@@ -1,4 +1,4 @@
-//! `submit`: what becomes of workflow, params and results.
+//! `submit`: workflow, params and results.
 
 use super::{Shell, Stack};
 use crate::support::stack::workflow;
@@ -91,12 +91,12 @@ async fn a_file_is_uploaded_for_a_param() {
 
     let uploads = async || stack.client.get("/api/files?kind=upload").await["total"].as_u64().unwrap();
     assert_eq!(uploads().await, 1);
-    // Nothing is left of what no task has.
+    // Uploads of a submit that creates no task are deleted.
     let ran = shell.run(&["submit", &file, "-p", &param, "--dry-run"]).await;
-    assert!(ran.code == 0 && ran.out.contains("it would be accepted: 3 nodes"), "{ran:?}");
+    assert!(ran.code == 0 && ran.out.contains("valid: 3 nodes"), "{ran:?}");
     let ran = shell.run(&["submit", &file, "-p", &param, "-p", "2.imag=1"]).await;
     assert_eq!(ran.code, 6, "{ran:?}");
-    assert!(ran.err.contains("/params/2.imag") && ran.err.contains("near: 2.image"), "{ran:?}");
+    assert!(ran.err.contains("/params/2.imag") && ran.err.contains("did you mean: 2.image"), "{ran:?}");
     assert_eq!(uploads().await, 1);
     let ran = shell.run(&["submit", &file, "-p", &param, "--idempotency-key", "k"]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -115,7 +115,7 @@ async fn the_same_key_is_the_same_task() {
 }
 
 #[tokio::test]
-async fn a_task_that_fails_is_code_1_and_what_cannot_be_used_is_code_2() {
+async fn a_failed_task_is_code_1_and_invalid_arguments_are_code_2() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;
     let mut failing = workflow::steps(4, 0.2);

@@ -40,7 +40,7 @@ async fn a_task_is_shown_and_explained() {
     let id = shell.ok(&["submit", &file, "--priority", "low"]).await;
     let id = id.trim_end();
     let said = shell.ok(&["explain", id]).await;
-    assert!(said.starts_with("It has waited for") && said.contains("Its priority is low."), "{said}");
+    assert!(said.starts_with("It has been waiting") && said.contains("Its priority is low."), "{said}");
     let waits = stack.client.task(id).await["waitingFor"].as_str().unwrap().to_owned();
     assert!(said.contains(&waits), "{said}: {waits}");
     assert!(shell.ok(&["show", id]).await.contains("status      pending: waits for"));
@@ -49,7 +49,7 @@ async fn a_task_is_shown_and_explained() {
     stack.client.wait_ended(id).await;
     let said = shell.run(&["explain", id, "--json"]).await.json();
     assert_eq!(said["status"], "completed");
-    assert!(said["sentences"][0].as_str().unwrap().starts_with("It ended well: it waited"), "{said}");
+    assert!(said["sentences"][0].as_str().unwrap().starts_with("It completed: it waited"), "{said}");
     let shown = shell.run(&["show", id, "--json"]).await.json();
     assert_eq!(shown, stack.client.task(id).await);
 
@@ -58,23 +58,23 @@ async fn a_task_is_shown_and_explained() {
     let failed = stack.client.submit(json!({"workflow": failing})).await;
     stack.client.wait_ended(&failed).await;
     let said = shell.ok(&["explain", &failed]).await;
-    assert!(said.contains("It failed in node 2 (TestSteps)") && said.contains("Change the workflow"), "{said}");
+    assert!(said.contains("It failed in node 2 (TestSteps)") && said.contains("Correct the workflow"), "{said}");
     assert!(said.contains("Attempt 1 on 127.0.0.1:"), "{said}");
     assert!(shell.ok(&["tasks", "--error-type", "node_error"]).await.contains(&failed));
 }
 
 #[tokio::test]
-async fn tasks_are_cancelled_and_tried_again() {
+async fn tasks_are_cancelled_and_retried() {
     let stack = Stack::start(1, 0).await;
     let shell = Shell::logged_in(&stack).await;
     let file = shell.workflow(&workflow::quick(1));
     let (a, b) = (shell.ok(&["submit", &file]).await, shell.ok(&["submit", &file]).await);
     let (a, b) = (a.trim_end(), b.trim_end());
     let unknown = "01a20ad8-50a6-74e5-b6f1-083609404e43";
-    // One that is not there hinders none of the others.
+    // One that does not exist does not keep the others.
     let ran = shell.run(&["cancel", a, unknown, b]).await;
     assert_eq!((ran.code, ran.out), (4, format!("{a} cancelled\n{b} cancelled\n")));
-    assert_eq!(shell.ok(&["cancel", a]).await, format!("{a} cancelled\n"), "it is what was asked for");
+    assert_eq!(shell.ok(&["cancel", a]).await, format!("{a} cancelled\n"), "idempotent");
     let ran = shell.run(&["retry", a, "--json"]).await.json();
     assert_eq!((&ran["status"], &ran["revived"]), (&json!("pending"), &json!(1)));
     assert_eq!(stack.client.task(b).await["status"], "cancelled");
@@ -82,7 +82,7 @@ async fn tasks_are_cancelled_and_tried_again() {
 }
 
 #[tokio::test]
-async fn what_has_ended_well_is_neither_cancelled_nor_tried_again() {
+async fn a_completed_task_is_neither_cancelled_nor_retried() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;
     let id = stack.client.submit(json!({"workflow": workflow::quick(1)})).await;

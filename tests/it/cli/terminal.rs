@@ -1,4 +1,4 @@
-//! At a terminal (`script` makes one): a password is not shown, bars are drawn, `top` gives the screen back.
+//! At a terminal (made by `script`): a password is not shown, bars are drawn, `top` restores the screen.
 
 use super::{PASSWORD, Shell, Stack};
 use crate::support::stack::{WAIT_MAX, workflow};
@@ -69,7 +69,7 @@ async fn a_password_is_asked_for_and_not_shown() {
     assert!(seen.contains("logged in at"), "{seen}");
     assert_eq!(shell.run(&["whoami"]).await.code, 0);
 
-    // Ctrl-C gives the terminal back as it was.
+    // Ctrl-C restores the terminal.
     let mut terminal = Terminal::open(&shell, "trap : INT; $S login; stty -a; exit 9");
     terminal.see("Password of admin at").await;
     terminal.press("\x03").await;
@@ -78,7 +78,7 @@ async fn a_password_is_asked_for_and_not_shown() {
 }
 
 #[tokio::test]
-async fn bars_are_drawn_and_colours_are_refused_by_no_color() {
+async fn bars_are_drawn_and_no_color_disables_colors() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;
     shell.workflow(&workflow::steps(20, 2.0));
@@ -92,7 +92,7 @@ async fn bars_are_drawn_and_colours_are_refused_by_no_color() {
 }
 
 #[tokio::test]
-async fn top_draws_what_happens_and_gives_the_screen_back() {
+async fn top_draws_events_and_restores_the_screen() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;
     let mut terminal = Terminal::open(&shell, "$S top");

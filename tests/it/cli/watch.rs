@@ -1,4 +1,4 @@
-//! `watch`: tasks are followed to their endings over everything that can happen in between.
+//! `watch`: tasks are followed until they end, through restarts and lost connections.
 
 use super::{Shell, Stack, interrupt, lines_of, next_line, rest};
 use crate::support::{
@@ -14,7 +14,7 @@ async fn next(lines: &mut tokio::io::Lines<tokio::io::BufReader<tokio::process::
 }
 
 #[tokio::test]
-async fn a_watch_outlives_a_restart_of_the_server() {
+async fn a_watch_survives_a_restart_of_the_server() {
     let stack = Stack::start(1, 1).await;
     let port = stable_port();
     let mut api = stack.add_api_at(port);
@@ -26,19 +26,19 @@ async fn a_watch_outlives_a_restart_of_the_server() {
     let id = next(&mut lines).await["data"]["id"].as_str().unwrap().to_owned();
     while next(&mut lines).await["data"]["status"] != "running" {}
     api.kill();
-    // It runs and ends while nobody can say so.
+    // It runs and ends while there is no server to report it.
     assert_eq!(stack.client.wait_ended(&id).await["status"], "completed");
     let _api = stack.add_api_at(port);
     let ran = rest(child, lines).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told: Vec<Value> = ran.lines();
-    let saved = told.last().unwrap();
+    let lines: Vec<Value> = ran.lines();
+    let saved = lines.last().unwrap();
     assert_eq!(
         (saved["type"].as_str(), saved["data"]["taskId"].as_str()),
         (Some("saved"), Some(id.as_str())),
         "{ran:?}"
     );
-    assert_eq!(told.iter().filter(|line| line["data"]["status"] == "completed").count(), 1, "told once: {ran:?}");
+    assert_eq!(lines.iter().filter(|line| line["data"]["status"] == "completed").count(), 1, "once: {ran:?}");
     assert_eq!(stack.executions(&id), 1);
 }
 
@@ -60,7 +60,7 @@ async fn a_server_that_stays_away_ends_the_watch_but_not_the_task() {
 }
 
 #[tokio::test]
-async fn without_a_websocket_the_watch_asks() {
+async fn without_a_websocket_the_watch_polls() {
     let stack = Stack::start(1, 1).await;
     // A front that has no `/ws` answers 404 there.
     let (port, storage) = (free_port(), format!("file://{}", stack.files().display()));
@@ -79,7 +79,7 @@ async fn without_a_websocket_the_watch_asks() {
     let file = shell.workflow(&workflow::steps(10, 1.5));
     let ran = shell.run(&["submit", &file, "--watch"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.err.contains("no live news"), "{ran:?}");
+    assert!(ran.err.contains("no live updates"), "{ran:?}");
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn ctrl_c_leaves_the_task_and_says_how_to_watch_it_again() {
     interrupt(&child);
     let ran = rest(child, lines).await;
     assert_eq!(ran.code, 130, "{ran:?}");
-    assert!(ran.err.contains(&format!("the task goes on; to watch again: shuzhiren watch {id}")), "{ran:?}");
+    assert!(ran.err.contains(&format!("the task continues; watch again: shuzhiren watch {id}")), "{ran:?}");
     let ran = shell.run(&["watch", &id]).await;
     assert!(ran.code == 0 && ran.out.contains("completed"), "{ran:?}");
 
@@ -160,7 +160,7 @@ async fn everything_is_watched_over_a_restart_and_no_ending_is_missed() {
         let line = next(&mut lines).await;
         if line["data"]["status"] == "completed" {
             let id = line["data"]["taskId"].as_str().unwrap().to_owned();
-            assert!(!ended.contains(&id), "told once");
+            assert!(!ended.contains(&id), "reported once");
             ended.push(id);
         }
     }

@@ -1,4 +1,4 @@
-//! Stopping.
+//! Graceful shutdown.
 
 use super::{Server, limits};
 use crate::support::http::{Response, read_for};
@@ -36,9 +36,9 @@ async fn a_request_that_is_being_read_is_answered() {
     let server = Server::start(limits()).await;
     let mut stream =
         send(&server, b"POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n").await;
-    let mut go_on = [0; 25];
-    stream.read_exact(&mut go_on).await.unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     server.stop.cancel();
     tokio::time::sleep(Duration::from_millis(400)).await;
     stream.write_all(b"hello").await.unwrap();
@@ -47,7 +47,7 @@ async fn a_request_that_is_being_read_is_answered() {
 }
 
 #[tokio::test]
-async fn connections_that_ask_nothing_do_not_hold_a_stop_up() {
+async fn idle_connections_do_not_delay_a_stop() {
     let server = Server::start(limits()).await;
     let _fresh = TcpStream::connect(server.address).await.unwrap();
     let _half = send(&server, b"GET /livez HT").await;

@@ -1,4 +1,4 @@
-//! What a client cannot hold: heads, bodies, connections.
+//! Limits of the server: heads, bodies, connections, slow readers.
 
 use super::{Server, ask, limits};
 use crate::support::{
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 #[tokio::test]
-async fn half_sent_heads_are_cut_and_slow_nobody() {
+async fn half_sent_heads_are_closed_and_do_not_slow_others() {
     let server = Server::start(ServeLimits { head: Duration::from_millis(700), ..limits() }).await;
     let mut half = Vec::new();
     for _ in 0..150 {
@@ -24,7 +24,7 @@ async fn half_sent_heads_are_cut_and_slow_nobody() {
     for mut stream in half {
         // One byte more now and then does not help.
         let _cut = stream.write_all(b"x").await;
-        assert_eq!(read_for(&mut stream, Duration::from_secs(5)).await, b"", "no answer is owed");
+        assert_eq!(read_for(&mut stream, Duration::from_secs(5)).await, b"", "closed without an answer");
     }
     assert!(began.elapsed() < Duration::from_secs(5), "still open after {:?}", began.elapsed());
 }
@@ -53,7 +53,7 @@ async fn a_late_body_is_408() {
 }
 
 #[tokio::test]
-async fn an_upload_may_take_long_while_it_gets_further_and_is_cut_when_it_stops() {
+async fn an_upload_may_take_long_but_not_stall() {
     let server = Server::start(ServeLimits { body: Duration::from_millis(400), ..limits() }).await;
     let head = "POST /length HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 8\r\n\r\n";
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -68,7 +68,7 @@ async fn an_upload_may_take_long_while_it_gets_further_and_is_cut_when_it_stops(
 }
 
 #[tokio::test]
-async fn a_connection_over_the_cap_is_told_so_until_another_closes() {
+async fn a_connection_over_the_limit_gets_503_until_another_closes() {
     let server = Server::start(ServeLimits { connections: 2, ..limits() }).await;
     let held = [open_socket(&server).await, open_socket(&server).await];
     let answer = get(server.address, "/livez").await;
@@ -94,7 +94,7 @@ async fn one_address_cannot_take_every_connection() {
     assert_eq!(Response::parse(&read_for(&mut stream, Duration::from_secs(5)).await).unwrap().status, 200);
 }
 
-/// An upgraded connection: it is out of hyper's hands and must still count.
+/// Opens an upgraded connection: hyper no longer manages it, but it must still count.
 async fn open_socket(server: &Server) -> tokio_tungstenite::WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(server.address).await.unwrap();
     tokio_tungstenite::client_async(format!("ws://{}/socket", server.address), stream).await.unwrap().0
@@ -102,7 +102,7 @@ async fn open_socket(server: &Server) -> tokio_tungstenite::WebSocketStream<TcpS
 
 /// The server answers without reading 8 MB that are on their way: the answer must still arrive.
 #[tokio::test]
-async fn an_early_answer_survives_the_body_nobody_reads() {
+async fn an_early_answer_survives_an_unread_body() {
     let server = Server::start(limits()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(b"POST /early HTTP/1.1\r\nhost: t\r\ncontent-length: 8000000\r\n\r\n").await.unwrap();
@@ -115,7 +115,7 @@ async fn an_early_answer_survives_the_body_nobody_reads() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_given_up() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let limits = ServeLimits { connections: 1, write_stall: Duration::from_millis(300), ..limits() };
     let server = Server::start(limits).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -126,5 +126,5 @@ async fn a_client_that_reads_nothing_is_given_up() {
     .await;
     let began = Instant::now();
     read_for(&mut stream, Duration::from_secs(5)).await;
-    assert!(began.elapsed() < Duration::from_secs(5), "the body without end goes on");
+    assert!(began.elapsed() < Duration::from_secs(5), "the endless body is still being sent");
 }

@@ -1,5 +1,5 @@
-//! Requests no client library sends (safety §2.6): 4xx or the connection closed; never 5xx, never proxied, never echoed; and the
-//! server goes on.
+//! Requests that no client library sends (safety §2.6): answered by 4xx or a closed connection; never by 5xx, never proxied,
+//! never echoed; and the server continues.
 
 use super::{Server, limits};
 use crate::support::http::{Response, exchange, get};
@@ -56,7 +56,7 @@ fn requests(canary: &str) -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
     ]
 }
 
-/// To a proxy that believes the length, the second request is part of the first one's body, or the other way round.
+/// Builds a request smuggling attempt: a proxy that trusts the other header takes the second request for part of the body.
 fn smuggled(lengths: &str) -> Vec<u8> {
     format!("POST /length HTTP/1.1\r\nhost: t\r\n{lengths}\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nhost: t\r\n\r\n")
         .into_bytes()
@@ -78,7 +78,7 @@ async fn thirty_odd_requests_get_4xx_or_nothing() {
         assert!(!text.contains("canary-header"), "{name}: echoed: {text}");
         assert_eq!(get(server.address, "/livez").await.status, 200, "after {name}");
     }
-    assert!(futures_util::FutureExt::now_or_never(canary.accept()).is_none(), "somebody was proxied to");
+    assert!(futures_util::FutureExt::now_or_never(canary.accept()).is_none(), "a request was proxied");
     let counted = String::from_utf8(get(server.address, "/metrics").await.body).unwrap();
     assert!(counted.contains("method=\"other\""), "{counted}");
     assert!(!counted.contains("AAAA"), "{counted}");

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, in a process of their own: this test's program, run once more in the role of the one that is told to stop.
+//! SIGINT and SIGTERM: this test program is run again in a child process that receives the signals.
 
 use rustix::process::{Pid, Signal, kill_process};
 use shuzhiren::{
@@ -18,7 +18,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn the_first_signal_stops_and_the_second_exits_at_once() {
     if std::env::var_os(ROLE).is_some() {
-        return be_told_to_stop().await;
+        return run_until_stopped().await;
     }
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -55,7 +55,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_raw(child.id().unwrap().cast_signed()).unwrap(), signal).unwrap();
 }
 
-async fn be_told_to_stop() {
+async fn run_until_stopped() {
     init_logs(&LogSettings { filter: "info".to_owned(), log_format: LogFormat::Json }).unwrap();
     let stop = stop_on_signals();
     tracing::info!("running");

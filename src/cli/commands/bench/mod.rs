@@ -1,4 +1,4 @@
-//! `shuzhiren bench`: many tasks at once; how many get through, and how long each takes from its submit to its ending.
+//! `shuzhiren bench`: throughput of many concurrent tasks, and the latency of each from submit to end.
 
 pub(super) mod bench_waiter;
 pub(super) mod percentiles;
@@ -23,52 +23,49 @@ use serde_json::{Value, json, value::RawValue};
 use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 
-/// Tasks of one run: each is kept by the server as any other.
+/// Tasks of one run: the server keeps each like any other task.
 const TASKS_MAX: u64 = 100_000;
-/// Requests and waits at once.
+/// Concurrent tasks.
 const CONCURRENCY_MAX: u64 = 1_000;
 
 /// Settings of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Tasks in all
+    /// Total number of tasks
     #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=TASKS_MAX))]
     tasks: u64,
-    /// Tasks under way at once
+    /// Number of concurrent tasks
     #[arg(short, long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=CONCURRENCY_MAX))]
     concurrency: u64,
-    /// Another workflow than one small picture; it is submitted as it is
+    /// Workflow to submit unchanged, instead of one that draws a small picture
     #[arg(long, value_name = "FILE")]
     workflow: Option<PathBuf>,
-    /// Also against a system that is not on this machine
+    /// Confirm a run against a system on another machine
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// One task, measured.
+/// Measurement of one task.
 struct Run {
     accepted: Duration,
     whole: Duration,
     status: String,
 }
 
-/// Measures. The tasks stay in the list, marked by `metadata.bench`.
+/// Runs the benchmark. The tasks stay in the list, marked by `metadata.bench`.
 pub(crate) async fn bench(args: BenchArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     if !is_loopback(api.base()) && !args.yes {
-        let why = format!(
-            "{} tasks would go to {}, which is not this machine: --yes if that is meant",
-            args.tasks,
-            api.base()
-        );
+        let why =
+            format!("{} tasks would go to {}, which is not this machine: confirm with --yes", args.tasks, api.base());
         return Err(Fault::Usage(why));
     }
     let given = args.workflow.as_deref().map(super::submit::submit_request::read_json).transpose()?;
     let endings = Endings::new(&api);
     let runs = async {
-        // No ending comes before somebody listens.
+        // Otherwise an ending could arrive before the connection is open.
         endings.opened().await;
         let (began, concurrency) = (Instant::now(), usize::try_from(args.concurrency).unwrap_or(usize::MAX));
         let runs = stream::iter(0..args.tasks).map(|number| run(&api, &endings, number, given.as_deref()));
@@ -79,7 +76,7 @@ pub(crate) async fn bench(args: BenchArgs) -> Result<(), Fault> {
         runs = runs => runs?,
         fault = endings.hear() => return Err(fault),
         _ = tokio::signal::ctrl_c() => {
-            return Err(Fault::Interrupted("interrupted: what was submitted goes on".to_owned()));
+            return Err(Fault::Interrupted("interrupted: submitted tasks continue".to_owned()));
         }
     };
     report(&args, api.base(), &runs, took)
@@ -103,11 +100,11 @@ async fn run(api: &Api, endings: &Endings<'_>, number: u64, given: Option<&RawVa
     Ok(Run { accepted, whole: began.elapsed(), status })
 }
 
-/// Of a colour of its own, so that no instance has it in its cache.
+/// Returns a workflow that draws a picture in a random color, so that no instance has it in its cache.
 fn small_picture(number: u64) -> Value {
-    let colour = getrandom::u32().map_or(number, u64::from) % 16_777_216;
+    let color = getrandom::u32().map_or(number, u64::from) % 16_777_216;
     json!({
-        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": colour}},
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": color}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "bench"}}
     })
 }
@@ -127,13 +124,13 @@ fn report(args: &BenchArgs, base: &str, runs: &[Run], took: Duration) -> Result<
     } else {
         let took = span(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         output::say(&format!("{} tasks, {} at once, at {base}: {took}", runs.len(), args.concurrency))?;
-        output::say(&format!("  completed   {completed}, {per_second:.1} a second"))?;
+        output::say(&format!("  completed   {completed}, {per_second:.1} per second"))?;
         output::say(&format!("  submit      {accepted}"))?;
-        output::say(&format!("  to the end  {whole}"))?;
+        output::say(&format!("  total       {whole}"))?;
     }
     match runs.len() - completed {
         0 => Ok(()),
-        bad => Err(Fault::TaskFailed(format!("{bad} of {} tasks did not end well", runs.len()))),
+        failed => Err(Fault::TaskFailed(format!("{failed} of {} tasks did not complete", runs.len()))),
     }
 }
 

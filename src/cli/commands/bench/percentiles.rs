@@ -1,4 +1,4 @@
-//! Percentiles of durations.
+//! Percentiles of durations, in ms.
 
 use serde_json::{Value, json};
 use std::{fmt, time::Duration};
@@ -7,19 +7,19 @@ use std::{fmt, time::Duration};
 pub(crate) struct Figures(Vec<Duration>);
 
 impl Figures {
-    /// Of these, in any order.
+    /// Sorts durations given in any order.
     pub(crate) fn of(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
         Self(durations)
     }
 
-    /// The smallest duration that so many of a hundred do not exceed (nearest rank); ms.
+    /// Returns the smallest duration that `percent` of 100 do not exceed (nearest rank), in ms.
     fn percentile(&self, percent: usize) -> f64 {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).map_or(0.0, |duration| duration.as_secs_f64() * 1e3)
     }
 
-    /// `{"p50","p95","p99","max"}` in ms.
+    /// Returns `{"p50","p95","p99","max"}` in ms.
     pub(crate) fn json(&self) -> Value {
         json!({"p50": self.percentile(50), "p95": self.percentile(95), "p99": self.percentile(99), "max": self.percentile(100)})
     }
@@ -38,7 +38,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn percentiles_are_of_the_nearest_rank() {
+    fn percentiles_use_the_nearest_rank() {
         let figures = Figures::of((1..=200).rev().map(Duration::from_millis).collect());
         assert_eq!([50, 95, 99, 100].map(|percent| figures.percentile(percent)), [100.0, 190.0, 198.0, 200.0]);
         let one = Figures::of(vec![Duration::from_millis(7)]);

@@ -1,4 +1,4 @@
-//! A stored file becomes a file here: whole, verified, under a harmless name, over nothing that was there before.
+//! Downloads stored files: complete, verified by SHA-256, and under a safe name.
 
 use super::save_file::{hex, place, safe_name};
 use crate::{
@@ -25,38 +25,38 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Downloads of one file whose bytes are wrong before it is given up.
+/// Attempts to download a file whose bytes are wrong.
 const TRIES_MAX: usize = 3;
-/// A server that is away is asked again after so long.
+/// Pause before a retry while the server is unreachable.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Pause between two attempts to open a pipe that has no reader.
 const READER_POLL: Duration = Duration::from_millis(50);
-/// Smaller files are there before a bar is read.
+/// Size from which a progress bar is shown.
 const BAR_FROM_BYTES: u64 = 4 << 20;
 
 /// A stored file.
 pub(crate) struct Remote {
     pub(crate) file_id: String,
-    /// The id, or the id and the signature of a link: `<id>?expires=…&signature=…`.
+    /// Id, or id and signature of a signed link: `<id>?expires=…&signature=…`.
     link: String,
-    /// As the server calls it; not to be trusted.
+    /// Name given by the server; not to be trusted.
     pub(crate) filename: String,
-    /// Lower-case hex, if it is known.
+    /// SHA-256 in lower-case hex, if known.
     pub(crate) sha256: Option<String>,
 }
 
-/// A file that is here now.
+/// A saved file.
 pub(crate) struct Saved {
     pub(crate) path: PathBuf,
     file_id: String,
     size_bytes: u64,
     sha256: String,
-    /// The same bytes stood there under this name.
+    /// Whether a file with this name and content existed already.
     was_there: bool,
 }
 
 impl Saved {
-    /// For people `saved out/a.png  5.0 KiB`; for programs a line with the type `saved`.
+    /// Formats it for people, `saved out/a.png  5.0 KiB`, or as a JSON line of the type `saved`.
     pub(crate) fn told(&self, json: bool, task: Option<&str>) -> String {
         if json {
             let data = json!({"taskId": task, "fileId": self.file_id, "path": self.path.to_string_lossy(),
@@ -64,20 +64,20 @@ impl Saved {
             let data = to_raw_value(&data).expect("texts and numbers can be written as JSON");
             return websocket::line("saved", &data);
         }
-        let word = if self.was_there { "had  " } else { "saved" };
+        let word = if self.was_there { "exists" } else { "saved" };
         format!("{word} {}  {}", output::clean(&self.path.to_string_lossy()), bytes(self.size_bytes))
     }
 }
 
 impl Remote {
-    /// The files that a task has made.
+    /// Returns the output files of a task.
     pub(crate) fn of_task(task: &Value) -> Vec<Self> {
         let outputs = task["result"]["outputs"].as_array().into_iter().flatten();
         outputs.filter_map(|output| Self::of_output(task, output)).collect()
     }
 
-    /// An entry of a task's `result.outputs`; `None` for one that is no file. Tasks of a batch make files of the same name: those
-    /// have the place of their task in front.
+    /// Reads an entry of a task's `result.outputs`; `None` if it is not a file. Because the tasks of a batch produce files of
+    /// the same name, those are prefixed by the task's index in the batch.
     pub(crate) fn of_output(task: &Value, output: &Value) -> Option<Self> {
         let file_id = output["fileId"].as_str()?.to_owned();
         let filename = output["filename"].as_str().unwrap_or(&file_id);
@@ -85,13 +85,13 @@ impl Remote {
             Some(index) => format!("{index:03}-{}", safe_name(filename, &file_id)),
             None => filename.to_owned(),
         };
-        // Whoever may read the task may read its files; its signed link could expire while others are saved.
+        // A login that may read the task may read its files; a signed link could expire while others are saved.
         let link = file_id.clone();
         Some(Self { file_id, link, filename, sha256: output["sha256"].as_str().map(str::to_owned) })
     }
 }
 
-/// Saves a stored file in a folder, which is made if it is missing.
+/// Saves a stored file in a folder, which is created if missing.
 pub(crate) async fn save(api: &Api, remote: &Remote, folder: &Path, overwrite: bool) -> Result<Saved, Fault> {
     let failed = |error: io::Error| Fault::Local(format!("cannot save in {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(|error| match error.kind() {
@@ -161,7 +161,7 @@ async fn open_when_read(path: &Path) -> io::Result<fs::File> {
     }
 }
 
-/// A file that arrived whole and has no name yet; dropping it deletes it.
+/// A complete download in a temporary file, which is deleted on drop.
 struct Fetched {
     file: tempfile::NamedTempFile,
     size_bytes: u64,
@@ -173,7 +173,7 @@ async fn fetch(api: &Api, remote: &Remote, folder: &Path) -> Result<Fetched, Fau
     loop {
         let file = tempfile::Builder::new()
             .prefix(".shuzhiren-")
-            // As any new file: what the umask leaves.
+            // The permissions of any new file: the umask applies.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(|error| Fault::Local(format!("cannot save in {}: {error}", folder.display())))?;
@@ -182,16 +182,16 @@ async fn fetch(api: &Api, remote: &Remote, folder: &Path) -> Result<Fetched, Fau
             Ok((size_bytes, sha256)) => return Ok(Fetched { file, size_bytes, sha256 }),
             Err(Received::Final(fault)) => return Err(fault),
             Err(Received::Broken(fault @ Fault::Unreachable(_))) if began.elapsed() < api.patience() => {
-                output::hint(&format!("again: {fault}"));
+                output::hint(&format!("retrying: {fault}"));
                 sleep(AGAIN).await;
             }
             Err(Received::Broken(fault)) if tries >= TRIES_MAX => return Err(fault),
-            Err(Received::Broken(fault)) => output::hint(&format!("again: {fault}")),
+            Err(Received::Broken(fault)) => output::hint(&format!("retrying: {fault}")),
         }
     }
 }
 
-/// Pours a stored file to standard output; whether it was whole is known at its end.
+/// Writes a stored file to standard output. An incomplete download is an error at its end.
 pub(crate) async fn pour(api: &Api, remote: &Remote) -> Result<(), Fault> {
     match receive(api, remote, Stdout).await {
         Ok(_) => Ok(()),
@@ -211,7 +211,7 @@ impl io::Write for Stdout {
     }
 }
 
-/// What the server says of a file that only its id is known of, and the signature of the link if there was one.
+/// Looks up the name and SHA-256 of a file by id; `signature` is that of a signed link.
 pub(crate) async fn look_up(api: &Api, file_id: &str, signature: Option<&str>) -> Result<Remote, Fault> {
     let link = signature.map_or_else(|| file_id.to_owned(), |signature| format!("{file_id}?{signature}"));
     let response = ask(api, Method::HEAD, file_id, &link).await?;
@@ -224,7 +224,7 @@ pub(crate) async fn look_up(api: &Api, file_id: &str, signature: Option<&str>) -
 
 async fn ask(api: &Api, method: Method, file_id: &str, link: &str) -> Result<Response, Fault> {
     let response = api.download(method, link).await.map_err(|error| {
-        // Without its address, which may be signed.
+        // Without the URL, which may be signed.
         Fault::Unreachable(format!("no answer from {}: {}", api.base(), cause(&error.without_url())))
     })?;
     let is_ours = response.url().as_str().starts_with(&format!("{}/upload/file/", api.base()));
@@ -232,15 +232,15 @@ async fn ask(api: &Api, method: Method, file_id: &str, link: &str) -> Result<Res
     let login = format!("shuzhiren login --url {}", api.base());
     match response.status().as_u16() {
         200 => Ok(response),
-        404 => Err(Fault::NotFound(format!("there is no file {file_id}"))),
-        401 if is_ours && api.has_token() => Err(Fault::NotLoggedIn(about(format!("the token is not good: {login}")))),
-        401 if is_ours => Err(Fault::NotLoggedIn(about(format!("it needs a login: {login}")))),
-        403 if is_ours => Err(Fault::NotLoggedIn(about(format!("the link has expired: take a fresh one, or {login}")))),
-        // Not now, or not from there; everything else is said again in vain.
+        404 => Err(Fault::NotFound(format!("file {file_id} not found"))),
+        401 if is_ours && api.has_token() => Err(Fault::NotLoggedIn(about(format!("the token is not valid: {login}")))),
+        401 if is_ours => Err(Fault::NotLoggedIn(about(format!("a login is required: {login}")))),
+        403 if is_ours => Err(Fault::NotLoggedIn(about(format!("the link has expired: get a new one, or {login}")))),
+        // Temporary; a retry may help. It would not for other statuses.
         status @ (408 | 429 | 500..) => Err(Fault::Unreachable(about(format!("HTTP {status}")))),
         status => {
             let host = response.url().host_str().unwrap_or_default();
-            Err(Fault::Refused(about(format!("{host} refuses it: HTTP {status}"))))
+            Err(Fault::Refused(about(format!("refused by {host}: HTTP {status}"))))
         }
     }
 }
@@ -250,7 +250,7 @@ enum Received {
     Broken(Fault),
 }
 
-/// Writes the bytes; gives their number and hash.
+/// Writes a stored file into `to` and returns its size and SHA-256.
 async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(u64, String), Received> {
     let mut response = match ask(api, Method::GET, &remote.file_id, &remote.link).await {
         Ok(response) => response,
@@ -263,7 +263,7 @@ async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|error| Received::Broken(Fault::Unreachable(broken(&format!("broke off: {}", cause(&error))))))?
+        .map_err(|error| Received::Broken(Fault::Unreachable(broken(&format!("cut off: {}", cause(&error))))))?
     {
         to.write_all(&chunk).map_err(|error| {
             Received::Final(match error.kind() {
@@ -280,7 +280,7 @@ async fn receive(api: &Api, remote: &Remote, mut to: impl io::Write) -> Result<(
     let sha256 = hex(hash);
     match &remote.sha256 {
         Some(expected) if !expected.eq_ignore_ascii_case(&sha256) => {
-            let why = broken("the bytes are not those that were stored (SHA-256 differs)");
+            let why = broken("the bytes differ from those stored (SHA-256 mismatch)");
             Err(Received::Broken(Fault::Local(why)))
         }
         _ => Ok((size_bytes, sha256)),
@@ -294,7 +294,7 @@ fn bar(size: Option<u64>, name: &str) -> ProgressBar {
     }
 }
 
-/// A bar that counts bytes.
+/// Creates a progress bar that counts bytes.
 pub(crate) fn bytes_bar(size: u64, name: &str) -> ProgressBar {
     let bar = ProgressBar::new(size);
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {binary_bytes:>10} of {binary_total_bytes}  {wide_msg}") {
@@ -303,10 +303,10 @@ pub(crate) fn bytes_bar(size: u64, name: &str) -> ProgressBar {
     bar.with_message(output::clean(name).into_owned())
 }
 
-/// RFC 6266: `filename*=UTF-8''…`, else `filename="…"`.
+/// Reads the file name of a Content-Disposition header (RFC 6266): `filename*=UTF-8''…`, else `filename="…"`.
 fn filename_of(disposition: &str) -> Option<String> {
     if let Some((_, exact)) = disposition.split_once("filename*=UTF-8''") {
-        // Form encoding differs from this one in `+` only, which the server writes as %2B.
+        // Form encoding differs from this encoding only in `+`, which the server writes as %2B.
         let exact = exact.split(';').next().unwrap_or_default();
         let (name, _) = url::form_urlencoded::parse(exact.as_bytes()).next()?;
         return Some(name.into_owned());
@@ -321,7 +321,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn files_of_a_batch_keep_apart_and_in_their_folder() {
+    fn files_of_a_batch_have_distinct_names_in_their_folder() {
         let output = |name: &str| json!({"fileId": "f", "filename": name});
         let named = |task: &_, name: &str| Remote::of_output(task, &output(name)).unwrap().filename;
         assert_eq!(named(&json!({"batchIndex": 7}), "a b.png"), "007-a b.png");

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 /// Settings of `upload`.
 #[derive(Debug, Args)]
 pub struct UploadArgs {
-    /// The files
+    /// Files to upload
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -40,10 +40,10 @@ pub struct UploadArgs {
 /// Settings of `files`.
 #[derive(Debug, Args)]
 pub struct FilesArgs {
-    /// Only uploads or outputs
+    /// Show only uploads or only outputs
     #[arg(long, value_name = "upload|output")]
     kind: Option<String>,
-    /// How many, newest first
+    /// Number of entries to show, newest first
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
@@ -53,13 +53,13 @@ pub struct FilesArgs {
 /// Settings of `download`.
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
-    /// Files by their ids or links, or tasks and batches: everything they made
+    /// File ids or links; or ids of tasks and batches, to download all their outputs
     #[arg(required = true)]
     ids: Vec<String>,
-    /// Where to; `-` = standard output, for a single file
+    /// Directory to save in; `-` = standard output, for a single file
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Replace files that exist, instead of taking another name
+    /// Replace existing files instead of choosing another name. Links, devices and pipes are never replaced
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
@@ -69,14 +69,14 @@ pub struct DownloadArgs {
 /// Settings of `rm`.
 #[derive(Debug, Args)]
 pub struct RmArgs {
-    /// The files, by their ids
+    /// File ids
     #[arg(required = true)]
     ids: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Uploads; says the id of each, for `-p image='{"$file":"…"}'`.
+/// Uploads files and prints the id of each, for `-p image='{"$file":"…"}'`.
 pub(crate) async fn upload(args: UploadArgs) -> Result<(), Fault> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.files, async |path| {
@@ -110,21 +110,22 @@ pub(crate) async fn files(args: FilesArgs) -> Result<(), Fault> {
     .await
 }
 
-/// Downloads. A link is as good as its id; files need no login, but in private mode a signed link or a login; tasks need one.
+/// Downloads files, by id or link, or the outputs of tasks and batches. Files need no login, in private mode a signed link
+/// or a login; tasks need a login.
 pub(crate) async fn download(args: DownloadArgs) -> Result<(), Fault> {
     let api = args.common.connection.api()?;
     let is_pipe = args.out == Path::new("-");
     if is_pipe && args.ids.len() > 1 {
-        return Err(Fault::Usage("--out -: one file at a time".to_owned()));
+        return Err(Fault::Usage("--out -: only one file can be written to standard output".to_owned()));
     }
     each(&args.ids, async |text| {
         let (id, signature) = id_of(text);
         if id.parse::<FileId>().is_err() {
-            return Err(Fault::NotFound(format!("`{text}` is no id of a file or a task")));
+            return Err(Fault::NotFound(format!("`{text}` is not the id of a file or a task")));
         }
         let remotes = match download::look_up(&api, id, signature).await {
             Ok(remote) => vec![remote],
-            // Perhaps it is a task's; who may not see tasks is told of the file.
+            // It may be the id of a task; without a login the error is about the file.
             Err(fault @ Fault::NotFound(_)) if !api.has_token() => return Err(fault),
             Err(Fault::NotFound(_)) => outputs_of(&api, id).await?,
             Err(fault) => return Err(fault),
@@ -132,7 +133,7 @@ pub(crate) async fn download(args: DownloadArgs) -> Result<(), Fault> {
         if is_pipe {
             return match remotes.as_slice() {
                 [one] => download::pour(&api, one).await,
-                _ => Err(Fault::Usage(format!("{id} has {} files: --out -: one file at a time", remotes.len()))),
+                _ => Err(Fault::Usage(format!("{id} has {} files: --out - takes only one", remotes.len()))),
             };
         }
         for remote in &remotes {
@@ -144,7 +145,7 @@ pub(crate) async fn download(args: DownloadArgs) -> Result<(), Fault> {
     .await
 }
 
-/// The id in what was typed, and the signature of a link of private mode.
+/// Splits an id or a link into the id and, for a signed link, the signature.
 fn id_of(text: &str) -> (&str, Option<&str>) {
     let (text, query) = text.split_once('?').map_or((text, None), |(link, query)| (link, Some(query)));
     let id = text.rsplit('/').next().unwrap_or(text);
@@ -156,26 +157,26 @@ async fn outputs_of(api: &Api, id: &str) -> Result<Vec<Remote>, Fault> {
         (Ok(task), _) => task,
         (Err(Fault::NotFound(_)), Ok(batch)) => return outputs_of_batch(api, batch).await,
         (Err(Fault::NotFound(_)), Err(_)) => {
-            return Err(Fault::NotFound(format!("there is no file, no task and no batch {id}")));
+            return Err(Fault::NotFound(format!("no file, task or batch {id}")));
         }
         (Err(fault), _) => return Err(fault),
     };
     let remotes = Remote::of_task(&task.value);
     if remotes.is_empty() {
-        return Err(Fault::NotFound(format!("task {id} is {} and has made no file", task.text("status"))));
+        return Err(Fault::NotFound(format!("task {id} is {} and has no files", task.text("status"))));
     }
     Ok(remotes)
 }
 
-/// What its tasks have made so far.
+/// Returns the outputs of a batch so far.
 async fn outputs_of_batch(api: &Api, batch: BatchId) -> Result<Vec<Remote>, Fault> {
     let tasks = batches::tasks_of(api, batch).await?;
     if tasks.is_empty() {
-        return Err(Fault::NotFound(format!("there is no file, no task and no batch {batch}")));
+        return Err(Fault::NotFound(format!("no file, task or batch {batch}")));
     }
     let remotes: Vec<Remote> = tasks.iter().flat_map(|task| Remote::of_task(&task.value)).collect();
     if remotes.is_empty() {
-        return Err(Fault::NotFound(format!("batch {batch} has made no file: shuzhiren batches show {batch}")));
+        return Err(Fault::NotFound(format!("batch {batch} has no files: shuzhiren batches show {batch}")));
     }
     Ok(remotes)
 }
@@ -185,7 +186,7 @@ pub(crate) async fn rm(args: RmArgs) -> Result<(), Fault> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
         if id.parse::<FileId>().is_err() {
-            return Err(Fault::NotFound(format!("`{id}` is no id of a file")));
+            return Err(Fault::NotFound(format!("`{id}` is not a file id")));
         }
         let path = format!("/api/files/{id}");
         let file = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await;

@@ -1,4 +1,4 @@
-//! A finished download gets its name: a harmless one, and never that of another file.
+//! File names of downloads: safe ones, and never the name of another file.
 
 use sha2::{Digest, Sha256};
 use std::{
@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of a name, as file systems have it, with room for a number.
+/// Maximum bytes of a name: below the 255 of file systems, with room for a number.
 const NAME_BYTES_MAX: usize = 200;
-/// Names tried before one that is free must be found by hand.
+/// Numbered names tried before giving up.
 const NAMES_MAX: usize = 10_000;
 
 /// Gives a complete file its name. If a file of that name has the same content, it stays; otherwise `name-1.png` and so
@@ -49,25 +49,25 @@ pub(crate) fn place(
             return Ok((path, true));
         }
     }
-    Err(io::Error::other(format!("{NAMES_MAX} files are called like {name}")))
+    Err(io::Error::other(format!("there are already {NAMES_MAX} files named like {name}")))
 }
 
 fn hash_of(path: &Path) -> io::Result<String> {
-    // A pipe of that name would be read for ever.
+    // Reading a pipe would block.
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut hash = Sha256::new();
     io::copy(&mut fs::File::open(path)?, &mut hash)?;
     Ok(hex(hash))
 }
 
-/// As the server writes it.
+/// Formats a hash as the server does: in lower-case hex.
 pub(crate) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `a.png` → `a-1.png`.
+/// Inserts a number before the extension: `a.png` → `a-1.png`.
 fn numbered(name: &str, number: usize) -> String {
     match (number, name.rsplit_once('.')) {
         (0, _) => name.to_owned(),
@@ -76,7 +76,7 @@ fn numbered(name: &str, number: usize) -> String {
     }
 }
 
-/// A name that stays in its folder, is seen by `ls`, and is no option of a command.
+/// Makes a server's name safe: it stays in its folder, is not hidden, and is not taken for a command's option.
 pub(crate) fn safe_name(name: &str, otherwise: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut safe: String = last
@@ -85,7 +85,7 @@ pub(crate) fn safe_name(name: &str, otherwise: &str) -> String {
         .collect();
     safe = safe.trim().trim_start_matches(['.', '-']).to_owned();
     while safe.len() > NAME_BYTES_MAX {
-        // From the front: the ending is what programs go by.
+        // From the front, to keep the extension.
         safe.remove(0);
     }
     if safe.is_empty() { otherwise.to_owned() } else { safe }
@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_name_gets_a_number_before_its_ending() {
+    fn a_taken_name_gets_a_number_before_its_extension() {
         assert_eq!(["a.tar.gz", "a"].map(|name| numbered(name, 2)), ["a.tar-2.gz", "a-2"]);
         assert_eq!(numbered("a.png", 0), "a.png");
     }
 
     #[test]
-    fn nothing_is_overwritten_unasked() {
+    fn only_overwrite_replaces_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let put = |text: &str, overwrite| {
             let file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();

@@ -1,4 +1,4 @@
-//! A local file goes up: streamed, with a bar, again from its beginning when the server asks for it.
+//! Uploads a local file: streamed, with a progress bar, from the start again if the server asks to retry.
 
 use super::download::bytes_bar;
 use crate::cli::{
@@ -18,15 +18,15 @@ use std::path::Path;
 use tokio::fs::File;
 use tokio_util::io::{InspectReader, ReaderStream};
 
-/// Smaller files are up before a bar is read.
+/// Size from which a progress bar is shown.
 const BAR_FROM_BYTES: u64 = 1 << 20;
 
-/// Uploads a file; gives what the server says of it.
+/// Uploads a file and returns the server's answer.
 pub(crate) async fn upload(api: &Api, path: &Path) -> Result<Answer, Fault> {
     let unusable = |why: &dyn std::fmt::Display| Fault::Usage(format!("cannot read {}: {why}", path.display()));
     let metadata = tokio::fs::metadata(path).await.map_err(|error| unusable(&error))?;
     if !metadata.is_file() {
-        return Err(unusable(&"it is no file"));
+        return Err(unusable(&"not a regular file"));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (size, shown) = (metadata.len(), output::has_bars() && metadata.len() >= BAR_FROM_BYTES);

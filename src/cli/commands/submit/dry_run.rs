@@ -1,4 +1,4 @@
-//! `submit --dry-run`: what a task, or the first of a batch, would come to.
+//! Output of `submit --dry-run`: the task that would be created, or the size of a batch and its first task.
 
 use crate::cli::{
     client::{envelope::Answer, error::Fault},
@@ -6,7 +6,7 @@ use crate::cli::{
 };
 use serde_json::Value;
 
-/// Says it.
+/// Prints the answer of a dry run.
 pub(crate) fn rehearsed(answer: &Answer, json: bool) -> Result<(), Fault> {
     if json {
         return output::say(answer.raw.get());
@@ -17,9 +17,9 @@ pub(crate) fn rehearsed(answer: &Answer, json: bool) -> Result<(), Fault> {
 fn lines(value: &Value) -> Vec<String> {
     let nodes = &value["nodesTotal"];
     let mut lines = vec![match value["count"].as_u64() {
-        None => format!("it would be accepted: {nodes} nodes"),
-        Some(1) => format!("it would be accepted: a batch of 1 task, {nodes} nodes"),
-        Some(count) => format!("they would be accepted: a batch of {count} tasks, {nodes} nodes each; of the first"),
+        None => format!("valid: {nodes} nodes"),
+        Some(1) => format!("valid: a batch of 1 task, {nodes} nodes"),
+        Some(count) => format!("valid: a batch of {count} tasks, {nodes} nodes each; first task"),
     }];
     for (name, seed) in value["resolved"]["seeds"].as_object().into_iter().flatten() {
         lines.push(format!("  seed {name} = {seed}"));
@@ -30,8 +30,8 @@ fn lines(value: &Value) -> Vec<String> {
     let instances: Vec<&str> =
         value["eligibleInstances"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     lines.push(match (value["checked"] == true, instances.is_empty()) {
-        (true, false) => format!("it could run on {}", instances.join(", ")),
-        (true, true) => "no instance of the config could run it".to_owned(),
+        (true, false) => format!("can run on {}", instances.join(", ")),
+        (true, true) => "no configured instance can run it".to_owned(),
         (false, _) => "not checked against instances: none has been seen yet".to_owned(),
     });
     lines
@@ -43,13 +43,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_batch_is_told_by_its_size_and_its_first_task() {
-        let mut rehearsal = json!({"nodesTotal": 3, "checked": true, "eligibleInstances": ["a:1", "b:1"],
+    fn a_batch_is_shown_by_its_size_and_its_first_task() {
+        let mut answer = json!({"nodesTotal": 3, "checked": true, "eligibleInstances": ["a:1", "b:1"],
             "resolved": {"seeds": {"3.seed": 7}, "params": {"prompt": "6.text"}}});
-        let details = ["  seed 3.seed = 7", "  prompt goes to 6.text", "it could run on a:1, b:1"];
-        assert_eq!(lines(&rehearsal)[0], "it would be accepted: 3 nodes");
-        assert_eq!(lines(&rehearsal)[1..], details);
-        rehearsal["count"] = json!(6);
-        assert_eq!(lines(&rehearsal)[0], "they would be accepted: a batch of 6 tasks, 3 nodes each; of the first");
+        let details = ["  seed 3.seed = 7", "  prompt goes to 6.text", "can run on a:1, b:1"];
+        assert_eq!(lines(&answer)[0], "valid: 3 nodes");
+        assert_eq!(lines(&answer)[1..], details);
+        answer["count"] = json!(6);
+        assert_eq!(lines(&answer)[0], "valid: a batch of 6 tasks, 3 nodes each; first task");
     }
 }

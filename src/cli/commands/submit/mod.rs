@@ -1,7 +1,7 @@
-//! `shuzhiren submit`: a workflow and its params become a task, or a batch of them, once.
+//! `shuzhiren submit`: creates a task, or a batch of tasks, from a workflow and params.
 //!
-//! Invariant: what is submitted carries an idempotency key, ours when none is given: a request whose answer was lost is said again
-//! and makes no second task.
+//! Invariant: each request carries an idempotency key, a random one if none is given. A request whose answer was lost is
+//! repeated and creates no second task.
 
 pub(super) mod dry_run;
 pub(super) mod params;
@@ -37,69 +37,69 @@ use submit_request::{Members, Order, Uploads, has_files, read_json};
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["file", "workflow"])))]
 pub struct SubmitArgs {
-    /// The workflow (ComfyUI's "Export (API)"), `-` = standard input
+    /// Workflow file (ComfyUI's "Export (API)"), `-` = standard input
     file: Option<PathBuf>,
-    /// A published workflow instead of a file (`shuzhiren workflows` lists them): a flag, so that a file of the same name is
-    /// never taken for it
+    /// Published workflow instead of a file (listed by `shuzhiren workflows`); a flag, so that a file of the same name is never
+    /// mistaken for it
     #[arg(long, value_name = "NAME[@VERSION]")]
     workflow: Option<FlowRef>,
-    /// Put a value into the workflow: JSON if it parses, else a text; `@photo.png` is uploaded
+    /// Set a value in the workflow: JSON if it parses, else a string; `@photo.png` is uploaded
     ///
     /// E.g. 6.text="a lighthouse", 3.seed=random, 3:KSampler.steps=20, @Positive.text="a cat", prompt="a cat". Numbers stay exactly as typed.
     /// All forms are at /docs#params of the running system.
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
-    /// A task for each of these values, read as those of -p; values with commas as a JSON list. Several --sweep: one for each
+    /// One task per value, parsed like those of -p; write values with commas as a JSON list. Several --sweep: one task per
     /// combination, the values of the last change fastest
     #[arg(long = "sweep", value_name = "KEY=V1,V2,…")]
     sweeps: Vec<String>,
-    /// So many tasks, each with seeds of its own; with --sweep so many of each combination
+    /// Number of tasks per combination; each draws its own seeds
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
-    /// Follow it to its end and name what it made; --out follows it too
+    /// Watch until the end and print the results; implied by --out
     #[arg(short, long)]
     watch: bool,
     #[command(flatten)]
     results: ResultArgs,
-    /// high, normal or low
+    /// Priority: high, normal or low
     #[arg(long)]
     priority: Option<String>,
-    /// Longest run, e.g. 10m
+    /// Time limit of a run, e.g. 10m
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     timeout: Option<Duration>,
-    /// Must have begun by then: a time (2030-01-31T08:00:00Z) or from now on (2h)
+    /// Latest start: a time (2030-01-31T08:00:00Z) or a duration from now (2h)
     #[arg(long, value_name = "TIME")]
     start_by: Option<String>,
-    /// Tries, 1-10
+    /// Maximum attempts, 1-10
     #[arg(long)]
     max_attempts: Option<u64>,
-    /// A JSON object that is kept with the task
+    /// JSON object to store with the task
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// No param may go unused
+    /// Fail if a param is not used
     #[arg(long)]
     strict: bool,
-    /// Draw every seed that no param sets
+    /// Draw random values for all seeds that no param sets
     #[arg(long)]
     randomize_seeds: bool,
-    /// Find prompt, seed, steps, cfg, width, height in the graph
+    /// Map prompt, seed, steps, cfg, width, height to inputs of the graph automatically
     #[arg(long)]
     auto_map: bool,
-    /// Show what it would come to; nothing is enqueued
+    /// Validate and show the result without submitting
     #[arg(long, conflicts_with_all = ["watch", "out"])]
     dry_run: bool,
-    /// The same key and the same task or batch again is the same one
+    /// Idempotency key: repeating a submit with the same key returns the existing task or batch
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Submits.
+/// Submits a task or a batch.
 pub(crate) async fn submit(args: SubmitArgs) -> Result<(), Fault> {
     let (params, sweeps) = (params::parse_all(&args.params)?, sweep::parse_all(&args.sweeps)?);
     if has_files(&params, &sweeps) && args.idempotency_key.is_some() {
-        let why = "each upload is a new file, and so it would be another task: upload first and give the file's id";
+        let why = "each upload is a new file, which makes it another task: upload the file first and pass its id";
         return Err(Fault::Usage(format!("--idempotency-key with `@file`: {why}")));
     }
     let mut order = order(&args)?;
@@ -117,7 +117,7 @@ pub(crate) async fn submit(args: SubmitArgs) -> Result<(), Fault> {
     }
     let answer = answer.map_err(|fault| match (fault, &args.workflow) {
         (Fault::Refused(why), Some(flow)) => {
-            Fault::Refused(format!("{why}\nwhat it takes: shuzhiren workflows show {flow}"))
+            Fault::Refused(format!("{why}\nits params: shuzhiren workflows show {flow}"))
         }
         (fault, _) => fault,
     })?;
@@ -148,14 +148,13 @@ async fn accepted(api: &Api, args: &SubmitArgs, answer: &Answer) -> Result<(), F
         return to_the_end(api, &watched, &args.results, json).await;
     }
     if output::is_shown() && !json {
-        let what =
-            if kind == "batch" { format!("{}; to watch them", watched.size()) } else { "to watch it".to_owned() };
+        let what = if kind == "batch" { format!("{}; watch them", watched.size()) } else { "watch it".to_owned() };
         output::hint(&format!("{what}: shuzhiren watch {}", watched.name()));
     }
     Ok(())
 }
 
-/// Everything but the params.
+/// Builds the request without params.
 fn order(args: &SubmitArgs) -> Result<Order, Fault> {
     let timeout_ms = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let metadata = args.metadata.as_deref().map(serde_json::from_str::<Box<RawValue>>).transpose();
@@ -168,29 +167,29 @@ fn order(args: &SubmitArgs) -> Result<Order, Fault> {
         timeout_ms,
         start_by: args.start_by.as_deref().map(start_by).transpose()?,
         max_attempts: args.max_attempts,
-        metadata: metadata.map_err(|error| Fault::Usage(format!("--metadata is no JSON: {error}")))?,
+        metadata: metadata.map_err(|error| Fault::Usage(format!("--metadata is not JSON: {error}")))?,
         strict: args.strict,
         randomize_seeds: args.randomize_seeds.then_some("all"),
         auto_map: args.auto_map,
     })
 }
 
-/// The graph in the file, or the name.
+/// Returns the graph of the file, or the name of the published workflow.
 fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Fault> {
     if let Some(flow) = &args.workflow {
         return Ok(to_raw_value(&flow.to_string()).expect("a text can be written as JSON"));
     }
-    let path = args.file.as_deref().ok_or_else(|| Fault::Usage("a FILE or --workflow is missing".to_owned()))?;
+    let path = args.file.as_deref().ok_or_else(|| Fault::Usage("FILE or --workflow is required".to_owned()))?;
     read_json(path).map_err(|fault| match (fault, path.to_str().map(str::parse::<FlowRef>)) {
-        // Most likely it was meant; with an extension it was a file.
+        // Without an extension, a published workflow was probably meant.
         (Fault::Usage(why), Some(Ok(flow))) if !path.exists() && path.extension().is_none() => {
-            Fault::Usage(format!("{why}\na published workflow is named by a flag: shuzhiren submit --workflow {flow}"))
+            Fault::Usage(format!("{why}\nfor a published workflow: shuzhiren submit --workflow {flow}"))
         }
         (fault, _) => fault,
     })
 }
 
-/// A time stays as it is, a duration is added to now.
+/// Converts a duration from now into a time; a time stays unchanged.
 fn start_by(text: &str) -> Result<String, Fault> {
     let Ok(after) = duration(text) else { return Ok(text.to_owned()) };
     let time =
@@ -209,7 +208,7 @@ async fn send(api: &Api, args: &SubmitArgs, order: &Order) -> Result<Answer, Fau
     .await
 }
 
-/// Those of all tasks of a batch, each once.
+/// Prints the warnings of all tasks, each once.
 fn warn(answer: &Answer) {
     let own = answer.value["warnings"].as_array();
     let tasks = answer.value["tasks"].as_array().into_iter().flatten();
@@ -227,7 +226,7 @@ mod tests {
     use super::start_by;
 
     #[test]
-    fn a_start_is_a_time_or_from_now_on() {
+    fn a_start_is_a_time_or_a_duration_from_now() {
         assert_eq!(start_by("2030-01-31T08:00:00Z").unwrap(), "2030-01-31T08:00:00Z");
         let soon: jiff::Timestamp = start_by("2h").unwrap().parse().unwrap();
         let ahead = soon.as_second() - jiff::Timestamp::now().as_second();

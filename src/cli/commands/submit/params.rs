@@ -1,33 +1,33 @@
-//! `-p KEY=VALUE`: what is JSON stays exactly as typed, `@file` is uploaded, anything else is a text.
+//! `-p KEY=VALUE`: a JSON value is sent exactly as typed, `@file` is uploaded, anything else is a string.
 
 use crate::cli::client::error::Fault;
 use serde_json::value::RawValue;
 use std::path::PathBuf;
 
-/// One `-p`.
+/// A `-p` argument.
 #[derive(Debug)]
 pub(crate) struct Param {
-    /// `6.text`, `3:KSampler.seed`, `@Title.text`, `prompt`.
+    /// Address or declared name: `6.text`, `3:KSampler.seed`, `@Title.text`, `prompt`.
     pub(crate) key: String,
     pub(crate) value: Given,
 }
 
-/// Its value.
+/// Value of a param.
 #[derive(Debug)]
 pub(crate) enum Given {
-    /// As typed: a seed of 18446744073709551615 or 1e-7 stays what it is.
+    /// JSON as typed: a number such as 18446744073709551615 or 1e-7 stays exact.
     Json(Box<RawValue>),
-    /// To be uploaded.
+    /// File to upload.
     File(PathBuf),
 }
 
-/// Reads all `-p`, in their order.
+/// Parses all `-p` arguments, in their order.
 pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Param>, Fault> {
     let mut params: Vec<Param> = Vec::new();
     for text in texts {
         let param = parse(text)?;
         if params.iter().any(|other| other.key == param.key) {
-            return Err(Fault::Usage(format!("-p {} is given twice", param.key)));
+            return Err(Fault::Usage(format!("duplicate -p {}", param.key)));
         }
         params.push(param);
     }
@@ -42,10 +42,10 @@ fn parse(text: &str) -> Result<Param, Fault> {
     Ok(Param { key: key.to_owned(), value })
 }
 
-/// A value as it is typed.
+/// Parses the value of a param.
 pub(crate) fn given(value: &str) -> Result<Given, String> {
     match value.strip_prefix('@') {
-        Some("") => Err("a file's name is missing".to_owned()),
+        Some("") => Err("a file name is missing".to_owned()),
         Some(path) => Ok(Given::File(PathBuf::from(path))),
         None => Ok(Given::Json(json_or_text(value))),
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::{Given, parse, parse_all};
 
     #[test]
-    fn json_stays_as_typed_and_the_rest_is_text() {
+    fn json_stays_as_typed_and_the_rest_is_a_string() {
         for (text, key, json) in [
             ("6.text=a lighthouse", "6.text", "\"a lighthouse\""),
             ("6.text=a=b", "6.text", "\"a=b\""),

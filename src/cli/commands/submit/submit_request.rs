@@ -1,6 +1,6 @@
-//! What `submit` sends: the body of `POST /api/tasks`, the files that must be there first.
+//! The request of `submit`: the body of `POST /api/tasks`, and the files to upload first.
 //!
-//! Invariant: numbers of workflow and params leave as they were written.
+//! Invariant: numbers in workflow and params are sent as they were written.
 
 use super::{
     params::{Given, Param},
@@ -23,11 +23,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The body.
+/// Body of `POST /api/tasks`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Order {
-    /// A graph, or the name of a published one.
+    /// A graph, or the name of a published workflow.
     pub(crate) workflow: Box<RawValue>,
     #[serde(skip_serializing_if = "Members::is_empty")]
     pub(crate) params: Members<Box<RawValue>>,
@@ -53,11 +53,11 @@ pub(crate) struct Order {
     pub(crate) auto_map: bool,
 }
 
-/// Members of an object in their order: which list of a sweep changes fastest hangs on it.
+/// Members of an object in their order, which decides the list of a sweep that changes fastest.
 pub(crate) struct Members<T>(Vec<(String, T)>);
 
 impl<T> Members<T> {
-    /// None.
+    /// Creates an object without members.
     pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
@@ -73,18 +73,18 @@ impl<T: Serialize> Serialize for Members<T> {
     }
 }
 
-/// Whether there is a file to upload among the values.
+/// Whether any value is a file to upload.
 pub(crate) fn has_files(params: &[Param], sweeps: &[Sweep]) -> bool {
     let values = params.iter().map(|param| &param.value).chain(sweeps.iter().flat_map(|sweep| &sweep.values));
     values.into_iter().any(|value| matches!(value, Given::File(_)))
 }
 
-/// Files that went up for an order, each once.
+/// Files uploaded for a request, each once.
 #[derive(Default)]
 pub(crate) struct Uploads(BTreeMap<PathBuf, String>);
 
 impl Uploads {
-    /// Puts params and sweeps into the order, and uploads the files among them.
+    /// Puts params and sweeps into the request, and uploads the files among them.
     pub(crate) async fn put(
         &mut self,
         api: &Api,
@@ -118,18 +118,18 @@ impl Uploads {
         Ok(to_raw_value(&directive).expect("an object with a text can be written as JSON"))
     }
 
-    /// Deletes them: no task has them.
+    /// Deletes the uploads after a request that created no task.
     pub(crate) async fn take_back(&self, api: &Api) {
         for id in self.0.values() {
             let path = format!("/api/files/{id}");
             if let Err(fault) = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await {
-                output::hint(&format!("the upload {id} stays behind: {fault}"));
+                output::hint(&format!("cannot delete the upload {id}: {fault}"));
             }
         }
     }
 }
 
-/// Reads a JSON file as it is: the server judges what is in it.
+/// Reads a JSON file, `-` = standard input. Its content is validated by the server.
 pub(crate) fn read_json(path: &Path) -> Result<Box<RawValue>, Fault> {
     let unusable = |why: &dyn std::fmt::Display| Fault::Usage(format!("cannot use {}: {why}", path.display()));
     let text = if path == Path::new("-") {
@@ -139,6 +139,6 @@ pub(crate) fn read_json(path: &Path) -> Result<Box<RawValue>, Fault> {
         std::fs::read_to_string(path)
     };
     let text = text.map_err(|error| unusable(&error))?;
-    // An editor on Windows may have put a mark in front.
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| unusable(&format!("no JSON: {error}")))
+    // An editor on Windows may have written a byte order mark.
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| unusable(&format!("not JSON: {error}")))
 }

@@ -1,18 +1,18 @@
-//! `--sweep KEY=V1,V2,…`: the values of one param, each of them read as `-p` reads one.
+//! `--sweep KEY=V1,V2,…`: the values of one param, each parsed like that of `-p`.
 
 use super::params::{Given, given};
 use crate::cli::client::error::Fault;
 use serde_json::value::RawValue;
 
-/// One `--sweep`.
+/// A `--sweep` argument.
 #[derive(Debug)]
 pub(crate) struct Sweep {
-    /// As of `-p`.
+    /// Address or declared name, as in `-p`.
     pub(crate) key: String,
     pub(crate) values: Vec<Given>,
 }
 
-/// Reads all `--sweep`, in their order: the values of the last one change fastest.
+/// Parses all `--sweep` arguments, in their order: the values of the last change fastest.
 pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Sweep>, Fault> {
     let mut sweeps: Vec<Sweep> = Vec::new();
     for text in texts {
@@ -20,7 +20,7 @@ pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Sweep>, Fault> {
             return Err(Fault::Usage(format!("--sweep `{text}`: write it like 3.steps=10,20,30")));
         };
         if sweeps.iter().any(|other| other.key == key) {
-            return Err(Fault::Usage(format!("--sweep {key} is given twice: put its values into one list")));
+            return Err(Fault::Usage(format!("duplicate --sweep {key}: put its values into one list")));
         }
         let values = values_of(values).map_err(|why| Fault::Usage(format!("--sweep {key}: {why}")))?;
         sweeps.push(Sweep { key: key.to_owned(), values });
@@ -28,8 +28,8 @@ pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Sweep>, Fault> {
     Ok(sweeps)
 }
 
-/// A list in JSON is the list. Else it is what stands between commas: as JSON if all of it is JSON, so that `"a, b","c"` are
-/// two values, or each for itself.
+/// Parses a JSON list, or values separated by commas. If these are all JSON they are parsed together, so that `"a, b","c"`
+/// are two values.
 fn values_of(text: &str) -> Result<Vec<Given>, String> {
     let list = |text: &str| serde_json::from_str::<Vec<Box<RawValue>>>(text);
     if let Ok(values) = list(text).or_else(|_| list(&format!("[{text}]"))) {
@@ -43,10 +43,10 @@ fn values_of(text: &str) -> Result<Vec<Given>, String> {
 
 fn value_of(part: &str) -> Result<Given, String> {
     if part.is_empty() {
-        return Err("a value is missing beside a comma; an empty text is \"\"".to_owned());
+        return Err("empty value next to a comma; write an empty string as \"\"".to_owned());
     }
     match given(part)? {
-        // Half of something that held a comma.
+        // Part of a JSON value that contains a comma.
         Given::Json(_) if part.starts_with(['"', '[', '{']) && is_no_json(part) => {
             Err(format!("`{part}` is cut off at a comma: write a JSON list, like '[\"a cat, asleep\", \"a dog\"]'"))
         }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stay_as_typed_however_they_are_listed() {
+    fn values_stay_as_typed_in_every_form_of_list() {
         for (text, expected) in [
             ("3.steps=10,20", &["10", "20"][..]),
             ("3.cfg=1e-7, 20.00", &["1e-7", "20.00"]),
@@ -90,20 +90,20 @@ mod tests {
     }
 
     #[test]
-    fn what_would_become_something_else_is_refused() {
+    fn ambiguous_values_are_refused() {
         for (text, why) in [
             ("x", "write it like"),
             ("=1,2", "write it like"),
             ("x=", "no values"),
             ("x=[]", "no values"),
-            ("x=1,,b", "missing beside a comma"),
-            ("x=a,", "missing beside a comma"),
+            ("x=1,,b", "next to a comma"),
+            ("x=a,", "next to a comma"),
             ("x=\"a, b\",c", "cut off at a comma"),
-            ("x=@", "a file's name is missing"),
+            ("x=@", "a file name is missing"),
         ] {
-            let told = parse_all(&[text.to_owned()]).unwrap_err().to_string();
-            assert!(told.contains(why), "{text}: {told}");
+            let error = parse_all(&[text.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
-        assert!(parse_all(&["a=1".to_owned(), "a=2".to_owned()]).unwrap_err().to_string().contains("twice"));
+        assert!(parse_all(&["a=1".to_owned(), "a=2".to_owned()]).unwrap_err().to_string().contains("duplicate"));
     }
 }

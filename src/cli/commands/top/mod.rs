@@ -1,4 +1,4 @@
-//! `shuzhiren top`: the fleet as it is now, redrawn as news come.
+//! `shuzhiren top`: the live fleet, redrawn as events arrive.
 
 pub(super) mod top_view;
 
@@ -17,26 +17,26 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use top_view::Scene;
 
-/// At most so often.
+/// Minimum time between two drawings.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
-/// What no message tells (free memory) is read again after so long.
+/// Interval of reads by REST: no event reports free memory.
 const READ_EVERY: Duration = Duration::from_secs(5);
 /// Between two tries to connect.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Of a terminal that does not say how large it is.
+/// Size assumed for a terminal that does not report one.
 const SIZE: (usize, usize) = (110, 40);
 
 /// Settings of `top`.
 #[derive(Debug, Args)]
 pub struct TopArgs {
-    /// One picture, then end; so it is too where standard output is no terminal
+    /// Print the state once and exit; the default if standard output is not a terminal
     #[arg(long)]
     once: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// Shows the fleet until `q` or Ctrl-C; as JSON one line with `{"overview","instances","running"}`.
+/// Shows the fleet until `q` or Ctrl-C. As JSON, prints one line `{"overview","instances","running"}`.
 pub(crate) async fn top(args: TopArgs) -> Result<(), Fault> {
     let api = args.common.connection.logged_in()?;
     let mut scene = Scene::new(api.base());
@@ -45,7 +45,7 @@ pub(crate) async fn top(args: TopArgs) -> Result<(), Fault> {
         return output::say(&scene.json().to_string());
     }
     if args.once || !output::is_screen() {
-        // Where nobody's screen ends nothing is cut: programs look for whole words.
+        // Without a terminal nothing is cut off: programs search for whole words.
         let columns = output::columns().unwrap_or(usize::MAX);
         return top_view::draw(&scene, columns, usize::MAX, output::has_colours())
             .iter()
@@ -99,7 +99,7 @@ async fn hear(api: &Api, scene: &mut Scene, screen: &mut Screen) -> Result<(), L
     }
 }
 
-/// False when nobody looks any more.
+/// Draws the view. Returns false if the reader of standard output has gone.
 fn draw(scene: &Scene, screen: &mut Screen) -> Result<bool, Fault> {
     let (columns, lines) = output::size().unwrap_or(SIZE);
     match screen.draw(&top_view::draw(scene, columns, lines, output::has_colours())) {
@@ -109,7 +109,7 @@ fn draw(scene: &Scene, screen: &mut Screen) -> Result<bool, Fault> {
     }
 }
 
-/// Everything, by REST.
+/// Reads everything by REST.
 async fn read(api: &Api, scene: &mut Scene) -> Result<(), Fault> {
     scene.overview = api.get("/api/monitor/overview").await?.value;
     scene.instances = match api.get("/api/instances").await?.value {
@@ -126,7 +126,7 @@ async fn read(api: &Api, scene: &mut Scene) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One message.
+/// Applies an event to the view.
 fn take(scene: &mut Scene, heard: &Heard) {
     let id = text(&heard.data, "taskId").to_owned();
     match heard.kind.as_str() {

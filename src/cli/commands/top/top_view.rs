@@ -1,4 +1,4 @@
-//! What `top` shows, and how it is drawn. Pure.
+//! State and drawing of `top`.
 
 use crate::cli::{
     commands::instances::vram,
@@ -11,24 +11,24 @@ use crate::cli::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Of a bar.
+/// Width of a progress bar.
 const BAR_COLUMNS: usize = 20;
 
-/// The fleet at one moment.
+/// The fleet as shown.
 pub(crate) struct Scene {
     base: String,
-    /// As `GET /api/monitor/overview` gives it.
+    /// `data` of `GET /api/monitor/overview`.
     pub(crate) overview: Value,
-    /// As `GET /api/instances` gives them.
+    /// `data` of `GET /api/instances`.
     pub(crate) instances: Vec<Value>,
-    /// Running tasks: as items of `GET /api/tasks`, or `data` of `task_progress`.
+    /// Running tasks by id: items of `GET /api/tasks`, or `data` of `task_progress`.
     pub(crate) running: BTreeMap<String, Value>,
-    /// Why this may be old.
+    /// Reason that the view may be outdated.
     pub(crate) trouble: Option<String>,
 }
 
 impl Scene {
-    /// Of the system at `base`; nothing is known yet.
+    /// Creates an empty view of the system at `base`.
     pub(crate) fn new(base: &str) -> Self {
         Self {
             base: base.to_owned(),
@@ -39,20 +39,20 @@ impl Scene {
         }
     }
 
-    /// For programs.
+    /// Returns `{"overview","instances","running"}`.
     pub(crate) fn json(&self) -> Value {
         let running: Vec<&Value> = self.running.values().collect();
         json!({"overview": self.overview, "instances": self.instances, "running": running})
     }
 }
 
-/// At most so many lines, none wider than the terminal.
+/// Draws at most `lines_max` lines, none wider than `columns`.
 pub(crate) fn draw(scene: &Scene, columns: usize, lines_max: usize, has_colours: bool) -> Vec<String> {
     let count = |name: &str| scene.overview[name].as_u64().unwrap_or(0);
     let oldest = scene.overview["oldestWaitingMs"].as_u64().map(|ms| format!(" (oldest {})", span(ms)));
     let mut lines = vec![
         format!(
-            "{}   instances {} of {} alive, {} busy   {} a minute",
+            "{}   instances {} of {} alive, {} busy   {} per minute",
             scene.base,
             count("aliveInstances"),
             count("totalInstances"),
@@ -98,7 +98,7 @@ fn row(scene: &Scene, instance: &Value, table: &mut Table) {
         plain(match (progress, task_id) {
             (Some(percent), _) => bar(percent),
             (None, "") => String::new(),
-            (None, _) => "begins".to_owned(),
+            (None, _) => "starting".to_owned(),
         }),
         plain(task.map_or_else(String::new, |task| text(task, "currentNode").to_owned())),
         plain(task_id.to_owned()),
@@ -130,15 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_instance_has_a_bar_and_the_queue_its_age() {
+    fn a_busy_instance_has_a_progress_bar_and_the_queue_its_age() {
         let lines = draw(&scene(2), 200, 40, false);
         assert!(lines[1].contains("7 pending (oldest 1 min 1 s)"), "{lines:?}");
         assert!(lines[4].contains("a:0") && lines[4].contains("█████████░░░░░░░░░░░  45 %  3"), "{lines:?}");
-        assert!(lines[5].contains("begins"), "{lines:?}");
+        assert!(lines[5].contains("starting"), "{lines:?}");
     }
 
     #[test]
-    fn nothing_is_larger_than_the_terminal() {
+    fn the_view_fits_the_terminal() {
         for (columns, height) in [(80, 24), (20, 5), (1, 1)] {
             let lines = draw(&scene(300), columns, height, false);
             assert!(lines.len() <= height.max(5), "{}", lines.len());

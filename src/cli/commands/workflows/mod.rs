@@ -1,4 +1,4 @@
-//! `shuzhiren workflows [list|show|get|set|delete]`: graphs published under a name, which `submit --workflow` runs.
+//! `shuzhiren workflows [list|show|get|set|delete]`: published workflows, which `submit --workflow` runs.
 
 pub(super) mod publish;
 pub(super) mod workflow_ref;
@@ -49,23 +49,23 @@ pub struct WorkflowsArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List what is published, as without a subcommand
+    /// List published workflows (the default)
     #[command(alias = "ls")]
     List(ListArgs),
-    /// Show what a published workflow is and which params it takes
+    /// Show a published workflow and its params
     Show(ShowArgs),
-    /// Print the graph; with --json all there is, as `set` takes it back
+    /// Print the graph; with --json everything, in the form that `set` accepts
     Get(GetArgs),
-    /// Publish a graph under a name, as its next version; what is not named stays as it was
+    /// Publish a graph under a name, as its next version; description and params stay unless given
     #[command(alias = "put")]
     Set(SetArgs),
-    /// Delete published workflows with all their versions; tasks keep what they were made from
+    /// Delete published workflows with all versions; existing tasks are not affected
     Delete(DeleteArgs),
 }
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// How many, by name
+    /// Number of entries to show, by name
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
@@ -74,7 +74,7 @@ struct ListArgs {
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// Its name, of an older version name@3
+    /// Name; name@3 for an older version
     #[arg(value_name = "NAME[@VERSION]")]
     flow: FlowRef,
     #[command(flatten)]
@@ -83,13 +83,13 @@ struct ShowArgs {
 
 #[derive(Debug, Args)]
 struct GetArgs {
-    /// Its name, of an older version name@3
+    /// Name; name@3 for an older version
     #[arg(value_name = "NAME[@VERSION]")]
     flow: FlowRef,
-    /// Into this file instead of standard output
+    /// File to write instead of standard output; a link is followed, a device or pipe is written to
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// With --out: replace a file that exists
+    /// With --out: replace an existing file
     #[arg(long, requires = "out")]
     overwrite: bool,
     #[command(flatten)]
@@ -98,7 +98,7 @@ struct GetArgs {
 
 #[derive(Debug, Args)]
 struct DeleteArgs {
-    /// Their names
+    /// Names
     #[arg(required = true, value_name = "NAME", value_parser = whole_name)]
     names: Vec<FlowName>,
     #[command(flatten)]
@@ -151,7 +151,7 @@ async fn show(args: ShowArgs) -> Result<(), Fault> {
     if output::is_shown() {
         let needed = params.into_iter().flatten().filter(|(_, param)| param["required"] == true);
         let needed: String = needed.map(|(name, _)| format!(" -p {name}=…")).collect();
-        output::hint(&format!("\nto run it: shuzhiren submit --workflow {}{}", args.flow, output::clean(&needed)));
+        output::hint(&format!("\nrun it: shuzhiren submit --workflow {}{}", args.flow, output::clean(&needed)));
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ async fn read(flow: &FlowRef, common: &Common) -> Result<Answer, Fault> {
     common.connection.logged_in()?.get(&flow.path()).await.map_err(|fault| fault.about(&flow.to_string()))
 }
 
-/// The graph as it was stored: its numbers are exact.
+/// Graph as stored: its numbers are exact.
 #[derive(Deserialize)]
 struct Graph<'a> {
     #[serde(borrow)]
@@ -173,7 +173,7 @@ async fn get(args: GetArgs) -> Result<(), Fault> {
         flow.raw.get().to_owned()
     } else {
         let graph: Graph<'_> = serde_json::from_str(flow.raw.get())
-            .map_err(|error| Fault::Unreachable(format!("the answer is no published workflow: {error}")))?;
+            .map_err(|error| Fault::Unreachable(format!("the answer is not a published workflow: {error}")))?;
         layout(graph.workflow.get())
     };
     let Some(path) = &args.out else { return output::say(&text) };
@@ -200,13 +200,13 @@ async fn delete(args: DeleteArgs) -> Result<(), Fault> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.names, async |name| {
         let path = path_of(name);
-        // Said twice it does it once.
+        // Idempotent.
         let gone = api.call(Repeat::Safe, async || Ok(api.request(Method::DELETE, &path))).await;
         let gone = gone.map_err(|fault| fault.about(name.as_str()))?;
         if json {
             return output::say(gone.raw.get());
         }
-        output::say(&format!("{name} deleted; its last version was {}", gone.value["lastVersion"]))
+        output::say(&format!("{name} deleted; last version {}", gone.value["lastVersion"]))
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! `shuzhiren workflows set`: a graph becomes the next version. It says what it changes, and never overwrites somebody else's.
+//! `shuzhiren workflows set`: publishes a graph as the next version. Shows the changes, and never overwrites those of others.
 
 use super::workflow_ref::{path_of, whole_name};
 use crate::{
@@ -29,29 +29,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the server adds, and does not take.
+/// Members that the server adds and does not accept.
 const OF_THE_SERVER: [&str; 6] = ["name", "latestVersion", "versions", "createdAt", "updatedAt", "warnings"];
-/// What stays as it was when nothing else is said.
+/// Members that keep their value unless another is given.
 const KEPT: [&str; 2] = ["description", "params"];
 
 /// Settings of `workflows set`.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// Its name: 1 to 64 of A-Z a-z 0-9 . _ -
+    /// Name: 1 to 64 of A-Z a-z 0-9 . _ -
     #[arg(value_parser = whole_name)]
     name: FlowName,
-    /// The graph (ComfyUI's "Export (API)"), or all of it: {"workflow":{…},"params":{…},"description":"…"}; `-` = standard
-    /// input. A `version` in it is a guard, as --if-version is; not so that of another `name`: a copy is a workflow of its own
+    /// The graph (ComfyUI's "Export (API)"), or a document {"workflow":{…},"params":{…},"description":"…"}; `-` = standard
+    /// input. A `version` in it works like --if-version, unless the document has another `name`: a copy is a new workflow
     file: PathBuf,
-    /// JSON file with the params that it takes, {"prompt":{"target":"6.text","type":"string"},…}: target (an address, several
-    /// in a list), type (string, integer, number, boolean, enum, image, video, audio, file), default, min, max, enum,
+    /// JSON file that declares its params, {"prompt":{"target":"6.text","type":"string"},…}: target (an address or a list of
+    /// addresses), type (string, integer, number, boolean, enum, image, video, audio, file), default, min, max, enum,
     /// required, description
     #[arg(long, value_name = "FILE")]
     params: Option<PathBuf>,
-    /// What it is for
+    /// Description
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Only if this is the newest version now; 0 = there is none yet
+    /// Publish only if this is the latest version; 0 = not published yet
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct SetArgs {
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
-/// Publishes.
+/// Publishes a workflow.
 pub(crate) async fn set(args: SetArgs) -> Result<(), Fault> {
     let mut body = read(&args)?;
     let api = args.common.connection.logged_in()?;
@@ -81,7 +81,7 @@ pub(crate) async fn set(args: SetArgs) -> Result<(), Fault> {
     told(&args.name, before.as_ref(), &after)
 }
 
-/// What was typed, as a body.
+/// Builds the body from the arguments.
 fn read(args: &SetArgs) -> Result<Members, Fault> {
     let stdin = Path::new("-");
     if args.file == stdin && args.params.as_deref() == Some(stdin) {
@@ -100,17 +100,17 @@ fn read(args: &SetArgs) -> Result<Members, Fault> {
     Ok(body)
 }
 
-/// What is not there yet has no version to be guarded by; the server could not say which guard is to be taken away.
+/// Refuses a version guard for a workflow that does not exist yet. The server could not say which of the guards to remove.
 fn first(args: &SetArgs, body: &Members) -> Result<(), Fault> {
     let version = body.get("version").and_then(|version| version.get().parse::<u64>().ok());
     if version.is_none_or(|version| version == 0) {
         return Ok(());
     }
     let guard = if args.if_version.is_some() { "--if-version out" } else { "`version` out of the file" };
-    Err(Fault::Refused(format!("no workflow `{}` is published: leave {guard}", args.name)))
+    Err(Fault::Refused(format!("workflow `{}` does not exist: leave {guard}", args.name)))
 }
 
-/// A file is the graph, or has it as its member `workflow`, which no node looks like.
+/// Reads a file that is the graph, or has it as its member `workflow`. A node of that name is told apart by `class_type`.
 fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
     let members: Members = serde_json::from_str(file.get()).unwrap_or_default();
     let is_node = |graph: &RawValue| {
@@ -128,7 +128,7 @@ fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
     }
 }
 
-/// Adds what stays as it was, and the guard: the difference that is shown is the one that is made.
+/// Adds the members that stay, and the version guard: so the changes shown are the changes made.
 fn complete(body: &mut Members, before: Option<&Answer>) -> Result<(), Fault> {
     let known = members(before)?;
     for name in KEPT {
@@ -144,7 +144,7 @@ fn complete(body: &mut Members, before: Option<&Answer>) -> Result<(), Fault> {
 fn members(answer: Option<&Answer>) -> Result<Members, Fault> {
     let text = answer.map_or("{}", |answer| answer.raw.get());
     serde_json::from_str(text)
-        .map_err(|error| Fault::Unreachable(format!("the answer is no published workflow: {error}")))
+        .map_err(|error| Fault::Unreachable(format!("the answer is not a published workflow: {error}")))
 }
 
 fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
@@ -153,7 +153,7 @@ fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
 
 async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Fault> {
     let body = serde_json::to_string(body).map_err(|error| Fault::Usage(format!("cannot write it: {error}")))?;
-    // Said twice it finds its own version.
+    // Idempotent: a repeated request finds its own version.
     api.call(Repeat::Safe, async || {
         Ok(api.request(Method::PUT, path).header(CONTENT_TYPE, "application/json").body(body.clone()))
     })
@@ -163,7 +163,7 @@ async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Fault> {
 fn told(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), Fault> {
     let version = &after.value["version"];
     if before.is_some_and(|before| before.value["version"] == *version) {
-        return output::say(&format!("{name}@{version} stays: nothing was changed"));
+        return output::say(&format!("{name}@{version} is unchanged"));
     }
     if before.is_some() {
         for line in diff(&shown(before)?, &shown(Some(after))?) {
@@ -178,13 +178,13 @@ fn told(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), 
     output::say(&format!("{name}@{version} is published"))?;
     if output::is_shown() {
         output::hint(&format!(
-            "to run it: shuzhiren submit --workflow {name}; what it takes: shuzhiren workflows show {name}"
+            "run it: shuzhiren submit --workflow {name}; its params: shuzhiren workflows show {name}"
         ));
     }
     Ok(())
 }
 
-/// What makes a version, laid out: nothing in it moves a cursor.
+/// Pretty-prints the members that make a version, without control characters.
 fn shown(answer: Option<&Answer>) -> Result<String, Fault> {
     let mut members = members(answer)?;
     members.retain(|name, _| name == "workflow" || KEPT.contains(&name.as_str()));
@@ -207,23 +207,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_the_graph_or_all_of_it() {
+    fn a_file_is_a_graph_or_a_document() {
         let graph = r#"{"3":{"class_type":"KSampler","inputs":{"cfg":1e-7}}}"#;
         assert_eq!(body(graph)["workflow"].get(), graph);
         let node = r#"{"workflow":{"class_type":"X","inputs":{}}}"#;
         assert_eq!(body(node)["workflow"].get(), node, "a node may be called that");
         let all =
             format!(r#"{{"name":"a","version":3,"latestVersion":3,"versions":[3],"workflow":{graph},"paramz":{{}}}}"#);
-        // What nobody knows is for the server to refuse.
+        // Unknown members are refused by the server.
         assert_eq!(names(&body(&all)), ["paramz", "version", "workflow"]);
         assert_eq!(body(&all)["workflow"].get(), graph);
         let others = all.replace(r#""name":"a""#, r#""name":"b""#);
         assert_eq!(names(&body(&others)), ["paramz", "workflow"], "the version of another workflow is no guard");
-        assert_eq!(body("[1]")["workflow"].get(), "[1]", "the server says what is wrong with it");
+        assert_eq!(body("[1]")["workflow"].get(), "[1]", "the server reports what is wrong with it");
     }
 
     #[test]
-    fn what_is_not_named_stays_and_the_version_that_was_read_guards() {
+    fn missing_members_stay_and_the_version_read_is_the_guard() {
         let text = r#"{"name":"a","version":3,"params":{"x":{"default":20.00}},"description":"d"}"#;
         let raw = RawValue::from_string(text.to_owned()).unwrap();
         let before = Answer { value: serde_json::from_str(text).unwrap(), raw, etag: None };

@@ -1,12 +1,12 @@
-//! `NAME` or `NAME@VERSION`: a published workflow as it is typed.
+//! Reference to a published workflow on the command line: `NAME` or `NAME@VERSION`.
 
 use crate::task::FlowName;
 use std::{fmt, str::FromStr};
 
-/// Digits of a version, as the server takes them.
+/// Maximum digits of a version, as on the server.
 const DIGITS_MAX: usize = 15;
 
-/// The newest version, or a certain one.
+/// A published workflow, in its latest or a given version.
 #[derive(Debug, Clone)]
 pub(crate) struct FlowRef {
     pub(crate) name: FlowName,
@@ -14,22 +14,22 @@ pub(crate) struct FlowRef {
 }
 
 impl FlowRef {
-    /// Where it is read.
+    /// Path to read it from.
     pub(crate) fn path(&self) -> String {
         let version = self.version.map(|version| format!("?version={version}")).unwrap_or_default();
         format!("{}{version}", path_of(&self.name))
     }
 }
 
-/// Where a published workflow is: a name has nothing in it that means something in a path.
+/// Path of a published workflow. A name has no character with a meaning in a path.
 pub(crate) fn path_of(name: &FlowName) -> String {
     format!("/api/workflows/{name}")
 }
 
-/// A name where no version can be given.
+/// Parses a name where no version is allowed.
 pub(crate) fn whole_name(text: &str) -> Result<FlowName, String> {
     match text.split_once('@') {
-        Some((name, _)) => Err(format!("versions are not handled one by one here: give `{name}` alone")),
+        Some((name, _)) => Err(format!("a version cannot be given here: use `{name}` alone")),
         None => text.parse().map_err(|error: crate::task::NotAName| error.to_string()),
     }
 }
@@ -44,7 +44,7 @@ impl FromStr for FlowRef {
                 let is_plain =
                     (1..=DIGITS_MAX).contains(&version.len()) && version.bytes().all(|it| it.is_ascii_digit());
                 let number = version.parse().ok().filter(|_| is_plain);
-                (name, Some(number.ok_or_else(|| format!("`{version}` is no version: write it like {name}@3"))?))
+                (name, Some(number.ok_or_else(|| format!("`{version}` is not a version: write it like {name}@3"))?))
             }
         };
         let name = name.parse().map_err(|error: crate::task::NotAName| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What a published workflow is, and the params that it declares, for people.
+//! A published workflow and its declared params as text and table.
 
 use crate::cli::term::{
     format::text,
@@ -7,17 +7,17 @@ use crate::cli::term::{
 };
 use serde_json::{Map, Value};
 
-/// Columns of a description in a list, of a default, and of the choices of a param.
+/// Maximum width of a description in a list, of a default, and of the choices of a param.
 pub(crate) const CUT: usize = 48;
 
-/// Its name, versions and description, a line each.
+/// Returns a line each for name, versions, description and more.
 pub(crate) fn facts(flow: &Value) -> Vec<String> {
     let versions = flow["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let kept: Vec<String> = versions.iter().map(Value::to_string).collect();
     let newest = if flow["version"] == flow["latestVersion"] {
-        "the newest".to_owned()
+        "latest".to_owned()
     } else {
-        format!("the newest is {}", flow["latestVersion"])
+        format!("latest is {}", flow["latestVersion"])
     };
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str| {
@@ -33,7 +33,7 @@ pub(crate) fn facts(flow: &Value) -> Vec<String> {
     lines
 }
 
-/// A row for each param.
+/// Returns a table with a row per param.
 pub(crate) fn table(params: &Map<String, Value>) -> Table {
     let mut table = Table::new(&["PARAM", "TYPE", "DEFAULT", "RANGE", "GOES TO", "DESCRIPTION"]);
     for (name, param) in params {
@@ -56,7 +56,7 @@ pub(crate) fn table(params: &Map<String, Value>) -> Table {
     table
 }
 
-/// `1 to 50`, `at most 500 characters`, `euler, ddim`.
+/// Allowed values: `1 to 50`, `at most 500 characters`, `euler, ddim`.
 fn range(param: &Value) -> String {
     if let Some(choices) = param["enum"].as_array() {
         let choices: Vec<String> =
@@ -85,12 +85,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_workflow_is_told_with_what_it_takes() {
+    fn a_workflow_is_shown_with_its_params() {
         let flow = json!({"name": "portrait", "version": 2, "latestVersion": 3, "versions": [2, 3], "description": "a\u{1b}b",
             "createdAt": "c", "workflow": {"3": {}, "6": {}}});
         let expected = [
             "workflow    portrait",
-            "version     2, the newest is 3; kept: 2, 3",
+            "version     2, latest is 3; kept: 2, 3",
             "description a b",
             "published   c",
             "nodes       2",
