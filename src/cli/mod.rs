@@ -3,23 +3,24 @@
 //! `commands` has a file or a folder per command; `client` speaks REST and WebSocket (address and login, retries, errors by
 //! exit code); `watch` follows tasks until they end; `term` reads and writes the terminal. Start at [`Command`].
 //!
-//! Invariants: standard output holds the result and nothing else; hints, progress bars and waiting are on standard error. A
-//! token is sent only to the address that issued it. Text from a server is never trusted as a file name, a path or a terminal
-//! command.
+//! Invariants: standard output holds the result and nothing else; hints, progress bars and waiting are on standard
+//! error. A token is sent only to the address that issued it. Text from a server is never trusted as a file name, a
+//! path or a terminal command.
 
 mod client;
 mod commands;
+mod error;
 mod examples;
 mod help;
 mod term;
 mod watch;
 
-pub use client::error::EXIT_CODES;
+pub use error::EXIT_CODES;
 pub use help::grouped;
 
 use clap::Subcommand;
-use client::error::Fault;
 use commands::sample::SampleArgs;
+use error::Error;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -29,8 +30,8 @@ pub enum Command {
     Submit(Box<commands::submit::SubmitArgs>),
     /// Watch tasks until they end, or everything that happens
     ///
-    /// Restarts of the server and lost connections are survived without missing an ending. Ctrl-C leaves the tasks running and prints the
-    /// command to watch them again.
+    /// Restarts of the server and lost connections are survived without missing an ending. Ctrl-C leaves the tasks
+    /// running and prints the command to watch them again.
     Watch(commands::watch::WatchArgs),
     /// List tasks
     #[command(after_help = examples::TASKS)]
@@ -70,8 +71,8 @@ pub enum Command {
     Top(commands::top::TopArgs),
     /// Log in; the other commands use the saved token
     ///
-    /// The token is saved on this machine, readable by this user only (0600), and sent to no other address. The password is read from the
-    /// terminal, from --password-stdin, or from the variable SHUZHIREN_PASSWORD.
+    /// The token is saved on this machine, readable by this user only (0600), and sent to no other address. The
+    /// password is read from the terminal, from --password-stdin, or from the variable SHUZHIREN_PASSWORD.
     Login(commands::login::LoginArgs),
     /// Log out: delete the saved token
     Logout(commands::login::LogoutArgs),
@@ -92,19 +93,19 @@ pub enum Command {
 pub async fn run(command: Command, program: clap::Command) -> u8 {
     match Box::pin(done(command, program)).await {
         Ok(()) => 0,
-        Err(fault @ Fault::ReaderGone) => fault.exit_code(),
-        Err(fault @ Fault::Interrupted(_)) => {
-            term::output::hint(&fault.to_string());
-            fault.exit_code()
+        Err(error @ Error::ReaderGone) => error.exit_code(),
+        Err(error @ Error::Interrupted(_)) => {
+            term::output::hint(&error.to_string());
+            error.exit_code()
         }
-        Err(fault) => {
-            term::output::hint(&format!("error: {fault}"));
-            fault.exit_code()
+        Err(error) => {
+            term::output::hint(&format!("error: {error}"));
+            error.exit_code()
         }
     }
 }
 
-async fn done(command: Command, program: clap::Command) -> Result<(), Fault> {
+async fn done(command: Command, program: clap::Command) -> Result<(), Error> {
     match command {
         Command::Submit(args) => commands::submit::submit(*args).await,
         Command::Watch(args) => commands::watch::watch(args).await,

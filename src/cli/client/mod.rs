@@ -1,9 +1,11 @@
-//! The REST and WebSocket client of the commands: connection, credentials, errors.
+//! The REST and WebSocket client of the commands: address, credentials, retries and reconnects.
 
+pub(super) mod address;
 pub(super) mod connection;
 pub(super) mod credentials;
 pub(super) mod envelope;
-pub(super) mod error;
+pub(super) mod event_stream;
 pub(super) mod pagination;
 pub(super) mod rest;
+pub(super) mod tasks;
 pub(super) mod websocket;

@@ -1,14 +1,20 @@
 //! REST client of all commands: envelope, errors by status, retries.
 //!
-//! A 429 or 503 is retried after `Retry-After`. A request that got no answer is retried only if it cannot take effect twice
-//! ([`Repeat`]). A server that has answered once in this process is waited for; one that never answered is an error at once.
+//! A 429 or 503 is retried after `Retry-After`. A request that got no answer is retried only if it cannot take effect
+//! twice ([`Repeat`]). A server that has answered once in this process is waited for; one that never answered is an
+//! error at once.
 
 use super::{
-    connection::is_loopback,
-    envelope::{Answer, Refusal},
-    error::Fault,
+    address::is_loopback,
+    envelope::{Answer, AnswerError},
 };
-use crate::{cli::term::output, settings::Secret};
+use crate::{
+    cli::{
+        error::{Error, root_cause},
+        term::output,
+    },
+    settings::Secret,
+};
 use reqwest::{Client, Method, RequestBuilder, Response, header, redirect::Policy};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -44,28 +50,29 @@ pub(crate) struct Api {
     token: Option<Secret>,
     calls: Client,
     downloads: Client,
-    patience: Duration,
+    wait_max: Duration,
     has_answered: AtomicBool,
 }
 
 impl Api {
-    /// Creates a client for `base` that waits up to `patience` for a busy or restarting server.
-    pub(crate) fn new(base: &str, token: Option<Secret>, patience: Duration) -> Result<Self, Fault> {
+    /// Creates a client for `base` that waits up to `wait_max` for a busy or restarting server.
+    pub(crate) fn new(base: &str, token: Option<Secret>, wait_max: Duration) -> Result<Self, Error> {
         let client = || {
             let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
             let builder = builder.user_agent(concat!("shuzhiren/", env!("CARGO_PKG_VERSION")));
             // A proxy from the environment cannot reach this machine.
             if is_loopback(base) { builder.no_proxy() } else { builder }
         };
-        let failed = |error: reqwest::Error| Fault::Local(format!("cannot make an HTTP client: {error}"));
-        // A redirected POST would become a GET, so the error names the address to use. Downloads follow redirects themselves.
+        let failed = |error: reqwest::Error| Error::Local(format!("cannot create an HTTP client: {error}"));
+        // A redirected POST would become a GET, so the error names the address to use. Downloads follow redirects
+        // themselves.
         let client = || client().redirect(Policy::none());
         Ok(Self {
             base: base.to_owned(),
             token,
             calls: client().build().map_err(failed)?,
             downloads: client().read_timeout(READ_TIMEOUT).build().map_err(failed)?,
-            patience,
+            wait_max,
             has_answered: AtomicBool::new(false),
         })
     }
@@ -86,8 +93,8 @@ impl Api {
     }
 
     /// Returns the longest wait for a server that is busy or away.
-    pub(crate) const fn patience(&self) -> Duration {
-        self.patience
+    pub(crate) const fn wait_max(&self) -> Duration {
+        self.wait_max
     }
 
     /// Builds a request with the token, for the closure that is passed to [`Api::call`].
@@ -107,20 +114,20 @@ impl Api {
         }
     }
 
-    /// Requests a stored file. `link` is its id, followed by the signature of a signed link if there is one. The token, which
-    /// private mode asks for, is not sent to a bucket that the system redirects to.
+    /// Requests a stored file. `link` is its id, followed by the signature of a signed link if there is one. The token,
+    /// which private mode asks for, is not sent to a bucket that the system redirects to.
     pub(crate) async fn download(&self, method: Method, link: &str) -> reqwest::Result<Response> {
         let url = format!("{}/upload/file/{link}", self.base);
         let mut response = self.with_token(self.downloads.request(method.clone(), url)).send().await?;
         for _ in 0..REDIRECTS_MAX {
-            let Some(next) = elsewhere(&response) else { break };
+            let Some(next) = redirect_target(&response) else { break };
             response = self.downloads.request(method.clone(), next).send().await?;
         }
         Ok(response)
     }
 
     /// Sends a `GET` request.
-    pub(crate) async fn get(&self, path: &str) -> Result<Answer, Fault> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, Error> {
         self.call(Repeat::Safe, async || Ok(self.request(Method::GET, path))).await
     }
 
@@ -128,81 +135,72 @@ impl Api {
     pub(crate) async fn call(
         &self,
         repeat: Repeat,
-        make: impl AsyncFn() -> Result<RequestBuilder, Fault>,
-    ) -> Result<Answer, Fault> {
-        let (began, mut pause, mut is_told) = (Instant::now(), PAUSE_MIN, false);
+        make: impl AsyncFn() -> Result<RequestBuilder, Error>,
+    ) -> Result<Answer, Error> {
+        let (began, mut pause, mut is_hinted) = (Instant::now(), PAUSE_MIN, false);
         loop {
-            let Trouble { fault, after } = match self.send(repeat, make().await?).await {
+            let Retryable { error, after } = match self.send(repeat, make().await?).await {
                 Ok(answer) => return Ok(answer),
-                Err(Stop::Final(fault)) => return Err(fault),
-                Err(Stop::Again(trouble)) => trouble,
+                Err(SendError::Final(error)) => return Err(error),
+                Err(SendError::Again(retryable)) => retryable,
             };
             let wait = after.unwrap_or(pause);
-            if began.elapsed() + wait > self.patience {
-                return Err(fault);
+            if began.elapsed() + wait > self.wait_max {
+                return Err(error);
             }
-            if !is_told {
-                output::hint(&format!("waiting: {fault}"));
-                is_told = true;
+            if !is_hinted {
+                output::hint(&format!("waiting: {error}"));
+                is_hinted = true;
             }
             sleep(wait).await;
             pause = (2 * pause).min(PAUSE_MAX);
         }
     }
 
-    async fn send(&self, repeat: Repeat, request: RequestBuilder) -> Result<Answer, Stop> {
+    async fn send(&self, repeat: Repeat, request: RequestBuilder) -> Result<Answer, SendError> {
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(self.unanswered(repeat, &error)),
+            Err(error) => return Err(self.no_answer(repeat, &error)),
         };
-        let again = |fault, after| Err(Stop::Again(Trouble { fault, after }));
+        let again = |error, after| Err(SendError::Again(Retryable { error, after }));
         match Answer::read(response, &self.base).await {
             Ok(answer) => {
                 self.has_answered.store(true, Ordering::Relaxed);
                 Ok(answer)
             }
-            Err(Refusal::Busy(fault, after)) => {
+            Err(AnswerError::Busy(error, after)) => {
                 self.has_answered.store(true, Ordering::Relaxed);
-                again(fault, after)
+                again(error, after)
             }
-            Err(Refusal::Lost(fault)) if repeat == Repeat::Safe && self.is_known() => again(fault, None),
-            Err(Refusal::Lost(fault) | Refusal::Final(fault)) => Err(Stop::Final(fault)),
+            Err(AnswerError::Lost(error)) if repeat == Repeat::Safe && self.was_reached() => again(error, None),
+            Err(AnswerError::Lost(error) | AnswerError::Final(error)) => Err(SendError::Final(error)),
         }
     }
 
-    fn is_known(&self) -> bool {
+    fn was_reached(&self) -> bool {
         self.has_answered.load(Ordering::Relaxed)
     }
 
     /// Classifies a request without an answer. If there was no connection, it did not arrive.
-    fn unanswered(&self, repeat: Repeat, error: &reqwest::Error) -> Stop {
-        let fault = Fault::Unreachable(format!("no answer from {}: {}", self.base, cause(error)));
-        let may_repeat = if error.is_connect() { self.is_known() } else { repeat == Repeat::Safe };
-        if may_repeat { Stop::Again(Trouble { fault, after: None }) } else { Stop::Final(fault) }
+    fn no_answer(&self, repeat: Repeat, error: &reqwest::Error) -> SendError {
+        let may_repeat = if error.is_connect() { self.was_reached() } else { repeat == Repeat::Safe };
+        let error = Error::Unreachable(format!("no answer from {}: {}", self.base, root_cause(error)));
+        if may_repeat { SendError::Again(Retryable { error, after: None }) } else { SendError::Final(error) }
     }
 }
 
 /// Returns the target of a redirect.
-fn elsewhere(response: &Response) -> Option<url::Url> {
+fn redirect_target(response: &Response) -> Option<url::Url> {
     let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection())?;
     response.url().join(location.to_str().ok()?).ok()
 }
 
-enum Stop {
-    Final(Fault),
-    Again(Trouble),
+enum SendError {
+    Final(Error),
+    Again(Retryable),
 }
 
-struct Trouble {
-    fault: Fault,
+struct Retryable {
+    error: Error,
     after: Option<Duration>,
-}
-
-/// Returns the innermost cause: reqwest's own message only says that there was an error.
-pub(crate) fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    if error.is_timeout() { format!("no answer in time ({innermost})") } else { innermost.to_string() }
 }

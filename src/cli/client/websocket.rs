@@ -1,8 +1,9 @@
-//! One WebSocket connection, from login to loss. [`super::event_stream`] reconnects.
+//! A WebSocket connection, from login to loss. [`super::event_stream`] reconnects.
 
-use super::{connection::not_logged_in, error::Fault, rest::Api};
+use super::{connection::not_logged_in, rest::Api};
+use crate::cli::error::Error;
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -15,7 +16,7 @@ use tokio_tungstenite::{
 };
 
 /// Time limit for opening the connection and for each write.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Silence after which the connection counts as lost. The server pings every 20 s.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// Maximum task ids in one `subscribe` message.
@@ -24,52 +25,52 @@ const IDS_MAX: usize = 500;
 const NOT_LOGGED_IN: u16 = 4401;
 
 /// An open connection with a login.
-pub(crate) struct Live {
+pub(crate) struct Socket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     base: String,
 }
 
 /// Reason that a connection failed.
-pub(crate) enum Lost {
-    /// Lost, for this reason; reconnecting may help.
-    Socket(String),
+pub(crate) enum SocketError {
+    /// The connection was lost, for this reason. Reconnecting may help.
+    Lost(String),
     /// Reconnecting would not help.
-    Final(Fault),
+    Final(Error),
 }
 
 /// A message from the server: its type, its data, and the text as received.
-pub(crate) struct Heard {
+pub(crate) struct Event {
     pub(crate) kind: String,
     pub(crate) data: Value,
     pub(crate) raw: String,
     /// Server time, Unix ms.
     pub(crate) timestamp: u64,
     /// Whether it is the reply to a request.
-    pub(crate) is_answer: bool,
+    pub(crate) is_reply: bool,
 }
 
-impl Live {
+impl Socket {
     /// Connects, sending the token in a header.
-    pub(crate) async fn connect(api: &Api) -> Result<Self, Lost> {
-        let token = api.token().ok_or_else(|| Lost::Final(not_logged_in(api.base())))?;
+    pub(crate) async fn connect(api: &Api) -> Result<Self, SocketError> {
+        let token = api.token().ok_or_else(|| SocketError::Final(not_logged_in(api.base())))?;
         let url = format!("{}/ws", api.base().replacen("http", "ws", 1));
-        let unusable = |_| Lost::Final(Fault::Usage("the address or the token is not valid".to_owned()));
+        let unusable = |_| SocketError::Final(Error::Usage("the address or the token is not valid".to_owned()));
         let mut request = url.into_client_request().map_err(unusable)?;
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| Lost::Final(Fault::Usage("the token contains invalid characters".to_owned())))?;
+            .map_err(|_| SocketError::Final(Error::Usage("the token contains invalid characters".to_owned())))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
-        let opened = timeout(PATIENCE, Box::pin(connect_async(request))).await;
-        match opened.map_err(|_| Lost::Socket("connect timed out".to_owned()))? {
+        let opened = timeout(WAIT_MAX, Box::pin(connect_async(request))).await;
+        match opened.map_err(|_| SocketError::Lost("connect timed out".to_owned()))? {
             Ok((socket, _)) => Ok(Self { socket, base: api.base().to_owned() }),
             Err(tungstenite::Error::Http(response)) if response.status() == 401 => {
-                Err(Lost::Final(not_logged_in(api.base())))
+                Err(SocketError::Final(not_logged_in(api.base())))
             }
-            Err(error) => Err(Lost::Socket(error.to_string())),
+            Err(error) => Err(SocketError::Lost(error.to_string())),
         }
     }
 
     /// Subscribes to the endings and progress of tasks; the reply is a snapshot of each.
-    pub(crate) async fn subscribe(&mut self, ids: &[String]) -> Result<(), Lost> {
+    pub(crate) async fn subscribe(&mut self, ids: &[String]) -> Result<(), SocketError> {
         for ids in ids.chunks(IDS_MAX) {
             self.send(&json!({"type": "subscribe", "data": {"taskIds": ids}})).await?;
         }
@@ -77,49 +78,44 @@ impl Live {
     }
 
     /// Subscribes to everything, including the endings after the cursor `since`.
-    pub(crate) async fn subscribe_all(&mut self, since: &str) -> Result<(), Lost> {
+    pub(crate) async fn subscribe_all(&mut self, since: &str) -> Result<(), SocketError> {
         self.send(&json!({"type": "subscribe", "data": {"all": true, "since": since}, "requestId": "since"})).await
     }
 
-    async fn send(&mut self, message: &Value) -> Result<(), Lost> {
-        match timeout(PATIENCE, self.socket.send(Message::text(message.to_string()))).await {
+    async fn send(&mut self, message: &Value) -> Result<(), SocketError> {
+        match timeout(WAIT_MAX, self.socket.send(Message::text(message.to_string()))).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Lost::Socket(error.to_string())),
-            Err(_) => Err(Lost::Socket("write timed out".to_owned())),
+            Ok(Err(error)) => Err(SocketError::Lost(error.to_string())),
+            Err(_) => Err(SocketError::Lost("write timed out".to_owned())),
         }
     }
 
     /// Waits for the next message. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Heard, Lost> {
+    pub(crate) async fn next(&mut self) -> Result<Event, SocketError> {
         loop {
-            let heard = timeout(SILENCE_MAX, self.socket.next()).await;
-            match heard.map_err(|_| Lost::Socket("no ping from the server".to_owned()))? {
+            let event = timeout(SILENCE_MAX, self.socket.next()).await;
+            match event.map_err(|_| SocketError::Lost("no ping from the server".to_owned()))? {
                 Some(Ok(Message::Text(text))) => {
                     if let Some(message) = read(&text) {
                         return Ok(message);
                     }
                 }
                 Some(Ok(Message::Close(Some(close)))) if u16::from(close.code) == NOT_LOGGED_IN => {
-                    return Err(Lost::Final(not_logged_in(&self.base)));
+                    return Err(SocketError::Final(not_logged_in(&self.base)));
                 }
-                Some(Ok(Message::Close(_))) | None => return Err(Lost::Socket("closed".to_owned())),
+                Some(Ok(Message::Close(_))) | None => return Err(SocketError::Lost("closed".to_owned())),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(Lost::Socket(error.to_string())),
+                Some(Err(error)) => return Err(SocketError::Lost(error.to_string())),
             }
         }
     }
 }
 
-fn read(text: &str) -> Option<Heard> {
+fn read(text: &str) -> Option<Event> {
     let message: Value = serde_json::from_str(text).ok()?;
     let kind = message["type"].as_str()?.to_owned();
     let data = message.get("data").cloned().unwrap_or_default();
     let timestamp = message["timestamp"].as_u64().unwrap_or(0);
-    let is_answer = message["requestId"].is_string();
-    Some(Heard { kind, data, raw: text.to_owned(), timestamp, is_answer })
-}
-
-/// Builds a line of `--json` from a REST answer: `{"type":…,"data":…}`, with the data as the server wrote it.
-pub(crate) fn line(kind: &str, data: &RawValue) -> String {
-    format!("{{\"type\":\"{kind}\",\"data\":{}}}", data.get())
+    let is_reply = message["requestId"].is_string();
+    Some(Event { kind, data, raw: text.to_owned(), timestamp, is_reply })
 }

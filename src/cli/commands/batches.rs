@@ -1,35 +1,30 @@
 //! `shuzhiren batches show|cancel`: all tasks of one submit with `--count` or `--sweep`.
 
+use super::ids::each;
 use crate::{
     cli::{
         client::{
             connection::Common,
-            envelope::Answer,
-            error::{Fault, each},
-            pagination,
-            rest::{Api, Repeat},
+            tasks::{cancel_batch, find_batch},
         },
+        error::Error,
         examples,
         term::{format::text, output},
     },
     task::BatchId,
 };
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde_json::Value;
-
-/// Tasks of one page.
-const PAGE: usize = 200;
 
 /// Settings of `batches`.
 #[derive(Debug, Args)]
 pub struct BatchesArgs {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Not available; explains how to find batches
     #[command(hide = true, alias = "ls")]
     List(Common),
@@ -56,31 +51,35 @@ struct CancelArgs {
     common: Common,
 }
 
-/// Shows or cancels.
-pub(crate) async fn batches(args: BatchesArgs) -> Result<(), Fault> {
-    match args.what {
-        What::List(_) => Err(Fault::Usage(format!("there is no list of batches. {}", examples::BATCHES))),
-        What::Show(args) => show(args).await,
-        What::Cancel(args) => {
-            let ids = args.ids.iter().map(|id| batch_id(id)).collect::<Result<Vec<BatchId>, Fault>>()?;
+/// Runs `batches`.
+pub(crate) async fn batches(args: BatchesArgs) -> Result<(), Error> {
+    match args.action {
+        Action::List(_) => Err(Error::Usage(format!("there is no list of batches. {}", examples::BATCHES))),
+        Action::Show(args) => show(args).await,
+        Action::Cancel(args) => {
+            let ids = args.ids.iter().map(|id| batch_id(id)).collect::<Result<Vec<BatchId>, Error>>()?;
             let (api, json) = (args.common.connection.logged_in()?, args.common.json);
             each(&ids, async |id| {
-                let batch = cancel(&api, *id).await.map_err(|fault| fault.about(&id.to_string()))?;
-                if json { output::say(batch.raw.get()) } else { output::say(&cancelled(*id, &batch.value)) }
+                let batch = cancel_batch(&api, *id).await.map_err(|error| error.about(&id.to_string()))?;
+                if json {
+                    output::print_line(batch.raw.get())
+                } else {
+                    output::print_line(&cancelled(*id, &batch.value))
+                }
             })
             .await
         }
     }
 }
 
-async fn show(args: ShowArgs) -> Result<(), Fault> {
+async fn show(args: ShowArgs) -> Result<(), Error> {
     let id = batch_id(&args.id)?;
-    let batch = find(&args.common.connection.logged_in()?, id).await.map_err(|fault| fault.about(&args.id))?;
+    let batch = find_batch(&args.common.connection.logged_in()?, id).await.map_err(|error| error.about(&args.id))?;
     if args.common.json {
-        return output::say(batch.raw.get());
+        return output::print_line(batch.raw.get());
     }
-    facts(&batch.value).iter().try_for_each(|line| output::say(line))?;
-    if output::is_shown() {
+    facts(&batch.value).iter().try_for_each(|line| output::print_line(line))?;
+    if output::is_terminal() {
         output::hint(&format!("its tasks: shuzhiren tasks --batch {id}"));
     }
     Ok(())
@@ -90,7 +89,7 @@ fn facts(batch: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str| {
         if !value.is_empty() {
-            lines.push(format!("{name:<12}{}", output::clean(value)));
+            lines.push(format!("{name:<12}{}", output::sanitize(value)));
         }
     };
     fact("batch", text(batch, "batchId"));
@@ -128,43 +127,14 @@ fn cancelled(id: BatchId, batch: &Value) -> String {
 }
 
 /// Parses a batch id from the command line.
-fn batch_id(text: &str) -> Result<BatchId, Fault> {
+fn batch_id(text: &str) -> Result<BatchId, Error> {
     text.parse().map_err(|_| match text.parse::<crate::task::TaskId>() {
         Ok(task) => {
             let batch = BatchId::of(task);
-            Fault::NotFound(format!("{text} is the id of a task; if it belongs to a batch, the batch is {batch}"))
+            Error::NotFound(format!("{text} is the id of a task; if it belongs to a batch, the batch is {batch}"))
         }
-        Err(_) => Fault::NotFound(format!("`{text}` is not a batch id")),
+        Err(_) => Error::NotFound(format!("`{text}` is not a batch id")),
     })
-}
-
-/// Reads a batch.
-pub(crate) async fn find(api: &Api, id: BatchId) -> Result<Answer, Fault> {
-    api.get(&format!("/api/batches/{id}")).await
-}
-
-/// Cancels the tasks of a batch that have not ended. Idempotent.
-pub(crate) async fn cancel(api: &Api, id: BatchId) -> Result<Answer, Fault> {
-    let path = format!("/api/batches/{id}");
-    api.call(Repeat::Safe, async || Ok(api.request(Method::DELETE, &path))).await
-}
-
-/// Reads the tasks of a batch that still exist, as list items in the order of the batch.
-pub(crate) async fn tasks_of(api: &Api, id: BatchId) -> Result<Vec<Answer>, Fault> {
-    let (mut tasks, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = api.get(&format!("/api/tasks?batchId={id}&limit={PAGE}{cursor}")).await?;
-        let items = pagination::items(page.raw.get())?;
-        let is_empty = items.is_empty();
-        tasks.extend(items);
-        match page.value["nextCursor"].as_str() {
-            Some(next) if !is_empty => cursor = format!("&cursor={}", pagination::encoded(next)),
-            _ => break,
-        }
-    }
-    // Lists start with the newest.
-    tasks.reverse();
-    Ok(tasks)
 }
 
 #[cfg(test)]

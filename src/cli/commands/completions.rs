@@ -1,6 +1,6 @@
 //! `shuzhiren completions`: completion scripts for shells.
 
-use crate::cli::{client::error::Fault, term::output};
+use crate::cli::{error::Error, term::output};
 use clap::{Args, Command, ValueEnum};
 use clap_complete::{Shell, generate};
 
@@ -8,26 +8,26 @@ use clap_complete::{Shell, generate};
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
     /// Shell
-    shell: Known,
+    shell: SupportedShell,
 }
 
 /// Supported shells.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Known {
+enum SupportedShell {
     Bash,
     Zsh,
     Fish,
 }
 
 /// Prints the script, for `source <(shuzhiren completions bash)`.
-pub(crate) fn completions(args: CompletionsArgs, mut program: Command) -> Result<(), Fault> {
+pub(crate) fn completions(args: CompletionsArgs, mut program: Command) -> Result<(), Error> {
     let shell = match args.shell {
-        Known::Bash => Shell::Bash,
-        Known::Zsh => Shell::Zsh,
-        Known::Fish => Shell::Fish,
+        SupportedShell::Bash => Shell::Bash,
+        SupportedShell::Zsh => Shell::Zsh,
+        SupportedShell::Fish => Shell::Fish,
     };
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
     generate(shell, &mut program, name, &mut script);
-    output::pour(&script)
+    output::print_bytes(&script)
 }

@@ -4,13 +4,13 @@ use crate::cli::{
     client::{
         connection::Common,
         envelope::Answer,
-        error::Fault,
         rest::{Api, Repeat},
     },
+    error::Error,
     term::{
         ask,
         line_diff::diff,
-        output::{self, Ink},
+        output::{self, Color},
     },
 };
 use clap::{Args, Subcommand};
@@ -28,11 +28,11 @@ use std::{
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Print the current config
     Get(GetArgs),
     /// Apply a file: `{"servers":[…],"healthCheck":{…}}`; members it does not name stay
@@ -65,88 +65,93 @@ struct EditArgs {
 }
 
 /// Runs a subcommand of `config`.
-pub(crate) async fn config(args: ConfigArgs) -> Result<(), Fault> {
-    match args.what {
-        What::Get(args) => {
+pub(crate) async fn config(args: ConfigArgs) -> Result<(), Error> {
+    match args.action {
+        Action::Get(args) => {
             let config = read(&args.common.connection.logged_in()?).await?;
-            if args.common.json { output::say(config.raw.get()) } else { output::say(&pretty(&config.value)) }
+            if args.common.json {
+                output::print_line(config.raw.get())
+            } else {
+                output::print_line(&pretty(&config.value))
+            }
         }
-        What::Set(args) => set(args).await,
-        What::Edit(args) => edit(args).await,
+        Action::Set(args) => set(args).await,
+        Action::Edit(args) => edit(args).await,
     }
 }
 
-async fn read(api: &Api) -> Result<Answer, Fault> {
+async fn read(api: &Api) -> Result<Answer, Error> {
     api.get("/api/config").await
 }
 
-async fn set(args: SetArgs) -> Result<(), Fault> {
+async fn set(args: SetArgs) -> Result<(), Error> {
     let text = if args.file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(&args.file)
     };
-    let text = text.map_err(|error| Fault::Usage(format!("cannot read {}: {error}", args.file.display())))?;
+    let text = text.map_err(|error| Error::Usage(format!("cannot read {}: {error}", args.file.display())))?;
     let named: Value = parse(&text).map_err(|error| error.about(&args.file.display().to_string()))?;
     let api = args.common.connection.logged_in()?;
     let before = read(&api).await?;
-    // Without a version in the file, the version just read is the guard, so that the changes shown are the changes made.
+    // Without a version in the file, the version just read is the guard, so that the changes shown are the changes
+    // made.
     let guard = if named["version"].is_u64() { None } else { before.etag.clone() };
     let after = write(&api, text, guard.as_deref()).await?;
-    told(&before, &after, args.common.json)
+    print_changes(&before, &after, args.common.json)
 }
 
-async fn edit(args: EditArgs) -> Result<(), Fault> {
+async fn edit(args: EditArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
     let before = read(&api).await?;
     let shown = pretty(&before.value);
     let draft = draft_of(&shown)?;
     ask::edit(draft.path()).await?;
     let text = std::fs::read_to_string(draft.path())
-        .map_err(|error| Fault::Local(format!("cannot read {}: {error}", draft.path().display())))?;
+        .map_err(|error| Error::Local(format!("cannot read {}: {error}", draft.path().display())))?;
     if text == shown {
         output::hint("no changes");
         return Ok(());
     }
-    if let Err(fault) = parse(&text) {
-        return Err(keeping(draft, &fault.to_string()));
+    if let Err(error) = parse(&text) {
+        return Err(keep_draft(draft, &error.to_string()));
     }
     changes(&shown, &text).iter().for_each(|line| output::hint(line));
     if !args.yes && std::io::stdin().is_terminal() && !ask::confirm("Apply these changes?").await? {
-        return Err(keeping(draft, "not applied"));
+        return Err(keep_draft(draft, "not applied"));
     }
     match write(&api, text, before.etag.as_deref()).await {
-        Ok(after) if args.common.json => output::say(after.raw.get()),
-        Ok(after) => output::say(&format!("version {} is active", after.value["version"])),
-        Err(Fault::Refused(why) | Fault::Unreachable(why)) => Err(keeping(draft, &why)),
-        Err(fault) => Err(fault),
+        Ok(after) if args.common.json => output::print_line(after.raw.get()),
+        Ok(after) => output::print_line(&format!("version {} is active", after.value["version"])),
+        Err(Error::Refused(why) | Error::Unreachable(why)) => Err(keep_draft(draft, &why)),
+        Err(error) => Err(error),
     }
 }
 
 /// Writes the text to a temporary file that only its owner can read: the config may hold secrets.
-fn draft_of(text: &str) -> Result<tempfile::NamedTempFile, Fault> {
+fn draft_of(text: &str) -> Result<tempfile::NamedTempFile, Error> {
     let draft = tempfile::Builder::new().prefix("shuzhiren-config-").suffix(".json").tempfile();
     let draft = draft.and_then(|draft| std::fs::write(draft.path(), text).map(|()| draft));
-    draft.map_err(|error| Fault::Local(format!("cannot write a file to edit: {error}")))
+    draft.map_err(|error| Error::Local(format!("cannot write a file to edit: {error}")))
 }
 
 /// Keeps the edited file after an error, so that no work is lost.
-fn keeping(draft: tempfile::NamedTempFile, why: &str) -> Fault {
+fn keep_draft(draft: tempfile::NamedTempFile, why: &str) -> Error {
     match draft.keep() {
-        Ok((_, path)) => Fault::Refused(format!(
+        Ok((_, path)) => Error::Refused(format!(
             "{why}\nyour changes are saved in {0}\nafter correcting them: shuzhiren config set {0}",
             path.display()
         )),
-        Err(error) => Fault::Refused(format!("{why}\nyour changes could not be saved: {error}")),
+        Err(error) => Error::Refused(format!("{why}\nyour changes could not be saved: {error}")),
     }
 }
 
-fn parse(text: &str) -> Result<Value, Fault> {
-    serde_json::from_str(text).map_err(|error| Fault::Usage(format!("not JSON: {error}")))
+fn parse(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Usage(format!("not JSON: {error}")))
 }
 
-async fn write(api: &Api, text: String, guard: Option<&str>) -> Result<Answer, Fault> {
+async fn write(api: &Api, text: String, guard: Option<&str>) -> Result<Answer, Error> {
     api.call(Repeat::IfUnsent, async || {
         let request =
             api.request(Method::PUT, "/api/config").header(CONTENT_TYPE, "application/json").body(text.clone());
@@ -158,23 +163,23 @@ async fn write(api: &Api, text: String, guard: Option<&str>) -> Result<Answer, F
     .await
 }
 
-fn told(before: &Answer, after: &Answer, json: bool) -> Result<(), Fault> {
+fn print_changes(before: &Answer, after: &Answer, json: bool) -> Result<(), Error> {
     if json {
-        return output::say(after.raw.get());
+        return output::print_line(after.raw.get());
     }
     let lines = changes(&pretty(&before.value), &pretty(&after.value));
-    lines.iter().try_for_each(|line| output::say(line))?;
-    output::say(&format!("version {} is active", after.value["version"]))
+    lines.iter().try_for_each(|line| output::print_line(line))?;
+    output::print_line(&format!("version {} is active", after.value["version"]))
 }
 
 fn changes(before: &str, after: &str) -> Vec<String> {
     let paint = |line: String| {
-        let ink = match line.chars().next() {
-            Some('-') => Ink::Bad,
-            Some('+') => Ink::Good,
-            _ => Ink::Plain,
+        let color = match line.chars().next() {
+            Some('-') => Color::Bad,
+            Some('+') => Color::Good,
+            _ => Color::Plain,
         };
-        ink.paint(&output::clean(&line), output::has_colours())
+        color.paint(&output::sanitize(&line), output::has_colors())
     };
     diff(before, after).into_iter().map(paint).collect()
 }

@@ -1,11 +1,12 @@
 //! `shuzhiren explain`: what happened to a task, or what it waits for, in sentences.
 
-use super::task_id::{about, check_ids};
+use super::ids::{about, check_ids};
 use crate::{
     cli::{
-        client::{connection::Common, error::Fault},
+        client::connection::Common,
+        error::Error,
         term::{
-            format::{span, text, unix_ms},
+            format::{format_ms, node_of, text, unix_ms},
             output,
         },
     },
@@ -25,22 +26,22 @@ pub struct ExplainArgs {
 }
 
 /// Prints the sentences.
-pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Fault> {
+pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Error> {
     check_ids(std::slice::from_ref(&args.id))?;
     let api = args.common.connection.logged_in()?;
     let task =
-        api.get(&format!("/api/tasks/{}?include=workflow", args.id)).await.map_err(|fault| about(fault, &args.id))?;
+        api.get(&format!("/api/tasks/{}?include=workflow", args.id)).await.map_err(|error| about(error, &args.id))?;
     let sentences = sentences(&task.value, clock::unix_ms());
     if args.common.json {
         let status = task.text("status");
-        return output::say(&json!({"id": args.id, "status": status, "sentences": sentences}).to_string());
+        return output::print_line(&json!({"id": args.id, "status": status, "sentences": sentences}).to_string());
     }
-    sentences.iter().try_for_each(|sentence| output::say(sentence))
+    sentences.iter().try_for_each(|sentence| output::print_line(sentence))
 }
 
 /// Describes a task, which includes its workflow.
 fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
-    let ago = |name: &str| unix_ms(&task[name]).map(|then| span(now_ms.saturating_sub(then))).unwrap_or_default();
+    let ago = |name: &str| unix_ms(&task[name]).map(|then| format_ms(now_ms.saturating_sub(then))).unwrap_or_default();
     let mut said = match text(task, "status") {
         "pending" => waiting(task, &ago("createdAt")),
         "running" => running(task, &ago("startedAt")),
@@ -59,7 +60,7 @@ fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
     for warning in task["warnings"].as_array().into_iter().flatten() {
         said.push(format!("Warning: {}", text(warning, "message")));
     }
-    said.iter().map(|sentence| output::clean(sentence).into_owned()).collect()
+    said.iter().map(|sentence| output::sanitize(sentence).into_owned()).collect()
 }
 
 fn waiting(task: &Value, since: &str) -> Vec<String> {
@@ -93,7 +94,7 @@ fn running(task: &Value, since: &str) -> Vec<String> {
         said.push(format!("Node {node}{} is executing; {done} of {total} nodes are done.", class.unwrap_or_default()));
     }
     if let Some(ms) = task["timeoutMs"].as_u64() {
-        said.push(format!("It is stopped after running for {} (run_timeout).", span(ms)));
+        said.push(format!("It is stopped after running for {} (run_timeout).", format_ms(ms)));
     }
     said
 }
@@ -108,14 +109,14 @@ fn completed(task: &Value) -> Vec<String> {
         count => format!("{count} files"),
     };
     vec![
-        format!("It completed: it waited {}, then ran {} on {place}.", span(waited), span(ran)),
+        format!("It completed: it waited {}, then ran {} on {place}.", format_ms(waited), format_ms(ran)),
         format!("It produced {made}: shuzhiren download {}", text(task, "id")),
     ]
 }
 
 fn failed(task: &Value) -> Vec<String> {
     let (id, error) = (text(task, "id"), &task["error"]);
-    let mut said = vec![match crate::cli::term::format::node_of(error) {
+    let mut said = vec![match node_of(error) {
         Some(node) => format!("It failed in {node}: {}", text(error, "message").trim()),
         None => format!("It failed: {}", text(error, "message").trim()),
     }];
@@ -172,7 +173,7 @@ pub(crate) fn attempts(task: &Value) -> Vec<String> {
         .iter()
         .map(|attempt| {
             let begun = unix_ms(&attempt["startedAt"]).unwrap_or(0);
-            let took = unix_ms(&attempt["endedAt"]).map(|ended| span(ended.saturating_sub(begun)));
+            let took = unix_ms(&attempt["endedAt"]).map(|ended| format_ms(ended.saturating_sub(begun)));
             let outcome = attempt["outcome"].as_str().unwrap_or("running");
             let error = &attempt["error"];
             let why = match error["message"].as_str() {
@@ -182,7 +183,7 @@ pub(crate) fn attempts(task: &Value) -> Vec<String> {
             let after = took.map(|took| format!(" after {took}")).unwrap_or_default();
             let line =
                 format!("Attempt {} on {}: {outcome}{after}{why}", attempt["attempt"], text(attempt, "instanceId"));
-            output::clean(&line).into_owned()
+            output::sanitize(&line).into_owned()
         })
         .collect()
 }

@@ -1,15 +1,16 @@
 //! `shuzhiren instances`, `enable`, `disable`.
 
+use super::ids::each;
 use crate::{
     cli::{
         client::{
             connection::Common,
-            error::{Fault, each},
             rest::{Api, Repeat},
         },
+        error::Error,
         term::{
             format::{age, bytes, text},
-            output::{self, Ink},
+            output::{self, Color},
             table::Table,
         },
     },
@@ -39,14 +40,14 @@ pub struct SwitchArgs {
 }
 
 /// Lists instances.
-pub(crate) async fn instances(args: InstancesArgs) -> Result<(), Fault> {
+pub(crate) async fn instances(args: InstancesArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
     let answer = match &args.id {
-        Some(id) => api.get(&path_of(id)).await.map_err(|fault| fault.about(id))?,
+        Some(id) => api.get(&path_of(id)).await.map_err(|error| error.about(id))?,
         None => api.get("/api/instances").await?,
     };
     if args.common.json {
-        return output::say(answer.raw.get());
+        return output::print_line(answer.raw.get());
     }
     let one = std::slice::from_ref(&answer.value);
     let list = answer.value.as_array().map_or(one, Vec::as_slice);
@@ -54,22 +55,22 @@ pub(crate) async fn instances(args: InstancesArgs) -> Result<(), Fault> {
         Table::new(&["INSTANCE", "SERVER", "PHASE", "WORK", "QUEUE", "VRAM FREE", "COMFYUI", "SEEN", "ERROR"]);
     let now = clock::unix_ms();
     list.iter().for_each(|instance| row(instance, &mut table, now));
-    table.say(true)?;
+    table.print(true)?;
     let history = answer.value["history"].as_array().map(Vec::as_slice).unwrap_or_default();
     history.iter().try_for_each(|change| {
         let why = change["reason"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-        output::say(&output::clean(&format!("  {} {}{why}", text(change, "at"), text(change, "phase"))))
+        output::print_line(&output::sanitize(&format!("  {} {}{why}", text(change, "at"), text(change, "phase"))))
     })
 }
 
 fn row(instance: &Value, table: &mut Table, now_ms: u64) {
     let phase = text(instance, "phase");
     let shown = if instance["enabled"] == true { phase.to_owned() } else { format!("{phase}, disabled") };
-    let plain = |text: String| (text, Ink::Plain);
-    table.row([
+    let plain = |text: String| (text, Color::Plain);
+    table.push([
         plain(text(instance, "id").to_owned()),
         plain(text(instance, "serverName").to_owned()),
-        (shown, Ink::of(phase)),
+        (shown, Color::of(phase)),
         plain(if instance["busy"] == true { "busy".to_owned() } else { "idle".to_owned() }),
         plain(instance["queueDepth"].to_string()),
         plain(vram(&instance["device"])),
@@ -88,25 +89,25 @@ pub(crate) fn vram(device: &Value) -> String {
 }
 
 /// Enables instances.
-pub(crate) async fn enable(args: SwitchArgs) -> Result<(), Fault> {
+pub(crate) async fn enable(args: SwitchArgs) -> Result<(), Error> {
     switch(args, true).await
 }
 
 /// Disables instances: they finish what they run and take no new tasks.
-pub(crate) async fn disable(args: SwitchArgs) -> Result<(), Fault> {
+pub(crate) async fn disable(args: SwitchArgs) -> Result<(), Error> {
     switch(args, false).await
 }
 
-async fn switch(args: SwitchArgs, enabled: bool) -> Result<(), Fault> {
+async fn switch(args: SwitchArgs, enabled: bool) -> Result<(), Error> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
-    each(&args.ids, async |id| switch_one(&api, id, enabled, json).await.map_err(|fault| fault.about(id))).await
+    each(&args.ids, async |id| switch_one(&api, id, enabled, json).await.map_err(|error| error.about(id))).await
 }
 
-async fn switch_one(api: &Api, id: &str, enabled: bool, json: bool) -> Result<(), Fault> {
+async fn switch_one(api: &Api, id: &str, enabled: bool, json: bool) -> Result<(), Error> {
     let (path, body) = (path_of(id), json!({ "enabled": enabled }));
     let answer = api.call(Repeat::Safe, async || Ok(api.request(Method::PUT, &path).json(&body))).await?;
     if json {
-        return output::say(answer.raw.get());
+        return output::print_line(answer.raw.get());
     }
     let what = match (answer.value["enabled"] == true, answer.value["busy"] == true) {
         (true, _) => "enabled",
@@ -115,7 +116,7 @@ async fn switch_one(api: &Api, id: &str, enabled: bool, json: bool) -> Result<()
         // The instance is enabled, its server is not.
         (false, _) => "enabled, but its server is disabled in the config",
     };
-    output::say(&format!("{} {what}", answer.text("id")))
+    output::print_line(&format!("{} {what}", answer.text("id")))
 }
 
 /// Path of an instance. The id is typed by people, so it is escaped to stay one path segment.

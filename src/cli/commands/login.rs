@@ -5,9 +5,9 @@ use crate::{
         client::{
             connection::{Common, not_logged_in},
             credentials::{Login, Logins},
-            error::Fault,
             rest::{Api, Repeat},
         },
+        error::Error,
         term::{ask, output},
     },
     settings::Secret,
@@ -45,49 +45,55 @@ pub struct LogoutArgs {
 }
 
 /// Exchanges the password for a token and saves it.
-pub(crate) async fn login(args: LoginArgs) -> Result<(), Fault> {
+pub(crate) async fn login(args: LoginArgs) -> Result<(), Error> {
     let base = args.common.connection.base()?;
     let api = Api::new(&base, None, args.common.connection.wait_for_server)?;
     let password = match (&args.password, args.password_stdin) {
         (_, true) => from_stdin()?,
         (Some(password), false) => password.expose().to_owned(),
-        (None, false) => ask::password(&format!("Password of {} at {base}", output::clean(&args.user))).await?,
+        (None, false) => ask::password(&format!("Password of {} at {base}", output::sanitize(&args.user))).await?,
     };
     let body = json!({"username": args.user, "password": password});
     let answer = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, "/api/auth/login").json(&body))).await?;
     let (token, expires_at) = (answer.text("token").to_owned(), answer.text("expiresAt").to_owned());
     if token.is_empty() {
-        return Err(Fault::Unreachable(format!("{base} returned no token")));
+        return Err(Error::Unreachable(format!("{base} returned no token")));
     }
     let username = answer.value["user"]["username"].as_str().unwrap_or(&args.user).to_owned();
-    let path = Logins::keep(&base, Login { username: username.clone(), token, expires_at: expires_at.clone() })?;
+    let path = Logins::save(&base, Login { username: username.clone(), token, expires_at: expires_at.clone() })?;
     if args.common.json {
-        return output::say(&json!({"url": base, "user": answer.value["user"], "expiresAt": expires_at}).to_string());
+        return output::print_line(
+            &json!({"url": base, "user": answer.value["user"], "expiresAt": expires_at}).to_string(),
+        );
     }
-    output::say(&format!("logged in at {base} as {} until {}", output::clean(&username), output::clean(&expires_at)))?;
+    output::print_line(&format!(
+        "logged in at {base} as {} until {}",
+        output::sanitize(&username),
+        output::sanitize(&expires_at)
+    ))?;
     output::hint(&format!("token saved in {}", path.display()));
     Ok(())
 }
 
-fn from_stdin() -> Result<String, Fault> {
+fn from_stdin() -> Result<String, Error> {
     let mut text = String::new();
     let read = std::io::stdin().take(PASSWORD_BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|error| Fault::Usage(format!("cannot read the password: {error}")))?;
+    read.map_err(|error| Error::Usage(format!("cannot read the password: {error}")))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Deletes the saved token. The server stores no tokens, so it stays valid until it expires.
-pub(crate) fn logout(args: LogoutArgs) -> Result<(), Fault> {
+pub(crate) fn logout(args: LogoutArgs) -> Result<(), Error> {
     let base = args.common.connection.base()?;
-    let was_kept = Logins::forget(&base)?;
+    let was_saved = Logins::remove(&base)?;
     if args.common.json {
-        return output::say(&json!({"url": base, "wasLoggedIn": was_kept}).to_string());
+        return output::print_line(&json!({"url": base, "wasLoggedIn": was_saved}).to_string());
     }
-    output::say(&format!("{} {base}", if was_kept { "logged out of" } else { "not logged in at" }))
+    output::print_line(&format!("{} {base}", if was_saved { "logged out of" } else { "not logged in at" }))
 }
 
 /// Prints the user of the token, after checking that the system accepts it.
-pub(crate) async fn whoami(args: LogoutArgs) -> Result<(), Fault> {
+pub(crate) async fn whoami(args: LogoutArgs) -> Result<(), Error> {
     let api = args.common.connection.api()?;
     let token = api.token().ok_or_else(|| not_logged_in(api.base()))?;
     // Only the system can verify the token; its claims are readable by all.
@@ -99,9 +105,14 @@ pub(crate) async fn whoami(args: LogoutArgs) -> Result<(), Fault> {
         (crate::cli::term::format::text(&claims, "sub"), crate::cli::term::format::text(&claims, "role"));
     if args.common.json {
         let user = json!({"username": username, "role": role});
-        return output::say(&json!({"url": api.base(), "user": user, "expiresAt": expires_at}).to_string());
+        return output::print_line(&json!({"url": api.base(), "user": user, "expiresAt": expires_at}).to_string());
     }
-    output::say(&format!("{} ({}) at {} until {expires_at}", output::clean(username), output::clean(role), api.base()))
+    output::print_line(&format!(
+        "{} ({}) at {} until {expires_at}",
+        output::sanitize(username),
+        output::sanitize(role),
+        api.base()
+    ))
 }
 
 /// Decodes the payload of a JSON Web Token.

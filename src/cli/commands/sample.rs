@@ -1,18 +1,21 @@
 //! `shuzhiren sample`: submits a built-in workflow to a running system and saves the picture.
 
-use super::files::download::{self, Remote};
+use super::files::{
+    download::StoredFile,
+    save_as::{check_target, save_as},
+};
 use crate::{
     cli::{
         client::{
-            connection::base_of,
-            error::Fault,
+            address::base_of,
             rest::{Api, Repeat},
         },
+        error::Error,
         term::output,
         watch::{
             follow,
-            progress::{Teller, ending},
-            targets::Watched,
+            progress::{ProgressReporter, ending},
+            targets::Targets,
         },
     },
     settings::Secret,
@@ -43,44 +46,43 @@ pub struct SampleArgs {
 }
 
 /// Time to wait for a system that stops answering.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Logs in, submits, waits, and saves the first picture. The login is not saved.
-pub(crate) async fn sample(args: SampleArgs) -> Result<(), Fault> {
+pub(crate) async fn sample(args: SampleArgs) -> Result<(), Error> {
     let base = base_of(&args.url)?;
-    download::check_target(&args.out)?;
-    let api = Api::new(&base, None, PATIENCE)?;
+    check_target(&args.out)?;
+    let api = Api::new(&base, None, WAIT_MAX)?;
     let body = json!({"username": args.username, "password": args.password.expose()});
     let login = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, "/api/auth/login").json(&body))).await?;
-    let api = Api::new(&base, Some(Secret::new(login.text("token"))), PATIENCE)?;
+    let api = Api::new(&base, Some(Secret::new(login.text("token"))), WAIT_MAX)?;
 
     let (body, key) = (body_of(&args.prompt), format!("sample-{}", uuid::Uuid::new_v4()));
     let submit = async || Ok(api.request(Method::POST, "/api/tasks").header("Idempotency-Key", &key).json(&body));
     let task = api.call(Repeat::Safe, submit).await?;
     let id = task.text("id").to_owned();
-    output::say(&format!("task {id} accepted, seed {}", task.value["resolved"]["seeds"]["3.seed"]))?;
+    output::print_line(&format!("task {id} accepted, seed {}", task.value["resolved"]["seeds"]["3.seed"]))?;
 
-    let mut teller = Teller::new(false);
-    let mut hear = |news: follow::News<'_>| teller.hear(news);
-    let watched = Watched::task(&id);
+    let mut reporter = ProgressReporter::new(false);
+    let targets = Targets::task(&id);
     let ended = tokio::select! {
-        ended = follow::follow(&api, &watched, &mut hear) => ended?,
-        _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: task {id} continues"))),
+        ended = follow::follow(&api, &targets, |update| reporter.report(update)) => ended?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted(format!("interrupted: task {id} continues"))),
     };
     let task = ended.first().map(|task| &task.value).unwrap_or(&Value::Null);
     if task["status"] != "completed" {
-        return Err(Fault::TaskFailed(format!("task {id} {}", ending(task))));
+        return Err(Error::TaskFailed(format!("task {id} {}", ending(task))));
     }
-    let output = Remote::of_task(task).into_iter().next();
-    let output = output.ok_or_else(|| Fault::TaskFailed("the task produced no file".to_owned()))?;
+    let output = StoredFile::of_task(task).into_iter().next();
+    let output = output.ok_or_else(|| Error::TaskFailed("the task produced no file".to_owned()))?;
     let size = tokio::select! {
-        size = download::save_as(&api, &output, &args.out) => size?,
-        _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted(format!("interrupted: download {id} later"))),
+        size = save_as(&api, &output, &args.out) => size?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted(format!("interrupted: download {id} later"))),
     };
     // In private mode only the signed link opens the file.
     let signature = task["result"]["files"][0].as_str().and_then(|link| link.split_once('?'));
-    let signature = signature.map(|(_, signature)| format!("?{}", output::clean(signature))).unwrap_or_default();
-    output::say(&format!(
+    let signature = signature.map(|(_, signature)| format!("?{}", output::sanitize(signature))).unwrap_or_default();
+    output::print_line(&format!(
         "picture {}/upload/file/{}{signature}\nsaved   {} ({size} bytes)",
         api.base(),
         output.file_id,

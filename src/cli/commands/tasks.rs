@@ -2,26 +2,24 @@
 
 use super::{
     explain,
-    task_id::{about, check_ids},
+    ids::{about, check_ids, each},
 };
 use crate::{
     cli::{
         client::{
             connection::Common,
             envelope::Answer,
-            error::{Fault, each},
-            pagination::{self, Asked},
+            pagination::{self, ListRequest},
             rest::Repeat,
+            tasks::cancel_task,
         },
+        error::Error,
         term::{
-            format::{age, is_ended, span, text},
-            output::{self, Ink},
+            format::{age, format_ms, is_ended, text},
+            output::{self, Color},
             table::Table,
         },
-        watch::{
-            progress::{ending, state_of},
-            targets,
-        },
+        watch::progress::{ending, state_of},
     },
     clock,
     task::{BatchId, FlowName},
@@ -75,7 +73,7 @@ pub struct TaskIdsArgs {
 }
 
 /// Lists tasks.
-pub(crate) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
+pub(crate) async fn tasks(args: TasksArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
     let filters = [
         ("status", args.status),
@@ -84,15 +82,15 @@ pub(crate) async fn tasks(args: TasksArgs) -> Result<(), Fault> {
         ("workflow", args.workflow.map(String::from)),
     ];
     let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let asked = Asked { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
+    let request = ListRequest { path: "/api/tasks", filters, limit: args.limit, has_cursor: true };
     let columns = || Table::new(&["ID", "STATUS", "AGE", "RAN", "ATTEMPT", "INSTANCE", "DETAIL"]);
     let now = clock::unix_ms();
-    pagination::say(&api, &asked, args.common.json, columns, |task, table| row(task, table, now)).await
+    pagination::print(&api, &request, args.common.json, columns, |task, table| row(task, table, now)).await
 }
 
 fn row(task: &Value, table: &mut Table, now_ms: u64) {
     let status = text(task, "status");
-    let plain = |text: String| (text, Ink::Plain);
+    let plain = |text: String| (text, Color::Plain);
     let what = match status {
         "running" => state_of(task),
         "failed" => ending(task).trim_start_matches("failed: ").to_owned(),
@@ -103,11 +101,11 @@ fn row(task: &Value, table: &mut Table, now_ms: u64) {
         },
         _ => String::new(),
     };
-    table.row([
+    table.push([
         plain(text(task, "id").to_owned()),
-        (status.to_owned(), Ink::of(status)),
+        (status.to_owned(), Color::of(status)),
         plain(age(&task["createdAt"], now_ms)),
-        plain(task["runMs"].as_u64().map(span).unwrap_or_default()),
+        plain(task["runMs"].as_u64().map(format_ms).unwrap_or_default()),
         plain(task["attempt"].to_string()),
         plain(text(task, "instanceId").to_owned()),
         plain(what),
@@ -115,24 +113,24 @@ fn row(task: &Value, table: &mut Table, now_ms: u64) {
 }
 
 /// Shows a task.
-pub(crate) async fn show(args: ShowArgs) -> Result<(), Fault> {
+pub(crate) async fn show(args: ShowArgs) -> Result<(), Error> {
     check_ids(std::slice::from_ref(&args.id))?;
     let api = args.common.connection.logged_in()?;
     if args.workflow {
-        return output::say(api.get(&format!("/api/tasks/{}/workflow", args.id)).await?.raw.get());
+        return output::print_line(api.get(&format!("/api/tasks/{}/workflow", args.id)).await?.raw.get());
     }
-    let task = api.get(&format!("/api/tasks/{}", args.id)).await.map_err(|fault| about(fault, &args.id))?;
+    let task = api.get(&format!("/api/tasks/{}", args.id)).await.map_err(|error| about(error, &args.id))?;
     if args.common.json {
-        return output::say(task.raw.get());
+        return output::print_line(task.raw.get());
     }
-    facts(&task.value).iter().try_for_each(|line| output::say(line))
+    facts(&task.value).iter().try_for_each(|line| output::print_line(line))
 }
 
 fn facts(task: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: String| {
         if !value.is_empty() && value != "null" {
-            lines.push(format!("{name:<12}{}", output::clean(&value)));
+            lines.push(format!("{name:<12}{}", output::sanitize(&value)));
         }
     };
     let status = text(task, "status");
@@ -151,8 +149,8 @@ fn facts(task: &Value) -> Vec<String> {
     fact("accepted", text(task, "createdAt").to_owned());
     fact("started", text(task, "startedAt").to_owned());
     fact("ended", text(task, "finishedAt").to_owned());
-    fact("waited", task["queueMs"].as_u64().map(span).unwrap_or_default());
-    fact("ran", task["runMs"].as_u64().map(span).unwrap_or_default());
+    fact("waited", task["queueMs"].as_u64().map(format_ms).unwrap_or_default());
+    fact("ran", task["runMs"].as_u64().map(format_ms).unwrap_or_default());
     fact("params", task["params"].to_string());
     fact("resolved", task["resolved"].to_string());
     fact("metadata", task["metadata"].to_string());
@@ -168,11 +166,11 @@ fn facts(task: &Value) -> Vec<String> {
 }
 
 /// Cancels tasks.
-pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
+pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Error> {
     check_ids(&args.ids)?;
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
-        let task = targets::cancel(&api, id).await.map_err(|fault| about(fault, id))?;
+        let task = cancel_task(&api, id).await.map_err(|error| about(error, id))?;
         let still = task.value["cancelRequested"] == true;
         said(json, &task, if still { "cancelled; its instance has not stopped yet" } else { "cancelled" })
     })
@@ -180,18 +178,18 @@ pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Fault> {
 }
 
 /// Retries failed or cancelled tasks.
-pub(crate) async fn retry(args: TaskIdsArgs) -> Result<(), Fault> {
+pub(crate) async fn retry(args: TaskIdsArgs) -> Result<(), Error> {
     check_ids(&args.ids)?;
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
         let path = format!("/api/tasks/{id}/retry");
         // Idempotent.
         let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
-        said(json, &task.map_err(|fault| about(fault, id))?, "is queued again")
+        said(json, &task.map_err(|error| about(error, id))?, "is queued again")
     })
     .await
 }
 
-fn said(json: bool, task: &Answer, what: &str) -> Result<(), Fault> {
-    if json { output::say(task.raw.get()) } else { output::say(&format!("{} {what}", task.text("id"))) }
+fn said(json: bool, task: &Answer, what: &str) -> Result<(), Error> {
+    if json { output::print_line(task.raw.get()) } else { output::print_line(&format!("{} {what}", task.text("id"))) }
 }

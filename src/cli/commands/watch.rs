@@ -1,10 +1,14 @@
 //! `shuzhiren watch`: watches tasks until they end, or everything that happens.
 
-use super::files::download::{self, Remote};
+use super::{
+    files::download::{self, StoredFile},
+    ids::check_ids,
+};
 use crate::cli::{
-    client::{connection::Common, envelope::Answer, error::Fault, rest::Api},
+    client::{connection::Common, envelope::Answer, rest::Api},
+    error::Error,
     term::{format::text, output},
-    watch::{follow, progress::Teller, targets::Watched, watch_all},
+    watch::{follow, progress::ProgressReporter, targets::Targets, watch_all},
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -38,93 +42,97 @@ pub(crate) struct ResultArgs {
 }
 
 /// Runs `watch`.
-pub(crate) async fn watch(args: WatchArgs) -> Result<(), Fault> {
+pub(crate) async fn watch(args: WatchArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
     if args.ids.is_empty() {
-        return watch_all::watch(&api, args.common.json).await;
+        return watch_all::watch_all(&api, args.common.json).await;
     }
-    let watched = Watched::look_up(&api, &args.ids).await?;
-    to_the_end(&api, &watched, &args.results, args.common.json).await
+    check_ids(&args.ids)?;
+    let targets = Targets::look_up(&api, &args.ids).await?;
+    follow_to_end(&api, &targets, &args.results, args.common.json).await
 }
 
 /// Follows tasks until they end, and prints or saves their results. An error if one did not complete.
-pub(crate) async fn to_the_end(api: &Api, watched: &Watched, results: &ResultArgs, json: bool) -> Result<(), Fault> {
-    let is_batch = watched.batches().next().is_some();
-    let mut teller = if is_batch { Teller::of_batch(json, watched.tasks().len()) } else { Teller::new(json) };
-    let mut hear = |news: follow::News<'_>| unless_saving(teller.hear(news), results);
+pub(crate) async fn follow_to_end(api: &Api, targets: &Targets, results: &ResultArgs, json: bool) -> Result<(), Error> {
+    let is_batch = targets.batches().next().is_some();
+    let mut reporter =
+        if is_batch { ProgressReporter::of_batch(json, targets.tasks().len()) } else { ProgressReporter::new(json) };
+    let report = |update: follow::Update<'_>| ignore_reader_gone(reporter.report(update), results);
     let ended = tokio::select! {
-        ended = follow::follow(api, watched, &mut hear) => ended.map_err(|fault| left_alone(fault, watched))?,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted(api, watched, results).await),
+        ended = follow::follow(api, targets, report) => ended.map_err(|error| with_watch_command(error, targets))?,
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(api, targets, results).await),
     };
     for task in &ended {
         tokio::select! {
-            given = give(api, task, results, json) => given?,
-            _ = tokio::signal::ctrl_c() => return Err(Fault::Interrupted("interrupted while saving results".to_owned())),
+            delivered = deliver(api, task, results, json) => delivered?,
+            _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted("interrupted while saving results".to_owned())),
         }
     }
     let failed: Vec<&Answer> = ended.iter().filter(|task| task.text("status") != "completed").collect();
     match failed.as_slice() {
         [] => Ok(()),
         [one] => {
-            Err(Fault::TaskFailed(format!("task {0} {1}: shuzhiren explain {0}", one.text("id"), one.text("status"))))
+            Err(Error::TaskFailed(format!("task {0} {1}: shuzhiren explain {0}", one.text("id"), one.text("status"))))
         }
         more => {
-            let whose: Vec<String> = watched.batches().map(|id| format!("shuzhiren tasks --batch {id}")).collect();
+            let whose: Vec<String> = targets.batches().map(|id| format!("shuzhiren tasks --batch {id}")).collect();
             let look = if whose.is_empty() { String::new() } else { format!(": {}", whose.join(", ")) };
-            Err(Fault::TaskFailed(format!("{} of {} tasks did not complete{look}", more.len(), ended.len())))
+            Err(Error::TaskFailed(format!("{} of {} tasks did not complete{look}", more.len(), ended.len())))
         }
     }
 }
 
 /// Ignores that the reader of standard output has gone if results are to be saved.
-fn unless_saving(said: Result<(), Fault>, results: &ResultArgs) -> Result<(), Fault> {
-    match said {
-        Err(Fault::ReaderGone) if results.out.is_some() => Ok(()),
-        said => said,
+fn ignore_reader_gone(printed: Result<(), Error>, results: &ResultArgs) -> Result<(), Error> {
+    match printed {
+        Err(Error::ReaderGone) if results.out.is_some() => Ok(()),
+        printed => printed,
     }
 }
 
 /// Saves or prints the outputs of a task.
-async fn give(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Result<(), Fault> {
+async fn deliver(api: &Api, task: &Answer, results: &ResultArgs, json: bool) -> Result<(), Error> {
     // The same prefix as that of saved files.
     let place = task.value["batchIndex"].as_u64().map(|index| format!("{index:03} ")).unwrap_or_default();
     for output in task.value["result"]["outputs"].as_array().into_iter().flatten() {
-        let said = match (Remote::of_output(&task.value, output), &results.out) {
-            (Some(remote), Some(folder)) => {
-                let saved = download::save(api, &remote, folder, results.overwrite).await?;
-                output::say(&saved.told(json, Some(task.text("id"))))
+        let printed = match (StoredFile::of_output(&task.value, output), &results.out) {
+            (Some(stored), Some(folder)) => {
+                let saved = download::save(api, &stored, folder, results.overwrite).await?;
+                output::print_line(&saved.describe(json, Some(task.text("id"))))
             }
-            (Some(_), None) if !json => output::say(&format!("  {place}{}", output::clean(text(output, "url")))),
+            (Some(_), None) if !json => {
+                output::print_line(&format!("  {place}{}", output::sanitize(text(output, "url"))))
+            }
             (None, _) if !json => text(output, "text")
                 .lines()
-                .try_for_each(|line| output::say(&format!("  {place}{}", output::clean(line)))),
+                .try_for_each(|line| output::print_line(&format!("  {place}{}", output::sanitize(line)))),
             _ => Ok(()),
         };
-        unless_saving(said, results)?;
+        ignore_reader_gone(printed, results)?;
     }
     Ok(())
 }
 
 /// Adds to an error that ends the watch that the tasks continue.
-fn left_alone(fault: Fault, watched: &Watched) -> Fault {
-    match fault {
-        Fault::Unreachable(why) => Fault::Unreachable(format!("{why}\n{}", goes_on(watched))),
-        Fault::NotLoggedIn(why) => Fault::NotLoggedIn(format!("{why}\n{}", goes_on(watched))),
+fn with_watch_command(error: Error, targets: &Targets) -> Error {
+    match error {
+        Error::Unreachable(why) => Error::Unreachable(format!("{why}\n{}", watch_command(targets))),
+        Error::NotLoggedIn(why) => Error::NotLoggedIn(format!("{why}\n{}", watch_command(targets))),
         other => other,
     }
 }
 
-fn goes_on(watched: &Watched) -> String {
-    let what = if watched.tasks().len() == 1 { "the task continues" } else { "the tasks continue" };
-    format!("{what}; watch again: shuzhiren watch {}", output::clean(&watched.name()))
+fn watch_command(targets: &Targets) -> String {
+    let what = if targets.tasks().len() == 1 { "the task continues" } else { "the tasks continue" };
+    format!("{what}; watch again: shuzhiren watch {}", output::sanitize(&targets.name()))
 }
 
-async fn interrupted(api: &Api, watched: &Watched, results: &ResultArgs) -> Fault {
+async fn interrupted(api: &Api, targets: &Targets, results: &ResultArgs) -> Error {
     if !results.cancel_on_interrupt {
-        return Fault::Interrupted(format!("interrupted: {}", goes_on(watched)));
+        return Error::Interrupted(format!("interrupted: {}", watch_command(targets)));
     }
     tokio::select! {
-        () = watched.cancel(api) => Fault::Interrupted("interrupted: the tasks were cancelled".to_owned()),
-        _ = tokio::signal::ctrl_c() => Fault::Interrupted("interrupted twice: some tasks may continue".to_owned()),
+        () = targets.cancel(api) => Error::Interrupted("interrupted: the tasks were cancelled".to_owned()),
+        _ = tokio::signal::ctrl_c() => Error::Interrupted("interrupted twice: some tasks may continue".to_owned()),
     }
 }

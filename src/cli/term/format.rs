@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Formats a duration: `850 ms`, `3.2 s`, `4 min 10 s`, `3 h 5 min`, `2 d 3 h`.
-pub(crate) fn span(ms: u64) -> String {
+pub(crate) fn format_ms(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
         0 => format!("{ms} ms"),
@@ -62,7 +62,7 @@ pub(crate) fn node_of(error: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{age, bytes, span};
+    use super::{age, bytes, format_ms};
     use serde_json::json;
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
         for (ms, expected) in
             [(0, "0 ms"), (999, "999 ms"), (3_240, "3.2 s"), (250_000, "4 min 10 s"), (11_100_000, "3 h 5 min")]
         {
-            assert_eq!(span(ms), expected);
+            assert_eq!(format_ms(ms), expected);
         }
         for (count, expected) in [(0, "0 B"), (1_023, "1023 B"), (5_130, "5.0 KiB"), (1 << 50, "1024.0 TiB")] {
             assert_eq!(bytes(count), expected);

@@ -2,10 +2,10 @@
 //!
 //! Invariant: control characters are written as escapes such as `\u009b`, which mean the same in JSON.
 
-use super::output::is_harmful;
+use super::output::is_control;
 
 /// Puts each member on its own line, indented by two spaces per level. Empty objects and lists stay on one line.
-pub(crate) fn layout(json: &str) -> String {
+pub(crate) fn pretty(json: &str) -> String {
     let (mut text, mut depth, mut letters) = (String::with_capacity(json.len() * 2), 0_usize, json.chars().peekable());
     let line = |text: &mut String, depth: usize| {
         text.push('\n');
@@ -17,7 +17,7 @@ pub(crate) fn layout(json: &str) -> String {
                 text.push(letter);
                 let mut is_escaped = false;
                 for letter in letters.by_ref() {
-                    if is_harmful(letter) {
+                    if is_control(letter) {
                         text.push_str(&format!("\\u{:04x}", u32::from(letter)));
                     } else {
                         text.push(letter);
@@ -59,19 +59,19 @@ pub(crate) fn layout(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::layout;
+    use super::pretty;
 
     #[test]
     fn only_space_and_control_characters_change() {
         let json = r#"{"b":{"x":[1e-7,20.00],"y":"a, \"{b}\" \\"},"a":[ ],"c":{}}"#;
-        let laid = layout(json);
+        let printed = pretty(json);
         let expected = "{\n  \"b\": {\n    \"x\": [\n      1e-7,\n      20.00\n    ],\n    \"y\": \"a, \\\"{b}\\\" \\\\\"\n  },\n  \
                         \"a\": [],\n  \"c\": {}\n}";
-        assert_eq!(laid, expected);
-        assert_eq!(layout(&laid), laid, "idempotent");
+        assert_eq!(printed, expected);
+        assert_eq!(pretty(&printed), printed, "idempotent");
         let harmful = "\"a\u{9b}2J\u{202e}\u{7f}\"";
-        assert_eq!(layout(harmful), r#""a\u009b2J\u202e\u007f""#);
+        assert_eq!(pretty(harmful), r#""a\u009b2J\u202e\u007f""#);
         let same = |text: &str| serde_json::from_str::<String>(text).unwrap();
-        assert_eq!(same(&layout(harmful)), same(harmful));
+        assert_eq!(same(&pretty(harmful)), same(harmful));
     }
 }

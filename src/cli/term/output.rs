@@ -1,8 +1,9 @@
 //! Standard output (results) and standard error (hints and waiting).
 //!
-//! Invariant: text from a server reaches a terminal only without control characters ([`clean`]).
+//! Invariant: text from a server reaches a terminal only without control characters ([`sanitize`]).
 
-use crate::cli::client::error::Fault;
+use crate::cli::error::Error;
+use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
     io::{self, IsTerminal as _, Write as _},
@@ -11,23 +12,33 @@ use std::{
 /// Prints a line on standard output.
 ///
 /// # Errors
-/// [`Fault::ReaderGone`] if the reader has gone (`| head`).
-pub(crate) fn say(line: &str) -> Result<(), Fault> {
+/// [`Error::ReaderGone`] if the reader has gone (`| head`).
+pub(crate) fn print_line(line: &str) -> Result<(), Error> {
     write(line.as_bytes(), true)
 }
 
+/// Builds a line of `--json` from a REST answer: `{"type":…,"data":…}`, with the data as the server wrote it.
+pub(crate) fn json_line(kind: &str, data: &RawValue) -> String {
+    format!("{{\"type\":\"{kind}\",\"data\":{}}}", data.get())
+}
+
+/// Prints a line of `--json`; see [`json_line`].
+pub(crate) fn print_json_line(kind: &str, data: &RawValue) -> Result<(), Error> {
+    print_line(&json_line(kind, data))
+}
+
 /// Writes bytes to standard output.
-pub(crate) fn pour(bytes: &[u8]) -> Result<(), Fault> {
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
     write(bytes, false)
 }
 
-fn write(bytes: &[u8], is_line: bool) -> Result<(), Fault> {
+fn write(bytes: &[u8], is_line: bool) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| if is_line { stdout.write_all(b"\n") } else { Ok(()) });
     match written.and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Fault::ReaderGone),
-        Err(error) => Err(Fault::Local(format!("cannot write to standard output: {error}"))),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Error::ReaderGone),
+        Err(error) => Err(Error::Local(format!("cannot write to standard output: {error}"))),
     }
 }
 
@@ -37,18 +48,18 @@ pub(crate) fn hint(line: &str) {
 }
 
 /// Whether standard output is a terminal.
-pub(crate) fn is_shown() -> bool {
+pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
 /// Whether progress bars can be shown: standard error is a terminal that can be drawn on.
-pub(crate) fn has_bars() -> bool {
+pub(crate) fn can_draw_bars() -> bool {
     io::stderr().is_terminal() && is_drawable()
 }
 
 /// Whether standard output is a terminal that can be drawn on.
-pub(crate) fn is_screen() -> bool {
-    is_shown() && is_drawable()
+pub(crate) fn can_draw() -> bool {
+    is_terminal() && is_drawable()
 }
 
 fn is_drawable() -> bool {
@@ -67,21 +78,21 @@ pub(crate) fn size() -> Option<(usize, usize)> {
 }
 
 /// Replaces control characters by spaces: a file name must not move the cursor or rename the window.
-pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_harmful) {
+pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_control) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|letter| if is_harmful(letter) { ' ' } else { letter }).collect())
+    Cow::Owned(text.chars().map(|letter| if is_control(letter) { ' ' } else { letter }).collect())
 }
 
 /// Whether a character controls the terminal or reorders the text around it (bidirectional overrides).
-pub(crate) fn is_harmful(letter: char) -> bool {
+pub(crate) fn is_control(letter: char) -> bool {
     letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter)
 }
 
 /// Color of a text on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ink {
+pub(crate) enum Color {
     Plain,
     Faint,
     Good,
@@ -89,7 +100,7 @@ pub(crate) enum Ink {
     Bad,
 }
 
-impl Ink {
+impl Color {
     /// Returns the color of a task's status or an instance's phase.
     pub(crate) fn of(word: &str) -> Self {
         match word {
@@ -115,18 +126,18 @@ impl Ink {
 }
 
 /// Whether standard output may have colors (<https://no-color.org>).
-pub(crate) fn has_colours() -> bool {
+pub(crate) fn has_colors() -> bool {
     let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    is_screen() && !is_refused
+    can_draw() && !is_refused
 }
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::sanitize;
 
     #[test]
     fn control_characters_are_replaced() {
-        assert_eq!(clean("图 1.png"), "图 1.png");
-        assert_eq!(clean("a\x1b]0;owned\x07b\u{9b}2J\u{202e}c\nd"), "a ]0;owned b 2J c d");
+        assert_eq!(sanitize("图 1.png"), "图 1.png");
+        assert_eq!(sanitize("a\x1b]0;owned\x07b\u{9b}2J\u{202e}c\nd"), "a ]0;owned b 2J c d");
     }
 }

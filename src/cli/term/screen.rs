@@ -1,7 +1,7 @@
 //! Full-screen drawing: the alternate screen of the terminal while it is open, the previous content afterwards.
 
 use super::output;
-use crate::cli::client::error::Fault;
+use crate::cli::error::Error;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::{fs::File, io::Read as _, sync::Arc};
 use tokio::{
@@ -17,20 +17,19 @@ const CLOSE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 pub(crate) struct Screen {
     keys: Option<(File, Termios)>,
     stop: Arc<Notify>,
-    is_stopped: bool,
 }
 
 impl Screen {
     /// Opens the screen. Reads keys if there is a terminal to read them from.
-    pub(crate) fn open() -> Result<Self, Fault> {
-        output::pour(OPEN)?;
+    pub(crate) fn open() -> Result<Self, Error> {
+        output::print_bytes(OPEN)?;
         let stop = Arc::new(Notify::new());
         let keys = keys().inspect(|(terminal, _)| listen(terminal, &stop));
-        Ok(Self { keys, stop, is_stopped: false })
+        Ok(Self { keys, stop })
     }
 
     /// Draws the lines from the top, without flicker.
-    pub(crate) fn draw(&mut self, lines: &[String]) -> Result<(), Fault> {
+    pub(crate) fn draw(&mut self, lines: &[String]) -> Result<(), Error> {
         let mut text = String::from("\x1b[H");
         for (at, line) in lines.iter().enumerate() {
             // No line end after the last line: it would scroll a full screen.
@@ -39,18 +38,12 @@ impl Screen {
             text.push_str("\x1b[K");
         }
         text.push_str("\x1b[J");
-        output::pour(text.as_bytes())
+        output::print_bytes(text.as_bytes())
     }
 
     /// Waits for the key `q`.
-    pub(crate) async fn stop_key(&mut self) {
+    pub(crate) async fn stop_key(&self) {
         self.stop.notified().await;
-        self.is_stopped = true;
-    }
-
-    /// Whether `q` was heard.
-    pub(crate) const fn is_told_to_stop(&self) -> bool {
-        self.is_stopped
     }
 }
 
@@ -61,7 +54,7 @@ impl Drop for Screen {
         {
             output::hint(&format!("cannot restore the terminal ({error}): run `stty sane`"));
         }
-        let _reader_gone = output::pour(CLOSE);
+        let _reader_gone = output::print_bytes(CLOSE);
     }
 }
 
@@ -89,7 +82,7 @@ fn listen(terminal: &File, stop: &Arc<Notify>) {
 }
 
 /// Waits for Ctrl-C or SIGTERM, so that the terminal can be restored before the exit.
-pub(crate) async fn told_to_stop() {
+pub(crate) async fn stop_signal() {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
             tokio::select! {

@@ -1,158 +1,152 @@
-//! Some tasks, followed to their endings over the loss of every connection: the WebSocket brings the news, REST is the truth.
+//! Follows tasks until all have ended: the WebSocket announces changes, REST has the truth.
 //!
-//! Invariant: no ending is missed. Every round begins with a look at the tasks by REST; only then news is waited for, and its
-//! first answer is a snapshot of each. Without any WebSocket (a proxy that does not pass it) the looks alone bring it to an end.
+//! Invariant: no ending is missed. Open tasks are read by REST at the start and after each lost connection, and the
+//! first reply on a new connection is a snapshot of each. Without a usable WebSocket, the reads alone reach the end.
 
-use super::targets::Watched;
+use super::targets::Targets;
 use crate::cli::{
     client::{
         envelope::Answer,
-        error::Fault,
+        event_stream::{EventStream, Next},
         rest::Api,
-        websocket::{Heard, Live, Lost},
+        tasks::tasks_of_batch,
+        websocket::Event,
     },
-    commands::batches,
+    error::Error,
     term::format::{is_ended, text},
 };
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
-/// Between two looks without a WebSocket.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Waiting tasks are asked again why they wait: the WebSocket does not say it.
-const ASK_EVERY: Duration = Duration::from_secs(3);
-/// So many of them.
-const ASKED_MAX: usize = 10;
+/// Interval at which waiting tasks are read again: only REST says why a task waits.
+const READ_WAITING_EVERY: Duration = Duration::from_secs(3);
+/// Waiting tasks read each time.
+const WAITING_READ_MAX: usize = 10;
 
-/// What is heard of a followed task.
-pub(crate) enum News<'a> {
-    /// As it is now, and not ended.
+/// A change of a followed task.
+pub(crate) enum Update<'a> {
+    /// The task as it is now; it has not ended.
     Task(&'a Answer),
-    /// A message `task_progress`.
-    Progress(&'a Heard),
-    /// It has ended.
+    /// A `task_progress` message.
+    Progress(&'a Event),
+    /// The task has ended.
     Ended(&'a Answer),
-    /// Nothing is heard any more, for now.
+    /// The connection was lost, for this reason; the tasks are read by REST until it is back.
     Lost(&'a str),
 }
 
-/// Follows tasks; gives each as it ended, in the order asked for.
+/// Follows tasks and returns each as it ended, in the order of `targets`.
 pub(crate) async fn follow(
     api: &Api,
-    watched: &Watched,
-    hear: &mut impl FnMut(News<'_>) -> Result<(), Fault>,
-) -> Result<Vec<Answer>, Fault> {
-    let ids = watched.tasks();
-    let mut following = Following { api, watched, open: ids.to_vec(), ended: BTreeMap::new() };
-    loop {
-        following.look_at_all(hear).await?;
-        if following.open.is_empty() {
-            break;
-        }
-        match following.listen(hear).await {
-            Ok(()) => break,
-            Err(Lost::Final(fault)) => return Err(fault),
-            Err(Lost::Socket(why)) => {
-                hear(News::Lost(&why))?;
-                sleep(LOOK_EVERY).await;
+    targets: &Targets,
+    report: impl FnMut(Update<'_>) -> Result<(), Error>,
+) -> Result<Vec<Answer>, Error> {
+    let open = targets.tasks().to_vec();
+    let mut follower = Follower { api, targets, open, waiting: Vec::new(), ended: BTreeMap::new(), report };
+    follower.run().await?;
+    let mut ended = follower.ended;
+    Ok(targets.tasks().iter().filter_map(|id| ended.remove(id)).collect())
+}
+
+struct Follower<'a, R> {
+    api: &'a Api,
+    targets: &'a Targets,
+    open: Vec<String>,
+    /// Open tasks that wait, as far as known.
+    waiting: Vec<String>,
+    ended: BTreeMap<String, Answer>,
+    report: R,
+}
+
+impl<R: FnMut(Update<'_>) -> Result<(), Error>> Follower<'_, R> {
+    async fn run(&mut self) -> Result<(), Error> {
+        let mut events = EventStream::new(self.api);
+        let mut read_waiting = interval(READ_WAITING_EVERY);
+        read_waiting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.read_open().await?;
+        while !self.open.is_empty() {
+            let next = tokio::select! {
+                next = events.next() => next?,
+                _ = read_waiting.tick(), if events.is_open() => {
+                    self.read_waiting().await?;
+                    continue;
+                }
+            };
+            match next {
+                Next::Opened => {
+                    self.waiting.clone_from(&self.open);
+                    read_waiting.reset();
+                    events.subscribe(&self.open).await?;
+                }
+                // The server could not serve the subscription now.
+                Next::Event(event) if event.kind == "error" && event.data["type"] == "unavailable" => {
+                    events.disconnect(text(&event.data, "message"));
+                }
+                Next::Event(event) => self.on_event(&event).await?,
+                Next::Lost(loss) => {
+                    (self.report)(Update::Lost(&loss.why))?;
+                    self.read_open().await?;
+                }
             }
         }
+        Ok(())
     }
-    let mut ended = following.ended;
-    Ok(ids.iter().filter_map(|id| ended.remove(id)).collect())
-}
 
-struct Following<'a> {
-    api: &'a Api,
-    watched: &'a Watched,
-    open: Vec<String>,
-    ended: BTreeMap<String, Answer>,
-}
-
-impl Following<'_> {
-    /// Reads all that have not ended: those of a batch by the page, until they have.
-    async fn look_at_all(&mut self, hear: &mut impl FnMut(News<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+    /// Reads every task that has not ended; those of a batch by the page while they have not ended.
+    async fn read_open(&mut self) -> Result<(), Error> {
         let mut listed = HashMap::new();
-        for batch in self.watched.batches() {
-            let tasks = batches::tasks_of(self.api, batch).await?;
+        for batch in self.targets.batches() {
+            let tasks = tasks_of_batch(self.api, batch).await?;
             listed.extend(tasks.into_iter().map(|task| (task.text("id").to_owned(), task)));
         }
         for id in self.open.clone() {
             match listed.get(&id).filter(|task| !is_ended(task.text("status"))) {
-                Some(task) => hear(News::Task(task))?,
-                None => self.look(&[id], hear).await?,
+                Some(task) => (self.report)(Update::Task(task))?,
+                None => self.read(&id).await?,
             }
         }
         Ok(())
     }
 
-    /// Reads these tasks.
-    async fn look(
-        &mut self,
-        ids: &[String],
-        hear: &mut impl FnMut(News<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        for id in ids {
-            let task = self.api.get(&format!("/api/tasks/{id}")).await.map_err(|fault| fault.about(id))?;
-            if is_ended(task.text("status")) {
-                hear(News::Ended(&task))?;
-                self.open.retain(|open| open != id);
-                self.ended.insert(id.clone(), task);
-            } else {
-                hear(News::Task(&task))?;
-            }
+    async fn read_waiting(&mut self) -> Result<(), Error> {
+        self.waiting.retain(|id| self.open.contains(id));
+        let ids: Vec<String> = self.waiting.iter().take(WAITING_READ_MAX).cloned().collect();
+        for id in &ids {
+            self.read(id).await?;
         }
         Ok(())
     }
 
-    /// Hears until all have ended.
-    async fn listen(&mut self, hear: &mut impl FnMut(News<'_>) -> Result<(), Fault>) -> Result<(), Lost> {
-        let mut live = Live::connect(self.api).await?;
-        live.subscribe(&self.open).await?;
-        let mut ask = interval(ASK_EVERY);
-        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ask.reset();
-        let mut waiting: Vec<String> = self.open.clone();
-        while !self.open.is_empty() {
-            let heard = tokio::select! {
-                heard = live.next() => heard?,
-                _ = ask.tick() => {
-                    waiting.retain(|id| self.open.contains(id));
-                    let asked: Vec<String> = waiting.iter().take(ASKED_MAX).cloned().collect();
-                    self.look(&asked, hear).await.map_err(Lost::Final)?;
-                    continue;
-                }
-            };
-            let id = text(&heard.data, "taskId");
-            match heard.kind.as_str() {
-                "task_progress" if self.open.iter().any(|open| open == id) => {
-                    match text(&heard.data, "status") {
-                        "pending" if !waiting.iter().any(|waiting| waiting == id) => waiting.push(id.to_owned()),
-                        "pending" => {}
-                        _ => waiting.retain(|waiting| waiting != id),
-                    }
-                    hear(News::Progress(&heard)).map_err(Lost::Final)?;
-                }
-                // Read, not believed: what REST says has everything, and a task may have been given another life meanwhile.
-                "task_completed" | "task_failed" if self.open.iter().any(|open| open == id) => {
-                    self.look(&[id.to_owned()], hear).await.map_err(Lost::Final)?;
-                }
-                "resync" => self.look_at_all(hear).await.map_err(Lost::Final)?,
-                "error" if is_transient(&heard.data) => {
-                    return Err(Lost::Socket(text(&heard.data, "message").to_owned()));
-                }
-                _ => {}
-            }
+    async fn read(&mut self, id: &str) -> Result<(), Error> {
+        let task = self.api.get(&format!("/api/tasks/{id}")).await.map_err(|error| error.about(id))?;
+        if !is_ended(task.text("status")) {
+            return (self.report)(Update::Task(&task));
         }
+        (self.report)(Update::Ended(&task))?;
+        self.open.retain(|open| open != id);
+        self.ended.insert(id.to_owned(), task);
         Ok(())
     }
-}
 
-/// The server could not answer `subscribe` now.
-fn is_transient(data: &Value) -> bool {
-    data["type"] == "unavailable"
+    async fn on_event(&mut self, event: &Event) -> Result<(), Error> {
+        let id = text(&event.data, "taskId");
+        let is_open = self.open.iter().any(|open| open == id);
+        match event.kind.as_str() {
+            "task_progress" if is_open => {
+                if text(&event.data, "status") != "pending" {
+                    self.waiting.retain(|waiting| waiting != id);
+                } else if !self.waiting.iter().any(|waiting| waiting == id) {
+                    self.waiting.push(id.to_owned());
+                }
+                (self.report)(Update::Progress(event))
+            }
+            // Read again, because REST has all of it, and the task may have been retried since.
+            "task_completed" | "task_failed" if is_open => self.read(id).await,
+            "resync" => self.read_open().await,
+            _ => Ok(()),
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Progress of followed tasks: bars on a terminal, a line per change elsewhere, JSON lines for programs.
 
-use super::{batch_progress::Whole, follow::News};
+use super::{batch_progress::BatchProgress, follow::Update};
 use crate::cli::{
-    client::{envelope::Answer, error::Fault, websocket},
+    client::envelope::Answer,
+    error::Error,
     term::{
-        format::{node_of, span, text},
-        output::{self, Ink},
+        format::{format_ms, node_of, text},
+        output::{self, Color},
     },
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,120 +21,120 @@ const PERCENT_STEP: u64 = 10;
 const TICK: Duration = Duration::from_millis(120);
 
 /// Reports updates of followed tasks.
-pub(crate) struct Teller {
-    how: How,
+pub(crate) struct ProgressReporter {
+    style: Style,
     /// Last state reported of each task, so that nothing is reported twice.
-    told: HashMap<String, String>,
+    reported: HashMap<String, String>,
     /// Progress of a batch, and its bar.
-    whole: Option<(Whole, ProgressBar)>,
+    batch: Option<(BatchProgress, ProgressBar)>,
 }
 
-enum How {
+enum Style {
     Json,
     Lines,
     Bars(MultiProgress, HashMap<String, ProgressBar>),
 }
 
-impl Teller {
+impl ProgressReporter {
     /// Creates a reporter: JSON lines, else bars if standard error is a terminal, else lines.
     pub(crate) fn new(json: bool) -> Self {
-        let how = if json {
-            How::Json
-        } else if output::has_bars() {
-            How::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), HashMap::new())
+        let style = if json {
+            Style::Json
+        } else if output::can_draw_bars() {
+            Style::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), HashMap::new())
         } else {
-            How::Lines
+            Style::Lines
         };
-        Self { how, told: HashMap::new(), whole: None }
+        Self { style, reported: HashMap::new(), batch: None }
     }
 
     /// Creates a reporter for a batch of `count` tasks, which shows endings and the progress of the batch.
     pub(crate) fn of_batch(json: bool, count: usize) -> Self {
-        let mut teller = Self::new(json);
-        let bar = match &teller.how {
-            How::Bars(bars, _) => bar(bars, "{spinner} {bar:24} {pos:>3} %  {wide_msg}"),
-            How::Json | How::Lines => ProgressBar::hidden(),
+        let mut reporter = Self::new(json);
+        let bar = match &reporter.style {
+            Style::Bars(bars, _) => bar(bars, "{spinner} {bar:24} {pos:>3} %  {wide_msg}"),
+            Style::Json | Style::Lines => ProgressBar::hidden(),
         };
-        let whole = Whole::new(count);
-        bar.set_message(whole.state());
-        teller.whole = Some((whole, bar));
-        teller
+        let batch = BatchProgress::new(count);
+        bar.set_message(batch.state());
+        reporter.batch = Some((batch, bar));
+        reporter
     }
 
     /// Reports an update.
-    pub(crate) fn hear(&mut self, news: News<'_>) -> Result<(), Fault> {
-        if let Some((whole, bar)) = &mut self.whole {
-            match &news {
-                News::Task(task) | News::Ended(task) => whole.hear(task.text("id"), &task.value),
-                News::Progress(heard) => whole.hear(text(&heard.data, "taskId"), &heard.data),
-                News::Lost(_) => {}
+    pub(crate) fn report(&mut self, update: Update<'_>) -> Result<(), Error> {
+        if let Some((batch, bar)) = &mut self.batch {
+            match &update {
+                Update::Task(task) | Update::Ended(task) => batch.update(task.text("id"), &task.value),
+                Update::Progress(event) => batch.update(text(&event.data, "taskId"), &event.data),
+                Update::Lost(_) => {}
             }
-            bar.set_position(whole.percent());
-            bar.set_message(whole.state());
-            if whole.percent() == 100 {
+            bar.set_position(batch.percent());
+            bar.set_message(batch.state());
+            if batch.percent() == 100 {
                 bar.finish_and_clear();
             }
         }
-        let told = self.tell(news);
-        if let (Some((whole, _)), How::Lines) = (&mut self.whole, &self.how)
-            && let Some(line) = whole.news()
+        let reported = self.report_update(update);
+        if let (Some((batch, _)), Style::Lines) = (&mut self.batch, &self.style)
+            && let Some(line) = batch.line()
         {
             output::hint(&line);
         }
-        told
+        reported
     }
 
-    fn tell(&mut self, news: News<'_>) -> Result<(), Fault> {
-        match news {
-            News::Task(task) => {
+    fn report_update(&mut self, update: Update<'_>) -> Result<(), Error> {
+        match update {
+            Update::Task(task) => {
                 let (id, state) = (task.text("id").to_owned(), state_of(&task.value));
                 if !self.is_new(&id, &task.value, &state) {
                     return Ok(());
                 }
-                if let How::Json = self.how {
-                    return output::say(&websocket::line("task", &task.raw));
+                if let Style::Json = self.style {
+                    return output::print_json_line("task", &task.raw);
                 }
                 self.show(&id, &task.value, state);
             }
-            News::Progress(heard) => {
-                let (id, state) = (text(&heard.data, "taskId").to_owned(), state_of(&heard.data));
-                if let How::Json = self.how {
-                    return output::say(&heard.raw);
+            Update::Progress(event) => {
+                let (id, state) = (text(&event.data, "taskId").to_owned(), state_of(&event.data));
+                if let Style::Json = self.style {
+                    return output::print_line(&event.raw);
                 }
                 // Only REST answers say what a waiting task waits for.
-                if heard.data["status"] != "pending" && self.is_new(&id, &heard.data, &state) {
-                    self.show(&id, &heard.data, state);
+                if event.data["status"] != "pending" && self.is_new(&id, &event.data, &state) {
+                    self.show(&id, &event.data, state);
                 }
             }
-            News::Ended(task) => return self.ended(task),
-            News::Lost(why) => self.aside(&format!("no live updates ({}); polling", output::clean(why))),
+            Update::Ended(task) => return self.ended(task),
+            Update::Lost(why) => self.hint(&format!("no live updates ({}); polling", output::sanitize(why))),
         }
         Ok(())
     }
 
     /// Whether the state is worth reporting: in a log, not every percent is.
     fn is_new(&mut self, id: &str, task: &Value, state: &str) -> bool {
-        let key = match &self.how {
-            How::Lines if task["status"] == "running" => {
+        let key = match &self.style {
+            Style::Lines if task["status"] == "running" => {
                 format!("{}{}", task["progress"].as_u64().unwrap_or(0) / PERCENT_STEP, place_of(task))
             }
-            How::Json | How::Lines | How::Bars(..) => state.to_owned(),
+            Style::Json | Style::Lines | Style::Bars(..) => state.to_owned(),
         };
-        self.told.insert(id.to_owned(), key.clone()) != Some(key)
+        self.reported.insert(id.to_owned(), key.clone()) != Some(key)
     }
 
     fn show(&mut self, id: &str, task: &Value, state: String) {
-        match &mut self.how {
-            How::Json => {}
-            How::Lines if self.whole.is_some() => {}
-            How::Lines => output::hint(&format!("{id} {state}")),
+        match &mut self.style {
+            Style::Json => {}
+            Style::Lines if self.batch.is_some() => {}
+            Style::Lines => output::hint(&format!("{id} {state}")),
             // In a batch only running tasks have a bar of their own.
-            How::Bars(_, shown) if self.whole.is_some() && task["status"] != "running" => {
+            Style::Bars(_, shown) if self.batch.is_some() && task["status"] != "running" => {
                 if let Some(bar) = shown.remove(id) {
                     bar.finish_and_clear();
                 }
             }
-            How::Bars(bars, shown) => {
+            Style::Bars(bars, shown) => {
                 if !shown.contains_key(id) && shown.len() >= BARS_MAX {
                     return;
                 }
@@ -144,29 +145,29 @@ impl Teller {
         }
     }
 
-    fn ended(&mut self, task: &Answer) -> Result<(), Fault> {
+    fn ended(&mut self, task: &Answer) -> Result<(), Error> {
         let (id, line) = (task.text("id"), ending(&task.value));
-        match &mut self.how {
-            How::Json => return output::say(&websocket::line("task", &task.raw)),
-            How::Lines => {}
-            How::Bars(_, shown) => {
+        match &mut self.style {
+            Style::Json => return output::print_json_line("task", &task.raw),
+            Style::Lines => {}
+            Style::Bars(_, shown) => {
                 if let Some(bar) = shown.remove(id) {
                     bar.finish_and_clear();
                 }
             }
         }
-        let ink = Ink::of(task.text("status"));
-        let line = format!("{id} {}", ink.paint(&line, output::has_colours()));
-        match &self.how {
-            How::Bars(bars, _) => bars.suspend(|| output::say(&line)),
-            How::Json | How::Lines => output::say(&line),
+        let color = Color::of(task.text("status"));
+        let line = format!("{id} {}", color.paint(&line, output::has_colors()));
+        match &self.style {
+            Style::Bars(bars, _) => bars.suspend(|| output::print_line(&line)),
+            Style::Json | Style::Lines => output::print_line(&line),
         }
     }
 
-    fn aside(&self, line: &str) {
-        match &self.how {
-            How::Bars(bars, _) => bars.suspend(|| output::hint(line)),
-            How::Json | How::Lines => output::hint(line),
+    fn hint(&self, line: &str) {
+        match &self.style {
+            Style::Bars(bars, _) => bars.suspend(|| output::hint(line)),
+            Style::Json | Style::Lines => output::hint(line),
         }
     }
 }
@@ -188,18 +189,18 @@ fn bar(bars: &MultiProgress, template: &str) -> ProgressBar {
 pub(crate) fn state_of(task: &Value) -> String {
     match text(task, "status") {
         "pending" => match task["waitingFor"].as_str() {
-            Some(why) => format!("waits for {}{}", output::clean(why), attempt_of(task)),
+            Some(why) => format!("waits for {}{}", output::sanitize(why), attempt_of(task)),
             None => format!("waits{}", attempt_of(task)),
         },
         "running" => format!("{} % {}", task["progress"], place_of(task)).trim_end().to_owned(),
-        other => output::clean(other).into_owned(),
+        other => output::sanitize(other).into_owned(),
     }
 }
 
 /// Place of a running task: `on 127.0.0.1:8001, node 2, attempt 2`.
 fn place_of(task: &Value) -> String {
-    let place = task["instanceId"].as_str().map(|id| format!("on {}", output::clean(id))).unwrap_or_default();
-    let node = task["currentNode"].as_str().map(|id| format!(", node {}", output::clean(id))).unwrap_or_default();
+    let place = task["instanceId"].as_str().map(|id| format!("on {}", output::sanitize(id))).unwrap_or_default();
+    let node = task["currentNode"].as_str().map(|id| format!(", node {}", output::sanitize(id))).unwrap_or_default();
     format!("{place}{node}{}", attempt_of(task))
 }
 
@@ -212,8 +213,8 @@ fn attempt_of(task: &Value) -> String {
 pub(crate) fn ending(task: &Value) -> String {
     let status = text(task, "status");
     if status == "completed" {
-        let took = task["runMs"].as_u64().map(|ms| format!(" in {}", span(ms))).unwrap_or_default();
-        let place = task["instanceId"].as_str().map(|id| format!(" on {}", output::clean(id))).unwrap_or_default();
+        let took = task["runMs"].as_u64().map(|ms| format!(" in {}", format_ms(ms))).unwrap_or_default();
+        let place = task["instanceId"].as_str().map(|id| format!(" on {}", output::sanitize(id))).unwrap_or_default();
         return format!("completed{took}{place}");
     }
     let error = &task["error"];
@@ -221,7 +222,7 @@ pub(crate) fn ending(task: &Value) -> String {
         return status.to_owned();
     }
     let node = node_of(error).map(|node| format!(" in {node}")).unwrap_or_default();
-    output::clean(&format!("failed: {}{node}: {}", text(error, "type"), text(error, "message").trim())).into_owned()
+    output::sanitize(&format!("failed: {}{node}: {}", text(error, "type"), text(error, "message").trim())).into_owned()
 }
 
 #[cfg(test)]

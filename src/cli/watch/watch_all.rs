@@ -1,223 +1,204 @@
 //! `watch` without ids: everything that happens, until Ctrl-C.
 //!
-//! Invariant: no ending is missed while connections come and go. A lost connection is taken up at its cursor; where the server
-//! cannot replay from it (`resync`: another process answers now), the tasks are read by REST.
+//! Invariant: no ending is missed while connections come and go. A new connection resumes at the cursor of the old one.
+//! If the server cannot replay from there (`resync`: another process answers now), the tasks are read by REST.
 
 use super::progress::{ending, state_of};
 use crate::cli::{
     client::{
-        error::Fault,
+        envelope::Answer,
+        event_stream::{EventStream, Next},
+        pagination::{PAGE_MAX, Pages},
         rest::Api,
-        websocket::{self, Heard, Live, Lost},
+        websocket::Event,
     },
+    error::Error,
     term::{
         format::{is_ended, text, unix_ms},
-        output::{self, Ink},
+        output::{self, Color},
     },
 };
 use serde_json::Value;
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
-use tokio::time::{Instant, sleep};
+use std::collections::{BTreeSet, VecDeque};
 
-/// Between two tries to connect.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Endings remembered, so that none is told twice.
-const TOLD_MAX: usize = 10_000;
-/// What an instance of the server may have missed before it noticed, ms.
+/// Endings remembered, so that each is reported once.
+const REPORTED_MAX: usize = 10_000;
+/// Time that an instance of the server may take to notice its own loss of events, in ms.
 const MARGIN_MS: u64 = 30_000;
-/// Pages read after a gap; what ended beyond them is named as a number.
+/// Pages read after a gap. Tasks beyond them are not reported; a hint says so.
 const PAGES_MAX: usize = 10;
 
-/// Tells everything.
-pub(crate) async fn watch(api: &Api, json: bool) -> Result<(), Fault> {
-    let mut watching = Watching {
+/// Reports everything that happens until Ctrl-C.
+pub(crate) async fn watch_all(api: &Api, json: bool) -> Result<(), Error> {
+    let mut watcher = Watcher {
         api,
         json,
         cursor: String::new(),
-        told: VecDeque::new(),
+        reported: VecDeque::new(),
         open: BTreeSet::new(),
-        began_ms: 0,
-        heard_ms: 0,
+        first_ms: 0,
+        last_ms: 0,
         lost_ms: 0,
     };
     tokio::select! {
-        ended = watching.run() => ended,
-        _ = tokio::signal::ctrl_c() => Err(Fault::Interrupted("interrupted".to_owned())),
+        ended = watcher.run() => ended,
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted("interrupted".to_owned())),
     }
 }
 
-struct Watching<'a> {
+struct Watcher<'a> {
     api: &'a Api,
     json: bool,
-    /// Where we stand; empty before the first connection.
+    /// Position in the server's events; empty before the first.
     cursor: String,
-    /// `(task, lives)` of the endings told last.
-    told: VecDeque<(String, u64)>,
-    /// Tasks heard of that have not ended.
+    /// `(task, retries)` of the last endings reported.
+    reported: VecDeque<(String, u64)>,
+    /// Known tasks that have not ended.
     open: BTreeSet<String>,
-    /// The server's time of the first message: what ended before is not told.
-    began_ms: u64,
-    /// Of the last one.
-    heard_ms: u64,
-    /// Of the last one before the connection that stands now.
+    /// Server time of the first event. Earlier endings are not reported.
+    first_ms: u64,
+    /// Server time of the last event.
+    last_ms: u64,
+    /// Server time of the last event before the current connection.
     lost_ms: u64,
 }
 
-impl Watching<'_> {
-    async fn run(&mut self) -> Result<(), Fault> {
-        // Tells at once when nobody is there or the login is no good.
-        self.learn_open().await?;
-        let mut lost_at: Option<Instant> = None;
+impl Watcher<'_> {
+    async fn run(&mut self) -> Result<(), Error> {
+        // By REST, so that a server that is away or a bad token ends the command at once.
+        self.read_open().await?;
+        let mut events = EventStream::new(self.api);
         loop {
-            let Err(lost) = self.listen(&mut lost_at).await;
-            match lost {
-                Lost::Final(fault) => return Err(fault),
-                Lost::Socket(why) => {
-                    let since = *lost_at.get_or_insert_with(|| {
-                        output::hint(&format!("no live news ({}): connecting again", output::clean(&why)));
-                        Instant::now()
-                    });
-                    if since.elapsed() > self.api.patience() {
-                        return Err(Fault::Unreachable(format!("no live news from {}: {why}", self.api.base())));
+            match events.next().await? {
+                Next::Opened => {
+                    self.lost_ms = self.last_ms;
+                    if !self.cursor.is_empty() {
+                        events.subscribe_all(&self.cursor).await?;
                     }
                 }
-            }
-            sleep(AGAIN).await;
-        }
-    }
-
-    async fn listen(&mut self, lost_at: &mut Option<Instant>) -> Result<std::convert::Infallible, Lost> {
-        let mut live = Live::connect(self.api).await?;
-        self.lost_ms = self.heard_ms;
-        if !self.cursor.is_empty() {
-            live.subscribe_all(&self.cursor).await?;
-        }
-        loop {
-            let heard = live.next().await?;
-            *lost_at = None;
-            if self.began_ms == 0 {
-                self.began_ms = heard.timestamp;
-            }
-            self.hear(&heard).await.map_err(Lost::Final)?;
-            if let Some(cursor) = heard.data["cursor"].as_str() {
-                cursor.clone_into(&mut self.cursor);
-            }
-            self.heard_ms = heard.timestamp.max(self.heard_ms);
-        }
-    }
-
-    async fn hear(&mut self, heard: &Heard) -> Result<(), Fault> {
-        let id = text(&heard.data, "taskId").to_owned();
-        match heard.kind.as_str() {
-            "task_progress" => {
-                self.open.insert(id);
-                self.say(heard, &state_of(&heard.data))
-            }
-            "task_completed" | "task_failed" => {
-                if !self.is_first(&id, &heard.data) {
-                    return Ok(());
+                Next::Event(event) => self.on_event(&event).await?,
+                Next::Lost(loss) => {
+                    if loss.is_first {
+                        output::hint(&format!("no live updates ({}); reconnecting", output::sanitize(&loss.why)));
+                    }
+                    loss.limit(self.api)?;
                 }
-                let is_completed = heard.kind == "task_completed";
-                self.say(heard, &if is_completed { "completed".to_owned() } else { ending(&heard.data) })
             }
-            "instance_status" if self.json => output::say(&heard.raw),
+        }
+    }
+
+    async fn on_event(&mut self, event: &Event) -> Result<(), Error> {
+        if self.first_ms == 0 {
+            self.first_ms = event.timestamp;
+        }
+        self.report_event(event).await?;
+        if let Some(cursor) = event.data["cursor"].as_str() {
+            cursor.clone_into(&mut self.cursor);
+        }
+        self.last_ms = event.timestamp.max(self.last_ms);
+        Ok(())
+    }
+
+    async fn report_event(&mut self, event: &Event) -> Result<(), Error> {
+        let id = text(&event.data, "taskId");
+        match event.kind.as_str() {
+            "task_progress" => {
+                self.open.insert(id.to_owned());
+                self.print(event, &state_of(&event.data))
+            }
+            "task_completed" if self.is_first_report(id, &event.data) => self.print(event, "completed"),
+            "task_failed" if self.is_first_report(id, &event.data) => self.print(event, &ending(&event.data)),
+            "instance_status" | "global_status" if self.json => output::print_line(&event.raw),
             "instance_status" => {
-                let phase = text(&heard.data, "phase");
-                let why = heard.data["lastError"].as_str().filter(|_| phase != "up").map(|why| format!(": {why}"));
-                let busy = if heard.data["busy"] == true { ", busy" } else { "" };
-                let line = format!("{} {phase}{busy}{}", text(&heard.data, "instanceId"), why.unwrap_or_default());
-                output::say(&Ink::of(phase).paint(&output::clean(&line), output::has_colours()))
+                let phase = text(&event.data, "phase");
+                let why = event.data["lastError"].as_str().filter(|_| phase != "up").map(|why| format!(": {why}"));
+                let busy = if event.data["busy"] == true { ", busy" } else { "" };
+                let line = format!("{} {phase}{busy}{}", text(&event.data, "instanceId"), why.unwrap_or_default());
+                output::print_line(&Color::of(phase).paint(&output::sanitize(&line), output::has_colors()))
             }
-            "global_status" if self.json => output::say(&heard.raw),
-            "resync" => self.catch_up(if heard.is_answer { self.lost_ms } else { self.heard_ms }).await,
+            "resync" => self.catch_up(if event.is_reply { self.lost_ms } else { self.last_ms }).await,
             _ => Ok(()),
         }
     }
 
-    fn say(&self, heard: &Heard, state: &str) -> Result<(), Fault> {
+    fn print(&self, event: &Event, state: &str) -> Result<(), Error> {
         if self.json {
-            return output::say(&heard.raw);
+            return output::print_line(&event.raw);
         }
-        let ink = Ink::of(text(&heard.data, "status"));
-        output::say(&format!("{} {}", text(&heard.data, "taskId"), ink.paint(state, output::has_colours())))
+        print_state(text(&event.data, "taskId"), &event.data, state)
     }
 
-    /// Remembers an ending; false = it was told before.
-    fn is_first(&mut self, id: &str, task: &Value) -> bool {
+    /// Remembers an ending. Returns false if it was reported before.
+    fn is_first_report(&mut self, id: &str, task: &Value) -> bool {
         self.open.remove(id);
         let ending = (id.to_owned(), task["revived"].as_u64().unwrap_or(0));
-        if self.told.contains(&ending) {
+        if self.reported.contains(&ending) {
             return false;
         }
-        self.told.push_back(ending);
-        if self.told.len() > TOLD_MAX {
-            self.told.pop_front();
+        self.reported.push_back(ending);
+        if self.reported.len() > REPORTED_MAX {
+            self.reported.pop_front();
         }
         true
     }
 
-    async fn learn_open(&mut self) -> Result<(), Fault> {
-        let mut cursor = String::new();
+    /// Reads which tasks have not ended.
+    async fn read_open(&mut self) -> Result<(), Error> {
+        let mut pages = Pages::new(self.api, "/api/tasks?status=pending,running".to_owned());
         for _ in 0..PAGES_MAX {
-            let page = self.api.get(&format!("/api/tasks?status=pending,running&limit=200{cursor}")).await?;
-            for task in page.value["items"].as_array().into_iter().flatten() {
-                self.open.insert(text(task, "id").to_owned());
-            }
-            match page.value["nextCursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
+            let Some(tasks) = pages.next().await? else { break };
+            self.open.extend(tasks.iter().map(|task| task.text("id").to_owned()));
         }
         Ok(())
     }
 
-    /// What was known and has ended, then what was born since `from_ms` and has ended.
-    async fn catch_up(&mut self, from_ms: u64) -> Result<(), Fault> {
-        let from_ms = from_ms.saturating_sub(MARGIN_MS);
+    /// Reports the endings of a gap: of the tasks that were open, then of those created since `from_ms`.
+    async fn catch_up(&mut self, from_ms: u64) -> Result<(), Error> {
         for id in self.open.clone() {
             match self.api.get(&format!("/api/tasks/{id}")).await {
-                Ok(task) if is_ended(task.text("status")) => self.say_ended(&task.value, &task.raw)?,
-                Ok(_) => {}
-                Err(Fault::NotFound(_)) => {
+                Ok(task) => self.report_if_ended(&task)?,
+                Err(Error::NotFound(_)) => {
                     self.open.remove(&id);
                 }
-                Err(fault) => return Err(fault),
+                Err(error) => return Err(error),
             }
         }
-        let mut cursor = String::new();
-        for _ in 0..PAGES_MAX {
-            let page = self.api.get(&format!("/api/tasks?limit=200{cursor}")).await?;
-            for task in page.value["items"].as_array().into_iter().flatten() {
-                if unix_ms(&task["createdAt"]).is_some_and(|created| created < from_ms) {
-                    return self.learn_open().await;
-                }
-                if is_ended(text(task, "status")) {
-                    let raw = serde_json::value::to_raw_value(task).map_err(|error| Fault::Local(error.to_string()))?;
-                    self.say_ended(task, &raw)?;
-                }
-            }
-            match page.value["nextCursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return self.learn_open().await,
-            }
+        if !self.read_since(from_ms.saturating_sub(MARGIN_MS)).await? {
+            let read = PAGES_MAX as u64 * PAGE_MAX;
+            output::hint(&format!("more than {read} tasks were created meanwhile: see `shuzhiren tasks`"));
         }
-        output::hint(&format!("more than {} tasks came meanwhile: see `shuzhiren tasks`", PAGES_MAX * 200));
-        self.learn_open().await
+        self.read_open().await
     }
 
-    fn say_ended(&mut self, task: &Value, raw: &serde_json::value::RawValue) -> Result<(), Fault> {
-        let id = text(task, "id").to_owned();
-        let is_old = unix_ms(&task["finishedAt"]).is_some_and(|ended| ended < self.began_ms);
-        if is_old || !self.is_first(&id, task) {
+    /// Reports the ended tasks created since `from_ms`. Returns false if there were more than could be read.
+    async fn read_since(&mut self, from_ms: u64) -> Result<bool, Error> {
+        let mut pages = Pages::new(self.api, "/api/tasks".to_owned());
+        for _ in 0..PAGES_MAX {
+            let Some(tasks) = pages.next().await? else { return Ok(true) };
+            for task in &tasks {
+                if unix_ms(&task.value["createdAt"]).is_some_and(|created| created < from_ms) {
+                    return Ok(true);
+                }
+                self.report_if_ended(task)?;
+            }
+        }
+        Ok(pages.is_end())
+    }
+
+    fn report_if_ended(&mut self, task: &Answer) -> Result<(), Error> {
+        let id = task.text("id");
+        let is_old = unix_ms(&task.value["finishedAt"]).is_some_and(|ended| ended < self.first_ms);
+        if !is_ended(task.text("status")) || is_old || !self.is_first_report(id, &task.value) {
             return Ok(());
         }
         if self.json {
-            return output::say(&websocket::line("task", raw));
+            return output::print_json_line("task", &task.raw);
         }
-        let ink = Ink::of(text(task, "status"));
-        output::say(&format!("{id} {}", ink.paint(&ending(task), output::has_colours())))
+        print_state(id, &task.value, &ending(&task.value))
     }
+}
+
+fn print_state(id: &str, task: &Value, state: &str) -> Result<(), Error> {
+    let color = Color::of(text(task, "status"));
+    output::print_line(&format!("{id} {}", color.paint(state, output::has_colors())))
 }

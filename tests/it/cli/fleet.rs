@@ -64,7 +64,8 @@ async fn a_config_is_edited_and_no_work_is_lost() {
     for (editor, why) in [
         (r#"sed -i 's/"failuresToDown": 5/"failuresToDown": 0/'"#, "/healthCheck/failuresToDown"),
         (r#"sed -i 's/{//'"#, "not JSON"),
-        // Another client changes it meanwhile, and the text no longer names a version: the version that was read is the guard.
+        // Another client changes it meanwhile, and the text no longer names a version: the version that was read is the
+        // guard.
         (
             "f() { $S config set other.json --token $TOKEN >&2; tr -d '\\n' < $1 > new; \
              sed 's/200/250/; s/, *\"version\": *[0-9]*//' new > $1; }; f",

@@ -1,121 +1,119 @@
-//! The endings of many tasks on one WebSocket, for `bench`: whoever waits for one is woken by it.
+//! The endings of many tasks over one WebSocket, for `bench`: each waiter is woken by the ending of its task.
 
-use super::status_of;
 use crate::cli::{
     client::{
-        error::Fault,
+        event_stream::{EventStream, Next},
         rest::Api,
-        websocket::{Live, Lost},
     },
+    error::Error,
     term::format::{is_ended, text},
 };
+use serde_json::Value;
 use std::{
     collections::HashMap,
+    convert::Infallible,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 
-/// Between two tries to connect.
-const AGAIN: Duration = Duration::from_millis(500);
-/// What is not heard for so long is asked for.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// Endings kept that nobody waits for yet: most are of tasks that are not ours.
+/// Interval at which a task without news is read by REST: its ending may have come while there was no connection.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// Endings kept for a later waiter. Most belong to tasks of other clients.
 const ENDED_MAX: usize = 100_000;
 
-/// Endings heard and awaited.
-pub(crate) struct Endings<'a> {
+/// Endings that have arrived, and waiters for others.
+pub(crate) struct BenchWaiter<'a> {
     api: &'a Api,
-    known: Mutex<Known>,
-    /// Whether the WebSocket stands: nothing is submitted before it does.
-    is_open: watch::Sender<bool>,
+    state: Mutex<State>,
+    /// Whether events arrive: nothing is submitted before they do.
+    is_listening: watch::Sender<bool>,
 }
 
 #[derive(Default)]
-struct Known {
-    /// An ending may come before the answer that names the task.
+struct State {
+    /// Statuses by task: an ending may arrive before the answer that names the task.
     ended: HashMap<String, String>,
-    awaited: HashMap<String, oneshot::Sender<String>>,
+    waiters: HashMap<String, oneshot::Sender<String>>,
 }
 
-impl<'a> Endings<'a> {
-    /// Nothing is heard yet: [`Endings::hear`] must run beside whoever waits.
+impl<'a> BenchWaiter<'a> {
+    /// Creates a waiter. [`BenchWaiter::listen`] must run beside its users.
     pub(crate) fn new(api: &'a Api) -> Self {
-        Self { api, known: Mutex::default(), is_open: watch::Sender::new(false) }
+        Self { api, state: Mutex::default(), is_listening: watch::Sender::new(false) }
     }
 
-    /// Waits until endings are heard.
-    pub(crate) async fn opened(&self) {
-        let mut is_open = self.is_open.subscribe();
-        // The sender lives as long as we do.
-        let _open = is_open.wait_for(|is_open| *is_open).await;
+    /// Waits until events arrive.
+    pub(crate) async fn listening(&self) {
+        let mut is_listening = self.is_listening.subscribe();
+        // The sender lives as long as `self`.
+        let _listening = is_listening.wait_for(|is_listening| *is_listening).await;
     }
 
-    /// How a task ended. What is not heard in time is asked for: a connection may have been away just then.
-    pub(crate) async fn of(&self, id: &str) -> Result<String, Fault> {
+    /// Waits for the end of a task and returns its status.
+    pub(crate) async fn status_of(&self, id: &str) -> Result<String, Error> {
         let mut ending = {
-            let mut known = self.lock();
-            if let Some(status) = known.ended.remove(id) {
+            let mut state = self.lock();
+            if let Some(status) = state.ended.remove(id) {
                 return Ok(status);
             }
-            let (tell, ending) = oneshot::channel();
-            known.awaited.insert(id.to_owned(), tell);
+            let (sender, ending) = oneshot::channel();
+            state.waiters.insert(id.to_owned(), sender);
             ending
         };
         loop {
-            if let Ok(Ok(status)) = timeout(ASK_EVERY, &mut ending).await {
+            if let Ok(Ok(status)) = timeout(READ_EVERY, &mut ending).await {
                 return Ok(status);
             }
             let task = self.api.get(&format!("/api/tasks/{id}")).await?;
             if is_ended(task.text("status")) {
-                self.lock().awaited.remove(id);
+                self.lock().waiters.remove(id);
                 return Ok(task.text("status").to_owned());
             }
         }
     }
 
-    /// Hears until it cannot any more.
-    pub(crate) async fn hear(&self) -> Fault {
-        let mut heard_at = Instant::now();
+    /// Receives endings until that fails for good.
+    pub(crate) async fn listen(&self) -> Result<Infallible, Error> {
+        let mut events = EventStream::new(self.api);
         loop {
-            let Err(lost) = self.listen(&mut heard_at).await;
-            match lost {
-                Lost::Final(fault) => return fault,
-                Lost::Socket(why) if heard_at.elapsed() > self.api.patience() => {
-                    return Fault::Unreachable(format!("no WebSocket at {}: {why}", self.api.base()));
+            match events.next().await? {
+                Next::Opened => {}
+                Next::Lost(loss) => loss.limit(self.api)?,
+                Next::Event(event) => {
+                    self.is_listening.send_replace(true);
+                    if let Some(status) = ended_status(&event.kind, &event.data) {
+                        self.wake(text(&event.data, "taskId"), status);
+                    }
                 }
-                Lost::Socket(_) => sleep(AGAIN).await,
             }
         }
     }
 
-    async fn listen(&self, heard_at: &mut Instant) -> Result<std::convert::Infallible, Lost> {
-        let mut live = Live::connect(self.api).await?;
-        loop {
-            let heard = live.next().await?;
-            *heard_at = Instant::now();
-            self.is_open.send_replace(true);
-            if let Some(status) = status_of(&heard.kind, &heard.data) {
-                self.tell(text(&heard.data, "taskId"), status);
-            }
-        }
-    }
-
-    fn tell(&self, id: &str, status: String) {
-        let mut known = self.lock();
-        match known.awaited.remove(id) {
-            // Whoever waited may have gone.
-            Some(tell) => drop(tell.send(status)),
-            None if known.ended.len() < ENDED_MAX => drop(known.ended.insert(id.to_owned(), status)),
-            // Nobody's, or found by asking.
+    fn wake(&self, id: &str, status: &str) {
+        let mut state = self.lock();
+        match state.waiters.remove(id) {
+            // The waiter may be gone.
+            Some(waiter) => drop(waiter.send(status.to_owned())),
+            None if state.ended.len() < ENDED_MAX => drop(state.ended.insert(id.to_owned(), status.to_owned())),
+            // A task of another client, or one that its waiter reads by REST.
             None => {}
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the status of the task if a message announces its end.
+fn ended_status<'a>(kind: &str, data: &'a Value) -> Option<&'a str> {
+    match kind {
+        "task_completed" => Some("completed"),
+        "task_failed" => Some(text(data, "status")),
+        _ => None,
     }
 }

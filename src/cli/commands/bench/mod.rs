@@ -5,19 +5,17 @@ pub(super) mod percentiles;
 
 use crate::cli::{
     client::{
-        connection::{Common, is_loopback},
-        error::Fault,
+        address::is_loopback,
+        connection::Common,
         rest::{Api, Repeat},
     },
-    term::{
-        format::{span, text},
-        output,
-    },
+    error::Error,
+    term::{format::format_ms, output},
 };
-use bench_waiter::Endings;
+use bench_waiter::BenchWaiter;
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use percentiles::Figures;
+use percentiles::Percentiles;
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json, value::RawValue};
 use std::{path::PathBuf, time::Duration};
@@ -55,35 +53,35 @@ struct Run {
 }
 
 /// Runs the benchmark. The tasks stay in the list, marked by `metadata.bench`.
-pub(crate) async fn bench(args: BenchArgs) -> Result<(), Fault> {
+pub(crate) async fn bench(args: BenchArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
     if !is_loopback(api.base()) && !args.yes {
         let why =
             format!("{} tasks would go to {}, which is not this machine: confirm with --yes", args.tasks, api.base());
-        return Err(Fault::Usage(why));
+        return Err(Error::Usage(why));
     }
-    let given = args.workflow.as_deref().map(super::submit::submit_request::read_json).transpose()?;
-    let endings = Endings::new(&api);
+    let workflow = args.workflow.as_deref().map(super::submit::submit_request::read_json).transpose()?;
+    let waiter = BenchWaiter::new(&api);
     let runs = async {
         // Otherwise an ending could arrive before the connection is open.
-        endings.opened().await;
+        waiter.listening().await;
         let (began, concurrency) = (Instant::now(), usize::try_from(args.concurrency).unwrap_or(usize::MAX));
-        let runs = stream::iter(0..args.tasks).map(|number| run(&api, &endings, number, given.as_deref()));
+        let runs = stream::iter(0..args.tasks).map(|number| run(&api, &waiter, number, workflow.as_deref()));
         let runs: Vec<Run> = runs.buffer_unordered(concurrency).try_collect().await?;
         Ok((runs, began.elapsed()))
     };
     let (runs, took) = tokio::select! {
         runs = runs => runs?,
-        fault = endings.hear() => return Err(fault),
+        Err(error) = waiter.listen() => return Err(error),
         _ = tokio::signal::ctrl_c() => {
-            return Err(Fault::Interrupted("interrupted: submitted tasks continue".to_owned()));
+            return Err(Error::Interrupted("interrupted: submitted tasks continue".to_owned()));
         }
     };
     report(&args, api.base(), &runs, took)
 }
 
-async fn run(api: &Api, endings: &Endings<'_>, number: u64, given: Option<&RawValue>) -> Result<Run, Fault> {
-    let body = match given {
+async fn run(api: &Api, waiter: &BenchWaiter<'_>, number: u64, workflow: Option<&RawValue>) -> Result<Run, Error> {
+    let body = match workflow {
         Some(workflow) => format!("{{\"workflow\":{workflow},\"metadata\":{{\"bench\":{number}}}}}"),
         None => json!({"workflow": small_picture(number), "metadata": {"bench": number}}).to_string(),
     };
@@ -96,7 +94,7 @@ async fn run(api: &Api, endings: &Endings<'_>, number: u64, given: Option<&RawVa
         })
         .await?;
     let accepted = began.elapsed();
-    let status = endings.of(task.text("id")).await?;
+    let status = waiter.status_of(task.text("id")).await?;
     Ok(Run { accepted, whole: began.elapsed(), status })
 }
 
@@ -109,36 +107,27 @@ fn small_picture(number: u64) -> Value {
     })
 }
 
-fn report(args: &BenchArgs, base: &str, runs: &[Run], took: Duration) -> Result<(), Fault> {
-    let accepted = Figures::of(runs.iter().map(|run| run.accepted).collect());
-    let whole = Figures::of(runs.iter().map(|run| run.whole).collect());
+fn report(args: &BenchArgs, base: &str, runs: &[Run], took: Duration) -> Result<(), Error> {
+    let accepted = Percentiles::of(runs.iter().map(|run| run.accepted).collect());
+    let whole = Percentiles::of(runs.iter().map(|run| run.whole).collect());
     let completed = runs.iter().filter(|run| run.status == "completed").count();
     let per_second = runs.len() as f64 / took.as_secs_f64().max(1e-9);
     if args.common.json {
-        output::say(
+        output::print_line(
             &json!({"url": base, "tasks": runs.len(), "concurrency": args.concurrency, "completed": completed,
                 "tookMs": took.as_secs_f64() * 1e3, "tasksPerSecond": per_second,
                 "submitMs": accepted.json(), "wholeMs": whole.json()})
             .to_string(),
         )?;
     } else {
-        let took = span(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        output::say(&format!("{} tasks, {} at once, at {base}: {took}", runs.len(), args.concurrency))?;
-        output::say(&format!("  completed   {completed}, {per_second:.1} per second"))?;
-        output::say(&format!("  submit      {accepted}"))?;
-        output::say(&format!("  total       {whole}"))?;
+        let took = format_ms(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        output::print_line(&format!("{} tasks, {} at once, at {base}: {took}", runs.len(), args.concurrency))?;
+        output::print_line(&format!("  completed   {completed}, {per_second:.1} per second"))?;
+        output::print_line(&format!("  submit      {accepted}"))?;
+        output::print_line(&format!("  total       {whole}"))?;
     }
     match runs.len() - completed {
         0 => Ok(()),
-        failed => Err(Fault::TaskFailed(format!("{failed} of {} tasks did not complete", runs.len()))),
-    }
-}
-
-/// How a message tells that a task has ended.
-pub(crate) fn status_of(kind: &str, data: &Value) -> Option<String> {
-    match kind {
-        "task_completed" => Some("completed".to_owned()),
-        "task_failed" => Some(text(data, "status").to_owned()),
-        _ => None,
+        failed => Err(Error::TaskFailed(format!("{failed} of {} tasks did not complete", runs.len()))),
     }
 }

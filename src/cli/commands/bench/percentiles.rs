@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use std::{fmt, time::Duration};
 
 /// Sorted durations.
-pub(crate) struct Figures(Vec<Duration>);
+pub(crate) struct Percentiles(Vec<Duration>);
 
-impl Figures {
+impl Percentiles {
     /// Sorts durations given in any order.
     pub(crate) fn of(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
@@ -25,7 +25,7 @@ impl Figures {
     }
 }
 
-impl fmt::Display for Figures {
+impl fmt::Display for Percentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p50, p95, p99, max] = [50, 95, 99, 100].map(|percent| self.percentile(percent));
         write!(f, "p50 {p50:.1} ms   p95 {p95:.1} ms   p99 {p99:.1} ms   max {max:.1} ms")
@@ -34,15 +34,15 @@ impl fmt::Display for Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::Figures;
+    use super::Percentiles;
     use std::time::Duration;
 
     #[test]
     fn percentiles_use_the_nearest_rank() {
-        let figures = Figures::of((1..=200).rev().map(Duration::from_millis).collect());
-        assert_eq!([50, 95, 99, 100].map(|percent| figures.percentile(percent)), [100.0, 190.0, 198.0, 200.0]);
-        let one = Figures::of(vec![Duration::from_millis(7)]);
+        let percentiles = Percentiles::of((1..=200).rev().map(Duration::from_millis).collect());
+        assert_eq!([50, 95, 99, 100].map(|percent| percentiles.percentile(percent)), [100.0, 190.0, 198.0, 200.0]);
+        let one = Percentiles::of(vec![Duration::from_millis(7)]);
         assert_eq!(one.to_string(), "p50 7.0 ms   p95 7.0 ms   p99 7.0 ms   max 7.0 ms");
-        assert_eq!(Figures::of(Vec::new()).percentile(50), 0.0);
+        assert_eq!(Percentiles::of(Vec::new()).percentile(50), 0.0);
     }
 }

@@ -1,21 +1,23 @@
 //! `shuzhiren upload`, `files`, `download`, `rm`.
 
 pub(super) mod download;
-pub(super) mod save_file;
+pub(super) mod file_name;
+pub(super) mod save_as;
 pub(super) mod upload;
 
-use super::batches;
+use super::ids::each;
 use crate::{
     cli::{
         client::{
             connection::Common,
-            error::{Fault, each},
-            pagination::{self, Asked},
+            pagination::{self, ListRequest},
             rest::{Api, Repeat},
+            tasks::tasks_of_batch,
         },
+        error::Error,
         term::{
             format::{age, bytes, text},
-            output::{self, Ink},
+            output::{self, Color},
             table::Table,
         },
     },
@@ -23,7 +25,7 @@ use crate::{
     task::{BatchId, FileId},
 };
 use clap::Args;
-use download::Remote;
+use download::StoredFile;
 use reqwest::Method;
 use std::path::{Path, PathBuf};
 
@@ -77,28 +79,28 @@ pub struct RmArgs {
 }
 
 /// Uploads files and prints the id of each, for `-p image='{"$file":"…"}'`.
-pub(crate) async fn upload(args: UploadArgs) -> Result<(), Fault> {
+pub(crate) async fn upload(args: UploadArgs) -> Result<(), Error> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.files, async |path| {
         let file = upload::upload(&api, path).await?;
         if json {
-            return output::say(file.raw.get());
+            return output::print_line(file.raw.get());
         }
-        output::say(&format!("{} {}", file.text("fileId"), output::clean(file.text("filename"))))
+        output::print_line(&format!("{} {}", file.text("fileId"), output::sanitize(file.text("filename"))))
     })
     .await
 }
 
-/// Lists.
-pub(crate) async fn files(args: FilesArgs) -> Result<(), Fault> {
+/// Lists files.
+pub(crate) async fn files(args: FilesArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
     let filters = args.kind.map(|kind| ("kind", kind)).into_iter().collect();
-    let asked = Asked { path: "/api/files", filters, limit: args.limit, has_cursor: false };
+    let request = ListRequest { path: "/api/files", filters, limit: args.limit, has_cursor: false };
     let columns = || Table::new(&["ID", "KIND", "AGE", "SIZE", "TYPE", "NAME"]);
     let now = clock::unix_ms();
-    pagination::say(&api, &asked, args.common.json, columns, |file, table| {
-        let plain = |text: &str| (text.to_owned(), Ink::Plain);
-        table.row([
+    pagination::print(&api, &request, args.common.json, columns, |file, table| {
+        let plain = |text: &str| (text.to_owned(), Color::Plain);
+        table.push([
             plain(text(file, "fileId")),
             plain(text(file, "kind")),
             plain(&age(&file["createdAt"], now)),
@@ -110,35 +112,35 @@ pub(crate) async fn files(args: FilesArgs) -> Result<(), Fault> {
     .await
 }
 
-/// Downloads files, by id or link, or the outputs of tasks and batches. Files need no login, in private mode a signed link
-/// or a login; tasks need a login.
-pub(crate) async fn download(args: DownloadArgs) -> Result<(), Fault> {
+/// Downloads files, by id or link, or the outputs of tasks and batches. Files need no login, in private mode a signed
+/// link or a login; tasks need a login.
+pub(crate) async fn download(args: DownloadArgs) -> Result<(), Error> {
     let api = args.common.connection.api()?;
     let is_pipe = args.out == Path::new("-");
     if is_pipe && args.ids.len() > 1 {
-        return Err(Fault::Usage("--out -: only one file can be written to standard output".to_owned()));
+        return Err(Error::Usage("--out -: only one file can be written to standard output".to_owned()));
     }
     each(&args.ids, async |text| {
         let (id, signature) = id_of(text);
         if id.parse::<FileId>().is_err() {
-            return Err(Fault::NotFound(format!("`{text}` is not the id of a file or a task")));
+            return Err(Error::NotFound(format!("`{text}` is not the id of a file or a task")));
         }
-        let remotes = match download::look_up(&api, id, signature).await {
-            Ok(remote) => vec![remote],
+        let files = match download::look_up(&api, id, signature).await {
+            Ok(stored) => vec![stored],
             // It may be the id of a task; without a login the error is about the file.
-            Err(fault @ Fault::NotFound(_)) if !api.has_token() => return Err(fault),
-            Err(Fault::NotFound(_)) => outputs_of(&api, id).await?,
-            Err(fault) => return Err(fault),
+            Err(error @ Error::NotFound(_)) if !api.has_token() => return Err(error),
+            Err(Error::NotFound(_)) => outputs_of(&api, id).await?,
+            Err(error) => return Err(error),
         };
         if is_pipe {
-            return match remotes.as_slice() {
-                [one] => download::pour(&api, one).await,
-                _ => Err(Fault::Usage(format!("{id} has {} files: --out - takes only one", remotes.len()))),
+            return match files.as_slice() {
+                [one] => download::print(&api, one).await,
+                _ => Err(Error::Usage(format!("{id} has {} files: --out - takes only one", files.len()))),
             };
         }
-        for remote in &remotes {
-            let saved = download::save(&api, remote, &args.out, args.overwrite).await?;
-            output::say(&saved.told(args.common.json, None))?;
+        for stored in &files {
+            let saved = download::save(&api, stored, &args.out, args.overwrite).await?;
+            output::print_line(&saved.describe(args.common.json, None))?;
         }
         Ok(())
     })
@@ -152,49 +154,49 @@ fn id_of(text: &str) -> (&str, Option<&str>) {
     (id, query.filter(|query| query.contains("signature=")))
 }
 
-async fn outputs_of(api: &Api, id: &str) -> Result<Vec<Remote>, Fault> {
+async fn outputs_of(api: &Api, id: &str) -> Result<Vec<StoredFile>, Error> {
     let task = match (api.get(&format!("/api/tasks/{id}")).await, id.parse::<BatchId>()) {
         (Ok(task), _) => task,
-        (Err(Fault::NotFound(_)), Ok(batch)) => return outputs_of_batch(api, batch).await,
-        (Err(Fault::NotFound(_)), Err(_)) => {
-            return Err(Fault::NotFound(format!("no file, task or batch {id}")));
+        (Err(Error::NotFound(_)), Ok(batch)) => return outputs_of_batch(api, batch).await,
+        (Err(Error::NotFound(_)), Err(_)) => {
+            return Err(Error::NotFound(format!("no file, task or batch {id}")));
         }
-        (Err(fault), _) => return Err(fault),
+        (Err(error), _) => return Err(error),
     };
-    let remotes = Remote::of_task(&task.value);
-    if remotes.is_empty() {
-        return Err(Fault::NotFound(format!("task {id} is {} and has no files", task.text("status"))));
+    let files = StoredFile::of_task(&task.value);
+    if files.is_empty() {
+        return Err(Error::NotFound(format!("task {id} is {} and has no files", task.text("status"))));
     }
-    Ok(remotes)
+    Ok(files)
 }
 
 /// Returns the outputs of a batch so far.
-async fn outputs_of_batch(api: &Api, batch: BatchId) -> Result<Vec<Remote>, Fault> {
-    let tasks = batches::tasks_of(api, batch).await?;
+async fn outputs_of_batch(api: &Api, batch: BatchId) -> Result<Vec<StoredFile>, Error> {
+    let tasks = tasks_of_batch(api, batch).await?;
     if tasks.is_empty() {
-        return Err(Fault::NotFound(format!("no file, task or batch {batch}")));
+        return Err(Error::NotFound(format!("no file, task or batch {batch}")));
     }
-    let remotes: Vec<Remote> = tasks.iter().flat_map(|task| Remote::of_task(&task.value)).collect();
-    if remotes.is_empty() {
-        return Err(Fault::NotFound(format!("batch {batch} has no files: shuzhiren batches show {batch}")));
+    let files: Vec<StoredFile> = tasks.iter().flat_map(|task| StoredFile::of_task(&task.value)).collect();
+    if files.is_empty() {
+        return Err(Error::NotFound(format!("batch {batch} has no files: shuzhiren batches show {batch}")));
     }
-    Ok(remotes)
+    Ok(files)
 }
 
-/// Deletes.
-pub(crate) async fn rm(args: RmArgs) -> Result<(), Fault> {
+/// Deletes files.
+pub(crate) async fn rm(args: RmArgs) -> Result<(), Error> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
         if id.parse::<FileId>().is_err() {
-            return Err(Fault::NotFound(format!("`{id}` is not a file id")));
+            return Err(Error::NotFound(format!("`{id}` is not a file id")));
         }
         let path = format!("/api/files/{id}");
         let file = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await;
-        let file = file.map_err(|fault| fault.about(id))?;
+        let file = file.map_err(|error| error.about(id))?;
         if json {
-            return output::say(file.raw.get());
+            return output::print_line(file.raw.get());
         }
-        output::say(&format!("{id} deleted: {}", output::clean(file.text("filename"))))
+        output::print_line(&format!("{id} deleted: {}", output::sanitize(file.text("filename"))))
     })
     .await
 }

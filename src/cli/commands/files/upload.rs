@@ -4,9 +4,9 @@ use super::download::bytes_bar;
 use crate::cli::{
     client::{
         envelope::Answer,
-        error::Fault,
         rest::{Api, Repeat},
     },
+    error::Error,
     term::output,
 };
 use indicatif::ProgressBar;
@@ -22,14 +22,14 @@ use tokio_util::io::{InspectReader, ReaderStream};
 const BAR_FROM_BYTES: u64 = 1 << 20;
 
 /// Uploads a file and returns the server's answer.
-pub(crate) async fn upload(api: &Api, path: &Path) -> Result<Answer, Fault> {
-    let unusable = |why: &dyn std::fmt::Display| Fault::Usage(format!("cannot read {}: {why}", path.display()));
+pub(crate) async fn upload(api: &Api, path: &Path) -> Result<Answer, Error> {
+    let unusable = |why: &dyn std::fmt::Display| Error::Usage(format!("cannot read {}: {why}", path.display()));
     let metadata = tokio::fs::metadata(path).await.map_err(|error| unusable(&error))?;
     if !metadata.is_file() {
         return Err(unusable(&"not a regular file"));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (size, shown) = (metadata.len(), output::has_bars() && metadata.len() >= BAR_FROM_BYTES);
+    let (size, shown) = (metadata.len(), output::can_draw_bars() && metadata.len() >= BAR_FROM_BYTES);
     let bar = if shown { bytes_bar(size, &name) } else { ProgressBar::hidden() };
     let answer = api
         .call(Repeat::IfUnsent, async || {
@@ -45,5 +45,5 @@ pub(crate) async fn upload(api: &Api, path: &Path) -> Result<Answer, Fault> {
         })
         .await;
     bar.finish_and_clear();
-    answer.map_err(|fault| fault.about(&path.display().to_string()))
+    answer.map_err(|error| error.about(&path.display().to_string()))
 }

@@ -1,17 +1,14 @@
 //! Output of `submit --dry-run`: the task that would be created, or the size of a batch and its first task.
 
-use crate::cli::{
-    client::{envelope::Answer, error::Fault},
-    term::output,
-};
+use crate::cli::{client::envelope::Answer, error::Error, term::output};
 use serde_json::Value;
 
 /// Prints the answer of a dry run.
-pub(crate) fn rehearsed(answer: &Answer, json: bool) -> Result<(), Fault> {
+pub(crate) fn print_dry_run(answer: &Answer, json: bool) -> Result<(), Error> {
     if json {
-        return output::say(answer.raw.get());
+        return output::print_line(answer.raw.get());
     }
-    lines(&answer.value).iter().try_for_each(|line| output::say(&output::clean(line)))
+    lines(&answer.value).iter().try_for_each(|line| output::print_line(&output::sanitize(line)))
 }
 
 fn lines(value: &Value) -> Vec<String> {

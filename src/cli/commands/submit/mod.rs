@@ -1,7 +1,7 @@
 //! `shuzhiren submit`: creates a task, or a batch of tasks, from a workflow and params.
 //!
-//! Invariant: each request carries an idempotency key, a random one if none is given. A request whose answer was lost is
-//! repeated and creates no second task.
+//! Invariant: each request carries an idempotency key, a random one if none is given. A request whose answer was lost
+//! is repeated and creates no second task.
 
 pub(super) mod dry_run;
 pub(super) mod params;
@@ -9,29 +9,28 @@ pub(super) mod submit_request;
 pub(super) mod sweep;
 
 use super::{
-    watch::{ResultArgs, to_the_end},
-    workflows::workflow_ref::FlowRef,
+    watch::{ResultArgs, follow_to_end},
+    workflows::workflow_ref::WorkflowRef,
 };
 use crate::{
     cli::{
         client::{
             connection::Common,
             envelope::Answer,
-            error::Fault,
             rest::{Api, Repeat},
-            websocket,
         },
+        error::Error,
         term::{format::text, output},
-        watch::targets::Watched,
+        watch::targets::Targets,
     },
     settings::duration,
 };
 use clap::{ArgGroup, Args};
-use dry_run::rehearsed;
+use dry_run::print_dry_run;
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::value::{RawValue, to_raw_value};
 use std::{path::PathBuf, time::Duration};
-use submit_request::{Members, Order, Uploads, has_files, read_json};
+use submit_request::{Members, SubmitRequest, Uploads, has_files, read_json};
 
 /// Settings of `submit`.
 #[derive(Debug, Args)]
@@ -39,18 +38,18 @@ use submit_request::{Members, Order, Uploads, has_files, read_json};
 pub struct SubmitArgs {
     /// Workflow file (ComfyUI's "Export (API)"), `-` = standard input
     file: Option<PathBuf>,
-    /// Published workflow instead of a file (listed by `shuzhiren workflows`); a flag, so that a file of the same name is never
-    /// mistaken for it
+    /// Published workflow instead of a file (listed by `shuzhiren workflows`); a flag, so that a file of the same name
+    /// is never mistaken for it
     #[arg(long, value_name = "NAME[@VERSION]")]
-    workflow: Option<FlowRef>,
+    workflow: Option<WorkflowRef>,
     /// Set a value in the workflow: JSON if it parses, else a string; `@photo.png` is uploaded
     ///
-    /// E.g. 6.text="a lighthouse", 3.seed=random, 3:KSampler.steps=20, @Positive.text="a cat", prompt="a cat". Numbers stay exactly as typed.
-    /// All forms are at /docs#params of the running system.
+    /// E.g. 6.text="a lighthouse", 3.seed=random, 3:KSampler.steps=20, @Positive.text="a cat", prompt="a cat". Numbers
+    /// stay exactly as typed. All forms are at /docs#params of the running system.
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
-    /// One task per value, parsed like those of -p; write values with commas as a JSON list. Several --sweep: one task per
-    /// combination, the values of the last change fastest
+    /// Create a task per value, parsed like those of -p; write values with commas as a JSON list. Several --sweep: a
+    /// task per combination, the values of the last change fastest
     #[arg(long = "sweep", value_name = "KEY=V1,V2,…")]
     sweeps: Vec<String>,
     /// Number of tasks per combination; each draws its own seeds
@@ -96,69 +95,69 @@ pub struct SubmitArgs {
 }
 
 /// Submits a task or a batch.
-pub(crate) async fn submit(args: SubmitArgs) -> Result<(), Fault> {
+pub(crate) async fn submit(args: SubmitArgs) -> Result<(), Error> {
     let (params, sweeps) = (params::parse_all(&args.params)?, sweep::parse_all(&args.sweeps)?);
     if has_files(&params, &sweeps) && args.idempotency_key.is_some() {
         let why = "each upload is a new file, which makes it another task: upload the file first and pass its id";
-        return Err(Fault::Usage(format!("--idempotency-key with `@file`: {why}")));
+        return Err(Error::Usage(format!("--idempotency-key with `@file`: {why}")));
     }
-    let mut order = order(&args)?;
+    let mut request = request(&args)?;
     let api = args.common.connection.logged_in()?;
     let mut uploads = Uploads::default();
-    let answer = match uploads.put(&api, &mut order, params, sweeps).await {
-        Ok(()) => send(&api, &args, &order).await,
-        Err(fault) => {
-            uploads.take_back(&api).await;
-            return Err(fault);
+    let answer = match uploads.fill(&api, &mut request, params, sweeps).await {
+        Ok(()) => send(&api, &args, &request).await,
+        Err(error) => {
+            uploads.delete_all(&api).await;
+            return Err(error);
         }
     };
-    if args.dry_run || matches!(answer, Err(Fault::Refused(_) | Fault::NotFound(_))) {
-        uploads.take_back(&api).await;
+    if args.dry_run || matches!(answer, Err(Error::Refused(_) | Error::NotFound(_))) {
+        uploads.delete_all(&api).await;
     }
-    let answer = answer.map_err(|fault| match (fault, &args.workflow) {
-        (Fault::Refused(why), Some(flow)) => {
-            Fault::Refused(format!("{why}\nits params: shuzhiren workflows show {flow}"))
+    let answer = answer.map_err(|error| match (error, &args.workflow) {
+        (Error::Refused(why), Some(workflow)) => {
+            Error::Refused(format!("{why}\nits params: shuzhiren workflows show {workflow}"))
         }
-        (fault, _) => fault,
+        (error, _) => error,
     })?;
     if args.dry_run {
         warn(&answer);
-        return rehearsed(&answer, args.common.json);
+        return print_dry_run(&answer, args.common.json);
     }
     accepted(&api, &args, &answer).await
 }
 
-async fn accepted(api: &Api, args: &SubmitArgs, answer: &Answer) -> Result<(), Fault> {
-    let (watched, kind) = match answer.value["batchId"].as_str().filter(|_| answer.value["tasks"].is_array()) {
-        Some(id) => (Watched::batch(id, &answer.value["tasks"]), "batch"),
-        None => (Watched::task(answer.text("id")), "task"),
+async fn accepted(api: &Api, args: &SubmitArgs, answer: &Answer) -> Result<(), Error> {
+    let (targets, kind) = match answer.value["batchId"].as_str().filter(|_| answer.value["tasks"].is_array()) {
+        Some(id) => (Targets::batch(id, &answer.value["tasks"]), "batch"),
+        None => (Targets::task(answer.text("id")), "task"),
     };
     warn(answer);
     let (json, is_watched) = (args.common.json, args.watch || args.results.out.is_some());
-    let said = match (json, is_watched) {
-        (true, true) => output::say(&websocket::line(kind, &answer.raw)),
-        (true, false) => output::say(answer.raw.get()),
-        (false, _) => output::say(&output::clean(&watched.name())),
+    let printed = match (json, is_watched) {
+        (true, true) => output::print_json_line(kind, &answer.raw),
+        (true, false) => output::print_line(answer.raw.get()),
+        (false, _) => output::print_line(&output::sanitize(&targets.name())),
     };
-    match said {
-        Err(Fault::ReaderGone) if args.results.out.is_some() => {}
-        said => said?,
+    match printed {
+        Err(Error::ReaderGone) if args.results.out.is_some() => {}
+        printed => printed?,
     }
     if is_watched {
-        return to_the_end(api, &watched, &args.results, json).await;
+        return follow_to_end(api, &targets, &args.results, json).await;
     }
-    if output::is_shown() && !json {
-        let what = if kind == "batch" { format!("{}; watch them", watched.size()) } else { "watch it".to_owned() };
-        output::hint(&format!("{what}: shuzhiren watch {}", watched.name()));
+    if output::is_terminal() && !json {
+        let what = if kind == "batch" { format!("{}; watch them", targets.size()) } else { "watch it".to_owned() };
+        output::hint(&format!("{what}: shuzhiren watch {}", targets.name()));
     }
     Ok(())
 }
 
 /// Builds the request without params.
-fn order(args: &SubmitArgs) -> Result<Order, Fault> {
+fn request(args: &SubmitArgs) -> Result<SubmitRequest, Error> {
     let timeout_ms = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let metadata = args.metadata.as_deref().map(serde_json::from_str::<Box<RawValue>>).transpose();
-    Ok(Order {
+    Ok(SubmitRequest {
         workflow: workflow(args)?,
         params: Members::new(),
         count: args.count,
@@ -167,7 +166,7 @@ fn order(args: &SubmitArgs) -> Result<Order, Fault> {
         timeout_ms,
         start_by: args.start_by.as_deref().map(start_by).transpose()?,
         max_attempts: args.max_attempts,
-        metadata: metadata.map_err(|error| Fault::Usage(format!("--metadata is not JSON: {error}")))?,
+        metadata: metadata.map_err(|error| Error::Usage(format!("--metadata is not JSON: {error}")))?,
         strict: args.strict,
         randomize_seeds: args.randomize_seeds.then_some("all"),
         auto_map: args.auto_map,
@@ -175,30 +174,31 @@ fn order(args: &SubmitArgs) -> Result<Order, Fault> {
 }
 
 /// Returns the graph of the file, or the name of the published workflow.
-fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Fault> {
-    if let Some(flow) = &args.workflow {
-        return Ok(to_raw_value(&flow.to_string()).expect("a text can be written as JSON"));
+fn workflow(args: &SubmitArgs) -> Result<Box<RawValue>, Error> {
+    if let Some(workflow) = &args.workflow {
+        return Ok(to_raw_value(&workflow.to_string()).expect("a text can be written as JSON"));
     }
-    let path = args.file.as_deref().ok_or_else(|| Fault::Usage("FILE or --workflow is required".to_owned()))?;
-    read_json(path).map_err(|fault| match (fault, path.to_str().map(str::parse::<FlowRef>)) {
+    let path = args.file.as_deref().ok_or_else(|| Error::Usage("FILE or --workflow is required".to_owned()))?;
+    read_json(path).map_err(|error| match (error, path.to_str().map(str::parse::<WorkflowRef>)) {
         // Without an extension, a published workflow was probably meant.
-        (Fault::Usage(why), Some(Ok(flow))) if !path.exists() && path.extension().is_none() => {
-            Fault::Usage(format!("{why}\nfor a published workflow: shuzhiren submit --workflow {flow}"))
+        (Error::Usage(why), Some(Ok(workflow))) if !path.exists() && path.extension().is_none() => {
+            Error::Usage(format!("{why}\nfor a published workflow: shuzhiren submit --workflow {workflow}"))
         }
-        (fault, _) => fault,
+        (error, _) => error,
     })
 }
 
 /// Converts a duration from now into a time; a time stays unchanged.
-fn start_by(text: &str) -> Result<String, Fault> {
+fn start_by(text: &str) -> Result<String, Error> {
     let Ok(after) = duration(text) else { return Ok(text.to_owned()) };
     let time =
-        jiff::Timestamp::now().checked_add(after).map_err(|error| Fault::Usage(format!("--start-by: {error}")))?;
+        jiff::Timestamp::now().checked_add(after).map_err(|error| Error::Usage(format!("--start-by: {error}")))?;
     Ok(format!("{time:.3}"))
 }
 
-async fn send(api: &Api, args: &SubmitArgs, order: &Order) -> Result<Answer, Fault> {
-    let body = serde_json::to_string(order).map_err(|error| Fault::Usage(format!("cannot write the task: {error}")))?;
+async fn send(api: &Api, args: &SubmitArgs, request: &SubmitRequest) -> Result<Answer, Error> {
+    let body =
+        serde_json::to_string(request).map_err(|error| Error::Usage(format!("cannot write the task: {error}")))?;
     let key = args.idempotency_key.clone().unwrap_or_else(|| format!("cli-{}", uuid::Uuid::new_v4()));
     let path = if args.dry_run { "/api/tasks?dryRun=true" } else { "/api/tasks" };
     api.call(Repeat::Safe, async || {
@@ -216,7 +216,7 @@ fn warn(answer: &Answer) {
     let mut told = std::collections::HashSet::new();
     for message in all.map(|warning| text(warning, "message")) {
         if told.insert(message) {
-            output::hint(&format!("warning: {}", output::clean(message)));
+            output::hint(&format!("warning: {}", output::sanitize(message)));
         }
     }
 }

@@ -3,15 +3,13 @@
 //! Invariant: numbers in workflow and params are sent as they were written.
 
 use super::{
-    params::{Given, Param},
+    params::{Param, ParamValue},
     sweep::Sweep,
 };
 use crate::cli::{
-    client::{
-        error::Fault,
-        rest::{Api, Repeat},
-    },
+    client::rest::{Api, Repeat},
     commands::files::upload,
+    error::Error,
     term::output,
 };
 use reqwest::Method;
@@ -26,7 +24,7 @@ use std::{
 /// Body of `POST /api/tasks`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Order {
+pub(crate) struct SubmitRequest {
     /// A graph, or the name of a published workflow.
     pub(crate) workflow: Box<RawValue>,
     #[serde(skip_serializing_if = "Members::is_empty")]
@@ -76,7 +74,7 @@ impl<T: Serialize> Serialize for Members<T> {
 /// Whether any value is a file to upload.
 pub(crate) fn has_files(params: &[Param], sweeps: &[Sweep]) -> bool {
     let values = params.iter().map(|param| &param.value).chain(sweeps.iter().flat_map(|sweep| &sweep.values));
-    values.into_iter().any(|value| matches!(value, Given::File(_)))
+    values.into_iter().any(|value| matches!(value, ParamValue::File(_)))
 }
 
 /// Files uploaded for a request, each once.
@@ -85,30 +83,30 @@ pub(crate) struct Uploads(BTreeMap<PathBuf, String>);
 
 impl Uploads {
     /// Puts params and sweeps into the request, and uploads the files among them.
-    pub(crate) async fn put(
+    pub(crate) async fn fill(
         &mut self,
         api: &Api,
-        order: &mut Order,
+        request: &mut SubmitRequest,
         params: Vec<Param>,
         sweeps: Vec<Sweep>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Error> {
         for Param { key, value } in params {
-            order.params.0.push((key, self.value(api, value).await?));
+            request.params.0.push((key, self.value(api, value).await?));
         }
         for Sweep { key, values: given } in sweeps {
             let mut values = Vec::with_capacity(given.len());
             for value in given {
                 values.push(self.value(api, value).await?);
             }
-            order.sweep.0.push((key, values));
+            request.sweep.0.push((key, values));
         }
         Ok(())
     }
 
-    async fn value(&mut self, api: &Api, value: Given) -> Result<Box<RawValue>, Fault> {
+    async fn value(&mut self, api: &Api, value: ParamValue) -> Result<Box<RawValue>, Error> {
         let path = match value {
-            Given::Json(value) => return Ok(value),
-            Given::File(path) => path,
+            ParamValue::Json(value) => return Ok(value),
+            ParamValue::File(path) => path,
         };
         if !self.0.contains_key(&path) {
             let file = upload::upload(api, &path).await?;
@@ -119,19 +117,19 @@ impl Uploads {
     }
 
     /// Deletes the uploads after a request that created no task.
-    pub(crate) async fn take_back(&self, api: &Api) {
+    pub(crate) async fn delete_all(&self, api: &Api) {
         for id in self.0.values() {
             let path = format!("/api/files/{id}");
-            if let Err(fault) = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await {
-                output::hint(&format!("cannot delete the upload {id}: {fault}"));
+            if let Err(error) = api.call(Repeat::IfUnsent, async || Ok(api.request(Method::DELETE, &path))).await {
+                output::hint(&format!("cannot delete the upload {id}: {error}"));
             }
         }
     }
 }
 
 /// Reads a JSON file, `-` = standard input. Its content is validated by the server.
-pub(crate) fn read_json(path: &Path) -> Result<Box<RawValue>, Fault> {
-    let unusable = |why: &dyn std::fmt::Display| Fault::Usage(format!("cannot use {}: {why}", path.display()));
+pub(crate) fn read_json(path: &Path) -> Result<Box<RawValue>, Error> {
+    let unusable = |why: &dyn std::fmt::Display| Error::Usage(format!("cannot use {}: {why}", path.display()));
     let text = if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)

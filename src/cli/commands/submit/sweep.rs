@@ -1,7 +1,7 @@
 //! `--sweep KEY=V1,V2,…`: the values of one param, each parsed like that of `-p`.
 
-use super::params::{Given, given};
-use crate::cli::client::error::Fault;
+use super::params::{ParamValue, parse_value};
+use crate::cli::error::Error;
 use serde_json::value::RawValue;
 
 /// A `--sweep` argument.
@@ -9,45 +9,45 @@ use serde_json::value::RawValue;
 pub(crate) struct Sweep {
     /// Address or declared name, as in `-p`.
     pub(crate) key: String,
-    pub(crate) values: Vec<Given>,
+    pub(crate) values: Vec<ParamValue>,
 }
 
 /// Parses all `--sweep` arguments, in their order: the values of the last change fastest.
-pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Sweep>, Fault> {
+pub(crate) fn parse_all(texts: &[String]) -> Result<Vec<Sweep>, Error> {
     let mut sweeps: Vec<Sweep> = Vec::new();
     for text in texts {
         let Some((key, values)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(Fault::Usage(format!("--sweep `{text}`: write it like 3.steps=10,20,30")));
+            return Err(Error::Usage(format!("--sweep `{text}`: write it like 3.steps=10,20,30")));
         };
         if sweeps.iter().any(|other| other.key == key) {
-            return Err(Fault::Usage(format!("duplicate --sweep {key}: put its values into one list")));
+            return Err(Error::Usage(format!("duplicate --sweep {key}: put its values into one list")));
         }
-        let values = values_of(values).map_err(|why| Fault::Usage(format!("--sweep {key}: {why}")))?;
+        let values = values_of(values).map_err(|why| Error::Usage(format!("--sweep {key}: {why}")))?;
         sweeps.push(Sweep { key: key.to_owned(), values });
     }
     Ok(sweeps)
 }
 
-/// Parses a JSON list, or values separated by commas. If these are all JSON they are parsed together, so that `"a, b","c"`
-/// are two values.
-fn values_of(text: &str) -> Result<Vec<Given>, String> {
+/// Parses a JSON list, or values separated by commas. If these are all JSON they are parsed together, so that `"a,
+/// b","c"` are two values.
+fn values_of(text: &str) -> Result<Vec<ParamValue>, String> {
     let list = |text: &str| serde_json::from_str::<Vec<Box<RawValue>>>(text);
     if let Ok(values) = list(text).or_else(|_| list(&format!("[{text}]"))) {
         return match values.is_empty() {
             true => Err("it has no values".to_owned()),
-            false => Ok(values.into_iter().map(Given::Json).collect()),
+            false => Ok(values.into_iter().map(ParamValue::Json).collect()),
         };
     }
     text.split(',').map(|part| value_of(part.trim())).collect()
 }
 
-fn value_of(part: &str) -> Result<Given, String> {
+fn value_of(part: &str) -> Result<ParamValue, String> {
     if part.is_empty() {
         return Err("empty value next to a comma; write an empty string as \"\"".to_owned());
     }
-    match given(part)? {
+    match parse_value(part)? {
         // Part of a JSON value that contains a comma.
-        Given::Json(_) if part.starts_with(['"', '[', '{']) && is_no_json(part) => {
+        ParamValue::Json(_) if part.starts_with(['"', '[', '{']) && is_no_json(part) => {
             Err(format!("`{part}` is cut off at a comma: write a JSON list, like '[\"a cat, asleep\", \"a dog\"]'"))
         }
         value => Ok(value),
@@ -60,13 +60,13 @@ fn is_no_json(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Given, parse_all};
+    use super::{ParamValue, parse_all};
 
     fn values(text: &str) -> Vec<String> {
-        let sweeps = parse_all(&[text.to_owned()]).unwrap_or_else(|fault| panic!("{text}: {fault}"));
-        let shown = |value: &Given| match value {
-            Given::Json(value) => value.get().to_owned(),
-            Given::File(path) => format!("file {}", path.display()),
+        let sweeps = parse_all(&[text.to_owned()]).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let shown = |value: &ParamValue| match value {
+            ParamValue::Json(value) => value.get().to_owned(),
+            ParamValue::File(path) => format!("file {}", path.display()),
         };
         sweeps[0].values.iter().map(shown).collect()
     }

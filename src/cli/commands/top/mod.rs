@@ -5,24 +5,26 @@ pub(super) mod top_view;
 use crate::cli::{
     client::{
         connection::Common,
-        error::Fault,
+        event_stream::{EventStream, Next},
         rest::Api,
-        websocket::{Heard, Live, Lost},
     },
-    term::{format::text, output, screen::Screen},
+    error::Error,
+    term::{
+        format::text,
+        output,
+        screen::{Screen, stop_signal},
+    },
 };
 use clap::Args;
 use serde_json::Value;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use top_view::Scene;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use top_view::TopView;
 
 /// Minimum time between two drawings.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
 /// Interval of reads by REST: no event reports free memory.
 const READ_EVERY: Duration = Duration::from_secs(5);
-/// Between two tries to connect.
-const AGAIN: Duration = Duration::from_secs(1);
 /// Size assumed for a terminal that does not report one.
 const SIZE: (usize, usize) = (110, 40);
 
@@ -37,113 +39,86 @@ pub struct TopArgs {
 }
 
 /// Shows the fleet until `q` or Ctrl-C. As JSON, prints one line `{"overview","instances","running"}`.
-pub(crate) async fn top(args: TopArgs) -> Result<(), Fault> {
+pub(crate) async fn top(args: TopArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
-    let mut scene = Scene::new(api.base());
-    read(&api, &mut scene).await?;
+    let mut view = TopView::new(api.base());
+    read(&api, &mut view).await?;
     if args.common.json {
-        return output::say(&scene.json().to_string());
+        return output::print_line(&view.json().to_string());
     }
-    if args.once || !output::is_screen() {
+    if args.once || !output::can_draw() {
         // Without a terminal nothing is cut off: programs search for whole words.
         let columns = output::columns().unwrap_or(usize::MAX);
-        return top_view::draw(&scene, columns, usize::MAX, output::has_colours())
+        return top_view::draw(&view, columns, usize::MAX, output::has_colors())
             .iter()
-            .try_for_each(|line| output::say(line));
+            .try_for_each(|line| output::print_line(line));
     }
     let mut screen = Screen::open()?;
     let shown = tokio::select! {
-        shown = show(&api, &mut scene, &mut screen) => shown,
-        () = crate::cli::term::screen::told_to_stop() => Ok(()),
+        shown = show(&api, &mut view, &mut screen) => shown,
+        () = stop_signal() => Ok(()),
     };
     drop(screen);
     shown
 }
 
-async fn show(api: &Api, scene: &mut Scene, screen: &mut Screen) -> Result<(), Fault> {
-    loop {
-        match hear(api, scene, screen).await {
-            Ok(()) => return Ok(()),
-            Err(Lost::Final(fault)) => return Err(fault),
-            Err(Lost::Socket(why)) => scene.trouble = Some(format!("no live news ({why}): asking again")),
-        }
-        if !draw(scene, screen)? || screen.is_told_to_stop() {
-            return Ok(());
-        }
-        sleep(AGAIN).await;
-        read(api, scene).await?;
-    }
-}
-
-/// Until somebody has enough (`Ok`) or the connection is lost.
-async fn hear(api: &Api, scene: &mut Scene, screen: &mut Screen) -> Result<(), Lost> {
-    let mut live = Live::connect(api).await?;
-    scene.trouble = None;
+async fn show(api: &Api, view: &mut TopView, screen: &mut Screen) -> Result<(), Error> {
+    let mut events = EventStream::new(api);
     let mut ticks = interval(DRAW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut read_at = Instant::now() + READ_EVERY;
     loop {
-        tokio::select! {
-            heard = live.next() => take(scene, &heard?),
+        let next = tokio::select! {
+            next = events.next() => next?,
             () = screen.stop_key() => return Ok(()),
-            _ = ticks.tick() => {
+            _ = ticks.tick(), if events.is_open() => {
                 if Instant::now() >= read_at {
-                    read(api, scene).await.map_err(Lost::Final)?;
+                    read(api, view).await?;
                     read_at = Instant::now() + READ_EVERY;
                 }
-                if !draw(scene, screen).map_err(Lost::Final)? {
+                if !draw(view, screen)? {
                     return Ok(());
                 }
+                continue;
+            }
+        };
+        match next {
+            Next::Opened => view.warning = None,
+            Next::Event(event) => view.apply(&event),
+            Next::Lost(loss) => {
+                view.warning = Some(format!("no live updates ({}); reconnecting", loss.why));
+                if !draw(view, screen)? {
+                    return Ok(());
+                }
+                read(api, view).await?;
             }
         }
     }
 }
 
 /// Draws the view. Returns false if the reader of standard output has gone.
-fn draw(scene: &Scene, screen: &mut Screen) -> Result<bool, Fault> {
+fn draw(view: &TopView, screen: &mut Screen) -> Result<bool, Error> {
     let (columns, lines) = output::size().unwrap_or(SIZE);
-    match screen.draw(&top_view::draw(scene, columns, lines, output::has_colours())) {
+    match screen.draw(&top_view::draw(view, columns, lines, output::has_colors())) {
         Ok(()) => Ok(true),
-        Err(Fault::ReaderGone) => Ok(false),
-        Err(fault) => Err(fault),
+        Err(Error::ReaderGone) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 /// Reads everything by REST.
-async fn read(api: &Api, scene: &mut Scene) -> Result<(), Fault> {
-    scene.overview = api.get("/api/monitor/overview").await?.value;
-    scene.instances = match api.get("/api/instances").await?.value {
+async fn read(api: &Api, view: &mut TopView) -> Result<(), Error> {
+    view.overview = api.get("/api/monitor/overview").await?.value;
+    view.instances = match api.get("/api/instances").await?.value {
         Value::Array(instances) => instances,
         _ => Vec::new(),
     };
     let running = api.get("/api/tasks?status=running&limit=200").await?;
-    scene.running = running.value["items"]
+    view.running = running.value["items"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|task| (text(task, "id").to_owned(), task.clone()))
         .collect();
     Ok(())
-}
-
-/// Applies an event to the view.
-fn take(scene: &mut Scene, heard: &Heard) {
-    let id = text(&heard.data, "taskId").to_owned();
-    match heard.kind.as_str() {
-        "global_status" => scene.overview = heard.data.clone(),
-        "instance_status" => {
-            let known = scene.instances.iter_mut().find(|one| one["id"] == heard.data["instanceId"]);
-            let (Some(Value::Object(known)), Value::Object(news)) = (known, &heard.data) else { return };
-            for (name, value) in news.iter().filter(|(name, _)| *name != "instanceId") {
-                known.insert(name.clone(), value.clone());
-            }
-        }
-        "task_progress" if heard.data["status"] == "running" => {
-            scene.running.insert(id, heard.data.clone());
-        }
-        "task_progress" | "task_completed" | "task_failed" => {
-            scene.running.remove(&id);
-        }
-        _ => {}
-    }
 }

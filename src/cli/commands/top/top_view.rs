@@ -1,11 +1,12 @@
 //! State and drawing of `top`.
 
 use crate::cli::{
+    client::websocket::Event,
     commands::instances::vram,
     term::{
-        format::{span, text},
-        output::{self, Ink},
-        table::{Table, cut},
+        format::{format_ms, text},
+        output::{self, Color},
+        table::{Table, truncate},
     },
 };
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 const BAR_COLUMNS: usize = 20;
 
 /// The fleet as shown.
-pub(crate) struct Scene {
+pub(crate) struct TopView {
     base: String,
     /// `data` of `GET /api/monitor/overview`.
     pub(crate) overview: Value,
@@ -24,10 +25,10 @@ pub(crate) struct Scene {
     /// Running tasks by id: items of `GET /api/tasks`, or `data` of `task_progress`.
     pub(crate) running: BTreeMap<String, Value>,
     /// Reason that the view may be outdated.
-    pub(crate) trouble: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
-impl Scene {
+impl TopView {
     /// Creates an empty view of the system at `base`.
     pub(crate) fn new(base: &str) -> Self {
         Self {
@@ -35,7 +36,29 @@ impl Scene {
             overview: Value::Null,
             instances: Vec::new(),
             running: BTreeMap::new(),
-            trouble: None,
+            warning: None,
+        }
+    }
+
+    /// Applies an event.
+    pub(super) fn apply(&mut self, event: &Event) {
+        let id = text(&event.data, "taskId").to_owned();
+        match event.kind.as_str() {
+            "global_status" => self.overview = event.data.clone(),
+            "instance_status" => {
+                let known = self.instances.iter_mut().find(|one| one["id"] == event.data["instanceId"]);
+                let (Some(Value::Object(known)), Value::Object(update)) = (known, &event.data) else { return };
+                for (name, value) in update.iter().filter(|(name, _)| *name != "instanceId") {
+                    known.insert(name.clone(), value.clone());
+                }
+            }
+            "task_progress" if event.data["status"] == "running" => {
+                self.running.insert(id, event.data.clone());
+            }
+            "task_progress" | "task_completed" | "task_failed" => {
+                self.running.remove(&id);
+            }
+            _ => {}
         }
     }
 
@@ -47,13 +70,13 @@ impl Scene {
 }
 
 /// Draws at most `lines_max` lines, none wider than `columns`.
-pub(crate) fn draw(scene: &Scene, columns: usize, lines_max: usize, has_colours: bool) -> Vec<String> {
-    let count = |name: &str| scene.overview[name].as_u64().unwrap_or(0);
-    let oldest = scene.overview["oldestWaitingMs"].as_u64().map(|ms| format!(" (oldest {})", span(ms)));
+pub(crate) fn draw(view: &TopView, columns: usize, lines_max: usize, has_colors: bool) -> Vec<String> {
+    let count = |name: &str| view.overview[name].as_u64().unwrap_or(0);
+    let oldest = view.overview["oldestWaitingMs"].as_u64().map(|ms| format!(" (oldest {})", format_ms(ms)));
     let mut lines = vec![
         format!(
             "{}   instances {} of {} alive, {} busy   {} per minute",
-            scene.base,
+            view.base,
             count("aliveInstances"),
             count("totalInstances"),
             count("busyInstances"),
@@ -69,32 +92,32 @@ pub(crate) fn draw(scene: &Scene, columns: usize, lines_max: usize, has_colours:
             count("cancelledTasks"),
         ),
     ];
-    let mut lines: Vec<String> = lines.drain(..).map(|line| cut(&line, columns)).collect();
-    let trouble = scene.trouble.as_deref().unwrap_or_default();
-    lines.push(Ink::Bad.paint(&cut(&output::clean(trouble), columns), has_colours && !trouble.is_empty()));
+    let mut lines: Vec<String> = lines.drain(..).map(|line| truncate(&line, columns)).collect();
+    let warning = view.warning.as_deref().unwrap_or_default();
+    lines.push(Color::Bad.paint(&truncate(&output::sanitize(warning), columns), has_colors && !warning.is_empty()));
     let mut table = Table::new(&["INSTANCE", "PHASE", "PROGRESS", "NODE", "TASK", "VRAM FREE", "ERROR"]);
     let free = lines_max.saturating_sub(lines.len() + 1);
-    let is_short = scene.instances.len() > free;
+    let is_short = view.instances.len() > free;
     let shown = if is_short { free.saturating_sub(1) } else { free };
-    scene.instances.iter().take(shown).for_each(|instance| row(scene, instance, &mut table));
-    lines.extend(table.lines(Some(columns), has_colours));
+    view.instances.iter().take(shown).for_each(|instance| row(view, instance, &mut table));
+    lines.extend(table.lines(Some(columns), has_colors));
     if is_short {
-        lines.push(cut(&format!("and {} more", scene.instances.len() - shown), columns));
+        lines.push(truncate(&format!("and {} more", view.instances.len() - shown), columns));
     }
     lines
 }
 
-fn row(scene: &Scene, instance: &Value, table: &mut Table) {
+fn row(view: &TopView, instance: &Value, table: &mut Table) {
     let phase = text(instance, "phase");
     let task_id = text(instance, "currentTaskId");
-    let task = scene.running.get(task_id);
+    let task = view.running.get(task_id);
     let progress = task.and_then(|task| task["progress"].as_u64());
     let error = if phase == "up" { "" } else { text(instance, "lastError") };
-    let plain = |text: String| (text, Ink::Plain);
+    let plain = |text: String| (text, Color::Plain);
     let shown = if instance["enabled"] == false { format!("{phase}, disabled") } else { phase.to_owned() };
-    table.row([
+    table.push([
         plain(text(instance, "id").to_owned()),
-        (shown, Ink::of(phase)),
+        (shown, Color::of(phase)),
         plain(match (progress, task_id) {
             (Some(percent), _) => bar(percent),
             (None, "") => String::new(),
@@ -114,24 +137,24 @@ fn bar(percent: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scene, draw};
+    use super::{TopView, draw};
     use serde_json::json;
     use unicode_width::UnicodeWidthStr as _;
 
-    fn scene(count: usize) -> Scene {
-        let mut scene = Scene::new("http://x");
-        scene.overview =
+    fn view(count: usize) -> TopView {
+        let mut view = TopView::new("http://x");
+        view.overview =
             json!({"totalInstances": count, "aliveInstances": 1, "pendingTasks": 7, "oldestWaitingMs": 61_000});
-        scene.instances = (0..count)
+        view.instances = (0..count)
             .map(|n| json!({"id": format!("a:{n}"), "phase": "up", "enabled": true, "currentTaskId": format!("t{n}")}))
             .collect();
-        scene.running.insert("t0".to_owned(), json!({"status": "running", "progress": 45, "currentNode": "3"}));
-        scene
+        view.running.insert("t0".to_owned(), json!({"status": "running", "progress": 45, "currentNode": "3"}));
+        view
     }
 
     #[test]
     fn a_busy_instance_has_a_progress_bar_and_the_queue_its_age() {
-        let lines = draw(&scene(2), 200, 40, false);
+        let lines = draw(&view(2), 200, 40, false);
         assert!(lines[1].contains("7 pending (oldest 1 min 1 s)"), "{lines:?}");
         assert!(lines[4].contains("a:0") && lines[4].contains("█████████░░░░░░░░░░░  45 %  3"), "{lines:?}");
         assert!(lines[5].contains("starting"), "{lines:?}");
@@ -140,14 +163,14 @@ mod tests {
     #[test]
     fn the_view_fits_the_terminal() {
         for (columns, height) in [(80, 24), (20, 5), (1, 1)] {
-            let lines = draw(&scene(300), columns, height, false);
+            let lines = draw(&view(300), columns, height, false);
             assert!(lines.len() <= height.max(5), "{}", lines.len());
             assert!(lines.iter().all(|line| line.width() <= columns), "{columns}: {lines:?}");
         }
         assert!(
-            draw(&scene(300), 80, 24, false)[23].starts_with("and 281 more"),
+            draw(&view(300), 80, 24, false)[23].starts_with("and 281 more"),
             "{:?}",
-            draw(&scene(300), 80, 24, false)
+            draw(&view(300), 80, 24, false)
         );
     }
 }

@@ -4,20 +4,21 @@ pub(super) mod publish;
 pub(super) mod workflow_ref;
 pub(super) mod workflow_table;
 
+use super::ids::each;
 use crate::{
     cli::{
         client::{
             connection::Common,
             envelope::Answer,
-            error::{Fault, each},
-            pagination::{self, Asked},
+            pagination::{self, ListRequest},
             rest::Repeat,
         },
+        error::Error,
         term::{
             format::{age, bytes, text},
-            json_pretty::layout,
-            output::{self, Ink},
-            table::{Table, cut},
+            json_pretty::pretty,
+            output::{self, Color},
+            table::{Table, truncate},
         },
     },
     clock,
@@ -34,21 +35,21 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
-use workflow_ref::{FlowRef, path_of, whole_name};
-use workflow_table::{CUT, facts, table};
+use workflow_ref::{WorkflowRef, path_of, whole_name};
+use workflow_table::{WIDTH_MAX, facts, table};
 
 /// Settings of `workflows`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct WorkflowsArgs {
     #[command(subcommand)]
-    what: Option<What>,
+    action: Option<Action>,
     #[command(flatten)]
     list: ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// List published workflows (the default)
     #[command(alias = "ls")]
     List(ListArgs),
@@ -76,7 +77,7 @@ struct ListArgs {
 struct ShowArgs {
     /// Name; name@3 for an older version
     #[arg(value_name = "NAME[@VERSION]")]
-    flow: FlowRef,
+    workflow: WorkflowRef,
     #[command(flatten)]
     common: Common,
 }
@@ -85,7 +86,7 @@ struct ShowArgs {
 struct GetArgs {
     /// Name; name@3 for an older version
     #[arg(value_name = "NAME[@VERSION]")]
-    flow: FlowRef,
+    workflow: WorkflowRef,
     /// File to write instead of standard output; a link is followed, a device or pipe is written to
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -105,59 +106,59 @@ struct DeleteArgs {
     common: Common,
 }
 
-/// Lists, reads, publishes or deletes.
-pub(crate) async fn workflows(args: WorkflowsArgs) -> Result<(), Fault> {
-    match args.what {
+/// Runs a subcommand of `workflows`.
+pub(crate) async fn workflows(args: WorkflowsArgs) -> Result<(), Error> {
+    match args.action {
         None => list(args.list).await,
-        Some(What::List(args)) => list(args).await,
-        Some(What::Show(args)) => show(args).await,
-        Some(What::Get(args)) => get(args).await,
-        Some(What::Set(args)) => publish::set(args).await,
-        Some(What::Delete(args)) => delete(args).await,
+        Some(Action::List(args)) => list(args).await,
+        Some(Action::Show(args)) => show(args).await,
+        Some(Action::Get(args)) => get(args).await,
+        Some(Action::Set(args)) => publish::set(args).await,
+        Some(Action::Delete(args)) => delete(args).await,
     }
 }
 
-async fn list(args: ListArgs) -> Result<(), Fault> {
+async fn list(args: ListArgs) -> Result<(), Error> {
     let api = args.common.connection.logged_in()?;
-    let asked = Asked { path: "/api/workflows", filters: Vec::new(), limit: args.limit, has_cursor: false };
+    let request = ListRequest { path: "/api/workflows", filters: Vec::new(), limit: args.limit, has_cursor: false };
     let columns = || Table::new(&["NAME", "VERSION", "AGE", "DESCRIPTION", "PARAMS"]);
     let now = clock::unix_ms();
-    pagination::say(&api, &asked, args.common.json, columns, |flow, table| {
-        let plain = |text: String| (text, Ink::Plain);
+    pagination::print(&api, &request, args.common.json, columns, |workflow, table| {
+        let plain = |text: String| (text, Color::Plain);
         let params: Vec<&str> =
-            flow["params"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        table.row([
-            plain(text(flow, "name").to_owned()),
-            plain(flow["version"].to_string()),
-            plain(age(&flow["updatedAt"], now)),
-            plain(cut(&output::clean(text(flow, "description")), CUT)),
+            workflow["params"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        table.push([
+            plain(text(workflow, "name").to_owned()),
+            plain(workflow["version"].to_string()),
+            plain(age(&workflow["updatedAt"], now)),
+            plain(truncate(&output::sanitize(text(workflow, "description")), WIDTH_MAX)),
             plain(params.join(", ")),
         ]);
     })
     .await
 }
 
-async fn show(args: ShowArgs) -> Result<(), Fault> {
-    let flow = read(&args.flow, &args.common).await?;
+async fn show(args: ShowArgs) -> Result<(), Error> {
+    let workflow = read(&args.workflow, &args.common).await?;
     if args.common.json {
-        return output::say(flow.raw.get());
+        return output::print_line(workflow.raw.get());
     }
-    facts(&flow.value).iter().try_for_each(|line| output::say(line))?;
-    let params = flow.value["params"].as_object().filter(|params| !params.is_empty());
+    facts(&workflow.value).iter().try_for_each(|line| output::print_line(line))?;
+    let params = workflow.value["params"].as_object().filter(|params| !params.is_empty());
     if let Some(params) = params {
-        output::say("")?;
-        table(params).say(true)?;
+        output::print_line("")?;
+        table(params).print(true)?;
     }
-    if output::is_shown() {
+    if output::is_terminal() {
         let needed = params.into_iter().flatten().filter(|(_, param)| param["required"] == true);
         let needed: String = needed.map(|(name, _)| format!(" -p {name}=…")).collect();
-        output::hint(&format!("\nrun it: shuzhiren submit --workflow {}{}", args.flow, output::clean(&needed)));
+        output::hint(&format!("\nrun it: shuzhiren submit --workflow {}{}", args.workflow, output::sanitize(&needed)));
     }
     Ok(())
 }
 
-async fn read(flow: &FlowRef, common: &Common) -> Result<Answer, Fault> {
-    common.connection.logged_in()?.get(&flow.path()).await.map_err(|fault| fault.about(&flow.to_string()))
+async fn read(workflow: &WorkflowRef, common: &Common) -> Result<Answer, Error> {
+    common.connection.logged_in()?.get(&workflow.path()).await.map_err(|error| error.about(&workflow.to_string()))
 }
 
 /// Graph as stored: its numbers are exact.
@@ -167,22 +168,22 @@ struct Graph<'a> {
     workflow: &'a RawValue,
 }
 
-async fn get(args: GetArgs) -> Result<(), Fault> {
-    let flow = read(&args.flow, &args.common).await?;
+async fn get(args: GetArgs) -> Result<(), Error> {
+    let workflow = read(&args.workflow, &args.common).await?;
     let text = if args.common.json {
-        flow.raw.get().to_owned()
+        workflow.raw.get().to_owned()
     } else {
-        let graph: Graph<'_> = serde_json::from_str(flow.raw.get())
-            .map_err(|error| Fault::Unreachable(format!("the answer is not a published workflow: {error}")))?;
-        layout(graph.workflow.get())
+        let graph: Graph<'_> = serde_json::from_str(workflow.raw.get())
+            .map_err(|error| Error::Unreachable(format!("the answer is not a published workflow: {error}")))?;
+        pretty(graph.workflow.get())
     };
-    let Some(path) = &args.out else { return output::say(&text) };
+    let Some(path) = &args.out else { return output::print_line(&text) };
     write(path, &text, args.overwrite).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Fault::Local(format!("{} exists: --overwrite replaces it", path.display())),
-        io::ErrorKind::IsADirectory => Fault::Local(format!("cannot write {}: it is a directory", path.display())),
-        _ => Fault::Local(format!("cannot write {}: {error}", path.display())),
+        io::ErrorKind::AlreadyExists => Error::Local(format!("{} exists: --overwrite replaces it", path.display())),
+        io::ErrorKind::IsADirectory => Error::Local(format!("cannot write {}: it is a directory", path.display())),
+        _ => Error::Local(format!("cannot write {}: {error}", path.display())),
     })?;
-    output::say(&format!("saved {}  {}", path.display(), bytes(text.len() as u64 + 1)))
+    output::print_line(&format!("saved {}  {}", path.display(), bytes(text.len() as u64 + 1)))
 }
 
 fn write(path: &Path, text: &str, overwrite: bool) -> io::Result<()> {
@@ -196,17 +197,17 @@ fn write(path: &Path, text: &str, overwrite: bool) -> io::Result<()> {
     file.write_all(b"\n")
 }
 
-async fn delete(args: DeleteArgs) -> Result<(), Fault> {
+async fn delete(args: DeleteArgs) -> Result<(), Error> {
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.names, async |name| {
         let path = path_of(name);
         // Idempotent.
         let gone = api.call(Repeat::Safe, async || Ok(api.request(Method::DELETE, &path))).await;
-        let gone = gone.map_err(|fault| fault.about(name.as_str()))?;
+        let gone = gone.map_err(|error| error.about(name.as_str()))?;
         if json {
-            return output::say(gone.raw.get());
+            return output::print_line(gone.raw.get());
         }
-        output::say(&format!("{name} deleted; last version {}", gone.value["lastVersion"]))
+        output::print_line(&format!("{name} deleted; last version {}", gone.value["lastVersion"]))
     })
     .await
 }

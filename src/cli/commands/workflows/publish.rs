@@ -6,14 +6,14 @@ use crate::{
         client::{
             connection::Common,
             envelope::Answer,
-            error::Fault,
             rest::{Api, Repeat},
         },
         commands::submit::submit_request::read_json,
+        error::Error,
         term::{
-            json_pretty::layout,
+            json_pretty::pretty,
             line_diff::diff,
-            output::{self, Ink},
+            output::{self, Color},
         },
     },
     task::FlowName,
@@ -40,12 +40,13 @@ pub(crate) struct SetArgs {
     /// Name: 1 to 64 of A-Z a-z 0-9 . _ -
     #[arg(value_parser = whole_name)]
     name: FlowName,
-    /// The graph (ComfyUI's "Export (API)"), or a document {"workflow":{…},"params":{…},"description":"…"}; `-` = standard
-    /// input. A `version` in it works like --if-version, unless the document has another `name`: a copy is a new workflow
+    /// The graph (ComfyUI's "Export (API)"), or a document {"workflow":{…},"params":{…},"description":"…"}; `-` =
+    /// standard input. A `version` in it works like --if-version, unless the document has another `name`: a copy is a
+    /// new workflow
     file: PathBuf,
-    /// JSON file that declares its params, {"prompt":{"target":"6.text","type":"string"},…}: target (an address or a list of
-    /// addresses), type (string, integer, number, boolean, enum, image, video, audio, file), default, min, max, enum,
-    /// required, description
+    /// JSON file that declares its params, {"prompt":{"target":"6.text","type":"string"},…}: target (an address or a
+    /// list of addresses), type (string, integer, number, boolean, enum, image, video, audio, file), default, min, max,
+    /// enum, required, description
     #[arg(long, value_name = "FILE")]
     params: Option<PathBuf>,
     /// Description
@@ -61,31 +62,31 @@ pub(crate) struct SetArgs {
 type Members = BTreeMap<String, Box<RawValue>>;
 
 /// Publishes a workflow.
-pub(crate) async fn set(args: SetArgs) -> Result<(), Fault> {
+pub(crate) async fn set(args: SetArgs) -> Result<(), Error> {
     let mut body = read(&args)?;
     let api = args.common.connection.logged_in()?;
     let path = path_of(&args.name);
     let before = match api.get(&path).await {
         Ok(before) => Some(before),
-        Err(Fault::NotFound(_)) => {
+        Err(Error::NotFound(_)) => {
             first(&args, &body)?;
             None
         }
-        Err(fault) => return Err(fault),
+        Err(error) => return Err(error),
     };
     complete(&mut body, before.as_ref())?;
     let after = write(&api, &path, &body).await?;
     if args.common.json {
-        return output::say(after.raw.get());
+        return output::print_line(after.raw.get());
     }
-    told(&args.name, before.as_ref(), &after)
+    print_changes(&args.name, before.as_ref(), &after)
 }
 
 /// Builds the body from the arguments.
-fn read(args: &SetArgs) -> Result<Members, Fault> {
+fn read(args: &SetArgs) -> Result<Members, Error> {
     let stdin = Path::new("-");
     if args.file == stdin && args.params.as_deref() == Some(stdin) {
-        return Err(Fault::Usage("only one of FILE and --params can be standard input".to_owned()));
+        return Err(Error::Usage("only one of FILE and --params can be standard input".to_owned()));
     }
     let mut body = body_of(read_json(&args.file)?, &args.name);
     if let Some(path) = &args.params {
@@ -100,17 +101,19 @@ fn read(args: &SetArgs) -> Result<Members, Fault> {
     Ok(body)
 }
 
-/// Refuses a version guard for a workflow that does not exist yet. The server could not say which of the guards to remove.
-fn first(args: &SetArgs, body: &Members) -> Result<(), Fault> {
+/// Refuses a version guard for a workflow that does not exist yet. The server could not say which of the guards to
+/// remove.
+fn first(args: &SetArgs, body: &Members) -> Result<(), Error> {
     let version = body.get("version").and_then(|version| version.get().parse::<u64>().ok());
     if version.is_none_or(|version| version == 0) {
         return Ok(());
     }
     let guard = if args.if_version.is_some() { "--if-version out" } else { "`version` out of the file" };
-    Err(Fault::Refused(format!("workflow `{}` does not exist: leave {guard}", args.name)))
+    Err(Error::Refused(format!("workflow `{}` does not exist: leave {guard}", args.name)))
 }
 
-/// Reads a file that is the graph, or has it as its member `workflow`. A node of that name is told apart by `class_type`.
+/// Reads a file that is the graph, or has it as its member `workflow`. A node of that name is recognized by its
+/// `class_type`.
 fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
     let members: Members = serde_json::from_str(file.get()).unwrap_or_default();
     let is_node = |graph: &RawValue| {
@@ -129,7 +132,7 @@ fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
 }
 
 /// Adds the members that stay, and the version guard: so the changes shown are the changes made.
-fn complete(body: &mut Members, before: Option<&Answer>) -> Result<(), Fault> {
+fn complete(body: &mut Members, before: Option<&Answer>) -> Result<(), Error> {
     let known = members(before)?;
     for name in KEPT {
         if let Some(value) = known.get(name).filter(|_| !body.contains_key(name)) {
@@ -141,18 +144,18 @@ fn complete(body: &mut Members, before: Option<&Answer>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn members(answer: Option<&Answer>) -> Result<Members, Fault> {
+fn members(answer: Option<&Answer>) -> Result<Members, Error> {
     let text = answer.map_or("{}", |answer| answer.raw.get());
     serde_json::from_str(text)
-        .map_err(|error| Fault::Unreachable(format!("the answer is not a published workflow: {error}")))
+        .map_err(|error| Error::Unreachable(format!("the answer is not a published workflow: {error}")))
 }
 
 fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
     to_raw_value(value).expect("a text or a number can be written as JSON")
 }
 
-async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Fault> {
-    let body = serde_json::to_string(body).map_err(|error| Fault::Usage(format!("cannot write it: {error}")))?;
+async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Error> {
+    let body = serde_json::to_string(body).map_err(|error| Error::Usage(format!("cannot write it: {error}")))?;
     // Idempotent: a repeated request finds its own version.
     api.call(Repeat::Safe, async || {
         Ok(api.request(Method::PUT, path).header(CONTENT_TYPE, "application/json").body(body.clone()))
@@ -160,23 +163,23 @@ async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Fault> {
     .await
 }
 
-fn told(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), Fault> {
+fn print_changes(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), Error> {
     let version = &after.value["version"];
     if before.is_some_and(|before| before.value["version"] == *version) {
-        return output::say(&format!("{name}@{version} is unchanged"));
+        return output::print_line(&format!("{name}@{version} is unchanged"));
     }
     if before.is_some() {
         for line in diff(&shown(before)?, &shown(Some(after))?) {
-            let ink = match line.chars().next() {
-                Some('-') => Ink::Bad,
-                Some('+') => Ink::Good,
-                _ => Ink::Plain,
+            let color = match line.chars().next() {
+                Some('-') => Color::Bad,
+                Some('+') => Color::Good,
+                _ => Color::Plain,
             };
-            output::say(&ink.paint(&line, output::has_colours()))?;
+            output::print_line(&color.paint(&line, output::has_colors()))?;
         }
     }
-    output::say(&format!("{name}@{version} is published"))?;
-    if output::is_shown() {
+    output::print_line(&format!("{name}@{version} is published"))?;
+    if output::is_terminal() {
         output::hint(&format!(
             "run it: shuzhiren submit --workflow {name}; its params: shuzhiren workflows show {name}"
         ));
@@ -185,11 +188,11 @@ fn told(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), 
 }
 
 /// Pretty-prints the members that make a version, without control characters.
-fn shown(answer: Option<&Answer>) -> Result<String, Fault> {
+fn shown(answer: Option<&Answer>) -> Result<String, Error> {
     let mut members = members(answer)?;
     members.retain(|name, _| name == "workflow" || KEPT.contains(&name.as_str()));
-    let text = serde_json::to_string(&members).map_err(|error| Fault::Local(error.to_string()))?;
-    Ok(layout(&text))
+    let text = serde_json::to_string(&members).map_err(|error| Error::Local(error.to_string()))?;
+    Ok(pretty(&text))
 }
 
 #[cfg(test)]

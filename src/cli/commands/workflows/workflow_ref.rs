@@ -8,12 +8,12 @@ const DIGITS_MAX: usize = 15;
 
 /// A published workflow, in its latest or a given version.
 #[derive(Debug, Clone)]
-pub(crate) struct FlowRef {
+pub(crate) struct WorkflowRef {
     pub(crate) name: FlowName,
     version: Option<u64>,
 }
 
-impl FlowRef {
+impl WorkflowRef {
     /// Path to read it from.
     pub(crate) fn path(&self) -> String {
         let version = self.version.map(|version| format!("?version={version}")).unwrap_or_default();
@@ -34,7 +34,7 @@ pub(crate) fn whole_name(text: &str) -> Result<FlowName, String> {
     }
 }
 
-impl FromStr for FlowRef {
+impl FromStr for WorkflowRef {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -52,7 +52,7 @@ impl FromStr for FlowRef {
     }
 }
 
-impl fmt::Display for FlowRef {
+impl fmt::Display for WorkflowRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.version {
             Some(version) => write!(f, "{}@{version}", self.name),
@@ -63,11 +63,11 @@ impl fmt::Display for FlowRef {
 
 #[cfg(test)]
 mod tests {
-    use super::{FlowRef, whole_name};
+    use super::{WorkflowRef, whole_name};
 
     #[test]
     fn a_name_may_have_a_version() {
-        let path = |text: &str| text.parse::<FlowRef>().map(|flow| (flow.path(), flow.to_string()));
+        let path = |text: &str| text.parse::<WorkflowRef>().map(|workflow| (workflow.path(), workflow.to_string()));
         assert_eq!(path("a.b"), Ok(("/api/workflows/a.b".to_owned(), "a.b".to_owned())));
         assert_eq!(path("a@12"), Ok(("/api/workflows/a?version=12".to_owned(), "a@12".to_owned())));
         for bad in ["", "@3", "a@", "a@x", "a@+1", "a@1@2", "../x", "a b", "图", "a@9999999999999999"] {

@@ -2,34 +2,34 @@
 
 use crate::cli::term::{
     format::text,
-    output::{self, Ink},
-    table::{Table, cut},
+    output::{self, Color},
+    table::{Table, truncate},
 };
 use serde_json::{Map, Value};
 
 /// Maximum width of a description in a list, of a default, and of the choices of a param.
-pub(crate) const CUT: usize = 48;
+pub(crate) const WIDTH_MAX: usize = 48;
 
 /// Returns a line each for name, versions, description and more.
-pub(crate) fn facts(flow: &Value) -> Vec<String> {
-    let versions = flow["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+pub(crate) fn facts(workflow: &Value) -> Vec<String> {
+    let versions = workflow["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let kept: Vec<String> = versions.iter().map(Value::to_string).collect();
-    let newest = if flow["version"] == flow["latestVersion"] {
+    let newest = if workflow["version"] == workflow["latestVersion"] {
         "latest".to_owned()
     } else {
-        format!("latest is {}", flow["latestVersion"])
+        format!("latest is {}", workflow["latestVersion"])
     };
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str| {
         if !value.is_empty() {
-            lines.push(format!("{name:<12}{}", output::clean(value)));
+            lines.push(format!("{name:<12}{}", output::sanitize(value)));
         }
     };
-    fact("workflow", text(flow, "name"));
-    fact("version", &format!("{}, {newest}; kept: {}", flow["version"], kept.join(", ")));
-    fact("description", text(flow, "description"));
-    fact("published", text(flow, "createdAt"));
-    fact("nodes", &flow["workflow"].as_object().map_or(0, Map::len).to_string());
+    fact("workflow", text(workflow, "name"));
+    fact("version", &format!("{}, {newest}; kept: {}", workflow["version"], kept.join(", ")));
+    fact("description", text(workflow, "description"));
+    fact("published", text(workflow, "createdAt"));
+    fact("nodes", &workflow["workflow"].as_object().map_or(0, Map::len).to_string());
     lines
 }
 
@@ -46,12 +46,12 @@ pub(crate) fn table(params: &Map<String, Value>) -> Table {
         let cells = [
             name.clone(),
             text(param, "type").to_owned(),
-            cut(&output::clean(&default), CUT),
+            truncate(&output::sanitize(&default), WIDTH_MAX),
             range(param),
             target(param),
         ];
         let description = text(param, "description").to_owned();
-        table.row(cells.into_iter().chain([description]).map(|text| (text, Ink::Plain)));
+        table.push(cells.into_iter().chain([description]).map(|text| (text, Color::Plain)));
     }
     table
 }
@@ -61,7 +61,7 @@ fn range(param: &Value) -> String {
     if let Some(choices) = param["enum"].as_array() {
         let choices: Vec<String> =
             choices.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned)).collect();
-        return cut(&output::clean(&choices.join(", ")), CUT);
+        return truncate(&output::sanitize(&choices.join(", ")), WIDTH_MAX);
     }
     let unit = if param["type"] == "string" { " characters" } else { "" };
     match (&param["min"], &param["max"]) {
@@ -76,7 +76,7 @@ fn target(param: &Value) -> String {
     let one = std::slice::from_ref(&param["target"]);
     let targets = param["target"].as_array().map_or(one, Vec::as_slice);
     let targets: Vec<&str> = targets.iter().filter_map(Value::as_str).collect();
-    cut(&output::clean(&targets.join(", ")), CUT)
+    truncate(&output::sanitize(&targets.join(", ")), WIDTH_MAX)
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_workflow_is_shown_with_its_params() {
-        let flow = json!({"name": "portrait", "version": 2, "latestVersion": 3, "versions": [2, 3], "description": "a\u{1b}b",
+        let workflow = json!({"name": "portrait", "version": 2, "latestVersion": 3, "versions": [2, 3], "description": "a\u{1b}b",
             "createdAt": "c", "workflow": {"3": {}, "6": {}}});
         let expected = [
             "workflow    portrait",
@@ -95,7 +95,7 @@ mod tests {
             "published   c",
             "nodes       2",
         ];
-        assert_eq!(facts(&flow), expected);
+        assert_eq!(facts(&workflow), expected);
         let params = json!({
             "prompt": {"type": "string", "target": ["6.text", "7.text"], "max": 500, "required": true},
             "seed": {"type": "integer", "target": "3.seed", "default": 18_446_744_073_709_551_615_u64, "min": 0, "max": 7},

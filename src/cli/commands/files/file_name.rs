@@ -13,7 +13,7 @@ const NAMES_MAX: usize = 10_000;
 
 /// Gives a complete file its name. If a file of that name has the same content, it stays; otherwise `name-1.png` and so
 /// on are tried. `overwrite` replaces a regular file; symbolic links, directories, devices and pipes never are.
-pub(crate) fn place(
+pub(crate) fn give_name(
     mut file: tempfile::NamedTempFile,
     folder: &Path,
     name: &str,
@@ -22,7 +22,8 @@ pub(crate) fn place(
 ) -> io::Result<(PathBuf, bool)> {
     if overwrite {
         let path = folder.join(name);
-        // The name is the server's: a link would lead out of the folder, a device or a pipe is not a download's to fill.
+        // The name is the server's: a link would lead out of the folder, a device or a pipe is not a download's to
+        // fill.
         if let Ok(metadata) = fs::symlink_metadata(&path)
             && !metadata.is_file()
         {
@@ -93,7 +94,7 @@ pub(crate) fn safe_name(name: &str, otherwise: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{hex, numbered, place, safe_name};
+    use super::{give_name, hex, numbered, safe_name};
     use sha2::{Digest as _, Sha256};
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
             let file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
             std::fs::write(file.path(), text).unwrap();
             let (path, was_there) =
-                place(file, folder.path(), "a.png", &hex(Sha256::new_with_prefix(text)), overwrite).unwrap();
+                give_name(file, folder.path(), "a.png", &hex(Sha256::new_with_prefix(text)), overwrite).unwrap();
             (path.file_name().unwrap().to_str().unwrap().to_owned(), was_there)
         };
         assert_eq!(put("one", false), ("a.png".to_owned(), false));

@@ -2,9 +2,9 @@
 
 /// Meaning of the exit codes; part of `--help`.
 ///
-/// 0 also if the reader of standard output has gone (`| head`). 1: a watched task failed or was cancelled. 2: an error that the
-/// command itself finds, such as a param without `=`; 6: one that only the system can find, such as a param that the
-/// workflow does not declare. 5: the system was away or busy for longer than `--wait-for-server`.
+/// 0 also if the reader of standard output has gone (`| head`). 1: a watched task failed or was cancelled. 2: an error
+/// that the command itself finds, such as a param without `=`; 6: one that only the system can find, such as a param
+/// that the workflow does not declare. 5: the system was away or busy for longer than `--wait-for-server`.
 pub const EXIT_CODES: &str = "\
 Exit codes of the commands that talk to a running system:
   0  success                        5    the system is unreachable or too busy
@@ -15,7 +15,7 @@ Exit codes of the commands that talk to a running system:
 
 /// Error of a command; printed in one place, `run`.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum Error {
     /// The reader of standard output has gone. Not printed, and not a failure.
     #[error("standard output is closed")]
     ReaderGone,
@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     Interrupted(String),
 }
 
-impl Fault {
+impl Error {
     /// Returns the exit code; see [`EXIT_CODES`].
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
@@ -63,31 +63,26 @@ impl Fault {
 
     /// Puts the object that the error is about in front of its message.
     pub(crate) fn about(self, what: &str) -> Self {
-        let told = |text: String| format!("{what}: {text}");
+        let about = |text: String| format!("{what}: {text}");
         match self {
             Self::ReaderGone => Self::ReaderGone,
-            Self::TaskFailed(text) => Self::TaskFailed(told(text)),
-            Self::Usage(text) => Self::Usage(told(text)),
-            Self::NotLoggedIn(text) => Self::NotLoggedIn(told(text)),
-            Self::NotFound(text) => Self::NotFound(told(text)),
-            Self::Unreachable(text) => Self::Unreachable(told(text)),
-            Self::Refused(text) => Self::Refused(told(text)),
-            Self::Local(text) => Self::Local(told(text)),
-            Self::Interrupted(text) => Self::Interrupted(told(text)),
+            Self::TaskFailed(text) => Self::TaskFailed(about(text)),
+            Self::Usage(text) => Self::Usage(about(text)),
+            Self::NotLoggedIn(text) => Self::NotLoggedIn(about(text)),
+            Self::NotFound(text) => Self::NotFound(about(text)),
+            Self::Unreachable(text) => Self::Unreachable(about(text)),
+            Self::Refused(text) => Self::Refused(about(text)),
+            Self::Local(text) => Self::Local(about(text)),
+            Self::Interrupted(text) => Self::Interrupted(about(text)),
         }
     }
 }
 
-/// Runs `act` for each item, also after an error. The first error becomes the result of the command.
-pub(crate) async fn each<T>(things: &[T], act: impl AsyncFn(&T) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut first = None;
-    for thing in things {
-        match act(thing).await {
-            Ok(()) => {}
-            Err(Fault::ReaderGone) => return Err(Fault::ReaderGone),
-            Err(fault) if first.is_none() => first = Some(fault),
-            Err(fault) => crate::cli::term::output::hint(&format!("error: {fault}")),
-        }
+/// Returns the innermost cause: reqwest's own message only says that there was an error.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    first.map_or(Ok(()), Err)
+    if error.is_timeout() { format!("no answer in time ({innermost})") } else { innermost.to_string() }
 }
