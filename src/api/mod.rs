@@ -6,41 +6,32 @@
 //! What users read of it is the OpenAPI document ([`document`]), made from the handlers' own attributes and from `guides/`: a Markdown file
 //! for each subject and language. The page at `/docs` shows it; a test sends every example, and holds every answer of every other test against it.
 
-mod arrivals;
-mod batch;
-mod draft;
+mod bodies;
 mod error;
-mod eta;
 mod http;
-mod inline;
-mod knowledge;
-mod named;
 mod near;
 mod openapi;
-mod publication;
-mod rate;
-mod remote;
 mod routes;
-mod sight;
-mod sniff;
-mod submission;
-mod submit;
-mod sweep;
-mod traces;
 
 pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
 pub use openapi::document;
 
-use crate::{auth::Auth, fetch::Fetcher, queue::Queue, settings::FrontSettings, store::Store, task::Links};
+use crate::{
+    auth::Auth,
+    fetch::Fetcher,
+    queue::Queue,
+    settings::FrontSettings,
+    store::Store,
+    submit::{Limits, Submitter},
+    task::Links,
+};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderValue, header},
 };
 use http::query::Takers;
-use knowledge::Knowledge;
-use rate::RateLimits;
-use routes::thumbnail::Thumbnails;
+use routes::{nodes::ListingCache, thumbnail::Thumbnails};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -57,16 +48,15 @@ pub struct ApiState {
     auth: Auth,
     links: Links,
     front: Arc<FrontSettings>,
-    file_bytes_max: u64,
-    rates: Arc<RateLimits>,
+    submitter: Submitter,
     logins: Arc<Semaphore>,
-    knowledge: Knowledge,
-    fetcher: Fetcher,
+    node_listing: Arc<ListingCache>,
     thumbnails: Arc<Thumbnails>,
 }
 
 impl ApiState {
-    /// `file_bytes_max` bounds an uploaded file. It fetches none from URLs until it [is given a fetcher](Self::fetching).
+    /// Returns the state of a REST interface for files of at most `file_bytes_max` bytes. It fetches no URLs until it
+    /// [has a fetcher](Self::fetching).
     pub fn new(
         queue: Queue,
         store: Store,
@@ -75,18 +65,24 @@ impl ApiState {
         front: FrontSettings,
         file_bytes_max: u64,
     ) -> Self {
-        let rates = Arc::new(RateLimits::new(front.rate_burst));
-        let logins = Arc::new(Semaphore::new(LOGINS_WAITING_MAX));
-        let knowledge = Knowledge::new(queue.clone());
-        let fetcher = Fetcher::off();
-        let thumbnails = Arc::new(Thumbnails::new());
-        let front = Arc::new(front);
-        Self { queue, store, auth, links, front, file_bytes_max, rates, logins, knowledge, fetcher, thumbnails }
+        let limits = Limits { file_bytes_max, rate_burst: front.rate_burst, is_private: links.are_signed() };
+        Self {
+            submitter: Submitter::new(queue.clone(), store.clone(), limits),
+            queue,
+            store,
+            auth,
+            links,
+            front: Arc::new(front),
+            logins: Arc::new(Semaphore::new(LOGINS_WAITING_MAX)),
+            node_listing: Arc::default(),
+            thumbnails: Arc::new(Thumbnails::new()),
+        }
     }
 
-    /// The same, fetching files from URLs with this.
+    /// Sets the fetcher of files at URLs.
+    #[must_use]
     pub fn fetching(self, fetcher: Fetcher) -> Self {
-        Self { fetcher, ..self }
+        Self { submitter: self.submitter.with_fetcher(fetcher), ..self }
     }
 }
 
@@ -96,7 +92,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(routes::login::login))
         .routes(routes!(routes::instances::list))
         .routes(routes!(routes::instances::detail, routes::instances::switch))
-        .routes(routes!(routes::tasks::list, submit::submit))
+        .routes(routes!(routes::tasks::list, routes::submit::submit))
         .routes(routes!(routes::tasks::detail, routes::tasks::cancel))
         .routes(routes!(routes::tasks::workflow))
         .routes(routes!(routes::preview::preview))

@@ -12,7 +12,7 @@ pub struct Expansion<'a> {
     task_count: u16,
 }
 
-/// One param of a sweep and the values it takes.
+/// A param of a sweep and the values it takes.
 #[derive(Debug, Clone)]
 pub struct Axis<'a> {
     /// Param, such as `3.seed`.

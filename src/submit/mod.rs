@@ -1,4 +1,5 @@
-//! What a request to run something means, without HTTP: every API surface submits through [`Submitter`].
+//! Submission of tasks, without HTTP: the meaning of a request to run something. Every API surface submits through
+//! [`Submitter`].
 //!
 //! One pipeline serves a single task, a batch and a dry run, because a task is a batch of one:
 //!

@@ -22,7 +22,7 @@ pub struct Publication<'a> {
     pub params: Option<&'a RawValue>,
     /// The publisher's description.
     pub description: Option<String>,
-    /// Newest version to replace, 0 = none; `None` = whatever it is.
+    /// Newest version to replace, 0 = none; `None` = any.
     pub expected: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ impl Submitter {
     }
 }
 
-/// Removes the white space between the parts of a JSON text: the same content is the same text, whatever its layout.
+/// Removes the white space between the parts of a JSON text: equal content becomes equal text.
 fn compact(json: &RawValue) -> Box<RawValue> {
     let (mut text, mut is_string, mut is_escaped) = (String::with_capacity(json.get().len()), false, false);
     for letter in json.get().chars() {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 /// Attempts of a task that asks for no other number.
 pub const MAX_ATTEMPTS_DEFAULT: u32 = 3;
 
-/// One request to run something. A surface fills it from its own wire form.
+/// A request to run something. A surface fills it from its own wire form.
 #[derive(Debug, Clone)]
 pub struct Submission<'a> {
     /// A graph, or the name of a published workflow as a JSON string: `"name"`, `"name@3"`.

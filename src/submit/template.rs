@@ -24,7 +24,7 @@ pub(super) struct Template<'a> {
     pub(super) fleet: Arc<FleetSnapshot>,
 }
 
-/// One task of a submission, resolved and not accepted yet.
+/// A task of a submission, resolved and not accepted yet.
 pub(super) struct Draft {
     /// Graph with the params in it.
     pub(super) workflow: Box<RawValue>,

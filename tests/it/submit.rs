@@ -11,7 +11,7 @@ use shuzhiren::{
 };
 use std::time::Duration;
 
-/// One black pixel.
+/// PNG of a single black pixel, base64.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==";
 
 struct Surface {

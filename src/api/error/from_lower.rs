@@ -1,7 +1,7 @@
 //! What the rooms beneath could not do, as what a caller is told.
 
-use super::ApiError;
-use crate::{queue, store};
+use super::{ApiError, Flaw};
+use crate::{queue, store, submit};
 
 impl From<queue::Error> for ApiError {
     fn from(error: queue::Error) -> Self {
@@ -31,6 +31,30 @@ impl From<store::Error> for ApiError {
                 tracing::error!(%error, "a request found the store not available");
                 Self::StorageUnavailable
             }
+        }
+    }
+}
+
+impl From<submit::Error> for ApiError {
+    fn from(error: submit::Error) -> Self {
+        match error {
+            submit::Error::InvalidMember { pointer, code, message } => {
+                Self::InvalidRequest(vec![Flaw::unfit(pointer, code, &message)])
+            }
+            submit::Error::InvalidWorkflow(problems) => Self::InvalidWorkflow(problems),
+            submit::Error::InvalidParams(problems) => Self::InvalidParams(problems),
+            submit::Error::UnknownWorkflow(problem) => Self::WorkflowUnknown(problem),
+            submit::Error::KeyReused => Self::KeyReused,
+            submit::Error::NoSuchFile(id) => Self::NoSuchFile(id),
+            submit::Error::RateLimited(wait) => Self::RateLimited(wait),
+            submit::Error::QueueFull(wait) => Self::QueueFull(wait),
+            submit::Error::Busy => Self::Busy,
+            submit::Error::VersionConflict(version) => Self::VersionConflict(version),
+            submit::Error::TooManyWorkflows(count) => Self::WorkflowsFull(count),
+            submit::Error::WorkflowDeleted => Self::NotFound("such workflow"),
+            submit::Error::UnreadableWorkflow(_) => Self::Internal,
+            submit::Error::Queue(error) => error.into(),
+            submit::Error::Store(error) => error.into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP as every route uses it: envelope, body, query, extractors, rate limit, conditional headers.
+//! HTTP as every route uses it: envelope, body, query, extractors, conditional headers.
 
 pub(super) mod body;
 pub(super) mod conditional_headers;
@@ -7,4 +7,5 @@ pub(super) mod extract;
 pub(super) mod json;
 pub(super) mod multipart;
 pub(super) mod query;
+pub(super) mod spans;
 pub(super) mod timestamp;

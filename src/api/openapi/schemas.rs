@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "they are only described, never made")]
 
 use crate::{
-    api::{batch::BatchView, draft::DryRun},
+    api::routes::submit::{BatchView, DryRun},
     fleet::Scheme,
     task::{Priority, TaskView},
 };

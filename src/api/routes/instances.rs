@@ -55,7 +55,7 @@ impl Detail {
     responses((status = 200, description = "every instance", body = crate::api::openapi::Envelope<Vec<InstanceView>>))
 )]
 pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<Vec<InstanceView>>> {
-    Ok(Answer(views(&state.queue).await?))
+    Ok(Answer(state.queue.instance_views().await?))
 }
 
 /// One instance.
@@ -97,14 +97,6 @@ pub(crate) async fn switch(
     let target = target(&state.queue, &id).await?;
     state.queue.set_enabled(&target.id, enabled).await?;
     Ok(Answer(read(&state.queue, &target).await?))
-}
-
-/// Every instance of the config as it is shown.
-pub(crate) async fn views(queue: &Queue) -> Result<Vec<InstanceView>> {
-    let targets = queue.config().await?.targets();
-    let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
-    let statuses = queue.instances(&ids).await?;
-    Ok(targets.iter().zip(&statuses).map(|(target, status)| InstanceView::new(target, status.as_ref())).collect())
 }
 
 /// Only what the config names exists: no text of a client becomes part of a key.

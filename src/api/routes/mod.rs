@@ -10,6 +10,7 @@ pub(super) mod monitor;
 pub(super) mod nodes;
 pub(super) mod preview;
 pub(super) mod retry;
+pub(super) mod submit;
 pub(super) mod tasks;
 pub(super) mod thumbnail;
 pub(super) mod upload;

@@ -1,6 +1,5 @@
 //! `GET /api/monitor/overview` and `GET /api/health`.
 
-use super::instances;
 use crate::{
     api::{ApiState, error::Result, http::envelope::Answer},
     auth::Caller,
@@ -22,8 +21,7 @@ use serde_json::json;
     responses((status = 200, description = "the counts", body = crate::api::openapi::Envelope<OverviewView>))
 )]
 pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<OverviewView>> {
-    let counts = async { Ok(state.queue.counts().await?) };
-    let (instances, counts) = tokio::try_join!(instances::views(&state.queue), counts)?;
+    let (instances, counts) = tokio::try_join!(state.queue.instance_views(), state.queue.counts())?;
     Ok(Answer(OverviewView::new(&instances, &counts)))
 }
 

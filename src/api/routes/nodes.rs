@@ -5,9 +5,9 @@ use crate::{
         ApiState,
         error::{ApiError, Result},
         http::{conditional_headers, query::Query},
-        knowledge::Snapshot,
     },
     auth::Caller,
+    submit::FleetSnapshot,
 };
 use axum::{
     body::Bytes,
@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Classes asked for by name.
 const CLASSES_MAX: usize = 200;
@@ -30,6 +30,25 @@ const TAG_BYTES: usize = 16;
 pub(crate) struct Listed {
     body: Bytes,
     etag: String,
+}
+
+/// The listing of all classes, made once for each state of the fleet.
+#[derive(Default)]
+pub(crate) struct ListingCache(Mutex<Option<(Arc<FleetSnapshot>, Listed)>>);
+
+impl ListingCache {
+    /// Returns the listing of all classes. Callers that come while it is being made wait for it.
+    fn of_all(&self, fleet: &Arc<FleetSnapshot>) -> Listed {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((of, listed)) if Arc::ptr_eq(of, fleet) => listed.clone(),
+            _ => {
+                let listed = made(fleet, None);
+                *cached = Some((fleet.clone(), listed.clone()));
+                listed
+            }
+        }
+    }
 }
 
 /// All classes, or those of `?class=KSampler,SaveImage`. What did not change is a 304.
@@ -53,8 +72,12 @@ pub(crate) async fn list(
 ) -> Result<Response> {
     query.only(&["class"])?;
     let wanted = query.one("class")?.map(classes_of).transpose()?;
-    let known = state.knowledge.now().await;
-    let listed = tokio::task::spawn_blocking(move || listed(&known, wanted.as_deref()));
+    let known = state.submitter.catalogs().current().await;
+    let cache = state.node_listing.clone();
+    let listed = tokio::task::spawn_blocking(move || match wanted {
+        None => cache.of_all(&known),
+        Some(classes) => made(&known, Some(&classes.iter().map(String::as_str).collect::<Vec<_>>())),
+    });
     let listed = listed.await.map_err(|_| ApiError::Internal)?;
     if listed.body.len() > BYTES_MAX {
         return Err(ApiError::InvalidQuery(format!(
@@ -83,16 +106,8 @@ fn classes_of(text: &str) -> Result<Vec<String>> {
     Ok(classes)
 }
 
-/// The answer of all classes is made once for each state of the fleet.
-fn listed(known: &Arc<Snapshot>, classes: Option<&[String]>) -> Listed {
-    match classes {
-        None => known.listed.get_or_init(|| made(known, None)).clone(),
-        Some(classes) => made(known, Some(&classes.iter().map(String::as_str).collect::<Vec<_>>())),
-    }
-}
-
-fn made(known: &Snapshot, classes: Option<&[&str]>) -> Listed {
-    let body = format!("{{\"code\":200,\"data\":{}}}", known.pool.listing(classes));
+fn made(known: &FleetSnapshot, classes: Option<&[&str]>) -> Listed {
+    let body = format!("{{\"code\":200,\"data\":{}}}", known.catalog.listing(classes));
     let digest: String = Sha256::digest(&body).iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
     Listed { body: body.into(), etag: format!("\"{digest}\"") }
 }

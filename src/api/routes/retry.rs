@@ -5,8 +5,7 @@ use crate::{
     api::{
         ApiState,
         error::{ApiError, Result},
-        http::{envelope::Answer, extract::PathId},
-        traces,
+        http::{envelope::Answer, extract::PathId, spans},
     },
     auth::Caller,
     queue::Revived,
@@ -31,11 +30,11 @@ pub(crate) async fn retry(
     PathId(id): PathId,
 ) -> Result<Answer<TaskView>> {
     let begun = Instant::now();
-    state.rates.take(&caller.username)?;
+    state.submitter.admit(&caller)?;
     let id = own_task_id(&state, &caller, &id).await?;
     match state.queue.revive(id).await? {
         Revived::Revived(task) => {
-            traces::done(id, Name::Retry, begun);
+            spans::record(id, Name::Retry, begun);
             Ok(Answer(TaskView::new(&task, &state.links)))
         }
         Revived::NotFound => Err(ApiError::NotFound("such task")),

@@ -1,16 +1,15 @@
 //! `GET /api/tasks`, `GET|DELETE /api/tasks/:id`, `GET /api/tasks/:id/workflow`.
 
-use super::{instances, waiting_reason};
+use super::waiting_reason;
 use crate::{
     api::{
         ApiState,
         error::{ApiError, Result},
-        eta,
-        http::{envelope::Answer, extract::PathId, query::Query},
-        traces,
+        http::{envelope::Answer, extract::PathId, query::Query, spans},
     },
     auth::Caller,
     queue::{Cancelled, TaskCursor, TaskQuery},
+    submit::eta_ms,
     task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
     trace::Name,
 };
@@ -169,7 +168,7 @@ pub(crate) async fn cancel(
     let id = own_task_id(&state, &caller, &id).await?;
     match state.queue.cancel(id).await? {
         Cancelled::Cancelled(task) => {
-            traces::done(id, Name::Cancel, begun);
+            spans::record(id, Name::Cancel, begun);
             Ok(Answer(TaskView::new(&task, &state.links)))
         }
         Cancelled::AlreadyEnded(task) => Err(ApiError::TaskEnded(task.state.status())),
@@ -178,11 +177,10 @@ pub(crate) async fn cancel(
 }
 
 async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
-    let prospects = async { Ok::<_, ApiError>(state.queue.prospects(task).await?) };
-    let (prospects, instances) = tokio::try_join!(prospects, instances::views(&state.queue))?;
+    let (prospects, instances) = tokio::try_join!(state.queue.prospects(task), state.queue.instance_views())?;
     view.queue_position = prospects.position;
     if task.state == TaskState::Waiting {
-        view.eta_ms = eta::start_ms(&prospects, &task.facts.eligible, &instances);
+        view.eta_ms = eta_ms(&prospects, &task.facts.eligible, &instances);
     }
     view.waiting_for = waiting_reason::words(task, &prospects, &instances);
     Ok(())

@@ -12,9 +12,8 @@ use crate::{
         },
     },
     auth::Caller,
-    metrics,
-    queue::{FileKind, FileRecord},
-    store::{self, Stored, Writer},
+    store,
+    submit::{FileRegistry, ReceivedFile},
     task::FileId,
 };
 use axum::{
@@ -43,18 +42,21 @@ pub(crate) async fn upload(
     caller: Caller,
     request: Request,
 ) -> Result<Answer<FileView>> {
-    state.rates.take(&caller.username)?;
+    state.submitter.admit(&caller)?;
     refuse_encoding(request.headers())?;
     if !is_multipart(request.headers()) {
         return Err(ApiError::UnsupportedMediaType("the Content-Type must be multipart/form-data"));
     }
-    let bytes_max = state.file_bytes_max.saturating_add(FORM_OVERHEAD_BYTES);
-    refuse_declared_length(request.headers(), bytes_max).map_err(|_| ApiError::TooLarge(state.file_bytes_max))?;
+    let files = state.submitter.files();
+    let bytes_max = files.bytes_max().saturating_add(FORM_OVERHEAD_BYTES);
+    refuse_declared_length(request.headers(), bytes_max).map_err(|_| ApiError::TooLarge(files.bytes_max()))?;
     let mut form = Form::open(request, bytes_max).await?;
-    let received = receive(&state, &mut form).await?;
-    // Not to be torn apart by a client that goes away now: either both are there, bytes and entry, or neither.
-    let registered = tokio::spawn(async move { register(&state, caller, received).await });
-    registered.await.map_err(|_| ApiError::Internal)?.map(Answer)
+    let received = receive(files, &mut form).await?;
+    // In a task of its own, so that a client that disconnects now does not leave bytes without an entry.
+    let files = files.clone();
+    let registered = tokio::spawn(async move { files.register(&caller.username, received).await });
+    let record = registered.await.map_err(|_| ApiError::Internal)??;
+    Ok(Answer(FileView::new(record, &state.links)))
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {
@@ -64,15 +66,8 @@ fn is_multipart(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
-/// A file that has arrived whole and is not visible yet.
-pub(crate) struct Received {
-    pub(crate) id: FileId,
-    pub(crate) filename: String,
-    pub(crate) writer: Writer,
-}
-
 /// Reads the form to its closing boundary: what breaks off before has left nothing.
-async fn receive(state: &ApiState, form: &mut Form) -> Result<Received> {
+async fn receive(files: &FileRegistry, form: &mut Form) -> Result<ReceivedFile> {
     let mut received = None;
     while let Some(part) = form.next().await? {
         if part.name() != FIELD {
@@ -80,16 +75,16 @@ async fn receive(state: &ApiState, form: &mut Form) -> Result<Received> {
         } else if received.is_some() {
             return Err(ApiError::InvalidUpload("the form has two files: upload one at a time".to_owned()));
         } else {
-            received = Some(receive_file(state, part).await?);
+            received = Some(receive_file(files, part).await?);
         }
     }
     received.ok_or_else(|| ApiError::InvalidUpload(format!("the form has no field `{FIELD}`")))
 }
 
-async fn receive_file(state: &ApiState, mut part: Part<'_>) -> Result<Received> {
+async fn receive_file(files: &FileRegistry, mut part: Part<'_>) -> Result<ReceivedFile> {
     let id = FileId::new();
     let filename = store::clean_filename(part.filename());
-    let mut writer = state.store.create(id, state.file_bytes_max).await?;
+    let mut writer = files.create(id).await?;
     let mut is_empty = true;
     while let Some(chunk) = part.chunk().await? {
         is_empty &= chunk.is_empty();
@@ -98,7 +93,7 @@ async fn receive_file(state: &ApiState, mut part: Part<'_>) -> Result<Received> 
     if is_empty {
         return Err(ApiError::InvalidUpload("the file is empty".to_owned()));
     }
-    Ok(Received { id, filename, writer })
+    Ok(ReceivedFile { id, filename, writer })
 }
 
 async fn skip(mut part: Part<'_>) -> Result<()> {
@@ -110,54 +105,4 @@ async fn skip(mut part: Part<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes it visible: bytes and entry.
-pub(crate) async fn register(state: &ApiState, caller: Caller, received: Received) -> Result<FileView> {
-    let Received { id, filename, writer } = received;
-    let Stored { size_bytes, sha256, head } = writer.finish().await?;
-    let record = FileRecord {
-        id,
-        kind: FileKind::Upload,
-        content_type: store::content_type(&head, &filename).to_owned(),
-        filename,
-        size_bytes,
-        sha256,
-        owner: caller.username,
-        task_id: None,
-        created_ms: 0,
-        shares: None,
-    };
-    match state.queue.add_file(&record).await {
-        Ok(None) => {}
-        Ok(Some(object)) => {
-            // A copy that stays behind is deleted in an hour.
-            if let Err(error) = state.store.share(id, object, size_bytes).await {
-                tracing::warn!(file = %id, %error, "the second copy of a file is still there");
-            }
-        }
-        Err(error) => {
-            // Not waited for: the caller is owed an answer now, and whatever stays behind is found and deleted in time.
-            let state = state.clone();
-            tokio::spawn(async move { take_back(&state, id).await });
-            return Err(error.into());
-        }
-    }
-    metrics::uploaded(size_bytes);
-    // The entry has the time of Redis.
-    let stored = state.queue.file(id).await.ok().flatten().unwrap_or(record);
-    Ok(FileView::new(stored, &state.links))
-}
-
-/// The entry may exist although its writing failed. Bytes are only deleted when it is certain that no entry needs them.
-pub(crate) async fn take_back(state: &ApiState, id: FileId) {
-    let undone = async {
-        for object in state.queue.retract_file(id).await.map_err(|error| error.to_string())? {
-            state.store.delete(object).await.map_err(|error| error.to_string())?;
-        }
-        Ok::<(), String>(())
-    };
-    if let Err(error) = undone.await {
-        tracing::warn!(file = %id, %error, "an upload that was not registered may have left its bytes");
-    }
 }

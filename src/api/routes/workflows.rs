@@ -4,22 +4,21 @@ use super::config::expected_version;
 use crate::{
     api::{
         ApiState,
-        draft::GRAPH_LIMITS,
+        bodies::PublicationBody,
         error::{ApiError, Flaw, Result},
         http::{
             body,
             envelope::Answer,
             extract::{Admin, PathId},
-            json::{self, Members},
+            json,
             query::Query,
         },
-        named::{self, number},
-        publication::Publication,
     },
     auth::Caller,
     graph::{self, Workflow},
-    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow, FlowWritten, NewFlow},
+    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow},
     settings::limits::WORKFLOW_BODY_BYTES,
+    submit::{GRAPH_LIMITS, PublishedWorkflow, version_number},
     task::{FlowName, Warning, rfc3339},
 };
 use axum::{
@@ -29,8 +28,6 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-
-const KNOWN: [&str; 4] = ["workflow", "description", "params", "version"];
 
 /// `{"name","version","latestVersion","versions":[…],"description"?,"params":{…},"workflow":{…},"createdAt","updatedAt","warnings"?:[…]}`
 #[derive(Serialize, utoipa::ToSchema)]
@@ -144,11 +141,12 @@ pub(crate) async fn schema(
     PathId(name): PathId,
     query: Query,
 ) -> Result<Answer<Value>> {
-    let named = named::named(find(&state, &name, &query).await?)?;
-    let workflow = Workflow::parse(&named.flow.graph, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
-    let (title, description) = (format!("{}@{}", named.flow.name, named.flow.version), named.flow.head.description);
-    let known = state.knowledge.now().await;
-    Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &named.declared, &known.pool)))
+    let published = PublishedWorkflow::new(find(&state, &name, &query).await?)?;
+    let workflow = Workflow::parse(&published.flow.graph, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
+    let (title, description) =
+        (format!("{}@{}", published.flow.name, published.flow.version), published.flow.head.description);
+    let fleet = state.submitter.catalogs().current().await;
+    Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &published.declared, &fleet.catalog)))
 }
 
 /// Publishes a version, judged as a submit would be; the editor's format is converted and kept as what the instances run.
@@ -180,24 +178,10 @@ pub(crate) async fn publish(
     })?;
     let headers = request.headers().clone();
     let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;
-    let members = Members::parse(json::check(&bytes)?)?;
-    members.only(&KNOWN)?;
-    let named = members.get("version").and_then(json::integer).and_then(|version| u64::try_from(version).ok());
-    let expected = expected_version(&headers, named)?;
-    let Publication { graph, head, files, warnings } = Publication::read(&state, &members).await?;
-    let new = NewFlow { head: &head, graph: &graph, files: &files };
-    match state.queue.put_flow(&name, new, expected, FLOW_LIMITS).await? {
-        FlowWritten::Written(version) | FlowWritten::Same(version) => {
-            match state.queue.flow(&name, Some(version)).await? {
-                FlowFound::Flow(flow) => Ok(shown(*flow, warnings)),
-                // Deleted by somebody else meanwhile.
-                FlowFound::NoSuchName(_) | FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such workflow")),
-            }
-        }
-        FlowWritten::Outdated(version) => Err(ApiError::VersionConflict(version)),
-        FlowWritten::Full => Err(ApiError::WorkflowsFull(FLOW_LIMITS.workflows_max)),
-        FlowWritten::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
-    }
+    let body = PublicationBody::parse(json::check(&bytes)?)?;
+    let publication = body.publication(expected_version(&headers, body.version())?)?;
+    let (flow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
+    Ok(shown(flow, warnings))
 }
 
 /// Takes all versions away; tasks keep what they were made from. Said again it changes nothing.
@@ -219,9 +203,9 @@ pub(crate) async fn delete(
 
 async fn find(state: &ApiState, name: &str, query: &Query) -> Result<Flow> {
     query.only(&["version"])?;
-    let version = query
-        .one("version")?
-        .map(|text| number(text).ok_or_else(|| ApiError::InvalidQuery("`version` must be a whole number".to_owned())));
+    let version = query.one("version")?.map(|text| {
+        version_number(text).ok_or_else(|| ApiError::InvalidQuery("`version` must be a whole number".to_owned()))
+    });
     match state.queue.flow(&flow_name(name)?, version.transpose()?).await? {
         FlowFound::Flow(flow) => Ok(*flow),
         FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such version of the workflow")),

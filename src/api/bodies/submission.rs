@@ -1,14 +1,19 @@
-//! The body of `POST /api/tasks`, read member by member: everything wrong in one answer, `workflow` and `params` as raw bytes.
+//! Body of `POST /api/tasks`, read member by member. Every problem is reported at once; `workflow`, `params` and `metadata`
+//! stay raw JSON, so that numbers are never re-encoded.
 
-use super::{
-    error::{ApiError, Flaw, Result},
-    http::{
-        json::{self, Members},
-        timestamp,
+use super::sweep;
+use crate::{
+    api::{
+        error::{ApiError, Flaw, Result},
+        http::{
+            json::{self, Members},
+            timestamp,
+        },
     },
-    sweep::{self, BatchWish},
+    settings::limits::METADATA_BYTES,
+    submit::{MAX_ATTEMPTS_DEFAULT, Submission},
+    task::Priority,
 };
-use crate::{settings::limits::METADATA_BYTES, task::Priority};
 use serde_json::value::RawValue;
 
 const KNOWN: [&str; 12] = [
@@ -26,48 +31,20 @@ const KNOWN: [&str; 12] = [
     "metadata",
 ];
 const MAX_ATTEMPTS: (u64, u64) = (1, 10);
-const MAX_ATTEMPTS_DEFAULT: u32 = 3;
-/// A run of more than 30 days is a mistake in the unit.
+/// Limits of `timeoutMs`. A run of more than 30 days is a mistake in the unit.
 const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
 
-/// What was asked for.
-#[derive(Debug)]
-pub(super) struct Submission<'a> {
-    /// As it came: a graph, or the name of a published one.
-    pub(super) workflow: &'a RawValue,
-    /// As it came; `None` = not there.
-    pub(super) params: Option<&'a RawValue>,
-    /// Many tasks instead of one.
-    pub(super) batch: Option<BatchWish<'a>>,
-    /// Nothing in the params may go unused, no placeholder may stay without value.
-    pub(super) is_strict: bool,
-    /// Every seed that no param sets is drawn.
-    pub(super) randomizes_seeds: bool,
-    /// Well-known names are looked for in the graph.
-    pub(super) maps_names: bool,
-    /// Its lane.
-    pub(super) priority: Priority,
-    /// Longest run.
-    pub(super) timeout_ms: Option<u64>,
-    /// Unix ms; not yet compared with any clock.
-    pub(super) start_by_ms: Option<u64>,
-    /// 1–10.
-    pub(super) max_attempts: u32,
-    /// As it came.
-    pub(super) metadata: Option<&'a RawValue>,
-}
-
-impl<'a> Submission<'a> {
-    /// Reads a text that [`json::check`] has passed.
-    pub(super) fn parse(text: &'a str) -> Result<Self> {
-        let members = Members::parse(text)?;
-        members.only(&KNOWN)?;
-        let mut flaws = Vec::new();
-        let submission = read(&members, &mut flaws);
-        match submission {
-            Some(submission) if flaws.is_empty() => Ok(submission),
-            _ => Err(ApiError::InvalidRequest(flaws)),
-        }
+/// Reads a text that [`json::check`] has passed.
+///
+/// # Errors
+/// Every problem of its members at once.
+pub(crate) fn parse(text: &str) -> Result<Submission<'_>> {
+    let members = Members::parse(text)?;
+    members.only(&KNOWN)?;
+    let mut flaws = Vec::new();
+    match read(&members, &mut flaws) {
+        Some(submission) if flaws.is_empty() => Ok(submission),
+        _ => Err(ApiError::InvalidRequest(flaws)),
     }
 }
 
@@ -87,13 +64,12 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
         flaws.push(Flaw::unfit("/metadata", "too_large", &message));
     }
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
-    let batch = sweep::read(members, flaws);
-    let has_own_seeds = batch.as_ref().is_some_and(|batch| batch.count > 1) && members.get("randomizeSeeds").is_none();
+    let expansion = sweep::read(members, flaws);
     Some(Submission {
         params,
-        batch,
+        expansion,
         is_strict: boolean(members, "strict", flaws),
-        randomizes_seeds: randomize_seeds(members, flaws) || has_own_seeds,
+        randomizes_seeds: randomize_seeds(members, flaws),
         maps_names: boolean(members, "autoMap", flaws),
         priority: priority(members, flaws),
         timeout_ms: number(members, "timeoutMs", TIMEOUT_MS, flaws),
@@ -104,7 +80,7 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
     })
 }
 
-/// An object, or a list in the form of `nodeInfoList`.
+/// Reads `params`: an object, or a list in the form of `nodeInfoList`.
 fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<&'a RawValue> {
     let value = members.get("params")?;
     if json::is_object(value) || value.get().starts_with('[') {
@@ -123,14 +99,14 @@ fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Flaw>) -> bool {
     })
 }
 
-fn randomize_seeds(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> bool {
-    match members.get("randomizeSeeds").map(RawValue::get) {
-        None | Some("\"none\"") => false,
-        Some("\"all\"") => true,
-        Some(_) => {
+fn randomize_seeds(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<bool> {
+    match members.get("randomizeSeeds")?.get() {
+        "\"none\"" => Some(false),
+        "\"all\"" => Some(true),
+        _ => {
             let message = "`randomizeSeeds` must be \"none\" or \"all\"";
             flaws.push(Flaw::shape("/randomizeSeeds", "not_a_choice", message));
-            false
+            None
         }
     }
 }
@@ -190,30 +166,32 @@ fn start_by(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiError, Priority, Submission};
+    use super::{ApiError, Priority, parse};
 
     #[test]
-    fn a_whole_body_is_read() {
+    fn every_member_is_read() {
         let text = r#"{"workflow": {"3":{"x":18446744073709551615}}, "params": {"a": 1.0}, "priority": "high", "timeoutMs": 1000,
             "startBy": "2030-01-01T08:00:00+08:00", "maxAttempts": 10, "metadata": {"a": 1e-7}}"#;
-        let read = Submission::parse(text).unwrap();
+        let read = parse(text).unwrap();
         assert_eq!(read.workflow.get(), r#"{"3":{"x":18446744073709551615}}"#);
         assert_eq!(read.params.unwrap().get(), r#"{"a": 1.0}"#);
         assert_eq!(read.metadata.unwrap().get(), r#"{"a": 1e-7}"#);
         assert_eq!((read.priority, read.timeout_ms, read.max_attempts), (Priority::High, Some(1_000), 10));
         assert_eq!(read.start_by_ms, Some(1_893_456_000_000));
-        let least = Submission::parse(r#"{"workflow":{}}"#).unwrap();
+        let least = parse(r#"{"workflow":{}}"#).unwrap();
         assert_eq!(
             (least.priority, least.timeout_ms, least.start_by_ms, least.max_attempts),
             (Priority::Normal, None, None, 3)
         );
-        assert!(least.params.is_none() && least.metadata.is_none() && !least.is_strict && !least.randomizes_seeds);
-        let more = Submission::parse(r#"{"workflow":{},"params":[],"strict":true,"randomizeSeeds":"all"}"#).unwrap();
-        assert!(more.params.is_some() && more.is_strict && more.randomizes_seeds);
+        assert!(
+            least.params.is_none() && least.metadata.is_none() && !least.is_strict && least.randomizes_seeds.is_none()
+        );
+        let more = parse(r#"{"workflow":{},"params":[],"strict":true,"randomizeSeeds":"all"}"#).unwrap();
+        assert!(more.params.is_some() && more.is_strict && more.randomizes_seeds == Some(true));
     }
 
     #[test]
-    fn each_member_is_judged() {
+    fn each_invalid_member_is_reported() {
         let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(4_096));
         for (member, code, is_shape) in [
             (r#""params": null"#, "not_an_object", true),
@@ -243,8 +221,7 @@ mod tests {
             (r#""startBy": "2030-01-01T00:00:00""#, "not_a_time", true),
             (r#""startBy": 1893456000000"#, "not_a_time", true),
         ] {
-            let Err(ApiError::InvalidRequest(flaws)) = Submission::parse(&format!(r#"{{"workflow":{{}},{member}}}"#))
-            else {
+            let Err(ApiError::InvalidRequest(flaws)) = parse(&format!(r#"{{"workflow":{{}},{member}}}"#)) else {
                 panic!("must be refused: {member}");
             };
             assert_eq!((flaws.len(), flaws[0].code, flaws[0].is_shape), (1, code, is_shape), "{member}");
@@ -252,9 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn all_flaws_are_listed_at_once() {
-        let Err(ApiError::InvalidRequest(flaws)) = Submission::parse(r#"{"params":1,"maxAttempts":0,"priority":0}"#)
-        else {
+    fn all_problems_are_reported_at_once() {
+        let Err(ApiError::InvalidRequest(flaws)) = parse(r#"{"params":1,"maxAttempts":0,"priority":0}"#) else {
             panic!("must be refused");
         };
         let pointers: Vec<_> = flaws.iter().map(|flaw| flaw.pointer.as_str()).collect();
@@ -262,10 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn what_comfyui_takes_beside_the_prompt_is_unknown_here() {
+    fn members_of_comfyuis_own_body_are_unknown() {
         for member in ["extra_data", "client_id", "prompt_id", "number", "front", "prompt"] {
             let body = format!(r#"{{"workflow":{{}},"{member}":1}}"#);
-            assert!(matches!(Submission::parse(&body), Err(ApiError::UnknownField(_))), "{member}");
+            assert!(matches!(parse(&body), Err(ApiError::UnknownField(_))), "{member}");
         }
     }
 }

@@ -1,0 +1,8 @@
+//! JSON bodies with more than a few members, read into the types that the rooms below take.
+
+mod publication;
+mod submission;
+mod sweep;
+
+pub(super) use publication::PublicationBody;
+pub(super) use submission::parse as parse_submission;
