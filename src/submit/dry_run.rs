@@ -1,10 +1,11 @@
 //! A dry run: the plan of a submission, with an estimate of its start and run, and nothing stored or enqueued.
 
-use super::{Error, Result, Submission, Submitter, eta::eta_ms, plan::Plan};
-use crate::{
-    auth::Caller,
-    task::{InstanceId, Warning},
+use super::{
+    Error, Request, Result, Submitter,
+    eta::eta_ms,
+    plan::{Plan, Purpose},
 };
+use crate::task::{InstanceId, Warning};
 use serde_json::value::RawValue;
 
 /// The first task of a submission as it would be enqueued.
@@ -34,23 +35,21 @@ pub struct DryRun {
     pub is_checked: bool,
 }
 
-impl Submitter {
-    /// Resolves and checks a submission, and shows its first task. Nothing is fetched, stored or enqueued.
-    ///
-    /// # Errors
-    /// As [`Submitter::submit`]; a full queue and a rate limit are not checked.
-    pub async fn dry_run(&self, caller: &Caller, submission: &Submission<'_>) -> Result<DryRun> {
-        let Plan { first, incoming, stored, fleet, .. } = Box::pin(self.plan(caller, submission, None)).await?;
+impl DryRun {
+    /// Plans a request, and estimates the start and run of its first task.
+    pub(super) async fn new(submitter: &Submitter, request: &Request<'_>) -> Result<Self> {
+        let submission = &request.submission;
+        let Plan { first, incoming, stored, fleet, .. } = Plan::new(submitter, request, Purpose::Show).await?;
         for id in stored {
-            if self.queue.file(id).await?.is_none() {
+            if submitter.queue.file(id).await?.is_none() {
                 return Err(Error::NoSuchFile(id));
             }
         }
         let (prospects, instances) = tokio::try_join!(
-            self.queue.prospects_of_new(submission.priority, Some(&first.workflow_hash)),
-            self.queue.instance_views()
+            submitter.queue.prospects_of_new(submission.priority, Some(&first.workflow_hash)),
+            submitter.queue.instance_views()
         )?;
-        Ok(DryRun {
+        Ok(Self {
             count: submission.expansion.as_ref().map(|expansion| expansion.task_count()),
             eta_ms: eta_ms(&prospects, first.eligible.as_deref().unwrap_or_default(), &instances),
             run_ms: prospects.run_ms.or(prospects.any_run_ms),

@@ -1,6 +1,6 @@
 //! The last step of a submission: its tasks are written to the queue, all of them or none.
 
-use super::{Error, Request, Result, Submitter, plan::refuse_too_large, template::Draft};
+use super::{Error, Request, Result, plan::refuse_too_large, template::Draft};
 use crate::{
     queue::{BatchEnqueued, Enqueued, PackedTask, Queue},
     task::{BatchId, BatchPlace, NewTask, Payload, Task, TaskFacts, TaskId},
@@ -47,32 +47,32 @@ pub(super) enum ReadyTasks {
     Batch(Vec<PackedTask>),
 }
 
-impl Submitter {
+impl ReadyTasks {
     /// Makes the tasks of a plan ready: the first one from its draft, the others are packed already.
-    pub(super) async fn ready(&self, request: &Request<'_>, first: Draft, rest: Vec<PackedTask>) -> Result<ReadyTasks> {
+    pub(super) async fn new(queue: &Queue, request: &Request<'_>, first: Draft, rest: Vec<PackedTask>) -> Result<Self> {
         let Some(expansion) = &request.submission.expansion else {
-            return Ok(ReadyTasks::One(Box::new(new_task(request, 0, first))));
+            return Ok(Self::One(Box::new(new_task(request, 0, first))));
         };
         let mut tasks = Vec::with_capacity(1 + rest.len());
-        tasks.push(pack(&self.queue, request, 0, first).await?);
+        tasks.push(pack(queue, request, 0, first).await?);
         tasks.extend(rest);
         refuse_too_large(expansion, tasks.iter().map(PackedTask::size).sum())?;
-        Ok(ReadyTasks::Batch(tasks))
+        Ok(Self::Batch(tasks))
     }
 
     /// Enqueues all tasks or none.
-    pub(super) async fn enqueue(&self, request: &Request<'_>, tasks: ReadyTasks) -> Result<Submitted> {
+    pub(super) async fn enqueue(self, queue: &Queue, request: &Request<'_>) -> Result<Submitted> {
         // Without a key, a replay is our own repetition of a call whose reply was lost: new to the caller.
         let is_replay = request.is_keyed;
-        match tasks {
-            ReadyTasks::One(task) => match self.queue.enqueue(&task).await? {
+        match self {
+            Self::One(task) => match queue.enqueue(&task).await? {
                 Enqueued::Created(task) => Ok(Submitted { accepted: Accepted::Task(task), is_replay: false }),
                 Enqueued::Replayed(task) => Ok(Submitted { accepted: Accepted::Task(task), is_replay }),
                 Enqueued::Conflict => Err(Error::KeyReused),
                 Enqueued::Full(wait) => Err(Error::QueueFull(wait)),
                 Enqueued::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
             },
-            ReadyTasks::Batch(tasks) => match self.queue.enqueue_batch(&tasks).await? {
+            Self::Batch(tasks) => match queue.enqueue_batch(&tasks).await? {
                 BatchEnqueued::Created(tasks) => Ok(Submitted { accepted: request.batch(tasks), is_replay: false }),
                 BatchEnqueued::Replayed(tasks) => Ok(Submitted { accepted: request.batch(tasks), is_replay }),
                 BatchEnqueued::Conflict => Err(Error::KeyReused),
@@ -81,29 +81,31 @@ impl Submitter {
             },
         }
     }
+}
 
-    /// Returns the tasks that an earlier request with the same key made. A batch keeps the tasks that still exist; a
-    /// single task that was collected since counts as not found.
+impl Submitted {
+    /// Returns the tasks that an earlier request with the same key made: of a batch those that still exist; `None` if a
+    /// single task was collected since.
     ///
     /// # Errors
     /// [`Error::KeyReused`] if the earlier request had another body.
-    pub(super) async fn earlier(&self, request: &Request<'_>) -> Result<Option<Submitted>> {
+    pub(super) async fn earlier(queue: &Queue, request: &Request<'_>) -> Result<Option<Self>> {
         if !request.is_keyed {
             return Ok(None);
         }
-        match self.queue.was_accepted(request.id, &request.fingerprint).await? {
+        match queue.was_accepted(request.id, &request.fingerprint).await? {
             None => Ok(None),
             Some(false) => Err(Error::KeyReused),
             Some(true) => {
                 let accepted = match &request.submission.expansion {
-                    None => self.queue.task(request.id).await?.map(|task| Accepted::Task(Box::new(task))),
+                    None => queue.task(request.id).await?.map(|task| Accepted::Task(Box::new(task))),
                     Some(expansion) => {
                         let ids: Vec<TaskId> =
                             (0..expansion.task_count()).map(|index| request.task_id(index)).collect();
-                        Some(request.batch(self.queue.tasks(&ids).await?.into_iter().flatten().collect()))
+                        Some(request.batch(queue.tasks(&ids).await?.into_iter().flatten().collect()))
                     }
                 };
-                Ok(accepted.map(|accepted| Submitted { accepted, is_replay: true }))
+                Ok(accepted.map(|accepted| Self { accepted, is_replay: true }))
             }
         }
     }

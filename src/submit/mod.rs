@@ -51,9 +51,17 @@ pub use spans::Origin;
 pub use submission::{MAX_ATTEMPTS_DEFAULT, Submission};
 pub use template::GRAPH_LIMITS;
 
-use crate::{auth::Caller, fetch::Fetcher, metrics, queue::Queue, store::Store};
+use crate::{
+    auth::Caller,
+    fetch::Fetcher,
+    metrics,
+    queue::{Flow, Queue},
+    store::Store,
+    task::{FlowName, Warning},
+};
+use enqueue::ReadyTasks;
 use files::StagedFiles;
-use plan::Plan;
+use plan::{Plan, Purpose};
 use rate_limit::RateLimits;
 use std::sync::Arc;
 
@@ -136,30 +144,49 @@ impl Submitter {
     async fn accept(&self, request: &Request<'_>) -> Result<Submitted> {
         // The repeat of a batch takes nothing from the rate limit.
         if request.submission.expansion.is_some()
-            && let Some(earlier) = self.earlier(request).await?
+            && let Some(earlier) = Submitted::earlier(&self.queue, request).await?
         {
             return Ok(earlier);
         }
-        let Plan { first, rest, incoming, .. } =
-            match self.plan(request.caller, &request.submission, Some(request)).await {
-                Ok(plan) => plan,
-                Err(error) => return self.earlier(request).await?.ok_or(error),
-            };
-        let tasks = self.ready(request, first, rest).await?;
+        let planned = Plan::new(self, request, Purpose::Enqueue).await;
+        let Plan { first, rest, incoming, .. } = match planned {
+            Ok(plan) => plan,
+            Err(error) => return Submitted::earlier(&self.queue, request).await?.ok_or(error),
+        };
+        let tasks = ReadyTasks::new(&self.queue, request, first, rest).await?;
         if incoming.is_empty() {
-            return self.enqueue(request, tasks).await;
+            return tasks.enqueue(&self.queue, request).await;
         }
         // Nothing is fetched twice.
-        if let Some(earlier) = self.earlier(request).await? {
+        if let Some(earlier) = Submitted::earlier(&self.queue, request).await? {
             return Ok(earlier);
         }
         let staged = StagedFiles::store(&self.files, &self.fetcher, &request.caller.username, incoming).await?;
-        let enqueued = self.enqueue(request, tasks).await;
-        match &enqueued {
+        let submitted = tasks.enqueue(&self.queue, request).await;
+        match &submitted {
             Ok(submitted) if !submitted.is_replay => staged.keep(),
             _ => Box::pin(staged.discard()).await,
         }
-        enqueued
+        submitted
+    }
+
+    /// Resolves and checks a submission, and shows its first task. Nothing is fetched, stored or enqueued.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; a full queue and the rate limit are not checked.
+    pub async fn dry_run(&self, request: Request<'_>) -> Result<DryRun> {
+        Box::pin(DryRun::new(self, &request)).await
+    }
+
+    /// Publishes a version of a workflow. Returns it with the warnings for its publisher; publishing the content of the
+    /// newest version again changes nothing.
+    ///
+    /// # Errors
+    /// Every problem of graph and declared params; else every problem of the URLs that they name; else the reason that
+    /// forbids it now: [`Error::VersionConflict`], [`Error::TooManyWorkflows`], [`Error::NoSuchFile`],
+    /// [`Error::WorkflowDeleted`].
+    pub async fn publish(&self, name: &FlowName, publication: Publication<'_>) -> Result<(Flow, Vec<Warning>)> {
+        Box::pin(publication.store(self, name)).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     published_workflow::PublishedWorkflow,
     template::{Draft, TaskFiles, Template},
 };
-use crate::{auth::Caller, clock, graph::Problem, queue::PackedTask, settings::limits::BATCH_BYTES_MAX, task::FileId};
+use crate::{clock, graph::Problem, queue::PackedTask, settings::limits::BATCH_BYTES_MAX, task::FileId};
 use std::{collections::HashSet, sync::Arc};
 
 /// Problems reported for one submission.
@@ -18,6 +18,15 @@ const PROBLEMS_MAX: usize = 100;
 const FILE_USES_MAX: usize = 5_000;
 /// Tasks resolved before the runtime may run others: some milliseconds.
 const TASKS_PER_TURN: u16 = 8;
+
+/// Use of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Every task is enqueued.
+    Enqueue,
+    /// The first task is shown.
+    Show,
+}
 
 /// Tasks of a submission, resolved and checked.
 pub(super) struct Plan {
@@ -46,27 +55,23 @@ struct Resolved {
     problems: Problems,
 }
 
-impl Submitter {
-    /// Resolves and checks every task of a submission. A dry run has no request, and packs no tasks.
-    pub(super) async fn plan(
-        &self,
-        caller: &Caller,
-        submission: &Submission<'_>,
-        request: Option<&Request<'_>>,
-    ) -> Result<Plan> {
+impl Plan {
+    /// Resolves and checks every task of a request.
+    pub(super) async fn new(submitter: &Submitter, request: &Request<'_>, purpose: Purpose) -> Result<Self> {
+        let submission = &request.submission;
         refuse_past_start(submission)?;
-        self.refuse_beyond_queue(submission)?;
-        if request.is_some()
+        refuse_beyond_queue(submitter, submission)?;
+        if purpose == Purpose::Enqueue
             && let Some(expansion) = &submission.expansion
         {
-            self.rates.take_rest(&caller.username, expansion.task_count())?;
+            submitter.rates.take_rest(&request.caller.username, expansion.task_count())?;
         }
-        let published = PublishedWorkflow::load(&self.queue, submission.workflow).await?;
-        let fleet = self.catalogs.current().await;
+        let published = PublishedWorkflow::load(&submitter.queue, submission.workflow).await?;
+        let fleet = submitter.catalogs.current().await;
         let template = Template::new(submission, published.as_ref(), fleet)?;
-        let plan = Box::pin(self.resolve(&template, submission, request)).await?;
-        if self.limits.is_private {
-            access::check(&self.queue, caller, published.as_ref(), &plan.stored).await?;
+        let plan = Box::pin(Self::resolve(submitter, &template, request, purpose)).await?;
+        if submitter.limits.is_private {
+            access::check(&submitter.queue, request.caller, published.as_ref(), &plan.stored).await?;
         }
         Ok(plan)
     }
@@ -76,11 +81,12 @@ impl Submitter {
     /// # Errors
     /// Every problem of every task, each once, at most [`PROBLEMS_MAX`].
     async fn resolve(
-        &self,
+        submitter: &Submitter,
         template: &Template<'_>,
-        submission: &Submission<'_>,
-        request: Option<&Request<'_>>,
-    ) -> Result<Plan> {
+        request: &Request<'_>,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        let submission = &request.submission;
         let single = Expansion::single();
         let expansion = submission.expansion.as_ref().unwrap_or(&single);
         let mut resolved = Resolved::default();
@@ -98,10 +104,8 @@ impl Submitter {
                     }
                     if resolved.first.is_none() {
                         resolved.first = Some(draft);
-                    } else if let Some(request) = request
-                        && resolved.problems.is_empty()
-                    {
-                        let packed = pack(&self.queue, request, index, draft).await?;
+                    } else if purpose == Purpose::Enqueue && resolved.problems.is_empty() {
+                        let packed = pack(&submitter.queue, request, index, draft).await?;
                         resolved.rest_bytes += packed.size();
                         refuse_too_large(expansion, resolved.rest_bytes)?;
                         resolved.rest.push(packed);
@@ -116,24 +120,11 @@ impl Submitter {
         let Resolved { first, rest, incoming, stored, problems, .. } = resolved;
         match first {
             Some(first) if problems.is_empty() => {
-                let incoming = incoming.check(&self.fetcher, self.files.bytes_max())?;
-                Ok(Plan { first, rest, incoming, stored, fleet: template.fleet.clone() })
+                let incoming = incoming.check(&submitter.fetcher, submitter.files.bytes_max())?;
+                Ok(Self { first, rest, incoming, stored, fleet: template.fleet.clone() })
             }
             _ => Err(problems.list.into()),
         }
-    }
-
-    /// Refuses more tasks than may ever wait: a retry would be in vain.
-    fn refuse_beyond_queue(&self, submission: &Submission<'_>) -> Result<()> {
-        let Some(expansion) = &submission.expansion else { return Ok(()) };
-        let (count, waiting_max) = (expansion.task_count(), self.queue.waiting_max());
-        if waiting_max == 0 || u64::from(count) <= waiting_max {
-            return Ok(());
-        }
-        let message = format!(
-            "{count} tasks at once never fit: at most {waiting_max} may wait here (SHUZHIREN_WAITING_MAX); make smaller batches"
-        );
-        Err(Error::InvalidMember { pointer: expansion.pointer(), code: "too_many_tasks", message })
     }
 }
 
@@ -183,6 +174,19 @@ fn refuse_past_start(submission: &Submission<'_>) -> Result<()> {
     }
     let message = "`startBy` must be in the future".to_owned();
     Err(Error::InvalidMember { pointer: "/startBy", code: "not_in_the_future", message })
+}
+
+/// Refuses more tasks than may ever wait: a retry would be in vain.
+fn refuse_beyond_queue(submitter: &Submitter, submission: &Submission<'_>) -> Result<()> {
+    let Some(expansion) = &submission.expansion else { return Ok(()) };
+    let (count, waiting_max) = (expansion.task_count(), submitter.queue.waiting_max());
+    if waiting_max == 0 || u64::from(count) <= waiting_max {
+        return Ok(());
+    }
+    let message = format!(
+        "{count} tasks at once never fit: at most {waiting_max} may wait here (SHUZHIREN_WAITING_MAX); make smaller batches"
+    );
+    Err(Error::InvalidMember { pointer: expansion.pointer(), code: "too_many_tasks", message })
 }
 
 fn too_many_files(expansion: &Expansion<'_>) -> Error {

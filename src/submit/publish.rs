@@ -36,20 +36,15 @@ struct CheckedPublication {
     warnings: Vec<Warning>,
 }
 
-impl Submitter {
-    /// Publishes a version of a workflow. Returns it with the warnings for its publisher; publishing the content of the
-    /// newest version again changes nothing.
-    ///
-    /// # Errors
-    /// Every problem of graph and declared params; else every problem of the URLs that they name; else what forbids it now:
-    /// [`Error::VersionConflict`], [`Error::TooManyWorkflows`], [`Error::NoSuchFile`], [`Error::WorkflowDeleted`].
-    pub async fn publish(&self, name: &FlowName, publication: Publication<'_>) -> Result<(Flow, Vec<Warning>)> {
-        let expected = publication.expected;
-        let CheckedPublication { graph, head, files, warnings } = self.check_publication(publication).await?;
+impl Publication<'_> {
+    /// Checks the publication and stores it as a version of `name`.
+    pub(super) async fn store(self, submitter: &Submitter, name: &FlowName) -> Result<(Flow, Vec<Warning>)> {
+        let (queue, expected) = (&submitter.queue, self.expected);
+        let CheckedPublication { graph, head, files, warnings } = self.check(submitter).await?;
         let new = NewFlow { head: &head, graph: &graph, files: &files };
-        match self.queue.put_flow(name, new, expected, FLOW_LIMITS).await? {
+        match queue.put_flow(name, new, expected, FLOW_LIMITS).await? {
             FlowWritten::Written(version) | FlowWritten::Same(version) => {
-                match self.queue.flow(name, Some(version)).await? {
+                match queue.flow(name, Some(version)).await? {
                     FlowFound::Flow(flow) => Ok((*flow, warnings)),
                     FlowFound::NoSuchName(_) | FlowFound::NoSuchVersion(_) => Err(Error::WorkflowDeleted),
                 }
@@ -60,11 +55,11 @@ impl Submitter {
         }
     }
 
-    async fn check_publication(&self, publication: Publication<'_>) -> Result<CheckedPublication> {
-        let graph = compact(publication.graph);
-        let params = publication.params.map_or_else(|| no_params().to_owned(), compact);
-        let head = FlowHead { description: publication.description, params };
-        let fleet = self.catalogs.current().await;
+    async fn check(self, submitter: &Submitter) -> Result<CheckedPublication> {
+        let graph = compact(self.graph);
+        let params = self.params.map_or_else(|| no_params().to_owned(), compact);
+        let head = FlowHead { description: self.description, params };
+        let fleet = submitter.catalogs.current().await;
         let read = (Workflow::read(&graph, GRAPH_LIMITS, &fleet.catalog), Declared::read(&head.params));
         let ((workflow, conversion), declared) = match read {
             (Ok(workflow), Ok(declared)) => (workflow, declared),
@@ -74,7 +69,7 @@ impl Submitter {
             }
         };
         let Published { files, remote, warnings } = graph::publish(&workflow, &declared, &fleet.catalog)?;
-        check_urls(&self.fetcher, remote)?;
+        check_urls(&submitter.fetcher, remote)?;
         let graph = if conversion.is_empty() { graph } else { compact(&workflow.to_json()) };
         let files = files.into_iter().map(|input| input.file_id).collect();
         Ok(CheckedPublication { graph, head, files, warnings: conversion.into_iter().chain(warnings).collect() })

@@ -107,7 +107,7 @@ async fn a_dry_run_shows_the_first_task_and_stores_nothing() {
     let (workflow, params) = (raw(&graph()), raw(&json!({"1.image": {"$base64": PNG}, "3.seed": 5})));
     let submission =
         Submission { params: Some(&params), expansion: Expansion::new(3, Vec::new()), ..Submission::new(&workflow) };
-    let shown = surface.submitter.dry_run(&surface.caller, &submission).await.unwrap();
+    let shown = surface.submitter.dry_run(Request::new(&surface.caller, submission)).await.unwrap();
     assert_eq!((shown.count, shown.nodes_total, shown.is_checked), (Some(3), 2, false));
     let resolved: Value = serde_json::from_str(shown.workflow.get()).unwrap();
     assert_eq!((&resolved["3"]["inputs"]["seed"], &resolved["1"]["inputs"]["image"]), (&json!(5), &Value::Null));
@@ -150,7 +150,7 @@ async fn a_refusal_lists_every_problem_and_leaves_nothing() {
     let refused = surface.submitter.submit(Request::new(&surface.caller, many)).await;
     assert!(matches!(refused, Err(Error::InvalidMember { pointer: "/count", code: "too_many_tasks", .. })));
     let past = Submission { start_by_ms: Some(1), ..Submission::new(&workflow) };
-    let refused = surface.submitter.dry_run(&surface.caller, &past).await;
+    let refused = surface.submitter.dry_run(Request::new(&surface.caller, past)).await;
     assert!(matches!(refused, Err(Error::InvalidMember { pointer: "/startBy", .. })), "{refused:?}");
     let name = raw(&json!("nobody@2"));
     let refused = surface.submitter.submit(Request::new(&surface.caller, Submission::new(&name))).await;

@@ -108,20 +108,20 @@ pub(crate) async fn submit(
     query: Query,
     request: Request,
 ) -> Result<Response> {
-    if is_dry_run(&query)? {
-        let (_, bytes) = receive(&state, &caller, request).await?;
-        let submission = parse_submission(json::check(&bytes)?)?;
-        let shown = state.submitter.dry_run(&caller, &submission).await?;
-        return Ok(Answer(DryRun::from(shown)).into_response());
-    }
+    let is_dry_run = is_dry_run(&query)?;
+    let count = |error: &ApiError| count_refusal(error, is_dry_run);
     let origin = Origin::within(trace::Caller::of(request.headers()));
-    let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count_refusal)?;
-    let submission = json::check(&bytes).and_then(parse_submission).inspect_err(count_refusal)?;
+    let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
+    let submission = json::check(&bytes).and_then(parse_submission).inspect_err(count)?;
     let request = submit::Request::new(&caller, submission).with_origin(origin);
     let request = match key {
         Some(key) => request.with_key(key, &bytes),
         None => request,
     };
+    if is_dry_run {
+        let shown = state.submitter.dry_run(request).await?;
+        return Ok(Answer(DryRun::from(shown)).into_response());
+    }
     let submitted = Box::pin(state.submitter.submit(request)).await?;
     Ok(answer(submitted, &state.links))
 }
@@ -158,8 +158,10 @@ fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<Idempo
 }
 
 /// Counts a request that was refused before it was submitted; the submitter counts all others.
-fn count_refusal(error: &ApiError) {
-    metrics::task_submitted(if matches!(error, ApiError::RateLimited(_)) { "full" } else { "invalid" });
+fn count_refusal(error: &ApiError, is_dry_run: bool) {
+    if !is_dry_run {
+        metrics::task_submitted(if matches!(error, ApiError::RateLimited(_)) { "full" } else { "invalid" });
+    }
 }
 
 fn answer(submitted: Submitted, links: &Links) -> Response {
