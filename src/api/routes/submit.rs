@@ -13,7 +13,7 @@ use crate::{
     metrics,
     submit::{self, Accepted, IdempotencyKey, KEY_BYTES_MAX, Origin, Submitted},
     task::{BatchId, InstanceId, Links, ResolvedView, TaskView, Warning},
-    trace,
+    trace::RemoteSpan,
 };
 use axum::{
     extract::{Request, State},
@@ -110,7 +110,7 @@ pub(crate) async fn submit(
 ) -> Result<Response> {
     let is_dry_run = is_dry_run(&query)?;
     let count = |error: &ApiError| count_refusal(error, is_dry_run);
-    let origin = Origin::within(trace::Caller::of(request.headers()));
+    let origin = Origin::within(RemoteSpan::of(request.headers()));
     let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
     let submission = json::check(&bytes).and_then(parse_submission).inspect_err(count)?;
     let request = submit::Request::new(&caller, submission).with_origin(origin);
