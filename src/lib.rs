@@ -1,17 +1,18 @@
-//! `shuzhiren`: a REST + WebSocket service in front of a fleet of ComfyUI instances, on Redis. This page is how it
-//! works; the README is how to begin, `shuzhiren <command> --help` has every setting, `/docs` of a running system is
-//! the API.
+//! `shuzhiren`: a REST + WebSocket service in front of a fleet of ComfyUI instances, on Redis. This page explains how it
+//! works. Start with the README to use it; `shuzhiren <command> --help` lists every setting, and `/docs` of a running
+//! system is the API.
 //!
-//! 1. [What runs](#what-runs): the processes, and who talks to whom
-//! 2. [The way of a task](#the-way-of-a-task): from a request to files, line by line
-//! 3. [What is promised](#what-is-promised): nothing is lost, nothing runs twice, and under which durability of Redis
-//! 4. [When something fails](#when-something-fails): each fault, what heals it, how long it takes
-//! 5. [How it is proved](#how-it-is-proved): the model, the mutants, the faults, the referee
-//! 6. [What it costs](#what-it-costs): what is measured, and how to measure it
+//! 1. [Processes](#processes): what runs, and who talks to whom
+//! 2. [The way of a task](#the-way-of-a-task): from a request to files, step by step
+//! 3. [Promises](#promises): nothing is lost, nothing runs twice, and under which durability of Redis
+//! 4. [Faults](#faults): each fault, what heals it, how long it takes
+//! 5. [Proof](#proof): the model, the mutants, the faults, the referee
+//! 6. [Cost](#cost): what is measured, and how to measure it
 //! 7. [Limits](#limits): what it does not do
-//! 8. [The rooms](#the-rooms): where to find what, who may import whom, invariants
+//! 8. [Rooms](#rooms): where to find what, who may import whom, invariants
+//! 9. [To change X, go to Y](#to-change-x-go-to-y)
 //!
-//! # What runs
+//! # Processes
 //!
 //! ```text
 //!  clients ──REST──▶ api ──enqueue.lua──▶ Redis ◀──claim · start · progress · finish── dispatcher ──HTTP + WS──▶ ComfyUI instances
@@ -19,123 +20,148 @@
 //!     └──WebSocket── ws ◀──pub/sub─────────┘  sorted sets = order                                  └──bytes──▶ file store
 //! ```
 //!
-//! * **api** ([`api`]) checks and enqueues, answers reads, and serves the page ([`dashboard`]). It never talks to
-//!   ComfyUI.
+//! * **api** ([`api`]) validates requests, enqueues tasks ([`submit`]), answers reads, and serves the page
+//!   ([`dashboard`]). It never talks to ComfyUI.
 //! * **dispatcher** ([`dispatcher`]) leases instances, claims tasks for free slots, drives ComfyUI ([`comfy`]) and
-//!   stores what it makes ([`store`]). A spare one is idle.
-//! * **ws** ([`ws`]) forwards what Redis publishes; it writes nothing. It lives in the api process unless told
-//!   otherwise.
-//! * **up** is all of them in one process on an owned child Redis ([`embedded`]), with stand-in instances ([`sim`])
+//!   stores the outputs ([`store`]). A spare dispatcher is idle.
+//! * **ws** ([`ws`]) forwards the events that Redis publishes and writes nothing. It runs inside the api process unless
+//!   `--no-ws` is given.
+//! * **up** runs all of them in one process on an owned child Redis ([`embedded`]), with stand-in instances ([`sim`])
 //!   while no fleet is configured.
-//! * **doctor** ([`doctor`]) looks at all of it and changes nothing. The client commands ([`cli`]) use the public API
-//!   only.
+//! * **doctor** ([`doctor`]) examines an installation and changes nothing. The client commands ([`cli`]) use only the
+//!   public API.
 //!
-//! api, dispatcher and ws keep nothing of their own: run as many as you like against one `REDIS_URL`.
+//! api, dispatcher and ws are stateless: run any number of each against one `REDIS_URL`.
 //!
 //! # The way of a task
 //!
-//! **A request becomes a task.** A token becomes a caller ([`auth`]) · the body is parsed once into a workflow and
-//! params · params, seeds and requirements are resolved ([`graph`]) · files at URLs are fetched ([`fetch`]) ·
-//! `enqueue.lua` writes hash, indexes, stream entry and event in one step, idempotent and bounded ([`queue`]) · the
-//! envelope.
+//! **A request becomes a task.** A token becomes a caller ([`auth`]) · the body is parsed once · [`submit`] plans: params,
+//! seeds and requirements are resolved ([`graph`]) · files in the request or at URLs are staged ([`fetch`], [`store`]) ·
+//! `enqueue.lua` writes hash, indexes, stream entry and event in one step, idempotent and bounded ([`queue`]) · the api
+//! answers with its envelope.
 //!
 //! **A task becomes files.** The actor of an instance with a free slot runs `claim.lua` · uploads the inputs that the
-//! instance lacks · looks up `/queue`, then `/history`, if an earlier POST is in doubt · `POST /prompt` with the prompt
-//! id f(task, attempt) · `execution_start` → `start.lua` · progress, brought together → `progress.lua` · outputs go
-//! into the store as soon as their node has ended → `output.lua` · the end is seen, history is read until it is there →
-//! `finish.lua`, or `nack.lua` for another try. The slot is free before the bytes are stored.
+//! instance lacks · looks in `/queue`, then `/history`, if an earlier POST is in doubt · sends `POST /prompt` with the
+//! prompt id f(task, attempt) · records `execution_start` with `start.lua` and conflated progress with `progress.lua` ·
+//! stores the outputs of a node as soon as the node has ended · reads the history once the prompt has ended · settles the
+//! attempt with `finish.lua`, or with `nack.lua` for another try. The slot is free before the bytes are stored.
 //!
-//! **News reaches a browser.** A script publishes (version, event) → one subscription per process → the hub → a bounded
-//! outbox per session → the socket.
+//! **An event reaches a browser.** A script publishes (version, event) → one subscription per process → the hub → a
+//! bounded outbox per session → the socket.
 //!
-//! # What is promised
+//! # Promises
 //!
-//! * A task that was answered with 200 is there until it is collected, and ends exactly once: completed, failed or
+//! * A task that was acknowledged with 200 exists until it is collected, and ends exactly once: completed, failed or
 //!   cancelled.
-//! * No prompt runs twice while its instance answers, whatever is killed, paused or cut off. Who writes is checked in
-//!   Redis: each write of an attempt carries the instance's lease token and the attempt's number, and a stale one is
+//! * No prompt runs twice while its instance answers, whichever process is killed, paused or cut off. Redis checks every
+//!   writer: each write of an attempt carries the instance's lease token and the attempt's number, and a stale write is
 //!   refused.
-//! * A cancel is final at once; cancel against completion has exactly one winner.
-//! * The ending of a task reaches everybody who watches it ([`ws`]).
+//! * A cancel is final at once; a cancel that races with a completion has exactly one winner.
+//! * The ending of a task reaches every session that watches it ([`ws`]).
 //!
-//! "There" means as sure as Redis is: see [durability in `queue`](queue#durability). What is *not* promised: an
-//! instance that is cut off for longer than `--gone-after` counts as dead, and its prompts run elsewhere, though it may
-//! be working in the dark; a Redis that loses its data loses the tasks in it.
+//! "Exists" is as durable as Redis is: see [durability in `queue`](queue#durability). Not promised: an instance that is
+//! cut off for longer than `--gone-after` counts as dead, and its prompts run elsewhere although it may still be working
+//! on them; a Redis that loses its data loses the tasks in it.
 //!
-//! # When something fails
+//! # Faults
 //!
-//! | what | then |
+//! | fault | consequence |
 //! |---|---|
-//! | a dispatcher is killed | its prompts run on; after its lease (15 s; at once on SIGTERM) another one takes its instances, finds the prompts by their ids and carries on: no second run, no attempt used |
-//! | a dispatcher is paused, and wakes up | it was replaced; every write of it is refused |
-//! | Redis is away | submits get 503, what runs goes on, results are recorded afterwards; however long it takes, nobody takes another's instances because of it |
-//! | Redis restarts | leases begin anew, claims wait 3 s, dispatchers say again what ended last; what a weak durability forgot is found at the instances |
-//! | an answer of Redis is lost | every script may be sent twice: the second time changes nothing |
-//! | api or ws dies | clients connect to another; endings are replayed, or the client is told to read again |
-//! | an instance dies under a task | the task runs elsewhere; under a second one, it has failed for good (`poison`): a graph must not take the fleet down |
-//! | an instance is cut off | nothing is repeated until `--gone-after`; if it comes back within an hour with its queue, what was given up is dropped from it |
-//! | an instance answers, but fails three runs in a row | paused for 1 s, then 2, 4 … 60 s (`phase` `suspect`) until a run ends well |
-//! | a node raises, the graph is invalid | failed at once, with the node and its message: it would fail anywhere |
-//! | anything of the infrastructure fails | tried again, elsewhere where there is an elsewhere, with growing pauses, `maxAttempts` times |
-//! | an output breaks off, or trickles | fetched again; below 64 KiB/s over six HTTP timeouts it is given up |
-//! | the store is full or away | uploads get 507 or 503; attempts are tried again |
-//! | an index entry, the stream or its group is lost | rebuilt from the task hashes by the sweep |
+//! | a dispatcher is killed | its prompts keep running; after its lease expires (15 s; at once on SIGTERM) another dispatcher takes its instances, finds the prompts by id and continues: no second run, no attempt used |
+//! | a dispatcher is paused and resumes | it was replaced; all its writes are refused |
+//! | Redis is unreachable | submits get 503, running prompts continue, results are recorded afterwards; an outage of any length moves no lease to another dispatcher |
+//! | Redis restarts | leases begin anew, claims pause for 3 s, dispatchers report their latest endings again; tasks that a weak durability forgot are found on the instances |
+//! | an answer of Redis is lost | every script may be sent twice: the second call changes nothing |
+//! | api or ws dies | clients connect to another process; endings are replayed, or the client is asked to read again |
+//! | an instance dies under a task | the task runs elsewhere; if a second instance dies under it, it fails for good (`poison`): a graph must not take the fleet down |
+//! | an instance is cut off | nothing is repeated until `--gone-after`; if it returns with its queue within an hour, abandoned prompts are deleted from it |
+//! | an instance answers, but fails three runs in a row | it is paused for 1 s, then 2, 4 … 60 s (`phase` `suspect`) until a run succeeds |
+//! | a node raises, or the graph is invalid | the task fails at once, with the node and its message: it would fail on every instance |
+//! | infrastructure fails in any other way | the attempt is retried, elsewhere if possible, with growing delays, up to `maxAttempts` times |
+//! | an output download breaks off or trickles | it is fetched again; below 64 KiB/s over six HTTP timeouts the attempt is given up |
+//! | the store is full or unreachable | uploads get 507 or 503; attempts are retried |
+//! | an index entry, the stream or its group is lost | the sweep rebuilds it from the task hashes |
 //!
-//! # How it is proved
+//! # Proof
 //!
-//! * A random model of clients, dispatchers, janitors and instances runs against the real scripts, with ground truth of
-//!   its own (`tests/it/model`).
-//! * Every script is broken on purpose, in one place after the other, and a test must go red (`tests/it/mutants`).
-//! * Real processes are killed, paused and cut off under load; a referee that sees every prompt of every instance
-//!   judges (`tests/it/faults`). `bin/test --soak 20` does it at random for twenty minutes; a seed repeats it.
+//! * A random model of clients, dispatchers, janitors and instances runs against the real scripts and compares them with
+//!   its own ground truth (`tests/it/model`).
+//! * Mutants: every script is broken on purpose, one place at a time, and a test must fail (`tests/it/mutants`).
+//! * Real processes are killed, paused and cut off under load; a referee that sees every prompt of every instance checks
+//!   the result (`tests/it/faults`). `bin/test --soak 20` injects random faults for twenty minutes; a seed repeats it.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! `cargo bench` measures, as ratios against the barest server that could do the same on the same machine, and prints
-//! what is wanted:
+//! `cargo bench` measures ratios against the barest server that could do the same on the same machine, and prints them
+//! beside the targets:
 //!
-//! | name | what | wanted |
+//! | name | measures | target |
 //! |---|---|---|
-//! | `submit` | `POST /api/tasks`, 2 KB, against one handler with one small script at Redis | at least 0.6 of it; p99 below 20 ms at 1,000 a second |
+//! | `submit` | `POST /api/tasks`, 2 KB, against one handler with one small script in Redis | at least 0.6 of it; p99 below 20 ms at 1,000 a second |
 //! | `fanout` | deliveries to 1,000 sockets, against a bare loop | at least 0.8 of it; an idle socket below 20 KB |
-//! | `list` | `GET /api/tasks` at a million tasks, at any offset | p99 below 5 ms |
-//! | `gap` | from a prompt's end to the next POST at the same instance | a median below 10 ms |
-//! | `idle` | a dispatcher with nothing to do | below 2 % of a core |
+//! | `list` | `GET /api/tasks` with a million tasks, at any offset | p99 below 5 ms |
+//! | `gap` | time from a prompt's end to the next POST on the same instance | a median below 10 ms |
+//! | `idle` | a dispatcher without tasks | below 2 % of a core |
 //! | `params` | 60 params into 300 nodes | below 1 ms |
 //!
 //! # Limits
 //!
-//! One namespace lives on one Redis primary: some thousands of tasks per second; beyond that, several namespaces. Files
-//! are on a disk that api and dispatcher share, or in a bucket. There is one administrator. TLS is the work of a proxy
-//! in front. A prompt that is queued inside an instance (`--slots 2`) dies with it and is run again elsewhere. After a
-//! `kill -9` of `up` its own leases must run out before it dispatches again. Not defended against: whoever can write to
+//! One namespace lives on one Redis primary: some thousands of tasks per second; beyond that, use several namespaces.
+//! Files are on a disk that api and dispatcher share, or in a bucket. There is one administrator. A proxy in front
+//! terminates TLS. A prompt that is queued inside an instance (`--slots 2`) dies with it and runs again elsewhere. After
+//! a `kill -9` of `up` its own leases must expire before it dispatches again. Out of scope: attackers who can write to
 //! Redis, and hostile nodes on the machine of an instance.
 //!
-//! # The rooms
+//! # Rooms
 //!
-//! | room | what |
+//! | room | content |
 //! |---|---|
-//! | [`task`], [`event`], [`fleet`] | the nouns: a task and its attempts, what happened to it, servers and instances |
-//! | [`queue`] | Redis: keys, scripts, verbs, leases, healing; promises and durability |
-//! | [`comfy`] | ComfyUI as it really behaves: client, socket, outcome from history |
-//! | [`graph`] | a workflow as a value: parse, params, what it requires |
+//! | [`task`], [`event`], [`fleet`] | nouns: a task and its attempts, events, servers and instances |
+//! | [`problem`], [`json`], [`net`], [`text`], [`clock`], [`backoff`] | leaves: problems of a request, raw JSON, addresses, text cuts, time, retry delays |
+//! | [`submit`] | what a request to run something means, without HTTP: plan, stage files, enqueue or show |
+//! | [`queue`] | Redis: connection, scripts, tasks, dispatch, events, healing; promises and durability |
+//! | [`comfy`] | one ComfyUI as it really behaves: client, socket, outcome from history |
+//! | [`graph`] | a workflow as a value: parse, params, conversion, requirements; pure |
 //! | [`store`], [`media`], [`fetch`] | bytes: where they are, what is in them, files from the web |
-//! | [`auth`] | passwords, tokens, callers |
+//! | [`auth`] | passwords, tokens, callers and their permissions |
 //! | [`api`], [`ws`], [`dashboard`] | the front: REST and its document, WebSocket, page |
-//! | [`dispatcher`] | one actor per instance; health and scheduling |
+//! | [`dispatcher`] | leasing, one actor per instance, attempts |
 //! | [`doctor`], [`embedded`], [`sim`], [`cli`] | the doctor, the owned Redis, the stand-in ComfyUI, the client commands |
-//! | [`save_file`] | files saved whole or not at all, over regular files only |
-//! | [`settings`], [`metrics`], [`process`], [`trace`] | every flag and limit, every metric, what a process owes its operator, spans for OpenTelemetry |
+//! | [`settings`], [`metrics`], [`process`], [`trace`] | for every process: flags and limits, metrics, serving and signals, spans |
 //!
-//! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `queue,
-//! comfy, store, auth, graph, fetch, media` → `task, event, fleet` → `save_file`. For all: `settings, metrics, process,
-//! trace`. Tests hold this.
+//! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `submit` (api
+//! only) → `queue, comfy, store, auth, graph, fetch, media` → `task, event, fleet` → leaves. `settings, metrics, process,
+//! trace` serve all of them. Tests hold this.
 //!
-//! Invariants: (1) api never talks to ComfyUI, and to the web through `fetch` only; ws writes nothing. (2) A task's
+//! Invariants: (1) api never talks to ComfyUI, and to the web only through `fetch`; ws writes nothing. (2) A task's
 //! state changes only in `lua/`. (3) Every write of an attempt carries (instance, token, attempt); stale ones are
 //! refused in Lua. (4) Event and state change are one script. (5) Terminal is terminal. (6) Wire forms never leave
 //! their room. (7) Every queue, channel, retry, body and wait has a named limit. (8) Numbers of a workflow are never
 //! re-encoded.
+//!
+//! # To change X, go to Y
+//!
+//! | to change | go to |
+//! |---|---|
+//! | a failure kind | `task/failure.rs` (`FailureKind`: word, retryable or final) · raised in `comfy/` or `dispatcher/attempt/` · `lua/nack.lua` if it is retried in another way · `api/guides/errors*.md` (a test compares) · `dashboard/page/words/*-errors.js` |
+//! | a setting | `settings.rs` or `settings/` (flag, variable, default, help in its doc comment) · the role in `bin/roles/` that passes it on · `compose.yaml`, `deploy/` if operators set it |
+//! | a REST field of a task | `task/view.rs` (the one place that spells it) · `queue/tasks/task_hash.rs` and the script that writes it · `api/openapi/` for what is not derived |
+//! | a REST route | `api/routes/` (handler and its `utoipa` attributes) · the list in `api/mod.rs` · `api/guides/` |
+//! | an error of the API | `api/error.rs` and `api/error/table.rs` (status, `type` word, message) · `x-errors` of the routes |
+//! | the meaning of a submit | `submit/plan.rs`, `submit/template.rs` · `graph/params/` for params · `submit/files/` for files |
+//! | a surface that submits | a room beside [`api`] that translates its wire form into [`submit::Submission`] and calls [`submit::Submitter`] |
+//! | a Lua verb | `lua/<verb>.lua` with its header · `queue/redis/scripts.rs` (verb, preludes) · its one caller in `queue/` · a mutant in `tests/it/mutants/table/` |
+//! | a key in Redis | `lua/lib/base.lua` · the table in [`queue`] · the sweep in `lua/sweep.lua` if it is an index |
+//! | an output kind | `comfy/outputs.rs` (found in the history) · `task/output.rs` (its facts) · `store/content_type.rs`, `media/` · `dashboard/page/components/task/outputs.js` |
+//! | an event or a WebSocket message | `event.rs` · the script that publishes it · `ws/frames.rs`, `ws/hub.rs` · `api/guides/websocket*.md` |
+//! | a metric | `metrics.rs`, `metrics/table.rs` · `metrics/metrics.md` · `deploy/prometheus/alerts.yaml` |
+//! | a CLI command | `cli/commands/` (arguments, help, run) · `cli/mod.rs` (`Command`) · `cli/help.rs` (its group) |
+//! | a view of the page | `dashboard/page/views/` · `dashboard/page/app.js` (route) · `dashboard/page/words/` · `dashboard/files.rs` (embedded files) |
+//! | the choice of the next task | `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
+//! | a step of an attempt | `dispatcher/attempt/run.rs` and the stage's file beside it |
+//! | a node or a fault of the stand-in | `sim/nodes/` · `sim/server/faults.rs` |
+//! | a check of `doctor` | `doctor/`, one file a subject |
+//! | a rule of the code itself | `tests/it/tidy/` |
 
 pub mod api;
 pub mod auth;
