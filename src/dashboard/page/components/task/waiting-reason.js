@@ -6,20 +6,26 @@ import { t } from '../../base/i18n.js';
 /** Forms of the server's sentence: pattern, message key, names of the groups. */
 const FORMS = [
   [/^retry at (\S+), after attempt (\d+) failed/, 'waiting.retry', ['at', 'attempt']],
-  [/^(\S+) to begin: the task has been given to it$/, 'waiting.start', ['instance']],
+  [/^an instance to (?:begin|start)/, 'waiting.instance', []],
+  [/^(\S+) to (?:begin|start)/, 'waiting.start', ['instance']],
+  [/^(\S+) to (?:answer|respond)/, 'waiting.response', ['instance']],
+  [/^a dispatcher: none/, 'waiting.noDispatcher', []],
+  [/^the dispatchers to /, 'waiting.afterOutage', []],
+  [/^an instance that has (.+?): only /, 'waiting.needs', ['needs']],
   [/^an instance: the config has none/, 'waiting.noInstances', []],
   [/^an instance: (?:all \d+ are|the only one is) disabled/, 'waiting.allDisabled', []],
-  [/^an instance: none of the (\d+) enabled is alive/, 'waiting.noneAlive', ['n']],
+  [/^an instance: none of the (\d+) enabled/, 'waiting.noneAlive', ['n']],
+  [/^an instance; only /, 'waiting.instance', []],
   [/^a healthy instance: /, 'waiting.allSuspect', []],
   [/^a free instance: (?:all (\d+) are|the only one is) busy/, 'waiting.allBusy', ['n']],
-  [/^an instance; only /, 'waiting.instance', []],
+  [/^another instance: /, 'waiting.otherInstance', []],
   [/^its turn: (\d+) of (\d+) instances free/, 'waiting.turn', ['free', 'all']],
 ];
 
 /** Returns the reason in the language of the page, or the server's sentence if its form is unknown. */
 export function waitingReason(sentence) {
   const form = FORMS.find(([pattern]) => pattern.test(sentence));
-  if (!form) return sentence;
+  if (!form) return t('waiting.other', { sentence });
   const [pattern, key, names] = form;
   const groups = pattern.exec(sentence);
   const values = Object.fromEntries(
