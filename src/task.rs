@@ -15,7 +15,7 @@ mod workflow_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-pub use batch::BatchId;
+pub use batch::{BatchId, BatchPlace};
 pub use failure::{Failure, FailureKind};
 pub use file_url::{LinkRefused, Links};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};
@@ -24,7 +24,7 @@ pub use output::{Output, OutputKind, Progress};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
 pub use view::{OutputView, ResolvedView, ResultView, TaskView};
-pub use workflow_name::{BatchPlace, FlowName, FlowVersion, NotAName};
+pub use workflow_name::{NotAName, WorkflowName, WorkflowVersion};
 
 /// Record of an attempt: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (times are ms in Redis
 /// and RFC 3339 in the API).

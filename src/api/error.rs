@@ -9,7 +9,7 @@ pub use table::{ERROR_TYPES, ErrorType};
 use crate::{
     auth::Denied,
     fleet, graph, process,
-    task::{FileId, FlowVersion, Status},
+    task::{FileId, Status, WorkflowVersion},
 };
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -108,7 +108,7 @@ pub enum ApiError {
     WorkflowGone,
     /// Needed: by this version of a published workflow, or by a task.
     #[error("{}", needed_by(.0.as_ref()))]
-    FileInUse(Option<FlowVersion>),
+    FileInUse(Option<WorkflowVersion>),
     /// The limit in bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),

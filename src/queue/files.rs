@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     settings::{Keep, limits},
-    task::{FileId, FlowVersion, ObjectId, TaskId},
+    task::{FileId, ObjectId, TaskId, WorkflowVersion},
 };
 use fred::{interfaces::HashesInterface, types::Value};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub enum FileDeleted {
     /// The entry was removed. The caller must now delete these objects, which no other file needs.
     Deleted(FileRecord, Vec<ObjectId>),
     /// The file is needed by this version of a published workflow; `None` = by a pending or running task.
-    InUse(Option<FlowVersion>),
+    InUse(Option<WorkflowVersion>),
     /// No such file.
     NotFound,
 }

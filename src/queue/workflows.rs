@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     settings::limits,
-    task::{FileId, FlowName},
+    task::{FileId, WorkflowName},
 };
 use fred::types::Value;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub struct FlowHead {
 #[derive(Debug, Clone)]
 pub struct Flow {
     /// Name of the workflow.
-    pub name: FlowName,
+    pub name: WorkflowName,
     /// Number of this version, from 1.
     pub version: u64,
     /// Number of the latest version.
@@ -105,7 +105,7 @@ pub enum FlowWritten {
 #[derive(Debug, Clone)]
 pub struct FlowRow {
     /// Name of the workflow.
-    pub name: FlowName,
+    pub name: WorkflowName,
     /// Number of the latest version.
     pub version: u64,
     /// Description and declared parameters of the latest version.
@@ -118,7 +118,7 @@ impl Queue {
     /// Publishes a version if the latest version is `expected` (0 = none; `None` = any). Idempotent.
     pub async fn put_flow(
         &self,
-        name: &FlowName,
+        name: &WorkflowName,
         new: NewFlow<'_>,
         expected: Option<u64>,
         limits: FlowLimits,
@@ -148,7 +148,7 @@ impl Queue {
     }
 
     /// Reads a version; `None` = the latest.
-    pub async fn flow(&self, name: &FlowName, version: Option<u64>) -> Result<FlowFound> {
+    pub async fn flow(&self, name: &WorkflowName, version: Option<u64>) -> Result<FlowFound> {
         let version = version.map(|version| version.to_string()).unwrap_or_default();
         let mut reply = self.call(Verb::WorkflowGet, vec![name.as_str().into(), version.into()]).await?;
         match reply.tag() {
@@ -179,7 +179,7 @@ impl Queue {
 
     /// Deletes a workflow with all its versions. Returns its last version, also if it was deleted before; `None` if
     /// there was none.
-    pub async fn delete_flow(&self, name: &FlowName, limits: FlowLimits) -> Result<Option<u64>> {
+    pub async fn delete_flow(&self, name: &WorkflowName, limits: FlowLimits) -> Result<Option<u64>> {
         let args = vec![name.as_str().into(), number(limits.gone_max)];
         let mut reply = self.call_durably(Verb::WorkflowDelete, args).await?;
         match reply.tag() {
@@ -190,7 +190,7 @@ impl Queue {
     }
 }
 
-fn flow(name: &FlowName, reply: &mut Reply) -> Result<Flow> {
+fn flow(name: &WorkflowName, reply: &mut Reply) -> Result<Flow> {
     let wrong = || Error::Corrupt(format!("workflow {name}"));
     let (version, latest) = (reply.parse()?, reply.parse()?);
     let head: String = reply.parse()?;

@@ -140,7 +140,7 @@ fn new_task(request: &Request<'_>, index: u16, draft: Draft) -> NewTask {
         warnings: draft.warnings,
         timeout_ms: submission.timeout_ms,
         eligible: draft.eligible.unwrap_or_default(),
-        flow: draft.published,
+        workflow: draft.published,
         batch: submission.expansion.as_ref().map(|expansion| BatchPlace { index, size: expansion.task_count() }),
         needs: draft.needs,
         workflow_hash: Some(draft.workflow_hash).filter(|hash| !hash.is_empty()),

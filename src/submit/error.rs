@@ -3,7 +3,7 @@
 use crate::{
     graph::Problem,
     queue, store,
-    task::{FileId, FlowVersion},
+    task::{FileId, WorkflowVersion},
 };
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub enum Error {
     WorkflowDeleted,
     /// The declared params of a published workflow cannot be read back: a fault of ours.
     #[error("the stored params of the workflow {0} cannot be read")]
-    UnreadableWorkflow(FlowVersion),
+    UnreadableWorkflow(WorkflowVersion),
     /// Redis failed.
     #[error("queue: {0}")]
     Queue(#[from] queue::Error),

@@ -57,7 +57,7 @@ use crate::{
     metrics,
     queue::{Flow, Queue},
     store::Store,
-    task::{FlowName, Warning},
+    task::{Warning, WorkflowName},
 };
 use enqueue::ReadyTasks;
 use files::StagedFiles;
@@ -185,7 +185,7 @@ impl Submitter {
     /// Every problem of graph and declared params; else every problem of the URLs that they name; else the reason that
     /// forbids it now: [`Error::VersionConflict`], [`Error::TooManyWorkflows`], [`Error::NoSuchFile`],
     /// [`Error::WorkflowDeleted`].
-    pub async fn publish(&self, name: &FlowName, publication: Publication<'_>) -> Result<(Flow, Vec<Warning>)> {
+    pub async fn publish(&self, name: &WorkflowName, publication: Publication<'_>) -> Result<(Flow, Vec<Warning>)> {
         Box::pin(publication.store(self, name)).await
     }
 }

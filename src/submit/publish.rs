@@ -8,7 +8,7 @@ use super::{
 use crate::{
     graph::{self, Declared, Published, Workflow},
     queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowWritten, NewFlow},
-    task::{FileId, FlowName, Warning},
+    task::{FileId, Warning, WorkflowName},
 };
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ struct CheckedPublication {
 
 impl Publication<'_> {
     /// Checks the publication and stores it as a version of `name`.
-    pub(super) async fn store(self, submitter: &Submitter, name: &FlowName) -> Result<(Flow, Vec<Warning>)> {
+    pub(super) async fn store(self, submitter: &Submitter, name: &WorkflowName) -> Result<(Flow, Vec<Warning>)> {
         let (queue, expected) = (&submitter.queue, self.expected);
         let CheckedPublication { graph, head, files, warnings } = self.check(submitter).await?;
         let new = NewFlow { head: &head, graph: &graph, files: &files };

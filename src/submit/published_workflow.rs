@@ -5,7 +5,7 @@ use crate::{
     graph::{self, Declared, Problem},
     queue::{Flow, FlowFound, Queue},
     settings::limits::PAGE_MAX,
-    task::{FileId, FlowName, FlowVersion},
+    task::{FileId, WorkflowName, WorkflowVersion},
 };
 use serde_json::value::RawValue;
 
@@ -29,7 +29,7 @@ impl PublishedWorkflow {
         match Declared::read(&flow.head.params) {
             Ok(declared) => Ok(Self { flow, declared }),
             Err(problems) => {
-                let version = FlowVersion { name: flow.name, version: flow.version };
+                let version = WorkflowVersion { name: flow.name, version: flow.version };
                 tracing::error!(workflow = %version, problem = ?problems.first(), "stored params of a workflow are invalid");
                 Err(Error::UnreadableWorkflow(version))
             }
@@ -46,7 +46,7 @@ impl PublishedWorkflow {
             None => (text.as_str(), None),
             Some((name, version)) => (name, Some(version_number(version).ok_or_else(|| unknown_version(&text, &[]))?)),
         };
-        let Ok(parsed) = name.parse::<FlowName>() else {
+        let Ok(parsed) = name.parse::<WorkflowName>() else {
             let (_, rows) = queue.flows(0, PAGE_MAX).await?;
             return Err(unknown_name(name, rows.into_iter().map(|row| row.name.into()).collect()));
         };
@@ -58,8 +58,8 @@ impl PublishedWorkflow {
     }
 
     /// Returns its name and version.
-    pub(super) fn version(&self) -> FlowVersion {
-        FlowVersion { name: self.flow.name.clone(), version: self.flow.version }
+    pub(super) fn version(&self) -> WorkflowVersion {
+        WorkflowVersion { name: self.flow.name.clone(), version: self.flow.version }
     }
 
     /// Whether the publisher wrote this file's id into graph or defaults.

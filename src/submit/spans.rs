@@ -34,7 +34,7 @@ impl Origin {
             span.link(self.parent);
             span.text(key::TASK, task.id);
             span.text(key::PRIORITY, task.priority.as_str());
-            if let Some(workflow) = &task.facts.flow {
+            if let Some(workflow) = &task.facts.workflow {
                 span.text(key::WORKFLOW, &workflow.name);
                 span.count(key::WORKFLOW_VERSION, workflow.version);
             }

@@ -4,7 +4,7 @@ use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedW
 use crate::{
     graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
-    task::{FileInput, FlowVersion, InstanceId, Warning},
+    task::{FileInput, InstanceId, Warning, WorkflowVersion},
 };
 use serde_json::value::RawValue;
 use std::sync::{Arc, LazyLock};
@@ -43,7 +43,7 @@ pub(super) struct Draft {
     /// Instances that have what the task needs; `None` = every instance, as far as is known.
     pub(super) eligible: Option<Vec<InstanceId>>,
     /// Published workflow that the task is made from.
-    pub(super) published: Option<FlowVersion>,
+    pub(super) published: Option<WorkflowVersion>,
     /// Requirements that narrowed the eligible instances.
     pub(super) needs: Vec<String>,
     /// Hash of the graph without seeds, texts and file names.

@@ -61,6 +61,15 @@ impl FromStr for BatchId {
     }
 }
 
+/// Position of a task in its batch: `{"index","size"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchPlace {
+    /// Index, from 0.
+    pub index: u16,
+    /// Number of tasks when the batch was created.
+    pub size: u16,
+}
+
 #[cfg(test)]
 mod tests {
     use super::{BatchId, TaskId};

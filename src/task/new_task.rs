@@ -1,6 +1,6 @@
 //! Parts of a task that are fixed when it is accepted: graph, params, files, limits, facts.
 
-use super::{BatchPlace, FileId, FlowVersion, InstanceId, Priority, TaskId};
+use super::{BatchPlace, FileId, InstanceId, Priority, TaskId, WorkflowVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -74,8 +74,8 @@ pub struct TaskFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_hash: Option<String>,
     /// The published workflow that the task runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flow: Option<FlowVersion>,
+    #[serde(rename = "flow", default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowVersion>,
     /// Position in its batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchPlace>,

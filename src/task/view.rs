@@ -1,8 +1,8 @@
 //! JSON view of a task, on REST and on the WebSocket. The only place that defines these fields.
 
 use super::{
-    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, FlowName, InstanceId, Links, Output, Priority,
-    Status, Task, TaskId, TaskState, Warning,
+    Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, InstanceId, Links, Output, Priority, Status, Task,
+    TaskId, TaskState, Warning, WorkflowName,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -114,7 +114,7 @@ pub struct TaskView {
     pub metadata: Option<Box<RawValue>>,
     /// Name of the published workflow that it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub workflow_name: Option<FlowName>,
+    pub workflow_name: Option<WorkflowName>,
     /// Version of that workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_version: Option<u64>,
@@ -264,8 +264,8 @@ impl TaskView {
             warnings: task.facts.warnings.clone(),
             resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),
-            workflow_name: task.facts.flow.as_ref().map(|flow| flow.name.clone()),
-            workflow_version: task.facts.flow.as_ref().map(|flow| flow.version),
+            workflow_name: task.facts.workflow.as_ref().map(|workflow| workflow.name.clone()),
+            workflow_version: task.facts.workflow.as_ref().map(|workflow| workflow.version),
             batch_id: task.facts.batch.map(|_| BatchId::of(task.id)),
             batch_index: task.facts.batch.map(|batch| batch.index),
             params: None,

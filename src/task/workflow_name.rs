@@ -10,28 +10,28 @@ const NAME_BYTES_MAX: usize = 64;
 /// `name@3`, and of Redis keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-pub struct FlowName(String);
+#[schema(as = FlowName, value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+pub struct WorkflowName(String);
 
 /// Error of a text that is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a name has 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit")]
 pub struct NotAName;
 
-impl FlowName {
+impl WorkflowName {
     /// Returns the name as a text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for FlowName {
+impl fmt::Display for WorkflowName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl FromStr for FlowName {
+impl FromStr for WorkflowName {
     type Err = NotAName;
 
     fn from_str(text: &str) -> Result<Self, NotAName> {
@@ -44,7 +44,7 @@ impl FromStr for FlowName {
     }
 }
 
-impl TryFrom<String> for FlowName {
+impl TryFrom<String> for WorkflowName {
     type Error = NotAName;
 
     fn try_from(text: String) -> Result<Self, NotAName> {
@@ -52,29 +52,29 @@ impl TryFrom<String> for FlowName {
     }
 }
 
-impl From<FlowName> for String {
-    fn from(name: FlowName) -> Self {
+impl From<WorkflowName> for String {
+    fn from(name: WorkflowName) -> Self {
         name.0
     }
 }
 
 /// The published workflow of a task: `{"name","version"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowVersion {
+pub struct WorkflowVersion {
     /// The published workflow.
-    pub name: FlowName,
+    pub name: WorkflowName,
     /// Version, from 1.
     pub version: u64,
 }
 
 /// Writes `name@3`.
-impl fmt::Display for FlowVersion {
+impl fmt::Display for WorkflowVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.name, self.version)
     }
 }
 
-impl FromStr for FlowVersion {
+impl FromStr for WorkflowVersion {
     type Err = NotAName;
 
     fn from_str(text: &str) -> Result<Self, NotAName> {
@@ -83,26 +83,17 @@ impl FromStr for FlowVersion {
     }
 }
 
-/// Position of a task in its batch: `{"index","size"}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchPlace {
-    /// Index, from 0.
-    pub index: u16,
-    /// Number of tasks when the batch was created.
-    pub size: u16,
-}
-
 #[cfg(test)]
 mod tests {
-    use super::FlowName;
+    use super::WorkflowName;
 
     #[test]
     fn only_plain_names_are_accepted() {
         for good in ["a", "0", "text-to-image", "SDXL_1.0", &"x".repeat(64)] {
-            assert_eq!(good.parse::<FlowName>().map(String::from).as_deref(), Ok(good));
+            assert_eq!(good.parse::<WorkflowName>().map(String::from).as_deref(), Ok(good));
         }
         for bad in ["", ".", "-a", "_a", "a b", "a@3", "a/b", "a:b", "a}b", "ä", "a\0", &"x".repeat(65)] {
-            assert!(bad.parse::<FlowName>().is_err(), "{bad}");
+            assert!(bad.parse::<WorkflowName>().is_err(), "{bad}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is said in a sentence that depends on more than the kind of error.
 
-use crate::{queue::FLOW_LIMITS, task::FlowVersion};
+use crate::{queue::FLOW_LIMITS, task::WorkflowVersion};
 
 /// The first message, and how many more there are.
 pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
@@ -13,7 +13,7 @@ pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> Strin
 }
 
 /// Who needs a file that was to be deleted.
-pub(super) fn needed_by(flow: Option<&FlowVersion>) -> String {
+pub(super) fn needed_by(flow: Option<&WorkflowVersion>) -> String {
     match flow {
         Some(flow) => format!(
             "the published workflow {flow} needs this file: delete that workflow first; a version also goes when {} newer ones are there",

@@ -8,7 +8,7 @@ use crate::{
     },
     auth::Caller,
     queue::BatchStand,
-    task::{BatchId, FlowName, Status, rfc3339},
+    task::{BatchId, Status, WorkflowName, rfc3339},
 };
 use axum::extract::State;
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(crate) struct BatchSummary {
     #[schema(format = DateTime)]
     updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    workflow_name: Option<FlowName>,
+    workflow_name: Option<WorkflowName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ impl BatchSummary {
             .sum();
         // Those that are not kept any more have ended.
         let progress = (stand.percent_sum + (count - kept) * 100) / count.max(1);
-        let flow = stand.facts.flow;
+        let flow = stand.facts.workflow;
         Self {
             batch_id,
             count,

@@ -10,7 +10,7 @@ use crate::{
     auth::Caller,
     queue::{Cancelled, TaskCursor, TaskQuery},
     submit::eta_ms,
-    task::{BatchId, FailureKind, FlowName, Status, Task, TaskId, TaskState, TaskView},
+    task::{BatchId, FailureKind, Status, Task, TaskId, TaskState, TaskView, WorkflowName},
     trace::Name,
 };
 use axum::extract::State;
@@ -35,7 +35,7 @@ pub(crate) struct Page {
     params(
         ("status" = Option<String>, Query, description = "only these, several with commas"),
         ("errorType" = Option<String>, Query, description = "only tasks that failed so, several with commas; for admins"),
-        ("workflow" = Option<crate::task::FlowName>, Query, description = "only of this published workflow; for admins"),
+        ("workflow" = Option<crate::task::WorkflowName>, Query, description = "only of this published workflow; for admins"),
         ("batchId" = Option<crate::task::BatchId>, Query, description = "only of this batch"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
         ("offset" = Option<u64>, Query, description = "so many are left out; not together with `cursor`"),
@@ -215,7 +215,7 @@ fn statuses_of(text: &str) -> Result<Vec<Status>> {
         })
 }
 
-fn flow_of(text: &str) -> Result<FlowName> {
+fn flow_of(text: &str) -> Result<WorkflowName> {
     text.parse().map_err(|_| ApiError::InvalidQuery("`workflow` must be the name of a published workflow".to_owned()))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow},
     settings::limits::WORKFLOW_BODY_BYTES,
     submit::{GRAPH_LIMITS, PublishedWorkflow, version_number},
-    task::{FlowName, Warning, rfc3339},
+    task::{Warning, WorkflowName, rfc3339},
 };
 use axum::{
     extract::{Request, State},
@@ -33,7 +33,7 @@ use serde_json::{Value, value::RawValue};
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FlowView {
-    name: FlowName,
+    name: WorkflowName,
     version: u64,
     latest_version: u64,
     versions: Vec<u64>,
@@ -55,7 +55,7 @@ pub(crate) struct FlowView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = FlowRow)]
 pub(crate) struct Row {
-    name: FlowName,
+    name: WorkflowName,
     version: u64,
     #[schema(required)]
     description: Option<String>,
@@ -78,7 +78,7 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 #[schema(as = FlowDeleted)]
 pub(crate) struct Deleted {
-    name: FlowName,
+    name: WorkflowName,
     deleted: bool,
     last_version: u64,
 }
@@ -109,7 +109,7 @@ pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller, query: 
 #[utoipa::path(
     get, path = "/api/workflows/{name}", operation_id = "getWorkflow", tag = "workflows",
     params(
-        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("name" = crate::task::WorkflowName, Path, description = "the name"),
         ("version" = Option<u64>, Query, description = "the newest when not given"),
     ),
     responses((status = 200, description = "the workflow", body = crate::api::openapi::Envelope<FlowView>,
@@ -129,7 +129,7 @@ pub(crate) async fn detail(
 #[utoipa::path(
     get, path = "/api/workflows/{name}/schema", operation_id = "getWorkflowSchema", tag = "workflows",
     params(
-        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("name" = crate::task::WorkflowName, Path, description = "the name"),
         ("version" = Option<u64>, Query, description = "the newest when not given"),
     ),
     responses((status = 200, description = "the JSON Schema", body = crate::api::openapi::Envelope<Object>)),
@@ -155,7 +155,7 @@ pub(crate) async fn schema(
 #[utoipa::path(
     put, path = "/api/workflows/{name}", operation_id = "publishWorkflow", tag = "workflows",
     params(
-        ("name" = crate::task::FlowName, Path, description = "the name"),
+        ("name" = crate::task::WorkflowName, Path, description = "the name"),
         ("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#,
             description = "the `ETag` of the version that was read"),
     ),
@@ -173,7 +173,7 @@ pub(crate) async fn publish(
     PathId(name): PathId,
     request: Request,
 ) -> Result<Response> {
-    let name: FlowName = name.parse().map_err(|error: crate::task::NotAName| {
+    let name: WorkflowName = name.parse().map_err(|error: crate::task::NotAName| {
         ApiError::InvalidRequest(vec![Flaw::unfit("", "not_a_name", &error.to_string())])
     })?;
     let headers = request.headers().clone();
@@ -187,7 +187,7 @@ pub(crate) async fn publish(
 /// Takes all versions away; tasks keep what they were made from. Said again it changes nothing.
 #[utoipa::path(
     delete, path = "/api/workflows/{name}", operation_id = "deleteWorkflow", tag = "workflows",
-    params(("name" = crate::task::FlowName, Path, description = "the name")),
+    params(("name" = crate::task::WorkflowName, Path, description = "the name")),
     responses((status = 200, description = "it is gone", body = crate::api::openapi::Envelope<Deleted>)),
     extensions(("x-errors" = json!(["forbidden", "not_found"])))
 )]
@@ -213,7 +213,7 @@ async fn find(state: &ApiState, name: &str, query: &Query) -> Result<Flow> {
     }
 }
 
-fn flow_name(name: &str) -> Result<FlowName> {
+fn flow_name(name: &str) -> Result<WorkflowName> {
     name.parse().map_err(|_| ApiError::NotFound("such workflow"))
 }
 

@@ -22,7 +22,7 @@ use crate::{
         watch::progress::{ending, state_of},
     },
     clock,
-    task::{BatchId, FlowName},
+    task::{BatchId, WorkflowName},
 };
 use clap::Args;
 use reqwest::Method;
@@ -42,7 +42,7 @@ pub struct TasksArgs {
     batch: Option<BatchId>,
     /// Only tasks of this published workflow
     #[arg(long, value_name = "NAME", conflicts_with_all = ["error_type", "batch"])]
-    workflow: Option<FlowName>,
+    workflow: Option<WorkflowName>,
     /// Number of entries to show, newest first
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,

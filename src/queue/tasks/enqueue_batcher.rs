@@ -50,7 +50,7 @@ pub(crate) async fn fields(new: &NewTask) -> Result<Fields> {
         files.into_iter().collect::<Vec<_>>().join(",").into(),
         only(&new.facts.eligible).into(),
         new.facts.workflow_hash.as_deref().unwrap_or_default().into(),
-        new.facts.flow.as_ref().map(|flow| flow.name.as_str()).unwrap_or_default().into(),
+        new.facts.workflow.as_ref().map(|workflow| workflow.name.as_str()).unwrap_or_default().into(),
     ])
 }
 

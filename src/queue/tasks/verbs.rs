@@ -15,7 +15,7 @@ use crate::{
         },
     },
     settings::limits,
-    task::{FlowName, NewTask, Payload, Priority, Status, Task, TaskId, TaskState},
+    task::{NewTask, Payload, Priority, Status, Task, TaskId, TaskState, WorkflowName},
 };
 use fred::{interfaces::KeysInterface, types::Value};
 use std::{collections::BTreeSet, time::Duration};
@@ -120,7 +120,7 @@ impl Queue {
                 .collect::<Vec<_>>()
                 .join(",")
                 .into(),
-            query.flow.as_ref().map(FlowName::as_str).unwrap_or_default().into(),
+            query.flow.as_ref().map(WorkflowName::as_str).unwrap_or_default().into(),
         ];
         page(self.call(Verb::List, args).await?)
     }

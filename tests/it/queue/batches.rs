@@ -10,7 +10,9 @@ use crate::{
 };
 use shuzhiren::{
     queue::{BatchEnqueued, Cancelled, Enqueued, PackedTask, Queue, QueueLimits, TaskPage, TaskQuery},
-    task::{BatchId, BatchPlace, FileId, FileInput, FlowVersion, NewTask, Progress, Status, Task, TaskId, TaskState},
+    task::{
+        BatchId, BatchPlace, FileId, FileInput, NewTask, Progress, Status, Task, TaskId, TaskState, WorkflowVersion,
+    },
 };
 use std::time::Duration;
 
@@ -229,7 +231,7 @@ pub async fn a_batch_goes_with_its_tasks(world: &World) {
     let id = BatchId::new();
     let mut tasks = batch_of(id, 3);
     for new in &mut tasks {
-        new.facts.flow = Some(FlowVersion { name: "portrait".parse().unwrap(), version: 2 });
+        new.facts.workflow = Some(WorkflowVersion { name: "portrait".parse().unwrap(), version: 2 });
     }
     enqueue(world, &tasks).await;
     let flows = || world.redis(&["SMEMBERS", &world.key("flows")]).texts();
@@ -260,7 +262,7 @@ pub async fn the_sweep_puts_a_batch_together_again(world: &World) {
     let id = BatchId::new();
     let mut tasks = batch_of(id, 3);
     for new in &mut tasks {
-        new.facts.flow = Some(FlowVersion { name: "portrait".parse().unwrap(), version: 2 });
+        new.facts.workflow = Some(WorkflowVersion { name: "portrait".parse().unwrap(), version: 2 });
     }
     enqueue(world, &tasks).await;
     let batch = world.key(&format!("batch:{}", &id.to_string()[..32]));

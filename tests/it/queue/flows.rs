@@ -10,7 +10,7 @@ use crate::{
 use serde_json::value::RawValue;
 use shuzhiren::{
     queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowWritten, NewFlow, TaskQuery},
-    task::{FileId, FlowName, FlowVersion, NewTask, Status, TaskId},
+    task::{FileId, NewTask, Status, TaskId, WorkflowName, WorkflowVersion},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,7 +25,7 @@ scenarios! {
     tasks_are_listed_by_their_workflow
 }
 
-pub fn name(text: &str) -> FlowName {
+pub fn name(text: &str) -> WorkflowName {
     text.parse().unwrap()
 }
 
@@ -174,7 +174,7 @@ pub async fn tasks_are_listed_by_their_workflow(world: &World) {
     let lease = world.lease("gpu:1").await;
     let made_from = |text: &str, owner: &str| {
         let mut new = NewTask { owner: owner.to_owned(), ..new_task() };
-        new.facts.flow = Some(FlowVersion { name: name(text), version: 1 });
+        new.facts.workflow = Some(WorkflowVersion { name: name(text), version: 1 });
         new
     };
     let first = world.create(&made_from("a", "alice")).await.id;
@@ -198,6 +198,6 @@ pub async fn tasks_are_listed_by_their_workflow(world: &World) {
     assert_eq!(list("a", &[Status::Pending, Status::Failed]).await, [second]);
     assert_eq!(list("b", &[]).await.len(), 1);
     assert!(list("c", &[]).await.is_empty());
-    assert_eq!(world.task(first).await.facts.flow.unwrap().name, name("a"));
+    assert_eq!(world.task(first).await.facts.workflow.unwrap().name, name("a"));
     audit(world, 1).unwrap();
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     clock,
     save_file::{self, Target},
-    task::FlowName,
+    task::WorkflowName,
 };
 use clap::{Args, Subcommand};
 use publish::SetArgs;
@@ -101,7 +101,7 @@ struct GetArgs {
 struct DeleteArgs {
     /// Names
     #[arg(required = true, value_name = "NAME", value_parser = whole_name)]
-    names: Vec<FlowName>,
+    names: Vec<WorkflowName>,
     #[command(flatten)]
     common: Common,
 }

@@ -16,7 +16,7 @@ use crate::{
             output::{self, Color},
         },
     },
-    task::FlowName,
+    task::WorkflowName,
 };
 use clap::Args;
 use reqwest::{Method, header::CONTENT_TYPE};
@@ -39,7 +39,7 @@ const KEPT: [&str; 2] = ["description", "params"];
 pub(crate) struct SetArgs {
     /// Name: 1 to 64 of A-Z a-z 0-9 . _ -
     #[arg(value_parser = whole_name)]
-    name: FlowName,
+    name: WorkflowName,
     /// The graph (ComfyUI's "Export (API)"), or a document {"workflow":{…},"params":{…},"description":"…"}; `-` =
     /// standard input. A `version` in it works like --if-version, unless the document has another `name`: a copy is a
     /// new workflow
@@ -114,7 +114,7 @@ fn first(args: &SetArgs, body: &Members) -> Result<(), Error> {
 
 /// Reads a file that is the graph, or has it as its member `workflow`. A node of that name is recognized by its
 /// `class_type`.
-fn body_of(file: Box<RawValue>, name: &FlowName) -> Members {
+fn body_of(file: Box<RawValue>, name: &WorkflowName) -> Members {
     let members: Members = serde_json::from_str(file.get()).unwrap_or_default();
     let is_node = |graph: &RawValue| {
         let node: Value = serde_json::from_str(graph.get()).unwrap_or(Value::Null);
@@ -163,7 +163,7 @@ async fn write(api: &Api, path: &str, body: &Members) -> Result<Answer, Error> {
     .await
 }
 
-fn print_changes(name: &FlowName, before: Option<&Answer>, after: &Answer) -> Result<(), Error> {
+fn print_changes(name: &WorkflowName, before: Option<&Answer>, after: &Answer) -> Result<(), Error> {
     let version = &after.value["version"];
     if before.is_some_and(|before| before.value["version"] == *version) {
         return output::print_line(&format!("{name}@{version} is unchanged"));

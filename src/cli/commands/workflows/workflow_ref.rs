@@ -1,6 +1,6 @@
 //! Reference to a published workflow on the command line: `NAME` or `NAME@VERSION`.
 
-use crate::task::FlowName;
+use crate::task::WorkflowName;
 use std::{fmt, str::FromStr};
 
 /// Maximum digits of a version, as on the server.
@@ -9,7 +9,7 @@ const DIGITS_MAX: usize = 15;
 /// A published workflow, in its latest or a given version.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkflowRef {
-    pub(crate) name: FlowName,
+    pub(crate) name: WorkflowName,
     version: Option<u64>,
 }
 
@@ -22,12 +22,12 @@ impl WorkflowRef {
 }
 
 /// Path of a published workflow. A name has no character with a meaning in a path.
-pub(crate) fn path_of(name: &FlowName) -> String {
+pub(crate) fn path_of(name: &WorkflowName) -> String {
     format!("/api/workflows/{name}")
 }
 
 /// Parses a name where no version is allowed.
-pub(crate) fn whole_name(text: &str) -> Result<FlowName, String> {
+pub(crate) fn whole_name(text: &str) -> Result<WorkflowName, String> {
     match text.split_once('@') {
         Some((name, _)) => Err(format!("a version cannot be given here: use `{name}` alone")),
         None => text.parse().map_err(|error: crate::task::NotAName| error.to_string()),
