@@ -1,7 +1,7 @@
 //! Infrastructure of every process: logs, signals, liveness and readiness, the HTTP server with its limits, the error
 //! envelope.
 //!
-//! Path of a request: `serve` accepts it within the connection limits → `connection` moves the bytes → `guard` adds an
+//! Path of a request: `serve` accepts it within the connection limits → `linger` moves the bytes → `middleware` adds an
 //! id, limits the time of its body, catches panics and counts it → the router of the process. Start with [`serve()`].
 //!
 //! Invariant: every response has an `X-Request-Id`, every 5xx has an envelope, and a half-sent request is never held

@@ -1,4 +1,4 @@
-//! Event frames: `{"type","timestamp","data"}`, with the types of the client guide. Replies are in `answers.rs`.
+//! Event frames: `{"type","timestamp","data"}`, with the types of the client guide. Replies are in `replies.rs`.
 
 use super::outbox::{Frame, FrameKind};
 use crate::{

@@ -2,8 +2,8 @@
 //! Redis.
 //!
 //! One subscription per process → [`Hub`] (orders events, serialises each once) → one bounded outbox per session →
-//! socket. Start with `hub.rs`, then `session.rs`. The messages are defined in `frames.rs`, `answers.rs` and
-//! `inbound.rs`.
+//! socket. Start with `hub.rs`, then `session.rs`. The messages are defined in `frames.rs`, `replies.rs` and
+//! `requests.rs`.
 //!
 //! The guide for clients:
 //!

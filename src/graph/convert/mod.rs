@@ -3,7 +3,7 @@
 //! declarations.
 //!
 //! Invariant: a graph that cannot be converted faithfully is refused with the reason; nothing is guessed. Start with
-//! [`Workflow::read`]; `ui` reads the format, `walk` follows links, `widgets` names values.
+//! [`Workflow::read`]; `editor_format` reads the format, `resolve_links` follows links, `widgets` names values.
 
 mod dynamic_prompts;
 mod editor_format;

@@ -1,6 +1,6 @@
-//! Applies parameters to a graph: finds the input of each value (`address`, `title`, `names`), fills placeholders
-//! (`fill`), reads directives (`value`, `files`), writes values (`apply`, `seeds`) and checks the result against the
-//! instances (`fleet`). Maps well-known names on request only (`auto`).
+//! Applies parameters to a graph: finds the input of each value (`address`, `title`, `declared_names`), fills
+//! placeholders (`substitute`), reads directives (`value`, `files`), writes values (`apply`, `seeds`) and checks the
+//! result against the instances (`check_fleet`). Maps well-known names on request only (`auto_map`).
 
 mod address;
 mod apply;

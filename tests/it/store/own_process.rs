@@ -92,7 +92,7 @@ fn peak_bytes() -> u64 {
 /// a file system of 4 MB (ENOSPC).
 #[test]
 fn a_full_disk_is_reported_and_keeps_no_unfinished_file() {
-    const NAME: &str = "a_full_disk_is_said_to_be_full_and_keeps_nothing_half_written";
+    const NAME: &str = "a_full_disk_is_reported_and_keeps_no_unfinished_file";
     if std::env::var(CHILD).as_deref() == Ok(NAME) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(fill(Path::new(&std::env::var(FOLDER).unwrap())));

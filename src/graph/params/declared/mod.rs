@@ -1,6 +1,6 @@
 //! Declared parameters of a published workflow (params.md, form 4a): names with a type, bounds and a default, each
-//! applied to one or more inputs. `read` parses declarations, `judge` validates values, `place` applies them, `check`
-//! is for publishing, `schema` makes the JSON Schema.
+//! applied to one or more inputs. `read` parses declarations, `validate` validates values, `apply` applies them,
+//! `check` is for publishing, `schema` makes the JSON Schema.
 
 mod apply;
 mod check;
