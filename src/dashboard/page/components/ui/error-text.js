@@ -7,7 +7,7 @@ import { has, t } from '../../base/i18n.js';
 export function errorText(error) {
   const wait = error.retryAfter ? ` ${t('error.retryAfter', { n: error.retryAfter })}` : '';
   // Only the server's message names the workflow that uses the file.
-  const [, workflow] = (error.type === 'file_in_use' && /^the published workflow (\S+) /.exec(error.message)) || [];
+  const [, workflow] = (error.type === 'file_in_use' && /\bpublished workflow (\S+?)[,;:]?(?:\s|$)/.exec(error.message)) || [];
   if (workflow) return t('error.file_in_use.workflow', { name: workflow });
   const key = `error.${error.type}`;
   return (has(key) ? t(key) : error.message) + wait;
