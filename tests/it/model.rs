@@ -1,7 +1,7 @@
-//! Random clients, dispatchers (live, paused, crashed), janitors and instances against the real scripts, with ground truth
-//! for leases, fencing, attempts and endings; everything is audited all the time. A seed names the operations of a run, not
-//! its ids and retry pauses, which are random: a seed that failed may need some repetitions. `MODEL_SEED` repeats one,
-//! `MODEL_STEPS` makes it longer.
+//! A random model: clients, dispatchers (live, paused, crashed), janitors and instances act at random on the real
+//! scripts. The model keeps the ground truth of leases, fencing, attempts and endings, and audits the keys after every
+//! few steps. A seed fixes the operations of a run, but not its ids and retry delays, which are random: a failed seed
+//! may need several repetitions. `MODEL_SEED` repeats a seed, `MODEL_STEPS` sets the number of steps.
 
 mod actors;
 mod dispatch;
@@ -13,13 +13,13 @@ use actors::Model;
 use shuzhiren::queue::QueueLimits;
 use std::time::{Duration, Instant};
 
-/// How long a model's world keeps ended tasks: some are collected while it runs.
+/// Retention of ended tasks in the model's world: short, so that some are deleted during a run.
 pub const KEEP: Duration = Duration::from_secs(200);
 
 /// Steps of a run between two audits.
 const AUDIT_EVERY: u64 = 40;
 
-/// A small generator (splitmix64): the same seed is the same run.
+/// A small random generator (splitmix64), determined by its seed.
 pub struct Dice(u64);
 
 impl Dice {
@@ -35,7 +35,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 up to, not including, `end`.
+    /// Returns a number from 0 up to, not including, `end`.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
     }
@@ -49,7 +49,7 @@ impl Dice {
     }
 }
 
-/// One run: random steps, then one healthy dispatcher must be able to end everything. `Err` is the first violation.
+/// Runs random steps; then one healthy dispatcher must be able to end every task. `Err` is the first violation.
 pub async fn run(world: &World, seed: u64, steps: u64) -> Result<String, String> {
     let mut model = Model::new(world, seed);
     for step in 0..steps {
@@ -93,7 +93,7 @@ fn random_operations_keep_every_invariant() {
 }
 
 #[test]
-fn random_operations_with_corruption_heal() {
+fn random_corruption_is_repaired() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let redis = TestRedis::start();

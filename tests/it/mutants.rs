@@ -1,5 +1,5 @@
-//! Tests of the tests: each mutant breaks one script in one place, and the scenario named beside it must go red. The random
-//! model must notice, by itself, those that break what it promises to guard.
+//! Mutation tests of the scripts: each mutant breaks one script in one place, and the scenario that it names must fail.
+//! The random model must find the mutants that are marked for it without help.
 
 mod table;
 
@@ -20,15 +20,15 @@ use std::{
 };
 use table::{Mutant, mutants};
 
-/// Seeds that the model may need.
+/// Seeds that the model may try.
 const MODEL_SEEDS: std::ops::Range<u64> = 1..13;
-/// Steps of each.
+/// Steps of each seed.
 const MODEL_STEPS: u64 = 300;
-/// A broken script may also make a test wait for ever.
+/// Timeout of a scenario: a broken script may also make it wait forever.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 impl Mutant {
-    /// The world with this mutation; panics when it does not apply.
+    /// Makes a world with this mutation. Panics if it does not apply.
     async fn world(&self, redis: &TestRedis, keep_tasks: Duration) -> World {
         let applied = RefCell::new(0);
         let limits = QueueLimits { waiting_max: 0, keep_tasks };
@@ -43,7 +43,7 @@ impl Mutant {
         world
     }
 
-    /// Where in a script's text it applies: in its own body, or in the prelude that is meant.
+    /// Finds the position in a script's text at which it applies: in the script's own body, or in the prelude it names.
     fn place(&self, verb: Verb, text: &str) -> Option<usize> {
         let section = if self.script.starts_with("lib/") {
             let path = format!("{}/lua/{}.lua", env!("CARGO_MANIFEST_DIR"), self.script);
@@ -68,7 +68,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Panics of this thread are expected and not printed; those of other tests are.
+/// Silences panics of scenarios that are expected to fail; panics of other tests are printed.
 fn expect_panics() {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -78,8 +78,8 @@ fn expect_panics() {
     }));
 }
 
-/// Whether the future panics or hangs.
-async fn is_red(scenario: impl Future<Output = ()>) -> bool {
+/// Whether the scenario panics or hangs.
+async fn fails(scenario: impl Future<Output = ()>) -> bool {
     QUIET.set(true);
     let outcome = tokio::time::timeout(WAIT_MAX, AssertUnwindSafe(scenario).catch_unwind()).await;
     QUIET.set(false);
@@ -91,7 +91,7 @@ fn block_on(test: impl AsyncFnOnce(&TestRedis)) {
     runtime.block_on(async { test(&TestRedis::start()).await });
 }
 
-/// Part `part` of `parts` of the table, so that two cores share the work.
+/// Tests part `part` of `parts` of the table, so that two cores share the work.
 fn scenarios_kill(part: usize, parts: usize) {
     expect_panics();
     block_on(async |redis| {
@@ -104,7 +104,7 @@ fn scenarios_kill(part: usize, parts: usize) {
                 scenarios.iter().filter(|(name, _)| *name == mutant.killer).map(|(_, scenario)| *scenario).collect();
             assert_eq!(named.len(), 1, "{}: scenario {}", mutant.name(), mutant.killer);
             let world = mutant.world(redis, KEEP).await;
-            if !is_red(named[0](&world)).await {
+            if !fails(named[0](&world)).await {
                 survivors.push(format!("{} survived {}", mutant.name(), mutant.killer));
             }
         }
@@ -116,14 +116,14 @@ fn model_kills(part: usize, parts: usize) {
     expect_panics();
     block_on(async |redis| {
         let guarded: Vec<&Mutant> = mutants().into_iter().filter(|mutant| mutant.model).collect();
-        assert!(guarded.len() >= 25, "{} mutants are the model's", guarded.len());
+        assert!(guarded.len() >= 25, "only {} mutants are marked for the model", guarded.len());
         let mut survivors = Vec::new();
         for mutant in guarded.into_iter().skip(part).step_by(parts) {
             let mut is_killed = false;
             for seed in MODEL_SEEDS {
                 let world = mutant.world(redis, model::KEEP).await;
                 let run = async { drop(model::run(&world, seed, MODEL_STEPS).await.unwrap()) };
-                is_killed = is_red(Box::pin(run)).await;
+                is_killed = fails(Box::pin(run)).await;
                 if is_killed {
                     eprintln!("seed {seed} killed {}", mutant.name());
                     break;
@@ -138,21 +138,21 @@ fn model_kills(part: usize, parts: usize) {
 }
 
 #[test]
-fn every_mutant_turns_its_scenario_red_1() {
+fn every_mutant_fails_its_scenario_1() {
     scenarios_kill(0, 2);
 }
 
 #[test]
-fn every_mutant_turns_its_scenario_red_2() {
+fn every_mutant_fails_its_scenario_2() {
     scenarios_kill(1, 2);
 }
 
 #[test]
-fn the_random_model_notices_1() {
+fn the_random_model_finds_its_mutants_1() {
     model_kills(0, 2);
 }
 
 #[test]
-fn the_random_model_notices_2() {
+fn the_random_model_finds_its_mutants_2() {
     model_kills(1, 2);
 }

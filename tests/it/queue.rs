@@ -1,45 +1,46 @@
-//! Tests of the room `queue`: the verbs against a real Redis, state before, call, answer, state after.
+//! Tests of the room `queue`: the verbs against a real Redis. Each checks the state before, the answer, and the state
+//! after.
 //!
-//! A scenario is an async function over a [`World`]; each is a test of its own, and all of them together are also what
-//! `mutants.rs` runs against broken scripts.
+//! A scenario is an async function over a [`World`]. Each scenario is a test of its own; `mutants.rs` also runs them
+//! against broken scripts.
 
 pub mod attempts;
 pub mod batches;
-pub mod bites;
+pub mod bounded_deletion;
 pub mod cancel;
+pub mod claim_order;
 mod cluster;
-pub mod endings;
-pub mod events;
+pub mod early_outputs;
+pub mod eligibility;
+pub mod ending_metrics;
+pub mod enqueue_batcher;
 mod faults;
+pub mod feed_events;
 pub mod files;
 pub mod fleet;
-pub mod flows;
-pub mod heal;
-pub mod held;
-pub mod intake;
 pub mod janitor;
-pub mod joining;
 pub mod leases;
-pub mod life;
-pub mod listing;
-pub mod objects;
-pub mod order;
-pub mod outputs;
-mod refusals;
+pub mod lifecycle;
+pub mod orphan_prompts;
+pub mod repair;
 mod replica;
 pub mod retention;
 pub mod retries;
 pub mod revive;
-mod start;
-pub mod strays;
+mod server_check;
+pub mod shared_objects;
+mod startup_refusals;
+pub mod task_lists;
+pub mod workflow_files;
+pub mod workflows;
 
 use crate::support::{TestRedis, world::World};
 use std::pin::Pin;
 
-/// A scenario over a world of its own.
+/// A scenario, run in a world of its own.
 pub type Scenario = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Runs a scenario over the real scripts.
+/// Runs a scenario with the real scripts.
 pub fn run(scenario: Scenario) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -49,7 +50,7 @@ pub fn run(scenario: Scenario) {
     });
 }
 
-/// Makes each function a test, and lists all.
+/// Makes each function a test, and lists all of them as `ALL`.
 #[macro_export]
 macro_rules! scenarios {
     ($($name:ident)*) => {
@@ -61,33 +62,33 @@ macro_rules! scenarios {
     };
 }
 
-/// Every scenario.
+/// Returns every scenario with its name.
 pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     [
-        life::ALL,
-        intake::ALL,
+        lifecycle::ALL,
+        enqueue_batcher::ALL,
         attempts::ALL,
-        outputs::ALL,
+        early_outputs::ALL,
         retries::ALL,
         revive::ALL,
         cancel::ALL,
         leases::ALL,
-        order::ALL,
-        joining::ALL,
+        claim_order::ALL,
+        eligibility::ALL,
         janitor::ALL,
         files::ALL,
-        objects::ALL,
+        shared_objects::ALL,
         retention::ALL,
-        listing::ALL,
+        task_lists::ALL,
         fleet::ALL,
-        events::ALL,
-        heal::ALL,
-        endings::ALL,
-        strays::ALL,
+        feed_events::ALL,
+        repair::ALL,
+        ending_metrics::ALL,
+        orphan_prompts::ALL,
         batches::ALL,
-        flows::ALL,
-        held::ALL,
-        bites::ALL,
+        workflows::ALL,
+        workflow_files::ALL,
+        bounded_deletion::ALL,
     ]
     .concat()
 }

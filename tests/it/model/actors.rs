@@ -19,16 +19,16 @@ const DISPATCHERS: usize = 4;
 pub(super) const SLOTS: u32 = 2;
 pub(super) const TTL: Duration = Duration::from_secs(30);
 
-/// A dispatcher with what it believes.
+/// A dispatcher with its own, possibly outdated, view.
 #[derive(Default)]
 pub(super) struct Dispatcher {
     pub(super) name: String,
     pub(super) leases: BTreeMap<InstanceId, Token>,
     pub(super) running: BTreeMap<InstanceId, BTreeMap<TaskId, Attempt>>,
     pub(super) cancelled: Vec<(InstanceId, TaskId)>,
-    /// Everything it ever ran: words that come late are about these.
+    /// Every attempt it ever ran, for late writes.
     pub(super) past: Vec<(InstanceId, TaskId, Attempt)>,
-    /// Steps for which it is stopped, view and tokens kept.
+    /// Steps for which it stays paused, with its view and tokens.
     pub(super) paused: usize,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Model<'a> {
         Self { world, dice: Dice::new(seed), truth: Truth::default(), dispatchers, claims: 0, patient: Vec::new() }
     }
 
-    /// One random operation; some are sent twice, as a connection does after a lost reply.
+    /// Performs a random operation. Some are sent twice, as a connection does after a lost reply.
     pub async fn step(&mut self) -> Result<(), Wrong> {
         if self.dice.chance(15) {
             let seconds = 1 + self.dice.below(12) as u64;
@@ -88,7 +88,7 @@ impl<'a> Model<'a> {
             113..=114 => self.give_back_lease(who).await,
             115 => self.reclaim(who).await,
             116 => {
-                // Killed: its memory is gone, its leases run on.
+                // Killed: its view is lost, its leases run on.
                 self.dispatchers[who] = Dispatcher { name: format!("d{who}"), ..Dispatcher::default() };
                 Ok(())
             }
@@ -101,13 +101,13 @@ impl<'a> Model<'a> {
         let tasks = dump(self.world).tasks();
         for (id, ending) in &self.truth.tasks {
             match (tasks.get(&id.to_string()), ending) {
-                (None, None) => return Err(format!("{id} was accepted and is gone without an end")),
+                (None, None) => return Err(format!("{id} was accepted and has disappeared without an ending")),
                 (None, Some(_)) => {}
                 (Some(task), Some(ending)) if task["state"] != ending.state.as_str() => {
                     return Err(format!("{id} is {} after it had ended {ending:?}", task["state"]));
                 }
                 (Some(task), None) if task.contains_key("endings") => {
-                    return Err(format!("{id} is {} and nobody was told", task["state"]));
+                    return Err(format!("{id} is {} but no caller got that answer", task["state"]));
                 }
                 (Some(_), _) => {}
             }
@@ -168,7 +168,7 @@ impl<'a> Model<'a> {
         let max_attempts = 1 + self.dice.below(3) as u32;
         let mut new = NewTask { owner, priority, start_by_ms, max_attempts, ..new_task() };
         if max_attempts == 2 {
-            // Left to some, which happen to be all: filed as such, and yet everybody goes on.
+            // Restricted to a list that contains all instances: filed as restricted, but every instance may claim it.
             new.facts.eligible = (0..INSTANCES).map(|number| InstanceId::new(format!("i{number}"))).collect();
         }
         for turn in 0..self.twice() {
@@ -224,13 +224,13 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// What the janitor ended (`startBy`), nobody was told.
+    /// Records the tasks that the janitor ended by `startBy`, of which no caller got an answer.
     pub(super) async fn note_endings_of_the_janitor(&mut self) -> Result<(), Wrong> {
         let truth = &self.truth;
         self.patient.retain(|id| truth.tasks[id].is_none());
         let tasks = self.world.queue.tasks(&self.patient).await.map_err(|error| error.to_string())?;
         for (id, task) in self.patient.clone().into_iter().zip(tasks) {
-            let Some(task) = task else { return Err(format!("{id} is gone without an end")) };
+            let Some(task) = task else { return Err(format!("{id} has disappeared without an ending")) };
             let is_late = task.start_by_ms.is_some_and(|by| by <= self.world.now_ms());
             if task.state == TaskState::Failed && is_late && task.started_ms.is_none() {
                 self.truth.end("startBy", id, Ending { state: TaskState::Failed, kind: None, by: None })?;

@@ -1,4 +1,4 @@
-//! What dispatchers do at random, with views that may be outdated.
+//! The random operations of dispatchers, whose views may be outdated.
 
 use super::{
     actors::{INSTANCES, Model, SLOTS, TTL},
@@ -10,7 +10,7 @@ use shuzhiren::{
     task::{Attempt, FailureKind, InstanceId, Output, Progress, TaskId, TaskState},
 };
 
-/// A lease and one of its tasks.
+/// A task in flight and the lease under which it was claimed.
 pub(super) struct Job {
     lease: Lease,
     task: TaskId,
@@ -88,7 +88,7 @@ impl Model<'_> {
             }
             self.truth.claimed(claim.task, &lease.instance, claim.attempt, first.is_some())?;
             first = Some(claim.task);
-            // One reply in ten is lost: the next renew tells.
+            // One reply in ten is lost: the next renew reports the claim.
             if self.dice.chance(90) {
                 let running = self.dispatchers[who].running.entry(lease.instance.clone()).or_default();
                 running.insert(claim.task, claim.attempt);
@@ -161,8 +161,8 @@ impl Model<'_> {
         let output = Output { node_id: before.to_string(), ..Output::default() };
         for _ in 0..self.twice() {
             let outputs = std::slice::from_ref(&output);
-            let told = self.world.queue.tell_outputs(&job.lease, job.task, job.attempt, before, outputs).await;
-            let answer = match told.map_err(|error| error.to_string())? {
+            let answer = self.world.queue.tell_outputs(&job.lease, job.task, job.attempt, before, outputs).await;
+            let answer = match answer.map_err(|error| error.to_string())? {
                 Told::Done => Written::Done,
                 Told::Refused(written) => written,
                 Told::Missing(known) => return Err(format!("{}: {known} outputs, not {before}", job.task)),
@@ -195,7 +195,7 @@ impl Model<'_> {
                 return Err(format!("settle of {} kept its slot", job.task));
             }
         }
-        // One reply in seven is lost: it is said again later.
+        // One reply in seven is lost: the call is repeated later.
         if self.dice.chance(85) {
             self.drop_job(who, &job);
         }
@@ -260,7 +260,7 @@ impl Model<'_> {
         Ok(())
     }
 
-    /// Claims to run a task that it may never have had, as after a failover.
+    /// Reclaims a task that it may never have had, as after a failover.
     pub(super) async fn reclaim(&mut self, who: usize) -> Result<(), Wrong> {
         let Some(job) = self.any_job(who) else { return Ok(()) };
         let answer = self.world.queue.reclaim(&job.lease, job.task, job.attempt).await;

@@ -1,4 +1,4 @@
-//! The end of a run: one healthy dispatcher ends everything, and nothing is left.
+//! The end of a run: one healthy dispatcher ends every task, and no keys are left.
 
 use super::{
     KEEP,
@@ -13,7 +13,7 @@ use shuzhiren::{
 use std::time::Duration;
 
 impl Model<'_> {
-    /// Everybody is gone but one healthy dispatcher: it must be able to end everything and free every slot.
+    /// Leaves one healthy dispatcher, which must be able to end every task and free every slot.
     pub async fn drain(&mut self) -> Result<String, Wrong> {
         self.world.advance(TTL);
         self.dispatchers = vec![Dispatcher { name: "last".to_owned(), ..Dispatcher::default() }];
@@ -29,7 +29,7 @@ impl Model<'_> {
                 return self.check_collection(round).await;
             }
         }
-        Err("a healthy dispatcher cannot end what is left".to_owned())
+        Err("a healthy dispatcher cannot end the remaining tasks".to_owned())
     }
 
     pub(super) async fn drain_round(&mut self) -> Result<(), Wrong> {
@@ -55,11 +55,11 @@ impl Model<'_> {
         Ok(())
     }
 
-    /// Long after, nothing is left but what does not belong to tasks.
+    /// Checks that long afterwards no keys of tasks are left.
     pub(super) async fn check_collection(&mut self, rounds: usize) -> Result<String, Wrong> {
         let unended = self.truth.tasks.values().filter(|ending| ending.is_none()).count();
         if unended > 0 {
-            return Err(format!("{unended} tasks have ended and nobody was told"));
+            return Err(format!("{unended} tasks have ended but no caller got that answer"));
         }
         self.world.advance(KEEP);
         self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;

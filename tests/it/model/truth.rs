@@ -1,4 +1,4 @@
-//! What the harness knows for certain, from what callers were told.
+//! The ground truth, derived from the answers that callers got.
 
 use shuzhiren::{
     queue::Written,
@@ -6,20 +6,20 @@ use shuzhiren::{
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A violation in words.
+/// Description of a violation.
 pub type Wrong = String;
 
-/// A task's ending that a caller was told of.
+/// A task's ending according to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     pub state: TaskState,
-    /// The failure's kind, where the caller said one.
+    /// Kind of failure, if the caller gave one.
     pub kind: Option<FailureKind>,
-    /// Who ended it; `None` = the API or the janitor.
+    /// Instance and attempt that ended it; `None` = the API or the janitor.
     pub by: Option<(InstanceId, Attempt)>,
 }
 
-/// Leases, claims and endings as callers were told.
+/// Leases, claims and endings according to the answers.
 #[derive(Default)]
 pub struct Truth {
     /// Instance → current token and deadline.
@@ -30,12 +30,12 @@ pub struct Truth {
     pub tasks: BTreeMap<TaskId, Option<Ending>>,
     /// Highest attempt ever claimed.
     pub attempts: HashMap<TaskId, Attempt>,
-    /// Claims that were given back or ended for a later attempt.
+    /// Claims that were requeued or ended for a later attempt.
     pub given_back: HashSet<(TaskId, Attempt)>,
 }
 
 impl Truth {
-    /// A lease was granted.
+    /// Records that a lease was granted.
     pub fn acquired(&mut self, instance: &InstanceId, token: &str, now: u64, ttl: u64) -> Result<(), Wrong> {
         if let Some((holder, deadline)) = self.leases.get(instance)
             && holder != token
@@ -48,12 +48,12 @@ impl Truth {
         Ok(())
     }
 
-    /// Whether the token is the current one.
+    /// Returns true if the token is the current one.
     pub fn is_current(&self, instance: &InstanceId, token: &str) -> bool {
         self.leases.get(instance).is_some_and(|(holder, _)| holder == token)
     }
 
-    /// A task was claimed (or the claim was told again).
+    /// Records a claim, or (`again`) its replay.
     pub fn claimed(&mut self, task: TaskId, instance: &InstanceId, attempt: Attempt, again: bool) -> Result<(), Wrong> {
         let claim = (instance.clone(), attempt);
         if again {
@@ -75,7 +75,7 @@ impl Truth {
         Ok(())
     }
 
-    /// A write of an attempt was answered.
+    /// Checks the answer to a write of an attempt.
     pub fn wrote(
         &mut self,
         what: &str,
@@ -113,7 +113,7 @@ impl Truth {
         }
     }
 
-    /// A caller was told that it lives again: what the last attempt still says is of the life before.
+    /// Records a revival. Later writes of the last attempt belong to before the revival.
     pub fn revived(&mut self, task: TaskId) {
         self.tasks.insert(task, None);
         if let Some((_, attempt)) = self.claims.get(&task) {
@@ -121,7 +121,7 @@ impl Truth {
         }
     }
 
-    /// A caller was told that a task ended like this.
+    /// Records that a task ended like this.
     pub fn end(&mut self, what: &str, task: TaskId, ending: Ending) -> Result<(), Wrong> {
         match self.tasks.get_mut(&task) {
             Some(known @ None) => *known = Some(ending),
@@ -131,11 +131,11 @@ impl Truth {
         Ok(())
     }
 
-    /// A caller was told that it had ended before.
+    /// Checks an answer that the task had already ended.
     pub fn ended_otherwise(&mut self, what: &str, task: TaskId, state: TaskState) -> Result<(), Wrong> {
         match self.tasks.get(&task) {
             Some(Some(known)) if known.state == state => Ok(()),
-            known => Err(format!("{what}: told that {task} had ended {state:?}, but known is {known:?}")),
+            known => Err(format!("{what}: the answer is that {task} had ended {state:?}, but known is {known:?}")),
         }
     }
 }

@@ -1,25 +1,25 @@
-//! The mutants: where, what, instead, and who must notice. A file for each part of a task's life.
+//! The table of mutants: script, text, replacement, and the scenario that must fail. A file for each part of the queue.
 
 mod accepting;
 mod attempts;
+mod early_outputs;
+mod eligibility;
 mod files;
-mod flows;
-mod healing;
-mod joining;
-mod outputs;
-mod owning;
+mod leases;
+mod repair;
+mod workflows;
 
-/// One broken place.
+/// A script broken in one place.
 pub struct Mutant {
     /// Script, or prelude (`lib/…`, broken in every script that uses it).
     pub script: &'static str,
-    /// Found there, once or more; the first is replaced.
+    /// Text to find; its first occurrence is replaced.
     pub find: &'static str,
-    /// By this.
+    /// Replacement.
     pub replace: &'static str,
-    /// The scenario that must go red.
+    /// The scenario that must fail.
     pub killer: &'static str,
-    /// Whether the random model must notice, too.
+    /// Whether the random model must also find it.
     pub model: bool,
 }
 
@@ -31,17 +31,17 @@ const fn guarded(script: &'static str, find: &'static str, replace: &'static str
     Mutant { script, find, replace, killer, model: true }
 }
 
-/// All of them.
+/// Returns all mutants.
 pub fn mutants() -> Vec<&'static Mutant> {
     [
         accepting::MUTANTS,
         attempts::MUTANTS,
         files::MUTANTS,
-        flows::MUTANTS,
-        healing::MUTANTS,
-        joining::MUTANTS,
-        outputs::MUTANTS,
-        owning::MUTANTS,
+        workflows::MUTANTS,
+        repair::MUTANTS,
+        eligibility::MUTANTS,
+        early_outputs::MUTANTS,
+        leases::MUTANTS,
     ]
     .into_iter()
     .flatten()

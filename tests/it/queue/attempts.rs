@@ -1,4 +1,4 @@
-//! Who may claim a task and write its attempt.
+//! Claims, and the fencing of an attempt's writes.
 
 use crate::{
     scenarios,
@@ -15,17 +15,17 @@ use std::time::Duration;
 
 scenarios! {
     a_claim_sent_twice_claims_once
-    a_claim_is_replayed_only_while_it_runs
-    slots_are_the_limit
-    a_disabled_instance_gets_nothing
+    a_claim_is_replayed_only_while_its_task_runs
+    an_instance_claims_no_more_tasks_than_its_slots
+    a_disabled_instance_claims_nothing
     a_stale_token_changes_nothing
     an_old_attempt_changes_nothing
-    a_later_attempt_on_the_same_instance_is_another
-    a_forgotten_claim_is_taken_back
-    a_claim_given_back_is_not_taken_back_by_a_stranger
+    a_retry_on_the_same_instance_is_a_new_attempt
+    a_claim_lost_in_a_failover_is_reclaimed
+    a_stale_holder_cannot_reclaim_a_task
     only_ended_tasks_are_released
-    a_short_prompt_needs_no_start
-    progress_begins_an_attempt
+    a_task_can_finish_without_a_recorded_start
+    progress_records_the_start
 }
 
 pub async fn write_all(queue: &Queue, lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Written> {
@@ -55,13 +55,13 @@ pub async fn a_claim_sent_twice_claims_once(world: &World) {
     audit(world, 2).unwrap();
 }
 
-pub async fn a_claim_is_replayed_only_while_it_runs(world: &World) {
+pub async fn a_claim_is_replayed_only_while_its_task_runs(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let Claimed::Task(claim) = world.queue.claim(&lease, "nonce", 1, 32).await.unwrap() else { panic!() };
     world.queue.cancel(claim.task).await.unwrap();
     assert!(matches!(world.queue.claim(&lease, "nonce", 1, 32).await.unwrap(), Claimed::Nothing));
-    // A new lease forgets the old one's nonce.
+    // A new lease discards the nonce of the old one.
     world.queue.release(&lease, claim.task).await.unwrap();
     world.queue.yield_lease(&lease).await.unwrap();
     let next = world.enqueue().await;
@@ -70,7 +70,7 @@ pub async fn a_claim_is_replayed_only_while_it_runs(world: &World) {
     assert_eq!(claim.task, next);
 }
 
-pub async fn slots_are_the_limit(world: &World) {
+pub async fn an_instance_claims_no_more_tasks_than_its_slots(world: &World) {
     for _ in 0..3 {
         world.enqueue().await;
     }
@@ -82,7 +82,7 @@ pub async fn slots_are_the_limit(world: &World) {
     audit(world, 2).unwrap();
 }
 
-pub async fn a_disabled_instance_gets_nothing(world: &World) {
+pub async fn a_disabled_instance_claims_nothing(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     world.queue.set_enabled(&lease.instance, false).await.unwrap();
@@ -91,7 +91,7 @@ pub async fn a_disabled_instance_gets_nothing(world: &World) {
     assert!(world.claim(&lease).await.is_some());
 }
 
-/// A paused owner wakes up after somebody else took its instance.
+/// A paused owner resumes after another dispatcher took its instance.
 pub async fn a_stale_token_changes_nothing(world: &World) {
     let id = world.enqueue().await;
     world.enqueue().await;
@@ -108,12 +108,12 @@ pub async fn a_stale_token_changes_nothing(world: &World) {
     assert!(world.claim_with_slots(&old, 5).await.is_none());
     world.queue.yield_lease(&old).await.unwrap();
     assert!(before == dump(world), "a fenced write left a trace");
-    // The new owner carries on with the same attempt.
+    // The new owner continues the same attempt.
     assert_eq!(world.queue.settle(&new, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
     audit(world, 1).unwrap();
 }
 
-/// Both tokens are valid; the task was given to another instance meanwhile.
+/// Both tokens are valid, but the task was claimed by another instance meanwhile.
 pub async fn an_old_attempt_changes_nothing(world: &World) {
     let id = world.enqueue().await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
@@ -122,7 +122,7 @@ pub async fn an_old_attempt_changes_nothing(world: &World) {
     let second = world.claim(&two).await.unwrap();
     let before = dump(world);
     assert_eq!(write_all(&world.queue, &one, id, first.attempt).await, [Written::NotThisAttempt; 6]);
-    // Nor with the right number, or from the right place with the wrong one.
+    // Nor with the right attempt number from the wrong instance, nor the reverse.
     assert_eq!(write_all(&world.queue, &one, id, second.attempt).await, [Written::NotThisAttempt; 6]);
     assert_eq!(write_all(&world.queue, &two, id, first.attempt).await, [Written::NotThisAttempt; 6]);
     assert_eq!(world.queue.reclaim(&one, id, second.attempt).await.unwrap(), Written::NotThisAttempt);
@@ -132,7 +132,7 @@ pub async fn an_old_attempt_changes_nothing(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_later_attempt_on_the_same_instance_is_another(world: &World) {
+pub async fn a_retry_on_the_same_instance_is_a_new_attempt(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let first = world.claim(&lease).await.unwrap();
@@ -140,7 +140,7 @@ pub async fn a_later_attempt_on_the_same_instance_is_another(world: &World) {
     let before = dump(world);
     let late = write_all(&world.queue, &lease, id, first.attempt).await;
     assert_eq!(late[..5], [Written::NotThisAttempt; 5]);
-    assert_eq!(late[5], Written::Done, "giving back twice is once");
+    assert_eq!(late[5], Written::Done, "a repeated requeue is answered the same");
     assert!(before == dump(world));
     let second = world.claim(&lease).await.unwrap();
     assert_eq!(second.attempt, Attempt::new(2));
@@ -148,8 +148,8 @@ pub async fn a_later_attempt_on_the_same_instance_is_another(world: &World) {
     audit(world, 1).unwrap();
 }
 
-/// A failover lost the claim: Redis says waiting, the instance runs it.
-pub async fn a_forgotten_claim_is_taken_back(world: &World) {
+/// A failover lost the claim: in Redis the task is waiting, but the instance runs it.
+pub async fn a_claim_lost_in_a_failover_is_reclaimed(world: &World) {
     let id = world.enqueue().await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     let attempt = Attempt::new(1);
@@ -165,7 +165,7 @@ pub async fn a_forgotten_claim_is_taken_back(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_claim_given_back_is_not_taken_back_by_a_stranger(world: &World) {
+pub async fn a_stale_holder_cannot_reclaim_a_task(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -187,14 +187,14 @@ pub async fn only_ended_tasks_are_released(world: &World) {
         assert_eq!(world.queue.release(&lease, id).await.unwrap(), Written::Done);
         audit(world, 1).unwrap();
     }
-    // A slot of a task that is gone.
+    // A slot of a task that no longer exists.
     world.redis(&["HSET", &world.key("in-flight:gpu:1"), &TaskId::new().to_string(), "1"]);
     let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
     assert_eq!(world.queue.release(&lease, in_flight.tasks[0].0).await.unwrap(), Written::Done);
     audit(world, 1).unwrap();
 }
 
-pub async fn a_short_prompt_needs_no_start(world: &World) {
+pub async fn a_task_can_finish_without_a_recorded_start(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -205,7 +205,7 @@ pub async fn a_short_prompt_needs_no_start(world: &World) {
     assert_eq!((task.started_ms, task.finished_ms), (Some(claimed_ms), Some(claimed_ms + 70)));
 }
 
-pub async fn progress_begins_an_attempt(world: &World) {
+pub async fn progress_records_the_start(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -216,7 +216,7 @@ pub async fn progress_begins_an_attempt(world: &World) {
     audit(world, 1).unwrap();
 }
 
-/// Runs what is due, as the janitor does.
+/// Does everything that is due, as the janitor does.
 pub async fn janitor(world: &World) {
     world.queue.tidy_once().await.unwrap();
 }

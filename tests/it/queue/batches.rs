@@ -1,4 +1,4 @@
-//! Batches: all of their tasks are accepted or none, found together, cancelled together, and collected one by one.
+//! Batches: tasks are accepted all or none, read and cancelled together, and deleted one by one.
 
 use super::attempts::janitor;
 use crate::{
@@ -17,18 +17,18 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    a_batch_is_accepted_once_and_whole
-    a_batch_that_does_not_fit_is_refused_whole
-    a_batch_with_a_missing_file_is_refused_whole
-    one_known_task_tells_of_the_whole_batch
-    a_batch_is_listed_by_itself
-    a_batch_stands_as_its_tasks_do
-    a_batch_is_cancelled_the_last_first
-    a_batch_goes_with_its_tasks
-    the_sweep_puts_a_batch_together_again
+    a_batch_is_accepted_once_and_as_a_whole
+    a_batch_that_does_not_fit_is_refused_as_a_whole
+    a_batch_with_a_missing_file_is_refused_as_a_whole
+    one_known_task_proves_that_its_batch_was_accepted
+    a_batch_lists_only_its_own_tasks
+    a_batch_summary_counts_its_tasks
+    a_batch_is_cancelled_from_its_last_task
+    a_batch_disappears_with_its_last_task
+    the_sweep_repairs_the_index_of_a_batch
 }
 
-/// The tasks of a new batch of alice's.
+/// Returns the tasks of a new batch of alice.
 pub fn batch_of(id: BatchId, size: u16) -> Vec<NewTask> {
     (0..size)
         .map(|index| {
@@ -63,7 +63,7 @@ fn ids(tasks: &[Task]) -> Vec<TaskId> {
     tasks.iter().map(|task| task.id).collect()
 }
 
-pub async fn a_batch_is_accepted_once_and_whole(world: &World) {
+pub async fn a_batch_is_accepted_once_and_as_a_whole(world: &World) {
     let id = BatchId::new();
     let tasks = batch_of(id, 5);
     let wanted: Vec<TaskId> = tasks.iter().map(|new| new.id).collect();
@@ -86,7 +86,7 @@ pub async fn a_batch_is_accepted_once_and_whole(world: &World) {
     let mut other = tasks.clone();
     other.iter_mut().for_each(|new| new.fingerprint = "other".to_owned());
     assert!(matches!(enqueue(world, &other).await, BatchEnqueued::Conflict));
-    // The key of a batch is the key of its first task.
+    // The batch has the id of its first task.
     let single = NewTask { fingerprint: "other".to_owned(), ..tasks[0].clone() };
     assert!(matches!(world.queue.enqueue(&single).await.unwrap(), Enqueued::Conflict));
     assert!(dump(world) == before);
@@ -103,7 +103,7 @@ pub async fn a_batch_is_accepted_once_and_whole(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_batch_that_does_not_fit_is_refused_whole(world: &World) {
+pub async fn a_batch_that_does_not_fit_is_refused_as_a_whole(world: &World) {
     let limits = QueueLimits { waiting_max: 4, keep_tasks: KEEP };
     let queue = Queue::connect_with(&world.settings, limits, world.scripts.clone()).await.unwrap();
     world.enqueue().await;
@@ -113,12 +113,12 @@ pub async fn a_batch_that_does_not_fit_is_refused_whole(world: &World) {
     assert!(dump(world) == before);
     let three = pack(&queue, &batch_of(BatchId::new(), 3)).await;
     assert!(matches!(queue.enqueue_batch(&three).await.unwrap(), BatchEnqueued::Created(_)));
-    // Said again when the queue is full: it was accepted.
+    // Repeated while the queue is full: it was accepted before.
     assert!(matches!(queue.enqueue_batch(&three).await.unwrap(), BatchEnqueued::Replayed(_)));
     audit(world, 1).unwrap();
 }
 
-pub async fn a_batch_with_a_missing_file_is_refused_whole(world: &World) {
+pub async fn a_batch_with_a_missing_file_is_refused_as_a_whole(world: &World) {
     let mut tasks = batch_of(BatchId::new(), 3);
     let missing = FileId::new();
     tasks[2].payload.files = vec![FileInput { node_id: "1".into(), input: "image".into(), file_id: missing }];
@@ -127,7 +127,7 @@ pub async fn a_batch_with_a_missing_file_is_refused_whole(world: &World) {
     assert!(dump(world) == before);
 }
 
-pub async fn one_known_task_tells_of_the_whole_batch(world: &World) {
+pub async fn one_known_task_proves_that_its_batch_was_accepted(world: &World) {
     let id = BatchId::new();
     let tasks = batch_of(id, 3);
     enqueue(world, &tasks).await;
@@ -141,7 +141,7 @@ pub async fn one_known_task_tells_of_the_whole_batch(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_batch_is_listed_by_itself(world: &World) {
+pub async fn a_batch_lists_only_its_own_tasks(world: &World) {
     world.enqueue().await;
     let (id, other) = (created(world, 7).await, created(world, 2).await);
     for index in [1, 4] {
@@ -178,7 +178,7 @@ pub async fn a_batch_is_listed_by_itself(world: &World) {
     assert_eq!(world.queue.batch_tasks(BatchId::new(), &every).await.unwrap().total, 0);
 }
 
-pub async fn a_batch_stands_as_its_tasks_do(world: &World) {
+pub async fn a_batch_summary_counts_its_tasks(world: &World) {
     let id = created(world, 6).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim_with_slots(&lease, 9).await.unwrap();
@@ -196,7 +196,7 @@ pub async fn a_batch_stands_as_its_tasks_do(world: &World) {
     assert!(world.queue.batch(BatchId::new()).await.unwrap().is_none());
 }
 
-pub async fn a_batch_is_cancelled_the_last_first(world: &World) {
+pub async fn a_batch_is_cancelled_from_its_last_task(world: &World) {
     let id = created(world, 5).await;
     let other = created(world, 2).await;
     let lease = world.lease("gpu:1").await;
@@ -204,7 +204,7 @@ pub async fn a_batch_is_cancelled_the_last_first(world: &World) {
     world.queue.settle(&lease, done.task, done.attempt, &completed()).await.unwrap();
     let running = world.claim_with_slots(&lease, 9).await.unwrap();
     world.queue.start(&lease, running.task, running.attempt).await.unwrap();
-    // Two at a time: the last ones go first.
+    // Two at a time, the last first.
     assert_eq!(world.queue.cancel_some(id, 2).await.unwrap(), (2, true));
     let states = async |indexes: [u16; 5]| {
         let mut states = Vec::new();
@@ -218,7 +218,7 @@ pub async fn a_batch_is_cancelled_the_last_first(world: &World) {
     audit(world, 9).unwrap();
     assert_eq!(world.queue.cancel_batch(id).await.unwrap(), 2);
     assert_eq!(states([0, 1, 2, 3, 4]).await, [Completed, Gone, Gone, Gone, Gone]);
-    assert!(world.task(id.task(1)).await.cancel_pending, "its instance is to stop it");
+    assert!(world.task(id.task(1)).await.cancel_pending, "its instance must still stop it");
     audit(world, 9).unwrap();
     let before = dump(world);
     assert_eq!(world.queue.cancel_batch(id).await.unwrap(), 0);
@@ -227,7 +227,7 @@ pub async fn a_batch_is_cancelled_the_last_first(world: &World) {
     assert_eq!(world.queue.batch(other).await.unwrap().unwrap().counts, [2, 0, 0, 0, 0]);
 }
 
-pub async fn a_batch_goes_with_its_tasks(world: &World) {
+pub async fn a_batch_disappears_with_its_last_task(world: &World) {
     let id = BatchId::new();
     let mut tasks = batch_of(id, 3);
     for new in &mut tasks {
@@ -257,8 +257,8 @@ pub async fn a_batch_goes_with_its_tasks(world: &World) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// What lists tasks is put right from their hashes, and no list names what is no task.
-pub async fn the_sweep_puts_a_batch_together_again(world: &World) {
+/// Index entries are rebuilt from the task hashes, and entries without a task are removed.
+pub async fn the_sweep_repairs_the_index_of_a_batch(world: &World) {
     let id = BatchId::new();
     let mut tasks = batch_of(id, 3);
     for new in &mut tasks {
@@ -277,7 +277,7 @@ pub async fn the_sweep_puts_a_batch_together_again(world: &World) {
     assert_eq!(world.queue.heal().await.unwrap(), 0);
     audit(world, 1).unwrap();
     assert_eq!(world.redis(&["SMEMBERS", &world.key("flows")]).texts(), ["portrait"]);
-    // A task that went without its lists.
+    // A task whose hash was deleted but not its index entries.
     world.redis(&["DEL", &world.key(&format!("task:{gone}")), &world.key(&format!("payload:{gone}"))]);
     world.queue.heal().await.unwrap();
     audit(world, 1).unwrap();

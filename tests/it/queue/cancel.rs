@@ -1,4 +1,4 @@
-//! Cancel is final at once; the slot is free when the instance has stopped.
+//! Cancelling is final at once; the slot becomes free when the instance has stopped.
 
 use super::attempts::{janitor, write_all};
 use crate::{
@@ -17,11 +17,11 @@ use std::time::Duration;
 scenarios! {
     a_waiting_task_is_cancelled
     a_delayed_task_is_cancelled
-    a_running_task_is_cancelled_and_its_owner_told
+    a_running_task_is_cancelled_and_its_instance_notified
     a_result_after_a_cancel_is_refused_and_frees_the_slot
     a_finished_task_is_not_cancelled
-    a_cancel_leaves_the_middle_of_a_lane
-    the_next_owner_learns_of_a_cancel
+    a_task_in_the_middle_of_a_lane_is_cancelled
+    the_next_lease_owner_sees_a_cancel
 }
 
 async fn cancelled(world: &World, id: TaskId) -> shuzhiren::task::Task {
@@ -31,7 +31,7 @@ async fn cancelled(world: &World, id: TaskId) -> shuzhiren::task::Task {
     }
 }
 
-async fn told(world: &World, lease: &Lease) -> Vec<TaskId> {
+async fn cancelled_in_flight(world: &World, lease: &Lease) -> Vec<TaskId> {
     match world.queue.renew(lease, TTL).await.unwrap() {
         Renewed::Ours(in_flight) => in_flight.cancelled,
         Renewed::Lost => panic!("lost"),
@@ -64,7 +64,7 @@ pub async fn a_delayed_task_is_cancelled(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_running_task_is_cancelled_and_its_owner_told(world: &World) {
+pub async fn a_running_task_is_cancelled_and_its_instance_notified(world: &World) {
     let id = world.enqueue().await;
     let waiting = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
@@ -74,9 +74,9 @@ pub async fn a_running_task_is_cancelled_and_its_owner_told(world: &World) {
     assert_eq!((task.state, task.cancel_pending), (TaskState::Cancelled, true));
     assert_eq!(task.attempts[0].outcome.as_deref(), Some("cancelled"));
     audit(world, 1).unwrap();
-    assert_eq!(told(world, &lease).await, [id]);
-    assert!(world.claim(&lease).await.is_none(), "the slot stays taken until the prompt is gone");
-    // Late words of the attempt change nothing.
+    assert_eq!(cancelled_in_flight(world, &lease).await, [id]);
+    assert!(world.claim(&lease).await.is_none(), "the slot stays in use until the prompt is gone");
+    // Late writes of the attempt change nothing.
     let before = dump(world);
     assert_eq!(
         world.queue.start(&lease, id, claim.attempt).await.unwrap(),
@@ -85,7 +85,7 @@ pub async fn a_running_task_is_cancelled_and_its_owner_told(world: &World) {
     assert!(before == dump(world));
     assert_eq!(world.queue.release(&lease, id).await.unwrap(), Written::Done);
     assert!(!world.task(id).await.cancel_pending);
-    assert!(told(world, &lease).await.is_empty());
+    assert!(cancelled_in_flight(world, &lease).await.is_empty());
     assert_eq!(world.claim(&lease).await.unwrap().task, waiting);
     audit(world, 1).unwrap();
 }
@@ -122,7 +122,7 @@ pub async fn a_finished_task_is_not_cancelled(world: &World) {
     assert!(before == dump(world));
 }
 
-pub async fn a_cancel_leaves_the_middle_of_a_lane(world: &World) {
+pub async fn a_task_in_the_middle_of_a_lane_is_cancelled(world: &World) {
     let ids = [world.enqueue().await, world.enqueue().await, world.enqueue().await];
     cancelled(world, ids[1]).await;
     audit(world, 1).unwrap();
@@ -133,7 +133,7 @@ pub async fn a_cancel_leaves_the_middle_of_a_lane(world: &World) {
     audit(world, 2).unwrap();
 }
 
-pub async fn the_next_owner_learns_of_a_cancel(world: &World) {
+pub async fn the_next_lease_owner_sees_a_cancel(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();

@@ -1,4 +1,4 @@
-//! Every script keeps to its slot: on a cluster, Redis refuses one that does not.
+//! Every script stays within one slot: a Redis cluster refuses a script that does not.
 
 use super::scenarios;
 use crate::support::{
@@ -26,7 +26,7 @@ fn every_scenario_is_green_on_a_cluster() {
     });
 }
 
-/// A cluster of one node that owns every slot. Its bus listens 10,000 above its port.
+/// Starts a cluster of one node that owns every slot. Its bus port is its port plus 10,000.
 async fn start() -> (TestRedis, u16) {
     let port = (20_000..50_000_u16)
         .step_by(7)

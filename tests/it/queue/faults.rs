@@ -1,6 +1,6 @@
-//! Redis goes away, hangs, forgets, is the wrong one: nothing hangs, everything comes back by itself.
+//! Redis dies, hangs, loses data or is replaced: calls fail in time, and the queue recovers by itself.
 
-use super::{attempts::janitor, events};
+use super::{attempts::janitor, feed_events};
 use crate::support::{
     TestRedis,
     audit::audit,
@@ -28,12 +28,12 @@ pub async fn connect(settings: &RedisSettings) -> Result<Queue, Error> {
     Queue::connect(settings, LIMITS).await
 }
 
-async fn back(queue: &Queue) {
-    eventually("redis is back", Duration::from_secs(10), || async { queue.ping().await.ok() }).await;
+async fn until_redis_answers(queue: &Queue) {
+    eventually("redis answers", Duration::from_secs(10), || async { queue.ping().await.ok() }).await;
 }
 
-/// Waits for the bell.
-async fn rings(wakeups: &mut Wakeups) {
+/// Waits for a wakeup.
+async fn until_woken(wakeups: &mut Wakeups) {
     for _ in 0..8 {
         if wakeups.next().await > 0 {
             return;
@@ -43,7 +43,7 @@ async fn rings(wakeups: &mut Wakeups) {
 }
 
 #[test]
-fn a_killed_redis_gives_errors_in_time_and_heals() {
+fn a_killed_redis_gives_errors_in_time_and_recovers() {
     block_on(async {
         let mut redis = TestRedis::start_with(&["--appendfsync", "always"]);
         let world = World::new(&redis).await;
@@ -58,9 +58,9 @@ fn a_killed_redis_gives_errors_in_time_and_heals() {
             assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
         }
         redis.launch();
-        back(&world.queue).await;
+        until_redis_answers(&world.queue).await;
         assert_eq!(world.queue.task(id).await.unwrap().unwrap().state, TaskState::Waiting);
-        // Who listened is told that something may be missing, and hears what comes.
+        // The feed reports a gap, and then later events.
         let news = tokio::time::timeout(Duration::from_secs(15), feed.next()).await.expect("a gap");
         assert!(matches!(news, News::Gap));
         let new = new_task();
@@ -74,7 +74,7 @@ fn a_killed_redis_gives_errors_in_time_and_heals() {
                 break;
             }
         }
-        rings(&mut wakeups).await;
+        until_woken(&mut wakeups).await;
     });
 }
 
@@ -94,13 +94,13 @@ fn a_hung_redis_gives_errors_in_time() {
         assert!(matches!(ping.unwrap_err(), Error::Unavailable(_)));
         assert!(matches!(enqueue.unwrap_err(), Error::Unavailable(_)));
         assert!(took < Duration::from_secs(5), "{took:?}");
-        back(&queue).await;
+        until_redis_answers(&queue).await;
         assert!(queue.enqueue(&new_task()).await.is_ok());
     });
 }
 
 #[test]
-fn forgotten_scripts_and_forgotten_everything_heal() {
+fn the_queue_recovers_from_flushed_scripts_and_flushed_data() {
     block_on(async {
         let redis = TestRedis::start();
         let world = World::new(&redis).await;
@@ -109,7 +109,7 @@ fn forgotten_scripts_and_forgotten_everything_heal() {
         world.enqueue().await;
         world.redis(&["SCRIPT", "FLUSH"]);
         world.enqueue().await;
-        rings(&mut wakeups).await;
+        until_woken(&mut wakeups).await;
         world.redis(&["FLUSHALL"]);
         world.advance(Duration::from_secs(1));
         assert_eq!(world.queue.counts().await.unwrap(), Default::default());
@@ -126,30 +126,30 @@ fn forgotten_scripts_and_forgotten_everything_heal() {
         audit(&world, 1).unwrap();
         assert!(matches!(feed.next().await, News::Event(_)));
         world.enqueue().await;
-        rings(&mut wakeups).await;
+        until_woken(&mut wakeups).await;
     });
 }
 
 #[test]
-fn the_bell_rings_at_once_and_misses_nothing() {
+fn wakeups_are_immediate_and_complete() {
     block_on(async {
         let redis = TestRedis::start();
         let world = World::new(&redis).await;
         world.enqueue().await;
         let mut wakeups = world.queue.wakeups().await.unwrap();
         let began = Instant::now();
-        assert_eq!(wakeups.next().await, 0, "what was there before is for the first claim");
+        assert_eq!(wakeups.next().await, 0, "earlier tasks are left to the first claim");
         assert!(began.elapsed() > Duration::from_millis(1_500), "it waited");
         for _ in 0..5 {
             world.enqueue().await;
         }
-        let mut told = 0;
-        while told < 5 {
+        let mut added = 0;
+        while added < 5 {
             let began = Instant::now();
-            told += wakeups.next().await;
+            added += wakeups.next().await;
             assert!(began.elapsed() < Duration::from_secs(1), "at once");
         }
-        // A call that was given up loses nothing.
+        // A call that was dropped loses nothing.
         drop(tokio::time::timeout(Duration::from_millis(1), wakeups.next()).await);
         world.enqueue().await;
         assert_eq!(wakeups.next().await, 1);
@@ -157,7 +157,7 @@ fn the_bell_rings_at_once_and_misses_nothing() {
 }
 
 #[test]
-fn a_slow_listener_is_told_of_its_gap() {
+fn a_slow_feed_reports_a_gap() {
     block_on(async {
         let redis = TestRedis::start();
         let world = World::new(&redis).await;
@@ -165,7 +165,7 @@ fn a_slow_listener_is_told_of_its_gap() {
         let mut raw = RawRedis::connect(&world.socket);
         let flood = "for i = 1, 60000 do redis.call('PUBLISH', ARGV[1], '{\"config\":{\"version\":' .. i .. '}}') end";
         raw.run(&["EVAL", flood, "0", &world.key("events")]);
-        // The listener does not listen until Redis has got rid of everything.
+        // The feed is not read until Redis has sent everything.
         eventually("all is sent", Duration::from_secs(20), async || {
             let clients = RawRedis::connect(&world.socket).run(&["CLIENT", "LIST", "TYPE", "pubsub"]).text();
             clients.contains(" omem=0 ").then_some(())
@@ -182,7 +182,7 @@ fn a_slow_listener_is_told_of_its_gap() {
         assert!(gaps > 0, "60,000 messages do not fit");
         let id = world.enqueue().await;
         loop {
-            if let shuzhiren::event::Event::Task(event) = events::next(&mut feed).await
+            if let shuzhiren::event::Event::Task(event) = feed_events::next(&mut feed).await
                 && event.id == id
             {
                 break;
@@ -192,7 +192,7 @@ fn a_slow_listener_is_told_of_its_gap() {
 }
 
 #[test]
-fn a_redis_that_came_back_is_a_new_process() {
+fn a_restarted_redis_is_detected_as_a_new_process() {
     block_on(async {
         let mut redis = TestRedis::start_with(&["--appendfsync", "always"]);
         let queue = connect(&redis.settings()).await.unwrap();
@@ -204,8 +204,8 @@ fn a_redis_that_came_back_is_a_new_process() {
         redis.kill();
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         redis.launch();
-        back(&queue).await;
-        // Its second ran out while Redis was away; nobody may take it before it could renew.
+        until_redis_answers(&queue).await;
+        // The lease expired while Redis was down; it may not be taken before its owner could renew.
         let thief = shuzhiren::queue::Token::new();
         let answer = queue.acquire(&lease.instance, "thief", &thief, Duration::from_secs(1)).await.unwrap();
         assert!(matches!(answer, shuzhiren::queue::Acquired::Held(_)), "{answer:?}");

@@ -1,4 +1,4 @@
-//! Stored files: registered, needed, deleted, collected.
+//! The registry of stored files: registration, use by tasks, deletion, collection.
 
 use super::attempts::janitor;
 use crate::{
@@ -18,10 +18,10 @@ scenarios! {
     a_file_is_registered_once_and_read
     files_are_paged_by_kind
     a_task_needs_its_files_until_it_ends
-    a_task_with_a_missing_file_is_refused_whole
+    a_task_with_a_missing_file_is_refused
     outputs_become_orphans_when_their_task_is_collected
     an_output_of_a_collected_task_is_an_orphan_at_once
-    orphans_are_given_twice
+    orphan_objects_are_handed_out_twice
 }
 
 pub fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {
@@ -31,7 +31,7 @@ pub fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {
         filename: "a \"cat\".png".into(),
         content_type: "image/png".into(),
         size_bytes: 5,
-        // Of a content of its own.
+        // Unique content.
         sha256: FileId::new().to_string(),
         owner: "alice".into(),
         task_id,
@@ -105,7 +105,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
                 )
             }
             2 => {
-                // Given back it still needs them.
+                // A requeued task still needs them.
                 world.queue.requeue(&lease, new.id, claim.attempt, false, "test").await.unwrap();
                 assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse(None));
                 world.queue.cancel(new.id).await.unwrap();
@@ -120,7 +120,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
     assert!(matches!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::Deleted(..)));
 }
 
-pub async fn a_task_with_a_missing_file_is_refused_whole(world: &World) {
+pub async fn a_task_with_a_missing_file_is_refused(world: &World) {
     let (file, missing) = (upload(world).await, FileId::new());
     let before = crate::support::audit::dump(world);
     let refused = world.queue.enqueue(&needing(&[file.id, missing])).await.unwrap();
@@ -155,8 +155,8 @@ pub async fn an_output_of_a_collected_task_is_an_orphan_at_once(world: &World) {
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(output.id)]);
 }
 
-/// Whoever took them may die before the bytes are gone.
-pub async fn orphans_are_given_twice(world: &World) {
+/// The first taker may die before it has deleted the bytes.
+pub async fn orphan_objects_are_handed_out_twice(world: &World) {
     let gone = Some(TaskId::new());
     let outputs = [record(FileKind::Output, gone), record(FileKind::Output, gone), record(FileKind::Output, gone)];
     for output in &outputs {

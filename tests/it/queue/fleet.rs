@@ -1,4 +1,4 @@
-//! Config, switches and reports of the fleet; failed logins.
+//! The fleet's config, disabled instances and reports; failed logins.
 
 use crate::{
     scenarios,
@@ -45,7 +45,7 @@ pub async fn a_config_is_written_under_its_version(world: &World) {
     assert_eq!(world.queue.config().await.unwrap().servers, first.servers);
     let whatever = world.queue.put_config(&config(&[8002]), None).await.unwrap();
     assert_eq!(whatever, ConfigWritten::Written(FleetConfig { version: 2, ..config(&[8002]) }));
-    // The same bytes sent again by the connection, as after a lost reply.
+    // The connection sends the same bytes again, as after a lost reply.
     let nonce = world.redis(&["HGET", &world.key("config"), "nonce"]).text();
     let script = world.script(shuzhiren::queue::Verb::ConfigPut);
     let again = world.redis(&["EVAL", &script, "1", &world.key(""), "{}", "1", &nonce]).texts();
@@ -71,7 +71,7 @@ pub async fn an_instance_is_known_by_its_report(world: &World) {
     report.last_heartbeat_ms = world.now_ms();
     let status = InstanceStatus { id: one.clone(), enabled: true, leased: true, tasks: vec![id], report };
     assert_eq!(world.queue.instances(&[two.clone(), one.clone()]).await.unwrap(), [None, Some(status.clone())]);
-    // The next check fails: the last good heartbeat is kept by whoever reports.
+    // The next check fails: the reporter keeps the last good heartbeat.
     world.advance(Duration::from_secs(1));
     let down = InstanceReport { alive: false, phase: Phase::Down, ..status.report.clone() };
     world.queue.report(&lease, &down, true).await.unwrap();

@@ -1,4 +1,4 @@
-//! What nobody asks for but must happen.
+//! The janitor: `startBy`, retention, retries, instances that left the config.
 
 use super::attempts::janitor;
 use crate::{
@@ -17,14 +17,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 scenarios! {
-    what_has_not_begun_by_its_time_fails
-    a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told
-    what_is_overdue_is_given_to_nobody
-    what_has_begun_may_take_longer
+    a_task_not_started_by_its_start_by_fails
+    a_claimed_task_not_started_by_its_start_by_fails_and_its_instance_is_notified
+    an_overdue_task_is_not_claimed
+    a_started_task_may_run_past_its_start_by
     ended_tasks_are_collected_without_a_trace
     a_task_that_holds_a_slot_is_not_collected
-    the_task_of_a_vanished_instance_is_given_back
-    an_instance_of_the_config_is_left_alone
+    the_task_of_an_instance_that_left_the_config_is_requeued
+    an_instance_in_the_config_keeps_its_tasks
     many_due_retries_are_promoted
     the_janitor_runs_and_stops
 }
@@ -34,7 +34,7 @@ async fn enqueue_until(world: &World, after: Duration) -> shuzhiren::task::TaskI
     world.create(&NewTask { start_by_ms: Some(by), ..new_task() }).await.id
 }
 
-pub async fn what_has_not_begun_by_its_time_fails(world: &World) {
+pub async fn a_task_not_started_by_its_start_by_fails(world: &World) {
     let id = enqueue_until(world, Duration::from_secs(10)).await;
     assert_eq!(world.task(id).await.start_by_ms, Some(world.now_ms() + 10_000));
     world.advance(Duration::from_millis(9_999));
@@ -51,7 +51,7 @@ pub async fn what_has_not_begun_by_its_time_fails(world: &World) {
     }
 }
 
-pub async fn a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told(world: &World) {
+pub async fn a_claimed_task_not_started_by_its_start_by_fails_and_its_instance_is_notified(world: &World) {
     let id = enqueue_until(world, Duration::from_secs(10)).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -66,8 +66,8 @@ pub async fn a_claimed_task_that_has_not_begun_fails_and_its_owner_is_told(world
     audit(world, 1).unwrap();
 }
 
-/// No janitor was there when its time passed: it is not begun late.
-pub async fn what_is_overdue_is_given_to_nobody(world: &World) {
+/// No janitor was running when its `startBy` passed: it is not started late.
+pub async fn an_overdue_task_is_not_claimed(world: &World) {
     let overdue = enqueue_until(world, Duration::from_secs(10)).await;
     let (early, plain) = (enqueue_until(world, Duration::from_secs(11)).await, world.enqueue().await);
     let lease = world.lease("gpu:1").await;
@@ -82,7 +82,7 @@ pub async fn what_is_overdue_is_given_to_nobody(world: &World) {
     audit(world, 3).unwrap();
 }
 
-pub async fn what_has_begun_may_take_longer(world: &World) {
+pub async fn a_started_task_may_run_past_its_start_by(world: &World) {
     let id = enqueue_until(world, Duration::from_secs(10)).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -91,7 +91,7 @@ pub async fn what_has_begun_may_take_longer(world: &World) {
     world.advance(Duration::from_secs(60));
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Running);
-    // Nor does it end when it comes back after it had begun.
+    // Nor does it fail when it is requeued after it had started.
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     world.advance(Duration::from_secs(10));
     janitor(world).await;
@@ -147,7 +147,7 @@ pub async fn a_task_that_holds_a_slot_is_not_collected(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn the_task_of_a_vanished_instance_is_given_back(world: &World) {
+pub async fn the_task_of_an_instance_that_left_the_config_is_requeued(world: &World) {
     let (id, cancelled) = (world.enqueue().await, world.enqueue().await);
     world.queue.put_config(&super::fleet::config(&[8001]), None).await.unwrap();
     let lease = world.lease("127.0.0.1:9999").await;
@@ -155,7 +155,7 @@ pub async fn the_task_of_a_vanished_instance_is_given_back(world: &World) {
     world.claim_with_slots(&lease, 2).await.unwrap();
     world.queue.cancel(cancelled).await.unwrap();
     janitor(world).await;
-    assert_eq!(world.task(id).await.state, TaskState::Claimed, "its owner lives and drains it");
+    assert_eq!(world.task(id).await.state, TaskState::Claimed, "its lease owner is alive and drains it");
     world.advance(TTL);
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
@@ -166,12 +166,12 @@ pub async fn the_task_of_a_vanished_instance_is_given_back(world: &World) {
     assert_eq!(world.claim(&lease).await.unwrap().task, id);
 }
 
-pub async fn an_instance_of_the_config_is_left_alone(world: &World) {
+pub async fn an_instance_in_the_config_keeps_its_tasks(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("127.0.0.1:8001").await;
     world.claim(&lease).await.unwrap();
     world.advance(TTL * 10);
-    // No config was ever set: nothing says that it has left.
+    // No config was ever set, so no instance has left it.
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Claimed);
     world.queue.put_config(&super::fleet::config(&[8001]), None).await.unwrap();
@@ -213,5 +213,5 @@ pub async fn the_janitor_runs_and_stops(world: &World) {
     assert!(holder.starts_with("janitor-"));
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(3), first).await.expect("stops").unwrap();
-    assert_eq!(world.redis(&["EXISTS", &world.key("duty:janitor")]).number(), 0, "leaves the duty to the next");
+    assert_eq!(world.redis(&["EXISTS", &world.key("duty:janitor")]).number(), 0, "the janitor resigns when it stops");
 }

@@ -1,4 +1,4 @@
-//! One owner per instance at a time, and what the next one finds.
+//! Leases: one owner per instance at a time, takeover, heartbeats.
 
 use crate::{
     scenarios,
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 scenarios! {
     a_live_lease_is_not_taken
-    a_lease_that_ran_out_is_taken_with_what_is_in_flight
+    an_expired_lease_is_acquired_with_its_tasks_in_flight
     the_same_token_gives_the_same_answer
-    a_yielded_lease_is_free_at_once
-    a_lease_that_ran_out_but_was_not_taken_still_writes
+    a_released_lease_is_free_at_once
+    an_expired_lease_that_was_not_taken_still_writes
     leases_are_listed_with_owner_and_remaining_time
-    heartbeats_name_the_living
-    a_new_redis_process_prolongs_leases_and_rests_claims
+    heartbeats_return_the_live_dispatchers
+    a_restarted_redis_extends_leases_and_pauses_claims
 }
 
 async fn acquire(world: &World, who: &str, token: &Token) -> Acquired {
@@ -39,14 +39,14 @@ pub async fn a_live_lease_is_not_taken(world: &World) {
     assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(TTL));
 }
 
-pub async fn a_lease_that_ran_out_is_taken_with_what_is_in_flight(world: &World) {
+pub async fn an_expired_lease_is_acquired_with_its_tasks_in_flight(world: &World) {
     let id = world.enqueue().await;
     let old = world.lease("gpu:1").await;
     let claim = world.claim(&old).await.unwrap();
     world.advance(TTL);
     let token = Token::new();
     for _ in 0..2 {
-        let Acquired::Ours(in_flight) = acquire(world, "next", &token).await else { panic!("not taken") };
+        let Acquired::Ours(in_flight) = acquire(world, "next", &token).await else { panic!("not acquired") };
         assert_eq!(in_flight.tasks, [(id, claim.attempt)]);
     }
     assert_eq!(world.queue.renew(&old, TTL).await.unwrap(), Renewed::Lost);
@@ -66,19 +66,19 @@ pub async fn the_same_token_gives_the_same_answer(world: &World) {
     assert_eq!(acquired.text(), "1");
 }
 
-pub async fn a_yielded_lease_is_free_at_once(world: &World) {
+pub async fn a_released_lease_is_free_at_once(world: &World) {
     let lease = world.lease("gpu:1").await;
     for _ in 0..2 {
         world.queue.yield_lease(&lease).await.unwrap();
     }
     assert_eq!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Lost);
     let next = world.lease("gpu:1").await;
-    // The old owner says it again, late.
+    // The old owner releases it again, late.
     world.queue.yield_lease(&lease).await.unwrap();
     assert!(matches!(world.queue.renew(&next, TTL).await.unwrap(), Renewed::Ours(_)));
 }
 
-pub async fn a_lease_that_ran_out_but_was_not_taken_still_writes(world: &World) {
+pub async fn an_expired_lease_that_was_not_taken_still_writes(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -103,7 +103,7 @@ pub async fn leases_are_listed_with_owner_and_remaining_time(world: &World) {
     assert!(world.queue.leases().await.unwrap().iter().all(|(_, _, left)| left.is_zero()));
 }
 
-pub async fn heartbeats_name_the_living(world: &World) {
+pub async fn heartbeats_return_the_live_dispatchers(world: &World) {
     assert_eq!(world.queue.heartbeat("a", TTL).await.unwrap(), ["a"]);
     world.advance(Duration::from_secs(10));
     for _ in 0..2 {
@@ -114,8 +114,8 @@ pub async fn heartbeats_name_the_living(world: &World) {
     assert_eq!(world.queue.heartbeat("b", Duration::ZERO).await.unwrap(), ["c"]);
 }
 
-/// After an outage every lease looks as if it had run out; nobody may be robbed before it could renew.
-pub async fn a_new_redis_process_prolongs_leases_and_rests_claims(world: &World) {
+/// After an outage every lease looks expired; none may be taken before its owner could renew.
+pub async fn a_restarted_redis_extends_leases_and_pauses_claims(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let free = world.lease("gpu:2").await;
@@ -134,5 +134,5 @@ pub async fn a_new_redis_process_prolongs_leases_and_rests_claims(world: &World)
     world.advance(Duration::from_secs(3));
     assert!(world.claim(&lease).await.is_some());
     world.advance(TTL);
-    assert!(matches!(acquire(world, "next", &thief).await, Acquired::Ours(_)), "this process is known now");
+    assert!(matches!(acquire(world, "next", &thief).await, Acquired::Ours(_)), "the restart was already handled");
 }

@@ -1,7 +1,7 @@
-//! Failover with the link to the replica cut at the same moment: at durability `replica` nothing acknowledged is lost, and
-//! without it what is left is sound (I13 of the shared page queue.md; killing the primary alone loses nothing on one machine).
+//! Failover with the link to the replica cut at the same moment: at durability `replica` no acknowledged write is lost,
+//! and at `local` the remaining data is consistent. (Killing the primary alone loses nothing on one machine.)
 
-use super::{faults::block_on, start::free_port};
+use super::{faults::block_on, server_check::free_port};
 use crate::support::{
     TestRedis, eventually,
     lossy::{LossyLink, Upstream},
@@ -18,7 +18,7 @@ use std::time::Duration;
 const LIMITS: QueueLimits = QueueLimits { waiting_max: 0, keep_tasks: Duration::from_secs(3_600) };
 const WRITERS: usize = 16;
 
-/// A primary, its replica, and the link between them.
+/// A primary, its replica, and the connection between them.
 struct Pair {
     primary: TestRedis,
     replica: TestRedis,
@@ -43,7 +43,7 @@ impl Pair {
         Queue::connect(&RedisSettings { durability, ..self.primary.settings() }, LIMITS).await.unwrap()
     }
 
-    /// The link is cut, some more is written, the primary is gone, the replica takes its place.
+    /// Cuts the link, lets more be written, kills the primary, and promotes the replica.
     async fn fail_over(&mut self) -> Queue {
         self.link.freeze();
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -53,15 +53,15 @@ impl Pair {
     }
 }
 
-/// Writes until Redis is gone; gives what was acknowledged.
+/// Enqueues tasks until Redis is gone. Returns the acknowledged ones.
 async fn write(queue: Queue) -> Vec<TaskId> {
-    let mut told = Vec::new();
+    let mut acknowledged = Vec::new();
     loop {
         let new = new_task();
         match queue.enqueue(&new).await {
-            Ok(Enqueued::Created(_)) => told.push(new.id),
+            Ok(Enqueued::Created(_)) => acknowledged.push(new.id),
             Ok(other) => panic!("{other:?}"),
-            Err(_) => return told,
+            Err(_) => return acknowledged,
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -76,37 +76,37 @@ async fn write_through_a_failover(durability: Durability) -> (Vec<TaskId>, Queue
     })
     .await;
     let left = pair.fail_over().await;
-    let mut told = Vec::new();
+    let mut acknowledged = Vec::new();
     for writer in writers {
-        told.extend(writer.await.unwrap());
+        acknowledged.extend(writer.await.unwrap());
     }
-    (told, left, pair)
+    (acknowledged, left, pair)
 }
 
 #[test]
 fn a_failover_with_the_link_cut_loses_nothing_acknowledged() {
     block_on(async {
-        let (told, left, _pair) = write_through_a_failover(Durability::Replica).await;
-        assert!(told.len() > 50, "{}", told.len());
-        for ids in told.chunks(500) {
+        let (acknowledged, left, _pair) = write_through_a_failover(Durability::Replica).await;
+        assert!(acknowledged.len() > 50, "{}", acknowledged.len());
+        for ids in acknowledged.chunks(500) {
             let found = left.tasks(ids).await.unwrap();
             let lost = found.iter().filter(|task| task.is_none()).count();
-            assert_eq!(lost, 0, "of {}", told.len());
+            assert_eq!(lost, 0, "of {}", acknowledged.len());
         }
     });
 }
 
-/// What the replica has not got is lost, as said in the README; what is left can be ended to the last task.
+/// Writes that were not replicated are lost, as documented; every remaining task can still be ended.
 #[test]
 fn a_failover_at_local_durability_leaves_a_sound_queue() {
     block_on(async {
-        let (told, left, _pair) = write_through_a_failover(Durability::Local).await;
+        let (acknowledged, left, _pair) = write_through_a_failover(Durability::Local).await;
         assert_eq!(left.heal().await.unwrap(), 0, "no task is half there");
         let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
         let acquired = left.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
         assert!(matches!(acquired, Acquired::Ours(_)));
         let kept = left.counts().await.unwrap().pending;
-        assert!(kept > 0 && kept < told.len() as u64, "the link was cut: {kept} of {}", told.len());
+        assert!(kept > 0 && kept < acknowledged.len() as u64, "the link was cut: {kept} of {}", acknowledged.len());
         for number in 0..kept {
             let Claimed::Task(claim) = left.claim(&lease, &number.to_string(), 1, 32).await.unwrap() else {
                 panic!("{number} of {kept}")

@@ -1,4 +1,4 @@
-//! How long files are kept, and what their tasks say afterwards.
+//! Retention of files, and the view of their tasks afterwards.
 
 use super::files::{needing, record, upload};
 use crate::{
@@ -16,12 +16,12 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    files_are_kept_for_their_time
-    what_a_task_needs_is_kept_beyond_its_time
-    files_in_need_do_not_stand_in_the_way_of_others
-    outputs_outlive_their_task_when_they_are_to
-    a_task_says_which_of_its_files_are_gone
-    what_another_task_needs_outlives_the_task_that_made_it
+    files_are_kept_for_their_retention
+    a_file_in_use_is_kept_past_its_retention
+    files_in_use_do_not_block_the_expiry_of_others
+    outputs_with_their_own_retention_outlive_their_task
+    a_task_lists_its_deleted_outputs
+    an_output_in_use_by_another_task_outlives_its_own
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -31,7 +31,7 @@ pub fn keeping(uploads: Keep, outputs: Keep) -> Retention {
     Retention { uploads, outputs }
 }
 
-pub async fn is_there(world: &World, file: &FileRecord) -> bool {
+pub async fn is_registered(world: &World, file: &FileRecord) -> bool {
     world.queue.file(file.id).await.unwrap().is_some()
 }
 
@@ -48,8 +48,8 @@ fn output(file: &FileRecord) -> Output {
     }
 }
 
-/// A completed task with so many outputs.
-pub async fn made(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
+/// Makes a completed task with `count` outputs.
+pub async fn task_with_outputs(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
     let id = world.enqueue().await;
     let lease = world.lease(&format!("gpu:{id}")).await;
     let claim = world.claim(&lease).await.unwrap();
@@ -63,46 +63,48 @@ pub async fn made(world: &World, count: usize) -> (TaskId, Vec<FileRecord>) {
     (id, files)
 }
 
-pub async fn files_are_kept_for_their_time(world: &World) {
+pub async fn files_are_kept_for_their_retention(world: &World) {
     let file = upload(world).await;
-    let (_, outputs) = made(world, 1).await;
+    let (_, outputs) = task_with_outputs(world, 1).await;
     world.advance(HOUR - MS);
     let retention = keeping(Keep::For(HOUR), Keep::For(2 * HOUR));
     world.queue.tidy_once_with(retention).await.unwrap();
-    assert!(is_there(world, &file).await && is_there(world, &outputs[0]).await);
+    assert!(is_registered(world, &file).await && is_registered(world, &outputs[0]).await);
     let young = upload(world).await;
     world.advance(MS);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
-    assert!(is_there(world, &file).await, "by default uploads stay");
+    assert!(is_registered(world, &file).await, "by default uploads stay");
     world.queue.tidy_once_with(retention).await.unwrap();
-    assert!(!is_there(world, &file).await && is_there(world, &young).await);
+    assert!(!is_registered(world, &file).await && is_registered(world, &young).await);
     audit(world, 1).unwrap();
     assert!(world.queue.take_orphans(10).await.unwrap().contains(&ObjectId::from(file.id)));
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 1);
 }
 
-pub async fn what_a_task_needs_is_kept_beyond_its_time(world: &World) {
+pub async fn a_file_in_use_is_kept_past_its_retention(world: &World) {
     let retention = keeping(Keep::For(HOUR), Keep::For(HOUR));
     let (file, later) = (upload(world).await, upload(world).await);
     let new = needing(&[file.id]);
     world.create(&new).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
-    // Stored already, and not yet in the task's result.
+    // Stored, but not yet in the task's result.
     let stored = record(FileKind::Output, Some(new.id));
     world.queue.add_file(&stored).await.unwrap();
     world.advance(10 * HOUR);
     world.queue.tidy_once_with(retention).await.unwrap();
-    assert!(is_there(world, &file).await && is_there(world, &stored).await && !is_there(world, &later).await);
+    assert!(
+        is_registered(world, &file).await && is_registered(world, &stored).await && !is_registered(world, &later).await
+    );
     world.queue.acquire(&lease.instance, "d", &lease.token, 30 * HOUR).await.unwrap();
     world.queue.settle(&lease, new.id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
     world.queue.tidy_once_with(retention).await.unwrap();
-    assert!(!is_there(world, &file).await && !is_there(world, &stored).await);
+    assert!(!is_registered(world, &file).await && !is_registered(world, &stored).await);
     audit(world, 1).unwrap();
 }
 
-/// More than one bite's worth of the oldest are needed; what lies behind them goes all the same.
-pub async fn files_in_need_do_not_stand_in_the_way_of_others(world: &World) {
+/// More than one batch of the oldest files are in use; the expired files behind them are removed all the same.
+pub async fn files_in_use_do_not_block_the_expiry_of_others(world: &World) {
     let mut needed = Vec::new();
     for _ in 0..60 {
         needed.push(upload(world).await.id);
@@ -121,33 +123,33 @@ pub async fn files_in_need_do_not_stand_in_the_way_of_others(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn outputs_outlive_their_task_when_they_are_to(world: &World) {
+pub async fn outputs_with_their_own_retention_outlive_their_task(world: &World) {
     let retention = keeping(Keep::Forever, Keep::For(2 * KEEP));
-    let (id, outputs) = made(world, 2).await;
+    let (id, outputs) = task_with_outputs(world, 2).await;
     world.advance(KEEP);
     world.queue.tidy_once_with(retention).await.unwrap();
     assert!(world.queue.task(id).await.unwrap().is_none());
-    assert!(is_there(world, &outputs[0]).await && is_there(world, &outputs[1]).await);
+    assert!(is_registered(world, &outputs[0]).await && is_registered(world, &outputs[1]).await);
     audit(world, 1).unwrap();
     world.advance(KEEP);
     world.queue.tidy_once_with(retention).await.unwrap();
-    assert!(!is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
-    assert!(world.queue.task(id).await.unwrap().is_none(), "no trace of the task comes back");
+    assert!(!is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
+    assert!(world.queue.task(id).await.unwrap().is_none(), "the task does not reappear");
     audit(world, 1).unwrap();
 }
 
-/// One task's output is another's input: it stays until that one has ended, whatever becomes of the first.
-pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &World) {
-    let (id, outputs) = made(world, 2).await;
+/// An output of one task that is an input of another stays until the other has ended, even if the first is deleted.
+pub async fn an_output_in_use_by_another_task_outlives_its_own(world: &World) {
+    let (id, outputs) = task_with_outputs(world, 2).await;
     let next = needing(&[outputs[0].id]);
     world.create(&next).await;
     world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
-    assert!(is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
+    assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
     audit(world, 1).unwrap();
 
-    // An attempt that is given up leaves behind what another task needs already.
+    // An abandoned attempt leaves an output that another task already needs.
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     assert_eq!(claim.task, next.id);
@@ -157,32 +159,32 @@ pub async fn what_another_task_needs_outlives_the_task_that_made_it(world: &Worl
     let last = needing(&[early.id]);
     world.create(&last).await;
     world.queue.settle(&lease, next.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
-    assert!(is_there(world, &early).await && !is_there(world, &given_up).await);
+    assert!(is_registered(world, &early).await && !is_registered(world, &given_up).await);
     let gone = world.field(next.id, &format!("gone:{}", given_up.id));
-    assert_eq!(gone, "", "its next attempt makes it anew");
+    assert_eq!(gone, "", "its next attempt produces it again");
     audit(world, 1).unwrap();
 
     world.queue.cancel(next.id).await.unwrap();
     world.advance(Duration::from_secs(60));
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
-    assert!(!is_there(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
+    assert!(!is_registered(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
     world.queue.cancel(last.id).await.unwrap();
     world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
-    assert!(!is_there(world, &early).await);
+    assert!(!is_registered(world, &early).await);
     audit(world, 1).unwrap();
 }
 
-pub async fn a_task_says_which_of_its_files_are_gone(world: &World) {
-    let (id, outputs) = made(world, 2).await;
+pub async fn a_task_lists_its_deleted_outputs(world: &World) {
+    let (id, outputs) = task_with_outputs(world, 2).await;
     let links = Links::new("http://x");
     let result = async || TaskView::new(&world.task(id).await, &links).result.unwrap();
     assert_eq!(result().await.files.len(), 2);
     world.queue.delete_file(outputs[0].id).await.unwrap();
     let left = result().await;
     assert_eq!(left.files, [links.file(outputs[1].id)]);
-    let told = left.outputs.iter().map(|output| (output.deleted, output.url.is_some())).collect::<Vec<_>>();
-    assert_eq!(told, [(true, false), (false, true)]);
+    let shown = left.outputs.iter().map(|output| (output.deleted, output.url.is_some())).collect::<Vec<_>>();
+    assert_eq!(shown, [(true, false), (false, true)]);
     assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts stay");
     world.advance(HOUR / 2);
     world.queue.tidy_once_with(keeping(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();

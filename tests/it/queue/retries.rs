@@ -1,4 +1,4 @@
-//! What becomes of an attempt that did not succeed: tried again, given back, or the end.
+//! Attempts that do not succeed: retried, requeued, or the end of the task.
 
 use super::attempts::janitor;
 use crate::{
@@ -15,23 +15,23 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    a_retryable_failure_waits_and_goes_elsewhere
-    a_task_nobody_else_takes_comes_back_after_five_seconds
-    a_lonely_instance_avoids_nothing
-    the_last_attempt_fails_for_good
+    a_retry_waits_and_avoids_the_instance
+    an_avoided_instance_may_claim_after_five_seconds
+    the_only_instance_is_not_avoided
+    a_failed_last_attempt_fails_the_task
     a_final_failure_is_final
-    a_given_back_task_keeps_its_place_and_its_attempts
+    a_requeued_task_keeps_its_place_and_its_attempts
     a_second_loss_is_poison
-    tries_given_back_are_not_counted
-    nothing_given_back_counts_as_a_try
+    requeued_attempts_are_not_counted
+    no_requeue_counts_as_an_attempt
     a_delayed_task_waits_for_its_time
     a_forged_delay_changes_nothing
     a_retry_keeps_its_place
     history_keeps_the_last_twenty
-    history_says_why_in_brief
+    history_holds_a_short_error
 }
 
-pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
+pub async fn a_retry_waits_and_avoids_the_instance(world: &World) {
     let id = world.enqueue().await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     let claim = world.claim(&one).await.unwrap();
@@ -53,7 +53,7 @@ pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
     janitor(world).await;
     assert_eq!(world.task(id).await.state, TaskState::Waiting);
     audit(world, 1).unwrap();
-    // Said again after it was promoted: still the same.
+    // Repeated after the task was promoted: the same answer.
     let written = world.queue.settle(&one, id, claim.attempt, &failed(FailureKind::PromptLost)).await.unwrap();
     assert_eq!(written, Written::Retrying);
     let late = world.queue.settle(&one, id, claim.attempt, &completed()).await.unwrap();
@@ -65,17 +65,17 @@ pub async fn a_retryable_failure_waits_and_goes_elsewhere(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_lonely_instance_avoids_nothing(world: &World) {
+pub async fn the_only_instance_is_not_avoided(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::OutOfMemory)).await.unwrap();
     world.advance(Duration::from_secs(2));
     janitor(world).await;
-    assert_eq!(world.claim(&lease).await.unwrap().task, id, "nobody else could take it");
+    assert_eq!(world.claim(&lease).await.unwrap().task, id, "no other instance exists");
 }
 
-pub async fn a_task_nobody_else_takes_comes_back_after_five_seconds(world: &World) {
+pub async fn an_avoided_instance_may_claim_after_five_seconds(world: &World) {
     let id = world.enqueue().await;
     let other = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
@@ -85,7 +85,7 @@ pub async fn a_task_nobody_else_takes_comes_back_after_five_seconds(world: &Worl
     world.advance(Duration::from_secs(2));
     janitor(world).await;
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(claim.task, other, "what it must avoid does not block the lane");
+    assert_eq!(claim.task, other, "a task that avoids it does not block the lane");
     world.queue.settle(&lease, other, claim.attempt, &completed()).await.unwrap();
     world.advance(Duration::from_secs(5));
     assert!(world.claim(&lease).await.is_none());
@@ -93,7 +93,7 @@ pub async fn a_task_nobody_else_takes_comes_back_after_five_seconds(world: &Worl
     assert_eq!(world.claim(&lease).await.unwrap().task, id);
 }
 
-pub async fn the_last_attempt_fails_for_good(world: &World) {
+pub async fn a_failed_last_attempt_fails_the_task(world: &World) {
     let mut new = new_task();
     new.max_attempts = 2;
     world.create(&new).await;
@@ -129,7 +129,7 @@ pub async fn a_final_failure_is_final(world: &World) {
     let task = world.task(id).await;
     assert_eq!((task.state, task.started_ms, task.version), (TaskState::Failed, None, 3));
     assert_eq!(task.attempts[0].outcome.as_deref(), Some("node_error"));
-    // The other endings come too late.
+    // Other endings arrive too late.
     let late = world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::RunTimeout)).await.unwrap();
     assert_eq!(late, Written::AlreadyEnded(TaskState::Failed));
     let late = world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
@@ -140,7 +140,7 @@ pub async fn a_final_failure_is_final(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_given_back_task_keeps_its_place_and_its_attempts(world: &World) {
+pub async fn a_requeued_task_keeps_its_place_and_its_attempts(world: &World) {
     let ids = [world.enqueue().await, world.enqueue().await, world.enqueue().await];
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -164,14 +164,14 @@ pub async fn a_second_loss_is_poison(world: &World) {
     let claim = world.claim(&one).await.unwrap();
     let written = world.queue.requeue(&one, id, claim.attempt, true, "it went away").await.unwrap();
     assert_eq!(written, Written::Done);
-    assert!(world.claim(&one).await.is_none(), "the instance that died avoids it");
+    assert!(world.claim(&one).await.is_none(), "the lost instance is avoided");
     let claim = world.claim(&two).await.unwrap();
     for _ in 0..2 {
         let written = world.queue.requeue(&two, id, claim.attempt, true, "it went \"away\"").await.unwrap();
         assert_eq!(written, Written::AlreadyEnded(TaskState::Failed));
         audit(world, 1).unwrap();
     }
-    // The same attempt says something else: it is not told that this is what ended the task.
+    // The same attempt reports another outcome: the answer is not that this outcome ended the task.
     let other = world.queue.settle(&two, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
     assert_eq!(other, Written::AlreadyEnded(TaskState::Failed));
     let failure = world.task(id).await.failure.unwrap();
@@ -179,7 +179,7 @@ pub async fn a_second_loss_is_poison(world: &World) {
     assert!(failure.message.contains("it went \"away\""), "{}", failure.message);
 }
 
-pub async fn tries_given_back_are_not_counted(world: &World) {
+pub async fn requeued_attempts_are_not_counted(world: &World) {
     let mut new = new_task();
     new.max_attempts = 1;
     world.create(&new).await;
@@ -197,7 +197,7 @@ pub async fn tries_given_back_are_not_counted(world: &World) {
     assert_eq!(world.task(new.id).await.state, TaskState::Failed);
 }
 
-pub async fn nothing_given_back_counts_as_a_try(world: &World) {
+pub async fn no_requeue_counts_as_an_attempt(world: &World) {
     let mut new = new_task();
     new.max_attempts = 2;
     world.create(&new).await;
@@ -215,7 +215,7 @@ pub async fn a_delayed_task_waits_for_its_time(world: &World) {
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     let due = world.task(id).await.retry_at_ms.unwrap();
-    // A pause of zero is possible, but not likely to be seen.
+    // A delay of zero is possible but improbable.
     if due > world.now_ms() {
         world.advance(Duration::from_millis(due - world.now_ms() - 1));
         janitor(world).await;
@@ -262,18 +262,18 @@ pub async fn history_keeps_the_last_twenty(world: &World) {
     assert!(matches!(held, Acquired::Held(left) if left == TTL));
 }
 
-pub async fn history_says_why_in_brief(world: &World) {
+pub async fn history_holds_a_short_error(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.start(&lease, id, claim.attempt).await.unwrap();
     world.queue.requeue(&lease, id, claim.attempt, true, "it \"restarted\"").await.unwrap();
-    // 299 bytes and a character of three: the cut must not go through it.
+    // 299 bytes and a character of three bytes: the cut must not split it.
     let long = format!("{}图图", "x".repeat(299));
     let claim = world.claim(&lease).await.unwrap();
     let outcome = Outcome::Failed { failure: Failure::new(FailureKind::Stalled, &*long), outputs: Vec::new() };
     world.queue.settle(&lease, id, claim.attempt, &outcome).await.unwrap();
-    // The pause after a second attempt.
+    // The delay after a second attempt.
     world.advance(Duration::from_secs(4));
     janitor(world).await;
     let claim = world.claim(&lease).await.unwrap();

@@ -1,4 +1,4 @@
-//! Another life for what failed or was cancelled: same id, new budget, nothing of the first life in its way.
+//! Revival of failed or cancelled tasks: same id, a new budget of attempts, no leftovers of the earlier attempts.
 
 use super::attempts::{janitor, write_all};
 use crate::{
@@ -15,19 +15,19 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    a_failed_task_lives_again
-    a_cancelled_task_lives_again_when_its_instance_has_stopped
-    what_has_not_failed_is_left_alone
+    a_failed_task_is_revived
+    a_cancelled_task_is_revived_once_its_instance_has_stopped
+    only_failed_or_cancelled_tasks_are_revived
     a_revived_task_has_all_its_attempts_again
-    a_revived_task_avoids_nobody
-    losses_of_the_first_life_are_forgiven
+    a_revived_task_avoids_no_instance
+    a_revival_resets_the_losses
     a_revived_task_needs_its_files_again
-    without_its_workflow_nothing_is_revived
+    a_task_without_its_payload_is_not_revived
     a_start_by_that_has_passed_is_dropped
     a_full_queue_revives_nothing
-    an_old_word_changes_nothing_in_the_new_life
+    a_write_from_before_the_revival_changes_nothing
     a_revived_task_is_not_collected_before_its_time
-    a_revived_task_brings_no_age_along
+    the_age_of_a_revived_task_counts_from_its_revival
     failed_tasks_are_listed_by_their_error
 }
 
@@ -38,14 +38,14 @@ async fn revived(world: &World, id: TaskId) -> Task {
     }
 }
 
-/// Claims and ends the next task.
+/// Claims the next task and fails it.
 async fn fail(world: &World, lease: &Lease, kind: FailureKind) -> Claim {
     let claim = world.claim(lease).await.unwrap();
     world.queue.settle(lease, claim.task, claim.attempt, &failed(kind)).await.unwrap();
     claim
 }
 
-pub async fn a_failed_task_lives_again(world: &World) {
+pub async fn a_failed_task_is_revived(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let first = world.claim(&lease).await.unwrap();
@@ -53,7 +53,7 @@ pub async fn a_failed_task_lives_again(world: &World) {
     world.queue.settle(&lease, id, first.attempt, &failed(FailureKind::NodeError)).await.unwrap();
     let before = world.task(id).await;
     world.advance(Duration::from_secs(60));
-    // Said twice it is done once.
+    // Idempotent.
     for _ in 0..2 {
         let task = revived(world, id).await;
         assert_eq!((task.state, task.version, task.revived), (TaskState::Waiting, before.version + 1, 1));
@@ -76,7 +76,7 @@ pub async fn a_failed_task_lives_again(world: &World) {
     assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Completed));
 }
 
-pub async fn a_cancelled_task_lives_again_when_its_instance_has_stopped(world: &World) {
+pub async fn a_cancelled_task_is_revived_once_its_instance_has_stopped(world: &World) {
     let waiting = world.enqueue().await;
     world.queue.cancel(waiting).await.unwrap();
     assert_eq!(revived(world, waiting).await.state, TaskState::Waiting);
@@ -95,7 +95,7 @@ pub async fn a_cancelled_task_lives_again_when_its_instance_has_stopped(world: &
     assert_eq!(world.claim(&lease).await.unwrap().attempt.get(), 2);
 }
 
-pub async fn what_has_not_failed_is_left_alone(world: &World) {
+pub async fn only_failed_or_cancelled_tasks_are_revived(world: &World) {
     let (id, other) = (world.enqueue().await, world.enqueue().await);
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -131,7 +131,7 @@ pub async fn a_revived_task_has_all_its_attempts_again(world: &World) {
     assert_eq!(world.task(id).await.attempts.len(), 4);
 }
 
-pub async fn a_revived_task_avoids_nobody(world: &World) {
+pub async fn a_revived_task_avoids_no_instance(world: &World) {
     let id = world.create(&NewTask { max_attempts: 2, ..new_task() }).await.id;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     fail(world, &one, FailureKind::Stalled).await;
@@ -139,10 +139,10 @@ pub async fn a_revived_task_avoids_nobody(world: &World) {
     janitor(world).await;
     fail(world, &two, FailureKind::Stalled).await;
     revived(world, id).await;
-    assert_eq!(world.claim(&one).await.unwrap().task, id, "at once, where it failed first");
+    assert_eq!(world.claim(&one).await.unwrap().task, id, "at once, on the instance where it failed");
 }
 
-pub async fn losses_of_the_first_life_are_forgiven(world: &World) {
+pub async fn a_revival_resets_the_losses(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     for _ in 0..2 {
@@ -186,7 +186,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
     assert!(before == dump(world), "refused without a trace");
 }
 
-pub async fn without_its_workflow_nothing_is_revived(world: &World) {
+pub async fn a_task_without_its_payload_is_not_revived(world: &World) {
     let id = world.enqueue().await;
     world.queue.cancel(id).await.unwrap();
     world.redis(&["DEL", &world.key(&format!("payload:{id}"))]);
@@ -231,7 +231,7 @@ pub async fn a_full_queue_revives_nothing(world: &World) {
     assert!(before == dump(world));
 }
 
-pub async fn an_old_word_changes_nothing_in_the_new_life(world: &World) {
+pub async fn a_write_from_before_the_revival_changes_nothing(world: &World) {
     for given_back in [false, true] {
         let id = world.enqueue().await;
         let lease = world.lease(if given_back { "gpu:1" } else { "gpu:2" }).await;
@@ -271,7 +271,7 @@ pub async fn a_revived_task_is_not_collected_before_its_time(world: &World) {
     assert!(!dump(world).names().iter().any(|key| key.starts_with("errors:")));
 }
 
-pub async fn a_revived_task_brings_no_age_along(world: &World) {
+pub async fn the_age_of_a_revived_task_counts_from_its_revival(world: &World) {
     let old = world.create(&NewTask { priority: Priority::Low, ..new_task() }).await.id;
     world.queue.cancel(old).await.unwrap();
     world.advance(Duration::from_secs(600));
@@ -315,7 +315,7 @@ pub async fn failed_tasks_are_listed_by_their_error(world: &World) {
     let query = TaskQuery { failures: vec![NodeError], limit: 9, ..TaskQuery::default() };
     assert_eq!(world.queue.list(&query).await.unwrap().total, 2);
     audit(world, 1).unwrap();
-    // Stray and missing entries are put right.
+    // Stale entries are removed, missing ones rebuilt.
     world.redis(&["ZADD", &world.key("errors:poison"), "1", &newest.to_string(), "2", "gone"]);
     world.redis(&["DEL", &world.key("errors:run_timeout")]);
     assert!(world.queue.heal().await.unwrap() >= 4);

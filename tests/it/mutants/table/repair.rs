@@ -1,4 +1,4 @@
-//! What is repaired and collected.
+//! Mutants of repair and collection.
 
 use super::{Mutant, guarded, mutant};
 
@@ -19,27 +19,27 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("gc", "task_key(id), payload_key(id)", "task_key(id)", "ended_tasks_are_collected_without_a_trace"),
     mutant("gc", "      drop_file(file, now)\n", "", "outputs_become_orphans_when_their_task_is_collected"),
     mutant("gc", "'-inf', now,", "'-inf', '+inf',", "outputs_become_orphans_when_their_task_is_collected"),
-    mutant("lib/ledger", "    if #taken > 0 then", "    if true then", "a_lost_stream_comes_back_with_the_next_claim"),
+    mutant("lib/ledger", "    if #taken > 0 then", "    if true then", "the_next_claim_recreates_a_lost_ledger"),
     mutant(
         "lib/ledger",
         "    if taken.err then\n      ensure_group()",
         "    if taken.err then",
-        "a_lost_group_comes_back_with_the_next_claim",
+        "the_next_claim_recreates_a_lost_consumer_group",
     ),
     mutant(
         "lib/repair",
         "      redis.call('XACK', root .. 'jobs', GROUP, task.entry)\n",
         "",
-        "an_entry_claimed_by_hand_is_given_back",
+        "an_entry_claimed_by_hand_is_released",
     ),
     mutant(
         "lib/repair",
         "    if holder ~= task.instance then",
         "    if holder == nil then",
-        "an_entry_claimed_by_hand_is_given_back",
+        "an_entry_claimed_by_hand_is_released",
     ),
-    mutant("lib/repair", "    expect(root .. 'delayed', task.retry_at, task.id)\n", "", "every_lost_key_is_healed"),
-    mutant("lib/repair", "      expect(index_key(status), task.created, task.id)\n", "", "every_lost_key_is_healed"),
+    mutant("lib/repair", "    expect(root .. 'delayed', task.retry_at, task.id)\n", "", "every_lost_key_is_rebuilt"),
+    mutant("lib/repair", "      expect(index_key(status), task.created, task.id)\n", "", "every_lost_key_is_rebuilt"),
     mutant(
         "lib/repair",
         "    if slot ~= task.attempt then",
@@ -50,10 +50,10 @@ pub const MUTANTS: &[Mutant] = &[
         "lib/repair",
         "      wrong = wrong + redis.call('SADD', cancelled_key(task.instance), task.id)\n",
         "",
-        "every_lost_key_is_healed",
+        "every_lost_key_is_rebuilt",
     ),
-    mutant("lib/repair", "    expect(root .. 'expiry',", "    --", "every_lost_key_is_healed"),
-    mutant("lib/repair", "    expect(root .. 'start-by', task.start_by, task.id)\n", "", "every_lost_key_is_healed"),
+    mutant("lib/repair", "    expect(root .. 'expiry',", "    --", "every_lost_key_is_rebuilt"),
+    mutant("lib/repair", "    expect(root .. 'start-by', task.start_by, task.id)\n", "", "every_lost_key_is_rebuilt"),
     mutant(
         "lib/repair",
         "      unexpect('ZREM', owner_index_key(status, owner), id)\n",
@@ -66,12 +66,12 @@ pub const MUTANTS: &[Mutant] = &[
         "if false then",
         "duplicates_in_the_ledger_are_removed",
     ),
-    mutant("sweep", "ensure_group()\n", "", "every_lost_key_is_healed"),
+    mutant("sweep", "ensure_group()\n", "", "every_lost_key_is_rebuilt"),
     mutant(
         "forget",
         "redis.call('ZREM', root .. 'leases', instance)\n",
         "",
-        "the_task_of_a_vanished_instance_is_given_back",
+        "the_task_of_an_instance_that_left_the_config_is_requeued",
     ),
     mutant(
         "gc",

@@ -1,4 +1,4 @@
-//! Which servers are taken, and how sure a write is there.
+//! Connecting: usable and unusable servers, and the durability that a server can give.
 
 use super::faults::{block_on, connect};
 use crate::support::{TestRedis, eventually, raw::RawRedis, world::new_task};
@@ -10,7 +10,7 @@ use shuzhiren::{
 use std::time::{Duration, Instant};
 
 #[test]
-fn what_cannot_be_used_is_said_at_start() {
+fn unusable_settings_are_reported_at_start() {
     block_on(async {
         let port = free_port().to_string();
         let _redis = TestRedis::start_with(&["--requirepass", "right", "--port", &port]);
@@ -77,7 +77,7 @@ fn replica_durability_waits_for_a_replica() {
         let error = queue.enqueue(&new).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("replica"), "{error}");
         assert!(began.elapsed() < Duration::from_secs(3));
-        // It is safe to say again.
+        // Repeating it is safe.
         assert!(queue.enqueue(&new).await.is_err());
         assert_eq!(queue.counts().await.unwrap().pending, 1);
         assert_eq!(queue.task(new.id).await.unwrap().unwrap().id, new.id);
@@ -105,10 +105,10 @@ fn a_replica_confirms_many_writes_together() {
             write.await.unwrap().unwrap();
         }
         assert_eq!(RawRedis::connect(&replica.socket()).run(&["ZCARD", "{test}:index:pending"]).number(), 200);
-        // A replica is refused as the place to write to.
+        // A replica is refused at start.
         let error = connect(&replica.settings()).await.unwrap_err();
         assert!(error.to_string().contains("replica"), "{error}");
-        // And a primary that was made one refuses writes in words.
+        // A primary that became a replica refuses writes with a clear error.
         RawRedis::connect(&primary.socket()).run(&["REPLICAOF", "127.0.0.1", "1"]);
         let refused = queue.put_config(&super::fleet::config(&[1]), None).await.unwrap_err();
         assert!(matches!(refused, Error::Refused(_) | Error::Unavailable(_)), "{refused:?}");

@@ -1,4 +1,4 @@
-//! Who is served next: lanes, age, fair shares, what an instance must avoid.
+//! The order of claims: lanes, age, fair shares, avoided and ineligible instances.
 
 use crate::{
     scenarios,
@@ -18,12 +18,12 @@ scenarios! {
     an_old_task_overtakes_urgent_ones
     a_flood_of_one_owner_does_not_starve_another
     one_owner_is_served_in_order
-    a_task_that_comes_back_is_not_behind_a_lane_that_began_anew
-    junk_in_a_lane_is_stepped_over
-    a_window_of_one_looks_at_the_head_only
+    a_returned_task_keeps_its_place_in_an_emptied_lane
+    invalid_entries_of_a_lane_are_skipped
+    a_window_of_one_examines_only_the_head
     an_owner_gets_its_share_when_the_fair_hash_is_lost
-    a_task_goes_only_where_it_can_run
-    tasks_for_others_do_not_hide_one_for_us
+    a_task_runs_only_on_eligible_instances
+    tasks_of_other_instances_do_not_hide_an_eligible_one
 }
 
 async fn enqueue_as(world: &World, owner: &str, priority: Priority) -> TaskId {
@@ -31,7 +31,7 @@ async fn enqueue_as(world: &World, owner: &str, priority: Priority) -> TaskId {
     world.create(&new).await.id
 }
 
-/// Claims and finishes one.
+/// Claims and finishes one task.
 async fn serve(world: &World, lease: &Lease) -> TaskId {
     let claim = world.claim(lease).await.expect("something waits");
     world.queue.settle(lease, claim.task, claim.attempt, &completed()).await.unwrap();
@@ -77,7 +77,7 @@ pub async fn a_flood_of_one_owner_does_not_starve_another(world: &World) {
         served.push(serve(world, &lease).await);
     }
     assert!(few.iter().all(|id| served.contains(id)), "4 of one owner within 9 claims");
-    // Nor the other way round: who comes late has saved nothing up.
+    // Nor the reverse: an owner who arrives late has no accumulated credit.
     let mut late = Vec::new();
     for _ in 0..20 {
         late.push(enqueue_as(world, "late", Priority::Normal).await);
@@ -100,8 +100,8 @@ pub async fn one_owner_is_served_in_order(world: &World) {
     }
 }
 
-/// The lane ran empty and began its time anew while the task was away.
-pub async fn a_task_that_comes_back_is_not_behind_a_lane_that_began_anew(world: &World) {
+/// The lane was emptied, which reset its virtual time, while the task was delayed.
+pub async fn a_returned_task_keeps_its_place_in_an_emptied_lane(world: &World) {
     let lease = world.lease("gpu:1").await;
     for _ in 0..30 {
         world.enqueue().await;
@@ -120,7 +120,7 @@ pub async fn a_task_that_comes_back_is_not_behind_a_lane_that_began_anew(world: 
     assert!(order.contains(&last.task), "behind the whole lane");
 }
 
-pub async fn junk_in_a_lane_is_stepped_over(world: &World) {
+pub async fn invalid_entries_of_a_lane_are_skipped(world: &World) {
     let lane = world.key("wait:default:1");
     world.redis(&["ZADD", &lane, "-5", &TaskId::new().to_string(), "-4", "not an id"]);
     let done = world.enqueue().await;
@@ -134,7 +134,7 @@ pub async fn junk_in_a_lane_is_stepped_over(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_window_of_one_looks_at_the_head_only(world: &World) {
+pub async fn a_window_of_one_examines_only_the_head(world: &World) {
     let avoided = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let _another = world.lease("gpu:2").await;
@@ -163,17 +163,17 @@ pub async fn an_owner_gets_its_share_when_the_fair_hash_is_lost(world: &World) {
     for _ in 0..3 {
         served.push(serve(world, &lease).await.to_string());
     }
-    assert!(served.contains(&head), "newcomers must not overtake all who wait");
+    assert!(served.contains(&head), "new tasks must not overtake all waiting ones");
 }
 
-/// A task that only these instances can run.
+/// Enqueues a task that only these instances can run.
 async fn enqueue_for(world: &World, instances: &[&str]) -> TaskId {
     let mut new = new_task();
     new.facts.eligible = instances.iter().map(|&id| InstanceId::new(id)).collect();
     world.create(&new).await.id
 }
 
-pub async fn a_task_goes_only_where_it_can_run(world: &World) {
+pub async fn a_task_runs_only_on_eligible_instances(world: &World) {
     let special = enqueue_for(world, &["gpu:2", "gpu:33"]).await;
     let (one, three) = (world.lease("gpu:1").await, world.lease("gpu:3").await);
     assert!(world.claim(&one).await.is_none() && world.claim(&three).await.is_none(), "gpu:3 is not gpu:33");
@@ -181,7 +181,7 @@ pub async fn a_task_goes_only_where_it_can_run(world: &World) {
     assert!(world.claim(&one).await.is_none(), "not after any time");
     assert_eq!(world.task(special).await.facts.eligible.len(), 2);
     let plain = world.enqueue().await;
-    assert_eq!(serve(world, &one).await, plain, "what comes after it does not wait for it");
+    assert_eq!(serve(world, &one).await, plain, "it does not block the task after it");
     let two = world.lease("gpu:2").await;
     let claim = world.claim(&two).await.unwrap();
     assert_eq!(claim.task, special);
@@ -191,16 +191,16 @@ pub async fn a_task_goes_only_where_it_can_run(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn tasks_for_others_do_not_hide_one_for_us(world: &World) {
+pub async fn tasks_of_other_instances_do_not_hide_an_eligible_one(world: &World) {
     let lease = world.lease("gpu:1").await;
     for _ in 0..100 {
         enqueue_for(world, &["gpu:2"]).await;
     }
     let ours = world.enqueue().await;
-    assert_eq!(serve(world, &lease).await, ours, "behind more than three windows of theirs");
+    assert_eq!(serve(world, &lease).await, ours, "behind more than three windows of other instances' tasks");
     for _ in 0..200 {
         enqueue_for(world, &["gpu:2"]).await;
     }
     world.enqueue().await;
-    assert!(world.claim(&lease).await.is_none(), "a claim looks at eight windows and no further");
+    assert!(world.claim(&lease).await.is_none(), "a claim examines at most eight windows");
 }

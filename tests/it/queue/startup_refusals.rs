@@ -1,6 +1,6 @@
-//! A Redis that cannot hold a queue is named when the program starts, with what to do about it.
+//! A Redis that cannot hold a queue is refused at start, with a message that says what to do.
 
-use super::start::free_port;
+use super::server_check::free_port;
 use crate::support::{
     TestRedis, eventually,
     lossy::{LossyLink, Upstream},
@@ -8,7 +8,7 @@ use crate::support::{
 };
 use std::{path::Path, time::Duration};
 
-/// Starts an api on this Redis; gives the process and where its log is.
+/// Starts an api on this Redis. Its log is in `folder`.
 fn api(redis: &TestRedis, folder: &Path, durability: &str) -> Role {
     api_at(&redis.url(), folder, durability)
 }
@@ -32,7 +32,7 @@ fn log(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_would_lose_tasks_ends_the_program_with_a_word() {
+async fn a_redis_that_would_lose_tasks_is_refused_with_a_message() {
     let primary_port = free_port();
     let _primary = TestRedis::start_with(&["--port", &primary_port.to_string()]);
     let replica_of = format!("127.0.0.1 {primary_port}");
@@ -56,12 +56,12 @@ async fn a_redis_that_would_lose_tasks_ends_the_program_with_a_word() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_may_surprise_is_warned_of() {
+async fn a_risky_redis_is_warned_about() {
     for (options, durability, word) in [
         (&["--appendonly", "no"][..], "local", "set appendonly yes"),
         (&["--maxmemory-policy", "volatile-ttl"], "local", "set it to noeviction before you set maxmemory"),
         (&[], "replica", "no replica is connected"),
-        // Not a replica, and yet no write is taken: waited for, and said why.
+        // No replica, so every write is refused: the program waits, and the log says why.
         (&["--min-replicas-to-write", "1"], "local", "NOREPLICAS"),
     ] {
         let redis = TestRedis::start_with(options);
@@ -71,9 +71,9 @@ async fn a_redis_that_may_surprise_is_warned_of() {
     }
 }
 
-/// A question that got no answer says nothing about the server: a program that ended would say that it cannot be used.
+/// An unanswered query proves nothing about the server, so the program must retry rather than exit.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_breaks_while_it_asks_for_the_settings_is_waited_for() {
+async fn a_connection_lost_during_the_check_is_retried() {
     let redis = TestRedis::start_with(&["--appendfsync", "always"]);
     let link = LossyLink::start(Upstream::Unix(redis.socket())).await;
     link.cut_on_word(Some("appendfsync"));

@@ -1,4 +1,4 @@
-//! One thing is lost or forged; one sweep later everything mirrors the tasks again.
+//! After an index entry is lost or forged, one sweep makes all indexes agree with the task hashes again.
 
 use crate::{
     scenarios,
@@ -14,19 +14,19 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    every_lost_key_is_healed
-    every_lost_member_is_healed
-    a_sound_queue_needs_no_healing
+    every_lost_key_is_rebuilt
+    every_lost_member_is_rebuilt
+    a_consistent_queue_needs_no_repair
     duplicates_in_the_ledger_are_removed
-    an_entry_claimed_by_hand_is_given_back
-    a_lost_group_comes_back_with_the_next_claim
-    a_lost_stream_comes_back_with_the_next_claim
+    an_entry_claimed_by_hand_is_released
+    the_next_claim_recreates_a_lost_consumer_group
+    the_next_claim_recreates_a_lost_ledger
     a_lost_slot_is_adopted_by_its_owner
     a_task_whose_hash_is_lost_leaves_no_trace
     a_task_whose_payload_is_lost_fails
 }
 
-/// A task in every state, with files and a time to begin by.
+/// Makes a task in every state, with files and a `startBy`.
 async fn populate(world: &World) {
     let file = FileRecord {
         id: FileId::new(),
@@ -67,7 +67,7 @@ async fn populate(world: &World) {
     audit(world, 1).unwrap();
 }
 
-/// What only its writers know: not an index of the tasks.
+/// Returns true if the key is an index of tasks, which can be rebuilt.
 fn is_index(key: &str) -> bool {
     let own = [
         "task:",
@@ -91,12 +91,12 @@ fn is_index(key: &str) -> bool {
 async fn heal(world: &World, what: &str) {
     let wrong = world.queue.heal().await.unwrap();
     if let Err(finding) = audit(world, 1) {
-        panic!("after {what} was lost ({wrong} things put right): {finding}");
+        panic!("after {what} was lost ({wrong} repairs): {finding}");
     }
     assert_eq!(world.queue.heal().await.unwrap(), 0, "{what}: the second sweep finds nothing");
 }
 
-pub async fn every_lost_key_is_healed(world: &World) {
+pub async fn every_lost_key_is_rebuilt(world: &World) {
     populate(world).await;
     for key in dump(world).names().into_iter().filter(|key| is_index(key)) {
         world.redis(&["DEL", &world.key(&key)]);
@@ -106,7 +106,7 @@ pub async fn every_lost_key_is_healed(world: &World) {
     heal(world, "the group").await;
 }
 
-pub async fn every_lost_member_is_healed(world: &World) {
+pub async fn every_lost_member_is_rebuilt(world: &World) {
     populate(world).await;
     for key in dump(world).names().into_iter().filter(|key| is_index(key)) {
         let name = world.key(&key);
@@ -133,7 +133,7 @@ pub async fn every_lost_member_is_healed(world: &World) {
     }
 }
 
-pub async fn a_sound_queue_needs_no_healing(world: &World) {
+pub async fn a_consistent_queue_needs_no_repair(world: &World) {
     populate(world).await;
     let before = dump(world);
     assert_eq!(world.queue.heal().await.unwrap(), 0);
@@ -154,7 +154,7 @@ pub async fn duplicates_in_the_ledger_are_removed(world: &World) {
     heal(world, "the single ledger").await;
 }
 
-pub async fn an_entry_claimed_by_hand_is_given_back(world: &World) {
+pub async fn an_entry_claimed_by_hand_is_released(world: &World) {
     populate(world).await;
     let jobs = world.key("jobs");
     let entries = world.redis(&["XRANGE", &jobs, "-", "+"]);
@@ -165,7 +165,7 @@ pub async fn an_entry_claimed_by_hand_is_given_back(world: &World) {
     heal(world, "the right holder").await;
 }
 
-pub async fn a_lost_group_comes_back_with_the_next_claim(world: &World) {
+pub async fn the_next_claim_recreates_a_lost_consumer_group(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     for _ in 0..2 {
@@ -176,14 +176,14 @@ pub async fn a_lost_group_comes_back_with_the_next_claim(world: &World) {
     }
 }
 
-pub async fn a_lost_stream_comes_back_with_the_next_claim(world: &World) {
+pub async fn the_next_claim_recreates_a_lost_ledger(world: &World) {
     let id = world.enqueue().await;
     world.redis(&["DEL", &world.key("jobs")]);
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     assert_eq!(claim.task, id);
     audit(world, 1).unwrap();
-    // Lost again while it runs: its end does not mind.
+    // Lost again while the task runs: its end still succeeds.
     world.redis(&["DEL", &world.key("jobs")]);
     assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
     audit(world, 1).unwrap();
@@ -206,12 +206,12 @@ pub async fn a_task_whose_hash_is_lost_leaves_no_trace(world: &World) {
     for (id, task) in tasks {
         world.redis(&["DEL", &world.key(&format!("task:{id}")), &world.key(&format!("payload:{id}"))]);
         world.queue.heal().await.unwrap();
-        // Its slot is its owner's to free.
+        // Only the lease owner frees its slot.
         if let Some(instance) = task.get("instance") {
             world.redis(&["HDEL", &world.key(&format!("in-flight:{instance}")), &id]);
             world.redis(&["SREM", &world.key(&format!("cancelled:{instance}")), &id]);
         }
-        // What a file is needed by is known from the task alone.
+        // Only the task hash names the files that it needs.
         for key in dump(world).names().into_iter().filter(|key| key.starts_with("uses:")) {
             world.redis(&["SREM", &world.key(&key), &id]);
         }

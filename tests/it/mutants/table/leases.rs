@@ -1,4 +1,4 @@
-//! Who owns an instance, and what is said of it.
+//! Mutants of leases, reports and events of instances.
 
 use super::{Mutant, guarded, mutant};
 
@@ -11,9 +11,9 @@ pub const MUTANTS: &[Mutant] = &[
         "acquire",
         "'token', token, 'dispatcher'",
         "'dispatcher'",
-        "a_lease_that_ran_out_is_taken_with_what_is_in_flight",
+        "an_expired_lease_is_acquired_with_its_tasks_in_flight",
     ),
-    mutant("acquire", "and boot(now) then", "and false then", "a_new_redis_process_prolongs_leases_and_rests_claims"),
+    mutant("acquire", "and boot(now) then", "and false then", "a_restarted_redis_extends_leases_and_pauses_claims"),
     mutant(
         "acquire",
         "local is_ours = held[1] == token",
@@ -24,7 +24,7 @@ pub const MUTANTS: &[Mutant] = &[
         "acquire",
         "  redis.call('HDEL', instance_key(instance), 'nonce')\n",
         "",
-        "a_claim_is_replayed_only_while_it_runs",
+        "a_claim_is_replayed_only_while_its_task_runs",
     ),
     guarded("acquire", "held[1] and held[1] ~= ''", "false", "a_live_lease_is_not_taken"),
     guarded(
@@ -33,19 +33,19 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_live_lease_is_not_taken",
     ),
-    guarded("renew", "redis.call('HGETALL', in_flight_key(instance))", "{}", "the_next_owner_learns_of_a_cancel"),
-    mutant("yield", "'token', '', 'dispatcher'", "'dispatcher'", "a_yielded_lease_is_free_at_once"),
+    guarded("renew", "redis.call('HGETALL', in_flight_key(instance))", "{}", "the_next_lease_owner_sees_a_cancel"),
+    mutant("yield", "'token', '', 'dispatcher'", "'dispatcher'", "a_released_lease_is_free_at_once"),
     mutant(
         "lib/boot",
         "      redis.call('HSET', instance_key(instance), 'expires', expires)\n",
         "",
-        "a_new_redis_process_prolongs_leases_and_rests_claims",
+        "a_restarted_redis_extends_leases_and_pauses_claims",
     ),
     mutant(
         "lib/boot",
         "if lease[1] and lease[1] ~= '' then",
         "if lease[1] then",
-        "a_new_redis_process_prolongs_leases_and_rests_claims",
+        "a_restarted_redis_extends_leases_and_pauses_claims",
     ),
     mutant("config_put", "expected ~= '' and expected ~= version", "false", "a_config_is_written_under_its_version"),
     mutant("report", "  report = string.gsub", "  local _ = string.gsub", "an_instance_is_known_by_its_report"),
@@ -53,17 +53,27 @@ pub const MUTANTS: &[Mutant] = &[
         "heartbeat",
         "redis.call('ZREMRANGEBYSCORE', root .. 'dispatchers', '-inf', now)\n",
         "",
-        "heartbeats_name_the_living",
+        "heartbeats_return_the_live_dispatchers",
     ),
-    mutant("stray_add", "if is_fenced(instance, token) then", "if false then", "only_the_owner_names_strays"),
+    mutant(
+        "stray_add",
+        "if is_fenced(instance, token) then",
+        "if false then",
+        "only_the_lease_owner_records_orphan_prompts",
+    ),
     mutant(
         "stray_add",
         "redis.call('ZREMRANGEBYSCORE', key, '-inf', now - keep_ms)\n",
         "",
-        "a_stray_is_known_to_the_next_owner_for_an_hour",
+        "the_next_owner_sees_an_orphan_prompt_for_an_hour",
     ),
-    mutant("stray_add", "redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1)\n", "", "strays_are_bounded"),
-    mutant("stray_add", "0, -limit - 1", "limit, -1", "strays_are_bounded"),
-    mutant("stray_add", "redis.call('PEXPIRE', key, keep_ms)\n", "", "a_stray_is_known_to_the_next_owner_for_an_hour"),
-    mutant("strays", "'(' .. (now - keep_ms)", "'-inf'", "a_stray_is_known_to_the_next_owner_for_an_hour"),
+    mutant("stray_add", "redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1)\n", "", "orphan_prompts_are_limited"),
+    mutant("stray_add", "0, -limit - 1", "limit, -1", "orphan_prompts_are_limited"),
+    mutant(
+        "stray_add",
+        "redis.call('PEXPIRE', key, keep_ms)\n",
+        "",
+        "the_next_owner_sees_an_orphan_prompt_for_an_hour",
+    ),
+    mutant("strays", "'(' .. (now - keep_ms)", "'-inf'", "the_next_owner_sees_an_orphan_prompt_for_an_hour"),
 ];

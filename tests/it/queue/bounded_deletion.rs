@@ -1,8 +1,8 @@
-//! What very many files would take long is done in bites: Redis answers nobody else meanwhile.
+//! Deletion of very many files in several calls, because a script blocks Redis while it runs.
 
 use super::{
     files::{needing, record},
-    retention::made,
+    retention::task_with_outputs,
 };
 use crate::{
     scenarios,
@@ -18,38 +18,42 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    a_task_with_very_many_outputs_is_collected_in_bites
-    an_attempt_with_very_many_outputs_is_given_up_in_bites
+    a_task_with_many_outputs_is_deleted_in_several_calls
+    many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls
 }
 
-/// Files of one call, as the script has it.
-const BITE: u64 = 500;
+/// Maximum number of files of one call, as in the script.
+const FILES_MAX: u64 = 500;
 
 async fn outputs(world: &World) -> u64 {
     world.queue.files(Some(FileKind::Output), 0, 1).await.unwrap().0
 }
 
-/// One call of the collector; gives what it says.
+/// Calls `gc.lua` once. Returns the number in its reply.
 fn collect(world: &World) -> String {
     world.redis(&["EVAL", &world.edited_script(Verb::Gc), "1", &world.key(""), "50", "0"]).list()[1].text()
 }
 
-pub async fn a_task_with_very_many_outputs_is_collected_in_bites(world: &World) {
-    let (id, _) = made(world, 600).await;
+pub async fn a_task_with_many_outputs_is_deleted_in_several_calls(world: &World) {
+    let (id, _) = task_with_outputs(world, 600).await;
     world.advance(KEEP);
-    assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 600 - BITE), "as if more were due");
-    assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with the last of them");
+    assert_eq!(
+        (collect(world), outputs(world).await),
+        ("50".to_owned(), 600 - FILES_MAX),
+        "the reply says that more may be due"
+    );
+    assert!(world.queue.task(id).await.unwrap().is_some(), "the task is deleted with the last of its outputs");
     audit(world, 1).unwrap();
     assert_eq!((collect(world), outputs(world).await), ("1".to_owned(), 0));
     assert!(world.queue.task(id).await.unwrap().is_none());
     audit(world, 1).unwrap();
 }
 
-pub async fn an_attempt_with_very_many_outputs_is_given_up_in_bites(world: &World) {
+pub async fn many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls(world: &World) {
     let lease = world.lease("gpu:1").await;
     let id = world.enqueue().await;
     let mut files = Vec::new();
-    // Twice, before anybody has dropped what is left of the first.
+    // Twice, before the leftovers of the first attempt are deleted.
     for round in 0..2 {
         world.advance(Duration::from_secs(10));
         world.queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
@@ -68,13 +72,13 @@ pub async fn an_attempt_with_very_many_outputs_is_given_up_in_bites(world: &Worl
         audit(world, 1).unwrap();
         assert_eq!(outputs(world).await, 550 * (round + 1), "no call drops so many");
     }
-    // One of them is another task's input by now, one was deleted by hand.
+    // One file is now an input of another task, one was deleted by hand.
     let next = needing(&files[..1]);
     world.create(&next).await;
     world.queue.delete_file(files[1]).await.unwrap();
     world.queue.cancel(id).await.unwrap();
-    assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 1_099 - BITE));
-    assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 1_099 - 2 * BITE));
+    assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 1_099 - FILES_MAX));
+    assert_eq!((collect(world), outputs(world).await), ("50".to_owned(), 1_099 - 2 * FILES_MAX));
     assert_eq!((collect(world), outputs(world).await), ("0".to_owned(), 1));
     audit(world, 1).unwrap();
     assert!(!dump(world).names().iter().any(|key| key.starts_with("given-up")));

@@ -1,4 +1,4 @@
-//! Tasks that come together: each is judged by itself, none is lost among the others.
+//! Tasks that are sent together: each is accepted or refused independently, and none is lost.
 
 use crate::{
     scenarios,
@@ -15,13 +15,13 @@ use shuzhiren::{
 };
 
 scenarios! {
-    tasks_that_come_together_are_judged_each_by_itself
-    a_large_task_among_small_ones_arrives_like_them
-    one_that_redis_stumbles_over_takes_nobody_down
+    tasks_sent_together_are_accepted_independently
+    a_large_task_among_small_ones_is_accepted
+    a_task_that_fails_the_script_does_not_fail_the_others
 }
 
-/// Three kinds in turn: a fresh one, the first again with another body, one whose file is missing.
-pub async fn tasks_that_come_together_are_judged_each_by_itself(world: &World) {
+/// Three kinds in turn: a new task, the first one again with another body, one whose file is missing.
+pub async fn tasks_sent_together_are_accepted_independently(world: &World) {
     let first = new_task();
     world.create(&first).await;
     let tasks: Vec<_> = (0..300)
@@ -51,9 +51,9 @@ pub async fn tasks_that_come_together_are_judged_each_by_itself(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn a_large_task_among_small_ones_arrives_like_them(world: &World) {
+pub async fn a_large_task_among_small_ones_is_accepted(world: &World) {
     let noise = |seed: u64| -> String {
-        // What does not compress, so that it is as large at Redis.
+        // Incompressible, so that it is as large in Redis.
         let mut state = seed;
         let digits = (0..200_000).map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -81,8 +81,8 @@ pub async fn a_large_task_among_small_ones_arrives_like_them(world: &World) {
     audit(world, 1).unwrap();
 }
 
-/// Where its hash should be there is something else: the script breaks off in the middle of its batch.
-pub async fn one_that_redis_stumbles_over_takes_nobody_down(world: &World) {
+/// The key of its hash has another type, so the script fails in the middle of its batch.
+pub async fn a_task_that_fails_the_script_does_not_fail_the_others(world: &World) {
     let tasks: Vec<_> = (0..50).map(|_| new_task()).collect();
     let bad = &tasks[25];
     world.redis(&["SET", &world.key(&format!("task:{}", bad.id)), "no hash"]);
@@ -90,7 +90,7 @@ pub async fn one_that_redis_stumbles_over_takes_nobody_down(world: &World) {
     for (new, answer) in tasks.iter().zip(answers) {
         match answer {
             Err(error) => assert!(new.id == bad.id && matches!(error, Error::Corrupt(_)), "{error}"),
-            // Those before it were accepted by the call that broke off.
+            // The tasks before it were accepted by the call that failed.
             Ok(Enqueued::Created(task) | Enqueued::Replayed(task)) => assert_eq!(task.id, new.id),
             Ok(other) => panic!("{other:?}"),
         }

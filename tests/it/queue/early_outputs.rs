@@ -1,7 +1,6 @@
-//! What an attempt makes while it goes on: told once each, in order, by its owner only; given up with the attempt. Every call
-//! is sent twice.
+//! Early outputs: added once and in order, by the lease owner only; dropped with the attempt. Every call is sent twice.
 
-use super::{attempts::janitor, events::next_task};
+use super::{attempts::janitor, feed_events::next_task};
 use crate::{
     scenarios,
     support::{
@@ -16,25 +15,25 @@ use shuzhiren::{
 };
 
 scenarios! {
-    outputs_are_told_once_each_in_order
+    early_outputs_are_added_once_and_in_order
     a_late_copy_of_an_earlier_call_adds_nothing
-    outputs_that_redis_forgot_are_asked_for
-    an_output_begins_an_attempt
+    outputs_lost_in_a_failover_are_requested_again
+    an_early_output_records_the_start
     an_output_of_a_stale_token_changes_nothing
     an_output_of_an_old_attempt_changes_nothing
-    an_output_after_the_end_is_refused_and_what_was_told_stays
+    an_output_after_the_end_is_refused_and_earlier_ones_stay
     an_output_of_a_delayed_task_is_refused
-    a_retry_gives_up_what_was_made
-    a_task_given_back_gives_up_what_was_made
-    a_revived_task_begins_without_outputs
-    an_ending_replaces_what_was_told
+    a_retry_drops_early_outputs
+    a_requeue_drops_early_outputs
+    a_revived_task_starts_without_outputs
+    an_ending_replaces_early_outputs
 }
 
 fn text(node_id: &str, text: &str) -> Output {
     Output { node_id: node_id.into(), kind: OutputKind::Text, text: Some(text.into()), ..Output::default() }
 }
 
-async fn told(world: &World, lease: &Lease, claim: &Claim, before: usize, outputs: &[Output]) -> Told {
+async fn add_outputs(world: &World, lease: &Lease, claim: &Claim, before: usize, outputs: &[Output]) -> Told {
     let mut answers = Vec::new();
     for _ in 0..2 {
         answers.push(world.queue.tell_outputs(lease, claim.task, claim.attempt, before, outputs).await.unwrap());
@@ -43,7 +42,7 @@ async fn told(world: &World, lease: &Lease, claim: &Claim, before: usize, output
     answers[0]
 }
 
-/// A running task with two outputs, one of them a file.
+/// Starts a task and adds two outputs, one of them a file.
 async fn two_outputs(world: &World) -> (Lease, Claim, Vec<Output>) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
@@ -64,7 +63,7 @@ async fn two_outputs(world: &World) -> (Lease, Claim, Vec<Output>) {
     world.queue.add_file(&record).await.unwrap();
     let file = Output { node_id: "9".into(), file_id: Some(record.id), width: Some(64), ..Output::default() };
     let outputs = vec![text("7", "a ]\"[ b"), file];
-    assert_eq!(told(world, &lease, &claim, 0, &outputs).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, Told::Done);
     audit(world, 1).unwrap();
     (lease, claim, outputs)
 }
@@ -78,11 +77,11 @@ fn has_nothing(task: &Task) -> bool {
     task.outputs.is_empty()
 }
 
-pub async fn outputs_are_told_once_each_in_order(world: &World) {
+pub async fn early_outputs_are_added_once_and_in_order(world: &World) {
     let mut feed = world.queue.feed().await.unwrap();
     let (lease, claim, mut outputs) = two_outputs(world).await;
     let third = text("8", "文");
-    assert_eq!(told(world, &lease, &claim, 2, std::slice::from_ref(&third)).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, std::slice::from_ref(&third)).await, Told::Done);
     outputs.push(third.clone());
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.version, &task.outputs), (TaskState::Running, 5, &outputs));
@@ -98,32 +97,32 @@ pub async fn outputs_are_told_once_each_in_order(world: &World) {
     assert_eq!(heard, [outputs[..2].to_vec(), vec![third]]);
 }
 
-/// A call that was given up by its client and reaches Redis after the next one.
+/// A call that its client abandoned and that reaches Redis after the next one.
 pub async fn a_late_copy_of_an_earlier_call_adds_nothing(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
-    assert_eq!(told(world, &lease, &claim, 2, &[text("8", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, Told::Done);
     let before = dump(world);
-    assert_eq!(told(world, &lease, &claim, 0, &outputs).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, Told::Done);
     assert!(before == dump(world), "a copy left a trace");
 }
 
-pub async fn outputs_that_redis_forgot_are_asked_for(world: &World) {
+pub async fn outputs_lost_in_a_failover_are_requested_again(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     let before = dump(world);
-    assert_eq!(told(world, &lease, &claim, 3, &[text("8", "x")]).await, Told::Missing(2));
+    assert_eq!(add_outputs(world, &lease, &claim, 3, &[text("8", "x")]).await, Told::Missing(2));
     assert!(before == dump(world));
     let key = world.key(&format!("task:{}", claim.task));
     world.redis(&["HDEL", &key, "outputs", "outputs_told"]);
-    assert_eq!(told(world, &lease, &claim, 2, &[text("8", "x")]).await, Told::Missing(0));
-    assert_eq!(told(world, &lease, &claim, 0, &outputs).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, Told::Missing(0));
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, Told::Done);
     assert_eq!(world.task(claim.task).await.outputs, outputs);
 }
 
-pub async fn an_output_begins_an_attempt(world: &World) {
+pub async fn an_early_output_records_the_start(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(told(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.version, task.outputs.len()), (TaskState::Running, 4, 1));
     assert_eq!((task.started_ms, task.updated_ms), (Some(world.now_ms()), world.now_ms()));
@@ -135,11 +134,11 @@ pub async fn an_output_of_a_stale_token_changes_nothing(world: &World) {
     world.advance(TTL);
     let new = world.lease("gpu:1").await;
     let before = dump(world);
-    assert_eq!(told(world, &old, &claim, 2, &[text("8", "x")]).await, Told::Refused(Written::Fenced));
+    assert_eq!(add_outputs(world, &old, &claim, 2, &[text("8", "x")]).await, Told::Refused(Written::Fenced));
     assert!(before == dump(world), "a fenced write left a trace");
-    // The new owner goes on where the old one was.
+    // The new owner continues where the old one stopped.
     assert_eq!(world.task(claim.task).await.outputs, outputs);
-    assert_eq!(told(world, &new, &claim, 2, &[text("8", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &new, &claim, 2, &[text("8", "x")]).await, Told::Done);
     assert_eq!(world.task(claim.task).await.outputs.len(), 3);
 }
 
@@ -159,12 +158,12 @@ pub async fn an_output_of_an_old_attempt_changes_nothing(world: &World) {
     assert!(before == dump(world), "an old attempt left a trace");
 }
 
-pub async fn an_output_after_the_end_is_refused_and_what_was_told_stays(world: &World) {
+pub async fn an_output_after_the_end_is_refused_and_earlier_ones_stay(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     world.queue.cancel(claim.task).await.unwrap();
     let before = dump(world);
     let refused = Told::Refused(Written::AlreadyEnded(TaskState::Cancelled));
-    assert_eq!(told(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
     assert!(before == dump(world));
     assert_eq!(world.task(claim.task).await.outputs, outputs);
     assert!(is_registered(world, &outputs).await);
@@ -176,11 +175,11 @@ pub async fn an_output_of_a_delayed_task_is_refused(world: &World) {
     world.queue.settle(&lease, claim.task, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     let before = dump(world);
     let refused = Told::Refused(Written::NotThisAttempt);
-    assert_eq!(told(world, &lease, &claim, 0, &[text("8", "x")]).await, refused);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("8", "x")]).await, refused);
     assert!(before == dump(world));
 }
 
-pub async fn a_retry_gives_up_what_was_made(world: &World) {
+pub async fn a_retry_drops_early_outputs(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     let outcome = failed(FailureKind::Stalled);
     for _ in 0..2 {
@@ -191,14 +190,14 @@ pub async fn a_retry_gives_up_what_was_made(world: &World) {
     }
     let orphans = world.queue.take_orphans(10).await.unwrap();
     assert_eq!(orphans, [ObjectId::from(outputs[1].file_id.unwrap())], "its bytes are deleted");
-    // The next attempt tells from the beginning, and the last one's are kept.
+    // The next attempt starts from zero, and the outputs of the last attempt are kept.
     for number in 2..=3 {
         world.advance(std::time::Duration::from_secs(600));
         janitor(world).await;
         let lease = world.lease("gpu:2").await;
         let claim = world.claim(&lease).await.unwrap();
         assert_eq!(claim.attempt, Attempt::new(number));
-        assert_eq!(told(world, &lease, &claim, 0, &outputs[..1]).await, Told::Done);
+        assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs[..1]).await, Told::Done);
         let Outcome::Failed { failure, .. } = failed(FailureKind::Stalled) else { panic!() };
         let outcome = Outcome::Failed { failure, outputs: outputs[..1].to_vec() };
         world.queue.settle(&lease, claim.task, claim.attempt, &outcome).await.unwrap();
@@ -208,7 +207,7 @@ pub async fn a_retry_gives_up_what_was_made(world: &World) {
     assert_eq!((task.state, task.outputs), (TaskState::Failed, outputs[..1].to_vec()));
 }
 
-pub async fn a_task_given_back_gives_up_what_was_made(world: &World) {
+pub async fn a_requeue_drops_early_outputs(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     for _ in 0..2 {
         world.queue.requeue(&lease, claim.task, claim.attempt, true, "died").await.unwrap();
@@ -216,30 +215,30 @@ pub async fn a_task_given_back_gives_up_what_was_made(world: &World) {
         audit(world, 1).unwrap();
     }
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(outputs[1].file_id.unwrap())]);
-    // The loss that ends it leaves what it made.
+    // The loss that fails the task keeps its outputs.
     let lease = world.lease("gpu:2").await;
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(told(world, &lease, &claim, 0, &outputs[..1]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs[..1]).await, Told::Done);
     world.queue.requeue(&lease, claim.task, claim.attempt, true, "died").await.unwrap();
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.outputs), (TaskState::Failed, outputs[..1].to_vec()));
 }
 
-pub async fn a_revived_task_begins_without_outputs(world: &World) {
+pub async fn a_revived_task_starts_without_outputs(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     world.queue.cancel(claim.task).await.unwrap();
     world.queue.release(&lease, claim.task).await.unwrap();
     assert!(is_registered(world, &outputs).await);
     world.queue.revive(claim.task).await.unwrap();
     assert!(has_nothing(&world.task(claim.task).await) && !is_registered(world, &outputs).await);
-    assert!(world.task(claim.task).await.gone.is_empty(), "nothing of this life was deleted");
+    assert!(world.task(claim.task).await.gone.is_empty(), "no output since the revival was deleted");
     audit(world, 1).unwrap();
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(told(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);
     assert_eq!(world.task(claim.task).await.outputs.len(), 1);
 }
 
-pub async fn an_ending_replaces_what_was_told(world: &World) {
+pub async fn an_ending_replaces_early_outputs(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     world.queue.progress(&lease, claim.task, claim.attempt, &Progress::default()).await.unwrap();
     assert_eq!(world.task(claim.task).await.outputs, outputs, "progress leaves it alone");
@@ -252,7 +251,7 @@ pub async fn an_ending_replaces_what_was_told(world: &World) {
     assert_eq!(world.task(claim.task).await.outputs, ordered);
     assert!(is_registered(world, &outputs).await);
     let refused = Told::Refused(Written::AlreadyEnded(TaskState::Completed));
-    assert_eq!(told(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
     assert_eq!(world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap(), Written::Done);
     assert_eq!(world.task(claim.task).await.outputs, ordered, "the first words count");
     audit(world, 1).unwrap();

@@ -1,4 +1,4 @@
-//! A task's life: accepted, claimed, begun, further, ended. Every call is sent twice.
+//! The lifecycle of a task: accepted, claimed, started, progress, ended. Every call is sent twice.
 
 use crate::{
     scenarios,
@@ -13,12 +13,12 @@ use shuzhiren::{
 };
 
 scenarios! {
-    a_task_lives_from_enqueue_to_finish
+    a_task_runs_from_enqueue_to_finish
     an_enqueue_sent_twice_is_replayed
-    a_full_queue_takes_no_more
+    a_full_queue_refuses_tasks
 }
 
-pub async fn a_task_lives_from_enqueue_to_finish(world: &World) {
+pub async fn a_task_runs_from_enqueue_to_finish(world: &World) {
     let new = new_task();
     let created = world.create(&new).await;
     assert_eq!((created.state, created.version, created.created_ms), (TaskState::Waiting, 1, world.now_ms()));
@@ -78,13 +78,13 @@ pub async fn an_enqueue_sent_twice_is_replayed(world: &World) {
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     world.queue.settle(&lease, new.id, claim.attempt, &completed()).await.unwrap();
-    // As long as the task is kept, its id answers with it.
+    // As long as the task is kept, its id returns it.
     let Enqueued::Replayed(task) = world.queue.enqueue(&new).await.unwrap() else { panic!() };
     assert_eq!(task.state, TaskState::Completed);
     audit(world, 1).unwrap();
 }
 
-pub async fn a_full_queue_takes_no_more(world: &World) {
+pub async fn a_full_queue_refuses_tasks(world: &World) {
     let limits = QueueLimits { waiting_max: 2, keep_tasks: KEEP };
     let queue = Queue::connect_with(&world.settings, limits, world.scripts.clone()).await.unwrap();
     let accepted = new_task();
@@ -93,7 +93,7 @@ pub async fn a_full_queue_takes_no_more(world: &World) {
     let before = dump(world);
     assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Full(after) if !after.is_zero()));
     assert!(before == dump(world));
-    // What was accepted is still answered.
+    // An accepted task is still replayed.
     assert!(matches!(queue.enqueue(&accepted).await.unwrap(), Enqueued::Replayed(_)));
     queue.cancel(accepted.id).await.unwrap();
     assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));

@@ -1,4 +1,4 @@
-//! Pages and totals are exact, whatever is asked.
+//! Lists of tasks: pages and totals are exact for every filter.
 
 use crate::{
     scenarios,
@@ -11,16 +11,16 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    every_page_of_every_question_is_exact
+    every_page_of_every_filter_is_exact
     a_cursor_survives_changes
-    reads_keep_the_order_asked
+    reads_keep_the_order_given
     counts_are_of_one_instant
     completions_are_counted_for_a_minute
     a_cursor_has_a_wire_form
     limits_are_kept
 }
 
-/// 60 tasks of two owners in all states, many created in the same millisecond.
+/// Makes 60 tasks of two owners in all states, many created in the same millisecond.
 async fn populate(world: &World) -> Vec<Task> {
     let mut ids = Vec::new();
     for number in 0..60_u64 {
@@ -53,7 +53,7 @@ async fn populate(world: &World) -> Vec<Task> {
     tasks
 }
 
-pub async fn every_page_of_every_question_is_exact(world: &World) {
+pub async fn every_page_of_every_filter_is_exact(world: &World) {
     let tasks = populate(world).await;
     for question in 0..32_usize {
         let statuses: Vec<Status> =
@@ -100,7 +100,7 @@ pub async fn a_cursor_survives_changes(world: &World) {
     let tasks = populate(world).await;
     let query = TaskQuery { statuses: vec![Status::Pending], limit: 5, ..TaskQuery::default() };
     let first = world.queue.list(&query).await.unwrap();
-    // The cursor's own task leaves the list; a new one comes in front.
+    // The cursor's own task leaves the list; a new task is added at the front.
     world.queue.cancel(first.items[4].id).await.unwrap();
     world.advance(Duration::from_secs(1));
     world.enqueue().await;
@@ -113,7 +113,7 @@ pub async fn a_cursor_survives_changes(world: &World) {
     assert!(beyond.items.is_empty() && beyond.next_cursor.is_none());
 }
 
-pub async fn reads_keep_the_order_asked(world: &World) {
+pub async fn reads_keep_the_order_given(world: &World) {
     let (one, two, gone) = (world.enqueue().await, world.enqueue().await, TaskId::new());
     let tasks = world.queue.tasks(&[two, gone, one]).await.unwrap();
     let ids: Vec<Option<TaskId>> = tasks.into_iter().map(|task| task.map(|task| task.id)).collect();

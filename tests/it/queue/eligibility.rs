@@ -1,4 +1,4 @@
-//! Tasks that only some instances can run, and instances that join them later; how long runs take.
+//! Tasks restricted to some instances, instances admitted later, and run times.
 
 use crate::{
     scenarios,
@@ -14,17 +14,17 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    an_instance_that_has_it_later_joins
-    a_stale_owner_joins_nothing
-    a_task_is_left_to_others_by_who_cannot_run_it
-    a_revived_task_is_looked_at_again
-    what_is_left_to_others_is_read_in_bites
-    runs_are_remembered_once
-    only_so_many_workflows_are_remembered
-    a_task_to_come_stands_behind_its_lane
+    an_instance_that_meets_the_requirements_later_is_admitted
+    a_stale_lease_admits_nothing
+    an_instance_that_cannot_run_a_task_restricts_it_to_others
+    a_revived_task_is_examined_again
+    restricted_tasks_are_read_in_pages
+    a_run_time_is_counted_once
+    run_times_are_kept_for_a_limited_number_of_workflows
+    the_prospects_of_a_new_task_count_its_lane
 }
 
-fn left_to(instances: &[&str]) -> NewTask {
+fn restricted_to(instances: &[&str]) -> NewTask {
     let mut new = new_task();
     new.facts.eligible = instances.iter().map(|&id| InstanceId::new(id)).collect();
     new
@@ -40,39 +40,39 @@ fn names(task: &shuzhiren::task::Task) -> Vec<&str> {
     task.facts.eligible.iter().map(InstanceId::as_str).collect()
 }
 
-async fn narrowed(world: &World, lease: &Lease) -> Vec<TaskId> {
+async fn restricted(world: &World, lease: &Lease) -> Vec<TaskId> {
     world.queue.narrowed(lease, 0, 50).await.unwrap().tasks.into_iter().map(|(id, _)| id).collect()
 }
 
-pub async fn an_instance_that_has_it_later_joins(world: &World) {
-    let id = world.create(&left_to(&["gpu:2", "gpu:11"])).await.id;
-    let (plain, ended) = (world.enqueue().await, world.create(&left_to(&["gpu:3"])).await.id);
+pub async fn an_instance_that_meets_the_requirements_later_is_admitted(world: &World) {
+    let id = world.create(&restricted_to(&["gpu:2", "gpu:11"])).await.id;
+    let (plain, ended) = (world.enqueue().await, world.create(&restricted_to(&["gpu:3"])).await.id);
     world.queue.cancel(ended).await.unwrap();
     let one = world.lease("gpu:1").await;
     assert_eq!(world.claim(&one).await.unwrap().task, plain);
     assert!(world.claim_with_slots(&one, 2).await.is_none());
-    assert_eq!(narrowed(world, &one).await, [id], "neither what all can run, nor what has ended");
+    assert_eq!(restricted(world, &one).await, [id], "neither unrestricted tasks nor ended ones");
     let ended_before = (world.field(ended, "only"), world.field(plain, "only"));
-    // Said twice it is done once.
+    // Idempotent.
     for count in [1, 0] {
         assert_eq!(world.queue.admit(&one, &[id, plain, ended, TaskId::new()]).await.unwrap(), count);
         audit(world, 2).unwrap();
     }
     assert_eq!(names(&world.task(id).await), ["gpu:2", "gpu:11", "gpu:1"]);
     assert_eq!((world.field(ended, "only"), world.field(plain, "only")), ended_before);
-    assert!(narrowed(world, &one).await.is_empty());
+    assert!(restricted(world, &one).await.is_empty());
     let three = world.lease("gpu:3").await;
     assert!(world.claim(&three).await.is_none());
-    assert_eq!(narrowed(world, &three).await, [id]);
+    assert_eq!(restricted(world, &three).await, [id]);
     let claim = world.claim_with_slots(&one, 2).await.unwrap();
     assert_eq!(claim.task, id);
     world.queue.settle(&one, id, claim.attempt, &completed()).await.unwrap();
     audit(world, 2).unwrap();
-    assert!(narrowed(world, &three).await.is_empty());
+    assert!(restricted(world, &three).await.is_empty());
 }
 
-pub async fn a_stale_owner_joins_nothing(world: &World) {
-    let id = world.create(&left_to(&["gpu:2"])).await.id;
+pub async fn a_stale_lease_admits_nothing(world: &World) {
+    let id = world.create(&restricted_to(&["gpu:2"])).await.id;
     let old = world.lease("gpu:1").await;
     world.advance(TTL + Duration::from_secs(1));
     let new = Lease { instance: old.instance.clone(), token: Token::new() };
@@ -83,8 +83,8 @@ pub async fn a_stale_owner_joins_nothing(world: &World) {
     assert_eq!(world.queue.admit(&new, &[id]).await.unwrap(), 1);
 }
 
-pub async fn a_revived_task_is_looked_at_again(world: &World) {
-    let id = world.create(&left_to(&["gpu:2"])).await.id;
+pub async fn a_revived_task_is_examined_again(world: &World) {
+    let id = world.create(&restricted_to(&["gpu:2"])).await.id;
     let two = world.lease("gpu:2").await;
     let claim = world.claim(&two).await.unwrap();
     world.queue.settle(&two, id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
@@ -96,10 +96,10 @@ pub async fn a_revived_task_is_looked_at_again(world: &World) {
     assert_eq!(seen, Narrowed { tasks: vec![(id, world.now_ms())], looked_at: 1, last_ms: Some(world.now_ms()) });
 }
 
-pub async fn what_is_left_to_others_is_read_in_bites(world: &World) {
+pub async fn restricted_tasks_are_read_in_pages(world: &World) {
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(world.create(&left_to(&["gpu:2"])).await.id);
+        ids.push(world.create(&restricted_to(&["gpu:2"])).await.id);
         world.advance(Duration::from_millis(10));
     }
     let one = world.lease("gpu:1").await;
@@ -113,7 +113,7 @@ pub async fn what_is_left_to_others_is_read_in_bites(world: &World) {
     assert_eq!(none, Narrowed::default());
 }
 
-/// Runs one task for so long.
+/// Runs one task for `ms`.
 async fn run(world: &World, new: &NewTask, ms: u64, is_good: bool) {
     let id = world.create(new).await.id;
     let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
@@ -134,12 +134,12 @@ async fn means(world: &World, hash: &str) -> (Option<u64>, Option<u64>) {
     (prospects.run_ms, prospects.any_run_ms)
 }
 
-pub async fn runs_are_remembered_once(world: &World) {
+pub async fn a_run_time_is_counted_once(world: &World) {
     assert_eq!(means(world, "a").await, (None, None));
     run(world, &of_workflow("a"), 1_000, true).await;
-    assert_eq!(means(world, "a").await, (Some(1_000), Some(1_000)), "from its start, not from its claim");
+    assert_eq!(means(world, "a").await, (Some(1_000), Some(1_000)), "counted from its start, not from its claim");
     run(world, &of_workflow("a"), 9_000, false).await;
-    assert_eq!(means(world, "a").await, (Some(1_000), Some(1_000)), "a failed run says nothing");
+    assert_eq!(means(world, "a").await, (Some(1_000), Some(1_000)), "a failed run is not counted");
     run(world, &of_workflow("a"), 2_000, true).await;
     assert_eq!(means(world, "a").await, (Some(1_500), Some(1_500)));
     run(world, &new_task(), 4_500, true).await;
@@ -148,12 +148,12 @@ pub async fn runs_are_remembered_once(world: &World) {
         run(world, &of_workflow("a"), 1_500, true).await;
     }
     run(world, &of_workflow("a"), 2_500, true).await;
-    assert_eq!(means(world, "a").await.0, Some(1_700), "the newest is a fifth of it");
+    assert_eq!(means(world, "a").await.0, Some(1_700), "the newest run counts for a fifth");
     let read = world.task(world.create(&of_workflow("a")).await.id).await;
     assert_eq!(world.queue.prospects(&read).await.unwrap().run_ms, Some(1_700));
 }
 
-pub async fn only_so_many_workflows_are_remembered(world: &World) {
+pub async fn run_times_are_kept_for_a_limited_number_of_workflows(world: &World) {
     run(world, &of_workflow("old"), 1_000, true).await;
     let (speeds, used) = (world.key("speeds"), world.key("speeds-used"));
     for number in 0..1_999 {
@@ -164,11 +164,11 @@ pub async fn only_so_many_workflows_are_remembered(world: &World) {
     assert_eq!(means(world, "old").await.0, Some(1_000));
     run(world, &of_workflow("new"), 1_000, true).await;
     assert_eq!((means(world, "old").await.0, means(world, "new").await.0), (None, Some(1_000)));
-    assert_eq!(world.redis(&["HLEN", &speeds]).text(), "2001", "two thousand, and the mean of all");
+    assert_eq!(world.redis(&["HLEN", &speeds]).text(), "2001", "2,000 workflows, and the mean of all");
     assert_eq!(world.redis(&["ZCARD", &used]).text(), "2000");
 }
 
-pub async fn a_task_to_come_stands_behind_its_lane(world: &World) {
+pub async fn the_prospects_of_a_new_task_count_its_lane(world: &World) {
     for priority in [Priority::High, Priority::Normal, Priority::Normal] {
         world.create(&NewTask { priority, ..new_task() }).await;
     }
@@ -181,8 +181,8 @@ pub async fn a_task_to_come_stands_behind_its_lane(world: &World) {
     assert_eq!(ahead(Priority::Low).await, (Some(0), 3));
 }
 
-/// All could run it when it was accepted; this one came later, or has lost since what it needs.
-pub async fn a_task_is_left_to_others_by_who_cannot_run_it(world: &World) {
+/// Every instance could run the task when it was accepted; this one was added later, or has lost a requirement since.
+pub async fn an_instance_that_cannot_run_a_task_restricts_it_to_others(world: &World) {
     let id = world.enqueue().await;
     let later = world.enqueue().await;
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
@@ -198,11 +198,11 @@ pub async fn a_task_is_left_to_others_by_who_cannot_run_it(world: &World) {
     }
     let task = world.task(id).await;
     assert_eq!((names(&task), task.state, &task.failure), (vec!["gpu:2", "gpu:3"], TaskState::Waiting, &None));
-    assert_eq!(world.claim(&one).await.unwrap().task, later, "it stands in nobody's way");
+    assert_eq!(world.claim(&one).await.unwrap().task, later, "it does not block the lane");
     assert_eq!(world.queue.narrowed(&one, world.now_ms(), 50).await.unwrap().tasks, [(id, world.now_ms())]);
     let claim = world.claim(&two).await.unwrap();
     assert_eq!((claim.task, claim.attempt.get(), claim.max_attempts), (id, 2, 4));
-    // Given back for another reason it stays theirs.
+    // Requeued for another reason, it stays restricted to them.
     world.queue.requeue(&two, id, claim.attempt, false, "test").await.unwrap();
     assert_eq!(names(&world.task(id).await), ["gpu:2", "gpu:3"]);
     audit(world, 1).unwrap();

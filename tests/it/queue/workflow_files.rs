@@ -1,9 +1,9 @@
-//! Files that published workflows name: nobody deletes them, and nothing lets them expire, as long as the version is kept.
+//! Files that a published workflow names are neither deleted nor expire as long as the version is kept.
 
 use super::{
     files::{needing, upload},
-    flows::{head, name, raw},
-    retention::{is_there, keeping, made},
+    retention::{is_registered, keeping, task_with_outputs},
+    workflows::{head, name, raw},
 };
 use crate::{
     scenarios,
@@ -20,22 +20,22 @@ use shuzhiren::{
 use std::time::Duration;
 
 scenarios! {
-    what_a_published_workflow_names_is_not_deleted
-    what_a_published_workflow_names_does_not_expire
-    a_version_that_goes_lets_its_files_go
-    what_a_published_workflow_names_outlives_the_task_that_made_it
+    a_file_named_by_a_workflow_is_not_deleted
+    a_file_named_by_a_workflow_does_not_expire
+    a_removed_version_releases_its_files
+    a_file_named_by_a_workflow_outlives_its_task
 }
 
 const LIMITS: FlowLimits = FlowLimits { versions_kept: 2, ..FLOW_LIMITS };
 
-/// Publishes content number `number`, which names these.
+/// Publishes content number `number`, which names these files.
 async fn put(world: &World, text: &str, number: u64, files: &[FileId]) -> FlowWritten {
     let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
     let new = NewFlow { head: &head("d"), graph: &graph, files: &files.iter().copied().collect() };
     world.queue.put_flow(&name(text), new, None, LIMITS).await.unwrap()
 }
 
-/// Who needs it, in the words of a deletion; `None` = it was deleted.
+/// Deletes a file. Returns what needs it, as the deletion reports it; `None` = it was deleted.
 async fn needed_by(world: &World, file: FileId) -> Option<String> {
     match world.queue.delete_file(file).await.unwrap() {
         FileDeleted::InUse(Some(flow)) => Some(flow.to_string()),
@@ -45,7 +45,7 @@ async fn needed_by(world: &World, file: FileId) -> Option<String> {
     }
 }
 
-pub async fn what_a_published_workflow_names_is_not_deleted(world: &World) {
+pub async fn a_file_named_by_a_workflow_is_not_deleted(world: &World) {
     let (file, other, missing) = (upload(world).await, upload(world).await, FileId::new());
     let before = dump(world);
     assert_eq!(put(world, "a", 1, &[file.id, missing]).await, FlowWritten::NoSuchFile(missing));
@@ -57,7 +57,7 @@ pub async fn what_a_published_workflow_names_is_not_deleted(world: &World) {
     assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a@1"));
     assert_eq!(world.queue.retract_file(other.id).await.unwrap(), []);
     assert!(dump(world) == before);
-    // Of a version that knew no such keeping; published again it is kept.
+    // As published by an earlier release, which did not hold files; publishing it again holds them.
     world.redis(&["DEL", &world.key(&format!("held:{}", other.id))]);
     world.redis(&["HDEL", &world.key("workflow:a"), "files:1"]);
     assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Same(1));
@@ -72,7 +72,7 @@ pub async fn what_a_published_workflow_names_is_not_deleted(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn what_a_published_workflow_names_does_not_expire(world: &World) {
+pub async fn a_file_named_by_a_workflow_does_not_expire(world: &World) {
     let retention = keeping(Keep::For(KEEP), Keep::WithTask);
     let mut held = Vec::new();
     for _ in 0..60 {
@@ -83,14 +83,14 @@ pub async fn what_a_published_workflow_names_does_not_expire(world: &World) {
     world.advance(2 * KEEP);
     world.queue.tidy_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 60);
-    assert!(!is_there(world, &other).await, "more than one bite of them does not stand in its way");
+    assert!(!is_registered(world, &other).await, "more than one batch of held files does not block it");
     world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
     world.queue.tidy_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 0);
     audit(world, 1).unwrap();
 }
 
-pub async fn a_version_that_goes_lets_its_files_go(world: &World) {
+pub async fn a_removed_version_releases_its_files(world: &World) {
     let (first, every) = (upload(world).await.id, upload(world).await.id);
     put(world, "a", 1, &[first, every]).await;
     put(world, "a", 2, &[every]).await;
@@ -104,16 +104,16 @@ pub async fn a_version_that_goes_lets_its_files_go(world: &World) {
     assert!(!dump(world).names().iter().any(|key| key.starts_with("held:")));
 }
 
-pub async fn what_a_published_workflow_names_outlives_the_task_that_made_it(world: &World) {
-    let (id, outputs) = made(world, 2).await;
+pub async fn a_file_named_by_a_workflow_outlives_its_task(world: &World) {
+    let (id, outputs) = task_with_outputs(world, 2).await;
     put(world, "a", 1, &[outputs[0].id]).await;
     world.advance(KEEP);
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
-    assert!(is_there(world, &outputs[0]).await && !is_there(world, &outputs[1]).await);
+    assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
     world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
     world.advance(Duration::from_secs(60));
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
-    assert!(!is_there(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
+    assert!(!is_registered(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
     audit(world, 1).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Every way in which a task ends, and that the metric of endings counts each once.
+//! The metric of ended tasks counts each way of ending exactly once.
 
 use crate::{
     scenarios,
@@ -15,7 +15,7 @@ scenarios! {
     every_ending_is_counted_once
 }
 
-/// What this process has counted: completed, failed, cancelled.
+/// Reads this process's counters: completed, failed, cancelled.
 async fn counted() -> [u64; 3] {
     metrics::install();
     let text = metrics::render().await;
@@ -33,18 +33,18 @@ pub async fn every_ending_is_counted_once(world: &World) {
         let claim = world.claim(&lease).await.unwrap();
         world.queue.settle(&lease, claim.task, claim.attempt, &outcome).await.unwrap()
     };
-    // What a dispatcher ends for its instance is counted there, by the same words.
+    // The dispatcher counts endings that it reports itself, with the same labels.
     assert_eq!(settle(new_task(), completed()).await, Written::Done);
     assert_eq!(settle(new_task(), failed(FailureKind::NodeError)).await, Written::Done);
     let once = NewTask { max_attempts: 1, ..new_task() };
     assert_eq!(settle(once, failed(FailureKind::Stalled)).await, Written::Done);
     assert_eq!(counted().await, before);
 
-    // By poison.
+    // Failed as poison.
     let poison = world.enqueue().await;
     let mut attempt = None;
     for expected in [Written::Done, Written::AlreadyEnded(TaskState::Failed)] {
-        // Nobody else is there: after some seconds the instance that it avoids will do.
+        // No other instance exists: after some seconds the avoided instance may claim it.
         world.advance(Duration::from_secs(6));
         world.queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
         let claim = world.claim(&lease).await.unwrap();
@@ -53,10 +53,10 @@ pub async fn every_ending_is_counted_once(world: &World) {
         attempt = Some(claim.attempt);
     }
     assert_eq!(counted().await[1], before[1] + 1);
-    // Asked again because the answer was lost, it is answered the same; here both came.
+    // A call repeated after a lost reply gets the same reply; here both replies arrived.
     world.queue.requeue(&lease, poison, attempt.unwrap(), true, "it died").await.unwrap();
     assert_eq!(counted().await[1], before[1] + 2);
-    // By its `startBy`, waiting and claimed; one that has begun is left alone.
+    // Failed by its `startBy`, while waiting and while claimed; a started task is not affected.
     let soon = || NewTask { start_by_ms: Some(world.now_ms() + 1_000), ..new_task() };
     let (begun, late) = (soon(), soon());
     world.create(&begun).await;
@@ -65,14 +65,14 @@ pub async fn every_ending_is_counted_once(world: &World) {
     world.create(&late).await;
     world.advance(Duration::from_secs(2));
     world.queue.tidy_once().await.unwrap();
-    // By the sweep: what it should run is lost.
+    // Failed by the sweep: its payload is lost.
     let lost = world.enqueue().await;
     world.redis(&["DEL", &world.key(&format!("payload:{lost}"))]);
     assert!(world.queue.heal().await.unwrap() > 0);
     for id in [poison, late.id, lost] {
         assert_eq!(world.task(id).await.state.status(), Status::Failed);
     }
-    // By its owner, twice asked.
+    // Cancelled twice.
     for _ in 0..2 {
         world.queue.cancel(begun.id).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What is published is what happened, in the words of `event.rs`, in the order of versions.
+//! Every change is published as an event of `event.rs`, in the order of versions.
 
 use super::attempts::janitor;
 use crate::{
@@ -16,11 +16,11 @@ use std::time::Duration;
 scenarios! {
     every_change_of_a_task_is_published
     busy_and_idle_are_published
-    a_cancel_names_the_instance
-    a_revival_is_published_and_names_its_life
-    config_and_switches_are_published
-    strange_owners_survive
-    what_is_not_ours_is_skipped
+    a_cancel_event_names_the_instance
+    a_revival_is_published_with_its_number
+    config_and_enabled_changes_are_published
+    unusual_owner_names_are_published_unchanged
+    unreadable_messages_are_skipped
 }
 
 pub async fn next(feed: &mut Feed) -> Event {
@@ -46,7 +46,7 @@ async fn next_instance(feed: &mut Feed) -> InstanceStatus {
     }
 }
 
-pub async fn a_revival_is_published_and_names_its_life(world: &World) {
+pub async fn a_revival_is_published_with_its_number(world: &World) {
     let id = world.enqueue().await;
     world.queue.cancel(id).await.unwrap();
     let mut feed = world.queue.feed().await.unwrap();
@@ -155,8 +155,8 @@ pub async fn busy_and_idle_are_published(world: &World) {
     assert!(!next_instance(&mut feed).await.leased);
 }
 
-/// So that the owner hears of it long before its next renew.
-pub async fn a_cancel_names_the_instance(world: &World) {
+/// The dispatcher learns of a cancel from the event, long before its next renew.
+pub async fn a_cancel_event_names_the_instance(world: &World) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     world.claim(&lease).await.unwrap();
@@ -170,7 +170,7 @@ pub async fn a_cancel_names_the_instance(world: &World) {
     assert_eq!(next_task(&mut feed).await.id, other, "cancelled once, published once");
 }
 
-pub async fn config_and_switches_are_published(world: &World) {
+pub async fn config_and_enabled_changes_are_published(world: &World) {
     let mut feed = world.queue.feed().await.unwrap();
     world.queue.put_config(&super::fleet::config(&[1]), None).await.unwrap();
     assert!(matches!(next(&mut feed).await, Event::Config { version: 1 }));
@@ -180,7 +180,7 @@ pub async fn config_and_switches_are_published(world: &World) {
     assert_eq!(status.id.as_str(), "gpu:1");
 }
 
-pub async fn strange_owners_survive(world: &World) {
+pub async fn unusual_owner_names_are_published_unchanged(world: &World) {
     let mut feed = world.queue.feed().await.unwrap();
     for owner in ["", "a\"b\\c/\n\u{1}\u{7f}", "数字人 😀", "{x}:*", "a,b"] {
         let new = NewTask { owner: owner.to_owned(), ..new_task() };
@@ -191,7 +191,7 @@ pub async fn strange_owners_survive(world: &World) {
     crate::support::audit::audit(world, 1).unwrap();
 }
 
-pub async fn what_is_not_ours_is_skipped(world: &World) {
+pub async fn unreadable_messages_are_skipped(world: &World) {
     let mut feed = world.queue.feed().await.unwrap();
     for junk in ["", "{}", "{\"task\":{}}", "nonsense", "{\"other\":1}"] {
         world.redis(&["PUBLISH", &world.key("events"), junk]);

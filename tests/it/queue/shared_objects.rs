@@ -1,4 +1,4 @@
-//! Files of one content have one object in the store, and nobody is told to delete what a file needs.
+//! Files with the same content share one object in the store, and an object that a file needs is never deleted.
 
 use super::files::{needing, record, upload};
 use crate::{
@@ -18,11 +18,11 @@ use std::time::Duration;
 
 scenarios! {
     files_of_one_content_share_one_object
-    the_last_file_takes_its_object_with_it
-    a_content_that_was_deleted_comes_back_as_another_object
+    the_last_file_deletes_its_object
+    deleted_content_gets_a_new_object
     a_file_that_was_deleted_is_not_registered_again
-    what_was_stored_is_taken_back_whatever_became_of_it
-    an_output_of_a_collected_task_leaves_what_others_need
+    a_file_is_retracted_at_every_stage_of_its_registration
+    an_output_of_a_collected_task_leaves_shared_objects
     totals_are_exact
     files_of_older_versions_are_their_own_objects
 }
@@ -39,7 +39,7 @@ pub async fn files_of_one_content_share_one_object(world: &World) {
     let first = upload(world).await;
     let second = FileRecord { owner: "bob".into(), filename: "b.png".into(), ..like(&first, FileKind::Upload) };
     for _ in 0..2 {
-        // Sent again it says the same.
+        // Repeated, it gives the same answer.
         assert_eq!(world.queue.add_file(&second).await.unwrap(), Some(object(&first)));
         assert_eq!(world.queue.add_file(&first).await.unwrap(), None);
         audit(world, 1).unwrap();
@@ -51,7 +51,7 @@ pub async fn files_of_one_content_share_one_object(world: &World) {
     assert!(listed.len() == 2 && listed.iter().all(|file| file.object() == object(&first)), "{listed:?}");
     let other = upload(world).await;
     assert_eq!(world.queue.file(other.id).await.unwrap().unwrap().object(), object(&other));
-    // The second's own copy, should its writer die before deleting it.
+    // The second file's own copy, in case its writer dies before deleting it.
     assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
     world.advance(Duration::from_secs(3_600));
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&second)]);
@@ -60,7 +60,7 @@ pub async fn files_of_one_content_share_one_object(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn the_last_file_takes_its_object_with_it(world: &World) {
+pub async fn the_last_file_deletes_its_object(world: &World) {
     let first = upload(world).await;
     let (second, third) = (like(&first, FileKind::Upload), like(&first, FileKind::Output));
     world.queue.add_file(&second).await.unwrap();
@@ -73,12 +73,16 @@ pub async fn the_last_file_takes_its_object_with_it(world: &World) {
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(third.id).await.unwrap() else { panic!() };
     assert_eq!(bytes, [object(&third)], "its own copy at most");
     assert_eq!(world.queue.file(second.id).await.unwrap().unwrap().object(), object(&first));
-    assert_eq!(world.queue.unregistered(&[object(&first)]).await.unwrap(), [], "needed, though its first file is gone");
+    assert_eq!(
+        world.queue.unregistered(&[object(&first)]).await.unwrap(),
+        [],
+        "still needed after its first file was deleted"
+    );
     audit(world, 1).unwrap();
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(second.id).await.unwrap() else { panic!() };
     assert_eq!(bytes, [object(&first), object(&second)]);
     assert_eq!(world.queue.unregistered(&[object(&first)]).await.unwrap(), [object(&first)]);
-    // The caller may die before it has deleted them.
+    // In case the caller dies before it has deleted them.
     assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
     world.advance(Duration::from_secs(3_600));
     let again = world.queue.take_orphans(10).await.unwrap();
@@ -87,8 +91,8 @@ pub async fn the_last_file_takes_its_object_with_it(world: &World) {
     assert!(!dump(world).names().iter().any(|key| key.starts_with("content:") || key.starts_with("object:")));
 }
 
-/// Whoever deletes the last file and whoever adds the same content meanwhile have nothing in common.
-pub async fn a_content_that_was_deleted_comes_back_as_another_object(world: &World) {
+/// Deleting the last file does not affect the same content added meanwhile.
+pub async fn deleted_content_gets_a_new_object(world: &World) {
     let first = upload(world).await;
     world.queue.delete_file(first.id).await.unwrap();
     let second = like(&first, FileKind::Upload);
@@ -99,7 +103,7 @@ pub async fn a_content_that_was_deleted_comes_back_as_another_object(world: &Wor
     audit(world, 1).unwrap();
 }
 
-/// A registration that was sent again, or that was long on its way, must not name bytes that are being deleted.
+/// A repeated or delayed registration must not name bytes that are being deleted.
 pub async fn a_file_that_was_deleted_is_not_registered_again(world: &World) {
     let file = upload(world).await;
     world.queue.delete_file(file.id).await.unwrap();
@@ -114,7 +118,7 @@ pub async fn a_file_that_was_deleted_is_not_registered_again(world: &World) {
     audit(world, 1).unwrap();
 }
 
-pub async fn what_was_stored_is_taken_back_whatever_became_of_it(world: &World) {
+pub async fn a_file_is_retracted_at_every_stage_of_its_registration(world: &World) {
     let never = FileId::new();
     assert_eq!(world.queue.retract_file(never).await.unwrap(), [ObjectId::from(never)]);
     let alone = upload(world).await;
@@ -132,11 +136,11 @@ pub async fn what_was_stored_is_taken_back_whatever_became_of_it(world: &World) 
     assert!(world.queue.file(needed.id).await.unwrap().is_some());
     let before = dump(world);
     assert_eq!(world.queue.delete_file(FileId::new()).await.unwrap(), FileDeleted::NotFound);
-    assert!(before == dump(world), "a stranger's guess leaves no trace");
+    assert!(before == dump(world), "deleting an unknown id changes nothing");
     audit(world, 1).unwrap();
 }
 
-pub async fn an_output_of_a_collected_task_leaves_what_others_need(world: &World) {
+pub async fn an_output_of_a_collected_task_leaves_shared_objects(world: &World) {
     let kept = upload(world).await;
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
@@ -151,7 +155,7 @@ pub async fn an_output_of_a_collected_task_leaves_what_others_need(world: &World
     world.queue.tidy_once().await.unwrap();
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&own)]);
     assert!(world.queue.file(kept.id).await.unwrap().is_some());
-    // Sent again when its task is gone and another file needs its object.
+    // Repeated when its task is gone and another file needs its object.
     let (other, after) = made_and_shared(world).await;
     world.advance(Duration::from_secs(3_600));
     world.queue.tidy_once().await.unwrap();
@@ -160,14 +164,14 @@ pub async fn an_output_of_a_collected_task_leaves_what_others_need(world: &World
     let orphans = world.queue.take_orphans(10).await.unwrap();
     assert!(!orphans.contains(&object(&other)), "{orphans:?}");
     assert_eq!(world.queue.file(after.id).await.unwrap().unwrap().object(), object(&other));
-    // Its task is gone; the bytes of another's file are not.
+    // Its task is gone, but the bytes of the other file are kept.
     let late = FileRecord { task_id: Some(id), ..like(&kept, FileKind::Output) };
     assert_eq!(world.queue.add_file(&late).await.unwrap(), None);
     assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&late)]);
     audit(world, 1).unwrap();
 }
 
-/// An output of an ended task, and an upload of the same content that came after it.
+/// Returns an output of an ended task, and a later upload of the same content.
 async fn made_and_shared(world: &World) -> (FileRecord, FileRecord) {
     let id = world.enqueue().await;
     let lease = world.lease("gpu:2").await;
@@ -201,7 +205,7 @@ pub async fn totals_are_exact(world: &World) {
     audit(world, 1).unwrap();
 }
 
-/// What an earlier version has registered: no object, no kind, no size, and counted nowhere.
+/// Entries of an earlier release have no object, no kind and no size, and are not counted in the totals.
 pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
     let (old, older) = (upload(world).await, record(FileKind::Upload, None));
     forget_object(world, &old);
@@ -217,7 +221,7 @@ pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
     assert_eq!(world.queue.unregistered(&[object(&old)]).await.unwrap(), [object(&old)]);
     audit(world, 1).unwrap();
     world.queue.delete_file(new.id).await.unwrap();
-    // Collected rather than deleted, so that nobody deletes its bytes at once.
+    // Collected rather than deleted, so that its bytes are not deleted at once.
     world.queue.add_file(&older).await.unwrap();
     forget_object(world, &older);
     world.advance(Duration::from_secs(7_200));

@@ -1,4 +1,4 @@
-//! Prompts given up that may still come to their instance: remembered for whoever owns it.
+//! Orphan prompts: recorded for the lease owner, by the lease owner, in a limited number.
 
 use crate::{scenarios, support::world::World};
 use shuzhiren::queue::Written;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 scenarios! {
-    a_stray_is_known_to_the_next_owner_for_an_hour
-    only_the_owner_names_strays
-    strays_are_bounded
+    the_next_owner_sees_an_orphan_prompt_for_an_hour
+    only_the_lease_owner_records_orphan_prompts
+    orphan_prompts_are_limited
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub async fn a_stray_is_known_to_the_next_owner_for_an_hour(world: &World) {
+pub async fn the_next_owner_sees_an_orphan_prompt_for_an_hour(world: &World) {
     let lease = world.lease("gpu:1").await;
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     for _ in 0..2 {
@@ -27,16 +27,16 @@ pub async fn a_stray_is_known_to_the_next_owner_for_an_hour(world: &World) {
         [(first, Duration::from_secs(60)), (second, Duration::ZERO)]
     );
     assert_eq!(world.queue.strays(&world.lease("gpu:2").await.instance).await.unwrap(), []);
-    // Redis forgets the whole key when nothing is added for an hour.
+    // The whole key expires if nothing is added for an hour.
     let ttl = world.redis(&["PTTL", &world.key("strays:gpu:1")]).number();
     assert!((3_500_000..=3_600_000).contains(&ttl), "{ttl}");
     world.advance(HOUR - Duration::from_secs(60));
     assert_eq!(world.queue.strays(&next.instance).await.unwrap(), [(second, HOUR - Duration::from_secs(60))]);
     world.queue.add_stray(&next, Uuid::from_u128(3)).await.unwrap();
-    assert_eq!(world.redis(&["ZCARD", &world.key("strays:gpu:1")]).number(), 2, "what is too old is not kept");
+    assert_eq!(world.redis(&["ZCARD", &world.key("strays:gpu:1")]).number(), 2, "expired entries are removed");
 }
 
-pub async fn only_the_owner_names_strays(world: &World) {
+pub async fn only_the_lease_owner_records_orphan_prompts(world: &World) {
     let old = world.lease("gpu:1").await;
     world.advance(crate::support::world::TTL);
     let new = world.lease("gpu:1").await;
@@ -44,7 +44,7 @@ pub async fn only_the_owner_names_strays(world: &World) {
     assert_eq!(world.queue.strays(&new.instance).await.unwrap(), []);
 }
 
-pub async fn strays_are_bounded(world: &World) {
+pub async fn orphan_prompts_are_limited(world: &World) {
     let lease = world.lease("gpu:1").await;
     for n in 0..1_003 {
         world.queue.add_stray(&lease, Uuid::from_u128(n)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Published workflows: numbered versions, one content one version, names that come and go; and the tasks made from them.
+//! Published workflows: numbered versions, deduplication by content, deletion, limits; and the tasks made from them.
 
 use crate::{
     scenarios,
@@ -17,10 +17,10 @@ use std::{collections::BTreeSet, time::Duration};
 scenarios! {
     a_published_workflow_is_read_back_to_the_byte
     the_same_content_makes_no_new_version
-    a_version_is_guarded
-    old_versions_go_and_the_newest_stay
-    numbers_go_on_after_a_deletion
-    no_more_are_published_than_may_be
+    a_publish_with_an_outdated_version_is_refused
+    only_the_newest_versions_are_kept
+    version_numbers_continue_after_a_deletion
+    the_number_of_published_workflows_is_limited
     workflows_are_listed_by_name
     tasks_are_listed_by_their_workflow
 }
@@ -37,7 +37,7 @@ pub fn head(description: &str) -> FlowHead {
     FlowHead { description: Some(description.to_owned()), params: raw(r#"{"x":{"type":"number","min":1e-7}}"#) }
 }
 
-/// Without files.
+/// Returns a version that names no files.
 fn plain<'a>(head: &'a FlowHead, graph: &'a RawValue) -> NewFlow<'a> {
     static NONE: BTreeSet<FileId> = BTreeSet::new();
     NewFlow { head, graph, files: &NONE }
@@ -92,12 +92,12 @@ pub async fn the_same_content_makes_no_new_version(world: &World) {
         world.queue.put_flow(&name("a"), plain(&other, &graph), None, FLOW_LIMITS).await.unwrap(),
         FlowWritten::Written(2)
     );
-    // An older content again is a newer version.
+    // Older content published again makes a new version.
     assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(3));
-    assert_eq!(put(world, "b", 1, None).await, FlowWritten::Written(1), "another name is another thing");
+    assert_eq!(put(world, "b", 1, None).await, FlowWritten::Written(1), "another name is another workflow");
 }
 
-pub async fn a_version_is_guarded(world: &World) {
+pub async fn a_publish_with_an_outdated_version_is_refused(world: &World) {
     assert_eq!(put(world, "a", 1, Some(1)).await, FlowWritten::Outdated(0));
     assert_eq!(put(world, "a", 1, Some(0)).await, FlowWritten::Written(1));
     assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Outdated(1));
@@ -106,7 +106,7 @@ pub async fn a_version_is_guarded(world: &World) {
     assert_eq!(found(world, "a", None).await.version, 2);
 }
 
-pub async fn old_versions_go_and_the_newest_stay(world: &World) {
+pub async fn only_the_newest_versions_are_kept(world: &World) {
     for number in 1..=FLOW_LIMITS.versions_kept + 3 {
         assert_eq!(put(world, "a", number, None).await, FlowWritten::Written(number));
     }
@@ -117,7 +117,7 @@ pub async fn old_versions_go_and_the_newest_stay(world: &World) {
     assert_eq!(fields.len() as u64, 2 + 3 * FLOW_LIMITS.versions_kept, "{:?}", fields.keys());
 }
 
-pub async fn numbers_go_on_after_a_deletion(world: &World) {
+pub async fn version_numbers_continue_after_a_deletion(world: &World) {
     put(world, "a", 1, None).await;
     put(world, "a", 2, None).await;
     assert_eq!(world.queue.delete_flow(&name("never"), FLOW_LIMITS).await.unwrap(), None);
@@ -130,7 +130,7 @@ pub async fn numbers_go_on_after_a_deletion(world: &World) {
     assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Written(3));
     assert_eq!(found(world, "a", None).await.versions, [3]);
     assert_eq!(dump(world).map("workflows-gone").len(), 0);
-    // Of many deleted names, those with the fewest versions are forgotten.
+    // Of many deleted names, those with the fewest versions are dropped.
     world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap();
     put(world, "b", 1, None).await;
     let limits = FlowLimits { gone_max: 1, ..FLOW_LIMITS };
@@ -138,7 +138,7 @@ pub async fn numbers_go_on_after_a_deletion(world: &World) {
     assert_eq!(dump(world).map("workflows-gone").into_keys().collect::<Vec<_>>(), ["a"]);
 }
 
-pub async fn no_more_are_published_than_may_be(world: &World) {
+pub async fn the_number_of_published_workflows_is_limited(world: &World) {
     let put_at = async |text: &str, number: u64| {
         let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
         let limits = FlowLimits { workflows_max: 2, ..FLOW_LIMITS };
@@ -149,10 +149,10 @@ pub async fn no_more_are_published_than_may_be(world: &World) {
     let before = dump(world);
     assert_eq!(put_at("c", 1).await, FlowWritten::Full);
     assert!(dump(world) == before);
-    assert_eq!(put_at("b", 2).await, FlowWritten::Written(2), "what is there may have more versions");
+    assert_eq!(put_at("b", 2).await, FlowWritten::Written(2), "an existing workflow may get more versions");
     world.redis(&["HSET", &world.key("workflow:a"), "head:1", "{}"]);
     let (total, rows) = world.queue.flows(0, 9).await.unwrap();
-    assert_eq!((total, rows.len()), (2, 1), "one that went bad is left out, and hides no other");
+    assert_eq!((total, rows.len()), (2, 1), "a corrupt workflow is left out and hides no other");
 }
 
 pub async fn workflows_are_listed_by_name(world: &World) {
@@ -161,9 +161,9 @@ pub async fn workflows_are_listed_by_name(world: &World) {
         world.advance(Duration::from_secs(1));
     }
     let (total, rows) = world.queue.flows(0, 200).await.unwrap();
-    let told: Vec<(&str, u64, u64)> =
+    let shown: Vec<(&str, u64, u64)> =
         rows.iter().map(|row| (row.name.as_str(), row.version, world.now_ms() - row.updated_ms)).collect();
-    assert_eq!((total, told), (3, vec![("C", 1, 2_000), ("a", 1, 3_000), ("b", 2, 1_000)]));
+    assert_eq!((total, shown), (3, vec![("C", 1, 2_000), ("a", 1, 3_000), ("b", 2, 1_000)]));
     assert_eq!(rows[0].head.params.get(), head("d").params.get());
     let (total, rows) = world.queue.flows(1, 1).await.unwrap();
     assert_eq!((total, rows.len(), rows[0].name.as_str()), (3, 1, "a"));

@@ -1,0 +1,117 @@
+//! Mutants of early outputs.
+
+use super::{Mutant, guarded, mutant};
+
+pub const MUTANTS: &[Mutant] = &[
+    mutant("output", "if refusal then", "if false then", "an_output_of_a_stale_token_changes_nothing"),
+    mutant(
+        "lib/attempts",
+        "not is_of(task, instance, attempt)",
+        "not task",
+        "an_output_of_an_old_attempt_changes_nothing",
+    ),
+    mutant(
+        "lib/attempts",
+        "if TERMINAL[task.state] then",
+        "if false then",
+        "an_output_after_the_end_is_refused_and_earlier_ones_stay",
+    ),
+    mutant("lib/attempts", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
+    guarded("output", "if known > before then", "if false then", "early_outputs_are_added_once_and_in_order"),
+    mutant(
+        "output",
+        "if known > before then",
+        "if known == before + count then",
+        "a_late_copy_of_an_earlier_call_adds_nothing",
+    ),
+    mutant("output", "if known < before then", "if false then", "outputs_lost_in_a_failover_are_requested_again"),
+    mutant(
+        "output",
+        "told[1] and tonumber(told[2] or '0') or 0",
+        "before",
+        "outputs_lost_in_a_failover_are_requested_again",
+    ),
+    mutant("output", "begin(task, now)\n", "", "an_early_output_records_the_start"),
+    mutant("output", "known == 0 and outputs or ", "true and outputs or ", "early_outputs_are_added_once_and_in_order"),
+    mutant("output", ".. ',' .. string.sub(outputs, 2)", ".. ']'", "early_outputs_are_added_once_and_in_order"),
+    mutant(
+        "output",
+        "'outputs_told', known + count",
+        "'outputs_told', count",
+        "early_outputs_are_added_once_and_in_order",
+    ),
+    mutant(
+        "output",
+        "redis.call('HINCRBY', task_key(id), 'version', 1)",
+        "1",
+        "early_outputs_are_added_once_and_in_order",
+    ),
+    mutant("nack", "drop_made(id, now)\n", "", "a_retry_drops_early_outputs"),
+    mutant(
+        "nack",
+        "'progress', 'outputs', 'outputs_told')",
+        "'progress', 'outputs_told')",
+        "a_retry_drops_early_outputs",
+    ),
+    guarded("nack", "'outputs', 'outputs_told')", "'outputs')", "a_retry_drops_early_outputs"),
+    mutant("requeue", "drop_made(id, now)\n", "", "a_requeue_drops_early_outputs"),
+    mutant(
+        "requeue",
+        "'progress', 'outputs', 'outputs_told')",
+        "'progress', 'outputs_told')",
+        "a_requeue_drops_early_outputs",
+    ),
+    guarded("requeue", "'outputs', 'outputs_told')", "'outputs')", "a_requeue_drops_early_outputs"),
+    mutant("revive", "'outputs', 'outputs_told',", "'outputs',", "a_revived_task_starts_without_outputs"),
+    mutant("revive", "'outputs', 'outputs_told',", "'outputs_told',", "a_revived_task_starts_without_outputs"),
+    mutant("revive", "drop_made(id, now)\n", "", "a_revived_task_starts_without_outputs"),
+    mutant("lib/files", "    drop_file(file, now)\n", "", "a_retry_drops_early_outputs"),
+    mutant(
+        "lib/files",
+        "redis.call('SCARD', made) > FILES_MAX",
+        "false",
+        "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+    mutant(
+        "lib/files",
+        "given_up_key(task), given_up_key(task), made",
+        "given_up_key(task), made",
+        "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+    mutant(
+        "lib/files",
+        "    redis.call('DEL', made)\n",
+        "",
+        "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+    mutant(
+        "lib/files",
+        "local FILES_MAX = 500",
+        "local FILES_MAX = 5000",
+        "a_task_with_many_outputs_is_deleted_in_several_calls",
+    ),
+    mutant(
+        "gc",
+        "      return 'more'\n",
+        "      return 'none'\n",
+        "a_task_with_many_outputs_is_deleted_in_several_calls",
+    ),
+    mutant(
+        "gc",
+        "      redis.call('SADD', place, file)\n",
+        "      drop_file(file, now)\n",
+        "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+    mutant(
+        "gc",
+        "      redis.call('SREM', root .. 'given-up', task)\n",
+        "",
+        "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+    mutant(
+        "gc",
+        "    if dropped == FILES_MAX then\n      return true",
+        "    if false then\n      return true",
+        "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+];

@@ -1,0 +1,104 @@
+//! Mutants of eligibility and run times.
+
+use super::{Mutant, mutant};
+
+pub const MUTANTS: &[Mutant] = &[
+    mutant("admit", "if is_fenced(instance, token) then", "if false then", "a_stale_lease_admits_nothing"),
+    mutant("admit", "not TERMINAL[task.state] and ", "", "an_instance_that_meets_the_requirements_later_is_admitted"),
+    mutant(
+        "admit",
+        "task.only and not string.find(task.only, ',' .. instance .. ',', 1, true)",
+        "task.only",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant(
+        "admit",
+        "task.only and not string.find(task.only, ',' .. instance .. ',', 1, true)",
+        "not string.find(task.only or '', instance, 1, true)",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant(
+        "admit",
+        "task.only .. instance .. ','",
+        "',' .. instance .. ','",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant(
+        "narrowed",
+        "',' .. instance .. ','",
+        "instance",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant(
+        "narrowed",
+        "root .. 'narrowed', since,",
+        "root .. 'narrowed', '-inf',",
+        "restricted_tasks_are_read_in_pages",
+    ),
+    mutant("narrowed", "'LIMIT', 0, limit", "'LIMIT', 0, -1", "restricted_tasks_are_read_in_pages"),
+    mutant(
+        "lib/accept",
+        "    redis.call('ZADD', root .. 'narrowed', now, id)\n",
+        "",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant("revive", "  redis.call('ZADD', root .. 'narrowed', now, id)\n", "", "a_revived_task_is_examined_again"),
+    mutant(
+        "lib/endings",
+        "    redis.call('ZREM', root .. 'narrowed', task.id)\n",
+        "",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant("lib/repair", "    expect(root .. 'narrowed', now, task.id)\n", "", "every_lost_key_is_rebuilt"),
+    mutant(
+        "finish",
+        "if state == 'completed' then\n  remember_run",
+        "if true then\n  remember_run",
+        "a_run_time_is_counted_once",
+    ),
+    mutant("finish", "task.started or task.claimed or now", "task.claimed or now", "a_run_time_is_counted_once"),
+    mutant("lib/speeds", "  add_run('all', took)\n", "", "a_run_time_is_counted_once"),
+    mutant("lib/speeds", "1 / NEWEST_SHARE)", "1000)", "a_run_time_is_counted_once"),
+    mutant(
+        "lib/speeds",
+        "  while redis.call('ZCARD', root .. 'speeds-used') > SPEEDS_MAX do\n",
+        "  while false do\n",
+        "run_times_are_kept_for_a_limited_number_of_workflows",
+    ),
+    mutant(
+        "lib/accept",
+        "    redis.call('HSET', task_key(id), 'workflow_hash', task.workflow_hash)\n",
+        "",
+        "a_run_time_is_counted_once",
+    ),
+    mutant(
+        "prospects",
+        "redis.call('ZCARD', wait_key(lane))\nelse",
+        "0\nelse",
+        "the_prospects_of_a_new_task_count_its_lane",
+    ),
+    mutant(
+        "prospects",
+        "mean(speeds[1]), mean(speeds[2])",
+        "mean(speeds[2]), mean(speeds[2])",
+        "a_run_time_is_counted_once",
+    ),
+    mutant(
+        "requeue",
+        "  redis.call('HSET', task_key(id), 'only', only)\n",
+        "",
+        "an_instance_that_cannot_run_a_task_restricts_it_to_others",
+    ),
+    mutant(
+        "requeue",
+        "if only ~= '' then",
+        "if true then",
+        "an_instance_that_cannot_run_a_task_restricts_it_to_others",
+    ),
+    mutant(
+        "requeue",
+        "  redis.call('ZADD', root .. 'narrowed', now, id)\n",
+        "",
+        "an_instance_that_cannot_run_a_task_restricts_it_to_others",
+    ),
+];
