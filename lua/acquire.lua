@@ -9,15 +9,15 @@
 local instance, dispatcher, token, ttl_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local now = now_ms()
-local held = redis.call('HMGET', instance_key(instance), 'token', 'expires')
-local is_ours = held[1] == token
-if held[1] and held[1] ~= '' and not is_ours then
+local current = redis.call('HMGET', instance_key(instance), 'token', 'expires')
+local is_ours = current[1] == token
+if current[1] and current[1] ~= '' and not is_ours then
   -- A lease that expired while Redis was down is still valid: its owner could not renew it.
-  if tonumber(held[2]) <= now and boot(now) then
-    held = redis.call('HMGET', instance_key(instance), 'token', 'expires')
+  if tonumber(current[2]) <= now and boot(now) then
+    current = redis.call('HMGET', instance_key(instance), 'token', 'expires')
   end
-  if tonumber(held[2]) > now then
-    return { 'held', tostring(tonumber(held[2]) - now) }
+  if tonumber(current[2]) > now then
+    return { 'held', tostring(tonumber(current[2]) - now) }
   end
 end
 redis.call('HSET', instance_key(instance), 'token', token, 'dispatcher', dispatcher, 'expires', now + ttl_ms, 'ttl', ttl_ms)

@@ -14,9 +14,9 @@ local LANE_AGE_MS = 60000
 -- Maximum number of windows of a lane examined while they hold tasks that this instance cannot run.
 local WINDOWS_MAX = 8
 -- Time after which a task that no other instance claimed may go to an instance that it should avoid.
-local EXCLUDED_MS = 5000
+local AVOID_MS = 5000
 
-local function given(task, payload, attempt)
+local function claim_reply(task, payload, attempt)
   -- Attempts that were not counted do not use up the limit.
   local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
   local more = redis.call('HMGET', task_key(task.id), 'facts', 'revived_at')
@@ -41,8 +41,8 @@ end
 local last = redis.call('HMGET', instance_key(instance), 'nonce', 'last_task', 'last_attempt')
 if last[1] == nonce then
   local task, payload = read_task(last[2]), redis.call('GET', payload_key(last[2]))
-  if payload and is_of(task, instance, last[3]) and is_active(task) then
-    return given(task, payload, last[3])
+  if payload and belongs_to(task, instance, last[3]) and is_active(task) then
+    return claim_reply(task, payload, last[3])
   end
   return { 'nothing' }
 end
@@ -70,24 +70,24 @@ table.sort(lanes, function(a, b)
 end)
 
 -- If there is no other leased instance, avoiding this one would only delay the task.
-local is_alone = redis.call('ZCOUNT', root .. 'leases', now, '+inf') <= 1
+local is_only_instance = redis.call('ZCOUNT', root .. 'leases', now, '+inf') <= 1
 
-local junk, found, payload, tag = {}, nil, nil, nil
-for _, choice in ipairs(lanes) do
-  local first, passed_by = 0, nil
+local stale, found, payload, tag = {}, nil, nil, nil
+for _, candidate in ipairs(lanes) do
+  local first, ineligible = 0, nil
   repeat
-    local heads = redis.call('ZRANGE', wait_key(choice.lane), first, first + window - 1, 'WITHSCORES')
-    passed_by = 0
+    local heads = redis.call('ZRANGE', wait_key(candidate.lane), first, first + window - 1, 'WITHSCORES')
+    ineligible = 0
     for i = 1, #heads, 2 do
       local task = read_task(heads[i])
-      if not task or task.state ~= 'waiting' or task.lane ~= tostring(choice.lane) then
-        junk[#junk + 1] = { id = heads[i], lane = choice.lane }
+      if not task or task.state ~= 'waiting' or task.lane ~= tostring(candidate.lane) then
+        stale[#stale + 1] = { id = heads[i], lane = candidate.lane }
       elseif not can_run(task) then
-        passed_by = passed_by + 1
+        ineligible = ineligible + 1
       elseif is_overdue(task) then
         -- The janitor fails it.
       elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
-        or is_alone or now - tonumber(task.queued) > EXCLUDED_MS then
+        or is_only_instance or now - tonumber(task.queued) > AVOID_MS then
         payload = redis.call('GET', payload_key(task.id))
         if payload then
           found, tag = task, tonumber(heads[i + 1])
@@ -96,20 +96,20 @@ for _, choice in ipairs(lanes) do
       end
     end
     first = first + window
-  until found or passed_by == 0 or #heads < 2 * window or first >= WINDOWS_MAX * window
+  until found or ineligible == 0 or #heads < 2 * window or first >= WINDOWS_MAX * window
   if found then
     break
   end
 end
 
-for _, entry in ipairs(junk) do
+for _, entry in ipairs(stale) do
   leave_lane(entry.id, entry.lane)
 end
 if not found then
   return { 'nothing' }
 end
 local attempt = tonumber(found.attempt) + 1
-local entry = take_entry(found.id, found.entry, instance)
+local entry = assign_entry(found.id, found.entry, instance)
 local served = redis.call('HGET', fair_key(found.lane), 'served')
 if not served or tag > tonumber(served) then
   redis.call('HSET', fair_key(found.lane), 'served', string.format('%.17g', tag))
@@ -123,4 +123,4 @@ redis.call('HSET', instance_key(instance), 'nonce', nonce, 'last_task', found.id
 found.instance, found.attempt, found.claimed = instance, tostring(attempt), now
 publish_task(found, redis.call('HINCRBY', task_key(found.id), 'version', 1), '"kind":"claimed"')
 publish_instance(instance, now)
-return given(found, payload, attempt)
+return claim_reply(found, payload, attempt)

@@ -30,6 +30,6 @@ end
 
 local replies = { 'accepted' }
 for first = 3, #ARGV, fields do
-  replies[#replies + 1] = accept(wish(first))
+  replies[#replies + 1] = accept(read_arguments(first))
 end
 return replies

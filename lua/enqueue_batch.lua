@@ -9,7 +9,7 @@ local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local tasks = {}
 for first = 3, #ARGV, fields do
-  tasks[#tasks + 1] = wish(first)
+  tasks[#tasks + 1] = read_arguments(first)
 end
 -- Some tasks may have been deleted since; any that is left proves that the batch was accepted.
 local is_known = false

@@ -20,7 +20,7 @@ local now = now_ms()
 local was_deleted = redis.call('ZSCORE', root .. 'orphans', 'first:' .. id)
   or redis.call('ZSCORE', root .. 'orphans', 'again:' .. id)
 if was_deleted or (task ~= '' and redis.call('EXISTS', task_key(task)) == 0) then
-  drop_bytes(id, now)
+  make_orphan(id, now)
   return { 'orphaned' }
 end
 local object = redis.call('GET', content_key(sha256))

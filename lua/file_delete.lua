@@ -26,7 +26,7 @@ if not file[1] then
   return { 'not_found', ours and unneeded({ id }, now) or {} }
 end
 if is_used(id) then
-  return { 'in_use', redis.call('SRANDMEMBER', held_key(id)) or '' }
+  return { 'in_use', redis.call('SRANDMEMBER', holders_key(id)) or '' }
 end
 drop_file(id, now)
 return { 'deleted', unneeded({ file[3] or id, id }, now), file[1], file[2] }

@@ -20,12 +20,12 @@ end
 -- Identifies this ending, so that only a repeated call gets 'done'.
 local settling = token .. ':' .. attempt .. ':' .. outcome
 local task = read_task(id)
-if not is_of(task, instance, attempt) then
+if not belongs_to(task, instance, attempt) then
   return { 'not_this_attempt' }
 end
 local now = now_ms()
 if TERMINAL[task.state] then
-  confirm_end(task, instance, now)
+  release_ended(task, instance, now)
   if task.settled_by == settling and task.state == state then
     return { 'done' }
   end
@@ -44,7 +44,7 @@ elseif task.state == 'claimed' then
   extra[#extra + 1], extra[#extra + 2] = 'started', task.claimed
 end
 if state == 'completed' then
-  remember_run(task.workflow_hash, math.max(0, now - tonumber(task.started or task.claimed or now)), now)
+  record_run(task.workflow_hash, math.max(0, now - tonumber(task.started or task.claimed or now)), now)
 end
 end_task(task, state, outcome, change, extra, keep_ms, now)
 free_slot(instance, id)

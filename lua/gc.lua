@@ -12,11 +12,11 @@ local AGAIN_MS = 60000
 local STATES = { 'pending', 'running', 'completed', 'failed', 'cancelled' }
 
 -- Removes the task from the index of its published workflow, and the workflow from `flows` if this was its last task.
-local function drop_flow(task)
+local function drop_workflow_index(task)
   local left = 0
   for _, state in ipairs(STATES) do
-    redis.call('ZREM', flow_index_key(state, task.flow), task.id)
-    left = left + redis.call('EXISTS', flow_index_key(state, task.flow))
+    redis.call('ZREM', workflow_index_key(state, task.flow), task.id)
+    left = left + redis.call('EXISTS', workflow_index_key(state, task.flow))
   end
   if left == 0 then
     redis.call('SREM', root .. 'flows', task.flow)
@@ -55,9 +55,9 @@ local function drop_given_up(now)
       end
     until #files == 0 or dropped == FILES_MAX
     -- Files in use are dropped with the task.
-    local place = redis.call('EXISTS', task_key(task)) == 1 and root .. 'made:' .. task or key
+    local target = redis.call('EXISTS', task_key(task)) == 1 and root .. 'made:' .. task or key
     for _, file in ipairs(used) do
-      redis.call('SADD', place, file)
+      redis.call('SADD', target, file)
     end
     if redis.call('EXISTS', key) == 0 then
       redis.call('SREM', root .. 'given-up', task)
@@ -104,7 +104,7 @@ for _, id in ipairs(due) do
       redis.call('ZREM', batch_key(id), id)
     end
     if task and task.flow then
-      drop_flow(task)
+      drop_workflow_index(task)
     end
     redis.call('DEL', task_key(id), payload_key(id), root .. 'made:' .. id)
     redis.call('ZREM', root .. 'expiry', id)

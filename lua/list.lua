@@ -9,18 +9,18 @@
 -- ARGV[6] created  time of the item to continue after, or '' = by offset
 -- ARGV[7] id       of that item
 -- ARGV[8] errors   only failed tasks with these types of error, joined by commas; '' = by status and owner
--- ARGV[9] flow     only tasks made from the published workflow of this name, of any owner; '' = by status and owner
+-- ARGV[9] workflow only tasks made from the published workflow of this name, of any owner; '' = by status and owner
 -- Returns {'page', total, more 0|1, {id, hash}, …}
 local statuses, owner, by_owner, offset, limit = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
-local created, after, errors, flow = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local created, after, errors, workflow = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
 local indexes, total = {}, 0
 for word in string.gmatch(errors ~= '' and errors or statuses, '[^,]+') do
   local index = by_owner and owner_index_key(word, owner) or index_key(word)
   if errors ~= '' then
     index = errors_key(word)
-  elseif flow ~= '' then
-    index = flow_index_key(word, flow)
+  elseif workflow ~= '' then
+    index = workflow_index_key(word, workflow)
   end
   indexes[#indexes + 1] = index
   total = total + redis.call('ZCARD', index)

@@ -20,12 +20,12 @@ if is_fenced(instance, token) then
 end
 local settling = token .. ':' .. attempt .. ':' .. outcome
 local task = read_task(id)
-if not is_of(task, instance, attempt) then
+if not belongs_to(task, instance, attempt) then
   return { 'not_this_attempt' }
 end
 local now = now_ms()
 if TERMINAL[task.state] then
-  confirm_end(task, instance, now)
+  release_ended(task, instance, now)
   if task.settled_by == settling and task.state == 'failed' then
     return { 'done' }
   end
@@ -45,7 +45,7 @@ leave_ledger(task.entry)
 free_slot(instance, id)
 move_index(task, STATUS[task.state], 'pending')
 redis.call('ZADD', root .. 'delayed', now + delay_ms, id)
-drop_made(id, now)
+drop_all_outputs(id, now)
 redis.call('HDEL', task_key(id), 'entry', 'started', 'progress', 'outputs', 'outputs_told')
 redis.call('HSET', task_key(id), 'state', 'delayed', 'retry_at', now + delay_ms, 'updated', now, 'failure', failure,
   'last_end', 'retry', 'attempts', history_with(task, outcome, failure, now),

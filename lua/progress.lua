@@ -14,7 +14,7 @@ if refusal then
   return refusal
 end
 local now = now_ms()
-begin(task, now)
+record_start(task, now)
 redis.call('HSET', task_key(id), 'progress', progress, 'updated', now)
 local version = redis.call('HINCRBY', task_key(id), 'version', 1)
 publish_task(task, version, '"kind":"progress",' .. string.sub(progress, 2, -2))

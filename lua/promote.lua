@@ -11,7 +11,7 @@ for _, id in ipairs(due) do
   redis.call('ZREM', root .. 'delayed', id)
   local task = read_task(id)
   if task and task.state == 'delayed' then
-    local tag = kept_tag(task)
+    local tag = returning_tag(task)
     local entry = enter_lane(id, task.lane, tag)
     redis.call('HDEL', task_key(id), 'retry_at')
     redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now)

@@ -18,14 +18,14 @@ if id == '' then
 else
   rank = redis.call('ZRANK', wait_key(lane), id)
 end
-local speeds = redis.call('HMGET', root .. 'speeds', workflow, 'all')
-local function mean(speed)
-  return string.match(speed or '', '^(%d+):') or ''
+local run_times = redis.call('HMGET', root .. 'speeds', workflow, 'all')
+local function mean(run_time)
+  return string.match(run_time or '', '^(%d+):') or ''
 end
 local claims_from = tonumber(redis.call('HGET', root .. 'meta', 'claims_from') or '0')
 return {
   'prospects', rank and tostring(rank) or '', tostring(urgent),
   tostring(redis.call('ZCOUNT', root .. 'dispatchers', '(' .. now, '+inf')),
   tostring(redis.call('ZCOUNT', root .. 'leases', now, '+inf')), tostring(math.max(0, claims_from - now)),
-  mean(speeds[1]), mean(speeds[2]),
+  mean(run_times[1]), mean(run_times[2]),
 }

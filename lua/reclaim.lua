@@ -19,14 +19,14 @@ if TERMINAL[task.state] then
   return { 'ended', task.state }
 end
 if is_active(task) then
-  return { is_of(task, instance, attempt) and 'done' or 'not_this_attempt' }
+  return { belongs_to(task, instance, attempt) and 'done' or 'not_this_attempt' }
 end
 -- A later attempt exists, or this one was returned on purpose: the holder's view is outdated.
 if task.state ~= 'waiting' or tonumber(task.attempt) >= tonumber(attempt) then
   return { 'not_this_attempt' }
 end
 local now = now_ms()
-local entry = take_entry(id, task.entry, instance)
+local entry = assign_entry(id, task.entry, instance)
 leave_lane(id, task.lane)
 redis.call('HSET', in_flight_key(instance), id, attempt)
 redis.call('HSET', task_key(id), 'state', 'claimed', 'instance', instance, 'attempt', attempt, 'claimed', now,

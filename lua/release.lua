@@ -15,7 +15,7 @@ if task and is_active(task) and task.instance == instance then
   return { 'not_this_attempt' }
 end
 if task and task.instance == instance then
-  confirm_end(task, instance, now_ms())
+  release_ended(task, instance, now_ms())
 elseif free_slot(instance, id) then
   publish_instance(instance, now_ms())
 end

@@ -20,12 +20,12 @@ if is_fenced(instance, token) then
   return { 'fenced' }
 end
 local task = read_task(id)
-if not is_of(task, instance, attempt) then
+if not belongs_to(task, instance, attempt) then
   return { 'not_this_attempt' }
 end
 local now, settling = now_ms(), token .. ':' .. attempt .. ':poison'
 if TERMINAL[task.state] then
-  confirm_end(task, instance, now)
+  release_ended(task, instance, now)
   if task.settled_by == settling then
     return { 'poisoned' }
   end
@@ -45,9 +45,9 @@ end
 leave_ledger(task.entry)
 free_slot(instance, id)
 move_index(task, STATUS[task.state], 'pending')
-local tag = kept_tag(task)
+local tag = returning_tag(task)
 local entry = enter_lane(id, task.lane, tag)
-drop_made(id, now)
+drop_all_outputs(id, now)
 redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told')
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',

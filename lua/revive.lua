@@ -40,7 +40,7 @@ end
 local now = now_ms()
 task.revived = tostring(tonumber(task.revived or '0') + 1)
 redis.call('ZREM', root .. 'expiry', id)
-drop_error(task)
+drop_error_index(task)
 move_index(task, task.state, 'pending')
 each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
 local tag = next_tag(task.lane, task.owner)
@@ -51,7 +51,7 @@ redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started',
 redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
   'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
 -- After the state has changed: an ended task would mark its outputs as gone.
-drop_made(id, now)
+drop_all_outputs(id, now)
 if task.only then
   -- Filed as new: instances that were added while it was ended have not examined it.
   redis.call('ZADD', root .. 'narrowed', now, id)

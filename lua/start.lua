@@ -12,5 +12,5 @@ local task, refusal = own_task(instance, token, id, attempt)
 if refusal then
   return refusal
 end
-begin(task, now_ms())
+record_start(task, now_ms())
 return { 'done' }

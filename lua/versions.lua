@@ -7,7 +7,7 @@ local ids = ARGV[1]
 
 local reply = { 'versions' }
 for id in string.gmatch(ids, '[^,]+') do
-  local stand = redis.call('HMGET', task_key(id), 'version', 'state')
-  reply[#reply + 1] = stand[1] and stand or {}
+  local found = redis.call('HMGET', task_key(id), 'version', 'state')
+  reply[#reply + 1] = found[1] and found or {}
 end
 return reply

@@ -1,25 +1,25 @@
 -- Accepting a task: reading its arguments, checking its files, writing its hash and indexes.
 
 -- Reads the task whose arguments begin at `first`:
---   id           of the task
---   owner        any text
---   lane         0, 1 or 2
---   max_attempts 1–10
---   fingerprint  of the request
---   start_by     Unix ms, or ''
---   facts        JSON, for display
---   payload      zstd of JSON
---   files        ids the task needs, joined by commas
---   only         instances that meet its requirements, each between commas: ',a,b,'; '' = all
---   workflow     hash of its graph, or ''
---   flow         name of the published workflow that it was made from, or ''
-local function wish(first)
-  local id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only, workflow, flow =
+--   id            of the task
+--   owner         any text
+--   lane          0, 1 or 2
+--   max_attempts  1–10
+--   fingerprint   of the request
+--   start_by      Unix ms, or ''
+--   facts         JSON, for display
+--   payload       zstd of JSON
+--   files         ids the task needs, joined by commas
+--   only          instances that meet its requirements, each between commas: ',a,b,'; '' = all
+--   workflow_hash of its graph, or ''
+--   workflow      name of the published workflow that it was made from, or ''
+local function read_arguments(first)
+  local id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only, workflow_hash, workflow =
     unpack(ARGV, first, first + 11)
   return {
     id = id, owner = owner, lane = lane, max_attempts = max_attempts, fingerprint = fingerprint, start_by = start_by,
-    facts = facts, payload = payload, files = files, only = only, workflow_hash = workflow,
-    flow = flow ~= '' and flow or nil, attempt = '0',
+    facts = facts, payload = payload, files = files, only = only, workflow_hash = workflow_hash,
+    flow = workflow ~= '' and workflow or nil, attempt = '0',
   }
 end
 

@@ -1,7 +1,7 @@
 -- Checks common to all writes of an attempt, and the start of its run.
 
 -- Whether the task belongs to this attempt: it may have been claimed again, by another instance or the same.
-local function is_of(task, instance, attempt)
+local function belongs_to(task, instance, attempt)
   return task ~= nil and task.instance == instance and task.attempt == attempt
 end
 
@@ -15,7 +15,7 @@ local function own_task(instance, token, id, attempt)
     return nil, { 'fenced' }
   end
   local task = read_task(id, ATTEMPT_FIELDS)
-  if not is_of(task, instance, attempt) then
+  if not belongs_to(task, instance, attempt) then
     return nil, { 'not_this_attempt' }
   end
   if TERMINAL[task.state] then
@@ -28,7 +28,7 @@ local function own_task(instance, token, id, attempt)
 end
 
 -- claimed → running, once.
-local function begin(task, now)
+local function record_start(task, now)
   if task.state == 'running' then
     return
   end

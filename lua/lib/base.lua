@@ -22,7 +22,7 @@ local function index_key(status) return root .. 'index:' .. status end
 local function errors_key(error_type) return root .. 'errors:' .. error_type end
 local function owner_index_key(status, owner) return root .. 'index:' .. status .. ':' .. owner end
 -- Tasks made from the published workflow of this name.
-local function flow_index_key(status, flow) return root .. 'flow:' .. status .. ':' .. flow end
+local function workflow_index_key(status, workflow) return root .. 'flow:' .. status .. ':' .. workflow end
 -- The tasks of a batch: their ids differ in the last four characters only; the rest names the batch.
 local function batch_key(id) return root .. 'batch:' .. string.sub(id, 1, 32) end
 -- A published workflow: `latest`, and for each version kept `head:<version>`, `graph:<version>`, `time:<version>`, and

@@ -1,7 +1,7 @@
 -- Recovery after a restart of Redis, detected by its run id: every lease gets a new deadline, because its owner could not
 -- renew it, and claims pause until the owners have reported what runs.
 
-local CLAIMS_REST_MS = 3000
+local CLAIMS_PAUSE_MS = 3000
 
 -- Returns true if this Redis process is new.
 local function boot(now)
@@ -9,16 +9,16 @@ local function boot(now)
   if redis.call('HGET', root .. 'meta', 'run_id') == run_id then
     return false
   end
-  local held = 0
+  local lease_count = 0
   for _, instance in ipairs(redis.call('ZRANGE', root .. 'leases', 0, -1)) do
     local lease = redis.call('HMGET', instance_key(instance), 'token', 'ttl')
     if lease[1] and lease[1] ~= '' then
-      held = held + 1
+      lease_count = lease_count + 1
       local expires = now + tonumber(lease[2])
       redis.call('HSET', instance_key(instance), 'expires', expires)
       redis.call('ZADD', root .. 'leases', expires, instance)
     end
   end
-  redis.call('HSET', root .. 'meta', 'run_id', run_id, 'claims_from', held > 0 and now + CLAIMS_REST_MS or 0)
+  redis.call('HSET', root .. 'meta', 'run_id', run_id, 'claims_from', lease_count > 0 and now + CLAIMS_PAUSE_MS or 0)
   return true
 end

@@ -8,17 +8,17 @@ local function file_key(file) return root .. 'file:' .. file end
 local function object_key(object) return root .. 'object:' .. object end
 local function content_key(sha256) return root .. 'content:' .. sha256 end
 -- The versions of published workflows that need a file, each as `name@version`.
-local function held_key(file) return root .. 'held:' .. file end
+local function holders_key(file) return root .. 'held:' .. file end
 
 -- Makes an object an orphan, due at once and again in an hour, unless a file needs it.
-local function drop_bytes(object, now)
+local function make_orphan(object, now)
   if redis.call('EXISTS', object_key(object)) == 0 then
     redis.call('ZADD', root .. 'orphans', now, 'first:' .. object)
   end
 end
 
 -- Removes one reference to an object, and its keys with the last one.
-local function leave_object(object)
+local function release_object(object)
   local facts = redis.call('HMGET', object_key(object), 'sha256', 'size')
   if not facts[1] or redis.call('HINCRBY', object_key(object), 'files', -1) > 0 then
     return
@@ -38,8 +38,8 @@ local function drop_file(file, now)
   end
   local task = entry[4]
   if task and task ~= '' then
-    local was_its = redis.call('SREM', root .. 'made:' .. task, file) == 1
-    if was_its and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then
+    local was_output = redis.call('SREM', root .. 'made:' .. task, file) == 1
+    if was_output and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then
       redis.call('HSET', task_key(task), 'gone:' .. file, '1')
     end
   end
@@ -47,13 +47,13 @@ local function drop_file(file, now)
   local object = entry[1] or file
   if entry[1] then
     redis.call('HINCRBY', root .. 'totals', entry[2], '-' .. entry[3])
-    leave_object(object)
+    release_object(object)
   end
-  drop_bytes(object, now)
+  make_orphan(object, now)
 end
 
 -- Whether a pending or running task, or a published workflow, needs the file.
-local function is_used(file) return redis.call('EXISTS', root .. 'uses:' .. file, held_key(file)) > 0 end
+local function is_used(file) return redis.call('EXISTS', root .. 'uses:' .. file, holders_key(file)) > 0 end
 
 -- Maximum number of files dropped by one call: a few milliseconds.
 local FILES_MAX = 500
@@ -65,7 +65,7 @@ local function given_up_key(task) return root .. 'given-up:' .. task end
 
 -- Drops all outputs of a task, because the attempt that produced them was abandoned. Outputs in use stay, and are dropped
 -- with the task. More than FILES_MAX are left to the janitor.
-local function drop_made(task, now)
+local function drop_all_outputs(task, now)
   local made = root .. 'made:' .. task
   if redis.call('SCARD', made) > FILES_MAX then
     redis.call('SUNIONSTORE', given_up_key(task), given_up_key(task), made)

@@ -6,7 +6,7 @@ end
 
 -- Assigns the entry to the instance, whether it was delivered before or not; adds a new entry if it is gone. Returns the id
 -- of the entry.
-local function take_entry(id, entry, instance)
+local function assign_entry(id, entry, instance)
   if entry and entry ~= '' then
     local taken = redis.pcall('XCLAIM', root .. 'jobs', GROUP, instance, 0, entry, 'FORCE', 'JUSTID')
     if taken.err then

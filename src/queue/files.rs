@@ -192,7 +192,7 @@ impl Queue {
     /// Takes at most `limit` objects that no file needs any more. Each object is returned twice, an hour apart, in case
     /// the first taker died; deleting an object that is already gone is not an error.
     pub async fn take_orphans(&self, limit: u64) -> Result<Vec<ObjectId>> {
-        objects(self.call(Verb::Orphans, vec![number(limit)]).await?.list()?)
+        objects(self.call(Verb::OrphanObjects, vec![number(limit)]).await?.list()?)
     }
 }
 

@@ -136,7 +136,7 @@ impl Queue {
     /// Elects `me` for a duty that one process at a time should do, or extends the election by `ttl` (zero resigns).
     /// Returns whether `me` is elected.
     pub async fn hold_duty(&self, duty: &str, me: &str, ttl: Duration) -> Result<bool> {
-        let reply = self.call(Verb::Duty, vec![duty.into(), me.into(), ms(ttl)]).await?;
+        let reply = self.call(Verb::Elect, vec![duty.into(), me.into(), ms(ttl)]).await?;
         Ok(reply.tag() == "mine")
     }
 

@@ -33,7 +33,7 @@ impl Queue {
     ) -> Result<Told> {
         let mut args = fence(lease, task, attempt);
         args.extend([number(before as u64), number(outputs.len() as u64), json(outputs)?]);
-        let mut reply = self.call(Verb::Output, args).await?;
+        let mut reply = self.call(Verb::EarlyOutput, args).await?;
         match reply.tag() {
             "missing" => Ok(Told::Missing(reply.parse()?)),
             _ => match written(reply)? {

@@ -26,7 +26,7 @@ impl Queue {
     /// Returns live tasks that only other instances may run, restricted at `since_ms` or later. Examines at most `limit`.
     pub async fn narrowed(&self, lease: &Lease, since_ms: u64, limit: u64) -> Result<Narrowed> {
         let args = vec![lease.instance.as_str().into(), number(since_ms), number(limit.max(1))];
-        let mut reply = self.call(Verb::Narrowed, args).await?;
+        let mut reply = self.call(Verb::Restricted, args).await?;
         let (looked_at, last_ms) = (reply.parse()?, reply.parse::<String>()?.parse().ok());
         let mut tasks = Vec::new();
         while let Ok(id) = reply.value() {

@@ -45,7 +45,7 @@ impl Queue {
 
     /// Releases a lease at once; tasks in flight stay for the next owner. Does nothing if the lease was lost.
     pub async fn yield_lease(&self, lease: &Lease) -> Result<()> {
-        self.call(Verb::Yield, vec![lease.instance.as_str().into(), lease.token.as_str().into()]).await.map(drop)
+        self.call(Verb::ReleaseLease, vec![lease.instance.as_str().into(), lease.token.as_str().into()]).await.map(drop)
     }
 
     /// Reads the leases of all instances: (instance, owner, remaining time; zero = free or expired).

@@ -30,12 +30,12 @@ impl Queue {
             ms(KEPT),
             number(STRAYS_MAX),
         ];
-        self.write(Verb::StrayAdd, args).await
+        self.write(Verb::OrphanPromptAdd, args).await
     }
 
     /// Returns the prompts abandoned on this instance within the last hour, oldest first, each with its age.
     pub async fn strays(&self, instance: &InstanceId) -> Result<Vec<(Uuid, Duration)>> {
-        let mut reply = self.call(Verb::Strays, vec![instance.as_str().into(), ms(KEPT)]).await?;
+        let mut reply = self.call(Verb::OrphanPrompts, vec![instance.as_str().into(), ms(KEPT)]).await?;
         let mut texts = reply.list()?.into_iter().filter_map(Value::into_string);
         let mut strays = Vec::new();
         while let (Some(prompt), Some(age_ms)) = (texts.next(), texts.next()) {

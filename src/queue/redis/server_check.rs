@@ -145,7 +145,7 @@ pub(crate) async fn check(caller: &Caller, durability: Durability) -> Result<Con
 
 /// Reads INFO of the server that holds our slot.
 pub(crate) async fn info(caller: &Caller) -> Result<String> {
-    match caller.call(Verb::Server, Vec::new()).await {
+    match caller.call(Verb::ServerInfo, Vec::new()).await {
         Ok(mut reply) => reply.parse(),
         // To servers before 7.0 the first line, `#!lua`, is a syntax error.
         Err(Error::Corrupt(details)) if details.contains("unexpected symbol near '#'") => {

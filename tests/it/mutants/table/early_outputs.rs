@@ -3,10 +3,10 @@
 use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
-    mutant("output", "if refusal then", "if false then", "an_output_of_a_stale_token_changes_nothing"),
+    mutant("early_output", "if refusal then", "if false then", "an_output_of_a_stale_token_changes_nothing"),
     mutant(
         "lib/attempts",
-        "not is_of(task, instance, attempt)",
+        "not belongs_to(task, instance, attempt)",
         "not task",
         "an_output_of_an_old_attempt_changes_nothing",
     ),
@@ -17,36 +17,41 @@ pub const MUTANTS: &[Mutant] = &[
         "an_output_after_the_end_is_refused_and_earlier_ones_stay",
     ),
     mutant("lib/attempts", "if not is_active(task) then", "if false then", "an_output_of_a_delayed_task_is_refused"),
-    guarded("output", "if known > before then", "if false then", "early_outputs_are_added_once_and_in_order"),
+    guarded("early_output", "if known > before then", "if false then", "early_outputs_are_added_once_and_in_order"),
     mutant(
-        "output",
+        "early_output",
         "if known > before then",
         "if known == before + count then",
         "a_late_copy_of_an_earlier_call_adds_nothing",
     ),
-    mutant("output", "if known < before then", "if false then", "outputs_lost_in_a_failover_are_requested_again"),
+    mutant("early_output", "if known < before then", "if false then", "outputs_lost_in_a_failover_are_requested_again"),
     mutant(
-        "output",
-        "told[1] and tonumber(told[2] or '0') or 0",
+        "early_output",
+        "stored[1] and tonumber(stored[2] or '0') or 0",
         "before",
         "outputs_lost_in_a_failover_are_requested_again",
     ),
-    mutant("output", "begin(task, now)\n", "", "an_early_output_records_the_start"),
-    mutant("output", "known == 0 and outputs or ", "true and outputs or ", "early_outputs_are_added_once_and_in_order"),
-    mutant("output", ".. ',' .. string.sub(outputs, 2)", ".. ']'", "early_outputs_are_added_once_and_in_order"),
+    mutant("early_output", "record_start(task, now)\n", "", "an_early_output_records_the_start"),
     mutant(
-        "output",
+        "early_output",
+        "known == 0 and outputs or ",
+        "true and outputs or ",
+        "early_outputs_are_added_once_and_in_order",
+    ),
+    mutant("early_output", ".. ',' .. string.sub(outputs, 2)", ".. ']'", "early_outputs_are_added_once_and_in_order"),
+    mutant(
+        "early_output",
         "'outputs_told', known + count",
         "'outputs_told', count",
         "early_outputs_are_added_once_and_in_order",
     ),
     mutant(
-        "output",
+        "early_output",
         "redis.call('HINCRBY', task_key(id), 'version', 1)",
         "1",
         "early_outputs_are_added_once_and_in_order",
     ),
-    mutant("nack", "drop_made(id, now)\n", "", "a_retry_drops_early_outputs"),
+    mutant("nack", "drop_all_outputs(id, now)\n", "", "a_retry_drops_early_outputs"),
     mutant(
         "nack",
         "'progress', 'outputs', 'outputs_told')",
@@ -54,7 +59,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a_retry_drops_early_outputs",
     ),
     guarded("nack", "'outputs', 'outputs_told')", "'outputs')", "a_retry_drops_early_outputs"),
-    mutant("requeue", "drop_made(id, now)\n", "", "a_requeue_drops_early_outputs"),
+    mutant("requeue", "drop_all_outputs(id, now)\n", "", "a_requeue_drops_early_outputs"),
     mutant(
         "requeue",
         "'progress', 'outputs', 'outputs_told')",
@@ -64,7 +69,7 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("requeue", "'outputs', 'outputs_told')", "'outputs')", "a_requeue_drops_early_outputs"),
     mutant("revive", "'outputs', 'outputs_told',", "'outputs',", "a_revived_task_starts_without_outputs"),
     mutant("revive", "'outputs', 'outputs_told',", "'outputs_told',", "a_revived_task_starts_without_outputs"),
-    mutant("revive", "drop_made(id, now)\n", "", "a_revived_task_starts_without_outputs"),
+    mutant("revive", "drop_all_outputs(id, now)\n", "", "a_revived_task_starts_without_outputs"),
     mutant("lib/files", "    drop_file(file, now)\n", "", "a_retry_drops_early_outputs"),
     mutant(
         "lib/files",
@@ -98,7 +103,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "gc",
-        "      redis.call('SADD', place, file)\n",
+        "      redis.call('SADD', target, file)\n",
         "      drop_file(file, now)\n",
         "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
     ),

@@ -103,8 +103,13 @@ pub const MUTANTS: &[Mutant] = &[
         "if true then",
         "an_output_in_use_by_another_task_outlives_its_own",
     ),
-    mutant("orphans", "  redis.call('ZREM', root .. 'orphans', member)\n", "", "orphan_objects_are_handed_out_twice"),
-    mutant("orphans", "  if turn == 'first' then", "  if true then", "orphan_objects_are_handed_out_twice"),
+    mutant(
+        "orphan_objects",
+        "  redis.call('ZREM', root .. 'orphans', member)\n",
+        "",
+        "orphan_objects_are_handed_out_twice",
+    ),
+    mutant("orphan_objects", "  if turn == 'first' then", "  if true then", "orphan_objects_are_handed_out_twice"),
     mutant(
         "unregistered",
         "redis.call('EXISTS', root .. 'object:' .. object) == 1",
@@ -150,8 +155,8 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "totals_are_exact",
     ),
-    mutant("lib/files", "    leave_object(object)\n", "", "the_last_file_deletes_its_object"),
-    mutant("lib/files", "  drop_bytes(object, now)\nend", "end", "files_of_older_versions_are_their_own_objects"),
+    mutant("lib/files", "    release_object(object)\n", "", "the_last_file_deletes_its_object"),
+    mutant("lib/files", "  make_orphan(object, now)\nend", "end", "files_of_older_versions_are_their_own_objects"),
     mutant(
         "lib/files",
         "local object = entry[1] or file",
@@ -166,8 +171,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "lib/files",
-        "if was_its and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then\n",
-        "if was_its then\n",
+        "if was_output and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then\n",
+        "if was_output then\n",
         "an_output_in_use_by_another_task_outlives_its_own",
     ),
 ];

@@ -5,8 +5,8 @@ use super::{Mutant, guarded, mutant};
 pub const MUTANTS: &[Mutant] = &[
     guarded("renew", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     mutant("report", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    mutant("yield", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    guarded("acquire", "  if tonumber(held[2]) > now then", "  if false then", "a_live_lease_is_not_taken"),
+    mutant("release_lease", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    guarded("acquire", "  if tonumber(current[2]) > now then", "  if false then", "a_live_lease_is_not_taken"),
     guarded(
         "acquire",
         "'token', token, 'dispatcher'",
@@ -16,7 +16,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("acquire", "and boot(now) then", "and false then", "a_restarted_redis_extends_leases_and_pauses_claims"),
     mutant(
         "acquire",
-        "local is_ours = held[1] == token",
+        "local is_ours = current[1] == token",
         "local is_ours = false",
         "the_same_token_gives_the_same_answer",
     ),
@@ -26,7 +26,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_claim_is_replayed_only_while_its_task_runs",
     ),
-    guarded("acquire", "held[1] and held[1] ~= ''", "false", "a_live_lease_is_not_taken"),
+    guarded("acquire", "current[1] and current[1] ~= ''", "false", "a_live_lease_is_not_taken"),
     guarded(
         "renew",
         "redis.call('HSET', instance_key(instance), 'expires', expires, 'ttl', ttl_ms)\n",
@@ -34,7 +34,7 @@ pub const MUTANTS: &[Mutant] = &[
         "a_live_lease_is_not_taken",
     ),
     guarded("renew", "redis.call('HGETALL', in_flight_key(instance))", "{}", "the_next_lease_owner_sees_a_cancel"),
-    mutant("yield", "'token', '', 'dispatcher'", "'dispatcher'", "a_released_lease_is_free_at_once"),
+    mutant("release_lease", "'token', '', 'dispatcher'", "'dispatcher'", "a_released_lease_is_free_at_once"),
     mutant(
         "lib/boot",
         "      redis.call('HSET', instance_key(instance), 'expires', expires)\n",
@@ -56,24 +56,29 @@ pub const MUTANTS: &[Mutant] = &[
         "heartbeats_return_the_live_dispatchers",
     ),
     mutant(
-        "stray_add",
+        "orphan_prompt_add",
         "if is_fenced(instance, token) then",
         "if false then",
         "only_the_lease_owner_records_orphan_prompts",
     ),
     mutant(
-        "stray_add",
+        "orphan_prompt_add",
         "redis.call('ZREMRANGEBYSCORE', key, '-inf', now - keep_ms)\n",
         "",
         "the_next_owner_sees_an_orphan_prompt_for_an_hour",
     ),
-    mutant("stray_add", "redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1)\n", "", "orphan_prompts_are_limited"),
-    mutant("stray_add", "0, -limit - 1", "limit, -1", "orphan_prompts_are_limited"),
     mutant(
-        "stray_add",
+        "orphan_prompt_add",
+        "redis.call('ZREMRANGEBYRANK', key, 0, -limit - 1)\n",
+        "",
+        "orphan_prompts_are_limited",
+    ),
+    mutant("orphan_prompt_add", "0, -limit - 1", "limit, -1", "orphan_prompts_are_limited"),
+    mutant(
+        "orphan_prompt_add",
         "redis.call('PEXPIRE', key, keep_ms)\n",
         "",
         "the_next_owner_sees_an_orphan_prompt_for_an_hour",
     ),
-    mutant("strays", "'(' .. (now - keep_ms)", "'-inf'", "the_next_owner_sees_an_orphan_prompt_for_an_hour"),
+    mutant("orphan_prompts", "'(' .. (now - keep_ms)", "'-inf'", "the_next_owner_sees_an_orphan_prompt_for_an_hour"),
 ];

@@ -23,7 +23,7 @@ local function next_tag(lane, owner)
 end
 
 -- Returns the tag of a task that returns to its place. The lane may have been emptied since, which reset its virtual time.
-local function kept_tag(task)
+local function returning_tag(task)
   local served = virtual_time(task.lane, redis.call('HGET', fair_key(task.lane), 'served'))
   local tag = tonumber(task.tag or '0')
   return string.format('%.17g', math.min(tag, served))
@@ -54,7 +54,7 @@ local function add_index(task, status)
   redis.call('ZADD', index_key(status), task.created, task.id)
   redis.call('ZADD', owner_index_key(status, task.owner), task.created, task.id)
   if task.flow then
-    redis.call('ZADD', flow_index_key(status, task.flow), task.created, task.id)
+    redis.call('ZADD', workflow_index_key(status, task.flow), task.created, task.id)
   end
 end
 
@@ -62,7 +62,7 @@ local function drop_index(task, status)
   redis.call('ZREM', index_key(status), task.id)
   redis.call('ZREM', owner_index_key(status, task.owner), task.id)
   if task.flow then
-    redis.call('ZREM', flow_index_key(status, task.flow), task.id)
+    redis.call('ZREM', workflow_index_key(status, task.flow), task.id)
   end
 end
 
@@ -73,7 +73,7 @@ local function move_index(task, from, to)
   end
 end
 
-local function drop_error(task)
+local function drop_error_index(task)
   if task.error_type then
     redis.call('ZREM', errors_key(task.error_type), task.id)
   end

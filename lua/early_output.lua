@@ -17,8 +17,8 @@ local task, refusal = own_task(instance, token, id, attempt)
 if refusal then
   return refusal
 end
-local told = redis.call('HMGET', task_key(id), 'outputs', 'outputs_told')
-local known = told[1] and tonumber(told[2] or '0') or 0
+local stored = redis.call('HMGET', task_key(id), 'outputs', 'outputs_told')
+local known = stored[1] and tonumber(stored[2] or '0') or 0
 -- `before` is the position of these outputs: a repeated call adds nothing, and a gap is refused.
 if known > before then
   return { 'done' }
@@ -27,8 +27,8 @@ if known < before then
   return { 'missing', tostring(known) }
 end
 local now = now_ms()
-begin(task, now)
-local all = known == 0 and outputs or string.sub(told[1], 1, -2) .. ',' .. string.sub(outputs, 2)
+record_start(task, now)
+local all = known == 0 and outputs or string.sub(stored[1], 1, -2) .. ',' .. string.sub(outputs, 2)
 redis.call('HSET', task_key(id), 'outputs', all, 'outputs_told', known + count, 'updated', now)
 publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"output","outputs":' .. outputs)
 return { 'done' }

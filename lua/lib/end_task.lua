@@ -12,7 +12,7 @@ local function free_slot(instance, id)
 end
 
 -- Frees the slot of an ended task after its instance confirmed that the prompt is gone.
-local function confirm_end(task, instance, now)
+local function release_ended(task, instance, now)
   redis.call('HDEL', task_key(task.id), 'cancel_pending')
   if free_slot(instance, task.id) then
     publish_instance(instance, now)
@@ -20,7 +20,7 @@ local function confirm_end(task, instance, now)
 end
 
 -- Returns `,"error":{…}` for the history: type and message of the failure, cut between characters; '' without a failure.
-local function in_brief(failure)
+local function error_summary(failure)
   if not failure or failure == '' then
     return ''
   end
@@ -44,7 +44,7 @@ local function history_with(task, outcome, failure, now)
     lines[#lines + 1] = line
   end
   lines[#lines + 1] = '{"attempt":' .. task.attempt .. ',"instanceId":' .. cjson.encode(task.instance)
-    .. ',"startedMs":' .. (task.claimed or now) .. ',"endedMs":' .. now .. ',"outcome":"' .. outcome .. '"' .. in_brief(failure) .. '}'
+    .. ',"startedMs":' .. (task.claimed or now) .. ',"endedMs":' .. now .. ',"outcome":"' .. outcome .. '"' .. error_summary(failure) .. '}'
   local first = math.max(1, #lines - ATTEMPTS_KEPT + 1)
   return table.concat(lines, '\n', first)
 end
