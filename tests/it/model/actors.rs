@@ -2,7 +2,7 @@
 
 use super::{
     Dice,
-    truth::{Ending, Truth, Wrong},
+    truth::{Ending, Truth, Violation},
 };
 use crate::support::{
     audit::{audit, dump},
@@ -39,25 +39,32 @@ pub struct Model<'a> {
     pub(super) dispatchers: Vec<Dispatcher>,
     pub(super) claims: u64,
     /// Tasks with a `startBy`, not known to have ended.
-    pub(super) patient: Vec<TaskId>,
+    pub(super) with_start_by: Vec<TaskId>,
 }
 
 impl<'a> Model<'a> {
     pub fn new(world: &'a World, seed: u64) -> Self {
         let dispatcher = |number| Dispatcher { name: format!("d{number}"), ..Dispatcher::default() };
         let dispatchers = (0..DISPATCHERS).map(dispatcher).collect();
-        Self { world, dice: Dice::new(seed), truth: Truth::default(), dispatchers, claims: 0, patient: Vec::new() }
+        Self {
+            world,
+            dice: Dice::new(seed),
+            truth: Truth::default(),
+            dispatchers,
+            claims: 0,
+            with_start_by: Vec::new(),
+        }
     }
 
     /// Performs a random operation. Some are sent twice, as a connection does after a lost reply.
-    pub async fn step(&mut self) -> Result<(), Wrong> {
+    pub async fn step(&mut self) -> Result<(), Violation> {
         if self.dice.chance(15) {
             let seconds = 1 + self.dice.below(12) as u64;
             self.world.advance(Duration::from_secs(seconds));
         }
         if self.dice.chance(12) {
             self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
-            self.note_endings_of_the_janitor().await?;
+            self.record_endings_of_the_janitor().await?;
         }
         let who = self.dice.below(DISPATCHERS);
         let operation = self.dice.below(126);
@@ -81,11 +88,11 @@ impl<'a> Model<'a> {
             45..=66 => self.claim(who).await,
             67..=80 => self.start(who).await,
             81..=85 => self.progress(who).await,
-            86..=88 => self.tell_output(who).await,
+            86..=88 => self.add_output(who).await,
             89..=103 => self.settle(who).await,
             104..=107 => self.requeue(who).await,
             108..=112 => self.release(who).await,
-            113..=114 => self.give_back_lease(who).await,
+            113..=114 => self.release_lease(who).await,
             115 => self.reclaim(who).await,
             116 => {
                 // Killed: its view is lost, its leases run on.
@@ -96,7 +103,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    pub fn audit(&mut self) -> Result<(), Wrong> {
+    pub fn audit(&mut self) -> Result<(), Violation> {
         audit(self.world, SLOTS as usize)?;
         let tasks = dump(self.world).tasks();
         for (id, ending) in &self.truth.tasks {
@@ -156,11 +163,11 @@ impl<'a> Model<'a> {
         self.world.queue.heal().await.unwrap();
     }
 
-    pub(super) fn twice(&mut self) -> usize {
+    pub(super) fn repeats(&mut self) -> usize {
         if self.dice.chance(25) { 2 } else { 1 }
     }
 
-    async fn enqueue(&mut self) -> Result<(), Wrong> {
+    async fn enqueue(&mut self) -> Result<(), Violation> {
         let priority = *self.dice.pick(&Priority::ALL).unwrap_or(&Priority::Normal);
         let owner = format!("u{}", self.dice.below(4));
         let patience = 1_000 + self.dice.below(120_000) as u64;
@@ -171,7 +178,7 @@ impl<'a> Model<'a> {
             // Restricted to a list that contains all instances: filed as restricted, but every instance may claim it.
             new.facts.eligible = (0..INSTANCES).map(|number| InstanceId::new(format!("i{number}"))).collect();
         }
-        for turn in 0..self.twice() {
+        for turn in 0..self.repeats() {
             match self.world.queue.enqueue(&new).await.map_err(|error| error.to_string())? {
                 Enqueued::Created(_) if turn == 0 => {}
                 Enqueued::Replayed(_) if turn == 1 => {}
@@ -180,15 +187,15 @@ impl<'a> Model<'a> {
         }
         self.truth.tasks.insert(new.id, None);
         if new.start_by_ms.is_some() {
-            self.patient.push(new.id);
+            self.with_start_by.push(new.id);
         }
         Ok(())
     }
 
-    async fn cancel(&mut self) -> Result<(), Wrong> {
+    async fn cancel(&mut self) -> Result<(), Violation> {
         let ids: Vec<TaskId> = self.truth.tasks.keys().copied().collect();
         let Some(&id) = self.dice.pick(&ids) else { return Ok(()) };
-        for _ in 0..self.twice() {
+        for _ in 0..self.repeats() {
             match self.world.queue.cancel(id).await.map_err(|error| error.to_string())? {
                 Cancelled::Cancelled(task) if task.state == TaskState::Cancelled => {
                     self.truth.end("cancel", id, Ending { state: TaskState::Cancelled, kind: None, by: None })?;
@@ -201,16 +208,16 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    async fn revive(&mut self) -> Result<(), Wrong> {
+    async fn revive(&mut self) -> Result<(), Violation> {
         let ids: Vec<TaskId> = self.truth.tasks.keys().copied().collect();
         let Some(&id) = self.dice.pick(&ids) else { return Ok(()) };
         let ended = self.truth.tasks[&id].clone();
-        for turn in 0..self.twice() {
+        for turn in 0..self.repeats() {
             let answer = self.world.queue.revive(id).await.map_err(|error| error.to_string())?;
             match (answer, &ended) {
                 (Revived::Revived(task), Some(ending)) if ending.state != TaskState::Completed => {
                     if turn == 0 && task.start_by_ms.is_some() {
-                        self.patient.push(id);
+                        self.with_start_by.push(id);
                     }
                     self.truth.revived(id);
                 }
@@ -225,11 +232,11 @@ impl<'a> Model<'a> {
     }
 
     /// Records the tasks that the janitor ended by `startBy`, of which no caller got an answer.
-    pub(super) async fn note_endings_of_the_janitor(&mut self) -> Result<(), Wrong> {
+    pub(super) async fn record_endings_of_the_janitor(&mut self) -> Result<(), Violation> {
         let truth = &self.truth;
-        self.patient.retain(|id| truth.tasks[id].is_none());
-        let tasks = self.world.queue.tasks(&self.patient).await.map_err(|error| error.to_string())?;
-        for (id, task) in self.patient.clone().into_iter().zip(tasks) {
+        self.with_start_by.retain(|id| truth.tasks[id].is_none());
+        let tasks = self.world.queue.tasks(&self.with_start_by).await.map_err(|error| error.to_string())?;
+        for (id, task) in self.with_start_by.clone().into_iter().zip(tasks) {
             let Some(task) = task else { return Err(format!("{id} has disappeared without an ending")) };
             let is_late = task.start_by_ms.is_some_and(|by| by <= self.world.now_ms());
             if task.state == TaskState::Failed && is_late && task.started_ms.is_none() {

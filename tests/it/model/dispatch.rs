@@ -2,7 +2,7 @@
 
 use super::{
     actors::{INSTANCES, Model, SLOTS, TTL},
-    truth::{Ending, Wrong},
+    truth::{Ending, Violation},
 };
 use crate::support::world::{completed, failed};
 use shuzhiren::{
@@ -11,23 +11,23 @@ use shuzhiren::{
 };
 
 /// A task in flight and the lease under which it was claimed.
-pub(super) struct Job {
+pub(super) struct Run {
     lease: Lease,
     task: TaskId,
     attempt: Attempt,
 }
 
-impl Job {
-    fn by(&self) -> (InstanceId, Attempt) {
+impl Run {
+    fn owner(&self) -> (InstanceId, Attempt) {
         (self.lease.instance.clone(), self.attempt)
     }
 }
 
 impl Model<'_> {
-    pub(super) async fn acquire(&mut self, who: usize) -> Result<(), Wrong> {
+    pub(super) async fn acquire(&mut self, who: usize) -> Result<(), Violation> {
         let instance = InstanceId::new(format!("i{}", self.dice.below(INSTANCES)));
         let token = Token::new();
-        for _ in 0..self.twice() {
+        for _ in 0..self.repeats() {
             let name = self.dispatchers[who].name.clone();
             let answer = self.world.queue.acquire(&instance, &name, &token, TTL).await;
             if let Acquired::Ours(in_flight) = answer.map_err(|error| error.to_string())? {
@@ -51,7 +51,7 @@ impl Model<'_> {
         self.dispatchers[who].running.remove(instance);
     }
 
-    pub(super) async fn renew(&mut self, who: usize) -> Result<(), Wrong> {
+    pub(super) async fn renew(&mut self, who: usize) -> Result<(), Violation> {
         for (instance, token) in self.dispatchers[who].leases.clone() {
             let lease = Lease { instance: instance.clone(), token: token.clone() };
             let is_current = self.truth.is_current(&instance, token.as_str());
@@ -68,13 +68,13 @@ impl Model<'_> {
         Ok(())
     }
 
-    pub(super) async fn claim(&mut self, who: usize) -> Result<(), Wrong> {
+    pub(super) async fn claim(&mut self, who: usize) -> Result<(), Violation> {
         let Some(lease) = self.any_lease(who) else { return Ok(()) };
         self.claims += 1;
         let nonce = format!("n{}", self.claims);
         let window = if self.dice.chance(50) { 1 } else { 8 };
         let (before, mut first) = (self.slots(&lease.instance), None);
-        for turn in 0..self.twice() {
+        for turn in 0..self.repeats() {
             let answer =
                 self.world.queue.claim(&lease, &nonce, SLOTS, window).await.map_err(|error| error.to_string())?;
             let Claimed::Task(claim) = answer else {
@@ -114,11 +114,11 @@ impl Model<'_> {
         self.dice.pick(&leases).cloned()
     }
 
-    pub(super) fn any_job(&mut self, who: usize) -> Option<Job> {
+    pub(super) fn any_run(&mut self, who: usize) -> Option<Run> {
         let is_late = self.dice.chance(12);
         let dispatcher = &self.dispatchers[who];
         let past = dispatcher.past.iter().filter(|(instance, ..)| dispatcher.leases.contains_key(instance)).cloned();
-        let jobs: Vec<(InstanceId, TaskId, Attempt)> = if is_late {
+        let runs: Vec<(InstanceId, TaskId, Attempt)> = if is_late {
             past.collect()
         } else {
             dispatcher
@@ -128,102 +128,102 @@ impl Model<'_> {
                 .flat_map(|(instance, tasks)| tasks.iter().map(|(task, attempt)| (instance.clone(), *task, *attempt)))
                 .collect()
         };
-        let (instance, task, attempt) = self.dice.pick(&jobs)?.clone();
+        let (instance, task, attempt) = self.dice.pick(&runs)?.clone();
         let token = self.dispatchers[who].leases[&instance].clone();
-        Some(Job { lease: Lease { instance, token }, task, attempt })
+        Some(Run { lease: Lease { instance, token }, task, attempt })
     }
 
-    pub(super) fn drop_job(&mut self, who: usize, job: &Job) {
-        if let Some(tasks) = self.dispatchers[who].running.get_mut(&job.lease.instance) {
-            tasks.remove(&job.task);
+    pub(super) fn drop_run(&mut self, who: usize, run: &Run) {
+        if let Some(tasks) = self.dispatchers[who].running.get_mut(&run.lease.instance) {
+            tasks.remove(&run.task);
         }
     }
 
-    pub(super) async fn start(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some(job) = self.any_job(who) else { return Ok(()) };
-        for _ in 0..self.twice() {
-            let answer = self.world.queue.start(&job.lease, job.task, job.attempt).await;
-            self.note("start", &job, answer, None)?;
+    pub(super) async fn start(&mut self, who: usize) -> Result<(), Violation> {
+        let Some(run) = self.any_run(who) else { return Ok(()) };
+        for _ in 0..self.repeats() {
+            let answer = self.world.queue.start(&run.lease, run.task, run.attempt).await;
+            self.note("start", &run, answer, None)?;
         }
         Ok(())
     }
 
-    pub(super) async fn progress(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some(job) = self.any_job(who) else { return Ok(()) };
+    pub(super) async fn progress(&mut self, who: usize) -> Result<(), Violation> {
+        let Some(run) = self.any_run(who) else { return Ok(()) };
         let progress = Progress { percent: self.dice.below(100) as u8, ..Progress::default() };
-        let answer = self.world.queue.progress(&job.lease, job.task, job.attempt, &progress).await;
-        self.note("progress", &job, answer, None)
+        let answer = self.world.queue.progress(&run.lease, run.task, run.attempt, &progress).await;
+        self.note("progress", &run, answer, None)
     }
 
-    pub(super) async fn tell_output(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some(job) = self.any_job(who) else { return Ok(()) };
-        let before = self.world.field(job.task, "outputs_told").parse().unwrap_or(0);
+    pub(super) async fn add_output(&mut self, who: usize) -> Result<(), Violation> {
+        let Some(run) = self.any_run(who) else { return Ok(()) };
+        let before = self.world.field(run.task, "outputs_told").parse().unwrap_or(0);
         let output = Output { node_id: before.to_string(), ..Output::default() };
-        for _ in 0..self.twice() {
+        for _ in 0..self.repeats() {
             let outputs = std::slice::from_ref(&output);
-            let answer = self.world.queue.tell_outputs(&job.lease, job.task, job.attempt, before, outputs).await;
+            let answer = self.world.queue.tell_outputs(&run.lease, run.task, run.attempt, before, outputs).await;
             let answer = match answer.map_err(|error| error.to_string())? {
                 Told::Done => Written::Done,
                 Told::Refused(written) => written,
-                Told::Missing(known) => return Err(format!("{}: {known} outputs, not {before}", job.task)),
+                Told::Missing(known) => return Err(format!("{}: {known} outputs, not {before}", run.task)),
             };
-            self.note("output", &job, Ok(answer), None)?;
+            self.note("output", &run, Ok(answer), None)?;
             if answer != Written::Done {
                 return Ok(());
             }
-            let outputs = self.world.task(job.task).await.outputs;
+            let outputs = self.world.task(run.task).await.outputs;
             if outputs.len() != before + 1 || outputs.last() != Some(&output) {
-                return Err(format!("{} has {outputs:?} after output {before}", job.task));
+                return Err(format!("{} has {outputs:?} after output {before}", run.task));
             }
         }
         Ok(())
     }
 
-    pub(super) async fn settle(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some(job) = self.any_job(who) else { return Ok(()) };
+    pub(super) async fn settle(&mut self, who: usize) -> Result<(), Violation> {
+        let Some(run) = self.any_run(who) else { return Ok(()) };
         let (outcome, ends) = match self.dice.below(5) {
             0 | 1 => (completed(), (TaskState::Completed, None)),
             2 => (failed(FailureKind::NodeError), (TaskState::Failed, Some(FailureKind::NodeError))),
             _ => (failed(FailureKind::Stalled), (TaskState::Failed, Some(FailureKind::Stalled))),
         };
-        for _ in 0..self.twice() {
-            let answer = self.world.queue.settle(&job.lease, job.task, job.attempt, &outcome).await;
+        for _ in 0..self.repeats() {
+            let answer = self.world.queue.settle(&run.lease, run.task, run.attempt, &outcome).await;
             let is_slot_kept = matches!(answer, Ok(Written::Done | Written::Retrying | Written::AlreadyEnded(_)))
-                && self.holds_slot(&job);
-            self.note("settle", &job, answer, Some(ends))?;
+                && self.holds_slot(&run);
+            self.note("settle", &run, answer, Some(ends))?;
             if is_slot_kept {
-                return Err(format!("settle of {} kept its slot", job.task));
+                return Err(format!("settle of {} kept its slot", run.task));
             }
         }
         // One reply in seven is lost: the call is repeated later.
         if self.dice.chance(85) {
-            self.drop_job(who, &job);
+            self.drop_run(who, &run);
         }
         Ok(())
     }
 
-    pub(super) fn holds_slot(&self, job: &Job) -> bool {
-        let key = self.world.key(&format!("in-flight:{}", job.lease.instance));
-        self.world.redis(&["HEXISTS", &key, &job.task.to_string()]).number() == 1
+    pub(super) fn holds_slot(&self, run: &Run) -> bool {
+        let key = self.world.key(&format!("in-flight:{}", run.lease.instance));
+        self.world.redis(&["HEXISTS", &key, &run.task.to_string()]).number() == 1
     }
 
-    pub(super) async fn requeue(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some(job) = self.any_job(who) else { return Ok(()) };
+    pub(super) async fn requeue(&mut self, who: usize) -> Result<(), Violation> {
+        let Some(run) = self.any_run(who) else { return Ok(()) };
         let lost = self.dice.chance(40);
-        for _ in 0..self.twice() {
-            let answer = self.world.queue.requeue(&job.lease, job.task, job.attempt, lost, "model").await;
+        for _ in 0..self.repeats() {
+            let answer = self.world.queue.requeue(&run.lease, run.task, run.attempt, lost, "model").await;
             if let Ok(Written::AlreadyEnded(TaskState::Failed)) = answer
-                && self.truth.tasks.get(&job.task) == Some(&None)
+                && self.truth.tasks.get(&run.task) == Some(&None)
             {
-                self.truth.end("poison", job.task, Ending { state: TaskState::Failed, kind: None, by: None })?;
+                self.truth.end("poison", run.task, Ending { state: TaskState::Failed, kind: None, by: None })?;
             }
-            self.note("requeue", &job, answer, None)?;
+            self.note("requeue", &run, answer, None)?;
         }
-        self.drop_job(who, &job);
+        self.drop_run(who, &run);
         Ok(())
     }
 
-    pub(super) async fn release(&mut self, who: usize) -> Result<(), Wrong> {
+    pub(super) async fn release(&mut self, who: usize) -> Result<(), Violation> {
         let mut known = self.dispatchers[who].cancelled.clone();
         if self.dice.chance(30) {
             known = self.dispatchers[who].past.iter().map(|(instance, task, _)| (instance.clone(), *task)).collect();
@@ -231,7 +231,7 @@ impl Model<'_> {
         let Some((instance, task)) = self.dice.pick(&known).cloned() else { return Ok(()) };
         let Some(token) = self.dispatchers[who].leases.get(&instance).cloned() else { return Ok(()) };
         let lease = Lease { instance: instance.clone(), token };
-        for _ in 0..self.twice() {
+        for _ in 0..self.repeats() {
             let answer = self.world.queue.release(&lease, task).await.map_err(|error| error.to_string())?;
             let is_current = self.truth.is_current(&instance, lease.token.as_str());
             if is_current == (answer == Written::Fenced) {
@@ -248,9 +248,9 @@ impl Model<'_> {
         Ok(())
     }
 
-    pub(super) async fn give_back_lease(&mut self, who: usize) -> Result<(), Wrong> {
+    pub(super) async fn release_lease(&mut self, who: usize) -> Result<(), Violation> {
         let Some(lease) = self.any_lease(who) else { return Ok(()) };
-        for _ in 0..self.twice() {
+        for _ in 0..self.repeats() {
             self.world.queue.yield_lease(&lease).await.map_err(|error| error.to_string())?;
         }
         if self.truth.is_current(&lease.instance, lease.token.as_str()) {
@@ -261,13 +261,13 @@ impl Model<'_> {
     }
 
     /// Reclaims a task that it may never have had, as after a failover.
-    pub(super) async fn reclaim(&mut self, who: usize) -> Result<(), Wrong> {
-        let Some(job) = self.any_job(who) else { return Ok(()) };
-        let answer = self.world.queue.reclaim(&job.lease, job.task, job.attempt).await;
-        self.note("reclaim", &job, answer, None)
+    pub(super) async fn reclaim(&mut self, who: usize) -> Result<(), Violation> {
+        let Some(run) = self.any_run(who) else { return Ok(()) };
+        let answer = self.world.queue.reclaim(&run.lease, run.task, run.attempt).await;
+        self.note("reclaim", &run, answer, None)
     }
 
-    pub(super) async fn report(&mut self, who: usize) -> Result<(), Wrong> {
+    pub(super) async fn report(&mut self, who: usize) -> Result<(), Violation> {
         let Some(lease) = self.any_lease(who) else { return Ok(()) };
         let answer =
             self.world.queue.report(&lease, &Default::default(), true).await.map_err(|error| error.to_string())?;
@@ -279,17 +279,17 @@ impl Model<'_> {
     pub(super) fn note(
         &mut self,
         what: &str,
-        job: &Job,
+        run: &Run,
         answer: shuzhiren::queue::Result<Written>,
         ends: Option<(TaskState, Option<FailureKind>)>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Violation> {
         let answer = answer.map_err(|error| format!("{what}: {error}"))?;
-        let task = self.world.key(&format!("task:{}", job.task));
-        let is_collected = matches!(self.truth.tasks.get(&job.task), Some(Some(_)))
+        let task = self.world.key(&format!("task:{}", run.task));
+        let is_collected = matches!(self.truth.tasks.get(&run.task), Some(Some(_)))
             && self.world.redis(&["EXISTS", &task]).number() == 0;
         if is_collected && answer == Written::NotThisAttempt {
             return Ok(());
         }
-        self.truth.wrote(what, job.task, &job.by(), job.lease.token.as_str(), answer, ends)
+        self.truth.wrote(what, run.task, &run.owner(), run.lease.token.as_str(), answer, ends)
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     KEEP,
     actors::{Dispatcher, INSTANCES, Model, TTL},
-    truth::Wrong,
+    truth::Violation,
 };
 use crate::support::audit::dump;
 use shuzhiren::{
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 impl Model<'_> {
     /// Leaves one healthy dispatcher, which must be able to end every task and free every slot.
-    pub async fn drain(&mut self) -> Result<String, Wrong> {
+    pub async fn drain(&mut self) -> Result<String, Violation> {
         self.world.advance(TTL);
         self.dispatchers = vec![Dispatcher { name: "last".to_owned(), ..Dispatcher::default() }];
         for round in 0..10_000 {
             self.world.advance(Duration::from_secs(6));
             self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
-            self.note_endings_of_the_janitor().await?;
+            self.record_endings_of_the_janitor().await?;
             self.drain_round().await?;
             let counts = self.world.queue.counts().await.map_err(|error| error.to_string())?;
             let busy = (0..INSTANCES).any(|number| self.slots(&InstanceId::new(format!("i{number}"))) > 0);
@@ -32,7 +32,7 @@ impl Model<'_> {
         Err("a healthy dispatcher cannot end the remaining tasks".to_owned())
     }
 
-    pub(super) async fn drain_round(&mut self) -> Result<(), Wrong> {
+    pub(super) async fn drain_round(&mut self) -> Result<(), Violation> {
         for number in 0..INSTANCES {
             let instance = InstanceId::new(format!("i{number}"));
             if !self.dispatchers[0].leases.contains_key(&instance) {
@@ -56,7 +56,7 @@ impl Model<'_> {
     }
 
     /// Checks that long afterwards no keys of tasks are left.
-    pub(super) async fn check_collection(&mut self, rounds: usize) -> Result<String, Wrong> {
+    pub(super) async fn check_collection(&mut self, rounds: usize) -> Result<String, Violation> {
         let unended = self.truth.tasks.values().filter(|ending| ending.is_none()).count();
         if unended > 0 {
             return Err(format!("{unended} tasks have ended but no caller got that answer"));

@@ -7,7 +7,7 @@ use shuzhiren::{
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Description of a violation.
-pub type Wrong = String;
+pub type Violation = String;
 
 /// A task's ending according to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Truth {
 
 impl Truth {
     /// Records that a lease was granted.
-    pub fn acquired(&mut self, instance: &InstanceId, token: &str, now: u64, ttl: u64) -> Result<(), Wrong> {
+    pub fn acquired(&mut self, instance: &InstanceId, token: &str, now: u64, ttl: u64) -> Result<(), Violation> {
         if let Some((holder, deadline)) = self.leases.get(instance)
             && holder != token
             && !holder.is_empty()
@@ -54,7 +54,13 @@ impl Truth {
     }
 
     /// Records a claim, or (`again`) its replay.
-    pub fn claimed(&mut self, task: TaskId, instance: &InstanceId, attempt: Attempt, again: bool) -> Result<(), Wrong> {
+    pub fn claimed(
+        &mut self,
+        task: TaskId,
+        instance: &InstanceId,
+        attempt: Attempt,
+        again: bool,
+    ) -> Result<(), Violation> {
         let claim = (instance.clone(), attempt);
         if again {
             return if self.claims.get(&task) == Some(&claim) {
@@ -84,7 +90,7 @@ impl Truth {
         token: &str,
         answer: Written,
         ends: Option<(TaskState, Option<FailureKind>)>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Violation> {
         let is_current = self.is_current(&by.0, token);
         match answer {
             Written::Fenced if is_current => return Err(format!("{what}: the owner of {} was fenced", by.0)),
@@ -122,7 +128,7 @@ impl Truth {
     }
 
     /// Records that a task ended like this.
-    pub fn end(&mut self, what: &str, task: TaskId, ending: Ending) -> Result<(), Wrong> {
+    pub fn end(&mut self, what: &str, task: TaskId, ending: Ending) -> Result<(), Violation> {
         match self.tasks.get_mut(&task) {
             Some(known @ None) => *known = Some(ending),
             Some(Some(known)) if *known == ending => {}
@@ -132,7 +138,7 @@ impl Truth {
     }
 
     /// Checks an answer that the task had already ended.
-    pub fn ended_otherwise(&mut self, what: &str, task: TaskId, state: TaskState) -> Result<(), Wrong> {
+    pub fn ended_otherwise(&mut self, what: &str, task: TaskId, state: TaskState) -> Result<(), Violation> {
         match self.tasks.get(&task) {
             Some(Some(known)) if known.state == state => Ok(()),
             known => Err(format!("{what}: the answer is that {task} had ended {state:?}, but known is {known:?}")),
