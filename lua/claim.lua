@@ -19,9 +19,9 @@ local AVOID_MS = 5000
 local function claim_reply(task, payload, attempt)
   -- Attempts that were not counted do not use up the limit.
   local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
-  local more = redis.call('HMGET', task_key(task.id), 'facts', 'revived_at')
-  local waited_ms = math.max(0, (task.claimed or now_ms()) - (more[2] or task.created))
-  return { 'task', task.id, tostring(attempt), payload, more[1] or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
+  local fields = redis.call('HMGET', task_key(task.id), 'facts', 'revived_at')
+  local waited_ms = math.max(0, (task.claimed or now_ms()) - (fields[2] or task.created))
+  return { 'task', task.id, tostring(attempt), payload, fields[1] or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
 end
 
 local function can_run(task)

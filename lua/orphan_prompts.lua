@@ -3,7 +3,7 @@
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
 -- ARGV[2] keep_ms  older ones are ignored
--- Returns {'strays', {prompt, age_ms, …}}
+-- Returns {'orphan_prompts', {prompt, age_ms, …}}
 local instance, keep_ms = ARGV[1], tonumber(ARGV[2])
 
 local now = now_ms()
@@ -11,4 +11,4 @@ local found = redis.call('ZRANGEBYSCORE', root .. 'strays:' .. instance, '(' .. 
 for i = 2, #found, 2 do
   found[i] = tostring(math.max(0, now - tonumber(found[i])))
 end
-return { 'strays', found }
+return { 'orphan_prompts', found }
