@@ -212,7 +212,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("list", "  if errors ~= '' then\n", "  if false then\n", "failed_tasks_are_listed_by_their_error"),
     mutant("claim", "times[2] or times[1]", "times[1]", "the_age_of_a_revived_task_counts_from_its_revival"),
-    mutant("claim", "more[2] or task.created", "task.created", "the_age_of_a_revived_task_counts_from_its_revival"),
+    mutant("claim", "fields[2] or task.created", "task.created", "the_age_of_a_revived_task_counts_from_its_revival"),
     mutant("claim", "elseif is_overdue(task) then", "elseif false then", "an_overdue_task_is_not_claimed"),
     mutant(
         "claim",
