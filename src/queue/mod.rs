@@ -96,7 +96,10 @@ pub use results::{
     Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
 pub use tasks::batches::{BatchEnqueued, BatchStand, PackedTask};
-pub use workflows::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowRow, FlowWritten, NewFlow};
+pub use workflows::{
+    NewWorkflow, PublishedWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,
+    WorkflowWritten,
+};
 
 use crate::settings::RedisSettings;
 use fred::{

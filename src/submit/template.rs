@@ -65,7 +65,7 @@ impl<'a> Template<'a> {
         published: Option<&'a PublishedWorkflow>,
         fleet: Arc<FleetSnapshot>,
     ) -> Result<Self> {
-        let text = published.map_or(submission.workflow, |published| &published.flow.graph);
+        let text = published.map_or(submission.workflow, |published| &published.workflow.graph);
         let (workflow, conversion) =
             Workflow::read(text, GRAPH_LIMITS, &fleet.catalog).map_err(super::Error::InvalidWorkflow)?;
         Ok(Self { submission, published, text, workflow, conversion, fleet })

@@ -12,8 +12,8 @@ mod tighten;
 
 pub(super) use super::http::envelope::Envelope;
 pub(super) use schemas::{
-    ConfigBody, FlowBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy,
-    UploadForm,
+    ConfigBody, Form, Health, Include, LoginBody, Nodes, Submitted, SwitchBody, TaskBody, Unhealthy, UploadForm,
+    WorkflowBody,
 };
 
 use axum::{

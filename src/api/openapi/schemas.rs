@@ -79,7 +79,8 @@ enum WorkflowOrName {
 /// What is published.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::api) struct FlowBody {
+#[schema(as = FlowBody)]
+pub(in crate::api) struct WorkflowBody {
     /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`; or what its editor saves, which is converted.
     /// `$file`, `$url` and links may stand in it, the other `$…` forms in `params` of a task only.
     #[schema(value_type = Object)]

@@ -121,7 +121,7 @@ impl Queue {
         }
     }
 
-    /// Returns one page of a batch's tasks, the last first. Ignores the query's `failures` and `flow`.
+    /// Returns one page of a batch's tasks, the last first. Ignores the query's `failures` and `workflow`.
     pub async fn batch_tasks(&self, id: BatchId, query: &TaskQuery) -> Result<TaskPage> {
         let args = vec![
             name(id),

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{FLOW_LIMITS, FileDeleted, FlowLimits, FlowWritten, NewFlow, Retention},
+    queue::{FileDeleted, NewWorkflow, Retention, WORKFLOW_LIMITS, WorkflowLimits, WorkflowWritten},
     settings::Keep,
     task::FileId,
 };
@@ -26,19 +26,19 @@ scenarios! {
     a_file_named_by_a_workflow_outlives_its_task
 }
 
-const LIMITS: FlowLimits = FlowLimits { versions_kept: 2, ..FLOW_LIMITS };
+const LIMITS: WorkflowLimits = WorkflowLimits { versions_kept: 2, ..WORKFLOW_LIMITS };
 
 /// Publishes content number `number`, which names these files.
-async fn put(world: &World, text: &str, number: u64, files: &[FileId]) -> FlowWritten {
+async fn put(world: &World, text: &str, number: u64, files: &[FileId]) -> WorkflowWritten {
     let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
-    let new = NewFlow { head: &head("d"), graph: &graph, files: &files.iter().copied().collect() };
-    world.queue.put_flow(&name(text), new, None, LIMITS).await.unwrap()
+    let new = NewWorkflow { head: &head("d"), graph: &graph, files: &files.iter().copied().collect() };
+    world.queue.publish_workflow(&name(text), new, None, LIMITS).await.unwrap()
 }
 
 /// Deletes a file. Returns what needs it, as the deletion reports it; `None` = it was deleted.
 async fn needed_by(world: &World, file: FileId) -> Option<String> {
     match world.queue.delete_file(file).await.unwrap() {
-        FileDeleted::InUse(Some(flow)) => Some(flow.to_string()),
+        FileDeleted::InUse(Some(workflow)) => Some(workflow.to_string()),
         FileDeleted::InUse(None) => Some("a task".to_owned()),
         FileDeleted::Deleted(..) => None,
         FileDeleted::NotFound => panic!("{file} is not there"),
@@ -48,26 +48,26 @@ async fn needed_by(world: &World, file: FileId) -> Option<String> {
 pub async fn a_file_named_by_a_workflow_is_not_deleted(world: &World) {
     let (file, other, missing) = (upload(world).await, upload(world).await, FileId::new());
     let before = dump(world);
-    assert_eq!(put(world, "a", 1, &[file.id, missing]).await, FlowWritten::NoSuchFile(missing));
+    assert_eq!(put(world, "a", 1, &[file.id, missing]).await, WorkflowWritten::NoSuchFile(missing));
     assert!(dump(world) == before);
-    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Written(1));
-    assert_eq!(put(world, "b", 1, &[file.id]).await, FlowWritten::Written(1));
+    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, WorkflowWritten::Written(1));
+    assert_eq!(put(world, "b", 1, &[file.id]).await, WorkflowWritten::Written(1));
     let before = dump(world);
-    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Same(1));
+    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, WorkflowWritten::Same(1));
     assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a@1"));
     assert_eq!(world.queue.retract_file(other.id).await.unwrap(), []);
     assert!(dump(world) == before);
     // As published by an earlier release, which did not hold files; publishing it again holds them.
     world.redis(&["DEL", &world.key(&format!("held:{}", other.id))]);
     world.redis(&["HDEL", &world.key("workflow:a"), "files:1"]);
-    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, FlowWritten::Same(1));
+    assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, WorkflowWritten::Same(1));
     assert!(dump(world) == before);
 
     world.create(&needing(&[other.id])).await;
-    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a task"));
     assert_eq!(needed_by(world, file.id).await.as_deref(), Some("b@1"));
-    world.queue.delete_flow(&name("b"), LIMITS).await.unwrap();
+    world.queue.delete_workflow(&name("b"), LIMITS).await.unwrap();
     assert_eq!(needed_by(world, file.id).await, None);
     audit(world, 1).unwrap();
 }
@@ -84,7 +84,7 @@ pub async fn a_file_named_by_a_workflow_does_not_expire(world: &World) {
     world.queue.tidy_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 60);
     assert!(!is_registered(world, &other).await, "more than one batch of held files does not block it");
-    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     world.queue.tidy_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 0);
     audit(world, 1).unwrap();
@@ -95,11 +95,11 @@ pub async fn a_removed_version_releases_its_files(world: &World) {
     put(world, "a", 1, &[first, every]).await;
     put(world, "a", 2, &[every]).await;
     assert_eq!(needed_by(world, first).await.as_deref(), Some("a@1"));
-    assert_eq!(put(world, "a", 3, &[every]).await, FlowWritten::Written(3));
+    assert_eq!(put(world, "a", 3, &[every]).await, WorkflowWritten::Written(3));
     assert_eq!(needed_by(world, first).await, None, "only two versions are kept");
     assert_eq!(dump(world).map("workflow:a").len(), 2 + 4 * 2);
     assert!(needed_by(world, every).await.is_some());
-    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     assert_eq!(needed_by(world, every).await, None);
     assert!(!dump(world).names().iter().any(|key| key.starts_with("held:")));
 }
@@ -111,7 +111,7 @@ pub async fn a_file_named_by_a_workflow_outlives_its_task(world: &World) {
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
-    world.queue.delete_flow(&name("a"), LIMITS).await.unwrap();
+    world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     world.advance(Duration::from_secs(60));
     world.queue.tidy_once_with(Retention::default()).await.unwrap();
     assert!(!is_registered(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
