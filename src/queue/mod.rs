@@ -97,7 +97,7 @@ pub use results::{
 };
 pub use tasks::batches::{BatchEnqueued, BatchStand, PackedTask};
 pub use workflows::{
-    NewWorkflow, PublishedWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,
+    NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,
     WorkflowWritten,
 };
 
