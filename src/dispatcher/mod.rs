@@ -40,7 +40,7 @@ mod orphan_files;
 
 use crate::{
     process::Readiness,
-    queue::{News, Queue, Retention},
+    queue::{FeedItem, Queue, Retention},
     settings::DispatcherSettings,
     store::Store,
     task::InstanceId,
@@ -155,7 +155,7 @@ async fn follow_events(shared: Arc<Shared>) {
         match shared.parts.queue.feed().await {
             Ok(mut feed) => loop {
                 match feed.next().await {
-                    News::Event(event) => match *event {
+                    FeedItem::Event(event) => match *event {
                         Event::Task(task) => {
                             if let (TaskChange::Cancelled, Some(id)) = (&task.change, &task.instance)
                                 && let Some(instance) = shared.instance(id)
@@ -170,7 +170,7 @@ async fn follow_events(shared: Arc<Shared>) {
                             }
                         }
                     },
-                    News::Gap => {
+                    FeedItem::Gap => {
                         shared.renew_all();
                         shared.config_changed.notify_one();
                     }
@@ -187,7 +187,7 @@ async fn follow_events(shared: Arc<Shared>) {
 async fn delete_unreferenced(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(OBJECTS_INTERVAL).await;
-        while let Ok(objects) = shared.parts.queue.take_orphans(OBJECTS_PER_BATCH).await {
+        while let Ok(objects) = shared.parts.queue.take_orphan_objects(OBJECTS_PER_BATCH).await {
             let is_last = (objects.len() as u64) < OBJECTS_PER_BATCH;
             for object in objects {
                 if let Err(error) = shared.parts.store.delete(object).await {

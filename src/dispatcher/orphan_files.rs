@@ -19,7 +19,7 @@ const IDS_PER_CALL: usize = 500;
 /// Scans the store periodically; one process of the installation at a time.
 pub(super) async fn run(queue: Queue, store: Store, me: String) {
     loop {
-        match queue.hold_duty("lost-files", &me, DUTY_TTL).await {
+        match queue.elect("lost-files", &me, DUTY_TTL).await {
             Ok(true) => match collect(&queue, &store, &me).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "orphan files deleted"),
@@ -42,7 +42,7 @@ async fn collect(queue: &Queue, store: &Store, me: &str) -> Result<usize, String
     }
     let mut deleted = 0;
     for shard in 0..=u8::MAX {
-        if !queue.hold_duty("lost-files", me, DUTY_TTL).await.map_err(|error| error.to_string())? {
+        if !queue.elect("lost-files", me, DUTY_TTL).await.map_err(|error| error.to_string())? {
             break;
         }
         let old = store.old_files(shard, ORPHAN_AGE).await.map_err(|error| error.to_string())?;

@@ -35,11 +35,11 @@ pub struct Plan {
 /// Looks at everything; what cannot be looked at because something else is away is left out with a word.
 pub async fn examine(plan: &Plan) -> Report {
     let mut report = Report::default();
-    let exam = Box::pin(redis::examine(&plan.redis, &mut report)).await;
-    let installation = exam.as_ref().and_then(|exam| exam.installation.as_deref());
+    let diagnosis = Box::pin(redis::examine(&plan.redis, &mut report)).await;
+    let installation = diagnosis.as_ref().and_then(|diagnosis| diagnosis.installation.as_deref());
     files::examine(&plan.storage, plan.keys.as_ref(), installation, &mut report).await;
-    let is_asked = exam.is_some();
-    let known = exam.map(|exam| exam.config).filter(|config| config.version > 0);
+    let is_asked = diagnosis.is_some();
+    let known = diagnosis.map(|diagnosis| diagnosis.config).filter(|config| config.version > 0);
     match known.as_ref().or(plan.fleet.as_ref()) {
         Some(config) => instances::examine(config, &mut report).await,
         None if !is_asked => report.push(Finding::skip("instances", "Redis, which knows them, cannot be asked")),

@@ -2,7 +2,7 @@
 
 use super::{Finding, Report};
 use crate::{
-    queue::{self, Error, Exam, Remark},
+    queue::{self, Diagnosis, Error, ServerIssue},
     settings::{Durability, RedisSettings},
 };
 use std::time::Duration;
@@ -15,36 +15,36 @@ const CLOCK_MS_MAX: u64 = 2_000;
 const MEMORY_PERCENT_MAX: u64 = 85;
 
 /// Looks at it; `None` when it cannot be reached.
-pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Option<Exam> {
-    let exam = match Box::pin(queue::examine(settings)).await {
-        Ok(exam) => exam,
+pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Option<Diagnosis> {
+    let diagnosis = match Box::pin(queue::diagnose(settings)).await {
+        Ok(diagnosis) => diagnosis,
         Err(error) => {
             report.push(Finding::fail("redis", error.to_string(), why_not(&error)));
             return None;
         }
     };
-    report.push(answers(&exam));
-    for finding in verdict(&exam, settings.durability) {
+    report.push(answers(&diagnosis));
+    for finding in verdict(&diagnosis, settings.durability) {
         report.push(finding);
     }
-    report.push(persistence(&exam));
-    report.push(memory(&exam));
-    report.push(clock(&exam));
-    report.push(match &exam.scripts {
+    report.push(persistence(&diagnosis));
+    report.push(memory(&diagnosis));
+    report.push(clock(&diagnosis));
+    report.push(match &diagnosis.scripts {
         Ok(count) => Finding::ok("redis.scripts", format!("takes all {count} scripts")),
         Err(why) => {
             Finding::fail("redis.scripts", why, "allow this user SCRIPT, EVALSHA and every command of the scripts")
         }
     });
-    report.push(match &exam.installation {
+    report.push(match &diagnosis.installation {
         Some(name) => Finding::ok("redis.namespace", format!("{}: system {name}", settings.namespace)),
         None => Finding::ok("redis.namespace", format!("{}: nothing has been started here yet", settings.namespace)),
     });
-    report.push(match exam.dispatchers {
+    report.push(match diagnosis.dispatchers {
         0 => Finding::warn("dispatchers", "none is alive: tasks would wait", "start `shuzhiren dispatcher`"),
         count => Finding::ok("dispatchers", format!("{count} alive")),
     });
-    Some(exam)
+    Some(diagnosis)
 }
 
 fn why_not(error: &Error) -> &'static str {
@@ -56,12 +56,12 @@ fn why_not(error: &Error) -> &'static str {
     }
 }
 
-fn answers(exam: &Exam) -> Finding {
-    let found = format!("{} answers in {:.1} ms", exam.server, exam.round_trip.as_secs_f64() * 1_000.0);
-    if exam.is_loading {
+fn answers(diagnosis: &Diagnosis) -> Finding {
+    let found = format!("{} answers in {:.1} ms", diagnosis.server, diagnosis.round_trip.as_secs_f64() * 1_000.0);
+    if diagnosis.is_loading {
         return Finding::fail("redis", format!("{found}, but is loading its data"), "wait until it has loaded them");
     }
-    if exam.round_trip > ROUND_TRIP_MAX {
+    if diagnosis.round_trip > ROUND_TRIP_MAX {
         return Finding::warn(
             "redis",
             found,
@@ -71,9 +71,9 @@ fn answers(exam: &Exam) -> Finding {
     Finding::ok("redis", found)
 }
 
-fn verdict(exam: &Exam, durability: Durability) -> Vec<Finding> {
-    match &exam.verdict {
-        Err(Remark { what, advice }) => vec![Finding::fail("redis.queue", what, *advice)],
+fn verdict(diagnosis: &Diagnosis, durability: Durability) -> Vec<Finding> {
+    match &diagnosis.verdict {
+        Err(ServerIssue { issue, remedy }) => vec![Finding::fail("redis.queue", issue, *remedy)],
         Ok(warnings) if warnings.is_empty() => {
             let durability = match durability {
                 Durability::Local => {
@@ -85,19 +85,19 @@ fn verdict(exam: &Exam, durability: Durability) -> Vec<Finding> {
             vec![Finding::ok("redis.queue", format!("can hold a queue; durability {durability}"))]
         }
         Ok(warnings) => {
-            warnings.iter().map(|Remark { what, advice }| Finding::warn("redis.queue", what, *advice)).collect()
+            warnings.iter().map(|ServerIssue { issue, remedy }| Finding::warn("redis.queue", issue, *remedy)).collect()
         }
     }
 }
 
-fn persistence(exam: &Exam) -> Finding {
+fn persistence(diagnosis: &Diagnosis) -> Finding {
     const CHECK: &str = "redis.persistence";
-    if !exam.failed_writes.is_empty() {
-        let found = format!("its last write failed: {}", exam.failed_writes.join(", "));
+    if !diagnosis.failed_writes.is_empty() {
+        let found = format!("its last write failed: {}", diagnosis.failed_writes.join(", "));
         return Finding::fail(CHECK, found, "look at its log and the room on its disk (df)");
     }
-    match exam.fsync.as_deref() {
-        _ if !exam.has_aof => Finding::warn(CHECK, "no append-only file", "set appendonly yes"),
+    match diagnosis.fsync.as_deref() {
+        _ if !diagnosis.has_aof => Finding::warn(CHECK, "no append-only file", "set appendonly yes"),
         Some("no") => Finding::warn(
             CHECK,
             "appendfsync is no: a machine that dies takes half a minute of tasks with it",
@@ -108,9 +108,9 @@ fn persistence(exam: &Exam) -> Finding {
     }
 }
 
-fn memory(exam: &Exam) -> Finding {
+fn memory(diagnosis: &Diagnosis) -> Finding {
     const CHECK: &str = "redis.memory";
-    let (used, limit) = (exam.memory_used, exam.memory_limit);
+    let (used, limit) = (diagnosis.memory_used, diagnosis.memory_limit);
     let found = format!("{} of {} in use", megabytes(used), megabytes(limit));
     if limit > 0 && used.saturating_mul(100) / limit >= MEMORY_PERCENT_MAX {
         return Finding::warn(
@@ -126,8 +126,8 @@ fn megabytes(bytes: u64) -> String {
     if bytes == 0 { "?".to_owned() } else { format!("{} MB", bytes.div_ceil(1_000_000)) }
 }
 
-fn clock(exam: &Exam) -> Finding {
-    let ahead = exam.clock_ahead_ms;
+fn clock(diagnosis: &Diagnosis) -> Finding {
+    let ahead = diagnosis.clock_ahead_ms;
     let found =
         format!("its clock is {} ms {} ours", ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead of" });
     if ahead.unsigned_abs() > CLOCK_MS_MAX {

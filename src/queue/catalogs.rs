@@ -1,6 +1,6 @@
 //! Node catalogs of the instances, stored once per content. The report of an instance names its catalog by hash.
 
-use super::{Error, Queue, Result, redis::script_call::within, tasks::payload};
+use super::{Error, Queue, Result, redis::script_call::with_timeout, tasks::payload};
 use fred::{
     interfaces::KeysInterface,
     types::{Expiration, Value},
@@ -16,12 +16,12 @@ impl Queue {
     pub async fn put_catalog(&self, hash: &str, json: &str) -> Result<()> {
         let packed = Value::Bytes(payload::pack_text(json)?.into());
         let kept = Some(Expiration::EX(KEPT.as_secs().cast_signed()));
-        within(self.pool().set(self.root().catalog(checked(hash)?), packed, kept, None, false)).await
+        with_timeout(self.pool().set(self.root().catalog(checked(hash)?), packed, kept, None, false)).await
     }
 
     /// Reads the catalog with this hash; `None` if it is not stored or has expired.
     pub async fn catalog(&self, hash: &str) -> Result<Option<String>> {
-        let packed: Value = within(self.pool().get(self.root().catalog(checked(hash)?))).await?;
+        let packed: Value = with_timeout(self.pool().get(self.root().catalog(checked(hash)?))).await?;
         packed.into_bytes().map(|bytes| payload::unpack_text(&bytes)).transpose()
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     Error, Queue, Result,
     redis::{
-        script_call::{ms, number, switch, within},
+        script_call::{ms, number, switch, with_timeout},
         scripts::Verb,
     },
 };
@@ -118,7 +118,7 @@ impl Queue {
     /// Reads a file's entry.
     pub async fn file(&self, id: FileId) -> Result<Option<FileRecord>> {
         let fields = vec!["record", "created", "object"];
-        let found: Vec<Option<String>> = within(self.pool().hmget(self.root().file(id), fields)).await?;
+        let found: Vec<Option<String>> = with_timeout(self.pool().hmget(self.root().file(id), fields)).await?;
         match found.as_slice() {
             [Some(record), Some(created), object] => read(record, created, object.as_deref()).map(Some),
             _ => Ok(None),
@@ -143,7 +143,7 @@ impl Queue {
     }
 
     /// Removes a file's entry unless a pending or running task, or a published workflow, needs the file. If the caller
-    /// dies before it has deleted the bytes, [`Queue::take_orphans`] returns them an hour later.
+    /// dies before it has deleted the bytes, [`Queue::take_orphan_objects`] returns them an hour later.
     pub async fn delete_file(&self, id: FileId) -> Result<FileDeleted> {
         let mut reply = self.call_durably(Verb::FileDelete, vec![id.to_string().into(), switch(false)]).await?;
         match reply.tag() {
@@ -191,7 +191,7 @@ impl Queue {
 
     /// Takes at most `limit` objects that no file needs any more. Each object is returned twice, an hour apart, in case
     /// the first taker died; deleting an object that is already gone is not an error.
-    pub async fn take_orphans(&self, limit: u64) -> Result<Vec<ObjectId>> {
+    pub async fn take_orphan_objects(&self, limit: u64) -> Result<Vec<ObjectId>> {
         objects(self.call(Verb::OrphanObjects, vec![number(limit)]).await?.list()?)
     }
 }
@@ -214,9 +214,9 @@ fn objects(ids: Vec<Value>) -> Result<Vec<ObjectId>> {
 fn read(record: &str, created: &str, object: Option<&str>) -> Result<FileRecord> {
     let mut record: FileRecord =
         serde_json::from_str(record).map_err(|error| Error::Corrupt(format!("file record: {error}")))?;
-    let wrong = |field: &str| Error::Corrupt(format!("{field} of file {}", record.id));
-    record.created_ms = created.parse().map_err(|_| wrong("created"))?;
-    let object: Option<ObjectId> = object.map(|id| id.parse().map_err(|_| wrong("object"))).transpose()?;
+    let corrupt = |field: &str| Error::Corrupt(format!("{field} of file {}", record.id));
+    record.created_ms = created.parse().map_err(|_| corrupt("created"))?;
+    let object: Option<ObjectId> = object.map(|id| id.parse().map_err(|_| corrupt("object"))).transpose()?;
     record.shares = object.filter(|object| *object != record.id.into());
     Ok(record)
 }

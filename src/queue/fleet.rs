@@ -3,7 +3,7 @@
 use super::{
     ConfigWritten, Error, Lease, Queue, Result, Written,
     redis::{
-        script_call::{Caller, list, switch, within},
+        script_call::{ScriptCaller, list, switch, with_timeout},
         scripts::Verb,
     },
 };
@@ -74,9 +74,9 @@ impl Queue {
     }
 }
 
-pub(super) async fn config_of(caller: &Caller) -> Result<FleetConfig> {
+pub(super) async fn config_of(caller: &ScriptCaller) -> Result<FleetConfig> {
     let fields = vec!["document", "version"];
-    let found: Vec<Option<String>> = within(caller.pool.hmget(caller.root.config(), fields)).await?;
+    let found: Vec<Option<String>> = with_timeout(caller.pool.hmget(caller.root.config(), fields)).await?;
     let [Some(document), Some(version)] = found.as_slice() else { return Ok(FleetConfig::default()) };
     let mut config: FleetConfig =
         serde_json::from_str(document).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;
@@ -89,17 +89,17 @@ fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
     if row.is_empty() {
         return Ok(None);
     }
-    let wrong = || Error::Corrupt(format!("status of instance {id}"));
+    let corrupt = || Error::Corrupt(format!("status of instance {id}"));
     let mut row = row.into_iter();
-    let mut text = || row.next().and_then(Value::into_string).ok_or_else(wrong);
+    let mut text = || row.next().and_then(Value::into_string).ok_or_else(corrupt);
     let (enabled, leased, report) = (text()? == "1", text()? == "1", text()?);
-    let tasks = row.next().and_then(list).ok_or_else(wrong)?;
-    let tasks = tasks.into_iter().map(|task| task.into_string().and_then(|id| id.parse().ok()).ok_or_else(wrong));
+    let tasks = row.next().and_then(list).ok_or_else(corrupt)?;
+    let tasks = tasks.into_iter().map(|task| task.into_string().and_then(|id| id.parse().ok()).ok_or_else(corrupt));
     Ok(Some(InstanceStatus {
         id: id.clone(),
         enabled,
         leased,
         tasks: tasks.collect::<Result<_>>()?,
-        report: serde_json::from_str(&report).map_err(|_| wrong())?,
+        report: serde_json::from_str(&report).map_err(|_| corrupt())?,
     }))
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Time after which a janitor that died is replaced.
-const DUTY_TTL: Duration = Duration::from_secs(3);
+const ELECTION_TTL: Duration = Duration::from_secs(3);
 /// Longest pause between two rounds, and so the largest delay of a retry.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Pause between two parts of a sweep. At about 50 µs a task this is about 2 % of one core of Redis.
@@ -29,9 +29,9 @@ const SWEEP_COUNT: u64 = 25;
 /// Pause between the end of one sweep and the next.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Interval of the search for instances that left the config.
-const FLEET_EVERY: Duration = Duration::from_secs(5);
+const FLEET_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval of the search for expired files.
-const FILES_EVERY: Duration = Duration::from_secs(5);
+const FILES_INTERVAL: Duration = Duration::from_secs(5);
 /// Tasks of one script call.
 const BATCH: u64 = 50;
 /// Maximum number of calls of one kind in one round.
@@ -40,7 +40,7 @@ const BATCHES_MAX: usize = 40;
 const LEASE_TTL: Duration = Duration::from_secs(10);
 
 /// Returns what a sweep walks: the ledger, then every index of tasks.
-fn places() -> Vec<String> {
+fn swept_keys() -> Vec<String> {
     let lists = [
         "jobs",
         "index:pending",
@@ -59,15 +59,15 @@ fn places() -> Vec<String> {
 /// State of a janitor between rounds.
 struct Rounds {
     sweep: Sweep,
-    fleet_at: Instant,
-    files_at: Instant,
+    next_fleet: Instant,
+    next_files: Instant,
     retention: Retention,
 }
 
 /// Position of a sweep.
 struct Sweep {
-    places: Vec<String>,
-    place: usize,
+    keys: Vec<String>,
+    key: usize,
     cursor: String,
     not_before: Instant,
 }
@@ -77,7 +77,8 @@ impl Queue {
     /// files, repairs indexes, and clears instances that left the config. Only one process at a time is active.
     pub async fn run_janitor(&self, retention: Retention, stop: CancellationToken) {
         let me = format!("janitor-{}", uuid::Uuid::new_v4().simple());
-        let mut rounds = Rounds { sweep: Sweep::new(), fleet_at: Instant::now(), files_at: Instant::now(), retention };
+        let mut rounds =
+            Rounds { sweep: Sweep::new(), next_fleet: Instant::now(), next_files: Instant::now(), retention };
         while !stop.is_cancelled() {
             let pause = match self.janitor_round(&me, &mut rounds).await {
                 Ok(pause) => pause,
@@ -91,39 +92,39 @@ impl Queue {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        if let Err(error) = self.hold_duty("janitor", &me, Duration::ZERO).await {
+        if let Err(error) = self.elect("janitor", &me, Duration::ZERO).await {
             tracing::debug!(%error, "janitor election not released; it expires by itself");
         }
     }
 
     /// Does at once, without an election, everything that is due: retries, `startBy`, retention, instances that left
     /// the config.
-    pub async fn tidy_once(&self) -> Result<()> {
-        self.tidy_once_with(Retention::default()).await
+    pub async fn run_janitor_once(&self) -> Result<()> {
+        self.run_janitor_once_with(Retention::default()).await
     }
 
     /// Does the same with another retention of files.
-    pub async fn tidy_once_with(&self, retention: Retention) -> Result<()> {
+    pub async fn run_janitor_once_with(&self, retention: Retention) -> Result<()> {
         while self.promote_due().await? || self.expire_due().await? || self.collect_due(retention).await? {}
         self.expire_kept_files(retention).await?;
-        self.take_vanished("janitor").await
+        self.clear_vanished_instances("janitor").await
     }
 
     /// Does one round of everything that is due. Returns the pause until the next round.
     async fn janitor_round(&self, me: &str, rounds: &mut Rounds) -> Result<Duration> {
-        if !self.hold_duty("janitor", me, DUTY_TTL).await? {
+        if !self.elect("janitor", me, ELECTION_TTL).await? {
             return Ok(Duration::from_secs(1));
         }
         let mut pause = PAUSE_MAX;
         if self.promote_due().await? || self.expire_due().await? || self.collect_due(rounds.retention).await? {
             pause = Duration::ZERO;
         }
-        if Instant::now() >= rounds.fleet_at {
-            rounds.fleet_at = Instant::now() + FLEET_EVERY;
-            self.take_vanished(me).await?;
+        if Instant::now() >= rounds.next_fleet {
+            rounds.next_fleet = Instant::now() + FLEET_INTERVAL;
+            self.clear_vanished_instances(me).await?;
         }
-        if Instant::now() >= rounds.files_at {
-            rounds.files_at = Instant::now() + FILES_EVERY;
+        if Instant::now() >= rounds.next_files {
+            rounds.next_files = Instant::now() + FILES_INTERVAL;
             self.expire_kept_files(rounds.retention).await?;
         }
         if Instant::now() >= rounds.sweep.not_before {
@@ -135,21 +136,21 @@ impl Queue {
 
     /// Elects `me` for a duty that one process at a time should do, or extends the election by `ttl` (zero resigns).
     /// Returns whether `me` is elected.
-    pub async fn hold_duty(&self, duty: &str, me: &str, ttl: Duration) -> Result<bool> {
+    pub async fn elect(&self, duty: &str, me: &str, ttl: Duration) -> Result<bool> {
         let reply = self.call(Verb::Elect, vec![duty.into(), me.into(), ms(ttl)]).await?;
         Ok(reply.tag() == "mine")
     }
 
     /// Returns due retries to their lanes. Returns whether more are due.
     async fn promote_due(&self) -> Result<bool> {
-        self.batches(|| async { self.call(Verb::Promote, vec![number(BATCH)]).await?.parse() }).await
+        self.repeat_batches(|| async { self.call(Verb::Promote, vec![number(BATCH)]).await?.parse() }).await
     }
 
     /// Fails tasks that did not start by their `startBy`. Returns whether more are due.
     async fn expire_due(&self) -> Result<bool> {
         let failure = failure(FailureKind::StartTimeout, "not started by its startBy")?;
         let keep = ms(self.limits().keep_tasks);
-        self.batches(|| async {
+        self.repeat_batches(|| async {
             let args = vec![number(BATCH), failure.as_str().into(), keep.clone()];
             let mut reply = self.call(Verb::Expire, args).await?;
             let looked_at = reply.parse()?;
@@ -162,7 +163,8 @@ impl Queue {
     /// Deletes ended tasks whose retention is over. Returns whether more are due.
     async fn collect_due(&self, retention: Retention) -> Result<bool> {
         let keep_outputs = retention.outputs != Keep::WithTask;
-        self.batches(|| async { self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)]).await?.parse() }).await
+        self.repeat_batches(|| async { self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)]).await?.parse() })
+            .await
     }
 
     /// Removes expired files from the registry, in batches. Skips files that are still in use.
@@ -183,7 +185,7 @@ impl Queue {
 
     /// Repeats `call`, which returns the number of tasks it looked at, until a batch is not full or [`BATCHES_MAX`] is
     /// reached. Returns whether more may be due.
-    async fn batches<F: Future<Output = Result<u64>>>(&self, call: impl Fn() -> F) -> Result<bool> {
+    async fn repeat_batches<F: Future<Output = Result<u64>>>(&self, call: impl Fn() -> F) -> Result<bool> {
         for _ in 0..BATCHES_MAX {
             if call().await? < BATCH {
                 return Ok(false);
@@ -194,39 +196,39 @@ impl Queue {
 
     /// Sweeps everything once and repairs index entries that disagree with the task hashes. Returns the number of
     /// repairs.
-    pub async fn heal(&self) -> Result<u64> {
+    pub async fn repair_indexes(&self) -> Result<u64> {
         let mut sweep = Sweep::new();
-        let mut wrong = 0;
+        let mut repairs = 0;
         while sweep.not_before <= Instant::now() {
-            wrong += self.sweep_part(&mut sweep).await?;
+            repairs += self.sweep_part(&mut sweep).await?;
         }
-        Ok(wrong)
+        Ok(repairs)
     }
 
     async fn sweep_part(&self, sweep: &mut Sweep) -> Result<u64> {
         let args = vec![
-            sweep.places[sweep.place].as_str().into(),
+            sweep.keys[sweep.key].as_str().into(),
             sweep.cursor.as_str().into(),
             number(SWEEP_COUNT),
             failure(FailureKind::StorageFailed, "the stored workflow was lost")?.into(),
             ms(self.limits().keep_tasks),
         ];
         let mut reply = self.call(Verb::Sweep, args).await?;
-        let (cursor, wrong): (String, u64) = (reply.parse()?, reply.parse()?);
+        let (cursor, repairs): (String, u64) = (reply.parse()?, reply.parse()?);
         count_failed(reply.parse()?);
-        if wrong > 0 {
+        if repairs > 0 {
             tracing::warn!(
-                place = sweep.places[sweep.place],
-                wrong,
+                key = sweep.keys[sweep.key],
+                repairs,
                 "rebuilt index entries that disagreed with the task hashes"
             );
         }
         sweep.advance(cursor);
-        Ok(wrong)
+        Ok(repairs)
     }
 
     /// Returns the tasks of instances that left the config and have no lease owner to the queue.
-    async fn take_vanished(&self, me: &str) -> Result<()> {
+    async fn clear_vanished_instances(&self, me: &str) -> Result<()> {
         let config = self.config().await?;
         if config.version == 0 {
             // The config was never set, or Redis was flushed: no proof that an instance left.
@@ -261,13 +263,13 @@ impl Queue {
 
 impl Sweep {
     fn new() -> Self {
-        Self { places: places(), place: 0, cursor: "0".to_owned(), not_before: Instant::now() }
+        Self { keys: swept_keys(), key: 0, cursor: "0".to_owned(), not_before: Instant::now() }
     }
 
     fn advance(&mut self, cursor: String) {
         if cursor == "0" {
-            self.place = (self.place + 1) % self.places.len();
-            if self.place == 0 {
+            self.key = (self.key + 1) % self.keys.len();
+            if self.key == 0 {
                 self.not_before = Instant::now() + SWEEP_EVERY;
             }
         }

@@ -3,7 +3,7 @@
 use super::{
     Queue, Result,
     redis::{
-        script_call::{ms, within},
+        script_call::{ms, with_timeout},
         scripts::Verb,
     },
 };
@@ -15,20 +15,20 @@ impl Queue {
     /// Counts one failed login under `scope` (user or address). Returns the count within `window`.
     pub async fn count_login_failure(&self, scope: &str, window: Duration) -> Result<u64> {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
-        self.call(Verb::LoginFailed, vec![short(scope).into(), ms(window), nonce.into()]).await?.parse()
+        self.call(Verb::LoginFailed, vec![digest(scope).into(), ms(window), nonce.into()]).await?.parse()
     }
 
     /// Returns the number of failed logins under `scope`, and the time until the count expires.
     pub async fn login_failures(&self, scope: &str) -> Result<(u64, Duration)> {
-        let key = self.root().login(&short(scope));
-        let count: Option<u64> = within(self.pool().hget(&key, "count")).await?;
+        let key = self.root().login(&digest(scope));
+        let count: Option<u64> = with_timeout(self.pool().hget(&key, "count")).await?;
         let Some(count) = count else { return Ok((0, Duration::ZERO)) };
-        let left: i64 = within(self.pool().pttl(&key)).await?;
+        let left: i64 = with_timeout(self.pool().pttl(&key)).await?;
         Ok((count, Duration::from_millis(left.try_into().unwrap_or(0))))
     }
 }
 
 /// Returns a digest of a scope (16 bytes, hex). Scopes come from clients and may be long.
-fn short(scope: &str) -> String {
+fn digest(scope: &str) -> String {
     Sha256::digest(scope.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

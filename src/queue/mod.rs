@@ -1,9 +1,21 @@
 //! Redis: keys, scripts, the queue's verbs, leases, feed, janitor. The only user of fred.
 //!
 //! The task hash is the truth; every other key is an index of it that the sweep can rebuild. One script of `lua/` is
-//! one transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, the
-//! verb of that name: look in `tasks` (api), `attempts`, `outputs` and `leases` (dispatcher), `instances`, `files`,
-//! `janitor`.
+//! one transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, a method
+//! of [`Queue`].
+//!
+//! | verbs and data | module |
+//! |---|---|
+//! | enqueue (group commit), read, list, cancel, revive, count; batches, payloads, previews | `tasks` |
+//! | leases, claims and the writes of attempts, early outputs, eligibility, orphan prompts | `dispatch` |
+//! | the feed of events, wakeups of claimers | `events` |
+//! | stored files, and which objects may be deleted | `files` |
+//! | published workflows | `workflows` |
+//! | fleet config, disabled instances, reports; node catalogs | `fleet`, `catalogs` |
+//! | due retries, `startBy`, retention, repair of the indexes | `janitor` |
+//! | counts of failed logins | `logins` |
+//! | connections, script calls, scripts, keys, durability, checks of the server | `redis` |
+//! | arguments and results of the verbs; errors | `results`, `error` |
 //!
 //! Invariant: a task's state changes only inside `lua/`; every write of an attempt carries (instance, token, attempt).
 //!
@@ -28,7 +40,7 @@
 //! # Keys
 //!
 //! All keys begin with the root `{<namespace>}:` (spelled in `lua/lib/base.lua`). Their names are older than some words
-//! of the code: `flow` = published workflow, `narrowed` = tasks restricted to some instances, `strays` = orphan
+//! of the code: `flow` = published workflow, `narrowed` = tasks restricted to some instances, `orphan_prompts` = orphan
 //! prompts, `speeds` = run times, `given-up` = outputs of abandoned attempts, `duty` = election.
 //!
 //! | key | type | content |
@@ -79,23 +91,23 @@ mod results;
 mod tasks;
 mod workflows;
 
-pub use dispatch::{early_outputs::Told, eligibility::Narrowed};
+pub use dispatch::{early_outputs::OutputsAdded, eligibility::RestrictedTasks};
 pub use error::Error;
 pub use events::{
-    feed::{Feed, News},
+    feed::{Feed, FeedItem},
     wakeups::Wakeups,
 };
 pub use files::{FileDeleted, FileKind, FileRecord, Retention};
 pub use redis::{
-    diagnose::{Exam, examine},
+    diagnose::{Diagnosis, diagnose},
     scripts::{Scripts, Verb},
-    server_check::Remark,
+    server_check::ServerIssue,
 };
 pub use results::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, Prospects, QueueLimits, Renewed,
     Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
-pub use tasks::batches::{BatchEnqueued, BatchStand, PackedTask};
+pub use tasks::batches::{BatchEnqueued, BatchSummary, PackedTask};
 pub use workflows::{
     NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,
     WorkflowWritten,
@@ -110,10 +122,10 @@ use fred::{
 use redis::{
     durability::Durable,
     keys::Root,
-    script_call::{Caller, Reply, within},
+    script_call::{Reply, ScriptCaller, with_timeout},
 };
 use std::{fmt, sync::Arc, time::Duration};
-use tasks::enqueue_batcher::Intake;
+use tasks::enqueue_batcher::EnqueueBatcher;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Result of a verb.
@@ -126,9 +138,9 @@ pub struct Queue {
 }
 
 struct Inner {
-    caller: Caller,
+    caller: ScriptCaller,
     durable: Option<Arc<Durable>>,
-    intake: Intake,
+    batcher: EnqueueBatcher,
     redis: Config,
     limits: QueueLimits,
     installation: String,
@@ -155,15 +167,15 @@ impl Queue {
         let root = Root::new(&settings.namespace)?;
         let redis = redis::connect::config(settings)?;
         let pool = redis::connect::pool(&redis).await?;
-        let caller = Caller { pool, scripts, root };
+        let caller = ScriptCaller { pool, scripts, root };
         let confirm = redis::server_check::check(&caller, settings.durability).await?;
         let durable = Durable::connect(&redis, confirm).await?.map(Arc::new);
-        let intake = Intake::start(caller.clone(), durable.clone(), limits.waiting_max);
+        let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max);
         let reconnected = caller.pool.next().reconnect_rx();
         let mut booted = caller.call(Verb::Boot, vec![Token::new().as_str().into()]).await?;
         let installation = booted.parse()?;
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, reconnected)));
-        Ok(Self { inner: Arc::new(Inner { caller, durable, intake, redis, limits, installation, _watcher: watcher }) })
+        Ok(Self { inner: Arc::new(Inner { caller, durable, batcher, redis, limits, installation, _watcher: watcher }) })
     }
 
     /// Returns the random name of this namespace, the same for every process and across restarts. Client ids contain it, so
@@ -180,7 +192,7 @@ impl Queue {
     /// Checks that Redis answers a PING within a second.
     pub async fn ping(&self) -> Result<()> {
         let ping = self.pool().next_connected().ping::<Value>(None);
-        match tokio::time::timeout(Duration::from_secs(1), within(ping)).await {
+        match tokio::time::timeout(Duration::from_secs(1), with_timeout(ping)).await {
             Ok(answer) => answer.map(drop),
             Err(_elapsed) => Err(Error::Unavailable("no answer to PING within a second".to_owned())),
         }
@@ -198,8 +210,8 @@ impl Queue {
         }
     }
 
-    fn intake(&self) -> &Intake {
-        &self.inner.intake
+    fn batcher(&self) -> &EnqueueBatcher {
+        &self.inner.batcher
     }
 
     fn pool(&self) -> &Pool {
@@ -221,7 +233,7 @@ impl Queue {
 
 /// Checks the server after every reconnect: it may be a new process (then leases get new deadlines) or another server.
 async fn watch(
-    caller: Caller,
+    caller: ScriptCaller,
     durability: crate::settings::Durability,
     mut reconnected: tokio::sync::broadcast::Receiver<fred::types::config::Server>,
 ) {

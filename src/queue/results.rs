@@ -231,7 +231,7 @@ pub struct Prospects {
     /// Number of instances under a valid lease.
     pub leases: u64,
     /// Time until claims resume. Claims pause after a Redis restart until the lease owners have reported what runs.
-    pub claims_rest: Duration,
+    pub claims_pause: Duration,
     /// Mean duration of the recent runs of this task's workflow, ms.
     pub run_ms: Option<u64>,
     /// Mean duration of the recent runs of all tasks, ms.

@@ -22,7 +22,7 @@ pub fn eta_ms(prospects: &Prospects, eligible: &[InstanceId], instances: &[Insta
     if prospects.dispatchers == 0 || fitting == 0 {
         return None;
     }
-    let rest_ms = u64::try_from(prospects.claims_rest.as_millis()).unwrap_or(u64::MAX);
+    let rest_ms = u64::try_from(prospects.claims_pause.as_millis()).unwrap_or(u64::MAX);
     let ahead = prospects.urgent.saturating_add(prospects.position?);
     let Some(behind) = ahead.checked_sub(free) else { return Some(rest_ms) };
     // A slot becomes free every `run / fitting`; the first after half of that, since running tasks are half done on average.
@@ -67,7 +67,7 @@ mod tests {
         urgent: 0,
         dispatchers: 1,
         leases: 2,
-        claims_rest: Duration::ZERO,
+        claims_pause: Duration::ZERO,
         run_ms: None,
         any_run_ms: Some(1_000),
     };
@@ -90,7 +90,7 @@ mod tests {
             (Prospects { position: None, ..FIRST }, &[], &all, None),
             (Prospects { any_run_ms: None, ..FIRST }, &[], &all, Some(0)),
             (Prospects { any_run_ms: None, ..behind(1, 0) }, &[], &all, None),
-            (Prospects { claims_rest: Duration::from_secs(2), ..FIRST }, &[], &all, Some(2_000)),
+            (Prospects { claims_pause: Duration::from_secs(2), ..FIRST }, &[], &all, Some(2_000)),
         ] {
             let eligible: Vec<InstanceId> = eligible.iter().map(|&id| InstanceId::new(id)).collect();
             assert_eq!(eta_ms(&prospects, &eligible, instances), expected, "{prospects:?} {eligible:?}");

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     event::{Event, TaskEvent},
     metrics,
-    queue::{News, Queue},
+    queue::{FeedItem, Queue},
     task::{Links, Task},
 };
 use std::{
@@ -217,13 +217,13 @@ impl Hub {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn on_news(&self, news: News) {
-        match news {
-            News::Gap => {
+    fn on_feed_item(&self, item: FeedItem) {
+        match item {
+            FeedItem::Gap => {
                 self.status().invalidate_config();
                 self.0.gap.notify_one();
             }
-            News::Event(event) => match *event {
+            FeedItem::Event(event) => match *event {
                 Event::Task(event) => {
                     self.status().mark_dirty();
                     self.publish(&event);
@@ -246,8 +246,8 @@ async fn listen(hub: Hub) {
     };
     hub.0.listening.send_replace(true);
     loop {
-        let news = feed.next().await;
-        hub.on_news(news);
+        let item = feed.next().await;
+        hub.on_feed_item(item);
     }
 }
 

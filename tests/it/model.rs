@@ -106,7 +106,7 @@ fn random_corruption_is_repaired() {
                 model.step().await.unwrap_or_else(at);
                 if step % 30 == 29 {
                     let what = model.corrupt();
-                    model.heal().await;
+                    model.repair().await;
                     model.audit().unwrap_or_else(|wrong| panic!("seed {seed}, step {step}, after {what}: {wrong}"));
                 }
             }

@@ -79,8 +79,8 @@ fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]
         format!("an instance: {} disabled", all(instances.len()))
     } else if prospects.dispatchers == 0 {
         "a dispatcher: none is running".to_owned()
-    } else if !prospects.claims_rest.is_zero() {
-        let ms = prospects.claims_rest.as_millis();
+    } else if !prospects.claims_pause.is_zero() {
+        let ms = prospects.claims_pause.as_millis();
         format!("the dispatchers to tell what runs: Redis was away, starts rest for {ms} ms")
     } else if alive == 0 {
         format!("an instance: none of the {enabled} enabled is alive")
@@ -177,7 +177,7 @@ mod tests {
         urgent: 0,
         dispatchers: 2,
         leases: 2,
-        claims_rest: Duration::ZERO,
+        claims_pause: Duration::ZERO,
         run_ms: None,
         any_run_ms: None,
     };
@@ -238,10 +238,10 @@ mod tests {
     #[test]
     fn what_is_first_in_the_way_is_told_first() {
         let up = instance(true, true, false, Phase::Up);
-        let alone = Prospects { dispatchers: 0, claims_rest: Duration::from_secs(2), ..USUAL };
+        let alone = Prospects { dispatchers: 0, claims_pause: Duration::from_secs(2), ..USUAL };
         assert_eq!(waiting(alone, &[]), "an instance: the config has none, next in line");
         assert_eq!(waiting(alone, std::slice::from_ref(&up)), "a dispatcher: none is running, next in line");
-        let restarted = Prospects { claims_rest: Duration::from_millis(2_900), ..USUAL };
+        let restarted = Prospects { claims_pause: Duration::from_millis(2_900), ..USUAL };
         let expected = "the dispatchers to tell what runs: Redis was away, starts rest for 2900 ms, next in line";
         assert_eq!(waiting(restarted, &[up]), expected);
     }

@@ -63,7 +63,7 @@ async fn try_recover(instance: &Instance, id: TaskId, attempt: Attempt) -> Resul
     let is_ours = task.attempt == attempt && task.instance.as_ref() == Some(&instance.target.id);
     let origin = match task.state {
         TaskState::Running => {
-            let elapsed = instance.queue().running_for(&task).await?;
+            let elapsed = instance.queue().running_time(&task).await?;
             Origin::Executing(PriorRun { progress: task.progress, elapsed, outputs: task.outputs })
         }
         TaskState::Claimed => Origin::InFlight,
@@ -74,7 +74,7 @@ async fn try_recover(instance: &Instance, id: TaskId, attempt: Attempt) -> Resul
     if !is_ours {
         return Ok(Recovered::NotOurs);
     }
-    match instance.queue().reclaim_payload(id, attempt).await? {
+    match instance.queue().read_claim(id, attempt).await? {
         Some(claim) => Ok(Recovered::Ours { claim: Box::new(claim), origin }),
         None => Ok(Recovered::NotOurs),
     }

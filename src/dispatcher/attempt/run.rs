@@ -273,8 +273,8 @@ impl AttemptContext {
             StageError::Unsuitable { others, reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, ?others, "instance cannot run the workflow; task left to other instances");
                 metrics::attempt_ended("released");
-                let leave_to = || self.instance.queue().leave_to(&self.instance.lease, task, attempt, &others);
-                end_of(until_answered(self.call("leave_to"), leave_to).await)
+                let restrict_to = || self.instance.queue().restrict_to(&self.instance.lease, task, attempt, &others);
+                end_of(until_answered(self.call("restrict_to"), restrict_to).await)
             }
             StageError::PromptLost { had_begun, reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, %attempt, had_begun, reason, "prompt lost");

@@ -97,7 +97,7 @@ async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     instance.lifetime.lost.cancel();
     tracker.close();
     tracker.wait().await;
-    if !was_lost && let Err(error) = instance.queue().yield_lease(&instance.lease).await {
+    if !was_lost && let Err(error) = instance.queue().release_lease(&instance.lease).await {
         tracing::warn!(instance = %instance.target.id, %error, "lease not released; it expires by itself");
     }
     lock(&instance.shared.actors).remove(&instance.target.id);

@@ -50,7 +50,7 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
     }
     let (mut catalog, mut batch) = (None, BATCH);
     for _ in 0..BATCHES_MAX {
-        let narrowed = instance.queue().narrowed(&instance.lease, cursor.since_ms, batch).await?;
+        let narrowed = instance.queue().restricted_tasks(&instance.lease, cursor.since_ms, batch).await?;
         let fresh: Vec<(TaskId, u64)> =
             narrowed.tasks.iter().filter(|(id, _)| !cursor.checked.contains(id)).copied().collect();
         if !fresh.is_empty() {
@@ -71,7 +71,7 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
 
 impl Cursor {
     /// Advances behind the checked tasks. Returns true if there are more.
-    fn advance(&mut self, narrowed: &queue::Narrowed, batch: &mut u64) -> bool {
+    fn advance(&mut self, narrowed: &queue::RestrictedTasks, batch: &mut u64) -> bool {
         let Some(last_ms) = narrowed.last_ms else { return false };
         let is_full = narrowed.looked_at >= *batch;
         if last_ms > self.since_ms {

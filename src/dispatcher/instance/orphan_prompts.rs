@@ -70,8 +70,8 @@ impl Instance {
     /// is settled, so that the next owner knows the orphan if this process dies in between.
     pub(crate) async fn remember_orphan(&self, prompt: Uuid) {
         self.orphans.add(prompt, Instant::now());
-        let call = RedisCall::of_instance("add_stray", &self.target.id);
-        if until_answered(call, || self.queue().add_stray(&self.lease, prompt)).await == Written::Fenced {
+        let call = RedisCall::of_instance("add_orphan_prompt", &self.target.id);
+        if until_answered(call, || self.queue().add_orphan_prompt(&self.lease, prompt)).await == Written::Fenced {
             self.lifetime.lost.cancel();
         }
     }
@@ -81,7 +81,7 @@ impl Instance {
 pub(crate) async fn run(instance: Arc<Instance>) {
     let now = Instant::now();
     let call = RedisCall::of_instance("strays", &instance.target.id);
-    for (prompt, age) in until_answered(call, || instance.queue().strays(&instance.target.id)).await {
+    for (prompt, age) in until_answered(call, || instance.queue().orphan_prompts(&instance.target.id)).await {
         instance.orphans.add(prompt, now.checked_sub(age).unwrap_or(now));
     }
     loop {

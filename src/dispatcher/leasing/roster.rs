@@ -139,7 +139,7 @@ impl Roster {
                     }
                     Err(error) => {
                         tracing::error!(instance = %target.id, %error, "actor not started; lease released");
-                        self.queue().yield_lease(&lease).await?;
+                        self.queue().release_lease(&lease).await?;
                     }
                 }
             }

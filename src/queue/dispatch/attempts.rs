@@ -45,7 +45,7 @@ impl Queue {
 
     /// Reads the claim of a task in flight again, after a takeover. `None` if the task no longer belongs to this
     /// attempt.
-    pub async fn reclaim_payload(&self, task: TaskId, attempt: Attempt) -> Result<Option<Claim>> {
+    pub async fn read_claim(&self, task: TaskId, attempt: Attempt) -> Result<Option<Claim>> {
         let mut reply = self.call(Verb::Tasks, vec![task.to_string().into()]).await?;
         let Some(fields) = Fields::new(task, reply.list()?) else { return Ok(None) };
         if !fields.is_active(attempt)? {
@@ -58,7 +58,7 @@ impl Queue {
     }
 
     /// Returns the running time of a task by Redis' clock; zero if it is not running.
-    pub async fn running_for(&self, task: &Task) -> Result<Duration> {
+    pub async fn running_time(&self, task: &Task) -> Result<Duration> {
         let Some(started_ms) = task.started_ms else { return Ok(Duration::ZERO) };
         let now_ms: u64 = self.call(Verb::Clock, Vec::new()).await?.parse()?;
         Ok(Duration::from_millis(now_ms.saturating_sub(started_ms)))
@@ -90,12 +90,12 @@ impl Queue {
         match outcome {
             Outcome::Completed(outputs) => self.finish(args, "completed", "completed".into(), outputs, None).await,
             Outcome::Failed { failure, outputs } if !failure.kind.retryable() => {
-                self.finish(args, "failed", word(failure.kind)?, outputs, Some(failure)).await
+                self.finish(args, "failed", kind_word(failure.kind)?, outputs, Some(failure)).await
             }
             Outcome::Failed { failure, outputs } => {
                 let pause = retry_delay::pause(attempt, retry_delay::random_share());
                 let mut args = args;
-                args.extend([word(failure.kind)?, json(outputs)?, json(failure)?, ms(pause), keep]);
+                args.extend([kind_word(failure.kind)?, json(outputs)?, json(failure)?, ms(pause), keep]);
                 self.write_durably(Verb::Nack, args).await
             }
         }
@@ -124,22 +124,22 @@ impl Queue {
         lost: bool,
         reason: &str,
     ) -> Result<Written> {
-        self.give_back(lease, task, attempt, lost.then_some(reason), &[]).await
+        self.requeue_with(lease, task, attempt, lost.then_some(reason), &[]).await
     }
 
     /// Returns a task to the queue without using an attempt, restricted to the instances `others`. Instances that meet
     /// its requirements later are added by [`Queue::admit`].
-    pub async fn leave_to(
+    pub async fn restrict_to(
         &self,
         lease: &Lease,
         task: TaskId,
         attempt: Attempt,
         others: &[InstanceId],
     ) -> Result<Written> {
-        self.give_back(lease, task, attempt, None, others).await
+        self.requeue_with(lease, task, attempt, None, others).await
     }
 
-    async fn give_back(
+    async fn requeue_with(
         &self,
         lease: &Lease,
         task: TaskId,
@@ -236,7 +236,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Value> {
 }
 
 /// Returns the snake_case word of a kind: its JSON without the quotes.
-fn word(kind: FailureKind) -> Result<Value> {
+fn kind_word(kind: FailureKind) -> Result<Value> {
     let json = serde_json::to_string(&kind).map_err(|error| Error::Corrupt(error.to_string()))?;
     Ok(json.trim_matches('"').into())
 }

@@ -9,9 +9,9 @@ use crate::{
     task::{Attempt, Output, TaskId},
 };
 
-/// Answer of [`Queue::tell_outputs`].
+/// Answer of [`Queue::add_outputs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum OutputsAdded {
     /// The task has these outputs, by this call or by an earlier one.
     Done,
     /// Redis lost earlier outputs in a failover and knows only this many. Add again from there.
@@ -23,22 +23,22 @@ pub enum Told {
 impl Queue {
     /// Adds outputs to a running task; `before` is the number of outputs that this attempt added earlier. The outputs
     /// given to [`Queue::settle`] replace them; if the attempt is abandoned, they are discarded.
-    pub async fn tell_outputs(
+    pub async fn add_outputs(
         &self,
         lease: &Lease,
         task: TaskId,
         attempt: Attempt,
         before: usize,
         outputs: &[Output],
-    ) -> Result<Told> {
+    ) -> Result<OutputsAdded> {
         let mut args = fence(lease, task, attempt);
         args.extend([number(before as u64), number(outputs.len() as u64), json(outputs)?]);
         let mut reply = self.call(Verb::EarlyOutput, args).await?;
         match reply.tag() {
-            "missing" => Ok(Told::Missing(reply.parse()?)),
+            "missing" => Ok(OutputsAdded::Missing(reply.parse()?)),
             _ => match written(reply)? {
-                Written::Done => Ok(Told::Done),
-                refused => Ok(Told::Refused(refused)),
+                Written::Done => Ok(OutputsAdded::Done),
+                refused => Ok(OutputsAdded::Refused(refused)),
             },
         }
     }

@@ -44,7 +44,7 @@ impl Queue {
     }
 
     /// Releases a lease at once; tasks in flight stay for the next owner. Does nothing if the lease was lost.
-    pub async fn yield_lease(&self, lease: &Lease) -> Result<()> {
+    pub async fn release_lease(&self, lease: &Lease) -> Result<()> {
         self.call(Verb::ReleaseLease, vec![lease.instance.as_str().into(), lease.token.as_str().into()]).await.map(drop)
     }
 

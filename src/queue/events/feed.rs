@@ -38,7 +38,7 @@ pub struct Feed {
 
 /// An item of a [`Feed`].
 #[derive(Debug, Clone)]
-pub enum News {
+pub enum FeedItem {
     /// A published event.
     Event(Box<Event>),
     /// Messages may have been lost (reconnect, overflow): read the state again.
@@ -58,10 +58,10 @@ impl Queue {
     /// between the two would otherwise be in neither.
     pub async fn feed(&self) -> Result<Feed> {
         let client = connect::subscriber(self.redis())?;
-        connect::connect(client.init()).await?;
+        connect::until_connected(client.init()).await?;
         let channel = self.root().channel();
         let (received, reconnected) = (client.message_rx(), client.reconnect_rx());
-        connect::connect(client.subscribe(channel.clone())).await?;
+        connect::until_connected(client.subscribe(channel.clone())).await?;
         let (sender, messages) = mpsc::channel(BACKLOG_MAX);
         let (gap, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
         let supervisor = Supervisor { client, channel, messages: sender, gap: gap.clone(), wake: wake.clone() };
@@ -72,10 +72,10 @@ impl Queue {
 
 impl Feed {
     /// Returns the next item. Never ends while the queue exists; reconnects and subscribes again by itself. Cancel safe.
-    pub async fn next(&mut self) -> News {
+    pub async fn next(&mut self) -> FeedItem {
         loop {
             if self.gap.swap(false, Ordering::AcqRel) {
-                return News::Gap;
+                return FeedItem::Gap;
             }
             let message = tokio::select! {
                 message = self.messages.recv() => message,
@@ -88,7 +88,7 @@ impl Feed {
             };
             let Some(text) = message.as_str() else { continue };
             match serde_json::from_str(&text) {
-                Ok(event) => return News::Event(Box::new(event)),
+                Ok(event) => return FeedItem::Event(Box::new(event)),
                 Err(error) => tracing::warn!(%error, "unreadable message on the events channel; ignored"),
             }
         }
@@ -106,14 +106,14 @@ impl Supervisor {
         loop {
             tokio::select! {
                 message = received.recv() => match message {
-                    Ok(message) => self.hand_over(message.value),
-                    Err(RecvError::Lagged(_)) => self.tell_gap(),
+                    Ok(message) => self.forward(message.value),
+                    Err(RecvError::Lagged(_)) => self.report_gap(),
                     Err(RecvError::Closed) => return,
                 },
                 server = reconnected.recv() => match server {
                     Ok(_) | Err(RecvError::Lagged(_)) => {
                         self.subscribe_again().await;
-                        self.tell_gap();
+                        self.report_gap();
                     }
                     Err(RecvError::Closed) => return,
                 },
@@ -132,13 +132,13 @@ impl Supervisor {
         }
     }
 
-    fn hand_over(&self, message: Value) {
+    fn forward(&self, message: Value) {
         if self.messages.try_send(message).is_err() {
-            self.tell_gap();
+            self.report_gap();
         }
     }
 
-    fn tell_gap(&self) {
+    fn report_gap(&self) {
         self.gap.store(true, Ordering::Release);
         self.wake.notify_one();
     }

@@ -5,7 +5,7 @@ use crate::queue::{
     Queue, Result,
     redis::{
         connect,
-        script_call::{list, within},
+        script_call::{list, with_timeout},
     },
 };
 use fred::{
@@ -39,7 +39,7 @@ impl Queue {
     pub async fn wakeups(&self) -> Result<Wakeups> {
         let jobs = self.root().jobs();
         // Starts after the newest entry: the first claim finds the existing ones.
-        let newest: Value = within(self.pool().xrevrange(&jobs, "+", "-", Some(1))).await?;
+        let newest: Value = with_timeout(self.pool().xrevrange(&jobs, "+", "-", Some(1))).await?;
         let last = last_id(newest).unwrap_or_else(|| "0-0".to_owned());
         let client = connect::client(self.redis()).await?;
         let (sender, added) = watch::channel(0);

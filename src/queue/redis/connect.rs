@@ -99,14 +99,14 @@ fn builder(config: &Config) -> Builder {
 /// Connects the pool of ordinary commands.
 pub(crate) async fn pool(config: &Config) -> Result<Pool> {
     let pool = builder(config).build_pool(POOL_SIZE).map_err(from_fred)?;
-    connect(pool.init()).await?;
+    until_connected(pool.init()).await?;
     Ok(pool)
 }
 
 /// Connects a single client.
 pub(crate) async fn client(config: &Config) -> Result<Client> {
     let client = builder(config).build().map_err(from_fred)?;
-    connect(client.init()).await?;
+    until_connected(client.init()).await?;
     Ok(client)
 }
 
@@ -119,7 +119,9 @@ pub(crate) fn subscriber(config: &Config) -> Result<SubscriberClient> {
 }
 
 /// Waits for a first connection, at most twice [`CONNECT_TIMEOUT`].
-pub(crate) async fn connect<T>(init: impl Future<Output = std::result::Result<T, fred::error::Error>>) -> Result<T> {
+pub(crate) async fn until_connected<T>(
+    init: impl Future<Output = std::result::Result<T, fred::error::Error>>,
+) -> Result<T> {
     match tokio::time::timeout(CONNECT_TIMEOUT * 2, init).await {
         Ok(connected) => connected.map_err(from_fred),
         Err(_elapsed) => Err(Error::Unavailable(format!("no connection within {:?}", CONNECT_TIMEOUT * 2))),

@@ -4,9 +4,9 @@
 use super::{
     connect,
     keys::Root,
-    script_call::{Caller, within},
+    script_call::{ScriptCaller, with_timeout},
     scripts::{Scripts, Verb},
-    server_check::{self, Facts, Remark, field},
+    server_check::{self, ServerInfo, ServerIssue, field},
 };
 use crate::{
     fleet::FleetConfig,
@@ -24,11 +24,11 @@ const PINGS: usize = 9;
 
 /// Properties of a server that answers.
 #[derive(Debug, Clone)]
-pub struct Exam {
+pub struct Diagnosis {
     /// Name and version: `redis 7.0.15`, `valkey 8.0.1`.
     pub server: String,
     /// Result of the check at the start of a role: warnings, or the reason for a refusal.
-    pub verdict: std::result::Result<Vec<Remark>, Remark>,
+    pub verdict: std::result::Result<Vec<ServerIssue>, ServerIssue>,
     /// Median round trip of several PINGs.
     pub round_trip: Duration,
     /// Lead of its clock over ours, ms; negative = behind.
@@ -59,27 +59,27 @@ pub struct Exam {
 ///
 /// # Errors
 /// The server cannot be reached or does not answer.
-pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
+pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let root = Root::new(&settings.namespace)?;
     let pool = connect::pool(&connect::config(settings)?).await?;
-    let caller = Caller { pool, scripts: Scripts::embedded(), root };
+    let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root };
     let info = server_check::info(&caller).await?;
     let fsync = server_check::fsync_policy(&caller).await?;
-    let facts = Facts::parse(&info);
-    let judged = facts.judge(settings.durability, fsync.as_deref());
+    let server_info = ServerInfo::parse(&info);
+    let validated = server_info.validate(settings.durability, fsync.as_deref());
     let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;
     let number = |name: &str| field(&info, name).parse().unwrap_or(0);
-    let failed = |(status, what): (&str, &'static str)| (field(&info, status) == "err").then_some(what);
+    let failed = |(status, kind): (&str, &'static str)| (field(&info, status) == "err").then_some(kind);
     let is_alive = (now_ms as f64, f64::INFINITY);
     let dispatchers = caller.pool.zcount(caller.root.dispatchers(), is_alive.0, is_alive.1);
-    let exam = Exam {
+    let diagnosis = Diagnosis {
         server: name(&info),
-        verdict: judged.map(|(_, warnings)| warnings),
+        verdict: validated.map(|(_, warnings)| warnings),
         round_trip,
         clock_ahead_ms,
         memory_used: number("used_memory"),
         memory_limit: Some(number("maxmemory")).filter(|&max| max > 0).unwrap_or(number("total_system_memory")),
-        has_aof: facts.has_aof,
+        has_aof: server_info.has_aof,
         fsync,
         failed_writes: [
             ("aof_last_write_status", "append-only file"),
@@ -91,14 +91,14 @@ pub async fn examine(settings: &RedisSettings) -> Result<Exam> {
         .collect(),
         is_loading: field(&info, "loading") == "1",
         scripts: load(&caller).await,
-        installation: within(caller.pool.hget(caller.root.meta(), "installation")).await?,
-        dispatchers: within(dispatchers).await?,
+        installation: with_timeout(caller.pool.hget(caller.root.meta(), "installation")).await?,
+        dispatchers: with_timeout(dispatchers).await?,
         config: config_of(&caller).await?,
     };
     if let Err(error) = caller.pool.quit().await {
         tracing::debug!(%error, "redis connection not closed cleanly");
     }
-    Ok(exam)
+    Ok(diagnosis)
 }
 
 fn name(info: &str) -> String {
@@ -109,11 +109,11 @@ fn name(info: &str) -> String {
 }
 
 /// Measures the median round trip, the lead of the server's clock over ours (ms), and the server's time (Unix ms).
-async fn time(caller: &Caller) -> Result<(Duration, i64, u64)> {
+async fn time(caller: &ScriptCaller) -> Result<(Duration, i64, u64)> {
     let mut trips = Vec::with_capacity(PINGS);
     for _ in 0..PINGS {
         let began = Instant::now();
-        within(caller.pool.next_connected().ping::<Value>(None)).await?;
+        with_timeout(caller.pool.next_connected().ping::<Value>(None)).await?;
         trips.push(began.elapsed());
     }
     trips.sort_unstable();
@@ -125,10 +125,10 @@ async fn time(caller: &Caller) -> Result<(Duration, i64, u64)> {
     Ok((trips[PINGS / 2], i64::try_from(theirs).unwrap_or(i64::MAX) - ours, theirs))
 }
 
-async fn load(caller: &Caller) -> std::result::Result<usize, String> {
+async fn load(caller: &ScriptCaller) -> std::result::Result<usize, String> {
     for verb in Verb::ALL {
         let loading = caller.scripts.get(*verb).load(caller.pool.next_connected());
-        within(loading).await.map_err(|error| format!("{}.lua: {error}", verb.name()))?;
+        with_timeout(loading).await.map_err(|error| format!("{}.lua: {error}", verb.name()))?;
     }
     Ok(Verb::ALL.len())
 }

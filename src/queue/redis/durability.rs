@@ -5,9 +5,9 @@
 
 use super::{
     connect,
-    script_call::{CALL_TIMEOUT, Caller, Reply},
+    script_call::{CALL_TIMEOUT, Reply, ScriptCaller},
     scripts::Verb,
-    server_check::Confirm,
+    server_check::Confirmation,
 };
 use crate::queue::{Error, Result};
 use fred::{
@@ -45,8 +45,8 @@ struct Writer {
 
 impl Durable {
     /// Connects the clients; `None` if a reply of Redis is confirmation enough.
-    pub(crate) async fn connect(config: &Config, confirm: Confirm) -> Result<Option<Self>> {
-        if confirm == Confirm::Answer {
+    pub(crate) async fn connect(config: &Config, confirm: Confirmation) -> Result<Option<Self>> {
+        if confirm == Confirmation::Answer {
             return Ok(None);
         }
         let mut writers = Vec::with_capacity(WRITERS);
@@ -61,14 +61,14 @@ impl Durable {
 
     /// Runs a script and waits for its confirmation, at most [`CALL_TIMEOUT`]. After an error the write may or may not
     /// have happened; repeating the call is safe.
-    pub(crate) async fn call(&self, caller: &Caller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+    pub(crate) async fn call(&self, caller: &ScriptCaller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         match tokio::time::timeout(CALL_TIMEOUT, self.confirmed(caller, verb, args)).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(Error::Unavailable(format!("not confirmed within {CALL_TIMEOUT:?}"))),
         }
     }
 
-    async fn confirmed(&self, caller: &Caller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+    async fn confirmed(&self, caller: &ScriptCaller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let writer = &self.writers[self.next.fetch_add(1, Ordering::Relaxed) % self.writers.len()];
         let before = writer.client.connection_ids();
         let reply = caller.call_on(&writer.client, verb, args).await?;
@@ -87,7 +87,7 @@ fn stopped() -> Error {
     Error::Unavailable("the writer has stopped".to_owned())
 }
 
-async fn run_waiter(client: Client, confirm: Confirm, mut asked: mpsc::Receiver<Confirmed>) {
+async fn run_waiter(client: Client, confirm: Confirmation, mut asked: mpsc::Receiver<Confirmed>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while asked.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let answer = wait(&client, confirm).await;
@@ -101,12 +101,12 @@ async fn run_waiter(client: Client, confirm: Confirm, mut asked: mpsc::Receiver<
     }
 }
 
-async fn wait(client: &Client, confirm: Confirm) -> std::result::Result<(), String> {
+async fn wait(client: &Client, confirm: Confirmation) -> std::result::Result<(), String> {
     let ms = WAIT.as_millis().to_string();
     let (name, args) = match confirm {
-        Confirm::Answer => return Ok(()),
-        Confirm::LocalFsync => ("WAITAOF", vec!["1".to_owned(), "0".to_owned(), ms]),
-        Confirm::Replica => ("WAIT", vec!["1".to_owned(), ms]),
+        Confirmation::Answer => return Ok(()),
+        Confirmation::LocalFsync => ("WAITAOF", vec!["1".to_owned(), "0".to_owned(), ms]),
+        Confirmation::Replica => ("WAIT", vec!["1".to_owned(), ms]),
     };
     let command = CustomCommand::new_static(name, ClusterHash::Random, false);
     let answer: Value = client.custom(command, args).await.map_err(|error| error.to_string())?;
@@ -116,7 +116,7 @@ async fn wait(client: &Client, confirm: Confirm) -> std::result::Result<(), Stri
     };
     match (count, confirm) {
         (Some(1..), _) => Ok(()),
-        (_, Confirm::LocalFsync) => Err(format!("the disk did not confirm within {WAIT:?}")),
+        (_, Confirmation::LocalFsync) => Err(format!("the disk did not confirm within {WAIT:?}")),
         _ => Err(format!("no replica confirmed within {WAIT:?}")),
     }
 }

@@ -20,13 +20,13 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Runs scripts on a pool.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub(crate) struct ScriptCaller {
     pub(crate) pool: Pool,
     pub(crate) scripts: Scripts,
     pub(crate) root: Root,
 }
 
-impl Caller {
+impl ScriptCaller {
     /// Runs a script on any client of the pool.
     pub(crate) async fn call(&self, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         self.call_on(self.pool.next_connected(), verb, args).await
@@ -36,7 +36,7 @@ impl Caller {
     pub(crate) async fn call_on(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let script = self.scripts.get(verb);
         let reply = script.evalsha_with_reload::<Value, _, _>(client, self.root.as_str(), args);
-        Reply::new(verb, within(reply).await?)
+        Reply::new(verb, with_timeout(reply).await?)
     }
 }
 

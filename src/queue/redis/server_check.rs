@@ -5,7 +5,7 @@
 //! an eviction policy without a limit · `replica` with no replica connected (writes are refused until there is one).
 
 use super::{
-    script_call::{Caller, from_fred},
+    script_call::{ScriptCaller, from_fred},
     scripts::Verb,
 };
 use crate::{
@@ -24,7 +24,7 @@ const VERSION_WAITAOF: (u32, u32) = (7, 2);
 
 /// Confirmation after which a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Confirm {
+pub(crate) enum Confirmation {
     /// The reply itself.
     Answer,
     /// `WAITAOF 1 0`.
@@ -35,7 +35,7 @@ pub(crate) enum Confirm {
 
 /// Properties of a server, read from INFO.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct ServerInfo {
     version: (u32, u32),
     is_replica: bool,
     memory_max: u64,
@@ -49,7 +49,7 @@ pub(crate) fn field<'a>(info: &'a str, name: &str) -> &'a str {
     info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
 }
 
-impl Facts {
+impl ServerInfo {
     /// Reads the lines `name:value` of INFO.
     pub(crate) fn parse(info: &str) -> Self {
         let field = |name: &str| field(info, name);
@@ -66,49 +66,49 @@ impl Facts {
 
     /// Validates the server for a durability. Returns the confirmation to use and the warnings, or the reason to
     /// refuse.
-    pub(crate) fn judge(
+    pub(crate) fn validate(
         &self,
         durability: Durability,
         fsync: Option<&str>,
-    ) -> std::result::Result<(Confirm, Vec<Remark>), Remark> {
+    ) -> std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue> {
         if self.version < VERSION_MIN {
-            let what = format!("redis {}.{} is too old", self.version.0, self.version.1);
-            return Err(Remark::new(what, "7.0 or newer is needed"));
+            let issue = format!("redis {}.{} is too old", self.version.0, self.version.1);
+            return Err(ServerIssue::new(issue, "7.0 or newer is needed"));
         }
         if self.is_replica {
-            return Err(Remark::new("this redis is a read-only replica", "give the address of the primary"));
+            return Err(ServerIssue::new("this redis is a read-only replica", "give the address of the primary"));
         }
         let (eviction, evicts) = (&self.eviction, !self.eviction.is_empty() && self.eviction != "noeviction");
         if evicts && self.memory_max > 0 {
-            let what = format!("maxmemory-policy is {eviction}, redis would delete tasks");
-            return Err(Remark::new(what, "set it to noeviction"));
+            let issue = format!("maxmemory-policy is {eviction}, redis would delete tasks");
+            return Err(ServerIssue::new(issue, "set it to noeviction"));
         }
         let mut warnings = Vec::new();
         if evicts {
-            let what = format!("maxmemory-policy is {eviction}");
-            warnings.push(Remark::new(what, "set it to noeviction before you set maxmemory"));
+            let issue = format!("maxmemory-policy is {eviction}");
+            warnings.push(ServerIssue::new(issue, "set it to noeviction before you set maxmemory"));
         }
         if !self.has_aof {
-            let what = "redis has no append-only file, when it restarts all tasks are gone";
-            warnings.push(Remark::new(what, "set appendonly yes"));
+            let issue = "redis has no append-only file, when it restarts all tasks are gone";
+            warnings.push(ServerIssue::new(issue, "set appendonly yes"));
         }
         let confirm = match durability {
-            Durability::Local => Confirm::Answer,
+            Durability::Local => Confirmation::Answer,
             Durability::Fsync if !self.has_aof => {
-                return Err(Remark::new("durability fsync needs an append-only file", "set appendonly yes"));
+                return Err(ServerIssue::new("durability fsync needs an append-only file", "set appendonly yes"));
             }
-            Durability::Fsync if fsync == Some("always") => Confirm::Answer,
-            Durability::Fsync if self.version >= VERSION_WAITAOF => Confirm::LocalFsync,
+            Durability::Fsync if fsync == Some("always") => Confirmation::Answer,
+            Durability::Fsync if self.version >= VERSION_WAITAOF => Confirmation::LocalFsync,
             Durability::Fsync => {
-                let what = "durability fsync cannot be had from this redis as it is";
-                return Err(Remark::new(what, "set appendfsync always, or take redis 7.2 or newer"));
+                let issue = "durability fsync cannot be had from this redis as it is";
+                return Err(ServerIssue::new(issue, "set appendfsync always, or take redis 7.2 or newer"));
             }
             Durability::Replica => {
                 if self.replicas == 0 {
-                    let what = "durability replica, but no replica is connected";
-                    warnings.push(Remark::new(what, "connect one, writes are refused until then"));
+                    let issue = "durability replica, but no replica is connected";
+                    warnings.push(ServerIssue::new(issue, "connect one, writes are refused until then"));
                 }
-                Confirm::Replica
+                Confirmation::Replica
             }
         };
         Ok((confirm, warnings))
@@ -117,26 +117,26 @@ impl Facts {
 
 /// A problem of the server and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {advice}")]
-pub struct Remark {
+#[error("{issue}: {remedy}")]
+pub struct ServerIssue {
     /// The problem.
-    pub what: String,
+    pub issue: String,
     /// The remedy.
-    pub advice: &'static str,
+    pub remedy: &'static str,
 }
 
-impl Remark {
-    fn new(what: impl Into<String>, advice: &'static str) -> Self {
-        Self { what: what.into(), advice }
+impl ServerIssue {
+    fn new(issue: impl Into<String>, remedy: &'static str) -> Self {
+        Self { issue: issue.into(), remedy }
     }
 }
 
 /// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`].
-pub(crate) async fn check(caller: &Caller, durability: Durability) -> Result<Confirm> {
+pub(crate) async fn check(caller: &ScriptCaller, durability: Durability) -> Result<Confirmation> {
     let info = info(caller).await?;
     let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
-    let judged = Facts::parse(&info).judge(durability, fsync.as_deref());
-    let (confirm, warnings) = judged.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
+    let validated = ServerInfo::parse(&info).validate(durability, fsync.as_deref());
+    let (confirm, warnings) = validated.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -144,7 +144,7 @@ pub(crate) async fn check(caller: &Caller, durability: Durability) -> Result<Con
 }
 
 /// Reads INFO of the server that holds our slot.
-pub(crate) async fn info(caller: &Caller) -> Result<String> {
+pub(crate) async fn info(caller: &ScriptCaller) -> Result<String> {
     match caller.call(Verb::ServerInfo, Vec::new()).await {
         Ok(mut reply) => reply.parse(),
         // To servers before 7.0 the first line, `#!lua`, is a syntax error.
@@ -156,7 +156,7 @@ pub(crate) async fn info(caller: &Caller) -> Result<String> {
 }
 
 /// Reads `appendfsync`; `None` where CONFIG is not allowed (managed servers).
-pub(crate) async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
+pub(crate) async fn fsync_policy(caller: &ScriptCaller) -> Result<Option<String>> {
     let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
     let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
         Ok(answer) => answer,
@@ -170,44 +170,44 @@ pub(crate) async fn fsync_policy(caller: &Caller) -> Result<Option<String>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says by panicking")]
 mod tests {
-    use super::{Confirm, Facts};
+    use super::{Confirmation, ServerInfo};
     use crate::settings::Durability;
 
-    fn facts(more: &str) -> Facts {
-        Facts::parse(&format!(
+    fn info(more: &str) -> ServerInfo {
+        ServerInfo::parse(&format!(
             "# Server\r\nredis_version:7.0.15\r\n{more}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\nconnected_slaves:0\r\n"
         ))
     }
 
     #[test]
     fn a_good_server_is_accepted_without_warnings() {
-        assert_eq!(facts("").judge(Durability::Local, None).unwrap(), (Confirm::Answer, vec![]));
+        assert_eq!(info("").validate(Durability::Local, None).unwrap(), (Confirmation::Answer, vec![]));
     }
 
     #[test]
     fn a_server_that_would_lose_tasks_is_refused() {
-        let old = Facts { version: (6, 2), ..facts("") };
-        let replica = Facts { is_replica: true, ..facts("") };
-        let evicting = Facts { memory_max: 1, eviction: "allkeys-lru".to_owned(), ..facts("") };
-        for (facts, word) in [(old, "too old"), (replica, "replica"), (evicting, "noeviction")] {
-            let refusal = facts.judge(Durability::Local, None).unwrap_err().to_string();
+        let old = ServerInfo { version: (6, 2), ..info("") };
+        let replica = ServerInfo { is_replica: true, ..info("") };
+        let evicting = ServerInfo { memory_max: 1, eviction: "allkeys-lru".to_owned(), ..info("") };
+        for (info, word) in [(old, "too old"), (replica, "replica"), (evicting, "noeviction")] {
+            let refusal = info.validate(Durability::Local, None).unwrap_err().to_string();
             assert!(refusal.contains(word), "{refusal}");
         }
     }
 
     #[test]
     fn fsync_needs_always_or_waitaof() {
-        assert!(facts("").judge(Durability::Fsync, Some("everysec")).is_err());
-        assert_eq!(facts("").judge(Durability::Fsync, Some("always")).unwrap().0, Confirm::Answer);
-        let newer = Facts { version: (7, 2), ..facts("") };
-        assert_eq!(newer.judge(Durability::Fsync, Some("everysec")).unwrap().0, Confirm::LocalFsync);
-        assert!(Facts { has_aof: false, ..newer }.judge(Durability::Fsync, Some("always")).is_err());
+        assert!(info("").validate(Durability::Fsync, Some("everysec")).is_err());
+        assert_eq!(info("").validate(Durability::Fsync, Some("always")).unwrap().0, Confirmation::Answer);
+        let newer = ServerInfo { version: (7, 2), ..info("") };
+        assert_eq!(newer.validate(Durability::Fsync, Some("everysec")).unwrap().0, Confirmation::LocalFsync);
+        assert!(ServerInfo { has_aof: false, ..newer }.validate(Durability::Fsync, Some("always")).is_err());
     }
 
     #[test]
     fn a_missing_append_only_file_or_replica_is_warned_about() {
-        let bare = Facts { has_aof: false, eviction: "allkeys-lru".to_owned(), ..facts("") };
-        assert_eq!(bare.judge(Durability::Local, None).unwrap().1.len(), 2);
-        assert_eq!(facts("").judge(Durability::Replica, None).unwrap().1.len(), 1);
+        let bare = ServerInfo { has_aof: false, eviction: "allkeys-lru".to_owned(), ..info("") };
+        assert_eq!(bare.validate(Durability::Local, None).unwrap().1.len(), 2);
+        assert_eq!(info("").validate(Durability::Replica, None).unwrap().1.len(), 1);
     }
 }

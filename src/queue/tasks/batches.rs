@@ -3,7 +3,7 @@
 use super::{
     enqueue_batcher::{self, FIELDS},
     task_hash::created,
-    verbs::{page, words},
+    verbs::{page, status_words},
 };
 use crate::{
     metrics,
@@ -56,7 +56,7 @@ pub enum BatchEnqueued {
 
 /// Answer of [`Queue::batch`]: summary of a batch's tasks.
 #[derive(Debug, Clone)]
-pub struct BatchStand {
+pub struct BatchSummary {
     /// Owner of the batch.
     pub owner: String,
     /// Time of acceptance, Unix ms.
@@ -107,15 +107,16 @@ impl Queue {
     /// from a different request.
     pub async fn was_accepted(&self, id: TaskId, fingerprint: &str) -> Result<Option<bool>> {
         let known: Option<String> =
-            crate::queue::redis::script_call::within(self.pool().hget(self.root().task(id), "fingerprint")).await?;
+            crate::queue::redis::script_call::with_timeout(self.pool().hget(self.root().task(id), "fingerprint"))
+                .await?;
         Ok(known.map(|known| known == fingerprint))
     }
 
     /// Summarises a batch; `None` when none of its tasks is kept.
-    pub async fn batch(&self, id: BatchId) -> Result<Option<BatchStand>> {
-        let mut reply = self.call(Verb::Batch, vec![name(id)]).await?;
+    pub async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>> {
+        let mut reply = self.call(Verb::Batch, vec![id_arg(id)]).await?;
         match reply.tag() {
-            "batch" => stand(&mut reply).map(Some),
+            "batch" => summary(&mut reply).map(Some),
             "not_found" => Ok(None),
             _ => Err(reply.unexpected()),
         }
@@ -124,8 +125,8 @@ impl Queue {
     /// Returns one page of a batch's tasks, the last first. Ignores the query's `failures` and `workflow`.
     pub async fn batch_tasks(&self, id: BatchId, query: &TaskQuery) -> Result<TaskPage> {
         let args = vec![
-            name(id),
-            words(&query.statuses).into(),
+            id_arg(id),
+            status_words(&query.statuses).into(),
             query.owner.clone().unwrap_or_default().into(),
             switch(query.owner.is_some()),
             number(if query.cursor.is_some() { 0 } else { query.offset.min(1 << 20) }),
@@ -149,7 +150,7 @@ impl Queue {
 
     /// Cancels at most `limit` tasks of a batch, the last first. Returns their number and whether more are left.
     pub async fn cancel_some(&self, id: BatchId, limit: u64) -> Result<(u64, bool)> {
-        let args = vec![name(id), ms(self.limits().keep_tasks), number(limit)];
+        let args = vec![id_arg(id), ms(self.limits().keep_tasks), number(limit)];
         let mut reply = self.call_durably(Verb::BatchCancel, args).await?;
         let count: u64 = reply.parse()?;
         (0..count).for_each(|_| metrics::task_ended("cancelled"));
@@ -157,11 +158,11 @@ impl Queue {
     }
 }
 
-fn name(id: BatchId) -> Value {
+fn id_arg(id: BatchId) -> Value {
     id.to_string().into()
 }
 
-fn stand(reply: &mut Reply) -> Result<BatchStand> {
+fn summary(reply: &mut Reply) -> Result<BatchSummary> {
     let (owner, created_ms, updated_ms) = (reply.parse()?, reply.parse()?, reply.parse()?);
     let facts: String = reply.parse()?;
     let facts = serde_json::from_str(&facts).map_err(|_| reply.unexpected())?;
@@ -169,5 +170,5 @@ fn stand(reply: &mut Reply) -> Result<BatchStand> {
     for count in &mut counts {
         *count = reply.parse()?;
     }
-    Ok(BatchStand { owner, created_ms, updated_ms, facts, counts, percent_sum: reply.parse()? })
+    Ok(BatchSummary { owner, created_ms, updated_ms, facts, counts, percent_sum: reply.parse()? })
 }

@@ -9,7 +9,7 @@ use crate::{
         Error, Result,
         redis::{
             durability::Durable,
-            script_call::{CALL_TIMEOUT, Caller, Reply, number},
+            script_call::{CALL_TIMEOUT, Reply, ScriptCaller, number},
             scripts::Verb,
         },
     },
@@ -64,12 +64,12 @@ pub(crate) fn only(eligible: &[InstanceId]) -> String {
     only
 }
 
-struct Wish {
+struct QueuedTask {
     fields: Fields,
     answer: oneshot::Sender<Result<Reply>>,
 }
 
-impl Wish {
+impl QueuedTask {
     fn answer(self, reply: Result<Reply>) {
         // Fails only if the caller has timed out.
         let _gone = self.answer.send(reply);
@@ -77,26 +77,26 @@ impl Wish {
 }
 
 /// Handle of the senders.
-pub(crate) struct Intake {
-    wishes: mpsc::Sender<Wish>,
+pub(crate) struct EnqueueBatcher {
+    tasks: mpsc::Sender<QueuedTask>,
     _senders: Vec<AbortOnDropHandle<()>>,
 }
 
 /// State shared by the senders.
-struct Line {
-    caller: Caller,
+struct Shared {
+    caller: ScriptCaller,
     durable: Option<Arc<Durable>>,
     waiting_max: u64,
-    wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
+    tasks: tokio::sync::Mutex<mpsc::Receiver<QueuedTask>>,
 }
 
-impl Intake {
+impl EnqueueBatcher {
     /// Starts the senders. They stop when it is dropped.
-    pub(crate) fn start(caller: Caller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
-        let (wishes, received) = mpsc::channel(WAITING_MAX);
-        let line = Arc::new(Line { caller, durable, waiting_max, wishes: tokio::sync::Mutex::new(received) });
-        let sender = || AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&line))));
-        Self { wishes, _senders: (0..CALLS).map(|_| sender()).collect() }
+    pub(crate) fn start(caller: ScriptCaller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
+        let (tasks, received) = mpsc::channel(WAITING_MAX);
+        let shared = Arc::new(Shared { caller, durable, waiting_max, tasks: tokio::sync::Mutex::new(received) });
+        let sender = || AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&shared))));
+        Self { tasks, _senders: (0..CALLS).map(|_| sender()).collect() }
     }
 
     /// Sends one task and returns the script's reply about it. After an error the task may or may not have been
@@ -104,7 +104,7 @@ impl Intake {
     pub(crate) async fn accept(&self, fields: Fields) -> Result<Reply> {
         let sent = async {
             let (answer, answered) = oneshot::channel();
-            self.wishes.send(Wish { fields, answer }).await.map_err(|_| stopped())?;
+            self.tasks.send(QueuedTask { fields, answer }).await.map_err(|_| stopped())?;
             answered.await.map_err(|_| stopped())?
         };
         tokio::time::timeout(CALL_TIMEOUT, sent)
@@ -117,54 +117,54 @@ fn stopped() -> Error {
     Error::Unavailable("the enqueue batcher has stopped".to_owned())
 }
 
-async fn run(line: Arc<Line>) {
-    let mut wishes = Vec::with_capacity(BATCH_MAX);
+async fn run(shared: Arc<Shared>) {
+    let mut tasks = Vec::with_capacity(BATCH_MAX);
     loop {
-        if line.wishes.lock().await.recv_many(&mut wishes, BATCH_MAX).await == 0 {
+        if shared.tasks.lock().await.recv_many(&mut tasks, BATCH_MAX).await == 0 {
             return;
         }
         // Callers that timed out got an error, so their tasks need not be sent.
-        wishes.retain(|wish| !wish.answer.is_closed());
-        while !wishes.is_empty() {
-            let rest = wishes.split_off(batch_len(&wishes));
-            Box::pin(line.send(std::mem::replace(&mut wishes, rest))).await;
+        tasks.retain(|task| !task.answer.is_closed());
+        while !tasks.is_empty() {
+            let rest = tasks.split_off(batch_len(&tasks));
+            Box::pin(shared.send(std::mem::replace(&mut tasks, rest))).await;
         }
     }
 }
 
 /// Returns how many of the first tasks fit into one call.
-fn batch_len(wishes: &[Wish]) -> usize {
+fn batch_len(tasks: &[QueuedTask]) -> usize {
     let mut bytes = 0;
-    let fits = wishes.iter().take_while(|wish| {
-        bytes += wish.fields.iter().map(|field| field.as_bytes().map_or(0, <[u8]>::len)).sum::<usize>();
+    let fits = tasks.iter().take_while(|task| {
+        bytes += task.fields.iter().map(|field| field.as_bytes().map_or(0, <[u8]>::len)).sum::<usize>();
         bytes <= BATCH_BYTES_MAX
     });
     fits.count().max(1)
 }
 
-impl Line {
-    async fn send(&self, wishes: Vec<Wish>) {
-        match self.call_for(&wishes).await {
-            Ok(replies) => wishes.into_iter().zip(replies).for_each(|(wish, reply)| wish.answer(Ok(reply))),
+impl Shared {
+    async fn send(&self, tasks: Vec<QueuedTask>) {
+        match self.call_for(&tasks).await {
+            Ok(replies) => tasks.into_iter().zip(replies).for_each(|(task, reply)| task.answer(Ok(reply))),
             // A task that makes the script fail must not fail the others. Tasks already accepted are replayed.
-            Err(Error::Corrupt(_)) if wishes.len() > 1 => {
-                for wish in wishes {
-                    let reply = self.call_for(std::slice::from_ref(&wish)).await;
-                    wish.answer(reply.map(|mut replies| replies.remove(0)));
+            Err(Error::Corrupt(_)) if tasks.len() > 1 => {
+                for task in tasks {
+                    let reply = self.call_for(std::slice::from_ref(&task)).await;
+                    task.answer(reply.map(|mut replies| replies.remove(0)));
                 }
             }
-            Err(error) => wishes.into_iter().for_each(|wish| wish.answer(Err(error.clone()))),
+            Err(error) => tasks.into_iter().for_each(|task| task.answer(Err(error.clone()))),
         }
     }
 
     /// Sends these tasks in one call. Returns a reply for each.
-    async fn call_for(&self, wishes: &[Wish]) -> Result<Vec<Reply>> {
-        let mut args = Vec::with_capacity(2 + wishes.len() * FIELDS);
+    async fn call_for(&self, tasks: &[QueuedTask]) -> Result<Vec<Reply>> {
+        let mut args = Vec::with_capacity(2 + tasks.len() * FIELDS);
         args.extend([number(self.waiting_max), number(FIELDS as u64)]);
-        args.extend(wishes.iter().flat_map(|wish| wish.fields.iter().cloned()));
+        args.extend(tasks.iter().flat_map(|task| task.fields.iter().cloned()));
         let mut reply = self.call(args).await?;
         let replies = reply.replies()?;
-        if replies.len() == wishes.len() { Ok(replies) } else { Err(reply.unexpected()) }
+        if replies.len() == tasks.len() { Ok(replies) } else { Err(reply.unexpected()) }
     }
 
     async fn call(&self, args: Vec<Value>) -> Result<Reply> {

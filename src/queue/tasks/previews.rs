@@ -2,7 +2,7 @@
 //! of the task.
 
 use crate::{
-    queue::{Queue, Result, redis::script_call::within},
+    queue::{Queue, Result, redis::script_call::with_timeout},
     task::TaskId,
 };
 use bytes::Bytes;
@@ -21,24 +21,24 @@ impl Queue {
     /// Requests previews of this task for the next ten seconds.
     pub async fn want_preview(&self, task: TaskId) -> Result<()> {
         let (key, expires) = (self.root().preview_wanted(task), after(WANTED_FOR));
-        within(self.pool().set(key, 1, Some(expires), None, false)).await
+        with_timeout(self.pool().set(key, 1, Some(expires), None, false)).await
     }
 
     /// Whether a client requested previews of this task recently.
     pub async fn is_preview_wanted(&self, task: TaskId) -> Result<bool> {
-        within(self.pool().exists(self.root().preview_wanted(task))).await
+        with_timeout(self.pool().exists(self.root().preview_wanted(task))).await
     }
 
     /// Replaces the preview of a task. `content_type` must not contain a line break.
     pub async fn put_preview(&self, task: TaskId, content_type: &str, picture: &[u8]) -> Result<()> {
         let value = Bytes::from([content_type.as_bytes(), b"\n", picture].concat());
         let (key, expires) = (self.root().preview(task), after(SHOWN_FOR));
-        within(self.pool().set(key, Value::Bytes(value), Some(expires), None, false)).await
+        with_timeout(self.pool().set(key, Value::Bytes(value), Some(expires), None, false)).await
     }
 
     /// Reads the latest preview: its content type and bytes.
     pub async fn preview(&self, task: TaskId) -> Result<Option<(String, Bytes)>> {
-        let value: Value = within(self.pool().get(self.root().preview(task))).await?;
+        let value: Value = with_timeout(self.pool().get(self.root().preview(task))).await?;
         let Some(value) = value.into_bytes() else { return Ok(None) };
         let Some(end) = value.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
         Ok(Some((String::from_utf8_lossy(&value[..end]).into_owned(), value.slice(end + 1..))))

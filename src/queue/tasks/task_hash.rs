@@ -29,20 +29,20 @@ impl Fields {
         self.fields.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
-    fn wrong(&self, name: &str) -> Error {
+    fn corrupt(&self, name: &str) -> Error {
         Error::Corrupt(format!("field {name} of task {}", self.id))
     }
 
     fn parse<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>> {
-        self.text(name).map(|text| text.parse().map_err(|_| self.wrong(name))).transpose()
+        self.text(name).map(|text| text.parse().map_err(|_| self.corrupt(name))).transpose()
     }
 
-    fn must<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
-        self.parse(name)?.ok_or_else(|| self.wrong(name))
+    fn required<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
+        self.parse(name)?.ok_or_else(|| self.corrupt(name))
     }
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        self.text(name).map(|text| serde_json::from_str(text).map_err(|_| self.wrong(name))).transpose()
+        self.text(name).map(|text| serde_json::from_str(text).map_err(|_| self.corrupt(name))).transpose()
     }
 
     /// Returns the facts fixed at acceptance.
@@ -67,32 +67,32 @@ impl Fields {
 
     /// Returns the owner, and the time from acceptance (or revival) to the claim.
     pub(crate) fn owner_and_wait(&self) -> Result<(String, std::time::Duration)> {
-        let claimed: u64 = self.must("claimed")?;
-        let from = self.parse("revived_at")?.map_or_else(|| self.must("created"), Ok)?;
-        Ok((self.must("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(from))))
+        let claimed: u64 = self.required("claimed")?;
+        let from = self.parse("revived_at")?.map_or_else(|| self.required("created"), Ok)?;
+        Ok((self.required("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(from))))
     }
 
     /// Returns the highest attempt number allowed: `max_attempts` plus the attempts that were not counted.
     pub(crate) fn attempts_max(&self) -> Result<u32> {
-        Ok(self.must::<u32>("max_attempts")?.saturating_add(self.parse("uncounted")?.unwrap_or(0)))
+        Ok(self.required::<u32>("max_attempts")?.saturating_add(self.parse("uncounted")?.unwrap_or(0)))
     }
 
     /// Reads the whole task.
     pub(crate) fn task(&self) -> Result<Task> {
-        let state: TaskState = self.must("state")?;
-        let lane = self.must("lane")?;
-        let attempt = Attempt::new(self.must("attempt")?);
+        let state: TaskState = self.required("state")?;
+        let lane = self.required("lane")?;
+        let attempt = Attempt::new(self.required("attempt")?);
         let instance = self.text("instance").map(InstanceId::new);
         Ok(Task {
-            id: self.id.parse().map_err(|_| self.wrong("id"))?,
+            id: self.id.parse().map_err(|_| self.corrupt("id"))?,
             owner: self.fields.get("owner").cloned().unwrap_or_default(),
             state,
-            priority: Priority::from_lane(lane).ok_or_else(|| self.wrong("lane"))?,
+            priority: Priority::from_lane(lane).ok_or_else(|| self.corrupt("lane"))?,
             attempt,
-            max_attempts: self.must("max_attempts")?,
-            version: self.must("version")?,
-            created_ms: self.must("created")?,
-            updated_ms: self.must("updated")?,
+            max_attempts: self.required("max_attempts")?,
+            version: self.required("version")?,
+            created_ms: self.required("created")?,
+            updated_ms: self.required("updated")?,
             started_ms: self.parse("started")?,
             finished_ms: self.parse("finished")?,
             retry_at_ms: self.parse("retry_at")?,
@@ -113,11 +113,12 @@ impl Fields {
     /// Reads the ended attempts (one JSON object a line) and adds the current one.
     fn history(&self, state: TaskState, attempt: Attempt, instance: Option<&InstanceId>) -> Result<Vec<AttemptRecord>> {
         let lines = self.text("attempts").unwrap_or_default().lines();
-        let mut records: Vec<AttemptRecord> =
-            lines.map(|line| serde_json::from_str(line).map_err(|_| self.wrong("attempts"))).collect::<Result<_>>()?;
+        let mut records: Vec<AttemptRecord> = lines
+            .map(|line| serde_json::from_str(line).map_err(|_| self.corrupt("attempts")))
+            .collect::<Result<_>>()?;
         if let (TaskState::Claimed | TaskState::Running, Some(instance)) = (state, instance) {
             let instance_id = instance.clone();
-            let started_ms = self.must("claimed")?;
+            let started_ms = self.required("claimed")?;
             records.push(AttemptRecord {
                 attempt,
                 instance_id,
@@ -132,9 +133,9 @@ impl Fields {
 
     /// Whether `attempt` is the current attempt and has not ended.
     pub(crate) fn is_active(&self, attempt: Attempt) -> Result<bool> {
-        let state: TaskState = self.must("state")?;
+        let state: TaskState = self.required("state")?;
         let is_active = matches!(state, TaskState::Claimed | TaskState::Running);
-        Ok(is_active && self.must::<u32>("attempt")? == attempt.get())
+        Ok(is_active && self.required::<u32>("attempt")? == attempt.get())
     }
 }
 
@@ -168,6 +169,6 @@ pub(crate) fn created(new: &NewTask, now_ms: u64) -> Task {
 }
 
 /// Joins ids by commas, the form in which scripts take lists.
-pub(crate) fn joined(ids: &[TaskId]) -> String {
+pub(crate) fn comma_list(ids: &[TaskId]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

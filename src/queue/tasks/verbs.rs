@@ -2,7 +2,7 @@
 
 use super::{
     enqueue_batcher,
-    task_hash::{Fields, created, joined},
+    task_hash::{Fields, comma_list, created},
 };
 use crate::{
     fleet::{Counts, FileTotals, Total},
@@ -10,7 +10,7 @@ use crate::{
     queue::{
         Cancelled, Enqueued, Error, Prospects, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery,
         redis::{
-            script_call::{Reply, list, ms, number, switch, within},
+            script_call::{Reply, list, ms, number, switch, with_timeout},
             scripts::Verb,
         },
     },
@@ -26,7 +26,7 @@ const OFFSET_MAX: u64 = 1 << 50;
 impl Queue {
     /// Accepts a task, at most once per id. One round trip (plus WAIT at durability `replica`).
     pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
-        let mut reply = self.intake().accept(enqueue_batcher::fields(new).await?).await?;
+        let mut reply = self.batcher().accept(enqueue_batcher::fields(new).await?).await?;
         match reply.tag() {
             "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
             "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
@@ -44,7 +44,7 @@ impl Queue {
 
     /// Reads several tasks at once, in the order asked (at most 1,000).
     pub async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
-        let mut reply = self.call(Verb::Tasks, vec![joined(ids).into()]).await?;
+        let mut reply = self.call(Verb::Tasks, vec![comma_list(ids).into()]).await?;
         let hashes = reply.lists()?;
         if hashes.len() != ids.len() {
             return Err(reply.unexpected());
@@ -54,25 +54,25 @@ impl Queue {
 
     /// Reads the versions and states of several tasks in one round trip, for gap recovery of the WebSocket feed.
     pub async fn versions(&self, ids: &[TaskId]) -> Result<Vec<Option<(u64, TaskState)>>> {
-        let mut reply = self.call(Verb::Versions, vec![joined(ids).into()]).await?;
-        let stands = reply.lists()?;
-        if stands.len() != ids.len() {
+        let mut reply = self.call(Verb::Versions, vec![comma_list(ids).into()]).await?;
+        let found = reply.lists()?;
+        if found.len() != ids.len() {
             return Err(reply.unexpected());
         }
-        let stand = |stand: Vec<Value>| {
-            let mut texts = stand.into_iter().map(Value::into_string);
+        let parse = |row: Vec<Value>| {
+            let mut texts = row.into_iter().map(Value::into_string);
             let Some(version) = texts.next() else { return Ok(None) };
             let version = version.and_then(|text| text.parse().ok()).ok_or_else(|| reply.unexpected())?;
             let state = texts.next().flatten().and_then(|text| text.parse().ok()).ok_or_else(|| reply.unexpected())?;
             Ok(Some((version, state)))
         };
-        stands.into_iter().map(stand).collect()
+        found.into_iter().map(parse).collect()
     }
 
     /// Reads workflow, params and files of a task.
     pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
         let key = self.root().payload(id);
-        let value: Value = within(self.pool().get(key)).await?;
+        let value: Value = with_timeout(self.pool().get(key)).await?;
         value.into_bytes().map(|bytes| super::payload::unpack(&bytes)).transpose()
     }
 
@@ -94,7 +94,7 @@ impl Queue {
             urgent: reply.parse()?,
             dispatchers: reply.parse()?,
             leases: reply.parse()?,
-            claims_rest: Duration::from_millis(reply.parse()?),
+            claims_pause: Duration::from_millis(reply.parse()?),
             run_ms: reply.parse::<String>()?.parse().ok(),
             any_run_ms: reply.parse::<String>()?.parse().ok(),
         })
@@ -104,7 +104,7 @@ impl Queue {
     pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
         let cursor = query.cursor;
         let args: Vec<Value> = vec![
-            words(&query.statuses).into(),
+            status_words(&query.statuses).into(),
             query.owner.clone().unwrap_or_default().into(),
             switch(query.owner.is_some()),
             number(if cursor.is_some() { 0 } else { query.offset.min(OFFSET_MAX) }),
@@ -180,7 +180,7 @@ fn total(reply: &mut Reply) -> Result<Total> {
 }
 
 /// Joins the words of these statuses by commas, each once; none = all statuses.
-pub(crate) fn words(statuses: &[Status]) -> String {
+pub(crate) fn status_words(statuses: &[Status]) -> String {
     let asked = if statuses.is_empty() { &Status::ALL[..] } else { statuses };
     let words: BTreeSet<&str> = asked.iter().map(|status| status.as_str()).collect();
     words.into_iter().collect::<Vec<_>>().join(",")

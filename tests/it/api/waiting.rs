@@ -97,7 +97,7 @@ async fn a_task_that_failed_where_it_is_free_waits_for_another_instance() {
     let outcome = Outcome::Failed { failure: Failure::new(FailureKind::Stalled, "no sign"), outputs: Vec::new() };
     assert_eq!(api.queue.settle(&here, claim.task, claim.attempt, &outcome).await.unwrap(), Written::Retrying);
     eventually("its pause is over", Duration::from_secs(10), async || {
-        api.queue.tidy_once().await.unwrap();
+        api.queue.run_janitor_once().await.unwrap();
         words(&api, &id).await.starts_with("another instance: 1 of 2 free, but an attempt failed there").then_some(())
     })
     .await;

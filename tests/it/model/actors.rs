@@ -63,7 +63,7 @@ impl<'a> Model<'a> {
             self.world.advance(Duration::from_secs(seconds));
         }
         if self.dice.chance(12) {
-            self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
+            self.world.queue.run_janitor_once().await.map_err(|error| error.to_string())?;
             self.record_endings_of_the_janitor().await?;
         }
         let who = self.dice.below(DISPATCHERS);
@@ -159,8 +159,8 @@ impl<'a> Model<'a> {
         format!("{member} of {key}")
     }
 
-    pub async fn heal(&mut self) {
-        self.world.queue.heal().await.unwrap();
+    pub async fn repair(&mut self) {
+        self.world.queue.repair_indexes().await.unwrap();
     }
 
     pub(super) fn repeats(&mut self) -> usize {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::support::world::{completed, failed};
 use shuzhiren::{
-    queue::{Acquired, Claimed, InFlight, Lease, Renewed, Token, Told, Written},
+    queue::{Acquired, Claimed, InFlight, Lease, OutputsAdded, Renewed, Token, Written},
     task::{Attempt, FailureKind, InstanceId, Output, Progress, TaskId, TaskState},
 };
 
@@ -161,11 +161,11 @@ impl Model<'_> {
         let output = Output { node_id: before.to_string(), ..Output::default() };
         for _ in 0..self.repeats() {
             let outputs = std::slice::from_ref(&output);
-            let answer = self.world.queue.tell_outputs(&run.lease, run.task, run.attempt, before, outputs).await;
+            let answer = self.world.queue.add_outputs(&run.lease, run.task, run.attempt, before, outputs).await;
             let answer = match answer.map_err(|error| error.to_string())? {
-                Told::Done => Written::Done,
-                Told::Refused(written) => written,
-                Told::Missing(known) => return Err(format!("{}: {known} outputs, not {before}", run.task)),
+                OutputsAdded::Done => Written::Done,
+                OutputsAdded::Refused(written) => written,
+                OutputsAdded::Missing(known) => return Err(format!("{}: {known} outputs, not {before}", run.task)),
             };
             self.note("output", &run, Ok(answer), None)?;
             if answer != Written::Done {
@@ -251,7 +251,7 @@ impl Model<'_> {
     pub(super) async fn release_lease(&mut self, who: usize) -> Result<(), Violation> {
         let Some(lease) = self.any_lease(who) else { return Ok(()) };
         for _ in 0..self.repeats() {
-            self.world.queue.yield_lease(&lease).await.map_err(|error| error.to_string())?;
+            self.world.queue.release_lease(&lease).await.map_err(|error| error.to_string())?;
         }
         if self.truth.is_current(&lease.instance, lease.token.as_str()) {
             self.truth.leases.insert(lease.instance.clone(), (String::new(), 0));

@@ -19,7 +19,7 @@ impl Model<'_> {
         self.dispatchers = vec![Dispatcher { name: "last".to_owned(), ..Dispatcher::default() }];
         for round in 0..10_000 {
             self.world.advance(Duration::from_secs(6));
-            self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
+            self.world.queue.run_janitor_once().await.map_err(|error| error.to_string())?;
             self.record_endings_of_the_janitor().await?;
             self.drain_round().await?;
             let counts = self.world.queue.counts().await.map_err(|error| error.to_string())?;
@@ -62,7 +62,7 @@ impl Model<'_> {
             return Err(format!("{unended} tasks have ended but no caller got that answer"));
         }
         self.world.advance(KEEP);
-        self.world.queue.tidy_once().await.map_err(|error| error.to_string())?;
+        self.world.queue.run_janitor_once().await.map_err(|error| error.to_string())?;
         let left: Vec<String> = dump(self.world)
             .names()
             .into_iter()

@@ -63,7 +63,7 @@ pub async fn a_claim_is_replayed_only_while_its_task_runs(world: &World) {
     assert!(matches!(world.queue.claim(&lease, "nonce", 1, 32).await.unwrap(), Claimed::Nothing));
     // A new lease discards the nonce of the old one.
     world.queue.release(&lease, claim.task).await.unwrap();
-    world.queue.yield_lease(&lease).await.unwrap();
+    world.queue.release_lease(&lease).await.unwrap();
     let next = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let Claimed::Task(claim) = world.queue.claim(&lease, "nonce", 1, 32).await.unwrap() else { panic!() };
@@ -106,7 +106,7 @@ pub async fn a_stale_token_changes_nothing(world: &World) {
     assert_eq!(world.queue.report(&old, &Default::default(), true).await.unwrap(), Written::Fenced);
     assert_eq!(world.queue.renew(&old, TTL).await.unwrap(), Renewed::Lost);
     assert!(world.claim_with_slots(&old, 5).await.is_none());
-    world.queue.yield_lease(&old).await.unwrap();
+    world.queue.release_lease(&old).await.unwrap();
     assert!(before == dump(world), "a fenced write left a trace");
     // The new owner continues the same attempt.
     assert_eq!(world.queue.settle(&new, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
@@ -127,8 +127,8 @@ pub async fn an_old_attempt_changes_nothing(world: &World) {
     assert_eq!(write_all(&world.queue, &two, id, first.attempt).await, [Written::NotThisAttempt; 6]);
     assert_eq!(world.queue.reclaim(&one, id, second.attempt).await.unwrap(), Written::NotThisAttempt);
     assert!(before == dump(world), "an old attempt left a trace");
-    assert!(world.queue.reclaim_payload(id, first.attempt).await.unwrap().is_none());
-    assert!(world.queue.reclaim_payload(id, second.attempt).await.unwrap().is_some());
+    assert!(world.queue.read_claim(id, first.attempt).await.unwrap().is_none());
+    assert!(world.queue.read_claim(id, second.attempt).await.unwrap().is_some());
     audit(world, 1).unwrap();
 }
 
@@ -218,5 +218,5 @@ pub async fn progress_records_the_start(world: &World) {
 
 /// Does everything that is due, as the janitor does.
 pub async fn janitor(world: &World) {
-    world.queue.tidy_once().await.unwrap();
+    world.queue.run_janitor_once().await.unwrap();
 }

@@ -273,13 +273,13 @@ pub async fn the_sweep_repairs_the_index_of_a_batch(world: &World) {
     world.redis(&["ZADD", &wrong, "1", &second]);
     world.redis(&["DEL", &world.key("flows")]);
     assert!(audit(world, 1).is_err());
-    assert!(world.queue.heal().await.unwrap() >= 3);
-    assert_eq!(world.queue.heal().await.unwrap(), 0);
+    assert!(world.queue.repair_indexes().await.unwrap() >= 3);
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 0);
     audit(world, 1).unwrap();
     assert_eq!(world.redis(&["SMEMBERS", &world.key("flows")]).texts(), ["portrait"]);
     // A task whose hash was deleted but not its index entries.
     world.redis(&["DEL", &world.key(&format!("task:{gone}")), &world.key(&format!("payload:{gone}"))]);
-    world.queue.heal().await.unwrap();
+    world.queue.repair_indexes().await.unwrap();
     audit(world, 1).unwrap();
     assert_eq!(world.queue.batch(id).await.unwrap().unwrap().counts, [2, 0, 0, 0, 0]);
 }

@@ -87,7 +87,7 @@ pub async fn many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls(w
     );
     world.queue.cancel(next.id).await.unwrap();
     world.advance(KEEP);
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert_eq!(outputs(world).await, 0);
     audit(world, 1).unwrap();
 }

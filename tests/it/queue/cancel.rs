@@ -107,7 +107,7 @@ pub async fn a_result_after_a_cancel_is_refused_and_frees_the_slot(world: &World
         assert_eq!(in_flight, Default::default());
         let refused = write_all(&world.queue, &lease, id, claim.attempt).await;
         assert_eq!(refused, [Written::AlreadyEnded(TaskState::Cancelled); 6]);
-        world.queue.yield_lease(&lease).await.unwrap();
+        world.queue.release_lease(&lease).await.unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use shuzhiren::{
     event::TaskChange,
-    queue::{Claim, FileKind, FileRecord, Lease, Told, Written},
+    queue::{Claim, FileKind, FileRecord, Lease, OutputsAdded, Written},
     task::{Attempt, FailureKind, FileId, ObjectId, Outcome, Output, OutputKind, Progress, Task, TaskState},
 };
 
@@ -33,10 +33,10 @@ fn text(node_id: &str, text: &str) -> Output {
     Output { node_id: node_id.into(), kind: OutputKind::Text, text: Some(text.into()), ..Output::default() }
 }
 
-async fn add_outputs(world: &World, lease: &Lease, claim: &Claim, before: usize, outputs: &[Output]) -> Told {
+async fn add_outputs(world: &World, lease: &Lease, claim: &Claim, before: usize, outputs: &[Output]) -> OutputsAdded {
     let mut answers = Vec::new();
     for _ in 0..2 {
-        answers.push(world.queue.tell_outputs(lease, claim.task, claim.attempt, before, outputs).await.unwrap());
+        answers.push(world.queue.add_outputs(lease, claim.task, claim.attempt, before, outputs).await.unwrap());
     }
     assert_eq!(answers[0], answers[1]);
     answers[0]
@@ -63,7 +63,7 @@ async fn two_outputs(world: &World) -> (Lease, Claim, Vec<Output>) {
     world.queue.add_file(&record).await.unwrap();
     let file = Output { node_id: "9".into(), file_id: Some(record.id), width: Some(64), ..Output::default() };
     let outputs = vec![text("7", "a ]\"[ b"), file];
-    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, OutputsAdded::Done);
     audit(world, 1).unwrap();
     (lease, claim, outputs)
 }
@@ -81,7 +81,7 @@ pub async fn early_outputs_are_added_once_and_in_order(world: &World) {
     let mut feed = world.queue.feed().await.unwrap();
     let (lease, claim, mut outputs) = two_outputs(world).await;
     let third = text("8", "文");
-    assert_eq!(add_outputs(world, &lease, &claim, 2, std::slice::from_ref(&third)).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, std::slice::from_ref(&third)).await, OutputsAdded::Done);
     outputs.push(third.clone());
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.version, &task.outputs), (TaskState::Running, 5, &outputs));
@@ -100,21 +100,21 @@ pub async fn early_outputs_are_added_once_and_in_order(world: &World) {
 /// A call that its client abandoned and that reaches Redis after the next one.
 pub async fn a_late_copy_of_an_earlier_call_adds_nothing(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
-    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Done);
     let before = dump(world);
-    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, OutputsAdded::Done);
     assert!(before == dump(world), "a copy left a trace");
 }
 
 pub async fn outputs_lost_in_a_failover_are_requested_again(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     let before = dump(world);
-    assert_eq!(add_outputs(world, &lease, &claim, 3, &[text("8", "x")]).await, Told::Missing(2));
+    assert_eq!(add_outputs(world, &lease, &claim, 3, &[text("8", "x")]).await, OutputsAdded::Missing(2));
     assert!(before == dump(world));
     let key = world.key(&format!("task:{}", claim.task));
     world.redis(&["HDEL", &key, "outputs", "outputs_told"]);
-    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, Told::Missing(0));
-    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Missing(0));
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, OutputsAdded::Done);
     assert_eq!(world.task(claim.task).await.outputs, outputs);
 }
 
@@ -122,7 +122,7 @@ pub async fn an_early_output_records_the_start(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("7", "x")]).await, OutputsAdded::Done);
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.version, task.outputs.len()), (TaskState::Running, 4, 1));
     assert_eq!((task.started_ms, task.updated_ms), (Some(world.now_ms()), world.now_ms()));
@@ -134,11 +134,11 @@ pub async fn an_output_of_a_stale_token_changes_nothing(world: &World) {
     world.advance(TTL);
     let new = world.lease("gpu:1").await;
     let before = dump(world);
-    assert_eq!(add_outputs(world, &old, &claim, 2, &[text("8", "x")]).await, Told::Refused(Written::Fenced));
+    assert_eq!(add_outputs(world, &old, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Refused(Written::Fenced));
     assert!(before == dump(world), "a fenced write left a trace");
     // The new owner continues where the old one stopped.
     assert_eq!(world.task(claim.task).await.outputs, outputs);
-    assert_eq!(add_outputs(world, &new, &claim, 2, &[text("8", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &new, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Done);
     assert_eq!(world.task(claim.task).await.outputs.len(), 3);
 }
 
@@ -152,8 +152,8 @@ pub async fn an_output_of_an_old_attempt_changes_nothing(world: &World) {
     for (lease, attempt) in
         [(&one, first.attempt), (&one, second.attempt), (&two, first.attempt), (&two, Attempt::new(9))]
     {
-        let answer = world.queue.tell_outputs(lease, id, attempt, 0, &[text("7", "x")]).await.unwrap();
-        assert_eq!(answer, Told::Refused(Written::NotThisAttempt));
+        let answer = world.queue.add_outputs(lease, id, attempt, 0, &[text("7", "x")]).await.unwrap();
+        assert_eq!(answer, OutputsAdded::Refused(Written::NotThisAttempt));
     }
     assert!(before == dump(world), "an old attempt left a trace");
 }
@@ -162,7 +162,7 @@ pub async fn an_output_after_the_end_is_refused_and_earlier_ones_stay(world: &Wo
     let (lease, claim, outputs) = two_outputs(world).await;
     world.queue.cancel(claim.task).await.unwrap();
     let before = dump(world);
-    let refused = Told::Refused(Written::AlreadyEnded(TaskState::Cancelled));
+    let refused = OutputsAdded::Refused(Written::AlreadyEnded(TaskState::Cancelled));
     assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
     assert!(before == dump(world));
     assert_eq!(world.task(claim.task).await.outputs, outputs);
@@ -174,7 +174,7 @@ pub async fn an_output_of_a_delayed_task_is_refused(world: &World) {
     let (lease, claim, _) = two_outputs(world).await;
     world.queue.settle(&lease, claim.task, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     let before = dump(world);
-    let refused = Told::Refused(Written::NotThisAttempt);
+    let refused = OutputsAdded::Refused(Written::NotThisAttempt);
     assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("8", "x")]).await, refused);
     assert!(before == dump(world));
 }
@@ -188,7 +188,7 @@ pub async fn a_retry_drops_early_outputs(world: &World) {
         assert!(has_nothing(&world.task(claim.task).await) && !is_registered(world, &outputs).await);
         audit(world, 1).unwrap();
     }
-    let orphans = world.queue.take_orphans(10).await.unwrap();
+    let orphans = world.queue.take_orphan_objects(10).await.unwrap();
     assert_eq!(orphans, [ObjectId::from(outputs[1].file_id.unwrap())], "its bytes are deleted");
     // The next attempt starts from zero, and the outputs of the last attempt are kept.
     for number in 2..=3 {
@@ -197,11 +197,11 @@ pub async fn a_retry_drops_early_outputs(world: &World) {
         let lease = world.lease("gpu:2").await;
         let claim = world.claim(&lease).await.unwrap();
         assert_eq!(claim.attempt, Attempt::new(number));
-        assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs[..1]).await, Told::Done);
+        assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs[..1]).await, OutputsAdded::Done);
         let Outcome::Failed { failure, .. } = failed(FailureKind::Stalled) else { panic!() };
         let outcome = Outcome::Failed { failure, outputs: outputs[..1].to_vec() };
         world.queue.settle(&lease, claim.task, claim.attempt, &outcome).await.unwrap();
-        world.queue.yield_lease(&lease).await.unwrap();
+        world.queue.release_lease(&lease).await.unwrap();
     }
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.outputs), (TaskState::Failed, outputs[..1].to_vec()));
@@ -214,11 +214,11 @@ pub async fn a_requeue_drops_early_outputs(world: &World) {
         assert!(has_nothing(&world.task(claim.task).await) && !is_registered(world, &outputs).await);
         audit(world, 1).unwrap();
     }
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(outputs[1].file_id.unwrap())]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [ObjectId::from(outputs[1].file_id.unwrap())]);
     // The loss that fails the task keeps its outputs.
     let lease = world.lease("gpu:2").await;
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs[..1]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs[..1]).await, OutputsAdded::Done);
     world.queue.requeue(&lease, claim.task, claim.attempt, true, "died").await.unwrap();
     let task = world.task(claim.task).await;
     assert_eq!((task.state, task.outputs), (TaskState::Failed, outputs[..1].to_vec()));
@@ -234,7 +234,7 @@ pub async fn a_revived_task_starts_without_outputs(world: &World) {
     assert!(world.task(claim.task).await.gone.is_empty(), "no output since the revival was deleted");
     audit(world, 1).unwrap();
     let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("7", "x")]).await, Told::Done);
+    assert_eq!(add_outputs(world, &lease, &claim, 0, &[text("7", "x")]).await, OutputsAdded::Done);
     assert_eq!(world.task(claim.task).await.outputs.len(), 1);
 }
 
@@ -250,7 +250,7 @@ pub async fn an_ending_replaces_early_outputs(world: &World) {
     }
     assert_eq!(world.task(claim.task).await.outputs, ordered);
     assert!(is_registered(world, &outputs).await);
-    let refused = Told::Refused(Written::AlreadyEnded(TaskState::Completed));
+    let refused = OutputsAdded::Refused(Written::AlreadyEnded(TaskState::Completed));
     assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
     assert_eq!(world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap(), Written::Done);
     assert_eq!(world.task(claim.task).await.outputs, ordered, "the first words count");

@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Acquired, Lease, Narrowed, Revived, Token, Written},
+    queue::{Acquired, Lease, RestrictedTasks, Revived, Token, Written},
     task::{FailureKind, InstanceId, NewTask, Priority, TaskId, TaskState},
 };
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn names(task: &shuzhiren::task::Task) -> Vec<&str> {
 }
 
 async fn restricted(world: &World, lease: &Lease) -> Vec<TaskId> {
-    world.queue.narrowed(lease, 0, 50).await.unwrap().tasks.into_iter().map(|(id, _)| id).collect()
+    world.queue.restricted_tasks(lease, 0, 50).await.unwrap().tasks.into_iter().map(|(id, _)| id).collect()
 }
 
 pub async fn an_instance_that_meets_the_requirements_later_is_admitted(world: &World) {
@@ -92,8 +92,11 @@ pub async fn a_revived_task_is_examined_again(world: &World) {
     assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::Revived(_)));
     audit(world, 1).unwrap();
     let one = world.lease("gpu:1").await;
-    let seen = world.queue.narrowed(&one, world.now_ms(), 50).await.unwrap();
-    assert_eq!(seen, Narrowed { tasks: vec![(id, world.now_ms())], looked_at: 1, last_ms: Some(world.now_ms()) });
+    let seen = world.queue.restricted_tasks(&one, world.now_ms(), 50).await.unwrap();
+    assert_eq!(
+        seen,
+        RestrictedTasks { tasks: vec![(id, world.now_ms())], looked_at: 1, last_ms: Some(world.now_ms()) }
+    );
 }
 
 pub async fn restricted_tasks_are_read_in_pages(world: &World) {
@@ -104,13 +107,13 @@ pub async fn restricted_tasks_are_read_in_pages(world: &World) {
     }
     let one = world.lease("gpu:1").await;
     let begun = world.now_ms() - 50;
-    let first = world.queue.narrowed(&one, 0, 2).await.unwrap();
+    let first = world.queue.restricted_tasks(&one, 0, 2).await.unwrap();
     let expected: Vec<(TaskId, u64)> = vec![(ids[0], begun), (ids[1], begun + 10)];
-    assert_eq!(first, Narrowed { tasks: expected, looked_at: 2, last_ms: Some(begun + 10) });
-    let rest = world.queue.narrowed(&one, begun + 11, 9).await.unwrap();
+    assert_eq!(first, RestrictedTasks { tasks: expected, looked_at: 2, last_ms: Some(begun + 10) });
+    let rest = world.queue.restricted_tasks(&one, begun + 11, 9).await.unwrap();
     assert_eq!((rest.tasks.len(), rest.looked_at, rest.last_ms), (3, 3, Some(begun + 40)));
-    let none = world.queue.narrowed(&one, begun + 41, 9).await.unwrap();
-    assert_eq!(none, Narrowed::default());
+    let none = world.queue.restricted_tasks(&one, begun + 41, 9).await.unwrap();
+    assert_eq!(none, RestrictedTasks::default());
 }
 
 /// Runs one task for `ms`.
@@ -191,15 +194,15 @@ pub async fn an_instance_that_cannot_run_a_task_restricts_it_to_others(world: &W
     world.advance(Duration::from_secs(1));
     let others = [InstanceId::new("gpu:2"), InstanceId::new("gpu:3")];
     let stale = Lease { token: Token::new(), ..one.clone() };
-    assert_eq!(world.queue.leave_to(&stale, id, claim.attempt, &others).await.unwrap(), Written::Fenced);
+    assert_eq!(world.queue.restrict_to(&stale, id, claim.attempt, &others).await.unwrap(), Written::Fenced);
     for _ in 0..2 {
-        assert_eq!(world.queue.leave_to(&one, id, claim.attempt, &others).await.unwrap(), Written::Done);
+        assert_eq!(world.queue.restrict_to(&one, id, claim.attempt, &others).await.unwrap(), Written::Done);
         audit(world, 1).unwrap();
     }
     let task = world.task(id).await;
     assert_eq!((names(&task), task.state, &task.failure), (vec!["gpu:2", "gpu:3"], TaskState::Waiting, &None));
     assert_eq!(world.claim(&one).await.unwrap().task, later, "it does not block the lane");
-    assert_eq!(world.queue.narrowed(&one, world.now_ms(), 50).await.unwrap().tasks, [(id, world.now_ms())]);
+    assert_eq!(world.queue.restricted_tasks(&one, world.now_ms(), 50).await.unwrap().tasks, [(id, world.now_ms())]);
     let claim = world.claim(&two).await.unwrap();
     assert_eq!((claim.task, claim.attempt.get(), claim.max_attempts), (id, 2, 4));
     // Requeued for another reason, it stays restricted to them.

@@ -64,11 +64,11 @@ pub async fn every_ending_is_counted_once(world: &World) {
     world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
     world.create(&late).await;
     world.advance(Duration::from_secs(2));
-    world.queue.tidy_once().await.unwrap();
+    world.queue.run_janitor_once().await.unwrap();
     // Failed by the sweep: its payload is lost.
     let lost = world.enqueue().await;
     world.redis(&["DEL", &world.key(&format!("payload:{lost}"))]);
-    assert!(world.queue.heal().await.unwrap() > 0);
+    assert!(world.queue.repair_indexes().await.unwrap() > 0);
     for id in [poison, late.id, lost] {
         assert_eq!(world.task(id).await.state.status(), Status::Failed);
     }
@@ -77,7 +77,7 @@ pub async fn every_ending_is_counted_once(world: &World) {
         world.queue.cancel(begun.id).await.unwrap();
     }
     world.queue.release(&lease, begun.id).await.unwrap();
-    world.queue.tidy_once().await.unwrap();
-    assert_eq!(world.queue.heal().await.unwrap(), 0);
+    world.queue.run_janitor_once().await.unwrap();
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 0);
     assert_eq!(counted().await, [before[0], before[1] + 4, before[2] + 1]);
 }

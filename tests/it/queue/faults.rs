@@ -9,7 +9,7 @@ use crate::support::{
     world::{World, completed, new_task},
 };
 use shuzhiren::{
-    queue::{Error, News, Queue, QueueLimits, Wakeups},
+    queue::{Error, FeedItem, Queue, QueueLimits, Wakeups},
     settings::RedisSettings,
     task::TaskState,
 };
@@ -62,12 +62,12 @@ fn a_killed_redis_gives_errors_in_time_and_recovers() {
         assert_eq!(world.queue.task(id).await.unwrap().unwrap().state, TaskState::Waiting);
         // The feed reports a gap, and then later events.
         let news = tokio::time::timeout(Duration::from_secs(15), feed.next()).await.expect("a gap");
-        assert!(matches!(news, News::Gap));
+        assert!(matches!(news, FeedItem::Gap));
         let new = new_task();
         world.queue.enqueue(&new).await.unwrap();
         loop {
             let heard = tokio::time::timeout(Duration::from_secs(15), feed.next()).await.expect("the event");
-            if let News::Event(event) = heard
+            if let FeedItem::Event(event) = heard
                 && let shuzhiren::event::Event::Task(event) = *event
             {
                 assert_eq!(event.id, new.id);
@@ -124,7 +124,7 @@ fn the_queue_recovers_from_flushed_scripts_and_flushed_data() {
         );
         janitor(&world).await;
         audit(&world, 1).unwrap();
-        assert!(matches!(feed.next().await, News::Event(_)));
+        assert!(matches!(feed.next().await, FeedItem::Event(_)));
         world.enqueue().await;
         until_woken(&mut wakeups).await;
     });
@@ -174,8 +174,8 @@ fn a_slow_feed_reports_a_gap() {
         let mut gaps = 0;
         for _ in 0..120_000 {
             match tokio::time::timeout(Duration::from_secs(2), feed.next()).await {
-                Ok(News::Gap) => gaps += 1,
-                Ok(News::Event(_)) => {}
+                Ok(FeedItem::Gap) => gaps += 1,
+                Ok(FeedItem::Event(_)) => {}
                 Err(_silence) => break,
             }
         }

@@ -8,7 +8,7 @@ use crate::{
 use shuzhiren::{
     event::{Event, TaskChange, TaskEvent},
     fleet::{InstanceReport, InstanceStatus},
-    queue::{Feed, News},
+    queue::{Feed, FeedItem},
     task::{FailureKind, InstanceId, NewTask, Outcome, Output, OutputKind, Progress, TaskId},
 };
 use std::time::Duration;
@@ -25,8 +25,8 @@ scenarios! {
 
 pub async fn next(feed: &mut Feed) -> Event {
     match tokio::time::timeout(Duration::from_secs(5), feed.next()).await.expect("an event") {
-        News::Event(event) => *event,
-        News::Gap => panic!("a gap"),
+        FeedItem::Event(event) => *event,
+        FeedItem::Gap => panic!("a gap"),
     }
 }
 
@@ -151,7 +151,7 @@ pub async fn busy_and_idle_are_published(world: &World) {
         }
         assert!(next_instance(&mut feed).await.tasks.is_empty(), "ending {ending}");
     }
-    world.queue.yield_lease(&lease).await.unwrap();
+    world.queue.release_lease(&lease).await.unwrap();
     assert!(!next_instance(&mut feed).await.leased);
 }
 

@@ -138,13 +138,13 @@ pub async fn outputs_become_orphans_when_their_task_is_collected(world: &World) 
     world.advance(KEEP - Duration::from_millis(1));
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_some());
-    assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
+    assert!(world.queue.take_orphan_objects(10).await.unwrap().is_empty());
     world.advance(Duration::from_millis(1));
     janitor(world).await;
     assert!(world.queue.task(id).await.unwrap().is_none());
     assert!(world.queue.file(output.id).await.unwrap().is_none());
     assert_eq!(world.queue.files(None, 0, 10).await.unwrap().0, 0);
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(output.id)]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [ObjectId::from(output.id)]);
     audit(world, 1).unwrap();
 }
 
@@ -152,7 +152,7 @@ pub async fn an_output_of_a_collected_task_is_an_orphan_at_once(world: &World) {
     let output = record(FileKind::Output, Some(TaskId::new()));
     world.queue.add_file(&output).await.unwrap();
     assert!(world.queue.file(output.id).await.unwrap().is_none());
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [ObjectId::from(output.id)]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [ObjectId::from(output.id)]);
 }
 
 /// The first taker may die before it has deleted the bytes.
@@ -164,15 +164,15 @@ pub async fn orphan_objects_are_handed_out_twice(world: &World) {
     }
     let deleted = upload(world).await;
     world.queue.delete_file(deleted.id).await.unwrap();
-    assert_eq!(world.queue.take_orphans(2).await.unwrap().len(), 2);
-    assert_eq!(world.queue.take_orphans(2).await.unwrap().len(), 1);
-    assert!(world.queue.take_orphans(2).await.unwrap().is_empty());
+    assert_eq!(world.queue.take_orphan_objects(2).await.unwrap().len(), 2);
+    assert_eq!(world.queue.take_orphan_objects(2).await.unwrap().len(), 1);
+    assert!(world.queue.take_orphan_objects(2).await.unwrap().is_empty());
     world.advance(Duration::from_secs(3_600));
-    let mut again = world.queue.take_orphans(10).await.unwrap();
+    let mut again = world.queue.take_orphan_objects(10).await.unwrap();
     again.sort();
     let mut all: Vec<ObjectId> = outputs.iter().chain([&deleted]).map(|file| file.id.into()).collect();
     all.sort();
     assert_eq!(again, all);
     world.advance(Duration::from_secs(36_000));
-    assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
+    assert!(world.queue.take_orphan_objects(10).await.unwrap().is_empty());
 }

@@ -69,12 +69,12 @@ pub async fn the_same_token_gives_the_same_answer(world: &World) {
 pub async fn a_released_lease_is_free_at_once(world: &World) {
     let lease = world.lease("gpu:1").await;
     for _ in 0..2 {
-        world.queue.yield_lease(&lease).await.unwrap();
+        world.queue.release_lease(&lease).await.unwrap();
     }
     assert_eq!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Lost);
     let next = world.lease("gpu:1").await;
     // The old owner releases it again, late.
-    world.queue.yield_lease(&lease).await.unwrap();
+    world.queue.release_lease(&lease).await.unwrap();
     assert!(matches!(world.queue.renew(&next, TTL).await.unwrap(), Renewed::Ours(_)));
 }
 
@@ -91,7 +91,7 @@ pub async fn leases_are_listed_with_owner_and_remaining_time(world: &World) {
     let one = world.lease("gpu:1").await;
     world.lease("gpu:2").await;
     world.advance(Duration::from_secs(5));
-    world.queue.yield_lease(&one).await.unwrap();
+    world.queue.release_lease(&one).await.unwrap();
     let mut leases = world.queue.leases().await.unwrap();
     leases.sort();
     let expected = [
@@ -119,7 +119,7 @@ pub async fn a_restarted_redis_extends_leases_and_pauses_claims(world: &World) {
     world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let free = world.lease("gpu:2").await;
-    world.queue.yield_lease(&free).await.unwrap();
+    world.queue.release_lease(&free).await.unwrap();
     world.redis(&["HSET", &world.key("meta"), "run_id", "another"]);
     world.advance(TTL * 10);
     let thief = Token::new();

@@ -88,22 +88,22 @@ fn is_index(key: &str) -> bool {
     !own.iter().any(|prefix| key.starts_with(prefix))
 }
 
-async fn heal(world: &World, what: &str) {
-    let wrong = world.queue.heal().await.unwrap();
+async fn repair(world: &World, what: &str) {
+    let wrong = world.queue.repair_indexes().await.unwrap();
     if let Err(finding) = audit(world, 1) {
         panic!("after {what} was lost ({wrong} repairs): {finding}");
     }
-    assert_eq!(world.queue.heal().await.unwrap(), 0, "{what}: the second sweep finds nothing");
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 0, "{what}: the second sweep finds nothing");
 }
 
 pub async fn every_lost_key_is_rebuilt(world: &World) {
     populate(world).await;
     for key in dump(world).names().into_iter().filter(|key| is_index(key)) {
         world.redis(&["DEL", &world.key(&key)]);
-        heal(world, &key).await;
+        repair(world, &key).await;
     }
     world.redis(&["XGROUP", "DESTROY", &world.key("jobs"), "dispatch"]);
-    heal(world, "the group").await;
+    repair(world, "the group").await;
 }
 
 pub async fn every_lost_member_is_rebuilt(world: &World) {
@@ -123,20 +123,20 @@ pub async fn every_lost_member_is_rebuilt(world: &World) {
         };
         for member in members {
             world.redis(&[remove, &name, &member]);
-            heal(world, &format!("{member} of {key}")).await;
+            repair(world, &format!("{member} of {key}")).await;
         }
     }
     let pending = world.redis(&["XPENDING", &world.key("jobs"), "dispatch", "-", "+", "99"]);
     for entry in pending.list() {
         world.redis(&["XACK", &world.key("jobs"), "dispatch", &entry.list()[0].text()]);
-        heal(world, "a pending entry").await;
+        repair(world, "a pending entry").await;
     }
 }
 
 pub async fn a_consistent_queue_needs_no_repair(world: &World) {
     populate(world).await;
     let before = dump(world);
-    assert_eq!(world.queue.heal().await.unwrap(), 0);
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 0);
     assert!(before == dump(world));
 }
 
@@ -151,7 +151,7 @@ pub async fn duplicates_in_the_ledger_are_removed(world: &World) {
     }
     world.redis(&["XADD", &world.key("jobs"), "*", "task", "nobody"]);
     world.redis(&["XADD", &world.key("jobs"), "*", "other", "field"]);
-    heal(world, "the single ledger").await;
+    repair(world, "the single ledger").await;
 }
 
 pub async fn an_entry_claimed_by_hand_is_released(world: &World) {
@@ -162,7 +162,7 @@ pub async fn an_entry_claimed_by_hand_is_released(world: &World) {
         let id = entry.list()[0].text();
         world.redis(&["XCLAIM", &jobs, "dispatch", "somebody", "0", &id, "FORCE", "JUSTID"]);
     }
-    heal(world, "the right holder").await;
+    repair(world, "the right holder").await;
 }
 
 pub async fn the_next_claim_recreates_a_lost_consumer_group(world: &World) {
@@ -194,7 +194,7 @@ pub async fn a_lost_slot_is_adopted_by_its_owner(world: &World) {
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     world.redis(&["DEL", &world.key("in-flight:gpu:1")]);
-    heal(world, "the slot").await;
+    repair(world, "the slot").await;
     let Renewed::Ours(in_flight) = world.queue.renew(&lease, TTL).await.unwrap() else { panic!() };
     assert_eq!(in_flight.tasks, [(id, claim.attempt)]);
     assert_eq!(world.task(id).await.state, TaskState::Claimed);
@@ -205,7 +205,7 @@ pub async fn a_task_whose_hash_is_lost_leaves_no_trace(world: &World) {
     let tasks = dump(world).tasks();
     for (id, task) in tasks {
         world.redis(&["DEL", &world.key(&format!("task:{id}")), &world.key(&format!("payload:{id}"))]);
-        world.queue.heal().await.unwrap();
+        world.queue.repair_indexes().await.unwrap();
         // Only the lease owner frees its slot.
         if let Some(instance) = task.get("instance") {
             world.redis(&["HDEL", &world.key(&format!("in-flight:{instance}")), &id]);
@@ -224,7 +224,7 @@ pub async fn a_task_whose_payload_is_lost_fails(world: &World) {
     world.redis(&["DEL", &world.key(&format!("payload:{id}"))]);
     let lease = world.lease("gpu:1").await;
     assert_eq!(world.claim(&lease).await.unwrap().task, sound, "it does not block the lane");
-    world.queue.heal().await.unwrap();
+    world.queue.repair_indexes().await.unwrap();
     let task = world.task(id).await;
     assert_eq!((task.state, task.failure.unwrap().kind), (TaskState::Failed, FailureKind::StorageFailed));
     world.advance(Duration::from_secs(1));

@@ -68,16 +68,16 @@ pub async fn files_are_kept_for_their_retention(world: &World) {
     let (_, outputs) = task_with_outputs(world, 1).await;
     world.advance(HOUR - MS);
     let retention = keeping(Keep::For(HOUR), Keep::For(2 * HOUR));
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(is_registered(world, &file).await && is_registered(world, &outputs[0]).await);
     let young = upload(world).await;
     world.advance(MS);
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(is_registered(world, &file).await, "by default uploads stay");
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(!is_registered(world, &file).await && is_registered(world, &young).await);
     audit(world, 1).unwrap();
-    assert!(world.queue.take_orphans(10).await.unwrap().contains(&ObjectId::from(file.id)));
+    assert!(world.queue.take_orphan_objects(10).await.unwrap().contains(&ObjectId::from(file.id)));
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 1);
 }
 
@@ -92,13 +92,13 @@ pub async fn a_file_in_use_is_kept_past_its_retention(world: &World) {
     let stored = record(FileKind::Output, Some(new.id));
     world.queue.add_file(&stored).await.unwrap();
     world.advance(10 * HOUR);
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(
         is_registered(world, &file).await && is_registered(world, &stored).await && !is_registered(world, &later).await
     );
     world.queue.acquire(&lease.instance, "d", &lease.token, 30 * HOUR).await.unwrap();
     world.queue.settle(&lease, new.id, claim.attempt, &failed(FailureKind::NodeError)).await.unwrap();
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(!is_registered(world, &file).await && !is_registered(world, &stored).await);
     audit(world, 1).unwrap();
 }
@@ -116,7 +116,7 @@ pub async fn files_in_use_do_not_block_the_expiry_of_others(world: &World) {
         unneeded.push(upload(world).await);
     }
     world.advance(HOUR);
-    world.queue.tidy_once_with(keeping(Keep::For(HOUR), Keep::WithTask)).await.unwrap();
+    world.queue.run_janitor_once_with(keeping(Keep::For(HOUR), Keep::WithTask)).await.unwrap();
     let left = world.queue.files(Some(FileKind::Upload), 0, 200).await.unwrap();
     assert_eq!(left.0, 60);
     assert!(left.1.iter().all(|file| needed.contains(&file.id)));
@@ -127,12 +127,12 @@ pub async fn outputs_with_their_own_retention_outlive_their_task(world: &World) 
     let retention = keeping(Keep::Forever, Keep::For(2 * KEEP));
     let (id, outputs) = task_with_outputs(world, 2).await;
     world.advance(KEEP);
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(world.queue.task(id).await.unwrap().is_none());
     assert!(is_registered(world, &outputs[0]).await && is_registered(world, &outputs[1]).await);
     audit(world, 1).unwrap();
     world.advance(KEEP);
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(!is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_none(), "the task does not reappear");
     audit(world, 1).unwrap();
@@ -144,7 +144,7 @@ pub async fn an_output_in_use_by_another_task_outlives_its_own(world: &World) {
     let next = needing(&[outputs[0].id]);
     world.create(&next).await;
     world.advance(KEEP);
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
     audit(world, 1).unwrap();
@@ -166,11 +166,11 @@ pub async fn an_output_in_use_by_another_task_outlives_its_own(world: &World) {
 
     world.queue.cancel(next.id).await.unwrap();
     world.advance(Duration::from_secs(60));
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(!is_registered(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
     world.queue.cancel(last.id).await.unwrap();
     world.advance(KEEP);
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(!is_registered(world, &early).await);
     audit(world, 1).unwrap();
 }
@@ -187,7 +187,7 @@ pub async fn a_task_lists_its_deleted_outputs(world: &World) {
     assert_eq!(shown, [(true, false), (false, true)]);
     assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts stay");
     world.advance(HOUR / 2);
-    world.queue.tidy_once_with(keeping(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
+    world.queue.run_janitor_once_with(keeping(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
     assert!(result().await.files.is_empty() && result().await.outputs.iter().all(|output| output.deleted));
     audit(world, 1).unwrap();
 }

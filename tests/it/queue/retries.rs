@@ -190,7 +190,7 @@ pub async fn requeued_attempts_are_not_counted(world: &World) {
         world.queue.requeue(lease, new.id, claim.attempt, false, "not its fault").await.unwrap();
     }
     let claim = world.claim(&one).await.unwrap();
-    let again = world.queue.reclaim_payload(new.id, claim.attempt).await.unwrap().unwrap();
+    let again = world.queue.read_claim(new.id, claim.attempt).await.unwrap().unwrap();
     assert_eq!((again.max_attempts, again.payload.workflow.get()), (3, new.payload.workflow.get()));
     let written = world.queue.settle(&one, new.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     assert_eq!(written, Written::Done);

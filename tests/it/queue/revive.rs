@@ -318,6 +318,6 @@ pub async fn failed_tasks_are_listed_by_their_error(world: &World) {
     // Stale entries are removed, missing ones rebuilt.
     world.redis(&["ZADD", &world.key("errors:poison"), "1", &newest.to_string(), "2", "gone"]);
     world.redis(&["DEL", &world.key("errors:run_timeout")]);
-    assert!(world.queue.heal().await.unwrap() >= 4);
+    assert!(world.queue.repair_indexes().await.unwrap() >= 4);
     audit(world, 1).unwrap();
 }

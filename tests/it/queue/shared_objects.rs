@@ -52,9 +52,9 @@ pub async fn files_of_one_content_share_one_object(world: &World) {
     let other = upload(world).await;
     assert_eq!(world.queue.file(other.id).await.unwrap().unwrap().object(), object(&other));
     // The second file's own copy, in case its writer dies before deleting it.
-    assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
+    assert!(world.queue.take_orphan_objects(10).await.unwrap().is_empty());
     world.advance(Duration::from_secs(3_600));
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&second)]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&second)]);
     let asked = [object(&first), object(&second), object(&other)];
     assert_eq!(world.queue.unregistered(&asked).await.unwrap(), [object(&second)]);
     audit(world, 1).unwrap();
@@ -66,7 +66,7 @@ pub async fn the_last_file_deletes_its_object(world: &World) {
     world.queue.add_file(&second).await.unwrap();
     world.queue.add_file(&third).await.unwrap();
     world.advance(Duration::from_secs(3_600));
-    world.queue.take_orphans(10).await.unwrap();
+    world.queue.take_orphan_objects(10).await.unwrap();
 
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(first.id).await.unwrap() else { panic!() };
     assert_eq!(bytes, [], "two files need its object");
@@ -83,9 +83,9 @@ pub async fn the_last_file_deletes_its_object(world: &World) {
     assert_eq!(bytes, [object(&first), object(&second)]);
     assert_eq!(world.queue.unregistered(&[object(&first)]).await.unwrap(), [object(&first)]);
     // In case the caller dies before it has deleted them.
-    assert!(world.queue.take_orphans(10).await.unwrap().is_empty());
+    assert!(world.queue.take_orphan_objects(10).await.unwrap().is_empty());
     world.advance(Duration::from_secs(3_600));
-    let again = world.queue.take_orphans(10).await.unwrap();
+    let again = world.queue.take_orphan_objects(10).await.unwrap();
     assert!(again.contains(&object(&first)) && again.contains(&object(&second)), "{again:?}");
     audit(world, 1).unwrap();
     assert!(!dump(world).names().iter().any(|key| key.starts_with("content:") || key.starts_with("object:")));
@@ -98,7 +98,7 @@ pub async fn deleted_content_gets_a_new_object(world: &World) {
     let second = like(&first, FileKind::Upload);
     assert_eq!(world.queue.add_file(&second).await.unwrap(), None, "its own object");
     world.advance(Duration::from_secs(3_600));
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&first)]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&first)]);
     assert_eq!(world.queue.unregistered(&[object(&first), object(&second)]).await.unwrap(), [object(&first)]);
     audit(world, 1).unwrap();
 }
@@ -109,7 +109,7 @@ pub async fn a_file_that_was_deleted_is_not_registered_again(world: &World) {
     world.queue.delete_file(file.id).await.unwrap();
     assert_eq!(world.queue.add_file(&file).await.unwrap(), None);
     assert_eq!(world.queue.file(file.id).await.unwrap(), None);
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&file)]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&file)]);
     audit(world, 1).unwrap();
     let late = record(FileKind::Upload, None);
     assert_eq!(world.queue.retract_file(late.id).await.unwrap(), [object(&late)]);
@@ -151,23 +151,23 @@ pub async fn an_output_of_a_collected_task_leaves_shared_objects(world: &World) 
     world.queue.add_file(&own).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
     world.advance(Duration::from_secs(3_600));
-    world.queue.take_orphans(10).await.unwrap();
-    world.queue.tidy_once().await.unwrap();
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&own)]);
+    world.queue.take_orphan_objects(10).await.unwrap();
+    world.queue.run_janitor_once().await.unwrap();
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&own)]);
     assert!(world.queue.file(kept.id).await.unwrap().is_some());
     // Repeated when its task is gone and another file needs its object.
     let (other, after) = made_and_shared(world).await;
     world.advance(Duration::from_secs(3_600));
-    world.queue.tidy_once().await.unwrap();
+    world.queue.run_janitor_once().await.unwrap();
     assert_eq!(world.queue.file(other.id).await.unwrap(), None);
     assert_eq!(world.queue.add_file(&other).await.unwrap(), None);
-    let orphans = world.queue.take_orphans(10).await.unwrap();
+    let orphans = world.queue.take_orphan_objects(10).await.unwrap();
     assert!(!orphans.contains(&object(&other)), "{orphans:?}");
     assert_eq!(world.queue.file(after.id).await.unwrap().unwrap().object(), object(&other));
     // Its task is gone, but the bytes of the other file are kept.
     let late = FileRecord { task_id: Some(id), ..like(&kept, FileKind::Output) };
     assert_eq!(world.queue.add_file(&late).await.unwrap(), None);
-    assert_eq!(world.queue.take_orphans(10).await.unwrap(), [object(&late)]);
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&late)]);
     audit(world, 1).unwrap();
 }
 
@@ -225,10 +225,10 @@ pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
     world.queue.add_file(&older).await.unwrap();
     forget_object(world, &older);
     world.advance(Duration::from_secs(7_200));
-    world.queue.take_orphans(10).await.unwrap();
+    world.queue.take_orphan_objects(10).await.unwrap();
     let retention = Retention { uploads: Keep::For(Duration::from_secs(1)), ..Retention::default() };
-    world.queue.tidy_once_with(retention).await.unwrap();
-    assert!(world.queue.take_orphans(10).await.unwrap().contains(&object(&older)));
+    world.queue.run_janitor_once_with(retention).await.unwrap();
+    assert!(world.queue.take_orphan_objects(10).await.unwrap().contains(&object(&older)));
     audit(world, 1).unwrap();
 }
 

@@ -81,11 +81,11 @@ pub async fn a_file_named_by_a_workflow_does_not_expire(world: &World) {
     put(world, "a", 1, &held).await;
     let other = upload(world).await;
     world.advance(2 * KEEP);
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 60);
     assert!(!is_registered(world, &other).await, "more than one batch of held files does not block it");
     world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
-    world.queue.tidy_once_with(retention).await.unwrap();
+    world.queue.run_janitor_once_with(retention).await.unwrap();
     assert_eq!(world.queue.counts().await.unwrap().files.uploads.count, 0);
     audit(world, 1).unwrap();
 }
@@ -108,12 +108,12 @@ pub async fn a_file_named_by_a_workflow_outlives_its_task(world: &World) {
     let (id, outputs) = task_with_outputs(world, 2).await;
     put(world, "a", 1, &[outputs[0].id]).await;
     world.advance(KEEP);
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
     assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
     world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     world.advance(Duration::from_secs(60));
-    world.queue.tidy_once_with(Retention::default()).await.unwrap();
+    world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(!is_registered(world, &outputs[0]).await && world.queue.task(id).await.unwrap().is_none());
     audit(world, 1).unwrap();
 }

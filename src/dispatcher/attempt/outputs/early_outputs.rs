@@ -7,7 +7,7 @@ use super::store_output::{OutputStore, StoreError, source_of};
 use crate::{
     comfy::{Made, RemoteFile},
     dispatcher::attempt::context::until_answered,
-    queue::Told,
+    queue::OutputsAdded,
     task::Output,
 };
 use std::collections::HashSet;
@@ -120,13 +120,13 @@ impl StoredOutputs {
             let rest = &self.outputs[self.recorded..];
             let fresh = &rest[..rest.iter().take_while(|output| output.node_id == first.node_id).count()];
             let (lease, recorded) = (&store.instance.lease, self.recorded);
-            let record = || store.instance.queue().tell_outputs(lease, store.task, store.attempt, recorded, fresh);
+            let record = || store.instance.queue().add_outputs(lease, store.task, store.attempt, recorded, fresh);
             // Not cancellable: an output that may have been recorded must not be deleted.
-            match until_answered(store.call("tell_outputs"), record).await {
-                Told::Done => self.recorded += fresh.len(),
-                Told::Missing(known) if known < recorded => self.recorded = known,
+            match until_answered(store.call("add_outputs"), record).await {
+                OutputsAdded::Done => self.recorded += fresh.len(),
+                OutputsAdded::Missing(known) if known < recorded => self.recorded = known,
                 // Left to the end of the attempt.
-                Told::Missing(_) | Told::Refused(_) => {
+                OutputsAdded::Missing(_) | OutputsAdded::Refused(_) => {
                     store.discard(&self.outputs.split_off(recorded)).await;
                     return false;
                 }

@@ -1,0 +1,106 @@
+//! When a task may start. Pure, and an estimate: tasks ahead of it take what recent runs of all took on average, of those that
+//! run now half is left, and every healthy instance that can run the task works on what is ahead.
+
+use crate::{
+    fleet::{InstanceView, Phase},
+    queue::Prospects,
+    task::InstanceId,
+};
+
+/// From now to its start, ms; `None` = nobody can tell: no dispatcher, no healthy instance that may run it (`eligible`; empty =
+/// all may), or something is ahead and no run has been seen.
+pub(super) fn start_ms(prospects: &Prospects, eligible: &[InstanceId], instances: &[InstanceView]) -> Option<u64> {
+    let may_run = |one: &&InstanceView| {
+        one.enabled
+            && one.alive
+            && one.phase == Phase::Up
+            && (eligible.is_empty() || eligible.iter().any(|id| id.as_str() == one.id))
+    };
+    let fitting = instances.iter().filter(may_run).count() as u64;
+    let free = instances.iter().filter(may_run).filter(|one| !one.busy).count() as u64;
+    if prospects.dispatchers == 0 || fitting == 0 {
+        return None;
+    }
+    let rest_ms = u64::try_from(prospects.claims_pause.as_millis()).unwrap_or(u64::MAX);
+    let ahead = prospects.urgent.saturating_add(prospects.position?);
+    let Some(behind) = ahead.checked_sub(free) else { return Some(rest_ms) };
+    // A slot comes free each `run / fitting`; the first in half of that, for what runs now is half done on average.
+    let halves = behind.saturating_mul(2).saturating_add(1);
+    let wait_ms = prospects.any_run_ms?.saturating_mul(halves) / fitting.saturating_mul(2);
+    Some(wait_ms.saturating_add(rest_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::start_ms;
+    use crate::{
+        fleet::{InstanceView, Phase},
+        queue::Prospects,
+        task::InstanceId,
+    };
+    use proptest::prelude::{any, proptest};
+    use std::time::Duration;
+
+    fn instance(id: &str, busy: bool, phase: Phase) -> InstanceView {
+        InstanceView {
+            id: id.to_owned(),
+            server_id: "s".to_owned(),
+            server_name: "s".to_owned(),
+            ip: "127.0.0.1".to_owned(),
+            port: 1,
+            enabled: true,
+            alive: phase != Phase::Down,
+            busy,
+            last_heartbeat: None,
+            version: None,
+            queue_depth: 0,
+            current_task_id: None,
+            phase,
+            last_error: None,
+            device: None,
+        }
+    }
+
+    const FIRST: Prospects = Prospects {
+        position: Some(0),
+        urgent: 0,
+        dispatchers: 1,
+        leases: 2,
+        claims_pause: Duration::ZERO,
+        run_ms: None,
+        any_run_ms: Some(1_000),
+    };
+
+    #[test]
+    fn what_is_ahead_is_shared_by_those_who_can_run_it() {
+        let (free, busy) = (instance("a:1", false, Phase::Up), instance("b:1", true, Phase::Up));
+        let behind = |position, urgent| Prospects { position: Some(position), urgent, ..FIRST };
+        let all = [free.clone(), busy.clone()];
+        for (prospects, eligible, instances, expected) in [
+            (FIRST, &[][..], &all[..], Some(0)),
+            (behind(1, 0), &[], &all, Some(250)),
+            (behind(1, 2), &[], &all, Some(1_250)),
+            (FIRST, &["b:1"], &all, Some(500)),
+            (behind(3, 0), &["b:1"], &all, Some(3_500)),
+            (FIRST, &["c:1"], &all, None),
+            (FIRST, &[], &[], None),
+            (FIRST, &[], &[instance("a:1", false, Phase::Suspect)], None),
+            (Prospects { dispatchers: 0, ..FIRST }, &[], &all, None),
+            (Prospects { position: None, ..FIRST }, &[], &all, None),
+            (Prospects { any_run_ms: None, ..FIRST }, &[], &all, Some(0)),
+            (Prospects { any_run_ms: None, ..behind(1, 0) }, &[], &all, None),
+            (Prospects { claims_pause: Duration::from_secs(2), ..FIRST }, &[], &all, Some(2_000)),
+        ] {
+            let eligible: Vec<InstanceId> = eligible.iter().map(|&id| InstanceId::new(id)).collect();
+            assert_eq!(start_ms(&prospects, &eligible, instances), expected, "{prospects:?} {eligible:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_makes_it_panic(position in any::<u64>(), urgent in any::<u64>(), run in any::<u64>()) {
+            let prospects = Prospects { position: Some(position), urgent, any_run_ms: Some(run), ..FIRST };
+            start_ms(&prospects, &[], &[instance("a:1", true, Phase::Up)]);
+        }
+    }
+}
