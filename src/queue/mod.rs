@@ -107,7 +107,7 @@ pub use results::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, Prospects, QueueLimits, Renewed,
     Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
 };
-pub use tasks::batches::{BatchEnqueued, BatchSummary, PackedTask};
+pub use tasks::batches::{BatchEnqueued, BatchOverview, PackedTask};
 pub use workflows::{
     NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,
     WorkflowWritten,

@@ -7,7 +7,7 @@ use crate::{
         http::{envelope::Answer, extract::PathId},
     },
     auth::Caller,
-    queue::BatchSummary,
+    queue::BatchOverview,
     task::{BatchId, Status, WorkflowName, rfc3339},
 };
 use axum::extract::State;
@@ -40,7 +40,7 @@ pub(crate) struct BatchSummary {
 }
 
 impl BatchSummary {
-    fn new(batch_id: BatchId, stand: BatchSummary, cancelled: Option<u64>) -> Self {
+    fn new(batch_id: BatchId, stand: BatchOverview, cancelled: Option<u64>) -> Self {
         let kept: u64 = stand.counts.iter().sum();
         let count = stand.facts.batch.map_or(kept, |batch| batch.size.into()).max(kept);
         let live: u64 = Status::ALL
@@ -102,7 +102,7 @@ pub(crate) async fn cancel(
 }
 
 /// Somebody else's batch is answered like one that does not exist.
-async fn own(state: &ApiState, caller: &Caller, id: &str) -> Result<(BatchId, BatchSummary)> {
+async fn own(state: &ApiState, caller: &Caller, id: &str) -> Result<(BatchId, BatchOverview)> {
     let id: BatchId = id.parse().map_err(|_| ApiError::NotFound("such batch"))?;
     let stand = state.queue.batch(id).await?;
     let stand = stand.filter(|stand| caller.may_read(&stand.owner));

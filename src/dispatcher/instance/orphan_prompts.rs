@@ -80,7 +80,7 @@ impl Instance {
 /// Cancels orphan prompts until the actor ends.
 pub(crate) async fn run(instance: Arc<Instance>) {
     let now = Instant::now();
-    let call = RedisCall::of_instance("strays", &instance.target.id);
+    let call = RedisCall::of_instance("orphan_prompts", &instance.target.id);
     for (prompt, age) in until_answered(call, || instance.queue().orphan_prompts(&instance.target.id)).await {
         instance.orphans.add(prompt, now.checked_sub(age).unwrap_or(now));
     }

@@ -41,7 +41,7 @@ impl ScriptCaller {
 }
 
 /// Waits for an answer of Redis, at most [`CALL_TIMEOUT`]. Counts errors in the metrics.
-pub(crate) async fn within<T>(answer: impl Future<Output = std::result::Result<T, FredError>>) -> Result<T> {
+pub(crate) async fn with_timeout<T>(answer: impl Future<Output = std::result::Result<T, FredError>>) -> Result<T> {
     let answer = match tokio::time::timeout(CALL_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(from_fred),
         Err(_elapsed) => Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))),

@@ -54,9 +54,9 @@ pub enum BatchEnqueued {
     NoSuchFile(FileId),
 }
 
-/// Answer of [`Queue::batch`]: summary of a batch's tasks.
+/// Answer of [`Queue::batch`]: overview of a batch's tasks.
 #[derive(Debug, Clone)]
-pub struct BatchSummary {
+pub struct BatchOverview {
     /// Owner of the batch.
     pub owner: String,
     /// Time of acceptance, Unix ms.
@@ -113,10 +113,10 @@ impl Queue {
     }
 
     /// Summarises a batch; `None` when none of its tasks is kept.
-    pub async fn batch(&self, id: BatchId) -> Result<Option<BatchSummary>> {
+    pub async fn batch(&self, id: BatchId) -> Result<Option<BatchOverview>> {
         let mut reply = self.call(Verb::Batch, vec![id_arg(id)]).await?;
         match reply.tag() {
-            "batch" => summary(&mut reply).map(Some),
+            "batch" => overview(&mut reply).map(Some),
             "not_found" => Ok(None),
             _ => Err(reply.unexpected()),
         }
@@ -162,7 +162,7 @@ fn id_arg(id: BatchId) -> Value {
     id.to_string().into()
 }
 
-fn summary(reply: &mut Reply) -> Result<BatchSummary> {
+fn overview(reply: &mut Reply) -> Result<BatchOverview> {
     let (owner, created_ms, updated_ms) = (reply.parse()?, reply.parse()?, reply.parse()?);
     let facts: String = reply.parse()?;
     let facts = serde_json::from_str(&facts).map_err(|_| reply.unexpected())?;
@@ -170,5 +170,5 @@ fn summary(reply: &mut Reply) -> Result<BatchSummary> {
     for count in &mut counts {
         *count = reply.parse()?;
     }
-    Ok(BatchSummary { owner, created_ms, updated_ms, facts, counts, percent_sum: reply.parse()? })
+    Ok(BatchOverview { owner, created_ms, updated_ms, facts, counts, percent_sum: reply.parse()? })
 }
