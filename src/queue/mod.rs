@@ -40,7 +40,7 @@
 //! # Keys
 //!
 //! All keys begin with the root `{<namespace>}:` (spelled in `lua/lib/base.lua`). Their names are older than some words
-//! of the code: `flow` = published workflow, `narrowed` = tasks restricted to some instances, `orphan_prompts` = orphan
+//! of the code: `flow` = published workflow, `narrowed` = tasks restricted to some instances, `strays` = orphan
 //! prompts, `speeds` = run times, `given-up` = outputs of abandoned attempts, `duty` = election.
 //!
 //! | key | type | content |

@@ -173,7 +173,7 @@ pub struct TaskQuery {
     /// Only tasks that failed with one of these kinds, of all owners; replaces `owner` and `statuses`. Empty = all.
     pub failures: Vec<FailureKind>,
     /// Only tasks made from this published workflow, of all owners; replaces `owner`.
-    pub flow: Option<WorkflowName>,
+    pub workflow: Option<WorkflowName>,
     /// Number of tasks to skip.
     pub offset: u64,
     /// Page size, 1–200.

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 /// Limits on stored workflows.
 #[derive(Debug, Clone, Copy)]
-pub struct FlowLimits {
+pub struct WorkflowLimits {
     /// Versions kept of one workflow; a newer one removes the oldest.
     pub versions_kept: u64,
     /// Workflows published at a time.
@@ -30,11 +30,12 @@ pub struct FlowLimits {
 }
 
 /// The limits that the API applies.
-pub const FLOW_LIMITS: FlowLimits = FlowLimits { versions_kept: 20, workflows_max: 500, gone_max: 10_000 };
+pub const WORKFLOW_LIMITS: WorkflowLimits = WorkflowLimits { versions_kept: 20, workflows_max: 500, gone_max: 10_000 };
 
 /// A version without its graph.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct FlowHead {
+#[schema(as = FlowHead)]
+pub struct WorkflowHead {
     /// Description by the publisher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -45,7 +46,7 @@ pub struct FlowHead {
 
 /// A version of a published workflow. Times are Unix ms of Redis.
 #[derive(Debug, Clone)]
-pub struct Flow {
+pub struct StoredWorkflow {
     /// Name of the workflow.
     pub name: WorkflowName,
     /// Number of this version, from 1.
@@ -59,16 +60,16 @@ pub struct Flow {
     /// Time at which the latest version was published.
     pub updated_ms: u64,
     /// Description and declared parameters.
-    pub head: FlowHead,
+    pub head: WorkflowHead,
     /// The graph, as published.
     pub graph: Box<RawValue>,
 }
 
-/// Answer of [`Queue::flow`].
+/// Answer of [`Queue::workflow`].
 #[derive(Debug, Clone)]
-pub enum FlowFound {
+pub enum WorkflowFound {
     /// The version asked for.
-    Flow(Box<Flow>),
+    Found(Box<StoredWorkflow>),
     /// The name exists, but the version does not or was removed; the versions kept.
     NoSuchVersion(Vec<u64>),
     /// No such name; all published names.
@@ -77,18 +78,18 @@ pub enum FlowFound {
 
 /// A version to be published.
 #[derive(Debug, Clone, Copy)]
-pub struct NewFlow<'a> {
+pub struct NewWorkflow<'a> {
     /// Description and declared parameters.
-    pub head: &'a FlowHead,
+    pub head: &'a WorkflowHead,
     /// The graph.
     pub graph: &'a RawValue,
     /// Stored files that head and graph name; kept as long as this version.
     pub files: &'a BTreeSet<FileId>,
 }
 
-/// Answer of [`Queue::put_flow`].
+/// Answer of [`Queue::publish_workflow`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlowWritten {
+pub enum WorkflowWritten {
     /// Published as this new version.
     Written(u64),
     /// The latest version, this one, already has the same content.
@@ -101,29 +102,29 @@ pub enum FlowWritten {
     NoSuchFile(FileId),
 }
 
-/// A row of [`Queue::flows`].
+/// A row of [`Queue::workflows`].
 #[derive(Debug, Clone)]
-pub struct FlowRow {
+pub struct WorkflowRow {
     /// Name of the workflow.
     pub name: WorkflowName,
     /// Number of the latest version.
     pub version: u64,
     /// Description and declared parameters of the latest version.
-    pub head: FlowHead,
+    pub head: WorkflowHead,
     /// Time at which the latest version was published, Unix ms.
     pub updated_ms: u64,
 }
 
 impl Queue {
     /// Publishes a version if the latest version is `expected` (0 = none; `None` = any). Idempotent.
-    pub async fn put_flow(
+    pub async fn publish_workflow(
         &self,
         name: &WorkflowName,
-        new: NewFlow<'_>,
+        new: NewWorkflow<'_>,
         expected: Option<u64>,
-        limits: FlowLimits,
-    ) -> Result<FlowWritten> {
-        let NewFlow { head, graph, files } = new;
+        limits: WorkflowLimits,
+    ) -> Result<WorkflowWritten> {
+        let NewWorkflow { head, graph, files } = new;
         let head = serde_json::to_string(head).map_err(|error| Error::Corrupt(format!("workflow {name}: {error}")))?;
         let digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get()).finalize();
         let args = vec![
@@ -138,31 +139,31 @@ impl Queue {
         ];
         let mut reply = self.call_durably(Verb::WorkflowPut, args).await?;
         match reply.tag() {
-            "written" => Ok(FlowWritten::Written(reply.parse()?)),
-            "same" => Ok(FlowWritten::Same(reply.parse()?)),
-            "outdated" => Ok(FlowWritten::Outdated(reply.parse()?)),
-            "full" => Ok(FlowWritten::Full),
-            "no_such_file" => Ok(FlowWritten::NoSuchFile(reply.parse()?)),
+            "written" => Ok(WorkflowWritten::Written(reply.parse()?)),
+            "same" => Ok(WorkflowWritten::Same(reply.parse()?)),
+            "outdated" => Ok(WorkflowWritten::Outdated(reply.parse()?)),
+            "full" => Ok(WorkflowWritten::Full),
+            "no_such_file" => Ok(WorkflowWritten::NoSuchFile(reply.parse()?)),
             _ => Err(reply.unexpected()),
         }
     }
 
     /// Reads a version; `None` = the latest.
-    pub async fn flow(&self, name: &WorkflowName, version: Option<u64>) -> Result<FlowFound> {
+    pub async fn workflow(&self, name: &WorkflowName, version: Option<u64>) -> Result<WorkflowFound> {
         let version = version.map(|version| version.to_string()).unwrap_or_default();
         let mut reply = self.call(Verb::WorkflowGet, vec![name.as_str().into(), version.into()]).await?;
         match reply.tag() {
-            "workflow" => flow(name, &mut reply).map(Box::new).map(FlowFound::Flow),
-            "no_version" => Ok(FlowFound::NoSuchVersion(numbers(&mut reply)?)),
+            "workflow" => workflow(name, &mut reply).map(Box::new).map(WorkflowFound::Found),
+            "no_version" => Ok(WorkflowFound::NoSuchVersion(numbers(&mut reply)?)),
             "not_found" => {
-                Ok(FlowFound::NoSuchName(reply.list()?.into_iter().filter_map(Value::into_string).collect()))
+                Ok(WorkflowFound::NoSuchName(reply.list()?.into_iter().filter_map(Value::into_string).collect()))
             }
             _ => Err(reply.unexpected()),
         }
     }
 
     /// Returns one page of published workflows, ordered by name, and the total.
-    pub async fn flows(&self, offset: u64, limit: u64) -> Result<(u64, Vec<FlowRow>)> {
+    pub async fn workflows(&self, offset: u64, limit: u64) -> Result<(u64, Vec<WorkflowRow>)> {
         let args = vec![number(offset.min(1 << 50)), number(limit.clamp(1, limits::PAGE_MAX))];
         let mut reply = self.call(Verb::WorkflowList, args).await?;
         let total = reply.parse()?;
@@ -179,7 +180,7 @@ impl Queue {
 
     /// Deletes a workflow with all its versions. Returns its last version, also if it was deleted before; `None` if
     /// there was none.
-    pub async fn delete_flow(&self, name: &WorkflowName, limits: FlowLimits) -> Result<Option<u64>> {
+    pub async fn delete_workflow(&self, name: &WorkflowName, limits: WorkflowLimits) -> Result<Option<u64>> {
         let args = vec![name.as_str().into(), number(limits.gone_max)];
         let mut reply = self.call_durably(Verb::WorkflowDelete, args).await?;
         match reply.tag() {
@@ -190,13 +191,13 @@ impl Queue {
     }
 }
 
-fn flow(name: &WorkflowName, reply: &mut Reply) -> Result<Flow> {
+fn workflow(name: &WorkflowName, reply: &mut Reply) -> Result<StoredWorkflow> {
     let wrong = || Error::Corrupt(format!("workflow {name}"));
     let (version, latest) = (reply.parse()?, reply.parse()?);
     let head: String = reply.parse()?;
     let graph = payload::unpack_text(&reply.value()?.into_bytes().ok_or_else(wrong)?)?;
     let (created_ms, updated_ms) = (reply.parse()?, reply.parse()?);
-    Ok(Flow {
+    Ok(StoredWorkflow {
         name: name.clone(),
         version,
         latest,
@@ -213,11 +214,11 @@ fn numbers(reply: &mut Reply) -> Result<Vec<u64>> {
     texts.collect::<Option<_>>().ok_or_else(|| reply.unexpected())
 }
 
-fn row(row: Vec<Value>) -> Result<FlowRow> {
+fn row(row: Vec<Value>) -> Result<WorkflowRow> {
     let mut texts = row.into_iter().map(Value::into_string);
     let mut read = || {
         let mut text = || texts.next().flatten();
-        Some(FlowRow {
+        Some(WorkflowRow {
             name: text()?.parse().ok()?,
             version: text()?.parse().ok()?,
             head: serde_json::from_str(&text()?).ok()?,

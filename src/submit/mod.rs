@@ -55,7 +55,7 @@ use crate::{
     auth::Caller,
     fetch::Fetcher,
     metrics,
-    queue::{Flow, Queue},
+    queue::{Queue, StoredWorkflow},
     store::Store,
     task::{Warning, WorkflowName},
 };
@@ -185,7 +185,11 @@ impl Submitter {
     /// Every problem of graph and declared params; else every problem of the URLs that they name; else the reason that
     /// forbids it now: [`Error::VersionConflict`], [`Error::TooManyWorkflows`], [`Error::NoSuchFile`],
     /// [`Error::WorkflowDeleted`].
-    pub async fn publish(&self, name: &WorkflowName, publication: Publication<'_>) -> Result<(Flow, Vec<Warning>)> {
+    pub async fn publish(
+        &self,
+        name: &WorkflowName,
+        publication: Publication<'_>,
+    ) -> Result<(StoredWorkflow, Vec<Warning>)> {
         Box::pin(publication.store(self, name)).await
     }
 }

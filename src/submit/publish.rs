@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     graph::{self, Declared, Published, Workflow},
-    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowWritten, NewFlow},
+    queue::{NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowWritten},
     task::{FileId, Warning, WorkflowName},
 };
 use serde_json::value::RawValue;
@@ -30,7 +30,7 @@ pub struct Publication<'a> {
 struct CheckedPublication {
     /// Graph in the format of the API, without white space.
     graph: Box<RawValue>,
-    head: FlowHead,
+    head: WorkflowHead,
     /// Stored files that graph and defaults name.
     files: BTreeSet<FileId>,
     warnings: Vec<Warning>,
@@ -38,27 +38,31 @@ struct CheckedPublication {
 
 impl Publication<'_> {
     /// Checks the publication and stores it as a version of `name`.
-    pub(super) async fn store(self, submitter: &Submitter, name: &WorkflowName) -> Result<(Flow, Vec<Warning>)> {
+    pub(super) async fn store(
+        self,
+        submitter: &Submitter,
+        name: &WorkflowName,
+    ) -> Result<(StoredWorkflow, Vec<Warning>)> {
         let (queue, expected) = (&submitter.queue, self.expected);
         let CheckedPublication { graph, head, files, warnings } = self.check(submitter).await?;
-        let new = NewFlow { head: &head, graph: &graph, files: &files };
-        match queue.put_flow(name, new, expected, FLOW_LIMITS).await? {
-            FlowWritten::Written(version) | FlowWritten::Same(version) => {
-                match queue.flow(name, Some(version)).await? {
-                    FlowFound::Flow(flow) => Ok((*flow, warnings)),
-                    FlowFound::NoSuchName(_) | FlowFound::NoSuchVersion(_) => Err(Error::WorkflowDeleted),
+        let new = NewWorkflow { head: &head, graph: &graph, files: &files };
+        match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
+            WorkflowWritten::Written(version) | WorkflowWritten::Same(version) => {
+                match queue.workflow(name, Some(version)).await? {
+                    WorkflowFound::Found(workflow) => Ok((*workflow, warnings)),
+                    WorkflowFound::NoSuchName(_) | WorkflowFound::NoSuchVersion(_) => Err(Error::WorkflowDeleted),
                 }
             }
-            FlowWritten::Outdated(version) => Err(Error::VersionConflict(version)),
-            FlowWritten::Full => Err(Error::TooManyWorkflows(FLOW_LIMITS.workflows_max)),
-            FlowWritten::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
+            WorkflowWritten::Outdated(version) => Err(Error::VersionConflict(version)),
+            WorkflowWritten::Full => Err(Error::TooManyWorkflows(WORKFLOW_LIMITS.workflows_max)),
+            WorkflowWritten::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
         }
     }
 
     async fn check(self, submitter: &Submitter) -> Result<CheckedPublication> {
         let graph = compact(self.graph);
         let params = self.params.map_or_else(|| no_params().to_owned(), compact);
-        let head = FlowHead { description: self.description, params };
+        let head = WorkflowHead { description: self.description, params };
         let fleet = submitter.catalogs.current().await;
         let read = (Workflow::read(&graph, GRAPH_LIMITS, &fleet.catalog), Declared::read(&head.params));
         let ((workflow, conversion), declared) = match read {

@@ -3,7 +3,7 @@
 use super::{Error, Result};
 use crate::{
     graph::{self, Declared, Problem},
-    queue::{Flow, FlowFound, Queue},
+    queue::{Queue, StoredWorkflow, WorkflowFound},
     settings::limits::PAGE_MAX,
     task::{FileId, WorkflowName, WorkflowVersion},
 };
@@ -15,7 +15,7 @@ const SHOWN_CHARS_MAX: usize = 80;
 /// A published workflow and its declared params.
 pub struct PublishedWorkflow {
     /// Version as stored.
-    pub flow: Flow,
+    pub workflow: StoredWorkflow,
     /// Declared params.
     pub declared: Declared,
 }
@@ -25,11 +25,11 @@ impl PublishedWorkflow {
     ///
     /// # Errors
     /// [`Error::UnreadableWorkflow`].
-    pub fn new(flow: Flow) -> Result<Self> {
-        match Declared::read(&flow.head.params) {
-            Ok(declared) => Ok(Self { flow, declared }),
+    pub fn new(workflow: StoredWorkflow) -> Result<Self> {
+        match Declared::read(&workflow.head.params) {
+            Ok(declared) => Ok(Self { workflow, declared }),
             Err(problems) => {
-                let version = WorkflowVersion { name: flow.name, version: flow.version };
+                let version = WorkflowVersion { name: workflow.name, version: workflow.version };
                 tracing::error!(workflow = %version, problem = ?problems.first(), "stored params of a workflow are invalid");
                 Err(Error::UnreadableWorkflow(version))
             }
@@ -47,25 +47,25 @@ impl PublishedWorkflow {
             Some((name, version)) => (name, Some(version_number(version).ok_or_else(|| unknown_version(&text, &[]))?)),
         };
         let Ok(parsed) = name.parse::<WorkflowName>() else {
-            let (_, rows) = queue.flows(0, PAGE_MAX).await?;
+            let (_, rows) = queue.workflows(0, PAGE_MAX).await?;
             return Err(unknown_name(name, rows.into_iter().map(|row| row.name.into()).collect()));
         };
-        match queue.flow(&parsed, version).await? {
-            FlowFound::Flow(flow) => Self::new(*flow).map(Some),
-            FlowFound::NoSuchVersion(kept) => Err(unknown_version(&text, &kept)),
-            FlowFound::NoSuchName(names) => Err(unknown_name(name, names)),
+        match queue.workflow(&parsed, version).await? {
+            WorkflowFound::Found(workflow) => Self::new(*workflow).map(Some),
+            WorkflowFound::NoSuchVersion(kept) => Err(unknown_version(&text, &kept)),
+            WorkflowFound::NoSuchName(names) => Err(unknown_name(name, names)),
         }
     }
 
     /// Returns its name and version.
     pub(super) fn version(&self) -> WorkflowVersion {
-        WorkflowVersion { name: self.flow.name.clone(), version: self.flow.version }
+        WorkflowVersion { name: self.workflow.name.clone(), version: self.workflow.version }
     }
 
     /// Whether the publisher wrote this file's id into graph or defaults.
     pub(super) fn names_file(&self, id: FileId) -> bool {
         let id = id.to_string();
-        self.flow.graph.get().contains(&id) || self.flow.head.params.get().contains(&id)
+        self.workflow.graph.get().contains(&id) || self.workflow.head.params.get().contains(&id)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is said in a sentence that depends on more than the kind of error.
 
-use crate::{queue::FLOW_LIMITS, task::WorkflowVersion};
+use crate::{queue::WORKFLOW_LIMITS, task::WorkflowVersion};
 
 /// The first message, and how many more there are.
 pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
@@ -13,11 +13,11 @@ pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> Strin
 }
 
 /// Who needs a file that was to be deleted.
-pub(super) fn needed_by(flow: Option<&WorkflowVersion>) -> String {
-    match flow {
-        Some(flow) => format!(
-            "the published workflow {flow} needs this file: delete that workflow first; a version also goes when {} newer ones are there",
-            FLOW_LIMITS.versions_kept
+pub(super) fn needed_by(workflow: Option<&WorkflowVersion>) -> String {
+    match workflow {
+        Some(workflow) => format!(
+            "the published workflow {workflow} needs this file: delete that workflow first; a version also goes when {} newer ones are there",
+            WORKFLOW_LIMITS.versions_kept
         ),
         None => "a waiting or running task needs this file".to_owned(),
     }

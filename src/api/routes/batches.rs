@@ -51,7 +51,7 @@ impl BatchSummary {
             .sum();
         // Those that are not kept any more have ended.
         let progress = (stand.percent_sum + (count - kept) * 100) / count.max(1);
-        let flow = stand.facts.workflow;
+        let workflow = stand.facts.workflow;
         Self {
             batch_id,
             count,
@@ -60,8 +60,8 @@ impl BatchSummary {
             owner: stand.owner,
             created_at: rfc3339(stand.created_ms),
             updated_at: rfc3339(stand.updated_ms),
-            workflow_version: flow.as_ref().map(|flow| flow.version),
-            workflow_name: flow.map(|flow| flow.name),
+            workflow_version: workflow.as_ref().map(|workflow| workflow.version),
+            workflow_name: workflow.map(|workflow| workflow.name),
             cancelled,
         }
     }

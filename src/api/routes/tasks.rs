@@ -57,21 +57,21 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     if !failures.is_empty() && statuses.iter().any(|status| *status != Status::Failed) {
         return Err(ApiError::InvalidQuery("`errorType` is of failed tasks: leave `status` out".to_owned()));
     }
-    let flow = query.one("workflow")?.map(flow_of).transpose()?;
+    let workflow = query.one("workflow")?.map(workflow_name).transpose()?;
     let batch = query.one("batchId")?.map(batch_of).transpose()?;
-    if usize::from(!failures.is_empty()) + usize::from(flow.is_some()) + usize::from(batch.is_some()) > 1 {
+    if usize::from(!failures.is_empty()) + usize::from(workflow.is_some()) + usize::from(batch.is_some()) > 1 {
         let message = "use one of `errorType`, `workflow` and `batchId`";
         return Err(ApiError::InvalidQuery(message.to_owned()));
     }
     // These indexes are of everybody's tasks.
-    if (!failures.is_empty() || flow.is_some()) && !caller.may_manage() {
+    if (!failures.is_empty() || workflow.is_some()) && !caller.may_manage() {
         return Err(ApiError::Forbidden);
     }
     let asked = TaskQuery {
         owner: caller.only_owner().map(ToOwned::to_owned),
         statuses,
         failures,
-        flow,
+        workflow,
         offset: offset.unwrap_or(0),
         limit: query.limit()?,
         cursor,
@@ -215,7 +215,7 @@ fn statuses_of(text: &str) -> Result<Vec<Status>> {
         })
 }
 
-fn flow_of(text: &str) -> Result<WorkflowName> {
+fn workflow_name(text: &str) -> Result<WorkflowName> {
     text.parse().map_err(|_| ApiError::InvalidQuery("`workflow` must be the name of a published workflow".to_owned()))
 }
 

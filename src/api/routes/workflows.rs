@@ -16,7 +16,7 @@ use crate::{
     },
     auth::Caller,
     graph::{self, Workflow},
-    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowRow},
+    queue::{StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowRow},
     settings::limits::WORKFLOW_BODY_BYTES,
     submit::{GRAPH_LIMITS, PublishedWorkflow, version_number},
     task::{Warning, WorkflowName, rfc3339},
@@ -32,13 +32,14 @@ use serde_json::{Value, value::RawValue};
 /// `{"name","version","latestVersion","versions":[…],"description"?,"params":{…},"workflow":{…},"createdAt","updatedAt","warnings"?:[…]}`
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct FlowView {
+#[schema(as = FlowView)]
+pub(crate) struct WorkflowView {
     name: WorkflowName,
     version: u64,
     latest_version: u64,
     versions: Vec<u64>,
     #[serde(flatten)]
-    head: FlowHead,
+    head: WorkflowHead,
     #[schema(value_type = Object)]
     workflow: Box<RawValue>,
     #[schema(format = DateTime)]
@@ -94,8 +95,8 @@ pub(crate) struct Deleted {
 )]
 pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller, query: Query) -> Result<Answer<Page>> {
     query.only(&["limit", "offset"])?;
-    let (total, rows) = state.queue.flows(query.offset()?.unwrap_or(0), query.limit()?).await?;
-    let row = |FlowRow { name, version, head, updated_ms }: FlowRow| Row {
+    let (total, rows) = state.queue.workflows(query.offset()?.unwrap_or(0), query.limit()?).await?;
+    let row = |WorkflowRow { name, version, head, updated_ms }: WorkflowRow| Row {
         name,
         version,
         description: head.description,
@@ -112,7 +113,7 @@ pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller, query: 
         ("name" = crate::task::WorkflowName, Path, description = "the name"),
         ("version" = Option<u64>, Query, description = "the newest when not given"),
     ),
-    responses((status = 200, description = "the workflow", body = crate::api::openapi::Envelope<FlowView>,
+    responses((status = 200, description = "the workflow", body = crate::api::openapi::Envelope<WorkflowView>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
     extensions(("x-errors" = json!(["not_found"])))
 )]
@@ -142,9 +143,9 @@ pub(crate) async fn schema(
     query: Query,
 ) -> Result<Answer<Value>> {
     let published = PublishedWorkflow::new(find(&state, &name, &query).await?)?;
-    let workflow = Workflow::parse(&published.flow.graph, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
+    let workflow = Workflow::parse(&published.workflow.graph, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
     let (title, description) =
-        (format!("{}@{}", published.flow.name, published.flow.version), published.flow.head.description);
+        (format!("{}@{}", published.workflow.name, published.workflow.version), published.workflow.head.description);
     let fleet = state.submitter.catalogs().current().await;
     Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &published.declared, &fleet.catalog)))
 }
@@ -159,8 +160,8 @@ pub(crate) async fn schema(
         ("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#,
             description = "the `ETag` of the version that was read"),
     ),
-    request_body = crate::api::openapi::FlowBody,
-    responses((status = 200, description = "the workflow as it is now", body = crate::api::openapi::Envelope<FlowView>,
+    request_body = crate::api::openapi::WorkflowBody,
+    responses((status = 200, description = "the workflow as it is now", body = crate::api::openapi::Envelope<WorkflowView>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
     extensions(("x-errors" = json!([
         "forbidden", "not_found", "invalid_header", "invalid_workflow", "invalid_params", "version_conflict", "no_such_file",
@@ -180,8 +181,8 @@ pub(crate) async fn publish(
     let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;
     let body = PublicationBody::parse(json::check(&bytes)?)?;
     let publication = body.publication(expected_version(&headers, body.version())?)?;
-    let (flow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
-    Ok(shown(flow, warnings))
+    let (workflow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
+    Ok(shown(workflow, warnings))
 }
 
 /// Takes all versions away; tasks keep what they were made from. Said again it changes nothing.
@@ -196,38 +197,39 @@ pub(crate) async fn delete(
     _admin: Admin,
     PathId(name): PathId,
 ) -> Result<Answer<Deleted>> {
-    let name = flow_name(&name)?;
-    let last_version = state.queue.delete_flow(&name, FLOW_LIMITS).await?.ok_or(ApiError::NotFound("such workflow"))?;
+    let name = workflow_name(&name)?;
+    let last_version =
+        state.queue.delete_workflow(&name, WORKFLOW_LIMITS).await?.ok_or(ApiError::NotFound("such workflow"))?;
     Ok(Answer(Deleted { name, deleted: true, last_version }))
 }
 
-async fn find(state: &ApiState, name: &str, query: &Query) -> Result<Flow> {
+async fn find(state: &ApiState, name: &str, query: &Query) -> Result<StoredWorkflow> {
     query.only(&["version"])?;
     let version = query.one("version")?.map(|text| {
         version_number(text).ok_or_else(|| ApiError::InvalidQuery("`version` must be a whole number".to_owned()))
     });
-    match state.queue.flow(&flow_name(name)?, version.transpose()?).await? {
-        FlowFound::Flow(flow) => Ok(*flow),
-        FlowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such version of the workflow")),
-        FlowFound::NoSuchName(_) => Err(ApiError::NotFound("such workflow")),
+    match state.queue.workflow(&workflow_name(name)?, version.transpose()?).await? {
+        WorkflowFound::Found(workflow) => Ok(*workflow),
+        WorkflowFound::NoSuchVersion(_) => Err(ApiError::NotFound("such version of the workflow")),
+        WorkflowFound::NoSuchName(_) => Err(ApiError::NotFound("such workflow")),
     }
 }
 
-fn flow_name(name: &str) -> Result<WorkflowName> {
+fn workflow_name(name: &str) -> Result<WorkflowName> {
     name.parse().map_err(|_| ApiError::NotFound("such workflow"))
 }
 
-fn shown(flow: Flow, warnings: Vec<Warning>) -> Response {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", flow.version));
-    let mut response = Answer(FlowView {
-        name: flow.name,
-        version: flow.version,
-        latest_version: flow.latest,
-        versions: flow.versions,
-        head: flow.head,
-        workflow: flow.graph,
-        created_at: rfc3339(flow.created_ms),
-        updated_at: rfc3339(flow.updated_ms),
+fn shown(workflow: StoredWorkflow, warnings: Vec<Warning>) -> Response {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", workflow.version));
+    let mut response = Answer(WorkflowView {
+        name: workflow.name,
+        version: workflow.version,
+        latest_version: workflow.latest,
+        versions: workflow.versions,
+        head: workflow.head,
+        workflow: workflow.graph,
+        created_at: rfc3339(workflow.created_ms),
+        updated_at: rfc3339(workflow.updated_ms),
         warnings,
     })
     .into_response();

@@ -120,7 +120,7 @@ impl Queue {
                 .collect::<Vec<_>>()
                 .join(",")
                 .into(),
-            query.flow.as_ref().map(WorkflowName::as_str).unwrap_or_default().into(),
+            query.workflow.as_ref().map(WorkflowName::as_str).unwrap_or_default().into(),
         ];
         page(self.call(Verb::List, args).await?)
     }

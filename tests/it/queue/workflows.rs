@@ -9,7 +9,10 @@ use crate::{
 };
 use serde_json::value::RawValue;
 use shuzhiren::{
-    queue::{FLOW_LIMITS, Flow, FlowFound, FlowHead, FlowLimits, FlowWritten, NewFlow, TaskQuery},
+    queue::{
+        NewWorkflow, StoredWorkflow, TaskQuery, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits,
+        WorkflowWritten,
+    },
     task::{FileId, NewTask, Status, TaskId, WorkflowName, WorkflowVersion},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -33,48 +36,48 @@ pub fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
 }
 
-pub fn head(description: &str) -> FlowHead {
-    FlowHead { description: Some(description.to_owned()), params: raw(r#"{"x":{"type":"number","min":1e-7}}"#) }
+pub fn head(description: &str) -> WorkflowHead {
+    WorkflowHead { description: Some(description.to_owned()), params: raw(r#"{"x":{"type":"number","min":1e-7}}"#) }
 }
 
 /// Returns a version that names no files.
-fn plain<'a>(head: &'a FlowHead, graph: &'a RawValue) -> NewFlow<'a> {
+fn plain<'a>(head: &'a WorkflowHead, graph: &'a RawValue) -> NewWorkflow<'a> {
     static NONE: BTreeSet<FileId> = BTreeSet::new();
-    NewFlow { head, graph, files: &NONE }
+    NewWorkflow { head, graph, files: &NONE }
 }
 
 /// Publishes content number `number`.
-async fn put(world: &World, text: &str, number: u64, expected: Option<u64>) -> FlowWritten {
+async fn put(world: &World, text: &str, number: u64, expected: Option<u64>) -> WorkflowWritten {
     let graph =
         raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"seed":18446744073709551615,"cfg":{number}.50}}}}}}"#));
-    world.queue.put_flow(&name(text), plain(&head("d"), &graph), expected, FLOW_LIMITS).await.unwrap()
+    world.queue.publish_workflow(&name(text), plain(&head("d"), &graph), expected, WORKFLOW_LIMITS).await.unwrap()
 }
 
-async fn found(world: &World, text: &str, version: Option<u64>) -> Flow {
-    match world.queue.flow(&name(text), version).await.unwrap() {
-        FlowFound::Flow(flow) => *flow,
+async fn found(world: &World, text: &str, version: Option<u64>) -> StoredWorkflow {
+    match world.queue.workflow(&name(text), version).await.unwrap() {
+        WorkflowFound::Found(workflow) => *workflow,
         other => panic!("not found: {other:?}"),
     }
 }
 
 pub async fn a_published_workflow_is_read_back_to_the_byte(world: &World) {
-    assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(1));
+    assert_eq!(put(world, "a", 1, None).await, WorkflowWritten::Written(1));
     world.advance(Duration::from_secs(5));
-    assert_eq!(put(world, "a", 2, None).await, FlowWritten::Written(2));
-    let flow = found(world, "a", None).await;
-    assert_eq!((flow.version, flow.latest, flow.versions.as_slice()), (2, 2, &[1, 2][..]));
-    assert_eq!(flow.graph.get(), r#"{"3":{"class_type":"K","inputs":{"seed":18446744073709551615,"cfg":2.50}}}"#);
-    assert_eq!(flow.head.params.get(), r#"{"x":{"type":"number","min":1e-7}}"#);
-    assert_eq!((flow.head.description.as_deref(), flow.created_ms), (Some("d"), world.now_ms()));
+    assert_eq!(put(world, "a", 2, None).await, WorkflowWritten::Written(2));
+    let workflow = found(world, "a", None).await;
+    assert_eq!((workflow.version, workflow.latest, workflow.versions.as_slice()), (2, 2, &[1, 2][..]));
+    assert_eq!(workflow.graph.get(), r#"{"3":{"class_type":"K","inputs":{"seed":18446744073709551615,"cfg":2.50}}}"#);
+    assert_eq!(workflow.head.params.get(), r#"{"x":{"type":"number","min":1e-7}}"#);
+    assert_eq!((workflow.head.description.as_deref(), workflow.created_ms), (Some("d"), world.now_ms()));
     let first = found(world, "a", Some(1)).await;
     assert!(first.graph.get().contains("1.50") && first.version == 1 && first.latest == 2);
     assert_eq!((first.created_ms, first.updated_ms), (world.now_ms() - 5_000, world.now_ms()));
     assert!(
-        matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(kept) if kept == [1, 2])
+        matches!(world.queue.workflow(&name("a"), Some(3)).await.unwrap(), WorkflowFound::NoSuchVersion(kept) if kept == [1, 2])
     );
     put(world, "b", 1, None).await;
     assert!(
-        matches!(world.queue.flow(&name("c"), None).await.unwrap(), FlowFound::NoSuchName(names) if names == ["a", "b"])
+        matches!(world.queue.workflow(&name("c"), None).await.unwrap(), WorkflowFound::NoSuchName(names) if names == ["a", "b"])
     );
 }
 
@@ -83,75 +86,75 @@ pub async fn the_same_content_makes_no_new_version(world: &World) {
     world.advance(Duration::from_secs(5));
     let before = dump(world);
     for expected in [None, Some(0), Some(1)] {
-        assert_eq!(put(world, "a", 1, expected).await, FlowWritten::Same(1), "{expected:?}");
+        assert_eq!(put(world, "a", 1, expected).await, WorkflowWritten::Same(1), "{expected:?}");
     }
     assert!(dump(world) == before);
     let graph = found(world, "a", None).await.graph;
-    let other = FlowHead { description: None, ..head("") };
+    let other = WorkflowHead { description: None, ..head("") };
     assert_eq!(
-        world.queue.put_flow(&name("a"), plain(&other, &graph), None, FLOW_LIMITS).await.unwrap(),
-        FlowWritten::Written(2)
+        world.queue.publish_workflow(&name("a"), plain(&other, &graph), None, WORKFLOW_LIMITS).await.unwrap(),
+        WorkflowWritten::Written(2)
     );
     // Older content published again makes a new version.
-    assert_eq!(put(world, "a", 1, None).await, FlowWritten::Written(3));
-    assert_eq!(put(world, "b", 1, None).await, FlowWritten::Written(1), "another name is another workflow");
+    assert_eq!(put(world, "a", 1, None).await, WorkflowWritten::Written(3));
+    assert_eq!(put(world, "b", 1, None).await, WorkflowWritten::Written(1), "another name is another workflow");
 }
 
 pub async fn a_publish_with_an_outdated_version_is_refused(world: &World) {
-    assert_eq!(put(world, "a", 1, Some(1)).await, FlowWritten::Outdated(0));
-    assert_eq!(put(world, "a", 1, Some(0)).await, FlowWritten::Written(1));
-    assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Outdated(1));
-    assert_eq!(put(world, "a", 2, Some(1)).await, FlowWritten::Written(2));
-    assert_eq!(put(world, "a", 3, Some(1)).await, FlowWritten::Outdated(2));
+    assert_eq!(put(world, "a", 1, Some(1)).await, WorkflowWritten::Outdated(0));
+    assert_eq!(put(world, "a", 1, Some(0)).await, WorkflowWritten::Written(1));
+    assert_eq!(put(world, "a", 2, Some(0)).await, WorkflowWritten::Outdated(1));
+    assert_eq!(put(world, "a", 2, Some(1)).await, WorkflowWritten::Written(2));
+    assert_eq!(put(world, "a", 3, Some(1)).await, WorkflowWritten::Outdated(2));
     assert_eq!(found(world, "a", None).await.version, 2);
 }
 
 pub async fn only_the_newest_versions_are_kept(world: &World) {
-    for number in 1..=FLOW_LIMITS.versions_kept + 3 {
-        assert_eq!(put(world, "a", number, None).await, FlowWritten::Written(number));
+    for number in 1..=WORKFLOW_LIMITS.versions_kept + 3 {
+        assert_eq!(put(world, "a", number, None).await, WorkflowWritten::Written(number));
     }
-    let kept: Vec<u64> = (4..=FLOW_LIMITS.versions_kept + 3).collect();
+    let kept: Vec<u64> = (4..=WORKFLOW_LIMITS.versions_kept + 3).collect();
     assert_eq!(found(world, "a", None).await.versions, kept);
-    assert!(matches!(world.queue.flow(&name("a"), Some(3)).await.unwrap(), FlowFound::NoSuchVersion(_)));
+    assert!(matches!(world.queue.workflow(&name("a"), Some(3)).await.unwrap(), WorkflowFound::NoSuchVersion(_)));
     let fields = dump(world).map("workflow:a");
-    assert_eq!(fields.len() as u64, 2 + 3 * FLOW_LIMITS.versions_kept, "{:?}", fields.keys());
+    assert_eq!(fields.len() as u64, 2 + 3 * WORKFLOW_LIMITS.versions_kept, "{:?}", fields.keys());
 }
 
 pub async fn version_numbers_continue_after_a_deletion(world: &World) {
     put(world, "a", 1, None).await;
     put(world, "a", 2, None).await;
-    assert_eq!(world.queue.delete_flow(&name("never"), FLOW_LIMITS).await.unwrap(), None);
+    assert_eq!(world.queue.delete_workflow(&name("never"), WORKFLOW_LIMITS).await.unwrap(), None);
     for _ in 0..2 {
-        assert_eq!(world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap(), Some(2));
+        assert_eq!(world.queue.delete_workflow(&name("a"), WORKFLOW_LIMITS).await.unwrap(), Some(2));
     }
     assert!(
-        matches!(world.queue.flow(&name("a"), None).await.unwrap(), FlowFound::NoSuchName(names) if names.is_empty())
+        matches!(world.queue.workflow(&name("a"), None).await.unwrap(), WorkflowFound::NoSuchName(names) if names.is_empty())
     );
-    assert_eq!(put(world, "a", 2, Some(0)).await, FlowWritten::Written(3));
+    assert_eq!(put(world, "a", 2, Some(0)).await, WorkflowWritten::Written(3));
     assert_eq!(found(world, "a", None).await.versions, [3]);
     assert_eq!(dump(world).map("workflows-gone").len(), 0);
     // Of many deleted names, those with the fewest versions are dropped.
-    world.queue.delete_flow(&name("a"), FLOW_LIMITS).await.unwrap();
+    world.queue.delete_workflow(&name("a"), WORKFLOW_LIMITS).await.unwrap();
     put(world, "b", 1, None).await;
-    let limits = FlowLimits { gone_max: 1, ..FLOW_LIMITS };
-    assert_eq!(world.queue.delete_flow(&name("b"), limits).await.unwrap(), Some(1));
+    let limits = WorkflowLimits { gone_max: 1, ..WORKFLOW_LIMITS };
+    assert_eq!(world.queue.delete_workflow(&name("b"), limits).await.unwrap(), Some(1));
     assert_eq!(dump(world).map("workflows-gone").into_keys().collect::<Vec<_>>(), ["a"]);
 }
 
 pub async fn the_number_of_published_workflows_is_limited(world: &World) {
     let put_at = async |text: &str, number: u64| {
         let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
-        let limits = FlowLimits { workflows_max: 2, ..FLOW_LIMITS };
-        world.queue.put_flow(&name(text), plain(&head("d"), &graph), None, limits).await.unwrap()
+        let limits = WorkflowLimits { workflows_max: 2, ..WORKFLOW_LIMITS };
+        world.queue.publish_workflow(&name(text), plain(&head("d"), &graph), None, limits).await.unwrap()
     };
-    assert_eq!(put_at("a", 1).await, FlowWritten::Written(1));
-    assert_eq!(put_at("b", 1).await, FlowWritten::Written(1));
+    assert_eq!(put_at("a", 1).await, WorkflowWritten::Written(1));
+    assert_eq!(put_at("b", 1).await, WorkflowWritten::Written(1));
     let before = dump(world);
-    assert_eq!(put_at("c", 1).await, FlowWritten::Full);
+    assert_eq!(put_at("c", 1).await, WorkflowWritten::Full);
     assert!(dump(world) == before);
-    assert_eq!(put_at("b", 2).await, FlowWritten::Written(2), "an existing workflow may get more versions");
+    assert_eq!(put_at("b", 2).await, WorkflowWritten::Written(2), "an existing workflow may get more versions");
     world.redis(&["HSET", &world.key("workflow:a"), "head:1", "{}"]);
-    let (total, rows) = world.queue.flows(0, 9).await.unwrap();
+    let (total, rows) = world.queue.workflows(0, 9).await.unwrap();
     assert_eq!((total, rows.len()), (2, 1), "a corrupt workflow is left out and hides no other");
 }
 
@@ -160,14 +163,14 @@ pub async fn workflows_are_listed_by_name(world: &World) {
         put(world, text, number, None).await;
         world.advance(Duration::from_secs(1));
     }
-    let (total, rows) = world.queue.flows(0, 200).await.unwrap();
+    let (total, rows) = world.queue.workflows(0, 200).await.unwrap();
     let shown: Vec<(&str, u64, u64)> =
         rows.iter().map(|row| (row.name.as_str(), row.version, world.now_ms() - row.updated_ms)).collect();
     assert_eq!((total, shown), (3, vec![("C", 1, 2_000), ("a", 1, 3_000), ("b", 2, 1_000)]));
     assert_eq!(rows[0].head.params.get(), head("d").params.get());
-    let (total, rows) = world.queue.flows(1, 1).await.unwrap();
+    let (total, rows) = world.queue.workflows(1, 1).await.unwrap();
     assert_eq!((total, rows.len(), rows[0].name.as_str()), (3, 1, "a"));
-    assert!(world.queue.flows(u64::MAX, 5).await.unwrap().1.is_empty());
+    assert!(world.queue.workflows(u64::MAX, 5).await.unwrap().1.is_empty());
 }
 
 pub async fn tasks_are_listed_by_their_workflow(world: &World) {
@@ -188,7 +191,8 @@ pub async fn tasks_are_listed_by_their_workflow(world: &World) {
     world.create(&made_from("b", "alice")).await;
     world.enqueue().await;
     let list = async |text: &str, statuses: &[Status]| -> Vec<TaskId> {
-        let query = TaskQuery { flow: Some(name(text)), statuses: statuses.to_vec(), limit: 9, ..TaskQuery::default() };
+        let query =
+            TaskQuery { workflow: Some(name(text)), statuses: statuses.to_vec(), limit: 9, ..TaskQuery::default() };
         let page = world.queue.list(&query).await.unwrap();
         assert_eq!(page.total, page.items.len() as u64);
         page.items.iter().map(|task| task.id).collect()
