@@ -135,7 +135,7 @@ fn check_end(entry: &Entry, task: &Value, runs: &Executions, allow: Allow, viola
         Kind::Hungry => status == "failed" && (failure == "out_of_memory" || allow.attempts),
         Kind::Invalid => (status, failure) == ("failed", "invalid_workflow"),
     };
-    let mut wrong = |what: String| violations.push(format!("{what}: {entry:?} {task}"));
+    let mut violation = |what: String| violations.push(format!("{what}: {entry:?} {task}"));
     if entry.is_cancelled != (status == "cancelled") && !(entry.may_be_cancelled && status == "cancelled") {
         violation(format!("cancel and end disagree in task {id}"));
     }
