@@ -1,5 +1,9 @@
 //! The whole system as users see it: real processes, real signals. Executions are checked in the stand-ins' own logs.
 
+mod bucket;
+mod full_disk;
+mod workflows_and_batches;
+
 use crate::support::{
     eventually,
     stack::{Stack, WAIT_MAX, workflow},

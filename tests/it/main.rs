@@ -10,7 +10,6 @@
 mod support;
 
 mod api;
-mod bucket;
 mod cli;
 mod clients;
 mod comfy;
@@ -20,8 +19,6 @@ mod doctor;
 mod embedded;
 mod end_to_end;
 mod faults;
-mod flows;
-mod full_disk;
 mod model;
 mod mutants;
 #[cfg(feature = "otel")]
