@@ -9,7 +9,7 @@ mod token;
 pub use startup_check::{DEFAULT_PASSWORD, JWT_SECRET_BYTES_MIN, Profile, prepare};
 
 use crate::{clock, settings::AuthSettings};
-use password::PasswordKeeper;
+use password::PasswordCheck;
 use std::{sync::Arc, time::Duration};
 use token::Tokens;
 
@@ -82,7 +82,7 @@ pub struct Auth {
 
 struct Inner {
     admin_username: String,
-    admin_password: PasswordKeeper,
+    admin_password: PasswordCheck,
     tokens: Tokens,
     token_ttl: Duration,
 }
@@ -97,7 +97,7 @@ impl Auth {
         Self {
             inner: Arc::new(Inner {
                 admin_username: settings.admin_username.clone(),
-                admin_password: PasswordKeeper::new(password),
+                admin_password: PasswordCheck::new(password),
                 tokens: Tokens::new(key),
                 token_ttl: settings.token_ttl,
             }),

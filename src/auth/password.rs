@@ -9,12 +9,12 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 /// The hash of a password, and the limit of concurrent checks.
-pub(super) struct PasswordKeeper {
+pub(super) struct PasswordCheck {
     hash: Arc<str>,
-    turnstile: Semaphore,
+    slots: Semaphore,
 }
 
-impl PasswordKeeper {
+impl PasswordCheck {
     /// Hashes `password`; without one, a random text.
     pub(super) fn new(password: Option<&str>) -> Self {
         let unknown = uuid::Uuid::new_v4().to_string();
@@ -25,12 +25,12 @@ impl PasswordKeeper {
             .to_string();
         // Each check takes 19 MiB and about 20 ms of a core; more at once would starve the rest of the process.
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { hash: hash.into(), turnstile: Semaphore::new((cores / 2).max(1)) }
+        Self { hash: hash.into(), slots: Semaphore::new((cores / 2).max(1)) }
     }
 
     /// Whether `password` is correct. Takes the same time either way.
     pub(super) async fn matches(&self, password: &str) -> bool {
-        let Ok(_turn) = self.turnstile.acquire().await else { return false };
+        let Ok(_slot) = self.slots.acquire().await else { return false };
         let (hash, password) = (Arc::clone(&self.hash), password.to_owned());
         let check = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash)

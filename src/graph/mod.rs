@@ -13,7 +13,6 @@
 
 mod catalog;
 mod convert;
-mod fingerprint;
 mod links;
 mod node;
 mod output_prefix;
@@ -24,6 +23,7 @@ mod raw;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod workflow_hash;
 
 pub use catalog::{Catalog, FleetCatalog, Member};
 pub use node::Workflow;

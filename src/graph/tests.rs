@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 
 mod addresses;
-mod auto;
+mod auto_map;
 mod convert;
+mod declared_names;
 mod files;
-mod names;
+mod fleet_catalog;
 mod parse;
-mod pool;
 mod properties;
 mod values;
 

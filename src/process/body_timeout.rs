@@ -16,17 +16,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Time limit of a body.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Allowed {
+pub(super) enum BodyLimit {
     /// Limit for the whole body, used for small ones (JSON).
-    InAll(Duration),
+    Total(Duration),
     /// Limit for each chunk, used for uploads, which may take any time as long as they progress.
-    PerPiece(Duration),
+    PerChunk(Duration),
 }
 
 /// A body that fails when it is late, and marks its connection if it was not read to its end.
 pub(super) struct TimedBody {
     body: Body,
-    allowed: Allowed,
+    limit: BodyLimit,
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
@@ -38,12 +38,12 @@ impl TimedBody {
     /// Wraps a body; `late` becomes true when the time limit is exceeded.
     pub(super) fn new(
         body: Body,
-        allowed: Allowed,
+        limit: BodyLimit,
         late: Arc<AtomicBool>,
         connection: Option<Arc<ConnectionState>>,
     ) -> Self {
-        let (Allowed::InAll(time) | Allowed::PerPiece(time)) = allowed;
-        Self { body, allowed, deadline: Instant::now() + time, timer: None, ended: false, late, connection }
+        let (BodyLimit::Total(time) | BodyLimit::PerChunk(time)) = limit;
+        Self { body, limit, deadline: Instant::now() + time, timer: None, ended: false, late, connection }
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -69,7 +69,7 @@ impl HttpBody for TimedBody {
         };
         match &frame {
             Some(Ok(_)) => {
-                if let Allowed::PerPiece(time) = self.allowed {
+                if let BodyLimit::PerChunk(time) = self.limit {
                     self.deadline = Instant::now() + time;
                     self.timer = None;
                 }

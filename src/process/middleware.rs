@@ -1,7 +1,7 @@
 //! Middleware of every request: adds an id, limits the time of its body, catches panics and counts it.
 
 use super::{
-    body_timeout::{Allowed, TimedBody},
+    body_timeout::{BodyLimit, TimedBody},
     error_response::{REQUEST_ID, error_response, new_request_id},
     linger::ConnectionState,
     serve::ServeLimits,
@@ -88,7 +88,7 @@ fn timed(limits: ServeLimits, request: Request, late: &Arc<AtomicBool>) -> Reque
     }
     let connection = request.extensions().get::<Arc<ConnectionState>>().cloned();
     let allowed =
-        if is_upload(request.headers()) { Allowed::PerPiece(limits.body) } else { Allowed::InAll(limits.body) };
+        if is_upload(request.headers()) { BodyLimit::PerChunk(limits.body) } else { BodyLimit::Total(limits.body) };
     request.map(|body| Body::new(TimedBody::new(body, allowed, late.clone(), connection)))
 }
 

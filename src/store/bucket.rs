@@ -156,10 +156,10 @@ impl BucketUrl {
     fn explain(&self, step: &str, error: object_store::Error) -> Error {
         let (bucket, address) = (&self.bucket, self.address());
         // Failed lists have no typed error, only a text.
-        let said = error.to_string();
-        let why = if said.contains("NoSuchBucket") {
+        let text = error.to_string();
+        let why = if text.contains("NoSuchBucket") {
             format!("there is no bucket `{bucket}` at {address}: create it, or correct the URL")
-        } else if ["403 Forbidden", "401 Unauthorized"].iter().any(|status| said.contains(status)) {
+        } else if ["403 Forbidden", "401 Unauthorized"].iter().any(|status| text.contains(status)) {
             format!(
                 "{address} does not let us {step} in the bucket `{bucket}`: check SHUZHIREN_S3_ACCESS_KEY and \
                  SHUZHIREN_S3_SECRET_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), the region, and what the key may do"

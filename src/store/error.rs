@@ -38,8 +38,8 @@ impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         match error {
             // A missing bucket is not a missing file.
-            object_store::Error::NotFound { .. } if !says(&error, &["NoSuchBucket"]) => Self::NotFound,
-            error if is_full(&error) || says(&error, &FULL) => Self::Full,
+            object_store::Error::NotFound { .. } if !mentions(&error, &["NoSuchBucket"]) => Self::NotFound,
+            error if is_full(&error) || mentions(&error, &FULL) => Self::Full,
             error => Self::Unavailable(error.to_string()),
         }
     }
@@ -56,7 +56,7 @@ impl From<std::io::Error> for Error {
 }
 
 /// Whether the store's response contains one of these words. object_store keeps it as a text.
-fn says(error: &object_store::Error, words: &[&str]) -> bool {
+fn mentions(error: &object_store::Error, words: &[&str]) -> bool {
     let text = error.to_string();
     words.iter().any(|word| text.contains(word))
 }

@@ -61,8 +61,8 @@ impl Replay {
     /// Returns all endings after `cursor`; `None` if some of them may be missing.
     pub fn since(&self, cursor: &str) -> Option<impl Iterator<Item = &ReplayedEnding>> {
         let (process_id, number) = cursor.rsplit_once('-')?;
-        let heard: u64 = number.parse().ok()?;
-        let missed = usize::try_from(self.newest.checked_sub(heard)?).ok()?;
+        let received: u64 = number.parse().ok()?;
+        let missed = usize::try_from(self.newest.checked_sub(received)?).ok()?;
         let begin = self.endings.len().checked_sub(missed)?;
         (process_id == self.process_id).then(|| self.endings.range(begin..))
     }

@@ -130,24 +130,24 @@ mod tests {
     use crate::graph::catalog::{Input, Kind};
     use serde_json::value::RawValue;
 
-    fn judged(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
+    fn validated(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
         let input = Input { kind: kind.clone(), ..Input::default() };
         let value: &RawValue = serde_json::from_str(value).unwrap();
-        let judged = input.validate(value).map(|written| written.map(|written| written.get().to_owned()));
-        judged.map_err(|mismatch| (mismatch.code, mismatch.expected, mismatch.candidates))
+        let validated = input.validate(value).map(|written| written.map(|written| written.get().to_owned()));
+        validated.map_err(|mismatch| (mismatch.code, mismatch.expected, mismatch.candidates))
     }
 
     #[track_caller]
     fn assert_takes(kind: &Kind, values: &[(&str, Option<&str>)]) {
         for (value, written) in values {
-            assert_eq!(judged(kind, value), Ok(written.map(str::to_owned)), "{value}");
+            assert_eq!(validated(kind, value), Ok(written.map(str::to_owned)), "{value}");
         }
     }
 
     #[track_caller]
     fn assert_refuses(kind: &Kind, code: &str, values: &[&str]) {
         for value in values {
-            assert_eq!(judged(kind, value).unwrap_err().0, code, "{value}");
+            assert_eq!(validated(kind, value).unwrap_err().0, code, "{value}");
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
             &["20.5", r#""20.5""#, r#""x""#, r#""""#, "true", "null", "{}", r#""0x10""#],
         );
         assert_refuses(&kind, "param_out_of_range", &["-1", "18446744073709551616", r#""-1""#, "1e30"]);
-        assert_eq!(judged(&kind, "-1").unwrap_err().1, "a whole number from 0 to 18446744073709551615");
+        assert_eq!(validated(&kind, "-1").unwrap_err().1, "a whole number from 0 to 18446744073709551615");
         assert_takes(&Kind::Int { min: None, max: None }, &[("-99999999999999999999", None)]);
     }
 
@@ -202,7 +202,7 @@ mod tests {
         let kind = Kind::Choice(vec![r#""dpmpp_2m""#.to_owned(), r#""euler""#.to_owned(), "512".to_owned()]);
         assert_takes(&kind, &[(r#""euler""#, None), (r#""\u0065uler""#, None), ("512", None), ("512.0", None)]);
         assert_refuses(&kind, "param_not_an_option", &[r#""512""#, r#""Euler""#, "513", "true", "null", "{}"]);
-        assert_eq!(judged(&kind, r#""eular""#).unwrap_err().2, ["euler"]);
+        assert_eq!(validated(&kind, r#""eular""#).unwrap_err().2, ["euler"]);
         assert_refuses(&Kind::Choice(Vec::new()), "param_not_an_option", &[r#""x""#]);
     }
 

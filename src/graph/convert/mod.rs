@@ -20,7 +20,7 @@ use super::{
 };
 use crate::task::Warning;
 use editor_format::{Document, Node};
-use resolve_links::{Found, Plan, Walk};
+use resolve_links::{Plan, Source, Walk};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use write::Writer;
@@ -133,12 +133,12 @@ fn inputs<'a>(
     }
     for (at, slot) in node.inputs.iter().enumerate().filter(|(_, slot)| slot.link.is_some()) {
         let value = match walk.find(step, at)? {
-            Found::Nothing => continue,
-            Found::Muted => {
+            Source::Nothing => continue,
+            Source::Muted => {
                 inputs.retain(|(name, _)| *name != slot.name);
                 continue;
             }
-            Found::Value(value) => {
+            Source::Value(value) => {
                 let kind = class.input(&slot.name);
                 if !slot.is_widget && !kind.is_some_and(super::catalog::Input::is_widget) {
                     continue;
@@ -148,7 +148,7 @@ fn inputs<'a>(
                 }
                 Value::Literal(Cow::Borrowed(value))
             }
-            Found::Output { id, slot } => Value::Link { id, slot },
+            Source::Output { id, slot } => Value::Link { id, slot },
         };
         match inputs.iter_mut().find(|(name, _)| *name == slot.name) {
             Some((_, present)) => *present = value,

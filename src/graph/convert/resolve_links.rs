@@ -42,7 +42,7 @@ struct Scope<'a, 'd> {
 }
 
 /// The source of an input's value.
-pub(super) enum Found<'a> {
+pub(super) enum Source<'a> {
     /// No source: the widget's value applies.
     Nothing,
     /// A muted node: the input is omitted.
@@ -127,7 +127,7 @@ pub(super) struct Walk<'a, 'p> {
 }
 
 /// Current position of a walk.
-enum At<'a> {
+enum Position<'a> {
     /// At an input, with the wanted type if it is not the input's own.
     Input(Step, usize, Option<&'a str>),
     /// At an output, with the wanted type.
@@ -140,16 +140,16 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     /// Resolves the source of an input of a node that runs.
-    pub(super) fn find(&mut self, step: Step, input: usize) -> Result<Found<'a>, Fault> {
-        let mut at = At::Input(step, input, None);
+    pub(super) fn find(&mut self, step: Step, input: usize) -> Result<Source<'a>, Fault> {
+        let mut at = Position::Input(step, input, None);
         for hop in 0..HOPS_MAX {
             self.hops += 1;
             if self.hops > HOPS_TOTAL_MAX {
                 return Err("the links need too many steps in total".to_owned());
             }
             let next = match at {
-                At::Input(step, input, wanted) => self.before_input(step, input, wanted)?,
-                At::Output(step, slot, wanted) => self.behind_output(step, slot, wanted, hop == 1)?,
+                Position::Input(step, input, wanted) => self.before_input(step, input, wanted)?,
+                Position::Output(step, slot, wanted) => self.behind_output(step, slot, wanted, hop == 1)?,
             };
             match next {
                 Ok(found) => return Ok(found),
@@ -164,10 +164,10 @@ impl<'a, 'p> Walk<'a, 'p> {
         step: Step,
         input: usize,
         wanted: Option<&'a str>,
-    ) -> Result<Result<Found<'a>, At<'a>>, Fault> {
+    ) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let scope = &self.plan.scopes[step.scope];
         let node = self.plan.node_of(step);
-        let Some(Slot { link: Some(id), kind, .. }) = node.inputs.get(input) else { return Ok(Ok(Found::Nothing)) };
+        let Some(Slot { link: Some(id), kind, .. }) = node.inputs.get(input) else { return Ok(Ok(Source::Nothing)) };
         let Some(link) = scope.graph.links.get(id) else {
             return Err(format!("the link {} to node {} is missing from the links", clip(id), clip(&node.id)));
         };
@@ -177,19 +177,19 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(&origin) = scope.graph.places.get(&link.origin) else {
             return Err(format!("the link {} comes from node {}, which is missing", clip(id), clip(&link.origin)));
         };
-        Ok(Err(At::Output(Step { scope: step.scope, node: origin }, link.slot, wanted.unwrap_or(kind))))
+        Ok(Err(Position::Output(Step { scope: step.scope, node: origin }, link.slot, wanted.unwrap_or(kind))))
     }
 
     /// Continues outside a subgraph, at the input of its node.
-    fn out_of(&self, outer: Step, slot: usize) -> Result<Result<Found<'a>, At<'a>>, Fault> {
+    fn out_of(&self, outer: Step, slot: usize) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let node = self.plan.node_of(outer);
         let graph = self.plan.document.subgraphs.get(&node.class);
         let Some(name) = graph.and_then(|graph| graph.inputs.get(slot)) else {
             return Err(format!("its subgraph has no input {slot}"));
         };
         match node.slot(name) {
-            Some((at, Slot { link: Some(_), .. })) => Ok(Err(At::Input(outer, at, None))),
-            _ => Ok(Ok(self.promoted(node, name)?.map_or(Found::Nothing, Found::Value))),
+            Some((at, Slot { link: Some(_), .. })) => Ok(Err(Position::Input(outer, at, None))),
+            _ => Ok(Ok(self.promoted(node, name)?.map_or(Source::Nothing, Source::Value))),
         }
     }
 
@@ -229,46 +229,46 @@ impl<'a, 'p> Walk<'a, 'p> {
         slot: usize,
         wanted: &'a str,
         is_first: bool,
-    ) -> Result<Result<Found<'a>, At<'a>>, Fault> {
+    ) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let node = self.plan.node_of(step);
         if node.mode == Mode::Bypassed {
-            return Ok(match handed_on(node, slot, wanted) {
-                Some(input) => Err(At::Input(step, input, None)),
-                None => Ok(Found::Nothing),
+            return Ok(match passed_through(node, slot, wanted) {
+                Some(input) => Err(Position::Input(step, input, None)),
+                None => Ok(Source::Nothing),
             });
         }
         match node.class.as_str() {
-            "Reroute" if node.inputs.get(slot).is_some() => return Ok(Err(At::Input(step, slot, Some(wanted)))),
+            "Reroute" if node.inputs.get(slot).is_some() => return Ok(Err(Position::Input(step, slot, Some(wanted)))),
             "PrimitiveNode" if is_first => {
                 let value = if let Values::List(values) = &node.values { values.first().copied() } else { None };
-                return Ok(Ok(value.map_or(Found::Nothing, Found::Value)));
+                return Ok(Ok(value.map_or(Source::Nothing, Source::Value)));
             }
             // Versions of the editor differ for a primitive behind a reroute or a subgraph.
             "PrimitiveNode" => return Err(format!("the primitive {} is linked indirectly", clip(&node.id))),
-            "Reroute" | "Note" | "MarkdownNote" => return Ok(Ok(Found::Nothing)),
+            "Reroute" | "Note" | "MarkdownNote" => return Ok(Ok(Source::Nothing)),
             _ => {}
         }
         if node.mode == Mode::Muted {
-            return Ok(Ok(Found::Muted));
+            return Ok(Ok(Source::Muted));
         }
         let Some(&inner) = self.plan.scopes[step.scope].inner.get(&step.node) else {
-            return Ok(Ok(Found::Output { id: self.plan.id_of(step), slot }));
+            return Ok(Ok(Source::Output { id: self.plan.id_of(step), slot }));
         };
         let graph = self.plan.scopes[inner].graph;
-        let Some(link) = graph.outputs.get(&slot) else { return Ok(Ok(Found::Nothing)) };
+        let Some(link) = graph.outputs.get(&slot) else { return Ok(Ok(Source::Nothing)) };
         if link.origin == INPUT_NODE {
             return self.out_of(step, link.slot);
         }
         let Some(&origin) = graph.places.get(&link.origin) else {
             return Err(format!("an output of node {} comes from a missing node", clip(&node.id)));
         };
-        Ok(Err(At::Output(Step { scope: inner, node: origin }, link.slot, wanted)))
+        Ok(Err(Position::Output(Step { scope: inner, node: origin }, link.slot, wanted)))
     }
 }
 
 /// Returns the input that a bypassed node passes through as this output: the one at the same index if the types allow
 /// it, otherwise the first of exactly the wanted type, otherwise the first compatible one.
-fn handed_on(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
+fn passed_through(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
     let inputs = &node.inputs;
     if inputs.is_empty() {
         return None;
@@ -277,7 +277,7 @@ fn handed_on(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
         return Some(if slot < inputs.len() { slot } else { 0 });
     }
     let output = node.outputs.get(slot).map_or("", String::as_str);
-    let fits = |input: &Slot| goes(&input.kind, output) && goes(&input.kind, wanted);
+    let fits = |input: &Slot| is_linkable(&input.kind, output) && is_linkable(&input.kind, wanted);
     if inputs.get(slot).is_some_and(fits) {
         return Some(slot);
     }
@@ -286,7 +286,7 @@ fn handed_on(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
 
 /// Whether the editor allows linking these types: equal except for case, anything to `*`, or one of a comma-separated
 /// list.
-fn goes(one: &str, other: &str) -> bool {
+fn is_linkable(one: &str, other: &str) -> bool {
     let is_any = |kind: &str| matches!(kind, "" | "*");
     is_any(one)
         || is_any(other)

@@ -196,8 +196,8 @@ impl<'a> Writer<'a> {
         let Some(eligibility) = &mut self.eligibility else { return Ok(None) };
         let class = &self.workflow.node(assignment.place).class;
         let what = || format!("{} {}", assignment.address, clip(value.get()));
-        let judged = eligibility.require_value(class, &assignment.input, value, what);
-        judged.map_err(|mismatch| ValueError::of(mismatch, &assignment.address, value))
+        let validated = eligibility.require_value(class, &assignment.input, value, what);
+        validated.map_err(|mismatch| ValueError::of(mismatch, &assignment.address, value))
     }
 
     fn refuse(&mut self, assignment: &Assignment<'_>, error: ValueError) {

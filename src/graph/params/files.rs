@@ -126,8 +126,8 @@ impl Writer<'_> {
             let node_id = self.workflow.node(place).id.clone();
             let pointer = step(&step(&step("/workflow", &node_id), "inputs"), &input);
             match own {
-                Ok(Own::Stored(file_id)) => self.add_file(place, &input, file_id),
-                Ok(Own::Remote(remote)) => self.add_remote_file(place, &input, pointer, remote),
+                Ok(GraphFile::Stored(file_id)) => self.add_file(place, &input, file_id),
+                Ok(GraphFile::Remote(remote)) => self.add_remote_file(place, &input, pointer, remote),
                 Err((code, message)) => {
                     self.problems.push(Problem::unfit(pointer, code, message).at_node(&node_id).at_input(&input));
                 }
@@ -136,10 +136,10 @@ impl Writer<'_> {
     }
 
     /// Returns the file that a value of the graph stands for; `None` if it is an ordinary value.
-    fn own(&self, place: usize, input: &str, value: &RawValue) -> Option<Result<Own, (&'static str, String)>> {
+    fn own(&self, place: usize, input: &str, value: &RawValue) -> Option<Result<GraphFile, (&'static str, String)>> {
         let address = || format!("{}.{}", clip(&self.workflow.node(place).id), clip(input));
         if let Some(remote) = self.link_to_file(place, input, value) {
-            return Some(Ok(Own::Remote(remote)));
+            return Some(Ok(GraphFile::Remote(remote)));
         }
         if self.is_file_itself(place, input, value) {
             let message = format!(
@@ -162,8 +162,8 @@ impl Writer<'_> {
             return None;
         }
         match Value::read(value) {
-            Ok(Value::File(file_id)) => Some(Ok(Own::Stored(file_id))),
-            Ok(Value::Remote(remote)) => Some(Ok(Own::Remote(remote))),
+            Ok(Value::File(file_id)) => Some(Ok(GraphFile::Stored(file_id))),
+            Ok(Value::Remote(remote)) => Some(Ok(GraphFile::Remote(remote))),
             // No other value has these prefixes.
             Ok(_) => None,
             Err(error) => Some(Err(("workflow_bad_file", error.message))),
@@ -172,7 +172,7 @@ impl Writer<'_> {
 }
 
 /// A file referenced in the graph itself.
-enum Own {
+enum GraphFile {
     Stored(FileId),
     Remote(Remote),
 }

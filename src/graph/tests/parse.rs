@@ -90,8 +90,8 @@ fn up_to_a_hundred_problems_are_reported_at_once() {
 fn a_cycle_is_refused_anywhere() {
     let self_link = r#"{"1":{"class_type":"A","inputs":{"x":["1",0]}}}"#;
     assert_one(self_link, "/workflow/1", "workflow_cycle", false);
-    let stray = r#"{"0":{"class_type":"A","inputs":{"x":["2",0]}},"1":{"class_type":"A","inputs":{"x":["2",0]}},"2":{"class_type":"A","inputs":{"y":["9",0],"x":["1",0]}}}"#;
-    let problems = Workflow::parse(raw(stray), LIMITS).unwrap_err();
+    let unneeded = r#"{"0":{"class_type":"A","inputs":{"x":["2",0]}},"1":{"class_type":"A","inputs":{"x":["2",0]}},"2":{"class_type":"A","inputs":{"y":["9",0],"x":["1",0]}}}"#;
+    let problems = Workflow::parse(raw(unneeded), LIMITS).unwrap_err();
     assert_eq!(problems[0].code, "workflow_cycle");
     assert_eq!(problems[0].message, "links form a cycle: 2 ← 1 ← 2");
     let dangling = r#"{"1":{"class_type":"A","inputs":{"x":["9",0]}}}"#;

@@ -28,17 +28,17 @@ async fn a_reopened_store_keeps_its_files_and_deletes_those_of_dead_writers() {
     let (id, _) = test.put(b"kept").await;
     let staged = |id: FileId| PathBuf::from(format!("{}#1", test.path(id).display()));
     let (old, fresh) = (staged(FileId::new()), staged(FileId::new()));
-    let stranger = test.path(FileId::new()).with_file_name("notes#1");
+    let foreign = test.path(FileId::new()).with_file_name("notes#1");
     let two_days_ago = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
-    for path in [&old, &fresh, &stranger] {
+    for path in [&old, &fresh, &foreign] {
         fs::write(path, "half").unwrap();
     }
-    for path in [&old, &stranger, &test.path(id)] {
+    for path in [&old, &foreign, &test.path(id)] {
         fs::File::options().write(true).open(path).unwrap().set_modified(two_days_ago).unwrap();
     }
     let again = Store::open(&url(&test.folder())).await.unwrap();
     assert_eq!(all(again.read(id.into(), None).await.unwrap()).await, b"kept");
-    assert_eq!((old.exists(), fresh.exists(), stranger.exists()), (false, true, true));
+    assert_eq!((old.exists(), fresh.exists(), foreign.exists()), (false, true, true));
 }
 
 #[tokio::test]

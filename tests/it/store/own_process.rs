@@ -144,7 +144,7 @@ fn child(name: &str, script: &str) -> Command {
 /// Runs a child and checks the count of passed tests: a name that matches no test would succeed too.
 fn has_passed(child: &mut Command) -> bool {
     let output = child.output().unwrap();
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    eprintln!("{said}{complained}");
-    output.status.success() && said.contains("test result: ok. 1 passed")
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    eprintln!("{stdout}{stderr}");
+    output.status.success() && stdout.contains("test result: ok. 1 passed")
 }

@@ -100,8 +100,8 @@ async fn read_until_completed(client: &mut Client, mut missing: BTreeSet<String>
 }
 
 /// Repeats a call until Redis answers.
-async fn retry_until_answered<T, F: Future<Output = shuzhiren::queue::Result<T>>>(say: impl Fn() -> F) -> T {
-    eventually("redis answers", WAIT_MAX, async || say().await.ok()).await
+async fn retry_until_answered<T, F: Future<Output = shuzhiren::queue::Result<T>>>(call: impl Fn() -> F) -> T {
+    eventually("redis answers", WAIT_MAX, async || call().await.ok()).await
 }
 
 async fn run_stubbornly(queue: &Queue, dispatcher: &Dispatcher) -> TaskId {
