@@ -1,5 +1,5 @@
-//! Names of instances, resolved anew at each connect; only addresses that the fleet's rules allow are ever connected to, so
-//! that a name which changes its mind cannot lead us to a metadata service.
+//! Names of instances, resolved anew at each connect; only addresses that the fleet's rules allow are ever connected
+//! to, so that a name which changes its mind cannot lead us to a metadata service.
 
 use crate::fleet::is_allowed_address;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};

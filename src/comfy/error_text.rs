@@ -1,41 +1,42 @@
-//! Errors of an instance in words that may be shown to users: no server folders, nothing long.
+//! Makes error texts of an instance fit for users: no paths of the server, bounded length.
 
 use super::{limits, python_json};
 use crate::task::{Failure, FailureKind};
 
-/// Folders that say where code or a model lives without saying where the server keeps it.
+/// Folders that are kept in a shortened path: they identify the code without revealing the server's layout.
 const KNOWN_FOLDERS: [&str; 4] = ["custom_nodes/", "site-packages/", "comfy_extras/", "ComfyUI/"];
 
-/// What a node is to a failure.
+/// The node that failed, and its exception.
 #[derive(Debug, Default)]
-pub(super) struct Blame {
+pub(super) struct FailedNode {
     pub(super) node_id: Option<String>,
     pub(super) node_type: Option<String>,
     pub(super) exception_type: Option<String>,
     pub(super) traceback: Vec<String>,
 }
 
-impl Blame {
-    /// Makes it a failure; `message` is cleaned.
-    pub(super) fn failure(self, kind: FailureKind, message: &str) -> Failure {
-        let word = |text: Option<String>| text.map(|text| python_json::cut(text, limits::WORD_BYTES_MAX));
+impl FailedNode {
+    /// Builds the failure of a task. Paths in `message` are shortened.
+    pub(super) fn into_failure(self, kind: FailureKind, message: &str) -> Failure {
+        let short = |text: Option<String>| text.map(|text| python_json::cut(text, limits::WORD_BYTES_MAX));
         Failure {
-            node_id: word(self.node_id),
-            node_type: word(self.node_type),
-            exception_type: word(self.exception_type),
-            traceback: shorten(&self.traceback),
+            node_id: short(self.node_id),
+            node_type: short(self.node_type),
+            exception_type: short(self.exception_type),
+            traceback: innermost_frames(&self.traceback),
             ..Failure::new(kind, without_folders(message.trim()))
         }
     }
 }
 
-/// Whether Python's name of the exception says that memory ran out: `torch.OutOfMemoryError`, `torch.cuda.OutOfMemoryError`,
+/// Whether the Python exception means out of memory: `torch.OutOfMemoryError`, `torch.cuda.OutOfMemoryError`,
 /// `MemoryError` (protocol §4).
 pub(super) fn is_out_of_memory(exception_type: &str) -> bool {
     exception_type.contains("OutOfMemoryError") || exception_type.ends_with("MemoryError")
 }
 
-/// Absolute paths shortened to what does not tell the server's layout: `/srv/x/ComfyUI/nodes.py` is `…/ComfyUI/nodes.py`.
+/// Shortens absolute paths so that they do not reveal the server's layout: `/srv/x/ComfyUI/nodes.py` becomes
+/// `…/ComfyUI/nodes.py`.
 pub(super) fn without_folders(text: &str) -> String {
     let is_edge =
         |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '(' | ')' | '[' | ']' | ',' | ';' | '=');
@@ -57,7 +58,7 @@ pub(super) fn without_folders(text: &str) -> String {
     cleaned
 }
 
-/// What may be shown of an absolute path; `None` if the word is none.
+/// Returns the part of an absolute path that may be shown; `None` if the word is not an absolute path.
 fn path_tail(word: &str) -> Option<String> {
     let path = word.replace('\\', "/");
     let bytes = path.as_bytes();
@@ -71,8 +72,8 @@ fn path_tail(word: &str) -> Option<String> {
     Some(path[start..].to_owned())
 }
 
-/// The innermost frames, without the lines of carets that Python draws.
-fn shorten(traceback: &[String]) -> Vec<String> {
+/// Returns the innermost frames that fit, without the lines of carets that Python adds.
+fn innermost_frames(traceback: &[String]) -> Vec<String> {
     let mut frames = Vec::new();
     let mut lines_left = limits::TRACEBACK_LINES_MAX;
     for frame in traceback.iter().rev() {
@@ -97,12 +98,12 @@ fn shorten(traceback: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Blame, without_folders};
+    use super::{FailedNode, without_folders};
     use crate::{comfy::limits, task::FailureKind};
     use proptest::prelude::*;
 
     #[test]
-    fn a_path_loses_its_server_part() {
+    fn paths_are_shortened() {
         for (text, wanted) in [
             ("[Errno 2] No such file: '/home/ann/in/x.png'", "[Errno 2] No such file: '…/x.png'"),
             ("  File \"/srv/a/ComfyUI/execution.py\", line 3", "  File \"…/ComfyUI/execution.py\", line 3"),
@@ -119,7 +120,8 @@ mod tests {
     fn a_traceback_keeps_its_innermost_frames() {
         let frames: Vec<String> =
             (0..100).map(|n| format!("  File \"/a/b/n.py\", line {n}\n    f()\n    ~^^\n")).collect();
-        let failure = Blame { traceback: frames, ..Blame::default() }.failure(FailureKind::NodeError, "x\n");
+        let failure =
+            FailedNode { traceback: frames, ..FailedNode::default() }.into_failure(FailureKind::NodeError, "x\n");
         assert_eq!(failure.traceback.len(), limits::TRACEBACK_LINES_MAX / 2);
         assert_eq!(failure.traceback.last().unwrap(), "  File \"…/n.py\", line 99\n    f()");
         assert_eq!(failure.message, "x");
@@ -127,12 +129,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(text in ".*", frames in proptest::collection::vec(".*", 0..5)) {
-            Blame { traceback: frames, ..Blame::default() }.failure(FailureKind::NodeError, &text);
+        fn no_text_panics(text in ".*", frames in proptest::collection::vec(".*", 0..5)) {
+            FailedNode { traceback: frames, ..FailedNode::default() }.into_failure(FailureKind::NodeError, &text);
         }
 
         #[test]
-        fn no_folder_is_left(folder in "[a-z]{3,8}", name in "[a-z]{3,8}") {
+        fn no_folder_of_the_server_is_left(folder in "[a-z]{3,8}", name in "[a-z]{3,8}") {
             let cleaned = without_folders(&format!("cannot open '/secret/{folder}/{name}.x' (/secret/{name}/y)"));
             prop_assert!(!cleaned.contains("secret"), "{}", cleaned);
         }

@@ -1,8 +1,8 @@
-//! How a prompt ended, from its entry in /history (protocol §4).
+//! Parses the result of a prompt from its entry in /history (protocol §4).
 
 use super::{
-    Ending, Error, Verdict,
-    error_text::{Blame, is_out_of_memory},
+    Error, PromptOutcome, PromptResult,
+    error_text::{FailedNode, is_out_of_memory},
     outputs,
     python_json::{self, Pairs},
 };
@@ -33,9 +33,9 @@ struct Status<'a> {
     messages: Option<&'a RawValue>,
 }
 
-/// `execution_error`, from which `current_inputs` and `current_outputs` are left out.
+/// Data of `execution_error`, without `current_inputs` and `current_outputs`.
 #[derive(Deserialize, Default)]
-struct Raised<'a> {
+struct ExecutionError<'a> {
     #[serde(borrow, default)]
     node_id: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -48,81 +48,82 @@ struct Raised<'a> {
     traceback: Option<&'a RawValue>,
 }
 
-/// Reads the reply of GET /history/{id}: `None` when there is no entry.
+/// Parses the reply of GET /history/{id}. `None` if there is no entry.
 ///
 /// # Errors
-/// It is no history: nothing can be concluded.
-pub(super) fn ending(json: &str, prompt: Uuid) -> Result<Option<Ending>, Error> {
+/// [`Error::Broken`]: not a history reply. The state of the prompt is then undetermined.
+pub(super) fn result(json: &str, prompt: Uuid) -> Result<Option<PromptResult>, Error> {
     let broken = |what: &str| Error::Broken(format!("/history: {what}"));
     let entries: Pairs<'_> = python_json::read(json).ok_or_else(|| broken("not an object"))?;
     if entries.0.is_empty() {
         return Ok(None);
     }
     let id = prompt.to_string();
-    let (_, raw) = entries.0.into_iter().find(|(key, _)| *key == id).ok_or_else(|| broken("another prompt's entry"))?;
-    let entry: Entry<'_> = python_json::object(raw.get()).ok_or_else(|| broken("the entry is not an object"))?;
-    let verdict = entry.status.and_then(verdict).ok_or_else(|| broken("the entry has no status that is known"))?;
-    let outputs = entry.outputs.map_or("{}", RawValue::get);
-    let made = outputs::collect(outputs, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
-    Ok(Some(Ending { verdict, outputs: made }))
+    let (_, raw) =
+        entries.0.into_iter().find(|(key, _)| *key == id).ok_or_else(|| broken("entry of another prompt"))?;
+    let entry: Entry<'_> = python_json::object(raw.get()).ok_or_else(|| broken("entry is not an object"))?;
+    let outcome = entry.status.and_then(outcome).ok_or_else(|| broken("entry has no known status"))?;
+    let outputs_json = entry.outputs.map_or("{}", RawValue::get);
+    let outputs = outputs::collect(outputs_json, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
+    Ok(Some(PromptResult { outcome, outputs }))
 }
 
-/// Node ids in the order in which the graph was written.
+/// Returns the node ids in the order of the submitted graph.
 fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
     let item: Vec<&RawValue> = prompt.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
     let graph = item.get(2).and_then(|raw| python_json::read::<Pairs<'_>>(raw.get()));
     graph.map(|graph| graph.0.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
 }
 
-fn verdict(raw: &RawValue) -> Option<Verdict> {
+fn outcome(raw: &RawValue) -> Option<PromptOutcome> {
     let status: Status<'_> = python_json::object(raw.get())?;
     match python_json::text(status.status_str?)?.as_str() {
-        "success" => Some(Verdict::Success),
-        "error" => Some(why(status.messages)),
+        "success" => Some(PromptOutcome::Success),
+        "error" => Some(error_outcome(status.messages)),
         _ => None,
     }
 }
 
-/// The last message that ends a prompt decides.
-fn why(messages: Option<&RawValue>) -> Verdict {
+/// Derives the outcome from the last message that ends a prompt.
+fn error_outcome(messages: Option<&RawValue>) -> PromptOutcome {
     let messages: Vec<&RawValue> = messages.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
     for message in messages.into_iter().rev() {
         match python_json::read::<(String, &RawValue)>(message.get()) {
-            Some((kind, _)) if kind == "execution_interrupted" => return Verdict::Interrupted,
+            Some((kind, _)) if kind == "execution_interrupted" => return PromptOutcome::Interrupted,
             Some((kind, data)) if kind == "execution_error" => {
-                return raised(&python_json::object(data.get()).unwrap_or_default());
+                return failed(&python_json::object(data.get()).unwrap_or_default());
             }
             _ => {}
         }
     }
-    Verdict::Failed(
-        Blame::default().failure(FailureKind::NodeError, "the instance reported an error and did not name it"),
+    PromptOutcome::Failed(
+        FailedNode::default().into_failure(FailureKind::NodeError, "the instance reported an error without details"),
     )
 }
 
-fn raised(raised: &Raised<'_>) -> Verdict {
-    let word = |raw: Option<&RawValue>| raw.and_then(python_json::text).filter(|text| !text.is_empty());
-    let exception_type = word(raised.exception_type);
+fn failed(error: &ExecutionError<'_>) -> PromptOutcome {
+    let non_empty = |raw: Option<&RawValue>| raw.and_then(python_json::text).filter(|text| !text.is_empty());
+    let exception_type = non_empty(error.exception_type);
     let is_out_of_memory = exception_type.as_deref().is_some_and(is_out_of_memory);
     let kind = if is_out_of_memory { FailureKind::OutOfMemory } else { FailureKind::NodeError };
-    let message = word(raised.exception_message)
+    let message = non_empty(error.exception_message)
         .or_else(|| exception_type.clone())
-        .unwrap_or_else(|| "a node failed and gave no message".to_owned());
-    let traceback: Vec<&RawValue> = raised.traceback.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
-    let blame = Blame {
-        node_id: word(raised.node_id),
-        node_type: word(raised.node_type),
+        .unwrap_or_else(|| "a node failed without a message".to_owned());
+    let traceback: Vec<&RawValue> = error.traceback.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
+    let node = FailedNode {
+        node_id: non_empty(error.node_id),
+        node_type: non_empty(error.node_type),
         exception_type,
         traceback: traceback.into_iter().filter_map(python_json::text).collect(),
     };
-    Verdict::Failed(blame.failure(kind, &message))
+    PromptOutcome::Failed(node.into_failure(kind, &message))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ending;
+    use super::result;
     use crate::{
-        comfy::{Error, Made, Verdict, python_json::tidy},
+        comfy::{Error, NodeOutput, PromptOutcome, python_json::tidy},
         task::{Failure, FailureKind},
     };
     use proptest::prelude::*;
@@ -130,7 +131,7 @@ mod tests {
 
     const ID: Uuid = Uuid::from_u128(0x0318_bfd1);
 
-    /// A captured entry (0.3.64) of the graph `{"1","2","3","4"}` with these parts.
+    /// Entry of the graph `{"1","2","3","4"}` with these parts, captured from 0.3.64.
     fn entry(outputs: &str, status: &str) -> String {
         format!(
             r#"{{"{ID}":{{"prompt":[19,"{ID}",{{"4":{{}},"1":{{}},"2":{{}},"3":{{}}}},{{"client_id":"c"}},["3","4"]],
@@ -139,26 +140,26 @@ mod tests {
     }
 
     fn failure(json: &str) -> Failure {
-        match ending(json, ID).unwrap().unwrap().verdict {
-            Verdict::Failed(failure) => failure,
+        match result(json, ID).unwrap().unwrap().outcome {
+            PromptOutcome::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn success_has_its_outputs_in_the_order_of_the_graph() {
+    fn outputs_of_a_success_are_in_graph_order() {
         let json = entry(
             r#"{"1":{"text":["a"]},"4":{"images":[{"filename":"f_00001_.png","subfolder":"","type":"output"}]}}"#,
             r#"{"status_str":"success","completed":true,"messages":[["execution_start",{}],["execution_success",{}]]}"#,
         );
-        let ending = ending(&json, ID).unwrap().unwrap();
-        assert!(matches!(ending.verdict, Verdict::Success));
-        assert!(matches!(&ending.outputs[0], Made::File { node_id, .. } if node_id == "4"));
-        assert!(matches!(&ending.outputs[1], Made::Text { node_id, .. } if node_id == "1"));
+        let result = result(&json, ID).unwrap().unwrap();
+        assert!(matches!(result.outcome, PromptOutcome::Success));
+        assert!(matches!(&result.outputs[0], NodeOutput::File { node_id, .. } if node_id == "4"));
+        assert!(matches!(&result.outputs[1], NodeOutput::Text { node_id, .. } if node_id == "1"));
     }
 
     #[test]
-    fn a_node_that_raised_is_named() {
+    fn the_failed_node_is_named() {
         let json = entry(
             "{}",
             r#"{"status_str":"error","completed":false,"messages":[["execution_start",{}],["execution_error",
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn out_of_memory_is_known_by_its_exception() {
+    fn out_of_memory_is_recognised_by_its_exception() {
         for name in ["torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError", "MemoryError"] {
             let status =
                 format!(r#"{{"status_str":"error","messages":[["execution_error",{{"exception_type":"{name}"}}]]}}"#);
@@ -186,16 +187,16 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_prompt_is_no_failure_of_the_task() {
+    fn an_interrupted_prompt_is_not_a_failure() {
         let json = entry(
             "{}",
             r#"{"status_str":"error","completed":false,"messages":[["execution_start",{}],["execution_interrupted",{"node_id":"1"}]]}"#,
         );
-        assert!(matches!(ending(&json, ID).unwrap().unwrap().verdict, Verdict::Interrupted));
+        assert!(matches!(result(&json, ID).unwrap().unwrap().outcome, PromptOutcome::Interrupted));
     }
 
     #[test]
-    fn an_error_without_a_message_is_still_an_ending() {
+    fn an_error_without_a_message_is_a_node_error() {
         assert_eq!(failure(&entry("null", r#"{"status_str":"error"}"#)).kind, FailureKind::NodeError);
         assert_eq!(
             failure(&entry("7", r#"{"status_str":"error","messages":[1,["execution_error",null]]}"#)).kind,
@@ -203,20 +204,20 @@ mod tests {
         );
     }
 
-    /// Captured: TestUi with kind nan.
+    /// Captured from TestUi with kind nan.
     #[test]
-    fn not_a_number_is_no_obstacle() {
+    fn nan_in_an_entry_is_tolerated() {
         let json = entry(
             r#"{"1":{"value":[NaN, Infinity]},"2":{"text":["-Infinity"]}}"#,
             r#"{"status_str":"success","completed":true,"messages":[]}"#,
         );
-        let ending = ending(&tidy(json.as_bytes()), ID).unwrap().unwrap();
-        assert_eq!(ending.outputs, [Made::Text { node_id: "2".to_owned(), text: "-Infinity".to_owned() }]);
+        let result = result(&tidy(json.as_bytes()), ID).unwrap().unwrap();
+        assert_eq!(result.outputs, [NodeOutput::Text { node_id: "2".to_owned(), text: "-Infinity".to_owned() }]);
     }
 
     #[test]
-    fn nothing_is_concluded_from_garbage() {
-        assert!(ending("{}", ID).unwrap().is_none());
+    fn a_malformed_entry_is_an_error() {
+        assert!(result("{}", ID).unwrap().is_none());
         let other = entry("{}", r#"{"status_str":"success"}"#).replace(&ID.to_string(), "foreign");
         for json in [
             "",
@@ -232,16 +233,16 @@ mod tests {
             &entry("{}", r#"["success"]"#),
             &format!(r#"{{"{ID}":[null,{{}},{{"status_str":"success"}},null]}}"#),
         ] {
-            assert!(matches!(ending(json, ID), Err(Error::Broken(_))), "{json}");
+            assert!(matches!(result(json, ID), Err(Error::Broken(_))), "{json}");
         }
     }
 
     proptest! {
         #[test]
-        fn nothing_panics(part in "[\\[\\]{}\",:a-z0-9 ]{0,60}") {
-            let _absent = ending(&entry(&part, r#"{"status_str":"success"}"#), ID);
-            let _absent = ending(&entry("{}", &part), ID);
-            let _absent = ending(&entry("{}", &format!(r#"{{"status_str":"error","messages":{part}}}"#)), ID);
+        fn no_entry_panics(part in "[\\[\\]{}\",:a-z0-9 ]{0,60}") {
+            let _absent = result(&entry(&part, r#"{"status_str":"success"}"#), ID);
+            let _absent = result(&entry("{}", &part), ID);
+            let _absent = result(&entry("{}", &format!(r#"{{"status_str":"error","messages":{part}}}"#)), ID);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One request, one bounded answer. Never retries, follows no redirect, uses no proxy, sends no `Origin` (protocol §14).
+//! Sends a request and reads a bounded reply. Never retries, follows no redirect, uses no proxy, sends no `Origin`
+//! (protocol §14).
 
 use super::{Error, dns_guard::AllowedOnly, limits};
 use crate::{fleet::Target, metrics};
@@ -14,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Headers of a target that would change what a request means. `Origin` makes ComfyUI answer 403.
+/// Configured headers that are ignored because they would change the meaning of a request. `Origin` makes ComfyUI
+/// answer 403.
 const NEVER_SENT: [&str; 9] = [
     "origin",
     "host",
@@ -27,18 +29,18 @@ const NEVER_SENT: [&str; 9] = [
     "expect",
 ];
 
-/// The HTTP side of one instance.
+/// HTTP client of one instance.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     client: reqwest::Client,
     base: Arc<str>,
-    /// Of the target; for the WebSocket too.
+    /// Configured headers of the target, also sent with the WebSocket upgrade.
     pub(super) headers: HeaderMap,
-    /// Of each request, or of each read of a stream.
+    /// Time limit of a request, or of each read of a stream.
     pub(super) timeout: Duration,
 }
 
-/// Status and body, the body read whole.
+/// Status and complete body of a response.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
@@ -47,12 +49,11 @@ pub(super) struct Reply {
 impl Http {
     pub(super) fn new(target: &Target, timeout: Duration) -> Result<Self, Error> {
         let headers = headers(target)?;
-        let base =
-            url::Url::parse(&target.base_url).map_err(|_| Error::Refused("the URL cannot be used".to_owned()))?;
+        let base = url::Url::parse(&target.base_url).map_err(|_| Error::Refused("unusable URL".to_owned()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(Error::Refused("the URL is not http or https".to_owned()));
         }
-        // No read timeout here: reqwest counts it while a body is still being sent, so a long upload would fail.
+        // No read timeout: reqwest applies it also while a body is being sent, so a long upload would fail.
         let client = reqwest::Client::builder()
             .no_proxy()
             .dns_resolver(Arc::new(AllowedOnly))
@@ -65,16 +66,16 @@ impl Http {
             .pool_idle_timeout(limits::IDLE_MAX)
             .pool_max_idle_per_host(limits::IDLE_CONNECTIONS_MAX)
             .build()
-            .map_err(|error| Error::Refused(format!("no HTTP client: {}", root_cause(&error))))?;
+            .map_err(|error| Error::Refused(format!("cannot create HTTP client: {}", root_cause(&error))))?;
         Ok(Self { client, base: target.base_url.trim_end_matches('/').into(), headers, timeout })
     }
 
-    /// The same with another timeout.
-    pub(super) fn within(&self, timeout: Duration) -> Self {
+    /// Returns a copy with another timeout.
+    pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
         Self { timeout, ..self.clone() }
     }
 
-    /// `http…://host:port/base` without a slash at the end.
+    /// Returns `http…://host:port/base` without a trailing slash.
     pub(super) fn base(&self) -> &str {
         &self.base
     }
@@ -91,29 +92,29 @@ impl Http {
         self.post(path).header(CONTENT_TYPE, "application/json").body(json)
     }
 
-    /// Sends it and reads an answer of at most `bytes_max`, all within the timeout.
-    pub(super) async fn ask(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
+    /// Sends a request and reads a reply of at most `bytes_max`, all within the timeout.
+    pub(super) async fn send(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
         let (client, request) = request.build_split();
-        let request = request.map_err(broke)?;
-        let (op, begun) = (self.op(request.url().path()), Instant::now());
+        let request = request.map_err(unreachable)?;
+        let (operation, started) = (self.operation(request.url().path()), Instant::now());
         let exchange = async {
-            let response = client.execute(request).await.map_err(broke)?;
+            let response = client.execute(request).await.map_err(unreachable)?;
             Reply::read(response, bytes_max).await
         };
         let in_time = tokio::time::timeout(self.timeout, exchange).await;
-        let answer =
-            in_time.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer within {:?}", self.timeout))));
-        metrics::comfy_request(op, answer.as_ref().is_ok_and(|reply| !reply.status.is_server_error()), begun.elapsed());
-        answer
+        let reply = in_time.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer within {:?}", self.timeout))));
+        let is_ok = reply.as_ref().is_ok_and(|reply| !reply.status.is_server_error());
+        metrics::comfy_request(operation, is_ok, started.elapsed());
+        reply
     }
 
-    /// The first part of a path below the base: what a request is counted under.
-    fn op(&self, path: &str) -> &'static str {
+    /// Returns the metrics label of a request: the first segment of its path below the base.
+    fn operation(&self, path: &str) -> &'static str {
         let base = self.base.splitn(4, '/').nth(3).unwrap_or_default();
         let below = path.trim_start_matches('/').strip_prefix(base).unwrap_or(path).trim_start_matches('/');
         let below = below.strip_prefix("api/").unwrap_or(below);
         let first = below.split('/').next().unwrap_or_default();
-        const OPS: [&str; 10] = [
+        const OPERATIONS: [&str; 10] = [
             "prompt",
             "queue",
             "history",
@@ -125,13 +126,13 @@ impl Http {
             "object_info",
             "upload",
         ];
-        OPS.into_iter().find(|op| *op == first).unwrap_or("other")
+        OPERATIONS.into_iter().find(|operation| *operation == first).unwrap_or("other")
     }
 
-    /// Like [`Http::ask`], for a route that every ComfyUI has: 404 means that something else answers.
-    pub(super) async fn ask_known(&self, request: RequestBuilder, bytes_max: usize) -> Result<Bytes, Error> {
-        self.ask(request, bytes_max).await?.accepted().map_err(|error| match error {
-            Error::NotFound => Error::Broken("404 where every ComfyUI answers".to_owned()),
+    /// Like [`Http::send`], for a route that every ComfyUI has: a 404 means that the server is not a ComfyUI.
+    pub(super) async fn send_known(&self, request: RequestBuilder, bytes_max: usize) -> Result<Bytes, Error> {
+        self.send(request, bytes_max).await?.accepted().map_err(|error| match error {
+            Error::NotFound => Error::Broken("answered 404 on a route that every ComfyUI has".to_owned()),
             other => other,
         })
     }
@@ -145,7 +146,7 @@ impl Reply {
             return Err(too_long());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(broke)? {
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > bytes_max {
                 return Err(too_long());
             }
@@ -154,19 +155,20 @@ impl Reply {
         Ok(Self { status, body: body.freeze() })
     }
 
-    /// The body of a 2xx.
+    /// Returns the body of a 2xx.
     pub(super) fn accepted(self) -> Result<Bytes, Error> {
-        check(self.status)?;
+        check_status(self.status)?;
         Ok(self.body)
     }
 }
 
-/// What a status means: 404 nothing there; 400, 403, 405, 413, … this request; 401, 407, 408, 429, 3xx, 5xx the instance.
-pub(super) fn check(status: StatusCode) -> Result<(), Error> {
+/// Maps a status to an error: 404 is `NotFound`; 400, 403, 405, 413, … are `Refused` (this request is at fault); 401,
+/// 407, 408, 429, 3xx and 5xx are `Broken` (the instance is at fault).
+pub(super) fn check_status(status: StatusCode) -> Result<(), Error> {
     match status {
         status if status.is_success() => Ok(()),
         StatusCode::NOT_FOUND => Err(Error::NotFound),
-        StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance takes".to_owned())),
+        StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance accepts".to_owned())),
         StatusCode::UNAUTHORIZED
         | StatusCode::PROXY_AUTHENTICATION_REQUIRED
         | StatusCode::REQUEST_TIMEOUT
@@ -176,17 +178,17 @@ pub(super) fn check(status: StatusCode) -> Result<(), Error> {
     }
 }
 
-/// The request may or may not have arrived.
-pub(super) fn broke(error: reqwest::Error) -> Error {
+/// Wraps an error of the connection, after which the request may or may not have arrived.
+pub(super) fn unreachable(error: reqwest::Error) -> Error {
     let cause = root_cause(&error);
     Error::Unreachable(if error.is_connect() {
         format!("cannot connect: {cause}")
     } else {
-        format!("broke off: {cause}")
+        format!("connection broke: {cause}")
     })
 }
 
-/// The innermost cause: the outer ones repeat the URL and say little.
+/// Returns the innermost cause. The outer ones only repeat the URL.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause.and_then(std::error::Error::source) {
@@ -206,7 +208,7 @@ fn headers(target: &Target) -> Result<HeaderMap, Error> {
         if NEVER_SENT.contains(&lower.as_str()) || lower.starts_with("sec-websocket") {
             continue;
         }
-        let unusable = || Error::Refused(format!("the header {name:?} cannot be sent"));
+        let unusable = || Error::Refused(format!("unusable header {name:?}"));
         let header = HeaderName::try_from(name.as_str()).map_err(|_| unusable())?;
         let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| unusable())?;
         value.set_sensitive(true);

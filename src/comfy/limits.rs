@@ -1,54 +1,55 @@
-//! Everything that is bounded in this room.
+//! Limits on requests, replies, frames and outputs of an instance.
 
 use std::time::Duration;
 
-/// Longest wait for a TCP (and TLS) connection.
+/// Time limit of a TCP (and TLS) connect.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept; older ComfyUI drop theirs after 75 s (protocol §11).
+/// Lifetime of an idle connection. Older ComfyUI close theirs after 75 s (protocol §11).
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Idle connections kept per instance.
 pub(super) const IDLE_CONNECTIONS_MAX: usize = 4;
-/// A reply that should be small, bytes.
+/// Size of a reply that is expected to be small, bytes.
 pub(super) const REPLY_BYTES_MAX: usize = 1 << 20;
-/// A refusal echoes values, lists and tracebacks of every node, bytes.
+/// Size of a refusal of a prompt, bytes. It echoes values, lists and tracebacks of every node.
 pub(super) const REFUSAL_BYTES_MAX: usize = 16 << 20;
-/// A /queue or /history reply holds whole graphs and every text a node showed, bytes.
+/// Size of a /queue or /history reply, bytes. They contain whole graphs and every text output.
 pub(super) const LEDGER_BYTES_MAX: usize = 64 << 20;
-/// /object_info of an instance with very many nodes and models, bytes.
+/// Size of /object_info on an instance with very many nodes and models, bytes.
 pub(super) const OBJECT_INFO_BYTES_MAX: usize = 64 << 20;
-/// A WebSocket message; 8 MB ones were seen (protocol §11).
+/// Size of a WebSocket message, bytes. Messages of 8 MB were observed (protocol §11).
 pub(super) const FRAME_BYTES_MAX: usize = 256 << 20;
-/// Signs that wait for their reader.
-pub(super) const SIGNS_MAX: usize = 1_024;
-/// Names of expanded nodes remembered by a socket.
-pub(super) const DISPLAY_NAMES_MAX: usize = 4_096;
-/// Node ids taken from one `execution_cached`.
+/// Events queued for the reader of a socket.
+pub(super) const EVENTS_MAX: usize = 1_024;
+/// Display ids of expanded nodes remembered by a socket.
+pub(super) const DISPLAY_IDS_MAX: usize = 4_096;
+/// Node ids read from one `execution_cached`.
 pub(super) const CACHED_NODES_MAX: usize = 10_000;
-/// Between two pings.
+/// Interval between pings.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(10);
-/// A socket that gave nothing, not even a pong, for this long is dead.
+/// Silence (not even a pong) after which a socket counts as dead.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
-/// Longest wait for the other side's goodbye, and for a ping to be taken.
+/// Time limit for the peer's close frame, and for sending a ping.
 pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Files and texts kept of one prompt.
+/// Files and texts kept per prompt.
 pub(super) const OUTPUTS_MAX: usize = 4_096;
-/// One text output, bytes.
+/// Size of one text output, bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// All text outputs of one prompt, bytes.
+/// Size of all text outputs of one prompt, bytes.
 pub(super) const TEXTS_BYTES_MAX: usize = 1 << 20;
-/// Names and texts taken from one `executed` message, bytes; beyond, the history tells. Many such messages may wait.
+/// Size of the names and texts kept from one `executed` message, bytes; the rest comes from the history. Many such
+/// messages may be queued.
 pub(super) const LIVE_BYTES_MAX: usize = 256 * 1024;
-/// A preview picture, bytes.
+/// Size of a preview picture, bytes.
 pub(super) const PREVIEW_BYTES_MAX: usize = 1 << 20;
-/// A file name or subfolder at an instance, bytes.
+/// Length of a file name or subfolder on an instance, bytes.
 pub(super) const NAME_BYTES_MAX: usize = 1_024;
-/// A word of an instance that is shown to people (version, device, class, exception type), bytes.
+/// Length of a string from an instance that is shown to users (version, device, class, exception type), bytes.
 pub(super) const WORD_BYTES_MAX: usize = 200;
-/// Lines of a traceback.
+/// Lines kept of a traceback.
 pub(super) const TRACEBACK_LINES_MAX: usize = 32;
-/// A line of a traceback, bytes.
+/// Length of a line of a traceback, bytes.
 pub(super) const TRACEBACK_LINE_BYTES_MAX: usize = 500;
-/// Longest wait for a half-accepted prompt to leave the instance.
-pub(super) const TAKE_BACK_MAX: Duration = Duration::from_secs(10);
-/// Longest wait for the history entry after a sign of the end.
-pub(super) const ENDING_MAX: Duration = Duration::from_secs(2);
+/// Time limit for cancelling a prompt that was accepted in part.
+pub(super) const CANCEL_PARTIAL_MAX: Duration = Duration::from_secs(10);
+/// Time limit for the history entry to appear after an event that suggests the end.
+pub(super) const HISTORY_WAIT_MAX: Duration = Duration::from_secs(2);

@@ -1,12 +1,12 @@
-//! ComfyUI over HTTP and WebSocket: client, socket, wire forms, outcome from history. The only user of reqwest,
-//! tokio-tungstenite and backoff.
+//! Client of one ComfyUI instance: HTTP requests, the WebSocket, wire forms, and the outcome of a prompt from its
+//! history.
 //!
-//! Look first at [`Client`] (what can be asked), [`Socket`] (what is heard) and [`Tracker`] (how far a prompt is). `http` is
-//! one request, `history`, `outputs` and `refusal` read what came back, `frame` reads frames as signs, `lenient` is JSON as Python
-//! writes it.
+//! Start with [`Client`] (the requests), [`Socket`] (the events) and [`ProgressTracker`] (progress of a prompt). `http`
+//! sends one request; `history`, `outputs` and `refusal` parse replies; `frame` parses WebSocket frames into events;
+//! `python_json` parses JSON as Python writes it.
 //!
-//! Invariant: no wire form of ComfyUI leaves this room; nothing an instance sends panics, fills the memory or becomes a path.
-//! The facts are in the project's protocol page.
+//! Invariants: no wire form of ComfyUI leaves this room. Nothing an instance sends causes a panic, unbounded memory use
+//! or a path on our disk. Facts about the protocol are in the project's protocol page; section numbers refer to it.
 
 mod dns_guard;
 mod error_text;
@@ -26,109 +26,109 @@ mod validation_error;
 
 pub use pauses::Pauses;
 pub use prompts::Client;
-pub use socket::{Socket, event::Sign, progress::Tracker};
+pub use socket::{Socket, event::PromptEvent, progress::ProgressTracker};
 
 use crate::{fleet::Device, task::Failure};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
-/// Why an instance did not do what was asked.
+/// Errors of a request to an instance, by what the caller can conclude.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Nobody listens, the connection broke, or it timed out: the request may or may not have arrived.
+    /// Connection refused or broken, or a timeout. The request may or may not have arrived.
     #[error("{0}")]
     Unreachable(String),
-    /// It answered 5xx or something that is not ComfyUI: the request may or may not have worked.
+    /// A 5xx, or an answer that is not ComfyUI's. The request may or may not have taken effect.
     #[error("{0}")]
     Broken(String),
-    /// 404: no such file or route.
+    /// 404: the file or route does not exist.
     #[error("not found")]
     NotFound,
-    /// 413 or another refusal of this very request.
+    /// 413, or another refusal of this particular request.
     #[error("refused: {0}")]
     Refused(String),
 }
 
-/// What an instance is, asked once per connection.
+/// Version, device and features of an instance, read once per connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// `comfyui_version`.
+    /// `comfyui_version` of /system_stats.
     pub version: String,
     /// The first device.
     pub device: Option<Device>,
     /// `max_upload_size` of /features, bytes.
     pub upload_bytes_max: Option<u64>,
-    /// `/api/jobs` exists (0.38).
+    /// Whether `/api/jobs` exists (0.38).
     pub has_jobs: bool,
 }
 
-/// What became of POST /prompt.
+/// Result of POST /prompt.
 #[derive(Debug, Clone)]
 pub enum Submitted {
-    /// Queued whole.
+    /// The whole graph was queued.
     Accepted,
-    /// Refused (400), or accepted only in part (200 with `node_errors`; already taken back): the task's fault, final.
+    /// Refused (400), or accepted in part (200 with `node_errors`) and cancelled again. Final: the task is at fault.
     Invalid(Failure),
 }
 
-/// Where a prompt is: /queue first, then /history (protocol §4, §6), or /api/jobs.
+/// State of a prompt, read from /queue and then /history (protocol §4, §6), or from /api/jobs.
 #[derive(Debug, Clone)]
-pub enum Sighting {
-    /// Waits in the instance's queue.
+pub enum PromptStatus {
+    /// Waiting in the instance's queue.
     Pending,
-    /// Executes.
+    /// Executing.
     Running,
-    /// Ended.
-    Ended(Ending),
-    /// In neither: never arrived, or the instance forgot (restart, cleared).
+    /// Ended, with an entry in the history.
+    Ended(PromptResult),
+    /// In neither queue nor history: it never arrived, or the instance lost it (restart, history cleared).
     Unknown,
 }
 
-/// How a prompt ended, from history.
+/// Outcome and outputs of an ended prompt, from its history entry.
 #[derive(Debug, Clone)]
-pub struct Ending {
-    /// Verdict.
-    pub verdict: Verdict,
-    /// Everything with a file name, and texts, in the order of nodes.
-    pub outputs: Vec<Made>,
+pub struct PromptResult {
+    /// The outcome.
+    pub outcome: PromptOutcome,
+    /// Every object with a file name, and every text, in the order of the graph's nodes.
+    pub outputs: Vec<NodeOutput>,
 }
 
-/// The verdict of history.
+/// Outcome of a prompt according to its history entry.
 #[derive(Debug, Clone)]
-pub enum Verdict {
-    /// Ended well.
+pub enum PromptOutcome {
+    /// Succeeded.
     Success,
-    /// A node raised (kind `NodeError` or `OutOfMemory`).
+    /// A node raised an exception (kind `NodeError` or `OutOfMemory`).
     Failed(Failure),
-    /// Somebody interrupted it.
+    /// Interrupted by a request.
     Interrupted,
 }
 
-/// One thing a node made.
+/// A file or text that a node produced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Made {
-    /// A file to fetch.
+pub enum NodeOutput {
+    /// A file to download.
     File {
-        /// The node.
+        /// The node's display id.
         node_id: String,
         /// The ui key: `images`, `gifs`, `audio`, …
         key: String,
-        /// Where.
+        /// Location on the instance.
         file: RemoteFile,
-        /// `animated` was set.
+        /// Whether `animated` was set.
         animated: bool,
     },
     /// A text.
     Text {
-        /// The node.
+        /// The node's display id.
         node_id: String,
-        /// At most 64 KiB.
+        /// The text, at most 64 KiB.
         text: String,
     },
 }
 
-/// A file at an instance.
+/// Location of a file on an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     /// Base name.
@@ -139,31 +139,31 @@ pub struct RemoteFile {
     pub folder_type: String,
 }
 
-/// Bytes of a file at an instance. The stream fails if it ends before `size_bytes`.
+/// A file being downloaded from an instance. The stream yields an error if it ends before `size_bytes`.
 pub struct Download {
-    /// Content-Length.
+    /// Content-Length, if given.
     pub size_bytes: Option<u64>,
     /// The bytes.
     pub bytes: BoxStream<'static, Result<Bytes, Error>>,
 }
 
-/// A picture of a prompt that still runs.
+/// A preview picture of a running prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
     /// The prompt.
     pub prompt: Uuid,
     /// `image/jpeg`, `image/png` or `image/webp`.
     pub content_type: &'static str,
-    /// At most 1 MiB.
+    /// The picture, at most 1 MiB.
     pub bytes: Bytes,
 }
 
-/// The instance's own queue.
+/// Contents of an instance's queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueSnapshot {
-    /// Prompt ids executing.
+    /// Ids of the prompts being executed.
     pub running: Vec<String>,
-    /// Prompt ids waiting, in run order.
+    /// Ids of the waiting prompts, in the order they will run.
     pub pending: Vec<String>,
 }
 

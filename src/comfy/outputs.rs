@@ -1,9 +1,10 @@
-//! What a prompt made: every object with a file name under any ui key, and texts (protocol §8).
+//! Outputs of a prompt: every object with a file name under any ui key, and texts (protocol §8).
 //!
-//! Invariant: every byte here comes from an instance. Names are data for a query string, never part of a path; odd ones go.
+//! Invariant: all of it comes from an instance. File names are data for a query string, never part of a path; unsafe
+//! ones are dropped.
 
 use super::{
-    Made, RemoteFile, limits,
+    NodeOutput, RemoteFile, limits,
     python_json::{self, Pairs},
     validation_error::natural,
 };
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::collections::{HashMap, HashSet};
 
-/// Lists within lists that are looked into: `{"images":[[{…}]]}`.
+/// Depth of nested lists that are searched: `{"images":[[{…}]]}`.
 const LISTS_MAX: u8 = 2;
 
 #[derive(Deserialize)]
@@ -20,62 +21,68 @@ struct Meta<'a> {
     display_node: Option<&'a RawValue>,
 }
 
-/// Collects in the order of `graph`'s nodes; nodes of an expanded one stand under the node the user wrote.
-/// `outputs` is `{node_id:{ui key:value}}`, `meta` `{node_id:{"display_node":id}}` or missing.
-pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Vec<Made> {
-    let places: HashMap<&str, usize> =
-        graph.iter().enumerate().map(|(place, node_id)| (node_id.as_str(), place)).collect();
-    let display = display_names(meta);
+/// Collects the outputs in the order of `graph`'s nodes. Outputs of an expanded node are listed under the node that the
+/// user wrote. `outputs` is `{node_id:{ui key:value}}`; `meta` is `{node_id:{"display_node":id}}`, or missing.
+pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Vec<NodeOutput> {
+    let positions: HashMap<&str, usize> =
+        graph.iter().enumerate().map(|(position, node_id)| (node_id.as_str(), position)).collect();
+    let display_ids = display_ids(meta);
     let mut nodes: Vec<(String, String, &RawValue)> = python_json::read::<Pairs<'_>>(outputs)
         .map(|pairs| pairs.0)
         .unwrap_or_default()
         .into_iter()
-        .map(|(node_id, ui)| (shown_as(&node_id, &display, &places), node_id, ui))
+        .map(|(node_id, ui)| (display_id(&node_id, &display_ids, &positions), node_id, ui))
         .collect();
-    nodes.sort_by_cached_key(|(shown, node_id, _)| {
-        (places.get(shown.as_str()).copied().unwrap_or(usize::MAX), natural(shown), natural(node_id))
+    nodes.sort_by_cached_key(|(display_id, node_id, _)| {
+        let position = positions.get(display_id.as_str()).copied().unwrap_or(usize::MAX);
+        (position, natural(display_id), natural(node_id))
     });
-    let mut collection = Collection::default();
-    for (shown, _, ui) in nodes {
-        collection.add_node(&shown, ui);
+    let mut collector = Collector::default();
+    for (display_id, _, ui) in nodes {
+        collector.add_node(&display_id, ui);
     }
-    if collection.dropped > 0 {
-        tracing::warn!(dropped = collection.dropped, kept = collection.made.len(), "odd or too many outputs left out");
+    if collector.dropped > 0 {
+        tracing::warn!(
+            dropped = collector.dropped,
+            kept = collector.outputs.len(),
+            "dropped invalid or surplus outputs"
+        );
     }
-    collection.made
+    collector.outputs
 }
 
-/// What one node says that it made, while the prompt goes on; `ui` is `{ui key:value}` or null.
-pub(super) fn of_node(shown: &str, ui: &RawValue) -> Vec<Made> {
-    let mut collection = Collection::default();
-    collection.add_node(shown, ui);
+/// Collects the outputs of one node while the prompt is running, up to `LIVE_BYTES_MAX`. `ui` is `{ui key:value}` or
+/// null.
+pub(super) fn of_node(display_id: &str, ui: &RawValue) -> Vec<NodeOutput> {
+    let mut collector = Collector::default();
+    collector.add_node(display_id, ui);
     let mut bytes = 0;
-    let fits = |made: &Made| {
-        bytes += match made {
-            Made::File { file, .. } => file.filename.len() + file.subfolder.len(),
-            Made::Text { text, .. } => text.len(),
+    let fits = |output: &NodeOutput| {
+        bytes += match output {
+            NodeOutput::File { file, .. } => file.filename.len() + file.subfolder.len(),
+            NodeOutput::Text { text, .. } => text.len(),
         };
         bytes <= limits::LIVE_BYTES_MAX
     };
-    collection.made.into_iter().take_while(fits).collect()
+    collector.outputs.into_iter().take_while(fits).collect()
 }
 
-fn display_names(meta: Option<&str>) -> HashMap<String, String> {
+fn display_ids(meta: Option<&str>) -> HashMap<String, String> {
     let pairs = meta.and_then(python_json::read::<Pairs<'_>>).map(|pairs| pairs.0).unwrap_or_default();
-    let name = |raw: &RawValue| python_json::object::<Meta<'_>>(raw.get())?.display_node.and_then(python_json::text);
-    pairs.into_iter().filter_map(|(node_id, raw)| Some((node_id, name(raw)?))).collect()
+    let id = |raw: &RawValue| python_json::object::<Meta<'_>>(raw.get())?.display_node.and_then(python_json::text);
+    pairs.into_iter().filter_map(|(node_id, raw)| Some((node_id, id(raw)?))).collect()
 }
 
-fn shown_as(node_id: &str, display: &HashMap<String, String>, places: &HashMap<&str, usize>) -> String {
-    if places.contains_key(node_id) {
+fn display_id(node_id: &str, display_ids: &HashMap<String, String>, positions: &HashMap<&str, usize>) -> String {
+    if positions.contains_key(node_id) {
         return node_id.to_owned();
     }
-    let named = display.get(node_id).map(String::as_str).filter(|name| places.contains_key(name));
-    let shown = named.or_else(|| ancestor(node_id, |name| places.contains_key(name))).unwrap_or(node_id);
-    python_json::cut(shown.to_owned(), limits::WORD_BYTES_MAX)
+    let from_meta = display_ids.get(node_id).map(String::as_str).filter(|id| positions.contains_key(id));
+    let found = from_meta.or_else(|| ancestor(node_id, |id| positions.contains_key(id))).unwrap_or(node_id);
+    python_json::cut(found.to_owned(), limits::WORD_BYTES_MAX)
 }
 
-/// The node of the graph that was expanded into `node_id`: `1` for `1.0.0.1` (protocol §5).
+/// Returns the node of the graph that was expanded into `node_id`: `1` for `1.0.0.1` (protocol §5).
 pub(super) fn ancestor(node_id: &str, is_of_graph: impl Fn(&str) -> bool) -> Option<&str> {
     let mut name = node_id;
     loop {
@@ -87,83 +94,85 @@ pub(super) fn ancestor(node_id: &str, is_of_graph: impl Fn(&str) -> bool) -> Opt
 }
 
 #[derive(Default)]
-struct Collection {
-    made: Vec<Made>,
+struct Collector {
+    outputs: Vec<NodeOutput>,
     seen: HashSet<(String, String, String)>,
     text_bytes: usize,
     dropped: usize,
 }
 
-impl Collection {
+impl Collector {
     fn add_node(&mut self, node_id: &str, ui: &RawValue) {
         let keys = python_json::read::<Pairs<'_>>(ui.get()).map(|pairs| pairs.0).unwrap_or_default();
         let animated: Option<Value> =
             keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| python_json::owned(raw.get()));
         for (key, raw) in keys {
-            // A value nested too deep for the parser is nobody's file.
+            // A value nested too deep for the parser is skipped.
             let Some(value) = python_json::owned::<Value>(raw.get()) else { continue };
             let is_text = is_text_key(&key);
-            let mut place = 0;
-            let node = Node { node_id, key: &key, is_text, animated: animated.as_ref() };
-            self.add_value(&node, &value, 0, &mut place);
+            let mut index = 0;
+            let entry = UiEntry { node_id, key: &key, is_text, animated: animated.as_ref() };
+            self.add_value(&entry, &value, 0, &mut index);
         }
     }
 
-    fn add_value(&mut self, node: &Node<'_>, value: &Value, lists: u8, place: &mut usize) {
+    /// `lists` counts the enclosing lists, `index` the files found so far.
+    fn add_value(&mut self, entry: &UiEntry<'_>, value: &Value, lists: u8, index: &mut usize) {
         match value {
             Value::Array(items) if lists < LISTS_MAX => {
                 for item in items {
-                    self.add_value(node, item, lists + 1, place);
+                    self.add_value(entry, item, lists + 1, index);
                 }
             }
             Value::Object(item) if item.contains_key("filename") => {
-                let animated = node.is_animated(*place);
-                *place += 1;
+                let animated = entry.is_animated(*index);
+                *index += 1;
                 match RemoteFile::from_ui(item) {
-                    Some(file) => self.add_file(node, file, animated),
+                    Some(file) => self.add_file(entry, file, animated),
                     None => self.dropped += 1,
                 }
             }
-            Value::String(text) if node.is_text => self.add_text(node.node_id, text),
-            Value::Number(number) if node.is_text => self.add_text(node.node_id, &number.to_string()),
+            Value::String(text) if entry.is_text => self.add_text(entry.node_id, text),
+            Value::Number(number) if entry.is_text => self.add_text(entry.node_id, &number.to_string()),
             _ => {}
         }
     }
 
-    fn add_file(&mut self, node: &Node<'_>, file: RemoteFile, animated: bool) {
-        if self.made.len() == limits::OUTPUTS_MAX {
+    fn add_file(&mut self, entry: &UiEntry<'_>, file: RemoteFile, animated: bool) {
+        if self.outputs.len() == limits::OUTPUTS_MAX {
             self.dropped += 1;
         } else if self.seen.insert((file.folder_type.clone(), file.subfolder.clone(), file.filename.clone())) {
-            let key = python_json::cut(node.key.to_owned(), limits::WORD_BYTES_MAX);
-            self.made.push(Made::File { node_id: node.node_id.to_owned(), key, file, animated });
+            let key = python_json::cut(entry.key.to_owned(), limits::WORD_BYTES_MAX);
+            self.outputs.push(NodeOutput::File { node_id: entry.node_id.to_owned(), key, file, animated });
         }
     }
 
     fn add_text(&mut self, node_id: &str, text: &str) {
         let text = python_json::cut(text.to_owned(), limits::TEXT_BYTES_MAX);
         self.text_bytes += text.len();
-        if self.made.len() == limits::OUTPUTS_MAX || self.text_bytes > limits::TEXTS_BYTES_MAX {
+        if self.outputs.len() == limits::OUTPUTS_MAX || self.text_bytes > limits::TEXTS_BYTES_MAX {
             self.dropped += 1;
             return;
         }
-        self.made.push(Made::Text { node_id: node_id.to_owned(), text });
+        self.outputs.push(NodeOutput::Text { node_id: node_id.to_owned(), text });
     }
 }
 
-struct Node<'a> {
+/// Value of a single ui key of a node.
+struct UiEntry<'a> {
     node_id: &'a str,
     key: &'a str,
     is_text: bool,
     animated: Option<&'a Value>,
 }
 
-impl Node<'_> {
-    /// `"animated":[true]` is one flag for all files or one for each.
-    fn is_animated(&self, place: usize) -> bool {
+impl UiEntry<'_> {
+    /// Whether the file at `index` is animated. `"animated":[true]` is one flag for all files, or one for each.
+    fn is_animated(&self, index: usize) -> bool {
         match self.animated {
             Some(Value::Bool(flag)) => *flag,
             Some(Value::Array(flags)) => {
-                flags.get(place).or_else(|| flags.first()).and_then(Value::as_bool).unwrap_or(false)
+                flags.get(index).or_else(|| flags.first()).and_then(Value::as_bool).unwrap_or(false)
             }
             _ => false,
         }
@@ -178,21 +187,28 @@ fn is_text_key(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::collect;
-    use crate::comfy::{Made, RemoteFile, limits};
+    use crate::comfy::{NodeOutput, RemoteFile, limits};
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn file(node_id: &str, key: &str, filename: &str, subfolder: &str, folder_type: &str, animated: bool) -> Made {
+    fn file(
+        node_id: &str,
+        key: &str,
+        filename: &str,
+        subfolder: &str,
+        folder_type: &str,
+        animated: bool,
+    ) -> NodeOutput {
         let file = RemoteFile {
             filename: filename.to_owned(),
             subfolder: subfolder.to_owned(),
             folder_type: folder_type.to_owned(),
         };
-        Made::File { node_id: node_id.to_owned(), key: key.to_owned(), file, animated }
+        NodeOutput::File { node_id: node_id.to_owned(), key: key.to_owned(), file, animated }
     }
 
-    fn text(node_id: &str, text: &str) -> Made {
-        Made::Text { node_id: node_id.to_owned(), text: text.to_owned() }
+    fn text(node_id: &str, text: &str) -> NodeOutput {
+        NodeOutput::Text { node_id: node_id.to_owned(), text: text.to_owned() }
     }
 
     fn graph(ids: &[&str]) -> Vec<String> {
@@ -200,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shape_of_ui_is_found_in_the_order_of_the_graph() {
+    fn outputs_in_any_ui_shape_are_collected_in_graph_order() {
         let outputs = json!({
             "9": {"images": [{"filename": "a.webp", "subfolder": "", "type": "output"}], "animated": [true]},
             "10": {"gifs": [[{"filename": "b.mp4", "subfolder": "v", "type": "temp", "format": "video/h264"}]]},
@@ -226,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_graph_the_order_is_that_of_numbers() {
+    fn without_a_graph_nodes_are_sorted_by_number() {
         let outputs = r#"{"10":{"text":["b"]},"9":{"text":["a"]},"x":{"text":["c"]}}"#;
         assert_eq!(collect(outputs, None, &[]), [text("9", "a"), text("10", "b"), text("x", "c")]);
     }
 
     #[test]
-    fn meta_names_the_node_of_an_expanded_one() {
+    fn meta_gives_the_display_id_of_an_expanded_node() {
         let made = collect(
             r#"{"x-7":{"text":["a"]}}"#,
             Some(r#"{"x-7":{"node_id":"x-7","display_node":"4","parent_node":"4"}}"#),
@@ -270,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_file_is_fetched_once() {
+    fn a_file_listed_twice_is_collected_once() {
         let outputs = r#"{"1":{"images":[{"filename":"a"},{"filename":"a"}],"gifs":[{"filename":"a"}]}}"#;
         assert_eq!(collect(outputs, None, &[]).len(), 1);
     }
 
     #[test]
-    fn a_flood_is_bounded() {
+    fn outputs_are_bounded() {
         let images: Vec<_> = (0..limits::OUTPUTS_MAX + 10).map(|n| json!({"filename": format!("{n}.png")})).collect();
         let outputs = json!({"1": {"images": images}, "2": {"text": ["x".repeat(8_000_000)]}}).to_string();
         assert_eq!(collect(&outputs, None, &[]).len(), limits::OUTPUTS_MAX);
@@ -287,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(outputs in "[\\[\\]{}\",:a-z0-9 .]{0,80}") {
+        fn no_outputs_panic(outputs in "[\\[\\]{}\",:a-z0-9 .]{0,80}") {
             collect(&outputs, Some(&outputs), &[]);
             collect(&format!("{{\"1\":{{\"images\":{outputs}}}}}"), None, &[]);
         }

@@ -4,7 +4,8 @@ use super::limits;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 use std::time::Duration;
 
-/// The pauses between tries to reach an instance again: 0.2 s, growing by half each time up to the longest, ± 30 %. Never ends.
+/// The pauses between tries to reach an instance again: 0.2 s, growing by half each time up to the longest, ± 30 %.
+/// Never ends.
 #[derive(Debug)]
 pub struct Pauses(ExponentialBackoff);
 
@@ -34,12 +35,12 @@ impl Pauses {
 
 /// For the history entry that follows the sign of the end by milliseconds (protocol §3).
 pub(super) fn until_ended() -> ExponentialBackoff {
-    bounded(Duration::from_millis(4), Duration::from_millis(200), limits::ENDING_MAX)
+    bounded(Duration::from_millis(4), Duration::from_millis(200), limits::HISTORY_WAIT_MAX)
 }
 
 /// For a prompt that must leave an instance (protocol §17.12).
 pub(super) fn until_gone() -> ExponentialBackoff {
-    bounded(Duration::from_millis(20), Duration::from_millis(250), limits::TAKE_BACK_MAX)
+    bounded(Duration::from_millis(20), Duration::from_millis(250), limits::CANCEL_PARTIAL_MAX)
 }
 
 fn bounded(first: Duration, longest: Duration, in_all: Duration) -> ExponentialBackoff {

@@ -1,6 +1,6 @@
-//! Where a prompt is, and that one be dropped.
+//! Finds and cancels prompts on an instance (`/queue`, `/history`, `/api/jobs`).
 
-use super::{Ending, Error, QueueSnapshot, Sighting, history, http::Http, limits, pauses, python_json};
+use super::{Error, PromptResult, PromptStatus, QueueSnapshot, history, http::Http, limits, pauses, python_json};
 use crate::fleet::Target;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -13,7 +13,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// One instance's client; cheap to clone; keeps its connections. Never retries by itself, sends no `Origin`, follows no
+/// Client of one instance. Cheap to clone; pools its connections. Never retries, sends no `Origin`, follows no
 /// redirect, uses no proxy.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -39,133 +39,135 @@ struct Job<'a> {
 }
 
 impl Client {
-    /// A client of one instance. `timeout` is of each request; of downloads and uploads, of connect and of each read.
+    /// Creates a client. `timeout` limits each request as a whole; of downloads and uploads it limits each read and
+    /// write.
     ///
     /// # Errors
-    /// The target's headers or URL cannot be used.
+    /// [`Error::Refused`]: the target's headers or URL are unusable.
     pub fn new(target: &Target, timeout: Duration) -> Result<Self, Error> {
         Ok(Self { http: Http::new(target, timeout)?, has_jobs: Arc::default() })
     }
 
-    /// GET /queue.
+    /// Reads GET /queue.
     ///
     /// # Errors
-    /// It does not answer, or is no ComfyUI.
+    /// The instance does not answer, or is not a ComfyUI.
     pub async fn queue(&self) -> Result<QueueSnapshot, Error> {
-        let body = self.http.ask_known(self.http.get("/queue"), limits::LEDGER_BYTES_MAX).await?;
+        let body = self.http.send_known(self.http.get("/queue"), limits::LEDGER_BYTES_MAX).await?;
         snapshot(&python_json::tidy(&body)).ok_or_else(|| Error::Broken("/queue is not ComfyUI's".to_owned()))
     }
 
-    /// Where the prompt is. `Unknown` is certain: /queue was read before /history.
+    /// Returns the state of a prompt. `Unknown` is certain, because /queue is read before /history.
     ///
     /// # Errors
-    /// It does not answer, or what it says makes no sense: nothing is known then.
-    pub async fn look(&self, prompt: Uuid) -> Result<Sighting, Error> {
+    /// The instance does not answer, or not as ComfyUI does. The state of the prompt is then undetermined.
+    pub async fn status(&self, prompt: Uuid) -> Result<PromptStatus, Error> {
         if self.has_jobs.load(Ordering::Relaxed) {
             match self.job_status(prompt).await?.as_deref() {
-                Some("pending") => return Ok(Sighting::Pending),
-                Some("in_progress") => return Ok(Sighting::Running),
+                Some("pending") => return Ok(PromptStatus::Pending),
+                Some("in_progress") => return Ok(PromptStatus::Running),
                 Some("completed" | "failed" | "cancelled") => {
-                    if let Some(ending) = self.history(prompt).await? {
-                        return Ok(Sighting::Ended(ending));
+                    if let Some(result) = self.history(prompt).await? {
+                        return Ok(PromptStatus::Ended(result));
                     }
                 }
-                // A status we do not know, or no such job: the two ledgers have the last word.
+                // An unknown status, or no such job: /queue and /history decide.
                 _ => {}
             }
         }
         let id = prompt.to_string();
         let queue = self.queue().await?;
         if queue.running.contains(&id) {
-            return Ok(Sighting::Running);
+            return Ok(PromptStatus::Running);
         }
         if queue.pending.contains(&id) {
-            return Ok(Sighting::Pending);
+            return Ok(PromptStatus::Pending);
         }
-        Ok(self.history(prompt).await?.map_or(Sighting::Unknown, Sighting::Ended))
+        Ok(self.history(prompt).await?.map_or(PromptStatus::Unknown, PromptStatus::Ended))
     }
 
-    /// Like [`Client::look`], after a sign of the end: looks again for up to two seconds until the ending is there, because
-    /// ComfyUI says success some milliseconds before it writes its history (protocol §3). Gives what it saw last.
+    /// Like [`Client::status`], to be called after an event that suggests the end: polls for up to two seconds until
+    /// the prompt has ended, because ComfyUI sends `execution_success` some milliseconds before it writes the history
+    /// entry (protocol §3). Returns the last status read.
     ///
     /// # Errors
-    /// It did not answer in all that time.
-    pub async fn ending(&self, prompt: Uuid) -> Result<Sighting, Error> {
-        let looked = backoff::future::retry(pauses::until_ended(), || async {
-            match self.look(prompt).await {
-                Ok(sighting @ Sighting::Ended(_)) => Ok(sighting),
+    /// The instance did not answer in all that time.
+    pub async fn result(&self, prompt: Uuid) -> Result<PromptStatus, Error> {
+        let polled = backoff::future::retry(pauses::until_ended(), || async {
+            match self.status(prompt).await {
+                Ok(status @ PromptStatus::Ended(_)) => Ok(status),
                 other => Err(backoff::Error::transient(other)),
             }
         });
-        looked.await.or_else(|last| last)
+        polled.await.or_else(|last| last)
     }
 
-    /// Asks once that the prompt be dropped from the queue and, if it runs, interrupted. Repeat until `look` says gone.
-    /// Never a global interrupt.
+    /// Deletes the prompt from the queue or, if it is running, interrupts it. One attempt: repeat until
+    /// [`Client::status`] no longer finds it. Never interrupts globally.
     ///
     /// # Errors
-    /// It does not answer; the prompt may be gone all the same.
+    /// The instance does not answer. The prompt may be gone all the same.
     pub async fn cancel(&self, prompt: Uuid) -> Result<(), Error> {
         if self.has_jobs.load(Ordering::Relaxed) {
             let request = self.http.post_json(&format!("/api/jobs/{prompt}/cancel"), "{}".to_owned());
-            if self.http.ask(request, limits::REPLY_BYTES_MAX).await?.accepted().is_ok() {
+            if self.http.send(request, limits::REPLY_BYTES_MAX).await?.accepted().is_ok() {
                 return Ok(());
             }
         }
         self.post("/queue", &json!({ "delete": [prompt] })).await?;
-        // Old versions take no notice of the id and interrupt whatever runs: ask only when that is ours.
+        // Old versions ignore the id and interrupt the running prompt: only send this when that one is ours.
         if self.queue().await?.running.contains(&prompt.to_string()) {
             self.post("/interrupt", &json!({ "prompt_id": prompt })).await?;
         }
         Ok(())
     }
 
-    /// Drops a waiting copy of a prompt that is in the queue twice: one whose request came late, after it was sent again.
-    /// Gives whether there was one. The server itself would run both (protocol §2).
+    /// Deletes a waiting duplicate of a prompt that is in the queue twice because its first request arrived after the
+    /// retry. Returns whether there was one. ComfyUI itself would run both (protocol §2).
     ///
     /// # Errors
-    /// It does not answer.
-    pub async fn drop_copy(&self, prompt: Uuid) -> Result<bool, Error> {
+    /// The instance does not answer.
+    pub async fn delete_duplicate(&self, prompt: Uuid) -> Result<bool, Error> {
         let (id, queue) = (prompt.to_string(), self.queue().await?);
         let copies = queue.running.iter().chain(&queue.pending).filter(|other| **other == id).count();
         if copies > 1 {
-            // Takes one, and never the one that runs.
+            // ComfyUI deletes one of them, and never the running one.
             self.post("/queue", &json!({ "delete": [prompt] })).await?;
         }
         Ok(copies > 1)
     }
 
-    /// `POST /history {"delete":[id]}`: after the result is stored.
+    /// Deletes the history entry (`POST /history {"delete":[id]}`), once the result is stored.
     ///
     /// # Errors
-    /// It does not answer.
-    pub async fn forget(&self, prompt: Uuid) -> Result<(), Error> {
+    /// The instance does not answer.
+    pub async fn delete_history(&self, prompt: Uuid) -> Result<(), Error> {
         self.post("/history", &json!({ "delete": [prompt] })).await
     }
 
-    /// POST /free: after out of memory.
+    /// Unloads models and frees memory (POST /free), after a prompt ran out of memory.
     ///
     /// # Errors
-    /// It does not answer.
-    pub async fn free(&self) -> Result<(), Error> {
+    /// The instance does not answer.
+    pub async fn free_memory(&self) -> Result<(), Error> {
         self.post("/free", &json!({ "unload_models": true, "free_memory": true })).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<(), Error> {
         let request = self.http.post_json(path, body.to_string());
-        self.http.ask_known(request, limits::REPLY_BYTES_MAX).await.map(drop)
+        self.http.send_known(request, limits::REPLY_BYTES_MAX).await.map(drop)
     }
 
-    async fn history(&self, prompt: Uuid) -> Result<Option<Ending>, Error> {
+    async fn history(&self, prompt: Uuid) -> Result<Option<PromptResult>, Error> {
         let request = self.http.get(&format!("/history/{prompt}"));
-        let body = self.http.ask_known(request, limits::LEDGER_BYTES_MAX).await?;
-        history::ending(&python_json::tidy(&body), prompt)
+        let body = self.http.send_known(request, limits::LEDGER_BYTES_MAX).await?;
+        history::result(&python_json::tidy(&body), prompt)
     }
 
-    /// The word of /api/jobs/{id}; `None` when it has none that can be used.
+    /// Returns the `status` of /api/jobs/{id}; `None` if there is no such job or the answer is unusable.
     async fn job_status(&self, prompt: Uuid) -> Result<Option<String>, Error> {
         let request = self.http.get(&format!("/api/jobs/{prompt}"));
-        let Ok(body) = self.http.ask(request, limits::LEDGER_BYTES_MAX).await?.accepted() else { return Ok(None) };
+        let Ok(body) = self.http.send(request, limits::LEDGER_BYTES_MAX).await?.accepted() else { return Ok(None) };
         let body = python_json::tidy(&body);
         let job = python_json::object::<Job<'_>>(&body);
         let is_this = |job: &Job<'_>| python_json::text(job.id).is_some_and(|id| id == prompt.to_string());
@@ -175,7 +177,7 @@ impl Client {
 
 fn snapshot(json: &str) -> Option<QueueSnapshot> {
     let queue: Queue<'_> = python_json::object(json)?;
-    // An item without an id could be the one that is looked for: then nothing is known.
+    // An item without an id could be the prompt in question: then the whole reply proves nothing.
     let items = |items: Vec<&RawValue>| items.into_iter().map(item).collect::<Option<Vec<(f64, String)>>>();
     let running = items(queue.queue_running)?.into_iter().map(|(_, id)| id).collect();
     let mut pending = items(queue.queue_pending)?;
@@ -184,7 +186,7 @@ fn snapshot(json: &str) -> Option<QueueSnapshot> {
     Some(QueueSnapshot { running, pending: pending.into_iter().map(|(_, id)| id).collect() })
 }
 
-/// Number and prompt id of a queue item.
+/// Returns number and prompt id of a queue item.
 fn item(raw: &RawValue) -> Option<(f64, String)> {
     let parts: Vec<&RawValue> = python_json::read(raw.get())?;
     let number = parts.first().and_then(|raw| python_json::number(raw)).unwrap_or(0.0);
@@ -197,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn pending_prompts_come_in_run_order() {
+    fn pending_prompts_are_sorted_in_run_order() {
         let queue = snapshot(
             r#"{"queue_running":[[3,"r",{},{},["1"]]],"queue_pending":[[5,"c",{}],[-1.5,"a"],[5,"b",{}],[4,7]]}"#,
         )
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_without_its_lists_is_no_queue() {
+    fn a_reply_without_both_lists_is_rejected() {
         for json in [
             "{}",
             "[]",
@@ -225,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(items in "[\\[\\]{}\",:a-z0-9 .]{0,60}") {
+        fn no_queue_panics(items in "[\\[\\]{}\",:a-z0-9 .]{0,60}") {
             snapshot(&format!("{{\"queue_running\":[{items}],\"queue_pending\":{items}}}"));
         }
     }

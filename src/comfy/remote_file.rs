@@ -1,10 +1,11 @@
-//! A file's name as an instance tells it: data for a query string, never part of a path; an odd one is none.
+//! Validates file names sent by an instance. They are data for a query string, never part of a path.
 
 use super::{RemoteFile, limits};
 use serde_json::{Map, Value};
 
 impl RemoteFile {
-    /// `{"filename","subfolder"?,"type"?}`; `None` when a part is odd: no string, a way up, a control character, a drive.
+    /// Reads `{"filename","subfolder"?,"type"?}`. `None` if a part is not a string, or contains `..`, a control
+    /// character or a drive letter.
     pub(super) fn from_ui(item: &Map<String, Value>) -> Option<Self> {
         let part = |name: &str, default: &str| match item.get(name) {
             None | Some(Value::Null) => Some(default.to_owned()),
@@ -16,10 +17,10 @@ impl RemoteFile {
             subfolder: part("subfolder", "")?,
             folder_type: part("type", "output")?,
         };
-        file.is_plain().then_some(file)
+        file.is_safe().then_some(file)
     }
 
-    fn is_plain(&self) -> bool {
+    fn is_safe(&self) -> bool {
         let is_printable = |text: &str| text.len() <= limits::NAME_BYTES_MAX && !text.chars().any(char::is_control);
         let is_name = !matches!(self.filename.as_str(), "" | "." | "..") && !self.filename.contains(['/', '\\']);
         // A ComfyUI on Windows writes `sub\folder`.

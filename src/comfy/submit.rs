@@ -1,8 +1,8 @@
-//! POST /prompt: our own body round the user's graph, and what the answer means (protocol §2).
+//! POST /prompt: builds the body around the user's graph and interprets the reply (protocol §2).
 
 use super::{
-    Client, Error, Sighting, Submitted,
-    http::{Reply, check},
+    Client, Error, PromptStatus, Submitted,
+    http::{Reply, check_status},
     limits, pauses, python_json, validation_error,
 };
 use crate::task::Failure;
@@ -19,20 +19,21 @@ struct Accepted<'a> {
 }
 
 impl Client {
-    /// POST /prompt with our own id, client id and nothing of the user's but the graph. Sent once; after an error look
-    /// before sending again.
+    /// Sends POST /prompt once, with our own prompt id and client id and only the graph from the user. After an error
+    /// call [`Client::status`] before sending again.
     ///
     /// # Errors
-    /// `Refused` for 413: this instance does not take it. Otherwise it may or may not be queued.
+    /// [`Error::Refused`] for 413: too large for this instance. After any other error the prompt may or may not be
+    /// queued.
     pub async fn submit(&self, prompt: Uuid, workflow: &RawValue, client_id: &str) -> Result<Submitted, Error> {
         let request = self.http.post_json("/prompt", body(prompt, workflow, client_id));
-        let reply = self.http.ask(request, limits::REFUSAL_BYTES_MAX).await?;
+        let reply = self.http.send(request, limits::REFUSAL_BYTES_MAX).await?;
         match reply.status {
             StatusCode::BAD_REQUEST => invalid(&reply),
-            StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance takes".to_owned())),
+            StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance accepts".to_owned())),
             status if status.is_success() => self.accepted(prompt, &reply).await,
-            // A refusal of another kind is not ComfyUI's: a proxy's, or the Origin check's.
-            status => Err(match check(status) {
+            // Any other refusal comes from a proxy or from the Origin check, not from ComfyUI's validation.
+            status => Err(match check_status(status) {
                 Err(error @ Error::Broken(_)) => error,
                 _ => Error::Broken(format!("answered {status} to a prompt")),
             }),
@@ -45,40 +46,40 @@ impl Client {
         let accepted: Accepted<'_> = python_json::object(&json).ok_or_else(not_comfyui)?;
         let given_id = python_json::text(accepted.prompt_id).ok_or_else(not_comfyui)?;
         if given_id != prompt.to_string() {
-            // Old versions mint their own id, under which we would never find it again.
+            // Old versions assign their own id, under which we would never find the prompt again.
             self.post("/queue", &json!({ "delete": [given_id] })).await?;
             return Err(Error::Broken("gave the prompt another id: this ComfyUI is too old".to_owned()));
         }
-        let Some(failure) = validation_error::refusal(&json) else { return Ok(Submitted::Accepted) };
-        self.take_back(prompt, failure).await
+        let Some(failure) = validation_error::validation_failure(&json) else { return Ok(Submitted::Accepted) };
+        self.cancel_partial(prompt, failure).await
     }
 
-    /// Good outputs run though others were refused: half a result is none.
-    async fn take_back(&self, prompt: Uuid, failure: Failure) -> Result<Submitted, Error> {
+    /// Cancels a prompt that was accepted in part: ComfyUI runs the valid outputs although it refused others.
+    async fn cancel_partial(&self, prompt: Uuid, failure: Failure) -> Result<Submitted, Error> {
         let gone = backoff::future::retry(pauses::until_gone(), || async {
             self.cancel(prompt).await.map_err(backoff::Error::transient)?;
-            match self.look(prompt).await.map_err(backoff::Error::transient)? {
-                Sighting::Unknown => Ok(()),
-                Sighting::Ended(_) => self.forget(prompt).await.map_err(backoff::Error::transient),
-                Sighting::Pending | Sighting::Running => {
-                    Err(backoff::Error::transient(Error::Broken("did not let go of a prompt".to_owned())))
+            match self.status(prompt).await.map_err(backoff::Error::transient)? {
+                PromptStatus::Unknown => Ok(()),
+                PromptStatus::Ended(_) => self.delete_history(prompt).await.map_err(backoff::Error::transient),
+                PromptStatus::Pending | PromptStatus::Running => {
+                    Err(backoff::Error::transient(Error::Broken("did not cancel a prompt".to_owned())))
                 }
             }
         });
         if let Err(error) = gone.await {
-            tracing::warn!(%prompt, %error, "an invalid prompt was accepted in part and could not be taken back");
+            tracing::warn!(%prompt, %error, "invalid prompt was accepted in part and could not be cancelled");
         }
         Ok(Submitted::Invalid(failure))
     }
 }
 
 fn invalid(reply: &Reply) -> Result<Submitted, Error> {
-    validation_error::refusal(&python_json::tidy(&reply.body))
+    validation_error::validation_failure(&python_json::tidy(&reply.body))
         .map(Submitted::Invalid)
-        .ok_or_else(|| Error::Broken("answered 400 to a prompt, and not as ComfyUI does".to_owned()))
+        .ok_or_else(|| Error::Broken("answered 400 to a prompt without ComfyUI's error body".to_owned()))
 }
 
-/// The graph goes in byte by byte: numbers of a workflow are never re-encoded.
+/// Builds the body. The graph is copied byte by byte: numbers of a workflow are never re-encoded.
 fn body(prompt: Uuid, workflow: &RawValue, client_id: &str) -> String {
     let client_id = serde_json::Value::from(client_id);
     format!(r#"{{"prompt":{},"prompt_id":"{prompt}","client_id":{client_id},"extra_data":{{}}}}"#, workflow.get())
@@ -91,7 +92,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn the_graph_goes_in_as_it_came() {
+    fn the_graph_is_sent_unchanged() {
         let graph = r#"{"1":{"class_type":"A","inputs":{"seed":18446744073709551615, "x":1e-7,"y":1.10,"z":-0.0}}}"#;
         let raw = RawValue::from_string(graph.to_owned()).unwrap();
         let sent = body(Uuid::nil(), &raw, "a\"b");

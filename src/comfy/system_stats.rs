@@ -1,4 +1,4 @@
-//! What an instance is, and whether it answers.
+//! Reads what an instance is (version, device, features) and whether it answers.
 
 use super::{Client, Error, Probe, limits, python_json};
 use crate::fleet::Device;
@@ -51,13 +51,13 @@ struct Remaining<'a> {
 }
 
 impl Client {
-    /// Asks what it is: /system_stats, /features, /api/jobs. Remembers whether to use /api/jobs.
+    /// Reads /system_stats, /features and /api/jobs. Remembers whether to use /api/jobs.
     ///
     /// # Errors
-    /// It does not answer within `timeout`, or is no ComfyUI.
+    /// The instance does not answer within `timeout`, or is not a ComfyUI.
     pub async fn probe(&self, timeout: Duration) -> Result<Probe, Error> {
-        let http = self.http.within(timeout);
-        let stats = http.ask_known(http.get("/system_stats"), limits::REPLY_BYTES_MAX).await?;
+        let http = self.http.with_timeout(timeout);
+        let stats = http.send_known(http.get("/system_stats"), limits::REPLY_BYTES_MAX).await?;
         let stats = python_json::tidy(&stats);
         let stats: Option<Stats<'_>> = python_json::object(&stats);
         let system = stats.as_ref().and_then(|stats| python_json::object::<SystemStats<'_>>(stats.system.get()));
@@ -65,7 +65,7 @@ impl Client {
             return Err(Error::Broken("/system_stats is not ComfyUI's".to_owned()));
         };
         let version = system.comfyui_version.and_then(python_json::text).unwrap_or_else(|| "unknown".to_owned());
-        let features = match http.ask(http.get("/features"), limits::REPLY_BYTES_MAX).await {
+        let features = match http.send(http.get("/features"), limits::REPLY_BYTES_MAX).await {
             Ok(reply) => reply.accepted().unwrap_or_default(),
             Err(error @ Error::Unreachable(_)) => return Err(error),
             Err(_) => bytes::Bytes::new(),
@@ -74,7 +74,7 @@ impl Client {
         let upload_bytes_max = python_json::object::<Features<'_>>(&features)
             .and_then(|features| features.max_upload_size)
             .and_then(python_json::count);
-        let has_jobs = match http.ask(http.get("/api/jobs?limit=1"), limits::LEDGER_BYTES_MAX).await {
+        let has_jobs = match http.send(http.get("/api/jobs?limit=1"), limits::LEDGER_BYTES_MAX).await {
             Ok(reply) => reply.accepted().is_ok_and(|body| {
                 python_json::read::<python_json::Pairs<'_>>(&python_json::tidy(&body))
                     .is_some_and(|pairs| pairs.0.iter().any(|(key, _)| key == "jobs"))
@@ -83,27 +83,27 @@ impl Client {
             Err(_) => false,
         };
         self.has_jobs.store(has_jobs, Ordering::Relaxed);
-        Ok(Probe { version: word(version), device: device(stats.devices), upload_bytes_max, has_jobs })
+        Ok(Probe { version: displayable(version), device: device(stats.devices), upload_bytes_max, has_jobs })
     }
 
-    /// GET /object_info: every class with its inputs, as strict JSON. Costs the instance up to 0.1 s in which it answers nobody
-    /// (protocol §1): once per start.
+    /// Reads GET /object_info, every class with its inputs, as strict JSON. It blocks the instance for up to 0.1 s
+    /// (protocol §1), so it is read once per start.
     ///
     /// # Errors
-    /// It does not answer within `timeout`.
+    /// The instance does not answer within `timeout`.
     pub async fn object_info(&self, timeout: Duration) -> Result<String, Error> {
-        let http = self.http.within(timeout);
-        let body = http.ask_known(http.get("/object_info"), limits::OBJECT_INFO_BYTES_MAX).await?;
+        let http = self.http.with_timeout(timeout);
+        let body = http.send_known(http.get("/object_info"), limits::OBJECT_INFO_BYTES_MAX).await?;
         Ok(python_json::tidy(&body).into_owned())
     }
 
-    /// GET /prompt: prompts pending and running. The cheapest check.
+    /// Returns the number of prompts pending and running (GET /prompt). The cheapest check.
     ///
     /// # Errors
-    /// It does not answer within `timeout`, or is no ComfyUI.
+    /// The instance does not answer within `timeout`, or is not a ComfyUI.
     pub async fn queue_remaining(&self, timeout: Duration) -> Result<u32, Error> {
-        let http = self.http.within(timeout);
-        let body = http.ask_known(http.get("/prompt"), limits::REPLY_BYTES_MAX).await?;
+        let http = self.http.with_timeout(timeout);
+        let body = http.send_known(http.get("/prompt"), limits::REPLY_BYTES_MAX).await?;
         python_json::object::<ExecInfo<'_>>(&python_json::tidy(&body))
             .and_then(|info| python_json::object::<Remaining<'_>>(info.exec_info.get()))
             .and_then(|info| python_json::count(info.queue_remaining))
@@ -116,14 +116,14 @@ fn device(devices: Option<&RawValue>) -> Option<Device> {
     let devices: Vec<&RawValue> = python_json::read(devices?.get())?;
     let device: DeviceStats<'_> = python_json::object(devices.first()?.get())?;
     Some(Device {
-        name: word(device.name.and_then(python_json::text).unwrap_or_default()),
+        name: displayable(device.name.and_then(python_json::text).unwrap_or_default()),
         vram_total: device.vram_total.and_then(python_json::count).unwrap_or(0),
         vram_free: device.vram_free.and_then(python_json::count).unwrap_or(0),
     })
 }
 
-/// A word for people: no control characters, short.
-fn word(text: String) -> String {
+/// Makes a string from the instance displayable: no control characters, and short.
+fn displayable(text: String) -> String {
     python_json::cut(text.chars().filter(|c| !c.is_control()).collect(), limits::WORD_BYTES_MAX)
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use crate::comfy::python_json;
 
     #[test]
-    fn a_device_is_read_whatever_its_numbers_are() {
+    fn a_device_with_odd_numbers_is_read() {
         let raw = python_json::read(
             r#"[{"name":"cuda:0 \u0000NVIDIA","vram_total":25276063744.0,"vram_free":-5,"index":null}]"#,
         );

@@ -1,15 +1,15 @@
-//! Why an instance refused a graph, in one sentence (protocol §2, §13).
+//! Turns the refusal of a graph into a failure with a one-sentence message (protocol §2, §13).
 
 use super::{
-    error_text::Blame,
+    error_text::FailedNode,
     python_json::{self, Pairs},
 };
 use crate::task::{Failure, FailureKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Errors named in the message; the rest is counted.
-const NAMED_MAX: usize = 5;
+/// Errors listed in the message; the rest are only counted.
+const LISTED_MAX: usize = 5;
 
 /// `{"error":{type,message,details,extra_info},"node_errors":{…}}`
 #[derive(Deserialize)]
@@ -20,9 +20,9 @@ struct Body<'a> {
     node_errors: Option<&'a RawValue>,
 }
 
-/// `{"type","message","details","extra_info":{…}}`, of the whole prompt or of one node.
+/// `{"type","message","details","extra_info":{…}}`, about the whole prompt or about one node.
 #[derive(Deserialize, Default)]
-struct Fault<'a> {
+struct ErrorItem<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -35,7 +35,7 @@ struct Fault<'a> {
 
 /// `{"errors":[…],"dependent_outputs":[…],"class_type":"…"}`
 #[derive(Deserialize)]
-struct NodeFaults<'a> {
+struct NodeErrors<'a> {
     #[serde(borrow, default)]
     errors: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -52,8 +52,8 @@ struct ExtraInfo<'a> {
     exception_type: Option<&'a RawValue>,
 }
 
-/// The failure that a 400 tells, or a 200 with `node_errors`; `None` if it tells none.
-pub(super) fn refusal(json: &str) -> Option<Failure> {
+/// Reads the failure from a 400, or from a 200 with `node_errors`; `None` if it contains none.
+pub(super) fn validation_failure(json: &str) -> Option<Failure> {
     let body: Body<'_> = python_json::object(json)?;
     let nodes: Vec<(String, &RawValue)> = body
         .node_errors
@@ -61,70 +61,70 @@ pub(super) fn refusal(json: &str) -> Option<Failure> {
         .map(|pairs| pairs.0)
         .unwrap_or_default();
     if !nodes.is_empty() {
-        return Some(of_nodes(nodes));
+        return Some(node_failure(nodes));
     }
-    body.error.map(of_prompt)
+    body.error.map(prompt_failure)
 }
 
-fn of_nodes(mut nodes: Vec<(String, &RawValue)>) -> Failure {
+fn node_failure(mut nodes: Vec<(String, &RawValue)>) -> Failure {
     nodes.sort_by_cached_key(|(node_id, _)| natural(node_id));
-    let mut blame = None;
+    let mut first = None;
     let mut sentences = Vec::new();
-    let mut unnamed = 0;
+    let mut unlisted = 0;
     for (node_id, raw) in nodes {
-        let faults: Option<NodeFaults<'_>> = python_json::object(raw.get());
-        let class = faults.as_ref().and_then(|faults| faults.class_type).and_then(python_json::text);
+        let node: Option<NodeErrors<'_>> = python_json::object(raw.get());
+        let class = node.as_ref().and_then(|node| node.class_type).and_then(python_json::text);
         let errors: Vec<&RawValue> =
-            faults.and_then(|faults| faults.errors).and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
+            node.and_then(|node| node.errors).and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
         for error in errors {
-            let fault: Fault<'_> = python_json::object(error.get()).unwrap_or_default();
-            if sentences.len() == NAMED_MAX {
-                unnamed += 1;
+            let error: ErrorItem<'_> = python_json::object(error.get()).unwrap_or_default();
+            if sentences.len() == LISTED_MAX {
+                unlisted += 1;
                 continue;
             }
-            sentences.push(format!("{}: {}", title(Some(&node_id), class.as_deref()), fault.sentence()));
-            blame.get_or_insert_with(|| Blame {
+            sentences.push(format!("{}: {}", title(Some(&node_id), class.as_deref()), error.sentence()));
+            first.get_or_insert_with(|| FailedNode {
                 node_id: Some(node_id.clone()),
                 node_type: class.clone(),
-                exception_type: fault.extra().exception_type.and_then(python_json::text),
+                exception_type: error.extra().exception_type.and_then(python_json::text),
                 traceback: Vec::new(),
             });
         }
-        blame.get_or_insert_with(|| Blame { node_id: Some(node_id), node_type: class, ..Blame::default() });
+        first.get_or_insert_with(|| FailedNode { node_id: Some(node_id), node_type: class, ..FailedNode::default() });
     }
     let mut message = sentences.join("; ");
-    if unnamed > 0 {
-        message.push_str(&format!("; and {unnamed} more"));
+    if unlisted > 0 {
+        message.push_str(&format!("; and {unlisted} more"));
     }
     if message.is_empty() {
-        message.push_str("the instance refused the graph and named no reason");
+        message.push_str("the instance refused the graph without a reason");
     }
-    blame.unwrap_or_default().failure(FailureKind::InvalidWorkflow, &message)
+    first.unwrap_or_default().into_failure(FailureKind::InvalidWorkflow, &message)
 }
 
-fn of_prompt(raw: &RawValue) -> Failure {
-    let Some(fault) = python_json::object::<Fault<'_>>(raw.get()) else {
-        let words = python_json::text(raw).unwrap_or_else(|| "the instance refused the graph".to_owned());
-        return Blame::default().failure(FailureKind::InvalidWorkflow, &words);
+fn prompt_failure(raw: &RawValue) -> Failure {
+    let Some(error) = python_json::object::<ErrorItem<'_>>(raw.get()) else {
+        let message = python_json::text(raw).unwrap_or_else(|| "the instance refused the graph".to_owned());
+        return FailedNode::default().into_failure(FailureKind::InvalidWorkflow, &message);
     };
-    let extra = fault.extra();
-    let details = fault.details.and_then(python_json::text).unwrap_or_default();
-    let message = fault.message.and_then(python_json::text).unwrap_or_default();
+    let extra = error.extra();
+    let details = error.details.and_then(python_json::text).unwrap_or_default();
+    let message = error.message.and_then(python_json::text).unwrap_or_default();
     let node_id = extra.node_id.and_then(python_json::text).or_else(|| quoted(&details, "Node ID '#", "'"));
     let node_type =
         extra.class_type.and_then(python_json::text).or_else(|| quoted(&message, "because node ", " does not exist"));
-    let is_silent =
-        details.is_empty() && fault.kind.and_then(python_json::text).is_some_and(|kind| kind.ends_with("_validation"));
+    let has_no_reason =
+        details.is_empty() && error.kind.and_then(python_json::text).is_some_and(|kind| kind.ends_with("_validation"));
     let sentence = match &node_id {
         // A cycle of links is refused with empty details and empty node_errors (protocol §2).
-        None if is_silent => format!("{message}, and no reason was named: links that run in a circle do this"),
-        None => fault.sentence(),
+        None if has_no_reason => format!("{message} without a reason: links that form a circle cause this"),
+        None => error.sentence(),
         Some(_) => format!("{}: {message}", title(node_id.as_deref(), None)),
     };
-    Blame { node_id, node_type, ..Blame::default() }.failure(FailureKind::InvalidWorkflow, &sentence)
+    FailedNode { node_id, node_type, ..FailedNode::default() }.into_failure(FailureKind::InvalidWorkflow, &sentence)
 }
 
-impl<'a> Fault<'a> {
+impl<'a> ErrorItem<'a> {
     fn sentence(&self) -> String {
         let [message, details] =
             [self.message, self.details].map(|raw| raw.and_then(python_json::text).unwrap_or_default());
@@ -154,19 +154,19 @@ fn quoted(text: &str, before: &str, after: &str) -> Option<String> {
     Some(rest[..rest.find(after)?].to_owned())
 }
 
-/// Sorts `2` before `10` and `1.0.0.2` before `1.0.0.10`.
+/// Returns a sort key that puts `2` before `10` and `1.0.0.2` before `1.0.0.10`.
 pub(super) fn natural(node_id: &str) -> Vec<(u64, String)> {
     node_id.split(['.', ':']).map(|part| (part.parse().unwrap_or(u64::MAX), part.to_owned())).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::refusal;
+    use super::validation_failure;
     use crate::task::{Failure, FailureKind};
     use proptest::prelude::*;
 
     fn refused(json: &str) -> Failure {
-        let failure = refusal(json).unwrap();
+        let failure = validation_failure(json).unwrap();
         assert_eq!(failure.kind, FailureKind::InvalidWorkflow);
         assert!(failure.traceback.is_empty());
         assert!(!failure.message.contains("/srv"), "{}", failure.message);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_versions_say_the_class_in_extra_info() {
+    fn newer_versions_name_the_class_in_extra_info() {
         let failure = refused(
             r#"{"error":{"type":"missing_node_type","message":"Node 'X' not found","details":"","extra_info":{"node_id":"7","class_type":"X","node_title":"t"}},"node_errors":{}}"#,
         );
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_is_guessed() {
+    fn a_refusal_without_a_reason_suggests_a_cycle() {
         let failure = refused(
             r#"{"error":{"type":"prompt_outputs_failed_validation","message":"Prompt outputs failed validation","details":"","extra_info":{}},"node_errors":{}}"#,
         );
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceback_of_the_server_stays_there() {
+    fn a_server_traceback_is_not_passed_on() {
         let failure = refused(
             r#"{"error":{"type":"prompt_outputs_failed_validation","message":"Prompt outputs failed validation","details":"Exception when validating node: '99'","extra_info":{}},
             "node_errors":{"2":{"errors":[{"type":"exception_during_validation","message":"Exception when validating node","details":"'/srv/ComfyUI/x/y.py'","extra_info":{"exception_type":"KeyError","traceback":["  File \"/srv/ComfyUI/execution.py\", line 1010"]}}],"dependent_outputs":["2"],"class_type":"SaveImage"}}}"#,
@@ -225,19 +225,19 @@ mod tests {
     }
 
     #[test]
-    fn odd_shapes_are_refusals_too() {
+    fn malformed_refusals_are_failures_too() {
         assert_eq!(refused(r#"{"error":"no","node_errors":[]}"#).message, "no");
         assert_eq!(refused(r#"{"error":[1]}"#).message, "the instance refused the graph");
         assert_eq!(refused(r#"{"node_errors":{"5":7}}"#).node_id.as_deref(), Some("5"));
-        assert!(refusal(r#"{"node_errors":{}}"#).is_none());
-        assert!(refusal("<html>").is_none());
+        assert!(validation_failure(r#"{"node_errors":{}}"#).is_none());
+        assert!(validation_failure("<html>").is_none());
     }
 
     proptest! {
         #[test]
-        fn nothing_panics(json in "[\\[\\]{}\",:a-z0-9 ]{0,60}") {
-            refusal(&format!("{{\"error\":{{\"message\":\"{json}\",\"details\":[{json}]}}}}"));
-            refusal(&format!("{{\"node_errors\":{{\"1\":{json}}}}}"));
+        fn no_refusal_panics(json in "[\\[\\]{}\",:a-z0-9 ]{0,60}") {
+            validation_failure(&format!("{{\"error\":{{\"message\":\"{json}\",\"details\":[{json}]}}}}"));
+            validation_failure(&format!("{{\"node_errors\":{{\"1\":{json}}}}}"));
         }
     }
 }

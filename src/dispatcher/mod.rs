@@ -29,7 +29,7 @@
 //! [`follow`](attempt::follow), [`run`](attempt::run) · 7 partly accepted: `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` ·
 //! 9 prefixes and nonces: `Workflow::isolate` · 10 outputs at once: [`early_outputs`](attempt::outputs::early_outputs), [`store_output`](attempt::run::outputs::store_output), [`final_outputs`](attempt::run::outputs::final_outputs) · 11 depth: `--slots` ·
 //! 12 cancel until gone: [`cancel_prompt`](attempt::run::cancel_prompt) · 13 one socket, always drained: [`socket_events`](instance::state::socket_events), `comfy/socket` · 14 watchdogs: [`watchdog`](attempt::watchdog), [`health`](instance::state::health) ·
-//! 15 tolerant parsing: `comfy/python_json` · 16 progress: `comfy/socket/frame`, `comfy::Tracker` · 17 uploads by content: [`inputs`](attempt::run::inputs) ·
+//! 15 tolerant parsing: `comfy/python_json` · 16 progress: `comfy/socket/frame`, `comfy::ProgressTracker` · 17 uploads by content: [`inputs`](attempt::run::inputs) ·
 //! 18 catalog, read once per start: [`catalog`](instance::state::catalog); no `Origin`: `comfy/http` · 19 probe: `comfy/system_stats` · 20 history cleared, 21 out of memory: `AttemptContext::take_outcome` ·
 //! 22 instances reachable by dispatchers only: `deploy/README.md`.
 

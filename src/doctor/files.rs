@@ -1,4 +1,5 @@
-//! The store: that files can be written and read here, that there is room, and whose files they are.
+//! Checks of the store: whether files can be written and read here, whether there is space, and which system owns the
+//! files.
 
 use super::{Finding, Report};
 use crate::{
@@ -6,12 +7,12 @@ use crate::{
     store::{Error, Keys, Store},
 };
 
-/// Less room than this stops the first large upload.
+/// Free space below which the first large upload fails, bytes.
 const FREE_BYTES_MIN: u64 = 100 << 20;
-/// Less room than this is for today.
+/// Free space below which the disk will soon be full, bytes.
 const FREE_BYTES_LOW: u64 = 5 << 30;
 
-/// Looks at it. `installation` is what Redis calls the system, if that is known.
+/// Checks the store. `installation` is the system's name in Redis, if known.
 pub(super) async fn examine(
     settings: &StorageSettings,
     keys: Option<&Keys>,
@@ -31,8 +32,8 @@ pub(super) async fn examine(
         Err(Error::NotFound) => {
             report.push(Finding::warn(
                 "store",
-                format!("there is nothing at {url} yet"),
-                "the first api or dispatcher makes the folder if its user may; if it is a mount, mount it first",
+                format!("{url} does not exist yet"),
+                "the first api or dispatcher creates the folder if its user may; if it is a mount, mount it first",
             ));
             return;
         }
@@ -40,7 +41,7 @@ pub(super) async fn examine(
             report.push(Finding::fail(
                 "store",
                 error.to_string(),
-                "correct SHUZHIREN_STORAGE_URL, or the folder's rights",
+                "correct SHUZHIREN_STORAGE_URL, or the folder's permissions",
             ));
             return;
         }
@@ -50,11 +51,11 @@ pub(super) async fn examine(
             "store",
             format!("{url}: written, read and deleted a file in {:.1} ms", took.as_secs_f64() * 1e3),
         ),
-        Err(error @ Error::Full) => Finding::fail("store", error.to_string(), "make room, or raise the quota"),
+        Err(error @ Error::Full) => Finding::fail("store", error.to_string(), "free some space, or raise the quota"),
         Err(error) => Finding::fail(
             "store",
             error.to_string(),
-            "let the user of the roles write there (chown, the mount's options; for a bucket the key's rights), and run doctor as that user",
+            "let the user of the roles write there (chown, mount options; for a bucket the key's permissions), and run doctor as that user",
         ),
     });
     match store.space() {
@@ -64,20 +65,20 @@ pub(super) async fn examine(
                 Finding::fail(
                     "store.space",
                     found,
-                    "make room: uploads get 507, and runs are repeated until outputs fit",
+                    "free some space: uploads fail with 507, and runs are retried until their outputs fit",
                 )
             } else if space.free < FREE_BYTES_LOW {
                 Finding::warn(
                     "store.space",
                     found,
-                    "make room, or lower SHUZHIREN_KEEP_TASKS: outputs go with their tasks",
+                    "free some space, or lower SHUZHIREN_KEEP_TASKS: outputs are deleted with their tasks",
                 )
             } else {
                 Finding::ok("store.space", found)
             });
         }
         Ok(None) => {}
-        Err(error) => report.push(Finding::warn("store.space", error.to_string(), "look at the disk (df)")),
+        Err(error) => report.push(Finding::warn("store.space", error.to_string(), "check the disk (df)")),
     }
     report.push(owner(&store, installation).await);
 }
@@ -85,15 +86,15 @@ pub(super) async fn examine(
 async fn owner(store: &Store, installation: Option<&str>) -> Finding {
     const CHECK: &str = "store.installation";
     match (store.installation().await, installation) {
-        (Err(error), _) => Finding::fail(CHECK, error.to_string(), "look at the file `installation` of the store"),
-        (Ok(None), _) => Finding::ok(CHECK, "nobody's yet"),
+        (Err(error), _) => Finding::fail(CHECK, error.to_string(), "check the file `installation` of the store"),
+        (Ok(None), _) => Finding::ok(CHECK, "not used by any system yet"),
         (Ok(Some(mark)), None) => {
-            Finding::skip(CHECK, format!("the files are those of {mark}; Redis does not say whose it is"))
+            Finding::skip(CHECK, format!("the files belong to system {mark}; Redis does not name its system"))
         }
-        (Ok(Some(mark)), Some(ours)) if mark == ours => Finding::ok(CHECK, "the files are those of this system"),
+        (Ok(Some(mark)), Some(ours)) if mark == ours => Finding::ok(CHECK, "the files belong to this system"),
         (Ok(Some(mark)), Some(ours)) => Finding::warn(
             CHECK,
-            format!("the files are those of {mark}, Redis is that of {ours}"),
+            format!("the files belong to system {mark}, Redis to system {ours}"),
             "correct SHUZHIREN_STORAGE_URL, REDIS_URL or SHUZHIREN_NAMESPACE; if Redis was lost, no file is deleted until you remove \
              the file `installation`",
         ),

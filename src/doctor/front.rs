@@ -1,4 +1,4 @@
-//! A running system as its users meet it: REST and the WebSocket through whatever stands in front.
+//! Checks of a running system from the user's side: REST and the WebSocket, through any proxy in front.
 
 use super::{Finding, Level, Report};
 use reqwest::{
@@ -8,18 +8,20 @@ use reqwest::{
 use serde_json::Value;
 use std::time::Duration;
 
-/// Of one request.
+/// Time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The nonce of RFC 6455; nothing is said on the socket.
+/// The example nonce of RFC 6455. No message is exchanged on the socket.
 const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// Calls it; `level` is how bad it is if it cannot be reached from here.
+/// Checks the system at `url`; `level` is the severity if it is unreachable.
 pub(super) async fn examine(url: &str, level: Level, report: &mut Report) {
     let check = format!("front {url}");
     let base = url.trim_end_matches('/');
     let client = match Client::builder().timeout(TIMEOUT).build() {
         Ok(client) => client,
-        Err(error) => return report.push(Finding::fail(check, error.to_string(), "look at the system's certificates")),
+        Err(error) => {
+            return report.push(Finding::fail(check, error.to_string(), "check the certificates of this machine"));
+        }
     };
     report.push(match health(&client, base).await {
         Ok(()) => Finding::ok(&check, "answers, and Redis is connected"),
@@ -46,18 +48,18 @@ pub(super) async fn examine(url: &str, level: Level, report: &mut Report) {
 }
 
 async fn health(client: &Client, base: &str) -> Result<(), (String, &'static str)> {
-    let unreachable = "start the api, or correct the address; behind a proxy look at its log";
+    let unreachable = "start the api, or correct the address; behind a proxy, check its log";
     let answer = client.get(format!("{base}/api/health")).send().await.map_err(|error| (cause(&error), unreachable))?;
     let status = answer.status();
     let body: Option<Value> = answer.json().await.ok();
     match body.as_ref().and_then(|body| body["data"]["redis"].as_str()) {
         Some("connected") => Ok(()),
         Some(_) => Err(("its Redis does not answer".to_owned(), "see the checks of redis above")),
-        None => Err((format!("something else answers there: {status}"), "correct the address or the proxy's rules")),
+        None => Err((format!("another service answers: {status}"), "correct the address or the proxy's rules")),
     }
 }
 
-/// The innermost cause: the outer ones repeat the URL.
+/// Returns the innermost cause. The outer ones only repeat the URL.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -1,7 +1,7 @@
-//! `shuzhiren doctor`: looks at Redis, the store, the instances and the front as the roles would, and says what to do.
+//! `shuzhiren doctor`: checks Redis, the store, the instances and the front as the roles use them, and gives advice.
 //!
-//! Look first at [`examine`]; `report` is what comes out. Invariant: nothing is changed but one probe file in the store, which is
-//! deleted again, and the server's cache of scripts.
+//! Start with [`examine`]; `report` holds the result. Invariant: nothing is changed, except for one probe file in the
+//! store, which is deleted again, and Redis' script cache.
 
 mod files;
 mod front;
@@ -17,22 +17,22 @@ use crate::{
     store,
 };
 
-/// What to look at.
+/// Settings of the checks.
 #[derive(Debug)]
 pub struct Plan {
-    /// The queue.
+    /// Redis, where the queue is.
     pub redis: RedisSettings,
-    /// The files, and what links to them start with.
+    /// The store, and the base of links to it.
     pub storage: StorageSettings,
-    /// The key of a bucket.
+    /// Keys of a bucket.
     pub keys: Option<store::Keys>,
-    /// The fleet where Redis has none yet.
+    /// The fleet to check if Redis has none yet.
     pub fleet: Option<FleetConfig>,
-    /// A running system to call.
+    /// URL of a running system to check.
     pub url: Option<String>,
 }
 
-/// Looks at everything; what cannot be looked at because something else is away is left out with a word.
+/// Runs all checks. A check that depends on something unavailable is reported as skipped.
 pub async fn examine(plan: &Plan) -> Report {
     let mut report = Report::default();
     let diagnosis = Box::pin(redis::examine(&plan.redis, &mut report)).await;
@@ -42,18 +42,18 @@ pub async fn examine(plan: &Plan) -> Report {
     let known = diagnosis.map(|diagnosis| diagnosis.config).filter(|config| config.version > 0);
     match known.as_ref().or(plan.fleet.as_ref()) {
         Some(config) => instances::examine(config, &mut report).await,
-        None if !is_asked => report.push(Finding::skip("instances", "Redis, which knows them, cannot be asked")),
+        None if !is_asked => report.push(Finding::skip("instances", "Redis, which holds their config, is unavailable")),
         None => report.push(Finding::warn(
             "instances",
             "no instance is configured",
-            "name them with PUT /api/config, on the page, or with --config-file",
+            "add them with PUT /api/config, on the page, or with --config-file",
         )),
     }
     if let Some(url) = &plan.url {
         front::examine(url, Level::Fail, &mut report).await;
     }
     if let Some(url) = plan.storage.public_url.as_ref().filter(|url| Some(*url) != plan.url.as_ref()) {
-        // The name may be known to browsers only.
+        // The name may resolve for browsers only.
         front::examine(url, Level::Warn, &mut report).await;
     }
     report

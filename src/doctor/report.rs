@@ -1,19 +1,19 @@
-//! What was found: as a table for people, as JSON for programs.
+//! The report of the checks: a table for people, JSON for programs.
 
 use serde::Serialize;
 use std::fmt;
 
-/// How a check went.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// Passed.
     Ok,
-    /// Not looked at.
+    /// Not checked.
     Skip,
-    /// It works, but may surprise.
+    /// Works, but needs attention.
     Warn,
-    /// It does not work.
+    /// Does not work.
     Fail,
 }
 
@@ -28,79 +28,80 @@ impl Level {
     }
 }
 
-/// One check.
+/// A check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `redis.clock`, `instance 10.0.0.1:8188`.
+    /// Name of the check, e.g. `redis.clock`, `instance 10.0.0.1:8188`.
     pub check: String,
-    /// How it went.
+    /// The result.
     pub level: Level,
-    /// What was found.
+    /// The observation.
     pub found: String,
-    /// What to do; `None` when nothing is to be done.
+    /// Recommended action; `None` if none is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
+    /// Returns a passed check.
     pub fn ok(check: impl Into<String>, found: impl Into<String>) -> Self {
         Self { check: check.into(), level: Level::Ok, found: found.into(), advice: None }
     }
 
-    /// Not looked at, and why.
+    /// Returns a skipped check with the reason.
     pub fn skip(check: impl Into<String>, why: impl Into<String>) -> Self {
         Self { level: Level::Skip, ..Self::ok(check, why) }
     }
 
-    /// It works, but may surprise.
+    /// Returns a warning.
     pub fn warn(check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::bad(Level::Warn, check, found, advice)
     }
 
-    /// It does not work.
+    /// Returns a failed check.
     pub fn fail(check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::bad(Level::Fail, check, found, advice)
     }
 
-    /// As bad as `level` says.
+    /// Returns a warning or failure, by `level`.
     pub fn bad(level: Level, check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { level, advice: Some(advice.into()), ..Self::ok(check, found) }
     }
 }
 
-/// All of it, in the order looked at.
+/// All findings, in the order of the checks.
 #[derive(Debug, Default)]
 pub struct Report {
     findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Adds one.
+    /// Adds a finding.
     pub fn push(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
 
-    /// Both, in this order.
+    /// Appends the findings of another report.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.findings.extend(other.findings);
         self
     }
 
-    /// How many checks went so.
+    /// Returns the number of findings of this level.
     pub fn count(&self, level: Level) -> usize {
         self.findings.iter().filter(|finding| finding.level == level).count()
     }
 
-    /// `{"ok": bool, "findings": [{"check", "level": "ok|skip|warn|fail", "found", "advice"?}]}`; ok = nothing failed.
+    /// Returns `{"ok": bool, "findings": [{"check", "level": "ok|skip|warn|fail", "found", "advice"?}]}`; `ok` is true
+    /// if nothing failed.
     pub fn to_json(&self) -> String {
         let body = serde_json::json!({ "ok": self.count(Level::Fail) == 0, "findings": self.findings });
         format!("{body:#}")
     }
 }
 
-/// One line a check, what to do below it, and a sum.
+/// A line per check, the advice below it, and the totals.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.findings.iter().map(|finding| finding.check.chars().count()).max().unwrap_or(0);
@@ -122,7 +123,7 @@ mod tests {
     use super::{Finding, Report};
 
     #[test]
-    fn what_to_do_stands_below_what_was_found() {
+    fn advice_is_printed_below_its_finding() {
         let mut report = Report::default();
         report.push(Finding::ok("a", "good"));
         report.push(Finding::fail("long.name", "bad", "mend it"));

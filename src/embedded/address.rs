@@ -1,5 +1,5 @@
-//! Where the server listens, and the configuration it gets on its standard input (a password on its command line would be in
-//! everybody's `ps`).
+//! The server's address, and its configuration. That is passed on standard input, because a password on the command
+//! line would be visible in `ps`.
 
 use super::Error;
 use crate::settings::Durability;
@@ -10,10 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A socket's path may have 107 bytes (Linux; macOS 103).
+/// Length of a socket's path, bytes. The limit is 107 on Linux and 103 on macOS.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
-/// Where it listens.
+/// Address that the server listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
     Socket(PathBuf),
@@ -21,7 +21,8 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// The socket `redis.sock` in `dir`, unless its path is too long for one or no URL can hold it as it is.
+    /// Returns the socket `redis.sock` in `dir`; a loopback port with a password if that path is too long for a socket,
+    /// or would need escaping in a URL.
     pub(super) fn choose(dir: &Path) -> Result<Self, Error> {
         let socket = dir.join("redis.sock");
         if socket.to_str().is_some_and(|path| path.len() <= SOCKET_PATH_BYTES_MAX && path.bytes().all(is_plain)) {
@@ -41,7 +42,7 @@ impl Address {
         }
     }
 
-    /// The whole `redis.conf`.
+    /// Returns the complete `redis.conf`.
     pub(super) fn config(&self, dir: &Path, durability: Durability) -> Result<String, Error> {
         let listen = match self {
             Self::Socket(path) => format!("port 0\nunixsocket {}\nunixsocketperm 700\n", quoted(path)?),
@@ -63,7 +64,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte)
 }
 
-/// As `redis.conf` reads it: in double quotes, odd bytes as `\xNN`.
+/// Quotes a path for `redis.conf`: in double quotes, control characters as `\xNN`.
 fn quoted(path: &Path) -> Result<String, Error> {
     let path = path.to_str().ok_or_else(|| Error::Io {
         what: format!("the data directory {} must be UTF-8", path.display()),
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_no_socket_or_url_can_hold_gives_a_port_and_a_password() {
+    fn an_unusable_socket_path_falls_back_to_a_port_with_a_password() {
         assert_eq!(Address::choose(Path::new("/d")).unwrap(), Address::Socket("/d/redis.sock".into()));
         for dir in ["/".to_owned() + &"a".repeat(100), "/with space".to_owned(), "/a#b".to_owned(), "/数".to_owned()] {
             let address = Address::choose(Path::new(&dir)).unwrap();
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_can_add_a_line_to_the_configuration() {
+    fn a_path_cannot_inject_a_line_into_the_configuration() {
         assert_eq!(quoted(Path::new("/a \"b\\\nport 1")).unwrap(), r#""/a \"b\\\x0aport 1""#);
     }
 }

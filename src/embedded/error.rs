@@ -1,23 +1,23 @@
-//! Why there is no embedded Redis, in words for whoever typed the command.
+//! Errors of the embedded Redis, with advice for the operator.
 
 use super::find_server::OLDEST;
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-/// Why the server does not run.
+/// Reasons why the server is not running.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No program.
+    /// No server program was found.
     #[error(
         "no Redis was configured and no redis-server or valkey-server was found (looked for: {})\n  do one of:\n    \
          apt-get install -y redis-server      (Debian, Ubuntu)\n    brew install redis                   (macOS)\n    \
-         set REDIS_URL=redis://host:6379      to use one that runs\n    set REDIS_SERVER=/path/to/redis-server",
+         set REDIS_URL=redis://host:6379      to use a running one\n    set REDIS_SERVER=/path/to/redis-server",
         looked.join(", ")
     )]
     NotFound {
-        /// Where.
+        /// The places searched.
         looked: Vec<String>,
     },
-    /// A program that lacks what the scripts need.
+    /// The program lacks features that the scripts need.
     #[error(
         "{} is version {found}; {}.{} or newer is needed. Install a newer one and set REDIS_SERVER=/path/to/it, or set REDIS_URL",
         path.display(), OLDEST.0, OLDEST.1
@@ -28,50 +28,50 @@ pub enum Error {
         /// Its version.
         found: String,
     },
-    /// Somebody runs on this folder.
+    /// Another process uses this folder.
     #[error(
         "another process (pid {pid}) already runs the embedded Redis of this data directory ({}). Stop it, use another \
          --data-dir, or set REDIS_URL to share one Redis",
         lock.display()
     )]
     InUse {
-        /// The file.
+        /// The lock file.
         lock: PathBuf,
-        /// Who, as the file says.
+        /// Process id in the lock file.
         pid: String,
     },
-    /// The last owner is gone, its server is not.
+    /// The previous owner has exited, but its server has not.
     #[error(
-        "the Redis of an earlier run still holds this data directory ({}). Wait for its end, or end it: redis-cli -u \
+        "the Redis of an earlier run still holds this data directory ({}). Wait for it to exit, or stop it: redis-cli -u \
          \"$(cat {})\" SHUTDOWN",
         lock.display(), lock.with_file_name("url").display()
     )]
     StillEnding {
-        /// The file.
+        /// The lock file.
         lock: PathBuf,
     },
-    /// It ended at once.
+    /// The server exited at start.
     #[error("the embedded Redis exited at start ({status}). Its last lines:{}{}", Lines(tail), repair(tail))]
     Died {
-        /// How.
+        /// Exit status.
         status: String,
-        /// What it said.
+        /// Last lines of its output.
         tail: Vec<String>,
     },
-    /// It runs and says nothing.
+    /// The server is running but does not answer.
     #[error("the embedded Redis did not answer within {after:?}. Its last lines:{}", Lines(tail))]
     NotReady {
-        /// How long.
+        /// The time limit.
         after: Duration,
-        /// What it said.
+        /// Last lines of its output.
         tail: Vec<String>,
     },
-    /// A file or a process could not be made.
+    /// A file or process could not be created.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// The failed operation.
         what: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

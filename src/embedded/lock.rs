@@ -1,4 +1,4 @@
-//! One server per data folder. The lock is an open file, so it ends with its holders however they end.
+//! Lock of a data folder, which allows a single server. It is an open file, so it is released when its holders exit,
 
 use super::Error;
 use rustix::process::{Pid, test_kill_process};
@@ -9,9 +9,9 @@ use std::{
 };
 use tokio::time::{Duration, Instant, sleep};
 
-/// For an owner that is just being reaped.
+/// Time for an exiting owner to be reaped.
 const OWNER_GRACE: Duration = Duration::from_millis(500);
-/// For the server of an owner that was killed: it holds the lock, too, and flushes before it ends.
+/// Time for the server of a killed owner to exit: it holds the lock too, and flushes its data first.
 const SERVER_GRACE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -20,7 +20,7 @@ pub(super) async fn acquire(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let failed = |source| Error::Io { what: format!("cannot lock {}", path.display()), source };
     let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
-    let began = Instant::now();
+    let started = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -28,10 +28,10 @@ pub(super) async fn acquire(dir: &Path) -> Result<File, Error> {
             Err(TryLockError::WouldBlock) => {}
         }
         let pid = std::fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-        if is_alive(&pid) && began.elapsed() > OWNER_GRACE {
+        if is_alive(&pid) && started.elapsed() > OWNER_GRACE {
             return Err(Error::InUse { lock: path, pid });
         }
-        if began.elapsed() > SERVER_GRACE {
+        if started.elapsed() > SERVER_GRACE {
             return Err(Error::StillEnding { lock: path });
         }
         sleep(POLL).await;
@@ -42,12 +42,12 @@ pub(super) async fn acquire(dir: &Path) -> Result<File, Error> {
 
 fn is_alive(pid: &str) -> bool {
     let process = pid.parse().ok().and_then(Pid::from_raw);
-    // Somebody else's process cannot be asked, but lives.
+    // A process of another user cannot be signalled, but is alive.
     process.is_some_and(|process| !matches!(test_kill_process(process), Err(rustix::io::Errno::SRCH)))
         && !is_zombie(pid)
 }
 
-/// Dead, though nobody has asked how (Linux; in a container often for ever).
+/// Whether a process has exited but was not reaped (Linux; in a container this can last forever).
 fn is_zombie(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, state)| state.trim_start().starts_with('Z'))

@@ -1,10 +1,10 @@
-//! The owned child Redis of `up`: found, started on a data folder of its own, kept running, and gone when we are.
+//! The child Redis of `up`: found, started on a data folder of its own, kept running, and stopped with this process.
 //!
-//! Files of `<data>/redis/`: `lock` (held by us *and* by the server: while either lives, nobody else opens the data), `url`
-//! (mode 0600: what a second process connects to), `redis.sock`, the append-only files.
+//! Files of `<data>/redis/`: `lock` (held by us *and* by the server, so that no other process opens the data while
+//! either is alive), `url` (mode 0600, for a second process to connect), `redis.sock`, the append-only files.
 //!
-//! Invariant: never two servers on one data folder; the server never outlives us (Linux: the kernel tells it); its data
-//! survives any of our ends. Look at [`Embedded::start`] first.
+//! Invariants: never two servers on one data folder. The server does not outlive this process (on Linux the kernel
+//! signals it). Its data survives any exit of this process. Start with [`Embedded::start`].
 
 mod address;
 mod error;
@@ -22,31 +22,31 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use supervisor::{Keeper, Plan};
+use supervisor::{Plan, Supervisor};
 use tokio::time::{Instant, sleep};
 
-/// A large append-only file takes time to load.
+/// Time limit for the server to become ready. A large append-only file takes time to load.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two looks whether it is ready.
+/// Interval of readiness checks.
 const READY_POLL: Duration = Duration::from_millis(10);
-/// From SIGTERM to SIGKILL: long enough to flush, not for ever.
+/// Time between SIGTERM and SIGKILL, which the server needs to flush its data.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A Redis server that belongs to this process.
+/// A Redis server owned by this process.
 #[derive(Debug)]
 pub struct Embedded {
-    keeper: Keeper,
+    supervisor: Supervisor,
     url: String,
     server: PathBuf,
     version: String,
 }
 
 impl Embedded {
-    /// Finds a server (`server`, or valkey-server, redis-server on PATH and in the usual folders), starts it on `<data>/redis`,
-    /// and waits until it answers. Should it die later, it is started again at the same address.
+    /// Finds a server (`server`, or valkey-server or redis-server on PATH and in the usual folders), starts it on
+    /// `<data>/redis`, and waits until it answers. If it dies later, it is restarted at the same address.
     ///
     /// # Errors
-    /// Text for the operator, with what to do: no server, too old, the folder is in use, the server died or does not answer.
+    /// No server, too old, the folder is in use, the server died or does not answer. The message gives advice.
     pub async fn start(data: &Path, server: Option<&Path>, durability: Durability) -> Result<Self, Error> {
         let found = find_server::server(server).await?;
         let dir = folder(data)?;
@@ -54,10 +54,10 @@ impl Embedded {
         let address = Address::choose(&dir)?;
         write_url(&dir, &address.url())?;
         let config = address.config(&dir, durability)?;
-        let keeper = Keeper::start(Plan { server: found.path.clone(), config, lock })?;
-        let started = Self { keeper, url: address.url(), server: found.path, version: found.version };
+        let supervisor = Supervisor::start(Plan { server: found.path.clone(), config, lock })?;
+        let started = Self { supervisor, url: address.url(), server: found.path, version: found.version };
         started.wait_until_ready(&address).await?;
-        started.keeper.restart_when_it_dies();
+        started.supervisor.restart_when_it_dies();
         tracing::info!(server = %started.server.display(), version = %started.version, "embedded redis is ready");
         Ok(started)
     }
@@ -65,44 +65,45 @@ impl Embedded {
     async fn wait_until_ready(&self, address: &Address) -> Result<(), Error> {
         let give_up = Instant::now() + READY_TIMEOUT;
         loop {
-            if let Some(status) = self.keeper.death() {
-                return Err(Error::Died { status, tail: self.keeper.tail() });
+            if let Some(status) = self.supervisor.death() {
+                return Err(Error::Died { status, tail: self.supervisor.tail() });
             }
             if ping::answers(address).await {
                 return Ok(());
             }
             if Instant::now() > give_up {
-                return Err(Error::NotReady { after: READY_TIMEOUT, tail: self.keeper.tail() });
+                return Err(Error::NotReady { after: READY_TIMEOUT, tail: self.supervisor.tail() });
             }
             sleep(READY_POLL).await;
         }
     }
 
-    /// For `REDIS_URL`: `redis+unix:///…/redis.sock`, or on loopback with a password where a socket's path would be too long.
+    /// Returns its URL, as in `REDIS_URL`: `redis+unix:///…/redis.sock`, or a loopback address with a password if the
+    /// socket's path would be too long.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The program that runs.
+    /// Returns the path of the server program.
     pub fn server(&self) -> &Path {
         &self.server
     }
 
-    /// Its version.
+    /// Returns the version of the server.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The server's process id; `None` while it is being started again.
+    /// Returns the server's process id; `None` while it is being restarted.
     pub fn pid(&self) -> Option<u32> {
-        self.keeper.pid()
+        self.supervisor.pid()
     }
 
-    /// Stops it: SIGTERM, after ten seconds SIGKILL. Call it last, when nobody needs Redis any more; merely dropped, the server
-    /// gets its SIGTERM but is not waited for.
+    /// Stops the server with SIGTERM, and after ten seconds with SIGKILL. Call it last, when nothing needs Redis any
+    /// more. On drop, the server gets SIGTERM but is not waited for.
     pub async fn stop(self) {
-        if !self.keeper.stop(STOP_TIMEOUT).await {
-            tracing::warn!("embedded redis did not end within {STOP_TIMEOUT:?} and was killed");
+        if !self.supervisor.stop(STOP_TIMEOUT).await {
+            tracing::warn!("embedded redis did not exit within {STOP_TIMEOUT:?} and was killed");
         }
     }
 }
@@ -117,7 +118,7 @@ fn folder(data: &Path) -> Result<PathBuf, Error> {
         .map_err(|source| Error::Io { what: format!("cannot use {}", dir.display()), source })
 }
 
-/// Whole or not at all, and never readable by others: the URL may hold a password.
+/// Writes the URL atomically, readable by this user only, because it may contain a password.
 fn write_url(dir: &Path, url: &str) -> Result<(), Error> {
     let path = dir.join("url");
     save_file::write_private(&path, format!("{url}\n").as_bytes())

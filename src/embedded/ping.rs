@@ -1,4 +1,4 @@
-//! Whether the server answers. By hand: the Redis client lives in queue/, and a PING is one line.
+//! Checks whether the server answers. Without a Redis client, which only `queue` uses: a PING is one line.
 
 use super::address::Address;
 use std::io;
@@ -8,11 +8,12 @@ use tokio::{
     time::{Duration, timeout},
 };
 
+/// Time limit of a check.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Answers with PONG; a server that still loads its data answers otherwise.
+/// Returns true if the server answers with PONG. A server that is still loading its data does not.
 pub(super) async fn answers(address: &Address) -> bool {
-    let asked = async {
+    let exchange = async {
         match address {
             Address::Socket(path) => ping(UnixStream::connect(path).await?, "").await,
             Address::Loopback { port, password } => {
@@ -20,11 +21,11 @@ pub(super) async fn answers(address: &Address) -> bool {
             }
         }
     };
-    matches!(timeout(PING_TIMEOUT, asked).await, Ok(Ok(true)))
+    matches!(timeout(PING_TIMEOUT, exchange).await, Ok(Ok(true)))
 }
 
 async fn ping(mut stream: impl AsyncRead + AsyncWrite + Unpin, login: &str) -> io::Result<bool> {
-    // QUIT makes the server close, so that all there is can be read.
+    // QUIT makes the server close the connection, so that the read ends.
     stream.write_all(format!("{login}PING\r\nQUIT\r\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.take(1024).read_to_string(&mut answer).await?;

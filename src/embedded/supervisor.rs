@@ -1,7 +1,7 @@
-//! The server's process: started, watched, started again, stopped.
+//! Supervises the server process: starts it, restarts it when it dies, stops it.
 //!
-//! A thread of its own does it, because Linux sends the parent-death signal when the *thread* that started the child ends; a
-//! thread of the runtime may end at any time.
+//! This runs on a thread of its own, because Linux sends the parent-death signal when the *thread* that started the
+//! child exits, and a thread of the runtime may exit at any time.
 
 use super::Error;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -18,25 +18,25 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Lines of the server's log kept for an error message.
+/// Lines of the server's output kept for error messages.
 const TAIL_LINES: usize = 12;
-/// Between the server's death and its next start, doubled up to the longest.
+/// Delay of a restart after the server died, doubled each time up to the maximum.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What to run.
+/// The command to supervise.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) server: PathBuf,
-    /// For its standard input.
+    /// Configuration, for its standard input.
     pub(super) config: String,
-    /// Inherited by the server, so that the lock is held as long as it lives.
+    /// Lock file. The server inherits it, so that the lock is held while the server is running.
     pub(super) lock: File,
 }
 
-/// The handle to the thread.
+/// Handle of the supervising thread.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     shared: Arc<Shared>,
     ended: watch::Receiver<bool>,
 }
@@ -49,34 +49,34 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Set exactly while the process exists and has not been reaped: safe to signal.
+    /// Set exactly while the process exists and has not been reaped, so that signalling it is safe.
     pid: Option<Pid>,
-    /// How it ended, while nobody has asked for a restart.
+    /// Exit status of a server that is not to be restarted.
     death: Option<String>,
     restart: bool,
     stop: bool,
 }
 
-impl Keeper {
+impl Supervisor {
     pub(super) fn start(plan: Plan) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
         let (end, ended) = watch::channel(false);
-        let of_thread = shared.clone();
+        let thread_shared = shared.clone();
         let spawned = thread::Builder::new().name("redis".to_owned()).spawn(move || {
-            keep(&plan, &of_thread);
-            // Nobody waits when the handle is gone.
+            supervise(&plan, &thread_shared);
+            // There is no receiver if the handle was dropped.
             end.send_replace(true);
         });
         spawned.map_err(|source| Error::Io { what: "cannot start a thread".to_owned(), source })?;
         Ok(Self { shared, ended })
     }
 
-    /// How the first start failed.
+    /// Returns the exit status if the first start failed.
     pub(super) fn death(&self) -> Option<String> {
         self.shared.state().death.clone()
     }
 
-    /// From now on a death is mended, not reported.
+    /// Makes the thread restart the server when it dies, instead of reporting it.
     pub(super) fn restart_when_it_dies(&self) {
         self.shared.state().restart = true;
     }
@@ -89,20 +89,20 @@ impl Keeper {
         self.shared.state().pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
-    /// Gives whether it ended by itself within `patience`.
-    pub(super) async fn stop(mut self, patience: Duration) -> bool {
+    /// Stops the server. Returns true if it exited within `grace`; otherwise it was killed.
+    pub(super) async fn stop(mut self, grace: Duration) -> bool {
         self.shared.stop_with(Signal::TERM);
-        let in_time = tokio::time::timeout(patience, self.ended.wait_for(|ended| *ended)).await.is_ok();
+        let in_time = tokio::time::timeout(grace, self.ended.wait_for(|ended| *ended)).await.is_ok();
         if !in_time {
             self.shared.stop_with(Signal::KILL);
-            // A killed process ends; an error would mean that the thread is gone, which is as good.
+            // A killed process exits; an error would mean that the thread has ended, which is equivalent.
             let _ended = self.ended.wait_for(|ended| *ended).await;
         }
         in_time
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Supervisor {
     fn drop(&mut self) {
         self.shared.stop_with(Signal::TERM);
     }
@@ -127,7 +127,7 @@ impl Shared {
         }
     }
 
-    fn note(&self, line: String) {
+    fn push_line(&self, line: String) {
         tracing::debug!(target: "shuzhiren::embedded::redis", "{line}");
         let mut tail = self.tail();
         if tail.len() == TAIL_LINES {
@@ -137,10 +137,10 @@ impl Shared {
     }
 }
 
-fn keep(plan: &Plan, shared: &Arc<Shared>) {
+fn supervise(plan: &Plan, shared: &Arc<Shared>) {
     let mut pause = RESTART_PAUSE;
     loop {
-        let began = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let death = match run(plan, shared) {
             Ok(status) => status,
             Err(error) => format!("cannot run {}: {error}", plan.server.display()),
@@ -155,11 +155,11 @@ fn keep(plan: &Plan, shared: &Arc<Shared>) {
                 return;
             }
         }
-        if began.elapsed() > RESTART_PAUSE_MAX {
+        if started.elapsed() > RESTART_PAUSE_MAX {
             pause = RESTART_PAUSE;
         }
         let tail = shared.tail().iter().cloned().collect::<Vec<_>>().join(" | ");
-        tracing::error!(status = %death, tail, "embedded redis died; starting it again in {pause:?}");
+        tracing::error!(status = %death, tail, "embedded redis died; restarting in {pause:?}");
         thread::sleep(pause);
         if shared.state().stop {
             return;
@@ -168,7 +168,7 @@ fn keep(plan: &Plan, shared: &Arc<Shared>) {
     }
 }
 
-/// One life of the server.
+/// Runs the server until it exits, and returns its exit status.
 fn run(plan: &Plan, shared: &Arc<Shared>) -> io::Result<String> {
     let mut child = spawn(plan)?;
     let readers = [child.stdout.take().map(boxed), child.stderr.take().map(boxed)];
@@ -183,10 +183,10 @@ fn run(plan: &Plan, shared: &Arc<Shared>) -> io::Result<String> {
         shared.stop_with(Signal::TERM);
     }
     if let Some(mut stdin) = child.stdin.take() {
-        // It may be dead already; its status says more than a broken pipe.
+        // It may have exited already; its status says more than a broken pipe.
         let _written = stdin.write_all(plan.config.as_bytes());
     }
-    // Not reaped yet: until `pid` is cleared, a signal to it reaches it and nobody else.
+    // Waits without reaping: until `pid` is cleared, the id cannot be reused by another process.
     while let Err(error) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
         if error != rustix::io::Errno::INTR {
             return Err(error.into());
@@ -210,7 +210,7 @@ fn read_lines(output: Box<dyn Read + Send>, shared: Arc<Shared>) -> thread::Join
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             if !line.is_empty() {
-                shared.note(line);
+                shared.push_line(line);
             }
         }
     })
@@ -219,7 +219,7 @@ fn read_lines(output: Box<dyn Read + Send>, shared: Arc<Shared>) -> thread::Join
 fn spawn(plan: &Plan) -> io::Result<Child> {
     let mut command = Command::new(&plan.server);
     command.arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Ctrl-C in the terminal is for us; we stop the server last.
+    // A process group of its own, so that Ctrl-C in the terminal reaches only us; we stop the server last.
     command.process_group(0);
     let lock = plan.lock.try_clone()?;
     let parent = std::process::id();
@@ -237,7 +237,7 @@ fn spawn(plan: &Plan) -> io::Result<Child> {
 #[cfg(target_os = "linux")]
 fn die_with_parent(parent: u32) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-    // The parent may have died before the line above; then nobody would ever signal us.
+    // The parent may have died before the line above; then no signal would ever come.
     let is_orphan = rustix::process::getppid().is_none_or(|pid| pid.as_raw_nonzero().get().unsigned_abs() != parent);
     if is_orphan { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
 }

@@ -1,9 +1,13 @@
-//! Inputs, outputs and temp files of an instance: in memory, or in a folder. They outlive a restart, temp files do not.
+//! Inputs, outputs and temp files of an instance, in memory or in a folder. All but temp files survive a restart.
 //!
-//! Invariant: at most `FILE_BYTES_MAX` bytes are kept; the oldest files go first, and `/view` answers 404 for them, as it does
-//! when somebody cleans the output folder of a real instance.
+//! Invariant: at most `FILE_BYTES_MAX` bytes are stored. The oldest files are deleted first, and `/view` answers 404
+//! for them, as after a cleanup of a real instance's output folder.
 
-use super::{FILE_BYTES_MAX, lock};
+use crate::sim::{
+    file_names::{Key, normalized},
+    limits::FILE_BYTES_MAX,
+    lock::lock,
+};
 use axum::body::Bytes;
 use sha2::{Digest, Sha256};
 use std::{
@@ -14,13 +18,10 @@ use std::{
     time::SystemTime,
 };
 
-/// Longest file name, as Linux has it.
+/// Length of a file name, bytes, as on Linux.
 const NAME_BYTES_MAX: usize = 255;
 
-/// `(input | output | temp, subfolder, name)`.
-pub(super) type Key = (&'static str, String, String);
-
-/// What is known about a file.
+/// Metadata of a file, and its content if that is kept in memory.
 #[derive(Debug, Clone)]
 pub(super) struct File {
     pub bytes: usize,
@@ -31,7 +32,7 @@ pub(super) struct File {
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Index {
     files: BTreeMap<Key, File>,
     oldest: BTreeMap<u64, Key>,
     folders: BTreeSet<(&'static str, String)>,
@@ -39,47 +40,24 @@ struct Shelf {
     next: u64,
 }
 
-/// All files of one instance.
+/// All files of an instance.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     folder: Option<PathBuf>,
-    shelf: Mutex<Shelf>,
+    index: Mutex<Index>,
 }
 
-/// Where a save node writes.
-pub(super) struct Slot {
+/// Destination of a save node.
+pub(super) struct SavePath {
     pub subfolder: String,
     pub name: String,
     pub counter: u64,
 }
 
-/// One of the three folders by its name.
-pub(super) fn kind_of(name: &str) -> Option<&'static str> {
-    ["input", "output", "temp"].into_iter().find(|kind| *kind == name)
-}
-
-/// A subfolder without `.` and `..`; `None` if it leads outside.
-pub(super) fn inside(subfolder: &str) -> Option<String> {
-    if subfolder.starts_with('/') || subfolder.contains('\0') {
-        return None;
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in subfolder.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            _ => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 impl Files {
-    /// Takes over what lies in `folder`.
+    /// Opens the store. Existing files of `folder` are included.
     pub(super) fn open(folder: Option<PathBuf>) -> Result<Self, String> {
-        let files = Self { folder, shelf: Mutex::default() };
+        let files = Self { folder, index: Mutex::default() };
         let Some(folder) = &files.folder else { return Ok(files) };
         for kind in ["input", "output", "temp"] {
             let root = folder.join(kind);
@@ -93,13 +71,13 @@ impl Files {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            let about = entry.metadata()?;
-            if about.is_dir() {
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
                 let deeper = if subfolder.is_empty() { name } else { format!("{subfolder}/{name}") };
                 self.scan(kind, &entry.path(), &deeper)?;
-            } else if about.is_file() {
+            } else if metadata.is_file() {
                 let content = std::fs::read(entry.path())?;
-                self.shelve((kind, subfolder.to_owned(), name), &content, None, about.modified()?);
+                self.add((kind, subfolder.to_owned(), name), &content, None, metadata.modified()?);
             }
         }
         Ok(())
@@ -109,12 +87,12 @@ impl Files {
         self.folder.as_ref().map(|folder| folder.join(key.0).join(&key.1).join(&key.2))
     }
 
-    /// Writes a file, over an older one if there is one.
+    /// Writes a file, replacing an existing one.
     pub(super) fn put(&self, key: Key, content: Bytes) -> io::Result<()> {
         if key.2.len() > NAME_BYTES_MAX || key.1.split('/').any(|part| part.len() > NAME_BYTES_MAX) {
             return Err(io::Error::other("[Errno 36] File name too long"));
         }
-        let kept = match self.path(&key) {
+        let in_memory = match self.path(&key) {
             Some(path) => {
                 if let Some(parent) = path.parent() {
                     std::fs::create_dir_all(parent)?;
@@ -124,49 +102,49 @@ impl Files {
             }
             None => Some(content.clone()),
         };
-        self.shelve(key, &content, kept, SystemTime::now());
+        self.add(key, &content, in_memory, SystemTime::now());
         Ok(())
     }
 
-    fn shelve(&self, key: Key, content: &[u8], kept: Option<Bytes>, modified: SystemTime) {
+    fn add(&self, key: Key, content: &[u8], in_memory: Option<Bytes>, modified: SystemTime) {
         let digest = Sha256::digest(content).into();
-        let mut shelf = lock(&self.shelf);
-        shelf.next += 1;
-        let order = shelf.next;
-        let file = File { bytes: content.len(), modified, digest, order, content: kept };
-        shelf.bytes += file.bytes;
-        shelf.oldest.insert(order, key.clone());
-        shelf.folders.insert((key.0, key.1.clone()));
-        if let Some(old) = shelf.files.insert(key, file) {
-            shelf.bytes -= old.bytes;
-            shelf.oldest.remove(&old.order);
+        let mut index = lock(&self.index);
+        index.next += 1;
+        let order = index.next;
+        let file = File { bytes: content.len(), modified, digest, order, content: in_memory };
+        index.bytes += file.bytes;
+        index.oldest.insert(order, key.clone());
+        index.folders.insert((key.0, key.1.clone()));
+        if let Some(old) = index.files.insert(key, file) {
+            index.bytes -= old.bytes;
+            index.oldest.remove(&old.order);
         }
-        while shelf.bytes > FILE_BYTES_MAX
-            && let Some((_, oldest)) = shelf.oldest.pop_first()
+        while index.bytes > FILE_BYTES_MAX
+            && let Some((_, oldest)) = index.oldest.pop_first()
         {
-            self.forget(&mut shelf, &oldest);
+            self.remove(&mut index, &oldest);
         }
     }
 
-    fn forget(&self, shelf: &mut Shelf, key: &Key) {
-        if let Some(file) = shelf.files.remove(key) {
-            shelf.bytes -= file.bytes;
-            shelf.oldest.remove(&file.order);
+    fn remove(&self, index: &mut Index, key: &Key) {
+        if let Some(file) = index.files.remove(key) {
+            index.bytes -= file.bytes;
+            index.oldest.remove(&file.order);
         }
         if let Some(path) = self.path(key)
             && let Err(error) = std::fs::remove_file(&path)
         {
-            tracing::debug!(%error, path = %path.display(), "cannot delete");
+            tracing::debug!(%error, path = %path.display(), "cannot delete file");
         }
     }
 
-    pub(super) fn about(&self, key: &Key) -> Option<File> {
-        lock(&self.shelf).files.get(key).cloned()
+    pub(super) fn metadata(&self, key: &Key) -> Option<File> {
+        lock(&self.index).files.get(key).cloned()
     }
 
-    /// The content, if the file is there.
+    /// Returns the content of a file, if it exists.
     pub(super) async fn read(&self, key: &Key) -> Option<Bytes> {
-        let file = self.about(key)?;
+        let file = self.metadata(key)?;
         match file.content {
             Some(content) => Some(content),
             None => tokio::fs::read(self.path(key)?).await.ok().map(Bytes::from),
@@ -174,13 +152,13 @@ impl Files {
     }
 
     pub(super) fn has_folder(&self, kind: &'static str, subfolder: &str) -> bool {
-        subfolder.is_empty() || lock(&self.shelf).folders.contains(&(kind, subfolder.to_owned()))
+        subfolder.is_empty() || lock(&self.index).folders.contains(&(kind, subfolder.to_owned()))
     }
 
-    /// Names in a folder's top level, newest first.
+    /// Returns the names in the top level of a folder, newest first.
     pub(super) fn top_level(&self, kind: &str) -> Vec<String> {
-        let shelf = lock(&self.shelf);
-        let mut found: Vec<(u64, String)> = shelf
+        let index = lock(&self.index);
+        let mut found: Vec<(u64, String)> = index
             .files
             .iter()
             .filter(|((of, subfolder, _), _)| *of == kind && subfolder.is_empty())
@@ -191,7 +169,7 @@ impl Files {
     }
 
     pub(super) fn count(&self) -> usize {
-        lock(&self.shelf).files.len()
+        lock(&self.index).files.len()
     }
 
     pub(super) fn wipe_temp(&self) {
@@ -207,40 +185,46 @@ impl Files {
     }
 
     fn delete(&self, matches: impl Fn(&Key) -> bool) -> usize {
-        let mut shelf = lock(&self.shelf);
-        let keys: Vec<Key> = shelf.files.keys().filter(|key| matches(key)).cloned().collect();
+        let mut index = lock(&self.index);
+        let keys: Vec<Key> = index.files.keys().filter(|key| matches(key)).cloned().collect();
         for key in &keys {
-            self.forget(&mut shelf, key);
+            self.remove(&mut index, key);
         }
         keys.len()
     }
 
-    /// `get_save_image_path`: the folder, the name and the next free number for a prefix.
-    pub(super) fn slot(&self, prefix: &str, kind: &'static str, width: u32, height: u32) -> Result<Slot, String> {
+    /// Python's `get_save_image_path`: folder, name and next free number for a prefix.
+    pub(super) fn save_path(
+        &self,
+        prefix: &str,
+        kind: &'static str,
+        width: u32,
+        height: u32,
+    ) -> Result<SavePath, String> {
         let prefix = expanded(prefix, width, height);
-        let full = inside(&prefix).ok_or_else(|| {
+        let full = normalized(&prefix).ok_or_else(|| {
             format!(
                 "**** ERROR: Saving image outside the output folder is not allowed.\n full_output_folder: {prefix}\n         \
                  output_dir: {kind}\n         commonpath: /"
             )
         })?;
         let (subfolder, name) = full.rsplit_once('/').unwrap_or(("", &full));
-        // `normpath("")` is a dot.
+        // `normpath("")` is `.`.
         let name = if name.is_empty() { "." } else { name };
         if subfolder.split('/').any(|part| part.len() > NAME_BYTES_MAX) {
             return Err("[Errno 36] File name too long".to_owned());
         }
-        let mut shelf = lock(&self.shelf);
-        shelf.folders.insert((kind, subfolder.to_owned()));
+        let mut index = lock(&self.index);
+        index.folders.insert((kind, subfolder.to_owned()));
         let start = (kind, subfolder.to_owned(), format!("{name}_"));
-        let taken = shelf
+        let taken = index
             .files
             .range(start.clone()..)
             .take_while(|((of, sub, file), _)| *of == kind && *sub == start.1 && file.starts_with(&start.2))
             .filter_map(|((_, _, file), _)| file[start.2.len()..].split('_').next()?.parse::<u64>().ok())
             .max();
         let counter = taken.unwrap_or(0).saturating_add(1);
-        Ok(Slot { subfolder: subfolder.to_owned(), name: name.to_owned(), counter })
+        Ok(SavePath { subfolder: subfolder.to_owned(), name: name.to_owned(), counter })
     }
 }
 
@@ -260,17 +244,8 @@ fn expanded(prefix: &str, width: u32, height: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Files, inside};
+    use super::Files;
     use axum::body::Bytes;
-
-    #[test]
-    fn subfolders_stay_inside() {
-        assert_eq!(inside("a/./b/../c"), Some("a/c".to_owned()));
-        assert_eq!(inside(""), Some(String::new()));
-        for outside in ["..", "a/../../b", "/etc"] {
-            assert_eq!(inside(outside), None, "{outside}");
-        }
-    }
 
     #[test]
     fn the_counter_is_one_above_the_largest_in_its_folder() {
@@ -279,12 +254,12 @@ mod tests {
         put("", "out_00007_.png");
         put("", "out_x.png");
         put("deep", "out_00099_.png");
-        assert_eq!(files.slot("out", "output", 1, 1).unwrap().counter, 8);
-        assert_eq!(files.slot("deep/out", "output", 1, 1).unwrap().counter, 100);
-        assert_eq!(files.slot("new", "output", 1, 1).unwrap().counter, 1);
-        assert_eq!(files.slot("a%width%x%height%", "output", 3, 4).unwrap().name, "a3x4");
-        assert!(files.slot("../x", "output", 1, 1).is_err());
+        assert_eq!(files.save_path("out", "output", 1, 1).unwrap().counter, 8);
+        assert_eq!(files.save_path("deep/out", "output", 1, 1).unwrap().counter, 100);
+        assert_eq!(files.save_path("new", "output", 1, 1).unwrap().counter, 1);
+        assert_eq!(files.save_path("a%width%x%height%", "output", 3, 4).unwrap().name, "a3x4");
+        assert!(files.save_path("../x", "output", 1, 1).is_err());
         assert_eq!(files.delete_outputs(Some("out_00007_.png")), 1);
-        assert_eq!(files.slot("out", "output", 1, 1).unwrap().counter, 1, "deleting a file frees its number");
+        assert_eq!(files.save_path("out", "output", 1, 1).unwrap().counter, 1, "deleting a file frees its number");
     }
 }

@@ -1,172 +1,173 @@
-//! The stand-in ComfyUI: an instance that speaks HTTP and WebSocket as a real one does, needs no model, draws real pictures,
-//! and breaks on command.
+//! Stand-in for ComfyUI. It speaks HTTP and WebSocket as a real instance does, needs no model, draws real pictures, and
+//! fails on request.
 //!
-//! Ground truth is a live ComfyUI 0.3.64 and its source; the tests replay recordings of it. Mode `0.38` adds what newer ones
-//! have (canonical UUIDs, `/api/jobs`, cancel). Where to look: `routes` (who answers what), `worker` and `run` (one prompt's
-//! life), `hub` (who hears what), `faults` (every switch), `control` (the `/sim` routes).
+//! The reference is a live ComfyUI 0.3.64 and its source; the tests replay recordings of it. Mode `0.38` adds features
+//! of newer versions (canonical UUIDs, `/api/jobs`, cancel). Start with `routes` (all routes), `worker` and `run`
+//! (execution of a prompt), `hub` (WebSocket messages), `faults` (all switches) and `control` (the `/sim` routes).
 //!
-//! Control routes (never under `/api`): `GET|POST|DELETE /sim/faults`, `GET|DELETE /sim/log`, `POST /sim/kill {"down_ms"?}`,
-//! `POST /sim/restart {"down_ms"?}`, `POST /sim/freeze {"ms"}`, `POST /sim/ws/drop`, `POST /sim/files/delete {"filename"?}`,
-//! `GET /sim/state`.
+//! Control routes (never under `/api`): `GET|POST|DELETE /sim/faults`, `GET|DELETE /sim/log`, `POST /sim/kill
+//! {"down_ms"?}`, `POST /sim/restart {"down_ms"?}`, `POST /sim/freeze {"ms"}`, `POST /sim/ws/drop`, `POST
+//! /sim/files/delete {"filename"?}`, `GET /sim/state`.
 //!
-//! Invariants: nothing a client sends panics; memory is bounded by the named limits here; an idle instance does nothing.
+//! Invariants: nothing that a client sends causes a panic; memory is bounded by the limits named here; an idle instance
+//! uses no CPU.
 
 mod engine;
+mod file_names;
 mod files;
+mod limits;
+mod lock;
 mod nodes;
 mod options;
 mod python;
 mod server;
 
-pub use engine::event_log::{Happened, LogEntry};
+pub use engine::event_log::{LogEntry, LogEvent};
 pub use options::{Caching, Mode, SimOptions, SimSettings};
 pub use server::faults::{Faults, Times};
 
-use engine::incarnation::Shared;
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use engine::{
+    process::{Instance, Process},
+    worker,
 };
+use lock::lock;
+use server::{broadcast, listener, socket_hub::Outgoing};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// Pending prompts; beyond it `POST /prompt` is a 500. The real server has no limit.
-const PENDING_MAX: usize = 100_000;
-/// Entries of the history, as the real server's MAXIMUM_HISTORY_SIZE: the 10,002nd makes the oldest go.
-const HISTORY_MAX: usize = 10_000;
-/// Bytes of the history's entries.
-const HISTORY_BYTES_MAX: usize = 256 << 20;
-/// Bytes of all files; beyond it the oldest go and `/view` answers 404.
-const FILE_BYTES_MAX: usize = 512 << 20;
-/// Bytes of messages that wait for a stalled socket; beyond it messages are lost.
-const BACKLOG_BYTES_MAX: usize = 128 << 20;
-/// Open connections; beyond it a new one is closed at once.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Pixels of all pictures of one batch; beyond it the node is out of memory.
-const PIXELS_MAX: u64 = 400_000_000;
-
-/// One instance. Dropping it stops it.
+/// A running stand-in. Dropping it stops it.
 #[derive(Debug)]
 pub struct Sim {
-    shared: Arc<Shared>,
+    instance: Arc<Instance>,
 }
 
-/// Starts one; it listens when this returns.
+/// Starts a stand-in. It is listening when this returns.
 pub async fn start(options: SimOptions) -> Result<Sim, String> {
-    let shared = Shared::new(options)?;
-    shared.up().await?;
-    Ok(Sim { shared })
+    let instance = Instance::new(options, start_tasks)?;
+    instance.boot().await?;
+    Ok(Sim { instance })
 }
 
-/// Runs one until `stop`, or until a prompt or a control route kills it for good.
+/// Starts the tasks of a process. They end when it is killed.
+fn start_tasks(
+    process: &Arc<Process>,
+    listener: TcpListener,
+    messages: mpsc::UnboundedReceiver<Outgoing>,
+) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(listener::accept(Arc::clone(process), listener)),
+        tokio::spawn(worker::work(Arc::clone(process))),
+        tokio::spawn(broadcast::publish(Arc::clone(process), messages)),
+    ]
+}
+
+/// Runs a stand-in until `stop`, or until a prompt or a control route kills it for good.
 pub async fn run(settings: SimSettings, stop: CancellationToken) -> Result<(), String> {
     let sim = start(settings.into()).await?;
-    tracing::info!(address = %sim.addr(), "stand-in comfyui listens");
+    tracing::info!(address = %sim.addr(), "stand-in ComfyUI is listening");
     tokio::select! {
         () = stop.cancelled() => {}
-        () = sim.shared.gone() => return Err(format!("the stand-in on {} was killed", sim.addr())),
+        () = sim.instance.killed() => return Err(format!("the stand-in on {} was killed", sim.addr())),
     }
     sim.stop().await;
     Ok(())
 }
 
 impl Sim {
-    /// Where it listens (or did, while it is killed).
+    /// Returns the address it listens on, also while it is killed.
     pub fn addr(&self) -> SocketAddr {
-        self.shared.addr()
+        self.instance.addr()
     }
 
-    /// `http://127.0.0.1:8188`.
+    /// Returns its base URL, e.g. `http://127.0.0.1:8188`.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr())
     }
 
-    /// Kills the process: sockets end without a close frame (1006), then connections are refused. The port stays reserved.
+    /// Kills the simulated process: sockets end without a close frame (1006), then connections are refused. The port
+    /// stays reserved.
     pub async fn kill(&self) {
-        self.shared.down().await;
+        self.instance.kill().await;
     }
 
-    /// Starts it again on the same port after [`Sim::kill`] (kills it first if need be): empty queue and history, counter 0.
-    /// Inputs and outputs are still there, temp files are not.
+    /// Starts it again on the same port, after killing it if necessary: empty queue and history, counter 0. Inputs and
+    /// outputs are kept, temp files are not.
     pub async fn restart(&self) -> Result<(), String> {
-        self.shared.down().await;
-        self.shared.up().await
+        self.instance.kill().await;
+        self.instance.boot().await
     }
 
-    /// Whether it is up.
+    /// Returns true if the simulated process is running.
     pub fn is_up(&self) -> bool {
-        self.shared.life().is_some()
+        self.instance.process().is_some()
     }
 
-    /// Sets switches: `sim.set(|faults| faults.view_404 = Times::Next(1))`.
+    /// Changes switches: `sim.set(|faults| faults.view_404 = Times::Next(1))`.
     pub fn set(&self, change: impl FnOnce(&mut Faults)) {
-        self.shared.set_faults(change);
+        self.instance.set_faults(change);
     }
 
-    /// The switches as they are now, counters counted down.
+    /// Returns the current switches, with counters as they are now.
     pub fn faults(&self) -> Faults {
-        lock(&self.shared.faults).clone()
+        lock(&self.instance.faults).clone()
     }
 
-    /// Everything stands still for so long: HTTP, WebSocket, work.
+    /// Freezes everything for `time`: HTTP, WebSocket, execution.
     pub fn freeze(&self, time: Duration) {
-        if let Some(life) = self.shared.life() {
-            life.freeze(time);
+        if let Some(process) = self.instance.process() {
+            process.freeze(time);
         }
     }
 
-    /// Cuts all WebSockets without a close frame.
+    /// Drops all WebSockets without a close frame.
     pub fn drop_sockets(&self) {
-        if let Some(life) = self.shared.life() {
-            life.hub.cut_all();
+        if let Some(process) = self.instance.process() {
+            process.hub.cut_all();
         }
     }
 
-    /// Kills the worker as a `SystemExit` does: prompts are accepted and never run, until a restart.
+    /// Ends the worker as a `SystemExit` does: prompts are accepted but never run until a restart.
     pub fn make_zombie(&self) {
-        if let Some(life) = self.shared.life() {
-            life.make_zombie();
+        if let Some(process) = self.instance.process() {
+            process.make_zombie();
         }
     }
 
-    /// Deletes output and temp files (one by its name, or all): `/view` answers 404. Gives how many.
+    /// Deletes output and temp files (one by name, or all), so that `/view` answers 404. Returns the number of deleted
+    /// files.
     pub fn delete_outputs(&self, filename: Option<&str>) -> usize {
-        self.shared.files.delete_outputs(filename)
+        self.instance.files.delete_outputs(filename)
     }
 
-    /// Deletes uploaded files, as somebody who tidies the input folder does. Gives how many.
+    /// Deletes uploaded files, as a cleanup of the input folder does. Returns the number of deleted files.
     pub fn delete_inputs(&self) -> usize {
-        self.shared.files.delete_inputs()
+        self.instance.files.delete_inputs()
     }
 
-    /// What happened so far.
+    /// Returns the events so far.
     pub fn log(&self) -> Vec<LogEntry> {
-        self.shared.record.all()
+        self.instance.log.all()
     }
 
-    /// How often the worker began this prompt: more than once is what must not be.
+    /// Returns how often the worker started this prompt. More than once is a bug of the dispatcher.
     pub fn executions(&self, prompt_id: &str) -> usize {
-        self.log().iter().filter(|entry| entry.event == Happened::Started && entry.prompt_id == prompt_id).count()
+        self.log().iter().filter(|entry| entry.event == LogEvent::Started && entry.prompt_id == prompt_id).count()
     }
 
-    /// Open WebSockets.
+    /// Returns the number of open WebSockets.
     pub fn sockets(&self) -> usize {
-        self.shared.life().map_or(0, |life| life.hub.count())
+        self.instance.process().map_or(0, |process| process.hub.count())
     }
 
-    /// Ends it for good.
+    /// Stops it for good.
     pub async fn stop(self) {
-        self.shared.down().await;
+        self.instance.kill().await;
     }
 }
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        self.shared.end();
+        self.instance.close();
     }
-}
-
-/// Locks, also after a panic elsewhere: a test tool goes on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

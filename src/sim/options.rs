@@ -1,8 +1,8 @@
-//! How an instance is set up, from code and from the command line.
+//! Options of a stand-in, from code and from the command line.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Which ComfyUI is imitated.
+/// ComfyUI version to imitate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Mode {
     /// ComfyUI 0.3.64: any prompt id, no jobs API.
@@ -14,40 +14,41 @@ pub enum Mode {
     V038,
 }
 
-/// Which results a prompt may take from earlier ones.
+/// Caching strategy: the results that a prompt may reuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Caching {
-    /// Those of the last prompt (`classic`, the default of 0.3).
+    /// Results of the last prompt (`classic`, the default of 0.3).
     #[default]
     Classic,
-    /// Those of the last so many nodes (`--cache-lru`).
+    /// Results of the last N nodes (`--cache-lru`).
     Lru(usize),
-    /// None (`--cache-none`).
+    /// No results (`--cache-none`).
     None,
 }
 
-/// How an instance is set up.
+/// Options of a stand-in.
 #[derive(Debug, Clone)]
 pub struct SimOptions {
-    /// Where it listens; port 0 takes a free one and keeps it over restarts.
+    /// Address to listen on. Port 0 takes a free one and keeps it across restarts.
     pub listen: SocketAddr,
-    /// Which version.
+    /// Version to imitate.
     pub mode: Mode,
-    /// Folder for `input/`, `output/` and `temp/`; `None` keeps files in memory. Files survive a restart either way.
+    /// Folder for `input/`, `output/` and `temp/`; `None` keeps files in memory. Inputs and outputs survive a restart
+    /// either way.
     pub data: Option<PathBuf>,
-    /// From the message execution_success to the entry in the history.
+    /// Time between the message execution_success and the entry in the history.
     pub success_gap: Duration,
-    /// Seconds asked by nodes are divided by this.
+    /// Divisor of the seconds that nodes take.
     pub speed: f64,
     /// Time per step of the samplers.
     pub step: Duration,
     /// Whether samplers send preview pictures (`--preview-method`).
     pub previews: bool,
-    /// What results are kept.
+    /// Caching strategy.
     pub caching: Caching,
-    /// Largest request body.
+    /// Largest request body, bytes.
     pub upload_bytes_max: usize,
-    /// Model files beside the built-in ones, accepted in every model folder.
+    /// Model files in addition to the built-in ones, accepted in every model folder.
     pub models: Vec<String>,
 }
 
@@ -80,7 +81,7 @@ pub struct SimSettings {
     /// Folder for input, output and temp files, e.g. /tmp/sim [default: they are kept in memory, at most 512 MiB].
     #[arg(long, env = "SHUZHIREN_SIM_DATA")]
     pub data: Option<PathBuf>,
-    /// Milliseconds from the message execution_success to the entry in the history.
+    /// Milliseconds between the message execution_success and the entry in the history.
     #[arg(long, env = "SHUZHIREN_SIM_SUCCESS_GAP", default_value_t = 2, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub success_gap: u64,
     /// Divides the seconds that nodes take: 10 is ten times faster.

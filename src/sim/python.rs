@@ -1,16 +1,16 @@
-//! How Python's `json`, `str`, `int` and `float` see a value: bodies and messages must read as the real server's do.
+//! Python's `json`, `str`, `int` and `float`: bodies and messages must be formatted as by the real server.
 //!
-//! Invariant: pure; nothing here panics, whatever the value.
+//! Invariant: pure, and never panics.
 
 use serde_json::{Number, Value};
 use std::fmt::Write;
 
-/// The text a `ui` value holds where Python would hold `nan`: [`dumps`] writes it bare, as Python's `json` does.
+/// Text that stands for Python's `nan` in a `ui` value. [`dumps`] writes it unquoted, as Python's `json` does.
 pub(super) const NAN: &str = "\u{0}NaN";
-/// As [`NAN`], for `inf`.
+/// Like [`NAN`], for `inf`.
 pub(super) const INFINITY: &str = "\u{0}Infinity";
 
-/// `json.dumps(value)`: `", "` and `": "`, ASCII only, floats as Python writes them.
+/// Python's `json.dumps(value)`: `", "` and `": "`, ASCII only, floats formatted as in Python.
 pub(super) fn dumps(value: &Value) -> String {
     let mut out = String::new();
     write_json(value, &mut out);
@@ -50,7 +50,7 @@ fn write_json(value: &Value, out: &mut String) {
     }
 }
 
-/// A JSON string literal, ASCII only.
+/// Writes a JSON string literal, ASCII only.
 pub(super) fn write_text(text: &str, out: &mut String) {
     out.push('"');
     for letter in text.chars() {
@@ -80,7 +80,7 @@ fn number_text(number: &Number) -> String {
     }
 }
 
-/// `repr(float)`.
+/// Python's `repr(float)`.
 pub(super) fn float_repr(float: f64) -> String {
     if float.is_nan() {
         return "nan".to_owned();
@@ -98,7 +98,7 @@ pub(super) fn float_repr(float: f64) -> String {
     format!("{float:?}")
 }
 
-/// `str(value)`.
+/// Python's `str(value)`.
 pub(super) fn str_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -106,7 +106,7 @@ pub(super) fn str_of(value: &Value) -> String {
     }
 }
 
-/// `repr(value)`.
+/// Python's `repr(value)`.
 pub(super) fn repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
@@ -123,7 +123,7 @@ pub(super) fn repr(value: &Value) -> String {
     }
 }
 
-/// `repr(text)`.
+/// Python's `repr(text)`.
 pub(super) fn repr_text(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
@@ -144,7 +144,7 @@ pub(super) fn repr_text(text: &str) -> String {
     out
 }
 
-/// `int(value)`, or the exception's text.
+/// Python's `int(value)`, or the text of the exception.
 pub(super) fn int_of(value: &Value) -> Result<i128, String> {
     match value {
         Value::Bool(flag) => Ok(i128::from(*flag)),
@@ -168,7 +168,7 @@ fn number_int(number: &Number) -> i128 {
     number.as_i128().unwrap_or_else(|| number.as_f64().unwrap_or(0.0) as i128)
 }
 
-/// `float(value)`, or the exception's text.
+/// Python's `float(value)`, or the text of the exception.
 pub(super) fn float_of(value: &Value) -> Result<f64, String> {
     match value {
         Value::Bool(flag) => Ok(f64::from(u8::from(*flag))),
@@ -182,7 +182,7 @@ pub(super) fn float_of(value: &Value) -> Result<f64, String> {
     }
 }
 
-/// `bool(value)`.
+/// Python's `bool(value)`.
 pub(super) fn truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -194,7 +194,7 @@ pub(super) fn truthy(value: &Value) -> bool {
     }
 }
 
-/// `type(value).__name__`.
+/// Python's `type(value).__name__`.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "NoneType",
@@ -207,7 +207,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A JSON number of any integer; beyond what JSON numbers hold here, a float.
+/// Returns a JSON number of any integer; a float if it does not fit.
 pub(super) fn int_value(int: i128) -> Value {
     #[allow(clippy::cast_precision_loss, reason = "only what fits no integer becomes a float")]
     Number::from_i128(int).map_or_else(|| Value::from(int as f64), Value::Number)

@@ -27,7 +27,7 @@ use crate::support::{
 use http_proxy::HttpProxy;
 use serde_json::{Value, json};
 use shuzhiren::{
-    sim::{Faults, Happened, Sim},
+    sim::{Faults, LogEvent, Sim},
     task::{Attempt, TaskId},
 };
 
@@ -71,11 +71,11 @@ fn prompt(task: &str, attempt: u32) -> String {
 }
 
 /// Number of times that the event happened to the prompt.
-fn count(sim: &Sim, event: Happened, prompt: &str) -> usize {
+fn count(sim: &Sim, event: LogEvent, prompt: &str) -> usize {
     sim.log().iter().filter(|entry| entry.event == event && entry.prompt_id == prompt).count()
 }
 
-async fn happens(stack: &Stack, sim: &Sim, event: Happened, prompt: &str) {
+async fn happens(stack: &Stack, sim: &Sim, event: LogEvent, prompt: &str) {
     let what = format!("{event:?} of {prompt}");
     let seen = eventually_or_log(stack, &what, || count(sim, event, prompt) > 0);
     seen.await;

@@ -84,7 +84,7 @@ async fn a_whole_system_is_found_well_from_end_to_end() {
         assert_eq!(found.of(check).0, "ok", "{check}: {:#}", found.report);
     }
     assert_eq!(found.of(&format!("{front}/ws")).1, "the WebSocket opens");
-    assert_eq!(found.of("store.installation").1, "the files are those of this system");
+    assert_eq!(found.of("store.installation").1, "the files belong to this system");
     assert_eq!(stack.stored_files(), [""; 0], "the probe file is gone");
 }
 

@@ -8,7 +8,10 @@ mod good;
 use futures_util::TryStreamExt;
 use serde_json::value::RawValue;
 use shuzhiren::{
-    comfy::{Client, Ending, Made, RemoteFile, Sighting, Sign, Submitted, Tracker, Verdict},
+    comfy::{
+        Client, NodeOutput, ProgressTracker, PromptEvent, PromptOutcome, PromptResult, PromptStatus, RemoteFile,
+        Submitted,
+    },
     fleet::Target,
     task::{Failure, InstanceId, Progress},
 };
@@ -63,27 +66,29 @@ fn fresh(name: &str) -> Box<RawValue> {
 }
 
 struct Run {
-    ending: Ending,
+    ending: PromptResult,
     progress: Vec<Progress>,
     took: Duration,
 }
 
 impl Run {
     fn failure(&self) -> &Failure {
-        match &self.ending.verdict {
-            Verdict::Failed(failure) => failure,
+        match &self.ending.outcome {
+            PromptOutcome::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
     }
 
     fn files(&self) -> Vec<&RemoteFile> {
         let outputs = self.ending.outputs.iter();
-        outputs.filter_map(|made| if let Made::File { file, .. } = made { Some(file) } else { None }).collect()
+        outputs.filter_map(|made| if let NodeOutput::File { file, .. } = made { Some(file) } else { None }).collect()
     }
 
     fn texts(&self) -> Vec<&str> {
         let outputs = self.ending.outputs.iter();
-        outputs.filter_map(|made| if let Made::Text { text, .. } = made { Some(text.as_str()) } else { None }).collect()
+        outputs
+            .filter_map(|made| if let NodeOutput::Text { text, .. } = made { Some(text.as_str()) } else { None })
+            .collect()
     }
 }
 
@@ -93,27 +98,27 @@ async fn run(client: &Client, workflow: &RawValue) -> Run {
     let client_id = format!("test-{prompt}");
     let mut socket = client.connect(&client_id, TIMEOUT).await.unwrap();
     let nodes: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(workflow.get()).unwrap();
-    let mut tracker = Tracker::new(prompt, nodes.into_keys());
+    let mut tracker = ProgressTracker::new(prompt, nodes.into_keys());
     let mut progress = Vec::new();
     let submitted = client.submit(prompt, workflow, &client_id).await.unwrap();
     assert!(matches!(submitted, Submitted::Accepted), "{submitted:?}");
     let heard = async {
         while let Some(sign) = socket.next().await {
-            if tracker.see(&sign) {
+            if tracker.apply(&sign) {
                 progress.push(tracker.progress());
             }
-            if sign == Sign::Ended(prompt) {
+            if sign == PromptEvent::Ended(prompt) {
                 return;
             }
         }
         panic!("the WebSocket closed");
     };
     tokio::time::timeout(WAIT_MAX, heard).await.expect("no ending was heard");
-    let Sighting::Ended(ending) = client.ending(prompt).await.unwrap() else { panic!("not in history") };
+    let PromptStatus::Ended(ending) = client.result(prompt).await.unwrap() else { panic!("not in history") };
     let took = started.elapsed();
     socket.close().await;
-    client.forget(prompt).await.unwrap();
-    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+    client.delete_history(prompt).await.unwrap();
+    assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
     Run { ending, progress, took }
 }
 

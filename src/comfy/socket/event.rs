@@ -1,55 +1,57 @@
-//! A hint from an instance's WebSocket.
+//! Events from an instance's WebSocket.
 
-use crate::comfy::Made;
+use crate::comfy::NodeOutput;
 use uuid::Uuid;
 
-/// A hint from the WebSocket; REST is the truth. Prompt ids that are no UUIDs (other clients') are dropped.
+/// An event from the WebSocket. Only a hint: REST is the truth. Events of prompts whose id is not a UUID (other
+/// clients') are dropped.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Sign {
-    /// Prompts pending and running.
+pub enum PromptEvent {
+    /// Number of prompts pending and running.
     QueueRemaining(u32),
     /// Execution began.
     Started(Uuid),
-    /// These nodes need not run.
+    /// Results of these nodes are cached; they will not run.
     Cached {
         /// The prompt.
         prompt: Uuid,
-        /// Ids.
+        /// Node ids.
         nodes: Vec<String>,
     },
-    /// A node begins.
+    /// A node started.
     Executing {
         /// The prompt.
         prompt: Uuid,
         /// The node's display id.
         node: String,
     },
-    /// A node's bar moves.
+    /// A node's progress bar moved.
     Progress {
         /// The prompt.
         prompt: Uuid,
         /// The node's display id, if known.
         node: Option<String>,
-        /// 0–max.
+        /// From 0 to `max`.
         value: f64,
-        /// More than 0.
+        /// Greater than 0.
         max: f64,
     },
-    /// A node ended with something to show.
+    /// A node ended with outputs.
     Executed {
         /// The prompt.
         prompt: Uuid,
         /// The node's display id.
         node: String,
-        /// Its files and texts, as far as they fit: the history has all.
-        made: Vec<Made>,
+        /// Its files and texts, up to a size limit. The history has all of them.
+        outputs: Vec<NodeOutput>,
     },
-    /// Probably ended (success, error, interrupted, or `executing null`): look.
+    /// The prompt probably ended (success, error, interrupted, or `executing null`). Check with
+    /// [`crate::comfy::Client::result`].
     Ended(Uuid),
 }
 
-impl Sign {
-    /// The prompt it is about.
+impl PromptEvent {
+    /// Returns the prompt that the event is about.
     pub const fn prompt(&self) -> Option<Uuid> {
         match self {
             Self::QueueRemaining(_) => None,

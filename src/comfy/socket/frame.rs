@@ -1,7 +1,7 @@
-//! Frames of the WebSocket as signs (protocol §5).
+//! Parses text frames of the WebSocket into events (protocol §5).
 
 use crate::comfy::{
-    Sign, limits, outputs,
+    PromptEvent, limits, outputs,
     python_json::{self, Pairs},
 };
 use serde::Deserialize;
@@ -18,7 +18,7 @@ struct Frame<'a> {
     data: &'a RawValue,
 }
 
-/// Every field of every kind that is of use.
+/// Fields of all kinds of frames that are used.
 #[derive(Deserialize)]
 struct Data<'a> {
     #[serde(borrow, default)]
@@ -41,84 +41,85 @@ struct Data<'a> {
     exception_type: Option<&'a RawValue>,
 }
 
-/// Reads one socket's frames; remembers under which name an expanded node is shown, which `progress` does not say.
+/// Parses the frames of one socket. Remembers the display ids of expanded nodes, which `progress` does not contain.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    display: HashMap<String, String>,
+    display_ids: HashMap<String, String>,
 }
 
 impl Reader {
-    /// The sign of a text frame; `None` for what is of no use or no sense.
-    pub(crate) fn read(&mut self, frame: &str) -> Option<Sign> {
-        // All nodes each time: 162 MB for one prompt of 900 nodes (protocol §5). Not worth a look.
+    /// Parses a text frame; `None` if it is of no use or malformed.
+    pub(crate) fn read(&mut self, frame: &str) -> Option<PromptEvent> {
+        // Skipped unparsed. It lists all nodes each time: 162 MB for one prompt of 900 nodes (protocol §5).
         if frame.starts_with(r#"{"type": "progress_state""#) || frame.starts_with(r#"{"type":"progress_state""#) {
             return None;
         }
         match python_json::object::<Frame<'_>>(frame) {
-            Some(frame) => self.sign(&frame),
-            None => self.sign(&python_json::object(&python_json::tidy(frame.as_bytes()))?),
+            Some(frame) => self.event(&frame),
+            None => self.event(&python_json::object(&python_json::tidy(frame.as_bytes()))?),
         }
     }
 
-    fn sign(&mut self, frame: &Frame<'_>) -> Option<Sign> {
+    fn event(&mut self, frame: &Frame<'_>) -> Option<PromptEvent> {
         let data: &Data<'_> = &python_json::object(frame.data.get())?;
         match python_json::text(frame.kind)?.as_str() {
-            "status" => remaining(data.status?).map(Sign::QueueRemaining),
+            "status" => remaining(data.status?).map(PromptEvent::QueueRemaining),
             "execution_start" => {
-                self.display.clear();
-                data.prompt().map(Sign::Started)
+                self.display_ids.clear();
+                data.prompt().map(PromptEvent::Started)
             }
-            "execution_cached" => Some(Sign::Cached { prompt: data.prompt()?, nodes: ids(data.nodes?) }),
+            "execution_cached" => Some(PromptEvent::Cached { prompt: data.prompt()?, nodes: ids(data.nodes?) }),
             "executing" => self.executing(data),
             "progress" => self.progress(data),
             "executed" => {
-                let (prompt, node) = (data.prompt()?, data.shown()?);
-                let made = data.output.map(|ui| outputs::of_node(&node, ui)).unwrap_or_default();
-                Some(Sign::Executed { prompt, node, made })
+                let (prompt, node) = (data.prompt()?, data.display_id()?);
+                let outputs = data.output.map(|ui| outputs::of_node(&node, ui)).unwrap_or_default();
+                Some(PromptEvent::Executed { prompt, node, outputs })
             }
-            "execution_success" | "execution_interrupted" => data.prompt().map(Sign::Ended),
-            // A blocked node is no end: the prompt goes on and ends well (protocol §5).
+            "execution_success" | "execution_interrupted" => data.prompt().map(PromptEvent::Ended),
+            // A blocked node does not end the prompt, which goes on and succeeds (protocol §5).
             "execution_error"
                 if data.exception_type.and_then(python_json::text).as_deref() == Some("ExecutionBlocked") =>
             {
                 None
             }
-            "execution_error" => data.prompt().map(Sign::Ended),
+            "execution_error" => data.prompt().map(PromptEvent::Ended),
             _ => None,
         }
     }
 
-    /// Without a node it is the last message of a prompt; without a prompt it is the greeting of a reconnect.
-    fn executing(&mut self, data: &Data<'_>) -> Option<Sign> {
+    /// `executing` without a node is the last message of a prompt; without a prompt it is sent on reconnect and
+    /// ignored.
+    fn executing(&mut self, data: &Data<'_>) -> Option<PromptEvent> {
         let prompt = data.prompt()?;
-        let Some(node) = data.node.and_then(python_json::text) else { return Some(Sign::Ended(prompt)) };
-        let shown = data.shown()?;
-        if shown != node && self.display.len() < limits::DISPLAY_NAMES_MAX {
-            self.display.insert(python_json::cut(node, limits::WORD_BYTES_MAX), shown.clone());
+        let Some(node) = data.node.and_then(python_json::text) else { return Some(PromptEvent::Ended(prompt)) };
+        let display_id = data.display_id()?;
+        if display_id != node && self.display_ids.len() < limits::DISPLAY_IDS_MAX {
+            self.display_ids.insert(python_json::cut(node, limits::WORD_BYTES_MAX), display_id.clone());
         }
-        Some(Sign::Executing { prompt, node: shown })
+        Some(PromptEvent::Executing { prompt, node: display_id })
     }
 
-    fn progress(&self, data: &Data<'_>) -> Option<Sign> {
+    fn progress(&self, data: &Data<'_>) -> Option<PromptEvent> {
         let prompt = data.prompt()?;
         let max = data.max.and_then(python_json::number).filter(|max| *max > 0.0)?;
         let value = data.value.and_then(python_json::number)?.clamp(0.0, max);
         let node = data.node.and_then(python_json::text).map(|node| python_json::cut(node, limits::WORD_BYTES_MAX));
-        let node = node.map(|node| self.display.get(&node).cloned().unwrap_or(node));
-        Some(Sign::Progress { prompt, node, value, max })
+        let node = node.map(|node| self.display_ids.get(&node).cloned().unwrap_or(node));
+        Some(PromptEvent::Progress { prompt, node, value, max })
     }
 }
 
 impl Data<'_> {
-    /// Ours are canonical UUIDs; others' prompts are none of our business.
+    /// Returns the prompt id if it is a canonical UUID, as ours are.
     fn prompt(&self) -> Option<Uuid> {
         let text = python_json::text(self.prompt_id?)?;
         Uuid::try_parse(&text).ok().filter(|uuid| uuid.to_string() == text)
     }
 
-    fn shown(&self) -> Option<String> {
-        let shown = self.display_node.and_then(python_json::text).or_else(|| self.node.and_then(python_json::text))?;
-        Some(python_json::cut(shown, limits::WORD_BYTES_MAX))
+    fn display_id(&self) -> Option<String> {
+        let id = self.display_node.and_then(python_json::text).or_else(|| self.node.and_then(python_json::text))?;
+        Some(python_json::cut(id, limits::WORD_BYTES_MAX))
     }
 }
 
@@ -142,24 +143,24 @@ fn field<'a>(raw: &'a RawValue, name: &str) -> Option<&'a RawValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reader, Sign};
-    use crate::comfy::{Made, limits};
+    use super::{PromptEvent, Reader};
+    use crate::comfy::{NodeOutput, limits};
     use proptest::prelude::*;
     use uuid::Uuid;
 
     const PROMPT: Uuid = Uuid::from_u128(0xd466_044b_7ef4_4274_b83c_5994_a394_464b);
 
-    fn read(frames: &[&str]) -> Vec<Sign> {
+    fn read(frames: &[&str]) -> Vec<PromptEvent> {
         let mut reader = Reader::default();
         let id = PROMPT.to_string();
         frames.iter().filter_map(|frame| reader.read(&frame.replace("ID", &id))).collect()
     }
 
-    /// Captured from 0.3.64 (a node that expands, cut short); `progress` has no display id.
+    /// Captured from 0.3.64: a node that expands, abridged. `progress` has no display id.
     #[test]
-    fn a_life_as_it_was_recorded() {
-        let executing = |node: &str| Sign::Executing { prompt: PROMPT, node: node.to_owned() };
-        let signs = read(&[
+    fn a_recorded_run_is_parsed() {
+        let executing = |node: &str| PromptEvent::Executing { prompt: PROMPT, node: node.to_owned() };
+        let events = read(&[
             r#"{"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 1}}, "sid": "41be"}}"#,
             r#"{"type": "feature_flags", "data": {"supports_preview_metadata": true, "max_upload_size": 104857600}}"#,
             r#"{"type": "execution_start", "data": {"prompt_id": "ID", "timestamp": 1795461412694}}"#,
@@ -174,40 +175,43 @@ mod tests {
             r#"{"type": "executing", "data": {"node": null, "prompt_id": "ID"}}"#,
         ]);
         assert_eq!(
-            signs,
+            events,
             [
-                Sign::QueueRemaining(1),
-                Sign::Started(PROMPT),
-                Sign::Cached { prompt: PROMPT, nodes: vec!["7".to_owned(), "8".to_owned()] },
+                PromptEvent::QueueRemaining(1),
+                PromptEvent::Started(PROMPT),
+                PromptEvent::Cached { prompt: PROMPT, nodes: vec!["7".to_owned(), "8".to_owned()] },
                 executing("1"),
                 executing("1"),
-                Sign::Progress { prompt: PROMPT, node: Some("1".to_owned()), value: 1.0, max: 2.0 },
-                Sign::Executed {
+                PromptEvent::Progress { prompt: PROMPT, node: Some("1".to_owned()), value: 1.0, max: 2.0 },
+                PromptEvent::Executed {
                     prompt: PROMPT,
                     node: "2".to_owned(),
-                    made: vec![Made::Text { node_id: "2".to_owned(), text: "a".to_owned() }],
+                    outputs: vec![NodeOutput::Text { node_id: "2".to_owned(), text: "a".to_owned() }],
                 },
-                Sign::Ended(PROMPT),
-                Sign::QueueRemaining(0),
-                Sign::Ended(PROMPT),
+                PromptEvent::Ended(PROMPT),
+                PromptEvent::QueueRemaining(0),
+                PromptEvent::Ended(PROMPT),
             ]
         );
     }
 
     #[test]
-    fn a_blocked_node_is_no_end_and_an_error_is_one() {
+    fn an_error_ends_the_prompt_but_a_blocked_node_does_not() {
         let error = |name: &str| {
             format!(
                 r#"{{"type":"execution_error","data":{{"prompt_id":"ID","exception_type":"{name}","traceback":[]}}}}"#
             )
         };
         assert_eq!(read(&[&error("ExecutionBlocked")]), []);
-        assert_eq!(read(&[&error("RuntimeError")]), [Sign::Ended(PROMPT)]);
-        assert_eq!(read(&[r#"{"type":"execution_interrupted","data":{"prompt_id":"ID"}}"#]), [Sign::Ended(PROMPT)]);
+        assert_eq!(read(&[&error("RuntimeError")]), [PromptEvent::Ended(PROMPT)]);
+        assert_eq!(
+            read(&[r#"{"type":"execution_interrupted","data":{"prompt_id":"ID"}}"#]),
+            [PromptEvent::Ended(PROMPT)]
+        );
     }
 
     #[test]
-    fn what_makes_no_sense_is_no_sign() {
+    fn malformed_frames_are_ignored() {
         let odd = [
             "",
             "[]",
@@ -233,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_may_be_floats_or_beyond_the_bar() {
-        let step = |value: f64, max: f64| Sign::Progress { prompt: PROMPT, node: None, value, max };
+    fn progress_numbers_may_be_floats_or_exceed_the_maximum() {
+        let step = |value: f64, max: f64| PromptEvent::Progress { prompt: PROMPT, node: None, value, max };
         assert_eq!(read(&[r#"{"type":"progress","data":{"value":7,"max":2.5,"prompt_id":"ID"}}"#]), [step(2.5, 2.5)]);
         assert_eq!(
             read(&[r#"{"type":"progress","data":{"value":-1,"max":2,"prompt_id":"ID","node":null}}"#]),
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_made_is_told_as_far_as_it_fits() {
+    fn outputs_of_a_node_are_reported_up_to_the_limit() {
         let images: Vec<String> = (0..3).map(|n| format!(r#"{{"filename":"{n}.png","type":"temp"}}"#)).collect();
         let long = format!(r#"{{"filename":"a.png","subfolder":"{}"}}"#, "x/".repeat(400));
         let count = limits::LIVE_BYTES_MAX / 805;
@@ -253,17 +257,17 @@ mod tests {
             let frame = format!(
                 r#"{{"type":"executed","data":{{"node":"2.0","display_node":"2","output":{output},"prompt_id":"ID"}}}}"#
             );
-            let [Sign::Executed { node, made, .. }] = &read(&[&frame])[..] else { panic!() };
-            assert_eq!((node.as_str(), made.len()), ("2", expected));
-            assert!(made.iter().all(|made| matches!(made, Made::File { node_id, .. } if node_id == "2")));
+            let [PromptEvent::Executed { node, outputs, .. }] = &read(&[&frame])[..] else { panic!() };
+            assert_eq!((node.as_str(), outputs.len()), ("2", expected));
+            assert!(outputs.iter().all(|output| matches!(output, NodeOutput::File { node_id, .. } if node_id == "2")));
         }
         let nothing = r#"{"type":"executed","data":{"node":"2","display_node":"2","output":null,"prompt_id":"ID"}}"#;
-        assert!(matches!(&read(&[nothing])[..], [Sign::Executed { made, .. }] if made.is_empty()));
+        assert!(matches!(&read(&[nothing])[..], [PromptEvent::Executed { outputs, .. }] if outputs.is_empty()));
     }
 
     proptest! {
         #[test]
-        fn nothing_panics(text in ".{0,100}", data in "[\\[\\]{}\",:a-z0-9 ]{0,60}", kind in "status|progress|executing|execution_cached") {
+        fn no_frame_panics(text in ".{0,100}", data in "[\\[\\]{}\",:a-z0-9 ]{0,60}", kind in "status|progress|executing|execution_cached") {
             let mut reader = Reader::default();
             reader.read(&text);
             reader.read(&format!("{{\"type\":\"{kind}\",\"data\":{data}}}"));

@@ -1,5 +1,5 @@
-//! The WebSocket of an instance: drained always, by a task of its own, because one reader that stalls stops all messages of
-//! the instance (protocol §5).
+//! The WebSocket of an instance. A task of its own always drains it, because one stalled reader blocks the messages of
+//! the whole instance (protocol §5).
 
 pub(super) mod event;
 pub(super) mod event_queue;
@@ -7,8 +7,8 @@ pub(super) mod frame;
 pub(super) mod preview;
 pub(super) mod progress;
 
-use super::{Client, Error, Preview, Sign, dns_guard, limits};
-use event_queue::Mailbox;
+use super::{Client, Error, Preview, PromptEvent, dns_guard, limits};
+use event_queue::EventQueue;
 use futures_util::{SinkExt, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -23,39 +23,39 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
-/// Must be the first frame, or previews come without the name of their prompt (protocol §5).
+/// Must be the first frame; otherwise previews come without their prompt id (protocol §5).
 const FEATURE_FLAGS: &str = r#"{"type":"feature_flags","data":{"supports_preview_metadata":true}}"#;
-/// Our own frames are small.
+/// Write buffer, bytes. The frames that we send are small.
 const WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// An open WebSocket. Dropping it closes it.
 #[derive(Debug)]
 pub struct Socket {
-    mailbox: Arc<Mailbox>,
+    events: Arc<EventQueue>,
     previews: watch::Receiver<Option<Preview>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-/// When to ping and when to give up.
+/// Interval of pings, and the silence after which the socket counts as dead.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct KeepAlive {
     ping_every: Duration,
     silence_max: Duration,
 }
 
 impl Client {
-    /// Opens the WebSocket with `client_id`, within `timeout`. The returned socket is drained by a task of its own into a
-    /// bounded channel; a full channel drops progress, never endings.
+    /// Opens the WebSocket with `client_id`, within `timeout`. A task drains the returned socket into a bounded queue;
+    /// a full queue drops progress, but no start or end of a prompt.
     ///
     /// # Errors
-    /// It does not answer, or does not speak WebSocket.
+    /// The instance does not answer, or does not speak WebSocket.
     pub async fn connect(&self, client_id: &str, timeout: Duration) -> Result<Socket, Error> {
         let connecting = Box::pin(self.open(client_id));
         let stream = tokio::time::timeout(timeout, connecting)
             .await
-            .map_err(|_| Error::Unreachable(format!("no WebSocket within {timeout:?}")))??;
-        Ok(Socket::spawn(stream, Pace { ping_every: limits::PING_EVERY, silence_max: limits::SILENCE_MAX }))
+            .map_err(|_| Error::Unreachable(format!("WebSocket did not open within {timeout:?}")))??;
+        Ok(Socket::spawn(stream, KeepAlive { ping_every: limits::PING_EVERY, silence_max: limits::SILENCE_MAX }))
     }
 
     async fn open(&self, client_id: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
@@ -63,23 +63,25 @@ impl Client {
         if base.starts_with("https:") {
             install_tls();
         }
-        let unusable = |_: url::ParseError| Error::Refused("the URL cannot be used".to_owned());
+        let unusable = |_: url::ParseError| Error::Refused("unusable URL".to_owned());
         let mut url = url::Url::parse(&format!("{}/ws", base.replacen("http", "ws", 1))).map_err(unusable)?;
         url.query_pairs_mut().append_pair("clientId", client_id);
-        let mut request = url.as_str().into_client_request().map_err(why)?;
+        let mut request = url.as_str().into_client_request().map_err(socket_error)?;
         request.headers_mut().extend(self.http.headers.clone());
         let config = WebSocketConfig::default()
             .max_message_size(Some(limits::FRAME_BYTES_MAX))
             .max_frame_size(Some(limits::FRAME_BYTES_MAX))
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
-        let tcp = open_tcp(&url).await.map_err(|error| Error::Unreachable(format!("no WebSocket: {error}")))?;
-        let (mut stream, _) = client_async_tls_with_config(request, tcp, Some(config), None).await.map_err(why)?;
-        stream.send(Message::text(FEATURE_FLAGS)).await.map_err(why)?;
+        let tcp =
+            open_tcp(&url).await.map_err(|error| Error::Unreachable(format!("cannot open WebSocket: {error}")))?;
+        let (mut stream, _) =
+            client_async_tls_with_config(request, tcp, Some(config), None).await.map_err(socket_error)?;
+        stream.send(Message::text(FEATURE_FLAGS)).await.map_err(socket_error)?;
         Ok(stream)
     }
 }
 
-/// Connects to the first allowed address that answers.
+/// Connects to the first allowed address that accepts.
 async fn open_tcp(url: &url::Url) -> std::io::Result<TcpStream> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let addresses = dns_guard::allowed(host, url.port_or_known_default().unwrap_or(80)).await?;
@@ -89,32 +91,36 @@ async fn open_tcp(url: &url::Url) -> std::io::Result<TcpStream> {
 }
 
 impl Socket {
-    /// The next sign; `None` when the socket has closed or fell silent (no pong for 20 s). May be dropped while it waits.
-    pub async fn next(&mut self) -> Option<Sign> {
-        self.mailbox.next().await
+    /// Returns the next event; `None` once the socket has closed or was silent for 20 s (not even a pong). Cancel safe.
+    pub async fn next(&mut self) -> Option<PromptEvent> {
+        self.events.next().await
     }
 
-    /// The latest picture of a prompt that runs; older ones are dropped.
+    /// Returns a receiver of the latest preview picture. Older ones are dropped.
     pub fn previews(&self) -> watch::Receiver<Option<Preview>> {
         self.previews.clone()
     }
 
-    /// Closes it fully, so that a new one with the same client id is safe (protocol §5).
+    /// Closes the socket with the closing handshake, after which a new one with the same client id is safe (protocol
+    /// §5).
     pub async fn close(mut self) {
         if let Some(stop) = self.stop.take()
             && stop.send(()).is_ok()
             && timeout(2 * limits::CLOSE_WAIT, &mut self.task).await.is_err()
         {
-            tracing::debug!("a WebSocket did not close in time");
+            tracing::debug!("websocket did not close in time");
         }
     }
 
-    fn spawn<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: WebSocketStream<S>, pace: Pace) -> Self {
-        let mailbox = Arc::new(Mailbox::default());
+    fn spawn<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        stream: WebSocketStream<S>,
+        keep_alive: KeepAlive,
+    ) -> Self {
+        let events = Arc::new(EventQueue::default());
         let (stop, stopped) = oneshot::channel();
         let (latest, previews) = watch::channel(None);
-        let task = tokio::spawn(drain(stream, Arc::clone(&mailbox), latest, stopped, pace));
-        Self { mailbox, previews, stop: Some(stop), task }
+        let task = tokio::spawn(drain(stream, Arc::clone(&events), latest, stopped, keep_alive));
+        Self { events, previews, stop: Some(stop), task }
     }
 }
 
@@ -124,26 +130,26 @@ impl Drop for Socket {
     }
 }
 
-/// Reads until the other side ends, falls silent, or `stopped` fires.
+/// Reads until the peer closes or falls silent, or `stopped` fires.
 async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: WebSocketStream<S>,
-    mailbox: Arc<Mailbox>,
+    events: Arc<EventQueue>,
     latest: watch::Sender<Option<Preview>>,
     mut stopped: oneshot::Receiver<()>,
-    pace: Pace,
+    keep_alive: KeepAlive,
 ) {
     let mut reader = frame::Reader::default();
-    let mut pings = interval_at(Instant::now() + pace.ping_every, pace.ping_every);
-    let mut heard = Instant::now();
+    let mut pings = interval_at(Instant::now() + keep_alive.ping_every, keep_alive.ping_every);
+    let mut last_message = Instant::now();
     loop {
         tokio::select! {
             message = stream.next() => {
                 let Some(Ok(message)) = message else { break };
-                heard = Instant::now();
+                last_message = Instant::now();
                 match message {
                     Message::Text(frame) => {
-                        if let Some(sign) = reader.read(&frame) {
-                            mailbox.push(sign);
+                        if let Some(event) = reader.read(&frame) {
+                            events.push(event);
                         }
                     }
                     Message::Binary(frame) => {
@@ -160,51 +166,49 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
                     break;
                 }
             }
-            () = sleep_until(heard + pace.silence_max) => break,
+            () = sleep_until(last_message + keep_alive.silence_max) => break,
             _ = &mut stopped => {
-                say_goodbye(&mut stream).await;
+                close_handshake(&mut stream).await;
                 break;
             }
         }
     }
-    mailbox.close();
+    events.close();
 }
 
-/// Sends the close frame and waits for the other side's.
-async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut WebSocketStream<S>) {
-    let goodbye = async {
+/// Sends the close frame and waits for the peer's.
+async fn close_handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut WebSocketStream<S>) {
+    let handshake = async {
         if stream.close(None).await.is_ok() {
             while let Some(Ok(_)) = stream.next().await {}
         }
     };
-    if timeout(limits::CLOSE_WAIT, goodbye).await.is_err() {
-        tracing::debug!("no goodbye from the other side of a WebSocket");
+    if timeout(limits::CLOSE_WAIT, handshake).await.is_err() {
+        tracing::debug!("websocket peer sent no close frame in time");
     }
 }
 
-/// tungstenite takes the process's provider and panics without one.
+/// Installs the process-wide TLS provider, without which tungstenite panics.
 fn install_tls() {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        tracing::trace!("the process has its TLS provider already");
+        tracing::trace!("TLS provider already installed");
     }
 }
 
-fn why(error: tungstenite::Error) -> Error {
+fn socket_error(error: tungstenite::Error) -> Error {
     match error {
         tungstenite::Error::Io(error) => Error::Unreachable(format!("WebSocket: {error}")),
         tungstenite::Error::Tls(error) => Error::Unreachable(format!("WebSocket: {error}")),
         tungstenite::Error::Http(response) => Error::Broken(format!("answered {} to a WebSocket", response.status())),
-        tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => {
-            Error::Refused("the URL cannot be used".to_owned())
-        }
+        tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => Error::Refused("unusable URL".to_owned()),
         other => Error::Broken(format!("WebSocket: {other}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Pace, Socket};
-    use crate::comfy::Sign;
+    use super::{KeepAlive, Socket};
+    use crate::comfy::PromptEvent;
     use futures_util::{SinkExt, StreamExt};
     use std::time::{Duration, Instant};
     use tokio_tungstenite::{
@@ -213,23 +217,24 @@ mod tests {
     };
     use uuid::Uuid;
 
-    const PACE: Pace = Pace { ping_every: Duration::from_millis(50), silence_max: Duration::from_millis(200) };
+    const KEEP_ALIVE: KeepAlive =
+        KeepAlive { ping_every: Duration::from_millis(50), silence_max: Duration::from_millis(200) };
 
-    /// A peer whose machine sleeps: connected, and no pong comes back.
+    /// The peer stays connected but sends no pong, as a suspended machine does.
     #[tokio::test]
-    async fn silence_ends_a_socket() {
+    async fn a_silent_socket_is_closed() {
         let (ours, theirs) = tokio::io::duplex(65_536);
-        let mut socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, PACE);
+        let mut socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, KEEP_ALIVE);
         let started = Instant::now();
         assert_eq!(socket.next().await, None);
-        assert!(started.elapsed() >= PACE.silence_max && started.elapsed() < PACE.silence_max * 10);
+        assert!(started.elapsed() >= KEEP_ALIVE.silence_max && started.elapsed() < KEEP_ALIVE.silence_max * 10);
         drop(theirs);
     }
 
     #[tokio::test]
-    async fn pongs_are_signs_of_life() {
+    async fn pongs_keep_a_socket_open() {
         let (ours, theirs) = tokio::io::duplex(65_536);
-        let mut socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, PACE);
+        let mut socket = Socket::spawn(WebSocketStream::from_raw_socket(ours, Role::Client, None).await, KEEP_ALIVE);
         let mut peer = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
         let prompt = Uuid::from_u128(5);
         let peer = tokio::spawn(async move {
@@ -243,8 +248,8 @@ mod tests {
                 }
             }
         });
-        // Ten pings take longer than the longest silence.
-        assert_eq!(socket.next().await, Some(Sign::Started(prompt)));
+        // Ten ping intervals exceed the allowed silence.
+        assert_eq!(socket.next().await, Some(PromptEvent::Started(prompt)));
         socket.close().await;
         peer.await.unwrap();
     }

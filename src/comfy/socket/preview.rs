@@ -1,4 +1,4 @@
-//! Pictures of a prompt that still runs: binary frames of the WebSocket (protocol §5).
+//! Parses preview pictures of running prompts, which are binary frames of the WebSocket (protocol §5).
 
 use crate::comfy::{Preview, limits, python_json};
 use bytes::Bytes;
@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// A picture that says whose it is; without that it is nobody's.
+/// Event number of a picture with metadata. A picture without it cannot be attributed to a prompt.
 const WITH_METADATA: u32 = 4;
-/// What may be handed on.
+/// Content types that are accepted.
 const TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 
 #[derive(Deserialize)]
@@ -19,8 +19,8 @@ struct Metadata<'a> {
     image_type: &'a RawValue,
 }
 
-/// Reads a frame: 4 bytes event, 4 bytes length of the JSON, the JSON, the picture. `None` for all others, and for one that is
-/// too large.
+/// Parses a frame: event (4 bytes), length of the JSON (4 bytes), the JSON, the picture. `None` for any other frame,
+/// and for a picture that is too large.
 pub(crate) fn read(frame: &Bytes) -> Option<Preview> {
     if number(frame, 0)? != WITH_METADATA {
         return None;
@@ -28,8 +28,8 @@ pub(crate) fn read(frame: &Bytes) -> Option<Preview> {
     let end = usize::try_from(number(frame, 4)?).ok()?.checked_add(8)?;
     let metadata: Metadata<'_> = python_json::object(std::str::from_utf8(frame.get(8..end)?).ok()?)?;
     let prompt = Uuid::try_parse(&python_json::text(metadata.prompt_id)?).ok()?;
-    let said = python_json::text(metadata.image_type)?;
-    let content_type = TYPES.into_iter().find(|known| *known == said)?;
+    let image_type = python_json::text(metadata.image_type)?;
+    let content_type = TYPES.into_iter().find(|known| *known == image_type)?;
     let bytes = frame.slice(end..);
     (!bytes.is_empty() && bytes.len() <= limits::PREVIEW_BYTES_MAX).then_some(Preview { prompt, content_type, bytes })
 }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_with_the_name_of_its_prompt_is_a_preview() {
+    fn only_a_picture_with_its_prompt_id_is_a_preview() {
         let prompt = Uuid::from_u128(7);
         let metadata = format!(
             r#"{{"node_id":"2","prompt_id":"{prompt}","display_node_id":"2","parent_node_id":null,"image_type":"image/jpeg"}}"#
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn no_frame_panics(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _odd = read(&Bytes::from([&[0, 0, 0, 4][..], &bytes].concat()));
         }
     }

@@ -1,31 +1,32 @@
-//! How far a prompt is, from its signs. Pure.
+//! Computes the progress of a prompt from its events. Pure.
 
 use crate::{
-    comfy::{Sign, outputs::ancestor},
+    comfy::{PromptEvent, outputs::ancestor},
     task::Progress,
 };
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
-/// Percent of the whole graph while it runs.
+/// Highest percentage reported while a prompt is running.
 const PERCENT_MAX: u8 = 99;
 
-/// Follows one prompt. Neither its percent nor its count of nodes ever falls; the percent stays below 100.
+/// Progress of one prompt. Neither the percentage nor the number of finished nodes ever decreases; the percentage stays
+/// below 100.
 #[derive(Debug, Clone)]
-pub struct Tracker {
+pub struct ProgressTracker {
     prompt: Uuid,
     graph: BTreeSet<String>,
-    /// Nodes that ended before this began to follow, whichever they were.
+    /// Number of nodes that ended before this tracker was created.
     done_before: usize,
     done: HashSet<String>,
     current: Option<String>,
-    /// Of the current node's bar, 0–1.
+    /// Progress bar of the current node, 0–1.
     fraction: f64,
     percent: u8,
 }
 
-impl Tracker {
-    /// Follows `prompt`, whose graph has these nodes.
+impl ProgressTracker {
+    /// Creates a tracker of `prompt`, whose graph has these nodes.
     pub fn new(prompt: Uuid, node_ids: impl IntoIterator<Item = String>) -> Self {
         Self {
             prompt,
@@ -38,64 +39,64 @@ impl Tracker {
         }
     }
 
-    /// The same for a prompt that somebody else followed as far as `before`: nothing of that is told again (protocol §5), and
-    /// neither percent nor count falls below it.
+    /// Creates a tracker of a prompt that another tracker followed up to `before`. ComfyUI does not repeat past events
+    /// (protocol §5); percentage and node count start from `before`.
     pub fn resumed(prompt: Uuid, node_ids: impl IntoIterator<Item = String>, before: &Progress) -> Self {
         let done_before = usize::try_from(before.nodes_done).unwrap_or(usize::MAX);
         let percent = before.percent.min(PERCENT_MAX);
         Self { done_before, percent, ..Self::new(prompt, node_ids) }
     }
 
-    /// Takes a sign in; says whether [`Tracker::progress`] changed. Signs of other prompts change nothing.
-    pub fn see(&mut self, sign: &Sign) -> bool {
-        if sign.prompt() != Some(self.prompt) {
+    /// Applies an event. Returns whether [`ProgressTracker::progress`] changed. Events of other prompts are ignored.
+    pub fn apply(&mut self, event: &PromptEvent) -> bool {
+        if event.prompt() != Some(self.prompt) {
             return false;
         }
         let before = self.progress();
-        match sign {
-            Sign::QueueRemaining(_) | Sign::Started(_) => {}
-            // Only exact names: a cached part of an expanded node does not end the node.
-            Sign::Cached { nodes, .. } => nodes.iter().for_each(|node| self.end(node)),
-            Sign::Executing { node, .. } => self.begin(node),
-            Sign::Progress { node, value, max, .. } => self.step(node.as_deref(), value / max),
-            Sign::Executed { node, .. } => self.executed(node),
-            Sign::Ended(_) => self.leave(),
+        match event {
+            PromptEvent::QueueRemaining(_) | PromptEvent::Started(_) => {}
+            // Only exact ids: a cached part of an expanded node does not finish the node.
+            PromptEvent::Cached { nodes, .. } => nodes.iter().for_each(|node| self.end(node)),
+            PromptEvent::Executing { node, .. } => self.begin(node),
+            PromptEvent::Progress { node, value, max, .. } => self.step(node.as_deref(), value / max),
+            PromptEvent::Executed { node, .. } => self.executed(node),
+            PromptEvent::Ended(_) => self.leave(),
         }
         self.advance();
         self.progress() != before
     }
 
-    /// Where it stands.
+    /// Returns the progress so far.
     pub fn progress(&self) -> Progress {
         Progress {
             percent: self.percent,
             current_node: self.current.clone(),
-            nodes_done: count(self.ended()),
+            nodes_done: count(self.nodes_done()),
             nodes_total: count(self.graph.len()),
         }
     }
 
-    /// The node of the graph that stands for `node`, e.g. `1` for `1.0.0.1`.
-    fn of_graph(&self, node: &str) -> Option<String> {
+    /// Returns the node of the graph that `node` belongs to, e.g. `1` for `1.0.0.1`.
+    fn graph_node(&self, node: &str) -> Option<String> {
         ancestor(node, |name| self.graph.contains(name)).map(str::to_owned)
     }
 
-    fn ended(&self) -> usize {
+    fn nodes_done(&self) -> usize {
         self.done_before.saturating_add(self.done.len()).min(self.graph.len())
     }
 
     fn begin(&mut self, node: &str) {
-        let Some(node) = self.of_graph(node) else { return };
+        let Some(node) = self.graph_node(node) else { return };
         if self.current.as_ref() != Some(&node) {
-            // ComfyUI runs one node at a time; the next one begins when the last has ended.
+            // ComfyUI runs one node at a time: the previous one has ended.
             self.leave();
             self.current = Some(node);
         }
     }
 
     fn step(&mut self, node: Option<&str>, fraction: f64) {
-        let node = node.map_or_else(|| self.current.clone(), |node| self.of_graph(node));
-        // Whoever comes in the middle of a node hears its bar only, not its beginning.
+        let node = node.map_or_else(|| self.current.clone(), |node| self.graph_node(node));
+        // A tracker created in the middle of a node receives its bar without its start.
         if self.current.is_none() {
             self.current = node.clone().filter(|node| !self.done.contains(node));
         }
@@ -105,14 +106,14 @@ impl Tracker {
     }
 
     fn executed(&mut self, node: &str) {
-        let Some(node) = self.of_graph(node) else { return };
+        let Some(node) = self.graph_node(node) else { return };
         self.end(&node);
         if self.current.as_ref() == Some(&node) {
             self.leave();
         }
     }
 
-    /// The current node has ended, or nothing runs any more.
+    /// Ends the current node, if there is one.
     fn leave(&mut self) {
         if let Some(node) = self.current.take() {
             self.end(&node);
@@ -131,7 +132,7 @@ impl Tracker {
         let is_counted = self.current.as_ref().is_none_or(|node| self.done.contains(node));
         let fraction = if is_counted { 0.0 } else { self.fraction };
         let nodes = f64::from(count(self.graph.len()).max(1));
-        let percent = (f64::from(count(self.ended())) + fraction) * 100.0 / nodes;
+        let percent = (f64::from(count(self.nodes_done())) + fraction) * 100.0 / nodes;
         self.percent = self.percent.max((percent as u8).min(PERCENT_MAX));
     }
 }
@@ -142,39 +143,39 @@ fn count(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::Tracker;
-    use crate::{comfy::Sign, task::Progress};
+    use super::ProgressTracker;
+    use crate::{comfy::PromptEvent, task::Progress};
     use proptest::prelude::*;
     use uuid::Uuid;
 
     const PROMPT: Uuid = Uuid::from_u128(7);
 
-    fn tracker(ids: &[&str]) -> Tracker {
-        Tracker::new(PROMPT, ids.iter().map(|&id| id.to_owned()))
+    fn tracker(ids: &[&str]) -> ProgressTracker {
+        ProgressTracker::new(PROMPT, ids.iter().map(|&id| id.to_owned()))
     }
 
-    fn executing(node: &str) -> Sign {
-        Sign::Executing { prompt: PROMPT, node: node.to_owned() }
+    fn executing(node: &str) -> PromptEvent {
+        PromptEvent::Executing { prompt: PROMPT, node: node.to_owned() }
     }
 
-    fn executed(node: &str) -> Sign {
-        Sign::Executed { prompt: PROMPT, node: node.to_owned(), made: Vec::new() }
+    fn executed(node: &str) -> PromptEvent {
+        PromptEvent::Executed { prompt: PROMPT, node: node.to_owned(), outputs: Vec::new() }
     }
 
-    fn cached(nodes: &[&str]) -> Sign {
-        Sign::Cached { prompt: PROMPT, nodes: nodes.iter().map(|&node| node.to_owned()).collect() }
+    fn cached(nodes: &[&str]) -> PromptEvent {
+        PromptEvent::Cached { prompt: PROMPT, nodes: nodes.iter().map(|&node| node.to_owned()).collect() }
     }
 
-    fn bar(node: &str, value: f64, max: f64) -> Sign {
-        Sign::Progress { prompt: PROMPT, node: Some(node.to_owned()), value, max }
+    fn bar(node: &str, value: f64, max: f64) -> PromptEvent {
+        PromptEvent::Progress { prompt: PROMPT, node: Some(node.to_owned()), value, max }
     }
 
-    /// The order of a captured run: 1 cached, 2 has a bar of four, 3 saves.
+    /// Events of a captured run: 1 is cached, 2 has a bar of four steps, 3 saves.
     #[test]
-    fn percent_is_of_the_whole_graph() {
+    fn percent_covers_the_whole_graph() {
         let mut tracker = tracker(&["1", "2", "3", "4"]);
         let seen: Vec<(u8, u32, Option<String>)> = [
-            Sign::Started(PROMPT),
+            PromptEvent::Started(PROMPT),
             cached(&["1"]),
             executing("2"),
             bar("2", 1.0, 4.0),
@@ -183,11 +184,11 @@ mod tests {
             executing("3"),
             executed("3"),
             executing("4"),
-            Sign::Ended(PROMPT),
+            PromptEvent::Ended(PROMPT),
         ]
         .iter()
-        .map(|sign| {
-            tracker.see(sign);
+        .map(|event| {
+            tracker.apply(event);
             let progress = tracker.progress();
             assert_eq!(progress.nodes_total, 4);
             (progress.percent, progress.nodes_done, progress.current_node)
@@ -212,37 +213,37 @@ mod tests {
     }
 
     #[test]
-    fn an_expanded_node_counts_as_the_one_that_was_written() {
+    fn an_expanded_node_counts_as_its_graph_node() {
         let mut tracker = tracker(&["1", "2"]);
-        tracker.see(&executing("1"));
-        tracker.see(&executing("1.0.0.1"));
-        tracker.see(&bar("1.0.0.1", 1.0, 2.0));
+        tracker.apply(&executing("1"));
+        tracker.apply(&executing("1.0.0.1"));
+        tracker.apply(&bar("1.0.0.1", 1.0, 2.0));
         let progress = tracker.progress();
         assert_eq!((progress.percent, progress.nodes_done, progress.current_node.as_deref()), (25, 0, Some("1")));
-        tracker.see(&cached(&["1.0.0.2"]));
+        tracker.apply(&cached(&["1.0.0.2"]));
         assert_eq!(tracker.progress().nodes_done, 0);
-        tracker.see(&executing("2"));
+        tracker.apply(&executing("2"));
         assert_eq!(tracker.progress().nodes_done, 1);
     }
 
-    /// Nodes that sample twice begin their bar again.
+    /// Nodes that sample twice restart their bar.
     #[test]
-    fn a_second_bar_does_not_turn_the_percent_back() {
+    fn a_restarted_bar_does_not_lower_the_percent() {
         let mut tracker = tracker(&["1", "2"]);
-        let percents = [executing("1"), bar("1", 4.0, 5.0), bar("1", 1.0, 5.0), bar("1", 5.0, 5.0)].map(|sign| {
-            tracker.see(&sign);
+        let percents = [executing("1"), bar("1", 4.0, 5.0), bar("1", 1.0, 5.0), bar("1", 5.0, 5.0)].map(|event| {
+            tracker.apply(&event);
             tracker.progress().percent
         });
         assert_eq!(percents, [0, 40, 40, 50]);
     }
 
     #[test]
-    fn other_prompts_and_odd_numbers_change_nothing() {
+    fn other_prompts_and_invalid_numbers_are_ignored() {
         let mut tracker = tracker(&["1", "2"]);
-        assert!(tracker.see(&executing("1")));
+        assert!(tracker.apply(&executing("1")));
         let odd = [
-            Sign::Ended(Uuid::nil()),
-            Sign::QueueRemaining(3),
+            PromptEvent::Ended(Uuid::nil()),
+            PromptEvent::QueueRemaining(3),
             executing("unknown"),
             bar("1", f64::NAN, 2.0),
             bar("1", 1.0, 0.0),
@@ -250,48 +251,50 @@ mod tests {
             bar("2", 1.0, 2.0),
             executing("1"),
         ];
-        for sign in &odd {
-            assert!(!tracker.see(sign), "{sign:?}");
+        for event in &odd {
+            assert!(!tracker.apply(event), "{event:?}");
         }
     }
 
     #[test]
-    fn who_takes_over_goes_on_from_where_it_was() {
+    fn a_resumed_tracker_continues_from_the_previous_progress() {
         let before = Progress { percent: 55, current_node: Some("3".to_owned()), nodes_done: 2, nodes_total: 4 };
         let ids = ["1", "2", "3", "4"].map(str::to_owned);
-        let mut tracker = Tracker::resumed(PROMPT, ids, &before);
+        let mut tracker = ProgressTracker::resumed(PROMPT, ids, &before);
         assert_eq!((tracker.progress().percent, tracker.progress().nodes_done), (55, 2));
-        let seen = [bar("3", 1.0, 10.0), bar("3", 6.0, 10.0), executing("4"), bar("3", 9.0, 10.0), Sign::Ended(PROMPT)];
-        let seen = seen.map(|sign| {
-            tracker.see(&sign);
+        let seen =
+            [bar("3", 1.0, 10.0), bar("3", 6.0, 10.0), executing("4"), bar("3", 9.0, 10.0), PromptEvent::Ended(PROMPT)];
+        let seen = seen.map(|event| {
+            tracker.apply(&event);
             let progress = tracker.progress();
             (progress.percent, progress.nodes_done, progress.current_node)
         });
         let at = |node: &str| Some(node.to_owned());
         assert_eq!(seen, [(55, 2, at("3")), (65, 2, at("3")), (75, 3, at("4")), (75, 3, at("4")), (99, 4, None)]);
-        let mut all = Tracker::resumed(PROMPT, ["1".to_owned()], &Progress { nodes_done: 9, percent: 100, ..before });
-        all.see(&executing("1"));
+        let mut all =
+            ProgressTracker::resumed(PROMPT, ["1".to_owned()], &Progress { nodes_done: 9, percent: 100, ..before });
+        all.apply(&executing("1"));
         assert_eq!((all.progress().percent, all.progress().nodes_done), (99, 1));
     }
 
     #[test]
-    fn an_empty_graph_is_no_division_by_zero() {
+    fn an_empty_graph_does_not_divide_by_zero() {
         let mut tracker = tracker(&[]);
-        tracker.see(&executing("1"));
-        tracker.see(&Sign::Ended(PROMPT));
+        tracker.apply(&executing("1"));
+        tracker.apply(&PromptEvent::Ended(PROMPT));
         assert_eq!(tracker.progress().percent, 0);
     }
 
-    fn any_sign() -> impl Strategy<Value = Sign> {
+    fn any_event() -> impl Strategy<Value = PromptEvent> {
         let node = "[0-2]|[0-5]|[0-2]\\.[0-2]\\.[0-2]|x";
         let number = prop_oneof![1 => Just(f64::NAN), 1 => Just(0.0), 1 => Just(f64::INFINITY), 9 => -2.0..20.0];
         prop_oneof![
-            Just(Sign::Started(PROMPT)),
-            Just(Sign::Ended(PROMPT)),
+            Just(PromptEvent::Started(PROMPT)),
+            Just(PromptEvent::Ended(PROMPT)),
             node.prop_map(|node| executing(&node)),
             node.prop_map(|node| executed(&node)),
-            proptest::collection::vec(node, 0..4).prop_map(|nodes| Sign::Cached { prompt: PROMPT, nodes }),
-            (proptest::option::of(node), number.clone(), number).prop_map(|(node, value, max)| Sign::Progress {
+            proptest::collection::vec(node, 0..4).prop_map(|nodes| PromptEvent::Cached { prompt: PROMPT, nodes }),
+            (proptest::option::of(node), number.clone(), number).prop_map(|(node, value, max)| PromptEvent::Progress {
                 prompt: PROMPT,
                 node,
                 value,
@@ -302,11 +305,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_ever_falls_or_reaches_the_end(signs in proptest::collection::vec(any_sign(), 0..60)) {
+        fn progress_never_decreases_or_reaches_100(events in proptest::collection::vec(any_event(), 0..60)) {
             let mut tracker = tracker(&["0", "1", "2", "3", "4"]);
             let mut before = tracker.progress();
-            for sign in &signs {
-                let changed = tracker.see(sign);
+            for event in &events {
+                let changed = tracker.apply(event);
                 let now = tracker.progress();
                 prop_assert_eq!(changed, now != before);
                 prop_assert!(now.percent >= before.percent && now.percent <= 99);

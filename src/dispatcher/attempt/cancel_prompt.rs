@@ -2,7 +2,7 @@
 
 use crate::{
     clock::since_boot,
-    comfy::{Error, Sighting},
+    comfy::{Error, PromptStatus},
     dispatcher::instance::state::Instance,
 };
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
     loop {
         if instance.clock.may_act() {
             match cancel_and_look(instance, prompt).await {
-                Ok(Sighting::Unknown | Sighting::Ended(_)) => return,
-                Ok(Sighting::Pending | Sighting::Running) => {}
+                Ok(PromptStatus::Unknown | PromptStatus::Ended(_)) => return,
+                Ok(PromptStatus::Pending | PromptStatus::Running) => {}
                 // An instance that is down executes nothing; the prompt is cancelled when the instance is back.
                 Err(_) if !instance.health().is_alive() => return instance.remember_orphan(prompt).await,
                 Err(error) => {
@@ -44,7 +44,7 @@ pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
     }
 }
 
-async fn cancel_and_look(instance: &Instance, prompt: Uuid) -> Result<Sighting, Error> {
+async fn cancel_and_look(instance: &Instance, prompt: Uuid) -> Result<PromptStatus, Error> {
     instance.client.cancel(prompt).await?;
-    instance.client.look(prompt).await
+    instance.client.status(prompt).await
 }

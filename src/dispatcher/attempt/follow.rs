@@ -7,7 +7,7 @@ use super::{
     watchdog::Watchdog,
 };
 use crate::{
-    comfy::{Ending, Sighting, Sign, Tracker},
+    comfy::{ProgressTracker, PromptEvent, PromptResult, PromptStatus},
     dispatcher::instance::reattach::take_back,
     metrics,
     queue::Written,
@@ -24,14 +24,14 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The end of a prompt at its instance.
 pub(crate) struct Finished {
-    pub(crate) ending: Ending,
+    pub(crate) ending: PromptResult,
     /// Start of the execution, as far as this process saw it.
     pub(crate) began: Option<Instant>,
 }
 
 /// The state of a followed prompt.
 struct Follower {
-    tracker: Tracker,
+    tracker: ProgressTracker,
     /// Start of the execution.
     began: Option<Instant>,
     /// Whether Redis has recorded the start.
@@ -62,11 +62,11 @@ pub(crate) async fn follow(
 }
 
 /// Reads the ending after the end event, which arrives a moment before the history entry (protocol §3).
-async fn ending(context: &AttemptContext) -> Option<Ending> {
-    match context.instance.client.ending(context.prompt).await {
-        Ok(Sighting::Ended(ending)) => Some(ending),
+async fn ending(context: &AttemptContext) -> Option<PromptResult> {
+    match context.instance.client.result(context.prompt).await {
+        Ok(PromptStatus::Ended(ending)) => Some(ending),
         // Not ended after all, or the instance does not answer: the next look decides.
-        Ok(Sighting::Pending | Sighting::Running | Sighting::Unknown) | Err(_) => None,
+        Ok(PromptStatus::Pending | PromptStatus::Running | PromptStatus::Unknown) | Err(_) => None,
     }
 }
 
@@ -76,8 +76,8 @@ impl Follower {
         let has_begun = prior.is_some();
         let nodes = context.workflow.iter().flat_map(|workflow| workflow.node_ids()).map(str::to_owned);
         let tracker = match &prior {
-            Some(prior) => Tracker::resumed(context.prompt, nodes, &prior.progress),
-            None => Tracker::new(context.prompt, nodes),
+            Some(prior) => ProgressTracker::resumed(context.prompt, nodes, &prior.progress),
+            None => ProgressTracker::new(context.prompt, nodes),
         };
         Self {
             tracker,
@@ -92,20 +92,20 @@ impl Follower {
         }
     }
 
-    async fn run(&mut self, context: &mut AttemptContext, early: &EarlyCollector) -> Result<Ending, StageError> {
+    async fn run(&mut self, context: &mut AttemptContext, early: &EarlyCollector) -> Result<PromptResult, StageError> {
         loop {
             let wake = self.next_wake(context);
             tokio::select! {
                 () = context.signals.cancelled.cancelled() => return Err(StageError::NotOurs),
                 event = context.signals.events.recv() => match event {
-                    Some(Sign::Ended(_)) => {
+                    Some(PromptEvent::Ended(_)) => {
                         self.watchdog.see_life();
                         if let Some(ending) = ending(context).await {
                             return Ok(ending);
                         }
                     }
                     Some(mut event) => {
-                        if let Sign::Executed { made, .. } = &mut event {
+                        if let PromptEvent::Executed { outputs: made, .. } = &mut event {
                             early.offer(std::mem::take(made));
                         }
                         context.spans.on_event(&event);
@@ -130,10 +130,10 @@ impl Follower {
         self.began.get_or_insert_with(Instant::now);
     }
 
-    fn on_event(&mut self, event: &Sign) {
+    fn on_event(&mut self, event: &PromptEvent) {
         self.watchdog.see_life();
         self.begin();
-        self.is_dirty |= self.tracker.see(event);
+        self.is_dirty |= self.tracker.apply(event);
     }
 
     fn next_wake(&self, context: &AttemptContext) -> Instant {
@@ -181,19 +181,19 @@ impl Follower {
     }
 
     /// Looks at the instance when a look is due.
-    async fn look(&mut self, context: &AttemptContext) -> Result<Option<Ending>, StageError> {
+    async fn look(&mut self, context: &AttemptContext) -> Result<Option<PromptResult>, StageError> {
         if Instant::now() < self.next_look {
             return Ok(None);
         }
-        let sighting = context.instance.client.look(context.prompt).await;
+        let sighting = context.instance.client.status(context.prompt).await;
         self.next_look = Instant::now() + POLL_INTERVAL;
         match sighting {
             Ok(sighting) => {
-                if context.may_have_copy && matches!(sighting, Sighting::Running | Sighting::Pending) {
-                    drop_copy(context).await;
+                if context.may_have_copy && matches!(sighting, PromptStatus::Running | PromptStatus::Pending) {
+                    delete_duplicate(context).await;
                 }
                 self.watchdog.answered();
-                self.was_unknown &= matches!(sighting, Sighting::Unknown);
+                self.was_unknown &= matches!(sighting, PromptStatus::Unknown);
                 self.on_sighting(context, sighting).await
             }
             Err(error) => {
@@ -214,31 +214,31 @@ impl Follower {
     async fn on_sighting(
         &mut self,
         context: &AttemptContext,
-        sighting: Sighting,
-    ) -> Result<Option<Ending>, StageError> {
+        sighting: PromptStatus,
+    ) -> Result<Option<PromptResult>, StageError> {
         match sighting {
-            Sighting::Ended(ending) => {
+            PromptStatus::Ended(ending) => {
                 self.begin();
                 return Ok(Some(ending));
             }
-            Sighting::Running => {
+            PromptStatus::Running => {
                 if self.began.is_none() {
                     self.watchdog.see_life();
                     self.begin();
                 }
                 self.watchdog.on_running();
             }
-            Sighting::Pending => {
+            PromptStatus::Pending => {
                 self.was_pending = true;
                 self.watchdog.check_zombie(context).await?;
             }
-            Sighting::Unknown if self.was_unknown => {
+            PromptStatus::Unknown if self.was_unknown => {
                 let reason = "the instance lost the prompt: it restarted, or its queue was cleared".to_owned();
                 let had_begun = self.began.is_some() || (self.watchdog.was_away() && self.was_next(context));
                 return Err(StageError::PromptLost { had_begun, reason });
             }
             // Two looks in a row must agree.
-            Sighting::Unknown => {
+            PromptStatus::Unknown => {
                 self.was_unknown = true;
                 self.next_look = Instant::now() + POLL_INTERVAL_AWAY / 2;
             }
@@ -248,12 +248,12 @@ impl Follower {
 }
 
 /// Removes a second copy of the prompt: a POST of a former owner, or one that broke off, may have arrived after the first.
-async fn drop_copy(context: &AttemptContext) {
+async fn delete_duplicate(context: &AttemptContext) {
     let (instance, prompt) = (&context.instance, context.prompt);
     if !instance.clock.may_act() {
         return;
     }
-    match instance.client.drop_copy(prompt).await {
+    match instance.client.delete_duplicate(prompt).await {
         Ok(true) => {
             tracing::warn!(instance = %instance.target.id, task = %context.claim.task, attempt = %context.claim.attempt, %prompt, "prompt was queued twice; one copy dropped");
         }

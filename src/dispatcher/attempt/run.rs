@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::since_boot,
-    comfy::{Sighting, Verdict},
+    comfy::{PromptOutcome, PromptStatus},
     dispatcher::instance::{
         reattach::take_back,
         state::{AttemptSignals, Instance, RunEnd, lock},
@@ -126,12 +126,12 @@ impl AttemptContext {
     /// Whether the prompt of a recovered attempt is at the instance.
     async fn is_at_instance(&mut self, had_begun: bool) -> Result<bool, StageError> {
         match self.find_prompt().await? {
-            Sighting::Unknown if had_begun => {
+            PromptStatus::Unknown if had_begun => {
                 let reason = "the instance lost the prompt before the takeover".to_owned();
                 Err(StageError::PromptLost { had_begun, reason })
             }
-            Sighting::Unknown => Ok(false),
-            Sighting::Pending | Sighting::Running | Sighting::Ended(_) => Ok(true),
+            PromptStatus::Unknown => Ok(false),
+            PromptStatus::Pending | PromptStatus::Running | PromptStatus::Ended(_) => Ok(true),
         }
     }
 
@@ -146,7 +146,7 @@ impl AttemptContext {
         };
         let is_missing =
             refusal.kind == FailureKind::InvalidWorkflow && inputs::forget_refused(self, &cached, &refusal);
-        if is_missing && matches!(submit::look_until_answered(self).await?, Sighting::Unknown) {
+        if is_missing && matches!(submit::look_until_answered(self).await?, PromptStatus::Unknown) {
             let (task, attempt) = (self.claim.task, self.claim.attempt);
             tracing::warn!(instance = %self.instance.target.id, %task, %attempt, error = refusal.message, "cached input is missing at the instance; uploading again");
             refusal = match self.upload_and_submit().await? {
@@ -168,9 +168,9 @@ impl AttemptContext {
 
     /// Finds the prompt after a takeover. A POST of the former owner may still be on its way, so "unknown" is believed only
     /// after one HTTP timeout.
-    async fn find_prompt(&mut self) -> Result<Sighting, StageError> {
+    async fn find_prompt(&mut self) -> Result<PromptStatus, StageError> {
         let sighting = submit::look_until_answered(self).await?;
-        if !matches!(sighting, Sighting::Unknown) {
+        if !matches!(sighting, PromptStatus::Unknown) {
             return Ok(sighting);
         }
         tokio::select! {
@@ -197,27 +197,27 @@ impl AttemptContext {
     async fn take_outcome(&mut self, executed: Executed, early: &mut EarlyCollector) -> Result<RunEnd, StageError> {
         let Executed { finished: Finished { ending, began }, cached } = executed;
         *lock(&self.instance.activity.idle_since) = Some(Instant::now());
-        self.spans.enter_collect(&ending.verdict);
+        self.spans.enter_collect(&ending.outcome);
         let _collecting = Collecting::begin(&self.instance);
         let stored = early.finish().await;
         let store = self.output_store();
-        let (outcome, fresh, replaced) = match ending.verdict {
-            Verdict::Success => {
+        let (outcome, fresh, replaced) = match ending.outcome {
+            PromptOutcome::Success => {
                 let collected = final_outputs::collect(&store, &ending.outputs, stored).await?;
                 self.instance.health().run_succeeded();
                 (Outcome::Completed(collected.outputs), collected.fresh, collected.replaced)
             }
-            Verdict::Failed(failure) if inputs::forget_unfound(self, &cached, &failure) => {
+            PromptOutcome::Failed(failure) if inputs::forget_unfound(self, &cached, &failure) => {
                 self.forget_prompt().await;
                 return Err(StageError::InputMissing { reason: failure.message });
             }
-            Verdict::Failed(failure) => {
+            PromptOutcome::Failed(failure) => {
                 self.after_failed_run(&failure).await;
                 let collected = final_outputs::collect_some(&store, &ending.outputs, stored).await;
                 let outcome = Outcome::Failed { failure, outputs: collected.outputs };
                 (outcome, collected.fresh, collected.replaced)
             }
-            Verdict::Interrupted => {
+            PromptOutcome::Interrupted => {
                 let message = "another client interrupted the prompt at the instance";
                 let failure = Failure::new(FailureKind::Interrupted, message);
                 return Err(StageError::failed(failure));
@@ -234,7 +234,7 @@ impl AttemptContext {
     async fn after_failed_run(&self, failure: &Failure) {
         if failure.kind == FailureKind::OutOfMemory && self.instance.clock.may_act() {
             // Best effort: the next prompt of this instance should find its memory free.
-            if let Err(error) = self.instance.client.free().await {
+            if let Err(error) = self.instance.client.free_memory().await {
                 tracing::debug!(instance = %self.instance.target.id, %error, "instance memory not freed");
             }
         } else {
@@ -243,7 +243,7 @@ impl AttemptContext {
     }
 
     async fn forget_prompt(&self) {
-        if let Err(error) = self.instance.client.forget(self.prompt).await {
+        if let Err(error) = self.instance.client.delete_history(self.prompt).await {
             tracing::debug!(instance = %self.instance.target.id, prompt = %self.prompt, %error, "history entry not deleted");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::context::StageError;
 use crate::{
-    comfy::{Sign, Verdict},
+    comfy::{PromptEvent, PromptOutcome},
     dispatcher::instance::state::Instance,
     queue::{Claim, Written},
     task::{Attempt, FailureKind, Outcome, Task},
@@ -68,24 +68,24 @@ impl Spans {
     }
 
     /// Records an event of the prompt.
-    pub(crate) fn on_event(&mut self, event: &Sign) {
+    pub(crate) fn on_event(&mut self, event: &PromptEvent) {
         match event {
-            Sign::Started(_) => self.stage.event("started"),
-            Sign::Executing { node, .. } => self.stage.node(node),
-            Sign::QueueRemaining(_)
-            | Sign::Cached { .. }
-            | Sign::Progress { .. }
-            | Sign::Executed { .. }
-            | Sign::Ended(_) => {}
+            PromptEvent::Started(_) => self.stage.event("started"),
+            PromptEvent::Executing { node, .. } => self.stage.node(node),
+            PromptEvent::QueueRemaining(_)
+            | PromptEvent::Cached { .. }
+            | PromptEvent::Progress { .. }
+            | PromptEvent::Executed { .. }
+            | PromptEvent::Ended(_) => {}
         }
     }
 
     /// Records how the prompt ended, and enters the stage that collects its outputs.
-    pub(crate) fn enter_collect(&mut self, verdict: &Verdict) {
+    pub(crate) fn enter_collect(&mut self, verdict: &PromptOutcome) {
         match verdict {
-            Verdict::Success => {}
-            Verdict::Failed(failure) => self.stage.fail(failure.kind.as_str()),
-            Verdict::Interrupted => self.stage.fail(FailureKind::Interrupted.as_str()),
+            PromptOutcome::Success => {}
+            PromptOutcome::Failed(failure) => self.stage.fail(failure.kind.as_str()),
+            PromptOutcome::Interrupted => self.stage.fail(FailureKind::Interrupted.as_str()),
         }
         self.enter(Name::Collect);
         self.collects = true;

@@ -2,7 +2,7 @@
 
 use super::context::{AttemptContext, StageError};
 use crate::{
-    comfy::{Error, Sighting, Submitted},
+    comfy::{Error, PromptStatus, Submitted},
     dispatcher::instance::state::Instance,
     graph::Workflow,
     metrics,
@@ -64,14 +64,14 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         let timeout = context.instance.shared.parts.settings.http_timeout;
         let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
         match look_until_answered(context).await? {
-            Sighting::Pending | Sighting::Running | Sighting::Ended(_) => return Ok(()),
+            PromptStatus::Pending | PromptStatus::Running | PromptStatus::Ended(_) => return Ok(()),
             // The request was not cut off and may still be on its way, so the same id must not be posted again. A prompt that
             // arrives after the wait is removed as an orphan while another attempt runs.
-            Sighting::Unknown if was_silent => return wait_for_late_arrival(context, timeout).await,
-            Sighting::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
+            PromptStatus::Unknown if was_silent => return wait_for_late_arrival(context, timeout).await,
+            PromptStatus::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
                 return Err(give_up_in_doubt(context, format!("submitting failed: {error}")).await);
             }
-            Sighting::Unknown => context.may_have_copy = true,
+            PromptStatus::Unknown => context.may_have_copy = true,
         }
     }
     Err(give_up_in_doubt(context, "submitting failed".to_owned()).await)
@@ -124,7 +124,7 @@ async fn wait_for_late_arrival(context: &AttemptContext, patience: Duration) -> 
             () = tokio::time::sleep(AWAY_DELAY) => {}
             () = context.signals.cancelled.cancelled() => return Err(cancelled_in_doubt(context).await),
         }
-        if !matches!(look_until_answered(context).await?, Sighting::Unknown) {
+        if !matches!(look_until_answered(context).await?, PromptStatus::Unknown) {
             return Ok(());
         }
     }
@@ -148,13 +148,13 @@ impl Drop for Posting {
 }
 
 /// Finds the prompt, and retries for at most `gone_after` until the instance answers. "Unknown" means two looks that agree.
-pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<Sighting, StageError> {
+pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<PromptStatus, StageError> {
     let gone_after = context.instance.shared.parts.settings.gone_after;
     let begun = Instant::now();
     let mut was_unknown = false;
     loop {
-        match context.instance.client.look(context.prompt).await {
-            Ok(Sighting::Unknown) if !was_unknown => {
+        match context.instance.client.status(context.prompt).await {
+            Ok(PromptStatus::Unknown) if !was_unknown => {
                 was_unknown = true;
                 tokio::time::sleep(SECOND_LOOK_DELAY).await;
             }

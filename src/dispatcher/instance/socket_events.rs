@@ -4,7 +4,7 @@ use super::{
     previews,
     state::{Instance, lock},
 };
-use crate::{comfy::Sign, dispatcher::jitter};
+use crate::{comfy::PromptEvent, dispatcher::jitter};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,14 +56,14 @@ pub(crate) async fn run(instance: Arc<Instance>) {
     }
 }
 
-fn route(instance: &Instance, event: Sign) {
+fn route(instance: &Instance, event: PromptEvent) {
     let prompt = match &event {
-        Sign::QueueRemaining(_) => return,
-        Sign::Started(prompt) | Sign::Ended(prompt) => *prompt,
-        Sign::Cached { prompt, .. }
-        | Sign::Executing { prompt, .. }
-        | Sign::Progress { prompt, .. }
-        | Sign::Executed { prompt, .. } => *prompt,
+        PromptEvent::QueueRemaining(_) => return,
+        PromptEvent::Started(prompt) | PromptEvent::Ended(prompt) => *prompt,
+        PromptEvent::Cached { prompt, .. }
+        | PromptEvent::Executing { prompt, .. }
+        | PromptEvent::Progress { prompt, .. }
+        | PromptEvent::Executed { prompt, .. } => *prompt,
     };
     instance.runs.route(prompt, event);
 }

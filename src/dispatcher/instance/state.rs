@@ -3,7 +3,7 @@
 use super::{catalog::KnownCatalog, health::Health, orphan_prompts::OrphanPrompts};
 use crate::{
     clock::since_boot,
-    comfy::{self, Client, Sign},
+    comfy::{self, Client, PromptEvent},
     dispatcher::{Shared, attempt::input_cache::InputCache, leasing::lease_clock::LeaseClock},
     fleet::{HealthCheck, Target},
     queue::{InFlight, Lease, Queue},
@@ -272,7 +272,7 @@ pub(crate) struct Runs(Mutex<HashMap<(TaskId, Attempt), Running>>);
 
 struct Running {
     prompt: Uuid,
-    events: mpsc::Sender<Sign>,
+    events: mpsc::Sender<PromptEvent>,
     cancelled: CancellationToken,
 }
 
@@ -287,7 +287,7 @@ pub(crate) enum RunEnd {
 /// Signals from the instance to one attempt.
 pub(crate) struct AttemptSignals {
     /// Events of the prompt.
-    pub(crate) events: mpsc::Receiver<Sign>,
+    pub(crate) events: mpsc::Receiver<PromptEvent>,
     /// Cancelled when the task is cancelled.
     pub(crate) cancelled: CancellationToken,
 }
@@ -343,7 +343,7 @@ impl Runs {
     }
 
     /// Passes an event to the run with this prompt.
-    pub(crate) fn route(&self, prompt: Uuid, event: Sign) {
+    pub(crate) fn route(&self, prompt: Uuid, event: PromptEvent) {
         if let Some(running) = lock(&self.0).values().find(|running| running.prompt == prompt) {
             // If the channel is full or closed the event is dropped: the attempt polls anyway.
             let _dropped = running.events.try_send(event);

@@ -1,12 +1,16 @@
-//! Results kept from prompt to prompt. The key of a node is its class, its inputs and the keys of what they link to; node ids
-//! do not matter, unknown input names do.
+//! Cache of node results across prompts. The key of a node consists of its class, its inputs and the keys of the linked
+//! nodes; node ids do not matter, unknown input names do.
 
-use super::{
-    graph::{Graph, link},
-    incarnation::Shared,
-    validate_input,
+use crate::sim::{
+    engine::{
+        graph::{Graph, link},
+        process::Instance,
+    },
+    file_names,
+    nodes::value::NodeValue,
+    options::Caching,
+    python,
 };
-use crate::sim::{Caching, nodes::Val, python};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -16,7 +20,7 @@ use std::{
 
 type Key = [u8; 32];
 
-/// What a node told the client.
+/// The ui value that a node sent to the client.
 #[derive(Debug, Clone)]
 pub(crate) struct Ui {
     pub output: Arc<Value>,
@@ -25,20 +29,20 @@ pub(crate) struct Ui {
 
 #[derive(Debug, Default)]
 struct Entry {
-    outputs: Option<Arc<Vec<Val>>>,
+    outputs: Option<Arc<Vec<NodeValue>>>,
     ui: Option<Ui>,
     used: u64,
 }
 
-/// The cache of one worker.
+/// Cache of a worker.
 #[derive(Debug)]
 pub(crate) struct Cache {
     caching: Caching,
     entries: HashMap<Key, Entry>,
-    /// Keys of the current prompt's nodes.
+    /// Keys of the nodes of the current prompt.
     keys: HashMap<String, Key>,
     prompts: u64,
-    /// Prompts before this one have lost their results.
+    /// Results of earlier prompts are evicted.
     oldest: u64,
 }
 
@@ -52,10 +56,10 @@ impl Cache {
         self.keys.clear();
     }
 
-    /// Makes the keys of a prompt's nodes and lets go what is kept no longer.
-    pub(crate) fn begin(&mut self, graph: &Graph, shared: &Shared) {
+    /// Computes the keys of a prompt's nodes and evicts results by the caching strategy.
+    pub(crate) fn begin(&mut self, graph: &Graph, instance: &Instance) {
         self.prompts += 1;
-        self.keys = Signer { graph, shared, prompt: self.prompts, keys: HashMap::new() }.run();
+        self.keys = Signer { graph, instance, prompt: self.prompts, keys: HashMap::new() }.run();
         let wanted: HashSet<Key> = self.keys.values().copied().collect();
         for key in &wanted {
             if let Some(entry) = self.entries.get_mut(key) {
@@ -66,7 +70,7 @@ impl Cache {
             Caching::None => self.entries.clear(),
             Caching::Classic => self.entries.retain(|key, _| wanted.contains(key)),
             Caching::Lru(max) => {
-                // Whole prompts go, oldest first, until few enough are left.
+                // Evicts whole prompts, oldest first.
                 while self.entries.len() > max && self.oldest < self.prompts {
                     self.oldest += 1;
                     self.entries.retain(|_, entry| entry.used >= self.oldest);
@@ -79,7 +83,7 @@ impl Cache {
         self.entries.get(self.keys.get(id)?)
     }
 
-    pub(crate) fn outputs(&self, id: &str) -> Option<&Arc<Vec<Val>>> {
+    pub(crate) fn outputs(&self, id: &str) -> Option<&Arc<Vec<NodeValue>>> {
         self.entry(id)?.outputs.as_ref()
     }
 
@@ -87,21 +91,21 @@ impl Cache {
         self.entry(id)?.ui.as_ref()
     }
 
-    fn slot(&mut self, id: &str) -> &mut Entry {
+    fn entry_mut(&mut self, id: &str) -> &mut Entry {
         let prompt = self.prompts;
-        // A node that came by expansion has no key of its own: it lives for this prompt.
+        // An expanded node has no key of its own; its result is kept for this prompt only.
         let key = *self.keys.entry(id.to_owned()).or_insert_with(|| digest(&json!(["expanded", id, prompt])));
         let entry = self.entries.entry(key).or_default();
         entry.used = prompt;
         entry
     }
 
-    pub(crate) fn keep_outputs(&mut self, id: &str, outputs: Vec<Val>) {
-        self.slot(id).outputs = Some(Arc::new(outputs));
+    pub(crate) fn keep_outputs(&mut self, id: &str, outputs: Vec<NodeValue>) {
+        self.entry_mut(id).outputs = Some(Arc::new(outputs));
     }
 
     pub(crate) fn keep_ui(&mut self, id: &str, ui: Ui) {
-        self.slot(id).ui = Some(ui);
+        self.entry_mut(id).ui = Some(ui);
     }
 }
 
@@ -109,10 +113,10 @@ fn digest(value: &Value) -> Key {
     Sha256::digest(python::dumps(value).as_bytes()).into()
 }
 
-/// Signs every node after those it links to, without recursion.
+/// Computes the key of every node after those of the nodes it links to, without recursion.
 struct Signer<'a> {
     graph: &'a Graph,
-    shared: &'a Shared,
+    instance: &'a Instance,
     prompt: u64,
     keys: HashMap<String, Key>,
 }
@@ -156,7 +160,7 @@ impl Signer<'_> {
         inputs.sort_unstable_by_key(|(name, _)| *name);
         for (name, value) in inputs {
             parts.push(match link(value) {
-                // A node in a cycle, or one that is not there, cannot be cached.
+                // A node in a cycle, or a missing one, cannot be cached.
                 Some((from, slot)) => match self.keys.get(from) {
                     Some(key) => json!([name, "ANCESTOR", key.to_vec(), slot]),
                     None => json!([name, "missing", self.prompt]),
@@ -167,7 +171,7 @@ impl Signer<'_> {
         digest(&Value::Array(parts))
     }
 
-    /// `IS_CHANGED`: never the same for TestAlways, the file's content for loaders.
+    /// Python's `IS_CHANGED`: different each time for TestAlways, the digest of the file for loaders.
     fn is_changed(&self, id: &str) -> Value {
         let Some(node) = self.graph.get(id) else { return Value::Null };
         let input = match node.class_name.as_str() {
@@ -177,7 +181,7 @@ impl Signer<'_> {
             "LoadVideo" => "file",
             _ => return json!(false),
         };
-        let key = node.inputs.get(input).and_then(Value::as_str).and_then(validate_input::locate);
-        key.and_then(|key| self.shared.files.about(&key)).map_or(Value::Null, |file| json!(file.digest.to_vec()))
+        let key = node.inputs.get(input).and_then(Value::as_str).and_then(file_names::locate);
+        key.and_then(|key| self.instance.files.metadata(&key)).map_or(Value::Null, |file| json!(file.digest.to_vec()))
     }
 }

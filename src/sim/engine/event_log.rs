@@ -1,29 +1,29 @@
-//! What an instance did, for tests to judge: every submit, start and end of every prompt, with times. Survives restarts.
+//! Log of an instance for tests: every submit, start and end of a prompt, with times. Survives restarts.
 
-use crate::{clock, sim::lock};
+use crate::{clock, sim::lock::lock};
 use serde::Serialize;
 use std::{collections::VecDeque, sync::Mutex};
 
-/// The oldest entries go beyond this.
+/// Entries kept; the oldest are dropped.
 const ENTRIES_MAX: usize = 100_000;
 
-/// What happened.
+/// Kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Happened {
+pub enum LogEvent {
     /// A prompt was queued.
     Submitted,
-    /// `POST /prompt` refused one with a 400.
+    /// `POST /prompt` refused a prompt with a 400.
     Refused,
     /// A pending prompt was deleted.
     Deleted,
-    /// The worker began a prompt.
+    /// The worker started a prompt.
     Started,
-    /// It ended well.
+    /// A prompt succeeded.
     Succeeded,
     /// A node failed.
     Failed,
-    /// It was interrupted.
+    /// A prompt was interrupted.
     Interrupted,
     /// `POST /interrupt` was received (`prompt_id` empty: a global one).
     InterruptAsked,
@@ -33,38 +33,38 @@ pub enum Happened {
     Uploaded,
     /// The process was killed.
     Killed,
-    /// The process came up.
+    /// The process started.
     Up,
 }
 
-/// One entry of [`crate::sim::Sim::log`] and `GET /sim/log`.
+/// An entry of [`super::Sim::log`] and `GET /sim/log`.
 #[derive(Debug, Clone, Serialize)]
 pub struct LogEntry {
     /// Unix time in ms.
     pub at_ms: u64,
-    /// Which life of the process, from 1.
+    /// Number of the simulated process, from 1.
     pub life: u64,
-    /// What happened.
-    pub event: Happened,
+    /// The event.
+    pub event: LogEvent,
     /// The prompt, empty for events without one.
     pub prompt_id: String,
-    /// Up to four `filename_prefix` values of the prompt (`submitted` only): they name the task.
+    /// Up to four `filename_prefix` values of the prompt (`submitted` only), which identify the task.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<String>,
 }
 
 /// The log.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub(crate) struct EventLog {
     entries: Mutex<VecDeque<LogEntry>>,
 }
 
-impl Record {
-    pub(crate) fn add(&self, life: u64, event: Happened, prompt_id: &str) {
+impl EventLog {
+    pub(crate) fn add(&self, life: u64, event: LogEvent, prompt_id: &str) {
         self.add_with(life, event, prompt_id, Vec::new());
     }
 
-    pub(crate) fn add_with(&self, life: u64, event: Happened, prompt_id: &str, prefixes: Vec<String>) {
+    pub(crate) fn add_with(&self, life: u64, event: LogEvent, prompt_id: &str, prefixes: Vec<String>) {
         let mut entries = lock(&self.entries);
         if entries.len() >= ENTRIES_MAX {
             entries.pop_front();

@@ -1,41 +1,41 @@
-//! Which node runs next: what the outputs need, dissolved as the real server does it, outputs first.
+//! Chooses the next node to run: dependencies of the outputs in the order of the real server, which prefers outputs.
 
-use super::graph::{Graph, Node};
+use crate::sim::engine::graph::{Graph, Node};
 use std::collections::HashMap;
 
 #[derive(Debug, Default)]
-struct Pending {
+struct WaitingNode {
     id: String,
-    /// How many nodes (or flights) this one waits for.
+    /// Number of nodes (or asynchronous runs) that this node waits for.
     blocked_by: usize,
-    /// Nodes that wait for this one, each once.
+    /// Nodes that wait for this one, without duplicates.
     blocking: Vec<String>,
 }
 
-/// What is still to run.
+/// The nodes that still have to run.
 #[derive(Debug, Default)]
-pub(crate) struct Order {
-    /// In the order they were added; `None` once done.
-    pending: Vec<Option<Pending>>,
+pub(crate) struct ExecutionOrder {
+    /// Nodes in the order they were added; `None` once done.
+    pending: Vec<Option<WaitingNode>>,
     places: HashMap<String, usize>,
     left: usize,
 }
 
-impl Order {
+impl ExecutionOrder {
     pub(crate) fn is_empty(&self) -> bool {
         self.left == 0
     }
 
-    fn of(&mut self, id: &str) -> Option<&mut Pending> {
+    fn of(&mut self, id: &str) -> Option<&mut WaitingNode> {
         let place = *self.places.get(id)?;
         self.pending.get_mut(place)?.as_mut()
     }
 
-    fn peek(&self, id: &str) -> Option<&Pending> {
+    fn peek(&self, id: &str) -> Option<&WaitingNode> {
         self.pending.get(*self.places.get(id)?)?.as_ref()
     }
 
-    /// Adds a node and all it needs that has no result yet.
+    /// Adds a node and all of its dependencies that have no result yet.
     pub(crate) fn add(&mut self, id: &str, graph: &Graph, has_result: &dyn Fn(&str) -> bool) {
         let mut stack = vec![id.to_owned()];
         let mut links = Vec::new();
@@ -44,7 +44,7 @@ impl Order {
                 continue;
             }
             self.places.insert(id.clone(), self.pending.len());
-            self.pending.push(Some(Pending { id: id.clone(), ..Pending::default() }));
+            self.pending.push(Some(WaitingNode { id: id.clone(), ..WaitingNode::default() }));
             self.left += 1;
             for (from, _) in graph.get(&id).into_iter().flat_map(Node::links) {
                 if !has_result(from) && graph.get(from).is_some() {
@@ -58,7 +58,7 @@ impl Order {
         }
     }
 
-    /// `to` waits for `from`, which must have been added.
+    /// Makes `to` wait for `from`, which must have been added.
     pub(crate) fn wait(&mut self, from: &str, to: &str) {
         let Some(source) = self.of(from) else { return };
         if source.blocking.iter().any(|blocked| blocked == to) {
@@ -68,7 +68,7 @@ impl Order {
         self.block(to);
     }
 
-    /// Something outside the graph must end before this node goes on.
+    /// Makes a node wait for something outside the graph.
     pub(crate) fn block(&mut self, id: &str) {
         if let Some(pending) = self.of(id) {
             pending.blocked_by += 1;
@@ -91,13 +91,14 @@ impl Order {
         }
     }
 
-    /// The next node to run, or none while all wait.
+    /// Returns the next node to run; `None` while all of them wait.
     pub(crate) fn pick(&self, graph: &Graph) -> Option<String> {
         let is_output = |id: &str| graph.get(id).is_some_and(Node::is_output);
         let is_first = |id: &str| graph.get(id).is_some_and(|node| node.is_output() || node.is_async());
         let ready = || self.pending.iter().flatten().filter(|pending| pending.blocked_by == 0);
-        let feeds_output = |pending: &Pending| pending.blocking.iter().any(|id| is_output(id));
-        let feeds_feeder = |pending: &Pending| pending.blocking.iter().filter_map(|id| self.peek(id)).any(feeds_output);
+        let feeds_output = |pending: &WaitingNode| pending.blocking.iter().any(|id| is_output(id));
+        let feeds_feeder =
+            |pending: &WaitingNode| pending.blocking.iter().filter_map(|id| self.peek(id)).any(feeds_output);
         let best = ready()
             .find(|pending| is_first(&pending.id))
             .or_else(|| ready().find(|pending| feeds_output(pending)))
@@ -109,12 +110,12 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use super::Order;
+    use super::ExecutionOrder;
     use crate::sim::engine::graph::Graph;
     use serde_json::json;
 
     fn order(graph: &Graph, outputs: &[&str], cached: &[&str]) -> Vec<String> {
-        let mut order = Order::default();
+        let mut order = ExecutionOrder::default();
         for output in outputs {
             order.add(output, graph, &|id| cached.contains(&id));
         }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_run_as_soon_as_they_can() {
+    fn outputs_run_as_early_as_possible() {
         let graph = Graph::read(&json!({
             "1": {"class_type": "EmptyImage", "inputs": {}},
             "2": {"class_type": "TestSteps", "inputs": {"image": ["1", 0]}},

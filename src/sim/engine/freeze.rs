@@ -1,8 +1,8 @@
-//! What makes everything stand still: a hang, a freeze, a gc pause.
+//! A gate that freezes the whole process: for a hang, a freeze, a gc pause.
 
 use tokio::sync::watch;
 
-/// Stands closed while at least one closer has not opened it again.
+/// Closed while it was closed more often than opened.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     closers: watch::Sender<u32>,
@@ -17,14 +17,14 @@ impl Gate {
         self.closers.send_modify(|closers| *closers = closers.saturating_sub(1));
     }
 
-    /// Returns when it is open.
+    /// Waits until the gate is open.
     pub(crate) async fn pass(&self) {
         if *self.closers.borrow() == 0 {
             return;
         }
         let mut seen = self.closers.subscribe();
         if seen.wait_for(|closers| *closers == 0).await.is_err() {
-            tracing::trace!("the gate is gone with its life");
+            tracing::trace!("gate dropped with its process");
         }
     }
 }

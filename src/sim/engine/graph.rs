@@ -1,10 +1,10 @@
-//! A queued graph as the worker sees it: nodes by id, and those that a node expanded into.
+//! Graph of a queued prompt: nodes by id, and the nodes that others expanded into.
 
 use crate::sim::nodes::classes::{self, Class};
 use serde_json::{Map, Value};
 use std::{collections::HashMap, sync::Arc};
 
-/// One node.
+/// A node.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub class_name: String,
@@ -23,13 +23,13 @@ impl Node {
         self.class_name == "TestAsync"
     }
 
-    /// Links in the order of the inputs: `(node, slot)`.
+    /// Returns the links in the order of the inputs: `(node, slot)`.
     pub(crate) fn links(&self) -> impl Iterator<Item = (&str, usize)> {
         self.inputs.values().filter_map(link)
     }
 }
 
-/// `["node", slot]`.
+/// Parses `["node", slot]`.
 pub(crate) fn link(value: &Value) -> Option<(&str, usize)> {
     match value.as_array()?.as_slice() {
         [Value::String(node), Value::Number(slot)] => {
@@ -40,16 +40,16 @@ pub(crate) fn link(value: &Value) -> Option<(&str, usize)> {
     }
 }
 
-/// The nodes of one prompt.
+/// The nodes of a prompt.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: HashMap<String, Node>,
-    /// Ids in the order of the prompt, without expanded ones.
+    /// Ids in the order of the prompt, without expanded nodes.
     pub ids: Vec<String>,
 }
 
 impl Graph {
-    /// `None` if a node has no inputs: the worker of the real server dies of it, also of a node that nobody needs.
+    /// Reads the graph; `None` if a node has no inputs, even an unused one. The worker of the real server dies of it.
     pub(crate) fn read(prompt: &Value) -> Option<Self> {
         let mut graph = Self::default();
         for (id, node) in prompt.as_object()? {
@@ -78,7 +78,7 @@ impl Graph {
         self.get(id)?.parent.as_deref()
     }
 
-    /// The node of the prompt that this one belongs to: what a client shows.
+    /// Returns the node of the prompt that this one belongs to, which clients display.
     pub(crate) fn shown_as<'a>(&'a self, id: &'a str) -> &'a str {
         let mut at = id;
         while let Some(parent) = self.parent(at) {

@@ -1,29 +1,32 @@
-//! Finished prompts, oldest first, bounded in number as the real server's and in bytes as a test tool's must be.
+//! Finished prompts, oldest first. Bounded in number as in the real server, and in bytes.
 
-use super::prompt_heap::Item;
-use crate::sim::{HISTORY_BYTES_MAX, HISTORY_MAX, python};
+use crate::sim::{
+    engine::prompt_heap::QueueItem,
+    limits::{HISTORY_BYTES_MAX, HISTORY_MAX},
+    python,
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-/// One finished prompt.
+/// A finished prompt.
 #[derive(Debug, Clone)]
-pub(crate) struct Finished {
-    pub item: Item,
+pub(crate) struct FinishedPrompt {
+    pub item: QueueItem,
     /// `{node_id: ui}`.
     pub outputs: Arc<Value>,
     pub is_success: bool,
     /// `[["execution_start", {...}], ...]`.
     pub messages: Arc<Value>,
-    /// The entry as `GET /history` shows it.
+    /// The entry as JSON of `GET /history`.
     text: Arc<str>,
 }
 
-impl Finished {
-    /// `meta` is `{node_id: {node_id, display_node, parent_node, real_node_id}}`.
-    pub(crate) fn new(item: &Item, is_success: bool, messages: Vec<Value>, outputs: Value, meta: &Value) -> Self {
+impl FinishedPrompt {
+    /// Creates an entry. `meta` is `{node_id: {node_id, display_node, parent_node, real_node_id}}`.
+    pub(crate) fn new(item: &QueueItem, is_success: bool, messages: Vec<Value>, outputs: Value, meta: &Value) -> Self {
         let item = item.without_secrets();
         let status_str = if is_success { "success" } else { "error" };
         let status = json!({"status_str": status_str, "completed": is_success, "messages": messages});
@@ -38,13 +41,13 @@ impl Finished {
         Self { item, outputs: Arc::new(outputs), is_success, messages, text: text.into() }
     }
 
-    /// The last message's kind and content.
+    /// Returns type and data of the last message.
     pub(crate) fn last_message(&self) -> (&str, &Value) {
         let last = self.messages.as_array().and_then(|messages| messages.last());
         (last.and_then(|last| last[0].as_str()).unwrap_or_default(), last.map_or(&Value::Null, |last| &last[1]))
     }
 
-    /// `timestamp` of the first message of this kind.
+    /// Returns the `timestamp` of the first message of this type.
     pub(crate) fn time_of(&self, kind: &str) -> Value {
         let messages = self.messages.as_array().map(Vec::as_slice).unwrap_or_default();
         messages
@@ -54,18 +57,18 @@ impl Finished {
     }
 }
 
-/// All of them.
+/// All finished prompts.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    entries: BTreeMap<u64, Finished>,
+    entries: BTreeMap<u64, FinishedPrompt>,
     places: HashMap<String, u64>,
     next: u64,
     bytes: usize,
 }
 
 impl History {
-    /// Adds one; an older entry with its id is replaced where it stands.
-    pub(crate) fn add(&mut self, finished: Finished) {
+    /// Adds an entry. An older entry with the same id is replaced in place.
+    pub(crate) fn add(&mut self, finished: FinishedPrompt) {
         while self.entries.len() > HISTORY_MAX || (self.bytes > HISTORY_BYTES_MAX && !self.entries.is_empty()) {
             self.drop_oldest();
         }
@@ -74,7 +77,7 @@ impl History {
             self.next += 1;
             self.next
         });
-        // Kept twice, as text and as values: the bound counts both.
+        // Stored twice, as text and as values; the limit counts both.
         self.bytes += 2 * finished.text.len();
         if let Some(old) = self.entries.insert(place, finished) {
             self.bytes -= 2 * old.text.len();
@@ -88,11 +91,11 @@ impl History {
         }
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&Finished> {
+    pub(crate) fn get(&self, id: &str) -> Option<&FinishedPrompt> {
         self.entries.get(self.places.get(id)?)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finished> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &FinishedPrompt> {
         self.entries.values()
     }
 
@@ -106,12 +109,12 @@ impl History {
         *self = Self { next: self.next, ..Self::default() };
     }
 
-    /// `{id: entry}`, or `{}`.
+    /// Returns `{id: entry}`, or `{}`.
     pub(crate) fn one_json(&self, id: &str) -> String {
         self.get(id).map_or_else(|| "{}".to_owned(), |entry| object([entry].into_iter()))
     }
 
-    /// `max_items` newest ones, or those from `offset`.
+    /// Returns the `max_items` newest entries, or those from `offset`.
     pub(crate) fn json(&self, max_items: Option<i64>, offset: i64) -> String {
         let count = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
         let offset = match max_items {
@@ -119,13 +122,13 @@ impl History {
             _ => offset,
         };
         let skip = usize::try_from(offset).unwrap_or(0);
-        // Python's loop adds before it looks at the limit: zero or less lets one through if there is one to take.
+        // Python's loop adds an entry before it checks the limit, so a limit of zero or less still yields one.
         let take = max_items.map_or(usize::MAX, |max| usize::try_from(max.max(1)).unwrap_or(usize::MAX));
         object(self.entries.values().skip(skip).take(take))
     }
 }
 
-fn object<'a>(entries: impl Iterator<Item = &'a Finished>) -> String {
+fn object<'a>(entries: impl Iterator<Item = &'a FinishedPrompt>) -> String {
     let mut out = String::from("{");
     for (at, entry) in entries.enumerate() {
         if at > 0 {
@@ -141,13 +144,13 @@ fn object<'a>(entries: impl Iterator<Item = &'a Finished>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Finished, HISTORY_MAX, History};
-    use crate::sim::engine::prompt_heap::Item;
+    use super::{FinishedPrompt, HISTORY_MAX, History};
+    use crate::sim::engine::prompt_heap::QueueItem;
     use serde_json::{Value, json};
     use std::sync::Arc;
 
-    fn finished(id: &str, mark: u32) -> Finished {
-        let item = Item {
+    fn finished(id: &str, mark: u32) -> FinishedPrompt {
+        let item = QueueItem {
             number: json!(mark),
             id: id.to_owned(),
             prompt: Arc::new(json!({})),
@@ -155,7 +158,7 @@ mod tests {
             outputs: vec![],
             bytes: 0,
         };
-        Finished::new(&item, true, vec![], json!({}), &json!({}))
+        FinishedPrompt::new(&item, true, vec![], json!({}), &json!({}))
     }
 
     fn ids(text: &str) -> Vec<String> {
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_id_replaces_in_place() {
+    fn an_entry_with_the_same_id_is_replaced_in_place() {
         let mut history = History::default();
         for (id, mark) in [("a", 1), ("b", 2), ("a", 3)] {
             history.add(finished(id, mark));

@@ -6,7 +6,7 @@ pub(super) mod execution_order;
 pub(super) mod freeze;
 pub(super) mod graph;
 pub(super) mod history;
-pub(super) mod incarnation;
+pub(super) mod process;
 pub(super) mod progress;
 pub(super) mod prompt_heap;
 pub(super) mod prompt_queue;

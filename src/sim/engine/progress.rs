@@ -1,4 +1,4 @@
-//! The state of all nodes of a prompt, told whole with every change, as the real server does.
+//! Progress of all nodes of a prompt. The real server sends all of it with every change.
 
 use crate::sim::python;
 use serde_json::{Value, json};
@@ -11,15 +11,15 @@ struct Entry {
     text: String,
 }
 
-/// How a node is named to the outside.
+/// The ids of a node in messages.
 #[derive(Debug, Clone)]
-pub(crate) struct Ids {
+pub(crate) struct NodeIds {
     pub node: String,
     pub display: String,
     pub parent: Option<String>,
 }
 
-/// All nodes that have begun.
+/// Progress of all nodes that have started.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     entries: Vec<Entry>,
@@ -27,20 +27,20 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn start(&mut self, prompt_id: &str, ids: &Ids) {
+    pub(crate) fn start(&mut self, prompt_id: &str, ids: &NodeIds) {
         self.set(prompt_id, ids, json!(0.0), json!(1.0), "running");
     }
 
-    pub(crate) fn update(&mut self, prompt_id: &str, ids: &Ids, value: u64, max: u64) {
+    pub(crate) fn update(&mut self, prompt_id: &str, ids: &NodeIds, value: u64, max: u64) {
         self.set(prompt_id, ids, json!(value), json!(max), "running");
     }
 
-    pub(crate) fn finish(&mut self, prompt_id: &str, ids: &Ids) {
+    pub(crate) fn finish(&mut self, prompt_id: &str, ids: &NodeIds) {
         let max = self.places.get(&ids.node).map_or(json!(1), |place| self.entries[*place].max.clone());
         self.set(prompt_id, ids, max.clone(), max, "finished");
     }
 
-    fn set(&mut self, prompt_id: &str, ids: &Ids, value: Value, max: Value, state: &str) {
+    fn set(&mut self, prompt_id: &str, ids: &NodeIds, value: Value, max: Value, state: &str) {
         let body = json!({
             "value": value,
             "max": max,
@@ -65,7 +65,7 @@ impl Progress {
         }
     }
 
-    /// The data of a `progress_state` message.
+    /// Returns the data of a `progress_state` message.
     pub(crate) fn json(&self, prompt_id: &str) -> String {
         let mut out = String::from("{\"prompt_id\": ");
         python::write_text(prompt_id, &mut out);
@@ -83,12 +83,12 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ids, Progress};
+    use super::{NodeIds, Progress};
     use serde_json::{Value, json};
 
     #[test]
-    fn a_bar_changes_the_numbers_to_ints() {
-        let ids = Ids { node: "1.0.0.1".into(), display: "1".into(), parent: Some("1".into()) };
+    fn a_progress_bar_turns_the_numbers_into_integers() {
+        let ids = NodeIds { node: "1.0.0.1".into(), display: "1".into(), parent: Some("1".into()) };
         let mut progress = Progress::default();
         progress.start("p", &ids);
         assert!(progress.json("p").contains("\"value\": 0.0, \"max\": 1.0, \"state\": \"running\""));

@@ -1,31 +1,31 @@
-//! The queue of one life: Python's heap, item for item, because clients see its array order and its way to break.
+//! Python's heap, reproduced exactly, because clients see its array order and its failures.
 //!
-//! Invariant: two items with equal number and id cannot be compared (Python compares the graphs, which are dicts): pushing
-//! one reports [`Tie`] although the item is in, and popping may lose an item, as the real queue does.
+//! Invariant: two items with equal number and id are not comparable (Python compares the graphs, which are dicts).
+//! Pushing one reports [`Tie`] although the item was added, and popping may lose an item, as in the real queue.
 
 use crate::sim::python;
 use serde_json::{Value, json};
 use std::{cmp::Ordering, sync::Arc};
 
-/// A prompt that was accepted.
+/// An accepted prompt.
 #[derive(Debug, Clone)]
-pub(crate) struct Item {
-    /// Sort key; an int when the server chose it, a float when the client did.
+pub(crate) struct QueueItem {
+    /// Sort key: an integer if chosen by the server, a float if by the client.
     pub number: Value,
-    /// The client's id, or one of ours.
+    /// The id chosen by the client, or by the server.
     pub id: String,
     /// `{node_id: {class_type, inputs}}`, inputs converted by validation.
     pub prompt: Arc<Value>,
-    /// Anything; normally an object with `client_id`.
+    /// `extra_data`: any value, normally an object with `client_id`.
     pub extra: Arc<Value>,
     /// Output nodes to run.
     pub outputs: Vec<String>,
-    /// Size of the request, for the bounds.
+    /// Size of the request, bytes.
     pub bytes: usize,
 }
 
-impl Item {
-    /// `[number, id, prompt, extra_data, outputs]`.
+impl QueueItem {
+    /// Returns `[number, id, prompt, extra_data, outputs]`.
     pub(crate) fn json(&self) -> String {
         format!(
             "[{}, {}, {}, {}, {}]",
@@ -37,14 +37,14 @@ impl Item {
         )
     }
 
-    /// The same without what history must not show.
-    pub(crate) fn without_secrets(&self) -> Item {
+    /// Returns a copy without the secrets, which the history must not contain.
+    pub(crate) fn without_secrets(&self) -> QueueItem {
         let mut extra = (*self.extra).clone();
         if let Some(map) = extra.as_object_mut() {
             map.shift_remove("auth_token_comfy_org");
             map.shift_remove("api_key_comfy_org");
         }
-        Item { extra: Arc::new(extra), ..self.clone() }
+        QueueItem { extra: Arc::new(extra), ..self.clone() }
     }
 }
 
@@ -52,8 +52,8 @@ impl Item {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tie;
 
-/// `a < b` of two queue tuples.
-fn less(a: &Item, b: &Item) -> Result<bool, Tie> {
+/// Python's `a < b` of two queue tuples.
+fn less(a: &QueueItem, b: &QueueItem) -> Result<bool, Tie> {
     let (x, y) = (python::float_of(&a.number).unwrap_or(0.0), python::float_of(&b.number).unwrap_or(0.0));
     match x.partial_cmp(&y) {
         Some(Ordering::Less) => return Ok(true),
@@ -71,15 +71,15 @@ fn less(a: &Item, b: &Item) -> Result<bool, Tie> {
     Ok(a.outputs < b.outputs)
 }
 
-/// `heapq.heappush`.
-pub(crate) fn push(heap: &mut Vec<Item>, item: Item) -> Result<(), Tie> {
+/// Python's `heapq.heappush`.
+pub(crate) fn push(heap: &mut Vec<QueueItem>, item: QueueItem) -> Result<(), Tie> {
     heap.push(item);
     let last = heap.len() - 1;
     rise(heap, 0, last)
 }
 
-/// `heapq.heappop`; `None` when empty. After a [`Tie`] the item that was to come is gone.
-pub(crate) fn pop(heap: &mut Vec<Item>) -> Result<Option<Item>, Tie> {
+/// Python's `heapq.heappop`; `None` if empty. After a [`Tie`] the popped item is lost.
+pub(crate) fn pop(heap: &mut Vec<QueueItem>) -> Result<Option<QueueItem>, Tie> {
     let Some(last) = heap.pop() else { return Ok(None) };
     if heap.is_empty() {
         return Ok(Some(last));
@@ -89,15 +89,15 @@ pub(crate) fn pop(heap: &mut Vec<Item>) -> Result<Option<Item>, Tie> {
     Ok(Some(first))
 }
 
-/// `heapq.heapify`.
-pub(crate) fn heapify(heap: &mut [Item]) -> Result<(), Tie> {
+/// Python's `heapq.heapify`.
+pub(crate) fn heapify(heap: &mut [QueueItem]) -> Result<(), Tie> {
     for at in (0..heap.len() / 2).rev() {
         sink(heap, at)?;
     }
     Ok(())
 }
 
-fn rise(heap: &mut [Item], start: usize, mut at: usize) -> Result<(), Tie> {
+fn rise(heap: &mut [QueueItem], start: usize, mut at: usize) -> Result<(), Tie> {
     while at > start {
         let parent = (at - 1) / 2;
         if !less(&heap[at], &heap[parent])? {
@@ -109,7 +109,7 @@ fn rise(heap: &mut [Item], start: usize, mut at: usize) -> Result<(), Tie> {
     Ok(())
 }
 
-fn sink(heap: &mut [Item], start: usize) -> Result<(), Tie> {
+fn sink(heap: &mut [QueueItem], start: usize) -> Result<(), Tie> {
     let mut at = start;
     while at < heap.len() / 2 {
         let mut child = 2 * at + 1;
@@ -124,12 +124,12 @@ fn sink(heap: &mut [Item], start: usize) -> Result<(), Tie> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Item, Tie, heapify, pop, push};
+    use super::{QueueItem, Tie, heapify, pop, push};
     use serde_json::{Value, json};
     use std::sync::Arc;
 
-    fn item(number: impl Into<Value>, id: &str, mark: u32) -> Item {
-        Item {
+    fn item(number: impl Into<Value>, id: &str, mark: u32) -> QueueItem {
+        QueueItem {
             number: number.into(),
             id: id.to_owned(),
             prompt: Arc::new(json!({"1": mark})),

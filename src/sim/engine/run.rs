@@ -1,20 +1,25 @@
-//! One prompt from `execution_start` to its end: the messages in their order, the nodes in theirs.
+//! Runs a prompt from `execution_start` to its end: the nodes in their order, and the messages about them.
 
 mod ending;
 
-use super::{
-    cache::{Cache, Ui},
-    execution_order::Order,
-    graph::Graph,
-    incarnation::Life,
-    progress::{Ids, Progress},
-    prompt_heap::Item,
-};
 use crate::{
     clock,
     sim::{
-        Mode, lock,
-        nodes::{self, Context, Failed, Made, Val},
+        engine::{
+            cache::{Cache, Ui},
+            execution_order::ExecutionOrder,
+            graph::Graph,
+            process::Process,
+            progress::{NodeIds, Progress},
+            prompt_heap::QueueItem,
+        },
+        lock::lock,
+        nodes::{
+            self,
+            context::Context,
+            value::{NodeFailure, NodeResult, NodeValue},
+        },
+        options::Mode,
     },
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -24,128 +29,129 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// How a prompt ended, or what it did to the process.
+/// End of a prompt, or its effect on the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum RunEnd {
     Succeeded,
     Failed,
     Interrupted,
-    /// The worker is dead: a zombie.
+    /// The worker ended: the process is a zombie.
     WorkerDied,
-    /// The whole process is.
+    /// The process ended.
     ProcessDied,
 }
 
-/// What the history gets.
-pub(crate) struct Ran {
-    pub ended: Ended,
+/// Result of a run, for the history.
+pub(crate) struct RunResult {
+    pub ended: RunEnd,
     pub messages: Vec<Value>,
     pub outputs: Value,
     pub meta: Value,
     pub client: Option<String>,
 }
 
-type Flight<'a> = BoxFuture<'a, (String, Result<Made, Failed>)>;
+type AsyncNode<'a> = BoxFuture<'a, (String, Result<NodeResult, NodeFailure>)>;
 
-/// Why the prompt stops at a node.
+/// Failure of a node that stops the prompt.
 struct Stop {
     node: String,
-    failed: Failed,
+    failed: NodeFailure,
     inputs: Value,
 }
 
 struct Run<'a> {
-    life: &'a Arc<Life>,
-    item: &'a Item,
+    process: &'a Arc<Process>,
+    item: &'a QueueItem,
     cache: &'a mut Cache,
     context: Arc<Context>,
     graph: Graph,
-    order: Order,
+    order: ExecutionOrder,
     messages: Vec<Value>,
     executed: Vec<String>,
-    /// Nodes that told something in this run.
-    told: HashSet<String>,
-    /// Expanded nodes and where their results come from.
+    /// Nodes whose ui was sent in this run.
+    reported: HashSet<String>,
+    /// Expanded nodes, and the nodes and slots that provide their results.
     expanded: HashMap<String, Vec<(String, usize)>>,
-    flights: FuturesUnordered<Flight<'static>>,
-    landed: HashMap<String, Result<Made, Failed>>,
+    async_nodes: FuturesUnordered<AsyncNode<'static>>,
+    async_results: HashMap<String, Result<NodeResult, NodeFailure>>,
 }
 
-/// Runs it to its end. Never errs: a failure is an end like another.
-pub(crate) async fn run(life: &Arc<Life>, item: &Item, cache: &mut Cache) -> Ran {
-    life.interrupt.send_replace(false);
-    let mut ran = Ran { ended: Ended::WorkerDied, messages: vec![], outputs: json!({}), meta: json!({}), client: None };
-    // `"client_id" in 5` kills the worker; a client id that cannot be a key of a dict kills the process.
+/// Runs a prompt to its end. A failure is an end, not an error.
+pub(crate) async fn run(process: &Arc<Process>, item: &QueueItem, cache: &mut Cache) -> RunResult {
+    process.interrupt.send_replace(false);
+    let mut ran =
+        RunResult { ended: RunEnd::WorkerDied, messages: vec![], outputs: json!({}), meta: json!({}), client: None };
+    // `"client_id" in 5` ends the worker; a client id that is not hashable in Python ends the process.
     let client = match &*item.extra {
         Value::Object(extra) => match extra.get("client_id") {
             None | Some(Value::Null) => None,
             Some(Value::String(client)) => Some(client.clone()),
             Some(Value::Array(_) | Value::Object(_)) => {
-                ran.ended = Ended::ProcessDied;
+                ran.ended = RunEnd::ProcessDied;
                 return ran;
             }
-            // A number or bool is a key that no socket has.
+            // A number or bool is a valid key, but no socket has it.
             Some(other) => Some(format!("\u{0}{other}")),
         },
         Value::Array(_) | Value::String(_) => None,
         Value::Null | Value::Bool(_) | Value::Number(_) => return ran,
     };
     ran.client.clone_from(&client);
-    *lock(&life.focus) = (client.clone(), None);
+    *lock(&process.focus) = (client.clone(), None);
     let context = Arc::new(Context {
-        life: Arc::clone(life),
+        process: Arc::clone(process),
         item: item.clone(),
         client,
         progress: Mutex::new(Progress::default()),
     });
     let mut messages = vec![];
-    tell(&context, &mut messages, "execution_start", json!({"prompt_id": item.id}), false);
+    emit(&context, &mut messages, "execution_start", json!({"prompt_id": item.id}), false);
     let Some(graph) = Graph::read(&item.prompt) else { return ran };
-    cache.begin(&graph, &life.shared);
+    cache.begin(&graph, &process.instance);
     let run = Run {
-        life,
+        process,
         item,
         cache,
         context,
         graph,
-        order: Order::default(),
+        order: ExecutionOrder::default(),
         messages,
         executed: vec![],
-        told: HashSet::new(),
+        reported: HashSet::new(),
         expanded: HashMap::new(),
-        flights: FuturesUnordered::new(),
-        landed: HashMap::new(),
+        async_nodes: FuturesUnordered::new(),
+        async_results: HashMap::new(),
     };
     run.finish(ran).await
 }
 
-/// A message that history keeps too.
-fn tell(context: &Context, messages: &mut Vec<Value>, kind: &str, mut data: Value, to_all: bool) {
+/// Sends a message and records it for the history.
+fn emit(context: &Context, messages: &mut Vec<Value>, kind: &str, mut data: Value, to_all: bool) {
     data["timestamp"] = clock::unix_ms().into();
     if context.client.is_some() || to_all {
-        context.life.hub.send(context.client.as_deref(), kind, &data);
+        context.process.hub.send(context.client.as_deref(), kind, &data);
     }
     messages.push(json!([kind, data]));
 }
 
 impl Run<'_> {
-    async fn finish(mut self, mut ran: Ran) -> Ran {
+    async fn finish(mut self, mut ran: RunResult) -> RunResult {
         let cached: Vec<&String> = self.graph.ids.iter().filter(|id| self.cache.outputs(id).is_some()).collect();
         let data = json!({"nodes": cached, "prompt_id": self.item.id});
-        tell(&self.context, &mut self.messages, "execution_cached", data, false);
-        let stopped = match self.ordered_to_fail() {
+        emit(&self.context, &mut self.messages, "execution_cached", data, false);
+        let stopped = match self.injected_failure() {
             Some(stop) => Err(stop),
             None => self.nodes().await,
         };
         ran.ended = match stopped {
             Ok(()) => {
                 let data = json!({"prompt_id": self.item.id});
-                tell(&self.context, &mut self.messages, "execution_success", data, false);
-                Ended::Succeeded
+                emit(&self.context, &mut self.messages, "execution_success", data, false);
+                RunEnd::Succeeded
             }
             Err(stop) => self.report(&stop),
         };
-        lock(&self.life.focus).1 = None;
+        lock(&self.process.focus).1 = None;
         let (outputs, meta) = self.results();
         ran.messages = self.messages;
         ran.outputs = outputs;
@@ -157,16 +163,16 @@ impl Run<'_> {
         for output in &self.item.outputs {
             self.order.add(output, &self.graph, &|id| self.cache.outputs(id).is_some());
         }
-        if self.life.shared.options.mode == Mode::V038 {
-            self.tell_cached();
+        if self.process.instance.options.mode == Mode::V038 {
+            self.report_cached();
         }
         while !self.order.is_empty() {
             match self.order.pick(&self.graph) {
                 Some(id) => self.step(&id).await?,
-                None => match self.flights.next().await {
+                None => match self.async_nodes.next().await {
                     Some((id, made)) => {
                         self.order.unblock(&id);
-                        self.landed.insert(id, made);
+                        self.async_results.insert(id, made);
                     }
                     None => return Err(self.cycle()),
                 },
@@ -175,61 +181,62 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Newer versions also tell the ui of cached nodes that are no outputs.
-    fn tell_cached(&mut self) {
+    /// Sends the ui of cached nodes that are not outputs, as newer versions do.
+    fn report_cached(&mut self) {
         for id in self.graph.ids.clone() {
             let is_inner = !self.item.outputs.contains(&id) && self.cache.outputs(&id).is_some();
             if let (true, Some(ui)) = (is_inner, self.cache.ui(&id).cloned()) {
-                self.tell_executed(&id, &ui.output);
+                self.report_executed(&id, &ui.output);
             }
         }
     }
 
-    fn ids(&self, id: &str) -> Ids {
-        Ids {
+    fn ids(&self, id: &str) -> NodeIds {
+        NodeIds {
             node: id.to_owned(),
             display: self.graph.shown_as(id).to_owned(),
             parent: self.graph.parent(id).map(str::to_owned),
         }
     }
 
-    fn tell_executed(&mut self, id: &str, output: &Value) {
-        self.told.insert(id.to_owned());
+    fn report_executed(&mut self, id: &str, output: &Value) {
+        self.reported.insert(id.to_owned());
         let data = json!({
             "node": id, "display_node": self.graph.shown_as(id), "output": output, "prompt_id": self.item.id,
         });
-        self.context.tell("executed", &data);
+        self.context.send_to_client("executed", &data);
     }
 
-    /// Runs one node, or as far as it goes now.
+    /// Runs a node, or starts it if it is asynchronous.
     async fn step(&mut self, id: &str) -> Result<(), Box<Stop>> {
         let ids = self.ids(id);
         if self.cache.outputs(id).is_some() {
             let output = self.cache.ui(id).map_or(Value::Null, |ui| (*ui.output).clone());
-            self.tell_executed(id, &output);
+            self.report_executed(id, &output);
             self.context.finish(&ids);
             self.order.done(id);
             return Ok(());
         }
-        if let Some(made) = self.landed.remove(id) {
+        if let Some(made) = self.async_results.remove(id) {
             return self.settle(&ids, made, json!({}));
         }
         if let Some(sources) = self.expanded.remove(id) {
             let outputs = sources.iter().map(|(from, slot)| self.output(from, *slot)).collect();
-            return self.settle(&ids, Ok(Made::of(outputs)), json!({}));
+            return self.settle(&ids, Ok(NodeResult::of(outputs)), json!({}));
         }
         self.context.start(&ids);
         let inputs = self.inputs(id);
         if self.context.client.is_some() {
-            lock(&self.life.focus).1 = Some(ids.display.clone());
+            lock(&self.process.focus).1 = Some(ids.display.clone());
         }
-        self.context.tell("executing", &json!({"node": id, "display_node": ids.display, "prompt_id": self.item.id}));
-        let shown = nodes::shown(&inputs);
-        if let Err(failed) = self.context.look() {
+        self.context
+            .send_to_client("executing", &json!({"node": id, "display_node": ids.display, "prompt_id": self.item.id}));
+        let shown = nodes::value::shown(&inputs);
+        if let Err(failed) = self.context.check_interrupt() {
             return Err(Box::new(Stop { node: id.to_owned(), failed, inputs: shown }));
         }
         let blocker = inputs.values().find_map(|value| match value {
-            Val::Blocked(message) => Some(message.clone()),
+            NodeValue::Blocked(message) => Some(message.clone()),
             _ => None,
         });
         if let Some(message) = blocker {
@@ -237,26 +244,26 @@ impl Run<'_> {
                 self.blocked(id, &message);
             }
             let count = self.graph.get(id).and_then(|node| node.class).map_or(0, |class| class.outputs.len());
-            return self.settle(&ids, Ok(Made::of(vec![Val::Blocked(None); count])), shown);
+            return self.settle(&ids, Ok(NodeResult::of(vec![NodeValue::Blocked(None); count])), shown);
         }
         let Some(node) = self.graph.get(id).cloned() else { return Ok(()) };
         let is_async = node.is_async();
-        let (context, flying) = (Arc::clone(&self.context), ids.clone());
-        let flight: Flight<'static> = Box::pin(async move {
-            let made = nodes::run(&context, &flying, &node, &inputs).await;
-            (flying.node.clone(), made)
+        let (context, node_ids) = (Arc::clone(&self.context), ids.clone());
+        let future: AsyncNode<'static> = Box::pin(async move {
+            let made = nodes::run(&context, &node_ids, &node, &inputs).await;
+            (node_ids.node.clone(), made)
         });
         if is_async {
             self.order.block(id);
-            self.flights.push(flight);
+            self.async_nodes.push(future);
             return Ok(());
         }
-        let (_, made) = flight.await;
+        let (_, made) = future.await;
         self.settle(&ids, made, shown)
     }
 
-    /// A node gave its results, or failed.
-    fn settle(&mut self, ids: &Ids, made: Result<Made, Failed>, inputs: Value) -> Result<(), Box<Stop>> {
+    /// Handles the result or failure of a node.
+    fn settle(&mut self, ids: &NodeIds, made: Result<NodeResult, NodeFailure>, inputs: Value) -> Result<(), Box<Stop>> {
         let id = ids.node.as_str();
         let made = made.map_err(|failed| Box::new(Stop { node: id.to_owned(), failed, inputs }))?;
         if let Some(output) = made.ui.filter(|ui| ui.as_object().is_some_and(|ui| !ui.is_empty())) {
@@ -264,7 +271,7 @@ impl Run<'_> {
                 "node_id": id, "display_node": ids.display, "parent_node": ids.parent, "real_node_id": ids.display,
             });
             self.cache.keep_ui(id, Ui { output: Arc::new(output.clone()), meta });
-            self.tell_executed(id, &output);
+            self.report_executed(id, &output);
         }
         if let Some((class, inputs)) = made.expand {
             let child = format!("{id}.0.0.1");
@@ -281,15 +288,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn output(&self, from: &str, slot: usize) -> Val {
-        self.cache.outputs(from).and_then(|outputs| outputs.get(slot).cloned()).unwrap_or(Val::Opaque)
+    fn output(&self, from: &str, slot: usize) -> NodeValue {
+        self.cache.outputs(from).and_then(|outputs| outputs.get(slot).cloned()).unwrap_or(NodeValue::Opaque)
     }
 
-    fn inputs(&self, id: &str) -> HashMap<String, Val> {
+    fn inputs(&self, id: &str) -> HashMap<String, NodeValue> {
         let Some(node) = self.graph.get(id) else { return HashMap::new() };
         let resolve = |value: &Value| match super::graph::link(value) {
             Some((from, slot)) => self.output(from, slot),
-            None => Val::Json(value.clone()),
+            None => NodeValue::Json(value.clone()),
         };
         node.inputs.iter().map(|(name, value)| (name.clone(), resolve(value))).collect()
     }

@@ -1,30 +1,30 @@
-//! Validation of a submitted graph, error for error as `execution.py` reports it.
+//! Validation of a submitted graph, with the same errors as `execution.py`.
 //!
-//! `walk` goes from an output to all it needs; `validate_input` checks one input.
+//! `walk` visits an output and all of its dependencies; `validate_input` checks a single input.
 
 mod walk;
 
-use super::{incarnation::Shared, validate_input};
 use crate::sim::{
-    Mode,
+    engine::{process::Instance, validate_input},
     nodes::classes::{self, Declared},
+    options::Mode,
     python,
 };
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use walk::Walk;
 
-/// What became of a graph.
-pub(crate) enum Verdict {
-    /// An exception outside validation: a plain 500.
-    Trouble,
-    /// 400.
+/// Result of the validation of a graph.
+pub(crate) enum Validation {
+    /// An exception outside of validation: a plain 500.
+    InternalError,
+    /// Refused with a 400.
     Refused { error: Value, node_errors: Value },
-    /// To be queued; `node_errors` may be non-empty.
+    /// Accepted. `node_errors` may be non-empty.
     Accepted { prompt: Value, outputs: Vec<String>, node_errors: Value },
 }
 
-/// An exception of Python: its class and `str()`.
+/// A Python exception: its class and `str()`.
 #[derive(Debug, Clone)]
 struct Exception {
     class: &'static str,
@@ -32,67 +32,68 @@ struct Exception {
 }
 
 /// Whether a node is valid, and its own errors.
-type Judged = (bool, Vec<Value>);
+type NodeValidity = (bool, Vec<Value>);
 
-/// Checks all nodes' classes, then every output and what it needs.
-pub(crate) fn prompt(prompt: Value, targets: Option<&Value>, shared: &Shared) -> Verdict {
+/// Checks the classes of all nodes, then every output with its dependencies.
+pub(crate) fn prompt(prompt: Value, targets: Option<&Value>, instance: &Instance) -> Validation {
     let mut nodes = match prompt {
         Value::Object(nodes) => nodes,
-        // Nothing to iterate: no outputs.
+        // Nothing to iterate in Python: no outputs.
         Value::Array(list) if list.is_empty() => Map::new(),
         Value::String(text) if text.is_empty() => Map::new(),
-        _ => return Verdict::Trouble,
+        _ => return Validation::InternalError,
     };
-    let outputs = match outputs(&nodes, targets, shared.options.mode) {
+    let outputs = match outputs(&nodes, targets, instance.options.mode) {
         Ok(outputs) => outputs,
-        Err(verdict) => return *verdict,
+        Err(validity) => return *validity,
     };
     if outputs.is_empty() {
         return refused("prompt_no_outputs", "Prompt has no outputs", String::new(), json!({}), json!({}));
     }
-    let mut judged: HashMap<String, Judged> = HashMap::new();
+    let mut validated: HashMap<String, NodeValidity> = HashMap::new();
     let mut order: Vec<String> = Vec::new();
     let (mut good, mut details, mut node_errors) = (Vec::new(), Vec::new(), Map::new());
     for output in outputs {
-        let mut walk = Walk { nodes: &mut nodes, shared, judged: &mut judged, order: &mut order, stack: Vec::new() };
+        let mut walk =
+            Walk { nodes: &mut nodes, instance, validated: &mut validated, order: &mut order, stack: Vec::new() };
         if let Err(exception) = walk.run(&output) {
             let error =
                 exception_error("exception_during_validation", "Exception when validating node", &exception, None);
-            judge(&mut judged, &mut order, &output, (false, vec![error]));
+            record(&mut validated, &mut order, &output, (false, vec![error]));
         }
-        let (is_valid, errors) = judged.get(&output).cloned().unwrap_or((false, vec![]));
+        let (is_valid, errors) = validated.get(&output).cloned().unwrap_or((false, vec![]));
         if is_valid {
             good.push(output);
             continue;
         }
         details.extend(errors.iter().map(|error| format!("{}: {}", text(&error["message"]), text(&error["details"]))));
-        collect(&mut node_errors, &judged, &order, &nodes, &output);
+        collect(&mut node_errors, &validated, &order, &nodes, &output);
     }
     if good.is_empty() {
         let details = details.join("\n");
         let kind = "prompt_outputs_failed_validation";
         return refused(kind, "Prompt outputs failed validation", details, json!({}), Value::Object(node_errors));
     }
-    Verdict::Accepted { prompt: Value::Object(nodes), outputs: good, node_errors: Value::Object(node_errors) }
+    Validation::Accepted { prompt: Value::Object(nodes), outputs: good, node_errors: Value::Object(node_errors) }
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn refused(kind: &str, message: &str, details: String, extra_info: Value, node_errors: Value) -> Verdict {
+fn refused(kind: &str, message: &str, details: String, extra_info: Value, node_errors: Value) -> Validation {
     let error = json!({"type": kind, "message": message, "details": details, "extra_info": extra_info});
-    Verdict::Refused { error, node_errors }
+    Validation::Refused { error, node_errors }
 }
 
-/// Ids of the output nodes to run, in the order of the graph.
-fn outputs(nodes: &Map<String, Value>, targets: Option<&Value>, mode: Mode) -> Result<Vec<String>, Box<Verdict>> {
+/// Returns the ids of the output nodes to run, in the order of the graph.
+fn outputs(nodes: &Map<String, Value>, targets: Option<&Value>, mode: Mode) -> Result<Vec<String>, Box<Validation>> {
     let mut outputs = Vec::new();
     for (id, node) in nodes {
         let class_type = match node {
             Value::Object(node) => node.get("class_type"),
             Value::String(_) | Value::Array(_) => None,
-            _ => return Err(Box::new(Verdict::Trouble)),
+            _ => return Err(Box::new(Validation::InternalError)),
         };
         let details = format!("Node ID '#{id}'");
         let title = || json!(node["_meta"]["title"].as_str().unwrap_or("Node"));
@@ -101,7 +102,7 @@ fn outputs(nodes: &Map<String, Value>, targets: Option<&Value>, mode: Mode) -> R
             return Err(Box::new(unknown(mode, message.to_owned(), details, id, &Value::Null, title())));
         };
         if class_type.is_array() || class_type.is_object() {
-            return Err(Box::new(Verdict::Trouble));
+            return Err(Box::new(Validation::InternalError));
         }
         let Some(class) = class_type.as_str().and_then(classes::find) else {
             let message = format!("Cannot execute because node {} does not exist.", python::str_of(class_type));
@@ -113,7 +114,7 @@ fn outputs(nodes: &Map<String, Value>, targets: Option<&Value>, mode: Mode) -> R
             Some(Value::String(text)) => text.contains(id.as_str()),
             Some(Value::Object(map)) => map.contains_key(id),
             Some(_) if !class.is_output => false,
-            Some(_) => return Err(Box::new(Verdict::Trouble)),
+            Some(_) => return Err(Box::new(Validation::InternalError)),
         };
         if class.is_output && is_wanted {
             outputs.push(id.clone());
@@ -122,7 +123,7 @@ fn outputs(nodes: &Map<String, Value>, targets: Option<&Value>, mode: Mode) -> R
     Ok(outputs)
 }
 
-fn unknown(mode: Mode, message: String, details: String, id: &str, class_type: &Value, title: Value) -> Verdict {
+fn unknown(mode: Mode, message: String, details: String, id: &str, class_type: &Value, title: Value) -> Validation {
     if mode == Mode::V03 {
         return refused("invalid_prompt", &message, details, json!({}), json!({}));
     }
@@ -130,16 +131,16 @@ fn unknown(mode: Mode, message: String, details: String, id: &str, class_type: &
     refused("missing_node_type", &message, details, extra_info, json!({}))
 }
 
-/// The errors of all nodes seen so far, each with the outputs that depend on it.
+/// Adds the errors of all nodes seen so far, each with the outputs that depend on the node.
 fn collect(
     into: &mut Map<String, Value>,
-    judged: &HashMap<String, Judged>,
+    validated: &HashMap<String, NodeValidity>,
     order: &[String],
     nodes: &Map<String, Value>,
     output: &str,
 ) {
     for id in order {
-        let Some((false, errors)) = judged.get(id) else { continue };
+        let Some((false, errors)) = validated.get(id) else { continue };
         if errors.is_empty() {
             continue;
         }
@@ -152,8 +153,8 @@ fn collect(
     }
 }
 
-fn judge(judged: &mut HashMap<String, Judged>, order: &mut Vec<String>, id: &str, verdict: Judged) {
-    if judged.insert(id.to_owned(), verdict).is_none() {
+fn record(validated: &mut HashMap<String, NodeValidity>, order: &mut Vec<String>, id: &str, validity: NodeValidity) {
+    if validated.insert(id.to_owned(), validity).is_none() {
         order.push(id.to_owned());
     }
 }
@@ -162,13 +163,13 @@ fn exception_error(
     kind: &str,
     message: &str,
     exception: &Exception,
-    inner: Option<(&Declared, &Value, &Shared)>,
+    inner: Option<(&Declared, &Value, &Instance)>,
 ) -> Value {
     let traceback = json!(["  File \"execution.py\", line 1, in validate_inputs\n    (stand-in)\n"]);
     let mut extra = Map::new();
-    if let Some((input, link, shared)) = inner {
+    if let Some((input, link, instance)) = inner {
         extra.insert("input_name".to_owned(), json!(input.name));
-        extra.insert("input_config".to_owned(), validate_input::config(input, shared));
+        extra.insert("input_config".to_owned(), validate_input::config(input, instance));
         extra.insert("exception_message".to_owned(), json!(exception.text));
         extra.insert("exception_type".to_owned(), json!(exception.class));
         extra.insert("traceback".to_owned(), traceback);

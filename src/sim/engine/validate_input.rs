@@ -1,55 +1,54 @@
-//! Validation of one input: conversion, limits, combos, links; and the checks some classes make themselves.
+//! Validation of a single input: conversion, limits, combos, links, and the custom checks of some classes.
 
-use super::incarnation::Shared;
 use crate::sim::{
-    files::inside,
+    engine::process::Instance,
+    file_names::locate,
     nodes::classes::{Class, Declared, choices, find},
     python,
-    server::view,
 };
 use serde_json::{Map, Value, json};
 
-/// Combos longer than this are not echoed in an error.
+/// Longest combo that is echoed in an error.
 const CHOICES_SHOWN_MAX: usize = 20;
 
-/// What a literal came to.
+/// Result of checking a literal.
 pub(crate) enum Checked {
     /// Converted to the declared type.
     Good(Value),
     Bad(Value),
 }
 
-/// `[type, options]` as errors show it.
-pub(crate) fn config(input: &Declared, shared: &Shared) -> Value {
-    let kind = if input.folder.is_some() { Value::Array(choices(input, shared)) } else { input.kind.clone() };
+/// Returns `[type, options]` as in errors.
+pub(crate) fn config(input: &Declared, instance: &Instance) -> Value {
+    let kind = if input.folder.is_some() { Value::Array(choices(input, instance)) } else { input.kind.clone() };
     json!([kind, input.options])
 }
 
-pub(crate) fn bad_link(input: &Declared, value: &Value, shared: &Shared) -> Value {
+pub(crate) fn bad_link(input: &Declared, value: &Value, instance: &Instance) -> Value {
     json!({
         "type": "bad_linked_input",
         "message": "Bad linked input, must be a length-2 list of [node_id, slot_index]",
         "details": input.name,
-        "extra_info": {"input_name": input.name, "input_config": config(input, shared), "received_value": value},
+        "extra_info": {"input_name": input.name, "input_config": config(input, instance), "received_value": value},
     })
 }
 
-pub(crate) fn type_mismatch(input: &Declared, received: &str, link: &Value, shared: &Shared) -> Value {
-    let wanted = python::str_of(&config(input, shared)[0]);
+pub(crate) fn type_mismatch(input: &Declared, received: &str, link: &Value, instance: &Instance) -> Value {
+    let wanted = python::str_of(&config(input, instance)[0]);
     json!({
         "type": "return_type_mismatch",
         "message": "Return type mismatch between linked nodes",
         "details": format!("{}, received_type({received}) mismatch input_type({wanted})", input.name),
         "extra_info": {
             "input_name": input.name,
-            "input_config": config(input, shared),
+            "input_config": config(input, instance),
             "received_type": received,
             "linked_node": link,
         },
     })
 }
 
-/// Types are comma-separated unions; `*` goes with anything.
+/// Whether two types differ. Types are comma-separated unions; `*` matches anything.
 pub(crate) fn types_differ(received: &str, wanted: &Value) -> bool {
     let Some(wanted) = wanted.as_str() else { return received != "*" };
     if received == wanted || received == "*" || wanted == "*" {
@@ -58,32 +57,32 @@ pub(crate) fn types_differ(received: &str, wanted: &Value) -> bool {
     !received.split(',').any(|one| wanted.split(',').any(|other| one.trim() == other.trim()))
 }
 
-/// Converts and checks a value that is no link.
-pub(crate) fn literal(class: &Class, input: &Declared, value: Value, shared: &Shared) -> Checked {
+/// Converts and checks a value that is not a link.
+pub(crate) fn literal(class: &Class, input: &Declared, value: Value, instance: &Instance) -> Checked {
     let value = match value {
         Value::Object(mut map) if map.contains_key("__value__") => map.shift_remove("__value__").unwrap_or_default(),
         other => other,
     };
     let value = match converted(input.kind.as_str().unwrap_or_default(), &value) {
         Ok(value) => value,
-        Err(why) => return Checked::Bad(not_convertible(input, &value, &why, shared)),
+        Err(why) => return Checked::Bad(not_convertible(input, &value, &why, instance)),
     };
-    // An input that the class checks itself is not checked here.
+    // An input with a custom check is not checked here.
     if is_custom(class, input) {
         return Checked::Good(value);
     }
     if let Some(min) = input.options.get("min").filter(|min| is_less(&value, min)) {
         let message = format!("Value {} smaller than min of {}", python::str_of(&value), python::str_of(min));
-        return Checked::Bad(out_of_range(input, "value_smaller_than_min", &message, &value, shared));
+        return Checked::Bad(out_of_range(input, "value_smaller_than_min", &message, &value, instance));
     }
     if let Some(max) = input.options.get("max").filter(|max| is_less(max, &value)) {
         let message = format!("Value {} bigger than max of {}", python::str_of(&value), python::str_of(max));
-        return Checked::Bad(out_of_range(input, "value_bigger_than_max", &message, &value, shared));
+        return Checked::Bad(out_of_range(input, "value_bigger_than_max", &message, &value, instance));
     }
     if input.kind.is_array() {
-        let choices = choices(input, shared);
+        let choices = choices(input, instance);
         if !choices.contains(&value) {
-            return Checked::Bad(not_in_list(input, &choices, &value, shared));
+            return Checked::Bad(not_in_list(input, &choices, &value, instance));
         }
     }
     Checked::Good(value)
@@ -101,7 +100,7 @@ fn converted(kind: &str, value: &Value) -> Result<Value, String> {
     })
 }
 
-/// `a < b` of numbers, exact beyond 2^53 when both are integers; texts are never out of range.
+/// Whether `a < b`, exact beyond 2^53 if both are integers. Texts are never out of range.
 fn is_less(a: &Value, b: &Value) -> bool {
     let (Value::Number(x), Value::Number(y)) = (a, b) else { return false };
     match (
@@ -113,7 +112,7 @@ fn is_less(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn not_convertible(input: &Declared, value: &Value, why: &str, shared: &Shared) -> Value {
+fn not_convertible(input: &Declared, value: &Value, why: &str, instance: &Instance) -> Value {
     let kind = input.kind.as_str().unwrap_or_default();
     json!({
         "type": "invalid_input_type",
@@ -121,30 +120,30 @@ fn not_convertible(input: &Declared, value: &Value, why: &str, shared: &Shared) 
         "details": format!("{}, {}, {why}", input.name, python::str_of(value)),
         "extra_info": {
             "input_name": input.name,
-            "input_config": config(input, shared),
+            "input_config": config(input, instance),
             "received_value": value,
             "exception_message": why,
         },
     })
 }
 
-fn out_of_range(input: &Declared, kind: &str, message: &str, value: &Value, shared: &Shared) -> Value {
+fn out_of_range(input: &Declared, kind: &str, message: &str, value: &Value, instance: &Instance) -> Value {
     json!({
         "type": kind,
         "message": message,
         "details": input.name,
-        "extra_info": {"input_name": input.name, "input_config": config(input, shared), "received_value": value},
+        "extra_info": {"input_name": input.name, "input_config": config(input, instance), "received_value": value},
     })
 }
 
-fn not_in_list(input: &Declared, choices: &[Value], value: &Value, shared: &Shared) -> Value {
+fn not_in_list(input: &Declared, choices: &[Value], value: &Value, instance: &Instance) -> Value {
     let is_long = choices.len() > CHOICES_SHOWN_MAX;
     let list = if is_long {
         format!("(list of length {})", choices.len())
     } else {
         python::repr(&Value::Array(choices.to_vec()))
     };
-    let config = if is_long { Value::Null } else { config(input, shared) };
+    let config = if is_long { Value::Null } else { config(input, instance) };
     json!({
         "type": "value_not_in_list",
         "message": "Value not in list",
@@ -153,7 +152,7 @@ fn not_in_list(input: &Declared, choices: &[Value], value: &Value, shared: &Shar
     })
 }
 
-/// Inputs that name a file in the input folder.
+/// Returns true for inputs that name a file in the input folder.
 fn is_custom(class: &Class, input: &Declared) -> bool {
     let name = class.info["name"].as_str().unwrap_or_default();
     matches!(
@@ -162,8 +161,8 @@ fn is_custom(class: &Class, input: &Declared) -> bool {
     )
 }
 
-/// `VALIDATE_INPUTS` of the loaders: the file must be there. A name that is no text raises, with this message.
-pub(crate) fn custom(id: &str, nodes: &Map<String, Value>, shared: &Shared) -> Result<Option<Value>, String> {
+/// Python's `VALIDATE_INPUTS` of the loaders: the file must exist. A name that is not a text raises with this message.
+pub(crate) fn custom(id: &str, nodes: &Map<String, Value>, instance: &Instance) -> Result<Option<Value>, String> {
     let Some(node) = nodes.get(id) else { return Ok(None) };
     let Some(class) = node["class_type"].as_str().and_then(find) else { return Ok(None) };
     let Some(input) = class.inputs.iter().find(|input| is_custom(class, input)) else { return Ok(None) };
@@ -172,7 +171,7 @@ pub(crate) fn custom(id: &str, nodes: &Map<String, Value>, shared: &Shared) -> R
         None | Some(Value::Array(_)) => return Ok(None),
         Some(other) => return Err(format!("'{}' object has no attribute 'endswith'", python::type_name(other))),
     };
-    if file_exists(name, shared) {
+    if file_exists(name, instance) {
         return Ok(None);
     }
     let what = match input.name.as_str() {
@@ -188,17 +187,10 @@ pub(crate) fn custom(id: &str, nodes: &Map<String, Value>, shared: &Shared) -> R
     })))
 }
 
-/// `sub/name.png`, `name.png [temp]`. An empty name is the folder itself, which exists; loading it fails.
-fn file_exists(name: &str, shared: &Shared) -> bool {
-    locate(name).is_some_and(|key| key.2.is_empty() || shared.files.about(&key).is_some())
-}
-
-/// Where a loader's file is.
-pub(crate) fn locate(name: &str) -> Option<crate::sim::files::Key> {
-    let (path, kind) = view::annotated(name);
-    let path = inside(path)?;
-    let (subfolder, file) = path.rsplit_once('/').unwrap_or(("", &path));
-    Some((kind.unwrap_or("input"), subfolder.to_owned(), file.to_owned()))
+/// Whether `sub/name.png` or `name.png [temp]` exists. An empty name is the folder itself, which exists; loading it
+/// fails.
+fn file_exists(name: &str, instance: &Instance) -> bool {
+    locate(name).is_some_and(|key| key.2.is_empty() || instance.files.metadata(&key).is_some())
 }
 
 #[cfg(test)]

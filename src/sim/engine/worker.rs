@@ -1,13 +1,16 @@
-//! The worker of one life: one prompt at a time, from the heap to the history.
+//! The worker of a process: takes one prompt at a time from the queue, runs it and adds it to the history.
 
-use super::{
-    cache::Cache,
-    history::Finished,
-    incarnation::Life,
-    prompt_heap::{self, Item},
-    run::{self, Ended, Ran},
+use crate::sim::{
+    engine::{
+        cache::Cache,
+        event_log::LogEvent,
+        history::FinishedPrompt,
+        process::Process,
+        prompt_heap::{self, QueueItem},
+        run::{self, RunEnd, RunResult},
+    },
+    lock::lock,
 };
-use crate::sim::{Happened, lock};
 use serde_json::json;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,120 +18,120 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Ends with the life.
-pub(crate) async fn work(life: Arc<Life>) {
+/// Runs prompts until the process is killed.
+pub(crate) async fn work(process: Arc<Process>) {
     tokio::select! {
-        () = life.token.cancelled() => {}
-        () = prompts(&life) => {}
+        () = process.token.cancelled() => {}
+        () = prompts(&process) => {}
     }
 }
 
-async fn prompts(life: &Arc<Life>) {
-    let mut cache = Cache::new(life.shared.options.caching);
+async fn prompts(process: &Arc<Process>) {
+    let mut cache = Cache::new(process.instance.options.caching);
     let mut last_gc: Option<Instant> = None;
     loop {
-        let Some(item) = next(life, &mut cache).await else { return };
-        life.shared.record.add(life.number, Happened::Started, &item.id);
-        let ran = Box::pin(run::run(life, &item, &mut cache)).await;
+        let Some(item) = next(process, &mut cache).await else { return };
+        process.instance.log.add(process.number, LogEvent::Started, &item.id);
+        let ran = Box::pin(run::run(process, &item, &mut cache)).await;
         match ran.ended {
-            Ended::Succeeded | Ended::Failed | Ended::Interrupted => {}
-            Ended::WorkerDied => {
-                life.zombie.store(true, Ordering::SeqCst);
+            RunEnd::Succeeded | RunEnd::Failed | RunEnd::Interrupted => {}
+            RunEnd::WorkerDied => {
+                process.zombie.store(true, Ordering::SeqCst);
                 return;
             }
-            Ended::ProcessDied => {
-                life.shared.down_soon(None);
+            RunEnd::ProcessDied => {
+                process.instance.kill_soon(None);
                 return std::future::pending().await;
             }
         }
-        if ran.ended == Ended::Succeeded {
-            tokio::time::sleep(life.shared.options.success_gap).await;
+        if ran.ended == RunEnd::Succeeded {
+            tokio::time::sleep(process.instance.options.success_gap).await;
         }
-        life.gate.pass().await;
-        finish(life, &item, ran);
-        collect_garbage(life, &mut last_gc);
+        process.gate.pass().await;
+        finish(process, &item, ran);
+        collect_garbage(process, &mut last_gc);
     }
 }
 
-/// Waits for the next prompt; `None` when the worker has died.
-async fn next(life: &Life, cache: &mut Cache) -> Option<Item> {
+/// Waits for the next prompt; `None` when the worker has ended.
+async fn next(process: &Process, cache: &mut Cache) -> Option<QueueItem> {
     loop {
-        life.gate.pass().await;
-        if life.free_memory.swap(false, Ordering::SeqCst) {
+        process.gate.pass().await;
+        if process.free_memory.swap(false, Ordering::SeqCst) {
             cache.clear();
         }
-        if life.zombie.load(Ordering::SeqCst) {
+        if process.zombie.load(Ordering::SeqCst) {
             return None;
         }
-        let taken = take(life);
+        let taken = take(process);
         match taken {
             Ok(Some(item)) => {
-                if life.shared.strikes(|faults| &mut faults.zombie) {
-                    life.zombie.store(true, Ordering::SeqCst);
+                if process.instance.strikes(|faults| &mut faults.zombie) {
+                    process.zombie.store(true, Ordering::SeqCst);
                     return None;
                 }
                 return Some(item);
             }
-            Ok(None) => life.work.notified().await,
+            Ok(None) => process.work.notified().await,
             Err(prompt_heap::Tie) => {
-                life.zombie.store(true, Ordering::SeqCst);
+                process.zombie.store(true, Ordering::SeqCst);
                 return None;
             }
         }
     }
 }
 
-fn take(life: &Life) -> Result<Option<Item>, prompt_heap::Tie> {
-    let mut queue = lock(&life.queue);
+fn take(process: &Process) -> Result<Option<QueueItem>, prompt_heap::Tie> {
+    let mut queue = lock(&process.queue);
     let item = prompt_heap::pop(&mut queue.pending)?;
     if item.is_some() {
         queue.running.clone_from(&item);
-        life.tell_status(&queue);
+        process.broadcast_status(&queue);
     }
     Ok(item)
 }
 
-/// Out of the queue and into the history under one lock; then the last message.
-fn finish(life: &Arc<Life>, item: &Item, ran: Ran) {
-    let Ran { ended, messages, outputs, meta, client } = ran;
-    let is_success = ended == Ended::Succeeded;
+/// Moves a prompt from the queue to the history under one lock, then sends the last message.
+fn finish(process: &Arc<Process>, item: &QueueItem, ran: RunResult) {
+    let RunResult { ended, messages, outputs, meta, client } = ran;
+    let is_success = ended == RunEnd::Succeeded;
     let event = match ended {
-        Ended::Succeeded => Happened::Succeeded,
-        Ended::Interrupted => Happened::Interrupted,
-        Ended::Failed | Ended::WorkerDied | Ended::ProcessDied => Happened::Failed,
+        RunEnd::Succeeded => LogEvent::Succeeded,
+        RunEnd::Interrupted => LogEvent::Interrupted,
+        RunEnd::Failed | RunEnd::WorkerDied | RunEnd::ProcessDied => LogEvent::Failed,
     };
-    let finished = Finished::new(item, is_success, messages, outputs, &meta);
-    let forget = life.shared.strikes(|faults| &mut faults.history_forget);
-    let late_ms = lock(&life.shared.faults).history_late_ms;
+    let finished = FinishedPrompt::new(item, is_success, messages, outputs, &meta);
+    let forget = process.instance.strikes(|faults| &mut faults.history_forget);
+    let late_ms = lock(&process.instance.faults).history_late_ms;
     {
-        let mut queue = lock(&life.queue);
+        let mut queue = lock(&process.queue);
         queue.running = None;
         if !forget && late_ms == 0 {
             queue.history.add(finished.clone());
         }
-        life.tell_status(&queue);
+        process.broadcast_status(&queue);
     }
-    life.shared.record.add(life.number, event, &item.id);
+    process.instance.log.add(process.number, event, &item.id);
     if let Some(client) = client {
-        life.hub.send(Some(&client), "executing", &json!({"node": null, "prompt_id": item.id}));
+        process.hub.send(Some(&client), "executing", &json!({"node": null, "prompt_id": item.id}));
     }
     if late_ms > 0 && !forget {
-        let life = Arc::clone(life);
+        let process = Arc::clone(process);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(late_ms)).await;
-            lock(&life.queue).history.add(finished);
+            lock(&process.queue).history.add(finished);
         });
     }
 }
 
-/// Everything stands still for a while, at most every so often.
-fn collect_garbage(life: &Arc<Life>, last: &mut Option<Instant>) {
+/// Freezes the process for a while, but at most once per interval.
+fn collect_garbage(process: &Arc<Process>, last: &mut Option<Instant>) {
     let (pause, every) = {
-        let faults = lock(&life.shared.faults);
+        let faults = lock(&process.instance.faults);
         (Duration::from_millis(faults.gc_pause_ms), Duration::from_millis(faults.gc_every_ms))
     };
     if !pause.is_zero() && last.is_none_or(|last| last.elapsed() >= every) {
         *last = Some(Instant::now());
-        life.freeze(pause);
+        process.freeze(pause);
     }
 }

@@ -1,13 +1,14 @@
-//! The node classes that exist here: their inputs, outputs and defaults, from a real server's `/object_info` (`classes.json`).
+//! The known node classes with their inputs, outputs and defaults, from the `/object_info` of a real server
+//! (`classes.json`).
 //!
-//! In that file a combo `["$checkpoints"]` stands for the models of that folder and `["$input"]` for the files in the input
-//! folder, which differ from server to server.
+//! In that file a combo `["$checkpoints"]` stands for the models of that folder, and `["$input"]` for the files in the
+//! input folder, because both differ from server to server.
 
-use crate::sim::engine::incarnation::Shared;
+use crate::sim::engine::process::Instance;
 use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
-/// Model files that are "there", by folder: what exported stock workflows name.
+/// Available model files by folder: those named by the stock workflows.
 pub(crate) const MODELS: &[(&str, &[&str])] = &[
     (
         "checkpoints",
@@ -35,7 +36,7 @@ pub(crate) const MODELS: &[(&str, &[&str])] = &[
     ("upscale_models", &["RealESRGAN_x4plus.pth", "4x-UltraSharp.pth"]),
 ];
 
-/// One declared input.
+/// A declared input.
 #[derive(Debug)]
 pub(crate) struct Declared {
     pub name: String,
@@ -44,11 +45,11 @@ pub(crate) struct Declared {
     /// `{"default":…,"min":…}`.
     pub options: Value,
     pub is_required: bool,
-    /// The model folder whose files a combo offers.
+    /// The model folder whose files the combo offers.
     pub folder: Option<String>,
 }
 
-/// One class.
+/// A node class.
 #[derive(Debug)]
 pub(crate) struct Class {
     pub info: Value,
@@ -56,7 +57,7 @@ pub(crate) struct Class {
     /// Types of the outputs.
     pub outputs: Vec<String>,
     pub is_output: bool,
-    /// Whether the class sees its node's id, which then is part of its cache key.
+    /// Whether the class receives its node's id, which is then part of its cache key.
     pub knows_its_id: bool,
 }
 
@@ -95,30 +96,30 @@ pub(crate) fn find(name: &str) -> Option<&'static Class> {
     table().iter().find(|(known, _)| known == name).map(|(_, class)| class)
 }
 
-/// Names in a model folder, or none if there is no such folder here.
+/// Returns the files in a model folder; `None` if there is no such folder.
 pub(crate) fn models_in(folder: &str, more: &[String]) -> Option<Vec<String>> {
     let (_, names) = MODELS.iter().find(|(known, _)| *known == folder)?;
     Some(names.iter().map(|name| (*name).to_owned()).chain(more.iter().cloned()).collect())
 }
 
-/// What a combo offers on this server: the class's own list, a model folder, or the input folder.
-pub(crate) fn choices(input: &Declared, shared: &Shared) -> Vec<Value> {
+/// Returns the choices of a combo on this server: its own list, a model folder, or the input folder.
+pub(crate) fn choices(input: &Declared, instance: &Instance) -> Vec<Value> {
     match input.folder.as_deref() {
-        Some("input") => shared.files.top_level("input").into_iter().map(Value::from).collect(),
+        Some("input") => instance.files.top_level("input").into_iter().map(Value::from).collect(),
         Some(folder) => {
-            models_in(folder, &shared.options.models).unwrap_or_default().into_iter().map(Value::from).collect()
+            models_in(folder, &instance.options.models).unwrap_or_default().into_iter().map(Value::from).collect()
         }
         None => input.kind.as_array().cloned().unwrap_or_default(),
     }
 }
 
-/// The `/object_info` entry.
-pub(crate) fn info(name: &str, shared: &Shared) -> Value {
+/// Returns the `/object_info` entry of a class.
+pub(crate) fn info(name: &str, instance: &Instance) -> Value {
     let Some(class) = find(name) else { return Value::Null };
     let mut info = class.info.clone();
     for input in class.inputs.iter().filter(|input| input.folder.is_some()) {
         let section = if input.is_required { "required" } else { "optional" };
-        info["input"][section][&input.name][0] = Value::Array(choices(input, shared));
+        info["input"][section][&input.name][0] = Value::Array(choices(input, instance));
     }
     info
 }

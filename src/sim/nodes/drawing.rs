@@ -1,5 +1,5 @@
-//! Pictures, drawn when they are saved: a gradient of the seed's colours with the prompt's text and the seed on it, or a flat
-//! colour, or a loaded picture. A picture in memory is only its description, whatever its size.
+//! Pictures, drawn when they are saved: a gradient in the seed's colours with the prompt's text and the seed on it, or
+//! a flat colour, or a loaded picture. In memory a picture is only its description, regardless of its size.
 
 mod painter;
 
@@ -9,12 +9,12 @@ use std::{io::Cursor, sync::Arc};
 /// Pixels of a loaded picture.
 const LOADED_PIXELS_MAX: u64 = 16_000_000;
 
-/// What is on it.
+/// Content of a picture.
 #[derive(Debug, Clone)]
 pub(crate) enum Ink {
     /// `0xRRGGBB`.
     Flat(u32),
-    /// Colours from the seed, the text on top.
+    /// A gradient in colours from the seed, with the text on top.
     Drawn { seed: u64, text: Arc<str> },
     /// Loaded from a file: width, height, RGB.
     Loaded(u32, u32, Arc<[u8]>),
@@ -40,7 +40,7 @@ impl Picture {
         u64::from(self.width) * u64::from(self.height) * u64::from(self.batch)
     }
 
-    /// Reads a PNG; `None` if it is none or too large.
+    /// Reads a PNG; `None` if it is not one, or too large.
     pub(crate) fn load(png: &[u8]) -> Option<Self> {
         let mut decoder = png::Decoder::new(Cursor::new(png));
         decoder.set_transformations(png::Transformations::normalize_to_color8());
@@ -62,7 +62,7 @@ impl Picture {
         Some(Self { width, height, batch: 1, ink: Ink::Loaded(width, height, rgb.into()), is_inverted: false })
     }
 
-    /// The PNG of one of the batch, with `tEXt` entries.
+    /// Returns the PNG of one picture of the batch, with `tEXt` chunks.
     pub(crate) fn png(&self, index: u32, texts: &[(String, String)]) -> Result<Vec<u8>, png::EncodingError> {
         let mut out = Vec::new();
         let mut encoder = self.encoder(&mut out);
@@ -77,7 +77,7 @@ impl Picture {
         Ok(out)
     }
 
-    /// All of the batch as one animated PNG.
+    /// Returns the whole batch as an animated PNG.
     pub(crate) fn animated_png(&self, fps: u16) -> Result<Vec<u8>, png::EncodingError> {
         let mut out = Vec::new();
         let mut encoder = self.encoder(&mut out);

@@ -1,8 +1,9 @@
-//! Small files with the right magic for what is not drawn: sound, film, latents. Enough for a type sniffer, not for a player.
+//! Small files with the right magic bytes for media that is not drawn: audio, video, latents. Enough for a type
+//! sniffer, not for a player.
 
 use serde_json::json;
 
-/// A 32×32 JPEG: what a sampler shows while it works.
+/// A 32×32 JPEG, used as preview of a sampler.
 pub(crate) const PREVIEW: &[u8] = include_bytes!("preview.jpg");
 
 fn chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
@@ -15,7 +16,7 @@ fn chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// RIFF WebP with an extended header of this size; animated when there are several frames.
+/// An extended WebP header of this size; animated if there are several frames.
 pub(crate) fn webp(width: u32, height: u32, frames: u32) -> Vec<u8> {
     let size = |number: u32| -> [u8; 3] {
         let [a, b, c, _] = number.saturating_sub(1).to_le_bytes();
@@ -38,7 +39,7 @@ pub(crate) fn webp(width: u32, height: u32, frames: u32) -> Vec<u8> {
     chunk(*b"RIFF", &body)
 }
 
-/// An MP4 with its type box and an empty film.
+/// An MP4 with its type box and an empty movie.
 pub(crate) fn mp4() -> Vec<u8> {
     let atom = |name: &[u8; 4], body: &[u8]| {
         let mut out = u32::try_from(body.len() + 8).unwrap_or(u32::MAX).to_be_bytes().to_vec();
@@ -55,20 +56,20 @@ pub(crate) fn mp4() -> Vec<u8> {
     .concat()
 }
 
-/// EBML with the document type `webm`.
+/// An EBML header with the document type `webm`.
 pub(crate) fn webm() -> Vec<u8> {
     let mut out = vec![0x1a, 0x45, 0xdf, 0xa3, 0x9f];
     out.extend([0x42, 0x86, 0x81, 1, 0x42, 0xf7, 0x81, 1, 0x42, 0xf2, 0x81, 4, 0x42, 0xf3, 0x81, 8]);
     out.extend([0x42, 0x82, 0x84]);
     out.extend(b"webm");
     out.extend([0x42, 0x87, 0x81, 4, 0x42, 0x85, 0x81, 2]);
-    // A segment with nothing but filler.
+    // A segment that contains only filler.
     out.extend([0x18, 0x53, 0x80, 0x67, 0x41, 0x02, 0xec, 0x40, 0xff]);
     out.resize(out.len() + 255, 0);
     out
 }
 
-/// The marker and a stream description.
+/// The FLAC marker and a stream description.
 pub(crate) fn flac(rate: u32, channels: u32) -> Vec<u8> {
     let mut out = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0".to_vec();
     let described = (u64::from(rate) << 44) | (u64::from(channels.clamp(1, 8) - 1) << 41) | (15 << 36);

@@ -1,6 +1,6 @@
-//! Replies byte for byte as aiohttp's, and request bodies as it reads them.
+//! Replies identical to those of aiohttp, and request bodies read as by aiohttp.
 
-use crate::sim::{engine::incarnation::Life, python};
+use crate::sim::{engine::process::Process, python};
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, StatusCode, header},
@@ -9,11 +9,11 @@ use axum::{
 use futures_util::StreamExt;
 use serde_json::Value;
 
-/// Marks a response whose connection is cut instead of answered.
+/// Marks a response whose connection is dropped instead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut;
 
-/// A response with a body of a content type.
+/// Returns a response with a body of a content type.
 pub(crate) fn with(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -21,30 +21,30 @@ pub(crate) fn with(status: StatusCode, content_type: &'static str, body: impl In
     response
 }
 
-/// A response without a body, as `web.Response(status=…)`.
+/// Returns a response without a body, like `web.Response(status=…)`.
 pub(crate) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-/// `web.json_response`.
+/// Python's `web.json_response`.
 pub(crate) fn json(value: &Value) -> Response {
     json_text(python::dumps(value))
 }
 
-/// The same, already written.
+/// Like [`json()`], already serialized.
 pub(crate) fn json_text(text: String) -> Response {
     json_status(StatusCode::OK, text)
 }
 
-/// The same with a status.
+/// Like [`json_text`], with a status.
 pub(crate) fn json_status(status: StatusCode, text: String) -> Response {
     with(status, "application/json; charset=utf-8", text)
 }
 
-/// What an exception in a handler gives.
-pub(crate) fn trouble() -> Response {
+/// Returns the reply to an exception in a handler.
+pub(crate) fn internal_error() -> Response {
     with(
         StatusCode::INTERNAL_SERVER_ERROR,
         "text/plain; charset=utf-8",
@@ -52,22 +52,22 @@ pub(crate) fn trouble() -> Response {
     )
 }
 
-/// A connection that ends without a reply.
+/// Returns a response that drops the connection.
 pub(crate) fn cut() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Cut);
     response
 }
 
-/// The body too large.
+/// Returns the reply to a body that is too large.
 pub(crate) fn too_large(max: usize) -> Response {
     let text = format!("Maximum request body size {max} exceeded.");
     with(StatusCode::PAYLOAD_TOO_LARGE, "text/plain; charset=utf-8", text)
 }
 
-/// The whole body, or the reply to it.
-pub(crate) async fn body(life: &Life, body: Body) -> Result<Bytes, Response> {
-    let max = life.shared.options.upload_bytes_max;
+/// Reads the whole body, or returns the reply to a failure.
+pub(crate) async fn body(process: &Process, body: Body) -> Result<Bytes, Response> {
+    let max = process.instance.options.upload_bytes_max;
     let mut stream = body.into_data_stream();
     let mut all = Vec::new();
     while let Some(chunk) = stream.next().await {
@@ -80,9 +80,9 @@ pub(crate) async fn body(life: &Life, body: Body) -> Result<Bytes, Response> {
     Ok(all.into())
 }
 
-/// The body as JSON; anything else is a 500, as in the real server.
-pub(crate) async fn json_body(life: &Life, content: Body) -> Result<(Value, usize), Response> {
-    let bytes = body(life, content).await?;
-    let value = serde_json::from_slice(&bytes).map_err(|_| trouble())?;
+/// Reads the body as JSON. Anything else is a 500, as in the real server.
+pub(crate) async fn json_body(process: &Process, content: Body) -> Result<(Value, usize), Response> {
+    let bytes = body(process, content).await?;
+    let value = serde_json::from_slice(&bytes).map_err(|_| internal_error())?;
     Ok((value, bytes.len()))
 }

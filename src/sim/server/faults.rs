@@ -1,24 +1,24 @@
-//! The switches that make an instance misbehave. `POST /sim/faults` sets some, `GET` shows all, `DELETE` clears all.
+//! Switches that make an instance misbehave. `POST /sim/faults` sets some, `GET` returns all, `DELETE` clears all.
 //!
-//! Counters (`Times`) say how many times a thing shall happen: a number, or `true` for always. They survive a restart of the
-//! instance: a fault belongs to the test, not to the life of the process it torments.
+//! A counter ([`Times`]) is the number of times that a fault strikes, or `true` for always. Switches survive a restart
+//! of the instance, because a fault belongs to the test, not to the simulated process.
 
 use serde::{Deserialize, Serialize};
 
-/// How often a fault strikes: `3`, or `true` for ever, `false` or `0` for never.
+/// Number of times a fault strikes: `3`, or `true` for always, `false` or `0` for never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Times {
-    /// Not (any more).
+    /// Never (any more).
     #[default]
     Never,
-    /// The next so many times.
+    /// The next N times.
     Next(u32),
     /// Until cleared.
     Always,
 }
 
 impl Times {
-    /// Whether it strikes now; counts down.
+    /// Returns true if the fault strikes now, and counts down.
     pub fn strike(&mut self) -> bool {
         match *self {
             Self::Never => false,
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Times {
     }
 }
 
-/// Every switch, all off by default but the two habits of the real server (`stale_pop`, and `history_gap_ms` in the options).
+/// All switches. All are off by default, except for a habit of the real server (`stale_pop`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
@@ -65,70 +65,71 @@ pub struct Faults {
     pub prompt_500: Times,
     /// `POST /prompt` answers 500 although the prompt is queued.
     pub prompt_500_queued: Times,
-    /// `POST /prompt` queues nothing and the connection is cut.
+    /// `POST /prompt` queues nothing and drops the connection.
     pub prompt_drop: Times,
-    /// `POST /prompt` queues and the connection is cut before the reply.
+    /// `POST /prompt` queues and drops the connection before the reply.
     pub prompt_drop_queued: Times,
-    /// `POST /prompt` queues and replies so many ms later.
+    /// Delay of the reply of `POST /prompt`, after queueing, ms.
     pub prompt_delay_ms: u64,
     /// `POST /prompt` answers 200 with a made-up entry in `node_errors`.
     pub prompt_partial: Times,
     /// Any route but `/sim` answers 500.
     pub http_500: Times,
-    /// Any route but `/sim` answers 200 with bytes that are no JSON.
+    /// Any route but `/sim` answers 200 with bytes that are not JSON.
     pub http_garbage: Times,
-    /// Any route but `/sim` has its connection cut without a reply.
+    /// Any route but `/sim` drops the connection without a reply.
     pub http_drop: Times,
-    /// Connections are accepted and nothing is answered; work stands still; sockets stay open.
+    /// Connections are accepted but nothing is answered; execution stops; sockets stay open.
     pub hang: bool,
-    /// A finished prompt appears in history so many ms after it left the queue.
+    /// Delay between the end of a prompt and its history entry, ms.
     pub history_late_ms: u64,
     /// Finished prompts never appear in history.
     pub history_forget: Times,
-    /// `GET /history/{id}` answers `{}` although the entry is there.
+    /// `GET /history/{id}` answers `{}` although the entry exists.
     pub history_hide: Times,
     /// `GET /view` answers 404.
     pub view_404: Times,
-    /// `GET /view` announces the whole length, sends half and cuts.
+    /// `GET /view` announces the full length, sends half and drops the connection.
     pub view_truncate: Times,
     /// `GET /view` answers 500.
     pub view_500: Times,
-    /// `GET /view` sends one byte every so many ms; 0 = at once.
+    /// Interval between single bytes of `GET /view`, ms; 0 = send at once.
     pub view_trickle_ms: u64,
     /// Uploads answer 500 and store nothing.
     pub upload_500: Times,
     /// The WebSocket upgrade is refused with 500.
     pub ws_refuse: Times,
-    /// No message leaves on any WebSocket (a stalled reader); HTTP works. Released, all come late.
+    /// No message is sent on any WebSocket (a stalled reader), while HTTP works. Once cleared, all messages are sent
+    /// late.
     pub ws_stall: bool,
     /// Messages of these types are never sent, e.g. `["execution_success"]`.
     pub ws_lose: Vec<String>,
-    /// A frame that is no JSON goes before a message.
+    /// A frame that is not JSON precedes a message.
     pub ws_garbage: Times,
-    /// An 8 MB frame of an unknown type goes before a message.
+    /// An 8 MB frame of an unknown type precedes a message.
     pub ws_big: Times,
-    /// An 8 MB `progress_state` of a prompt of 30,000 nodes goes before a message.
+    /// An 8 MB `progress_state` of a prompt of 30,000 nodes precedes a message.
     pub ws_flood: Times,
     /// Every message is sent twice.
     pub ws_double: bool,
-    /// When the older of two sockets with one clientId closes, the newer gets nothing any more. On by default: the real server
-    /// does so.
+    /// A newer socket with the same clientId gets no more messages once the older one closes. On by default, as in the
+    /// real server.
     pub stale_pop: bool,
     /// `POST /interrupt` answers 200 and does nothing.
     pub interrupt_lost: Times,
-    /// Nodes never look at the interrupt flag.
+    /// Nodes never check the interrupt flag.
     pub interrupt_ignored: bool,
     /// The next prompt that starts fails with a node's exception.
     pub execution_error: Times,
-    /// The next prompt that starts fails out of memory.
+    /// The next prompt that starts fails with out of memory.
     pub execution_oom: Times,
     /// The next prompt that starts reports `ExecutionBlocked` and then succeeds.
     pub execution_blocked: Times,
-    /// The worker dies when it takes the next prompt: accepted, never run.
+    /// The worker ends when it takes the next prompt, which is accepted but never runs.
     pub zombie: Times,
-    /// After a prompt the process stands still so long (gc), at most every `gc_every_ms`.
+    /// Duration of a pause (gc) after a prompt, at most once per `gc_every_ms`, ms.
     pub gc_pause_ms: u64,
-    /// Least time between two gc pauses; the real server's is 10 s.
+    /// Shortest interval between two gc pauses, ms. The real server's is 10 s.
     pub gc_every_ms: u64,
 }
 
@@ -174,9 +175,9 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// These switches with those of `change` (a JSON object) laid over them.
+    /// Returns these switches, overridden by those in `change` (a JSON object).
     pub(crate) fn with(&self, change: serde_json::Value) -> Result<Self, String> {
-        let serde_json::Value::Object(change) = change else { return Err("faults are a JSON object".to_owned()) };
+        let serde_json::Value::Object(change) = change else { return Err("faults must be a JSON object".to_owned()) };
         let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
         if let Some(map) = all.as_object_mut() {
             map.extend(change);

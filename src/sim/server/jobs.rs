@@ -1,9 +1,10 @@
-//! `/api/jobs`: the newer versions' view of queue and history, and their cancel.
+//! `/api/jobs` of newer versions: queue and history in one list, and cancel.
 
-use super::{aiohttp, queue_routes};
 use crate::sim::{
-    engine::{history::Finished, incarnation::Life, prompt_heap::Item, prompt_queue::Queue},
-    lock, python,
+    engine::{history::FinishedPrompt, process::Process, prompt_heap::QueueItem, prompt_queue::PromptQueue},
+    lock::lock,
+    python,
+    server::{aiohttp, queue_routes},
 };
 use axum::{
     body::Body,
@@ -16,7 +17,10 @@ use std::{collections::HashMap, sync::Arc};
 
 const STATES: [&str; 5] = ["pending", "in_progress", "completed", "failed", "cancelled"];
 
-pub(crate) async fn list(State(life): State<Arc<Life>>, Query(query): Query<HashMap<String, String>>) -> Response {
+pub(crate) async fn list(
+    State(process): State<Arc<Process>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let wrong = |why: String| aiohttp::json_status(StatusCode::BAD_REQUEST, python::dumps(&json!({"error": why})));
     let wanted: Option<Vec<&str>> = query.get("status").map(|text| text.split(',').map(str::trim).collect());
     if let Some(bad) = wanted.iter().flatten().find(|state| !STATES.contains(state)) {
@@ -28,7 +32,7 @@ pub(crate) async fn list(State(life): State<Arc<Life>>, Query(query): Query<Hash
     };
     let workflow = query.get("workflow_id");
     let mut jobs: Vec<Value> = {
-        let queue = lock(&life.queue);
+        let queue = lock(&process.queue);
         let waiting = queue.pending.iter().map(|item| open(item, "pending"));
         let running = queue.running.iter().map(|item| open(item, "in_progress"));
         waiting.chain(running).chain(queue.history.iter().map(closed)).collect()
@@ -56,8 +60,8 @@ pub(crate) async fn list(State(life): State<Arc<Life>>, Query(query): Query<Hash
     }))
 }
 
-pub(crate) async fn one(State(life): State<Arc<Life>>, Path(id): Path<String>) -> Response {
-    let queue = lock(&life.queue);
+pub(crate) async fn one(State(process): State<Arc<Process>>, Path(id): Path<String>) -> Response {
+    let queue = lock(&process.queue);
     let running =
         queue.running.iter().find(|item| item.id == id).map(|item| with_workflow(open(item, "in_progress"), item));
     let found = running
@@ -80,13 +84,13 @@ pub(crate) async fn one(State(life): State<Arc<Life>>, Path(id): Path<String>) -
     }
 }
 
-fn with_workflow(mut job: Value, item: &Item) -> Value {
+fn with_workflow(mut job: Value, item: &QueueItem) -> Value {
     job["workflow"] = json!({"prompt": *item.prompt, "extra_data": *item.without_secrets().extra});
     job
 }
 
-/// A job that has not ended.
-fn open(item: &Item, status: &str) -> Value {
+/// Returns a job that has not ended.
+fn open(item: &QueueItem, status: &str) -> Value {
     json!({
         "id": item.id,
         "status": status,
@@ -97,8 +101,8 @@ fn open(item: &Item, status: &str) -> Value {
     })
 }
 
-/// One that has.
-fn closed(entry: &Finished) -> Value {
+/// Returns a job that has ended.
+fn closed(entry: &FinishedPrompt) -> Value {
     let (last, about) = entry.last_message();
     let status = match (entry.is_success, last) {
         (true, _) => "completed",
@@ -118,7 +122,7 @@ fn closed(entry: &Finished) -> Value {
     job
 }
 
-/// `{filename, subfolder, type, nodeId, mediaType}` of every file of an output.
+/// Returns `{filename, subfolder, type, nodeId, mediaType}` of every file among the outputs.
 fn files(outputs: &Value) -> Vec<Value> {
     let mut found = Vec::new();
     for (node, ui) in outputs.as_object().into_iter().flatten() {
@@ -134,14 +138,14 @@ fn files(outputs: &Value) -> Vec<Value> {
     found
 }
 
-pub(crate) async fn cancel(State(life): State<Arc<Life>>, Path(id): Path<String>) -> Response {
-    let cancelled = cancel_one(&life, &mut lock(&life.queue), &id);
+pub(crate) async fn cancel(State(process): State<Arc<Process>>, Path(id): Path<String>) -> Response {
+    let cancelled = cancel_one(&process, &mut lock(&process.queue), &id);
     aiohttp::json(&json!({"cancelled": cancelled}))
 }
 
 /// `{"job_ids":[..]}`.
-pub(crate) async fn cancel_many(State(life): State<Arc<Life>>, body: Body) -> Response {
-    let ids = match aiohttp::json_body(&life, body).await {
+pub(crate) async fn cancel_many(State(process): State<Arc<Process>>, body: Body) -> Response {
+    let ids = match aiohttp::json_body(&process, body).await {
         Ok((body, _)) => body["job_ids"].as_array().cloned(),
         Err(response) => return response,
     };
@@ -149,20 +153,20 @@ pub(crate) async fn cancel_many(State(life): State<Arc<Life>>, body: Body) -> Re
         let why = "{\"error\": \"job_ids must be a list of strings\"}";
         return aiohttp::json_status(StatusCode::BAD_REQUEST, why.to_owned());
     };
-    let mut queue = lock(&life.queue);
-    let hit = ids.iter().filter_map(Value::as_str).filter(|id| cancel_one(&life, &mut queue, id)).count();
+    let mut queue = lock(&process.queue);
+    let hit = ids.iter().filter_map(Value::as_str).filter(|id| cancel_one(&process, &mut queue, id)).count();
     drop(queue);
     aiohttp::json(&json!({"cancelled": hit > 0}))
 }
 
-/// Pending: deleted; running: interrupted; else nothing.
-fn cancel_one(life: &Life, queue: &mut Queue, id: &str) -> bool {
-    if queue_routes::delete(life, queue, &Value::from(id)) {
+/// Deletes a pending job or interrupts a running one. Returns true if the job was either.
+fn cancel_one(process: &Process, queue: &mut PromptQueue, id: &str) -> bool {
+    if queue_routes::delete(process, queue, &Value::from(id)) {
         return true;
     }
     let is_running = queue.running.as_ref().is_some_and(|item| item.id == id);
-    if is_running && !life.shared.strikes(|faults| &mut faults.interrupt_lost) {
-        life.interrupt.send_replace(true);
+    if is_running && !process.instance.strikes(|faults| &mut faults.interrupt_lost) {
+        process.interrupt.send_replace(true);
     }
     is_running
 }

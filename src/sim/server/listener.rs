@@ -1,7 +1,10 @@
-//! Accepts connections of one life and serves them; a kill cuts all of them.
+//! Accepts and serves the connections of a process. A kill drops all of them.
 
-use super::{aiohttp::Cut, routes};
-use crate::sim::{CONNECTIONS_MAX, engine::incarnation::Life};
+use crate::sim::{
+    engine::process::Process,
+    limits::CONNECTIONS_MAX,
+    server::{aiohttp::Cut, routes},
+};
 use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -12,29 +15,29 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-/// Ends when the life does; the listener closes with it, so that connections are refused.
-pub(crate) async fn accept(life: Arc<Life>, listener: TcpListener) {
-    let router = routes::router(Arc::clone(&life));
+/// Accepts connections until the process is killed. The listener closes then, so that connections are refused.
+pub(crate) async fn accept(process: Arc<Process>, listener: TcpListener) {
+    let router = routes::router(Arc::clone(&process));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
-            () = life.token.cancelled() => return,
+            () = process.token.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                let (life, router) = (Arc::clone(&life), router.clone());
+                let (process, router) = (Arc::clone(&process), router.clone());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = life.token.cancelled() => {}
+                        () = process.token.cancelled() => {}
                         () = serve(stream, router) => {}
                     }
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         }
@@ -43,7 +46,7 @@ pub(crate) async fn accept(life: Arc<Life>, listener: TcpListener) {
 
 async fn serve(stream: TcpStream, router: Router) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::trace!(%error, "no TCP_NODELAY");
+        tracing::trace!(%error, "cannot set TCP_NODELAY");
     }
     let service =
         hyper::service::service_fn(move |request: Request<Incoming>| answer(router.clone(), request.map(Body::new)));
@@ -53,15 +56,15 @@ async fn serve(stream: TcpStream, router: Router) {
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {
-        tracing::trace!(%error, "a connection ended");
+        tracing::trace!(%error, "connection ended with an error");
     }
 }
 
-/// A response marked [`Cut`] is never sent: the connection ends instead.
+/// Runs a request through the router. A response marked [`Cut`] is not sent; the connection is dropped instead.
 async fn answer(router: Router, request: Request) -> Result<Response, io::Error> {
     let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
     if response.extensions().get::<Cut>().is_some() {
-        return Err(io::Error::new(io::ErrorKind::ConnectionReset, "cut on command"));
+        return Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection dropped by a fault"));
     }
     Ok(response)
 }

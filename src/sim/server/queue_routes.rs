@@ -1,10 +1,10 @@
-//! `/queue`, `/history`, `/interrupt`, `/free`: what waits, runs and has run, and how to stop it.
+//! `/queue`, `/history`, `/interrupt` and `/free`.
 
-use super::aiohttp;
 use crate::sim::{
-    Happened,
-    engine::{incarnation::Life, prompt_heap, prompt_queue::Queue},
-    lock, python,
+    engine::{event_log::LogEvent, process::Process, prompt_heap, prompt_queue::PromptQueue},
+    lock::lock,
+    python,
+    server::aiohttp,
 };
 use axum::{
     body::Body,
@@ -18,42 +18,44 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-pub(crate) async fn remaining(State(life): State<Arc<Life>>) -> Response {
-    let info = lock(&life.queue).info();
+pub(crate) async fn remaining(State(process): State<Arc<Process>>) -> Response {
+    let info = lock(&process.queue).info();
     aiohttp::json(&info)
 }
 
-pub(crate) async fn queue(State(life): State<Arc<Life>>) -> Response {
+pub(crate) async fn queue(State(process): State<Arc<Process>>) -> Response {
     let (running, waiting) = {
-        let queue = lock(&life.queue);
+        let queue = lock(&process.queue);
         (queue.running.clone(), queue.pending.clone())
     };
-    let list = |items: &[prompt_heap::Item]| items.iter().map(prompt_heap::Item::json).collect::<Vec<_>>().join(", ");
+    let list = |items: &[prompt_heap::QueueItem]| {
+        items.iter().map(prompt_heap::QueueItem::json).collect::<Vec<_>>().join(", ")
+    };
     let running = list(running.as_slice());
     aiohttp::json_text(format!("{{\"queue_running\": [{running}], \"queue_pending\": [{}]}}", list(&waiting)))
 }
 
-/// `{"clear":true}`, `{"delete":[ids]}`: 200 without a body, whatever they did.
-pub(crate) async fn change_queue(State(life): State<Arc<Life>>, body: Body) -> Response {
-    let change = match aiohttp::json_body(&life, body).await {
+/// Handles `{"clear":true}` and `{"delete":[ids]}`. Always answers 200 without a body.
+pub(crate) async fn change_queue(State(process): State<Arc<Process>>, body: Body) -> Response {
+    let change = match aiohttp::json_body(&process, body).await {
         Ok((Value::Object(change), _)) => change,
-        // `"clear" in [..]` and in a string are no errors in Python; in a number or null they are.
+        // In Python `"clear" in x` is valid for a list or a string, and an error for a number or null.
         Ok((Value::Array(_) | Value::String(_), _)) => return aiohttp::empty(StatusCode::OK),
-        Ok(_) => return aiohttp::trouble(),
+        Ok(_) => return aiohttp::internal_error(),
         Err(response) => return response,
     };
-    let mut queue = lock(&life.queue);
+    let mut queue = lock(&process.queue);
     if change.get("clear").is_some_and(python::truthy) {
         let gone: Vec<String> = queue.pending.drain(..).map(|item| item.id).collect();
         for id in gone {
-            life.shared.record.add(life.number, Happened::Deleted, &id);
+            process.instance.log.add(process.number, LogEvent::Deleted, &id);
         }
-        life.tell_status(&queue);
+        process.broadcast_status(&queue);
     }
     match ids(change.get("delete")) {
         Ok(ids) => {
             for id in ids {
-                delete(&life, &mut queue, &id);
+                delete(&process, &mut queue, &id);
             }
             aiohttp::empty(StatusCode::OK)
         }
@@ -61,57 +63,60 @@ pub(crate) async fn change_queue(State(life): State<Arc<Life>>, body: Body) -> R
     }
 }
 
-/// What Python's `for id in value` gives; what cannot be iterated is a 500.
+/// Returns the items of Python's `for id in value`. A value that cannot be iterated is a 500.
 fn ids(value: Option<&Value>) -> Result<Vec<Value>, Box<Response>> {
     match value {
         None => Ok(Vec::new()),
         Some(Value::Array(ids)) => Ok(ids.clone()),
         Some(Value::String(text)) => Ok(text.chars().map(|letter| Value::from(letter.to_string())).collect()),
         Some(Value::Object(map)) => Ok(map.keys().map(|key| Value::from(key.as_str())).collect()),
-        Some(_) => Err(Box::new(aiohttp::trouble())),
+        Some(_) => Err(Box::new(aiohttp::internal_error())),
     }
 }
 
-/// Deletes the first pending item with this id. Gives whether there was one.
-pub(crate) fn delete(life: &Life, queue: &mut Queue, id: &Value) -> bool {
+/// Deletes the first pending item with this id. Returns true if there was one.
+pub(crate) fn delete(process: &Process, queue: &mut PromptQueue, id: &Value) -> bool {
     let Some(id) = id.as_str() else { return false };
     let Some(at) = queue.pending.iter().position(|item| item.id == id) else { return false };
     queue.pending.remove(at);
     if queue.pending.is_empty() {
-        // The real queue is wiped when its last item goes, which tells the status once more.
-        life.tell_status(queue);
+        // The real queue is wiped when its last item is deleted, which sends the status once more.
+        process.broadcast_status(queue);
     } else if prompt_heap::heapify(&mut queue.pending).is_err() {
-        tracing::debug!("two pending prompts cannot be compared");
+        tracing::debug!("two pending prompts are not comparable");
     }
-    life.tell_status(queue);
-    life.shared.record.add(life.number, Happened::Deleted, id);
+    process.broadcast_status(queue);
+    process.instance.log.add(process.number, LogEvent::Deleted, id);
     true
 }
 
-pub(crate) async fn history(State(life): State<Arc<Life>>, Query(query): Query<HashMap<String, String>>) -> Response {
+pub(crate) async fn history(
+    State(process): State<Arc<Process>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let number = |name: &str| query.get(name).map(|text| text.trim().parse::<i64>()).transpose();
-    let (Ok(max_items), Ok(offset)) = (number("max_items"), number("offset")) else { return aiohttp::trouble() };
-    let text = lock(&life.queue).history.json(max_items, offset.unwrap_or(-1));
+    let (Ok(max_items), Ok(offset)) = (number("max_items"), number("offset")) else { return aiohttp::internal_error() };
+    let text = lock(&process.queue).history.json(max_items, offset.unwrap_or(-1));
     aiohttp::json_text(text)
 }
 
-pub(crate) async fn history_of(State(life): State<Arc<Life>>, Path(id): Path<String>) -> Response {
-    let text = lock(&life.queue).history.one_json(&id);
-    if text != "{}" && life.shared.strikes(|faults| &mut faults.history_hide) {
+pub(crate) async fn history_of(State(process): State<Arc<Process>>, Path(id): Path<String>) -> Response {
+    let text = lock(&process.queue).history.one_json(&id);
+    if text != "{}" && process.instance.strikes(|faults| &mut faults.history_hide) {
         return aiohttp::json_text("{}".to_owned());
     }
     aiohttp::json_text(text)
 }
 
-/// `{"clear":true}`, `{"delete":[ids]}`.
-pub(crate) async fn change_history(State(life): State<Arc<Life>>, body: Body) -> Response {
-    let change = match aiohttp::json_body(&life, body).await {
+/// Handles `{"clear":true}` and `{"delete":[ids]}`.
+pub(crate) async fn change_history(State(process): State<Arc<Process>>, body: Body) -> Response {
+    let change = match aiohttp::json_body(&process, body).await {
         Ok((Value::Object(change), _)) => change,
         Ok((Value::Array(_) | Value::String(_), _)) => return aiohttp::empty(StatusCode::OK),
-        Ok(_) => return aiohttp::trouble(),
+        Ok(_) => return aiohttp::internal_error(),
         Err(response) => return response,
     };
-    let mut queue = lock(&life.queue);
+    let mut queue = lock(&process.queue);
     if change.get("clear").is_some_and(python::truthy) {
         queue.history.clear();
     }
@@ -126,42 +131,47 @@ pub(crate) async fn change_history(State(life): State<Arc<Life>>, body: Body) ->
     }
 }
 
-/// With a `prompt_id` only that prompt if it runs; without (or with a body that is no JSON) whatever runs.
-pub(crate) async fn interrupt(State(life): State<Arc<Life>>, body: Body) -> Response {
-    let bytes = match aiohttp::body(&life, body).await {
+/// Interrupts the running prompt: with a `prompt_id` only if it has that id; without one, or if the body is not JSON,
+/// always.
+pub(crate) async fn interrupt(State(process): State<Arc<Process>>, body: Body) -> Response {
+    let bytes = match aiohttp::body(&process, body).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
     let asked = match serde_json::from_slice::<Value>(&bytes) {
         Ok(Value::Object(map)) => map.get("prompt_id").cloned().unwrap_or(Value::Null),
-        Ok(_) => return aiohttp::trouble(),
+        Ok(_) => return aiohttp::internal_error(),
         Err(_) => Value::Null,
     };
     let target = python::truthy(&asked).then_some(&asked);
-    life.shared.record.add(life.number, Happened::InterruptAsked, target.and_then(Value::as_str).unwrap_or_default());
-    if life.shared.strikes(|faults| &mut faults.interrupt_lost) {
+    process.instance.log.add(
+        process.number,
+        LogEvent::InterruptAsked,
+        target.and_then(Value::as_str).unwrap_or_default(),
+    );
+    if process.instance.strikes(|faults| &mut faults.interrupt_lost) {
         return aiohttp::empty(StatusCode::OK);
     }
-    let queue = lock(&life.queue);
+    let queue = lock(&process.queue);
     let hits = target.is_none_or(|id| queue.running.as_ref().is_some_and(|item| Some(item.id.as_str()) == id.as_str()));
     if hits {
-        life.interrupt.send_replace(true);
+        process.interrupt.send_replace(true);
     }
     aiohttp::empty(StatusCode::OK)
 }
 
-/// `{"unload_models":b,"free_memory":b}`: takes effect when the current prompt has ended.
-pub(crate) async fn free(State(life): State<Arc<Life>>, body: Body) -> Response {
-    match aiohttp::json_body(&life, body).await {
+/// Handles `{"unload_models":b,"free_memory":b}`. Takes effect when the current prompt has ended.
+pub(crate) async fn free(State(process): State<Arc<Process>>, body: Body) -> Response {
+    match aiohttp::json_body(&process, body).await {
         Ok((Value::Object(asked), _)) => {
-            life.shared.record.add(life.number, Happened::FreeAsked, "");
+            process.instance.log.add(process.number, LogEvent::FreeAsked, "");
             if asked.get("free_memory").is_some_and(python::truthy) {
-                life.free_memory.store(true, Ordering::SeqCst);
-                life.work.notify_one();
+                process.free_memory.store(true, Ordering::SeqCst);
+                process.work.notify_one();
             }
             aiohttp::empty(StatusCode::OK)
         }
-        Ok(_) => aiohttp::trouble(),
+        Ok(_) => aiohttp::internal_error(),
         Err(response) => response,
     }
 }

@@ -1,10 +1,9 @@
-//! `POST /upload/image` and `/upload/mask`: names, duplicates, folders as the real server handles them.
+//! `POST /upload/image` and `/upload/mask`, with names, duplicates and folders handled as in the real server.
 
-use super::aiohttp;
 use crate::sim::{
-    Happened,
-    engine::incarnation::Life,
-    files::{Key, inside, kind_of},
+    engine::{event_log::LogEvent, process::Process},
+    file_names::{Key, folder_type, normalized},
+    server::aiohttp,
 };
 use axum::{
     body::Bytes,
@@ -15,7 +14,7 @@ use axum::{
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
 
-/// Fields of a form; more are refused with a 500 as a broken form is.
+/// Fields of a form. More are refused with a 500, like a malformed form.
 const FIELDS_MAX: usize = 64;
 
 /// The fields of a form: texts by name, and the file `image`.
@@ -23,32 +22,32 @@ const FIELDS_MAX: usize = 64;
 struct Form {
     texts: HashMap<String, String>,
     image: Option<(String, Bytes)>,
-    /// `image` came without a file name.
+    /// Whether `image` came without a file name.
     image_is_text: bool,
 }
 
-pub(crate) async fn image(State(life): State<Arc<Life>>, request: Request) -> Response {
-    match form(&life, request).await {
-        Ok(form) => store(&life, &form, false).await,
+pub(crate) async fn image(State(process): State<Arc<Process>>, request: Request) -> Response {
+    match form(&process, request).await {
+        Ok(form) => store(&process, &form, false).await,
         Err(response) => response,
     }
 }
 
-pub(crate) async fn mask(State(life): State<Arc<Life>>, request: Request) -> Response {
-    match form(&life, request).await {
-        Ok(form) => store(&life, &form, true).await,
+pub(crate) async fn mask(State(process): State<Arc<Process>>, request: Request) -> Response {
+    match form(&process, request).await {
+        Ok(form) => store(&process, &form, true).await,
         Err(response) => response,
     }
 }
 
-async fn form(life: &Life, request: Request) -> Result<Form, Response> {
-    if life.shared.strikes(|faults| &mut faults.upload_500) {
-        return Err(aiohttp::trouble());
+async fn form(process: &Process, request: Request) -> Result<Form, Response> {
+    if process.instance.strikes(|faults| &mut faults.upload_500) {
+        return Err(aiohttp::internal_error());
     }
-    let max = life.shared.options.upload_bytes_max;
+    let max = process.instance.options.upload_bytes_max;
     let (parts, content) = request.into_parts();
-    let bytes = aiohttp::body(life, content).await?;
-    // A body that is no form has no fields.
+    let bytes = aiohttp::body(process, content).await?;
+    // A body that is not a form has no fields.
     let request = Request::from_parts(parts, axum::body::Body::from(bytes));
     let Ok(mut multipart) = Multipart::from_request(request, &()).await else { return Ok(Form::default()) };
     let mut form = Form::default();
@@ -56,7 +55,7 @@ async fn form(life: &Life, request: Request) -> Result<Form, Response> {
         let field = match multipart.next_field().await {
             Ok(Some(field)) => field,
             Ok(None) => return Ok(form),
-            Err(_) => return Err(aiohttp::trouble()),
+            Err(_) => return Err(aiohttp::internal_error()),
         };
         let name = field.name().unwrap_or_default().to_owned();
         let filename = field.file_name().map(str::to_owned);
@@ -69,19 +68,19 @@ async fn form(life: &Life, request: Request) -> Result<Form, Response> {
             }
         }
     }
-    Err(aiohttp::trouble())
+    Err(aiohttp::internal_error())
 }
 
-async fn store(life: &Life, form: &Form, is_mask: bool) -> Response {
+async fn store(process: &Process, form: &Form, is_mask: bool) -> Response {
     let kind = match form.texts.get("type") {
         None => "input",
-        Some(kind) => match kind_of(kind) {
+        Some(kind) => match folder_type(kind) {
             Some(kind) => kind,
-            None => return aiohttp::trouble(),
+            None => return aiohttp::internal_error(),
         },
     };
     if form.image_is_text {
-        return aiohttp::trouble();
+        return aiohttp::internal_error();
     }
     let Some((filename, content)) = form.image.as_ref().filter(|(filename, _)| !filename.is_empty()) else {
         return aiohttp::empty(StatusCode::BAD_REQUEST);
@@ -89,35 +88,37 @@ async fn store(life: &Life, form: &Form, is_mask: bool) -> Response {
     let subfolder = form.texts.get("subfolder").cloned().unwrap_or_default();
     let full = format!("{subfolder}/{filename}");
     let full = if subfolder.is_empty() { filename.clone() } else { full };
-    let (Some(folder), Some(full), false) = (inside(&subfolder), inside(&full), filename.starts_with('/')) else {
+    let (Some(folder), Some(full), false) = (normalized(&subfolder), normalized(&full), filename.starts_with('/'))
+    else {
         return aiohttp::empty(StatusCode::BAD_REQUEST);
     };
     let (deep, _) = full.rsplit_once('/').unwrap_or(("", &full));
-    if deep != folder && !life.shared.files.has_folder(kind, deep) {
-        return aiohttp::trouble();
+    if deep != folder && !process.instance.files.has_folder(kind, deep) {
+        return aiohttp::internal_error();
     }
     let overwrite = matches!(form.texts.get("overwrite").map(String::as_str), Some("true" | "1"));
-    let (name, key, is_duplicate) = free_name(life, kind, &folder, filename, content, overwrite).await;
+    let (name, key, is_duplicate) = free_name(process, kind, &folder, filename, content, overwrite).await;
     let written = match (is_duplicate, is_mask) {
         (true, _) => Ok(()),
-        (false, false) => life.shared.files.put(key, content.clone()),
-        (false, true) => match masked(life, form).await {
-            Ok(Some(original)) => life.shared.files.put(key, original),
+        (false, false) => process.instance.files.put(key, content.clone()),
+        (false, true) => match masked(process, form).await {
+            Ok(Some(original)) => process.instance.files.put(key, original),
             Ok(None) => Ok(()),
             Err(response) => return *response,
         },
     };
     if let Err(error) = written {
-        tracing::debug!(%error, name, "cannot store an upload");
-        return aiohttp::trouble();
+        tracing::debug!(%error, name, "cannot store upload");
+        return aiohttp::internal_error();
     }
-    life.shared.record.add(life.number, Happened::Uploaded, &name);
+    process.instance.log.add(process.number, LogEvent::Uploaded, &name);
     aiohttp::json(&json!({"name": name, "subfolder": subfolder, "type": kind}))
 }
 
-/// The name to store under: the given one, or `name (1).png` and so on if others' bytes have it.
+/// Returns the name to store under: the given one, or `name (1).png` and so on if a file with other content has that
+/// name. The flag is true if the same content is already stored.
 async fn free_name(
-    life: &Life,
+    process: &Process,
     kind: &'static str,
     folder: &str,
     filename: &str,
@@ -126,7 +127,7 @@ async fn free_name(
 ) -> (String, Key, bool) {
     let key_of = |name: &str| -> Key {
         let full = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        let full = inside(&full).unwrap_or(full);
+        let full = normalized(&full).unwrap_or(full);
         let (sub, last) = full.rsplit_once('/').unwrap_or(("", &full));
         (kind, sub.to_owned(), last.to_owned())
     };
@@ -134,7 +135,7 @@ async fn free_name(
     let mut name = filename.to_owned();
     let mut key = key_of(&name);
     let mut at = 0_u64;
-    while !overwrite && let Some(there) = life.shared.files.read(&key).await {
+    while !overwrite && let Some(there) = process.instance.files.read(&key).await {
         if there == *content {
             return (name, key, true);
         }
@@ -145,7 +146,7 @@ async fn free_name(
     (name, key, false)
 }
 
-/// `os.path.splitext`.
+/// Python's `os.path.splitext`.
 fn split_extension(name: &str) -> (&str, &str) {
     let base = name.rfind('/').map_or(0, |at| at + 1);
     match name.rfind('.') {
@@ -154,15 +155,16 @@ fn split_extension(name: &str) -> (&str, &str) {
     }
 }
 
-/// The picture the mask belongs to; `None` if there is none, which the real server does not report either.
-async fn masked(life: &Life, form: &Form) -> Result<Option<Bytes>, Box<Response>> {
-    let trouble = || Box::new(aiohttp::trouble());
-    let text = form.texts.get("original_ref").ok_or_else(trouble)?;
-    let original: Value = serde_json::from_str(text).map_err(|_| trouble())?;
-    let filename = original["filename"].as_str().ok_or_else(trouble)?;
-    let Some(kind) = kind_of(original["type"].as_str().unwrap_or("output")) else { return Ok(None) };
-    let Some(subfolder) = inside(original["subfolder"].as_str().unwrap_or_default()) else { return Ok(None) };
-    Ok(life.shared.files.read(&(kind, subfolder, filename.to_owned())).await)
+/// Reads the picture that the mask belongs to; `None` if it does not exist, which the real server does not report
+/// either.
+async fn masked(process: &Process, form: &Form) -> Result<Option<Bytes>, Box<Response>> {
+    let failure = || Box::new(aiohttp::internal_error());
+    let text = form.texts.get("original_ref").ok_or_else(failure)?;
+    let original: Value = serde_json::from_str(text).map_err(|_| failure())?;
+    let filename = original["filename"].as_str().ok_or_else(failure)?;
+    let Some(kind) = folder_type(original["type"].as_str().unwrap_or("output")) else { return Ok(None) };
+    let Some(subfolder) = normalized(original["subfolder"].as_str().unwrap_or_default()) else { return Ok(None) };
+    Ok(process.instance.files.read(&(kind, subfolder, filename.to_owned())).await)
 }
 
 #[cfg(test)]

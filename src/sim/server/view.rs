@@ -1,11 +1,12 @@
-//! `GET /view`: a file by name, with ranges and etags; and the faults of files.
+//! `GET /view`: a file by name, with ranges and etags, and the faults of downloads.
 
-use super::aiohttp;
 use crate::sim::{
-    engine::incarnation::Life,
-    files::{File, inside, kind_of},
-    lock,
+    engine::process::Process,
+    file_names::{folder_type, normalized, split_annotation},
+    files::File,
+    lock::lock,
     nodes::media_bytes,
+    server::aiohttp,
 };
 use axum::{
     body::{Body, Bytes},
@@ -21,29 +22,30 @@ use std::{
 };
 
 pub(crate) async fn view(
-    State(life): State<Arc<Life>>,
+    State(process): State<Arc<Process>>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    if life.shared.strikes(|faults| &mut faults.view_404) {
+    if process.instance.strikes(|faults| &mut faults.view_404) {
         return aiohttp::empty(StatusCode::NOT_FOUND);
     }
-    if life.shared.strikes(|faults| &mut faults.view_500) {
-        return aiohttp::trouble();
+    if process.instance.strikes(|faults| &mut faults.view_500) {
+        return aiohttp::internal_error();
     }
     let Some(asked) = query.get("filename") else { return aiohttp::empty(StatusCode::NOT_FOUND) };
-    let (filename, annotated) = annotated(asked);
+    let (filename, split_annotation) = split_annotation(asked);
     if filename.is_empty() || filename.starts_with('/') || filename.contains("..") {
         return aiohttp::empty(StatusCode::BAD_REQUEST);
     }
-    let kind = annotated.or_else(|| kind_of(query.get("type").map_or("output", String::as_str)));
+    let kind = split_annotation.or_else(|| folder_type(query.get("type").map_or("output", String::as_str)));
     let Some(kind) = kind else { return aiohttp::empty(StatusCode::BAD_REQUEST) };
-    let Some(subfolder) = inside(query.get("subfolder").map_or("", String::as_str)) else {
+    let Some(subfolder) = normalized(query.get("subfolder").map_or("", String::as_str)) else {
         return aiohttp::empty(StatusCode::FORBIDDEN);
     };
     let name = filename.rsplit('/').next().unwrap_or(filename).to_owned();
     let key = (kind, subfolder, name.clone());
-    let (Some(about), Some(content)) = (life.shared.files.about(&key), life.shared.files.read(&key).await) else {
+    let (Some(about), Some(content)) = (process.instance.files.metadata(&key), process.instance.files.read(&key).await)
+    else {
         return aiohttp::empty(StatusCode::NOT_FOUND);
     };
     if let Some(preview) = query.get("preview") {
@@ -51,20 +53,20 @@ pub(crate) async fn view(
     }
     if matches!(query.get("channel").map(String::as_str), Some("rgb" | "a")) {
         let is_picture = infer::is_image(&content);
-        return if is_picture { named("image/png", &name, content) } else { aiohttp::trouble() };
+        return if is_picture { named("image/png", &name, content) } else { aiohttp::internal_error() };
     }
     let response = whole(&name, &about, content, &headers);
-    if response.status() == StatusCode::OK && life.shared.strikes(|faults| &mut faults.view_truncate) {
+    if response.status() == StatusCode::OK && process.instance.strikes(|faults| &mut faults.view_truncate) {
         return truncated(response, about.bytes).await;
     }
-    let pause_ms = lock(&life.shared.faults).view_trickle_ms;
+    let pause_ms = lock(&process.instance.faults).view_trickle_ms;
     if pause_ms > 0 {
         return trickling(response, Duration::from_millis(pause_ms)).await;
     }
     response
 }
 
-/// Byte by byte: it moves, but never comes to an end.
+/// Sends the body byte by byte with pauses, so that the download makes progress but does not end in time.
 async fn trickling(response: Response, pause: Duration) -> Response {
     let (parts, body) = response.into_parts();
     let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -78,22 +80,9 @@ async fn trickling(response: Response, pause: Duration) -> Response {
     Response::from_parts(parts, Body::from_stream(stream))
 }
 
-/// `name [input]` says where the file is.
-pub(crate) fn annotated(name: &str) -> (&str, Option<&'static str>) {
-    for (suffix, kind) in [("[output]", "output"), ("[input]", "input"), ("[temp]", "temp")] {
-        if let Some(bare) = name.strip_suffix(suffix) {
-            // Python cuts one more letter, the blank in front of the bracket.
-            let mut letters = bare.chars();
-            letters.next_back();
-            return (letters.as_str(), Some(kind));
-        }
-    }
-    (name, None)
-}
-
 fn previewed(name: &str, content: &Bytes, preview: &str) -> Response {
     if !infer::is_image(content) {
-        return aiohttp::trouble();
+        return aiohttp::internal_error();
     }
     if preview.split(';').next() == Some("jpeg") {
         return named("image/jpeg", name, Bytes::from_static(media_bytes::PREVIEW));
@@ -107,7 +96,7 @@ fn named(content_type: &'static str, name: &str, content: Bytes) -> Response {
     response
 }
 
-/// A header, unless the text does not fit one (a file name with a line break).
+/// Sets a header, unless the text is not a valid value (a file name with a line break).
 fn set(response: &mut Response, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
         response.headers_mut().insert(name, value);
@@ -155,7 +144,7 @@ fn content_type(name: &str) -> String {
     }
 }
 
-/// `bytes=a-b`, `bytes=a-`, `bytes=-n`; `None` if nothing of it exists.
+/// Parses `bytes=a-b`, `bytes=a-` and `bytes=-n`; `None` if the range is not satisfiable.
 fn range(asked: &str, length: usize) -> Option<(usize, usize)> {
     let (from, to) = asked.strip_prefix("bytes=")?.split_once('-')?;
     let last = length.checked_sub(1)?;
@@ -167,14 +156,14 @@ fn range(asked: &str, length: usize) -> Option<(usize, usize)> {
     (from <= to).then_some((from, to))
 }
 
-/// Announces everything, sends half and cuts.
+/// Announces the full length, sends half of it and drops the connection.
 async fn truncated(response: Response, bytes: usize) -> Response {
     let (mut parts, body) = response.into_parts();
     let content = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let half = content.slice(..content.len() / 2);
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
-    let chunks = [Ok(half), Err(io::Error::new(io::ErrorKind::ConnectionReset, "cut on command"))];
-    // The two chunks must not come at once: hyper drops what it has not sent when the second one fails.
+    let chunks = [Ok(half), Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection dropped by a fault"))];
+    // The error must come later than the chunk: hyper discards unsent data when it sees the error.
     let stream = futures_util::stream::unfold(chunks.into_iter(), |mut chunks| async {
         let chunk = chunks.next()?;
         if chunk.is_err() {
@@ -187,17 +176,10 @@ async fn truncated(response: Response, bytes: usize) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::{annotated, content_type, range};
+    use super::{content_type, range};
 
     #[test]
-    fn names_say_where_they_are() {
-        assert_eq!(annotated("a.png [input]"), ("a.png", Some("input")));
-        assert_eq!(annotated("a.png"), ("a.png", None));
-        assert_eq!(annotated("[temp]"), ("", Some("temp")));
-    }
-
-    #[test]
-    fn ranges() {
+    fn ranges_are_parsed() {
         assert_eq!(range("bytes=0-9", 84), Some((0, 9)));
         assert_eq!(range("bytes=80-", 84), Some((80, 83)));
         assert_eq!(range("bytes=-4", 84), Some((80, 83)));

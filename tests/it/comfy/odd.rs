@@ -8,7 +8,7 @@ use super::{
 use axum::{body::Body, response::Response};
 use futures_util::{TryStreamExt, stream};
 use serde_json::{json, value::RawValue};
-use shuzhiren::comfy::{Client, Error, Made, Sighting, Submitted};
+use shuzhiren::comfy::{Client, Error, NodeOutput, PromptStatus, Submitted};
 use std::{io, time::Duration};
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ async fn ask_everything(client: &Client, timeout: Duration) -> Answers {
         client.probe(timeout).await.err(),
         client.queue_remaining(timeout).await.err(),
         client.queue().await.err(),
-        client.look(prompt).await.err(),
+        client.status(prompt).await.err(),
         client.submit(prompt, &graph(), "c").await.err(),
         client.cancel(prompt).await.err(),
         client.upload("", "a.png", 4, chunks(&["abcd"])).await.err(),
@@ -78,8 +78,8 @@ async fn nonsense_is_an_error_and_never_an_answer() {
         }
         assert!(status == 200 || answers.viewed.is_err(), "{status}");
         assert!(!answers.connected);
-        client.forget(Uuid::nil()).await.err();
-        client.free().await.err();
+        client.delete_history(Uuid::nil()).await.err();
+        client.free_memory().await.err();
     }
 }
 
@@ -192,10 +192,10 @@ async fn an_endless_answer_is_cut() {
         let prompt = Uuid::new_v4();
         for error in [
             client.queue().await.err(),
-            client.look(prompt).await.err(),
+            client.status(prompt).await.err(),
             client.submit(prompt, &graph(), "c").await.err(),
             client.probe(Duration::from_secs(60)).await.err(),
-            client.free().await.err(),
+            client.free_memory().await.err(),
             client.upload("", "a", 4, chunks(&["abcd"])).await.err(),
         ] {
             assert!(matches!(error, Some(Error::Broken(_))), "{error:?}");
@@ -255,10 +255,10 @@ async fn not_a_number_in_history_is_read_over() {
         )
     })
     .await;
-    let Sighting::Ended(ending) = client_of(peer.addr, TIMEOUT).look(prompt).await.unwrap() else {
+    let PromptStatus::Ended(ending) = client_of(peer.addr, TIMEOUT).status(prompt).await.unwrap() else {
         panic!("not ended")
     };
-    assert_eq!(ending.outputs, [Made::Text { node_id: "1".to_owned(), text: "\u{fffd}".to_owned() }]);
+    assert_eq!(ending.outputs, [NodeOutput::Text { node_id: "1".to_owned(), text: "\u{fffd}".to_owned() }]);
     assert_eq!(
         peer.lines(),
         ["GET /queue".to_owned(), format!("GET /history/{prompt}")],
@@ -282,5 +282,5 @@ async fn unknown_is_never_concluded_from_the_jobs_api_alone() {
     .await;
     let client = client_of(peer.addr, TIMEOUT);
     assert!(client.probe(TIMEOUT).await.unwrap().has_jobs);
-    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Running));
+    assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Running));
 }

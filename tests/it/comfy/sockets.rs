@@ -9,7 +9,7 @@ use axum::{
     extract::ws::{Message, WebSocket, WebSocketUpgrade},
     routing::get,
 };
-use shuzhiren::comfy::{Error, Sign, Socket};
+use shuzhiren::comfy::{Error, PromptEvent, Socket};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ async fn peer<F: Future<Output = ()> + Send + 'static>(
     Peer::with(Router::new().route("/ws", get(upgrade))).await
 }
 
-async fn next(socket: &mut Socket) -> Option<Sign> {
+async fn next(socket: &mut Socket) -> Option<PromptEvent> {
     tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no sign in time")
 }
 
@@ -44,7 +44,7 @@ async fn the_first_frame_asks_for_the_features() {
     })
     .await;
     let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
-    assert_eq!(next(&mut socket).await, Some(Sign::Ended(prompt)));
+    assert_eq!(next(&mut socket).await, Some(PromptEvent::Ended(prompt)));
     assert_eq!(next(&mut socket).await, None, "it has closed");
 }
 
@@ -71,7 +71,7 @@ async fn binary_big_and_broken_frames_are_read_over() {
     })
     .await;
     let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
-    assert_eq!(next(&mut socket).await, Some(Sign::Ended(prompt)));
+    assert_eq!(next(&mut socket).await, Some(PromptEvent::Ended(prompt)));
 }
 
 /// One reader that stalls stops all messages of a real instance: ours takes everything though nobody asks for it.
@@ -99,7 +99,7 @@ async fn a_socket_is_drained_while_nobody_reads_it() {
     let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
     tokio::time::timeout(Duration::from_secs(60), all_sent.notified()).await.expect("the peer was stalled");
     let mut signs = 0;
-    while next(&mut socket).await != Some(Sign::Ended(prompt)) {
+    while next(&mut socket).await != Some(PromptEvent::Ended(prompt)) {
         signs += 1;
     }
     // What was still on its way when the reading began comes on top of the 1,024 that are kept.

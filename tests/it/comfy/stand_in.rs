@@ -5,8 +5,11 @@ use crate::support::eventually;
 use futures_util::TryStreamExt;
 use serde_json::{json, value::RawValue};
 use shuzhiren::{
-    comfy::{Client, Ending, Error, Made, RemoteFile, Sighting, Sign, Socket, Submitted, Verdict},
-    sim::{self, Happened, Mode, Sim, SimOptions, Times},
+    comfy::{
+        Client, Error, NodeOutput, PromptEvent, PromptOutcome, PromptResult, PromptStatus, RemoteFile, Socket,
+        Submitted,
+    },
+    sim::{self, LogEvent, Mode, Sim, SimOptions, Times},
     task::FailureKind,
 };
 use std::time::{Duration, Instant};
@@ -38,30 +41,32 @@ async fn submit(client: &Client, seconds: f64) -> Uuid {
     prompt
 }
 
-async fn ended(client: &Client, prompt: Uuid) -> Ending {
+async fn ended(client: &Client, prompt: Uuid) -> PromptResult {
     eventually("an ending", TIMEOUT, || async {
-        match client.look(prompt).await.unwrap() {
-            Sighting::Ended(ending) => Some(ending),
-            Sighting::Pending | Sighting::Running => None,
-            Sighting::Unknown => panic!("lost"),
+        match client.status(prompt).await.unwrap() {
+            PromptStatus::Ended(ending) => Some(ending),
+            PromptStatus::Pending | PromptStatus::Running => None,
+            PromptStatus::Unknown => panic!("lost"),
         }
     })
     .await
 }
 
-async fn until(client: &Client, prompt: Uuid, wanted: fn(&Sighting) -> bool) {
-    eventually("the prompt is there", TIMEOUT, || async { wanted(&client.look(prompt).await.unwrap()).then_some(()) })
-        .await;
+async fn until(client: &Client, prompt: Uuid, wanted: fn(&PromptStatus) -> bool) {
+    eventually("the prompt is there", TIMEOUT, || async {
+        wanted(&client.status(prompt).await.unwrap()).then_some(())
+    })
+    .await;
 }
 
-fn file(ending: &Ending) -> &RemoteFile {
+fn file(ending: &PromptResult) -> &RemoteFile {
     match &ending.outputs[..] {
-        [Made::File { file, .. }] => file,
+        [NodeOutput::File { file, .. }] => file,
         other => panic!("{other:?}"),
     }
 }
 
-async fn next(socket: &mut Socket) -> Option<Sign> {
+async fn next(socket: &mut Socket) -> Option<PromptEvent> {
     tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no sign in time")
 }
 
@@ -70,17 +75,17 @@ async fn a_prompt_is_seen_all_its_life() {
     for mode in MODES {
         let (_sim, client) = stand_in(mode).await;
         let (first, second) = (submit(&client, 0.5).await, submit(&client, 0.1).await);
-        until(&client, first, |sighting| matches!(sighting, Sighting::Running)).await;
-        assert!(matches!(client.look(second).await.unwrap(), Sighting::Pending));
+        until(&client, first, |sighting| matches!(sighting, PromptStatus::Running)).await;
+        assert!(matches!(client.status(second).await.unwrap(), PromptStatus::Pending));
         assert_eq!(client.queue_remaining(TIMEOUT).await.unwrap(), 2);
         let ending = ended(&client, second).await;
-        assert!(matches!(ending.verdict, Verdict::Success));
+        assert!(matches!(ending.outcome, PromptOutcome::Success));
         let download = client.view(file(&ending)).await.unwrap();
         let size_bytes = download.size_bytes.unwrap();
         let got = download.bytes.try_fold(0, |sum, chunk| async move { Ok(sum + chunk.len() as u64) }).await.unwrap();
         assert_eq!(got, size_bytes);
-        client.forget(second).await.unwrap();
-        assert!(matches!(client.look(second).await.unwrap(), Sighting::Unknown));
+        client.delete_history(second).await.unwrap();
+        assert!(matches!(client.status(second).await.unwrap(), PromptStatus::Unknown));
     }
 }
 
@@ -93,10 +98,10 @@ async fn every_look_between_submit_and_forget_finds_the_prompt() {
             let prompt = submit(&client, 0.002).await;
             loop {
                 looks += 1;
-                match client.look(prompt).await.unwrap() {
-                    Sighting::Ended(_) => break,
-                    Sighting::Pending | Sighting::Running => {}
-                    Sighting::Unknown => panic!("{mode:?}: lost at look {looks}"),
+                match client.status(prompt).await.unwrap() {
+                    PromptStatus::Ended(_) => break,
+                    PromptStatus::Pending | PromptStatus::Running => {}
+                    PromptStatus::Unknown => panic!("{mode:?}: lost at look {looks}"),
                 }
             }
         }
@@ -109,18 +114,18 @@ async fn a_cancel_hits_its_prompt_and_no_other() {
         let (sim, client) = stand_in(mode).await;
         let (first, second, third) =
             (submit(&client, 5.0).await, submit(&client, 5.0).await, submit(&client, 0.1).await);
-        until(&client, first, |sighting| matches!(sighting, Sighting::Running)).await;
+        until(&client, first, |sighting| matches!(sighting, PromptStatus::Running)).await;
         client.cancel(second).await.unwrap();
-        until(&client, second, |sighting| matches!(sighting, Sighting::Unknown)).await;
-        assert!(matches!(client.look(first).await.unwrap(), Sighting::Running));
+        until(&client, second, |sighting| matches!(sighting, PromptStatus::Unknown)).await;
+        assert!(matches!(client.status(first).await.unwrap(), PromptStatus::Running));
         eventually("it lets go", TIMEOUT, || async {
             client.cancel(first).await.unwrap();
-            matches!(client.look(first).await.unwrap(), Sighting::Ended(_)).then_some(())
+            matches!(client.status(first).await.unwrap(), PromptStatus::Ended(_)).then_some(())
         })
         .await;
-        assert!(matches!(ended(&client, first).await.verdict, Verdict::Interrupted), "{mode:?}");
-        assert!(matches!(ended(&client, third).await.verdict, Verdict::Success));
-        let is_global = |entry: &sim::LogEntry| entry.event == Happened::InterruptAsked && entry.prompt_id.is_empty();
+        assert!(matches!(ended(&client, first).await.outcome, PromptOutcome::Interrupted), "{mode:?}");
+        assert!(matches!(ended(&client, third).await.outcome, PromptOutcome::Success));
+        let is_global = |entry: &sim::LogEntry| entry.event == LogEvent::InterruptAsked && entry.prompt_id.is_empty();
         assert!(!sim.log().iter().any(is_global));
     }
 }
@@ -135,8 +140,8 @@ async fn what_was_accepted_in_part_is_taken_back() {
             panic!("accepted")
         };
         assert_eq!(failure.kind, FailureKind::InvalidWorkflow);
-        assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
-        assert!(!sim.log().iter().any(|entry| entry.event == Happened::Succeeded));
+        assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
+        assert!(!sim.log().iter().any(|entry| entry.event == LogEvent::Succeeded));
     }
 }
 
@@ -164,14 +169,14 @@ async fn a_lost_answer_leaves_a_prompt_that_can_be_found() {
         let prompt = Uuid::new_v4();
         let submitted = client.submit(prompt, &picture(0.01), "c").await;
         assert!(matches!(submitted, Err(Error::Unreachable(_))), "{submitted:?}");
-        assert_eq!(!matches!(client.look(prompt).await.unwrap(), Sighting::Unknown), queued);
-        let submits = sim.log().iter().filter(|entry| entry.event == Happened::Submitted).count();
+        assert_eq!(!matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown), queued);
+        let submits = sim.log().iter().filter(|entry| entry.event == LogEvent::Submitted).count();
         assert_eq!(submits, 1, "sent once, queued once");
     }
     sim.set(|faults| faults.prompt_500_queued = Times::Next(1));
     let prompt = Uuid::new_v4();
     assert!(matches!(client.submit(prompt, &picture(0.01), "c").await, Err(Error::Broken(_))));
-    assert!(matches!(ended(&client, prompt).await.verdict, Verdict::Success));
+    assert!(matches!(ended(&client, prompt).await.outcome, PromptOutcome::Success));
 }
 
 #[tokio::test]
@@ -181,9 +186,9 @@ async fn an_ending_is_waited_for_after_its_sign() {
         sim.set(|faults| faults.history_late_ms = 300);
         let mut socket = client.connect("c", TIMEOUT).await.unwrap();
         let prompt = submit(&client, 0.01).await;
-        while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
-        let Sighting::Ended(ending) = client.ending(prompt).await.unwrap() else { panic!("not found") };
-        assert!(matches!(ending.verdict, Verdict::Success));
+        while next(&mut socket).await.expect("open") != PromptEvent::Ended(prompt) {}
+        let PromptStatus::Ended(ending) = client.result(prompt).await.unwrap() else { panic!("not found") };
+        assert!(matches!(ending.outcome, PromptOutcome::Success));
     }
 }
 
@@ -191,7 +196,7 @@ async fn an_ending_is_waited_for_after_its_sign() {
 async fn an_ending_that_never_comes_is_given_up_in_time() {
     let (_sim, client) = stand_in(Mode::V03).await;
     let started = Instant::now();
-    assert!(matches!(client.ending(Uuid::new_v4()).await.unwrap(), Sighting::Unknown));
+    assert!(matches!(client.result(Uuid::new_v4()).await.unwrap(), PromptStatus::Unknown));
     assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&started.elapsed()), "{:?}", started.elapsed());
 }
 
@@ -205,16 +210,16 @@ async fn failures_are_told_apart() {
                 *fault = Times::Next(1);
             });
             let prompt = submit(&client, 0.01).await;
-            let Verdict::Failed(failure) = ended(&client, prompt).await.verdict else { panic!("no failure") };
+            let PromptOutcome::Failed(failure) = ended(&client, prompt).await.outcome else { panic!("no failure") };
             assert_eq!(failure.kind, kind, "{failure:?}");
             assert!(failure.node_id.is_some() && failure.exception_type.is_some(), "{failure:?}");
         }
         sim.set(|faults| faults.execution_blocked = Times::Next(1));
         let mut socket = client.connect("c", TIMEOUT).await.unwrap();
         let prompt = submit(&client, 0.01).await;
-        while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
-        let Sighting::Ended(ending) = client.ending(prompt).await.unwrap() else { panic!("not ended") };
-        assert!(matches!(ending.verdict, Verdict::Success));
+        while next(&mut socket).await.expect("open") != PromptEvent::Ended(prompt) {}
+        let PromptStatus::Ended(ending) = client.result(prompt).await.unwrap() else { panic!("not ended") };
+        assert!(matches!(ending.outcome, PromptOutcome::Success));
     }
 }
 
@@ -242,7 +247,7 @@ async fn garbage_and_big_frames_do_not_end_a_socket() {
     sim.set(|faults| (faults.ws_garbage, faults.ws_big) = (Times::Next(3), Times::Next(3)));
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     let prompt = submit(&client, 0.05).await;
-    while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+    while next(&mut socket).await.expect("open") != PromptEvent::Ended(prompt) {}
 }
 
 #[tokio::test]
@@ -254,12 +259,12 @@ async fn a_socket_that_is_cut_ends_and_the_next_one_hears() {
     socket.close().await;
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     let prompt = submit(&client, 0.01).await;
-    while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+    while next(&mut socket).await.expect("open") != PromptEvent::Ended(prompt) {}
     // Closed in full, the older one cannot take the newer one's place with it (protocol §5).
     socket.close().await;
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     let prompt = submit(&client, 0.01).await;
-    while next(&mut socket).await.expect("open") != Sign::Ended(prompt) {}
+    while next(&mut socket).await.expect("open") != PromptEvent::Ended(prompt) {}
     sim.set(|faults| faults.ws_refuse = Times::Next(1));
     assert!(matches!(client.connect("d", TIMEOUT).await, Err(Error::Broken(_))));
 }
@@ -271,9 +276,9 @@ async fn a_restart_forgets_and_a_dead_instance_is_unreachable() {
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     sim.kill().await;
     while next(&mut socket).await.is_some() {}
-    assert!(matches!(client.look(prompt).await, Err(Error::Unreachable(_))));
+    assert!(matches!(client.status(prompt).await, Err(Error::Unreachable(_))));
     sim.restart().await.unwrap();
-    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+    assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
     sim.set(|faults| faults.upload_500 = Times::Next(1));
     let bytes = || Box::pin(futures_util::stream::iter([Ok(bytes::Bytes::from("x"))]));
     assert!(matches!(client.upload("", "x.png", 1, bytes()).await, Err(Error::Broken(_))));
@@ -290,11 +295,11 @@ async fn an_instance_may_be_exchanged_for_an_older_one() {
     new.stop().await;
     old.stop().await;
     let old = sim::start(SimOptions { listen: addr, ..SimOptions::default() }).await.unwrap();
-    assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+    assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
     let prompt = submit(&client, 5.0).await;
     eventually("it lets go", TIMEOUT, || async {
         client.cancel(prompt).await.unwrap();
-        matches!(client.look(prompt).await.unwrap(), Sighting::Ended(_) | Sighting::Unknown).then_some(())
+        matches!(client.status(prompt).await.unwrap(), PromptStatus::Ended(_) | PromptStatus::Unknown).then_some(())
     })
     .await;
     drop(old);

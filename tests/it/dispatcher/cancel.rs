@@ -11,7 +11,7 @@ use crate::support::{
     stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
-use shuzhiren::sim::{Happened, Times};
+use shuzhiren::sim::{LogEvent, Times};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -103,10 +103,10 @@ async fn a_task_is_cancelled_during_its_submit() {
     let sim = &stack.sims[0];
     sim.set(|faults| faults.prompt_delay_ms = 5_000);
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
-    happens(&stack, sim, Happened::Started, &prompt(&id, 1)).await;
+    happens(&stack, sim, LogEvent::Started, &prompt(&id, 1)).await;
     stack.client.delete(&format!("/api/tasks/{id}")).await;
     let cancelled = Instant::now();
-    happens(&stack, sim, Happened::Interrupted, &prompt(&id, 1)).await;
+    happens(&stack, sim, LogEvent::Interrupted, &prompt(&id, 1)).await;
     assert!(
         cancelled.elapsed() < FREE_WITHIN,
         "the GPU is free although the answer is late: {:?}",
@@ -122,7 +122,7 @@ async fn a_running_task_is_cancelled() {
     let id = stack.client.submit(json!({"workflow": workflow::steps(300, 30.0)})).await;
     stack.client.wait_for(&id, &["running"]).await;
     cancel(&stack, &id).await;
-    assert_eq!(count(&stack.sims[0], Happened::Interrupted, &prompt(&id, 1)), 1);
+    assert_eq!(count(&stack.sims[0], LogEvent::Interrupted, &prompt(&id, 1)), 1);
     stack.wait_idle().await;
     assert_eq!(stack.executions(&id), 1);
 }
@@ -134,9 +134,9 @@ async fn a_task_that_waits_at_the_instance_is_cancelled() {
     let foreign = "00000000-0000-4000-8000-000000000003";
     post_foreign(&stack.sims[0], foreign, workflow::steps(20, 2.0)).await;
     let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
-    happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Submitted, &prompt(&id, 1)).await;
     cancel(&stack, &id).await;
-    happens(&stack, &stack.sims[0], Happened::Succeeded, foreign).await;
+    happens(&stack, &stack.sims[0], LogEvent::Succeeded, foreign).await;
     stack.wait_idle().await;
     assert_eq!(stack.executions(&id), 0);
 }
@@ -164,7 +164,7 @@ async fn a_cancel_while_the_owner_is_dead_is_carried_out_by_the_next() {
     let answer = stack.client.delete(&format!("/api/tasks/{id}")).await;
     assert_eq!((&answer["status"], &answer["cancelRequested"]), (&json!("cancelled"), &json!(true)), "{answer}");
     stack.add_dispatcher();
-    happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Interrupted, &prompt(&id, 1)).await;
     stack.wait_idle().await;
     assert_eq!(stack.executions(&id), 1);
 }
@@ -194,10 +194,10 @@ async fn cancel_between_owners(is_cancelled_before: bool) {
     proxy.wait_requests(&format!("GET /history/{}", prompt(&id, 1)), if is_cancelled_before { 1 } else { 2 }).await;
     cancel(&stack, &id).await;
     proxy.release();
-    happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Submitted, &prompt(&id, 1)).await;
     eventually("the late prompt is removed", WAIT_MAX, || async {
         let removed =
-            [Happened::Deleted, Happened::Interrupted].map(|event| count(&stack.sims[0], event, &prompt(&id, 1)));
+            [LogEvent::Deleted, LogEvent::Interrupted].map(|event| count(&stack.sims[0], event, &prompt(&id, 1)));
         (removed.iter().sum::<usize>() == 1).then_some(())
     })
     .await;
@@ -216,7 +216,7 @@ async fn a_cancel_reaches_an_instance_that_was_away() {
     assert_eq!(answer["status"], "cancelled");
     stack.wait_idle().await;
     stack.sims[0].set(|faults| faults.hang = false);
-    happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Interrupted, &prompt(&id, 1)).await;
     assert_eq!(stack.client.task(&id).await["status"], "cancelled");
     stack.wait_instances_up(1).await;
     super::completes_once(&stack, json!({"workflow": workflow::quick(1)})).await;

@@ -8,7 +8,7 @@ use crate::support::{
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shuzhiren::sim::Happened;
+use shuzhiren::sim::LogEvent;
 use std::{collections::BTreeSet, time::Duration};
 
 /// Number of tasks. Each is cancelled by two callers at once.
@@ -49,7 +49,7 @@ async fn concurrent_cancels_have_one_winner_each() {
         // Outputs that were published before the cancel stay.
         assert!(links.len() == 1 || wanted == "cancelled" && links.is_empty(), "{task}");
         if wanted == "completed" {
-            let succeeded: usize = stack.sims.iter().map(|sim| count(sim, Happened::Succeeded, &prompt(id, 1))).sum();
+            let succeeded: usize = stack.sims.iter().map(|sim| count(sim, LogEvent::Succeeded, &prompt(id, 1))).sum();
             assert_eq!(succeeded, 1, "{task}");
         }
     }
@@ -65,8 +65,8 @@ async fn concurrent_cancels_have_one_winner_each() {
     })
     .await;
     for (sim, foreign) in stack.sims.iter().zip(&foreign_prompts) {
-        assert_eq!(count(sim, Happened::Succeeded, foreign), 1);
-        assert_eq!(count(sim, Happened::InterruptAsked, ""), 0);
+        assert_eq!(count(sim, LogEvent::Succeeded, foreign), 1);
+        assert_eq!(count(sim, LogEvent::InterruptAsked, ""), 0);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::support::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shuzhiren::sim::{Happened, Sim};
+use shuzhiren::sim::{LogEvent, Sim};
 
 /// Graph that loads the file and saves it inverted.
 fn load(file: &Value) -> Value {
@@ -22,7 +22,7 @@ fn load(file: &Value) -> Value {
 
 /// Names of the files uploaded to the stand-in.
 fn uploads(sim: &Sim) -> Vec<String> {
-    sim.log().into_iter().filter(|entry| entry.event == Happened::Uploaded).map(|entry| entry.prompt_id).collect()
+    sim.log().into_iter().filter(|entry| entry.event == LogEvent::Uploaded).map(|entry| entry.prompt_id).collect()
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_file_that_vanishes_before_the_run_costs_no_attempt() {
     // The cached result of the first task must not be used.
     body["workflow"]["2"] = json!({"class_type": "ImageScale", "inputs": {"image": ["1", 0], "upscale_method": "area", "width": 8, "height": 8, "crop": "disabled"}});
     let id = stack.client.submit(body).await;
-    super::happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
+    super::happens(&stack, &stack.sims[0], LogEvent::Submitted, &prompt(&id, 1)).await;
     stack.sims[0].delete_inputs();
     stack.client.delete(&format!("/api/tasks/{busy}")).await;
     let task = stack.client.wait_ended(&id).await;

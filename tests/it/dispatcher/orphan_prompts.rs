@@ -3,7 +3,7 @@
 use super::{count, happens, http_proxy::Action, prompt, proxied};
 use crate::support::stack::workflow;
 use serde_json::json;
-use shuzhiren::sim::Happened;
+use shuzhiren::sim::LogEvent;
 
 const SHORT: &[(&str, &str)] = &[("SHUZHIREN_HTTP_TIMEOUT", "1s")];
 
@@ -21,15 +21,15 @@ async fn late_prompt_is_cancelled(is_killed: bool) {
         stack.add_dispatcher();
     }
     // The second attempt runs, and orphans were looked for more than once.
-    happens(&stack, &stack.sims[0], Happened::Started, &prompt(&id, 2)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Started, &prompt(&id, 2)).await;
     proxy.wait_requests("GET /queue", queue_before + 4).await;
     proxy.release();
-    happens(&stack, &stack.sims[0], Happened::Submitted, &prompt(&id, 1)).await;
-    happens(&stack, &stack.sims[0], Happened::Deleted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Submitted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Deleted, &prompt(&id, 1)).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(2)), "{task}\n{}", stack.log());
     assert_eq!(task["attempts"][0]["outcome"], "instance_unreachable", "{task}");
-    assert_eq!((stack.executions(&id), count(&stack.sims[0], Happened::Started, &prompt(&id, 1))), (1, 0));
+    assert_eq!((stack.executions(&id), count(&stack.sims[0], LogEvent::Started, &prompt(&id, 1))), (1, 0));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::support::{
     stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
-use shuzhiren::sim::Happened;
+use shuzhiren::sim::LogEvent;
 
 /// The instance crashes during a prompt: the task runs elsewhere, and `attempts` has the reason.
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_prompt_lost_in_a_crash_runs_elsewhere() {
     assert_eq!((&attempts[0]["outcome"], &attempts[1]["outcome"]), (&json!("prompt_lost"), &json!("completed")));
     assert!(attempts[0]["error"]["message"].as_str().is_some_and(|why| why.contains("not answered")), "{task}");
     assert_ne!(attempts[0]["instanceId"], attempts[1]["instanceId"]);
-    let succeeded: usize = stack.sims.iter().map(|sim| super::count(sim, Happened::Succeeded, &prompt(&id, 2))).sum();
+    let succeeded: usize = stack.sims.iter().map(|sim| super::count(sim, LogEvent::Succeeded, &prompt(&id, 2))).sum();
     assert_eq!((succeeded, stack.executions(&id)), (1, 2));
     sick.restart().await.unwrap();
     stack.wait_instances_up(2).await;
@@ -97,7 +97,7 @@ async fn out_of_memory_frees_the_instance_and_runs_elsewhere() {
     let at: Vec<&Value> = task["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["instanceId"]).collect();
     assert!(at.len() == 2 && at[0] != at[1], "{task}");
     for sim in &stack.sims {
-        let asked = sim.log().iter().filter(|entry| entry.event == Happened::FreeAsked).count();
+        let asked = sim.log().iter().filter(|entry| entry.event == LogEvent::FreeAsked).count();
         assert_eq!(asked, 1, "{}", stack.log());
     }
     completes_once(&stack, json!({"workflow": workflow::quick(2)})).await;
@@ -114,7 +114,7 @@ async fn a_second_attempt_does_not_wait_for_the_first() {
     let id = stack.client.submit(json!({"workflow": workflow::quick(3)})).await;
     proxy.wait_requests("POST /history", 1).await;
     let begun = tokio::time::Instant::now();
-    super::happens(&stack, &stack.sims[0], Happened::Succeeded, &prompt(&id, 2)).await;
+    super::happens(&stack, &stack.sims[0], LogEvent::Succeeded, &prompt(&id, 2)).await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it ran before the first one had to end");
     assert_eq!(proxy.answered("POST /history"), 0);
     proxy.release();

@@ -3,7 +3,7 @@
 use super::{completes_once, http_proxy::Action, proxied, stack_with};
 use crate::support::stack::{Stack, workflow};
 use serde_json::json;
-use shuzhiren::sim::{Happened, Times};
+use shuzhiren::sim::{LogEvent, Times};
 
 /// [2] A 500 or a cut connection although the prompt was queued: it is found, not posted again.
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_partly_accepted_graph_fails_and_does_not_run() {
     let task = stack.client.wait_ended(&id).await;
     assert_eq!(task["error"]["type"], "invalid_workflow", "{task}");
     assert_eq!(task["attempts"][0]["error"]["type"], "invalid_workflow", "{task}");
-    let succeeded = stack.sims[0].log().iter().filter(|entry| entry.event == Happened::Succeeded).count();
+    let succeeded = stack.sims[0].log().iter().filter(|entry| entry.event == LogEvent::Succeeded).count();
     assert_eq!(succeeded, 0);
     completes_once(&stack, json!({"workflow": workflow::quick(4)})).await;
 }
@@ -65,7 +65,7 @@ async fn a_partly_accepted_graph_fails_and_does_not_run() {
 async fn outputs_are_prefixed_with_the_task_and_the_history_is_cleared() {
     let stack = Stack::start(1, 1).await;
     let task = completes_once(&stack, json!({"workflow": workflow::quick(5)})).await;
-    let submitted = stack.sims[0].log().into_iter().find(|entry| entry.event == Happened::Submitted).unwrap();
+    let submitted = stack.sims[0].log().into_iter().find(|entry| entry.event == LogEvent::Submitted).unwrap();
     assert_eq!(submitted.prefixes, [format!("{}/quick", task["id"].as_str().unwrap())]);
     crate::support::eventually("an empty history", crate::support::stack::WAIT_MAX, || async {
         let history: serde_json::Value =

@@ -6,7 +6,7 @@ use crate::support::{
     stack::{Stack, workflow},
 };
 use serde_json::json;
-use shuzhiren::sim::Happened;
+use shuzhiren::sim::LogEvent;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ async fn a_time_limit_continues_over_a_takeover() {
     );
     assert!(back.elapsed() < limit, "the limit did not start again");
     assert_eq!(stack.executions(&id), 1);
-    happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Interrupted, &prompt(&id, 1)).await;
     stack.wait_idle().await;
 }
 
@@ -107,7 +107,7 @@ async fn a_copy_that_arrives_after_a_takeover_does_not_run() {
     stack.dispatchers[0].kill();
     stack.add_dispatcher();
     super::post_foreign(&stack.sims[0], &prompt(&id, 1), workflow::steps(80, 8.0)).await;
-    happens(&stack, &stack.sims[0], Happened::Deleted, &prompt(&id, 1)).await;
+    happens(&stack, &stack.sims[0], LogEvent::Deleted, &prompt(&id, 1)).await;
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
     assert_eq!(stack.executions(&id), 1);

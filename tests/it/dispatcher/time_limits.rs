@@ -6,7 +6,7 @@ use crate::support::{
     stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::json;
-use shuzhiren::sim::Happened;
+use shuzhiren::sim::LogEvent;
 use std::time::{Duration, Instant};
 
 /// Longest time in which a new dispatcher ends an overdue task: a turn of its janitor, a lease, a look.
@@ -31,7 +31,7 @@ async fn timeout_ms_limits_a_run_and_start_by_a_wait() {
     assert!(task["runMs"].as_u64().unwrap() >= 2_500, "{task}");
     stack.wait_idle().await;
     assert_eq!((stack.executions(&slow), stack.executions(&waiting)), (1, 0));
-    super::happens(&stack, &stack.sims[0], Happened::Interrupted, &prompt(&slow, 1)).await;
+    super::happens(&stack, &stack.sims[0], LogEvent::Interrupted, &prompt(&slow, 1)).await;
 }
 
 /// A task that waits at its instance behind the prompt of another client has not started either.
@@ -48,9 +48,9 @@ async fn a_start_limit_holds_inside_the_instance() {
     let log = stack.sims[0].log();
     assert_eq!(stack.executions(&id), 0);
     let left =
-        log.iter().filter(|entry| entry.event == Happened::Submitted && entry.prompt_id == prompt(&id, 1)).count();
-    assert_eq!(left, super::count(&stack.sims[0], Happened::Deleted, &prompt(&id, 1)), "the prompt has left the queue");
-    assert_eq!(super::count(&stack.sims[0], Happened::Interrupted, foreign), 0);
+        log.iter().filter(|entry| entry.event == LogEvent::Submitted && entry.prompt_id == prompt(&id, 1)).count();
+    assert_eq!(left, super::count(&stack.sims[0], LogEvent::Deleted, &prompt(&id, 1)), "the prompt has left the queue");
+    assert_eq!(super::count(&stack.sims[0], LogEvent::Interrupted, foreign), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

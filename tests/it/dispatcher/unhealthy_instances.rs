@@ -6,7 +6,7 @@ use crate::support::{
     stack::{Stack, WAIT_MAX, workflow},
 };
 use serde_json::{Value, json};
-use shuzhiren::sim::{Happened, Sim, Times};
+use shuzhiren::sim::{LogEvent, Sim, Times};
 
 async fn shown(stack: &Stack, sim: &Sim) -> Value {
     stack.client.get(&format!("/api/instances/{}", sim.addr())).await
@@ -21,7 +21,7 @@ async fn a_zombie_is_detected_and_gets_no_tasks() {
     }
     // The first one with a prompt becomes the zombie; the other one is healed before it can.
     let id = stack.client.submit(json!({"workflow": workflow::quick(8)})).await;
-    let submitted = |n: usize| stack.sims[n].log().iter().any(|entry| entry.event == Happened::Submitted);
+    let submitted = |n: usize| stack.sims[n].log().iter().any(|entry| entry.event == LogEvent::Submitted);
     eventually("a prompt is submitted", WAIT_MAX, || async { (submitted(0) || submitted(1)).then_some(()) }).await;
     let (sick, well) = if submitted(0) { (0, 1) } else { (1, 0) };
     stack.sims[well].set(|faults| faults.zombie = Times::Never);
@@ -50,7 +50,7 @@ async fn a_hanging_instance_is_down_and_its_task_runs_elsewhere() {
     stack.sims[sick].set(|faults| faults.hang = false);
     stack.wait_instances_up(2).await;
     // The prompt that it continues with is an orphan: cancelled, not run to its end.
-    super::happens(&stack, &stack.sims[sick], Happened::Interrupted, &prompt(&id, 1)).await;
+    super::happens(&stack, &stack.sims[sick], LogEvent::Interrupted, &prompt(&id, 1)).await;
 }
 
 /// An instance that refuses every prompt and one that loses every prompt answer all checks. Growing pauses keep them
@@ -169,7 +169,7 @@ async fn an_instance_removed_from_the_config_completes_its_run() {
     assert_eq!(next["instanceId"], stays[0].addr().to_string());
     let task = stack.client.wait_ended(&id).await;
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
-    assert_eq!((stack.executions(&id), super::count(gone[0], Happened::Succeeded, &prompt(&id, 1))), (1, 1));
+    assert_eq!((stack.executions(&id), super::count(gone[0], LogEvent::Succeeded, &prompt(&id, 1))), (1, 1));
     // With the end of the run the lease is released and the status removed.
     eventually("the lease of the removed instance is released", WAIT_MAX, || async {
         let (status, _) =

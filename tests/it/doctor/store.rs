@@ -36,7 +36,7 @@ async fn files_of_another_system_are_noticed() {
     let url = redis.url();
     let storage = storage(folder.path());
     let settings = [("REDIS_URL", url.as_str()), ("SHUZHIREN_NAMESPACE", "test"), ("SHUZHIREN_STORAGE_URL", &storage)];
-    assert_eq!(diagnose(&[], &settings).await.of("store.installation").1, "nobody's yet");
+    assert_eq!(diagnose(&[], &settings).await.of("store.installation").1, "not used by any system yet");
     let mark = folder.path().join("installation");
     std::fs::write(&mark, queue.installation()).unwrap();
     assert_eq!(diagnose(&[], &settings).await.of("store.installation").0, "ok");

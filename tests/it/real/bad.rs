@@ -3,7 +3,7 @@
 use super::{WAIT_MAX, bytes_of, fresh, instances, run, workflow};
 use crate::support::eventually;
 use shuzhiren::{
-    comfy::{Client, Ending, Error, RemoteFile, Sighting, Submitted, Verdict},
+    comfy::{Client, Error, PromptOutcome, PromptResult, PromptStatus, RemoteFile, Submitted},
     task::FailureKind,
 };
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ async fn out_of_memory_is_told_apart() {
     for client in instances() {
         let run = run(&client, &fresh("steps_oom")).await;
         assert_eq!(run.failure().kind, FailureKind::OutOfMemory);
-        client.free().await.unwrap();
+        client.free_memory().await.unwrap();
     }
 }
 
@@ -66,7 +66,7 @@ async fn a_bad_workflow_is_refused_in_plain_words() {
             assert_eq!(failure.node_id.as_deref(), node_id, "{name}: {}", failure.message);
             assert!(failure.message.contains(word), "{name}: {}", failure.message);
             assert!(!failure.message.contains("execution.py") && failure.traceback.is_empty(), "{name}: {failure:?}");
-            assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown), "{name}");
+            assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown), "{name}");
             eprintln!("{name}: {}", failure.message);
         }
         let seed = client.submit(Uuid::new_v4(), &workflow("bad_seed_too_big"), "test-bad").await.unwrap();
@@ -85,20 +85,20 @@ async fn half_a_workflow_is_taken_back() {
             panic!("accepted")
         };
         assert_eq!(failure.node_id.as_deref(), Some("3"));
-        assert!(matches!(client.look(prompt).await.unwrap(), Sighting::Unknown));
+        assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
         gone(&client, slow).await;
     }
 }
 
 /// Cancels until the instance has let go of it.
-async fn gone(client: &Client, prompt: Uuid) -> Sighting {
+async fn gone(client: &Client, prompt: Uuid) -> PromptStatus {
     let started = Instant::now();
     loop {
         client.cancel(prompt).await.unwrap();
-        match client.look(prompt).await.unwrap() {
-            Sighting::Pending | Sighting::Running => {}
+        match client.status(prompt).await.unwrap() {
+            PromptStatus::Pending | PromptStatus::Running => {}
             gone => {
-                client.forget(prompt).await.unwrap();
+                client.delete_history(prompt).await.unwrap();
                 return gone;
             }
         }
@@ -107,9 +107,9 @@ async fn gone(client: &Client, prompt: Uuid) -> Sighting {
     }
 }
 
-async fn until(client: &Client, prompt: Uuid, wanted: impl Fn(&Sighting) -> bool) {
+async fn until(client: &Client, prompt: Uuid, wanted: impl Fn(&PromptStatus) -> bool) {
     eventually("the prompt is where it should be", WAIT_MAX, || async {
-        wanted(&client.look(prompt).await.unwrap()).then_some(())
+        wanted(&client.status(prompt).await.unwrap()).then_some(())
     })
     .await;
 }
@@ -120,15 +120,18 @@ async fn a_running_and_a_pending_prompt_can_be_cancelled() {
         let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
         client.submit(first, &fresh("steps_slow"), "test-cancel").await.unwrap();
         client.submit(second, &fresh("steps_slow"), "test-cancel").await.unwrap();
-        until(&client, first, |sighting| matches!(sighting, Sighting::Running)).await;
-        assert!(matches!(client.look(second).await.unwrap(), Sighting::Pending));
+        until(&client, first, |sighting| matches!(sighting, PromptStatus::Running)).await;
+        assert!(matches!(client.status(second).await.unwrap(), PromptStatus::Pending));
         let queue = client.queue().await.unwrap();
         assert!(queue.running.contains(&first.to_string()) && queue.pending.contains(&second.to_string()));
         let pending = gone(&client, second).await;
-        assert!(matches!(pending, Sighting::Unknown), "{pending:?}");
-        assert!(matches!(client.look(first).await.unwrap(), Sighting::Running), "the other one was hit");
+        assert!(matches!(pending, PromptStatus::Unknown), "{pending:?}");
+        assert!(matches!(client.status(first).await.unwrap(), PromptStatus::Running), "the other one was hit");
         let running = gone(&client, first).await;
-        assert!(matches!(&running, Sighting::Ended(Ending { verdict: Verdict::Interrupted, .. })), "{running:?}");
+        assert!(
+            matches!(&running, PromptStatus::Ended(PromptResult { outcome: PromptOutcome::Interrupted, .. })),
+            "{running:?}"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{TIMEOUT, WAIT_MAX, bytes_of, fresh, has_magic, instances, run, workflow};
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
-use shuzhiren::comfy::{Made, Sighting, Sign, Verdict};
+use shuzhiren::comfy::{NodeOutput, PromptEvent, PromptOutcome, PromptStatus};
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ async fn every_good_workflow_ends_with_whole_files() {
     for (turn, (name, files, texts)) in GOOD.into_iter().enumerate() {
         let client = &clients[turn % clients.len()];
         let run = run(client, &fresh(name)).await;
-        assert!(matches!(run.ending.verdict, Verdict::Success), "{name}: {:?}", run.ending);
+        assert!(matches!(run.ending.outcome, PromptOutcome::Success), "{name}: {:?}", run.ending);
         let mut sizes = Vec::new();
         for file in run.files() {
             let bytes = bytes_of(client, file).await;
@@ -80,7 +80,7 @@ async fn what_is_shown_has_its_kind() {
     for client in instances() {
         let video = run(&client, &workflow("save_video")).await;
         assert!(
-            matches!(&video.ending.outputs[..], [Made::File { node_id, key, file, animated: true }]
+            matches!(&video.ending.outputs[..], [NodeOutput::File { node_id, key, file, animated: true }]
                 if node_id == "3" && key == "images" && file.subfolder == "video" && file.folder_type == "output"),
             "{:?}",
             video.ending
@@ -98,7 +98,7 @@ async fn what_is_shown_has_its_kind() {
 async fn a_u64_seed_arrives_whole() {
     for client in instances() {
         let run = run(&client, &workflow("seed_max")).await;
-        assert!(matches!(run.ending.verdict, Verdict::Success), "{:?}", run.ending);
+        assert!(matches!(run.ending.outcome, PromptOutcome::Success), "{:?}", run.ending);
     }
 }
 
@@ -115,7 +115,7 @@ async fn an_upload_is_used_under_the_name_that_came_back() {
         assert_eq!(name, format!("{folder}/in__.png"));
         let text = workflow("load_scale_invert_save").get().replace("up.png", &name);
         let run = run(&client, &RawValue::from_string(text).unwrap()).await;
-        assert!(matches!(run.ending.verdict, Verdict::Success), "{:?}", run.ending);
+        assert!(matches!(run.ending.outcome, PromptOutcome::Success), "{:?}", run.ending);
         assert!(has_magic("x.png", &bytes_of(&client, run.files()[0]).await));
     }
 }
@@ -130,7 +130,7 @@ async fn a_socket_closed_in_full_can_be_opened_again_under_its_name() {
             client.submit(prompt, &fresh("steps_text"), &client_id).await.unwrap();
             let ended = async {
                 while let Some(sign) = socket.next().await {
-                    if sign == Sign::Ended(prompt) {
+                    if sign == PromptEvent::Ended(prompt) {
                         return true;
                     }
                 }
@@ -138,7 +138,7 @@ async fn a_socket_closed_in_full_can_be_opened_again_under_its_name() {
             };
             assert!(tokio::time::timeout(WAIT_MAX, ended).await.unwrap());
             socket.close().await;
-            client.forget(prompt).await.unwrap();
+            client.delete_history(prompt).await.unwrap();
         }
     }
 }
@@ -153,10 +153,10 @@ async fn fifty_quick_prompts_are_all_found_in_history() {
     for _ in 0..50 {
         let prompt = Uuid::new_v4();
         client.submit(prompt, &workflow("always"), &client_id).await.unwrap();
-        let ended = async { while socket.next().await.expect("open") != Sign::Ended(prompt) {} };
+        let ended = async { while socket.next().await.expect("open") != PromptEvent::Ended(prompt) {} };
         tokio::time::timeout(WAIT_MAX, ended).await.unwrap();
-        assert!(matches!(client.ending(prompt).await.unwrap(), Sighting::Ended(_)));
-        client.forget(prompt).await.unwrap();
+        assert!(matches!(client.result(prompt).await.unwrap(), PromptStatus::Ended(_)));
+        client.delete_history(prompt).await.unwrap();
     }
     eprintln!("50 prompts in {:?}", started.elapsed());
     socket.close().await;

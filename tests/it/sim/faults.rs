@@ -190,7 +190,7 @@ async fn files_trickle_and_free_is_remembered() {
     assert_eq!(stand.get(path).await.1, whole);
     assert!(begun.elapsed() >= Duration::from_millis(u64::try_from(whole.len()).unwrap() / 4));
     assert_eq!(stand.post("/free", &json!({"free_memory": true})).await.0, 200);
-    assert!(stand.sim.log().iter().any(|entry| entry.event == shuzhiren::sim::Happened::FreeAsked));
+    assert!(stand.sim.log().iter().any(|entry| entry.event == shuzhiren::sim::LogEvent::FreeAsked));
 }
 
 #[tokio::test]

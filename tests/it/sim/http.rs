@@ -151,7 +151,7 @@ async fn prompts_run_by_number_then_id() {
         .sim
         .log()
         .into_iter()
-        .filter(|entry| entry.event == shuzhiren::sim::Happened::Started)
+        .filter(|entry| entry.event == shuzhiren::sim::LogEvent::Started)
         .map(|entry| entry.prompt_id)
         .collect();
     assert_eq!(started, ["first", "z", "front", "a", "b", "c"]);

@@ -2,7 +2,7 @@
 
 use super::client::{Socket, WAIT_MAX, picture, stand, stand_with, steps};
 use serde_json::{Value, json};
-use shuzhiren::sim::{Happened, SimOptions};
+use shuzhiren::sim::{LogEvent, SimOptions};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -212,7 +212,7 @@ async fn the_log_tells_what_was_executed() {
     stand.submit(&json!({"prompt": picture(8, "task-7/out"), "prompt_id": "p"})).await;
     stand.ended("p").await;
     let log = stand.sim.log();
-    let submitted = log.iter().find(|entry| entry.event == Happened::Submitted).unwrap();
+    let submitted = log.iter().find(|entry| entry.event == LogEvent::Submitted).unwrap();
     assert_eq!((submitted.prompt_id.as_str(), submitted.prefixes.as_slice()), ("p", &["task-7/out".to_owned()][..]));
     assert_eq!(stand.sim.executions("p"), 1);
     let told = stand.get_json("/sim/log").await;

@@ -5,7 +5,7 @@
 
 use super::store_output::{OutputStore, StoreError, source_of};
 use crate::{
-    comfy::{Made, RemoteFile},
+    comfy::{NodeOutput, RemoteFile},
     dispatcher::attempt::context::until_answered,
     queue::OutputsAdded,
     task::Output,
@@ -24,7 +24,7 @@ const OUTPUTS_MAX: usize = 4_096;
 /// A background task that stores outputs early.
 pub(crate) struct EarlyCollector {
     /// Ended nodes for the worker; `None` once the worker was asked to end.
-    nodes: Option<mpsc::Sender<Vec<Made>>>,
+    nodes: Option<mpsc::Sender<Vec<NodeOutput>>>,
     halt: CancellationToken,
     worker: Option<AbortOnDropHandle<StoredOutputs>>,
     /// Result of the worker, once it has ended.
@@ -53,7 +53,7 @@ impl EarlyCollector {
     }
 
     /// Queues the outputs of a node that has ended.
-    pub(crate) fn offer(&self, made: Vec<Made>) {
+    pub(crate) fn offer(&self, made: Vec<NodeOutput>) {
         let Some(nodes) = &self.nodes else { return };
         if !made.is_empty() && nodes.try_send(made).is_err() {
             tracing::debug!("early output skipped; left to the end of the prompt");
@@ -77,7 +77,7 @@ impl EarlyCollector {
 }
 
 impl StoredOutputs {
-    async fn collect(mut self, store: OutputStore, mut nodes: mpsc::Receiver<Vec<Made>>) -> Self {
+    async fn collect(mut self, store: OutputStore, mut nodes: mpsc::Receiver<Vec<NodeOutput>>) -> Self {
         while let Some(made) = nodes.recv().await {
             for batch in made.chunks(BATCH_MAX) {
                 self.store(&store, batch).await;
@@ -89,12 +89,12 @@ impl StoredOutputs {
         self
     }
 
-    async fn store(&mut self, store: &OutputStore, made: &[Made]) {
+    async fn store(&mut self, store: &OutputStore, made: &[NodeOutput]) {
         for one in made {
             if store.cancelled.is_cancelled() || self.outputs.len() >= OUTPUTS_MAX {
                 return;
             }
-            if let Made::File { file, .. } = one
+            if let NodeOutput::File { file, .. } = one
                 && self.find(file).is_some()
             {
                 self.rewritten.insert(source_of(file));

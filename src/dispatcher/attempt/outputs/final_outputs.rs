@@ -5,7 +5,7 @@ use super::{
     store_output::{OutputStore, StoreError, source_of, unavailable},
 };
 use crate::{
-    comfy::Made,
+    comfy::NodeOutput,
     dispatcher::attempt::context::{StageError, until_answered},
     task::{Failure, FailureKind, FileId, Output},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Collected {
 /// Collects all outputs. On a failure the files stored by this call are deleted again.
 pub(crate) async fn collect(
     store: &OutputStore,
-    made: &[Made],
+    made: &[NodeOutput],
     stored: &StoredOutputs,
 ) -> Result<Collected, StageError> {
     if made.len() > OUTPUTS_MAX {
@@ -49,7 +49,7 @@ pub(crate) async fn collect(
 }
 
 /// Collects the outputs of a failed prompt, as far as they are available.
-pub(crate) async fn collect_some(store: &OutputStore, made: &[Made], stored: &StoredOutputs) -> Collected {
+pub(crate) async fn collect_some(store: &OutputStore, made: &[NodeOutput], stored: &StoredOutputs) -> Collected {
     let mut collection = Collection::begin(store, stored).await;
     for one in made.iter().take(OUTPUTS_MAX) {
         // The task reports the failure of the prompt; a missing output must not hide it.
@@ -83,11 +83,11 @@ impl<'a> Collection<'a> {
         Self { store, stored, gone, named: HashSet::new(), outputs: Vec::new(), fresh: Vec::new() }
     }
 
-    async fn add(&mut self, made: &Made) -> Result<(), StageError> {
+    async fn add(&mut self, made: &NodeOutput) -> Result<(), StageError> {
         if self.store.cancelled.is_cancelled() {
             return Err(StageError::NotOurs);
         }
-        if let Made::File { node_id, file, .. } = made {
+        if let NodeOutput::File { node_id, file, .. } = made {
             self.named.insert(source_of(file));
             if let Some(known) = self.stored.get(file).filter(|known| self.is_registered(known)) {
                 self.outputs.push(Output { node_id: node_id.clone(), source: None, ..known.clone() });
@@ -119,7 +119,7 @@ impl<'a> Collection<'a> {
     }
 }
 
-async fn fetch(store: &OutputStore, made: &Made) -> Result<Output, StageError> {
+async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<Output, StageError> {
     let mut delay = FETCH_DELAY;
     for _ in 1..FETCHES_MAX {
         match store.store(made).await {
@@ -137,8 +137,8 @@ async fn fetch(store: &OutputStore, made: &Made) -> Result<Output, StageError> {
     }
     store.store(made).await.map_err(|error| match (error, made) {
         (StoreError::Permanent(error), _) => error,
-        (StoreError::Retryable(reason), Made::File { file, .. }) => unavailable(file, &reason),
-        (StoreError::Retryable(reason), Made::Text { .. }) => {
+        (StoreError::Retryable(reason), NodeOutput::File { file, .. }) => unavailable(file, &reason),
+        (StoreError::Retryable(reason), NodeOutput::Text { .. }) => {
             StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
         }
     })

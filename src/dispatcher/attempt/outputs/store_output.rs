@@ -2,7 +2,7 @@
 
 use super::min_speed::MinSpeed;
 use crate::{
-    comfy::{self, Made, RemoteFile},
+    comfy::{self, NodeOutput, RemoteFile},
     dispatcher::{
         attempt::context::{RedisCall, StageError, until_answered},
         instance::state::Instance,
@@ -47,15 +47,15 @@ impl OutputStore {
     ///
     /// # Errors
     /// [`StoreError`]; nothing is registered then.
-    pub(crate) async fn store(&self, made: &Made) -> Result<Output, StoreError> {
+    pub(crate) async fn store(&self, made: &NodeOutput) -> Result<Output, StoreError> {
         match made {
-            Made::Text { node_id, text } => Ok(Output {
+            NodeOutput::Text { node_id, text } => Ok(Output {
                 node_id: node_id.clone(),
                 kind: OutputKind::Text,
                 text: Some(text.clone()),
                 ..Output::default()
             }),
-            Made::File { node_id, key, file, .. } => self.store_file(node_id, key, file).await,
+            NodeOutput::File { node_id, key, file, .. } => self.store_file(node_id, key, file).await,
         }
     }
 

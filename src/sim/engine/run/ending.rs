@@ -1,34 +1,37 @@
-//! How a prompt ends otherwise than well, and what the history gets of it.
+//! Failures and interrupts of a prompt, and its results for the history.
 
-use super::{Ended, Run, Stop, tell};
-use crate::sim::{Caching, Mode, nodes::Failed};
+use super::{Run, RunEnd, Stop, emit};
+use crate::sim::{
+    nodes::value::NodeFailure,
+    options::{Caching, Mode},
+};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
 impl Run<'_> {
-    /// The faults that strike a whole prompt.
-    pub(super) fn ordered_to_fail(&self) -> Option<Box<Stop>> {
+    /// Returns the failure injected by a fault, if one strikes.
+    pub(crate) fn injected_failure(&self) -> Option<Box<Stop>> {
         let first = self.item.outputs.first().cloned().unwrap_or_default();
-        let error = |class: &str, message: &str, is_oom| Failed::Error {
+        let error = |class: &str, message: &str, is_oom| NodeFailure::Error {
             class: class.to_owned(),
             message: message.to_owned(),
             is_oom,
         };
         let stop = |failed| Some(Box::new(Stop { node: first.clone(), failed, inputs: json!({}) }));
-        if self.life.shared.strikes(|faults| &mut faults.execution_oom) {
-            return stop(error("torch.OutOfMemoryError", "Allocation on device (ordered)", true));
+        if self.process.instance.strikes(|faults| &mut faults.execution_oom) {
+            return stop(error("torch.OutOfMemoryError", "Allocation on device (requested by a fault)", true));
         }
-        if self.life.shared.strikes(|faults| &mut faults.execution_error) {
-            return stop(error("RuntimeError", "told to fail by a fault", false));
+        if self.process.instance.strikes(|faults| &mut faults.execution_error) {
+            return stop(error("RuntimeError", "failure requested by a fault", false));
         }
-        if self.life.shared.strikes(|faults| &mut faults.execution_blocked) {
-            self.blocked(&first, "told to block by a fault");
+        if self.process.instance.strikes(|faults| &mut faults.execution_blocked) {
+            self.blocked(&first, "block requested by a fault");
         }
         None
     }
 
-    pub(super) fn cycle(&self) -> Box<Stop> {
-        let failed = Failed::Error {
+    pub(crate) fn cycle(&self) -> Box<Stop> {
+        let failed = NodeFailure::Error {
             class: "graph.DependencyCycleError".to_owned(),
             message: "Dependency cycle detected".to_owned(),
             is_oom: false,
@@ -37,10 +40,10 @@ impl Run<'_> {
         Box::new(Stop { node, failed, inputs: json!([]) })
     }
 
-    /// Not the end: the prompt goes on, and the history does not mention it.
-    pub(super) fn blocked(&self, id: &str, message: &str) {
+    /// Reports a blocked node. The prompt goes on, and the history does not mention it.
+    pub(crate) fn blocked(&self, id: &str, message: &str) {
         let class = self.graph.get(id).map(|node| node.class_name.clone());
-        self.context.tell_or_all(
+        self.context.send_or_broadcast(
             "execution_error",
             &json!({
                 "prompt_id": self.item.id,
@@ -56,20 +59,20 @@ impl Run<'_> {
         );
     }
 
-    pub(super) fn report(&mut self, stop: &Stop) -> Ended {
+    pub(crate) fn report(&mut self, stop: &Stop) -> RunEnd {
         let node = self.graph.shown_as(&stop.node).to_owned();
         let class = self.graph.get(&node).map(|node| node.class_name.clone());
         let mut data = json!({
             "prompt_id": self.item.id, "node_id": node, "node_type": class, "executed": self.executed,
         });
         let (class, message, is_oom) = match &stop.failed {
-            Failed::Error { class, message, is_oom } => (class, message, *is_oom),
-            Failed::Interrupted => {
-                tell(&self.context, &mut self.messages, "execution_interrupted", data, true);
-                return Ended::Interrupted;
+            NodeFailure::Error { class, message, is_oom } => (class, message, *is_oom),
+            NodeFailure::Interrupted => {
+                emit(&self.context, &mut self.messages, "execution_interrupted", data, true);
+                return RunEnd::Interrupted;
             }
-            Failed::WorkerDied => return Ended::WorkerDied,
-            Failed::ProcessDied => return Ended::ProcessDied,
+            NodeFailure::WorkerDied => return RunEnd::WorkerDied,
+            NodeFailure::ProcessDied => return RunEnd::ProcessDied,
         };
         let tips = if is_oom {
             "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might have \
@@ -82,21 +85,22 @@ impl Run<'_> {
         data["traceback"] = json!(["  File \"execution.py\", line 1, in execute\n    (stand-in)\n"]);
         data["current_inputs"] = stop.inputs.clone();
         data["current_outputs"] = json!(self.graph.ids);
-        tell(&self.context, &mut self.messages, "execution_error", data, false);
-        Ended::Failed
+        emit(&self.context, &mut self.messages, "execution_error", data, false);
+        RunEnd::Failed
     }
 
-    /// `(outputs, meta)` of the history: all that the cache knows of this prompt's nodes; in newer versions what was told.
-    pub(super) fn results(&self) -> (Value, Value) {
+    /// Returns `(outputs, meta)` for the history: everything cached about the prompt's nodes; in newer versions what
+    /// was sent.
+    pub(crate) fn results(&self) -> (Value, Value) {
         let (mut outputs, mut meta) = (Map::new(), Map::new());
-        let is_new = self.life.shared.options.mode == Mode::V038;
+        let is_new = self.process.instance.options.mode == Mode::V038;
         let nodes = self.graph.ids.iter().filter_map(|id| self.graph.get(id));
         let fed: HashSet<&str> = nodes.flat_map(|node| node.links().map(|(from, _)| from)).collect();
         for id in &self.graph.ids {
             let Some(ui) = self.cache.ui(id) else { continue };
-            // Without a cache a node is forgotten as soon as all that need it have run, its ui too.
-            let is_forgotten = self.life.shared.options.caching == Caching::None && fed.contains(id.as_str());
-            if is_forgotten || (is_new && !self.told.contains(id)) {
+            // Without a cache, a node's ui is discarded with its result once all dependents have run.
+            let is_forgotten = self.process.instance.options.caching == Caching::None && fed.contains(id.as_str());
+            if is_forgotten || (is_new && !self.reported.contains(id)) {
                 continue;
             }
             outputs.insert(id.clone(), (*ui.output).clone());

@@ -1,10 +1,10 @@
-//! From an output to all it needs, with a stack of its own: a chain of 100,000 nodes must not end the process. Beyond
-//! `DEPTH_MAX` nodes it reports what Python's recursion limit makes of it.
+//! Visits an output and all of its dependencies with an explicit stack, so that a chain of 100,000 nodes does not
+//! overflow ours. Beyond `DEPTH_MAX` nodes it reports the error of Python's recursion limit.
 
-use super::{Exception, Judged, exception_error, judge};
+use super::{Exception, NodeValidity, exception_error, record};
 use crate::sim::{
     engine::{
-        incarnation::Shared,
+        process::Instance,
         validate_input::{self, Checked},
     },
     nodes::classes::{self, Class, Declared},
@@ -13,32 +13,32 @@ use crate::sim::{
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 
-/// Nodes in a chain before Python's recursion limit strikes (900 pass, 1500 do not).
+/// Longest chain of nodes below Python's recursion limit (900 pass, 1500 do not).
 const DEPTH_MAX: usize = 960;
 
-/// One node on the way.
-pub(super) struct Frame {
+/// A node on the current path.
+pub(crate) struct Frame {
     id: String,
     class: &'static Class,
-    /// The next input to look at.
+    /// Index of the next input to check.
     at: usize,
     errors: Vec<Value>,
     is_valid: bool,
 }
 
-/// The way from an output to all it needs.
-pub(super) struct Walk<'a> {
-    pub(super) nodes: &'a mut Map<String, Value>,
-    pub(super) shared: &'a Shared,
-    pub(super) judged: &'a mut HashMap<String, Judged>,
-    pub(super) order: &'a mut Vec<String>,
-    pub(super) stack: Vec<Frame>,
+/// Walk from an output to all of its dependencies.
+pub(crate) struct Walk<'a> {
+    pub(crate) nodes: &'a mut Map<String, Value>,
+    pub(crate) instance: &'a Instance,
+    pub(crate) validated: &'a mut HashMap<String, NodeValidity>,
+    pub(crate) order: &'a mut Vec<String>,
+    pub(crate) stack: Vec<Frame>,
 }
 
 impl Walk<'_> {
-    /// Judges `root` and all it needs. An exception of the root itself is the caller's.
-    pub(super) fn run(&mut self, root: &str) -> Result<(), Exception> {
-        if self.judged.contains_key(root) {
+    /// Validates `root` and its dependencies. An exception of the root itself is returned.
+    pub(crate) fn run(&mut self, root: &str) -> Result<(), Exception> {
+        if self.validated.contains_key(root) {
             return Ok(());
         }
         let mut on_way: HashSet<String> = HashSet::from([root.to_owned()]);
@@ -57,14 +57,14 @@ impl Walk<'_> {
                 Ok(Some(child)) => self.descend(frame, input, child, &mut on_way)?,
                 Err(exception) => {
                     on_way.remove(&frame.id);
-                    self.blame(&frame.id, &exception)?;
+                    self.fail_parent(&frame.id, &exception)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A linked node must be judged first.
+    /// Validates a linked node before the current one.
     fn descend(
         &mut self,
         mut frame: Frame,
@@ -72,14 +72,14 @@ impl Walk<'_> {
         child: String,
         on_way: &mut HashSet<String>,
     ) -> Result<(), Exception> {
-        if let Some((is_valid, _)) = self.judged.get(&child) {
+        if let Some((is_valid, _)) = self.validated.get(&child) {
             frame.is_valid &= is_valid;
             frame.at += 1;
             self.stack.push(frame);
             return Ok(());
         }
         if on_way.contains(&child) {
-            // Python recurses until its limit; every node of the cycle ends invalid and without an error of its own.
+            // Python recurses until its limit. Every node of the cycle becomes invalid without an error of its own.
             frame.is_valid = false;
             frame.at += 1;
             self.stack.push(frame);
@@ -112,7 +112,7 @@ impl Walk<'_> {
         let node = self.nodes.get(id).ok_or_else(|| key_error(id))?;
         match node.get("inputs") {
             None => return Err(key_error("inputs")),
-            // In a list or a text Python finds no input's name; in other values it cannot look.
+            // Python finds no input in a list or a text; for other values the lookup raises.
             Some(Value::Object(_) | Value::Array(_) | Value::String(_)) => {}
             Some(inputs) => {
                 let text = format!("argument of type '{}' is not iterable", python::type_name(inputs));
@@ -124,7 +124,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Looks at one input; `Some` is the node it links to.
+    /// Checks an input; `Some` is the node it links to.
     fn step(&mut self, frame: &mut Frame, input: &Declared) -> Result<Option<String>, Exception> {
         let Some(value) = self.nodes[&frame.id]["inputs"].get(&input.name).cloned() else {
             if input.is_required {
@@ -139,12 +139,12 @@ impl Walk<'_> {
         };
         if let Value::Array(link) = &value {
             if link.len() != 2 {
-                frame.errors.push(validate_input::bad_link(input, &value, self.shared));
+                frame.errors.push(validate_input::bad_link(input, &value, self.instance));
                 return Ok(None);
             }
             return self.link(frame, input, link, &value);
         }
-        match validate_input::literal(frame.class, input, value, self.shared) {
+        match validate_input::literal(frame.class, input, value, self.instance) {
             Checked::Good(value) => {
                 self.nodes[&frame.id]["inputs"][&input.name] = value;
             }
@@ -174,27 +174,27 @@ impl Walk<'_> {
         let received =
             received.ok_or_else(|| Exception { class: "IndexError", text: "tuple index out of range".to_owned() })?;
         if validate_input::types_differ(received, &input.kind) {
-            frame.errors.push(validate_input::type_mismatch(input, received, value, self.shared));
+            frame.errors.push(validate_input::type_mismatch(input, received, value, self.instance));
             return Ok(None);
         }
         Ok(Some(from.to_owned()))
     }
 
-    /// All inputs were looked at.
+    /// Completes a node whose inputs were all checked.
     fn leave(&mut self, mut frame: Frame) -> Result<(), Exception> {
-        match validate_input::custom(&frame.id, self.nodes, self.shared) {
+        match validate_input::custom(&frame.id, self.nodes, self.instance) {
             Ok(None) => {}
             Ok(Some(error)) => frame.errors.push(error),
-            Err(text) => return self.blame(&frame.id, &Exception { class: "AttributeError", text }),
+            Err(text) => return self.fail_parent(&frame.id, &Exception { class: "AttributeError", text }),
         }
         let is_valid = frame.is_valid && frame.errors.is_empty();
-        judge(self.judged, self.order, &frame.id, (is_valid, frame.errors));
-        // The parent looks the verdict up: it stands at the same input still.
+        record(self.validated, self.order, &frame.id, (is_valid, frame.errors));
+        // The parent will read the result: it is still at the same input.
         Ok(())
     }
 
-    /// An exception in a node goes to the node that links to it, or to the caller.
-    fn blame(&mut self, id: &str, exception: &Exception) -> Result<(), Exception> {
+    /// Attributes an exception in a node to the node that links to it, or returns it to the caller.
+    fn fail_parent(&mut self, id: &str, exception: &Exception) -> Result<(), Exception> {
         let Some(mut parent) = self.stack.pop() else { return Err(exception.clone()) };
         if let Some(input) = parent.class.inputs.get(parent.at) {
             self.inner_exception(&parent.id, input, id, exception);
@@ -209,7 +209,7 @@ impl Walk<'_> {
         let link = self.nodes[parent]["inputs"][&input.name].clone();
         let message = "Exception when validating inner node";
         let kind = "exception_during_inner_validation";
-        let error = exception_error(kind, message, exception, Some((input, &link, self.shared)));
-        judge(self.judged, self.order, id, (false, vec![error]));
+        let error = exception_error(kind, message, exception, Some((input, &link, self.instance)));
+        record(self.validated, self.order, id, (false, vec![error]));
     }
 }

@@ -1,13 +1,13 @@
-//! Paints a picture row by row: the gradient, and the text in a dark band at its foot.
+//! Paints a picture row by row: the gradient, and the text in a dark band at the bottom.
 
 use super::{Ink, Picture};
 use font8x8::UnicodeFonts;
 
-/// Letters of a text that are drawn.
+/// Characters of a text that are drawn.
 const LETTERS_MAX: usize = 600;
 
-/// Paints rows of one picture.
-pub(super) struct Painter<'a> {
+/// Painter of the rows of a picture.
+pub(crate) struct Painter<'a> {
     picture: &'a Picture,
     from: [u32; 3],
     to: [u32; 3],
@@ -17,7 +17,7 @@ pub(super) struct Painter<'a> {
 }
 
 impl<'a> Painter<'a> {
-    pub(super) fn new(picture: &'a Picture, index: u32) -> Self {
+    pub(crate) fn new(picture: &'a Picture, index: u32) -> Self {
         let (width, height) = (picture.width.max(1), picture.height.max(1));
         let mut painter = Self {
             picture,
@@ -37,7 +37,7 @@ impl<'a> Painter<'a> {
             painter.lines.extend(wrapped(&format!("seed {seed}"), columns));
             let rows_max = (height / (10 * painter.scale)).saturating_sub(1) as usize;
             if painter.lines.len() > rows_max {
-                // The seed stays: it is the last line.
+                // The seed is kept: it is the last line.
                 let surplus = painter.lines.len() - rows_max;
                 let end = painter.lines.len().saturating_sub(1);
                 painter.lines.drain(end.saturating_sub(surplus)..end);
@@ -49,7 +49,7 @@ impl<'a> Painter<'a> {
         painter
     }
 
-    pub(super) fn paint(&self, y: u32, row: &mut [u8]) {
+    pub(crate) fn paint(&self, y: u32, row: &mut [u8]) {
         match &self.picture.ink {
             Ink::Flat(colour) => {
                 let [_, red, green, blue] = colour.to_be_bytes();
@@ -88,7 +88,7 @@ impl<'a> Painter<'a> {
         }
     }
 
-    /// White letters in the dark band.
+    /// Draws white letters in the dark band.
     fn write(&self, y: u32, row: &mut [u8]) {
         let Some(below) = y.checked_sub(self.top + 3 * self.scale) else { return };
         let (line, rest) = (below / (10 * self.scale), below % (10 * self.scale));
@@ -110,7 +110,7 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// The letter's bits, or a box for one the font does not have.
+/// Returns the bitmap of a character; a box if the font does not have it.
 fn glyph(letter: char) -> [u8; 8] {
     font8x8::BASIC_FONTS
         .get(letter)
@@ -121,7 +121,7 @@ fn glyph(letter: char) -> [u8; 8] {
         .unwrap_or([0x7e, 0x42, 0x42, 0x42, 0x42, 0x42, 0x7e, 0])
 }
 
-/// Lines of at most `columns` letters, broken at blanks where there are any.
+/// Wraps a text into lines of at most `columns` characters, at spaces if possible.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

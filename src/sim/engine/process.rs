@@ -1,16 +1,18 @@
-//! One life of the process (what a kill wipes) and what outlives it (port, files, faults, log).
+//! The simulated process (everything that a kill wipes) and the instance that outlives it (port, files, faults, log).
 
-use super::{
-    event_log::{Happened, Record},
-    freeze::Gate,
-    prompt_queue::Queue,
-    worker,
-};
 use crate::sim::{
-    Faults, SimOptions,
+    engine::{
+        event_log::{EventLog, LogEvent},
+        freeze::Gate,
+        prompt_queue::PromptQueue,
+    },
     files::Files,
-    lock,
-    server::{listener, socket_hub::Hub},
+    lock::lock,
+    options::SimOptions,
+    server::{
+        faults::{Faults, Times},
+        socket_hub::{Hub, Outgoing},
+    },
 };
 use serde_json::json;
 use std::{
@@ -23,44 +25,49 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-/// What outlives a kill.
+/// Starts the tasks of a process: accepting connections, running prompts, sending messages.
+pub(crate) type StartTasks = fn(&Arc<Process>, TcpListener, mpsc::UnboundedReceiver<Outgoing>) -> Vec<JoinHandle<()>>;
+
+/// The part of a stand-in that survives a kill.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Instance {
     pub options: SimOptions,
     pub faults: Mutex<Faults>,
-    pub record: Record,
+    pub log: EventLog,
     pub files: Files,
-    life: Mutex<Option<Arc<Life>>>,
-    lives: AtomicU64,
+    start_tasks: StartTasks,
+    process: Mutex<Option<Arc<Process>>>,
+    process_count: AtomicU64,
     addr: Mutex<SocketAddr>,
-    /// The port, bound but not listening: connections are refused and nobody else can take it.
+    /// The port, bound but not listening: connections are refused, and no other program can take it.
     parked: Mutex<Option<TcpSocket>>,
-    /// One `up` or `down` at a time.
+    /// Serializes `boot` and `kill`.
     switching: tokio::sync::Mutex<()>,
-    gone: Notify,
+    killed: Notify,
     ended: AtomicBool,
 }
 
-impl Shared {
-    pub(crate) fn new(options: SimOptions) -> Result<Arc<Self>, String> {
+impl Instance {
+    pub(crate) fn new(options: SimOptions, start_tasks: StartTasks) -> Result<Arc<Self>, String> {
         let addr = options.listen;
         let files = Files::open(options.data.clone())?;
         Ok(Arc::new(Self {
             options,
             faults: Mutex::default(),
-            record: Record::default(),
+            log: EventLog::default(),
             files,
-            life: Mutex::default(),
-            lives: AtomicU64::new(0),
+            start_tasks,
+            process: Mutex::default(),
+            process_count: AtomicU64::new(0),
             addr: Mutex::new(addr),
             parked: Mutex::default(),
             switching: tokio::sync::Mutex::default(),
-            gone: Notify::new(),
+            killed: Notify::new(),
             ended: AtomicBool::new(false),
         }))
     }
@@ -69,14 +76,14 @@ impl Shared {
         *lock(&self.addr)
     }
 
-    pub(crate) fn life(&self) -> Option<Arc<Life>> {
-        lock(&self.life).clone()
+    pub(crate) fn process(&self) -> Option<Arc<Process>> {
+        lock(&self.process).clone()
     }
 
-    /// Begins a life; nothing if one goes on.
-    pub(crate) async fn up(self: &Arc<Self>) -> Result<(), String> {
+    /// Starts the process, unless it is running.
+    pub(crate) async fn boot(self: &Arc<Self>) -> Result<(), String> {
         let _switching = self.switching.lock().await;
-        if self.life().is_some() {
+        if self.process().is_some() {
             return Ok(());
         }
         if self.ended.load(Ordering::SeqCst) {
@@ -85,13 +92,13 @@ impl Shared {
         let listener = self.listen()?;
         *lock(&self.addr) = listener.local_addr().map_err(|error| error.to_string())?;
         self.files.wipe_temp();
-        let number = self.lives.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.process_count.fetch_add(1, Ordering::SeqCst) + 1;
         let (hub, outbox) = Hub::new();
-        let life = Arc::new(Life {
-            shared: Arc::clone(self),
+        let process = Arc::new(Process {
+            instance: Arc::clone(self),
             number,
             token: CancellationToken::new(),
-            queue: Mutex::new(Queue::default()),
+            queue: Mutex::new(PromptQueue::default()),
             work: Notify::new(),
             hub,
             interrupt: watch::Sender::new(false),
@@ -102,15 +109,11 @@ impl Shared {
             hung: AtomicBool::new(false),
             tasks: Mutex::default(),
         });
-        let tasks = vec![
-            tokio::spawn(listener::accept(Arc::clone(&life), listener)),
-            tokio::spawn(worker::work(Arc::clone(&life))),
-            tokio::spawn(Hub::publish(Arc::clone(&life), outbox)),
-        ];
-        *lock(&life.tasks) = tasks;
-        *lock(&self.life) = Some(Arc::clone(&life));
-        self.record.add(number, Happened::Up, "");
-        life.apply_faults();
+        let tasks = (self.start_tasks)(&process, listener, outbox);
+        *lock(&process.tasks) = tasks;
+        *lock(&self.process) = Some(Arc::clone(&process));
+        self.log.add(number, LogEvent::Up, "");
+        process.apply_faults();
         Ok(())
     }
 
@@ -122,65 +125,65 @@ impl Shared {
         socket.listen(1024).map_err(|error| format!("cannot listen on {}: {error}", self.addr()))
     }
 
-    /// Ends the life as a kill does; nothing if there is none.
-    pub(crate) async fn down(&self) {
+    /// Kills the process, if it is running.
+    pub(crate) async fn kill(&self) {
         let _switching = self.switching.lock().await;
-        let Some(life) = lock(&self.life).take() else { return };
-        life.token.cancel();
-        let tasks = std::mem::take(&mut *lock(&life.tasks));
+        let Some(process) = lock(&self.process).take() else { return };
+        process.token.cancel();
+        let tasks = std::mem::take(&mut *lock(&process.tasks));
         for task in tasks {
             if let Err(error) = task.await {
-                tracing::warn!(%error, "a task of the stand-in ended badly");
+                tracing::warn!(%error, "task of the stand-in panicked");
             }
         }
-        self.record.add(life.number, Happened::Killed, "");
+        self.log.add(process.number, LogEvent::Killed, "");
         match bound(self.addr()) {
             Ok(socket) => *lock(&self.parked) = Some(socket),
-            Err(error) => tracing::warn!(%error, "cannot keep the port of a killed stand-in"),
+            Err(error) => tracing::warn!(%error, "cannot reserve the port of a killed stand-in"),
         }
     }
 
-    /// [`Shared::down`] from inside, and up again after `down_for` if given.
-    pub(crate) fn down_soon(self: &Arc<Self>, down_for: Option<Duration>) {
-        let shared = Arc::clone(self);
+    /// Kills the process from within and, if `down_for` is given, starts it again after that time.
+    pub(crate) fn kill_soon(self: &Arc<Self>, down_for: Option<Duration>) {
+        let instance = Arc::clone(self);
         tokio::spawn(async move {
-            // The reply of the control route must leave first.
+            // The reply of the control route must be sent first.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            shared.down().await;
+            instance.kill().await;
             let Some(time) = down_for else {
-                shared.gone.notify_one();
+                instance.killed.notify_one();
                 return;
             };
             tokio::time::sleep(time).await;
-            if let Err(error) = shared.up().await {
-                tracing::warn!(error, "the stand-in did not come up again");
+            if let Err(error) = instance.boot().await {
+                tracing::warn!(error, "stand-in did not restart");
             }
         });
     }
 
-    /// Waits until a prompt or a control route has killed it for good.
-    pub(crate) async fn gone(&self) {
-        self.gone.notified().await;
+    /// Waits until a prompt or a control route has killed the process for good.
+    pub(crate) async fn killed(&self) {
+        self.killed.notified().await;
     }
 
-    /// For `Drop`: no life after this.
-    pub(crate) fn end(&self) {
+    /// Ends the process and prevents a restart. Called by `Drop`.
+    pub(crate) fn close(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        if let Some(life) = lock(&self.life).take() {
-            life.token.cancel();
+        if let Some(process) = lock(&self.process).take() {
+            process.token.cancel();
         }
         lock(&self.parked).take();
     }
 
     pub(crate) fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut lock(&self.faults));
-        if let Some(life) = self.life() {
-            life.apply_faults();
+        if let Some(process) = self.process() {
+            process.apply_faults();
         }
     }
 
-    /// Whether the fault that `pick` names strikes now.
-    pub(crate) fn strikes(&self, pick: impl FnOnce(&mut Faults) -> &mut crate::sim::Times) -> bool {
+    /// Whether the fault selected by `pick` strikes now.
+    pub(crate) fn strikes(&self, pick: impl FnOnce(&mut Faults) -> &mut Times) -> bool {
         pick(&mut lock(&self.faults)).strike()
     }
 }
@@ -193,54 +196,54 @@ fn bound(addr: SocketAddr) -> Result<TcpSocket, String> {
     Ok(socket)
 }
 
-/// What a kill wipes.
+/// The simulated process: everything that a kill wipes.
 #[derive(Debug)]
-pub(crate) struct Life {
-    pub shared: Arc<Shared>,
-    /// From 1.
+pub(crate) struct Process {
+    pub instance: Arc<Instance>,
+    /// Number of the process within its instance, from 1.
     pub number: u64,
     pub token: CancellationToken,
-    pub queue: Mutex<Queue>,
-    /// Something is pending.
+    pub queue: Mutex<PromptQueue>,
+    /// Notified when a prompt is pending.
     pub work: Notify,
     pub hub: Hub,
-    /// The interrupt flag.
+    /// The interrupt flag of ComfyUI.
     pub interrupt: watch::Sender<bool>,
-    /// Closed while everything stands still.
+    /// Closed while the process is frozen.
     pub gate: Gate,
-    /// The client whose prompt ran last, and the node it is at: what a reconnecting socket is told.
+    /// The client whose prompt ran last, and the current node. Sent to a reconnecting socket.
     pub focus: Mutex<(Option<String>, Option<String>)>,
-    /// `POST /free` asked to drop the cache when the current prompt has ended.
+    /// Whether `POST /free` asked to drop the cache when the current prompt has ended.
     pub free_memory: AtomicBool,
     pub zombie: AtomicBool,
     hung: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Life {
-    /// Queue length to all sockets. Under the queue's lock, so that the numbers come in order.
-    pub(crate) fn tell_status(&self, queue: &Queue) {
+impl Process {
+    /// Sends the queue length to all sockets. Called under the queue's lock, so that the numbers arrive in order.
+    pub(crate) fn broadcast_status(&self, queue: &PromptQueue) {
         self.hub.send(None, "status", &json!({"status": queue.info()}));
     }
 
     pub(crate) fn freeze(self: &Arc<Self>, time: Duration) {
         self.gate.close();
-        let life = Arc::clone(self);
+        let process = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(time).await;
-            life.gate.open();
+            process.gate.open();
         });
     }
 
     pub(crate) fn make_zombie(&self) {
         self.zombie.store(true, Ordering::SeqCst);
-        // A node that sleeps must notice.
+        // Wakes a sleeping node.
         self.work.notify_waiters();
     }
 
-    /// A sleep of a node, in the instance's time: the speed divides it, a freeze prolongs it.
+    /// Sleeps for a node. The speed divides the time, a freeze prolongs it.
     pub(crate) async fn pause(&self, seconds: f64) {
-        let seconds = (seconds / self.shared.options.speed).clamp(0.0, 1e6);
+        let seconds = (seconds / self.instance.options.speed).clamp(0.0, 1e6);
         if seconds > 0.0 {
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         }
@@ -249,7 +252,7 @@ impl Life {
 
     fn apply_faults(&self) {
         let (hang, stall) = {
-            let faults = lock(&self.shared.faults);
+            let faults = lock(&self.instance.faults);
             (faults.hang, faults.ws_stall)
         };
         if self.hung.swap(hang, Ordering::SeqCst) != hang {
