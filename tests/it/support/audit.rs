@@ -1,5 +1,5 @@
-//! Whether everything in a namespace mirrors the tasks' hashes: the invariants that must hold between any two calls
-//! (shared page queue.md §4: I2, I5, I6, I7, I15, I18).
+//! Audit of a namespace: every index must agree with the task hashes. These are the invariants that must hold between
+//! any two calls (shared page queue.md §4: I2, I5, I6, I7, I15, I18).
 
 use super::{
     raw::{RawRedis, Reply},
@@ -35,18 +35,18 @@ return dump";
 
 type Map = BTreeMap<String, String>;
 
-/// Everything in the namespace at one instant.
+/// All keys of a namespace at one instant.
 pub struct Dump {
     keys: HashMap<String, Reply>,
 }
 
-/// Reads everything.
+/// Dumps a namespace.
 pub fn dump(world: &World) -> Dump {
     Dump::new(&world.redis(&["EVAL", DUMP, "0", &world.key("")]))
 }
 
 impl PartialEq for Dump {
-    /// Hashes and sets give their members in any order.
+    /// Compares without the order of members, which is undefined in hashes and sets.
     fn eq(&self, other: &Self) -> bool {
         self.names() == other.names()
             && self.names().iter().all(|key| self.map(key) == other.map(key) && self.set(key) == other.set(key))
@@ -58,7 +58,7 @@ impl Dump {
         Self { keys: rows.list().iter().map(|row| (row.list()[0].text(), row.list()[1].clone())).collect() }
     }
 
-    /// Of a namespace that no [`World`] is of; `root` is `{<namespace>}:`.
+    /// Dumps a namespace that is not a [`World`]'s; `root` is `{<namespace>}:`.
     pub fn read(redis: &mut RawRedis, root: &str) -> Self {
         Self::new(&redis.run(&["EVAL", DUMP, "0", root]))
     }
@@ -79,51 +79,51 @@ impl Dump {
         self.keys.keys().filter_map(move |key| Some((key.as_str(), key.strip_prefix(prefix)?)))
     }
 
-    /// Tasks by id, each as its fields.
+    /// Returns the tasks by id, each as its fields.
     pub fn tasks(&self) -> BTreeMap<String, Map> {
         self.with_prefix("task:").map(|(key, id)| (id.to_owned(), self.map(key))).collect()
     }
 
-    /// Slots by instance.
+    /// Returns the slots by instance.
     pub fn slots(&self) -> BTreeMap<String, Map> {
         self.with_prefix("in-flight:").map(|(key, instance)| (instance.to_owned(), self.map(key))).collect()
     }
 
-    /// All key names without the root.
+    /// Returns all key names without the root.
     pub fn names(&self) -> BTreeSet<String> {
         self.keys.keys().cloned().collect()
     }
 }
 
-/// What a check found wrong; `Err` names the first violation.
+/// Result of a check; `Err` describes the first violation.
 pub type Finding = Result<(), String>;
 
-macro_rules! hold {
+macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => { if !$condition { return Err(format!($($message)*)) } };
 }
 
-/// Checks everything. `slots_max` is what claims were allowed.
+/// Runs all checks. `slots_max` is the number of slots that claims were allowed.
 pub fn audit(world: &World, slots_max: usize) -> Finding {
     audit_dump(&dump(world), slots_max)
 }
 
-/// Checks what was read.
+/// Runs all checks on a dump.
 pub fn audit_dump(dump: &Dump, slots_max: usize) -> Finding {
     let tasks = dump.tasks();
-    let places = Places::new(dump);
+    let indexes = Indexes::new(dump);
     for (id, task) in &tasks {
-        places.check(id, task).map_err(|wrong| format!("task {id} {}: {wrong} {task:?}", task["state"]))?;
+        indexes.check(id, task).map_err(|violation| format!("task {id} {}: {violation} {task:?}", task["state"]))?;
     }
-    places.check_totals(&tasks)?;
+    indexes.check_totals(&tasks)?;
     check_slots(dump, &tasks, slots_max)?;
     check_objects(dump)?;
     for (key, lane) in dump.with_prefix("fair:default:") {
-        hold!(!dump.map(&format!("wait:default:{lane}")).is_empty(), "{key} outlives its lane");
+        ensure!(!dump.map(&format!("wait:default:{lane}")).is_empty(), "{key} exists without its lane");
     }
     Ok(())
 }
 
-struct Places {
+struct Indexes {
     lanes: Vec<Map>,
     delayed: Map,
     start_by: Map,
@@ -137,7 +137,7 @@ struct Places {
     /// Files that published workflows need.
     held: BTreeSet<String>,
     payloads: BTreeSet<String>,
-    /// What tasks made.
+    /// Outputs of tasks.
     made: HashMap<String, BTreeSet<String>>,
     errors: HashMap<String, Map>,
     flows: HashMap<String, Map>,
@@ -145,9 +145,9 @@ struct Places {
     narrowed: Map,
 }
 
-impl Places {
-    /// Whether a task made a file that no other needs.
-    fn has_made_unused(&self, id: &str) -> bool {
+impl Indexes {
+    /// Whether a task has an output that no other task needs.
+    fn has_unused_output(&self, id: &str) -> bool {
         self.made
             .get(id)
             .is_some_and(|files| files.iter().any(|file| !self.uses.contains_key(file) && !self.held.contains(file)))
@@ -190,50 +190,50 @@ impl Places {
         };
         for index in STATUSES {
             let owned = format!("{index}:{}", field("owner"));
-            hold!(self.is_indexed(index, id, field("created")) == (index == status), "index {index}");
-            hold!(self.is_indexed(&owned, id, field("created")) == (index == status), "index {owned}");
+            ensure!(self.is_indexed(index, id, field("created")) == (index == status), "index {index}");
+            ensure!(self.is_indexed(&owned, id, field("created")) == (index == status), "index {owned}");
         }
         for (name, ids) in &self.flows {
-            let here = *name == format!("{status}:{}", field("flow"));
-            hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "flow:{name}");
+            let is_here = *name == format!("{status}:{}", field("flow"));
+            ensure!(ids.get(id).map(String::as_str) == is_here.then(|| field("created")), "flow:{name}");
         }
-        hold!(
+        ensure!(
             field("flow").is_empty() || self.flows.contains_key(&format!("{status}:{}", field("flow"))),
             "no flow index"
         );
         let batch = self.batches.get(&id[..32.min(id.len())]).and_then(|ids| ids.get(id)).map(String::as_str);
-        hold!(batch == (field("batch") == "1").then(|| field("created")), "batch");
+        ensure!(batch == (field("batch") == "1").then(|| field("created")), "batch");
         for (number, lane) in self.lanes.iter().enumerate() {
-            let here = state == "waiting" && field("lane") == number.to_string();
-            hold!(lane.get(id).map(String::as_str) == here.then(|| field("tag")), "lane {number}");
+            let is_here = state == "waiting" && field("lane") == number.to_string();
+            ensure!(lane.get(id).map(String::as_str) == is_here.then(|| field("tag")), "lane {number}");
         }
         let due = (state == "delayed").then(|| field("retry_at"));
-        hold!(self.delayed.get(id).map(String::as_str) == due, "delayed");
+        ensure!(self.delayed.get(id).map(String::as_str) == due, "delayed");
         self.check_ledger(id, task, state)?;
-        hold!(field("error_type").is_empty() == (state != "failed"), "error_type {}", field("error_type"));
+        ensure!(field("error_type").is_empty() == (state != "failed"), "error_type {}", field("error_type"));
         for (error_type, ids) in &self.errors {
-            let here = error_type == field("error_type");
-            hold!(ids.get(id).map(String::as_str) == here.then(|| field("created")), "errors:{error_type}");
+            let is_here = error_type == field("error_type");
+            ensure!(ids.get(id).map(String::as_str) == is_here.then(|| field("created")), "errors:{error_type}");
         }
-        hold!(field("error_type").is_empty() || self.errors.contains_key(field("error_type")), "no errors index");
-        let may_have_made = !matches!(state, "waiting" | "delayed" | "claimed");
-        hold!(may_have_made || field("outputs").is_empty() && field("outputs_told").is_empty(), "outputs");
-        hold!(may_have_made || state == "claimed" || !self.has_made_unused(id), "made");
-        hold!(self.payloads.contains(id), "no payload");
-        hold!(self.expiry.contains_key(id) == is_terminal, "expiry");
-        hold!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));
+        ensure!(field("error_type").is_empty() || self.errors.contains_key(field("error_type")), "no errors index");
+        let may_have_outputs = !matches!(state, "waiting" | "delayed" | "claimed");
+        ensure!(may_have_outputs || field("outputs").is_empty() && field("outputs_told").is_empty(), "outputs");
+        ensure!(may_have_outputs || state == "claimed" || !self.has_unused_output(id), "made");
+        ensure!(self.payloads.contains(id), "no payload");
+        ensure!(self.expiry.contains_key(id) == is_terminal, "expiry");
+        ensure!(field("endings") == if is_terminal { "1" } else { "" }, "endings {}", field("endings"));
         let may_expire = status == "pending" && field("begun").is_empty() && !field("start_by").is_empty();
-        hold!(self.start_by.contains_key(id) == may_expire, "start-by");
-        hold!(self.narrowed.contains_key(id) == (!is_terminal && !field("only").is_empty()), "narrowed");
+        ensure!(self.start_by.contains_key(id) == may_expire, "start-by");
+        ensure!(self.narrowed.contains_key(id) == (!is_terminal && !field("only").is_empty()), "narrowed");
         for file in field("files").split(',').filter(|file| !file.is_empty()) {
             let is_used = self.uses.get(file).is_some_and(|tasks| tasks.contains(id));
-            hold!(is_used != is_terminal, "uses of {file}");
+            ensure!(is_used != is_terminal, "uses of {file}");
         }
         let holds_slot = self.slots.get(field("instance")).is_some_and(|slots| slots.contains_key(id));
         let is_marked = self.cancelled.get(field("instance")).is_some_and(|ids| ids.contains(id));
-        hold!(is_marked == (is_terminal && holds_slot), "cancelled mark");
-        hold!(field("cancel_pending").is_empty() || (holds_slot && state == "cancelled"), "cancel_pending");
-        hold!(holds_slot || state != "cancelled" || field("cancel_pending").is_empty(), "cancel never confirmed");
+        ensure!(is_marked == (is_terminal && holds_slot), "cancelled mark");
+        ensure!(field("cancel_pending").is_empty() || (holds_slot && state == "cancelled"), "cancel_pending");
+        ensure!(holds_slot || state != "cancelled" || field("cancel_pending").is_empty(), "cancel never confirmed");
         Ok(())
     }
 
@@ -248,17 +248,17 @@ impl Places {
             .collect();
         match state {
             "waiting" => {
-                hold!(in_stream && holder.is_none(), "ledger {entry} {holder:?}");
-                hold!(owners.is_empty(), "slots {owners:?}");
+                ensure!(in_stream && holder.is_none(), "ledger {entry} {holder:?}");
+                ensure!(owners.is_empty(), "slots {owners:?}");
             }
             "claimed" | "running" => {
-                hold!(in_stream && holder == task.get("instance").map(String::as_str), "ledger {entry} {holder:?}");
-                hold!(owners == [(task["instance"].as_str(), task["attempt"].as_str())], "slots {owners:?}");
+                ensure!(in_stream && holder == task.get("instance").map(String::as_str), "ledger {entry} {holder:?}");
+                ensure!(owners == [(task["instance"].as_str(), task["attempt"].as_str())], "slots {owners:?}");
             }
             "delayed" => {
-                hold!(!in_stream && owners.is_empty(), "ledger {entry}, slots {owners:?}");
+                ensure!(!in_stream && owners.is_empty(), "ledger {entry}, slots {owners:?}");
             }
-            _ => hold!(!in_stream, "ledger {entry}"),
+            _ => ensure!(!in_stream, "ledger {entry}"),
         }
         Ok(())
     }
@@ -266,13 +266,13 @@ impl Places {
     fn check_totals(&self, tasks: &BTreeMap<String, Map>) -> Finding {
         let count = |states: &[&str]| tasks.values().filter(|task| states.contains(&task["state"].as_str())).count();
         let (live, active) = (count(&["waiting", "claimed", "running"]), count(&["claimed", "running"]));
-        hold!(self.stream.len() == live, "ledger has {} entries for {live} tasks", self.stream.len());
-        hold!(self.pending.len() == active, "{} pending entries for {active} tasks", self.pending.len());
+        ensure!(self.stream.len() == live, "ledger has {} entries for {live} tasks", self.stream.len());
+        ensure!(self.pending.len() == active, "{} pending entries for {active} tasks", self.pending.len());
         let maps = self.lanes.iter().chain([&self.delayed, &self.start_by, &self.expiry]).chain(self.indexes.values());
         let maps = maps.chain(self.errors.values()).chain(self.flows.values()).chain(self.batches.values());
         let maps = maps.chain([&self.narrowed]);
         for id in maps.flat_map(Map::keys).chain(self.uses.values().flatten()).chain(&self.payloads) {
-            hold!(tasks.contains_key(id), "{id} is filed somewhere, but is no task");
+            ensure!(tasks.contains_key(id), "{id} is indexed but is not a task");
         }
         Ok(())
     }
@@ -280,47 +280,49 @@ impl Places {
 
 fn check_slots(dump: &Dump, tasks: &BTreeMap<String, Map>, slots_max: usize) -> Finding {
     for (instance, slots) in dump.slots() {
-        hold!(slots.len() <= slots_max, "{instance} has {} tasks in flight", slots.len());
+        ensure!(slots.len() <= slots_max, "{instance} has {} tasks in flight", slots.len());
         for id in slots.keys() {
             let Some(task) = tasks.get(id) else { return Err(format!("{instance} holds {id}, which is gone")) };
-            hold!(task.get("instance") == Some(&instance), "{instance} holds {id} of {:?}", task.get("instance"));
+            ensure!(task.get("instance") == Some(&instance), "{instance} holds {id} of {:?}", task.get("instance"));
         }
     }
     for (key, instance) in dump.with_prefix("cancelled:") {
         let slots = dump.slots().remove(instance).unwrap_or_default();
         for id in dump.set(key) {
-            hold!(slots.contains_key(&id), "{key} names {id}, which is not in flight");
+            ensure!(slots.contains_key(&id), "{key} names {id}, which is not in flight");
         }
     }
     Ok(())
 }
 
-/// Every object is counted by the files that need it, is found by its content, and the totals are those of all.
+/// Checks that every object is counted by the files that need it and found by its content, and that the totals are
+/// right.
 fn check_objects(dump: &Dump) -> Finding {
     let mut totals = BTreeMap::<&str, u64>::new();
     let mut needed = BTreeMap::<String, u64>::new();
     for (key, id) in dump.with_prefix("file:") {
         let file = dump.map(key);
-        // Of a version that knew no objects.
+        // Written by a version without objects.
         let Some(object) = file.get("object") else { continue };
         *totals.entry(if file["kind"] == "upload" { "upload" } else { "output" }).or_default() += number(&file["size"]);
         *needed.entry(object.clone()).or_default() += 1;
-        hold!(dump.map("files:all").contains_key(id), "file {id} is not listed");
+        ensure!(dump.map("files:all").contains_key(id), "file {id} is not listed");
     }
     for (key, id) in dump.with_prefix("object:") {
         let object = dump.map(key);
-        hold!(needed.remove(id) == object.get("files").map(|files| number(files)), "{key} {object:?}");
+        ensure!(needed.remove(id) == object.get("files").map(|files| number(files)), "{key} {object:?}");
         let content = format!("content:{}", object["sha256"]);
-        hold!(dump.texts(&content) == [id], "{content} does not name {id}");
+        ensure!(dump.texts(&content) == [id], "{content} does not name {id}");
         *totals.entry("objects").or_default() += 1;
         *totals.entry("stored").or_default() += number(&object["size"]);
     }
-    hold!(needed.is_empty(), "objects that nobody knows: {needed:?}");
-    hold!(dump.with_prefix("content:").count() as u64 == totals.get("objects").copied().unwrap_or(0), "contents");
-    let said = dump.map("totals");
+    ensure!(needed.is_empty(), "files refer to unknown objects: {needed:?}");
+    ensure!(dump.with_prefix("content:").count() as u64 == totals.get("objects").copied().unwrap_or(0), "contents");
+    let totals_hash = dump.map("totals");
     for total in ["upload", "output", "objects", "stored"] {
-        let (said, is) = (said.get(total).map_or(0, |said| number(said)), totals.get(total).copied().unwrap_or(0));
-        hold!(said == is, "the total {total} is {is}, not {said}");
+        let recorded = totals_hash.get(total).map_or(0, |text| number(text));
+        let actual = totals.get(total).copied().unwrap_or(0);
+        ensure!(recorded == actual, "the total {total} is {recorded}, expected {actual}");
     }
     Ok(())
 }

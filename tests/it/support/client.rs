@@ -1,4 +1,4 @@
-//! The API as its users call it.
+//! Client of the REST API.
 
 use super::{
     eventually,
@@ -8,7 +8,7 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A user of the API who is logged in.
+/// A logged-in user of the API.
 #[derive(Clone)]
 pub struct ApiClient {
     http: Client,
@@ -36,7 +36,7 @@ impl ApiClient {
         Self { http, base, token }
     }
 
-    /// Status and whole envelope.
+    /// Sends a request and returns status and envelope.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -46,7 +46,7 @@ impl ApiClient {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// The same login at another API of the same system.
+    /// Returns a client of another API process of the same system, with the same login.
     pub fn at(&self, port: u16) -> Self {
         Self { base: format!("http://127.0.0.1:{port}"), ..self.clone() }
     }
@@ -55,7 +55,7 @@ impl ApiClient {
         &self.http
     }
 
-    /// Status and envelope of an API that may be away.
+    /// Returns status and envelope, or `None` if the API is unreachable.
     pub async fn try_get(&self, path: &str) -> Option<(StatusCode, Value)> {
         let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await.ok()?;
         Some((answer.status(), answer.json().await.ok()?))
@@ -80,7 +80,7 @@ impl ApiClient {
         self.data(Method::DELETE, path, None).await
     }
 
-    /// Submits; gives the task's id.
+    /// Submits a task and returns its id.
     pub async fn submit(&self, body: Value) -> String {
         self.data(Method::POST, "/api/tasks", Some(body)).await["id"].as_str().unwrap().to_owned()
     }
@@ -112,7 +112,7 @@ impl ApiClient {
         envelope["data"].take()
     }
 
-    /// The bytes behind a link.
+    /// Downloads the file behind a link.
     pub async fn download(&self, link: &str) -> Vec<u8> {
         let answer = self.http.get(link).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{link}");

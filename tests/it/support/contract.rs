@@ -1,6 +1,7 @@
-//! The document of the API as a contract: what a server answers must be what the document says.
+//! The OpenAPI document as a contract: responses of the server must conform to it.
 //!
-//! A validator for the words of JSON Schema that the document uses; another word is a failure, not a thing to overlook.
+//! Validates with the keywords of JSON Schema that the document uses. An unknown keyword is a failure, so that none is
+//! ignored.
 
 use super::http::Response;
 use serde_json::{Map, Value};
@@ -9,15 +10,15 @@ use std::sync::LazyLock;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
-/// Words that say nothing about validity.
+/// Keywords without effect on validity.
 const REMARKS: [&str; 6] = ["description", "title", "example", "examples", "default", "deprecated"];
 
-/// The document of this build.
+/// Returns the OpenAPI document of this build.
 pub fn openapi_document() -> &'static Value {
     &DOCUMENT
 }
 
-/// (path, method, operation) of the document.
+/// Returns (path, method, operation) of all operations.
 pub fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     paths.iter().flat_map(|(path, item)| {
@@ -25,12 +26,12 @@ pub fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'stati
     })
 }
 
-/// Fails when the answer to a documented path is not a documented one. Other paths are nobody's.
+/// Fails if the response to a documented path does not conform. Responses to other paths are not checked.
 #[track_caller]
 pub fn check(method: &str, path: &str, answer: &Response) {
     let path = path.split('?').next().unwrap();
     let of_path: Vec<_> = operations().filter(|(template, _, _)| matches(template, path)).collect();
-    // `/api/files/upload` is no `/api/files/{id}`.
+    // `/api/files/upload` does not match `/api/files/{id}`.
     let exact = of_path.iter().find(|(template, _, _)| *template == path).map(|(template, _, _)| *template);
     let Some(template) = exact.or_else(|| of_path.first().map(|(template, _, _)| *template)) else { return };
     let wanted = if method == "HEAD" { "get" } else { &method.to_ascii_lowercase() };
@@ -46,7 +47,7 @@ pub fn check(method: &str, path: &str, answer: &Response) {
     let content = response["content"].as_object();
     if answer.header("content-type") == "application/json" {
         let schema = content.and_then(|content| content.get("application/json")).map(|content| &content["schema"]);
-        // A file may be JSON.
+        // A downloaded file may be JSON.
         let Some(schema) = schema else {
             assert!(content.is_some(), "{method} {path}: {} has no body: {}", answer.status, shown(answer));
             return;
@@ -74,7 +75,7 @@ fn matches(template: &str, path: &str) -> bool {
     }
 }
 
-/// What is wrong with a value, with the place.
+/// Returns the violations of a schema, each with its JSON pointer.
 pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     validate(schema, value, "", &mut faults);
@@ -164,7 +165,7 @@ fn bound(word: &str, wanted: &Value, value: &Value) -> bool {
         "maxLength" => text.is_none_or(|text| text.chars().count() <= size.unwrap()),
         "minItems" => list.is_none_or(|list| list.len() >= size.unwrap()),
         "maxItems" => list.is_none_or(|list| list.len() <= size.unwrap()),
-        // Only words stand for themselves here; other patterns are of requests.
+        // Checks patterns that consist of a literal only; other patterns occur only in requests.
         "pattern" => text.is_none_or(|text| {
             let pattern = wanted.as_str().unwrap().trim_start_matches('^').trim_end_matches('$');
             pattern.contains(|letter: char| !letter.is_ascii_alphanumeric()) || pattern == text

@@ -1,4 +1,4 @@
-//! A link that loses: published messages of a Redis one by one, or whole answers of any server, while all else goes through.
+//! A TCP link that loses data: single published messages of a Redis, or whole replies of any server.
 
 use std::{
     path::PathBuf,
@@ -14,31 +14,31 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Where it leads.
+/// Address of the server.
 #[derive(Debug, Clone)]
 pub enum Upstream {
     Unix(PathBuf),
     Tcp(u16),
 }
 
-/// What is lost.
+/// Data to lose.
 #[derive(Debug, Default)]
 struct Losses {
-    knows_replies: bool,
-    /// Of a hundred published messages.
+    parses_replies: bool,
+    /// Published messages to lose, percent.
     published: AtomicU64,
-    /// Messages seen, lost ones included: every 100/`published`-th is lost.
+    /// Published messages so far, including lost ones. Every 100/`published`-th is lost.
     seen: AtomicU64,
     lost: AtomicU64,
-    /// Answers: their connection ends instead.
-    answers: AtomicBool,
-    /// Nothing moves; what was sent is lost with the connection.
+    /// Whether a reply is dropped together with its connection.
+    replies: AtomicBool,
+    /// Whether nothing is forwarded; sent data is lost with the connection.
     frozen: AtomicBool,
-    /// A request with this word ends its connection.
+    /// Word in a request that ends its connection.
     cut_on_word: Mutex<Option<&'static str>>,
 }
 
-/// One link. Dropping it ends it and all its connections.
+/// The link. Dropping it closes it and all of its connections.
 pub struct LossyLink {
     pub port: u16,
     losses: Arc<Losses>,
@@ -46,14 +46,14 @@ pub struct LossyLink {
 }
 
 impl LossyLink {
-    /// To any server.
+    /// Starts a link to any server.
     pub async fn start(to: Upstream) -> Self {
         Self::with(to, Losses::default()).await
     }
 
-    /// To a Redis, for its clients: knows its replies apart, and so which of them are published messages.
+    /// Starts a link to a Redis. It parses the replies, so that it recognises published messages.
     pub async fn to_redis(to: Upstream) -> Self {
-        Self::with(to, Losses { knows_replies: true, ..Losses::default() }).await
+        Self::with(to, Losses { parses_replies: true, ..Losses::default() }).await
     }
 
     async fn with(to: Upstream, losses: Losses) -> Self {
@@ -64,34 +64,34 @@ impl LossyLink {
         Self { port, losses, _acceptor: acceptor }
     }
 
-    /// Loses so many of a hundred published messages.
+    /// Loses this percentage of the published messages.
     pub fn lose_published(&self, percent: u64) {
         self.losses.published.store(percent, Ordering::SeqCst);
     }
 
-    /// Loses every answer, and cuts its connection.
+    /// Loses every reply, and closes its connection.
     pub fn lose_answers(&self, lose: bool) {
-        self.losses.answers.store(lose, Ordering::SeqCst);
+        self.losses.replies.store(lose, Ordering::SeqCst);
     }
 
-    /// A request with this word ends its connection; `None`: no more.
+    /// Closes a connection when it sends this word; `None` disables this.
     pub fn cut_on_word(&self, word: Option<&'static str>) {
         *self.losses.cut_on_word.lock().unwrap() = word;
     }
 
-    /// From now on nothing arrives any more, either way.
+    /// Stops forwarding in both directions.
     pub fn freeze(&self) {
         self.losses.frozen.store(true, Ordering::SeqCst);
     }
 
-    /// Published messages lost so far.
+    /// Returns the number of published messages lost so far.
     pub fn lost_count(&self) -> u64 {
         self.losses.lost.load(Ordering::SeqCst)
     }
 }
 
 async fn accept(listener: TcpListener, to: Upstream, losses: Arc<Losses>) {
-    // Ended with the link.
+    // Aborted when the link is dropped.
     let mut open = tokio::task::JoinSet::new();
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
@@ -114,7 +114,7 @@ async fn accept(listener: TcpListener, to: Upstream, losses: Arc<Losses>) {
     }
 }
 
-/// Until either side ends, or an answer is lost.
+/// Forwards until either side closes, or a reply is lost.
 async fn carry(
     client: TcpStream,
     mut from_server: impl AsyncRead + Unpin,
@@ -139,7 +139,7 @@ async fn carry(
         let (mut chunk, mut waiting) = (vec![0; 64 << 10], Vec::new());
         while let Ok(count @ 1..) = from_server.read(&mut chunk).await {
             frozen(losses).await;
-            if losses.answers.load(Ordering::SeqCst) {
+            if losses.replies.load(Ordering::SeqCst) {
                 return;
             }
             waiting.extend_from_slice(&chunk[..count]);
@@ -161,10 +161,10 @@ async fn frozen(losses: &Losses) {
     }
 }
 
-/// Takes whole replies off `waiting` and leaves out what is lost.
+/// Takes complete replies off `waiting`, without those to lose.
 fn pass(waiting: &mut Vec<u8>, losses: &Losses) -> Vec<u8> {
     let percent = losses.published.load(Ordering::SeqCst);
-    if !losses.knows_replies {
+    if !losses.parses_replies {
         return std::mem::take(waiting);
     }
     let mut passed = Vec::new();
@@ -182,7 +182,7 @@ fn pass(waiting: &mut Vec<u8>, losses: &Losses) -> Vec<u8> {
     passed
 }
 
-/// Bytes of the first RESP2 reply, if it is there whole.
+/// Returns the length of the first RESP2 reply, if it is complete.
 fn reply_length(bytes: &[u8]) -> Option<usize> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")? + 2;
     let number = || std::str::from_utf8(&bytes[1..end - 2]).ok()?.parse::<i64>().ok();

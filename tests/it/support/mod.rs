@@ -1,4 +1,4 @@
-//! What tests stand on.
+//! Fixtures shared by all tests.
 #![allow(dead_code, reason = "each test uses its own part")]
 
 pub mod audit;
@@ -20,24 +20,24 @@ pub use redis::TestRedis;
 
 use std::{future::Future, net::TcpListener, time::Duration};
 
-/// Waits until `check` gives something, at most `within`; looks every 10 ms.
+/// Waits until `check` returns something, at most `within`. Polls every 10 ms.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     within: Duration,
     mut check: impl FnMut() -> F,
 ) -> T {
-    let give_up = tokio::time::Instant::now() + within;
+    let deadline = tokio::time::Instant::now() + within;
     loop {
         if let Some(found) = check().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < give_up, "not within {within:?}: {what}");
+        assert!(tokio::time::Instant::now() < deadline, "not within {within:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// A free port that stays free while a process is restarted on it: outside the range of which the kernel gives ports to
-/// outgoing connections.
+/// Returns a free port that stays free while a process is restarted on it, because it is outside of the kernel's range
+/// of ports for outgoing connections.
 pub fn stable_port() -> u16 {
     loop {
         let random = getrandom::u32().unwrap() % 12_000;

@@ -1,5 +1,4 @@
-//! A link that can be broken: TCP on one side, TCP or a unix socket on the other, and a fault between them that a test sets
-//! while traffic flows.
+//! A proxy with faults: TCP on one side, TCP or a unix socket on the other. A test sets the fault while traffic flows.
 
 use super::stable_port;
 use std::{
@@ -19,31 +18,31 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Chunks under way in one direction of one connection.
+/// Chunks in transit per direction and connection.
 const CHUNKS_MAX: usize = 64;
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// What is wrong with a link.
+/// Fault of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     #[default]
     None,
-    /// Open connections are cut, new ones refused.
+    /// Open connections are closed, new ones refused.
     Refuse,
-    /// Accepts and swallows, both ways. What was swallowed is lost: the connection is cut when the fault ends.
+    /// Connections are accepted and data is discarded, both ways. Affected connections are closed when the fault ends.
     BlackHole,
-    /// Requests arrive, their answers are lost; such a connection is cut when the fault ends.
+    /// Requests arrive, but replies are discarded. Affected connections are closed when the fault ends.
     SwallowReplies,
-    /// Nothing moves, nothing is lost: everything arrives late, when the fault ends.
+    /// Data is held back without loss, and delivered when the fault ends.
     Hold,
-    /// Every byte comes so much later, each way.
+    /// All data is delayed by this time, each way.
     Delay(Duration),
-    /// So many bytes a second, each way and connection.
+    /// Data is limited to this number of bytes per second, per direction and connection.
     Throttle(u32),
 }
 
-/// Where a link leads.
+/// Address of the server.
 #[derive(Debug, Clone)]
 pub enum Target {
     Tcp(SocketAddr),
@@ -53,7 +52,7 @@ pub enum Target {
 #[derive(Debug, Clone, Copy, Default)]
 struct Line {
     fault: Fault,
-    /// Connections made before the last cut are gone.
+    /// Number of cuts. Connections older than the last cut are closed.
     cuts: u64,
 }
 
@@ -63,7 +62,7 @@ enum Way {
     Reply,
 }
 
-/// One link. Dropping it ends it.
+/// The link. Dropping it closes it.
 pub struct Proxy {
     pub port: u16,
     line: watch::Sender<Line>,
@@ -86,7 +85,7 @@ impl Proxy {
         });
     }
 
-    /// Cuts every open connection; new ones are taken.
+    /// Closes all open connections; new ones are accepted.
     pub fn cut(&self) {
         self.line.send_modify(|line| line.cuts += 1);
     }
@@ -104,7 +103,7 @@ async fn accept(port: u16, first: TcpListener, target: Target, mut line: watch::
     loop {
         if line.borrow_and_update().fault == Fault::Refuse {
             drop(listener.take());
-            // Bound, not listening: refused, and nobody else can take the port.
+            // Bound but not listening: connections are refused, and no other program can take the port.
             let parked = bound(port);
             if line.wait_for(|line| line.fault != Fault::Refuse).await.is_err() {
                 return;
@@ -132,7 +131,7 @@ async fn serve(client: TcpStream, target: Target, line: watch::Receiver<Line>) {
     }
 }
 
-/// Until a cut, or until a fault that lost bytes of this connection is over.
+/// Returns on a cut, or when a fault that lost data of this connection has ended.
 async fn ended(mut line: watch::Receiver<Line>, is_lossy: Arc<AtomicBool>) {
     let cuts = line.borrow_and_update().cuts;
     loop {
@@ -186,7 +185,7 @@ async fn carry(
     );
 }
 
-/// Moves bytes one way until its source ends.
+/// Forwards data in one direction until its source ends.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -228,7 +227,7 @@ async fn pump(
                 tokio::time::sleep(Duration::from_secs_f64(chunk.len() as f64 / f64::from(bytes_per_second))).await;
             }
         }
-        // The peer may be gone already.
+        // The peer may have disconnected already.
         let _gone = to.shutdown().await;
     };
     tokio::join!(take, give);

@@ -1,4 +1,4 @@
-//! A bare Redis connection for tests: one command, one answer, no library between the test and the truth.
+//! A minimal Redis connection for tests, without a client library: one command, one reply.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-/// One connection.
+/// The connection.
 pub struct RawRedis {
     stream: BufReader<UnixStream>,
 }
 
-/// An answer in RESP2.
+/// A reply in RESP2.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Nil,
@@ -27,14 +27,14 @@ impl RawRedis {
         Self::try_connect(socket).unwrap()
     }
 
-    /// To a server that may be away.
+    /// Connects to a server that may be unreachable.
     pub fn try_connect(socket: &Path) -> std::io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// Sends a command; an error answer panics.
+    /// Sends a command and returns its reply. Panics on an error reply.
     pub fn run(&mut self, words: &[&str]) -> Reply {
         match self.call(words) {
             Reply::Error(message) => panic!("{words:?}: {message}"),
@@ -42,13 +42,13 @@ impl RawRedis {
         }
     }
 
-    /// Sends a command to a server that may be away.
+    /// Sends a command to a server that may be unreachable.
     pub fn try_run(&mut self, words: &[&str]) -> std::io::Result<Reply> {
         self.send(words)?;
         self.try_read()
     }
 
-    /// Sends a command; gives an error answer as it is.
+    /// Sends a command and returns its reply, also an error reply.
     pub fn call(&mut self, words: &[&str]) -> Reply {
         self.send(words).unwrap();
         self.try_read().unwrap()
@@ -116,7 +116,7 @@ impl Reply {
         self.list().iter().map(Self::text).collect()
     }
 
-    /// `[a, b, a, b, …]` as pairs.
+    /// Returns a list `[a, b, a, b, …]` as pairs.
     pub fn pairs(&self) -> Vec<(String, String)> {
         self.texts().chunks(2).map(|pair| (pair[0].clone(), pair.get(1).cloned().unwrap_or_default())).collect()
     }

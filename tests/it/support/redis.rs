@@ -1,4 +1,4 @@
-//! A Redis server of a test's own: on a unix socket in its own folder, gone with the test.
+//! A Redis server for a single test, on a unix socket in a folder of its own.
 
 use super::raw::{RawRedis, Reply};
 use shuzhiren::settings::{Durability, RedisSettings, Secret};
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One server. Dropping it kills it.
+/// The server. Dropping it kills it.
 pub struct TestRedis {
     child: Option<Child>,
     folder: tempfile::TempDir,
@@ -16,12 +16,12 @@ pub struct TestRedis {
 }
 
 impl TestRedis {
-    /// Starts one with AOF `everysec` and `noeviction`.
+    /// Starts a server with AOF `everysec` and `noeviction`.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts one with more options, e.g. `["--appendfsync", "always"]`.
+    /// Starts a server with additional options, e.g. `["--appendfsync", "always"]`.
     pub fn start_with(extra: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
         let mut redis = Self { child: None, folder, extra: extra.iter().map(|&arg| arg.to_owned()).collect() };
@@ -29,17 +29,17 @@ impl TestRedis {
         redis
     }
 
-    /// The socket.
+    /// Returns the path of the socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 
-    /// For `REDIS_URL`.
+    /// Returns its URL, as in `REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    /// Settings that lead here.
+    /// Returns settings for a connection to it.
     pub fn settings(&self) -> RedisSettings {
         RedisSettings {
             redis_url: Some(Secret::new(self.url())),
@@ -49,12 +49,12 @@ impl TestRedis {
         }
     }
 
-    /// Of the server, while it runs.
+    /// Returns the process id of the running server.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
-    /// SIGKILL.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -62,7 +62,7 @@ impl TestRedis {
         }
     }
 
-    /// What it has on disk now, to be put back by [`TestRedis::restore`].
+    /// Copies its append-only files, for [`TestRedis::restore`].
     pub fn snapshot(&self) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
         for entry in std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap() {
@@ -72,7 +72,7 @@ impl TestRedis {
         copy
     }
 
-    /// After [`TestRedis::kill`]: as if nothing had been written since the snapshot.
+    /// Restores a snapshot after [`TestRedis::kill`], so that later writes are lost.
     pub fn restore(&self, snapshot: &tempfile::TempDir) {
         self.wipe();
         let folder = self.folder.path().join("appendonlydir");
@@ -83,7 +83,7 @@ impl TestRedis {
         }
     }
 
-    /// Deletes all that it has written, after [`TestRedis::kill`].
+    /// Deletes all of its files, after [`TestRedis::kill`].
     pub fn wipe(&self) {
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
             let path = entry.unwrap().path();
@@ -91,7 +91,7 @@ impl TestRedis {
         }
     }
 
-    /// Starts it again on the same folder after [`TestRedis::kill`].
+    /// Starts it on its folder, also again after [`TestRedis::kill`].
     pub fn launch(&mut self) {
         let server = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let _absent = std::fs::remove_file(self.socket());
@@ -108,14 +108,14 @@ impl TestRedis {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {server}: {error}; install redis-server or set REDIS_SERVER"));
         self.child = Some(child);
-        let give_up = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while !self.answers() {
-            assert!(Instant::now() < give_up, "redis-server did not come up");
+            assert!(Instant::now() < deadline, "redis-server did not start in time");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Whether it has read its files: before, it answers LOADING.
+    /// Whether it answers and has loaded its files. While loading it answers LOADING.
     fn answers(&self) -> bool {
         let answer = RawRedis::try_connect(&self.socket()).and_then(|mut raw| raw.try_run(&["PING"]));
         answer.is_ok_and(|answer| !matches!(&answer, Reply::Error(why) if why.starts_with("LOADING")))

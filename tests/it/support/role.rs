@@ -1,4 +1,4 @@
-//! A process of the program.
+//! Processes of the program under test.
 
 use std::{
     net::TcpListener,
@@ -13,13 +13,13 @@ pub struct Role {
 }
 
 impl Role {
-    /// Starts `shuzhiren <args>`; `port` is where it listens. Its log goes to `log`.
+    /// Starts `shuzhiren <args>`, which listens on `port`. Its log is appended to `log`.
     pub fn spawn(args: &[&str], port: u16, variables: &[(&str, &str)], log: &std::path::Path) -> Self {
         Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_shuzhiren")), args, port, variables, log)
     }
 
-    /// The same as a process that is told when it may write no more (EFBIG), instead of being killed; it has no log, which
-    /// would be the first file that is too large.
+    /// Like [`Role::spawn`], but the process ignores SIGXFSZ: at the limit of its file size writes fail with EFBIG
+    /// instead of killing it. It has no log, which would be the first file to hit the limit.
     pub fn spawn_ignoring_sigxfsz(args: &[&str], port: u16, variables: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_shuzhiren")]);
@@ -53,32 +53,32 @@ impl Role {
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// SIGKILL.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, if it has exited.
     pub fn exit_status(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// SIGTERM, and how it ended within `within`.
+    /// Sends SIGTERM and returns the exit code, within `within`.
     pub async fn terminate(&mut self, within: Duration) -> Option<i32> {
         self.signal("-TERM");
         self.wait_exit(within).await
     }
 
-    /// How it ended within `within`.
+    /// Waits at most `within` and returns the exit code.
     pub async fn wait_exit(&mut self, within: Duration) -> Option<i32> {
         let child = &mut self.child;
-        let give_up = tokio::time::Instant::now() + within;
+        let deadline = tokio::time::Instant::now() + within;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(tokio::time::Instant::now() < give_up, "the process has not ended within {within:?}");
+            assert!(tokio::time::Instant::now() < deadline, "the process has not exited within {within:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -92,7 +92,7 @@ impl Drop for Role {
     }
 }
 
-/// A free port of this machine.
+/// Returns a free port.
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! An S3 server of a test's own, in this process: the real protocol with its signatures, over real HTTP, files in a folder.
+//! An S3 server for a single test, in this process: the real protocol with signatures over HTTP, files in a folder.
 
 use hyper_util::rt::TokioIo;
 use s3s::{
@@ -15,10 +15,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 const ACCESS_KEY: &str = "the-access-key";
 const SECRET_KEY: &str = "the-secret-key-of-tests";
-/// The bucket that there is.
+/// The only bucket.
 const BUCKET: &str = "files";
 
-/// The server; with it go its files.
+/// The server. Dropping it deletes its files.
 pub struct S3 {
     address: SocketAddr,
     folder: tempfile::TempDir,
@@ -39,12 +39,12 @@ impl S3 {
         Self { address, folder, service, serving }
     }
 
-    /// Cuts every connection and takes no more.
+    /// Closes all connections and accepts no more.
     pub fn stop(&mut self) {
         self.serving = None;
     }
 
-    /// Serves again, at the same address.
+    /// Serves again, on the same address.
     pub async fn resume(&mut self) {
         let listener = super::eventually("the address to be free", std::time::Duration::from_secs(10), async || {
             TcpListener::bind(self.address).await.ok()
@@ -52,7 +52,7 @@ impl S3 {
         self.serving = Some(serve(listener.await, self.service.clone()));
     }
 
-    /// `SHUZHIREN_STORAGE_URL` of this prefix.
+    /// Returns `SHUZHIREN_STORAGE_URL` for a prefix.
     pub fn url(&self, prefix: &str) -> String {
         self.url_of(BUCKET, prefix)
     }
@@ -65,25 +65,25 @@ impl S3 {
         Keys { access: ACCESS_KEY.to_owned(), secret: Secret::new(SECRET_KEY) }
     }
 
-    /// The variables of a process that keeps its files here.
+    /// Returns the environment of a process that stores its files here.
     pub fn variables(&self) -> Vec<(String, String)> {
         [
             ("SHUZHIREN_STORAGE_URL", self.url("one/two").as_str()),
             ("SHUZHIREN_S3_ACCESS_KEY", ACCESS_KEY),
             ("SHUZHIREN_S3_SECRET_KEY", SECRET_KEY),
-            // A bucket is asked by way of the proxies of the environment.
+            // Requests to a bucket use the proxies of the environment.
             ("NO_PROXY", "127.0.0.1"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
     }
 
-    /// Where the objects under a prefix are.
+    /// Returns the folder of the objects under a prefix.
     pub fn folder(&self, prefix: &str) -> PathBuf {
         self.folder.path().join(BUCKET).join(prefix)
     }
 
-    /// Parts of files that are not finished.
+    /// Returns the parts of unfinished uploads.
     pub fn parts(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         let is_part = |path: &PathBuf| name(path).starts_with(".upload_id-");
@@ -95,14 +95,14 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Until the handle is dropped, which ends the connections, too.
+/// Serves until the handle is dropped, which also closes the connections.
 fn serve(listener: TcpListener, service: S3Service) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((socket, _)) = listener.accept().await {
             let service = service.clone();
             connections.spawn(async move {
-                // A client that goes away is its own business.
+                // A client may disconnect at any time.
                 let _ended =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
             });

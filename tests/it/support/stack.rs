@@ -1,4 +1,5 @@
-//! A whole system as users run it: real processes of the program, a Redis of its own, stand-in instances in this process.
+//! A whole system as users run it: real processes of the program, its own Redis, and stand-in instances in this
+//! process.
 
 use super::{TestRedis, eventually};
 pub use super::{
@@ -15,7 +16,7 @@ const JWT_SECRET: &str = "0123456789abcdef-a-key-of-tests-only-0123456789";
 /// The longest wait of a test for anything.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Redis, stand-ins, one api, some dispatchers.
+/// Redis, stand-ins, an api, and dispatchers.
 pub struct Stack {
     pub api: Role,
     pub dispatchers: Vec<Role>,
@@ -23,29 +24,29 @@ pub struct Stack {
     pub redis: TestRedis,
     pub client: ApiClient,
     folder: tempfile::TempDir,
-    /// Settings of its dispatchers beside the usual ones.
+    /// Additional settings of its dispatchers.
     variables: Vec<(String, String)>,
-    /// The same of its dispatchers and apis: where the files are, and how they are shown.
+    /// Additional settings of its dispatchers and apis: location and links of the files.
     files: Vec<(String, String)>,
 }
 
 impl Stack {
-    /// With so many stand-ins and dispatchers; leases of 1 s, checks every 200 ms.
+    /// Starts a stack with this number of stand-ins and dispatchers, leases of 1 s and health checks every 200 ms.
     pub async fn start(sims: usize, dispatchers: usize) -> Self {
         Self::start_with(sims, dispatchers, &[]).await
     }
 
-    /// The same with other settings of the dispatchers.
+    /// Like [`Stack::start`], with additional settings of the dispatchers.
     pub async fn start_with(sims: usize, dispatchers: usize, variables: &[(&str, &str)]) -> Self {
         Self::start_all(&vec![&[][..]; sims], dispatchers, variables, Vec::new()).await
     }
 
-    /// With one stand-in for each of these lists of models beside the built-in ones.
+    /// Starts a stack with a stand-in for each of these lists of additional models.
     pub async fn start_with_models(models: &[&[&str]], dispatchers: usize) -> Self {
         Self::start_all(models, dispatchers, &[], Vec::new()).await
     }
 
-    /// With one stand-in, so many dispatchers, and other settings of the files.
+    /// Starts a stack with one stand-in, this number of dispatchers, and other settings of the files.
     pub async fn start_with_files(dispatchers: usize, files: Vec<(String, String)>) -> Self {
         Self::start_all(&[&[]], dispatchers, &[], files).await
     }
@@ -110,7 +111,7 @@ impl Stack {
             ("SHUZHIREN_ADMIN_PASSWORD", PASSWORD),
             ("SHUZHIREN_JWT_SECRET", JWT_SECRET),
             ("SHUZHIREN_FETCH_ALLOW", "127.0.0.0/8"),
-            // Whoever asked a proxy would get nowhere.
+            // A request through a proxy would fail.
             ("HTTP_PROXY", "http://127.0.0.1:1"),
             ("http_proxy", "http://127.0.0.1:1"),
             ("ALL_PROXY", "http://127.0.0.1:1"),
@@ -126,27 +127,27 @@ impl Stack {
         Role::spawn(&["api", "--listen", &listen], port, &variables, &folder.path().join("api.log"))
     }
 
-    /// One more api.
+    /// Starts another api.
     pub fn add_api(&self) -> Role {
         Self::spawn_api(&self.redis, &self.folder, None, false, &self.files)
     }
 
-    /// One more api at this port: to be killed and started again there.
+    /// Starts another api on this port, so that it can be killed and restarted there.
     pub fn add_api_at(&self, port: u16) -> Role {
         Self::spawn_api_at(port, &self.redis, &self.folder, None, false, &self.files)
     }
 
-    /// One more api that goes on when it may write no more.
+    /// Starts another api that survives the limit of its file size.
     pub fn add_api_ignoring_sigxfsz(&self) -> Role {
         Self::spawn_api(&self.redis, &self.folder, None, true, &self.files)
     }
 
-    /// A dispatcher that goes on when it may write no more.
+    /// Starts a dispatcher that survives the limit of its file size.
     pub fn add_dispatcher_ignoring_sigxfsz(&self) -> Role {
         self.spawn_dispatcher(true)
     }
 
-    /// A process that serves WebSockets only, at this port.
+    /// Starts a process that serves only WebSockets, on this port.
     pub fn add_ws(&self, port: u16) -> Role {
         let (listen, url) = (format!("127.0.0.1:{port}"), self.redis.url());
         let variables =
@@ -154,7 +155,7 @@ impl Stack {
         Role::spawn(&["ws", "--listen", &listen], port, &variables, &self.folder.path().join("ws.log"))
     }
 
-    /// One more dispatcher; gives its place in `dispatchers`.
+    /// Starts another dispatcher and returns its index in `dispatchers`.
     pub fn add_dispatcher(&mut self) -> usize {
         self.dispatchers.push(self.spawn_dispatcher(false));
         self.dispatchers.len() - 1
@@ -181,12 +182,12 @@ impl Stack {
         Role::spawn(&args, port, &variables, &self.folder.path().join("dispatcher.log"))
     }
 
-    /// Where api and dispatchers keep the files.
+    /// Returns the folder of the store.
     pub fn files(&self) -> std::path::PathBuf {
         self.folder.path().join("files")
     }
 
-    /// Files of the store, by their names; not the mark whose store it is.
+    /// Returns the names of the files in the store, without the file `installation`.
     pub fn stored_files(&self) -> Vec<String> {
         let folder = self.folder.path().join("files");
         let mut found = Vec::new();
@@ -204,13 +205,13 @@ impl Stack {
         found
     }
 
-    /// What the dispatchers logged, for a failing test's message.
+    /// Returns the log of the dispatchers, for the message of a failing test.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("dispatcher.log")).unwrap_or_default()
     }
 
     pub async fn wait_instances_up(&self, count: usize) {
-        eventually("instances alive", WAIT_MAX, || async {
+        eventually("instances are up", WAIT_MAX, || async {
             let list = self.client.get("/api/instances").await;
             let alive = list.as_array()?.iter().filter(|one| one["alive"] == true && one["phase"] == "up").count();
             (alive >= count).then_some(())
@@ -218,9 +219,9 @@ impl Stack {
         .await;
     }
 
-    /// No prompt in any instance, no slot held, nothing pending or running.
+    /// Waits until no prompt is on any instance, no slot is held, and no task is pending or running.
     pub async fn wait_idle(&self) {
-        eventually("all quiet", WAIT_MAX, || async {
+        eventually("the system is idle", WAIT_MAX, || async {
             let overview = self.client.get("/api/monitor/overview").await;
             (overview["pendingTasks"] == 0 && overview["runningTasks"] == 0 && overview["busyInstances"] == 0)
                 .then_some(())
@@ -228,7 +229,7 @@ impl Stack {
         .await;
     }
 
-    /// How often any stand-in began to execute this prompt's task: counted by their own logs, over all attempts.
+    /// Returns how often the stand-ins started to execute this task, counted in their logs over all attempts.
     pub fn executions(&self, id: &str) -> usize {
         let task: shuzhiren::task::TaskId = id.parse().unwrap();
         (1..=10)

@@ -1,4 +1,4 @@
-//! A site of the web, good and bad, for tests that fetch files from it. By hand, because a proper server would not lie.
+//! A web site with good and bad files to fetch. Hand-written, because a real server would not send invalid replies.
 
 use std::{
     net::SocketAddr,
@@ -12,10 +12,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// A picture of four pixels.
+/// A PNG of four pixels.
 pub const PNG: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00\xfd\xd4\x9as\x00\x00\x00\x0fIDATx\x9cch\x00\x03\x06\x070\x00\x00$\xce\x04\x81\xd5QV\x15\x00\x00\x00\x00IEND\xaeB`\x82";
 
-/// Stops with the test.
+/// The site. Dropping it stops it.
 pub struct Web {
     pub address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -44,17 +44,17 @@ impl Web {
         format!("http://{}/{path}", self.address)
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 
-    /// How often this path was asked for.
+    /// Returns the number of requests for this path.
     pub fn request_count(&self, path: &str) -> usize {
         self.heads().iter().filter(|head| head.starts_with(&format!("GET /{path} "))).count()
     }
 
-    /// Lets what is held go on.
+    /// Lets held requests continue.
     pub fn release(&self) {
         self.held.add_permits(1_000);
     }
@@ -70,7 +70,7 @@ async fn serve(stream: TcpStream, heads: &Mutex<Vec<String>>, held: &Semaphore) 
     }
     let path = head.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
     heads.lock().unwrap().push(head);
-    // A client that hangs up is what some tests are about.
+    // Some tests make the client hang up.
     let _ended = answer(&mut stream, &path, held).await;
 }
 

@@ -1,8 +1,8 @@
-//! Graphs of the stand-in's (and the test nodes') classes.
+//! Workflows made of classes of the stand-in and of the test nodes.
 
 use serde_json::{Value, json};
 
-/// Steps, then a picture.
+/// A node with a progress bar, then a saved picture.
 pub fn steps(steps: u32, seconds: f64) -> Value {
     json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 3_368_601}},
@@ -11,7 +11,7 @@ pub fn steps(steps: u32, seconds: f64) -> Value {
     })
 }
 
-/// A picture at once; `seed` keeps it out of the cache.
+/// A saved picture without delay; a different `seed` prevents a cache hit.
 pub fn quick(seed: u64) -> Value {
     json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": seed % 16_777_216}},

@@ -1,4 +1,4 @@
-//! A queue of a test's own namespace whose scripts read the time from a key: tests decide what time it is.
+//! A queue in a namespace of its own whose scripts read the time from a key, so that tests control the clock.
 
 use super::{TestRedis, raw::RawRedis};
 use serde_json::value::RawValue;
@@ -17,17 +17,17 @@ use std::{
     time::Duration,
 };
 
-/// Where the clock of every world begins.
+/// Initial time of every world's clock.
 pub const EPOCH_MS: u64 = 1_700_000_000_000;
-/// How long worlds keep ended tasks.
+/// Time that worlds keep ended tasks.
 pub const KEEP: Duration = Duration::from_secs(3_600);
-/// What leases of worlds last.
+/// Lease duration of worlds.
 pub const TTL: Duration = Duration::from_secs(15);
 
 const CLOCK: &str = "  local time = redis.call('TIME')\n  return time[1] * 1000 + math.floor(time[2] / 1000)\n";
 const TEST_CLOCK: &str = "  return tonumber(redis.call('GET', root .. 'test-clock'))\n";
 
-/// One namespace.
+/// A queue in a namespace of its own.
 pub struct World {
     pub queue: Queue,
     pub scripts: Scripts,
@@ -42,7 +42,7 @@ impl World {
         Self::broken(redis, |_, text| text.to_owned()).await
     }
 
-    /// With scripts passed through `edit`.
+    /// Creates a world whose scripts are passed through `edit`.
     pub async fn broken(redis: &TestRedis, edit: impl Fn(Verb, &str) -> String) -> Self {
         Self::with(redis, QueueLimits { waiting_max: 0, keep_tasks: KEEP }, edit).await
     }
@@ -51,7 +51,7 @@ impl World {
         Self::at(redis.url(), redis, limits, edit).await
     }
 
-    /// Reached by another URL than the socket's.
+    /// Creates a world that connects to another URL than the socket's.
     pub async fn at(url: String, redis: &TestRedis, limits: QueueLimits, edit: impl Fn(Verb, &str) -> String) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let namespace = format!("world-{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn advance(&self, time: Duration) {
         let now = self.now_ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
         let now = now + u64::try_from(time.as_millis()).unwrap();
@@ -97,17 +97,17 @@ impl World {
         format!("{{{}}}:{name}", self.settings.namespace)
     }
 
-    /// Runs a bare command.
+    /// Runs a raw command.
     pub fn redis(&self, words: &[&str]) -> super::raw::Reply {
         self.raw.borrow_mut().run(words)
     }
 
-    /// The text of a script as this world runs it, unbroken.
+    /// Returns the text of a script with the test clock, unedited.
     pub fn script(&self, verb: Verb) -> String {
         verb.text().replace(CLOCK, TEST_CLOCK)
     }
 
-    /// The text of a script as this world runs it, broken or not.
+    /// Returns the text of a script as this world runs it.
     pub fn edited_script(&self, wanted: Verb) -> String {
         let found = RefCell::new(String::new());
         let _same = self.scripts.edited(|verb, text| {
@@ -119,12 +119,12 @@ impl World {
         found.into_inner()
     }
 
-    /// One field of a task's hash.
+    /// Returns a field of a task's hash.
     pub fn field(&self, task: TaskId, name: &str) -> String {
         self.redis(&["HGET", &self.key(&format!("task:{task}")), name]).text()
     }
 
-    /// Enqueues a plain task.
+    /// Enqueues a default task.
     pub async fn enqueue(&self) -> TaskId {
         self.create(&new_task()).await.id
     }
@@ -136,7 +136,7 @@ impl World {
         }
     }
 
-    /// Leases an instance that is free.
+    /// Leases a free instance.
     pub async fn lease(&self, instance: &str) -> Lease {
         let lease = Lease { instance: InstanceId::new(instance), token: Token::new() };
         match self.queue.acquire(&lease.instance, "dispatcher-1", &lease.token, TTL).await.unwrap() {
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// Claims with one slot.
+    /// Claims a task, with one slot.
     pub async fn claim(&self, lease: &Lease) -> Option<Claim> {
         self.claim_with_slots(lease, 1).await
     }
@@ -162,7 +162,7 @@ impl World {
     }
 }
 
-/// A task of alice's that nothing is special about.
+/// Returns a default task, owned by alice.
 pub fn new_task() -> NewTask {
     let workflow = r#"{"3":{"class_type":"KSampler","inputs":{"seed":18446744073709551615,"cfg":1e-7}}}"#;
     NewTask {
