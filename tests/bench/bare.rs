@@ -1,4 +1,4 @@
-//! The barest servers that could do the same: one axum handler, one socket loop. What ours is measured against.
+//! Minimal servers with the same function (one axum handler, one socket loop), the baseline of the measurements.
 
 use super::program::auth;
 use axum::{
@@ -16,11 +16,11 @@ use shuzhiren::auth::Auth;
 use std::env;
 use tokio::{net::TcpListener, sync::broadcast};
 
-/// One EVALSHA: HSET of 2 KB, ZADD, XADD.
+/// A single EVALSHA: HSET of 2 KB, ZADD, XADD.
 const SCRIPT: &str = "redis.call('HSET', KEYS[1], 'state', 'waiting', 'body', ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[2], KEYS[1])
 return redis.call('XADD', KEYS[3], '*', 't', KEYS[1])";
-/// Where the bare socket server listens in Redis.
+/// Pub/sub channel of the bare socket server.
 pub const CHANNEL: &str = "{bare}:events";
 
 #[derive(Clone)]
@@ -60,7 +60,7 @@ pub async fn serve_sockets() {
     tokio::spawn(async move {
         while let Ok(message) = messages.recv().await {
             let text: String = message.value.convert().unwrap();
-            // Nobody connected yet is no failure.
+            // An error only means that no socket is connected yet.
             if teller.send(text.into()).is_err() {}
         }
     });

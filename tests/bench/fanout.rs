@@ -1,4 +1,4 @@
-//! `/ws`: a thousand sockets that watch everything, and what an idle one costs.
+//! `/ws`: a thousand sockets subscribed to everything, and the memory of an idle one.
 
 use super::{
     bare, ours,
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const SOCKETS: usize = 1_000;
 const ROUND: Duration = Duration::from_secs(4);
-/// Events on their way at a time: enough to keep every stage busy, far from any overflow.
+/// Events in flight: enough to keep every stage busy, far from any overflow.
 const WINDOW: u64 = 200;
 const BATCH: u64 = 20;
 
@@ -50,23 +50,23 @@ pub async fn run() {
     println!("  ours after the load: {after:.0} MB in all");
 }
 
-/// Publishes as fast as the sockets hear; gives deliveries per second.
+/// Publishes as fast as the sockets receive. Returns deliveries per second.
 async fn deliver(publisher: &mut Redis, channel: &str, sockets: &Sockets) -> f64 {
-    let (begun, base, mut published) = (Instant::now(), sockets.heard(), 0_u64);
-    let mut last_heard = (base, Instant::now());
+    let (begun, base, mut published) = (Instant::now(), sockets.received(), 0_u64);
+    let mut last_received = (base, Instant::now());
     loop {
-        let heard = sockets.heard();
-        if heard > last_heard.0 {
-            last_heard = (heard, Instant::now());
+        let received = sockets.received();
+        if received > last_received.0 {
+            last_received = (received, Instant::now());
         }
-        let heard_all = last_heard.1.elapsed() < Duration::from_secs(5);
-        assert!(heard_all, "{channel}: nothing is heard any more: {} of {published} x {SOCKETS}", heard - base);
+        let is_receiving = last_received.1.elapsed() < Duration::from_secs(5);
+        assert!(is_receiving, "{channel}: no more messages received: {} of {published} x {SOCKETS}", received - base);
         let is_over = begun.elapsed() >= ROUND;
-        let events_heard = (heard - base) / SOCKETS as u64;
-        if is_over && events_heard >= published {
-            return (heard - base) as f64 / begun.elapsed().as_secs_f64();
+        let events_received = (received - base) / SOCKETS as u64;
+        if is_over && events_received >= published {
+            return (received - base) as f64 / begun.elapsed().as_secs_f64();
         }
-        if !is_over && published - events_heard.min(published) < WINDOW {
+        if !is_over && published - events_received.min(published) < WINDOW {
             let batch: Vec<_> = (0..BATCH).map(|_| words(&["PUBLISH", channel, &event()])).collect();
             publisher.ask(&batch);
             published += BATCH;
@@ -77,7 +77,7 @@ async fn deliver(publisher: &mut Redis, channel: &str, sockets: &Sockets) -> f64
     }
 }
 
-/// A progress of a task of its own, so that nothing may be skipped.
+/// Returns a progress event of a new task, so that none may be conflated.
 fn event() -> String {
     let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 3, nodes_total: 7 };
     let event = Event::Task(TaskEvent {

@@ -1,4 +1,4 @@
-//! From one prompt's end on an instance to the next POST /prompt, with tasks waiting.
+//! Time between the end of a prompt on an instance and the next POST /prompt, while tasks are waiting.
 
 use super::{
     http::Connection,
@@ -47,7 +47,7 @@ pub async fn run() {
     );
 }
 
-/// `[{"at_ms","event","prompt_id",…}]`: from each `succeeded` to the `submitted` that follows it.
+/// Computes the times between each `succeeded` and the next `submitted` of `[{"at_ms","event","prompt_id",…}]`.
 fn gaps(log: &Value) -> Times {
     let entries = log.as_array().or_else(|| log["entries"].as_array()).expect("a list of entries");
     let mut gaps = Vec::new();
@@ -79,7 +79,7 @@ pub async fn put_config(queue: &Queue, instances: &[SocketAddr]) {
     queue.put_config(&config, None).await.unwrap();
 }
 
-/// A small picture of a colour of its own, so that no cache spares the work.
+/// Returns a task for a small picture in a unique colour, so that no cache is hit.
 fn task(number: usize) -> NewTask {
     let workflow = format!(
         r#"{{"1":{{"class_type":"EmptyImage","inputs":{{"width":64,"height":64,"batch_size":1,"color":{number}}}}},"2":{{"class_type":"SaveImage","inputs":{{"images":["1",0],"filename_prefix":"bench"}}}}}}"#

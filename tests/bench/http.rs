@@ -1,4 +1,4 @@
-//! A cheap HTTP/1.1 client: one kept-alive connection, bytes in, status and body out.
+//! A cheap HTTP/1.1 client: one keep-alive connection, raw requests in, status and body out.
 
 use super::program::Times;
 use std::{
@@ -24,7 +24,7 @@ impl Connection {
         Self { stream, buffer: Vec::with_capacity(64 * 1024) }
     }
 
-    /// Sends a whole request and reads the whole answer.
+    /// Sends a complete request and reads the complete response.
     pub async fn ask(&mut self, request: &[u8]) -> (u16, &[u8]) {
         self.stream.write_all(request).await.unwrap();
         self.buffer.clear();
@@ -66,7 +66,7 @@ pub fn post(path: &str, token: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// As many requests as `connections` can have answered in `time`; gives requests per second.
+/// Sends requests on `connections` connections, one at a time each, for `time`. Returns requests per second.
 pub async fn closed_loop(address: SocketAddr, request: &[u8], connections: usize, time: Duration) -> f64 {
     let request: Arc<[u8]> = request.into();
     let end = Instant::now() + time;
@@ -89,7 +89,7 @@ pub async fn closed_loop(address: SocketAddr, request: &[u8], connections: usize
     count as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Requests at a fixed rate, late or not; times count from when a request was due.
+/// Sends requests at a fixed rate. Latency is measured from the time when a request was due, even if it was sent late.
 pub async fn open_loop(
     address: SocketAddr,
     request: &[u8],

@@ -1,4 +1,4 @@
-//! What a dispatcher with nothing to do costs.
+//! CPU time of an idle dispatcher.
 
 use super::{gap::put_config, ours, program::Program, redis::TestRedis};
 use std::{

@@ -14,7 +14,8 @@ const TASKS: u64 = 1_000_000;
 const PER_CALL: u64 = 5_000;
 const SAMPLES: usize = 300;
 
-/// Finds what makes a task: its hashes, and every sorted set that names it with its score. So the bench knows no key.
+/// Finds the keys of a task: its hashes, and every sorted set that contains it, with the score. The bench needs no key
+/// names.
 const FIND: &str = "
 local found = { hashes = {}, sets = {} }
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -24,7 +25,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   if score then table.insert(found.sets, { key, score }) end
 end
 return cjson.encode(found)";
-/// Copies it under new ids, each older than the one before.
+/// Copies the task under new ids, each older than the previous one.
 const MULTIPLY: &str = "
 local sample, found, first, count = ARGV[1], cjson.decode(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 for n = first, first + count - 1 do
@@ -55,7 +56,7 @@ pub async fn run() {
         seeder.ask(&[words(&["EVAL", MULTIPLY, "0", sample, &found, &first, &count])]);
     }
     println!("  seeded in {:.0} s", begun.elapsed().as_secs_f64());
-    // The first one idled for too long.
+    // The first connection was idle for too long.
     let mut connection = Connection::open(our.address).await;
     for query in ["", "&status=pending", "&status=completed", "&status=pending,running"] {
         for offset in [0, 1_000, 500_000, TASKS - 50] {

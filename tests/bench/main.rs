@@ -1,13 +1,13 @@
-//! `cargo bench [-- <name>…]`: what the service costs, as ratios against the barest thing that could do the same, measured
+//! `cargo bench [-- <name>…]`: performance of the service relative to a minimal server with the same function, measured
 //! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`, `params`.
 //!
-//! Servers are processes of their own; this process only makes load, on one thread.
+//! Servers run as separate processes; this process only generates load, on one thread.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     missing_docs,
     unused_crate_dependencies,
-    reason = "a bench that cannot set up should panic where it stands"
+    reason = "a bench that cannot set up should panic"
 )]
 
 mod bare;
@@ -20,10 +20,10 @@ mod ours;
 mod params;
 mod program;
 #[path = "../it/support/raw.rs"]
-#[allow(dead_code, reason = "tests use more of it")]
+#[allow(dead_code, reason = "used in full by the tests")]
 mod raw;
 #[path = "../it/support/redis.rs"]
-#[allow(dead_code, reason = "tests use more of it")]
+#[allow(dead_code, reason = "used in full by the tests")]
 mod redis;
 mod resp;
 mod sockets;

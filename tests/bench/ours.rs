@@ -1,4 +1,4 @@
-//! Our WebSocket front in a process of its own.
+//! Our WebSocket front as a separate process.
 
 use super::program::auth;
 use shuzhiren::{
@@ -35,7 +35,7 @@ pub async fn queue(url: &str) -> Queue {
     Queue::connect(&settings, limits).await.unwrap()
 }
 
-/// What the program needs to meet the same Redis.
+/// Returns the environment of the program for a connection to this Redis.
 pub fn environment(redis: &super::redis::TestRedis, folder: &std::path::Path) -> Vec<(&'static str, String)> {
     vec![
         ("REDIS_URL", redis.url()),

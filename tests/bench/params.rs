@@ -1,4 +1,4 @@
-//! Params into a graph of 300 nodes, in this process: no network, no Redis.
+//! Inserting params into a graph of 300 nodes, in this process without network or Redis.
 
 use serde_json::{json, value::RawValue};
 use shuzhiren::{
@@ -50,7 +50,7 @@ fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
 }
 
-/// Samplers, prompts and loaders in turn.
+/// Returns a graph of alternating samplers, prompts and loaders.
 fn graph() -> serde_json::Value {
     let mut graph = serde_json::Map::new();
     for id in 0..NODES {

@@ -1,4 +1,4 @@
-//! Child processes: the real program, and this binary in another role.
+//! Child processes: the program, and this binary in another role.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -8,27 +8,27 @@ use std::{
 
 pub const KEY: &str = "a key of the benches that is long enough";
 pub const PASSWORD: &str = "the password of the benches";
-/// Clock ticks per second of `/proc/<pid>/stat`: 100 on every Linux of today.
+/// Clock ticks per second in `/proc/<pid>/stat`: 100 on all current Linux systems.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A child; dropping it kills it.
+/// A child process. Dropping it kills it.
 pub struct Program {
     child: Child,
     pub address: SocketAddr,
 }
 
 impl Program {
-    /// `shuzhiren <role>` with a port of its own, once it listens.
+    /// Starts `shuzhiren <role>` on a free port and waits until it is listening.
     pub fn start(role: &str, environment: &[(&str, String)]) -> Self {
         Self::launch(Command::new(env!("CARGO_BIN_EXE_shuzhiren")).arg(role), environment)
     }
 
-    /// This binary in another role, once it listens.
+    /// Starts this binary in another role and waits until it is listening.
     pub fn in_role(role: &str, environment: &[(&str, String)]) -> Self {
         Self::launch(Command::new(std::env::current_exe().unwrap()).args(["--role", role]), environment)
     }
 
-    /// `shuzhiren <role>` of which nobody knows whether it listens.
+    /// Starts `shuzhiren <role>` without waiting.
     pub fn background(role: &str, environment: &[(&str, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shuzhiren"));
         Self::spawn(command.arg(role), environment)
@@ -39,9 +39,9 @@ impl Program {
         let give_up = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(program.address).is_err() {
             if let Some(status) = program.child.try_wait().unwrap() {
-                panic!("{command:?} ended with {status} before it listened");
+                panic!("{command:?} exited with {status} before it was listening");
             }
-            assert!(Instant::now() < give_up, "{command:?} does not listen");
+            assert!(Instant::now() < give_up, "{command:?} is not listening in time");
             std::thread::sleep(Duration::from_millis(20));
         }
         program
@@ -62,17 +62,17 @@ impl Program {
         Self { child, address }
     }
 
-    /// Resident memory, bytes.
+    /// Returns resident memory, bytes.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
     }
 
-    /// Processor time used so far, user and system.
+    /// Returns CPU time used so far, user and system.
     pub fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name may hold spaces: fields are counted from its closing bracket.
+        // The name may contain spaces: fields are counted from its closing bracket.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum();
         Duration::from_secs_f64(ticks / TICKS_PER_SECOND)
@@ -86,7 +86,7 @@ impl Drop for Program {
     }
 }
 
-/// A token that every role accepts: all share the key.
+/// Returns a token that every role accepts, because all share the key.
 pub async fn token() -> String {
     auth().login("admin", PASSWORD).await.unwrap().token
 }
@@ -102,7 +102,7 @@ pub fn auth() -> shuzhiren::auth::Auth {
     })
 }
 
-/// Sorted times, and what is said of them.
+/// Sorted durations, for percentiles.
 pub struct Times(Vec<Duration>);
 
 impl Times {
@@ -115,7 +115,7 @@ impl Times {
         self.0.len()
     }
 
-    /// In ms.
+    /// Returns a percentile, ms.
     pub fn percentile(&self, percent: f64) -> f64 {
         let last = self.0.len().checked_sub(1).expect("something was measured");
         self.0[(last as f64 * percent / 100.0).round() as usize].as_secs_f64() * 1_000.0

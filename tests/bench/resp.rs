@@ -1,4 +1,4 @@
-//! A Redis connection of the barest kind: commands in, replies counted or read as text.
+//! A minimal Redis connection: commands in, replies counted or read as text.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ impl Redis {
         Self { stream: BufReader::new(UnixStream::connect(socket).unwrap()) }
     }
 
-    /// Sends commands in one write and reads one simple, integer or bulk reply for each; gives the last.
+    /// Sends commands in one write and reads a simple, integer or bulk reply for each. Returns the last one.
     pub fn ask(&mut self, commands: &[Vec<String>]) -> String {
         let mut bytes = Vec::new();
         for words in commands {

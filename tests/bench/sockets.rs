@@ -1,4 +1,4 @@
-//! A thousand WebSockets that only count what they hear.
+//! A thousand WebSockets that only count the messages they receive.
 
 use std::{
     net::SocketAddr,
@@ -16,26 +16,26 @@ use tokio::{
 /// A masked pong without payload.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
-/// Open sockets; dropping it closes them.
+/// Open sockets. Dropping it closes them.
 pub struct Sockets {
-    heard: Arc<AtomicU64>,
+    received: Arc<AtomicU64>,
     _tasks: JoinSet<()>,
 }
 
 impl Sockets {
     pub async fn open(address: SocketAddr, token: &str, count: usize) -> Self {
-        let heard = Arc::new(AtomicU64::new(0));
+        let received = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let stream = upgrade(address, token).await;
-            tasks.spawn(read(stream, Arc::clone(&heard)));
+            tasks.spawn(read(stream, Arc::clone(&received)));
         }
-        Self { heard, _tasks: tasks }
+        Self { received, _tasks: tasks }
     }
 
-    /// Messages heard by all of them together.
-    pub fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
+    /// Returns the number of messages received by all of them.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 }
 
@@ -54,18 +54,18 @@ async fn upgrade(address: SocketAddr, token: &str) -> TcpStream {
     stream
 }
 
-async fn read(mut stream: TcpStream, heard: Arc<AtomicU64>) {
+async fn read(mut stream: TcpStream, received: Arc<AtomicU64>) {
     let mut frames = Frames::default();
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        heard.fetch_add(frames.count(&buffer[..count]), Ordering::Relaxed);
+        received.fetch_add(frames.count(&buffer[..count]), Ordering::Relaxed);
         if std::mem::take(&mut frames.is_pinged) && stream.write_all(&PONG).await.is_err() {
             return;
         }
     }
 }
 
-/// Where in a server's frames (unmasked, RFC 6455 §5.2) the next byte stands.
+/// Position of the next byte within a server's frames (unmasked, RFC 6455 §5.2).
 #[derive(Default)]
 struct Frames {
     head: Vec<u8>,
@@ -74,7 +74,7 @@ struct Frames {
 }
 
 impl Frames {
-    /// Text frames that begin in these bytes.
+    /// Returns the number of text frames that start in these bytes.
     fn count(&mut self, mut bytes: &[u8]) -> u64 {
         let mut count = 0;
         while !bytes.is_empty() {

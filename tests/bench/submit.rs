@@ -34,7 +34,7 @@ pub async fn run() {
     println!("  at 1,000/s ({} requests): p50 {p50:.2} ms, p99 {p99:.2} ms (wanted: p99 below 20)", times.len());
 }
 
-/// The default text-to-image graph, its prompt as long as it takes to make 2 KB.
+/// Returns the default text-to-image graph, with a prompt that makes the body 2 KB long.
 fn body() -> String {
     let body = |text: &str| {
         let workflow = json!({

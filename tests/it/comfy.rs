@@ -1,4 +1,4 @@
-//! The client of ComfyUI: against servers that answer oddly, and against the stand-in in both of its modes.
+//! Tests of `comfy`: the client against misbehaving servers, and against the stand-in in both modes.
 
 mod odd;
 mod peer;
@@ -17,7 +17,7 @@ use shuzhiren::{
 };
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
-/// Of clients whose requests should succeed.
+/// Time limit of clients whose requests should succeed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn target(base_url: String) -> Target {

@@ -11,14 +11,14 @@ use crate::support::{
 use serde_json::{Value, json};
 use std::{path::Path, process::Stdio};
 
-/// What it said as JSON, and how it ended.
+/// The report as JSON, and the exit code.
 struct Diagnosis {
     report: Value,
     code: i32,
 }
 
 impl Diagnosis {
-    /// (level, found, advice) of a check.
+    /// Returns (level, found, advice) of a check.
     fn of(&self, check: &str) -> (&str, &str, &str) {
         let findings = self.report["findings"].as_array().unwrap();
         let found = findings.iter().find(|finding| finding["check"] == check);
@@ -36,7 +36,7 @@ impl Diagnosis {
     }
 }
 
-/// Runs it with these arguments and variables only; gives what it printed and its exit code.
+/// Runs it with only these arguments and variables. Returns its output and exit code.
 async fn run(args: &[&str], variables: &[(&str, &str)]) -> (String, String, i32) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_shuzhiren"));
     for (name, _) in std::env::vars() {
@@ -45,7 +45,7 @@ async fn run(args: &[&str], variables: &[(&str, &str)]) -> (String, String, i32)
         }
     }
     command.arg("doctor").args(args).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(WAIT_MAX, command.output()).await.expect("it ends by itself").unwrap();
+    let output = tokio::time::timeout(WAIT_MAX, command.output()).await.expect("doctor did not exit in time").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
 }
@@ -61,7 +61,7 @@ fn storage(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_system_is_found_well_from_end_to_end() {
+async fn a_healthy_system_passes_all_checks() {
     let stack = Stack::start(2, 1).await;
     let (url, files) = (stack.redis.url(), storage(&stack.files()));
     let settings = [
@@ -85,39 +85,39 @@ async fn a_whole_system_is_found_well_from_end_to_end() {
     }
     assert_eq!(found.of(&format!("{front}/ws")).1, "the WebSocket opens");
     assert_eq!(found.of("store.installation").1, "the files belong to this system");
-    assert_eq!(stack.stored_files(), [""; 0], "the probe file is gone");
+    assert_eq!(stack.stored_files(), [""; 0], "the probe file must be deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_changed_where_nothing_has_been_started() {
+async fn doctor_changes_nothing_before_the_first_start() {
     let redis = TestRedis::start();
     let folder = tempfile::tempdir().unwrap();
     let found = diagnose(&[], &[("REDIS_URL", &redis.url()), ("SHUZHIREN_STORAGE_URL", &storage(folder.path()))]).await;
-    assert_eq!(found.code, 0, "a system before its first start is no fault: {:#}", found.report);
+    assert_eq!(found.code, 0, "a system before its first start is not a failure: {:#}", found.report);
     assert_eq!(found.of("instances").0, "warn");
     assert_eq!(found.of("dispatchers").0, "warn");
     assert_eq!(found.of("settings.login").0, "skip");
     let mut raw = crate::support::raw::RawRedis::connect(&redis.socket());
     assert_eq!(raw.run(&["DBSIZE"]).number(), 0, "no key was written");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file was left, no folder made");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file or folder was created");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_get_a_table_that_says_what_to_do() {
+async fn the_table_gives_advice() {
     let port = free_port();
     let (table, error, code) =
         run(&["--storage-url", "s4://nowhere"], &[("REDIS_URL", &format!("redis://127.0.0.1:{port}"))]).await;
     assert_eq!(code, 1);
     assert!(error.contains("error: 2 checks failed"), "{error}");
     let lines: Vec<&str> = table.lines().collect();
-    let at = lines.iter().position(|line| line.starts_with("fail  redis ")).expect("redis is away");
+    let at = lines.iter().position(|line| line.starts_with("fail  redis ")).expect("redis is unreachable");
     assert!(lines[at + 1].contains("→ start it, or correct REDIS_URL"), "{table}");
     assert!(table.contains("fail  store"), "{table}");
     assert!(lines.last().unwrap().starts_with("2 fail, "), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_a_role_refuses_are_named() {
+async fn invalid_settings_of_a_role_are_named() {
     let redis = TestRedis::start();
     let url = redis.url();
     for (name, value, check, word) in [
@@ -131,9 +131,9 @@ async fn settings_that_a_role_refuses_are_named() {
     }
 }
 
-/// `up` keeps its Redis to itself; its folder says where it is.
+/// The data folder of `up` contains the address of its Redis.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_folder_of_a_running_up_is_enough() {
+async fn the_data_folder_of_a_running_up_is_sufficient() {
     let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
     let (port, stand_in) = (free_port(), free_port());
     let data = folder.path().join("data").display().to_string();
@@ -147,5 +147,5 @@ async fn the_folder_of_a_running_up_is_enough() {
     assert_eq!(found.of("store").0, "ok");
     assert_eq!(up.terminate(WAIT_MAX).await, Some(0));
     let found = diagnose(&["--data-dir", &data], &[]).await;
-    assert_eq!((found.of("redis").0, found.code), ("fail", 1), "it has ended: {:#}", json!(found.report));
+    assert_eq!((found.of("redis").0, found.code), ("fail", 1), "up has stopped: {:#}", json!(found.report));
 }

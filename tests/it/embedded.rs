@@ -1,4 +1,4 @@
-//! The owned child Redis, with real servers in real folders.
+//! Tests of the child Redis, with real servers and folders.
 
 use crate::support::eventually;
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,7 +29,7 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix("szr").tempdir().unwrap()
 }
 
-/// One inline command, one line of answer.
+/// Sends an inline command and returns the first line of the answer.
 fn ask(stream: impl Read + Write, commands: &str) -> String {
     try_ask(stream, commands).unwrap()
 }
@@ -46,13 +46,13 @@ fn ask_socket(data: &Path, command: &str) -> String {
 }
 
 fn is_alive(pid: u32) -> bool {
-    // A zombie is dead; in a container nobody may ever reap an orphan.
+    // A zombie counts as dead; in a container an orphan may never be reaped.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, state)| !state.trim_start().starts_with('Z'))
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart() {
+async fn data_survives_a_restart() {
     let data = folder();
     let redis = start(data.path()).await.unwrap();
     let socket = data.path().canonicalize().unwrap().join("redis/redis.sock");
@@ -81,14 +81,14 @@ async fn what_was_written_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_is_started_again_with_its_data() {
+async fn a_server_that_dies_is_restarted_with_its_data() {
     let data = folder();
-    // `everysec` may lose what was written in the last second before a SIGKILL.
+    // `everysec` may lose the writes of the last second before a SIGKILL.
     let redis = Embedded::start(data.path(), server().as_deref(), Durability::Fsync).await.unwrap();
     assert!(ask_socket(data.path(), "SET fruit pear").starts_with("+OK"));
     let pid = redis.pid().unwrap();
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
-    // The old one resets connections while it dies; the new one refuses commands until it has loaded its data.
+    // The old server resets connections while it dies; the new one refuses commands until it has loaded its data.
     eventually("the data", Duration::from_secs(20), || async {
         let stream = UnixStream::connect(data.path().join("redis/redis.sock")).ok()?;
         try_ask(stream, "GET fruit").ok()?.contains("pear").then_some(())
@@ -99,7 +99,7 @@ async fn a_server_that_dies_is_started_again_with_its_data() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused_by_name_and_the_first_goes_on() {
+async fn a_folder_in_use_is_refused_and_the_first_server_continues() {
     let data = folder();
     let first = start(data.path()).await.unwrap();
     let error = start(data.path()).await.unwrap_err();
@@ -113,23 +113,23 @@ async fn a_folder_in_use_is_refused_by_name_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn a_long_or_odd_path_gets_a_port_with_a_password() {
+async fn an_unusable_socket_path_gets_a_port_with_a_password() {
     let outer = folder();
     let data = outer.path().join("a long name with spaces and \"quotes\" ".repeat(3));
     let redis = start(&data).await.unwrap();
     let (password, port) = redis.url().strip_prefix("redis://:").unwrap().split_once("@127.0.0.1:").unwrap();
     let connect = || std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
-    assert!(ask(connect(), "PING").starts_with("-NOAUTH"), "open to everybody on this machine");
+    assert!(ask(connect(), "PING").starts_with("-NOAUTH"), "the server is open to all users of this machine");
     let answer = ask(connect(), &format!("AUTH {password}\r\nSET fruit pear"));
     assert_eq!(answer.matches("+OK").count(), 3, "{answer}");
     assert!(data.join("redis/appendonlydir").is_dir());
     let command_line = std::fs::read(format!("/proc/{}/cmdline", redis.pid().unwrap())).unwrap();
-    assert!(!String::from_utf8_lossy(&command_line).contains(password), "the password is in everybody's ps");
+    assert!(!String::from_utf8_lossy(&command_line).contains(password), "the password is visible in ps");
     redis.stop().await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_too_old_or_missing_is_said_with_what_to_do() {
+async fn the_error_for_an_old_or_missing_server_gives_advice() {
     let data = folder();
     let old = data.path().join("old-server");
     std::fs::write(&old, "#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64'\n").unwrap();
@@ -139,11 +139,11 @@ async fn a_server_that_is_too_old_or_missing_is_said_with_what_to_do() {
     let absent = data.path().join("absent");
     let text = Embedded::start(data.path(), Some(&absent), Durability::Local).await.unwrap_err().to_string();
     assert!(text.contains(absent.to_str().unwrap()) && text.contains("apt-get install"), "{text}");
-    assert!(!data.path().join("redis").exists(), "something was left behind");
+    assert!(!data.path().join("redis").exists(), "files were left behind");
 }
 
 #[tokio::test]
-async fn broken_data_is_said_with_the_servers_own_words() {
+async fn the_error_for_corrupt_data_contains_the_servers_message() {
     let data = folder();
     start(data.path()).await.unwrap().stop().await;
     let logs = data.path().join("redis/appendonlydir");
@@ -159,9 +159,9 @@ async fn broken_data_is_said_with_the_servers_own_words() {
     assert!(text.contains("redis-check-aof --fix") && text.contains("append only file"), "{text}");
 }
 
-/// This program, run once more as the parent of a server, is killed without a chance to clean up.
+/// Runs this program as the parent of a server and kills it with SIGKILL.
 #[tokio::test]
-async fn the_server_dies_with_its_parent_and_the_next_start_has_the_data() {
+async fn the_server_dies_with_its_parent_and_the_data_survives() {
     if let Some(data) = std::env::var_os(ROLE) {
         let redis = start(Path::new(&data)).await.unwrap();
         eprintln!("server {}", redis.pid().unwrap());
@@ -169,7 +169,7 @@ async fn the_server_dies_with_its_parent_and_the_next_start_has_the_data() {
     }
     let data = folder();
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["embedded::the_server_dies_with_its_parent_and_the_next_start_has_the_data", "--exact", "--nocapture"])
+        .args(["embedded::the_server_dies_with_its_parent_and_the_data_survives", "--exact", "--nocapture"])
         .env(ROLE, data.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -180,9 +180,9 @@ async fn the_server_dies_with_its_parent_and_the_next_start_has_the_data() {
     assert!(ask_socket(data.path(), "SET fruit pear").starts_with("+OK"));
     parent.kill().unwrap();
     parent.wait().unwrap();
-    // At once, while the orphan may still flush: the lock makes this wait for its end.
+    // At once, while the orphan may still be flushing: the lock makes this wait until it exits.
     let redis = start(data.path()).await.unwrap();
-    assert!(!is_alive(pid), "two servers on one folder");
+    assert!(!is_alive(pid), "two servers run on one folder");
     assert!(ask_socket(data.path(), "GET fruit").contains("pear"));
     redis.stop().await;
 }

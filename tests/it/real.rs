@@ -1,6 +1,6 @@
-//! The client against a real ComfyUI. Runs when `COMFYUI_DIR` is set; the instances are `COMFYUI_URLS` (comma separated,
-//! default `http://127.0.0.1:8188,http://127.0.0.1:8189`) and have the test nodes of `<shared>/comfyui/test_nodes`;
-//! `<shared>` is `SHUZHIREN_SHARED`, default `../shared` beside the repository.
+//! The client against a real ComfyUI. Runs when `COMFYUI_DIR` is set; the instances are `COMFYUI_URLS` (comma
+//! separated, default `http://127.0.0.1:8188,http://127.0.0.1:8189`) and have the test nodes of
+//! `<shared>/comfyui/test_nodes`; `<shared>` is `SHUZHIREN_SHARED`, default `../shared` beside the repository.
 
 mod bad;
 mod good;
@@ -23,10 +23,10 @@ use std::{
 use uuid::Uuid;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Others use the instances too: their prompts may be in front of ours.
+/// Time limit of a prompt. The instances are shared: other prompts may be queued before ours.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
-/// The real instances; none, with a word about it, when there is no ComfyUI here.
+/// Returns the real instances; none, with a note on standard error, if no ComfyUI is configured.
 fn instances() -> Vec<Client> {
     if std::env::var_os("COMFYUI_DIR").is_none() {
         eprintln!("real ComfyUI: not configured");
@@ -58,7 +58,7 @@ fn workflow(name: &str) -> Box<RawValue> {
     RawValue::from_string(text).unwrap()
 }
 
-/// The workflow with a seed that was never used, so that nothing comes from the cache.
+/// Returns the workflow with a new seed, so that nothing comes from the cache.
 fn fresh(name: &str) -> Box<RawValue> {
     let seed = Uuid::new_v4().as_u128() as u32;
     let text = workflow(name).get().replace("\"seed\": 1", &format!("\"seed\": {seed}"));
@@ -81,13 +81,15 @@ impl Run {
 
     fn files(&self) -> Vec<&RemoteFile> {
         let outputs = self.ending.outputs.iter();
-        outputs.filter_map(|made| if let NodeOutput::File { file, .. } = made { Some(file) } else { None }).collect()
+        outputs
+            .filter_map(|output| if let NodeOutput::File { file, .. } = output { Some(file) } else { None })
+            .collect()
     }
 
     fn texts(&self) -> Vec<&str> {
         let outputs = self.ending.outputs.iter();
         outputs
-            .filter_map(|made| if let NodeOutput::Text { text, .. } = made { Some(text.as_str()) } else { None })
+            .filter_map(|output| if let NodeOutput::Text { text, .. } = output { Some(text.as_str()) } else { None })
             .collect()
     }
 }
@@ -102,19 +104,21 @@ async fn run(client: &Client, workflow: &RawValue) -> Run {
     let mut progress = Vec::new();
     let submitted = client.submit(prompt, workflow, &client_id).await.unwrap();
     assert!(matches!(submitted, Submitted::Accepted), "{submitted:?}");
-    let heard = async {
-        while let Some(sign) = socket.next().await {
-            if tracker.apply(&sign) {
+    let received = async {
+        while let Some(event) = socket.next().await {
+            if tracker.apply(&event) {
                 progress.push(tracker.progress());
             }
-            if sign == PromptEvent::Ended(prompt) {
+            if event == PromptEvent::Ended(prompt) {
                 return;
             }
         }
         panic!("the WebSocket closed");
     };
-    tokio::time::timeout(WAIT_MAX, heard).await.expect("no ending was heard");
-    let PromptStatus::Ended(ending) = client.result(prompt).await.unwrap() else { panic!("not in history") };
+    tokio::time::timeout(WAIT_MAX, received).await.expect("no end event in time");
+    let PromptStatus::Ended(ending) = client.result(prompt).await.unwrap() else {
+        panic!("the prompt is not in the history")
+    };
     let took = started.elapsed();
     socket.close().await;
     client.delete_history(prompt).await.unwrap();
@@ -122,7 +126,7 @@ async fn run(client: &Client, workflow: &RawValue) -> Run {
     Run { ending, progress, took }
 }
 
-/// The whole file, as long as the instance said.
+/// Downloads a file and checks its length.
 async fn bytes_of(client: &Client, file: &RemoteFile) -> Vec<u8> {
     let download = client.view(file).await.unwrap();
     let size_bytes = download.size_bytes.expect("a Content-Length");

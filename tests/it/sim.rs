@@ -1,4 +1,4 @@
-//! Tests of the room `sim`: the stand-in against recordings of a real ComfyUI, and every fault over real HTTP and WebSocket.
+//! Tests of `sim`: the stand-in compared with recordings of a real ComfyUI, and every fault over HTTP and WebSocket.
 
 mod client;
 mod deaths;

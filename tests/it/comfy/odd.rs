@@ -1,8 +1,8 @@
-//! Servers that answer oddly: nothing panics, nothing is concluded from nonsense, nothing takes longer than it may.
+//! The client against misbehaving servers: no panic, no conclusion from malformed answers, no exceeded timeout.
 
 use super::{
     TIMEOUT, chunks, client_of, file,
-    peer::{Asked, Peer, reply},
+    peer::{Peer, ReceivedRequest, reply},
     target,
 };
 use axum::{body::Body, response::Response};
@@ -19,14 +19,14 @@ fn graph() -> Box<RawValue> {
     RawValue::from_string(GRAPH.to_owned()).unwrap()
 }
 
-/// What every call made of a peer.
+/// Results of calling every method.
 struct Answers {
     errors: Vec<Option<Error>>,
     viewed: Result<(), Error>,
     connected: bool,
 }
 
-async fn ask_everything(client: &Client, timeout: Duration) -> Answers {
+async fn call_everything(client: &Client, timeout: Duration) -> Answers {
     let prompt = Uuid::new_v4();
     let errors = vec![
         client.probe(timeout).await.err(),
@@ -45,9 +45,9 @@ async fn ask_everything(client: &Client, timeout: Duration) -> Answers {
     Answers { errors, viewed, connected }
 }
 
-/// The most important: from none of these may follow "unknown", "accepted" or "success".
+/// The most important test: none of these answers may be taken for "unknown", "accepted" or "success".
 #[tokio::test]
-async fn nonsense_is_an_error_and_never_an_answer() {
+async fn a_malformed_answer_is_an_error() {
     let bodies: [(u16, &str); 19] = [
         (500, "500 Internal Server Error\n\nServer got itself in trouble"),
         (502, "<html><h1>502 Bad Gateway</h1></html>"),
@@ -72,9 +72,9 @@ async fn nonsense_is_an_error_and_never_an_answer() {
     for (status, body) in bodies {
         let peer = Peer::start(move |_| reply(status, body)).await;
         let client = client_of(peer.addr, TIMEOUT);
-        let answers = ask_everything(&client, TIMEOUT).await;
+        let answers = call_everything(&client, TIMEOUT).await;
         for (call, error) in answers.errors.iter().enumerate() {
-            assert!(error.is_some(), "call {call} took {status} {body:?} for an answer");
+            assert!(error.is_some(), "call {call} accepted {status} {body:?} as an answer");
         }
         assert!(status == 200 || answers.viewed.is_err(), "{status}");
         assert!(!answers.connected);
@@ -91,13 +91,13 @@ async fn a_redirect_is_not_followed() {
         Response::builder().status(307).header("location", location.as_str()).body(Body::empty()).unwrap()
     })
     .await;
-    let answers = ask_everything(&client_of(peer.addr, TIMEOUT), TIMEOUT).await;
+    let answers = call_everything(&client_of(peer.addr, TIMEOUT), TIMEOUT).await;
     assert!(answers.errors.iter().all(|error| matches!(error, Some(Error::Broken(_)))), "{:?}", answers.errors);
-    assert!(elsewhere.asked().is_empty());
+    assert!(elsewhere.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_peer_that_hangs_or_cuts_is_unreachable_in_time() {
+async fn a_peer_that_hangs_or_disconnects_is_unreachable_in_time() {
     let cases: [(&'static [u8], bool); 6] = [
         (b"", true),
         (b"", false),
@@ -110,7 +110,7 @@ async fn a_peer_that_hangs_or_cuts_is_unreachable_in_time() {
         let peer = Peer::raw(bytes, hangs).await;
         let client = client_of(peer.addr, SHORT);
         let started = tokio::time::Instant::now();
-        let answers = ask_everything(&client, SHORT).await;
+        let answers = call_everything(&client, SHORT).await;
         // Ten calls, at most two timeouts each.
         assert!(started.elapsed() < SHORT * 20, "{:?}", started.elapsed());
         assert!(
@@ -123,18 +123,18 @@ async fn a_peer_that_hangs_or_cuts_is_unreachable_in_time() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable() {
+async fn a_closed_port_is_unreachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     drop(listener);
-    let answers = ask_everything(&client_of(addr, SHORT), SHORT).await;
+    let answers = call_everything(&client_of(addr, SHORT), SHORT).await;
     for error in answers.errors {
         let Some(Error::Unreachable(why)) = error else { panic!("{error:?}") };
         assert!(why.contains("connect") && !why.contains("http://"), "{why}");
     }
 }
 
-/// A POST whose answer is lost is sent once: the prompt may be queued.
+/// A POST without an answer is not repeated, because the prompt may be queued.
 #[tokio::test]
 async fn a_prompt_is_never_sent_twice() {
     let peer = Peer::raw(b"", false).await;
@@ -148,26 +148,26 @@ async fn a_prompt_is_never_sent_twice() {
 }
 
 #[tokio::test]
-async fn the_body_is_ours_and_the_graph_in_it_untouched() {
+async fn the_body_contains_the_graph_unchanged() {
     let prompt = Uuid::new_v4();
     let peer =
         Peer::start(move |_| reply(200, format!("{{\"prompt_id\":\"{prompt}\",\"number\":1,\"node_errors\":{{}}}}")))
             .await;
     let client = client_of(peer.addr, TIMEOUT);
     assert!(matches!(client.submit(prompt, &graph(), "me").await.unwrap(), Submitted::Accepted));
-    let asked = &peer.asked()[0];
+    let request = &peer.requests()[0];
     let wanted = format!(r#"{{"prompt":{GRAPH},"prompt_id":"{prompt}","client_id":"me","extra_data":{{}}}}"#);
-    assert_eq!(asked.body, wanted);
-    assert_eq!(asked.headers["content-type"], "application/json");
+    assert_eq!(request.body, wanted);
+    assert_eq!(request.headers["content-type"], "application/json");
 }
 
-/// Old versions mint their own id: the prompt must not run under a name that nobody knows.
+/// Old versions assign their own id; the prompt must not run under an id that we do not know.
 #[tokio::test]
 async fn a_prompt_under_another_id_is_deleted() {
     let peer = Peer::start(|_| reply(200, r#"{"prompt_id":"theirs","number":1,"node_errors":{}}"#)).await;
     let client = client_of(peer.addr, TIMEOUT);
     assert!(matches!(client.submit(Uuid::new_v4(), &graph(), "c").await, Err(Error::Broken(_))));
-    let last = peer.asked().pop().unwrap();
+    let last = peer.requests().pop().unwrap();
     assert_eq!((last.line.as_str(), &last.body[..]), ("POST /queue", &br#"{"delete":["theirs"]}"#[..]));
 }
 
@@ -179,9 +179,9 @@ async fn a_prompt_that_is_too_large_is_refused() {
     assert!(matches!(client.upload("", "a", 4, chunks(&["abcd"])).await, Err(Error::Refused(_))));
 }
 
-/// Each of these replies would never end: the client must stop reading.
+/// These replies never end: the client must stop reading.
 #[tokio::test]
-async fn an_endless_answer_is_cut() {
+async fn an_endless_answer_is_aborted() {
     for status in [200, 400] {
         let peer = Peer::start(move |_| {
             let endless = stream::repeat_with(|| Ok::<_, io::Error>(bytes::Bytes::from(vec![b' '; 1 << 20])));
@@ -204,7 +204,7 @@ async fn an_endless_answer_is_cut() {
 }
 
 #[tokio::test]
-async fn headers_and_base_path_go_with_every_request_and_origin_with_none() {
+async fn every_request_has_the_headers_and_base_path_but_no_origin() {
     let peer = Peer::start(|_| reply(200, "{}")).await;
     let mut target = target(format!("http://{}/comfy/", peer.addr));
     for (name, value) in
@@ -214,11 +214,11 @@ async fn headers_and_base_path_go_with_every_request_and_origin_with_none() {
     }
     let client = Client::new(&target, TIMEOUT).unwrap();
     assert!(!format!("{client:?}").contains("s3cret"));
-    ask_everything(&client, TIMEOUT).await;
-    let asked = peer.asked();
-    assert!(asked.len() >= 8);
-    assert!(asked.iter().any(|asked| asked.line.starts_with("GET /comfy/ws?clientId=c")), "{:?}", peer.lines());
-    for Asked { line, headers, .. } in asked {
+    call_everything(&client, TIMEOUT).await;
+    let requests = peer.requests();
+    assert!(requests.len() >= 8);
+    assert!(requests.iter().any(|request| request.line.starts_with("GET /comfy/ws?clientId=c")), "{:?}", peer.lines());
+    for ReceivedRequest { line, headers, .. } in requests {
         assert!(line.split(' ').nth(1).unwrap().starts_with("/comfy/"), "{line}");
         assert_eq!(
             (&headers["x-key"], &headers["authorization"]),
@@ -229,7 +229,7 @@ async fn headers_and_base_path_go_with_every_request_and_origin_with_none() {
 }
 
 #[tokio::test]
-async fn an_unusable_target_is_refused_at_the_door() {
+async fn an_unusable_target_is_refused_on_creation() {
     for base_url in ["", "ftp://a", "http://", "not a url"] {
         assert!(matches!(Client::new(&target(base_url.to_owned()), TIMEOUT), Err(Error::Refused(_))), "{base_url}");
     }
@@ -238,9 +238,9 @@ async fn an_unusable_target_is_refused_at_the_door() {
     assert!(Client::new(&target, TIMEOUT).is_err());
 }
 
-/// An instance whose history holds what no strict parser reads.
+/// The history contains JSON that a strict parser refuses.
 #[tokio::test]
-async fn not_a_number_in_history_is_read_over() {
+async fn nan_in_the_history_is_tolerated() {
     let prompt = Uuid::new_v4();
     let peer = Peer::start(move |line| {
         if line == "GET /queue" {
@@ -256,7 +256,7 @@ async fn not_a_number_in_history_is_read_over() {
     })
     .await;
     let PromptStatus::Ended(ending) = client_of(peer.addr, TIMEOUT).status(prompt).await.unwrap() else {
-        panic!("not ended")
+        panic!("the prompt has not ended")
     };
     assert_eq!(ending.outputs, [NodeOutput::Text { node_id: "1".to_owned(), text: "\u{fffd}".to_owned() }]);
     assert_eq!(
@@ -266,7 +266,7 @@ async fn not_a_number_in_history_is_read_over() {
     );
 }
 
-/// The jobs API says that there is no such job; the ledgers say that there is: they have the last word.
+/// The jobs API does not know the job, but the queue does: the queue decides.
 #[tokio::test]
 async fn unknown_is_never_concluded_from_the_jobs_api_alone() {
     let prompt = Uuid::new_v4();

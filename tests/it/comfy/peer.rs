@@ -1,4 +1,4 @@
-//! A server that says what a test wants it to say, and remembers what it was asked.
+//! A server with scripted answers, which records its requests.
 
 use axum::{
     Router,
@@ -17,60 +17,61 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// One request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ReceivedRequest {
     pub line: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-/// Stops with the test.
+/// The server. Dropping it stops it.
 pub struct Peer {
     pub addr: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     task: JoinHandle<()>,
 }
 
 impl Peer {
-    /// Answers every request by `answer` (given `METHOD /path?query`).
+    /// Starts a server that answers every request by `answer`, which gets `METHOD /path?query`.
     pub async fn start(answer: impl Fn(&str) -> Response + Clone + Send + Sync + 'static) -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let remember = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&requests);
         let router = Router::new().fallback(move |request: Request| {
-            let (answer, remember) = (answer.clone(), Arc::clone(&remember));
+            let (answer, recorded) = (answer.clone(), Arc::clone(&recorded));
             async move {
                 let line = format!("{} {}", request.method(), request.uri());
                 let headers = request.headers().clone();
                 let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap_or_default();
-                remember.lock().unwrap().push(Asked { line: line.clone(), headers, body });
+                recorded.lock().unwrap().push(ReceivedRequest { line: line.clone(), headers, body });
                 answer(&line)
             }
         });
-        Self::serve(router, asked).await
+        Self::serve(router, requests).await
     }
 
-    /// Any router.
+    /// Starts a server with a router.
     pub async fn with(router: Router) -> Self {
         Self::serve(router, Arc::default()).await
     }
 
-    async fn serve(router: Router, asked: Arc<Mutex<Vec<Asked>>>) -> Self {
+    async fn serve(router: Router, requests: Arc<Mutex<Vec<ReceivedRequest>>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { addr, asked, task }
+        Self { addr, requests, task }
     }
 
-    /// Answers every connection with `bytes` after the first read, then hangs up (or, if asked, does nothing more).
+    /// Starts a server that answers every connection with `bytes` after the first read, and then disconnects; with
+    /// `hangs` it keeps the connection open.
     pub async fn raw(bytes: &'static [u8], hangs: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let remember = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&requests);
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let remember = Arc::clone(&remember);
+                let recorded = Arc::clone(&recorded);
                 tokio::spawn(async move {
                     let mut head = vec![0; 65_536];
                     let length = stream.read(&mut head).await.unwrap_or(0);
@@ -78,22 +79,26 @@ impl Peer {
                         return;
                     }
                     let line = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();
-                    remember.lock().unwrap().push(Asked { line, headers: HeaderMap::new(), body: Bytes::new() });
+                    recorded.lock().unwrap().push(ReceivedRequest {
+                        line,
+                        headers: HeaderMap::new(),
+                        body: Bytes::new(),
+                    });
                     if stream.write_all(bytes).await.is_ok() && hangs {
                         std::future::pending::<()>().await;
                     }
                 });
             }
         });
-        Self { addr, asked, task }
+        Self { addr, requests, task }
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     pub fn lines(&self) -> Vec<String> {
-        self.asked().into_iter().map(|asked| asked.line).collect()
+        self.requests().into_iter().map(|request| request.line).collect()
     }
 }
 

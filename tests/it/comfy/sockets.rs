@@ -1,4 +1,4 @@
-//! The WebSocket against peers that flood, mumble, cut and refuse.
+//! The WebSocket against peers that flood, send malformed frames, disconnect and refuse.
 
 use super::{
     TIMEOUT, client_of,
@@ -25,7 +25,7 @@ async fn peer<F: Future<Output = ()> + Send + 'static>(
 }
 
 async fn next(socket: &mut Socket) -> Option<PromptEvent> {
-    tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no sign in time")
+    tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no event in time")
 }
 
 fn ended(prompt: Uuid) -> Message {
@@ -33,7 +33,7 @@ fn ended(prompt: Uuid) -> Message {
 }
 
 #[tokio::test]
-async fn the_first_frame_asks_for_the_features() {
+async fn the_first_frame_sends_feature_flags() {
     let prompt = Uuid::new_v4();
     let peer = peer(move |mut socket| async move {
         let first = socket.recv().await.unwrap().unwrap();
@@ -45,11 +45,11 @@ async fn the_first_frame_asks_for_the_features() {
     .await;
     let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
     assert_eq!(next(&mut socket).await, Some(PromptEvent::Ended(prompt)));
-    assert_eq!(next(&mut socket).await, None, "it has closed");
+    assert_eq!(next(&mut socket).await, None, "the socket must be closed");
 }
 
 #[tokio::test]
-async fn binary_big_and_broken_frames_are_read_over() {
+async fn binary_big_and_malformed_frames_are_skipped() {
     let prompt = Uuid::new_v4();
     let peer = peer(move |mut socket| async move {
         let big = format!(
@@ -74,9 +74,9 @@ async fn binary_big_and_broken_frames_are_read_over() {
     assert_eq!(next(&mut socket).await, Some(PromptEvent::Ended(prompt)));
 }
 
-/// One reader that stalls stops all messages of a real instance: ours takes everything though nobody asks for it.
+/// A stalled reader blocks all messages of a real instance, so our socket is drained even without a reader.
 #[tokio::test]
-async fn a_socket_is_drained_while_nobody_reads_it() {
+async fn a_socket_is_drained_without_a_reader() {
     let all_sent = Arc::new(Notify::new());
     let sent = Arc::clone(&all_sent);
     let prompt = Uuid::new_v4();
@@ -97,17 +97,19 @@ async fn a_socket_is_drained_while_nobody_reads_it() {
     })
     .await;
     let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(60), all_sent.notified()).await.expect("the peer was stalled");
-    let mut signs = 0;
+    tokio::time::timeout(Duration::from_secs(60), all_sent.notified())
+        .await
+        .expect("the peer could not send everything");
+    let mut events = 0;
     while next(&mut socket).await != Some(PromptEvent::Ended(prompt)) {
-        signs += 1;
+        events += 1;
     }
-    // What was still on its way when the reading began comes on top of the 1,024 that are kept.
-    assert!(signs < 5_000, "{signs} signs were kept");
+    // Events in flight when reading started come on top of the 1,024 that are queued.
+    assert!(events < 5_000, "{events} events were queued");
 }
 
 #[tokio::test]
-async fn closing_says_goodbye_and_waits_for_the_answer() {
+async fn close_sends_a_close_frame_and_waits_for_the_answer() {
     let closed = Arc::new(Notify::new());
     let told = Arc::clone(&closed);
     let peer = peer(move |mut socket| {
@@ -123,11 +125,11 @@ async fn closing_says_goodbye_and_waits_for_the_answer() {
     .await;
     let socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
     tokio::time::timeout(TIMEOUT, socket.close()).await.unwrap();
-    tokio::time::timeout(Duration::from_millis(1), closed.notified()).await.expect("close came back too early");
+    tokio::time::timeout(Duration::from_millis(1), closed.notified()).await.expect("close returned too early");
 }
 
 #[tokio::test]
-async fn a_dropped_socket_is_gone_at_the_other_side() {
+async fn dropping_a_socket_closes_it_at_the_peer() {
     let gone = Arc::new(Notify::new());
     let told = Arc::clone(&gone);
     let peer = peer(move |mut socket| {

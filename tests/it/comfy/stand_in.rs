@@ -1,4 +1,4 @@
-//! The client and the stand-in, in both of its modes, with and without faults.
+//! The client against the stand-in in both modes, with and without faults.
 
 use super::{TIMEOUT, client_of};
 use crate::support::eventually;
@@ -24,7 +24,7 @@ async fn stand_in(mode: Mode) -> (Sim, Client) {
     (sim, client)
 }
 
-/// A picture after `seconds`.
+/// Returns a graph that saves a picture after `seconds`.
 fn picture(seconds: f64) -> Box<RawValue> {
     let graph = json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 7}},
@@ -46,14 +46,14 @@ async fn ended(client: &Client, prompt: Uuid) -> PromptResult {
         match client.status(prompt).await.unwrap() {
             PromptStatus::Ended(ending) => Some(ending),
             PromptStatus::Pending | PromptStatus::Running => None,
-            PromptStatus::Unknown => panic!("lost"),
+            PromptStatus::Unknown => panic!("the prompt is unknown"),
         }
     })
     .await
 }
 
 async fn until(client: &Client, prompt: Uuid, wanted: fn(&PromptStatus) -> bool) {
-    eventually("the prompt is there", TIMEOUT, || async {
+    eventually("the prompt has the wanted status", TIMEOUT, || async {
         wanted(&client.status(prompt).await.unwrap()).then_some(())
     })
     .await;
@@ -67,11 +67,11 @@ fn file(ending: &PromptResult) -> &RemoteFile {
 }
 
 async fn next(socket: &mut Socket) -> Option<PromptEvent> {
-    tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no sign in time")
+    tokio::time::timeout(TIMEOUT, socket.next()).await.expect("no event in time")
 }
 
 #[tokio::test]
-async fn a_prompt_is_seen_all_its_life() {
+async fn a_prompt_has_a_status_from_submit_to_delete() {
     for mode in MODES {
         let (_sim, client) = stand_in(mode).await;
         let (first, second) = (submit(&client, 0.5).await, submit(&client, 0.1).await);
@@ -90,18 +90,18 @@ async fn a_prompt_is_seen_all_its_life() {
 }
 
 #[tokio::test]
-async fn every_look_between_submit_and_forget_finds_the_prompt() {
+async fn the_status_is_never_unknown_between_submit_and_delete() {
     for mode in MODES {
         let (_sim, client) = stand_in(mode).await;
-        let mut looks = 0;
+        let mut polls = 0;
         for _ in 0..40 {
             let prompt = submit(&client, 0.002).await;
             loop {
-                looks += 1;
+                polls += 1;
                 match client.status(prompt).await.unwrap() {
                     PromptStatus::Ended(_) => break,
                     PromptStatus::Pending | PromptStatus::Running => {}
-                    PromptStatus::Unknown => panic!("{mode:?}: lost at look {looks}"),
+                    PromptStatus::Unknown => panic!("{mode:?}: unknown at poll {polls}"),
                 }
             }
         }
@@ -109,7 +109,7 @@ async fn every_look_between_submit_and_forget_finds_the_prompt() {
 }
 
 #[tokio::test]
-async fn a_cancel_hits_its_prompt_and_no_other() {
+async fn cancel_affects_only_its_prompt() {
     for mode in MODES {
         let (sim, client) = stand_in(mode).await;
         let (first, second, third) =
@@ -131,13 +131,13 @@ async fn a_cancel_hits_its_prompt_and_no_other() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_in_part_is_taken_back() {
+async fn a_partly_accepted_prompt_is_cancelled() {
     for mode in MODES {
         let (sim, client) = stand_in(mode).await;
         sim.set(|faults| faults.prompt_partial = Times::Next(1));
         let prompt = Uuid::new_v4();
         let Submitted::Invalid(failure) = client.submit(prompt, &picture(5.0), "c").await.unwrap() else {
-            panic!("accepted")
+            panic!("the prompt was accepted")
         };
         assert_eq!(failure.kind, FailureKind::InvalidWorkflow);
         assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
@@ -146,12 +146,12 @@ async fn what_was_accepted_in_part_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_refused_graph_names_its_node() {
+async fn a_refusal_names_the_node() {
     for mode in MODES {
         let (_sim, client) = stand_in(mode).await;
         let graph = RawValue::from_string(r#"{"7":{"class_type":"NoSuchNode","inputs":{}}}"#.to_owned()).unwrap();
         let Submitted::Invalid(failure) = client.submit(Uuid::new_v4(), &graph, "c").await.unwrap() else {
-            panic!("accepted")
+            panic!("the prompt was accepted")
         };
         assert_eq!(failure.node_id.as_deref(), Some("7"), "{mode:?}: {failure:?}");
         assert!(failure.message.contains("NoSuchNode"), "{failure:?}");
@@ -159,7 +159,7 @@ async fn a_refused_graph_names_its_node() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_leaves_a_prompt_that_can_be_found() {
+async fn a_prompt_whose_answer_was_lost_can_be_found() {
     let (sim, client) = stand_in(Mode::V03).await;
     for queued in [true, false] {
         sim.set(|faults| {
@@ -171,7 +171,7 @@ async fn a_lost_answer_leaves_a_prompt_that_can_be_found() {
         assert!(matches!(submitted, Err(Error::Unreachable(_))), "{submitted:?}");
         assert_eq!(!matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown), queued);
         let submits = sim.log().iter().filter(|entry| entry.event == LogEvent::Submitted).count();
-        assert_eq!(submits, 1, "sent once, queued once");
+        assert_eq!(submits, 1, "the prompt must be queued once");
     }
     sim.set(|faults| faults.prompt_500_queued = Times::Next(1));
     let prompt = Uuid::new_v4();
@@ -180,7 +180,7 @@ async fn a_lost_answer_leaves_a_prompt_that_can_be_found() {
 }
 
 #[tokio::test]
-async fn an_ending_is_waited_for_after_its_sign() {
+async fn the_result_is_awaited_after_the_end_event() {
     for mode in MODES {
         let (sim, client) = stand_in(mode).await;
         sim.set(|faults| faults.history_late_ms = 300);
@@ -193,7 +193,7 @@ async fn an_ending_is_waited_for_after_its_sign() {
 }
 
 #[tokio::test]
-async fn an_ending_that_never_comes_is_given_up_in_time() {
+async fn waiting_for_a_missing_result_is_limited() {
     let (_sim, client) = stand_in(Mode::V03).await;
     let started = Instant::now();
     assert!(matches!(client.result(Uuid::new_v4()).await.unwrap(), PromptStatus::Unknown));
@@ -201,7 +201,7 @@ async fn an_ending_that_never_comes_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn failures_are_told_apart() {
+async fn failure_kinds_are_distinguished() {
     for mode in MODES {
         let (sim, client) = stand_in(mode).await;
         for (oom, kind) in [(false, FailureKind::NodeError), (true, FailureKind::OutOfMemory)] {
@@ -224,7 +224,7 @@ async fn failures_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_or_cut_is_an_error() {
+async fn a_missing_or_truncated_file_is_an_error() {
     let (sim, client) = stand_in(Mode::V03).await;
     let prompt = submit(&client, 0.0).await;
     let ending = ended(&client, prompt).await;
@@ -242,7 +242,7 @@ async fn a_file_that_is_gone_or_cut_is_an_error() {
 }
 
 #[tokio::test]
-async fn garbage_and_big_frames_do_not_end_a_socket() {
+async fn malformed_and_big_frames_do_not_close_a_socket() {
     let (sim, client) = stand_in(Mode::V03).await;
     sim.set(|faults| (faults.ws_garbage, faults.ws_big) = (Times::Next(3), Times::Next(3)));
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
@@ -251,7 +251,7 @@ async fn garbage_and_big_frames_do_not_end_a_socket() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_cut_ends_and_the_next_one_hears() {
+async fn a_dropped_socket_ends_and_the_next_one_gets_events() {
     let (sim, client) = stand_in(Mode::V03).await;
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     sim.drop_sockets();
@@ -260,7 +260,7 @@ async fn a_socket_that_is_cut_ends_and_the_next_one_hears() {
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     let prompt = submit(&client, 0.01).await;
     while next(&mut socket).await.expect("open") != PromptEvent::Ended(prompt) {}
-    // Closed in full, the older one cannot take the newer one's place with it (protocol §5).
+    // After a full close, the older socket cannot remove the newer one with the same client id (protocol §5).
     socket.close().await;
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
     let prompt = submit(&client, 0.01).await;
@@ -270,7 +270,7 @@ async fn a_socket_that_is_cut_ends_and_the_next_one_hears() {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_and_a_dead_instance_is_unreachable() {
+async fn a_restart_loses_prompts_and_a_dead_instance_is_unreachable() {
     let (sim, client) = stand_in(Mode::V03).await;
     let prompt = submit(&client, 5.0).await;
     let mut socket = client.connect("c", TIMEOUT).await.unwrap();
@@ -285,9 +285,9 @@ async fn a_restart_forgets_and_a_dead_instance_is_unreachable() {
     assert_eq!(client.upload("t", "x.png", 1, bytes()).await.unwrap(), "t/x.png");
 }
 
-/// The jobs API went with the newer version: the client finds its way by queue and history.
+/// The older version has no jobs API: the client falls back to queue and history.
 #[tokio::test]
-async fn an_instance_may_be_exchanged_for_an_older_one() {
+async fn an_instance_can_be_downgraded() {
     let (old, old_client) = stand_in(Mode::V03).await;
     let prompt = submit(&old_client, 0.0).await;
     let (new, client) = stand_in(Mode::V038).await;

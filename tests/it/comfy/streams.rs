@@ -1,4 +1,4 @@
-//! Downloads and uploads that break off, stall, lie about their length, or take long.
+//! Downloads and uploads that break, stall, have a wrong length, or are slow.
 
 use super::{
     TIMEOUT, chunks, client_of, file,
@@ -11,7 +11,7 @@ use std::{io, time::Duration};
 const SHORT: Duration = Duration::from_millis(400);
 
 #[tokio::test]
-async fn a_name_goes_into_the_query_and_nowhere_else() {
+async fn a_file_name_is_sent_in_the_query_only() {
     let peer = Peer::start(|_| reply(200, "x")).await;
     let client = client_of(peer.addr, TIMEOUT);
     client.view(&file("a b&type=input#?\r\n../ü.png", "win\\x/..")).await.unwrap();
@@ -22,7 +22,7 @@ async fn a_name_goes_into_the_query_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_off_ends_with_an_error() {
+async fn a_broken_download_ends_with_an_error() {
     let cases: [(&'static [u8], bool); 3] = [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", false),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", true),
@@ -38,7 +38,7 @@ async fn a_download_that_breaks_off_ends_with_an_error() {
 }
 
 #[tokio::test]
-async fn a_download_without_a_length_ends_where_it_ends() {
+async fn a_download_without_a_length_is_complete() {
     let peer = Peer::raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", true).await;
     let client = client_of(peer.addr, SHORT);
     let download = client.view(&file("a", "")).await.unwrap();
@@ -48,15 +48,15 @@ async fn a_download_without_a_length_ends_where_it_ends() {
 }
 
 #[tokio::test]
-async fn an_upload_is_a_form_with_a_plain_name() {
+async fn an_upload_is_a_form_with_a_safe_name() {
     let peer = Peer::start(|_| reply(200, r#"{"name":"x (1).png","subfolder":"t","type":"input"}"#)).await;
     let client = client_of(peer.addr, TIMEOUT);
     let name = client.upload("t", "a\"b/ü.png", 6, chunks(&["abc", "def"])).await.unwrap();
     assert_eq!(name, "t/x (1).png");
-    let asked = peer.asked().pop().unwrap();
-    assert_eq!(asked.line, "POST /upload/image");
-    assert!(asked.headers.contains_key("content-length"));
-    let body = String::from_utf8(asked.body.to_vec()).unwrap();
+    let request = peer.requests().pop().unwrap();
+    assert_eq!(request.line, "POST /upload/image");
+    assert!(request.headers.contains_key("content-length"));
+    let body = String::from_utf8(request.body.to_vec()).unwrap();
     for part in [
         "name=\"image\"; filename=\"a_b__.png\"",
         "abcdef",
@@ -69,7 +69,7 @@ async fn an_upload_is_a_form_with_a_plain_name() {
 }
 
 #[tokio::test]
-async fn an_input_that_cannot_be_read_is_not_the_instances_fault() {
+async fn an_unreadable_input_is_not_blamed_on_the_instance() {
     let peer = Peer::start(|_| reply(200, r#"{"name":"x","subfolder":"","type":"input"}"#)).await;
     let client = client_of(peer.addr, TIMEOUT);
     let broken = stream::iter([Ok(bytes::Bytes::from("ab")), Err(io::Error::other("disk on fire"))]).boxed();
@@ -80,7 +80,7 @@ async fn an_input_that_cannot_be_read_is_not_the_instances_fault() {
     }
 }
 
-/// The timeout is of each step: a body that trickles in for longer arrives.
+/// The timeout applies to each step, so a slow body may take longer in total.
 #[tokio::test]
 async fn a_slow_upload_may_take_longer_than_the_timeout() {
     let peer = Peer::start(|_| reply(200, r#"{"name":"x","subfolder":"","type":"input"}"#)).await;
@@ -93,7 +93,7 @@ async fn a_slow_upload_may_take_longer_than_the_timeout() {
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_takes_is_given_up() {
+async fn an_upload_that_is_not_read_is_aborted() {
     let peer = Peer::raw(b"", true).await;
     let client = client_of(peer.addr, SHORT);
     let endless = stream::repeat_with(|| Ok::<_, io::Error>(bytes::Bytes::from(vec![0; 1 << 20]))).boxed();

@@ -1,4 +1,4 @@
-//! Instances that are down, are something else, or have a proxy in front that knows no WebSocket.
+//! Instances that are down, are another service, or are behind a proxy without WebSocket.
 
 use super::{diagnose, storage};
 use crate::support::{TestRedis, stack::free_port};
@@ -6,7 +6,7 @@ use axum::{Json, Router, routing::get};
 use serde_json::json;
 use shuzhiren::sim::{self, SimOptions};
 
-/// Serves these routes on a port of its own, until the test's runtime ends.
+/// Serves these routes on a free port, until the runtime of the test ends.
 async fn serve(router: Router) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -15,7 +15,7 @@ async fn serve(router: Router) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_instance_is_asked_as_a_dispatcher_would_ask_it() {
+async fn each_instance_is_checked_like_a_dispatcher_uses_it() {
     let up = sim::start(SimOptions { listen: ([127, 0, 0, 1], 0).into(), ..SimOptions::default() }).await.unwrap();
     let down = free_port();
     let other = serve(Router::new().fallback(|| async { "hello" })).await;

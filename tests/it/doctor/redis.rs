@@ -1,10 +1,10 @@
-//! A Redis that would lose tasks, or is away.
+//! A Redis that may lose tasks, or is unreachable.
 
 use super::diagnose;
 use crate::support::{TestRedis, stack::free_port};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_loses_tasks_is_named_with_what_to_do() {
+async fn a_redis_that_may_lose_tasks_is_reported_with_advice() {
     let primary_port = free_port();
     let _primary = TestRedis::start_with(&["--port", &primary_port.to_string()]);
     let replica_of = format!("127.0.0.1 {primary_port}");
@@ -37,7 +37,7 @@ async fn a_redis_that_loses_tasks_is_named_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_cannot_be_reached_or_entered_is_a_failure_and_the_rest_is_still_looked_at() {
+async fn an_unusable_redis_is_a_failure_and_the_other_checks_still_run() {
     let folder = tempfile::tempdir().unwrap();
     let locked_port = free_port();
     let _locked = TestRedis::start_with(&["--port", &locked_port.to_string(), "--requirepass", "a password"]);
@@ -51,7 +51,7 @@ async fn a_redis_that_cannot_be_reached_or_entered_is_a_failure_and_the_rest_is_
             diagnose(&[], &[("REDIS_URL", &url), ("SHUZHIREN_STORAGE_URL", &super::storage(folder.path()))]).await;
         let (level, said, todo) = found.of("redis");
         assert!(level == "fail" && todo.contains(advice), "{url}: {said} → {todo}");
-        assert!(!found.report.to_string().contains("wrong@"), "the password is not printed");
+        assert!(!found.report.to_string().contains("wrong@"), "the password must not be printed");
         assert_eq!((found.of("store").0, found.of("instances").0), ("ok", "skip"));
         assert_eq!(found.code, 1);
     }

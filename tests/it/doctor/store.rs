@@ -1,4 +1,4 @@
-//! A store that cannot be written, is not there, or is another system's.
+//! A store that is not writable, does not exist, or belongs to another system.
 
 use super::{diagnose, storage};
 use crate::support::TestRedis;
@@ -6,12 +6,12 @@ use shuzhiren::queue::{Queue, QueueLimits};
 use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_takes_no_files_is_a_failure() {
+async fn a_store_that_is_not_writable_is_a_failure() {
     let redis = TestRedis::start();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a file"), "").unwrap();
     for (url, level) in [
-        // No user, not even root, may make a file there.
+        // No user, not even root, may create a file there.
         (storage(Path::new("/sys")), "fail"),
         (storage(&folder.path().join("a%20file")), "fail"),
         ("data/files".to_owned(), "fail"),
@@ -22,13 +22,13 @@ async fn a_store_that_takes_no_files_is_a_failure() {
         assert!(seen == level && !todo.is_empty(), "{url}: {seen} {said} → {todo}");
         assert_eq!(found.code, i32::from(level == "fail"), "{url}");
     }
-    assert!(!folder.path().join("not-there-yet").exists(), "it was looked for, not made");
+    assert!(!folder.path().join("not-there-yet").exists(), "the check must not create it");
     let found = diagnose(&[], &[("REDIS_URL", &redis.url())]).await;
-    assert_eq!((found.of("store").0, found.code), ("fail", 1), "none is set");
+    assert_eq!((found.of("store").0, found.code), ("fail", 1), "no store is set");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_another_system_are_noticed() {
+async fn files_of_another_system_are_reported() {
     let redis = TestRedis::start();
     let limits = QueueLimits { waiting_max: 0, keep_tasks: std::time::Duration::from_secs(60) };
     let queue = Queue::connect(&redis.settings(), limits).await.unwrap();
@@ -40,12 +40,12 @@ async fn files_of_another_system_are_noticed() {
     let mark = folder.path().join("installation");
     std::fs::write(&mark, queue.installation()).unwrap();
     assert_eq!(diagnose(&[], &settings).await.of("store.installation").0, "ok");
-    std::fs::write(&mark, "somebody-else").unwrap();
+    std::fs::write(&mark, "another-system").unwrap();
     let found = diagnose(&[], &settings).await;
     let (level, said, todo) = found.of("store.installation");
     assert!(
-        level == "warn" && said.contains("somebody-else") && todo.contains("SHUZHIREN_NAMESPACE"),
+        level == "warn" && said.contains("another-system") && todo.contains("SHUZHIREN_NAMESPACE"),
         "{said} → {todo}"
     );
-    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "somebody-else", "the mark stays as it is");
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "another-system", "the mark must not be changed");
 }

@@ -1,4 +1,4 @@
-//! What fails, is refused, or is cancelled.
+//! Failing, refused and cancelled prompts.
 
 use super::{WAIT_MAX, bytes_of, fresh, instances, run, workflow};
 use crate::support::eventually;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 #[tokio::test]
-async fn a_node_that_fails_is_named_and_the_rest_is_kept() {
+async fn a_failed_node_is_named_and_other_outputs_are_kept() {
     for client in instances() {
         let run = run(&client, &fresh("steps_fail")).await;
         let failure = run.failure();
@@ -27,7 +27,7 @@ async fn a_node_that_fails_is_named_and_the_rest_is_kept() {
 }
 
 #[tokio::test]
-async fn out_of_memory_is_told_apart() {
+async fn out_of_memory_is_distinguished() {
     for client in instances() {
         let run = run(&client, &fresh("steps_oom")).await;
         assert_eq!(run.failure().kind, FailureKind::OutOfMemory);
@@ -35,7 +35,7 @@ async fn out_of_memory_is_told_apart() {
     }
 }
 
-/// Name, node to blame, word of the message.
+/// Workflow, failed node, word of the message.
 const BAD: [(&str, Option<&str>, &str); 15] = [
     ("bad_class", Some("1"), "NoSuchNode"),
     ("bad_combo", Some("2"), "'magic' not in"),
@@ -55,7 +55,7 @@ const BAD: [(&str, Option<&str>, &str); 15] = [
 ];
 
 #[tokio::test]
-async fn a_bad_workflow_is_refused_in_plain_words() {
+async fn an_invalid_workflow_is_refused_with_a_readable_message() {
     for client in instances() {
         for (name, node_id, word) in BAD {
             let prompt = Uuid::new_v4();
@@ -75,14 +75,14 @@ async fn a_bad_workflow_is_refused_in_plain_words() {
 }
 
 #[tokio::test]
-async fn half_a_workflow_is_taken_back() {
+async fn a_partly_accepted_workflow_is_cancelled() {
     for client in instances() {
-        // Something slow in front of it, so that it is still pending when it is taken back.
+        // A slow prompt before it keeps it pending until it is cancelled.
         let (slow, prompt) = (Uuid::new_v4(), Uuid::new_v4());
         client.submit(slow, &fresh("steps_slow"), "test-slow").await.unwrap();
         let Submitted::Invalid(failure) = client.submit(prompt, &workflow("partly_bad"), "test-partly").await.unwrap()
         else {
-            panic!("accepted")
+            panic!("the prompt was accepted")
         };
         assert_eq!(failure.node_id.as_deref(), Some("3"));
         assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
@@ -90,7 +90,7 @@ async fn half_a_workflow_is_taken_back() {
     }
 }
 
-/// Cancels until the instance has let go of it.
+/// Cancels until the prompt is gone from the instance.
 async fn gone(client: &Client, prompt: Uuid) -> PromptStatus {
     let started = Instant::now();
     loop {
@@ -102,7 +102,7 @@ async fn gone(client: &Client, prompt: Uuid) -> PromptStatus {
                 return gone;
             }
         }
-        assert!(started.elapsed() < Duration::from_secs(10), "not let go");
+        assert!(started.elapsed() < Duration::from_secs(10), "the prompt was not cancelled");
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }
@@ -126,7 +126,10 @@ async fn a_running_and_a_pending_prompt_can_be_cancelled() {
         assert!(queue.running.contains(&first.to_string()) && queue.pending.contains(&second.to_string()));
         let pending = gone(&client, second).await;
         assert!(matches!(pending, PromptStatus::Unknown), "{pending:?}");
-        assert!(matches!(client.status(first).await.unwrap(), PromptStatus::Running), "the other one was hit");
+        assert!(
+            matches!(client.status(first).await.unwrap(), PromptStatus::Running),
+            "the other prompt was interrupted"
+        );
         let running = gone(&client, first).await;
         assert!(
             matches!(&running, PromptStatus::Ended(PromptResult { outcome: PromptOutcome::Interrupted, .. })),
@@ -136,7 +139,7 @@ async fn a_running_and_a_pending_prompt_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn a_missing_or_hostile_file_is_an_error_and_nothing_else() {
+async fn a_missing_or_hostile_file_name_is_only_an_error() {
     for client in instances() {
         let file = |filename: &str, subfolder: &str, folder_type: &str| RemoteFile {
             filename: filename.to_owned(),

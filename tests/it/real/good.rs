@@ -1,4 +1,4 @@
-//! What works: workflows to their whole files, uploads, sockets.
+//! Successful prompts with their files, uploads, sockets.
 
 use super::{TIMEOUT, WAIT_MAX, bytes_of, fresh, has_magic, instances, run, workflow};
 use futures_util::{StreamExt, stream};
@@ -8,7 +8,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn a_probe_tells_what_it_is() {
+async fn a_probe_returns_version_and_device() {
     for client in instances() {
         let probe = client.probe(TIMEOUT).await.unwrap();
         assert!(probe.version.starts_with("0."), "{probe:?}");
@@ -19,7 +19,7 @@ async fn a_probe_tells_what_it_is() {
     }
 }
 
-/// Name, files, texts.
+/// Workflow, number of files, texts.
 const GOOD: [(&str, usize, usize); 27] = [
     ("empty_save", 1, 0),
     ("empty_save_512", 1, 0),
@@ -51,7 +51,7 @@ const GOOD: [(&str, usize, usize); 27] = [
 ];
 
 #[tokio::test]
-async fn every_good_workflow_ends_with_whole_files() {
+async fn every_valid_workflow_produces_complete_files() {
     let clients = instances();
     if clients.is_empty() {
         return;
@@ -76,7 +76,7 @@ async fn every_good_workflow_ends_with_whole_files() {
 }
 
 #[tokio::test]
-async fn what_is_shown_has_its_kind() {
+async fn outputs_have_their_kind() {
     for client in instances() {
         let video = run(&client, &workflow("save_video")).await;
         assert!(
@@ -95,7 +95,7 @@ async fn what_is_shown_has_its_kind() {
 }
 
 #[tokio::test]
-async fn a_u64_seed_arrives_whole() {
+async fn a_u64_seed_arrives_exactly() {
     for client in instances() {
         let run = run(&client, &workflow("seed_max")).await;
         assert!(matches!(run.ending.outcome, PromptOutcome::Success), "{:?}", run.ending);
@@ -103,7 +103,7 @@ async fn a_u64_seed_arrives_whole() {
 }
 
 #[tokio::test]
-async fn an_upload_is_used_under_the_name_that_came_back() {
+async fn an_upload_is_used_under_the_returned_name() {
     for client in instances() {
         let saved = run(&client, &workflow("empty_save")).await;
         let picture = bytes_of(&client, saved.files()[0]).await;
@@ -121,7 +121,7 @@ async fn an_upload_is_used_under_the_name_that_came_back() {
 }
 
 #[tokio::test]
-async fn a_socket_closed_in_full_can_be_opened_again_under_its_name() {
+async fn a_closed_socket_can_be_reopened_with_its_client_id() {
     for client in instances() {
         let client_id = format!("test-{}", Uuid::new_v4());
         for _ in 0..3 {
@@ -143,9 +143,9 @@ async fn a_socket_closed_in_full_can_be_opened_again_under_its_name() {
     }
 }
 
-/// ComfyUI says success before its history does: every ending must be found at once all the same.
+/// ComfyUI sends success before it writes the history; nevertheless every result must be found.
 #[tokio::test]
-async fn fifty_quick_prompts_are_all_found_in_history() {
+async fn the_results_of_fifty_quick_prompts_are_found() {
     let Some(client) = instances().into_iter().next() else { return };
     let client_id = format!("test-{}", Uuid::new_v4());
     let mut socket = client.connect(&client_id, TIMEOUT).await.unwrap();

@@ -1,4 +1,4 @@
-//! A plain client: no code of ours but the stand-in.
+//! A client made of third-party crates only, so that the tests use no code of ours but the stand-in.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, tungstenite::Message, tungstenite::protocol::WebSocketConfig,
 };
 
-/// More than any of these tests waits for anything.
+/// Time limit of every wait in these tests.
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// A running stand-in and HTTP to it.
+/// A running stand-in and an HTTP client.
 pub struct Stand {
     pub sim: Sim,
     pub http: reqwest::Client,
@@ -24,7 +24,8 @@ pub async fn stand() -> Stand {
 
 pub async fn stand_with(options: SimOptions) -> Stand {
     let sim = start(options).await.unwrap();
-    // One for all: a TLS set-up per client costs more than the stand-in. No connection is kept, for the faults cut them.
+    // One client for all, because the TLS set-up of a client costs more than the stand-in. It keeps no connections,
+    // because faults drop them.
     static HTTP: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
     let client = || reqwest::Client::builder().no_proxy().timeout(WAIT_MAX).pool_max_idle_per_host(0).build().unwrap();
     Stand { sim, http: HTTP.get_or_init(client).clone() }
@@ -35,7 +36,7 @@ impl Stand {
         format!("{}{path}", self.sim.url())
     }
 
-    /// Status and body.
+    /// Returns status and body.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let response = self.http.get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
@@ -56,20 +57,20 @@ impl Stand {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// Submits and gives the reply, which must be a 200.
+    /// Submits and returns the reply, which must be a 200.
     pub async fn submit(&self, body: &Value) -> Value {
         let (status, text) = self.post("/prompt", body).await;
         assert_eq!(status, 200, "{text}");
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Submits `workflow` under an id of its own and waits for its history entry.
+    /// Submits `workflow` and waits for its history entry.
     pub async fn run(&self, workflow: &Value) -> Value {
         let id = self.submit(&json!({"prompt": workflow})).await["prompt_id"].as_str().unwrap().to_owned();
         self.ended(&id).await
     }
 
-    /// The history entry, waited for.
+    /// Waits for the history entry.
     pub async fn ended(&self, id: &str) -> Value {
         let look = async {
             loop {
@@ -83,7 +84,7 @@ impl Stand {
         timeout(WAIT_MAX, look).await.unwrap_or_else(|_| panic!("{id} did not end"))
     }
 
-    /// Waits until the queue says so.
+    /// Waits until the queue lists it as running.
     pub async fn until_running(&self, id: &str) {
         let look = async {
             while self.get_json("/queue").await["queue_running"][0][1] != id {
@@ -98,15 +99,15 @@ impl Stand {
     }
 }
 
-/// One WebSocket.
+/// A WebSocket.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The greeting's `sid`.
+    /// The `sid` of the first message.
     pub sid: String,
 }
 
 impl Socket {
-    /// Opens one; with `flags` it asks for preview metadata or not, and waits for the answer.
+    /// Opens a socket. With `flags` it sends feature flags (whether to get preview metadata) and waits for the answer.
     pub async fn open(sim: &Sim, client_id: &str, flags: Option<bool>) -> Self {
         let url = format!("ws://{}/ws?clientId={client_id}", sim.addr());
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
@@ -126,7 +127,7 @@ impl Socket {
         self.stream.send(Message::Text(message.to_string().into())).await.unwrap();
     }
 
-    /// The next message; `None` when the socket has ended.
+    /// Returns the next message; `None` once the socket has closed.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             match timeout(WAIT_MAX, self.stream.next()).await.expect("a message in time") {
@@ -144,7 +145,7 @@ impl Socket {
         }
     }
 
-    /// All messages up to and with `executing null` of this prompt.
+    /// Returns all messages up to and including `executing null` of this prompt.
     pub async fn until_end(&mut self, prompt_id: &str) -> Vec<Message> {
         let mut all = vec![];
         while let Some(message) = self.next().await {
@@ -158,7 +159,7 @@ impl Socket {
         panic!("the socket ended: {all:?}");
     }
 
-    /// Types of all text messages until one of type `last`.
+    /// Returns all text messages up to and including one of type `last`.
     pub async fn until(&mut self, last: &str) -> Vec<Value> {
         let mut all = vec![];
         loop {
@@ -177,7 +178,7 @@ impl Socket {
         }
     }
 
-    /// Whether nothing comes for so long.
+    /// Whether no message arrives within `time`.
     pub async fn is_silent(&mut self, time: Duration) -> bool {
         timeout(time, self.stream.next()).await.is_err()
     }
@@ -188,13 +189,13 @@ impl Socket {
     }
 }
 
-/// A node that works in steps and tells a text.
+/// Returns a graph of a node with steps and a text output.
 pub fn steps(steps: u32, seconds: f64, seed: u64) -> Value {
     json!({"1": {"class_type": "TestStepsText",
                  "inputs": {"steps": steps, "seconds": seconds, "text": "t", "seed": seed, "preview": false}}})
 }
 
-/// A flat picture, saved.
+/// Returns a graph that saves a flat picture.
 pub fn picture(side: u32, prefix: &str) -> Value {
     json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": side, "height": side, "batch_size": 1, "color": 3_368_601}},
@@ -202,7 +203,7 @@ pub fn picture(side: u32, prefix: &str) -> Value {
     })
 }
 
-/// The classic text-to-image graph.
+/// Returns the default text-to-image graph.
 pub fn text_to_image(text: &str, seed: u64, width: u32, height: u32) -> Value {
     json!({
         "3": {"class_type": "KSampler", "inputs": {
@@ -217,7 +218,7 @@ pub fn text_to_image(text: &str, seed: u64, width: u32, height: u32) -> Value {
     })
 }
 
-/// One step of no time under this prompt id.
+/// Returns the body of a prompt that ends at once, with this id.
 pub fn prompt(id: &str) -> Value {
     json!({"prompt": steps(1, 0.0, 1), "prompt_id": id})
 }

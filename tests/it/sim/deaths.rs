@@ -1,4 +1,4 @@
-//! An instance that dies, stands still or runs nothing any more, seen from outside.
+//! An instance that dies, freezes or becomes a zombie, seen from outside.
 
 use super::client::{WAIT_MAX, prompt, stand, steps};
 use serde_json::json;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
-async fn killed_it_ends_sockets_badly_and_refuses_until_it_starts_empty() {
+async fn a_kill_drops_sockets_and_refuses_connections_until_an_empty_restart() {
     let stand = stand().await;
     let mut socket = stand.socket("me").await;
     stand.submit(&prompt("done")).await;
@@ -37,7 +37,7 @@ async fn killed_it_ends_sockets_badly_and_refuses_until_it_starts_empty() {
 }
 
 #[tokio::test]
-async fn it_restarts_by_order_and_dies_of_a_node() {
+async fn it_restarts_on_request_and_a_node_can_end_it() {
     let stand = stand().await;
     stand.submit(&prompt("p")).await;
     stand.ended("p").await;
@@ -67,7 +67,7 @@ async fn it_restarts_by_order_and_dies_of_a_node() {
 }
 
 #[tokio::test]
-async fn a_zombie_takes_prompts_and_runs_none() {
+async fn a_zombie_accepts_prompts_but_runs_none() {
     for way in 0..4 {
         let stand = stand().await;
         match way {
@@ -96,19 +96,23 @@ async fn a_zombie_takes_prompts_and_runs_none() {
 }
 
 #[tokio::test]
-async fn the_same_number_and_id_breaks_the_heap() {
+async fn equal_number_and_id_break_the_heap() {
     let stand = stand().await;
     stand.submit(&json!({"prompt": steps(10, 0.3, 0), "prompt_id": "first"})).await;
     stand.until_running("first").await;
     let tied = |seed| json!({"prompt": steps(1, 0.0, seed), "prompt_id": "tied", "number": 5});
     stand.submit(&tied(1)).await;
     assert_eq!(stand.post("/prompt", &tied(2)).await.0, 500);
-    assert_eq!(stand.get_json("/queue").await["queue_pending"].as_array().unwrap().len(), 2, "queued all the same");
+    assert_eq!(
+        stand.get_json("/queue").await["queue_pending"].as_array().unwrap().len(),
+        2,
+        "the prompt must be queued nevertheless"
+    );
     stand.ended("first").await;
 }
 
 #[tokio::test]
-async fn hanging_it_accepts_and_answers_nothing_but_goes_on_later() {
+async fn a_hanging_instance_accepts_connections_and_continues_later() {
     let stand = stand().await;
     let mut socket = stand.socket("me").await;
     stand.submit(&json!({"prompt": steps(10, 0.2, 1), "prompt_id": "p", "client_id": "me"})).await;
@@ -118,9 +122,9 @@ async fn hanging_it_accepts_and_answers_nothing_but_goes_on_later() {
     raw.write_all(b"GET /prompt HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut reply = vec![0; 12];
     let nothing = tokio::time::timeout(Duration::from_millis(400), raw.read(&mut reply)).await;
-    assert!(nothing.is_err(), "it answered");
+    assert!(nothing.is_err(), "the hanging instance answered");
     while !socket.is_silent(Duration::from_millis(100)).await {}
-    assert_eq!(stand.get_json("/sim/state").await["running"], "p", "control routes answer");
+    assert_eq!(stand.get_json("/sim/state").await["running"], "p", "control routes must answer");
     assert_eq!(stand.post("/sim/faults", &json!({"hang": false})).await.0, 200);
     tokio::time::timeout(WAIT_MAX, raw.read_exact(&mut reply)).await.unwrap().unwrap();
     assert_eq!(reply, b"HTTP/1.1 200");
@@ -128,7 +132,7 @@ async fn hanging_it_accepts_and_answers_nothing_but_goes_on_later() {
 }
 
 #[tokio::test]
-async fn a_freeze_and_a_gc_pause_hold_http_back() {
+async fn a_freeze_and_a_gc_pause_delay_http() {
     let stand = stand().await;
     stand.sim.freeze(Duration::from_millis(300));
     let begun = Instant::now();

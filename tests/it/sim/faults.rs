@@ -1,11 +1,11 @@
-//! Every switch of a living instance does what it says, seen from outside.
+//! Effects of every fault switch on a running instance, seen from outside.
 
 use super::client::{Socket, Stand, WAIT_MAX, picture, prompt, stand, steps};
 use serde_json::{Value, json};
 use shuzhiren::sim::{Faults, Times};
 use std::time::{Duration, Instant};
 
-/// Whether the request ended without a reply.
+/// Returns true if the request ended without a reply.
 async fn is_cut(stand: &Stand, path: &str, body: &Value) -> bool {
     stand.http.post(stand.url(path)).body(body.to_string()).send().await.is_err()
 }
@@ -46,10 +46,10 @@ async fn submits_fail_with_and_without_being_queued() {
 }
 
 #[tokio::test]
-async fn any_route_fails_by_order() {
+async fn any_route_fails_on_request() {
     let stand = stand().await;
     stand.post("/sim/faults", &json!({"http_500": 1, "http_garbage": 1, "http_drop": 1})).await;
-    assert!(stand.http.get(stand.url("/queue")).send().await.is_err(), "dropped first");
+    assert!(stand.http.get(stand.url("/queue")).send().await.is_err(), "the first request must be dropped");
     assert_eq!(stand.get("/queue").await.0, 500);
     let (status, text) = stand.get("/queue").await;
     assert!(status == 200 && serde_json::from_str::<Value>(&text).is_err(), "{text}");
@@ -60,7 +60,7 @@ async fn any_route_fails_by_order() {
 }
 
 #[tokio::test]
-async fn faults_are_told_and_wrong_ones_refused() {
+async fn faults_can_be_read_and_unknown_ones_are_refused() {
     let stand = stand().await;
     let (status, text) = stand.post("/sim/faults", &json!({"view_4o4": 1})).await;
     assert!(status == 400 && text.contains("view_4o4"), "{text}");
@@ -74,7 +74,7 @@ async fn faults_are_told_and_wrong_ones_refused() {
 }
 
 #[tokio::test]
-async fn history_comes_late_or_never_or_is_hidden() {
+async fn history_can_be_late_missing_or_hidden() {
     let stand = stand().await;
     stand.sim.set(|faults| faults.history_late_ms = 300);
     let mut socket = stand.socket("me").await;
@@ -82,7 +82,7 @@ async fn history_comes_late_or_never_or_is_hidden() {
     stand.submit(&with_client("late")).await;
     socket.until_end("late").await;
     assert_eq!(stand.get("/queue").await.1, "{\"queue_running\": [], \"queue_pending\": []}");
-    assert_eq!(stand.get_json("/history/late").await, json!({}), "in neither");
+    assert_eq!(stand.get_json("/history/late").await, json!({}), "it must be in neither queue nor history");
     stand.ended("late").await;
     stand.sim.set(|faults| {
         faults.history_late_ms = 0;
@@ -100,7 +100,7 @@ async fn history_comes_late_or_never_or_is_hidden() {
 }
 
 #[tokio::test]
-async fn files_are_missing_or_cut_short() {
+async fn files_can_be_missing_or_truncated() {
     let stand = stand().await;
     stand.run(&picture(64, "f")).await;
     let url = stand.url("/view?filename=f_00001_.png");
@@ -121,7 +121,7 @@ async fn files_are_missing_or_cut_short() {
 }
 
 #[tokio::test]
-async fn sockets_are_refused_cut_stalled_lossy_and_noisy() {
+async fn sockets_can_be_refused_dropped_stalled_lossy_and_noisy() {
     let stand = stand().await;
     stand.sim.set(|faults| faults.ws_refuse = Times::Next(1));
     let url = format!("ws://{}/ws?clientId=me", stand.sim.addr());
@@ -158,7 +158,7 @@ async fn sockets_are_refused_cut_stalled_lossy_and_noisy() {
     stand.submit(&with_client("noisy", 3)).await;
     let all = socket.until_end("noisy").await;
     let texts: Vec<&str> = all.iter().filter_map(|message| message.to_text().ok()).collect();
-    assert!(texts.iter().any(|text| serde_json::from_str::<Value>(text).is_err()), "no garbage");
+    assert!(texts.iter().any(|text| serde_json::from_str::<Value>(text).is_err()), "no garbage frame was received");
     assert!(texts.iter().any(|text| text.len() > 8_000_000), "no 8 MB frame");
 
     stand.sim.set(|faults| {
@@ -175,12 +175,16 @@ async fn sockets_are_refused_cut_stalled_lossy_and_noisy() {
         (&flood["type"], flood["data"]["nodes"]["29999"]["state"].as_str()),
         (&json!("progress_state"), Some("finished"))
     );
-    assert_eq!(texts.iter().filter(|text| text.contains("execution_start")).count(), 2, "everything twice");
+    assert_eq!(
+        texts.iter().filter(|text| text.contains("execution_start")).count(),
+        2,
+        "every message must be sent twice"
+    );
 }
 
-/// Byte by byte, and in the end the whole file; and `/free` is in the log.
+/// The file arrives byte by byte but complete, and `/free` is in the log.
 #[tokio::test]
-async fn files_trickle_and_free_is_remembered() {
+async fn a_download_can_trickle_and_free_is_logged() {
     let stand = stand().await;
     stand.run(&picture(1, "tiny")).await;
     let path = "/view?filename=tiny_00001_.png&type=output";
@@ -194,7 +198,7 @@ async fn files_trickle_and_free_is_remembered() {
 }
 
 #[tokio::test]
-async fn interrupts_are_lost_or_ignored() {
+async fn interrupts_can_be_lost_or_ignored() {
     let stand = stand().await;
     stand.sim.set(|faults| faults.interrupt_lost = Times::Next(1));
     stand.submit(&json!({"prompt": steps(100, 30.0, 1), "prompt_id": "lost"})).await;
@@ -213,7 +217,7 @@ async fn interrupts_are_lost_or_ignored() {
 }
 
 #[tokio::test]
-async fn prompts_fail_by_order_and_by_node() {
+async fn prompts_fail_by_fault_and_by_node() {
     let stand = stand().await;
     let last = async |id: &str| {
         let entry = stand.ended(id).await;
@@ -264,7 +268,7 @@ async fn prompts_fail_by_order_and_by_node() {
 }
 
 #[tokio::test]
-async fn nan_reaches_socket_and_history_as_python_writes_it() {
+async fn nan_is_written_as_python_does() {
     let stand = stand().await;
     let mut socket = stand.socket("me").await;
     let graph = json!({"1": {"class_type": "TestUi", "inputs": {"kind": "nan"}}});

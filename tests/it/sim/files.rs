@@ -25,7 +25,7 @@ async fn bytes(stand: &Stand, path: &str) -> Vec<u8> {
     response.bytes().await.unwrap().to_vec()
 }
 
-/// Width, height, RGB and the `tEXt` entries.
+/// Returns width, height, RGB and the `tEXt` chunks.
 fn decoded(png: &[u8]) -> (u32, u32, Vec<u8>, Vec<(String, String)>) {
     let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -36,7 +36,7 @@ fn decoded(png: &[u8]) -> (u32, u32, Vec<u8>, Vec<(String, String)>) {
 }
 
 #[tokio::test]
-async fn text_becomes_a_picture_of_the_asked_size_that_shows_it() {
+async fn the_prompt_text_is_drawn_on_a_picture_of_the_requested_size() {
     let stand = stand().await;
     let workflow = text_to_image("a cat in a hat", 42, 320, 200);
     let body =
@@ -50,7 +50,7 @@ async fn text_becomes_a_picture_of_the_asked_size_that_shows_it() {
     let png = bytes(&stand, "/view?filename=ComfyUI_00001_.png&type=output&subfolder=").await;
     let (width, height, pixels, texts) = decoded(&png);
     assert_eq!((width, height), (320, 200));
-    assert!(pixels.chunks_exact(3).filter(|pixel| **pixel == [255; 3]).count() > 200, "no letters");
+    assert!(pixels.chunks_exact(3).filter(|pixel| **pixel == [255; 3]).count() > 200, "no text on the picture");
     let text = |key: &str| texts.iter().find(|(name, _)| name == key).unwrap().1.clone();
     assert_eq!(serde_json::from_str::<Value>(&text("prompt")).unwrap()["6"]["inputs"]["text"], "a cat in a hat");
     assert_eq!(text("workflow"), "{\"id\": \"w\"}");
@@ -67,7 +67,7 @@ async fn text_becomes_a_picture_of_the_asked_size_that_shows_it() {
 }
 
 #[tokio::test]
-async fn every_kind_of_file_has_its_magic() {
+async fn every_kind_of_file_has_its_magic_bytes() {
     let stand = stand().await;
     let empty = json!({"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 3, "color": 1}});
     let sound = json!({"class_type": "EmptyAudio", "inputs": {"duration": 1.0, "sample_rate": 44100, "channels": 2}});
@@ -97,7 +97,7 @@ async fn every_kind_of_file_has_its_magic() {
 }
 
 #[tokio::test]
-async fn uploads_get_free_names_and_are_loaded() {
+async fn uploads_get_unused_names_and_can_be_loaded() {
     let stand = stand().await;
     let (red, green) = (png_of(16), png_of(24));
     let name = async |name: &str, content: &[u8], fields: &[(&str, &str)]| {
@@ -134,7 +134,7 @@ async fn uploads_get_free_names_and_are_loaded() {
 }
 
 #[tokio::test]
-async fn masks_without_an_original_are_accepted_and_saved_nowhere() {
+async fn a_mask_without_an_original_is_accepted_but_not_saved() {
     let stand = stand().await;
     upload(&stand, "o.png", &png_of(8), &[]).await;
     let mask = async |reference: Option<&str>| {
@@ -153,7 +153,7 @@ async fn masks_without_an_original_are_accepted_and_saved_nowhere() {
 }
 
 #[tokio::test]
-async fn view_as_recorded() {
+async fn view_answers_as_recorded() {
     let stand = stand().await;
     let content = png_of(16);
     upload(&stand, "v.png", &content, &[]).await;
@@ -197,7 +197,7 @@ async fn view_as_recorded() {
 }
 
 #[tokio::test]
-async fn a_cached_prompt_shares_the_file_and_its_loss() {
+async fn a_cached_prompt_refers_to_the_same_file() {
     let stand = stand().await;
     let first = stand.run(&picture(8, "shared")).await;
     let second = stand.run(&picture(8, "shared")).await;
@@ -206,7 +206,7 @@ async fn a_cached_prompt_shares_the_file_and_its_loss() {
     assert_eq!(stand.sim.delete_outputs(Some("shared_00001_.png")), 1);
     assert_eq!(stand.run(&picture(8, "shared")).await["outputs"], first["outputs"]);
     assert_eq!(stand.get("/view?filename=shared_00001_.png").await, (404, String::new()));
-    // Other bytes under the same input name are no hit.
+    // Another content under the same input name is not a cache hit.
     upload(&stand, "in.png", &png_of(8), &[]).await;
     let mut load = picture(8, "in");
     load["1"] = json!({"class_type": "LoadImage", "inputs": {"image": "in.png"}});
@@ -216,7 +216,7 @@ async fn a_cached_prompt_shares_the_file_and_its_loss() {
 }
 
 #[tokio::test]
-async fn a_folder_keeps_outputs_over_a_restart_and_wipes_temp() {
+async fn a_data_folder_keeps_outputs_across_a_restart_but_not_temp_files() {
     let folder = tempfile::tempdir().unwrap();
     let options = SimOptions { data: Some(folder.path().to_owned()), ..SimOptions::default() };
     let stand = stand_with(options.clone()).await;

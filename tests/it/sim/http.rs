@@ -40,12 +40,12 @@ async fn every_route_answers_with_and_without_api() {
 }
 
 #[tokio::test]
-async fn wrong_paths_methods_and_bodies() {
+async fn wrong_paths_methods_and_bodies_are_refused_as_recorded() {
     let stand = stand().await;
     for path in ["/nope", "/api/jobs", "/models/nope", "/api/internal/logs", "/interrupt", "/api/free"] {
         assert_eq!(stand.get(path).await, (404, String::new()), "{path}");
     }
-    // A 0.3 instance has no jobs API, but a POST there is a 405: behind the routes are the files of the page, which know GET.
+    // A 0.3 instance has no jobs API, yet a POST is a 405: the file server of the page comes last and accepts only GET.
     for path in ["/prompt", "/nope", "/api/jobs/x/cancel"] {
         let put = stand.http.put(stand.url(path)).send().await.unwrap();
         assert_eq!(
@@ -113,7 +113,7 @@ async fn an_origin_of_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn prompt_ids_are_whatever_was_sent() {
+async fn any_value_is_accepted_as_prompt_id() {
     let stand = stand().await;
     for (sent, id) in
         [(json!(7), "7"), (Value::Null, "None"), (json!(""), ""), (json!({"a": 1}), "{'a': 1}"), (json!("a/b"), "a/b")]
@@ -158,7 +158,7 @@ async fn prompts_run_by_number_then_id() {
 }
 
 #[tokio::test]
-async fn one_id_twice_runs_twice_and_leaves_one_entry() {
+async fn a_duplicate_id_runs_twice_and_leaves_one_history_entry() {
     let stand = stand().await;
     stand.submit(&json!({"prompt": steps(5, 0.1, 1), "prompt_id": "p"})).await;
     stand.until_running("p").await;
@@ -198,7 +198,7 @@ async fn pending_prompts_are_deleted_without_a_trace() {
     assert_eq!(ids().await, ["p1", "p3"]);
     while socket.next_json().await["data"]["status"]["exec_info"]["queue_remaining"] != 3 {}
     stand.post("/queue", &json!({"delete": "p1"})).await;
-    assert_eq!(ids().await, ["p1", "p3"], "a bare text is a list of letters");
+    assert_eq!(ids().await, ["p1", "p3"], "Python iterates over the letters of a string");
     stand.post("/queue", &json!({"clear": true})).await;
     assert!(ids().await.is_empty());
     assert_eq!(stand.get_json("/history/p2").await, json!({}));
@@ -207,7 +207,7 @@ async fn pending_prompts_are_deleted_without_a_trace() {
 }
 
 #[tokio::test]
-async fn history_is_listed_deleted_and_cleared() {
+async fn history_can_be_listed_deleted_and_cleared() {
     let stand = stand().await;
     for id in ["a", "b", "c"] {
         stand
@@ -216,7 +216,7 @@ async fn history_is_listed_deleted_and_cleared() {
             )
             .await;
         let entry = stand.ended(id).await;
-        assert_eq!(entry["prompt"][3], json!({}), "secrets do not reach the history");
+        assert_eq!(entry["prompt"][3], json!({}), "secrets must not be in the history");
     }
     let ids = async |path: &str| stand.get_json(path).await.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(ids("/history").await, ["a", "b", "c"]);
@@ -229,7 +229,7 @@ async fn history_is_listed_deleted_and_cleared() {
 }
 
 #[tokio::test]
-async fn seeds_are_exact_to_the_last_digit() {
+async fn u64_seeds_are_exact() {
     let stand = stand().await;
     let max = "{\"prompt\": {\"1\": {\"class_type\": \"TestStepsText\", \"inputs\": {\"steps\": 1, \"seconds\": 0.0, \"text\": \"x\", \"seed\": SEED}}}, \"prompt_id\": \"p\"}";
     assert_eq!(stand.post_text("/prompt", &max.replace("SEED", "18446744073709551615")).await.0, 200);
@@ -240,7 +240,7 @@ async fn seeds_are_exact_to_the_last_digit() {
 }
 
 #[tokio::test]
-async fn stray_nodes_harm_nobody_unless_they_lack_inputs() {
+async fn unused_nodes_are_harmless_unless_they_lack_inputs() {
     let stand = stand().await;
     let mut graph = picture(8, "x");
     graph["3"] = json!({"class_type": "ImageInvert", "inputs": {"image": ["99", 0]}});
@@ -257,7 +257,7 @@ async fn stray_nodes_harm_nobody_unless_they_lack_inputs() {
 }
 
 #[tokio::test]
-async fn long_chains_neither_overflow_nor_pass() {
+async fn too_long_chains_are_refused_without_overflow() {
     let stand = stand_with(SimOptions { mode: Mode::V03, ..SimOptions::default() }).await;
     let chain = |length: usize| {
         let mut graph = picture(8, "x");
@@ -277,7 +277,7 @@ async fn long_chains_neither_overflow_nor_pass() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_sent_ends_the_process() {
+async fn no_request_ends_the_process() {
     let stand = stand().await;
     let values = [
         json!(null),
@@ -329,9 +329,9 @@ async fn nothing_that_is_sent_ends_the_process() {
     assert_eq!(stand.run(&picture(8, "after")).await["status"]["status_str"], "success");
 }
 
-/// As a live 0.3.64 answered.
+/// Expected answers were recorded from a live 0.3.64.
 #[tokio::test]
-async fn odd_inputs_are_refused_as_python_trips_over_them() {
+async fn malformed_inputs_are_refused_with_pythons_errors() {
     let stand = stand().await;
     let refused = async |node: Value| {
         let mut graph = picture(8, "x");

@@ -12,7 +12,7 @@ async fn new() -> Stand {
 }
 
 #[tokio::test]
-async fn only_canonical_uuids_are_taken() {
+async fn only_canonical_uuids_are_accepted() {
     let stand = new().await;
     for bad in [json!("p"), json!(7), json!(A.to_uppercase()), json!(A.replace('-', "")), json!(""), json!([A])] {
         let (status, text) = stand.post("/prompt", &json!({"prompt": steps(1, 0.0, 1), "prompt_id": bad})).await;
@@ -31,7 +31,7 @@ async fn only_canonical_uuids_are_taken() {
 }
 
 #[tokio::test]
-async fn a_job_is_seen_from_pending_to_its_end() {
+async fn a_job_is_listed_from_pending_to_its_end() {
     let stand = new().await;
     let status =
         async |id: &str| stand.get_json(&format!("/api/jobs/{id}")).await["status"].as_str().unwrap().to_owned();
@@ -58,7 +58,7 @@ async fn a_job_is_seen_from_pending_to_its_end() {
 }
 
 #[tokio::test]
-async fn many_are_cancelled_at_once() {
+async fn several_jobs_are_cancelled_at_once() {
     let stand = new().await;
     stand.submit(&json!({"prompt": steps(100, 10.0, 1), "prompt_id": A})).await;
     stand.until_running(A).await;
@@ -66,13 +66,17 @@ async fn many_are_cancelled_at_once() {
     let (_, text) = stand.post("/api/jobs/cancel", &json!({"job_ids": [A, B]})).await;
     assert_eq!(text, "{\"cancelled\": true}");
     assert_eq!(stand.ended(A).await["status"]["messages"][2][0], "execution_interrupted");
-    assert_eq!(stand.get_json(&format!("/history/{B}")).await, json!({}), "deleted while pending: no trace");
+    assert_eq!(
+        stand.get_json(&format!("/history/{B}")).await,
+        json!({}),
+        "a prompt deleted while pending must leave no trace"
+    );
     assert_eq!(stand.post("/api/jobs/cancel", &json!({"job_ids": [A, B]})).await.1, "{\"cancelled\": false}");
     assert_eq!(stand.post("/api/jobs/cancel", &json!({"job_ids": 5})).await.0, 400);
 }
 
 #[tokio::test]
-async fn history_holds_what_this_run_told() {
+async fn history_contains_only_what_this_run_sent() {
     let stand = new().await;
     let graph = json!({
         "1": {"class_type": "TestStepsText", "inputs": {"steps": 1, "seconds": 0.0, "text": "t"}},

@@ -4,12 +4,12 @@ use serde_json::Value;
 use std::collections::HashMap;
 use tokio_tungstenite::tungstenite::Message;
 
-/// One message as one line.
+/// Formats a message as a line.
 pub fn line(message: &Message) -> String {
     match message {
         Message::Binary(bytes) => binary(bytes),
         Message::Text(text) => {
-            // Python's tokens are no JSON: quoted, they are.
+            // Python's special tokens are not JSON; quoted they are.
             let strict = text.replace("NaN", "\"\\u0000NaN\"").replace("Infinity", "\"\\u0000Infinity\"");
             words(&serde_json::from_str(&strict).unwrap())
         }
@@ -81,7 +81,7 @@ fn words(message: &Value) -> String {
     }
 }
 
-/// As Python's `json.dumps(…, sort_keys=True)`.
+/// Python's `json.dumps(…, sort_keys=True)`.
 fn output(value: &Value) -> String {
     match value {
         Value::Object(map) => {
@@ -95,8 +95,8 @@ fn output(value: &Value) -> String {
     }
 }
 
-/// File names by order of appearance: the numbers in a real output folder depend on what lay there before, but *which* prompts
-/// share a file does not.
+/// File names by order of appearance: the numbers in a real output folder depend on what lay there before, but *which*
+/// prompts share a file does not.
 #[derive(Default)]
 pub struct Names(HashMap<String, usize>);
 
@@ -120,8 +120,8 @@ impl Names {
     }
 }
 
-/// Lines as a set order cannot change them: frame messages in order, and per node what was said of it in order. Whole-graph
-/// states are left out, for they hold the other nodes too.
+/// Lines as a set order cannot change them: frame messages in order, and per node what was said of it in order.
+/// Whole-graph states are left out, for they hold the other nodes too.
 pub fn by_node(lines: &[String]) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = vec![];
     for line in lines {

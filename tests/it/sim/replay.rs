@@ -1,6 +1,7 @@
-//! Recorded sessions of a real ComfyUI 0.3.64, played to the stand-in: the messages must be the same, one for one.
+//! Replays recorded sessions of a real ComfyUI 0.3.64 against the stand-in: every message must be the same.
 //!
-//! The fixtures are distilled from whole transcripts: what was posted, each message as one line (`normal::line`), the history.
+//! The fixtures are extracts of full transcripts: the posted bodies, each message as a line (`normal::line`), the
+//! history.
 
 use super::{
     client::{Socket, Stand, stand, stand_with},
@@ -9,17 +10,17 @@ use super::{
 use serde_json::{Value, json};
 use shuzhiren::sim::{Caching, SimOptions};
 
-/// The recorded seconds of work, divided.
+/// Divisor of the recorded seconds of work.
 const SPEED: f64 = 20.0;
 
-/// Graphs whose outputs a real server may take in another order, from process to process.
+/// Graphs whose outputs a real server may run in another order after a restart.
 const UNORDERED: [&str; 4] = ["run_two_outputs", "run_async_two", "cache_resubmit", "cache_resubmit_cache_lru10"];
 
 fn fixtures(text: &str) -> Vec<Value> {
     serde_json::from_str(text).unwrap()
 }
 
-/// Names of file outputs, in the order of a history's outputs.
+/// Returns the names of file outputs, in the order of the history.
 fn history(entry: &Value) -> Value {
     let status = &entry["status"];
     let kinds: Vec<&Value> = status["messages"].as_array().unwrap().iter().map(|message| &message[0]).collect();
@@ -33,7 +34,7 @@ fn history(entry: &Value) -> Value {
     })
 }
 
-/// Plays one step and compares.
+/// Replays a step and compares the messages.
 async fn play(stand: &Stand, socket: &mut Socket, name: &str, at: usize, step: &Value, names: &mut [Names; 2]) {
     let what = format!("{name}, step {at}");
     match step["action"].as_str() {
@@ -77,7 +78,7 @@ async fn play(stand: &Stand, socket: &mut Socket, name: &str, at: usize, step: &
     assert_eq!(normal(&history(&entry), &mut names[0]), normal(&step["history"], &mut names[1]), "{what}");
 }
 
-/// The picture `up.png` that one of the recorded graphs loads.
+/// Returns the picture `up.png` that a recorded graph loads.
 async fn upload_up(stand: &Stand) {
     let picture = png_of(64);
     let part = reqwest::multipart::Part::bytes(picture).file_name("up.png");
@@ -97,7 +98,7 @@ pub fn png_of(side: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn all_recorded_runs_sound_the_same() {
+async fn all_recorded_runs_are_reproduced() {
     let stand = stand_with(SimOptions { speed: SPEED, ..SimOptions::default() }).await;
     upload_up(&stand).await;
     let runs = fixtures(include_str!("fixtures/runs.json"));
@@ -114,7 +115,7 @@ async fn all_recorded_runs_sound_the_same() {
 }
 
 #[tokio::test]
-async fn all_recorded_cache_sessions_sound_the_same() {
+async fn all_recorded_cache_sessions_are_reproduced() {
     for session in fixtures(include_str!("fixtures/caches.json")) {
         let name = session["name"].as_str().unwrap();
         let caching = match name {
@@ -131,7 +132,7 @@ async fn all_recorded_cache_sessions_sound_the_same() {
     }
 }
 
-/// Errors in any order: a real server takes a node's inputs in the order of a set.
+/// Compares errors in any order, because a real server iterates over a node's inputs as a set.
 fn sorted(mut reply: Value) -> Value {
     for (_, node) in reply["node_errors"].as_object_mut().into_iter().flatten() {
         let errors = node["errors"].as_array_mut().unwrap();
@@ -146,7 +147,7 @@ fn sorted(mut reply: Value) -> Value {
 }
 
 #[tokio::test]
-async fn all_recorded_rejections_read_the_same() {
+async fn all_recorded_rejections_are_reproduced() {
     let stand = stand().await;
     let rejects = fixtures(include_str!("fixtures/rejects.json"));
     assert!(rejects.len() >= 15);

@@ -1,4 +1,4 @@
-//! Who hears what on the WebSocket: routing, takeover, reconnecting, previews, cancelling.
+//! Delivery of WebSocket messages: routing, takeover, reconnecting, previews, cancelling.
 
 use super::client::{Socket, WAIT_MAX, picture, stand, stand_with, steps};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn count(kinds: &[String], kind: &str) -> usize {
 }
 
 #[tokio::test]
-async fn others_hear_only_the_status_of_a_prompt_with_a_client() {
+async fn other_clients_get_only_the_status_of_a_prompt_with_a_client() {
     let stand = stand().await;
     let mut mine = stand.socket("mine").await;
     let mut others = stand.socket("others").await;
@@ -36,10 +36,10 @@ async fn others_hear_only_the_status_of_a_prompt_with_a_client() {
 }
 
 #[tokio::test]
-async fn a_prompt_without_a_client_is_half_heard_by_all() {
+async fn messages_of_a_prompt_without_a_client_are_partly_broadcast() {
     let stand = stand().await;
     let mut one = stand.socket("").await;
-    assert_eq!(one.sid.len(), 32, "the server picks an id");
+    assert_eq!(one.sid.len(), 32, "the server assigns an id");
     stand.submit(&json!({"prompt": steps(2, 0.02, 1), "prompt_id": "p"})).await;
     let mut said = vec![];
     while said.last().is_none_or(|last: &Value| last["data"]["status"]["exec_info"]["queue_remaining"] != 0) {
@@ -53,7 +53,7 @@ async fn a_prompt_without_a_client_is_half_heard_by_all() {
 }
 
 #[tokio::test]
-async fn an_interrupt_of_a_prompt_without_a_client_is_told_to_all() {
+async fn an_interrupt_of_a_prompt_without_a_client_is_broadcast() {
     let stand = stand().await;
     let mut one = stand.socket("one").await;
     stand.submit(&json!({"prompt": steps(100, 10.0, 1), "prompt_id": "p"})).await;
@@ -65,7 +65,7 @@ async fn an_interrupt_of_a_prompt_without_a_client_is_told_to_all() {
 }
 
 #[tokio::test]
-async fn who_reconnects_is_told_the_node_but_not_what_was_missed() {
+async fn a_reconnecting_client_gets_the_current_node_but_no_missed_messages() {
     let stand = stand().await;
     let mut first = stand.socket("me").await;
     stand.submit(&json!({"prompt": steps(20, 1.0, 1), "client_id": "me", "prompt_id": "p"})).await;
@@ -78,11 +78,11 @@ async fn who_reconnects_is_told_the_node_but_not_what_was_missed() {
     assert!(count(&said, "progress") > 5, "{said:?}");
     again.close().await;
     let mut late = stand.socket("me").await;
-    assert!(late.is_silent(Duration::from_millis(50)).await, "the node is not told after the end");
+    assert!(late.is_silent(Duration::from_millis(50)).await, "the current node must not be sent after the end");
 }
 
 #[tokio::test]
-async fn the_newer_socket_takes_over_and_is_forgotten_when_the_older_closes() {
+async fn a_newer_socket_takes_over_and_is_dropped_when_the_older_one_closes() {
     let stand = stand().await;
     let mut older = stand.socket("same").await;
     let mut newer = stand.socket("same").await;
@@ -92,9 +92,9 @@ async fn the_newer_socket_takes_over_and_is_forgotten_when_the_older_closes() {
     older.close().await;
     stand.submit(&json!({"prompt": steps(1, 0.0, 2), "client_id": "same", "prompt_id": "q"})).await;
     stand.ended("q").await;
-    assert!(newer.is_silent(Duration::from_millis(50)).await, "not even the broadcasts");
+    assert!(newer.is_silent(Duration::from_millis(50)).await, "it must not even get broadcasts");
 
-    // Without the bug it goes on.
+    // Without the bug it keeps getting messages.
     stand.sim.set(|faults| faults.stale_pop = false);
     let older = stand.socket("fixed").await;
     let mut newer = stand.socket("fixed").await;
@@ -104,7 +104,7 @@ async fn the_newer_socket_takes_over_and_is_forgotten_when_the_older_closes() {
 }
 
 #[tokio::test]
-async fn previews_come_in_the_form_that_the_first_frame_asked_for() {
+async fn previews_have_the_form_requested_by_the_first_frame() {
     let stand = stand().await;
     let graph = json!({"1": {"class_type": "TestStepsText", "inputs": {"steps": 2, "seconds": 0.0, "text": "t"}}});
     for (at, (first, event)) in [
@@ -143,16 +143,20 @@ async fn the_history_follows_the_success_message_after_the_gap() {
     stand.submit(&json!({"prompt": steps(1, 0.0, 1), "client_id": "me", "prompt_id": "p"})).await;
     socket.until("execution_success").await;
     assert_eq!(stand.get_json("/history/p").await, json!({}));
-    assert_eq!(stand.get_json("/queue").await["queue_running"][0][1], "p", "in the queue until it is in the history");
+    assert_eq!(
+        stand.get_json("/queue").await["queue_running"][0][1],
+        "p",
+        "it must be in the queue until it is in the history"
+    );
     assert_eq!(socket.until("executing").await.last().unwrap()["data"]["node"], Value::Null);
     assert_eq!(stand.get_json("/history/p").await["p"]["status"]["status_str"], "success");
 }
 
 #[tokio::test]
-async fn interrupts_as_recorded() {
+async fn interrupts_behave_as_recorded() {
     let stand = stand().await;
     let mut socket = stand.socket("me").await;
-    // (body, whether it stops the prompt)
+    // (body, whether it interrupts the prompt)
     for (at, (body, stops)) in [
         ("", true),
         ("{}", true),
@@ -175,7 +179,7 @@ async fn interrupts_as_recorded() {
         assert_eq!(entry["status"]["status_str"], expected, "{body}");
     }
     assert_eq!(stand.post_text("/interrupt", "[1]").await.0, 500);
-    // While idle, and for a pending prompt: nothing.
+    // No effect while idle, or on a pending prompt.
     stand.post_text("/interrupt", "").await;
     stand.submit(&json!({"prompt": steps(10, 0.2, 50), "client_id": "me", "prompt_id": "a"})).await;
     stand.submit(&json!({"prompt": steps(1, 0.0, 51), "client_id": "me", "prompt_id": "b"})).await;
@@ -186,7 +190,7 @@ async fn interrupts_as_recorded() {
 }
 
 #[tokio::test]
-async fn a_node_that_never_looks_runs_to_its_end() {
+async fn a_node_that_ignores_interrupts_runs_to_its_end() {
     let stand = stand().await;
     let sleep = json!({"1": {"class_type": "TestSleep", "inputs": {"seconds": 0.3, "seed": 1}}});
     stand.submit(&json!({"prompt": sleep, "prompt_id": "last"})).await;
@@ -207,7 +211,7 @@ async fn a_node_that_never_looks_runs_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_log_tells_what_was_executed() {
+async fn the_log_lists_what_was_executed() {
     let stand = stand().await;
     stand.submit(&json!({"prompt": picture(8, "task-7/out"), "prompt_id": "p"})).await;
     stand.ended("p").await;
@@ -222,7 +226,7 @@ async fn the_log_tells_what_was_executed() {
 }
 
 #[tokio::test]
-async fn a_hundred_instances_work_side_by_side() {
+async fn a_hundred_instances_run_side_by_side() {
     let mut stands = vec![];
     for _ in 0..100 {
         stands.push(stand().await);
@@ -241,7 +245,7 @@ async fn a_socket_that_does_not_read_stalls_all_others_but_not_http() {
     let stuck = Socket::open(&stand.sim, "stuck", None).await;
     let big = json!({"1": {"class_type": "TestUi", "inputs": {"kind": "big", "seed": 1}}});
     let mut other = stand.socket("other").await;
-    // 8 MB frames that nobody takes fill every buffer between.
+    // Unread 8 MB frames fill all buffers.
     for at in 0..4 {
         let mut big = big.clone();
         big["1"]["inputs"]["seed"] = json!(at);
