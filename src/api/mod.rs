@@ -37,10 +37,10 @@ use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// Logins that may wait for their turn; more get 503 at once instead of a queue of work for whoever floods.
+/// Logins that may wait for their turn. Others get 503 at once, so that a flood of logins does not build up work.
 const LOGINS_WAITING_MAX: usize = 64;
 
-/// What the handlers share; cheap to clone.
+/// State shared by the handlers; cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
     queue: Queue,

@@ -1,4 +1,4 @@
-//! What the rooms beneath could not do, as what a caller is told.
+//! Conversion of errors of the rooms below into the error that a client gets.
 
 use super::{ApiError, Flaw};
 use crate::{queue, store, submit};
@@ -7,11 +7,11 @@ impl From<queue::Error> for ApiError {
     fn from(error: queue::Error) -> Self {
         match error {
             queue::Error::Unavailable(_) | queue::Error::Refused(_) | queue::Error::Unusable(_) => {
-                tracing::warn!(%error, "a request found the queue not available");
+                tracing::warn!(%error, "request failed: redis is unavailable");
                 Self::RedisUnavailable
             }
             queue::Error::Corrupt(_) => {
-                tracing::error!(%error, "a request met content in Redis that is not ours");
+                tracing::error!(%error, "request failed: invalid content in redis");
                 Self::Internal
             }
         }
@@ -24,11 +24,11 @@ impl From<store::Error> for ApiError {
             store::Error::NotFound => Self::NotFound("such file"),
             store::Error::TooLarge { limit } => Self::TooLarge(limit),
             store::Error::Full => {
-                tracing::error!(%error, "a request found the store full");
+                tracing::error!(%error, "request failed: the file store is full");
                 Self::StorageFull
             }
             store::Error::Unusable(_) | store::Error::Unavailable(_) => {
-                tracing::error!(%error, "a request found the store not available");
+                tracing::error!(%error, "request failed: the file store is unavailable");
                 Self::StorageUnavailable
             }
         }

@@ -1,4 +1,4 @@
-//! `GET /api/nodes`: what the fleet can run, merged, as forms need it.
+//! `GET /api/nodes`: node classes of the fleet, merged, as forms need them.
 
 use crate::{
     api::{
@@ -18,32 +18,41 @@ use axum::{
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Classes asked for by name.
+/// Classes requested by name.
 const CLASSES_MAX: usize = 200;
-/// Largest answer; a fleet with more is read class by class.
+/// Largest answer, bytes; a larger fleet is read by class.
 const BYTES_MAX: usize = 32 << 20;
 /// Bytes of the digest in an `ETag`.
 const TAG_BYTES: usize = 16;
 
-/// An answer, ready to be sent again.
+/// Answer that can be sent again.
 #[derive(Debug, Clone)]
-pub(crate) struct Listed {
+pub(crate) struct Listing {
     body: Bytes,
     etag: String,
 }
 
+impl Listing {
+    /// Makes the answer for these classes, all by default.
+    fn new(fleet: &FleetSnapshot, classes: Option<&[&str]>) -> Self {
+        let body = format!("{{\"code\":200,\"data\":{}}}", fleet.catalog.listing(classes));
+        let digest: String = Sha256::digest(&body).iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        Self { body: body.into(), etag: format!("\"{digest}\"") }
+    }
+}
+
 /// The listing of all classes, made once for each state of the fleet.
 #[derive(Default)]
-pub(crate) struct ListingCache(Mutex<Option<(Arc<FleetSnapshot>, Listed)>>);
+pub(crate) struct ListingCache(Mutex<Option<(Arc<FleetSnapshot>, Listing)>>);
 
 impl ListingCache {
     /// Returns the listing of all classes. Callers that come while it is being made wait for it.
-    fn of_all(&self, fleet: &Arc<FleetSnapshot>) -> Listed {
+    fn of_all(&self, fleet: &Arc<FleetSnapshot>) -> Listing {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
             Some((of, listed)) if Arc::ptr_eq(of, fleet) => listed.clone(),
             _ => {
-                let listed = made(fleet, None);
+                let listed = Listing::new(fleet, None);
                 *cached = Some((fleet.clone(), listed.clone()));
                 listed
             }
@@ -51,7 +60,7 @@ impl ListingCache {
     }
 }
 
-/// All classes, or those of `?class=KSampler,SaveImage`. What did not change is a 304.
+/// Lists all classes, or those of `?class=KSampler,SaveImage`. An unchanged listing is a 304.
 #[utoipa::path(
     get, path = "/api/nodes", operation_id = "listNodes", tag = "instances",
     params(
@@ -72,11 +81,11 @@ pub(crate) async fn list(
 ) -> Result<Response> {
     query.only(&["class"])?;
     let wanted = query.one("class")?.map(classes_of).transpose()?;
-    let known = state.submitter.catalogs().current().await;
+    let fleet = state.submitter.catalogs().current().await;
     let cache = state.node_listing.clone();
     let listed = tokio::task::spawn_blocking(move || match wanted {
-        None => cache.of_all(&known),
-        Some(classes) => made(&known, Some(&classes.iter().map(String::as_str).collect::<Vec<_>>())),
+        None => cache.of_all(&fleet),
+        Some(classes) => Listing::new(&fleet, Some(&classes.iter().map(String::as_str).collect::<Vec<_>>())),
     });
     let listed = listed.await.map_err(|_| ApiError::Internal)?;
     if listed.body.len() > BYTES_MAX {
@@ -84,8 +93,8 @@ pub(crate) async fn list(
             "the answer has more than {BYTES_MAX} bytes: ask for some with `class`"
         )));
     }
-    let mut known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut response = if known.any(|list| conditional_headers::names(list, &listed.etag)) {
+    let mut etags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut response = if etags.any(|list| conditional_headers::names(list, &listed.etag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let json = HeaderValue::from_static("application/json");
@@ -104,10 +113,4 @@ fn classes_of(text: &str) -> Result<Vec<String>> {
         return Err(ApiError::InvalidQuery(format!("`class` takes 1 to {CLASSES_MAX} names with commas between")));
     }
     Ok(classes)
-}
-
-fn made(known: &FleetSnapshot, classes: Option<&[&str]>) -> Listed {
-    let body = format!("{{\"code\":200,\"data\":{}}}", known.catalog.listing(classes));
-    let digest: String = Sha256::digest(&body).iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    Listed { body: body.into(), etag: format!("\"{digest}\"") }
 }

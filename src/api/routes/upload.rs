@@ -1,4 +1,4 @@
-//! `POST /api/files/upload`: one file of a multipart form, streamed into the store; nothing is left of one that does not end well.
+//! `POST /api/files/upload`: one file of a multipart form, streamed into the store. A failed upload leaves nothing.
 
 use super::files::FileView;
 use crate::{
@@ -21,14 +21,14 @@ use axum::{
     http::{HeaderMap, header},
 };
 
-/// The field that holds the file.
+/// Name of the field with the file.
 const FIELD: &str = "file";
-/// What a form may hold beside its file.
+/// Size of a form without its file.
 const FORM_OVERHEAD_BYTES: u64 = 1 << 20;
-/// A field that is not the file.
+/// Largest other field, bytes.
 const FIELD_BYTES_MAX: usize = 64 * 1024;
 
-/// Stores the field `file` and answers with its id and link.
+/// Stores the field `file`, and returns its id and link.
 #[utoipa::path(
     post, path = "/api/files/upload", operation_id = "uploadFile", tag = "files",
     request_body(content = crate::api::openapi::UploadForm, content_type = "multipart/form-data"),
@@ -66,7 +66,7 @@ fn is_multipart(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
-/// Reads the form to its closing boundary: what breaks off before has left nothing.
+/// Reads the form to its closing boundary. A form that ends before leaves nothing.
 async fn receive(files: &FileRegistry, form: &mut Form) -> Result<ReceivedFile> {
     let mut received = None;
     while let Some(part) = form.next().await? {

@@ -1,4 +1,4 @@
-//! `/api/workflows`: graphs published under a name, in versions, with declared parameters.
+//! `/api/workflows`: graphs published under a name, in versions, with declared params.
 
 use super::config::expected_version;
 use crate::{
@@ -46,7 +46,7 @@ pub(crate) struct WorkflowView {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-    /// Of the publication that this answers: what its publisher should know.
+    /// Warnings for the publisher; only in the answer to a publication.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
 }
@@ -84,7 +84,7 @@ pub(crate) struct Deleted {
     last_version: u64,
 }
 
-/// One page of what is published: `limit`, `offset`.
+/// Lists published workflows: `limit`, `offset`.
 #[utoipa::path(
     get, path = "/api/workflows", operation_id = "listWorkflows", tag = "workflows",
     params(
@@ -106,7 +106,7 @@ pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller, query: 
     Ok(Answer(Page { total, items: rows.into_iter().map(row).collect() }))
 }
 
-/// One version, the newest when not asked: `?version=3`. Its number also as `ETag`.
+/// Returns a version, the newest by default: `?version=3`. The `ETag` is its number.
 #[utoipa::path(
     get, path = "/api/workflows/{name}", operation_id = "getWorkflow", tag = "workflows",
     params(
@@ -126,7 +126,7 @@ pub(crate) async fn detail(
     Ok(shown(find(&state, &name, &query).await?, Vec::new()))
 }
 
-/// The declared parameters of a version as a JSON Schema.
+/// Returns the declared params of a version as a JSON Schema.
 #[utoipa::path(
     get, path = "/api/workflows/{name}/schema", operation_id = "getWorkflowSchema", tag = "workflows",
     params(
@@ -150,9 +150,9 @@ pub(crate) async fn schema(
     Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &published.declared, &fleet.catalog)))
 }
 
-/// Publishes a version, judged as a submit would be; the editor's format is converted and kept as what the instances run.
-/// `If-Match` or `version` guard against lost updates (0 = there is none yet); the content of the newest again changes nothing.
-/// The files that it names cannot be deleted, nor do they expire, as long as the version is kept.
+/// Publishes a version, checked as a submit would be. A graph in the editor's format is converted and stored in the format of
+/// the API. `If-Match` or `version` guard against lost updates (0 = no version yet); publishing the content of the newest
+/// version again changes nothing. The files that a version names do not expire and cannot be deleted while it is kept.
 #[utoipa::path(
     put, path = "/api/workflows/{name}", operation_id = "publishWorkflow", tag = "workflows",
     params(
@@ -185,7 +185,7 @@ pub(crate) async fn publish(
     Ok(shown(workflow, warnings))
 }
 
-/// Takes all versions away; tasks keep what they were made from. Said again it changes nothing.
+/// Deletes all versions; tasks keep the graph that they were made from. Idempotent.
 #[utoipa::path(
     delete, path = "/api/workflows/{name}", operation_id = "deleteWorkflow", tag = "workflows",
     params(("name" = crate::task::WorkflowName, Path, description = "the name")),
