@@ -60,10 +60,10 @@ pub enum Error {
     #[error("the stored params of the workflow {0} cannot be read")]
     UnreadableWorkflow(WorkflowVersion),
     /// Redis failed.
-    #[error("queue: {0}")]
+    #[error("the queue failed")]
     Queue(#[from] queue::Error),
     /// The file store failed.
-    #[error("file store: {0}")]
+    #[error("the file store failed")]
     Store(#[from] store::Error),
 }
 
