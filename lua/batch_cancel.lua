@@ -1,4 +1,5 @@
--- Cancels some of a batch's tasks, the last first, so that waiting tasks are cancelled before a slot becomes free for them.
+-- Cancels some of a batch's tasks, the last first, so that waiting tasks are cancelled before a slot becomes free for
+-- them.
 --
 -- KEYS[1] root    of the namespace
 -- ARGV[1] id      of any task of the batch

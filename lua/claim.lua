@@ -56,7 +56,8 @@ local lanes = {}
 for lane = 0, 2 do
   local head = redis.call('ZRANGE', wait_key(lane), 0, 0)[1]
   if head then
-    -- The age of a revived task counts from its revival: a thousand revived tasks would otherwise go before all urgent ones.
+    -- The age of a revived task counts from its revival: a thousand revived tasks would otherwise go before all urgent
+    -- ones.
     local times = redis.call('HMGET', task_key(head), 'created', 'revived_at')
     local since = tonumber(times[2] or times[1] or '0')
     lanes[#lanes + 1] = { lane = lane, rank = lane * LANE_AGE_MS - (now - since) }

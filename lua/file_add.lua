@@ -1,6 +1,6 @@
--- Registers a stored file, and returns the object in the store that has its bytes: the file's own, or an older one with the
--- same content; then the caller deletes its own. A file becomes an orphan at once if its task no longer exists, or if it was
--- deleted before this call was repeated.
+-- Registers a stored file, and returns the object in the store that has its bytes: the file's own, or an older one with
+-- the same content; then the caller deletes its own. A file becomes an orphan at once if its task no longer exists, or
+-- if it was deleted before this call was repeated.
 --
 -- KEYS[1] root   of the namespace
 -- ARGV[1] id     of the file, and of the object that was just written

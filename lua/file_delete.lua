@@ -1,5 +1,6 @@
--- Removes a file from the registry unless a pending or running task or a published workflow needs it. Returns the objects
--- that the caller may delete: the file's object if no other file needs it, and any object stored under the file's id.
+-- Removes a file from the registry unless a pending or running task or a published workflow needs it. Returns the
+-- objects that the caller may delete: the file's object if no other file needs it, and any object stored under the
+-- file's id.
 --
 -- KEYS[1] root of the namespace
 -- ARGV[1] id   of the file

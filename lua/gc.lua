@@ -1,5 +1,5 @@
--- Deletes ended tasks whose retention is over, with their outputs unless those have a retention of their own; and the files
--- of abandoned attempts. Limits the number of files of one call, so that it takes a few milliseconds.
+-- Deletes ended tasks whose retention is over, with their outputs unless those have a retention of their own; and the
+-- files of abandoned attempts. Limits the number of files of one call, so that it takes a few milliseconds.
 --
 -- KEYS[1] root         of the namespace
 -- ARGV[1] limit        tasks of one call
@@ -23,7 +23,8 @@ local function drop_workflow_index(task)
   end
 end
 
--- Drops the outputs of a task. Returns 'none' if none is left, 'use' if some are in use, 'more' if this call may drop no more.
+-- Drops the outputs of a task. Returns 'none' if none is left, 'use' if some are in use, 'more' if this call may drop
+-- no more.
 local function drop_outputs(id, now)
   local left = 'none'
   for _, file in ipairs(redis.call('SMEMBERS', root .. 'made:' .. id)) do

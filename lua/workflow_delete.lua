@@ -1,5 +1,5 @@
--- Deletes a published workflow with all its versions. Tasks made from it are not affected. Files that only it needed may
--- now be deleted.
+-- Deletes a published workflow with all its versions. Tasks made from it are not affected. Files that only it needed
+-- may now be deleted.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] name

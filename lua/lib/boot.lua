@@ -1,5 +1,5 @@
--- Recovery after a restart of Redis, detected by its run id: every lease gets a new deadline, because its owner could not
--- renew it, and claims pause until the owners have reported what runs.
+-- Recovery after a restart of Redis, detected by its run id: every lease gets a new deadline, because its owner could
+-- not renew it, and claims pause until the owners have reported what runs.
 
 local CLAIMS_PAUSE_MS = 3000
 

@@ -63,8 +63,8 @@ local dropped = 0
 -- Files of a task's abandoned attempts that one call could not drop; `given-up` lists the tasks.
 local function given_up_key(task) return root .. 'given-up:' .. task end
 
--- Drops all outputs of a task, because the attempt that produced them was abandoned. Outputs in use stay, and are dropped
--- with the task. More than FILES_MAX are left to the janitor.
+-- Drops all outputs of a task, because the attempt that produced them was abandoned. Outputs in use stay, and are
+-- dropped with the task. More than FILES_MAX are left to the janitor.
 local function drop_all_outputs(task, now)
   local made = root .. 'made:' .. task
   if redis.call('SCARD', made) > FILES_MAX then

@@ -9,8 +9,8 @@ local function virtual_time(lane, served)
   return tonumber(head[2] or '0')
 end
 
--- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time. Returns the
--- tag, and whether the owner already had tasks in this lane.
+-- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time. Returns
+-- the tag, and whether the owner already had tasks in this lane.
 local function next_tag(lane, owner)
   local fair = redis.call('HMGET', fair_key(lane), 'served', 'owner:' .. owner)
   local from = virtual_time(lane, fair[1])

@@ -1,8 +1,8 @@
 //! Redis: keys, scripts, the queue's verbs, leases, feed, janitor. The only user of fred.
 //!
 //! The task hash is the truth; every other key is an index of it that the sweep can rebuild. One script of `lua/` is
-//! one transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, a method
-//! of [`Queue`].
+//! one transition: checks first, writes last, safe to send twice, times from Redis. Each script has one caller, a
+//! method of [`Queue`].
 //!
 //! | verbs and data | module |
 //! |---|---|

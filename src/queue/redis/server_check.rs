@@ -138,7 +138,7 @@ pub(crate) async fn check(caller: &ScriptCaller, durability: Durability) -> Resu
     let validated = ServerInfo::parse(&info).validate(durability, fsync.as_deref());
     let (confirm, warnings) = validated.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
     for warning in warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "redis server check");
     }
     Ok(confirm)
 }
