@@ -227,7 +227,7 @@ impl Queue {
         Ok(repairs)
     }
 
-    /// Returns the tasks of instances that left the config and have no lease owner to the queue.
+    /// Requeues the tasks of instances that left the config and have no lease owner.
     async fn clear_vanished_instances(&self, me: &str) -> Result<()> {
         let config = self.config().await?;
         if config.version == 0 {
@@ -254,7 +254,7 @@ impl Queue {
             if written == Written::NotThisAttempt {
                 self.release(&lease, task).await?;
             }
-            tracing::info!(%task, %attempt, instance = %lease.instance, "returned the task of an instance that left the config");
+            tracing::info!(%task, %attempt, instance = %lease.instance, "requeued the task of an instance that left the config");
         }
         let args = vec![lease.instance.as_str().into(), lease.token.as_str().into()];
         self.call(Verb::Forget, args).await.map(drop)

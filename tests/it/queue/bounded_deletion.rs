@@ -1,7 +1,7 @@
 //! Deletion of very many files in several calls, because a script blocks Redis while it runs.
 
 use super::{
-    files::{needing, record},
+    files::{record, task_with_files},
     retention::task_with_outputs,
 };
 use crate::{
@@ -73,7 +73,7 @@ pub async fn many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls(w
         assert_eq!(outputs(world).await, 550 * (round + 1), "no call drops so many");
     }
     // One file is now an input of another task, one was deleted by hand.
-    let next = needing(&files[..1]);
+    let next = task_with_files(&files[..1]);
     world.create(&next).await;
     world.queue.delete_file(files[1]).await.unwrap();
     world.queue.cancel(id).await.unwrap();

@@ -47,7 +47,7 @@ pub async fn upload(world: &World) -> FileRecord {
     record
 }
 
-pub fn needing(files: &[FileId]) -> NewTask {
+pub fn task_with_files(files: &[FileId]) -> NewTask {
     let mut new = new_task();
     let input = |file: &FileId| FileInput { node_id: "1".into(), input: "image".into(), file_id: *file };
     new.payload.files = files.iter().map(input).collect();
@@ -89,7 +89,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
     let (file, other) = (upload(world).await, upload(world).await);
     let lease = world.lease("gpu:1").await;
     for ending in 0..4 {
-        let new = needing(&[file.id, other.id, file.id]);
+        let new = task_with_files(&[file.id, other.id, file.id]);
         world.create(&new).await;
         audit(world, 1).unwrap();
         assert_eq!(world.queue.delete_file(file.id).await.unwrap(), FileDeleted::InUse(None));
@@ -123,7 +123,7 @@ pub async fn a_task_needs_its_files_until_it_ends(world: &World) {
 pub async fn a_task_with_a_missing_file_is_refused(world: &World) {
     let (file, missing) = (upload(world).await, FileId::new());
     let before = crate::support::audit::dump(world);
-    let refused = world.queue.enqueue(&needing(&[file.id, missing])).await.unwrap();
+    let refused = world.queue.enqueue(&task_with_files(&[file.id, missing])).await.unwrap();
     assert!(matches!(refused, Enqueued::NoSuchFile(id) if id == missing));
     assert!(before == crate::support::audit::dump(world));
 }

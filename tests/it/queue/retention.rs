@@ -1,6 +1,6 @@
 //! Retention of files, and the view of their tasks afterwards.
 
-use super::files::{needing, record, upload};
+use super::files::{record, task_with_files, upload};
 use crate::{
     scenarios,
     support::{
@@ -27,7 +27,7 @@ scenarios! {
 const HOUR: Duration = Duration::from_secs(3_600);
 const MS: Duration = Duration::from_millis(1);
 
-pub fn keeping(uploads: Keep, outputs: Keep) -> Retention {
+pub fn retention_of(uploads: Keep, outputs: Keep) -> Retention {
     Retention { uploads, outputs }
 }
 
@@ -67,7 +67,7 @@ pub async fn files_are_kept_for_their_retention(world: &World) {
     let file = upload(world).await;
     let (_, outputs) = task_with_outputs(world, 1).await;
     world.advance(HOUR - MS);
-    let retention = keeping(Keep::For(HOUR), Keep::For(2 * HOUR));
+    let retention = retention_of(Keep::For(HOUR), Keep::For(2 * HOUR));
     world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(is_registered(world, &file).await && is_registered(world, &outputs[0]).await);
     let young = upload(world).await;
@@ -82,9 +82,9 @@ pub async fn files_are_kept_for_their_retention(world: &World) {
 }
 
 pub async fn a_file_in_use_is_kept_past_its_retention(world: &World) {
-    let retention = keeping(Keep::For(HOUR), Keep::For(HOUR));
+    let retention = retention_of(Keep::For(HOUR), Keep::For(HOUR));
     let (file, later) = (upload(world).await, upload(world).await);
-    let new = needing(&[file.id]);
+    let new = task_with_files(&[file.id]);
     world.create(&new).await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
@@ -109,14 +109,14 @@ pub async fn files_in_use_do_not_block_the_expiry_of_others(world: &World) {
     for _ in 0..60 {
         needed.push(upload(world).await.id);
     }
-    world.create(&needing(&needed)).await;
+    world.create(&task_with_files(&needed)).await;
     let mut unneeded = Vec::new();
     for _ in 0..60 {
         world.advance(MS);
         unneeded.push(upload(world).await);
     }
     world.advance(HOUR);
-    world.queue.run_janitor_once_with(keeping(Keep::For(HOUR), Keep::WithTask)).await.unwrap();
+    world.queue.run_janitor_once_with(retention_of(Keep::For(HOUR), Keep::WithTask)).await.unwrap();
     let left = world.queue.files(Some(FileKind::Upload), 0, 200).await.unwrap();
     assert_eq!(left.0, 60);
     assert!(left.1.iter().all(|file| needed.contains(&file.id)));
@@ -124,7 +124,7 @@ pub async fn files_in_use_do_not_block_the_expiry_of_others(world: &World) {
 }
 
 pub async fn outputs_with_their_own_retention_outlive_their_task(world: &World) {
-    let retention = keeping(Keep::Forever, Keep::For(2 * KEEP));
+    let retention = retention_of(Keep::Forever, Keep::For(2 * KEEP));
     let (id, outputs) = task_with_outputs(world, 2).await;
     world.advance(KEEP);
     world.queue.run_janitor_once_with(retention).await.unwrap();
@@ -141,7 +141,7 @@ pub async fn outputs_with_their_own_retention_outlive_their_task(world: &World) 
 /// An output of one task that is an input of another stays until the other has ended, even if the first is deleted.
 pub async fn an_output_in_use_by_another_task_outlives_its_own(world: &World) {
     let (id, outputs) = task_with_outputs(world, 2).await;
-    let next = needing(&[outputs[0].id]);
+    let next = task_with_files(&[outputs[0].id]);
     world.create(&next).await;
     world.advance(KEEP);
     world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
@@ -156,7 +156,7 @@ pub async fn an_output_in_use_by_another_task_outlives_its_own(world: &World) {
     let (early, given_up) = (record(FileKind::Output, Some(next.id)), record(FileKind::Output, Some(next.id)));
     world.queue.add_file(&early).await.unwrap();
     world.queue.add_file(&given_up).await.unwrap();
-    let last = needing(&[early.id]);
+    let last = task_with_files(&[early.id]);
     world.create(&last).await;
     world.queue.settle(&lease, next.id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     assert!(is_registered(world, &early).await && !is_registered(world, &given_up).await);
@@ -187,7 +187,7 @@ pub async fn a_task_lists_its_deleted_outputs(world: &World) {
     assert_eq!(shown, [(true, false), (false, true)]);
     assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts stay");
     world.advance(HOUR / 2);
-    world.queue.run_janitor_once_with(keeping(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
+    world.queue.run_janitor_once_with(retention_of(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
     assert!(result().await.files.is_empty() && result().await.outputs.iter().all(|output| output.deleted));
     audit(world, 1).unwrap();
 }

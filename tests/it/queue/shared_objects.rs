@@ -1,6 +1,6 @@
 //! Files with the same content share one object in the store, and an object that a file needs is never deleted.
 
-use super::files::{needing, record, upload};
+use super::files::{record, task_with_files, upload};
 use crate::{
     scenarios,
     support::{
@@ -27,7 +27,7 @@ scenarios! {
     files_of_older_versions_are_their_own_objects
 }
 
-fn like(file: &FileRecord, kind: FileKind) -> FileRecord {
+fn copy_of(file: &FileRecord, kind: FileKind) -> FileRecord {
     FileRecord { sha256: file.sha256.clone(), size_bytes: file.size_bytes, ..record(kind, None) }
 }
 
@@ -37,7 +37,7 @@ fn object(file: &FileRecord) -> ObjectId {
 
 pub async fn files_of_one_content_share_one_object(world: &World) {
     let first = upload(world).await;
-    let second = FileRecord { owner: "bob".into(), filename: "b.png".into(), ..like(&first, FileKind::Upload) };
+    let second = FileRecord { owner: "bob".into(), filename: "b.png".into(), ..copy_of(&first, FileKind::Upload) };
     for _ in 0..2 {
         // Repeated, it gives the same answer.
         assert_eq!(world.queue.add_file(&second).await.unwrap(), Some(object(&first)));
@@ -62,7 +62,7 @@ pub async fn files_of_one_content_share_one_object(world: &World) {
 
 pub async fn the_last_file_deletes_its_object(world: &World) {
     let first = upload(world).await;
-    let (second, third) = (like(&first, FileKind::Upload), like(&first, FileKind::Output));
+    let (second, third) = (copy_of(&first, FileKind::Upload), copy_of(&first, FileKind::Output));
     world.queue.add_file(&second).await.unwrap();
     world.queue.add_file(&third).await.unwrap();
     world.advance(Duration::from_secs(3_600));
@@ -95,7 +95,7 @@ pub async fn the_last_file_deletes_its_object(world: &World) {
 pub async fn deleted_content_gets_a_new_object(world: &World) {
     let first = upload(world).await;
     world.queue.delete_file(first.id).await.unwrap();
-    let second = like(&first, FileKind::Upload);
+    let second = copy_of(&first, FileKind::Upload);
     assert_eq!(world.queue.add_file(&second).await.unwrap(), None, "its own object");
     world.advance(Duration::from_secs(3_600));
     assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&first)]);
@@ -126,12 +126,12 @@ pub async fn a_file_is_retracted_at_every_stage_of_its_registration(world: &Worl
     assert_eq!(world.queue.retract_file(alone.id).await.unwrap(), [object(&alone)], "said again");
 
     let (first, needed) = (upload(world).await, upload(world).await);
-    let second = like(&first, FileKind::Upload);
+    let second = copy_of(&first, FileKind::Upload);
     world.queue.add_file(&second).await.unwrap();
     assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "the second file needs the bytes");
     assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "said again");
     assert_eq!(world.queue.file(second.id).await.unwrap().unwrap().object(), object(&first));
-    world.create(&needing(&[needed.id])).await;
+    world.create(&task_with_files(&[needed.id])).await;
     assert_eq!(world.queue.retract_file(needed.id).await.unwrap(), [], "a task needs it already");
     assert!(world.queue.file(needed.id).await.unwrap().is_some());
     let before = dump(world);
@@ -145,7 +145,7 @@ pub async fn an_output_of_a_collected_task_leaves_shared_objects(world: &World) 
     let id = world.enqueue().await;
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
-    let shared = FileRecord { task_id: Some(id), ..like(&kept, FileKind::Output) };
+    let shared = FileRecord { task_id: Some(id), ..copy_of(&kept, FileKind::Output) };
     let own = record(FileKind::Output, Some(id));
     assert_eq!(world.queue.add_file(&shared).await.unwrap(), Some(object(&kept)));
     world.queue.add_file(&own).await.unwrap();
@@ -165,7 +165,7 @@ pub async fn an_output_of_a_collected_task_leaves_shared_objects(world: &World) 
     assert!(!orphans.contains(&object(&other)), "{orphans:?}");
     assert_eq!(world.queue.file(after.id).await.unwrap().unwrap().object(), object(&other));
     // Its task is gone, but the bytes of the other file are kept.
-    let late = FileRecord { task_id: Some(id), ..like(&kept, FileKind::Output) };
+    let late = FileRecord { task_id: Some(id), ..copy_of(&kept, FileKind::Output) };
     assert_eq!(world.queue.add_file(&late).await.unwrap(), None);
     assert_eq!(world.queue.take_orphan_objects(10).await.unwrap(), [object(&late)]);
     audit(world, 1).unwrap();
@@ -179,7 +179,7 @@ async fn made_and_shared(world: &World) -> (FileRecord, FileRecord) {
     let output = record(FileKind::Output, Some(id));
     world.queue.add_file(&output).await.unwrap();
     world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
-    let upload = like(&output, FileKind::Upload);
+    let upload = copy_of(&output, FileKind::Upload);
     world.queue.add_file(&upload).await.unwrap();
     (output, upload)
 }
@@ -192,7 +192,7 @@ pub async fn totals_are_exact(world: &World) {
     let first = FileRecord { size_bytes: large, ..record(FileKind::Upload, None) };
     world.queue.add_file(&first).await.unwrap();
     world.queue.add_file(&first).await.unwrap();
-    let made = like(&first, FileKind::Output);
+    let made = copy_of(&first, FileKind::Output);
     world.queue.add_file(&made).await.unwrap();
     world.queue.add_file(&FileRecord { size_bytes: 7, ..record(FileKind::Output, None) }).await.unwrap();
     let all = FileTotals { uploads: total(1, large), outputs: total(2, large + 7), stored: total(2, large + 7) };
@@ -213,7 +213,7 @@ pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
     assert_eq!(world.queue.files(None, 0, 10).await.unwrap().1, std::slice::from_ref(&old));
     assert_eq!(world.queue.unregistered(&[object(&old)]).await.unwrap(), []);
     assert_eq!(world.queue.add_file(&old).await.unwrap(), None, "sent again");
-    let new = like(&old, FileKind::Upload);
+    let new = copy_of(&old, FileKind::Upload);
     assert_eq!(world.queue.add_file(&new).await.unwrap(), None);
     audit(world, 1).unwrap();
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(old.id).await.unwrap() else { panic!() };

@@ -1,8 +1,8 @@
 //! Files that a published workflow names are neither deleted nor expire as long as the version is kept.
 
 use super::{
-    files::{needing, upload},
-    retention::{is_registered, keeping, task_with_outputs},
+    files::{task_with_files, upload},
+    retention::{is_registered, retention_of, task_with_outputs},
     workflows::{head, name, raw},
 };
 use crate::{
@@ -63,7 +63,7 @@ pub async fn a_file_named_by_a_workflow_is_not_deleted(world: &World) {
     assert_eq!(put(world, "a", 1, &[file.id, other.id]).await, WorkflowWritten::Same(1));
     assert!(dump(world) == before);
 
-    world.create(&needing(&[other.id])).await;
+    world.create(&task_with_files(&[other.id])).await;
     world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     assert_eq!(needed_by(world, other.id).await.as_deref(), Some("a task"));
     assert_eq!(needed_by(world, file.id).await.as_deref(), Some("b@1"));
@@ -73,7 +73,7 @@ pub async fn a_file_named_by_a_workflow_is_not_deleted(world: &World) {
 }
 
 pub async fn a_file_named_by_a_workflow_does_not_expire(world: &World) {
-    let retention = keeping(Keep::For(KEEP), Keep::WithTask);
+    let retention = retention_of(Keep::For(KEEP), Keep::WithTask);
     let mut held = Vec::new();
     for _ in 0..60 {
         held.push(upload(world).await.id);
