@@ -52,6 +52,6 @@ pub async fn orphan_prompts_are_limited(world: &World) {
             world.advance(Duration::from_secs(1));
         }
     }
-    let strays = world.queue.orphan_prompts(&lease.instance).await.unwrap();
-    assert_eq!((strays.len(), strays[0].0), (1_000, Uuid::from_u128(3)), "the oldest go");
+    let kept = world.queue.orphan_prompts(&lease.instance).await.unwrap();
+    assert_eq!((kept.len(), kept[0].0), (1_000, Uuid::from_u128(3)), "the oldest are dropped");
 }

@@ -232,11 +232,11 @@ pub async fn a_full_queue_revives_nothing(world: &World) {
 }
 
 pub async fn a_write_from_before_the_revival_changes_nothing(world: &World) {
-    for given_back in [false, true] {
+    for was_requeued in [false, true] {
         let id = world.enqueue().await;
-        let lease = world.lease(if given_back { "gpu:1" } else { "gpu:2" }).await;
+        let lease = world.lease(if was_requeued { "gpu:1" } else { "gpu:2" }).await;
         let claim = world.claim(&lease).await.unwrap();
-        if given_back {
+        if was_requeued {
             world.queue.requeue(&lease, id, claim.attempt, false, "drained").await.unwrap();
             world.queue.cancel(id).await.unwrap();
         } else {
@@ -245,7 +245,7 @@ pub async fn a_write_from_before_the_revival_changes_nothing(world: &World) {
         revived(world, id).await;
         let before = dump(world);
         let answers = write_all(&world.queue, &lease, id, claim.attempt).await;
-        assert_eq!(answers, [Written::NotThisAttempt; 6], "given back: {given_back}");
+        assert_eq!(answers, [Written::NotThisAttempt; 6], "requeued: {was_requeued}");
         assert_eq!(world.queue.release(&lease, id).await.unwrap(), Written::Done);
         assert!(before == dump(world));
         world.queue.cancel(id).await.unwrap();
