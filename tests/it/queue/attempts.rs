@@ -107,7 +107,7 @@ pub async fn a_stale_token_changes_nothing(world: &World) {
     assert_eq!(world.queue.renew(&old, TTL).await.unwrap(), Renewed::Lost);
     assert!(world.claim_with_slots(&old, 5).await.is_none());
     world.queue.release_lease(&old).await.unwrap();
-    assert!(before == dump(world), "a fenced write left a trace");
+    assert!(before == dump(world), "a fenced write changed a key");
     // The new owner continues the same attempt.
     assert_eq!(world.queue.settle(&new, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
     audit(world, 1).unwrap();
@@ -126,7 +126,7 @@ pub async fn an_old_attempt_changes_nothing(world: &World) {
     assert_eq!(write_all(&world.queue, &one, id, second.attempt).await, [Written::NotThisAttempt; 6]);
     assert_eq!(write_all(&world.queue, &two, id, first.attempt).await, [Written::NotThisAttempt; 6]);
     assert_eq!(world.queue.reclaim(&one, id, second.attempt).await.unwrap(), Written::NotThisAttempt);
-    assert!(before == dump(world), "an old attempt left a trace");
+    assert!(before == dump(world), "an old attempt changed a key");
     assert!(world.queue.read_claim(id, first.attempt).await.unwrap().is_none());
     assert!(world.queue.read_claim(id, second.attempt).await.unwrap().is_some());
     audit(world, 1).unwrap();

@@ -97,7 +97,7 @@ pub async fn a_batch_is_accepted_once_and_as_a_whole(world: &World) {
     let lease = world.lease("gpu:1").await;
     for id in wanted {
         let claim = world.claim(&lease).await.unwrap();
-        assert_eq!(claim.task, id, "in their order");
+        assert_eq!(claim.task, id, "in the order of the tasks");
         world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
     }
     audit(world, 1).unwrap();
@@ -245,7 +245,7 @@ pub async fn a_batch_disappears_with_its_last_task(world: &World) {
     world.advance(KEEP + Duration::from_secs(1));
     janitor(world).await;
     assert_eq!(world.queue.batch(id).await.unwrap().unwrap().counts, [2, 0, 0, 0, 0]);
-    assert_eq!(flows(), ["portrait"], "others are made from it");
+    assert_eq!(flows(), ["portrait"], "other tasks are made from it");
     audit(world, 1).unwrap();
     assert!(matches!(world.queue.cancel(id.task(1)).await.unwrap(), Cancelled::Cancelled(_)));
     assert_eq!(world.queue.cancel_batch(id).await.unwrap(), 1);

@@ -70,7 +70,7 @@ pub async fn many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls(w
             world.queue.settle(&lease, id, claim.attempt, &failed(FailureKind::Stalled)).await.unwrap();
         }
         audit(world, 1).unwrap();
-        assert_eq!(outputs(world).await, 550 * (round + 1), "no call drops so many");
+        assert_eq!(outputs(world).await, 550 * (round + 1), "no call drops more than the limit");
     }
     // One file is now an input of another task, one was deleted by hand.
     let next = task_with_files(&files[..1]);

@@ -33,7 +33,7 @@ async fn enqueue_as(world: &World, owner: &str, priority: Priority) -> TaskId {
 
 /// Claims and finishes one task.
 async fn serve(world: &World, lease: &Lease) -> TaskId {
-    let claim = world.claim(lease).await.expect("something waits");
+    let claim = world.claim(lease).await.expect("a task is waiting");
     world.queue.settle(lease, claim.task, claim.attempt, &completed()).await.unwrap();
     claim.task
 }
@@ -117,7 +117,7 @@ pub async fn a_returned_task_keeps_its_place_in_an_emptied_lane(world: &World) {
     world.queue.requeue(&lease, last.task, last.attempt, false, "drained").await.unwrap();
     audit(world, 1).unwrap();
     let order = [serve(world, &lease).await, serve(world, &lease).await];
-    assert!(order.contains(&last.task), "behind the whole lane");
+    assert!(order.contains(&last.task), "behind all tasks of the lane");
 }
 
 pub async fn invalid_entries_of_a_lane_are_skipped(world: &World) {
@@ -178,7 +178,7 @@ pub async fn a_task_runs_only_on_eligible_instances(world: &World) {
     let (one, three) = (world.lease("gpu:1").await, world.lease("gpu:3").await);
     assert!(world.claim(&one).await.is_none() && world.claim(&three).await.is_none(), "gpu:3 is not gpu:33");
     world.advance(Duration::from_secs(3_600));
-    assert!(world.claim(&one).await.is_none(), "not after any time");
+    assert!(world.claim(&one).await.is_none(), "not even after a long time");
     assert_eq!(world.task(special).await.facts.eligible.len(), 2);
     let plain = world.enqueue().await;
     assert_eq!(serve(world, &one).await, plain, "it does not block the task after it");
@@ -186,7 +186,7 @@ pub async fn a_task_runs_only_on_eligible_instances(world: &World) {
     let claim = world.claim(&two).await.unwrap();
     assert_eq!(claim.task, special);
     world.queue.requeue(&two, special, claim.attempt, false, "drained").await.unwrap();
-    assert!(world.claim(&one).await.is_none(), "nor when it comes back");
+    assert!(world.claim(&one).await.is_none(), "nor after a requeue");
     assert_eq!(serve(world, &two).await, special);
     audit(world, 1).unwrap();
 }

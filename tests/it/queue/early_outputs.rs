@@ -103,7 +103,7 @@ pub async fn a_late_copy_of_an_earlier_call_adds_nothing(world: &World) {
     assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Done);
     let before = dump(world);
     assert_eq!(add_outputs(world, &lease, &claim, 0, &outputs).await, OutputsAdded::Done);
-    assert!(before == dump(world), "a copy left a trace");
+    assert!(before == dump(world), "a repeated call changed a key");
 }
 
 pub async fn outputs_lost_in_a_failover_are_requested_again(world: &World) {
@@ -135,7 +135,7 @@ pub async fn an_output_of_a_stale_token_changes_nothing(world: &World) {
     let new = world.lease("gpu:1").await;
     let before = dump(world);
     assert_eq!(add_outputs(world, &old, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Refused(Written::Fenced));
-    assert!(before == dump(world), "a fenced write left a trace");
+    assert!(before == dump(world), "a fenced write changed a key");
     // The new owner continues where the old one stopped.
     assert_eq!(world.task(claim.task).await.outputs, outputs);
     assert_eq!(add_outputs(world, &new, &claim, 2, &[text("8", "x")]).await, OutputsAdded::Done);
@@ -155,7 +155,7 @@ pub async fn an_output_of_an_old_attempt_changes_nothing(world: &World) {
         let answer = world.queue.add_outputs(lease, id, attempt, 0, &[text("7", "x")]).await.unwrap();
         assert_eq!(answer, OutputsAdded::Refused(Written::NotThisAttempt));
     }
-    assert!(before == dump(world), "an old attempt left a trace");
+    assert!(before == dump(world), "an old attempt changed a key");
 }
 
 pub async fn an_output_after_the_end_is_refused_and_earlier_ones_stay(world: &World) {
@@ -189,7 +189,7 @@ pub async fn a_retry_drops_early_outputs(world: &World) {
         audit(world, 1).unwrap();
     }
     let orphans = world.queue.take_orphan_objects(10).await.unwrap();
-    assert_eq!(orphans, [ObjectId::from(outputs[1].file_id.unwrap())], "its bytes are deleted");
+    assert_eq!(orphans, [ObjectId::from(outputs[1].file_id.unwrap())], "its object is handed out for deletion");
     // The next attempt starts from zero, and the outputs of the last attempt are kept.
     for number in 2..=3 {
         world.advance(std::time::Duration::from_secs(600));
@@ -241,7 +241,7 @@ pub async fn a_revived_task_starts_without_outputs(world: &World) {
 pub async fn an_ending_replaces_early_outputs(world: &World) {
     let (lease, claim, outputs) = two_outputs(world).await;
     world.queue.progress(&lease, claim.task, claim.attempt, &Progress::default()).await.unwrap();
-    assert_eq!(world.task(claim.task).await.outputs, outputs, "progress leaves it alone");
+    assert_eq!(world.task(claim.task).await.outputs, outputs, "progress does not change the outputs");
     let ordered: Vec<Output> = outputs.iter().rev().cloned().collect();
     for _ in 0..2 {
         let written =
@@ -253,6 +253,6 @@ pub async fn an_ending_replaces_early_outputs(world: &World) {
     let refused = OutputsAdded::Refused(Written::AlreadyEnded(TaskState::Completed));
     assert_eq!(add_outputs(world, &lease, &claim, 2, &[text("8", "x")]).await, refused);
     assert_eq!(world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap(), Written::Done);
-    assert_eq!(world.task(claim.task).await.outputs, ordered, "the first words count");
+    assert_eq!(world.task(claim.task).await.outputs, ordered, "the first ending counts");
     audit(world, 1).unwrap();
 }

@@ -39,7 +39,7 @@ async fn until_woken(wakeups: &mut Wakeups) {
             return;
         }
     }
-    panic!("the bell does not ring");
+    panic!("no wakeup");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn wakeups_are_immediate_and_complete() {
         let mut wakeups = world.queue.wakeups().await.unwrap();
         let began = Instant::now();
         assert_eq!(wakeups.next().await, 0, "earlier tasks are left to the first claim");
-        assert!(began.elapsed() > Duration::from_millis(1_500), "it waited");
+        assert!(began.elapsed() > Duration::from_millis(1_500), "the call blocked");
         for _ in 0..5 {
             world.enqueue().await;
         }

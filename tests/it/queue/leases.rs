@@ -127,9 +127,12 @@ pub async fn a_restarted_redis_extends_leases_and_pauses_claims(world: &World) {
         assert_eq!(acquire(world, "thief", &thief).await, Acquired::Held(TTL));
     }
     assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
-    assert!(world.claim(&lease).await.is_none(), "claims rest");
+    assert!(world.claim(&lease).await.is_none(), "claims are paused");
     let leases = world.queue.leases().await.unwrap();
-    assert!(leases.iter().any(|(id, _, left)| id.as_str() == "gpu:2" && left.is_zero()), "free stays free: {leases:?}");
+    assert!(
+        leases.iter().any(|(id, _, left)| id.as_str() == "gpu:2" && left.is_zero()),
+        "a free lease stays free: {leases:?}"
+    );
     world.lease("gpu:2").await;
     world.advance(Duration::from_secs(3));
     assert!(world.claim(&lease).await.is_some());

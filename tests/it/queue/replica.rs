@@ -101,7 +101,7 @@ fn a_failover_with_the_link_cut_loses_nothing_acknowledged() {
 fn a_failover_at_local_durability_leaves_a_sound_queue() {
     block_on(async {
         let (acknowledged, left, _pair) = write_through_a_failover(Durability::Local).await;
-        assert_eq!(left.repair_indexes().await.unwrap(), 0, "no task is half there");
+        assert_eq!(left.repair_indexes().await.unwrap(), 0, "no index entry disagrees with a task");
         let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
         let acquired = left.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
         assert!(matches!(acquired, Acquired::Ours(_)));

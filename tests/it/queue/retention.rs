@@ -73,7 +73,7 @@ pub async fn files_are_kept_for_their_retention(world: &World) {
     let young = upload(world).await;
     world.advance(MS);
     world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
-    assert!(is_registered(world, &file).await, "by default uploads stay");
+    assert!(is_registered(world, &file).await, "uploads are kept by default");
     world.queue.run_janitor_once_with(retention).await.unwrap();
     assert!(!is_registered(world, &file).await && is_registered(world, &young).await);
     audit(world, 1).unwrap();
@@ -146,7 +146,7 @@ pub async fn an_output_in_use_by_another_task_outlives_its_own(world: &World) {
     world.advance(KEEP);
     world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
-    assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
+    assert!(world.queue.task(id).await.unwrap().is_some(), "the task is deleted with its files");
     audit(world, 1).unwrap();
 
     // An abandoned attempt leaves an output that another task already needs.
@@ -185,7 +185,7 @@ pub async fn a_task_lists_its_deleted_outputs(world: &World) {
     assert_eq!(left.files, [links.file(outputs[1].id)]);
     let shown = left.outputs.iter().map(|output| (output.deleted, output.url.is_some())).collect::<Vec<_>>();
     assert_eq!(shown, [(true, false), (false, true)]);
-    assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts stay");
+    assert_eq!(left.outputs[0].output.sha256.as_ref(), Some(&outputs[0].sha256), "the facts do not change");
     world.advance(HOUR / 2);
     world.queue.run_janitor_once_with(retention_of(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
     assert!(result().await.files.is_empty() && result().await.outputs.iter().all(|output| output.deleted));

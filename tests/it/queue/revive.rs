@@ -68,7 +68,7 @@ pub async fn a_failed_task_is_revived(world: &World) {
     assert_eq!((second.task, second.attempt.get(), second.waited), (id, 2, Duration::ZERO));
     assert_eq!(second.payload.workflow.get(), first.payload.workflow.get());
     audit(world, 1).unwrap();
-    assert_eq!(revived(world, id).await.state, TaskState::Claimed, "it lives already");
+    assert_eq!(revived(world, id).await.state, TaskState::Claimed, "already revived");
     assert_eq!(world.queue.settle(&lease, id, second.attempt, &completed()).await.unwrap(), Written::Done);
     let task = world.task(id).await;
     assert_eq!((task.state, task.failure, task.attempts.len()), (TaskState::Completed, None, 2));
@@ -87,7 +87,7 @@ pub async fn a_cancelled_task_is_revived_once_its_instance_has_stopped(world: &W
     world.queue.cancel(waiting).await.unwrap();
     let before = dump(world);
     assert!(matches!(world.queue.revive(waiting).await.unwrap(), Revived::Stopping));
-    assert!(before == dump(world), "refused without a trace");
+    assert!(before == dump(world), "a refused revival changes nothing");
     world.queue.release(&lease, waiting).await.unwrap();
     let task = revived(world, waiting).await;
     assert_eq!((task.state, task.revived, task.cancel_pending), (TaskState::Waiting, 2, false));
@@ -119,7 +119,7 @@ pub async fn a_revived_task_has_all_its_attempts_again(world: &World) {
             let claim = fail(world, &lease, FailureKind::Stalled).await;
             assert_eq!((claim.attempt.get(), claim.max_attempts), (attempt, attempts[1]));
             let state = if turn == 0 { TaskState::Delayed } else { TaskState::Failed };
-            assert_eq!(world.task(id).await.state, state, "life {life}, attempt {attempt}");
+            assert_eq!(world.task(id).await.state, state, "revival {life}, attempt {attempt}");
             audit(world, 1).unwrap();
             world.advance(Duration::from_secs(10));
             janitor(world).await;
@@ -183,7 +183,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
     assert!(matches!(world.queue.delete_file(record.id).await.unwrap(), FileDeleted::Deleted(..)));
     let before = dump(world);
     assert!(matches!(world.queue.revive(id).await.unwrap(), Revived::NoSuchFile(file) if file == record.id));
-    assert!(before == dump(world), "refused without a trace");
+    assert!(before == dump(world), "a refused revival changes nothing");
 }
 
 pub async fn a_task_without_its_payload_is_not_revived(world: &World) {

@@ -71,7 +71,7 @@ pub async fn the_last_file_deletes_its_object(world: &World) {
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(first.id).await.unwrap() else { panic!() };
     assert_eq!(bytes, [], "two files need its object");
     let FileDeleted::Deleted(_, bytes) = world.queue.delete_file(third.id).await.unwrap() else { panic!() };
-    assert_eq!(bytes, [object(&third)], "its own copy at most");
+    assert_eq!(bytes, [object(&third)], "at most its own copy");
     assert_eq!(world.queue.file(second.id).await.unwrap().unwrap().object(), object(&first));
     assert_eq!(
         world.queue.unregistered(&[object(&first)]).await.unwrap(),
@@ -123,13 +123,13 @@ pub async fn a_file_is_retracted_at_every_stage_of_its_registration(world: &Worl
     assert_eq!(world.queue.retract_file(never).await.unwrap(), [ObjectId::from(never)]);
     let alone = upload(world).await;
     assert_eq!(world.queue.retract_file(alone.id).await.unwrap(), [object(&alone)]);
-    assert_eq!(world.queue.retract_file(alone.id).await.unwrap(), [object(&alone)], "said again");
+    assert_eq!(world.queue.retract_file(alone.id).await.unwrap(), [object(&alone)], "repeated");
 
     let (first, needed) = (upload(world).await, upload(world).await);
     let second = copy_of(&first, FileKind::Upload);
     world.queue.add_file(&second).await.unwrap();
     assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "the second file needs the bytes");
-    assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "said again");
+    assert_eq!(world.queue.retract_file(first.id).await.unwrap(), [], "repeated");
     assert_eq!(world.queue.file(second.id).await.unwrap().unwrap().object(), object(&first));
     world.create(&task_with_files(&[needed.id])).await;
     assert_eq!(world.queue.retract_file(needed.id).await.unwrap(), [], "a task needs it already");

@@ -149,7 +149,7 @@ pub async fn completions_are_counted_for_a_minute(world: &World) {
         world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap();
     }
     let last_minute = || async { world.queue.counts().await.unwrap().completed_last_minute };
-    assert_eq!(last_minute().await, 0, "this second is not over");
+    assert_eq!(last_minute().await, 0, "the current second is not counted yet");
     world.advance(Duration::from_secs(1));
     assert_eq!(last_minute().await, 3);
     world.advance(Duration::from_secs(59));

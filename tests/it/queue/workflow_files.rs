@@ -110,7 +110,7 @@ pub async fn a_file_named_by_a_workflow_outlives_its_task(world: &World) {
     world.advance(KEEP);
     world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
     assert!(is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
-    assert!(world.queue.task(id).await.unwrap().is_some(), "it goes with its files");
+    assert!(world.queue.task(id).await.unwrap().is_some(), "the task is deleted with its files");
     world.queue.delete_workflow(&name("a"), LIMITS).await.unwrap();
     world.advance(Duration::from_secs(60));
     world.queue.run_janitor_once_with(Retention::default()).await.unwrap();
