@@ -5,7 +5,7 @@
 mod validate;
 mod view;
 
-pub use validate::{INSTANCES_MAX, MASKED, Problem, SERVERS_MAX, is_allowed_address, masked, parse_config};
+pub use validate::{INSTANCES_MAX, MASKED, SERVERS_MAX, is_allowed_address, masked, parse_config};
 pub use view::{InstanceView, OverviewView};
 
 use crate::task::{InstanceId, TaskId};

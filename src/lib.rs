@@ -165,6 +165,7 @@
 
 pub mod api;
 pub mod auth;
+mod backoff;
 pub mod cli;
 mod clock;
 pub mod comfy;
@@ -176,8 +177,11 @@ pub mod event;
 pub mod fetch;
 pub mod fleet;
 pub mod graph;
+mod json;
 pub mod media;
 pub mod metrics;
+mod net;
+pub mod problem;
 pub mod process;
 pub mod queue;
 pub mod save_file;
@@ -186,5 +190,6 @@ pub mod sim;
 pub mod store;
 pub mod submit;
 pub mod task;
+mod text;
 pub mod trace;
 pub mod ws;

@@ -31,8 +31,6 @@ pub mod limits {
     pub const BATCH_TASKS_MAX: u16 = 1_000;
     /// Maximum size of these tasks in Redis, bytes: one call carries them all.
     pub const BATCH_BYTES_MAX: usize = 32 << 20;
-    /// Maximum nesting of a JSON body.
-    pub const JSON_DEPTH_MAX: usize = 100;
     /// Maximum number of nodes of a workflow (protocol §11: the cost grows more than linearly).
     pub const NODES_MAX: usize = 2_000;
     /// Longest chain of links (protocol §11: 900 passed, 1,500 did not).

@@ -8,7 +8,8 @@ pub use table::{ERROR_TYPES, ErrorType};
 
 use crate::{
     auth::Denied,
-    fleet, graph, process,
+    problem::Problem,
+    process,
     task::{FileId, Status, WorkflowVersion},
 };
 use axum::{
@@ -16,29 +17,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use messages::{conflict, first_of, needed_by};
-use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
 /// What [`ApiError`] gives as a result.
 pub(super) type Result<T, E = ApiError> = std::result::Result<T, E>;
-
-/// One thing wrong with a body: an entry of `error.details`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Flaw {
-    /// JSON pointer into the body.
-    pub pointer: String,
-    /// Stable machine word.
-    pub code: &'static str,
-    /// What to do.
-    pub message: String,
-    /// Near names.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub candidates: Vec<&'static str>,
-    /// Wrong shape or type (400) rather than a value that does not fit (422).
-    #[serde(skip)]
-    pub is_shape: bool,
-}
 
 /// Why a request was not done, named by what is told to the caller.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +29,15 @@ pub enum ApiError {
     /// Not one JSON document.
     #[error("{0}")]
     InvalidJson(String),
+    /// An object has the same key twice.
+    #[error("{}", .0.message)]
+    DuplicateKey(Box<Problem>),
     /// Members of the wrong type or value, all of them.
-    #[error("{}", first_of(.0.iter().map(|flaw| flaw.message.as_str())))]
-    InvalidRequest(Vec<Flaw>),
+    #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
+    InvalidRequest(Vec<Problem>),
     /// Members that nobody reads, all of them.
-    #[error("{}", first_of(.0.iter().map(|flaw| flaw.message.as_str())))]
-    UnknownField(Vec<Flaw>),
+    #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
+    UnknownField(Vec<Problem>),
     /// A query parameter.
     #[error("{0}")]
     InvalidQuery(String),
@@ -63,19 +49,19 @@ pub enum ApiError {
     InvalidUpload(String),
     /// The graph.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
-    InvalidWorkflow(Vec<graph::Problem>),
+    InvalidWorkflow(Vec<Problem>),
     /// The params.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
-    InvalidParams(Vec<graph::Problem>),
+    InvalidParams(Vec<Problem>),
     /// The name or version of a published workflow.
     #[error("{}", .0.message)]
-    WorkflowUnknown(Box<graph::Problem>),
+    WorkflowUnknown(Box<Problem>),
     /// As many workflows are published as may be.
     #[error("{0} workflows are published: delete one first")]
     WorkflowsFull(u64),
     /// The config.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
-    InvalidConfig(Vec<fleet::Problem>),
+    InvalidConfig(Vec<Problem>),
     /// No good token, or no good login.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -153,13 +139,13 @@ pub enum ApiError {
 impl ApiError {
     /// Something missing or of the wrong type in the body.
     pub(super) fn shape(pointer: &str, code: &'static str, message: &str) -> Self {
-        Self::InvalidRequest(vec![Flaw::shape(pointer, code, message)])
+        Self::InvalidRequest(vec![Problem::shape(pointer, code, message)])
     }
 
     /// The stable word.
     pub(super) const fn word(&self) -> &'static str {
         match self {
-            Self::InvalidJson(_) => "invalid_json",
+            Self::InvalidJson(_) | Self::DuplicateKey(_) => "invalid_json",
             Self::InvalidRequest(_) => "invalid_request",
             Self::UnknownField(_) => "unknown_field",
             Self::InvalidQuery(_) => "invalid_query",
@@ -201,15 +187,15 @@ impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::InvalidJson(_)
+            | Self::DuplicateKey(_)
             | Self::UnknownField(_)
             | Self::InvalidQuery(_)
             | Self::InvalidHeader(_)
             | Self::InvalidUpload(_) => StatusCode::BAD_REQUEST,
-            Self::InvalidRequest(flaws) => shape_or_fit(flaws.iter().any(|flaw| flaw.is_shape)),
-            Self::InvalidWorkflow(problems) | Self::InvalidParams(problems) => {
-                shape_or_fit(problems.iter().any(|problem| problem.is_shape))
-            }
-            Self::InvalidConfig(problems) => shape_or_fit(problems.iter().any(|problem| problem.is_shape)),
+            Self::InvalidRequest(problems)
+            | Self::InvalidWorkflow(problems)
+            | Self::InvalidParams(problems)
+            | Self::InvalidConfig(problems) => shape_or_fit(problems.iter().any(|problem| problem.is_shape)),
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::LinkExpired => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -235,10 +221,12 @@ impl ApiError {
 
     fn details(&self) -> Value {
         let list = match self {
-            Self::InvalidRequest(flaws) | Self::UnknownField(flaws) => serde_json::to_value(flaws),
-            Self::InvalidWorkflow(problems) | Self::InvalidParams(problems) => serde_json::to_value(problems),
-            Self::WorkflowUnknown(problem) => serde_json::to_value([problem]),
-            Self::InvalidConfig(problems) => serde_json::to_value(problems),
+            Self::DuplicateKey(problem) | Self::WorkflowUnknown(problem) => serde_json::to_value([problem]),
+            Self::InvalidRequest(problems)
+            | Self::UnknownField(problems)
+            | Self::InvalidWorkflow(problems)
+            | Self::InvalidParams(problems)
+            | Self::InvalidConfig(problems) => serde_json::to_value(problems),
             _ => return Value::Array(Vec::new()),
         };
         list.unwrap_or_default()
@@ -255,19 +243,6 @@ impl ApiError {
             }
             _ => None,
         }
-    }
-}
-
-impl Flaw {
-    /// Missing or of the wrong type.
-    pub(super) fn shape(pointer: &str, code: &'static str, message: &str) -> Self {
-        Self { is_shape: true, ..Self::unfit(pointer, code, message) }
-    }
-
-    /// Well-formed, but does not fit.
-    pub(super) fn unfit(pointer: &str, code: &'static str, message: &str) -> Self {
-        let (pointer, message) = (pointer.to_owned(), message.to_owned());
-        Self { pointer, code, message, candidates: Vec::new(), is_shape: false }
     }
 }
 

@@ -9,11 +9,10 @@
 mod bodies;
 mod error;
 mod http;
-mod near;
 mod openapi;
 mod routes;
 
-pub use error::{ApiError, ERROR_TYPES, ErrorType, Flaw};
+pub use error::{ApiError, ERROR_TYPES, ErrorType};
 pub use openapi::document;
 
 use crate::{

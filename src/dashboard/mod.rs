@@ -59,7 +59,7 @@ const BASE_MARK: &str = "{base}";
 /// Placeholder for the preload links of all modules. Without them, a browser would discover modules one import at a time.
 const MODULES_MARK: &str = "<!-- modules -->";
 /// Bytes of the digest that identify a version.
-const VERSION_BYTES: usize = 8;
+const VERSION_DIGITS: usize = 16;
 
 /// The files in the form in which they are served.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Page {
             hasher.update(name);
             hasher.update(text);
         }
-        let version: String = hasher.finalize().iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        let version = format!("{:.VERSION_DIGITS$x}", hasher.finalize());
         let base = format!("page/{version}");
         let modules: Vec<String> = FILES
             .iter()

@@ -1,7 +1,7 @@
 //! Allowlist of fetches: the public internet, and the networks and hosts in `SHUZHIREN_FETCH_ALLOW`.
 
-use super::ip_class::{Place, is_within, place_of};
-use std::net::{IpAddr, SocketAddr};
+use crate::net::{IpClass, is_within};
+use std::net::IpAddr;
 
 /// The parsed allowlist.
 #[derive(Debug, Default)]
@@ -36,16 +36,11 @@ impl Allow {
     pub(super) fn takes(&self, host: Option<&str>, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|&(network, bits)| is_within(address, network, bits))
-            || match place_of(address) {
-                Place::Public => true,
-                Place::Inner => host.is_some_and(|host| self.names(host)),
-                Place::Never => false,
+            || match IpClass::of(address) {
+                IpClass::Public => true,
+                IpClass::Internal => host.is_some_and(|host| self.names(host)),
+                IpClass::Special => false,
             }
-    }
-
-    /// Returns the allowed addresses of a host.
-    pub(super) fn of_name(&self, host: &str, found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-        found.filter(|address| self.takes(Some(host), address.ip())).collect()
     }
 
     fn names(&self, host: &str) -> bool {
@@ -83,7 +78,7 @@ fn host(entry: &str) -> Option<String> {
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
     use super::Allow;
-    use std::net::{IpAddr, SocketAddr};
+    use std::net::IpAddr;
 
     fn allow(entries: &[&str]) -> Allow {
         Allow::parse(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>()).unwrap()
@@ -137,9 +132,10 @@ mod tests {
     /// A private address of a name that also has a public one (rebinding) is not tried.
     #[test]
     fn private_addresses_among_several_are_dropped() {
-        let found = ["10.0.0.1:0", "1.1.1.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap());
-        let kept = allow(&[]).of_name("rebind.example", found.into_iter());
-        assert_eq!(kept, ["1.1.1.1:0".parse::<SocketAddr>().unwrap()]);
+        let found = ["10.0.0.1", "1.1.1.1", "::1"].map(ip).into_iter();
+        let none = allow(&[]);
+        let kept: Vec<IpAddr> = found.filter(|address| none.takes(Some("rebind.example"), *address)).collect();
+        assert_eq!(kept, [ip("1.1.1.1")]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! GET of a file, following redirects hop by hop; [`Arrival`] reads the body.
 
-use super::{Refusal, allowlist::Allow, download::Arrival, resolve::Guarded};
-use crate::settings::FetchSettings;
+use super::{Refusal, allowlist::Allow, download::Arrival};
+use crate::{net::DnsGuard, settings::FetchSettings};
 use reqwest::{
     Response, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION},
@@ -47,9 +47,10 @@ impl Fetcher {
         if settings.no_fetch {
             return Ok(Self::off());
         }
+        let named = allow.clone();
         let client = reqwest::Client::builder()
             .no_proxy()
-            .dns_resolver(Arc::new(Guarded(allow.clone())))
+            .dns_resolver(Arc::new(DnsGuard::new(move |host, address| named.takes(Some(host), address))))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)

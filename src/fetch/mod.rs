@@ -8,8 +8,6 @@
 mod allowlist;
 mod download;
 mod http_get;
-mod ip_class;
-mod resolve;
 
 pub use download::Arrival;
 pub use http_get::Fetcher;

@@ -4,14 +4,15 @@
 //! body omits, and a masked header value keeps the stored secret. Start with [`parse_config`].
 
 mod address;
-mod problems;
 mod server;
 
 pub use address::is_allowed_address;
-pub use problems::Problem;
 
 use super::{FleetConfig, HealthCheck};
-use problems::Problems;
+use crate::{
+    json::child_pointer,
+    problem::{Problem, Problems, clip},
+};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -37,15 +38,15 @@ pub fn masked(config: &FleetConfig) -> FleetConfig {
 /// Applies `body` to `current`: its members replace stored ones, others are kept.
 ///
 /// # Errors
-/// Every problem of the document (at most [`problems::LISTED_MAX`]); `current` is untouched.
+/// Every problem of the document (at most [`crate::problem::PROBLEMS_MAX`]); `current` is untouched.
 pub fn parse_config(body: &Value, current: &FleetConfig) -> Result<FleetConfig, Vec<Problem>> {
     let mut problems = Problems::default();
     let mut next = current.clone();
     let Some(members) = body.as_object() else {
         problems.shape("", "not_an_object", "the config must be a JSON object");
-        return Err(problems.into_list());
+        return Err(problems.into_vec());
     };
-    problems.unknown_members("", members, &KNOWN);
+    unknown_members("", members, &KNOWN, &mut problems);
     if !members.contains_key("servers") && !members.contains_key("healthCheck") {
         problems.shape("", "nothing_to_change", "name `servers`, `healthCheck` or both");
     }
@@ -58,7 +59,8 @@ pub fn parse_config(body: &Value, current: &FleetConfig) -> Result<FleetConfig, 
     if let Some(health_check) = members.get("healthCheck") {
         next.health_check = health_check_of(health_check, current.health_check, &mut problems);
     }
-    problems.none_or(next)
+    problems.check()?;
+    Ok(next)
 }
 
 fn servers_of(value: &Value, current: &FleetConfig, problems: &mut Problems) -> Vec<super::Server> {
@@ -117,7 +119,7 @@ fn health_check_of(value: &Value, current: HealthCheck, problems: &mut Problems)
         problems.shape("/healthCheck", "not_an_object", "`healthCheck` must be an object");
         return current;
     };
-    problems.unknown_members("/healthCheck", members, &KNOWN_HEALTH);
+    unknown_members("/healthCheck", members, &KNOWN_HEALTH, problems);
     let mut number = |name: &str, low: u64, high: u64, current: u64| {
         integer(members, "/healthCheck", name, (low, high), problems).unwrap_or(current)
     };
@@ -126,6 +128,14 @@ fn health_check_of(value: &Value, current: HealthCheck, problems: &mut Problems)
         interval: number("interval", 200, 3_600_000, current.interval),
         timeout: number("timeout", 100, 120_000, current.timeout),
         failures_to_down: u32::try_from(failures).unwrap_or(current.failures_to_down),
+    }
+}
+
+/// Refuses unknown members: a misspelt name must not look as if it had been applied.
+fn unknown_members(pointer: &str, members: &Map<String, Value>, known: &[&str], problems: &mut Problems) {
+    for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
+        let message = format!("`{}` is not known here; known are {}", clip(name), known.join(", "));
+        problems.shape(&child_pointer(pointer, name), "unknown_field", &message);
     }
 }
 

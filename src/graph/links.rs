@@ -1,10 +1,12 @@
 //! Checks for cycles and long chains of links, over the whole graph: ComfyUI also walks unneeded nodes, recursively.
 
-use super::{
-    Problem, Workflow,
-    problem::{clip, step},
-    raw,
+use super::Workflow;
+use crate::{
+    json::{child_pointer, raw},
+    problem::{Problem, clip},
 };
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// Number of node ids listed in the message about a cycle.
 const CYCLE_SHOWN: usize = 10;
@@ -45,7 +47,7 @@ pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Vec<Problem>>
 
 /// Returns, for each node, the nodes that its inputs are linked to.
 fn sources(workflow: &Workflow) -> Vec<Vec<usize>> {
-    let of_input = |value: &_| raw::borrowed_link_target(value).and_then(|target| workflow.place_of(&target));
+    let of_input = |value: &_| borrowed_link_target(value).and_then(|target| workflow.place_of(&target));
     workflow.nodes().map(|node| node.inputs.iter().filter_map(|(_, value)| of_input(value)).collect()).collect()
 }
 
@@ -69,5 +71,57 @@ fn cycle(workflow: &Workflow, base: &str, sources: &[Vec<usize>], missing: &[usi
 }
 
 fn place(base: &str, id: &str) -> String {
-    if base == "/workflow" { step(base, id) } else { base.to_owned() }
+    if base == "/workflow" { child_pointer(base, id) } else { base.to_owned() }
+}
+
+/// Returns the node that a link leads to, as a text of its own.
+pub(super) fn link_target(raw: &RawValue) -> Option<String> {
+    borrowed_link_target(raw).map(Cow::into_owned)
+}
+
+/// Returns the node that a link leads to. ComfyUI takes a list of a string and an int, float or bool for a link
+/// (`comfy_execution/graph_utils.py`, `is_link`).
+pub(super) fn borrowed_link_target(raw: &RawValue) -> Option<Cow<'_, str>> {
+    if !raw::is_array(raw) {
+        return None;
+    }
+    if let Some(target) = plain_link_target(raw.get()) {
+        return Some(Cow::Borrowed(target));
+    }
+    let elements = raw::elements(raw)?;
+    let [target, slot] = elements.as_slice() else { return None };
+    let is_slot = matches!(slot.get().as_bytes().first(), Some(b'0'..=b'9' | b'-' | b't' | b'f'));
+    if is_slot { raw::text(target).map(Cow::Owned) } else { None }
+}
+
+/// The target of a link in its usual spelling, `["4",0]`: read without a parser.
+fn plain_link_target(json: &str) -> Option<&str> {
+    let (target, slot) = json.strip_prefix("[\"")?.strip_suffix(']')?.split_once('"')?;
+    let slot = slot.strip_prefix(',')?.trim_ascii();
+    let is_plain = !target.contains('\\') && !slot.is_empty() && slot.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then_some(target)
+}
+
+/// Whether a text starts like the URL of a file on the web.
+pub(super) fn is_url(text: &str) -> bool {
+    let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    starts("http://") || starts("https://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link_target;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn a_link_is_what_comfyui_takes_for_one() {
+        let raw = |json: &'static str| serde_json::from_str::<&RawValue>(json).unwrap();
+        for link in [r#"["4",0]"#, r#"[ "4" , 1.5 ]"#, r#"["4",true]"#, r#"["\u0034",-1]"#] {
+            assert_eq!(link_target(raw(link)).as_deref(), Some("4"), "{link}");
+        }
+        for other in [r#"["4"]"#, r#"["4",0,1]"#, r#"[4,0]"#, r#"["4","0"]"#, r#"["4",null]"#, "[]", "4", r#"{"4":0}"#]
+        {
+            assert_eq!(link_target(raw(other)), None, "{other}");
+        }
+    }
 }

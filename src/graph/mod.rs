@@ -18,8 +18,6 @@ mod node;
 mod output_prefix;
 mod params;
 mod parse;
-mod problem;
-mod raw;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -27,8 +25,7 @@ mod workflow_hash;
 
 pub use catalog::{Catalog, FleetCatalog, Member};
 pub use node::Workflow;
-pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, near, publish, resolve, schema};
-pub use problem::Problem;
+pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, publish, resolve, schema};
 
 /// Limits of a graph.
 #[derive(Debug, Clone, Copy)]

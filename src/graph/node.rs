@@ -1,6 +1,7 @@
 //! The graph: nodes in their original order, inputs as raw JSON. Cloning is cheap; only changed nodes are copied.
 
-use super::{GraphLimits, raw};
+use super::GraphLimits;
+use crate::json::raw;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::{collections::HashMap, sync::Arc};

@@ -1,6 +1,7 @@
 //! Output prefix of one attempt, so that two tasks never share a file (protocol §9, §17.9).
 
-use super::{Workflow, raw};
+use super::Workflow;
+use crate::{graph::links, json::raw};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 
@@ -38,7 +39,7 @@ impl Workflow {
     }
 
     fn linked_nodes(&self) -> HashSet<String> {
-        self.nodes().flat_map(|node| node.inputs.iter().filter_map(|(_, value)| raw::link_target(value))).collect()
+        self.nodes().flat_map(|node| node.inputs.iter().filter_map(|(_, value)| links::link_target(value))).collect()
     }
 }
 

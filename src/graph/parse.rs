@@ -2,11 +2,13 @@
 //! pointer to each problem.
 
 use super::{
-    GraphLimits, Problem, Workflow, convert, links,
+    GraphLimits, Workflow, convert, links,
     node::{Member, Node},
-    problem::{Problems, clip, step},
-    raw,
     scan::scan,
+};
+use crate::{
+    json::{self, child_pointer, raw},
+    problem::{Problem, Problems, clip},
 };
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -57,7 +59,7 @@ impl Workflow {
     }
 }
 
-fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<raw::Member<'_>>, Vec<Problem>> {
+fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<json::Member<'_>>, Vec<Problem>> {
     let here = BASE.to_owned();
     let Some(entries) = raw::borrowed_members(json) else {
         return Err(vec![Problem::shape(here, "workflow_not_object", "workflow must be an object: node id → node")]);
@@ -77,7 +79,7 @@ fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<raw::Member<'_>>,
 
 /// Parses one node, or records its problems.
 fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<Node> {
-    let here = || step(BASE, &id);
+    let here = || child_pointer(BASE, &id);
     let before = problems.len();
     let mut refuse = |pointer: String, code: &str, message: &str| {
         let message = format!("node {}: {message}", clip(&id));
@@ -106,7 +108,11 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
                     // ComfyUI 0.38 reads the title of `_meta` and answers 500 if `_meta` is no object.
                     match raw::borrowed_members(value) {
                         Some(meta) => title = title_of(&meta),
-                        None => refuse(step(&here(), "_meta"), "workflow_meta_not_object", "_meta must be an object"),
+                        None => refuse(
+                            child_pointer(&here(), "_meta"),
+                            "workflow_meta_not_object",
+                            "_meta must be an object",
+                        ),
                     }
                 }
                 members.push(Member::Other(key.into_owned(), value.to_owned()));
@@ -114,14 +120,18 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
         }
     }
     if class.as_ref().is_none_or(String::is_empty) {
-        refuse(step(&here(), "class_type"), "workflow_class_type_missing", "class_type must be a string");
+        refuse(child_pointer(&here(), "class_type"), "workflow_class_type_missing", "class_type must be a string");
     }
     if inputs.as_ref().is_some_and(|inputs| inputs.len() > INPUTS_MAX) {
-        refuse(step(&here(), "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
+        refuse(child_pointer(&here(), "inputs"), "workflow_too_many_inputs", "it has more than 1000 inputs");
     }
     if inputs.is_none() {
         // A node without inputs, needed or not, kills the instance's worker thread (protocol §10).
-        refuse(step(&here(), "inputs"), "workflow_inputs_missing", "inputs must be an object, {} when it has none");
+        refuse(
+            child_pointer(&here(), "inputs"),
+            "workflow_inputs_missing",
+            "inputs must be an object, {} when it has none",
+        );
     }
     if problems.len() > before || problems.is_full() {
         return None;
@@ -130,6 +140,6 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
     Some(Node { id: id.into_owned(), class: class?, title, inputs, members })
 }
 
-fn title_of(meta: &[raw::Member<'_>]) -> Option<String> {
+fn title_of(meta: &[json::Member<'_>]) -> Option<String> {
     meta.iter().find(|(key, _)| key == "title").and_then(|(_, value)| raw::text(value))
 }

@@ -12,7 +12,8 @@ mod parse;
 mod properties;
 mod values;
 
-use super::{GraphLimits, Options, Problem, Resolved, Workflow};
+use super::{GraphLimits, Options, Resolved, Workflow};
+use crate::problem::Problem;
 use serde_json::value::RawValue;
 
 const LIMITS: GraphLimits = GraphLimits { nodes_max: 2_000, depth_max: 500 };

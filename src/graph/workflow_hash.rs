@@ -1,6 +1,7 @@
 //! Hash of a graph without the parts that change from run to run: runs with the same hash take about the same time.
 
-use super::{FleetCatalog, Workflow, catalog::Kind, node::Node, params::is_seed_name, raw};
+use super::{FleetCatalog, Workflow, catalog::Kind, node::Node, params::is_seed_name};
+use crate::json::raw;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -8,7 +9,7 @@ use std::borrow::Cow;
 /// Input that sets the file names of save nodes.
 const PREFIX: &str = "filename_prefix";
 /// Number of digest bytes in the hash.
-const BYTES: usize = 16;
+const DIGITS: usize = 32;
 
 impl Workflow {
     /// Returns the hash in lowercase hex. It is the same for graphs that differ only in the order of nodes and inputs,
@@ -41,7 +42,7 @@ impl Workflow {
                 }
             }
         }
-        hasher.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
+        format!("{:.DIGITS$x}", hasher.finalize())
     }
 }
 

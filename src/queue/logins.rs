@@ -30,5 +30,5 @@ impl Queue {
 
 /// Returns a digest of a scope (16 bytes, hex). Scopes come from clients and may be long.
 fn digest(scope: &str) -> String {
-    Sha256::digest(scope.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:.32x}", Sha256::digest(scope.as_bytes()))
 }

@@ -25,10 +25,7 @@ fn cut(name: &str) -> String {
     }
     let extension = name.rfind('.').map_or("", |at| &name[at..]);
     let extension = if extension.len() <= EXTENSION_BYTES_MAX { extension } else { "" };
-    let mut end = NAME_BYTES_MAX - extension.len();
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = name.floor_char_boundary(NAME_BYTES_MAX - extension.len());
     format!("{}{extension}", &name[..end])
 }
 

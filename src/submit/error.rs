@@ -1,7 +1,7 @@
 //! Reasons why a submission is refused or fails, one variant for each thing that the caller can do about it.
 
 use crate::{
-    graph::Problem,
+    problem::Problem,
     queue, store,
     task::{FileId, WorkflowVersion},
 };

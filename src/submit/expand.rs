@@ -1,6 +1,6 @@
 //! Expansion of a submission into tasks: every combination of the values of `sweep`, each `count` times.
 
-use crate::settings::limits::BATCH_TASKS_MAX;
+use crate::{json::child_pointer, settings::limits::BATCH_TASKS_MAX};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -71,9 +71,9 @@ impl<'a> Expansion<'a> {
     /// Returns the place in the request of a problem in one task's params: `/params/3.seed` may be `/sweep/3.seed/2`.
     pub(super) fn request_pointer(&self, pointer: &str, index: u16) -> String {
         let found = self.combination(index).find_map(|(axis, value)| {
-            let key = escaped(&axis.key);
-            let rest = pointer.strip_prefix("/params/")?.strip_prefix(key.as_str())?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| format!("/sweep/{key}/{value}{rest}"))
+            let rest = pointer.strip_prefix(&child_pointer("/params", &axis.key))?;
+            let axis = child_pointer("/sweep", &axis.key);
+            (rest.is_empty() || rest.starts_with('/')).then(|| format!("{axis}/{value}{rest}"))
         });
         found.unwrap_or_else(|| pointer.to_owned())
     }
@@ -88,11 +88,6 @@ impl<'a> Expansion<'a> {
         }
         self.axes.iter().zip(values)
     }
-}
-
-/// Escapes a segment of a JSON pointer (RFC 6901 §3).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -9,11 +9,15 @@ use super::{
     published_workflow::PublishedWorkflow,
     template::{Draft, TaskFiles, Template},
 };
-use crate::{clock, graph::Problem, queue::PackedTask, settings::limits::BATCH_BYTES_MAX, task::FileId};
+use crate::{
+    clock,
+    problem::{Problem, Problems},
+    queue::PackedTask,
+    settings::limits::BATCH_BYTES_MAX,
+    task::FileId,
+};
 use std::{collections::HashSet, sync::Arc};
 
-/// Problems reported for one submission.
-const PROBLEMS_MAX: usize = 100;
 /// Uses of files by all tasks of a batch: each costs Redis some microseconds.
 const FILE_USES_MAX: usize = 5_000;
 /// Tasks resolved before the runtime may run others: some milliseconds.
@@ -111,7 +115,11 @@ impl Plan {
                         resolved.rest.push(packed);
                     }
                 }
-                Err(problems) => resolved.problems.add(problems, pointer),
+                Err(problems) => {
+                    for problem in problems {
+                        resolved.problems.push_new(Problem { pointer: pointer(&problem.pointer), ..problem });
+                    }
+                }
             }
             if resolved.problems.is_full() {
                 break;
@@ -123,7 +131,7 @@ impl Plan {
                 let incoming = incoming.check(&submitter.fetcher, submitter.files.bytes_max())?;
                 Ok(Self { first, rest, incoming, stored, fleet: template.fleet.clone() })
             }
-            _ => Err(problems.list.into()),
+            _ => Err(problems.into_vec().into()),
         }
     }
 }
@@ -137,33 +145,6 @@ impl Resolved {
         draft.files.extend(self.incoming.add_inline(files.inline, &mut draft.params, &pointer));
         self.file_uses += draft.files.len();
         draft
-    }
-}
-
-/// Problems of all tasks, each once, at most [`PROBLEMS_MAX`].
-#[derive(Default)]
-struct Problems {
-    list: Vec<Problem>,
-    known: HashSet<(String, String, String)>,
-}
-
-impl Problems {
-    fn add(&mut self, found: Vec<Problem>, pointer: impl Fn(&str) -> String) {
-        for mut problem in found {
-            problem.pointer = pointer(&problem.pointer);
-            let identity = (problem.pointer.clone(), problem.code.clone(), problem.message.clone());
-            if !self.is_full() && self.known.insert(identity) {
-                self.list.push(problem);
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.list.len() >= PROBLEMS_MAX
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     graph::{self, Declared, Published, Workflow},
+    json,
     queue::{NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowWritten},
     task::{FileId, Warning, WorkflowName},
 };
@@ -80,31 +81,7 @@ impl Publication<'_> {
     }
 }
 
-/// Removes the white space between the parts of a JSON text: equal content becomes equal text.
+/// Returns the value without white space: the same content is the same text, whatever its layout.
 fn compact(json: &RawValue) -> Box<RawValue> {
-    let (mut text, mut is_string, mut is_escaped) = (String::with_capacity(json.get().len()), false, false);
-    for letter in json.get().chars() {
-        if is_string || !letter.is_ascii_whitespace() {
-            text.push(letter);
-        }
-        match letter {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_string => is_escaped = true,
-            '"' => is_string = !is_string,
-            _ => {}
-        }
-    }
-    RawValue::from_string(text).unwrap_or_else(|_| json.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::compact;
-    use serde_json::value::RawValue;
-
-    #[test]
-    fn only_white_space_between_the_parts_is_removed() {
-        let laid_out: &RawValue = serde_json::from_str("{ \"a b\" :\n [1.10,\t\"x \\\" y \\\\\" , 1e-7 ] }").unwrap();
-        assert_eq!(compact(laid_out).get(), "{\"a b\":[1.10,\"x \\\" y \\\\\",1e-7]}");
-    }
+    RawValue::from_string(json::compact(json.get())).unwrap_or_else(|_| json.to_owned())
 }

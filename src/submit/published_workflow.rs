@@ -2,7 +2,8 @@
 
 use super::{Error, Result};
 use crate::{
-    graph::{self, Declared, Problem},
+    graph::Declared,
+    problem::{Problem, suggest},
     queue::{Queue, StoredWorkflow, WorkflowFound},
     settings::limits::PAGE_MAX,
     task::{FileId, WorkflowName, WorkflowVersion},
@@ -76,7 +77,7 @@ pub fn version_number(text: &str) -> Option<u64> {
 }
 
 fn unknown_name(name: &str, names: Vec<String>) -> Error {
-    let candidates = graph::near(name, names.into_iter());
+    let candidates = suggest(name, names);
     let hint = match candidates.as_slice() {
         [] => "a `workflow` is a graph (ComfyUI's \"Export (API)\") or the name of a published one".to_owned(),
         near => format!("did you mean {}?", near.join(" or ")),

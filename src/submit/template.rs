@@ -2,7 +2,8 @@
 
 use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedWorkflow, submission::Submission};
 use crate::{
-    graph::{self, GraphLimits, InlineFile, Problem, RemoteFile, Resolved, Workflow},
+    graph::{self, GraphLimits, InlineFile, RemoteFile, Resolved, Workflow},
+    problem::Problem,
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
     task::{FileInput, InstanceId, Warning, WorkflowVersion},
 };

@@ -1,5 +1,6 @@
 //! Failures of attempts and tasks, and whether a retry may help.
 
+use crate::text::truncated;
 use serde::{Deserialize, Serialize};
 
 /// Kind of a failure of an attempt or a task. The wire word (`error.type`) is the snake_case name.
@@ -125,14 +126,7 @@ impl Failure {
 
     /// Makes a failure without a node.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        let mut message: String = message.into();
-        if message.len() > Self::MESSAGE_BYTES_MAX {
-            let mut end = Self::MESSAGE_BYTES_MAX;
-            while !message.is_char_boundary(end) {
-                end -= 1;
-            }
-            message.truncate(end);
-        }
+        let message = truncated(message.into(), Self::MESSAGE_BYTES_MAX);
         Self { kind, message, node_id: None, node_type: None, exception_type: None, traceback: Vec::new() }
     }
 }

@@ -1,10 +1,13 @@
 //! Requests of clients: `{"type","data"?,"requestId"?}`. Pure.
 
 use super::limits::{IDS_PER_MESSAGE_MAX, REQUEST_ID_BYTES_MAX};
-use crate::task::TaskId;
+use crate::{
+    json::{self, FaultKind},
+    task::TaskId,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::ControlFlow};
 
 /// A parsed message. `request_id` is echoed even if the request is invalid.
 #[derive(Debug)]
@@ -95,9 +98,11 @@ struct SelectionData {
 
 /// Parses a text message.
 pub fn parse(text: &str) -> Incoming {
+    let duplicate = duplicate_key(text);
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
-        let refusal =
-            Refusal::shape("a message is a JSON object with a string `type`, and `data` and `requestId` if needed");
+        let refusal = duplicate.unwrap_or(Refusal::shape(
+            "a message is a JSON object with a string `type`, and `data` and `requestId` if needed",
+        ));
         return Incoming { request_id: None, request: Err(refusal) };
     };
     let request_id = match wire.request_id.map(|raw| serde_json::from_str::<Option<String>>(raw.get())) {
@@ -108,7 +113,21 @@ pub fn parse(text: &str) -> Incoming {
             return Incoming { request_id: None, request: Err(refusal) };
         }
     };
-    Incoming { request_id, request: request(&wire.kind, wire.data) }
+    let request = duplicate.map_or_else(|| request(&wire.kind, wire.data), Err);
+    Incoming { request_id, request }
+}
+
+/// Refuses a message in which an object has the same key twice: two readers could take different values.
+fn duplicate_key(text: &str) -> Option<Refusal> {
+    let mut found = None;
+    let _flow = json::scan(text, "", &[], |fault| match fault.kind {
+        FaultKind::DuplicateKey => {
+            found = Some(Refusal::new("bad_request", format!("duplicate key at `{}`", fault.pointer)));
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found
 }
 
 fn request(kind: &str, data: Option<&RawValue>) -> Result<Request, Refusal> {
@@ -204,6 +223,14 @@ mod tests {
             &long,
         ] {
             assert!(parse(text).request.is_err(), "{text}");
+        }
+        for (text, pointer) in [
+            (r#"{"type":"ping","type":"ping"}"#, "/type"),
+            (r#"{"type":"ping","data":{"x":[{"y":1,"y":1}]}}"#, "/data/x/0/y"),
+            (r#"{"type":"subscribe","data":{"all":true,"all":false}}"#, "/data/all"),
+        ] {
+            let refusal = parse(text).request.unwrap_err();
+            assert_eq!((refusal.kind, refusal.message.contains(pointer)), ("bad_request", true), "{text}");
         }
         let incoming = parse(r#"{"type":"get_task","data":{"taskId":"../x"},"requestId":"r"}"#);
         assert_eq!(incoming.request_id.as_deref(), Some("r"));

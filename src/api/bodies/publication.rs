@@ -2,9 +2,11 @@
 
 use crate::{
     api::{
-        error::{ApiError, Flaw, Result},
-        http::json::{self, Members},
+        error::{ApiError, Result},
+        http::json::Members,
     },
+    json::raw,
+    problem::Problem,
     submit::Publication,
 };
 
@@ -29,7 +31,7 @@ impl<'a> PublicationBody<'a> {
 
     /// Returns the version that the body expects to replace.
     pub(crate) fn version(&self) -> Option<u64> {
-        self.0.get("version").and_then(json::integer).and_then(|version| u64::try_from(version).ok())
+        self.0.get("version").and_then(raw::integer).and_then(|version| u64::try_from(version).ok())
     }
 
     /// Returns the publication, which replaces the version `expected`.
@@ -39,31 +41,35 @@ impl<'a> PublicationBody<'a> {
     pub(crate) fn publication(&self, expected: Option<u64>) -> Result<Publication<'a>> {
         let members = &self.0;
         let mut flaws = Vec::new();
-        let object = |name: &'static str, flaws: &mut Vec<Flaw>| {
+        let object = |name: &'static str, flaws: &mut Vec<Problem>| {
             let value = members.get(name);
-            if value.is_some_and(|value| !json::is_object(value)) {
-                flaws.push(Flaw::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
+            if value.is_some_and(|value| !raw::is_object(value)) {
+                flaws.push(Problem::shape(
+                    &format!("/{name}"),
+                    "not_an_object",
+                    &format!("`{name}` must be an object"),
+                ));
             }
             value
         };
         let (workflow, params) = (object("workflow", &mut flaws), object("params", &mut flaws));
         if workflow.is_none() {
             let message = "what is published is a `workflow`: ComfyUI's \"Export (API)\"";
-            flaws.push(Flaw::shape("/workflow", "missing", message));
+            flaws.push(Problem::shape("/workflow", "missing", message));
         }
-        let description = members.get("description").map(json::text);
+        let description = members.get("description").map(raw::text);
         if description
             .as_ref()
             .is_some_and(|text| text.as_ref().is_none_or(|text| text.chars().count() > DESCRIPTION_CHARS_MAX))
         {
             let message = format!("`description` must be a text of at most {DESCRIPTION_CHARS_MAX} characters");
-            flaws.push(Flaw::shape("/description", "not_a_text", &message));
+            flaws.push(Problem::shape("/description", "not_a_text", &message));
         }
         if members
             .get("version")
-            .is_some_and(|version| json::integer(version).is_none_or(|it| u64::try_from(it).is_err()))
+            .is_some_and(|version| raw::integer(version).is_none_or(|it| u64::try_from(it).is_err()))
         {
-            flaws.push(Flaw::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
+            flaws.push(Problem::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
         }
         let (Some(workflow), true) = (workflow, flaws.is_empty()) else { return Err(ApiError::InvalidRequest(flaws)) };
         Ok(Publication { graph: workflow, params, description: description.flatten(), expected })

@@ -4,12 +4,11 @@
 use super::sweep;
 use crate::{
     api::{
-        error::{ApiError, Flaw, Result},
-        http::{
-            json::{self, Members},
-            timestamp,
-        },
+        error::{ApiError, Result},
+        http::{json::Members, timestamp},
     },
+    json::raw,
+    problem::Problem,
     settings::limits::METADATA_BYTES,
     submit::{MAX_ATTEMPTS_DEFAULT, Submission},
     task::Priority,
@@ -48,20 +47,22 @@ pub(crate) fn parse(text: &str) -> Result<Submission<'_>> {
     }
 }
 
-fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'a>> {
+fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<Submission<'a>> {
     let workflow = members.get("workflow");
     match workflow.map(RawValue::get) {
         None => {
-            flaws.push(Flaw::shape("/workflow", "missing", "a task needs a `workflow`: ComfyUI's \"Export (API)\""))
+            flaws.push(Problem::shape("/workflow", "missing", "a task needs a `workflow`: ComfyUI's \"Export (API)\""))
         }
-        Some("null") => flaws.push(Flaw::shape("/workflow", "not_an_object", "`workflow` must be an object, not null")),
+        Some("null") => {
+            flaws.push(Problem::shape("/workflow", "not_an_object", "`workflow` must be an object, not null"))
+        }
         Some(_) => {}
     }
     let params = params(members, flaws);
     let metadata = object(members, "metadata", flaws);
     if metadata.is_some_and(|metadata| metadata.get().len() > METADATA_BYTES) {
         let message = format!("`metadata` must be at most {METADATA_BYTES} bytes of JSON");
-        flaws.push(Flaw::unfit("/metadata", "too_large", &message));
+        flaws.push(Problem::unfit("/metadata", "too_large", &message));
     }
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
     let expansion = sweep::read(members, flaws);
@@ -81,69 +82,69 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<Submission<'
 }
 
 /// Reads `params`: an object, or a list in the form of `nodeInfoList`.
-fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Flaw>) -> Option<&'a RawValue> {
+fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<&'a RawValue> {
     let value = members.get("params")?;
-    if json::is_object(value) || value.get().starts_with('[') {
+    if raw::is_object(value) || value.get().starts_with('[') {
         return Some(value);
     }
     let message = "`params` must be an object, or a list of {nodeId, fieldName, fieldValue}";
-    flaws.push(Flaw::shape("/params", "not_an_object", message));
+    flaws.push(Problem::shape("/params", "not_an_object", message));
     None
 }
 
-fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Flaw>) -> bool {
+fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Problem>) -> bool {
     let Some(value) = members.get(name) else { return false };
-    json::boolean(value).unwrap_or_else(|| {
-        flaws.push(Flaw::shape(&format!("/{name}"), "not_a_boolean", &format!("`{name}` must be true or false")));
+    raw::boolean(value).unwrap_or_else(|| {
+        flaws.push(Problem::shape(&format!("/{name}"), "not_a_boolean", &format!("`{name}` must be true or false")));
         false
     })
 }
 
-fn randomize_seeds(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<bool> {
+fn randomize_seeds(members: &Members<'_>, flaws: &mut Vec<Problem>) -> Option<bool> {
     match members.get("randomizeSeeds")?.get() {
         "\"none\"" => Some(false),
         "\"all\"" => Some(true),
         _ => {
             let message = "`randomizeSeeds` must be \"none\" or \"all\"";
-            flaws.push(Flaw::shape("/randomizeSeeds", "not_a_choice", message));
+            flaws.push(Problem::shape("/randomizeSeeds", "not_a_choice", message));
             None
         }
     }
 }
 
-fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Flaw>) -> Option<&'a RawValue> {
+fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Problem>) -> Option<&'a RawValue> {
     let value = members.get(name)?;
-    if json::is_object(value) {
+    if raw::is_object(value) {
         return Some(value);
     }
-    flaws.push(Flaw::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
+    flaws.push(Problem::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
     None
 }
 
-fn number(members: &Members<'_>, name: &str, (low, high): (u64, u64), flaws: &mut Vec<Flaw>) -> Option<u64> {
+fn number(members: &Members<'_>, name: &str, (low, high): (u64, u64), flaws: &mut Vec<Problem>) -> Option<u64> {
     let (value, pointer) = (members.get(name)?, format!("/{name}"));
-    match json::integer(value) {
+    match raw::integer(value) {
         Some(number) => {
             let fits = u64::try_from(number).ok().filter(|number| (low..=high).contains(number));
             if fits.is_none() {
-                flaws.push(Flaw::unfit(&pointer, "out_of_range", &format!("`{name}` must be from {low} to {high}")));
+                flaws.push(Problem::unfit(&pointer, "out_of_range", &format!("`{name}` must be from {low} to {high}")));
             }
             fits
         }
         None => {
-            flaws.push(Flaw::shape(&pointer, "not_an_integer", &format!("`{name}` must be a whole number")));
+            flaws.push(Problem::shape(&pointer, "not_an_integer", &format!("`{name}` must be a whole number")));
             None
         }
     }
 }
 
-fn priority(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Priority {
+fn priority(members: &Members<'_>, flaws: &mut Vec<Problem>) -> Priority {
     match members.get("priority").map(RawValue::get) {
         None | Some("\"normal\"") => Priority::Normal,
         Some("\"high\"") => Priority::High,
         Some("\"low\"") => Priority::Low,
         Some(_) => {
-            flaws.push(Flaw::shape(
+            flaws.push(Problem::shape(
                 "/priority",
                 "not_a_priority",
                 "`priority` must be \"high\", \"normal\" or \"low\"",
@@ -153,13 +154,13 @@ fn priority(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Priority {
     }
 }
 
-fn start_by(members: &Members<'_>, flaws: &mut Vec<Flaw>) -> Option<u64> {
+fn start_by(members: &Members<'_>, flaws: &mut Vec<Problem>) -> Option<u64> {
     let value = members.get("startBy")?;
-    let time = json::text(value).and_then(|text| timestamp::rfc3339(&text));
+    let time = raw::text(value).and_then(|text| timestamp::rfc3339(&text));
     let time_ms = time.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0));
     if time_ms.is_none() {
         let message = "`startBy` must be a time in RFC 3339, such as 2030-01-31T08:00:00.000Z";
-        flaws.push(Flaw::shape("/startBy", "not_a_time", message));
+        flaws.push(Problem::shape("/startBy", "not_a_time", message));
     }
     time_ms
 }
@@ -224,7 +225,7 @@ mod tests {
             let Err(ApiError::InvalidRequest(flaws)) = parse(&format!(r#"{{"workflow":{{}},{member}}}"#)) else {
                 panic!("must be refused: {member}");
             };
-            assert_eq!((flaws.len(), flaws[0].code, flaws[0].is_shape), (1, code, is_shape), "{member}");
+            assert_eq!((flaws.len(), flaws[0].code.as_str(), flaws[0].is_shape), (1, code, is_shape), "{member}");
         }
     }
 

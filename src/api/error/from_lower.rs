@@ -1,7 +1,7 @@
 //! Conversion of errors of the rooms below into the error that a client gets.
 
-use super::{ApiError, Flaw};
-use crate::{queue, store, submit};
+use super::ApiError;
+use crate::{problem::Problem, queue, store, submit};
 
 impl From<queue::Error> for ApiError {
     fn from(error: queue::Error) -> Self {
@@ -39,7 +39,7 @@ impl From<submit::Error> for ApiError {
     fn from(error: submit::Error) -> Self {
         match error {
             submit::Error::InvalidMember { pointer, code, message } => {
-                Self::InvalidRequest(vec![Flaw::unfit(pointer, code, &message)])
+                Self::InvalidRequest(vec![Problem::unfit(pointer, code, &message)])
             }
             submit::Error::InvalidWorkflow(problems) => Self::InvalidWorkflow(problems),
             submit::Error::InvalidParams(problems) => Self::InvalidParams(problems),

@@ -1,51 +1,36 @@
 //! The table and the errors tell the same story.
 
-use super::{ApiError, ERROR_TYPES, Flaw, first_of, whole_seconds};
+use super::{ApiError, ERROR_TYPES, Problem, first_of, whole_seconds};
 use crate::{
     auth::Denied,
-    fleet, graph,
     task::{FileId, Status},
 };
 use axum::response::IntoResponse;
 use std::{collections::BTreeSet, time::Duration};
 
-fn graph_problem(is_shape: bool) -> Vec<graph::Problem> {
-    vec![graph::Problem {
-        pointer: String::new(),
-        code: String::new(),
-        message: String::new(),
-        param: None,
-        node_id: None,
-        input: None,
-        expected: None,
-        got: None,
-        candidates: Vec::new(),
-        is_shape,
-    }]
-}
-
-fn fleet_problem(is_shape: bool) -> Vec<fleet::Problem> {
-    vec![fleet::Problem { pointer: String::new(), code: String::new(), message: String::new(), is_shape }]
+fn problem(is_shape: bool) -> Problem {
+    Problem { is_shape, ..Problem::unfit("", "", "") }
 }
 
 fn every_error() -> Vec<ApiError> {
     let text = String::new;
     vec![
         ApiError::InvalidJson(text()),
-        ApiError::InvalidRequest(vec![Flaw::shape("", "", "")]),
-        ApiError::InvalidRequest(vec![Flaw::unfit("", "", "")]),
+        ApiError::DuplicateKey(Box::new(problem(true))),
+        ApiError::InvalidRequest(vec![problem(true)]),
+        ApiError::InvalidRequest(vec![problem(false)]),
         ApiError::UnknownField(Vec::new()),
         ApiError::InvalidQuery(text()),
         ApiError::InvalidHeader(text()),
         ApiError::InvalidUpload(text()),
-        ApiError::InvalidWorkflow(graph_problem(true)),
-        ApiError::InvalidWorkflow(graph_problem(false)),
-        ApiError::InvalidParams(graph_problem(true)),
-        ApiError::InvalidParams(graph_problem(false)),
-        ApiError::WorkflowUnknown(Box::new(graph_problem(false).remove(0))),
+        ApiError::InvalidWorkflow(vec![problem(true)]),
+        ApiError::InvalidWorkflow(vec![problem(false)]),
+        ApiError::InvalidParams(vec![problem(true)]),
+        ApiError::InvalidParams(vec![problem(false)]),
+        ApiError::WorkflowUnknown(Box::new(problem(false))),
         ApiError::WorkflowsFull(500),
-        ApiError::InvalidConfig(fleet_problem(true)),
-        ApiError::InvalidConfig(fleet_problem(false)),
+        ApiError::InvalidConfig(vec![problem(true)]),
+        ApiError::InvalidConfig(vec![problem(false)]),
         ApiError::Denied(Denied::Token),
         ApiError::Denied(Denied::Credentials),
         ApiError::Forbidden,

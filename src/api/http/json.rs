@@ -3,95 +3,42 @@
 //! `RawValue` keeps bytes and therefore counts no depth, takes lone surrogates and numbers that no machine holds (safety §3.4).
 
 use crate::{
-    api::{
-        error::{ApiError, Flaw, Result},
-        near::near,
-    },
-    settings::limits::JSON_DEPTH_MAX,
+    api::error::{ApiError, Result},
+    json::{self, DEPTH_MAX, Fault, FaultKind, Member, NUMBER_BYTES_MAX, child_pointer, first_fault},
+    problem::{Problem, clip, suggest},
 };
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
 
-/// Longest number, bytes: more digits are no number that a workflow needs.
-const NUMBER_BYTES_MAX: usize = 1_000;
-/// Shorter numbers without an exponent are finite.
-const NUMBER_BYTES_FINITE: usize = 300;
 /// Members of a body's top level.
 const MEMBERS_MAX: usize = 64;
 
-/// Checks encoding, depth, escapes and numbers of a whole body in one pass. The grammar is left to the parser.
+/// Checks a whole body in one pass: encoding, nesting, duplicate keys, escapes, numbers. The grammar is left to the parser.
+///
+/// # Errors
+/// [`ApiError::DuplicateKey`] with a pointer; [`ApiError::InvalidJson`] for anything else.
 pub(crate) fn check(bytes: &[u8]) -> Result<&str> {
+    check_but(bytes, &[])
+}
+
+/// Like [`check`], for a body with a graph and params: their duplicate keys are left to [`crate::graph`], which reports
+/// every problem at once.
+pub(crate) fn check_submission(bytes: &[u8]) -> Result<&str> {
+    check_but(bytes, &["workflow", "params"])
+}
+
+fn check_but<'a>(bytes: &'a [u8], exempt: &[&str]) -> Result<&'a str> {
     let text = std::str::from_utf8(bytes).map_err(|_| fault("the body is not UTF-8"))?;
-    let (mut at, mut depth) = (0, 0_usize);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => at = skip_string(bytes, at + 1)?,
-            b'-' | b'0'..=b'9' => at = skip_number(text, at)?,
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > JSON_DEPTH_MAX {
-                    return Err(fault(&format!("the body nests deeper than {JSON_DEPTH_MAX}")));
-                }
-                at += 1;
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                at += 1;
-            }
-            _ => at += 1,
+    let Some(Fault { kind, pointer }) = first_fault(text, exempt) else { return Ok(text) };
+    Err(match kind {
+        FaultKind::DuplicateKey => {
+            let message = format!("duplicate key at `{pointer}`");
+            ApiError::DuplicateKey(Box::new(Problem::shape(pointer, "duplicate_key", message)))
         }
-    }
-    Ok(text)
-}
-
-/// Gives the place after the closing quote (or the end, which the parser will complain about).
-fn skip_string(bytes: &[u8], mut at: usize) -> Result<usize> {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return Ok(at + 1),
-            b'\\' if bytes.get(at + 1) == Some(&b'u') => at = skip_escape(bytes, at)?,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    Ok(at)
-}
-
-/// `at` is at the backslash of `\uXXXX`. Half of a surrogate pair is no character.
-fn skip_escape(bytes: &[u8], at: usize) -> Result<usize> {
-    match escaped_unit(bytes, at) {
-        Some(0xDC00..=0xDFFF) => Err(fault("the body has a lone surrogate")),
-        Some(0xD800..=0xDBFF) => match escaped_unit(bytes, at + 6) {
-            Some(0xDC00..=0xDFFF) => Ok(at + 12),
-            _ => Err(fault("the body has a lone surrogate")),
-        },
-        Some(_) => Ok(at + 6),
-        None => Err(fault("the body has a broken escape")),
-    }
-}
-
-fn escaped_unit(bytes: &[u8], at: usize) -> Option<u16> {
-    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |unit: u16, digit| {
-        let value = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(value).ok()?)
+        FaultKind::TooDeep => fault(&format!("the body nests deeper than {DEPTH_MAX} levels")),
+        FaultKind::LoneSurrogate => fault("the body has a lone surrogate"),
+        FaultKind::NumberTooLong => fault(&format!("a number is longer than {NUMBER_BYTES_MAX} digits")),
+        FaultKind::NumberInfinite => fault("a number is too large"),
     })
-}
-
-fn skip_number(text: &str, start: usize) -> Result<usize> {
-    let rest = &text.as_bytes()[start..];
-    let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-    let length = rest.iter().position(|byte| !is_number(byte)).unwrap_or(rest.len());
-    if length > NUMBER_BYTES_MAX {
-        return Err(fault(&format!("a number is longer than {NUMBER_BYTES_MAX} digits")));
-    }
-    let number = &text[start..start + length];
-    let may_overflow = length > NUMBER_BYTES_FINITE || number.contains(['e', 'E']);
-    if may_overflow && number.parse::<f64>().is_ok_and(f64::is_infinite) {
-        return Err(fault("a number is too large"));
-    }
-    Ok(start + length)
 }
 
 fn fault(message: &str) -> ApiError {
@@ -101,19 +48,25 @@ fn fault(message: &str) -> ApiError {
 /// The top level of a body: each member's name and its bytes as they came, names unique.
 #[derive(Debug)]
 pub(crate) struct Members<'a> {
-    list: Vec<(String, &'a RawValue)>,
+    list: Vec<Member<'a>>,
 }
 
 impl<'a> Members<'a> {
     /// Parses a text that [`check`] has passed.
+    ///
+    /// # Errors
+    /// It is not valid JSON, no object, has too many members or a key twice.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
-        let members: Self = serde_json::from_str(text).map_err(|error| explain(text, &error))?;
-        for (at, (name, _)) in members.list.iter().enumerate() {
-            if members.list[..at].iter().any(|(other, _)| other == name) {
-                return Err(fault(&format!("`{}` is there twice", short(name))));
+        let list = serde_json::from_str::<json::Members<'_>>(text).map_err(|error| explain(&error))?.0;
+        if list.len() > MEMBERS_MAX {
+            return Err(fault(&format!("the body has more than {MEMBERS_MAX} members")));
+        }
+        for (at, (name, _)) in list.iter().enumerate() {
+            if list[..at].iter().any(|(other, _)| other == name) {
+                return Err(fault(&format!("duplicate key `{}`", clip(name))));
             }
         }
-        Ok(members)
+        Ok(Self { list })
     }
 
     /// The bytes of a member.
@@ -123,92 +76,31 @@ impl<'a> Members<'a> {
 
     /// All of them, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.list.iter().map(|(name, value)| (name.as_str(), *value))
+        self.list.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
     /// Refuses members that nobody reads: a misspelt name must not look as if it had worked.
     pub(crate) fn only(&self, known: &[&'static str]) -> Result<()> {
-        let unknown = self.list.iter().filter(|(name, _)| !known.contains(&name.as_str()));
-        let flaws: Vec<Flaw> = unknown.map(|(name, _)| unknown_field(short(name), known)).collect();
-        if flaws.is_empty() { Ok(()) } else { Err(ApiError::UnknownField(flaws)) }
+        let unknown = self.list.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
+        let problems: Vec<Problem> = unknown.map(|(name, _)| unknown_field(name, known)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ApiError::UnknownField(problems)) }
     }
 }
 
-fn unknown_field(name: &str, known: &[&'static str]) -> Flaw {
-    let candidates = near(name, known);
+fn unknown_field(name: &str, known: &[&'static str]) -> Problem {
+    let (shown, candidates) = (clip(name), suggest(name, known));
     let message = match candidates.as_slice() {
-        [] => format!("`{name}` is not known here; known are {}", known.join(", ")),
-        some => format!("`{name}` is not known here; did you mean {}?", some.join(" or ")),
+        [] => format!("`{shown}` is not known here; known are {}", known.join(", ")),
+        some => format!("`{shown}` is not known here; did you mean {}?", some.join(" or ")),
     };
-    let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-    Flaw { candidates, ..Flaw::shape(&pointer, "unknown_field", &message) }
+    Problem::shape(child_pointer("", name), "unknown_field", message).with_candidates(candidates)
 }
 
-/// At most 64 bytes of a client's name, for messages.
-fn short(name: &str) -> &str {
-    let end = (0..=name.len().min(64)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    &name[..end]
-}
-
-fn explain(text: &str, error: &serde_json::Error) -> ApiError {
+fn explain(error: &serde_json::Error) -> ApiError {
     if error.is_syntax() || error.is_eof() {
         return fault(&format!("the body is not valid JSON: {error}"));
     }
-    if text.trim_start().starts_with('{') {
-        return fault(&format!("the body has more than {MEMBERS_MAX} members"));
-    }
     ApiError::shape("", "not_an_object", "the body must be a JSON object")
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut list = Vec::with_capacity(8);
-                while let Some(member) = map.next_entry()? {
-                    if list.len() == MEMBERS_MAX {
-                        return Err(A::Error::custom("too many members"));
-                    }
-                    list.push(member);
-                }
-                Ok(Members { list })
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-/// A member's value as a text.
-pub(crate) fn text(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// A member's value as a boolean, strictly.
-pub(crate) fn boolean(value: &RawValue) -> Option<bool> {
-    match value.get() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
-}
-
-/// A member's value as a whole number without fraction or exponent.
-pub(crate) fn integer(value: &RawValue) -> Option<i128> {
-    value.get().parse().ok()
-}
-
-/// Whether a member's value is an object.
-pub(crate) fn is_object(value: &RawValue) -> bool {
-    value.get().starts_with('{')
 }
 
 #[cfg(test)]

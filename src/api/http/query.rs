@@ -4,8 +4,8 @@ use crate::{
     api::{
         ApiState,
         error::{ApiError, Result},
-        near::near,
     },
+    problem::suggest,
     settings::limits::{PAGE_DEFAULT, PAGE_MAX},
 };
 use axum::{
@@ -84,7 +84,7 @@ impl Query {
 /// `there is no parameter `statsu`: did you mean `status`?`
 fn told(name: &str, known: &[&'static str]) -> String {
     let shown: String = name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect();
-    match near(name, known).first() {
+    match suggest(name, known).first() {
         Some(candidate) => format!("there is no parameter `{shown}`: did you mean `{candidate}`?"),
         None if known.is_empty() => format!("there is no parameter `{shown}`: this takes none"),
         None => format!("there is no parameter `{shown}`: this takes {}", known.join(", ")),

@@ -1,6 +1,6 @@
 //! The errors of every operation: what it names itself (`x-errors`), and what comes with having a body, a login, or a server.
 
-use crate::{api::error::ERROR_TYPES, graph::Problem};
+use crate::{api::error::ERROR_TYPES, problem::Problem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;

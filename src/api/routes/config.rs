@@ -11,6 +11,7 @@ use crate::{
         },
     },
     fleet::{FleetConfig, masked, parse_config},
+    json::raw,
     queue::ConfigWritten,
 };
 use axum::{
@@ -50,8 +51,8 @@ pub(crate) async fn replace(
     JsonBody(body): JsonBody,
 ) -> Result<Response> {
     let text = json::check(&body)?;
-    // Repeated keys are refused here; the tree below would keep the last one without a word.
-    let named = Members::parse(text)?.get("version").and_then(json::integer);
+    // `check` has refused duplicate keys, of which the tree below would silently keep the last one.
+    let named = Members::parse(text)?.get("version").and_then(raw::integer);
     let expected = expected_version(&headers, named.and_then(|version| u64::try_from(version).ok()))?;
     let body = serde_json::from_str(text).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     for _ in 0..TRIES_MAX {

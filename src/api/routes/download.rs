@@ -23,6 +23,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
 /// What stands behind an id never changes.
@@ -223,6 +224,9 @@ fn is_inert(content_type: &str) -> bool {
     content_type == "text/plain" || is_medium && !content_type.contains("svg")
 }
 
+/// Characters that RFC 3986 leaves as they are; everything else in a name is percent-encoded.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
 /// RFC 6266: a plain name for old readers, and the real one as RFC 8187 has it.
 fn disposition(kind: &str, filename: &str) -> String {
     let plain: String = filename
@@ -231,13 +235,7 @@ fn disposition(kind: &str, filename: &str) -> String {
             |letter| if letter == ' ' || letter.is_ascii_graphic() && !"\"\\%".contains(letter) { letter } else { '_' },
         )
         .collect();
-    let exact: String = filename
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect();
+    let exact = utf8_percent_encode(filename, UNRESERVED);
     format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{exact}")
 }
 

@@ -12,6 +12,7 @@ use crate::{
     },
     auth::Caller,
     fleet::{InstanceStatus, InstanceView, Phase, Target},
+    json::raw,
     queue::Queue,
     task::{InstanceId, rfc3339},
 };
@@ -92,7 +93,7 @@ pub(crate) async fn switch(
     members.only(&["enabled"])?;
     let enabled = members
         .get("enabled")
-        .and_then(json::boolean)
+        .and_then(raw::boolean)
         .ok_or_else(|| ApiError::shape("/enabled", "not_a_boolean", "`enabled` must be true or false"))?;
     let target = target(&state.queue, &id).await?;
     state.queue.set_enabled(&target.id, enabled).await?;

@@ -11,6 +11,7 @@ use crate::{
         },
     },
     auth::Role,
+    json::raw,
     task::rfc3339,
 };
 use axum::extract::State;
@@ -77,7 +78,7 @@ fn text(members: &Members<'_>, name: &'static str) -> Result<String> {
     let pointer = format!("/{name}");
     let value: &RawValue =
         members.get(name).ok_or_else(|| ApiError::shape(&pointer, "missing", &format!("a login needs `{name}`")))?;
-    json::text(value).ok_or_else(|| ApiError::shape(&pointer, "not_a_text", &format!("`{name}` must be a text")))
+    raw::text(value).ok_or_else(|| ApiError::shape(&pointer, "not_a_text", &format!("`{name}` must be a text")))
 }
 
 /// Where failures are counted: names of the counters, with their limits.

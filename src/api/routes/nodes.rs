@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const CLASSES_MAX: usize = 200;
 /// Largest answer, bytes; a larger fleet is read by class.
 const BYTES_MAX: usize = 32 << 20;
-/// Bytes of the digest in an `ETag`.
-const TAG_BYTES: usize = 16;
+/// Hex digits of the digest in an `ETag`.
+const TAG_DIGITS: usize = 32;
 
 /// Answer that can be sent again.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Listing {
     /// Makes the answer for these classes, all by default.
     fn new(fleet: &FleetSnapshot, classes: Option<&[&str]>) -> Self {
         let body = format!("{{\"code\":200,\"data\":{}}}", fleet.catalog.listing(classes));
-        let digest: String = Sha256::digest(&body).iter().take(TAG_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("{:.TAG_DIGITS$x}", Sha256::digest(&body));
         Self { body: body.into(), etag: format!("\"{digest}\"") }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     api::{
         ApiState,
         bodies::PublicationBody,
-        error::{ApiError, Flaw, Result},
+        error::{ApiError, Result},
         http::{
             body,
             envelope::Answer,
@@ -16,6 +16,7 @@ use crate::{
     },
     auth::Caller,
     graph::{self, Workflow},
+    problem::Problem,
     queue::{StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowRow},
     settings::limits::WORKFLOW_BODY_BYTES,
     submit::{GRAPH_LIMITS, PublishedWorkflow, version_number},
@@ -175,11 +176,11 @@ pub(crate) async fn publish(
     request: Request,
 ) -> Result<Response> {
     let name: WorkflowName = name.parse().map_err(|error: crate::task::NotAName| {
-        ApiError::InvalidRequest(vec![Flaw::unfit("", "not_a_name", &error.to_string())])
+        ApiError::InvalidRequest(vec![Problem::unfit("", "not_a_name", &error.to_string())])
     })?;
     let headers = request.headers().clone();
     let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;
-    let body = PublicationBody::parse(json::check(&bytes)?)?;
+    let body = PublicationBody::parse(json::check_submission(&bytes)?)?;
     let publication = body.publication(expected_version(&headers, body.version())?)?;
     let (workflow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
     Ok(shown(workflow, warnings))

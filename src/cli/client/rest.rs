@@ -9,6 +9,7 @@ use super::{
     envelope::{Answer, AnswerError},
 };
 use crate::{
+    backoff::Backoff,
     cli::{
         error::{Error, root_cause},
         term::output,
@@ -137,13 +138,15 @@ impl Api {
         repeat: Repeat,
         make: impl AsyncFn() -> Result<RequestBuilder, Error>,
     ) -> Result<Answer, Error> {
-        let (began, mut pause, mut is_hinted) = (Instant::now(), PAUSE_MIN, false);
+        let (began, mut is_hinted) = (Instant::now(), false);
+        let mut pauses = Backoff::new(PAUSE_MIN, PAUSE_MAX);
         loop {
             let Retryable { error, after } = match self.send(repeat, make().await?).await {
                 Ok(answer) => return Ok(answer),
                 Err(SendError::Final(error)) => return Err(error),
                 Err(SendError::Again(retryable)) => retryable,
             };
+            let pause = pauses.next_pause();
             let wait = after.unwrap_or(pause);
             if began.elapsed() + wait > self.wait_max {
                 return Err(error);
@@ -153,7 +156,6 @@ impl Api {
                 is_hinted = true;
             }
             sleep(wait).await;
-            pause = (2 * pause).min(PAUSE_MAX);
         }
     }
 

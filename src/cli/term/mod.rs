@@ -2,7 +2,6 @@
 
 pub(super) mod ask;
 pub(super) mod format;
-pub(super) mod json_pretty;
 pub(super) mod line_diff;
 pub(super) mod output;
 pub(super) mod screen;

@@ -1,6 +1,7 @@
 //! Cancels a prompt at its instance until it is gone.
 
 use crate::{
+    backoff::Backoff,
     clock::since_boot,
     comfy::{Error, PromptStatus},
     dispatcher::instance::state::Instance,
@@ -20,7 +21,7 @@ pub(crate) const IGNORES_INTERRUPT: &str =
 /// An instance that keeps the prompt longer than [`INTERRUPT_TIMEOUT`] is marked as stuck and gets no new tasks meanwhile.
 pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
     let started = tokio::time::Instant::now();
-    let mut delay = CANCEL_DELAYS.0;
+    let mut delays = Backoff::new(CANCEL_DELAYS.0, CANCEL_DELAYS.1);
     let mut is_reported = false;
     loop {
         if instance.clock.may_act() {
@@ -39,8 +40,7 @@ pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
             instance.health().stuck(IGNORES_INTERRUPT, since_boot());
             instance.wake.health_check.notify_one();
         }
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(CANCEL_DELAYS.1);
+        delays.pause().await;
     }
 }
 

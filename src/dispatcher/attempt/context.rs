@@ -2,6 +2,7 @@
 
 use super::{outputs::store_output::OutputStore, spans::Spans};
 use crate::{
+    backoff::Backoff,
     dispatcher::instance::state::{AttemptSignals, Instance},
     graph::Workflow,
     queue::{Claim, Result},
@@ -124,7 +125,7 @@ pub(crate) async fn until_answered<T, F>(call: RedisCall<'_>, mut run: impl FnMu
 where
     F: Future<Output = Result<T>>,
 {
-    let mut delay = REDIS_DELAYS.0;
+    let mut delays = Backoff::new(REDIS_DELAYS.0, REDIS_DELAYS.1);
     loop {
         match run().await {
             Ok(answer) => return answer,
@@ -132,10 +133,10 @@ where
                 let RedisCall { verb, instance, attempt } = call;
                 let (task, attempt) = attempt.unzip();
                 let (task, attempt) = (task.map(tracing::field::display), attempt.map(tracing::field::display));
+                let delay = delays.next_pause();
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                 tracing::warn!(verb, %instance, task, attempt, %error, delay_ms, "redis call failed; retrying");
                 tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(REDIS_DELAYS.1);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! files appear without a restart.
 
 use super::state::{Instance, lock};
-use crate::{dispatcher::jitter, graph::Catalog};
+use crate::{backoff::Backoff, dispatcher::jitter, graph::Catalog};
 use sha2::{Digest, Sha256};
 use std::{
     sync::{Arc, Mutex},
@@ -60,6 +60,7 @@ impl KnownCatalog {
 /// Reads the catalog after each new socket connection, and every [`IDLE_INTERVAL`] while nothing executes.
 pub(crate) async fn run(instance: Arc<Instance>) {
     let (mut last, mut delay): (Option<Instant>, Duration) = (None, MIN_INTERVAL);
+    let mut delays = Backoff::new(2 * MIN_INTERVAL, IDLE_INTERVAL);
     loop {
         tokio::select! {
             () = instance.wake.catalog.notified() => {
@@ -76,10 +77,13 @@ pub(crate) async fn run(instance: Arc<Instance>) {
         }
         last = Some(Instant::now());
         match read(&instance).await {
-            Ok(()) => delay = MIN_INTERVAL,
+            Ok(()) => {
+                delay = MIN_INTERVAL;
+                delays.reset();
+            }
             Err(reason) => {
                 tracing::warn!(instance = %instance.target.id, reason, "catalog not read; retrying");
-                delay = (delay * 2).min(IDLE_INTERVAL);
+                delay = delays.next_pause();
                 instance.wake.catalog.notify_one();
             }
         }

@@ -1,6 +1,9 @@
 //! Health of an instance, derived from its checks and runs. A pure state machine: times are parameters.
 
-use crate::fleet::{Phase, PhaseChange};
+use crate::{
+    backoff::Backoff,
+    fleet::{Phase, PhaseChange},
+};
 use std::time::Duration;
 
 /// First pause after repeated failed runs.
@@ -15,17 +18,35 @@ const HISTORY_MAX: usize = 20;
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Health of one instance.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Health {
     misses: u32,
     answered: bool,
     down: bool,
     failures: u32,
     paused_until: Option<Duration>,
+    pauses: Backoff,
     stuck: Option<String>,
     last_error: Option<String>,
     history: Vec<PhaseChange>,
     phase: Phase,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            misses: 0,
+            answered: false,
+            down: false,
+            failures: 0,
+            paused_until: None,
+            pauses: Backoff::new(PAUSE_MIN, PAUSE_MAX),
+            stuck: None,
+            last_error: None,
+            history: Vec::new(),
+            phase: Phase::default(),
+        }
+    }
 }
 
 impl Health {
@@ -52,6 +73,7 @@ impl Health {
     pub(crate) fn run_succeeded(&mut self) {
         self.failures = 0;
         self.paused_until = None;
+        self.pauses.reset();
     }
 
     /// Records a run that failed because of the instance.
@@ -59,8 +81,7 @@ impl Health {
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some(reason.to_owned());
         if self.failures >= FAILURES_TO_PAUSE {
-            let doublings = (self.failures - FAILURES_TO_PAUSE).min(6);
-            self.paused_until = Some(now + (PAUSE_MIN * 2u32.pow(doublings)).min(PAUSE_MAX));
+            self.paused_until = Some(now + self.pauses.next_pause());
         }
     }
 

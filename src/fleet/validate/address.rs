@@ -1,37 +1,20 @@
-//! Which hosts an instance may have: an IP literal or an RFC 1123 name, and no address that leads to a cloud's metadata,
-//! to everybody, or to nobody. Loopback and private networks are where ComfyUI lives.
+//! Hosts that an instance may have: an IP literal or an RFC 1123 name. Special addresses ([`IpClass::Special`]) are refused;
+//! loopback and private networks are where ComfyUI usually runs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::net::{IpClass, embeds_ipv4};
+use std::net::IpAddr;
 
-/// Metadata services outside the link-local range: Alibaba, Azure.
-const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
-/// AWS.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-
-/// Whether the dispatcher may connect to this address. For names: to be asked of every address they resolve to.
+/// Whether the dispatcher may connect to this address. For a host name, ask about every address that it resolves to.
 pub fn is_allowed_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_allowed_v4(v4),
-        IpAddr::V6(v6) => is_allowed_v6(v6),
-    }
+    // An embedded IPv4 address has a spelling of its own; accepting both would give one instance two ids.
+    let is_ipv4_in_ipv6 = matches!(address, IpAddr::V6(v6) if embeds_ipv4(v6));
+    !is_ipv4_in_ipv6 && IpClass::of(address) != IpClass::Special
 }
 
-fn is_allowed_v4(v4: Ipv4Addr) -> bool {
-    let this_network = v4.octets()[0] == 0;
-    let reserved = v4.octets()[0] >= 240;
-    !(this_network || reserved || v4.is_link_local() || v4.is_multicast() || METADATA_V4.contains(&v4))
-}
-
-fn is_allowed_v6(v6: Ipv6Addr) -> bool {
-    let segments = v6.segments();
-    // An IPv4 address in IPv6 clothes would pass by the list above: mapped, compatible, NAT64, 6to4.
-    let embeds_v4 = segments[..5] == [0; 5] && !v6.is_loopback()
-        || segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0]
-        || segments[0] == 0x2002;
-    !(embeds_v4 || v6.is_unicast_link_local() || v6.is_multicast() || v6 == METADATA_V6)
-}
-
-/// The host in one spelling (lower case, IPv6 in its short form), or why it cannot be one.
+/// Returns the host in its canonical spelling: lower case, IPv6 in its short form.
+///
+/// # Errors
+/// Why it cannot be the host of an instance, in one sentence.
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         if !is_allowed_address(address) {

@@ -1,10 +1,11 @@
 //! Validation of one entry of `servers`.
 
-use super::{
-    MASKED, address,
-    problems::{Problems, escape},
+use super::{MASKED, address, unknown_members};
+use crate::{
+    fleet::{FleetConfig, Scheme, Server},
+    json::child_pointer,
+    problem::Problems,
 };
-use crate::fleet::{FleetConfig, Scheme, Server};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ pub(super) fn parse(pointer: &str, value: &Value, current: &FleetConfig, problem
         problems.shape(pointer, "not_an_object", "a server must be an object");
         return None;
     };
-    problems.unknown_members(pointer, members, &KNOWN);
+    unknown_members(pointer, members, &KNOWN, problems);
     let mut reader = Reader { pointer, members, problems };
     let id = reader.id();
     let known = id.as_ref().and_then(|id| current.servers.iter().find(|server| &server.id == id));
@@ -185,7 +186,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let Some(text) = value.as_str() else {
-            self.shape(&format!("headers/{}", escape(name)), "not_a_text", "a header's value must be a text");
+            self.shape(&child_pointer("headers", name), "not_a_text", "a header's value must be a text");
             return None;
         };
         if text == MASKED {
@@ -236,7 +237,6 @@ impl<'a> Reader<'a> {
     }
 
     fn header_unfit(&mut self, name: &str, code: &str, message: &str) {
-        let shown: String = name.chars().take(64).collect();
-        self.unfit(&format!("headers/{}", escape(&shown)), code, message);
+        self.unfit(&child_pointer("headers", name), code, message);
     }
 }

@@ -1,7 +1,10 @@
 //! Bad configs of the catalogue (safety.md §2.4), and valid ones.
 
 use super::{MASKED, masked, parse_config};
-use crate::fleet::{FleetConfig, HealthCheck, Scheme, Server};
+use crate::{
+    fleet::{FleetConfig, HealthCheck, Scheme, Server},
+    problem::PROBLEMS_MAX,
+};
 use serde_json::{Value, json};
 
 fn current() -> FleetConfig {
@@ -113,6 +116,16 @@ fn dangerous_hosts_are_refused() {
         "100.100.100.200",
         "168.63.129.16",
         "fd00:ec2::254",
+        "fd20:ce::254",
+        "192.0.0.192",
+        "fec0::1",
+        "100::1",
+        "2001::1",
+        "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
+        "64:ff9b::8.8.8.8",
+        "64:ff9b:1::8.8.8.8",
         "127.1",
         "2130706433",
         "0x7f000001",
@@ -249,7 +262,7 @@ fn every_problem_is_listed_up_to_a_limit() {
     let all = ["/servers/0/id", "/servers/0/ip", "/servers/0/ports/0", "/servers/0/ports/1", "/healthCheck/interval"];
     assert_eq!(pointers, all);
     let holes = json!({"servers": vec![Value::Null; 500]});
-    assert_eq!(parse_config(&holes, &current()).unwrap_err().len(), super::problems::LISTED_MAX);
+    assert_eq!(parse_config(&holes, &current()).unwrap_err().len(), PROBLEMS_MAX);
     assert_eq!(only_problem(&json!({"servers": vec![Value::Null; 20_000]})).1, "too_many");
 }
 

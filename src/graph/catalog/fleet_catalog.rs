@@ -1,7 +1,7 @@
 //! The catalogs of all instances, and the search for the instances that can run a task, narrowed value by value.
 
 use super::{Catalog, Class, Input, Mismatch};
-use crate::{graph::raw, task::InstanceId};
+use crate::{graph::links::is_url, task::InstanceId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -141,7 +141,7 @@ impl<'p> Eligibility<'p> {
     pub(in crate::graph) fn takes_file_at(&self, class: &str, input: &str, text: &str) -> bool {
         let declared = |group: &'p Group| group.catalog.class(class)?.input(input);
         let mut declared = self.pool.groups.iter().filter_map(declared).peekable();
-        raw::is_url(text)
+        is_url(text)
             && declared.peek().is_some_and(|input| input.is_upload)
             && declared.all(|input| input.urls.iter().all(|url| url != text))
     }

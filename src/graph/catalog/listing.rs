@@ -2,7 +2,7 @@
 //! the instances that have the class.
 
 use super::{Class, FleetCatalog, Input, Kind};
-use crate::{graph::raw, task::InstanceId};
+use crate::{json::raw, task::InstanceId};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};

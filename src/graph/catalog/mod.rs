@@ -15,7 +15,7 @@ pub(super) use fleet_catalog::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
 pub(super) use validate::Mismatch;
 
-use crate::graph::raw;
+use crate::json::raw;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

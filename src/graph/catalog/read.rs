@@ -2,7 +2,7 @@
 //! validate.
 
 use super::{Catalog, Class, Input, Kind};
-use crate::graph::raw;
+use crate::{graph::links::is_url, json::raw};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -121,7 +121,7 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
 fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<String> {
     let list = parts.first().filter(|list| raw::is_array(list)).copied().or_else(|| member(options, "options"));
     let texts = list.and_then(raw::elements).unwrap_or_default().into_iter().filter_map(raw::text);
-    let mut urls: Vec<String> = texts.filter(|text| raw::is_url(text)).collect();
+    let mut urls: Vec<String> = texts.filter(|text| is_url(text)).collect();
     urls.sort_unstable();
     urls
 }

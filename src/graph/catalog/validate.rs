@@ -2,7 +2,10 @@
 //! clamped.
 
 use super::{Input, Kind};
-use crate::graph::{params::near, problem::clip, raw};
+use crate::{
+    json::raw,
+    problem::{clip, suggest},
+};
 use serde_json::value::RawValue;
 
 /// The reason a value does not fit an input.
@@ -120,7 +123,7 @@ fn is_text(value: &RawValue) -> bool {
 fn near_choices(wanted: Option<&str>, choices: &[String]) -> Vec<String> {
     let plain = |text: &str| text.trim_matches('"').to_owned();
     let found =
-        wanted.map(|wanted| near(&plain(wanted), choices.iter().map(|choice| plain(choice)))).unwrap_or_default();
+        wanted.map(|wanted| suggest(&plain(wanted), choices.iter().map(|choice| plain(choice)))).unwrap_or_default();
     found.iter().map(|choice| clip(choice)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Dynamic prompts, which the editor processes before sending: comments are removed, `{a|b}` is a random choice.
 
-use crate::graph::raw;
+use crate::json::raw;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 

@@ -1,7 +1,10 @@
 //! Parses the editor's format: nodes with their slots, links in both forms, subgraph definitions.
 
 use super::Fault;
-use crate::graph::{problem::clip, raw};
+use crate::{
+    json::{Member, raw},
+    problem::clip,
+};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -77,7 +80,7 @@ pub(super) enum Values<'a> {
     Named(Vec<(String, &'a RawValue)>),
 }
 
-type Members<'a> = Vec<raw::Member<'a>>;
+type Members<'a> = Vec<Member<'a>>;
 
 impl<'a> Document<'a> {
     pub(super) fn read(json: &'a RawValue) -> Result<Self, Fault> {

@@ -11,14 +11,12 @@ mod resolve_links;
 mod widgets;
 mod write;
 
-use super::{
-    FleetCatalog, GraphLimits, Problem, Workflow,
-    catalog::Class,
-    problem::{Problems, clip},
-    raw,
-    scan::scan,
+use super::{FleetCatalog, GraphLimits, Workflow, catalog::Class, scan::scan};
+use crate::{
+    json::raw,
+    problem::{Problem, Problems, clip},
+    task::Warning,
 };
-use crate::task::Warning;
 use editor_format::{Document, Node};
 use resolve_links::{Plan, Source, Walk};
 use serde_json::value::RawValue;

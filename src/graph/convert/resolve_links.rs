@@ -4,7 +4,7 @@ use super::{
     Fault,
     editor_format::{Document, Graph, INPUT_NODE, Mode, Node, Slot, Values},
 };
-use crate::graph::problem::clip;
+use crate::problem::clip;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 

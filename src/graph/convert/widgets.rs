@@ -4,10 +4,10 @@ use super::{
     Fault, dynamic_prompts,
     editor_format::{Node, Values},
 };
-use crate::graph::{
-    catalog::{Class, Input, Kind},
+use crate::{
+    graph::catalog::{Class, Input, Kind},
+    json::raw,
     problem::clip,
-    raw,
 };
 use serde_json::value::RawValue;
 use std::borrow::Cow;

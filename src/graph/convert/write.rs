@@ -1,7 +1,7 @@
 //! Writes the API format: values unchanged, lists wrapped so that they are not taken for links.
 
 use super::{Inputs, Value, editor_format::Node};
-use crate::graph::{catalog::Class, raw};
+use crate::{graph::catalog::Class, json::raw};
 use serde_json::value::RawValue;
 
 /// Writer of `{id: {"inputs": {…}, "class_type": …, "_meta": {"title": …}}}`, node by node.

@@ -8,12 +8,9 @@ use super::{
     title::Titles,
 };
 use crate::{
-    graph::{
-        Problem, Workflow,
-        parse::NODE_ID_BYTES_MAX,
-        problem::{Problems, clip, step},
-        raw,
-    },
+    graph::{Workflow, parse::NODE_ID_BYTES_MAX},
+    json::{child_pointer, raw},
+    problem::{Problem, Problems, clip},
     task::Warning,
 };
 use serde_json::value::RawValue;
@@ -97,7 +94,7 @@ impl<'w, 'p> Reader<'w, 'p> {
                 if self.is_over() {
                     return;
                 }
-                self.entry(step(BASE, &index.to_string()), entry);
+                self.entry(child_pointer(BASE, &index.to_string()), entry);
             }
         } else {
             let message = "params must be an object such as {\"6.text\":\"a cat\"}";
@@ -195,7 +192,7 @@ impl<'w, 'p> Reader<'w, 'p> {
             if self.is_over() {
                 return;
             }
-            let here = step(pointer, &name);
+            let here = child_pointer(pointer, &name);
             let is_own_input = node.input(&name).is_some();
             match name.as_str() {
                 "_meta" if !is_own_input => {}
@@ -208,7 +205,7 @@ impl<'w, 'p> Reader<'w, 'p> {
                 "inputs" if !is_own_input => match plain_object(value) {
                     Some(inner) => {
                         for (name, value) in inner {
-                            self.assign(place, &name, step(&here, &name), value);
+                            self.assign(place, &name, child_pointer(&here, &name), value);
                         }
                     }
                     None => {
@@ -235,8 +232,8 @@ impl<'w, 'p> Reader<'w, 'p> {
             return self.problems.push(Problem::shape(here, "param_bad_entry", message));
         };
         match self.workflow.place_of(&id) {
-            Some(place) => self.assign(place, &input, step(&here, "fieldValue"), value),
-            None => self.no_such_node(&format!("{id}.{input}"), step(&here, "nodeId")),
+            Some(place) => self.assign(place, &input, child_pointer(&here, "fieldValue"), value),
+            None => self.no_such_node(&format!("{id}.{input}"), child_pointer(&here, "nodeId")),
         }
     }
 

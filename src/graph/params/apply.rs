@@ -2,18 +2,15 @@
 
 use super::{
     address::Assignment,
-    near::{SEARCHES_MAX, near},
     options::{BASE, FILES_MAX, InlineFile, Options, RemoteFile, Resolved},
     value::{Value, ValueError},
 };
-use crate::graph::{
-    Problem, Workflow,
-    catalog::Eligibility,
-    links,
-    problem::{Problems, clip},
-    raw,
+use crate::{
+    graph::{Workflow, catalog::Eligibility, links},
+    json::raw,
+    problem::{Problem, Problems, SEARCHES_MAX, clip, suggest},
+    task::{FileInput, Warning},
 };
-use crate::task::{FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -67,7 +64,7 @@ impl<'a> Writer<'a> {
             if error.code == NO_SUCH_INPUT && self.problems.len() < SEARCHES_MAX {
                 let node = self.workflow.node(assignment.place);
                 let addresses = node.inputs.iter().map(|(name, _)| format!("{}.{name}", node.id));
-                error.candidates = near(&assignment.address, addresses);
+                error.candidates = suggest(&assignment.address, addresses);
             }
             self.refuse(assignment, error);
         }
@@ -178,7 +175,7 @@ impl<'a> Writer<'a> {
                 "param_required",
                 format!("`{}` is required and cannot be removed", assignment.address),
             )),
-            Some(present) if raw::borrowed_link_target(present).is_some() && !is_link && !is_unset => {
+            Some(present) if links::borrowed_link_target(present).is_some() && !is_link && !is_unset => {
                 Err(ValueError::new(
                     "param_overwrites_link",
                     format!(

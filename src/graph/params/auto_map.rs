@@ -2,7 +2,11 @@
 //! only sampler and must find exactly one input; if it finds several, the problem lists them.
 
 use super::{address::Reader, options::pointer};
-use crate::graph::{Problem, Workflow, node::Node, problem::clip, raw};
+use crate::{
+    graph::{Workflow, links, node::Node},
+    json::raw,
+    problem::{Problem, clip},
+};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
 
@@ -138,5 +142,5 @@ fn held(workflow: &Workflow, place: usize, names: &[&str]) -> Places {
 
 /// Returns the node that an input is linked to.
 fn source(workflow: &Workflow, node: &Node, input: &str) -> Option<usize> {
-    workflow.place_of(&raw::borrowed_link_target(node.input(input)?)?)
+    workflow.place_of(&links::borrowed_link_target(node.input(input)?)?)
 }

@@ -1,13 +1,16 @@
 //! Checks the whole graph against the instances' catalogs: classes, and values that only some instances offer.
 
-use super::{apply::Writer, near, options::WARNINGS_MAX};
-use crate::graph::{
-    Catalog, FleetCatalog, Member, Problem, Workflow,
-    catalog::{ClassPresence, Eligibility, Kind, Need},
-    problem::{clip, step},
-    raw,
+use super::{apply::Writer, options::WARNINGS_MAX};
+use crate::{
+    graph::{
+        Catalog, FleetCatalog, Member, Workflow,
+        catalog::{ClassPresence, Eligibility, Kind, Need},
+        links,
+    },
+    json::{child_pointer, raw},
+    problem::{Problem, clip, suggest},
+    task::{InstanceId, Warning},
 };
-use crate::task::{InstanceId, Warning};
 use std::{collections::HashSet, sync::Arc};
 
 /// Maximum number of unknown classes that get candidates.
@@ -66,12 +69,12 @@ impl Writer<'_> {
                 continue;
             }
             let candidates = if searches < SEARCHES_MAX {
-                near(&node.class, eligibility.pool().class_names().cloned())
+                suggest(&node.class, eligibility.pool().class_names().cloned())
             } else {
                 Vec::new()
             };
             searches += 1;
-            let pointer = step(&step("/workflow", &node.id), "class_type");
+            let pointer = child_pointer(&child_pointer("/workflow", &node.id), "class_type");
             let message = format!("node {}: no instance has the class {}", clip(&node.id), clip(&node.class));
             let problem = Problem::unfit(pointer, "class_unknown", message);
             self.problems.push(problem.at_node(&node.id).with_candidates(candidates));
@@ -112,7 +115,7 @@ fn needed(workflow: &Workflow, eligibility: &Eligibility<'_>) -> Vec<bool> {
         if std::mem::replace(&mut needed[place], true) {
             continue;
         }
-        let links = workflow.node(place).inputs.iter().filter_map(|(_, value)| raw::borrowed_link_target(value));
+        let links = workflow.node(place).inputs.iter().filter_map(|(_, value)| links::borrowed_link_target(value));
         left.extend(links.filter_map(|target| workflow.place_of(&target)));
     }
     needed

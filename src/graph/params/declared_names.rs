@@ -1,7 +1,10 @@
 //! Names declared by the graph itself (params.md, form 4): placeholders in its texts, marker nodes, titles `$name`.
 
 use super::placeholder::{Piece, may_have_slots, pieces};
-use crate::graph::{Workflow, node::Node, raw};
+use crate::{
+    graph::{Workflow, node::Node},
+    json::raw,
+};
 use std::collections::HashMap;
 
 /// Widgets whose text names a parameter, as in the nodes of deployment services.

@@ -6,12 +6,12 @@ use super::{
     options::RemoteFile,
     value::{Remote, Value, ValueError, member},
 };
-use crate::graph::{
-    Problem,
-    problem::{clip, step},
-    raw,
+use crate::{
+    graph::links::is_url,
+    json::{child_pointer, raw},
+    problem::{Problem, clip},
+    task::{FileId, FileInput},
 };
-use crate::task::{FileId, FileInput};
 use serde_json::value::RawValue;
 
 /// Member that marks an asset: `{"__type":"core/ASSET","info":{"id","hash"?,"file_path"?}}`, as the SDKs of API v2
@@ -80,7 +80,7 @@ pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>,
 impl Writer<'_> {
     /// Returns the URL in the text of an input that takes files.
     pub(super) fn link_to_file(&self, place: usize, input: &str, value: &RawValue) -> Option<Remote> {
-        if !raw::is_url(value.get().strip_prefix('"')?) {
+        if !is_url(value.get().strip_prefix('"')?) {
             return None;
         }
         let (eligibility, url) = (self.eligibility.as_ref()?, raw::text(value)?);
@@ -124,7 +124,7 @@ impl Writer<'_> {
         }
         for (place, input, own) in found {
             let node_id = self.workflow.node(place).id.clone();
-            let pointer = step(&step(&step("/workflow", &node_id), "inputs"), &input);
+            let pointer = child_pointer(&child_pointer(&child_pointer("/workflow", &node_id), "inputs"), &input);
             match own {
                 Ok(GraphFile::Stored(file_id)) => self.add_file(place, &input, file_id),
                 Ok(GraphFile::Remote(remote)) => self.add_remote_file(place, &input, pointer, remote),
@@ -181,7 +181,7 @@ enum GraphFile {
 fn may_name_file(value: &RawValue) -> bool {
     let json = value.get();
     match json.as_bytes().first() {
-        Some(b'"') => raw::is_url(&json[1..]) || json.starts_with(DATA_URI),
+        Some(b'"') => is_url(&json[1..]) || json.starts_with(DATA_URI),
         first => first == Some(&b'{'),
     }
 }

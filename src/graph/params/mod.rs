@@ -9,7 +9,6 @@ mod check_fleet;
 mod declared;
 mod declared_names;
 mod files;
-mod near;
 mod options;
 mod placeholder;
 mod seeds;
@@ -19,11 +18,11 @@ mod unused;
 mod value;
 
 pub use declared::{Declared, Published, publish, schema};
-pub use near::near;
 pub use options::{InlineFile, Options, RemoteFile, Resolved};
 pub(super) use seeds::is_seed_name;
 
-use super::{Problem, Workflow, problem::Problems, scan::scan};
+use super::{Workflow, scan::scan};
+use crate::problem::{Problem, Problems};
 use address::Reader;
 use apply::{Draw, Writer};
 use options::BASE;

@@ -2,7 +2,8 @@
 
 use super::Declared;
 use crate::{
-    graph::{FleetCatalog, Workflow, problem::step},
+    graph::{FleetCatalog, Workflow},
+    json::child_pointer,
     task::{FileInput, InstanceId, Warning},
 };
 
@@ -93,5 +94,5 @@ pub struct Resolved {
 
 /// Returns the JSON pointer of a param.
 pub(super) fn pointer(key: &str) -> String {
-    step(BASE, key)
+    child_pointer(BASE, key)
 }

@@ -7,10 +7,9 @@ use super::{
     options::pointer,
     placeholder::{Piece, default_json, pieces},
 };
-use crate::graph::{
-    Problem,
-    problem::{clip, step},
-    raw,
+use crate::{
+    json::{child_pointer, raw},
+    problem::{Problem, clip},
 };
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
@@ -146,8 +145,8 @@ impl<'p> Reader<'_, 'p> {
     }
 
     fn own_pointer(&self, template: &Template) -> String {
-        let node = step("/workflow", &self.workflow.node(template.place).id);
-        step(&step(&node, "inputs"), &template.input)
+        let node = child_pointer("/workflow", &self.workflow.node(template.place).id);
+        child_pointer(&child_pointer(&node, "inputs"), &template.input)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use super::{
     address::{Reader, plain_object},
-    near::{SEARCHES_MAX, near},
     options::pointer,
 };
-use crate::graph::{Problem, Workflow, problem::clip};
+use crate::{
+    graph::Workflow,
+    problem::{Problem, SEARCHES_MAX, clip, suggest},
+};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -99,7 +101,7 @@ impl<'p> Reader<'_, 'p> {
             return Vec::new();
         }
         let title = address.rsplit_once('.').map_or(address, |(title, _)| title);
-        let near = near(title, self.workflow.nodes().filter_map(|node| node.title.clone()));
+        let near = suggest(title, self.workflow.nodes().filter_map(|node| node.title.clone()));
         near.iter().map(|title| format!("@{title}")).collect()
     }
 }

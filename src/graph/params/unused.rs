@@ -2,18 +2,21 @@
 
 use super::{
     address::Reader,
-    near::{SEARCHES_MAX, near},
     options::{WARNINGS_MAX, pointer},
 };
-use crate::graph::{Problem, node::Node, problem::clip};
-use crate::task::Warning;
+use crate::{
+    graph::node::Node,
+    problem::{Problem, SEARCHES_MAX, clip, suggest},
+    task::Warning,
+};
 
 impl<'w> Reader<'w, '_> {
     /// Reports a bare name that does not exist: a problem if the graph declares names or the check is strict, otherwise
     /// a warning.
     pub(super) fn unused(&mut self, key: &str) {
         if self.is_strict || !self.names.is_empty() {
-            let candidates = if self.problems.len() < SEARCHES_MAX { near(key, self.names.all()) } else { Vec::new() };
+            let candidates =
+                if self.problems.len() < SEARCHES_MAX { suggest(key, self.names.all()) } else { Vec::new() };
             let message = format!("this workflow declares no name `{}`; write an address like `6.text`", clip(key));
             let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
             return self.problems.push(problem.of_param(key).with_candidates(candidates));
@@ -46,9 +49,9 @@ impl<'w> Reader<'w, '_> {
     fn near_addresses(&self, key: &str) -> Vec<String> {
         let addresses = |node: &'w Node| node.inputs.iter().map(move |(name, _)| format!("{}.{name}", node.id));
         if key.contains('.') {
-            near(key, self.workflow.nodes().flat_map(addresses))
+            suggest(key, self.workflow.nodes().flat_map(addresses))
         } else {
-            near(key, self.workflow.nodes().map(|node| node.id.clone()))
+            suggest(key, self.workflow.nodes().map(|node| node.id.clone()))
         }
     }
 

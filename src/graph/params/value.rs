@@ -1,8 +1,12 @@
 //! Values of parameters: plain JSON, or a directive (an object with one `$` member).
 
-use super::{files, near::near};
-use crate::graph::{catalog::Mismatch, problem::clip, raw};
-use crate::task::FileId;
+use super::files;
+use crate::{
+    graph::{catalog::Mismatch, links},
+    json::raw,
+    problem::{clip, suggest},
+    task::FileId,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -81,7 +85,7 @@ impl ValueError {
     }
 
     fn unknown(name: &str) -> Self {
-        let candidates = near(name, KNOWN.iter().map(|&known| known.to_owned()));
+        let candidates = suggest(name, KNOWN.iter().map(|&known| known.to_owned()));
         let message = format!("unknown directive `{}`; to pass the object itself write {{\"$literal\":…}}", clip(name));
         Self { candidates, ..Self::unsupported(message) }
     }
@@ -91,7 +95,7 @@ impl<'p> Value<'p> {
     /// Parses a value.
     pub(super) fn read(raw: &'p RawValue) -> Result<Self, ValueError> {
         let Some(members) = raw::members(raw) else {
-            let target = raw::link_target(raw);
+            let target = links::link_target(raw);
             return Ok(target.map_or(Self::Plain(raw), |target| Self::Link { link: raw, target }));
         };
         let Some((name, argument)) = members.iter().find(|(key, _)| key.starts_with('$') || key == "__type") else {
@@ -159,7 +163,7 @@ fn random<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
 fn link(argument: &RawValue) -> Result<Value<'_>, ValueError> {
     let elements = raw::elements(argument).unwrap_or_default();
     let is_slot = elements.get(1).is_some_and(|slot| slot.get().parse::<u16>().is_ok());
-    match raw::link_target(argument).filter(|_| is_slot) {
+    match links::link_target(argument).filter(|_| is_slot) {
         Some(target) => Ok(Value::Link { link: argument, target }),
         None => Err(ValueError::bad("`$link` takes [\"<node id>\", <output slot>]")),
     }

@@ -2,8 +2,11 @@
 //! modes and subgraphs of each kind), and the graphs that are refused.
 
 use super::{LIMITS, raw};
-use crate::graph::{Catalog, FleetCatalog, Member, Problem, Workflow};
-use crate::task::{InstanceId, Warning};
+use crate::{
+    graph::{Catalog, FleetCatalog, Member, Workflow},
+    problem::Problem,
+    task::{InstanceId, Warning},
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 

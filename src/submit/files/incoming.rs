@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     fetch::Fetcher,
-    graph::{InlineFile, Problem, RemoteFile},
+    graph::{InlineFile, RemoteFile},
+    problem::Problem,
     submit::{Error, Result},
     task::{FileId, FileInput, Warning},
 };

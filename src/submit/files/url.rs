@@ -3,13 +3,15 @@
 use super::{FileRegistry, ReceivedFile, content_type};
 use crate::{
     fetch::{Arrival, Fetcher, Refusal},
-    graph::{Problem, RemoteFile},
+    graph::RemoteFile,
+    problem::Problem,
     store,
     submit::{Error, Result},
     task::{FileId, Warning},
 };
 use ::url::Url;
 use futures_util::{StreamExt as _, stream};
+use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 /// Distinct URLs of one submission.
@@ -181,25 +183,7 @@ fn wrong_type(message: &str) -> Failure {
 /// Returns the last segment of a URL's path, percent-decoded.
 fn name_in(url: &Url) -> Option<String> {
     let last = url.path_segments()?.next_back().filter(|last| !last.is_empty())?;
-    Some(percent_decoded(last))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((&first, others)) = rest.split_first() {
-        let code = others.get(..2).filter(|_| first == b'%').and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &others[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = others;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Some(percent_decode_str(last).decode_utf8_lossy().into_owned())
 }
 
 fn problem(file: &RemoteFile, code: &str, message: String) -> Problem {
@@ -230,7 +214,7 @@ impl From<store::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{name_in, percent_decoded};
+    use super::name_in;
     use ::url::Url;
 
     #[test]
@@ -244,8 +228,8 @@ mod tests {
         ] {
             assert_eq!(name_in(&Url::parse(url).unwrap()).as_deref(), name, "{url}");
         }
-        for (text, decoded) in [("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%41%", "A%"), ("%ff", "\u{fffd}")] {
-            assert_eq!(percent_decoded(text), decoded);
+        for (last, name) in [("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%41%", "A%"), ("%ff", "\u{fffd}")] {
+            assert_eq!(name_in(&Url::parse(&format!("https://h/{last}")).unwrap()).as_deref(), Some(name));
         }
     }
 }

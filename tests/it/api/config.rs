@@ -97,6 +97,8 @@ async fn configs_that_do_not_hold_are_refused_whole() {
         (json!({"servers": [good, server("b", "169.254.169.254", json!([80]))]}), 422),
         (json!({"servers": [good, server("b", "::ffff:169.254.169.254", json!([80]))]}), 422),
         (json!({"servers": [good, server("b", "0.0.0.0", json!([80]))]}), 422),
+        (json!({"servers": [good, server("b", "fd20:ce::254", json!([80]))]}), 422),
+        (json!({"servers": [good, server("b", "192.0.0.192", json!([80]))]}), 422),
         (json!({"servers": [good, server("b", "h", json!([0]))]}), 422),
         (json!({"servers": [good, server("b", "h", json!([65536]))]}), 422),
         (json!({"servers": [good, server("b", "h", json!([1.5]))]}), 400),

@@ -54,6 +54,52 @@ async fn bodies_that_are_not_json_are_refused_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_key_at_any_depth_is_refused_with_its_pointer() {
+    let api = Api::with_instance().await;
+    let before = api.snapshot();
+    let with = |members: &str| format!(r#"{{"workflow":{{"1":{{"class_type":"X","inputs":{{}}}}}},{members}}}"#);
+    let graph = r#"{"workflow":{"1":{"class_type":"X","inputs":{"a":1,"a":2}}}}"#;
+    for (method, path, body, word, pointer) in [
+        ("POST", "/api/auth/login", r#"{"username":"a","password":"b","password":"c"}"#, "invalid_json", "/password"),
+        ("POST", "/api/auth/login", r#"{"username":"a","password":{"b":1,"b":2}}"#, "invalid_json", "/password/b"),
+        ("PUT", "/api/instances/127.0.0.1:8001", r#"{"enabled":true,"enabled":false}"#, "invalid_json", "/enabled"),
+        (
+            "PUT",
+            "/api/config",
+            r#"{"healthCheck":{"interval":1000,"interval":5000}}"#,
+            "invalid_json",
+            "/healthCheck/interval",
+        ),
+        (
+            "PUT",
+            "/api/config",
+            r#"{"servers":[{"id":"a","ip":"h","ports":[1],"headers":{"X":"1","\u0058":"2"}}]}"#,
+            "invalid_json",
+            "/servers/0/headers/X",
+        ),
+        ("POST", "/api/tasks", &with(r#""metadata":{"a":1,"a":2}"#), "invalid_json", "/metadata/a"),
+        (
+            "POST",
+            "/api/tasks?dryRun=true",
+            &with(r#""metadata":{"a":[{"b":1,"b":2}]}"#),
+            "invalid_json",
+            "/metadata/a/0/b",
+        ),
+        ("POST", "/api/tasks", &with(r#""sweep":{"1.a":[{"b":1,"b":2}]}"#), "invalid_json", "/sweep/1.a/0/b"),
+        ("PUT", "/api/workflows/w", &with(r#""description":"x","description":"y""#), "invalid_json", "/description"),
+        // Duplicate keys of a graph and of params are reported together with their other problems.
+        ("POST", "/api/tasks", graph, "invalid_workflow", "/workflow/1/inputs/a"),
+        ("PUT", "/api/workflows/w", graph, "invalid_workflow", "/workflow/1/inputs/a"),
+        ("POST", "/api/tasks", &with(r#""params":{"1":{"b":1,"b":2}}"#), "invalid_params", "/params/1/b"),
+    ] {
+        let answer = api.json(method, path, &[], body.as_bytes()).await;
+        assert_refused(&answer, 400, word, body);
+        assert_eq!(answer.json()["error"]["details"][0]["pointer"], pointer, "{body}");
+    }
+    assert_eq!(api.snapshot(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_plain_json_is_taken() {
     let api = Api::start().await;
     let (bearer, body) = (api.bearer(), br#"{"workflow":{"1":{"class_type":"X","inputs":{}}}}"#);

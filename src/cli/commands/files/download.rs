@@ -1,6 +1,6 @@
 //! Downloads stored files: complete, verified by SHA-256, and under a safe name.
 
-use super::file_name::{give_name, hex, safe_name};
+use super::file_name::{give_name, safe_name};
 use crate::cli::{
     client::rest::Api,
     error::{Error, root_cause},
@@ -211,7 +211,7 @@ async fn receive(api: &Api, stored: &StoredFile, mut to: impl io::Write) -> Resu
     }
     to.flush().map_err(|error| ReceiveError::Final(Error::Local(broken(&error.to_string()))))?;
     bar.finish_and_clear();
-    let sha256 = hex(hash);
+    let sha256 = format!("{:x}", hash.finalize());
     match &stored.sha256 {
         Some(expected) if !expected.eq_ignore_ascii_case(&sha256) => {
             let why = broken("the bytes differ from those stored (SHA-256 mismatch)");

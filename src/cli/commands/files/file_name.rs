@@ -60,12 +60,7 @@ fn hash_of(path: &Path) -> io::Result<String> {
     }
     let mut hash = Sha256::new();
     io::copy(&mut fs::File::open(path)?, &mut hash)?;
-    Ok(hex(hash))
-}
-
-/// Formats a hash as the server does: in lower-case hex.
-pub(crate) fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 /// Inserts a number before the extension: `a.png` → `a-1.png`.
@@ -94,7 +89,7 @@ pub(crate) fn safe_name(name: &str, otherwise: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{give_name, hex, numbered, safe_name};
+    use super::{give_name, numbered, safe_name};
     use sha2::{Digest as _, Sha256};
 
     #[test]
@@ -129,7 +124,7 @@ mod tests {
             let file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
             std::fs::write(file.path(), text).unwrap();
             let (path, was_there) =
-                give_name(file, folder.path(), "a.png", &hex(Sha256::new_with_prefix(text)), overwrite).unwrap();
+                give_name(file, folder.path(), "a.png", &format!("{:x}", Sha256::digest(text)), overwrite).unwrap();
             (path.file_name().unwrap().to_str().unwrap().to_owned(), was_there)
         };
         assert_eq!(put("one", false), ("a.png".to_owned(), false));

@@ -16,12 +16,12 @@ use crate::{
         error::Error,
         term::{
             format::{age, bytes, text},
-            json_pretty::pretty,
             output::{self, Color},
             table::{Table, truncate},
         },
     },
     clock,
+    json::pretty,
     save_file::{self, Target},
     task::WorkflowName,
 };
@@ -175,7 +175,7 @@ async fn get(args: GetArgs) -> Result<(), Error> {
     } else {
         let graph: Graph<'_> = serde_json::from_str(workflow.raw.get())
             .map_err(|error| Error::Unreachable(format!("the answer is not a published workflow: {error}")))?;
-        pretty(graph.workflow.get())
+        pretty(graph.workflow.get(), output::is_control)
     };
     let Some(path) = &args.out else { return output::print_line(&text) };
     write(path, &text, args.overwrite).map_err(|error| match error.kind() {

@@ -11,11 +11,11 @@ use crate::{
         commands::submit::submit_request::read_json,
         error::Error,
         term::{
-            json_pretty::pretty,
             line_diff::diff,
             output::{self, Color},
         },
     },
+    json::pretty,
     task::WorkflowName,
 };
 use clap::Args;
@@ -192,7 +192,7 @@ fn shown(answer: Option<&Answer>) -> Result<String, Error> {
     let mut members = members(answer)?;
     members.retain(|name, _| name == "workflow" || KEPT.contains(&name.as_str()));
     let text = serde_json::to_string(&members).map_err(|error| Error::Local(error.to_string()))?;
-    Ok(pretty(&text))
+    Ok(pretty(&text, output::is_control))
 }
 
 #[cfg(test)]

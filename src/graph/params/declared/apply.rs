@@ -1,16 +1,12 @@
 //! Applies values given under a declared name to its inputs, and defaults if none was given.
 
 use super::{Declared, Param};
-use crate::graph::{
-    Problem,
-    params::{
-        address::Reader,
-        near::{SEARCHES_MAX, near},
-        options::pointer,
-        seeds::SEED_INPUTS,
+use crate::{
+    graph::{
+        links,
+        params::{address::Reader, options::pointer, seeds::SEED_INPUTS},
     },
-    problem::clip,
-    raw,
+    problem::{Problem, SEARCHES_MAX, clip, suggest},
 };
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
@@ -73,7 +69,7 @@ impl<'p> Reader<'_, 'p> {
     /// Reports a bare name that is not declared.
     pub(in crate::graph::params) fn undeclared(&mut self, declared: &Declared, key: &str) {
         let names = declared.names().map(str::to_owned);
-        let candidates = if self.problems.len() < SEARCHES_MAX { near(key, names) } else { Vec::new() };
+        let candidates = if self.problems.len() < SEARCHES_MAX { suggest(key, names) } else { Vec::new() };
         let known: Vec<&str> = declared.names().take(20).collect();
         let takes = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let message = format!("unknown name `{}`; this workflow takes {takes}", clip(key));
@@ -142,6 +138,6 @@ impl<'p> Reader<'_, 'p> {
 
     /// Whether the input is linked in the graph: a value would replace the link.
     pub(super) fn is_linked(&self, (place, input): &Place) -> bool {
-        self.workflow.node(*place).input(input).is_some_and(|value| raw::borrowed_link_target(value).is_some())
+        self.workflow.node(*place).input(input).is_some_and(|value| links::borrowed_link_target(value).is_some())
     }
 }

@@ -1,18 +1,20 @@
 //! Checks whether a graph can be published with its declarations: every target exists, every default fits.
 
 use super::{Declared, Kind, Param};
-use crate::graph::{
-    FleetCatalog, Problem, Workflow,
-    catalog::{Eligibility, Input, Kind as Takes},
-    params::{
-        address::Reader,
-        near::{SEARCHES_MAX, near},
-        options::{BASE, Options, RemoteFile, Resolved},
-        resolve,
+use crate::{
+    graph::{
+        FleetCatalog, Workflow,
+        catalog::{Eligibility, Input, Kind as Takes},
+        params::{
+            address::Reader,
+            options::{BASE, Options, RemoteFile, Resolved},
+            resolve,
+        },
     },
-    problem::{Problems, clip, step},
+    json::child_pointer,
+    problem::{Problem, Problems, SEARCHES_MAX, clip, suggest},
+    task::{FileInput, Warning},
 };
-use crate::task::{FileInput, Warning};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -68,7 +70,7 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
 
     fn run(mut self, declared: &Declared) -> Problems {
         for param in &declared.params {
-            let here = step(BASE, &param.name);
+            let here = child_pointer(BASE, &param.name);
             if self.reader.workflow.place_of(&param.name).is_some() {
                 let message = format!("`{}` is the id of a node: choose another name", param.name);
                 self.problems.push(Problem::unfit(here, "param_bad_name", message).of_param(&param.name));
@@ -101,7 +103,7 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
                     "`{0}` needs a `target` such as \"6.text\": the graph has neither a placeholder {{{{{0}}}}} nor a node of that name",
                     param.name
                 );
-                Problem::unfit(step(&here, "target"), "param_no_such_node", message)
+                Problem::unfit(child_pointer(&here, "target"), "param_no_such_node", message)
             }
             _ => {
                 let message = format!("the graph has the name `{}` more than once", param.name);
@@ -120,13 +122,13 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
                     .workflow
                     .nodes()
                     .flat_map(|node| node.inputs.iter().map(move |(input, _)| format!("{}.{input}", node.id)));
-                let near = if self.problems.len() < SEARCHES_MAX { near(target, addresses) } else { Vec::new() };
+                let near = if self.problems.len() < SEARCHES_MAX { suggest(target, addresses) } else { Vec::new() };
                 let message = format!("`{}`: `{}` matches no single node of this workflow", param.name, clip(target));
-                let problem = Problem::unfit(step(here, "target"), "param_no_such_node", message);
+                let problem = Problem::unfit(child_pointer(here, "target"), "param_no_such_node", message);
                 self.problems.push(problem.of_param(&param.name).with_candidates(near));
             }
             for place in &places {
-                self.place(param, &step(here, "target"), place);
+                self.place(param, &child_pointer(here, "target"), place);
             }
         }
     }
@@ -153,10 +155,14 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
             ("param_type", format!("`{address}` takes no {}", param.kind.word()))
         } else if let Some(message) = self.without_options(param, place) {
             return self.problems.push(
-                Problem::unfit(step(&step(BASE, &param.name), "enum"), "param_bad_declaration", message)
-                    .of_param(&param.name)
-                    .at_node(&node.id)
-                    .at_input(&place.1),
+                Problem::unfit(
+                    child_pointer(&child_pointer(BASE, &param.name), "enum"),
+                    "param_bad_declaration",
+                    message,
+                )
+                .of_param(&param.name)
+                .at_node(&node.id)
+                .at_input(&place.1),
             );
         } else {
             return;

@@ -1,14 +1,12 @@
 //! Parses the `params` of a publication into [`Declared`] and reports every problem at once.
 
 use super::{Bound, Declared, Kind, Param};
-use crate::graph::{
-    Problem,
-    params::options::BASE,
-    problem::{Problems, clip, step},
-    raw,
-    scan::scan,
+use crate::{
+    graph::{params::options::BASE, scan::scan},
+    json::{child_pointer, raw},
+    problem::{Problem, Problems, clip},
+    task::FileId,
 };
-use crate::task::FileId;
 use serde_json::value::RawValue;
 
 /// Maximum number of parameters of a workflow.
@@ -43,7 +41,7 @@ impl Declared {
         }
         let mut declared = Self::default();
         for (name, value) in members {
-            let here = step(BASE, &name);
+            let here = child_pointer(BASE, &name);
             if !is_name(&name) {
                 let message = format!(
                     "invalid name `{}`: 1 to {NAME_CHARS_MAX} letters, digits, `_`, `-`, not beginning with a digit or `-`",
@@ -77,7 +75,7 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn refuse(&mut self, member: &str, message: &str) {
         let message = format!("`{}`: {message}", clip(self.name));
-        self.problems.push(Problem::unfit(step(&self.here, member), BAD, message).of_param(self.name));
+        self.problems.push(Problem::unfit(child_pointer(&self.here, member), BAD, message).of_param(self.name));
     }
 
     fn read(mut self, value: &RawValue) -> Option<Param> {

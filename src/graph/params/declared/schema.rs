@@ -1,12 +1,14 @@
 //! JSON Schema (2020-12) of the declared parameters: accepts the same values as a submit.
 
 use super::{Declared, Kind, Param, apply::Place, validate::SEED_REQUESTS};
-use crate::graph::{
-    FleetCatalog, Workflow,
-    catalog::Range,
-    params::{address::Reader, options::Options},
+use crate::{
+    graph::{
+        FleetCatalog, Workflow,
+        catalog::Range,
+        params::{address::Reader, options::Options},
+    },
+    json::raw,
     problem::Problems,
-    raw,
 };
 use serde_json::{Map, Value, json, value::RawValue};
 

@@ -1,10 +1,11 @@
 //! Declared parameters: parsing, publishing, applying params, and the JSON Schema.
 
 use super::{Declared, publish, schema};
-use crate::graph::{
-    Catalog, FleetCatalog, GraphLimits, Member, Options, Problem, Resolved, Workflow, params::resolve_with,
+use crate::{
+    graph::{Catalog, FleetCatalog, GraphLimits, Member, Options, Resolved, Workflow, params::resolve_with},
+    problem::Problem,
+    task::InstanceId,
 };
-use crate::task::InstanceId;
 use serde_json::{Value, json, value::RawValue};
 use std::sync::Arc;
 

@@ -2,12 +2,12 @@
 //! step.
 
 use super::{Bound, Kind, Param};
-use crate::graph::{
-    params::{near::near, value::ValueError},
-    problem::clip,
-    raw,
+use crate::{
+    graph::params::value::ValueError,
+    json::raw,
+    problem::{clip, suggest},
+    task::FileId,
 };
-use crate::task::FileId;
 use serde_json::value::RawValue;
 
 /// Directives for files; their content is validated when they are read.
@@ -76,7 +76,7 @@ impl Param {
             return Ok(());
         }
         let plain = |value: &RawValue| raw::text(value).unwrap_or_else(|| value.get().to_owned());
-        let candidates = near(&plain(value), self.choices.iter().map(|choice| plain(choice)));
+        let candidates = suggest(&plain(value), self.choices.iter().map(|choice| plain(choice)));
         Err(ValueError { candidates, ..self.mismatch("param_not_an_option", value) })
     }
 

@@ -1,0 +1,17 @@
+//! Raw JSON text: checks, ordered members, single values, layout. Nothing here re-encodes a number.
+//!
+//! Everything works on `RawValue` or on text, so bytes stay as the client sent them. `serde_json` checks the grammar;
+//! [`scan`] finds what the grammar allows and consumers cannot hold.
+
+mod check;
+mod layout;
+mod members;
+mod pointer;
+pub(crate) mod raw;
+mod tokens;
+
+pub(crate) use check::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_fault, scan};
+pub(crate) use layout::{compact, pretty};
+pub(crate) use members::{Member, Members};
+pub(crate) use pointer::child_pointer;
+pub(crate) use tokens::{lone_surrogates, string_end};
