@@ -81,7 +81,7 @@ impl Publication<'_> {
     }
 }
 
-/// Returns the value without white space: the same content is the same text, whatever its layout.
+/// Returns the value without white space, so that equal content is equal text.
 fn compact(json: &RawValue) -> Box<RawValue> {
     RawValue::from_string(json::compact(json.get())).unwrap_or_else(|_| json.to_owned())
 }
