@@ -1,6 +1,8 @@
-//! Deletes orphan files: files in the store that no process registered, because it died between storing and registering.
+//! Deletes orphan files: files in the store that no process registered, because it died between storing and
+//! registering.
 //!
-//! They are found by comparing the store with the registry, and deleted once they are older than any upload or attempt takes.
+//! They are found by comparing the store with the registry, and deleted once they are older than any upload or attempt
+//! takes.
 
 use crate::{queue::Queue, store::Store, task::ObjectId};
 use std::time::Duration;
@@ -28,7 +30,7 @@ pub(super) async fn run(queue: Queue, store: Store, me: String) {
             Ok(false) => {}
             Err(error) => tracing::debug!(%error, "orphan file scan not started"),
         }
-        tokio::time::sleep(INTERVAL + super::jitter(INTERVAL / 10)).await;
+        tokio::time::sleep(INTERVAL + super::shared::jitter(INTERVAL / 10)).await;
     }
 }
 

@@ -17,8 +17,9 @@ const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const IGNORES_INTERRUPT: &str =
     "a prompt does not react to its interrupt: restart the instance if this lasts";
 
-/// Sends cancel requests until the prompt has left the instance. A single interrupt can be lost, and a node may ignore it.
-/// An instance that keeps the prompt longer than [`INTERRUPT_TIMEOUT`] is marked as stuck and gets no new tasks meanwhile.
+/// Sends cancel requests until the prompt has left the instance. A single interrupt can be lost, and a node may ignore
+/// it. An instance that keeps the prompt longer than [`INTERRUPT_TIMEOUT`] is marked as stuck and gets no new tasks
+/// meanwhile.
 pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
     let started = tokio::time::Instant::now();
     let mut delays = Backoff::new(CANCEL_DELAYS.0, CANCEL_DELAYS.1);

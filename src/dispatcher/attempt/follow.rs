@@ -1,14 +1,11 @@
 //! Follows a submitted prompt to its end. WebSocket events are hints; the instance's REST answers are the truth.
 
 use super::{
-    context::{AttemptContext, StageError},
-    outputs::early_outputs::EarlyCollector,
-    recover::PriorRun,
-    watchdog::Watchdog,
+    context::AttemptContext, outputs::early_outputs::EarlyCollector, reclaim::reclaim, recover::PriorRun,
+    stage_error::StageError, watchdog::Watchdog,
 };
 use crate::{
     comfy::{ProgressTracker, PromptEvent, PromptResult, PromptStatus},
-    dispatcher::instance::reattach::take_back,
     metrics,
     queue::Written,
 };
@@ -205,8 +202,8 @@ impl Follower {
         }
     }
 
-    /// Whether no other prompt of ours was ahead when the prompt was last seen. An instance that dies then probably died of
-    /// this prompt: its last events, the start included, are lost with the process.
+    /// Whether no other prompt of ours was ahead when the prompt was last seen. An instance that dies then probably
+    /// died of this prompt: its last events, the start included, are lost with the process.
     fn was_next(&self, context: &AttemptContext) -> bool {
         !self.was_pending && context.instance.occupied() <= 1
     }
@@ -247,7 +244,8 @@ impl Follower {
     }
 }
 
-/// Removes a second copy of the prompt: a POST of a former owner, or one that broke off, may have arrived after the first.
+/// Removes a second copy of the prompt: a POST of a former owner, or one that broke off, may have arrived after the
+/// first.
 async fn delete_duplicate(context: &AttemptContext) {
     let (instance, prompt) = (&context.instance, context.prompt);
     if !instance.clock.may_act() {
@@ -267,7 +265,7 @@ async fn delete_duplicate(context: &AttemptContext) {
 async fn check_written(context: &AttemptContext, written: Written) -> Result<(), StageError> {
     match written {
         Written::Done | Written::Retrying => Ok(()),
-        Written::NotThisAttempt if take_back(&context.instance, context.claim.task, context.claim.attempt).await => {
+        Written::NotThisAttempt if reclaim(&context.instance, context.claim.task, context.claim.attempt).await => {
             Ok(())
         }
         Written::AlreadyEnded(_) | Written::NotThisAttempt => Err(StageError::NotOurs),

@@ -1,6 +1,6 @@
 //! Cache of the input files that an instance has received since its start: each file is uploaded once.
 
-use crate::dispatcher::instance::state::lock;
+use crate::dispatcher::shared::lock;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -49,7 +49,8 @@ impl InputCache {
         lock(&self.0).remove(file);
     }
 
-    /// Removes all files, because the instance may have restarted. An upload in progress is not cached: its slot is detached.
+    /// Removes all files, because the instance may have restarted. An upload in progress is not cached: its slot is
+    /// detached.
     pub(crate) fn forget_all(&self) {
         lock(&self.0).clear();
     }

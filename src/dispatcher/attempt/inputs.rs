@@ -1,11 +1,10 @@
-//! Uploads the stored files that a graph needs to the instance, and writes the instance's names for them into the graph.
+//! Uploads the stored files that a graph needs to the instance, and writes the instance's names for them into the
+//! graph.
 
-use super::{
-    context::{AttemptContext, StageError, until_answered},
-    input_cache::Upload,
-};
+use super::{context::AttemptContext, input_cache::Upload, stage_error::StageError};
 use crate::{
     comfy::Error,
+    dispatcher::redis_retry::until_answered,
     graph::Workflow,
     queue::FileRecord,
     store,

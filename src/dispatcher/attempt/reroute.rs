@@ -1,11 +1,11 @@
 //! Reroutes a task whose graph this instance refused although other instances can run it.
 //!
-//! Happens when the instance joined the fleet after the task was validated, or has since lost a model or node that the task
-//! needs. The task is restricted to those other instances, and the attempt is not counted.
+//! Happens when the instance joined the fleet after the task was validated, or has since lost a model or node that the
+//! task needs. The task is restricted to those other instances, and the attempt is not counted.
 
-use super::context::{AttemptContext, StageError, until_answered};
+use super::{context::AttemptContext, stage_error::StageError};
 use crate::{
-    dispatcher::instance::catalog,
+    dispatcher::{instance::catalog, redis_retry::until_answered},
     graph::{Catalog, Workflow},
     queue::Result,
     task::{Failure, FailureKind, InstanceId, Warning},
@@ -15,8 +15,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 /// Code of the warning about a value that no instance lists; only the instance can validate the value.
 const NOT_OFFERED: &str = "value_not_offered";
 
-/// Age up to which the catalog is not read again after a refusal, so that a burst of bad graphs does not become a burst of
-/// catalog reads.
+/// Age up to which the catalog is not read again after a refusal, so that a burst of bad graphs does not become a burst
+/// of catalog reads.
 const FRESH_AGE: Duration = Duration::from_secs(5);
 
 /// Decides how an attempt ends after the instance refused its graph.

@@ -1,30 +1,31 @@
-//! Runs an attempt from start to end: upload inputs, submit the prompt, follow it, store its outputs, settle the task. Each
-//! stage is a file beside this one.
+//! Runs an attempt from start to end: upload inputs, submit the prompt, follow it, store its outputs, settle the task.
+//! Each stage is a file beside this one.
 
 use super::{
     cancel_prompt::cancel_prompt,
-    context::{AttemptContext, RedisCall, StageError, until_answered},
-    follow::{self, Finished},
+    context::AttemptContext,
+    follow,
     inputs::{self, CachedInput},
-    outputs::{early_outputs::EarlyCollector, final_outputs},
+    outcome::{Executed, release},
+    outputs::early_outputs::EarlyCollector,
     recover::{self, Origin, Recovered},
     reroute,
     spans::Spans,
+    stage_error::StageError,
     submit,
 };
 use crate::{
-    clock::since_boot,
-    comfy::{PromptOutcome, PromptStatus},
+    comfy::PromptStatus,
     dispatcher::instance::{
-        reattach::take_back,
-        state::{AttemptSignals, Instance, RunEnd, lock},
+        runs::{AttemptSignals, RunEnd},
+        state::Instance,
     },
     graph::Workflow,
     metrics,
-    queue::{Claim, Written},
-    task::{Attempt, Failure, FailureKind, Outcome, TaskId},
+    queue::Claim,
+    task::{Attempt, Failure, FailureKind, TaskId},
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -135,7 +136,8 @@ impl AttemptContext {
         }
     }
 
-    /// Uploads the inputs and submits the prompt. Returns the inputs that were not uploaded because the cache listed them.
+    /// Uploads the inputs and submits the prompt. Returns the inputs that were not uploaded because the cache listed
+    /// them.
     ///
     /// If the instance refuses the prompt because of such an input, the input is uploaded and the prompt submitted once
     /// more, provided that nothing of the first submission is at the instance.
@@ -166,8 +168,8 @@ impl AttemptContext {
         }
     }
 
-    /// Finds the prompt after a takeover. A POST of the former owner may still be on its way, so "unknown" is believed only
-    /// after one HTTP timeout.
+    /// Finds the prompt after a takeover. A POST of the former owner may still be on its way, so "unknown" is believed
+    /// only after one HTTP timeout.
     async fn find_prompt(&mut self) -> Result<PromptStatus, StageError> {
         let sighting = submit::look_until_answered(self).await?;
         if !matches!(sighting, PromptStatus::Unknown) {
@@ -180,7 +182,8 @@ impl AttemptContext {
         submit::look_until_answered(self).await
     }
 
-    /// Returns the graph to submit, with uploaded inputs and output prefixes of its own, and the inputs found in the cache.
+    /// Returns the graph to submit, with uploaded inputs and output prefixes of its own, and the inputs found in the
+    /// cache.
     async fn ready_workflow(&mut self) -> Result<(Workflow, Vec<CachedInput>), StageError> {
         let Some(mut workflow) = self.workflow.clone() else {
             let failure = Failure::new(FailureKind::InvalidWorkflow, "the stored workflow cannot be read");
@@ -192,191 +195,10 @@ impl AttemptContext {
         workflow.isolate(&self.claim.task.to_string(), nonce.as_deref());
         Ok((workflow, cached))
     }
-
-    /// Stores the outputs and settles the task. The prompt has left the instance, so the next task may start meanwhile.
-    async fn take_outcome(&mut self, executed: Executed, early: &mut EarlyCollector) -> Result<RunEnd, StageError> {
-        let Executed { finished: Finished { ending, began }, cached } = executed;
-        *lock(&self.instance.activity.idle_since) = Some(Instant::now());
-        self.spans.enter_collect(&ending.outcome);
-        let _collecting = Collecting::begin(&self.instance);
-        let stored = early.finish().await;
-        let store = self.output_store();
-        let (outcome, fresh, replaced) = match ending.outcome {
-            PromptOutcome::Success => {
-                let collected = final_outputs::collect(&store, &ending.outputs, stored).await?;
-                self.instance.health().run_succeeded();
-                (Outcome::Completed(collected.outputs), collected.fresh, collected.replaced)
-            }
-            PromptOutcome::Failed(failure) if inputs::forget_unfound(self, &cached, &failure) => {
-                self.forget_prompt().await;
-                return Err(StageError::InputMissing { reason: failure.message });
-            }
-            PromptOutcome::Failed(failure) => {
-                self.after_failed_run(&failure).await;
-                let collected = final_outputs::collect_some(&store, &ending.outputs, stored).await;
-                let outcome = Outcome::Failed { failure, outputs: collected.outputs };
-                (outcome, collected.fresh, collected.replaced)
-            }
-            PromptOutcome::Interrupted => {
-                let message = "another client interrupted the prompt at the instance";
-                let failure = Failure::new(FailureKind::Interrupted, message);
-                return Err(StageError::failed(failure));
-            }
-        };
-        let written = self.settle(&outcome, began).await;
-        // After a cancel, a timeout, a takeover or a retry the task never names the files stored last.
-        store.discard(if written == Written::Done { &replaced } else { &fresh }).await;
-        self.forget_prompt().await;
-        Ok(end_of(written))
-    }
-
-    /// Frees the instance's memory if it ran out; any other failure of a node speaks for a working instance.
-    async fn after_failed_run(&self, failure: &Failure) {
-        if failure.kind == FailureKind::OutOfMemory && self.instance.clock.may_act() {
-            // Best effort: the next prompt of this instance should find its memory free.
-            if let Err(error) = self.instance.client.free_memory().await {
-                tracing::debug!(instance = %self.instance.target.id, %error, "instance memory not freed");
-            }
-        } else {
-            self.instance.health().run_succeeded();
-        }
-    }
-
-    async fn forget_prompt(&self) {
-        if let Err(error) = self.instance.client.delete_history(self.prompt).await {
-            tracing::debug!(instance = %self.instance.target.id, prompt = %self.prompt, %error, "history entry not deleted");
-        }
-    }
-
-    /// Ends an attempt whose stages did not all complete.
-    async fn end_early(&mut self, error: StageError, early: &mut EarlyCollector) -> RunEnd {
-        let (task, attempt) = (self.claim.task, self.claim.attempt);
-        self.spans.leave(&error);
-        let outputs = early.stop().await.to_outputs();
-        match error {
-            StageError::LeaseLost => RunEnd::LeaseLost,
-            StageError::NotOurs => {
-                cancel_prompt(&self.instance, self.prompt).await;
-                release(&self.instance, task, attempt).await
-            }
-            StageError::Failed { failure, blames_instance } => {
-                if blames_instance {
-                    self.blame_instance(&failure.message);
-                }
-                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs }, None).await)
-            }
-            StageError::InputMissing { reason } => {
-                tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, "cached input is missing at the instance; task requeued");
-                metrics::attempt_ended("released");
-                self.requeue(false, &reason).await
-            }
-            StageError::Unsuitable { others, reason } => {
-                tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, ?others, "instance cannot run the workflow; task left to other instances");
-                metrics::attempt_ended("released");
-                let restrict_to = || self.instance.queue().restrict_to(&self.instance.lease, task, attempt, &others);
-                end_of(until_answered(self.call("restrict_to"), restrict_to).await)
-            }
-            StageError::PromptLost { had_begun, reason } => {
-                tracing::warn!(instance = %self.instance.target.id, %task, %attempt, had_begun, reason, "prompt lost");
-                // One loss says little; an instance that loses every prompt must not run through the whole queue.
-                self.blame_instance(&reason);
-                if !had_begun {
-                    let failure = Failure::new(FailureKind::PromptLost, reason);
-                    return end_of(self.settle(&Outcome::Failed { failure, outputs }, None).await);
-                }
-                metrics::attempt_ended("lost");
-                self.requeue(true, &reason).await
-            }
-        }
-    }
-
-    fn blame_instance(&self, reason: &str) {
-        self.instance.health().run_failed(reason, since_boot());
-        self.instance.wake.health_check.notify_one();
-    }
-
-    async fn requeue(&self, is_loss: bool, reason: &str) -> RunEnd {
-        let (task, attempt) = (self.claim.task, self.claim.attempt);
-        let requeue = || self.instance.queue().requeue(&self.instance.lease, task, attempt, is_loss, reason);
-        end_of(until_answered(self.call("requeue"), requeue).await)
-    }
-
-    /// Settles the task with `outcome`, then reports the ending. `began` is the start of the execution, if it was seen.
-    async fn settle(&mut self, outcome: &Outcome, began: Option<Instant>) -> Written {
-        let (task, attempt) = (self.claim.task, self.claim.attempt);
-        let settle = || self.instance.queue().settle(&self.instance.lease, task, attempt, outcome);
-        let mut written = until_answered(self.call("settle"), settle).await;
-        if written == Written::NotThisAttempt && take_back(&self.instance, task, attempt).await {
-            written = until_answered(self.call("settle"), settle).await;
-        }
-        self.report_ending(outcome, written, began);
-        written
-    }
-
-    /// Records a settled attempt in metrics, trace and log.
-    fn report_ending(&mut self, outcome: &Outcome, written: Written, began: Option<Instant>) {
-        let (instance, task, attempt) = (&self.instance.target.id, self.claim.task, self.claim.attempt);
-        self.spans.settled(outcome, written);
-        let label = match outcome {
-            Outcome::Completed(outputs) => {
-                tracing::info!(%instance, %task, %attempt, outputs = outputs.len(), ?written, "attempt completed");
-                "completed"
-            }
-            Outcome::Failed { failure, .. } => {
-                let kind = failure.kind.as_str();
-                tracing::warn!(%instance, %task, %attempt, kind, error = failure.message, ?written, "attempt failed");
-                kind
-            }
-        };
-        metrics::attempt_ended(label);
-        if written == Written::Done {
-            metrics::task_ended(if matches!(outcome, Outcome::Completed(_)) { "completed" } else { "failed" });
-            if let Some(began) = began {
-                metrics::task_ran(began.elapsed());
-            }
-        }
-    }
-}
-
-/// A prompt that has ended at the instance.
-struct Executed {
-    finished: Finished,
-    /// Inputs that this attempt took from the cache.
-    cached: Vec<CachedInput>,
 }
 
 /// The instance's answer to a submitted prompt, with the inputs found in the cache.
 enum Submission {
     Accepted(Vec<CachedInput>),
     Refused(Vec<CachedInput>, Box<Failure>),
-}
-
-/// Counts an attempt as storing outputs for as long as it lives.
-struct Collecting(Arc<Instance>);
-
-impl Collecting {
-    fn begin(instance: &Arc<Instance>) -> Self {
-        instance.activity.collecting.fetch_add(1, Ordering::Relaxed);
-        instance.wake.claimer.notify_one();
-        Self(instance.clone())
-    }
-}
-
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        self.0.activity.collecting.fetch_sub(1, Ordering::Relaxed);
-        self.0.wake.claimer.notify_one();
-    }
-}
-
-fn end_of(written: Written) -> RunEnd {
-    match written {
-        Written::Fenced => RunEnd::LeaseLost,
-        Written::Done | Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt => RunEnd::Ended,
-    }
-}
-
-async fn release(instance: &Instance, task: TaskId, attempt: Attempt) -> RunEnd {
-    let call = RedisCall::of_attempt("release", &instance.target.id, task, attempt);
-    end_of(until_answered(call, || instance.queue().release(&instance.lease, task)).await)
 }

@@ -1,6 +1,6 @@
 //! Trace spans of a dispatcher: the wait that a claim ends, the attempt, and its stages one after the other.
 
-use super::context::StageError;
+use super::stage_error::StageError;
 use crate::{
     comfy::{PromptEvent, PromptOutcome},
     dispatcher::instance::state::Instance,
@@ -159,8 +159,8 @@ impl Drop for Spans {
     }
 }
 
-/// Records how long the task waited for this claim. Runs in the background, because the wait of a retried task is read from
-/// Redis.
+/// Records how long the task waited for this claim. Runs in the background, because the wait of a retried task is read
+/// from Redis.
 pub(crate) fn record_wait(instance: &Arc<Instance>, claim: &Claim) {
     let (task, attempt, waited, claimed) = (claim.task, claim.attempt, claim.waited, Instant::now());
     if !Span::is_wanted(task) {

@@ -1,9 +1,9 @@
 //! Submits a prompt (`POST /prompt`) at most once: after a lost answer it looks for the prompt before it posts again.
 
-use super::context::{AttemptContext, StageError};
+use super::{context::AttemptContext, stage_error::StageError};
 use crate::{
     comfy::{Error, PromptStatus, Submitted},
-    dispatcher::instance::state::Instance,
+    dispatcher::{instance::state::Instance, shared::lock},
     graph::Workflow,
     metrics,
     task::{Failure, FailureKind},
@@ -40,7 +40,7 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         if context.signals.cancelled.is_cancelled() {
             return Err(StageError::NotOurs);
         }
-        if let Some(since) = crate::dispatcher::instance::state::lock(&context.instance.activity.idle_since).take() {
+        if let Some(since) = lock(&context.instance.activity.idle_since).take() {
             metrics::instance_idle_gap(since.elapsed());
         }
         let posted = Instant::now();
@@ -65,8 +65,8 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
         match look_until_answered(context).await? {
             PromptStatus::Pending | PromptStatus::Running | PromptStatus::Ended(_) => return Ok(()),
-            // The request was not cut off and may still be on its way, so the same id must not be posted again. A prompt that
-            // arrives after the wait is removed as an orphan while another attempt runs.
+            // The request was not cut off and may still be on its way, so the same id must not be posted again. A
+            // prompt that arrives after the wait is removed as an orphan while another attempt runs.
             PromptStatus::Unknown if was_silent => return wait_for_late_arrival(context, timeout).await,
             PromptStatus::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
                 return Err(give_up_in_doubt(context, format!("submitting failed: {error}")).await);
@@ -77,8 +77,8 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
     Err(give_up_in_doubt(context, "submitting failed".to_owned()).await)
 }
 
-/// Posts the prompt. A cancel does not wait for the answer: the prompt may be running already, so cancel requests are sent
-/// until the answer arrives.
+/// Posts the prompt. A cancel does not wait for the answer: the prompt may be running already, so cancel requests are
+/// sent until the answer arrives.
 async fn post_prompt(context: &AttemptContext, body: &RawValue) -> Result<Submitted, Error> {
     let instance = &context.instance;
     let _posting = Posting::begin(instance);
@@ -147,7 +147,8 @@ impl Drop for Posting {
     }
 }
 
-/// Finds the prompt, and retries for at most `gone_after` until the instance answers. "Unknown" means two looks that agree.
+/// Finds the prompt, and retries for at most `gone_after` until the instance answers. "Unknown" means two looks that
+/// agree.
 pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<PromptStatus, StageError> {
     let gone_after = context.instance.shared.parts.settings.gone_after;
     let begun = Instant::now();

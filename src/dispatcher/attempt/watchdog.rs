@@ -1,13 +1,15 @@
-//! Decides when a followed prompt is given up: time limits, silence, an instance that does not answer or executes nothing.
+//! Decides when a followed prompt is given up: time limits, silence, an instance that does not answer or executes
+//! nothing.
 
 use super::{
     cancel_prompt::{IGNORES_INTERRUPT, cancel_prompt},
-    context::{AttemptContext, StageError},
+    context::AttemptContext,
+    stage_error::StageError,
 };
 use crate::{
     clock::since_boot,
     comfy::Error,
-    dispatcher::instance::state::lock,
+    dispatcher::shared::lock,
     task::{Failure, FailureKind},
 };
 use std::time::Duration;
@@ -17,11 +19,12 @@ use tokio::time::Instant;
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Divisor of the stall timeout that bounds the first such silence.
 const SILENCES_PER_STALL: u32 = 3;
-/// Factor on the stall timeout while the socket has delivered nothing at all since the prompt was submitted, not even the
-/// queue status that ComfyUI broadcasts. Such a silence says nothing about the prompt: a stalled reader elsewhere blocks all
-/// messages of an instance (protocol §5).
+/// Factor on the stall timeout while the socket has delivered nothing at all since the prompt was submitted, not even
+/// the queue status that ComfyUI broadcasts. Such a silence says nothing about the prompt: a stalled reader elsewhere
+/// blocks all messages of an instance (protocol §5).
 const SILENT_SOCKET_FACTOR: u32 = 5;
-/// Time after which an instance with waiting prompts that executes none counts as a zombie; its normal gaps are below 1 s.
+/// Time after which an instance with waiting prompts that executes none counts as a zombie; its normal gaps are
+/// below 1 s.
 const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
 /// Longest wait for an interrupted prompt before the attempt ends anyway.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,8 +111,8 @@ impl Watchdog {
         Err(StageError::PromptLost { had_begun, reason })
     }
 
-    /// Checks an instance whose prompts wait: if none executes for long, its worker thread may be dead although HTTP works
-    /// (protocol §10).
+    /// Checks an instance whose prompts wait: if none executes for long, its worker thread may be dead although HTTP
+    /// works (protocol §10).
     pub(crate) async fn check_zombie(&mut self, context: &AttemptContext) -> Result<(), StageError> {
         let Ok(queue) = context.instance.client.queue().await else { return Ok(()) };
         if !queue.running.is_empty() {
@@ -157,7 +160,8 @@ impl AttemptContext {
     }
 }
 
-/// Interrupts the prompt. If it does not end in time, the instance is marked as stuck and the prompt recorded as an orphan.
+/// Interrupts the prompt. If it does not end in time, the instance is marked as stuck and the prompt recorded as an
+/// orphan.
 async fn interrupt(context: &AttemptContext) {
     if tokio::time::timeout(INTERRUPT_TIMEOUT, cancel_prompt(&context.instance, context.prompt)).await.is_err() {
         context.instance.health().stuck(IGNORES_INTERRUPT, since_boot());

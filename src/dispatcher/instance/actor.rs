@@ -1,12 +1,14 @@
 //! The actor of one leased instance: starts all its parts, and ends them together.
 
 use super::{
-    catalog, claimer, eligibility, health_check, orphan_prompts, reattach, socket_events,
-    state::{Instance, Leased, lock},
+    catalog, claimer, eligibility, health_check, orphan_prompts, reattach,
+    registry::Registry,
+    socket_events,
+    state::{Instance, Leased},
 };
 use crate::{
     comfy,
-    dispatcher::{Shared, leasing::lease_renewal},
+    dispatcher::{leasing::lease_renewal, shared::Shared},
     fleet::{HealthCheck, Target},
     metrics,
     queue::InFlight,
@@ -38,11 +40,12 @@ impl Actor {
         target: Target,
         checks: HealthCheck,
         leased: Leased,
+        instances: Arc<Registry>,
     ) -> Result<Self, comfy::Error> {
         let (in_flight, instance) =
             (leased.in_flight.clone(), Arc::new(Instance::new(shared, target, checks, leased)?));
-        lock(&instance.shared.actors).insert(instance.target.id.clone(), Arc::downgrade(&instance));
-        let join = tokio::spawn(run(instance.clone(), in_flight));
+        instances.insert(&instance);
+        let join = tokio::spawn(run(instance.clone(), in_flight, instances));
         Ok(Self { instance, join })
     }
 
@@ -78,9 +81,9 @@ impl Actor {
     }
 }
 
-async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
+async fn run(instance: Arc<Instance>, in_flight: InFlight, instances: Arc<Registry>) -> Ended {
     let tracker = &instance.lifetime.tracker;
-    reattach::all(&instance, &in_flight);
+    reattach::start_missing(&instance, &in_flight);
     tracker.spawn(guarded(instance.clone(), lease_renewal::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), health_check::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), socket_events::run(instance.clone())));
@@ -100,13 +103,13 @@ async fn run(instance: Arc<Instance>, in_flight: InFlight) -> Ended {
     if !was_lost && let Err(error) = instance.queue().release_lease(&instance.lease).await {
         tracing::warn!(instance = %instance.target.id, %error, "lease not released; it expires by itself");
     }
-    lock(&instance.shared.actors).remove(&instance.target.id);
+    instances.remove(&instance.target.id);
     metrics::instance_gone(instance.target.id.as_str());
     if was_lost { Ended::Lost } else { Ended::HandedOver }
 }
 
-/// Waits for attempts that store outputs, which the next owner would have to download again, and for the answers to POSTs in
-/// progress, because the next owner would not know a prompt that arrives after the hand-over.
+/// Waits for attempts that store outputs, which the next owner would have to download again, and for the answers to
+/// POSTs in progress, because the next owner would not know a prompt that arrives after the hand-over.
 async fn drain(instance: &Instance) {
     let deadline = tokio::time::Instant::now() + instance.shared.parts.drain_timeout;
     while instance.activity.collecting.load(Ordering::Relaxed) + instance.activity.posting.load(Ordering::Relaxed) > 0

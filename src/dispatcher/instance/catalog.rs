@@ -1,13 +1,10 @@
-//! Reads the catalog of an instance, its nodes and models: once per start, and periodically while it is idle, because new model
-//! files appear without a restart.
+//! Reads the catalog of an instance, its nodes and models: once per start, and periodically while it is idle, because
+//! new model files appear without a restart.
 
-use super::state::{Instance, lock};
-use crate::{backoff::Backoff, dispatcher::jitter, graph::Catalog};
+use super::state::Instance;
+use crate::{backoff::Backoff, dispatcher::shared::jitter, graph::Catalog};
 use sha2::{Digest, Sha256};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Timeout of `/object_info`. The answer takes up to 100 ms, longer with many models or while a prompt executes.
@@ -20,42 +17,6 @@ const BUSY_INTERVAL: Duration = Duration::from_secs(1_800);
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Largest catalog kept, bytes of JSON. An instance with a larger one counts as having an unknown catalog.
 const BYTES_MAX: usize = 8 << 20;
-
-/// The catalog last read from an instance, by content hash.
-#[derive(Debug, Default)]
-pub(crate) struct KnownCatalog(Mutex<Option<CatalogRead>>);
-
-#[derive(Debug)]
-struct CatalogRead {
-    hash: String,
-    /// Time of the read; `None` if the instance may have restarted since.
-    at: Option<Instant>,
-}
-
-impl KnownCatalog {
-    /// Returns the content hash of the catalog, once it is stored in Redis.
-    pub(crate) fn hash(&self) -> Option<String> {
-        lock(&self.0).as_ref().map(|seen| seen.hash.clone())
-    }
-
-    /// Whether the catalog was read within `age`, and the instance cannot have restarted since.
-    pub(crate) fn is_fresh(&self, age: Duration) -> bool {
-        lock(&self.0).as_ref().and_then(|seen| seen.at).is_some_and(|at| at.elapsed() < age)
-    }
-
-    /// Records a read. Returns true if the catalog changed.
-    pub(crate) fn set(&self, hash: String) -> bool {
-        let before = lock(&self.0).replace(CatalogRead { hash: hash.clone(), at: Some(Instant::now()) });
-        before.is_none_or(|before| before.hash != hash)
-    }
-
-    /// Marks the catalog as possibly outdated, because the instance may have restarted.
-    pub(crate) fn invalidate(&self) {
-        if let Some(seen) = lock(&self.0).as_mut() {
-            seen.at = None;
-        }
-    }
-}
 
 /// Reads the catalog after each new socket connection, and every [`IDLE_INTERVAL`] while nothing executes.
 pub(crate) async fn run(instance: Arc<Instance>) {

@@ -1,10 +1,10 @@
 //! Claims tasks for an instance while it has a free slot.
 
-use super::state::{Instance, lock};
+use super::state::Instance;
 use crate::{
     dispatcher::{
         attempt::{run::Run, spans},
-        jitter,
+        shared::{jitter, lock},
     },
     queue::Claimed,
     task::TaskId,

@@ -1,9 +1,9 @@
-//! Admits this instance to waiting tasks that were restricted to others but that it can run by now: it has gained the models or
-//! nodes since, or joined the fleet later. Every owner checks for its own instances, in small batches.
+//! Admits this instance to waiting tasks that were restricted to others but that it can run by now: it has gained the
+//! models or nodes since, or joined the fleet later. Every owner checks for its own instances, in small batches.
 
 use super::state::Instance;
 use crate::{
-    dispatcher::{attempt::reroute, jitter},
+    dispatcher::{attempt::reroute, shared::jitter},
     graph::{Catalog, Workflow},
     queue,
     task::TaskId,

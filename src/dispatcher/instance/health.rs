@@ -85,8 +85,8 @@ impl Health {
         }
     }
 
-    /// Records that a prompt ignores its interrupt. The instance gets no tasks until its queue was seen empty and the pause has
-    /// passed.
+    /// Records that a prompt ignores its interrupt. The instance gets no tasks until its queue was seen empty and the
+    /// pause has passed.
     pub(crate) fn stuck(&mut self, reason: &str, now: Duration) {
         self.stuck = Some(reason.to_owned());
         self.failures = self.failures.max(FAILURES_TO_PAUSE - 1);

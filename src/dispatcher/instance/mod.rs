@@ -1,4 +1,4 @@
-//! One leased instance: its actor, health, claims, socket, catalog.
+//! A leased instance: its actor, health, claims, socket, catalog.
 
 pub(super) mod actor;
 pub(super) mod catalog;
@@ -6,8 +6,12 @@ pub(super) mod claimer;
 pub(super) mod eligibility;
 pub(super) mod health;
 pub(super) mod health_check;
+pub(super) mod known_catalog;
+pub(super) mod orphan_list;
 pub(super) mod orphan_prompts;
 pub(super) mod previews;
 pub(super) mod reattach;
+pub(super) mod registry;
+pub(super) mod runs;
 pub(super) mod socket_events;
 pub(super) mod state;

@@ -1,4 +1,5 @@
-//! Publishes preview images of running prompts: the latest one, at most twice a second, and only while a client watches the task.
+//! Publishes preview images of running prompts: the latest one, at most twice a second, and only while a client watches
+//! the task.
 
 use super::state::Instance;
 use crate::comfy::Preview;

@@ -1,10 +1,10 @@
 //! Reads the instance's WebSocket: passes events to the runs, and detects a crash sooner than any health check.
 
-use super::{
-    previews,
-    state::{Instance, lock},
+use super::{previews, state::Instance};
+use crate::{
+    comfy::PromptEvent,
+    dispatcher::shared::{jitter, lock},
 };
-use crate::{comfy::PromptEvent, dispatcher::jitter};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;

@@ -1,31 +1,33 @@
 //! State of one leased instance, shared by the parts of its actor.
 
-use super::{catalog::KnownCatalog, health::Health, orphan_prompts::OrphanPrompts};
+use super::{
+    health::Health,
+    known_catalog::KnownCatalog,
+    orphan_list::OrphanPrompts,
+    runs::{AttemptSignals, RunEnd, Runs},
+};
 use crate::{
     clock::since_boot,
-    comfy::{self, Client, PromptEvent},
-    dispatcher::{Shared, attempt::input_cache::InputCache, leasing::lease_clock::LeaseClock},
+    comfy::{self, Client},
+    dispatcher::{
+        attempt::input_cache::InputCache,
+        leasing::lease_clock::LeaseClock,
+        shared::{Shared, lock},
+    },
     fleet::{HealthCheck, Target},
     queue::{InFlight, Lease, Queue},
     task::{Attempt, TaskId},
 };
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
-
-/// Largest number of events that wait for a slow attempt. Further ones are dropped, because the attempt polls anyway.
-const EVENTS_MAX: usize = 256;
 
 /// A new lease, and the state read with it.
 pub(crate) struct Leased {
@@ -44,8 +46,8 @@ pub(crate) struct Instance {
     pub(crate) lease: Lease,
     pub(crate) clock: LeaseClock,
     pub(crate) client: Client,
-    /// Client id of the WebSocket. Every owner of this instance uses the same, so that a new owner receives the events of
-    /// running prompts.
+    /// Client id of the WebSocket. Every owner of this instance uses the same, so that a new owner receives the events
+    /// of running prompts.
     pub(crate) client_id: String,
     pub(crate) lifetime: Lifetime,
     pub(crate) wake: Wakes,
@@ -222,8 +224,8 @@ impl Instance {
         self.runs.count().saturating_sub(self.activity.collecting.load(Ordering::Relaxed))
     }
 
-    /// Runs an attempt under this actor, unless it runs already. The run is registered before it is polled, because events
-    /// may arrive before the answer to its POST.
+    /// Runs an attempt under this actor, unless it runs already. The run is registered before it is polled, because
+    /// events may arrive before the answer to its POST.
     pub(crate) fn spawn<F>(
         self: &Arc<Self>,
         task: TaskId,
@@ -264,95 +266,4 @@ impl Instance {
 fn client_id(shared: &Shared, target: &Target) -> String {
     let name = format!("{}/{}", shared.parts.queue.installation(), target.id);
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
-}
-
-/// Runs of one instance, by task and attempt.
-#[derive(Default)]
-pub(crate) struct Runs(Mutex<HashMap<(TaskId, Attempt), Running>>);
-
-struct Running {
-    prompt: Uuid,
-    events: mpsc::Sender<PromptEvent>,
-    cancelled: CancellationToken,
-}
-
-/// The end of a run, for its actor.
-pub(crate) enum RunEnd {
-    /// The slot is free, or another process continues the attempt.
-    Ended,
-    /// The lease is lost: the actor must end.
-    LeaseLost,
-}
-
-/// Signals from the instance to one attempt.
-pub(crate) struct AttemptSignals {
-    /// Events of the prompt.
-    pub(crate) events: mpsc::Receiver<PromptEvent>,
-    /// Cancelled when the task is cancelled.
-    pub(crate) cancelled: CancellationToken,
-}
-
-impl Runs {
-    /// Registers a run and returns its signals; `None` if the attempt runs already.
-    pub(crate) fn register(&self, task: TaskId, attempt: Attempt, prompt: Uuid) -> Option<AttemptSignals> {
-        let mut runs = lock(&self.0);
-        if runs.contains_key(&(task, attempt)) {
-            return None;
-        }
-        let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let cancelled = CancellationToken::new();
-        runs.insert((task, attempt), Running { prompt, events: sender, cancelled: cancelled.clone() });
-        Some(AttemptSignals { events, cancelled })
-    }
-
-    /// Removes a run that has ended.
-    pub(crate) fn remove(&self, task: TaskId, attempt: Attempt) {
-        lock(&self.0).remove(&(task, attempt));
-    }
-
-    /// Number of runs.
-    pub(crate) fn count(&self) -> u32 {
-        u32::try_from(lock(&self.0).len()).unwrap_or(u32::MAX)
-    }
-
-    /// All runs.
-    pub(crate) fn ids(&self) -> Vec<(TaskId, Attempt)> {
-        lock(&self.0).keys().copied().collect()
-    }
-
-    /// Whether the attempt runs here.
-    pub(crate) fn contains(&self, task: TaskId, attempt: Attempt) -> bool {
-        lock(&self.0).contains_key(&(task, attempt))
-    }
-
-    /// Returns the task of the run with this prompt.
-    pub(crate) fn task_of(&self, prompt: Uuid) -> Option<TaskId> {
-        lock(&self.0).iter().find(|(_, running)| running.prompt == prompt).map(|((task, _), _)| *task)
-    }
-
-    /// Cancels all runs of a cancelled task.
-    pub(crate) fn cancel_task(&self, task: TaskId) {
-        lock(&self.0).iter().filter(|((id, _), _)| *id == task).for_each(|(_, running)| running.cancelled.cancel());
-    }
-
-    /// Cancels the run of an attempt that is not in flight any more.
-    pub(crate) fn cancel(&self, task: TaskId, attempt: Attempt) {
-        if let Some(running) = lock(&self.0).get(&(task, attempt)) {
-            running.cancelled.cancel();
-        }
-    }
-
-    /// Passes an event to the run with this prompt.
-    pub(crate) fn route(&self, prompt: Uuid, event: PromptEvent) {
-        if let Some(running) = lock(&self.0).values().find(|running| running.prompt == prompt) {
-            // If the channel is full or closed the event is dropped: the attempt polls anyway.
-            let _dropped = running.events.try_send(event);
-        }
-    }
-}
-
-/// Locks `mutex`, ignoring poison.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic cannot leave inconsistent state: every statement below these locks keeps it valid.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
 //! Decides which dispatcher leases which instance. Pure; fair and stable, and every instance gets an owner.
 //!
-//! Each dispatcher may hold `ceil(instances / dispatchers)`. It takes free instances, preferring those that rendezvous hashing
-//! assigns to it, and releases those above its share, one at a time.
+//! Each dispatcher may hold `ceil(instances / dispatchers)`. It takes free instances, preferring those that rendezvous
+//! hashing assigns to it, and releases those above its share, one at a time.
 //!
-//! The hash only orders preferences. Dispatchers that rank instances differently (two releases during a rolling upgrade) still
-//! agree about the size of a share, so a lease moves only while its owner holds more than its share.
+//! The hash only orders preferences. Dispatchers that rank instances differently (two releases during a rolling
+//! upgrade) still agree about the size of a share, so a lease moves only while its owner holds more than its share.
 
 use crate::task::InstanceId;
 use sha2::{Digest, Sha256};
@@ -57,8 +57,8 @@ fn decide_by(score: fn(&str, &InstanceId) -> u64, me: &str, fleet: &FleetView<'_
     LeaseChanges { acquire, release: release.flatten().cloned() }
 }
 
-/// Rendezvous score: the first 8 bytes of SHA-256 over `dispatcher`, a zero byte and `instance`, big-endian. The same in every
-/// release, unlike the hash of the standard library.
+/// Rendezvous score: the first 8 bytes of SHA-256 over `dispatcher`, a zero byte and `instance`, big-endian. The same
+/// in every release, unlike the hash of the standard library.
 fn score(dispatcher: &str, instance: &InstanceId) -> u64 {
     let digest = Sha256::new().chain_update(dispatcher).chain_update([0]).chain_update(instance.as_str()).finalize();
     digest.iter().take(8).fold(0, |score, byte| (score << 8) | u64::from(*byte))

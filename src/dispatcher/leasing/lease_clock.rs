@@ -1,5 +1,5 @@
-//! Local check that a lease is still valid. Its age is measured from the time the last successful renewal was sent, on a clock
-//! that also counts while the machine sleeps.
+//! Local check that a lease is still valid. Its age is measured from the time the last successful renewal was sent, on
+//! a clock that also counts while the machine sleeps.
 //!
 //! The check narrows the window in which a paused process could act on an expired lease; the lease token decides.
 
@@ -27,8 +27,8 @@ impl LeaseClock {
         self.renewed_ms.fetch_max(to_ms(sent), Ordering::Relaxed);
     }
 
-    /// Whether submitting and interrupting are allowed now. A fifth of the TTL, at most 3 s, is kept as a margin for the transit
-    /// of the request.
+    /// Whether submitting and interrupting are allowed now. A fifth of the TTL, at most 3 s, is kept as a margin for
+    /// the transit of the request.
     pub(crate) fn may_act(&self) -> bool {
         self.may_act_at(since_boot())
     }

@@ -2,7 +2,10 @@
 
 use crate::{
     clock::since_boot,
-    dispatcher::instance::{reattach, state::Instance},
+    dispatcher::{
+        attempt::reclaim,
+        instance::{reattach, state::Instance},
+    },
     queue::{InFlight, Renewed, Written},
     task::{Attempt, TaskId},
 };
@@ -40,18 +43,18 @@ pub(crate) async fn run(instance: Arc<Instance>) {
     }
 }
 
-/// Adopts tasks whose claim reply was lost, executes cancels whose event was lost, reclaims attempts that Redis lost, and
-/// cancels runs whose attempt has ended.
+/// Adopts tasks whose claim reply was lost, executes cancels whose event was lost, reclaims attempts that Redis lost,
+/// and cancels runs whose attempt has ended.
 async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(TaskId, Attempt)]) {
-    reattach::all(instance, in_flight);
+    reattach::start_missing(instance, in_flight);
     for (task, attempt) in before {
         if in_flight.tasks.contains(&(*task, *attempt)) {
             continue;
         }
-        match reattach::try_take_back(instance, *task, *attempt).await {
+        match reclaim::try_reclaim(instance, *task, *attempt).await {
             Ok(Written::Done) => {}
-            // The slot is free already: the task was cancelled and cleaned up, or a settle is being answered. The run learns this
-            // from its next fenced write; here only a prompt that still executes is stopped.
+            // The slot is free already: the task was cancelled and cleaned up, or a settle is being answered. The run
+            // learns this from its next fenced write; here only a prompt that still executes is stopped.
             Ok(Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
                 instance.runs.cancel(*task, *attempt);
             }

@@ -7,12 +7,12 @@ use super::{
 use crate::{
     clock::since_boot,
     dispatcher::{
-        Shared,
         instance::{
             actor::{Actor, Ended},
+            registry::Registry,
             state::Leased,
         },
-        jitter,
+        shared::{Shared, jitter},
     },
     fleet::{FleetConfig, HealthCheck, Target},
     metrics,
@@ -39,6 +39,7 @@ const HEARTBEAT_TTL_MIN: Duration = Duration::from_secs(4);
 
 struct Roster {
     shared: Arc<Shared>,
+    instances: Arc<Registry>,
     actors: BTreeMap<InstanceId, Actor>,
     config: FleetConfig,
     /// Time of the last read of the switches.
@@ -47,9 +48,10 @@ struct Roster {
 }
 
 /// Keeps the fair share of instances leased until `stop`, then hands all of them over.
-pub(crate) async fn run(shared: Arc<Shared>, readiness: Readiness, stop: CancellationToken) {
+pub(crate) async fn run(shared: Arc<Shared>, instances: Arc<Registry>, readiness: Readiness, stop: CancellationToken) {
     let mut roster = Roster {
         shared: shared.clone(),
+        instances,
         actors: BTreeMap::new(),
         config: FleetConfig::default(),
         switches_read: None,
@@ -133,6 +135,7 @@ impl Roster {
                     target.clone(),
                     checks,
                     Leased { lease: lease.clone(), sent, in_flight, is_on },
+                    self.instances.clone(),
                 ) {
                     Ok(actor) => {
                         self.actors.insert(target.id.clone(), actor);
@@ -147,8 +150,8 @@ impl Roster {
         Ok(())
     }
 
-    /// Applies the config to the actors. An instance that left the config drains; one whose address or credentials changed is
-    /// handed over.
+    /// Applies the config to the actors. An instance that left the config drains; one whose address or credentials
+    /// changed is handed over.
     fn update_actors(&self, targets: &BTreeMap<InstanceId, Target>) {
         for (id, actor) in &self.actors {
             match targets.get(id) {
@@ -168,7 +171,7 @@ impl Roster {
         }
         let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         for (id, status) in ids.iter().zip(self.queue().instances(&ids).await?) {
-            if let (Some(status), Some(instance)) = (status, self.shared.instance(id)) {
+            if let (Some(status), Some(instance)) = (status, self.instances.get(id)) {
                 instance.set_enabled(status.enabled);
             }
         }
@@ -189,7 +192,8 @@ impl Roster {
     }
 
     async fn hand_over(mut self) {
-        // The heartbeat ends first: while this process counts, the shares of the others are too small for its instances.
+        // The heartbeat ends first: while this process counts, the shares of the others are too small for its
+        // instances.
         if let Err(error) = self.queue().heartbeat(&self.shared.name, Duration::ZERO).await {
             tracing::debug!(%error, "heartbeat not removed; it expires by itself");
         }

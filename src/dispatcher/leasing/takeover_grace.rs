@@ -1,7 +1,7 @@
 //! Decides when an expired lease may be taken over.
 //!
-//! Leases expire by Redis' clock, and owners cannot renew them while Redis is unreachable. After an outage, owners therefore
-//! get a grace period in which only released leases are taken. A restarted Redis extends the leases itself
+//! Leases expire by Redis' clock, and owners cannot renew them while Redis is unreachable. After an outage, owners
+//! therefore get a grace period in which only released leases are taken. A restarted Redis extends the leases itself
 //! (`lua/lib/boot.lua`); a paused or partitioned one cannot.
 
 use crate::task::InstanceId;
@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// Gap between two reads that means Redis, or this process, was unavailable in between.
 const OUTAGE_GAP: Duration = Duration::from_millis(2_500);
-/// Grace period for owners after an outage, and at the start of a dispatcher that finds no other dispatcher. Equals the pause
-/// of claims in `lua/lib/boot.lua`.
+/// Grace period for owners after an outage, and at the start of a dispatcher that finds no other dispatcher. Equals the
+/// pause of claims in `lua/lib/boot.lua`.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Times of the lease reads, since boot.
@@ -30,11 +30,11 @@ pub(crate) struct Ownership {
 }
 
 impl TakeoverGrace {
-    /// Sorts the leases that dispatcher `me` read at `now`. Each is (instance, owner, remaining time); an empty owner means the
-    /// lease was released.
+    /// Sorts the leases that dispatcher `me` read at `now`. Each is (instance, owner, remaining time); an empty owner
+    /// means the lease was released.
     ///
-    /// `live` holds the dispatchers with a valid heartbeat. On the first read, another live dispatcher proves that Redis was
-    /// available all the time, so a restarted process needs no grace period.
+    /// `live` holds the dispatchers with a valid heartbeat. On the first read, another live dispatcher proves that
+    /// Redis was available all the time, so a restarted process needs no grace period.
     pub(crate) fn classify(
         &mut self,
         me: &str,

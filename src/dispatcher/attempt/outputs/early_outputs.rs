@@ -1,14 +1,15 @@
 //! Stores the outputs of a node as soon as it ends, while the prompt still runs, and records them in the task.
 //!
 //! An optimisation only: an output that cannot be stored now, or whose event was lost, is left to
-//! [`collect`](super::final_outputs). Runs beside the attempt, one download at a time; nothing waits for it before the prompt ends.
+//! [`final_outputs`](super::final_outputs). Runs beside the attempt, one download at a time; nothing waits for it before the
+//! prompt ends.
 
 use super::store_output::{OutputStore, StoreError, source_of};
 use crate::{
     comfy::{NodeOutput, RemoteFile},
-    dispatcher::attempt::context::until_answered,
+    dispatcher::redis_retry::until_answered,
     queue::OutputsAdded,
-    task::Output,
+    task::{Attempt, Output, TaskId},
 };
 use std::collections::HashSet;
 use tokio::sync::mpsc;
@@ -23,6 +24,8 @@ const OUTPUTS_MAX: usize = 4_096;
 
 /// A background task that stores outputs early.
 pub(crate) struct EarlyCollector {
+    task: TaskId,
+    attempt: Attempt,
     /// Ended nodes for the worker; `None` once the worker was asked to end.
     nodes: Option<mpsc::Sender<Vec<NodeOutput>>>,
     halt: CancellationToken,
@@ -47,16 +50,17 @@ impl EarlyCollector {
         let (nodes, waiting) = mpsc::channel(NODES_WAITING_MAX);
         let halt = store.cancelled.child_token();
         store.cancelled = halt.clone();
+        let (task, attempt) = (store.task, store.attempt);
         let stored = StoredOutputs { recorded: recorded.len(), outputs: recorded, rewritten: HashSet::new() };
         let worker = AbortOnDropHandle::new(tokio::spawn(stored.collect(store, waiting)));
-        Self { nodes: Some(nodes), halt, worker: Some(worker), stored: StoredOutputs::default() }
+        Self { task, attempt, nodes: Some(nodes), halt, worker: Some(worker), stored: StoredOutputs::default() }
     }
 
     /// Queues the outputs of a node that has ended.
     pub(crate) fn offer(&self, made: Vec<NodeOutput>) {
         let Some(nodes) = &self.nodes else { return };
         if !made.is_empty() && nodes.try_send(made).is_err() {
-            tracing::debug!("early output skipped; left to the end of the prompt");
+            tracing::debug!(task = %self.task, attempt = %self.attempt, "early output skipped; left to the end of the prompt");
         }
     }
 
@@ -113,8 +117,8 @@ impl StoredOutputs {
         }
     }
 
-    /// Records new outputs in the task, one node at a time. Returns false when the attempt may record nothing more; outputs
-    /// that could not be recorded are deleted.
+    /// Records new outputs in the task, one node at a time. Returns false when the attempt may record nothing more;
+    /// outputs that could not be recorded are deleted.
     async fn record(&mut self, store: &OutputStore) -> bool {
         while let Some(first) = self.outputs.get(self.recorded) {
             let rest = &self.outputs[self.recorded..];

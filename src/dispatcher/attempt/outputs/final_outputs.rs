@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     comfy::NodeOutput,
-    dispatcher::attempt::context::{StageError, until_answered},
+    dispatcher::{attempt::stage_error::StageError, redis_retry::until_answered},
     task::{Failure, FailureKind, FileId, Output},
 };
 use std::{collections::HashSet, time::Duration};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Lowest average speed over a window, bytes per second. At this speed the largest file of the default settings takes less
-/// than a day.
+/// Lowest average speed over a window, bytes per second. At this speed the largest file of the default settings takes
+/// less than a day.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 /// Length of a window in read timeouts.
 const WINDOW_TIMEOUTS: u32 = 6;

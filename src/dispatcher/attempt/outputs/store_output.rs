@@ -4,8 +4,9 @@ use super::min_speed::MinSpeed;
 use crate::{
     comfy::{self, NodeOutput, RemoteFile},
     dispatcher::{
-        attempt::context::{RedisCall, StageError, until_answered},
+        attempt::stage_error::StageError,
         instance::state::Instance,
+        redis_retry::{RedisCall, until_answered},
     },
     media::Probe,
     metrics,

@@ -1,0 +1,53 @@
+//! State and small functions shared by all parts of a dispatcher.
+
+use crate::{
+    queue::{Queue, Retention},
+    settings::DispatcherSettings,
+    store::Store,
+};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// Dependencies and settings of a dispatcher.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Redis.
+    pub queue: Queue,
+    /// Object store.
+    pub store: Store,
+    /// Settings.
+    pub settings: DispatcherSettings,
+    /// Largest output, bytes.
+    pub file_bytes_max: u64,
+    /// Retention of files and tasks.
+    pub retention: Retention,
+    /// Longest wait at a stop for outputs that are being stored.
+    pub drain_timeout: Duration,
+}
+
+/// State shared by all actors of a process.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    /// Unique name of this process, random at every start.
+    pub(crate) name: String,
+    /// Wakes idle claimers, one per added task.
+    pub(crate) work: Notify,
+    /// Wakes the roster: the config changed.
+    pub(crate) config_changed: Notify,
+}
+
+/// Locks `mutex`, ignoring poison.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic cannot leave inconsistent state: every statement below these locks keeps it valid.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns a random delay of at most `max`, so that processes that start together do not poll together.
+pub(crate) fn jitter(max: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(0);
+    max.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
