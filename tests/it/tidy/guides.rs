@@ -126,7 +126,7 @@ fn the_guide_of_params_has_every_code() {
 
 #[test]
 fn the_guide_of_the_websocket_has_every_word() {
-    let mut wanted = words_after("src/ws", &["tell(", "answer(", "Refusal::new(", "Self::new(", "refuse("]);
+    let mut wanted = words_after("src/ws", &["event_frame(", "reply(", "Refusal::new(", "Self::new(", "refuse("]);
     let asked = read("src/ws/requests.rs");
     let arms =
         asked.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" =>")).map(|(word, _)| word);
