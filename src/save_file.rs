@@ -97,7 +97,8 @@ pub fn replace(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Saves a small file that only its owner may read (mode 0600), whatever it replaces. Synced to the disk.
+/// Saves a small file that only its owner may read (mode 0600), even in place of a readable file, and syncs it to the
+/// disk.
 ///
 /// # Errors
 /// Those of [`Target::at`] and [`open_stream`], and of writing.

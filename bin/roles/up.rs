@@ -40,8 +40,9 @@ pub(crate) struct UpArgs {
     data_dir: PathBuf,
     /// Initial config of the fleet, as JSON: your ComfyUI machines; ignored if the system has one
     ///
-    /// E.g. fleet.json with {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}, the body of PUT /api/config. Change it later on
-    /// the page, with `shuzhiren config edit`, or by PUT /api/config: changes take effect at once, without a restart.
+    /// E.g. fleet.json with {"servers": [{"id": "a", "ip": "192.168.1.20", "ports": [8188]}]}, the body of PUT
+    /// /api/config. Change it later on the page, with `shuzhiren config edit`, or by PUT /api/config: changes take
+    /// effect at once, without a restart.
     #[arg(long, env = "SHUZHIREN_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
     /// Redis or Valkey server to run [default: the first found on PATH]
@@ -180,8 +181,8 @@ async fn own_redis(
     Ok(Some(embedded))
 }
 
-/// Configures the fleet of a new system, and starts the stand-ins that this data folder started with and the config still
-/// names.
+/// Configures the fleet of a new system, and starts the stand-ins that this data folder started with and the config
+/// still names.
 async fn settle_fleet(
     queue: &Queue,
     config: Option<FleetConfig>,
@@ -198,7 +199,8 @@ async fn settle_fleet(
             for port in ports {
                 stand_ins.push(stand_in(*port).await?);
             }
-            // Written before the config: a crash in between leaves a mark without effect, not instances that never start.
+            // Written before the config: a crash in between leaves a mark without effect, not instances that never
+            // start.
             let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
             save_file::write_private(&mark, text.join("\n").as_bytes())
                 .map_err(|error| format!("cannot write {}: {error}", mark.display()))?;

@@ -1,20 +1,20 @@
 //! The client commands, as their users run them: the real program as a process, against a real system.
 
 mod bench;
-mod busy;
+mod closed_output;
 mod files;
 mod fleet;
-mod flows;
 mod help;
-mod live;
 mod login;
-mod pipes;
-mod private;
+mod private_mode;
+mod retries;
 mod saving;
 mod submit;
 mod tasks;
 mod terminal;
 mod watch;
+mod watch_all;
+mod workflows;
 
 use crate::support::stack::{PASSWORD, Stack, WAIT_MAX};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 mod drain;
 mod limits;
-mod raw;
+mod malformed_requests;
 mod signals;
 
 use crate::support::http::{Response, exchange, get};

@@ -63,7 +63,7 @@ fn smuggled(lengths: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn thirty_odd_requests_get_4xx_or_nothing() {
+async fn malformed_requests_get_4xx_or_a_closed_connection() {
     let server = Server::start(shuzhiren::process::ServeLimits { head: Duration::from_secs(1), ..limits() }).await;
     let canary = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let requests = requests(&canary.local_addr().unwrap().to_string());
