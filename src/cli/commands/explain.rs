@@ -42,7 +42,7 @@ pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Error> {
 /// Describes a task, which includes its workflow.
 fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
     let ago = |name: &str| unix_ms(&task[name]).map(|then| format_ms(now_ms.saturating_sub(then))).unwrap_or_default();
-    let mut said = match text(task, "status") {
+    let mut sentences = match text(task, "status") {
         "pending" => waiting(task, &ago("createdAt")),
         "running" => running(task, &ago("startedAt")),
         "completed" => completed(task),
@@ -54,49 +54,50 @@ fn sentences(task: &Value, now_ms: u64) -> Vec<String> {
         other => vec![format!("It is {other}.")],
     };
     if let Some(lives) = task["revived"].as_u64() {
-        said.push(format!("It was retried by hand {}.", times(lives)));
+        sentences.push(format!("It was retried by hand {}.", times(lives)));
     }
-    said.extend(attempts(task));
+    sentences.extend(attempts(task));
     for warning in task["warnings"].as_array().into_iter().flatten() {
-        said.push(format!("Warning: {}", text(warning, "message")));
+        sentences.push(format!("Warning: {}", text(warning, "message")));
     }
-    said.iter().map(|sentence| output::sanitize(sentence).into_owned()).collect()
+    sentences.iter().map(|sentence| output::sanitize(sentence).into_owned()).collect()
 }
 
 fn waiting(task: &Value, since: &str) -> Vec<String> {
     let why = task["waitingFor"].as_str().unwrap_or("its turn");
-    let mut said = vec![format!("It has been waiting {since} for {why}.")];
+    let mut sentences = vec![format!("It has been waiting {since} for {why}.")];
     let priority = text(task, "priority");
     if priority != "normal" {
-        said.push(format!("Its priority is {priority}."));
+        sentences.push(format!("Its priority is {priority}."));
     }
     let eligible: Vec<&str> =
         task["eligibleInstances"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !eligible.is_empty() {
-        said.push(format!("Only {} can run it: the others lack a required node or model.", eligible.join(", ")));
+        sentences.push(format!("Only {} can run it: the others lack a required node or model.", eligible.join(", ")));
     }
     if let Some(by) = task["startBy"].as_str() {
-        said.push(format!("If it has not started by {by}, it fails with start_timeout."));
+        sentences.push(format!("If it has not started by {by}, it fails with start_timeout."));
     }
     if let Some(at) = task["nextAttemptAt"].as_str() {
-        said.push(format!("The next attempt is at {at}."));
+        sentences.push(format!("The next attempt is at {at}."));
     }
-    said
+    sentences
 }
 
 fn running(task: &Value, since: &str) -> Vec<String> {
     let place = task["instanceId"].as_str().unwrap_or("an instance");
-    let mut said =
+    let mut sentences =
         vec![format!("It has been running on {place} for {since}: {} % of the graph is done.", task["progress"])];
     if let Some(node) = task["currentNode"].as_str() {
         let class = task["workflow"][node]["class_type"].as_str().map(|class| format!(" ({class})"));
         let (done, total) = (&task["nodesDone"], &task["nodesTotal"]);
-        said.push(format!("Node {node}{} is executing; {done} of {total} nodes are done.", class.unwrap_or_default()));
+        sentences
+            .push(format!("Node {node}{} is executing; {done} of {total} nodes are done.", class.unwrap_or_default()));
     }
     if let Some(ms) = task["timeoutMs"].as_u64() {
-        said.push(format!("It is stopped after running for {} (run_timeout).", format_ms(ms)));
+        sentences.push(format!("It is stopped after running for {} (run_timeout).", format_ms(ms)));
     }
-    said
+    sentences
 }
 
 fn completed(task: &Value) -> Vec<String> {
@@ -116,22 +117,22 @@ fn completed(task: &Value) -> Vec<String> {
 
 fn failed(task: &Value) -> Vec<String> {
     let (id, error) = (text(task, "id"), &task["error"]);
-    let mut said = vec![match node_of(error) {
+    let mut sentences = vec![match node_of(error) {
         Some(node) => format!("It failed in {node}: {}", text(error, "message").trim()),
         None => format!("It failed: {}", text(error, "message").trim()),
     }];
     let kind = serde_json::from_value::<FailureKind>(error["type"].clone()).ok();
-    let Some(kind) = kind else { return said };
-    said.push(format!("{} ({}).", meaning(kind), kind.as_str()));
-    said.push(if kind.retryable() {
+    let Some(kind) = kind else { return sentences };
+    sentences.push(format!("{} ({}).", meaning(kind), kind.as_str()));
+    sentences.push(if kind.retryable() {
         format!("All {} attempts failed. A retry may succeed: shuzhiren retry {id}", task["maxAttempts"])
     } else {
         advice(kind).map_or_else(|| format!("After fixing the cause: shuzhiren retry {id}"), str::to_owned)
     });
     if error["traceback"].as_array().is_some_and(|lines| !lines.is_empty()) {
-        said.push(format!("Traceback of the node: shuzhiren show {id}"));
+        sentences.push(format!("Traceback of the node: shuzhiren show {id}"));
     }
-    said
+    sentences
 }
 
 const fn meaning(kind: FailureKind) -> &'static str {
@@ -238,10 +239,10 @@ mod tests {
         for kind in FailureKind::ALL {
             let task = json!({"status": "failed", "id": "x", "maxAttempts": 3,
                 "error": {"type": kind.as_str(), "message": "boom", "nodeId": "2", "nodeType": "K"}});
-            let said = sentences(&task, NOW);
-            assert_eq!(said[0], "It failed in node 2 (K): boom");
-            assert!(said[1].ends_with(&format!("({}).", kind.as_str())), "{said:?}");
-            assert_eq!(said[2].contains("A retry may succeed"), kind.retryable(), "{said:?}");
+            let sentences = sentences(&task, NOW);
+            assert_eq!(sentences[0], "It failed in node 2 (K): boom");
+            assert!(sentences[1].ends_with(&format!("({}).", kind.as_str())), "{sentences:?}");
+            assert_eq!(sentences[2].contains("A retry may succeed"), kind.retryable(), "{sentences:?}");
         }
         let other = json!({"status": "failed", "error": {"type": "of_tomorrow", "message": "boom"}});
         assert_eq!(sentences(&other, NOW), ["It failed: boom"]);

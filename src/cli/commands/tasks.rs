@@ -172,7 +172,7 @@ pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Error> {
     each(&args.ids, async |id| {
         let task = cancel_task(&api, id).await.map_err(|error| about(error, id))?;
         let still = task.value["cancelRequested"] == true;
-        said(json, &task, if still { "cancelled; its instance has not stopped yet" } else { "cancelled" })
+        print_result(json, &task, if still { "cancelled; its instance has not stopped yet" } else { "cancelled" })
     })
     .await
 }
@@ -185,11 +185,11 @@ pub(crate) async fn retry(args: TaskIdsArgs) -> Result<(), Error> {
         let path = format!("/api/tasks/{id}/retry");
         // Idempotent.
         let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
-        said(json, &task.map_err(|error| about(error, id))?, "is queued again")
+        print_result(json, &task.map_err(|error| about(error, id))?, "is queued again")
     })
     .await
 }
 
-fn said(json: bool, task: &Answer, what: &str) -> Result<(), Error> {
+fn print_result(json: bool, task: &Answer, what: &str) -> Result<(), Error> {
     if json { output::print_line(task.raw.get()) } else { output::print_line(&format!("{} {what}", task.text("id"))) }
 }

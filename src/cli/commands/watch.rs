@@ -75,9 +75,9 @@ pub(crate) async fn follow_to_end(api: &Api, targets: &Targets, results: &Result
             Err(Error::TaskFailed(format!("task {0} {1}: shuzhiren explain {0}", one.text("id"), one.text("status"))))
         }
         more => {
-            let whose: Vec<String> = targets.batches().map(|id| format!("shuzhiren tasks --batch {id}")).collect();
-            let look = if whose.is_empty() { String::new() } else { format!(": {}", whose.join(", ")) };
-            Err(Error::TaskFailed(format!("{} of {} tasks did not complete{look}", more.len(), ended.len())))
+            let commands: Vec<String> = targets.batches().map(|id| format!("shuzhiren tasks --batch {id}")).collect();
+            let hint = if commands.is_empty() { String::new() } else { format!(": {}", commands.join(", ")) };
+            Err(Error::TaskFailed(format!("{} of {} tasks did not complete{hint}", more.len(), ended.len())))
         }
     }
 }

@@ -213,9 +213,9 @@ fn warn(answer: &Answer) {
     let own = answer.value["warnings"].as_array();
     let tasks = answer.value["tasks"].as_array().into_iter().flatten();
     let all = own.into_iter().chain(tasks.filter_map(|task| task["warnings"].as_array())).flatten();
-    let mut told = std::collections::HashSet::new();
+    let mut printed = std::collections::HashSet::new();
     for message in all.map(|warning| text(warning, "message")) {
-        if told.insert(message) {
+        if printed.insert(message) {
             output::hint(&format!("warning: {}", output::sanitize(message)));
         }
     }

@@ -122,8 +122,8 @@ fn body_of(file: Box<RawValue>, name: &WorkflowName) -> Members {
     };
     match members.get("workflow") {
         Some(graph) if !is_node(graph) => {
-            let whose = members.get("name").and_then(|whose| serde_json::from_str::<String>(whose.get()).ok());
-            let is_other = whose.is_some_and(|whose| whose != name.as_str());
+            let named = members.get("name").and_then(|named| serde_json::from_str::<String>(named.get()).ok());
+            let is_other = named.is_some_and(|named| named != name.as_str());
             let is_left_out = |member: &str| OF_THE_SERVER.contains(&member) || is_other && member == "version";
             members.into_iter().filter(|(member, _)| !is_left_out(member)).collect()
         }
