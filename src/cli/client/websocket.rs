@@ -5,7 +5,10 @@ use crate::cli::error::Error;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{
@@ -28,6 +31,8 @@ const NOT_LOGGED_IN: u16 = 4401;
 pub(crate) struct Socket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     base: String,
+    /// Time of the last frame, so that dropping [`Socket::next`] does not restart the wait for the next one.
+    received_at: Instant,
 }
 
 /// Reason that a connection failed.
@@ -61,7 +66,7 @@ impl Socket {
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         let opened = timeout(WAIT_MAX, Box::pin(connect_async(request))).await;
         match opened.map_err(|_| SocketError::Lost("connect timed out".to_owned()))? {
-            Ok((socket, _)) => Ok(Self { socket, base: api.base().to_owned() }),
+            Ok((socket, _)) => Ok(Self { socket, base: api.base().to_owned(), received_at: Instant::now() }),
             Err(tungstenite::Error::Http(response)) if response.status() == 401 => {
                 Err(SocketError::Final(not_logged_in(api.base())))
             }
@@ -93,8 +98,10 @@ impl Socket {
     /// Waits for the next message. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Event, SocketError> {
         loop {
-            let event = timeout(SILENCE_MAX, self.socket.next()).await;
-            match event.map_err(|_| SocketError::Lost("no ping from the server".to_owned()))? {
+            let frame = timeout_at(self.received_at + SILENCE_MAX, self.socket.next()).await;
+            let frame = frame.map_err(|_| SocketError::Lost("no ping from the server".to_owned()))?;
+            self.received_at = Instant::now();
+            match frame {
                 Some(Ok(Message::Text(text))) => {
                     if let Some(message) = read(&text) {
                         return Ok(message);
@@ -118,4 +125,33 @@ fn read(text: &str) -> Option<Event> {
     let timestamp = message["timestamp"].as_u64().unwrap_or(0);
     let is_reply = message["requestId"].is_string();
     Some(Event { kind, data, raw: text.to_owned(), timestamp, is_reply })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SILENCE_MAX, Socket, SocketError};
+    use crate::{cli::client::rest::Api, settings::Secret};
+    use std::time::Duration;
+    use tokio::time::{Instant, sleep, timeout};
+
+    #[tokio::test]
+    async fn a_silent_server_is_noticed_although_the_wait_is_dropped_again_and_again() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let api = Api::new(&base, Some(Secret::new("t")), Duration::ZERO).unwrap();
+        let accept = async { tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap() };
+        let (socket, _silent) = tokio::join!(Socket::connect(&api), accept);
+        let Ok(mut socket) = socket else { panic!("no connection") };
+        socket.received_at = Instant::now() - SILENCE_MAX + Duration::from_millis(300);
+        let lost = async {
+            loop {
+                tokio::select! {
+                    event = socket.next() => return event.err().unwrap(),
+                    () = sleep(Duration::from_millis(100)) => {}
+                }
+            }
+        };
+        let lost = timeout(Duration::from_secs(10), lost).await.expect("the silence ends the wait");
+        assert!(matches!(lost, SocketError::Lost(why) if why.contains("no ping")));
+    }
 }
