@@ -117,7 +117,7 @@
 //! | room | content |
 //! |---|---|
 //! | [`task`], [`event`], [`fleet`] | nouns: a task and its attempts, events, servers and instances |
-//! | [`problem`], [`json`], [`net`], [`text`], [`clock`], [`backoff`] | leaves: problems of a request, raw JSON, addresses, text cuts, time, retry delays |
+//! | [`problem`], [`json`], [`net`], [`text`], [`clock`], [`backoff`], [`save_file`] | leaves: problems of a request, raw JSON, addresses, text cuts, time, retry delays, files saved whole or not at all |
 //! | [`submit`] | what a request to run something means, without HTTP: plan, stage files, enqueue or show |
 //! | [`queue`] | Redis: connection, scripts, tasks, dispatch, events, healing; promises and durability |
 //! | [`comfy`] | one ComfyUI as it really behaves: client, socket, outcome from history |
