@@ -56,7 +56,7 @@ impl SavedFile {
             let data = to_raw_value(&data).expect("texts and numbers can be written as JSON");
             return output::json_line("saved", &data);
         }
-        let word = if self.was_there { "exists" } else { "saved" };
+        let word = if self.was_there { "kept " } else { "saved" };
         format!("{word} {}  {}", output::sanitize(&self.path.to_string_lossy()), bytes(self.size_bytes))
     }
 }
