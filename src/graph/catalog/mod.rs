@@ -5,13 +5,14 @@
 //! Start with [`Catalog::parse`] and [`FleetCatalog`].
 
 mod choices;
+mod eligibility;
 mod fleet_catalog;
 mod listing;
 mod read;
 mod validate;
 
 pub(super) use choices::Range;
-pub(super) use fleet_catalog::{ClassPresence, Eligibility, Need};
+pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
 pub(super) use validate::Mismatch;
 
