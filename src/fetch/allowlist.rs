@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 /// The parsed allowlist.
 #[derive(Debug, Default)]
-pub(super) struct Allow {
+pub(super) struct Allowlist {
     networks: Vec<(IpAddr, u32)>,
     /// Hosts: `files.intern`, or `.intern` for all hosts below it.
     hosts: Vec<String>,
 }
 
-impl Allow {
+impl Allowlist {
     /// Parses `10.0.0.0/8`, `fd00::/8`, `192.168.1.7`, `files.intern`, `*.intern`.
     ///
     /// # Errors
@@ -77,11 +77,11 @@ fn host(entry: &str) -> Option<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use super::Allow;
+    use super::Allowlist;
     use std::net::IpAddr;
 
-    fn allow(entries: &[&str]) -> Allow {
-        Allow::parse(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>()).unwrap()
+    fn allow(entries: &[&str]) -> Allowlist {
+        Allowlist::parse(&entries.iter().map(|&entry| entry.to_owned()).collect::<Vec<_>>()).unwrap()
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -143,8 +143,8 @@ mod tests {
         for bad in
             ["10.0.0.0/33", "fd00::/129", "10.0.0", "300.1.1.1", "10.0.0.0/x", "http://x", "a..b", "*", "a b", "/8"]
         {
-            assert!(Allow::parse(&[bad.to_owned()]).is_err(), "{bad}");
+            assert!(Allowlist::parse(&[bad.to_owned()]).is_err(), "{bad}");
         }
-        assert!(Allow::parse(&[String::new()]).is_ok(), "an empty variable has no entries");
+        assert!(Allowlist::parse(&[String::new()]).is_ok(), "an empty variable has no entries");
     }
 }

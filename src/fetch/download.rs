@@ -15,7 +15,7 @@ const PIECE_MAX: Duration = Duration::from_secs(10);
 
 /// A file being downloaded.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Download {
     pub(super) response: Response,
     pub(super) got: u64,
     pub(super) bytes_max: u64,
@@ -24,7 +24,7 @@ pub struct Arrival {
     pub(super) _slot: OwnedSemaphorePermit,
 }
 
-impl Arrival {
+impl Download {
     /// Returns the next chunk; `None` at the end.
     ///
     /// # Errors

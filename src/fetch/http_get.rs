@@ -1,6 +1,6 @@
-//! GET of a file, following redirects hop by hop; [`Arrival`] reads the body.
+//! GET of a file, following redirects hop by hop; [`Download`] reads the body.
 
-use super::{Refusal, allowlist::Allow, download::Arrival};
+use super::{Refusal, allowlist::Allowlist, download::Download};
 use crate::{net::DnsGuard, settings::FetchSettings};
 use reqwest::{
     Response, StatusCode,
@@ -31,7 +31,7 @@ pub struct Fetcher(Option<Arc<Inner>>);
 #[derive(Debug)]
 struct Inner {
     client: reqwest::Client,
-    allow: Arc<Allow>,
+    allow: Arc<Allowlist>,
     bytes_max: u64,
     timeout: Duration,
     slots: Arc<Semaphore>,
@@ -43,7 +43,7 @@ impl Fetcher {
     /// # Errors
     /// A message: an entry of the allowlist is invalid, or the HTTP client cannot be built.
     pub fn new(settings: &FetchSettings) -> Result<Self, String> {
-        let allow = Arc::new(Allow::parse(&settings.fetch_allow)?);
+        let allow = Arc::new(Allowlist::parse(&settings.fetch_allow)?);
         if settings.no_fetch {
             return Ok(Self::off());
         }
@@ -89,7 +89,7 @@ impl Fetcher {
             return Err(Refusal::Invalid("the URL is too long"));
         }
         let url = Url::parse(text).map_err(|_| Refusal::Invalid("it is not a URL; write it like https://host/path"))?;
-        inner.judge(&url)?;
+        inner.check_url(&url)?;
         Ok(url)
     }
 
@@ -97,13 +97,13 @@ impl Fetcher {
     ///
     /// # Errors
     /// Every [`Refusal`]: redirects are checked like the URL itself.
-    pub async fn open(&self, url: Url, deadline: Instant) -> Result<Arrival, Refusal> {
+    pub async fn open(&self, url: Url, deadline: Instant) -> Result<Download, Refusal> {
         let inner = self.0.as_ref().ok_or(Refusal::Off)?;
         let slot = timeout_at(deadline, inner.slots.clone().acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(Refusal::Busy) };
         let mut here = url;
         for _ in 0..=REDIRECTS_MAX {
-            inner.judge(&here)?;
+            inner.check_url(&here)?;
             let response = inner.ask(here.clone(), deadline).await?;
             match next_hop(&here, &response)? {
                 Some(next) => here = next,
@@ -116,7 +116,7 @@ impl Fetcher {
 
 impl Inner {
     /// Checks scheme, credentials, and an address in the URL itself; host names are checked by the resolver.
-    fn judge(&self, url: &Url) -> Result<(), Refusal> {
+    fn check_url(&self, url: &Url) -> Result<(), Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refusal::Invalid("only http and https are fetched"));
         }
@@ -144,7 +144,7 @@ impl Inner {
         })
     }
 
-    fn take(&self, response: Response, deadline: Instant, slot: OwnedSemaphorePermit) -> Result<Arrival, Refusal> {
+    fn take(&self, response: Response, deadline: Instant, slot: OwnedSemaphorePermit) -> Result<Download, Refusal> {
         if response.status() != StatusCode::OK {
             return Err(Refusal::Status(response.status().as_u16()));
         }
@@ -155,7 +155,7 @@ impl Inner {
         if response.content_length().is_some_and(|length| length > self.bytes_max) {
             return Err(Refusal::TooLarge(self.bytes_max));
         }
-        Ok(Arrival { response, got: 0, bytes_max: self.bytes_max, deadline, timeout: self.timeout, _slot: slot })
+        Ok(Download { response, got: 0, bytes_max: self.bytes_max, deadline, timeout: self.timeout, _slot: slot })
     }
 }
 

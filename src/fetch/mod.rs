@@ -9,7 +9,7 @@ mod allowlist;
 mod download;
 mod http_get;
 
-pub use download::Arrival;
+pub use download::Download;
 pub use http_get::Fetcher;
 
 use std::time::Duration;

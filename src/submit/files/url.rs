@@ -2,7 +2,7 @@
 
 use super::{FileRegistry, ReceivedFile, content_type};
 use crate::{
-    fetch::{Arrival, Fetcher, Refusal},
+    fetch::{Download, Fetcher, Refusal},
     graph::RemoteFile,
     problem::Problem,
     store,
@@ -139,28 +139,28 @@ async fn fetch_one(
     file: &CheckedUrl,
     deadline: Instant,
 ) -> Result<ReceivedFile, Failure> {
-    let mut arrival = fetcher.open(file.url.clone(), deadline).await?;
+    let mut download = fetcher.open(file.url.clone(), deadline).await?;
     let mut writer = registry.create(file.id).await?;
     let mut head = Vec::new();
     let mut filename = None;
-    while let Some(chunk) = arrival.chunk().await? {
+    while let Some(chunk) = download.chunk().await? {
         let missing = (HEAD_BYTES - head.len()).min(chunk.len());
         head.extend_from_slice(&chunk[..missing]);
         if filename.is_none() && head.len() == HEAD_BYTES {
             // A wrong file is refused before the rest of it is fetched.
-            filename = Some(checked_name(file, &arrival, &head)?);
+            filename = Some(checked_name(file, &download, &head)?);
         }
         writer.write(chunk).await?;
     }
-    let filename = filename.map_or_else(|| checked_name(file, &arrival, &head), Ok)?;
+    let filename = filename.map_or_else(|| checked_name(file, &download, &head), Ok)?;
     Ok(ReceivedFile { id: file.id, filename, writer })
 }
 
 /// Checks that the content agrees with the type and name that server, URL and submitter declare. Returns the file's name.
-fn checked_name(file: &CheckedUrl, arrival: &Arrival, head: &[u8]) -> Result<String, Failure> {
-    let declared = arrival.content_type();
+fn checked_name(file: &CheckedUrl, download: &Download, head: &[u8]) -> Result<String, Failure> {
+    let declared = download.content_type();
     let given = file.uses.iter().find_map(|file| file.filename.as_deref().filter(|name| !name.is_empty()));
-    let in_url = name_in(&file.url).or_else(|| name_in(arrival.url())).unwrap_or_default();
+    let in_url = name_in(&file.url).or_else(|| name_in(download.url())).unwrap_or_default();
     let name = store::clean_filename(given.unwrap_or(&in_url));
     let by_name = store::content_type(&[], &name);
     if content_type::is_page(declared.as_deref(), head)
