@@ -1,31 +1,31 @@
-//! One thing wrong with a request, with a JSON pointer, a code and a message. Lists of problems are bounded in number, and
-//! names in them in size, because both come from clients.
+//! A problem with a request: JSON pointer, code and message. Lists of problems are bounded in number, and names in them in
+//! size, because both come from clients.
 
 use crate::text;
 use serde::Serialize;
 
-/// Problems reported for one request.
+/// Maximum number of problems reported for one request.
 pub(crate) const PROBLEMS_MAX: usize = 100;
-/// Bytes of a client's name kept in a message.
+/// Longest name of a client kept in a message, bytes.
 const NAME_BYTES_MAX: usize = 200;
-/// Names suggested for one misspelt name.
+/// Maximum number of names suggested for a misspelt one.
 const CANDIDATES_MAX: usize = 5;
-/// Problems of one request that get suggestions: a search compares thousands of names.
+/// Maximum number of problems of one request that get suggestions: each search compares thousands of names.
 pub(crate) const SEARCHES_MAX: usize = 5;
-/// Names compared in one search.
+/// Maximum number of names compared in one search.
 const NAMES_MAX: usize = 5_000;
 /// Longest name that gets suggestions, characters.
 const NAME_CHARS_MAX: usize = 64;
 
-/// One thing wrong: an entry of `error.details`.
+/// A problem with a request: an entry of `error.details`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// JSON pointer into the request body, e.g. `/params/6.text` or `/workflow/3/inputs`.
     pub pointer: String,
-    /// Stable machine word, e.g. `param_no_such_node`.
+    /// Stable code for programs, e.g. `param_no_such_node`.
     pub code: String,
-    /// One sentence that says what to do.
+    /// Message for people that says what to do.
     pub message: String,
     /// The parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub struct Problem {
     /// The values that would fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
-    /// The value that came, as JSON text.
+    /// The given value, as JSON text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub got: Option<String>,
     /// Similar names that exist.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_similar_names_come_first_and_strangers_never() {
+    fn the_most_similar_names_come_first_and_others_never() {
         let all = ["6.text", "7.text", "6.clip", "3.sampler_name", "16.texts"];
         assert_eq!(suggest("6.txt", all), ["6.text", "7.text"]);
         assert_eq!(suggest("3.sampler", all), Vec::<String>::new());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_similar_by_letters_whatever_their_case() {
+    fn similarity_ignores_case() {
         let known = ["workflow", "params", "maxAttempts", "startBy"];
         assert_eq!(suggest("wrokflow", known), ["workflow"]);
         assert_eq!(suggest("param", known), ["params"]);

@@ -17,7 +17,7 @@ pub(crate) const NUMBER_BYTES_MAX: usize = 1_000;
 /// Numbers up to this length, without an exponent, are finite.
 const NUMBER_BYTES_FINITE: usize = 300;
 
-/// One finding of [`scan`].
+/// A finding of [`scan`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// The kind.
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_allows_and_python_holds_passes() {
+    fn json_that_python_can_hold_passes() {
         for json in [
             r#"{"a":[1,-0.0,1e2,1E+2,1e-7,18446744073709551616],"b":{"a":"\ud83d\ude00 \\ud800 \u00e9 \" é"},"c":null}"#,
             "123456789012345678901234567890",
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_key_is_reported_with_its_pointer_however_it_is_escaped() {
+    fn a_duplicate_key_is_reported_in_any_escaping() {
         let kind = FaultKind::DuplicateKey;
         assert_eq!(found(r#"{"a":{"x":1,"y":2,"x":3}}"#), one("/a/x", kind));
         assert_eq!(found(r#"[0,{"a":1,"\u0061":2}]"#), one("/1/a", kind));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn nesting_is_limited() {
         assert_eq!(found(&format!("{}{}", "[".repeat(100), "]".repeat(100))), []);
         for depth in [101, 1_000_000] {
             let arrays = format!("{}{}", "[".repeat(depth), "]".repeat(depth));

@@ -87,7 +87,7 @@ mod tests {
     use super::{compact, pretty};
 
     #[test]
-    fn only_space_between_the_parts_goes() {
+    fn only_space_between_tokens_is_removed() {
         let laid_out = "{ \"a b\" :\n [1.10,\t\"x \\\" y \\\\\" , 1e-7 ] }";
         assert_eq!(compact(laid_out), "{\"a b\":[1.10,\"x \\\" y \\\\\",1e-7]}");
     }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-/// A resolver for `reqwest`. It is not asked about addresses that stand in a URL themselves.
+/// A resolver for `reqwest`, which does not use it for addresses in a URL.
 #[derive(Clone)]
 pub(crate) struct DnsGuard(Arc<dyn Fn(&str, IpAddr) -> bool + Send + Sync>);
 

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How far an address may be trusted.
+/// Class of an address, which decides whether it may be connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IpClass {
     /// The public internet.
@@ -128,7 +128,7 @@ mod tests {
 
     /// The first and last address of every block, and the neighbours outside.
     #[test]
-    fn every_special_block_is_known_to_its_edges() {
+    fn every_special_block_is_recognised_up_to_its_edges() {
         for (class, addresses) in [
             (
                 IpClass::Internal,

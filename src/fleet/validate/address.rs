@@ -14,7 +14,7 @@ pub fn is_allowed_address(address: IpAddr) -> bool {
 /// Returns the host in its canonical spelling: lower case, IPv6 in its short form.
 ///
 /// # Errors
-/// Why it cannot be the host of an instance, in one sentence.
+/// The reason it cannot be the host of an instance, as a message.
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         if !is_allowed_address(address) {
@@ -44,7 +44,7 @@ fn is_rfc1123_name(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    // `127.1`, `2130706433` and `0x7f.1` are addresses to a resolver, whatever they look like.
+    // A resolver takes `127.1`, `2130706433` and `0x7f.1` as addresses.
     let last = text.rsplit('.').next().unwrap_or_default();
     let ends_in_a_number =
         last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X");
