@@ -1,7 +1,10 @@
 //! Makes error texts of an instance fit for users: no paths of the server, bounded length.
 
-use super::{limits, python_json};
-use crate::task::{Failure, FailureKind};
+use super::limits;
+use crate::{
+    task::{Failure, FailureKind},
+    text::truncated,
+};
 
 /// Folders that are kept in a shortened path: they identify the code without revealing the server's layout.
 const KNOWN_FOLDERS: [&str; 4] = ["custom_nodes/", "site-packages/", "comfy_extras/", "ComfyUI/"];
@@ -18,7 +21,7 @@ pub(super) struct FailedNode {
 impl FailedNode {
     /// Builds the failure of a task. Paths in `message` are shortened.
     pub(super) fn into_failure(self, kind: FailureKind, message: &str) -> Failure {
-        let short = |text: Option<String>| text.map(|text| python_json::cut(text, limits::WORD_BYTES_MAX));
+        let short = |text: Option<String>| text.map(|text| truncated(text, limits::WORD_BYTES_MAX));
         Failure {
             node_id: short(self.node_id),
             node_type: short(self.node_type),
@@ -82,7 +85,7 @@ fn innermost_frames(traceback: &[String]) -> Vec<String> {
             .lines()
             .filter(is_code)
             .take(limits::TRACEBACK_LINES_MAX)
-            .map(|line| python_json::cut(without_folders(line), limits::TRACEBACK_LINE_BYTES_MAX))
+            .map(|line| truncated(without_folders(line), limits::TRACEBACK_LINE_BYTES_MAX))
             .collect();
         if lines.len() > lines_left {
             break;

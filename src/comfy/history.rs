@@ -3,10 +3,12 @@
 use super::{
     Error, PromptOutcome, PromptResult,
     error_text::{FailedNode, is_out_of_memory},
-    outputs,
-    python_json::{self, Pairs},
+    outputs, python_json,
 };
-use crate::task::FailureKind;
+use crate::{
+    json::{Members, raw},
+    task::FailureKind,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -54,7 +56,7 @@ struct ExecutionError<'a> {
 /// [`Error::Broken`]: not a history reply. The state of the prompt is then undetermined.
 pub(super) fn result(json: &str, prompt: Uuid) -> Result<Option<PromptResult>, Error> {
     let broken = |what: &str| Error::Broken(format!("/history: {what}"));
-    let entries: Pairs<'_> = python_json::read(json).ok_or_else(|| broken("not an object"))?;
+    let entries: Members<'_> = python_json::read(json).ok_or_else(|| broken("not an object"))?;
     if entries.0.is_empty() {
         return Ok(None);
     }
@@ -71,8 +73,8 @@ pub(super) fn result(json: &str, prompt: Uuid) -> Result<Option<PromptResult>, E
 /// Returns the node ids in the order of the submitted graph.
 fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
     let item: Vec<&RawValue> = prompt.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
-    let graph = item.get(2).and_then(|raw| python_json::read::<Pairs<'_>>(raw.get()));
-    graph.map(|graph| graph.0.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
+    let graph = item.get(2).copied().and_then(raw::members);
+    graph.map(|graph| graph.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
 }
 
 fn outcome(raw: &RawValue) -> Option<PromptOutcome> {

@@ -1,8 +1,12 @@
 //! Sends a request and reads a bounded reply. Never retries, follows no redirect, uses no proxy, sends no `Origin`
 //! (protocol §14).
 
-use super::{Error, dns_guard::AllowedOnly, limits};
-use crate::{fleet::Target, metrics};
+use super::{Error, limits};
+use crate::{
+    fleet::{Target, is_allowed_address},
+    metrics,
+    net::DnsGuard,
+};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     RequestBuilder, Response, StatusCode,
@@ -56,7 +60,7 @@ impl Http {
         // No read timeout: reqwest applies it also while a body is being sent, so a long upload would fail.
         let client = reqwest::Client::builder()
             .no_proxy()
-            .dns_resolver(Arc::new(AllowedOnly))
+            .dns_resolver(Arc::new(DnsGuard::new(|_host, address| is_allowed_address(address))))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)

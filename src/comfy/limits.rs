@@ -49,7 +49,11 @@ pub(super) const WORD_BYTES_MAX: usize = 200;
 pub(super) const TRACEBACK_LINES_MAX: usize = 32;
 /// Length of a line of a traceback, bytes.
 pub(super) const TRACEBACK_LINE_BYTES_MAX: usize = 500;
+/// First and longest delay between two attempts to cancel a prompt that was accepted in part (protocol §17.12).
+pub(super) const CANCEL_PARTIAL_DELAYS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 /// Time limit for cancelling a prompt that was accepted in part.
 pub(super) const CANCEL_PARTIAL_MAX: Duration = Duration::from_secs(10);
+/// First and longest delay between two reads of the history entry, which follows the end by milliseconds (protocol §3).
+pub(super) const HISTORY_DELAYS: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(200));
 /// Time limit for the history entry to appear after an event that suggests the end.
 pub(super) const HISTORY_WAIT_MAX: Duration = Duration::from_secs(2);

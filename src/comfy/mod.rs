@@ -8,14 +8,12 @@
 //! Invariants: no wire form of ComfyUI leaves this room. Nothing an instance sends causes a panic, unbounded memory use
 //! or a path on our disk. Facts about the protocol are in the project's protocol page; section numbers refer to it.
 
-mod dns_guard;
 mod error_text;
 mod files;
 mod history;
 mod http;
 mod limits;
 mod outputs;
-mod pauses;
 mod prompts;
 mod python_json;
 mod remote_file;
@@ -24,7 +22,6 @@ mod submit;
 mod system_stats;
 mod validation_error;
 
-pub use pauses::Pauses;
 pub use prompts::Client;
 pub use socket::{Socket, event::PromptEvent, progress::ProgressTracker};
 

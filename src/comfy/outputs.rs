@@ -3,10 +3,10 @@
 //! Invariant: all of it comes from an instance. File names are data for a query string, never part of a path; unsafe
 //! ones are dropped.
 
-use super::{
-    NodeOutput, RemoteFile, limits,
-    python_json::{self, Pairs},
-    validation_error::natural,
+use super::{NodeOutput, RemoteFile, limits, python_json, validation_error::natural};
+use crate::{
+    json::{Members, raw},
+    text::truncated,
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -27,11 +27,11 @@ pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Ve
     let positions: HashMap<&str, usize> =
         graph.iter().enumerate().map(|(position, node_id)| (node_id.as_str(), position)).collect();
     let display_ids = display_ids(meta);
-    let mut nodes: Vec<(String, String, &RawValue)> = python_json::read::<Pairs<'_>>(outputs)
-        .map(|pairs| pairs.0)
+    let mut nodes: Vec<(String, String, &RawValue)> = python_json::read::<Members<'_>>(outputs)
+        .map(|members| members.0)
         .unwrap_or_default()
         .into_iter()
-        .map(|(node_id, ui)| (display_id(&node_id, &display_ids, &positions), node_id, ui))
+        .map(|(node_id, ui)| (display_id(&node_id, &display_ids, &positions), node_id.into_owned(), ui))
         .collect();
     nodes.sort_by_cached_key(|(display_id, node_id, _)| {
         let position = positions.get(display_id.as_str()).copied().unwrap_or(usize::MAX);
@@ -68,9 +68,9 @@ pub(super) fn of_node(display_id: &str, ui: &RawValue) -> Vec<NodeOutput> {
 }
 
 fn display_ids(meta: Option<&str>) -> HashMap<String, String> {
-    let pairs = meta.and_then(python_json::read::<Pairs<'_>>).map(|pairs| pairs.0).unwrap_or_default();
+    let members = meta.and_then(python_json::read::<Members<'_>>).map(|members| members.0).unwrap_or_default();
     let id = |raw: &RawValue| python_json::object::<Meta<'_>>(raw.get())?.display_node.and_then(python_json::text);
-    pairs.into_iter().filter_map(|(node_id, raw)| Some((node_id, id(raw)?))).collect()
+    members.into_iter().filter_map(|(node_id, raw)| Some((node_id.into_owned(), id(raw)?))).collect()
 }
 
 fn display_id(node_id: &str, display_ids: &HashMap<String, String>, positions: &HashMap<&str, usize>) -> String {
@@ -79,7 +79,7 @@ fn display_id(node_id: &str, display_ids: &HashMap<String, String>, positions: &
     }
     let from_meta = display_ids.get(node_id).map(String::as_str).filter(|id| positions.contains_key(id));
     let found = from_meta.or_else(|| ancestor(node_id, |id| positions.contains_key(id))).unwrap_or(node_id);
-    python_json::cut(found.to_owned(), limits::WORD_BYTES_MAX)
+    truncated(found.to_owned(), limits::WORD_BYTES_MAX)
 }
 
 /// Returns the node of the graph that was expanded into `node_id`: `1` for `1.0.0.1` (protocol §5).
@@ -103,7 +103,7 @@ struct Collector {
 
 impl Collector {
     fn add_node(&mut self, node_id: &str, ui: &RawValue) {
-        let keys = python_json::read::<Pairs<'_>>(ui.get()).map(|pairs| pairs.0).unwrap_or_default();
+        let keys = raw::members(ui).unwrap_or_default();
         let animated: Option<Value> =
             keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| python_json::owned(raw.get()));
         for (key, raw) in keys {
@@ -142,13 +142,13 @@ impl Collector {
         if self.outputs.len() == limits::OUTPUTS_MAX {
             self.dropped += 1;
         } else if self.seen.insert((file.folder_type.clone(), file.subfolder.clone(), file.filename.clone())) {
-            let key = python_json::cut(entry.key.to_owned(), limits::WORD_BYTES_MAX);
+            let key = truncated(entry.key.to_owned(), limits::WORD_BYTES_MAX);
             self.outputs.push(NodeOutput::File { node_id: entry.node_id.to_owned(), key, file, animated });
         }
     }
 
     fn add_text(&mut self, node_id: &str, text: &str) {
-        let text = python_json::cut(text.to_owned(), limits::TEXT_BYTES_MAX);
+        let text = truncated(text.to_owned(), limits::TEXT_BYTES_MAX);
         self.text_bytes += text.len();
         if self.outputs.len() == limits::OUTPUTS_MAX || self.text_bytes > limits::TEXTS_BYTES_MAX {
             self.dropped += 1;

@@ -1,7 +1,7 @@
 //! Finds and cancels prompts on an instance (`/queue`, `/history`, `/api/jobs`).
 
-use super::{Error, PromptResult, PromptStatus, QueueSnapshot, history, http::Http, limits, pauses, python_json};
-use crate::fleet::Target;
+use super::{Error, PromptResult, PromptStatus, QueueSnapshot, history, http::Http, limits, python_json};
+use crate::{backoff, fleet::Target};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use std::{
@@ -93,10 +93,10 @@ impl Client {
     /// # Errors
     /// The instance did not answer in all that time.
     pub async fn result(&self, prompt: Uuid) -> Result<PromptStatus, Error> {
-        let polled = backoff::future::retry(pauses::until_ended(), || async {
+        let polled = backoff::retry_within(limits::HISTORY_DELAYS, limits::HISTORY_WAIT_MAX, || async {
             match self.status(prompt).await {
                 Ok(status @ PromptStatus::Ended(_)) => Ok(status),
-                other => Err(backoff::Error::transient(other)),
+                other => Err(other),
             }
         });
         polled.await.or_else(|last| last)

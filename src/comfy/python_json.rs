@@ -2,37 +2,13 @@
 //!
 //! Invariant: nothing here recurses by the depth of the input; nothing here panics.
 
+use crate::json::{lone_surrogates, string_end};
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
-
-/// An object, unread: its keys in the order of the text, doubles included.
-pub(super) struct Pairs<'a>(pub(super) Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Pairs<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs<'de>, M::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
+use std::borrow::Cow;
 
 /// The bytes as JSON text: untouched when they are strict JSON, else with `NaN`, `Infinity` and `-Infinity` outside of
 /// strings replaced by `null`. What is no JSON at all stays so, and fails to parse later.
@@ -84,18 +60,6 @@ pub(super) fn count(raw: &RawValue) -> Option<u64> {
     read::<u64>(raw.get()).or_else(|| number(raw).map(|number| number as u64))
 }
 
-/// At most `bytes_max` bytes of `text`, cut between characters.
-pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        let mut end = bytes_max;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
-    text
-}
-
 fn without_nan(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut tidied = String::with_capacity(text.len());
@@ -127,51 +91,22 @@ fn without_nan(text: &str) -> String {
     tidied
 }
 
-/// One past the quote that ends the string that begins at `start`.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// JSON whose half surrogate escapes (file names with undecodable bytes) are U+FFFD.
+/// Replaces escapes that are half of a surrogate pair (file names with undecodable bytes) by U+FFFD.
 fn without_lone_surrogates(json: &str) -> String {
-    let mut mended = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        mended.push_str(before);
-        let taken = match surrogate(escape) {
-            Some(0xD800..=0xDBFF) if matches!(escape.get(6..).and_then(surrogate), Some(0xDC00..=0xDFFF)) => 12,
-            Some(0xD800..=0xDFFF) => {
-                mended.push_str("\\ufffd");
-                rest = &escape[6..];
-                continue;
-            }
-            _ => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        mended.push_str(&escape[..taken]);
-        rest = &escape[taken..];
+    let mut replaced = String::with_capacity(json.len());
+    let mut copied = 0;
+    for escape in lone_surrogates(json) {
+        replaced.push_str(&json[copied..escape]);
+        replaced.push_str("\\ufffd");
+        copied = escape + "\\uXXXX".len();
     }
-    mended.push_str(rest);
-    mended
-}
-
-/// The code unit of a `\uXXXX` at the start of `escape`.
-fn surrogate(escape: &str) -> Option<u32> {
-    let digits = escape.strip_prefix("\\u")?.get(..4)?;
-    u32::from_str_radix(digits, 16).ok()
+    replaced.push_str(&json[copied..]);
+    replaced
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, object, read, text, tidy};
+    use super::{object, read, text, tidy};
     use proptest::prelude::*;
     use serde_json::{Value, json, value::RawValue};
 
@@ -209,12 +144,6 @@ mod tests {
         }
         assert_eq!(object::<Named>(" {\"name\":1}").map(|named| named.name), Some(1));
         assert!(object::<Named>("[1]").is_none());
-    }
-
-    #[test]
-    fn a_cut_never_splits_a_character() {
-        assert_eq!(cut("aé".to_owned(), 2), "a");
-        assert_eq!(cut("aé".to_owned(), 3), "aé");
     }
 
     proptest! {

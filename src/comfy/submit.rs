@@ -3,9 +3,9 @@
 use super::{
     Client, Error, PromptStatus, Submitted,
     http::{Reply, check_status},
-    limits, pauses, python_json, validation_error,
+    limits, python_json, validation_error,
 };
-use crate::task::Failure;
+use crate::{backoff, task::Failure};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -56,13 +56,13 @@ impl Client {
 
     /// Cancels a prompt that was accepted in part: ComfyUI runs the valid outputs although it refused others.
     async fn cancel_partial(&self, prompt: Uuid, failure: Failure) -> Result<Submitted, Error> {
-        let gone = backoff::future::retry(pauses::until_gone(), || async {
-            self.cancel(prompt).await.map_err(backoff::Error::transient)?;
-            match self.status(prompt).await.map_err(backoff::Error::transient)? {
+        let gone = backoff::retry_within(limits::CANCEL_PARTIAL_DELAYS, limits::CANCEL_PARTIAL_MAX, || async {
+            self.cancel(prompt).await?;
+            match self.status(prompt).await? {
                 PromptStatus::Unknown => Ok(()),
-                PromptStatus::Ended(_) => self.delete_history(prompt).await.map_err(backoff::Error::transient),
+                PromptStatus::Ended(_) => self.delete_history(prompt).await,
                 PromptStatus::Pending | PromptStatus::Running => {
-                    Err(backoff::Error::transient(Error::Broken("did not cancel a prompt".to_owned())))
+                    Err(Error::Broken("did not cancel a prompt".to_owned()))
                 }
             }
         });

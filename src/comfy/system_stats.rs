@@ -1,7 +1,7 @@
 //! Reads what an instance is (version, device, features) and whether it answers.
 
 use super::{Client, Error, Probe, limits, python_json};
-use crate::fleet::Device;
+use crate::{fleet::Device, json::Members, text::truncated};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{sync::atomic::Ordering, time::Duration};
@@ -76,8 +76,8 @@ impl Client {
             .and_then(python_json::count);
         let has_jobs = match http.send(http.get("/api/jobs?limit=1"), limits::LEDGER_BYTES_MAX).await {
             Ok(reply) => reply.accepted().is_ok_and(|body| {
-                python_json::read::<python_json::Pairs<'_>>(&python_json::tidy(&body))
-                    .is_some_and(|pairs| pairs.0.iter().any(|(key, _)| key == "jobs"))
+                python_json::read::<Members<'_>>(&python_json::tidy(&body))
+                    .is_some_and(|members| members.0.iter().any(|(key, _)| key == "jobs"))
             }),
             Err(error @ Error::Unreachable(_)) => return Err(error),
             Err(_) => false,
@@ -124,7 +124,7 @@ fn device(devices: Option<&RawValue>) -> Option<Device> {
 
 /// Makes a string from the instance displayable: no control characters, and short.
 fn displayable(text: String) -> String {
-    python_json::cut(text.chars().filter(|c| !c.is_control()).collect(), limits::WORD_BYTES_MAX)
+    truncated(text.chars().filter(|c| !c.is_control()).collect(), limits::WORD_BYTES_MAX)
 }
 
 #[cfg(test)]

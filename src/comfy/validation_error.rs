@@ -1,10 +1,10 @@
 //! Turns the refusal of a graph into a failure with a one-sentence message (protocol §2, §13).
 
-use super::{
-    error_text::FailedNode,
-    python_json::{self, Pairs},
+use super::{error_text::FailedNode, python_json};
+use crate::{
+    json::raw,
+    task::{Failure, FailureKind},
 };
-use crate::task::{Failure, FailureKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -55,11 +55,7 @@ struct ExtraInfo<'a> {
 /// Reads the failure from a 400, or from a 200 with `node_errors`; `None` if it contains none.
 pub(super) fn validation_failure(json: &str) -> Option<Failure> {
     let body: Body<'_> = python_json::object(json)?;
-    let nodes: Vec<(String, &RawValue)> = body
-        .node_errors
-        .and_then(|raw| python_json::read::<Pairs<'_>>(raw.get()))
-        .map(|pairs| pairs.0)
-        .unwrap_or_default();
+    let nodes = body.node_errors.and_then(raw::members).unwrap_or_default();
     if !nodes.is_empty() {
         return Some(node_failure(nodes));
     }

@@ -4,6 +4,7 @@
 //! child exits, and a thread of the runtime may exit at any time.
 
 use super::Error;
+use crate::backoff::Backoff;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::{
     collections::VecDeque,
@@ -138,7 +139,7 @@ impl Shared {
 }
 
 fn supervise(plan: &Plan, shared: &Arc<Shared>) {
-    let mut pause = RESTART_PAUSE;
+    let mut pauses = Backoff::new(RESTART_PAUSE, RESTART_PAUSE_MAX);
     loop {
         let started = std::time::Instant::now();
         let death = match run(plan, shared) {
@@ -156,15 +157,15 @@ fn supervise(plan: &Plan, shared: &Arc<Shared>) {
             }
         }
         if started.elapsed() > RESTART_PAUSE_MAX {
-            pause = RESTART_PAUSE;
+            pauses.reset();
         }
+        let pause = pauses.next_pause();
         let tail = shared.tail().iter().cloned().collect::<Vec<_>>().join(" | ");
         tracing::error!(status = %death, tail, "embedded redis died; restarting in {pause:?}");
         thread::sleep(pause);
         if shared.state().stop {
             return;
         }
-        pause = (pause * 2).min(RESTART_PAUSE_MAX);
     }
 }
 

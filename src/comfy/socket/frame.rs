@@ -1,8 +1,9 @@
 //! Parses text frames of the WebSocket into events (protocol §5).
 
-use crate::comfy::{
-    PromptEvent, limits, outputs,
-    python_json::{self, Pairs},
+use crate::{
+    comfy::{PromptEvent, limits, outputs, python_json},
+    json::raw,
+    text::truncated,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -95,7 +96,7 @@ impl Reader {
         let Some(node) = data.node.and_then(python_json::text) else { return Some(PromptEvent::Ended(prompt)) };
         let display_id = data.display_id()?;
         if display_id != node && self.display_ids.len() < limits::DISPLAY_IDS_MAX {
-            self.display_ids.insert(python_json::cut(node, limits::WORD_BYTES_MAX), display_id.clone());
+            self.display_ids.insert(truncated(node, limits::WORD_BYTES_MAX), display_id.clone());
         }
         Some(PromptEvent::Executing { prompt, node: display_id })
     }
@@ -104,7 +105,7 @@ impl Reader {
         let prompt = data.prompt()?;
         let max = data.max.and_then(python_json::number).filter(|max| *max > 0.0)?;
         let value = data.value.and_then(python_json::number)?.clamp(0.0, max);
-        let node = data.node.and_then(python_json::text).map(|node| python_json::cut(node, limits::WORD_BYTES_MAX));
+        let node = data.node.and_then(python_json::text).map(|node| truncated(node, limits::WORD_BYTES_MAX));
         let node = node.map(|node| self.display_ids.get(&node).cloned().unwrap_or(node));
         Some(PromptEvent::Progress { prompt, node, value, max })
     }
@@ -119,13 +120,13 @@ impl Data<'_> {
 
     fn display_id(&self) -> Option<String> {
         let id = self.display_node.and_then(python_json::text).or_else(|| self.node.and_then(python_json::text))?;
-        Some(python_json::cut(id, limits::WORD_BYTES_MAX))
+        Some(truncated(id, limits::WORD_BYTES_MAX))
     }
 }
 
 fn ids(raw: &RawValue) -> Vec<String> {
     let nodes: Vec<&RawValue> = python_json::read(raw.get()).unwrap_or_default();
-    let short = |raw: &RawValue| python_json::text(raw).map(|node| python_json::cut(node, limits::WORD_BYTES_MAX));
+    let short = |raw: &RawValue| python_json::text(raw).map(|node| truncated(node, limits::WORD_BYTES_MAX));
     nodes.into_iter().take(limits::CACHED_NODES_MAX).filter_map(short).collect()
 }
 
@@ -137,8 +138,7 @@ fn remaining(status: &RawValue) -> Option<u32> {
 }
 
 fn field<'a>(raw: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    let pairs: Pairs<'a> = python_json::read(raw.get())?;
-    pairs.0.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    raw::borrowed_members(raw)?.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ pub(super) mod frame;
 pub(super) mod preview;
 pub(super) mod progress;
 
-use super::{Client, Error, Preview, PromptEvent, dns_guard, limits};
+use super::{Client, Error, Preview, PromptEvent, limits};
+use crate::{fleet::is_allowed_address, net};
 use event_queue::EventQueue;
 use futures_util::{SinkExt, StreamExt};
 use std::{sync::Arc, time::Duration};
@@ -84,7 +85,7 @@ impl Client {
 /// Connects to the first allowed address that accepts.
 async fn open_tcp(url: &url::Url) -> std::io::Result<TcpStream> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let addresses = dns_guard::allowed(host, url.port_or_known_default().unwrap_or(80)).await?;
+    let addresses = net::resolve(host, url.port_or_known_default().unwrap_or(80), is_allowed_address).await?;
     let tcp = TcpStream::connect(addresses.as_slice()).await?;
     tcp.set_nodelay(true)?;
     Ok(tcp)

@@ -1,25 +1,24 @@
 //! Reads the instance's WebSocket: passes events to the runs, and detects a crash sooner than any health check.
 
 use super::{previews, state::Instance};
-use crate::{
-    comfy::PromptEvent,
-    dispatcher::shared::{jitter, lock},
-};
+use crate::{backoff::Backoff, comfy::PromptEvent, dispatcher::shared::lock};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// First and longest delay between two connection attempts.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Share by which a delay varies, so that dispatchers do not connect together.
+const JITTER: f64 = 0.25;
 
 /// Keeps one socket open: replaces a closed one, and a silent one when an attempt asks for it.
 pub(crate) async fn run(instance: Arc<Instance>) {
-    let mut delay = DELAYS.0;
+    let mut delays = Backoff::new(DELAYS.0, DELAYS.1).with_jitter(JITTER);
     loop {
         let timeout = instance.shared.parts.settings.http_timeout;
         match instance.client.connect(&instance.client_id, timeout).await {
             Ok(mut socket) => {
-                delay = DELAYS.0;
+                delays.reset();
                 let mut was_greeted = false;
                 let _previews =
                     AbortOnDropHandle::new(tokio::spawn(previews::run(instance.clone(), socket.previews())));
@@ -49,10 +48,9 @@ pub(crate) async fn run(instance: Arc<Instance>) {
             }
             Err(error) => {
                 tracing::debug!(instance = %instance.target.id, %error, "websocket connection failed; retrying");
-                delay = (delay * 2).min(DELAYS.1);
             }
         }
-        tokio::time::sleep(delay + jitter(delay / 4)).await;
+        delays.pause().await;
     }
 }
 

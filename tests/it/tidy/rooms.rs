@@ -51,7 +51,7 @@ const CRATE_OF: &[(&str, &[&str])] = &[
     ("zstd", &["queue"]),
     ("reqwest", &["comfy", "cli", "doctor", "fetch", "net"]),
     ("tokio_tungstenite", &["comfy", "cli"]),
-    ("backoff", &["backoff", "comfy"]),
+    ("backoff", &["backoff"]),
     ("strsim", &["problem"]),
     ("object_store", &["store"]),
     ("jsonwebtoken", &["auth"]),

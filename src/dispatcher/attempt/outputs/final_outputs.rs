@@ -5,6 +5,7 @@ use super::{
     store_output::{OutputStore, StoreError, source_of, unavailable},
 };
 use crate::{
+    backoff::Backoff,
     comfy::NodeOutput,
     dispatcher::{attempt::stage_error::StageError, redis_retry::until_answered},
     task::{Failure, FailureKind, FileId, Output},
@@ -15,8 +16,8 @@ use std::{collections::HashSet, time::Duration};
 const OUTPUTS_MAX: usize = 10_000;
 /// Attempts to fetch one file: another download costs less than another run of the prompt.
 const FETCHES_MAX: u32 = 4;
-/// Delay before the second fetch; it doubles.
-const FETCH_DELAY: Duration = Duration::from_millis(250);
+/// First and longest delay between two attempts.
+const FETCH_DELAYS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// Outputs of an ended prompt.
 pub(crate) struct Collected {
@@ -120,7 +121,7 @@ impl<'a> Collection<'a> {
 }
 
 async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<Output, StageError> {
-    let mut delay = FETCH_DELAY;
+    let mut delays = Backoff::new(FETCH_DELAYS.0, FETCH_DELAYS.1);
     for _ in 1..FETCHES_MAX {
         match store.store(made).await {
             Ok(output) => return Ok(output),
@@ -131,7 +132,7 @@ async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<Output, StageEr
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(delay) => delay *= 2,
+            () = delays.pause() => {}
             () = store.cancelled.cancelled() => return Err(StageError::NotOurs),
         }
     }
