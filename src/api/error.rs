@@ -1,4 +1,4 @@
-//! Every way a request can fail: its status, its stable `type` word, its sentence. The only file that says statuses.
+//! Errors of requests: HTTP status, stable `type` word, message. The only file with statuses.
 
 mod from_lower;
 mod messages;
@@ -20,129 +20,129 @@ use messages::{conflict, first_of, needed_by};
 use serde_json::Value;
 use std::time::Duration;
 
-/// What [`ApiError`] gives as a result.
+/// Result of this room.
 pub(super) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
-/// Why a request was not done, named by what is told to the caller.
+/// Reason why a request failed, one variant for each thing that the client gets to know.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Not one JSON document.
+    /// The body is not one JSON document.
     #[error("{0}")]
     InvalidJson(String),
-    /// An object has the same key twice.
+    /// An object of the body has a duplicate key.
     #[error("{}", .0.message)]
     DuplicateKey(Box<Problem>),
-    /// Members of the wrong type or value, all of them.
+    /// Every member of a wrong type or value.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidRequest(Vec<Problem>),
-    /// Members that nobody reads, all of them.
+    /// Every unknown member.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     UnknownField(Vec<Problem>),
-    /// A query parameter.
+    /// Invalid query parameter.
     #[error("{0}")]
     InvalidQuery(String),
-    /// A header.
+    /// Invalid header.
     #[error("{0}")]
     InvalidHeader(String),
-    /// The multipart body.
+    /// Invalid multipart body.
     #[error("{0}")]
     InvalidUpload(String),
-    /// The graph.
+    /// Every problem of the graph.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidWorkflow(Vec<Problem>),
-    /// The params.
+    /// Every problem of the params.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidParams(Vec<Problem>),
-    /// The name or version of a published workflow.
+    /// Unknown name or version of a published workflow.
     #[error("{}", .0.message)]
     WorkflowUnknown(Box<Problem>),
-    /// As many workflows are published as may be.
+    /// The limit of published workflows is reached.
     #[error("{0} workflows are published: delete one first")]
     WorkflowsFull(u64),
-    /// The config.
+    /// Every problem of the fleet config.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidConfig(Vec<Problem>),
-    /// No good token, or no good login.
+    /// Missing or invalid token, or failed login.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// A link of private mode.
+    /// Expired link of private mode.
     #[error("the link has expired: read the task or the list of files again for a fresh one")]
     LinkExpired,
-    /// Not for this role.
+    /// The role of the caller does not allow it.
     #[error("this needs the role admin")]
     Forbidden,
-    /// No such thing: `task`, `such path`.
+    /// Not found: `such task`, `such path`.
     #[error("there is no {0}")]
     NotFound(&'static str),
-    /// Known path, unknown method.
+    /// The path does not support the method.
     #[error("this path does not take this method")]
     MethodNotAllowed,
-    /// The version now, 0 = there is none.
+    /// Version conflict: the current version, 0 = none.
     #[error("{}", conflict(*.0))]
     VersionConflict(u64),
-    /// Cannot be cancelled any more.
+    /// The task has ended and cannot be cancelled.
     #[error("the task has ended already: it is {}", .0.as_str())]
     TaskEnded(Status),
-    /// Cannot be given another try: it waits or runs.
+    /// The task waits or runs and cannot be retried.
     #[error("the task has not ended: it is {}", .0.as_str())]
     TaskNotEnded(Status),
-    /// Its instance must confirm first.
+    /// The instance of the task must confirm its end first.
     #[error("the instance has not stopped the task yet: try again in a moment")]
     TaskStopping,
-    /// Cannot run again.
+    /// The graph of the task is no longer stored, so it cannot run again.
     #[error("the workflow of the task is not kept any more: submit it again")]
     WorkflowGone,
-    /// Needed: by this version of a published workflow, or by a task.
+    /// The file is used by this version of a published workflow, or by a task.
     #[error("{}", needed_by(.0.as_ref()))]
     FileInUse(Option<WorkflowVersion>),
-    /// The limit in bytes.
+    /// The body is larger than this limit, bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
-    /// Content-Type or Content-Encoding.
+    /// Unsupported Content-Type or Content-Encoding.
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
-    /// The file's size.
+    /// The range is outside a file of this size, bytes.
     #[error("the range lies outside the file of {0} bytes")]
     RangeNotSatisfiable(u64),
-    /// Same key, other body.
+    /// The idempotency key was used with another body.
     #[error("this Idempotency-Key was used before with another body")]
     KeyReused,
-    /// Needed, but not there.
+    /// A required file does not exist.
     #[error("there is no file {0}")]
     NoSuchFile(FileId),
-    /// The user's bucket is empty for so long.
+    /// The rate limit of the user is exhausted for this time.
     #[error("too many requests: slow down")]
     RateLimited(Duration),
-    /// Failed logins are forgotten after this.
+    /// Too many failed logins; they are forgotten after this time.
     #[error("too many failed logins: wait before the next one")]
     LoginsLimited(Duration),
-    /// Too many tasks wait.
+    /// Too many tasks wait; a retry after this time may succeed.
     #[error("the queue is full: try again later")]
     QueueFull(Duration),
-    /// Our fault; was logged where it happened.
+    /// A fault of ours, which was logged where it happened.
     #[error("something went wrong on our side; the request id leads to it in the log")]
     Internal,
-    /// Too much at once.
+    /// A limit of concurrent work is reached.
     #[error("too busy right now: try again in a moment")]
     Busy,
-    /// Redis is away or refuses writes.
+    /// Redis is unreachable or refuses writes.
     #[error("the queue cannot be reached right now: try again in a moment")]
     RedisUnavailable,
-    /// The store is away.
+    /// The file store is unreachable.
     #[error("the store of files cannot be reached right now: try again in a moment")]
     StorageUnavailable,
-    /// The store is full.
+    /// The file store is full.
     #[error("no space is left for files")]
     StorageFull,
 }
 
 impl ApiError {
-    /// Something missing or of the wrong type in the body.
+    /// A member of the body that is missing or of the wrong type.
     pub(super) fn shape(pointer: &str, code: &'static str, message: &str) -> Self {
         Self::InvalidRequest(vec![Problem::shape(pointer, code, message)])
     }
 
-    /// The stable word.
+    /// Returns the stable word.
     pub(super) const fn word(&self) -> &'static str {
         match self {
             Self::InvalidJson(_) | Self::DuplicateKey(_) => "invalid_json",
@@ -183,7 +183,7 @@ impl ApiError {
         }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::InvalidJson(_)
@@ -232,7 +232,7 @@ impl ApiError {
         list.unwrap_or_default()
     }
 
-    /// The header that tells what to do next, where it depends on more than the status.
+    /// Returns the header that says what to do next, if it depends on more than the status.
     fn hint(&self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
             Self::RangeNotSatisfiable(size) => {

@@ -1,10 +1,10 @@
-//! REST: the router on one page, handlers by resource, the error envelope.
+//! REST interface: router, handlers by resource (`routes`), bodies, HTTP parts (`http`), errors, OpenAPI document.
 //!
-//! Invariants: api never talks to ComfyUI; every answer has the envelope (`answer.rs`, `error.rs`); a body is checked whole
-//! before anything happens; no text of a client becomes part of a Redis key. Look first at [`router`].
+//! Invariants: api never talks to ComfyUI; every answer has the envelope (`http/envelope.rs`, `error.rs`); a body is checked completely
+//! before anything happens; text from a client never becomes part of a Redis key. Look first at [`router`].
 //!
-//! What users read of it is the OpenAPI document ([`document`]), made from the handlers' own attributes and from `guides/`: a Markdown file
-//! for each subject and language. The page at `/docs` shows it; a test sends every example, and holds every answer of every other test against it.
+//! Its documentation is the OpenAPI document ([`document`]), made from the handlers' attributes and from `guides/`: a Markdown file
+//! for each subject and language. The page at `/docs` shows it; tests send every example, and check every answer of the API tests against it.
 
 mod bodies;
 mod error;
@@ -85,7 +85,7 @@ impl ApiState {
     }
 }
 
-/// Every route of the REST interface. What serves them and what documents them is made from this one list.
+/// Returns every route of the REST interface. Router and OpenAPI document are both made from this list.
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(routes::login::login))
@@ -111,7 +111,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(routes::download::download))
 }
 
-/// The routes, and the envelopes of 404 and 405.
+/// Returns the router: the routes, and the envelopes of 404 and 405.
 pub fn router(state: ApiState) -> Router {
     let no_store = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let (routes, document) = routes().split_for_parts();
@@ -120,7 +120,7 @@ pub fn router(state: ApiState) -> Router {
         .route_layer(axum::middleware::from_fn_with_state(takers, http::query::refuse_unread))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound("such path"))
-        // Every handler counts its body by itself: axum's limit only counts while reading.
+        // Every handler limits its body itself: axum's limit only applies while reading.
         .layer(DefaultBodyLimit::disable())
         .layer(no_store)
         .with_state(state)

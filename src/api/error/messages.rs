@@ -1,8 +1,8 @@
-//! What is said in a sentence that depends on more than the kind of error.
+//! Error messages that need more than the variant.
 
 use crate::{queue::WORKFLOW_LIMITS, task::WorkflowVersion};
 
-/// The first message, and how many more there are.
+/// Returns the first message, and the number of others.
 pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
     let first = messages.next().unwrap_or("the request does not hold");
     match messages.count() {
@@ -12,7 +12,7 @@ pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// Who needs a file that was to be deleted.
+/// Returns the message for a file that is in use.
 pub(super) fn needed_by(workflow: Option<&WorkflowVersion>) -> String {
     match workflow {
         Some(workflow) => format!(
@@ -23,7 +23,7 @@ pub(super) fn needed_by(workflow: Option<&WorkflowVersion>) -> String {
     }
 }
 
-/// What to do about the version now, 0 = there is none.
+/// Returns the message for a version conflict; 0 = no version.
 pub(super) fn conflict(version: u64) -> String {
     match version {
         0 => "nothing is published under this name: leave the version out".to_owned(),

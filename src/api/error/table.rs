@@ -1,13 +1,13 @@
-//! The table of words that `error.type` may hold.
+//! Table of the words of `error.type`.
 
-/// One word that `error.type` may hold.
+/// A word of `error.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorType {
-    /// The word; never changes its meaning.
+    /// The word. Its meaning never changes.
     pub word: &'static str,
-    /// The HTTP statuses it comes with.
+    /// HTTP statuses it comes with.
     pub statuses: &'static [u16],
-    /// What it means and what to do.
+    /// Meaning, and what to do.
     pub meaning: &'static str,
 }
 
@@ -15,7 +15,7 @@ const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'sta
     ErrorType { word, statuses, meaning }
 }
 
-/// Every word of this room, for the document and tests; `process::ERROR_TYPES` has those of the server beneath it.
+/// Every word of this room, for the document and tests; `process::ERROR_TYPES` has those of the server.
 pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, nests too deep, or repeats a key"),
     error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or does not fit"),

@@ -1,4 +1,4 @@
-//! The table and the errors tell the same story.
+//! The table and the errors agree.
 
 use super::{ApiError, ERROR_TYPES, Problem, first_of, whole_seconds};
 use crate::{

@@ -1,4 +1,4 @@
-//! Reads a JSON body: type, encoding and declared length are judged before a byte is read. The clock on a body is the server's
+//! JSON bodies: type, encoding and declared length are checked before a byte is read. The server limits the time of a body
 //! (`process`).
 
 use crate::api::error::{ApiError, Result};
@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::StreamExt;
 
-/// The body of a request that says it is JSON, at most `bytes_max` long.
+/// Reads the body of a request with a JSON content type, at most `bytes_max` bytes.
 pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Bytes> {
     let (parts, body) = request.into_parts();
     refuse_encoding(&parts.headers)?;
@@ -20,7 +20,7 @@ pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Byte
     collect(body, bytes_max).await
 }
 
-/// A compressed body could unfold to anything.
+/// Refuses a compressed body, whose real size is unknown.
 pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -29,7 +29,7 @@ pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
     Err(ApiError::UnsupportedMediaType("a Content-Encoding is not taken here: send the body as it is"))
 }
 
-/// Answers at once instead of waiting for a body that will be refused.
+/// Refuses a body by its declared length, before it is read.
 pub(crate) fn refuse_declared_length(headers: &HeaderMap, bytes_max: u64) -> Result<()> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > bytes_max) {
@@ -38,7 +38,7 @@ pub(crate) fn refuse_declared_length(headers: &HeaderMap, bytes_max: u64) -> Res
     Ok(())
 }
 
-/// `application/json`, at most with `charset=utf-8`; a form of a foreign site can send anything but this.
+/// Whether the content type is `application/json`, at most with `charset=utf-8`. A form of a foreign site cannot send it.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(only), None) = (types.next(), types.next()) else { return false };

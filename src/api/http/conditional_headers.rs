@@ -3,20 +3,20 @@
 use axum::http::{HeaderMap, header};
 use std::ops::Range;
 
-/// What a request asks for.
+/// Part of a file that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// All of it.
+    /// The whole file.
     Whole,
-    /// This part of it; not empty, inside the file.
+    /// A range inside the file, not empty.
     Part(Range<u64>),
-    /// A part that does not exist: 416.
+    /// A range outside the file: 416.
     Outside,
-    /// What the client has is still good: 304.
+    /// Nothing: the client's copy is current: 304.
     Unchanged,
 }
 
-/// Decides by `If-None-Match`, `If-Range` and `Range`. Several ranges, other units and nonsense mean all of it, as the RFC
+/// Reads `If-None-Match`, `If-Range` and `Range`. Several ranges, other units and invalid values mean the whole file, as the RFC
 /// allows.
 pub(crate) fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -30,7 +30,7 @@ pub(crate) fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Wanted {
     text(header::RANGE).map_or(Wanted::Whole, |range| parse(range, size))
 }
 
-/// Whether a list of tags has this one.
+/// Whether a list of entity tags contains this one.
 pub(crate) fn names(list: &str, etag: &str) -> bool {
     list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
 }
@@ -49,7 +49,7 @@ fn parse(range: &str, size: u64) -> Wanted {
     }
 }
 
-/// `None` = not a number, `Some(None)` = nothing there. More digits than fit are a number beyond every file.
+/// Reads an end of a range: `None` = not a number, `Some(None)` = absent. Too many digits are a number beyond every file.
 fn number(text: &str) -> Option<Option<u64>> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -1,4 +1,4 @@
-//! The envelope of success: `{"code":200,"data":…}`.
+//! Envelope of a success: `{"code":200,"data":…}`.
 
 use axum::{
     body::Body,
@@ -7,16 +7,16 @@ use axum::{
 };
 use serde::Serialize;
 
-/// 200 with `data`.
+/// Response 200 with `data`.
 pub(crate) struct Answer<T>(pub(crate) T);
 
-/// How every success looks.
+/// Envelope of every success.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Envelope<T> {
     /// The HTTP status.
     #[schema(minimum = 200, maximum = 200)]
     code: u16,
-    /// What was asked for.
+    /// The result.
     data: T,
 }
 
@@ -25,7 +25,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         match serde_json::to_vec(&Envelope { code: 200, data: &self.0 }) {
             Ok(json) => json_response(json),
             Err(error) => {
-                tracing::error!(%error, "an answer could not be written as JSON");
+                tracing::error!(%error, "response not serialized");
                 crate::api::ApiError::Internal.into_response()
             }
         }

@@ -1,4 +1,4 @@
-//! Who asks, from where, and for what: extractors whose rejections have the envelope.
+//! Extractors of caller, peer address, path id and body. Their rejections have the envelope.
 
 use super::body;
 use crate::{
@@ -22,7 +22,7 @@ use std::{
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
 
-    /// From `Authorization: Bearer <token>` and nothing else: no cookie, no query, no other header.
+    /// Reads `Authorization: Bearer <token>` only: no cookie, query or other header.
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self> {
         let token = bearer(&parts.headers).ok_or(Denied::Token)?;
         Ok(state.auth.verify(token)?)
@@ -36,14 +36,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 
-/// Somebody who need not be logged in.
+/// A client that need not be logged in.
 pub(crate) struct Visitor(Option<Result<Caller>>);
 
 impl Visitor {
-    /// Who, if they say so.
+    /// Returns the caller, if the request has a token.
     ///
     /// # Errors
-    /// What they say is not true.
+    /// [`Denied::Token`] for an invalid token.
     pub(crate) fn caller(self) -> Result<Option<Caller>> {
         self.0.transpose()
     }
@@ -72,7 +72,7 @@ impl FromRequestParts<ApiState> for Admin {
     }
 }
 
-/// The `{id}` of a path, decoded. What cannot be an id at all is answered like an id that does not exist.
+/// The `{id}` of a path, decoded. An invalid id is reported as not found.
 pub(crate) struct PathId(pub(crate) String);
 
 impl FromRequestParts<ApiState> for PathId {
@@ -84,7 +84,7 @@ impl FromRequestParts<ApiState> for PathId {
     }
 }
 
-/// A JSON body of ordinary size.
+/// A JSON body, at most [`JSON_BODY_BYTES`] bytes.
 pub(crate) struct JsonBody(pub(crate) Bytes);
 
 impl FromRequest<ApiState> for JsonBody {
@@ -95,7 +95,7 @@ impl FromRequest<ApiState> for JsonBody {
     }
 }
 
-/// The address at the other end of the connection, where the server tells it.
+/// The address of the client, if the server knows it.
 pub(crate) struct Peer(pub(crate) Option<IpAddr>);
 
 impl FromRequestParts<ApiState> for Peer {

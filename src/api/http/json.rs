@@ -1,4 +1,4 @@
-//! JSON at the door: what serde_json lets through but must not come in, and the top level of a body member by member.
+//! Checks of JSON bodies that serde_json does not make, and access to the top level of a body by member.
 //!
 //! `RawValue` keeps bytes and therefore counts no depth, takes lone surrogates and numbers that no machine holds (safety §3.4).
 
@@ -9,7 +9,7 @@ use crate::{
 };
 use serde_json::value::RawValue;
 
-/// Members of a body's top level.
+/// Members of the top level of a body.
 const MEMBERS_MAX: usize = 64;
 
 /// Checks a whole body in one pass: encoding, nesting, duplicate keys, escapes, numbers. The grammar is left to the parser.
@@ -45,7 +45,7 @@ fn fault(message: &str) -> ApiError {
     ApiError::InvalidJson(message.to_owned())
 }
 
-/// The top level of a body: each member's name and its bytes as they came, names unique.
+/// The top level of a body: names and raw values of its members, names unique.
 #[derive(Debug)]
 pub(crate) struct Members<'a> {
     list: Vec<Member<'a>>,
@@ -55,7 +55,7 @@ impl<'a> Members<'a> {
     /// Parses a text that [`check`] has passed.
     ///
     /// # Errors
-    /// It is not valid JSON, no object, has too many members or a key twice.
+    /// The text is invalid JSON or no object, or has too many members or a duplicate key.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
         let list = serde_json::from_str::<json::Members<'_>>(text).map_err(|error| explain(&error))?.0;
         if list.len() > MEMBERS_MAX {
@@ -69,17 +69,17 @@ impl<'a> Members<'a> {
         Ok(Self { list })
     }
 
-    /// The bytes of a member.
+    /// Returns the raw value of a member.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.list.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
-    /// All of them, in their order.
+    /// Returns the members in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.list.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// Refuses members that nobody reads: a misspelt name must not look as if it had worked.
+    /// Refuses unknown members, so that a misspelt name is not silently ignored.
     pub(crate) fn only(&self, known: &[&'static str]) -> Result<()> {
         let unknown = self.list.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
         let problems: Vec<Problem> = unknown.map(|(name, _)| unknown_field(name, known)).collect();

@@ -1,6 +1,6 @@
-//! A multipart form under a meter: what it may hold in all, and how far the parser may read without finding a part.
+//! Multipart forms with limits on their size, and on the bytes that the parser may read without finding a part.
 //!
-//! The parser (multer) has no bound of its own on a part's head and would keep all of it.
+//! The parser (multer) has no limit on the head of a part, and would buffer all of it.
 
 use crate::api::error::{ApiError, Result};
 use axum::{
@@ -16,12 +16,12 @@ use std::{
     },
 };
 
-/// Bytes that may arrive between two parts: some of what follows arrives with a head.
+/// Bytes that may arrive between two parts: a head arrives with some of the content that follows.
 const HEAD_BYTES_MAX: i64 = 4 << 20;
 /// Parts of a form.
 const PARTS_MAX: usize = 32;
 
-/// A form that is being read.
+/// A form being read.
 pub(crate) struct Form {
     multipart: Multipart,
     meter: Arc<Meter>,
@@ -35,7 +35,7 @@ struct Meter {
 }
 
 impl Form {
-    /// Begins to read `request`, which may hold `bytes_max` bytes in all.
+    /// Starts to read a form of at most `bytes_max` bytes.
     pub(crate) async fn open(request: Request, bytes_max: u64) -> Result<Self> {
         let meter = Arc::new(Meter {
             bytes_max,
@@ -53,7 +53,7 @@ impl Form {
         Ok(Self { multipart, meter, parts: 0 })
     }
 
-    /// The next part; `None` only behind the form's closing boundary.
+    /// Returns the next part; `None` only after the closing boundary of the form.
     pub(crate) async fn next(&mut self) -> Result<Option<Part<'_>>> {
         if self.parts == PARTS_MAX {
             return Err(ApiError::InvalidUpload(format!("the form has more than {PARTS_MAX} parts")));
@@ -67,24 +67,24 @@ impl Form {
     }
 }
 
-/// One part; to be read to its end before the next.
+/// A part. It must be read to its end before the next one.
 pub(crate) struct Part<'a> {
     field: Field<'a>,
     meter: &'a Meter,
 }
 
 impl Part<'_> {
-    /// The `name` of the form's field.
+    /// Returns the `name` of the field.
     pub(crate) fn name(&self) -> &str {
         self.field.name().unwrap_or_default()
     }
 
-    /// What the client calls the file: not to be trusted.
+    /// Returns the client's name of the file, which is not trusted.
     pub(crate) fn filename(&self) -> &str {
         self.field.file_name().unwrap_or_default()
     }
 
-    /// The next bytes.
+    /// Returns the next bytes.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         self.field.chunk().await.map_err(|_| self.meter.fault())
     }
@@ -101,7 +101,7 @@ impl Meter {
         Ok(chunk)
     }
 
-    /// Why the parser gave up.
+    /// Returns the reason why the parser failed.
     fn fault(&self) -> ApiError {
         if self.left_in_all.load(Ordering::Relaxed) < 0 {
             return ApiError::TooLarge(self.bytes_max);

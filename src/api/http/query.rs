@@ -20,24 +20,24 @@ use std::{
 };
 use url::form_urlencoded;
 
-/// Unknown parameters that an answer names.
+/// Unknown parameters listed in an error.
 const NAMED_MAX: usize = 5;
-/// Of a name as it is shown.
+/// Longest name shown in an error, characters.
 const NAME_CHARS_MAX: usize = 40;
 
-/// The query of a request.
+/// Query parameters of a request.
 #[derive(Debug)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }
 
 impl Query {
-    /// Reads what stands behind the `?`.
+    /// Parses a query string, without the `?`.
     pub(crate) fn parse(query: &str) -> Self {
         Self { pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect() }
     }
 
-    /// Refuses parameters that nobody reads: a mistyped filter would show everything.
+    /// Refuses unknown parameters: a mistyped filter would list everything.
     pub(crate) fn only(&self, known: &[&'static str]) -> Result<()> {
         let unknown: BTreeSet<&str> =
             self.pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !known.contains(name)).collect();
@@ -48,7 +48,7 @@ impl Query {
         Err(ApiError::InvalidQuery(sentences.join("; ")))
     }
 
-    /// The only value of `name`.
+    /// Returns the value of `name`, which may be present once.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>> {
         let mut values = self.pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
@@ -57,7 +57,7 @@ impl Query {
         }
     }
 
-    /// A whole number.
+    /// Returns the value of `name` as a whole number.
     fn number(&self, name: &str) -> Result<Option<u64>> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -67,7 +67,7 @@ impl Query {
         }
     }
 
-    /// `limit`: 1 or more, 20 when not asked; a page has at most 200.
+    /// Returns `limit`: at least 1, 20 by default; a page has at most 200.
     pub(crate) fn limit(&self) -> Result<u64> {
         match self.number("limit")? {
             Some(0) => Err(ApiError::InvalidQuery("`limit` must be at least 1".to_owned())),
@@ -75,13 +75,13 @@ impl Query {
         }
     }
 
-    /// `offset`: 0 when not asked.
+    /// Returns `offset`; `None` if absent.
     pub(crate) fn offset(&self) -> Result<Option<u64>> {
         self.number("offset")
     }
 }
 
-/// `there is no parameter `statsu`: did you mean `status`?`
+/// Returns the message for an unknown parameter: `there is no parameter `statsu`: did you mean `status`?`
 fn told(name: &str, known: &[&'static str]) -> String {
     let shown: String = name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect();
     match suggest(name, known).first() {
@@ -91,7 +91,7 @@ fn told(name: &str, known: &[&'static str]) -> String {
     }
 }
 
-/// The operations that take query parameters, as the document says.
+/// Operations that take query parameters, by the OpenAPI document.
 #[derive(Debug)]
 pub(crate) struct Takers(HashSet<(String, String)>);
 
@@ -111,7 +111,7 @@ impl Takers {
     }
 }
 
-/// Refuses the query of an operation that takes none: a `?dryRun=true` that nobody reads would do what it was to try.
+/// Refuses the query of an operation that takes none: an ignored `?dryRun=true` would do what it should only show.
 pub(crate) async fn refuse_unread(
     State(takers): State<Arc<Takers>>,
     path: MatchedPath,

@@ -1,6 +1,6 @@
-//! Times that clients write.
+//! Times written by clients.
 
-/// A time in RFC 3339: with `Z` or an offset `±HH:MM` of less than a day (jiff alone would take `+25:00`, `+08` and names of
+/// Parses a time in RFC 3339: with `Z` or an offset `±HH:MM` of less than a day (jiff alone accepts `+25:00`, `+08` and names of
 /// zones). `None` for any other text.
 pub(crate) fn rfc3339(text: &str) -> Option<jiff::Timestamp> {
     let has_offset =
@@ -8,7 +8,7 @@ pub(crate) fn rfc3339(text: &str) -> Option<jiff::Timestamp> {
     text.parse().ok().filter(|_| has_offset)
 }
 
-/// Hours and minutes of the `±HH:MM` at the end.
+/// Returns hours and minutes of the `±HH:MM` at the end.
 fn offset_of(text: &str) -> Option<(u8, u8)> {
     let offset = text.get(text.len().checked_sub(6)?..)?;
     let (hours, minutes) = offset.strip_prefix(['+', '-'])?.split_once(':')?;

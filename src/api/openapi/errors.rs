@@ -1,42 +1,42 @@
-//! The errors of every operation: what it names itself (`x-errors`), and what comes with having a body, a login, or a server.
+//! Errors of every operation: those it names itself (`x-errors`), and those of its body, its login, and the server.
 
 use crate::{api::error::ERROR_TYPES, problem::Problem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Statuses and meanings of `process::ERROR_TYPES` but those of [`ERROR_TYPES`]; a test compares.
+/// Statuses and meanings of the words of `process::ERROR_TYPES` that [`ERROR_TYPES`] lacks; a test compares them.
 const OF_THE_SERVER: &[(&str, u16, &str)] = &[
     ("bad_request", 400, "the request is not understood"),
     ("request_timeout", 408, "the body did not arrive in time"),
     ("overloaded", 503, "too many connections: try again after Retry-After seconds"),
     ("not_ready", 503, "the process is starting or stopping"),
 ];
-/// May happen to every request.
+/// Errors of every request.
 const ALWAYS: &[&str] = &["bad_request", "invalid_query", "internal", "redis_unavailable", "overloaded"];
-/// May happen to a JSON body.
+/// Errors of a JSON body.
 const WITH_JSON: &[&str] = &["invalid_json", "invalid_request", "unknown_field", "too_large", "unsupported_media_type"];
 
-/// What went wrong.
+/// The error.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(dead_code, reason = "it is only described, never made")]
 pub(super) struct Fault {
-    /// Never changes its meaning.
+    /// Stable word.
     r#type: String,
-    /// Each problem of a body, where there are several.
+    /// Every problem of a body.
     details: Vec<Problem>,
-    /// As in `X-Request-Id`.
+    /// The request id, as in `X-Request-Id`.
     request_id: String,
 }
 
-/// (word, status, meaning) of everything there is.
+/// Returns (word, status, meaning) of every error.
 pub(super) fn all() -> impl Iterator<Item = (&'static str, u16, &'static str)> {
     let ours = ERROR_TYPES.iter().flat_map(|one| one.statuses.iter().map(|status| (one.word, *status, one.meaning)));
     ours.chain(OF_THE_SERVER.iter().copied())
 }
 
-/// Adds them: per operation and status one answer, with an example of each word.
+/// Adds the errors: for each operation and status one response, with an example of each word.
 pub(super) fn add(document: &mut Value) {
     let components = &mut document["components"];
     let mut meanings: BTreeMap<&str, &str> = BTreeMap::new();
@@ -74,7 +74,7 @@ fn finish(operation: &mut Value) {
         by_status.entry(status).or_default().push((word, meaning));
     }
     for (status, words) in by_status {
-        // One that is special to the operation is described there.
+        // An error of this operation only is described there.
         responses.entry(status.to_string()).or_insert_with(|| response(status, &words));
     }
     for (status, response) in responses {

@@ -1,4 +1,4 @@
-//! Examples of bodies and answers. Tests send each of the first to a server, and hold each of the second against its schema.
+//! Examples of bodies and responses. Tests send every body to a server, and check every response against its schema.
 
 use serde_json::{Map, Value, json};
 
@@ -36,7 +36,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// (operation, name, body)
+/// Bodies: (operation, name, body).
 fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let workflow = parsed(WORKFLOW);
     let listed = json!([{ "nodeId": "6", "fieldName": "text", "fieldValue": "a cat" }]);
@@ -83,7 +83,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// (operation, answer)
+/// Responses: (operation, response).
 fn answers() -> Vec<(&'static str, Value)> {
     let task = parsed(TASK);
     let mut cancelled = task.clone();
@@ -140,7 +140,7 @@ fn answers() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Puts them where they belong.
+/// Adds the examples to their operations.
 pub(super) fn add(document: &mut Value) {
     let (bodies, answers) = (bodies(), answers());
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);

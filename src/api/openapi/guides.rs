@@ -1,5 +1,5 @@
-//! The tags of the document, each with what there is to say of it: one sentence, then the guide of that name in `guides/`, in
-//! English and (`x-description-zh-CN`) in Chinese. `/docs` shows them; rustdoc of `graph` and `ws` has two of them, too.
+//! Tags of the document, each with its description: one sentence, then the guide of that name in `guides/`, in
+//! English and (`x-description-zh-CN`) in Chinese. `/docs` shows them; two of them are also rustdoc, of `graph` and `ws`.
 
 use super::errors;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ macro_rules! guide {
     };
 }
 
-/// (tag, English, Chinese), in the order of reading.
+/// Tags in reading order: (tag, English, Chinese).
 const GUIDES: &[(&str, &str, &str)] = &[
     ("auth", "A password becomes a token.", "用密码换取令牌。"),
     guide!("tasks"),
@@ -30,10 +30,10 @@ const GUIDES: &[(&str, &str, &str)] = &[
     guide!("errors"),
 ];
 
-/// Where [`types`] goes in the guide of errors.
+/// Placeholder of [`types`] in the guide of errors.
 const TYPES_MARK: &str = "{{types}}";
 
-/// `tags` of the document.
+/// Returns the `tags` of the document.
 pub(super) fn tags() -> Value {
     let types = types();
     let whole = |text: &str| text.trim_end().replace(TYPES_MARK, &types);
@@ -41,7 +41,7 @@ pub(super) fn tags() -> Value {
     GUIDES.iter().map(tag).collect()
 }
 
-/// Every word of `error.type`, as a table: the code's own.
+/// Returns every word of `error.type` as a table, from the code.
 fn types() -> String {
     let mut rows: Vec<(&str, Vec<String>, &str)> = Vec::new();
     for (word, status, meaning) in errors::all() {

@@ -1,8 +1,9 @@
-//! The OpenAPI document, served at `GET /api/openapi.json`: made from the routes themselves, and told to be exact.
+//! OpenAPI document, served at `GET /api/openapi.json`: made from the routes, with schemas as strict as the program.
 //!
-//! Handlers say their parameters, body and answer in `#[utoipa::path]`, and in `x-errors` the words of `error.type` that are
-//! special to them. The rest is added here: the errors that everybody has ([`errors`]), what an object may hold ([`tighten`]),
-//! examples ([`examples`]), and the guides ([`guides`]): what is longer than a sentence. Tests hold every answer of every test of the api against the document. Look first at [`document`].
+//! Handlers declare their parameters, body and response in `#[utoipa::path]`, and in `x-errors` the words of `error.type` that
+//! only they have. Added here: the errors of every operation ([`errors`]), strict schemas ([`tighten`]),
+//! examples ([`examples`]), and guides ([`guides`]) for what is longer than a sentence. Tests check every response of the API tests
+//! against the document. Look first at [`document`].
 
 mod errors;
 mod examples;
@@ -34,7 +35,7 @@ const ABOUT: &str = "Tasks for a fleet of ComfyUI instances.\n\n\
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
 
-/// The whole document.
+/// Returns the whole document.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(super::routes().into_openapi()).unwrap_or_default();
     document["info"] = json!({
@@ -54,7 +55,7 @@ pub fn document() -> Value {
     document
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(
     get, path = "/api/openapi.json", operation_id = "getOpenApi", tag = "monitor", security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = Object))

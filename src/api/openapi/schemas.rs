@@ -1,4 +1,4 @@
-//! Shapes that the program reads member by member or writes by hand, said once more for the document. Tests send every example
+//! Schemas of what the program reads member by member or writes by hand. Tests send every example
 //! and every bound of them.
 
 #![allow(dead_code, reason = "they are only described, never made")]
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Who wants a token.
+/// Credentials.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct LoginBody {
@@ -22,20 +22,20 @@ pub(in crate::api) struct LoginBody {
     password: String,
 }
 
-/// Whether the instance may take tasks.
+/// State to set on an instance.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct SwitchBody {
-    /// `false` drains: what runs ends, nothing new starts.
+    /// `false` drains the instance: running prompts end, and no new one starts.
     enabled: bool,
 }
 
-/// What is to run.
+/// A workflow to run, and how.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::api) struct TaskBody {
     workflow: WorkflowOrName,
-    /// So many tasks of each combination; they are a batch.
+    /// Number of tasks for each combination. They are a batch.
     #[schema(minimum = 1, maximum = 1_000)]
     count: Option<u16>,
     /// Lists of values, `{"3.seed":[1,2,3]}`: every combination is a task of a batch.
@@ -43,68 +43,68 @@ pub(in crate::api) struct TaskBody {
     sweep: Option<Value>,
     /// Values for its inputs: `{"6.text":"a cat","seed":7}`, or a list of `{nodeId, fieldName, fieldValue}`.
     params: Option<TaskParams>,
-    /// Nothing in `params` may go unused, no placeholder may stay without value.
+    /// Whether unused params, and placeholders without a value, are errors.
     strict: Option<bool>,
-    /// `all`: every seed that no param sets is drawn.
+    /// `all` draws every seed that no param sets.
     randomize_seeds: Option<RandomizeSeeds>,
-    /// Well-known names (`prompt`, `width`, …) are looked for in the graph.
+    /// Whether well-known names (`prompt`, `width`, …) are mapped to inputs of the graph.
     auto_map: Option<bool>,
-    /// `normal` when not given.
+    /// Lane of the task; `normal` by default.
     priority: Option<Priority>,
-    /// Longest run, ms.
+    /// Time limit of a run, ms.
     #[schema(minimum = 1, maximum = 2_592_000_000_u64)]
     timeout_ms: Option<u64>,
-    /// Must have begun by then, in the future.
+    /// Time by which the task must have started; in the future.
     #[schema(format = DateTime)]
     start_by: Option<String>,
-    /// How often it may be tried; 3 when not given.
+    /// Number of attempts; 3 by default.
     #[schema(minimum = 1, maximum = 10)]
     max_attempts: Option<u32>,
-    /// Yours, at most 4,096 bytes of JSON; comes back with the task.
+    /// Your own object, at most 4,096 bytes of JSON; returned with the task.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
 }
 
-/// What runs.
+/// The workflow.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum WorkflowOrName {
     /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`.
     #[schema(value_type = Object)]
     Graph(Value),
-    /// A published one: `name`, or `name@3`.
+    /// A published workflow: `name`, or `name@3`.
     Name(String),
 }
 
-/// What is published.
+/// A workflow to publish.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = FlowBody)]
 pub(in crate::api) struct WorkflowBody {
-    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`; or what its editor saves, which is converted.
-    /// `$file`, `$url` and links may stand in it, the other `$…` forms in `params` of a task only.
+    /// ComfyUI's "Export (API)": `{node_id: {class_type, inputs}}`; or a file saved by its editor, which is converted.
+    /// It may contain `$file`, `$url` and links; other `$…` forms are allowed in `params` of a task only.
     #[schema(value_type = Object)]
     workflow: Value,
     #[schema(max_length = 1_000)]
     description: Option<String>,
-    /// The parameters that it declares, by name.
+    /// Declared params by name.
     #[schema(value_type = Option<Object>)]
     params: Option<Value>,
-    /// The newest version that was read, 0 = there is none: 409 if it is another one now.
+    /// The newest version that was read, 0 = none; 409 if it is another one now.
     version: Option<u64>,
 }
 
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum TaskParams {
-    /// By address or name.
+    /// Values by address or name.
     #[schema(value_type = Object)]
     Named(BTreeMap<String, Value>),
-    /// As `nodeInfoList`.
+    /// Values as a `nodeInfoList`.
     Listed(Vec<ListedParam>),
 }
 
-/// One value for one input.
+/// A value for an input.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ListedParam {
@@ -113,7 +113,7 @@ struct ListedParam {
     field_value: Value,
 }
 
-/// As a text or a number.
+/// Node id, as a text or a number.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum NodeId {
@@ -128,15 +128,15 @@ enum RandomizeSeeds {
     All,
 }
 
-/// The task, or what it would be.
+/// The accepted task or batch, or a dry run.
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub(in crate::api) enum Submitted {
-    /// It is accepted.
+    /// An accepted task.
     Task(Box<TaskView>),
-    /// `count` or `sweep`: all of them are.
+    /// An accepted batch (`count` or `sweep`).
     Batch(Box<BatchView>),
-    /// `dryRun=true`.
+    /// A dry run (`dryRun=true`).
     DryRun(Box<DryRun>),
 }
 
@@ -160,19 +160,19 @@ pub(in crate::api) struct UploadForm {
     file: Vec<u8>,
 }
 
-/// What is named replaces, the rest stays.
+/// Members to replace; others stay as they are.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::api) struct ConfigBody {
-    /// All of them: one that is left out is drained and gone.
+    /// All servers. A server that is left out is drained and removed.
     #[schema(max_items = 1_000)]
     servers: Option<Vec<ServerBody>>,
     health_check: Option<HealthCheckBody>,
-    /// The version that was read: 409 if it is another one now.
+    /// The version that was read; 409 if it is another one now.
     version: Option<u64>,
 }
 
-/// One machine. Members that are left out stay as they are at a server that is known by its `id`.
+/// A machine. For a known `id`, members that are left out stay as they are.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ServerBody {
@@ -182,42 +182,42 @@ struct ServerBody {
     name: Option<String>,
     /// IP address or host name; IPv6 without brackets.
     ip: String,
-    /// One instance each.
+    /// Ports, one for each instance.
     #[schema(value_type = Vec<u16>, min_items = 1, max_items = 2_000)]
     ports: Vec<u16>,
     enabled: Option<bool>,
     scheme: Option<Scheme>,
-    /// Empty, or `/comfy`.
+    /// Path prefix: empty, or such as `/comfy`.
     base_path: Option<String>,
-    /// Sent with every request; `***` keeps the value that is stored.
+    /// Headers sent with every request; `***` keeps the stored value.
     headers: Option<BTreeMap<String, String>>,
 }
 
-/// How instances are checked.
+/// Health checks of instances.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct HealthCheckBody {
-    /// Between two checks, ms.
+    /// Time between two checks, ms.
     #[schema(minimum = 200, maximum = 3_600_000)]
     interval: Option<u64>,
-    /// Of one check, ms.
+    /// Timeout of a check, ms.
     #[schema(minimum = 100, maximum = 120_000)]
     timeout: Option<u64>,
-    /// Misses in a row before an instance is down.
+    /// Consecutive failures before an instance is down.
     #[schema(minimum = 1, maximum = 100)]
     failures_to_down: Option<u32>,
 }
 
-/// What the fleet can run.
+/// Node classes of the fleet.
 #[derive(ToSchema)]
 pub(in crate::api) struct Nodes {
-    /// By class.
+    /// Classes by name.
     classes: BTreeMap<String, NodeClass>,
-    /// Classes that were asked for and that nobody is known to have.
+    /// Requested classes that no instance is known to have.
     unknown: Option<Vec<String>>,
 }
 
-/// A class, with what any instance offers.
+/// A class, with the choices of all instances.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NodeClass {
@@ -229,17 +229,17 @@ struct NodeClass {
     instances: Vec<crate::task::InstanceId>,
 }
 
-/// One input; whatever else its class says of it (`default`, `step`, `tooltip`, …) is here, too.
+/// An input. Other properties that its class declares (`default`, `step`, `tooltip`, …) are here, too.
 #[derive(ToSchema)]
 struct NodeInput {
     name: String,
     r#type: String,
     required: bool,
-    /// Takes a link only.
+    /// Whether it takes a link only.
     link: Option<bool>,
-    /// Takes a file.
+    /// Whether it takes a file.
     upload: Option<bool>,
-    /// May be drawn.
+    /// Whether it is a seed that can be drawn.
     seed: Option<bool>,
     min: Option<f64>,
     max: Option<f64>,
@@ -253,7 +253,7 @@ struct NodeOutput {
     r#type: String,
 }
 
-/// Redis answers.
+/// Redis responds.
 #[derive(ToSchema)]
 pub(in crate::api) struct Health {
     #[schema(pattern = "^ok$")]
@@ -262,7 +262,7 @@ pub(in crate::api) struct Health {
     redis: String,
 }
 
-/// A failure that has `data`, too.
+/// A failure that also has `data`.
 #[derive(ToSchema)]
 pub(in crate::api) struct Unhealthy {
     #[schema(minimum = 503, maximum = 503)]

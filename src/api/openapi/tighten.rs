@@ -1,5 +1,5 @@
-//! Makes the schemas say neither more nor less than what is true: objects are closed, what may be absent is never `null`,
-//! numbers have no size of some language, parts that are flattened are one object.
+//! Makes the schemas strict: objects are closed, members that may be absent are never `null`,
+//! numbers have no language-specific size, and flattened members are one object.
 
 use crate::{
     api::routes::thumbnail::SIDES,
@@ -7,13 +7,13 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-/// What may hold more than it says.
+/// Schemas that may have other members.
 const OPEN: &[&str] = &["UploadForm", "NodeInput"];
 
-/// Of a version in a query: more digits than 15 are none.
+/// Largest version in a query: 15 digits.
 const VERSION_MAX: u64 = 999_999_999_999_999;
 
-/// Tightens every schema.
+/// Makes every schema of the document strict.
 pub(super) fn finish(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     let before = schemas.clone();
@@ -35,7 +35,7 @@ pub(super) fn finish(document: &mut Value) {
     }
 }
 
-/// The schema of an envelope comes with a copy of what is in it: it is named instead.
+/// Replaces the copied schema inside an envelope by a reference.
 fn name_data(name: &str, schema: &mut Value, schemas: &Map<String, Value>) {
     let Some(inside) = name.strip_prefix("Envelope_") else { return };
     let (one, is_list) = inside.strip_prefix("Vec_").map_or((inside, false), |one| (one, true));
@@ -45,7 +45,7 @@ fn name_data(name: &str, schema: &mut Value, schemas: &Map<String, Value>) {
     }
 }
 
-/// `allOf` of objects (a flattened member) becomes one object: a closed part would refuse the members of the other.
+/// Merges an `allOf` of objects (a flattened member) into one object: a closed part would refuse the members of the other.
 fn join_parts(schema: &mut Value, schemas: &Map<String, Value>) {
     let Some(parts) = schema.as_object_mut().and_then(|members| members.shift_remove("allOf")) else { return };
     let mut joined = json!({ "type": "object", "required": [], "properties": {} });
@@ -68,7 +68,7 @@ fn resolve<'a>(schema: &'a Value, schemas: &'a Map<String, Value>) -> &'a Value 
     name.and_then(|name| schemas.get(name)).unwrap_or(schema)
 }
 
-/// Goes through everything below.
+/// Visits every value below.
 fn tighten(schema: &mut Value, closes: bool) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(|item| tighten(item, closes)),
@@ -97,7 +97,7 @@ fn tighten_object(members: &mut Map<String, Value>, closes: bool) {
     }
 }
 
-/// Takes `null` out of a schema's choices.
+/// Removes `null` from the choices of a schema.
 fn never_null(schema: &mut Value) {
     if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|one| one != "null");
@@ -117,7 +117,7 @@ fn never_null(schema: &mut Value) {
     }
 }
 
-/// Choices, and lists of words with commas between.
+/// Declares choices, and lists of words separated by commas.
 fn add_words(parameter: &mut Value) {
     if parameter["name"] == "w" {
         parameter["schema"]["enum"] = json!(SIDES);

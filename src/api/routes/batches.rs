@@ -1,4 +1,4 @@
-//! `GET|DELETE /api/batches/:id`: what stands of a batch, and its end.
+//! `GET|DELETE /api/batches/:id`: progress of a batch, and its cancellation.
 
 use crate::{
     api::{
@@ -14,8 +14,8 @@ use axum::extract::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// `{"batchId","count","counts":{"pending":2,…},"progress":40,"owner","createdAt","updatedAt",…}`; `counts` are of the tasks that
-/// are kept, `cancelled` is how many a `DELETE` has just ended.
+/// `{"batchId","count","counts":{"pending":2,…},"progress":40,"owner","createdAt","updatedAt",…}`; `counts` cover the tasks that
+/// still exist, `cancelled` is the number of tasks that a `DELETE` has just ended.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchSummary {
@@ -23,7 +23,7 @@ pub(crate) struct BatchSummary {
     count: u64,
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     counts: BTreeMap<&'static str, u64>,
-    /// 0–100 of all its tasks; 100 when all have ended.
+    /// Progress of all tasks, 0–100; 100 when all have ended.
     #[schema(minimum = 0, maximum = 100)]
     progress: u64,
     owner: String,
@@ -49,7 +49,7 @@ impl BatchSummary {
             .filter(|(status, _)| matches!(status, Status::Pending | Status::Running))
             .map(|(_, count)| count)
             .sum();
-        // Those that are not kept any more have ended.
+        // Tasks that were collected have ended.
         let progress = (stand.percent_sum + (count - kept) * 100) / count.max(1);
         let workflow = stand.facts.workflow;
         Self {
@@ -67,7 +67,7 @@ impl BatchSummary {
     }
 }
 
-/// What stands of it.
+/// Returns the progress of a batch.
 #[utoipa::path(
     get, path = "/api/batches/{id}", operation_id = "getBatch", tag = "batches",
     params(("id" = crate::task::BatchId, Path, description = "the batch")),
@@ -83,7 +83,7 @@ pub(crate) async fn detail(
     Ok(Answer(BatchSummary::new(id, stand, None)))
 }
 
-/// Cancels all of its tasks that have not ended; said again it changes nothing.
+/// Cancels all tasks of a batch that have not ended. Idempotent.
 #[utoipa::path(
     delete, path = "/api/batches/{id}", operation_id = "cancelBatch", tag = "batches",
     params(("id" = crate::task::BatchId, Path, description = "the batch")),
@@ -101,7 +101,7 @@ pub(crate) async fn cancel(
     Ok(Answer(BatchSummary::new(id, stand, Some(cancelled))))
 }
 
-/// Somebody else's batch is answered like one that does not exist.
+/// Returns a batch that the caller may read. Another user's batch is reported as not found.
 async fn own(state: &ApiState, caller: &Caller, id: &str) -> Result<(BatchId, BatchOverview)> {
     let id: BatchId = id.parse().map_err(|_| ApiError::NotFound("such batch"))?;
     let stand = state.queue.batch(id).await?;

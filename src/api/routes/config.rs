@@ -1,4 +1,4 @@
-//! `GET|PUT /api/config`: the fleet. Secrets never come back; a change is whole or not at all.
+//! `GET|PUT /api/config`: the fleet. Secrets are never returned; a change is applied completely or not at all.
 
 use crate::{
     api::{
@@ -20,10 +20,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Somebody else may write between our reading and our writing; so often we try again when the caller named no version.
+/// Attempts of a change without a version, if another client writes between the read and the write.
 const TRIES_MAX: usize = 8;
 
-/// The config in force, its version also as `ETag`.
+/// Returns the current config. The `ETag` is its version.
 #[utoipa::path(
     get, path = "/api/config", operation_id = "getConfig", tag = "config",
     responses((status = 200, description = "the config; values of headers are `***`", body = crate::api::openapi::Envelope<FleetConfig>,
@@ -34,7 +34,7 @@ pub(crate) async fn read(State(state): State<ApiState>, _admin: Admin) -> Result
     Ok(shown(&state.queue.config().await?))
 }
 
-/// Replaces what the body names. `If-Match` or `version` guard against lost updates.
+/// Replaces the members that the body has. `If-Match` or `version` guard against lost updates.
 #[utoipa::path(
     put, path = "/api/config", operation_id = "changeConfig", tag = "config",
     params(("If-Match" = Option<String>, Header, pattern = r#"^([*]|[0-9]{1,15}|"[0-9]{1,15}")$"#,
@@ -78,7 +78,7 @@ fn shown(config: &FleetConfig) -> Response {
     response
 }
 
-/// From `If-Match: "7"` and from `"version":7`; when both are there they must agree.
+/// Returns the version of `If-Match: "7"` or of `"version":7`; if both exist they must agree.
 pub(crate) fn expected_version(headers: &HeaderMap, named: Option<u64>) -> Result<Option<u64>> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let (value, None) = (values.next(), values.next()) else {

@@ -1,5 +1,5 @@
-//! `GET /upload/file/:fileId`: the bytes. No login, because an `<img>` cannot send one: the id is 122 random bits, and in private
-//! mode the link is signed. Inert: nothing served here runs in a browser under our name.
+//! `GET /upload/file/:fileId`: the bytes. No login, because an `<img>` cannot send one: the id has 122 random bits, and in private
+//! mode the link is signed. Inert: a browser never executes anything served here under our origin.
 
 use super::thumbnail;
 use crate::{
@@ -26,12 +26,12 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
-/// What stands behind an id never changes.
+/// The content of an id never changes.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
-/// The file, or the part of it that `Range` asks for.
+/// Returns the file, or the part of it that `Range` requests.
 #[utoipa::path(
     get, path = "/upload/file/{id}", operation_id = "downloadFile", tag = "files", security((), ("bearer" = [])),
     params(
@@ -102,11 +102,11 @@ pub(crate) async fn download(
     Ok(response)
 }
 
-/// What lets a request in.
+/// Reason why a download is allowed.
 enum Pass {
-    /// Public mode: whoever knows the id.
+    /// Public mode: everyone who knows the id.
     Anybody,
-    /// A signed link, still good for so long.
+    /// A signed link, valid for this time.
     Link(Duration),
     /// A login.
     Login(Caller),
@@ -120,7 +120,7 @@ impl Pass {
         }
     }
 
-    /// A browser may show it as long as it could ask again.
+    /// Returns the caching rule: a browser may keep the file as long as it could request it again.
     fn cache(&self) -> HeaderValue {
         match self {
             Self::Anybody => CACHE,
@@ -132,7 +132,7 @@ impl Pass {
     }
 }
 
-/// A link that is still good opens its file to whoever comes with it; else a login counts, and need not have a fresh link.
+/// Decides whether a download is allowed: by a valid link, else by a login, which needs no valid link.
 fn admit(state: &ApiState, id: FileId, visitor: Visitor, query: &Query) -> Result<Pass> {
     if !state.links.are_signed() {
         return Ok(Pass::Anybody);
@@ -150,7 +150,7 @@ fn admit(state: &ApiState, id: FileId, visitor: Visitor, query: &Query) -> Resul
     }
 }
 
-/// Sends the client to the store, where that is set; it asks there for the part that it wants.
+/// Returns a redirect to the store, if that is configured. The client requests the part that it wants there.
 async fn redirect(state: &ApiState, record: &FileRecord) -> Result<Option<Response>> {
     let (content_type, disposition) = (shown_type(record), shown_disposition(record));
     let look = Redirect { content_type, disposition: &disposition };
@@ -161,7 +161,7 @@ async fn redirect(state: &ApiState, record: &FileRecord) -> Result<Option<Respon
     Ok(Some(response))
 }
 
-/// A thumbnail; never in parts.
+/// Returns a thumbnail; never in parts.
 async fn small(
     state: &ApiState,
     record: FileRecord,
@@ -211,14 +211,14 @@ fn shown_disposition(record: &FileRecord) -> String {
     disposition(if is_inert(&record.content_type) { "inline" } else { "attachment" }, &record.filename)
 }
 
-/// A text that cannot be a header's value is left out rather than sent half.
+/// Sets a header. A text that is no valid header value is left out.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
-/// What a browser only shows. SVG is a picture that can run scripts.
+/// Whether a browser only displays this type. SVG is an image that can run scripts.
 fn is_inert(content_type: &str) -> bool {
     let is_medium = ["image/", "audio/", "video/"].iter().any(|prefix| content_type.starts_with(prefix));
     content_type == "text/plain" || is_medium && !content_type.contains("svg")
@@ -227,7 +227,7 @@ fn is_inert(content_type: &str) -> bool {
 /// Characters that RFC 3986 leaves as they are; everything else in a name is percent-encoded.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
-/// RFC 6266: a plain name for old readers, and the real one as RFC 8187 has it.
+/// Returns a `Content-Disposition` (RFC 6266): an ASCII name for old clients, and the real one in the form of RFC 8187.
 fn disposition(kind: &str, filename: &str) -> String {
     let plain: String = filename
         .chars()

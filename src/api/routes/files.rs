@@ -1,4 +1,4 @@
-//! `GET /api/files`, `DELETE /api/files/:id`, and how a file is shown.
+//! `GET /api/files`, `DELETE /api/files/:id`, and the view of a file.
 
 use crate::{
     api::{
@@ -13,7 +13,7 @@ use crate::{
 use axum::extract::State;
 use serde::Serialize;
 
-/// `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
+/// A file: `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FileView {
@@ -32,7 +32,7 @@ pub(crate) struct FileView {
 }
 
 impl FileView {
-    /// Shows a registered file.
+    /// Returns the view of a registered file.
     pub(crate) fn new(record: FileRecord, links: &Links) -> Self {
         Self {
             url: links.file(record.id),
@@ -57,7 +57,7 @@ pub(crate) struct Page {
     items: Vec<FileView>,
 }
 
-/// One page: `kind` (`upload` or `output`; both when not asked), `limit`, `offset`. Everybody's files, hence for admins.
+/// Lists files: `kind` (`upload` or `output`, both by default), `limit`, `offset`. It covers the files of all users, hence is for admins.
 #[utoipa::path(
     get, path = "/api/files", operation_id = "listFiles", tag = "files",
     params(
@@ -84,7 +84,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     Ok(Answer(Page { total, items }))
 }
 
-/// Deletes a file that no waiting or running task and no published workflow needs; answers with what it was.
+/// Deletes a file that no waiting or running task and no published workflow needs. Returns the deleted file.
 #[utoipa::path(
     delete, path = "/api/files/{id}", operation_id = "deleteFile", tag = "files",
     params(("id" = FileId, Path, description = "the file")),
@@ -104,9 +104,9 @@ pub(crate) async fn delete(
     match state.queue.delete_file(id).await? {
         FileDeleted::Deleted(record, objects) => {
             for object in objects {
-                // The link is dead already; bytes that stay behind cost space, nothing else.
+                // The link no longer works; remaining bytes only cost space.
                 if let Err(error) = state.store.delete(object).await {
-                    tracing::warn!(file = %id, %object, %error, "the bytes of a deleted file are still there");
+                    tracing::warn!(file = %id, %object, %error, "bytes of a deleted file not deleted");
                 }
             }
             Ok(Answer(FileView::new(record, &state.links)))

@@ -1,4 +1,4 @@
-//! `GET /api/instances`, `GET|PUT /api/instances/:id`: the config's instances with what is known of each.
+//! `GET /api/instances`, `GET|PUT /api/instances/:id`: the instances of the config and the state of each.
 
 use crate::{
     api::{
@@ -19,7 +19,7 @@ use crate::{
 use axum::extract::State;
 use serde::Serialize;
 
-/// One instance with the recent changes of its phase, newest first.
+/// An instance with the recent changes of its phase, newest first.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = InstanceDetail)]
 pub(crate) struct Detail {
@@ -50,7 +50,7 @@ impl Detail {
     }
 }
 
-/// Every instance of the config, in its order.
+/// Lists every instance of the config, in the order of the config.
 #[utoipa::path(
     get, path = "/api/instances", operation_id = "listInstances", tag = "instances",
     responses((status = 200, description = "every instance", body = crate::api::openapi::Envelope<Vec<InstanceView>>))
@@ -59,7 +59,7 @@ pub(crate) async fn list(State(state): State<ApiState>, _caller: Caller) -> Resu
     Ok(Answer(state.queue.instance_views().await?))
 }
 
-/// One instance.
+/// Returns an instance.
 #[utoipa::path(
     get, path = "/api/instances/{id}", operation_id = "getInstance", tag = "instances",
     params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
@@ -75,7 +75,7 @@ pub(crate) async fn detail(
     Ok(Answer(read(&state.queue, &target).await?))
 }
 
-/// `{"enabled":false}` drains: what runs ends, nothing new starts.
+/// Enables or disables an instance. `{"enabled":false}` drains it: running prompts end, and no new one starts.
 #[utoipa::path(
     put, path = "/api/instances/{id}", operation_id = "switchInstance", tag = "instances",
     params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
@@ -100,7 +100,7 @@ pub(crate) async fn switch(
     Ok(Answer(read(&state.queue, &target).await?))
 }
 
-/// Only what the config names exists: no text of a client becomes part of a key.
+/// Finds an instance of the config; no other exists. Text from a client never becomes part of a key.
 async fn target(queue: &Queue, id: &str) -> Result<Target> {
     let targets = queue.config().await?.targets();
     targets.into_iter().find(|target| target.id.as_str() == id).ok_or(ApiError::NotFound("such instance"))

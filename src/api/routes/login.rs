@@ -1,4 +1,4 @@
-//! `POST /api/auth/login`: a password becomes a token. Failures are counted in Redis per user and per address; successes are not.
+//! `POST /api/auth/login`: exchanges a password for a token. Failures are counted in Redis by user and by address; successes are not.
 
 use crate::{
     api::{
@@ -19,14 +19,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{net::IpAddr, time::Duration};
 
-/// Failures are forgotten after this; nobody is ever locked out for longer.
+/// Time after which failures are forgotten, and the longest lock-out.
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// Failed logins from one address within the window.
+/// Failed logins from an address within the window.
 const FAILURES_PER_ADDRESS: u64 = 20;
-/// Failed logins of one user within the window, from wherever.
+/// Failed logins of a user within the window, from any address.
 const FAILURES_PER_USER: u64 = 50;
 
-/// `{"token":"…","expiresAt":"2024-01-02T00:00:00.000Z","user":{"username":"admin","role":"admin"}}`
+/// A token and its user: `{"token":"…","expiresAt":"2024-01-02T00:00:00.000Z","user":{"username":"admin","role":"admin"}}`
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Login)]
@@ -43,7 +43,7 @@ struct User {
     role: Role,
 }
 
-/// Gives a token for `{"username","password"}`.
+/// Returns a token for `{"username","password"}`.
 #[utoipa::path(
     post, path = "/api/auth/login", operation_id = "login", tag = "auth", security(()),
     request_body = crate::api::openapi::LoginBody,
@@ -81,11 +81,11 @@ fn text(members: &Members<'_>, name: &'static str) -> Result<String> {
     raw::text(value).ok_or_else(|| ApiError::shape(&pointer, "not_a_text", &format!("`{name}` must be a text")))
 }
 
-/// Where failures are counted: names of the counters, with their limits.
+/// Counters of failed logins by name, with their limits.
 struct Scopes(Vec<(String, u64)>);
 
 impl Scopes {
-    /// The queue hashes the names: no text of a client becomes part of a key.
+    /// Returns the counters of a login. The queue hashes their names, so text from a client never becomes part of a key.
     fn new(username: &str, peer: Option<IpAddr>) -> Self {
         let user = (format!("user-{username}"), FAILURES_PER_USER);
         let address = peer.map(|peer| (format!("address-{}", network(peer)), FAILURES_PER_ADDRESS));
@@ -110,7 +110,7 @@ impl Scopes {
     }
 }
 
-/// What counts as one address: IPv6 hands out a /64 to everybody.
+/// Returns the network that counts as one address: of IPv6 a /64, because every subscriber gets one.
 fn network(peer: IpAddr) -> String {
     match peer.to_canonical() {
         IpAddr::V4(v4) => v4.to_string(),

@@ -15,7 +15,7 @@ use axum::{
 };
 use serde_json::json;
 
-/// The counts of the document and a few more, of one instant.
+/// Returns counts of tasks and instances at one moment.
 #[utoipa::path(
     get, path = "/api/monitor/overview", operation_id = "getOverview", tag = "monitor",
     responses((status = 200, description = "the counts", body = crate::api::openapi::Envelope<OverviewView>))
@@ -25,7 +25,7 @@ pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> 
     Ok(Answer(OverviewView::new(&instances, &counts)))
 }
 
-/// Whether Redis answers. No login; ComfyUI is not asked.
+/// Checks whether Redis responds. Needs no login, and asks no ComfyUI.
 #[utoipa::path(
     get, path = "/api/health", operation_id = "getHealth", tag = "monitor", security(()),
     responses(
@@ -38,7 +38,7 @@ pub(crate) async fn health(State(state): State<ApiState>) -> Response {
     if state.queue.ping().await.is_ok() {
         return Answer(json!({ "status": "ok", "redis": "connected" })).into_response();
     }
-    // The one failure that also has `data`: the document's fields must be readable when they matter most.
+    // The only failure that also has `data`, so that monitoring can read the same fields in both cases.
     let body = json!({
         "code": 503,
         "message": "redis does not answer",

@@ -1,4 +1,4 @@
-//! `GET /api/tasks/:id/preview`: what a sampler shows while it works.
+//! `GET /api/tasks/:id/preview`: the latest preview of a running task.
 
 use super::tasks::task_id;
 use crate::{
@@ -16,14 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Never runs, never is kept.
+/// Headers of a response that a browser neither executes nor caches.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
 ];
 
-/// The latest picture, at most ten seconds old. To ask is also to want more: they come as long as somebody asks.
+/// Returns the latest preview, at most ten seconds old. Previews are made as long as a client requests them.
 #[utoipa::path(
     get, path = "/api/tasks/{id}/preview", operation_id = "getTaskPreview", tag = "tasks",
     params(("id" = crate::task::TaskId, Path, description = "a running task")),

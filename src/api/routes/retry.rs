@@ -1,4 +1,4 @@
-//! `POST /api/tasks/:id/retry`: another life for a task that failed or was cancelled.
+//! `POST /api/tasks/:id/retry`: runs a task again that failed or was cancelled.
 
 use super::tasks::own_task_id;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 use axum::extract::State;
 use std::time::Instant;
 
-/// Puts it back in its lane with a new budget of attempts, and answers with it. Said again while it lives it changes nothing.
+/// Puts the task back into its lane with new attempts, and returns it. Until it ends again, a repeat changes nothing.
 #[utoipa::path(
     post, path = "/api/tasks/{id}/retry", operation_id = "retryTask", tag = "tasks",
     params(("id" = crate::task::TaskId, Path, description = "the task")),

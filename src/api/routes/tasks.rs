@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Instant;
 
-/// `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`, newest first.
+/// A page of tasks, newest first: `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = TaskPage)]
@@ -29,7 +29,7 @@ pub(crate) struct Page {
     next_cursor: Option<String>,
 }
 
-/// One page: `status` or `errorType` (several with commas), `workflow` (published) or `batchId`, `limit`, and `offset` or `cursor`.
+/// Lists tasks: `status` or `errorType` (several with commas), `workflow` (published) or `batchId`, `limit`, and `offset` or `cursor`.
 #[utoipa::path(
     get, path = "/api/tasks", operation_id = "listTasks", tag = "tasks",
     params(
@@ -63,7 +63,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
         let message = "use one of `errorType`, `workflow` and `batchId`";
         return Err(ApiError::InvalidQuery(message.to_owned()));
     }
-    // These indexes are of everybody's tasks.
+    // These indexes hold the tasks of all users.
     if (!failures.is_empty() || workflow.is_some()) && !caller.may_manage() {
         return Err(ApiError::Forbidden);
     }
@@ -87,7 +87,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
     }))
 }
 
-/// One task; `?include=workflow` adds the graph.
+/// Returns a task; `?include=workflow` adds the graph.
 #[utoipa::path(
     get, path = "/api/tasks/{id}", operation_id = "getTask", tag = "tasks",
     params(
@@ -123,7 +123,7 @@ pub(crate) async fn detail(
     Ok(Answer(view))
 }
 
-/// The graph of a task: `?form=resolved` (the default: with the params in it) or `original` (as submitted).
+/// Returns the graph of a task: `?form=resolved` (the default, with the params in it) or `original` (as submitted).
 #[utoipa::path(
     get, path = "/api/tasks/{id}/workflow", operation_id = "getTaskWorkflow", tag = "tasks",
     params(
@@ -152,7 +152,7 @@ pub(crate) async fn workflow(
     Ok(Answer(payload.original.filter(|_| is_original).unwrap_or(payload.workflow)))
 }
 
-/// Cancels; final at once. An ended task stays as it is: 409.
+/// Cancels a task; final at once. An ended task does not change: 409.
 #[utoipa::path(
     delete, path = "/api/tasks/{id}", operation_id = "cancelTask", tag = "tasks",
     params(("id" = TaskId, Path, description = "the task")),

@@ -1,4 +1,4 @@
-//! `GET /upload/file/:fileId?w=256`: a small copy of a picture, made when it is first asked for and kept in memory.
+//! `GET /upload/file/:fileId?w=256`: thumbnail of a picture, made on the first request and kept in memory.
 
 use crate::{
     api::{
@@ -17,25 +17,25 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// What `w` may be: every other size would be one more copy to make and to keep.
+/// Allowed values of `w`: every other size would be another thumbnail to make and to keep.
 pub(crate) const SIDES: [u32; 5] = [64, 128, 256, 512, 1024];
-/// Pictures decoded at once: each takes a core and up to a quarter of a GiB.
+/// Pictures decoded concurrently: each takes a core and up to a quarter of a GiB.
 const AT_ONCE: usize = 2;
 /// Requests that may wait for their turn.
 const WAITING_MAX: usize = 64;
-/// How long.
+/// Longest wait for a turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Bytes of thumbnails that are kept.
+/// Size of all kept thumbnails, bytes.
 const KEPT_BYTES_MAX: usize = 32 << 20;
-/// What keeping one costs besides its bytes.
+/// Memory of a kept thumbnail besides its content, bytes.
 const KEPT_OVERHEAD_BYTES: usize = 256;
 
-/// A thumbnail, or that there can be none.
+/// A thumbnail, or the reason why the picture has none.
 type Made = Result<Arc<Thumbnail>, Refused>;
-/// Of the picture's bytes, and the side.
+/// SHA-256 of the picture, and the side of the thumbnail.
 type Key = (String, u32);
 
-/// The side that a request asks for.
+/// Returns the side that a request asks for.
 pub(crate) fn side(query: &Query) -> Result<Option<u32>> {
     let Some(text) = query.one("w")? else { return Ok(None) };
     let known = SIDES.into_iter().find(|side| side.to_string() == text);
@@ -43,7 +43,7 @@ pub(crate) fn side(query: &Query) -> Result<Option<u32>> {
     known.map(Some).ok_or_else(|| ApiError::InvalidQuery(format!("`w` must be one of {sides}")))
 }
 
-/// Makes thumbnails, a few at a time, and keeps them.
+/// Thumbnails: made a few at a time, and kept.
 pub(crate) struct Thumbnails {
     kept: Mutex<Kept>,
     turns: Arc<Semaphore>,
@@ -59,7 +59,7 @@ impl Thumbnails {
         }
     }
 
-    /// Of a registered file.
+    /// Returns the thumbnail of a registered file.
     pub(crate) async fn get(
         self: &Arc<Self>,
         state: &ApiState,
@@ -83,7 +83,7 @@ impl Thumbnails {
 
     async fn make(self: &Arc<Self>, state: &ApiState, record: &FileRecord, key: Key) -> Result<Made> {
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| ApiError::Internal)?;
-        // Somebody else made it while we waited.
+        // Another request may have made it meanwhile.
         if let Some(made) = self.known(&key) {
             return Ok(made);
         }
@@ -93,7 +93,7 @@ impl Thumbnails {
             bytes.extend_from_slice(&chunk);
         }
         let this = Arc::clone(self);
-        // Goes on, and keeps its turn, when the client has gone: what is done is done for the next one.
+        // Continues, and keeps its turn, if the client disconnects: the next request finds the thumbnail.
         let making = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let made = media::thumbnail(&bytes, key.1).map(Arc::new);
@@ -120,7 +120,7 @@ fn refusal<T>(made: Result<T, Refused>) -> Result<T> {
     })
 }
 
-/// The newest ones, bounded by bytes.
+/// Newest thumbnails, bounded by size.
 #[derive(Default)]
 struct Kept {
     made: HashMap<Key, Made>,

@@ -1,4 +1,4 @@
-//! Why a task waits, in words. Pure: what is said is what the counts and the instances show.
+//! Reason why a task waits, as a sentence. Pure: it follows from the counts and the instances.
 
 use crate::{
     fleet::{InstanceView, Phase},
@@ -6,10 +6,10 @@ use crate::{
     task::{Failure, InstanceId, Task, TaskState, rfc3339},
 };
 
-/// Instances told by name.
+/// Instances listed by name.
 const TOLD_MAX: usize = 3;
 
-/// One sentence; `None` for a task that does not wait.
+/// Returns the reason as a sentence; `None` for a task that does not wait.
 pub(crate) fn words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> Option<String> {
     match task.state {
         TaskState::Delayed => Some(delay_words(task)),
@@ -26,7 +26,7 @@ fn delay_words(task: &Task) -> String {
     format!("retry {at}, after attempt {} failed{why}", task.attempt)
 }
 
-/// It has a slot; somebody must begin it.
+/// Reason for a task that has a slot and was not started yet.
 fn claim_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
     let Some(id) = &task.instance else { return "an instance to begin".to_owned() };
     let is_alive = instances.iter().any(|instance| instance.id == id.as_str() && instance.alive);
@@ -39,7 +39,7 @@ fn claim_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -
     }
 }
 
-/// A task that only some instances can run waits for those.
+/// Reason for a task that only some instances can run.
 fn who_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
     let eligible = &task.facts.eligible;
     if eligible.is_empty() {
@@ -64,7 +64,7 @@ fn who_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> 
     format!("{}; only {told} {has} what it needs", obstacle_words(task, prospects, &fitting))
 }
 
-/// The first thing that is in the way.
+/// Returns the first obstacle.
 fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
     let count = |is: &dyn Fn(&&InstanceView) -> bool| instances.iter().filter(is).count();
     let enabled = count(&|instance| instance.enabled);
@@ -103,7 +103,7 @@ fn all(count: usize) -> String {
     if count == 1 { "the only one is".to_owned() } else { format!("all {count} are") }
 }
 
-/// Tasks of more urgent lanes go first, then those before it in its own.
+/// Reason for a task behind others: those of more urgent lanes, then those before it in its own lane.
 fn place_words(prospects: &Prospects) -> String {
     let Some(position) = prospects.position else { return "place not known".to_owned() };
     match prospects.urgent + position {
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Two dispatchers look after two instances.
+    /// Two dispatchers own two instances.
     const USUAL: Prospects = Prospects {
         position: Some(0),
         urgent: 0,

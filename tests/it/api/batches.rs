@@ -7,7 +7,7 @@ use super::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// One black pixel.
+/// PNG of a single black pixel, base64.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==";
 
 fn ids(batch: &Value) -> Vec<String> {
@@ -202,7 +202,7 @@ async fn a_batch_uses_files_five_thousand_times_at_most() {
     assert!(api.snapshot() == before);
 }
 
-/// What can never be accepted is not told to try again.
+/// A request that can never be accepted does not ask for a retry.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_larger_than_the_queue_is_refused_for_good() {
     let api = Api::start_with(Options { waiting_max: 10, ..Options::default() }).await;

@@ -1,4 +1,4 @@
-//! What was answered with 200 is true after Redis was killed (durability `fsync`), seen through HTTP.
+//! An answer 200 still holds after Redis was killed (durability `fsync`), seen through HTTP.
 
 use super::{
     server::{Api, Options, data, workflow},

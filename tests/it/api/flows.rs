@@ -1,4 +1,4 @@
-//! Published workflows over HTTP: put, read, guarded, deleted, submitted by name, told as a schema.
+//! Published workflows over HTTP: published, read, guarded, deleted, submitted by name, shown as a schema.
 
 use super::{
     params::seen,
@@ -268,7 +268,7 @@ async fn a_key_outlives_the_workflow() {
     assert_refused(&post("other", &body).await, 422, "workflow_unknown", "another key");
 }
 
-/// What the schema takes, a submit takes; what it refuses, a submit refuses.
+/// A submit accepts what the schema accepts, and refuses what it refuses.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_and_a_submit_agree() {
     let api = Api::start_with(Options::default()).await;

@@ -23,7 +23,7 @@ async fn post_and_leave_open(api: &Api, body: &Value) -> tokio::net::TcpStream {
     stream
 }
 
-/// Whoever hangs up leaves nothing, and whoever waits for a slow site is waited for by nobody else.
+/// A client that disconnects leaves nothing, and a client that waits for a slow site delays no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_site_holds_up_nobody_and_a_client_that_leaves_leaves_nothing() {
     let (api, web) = stage().await;
@@ -44,7 +44,7 @@ async fn a_slow_site_holds_up_nobody_and_a_client_that_leaves_leaves_nothing() {
     assert_eq!(data(&api.get("/api/tasks").await)["total"], 2);
 }
 
-/// The client goes away between the file's registration and its task: nobody would ever name the file.
+/// The client disconnects after the registration of the file and before its task: no request would ever name the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_registered_for_a_client_that_left_is_taken_back() {
     let (api, web) = stage().await;

@@ -147,7 +147,7 @@ async fn ids_that_are_none_of_ours_are_404_and_touch_nothing() {
     assert_eq!(api.snapshot(), before);
 }
 
-/// A `dryRun` or a guard that nobody reads would do what it was to hinder.
+/// An ignored `dryRun` or guard would do what it should prevent.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_operation_takes_a_query_that_it_does_not_read() {
     let api = Api::start().await;

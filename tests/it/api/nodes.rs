@@ -1,4 +1,4 @@
-//! What the fleet can run, merged for forms.
+//! Node classes of the fleet, merged for forms.
 
 use super::{
     params::{OTHER, seen, two_instances},

@@ -1,4 +1,4 @@
-//! The same bytes are stored once, whoever brings them and however often.
+//! Equal content is stored once, for all users and uploads.
 
 use super::{
     server::{Api, data},

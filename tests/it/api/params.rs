@@ -13,7 +13,7 @@ use shuzhiren::{
 use std::time::Duration;
 
 pub(super) const OTHER: &str = "127.0.0.1:8002";
-/// One black pixel.
+/// PNG of a single black pixel, base64.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==";
 
 /// With two instances, none of them seen.
@@ -24,7 +24,7 @@ pub(super) async fn two_instances() -> Api {
     api
 }
 
-/// What a dispatcher does when it has seen an instance that offers these models.
+/// Reports an instance that offers these models, as a dispatcher does.
 pub(super) async fn seen(api: &Api, instance: &str, models: &[&str]) -> Lease {
     let object_info = json!({
         "KSampler": {"input": {"required": {"seed": ["INT", {"min": 0, "max": u64::MAX}], "steps": ["INT", {"min": 1, "max": 100}]}}},
@@ -175,7 +175,7 @@ async fn a_class_is_only_unknown_once_every_living_instance_is_known() {
     assert_eq!(problem["candidates"], json!(["SaveImage"]));
 }
 
-/// Accepted while it could be converted, repeated when nobody can any more.
+/// Accepted while it could be converted, repeated when it no longer can.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_editors_format_is_converted_once_the_instances_are_known() {
     let api = two_instances().await;

@@ -132,7 +132,7 @@ async fn a_task_takes_no_file_of_another_user() {
             data(&api.post("/api/tasks", &body).await);
         }
     }
-    // What its publisher has put into a workflow is for whoever may submit that, and nothing else.
+    // A user who may submit a workflow may use the files that its publisher put into it, and no others.
     let params = json!({"picture": {"target": "1.image", "type": "image", "default": default}});
     data(&api.put("/api/workflows/w", &json!({"workflow": load(json!("x.png")), "params": params})).await);
     api.token = token_of("mallory", "user");

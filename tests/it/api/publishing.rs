@@ -1,4 +1,4 @@
-//! What a publication is asked before it is kept, and what it keeps.
+//! Checks of a publication, and the files that it keeps.
 
 use super::{
     flows::{publication, submit, wait_until_checked},
@@ -9,7 +9,7 @@ use super::{
 };
 use serde_json::{Value, json};
 
-/// What graph and defaults name can be deleted only after the workflow, so that whoever submits it by name finds it.
+/// Files that graph or defaults name can be deleted only after the workflow, so that a submit by name finds them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_file_stays_while_its_workflow_is_published() {
     let api = Api::start().await;
@@ -33,7 +33,7 @@ async fn a_default_file_stays_while_its_workflow_is_published() {
     assert!(answer.json()["message"].as_str().unwrap().contains("task"));
 }
 
-/// What a submit would refuse in any case is refused when it is published; the editor's format is taken as a submit takes it.
+/// A publication refuses what every submit of it would refuse, and accepts the editor's format as a submit does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publication_is_judged_as_a_submit() {
     let (api, web) = stage().await;

@@ -1,4 +1,4 @@
-//! One request said many times is one task: over two processes, and when the answer was lost on its way.
+//! A repeated request makes one task: through two processes, and after a lost answer.
 
 use crate::support::{
     lossy::{LossyLink, Upstream},

@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Signs the tokens.
 pub const JWT_SECRET: &str = "a key of the tests, 32 bytes long";
-/// What links begin with.
+/// Prefix of links.
 pub const PUBLIC_URL: &str = "https://files.example";
 /// Largest file of the tests.
 pub const FILE_BYTES_MAX: u64 = 2 << 20;
 /// The only instance of [`Api::with_instance`].
 pub const INSTANCE: &str = "127.0.0.1:8001";
 
-/// One served interface; gone with the test.
+/// A served interface; it ends with the test.
 pub struct Api {
     pub redis: TestRedis,
     pub queue: Queue,
@@ -38,12 +38,12 @@ pub struct Api {
     stop: CancellationToken,
 }
 
-/// What a test may change.
+/// Options of a test.
 pub struct Options {
     pub waiting_max: u64,
     pub rate_burst: u64,
     pub task_bytes_max: usize,
-    /// Where files may be fetched from; nothing is fetched without it.
+    /// Addresses that files may be fetched from; `None` = nothing is fetched.
     pub fetch_allow: Option<Vec<String>>,
     pub fetch_timeout: Duration,
     /// Private mode.

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
 const TYPE: &str = "multipart/form-data; boundary=XX";
 
-/// One part with the field's name, the file's name as it stands in the header, and the bytes.
+/// Returns a form with one part: name of the field, name of the file as it stands in the header, content.
 pub fn part(field: &str, filename: &str, bytes: &[u8]) -> Vec<u8> {
     let mut part = b"--XX\r\ncontent-disposition: form-data; name=\"".to_vec();
     part.extend(format!("{field}\"; filename=\"{filename}\"\r\ncontent-type: text/html\r\n\r\n").bytes());

@@ -1,4 +1,4 @@
-//! Files at URLs: fetched once into the store, or refused with a sentence; a site that is bad in every way harms nobody.
+//! Files at URLs: fetched once into the store, or refused with a sentence. A hostile site does no harm.
 
 use super::server::{Api, INSTANCE, Options, assert_refused, data};
 use crate::support::{
@@ -152,7 +152,7 @@ async fn a_bad_site_is_told_and_leaves_nothing() {
     assert_eq!((api.snapshot(), api.stored_files()), before);
 }
 
-/// A closed port, a port where nobody answers, a name that leads inside and one that is not there: word for word the same.
+/// A closed port, a port that does not respond, a name of an internal address and an unknown name get the same answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_no_port_scanner() {
     let fetch_timeout = Duration::from_secs(1);

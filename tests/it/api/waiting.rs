@@ -1,4 +1,4 @@
-//! `waitingFor` and `queuePosition` tell the truth, whatever a task waits for.
+//! `waitingFor` and `queuePosition` are true for every reason to wait.
 
 use super::server::{Api, INSTANCE, data};
 use crate::support::eventually;

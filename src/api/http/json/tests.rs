@@ -120,7 +120,7 @@ fn unknown_members_are_named_with_near_names() {
 }
 
 proptest! {
-    /// Whatever comes in: no panic, and what passes is JSON to everybody.
+    /// No input panics, and every accepted text is JSON to other parsers.
     #[test]
     fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         if parse(&bytes).is_ok() {
