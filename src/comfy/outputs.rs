@@ -225,9 +225,9 @@ mod tests {
             "1.0.0.1": {"images": [{"filename": "d.png", "subfolder": "", "type": "temp"}]},
         })
         .to_string();
-        let made = collect(&outputs, None, &graph(&["10", "9", "1", "2", "3"]));
+        let outputs_found = collect(&outputs, None, &graph(&["10", "9", "1", "2", "3"]));
         assert_eq!(
-            made,
+            outputs_found,
             [
                 file("10", "gifs", "b.mp4", "v", "temp", false),
                 file("9", "images", "a.webp", "", "output", true),
@@ -249,12 +249,12 @@ mod tests {
 
     #[test]
     fn meta_gives_the_display_id_of_an_expanded_node() {
-        let made = collect(
+        let outputs_found = collect(
             r#"{"x-7":{"text":["a"]}}"#,
             Some(r#"{"x-7":{"node_id":"x-7","display_node":"4","parent_node":"4"}}"#),
             &graph(&["4"]),
         );
-        assert_eq!(made, [text("4", "a")]);
+        assert_eq!(outputs_found, [text("4", "a")]);
     }
 
     #[test]
@@ -297,8 +297,8 @@ mod tests {
         let outputs = json!({"1": {"images": images}, "2": {"text": ["x".repeat(8_000_000)]}}).to_string();
         assert_eq!(collect(&outputs, None, &[]).len(), limits::OUTPUTS_MAX);
         let texts = json!({"2": {"text": vec!["x".repeat(100_000); 40]}}).to_string();
-        let made = collect(&texts, None, &[]);
-        assert_eq!(made.len(), limits::TEXTS_BYTES_MAX / limits::TEXT_BYTES_MAX);
+        let outputs_found = collect(&texts, None, &[]);
+        assert_eq!(outputs_found.len(), limits::TEXTS_BYTES_MAX / limits::TEXT_BYTES_MAX);
     }
 
     proptest! {

@@ -59,7 +59,7 @@ impl Cache {
     /// Computes the keys of a prompt's nodes and evicts results by the caching strategy.
     pub(crate) fn begin(&mut self, graph: &Graph, instance: &Instance) {
         self.prompts += 1;
-        self.keys = Signer { graph, instance, prompt: self.prompts, keys: HashMap::new() }.run();
+        self.keys = KeyBuilder { graph, instance, prompt: self.prompts, keys: HashMap::new() }.run();
         let wanted: HashSet<Key> = self.keys.values().copied().collect();
         for key in &wanted {
             if let Some(entry) = self.entries.get_mut(key) {
@@ -114,14 +114,14 @@ fn digest(value: &Value) -> Key {
 }
 
 /// Computes the key of every node after those of the nodes it links to, without recursion.
-struct Signer<'a> {
+struct KeyBuilder<'a> {
     graph: &'a Graph,
     instance: &'a Instance,
     prompt: u64,
     keys: HashMap<String, Key>,
 }
 
-impl Signer<'_> {
+impl KeyBuilder<'_> {
     fn run(mut self) -> HashMap<String, Key> {
         let mut begun: HashSet<&str> = HashSet::new();
         let mut stack: Vec<&str> = Vec::new();
@@ -139,7 +139,7 @@ impl Signer<'_> {
                     Vec::new()
                 };
                 if waits.is_empty() {
-                    let key = self.sign(id);
+                    let key = self.key_of(id);
                     self.keys.insert(id.to_owned(), key);
                     stack.pop();
                 } else {
@@ -150,7 +150,7 @@ impl Signer<'_> {
         self.keys
     }
 
-    fn sign(&self, id: &str) -> Key {
+    fn key_of(&self, id: &str) -> Key {
         let Some(node) = self.graph.get(id) else { return digest(&json!(["missing", self.prompt])) };
         let mut parts = vec![json!(node.class_name), self.is_changed(id)];
         if node.class.is_some_and(|class| class.knows_its_id) {

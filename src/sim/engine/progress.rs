@@ -94,9 +94,9 @@ mod tests {
         assert!(progress.json("p").contains("\"value\": 0.0, \"max\": 1.0, \"state\": \"running\""));
         progress.update("p", &ids, 1, 4);
         progress.finish("p", &ids);
-        let told: Value = serde_json::from_str(&progress.json("p")).unwrap();
+        let state: Value = serde_json::from_str(&progress.json("p")).unwrap();
         assert_eq!(
-            told["nodes"]["1.0.0.1"],
+            state["nodes"]["1.0.0.1"],
             json!({"value": 4, "max": 4, "state": "finished", "node_id": "1.0.0.1", "prompt_id": "p",
                    "display_node_id": "1", "parent_node_id": "1", "real_node_id": "1"})
         );

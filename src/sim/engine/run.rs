@@ -2,25 +2,22 @@
 
 mod ending;
 
-use crate::{
-    clock,
-    sim::{
-        engine::{
-            cache::{Cache, Ui},
-            execution_order::ExecutionOrder,
-            graph::Graph,
-            process::Process,
-            progress::{NodeIds, Progress},
-            prompt_heap::QueueItem,
-        },
-        lock::lock,
-        nodes::{
-            self,
-            context::Context,
-            value::{NodeFailure, NodeResult, NodeValue},
-        },
-        options::Mode,
+use crate::sim::{
+    engine::{
+        cache::{Cache, Ui},
+        execution_order::ExecutionOrder,
+        graph::Graph,
+        process::Process,
+        progress::{NodeIds, Progress},
+        prompt_heap::QueueItem,
     },
+    lock::lock,
+    nodes::{
+        self,
+        context::Context,
+        value::{NodeFailure, NodeResult, NodeValue},
+    },
+    options::Mode,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Value, json};
@@ -105,7 +102,7 @@ pub(crate) async fn run(process: &Arc<Process>, item: &QueueItem, cache: &mut Ca
         progress: Mutex::new(Progress::default()),
     });
     let mut messages = vec![];
-    emit(&context, &mut messages, "execution_start", json!({"prompt_id": item.id}), false);
+    context.emit(&mut messages, "execution_start", json!({"prompt_id": item.id}), false);
     let Some(graph) = Graph::read(&item.prompt) else { return ran };
     cache.begin(&graph, &process.instance);
     let run = Run {
@@ -125,20 +122,11 @@ pub(crate) async fn run(process: &Arc<Process>, item: &QueueItem, cache: &mut Ca
     run.finish(ran).await
 }
 
-/// Sends a message and records it for the history.
-fn emit(context: &Context, messages: &mut Vec<Value>, kind: &str, mut data: Value, to_all: bool) {
-    data["timestamp"] = clock::unix_ms().into();
-    if context.client.is_some() || to_all {
-        context.process.hub.send(context.client.as_deref(), kind, &data);
-    }
-    messages.push(json!([kind, data]));
-}
-
 impl Run<'_> {
     async fn finish(mut self, mut ran: RunResult) -> RunResult {
         let cached: Vec<&String> = self.graph.ids.iter().filter(|id| self.cache.outputs(id).is_some()).collect();
         let data = json!({"nodes": cached, "prompt_id": self.item.id});
-        emit(&self.context, &mut self.messages, "execution_cached", data, false);
+        self.context.emit(&mut self.messages, "execution_cached", data, false);
         let stopped = match self.injected_failure() {
             Some(stop) => Err(stop),
             None => self.nodes().await,
@@ -146,7 +134,7 @@ impl Run<'_> {
         ran.ended = match stopped {
             Ok(()) => {
                 let data = json!({"prompt_id": self.item.id});
-                emit(&self.context, &mut self.messages, "execution_success", data, false);
+                self.context.emit(&mut self.messages, "execution_success", data, false);
                 RunEnd::Succeeded
             }
             Err(stop) => self.report(&stop),
@@ -170,9 +158,9 @@ impl Run<'_> {
             match self.order.pick(&self.graph) {
                 Some(id) => self.step(&id).await?,
                 None => match self.async_nodes.next().await {
-                    Some((id, made)) => {
+                    Some((id, result)) => {
                         self.order.unblock(&id);
-                        self.async_results.insert(id, made);
+                        self.async_results.insert(id, result);
                     }
                     None => return Err(self.cycle()),
                 },
@@ -217,8 +205,8 @@ impl Run<'_> {
             self.order.done(id);
             return Ok(());
         }
-        if let Some(made) = self.async_results.remove(id) {
-            return self.settle(&ids, made, json!({}));
+        if let Some(result) = self.async_results.remove(id) {
+            return self.settle(&ids, result, json!({}));
         }
         if let Some(sources) = self.expanded.remove(id) {
             let outputs = sources.iter().map(|(from, slot)| self.output(from, *slot)).collect();
@@ -250,30 +238,35 @@ impl Run<'_> {
         let is_async = node.is_async();
         let (context, node_ids) = (Arc::clone(&self.context), ids.clone());
         let future: AsyncNode<'static> = Box::pin(async move {
-            let made = nodes::run(&context, &node_ids, &node, &inputs).await;
-            (node_ids.node.clone(), made)
+            let result = nodes::run(&context, &node_ids, &node, &inputs).await;
+            (node_ids.node.clone(), result)
         });
         if is_async {
             self.order.block(id);
             self.async_nodes.push(future);
             return Ok(());
         }
-        let (_, made) = future.await;
-        self.settle(&ids, made, shown)
+        let (_, result) = future.await;
+        self.settle(&ids, result, shown)
     }
 
     /// Handles the result or failure of a node.
-    fn settle(&mut self, ids: &NodeIds, made: Result<NodeResult, NodeFailure>, inputs: Value) -> Result<(), Box<Stop>> {
+    fn settle(
+        &mut self,
+        ids: &NodeIds,
+        result: Result<NodeResult, NodeFailure>,
+        inputs: Value,
+    ) -> Result<(), Box<Stop>> {
         let id = ids.node.as_str();
-        let made = made.map_err(|failed| Box::new(Stop { node: id.to_owned(), failed, inputs }))?;
-        if let Some(output) = made.ui.filter(|ui| ui.as_object().is_some_and(|ui| !ui.is_empty())) {
+        let result = result.map_err(|failed| Box::new(Stop { node: id.to_owned(), failed, inputs }))?;
+        if let Some(output) = result.ui.filter(|ui| ui.as_object().is_some_and(|ui| !ui.is_empty())) {
             let meta = json!({
                 "node_id": id, "display_node": ids.display, "parent_node": ids.parent, "real_node_id": ids.display,
             });
             self.cache.keep_ui(id, Ui { output: Arc::new(output.clone()), meta });
             self.report_executed(id, &output);
         }
-        if let Some((class, inputs)) = made.expand {
+        if let Some((class, inputs)) = result.expand {
             let child = format!("{id}.0.0.1");
             self.graph.insert(&child, class, inputs, Some(id));
             self.order.add(&child, &self.graph, &|id| self.cache.outputs(id).is_some());
@@ -281,7 +274,7 @@ impl Run<'_> {
             self.expanded.insert(id.to_owned(), vec![(child, 0)]);
             return Ok(());
         }
-        self.cache.keep_outputs(id, made.outputs);
+        self.cache.keep_outputs(id, result.outputs);
         self.context.finish(ids);
         self.executed.push(id.to_owned());
         self.order.done(id);

@@ -1,15 +1,18 @@
 //! Services for a running node: report progress, sleep, check for interrupts, save files.
 
-use crate::sim::{
-    engine::{
-        process::Process,
-        progress::{NodeIds, Progress},
-        prompt_heap::QueueItem,
+use crate::{
+    clock,
+    sim::{
+        engine::{
+            process::Process,
+            progress::{NodeIds, Progress},
+            prompt_heap::QueueItem,
+        },
+        files::SavePath,
+        lock::lock,
+        nodes::{inputs::Inputs, value::NodeFailure},
+        python,
     },
-    files::SavePath,
-    lock::lock,
-    nodes::{inputs::Inputs, value::NodeFailure},
-    python,
 };
 use serde_json::{Value, json};
 use std::{
@@ -38,6 +41,15 @@ impl Context {
     /// Sends a message to the prompt's client, or to all clients if it has none.
     pub(crate) fn send_or_broadcast(&self, kind: &str, data: &Value) {
         self.process.hub.send(self.client.as_deref(), kind, data);
+    }
+
+    /// Sends a message to the prompt's client (`to_all`: to all clients if it has none) and records it for the history.
+    pub(crate) fn emit(&self, messages: &mut Vec<Value>, kind: &str, mut data: Value, to_all: bool) {
+        data["timestamp"] = clock::unix_ms().into();
+        if self.client.is_some() || to_all {
+            self.process.hub.send(self.client.as_deref(), kind, &data);
+        }
+        messages.push(json!([kind, data]));
     }
 
     fn send_state(&self, progress: &Progress) {

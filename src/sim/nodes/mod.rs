@@ -27,7 +27,7 @@ pub(super) async fn run(
     inputs: &HashMap<String, NodeValue>,
 ) -> Result<NodeResult, NodeFailure> {
     let inputs = Inputs(inputs);
-    let made = match node.class_name.as_str() {
+    let result = match node.class_name.as_str() {
         name if name.starts_with("Test") => Box::pin(test_nodes::run(context, ids, name, &inputs)).await?,
         "KSampler" | "KSamplerAdvanced" | "SamplerCustomAdvanced" => {
             Box::pin(generic::sample(context, ids, node, &inputs)).await?
@@ -36,10 +36,10 @@ pub(super) async fn run(
         | "SaveAnimatedWEBP" | "SaveAnimatedPNG" | "LoadAudio" | "LoadVideo" | "EmptyAudio" | "CreateVideo"
         | "GetVideoComponents" => Box::pin(media::run(context, &node.class_name, &inputs)).await?,
         _ => match Box::pin(pictures::run(context, ids, &node.class_name, &inputs)).await? {
-            Some(made) => made,
+            Some(result) => result,
             None => generic::run(node, &inputs),
         },
     };
     context.wait_until_running().await;
-    Ok(made)
+    Ok(result)
 }

@@ -38,8 +38,8 @@ pub(crate) async fn run(
         "TestSleep" => {
             let seconds = inputs.float("seconds", 1.0);
             context.sleep(seconds).await;
-            let told = format!("slept {}", python::float_repr(seconds));
-            NodeResult::with_ui(vec![image(inputs)], json!({"text": [told]}))
+            let text = format!("slept {}", python::float_repr(seconds));
+            NodeResult::with_ui(vec![image(inputs)], json!({"text": [text]}))
         }
         "TestAsync" => {
             let count = inputs.int("steps", 4).max(1);
@@ -118,14 +118,14 @@ fn odd(kind: &str) -> Result<NodeResult, NodeFailure> {
 }
 
 fn progress_text(context: &Context, ids: &NodeIds, inputs: &Inputs<'_>) -> NodeResult {
-    let told = inputs.text("text", "working");
+    let text = inputs.text("text", "working");
     let frame = |text: &str| {
         let length = u32::try_from(ids.node.len()).unwrap_or(0).to_be_bytes();
         [&length[..], ids.node.as_bytes(), text.as_bytes()].concat()
     };
-    context.process.hub.send_binary(context.client.as_deref(), 3, &frame(&told));
-    context.process.hub.send_binary(None, 3, &frame(&format!("{told} (broadcast)")));
-    NodeResult::with_ui(vec![], json!({"text": [told]}))
+    context.process.hub.send_binary(context.client.as_deref(), 3, &frame(&text));
+    context.process.hub.send_binary(None, 3, &frame(&format!("{text} (broadcast)")));
+    NodeResult::with_ui(vec![], json!({"text": [text]}))
 }
 
 async fn hog(context: &Context, inputs: &Inputs<'_>) -> NodeResult {

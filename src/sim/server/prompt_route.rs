@@ -59,8 +59,8 @@ async fn take(process: &Arc<Process>, mut request: Map<String, Value>, number: V
         Err(error) => return refuse(process, "", error, &json!({})),
     };
     let targets = request.get("partial_execution_targets").filter(|targets| !targets.is_null());
-    let verdict = validate::prompt(graph, targets, &process.instance);
-    let (graph, outputs, mut node_errors) = match verdict {
+    let validation = validate::prompt(graph, targets, &process.instance);
+    let (graph, outputs, mut node_errors) = match validation {
         Validation::InternalError => return aiohttp::internal_error(),
         Validation::Refused { error, node_errors } => return refuse(process, &id, error, &node_errors),
         Validation::Accepted { prompt, outputs, node_errors } => (prompt, outputs, node_errors),

@@ -46,8 +46,8 @@ pub(crate) async fn change_queue(State(process): State<Arc<Process>>, body: Body
     };
     let mut queue = lock(&process.queue);
     if change.get("clear").is_some_and(python::truthy) {
-        let gone: Vec<String> = queue.pending.drain(..).map(|item| item.id).collect();
-        for id in gone {
+        let deleted: Vec<String> = queue.pending.drain(..).map(|item| item.id).collect();
+        for id in deleted {
             process.instance.log.add(process.number, LogEvent::Deleted, &id);
         }
         process.broadcast_status(&queue);

@@ -90,9 +90,9 @@ async fn listen(process: &Process, sid: &str, sender: &mpsc::Sender<Message>, mu
     let mut is_first = true;
     while let Some(Ok(message)) = stream.next().await {
         let Message::Text(text) = message else { continue };
-        let Ok(Value::Object(said)) = serde_json::from_str(&text) else { continue };
-        if is_first && said.get("type") == Some(&Value::from("feature_flags")) {
-            let wanted = said.get("data").and_then(|flags| flags.get("supports_preview_metadata"));
+        let Ok(Value::Object(message)) = serde_json::from_str(&text) else { continue };
+        if is_first && message.get("type") == Some(&Value::from("feature_flags")) {
+            let wanted = message.get("data").and_then(|flags| flags.get("supports_preview_metadata"));
             process.hub.set_previews(sid, wanted == Some(&Value::Bool(true)));
             send(sender, "feature_flags", &system_routes::server_features(process)).await;
         }

@@ -32,32 +32,32 @@ pub(crate) async fn view(
     if process.instance.strikes(|faults| &mut faults.view_500) {
         return aiohttp::internal_error();
     }
-    let Some(asked) = query.get("filename") else { return aiohttp::empty(StatusCode::NOT_FOUND) };
-    let (filename, split_annotation) = split_annotation(asked);
+    let Some(requested) = query.get("filename") else { return aiohttp::empty(StatusCode::NOT_FOUND) };
+    let (filename, annotation) = split_annotation(requested);
     if filename.is_empty() || filename.starts_with('/') || filename.contains("..") {
         return aiohttp::empty(StatusCode::BAD_REQUEST);
     }
-    let kind = split_annotation.or_else(|| folder_type(query.get("type").map_or("output", String::as_str)));
+    let kind = annotation.or_else(|| folder_type(query.get("type").map_or("output", String::as_str)));
     let Some(kind) = kind else { return aiohttp::empty(StatusCode::BAD_REQUEST) };
     let Some(subfolder) = normalized(query.get("subfolder").map_or("", String::as_str)) else {
         return aiohttp::empty(StatusCode::FORBIDDEN);
     };
     let name = filename.rsplit('/').next().unwrap_or(filename).to_owned();
     let key = (kind, subfolder, name.clone());
-    let (Some(about), Some(content)) = (process.instance.files.metadata(&key), process.instance.files.read(&key).await)
+    let (Some(file), Some(content)) = (process.instance.files.metadata(&key), process.instance.files.read(&key).await)
     else {
         return aiohttp::empty(StatusCode::NOT_FOUND);
     };
     if let Some(preview) = query.get("preview") {
-        return previewed(&name, &content, preview);
+        return preview_response(&name, &content, preview);
     }
     if matches!(query.get("channel").map(String::as_str), Some("rgb" | "a")) {
         let is_picture = infer::is_image(&content);
         return if is_picture { named("image/png", &name, content) } else { aiohttp::internal_error() };
     }
-    let response = whole(&name, &about, content, &headers);
+    let response = full_response(&name, &file, content, &headers);
     if response.status() == StatusCode::OK && process.instance.strikes(|faults| &mut faults.view_truncate) {
-        return truncated(response, about.bytes).await;
+        return truncated(response, file.bytes).await;
     }
     let pause_ms = lock(&process.instance.faults).view_trickle_ms;
     if pause_ms > 0 {
@@ -80,7 +80,7 @@ async fn trickling(response: Response, pause: Duration) -> Response {
     Response::from_parts(parts, Body::from_stream(stream))
 }
 
-fn previewed(name: &str, content: &Bytes, preview: &str) -> Response {
+fn preview_response(name: &str, content: &Bytes, preview: &str) -> Response {
     if !infer::is_image(content) {
         return aiohttp::internal_error();
     }
@@ -103,9 +103,9 @@ fn set(response: &mut Response, name: HeaderName, text: &str) {
     }
 }
 
-fn whole(name: &str, about: &File, content: Bytes, headers: &HeaderMap) -> Response {
-    let nanos = about.modified.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
-    let etag = format!("\"{nanos:x}-{:x}\"", about.bytes);
+fn full_response(name: &str, file: &File, content: Bytes, headers: &HeaderMap) -> Response {
+    let nanos = file.modified.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    let etag = format!("\"{nanos:x}-{:x}\"", file.bytes);
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let content_type = content_type(name);
     let mut response = if text(header::IF_NONE_MATCH).is_some_and(|known| known.contains(&etag)) {
@@ -130,7 +130,7 @@ fn whole(name: &str, about: &File, content: Bytes, headers: &HeaderMap) -> Respo
     set(&mut response, header::CONTENT_DISPOSITION, &format!("filename=\"{name}\""));
     set(&mut response, header::ETAG, &etag);
     set(&mut response, header::ACCEPT_RANGES, "bytes");
-    if let Ok(time) = jiff::Timestamp::try_from(about.modified) {
+    if let Ok(time) = jiff::Timestamp::try_from(file.modified) {
         set(&mut response, header::LAST_MODIFIED, &time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
     }
     response

@@ -1,6 +1,6 @@
 //! Failures and interrupts of a prompt, and its results for the history.
 
-use super::{Run, RunEnd, Stop, emit};
+use super::{Run, RunEnd, Stop};
 use crate::sim::{
     nodes::value::NodeFailure,
     options::{Caching, Mode},
@@ -68,7 +68,7 @@ impl Run<'_> {
         let (class, message, is_oom) = match &stop.failed {
             NodeFailure::Error { class, message, is_oom } => (class, message, *is_oom),
             NodeFailure::Interrupted => {
-                emit(&self.context, &mut self.messages, "execution_interrupted", data, true);
+                self.context.emit(&mut self.messages, "execution_interrupted", data, true);
                 return RunEnd::Interrupted;
             }
             NodeFailure::WorkerDied => return RunEnd::WorkerDied,
@@ -85,7 +85,7 @@ impl Run<'_> {
         data["traceback"] = json!(["  File \"execution.py\", line 1, in execute\n    (stand-in)\n"]);
         data["current_inputs"] = stop.inputs.clone();
         data["current_outputs"] = json!(self.graph.ids);
-        emit(&self.context, &mut self.messages, "execution_error", data, false);
+        self.context.emit(&mut self.messages, "execution_error", data, false);
         RunEnd::Failed
     }
 
