@@ -1,6 +1,6 @@
-//! `POST /api/tasks`: reads the request, has it submitted, and shows the task, the batch or the dry run.
+//! `POST /api/tasks`: reads the request, submits it, and shows the task, the batch or the dry run.
 //!
-//! 200 means: written at the configured durability.
+//! 200 means that the tasks are written at the configured durability.
 
 use crate::{
     api::{
@@ -147,7 +147,7 @@ async fn receive(state: &ApiState, caller: &Caller, request: Request) -> Result<
 fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<IdempotencyKey>> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let (value, None) = (values.next(), values.next()) else {
-        return Err(ApiError::InvalidHeader("Idempotency-Key is there more than once".to_owned()));
+        return Err(ApiError::InvalidHeader("duplicate header Idempotency-Key".to_owned()));
     };
     let Some(value) = value else { return Ok(None) };
     let key = IdempotencyKey::new(&caller.username, value.as_bytes()).ok_or_else(|| {
