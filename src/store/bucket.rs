@@ -1,26 +1,11 @@
-//! The store in a bucket of S3 or a compatible server: parses its URL, sets timeouts and retries, and probes it at
-//! start.
+//! The store in a bucket of S3 or a compatible server: parses its URL, and probes it at start.
 
 use super::Error;
 use crate::settings::Secret;
-use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder},
-    path::Path,
-};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use std::{borrow::Cow, time::Duration};
 use url::Url;
 
-/// Time limit for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time limit between two reads of a response, and from the end of a request to its response.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Retries of a request after broken connections, 5xx and "slow down".
-const RETRIES_MAX: usize = 3;
-/// Time after the first try beyond which no retry starts.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
-/// Smallest and largest delay before a retry.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Time limit for the probe at start, including retries.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Options of a URL.
@@ -38,12 +23,12 @@ pub struct Keys {
 /// A parsed `s3://bucket/prefix?endpoint=…`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BucketUrl {
-    bucket: String,
+    pub(super) bucket: String,
     /// Prefix of every path.
     pub(super) prefix: Path,
-    endpoint: Option<String>,
-    region: Option<String>,
-    is_virtual: bool,
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) is_virtual: bool,
 }
 
 /// Whether a URL names a bucket.
@@ -94,40 +79,6 @@ impl BucketUrl {
             (name, value) => return Err(format!("`{name}={value}` is not a valid option; options are {OPTIONS}")),
         }
         Ok(())
-    }
-
-    /// Makes the client; sends no request yet.
-    pub(super) fn client(&self, keys: Option<&Keys>) -> Result<AmazonS3, Error> {
-        let is_http = self.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-        let options = ClientOptions::new()
-            .with_allow_http(is_http)
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_read_timeout(READ_TIMEOUT)
-            // No limit for a whole request: a large file takes as long as its reader.
-            .with_timeout_disabled();
-        let (init_backoff, max_backoff) = BACKOFF;
-        let retry = RetryConfig {
-            backoff: BackoffConfig { init_backoff, max_backoff, base: 2.0 },
-            max_retries: RETRIES_MAX,
-            retry_timeout: RETRY_TIMEOUT,
-        };
-        let mut builder = AmazonS3Builder::from_env()
-            .with_bucket_name(&self.bucket)
-            .with_virtual_hosted_style_request(self.is_virtual)
-            .with_client_options(options)
-            .with_retry(retry)
-            // Objects are deleted one by one; not every server has bulk delete.
-            .with_disable_bulk_delete(true);
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some(region) = &self.region {
-            builder = builder.with_region(region);
-        }
-        if let Some(keys) = keys {
-            builder = builder.with_access_key_id(&keys.access).with_secret_access_key(keys.secret.expose());
-        }
-        builder.build().map_err(|error| Error::Unusable(error.to_string()))
     }
 
     /// Lists, writes, reads and deletes, so that a broken configuration is reported at start. Lists first: not every

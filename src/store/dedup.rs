@@ -2,14 +2,7 @@
 
 use super::{Error, Location, Store};
 use crate::task::{FileId, ObjectId};
-use object_store::{
-    ObjectStoreExt,
-    signer::{Method, SignedUrlOptions, Signer},
-};
-use std::time::Duration;
-
-/// Lifetime of a presigned download URL.
-const REDIRECT_TTL: Duration = Duration::from_secs(5 * 60);
+use object_store::ObjectStoreExt;
 
 /// Response headers of a redirected download.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +41,7 @@ impl Store {
             return Err(Error::Unusable("downloads can be redirected only to an s3:// store".to_owned()));
         };
         // Taken from a signed URL: only the client knows how endpoint, region and style make up the bucket's address.
-        let address = bucket.signed_url(Method::GET, &self.at("origin"), REDIRECT_TTL).await?;
+        let address = bucket.sign(&self.at("origin"), None).await?;
         let origin = address.origin().ascii_serialization();
         Ok(Self { redirects: Some(origin.into()), ..self })
     }
@@ -66,11 +59,7 @@ impl Store {
     /// [`Error::Unavailable`]: there is no key to sign with.
     pub async fn redirect(&self, object: ObjectId, headers: Redirect<'_>) -> Result<Option<String>, Error> {
         let (Location::Bucket(bucket, _), Some(_)) = (&self.location, &self.redirects) else { return Ok(None) };
-        let options = SignedUrlOptions::default().with_query([
-            ("response-content-type", headers.content_type),
-            ("response-content-disposition", headers.disposition),
-        ]);
-        let url = bucket.signed_url_opts(Method::GET, &self.path(object), REDIRECT_TTL, &options).await?;
+        let url = bucket.sign(&self.path(object), Some(headers)).await?;
         Ok(Some(url.into()))
     }
 }

@@ -24,6 +24,11 @@ mod error;
 mod local;
 mod name;
 mod orphans;
+#[cfg(not(feature = "s3"))]
+#[path = "no_s3_client.rs"]
+mod s3_client;
+#[cfg(feature = "s3")]
+mod s3_client;
 mod write;
 
 pub use bucket::Keys;
@@ -37,9 +42,8 @@ pub use write::{Stored, Writer};
 use crate::task::{FileId, ObjectId};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{
-    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, aws::AmazonS3, path::Path as ObjectPath,
-};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use s3_client::S3Client;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -72,7 +76,7 @@ enum Location {
     /// A folder on a disk.
     Disk(Arc<PathBuf>),
     /// A bucket, and the prefix in it.
-    Bucket(Arc<AmazonS3>, ObjectPath),
+    Bucket(S3Client, ObjectPath),
 }
 
 /// A file being read.
@@ -125,9 +129,9 @@ impl Store {
     /// Opens a store in a bucket without sending a request.
     fn of_bucket(url: &str, keys: Option<&Keys>) -> Result<(Self, bucket::BucketUrl), Error> {
         let url = bucket::BucketUrl::read(url)?;
-        let bucket = Arc::new(url.client(keys)?);
-        let whole = Location::Bucket(bucket.clone(), url.prefix.clone());
-        Ok((Self { objects: bucket, location: whole, redirects: None }, url))
+        let client = S3Client::new(&url, keys)?;
+        let objects = client.objects();
+        Ok((Self { objects, location: Location::Bucket(client, url.prefix.clone()), redirects: None }, url))
     }
 
     /// Starts a file of at most `size_max` bytes (in a bucket at most 10,000 parts of 5 MiB). `id` must be new: two
