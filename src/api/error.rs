@@ -57,7 +57,7 @@ pub enum ApiError {
     #[error("{}", .0.message)]
     WorkflowUnknown(Box<Problem>),
     /// The limit of published workflows is reached.
-    #[error("{0} workflows are published: delete one first")]
+    #[error("the limit of {0} published workflows is reached: delete one first")]
     WorkflowsFull(u64),
     /// Every problem of the fleet config.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
@@ -75,7 +75,7 @@ pub enum ApiError {
     #[error("there is no {0}")]
     NotFound(&'static str),
     /// The path does not support the method.
-    #[error("this path does not take this method")]
+    #[error("this path does not support this method")]
     MethodNotAllowed,
     /// Version conflict: the current version, 0 = none.
     #[error("{}", conflict(*.0))]
@@ -90,7 +90,7 @@ pub enum ApiError {
     #[error("the instance has not stopped the task yet: try again in a moment")]
     TaskStopping,
     /// The graph of the task is no longer stored, so it cannot run again.
-    #[error("the workflow of the task is not kept any more: submit it again")]
+    #[error("the workflow of the task no longer exists: submit it again")]
     WorkflowGone,
     /// The file is used by this version of a published workflow, or by a task.
     #[error("{}", needed_by(.0.as_ref()))]
@@ -105,7 +105,7 @@ pub enum ApiError {
     #[error("the range lies outside the file of {0} bytes")]
     RangeNotSatisfiable(u64),
     /// The idempotency key was used with another body.
-    #[error("this Idempotency-Key was used before with another body")]
+    #[error("this Idempotency-Key was used with another body before")]
     KeyReused,
     /// A required file does not exist.
     #[error("there is no file {0}")]
@@ -120,19 +120,19 @@ pub enum ApiError {
     #[error("the queue is full: try again later")]
     QueueFull(Duration),
     /// A fault of ours, which was logged where it happened.
-    #[error("something went wrong on our side; the request id leads to it in the log")]
+    #[error("internal error; find it in the log by the request id")]
     Internal,
     /// A limit of concurrent work is reached.
-    #[error("too busy right now: try again in a moment")]
+    #[error("the server is busy: try again in a moment")]
     Busy,
     /// Redis is unreachable or refuses writes.
-    #[error("the queue cannot be reached right now: try again in a moment")]
+    #[error("the queue is unavailable: try again in a moment")]
     RedisUnavailable,
     /// The file store is unreachable.
-    #[error("the store of files cannot be reached right now: try again in a moment")]
+    #[error("the file store is unavailable: try again in a moment")]
     StorageUnavailable,
     /// The file store is full.
-    #[error("no space is left for files")]
+    #[error("the file store is full")]
     StorageFull,
 }
 

@@ -1,4 +1,4 @@
-//! What `deploy/` says of the program is true of it: names of settings, flags, metrics, probes; and its backups can be restored.
+//! Checks `deploy/` against the program: names of settings, flags, metrics and probes; and that its backups can be restored.
 
 mod backup;
 mod kubernetes;
@@ -99,7 +99,7 @@ fn a_wrong_flag_is_noticed() {
     assert!(takes(&["api", "--lissen", "0.0.0.0:1"]).is_err());
 }
 
-/// As the tidy test does for compose.yaml.
+/// Checks the names of settings, as the tidy test does for compose.yaml.
 #[test]
 fn only_settings_that_exist_are_named() {
     let settings = crate::tidy::settings();

@@ -1,4 +1,4 @@
-//! One test binary: real Redis (a process per test), the stand-in ComfyUI over real HTTP, real processes.
+//! The single test binary: real Redis (a process per test), the stand-in ComfyUI over real HTTP, real processes.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -53,7 +53,7 @@ impl Query {
         let mut values = self.pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
-            (_, Some(_)) => Err(ApiError::InvalidQuery(format!("`{name}` is there more than once"))),
+            (_, Some(_)) => Err(ApiError::InvalidQuery(format!("duplicate parameter `{name}`"))),
         }
     }
 
@@ -85,9 +85,9 @@ impl Query {
 fn told(name: &str, known: &[&'static str]) -> String {
     let shown: String = name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect();
     match suggest(name, known).first() {
-        Some(candidate) => format!("there is no parameter `{shown}`: did you mean `{candidate}`?"),
-        None if known.is_empty() => format!("there is no parameter `{shown}`: this takes none"),
-        None => format!("there is no parameter `{shown}`: this takes {}", known.join(", ")),
+        Some(candidate) => format!("unknown parameter `{shown}`: did you mean `{candidate}`?"),
+        None if known.is_empty() => format!("unknown parameter `{shown}`: this operation takes none"),
+        None => format!("unknown parameter `{shown}`: this operation takes {}", known.join(", ")),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::time::Instant;
 
-/// Records the span `name` of a request that started at `begun` and changed a task.
+/// Records that a request, started at `begun`, did `name` to a task.
 pub(crate) fn record(task: TaskId, name: Name, begun: Instant) {
     Span::of(task, name, begun.elapsed()).text(key::TASK, task);
 }

@@ -82,7 +82,7 @@ fn shown(config: &FleetConfig) -> Response {
 pub(crate) fn expected_version(headers: &HeaderMap, named: Option<u64>) -> Result<Option<u64>> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let (value, None) = (values.next(), values.next()) else {
-        return Err(ApiError::InvalidHeader("If-Match is there more than once".to_owned()));
+        return Err(ApiError::InvalidHeader("duplicate header If-Match".to_owned()));
     };
     let Some(value) = value.map(|value| value.to_str().unwrap_or_default().trim()) else { return Ok(named) };
     if value == "*" {

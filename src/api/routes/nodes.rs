@@ -41,7 +41,7 @@ impl Listing {
     }
 }
 
-/// Listing of all classes, made once per state of the fleet.
+/// The listing of all classes, made once for each state of the fleet.
 #[derive(Default)]
 pub(crate) struct ListingCache(Mutex<Option<(Arc<FleetSnapshot>, Listing)>>);
 

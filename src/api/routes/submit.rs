@@ -1,6 +1,6 @@
-//! `POST /api/tasks`: reads the request, submits it, and shows the task, the batch or the dry run.
+//! `POST /api/tasks`: reads the request, has it submitted, and shows the task, the batch or the dry run.
 //!
-//! 200 means that the tasks are written at the configured durability.
+//! 200 means: written at the configured durability.
 
 use crate::{
     api::{

@@ -52,7 +52,7 @@ pub(crate) async fn upload(
     refuse_declared_length(request.headers(), bytes_max).map_err(|_| ApiError::TooLarge(files.bytes_max()))?;
     let mut form = Form::open(request, bytes_max).await?;
     let received = receive(files, &mut form).await?;
-    // A task of its own: if the client disconnects now, no bytes are left without an entry.
+    // In a task of its own, so that a client that disconnects now does not leave bytes without an entry.
     let files = files.clone();
     let registered = tokio::spawn(async move { files.register(&caller.username, received).await });
     let record = registered.await.map_err(|_| ApiError::Internal)??;

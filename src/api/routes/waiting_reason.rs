@@ -81,7 +81,7 @@ fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]
         "a dispatcher: none is running".to_owned()
     } else if !prospects.claims_pause.is_zero() {
         let ms = prospects.claims_pause.as_millis();
-        format!("the dispatchers to tell what runs: Redis was away, starts rest for {ms} ms")
+        format!("the dispatchers to report running prompts: Redis was restarted, claims pause for {ms} ms")
     } else if alive == 0 {
         format!("an instance: none of the {enabled} enabled is alive")
     } else if healthy == 0 {
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(waiting(alone, &[]), "an instance: the config has none, next in line");
         assert_eq!(waiting(alone, std::slice::from_ref(&up)), "a dispatcher: none is running, next in line");
         let restarted = Prospects { claims_pause: Duration::from_millis(2_900), ..USUAL };
-        let expected = "the dispatchers to tell what runs: Redis was away, starts rest for 2900 ms, next in line";
+        let expected = "the dispatchers to report running prompts: Redis was restarted, claims pause for 2900 ms, next in line";
         assert_eq!(waiting(restarted, &[up]), expected);
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct WorkflowView {
     warnings: Vec<Warning>,
 }
 
-/// Row of the list: `{"name","version","description"?,"params","updatedAt"}`, of the newest version.
+/// A row: `{"name","version","description"?,"params","updatedAt"}`, of the newest version.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FlowRow)]

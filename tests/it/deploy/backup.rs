@@ -29,7 +29,7 @@ fn script(name: &str, args: &[&Path], variables: &[(&str, &str)]) -> Result<Stri
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// One after the other until it is stopped.
+/// Submits task after task until it is stopped.
 async fn load(client: ApiClient, from: u64, stop: CancellationToken) {
     for seed in from.. {
         if stop.is_cancelled() {
@@ -104,7 +104,7 @@ async fn a_backup_under_load_can_be_restored_with_every_task_and_file() {
     }
     let link = format!("{}/upload/file/{}", restored.client.base, upload["fileId"].as_str().unwrap());
     assert_eq!(restored.client.download(&link).await, b"\x89PNG\r\n\x1a\n and so on");
-    // The store knows that it is this system's: what nobody registered after the snapshot is cleared away in time.
+    // The store belongs to this system: files that were registered only after the snapshot are deleted in time.
     let mark = std::fs::read(files.join("installation")).unwrap();
     assert_eq!(mark, std::fs::read(stack.files().join("installation")).unwrap());
 }

@@ -2,7 +2,7 @@
 
 use shuzhiren::metrics::{Kind, METRICS, Metric};
 
-/// What Prometheus adds to every series, and how our `instance` arrives beside its own.
+/// Labels that Prometheus adds to every series, and the name of our `instance` beside its own.
 const ADDED: [&str; 4] = ["job", "instance", "exported_instance", "le"];
 /// Metrics that are not ours: of Prometheus itself, and the standard ones of processes.
 const FOREIGN: [&str; 6] = [
@@ -33,7 +33,7 @@ const WORDS: [&str; 17] = [
     "avg",
 ];
 
-/// What is wrong with a query; empty = nothing.
+/// Returns the problems of a query; empty = none.
 pub fn faults(query: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut open = Vec::new();

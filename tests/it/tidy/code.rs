@@ -1,4 +1,4 @@
-//! How every file is.
+//! Rules that every file keeps.
 
 use super::{files, none};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +92,7 @@ fn no_attic_and_no_glob() {
     none("attics and glob imports", &faults);
 }
 
-/// One place may: between fork and exec of the child Redis.
+/// The exception is between fork and exec of the child Redis.
 #[test]
 fn the_unsafe_is_in_one_place() {
     let mark = ["un", "safe_code"].concat();

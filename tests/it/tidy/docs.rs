@@ -19,7 +19,7 @@ pub(crate) fn settings() -> BTreeSet<String> {
 const README_LINES_MAX: usize = 170;
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
-/// What `--help` prints.
+/// Returns the output of `--help`.
 fn help(command: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_shuzhiren"));
     // A name in a variable of this shell is no documentation.

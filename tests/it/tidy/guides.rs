@@ -147,7 +147,7 @@ fn the_guide_of_the_websocket_has_every_word() {
     none("close codes that a guide does not explain", &LANGUAGES.map(missing).concat());
 }
 
-/// What stands in tables is there in both languages, code is the same.
+/// Tables have the same rows in both languages, and code is the same.
 #[test]
 fn guides_say_the_same_in_both_languages() {
     let first_cells = |text: &str| -> Vec<String> {

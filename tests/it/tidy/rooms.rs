@@ -1,4 +1,4 @@
-//! Which room may import which, and whose each foreign crate is.
+//! Imports allowed between rooms, and the room that owns each foreign crate.
 
 use super::{files, none, words};
 use std::collections::BTreeSet;
