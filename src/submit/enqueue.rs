@@ -1,8 +1,9 @@
 //! The last step of a submission: its tasks are written to the queue, all of them or none.
 
-use super::{Error, Request, Result, plan::refuse_too_large, template::Draft};
+use super::{Error, Request, Result, expand::Expansion, template::Draft};
 use crate::{
     queue::{BatchEnqueued, Enqueued, PackedTask, Queue},
+    settings::limits::BATCH_BYTES_MAX,
     task::{BatchId, BatchPlace, NewTask, Payload, Task, TaskFacts, TaskId},
 };
 
@@ -124,6 +125,17 @@ impl Request<'_> {
         let count = self.submission.expansion.as_ref().map_or(1, |expansion| expansion.task_count());
         Accepted::Batch { id: BatchId::of(self.id), count, tasks }
     }
+}
+
+/// Refuses a batch whose packed tasks are larger than Redis should get at once.
+pub(super) fn refuse_too_large(expansion: &Expansion<'_>, bytes: usize) -> Result<()> {
+    if bytes <= BATCH_BYTES_MAX {
+        return Ok(());
+    }
+    let count = expansion.task_count();
+    Err(Error::batch_too_large(format!(
+        "{count} tasks of this workflow are more than {BATCH_BYTES_MAX} bytes: make smaller batches"
+    )))
 }
 
 /// Packs the task at `index`: compressed, without its graph in memory.

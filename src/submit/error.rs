@@ -67,6 +67,13 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+impl Error {
+    /// Returns the error of a batch that exceeds a limit of its size.
+    pub(super) fn batch_too_large(message: String) -> Self {
+        Self::InvalidMember { pointer: "/workflow", code: "batch_too_large", message }
+    }
+}
+
 impl From<Vec<Problem>> for Error {
     /// Problems of the graph alone are an invalid workflow; with any other they are invalid params.
     fn from(problems: Vec<Problem>) -> Self {

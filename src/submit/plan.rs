@@ -3,7 +3,7 @@
 use super::{
     Error, Request, Result, Submission, Submitter,
     catalog_cache::FleetSnapshot,
-    enqueue::pack,
+    enqueue::{pack, refuse_too_large},
     expand::Expansion,
     files::{CheckedFiles, IncomingFiles, access},
     published_workflow::PublishedWorkflow,
@@ -13,7 +13,6 @@ use crate::{
     clock,
     problem::{Problem, Problems},
     queue::PackedTask,
-    settings::limits::BATCH_BYTES_MAX,
     task::FileId,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -172,20 +171,7 @@ fn refuse_beyond_queue(submitter: &Submitter, submission: &Submission<'_>) -> Re
 
 fn too_many_files(expansion: &Expansion<'_>) -> Error {
     let count = expansion.task_count();
-    batch_too_large(format!("{count} tasks need files more than {FILE_USES_MAX} times in all: make smaller batches"))
-}
-
-/// Refuses a batch whose packed tasks are larger than Redis should get at once.
-pub(super) fn refuse_too_large(expansion: &Expansion<'_>, bytes: usize) -> Result<()> {
-    if bytes <= BATCH_BYTES_MAX {
-        return Ok(());
-    }
-    let count = expansion.task_count();
-    Err(batch_too_large(format!(
-        "{count} tasks of this workflow are more than {BATCH_BYTES_MAX} bytes: make smaller batches"
-    )))
-}
-
-fn batch_too_large(message: String) -> Error {
-    Error::InvalidMember { pointer: "/workflow", code: "batch_too_large", message }
+    Error::batch_too_large(format!(
+        "{count} tasks need files more than {FILE_USES_MAX} times in all: make smaller batches"
+    ))
 }
