@@ -16,16 +16,16 @@ macro_rules! guide {
 
 /// Tags in reading order: (tag, English, Chinese).
 const GUIDES: &[(&str, &str, &str)] = &[
-    ("auth", "A password becomes a token.", "用密码换取令牌。"),
+    ("auth", "Login: exchanges a username and a password for a token.", "登录：用用户名和密码换取令牌。"),
     guide!("tasks"),
     guide!("params"),
     guide!("batches"),
     guide!("outputs"),
     guide!("workflows"),
     guide!("files"),
-    ("instances", "The fleet, one by one.", "集群中的各个实例。"),
-    ("config", "The fleet as it should be.", "集群配置。"),
-    ("monitor", "All of it at a glance.", "一眼看清全部。"),
+    ("instances", "The ComfyUI instances of the fleet.", "集群中的 ComfyUI 实例。"),
+    ("config", "The fleet config: servers and health checks.", "集群配置：服务器与健康检查。"),
+    ("monitor", "Overview and health check.", "概览与健康检查。"),
     guide!("websocket"),
     guide!("errors"),
 ];
