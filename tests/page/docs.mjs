@@ -42,10 +42,10 @@ export default (world) => {
       english.every((count) => count > 0),
       english,
     );
-    assert.match(await page.textContent('#websocket'), /resync.*A slow reader loses its own progress/s);
+    assert.match(await page.textContent('#websocket'), /resync.*A slow client first loses progress messages/s);
     assert.doesNotMatch(await page.textContent('#websocket .prose p'), /[*`|]/);
     await page.click('[data-test=language]');
-    assert.match(await page.textContent('#websocket'), /resync.*读得慢的客户端/s);
+    assert.match(await page.textContent('#websocket'), /resync.*读取过慢的客户端/s);
     assert.deepEqual(await shape(), english);
     await page.reload();
     await page.waitForSelector('#websocket [lang=zh-CN]');
