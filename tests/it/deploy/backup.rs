@@ -66,7 +66,7 @@ async fn a_backup_under_load_can_be_restored_with_every_task_and_file() {
     // Its name is the second it was made in.
     let second = loop {
         match script("backup", &[&backups], &variables) {
-            Err(taken) if taken.contains("is there already") => {
+            Err(taken) if taken.contains("already exists") => {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await
             }
             other => break other.unwrap(),
@@ -92,7 +92,7 @@ async fn a_backup_under_load_can_be_restored_with_every_task_and_file() {
     let files = folder.path().join("files");
     script("restore", &[Path::new(&second), &data, &files], &[]).unwrap();
     let again = script("restore", &[Path::new(&second), &data, &files], &[]).unwrap_err();
-    assert!(again.contains("is there: give a folder without data"), "{again}");
+    assert!(again.contains("already exists: give a folder without data"), "{again}");
     redis.launch();
 
     let restored = Restored::start(&redis, &files, folder.path()).await;
@@ -116,10 +116,10 @@ fn a_backup_that_is_not_whole_is_refused() {
     std::fs::create_dir(&backup).unwrap();
     std::fs::write(backup.join("redis.rdb"), "REDIS0010").unwrap();
     let refused = script("restore", &[&backup, &redis], &[]).unwrap_err();
-    assert!(refused.contains("not whole"), "{refused}");
+    assert!(refused.contains("incomplete"), "{refused}");
     std::fs::write(backup.join("about"), format!("made now\n{}  redis.rdb\n", "0".repeat(64))).unwrap();
     let refused = script("restore", &[&backup, &redis], &[]).unwrap_err();
-    assert!(refused.contains("not what was saved"), "{refused}");
+    assert!(refused.contains("does not match its checksum"), "{refused}");
     assert!(!redis.exists());
     let refused = script("backup", &[folder.path()], &[("REDIS_URL", "redis-sentinel://x")]).unwrap_err();
     assert!(refused.contains("address of one server"), "{refused}");
