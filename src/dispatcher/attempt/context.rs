@@ -24,6 +24,8 @@ pub(crate) struct AttemptContext {
     pub(crate) since: tokio::time::Instant,
     /// Whether the prompt may be in the instance's queue twice, because an earlier POST is in doubt.
     pub(crate) may_have_copy: bool,
+    /// Start of the execution, if this process saw the prompt end.
+    pub(crate) began: Option<tokio::time::Instant>,
     /// Trace spans of the attempt.
     pub(crate) spans: Spans,
 }

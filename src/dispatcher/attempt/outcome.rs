@@ -39,6 +39,7 @@ impl AttemptContext {
         early: &mut EarlyCollector,
     ) -> Result<RunEnd, StageError> {
         let Executed { finished: Finished { ending, began }, cached } = executed;
+        self.began = began;
         *lock(&self.instance.activity.idle_since) = Some(Instant::now());
         self.spans.enter_collect(&ending.outcome);
         let _collecting = Collecting::begin(&self.instance);
@@ -66,7 +67,7 @@ impl AttemptContext {
                 return Err(StageError::failed(failure));
             }
         };
-        let written = self.settle(&outcome, began).await;
+        let written = self.settle(&outcome).await;
         // After a cancel, a timeout, a takeover or a retry the task never names the files stored last.
         store.discard(if written == Written::Done { &replaced } else { &fresh }).await;
         self.forget_prompt().await;
@@ -106,7 +107,7 @@ impl AttemptContext {
                 if blames_instance {
                     self.blame_instance(&failure.message);
                 }
-                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs }, None).await)
+                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs }).await)
             }
             StageError::InputMissing { reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, "cached input is missing at the instance; task requeued");
@@ -125,7 +126,7 @@ impl AttemptContext {
                 self.blame_instance(&reason);
                 if !had_begun {
                     let failure = Failure::new(FailureKind::PromptLost, reason);
-                    return end_of(self.settle(&Outcome::Failed { failure, outputs }, None).await);
+                    return end_of(self.settle(&Outcome::Failed { failure, outputs }).await);
                 }
                 metrics::attempt_ended("lost");
                 self.requeue(true, &reason).await
@@ -144,20 +145,20 @@ impl AttemptContext {
         end_of(until_answered(self.call("requeue"), requeue).await)
     }
 
-    /// Settles the task with `outcome`, then reports the ending. `began` is the start of the execution, if it was seen.
-    async fn settle(&mut self, outcome: &Outcome, began: Option<Instant>) -> Written {
+    /// Settles the task with `outcome`, then reports the ending.
+    async fn settle(&mut self, outcome: &Outcome) -> Written {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
         let settle = || self.instance.queue().settle(&self.instance.lease, task, attempt, outcome);
         let mut written = until_answered(self.call("settle"), settle).await;
         if written == Written::NotThisAttempt && reclaim(&self.instance, task, attempt).await {
             written = until_answered(self.call("settle"), settle).await;
         }
-        self.report_ending(outcome, written, began);
+        self.report_ending(outcome, written);
         written
     }
 
     /// Records a settled attempt in metrics, trace and log.
-    fn report_ending(&mut self, outcome: &Outcome, written: Written, began: Option<Instant>) {
+    fn report_ending(&mut self, outcome: &Outcome, written: Written) {
         let (instance, task, attempt) = (&self.instance.target.id, self.claim.task, self.claim.attempt);
         self.spans.settled(outcome, written);
         let label = match outcome {
@@ -174,7 +175,7 @@ impl AttemptContext {
         metrics::attempt_ended(label);
         if written == Written::Done {
             metrics::task_ended(if matches!(outcome, Outcome::Completed(_)) { "completed" } else { "failed" });
-            if let Some(began) = began {
+            if let Some(began) = self.began {
                 metrics::task_ran(began.elapsed());
             }
         }

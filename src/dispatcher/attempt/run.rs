@@ -84,6 +84,7 @@ impl Run {
             signals,
             since,
             may_have_copy: is_recovered,
+            began: None,
         };
         Box::pin(context.run(origin)).await
     }
