@@ -1,7 +1,7 @@
 //! Reads the clocks of this machine: Unix time, and the time since boot.
 //!
-//! Times of tasks, leases and events come from Redis (`TIME`). Local Unix time is for tokens, links, and what is only
-//! shown to people.
+//! Times of tasks, leases and events come from Redis (`TIME`). Local Unix time is for tokens, links, the check that a
+//! `startBy` is in the future, and times that are only shown to people.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -217,7 +217,7 @@ pub struct Device {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseChange {
-    /// Unix ms of Redis.
+    /// Unix ms of the dispatcher's own clock: only shown to people.
     pub at_ms: u64,
     /// The new phase.
     pub phase: Phase,

@@ -24,6 +24,7 @@ const FETCHES_MAX: usize = 32;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Time limit until a response begins, including name resolution and connection.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
 /// Fetches files; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fetcher(Option<Arc<Inner>>);

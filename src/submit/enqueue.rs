@@ -85,8 +85,8 @@ impl ReadyTasks {
 }
 
 impl Submitted {
-    /// Returns the tasks that an earlier request with the same key made: of a batch those that still exist; `None` if a
-    /// single task was collected since.
+    /// Returns the tasks that an earlier request with the same key made: of a batch those that still exist. `None` if
+    /// there was no such request, or its single task no longer exists.
     ///
     /// # Errors
     /// [`Error::KeyReused`] if the earlier request had another body.

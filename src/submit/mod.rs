@@ -142,7 +142,7 @@ impl Submitter {
     }
 
     async fn accept(&self, request: &Request<'_>) -> Result<Submitted> {
-        // The repeat of a batch takes nothing from the rate limit.
+        // The repeat of a batch takes no tokens for its tasks from the rate limit.
         if request.submission.expansion.is_some()
             && let Some(earlier) = Submitted::earlier(&self.queue, request).await?
         {
@@ -157,7 +157,7 @@ impl Submitter {
         if incoming.is_empty() {
             return tasks.enqueue(&self.queue, request).await;
         }
-        // Nothing is fetched twice.
+        // A repeat fetches and stores no file again.
         if let Some(earlier) = Submitted::earlier(&self.queue, request).await? {
             return Ok(earlier);
         }

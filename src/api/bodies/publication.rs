@@ -19,7 +19,7 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 pub(crate) struct PublicationBody<'a>(Members<'a>);
 
 impl<'a> PublicationBody<'a> {
-    /// Reads a text that [`json::check`] has passed.
+    /// Reads a text that `json::check_submission` has passed.
     ///
     /// # Errors
     /// Text that is no object; unknown members.

@@ -33,7 +33,7 @@ const MAX_ATTEMPTS: (u64, u64) = (1, 10);
 /// Limits of `timeoutMs`. A run of more than 30 days is a mistake in the unit.
 const TIMEOUT_MS: (u64, u64) = (1, 2_592_000_000);
 
-/// Reads a text that [`json::check`] has passed.
+/// Reads a text that `json::check_submission` has passed.
 ///
 /// # Errors
 /// Every problem of its members at once.

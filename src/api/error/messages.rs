@@ -4,7 +4,7 @@ use crate::{queue::WORKFLOW_LIMITS, task::WorkflowVersion};
 
 /// Returns the first message, and the number of others.
 pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
-    let first = messages.next().unwrap_or("the request does not hold");
+    let first = messages.next().unwrap_or("the request is not valid");
     match messages.count() {
         0 => first.to_owned(),
         1 => format!("{first} (and 1 more problem)"),

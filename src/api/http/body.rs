@@ -26,7 +26,7 @@ pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
     if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Ok(());
     }
-    Err(ApiError::UnsupportedMediaType("a Content-Encoding is not taken here: send the body as it is"))
+    Err(ApiError::UnsupportedMediaType("Content-Encoding is not supported: send the body without it"))
 }
 
 /// Refuses a body by its declared length, before it is read.

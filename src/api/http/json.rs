@@ -1,6 +1,7 @@
 //! Checks of JSON bodies that serde_json does not make, and access to the top level of a body by member.
 //!
-//! `RawValue` keeps bytes and therefore counts no depth, takes lone surrogates and numbers that no machine holds (safety §3.4).
+//! `RawValue` keeps the bytes of a value unparsed: it limits no nesting, and accepts duplicate keys, lone surrogates and
+//! numbers beyond any float (safety §3.4).
 
 use crate::{
     api::error::{ApiError, Result},

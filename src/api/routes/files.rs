@@ -63,7 +63,7 @@ pub(crate) struct Page {
     params(
         ("kind" = Option<FileKind>, Query, description = "both when not given"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
-        ("offset" = Option<u64>, Query, description = "so many are left out"),
+        ("offset" = Option<u64>, Query, description = "number of entries to skip"),
     ),
     responses((status = 200, description = "one page", body = crate::api::openapi::Envelope<Page>)),
     extensions(("x-errors" = json!(["forbidden"])))

@@ -38,7 +38,7 @@ pub(crate) struct Page {
         ("workflow" = Option<crate::task::WorkflowName>, Query, description = "only of this published workflow; for admins"),
         ("batchId" = Option<crate::task::BatchId>, Query, description = "only of this batch"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
-        ("offset" = Option<u64>, Query, description = "so many are left out; not together with `cursor`"),
+        ("offset" = Option<u64>, Query, description = "number of entries to skip; not together with `cursor`"),
         ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
             description = "`nextCursor` of an earlier page"),
     ),

@@ -90,7 +90,7 @@ pub(crate) struct Deleted {
     get, path = "/api/workflows", operation_id = "listWorkflows", tag = "workflows",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, description = "20 when not given; more than 200 is 200"),
-        ("offset" = Option<u64>, Query, description = "so many are left out"),
+        ("offset" = Option<u64>, Query, description = "number of entries to skip"),
     ),
     responses((status = 200, description = "one page", body = crate::api::openapi::Envelope<Page>)),
 )]
