@@ -86,13 +86,14 @@ fn is_pipe(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
-/// Gives a complete temporary file the path of [`Target::File`]. A file that it replaces passes its permissions on.
+/// Gives a complete temporary file the path of [`Target::File`]. A file that it replaces passes its permissions on, but
+/// not set-user-ID and set-group-ID.
 ///
 /// # Errors
 /// Those of `chmod` and `rename`.
 pub fn replace(file: NamedTempFile, path: &Path) -> io::Result<()> {
     if let Ok(replaced) = fs::metadata(path) {
-        file.as_file().set_permissions(replaced.permissions())?;
+        file.as_file().set_permissions(Permissions::from_mode(replaced.permissions().mode() & 0o777))?;
     }
     file.persist(path).map(drop).map_err(|error| error.error)
 }

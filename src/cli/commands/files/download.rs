@@ -25,6 +25,8 @@ const TRIES_MAX: usize = 3;
 const AGAIN: Duration = Duration::from_secs(1);
 /// Size from which a progress bar is shown.
 const BAR_FROM_BYTES: u64 = 4 << 20;
+/// Permissions of any new file, less the umask.
+pub(super) const NEW_FILE_MODE: u32 = 0o666;
 
 /// A stored file.
 pub(crate) struct StoredFile {
@@ -90,7 +92,7 @@ pub(crate) async fn save(api: &Api, stored: &StoredFile, folder: &Path, overwrit
         io::ErrorKind::AlreadyExists => Error::Local(format!("cannot save in {}: not a directory", folder.display())),
         _ => failed(error),
     })?;
-    let Download { file, size_bytes, sha256 } = fetch(api, stored, folder).await?;
+    let Download { file, size_bytes, sha256 } = fetch(api, stored, folder, NEW_FILE_MODE).await?;
     let name = safe_name(&stored.filename, &stored.file_id);
     let (path, was_there) = give_name(file, folder, &name, &sha256, overwrite).map_err(failed)?;
     Ok(SavedFile { path, file_id: stored.file_id.clone(), size_bytes, sha256, was_there })
@@ -103,14 +105,13 @@ pub(super) struct Download {
     pub(super) sha256: String,
 }
 
-/// Downloads a stored file into a temporary file in `folder`.
-pub(super) async fn fetch(api: &Api, stored: &StoredFile, folder: &Path) -> Result<Download, Error> {
+/// Downloads a stored file into a temporary file in `folder` with the permissions `mode`, less the umask.
+pub(super) async fn fetch(api: &Api, stored: &StoredFile, folder: &Path, mode: u32) -> Result<Download, Error> {
     let (began, mut tries) = (Instant::now(), 0);
     loop {
         let file = tempfile::Builder::new()
             .prefix(".shuzhiren-")
-            // The permissions of any new file: the umask applies.
-            .permissions(Permissions::from_mode(0o666))
+            .permissions(Permissions::from_mode(mode))
             .tempfile_in(folder)
             .map_err(|error| Error::Local(format!("cannot save in {}: {error}", folder.display())))?;
         tries += 1;

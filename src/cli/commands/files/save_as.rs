@@ -1,6 +1,6 @@
 //! Saves a download under a path that the user typed.
 
-use super::download::{Download, StoredFile, fetch};
+use super::download::{Download, NEW_FILE_MODE, StoredFile, fetch};
 use crate::{
     cli::{client::rest::Api, error::Error, term::output},
     save_file::{self, Target, folder_of},
@@ -22,12 +22,13 @@ pub(crate) async fn save_as(api: &Api, stored: &StoredFile, path: &Path) -> Resu
     let failed = |error: io::Error| cannot_write(path, &error);
     match Target::at(path).map_err(failed)? {
         Target::File(file_path) => {
-            let Download { file, size_bytes, .. } = fetch(api, stored, folder_of(&file_path)).await?;
+            let Download { file, size_bytes, .. } = fetch(api, stored, folder_of(&file_path), NEW_FILE_MODE).await?;
             save_file::replace(file, &file_path).map_err(failed)?;
             Ok(size_bytes)
         }
         Target::Stream(stream_path) => {
-            let Download { mut file, size_bytes, .. } = fetch(api, stored, &std::env::temp_dir()).await?;
+            // Other users can read the folder of temporary files.
+            let Download { mut file, size_bytes, .. } = fetch(api, stored, &std::env::temp_dir(), 0o600).await?;
             let mut stream = open_when_read(&stream_path).await.map_err(failed)?;
             file.rewind().and_then(|()| io::copy(&mut file, &mut stream)).map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => Error::ReaderGone,
