@@ -164,7 +164,7 @@ impl Writer {
         let swept =
             tokio::task::spawn_blocking(move || root.map_or(Ok(()), |root| local::discard(&root, object))).await;
         if !matches!(swept, Ok(Ok(()))) {
-            tracing::warn!(object = %self.object, "removing an unfinished file timed out");
+            tracing::warn!(object = %self.object, ?swept, "removing an unfinished file failed");
         }
         if let Err(error) = self.store.delete(self.object).await {
             tracing::warn!(object = %self.object, %error, "removing an unfinished file failed");

@@ -50,9 +50,9 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
     }
     let (mut catalog, mut batch) = (None, BATCH);
     for _ in 0..BATCHES_MAX {
-        let narrowed = instance.queue().restricted_tasks(&instance.lease, cursor.since_ms, batch).await?;
+        let restricted = instance.queue().restricted_tasks(&instance.lease, cursor.since_ms, batch).await?;
         let fresh: Vec<(TaskId, u64)> =
-            narrowed.tasks.iter().filter(|(id, _)| !cursor.checked.contains(id)).copied().collect();
+            restricted.tasks.iter().filter(|(id, _)| !cursor.checked.contains(id)).copied().collect();
         if !fresh.is_empty() {
             if catalog.is_none() {
                 let json = instance.queue().catalog(&hash).await?;
@@ -62,7 +62,7 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
             let Some(catalog) = &catalog else { return Ok(()) };
             admit(instance, catalog, &fresh).await?;
         }
-        if !cursor.advance(&narrowed, &mut batch) {
+        if !cursor.advance(&restricted, &mut batch) {
             return Ok(());
         }
     }
@@ -71,9 +71,9 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
 
 impl Cursor {
     /// Advances behind the checked tasks. Returns true if there are more.
-    fn advance(&mut self, narrowed: &queue::RestrictedTasks, batch: &mut u64) -> bool {
-        let Some(last_ms) = narrowed.last_ms else { return false };
-        let is_full = narrowed.looked_at >= *batch;
+    fn advance(&mut self, restricted: &queue::RestrictedTasks, batch: &mut u64) -> bool {
+        let Some(last_ms) = restricted.last_ms else { return false };
+        let is_full = restricted.looked_at >= *batch;
         if last_ms > self.since_ms {
             self.checked.clear();
             self.since_ms = last_ms;
@@ -81,7 +81,7 @@ impl Cursor {
         } else if is_full {
             *batch *= 2;
         }
-        let here = narrowed.tasks.iter().filter(|(_, since_ms)| *since_ms == last_ms);
+        let here = restricted.tasks.iter().filter(|(_, since_ms)| *since_ms == last_ms);
         self.checked.extend(here.map(|(id, _)| *id));
         is_full && *batch <= BATCH_MAX
     }

@@ -100,7 +100,7 @@ impl ServerInfo {
             Durability::Fsync if fsync == Some("always") => Confirmation::Answer,
             Durability::Fsync if self.version >= VERSION_WAITAOF => Confirmation::LocalFsync,
             Durability::Fsync => {
-                let issue = "durability fsync cannot be had from this redis as it is";
+                let issue = "this redis cannot provide durability fsync with its current settings";
                 return Err(ServerIssue::new(issue, "set appendfsync always, or take redis 7.2 or newer"));
             }
             Durability::Replica => {
