@@ -50,7 +50,7 @@ pub(crate) fn scan(
     exempt: &[&str],
     report: impl FnMut(Fault) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    Scanner { json, base, exempt, at: 0, frames: Vec::new(), keys: Vec::new(), report }.run()
+    Scanner { json, base, exempt, only_duplicates: false, at: 0, frames: Vec::new(), keys: Vec::new(), report }.run()
 }
 
 /// Returns the first fault of `json`; for `exempt` see [`scan`].
@@ -61,6 +61,23 @@ pub(crate) fn first_fault(json: &str, exempt: &[&str]) -> Option<Fault> {
         found = Some(fault);
         ControlFlow::Break(())
     });
+    found
+}
+
+/// Returns the pointer to the first duplicate key of `json`. Builds no pointer to other faults: a message may have
+/// thousands.
+pub(crate) fn first_duplicate_key(json: &str) -> Option<String> {
+    let mut found = None;
+    let report = |fault: Fault| -> ControlFlow<()> {
+        if fault.kind == FaultKind::DuplicateKey {
+            found = Some(fault.pointer);
+        }
+        ControlFlow::Break(())
+    };
+    let keys = Vec::new();
+    // As in `first_fault`.
+    let _flow =
+        Scanner { json, base: "", exempt: &[], only_duplicates: true, at: 0, frames: Vec::new(), keys, report }.run();
     found
 }
 
@@ -81,6 +98,8 @@ struct Scanner<'a, 'b, R> {
     json: &'a str,
     base: &'b str,
     exempt: &'b [&'b str],
+    /// Whether lone surrogates and numbers are passed over.
+    only_duplicates: bool,
     at: usize,
     frames: Vec<Frame>,
     /// The keys of all open objects, those of the outermost first. Of an exempt object only the latest.
@@ -152,7 +171,7 @@ impl<R: FnMut(Fault) -> ControlFlow<()>> Scanner<'_, '_, R> {
         let literal = self.json.get(self.at..end).unwrap_or_default();
         self.at = end;
         let has_escape = literal.contains('\\');
-        if has_escape && lone_surrogates(literal).next().is_some() {
+        if has_escape && !self.only_duplicates && lone_surrogates(literal).next().is_some() {
             let pointer = self.pointer(self.keys.len());
             (self.report)(Fault { kind: FaultKind::LoneSurrogate, pointer })?;
         }
@@ -173,6 +192,9 @@ impl<R: FnMut(Fault) -> ControlFlow<()>> Scanner<'_, '_, R> {
         let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
         let number = &self.json[self.at..self.at + length];
         self.at += length;
+        if self.only_duplicates {
+            return ControlFlow::Continue(());
+        }
         let may_be_infinite = length > NUMBER_BYTES_FINITE || number.contains(['e', 'E']);
         let kind = if length > NUMBER_BYTES_MAX {
             FaultKind::NumberTooLong
@@ -218,7 +240,7 @@ fn decode(literal: &str, has_escape: bool) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, FaultKind, first_fault, scan};
+    use super::{Fault, FaultKind, first_duplicate_key, first_fault, scan};
     use proptest::prelude::*;
     use std::ops::ControlFlow;
 
@@ -229,6 +251,12 @@ mod tests {
             ControlFlow::Continue(())
         });
         faults
+    }
+
+    #[test]
+    fn a_duplicate_key_is_found_behind_other_faults() {
+        assert_eq!(first_duplicate_key(r#"{"a":["\ud800",1e999],"b":{"x":1,"x":2}}"#).as_deref(), Some("/b/x"));
+        assert_eq!(first_duplicate_key(r#"{"a":["\ud800",1e999]}"#), None);
     }
 
     fn one(pointer: &str, kind: FaultKind) -> Vec<(String, FaultKind)> {

@@ -10,7 +10,7 @@ mod pointer;
 pub(crate) mod raw;
 mod tokens;
 
-pub(crate) use check::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_fault, scan};
+pub(crate) use check::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
 pub(crate) use layout::{compact, pretty};
 pub(crate) use members::{Member, Members};
 pub(crate) use pointer::child_pointer;

@@ -1,13 +1,10 @@
 //! Requests of clients: `{"type","data"?,"requestId"?}`. Pure.
 
 use super::limits::{IDS_PER_MESSAGE_MAX, REQUEST_ID_BYTES_MAX};
-use crate::{
-    json::{self, FaultKind},
-    task::TaskId,
-};
+use crate::{json, task::TaskId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{borrow::Cow, ops::ControlFlow};
+use std::borrow::Cow;
 
 /// A parsed message. `request_id` is echoed even if the request is invalid.
 #[derive(Debug)]
@@ -119,15 +116,8 @@ pub fn parse(text: &str) -> Incoming {
 
 /// Refuses a message in which an object has the same key twice: two readers could take different values.
 fn duplicate_key(text: &str) -> Option<Refusal> {
-    let mut found = None;
-    let _flow = json::scan(text, "", &[], |fault| match fault.kind {
-        FaultKind::DuplicateKey => {
-            found = Some(Refusal::new("bad_request", format!("duplicate key at `{}`", fault.pointer)));
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found
+    let pointer = json::first_duplicate_key(text)?;
+    Some(Refusal::new("bad_request", format!("duplicate key at `{pointer}`")))
 }
 
 fn request(kind: &str, data: Option<&RawValue>) -> Result<Request, Refusal> {
