@@ -1,6 +1,6 @@
 //! `shuzhiren api`: serves REST, the page and by default the WebSocket. Never talks to ComfyUI.
 
-use super::{seed, shared};
+use super::{initial_config, shared};
 use axum::Router;
 use clap::Args;
 use shuzhiren::{
@@ -76,7 +76,7 @@ impl Front {
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let auth = auth::prepare(&args.auth, Profile::Production)?;
-    let config = args.config_file.as_deref().map(seed::read).transpose()?;
+    let config = args.config_file.as_deref().map(initial_config::read).transpose()?;
     let fetcher = Fetcher::new(&args.fetch)?;
     let store = shared::open_store(&args.storage).await?;
     let listener = process::bind(args.listen.listen).await?;
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let stop = process::stop_on_signals();
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     if let Some(config) = config {
-        seed::seed(&queue, &config).await?;
+        initial_config::apply(&queue, &config).await?;
     }
     let readiness = Readiness::default();
     readiness.until(&stop);

@@ -1,6 +1,6 @@
 //! `shuzhiren doctor`: takes the settings of every role, checks them and starts nothing.
 
-use super::{dispatcher::validate, seed, shared::store_keys};
+use super::{dispatcher::validate, initial_config, shared::store_keys};
 use clap::Args;
 use shuzhiren::{
     auth::{self, Profile},
@@ -50,7 +50,7 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
         Ok(()) => Finding::ok("settings.dispatcher", "consistent"),
         Err(why) => Finding::fail("settings.dispatcher", why, "choose a longer time"),
     });
-    let fleet = match args.config_file.as_deref().map(seed::read).transpose() {
+    let fleet = match args.config_file.as_deref().map(initial_config::read).transpose() {
         Ok(fleet) => fleet,
         Err(why) => {
             settings.push(Finding::fail("settings.config", why, "correct the file"));

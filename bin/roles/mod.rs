@@ -3,7 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod dispatcher;
 pub(crate) mod doctor;
-pub(crate) mod seed;
+pub(crate) mod initial_config;
 pub(crate) mod shared;
 pub(crate) mod up;
 pub(crate) mod ws;

@@ -3,7 +3,7 @@
 use super::{
     api::{Front, watch_redis},
     dispatcher::validate,
-    seed, shared,
+    initial_config, shared,
 };
 use clap::Args;
 use shuzhiren::{
@@ -82,7 +82,7 @@ pub(crate) struct UpArgs {
 /// Runs everything until SIGTERM or SIGINT.
 pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     validate(&args.dispatcher)?;
-    let config = args.config_file.as_deref().map(seed::read).transpose()?;
+    let config = args.config_file.as_deref().map(initial_config::read).transpose()?;
     let fetcher = Fetcher::new(&args.fetch)?;
     // The default login is allowed on this machine only.
     let profile = if args.listen.listen.ip().is_loopback() { Profile::Development } else { Profile::Production };
@@ -193,7 +193,7 @@ async fn settle_fleet(
     let current = queue.config().await.map_err(|error| error.to_string())?;
     let mut stand_ins = Vec::new();
     match config {
-        Some(config) => seed::seed(queue, &config).await?,
+        Some(config) => initial_config::apply(queue, &config).await?,
         None if current.version == 0 && !ports.is_empty() => {
             // Started first, so that a port in use does not become part of the fleet.
             for port in ports {
@@ -204,7 +204,7 @@ async fn settle_fleet(
             let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
             save_file::write_private(&mark, text.join("\n").as_bytes())
                 .map_err(|error| format!("cannot write {}: {error}", mark.display()))?;
-            seed::seed(queue, &stand_in_fleet(ports)).await?;
+            initial_config::apply(queue, &stand_in_fleet(ports)).await?;
             return Ok(stand_ins);
         }
         None => {}

@@ -6,7 +6,7 @@ use super::{
     outputs, python_json,
 };
 use crate::{
-    json::{Members, raw},
+    json::{Members, raw_value},
     task::FailureKind,
 };
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub(super) fn result(json: &str, prompt: Uuid) -> Result<Option<PromptResult>, E
 /// Returns the node ids in the order of the submitted graph.
 fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
     let item: Vec<&RawValue> = prompt.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
-    let graph = item.get(2).copied().and_then(raw::members);
+    let graph = item.get(2).copied().and_then(raw_value::members);
     graph.map(|graph| graph.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 //! history.
 //!
 //! Start with [`Client`] (the requests), [`Socket`] (the events) and [`ProgressTracker`] (progress of a prompt). `http`
-//! sends one request; `history`, `outputs` and `refusal` parse replies; `frame` parses WebSocket frames into events;
+//! sends one request; `history`, `outputs` and `validation_error` parse replies; `frame` parses WebSocket frames into events;
 //! `python_json` parses JSON as Python writes it.
 //!
 //! Invariants: no wire form of ComfyUI leaves this room. Nothing an instance sends causes a panic, unbounded memory use

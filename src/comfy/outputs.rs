@@ -5,7 +5,7 @@
 
 use super::{NodeOutput, RemoteFile, limits, python_json, validation_error::natural};
 use crate::{
-    json::{Members, raw},
+    json::{Members, raw_value},
     text::truncated,
 };
 use serde::Deserialize;
@@ -103,7 +103,7 @@ struct Collector {
 
 impl Collector {
     fn add_node(&mut self, node_id: &str, ui: &RawValue) {
-        let keys = raw::members(ui).unwrap_or_default();
+        let keys = raw_value::members(ui).unwrap_or_default();
         let animated: Option<Value> =
             keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| python_json::owned(raw.get()));
         for (key, raw) in keys {

@@ -2,7 +2,7 @@
 
 use super::{error_text::FailedNode, python_json};
 use crate::{
-    json::raw,
+    json::raw_value,
     task::{Failure, FailureKind},
 };
 use serde::Deserialize;
@@ -55,7 +55,7 @@ struct ExtraInfo<'a> {
 /// Reads the failure from a 400, or from a 200 with `node_errors`; `None` if it contains none.
 pub(super) fn validation_failure(json: &str) -> Option<Failure> {
     let body: Body<'_> = python_json::object(json)?;
-    let nodes = body.node_errors.and_then(raw::members).unwrap_or_default();
+    let nodes = body.node_errors.and_then(raw_value::members).unwrap_or_default();
     if !nodes.is_empty() {
         return Some(node_failure(nodes));
     }

@@ -2,7 +2,7 @@
 
 use super::Workflow;
 use crate::{
-    json::{child_pointer, raw},
+    json::{child_pointer, raw_value},
     problem::{Problem, clip},
 };
 use serde_json::value::RawValue;
@@ -82,16 +82,16 @@ pub(super) fn link_target(raw: &RawValue) -> Option<String> {
 /// Returns the node that a link leads to. ComfyUI takes a list of a string and an int, float or bool for a link
 /// (`comfy_execution/graph_utils.py`, `is_link`).
 pub(super) fn borrowed_link_target(raw: &RawValue) -> Option<Cow<'_, str>> {
-    if !raw::is_array(raw) {
+    if !raw_value::is_array(raw) {
         return None;
     }
     if let Some(target) = plain_link_target(raw.get()) {
         return Some(Cow::Borrowed(target));
     }
-    let elements = raw::elements(raw)?;
+    let elements = raw_value::elements(raw)?;
     let [target, slot] = elements.as_slice() else { return None };
     let is_slot = matches!(slot.get().as_bytes().first(), Some(b'0'..=b'9' | b'-' | b't' | b'f'));
-    if is_slot { raw::text(target).map(Cow::Owned) } else { None }
+    if is_slot { raw_value::text(target).map(Cow::Owned) } else { None }
 }
 
 /// The target of a link in its usual spelling, `["4",0]`: read without a parser.

@@ -13,12 +13,12 @@
 
 mod catalog;
 mod convert;
+mod json_faults;
 mod links;
 mod node;
 mod output_prefix;
 mod params;
 mod parse;
-mod scan;
 #[cfg(test)]
 mod tests;
 mod workflow_hash;

@@ -1,7 +1,7 @@
 //! The graph: nodes in their original order, inputs as raw JSON. Cloning is cheap; only changed nodes are copied.
 
 use super::GraphLimits;
-use crate::json::raw;
+use crate::json::raw_value;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::{collections::HashMap, sync::Arc};
@@ -78,7 +78,7 @@ impl Workflow {
     /// Sets an input to a text, adding it if the node lacks it; returns false if there is no such node.
     pub fn set_text(&mut self, node_id: &str, input: &str, text: &str) -> bool {
         let Some(place) = self.place_of(node_id) else { return false };
-        self.put(place, input, raw::quote(text));
+        self.put(place, input, raw_value::quote(text));
         true
     }
 

@@ -1,7 +1,7 @@
 //! Output prefix of one attempt, so that two tasks never share a file (protocol §9, §17.9).
 
 use super::Workflow;
-use crate::{graph::links, json::raw};
+use crate::{graph::links, json::raw_value};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ impl Workflow {
         let linked = nonce.map(|_| self.linked_nodes());
         for place in 0..self.node_count() {
             let node = self.node(place);
-            let prefix = node.input(PREFIX).and_then(raw::text);
+            let prefix = node.input(PREFIX).and_then(raw_value::text);
             let is_end = linked.as_ref().is_some_and(|linked| !linked.contains(&node.id));
             if let Some(prefix) = &prefix {
                 self.put(place, PREFIX, inside(folder, prefix));
@@ -33,7 +33,7 @@ impl Workflow {
             if let Some(nonce) = nonce
                 && (is_end || prefix.is_some())
             {
-                self.put(place, NONCE, raw::quote(nonce));
+                self.put(place, NONCE, raw_value::quote(nonce));
             }
         }
     }
@@ -48,7 +48,7 @@ fn inside(folder: &str, prefix: &str) -> Box<RawValue> {
     let segments = prefix.split(['/', '\\']).filter(|segment| !matches!(segment.trim(), "" | "." | ".."));
     let kept: Vec<&str> = segments.collect();
     let name = if kept.is_empty() { NAME_DEFAULT.to_owned() } else { kept.join("/") };
-    raw::quote(&format!("{folder}/{name}"))
+    raw_value::quote(&format!("{folder}/{name}"))
 }
 
 #[cfg(test)]

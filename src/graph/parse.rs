@@ -2,12 +2,13 @@
 //! pointer to each problem.
 
 use super::{
-    GraphLimits, Workflow, convert, links,
+    GraphLimits, Workflow, convert,
+    json_faults::scan,
+    links,
     node::{Member, Node},
-    scan::scan,
 };
 use crate::{
-    json::{self, child_pointer, raw},
+    json::{self, child_pointer, raw_value},
     problem::{Problem, Problems, clip},
 };
 use serde_json::value::RawValue;
@@ -52,8 +53,10 @@ impl Workflow {
     pub fn from_stored(json: &RawValue) -> Option<Self> {
         let limits = GraphLimits { nodes_max: usize::MAX, depth_max: usize::MAX };
         let mut problems = Problems::default();
-        let nodes =
-            raw::borrowed_members(json)?.into_iter().filter_map(|(id, value)| node(id, value, &mut problems)).collect();
+        let nodes = raw_value::borrowed_members(json)?
+            .into_iter()
+            .filter_map(|(id, value)| node(id, value, &mut problems))
+            .collect();
         problems.check().ok()?;
         Some(Self::assemble(nodes, limits))
     }
@@ -61,13 +64,13 @@ impl Workflow {
 
 fn entries(json: &RawValue, limits: GraphLimits) -> Result<Vec<json::Member<'_>>, Vec<Problem>> {
     let here = BASE.to_owned();
-    let Some(entries) = raw::borrowed_members(json) else {
+    let Some(entries) = raw_value::borrowed_members(json) else {
         return Err(vec![Problem::shape(here, "workflow_not_object", "workflow must be an object: node id → node")]);
     };
     if entries.is_empty() {
         return Err(vec![Problem::shape(here, "workflow_empty", "workflow has no nodes")]);
     }
-    if entries.iter().any(|(key, value)| key == "nodes" && raw::is_array(value)) {
+    if entries.iter().any(|(key, value)| key == "nodes" && raw_value::is_array(value)) {
         return Err(vec![convert::refusal("")]);
     }
     if entries.len() > limits.nodes_max {
@@ -88,7 +91,7 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
     if id.len() > NODE_ID_BYTES_MAX {
         refuse(here(), "workflow_node_id_too_long", "its id is longer than 200 bytes");
     }
-    let Some(entries) = raw::borrowed_members(value) else {
+    let Some(entries) = raw_value::borrowed_members(value) else {
         refuse(here(), "workflow_node_not_object", "must be an object with class_type and inputs");
         return None;
     };
@@ -96,17 +99,17 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
     for (key, value) in entries {
         match key.as_ref() {
             "class_type" => {
-                class = raw::text(value);
+                class = raw_value::text(value);
                 members.push(Member::Class);
             }
             "inputs" => {
-                inputs = raw::borrowed_members(value);
+                inputs = raw_value::borrowed_members(value);
                 members.push(Member::Inputs);
             }
             _ => {
                 if key == "_meta" {
                     // ComfyUI 0.38 reads the title of `_meta` and answers 500 if `_meta` is no object.
-                    match raw::borrowed_members(value) {
+                    match raw_value::borrowed_members(value) {
                         Some(meta) => title = title_of(&meta),
                         None => refuse(
                             child_pointer(&here(), "_meta"),
@@ -141,5 +144,5 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
 }
 
 fn title_of(meta: &[json::Member<'_>]) -> Option<String> {
-    meta.iter().find(|(key, _)| key == "title").and_then(|(_, value)| raw::text(value))
+    meta.iter().find(|(key, _)| key == "title").and_then(|(_, value)| raw_value::text(value))
 }

@@ -1,7 +1,7 @@
 //! Hash of a graph without the parts that change from run to run: runs with the same hash take about the same time.
 
 use super::{FleetCatalog, Workflow, catalog::Kind, node::Node, params::is_seed_name};
-use crate::json::raw;
+use crate::json::raw_value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -37,7 +37,7 @@ impl Workflow {
                     || declared
                         .is_some_and(|input| input.is_seed || input.is_upload || matches!(input.kind, Kind::Text));
                 put(name);
-                if !is_free || raw::is_array(value) {
+                if !is_free || raw_value::is_array(value) {
                     put(&canonical(value));
                 }
             }
@@ -61,7 +61,7 @@ fn canonical(value: &RawValue) -> Cow<'_, str> {
     if is_plain {
         return Cow::Borrowed(json);
     }
-    Cow::Owned(raw::canonical(value).unwrap_or_else(|| {
+    Cow::Owned(raw_value::canonical(value).unwrap_or_else(|| {
         let value: Option<serde_json::Value> = serde_json::from_str(json).ok();
         value.map(|value| value.to_string()).unwrap_or_default()
     }))

@@ -3,14 +3,14 @@
 //! Everything works on `RawValue` or on text, so bytes stay as the client sent them. `serde_json` checks the grammar;
 //! [`scan`] finds what the grammar allows and consumers cannot hold.
 
-mod check;
+mod faults;
 mod layout;
 mod members;
 mod pointer;
-pub(crate) mod raw;
+pub(crate) mod raw_value;
 mod tokens;
 
-pub(crate) use check::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
+pub(crate) use faults::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
 pub(crate) use layout::{compact, pretty};
 pub(crate) use members::{Member, Members};
 pub(crate) use pointer::child_pointer;

@@ -213,7 +213,7 @@ impl Queue {
             failure(FailureKind::StorageFailed, "the stored workflow was lost")?.into(),
             ms(self.limits().keep_tasks),
         ];
-        let mut reply = self.call(Verb::Sweep, args).await?;
+        let mut reply = self.call(Verb::RepairIndex, args).await?;
         let (cursor, repairs): (String, u64) = (reply.parse()?, reply.parse()?);
         count_failed(reply.parse()?);
         if repairs > 0 {

@@ -104,8 +104,8 @@ pub use redis::{
     server_check::ServerIssue,
 };
 pub use results::{
-    Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, Prospects, QueueLimits, Renewed,
-    Revived, TaskCursor, TaskPage, TaskQuery, Token, Written,
+    Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, QueueLimits, Renewed, Revived,
+    TaskCursor, TaskPage, TaskQuery, Token, WaitFacts, Written,
 };
 pub use tasks::batches::{BatchEnqueued, BatchOverview, PackedTask};
 pub use workflows::{
@@ -172,7 +172,7 @@ impl Queue {
         let durable = Durable::connect(&redis, confirm).await?.map(Arc::new);
         let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max);
         let reconnected = caller.pool.next().reconnect_rx();
-        let mut booted = caller.call(Verb::Boot, vec![Token::new().as_str().into()]).await?;
+        let mut booted = caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into()]).await?;
         let installation = booted.parse()?;
         let watcher = AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, reconnected)));
         Ok(Self { inner: Arc::new(Inner { caller, durable, batcher, redis, limits, installation, _watcher: watcher }) })
@@ -239,7 +239,7 @@ async fn watch(
 ) {
     use tokio::sync::broadcast::error::RecvError;
     while !matches!(reconnected.recv().await, Err(RecvError::Closed)) {
-        match caller.call(Verb::Boot, vec![Token::new().as_str().into()]).await {
+        match caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into()]).await {
             Ok(reply) if reply.tag() == "booted" => {
                 tracing::warn!("redis restarted: leases extended, claims paused");
             }

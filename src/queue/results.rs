@@ -219,9 +219,9 @@ pub struct TaskPage {
     pub next_cursor: Option<TaskCursor>,
 }
 
-/// Answer of [`super::Queue::prospects`]: the inputs of a start-time estimate.
+/// Answer of [`super::Queue::wait_facts`]: the inputs of a start-time estimate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Prospects {
+pub struct WaitFacts {
     /// Rank of the task in its lane (0 = next); `None` when it is in no lane.
     pub position: Option<u64>,
     /// Number of tasks waiting in more urgent lanes.

@@ -3,7 +3,7 @@
 //!
 //! The reference is a live ComfyUI 0.3.64 and its source; the tests replay recordings of it. Mode `0.38` adds features
 //! of newer versions (canonical UUIDs, `/api/jobs`, cancel). Start with `routes` (all routes), `worker` and `run`
-//! (execution of a prompt), `hub` (WebSocket messages), `faults` (all switches) and `control` (the `/sim` routes).
+//! (execution of a prompt), `socket_hub` (WebSocket messages), `faults` (all switches) and `control` (the `/sim` routes).
 //!
 //! Control routes (never under `/api`): `GET|POST|DELETE /sim/faults`, `GET|DELETE /sim/log`, `POST /sim/kill
 //! {"down_ms"?}`, `POST /sim/restart {"down_ms"?}`, `POST /sim/freeze {"ms"}`, `POST /sim/ws/drop`, `POST

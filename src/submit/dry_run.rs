@@ -45,14 +45,14 @@ impl DryRun {
                 return Err(Error::NoSuchFile(id));
             }
         }
-        let (prospects, instances) = tokio::try_join!(
-            submitter.queue.prospects_of_new(submission.priority, Some(&first.workflow_hash)),
+        let (wait_facts, instances) = tokio::try_join!(
+            submitter.queue.wait_facts_of_new(submission.priority, Some(&first.workflow_hash)),
             submitter.queue.instance_views()
         )?;
         Ok(Self {
             count: submission.expansion.as_ref().map(|expansion| expansion.task_count()),
-            eta_ms: eta_ms(&prospects, first.eligible.as_deref().unwrap_or_default(), &instances),
-            run_ms: prospects.run_ms.or(prospects.any_run_ms),
+            eta_ms: eta_ms(&wait_facts, first.eligible.as_deref().unwrap_or_default(), &instances),
+            run_ms: wait_facts.run_ms.or(wait_facts.any_run_ms),
             workflow: first.workflow,
             nodes_total: first.nodes_total,
             seeds: first.seeds,

@@ -3,14 +3,14 @@
 
 use crate::{
     fleet::{InstanceView, Phase},
-    queue::Prospects,
+    queue::WaitFacts,
     task::InstanceId,
 };
 
 /// Estimates the time until a task starts, ms. `eligible` lists the instances that may run it; empty = all.
 ///
 /// `None` if there is no dispatcher, or no healthy instance that may run it, or if tasks are ahead and no run was recorded yet.
-pub fn eta_ms(prospects: &Prospects, eligible: &[InstanceId], instances: &[InstanceView]) -> Option<u64> {
+pub fn eta_ms(wait_facts: &WaitFacts, eligible: &[InstanceId], instances: &[InstanceView]) -> Option<u64> {
     let may_run = |one: &&InstanceView| {
         one.enabled
             && one.alive
@@ -19,15 +19,15 @@ pub fn eta_ms(prospects: &Prospects, eligible: &[InstanceId], instances: &[Insta
     };
     let fitting = instances.iter().filter(may_run).count() as u64;
     let free = instances.iter().filter(may_run).filter(|one| !one.busy).count() as u64;
-    if prospects.dispatchers == 0 || fitting == 0 {
+    if wait_facts.dispatchers == 0 || fitting == 0 {
         return None;
     }
-    let rest_ms = u64::try_from(prospects.claims_pause.as_millis()).unwrap_or(u64::MAX);
-    let ahead = prospects.urgent.saturating_add(prospects.position?);
+    let rest_ms = u64::try_from(wait_facts.claims_pause.as_millis()).unwrap_or(u64::MAX);
+    let ahead = wait_facts.urgent.saturating_add(wait_facts.position?);
     let Some(behind) = ahead.checked_sub(free) else { return Some(rest_ms) };
     // A slot becomes free every `run / fitting`; the first after half of that, since running tasks are half done on average.
     let halves = behind.saturating_mul(2).saturating_add(1);
-    let wait_ms = prospects.any_run_ms?.saturating_mul(halves) / fitting.saturating_mul(2);
+    let wait_ms = wait_facts.any_run_ms?.saturating_mul(halves) / fitting.saturating_mul(2);
     Some(wait_ms.saturating_add(rest_ms))
 }
 
@@ -36,7 +36,7 @@ mod tests {
     use super::eta_ms;
     use crate::{
         fleet::{InstanceView, Phase},
-        queue::Prospects,
+        queue::WaitFacts,
         task::InstanceId,
     };
     use proptest::prelude::{any, proptest};
@@ -62,7 +62,7 @@ mod tests {
         }
     }
 
-    const FIRST: Prospects = Prospects {
+    const FIRST: WaitFacts = WaitFacts {
         position: Some(0),
         urgent: 0,
         dispatchers: 1,
@@ -75,9 +75,9 @@ mod tests {
     #[test]
     fn tasks_ahead_are_shared_by_the_instances_that_can_run_them() {
         let (free, busy) = (instance("a:1", false, Phase::Up), instance("b:1", true, Phase::Up));
-        let behind = |position, urgent| Prospects { position: Some(position), urgent, ..FIRST };
+        let behind = |position, urgent| WaitFacts { position: Some(position), urgent, ..FIRST };
         let all = [free.clone(), busy.clone()];
-        for (prospects, eligible, instances, expected) in [
+        for (wait_facts, eligible, instances, expected) in [
             (FIRST, &[][..], &all[..], Some(0)),
             (behind(1, 0), &[], &all, Some(250)),
             (behind(1, 2), &[], &all, Some(1_250)),
@@ -86,22 +86,22 @@ mod tests {
             (FIRST, &["c:1"], &all, None),
             (FIRST, &[], &[], None),
             (FIRST, &[], &[instance("a:1", false, Phase::Suspect)], None),
-            (Prospects { dispatchers: 0, ..FIRST }, &[], &all, None),
-            (Prospects { position: None, ..FIRST }, &[], &all, None),
-            (Prospects { any_run_ms: None, ..FIRST }, &[], &all, Some(0)),
-            (Prospects { any_run_ms: None, ..behind(1, 0) }, &[], &all, None),
-            (Prospects { claims_pause: Duration::from_secs(2), ..FIRST }, &[], &all, Some(2_000)),
+            (WaitFacts { dispatchers: 0, ..FIRST }, &[], &all, None),
+            (WaitFacts { position: None, ..FIRST }, &[], &all, None),
+            (WaitFacts { any_run_ms: None, ..FIRST }, &[], &all, Some(0)),
+            (WaitFacts { any_run_ms: None, ..behind(1, 0) }, &[], &all, None),
+            (WaitFacts { claims_pause: Duration::from_secs(2), ..FIRST }, &[], &all, Some(2_000)),
         ] {
             let eligible: Vec<InstanceId> = eligible.iter().map(|&id| InstanceId::new(id)).collect();
-            assert_eq!(eta_ms(&prospects, &eligible, instances), expected, "{prospects:?} {eligible:?}");
+            assert_eq!(eta_ms(&wait_facts, &eligible, instances), expected, "{wait_facts:?} {eligible:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_number_panics(position in any::<u64>(), urgent in any::<u64>(), run in any::<u64>()) {
-            let prospects = Prospects { position: Some(position), urgent, any_run_ms: Some(run), ..FIRST };
-            eta_ms(&prospects, &[], &[instance("a:1", true, Phase::Up)]);
+            let wait_facts = WaitFacts { position: Some(position), urgent, any_run_ms: Some(run), ..FIRST };
+            eta_ms(&wait_facts, &[], &[instance("a:1", true, Phase::Up)]);
         }
     }
 }

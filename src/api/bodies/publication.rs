@@ -3,9 +3,9 @@
 use crate::{
     api::{
         error::{ApiError, Result},
-        http::json::Members,
+        http::strict_json::Members,
     },
-    json::raw,
+    json::raw_value,
     problem::Problem,
     submit::Publication,
 };
@@ -31,7 +31,7 @@ impl<'a> PublicationBody<'a> {
 
     /// Returns the version that the body expects to replace.
     pub(crate) fn version(&self) -> Option<u64> {
-        self.0.get("version").and_then(raw::integer).and_then(|version| u64::try_from(version).ok())
+        self.0.get("version").and_then(raw_value::integer).and_then(|version| u64::try_from(version).ok())
     }
 
     /// Returns the publication, which replaces the version `expected`.
@@ -43,7 +43,7 @@ impl<'a> PublicationBody<'a> {
         let mut flaws = Vec::new();
         let object = |name: &'static str, flaws: &mut Vec<Problem>| {
             let value = members.get(name);
-            if value.is_some_and(|value| !raw::is_object(value)) {
+            if value.is_some_and(|value| !raw_value::is_object(value)) {
                 flaws.push(Problem::shape(
                     &format!("/{name}"),
                     "not_an_object",
@@ -57,7 +57,7 @@ impl<'a> PublicationBody<'a> {
             let message = "what is published is a `workflow`: ComfyUI's \"Export (API)\"";
             flaws.push(Problem::shape("/workflow", "missing", message));
         }
-        let description = members.get("description").map(raw::text);
+        let description = members.get("description").map(raw_value::text);
         if description
             .as_ref()
             .is_some_and(|text| text.as_ref().is_none_or(|text| text.chars().count() > DESCRIPTION_CHARS_MAX))
@@ -67,7 +67,7 @@ impl<'a> PublicationBody<'a> {
         }
         if members
             .get("version")
-            .is_some_and(|version| raw::integer(version).is_none_or(|it| u64::try_from(it).is_err()))
+            .is_some_and(|version| raw_value::integer(version).is_none_or(|it| u64::try_from(it).is_err()))
         {
             flaws.push(Problem::shape("/version", "not_an_integer", "`version` must be a whole number, not negative"));
         }

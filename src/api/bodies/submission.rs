@@ -5,9 +5,9 @@ use super::sweep;
 use crate::{
     api::{
         error::{ApiError, Result},
-        http::{json::Members, timestamp},
+        http::{strict_json::Members, timestamp},
     },
-    json::raw,
+    json::raw_value,
     problem::Problem,
     settings::limits::METADATA_BYTES,
     submit::{MAX_ATTEMPTS_DEFAULT, Submission},
@@ -84,7 +84,7 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<Submissio
 /// Reads `params`: an object, or a list in the form of `nodeInfoList`.
 fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<&'a RawValue> {
     let value = members.get("params")?;
-    if raw::is_object(value) || value.get().starts_with('[') {
+    if raw_value::is_object(value) || value.get().starts_with('[') {
         return Some(value);
     }
     let message = "`params` must be an object, or a list of {nodeId, fieldName, fieldValue}";
@@ -94,7 +94,7 @@ fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<&'a Raw
 
 fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Problem>) -> bool {
     let Some(value) = members.get(name) else { return false };
-    raw::boolean(value).unwrap_or_else(|| {
+    raw_value::boolean(value).unwrap_or_else(|| {
         flaws.push(Problem::shape(&format!("/{name}"), "not_a_boolean", &format!("`{name}` must be true or false")));
         false
     })
@@ -114,7 +114,7 @@ fn randomize_seeds(members: &Members<'_>, flaws: &mut Vec<Problem>) -> Option<bo
 
 fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Problem>) -> Option<&'a RawValue> {
     let value = members.get(name)?;
-    if raw::is_object(value) {
+    if raw_value::is_object(value) {
         return Some(value);
     }
     flaws.push(Problem::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
@@ -123,7 +123,7 @@ fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Problem>) -> Op
 
 fn number(members: &Members<'_>, name: &str, (low, high): (u64, u64), flaws: &mut Vec<Problem>) -> Option<u64> {
     let (value, pointer) = (members.get(name)?, format!("/{name}"));
-    match raw::integer(value) {
+    match raw_value::integer(value) {
         Some(number) => {
             let fits = u64::try_from(number).ok().filter(|number| (low..=high).contains(number));
             if fits.is_none() {
@@ -156,7 +156,7 @@ fn priority(members: &Members<'_>, flaws: &mut Vec<Problem>) -> Priority {
 
 fn start_by(members: &Members<'_>, flaws: &mut Vec<Problem>) -> Option<u64> {
     let value = members.get("startBy")?;
-    let time = raw::text(value).and_then(|text| timestamp::rfc3339(&text));
+    let time = raw_value::text(value).and_then(|text| timestamp::rfc3339(&text));
     let time_ms = time.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0));
     if time_ms.is_none() {
         let message = "`startBy` must be a time in RFC 3339, such as 2030-01-31T08:00:00.000Z";

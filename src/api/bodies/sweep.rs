@@ -1,8 +1,8 @@
 //! Members `count` and `sweep` of the body of `POST /api/tasks`.
 
 use crate::{
-    api::http::json::Members,
-    json::{child_pointer, raw},
+    api::http::strict_json::Members,
+    json::{child_pointer, raw_value},
     problem::Problem,
     settings::limits::BATCH_TASKS_MAX,
     submit::{Axis, Expansion},
@@ -29,7 +29,7 @@ pub(super) fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Optio
 }
 
 fn read_count(value: &RawValue, flaws: &mut Vec<Problem>) -> Option<u16> {
-    let Some(count) = raw::integer(value) else {
+    let Some(count) = raw_value::integer(value) else {
         flaws.push(Problem::shape("/count", "not_an_integer", "`count` must be a whole number"));
         return None;
     };
@@ -43,14 +43,14 @@ fn read_count(value: &RawValue, flaws: &mut Vec<Problem>) -> Option<u16> {
 fn read_axes<'a>(sweep: &'a RawValue, params: Option<&RawValue>, flaws: &mut Vec<Problem>) -> Option<Vec<Axis<'a>>> {
     let before = flaws.len();
     let given: BTreeMap<String, IgnoredAny> = match params {
-        Some(params) if !raw::is_object(params) => {
+        Some(params) if !raw_value::is_object(params) => {
             flaws.push(Problem::shape("/params", "not_an_object", "beside `sweep`, `params` must be an object"));
             return None;
         }
         Some(params) => serde_json::from_str(params.get()).unwrap_or_default(),
         None => BTreeMap::new(),
     };
-    let Some(members) = raw::is_object(sweep).then(|| Members::parse(sweep.get()).ok()).flatten() else {
+    let Some(members) = raw_value::is_object(sweep).then(|| Members::parse(sweep.get()).ok()).flatten() else {
         let message = "`sweep` must be an object such as {\"3.seed\":[1,2,3]}, with at most 64 keys, each once";
         flaws.push(Problem::shape("/sweep", "not_an_object", message));
         return None;

@@ -17,12 +17,20 @@ const fn error_type(word: &'static str, statuses: &'static [u16], meaning: &'sta
 
 /// Every word of this room, for the document and tests; `process::ERROR_TYPES` has those of the server.
 pub const ERROR_TYPES: &[ErrorType] = &[
-    error_type("invalid_json", &[400], "the body is not one JSON document in UTF-8, is nested too deeply, or has a duplicate key"),
+    error_type(
+        "invalid_json",
+        &[400],
+        "the body is not one JSON document in UTF-8, is nested too deeply, or has a duplicate key",
+    ),
     error_type("invalid_request", &[400, 422], "a member of the body is missing, of the wrong type, or not acceptable"),
     error_type("unknown_field", &[400], "the body has an unknown member; similar names are given"),
     error_type("invalid_query", &[400], "a query parameter is invalid"),
     error_type("invalid_header", &[400], "a request header is invalid"),
-    error_type("invalid_upload", &[400], "the multipart body is malformed, truncated, or does not hold exactly one file"),
+    error_type(
+        "invalid_upload",
+        &[400],
+        "the multipart body is malformed, truncated, or does not hold exactly one file",
+    ),
     error_type("invalid_workflow", &[400, 422], "the workflow is not an API-format graph that can be run"),
     error_type("invalid_params", &[400, 422], "the params do not fit the workflow; every problem is listed"),
     error_type(

@@ -7,11 +7,11 @@ use crate::{
         http::{
             envelope::Answer,
             extract::{Admin, JsonBody},
-            json::{self, Members},
+            strict_json::{self, Members},
         },
     },
     fleet::{FleetConfig, masked, parse_config},
-    json::raw,
+    json::raw_value,
     queue::ConfigWritten,
 };
 use axum::{
@@ -50,9 +50,9 @@ pub(crate) async fn replace(
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<Response> {
-    let text = json::check(&body)?;
+    let text = strict_json::check(&body)?;
     // `check` has refused duplicate keys, of which the tree below would silently keep the last one.
-    let named = Members::parse(text)?.get("version").and_then(raw::integer);
+    let named = Members::parse(text)?.get("version").and_then(raw_value::integer);
     let expected = expected_version(&headers, named.and_then(|version| u64::try_from(version).ok()))?;
     let body = serde_json::from_str(text).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     for _ in 0..TRIES_MAX {

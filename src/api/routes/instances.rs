@@ -7,12 +7,12 @@ use crate::{
         http::{
             envelope::Answer,
             extract::{Admin, JsonBody, PathId},
-            json::{self, Members},
+            strict_json::{self, Members},
         },
     },
     auth::Caller,
     fleet::{InstanceStatus, InstanceView, Phase, Target},
-    json::raw,
+    json::raw_value,
     queue::Queue,
     task::{InstanceId, rfc3339},
 };
@@ -89,11 +89,11 @@ pub(crate) async fn switch(
     PathId(id): PathId,
     JsonBody(body): JsonBody,
 ) -> Result<Answer<Detail>> {
-    let members = Members::parse(json::check(&body)?)?;
+    let members = Members::parse(strict_json::check(&body)?)?;
     members.only(&["enabled"])?;
     let enabled = members
         .get("enabled")
-        .and_then(raw::boolean)
+        .and_then(raw_value::boolean)
         .ok_or_else(|| ApiError::shape("/enabled", "not_a_boolean", "`enabled` must be true or false"))?;
     let target = target(&state.queue, &id).await?;
     state.queue.set_enabled(&target.id, enabled).await?;

@@ -7,11 +7,11 @@ use crate::{
         http::{
             envelope::Answer,
             extract::{JsonBody, Peer},
-            json::{self, Members},
+            strict_json::{self, Members},
         },
     },
     auth::Role,
-    json::raw,
+    json::raw_value,
     task::rfc3339,
 };
 use axum::extract::State;
@@ -55,7 +55,7 @@ pub(crate) async fn login(
     Peer(peer): Peer,
     JsonBody(body): JsonBody,
 ) -> Result<Answer<Login>> {
-    let members = Members::parse(json::check(&body)?)?;
+    let members = Members::parse(strict_json::check(&body)?)?;
     members.only(&["username", "password"])?;
     let (username, password) = (text(&members, "username")?, text(&members, "password")?);
     let _place = state.logins.try_acquire().map_err(|_| ApiError::Busy)?;
@@ -78,7 +78,7 @@ fn text(members: &Members<'_>, name: &'static str) -> Result<String> {
     let pointer = format!("/{name}");
     let value: &RawValue =
         members.get(name).ok_or_else(|| ApiError::shape(&pointer, "missing", &format!("a login needs `{name}`")))?;
-    raw::text(value).ok_or_else(|| ApiError::shape(&pointer, "not_a_text", &format!("`{name}` must be a text")))
+    raw_value::text(value).ok_or_else(|| ApiError::shape(&pointer, "not_a_text", &format!("`{name}` must be a text")))
 }
 
 /// Counters of failed logins by name, with their limits.

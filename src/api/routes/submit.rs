@@ -7,7 +7,7 @@ use crate::{
         ApiState,
         bodies::parse_submission,
         error::{ApiError, Result},
-        http::{body, envelope::Answer, json, query::Query},
+        http::{body, envelope::Answer, query::Query, strict_json},
     },
     auth::Caller,
     metrics,
@@ -112,7 +112,7 @@ pub(crate) async fn submit(
     let count = |error: &ApiError| count_refusal(error, is_dry_run);
     let origin = Origin::within(RemoteSpan::of(request.headers()));
     let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
-    let submission = json::check_submission(&bytes).and_then(parse_submission).inspect_err(count)?;
+    let submission = strict_json::check_submission(&bytes).and_then(parse_submission).inspect_err(count)?;
     let request = submit::Request::new(&caller, submission).with_origin(origin);
     let request = match key {
         Some(key) => request.with_key(key, &bytes),

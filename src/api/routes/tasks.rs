@@ -177,12 +177,12 @@ pub(crate) async fn cancel(
 }
 
 async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
-    let (prospects, instances) = tokio::try_join!(state.queue.prospects(task), state.queue.instance_views())?;
-    view.queue_position = prospects.position;
+    let (wait_facts, instances) = tokio::try_join!(state.queue.wait_facts(task), state.queue.instance_views())?;
+    view.queue_position = wait_facts.position;
     if task.state == TaskState::Waiting {
-        view.eta_ms = eta_ms(&prospects, &task.facts.eligible, &instances);
+        view.eta_ms = eta_ms(&wait_facts, &task.facts.eligible, &instances);
     }
-    view.waiting_for = waiting_reason::words(task, &prospects, &instances);
+    view.waiting_for = waiting_reason::words(task, &wait_facts, &instances);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     fleet::{InstanceView, Phase},
-    queue::Prospects,
+    queue::WaitFacts,
     task::{Failure, InstanceId, Task, TaskState, rfc3339},
 };
 
@@ -10,11 +10,11 @@ use crate::{
 const TOLD_MAX: usize = 3;
 
 /// Returns the reason as a sentence; `None` for a task that does not wait.
-pub(crate) fn words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> Option<String> {
+pub(crate) fn words(task: &Task, wait_facts: &WaitFacts, instances: &[InstanceView]) -> Option<String> {
     match task.state {
         TaskState::Delayed => Some(delay_words(task)),
-        TaskState::Claimed => Some(claim_words(task, prospects, instances)),
-        TaskState::Waiting => Some(format!("{}, {}", who_words(task, prospects, instances), place_words(prospects))),
+        TaskState::Claimed => Some(claim_words(task, wait_facts, instances)),
+        TaskState::Waiting => Some(format!("{}, {}", who_words(task, wait_facts, instances), place_words(wait_facts))),
         TaskState::Running | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => None,
     }
 }
@@ -27,12 +27,12 @@ fn delay_words(task: &Task) -> String {
 }
 
 /// Reason for a task that has a slot and was not started yet.
-fn claim_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
+fn claim_words(task: &Task, wait_facts: &WaitFacts, instances: &[InstanceView]) -> String {
     let Some(id) = &task.instance else { return "an instance to begin".to_owned() };
     let is_alive = instances.iter().any(|instance| instance.id == id.as_str() && instance.alive);
     if is_alive {
         format!("{id} to begin: the task has been given to it")
-    } else if prospects.dispatchers == 0 {
+    } else if wait_facts.dispatchers == 0 {
         format!("a dispatcher: none is running; the task has been given to {id}")
     } else {
         format!("{id} to answer: the task has been given to it, else it goes elsewhere")
@@ -40,10 +40,10 @@ fn claim_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -
 }
 
 /// Reason for a task that only some instances can run.
-fn who_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
+fn who_words(task: &Task, wait_facts: &WaitFacts, instances: &[InstanceView]) -> String {
     let eligible = &task.facts.eligible;
     if eligible.is_empty() {
-        return obstacle_words(task, prospects, instances);
+        return obstacle_words(task, wait_facts, instances);
     }
     let fitting: Vec<InstanceView> =
         instances.iter().filter(|one| eligible.iter().any(|id| id.as_str() == one.id)).cloned().collect();
@@ -61,11 +61,11 @@ fn who_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> 
     if fitting.is_empty() {
         return format!("an instance; only {told} {has} what it needs, and the config names none of these any more");
     }
-    format!("{}; only {told} {has} what it needs", obstacle_words(task, prospects, &fitting))
+    format!("{}; only {told} {has} what it needs", obstacle_words(task, wait_facts, &fitting))
 }
 
 /// Returns the first obstacle.
-fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]) -> String {
+fn obstacle_words(task: &Task, wait_facts: &WaitFacts, instances: &[InstanceView]) -> String {
     let count = |is: &dyn Fn(&&InstanceView) -> bool| instances.iter().filter(is).count();
     let enabled = count(&|instance| instance.enabled);
     let alive = count(&|instance| instance.enabled && instance.alive);
@@ -77,10 +77,10 @@ fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]
         "an instance: the config has none".to_owned()
     } else if enabled == 0 {
         format!("an instance: {} disabled", all(instances.len()))
-    } else if prospects.dispatchers == 0 {
+    } else if wait_facts.dispatchers == 0 {
         "a dispatcher: none is running".to_owned()
-    } else if !prospects.claims_pause.is_zero() {
-        let ms = prospects.claims_pause.as_millis();
+    } else if !wait_facts.claims_pause.is_zero() {
+        let ms = wait_facts.claims_pause.as_millis();
         format!("the dispatchers to report running prompts: Redis was restarted, claims pause for {ms} ms")
     } else if alive == 0 {
         format!("an instance: none of the {enabled} enabled is alive")
@@ -88,7 +88,7 @@ fn obstacle_words(task: &Task, prospects: &Prospects, instances: &[InstanceView]
         format!("a healthy instance: {} under suspicion after failures", all(alive))
     } else if free == 0 {
         format!("a free instance: {} busy", all(healthy))
-    } else if welcome == 0 && prospects.leases > 1 {
+    } else if welcome == 0 && wait_facts.leases > 1 {
         format!("another instance: {free} of {healthy} free, but an attempt failed there; in a few seconds any will do")
     } else {
         format!("its turn: {free} of {healthy} instances free")
@@ -104,9 +104,9 @@ fn all(count: usize) -> String {
 }
 
 /// Reason for a task behind others: those of more urgent lanes, then those before it in its own lane.
-fn place_words(prospects: &Prospects) -> String {
-    let Some(position) = prospects.position else { return "place not known".to_owned() };
-    match prospects.urgent + position {
+fn place_words(wait_facts: &WaitFacts) -> String {
+    let Some(position) = wait_facts.position else { return "place not known".to_owned() };
+    match wait_facts.urgent + position {
         0 => "next in line".to_owned(),
         1 => "1 task ahead".to_owned(),
         ahead => format!("{ahead} tasks ahead"),
@@ -118,7 +118,7 @@ mod tests {
     use super::words;
     use crate::{
         fleet::{InstanceView, Phase},
-        queue::Prospects,
+        queue::WaitFacts,
         task::{Attempt, Failure, FailureKind, InstanceId, Priority, Progress, Task, TaskFacts, TaskId, TaskState},
     };
     use std::{collections::BTreeSet, time::Duration};
@@ -172,7 +172,7 @@ mod tests {
     }
 
     /// Two dispatchers own two instances.
-    const USUAL: Prospects = Prospects {
+    const USUAL: WaitFacts = WaitFacts {
         position: Some(0),
         urgent: 0,
         dispatchers: 2,
@@ -182,8 +182,8 @@ mod tests {
         any_run_ms: None,
     };
 
-    fn waiting(prospects: Prospects, instances: &[InstanceView]) -> String {
-        words(&task(TaskState::Waiting, Priority::Normal), &prospects, instances).unwrap()
+    fn waiting(wait_facts: WaitFacts, instances: &[InstanceView]) -> String {
+        words(&task(TaskState::Waiting, Priority::Normal), &wait_facts, instances).unwrap()
     }
 
     #[test]
@@ -238,11 +238,12 @@ mod tests {
     #[test]
     fn what_is_first_in_the_way_is_told_first() {
         let up = instance(true, true, false, Phase::Up);
-        let alone = Prospects { dispatchers: 0, claims_pause: Duration::from_secs(2), ..USUAL };
+        let alone = WaitFacts { dispatchers: 0, claims_pause: Duration::from_secs(2), ..USUAL };
         assert_eq!(waiting(alone, &[]), "an instance: the config has none, next in line");
         assert_eq!(waiting(alone, std::slice::from_ref(&up)), "a dispatcher: none is running, next in line");
-        let restarted = Prospects { claims_pause: Duration::from_millis(2_900), ..USUAL };
-        let expected = "the dispatchers to report running prompts: Redis was restarted, claims pause for 2900 ms, next in line";
+        let restarted = WaitFacts { claims_pause: Duration::from_millis(2_900), ..USUAL };
+        let expected =
+            "the dispatchers to report running prompts: Redis was restarted, claims pause for 2900 ms, next in line";
         assert_eq!(waiting(restarted, &[up]), expected);
     }
 
@@ -253,11 +254,11 @@ mod tests {
         let busy_there = InstanceView { busy: true, ..there.clone() };
         let avoiding =
             Task { avoids: vec![InstanceId::new(here.id.clone())], ..task(TaskState::Waiting, Priority::Normal) };
-        let say = |prospects: Prospects, instances: &[InstanceView]| words(&avoiding, &prospects, instances).unwrap();
+        let say = |wait_facts: WaitFacts, instances: &[InstanceView]| words(&avoiding, &wait_facts, instances).unwrap();
         let elsewhere = "but an attempt failed there; in a few seconds any will do, next in line";
         assert_eq!(say(USUAL, &[here.clone(), there]), "its turn: 2 of 2 instances free, next in line");
         assert_eq!(say(USUAL, &[here.clone(), busy_there]), format!("another instance: 1 of 2 free, {elsewhere}"));
-        let only = Prospects { leases: 1, ..USUAL };
+        let only = WaitFacts { leases: 1, ..USUAL };
         assert_eq!(say(only, &[here]), "its turn: 1 of 1 instances free, next in line");
     }
 
@@ -269,7 +270,7 @@ mod tests {
             (Some(3), 7, "10 tasks ahead"),
             (None, 7, "place not known"),
         ] {
-            let said = waiting(Prospects { position, urgent, ..USUAL }, &[]);
+            let said = waiting(WaitFacts { position, urgent, ..USUAL }, &[]);
             assert!(said.ends_with(expected), "{said}");
         }
     }
@@ -279,7 +280,7 @@ mod tests {
         let claimed = task(TaskState::Claimed, Priority::Normal);
         let (up, down) = (instance(true, true, true, Phase::Up), instance(true, false, true, Phase::Down));
         let say = |dispatchers, instances: &[InstanceView]| {
-            words(&claimed, &Prospects { dispatchers, ..USUAL }, instances).unwrap()
+            words(&claimed, &WaitFacts { dispatchers, ..USUAL }, instances).unwrap()
         };
         assert_eq!(say(2, &[up]), "127.0.0.1:8001 to begin: the task has been given to it");
         let answer = "127.0.0.1:8001 to answer: the task has been given to it, else it goes elsewhere";

@@ -10,8 +10,8 @@ use crate::{
             body,
             envelope::Answer,
             extract::{Admin, PathId},
-            json,
             query::Query,
+            strict_json,
         },
     },
     auth::Caller,
@@ -180,7 +180,7 @@ pub(crate) async fn publish(
     })?;
     let headers = request.headers().clone();
     let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;
-    let body = PublicationBody::parse(json::check_submission(&bytes)?)?;
+    let body = PublicationBody::parse(strict_json::check_submission(&bytes)?)?;
     let publication = body.publication(expected_version(&headers, body.version())?)?;
     let (workflow, warnings) = Box::pin(state.submitter.publish(&name, publication)).await?;
     Ok(shown(workflow, warnings))

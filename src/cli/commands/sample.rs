@@ -2,7 +2,7 @@
 
 use super::files::{
     download::StoredFile,
-    save_as::{check_target, save_as},
+    download_to_path::{check_target, save_as},
 };
 use crate::{
     cli::{

@@ -2,7 +2,7 @@
 
 use crate::{
     comfy::{PromptEvent, limits, outputs, python_json},
-    json::raw,
+    json::raw_value,
     text::truncated,
 };
 use serde::Deserialize;
@@ -138,7 +138,7 @@ fn remaining(status: &RawValue) -> Option<u32> {
 }
 
 fn field<'a>(raw: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    raw::borrowed_members(raw)?.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    raw_value::borrowed_members(raw)?.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Leases expire by Redis' clock, and owners cannot renew them while Redis is unreachable. After an outage, owners
 //! therefore get a grace period in which only released leases are taken. A restarted Redis extends the leases itself
-//! (`lua/lib/boot.lua`); a paused or partitioned one cannot.
+//! (`lua/lib/redis_restart.lua`); a paused or partitioned one cannot.
 
 use crate::task::InstanceId;
 use std::{collections::BTreeSet, time::Duration};
@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// Gap between two reads that means Redis, or this process, was unavailable in between.
 const OUTAGE_GAP: Duration = Duration::from_millis(2_500);
 /// Grace period for owners after an outage, and at the start of a dispatcher that finds no other dispatcher. Equals the
-/// pause of claims in `lua/lib/boot.lua`.
+/// pause of claims in `lua/lib/redis_restart.lua`.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Times of the lease reads, since boot.

@@ -2,7 +2,7 @@
 //! the instances that have the class.
 
 use super::{Class, FleetCatalog, Input, Kind};
-use crate::{json::raw, task::InstanceId};
+use crate::{json::raw_value, task::InstanceId};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +131,7 @@ impl Serialize for MergedInput<'_> {
             Kind::Boolean | Kind::Text | Kind::Open => {}
         }
         let hints: Option<&RawValue> = input.hints.as_deref().and_then(|hints| serde_json::from_str(hints).ok());
-        for (name, value) in hints.and_then(raw::members).unwrap_or_default() {
+        for (name, value) in hints.and_then(raw_value::members).unwrap_or_default() {
             map.serialize_entry(&name, value)?;
         }
         map.end()

@@ -16,7 +16,7 @@ pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
 pub(super) use validate::Mismatch;
 
-use crate::json::raw;
+use crate::json::raw_value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -157,7 +157,7 @@ impl Input {
     /// Returns the declared default.
     pub(super) fn default_value(&self) -> Option<Box<RawValue>> {
         let hints: &RawValue = serde_json::from_str(self.hints.as_deref()?).ok()?;
-        raw::members(hints)?.into_iter().find(|(name, _)| name == "default").map(|(_, value)| value.to_owned())
+        raw_value::members(hints)?.into_iter().find(|(name, _)| name == "default").map(|(_, value)| value.to_owned())
     }
 
     /// Whether users enter or choose its value in the node itself.

@@ -2,7 +2,7 @@
 //! validate.
 
 use super::{Catalog, Class, Input, Kind};
-use crate::{graph::links::is_url, json::raw};
+use crate::{graph::links::is_url, json::raw_value};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ impl Catalog {
     /// `["COMBO",{"options":["a","b"],…}]`. `None` if it has another form. `NaN` and similar must have been replaced
     /// before.
     pub fn parse(object_info: &str) -> Option<Self> {
-        let classes = raw::members(serde_json::from_str(object_info).ok()?)?;
+        let classes = raw_value::members(serde_json::from_str(object_info).ok()?)?;
         let classes: BTreeMap<String, Class> =
             classes.into_iter().filter_map(|(name, info)| Some((name, class(info)?))).collect();
         (!classes.is_empty()).then_some(Self { classes })
@@ -37,17 +37,18 @@ impl Catalog {
 }
 
 fn class(info: &RawValue) -> Option<Class> {
-    let members = raw::members(info)?;
-    let sections = member(&members, "input").and_then(raw::members).unwrap_or_default();
+    let members = raw_value::members(info)?;
+    let sections = member(&members, "input").and_then(raw_value::members).unwrap_or_default();
     let mut inputs = BTreeMap::new();
-    let declared = |section: &str| member(&sections, section).and_then(raw::members).unwrap_or_default();
+    let declared = |section: &str| member(&sections, section).and_then(raw_value::members).unwrap_or_default();
     let (required, optional) = (declared("required"), declared("optional"));
     // An input declared in both is required, at its position among the required ones.
     for (at, (name, spec)) in required.iter().chain(&optional).enumerate() {
         let place = u16::try_from(at).ok();
         inputs.entry(name.clone()).or_insert_with(|| Input { place, ..input(spec, at < required.len()) });
     }
-    let short = |name: &str| member(&members, name).and_then(raw::text).filter(|text| text.len() <= HINT_BYTES_MAX);
+    let short =
+        |name: &str| member(&members, name).and_then(raw_value::text).filter(|text| text.len() <= HINT_BYTES_MAX);
     Some(Class {
         is_output: member(&members, "output_node").is_some_and(|is_output| is_output.get() == "true"),
         title: short("display_name").filter(|title| !title.is_empty() && Some(title) != short("name").as_ref()),
@@ -59,26 +60,26 @@ fn class(info: &RawValue) -> Option<Class> {
 
 /// Returns names and types of the outputs; the type of a combo is its list.
 fn outputs(members: &[(String, &RawValue)]) -> Vec<(String, String)> {
-    let list = |name: &str| member(members, name).and_then(raw::elements).unwrap_or_default();
+    let list = |name: &str| member(members, name).and_then(raw_value::elements).unwrap_or_default();
     let names = list("output_name");
-    let types = list("output").into_iter().map(|one| raw::text(one).unwrap_or_else(|| "COMBO".to_owned()));
+    let types = list("output").into_iter().map(|one| raw_value::text(one).unwrap_or_else(|| "COMBO".to_owned()));
     types
         .enumerate()
-        .map(|(at, kind)| (names.get(at).and_then(|name| raw::text(name)).unwrap_or_else(|| kind.clone()), kind))
+        .map(|(at, kind)| (names.get(at).and_then(|name| raw_value::text(name)).unwrap_or_else(|| kind.clone()), kind))
         .collect()
 }
 
 fn input(spec: &RawValue, is_required: bool) -> Input {
-    let parts = raw::elements(spec).unwrap_or_default();
-    let options = parts.get(1).and_then(|options| raw::members(options)).unwrap_or_default();
+    let parts = raw_value::elements(spec).unwrap_or_default();
+    let options = parts.get(1).and_then(|options| raw_value::members(options)).unwrap_or_default();
     let is_set =
         |name: &str| member(&options, name).is_some_and(|value| !matches!(value.get(), "false" | "null" | "\"\""));
     let is_upload = UPLOADS.iter().any(|name| is_set(name));
-    let type_name = parts.first().and_then(|name| raw::text(name));
+    let type_name = parts.first().and_then(|name| raw_value::text(name));
     let kind = match parts.first() {
         // The list of such a combo is a snapshot of a folder; a multi-select has no single value.
         _ if is_upload || is_set("multiselect") || is_set("remote") => Kind::Open,
-        Some(list) if raw::is_array(list) => choices(list),
+        Some(list) if raw_value::is_array(list) => choices(list),
         Some(_) => match type_name.as_deref() {
             Some("INT") => Kind::Int {
                 min: member(&options, "min").and_then(|bound| whole(bound, f64::ceil)),
@@ -97,7 +98,7 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
     };
     let urls = if is_upload { listed_urls(&parts, &options) } else { Vec::new() };
     // An open input without a type name of its own counts as a combo if it has a list.
-    let has_list = parts.first().is_some_and(|list| raw::is_array(list));
+    let has_list = parts.first().is_some_and(|list| raw_value::is_array(list));
     let type_name = match (&kind, type_name) {
         (Kind::Open, Some(name)) if name != "COMBO" => Some(name),
         (Kind::Open, None) if !has_list => Some(String::new()),
@@ -119,8 +120,8 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
 
 /// Returns the URLs among a combo's values.
 fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<String> {
-    let list = parts.first().filter(|list| raw::is_array(list)).copied().or_else(|| member(options, "options"));
-    let texts = list.and_then(raw::elements).unwrap_or_default().into_iter().filter_map(raw::text);
+    let list = parts.first().filter(|list| raw_value::is_array(list)).copied().or_else(|| member(options, "options"));
+    let texts = list.and_then(raw_value::elements).unwrap_or_default().into_iter().filter_map(raw_value::text);
     let mut urls: Vec<String> = texts.filter(|text| is_url(text)).collect();
     urls.sort_unstable();
     urls
@@ -142,8 +143,8 @@ fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawV
 
 /// Returns the values of a combo. If one is neither text, number nor boolean, validation is left to the instance.
 fn choices(list: &RawValue) -> Kind {
-    let Some(values) = raw::elements(list) else { return Kind::Open };
-    let Some(mut choices) = values.into_iter().map(raw::canonical).collect::<Option<Vec<String>>>() else {
+    let Some(values) = raw_value::elements(list) else { return Kind::Open };
+    let Some(mut choices) = values.into_iter().map(raw_value::canonical).collect::<Option<Vec<String>>>() else {
         return Kind::Open;
     };
     choices.sort_unstable();

@@ -3,7 +3,7 @@
 
 use super::{Input, Kind};
 use crate::{
-    json::raw,
+    json::raw_value,
     problem::{clip, suggest},
 };
 use serde_json::value::RawValue;
@@ -37,7 +37,7 @@ impl Input {
                 if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
                     return Err(self.mismatch("param_out_of_range"));
                 }
-                Ok(raw::text(value).map(|text| float_token(text.trim(), number)))
+                Ok(raw_value::text(value).map(|text| float_token(text.trim(), number)))
             }
             Kind::Boolean => match value.get() {
                 "true" | "false" => Ok(None),
@@ -51,7 +51,7 @@ impl Input {
             Kind::Choice(choices) if choices.binary_search_by(|choice| choice.as_str().cmp(value.get())).is_ok() => {
                 Ok(None)
             }
-            Kind::Choice(choices) => match raw::canonical(value) {
+            Kind::Choice(choices) => match raw_value::canonical(value) {
                 Some(value) if choices.binary_search(&value).is_ok() => Ok(None),
                 value => Err(Mismatch {
                     candidates: near_choices(value.as_deref(), choices),
@@ -88,7 +88,7 @@ fn bounds<T: ToString>(min: Option<&T>, max: Option<&T>) -> String {
 /// Reads an integer, an integral float, or a decimal text (RunningHub's style).
 #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and the bounds lie within")]
 fn integer(value: &RawValue) -> Option<i128> {
-    if let Some(text) = raw::text(value) {
+    if let Some(text) = raw_value::text(value) {
         return text.trim().parse().ok();
     }
     let token = value.get();
@@ -100,7 +100,7 @@ fn integer(value: &RawValue) -> Option<i128> {
 
 /// Reads a finite number, or the text of one.
 fn float(value: &RawValue) -> Option<f64> {
-    let text = raw::text(value);
+    let text = raw_value::text(value);
     let token = text.as_deref().map_or(value.get(), str::trim);
     token.parse().ok().filter(|number: &f64| number.is_finite())
 }

@@ -1,6 +1,6 @@
 //! Dynamic prompts, which the editor processes before sending: comments are removed, `{a|b}` is a random choice.
 
-use crate::json::raw;
+use crate::json::raw_value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -12,7 +12,9 @@ pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static 
     if !value.get().contains(['/', '\\', '{']) {
         return Ok(Cow::Borrowed(value));
     }
-    let Some(text) = raw::text(value).filter(|text| !text.contains("{{")) else { return Ok(Cow::Borrowed(value)) };
+    let Some(text) = raw_value::text(value).filter(|text| !text.contains("{{")) else {
+        return Ok(Cow::Borrowed(value));
+    };
     let bare = without_comments(&text);
     let mut plain = String::with_capacity(bare.len());
     let mut letters = bare.chars().peekable();
@@ -29,7 +31,7 @@ pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static 
             other => plain.push(other),
         }
     }
-    Ok(if plain == text { Cow::Borrowed(value) } else { Cow::Owned(raw::quote(&plain)) })
+    Ok(if plain == text { Cow::Borrowed(value) } else { Cow::Owned(raw_value::quote(&plain)) })
 }
 
 /// Removes `/* … */`, and `//` up to the end of its line.

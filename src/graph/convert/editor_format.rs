@@ -2,7 +2,7 @@
 
 use super::Fault;
 use crate::{
-    json::{Member, raw},
+    json::{Member, raw_value},
     problem::clip,
 };
 use serde_json::value::RawValue;
@@ -84,12 +84,12 @@ type Members<'a> = Vec<Member<'a>>;
 
 impl<'a> Document<'a> {
     pub(super) fn read(json: &'a RawValue) -> Result<Self, Fault> {
-        let members = raw::borrowed_members(json).unwrap_or_default();
-        let definitions = member(&members, "definitions").and_then(raw::borrowed_members).unwrap_or_default();
+        let members = raw_value::borrowed_members(json).unwrap_or_default();
+        let definitions = member(&members, "definitions").and_then(raw_value::borrowed_members).unwrap_or_default();
         let mut subgraphs = HashMap::new();
-        for definition in member(&definitions, "subgraphs").and_then(raw::elements).unwrap_or_default() {
-            let members = raw::borrowed_members(definition).ok_or("a subgraph is not an object")?;
-            let id = member(&members, "id").and_then(raw::text).ok_or("a subgraph has no id")?;
+        for definition in member(&definitions, "subgraphs").and_then(raw_value::elements).unwrap_or_default() {
+            let members = raw_value::borrowed_members(definition).ok_or("a subgraph is not an object")?;
+            let id = member(&members, "id").and_then(raw_value::text).ok_or("a subgraph has no id")?;
             subgraphs.insert(id, Graph::read(&members)?);
         }
         Ok(Self { root: Graph::read(&members)?, subgraphs })
@@ -99,7 +99,7 @@ impl<'a> Document<'a> {
 impl<'a> Graph<'a> {
     fn read(members: &Members<'a>) -> Result<Self, Fault> {
         let mut graph = Self::default();
-        for node in member(members, "nodes").and_then(raw::elements).unwrap_or_default() {
+        for node in member(members, "nodes").and_then(raw_value::elements).unwrap_or_default() {
             graph.nodes.push(Node::read(node)?);
         }
         graph.nodes.sort_by_key(|node| node.order);
@@ -108,11 +108,11 @@ impl<'a> Graph<'a> {
                 return Err(format!("two nodes have the id {}", clip(&node.id)));
             }
         }
-        for name in member(members, "inputs").and_then(raw::elements).unwrap_or_default() {
-            let slot = raw::borrowed_members(name).unwrap_or_default();
-            graph.inputs.push(member(&slot, "name").and_then(raw::text).unwrap_or_default());
+        for name in member(members, "inputs").and_then(raw_value::elements).unwrap_or_default() {
+            let slot = raw_value::borrowed_members(name).unwrap_or_default();
+            graph.inputs.push(member(&slot, "name").and_then(raw_value::text).unwrap_or_default());
         }
-        for link in member(members, "links").and_then(raw::elements).unwrap_or_default() {
+        for link in member(members, "links").and_then(raw_value::elements).unwrap_or_default() {
             // The editor leaves null in place of removed links.
             if link.get() != "null" {
                 graph.link(link).ok_or_else(|| format!("invalid link: {}", clip(link.get())))?;
@@ -123,11 +123,11 @@ impl<'a> Graph<'a> {
 
     /// Reads `[id, origin, slot, target, slot, type]`, or an object with these members.
     fn link(&mut self, link: &RawValue) -> Option<()> {
-        let (id, origin, slot, target, target_slot) = if let Some(list) = raw::elements(link) {
+        let (id, origin, slot, target, target_slot) = if let Some(list) = raw_value::elements(link) {
             let at = |place: usize| list.get(place).copied();
             (at(0)?, at(1)?, at(2)?, at(3)?, at(4)?)
         } else {
-            let members = raw::borrowed_members(link)?;
+            let members = raw_value::borrowed_members(link)?;
             let of = |name: &str| member(&members, name);
             (of("id")?, of("origin_id")?, of("origin_slot")?, of("target_id")?, of("target_slot")?)
         };
@@ -142,8 +142,8 @@ impl<'a> Graph<'a> {
 
 impl<'a> Node<'a> {
     fn read(json: &'a RawValue) -> Result<Self, Fault> {
-        let members = raw::borrowed_members(json).ok_or("a node is not an object")?;
-        let text = |name: &str| member(&members, name).and_then(raw::text);
+        let members = raw_value::borrowed_members(json).ok_or("a node is not an object")?;
+        let text = |name: &str| member(&members, name).and_then(raw_value::text);
         let id = member(&members, "id").and_then(id_of).ok_or("a node has no id")?;
         let class = text("type").ok_or_else(|| format!("node {}: it has no type", clip(&id)))?;
         let mode = match member(&members, "mode").map(RawValue::get) {
@@ -151,10 +151,11 @@ impl<'a> Node<'a> {
             Some("4") => Mode::Bypassed,
             _ => Mode::Runs,
         };
-        let list = |name: &str| member(&members, name).and_then(raw::elements).unwrap_or_default();
-        let outputs = list("outputs").into_iter().map(|slot| type_of(&raw::borrowed_members(slot).unwrap_or_default()));
+        let list = |name: &str| member(&members, name).and_then(raw_value::elements).unwrap_or_default();
+        let outputs =
+            list("outputs").into_iter().map(|slot| type_of(&raw_value::borrowed_members(slot).unwrap_or_default()));
         let values = member(&members, "widgets_values").unwrap_or(RawValue::NULL);
-        let values = match (raw::members(values), raw::elements(values)) {
+        let values = match (raw_value::members(values), raw_value::elements(values)) {
             (Some(named), _) => Values::Named(named),
             (None, Some(list)) => Values::List(list),
             (None, None) if values.get() == "null" => Values::List(Vec::new()),
@@ -182,12 +183,12 @@ impl<'a> Node<'a> {
 
 impl Slot {
     fn read(json: &RawValue) -> Self {
-        let members = raw::borrowed_members(json).unwrap_or_default();
+        let members = raw_value::borrowed_members(json).unwrap_or_default();
         Self {
-            name: member(&members, "name").and_then(raw::text).unwrap_or_default(),
+            name: member(&members, "name").and_then(raw_value::text).unwrap_or_default(),
             kind: type_of(&members),
             link: member(&members, "link").and_then(id_of),
-            is_widget: member(&members, "widget").is_some_and(raw::is_object),
+            is_widget: member(&members, "widget").is_some_and(raw_value::is_object),
         }
     }
 }
@@ -200,19 +201,19 @@ fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
 fn id_of(json: &RawValue) -> Option<String> {
     match json.get().as_bytes().first()? {
         b'-' | b'0'..=b'9' => Some(json.get().to_owned()),
-        _ => raw::text(json),
+        _ => raw_value::text(json),
     }
 }
 
 fn number(json: &RawValue) -> Option<usize> {
-    raw::text(json).as_deref().unwrap_or(json.get()).parse().ok()
+    raw_value::text(json).as_deref().unwrap_or(json.get()).parse().ok()
 }
 
 /// Returns the type of a slot; a list means a combo, 0 means any type.
 fn type_of(members: &Members<'_>) -> String {
     let Some(kind) = member(members, "type") else { return String::new() };
     match kind.get().as_bytes().first() {
-        Some(b'"') => raw::text(kind).unwrap_or_default(),
+        Some(b'"') => raw_value::text(kind).unwrap_or_default(),
         Some(b'[') => "COMBO".to_owned(),
         _ => String::new(),
     }

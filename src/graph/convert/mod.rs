@@ -11,9 +11,9 @@ mod resolve_links;
 mod widgets;
 mod write;
 
-use super::{FleetCatalog, GraphLimits, Workflow, catalog::Class, scan::scan};
+use super::{FleetCatalog, GraphLimits, Workflow, catalog::Class, json_faults::scan};
 use crate::{
-    json::raw,
+    json::raw_value,
     problem::{Problem, Problems, clip},
     task::Warning,
 };
@@ -66,8 +66,8 @@ impl Workflow {
 
 /// Whether the JSON is in the editor's format.
 pub(super) fn is_ui(json: &RawValue) -> bool {
-    let members = raw::borrowed_members(json).unwrap_or_default();
-    members.iter().any(|(key, value)| key == "nodes" && raw::is_array(value))
+    let members = raw_value::borrowed_members(json).unwrap_or_default();
+    members.iter().any(|(key, value)| key == "nodes" && raw_value::is_array(value))
 }
 
 /// Makes the problem of a graph in the editor's format that is not converted.

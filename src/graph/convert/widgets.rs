@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     graph::catalog::{Class, Input, Kind},
-    json::raw,
+    json::raw_value,
     problem::clip,
 };
 use serde_json::value::RawValue;
@@ -134,7 +134,7 @@ pub(super) fn fits(input: &Input, value: &RawValue) -> bool {
         Kind::Text => matches!(first, b'"' | b'n'),
         // A value that is not offered may be a file on another instance, but never the control of a seed.
         Kind::Choice(choices) => {
-            let is_choice = || raw::canonical(value).is_some_and(|value| choices.binary_search(&value).is_ok());
+            let is_choice = || raw_value::canonical(value).is_some_and(|value| choices.binary_search(&value).is_ok());
             !matches!(first, b'{' | b'[') && (!CONTROLS.contains(&json) || is_choice())
         }
         Kind::Open => true,

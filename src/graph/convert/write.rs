@@ -1,7 +1,7 @@
 //! Writes the API format: values unchanged, lists wrapped so that they are not taken for links.
 
 use super::{Inputs, Value, editor_format::Node};
-use crate::{graph::catalog::Class, json::raw};
+use crate::{graph::catalog::Class, json::raw_value};
 use serde_json::value::RawValue;
 
 /// Writer of `{id: {"inputs": {…}, "class_type": …, "_meta": {"title": …}}}`, node by node.
@@ -23,7 +23,7 @@ impl Writer {
             self.text(name);
             self.json.push(':');
             match value {
-                Value::Literal(value) if raw::is_array(value) => {
+                Value::Literal(value) if raw_value::is_array(value) => {
                     self.json.push_str("{\"__value__\":");
                     self.json.push_str(value.get());
                     self.json.push('}');
@@ -53,6 +53,6 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str) {
-        self.json.push_str(raw::quote(text).get());
+        self.json.push_str(raw_value::quote(text).get());
     }
 }

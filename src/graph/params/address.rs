@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     graph::{Workflow, parse::NODE_ID_BYTES_MAX},
-    json::{child_pointer, raw},
+    json::{child_pointer, raw_value},
     problem::{Problem, Problems, clip},
     task::Warning,
 };
@@ -75,7 +75,7 @@ impl<'w, 'p> Reader<'w, 'p> {
 
     /// Reads all of `params`.
     pub(super) fn read(&mut self, params: &'p RawValue) {
-        if let Some(members) = raw::members(params) {
+        if let Some(members) = raw_value::members(params) {
             // Without params, `{{` is a literal part of a prompt.
             if !members.is_empty() || self.is_strict || self.declared.is_some() {
                 self.read_names();
@@ -86,7 +86,7 @@ impl<'w, 'p> Reader<'w, 'p> {
                 }
                 self.param(&key, value);
             }
-        } else if let Some(entries) = raw::elements(params) {
+        } else if let Some(entries) = raw_value::elements(params) {
             if !entries.is_empty() || self.is_strict || self.declared.is_some() {
                 self.read_names();
             }
@@ -197,8 +197,8 @@ impl<'w, 'p> Reader<'w, 'p> {
             match name.as_str() {
                 "_meta" if !is_own_input => {}
                 "class_type" if !is_own_input => {
-                    if raw::text(value).as_deref() != Some(&node.class) {
-                        let asserted = raw::text(value).unwrap_or_else(|| value.get().to_owned());
+                    if raw_value::text(value).as_deref() != Some(&node.class) {
+                        let asserted = raw_value::text(value).unwrap_or_else(|| value.get().to_owned());
                         self.wrong_class(place, &asserted, &node.id, here);
                     }
                 }
@@ -220,13 +220,14 @@ impl<'w, 'p> Reader<'w, 'p> {
 
     /// Reads one entry of the array form.
     fn entry(&mut self, here: String, entry: &'p RawValue) {
-        let members = raw::members(entry).unwrap_or_default();
+        let members = raw_value::members(entry).unwrap_or_default();
         let member = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
         let id = member("nodeId").and_then(|id| match id.get().as_bytes().first() {
             Some(b'0'..=b'9') => Some(id.get().to_owned()),
-            _ => raw::text(id),
+            _ => raw_value::text(id),
         });
-        let (Some(id), Some(input), Some(value)) = (id, member("fieldName").and_then(raw::text), member("fieldValue"))
+        let (Some(id), Some(input), Some(value)) =
+            (id, member("fieldName").and_then(raw_value::text), member("fieldValue"))
         else {
             let message = "an entry must be {\"nodeId\":\"6\",\"fieldName\":\"text\",\"fieldValue\":…}";
             return self.problems.push(Problem::shape(here, "param_bad_entry", message));
@@ -265,7 +266,7 @@ impl<'w, 'p> Reader<'w, 'p> {
 
 /// Returns the members of an object that is not a directive.
 pub(super) fn plain_object(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
-    raw::members(value).filter(|members| !members.iter().any(|(key, _)| key.starts_with('$') || key == "__type"))
+    raw_value::members(value).filter(|members| !members.iter().any(|(key, _)| key.starts_with('$') || key == "__type"))
 }
 
 /// Whether a key has the form of ComfyUI's node ids: `7`, `57:8`.

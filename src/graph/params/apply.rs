@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     graph::{Workflow, catalog::Eligibility, links},
-    json::raw,
+    json::raw_value,
     problem::{Problem, Problems, SEARCHES_MAX, clip, suggest},
     task::{FileInput, Warning},
 };
@@ -214,7 +214,7 @@ impl<'a> Writer<'a> {
 
 /// Wraps a list that is a value: ComfyUI takes every bare list for a link (protocol §2).
 fn literal(raw: &RawValue) -> Box<RawValue> {
-    if !raw::is_array(raw) {
+    if !raw_value::is_array(raw) {
         return raw.to_owned();
     }
     let wrapped = std::collections::BTreeMap::from([("__value__", raw)]);
@@ -227,5 +227,5 @@ pub(super) fn number(seed: u64) -> Box<RawValue> {
 
 /// Whether two values are equal as JSON texts, or strings that differ only in escapes.
 fn is_same(one: &RawValue, other: &RawValue) -> bool {
-    one.get() == other.get() || raw::text(one).is_some_and(|text| raw::text(other) == Some(text))
+    one.get() == other.get() || raw_value::text(one).is_some_and(|text| raw_value::text(other) == Some(text))
 }

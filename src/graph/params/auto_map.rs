@@ -4,7 +4,7 @@
 use super::{address::Reader, options::pointer};
 use crate::{
     graph::{Workflow, links, node::Node},
-    json::raw,
+    json::raw_value,
     problem::{Problem, clip},
 };
 use serde_json::value::RawValue;
@@ -134,7 +134,7 @@ fn held(workflow: &Workflow, place: usize, names: &[&str]) -> Places {
             continue;
         };
         let behind = workflow.node(linked);
-        let plain = PLAIN.iter().filter(|name| behind.input(name).is_some_and(|value| !raw::is_array(value)));
+        let plain = PLAIN.iter().filter(|name| behind.input(name).is_some_and(|value| !raw_value::is_array(value)));
         places.extend(plain.map(|name| (linked, (*name).to_owned())));
     }
     places

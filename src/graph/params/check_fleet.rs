@@ -7,7 +7,7 @@ use crate::{
         catalog::{ClassPresence, Eligibility, Kind, Need},
         links,
     },
-    json::{child_pointer, raw},
+    json::{child_pointer, raw_value},
     problem::{Problem, clip, suggest},
     task::{InstanceId, Warning},
 };
@@ -29,7 +29,7 @@ impl Writer<'_> {
             let declared = |input: &str| classes.iter().find_map(|class| class.input(input));
             for (input, value) in &node.inputs {
                 let is_choice = || declared(input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
-                if raw::is_array(value) || !is_choice() || self.set.contains_key(&(place, input.as_str())) {
+                if raw_value::is_array(value) || !is_choice() || self.set.contains_key(&(place, input.as_str())) {
                     continue;
                 }
                 let address = || format!("{}.{}", node.id, clip(input));
@@ -97,7 +97,7 @@ impl Workflow {
         nodes.into_iter().all(|(node, _)| {
             node.inputs.iter().all(|(input, value)| {
                 let declared = eligibility.input(&node.class, input);
-                raw::is_array(value)
+                raw_value::is_array(value)
                     || !declared.is_some_and(|declared| matches!(declared.kind, Kind::Choice(_)))
                     || eligibility.require_value(&node.class, input, value, String::new).is_ok()
                     || spared.contains(&format!("{}.{}", node.id, clip(input)).as_str())

@@ -3,7 +3,7 @@
 use super::placeholder::{Piece, may_have_slots, pieces};
 use crate::{
     graph::{Workflow, node::Node},
-    json::raw,
+    json::raw_value,
 };
 use std::collections::HashMap;
 
@@ -46,9 +46,9 @@ impl Names {
             }
             for (input, value) in &node.inputs {
                 if may_have_slots(value.get()) {
-                    names.template(place, input, raw::text(value).unwrap_or_default());
+                    names.template(place, input, raw_value::text(value).unwrap_or_default());
                 } else if MARKER_WIDGETS.contains(&input.as_str())
-                    && let Some(name) = raw::text(value)
+                    && let Some(name) = raw_value::text(value)
                 {
                     names.mark(&name, Marker::Widget(place));
                 }
@@ -130,7 +130,8 @@ impl Marker {
                 value.into_iter().collect()
             }
             Self::Title(_) => {
-                let primitive = node.inputs.iter().filter(|(_, value)| !raw::is_array(value) && !raw::is_object(value));
+                let primitive =
+                    node.inputs.iter().filter(|(_, value)| !raw_value::is_array(value) && !raw_value::is_object(value));
                 primitive.map(|(name, _)| name.as_str()).collect()
             }
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     graph::links::is_url,
-    json::{child_pointer, raw},
+    json::{child_pointer, raw_value},
     problem::{Problem, clip},
     task::{FileId, FileInput},
 };
@@ -29,13 +29,13 @@ const FOR_PARAMS: [&str; 6] = ["$base64", "$random", "$link", "$unset", "$litera
 
 /// Parses `{"$file":"<fileId>"}`.
 pub(super) fn stored(argument: &RawValue) -> Result<FileId, ValueError> {
-    let id = raw::text(argument).and_then(|id| id.parse().ok());
+    let id = raw_value::text(argument).and_then(|id| id.parse().ok());
     id.ok_or_else(|| ValueError::bad("`$file` takes the fileId of an upload, e.g. {\"$file\":\"3f0c…\"}"))
 }
 
 /// Parses `{"$url":"https://…","sha256"?:"<64 hex digits>","filename"?:"a.png"}`.
 pub(super) fn remote(members: &[(String, &RawValue)]) -> Result<Remote, ValueError> {
-    let text = |name: &str| member(members, name).map(raw::text);
+    let text = |name: &str| member(members, name).map(raw_value::text);
     let (Some(Some(url)), filename, sha256) = (text("$url"), text("filename"), text("sha256")) else {
         return Err(ValueError::bad("`$url` takes a text, e.g. {\"$url\":\"https://host/a.png\"}"));
     };
@@ -55,18 +55,18 @@ pub(super) fn remote(members: &[(String, &RawValue)]) -> Result<Remote, ValueErr
 
 /// Parses an asset: by an id that is one of our file ids, otherwise by its `url`.
 pub(super) fn asset<'p>(members: &[(String, &'p RawValue)]) -> Result<Value<'p>, ValueError> {
-    let kind = member(members, TYPE).and_then(raw::text);
+    let kind = member(members, TYPE).and_then(raw_value::text);
     if kind.as_deref() != Some(ASSET) {
         let kind = kind.unwrap_or_default();
         let message = format!("the type `{}` is not supported; only {ASSET} is", clip(&kind));
         return Err(ValueError::unsupported(message));
     }
-    let info = member(members, "info").and_then(raw::members);
+    let info = member(members, "info").and_then(raw_value::members);
     let info = info.filter(|info| members.len() == 2 && info.iter().all(|(name, _)| INFO.contains(&name.as_str())));
     let Some(info) = info else {
         return Err(ValueError::bad("an asset is {\"__type\":\"core/ASSET\",\"info\":{\"id\":\"<fileId>\"}}"));
     };
-    let text = |name: &str| member(&info, name).and_then(raw::text);
+    let text = |name: &str| member(&info, name).and_then(raw_value::text);
     if let Some(file_id) = text("id").and_then(|id| id.parse().ok()) {
         return Ok(Value::File(file_id));
     }
@@ -83,7 +83,7 @@ impl Writer<'_> {
         if !is_url(value.get().strip_prefix('"')?) {
             return None;
         }
-        let (eligibility, url) = (self.eligibility.as_ref()?, raw::text(value)?);
+        let (eligibility, url) = (self.eligibility.as_ref()?, raw_value::text(value)?);
         let is_link = eligibility.takes_file_at(&self.workflow.node(place).class, input, &url);
         is_link.then_some(Remote { url, sha256: None, filename: None })
     }
@@ -148,7 +148,7 @@ impl Writer<'_> {
             );
             return Some(Err(("workflow_bad_file", message)));
         }
-        let members = raw::members(value)?;
+        let members = raw_value::members(value)?;
         if let Some((name, _)) = members.iter().find(|(name, _)| FOR_PARAMS.contains(&name.as_str())) {
             let message = format!(
                 "`{name}` is not taken inside of the graph: give `params` {{\"{0}\": {{\"{name}\": …}}}}; if the object itself is \
@@ -157,7 +157,7 @@ impl Writer<'_> {
             );
             return Some(Err(("workflow_bad_directive", message)));
         }
-        let is_asset = member(&members, TYPE).and_then(raw::text).is_some_and(|kind| kind == ASSET);
+        let is_asset = member(&members, TYPE).and_then(raw_value::text).is_some_and(|kind| kind == ASSET);
         if !is_asset && !members.iter().any(|(name, _)| name == "$file" || name == "$url") {
             return None;
         }

@@ -21,7 +21,7 @@ pub use declared::{Declared, Published, publish, schema};
 pub use options::{InlineFile, Options, RemoteFile, Resolved};
 pub(super) use seeds::is_seed_name;
 
-use super::{Workflow, scan::scan};
+use super::{Workflow, json_faults::scan};
 use crate::problem::{Problem, Problems};
 use address::Reader;
 use apply::{Draw, Writer};

@@ -66,7 +66,7 @@ fn slot(text: &str) -> Option<(Piece<'_>, usize)> {
 pub(super) fn default_json(default: &str) -> Cow<'_, str> {
     match serde_json::from_str::<&serde_json::value::RawValue>(default) {
         Ok(json) => Cow::Borrowed(json.get()),
-        Err(_) => Cow::Owned(crate::json::raw::quote(default).get().to_owned()),
+        Err(_) => Cow::Owned(crate::json::raw_value::quote(default).get().to_owned()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     placeholder::{Piece, default_json, pieces},
 };
 use crate::{
-    json::{child_pointer, raw},
+    json::{child_pointer, raw_value},
     problem::{Problem, clip},
 };
 use serde_json::value::RawValue;
@@ -119,7 +119,7 @@ impl<'p> Reader<'_, 'p> {
         }
         if is_whole {
             let pointer = first.map_or_else(|| self.own_pointer(template), pointer);
-            self.assign_named(first, template.place, &template.input, pointer, Cow::Owned(raw::quote(&text)));
+            self.assign_named(first, template.place, &template.input, pointer, Cow::Owned(raw_value::quote(&text)));
         }
     }
 
@@ -153,7 +153,7 @@ impl<'p> Reader<'_, 'p> {
 /// Returns the text of a value inside a text.
 fn text_of(value: &RawValue) -> Option<String> {
     match value.get().as_bytes().first()? {
-        b'"' => raw::text(value),
+        b'"' => raw_value::text(value),
         b'{' | b'[' | b'n' => None,
         _ => Some(value.get().to_owned()),
     }

@@ -3,7 +3,7 @@
 use super::files;
 use crate::{
     graph::{catalog::Mismatch, links},
-    json::raw,
+    json::raw_value,
     problem::{clip, suggest},
     task::FileId,
 };
@@ -94,7 +94,7 @@ impl ValueError {
 impl<'p> Value<'p> {
     /// Parses a value.
     pub(super) fn read(raw: &'p RawValue) -> Result<Self, ValueError> {
-        let Some(members) = raw::members(raw) else {
+        let Some(members) = raw_value::members(raw) else {
             let target = links::link_target(raw);
             return Ok(target.map_or(Self::Plain(raw), |target| Self::Link { link: raw, target }));
         };
@@ -134,8 +134,8 @@ fn inline<'p>(
     argument: &RawValue,
     filename: Option<&RawValue>,
 ) -> Result<Value<'p>, ValueError> {
-    let filename = filename.map(raw::text);
-    match (raw::text(argument), filename) {
+    let filename = filename.map(raw_value::text);
+    match (raw_value::text(argument), filename) {
         (_, Some(None)) | (None, _) => {
             Err(ValueError::bad("`$base64` takes a text, e.g. {\"$base64\":\"iVBORw0…\",\"filename\":\"a.png\"}"))
         }
@@ -153,7 +153,7 @@ struct Bounds {
 }
 
 fn random<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
-    let bounds = raw::is_object(argument).then(|| serde_json::from_str::<Bounds>(argument.get()).ok()).flatten();
+    let bounds = raw_value::is_object(argument).then(|| serde_json::from_str::<Bounds>(argument.get()).ok()).flatten();
     match bounds {
         Some(Bounds { min, max }) if min.unwrap_or(0) <= max.unwrap_or(u64::MAX) => Ok(Value::Random { min, max }),
         _ => Err(ValueError::bad("`$random` takes {\"min\"?,\"max\"?}: integers from 0, min not above max")),
@@ -161,7 +161,7 @@ fn random<'p>(argument: &RawValue) -> Result<Value<'p>, ValueError> {
 }
 
 fn link(argument: &RawValue) -> Result<Value<'_>, ValueError> {
-    let elements = raw::elements(argument).unwrap_or_default();
+    let elements = raw_value::elements(argument).unwrap_or_default();
     let is_slot = elements.get(1).is_some_and(|slot| slot.get().parse::<u16>().is_ok());
     match links::link_target(argument).filter(|_| is_slot) {
         Some(target) => Ok(Value::Link { link: argument, target }),

@@ -44,13 +44,13 @@ macro_rules! scripts {
 }
 
 scripts! {
-    Acquire = "#!lua" "acquire" ["events" "boot"];
+    Acquire = "#!lua" "acquire" ["events" "redis_restart"];
     Admit = "#!lua" "admit" [];
     Batch = "#!lua flags=no-writes" "batch" [];
     BatchCancel = "#!lua" "batch_cancel" ["events" "indexes" "end_task"];
     BatchList = "#!lua flags=no-writes" "batch_list" [];
-    Boot = "#!lua" "boot" ["boot"];
     Cancel = "#!lua" "cancel" ["events" "indexes" "end_task"];
+    CheckRedisRestart = "#!lua" "check_redis_restart" ["redis_restart"];
     Claim = "#!lua" "claim" ["events" "indexes" "attempts" "ledger"];
     Clock = "#!lua flags=no-writes" "clock" [];
     ConfigPut = "#!lua" "config_put" [];
@@ -79,21 +79,21 @@ scripts! {
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];
     Progress = "#!lua" "progress" ["events" "indexes" "attempts"];
     Promote = "#!lua" "promote" ["events" "indexes"];
-    Prospects = "#!lua flags=no-writes" "prospects" [];
     Reclaim = "#!lua" "reclaim" ["events" "indexes" "attempts" "ledger"];
+    RedisInfo = "#!lua flags=no-writes" "redis_info" [];
     Release = "#!lua" "release" ["events" "indexes" "end_task" "attempts"];
     ReleaseLease = "#!lua" "release_lease" ["events"];
     Renew = "#!lua" "renew" [];
+    RepairIndex = "#!lua" "repair_index" ["events" "indexes" "end_task" "ledger" "repair"];
     Report = "#!lua" "report" ["events"];
     Requeue = "#!lua" "requeue" ["events" "indexes" "end_task" "attempts" "files"];
     Restricted = "#!lua flags=no-writes" "restricted" [];
     Revive = "#!lua" "revive" ["events" "indexes" "files"];
-    ServerInfo = "#!lua flags=no-writes" "server_info" [];
     Start = "#!lua" "start" ["events" "indexes" "attempts"];
-    Sweep = "#!lua" "sweep" ["events" "indexes" "end_task" "ledger" "repair"];
     Tasks = "#!lua flags=no-writes" "tasks" [];
     Unregistered = "#!lua flags=no-writes" "unregistered" [];
     Versions = "#!lua flags=no-writes" "versions" [];
+    WaitFacts = "#!lua flags=no-writes" "wait_facts" [];
     WorkflowDelete = "#!lua" "workflow_delete" ["files" "workflow_files"];
     WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];
     WorkflowList = "#!lua flags=no-writes" "workflow_list" [];

@@ -145,7 +145,7 @@ pub(crate) async fn check(caller: &ScriptCaller, durability: Durability) -> Resu
 
 /// Reads INFO of the server that holds our slot.
 pub(crate) async fn info(caller: &ScriptCaller) -> Result<String> {
-    match caller.call(Verb::ServerInfo, Vec::new()).await {
+    match caller.call(Verb::RedisInfo, Vec::new()).await {
         Ok(mut reply) => reply.parse(),
         // To servers before 7.0 the first line, `#!lua`, is a syntax error.
         Err(Error::Corrupt(details)) if details.contains("unexpected symbol near '#'") => {

@@ -8,7 +8,7 @@ use crate::{
     fleet::{Counts, FileTotals, Total},
     metrics,
     queue::{
-        Cancelled, Enqueued, Error, Prospects, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery,
+        Cancelled, Enqueued, Error, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery, WaitFacts,
         redis::{
             script_call::{Reply, list, ms, number, switch, with_timeout},
             scripts::Verb,
@@ -77,19 +77,19 @@ impl Queue {
     }
 
     /// Returns what a pending task's start depends on.
-    pub async fn prospects(&self, task: &Task) -> Result<Prospects> {
-        self.read_prospects(task.id.to_string(), task.priority, task.facts.workflow_hash.as_deref()).await
+    pub async fn wait_facts(&self, task: &Task) -> Result<WaitFacts> {
+        self.read_wait_facts(task.id.to_string(), task.priority, task.facts.workflow_hash.as_deref()).await
     }
 
     /// Returns the same for a task with a workflow of this hash that would be accepted now.
-    pub async fn prospects_of_new(&self, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
-        self.read_prospects(String::new(), priority, workflow_hash).await
+    pub async fn wait_facts_of_new(&self, priority: Priority, workflow_hash: Option<&str>) -> Result<WaitFacts> {
+        self.read_wait_facts(String::new(), priority, workflow_hash).await
     }
 
-    async fn read_prospects(&self, id: String, priority: Priority, workflow_hash: Option<&str>) -> Result<Prospects> {
+    async fn read_wait_facts(&self, id: String, priority: Priority, workflow_hash: Option<&str>) -> Result<WaitFacts> {
         let args = vec![id.into(), number(priority.lane().into()), workflow_hash.unwrap_or_default().into()];
-        let mut reply = self.call(Verb::Prospects, args).await?;
-        Ok(Prospects {
+        let mut reply = self.call(Verb::WaitFacts, args).await?;
+        Ok(WaitFacts {
             position: reply.parse::<String>()?.parse().ok(),
             urgent: reply.parse()?,
             dispatchers: reply.parse()?,

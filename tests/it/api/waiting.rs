@@ -118,7 +118,8 @@ async fn after_a_restart_of_redis_starts_rest() {
         api.queue.heartbeat("d", MINUTE).await.ok()?;
         let answer = api.get(&format!("/api/tasks/{id}")).await;
         let said = answer.json()["data"]["waitingFor"].as_str()?.to_owned();
-        said.starts_with("the dispatchers to report running prompts: Redis was restarted, claims pause for ").then_some(())
+        said.starts_with("the dispatchers to report running prompts: Redis was restarted, claims pause for ")
+            .then_some(())
     })
     .await;
     eventually("its turn", Duration::from_secs(10), async || {

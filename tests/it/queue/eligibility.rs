@@ -21,7 +21,7 @@ scenarios! {
     restricted_tasks_are_read_in_pages
     a_run_time_is_counted_once
     run_times_are_kept_for_a_limited_number_of_workflows
-    the_prospects_of_a_new_task_count_its_lane
+    the_wait_facts_of_a_new_task_count_its_lane
 }
 
 fn restricted_to(instances: &[&str]) -> NewTask {
@@ -133,8 +133,8 @@ async fn run(world: &World, new: &NewTask, ms: u64, is_good: bool) {
 }
 
 async fn means(world: &World, hash: &str) -> (Option<u64>, Option<u64>) {
-    let prospects = world.queue.prospects_of_new(Priority::Normal, Some(hash)).await.unwrap();
-    (prospects.run_ms, prospects.any_run_ms)
+    let wait_facts = world.queue.wait_facts_of_new(Priority::Normal, Some(hash)).await.unwrap();
+    (wait_facts.run_ms, wait_facts.any_run_ms)
 }
 
 pub async fn a_run_time_is_counted_once(world: &World) {
@@ -153,7 +153,7 @@ pub async fn a_run_time_is_counted_once(world: &World) {
     run(world, &of_workflow("a"), 2_500, true).await;
     assert_eq!(means(world, "a").await.0, Some(1_700), "the newest run counts for a fifth");
     let read = world.task(world.create(&of_workflow("a")).await.id).await;
-    assert_eq!(world.queue.prospects(&read).await.unwrap().run_ms, Some(1_700));
+    assert_eq!(world.queue.wait_facts(&read).await.unwrap().run_ms, Some(1_700));
 }
 
 pub async fn run_times_are_kept_for_a_limited_number_of_workflows(world: &World) {
@@ -171,13 +171,13 @@ pub async fn run_times_are_kept_for_a_limited_number_of_workflows(world: &World)
     assert_eq!(world.redis(&["ZCARD", &used]).text(), "2000");
 }
 
-pub async fn the_prospects_of_a_new_task_count_its_lane(world: &World) {
+pub async fn the_wait_facts_of_a_new_task_count_its_lane(world: &World) {
     for priority in [Priority::High, Priority::Normal, Priority::Normal] {
         world.create(&NewTask { priority, ..new_task() }).await;
     }
     let ahead = async |priority| {
-        let prospects = world.queue.prospects_of_new(priority, None).await.unwrap();
-        (prospects.position, prospects.urgent)
+        let wait_facts = world.queue.wait_facts_of_new(priority, None).await.unwrap();
+        (wait_facts.position, wait_facts.urgent)
     };
     assert_eq!(ahead(Priority::High).await, (Some(1), 0));
     assert_eq!(ahead(Priority::Normal).await, (Some(2), 1));

@@ -24,7 +24,7 @@ pub async fn a_task_runs_from_enqueue_to_finish(world: &World) {
     assert_eq!((created.state, created.version, created.created_ms), (TaskState::Waiting, 1, world.now_ms()));
     let read = world.task(new.id).await;
     assert_eq!((read.state, read.version, read.attempt), (TaskState::Waiting, 1, Attempt::new(0)));
-    assert_eq!(world.queue.prospects(&read).await.unwrap().position, Some(0));
+    assert_eq!(world.queue.wait_facts(&read).await.unwrap().position, Some(0));
     audit(world, 1).unwrap();
 
     let lease = world.lease("gpu:1").await;

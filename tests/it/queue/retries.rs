@@ -153,7 +153,7 @@ pub async fn a_requeued_task_keeps_its_place_and_its_attempts(world: &World) {
     let task = world.task(ids[0]).await;
     assert_eq!((task.state, task.started_ms), (TaskState::Waiting, None));
     assert_eq!(task.attempts[0].outcome.as_deref(), Some("released"));
-    assert_eq!(world.queue.prospects(&task).await.unwrap().position, Some(0));
+    assert_eq!(world.queue.wait_facts(&task).await.unwrap().position, Some(0));
     let claim = world.claim(&lease).await.unwrap();
     assert_eq!((claim.task, claim.attempt, claim.max_attempts), (ids[0], Attempt::new(2), 4));
 }

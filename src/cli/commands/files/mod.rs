@@ -1,8 +1,8 @@
 //! `shuzhiren upload`, `files`, `download`, `rm`.
 
 pub(super) mod download;
+pub(super) mod download_to_path;
 pub(super) mod file_name;
-pub(super) mod save_as;
 pub(super) mod upload;
 
 use super::ids::each;

@@ -3,12 +3,12 @@
 //! `check` is for publishing, `schema` makes the JSON Schema.
 
 mod apply;
-mod check;
+mod check_against_graph;
 mod read;
 mod schema;
-mod validate;
+mod validate_value;
 
-pub use check::{Published, publish};
+pub use check_against_graph::{Published, publish};
 pub use schema::schema;
 
 use serde_json::value::RawValue;

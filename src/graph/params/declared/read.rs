@@ -2,8 +2,8 @@
 
 use super::{Bound, Declared, Kind, Param};
 use crate::{
-    graph::{params::options::BASE, scan::scan},
-    json::{child_pointer, raw},
+    graph::{json_faults::scan, params::options::BASE},
+    json::{child_pointer, raw_value},
     problem::{Problem, Problems, clip},
     task::FileId,
 };
@@ -31,7 +31,7 @@ impl Declared {
         let mut problems = Problems::default();
         scan(params.get(), BASE, &mut problems);
         let mut problems = problems.check()?;
-        let Some(members) = raw::members(params) else {
+        let Some(members) = raw_value::members(params) else {
             let message = "params must be an object: name → {\"target\",\"type\",…}";
             return Err(vec![Problem::shape(BASE.to_owned(), "params_not_object", message)]);
         };
@@ -79,7 +79,7 @@ impl Entry<'_> {
     }
 
     fn read(mut self, value: &RawValue) -> Option<Param> {
-        let Some(members) = raw::members(value) else {
+        let Some(members) = raw_value::members(value) else {
             let message =
                 format!("`{}` must be an object such as {{\"target\":\"6.text\",\"type\":\"string\"}}", self.name);
             self.problems.push(Problem::shape(self.here.clone(), BAD, message).of_param(self.name));
@@ -89,7 +89,7 @@ impl Entry<'_> {
             self.refuse(member, &format!("unknown member `{}`; the members are {}", clip(member), MEMBERS.join(", ")));
         }
         let get = |name: &str| members.iter().find(|(member, _)| member == name).map(|&(_, value)| value);
-        let Some(kind) = get("type").and_then(raw::text).and_then(|word| kind_of(&word)) else {
+        let Some(kind) = get("type").and_then(raw_value::text).and_then(|word| kind_of(&word)) else {
             let words: Vec<&str> = Kind::ALL.iter().map(|(word, _)| *word).collect();
             self.refuse("type", &format!("`type` must be one of {}", words.join(", ")));
             return None;
@@ -122,9 +122,9 @@ impl Entry<'_> {
 
     fn targets(&mut self, value: Option<&RawValue>) -> Vec<String> {
         let Some(value) = value else { return Vec::new() };
-        let texts = match raw::elements(value) {
-            Some(elements) => elements.into_iter().map(raw::text).collect::<Option<Vec<String>>>(),
-            None => raw::text(value).map(|text| vec![text]),
+        let texts = match raw_value::elements(value) {
+            Some(elements) => elements.into_iter().map(raw_value::text).collect::<Option<Vec<String>>>(),
+            None => raw_value::text(value).map(|text| vec![text]),
         };
         match texts {
             Some(texts) if (1..=TARGETS_MAX).contains(&texts.len()) => texts,
@@ -165,8 +165,8 @@ impl Entry<'_> {
             self.refuse("enum", &format!("`enum` is not allowed with the type {}", kind.word()));
             return Vec::new();
         }
-        let choices = raw::elements(value).unwrap_or_default();
-        let are_plain = choices.iter().all(|choice| raw::canonical(choice).is_some());
+        let choices = raw_value::elements(value).unwrap_or_default();
+        let are_plain = choices.iter().all(|choice| raw_value::canonical(choice).is_some());
         if !are_plain || !(1..=CHOICES_MAX).contains(&choices.len()) {
             self.refuse("enum", &format!("`enum` must be a list of 1 to {CHOICES_MAX} texts, numbers or booleans"));
             return Vec::new();
@@ -175,7 +175,7 @@ impl Entry<'_> {
     }
 
     fn description(&mut self, value: Option<&RawValue>) -> Option<String> {
-        let text = raw::text(value?).filter(|text| text.chars().count() <= DESCRIPTION_CHARS_MAX);
+        let text = raw_value::text(value?).filter(|text| text.chars().count() <= DESCRIPTION_CHARS_MAX);
         if text.is_none() {
             self.refuse(
                 "description",
@@ -199,8 +199,8 @@ impl Entry<'_> {
 
 /// Whether a default is a stored file: only those can be used repeatedly.
 fn is_stored_file(default: &RawValue) -> bool {
-    let is_id = |value: &RawValue| raw::text(value).is_some_and(|text| text.parse::<FileId>().is_ok());
-    let members = raw::members(default).unwrap_or_default();
+    let is_id = |value: &RawValue| raw_value::text(value).is_some_and(|text| text.parse::<FileId>().is_ok());
+    let members = raw_value::members(default).unwrap_or_default();
     is_id(default) || matches!(members.as_slice(), [(key, id)] if key == "$file" && is_id(id))
 }
 

@@ -1,13 +1,13 @@
 //! JSON Schema (2020-12) of the declared parameters: accepts the same values as a submit.
 
-use super::{Declared, Kind, Param, apply::Place, validate::SEED_REQUESTS};
+use super::{Declared, Kind, Param, apply::Place, validate_value::SEED_REQUESTS};
 use crate::{
     graph::{
         FleetCatalog, Workflow,
         catalog::Range,
         params::{address::Reader, options::Options},
     },
-    json::raw,
+    json::raw_value,
     problem::Problems,
 };
 use serde_json::{Map, Value, json, value::RawValue};
@@ -141,5 +141,5 @@ fn value_of(raw: &RawValue) -> Value {
 
 fn canonical(value: &Value) -> String {
     let raw = serde_json::value::to_raw_value(value).ok();
-    raw.and_then(|raw| raw::canonical(&raw)).unwrap_or_default()
+    raw.and_then(|raw| raw_value::canonical(&raw)).unwrap_or_default()
 }

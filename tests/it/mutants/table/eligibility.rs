@@ -72,13 +72,13 @@ pub const MUTANTS: &[Mutant] = &[
         "a_run_time_is_counted_once",
     ),
     mutant(
-        "prospects",
+        "wait_facts",
         "redis.call('ZCARD', wait_key(lane))\nelse",
         "0\nelse",
-        "the_prospects_of_a_new_task_count_its_lane",
+        "the_wait_facts_of_a_new_task_count_its_lane",
     ),
     mutant(
-        "prospects",
+        "wait_facts",
         "mean(run_times[1]), mean(run_times[2])",
         "mean(run_times[2]), mean(run_times[2])",
         "a_run_time_is_counted_once",

@@ -36,13 +36,13 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("renew", "redis.call('HGETALL', in_flight_key(instance))", "{}", "the_next_lease_owner_sees_a_cancel"),
     mutant("release_lease", "'token', '', 'dispatcher'", "'dispatcher'", "a_released_lease_is_free_at_once"),
     mutant(
-        "lib/boot",
+        "lib/redis_restart",
         "      redis.call('HSET', instance_key(instance), 'expires', expires)\n",
         "",
         "a_restarted_redis_extends_leases_and_pauses_claims",
     ),
     mutant(
-        "lib/boot",
+        "lib/redis_restart",
         "if lease[1] and lease[1] ~= '' then",
         "if lease[1] then",
         "a_restarted_redis_extends_leases_and_pauses_claims",

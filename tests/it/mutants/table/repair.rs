@@ -61,12 +61,12 @@ pub const MUTANTS: &[Mutant] = &[
         "a_task_whose_hash_is_lost_leaves_no_trace",
     ),
     mutant(
-        "sweep",
+        "repair_index",
         "if not task or task.entry ~= entry[1] then",
         "if false then",
         "duplicates_in_the_ledger_are_removed",
     ),
-    mutant("sweep", "ensure_group()\n", "", "every_lost_key_is_rebuilt"),
+    mutant("repair_index", "ensure_group()\n", "", "every_lost_key_is_rebuilt"),
     mutant(
         "forget",
         "redis.call('ZREM', root .. 'leases', instance)\n",
@@ -85,7 +85,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "failed_tasks_are_listed_by_their_error",
     ),
-    mutant("sweep", "redis.call('ZREM', root .. index, id)", "0", "failed_tasks_are_listed_by_their_error"),
+    mutant("repair_index", "redis.call('ZREM', root .. index, id)", "0", "failed_tasks_are_listed_by_their_error"),
     mutant(
         "requeue",
         "publish_instance(instance, now)\n  return { 'poisoned' }",

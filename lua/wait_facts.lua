@@ -4,7 +4,7 @@
 -- ARGV[1] id       of the task, '' = a task that would be accepted now
 -- ARGV[2] lane
 -- ARGV[3] workflow hash of its graph, or ''
--- Returns {'prospects', rank in its lane or '', tasks of more urgent lanes, live dispatchers, live leases,
+-- Returns {'wait_facts', rank in its lane or '', tasks of more urgent lanes, live dispatchers, live leases,
 --   ms until claims resume, mean ms of this workflow's runs or '', mean ms of all runs or ''}
 local id, lane, workflow = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
@@ -24,7 +24,7 @@ local function mean(run_time)
 end
 local claims_from = tonumber(redis.call('HGET', root .. 'meta', 'claims_from') or '0')
 return {
-  'prospects', rank and tostring(rank) or '', tostring(urgent),
+  'wait_facts', rank and tostring(rank) or '', tostring(urgent),
   tostring(redis.call('ZCOUNT', root .. 'dispatchers', '(' .. now, '+inf')),
   tostring(redis.call('ZCOUNT', root .. 'leases', now, '+inf')), tostring(math.max(0, claims_from - now)),
   mean(run_times[1]), mean(run_times[2]),

@@ -4,7 +4,7 @@
 use super::{Bound, Kind, Param};
 use crate::{
     graph::params::value::ValueError,
-    json::raw,
+    json::raw_value,
     problem::{clip, suggest},
     task::FileId,
 };
@@ -26,7 +26,7 @@ impl Param {
         }
         match self.kind {
             Kind::String => {
-                let text = raw::text(value).ok_or_else(|| self.mismatch("param_type", value))?;
+                let text = raw_value::text(value).ok_or_else(|| self.mismatch("param_type", value))?;
                 let length = i128::try_from(text.chars().count()).unwrap_or(i128::MAX);
                 self.within(value, |bound| bound.compare_whole(length))?;
             }
@@ -39,7 +39,7 @@ impl Param {
                 self.within(value, |bound| number.total_cmp(&bound.value))?;
             }
             Kind::Boolean if !matches!(value.get(), "true" | "false") => return Err(self.mismatch("param_type", value)),
-            Kind::Enum if raw::canonical(value).is_none() => return Err(self.mismatch("param_type", value)),
+            Kind::Enum if raw_value::canonical(value).is_none() => return Err(self.mismatch("param_type", value)),
             Kind::Boolean | Kind::Enum | Kind::Image | Kind::Video | Kind::Audio | Kind::File => {}
         }
         self.among_choices(value).map(|()| None)
@@ -47,7 +47,7 @@ impl Param {
 
     /// Validates a file id, a URL, or a directive.
     fn validate_file(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, ValueError> {
-        if let Some(text) = raw::text(value) {
+        if let Some(text) = raw_value::text(value) {
             let directive = match text.parse::<FileId>() {
                 Ok(_) => "$file",
                 Err(_) if is_link(&text) => "$url",
@@ -56,7 +56,7 @@ impl Param {
             let object = std::collections::BTreeMap::from([(directive, text)]);
             return Ok(serde_json::value::to_raw_value(&object).ok());
         }
-        let is_directive = raw::members(value)
+        let is_directive = raw_value::members(value)
             .is_some_and(|members| members.iter().any(|(key, _)| FILE_DIRECTIVES.contains(&key.as_str())));
         if is_directive { Ok(None) } else { Err(self.mismatch("param_type", value)) }
     }
@@ -71,11 +71,11 @@ impl Param {
         if self.choices.is_empty() {
             return Ok(());
         }
-        let wanted = raw::canonical(value);
-        if wanted.is_some() && self.choices.iter().any(|choice| raw::canonical(choice) == wanted) {
+        let wanted = raw_value::canonical(value);
+        if wanted.is_some() && self.choices.iter().any(|choice| raw_value::canonical(choice) == wanted) {
             return Ok(());
         }
-        let plain = |value: &RawValue| raw::text(value).unwrap_or_else(|| value.get().to_owned());
+        let plain = |value: &RawValue| raw_value::text(value).unwrap_or_else(|| value.get().to_owned());
         let candidates = suggest(&plain(value), self.choices.iter().map(|choice| plain(choice)));
         Err(ValueError { candidates, ..self.mismatch("param_not_an_option", value) })
     }

@@ -18,7 +18,7 @@ pub(crate) fn read(path: &Path) -> Result<FleetConfig, String> {
 }
 
 /// Applies `config` if there has never been one. If several processes try at the same time, one succeeds.
-pub(crate) async fn seed(queue: &Queue, config: &FleetConfig) -> Result<(), String> {
+pub(crate) async fn apply(queue: &Queue, config: &FleetConfig) -> Result<(), String> {
     match queue.put_config(config, Some(0)).await.map_err(|error| error.to_string())? {
         ConfigWritten::Written(config) => {
             tracing::info!(instances = config.targets().len(), "fleet config applied");

@@ -1,9 +1,9 @@
 -- Returns INFO of the Redis server that holds our slot.
 --
 -- KEYS[1] root of the namespace
--- Returns {'server_info', text of INFO server, memory, persistence and replication}
+-- Returns { 'redis_info', text of INFO server, memory, persistence and replication}
 local text = {}
 for i, section in ipairs({ 'server', 'memory', 'persistence', 'replication' }) do
   text[i] = redis.call('INFO', section)
 end
-return { 'server_info', table.concat(text, '\n') }
+return { 'redis_info', table.concat(text, '\n') }
