@@ -57,6 +57,15 @@ impl Http {
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(Error::Refused("the URL is not http or https".to_owned()));
         }
+        // No resolver sees an address that is written as such, e.g. in a config of an older version.
+        let literal = match base.host() {
+            Some(url::Host::Ipv4(address)) => Some(address.into()),
+            Some(url::Host::Ipv6(address)) => Some(address.into()),
+            Some(url::Host::Domain(_)) | None => None,
+        };
+        if literal.is_some_and(|address| !is_allowed_address(address)) {
+            return Err(Error::Refused("the address is not allowed".to_owned()));
+        }
         // No read timeout: reqwest applies it also while a body is being sent, so a long upload would fail.
         let client = reqwest::Client::builder()
             .no_proxy()

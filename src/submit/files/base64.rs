@@ -62,7 +62,10 @@ fn decode_one(file: &InlineFile, bytes_max: u64) -> Result<(String, Bytes), (&'s
     let by_name = filename.as_deref().map(|name| store::content_type(&[], name));
     for expected in [declared, by_name].into_iter().flatten() {
         if !agrees(expected, head) {
-            return Err(("param_wrong_mime", format!("the content does not match the declared type or name: {expected}")));
+            return Err((
+                "param_wrong_mime",
+                format!("the content does not match the declared type or name: {expected}"),
+            ));
         }
     }
     let detected = store::content_type(head, "");

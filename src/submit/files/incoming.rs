@@ -8,13 +8,14 @@ use super::{
 use crate::{
     fetch::Fetcher,
     graph::{InlineFile, RemoteFile},
+    json::string_end,
     problem::Problem,
     submit::{Error, Result},
     task::{FileId, FileInput, Warning},
 };
 use ::url::Url;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Distinct files of all tasks of a submission.
 #[derive(Debug, Default)]
@@ -63,6 +64,7 @@ impl IncomingFiles {
         pointer: impl Fn(&str) -> String,
     ) -> Vec<FileInput> {
         let mut inputs = Vec::with_capacity(files.len());
+        let mut ids = HashMap::with_capacity(files.len());
         for mut file in files {
             let id = *self.inline_ids.entry(file.directive.clone()).or_insert_with(|| {
                 let id = FileId::new();
@@ -71,11 +73,12 @@ impl IncomingFiles {
                 id
             });
             inputs.push(input(&file.node_id, &file.input, id));
-            // Inside a string its quotes would be escaped, so the directive is found nowhere else.
-            let named = params.get().replace(&file.directive, &format!("{{\"$file\":\"{id}\"}}"));
-            if let Ok(named) = RawValue::from_string(named) {
-                *params = named;
-            }
+            ids.insert(file.directive, id);
+        }
+        if !ids.is_empty()
+            && let Ok(named) = RawValue::from_string(with_file_ids(params.get(), &ids))
+        {
+            *params = named;
         }
         inputs
     }
@@ -113,6 +116,59 @@ pub(in crate::submit) fn check_urls(fetcher: &Fetcher, files: Vec<RemoteFile>) -
     url::check(fetcher, incoming.urls).map(drop)
 }
 
+/// Returns `json` with each object that is one of the directives replaced by `{"$file":"<id>"}`, in one pass over the text.
+fn with_file_ids(json: &str, ids: &HashMap<String, FileId>) -> String {
+    let lengths: HashSet<usize> = ids.keys().map(String::len).collect();
+    let bytes = json.as_bytes();
+    let (mut named, mut copied) = (String::new(), 0);
+    let mut opened = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at = string_end(bytes, at);
+                continue;
+            }
+            b'{' => opened.push(at),
+            b'}' => {
+                let object = opened.pop().map_or("", |start| &json[start..=at]);
+                if lengths.contains(&object.len())
+                    && let Some(id) = ids.get(object)
+                {
+                    let start = at + 1 - object.len();
+                    named.push_str(&json[copied..start]);
+                    named.push_str(&format!("{{\"$file\":\"{id}\"}}"));
+                    copied = at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    named.push_str(&json[copied..]);
+    named
+}
+
 fn input(node_id: &str, input: &str, file_id: FileId) -> FileInput {
     FileInput { node_id: node_id.to_owned(), input: input.to_owned(), file_id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileId, HashMap, with_file_ids};
+
+    #[test]
+    fn every_directive_is_replaced_where_it_is_a_value_and_nowhere_else() {
+        let (first, second) = (FileId::new(), FileId::new());
+        let directive = |data: &str| format!("{{\"$base64\": \"{data}\"}}");
+        let ids = HashMap::from([(directive("AA}A"), first), (directive("é"), second)]);
+        let [a, b] = [directive("AA}A"), directive("é")];
+        let quoted = a.replace('"', "\\\"");
+        let json = format!("{{\"1.image\":{a},\"2\":{{\"x\":[{b},{a}],\"text\":\"{quoted}\"}},\"3\":{{}}}}");
+        let expected = format!(
+            "{{\"1.image\":{{\"$file\":\"{first}\"}},\"2\":{{\"x\":[{{\"$file\":\"{second}\"}},{{\"$file\":\"{first}\"}}],\"text\":\"{quoted}\"}},\"3\":{{}}}}"
+        );
+        assert_eq!(with_file_ids(&json, &ids), expected);
+        assert_eq!(with_file_ids("{}}{\"", &ids), "{}}{\"");
+    }
 }
