@@ -2,11 +2,11 @@
 //!
 //! The config is stored in Redis, with a version; this module defines its shape. Start with [`parse_config`].
 
+mod status_views;
 mod validate;
-mod view;
 
+pub use status_views::{InstanceView, OverviewView};
 pub use validate::{INSTANCES_MAX, MASKED, SERVERS_MAX, is_allowed_address, masked, parse_config};
-pub use view::{InstanceView, OverviewView};
 
 use crate::task::{InstanceId, TaskId};
 use serde::{Deserialize, Serialize};

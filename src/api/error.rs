@@ -1,7 +1,7 @@
 //! Errors of requests: HTTP status, stable `type` word, message. The only file with statuses.
 
+mod composed_messages;
 mod from_lower;
-mod messages;
 mod table;
 
 pub use table::{ERROR_TYPES, ErrorType};
@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use messages::{conflict, first_of, needed_by};
+use composed_messages::{conflict, first_of, needed_by};
 use serde_json::Value;
 use std::time::Duration;
 

@@ -35,7 +35,7 @@
 //! `Workflow::isolate` · 10 outputs at once: [`outputs`](attempt::outputs) · 11 depth: `--slots` · 12 cancel until
 //! gone: [`cancel_prompt`](attempt::cancel_prompt) · 13 one socket, always drained:
 //! [`socket_events`](instance::socket_events), `comfy/socket` · 14 watchdogs: [`watchdog`](attempt::watchdog),
-//! [`health`](instance::health) · 15 tolerant parsing: `comfy/python_json` · 16 progress: `comfy/socket/frame`,
+//! [`health`](instance::health) · 15 tolerant parsing: `comfy/python_json` · 16 progress: `comfy/socket/text_frame`,
 //! `comfy::ProgressTracker` · 17 uploads by content: [`inputs`](attempt::inputs) · 18 catalog, read once per start:
 //! [`catalog`](instance::catalog); no `Origin`: `comfy/http` · 19 probe: `comfy/system_stats` · 20 history cleared, 21
 //! out of memory: [`outcome`](attempt::outcome) · 22 instances reachable by dispatchers only: `deploy/README.md`.

@@ -6,7 +6,7 @@
 
 use super::{
     pointer::child_pointer,
-    tokens::{lone_surrogates, string_end},
+    string_literals::{lone_surrogates, string_end},
 };
 use std::{borrow::Cow, ops::ControlFlow};
 

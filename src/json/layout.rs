@@ -1,6 +1,6 @@
 //! White space of JSON text. Numbers, the order of members and the spelling of strings stay as they are.
 
-use super::tokens::string_end;
+use super::string_literals::string_end;
 
 /// Returns `json` without white space between its tokens.
 pub(crate) fn compact(json: &str) -> String {

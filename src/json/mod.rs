@@ -8,10 +8,10 @@ mod layout;
 mod members;
 mod pointer;
 pub(crate) mod raw_value;
-mod tokens;
+mod string_literals;
 
 pub(crate) use faults::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
 pub(crate) use layout::{compact, pretty};
 pub(crate) use members::{Member, Members};
 pub(crate) use pointer::child_pointer;
-pub(crate) use tokens::{lone_surrogates, string_end};
+pub(crate) use string_literals::{lone_surrogates, string_end};

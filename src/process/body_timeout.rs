@@ -1,6 +1,6 @@
 //! Time limit on a request's body, so that a client that sends a byte a second does not hold a handler forever.
 
-use super::linger::ConnectionState;
+use super::connection_io::ConnectionState;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use std::{

@@ -2,8 +2,8 @@
 
 use super::{
     body_timeout::{BodyLimit, TimedBody},
+    connection_io::ConnectionState,
     error_response::{REQUEST_ID, error_response, new_request_id},
-    linger::ConnectionState,
     serve::ServeLimits,
 };
 use crate::metrics;

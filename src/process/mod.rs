@@ -8,10 +8,10 @@
 //! forever.
 
 mod body_timeout;
+mod connection_io;
 mod connection_limit;
 mod error_response;
 mod health;
-mod linger;
 mod listen;
 mod logs;
 mod middleware;

@@ -1,9 +1,9 @@
 //! The accept loop, written here because `axum::serve` has no head timeout, no connection limit and no bounded drain.
 
 use super::{
+    connection_io::{ConnectionState, Io, linger},
     connection_limit::{Full, Slot, Slots},
     error_response::{envelope, new_request_id},
-    linger::{ConnectionState, Io, linger},
     logs::install_panic_hook,
     middleware::guard,
 };

@@ -4,7 +4,7 @@
 //! for them, as after a cleanup of a real instance's output folder.
 
 use crate::sim::{
-    file_names::{Key, normalized},
+    file_paths::{Key, normalized},
     limits::FILE_BYTES_MAX,
     lock::lock,
 };

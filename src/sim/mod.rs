@@ -13,7 +13,7 @@
 //! uses no CPU.
 
 mod engine;
-mod file_names;
+mod file_paths;
 mod files;
 mod limits;
 mod lock;

@@ -2,9 +2,9 @@
 //! the queue cannot hold or the collector does not accept are counted and dropped.
 
 use super::{
-    collector::{self, Collector},
     exporter_slot::ExporterSlot,
     names::Name,
+    otel_env::{self, Collector},
     record::{AttributeValue, SpanRecord},
 };
 use crate::metrics;
@@ -30,7 +30,7 @@ const END_WAIT: Duration = Duration::from_secs(2);
 /// Starts the exporter configured in the environment; it ends after the token is cancelled. Errors are only warnings:
 /// traces never stop the process.
 pub(super) fn start_exporter(role: &'static str) -> Option<(CancellationToken, JoinHandle<()>)> {
-    let Collector { exporter, sampler, address } = match collector::named(role) {
+    let Collector { exporter, sampler, address } = match otel_env::named(role) {
         Ok(collector) => collector?,
         Err(why) => {
             tracing::warn!("traces disabled: {why}");

@@ -24,11 +24,11 @@
 #![cfg_attr(not(feature = "otel"), allow(dead_code, reason = "used only by an exporter"))]
 
 #[cfg(feature = "otel")]
-mod collector;
-#[cfg(feature = "otel")]
 mod export;
 mod exporter_slot;
 mod names;
+#[cfg(feature = "otel")]
+mod otel_env;
 mod record;
 mod sampler;
 mod span;

@@ -7,9 +7,9 @@ use crate::{
         ApiState,
         error::{ApiError, Result},
         http::{
-            conditional_headers::{Wanted, wanted},
             extract::{PathId, Visitor},
             query::Query,
+            range_headers::{Wanted, wanted},
         },
     },
     auth::{Caller, Denied},

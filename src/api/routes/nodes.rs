@@ -4,7 +4,7 @@ use crate::{
     api::{
         ApiState,
         error::{ApiError, Result},
-        http::{conditional_headers, query::Query},
+        http::{query::Query, range_headers},
     },
     auth::Caller,
     submit::FleetSnapshot,
@@ -94,7 +94,7 @@ pub(crate) async fn list(
         )));
     }
     let mut etags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut response = if etags.any(|list| conditional_headers::names(list, &listed.etag)) {
+    let mut response = if etags.any(|list| range_headers::names(list, &listed.etag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let json = HeaderValue::from_static("application/json");

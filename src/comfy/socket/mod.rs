@@ -3,9 +3,9 @@
 
 pub(super) mod event;
 pub(super) mod event_queue;
-pub(super) mod frame;
 pub(super) mod preview;
 pub(super) mod progress;
+pub(super) mod text_frame;
 
 use super::{Client, Error, Preview, PromptEvent, limits};
 use crate::{fleet::is_allowed_address, net};
@@ -139,7 +139,7 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
     mut stopped: oneshot::Receiver<()>,
     keep_alive: KeepAlive,
 ) {
-    let mut reader = frame::Reader::default();
+    let mut reader = text_frame::Reader::default();
     let mut pings = interval_at(Instant::now() + keep_alive.ping_every, keep_alive.ping_every);
     let mut last_message = Instant::now();
     loop {

@@ -51,7 +51,7 @@ scripts! {
     BatchList = "#!lua flags=no-writes" "batch_list" [];
     Cancel = "#!lua" "cancel" ["events" "indexes" "end_task"];
     CheckRedisRestart = "#!lua" "check_redis_restart" ["redis_restart"];
-    Claim = "#!lua" "claim" ["events" "indexes" "attempts" "ledger"];
+    Claim = "#!lua" "claim" ["events" "indexes" "attempts" "task_stream"];
     Clock = "#!lua flags=no-writes" "clock" [];
     ConfigPut = "#!lua" "config_put" [];
     Counts = "#!lua flags=no-writes" "counts" [];
@@ -66,7 +66,7 @@ scripts! {
     FileExpire = "#!lua" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
     Finish = "#!lua" "finish" ["events" "indexes" "end_task" "attempts" "run_times"];
-    Forget = "#!lua" "forget" ["ledger"];
+    Forget = "#!lua" "forget" ["task_stream"];
     Gc = "#!lua" "gc" ["files"];
     Heartbeat = "#!lua" "heartbeat" [];
     Instances = "#!lua flags=no-writes" "instances" [];
@@ -79,12 +79,12 @@ scripts! {
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];
     Progress = "#!lua" "progress" ["events" "indexes" "attempts"];
     Promote = "#!lua" "promote" ["events" "indexes"];
-    Reclaim = "#!lua" "reclaim" ["events" "indexes" "attempts" "ledger"];
+    Reclaim = "#!lua" "reclaim" ["events" "indexes" "attempts" "task_stream"];
     RedisInfo = "#!lua flags=no-writes" "redis_info" [];
     Release = "#!lua" "release" ["events" "indexes" "end_task" "attempts"];
     ReleaseLease = "#!lua" "release_lease" ["events"];
     Renew = "#!lua" "renew" [];
-    RepairIndex = "#!lua" "repair_index" ["events" "indexes" "end_task" "ledger" "repair"];
+    RepairIndex = "#!lua" "repair_index" ["events" "indexes" "end_task" "task_stream" "repair"];
     Report = "#!lua" "report" ["events"];
     Requeue = "#!lua" "requeue" ["events" "indexes" "end_task" "attempts" "files"];
     Restricted = "#!lua flags=no-writes" "restricted" [];

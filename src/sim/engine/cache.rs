@@ -6,7 +6,7 @@ use crate::sim::{
         graph::{Graph, link},
         process::Instance,
     },
-    file_names,
+    file_paths,
     nodes::value::NodeValue,
     options::Caching,
     python,
@@ -181,7 +181,7 @@ impl KeyBuilder<'_> {
             "LoadVideo" => "file",
             _ => return json!(false),
         };
-        let key = node.inputs.get(input).and_then(Value::as_str).and_then(file_names::locate);
+        let key = node.inputs.get(input).and_then(Value::as_str).and_then(file_paths::locate);
         key.and_then(|key| self.instance.files.metadata(&key)).map_or(Value::Null, |file| json!(file.digest.to_vec()))
     }
 }

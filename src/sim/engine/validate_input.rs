@@ -2,7 +2,7 @@
 
 use crate::sim::{
     engine::process::Instance,
-    file_names::locate,
+    file_paths::locate,
     nodes::classes::{Class, Declared, choices, find},
     python,
 };

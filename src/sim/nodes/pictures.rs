@@ -2,7 +2,7 @@
 
 use crate::sim::{
     engine::progress::NodeIds,
-    file_names,
+    file_paths,
     limits::PIXELS_MAX,
     nodes::{
         context::Context,
@@ -89,7 +89,7 @@ fn resized(name: &str, picture: &Picture, inputs: &Inputs<'_>) -> Picture {
 
 async fn load(context: &Context, inputs: &Inputs<'_>) -> Result<Picture, NodeFailure> {
     let name = inputs.text("image", "");
-    let key = file_names::locate(&name);
+    let key = file_paths::locate(&name);
     let content = match &key {
         Some(key) => context.process.instance.files.read(key).await,
         None => None,

@@ -2,7 +2,7 @@
 
 use crate::sim::{
     engine::{event_log::LogEvent, process::Process},
-    file_names::{Key, folder_type, normalized},
+    file_paths::{Key, folder_type, normalized},
     server::aiohttp,
 };
 use axum::{

@@ -2,7 +2,7 @@
 
 use crate::sim::{
     engine::process::Process,
-    file_names::{folder_type, normalized, split_annotation},
+    file_paths::{folder_type, normalized, split_annotation},
     files::File,
     lock::lock,
     nodes::media_bytes,

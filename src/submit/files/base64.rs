@@ -1,6 +1,6 @@
 //! Files inside the params (`$base64`): decoded, and compared with their declared type and name.
 
-use super::content_type::{agrees, extension_of};
+use super::declared_type::{agrees, extension_of};
 use crate::{graph::InlineFile, problem::Problem, store, task::FileId};
 use ::base64::{
     Engine as _,

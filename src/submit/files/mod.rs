@@ -2,7 +2,7 @@
 
 pub(super) mod access;
 mod base64;
-mod content_type;
+mod declared_type;
 mod incoming;
 mod registry;
 mod staging;

@@ -1,6 +1,6 @@
 //! Files at URLs (`$url`): fetched once, before the tasks that need them are accepted, and kept like uploads.
 
-use super::{FileRegistry, ReceivedFile, content_type};
+use super::{FileRegistry, ReceivedFile, declared_type};
 use crate::{
     fetch::{Download, Fetcher, Refusal},
     graph::RemoteFile,
@@ -163,17 +163,17 @@ fn checked_name(file: &CheckedUrl, download: &Download, head: &[u8]) -> Result<S
     let in_url = name_in(&file.url).or_else(|| name_in(download.url())).unwrap_or_default();
     let name = store::clean_filename(given.unwrap_or(&in_url));
     let by_name = store::content_type(&[], &name);
-    if content_type::is_page(declared.as_deref(), head)
+    if declared_type::is_page(declared.as_deref(), head)
         && !matches!(name.rsplit('.').next(), Some("html" | "htm") if given.is_some())
     {
         return Err(wrong_type(
             "the server sent a web page instead of a file: check that the URL leads to the file itself",
         ));
     }
-    if !declared.iter().map(String::as_str).chain([by_name]).all(|declared| content_type::agrees(declared, head)) {
+    if !declared.iter().map(String::as_str).chain([by_name]).all(|declared| declared_type::agrees(declared, head)) {
         return Err(wrong_type("the file at the URL is not what its name or its server says that it is"));
     }
-    Ok(if given.is_some() { name } else { content_type::filename(&in_url, declared.as_deref(), head) })
+    Ok(if given.is_some() { name } else { declared_type::filename(&in_url, declared.as_deref(), head) })
 }
 
 fn wrong_type(message: &str) -> Failure {

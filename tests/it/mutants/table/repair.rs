@@ -19,9 +19,9 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("gc", "task_key(id), payload_key(id)", "task_key(id)", "ended_tasks_are_collected_without_a_trace"),
     mutant("gc", "      drop_file(file, now)\n", "", "outputs_become_orphans_when_their_task_is_collected"),
     mutant("gc", "'-inf', now,", "'-inf', '+inf',", "outputs_become_orphans_when_their_task_is_collected"),
-    mutant("lib/ledger", "    if #taken > 0 then", "    if true then", "the_next_claim_recreates_a_lost_ledger"),
+    mutant("lib/task_stream", "    if #taken > 0 then", "    if true then", "the_next_claim_recreates_a_lost_ledger"),
     mutant(
-        "lib/ledger",
+        "lib/task_stream",
         "    if taken.err then\n      ensure_group()",
         "    if taken.err then",
         "the_next_claim_recreates_a_lost_consumer_group",
