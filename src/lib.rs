@@ -156,7 +156,7 @@
 //! | an event or a WebSocket message | `event.rs` · the script that publishes it · `ws/frames.rs`, `ws/hub.rs` · `api/guides/websocket*.md` |
 //! | a metric | `metrics.rs`, `metrics/table.rs` · `metrics/metrics.md` · `deploy/prometheus/alerts.yaml` |
 //! | a CLI command | `cli/commands/` (arguments, help, run) · `cli/mod.rs` (`Command`) · `cli/help.rs` (its group) |
-//! | a view of the page | `dashboard/page/views/` · `dashboard/page/views/shell.js` (route) · `dashboard/page/words/` · `dashboard/files.rs` (embedded files) |
+//! | a view of the page | `dashboard/page/views/` · `dashboard/page/views/shell.js` (route) · `dashboard/page/words/` · `dashboard/page_files.rs` (embedded files) |
 //! | the choice of the next task | `lua/claim.lua`, `lua/lib/` · `dispatcher/instance/claimer.rs` |
 //! | a step of an attempt | `dispatcher/attempt/run.rs` and the stage's file beside it |
 //! | a node or a fault of the stand-in | `sim/nodes/` · `sim/server/faults.rs` |

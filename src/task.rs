@@ -2,7 +2,7 @@
 //!
 //! Start with [`Task`] (returned by reads), [`NewTask`] (taken by an enqueue) and [`FailureKind::retryable`].
 
-mod batch;
+mod batch_id;
 mod failure;
 mod file_url;
 mod id;
@@ -15,7 +15,7 @@ mod workflow_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-pub use batch::{BatchId, BatchPlace};
+pub use batch_id::{BatchId, BatchPlace};
 pub use failure::{Failure, FailureKind};
 pub use file_url::{LinkRefused, Links};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};

@@ -24,7 +24,7 @@
 //! | `words/` | messages in both languages, with the same keys |
 //! | `docs/` | the API reference |
 
-mod files;
+mod page_files;
 
 use crate::process::error_response;
 use axum::{
@@ -35,7 +35,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use files::FILES;
+use page_files::FILES;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc};

@@ -4,10 +4,10 @@
 
 mod addresses;
 mod auto_map;
+mod check_fleet;
 mod convert;
 mod declared_names;
 mod files;
-mod fleet_catalog;
 mod parse;
 mod properties;
 mod values;

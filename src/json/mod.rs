@@ -4,14 +4,14 @@
 //! [`scan`] finds what the grammar allows and consumers cannot hold.
 
 mod faults;
-mod layout;
 mod members;
 mod pointer;
+mod pretty;
 pub(crate) mod raw_value;
 mod string_literals;
 
 pub(crate) use faults::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
-pub(crate) use layout::{compact, pretty};
 pub(crate) use members::{Member, Members};
 pub(crate) use pointer::child_pointer;
+pub(crate) use pretty::{compact, pretty};
 pub(crate) use string_literals::{lone_surrogates, string_end};

@@ -1,6 +1,6 @@
 //! Node catalogs of the instances, stored once per content. The report of an instance names its catalog by hash.
 
-use super::{Error, Queue, Result, redis::script_call::with_timeout, tasks::payload};
+use super::{Error, Queue, Result, compression, redis::script_call::with_timeout};
 use fred::{
     interfaces::KeysInterface,
     types::{Expiration, Value},
@@ -14,7 +14,7 @@ impl Queue {
     /// Stores a catalog's JSON under the hash of its content (64 lowercase hex digits). Storing it again renews its
     /// lifetime.
     pub async fn put_catalog(&self, hash: &str, json: &str) -> Result<()> {
-        let packed = Value::Bytes(payload::pack_text(json)?.into());
+        let packed = Value::Bytes(compression::pack_text(json)?.into());
         let kept = Some(Expiration::EX(KEPT.as_secs().cast_signed()));
         with_timeout(self.pool().set(self.root().catalog(checked(hash)?), packed, kept, None, false)).await
     }
@@ -22,7 +22,7 @@ impl Queue {
     /// Reads the catalog with this hash; `None` if it is not stored or has expired.
     pub async fn catalog(&self, hash: &str) -> Result<Option<String>> {
         let packed: Value = with_timeout(self.pool().get(self.root().catalog(checked(hash)?))).await?;
-        packed.into_bytes().map(|bytes| payload::unpack_text(&bytes)).transpose()
+        packed.into_bytes().map(|bytes| compression::unpack_text(&bytes)).transpose()
     }
 }
 

@@ -186,7 +186,7 @@ impl Queue {
     /// Returns those of these objects that no registered file needs (at most 1,000 ids a call).
     pub async fn unregistered(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>> {
         let ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        objects(self.call(Verb::Unregistered, vec![ids.into()]).await?.list()?)
+        objects(self.call(Verb::UnregisteredObjects, vec![ids.into()]).await?.list()?)
     }
 
     /// Takes at most `limit` objects that no file needs any more. Each object is returned twice, an hour apart, in case

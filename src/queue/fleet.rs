@@ -70,7 +70,7 @@ impl Queue {
             switch(report.alive),
             switch(announce),
         ];
-        self.write(Verb::Report, args).await
+        self.write(Verb::ReportInstance, args).await
     }
 }
 

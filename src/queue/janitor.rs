@@ -257,7 +257,7 @@ impl Queue {
             tracing::info!(%task, %attempt, instance = %lease.instance, "requeued the task of an instance that left the config");
         }
         let args = vec![lease.instance.as_str().into(), lease.token.as_str().into()];
-        self.call(Verb::Forget, args).await.map(drop)
+        self.call(Verb::ForgetInstance, args).await.map(drop)
     }
 }
 

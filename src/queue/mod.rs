@@ -79,6 +79,7 @@
 //! | `events` | channel | all events |
 
 mod catalogs;
+pub(super) mod compression;
 mod dispatch;
 mod error;
 mod events;
@@ -87,8 +88,8 @@ mod fleet;
 mod janitor;
 mod logins;
 mod redis;
-mod results;
 mod tasks;
+mod verb_types;
 mod workflows;
 
 pub use dispatch::{early_outputs::OutputsAdded, eligibility::RestrictedTasks};
@@ -103,11 +104,11 @@ pub use redis::{
     scripts::{Scripts, Verb},
     server_check::ServerIssue,
 };
-pub use results::{
+pub use tasks::batches::{BatchEnqueued, BatchOverview, PackedTask};
+pub use verb_types::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, QueueLimits, Renewed, Revived,
     TaskCursor, TaskPage, TaskQuery, Token, WaitFacts, Written,
 };
-pub use tasks::batches::{BatchEnqueued, BatchOverview, PackedTask};
 pub use workflows::{
     NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,
     WorkflowWritten,

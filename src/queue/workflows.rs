@@ -1,12 +1,11 @@
 //! Published workflows, stored by name in numbered versions.
 
 use super::{
-    Error, Queue, Result,
+    Error, Queue, Result, compression,
     redis::{
         script_call::{Reply, number},
         scripts::Verb,
     },
-    tasks::payload,
 };
 use crate::{
     settings::limits,
@@ -130,7 +129,7 @@ impl Queue {
         let args = vec![
             name.as_str().into(),
             head.into(),
-            Value::Bytes(payload::pack_text(graph.get())?.into()),
+            Value::Bytes(compression::pack_text(graph.get())?.into()),
             format!("{digest:x}").into(),
             expected.map(|version| version.to_string()).unwrap_or_default().into(),
             number(limits.versions_kept),
@@ -195,7 +194,7 @@ fn workflow(name: &WorkflowName, reply: &mut Reply) -> Result<StoredWorkflow> {
     let wrong = || Error::Corrupt(format!("workflow {name}"));
     let (version, latest) = (reply.parse()?, reply.parse()?);
     let head: String = reply.parse()?;
-    let graph = payload::unpack_text(&reply.value()?.into_bytes().ok_or_else(wrong)?)?;
+    let graph = compression::unpack_text(&reply.value()?.into_bytes().ok_or_else(wrong)?)?;
     let (created_ms, updated_ms) = (reply.parse()?, reply.parse()?);
     Ok(StoredWorkflow {
         name: name.clone(),

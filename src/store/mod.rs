@@ -17,12 +17,12 @@
 //! uploads remain in the bucket: give it a lifecycle rule that aborts them. A file in a bucket has at most 48 GiB.
 
 mod bucket;
+mod clean_filename;
 mod content_type;
 mod dedup;
 mod diagnose;
 mod error;
 mod local;
-mod name;
 mod orphans;
 #[cfg(not(feature = "s3"))]
 #[path = "no_s3_client.rs"]
@@ -32,11 +32,11 @@ mod s3_client;
 mod write;
 
 pub use bucket::Keys;
+pub use clean_filename::clean_filename;
 pub use content_type::{content_type, kind_of};
 pub use dedup::Redirect;
 pub use diagnose::Space;
 pub use error::Error;
-pub use name::clean_filename;
 pub use write::{Stored, Writer};
 
 use crate::task::{FileId, ObjectId};

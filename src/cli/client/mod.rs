@@ -1,7 +1,7 @@
 //! The REST and WebSocket client of the commands: address, credentials, retries and reconnects.
 
 pub(super) mod address;
-pub(super) mod connection;
+pub(super) mod common_args;
 pub(super) mod credentials;
 pub(super) mod envelope;
 pub(super) mod event_stream;

@@ -1,6 +1,6 @@
 //! A WebSocket connection, from login to loss. [`super::event_stream`] reconnects.
 
-use super::{connection::not_logged_in, rest::Api};
+use super::{common_args::not_logged_in, rest::Api};
 use crate::cli::error::Error;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
 //! `shuzhiren batches show|cancel`: all tasks of one submit with `--count` or `--sweep`.
 
-use super::ids::each;
+use super::for_each_id::each;
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             tasks::{cancel_batch, find_batch},
         },
         error::Error,

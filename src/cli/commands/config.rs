@@ -2,7 +2,7 @@
 
 use crate::cli::{
     client::{
-        connection::Common,
+        common_args::Common,
         envelope::Answer,
         rest::{Api, Repeat},
     },

@@ -1,9 +1,9 @@
 //! `shuzhiren explain`: what happened to a task, or what it waits for, in sentences.
 
-use super::ids::{about, check_ids};
+use super::for_each_id::{about, check_ids};
 use crate::{
     cli::{
-        client::connection::Common,
+        client::common_args::Common,
         error::Error,
         term::{
             format::{format_ms, node_of, text, unix_ms},

@@ -1,10 +1,10 @@
 //! `shuzhiren instances`, `enable`, `disable`.
 
-use super::ids::each;
+use super::for_each_id::each;
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             rest::{Api, Repeat},
         },
         error::Error,

@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         client::{
-            connection::{Common, not_logged_in},
+            common_args::{Common, not_logged_in},
             credentials::{Login, Logins},
             rest::{Api, Repeat},
         },

@@ -6,7 +6,7 @@ pub(super) mod completions;
 pub(super) mod config;
 pub(super) mod explain;
 pub(super) mod files;
-pub(super) mod ids;
+pub(super) mod for_each_id;
 pub(super) mod instances;
 pub(super) mod login;
 pub(super) mod sample;

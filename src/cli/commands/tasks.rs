@@ -2,12 +2,12 @@
 
 use super::{
     explain,
-    ids::{about, check_ids, each},
+    for_each_id::{about, check_ids, each},
 };
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             envelope::Answer,
             pagination::{self, ListRequest},
             rest::Repeat,

@@ -2,10 +2,10 @@
 
 use super::{
     files::download::{self, StoredFile},
-    ids::check_ids,
+    for_each_id::check_ids,
 };
 use crate::cli::{
-    client::{connection::Common, envelope::Answer, rest::Api},
+    client::{common_args::Common, envelope::Answer, rest::Api},
     error::Error,
     term::{format::text, output},
     watch::{follow, progress::ProgressReporter, targets::Targets, watch_all},

@@ -5,12 +5,12 @@ use super::retry_delay;
 use crate::{
     metrics,
     queue::{
-        Claim, Claimed, Error, Lease, Queue, Result, Written,
+        Claim, Claimed, Error, Lease, Queue, Result, Written, compression,
         redis::{
             script_call::{Reply, ms, number, switch},
             scripts::Verb,
         },
-        tasks::{enqueue_batcher, payload, task_hash::Fields},
+        tasks::{enqueue_batcher, task_hash::Fields},
     },
     task::{Attempt, Failure, FailureKind, InstanceId, Outcome, Output, Progress, Task, TaskFacts, TaskId, TaskState},
 };
@@ -46,7 +46,7 @@ impl Queue {
     /// Reads the claim of a task in flight again, after a takeover. `None` if the task no longer belongs to this
     /// attempt.
     pub async fn read_claim(&self, task: TaskId, attempt: Attempt) -> Result<Option<Claim>> {
-        let mut reply = self.call(Verb::Tasks, vec![task.to_string().into()]).await?;
+        let mut reply = self.call(Verb::TaskGet, vec![task.to_string().into()]).await?;
         let Some(fields) = Fields::new(task, reply.list()?) else { return Ok(None) };
         if !fields.is_active(attempt)? {
             return Ok(None);
@@ -170,13 +170,13 @@ impl Queue {
     /// active here gives [`Written::NotThisAttempt`] and keeps its slot: settle it.
     pub async fn release(&self, lease: &Lease, task: TaskId) -> Result<Written> {
         let args = vec![lease.instance.as_str().into(), lease.token.as_str().into(), task.to_string().into()];
-        self.write(Verb::Release, args).await
+        self.write(Verb::FreeSlot, args).await
     }
 
     /// Claims the task again under the same attempt after a Redis failover lost the claim, provided the task is
     /// waiting.
     pub async fn reclaim(&self, lease: &Lease, task: TaskId, attempt: Attempt) -> Result<Written> {
-        self.write(Verb::Reclaim, fence(lease, task, attempt)).await
+        self.write(Verb::RestoreClaim, fence(lease, task, attempt)).await
     }
 
     pub(crate) async fn write(&self, verb: Verb, args: Vec<Value>) -> Result<Written> {
@@ -219,7 +219,7 @@ fn claim(reply: &mut Reply) -> Result<Claim> {
     Ok(Claim {
         task,
         attempt,
-        payload: payload::unpack(&packed)?,
+        payload: compression::unpack(&packed)?,
         timeout: timeout(&facts),
         max_attempts,
         owner,

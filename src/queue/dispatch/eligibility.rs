@@ -26,7 +26,7 @@ impl Queue {
     /// Returns live tasks that only other instances may run, restricted at `since_ms` or later. Examines at most `limit`.
     pub async fn restricted_tasks(&self, lease: &Lease, since_ms: u64, limit: u64) -> Result<RestrictedTasks> {
         let args = vec![lease.instance.as_str().into(), number(since_ms), number(limit.max(1))];
-        let mut reply = self.call(Verb::Restricted, args).await?;
+        let mut reply = self.call(Verb::RestrictedTasks, args).await?;
         let (looked_at, last_ms) = (reply.parse()?, reply.parse::<String>()?.parse().ok());
         let mut tasks = Vec::new();
         while let Ok(id) = reply.value() {
@@ -43,7 +43,7 @@ impl Queue {
     pub async fn admit(&self, lease: &Lease, tasks: &[TaskId]) -> Result<u64> {
         let args: Vec<Value> =
             vec![lease.instance.as_str().into(), lease.token.as_str().into(), comma_list(tasks).into()];
-        let mut reply = self.call(Verb::Admit, args).await?;
+        let mut reply = self.call(Verb::AllowInstance, args).await?;
         match reply.tag() {
             "admitted" => reply.parse(),
             "fenced" => Ok(0),

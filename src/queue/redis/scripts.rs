@@ -45,7 +45,7 @@ macro_rules! scripts {
 
 scripts! {
     Acquire = "#!lua" "acquire" ["events" "redis_restart"];
-    Admit = "#!lua" "admit" [];
+    AllowInstance = "#!lua" "allow_instance" [];
     Batch = "#!lua flags=no-writes" "batch" [];
     BatchCancel = "#!lua" "batch_cancel" ["events" "indexes" "end_task"];
     BatchList = "#!lua flags=no-writes" "batch_list" [];
@@ -66,12 +66,12 @@ scripts! {
     FileExpire = "#!lua" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
     Finish = "#!lua" "finish" ["events" "indexes" "end_task" "attempts" "run_times"];
-    Forget = "#!lua" "forget" ["task_stream"];
+    ForgetInstance = "#!lua" "forget_instance" ["task_stream"];
+    FreeSlot = "#!lua" "free_slot" ["events" "indexes" "end_task" "attempts"];
     Gc = "#!lua" "gc" ["files"];
     Heartbeat = "#!lua" "heartbeat" [];
     Instances = "#!lua flags=no-writes" "instances" [];
     Leases = "#!lua flags=no-writes" "leases" [];
-    List = "#!lua flags=no-writes" "list" [];
     LoginFailed = "#!lua" "login_failed" [];
     Nack = "#!lua" "nack" ["events" "indexes" "end_task" "attempts" "files"];
     OrphanObjects = "#!lua" "orphan_objects" ["files"];
@@ -79,20 +79,20 @@ scripts! {
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];
     Progress = "#!lua" "progress" ["events" "indexes" "attempts"];
     Promote = "#!lua" "promote" ["events" "indexes"];
-    Reclaim = "#!lua" "reclaim" ["events" "indexes" "attempts" "task_stream"];
     RedisInfo = "#!lua flags=no-writes" "redis_info" [];
-    Release = "#!lua" "release" ["events" "indexes" "end_task" "attempts"];
     ReleaseLease = "#!lua" "release_lease" ["events"];
     Renew = "#!lua" "renew" [];
     RepairIndex = "#!lua" "repair_index" ["events" "indexes" "end_task" "task_stream" "repair"];
-    Report = "#!lua" "report" ["events"];
+    ReportInstance = "#!lua" "report_instance" ["events"];
     Requeue = "#!lua" "requeue" ["events" "indexes" "end_task" "attempts" "files"];
-    Restricted = "#!lua flags=no-writes" "restricted" [];
+    RestoreClaim = "#!lua" "restore_claim" ["events" "indexes" "attempts" "task_stream"];
+    RestrictedTasks = "#!lua flags=no-writes" "restricted_tasks" [];
     Revive = "#!lua" "revive" ["events" "indexes" "files"];
     Start = "#!lua" "start" ["events" "indexes" "attempts"];
-    Tasks = "#!lua flags=no-writes" "tasks" [];
-    Unregistered = "#!lua flags=no-writes" "unregistered" [];
-    Versions = "#!lua flags=no-writes" "versions" [];
+    TaskGet = "#!lua flags=no-writes" "task_get" [];
+    TaskList = "#!lua flags=no-writes" "task_list" [];
+    TaskVersions = "#!lua flags=no-writes" "task_versions" [];
+    UnregisteredObjects = "#!lua flags=no-writes" "unregistered_objects" [];
     WaitFacts = "#!lua flags=no-writes" "wait_facts" [];
     WorkflowDelete = "#!lua" "workflow_delete" ["files" "workflow_files"];
     WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];

@@ -3,10 +3,9 @@
 //! A single task is sent at once. Under load, the cost of a call (the client's request, the start of the script, a WAIT
 //! for durability) is shared by all tasks that arrived meanwhile, which would otherwise queue up at Redis.
 
-use super::payload;
 use crate::{
     queue::{
-        Error, Result,
+        Error, Result, compression,
         redis::{
             durability::Durable,
             script_call::{CALL_TIMEOUT, Reply, ScriptCaller, number},
@@ -46,7 +45,7 @@ pub(crate) async fn fields(new: &NewTask) -> Result<Fields> {
         new.fingerprint.as_str().into(),
         new.start_by_ms.map(|ms| ms.to_string()).unwrap_or_default().into(),
         facts.into(),
-        Value::Bytes(payload::pack(&new.payload).await?.into()),
+        Value::Bytes(compression::pack(&new.payload).await?.into()),
         files.into_iter().collect::<Vec<_>>().join(",").into(),
         only(&new.facts.eligible).into(),
         new.facts.workflow_hash.as_deref().unwrap_or_default().into(),

@@ -2,7 +2,6 @@
 
 pub(super) mod batches;
 pub(super) mod enqueue_batcher;
-pub(super) mod payload;
 pub(super) mod previews;
 pub(super) mod task_hash;
 pub(super) mod verbs;

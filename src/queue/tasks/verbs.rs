@@ -44,7 +44,7 @@ impl Queue {
 
     /// Reads several tasks at once, in the order asked (at most 1,000).
     pub async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
-        let mut reply = self.call(Verb::Tasks, vec![comma_list(ids).into()]).await?;
+        let mut reply = self.call(Verb::TaskGet, vec![comma_list(ids).into()]).await?;
         let hashes = reply.lists()?;
         if hashes.len() != ids.len() {
             return Err(reply.unexpected());
@@ -54,7 +54,7 @@ impl Queue {
 
     /// Reads the versions and states of several tasks in one round trip, for gap recovery of the WebSocket feed.
     pub async fn versions(&self, ids: &[TaskId]) -> Result<Vec<Option<(u64, TaskState)>>> {
-        let mut reply = self.call(Verb::Versions, vec![comma_list(ids).into()]).await?;
+        let mut reply = self.call(Verb::TaskVersions, vec![comma_list(ids).into()]).await?;
         let found = reply.lists()?;
         if found.len() != ids.len() {
             return Err(reply.unexpected());
@@ -73,7 +73,7 @@ impl Queue {
     pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
         let key = self.root().payload(id);
         let value: Value = with_timeout(self.pool().get(key)).await?;
-        value.into_bytes().map(|bytes| super::payload::unpack(&bytes)).transpose()
+        value.into_bytes().map(|bytes| crate::queue::compression::unpack(&bytes)).transpose()
     }
 
     /// Returns what a pending task's start depends on.
@@ -122,7 +122,7 @@ impl Queue {
                 .into(),
             query.workflow.as_ref().map(WorkflowName::as_str).unwrap_or_default().into(),
         ];
-        page(self.call(Verb::List, args).await?)
+        page(self.call(Verb::TaskList, args).await?)
     }
 
     /// Cancels a task in any state that has not ended. The task is `cancelled` at once.
@@ -213,7 +213,7 @@ fn row_task(row: Vec<Value>) -> Result<Option<Task>> {
     let mut row = row.into_iter();
     let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));
     let (Some(id), Some(hash)) = (id, hash) else {
-        return Err(Error::Corrupt("a row of list.lua".to_owned()));
+        return Err(Error::Corrupt("a row of task_list.lua".to_owned()));
     };
     Fields::new(id, hash).map(|fields| fields.task()).transpose()
 }

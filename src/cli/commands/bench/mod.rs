@@ -6,7 +6,7 @@ pub(super) mod percentiles;
 use crate::cli::{
     client::{
         address::is_loopback,
-        connection::Common,
+        common_args::Common,
         rest::{Api, Repeat},
     },
     error::Error,

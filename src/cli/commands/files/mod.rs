@@ -5,11 +5,11 @@ pub(super) mod download_to_path;
 pub(super) mod file_name;
 pub(super) mod upload;
 
-use super::ids::each;
+use super::for_each_id::each;
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             pagination::{self, ListRequest},
             rest::{Api, Repeat},
             tasks::tasks_of_batch,

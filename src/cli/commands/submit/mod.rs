@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             envelope::Answer,
             rest::{Api, Repeat},
         },

@@ -4,7 +4,7 @@ pub(super) mod top_view;
 
 use crate::cli::{
     client::{
-        connection::Common,
+        common_args::Common,
         event_stream::{EventStream, Next},
         rest::Api,
     },

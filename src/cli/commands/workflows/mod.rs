@@ -4,11 +4,11 @@ pub(super) mod publish;
 pub(super) mod workflow_ref;
 pub(super) mod workflow_table;
 
-use super::ids::each;
+use super::for_each_id::each;
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             envelope::Answer,
             pagination::{self, ListRequest},
             rest::Repeat,

@@ -4,7 +4,7 @@ use super::workflow_ref::{path_of, whole_name};
 use crate::{
     cli::{
         client::{
-            connection::Common,
+            common_args::Common,
             envelope::Answer,
             rest::{Api, Repeat},
         },

@@ -3,39 +3,44 @@
 use super::{Mutant, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
-    mutant("admit", "if is_fenced(instance, token) then", "if false then", "a_stale_lease_admits_nothing"),
-    mutant("admit", "not TERMINAL[task.state] and ", "", "an_instance_that_meets_the_requirements_later_is_admitted"),
+    mutant("allow_instance", "if is_fenced(instance, token) then", "if false then", "a_stale_lease_admits_nothing"),
     mutant(
-        "admit",
+        "allow_instance",
+        "not TERMINAL[task.state] and ",
+        "",
+        "an_instance_that_meets_the_requirements_later_is_admitted",
+    ),
+    mutant(
+        "allow_instance",
         "task.only and not string.find(task.only, ',' .. instance .. ',', 1, true)",
         "task.only",
         "an_instance_that_meets_the_requirements_later_is_admitted",
     ),
     mutant(
-        "admit",
+        "allow_instance",
         "task.only and not string.find(task.only, ',' .. instance .. ',', 1, true)",
         "not string.find(task.only or '', instance, 1, true)",
         "an_instance_that_meets_the_requirements_later_is_admitted",
     ),
     mutant(
-        "admit",
+        "allow_instance",
         "task.only .. instance .. ','",
         "',' .. instance .. ','",
         "an_instance_that_meets_the_requirements_later_is_admitted",
     ),
     mutant(
-        "restricted",
+        "restricted_tasks",
         "',' .. instance .. ','",
         "instance",
         "an_instance_that_meets_the_requirements_later_is_admitted",
     ),
     mutant(
-        "restricted",
+        "restricted_tasks",
         "root .. 'narrowed', since,",
         "root .. 'narrowed', '-inf',",
         "restricted_tasks_are_read_in_pages",
     ),
-    mutant("restricted", "'LIMIT', 0, limit", "'LIMIT', 0, -1", "restricted_tasks_are_read_in_pages"),
+    mutant("restricted_tasks", "'LIMIT', 0, limit", "'LIMIT', 0, -1", "restricted_tasks_are_read_in_pages"),
     mutant(
         "lib/accept",
         "    redis.call('ZADD', root .. 'narrowed', now, id)\n",

@@ -111,13 +111,13 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("orphan_objects", "  if turn == 'first' then", "  if true then", "orphan_objects_are_handed_out_twice"),
     mutant(
-        "unregistered",
+        "unregistered_objects",
         "redis.call('EXISTS', root .. 'object:' .. object) == 1",
         "false",
         "the_last_file_deletes_its_object",
     ),
-    mutant("unregistered", "file[1] and not file[2]", "false", "files_of_older_versions_are_their_own_objects"),
-    mutant("unregistered", "file[1] and not file[2]", "file[1]", "files_of_one_content_share_one_object"),
+    mutant("unregistered_objects", "file[1] and not file[2]", "false", "files_of_older_versions_are_their_own_objects"),
+    mutant("unregistered_objects", "file[1] and not file[2]", "file[1]", "files_of_one_content_share_one_object"),
     mutant(
         "lib/files",
         "redis.call('DEL', file_key(file), root .. 'uses:' .. file)",

@@ -4,7 +4,7 @@ use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
     guarded("renew", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
-    mutant("report", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
+    mutant("report_instance", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     mutant("release_lease", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     guarded("acquire", "  if tonumber(current[2]) > now then", "  if false then", "a_live_lease_is_not_taken"),
     guarded(
@@ -48,7 +48,12 @@ pub const MUTANTS: &[Mutant] = &[
         "a_restarted_redis_extends_leases_and_pauses_claims",
     ),
     mutant("config_put", "expected ~= '' and expected ~= version", "false", "a_config_is_written_under_its_version"),
-    mutant("report", "  report = string.gsub", "  local _ = string.gsub", "an_instance_is_known_by_its_report"),
+    mutant(
+        "report_instance",
+        "  report = string.gsub",
+        "  local _ = string.gsub",
+        "an_instance_is_known_by_its_report",
+    ),
     mutant(
         "heartbeat",
         "redis.call('ZREMRANGEBYSCORE', root .. 'dispatchers', '-inf', now)\n",

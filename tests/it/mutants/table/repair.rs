@@ -68,7 +68,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("repair_index", "ensure_group()\n", "", "every_lost_key_is_rebuilt"),
     mutant(
-        "forget",
+        "forget_instance",
         "redis.call('ZREM', root .. 'leases', instance)\n",
         "",
         "the_task_of_an_instance_that_left_the_config_is_requeued",

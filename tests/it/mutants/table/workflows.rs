@@ -79,7 +79,12 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_batch_disappears_with_its_last_task",
     ),
-    mutant("list", "  elseif workflow ~= '' then\n", "  elseif false then\n", "tasks_are_listed_by_their_workflow"),
+    mutant(
+        "task_list",
+        "  elseif workflow ~= '' then\n",
+        "  elseif false then\n",
+        "tasks_are_listed_by_their_workflow",
+    ),
     mutant(
         "lib/repair",
         "    ensure(batch_key(task.id), task.created, task.id)\n",
