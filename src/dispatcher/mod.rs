@@ -41,18 +41,18 @@
 //! out of memory: [`outcome`](attempt::outcome) · 22 instances reachable by dispatchers only: `deploy/README.md`.
 
 mod attempt;
+mod background_tasks;
 mod instance;
 mod leasing;
 mod orphan_files;
 mod redis_retry;
-mod services;
 mod shared;
 
 pub use shared::Parts;
 
 use crate::process::Readiness;
 use instance::registry::Registry;
-use leasing::roster;
+use leasing::lease_loop;
 use shared::Shared;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -70,9 +70,11 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     // The services outlive the actors, which need cancels and wake-ups until the end of the hand-over.
     let end = CancellationToken::new();
     let tracker = TaskTracker::new();
-    tracker.spawn(end.clone().run_until_cancelled_owned(services::wake_claimers(shared.clone())));
-    tracker.spawn(end.clone().run_until_cancelled_owned(services::follow_events(shared.clone(), instances.clone())));
-    tracker.spawn(end.clone().run_until_cancelled_owned(services::delete_unreferenced(shared.clone())));
+    tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::wake_claimers(shared.clone())));
+    tracker.spawn(
+        end.clone().run_until_cancelled_owned(background_tasks::follow_events(shared.clone(), instances.clone())),
+    );
+    tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::delete_unreferenced(shared.clone())));
     let orphans = orphan_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
     tracker.spawn(end.clone().run_until_cancelled_owned(orphans));
     let janitor = shared.parts.queue.clone();
@@ -80,7 +82,7 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     let retention = shared.parts.retention;
     tracker.spawn(async move { janitor.run_janitor(retention, janitor_stop).await });
     tracing::info!(dispatcher = shared.name, "dispatcher started");
-    roster::run(shared.clone(), instances, readiness, stop).await;
+    lease_loop::run(shared.clone(), instances, readiness, stop).await;
     end.cancel();
     tracker.close();
     tracker.wait().await;

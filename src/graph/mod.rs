@@ -15,17 +15,17 @@ mod catalog;
 mod convert;
 mod json_faults;
 mod links;
-mod node;
 mod output_prefix;
 mod params;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod workflow;
 mod workflow_hash;
 
 pub use catalog::{Catalog, FleetCatalog, Member};
-pub use node::Workflow;
 pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, publish, resolve, schema};
+pub use workflow::Workflow;
 
 /// Limits of a graph.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use super::{
     GraphLimits, Workflow, convert,
     json_faults::scan,
     links,
-    node::{Member, Node},
+    workflow::{Member, Node},
 };
 use crate::{
     json::{self, child_pointer, raw_value},

@@ -4,10 +4,10 @@
 
 mod addresses;
 mod auto_map;
-mod check_fleet;
+mod check_against_fleet;
 mod convert;
-mod declared_names;
 mod files;
+mod graph_names;
 mod parse;
 mod properties;
 mod values;

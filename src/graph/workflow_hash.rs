@@ -1,6 +1,6 @@
 //! Hash of a graph without the parts that change from run to run: runs with the same hash take about the same time.
 
-use super::{FleetCatalog, Workflow, catalog::Kind, node::Node, params::is_seed_name};
+use super::{FleetCatalog, Workflow, catalog::Kind, params::is_seed_name, workflow::Node};
 use crate::json::raw_value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};

@@ -10,7 +10,10 @@ use std::{
 
 /// A resolver for `reqwest`, which does not use it for addresses in a URL.
 #[derive(Clone)]
-pub(crate) struct DnsGuard(Arc<dyn Fn(&str, IpAddr) -> bool + Send + Sync>);
+pub(crate) struct DnsGuard(Arc<IsAllowed>);
+
+/// Whether a host may be reached at an address.
+type IsAllowed = dyn Fn(&str, IpAddr) -> bool + Send + Sync;
 
 impl DnsGuard {
     /// A guard that returns only the addresses of a host for which `is_allowed(host, address)` holds.

@@ -161,7 +161,8 @@ impl Submitter {
         if let Some(earlier) = Submitted::earlier(&self.queue, request).await? {
             return Ok(earlier);
         }
-        let staged = StagedFiles::store(&self.files, &self.fetcher, &request.caller.username, incoming).await?;
+        let staged =
+            Box::pin(StagedFiles::store(&self.files, &self.fetcher, &request.caller.username, incoming)).await?;
         let submitted = tasks.enqueue(&self.queue, request).await;
         match &submitted {
             Ok(submitted) if !submitted.is_replay => staged.keep(),

@@ -44,11 +44,7 @@ impl<'a> PublicationBody<'a> {
         let object = |name: &'static str, flaws: &mut Vec<Problem>| {
             let value = members.get(name);
             if value.is_some_and(|value| !raw_value::is_object(value)) {
-                flaws.push(Problem::shape(
-                    &format!("/{name}"),
-                    "not_an_object",
-                    &format!("`{name}` must be an object"),
-                ));
+                flaws.push(Problem::shape(format!("/{name}"), "not_an_object", format!("`{name}` must be an object")));
             }
             value
         };

@@ -95,7 +95,7 @@ fn params<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<&'a Raw
 fn boolean(members: &Members<'_>, name: &str, flaws: &mut Vec<Problem>) -> bool {
     let Some(value) = members.get(name) else { return false };
     raw_value::boolean(value).unwrap_or_else(|| {
-        flaws.push(Problem::shape(&format!("/{name}"), "not_a_boolean", &format!("`{name}` must be true or false")));
+        flaws.push(Problem::shape(format!("/{name}"), "not_a_boolean", format!("`{name}` must be true or false")));
         false
     })
 }
@@ -117,7 +117,7 @@ fn object<'a>(members: &Members<'a>, name: &str, flaws: &mut Vec<Problem>) -> Op
     if raw_value::is_object(value) {
         return Some(value);
     }
-    flaws.push(Problem::shape(&format!("/{name}"), "not_an_object", &format!("`{name}` must be an object")));
+    flaws.push(Problem::shape(format!("/{name}"), "not_an_object", format!("`{name}` must be an object")));
     None
 }
 
@@ -127,12 +127,12 @@ fn number(members: &Members<'_>, name: &str, (low, high): (u64, u64), flaws: &mu
         Some(number) => {
             let fits = u64::try_from(number).ok().filter(|number| (low..=high).contains(number));
             if fits.is_none() {
-                flaws.push(Problem::unfit(&pointer, "out_of_range", &format!("`{name}` must be from {low} to {high}")));
+                flaws.push(Problem::unfit(&pointer, "out_of_range", format!("`{name}` must be from {low} to {high}")));
             }
             fits
         }
         None => {
-            flaws.push(Problem::shape(&pointer, "not_an_integer", &format!("`{name}` must be a whole number")));
+            flaws.push(Problem::shape(&pointer, "not_an_integer", format!("`{name}` must be a whole number")));
             None
         }
     }

@@ -35,7 +35,7 @@ fn read_count(value: &RawValue, flaws: &mut Vec<Problem>) -> Option<u16> {
     };
     let fits = u16::try_from(count).ok().filter(|count| (1..=BATCH_TASKS_MAX).contains(count));
     if fits.is_none() {
-        flaws.push(Problem::unfit("/count", "out_of_range", &format!("`count` must be from 1 to {BATCH_TASKS_MAX}")));
+        flaws.push(Problem::unfit("/count", "out_of_range", format!("`count` must be from 1 to {BATCH_TASKS_MAX}")));
     }
     fits
 }

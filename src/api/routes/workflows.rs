@@ -176,7 +176,7 @@ pub(crate) async fn publish(
     request: Request,
 ) -> Result<Response> {
     let name: WorkflowName = name.parse().map_err(|error: crate::task::NotAName| {
-        ApiError::InvalidRequest(vec![Problem::unfit("", "not_a_name", &error.to_string())])
+        ApiError::InvalidRequest(vec![Problem::unfit("", "not_a_name", error.to_string())])
     })?;
     let headers = request.headers().clone();
     let bytes = body::read_json(request, WORKFLOW_BODY_BYTES).await?;

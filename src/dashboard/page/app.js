@@ -5,7 +5,7 @@ import { onRoute, route } from './base/router.js';
 import { isLoggedIn, onSession, user } from './base/session.js';
 import { open, start, stop } from './live/socket.js';
 import { onMessage, readInstances, reset } from './live/store.js';
-import { publish } from './live/topics.js';
+import { publish } from './live/pub-sub.js';
 import { loginPage, loginDialog } from './views/login.js';
 import { shell } from './views/shell.js';
 import { setChildren } from './base/dom.js';

@@ -1,7 +1,7 @@
 //! Follows a submitted prompt to its end. WebSocket events are hints; the instance's REST answers are the truth.
 
 use super::{
-    context::AttemptContext, outputs::early_outputs::EarlyCollector, reclaim::reclaim, recover::PriorRun,
+    context::AttemptContext, outputs::early_outputs::EarlyCollector, recover::PriorRun, restore_claim::reclaim,
     stage_error::StageError, watchdog::Watchdog,
 };
 use crate::{

@@ -5,7 +5,7 @@
 
 use super::{context::AttemptContext, stage_error::StageError};
 use crate::{
-    dispatcher::{instance::catalog, redis_retry::until_answered},
+    dispatcher::{instance::catalog_refresh, redis_retry::until_answered},
     graph::{Catalog, Workflow},
     queue::Result,
     task::{Failure, FailureKind, InstanceId, Warning},
@@ -26,7 +26,7 @@ pub(crate) async fn on_refusal(context: &AttemptContext, refusal: Failure) -> St
     }
     let instance = &context.instance;
     if !instance.catalog.is_fresh(FRESH_AGE)
-        && let Err(reason) = catalog::read(instance).await
+        && let Err(reason) = catalog_refresh::read(instance).await
     {
         tracing::debug!(instance = %instance.target.id, reason, "catalog not read after a refusal");
         if instance.catalog.hash().is_none() {

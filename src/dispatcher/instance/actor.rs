@@ -1,7 +1,7 @@
 //! The actor of one leased instance: starts all its parts, and ends them together.
 
 use super::{
-    catalog, claimer, eligibility, health_check, orphan_prompts, reattach,
+    admission, catalog_refresh, claimer, health_check, orphan_prompts, reattach,
     registry::Registry,
     socket_events,
     state::{Instance, Leased},
@@ -87,8 +87,8 @@ async fn run(instance: Arc<Instance>, in_flight: InFlight, instances: Arc<Regist
     tracker.spawn(guarded(instance.clone(), lease_renewal::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), health_check::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), socket_events::run(instance.clone())));
-    tracker.spawn(guarded(instance.clone(), catalog::run(instance.clone())));
-    tracker.spawn(guarded(instance.clone(), eligibility::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), catalog_refresh::run(instance.clone())));
+    tracker.spawn(guarded(instance.clone(), admission::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), claimer::run(instance.clone())));
     tracker.spawn(guarded(instance.clone(), orphan_prompts::run(instance.clone())));
     tokio::select! {

@@ -1,12 +1,12 @@
 //! A leased instance: its actor, health, claims, socket, catalog.
 
 pub(super) mod actor;
-pub(super) mod catalog;
+pub(super) mod admission;
+pub(super) mod catalog_refresh;
+pub(super) mod catalog_state;
 pub(super) mod claimer;
-pub(super) mod eligibility;
 pub(super) mod health;
 pub(super) mod health_check;
-pub(super) mod known_catalog;
 pub(super) mod orphan_list;
 pub(super) mod orphan_prompts;
 pub(super) mod previews;

@@ -1,8 +1,8 @@
 //! State of one leased instance, shared by the parts of its actor.
 
 use super::{
+    catalog_state::KnownCatalog,
     health::Health,
-    known_catalog::KnownCatalog,
     orphan_list::OrphanPrompts,
     runs::{AttemptSignals, RunEnd, Runs},
 };

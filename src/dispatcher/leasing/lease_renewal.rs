@@ -3,7 +3,7 @@
 use crate::{
     clock::since_boot,
     dispatcher::{
-        attempt::reclaim,
+        attempt::restore_claim,
         instance::{reattach, state::Instance},
     },
     queue::{InFlight, Renewed, Written},
@@ -51,7 +51,7 @@ async fn reconcile(instance: &Arc<Instance>, in_flight: &InFlight, before: &[(Ta
         if in_flight.tasks.contains(&(*task, *attempt)) {
             continue;
         }
-        match reclaim::try_reclaim(instance, *task, *attempt).await {
+        match restore_claim::try_reclaim(instance, *task, *attempt).await {
             Ok(Written::Done) => {}
             // The slot is free already: the task was cancelled and cleaned up, or a settle is being answered. The run
             // learns this from its next fenced write; here only a prompt that still executes is stopped.

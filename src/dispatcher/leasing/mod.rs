@@ -2,6 +2,6 @@
 
 pub(super) mod fair_share;
 pub(super) mod lease_clock;
+pub(super) mod lease_loop;
 pub(super) mod lease_renewal;
-pub(super) mod roster;
 pub(super) mod takeover_grace;

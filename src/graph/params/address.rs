@@ -3,7 +3,7 @@
 
 use super::{
     Declared, auto_map,
-    declared_names::Names,
+    graph_names::Names,
     options::{ASSIGNMENTS_MAX, BASE, Options, pointer},
     title::Titles,
 };

@@ -3,7 +3,7 @@
 
 use super::{address::Reader, options::pointer};
 use crate::{
-    graph::{Workflow, links, node::Node},
+    graph::{Workflow, links, workflow::Node},
     json::raw_value,
     problem::{Problem, clip},
 };

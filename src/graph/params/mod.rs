@@ -5,10 +5,10 @@
 mod address;
 mod apply;
 mod auto_map;
-mod check_fleet;
+mod check_against_fleet;
 mod declared;
-mod declared_names;
 mod files;
+mod graph_names;
 mod options;
 mod placeholder;
 mod seeds;

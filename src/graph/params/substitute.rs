@@ -3,7 +3,7 @@
 
 use super::{
     address::{Reader, plain_object},
-    declared_names::{Marker, Template},
+    graph_names::{Marker, Template},
     options::pointer,
     placeholder::{Piece, default_json, pieces},
 };

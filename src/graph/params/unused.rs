@@ -5,7 +5,7 @@ use super::{
     options::{WARNINGS_MAX, pointer},
 };
 use crate::{
-    graph::node::Node,
+    graph::workflow::Node,
     problem::{Problem, SEARCHES_MAX, clip, suggest},
     task::Warning,
 };

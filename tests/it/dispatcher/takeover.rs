@@ -112,3 +112,18 @@ async fn a_copy_that_arrives_after_a_takeover_does_not_run() {
     assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
     assert_eq!(stack.executions(&id), 1);
 }
+
+/// A dispatcher that loses its lease before it can settle leaves the result at the instance, where the next owner finds it.
+#[tokio::test]
+async fn a_result_is_left_for_the_next_owner_when_the_lease_is_lost() {
+    let (stack, proxy) = proxied(&[("SHUZHIREN_LEASE_TTL", "6s")]).await;
+    let id = stack.client.submit(json!({"workflow": workflow::steps(10, 1.0)})).await;
+    proxy.rule("GET /history", 1, Action::Hold);
+    proxy.wait_requests(&format!("GET /history/{}", prompt(&id, 1)), 1).await;
+    let key = format!("{{shuzhiren}}:instance:127.0.0.1:{}", proxy.port);
+    RawRedis::connect(&stack.redis.socket()).run(&["HSET", &key, "token", "another"]);
+    proxy.release();
+    let task = stack.client.wait_ended(&id).await;
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("completed"), &json!(1)), "{task}\n{}", stack.log());
+    assert_eq!(stack.executions(&id), 1, "{}", stack.log());
+}

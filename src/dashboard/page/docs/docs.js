@@ -2,7 +2,7 @@
 
 import { h, setChildren } from '../base/dom.js';
 import { readStorage, writeStorage } from '../base/browser-storage.js';
-import { blocks, inline } from './prose.js';
+import { blocks, inline } from './markdown.js';
 import { example, schemaRows, typeOf } from './schema.js';
 
 const root = document.getElementById('docs');

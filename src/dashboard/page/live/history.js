@@ -2,7 +2,7 @@
 
 import { readStorage, writeStorage } from '../base/browser-storage.js';
 import { connection } from './socket.js';
-import { publish } from './topics.js';
+import { publish } from './pub-sub.js';
 
 const STEP_MS = 5_000;
 const SPAN_MS = 3_600_000;

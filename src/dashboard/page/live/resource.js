@@ -2,7 +2,7 @@
 
 import { ApiError } from '../base/api.js';
 import { isLoggedIn } from '../base/session.js';
-import { subscribe } from './topics.js';
+import { subscribe } from './pub-sub.js';
 
 const RETRY_MS = 5_000;
 

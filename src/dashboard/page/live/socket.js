@@ -2,7 +2,7 @@
 
 import { expireSession, isLoggedIn, token } from '../base/session.js';
 import { syncServerClock } from '../base/format.js';
-import { publish } from './topics.js';
+import { publish } from './pub-sub.js';
 
 const DELAY_MIN_MS = 500;
 const DELAY_MAX_MS = 15_000;

@@ -6,7 +6,7 @@ import { now } from '../base/format.js';
 import { isLoggedIn } from '../base/session.js';
 import { recordOverview } from './history.js';
 import { connection } from './socket.js';
-import { publish } from './topics.js';
+import { publish } from './pub-sub.js';
 
 /** Tasks whose latest update is kept; the oldest are dropped. */
 const UPDATES_MAX = 2_000;

@@ -7,7 +7,7 @@ import { t } from '../base/i18n.js';
 import { fileLink } from '../base/file-links.js';
 import { go, link, pageOf } from '../base/router.js';
 import { resource } from '../live/resource.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { acceptDrops } from '../components/ui/drop-zone.js';
 import { errorText } from '../components/ui/error-text.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';

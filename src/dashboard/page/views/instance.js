@@ -7,7 +7,7 @@ import { t } from '../base/i18n.js';
 import { link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { known } from '../live/store.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { memoryBar, phaseBadge } from '../components/ui/badges.js';
 import { enableSwitch } from '../components/fleet/enable-switch.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';

@@ -5,7 +5,7 @@ import { ago, memoryUsage, number, shortId, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
 import { go, link } from '../base/router.js';
 import { known, readInstances } from '../live/store.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { memoryBar, phaseBadge, phaseOf } from '../components/ui/badges.js';
 import { hasProblem } from '../components/fleet/problems.js';
 import { enableSwitch } from '../components/fleet/enable-switch.js';

@@ -8,7 +8,7 @@ import { link } from '../base/router.js';
 import { currentPoint, points } from '../live/history.js';
 import { resource } from '../live/resource.js';
 import { known, readInstances, withUpdates } from '../live/store.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { chart } from '../components/ui/chart.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { instanceWall } from '../components/fleet/instance-wall.js';

@@ -8,7 +8,7 @@ import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
-import { readPublishedForm } from '../components/workflow/published-form.js';
+import { readPublishedForm } from '../components/workflow/read-published-form.js';
 import { confirm } from '../components/ui/dialog.js';
 import { toast, toastError } from '../components/ui/toast.js';
 import { draft } from '../base/drafts.js';

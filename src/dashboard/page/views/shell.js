@@ -7,7 +7,7 @@ import { link } from '../base/router.js';
 import { logOut, user } from '../base/session.js';
 import { connection, retryNow } from '../live/socket.js';
 import { known } from '../live/store.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { emptyPanel } from '../components/ui/panels.js';
 import { icon, logo } from '../components/ui/icons.js';
 import { languageToggle, themeToggle } from '../components/ui/toggles.js';

@@ -8,7 +8,7 @@ import { member, parseJson } from '../base/json.js';
 import { go, link } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { isEnded, withUpdates } from '../live/store.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { bar, statusBadge } from '../components/ui/badges.js';
 import { failurePanel } from '../components/task/failure.js';
 import { waitingReason } from '../components/task/waiting-reason.js';

@@ -7,7 +7,7 @@ import { t } from '../base/i18n.js';
 import { go, link, pageOf } from '../base/router.js';
 import { resource } from '../live/resource.js';
 import { STATUSES, known, withUpdates } from '../live/store.js';
-import { subscribe } from '../live/topics.js';
+import { subscribe } from '../live/pub-sub.js';
 import { batchPanel } from '../components/task/batch-panel.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';

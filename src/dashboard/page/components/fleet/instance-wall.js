@@ -5,7 +5,7 @@ import { memoryUsage, shortId } from '../../base/format.js';
 import { t } from '../../base/i18n.js';
 import { link } from '../../base/router.js';
 import { latestUpdate, known } from '../../live/store.js';
-import { subscribe } from '../../live/topics.js';
+import { subscribe } from '../../live/pub-sub.js';
 import { bar, memoryBar, phaseBadge, phaseOf } from '../ui/badges.js';
 
 /** Number of instances from which tiles are small. */

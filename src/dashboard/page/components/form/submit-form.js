@@ -4,7 +4,7 @@ import { call } from '../../base/api.js';
 import { h, reconcile, setAttr, setChildren, setText } from '../../base/dom.js';
 import { t } from '../../base/i18n.js';
 import { go, link } from '../../base/router.js';
-import { publish, subscribe } from '../../live/topics.js';
+import { publish, subscribe } from '../../live/pub-sub.js';
 import { applySchema } from './input-schema.js';
 import { field, FieldError } from './field.js';
 import { approxDuration, number } from '../../base/format.js';
@@ -12,7 +12,7 @@ import { errorText, problemList, problemText, warningList } from '../ui/error-te
 import { workflowGraph } from '../workflow/graph-view.js';
 import { icon } from '../ui/icons.js';
 import { openPublishDialog } from '../workflow/publish-dialog.js';
-import { runCard } from '../task/run-card.js';
+import { runCard } from '../task/submitted-task-card.js';
 import { COUNT_MAX, runOptions } from './run-options.js';
 import { sweepAddress, readForm, fieldOfProblem, requestPreview, requestBody } from './request-body.js';
 import { sweepFields } from './sweep.js';

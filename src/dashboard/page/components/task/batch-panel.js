@@ -7,7 +7,7 @@ import { t } from '../../base/i18n.js';
 import { link } from '../../base/router.js';
 import { resource } from '../../live/resource.js';
 import { STATUSES } from '../../live/store.js';
-import { subscribe } from '../../live/topics.js';
+import { subscribe } from '../../live/pub-sub.js';
 import { bar } from '../ui/badges.js';
 import { errorText } from '../ui/error-text.js';
 import { icon } from '../ui/icons.js';

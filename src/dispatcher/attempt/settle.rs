@@ -6,7 +6,7 @@ use super::{
     follow::Finished,
     inputs::{self, CachedInput},
     outputs::{early_outputs::EarlyCollector, final_outputs},
-    reclaim::reclaim,
+    restore_claim::reclaim,
     stage_error::StageError,
 };
 use crate::{
@@ -70,7 +70,10 @@ impl AttemptContext {
         let written = self.settle(&outcome).await;
         // After a cancel, a timeout, a takeover or a retry the task never names the files stored last.
         store.discard(if written == Written::Done { &replaced } else { &fresh }).await;
-        self.forget_prompt().await;
+        // After a takeover the new owner still has to find this result; without it, it would run the task again.
+        if written != Written::Fenced {
+            self.forget_prompt().await;
+        }
         Ok(end_of(written))
     }
 
@@ -209,6 +212,6 @@ fn end_of(written: Written) -> RunEnd {
 
 /// Releases the slot of an attempt that is not ours.
 pub(super) async fn release(instance: &Instance, task: TaskId, attempt: Attempt) -> RunEnd {
-    let call = RedisCall::of_attempt("release", &instance.target.id, task, attempt);
+    let call = RedisCall::of_attempt("free_slot", &instance.target.id, task, attempt);
     end_of(until_answered(call, || instance.queue().release(&instance.lease, task)).await)
 }

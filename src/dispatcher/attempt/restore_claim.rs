@@ -12,7 +12,7 @@ use crate::{
 /// Reclaims an attempt that a Redis without its last writes answered with `NotThisAttempt`. Returns true if the attempt
 /// is ours again; false means that the task has moved on.
 pub(crate) async fn reclaim(instance: &Instance, task: TaskId, attempt: Attempt) -> bool {
-    let call = RedisCall::of_attempt("reclaim", &instance.target.id, task, attempt);
+    let call = RedisCall::of_attempt("restore_claim", &instance.target.id, task, attempt);
     until_answered(call, || try_reclaim(instance, task, attempt)).await == Written::Done
 }
 

@@ -2,7 +2,7 @@
 
 use super::placeholder::{Piece, may_have_slots, pieces};
 use crate::{
-    graph::{Workflow, node::Node},
+    graph::{Workflow, workflow::Node},
     json::raw_value,
 };
 use std::collections::HashMap;

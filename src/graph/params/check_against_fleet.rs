@@ -52,7 +52,7 @@ impl Writer<'_> {
             Ok(Some(eligible)) => (Some(eligible), needs),
             Ok(None) => (None, Vec::new()),
             // An unknown class is already reported.
-            Err(needs) if needs.is_empty() || self.problems.len() > 0 => (None, Vec::new()),
+            Err(needs) if needs.is_empty() || !self.problems.is_empty() => (None, Vec::new()),
             Err(needs) => {
                 let message = format!("no instance meets all needs of this task: {}", describe(&needs));
                 self.problems.push(Problem::unfit("/workflow".to_owned(), "no_instance_fits", message));

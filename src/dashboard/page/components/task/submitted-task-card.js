@@ -7,7 +7,7 @@ import { t } from '../../base/i18n.js';
 import { isImage } from '../../base/file-links.js';
 import { link } from '../../base/router.js';
 import { isEnded, withUpdates } from '../../live/store.js';
-import { subscribe } from '../../live/topics.js';
+import { subscribe } from '../../live/pub-sub.js';
 import { failureName } from './failure.js';
 import { bar, statusBadge } from '../ui/badges.js';
 import { waitingReason } from './waiting-reason.js';
