@@ -1,13 +1,13 @@
 //! Drives ComfyUI: one actor per leased instance; any number of dispatchers share the fleet.
 //!
-//! A process leases its fair share of the instances ([`roster`](leasing::roster)). For each of them an actor
+//! A process leases its fair share of the instances ([`lease_loop`]). For each of them an actor
 //! ([`actor`](instance::actor)) renews the lease ([`lease_renewal`](leasing::lease_renewal)), checks the health
 //! ([`health_check`](instance::health_check)), reads the socket ([`socket_events`](instance::socket_events),
 //! [`previews`](instance::previews)), claims tasks ([`claimer`](instance::claimer)), runs attempts
 //! ([`run`](attempt::run)) and traces them ([`spans`](attempt::spans)). Prompts that arrive after their attempt has
 //! ended are cancelled ([`orphan_prompts`](instance::orphan_prompts)). Decisions are pure:
 //! [`fair_share`](leasing::fair_share), [`takeover_grace`](leasing::takeover_grace), [`health`](instance::health),
-//! [`min_speed`](attempt::outputs::min_speed).
+//! `attempt/outputs/min_speed`.
 //!
 //! Invariants: every write of an attempt goes through a fenced verb of the queue. Nothing is submitted, interrupted or
 //! deleted at an instance unless the lease was valid a moment ago ([`lease_clock`](leasing::lease_clock)).
@@ -30,15 +30,15 @@
 //! Points of the protocol's §17; tests of the same numbers are in `tests/it/dispatcher`: 1 own prompt ids:
 //! `TaskId::prompt_id` · 2 recorded before POST, never posted twice blindly: [`submit`](attempt::submit) · 3 registered
 //! before POST: `Instance::spawn` · 4 REST is the truth: [`follow`](attempt::follow) · 5 verdict from history:
-//! `comfy/history` · 6 lost prompts: [`follow`](attempt::follow), [`outcome`](attempt::outcome) · 7 partly accepted:
+//! `comfy/history` · 6 lost prompts: [`follow`](attempt::follow), [`settle`](attempt::settle) · 7 partly accepted:
 //! `comfy/submit` · 8 sanitised: `graph/`, and a body of our own: `comfy/submit` · 9 prefixes and nonces:
 //! `Workflow::isolate` · 10 outputs at once: [`outputs`](attempt::outputs) · 11 depth: `--slots` · 12 cancel until
 //! gone: [`cancel_prompt`](attempt::cancel_prompt) · 13 one socket, always drained:
 //! [`socket_events`](instance::socket_events), `comfy/socket` · 14 watchdogs: [`watchdog`](attempt::watchdog),
 //! [`health`](instance::health) · 15 tolerant parsing: `comfy/python_json` · 16 progress: `comfy/socket/text_frame`,
 //! `comfy::ProgressTracker` · 17 uploads by content: [`inputs`](attempt::inputs) · 18 catalog, read once per start:
-//! [`catalog`](instance::catalog); no `Origin`: `comfy/http` · 19 probe: `comfy/system_stats` · 20 history cleared, 21
-//! out of memory: [`outcome`](attempt::outcome) · 22 instances reachable by dispatchers only: `deploy/README.md`.
+//! [`catalog_refresh`](instance::catalog_refresh); no `Origin`: `comfy/http` · 19 probe: `comfy/system_stats` · 20 history cleared, 21
+//! out of memory: [`settle`](attempt::settle) · 22 instances reachable by dispatchers only: `deploy/README.md`.
 
 mod attempt;
 mod background_tasks;

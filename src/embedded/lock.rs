@@ -1,4 +1,5 @@
-//! Lock of a data folder, which allows a single server. It is an open file, so it is released when its holders exit, however they exit.
+//! Lock of a data folder, which allows a single server. It is an open file, so it is released when its holders exit,
+//! however they exit.
 
 use super::Error;
 use rustix::process::{Pid, test_kill_process};

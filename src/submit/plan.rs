@@ -82,7 +82,7 @@ impl Plan {
     /// Resolves every task.
     ///
     /// # Errors
-    /// Every problem of every task, each once, at most [`PROBLEMS_MAX`].
+    /// Every problem of every task, each once, at most [`crate::problem::PROBLEMS_MAX`].
     async fn resolve(
         submitter: &Submitter,
         template: &Template<'_>,

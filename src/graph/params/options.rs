@@ -16,7 +16,7 @@ pub(super) const WARNINGS_MAX: usize = 50;
 /// Maximum number of stored files that one task uses.
 pub(super) const FILES_MAX: usize = 256;
 
-/// Options of [`resolve`].
+/// Options of [`super::resolve`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options<'a> {
     /// Whether an unused name and a placeholder without a value are always errors.

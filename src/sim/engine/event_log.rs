@@ -37,7 +37,7 @@ pub enum LogEvent {
     Up,
 }
 
-/// An entry of [`super::Sim::log`] and `GET /sim/log`.
+/// An entry of [`crate::sim::Sim::log`] and `GET /sim/log`.
 #[derive(Debug, Clone, Serialize)]
 pub struct LogEntry {
     /// Unix time in ms.
