@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { test } from 'node:test';
+import { test } from './support/test.mjs';
 import { close, open, text, visit } from './support/browser.mjs';
 import { failing, quick, slow } from './support/workflows.mjs';
 

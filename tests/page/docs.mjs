@@ -1,7 +1,7 @@
 // The API reference at /docs.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from './support/test.mjs';
 import { close, open } from './support/browser.mjs';
 import { findings } from './appearance.mjs';
 

@@ -1,7 +1,7 @@
 // Instances, fleet config, files, connection loss.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from './support/test.mjs';
 import { close, open, text, visit } from './support/browser.mjs';
 import { PIXEL, quick, slow, withImage } from './support/workflows.mjs';
 

@@ -1,8 +1,8 @@
 // Form fields from input schemas, the editor format, and estimated start times.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { close, open, text, visit } from './support/browser.mjs';
+import { test } from './support/test.mjs';
+import { close, count, open, text, visit } from './support/browser.mjs';
 import { quick, slow } from './support/workflows.mjs';
 import { drop, nextBody } from './submit.mjs';
 
@@ -34,14 +34,14 @@ export default (world) => {
     await page.click('[data-test=run]');
     await text(page, '[data-input="1.steps"] .form-error', 'Enter a whole number.');
     await page.fill('[data-input="1.steps"] input', '3');
-    assert.equal(await page.locator('[data-input="4.image"] .file-field').count(), 1);
+    await count(page, '[data-input="4.image"] .file-field', 1);
     assert.equal(await page.inputValue('[data-input="5.sampler_name"] select'), '"euler"');
     const offered = await page.$$eval('[data-input="5.sampler_name"] option', (options) => options.map((one) => one.value));
     assert.ok(offered.includes('"dpmpp_2m"'), `${offered}`);
     await text(page, '[data-input="5.scheduler"] option', 'removed (not offered by any instance)');
     await page.selectOption('[data-input="5.sampler_name"] select', '"dpmpp_2m"');
     // Fields of an unknown class have kinds guessed from their values.
-    assert.equal(await page.locator('[data-input="3.sampler_name"] input').count(), 1);
+    await count(page, '[data-input="3.sampler_name"] input', 1);
     await page.fill('[data-input="3.steps"] input', '0');
     await page.click('.sticky summary');
     const preview = await page.textContent('.sticky pre');

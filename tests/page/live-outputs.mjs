@@ -1,7 +1,7 @@
 // Outputs: thumbnails, outputs shown before the task ends, live previews.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from './support/test.mjs';
 import { close, open, text, visit } from './support/browser.mjs';
 import { PIXEL, sound, twofold, withImage } from './support/workflows.mjs';
 import { s3 } from './support/s3.mjs';

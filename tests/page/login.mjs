@@ -1,7 +1,7 @@
 // Login, logout and session expiry.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from './support/test.mjs';
 import { close, logIn, open, text, visit } from './support/browser.mjs';
 
 export default (world) => {

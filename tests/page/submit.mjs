@@ -1,7 +1,7 @@
 // Submit: from a dropped document to a result, with every number exactly as written.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from './support/test.mjs';
 import { close, open, text, visit } from './support/browser.mjs';
 import { PIXEL, quick, withImage } from './support/workflows.mjs';
 

@@ -1,8 +1,8 @@
 // Tasks: live progress, outputs of every kind, failures, waiting reasons, cancelling, filters, retry.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { close, open, text, visit } from './support/browser.mjs';
+import { test } from './support/test.mjs';
+import { close, count, open, text, visit } from './support/browser.mjs';
 import { failing, film, quick, slow, sound, words } from './support/workflows.mjs';
 
 export default (world) => {
@@ -89,7 +89,7 @@ export default (world) => {
     await page.click('dialog .danger');
     await text(page, '.head .badge', 'Cancelled');
     assert.equal((await world.call('GET', `tasks/${id}`)).status, 'cancelled');
-    assert.equal(await page.locator('[data-test=cancel]').count(), 0);
+    await count(page, '[data-test=cancel]', 0);
     await close(page);
   });
 

@@ -1,8 +1,8 @@
 // Sweeps, batches and published workflows.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { close, open, text, visit } from './support/browser.mjs';
+import { test } from './support/test.mjs';
+import { close, count, open, text, visit } from './support/browser.mjs';
 import { quick, slow } from './support/workflows.mjs';
 import { drop, nextBody } from './submit.mjs';
 
@@ -42,7 +42,7 @@ export default (world) => {
     await page.click('.toast button');
     await text(page, '[data-test=batch] strong', 'Batch of 8 tasks');
     await text(page, '[data-test=batch] .sub', 'Completed 8');
-    assert.equal(await page.locator('.tr[data-id]').count(), 8);
+    await count(page, '.tr[data-id]', 8);
     await page.click('.chip[data-status=failed]');
     await page.waitForURL(/status=failed&batch=/);
     await text(page, '.state h2', 'No matching tasks');
@@ -104,7 +104,7 @@ export default (world) => {
     const [several] = await Promise.all([nextBody(page), page.click('[data-test=run]')]);
     assert.equal(several, '{"workflow": "plain", "params": {}, "sweep": {"width": [48, 56]}}');
     await page.click('.axis-head button');
-    assert.equal(await page.locator('.axis').count(), 0);
+    await count(page, '.axis', 0);
 
     // A new version, with a conflict in between.
     await visit(page, world.base, '#/submit');

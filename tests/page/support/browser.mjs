@@ -109,3 +109,13 @@ export async function text(page, selector, wanted) {
     await page.waitForTimeout(40);
   }
 }
+
+/** Waits until `selector` matches exactly `wanted` elements. */
+export async function count(page, selector, wanted) {
+  const found = page.locator(selector);
+  const end = Date.now() + 15_000;
+  while ((await found.count()) !== wanted) {
+    if (Date.now() > end) throw new Error(`${await found.count()} elements match ${selector}, expected ${wanted}`);
+    await page.waitForTimeout(40);
+  }
+}
