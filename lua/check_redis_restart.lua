@@ -1,9 +1,18 @@
 -- Called by every process that connects or reconnects. Detects a restart of Redis and extends all leases.
 --
 -- KEYS[1] root of the namespace
--- ARGV[1] installation  a random name, stored if this namespace has none yet
+-- ARGV[1] installation  a random name, stored if this namespace has none yet; or the name that the process knows
+-- ARGV[2] is_known      1 = the process knows it: refused if this namespace has none or another
 -- Returns {'booted' | 'known', installation}
-local installation = ARGV[1]
+local installation, is_known = ARGV[1], ARGV[2] == '1'
+
+local stored = redis.call('HGET', root .. 'meta', 'installation')
+if is_known and stored ~= installation then
+  return not_ours()
+end
+installation = stored or installation
 local answer = boot(now_ms()) and 'booted' or 'known'
-redis.call('HSETNX', root .. 'meta', 'installation', installation)
-return { answer, redis.call('HGET', root .. 'meta', 'installation') }
+redis.call('HSET', root .. 'meta', 'installation', installation)
+-- The key that the fence of every script asks for: its name is in the call, so that Redis can refuse it by slot.
+redis.call('SET', root .. 'installation:' .. installation, '')
+return { answer, installation }

@@ -22,9 +22,9 @@ use std::{
 };
 use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
-    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_ERRORS, TASK_RUN_SECONDS,
-    TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS,
-    WS_SLOW_CLOSES,
+    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_DATA_LOST, REDIS_ERRORS,
+    REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED,
+    TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
 };
 
 /// Interval at which samples are folded into buckets without scrapes; otherwise they accumulate.
@@ -205,9 +205,21 @@ pub fn output_stored(bytes: u64) {
     counter!(OUTPUT_BYTES).increment(bytes);
 }
 
-/// Records a failed Redis call: `unavailable`, `refused`, `corrupt`.
+/// Records a failed Redis call: `unavailable`, `memory_full`, `refused`, `lost`, `unusable`, `corrupt`.
 pub fn redis_error(kind: &'static str) {
     counter!(REDIS_ERRORS, "kind" => kind).increment(1);
+}
+
+/// Sets whether Redis lost the data of this system.
+pub fn redis_data_lost(is_lost: bool) {
+    gauge!(REDIS_DATA_LOST).set(f64::from(u8::from(is_lost)));
+}
+
+/// Sets the memory of Redis in use and its `maxmemory` (0 = none), bytes.
+#[expect(clippy::cast_precision_loss, reason = "gauges are f64; a byte more or less does not matter")]
+pub fn redis_memory(used: u64, limit: u64) {
+    gauge!(REDIS_MEMORY_BYTES).set(used as f64);
+    gauge!(REDIS_MEMORY_MAX_BYTES).set(limit as f64);
 }
 
 /// Records spans that were `sent` or lost: `failed` at the collector, `dropped` because the queue was full.
@@ -247,6 +259,8 @@ mod tests {
         uploaded(4);
         output_stored(4);
         redis_error("unavailable");
+        redis_data_lost(false);
+        redis_memory(1, 2);
         spans("sent", 1);
         instance("10.0.0.1:8188", true, false);
         set_refresh(|| async {

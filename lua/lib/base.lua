@@ -1,4 +1,4 @@
--- Prelude of every script: the clock, the names of keys, the fence, the read of a task.
+-- Prelude of every script: the clock, the names of keys, the fence of a lease, the read of a task.
 -- KEYS[1] is the namespace's root `{ns}:`. Every other key begins with it, so all keys are in one slot.
 local root = KEYS[1]
 local GROUP = 'dispatch'

@@ -128,6 +128,12 @@ pub enum ApiError {
     /// Redis is unreachable or refuses writes.
     #[error("the queue is unavailable: try again in a moment")]
     RedisUnavailable,
+    /// Redis was emptied or replaced.
+    #[error("the database lost the data of this system: nothing is accepted until it is restored")]
+    QueueLost,
+    /// The memory of Redis is full.
+    #[error("the queue's memory is full: nothing new is accepted until tasks are deleted or it gets more memory")]
+    QueueMemoryFull,
     /// The file store is unreachable.
     #[error("the file store is unavailable: try again in a moment")]
     StorageUnavailable,
@@ -178,6 +184,8 @@ impl ApiError {
             Self::Internal => "internal",
             Self::Busy => "busy",
             Self::RedisUnavailable => "redis_unavailable",
+            Self::QueueLost => "queue_lost",
+            Self::QueueMemoryFull => "queue_memory_full",
             Self::StorageUnavailable => "storage_unavailable",
             Self::StorageFull => "storage_full",
         }
@@ -214,7 +222,11 @@ impl ApiError {
             }
             Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy | Self::RedisUnavailable | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy
+            | Self::RedisUnavailable
+            | Self::QueueLost
+            | Self::QueueMemoryFull
+            | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -241,6 +253,8 @@ impl ApiError {
             Self::RateLimited(wait) | Self::LoginsLimited(wait) | Self::QueueFull(wait) => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*wait))))
             }
+            // Both last until an operator has acted, or tasks have expired.
+            Self::QueueLost | Self::QueueMemoryFull => Some((header::RETRY_AFTER, HeaderValue::from(30))),
             _ => None,
         }
     }

@@ -51,7 +51,9 @@ pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Op
 fn advice(error: &Error) -> &'static str {
     match error {
         Error::Unavailable(_) => "start it, or correct REDIS_URL; try it from this machine: redis-cli -u <url> ping",
-        Error::Refused(_) => "check the reason it gives: the user's permissions (ACL), its memory, its disk",
+        Error::MemoryFull(_) => "raise maxmemory, or lower SHUZHIREN_KEEP_TASKS",
+        Error::Refused(_) => "check the reason it gives: the user's permissions (ACL), its disk",
+        Error::Lost(_) => "restore its data, or restart all processes to begin with an empty system",
         Error::Unusable(_) => "set REDIS_URL (scheme, user, password, host, port), or --data-dir for a running `up`",
         Error::Corrupt(_) => {
             "another program writes to this namespace: use another SHUZHIREN_NAMESPACE or another Redis"

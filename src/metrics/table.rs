@@ -54,6 +54,9 @@ pub(super) const OUTPUT_BYTES: &str = "shuzhiren_output_bytes_total";
 pub(super) const FILES: &str = "shuzhiren_files";
 pub(super) const FILE_BYTES: &str = "shuzhiren_file_bytes";
 pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
+pub(super) const REDIS_DATA_LOST: &str = "shuzhiren_redis_data_lost";
+pub(super) const REDIS_MEMORY_BYTES: &str = "shuzhiren_redis_memory_bytes";
+pub(super) const REDIS_MEMORY_MAX_BYTES: &str = "shuzhiren_redis_memory_max_bytes";
 pub(super) const TRACE_SPANS: &str = "shuzhiren_trace_spans_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
 
@@ -148,7 +151,30 @@ pub const METRICS: &[Metric] = &[
         "Registered files by kind: upload, output; stored = objects in the store, where identical bytes count once. Take max, not sum.",
     ),
     gauge(FILE_BYTES, "bytes", &["kind"], "Bytes of registered files and stored objects, by kind. Take max, not sum."),
-    counter(REDIS_ERRORS, "errors", &["kind"], "Failed Redis calls by kind: unavailable, refused, unusable, corrupt."),
+    counter(
+        REDIS_ERRORS,
+        "errors",
+        &["kind"],
+        "Failed Redis calls by kind: unavailable, memory_full, refused, lost, unusable, corrupt.",
+    ),
+    gauge(
+        REDIS_DATA_LOST,
+        "bool",
+        &[],
+        "1 = Redis was emptied or replaced; all calls of this process are refused until the data is back.",
+    ),
+    gauge(
+        REDIS_MEMORY_BYTES,
+        "bytes",
+        &[],
+        "Memory of Redis in use, as it counts against maxmemory. Take max, not sum.",
+    ),
+    gauge(
+        REDIS_MEMORY_MAX_BYTES,
+        "bytes",
+        &[],
+        "maxmemory of Redis, 0 = no limit. From 90 % on nothing is accepted. Take max, not sum.",
+    ),
     counter(
         TRACE_SPANS,
         "spans",

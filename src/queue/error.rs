@@ -7,9 +7,16 @@ pub enum Error {
     /// repeat.
     #[error("redis is not available: {0}")]
     Unavailable(String),
-    /// Redis refuses writes (read-only replica, out of memory, disk full). Retry later; the operator must act.
+    /// The memory of Redis is full. Nothing new is accepted; what runs can end. Retry later; the operator must act.
+    #[error("redis memory is full: {0}")]
+    MemoryFull(String),
+    /// Redis refuses writes (read-only replica, disk full, missing permission). Retry later; the operator must act.
     #[error("redis refuses writes: {0}")]
     Refused(String),
+    /// Redis does not hold the data of this system any more: it was emptied, or replaced by another (whose name this
+    /// is; empty = none). The data must be restored, or all processes restarted to begin with an empty system.
+    #[error("redis lost the data of this system: {}", if .0.is_empty() { "it was emptied".to_owned() } else { format!("it holds another system, {}", .0) })]
+    Lost(String),
     /// The URL, the password or the server is unusable. Reported at start.
     #[error("{0}")]
     Unusable(String),

@@ -37,6 +37,13 @@
 //! `noeviction` with a `maxmemory`), or cannot give the durability asked for. A missing append-only file is a warning.
 //! Sentinel and cluster addresses work: one namespace is one slot.
 //!
+//! # The fence
+//!
+//! A process keeps the id of its installation (`meta`), and each of its script calls names it. A Redis that was emptied
+//! or replaced refuses them with [`Error::Lost`], so that no task waits for ever in an empty system; a cluster node that
+//! has only a part of the keys of our slot, because it is being moved key by key, answers TRYAGAIN. Both end by
+//! themselves when the data is back.
+//!
 //! # Keys
 //!
 //! All keys begin with the root `{<namespace>}:` (spelled in `lua/lib/base.lua`). Their names are older than some words
@@ -74,7 +81,8 @@
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
 //! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |
 //! | `given-up`, `given-up:<task>` | SET | tasks, and the many files of their abandoned attempts, to be deleted |
-//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second; failed logins; elected process; Redis' run id |
+//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second; failed logins; elected process; Redis' run id, installation |
+//! | `installation:<id>` | STRING | empty; the fence of every script asks for it |
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | latest preview of a running task; mark that a client watches |
 //! | `events` | channel | all events |
 
@@ -122,8 +130,10 @@ use fred::{
 };
 use redis::{
     durability::Durable,
+    installation::Installation,
     keys::Root,
-    script_call::{Reply, ScriptCaller, with_timeout},
+    memory::Memory,
+    script_call::{Reply, ScriptCaller, switch, with_timeout},
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tasks::enqueue_batcher::EnqueueBatcher;
@@ -144,8 +154,9 @@ struct Inner {
     batcher: EnqueueBatcher,
     redis: Config,
     limits: QueueLimits,
-    installation: String,
-    _watcher: AbortOnDropHandle<()>,
+    installation: Arc<Installation>,
+    memory: Arc<Memory>,
+    _watchers: [AbortOnDropHandle<()>; 2],
 }
 
 impl fmt::Debug for Queue {
@@ -168,21 +179,28 @@ impl Queue {
         let root = Root::new(&settings.namespace)?;
         let redis = redis::connect::config(settings)?;
         let pool = redis::connect::pool(&redis).await?;
-        let caller = ScriptCaller { pool, scripts, root };
+        let mut caller = ScriptCaller { pool, scripts, root, installation: None };
         let confirm = redis::server_check::check(&caller, settings.durability).await?;
+        let reconnected = caller.pool.next().reconnect_rx();
+        let mut booted =
+            caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into(), switch(false)]).await?;
+        let installation = Arc::new(Installation::new(&caller.root, booted.parse()?));
+        caller.installation = Some(Arc::clone(&installation));
         let durable = Durable::connect(&redis, confirm).await?.map(Arc::new);
         let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max);
-        let reconnected = caller.pool.next().reconnect_rx();
-        let mut booted = caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into()]).await?;
-        let installation = booted.parse()?;
-        let watcher = AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, reconnected)));
-        Ok(Self { inner: Arc::new(Inner { caller, durable, batcher, redis, limits, installation, _watcher: watcher }) })
+        let memory = Arc::new(Memory::default());
+        let watchers = [
+            AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, reconnected))),
+            AbortOnDropHandle::new(tokio::spawn(redis::memory::watch(caller.clone(), Arc::clone(&memory)))),
+        ];
+        let inner = Inner { caller, durable, batcher, redis, limits, installation, memory, _watchers: watchers };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Returns the random name of this namespace, the same for every process and across restarts. Client ids contain it, so
     /// that two installations that drive the same ComfyUI do not collide.
     pub fn installation(&self) -> &str {
-        &self.inner.installation
+        self.inner.installation.id()
     }
 
     /// Returns the maximum number of pending tasks of all users; 0 = no limit.
@@ -190,10 +208,11 @@ impl Queue {
         self.limits().waiting_max
     }
 
-    /// Checks that Redis answers a PING within a second.
+    /// Checks that Redis answers a PING within a second, and that the last call found our data in it.
     pub async fn ping(&self) -> Result<()> {
         let ping = self.pool().next_connected().ping::<Value>(None);
         match tokio::time::timeout(Duration::from_secs(1), with_timeout(ping)).await {
+            Ok(Ok(_)) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
             Ok(answer) => answer.map(drop),
             Err(_elapsed) => Err(Error::Unavailable("no answer to PING within a second".to_owned())),
         }
@@ -240,15 +259,25 @@ async fn watch(
 ) {
     use tokio::sync::broadcast::error::RecvError;
     while !matches!(reconnected.recv().await, Err(RecvError::Closed)) {
-        match caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into()]).await {
-            Ok(reply) if reply.tag() == "booted" => {
-                tracing::warn!("redis restarted: leases extended, claims paused");
-            }
-            Ok(_) => {}
+        match redis_restarted(&caller).await {
+            Ok(true) => tracing::warn!("redis restarted: leases extended, claims paused"),
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
         }
-        if let Err(error) = redis::server_check::check(&caller, durability).await {
+        if let Err(error) = redis::server_check::check(&caller, durability).await
+            && !matches!(error, Error::Lost(_))
+        {
             tracing::error!(%error, "redis unusable after reconnect");
         }
     }
+}
+
+/// Whether Redis is a new process since the last call of any process. Leases get new deadlines then.
+async fn redis_restarted(caller: &ScriptCaller) -> Result<bool> {
+    let Some(installation) = &caller.installation else { return Ok(false) };
+    let args = vec![installation.id().into(), switch(true)];
+    // Unfenced, so that data of an earlier release, which has no key for the fence, is taken.
+    let reply = caller.call_unfenced(caller.pool.next_connected(), Verb::CheckRedisRestart, args).await;
+    installation.observe(&reply);
+    Ok(reply?.tag() == "booted")
 }

@@ -18,6 +18,7 @@ mod faults;
 pub mod feed_events;
 pub mod files;
 pub mod fleet;
+pub mod installation;
 pub mod janitor;
 pub mod leases;
 pub mod lifecycle;
@@ -29,6 +30,7 @@ pub mod retries;
 pub mod revive;
 mod server_check;
 pub mod shared_objects;
+mod slot_move;
 mod startup_refusals;
 pub mod task_lists;
 pub mod workflow_files;
@@ -89,6 +91,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         workflows::ALL,
         workflow_files::ALL,
         bounded_deletion::ALL,
+        installation::ALL,
     ]
     .concat()
 }

@@ -10,6 +10,9 @@ impl From<queue::Error> for ApiError {
                 tracing::warn!(%error, "request failed: redis is unavailable");
                 Self::RedisUnavailable
             }
+            // Logged when it began, not for each request.
+            queue::Error::Lost(_) => Self::QueueLost,
+            queue::Error::MemoryFull(_) => Self::QueueMemoryFull,
             queue::Error::Corrupt(_) => {
                 tracing::error!(%error, "request failed: invalid content in redis");
                 Self::Internal

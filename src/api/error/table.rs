@@ -66,6 +66,16 @@ pub const ERROR_TYPES: &[ErrorType] = &[
         &[503],
         "Redis does not answer or refuses writes: try again, with the same Idempotency-Key",
     ),
+    error_type(
+        "queue_lost",
+        &[503],
+        "Redis was emptied or replaced: nothing is accepted until its data is restored, or an administrator restarts the system",
+    ),
+    error_type(
+        "queue_memory_full",
+        &[503],
+        "the memory of Redis is full: try again after Retry-After seconds; reading and cancelling still work",
+    ),
     error_type("storage_unavailable", &[503], "the file store is unavailable: try again"),
     error_type("storage_full", &[507], "the file store is full"),
 ];

@@ -54,6 +54,8 @@ fn every_error() -> Vec<ApiError> {
         ApiError::Internal,
         ApiError::Busy,
         ApiError::RedisUnavailable,
+        ApiError::QueueLost,
+        ApiError::QueueMemoryFull,
         ApiError::StorageUnavailable,
         ApiError::StorageFull,
     ]

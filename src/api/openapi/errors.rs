@@ -13,7 +13,7 @@ const OF_THE_SERVER: &[(&str, u16, &str)] = &[
     ("not_ready", 503, "the process is starting or stopping"),
 ];
 /// Errors of every request.
-const ALWAYS: &[&str] = &["bad_request", "invalid_query", "internal", "redis_unavailable", "overloaded"];
+const ALWAYS: &[&str] = &["bad_request", "invalid_query", "internal", "redis_unavailable", "queue_lost", "overloaded"];
 /// Errors of a JSON body.
 const WITH_JSON: &[&str] = &["invalid_json", "invalid_request", "unknown_field", "too_large", "unsupported_media_type"];
 

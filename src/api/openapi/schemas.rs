@@ -276,6 +276,7 @@ pub(in crate::api) struct Unhealthy {
 struct Degraded {
     #[schema(pattern = "^degraded$")]
     status: String,
-    #[schema(pattern = "^disconnected$")]
+    /// `lost`: it answers, but was emptied or replaced.
+    #[schema(pattern = "^(disconnected|lost)$")]
     redis: String,
 }

@@ -5,6 +5,7 @@ use crate::{
     auth::Caller,
     fleet::OverviewView,
     process::request_id,
+    queue,
     settings::limits::RETRY_AFTER_SECONDS,
 };
 use axum::{
@@ -30,20 +31,22 @@ pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> 
     get, path = "/api/health", operation_id = "getHealth", tag = "monitor", security(()),
     responses(
         (status = 200, description = "Redis answers", body = crate::api::openapi::Envelope<crate::api::openapi::Health>),
-        (status = 503, description = "Redis does not answer; or too many connections, and then without `data`",
+        (status = 503, description = "Redis does not answer or lost its data; or too many connections, and then without `data`",
             body = crate::api::openapi::Unhealthy),
     )
 )]
 pub(crate) async fn health(State(state): State<ApiState>) -> Response {
-    if state.queue.ping().await.is_ok() {
-        return Answer(json!({ "status": "ok", "redis": "connected" })).into_response();
-    }
+    let (redis, word, message) = match state.queue.ping().await {
+        Ok(()) => return Answer(json!({ "status": "ok", "redis": "connected" })).into_response(),
+        Err(queue::Error::Lost(_)) => ("lost", "queue_lost", "redis lost the data of this system"),
+        Err(_) => ("disconnected", "redis_unavailable", "redis does not answer"),
+    };
     // The only failure that also has `data`, so that monitoring can read the same fields in both cases.
     let body = json!({
         "code": 503,
-        "message": "redis does not answer",
-        "data": { "status": "degraded", "redis": "disconnected" },
-        "error": { "type": "redis_unavailable", "details": [], "requestId": &*request_id() },
+        "message": message,
+        "data": { "status": "degraded", "redis": redis },
+        "error": { "type": word, "details": [], "requestId": &*request_id() },
     });
     let headers = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
     (StatusCode::SERVICE_UNAVAILABLE, headers, Json(body)).into_response()

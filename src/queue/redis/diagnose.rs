@@ -62,7 +62,7 @@ pub struct Diagnosis {
 pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let root = Root::new(&settings.namespace)?;
     let pool = connect::pool(&connect::config(settings)?).await?;
-    let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root };
+    let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root, installation: None };
     let info = server_check::info(&caller).await?;
     let fsync = server_check::fsync_policy(&caller).await?;
     let server_info = ServerInfo::parse(&info);

@@ -57,6 +57,11 @@ impl Root {
         format!("{}meta", self.0)
     }
 
+    /// STRING, empty: exists while this Redis holds the installation.
+    pub(crate) fn installation(&self, id: &str) -> String {
+        format!("{}installation:{id}", self.0)
+    }
+
     /// ZSET: dispatchers by the deadline of their heartbeat.
     pub(crate) fn dispatchers(&self) -> String {
         format!("{}dispatchers", self.0)

@@ -3,7 +3,9 @@
 pub(super) mod connect;
 pub(super) mod diagnose;
 pub(super) mod durability;
+pub(super) mod installation;
 pub(super) mod keys;
+pub(super) mod memory;
 pub(super) mod script_call;
 pub(super) mod scripts;
 pub(super) mod server_check;

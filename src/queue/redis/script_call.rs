@@ -1,6 +1,7 @@
 //! A script call: arguments, tagged reply, errors.
 
 use super::{
+    installation::Installation,
     keys::Root,
     scripts::{Scripts, Verb},
 };
@@ -11,9 +12,9 @@ use crate::{
 use fred::{
     clients::{Client, Pool},
     error::{Error as FredError, ErrorKind},
-    types::Value,
+    types::{MultipleKeys, Value},
 };
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 /// Timeout of every verb, including reconnects.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -24,6 +25,8 @@ pub(crate) struct ScriptCaller {
     pub(crate) pool: Pool,
     pub(crate) scripts: Scripts,
     pub(crate) root: Root,
+    /// Fence of every call; `None` before it is known.
+    pub(crate) installation: Option<Arc<Installation>>,
 }
 
 impl ScriptCaller {
@@ -34,8 +37,19 @@ impl ScriptCaller {
 
     /// Runs a script on this client. Loads the script first if the server does not have it.
     pub(crate) async fn call_on(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
-        let script = self.scripts.get(verb);
-        let reply = script.evalsha_with_reload::<Value, _, _>(client, self.root.as_str(), args);
+        let Some(installation) = &self.installation else { return self.call_unfenced(client, verb, args).await };
+        let result = self.evalsha(client, verb, installation.keys(), args).await;
+        installation.observe(&result);
+        result
+    }
+
+    /// Runs a script whether or not Redis holds this installation.
+    pub(crate) async fn call_unfenced(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+        self.evalsha(client, verb, self.root.as_str().into(), args).await
+    }
+
+    async fn evalsha(&self, client: &Client, verb: Verb, keys: MultipleKeys, args: Vec<Value>) -> Result<Reply> {
+        let reply = self.scripts.get(verb).evalsha_with_reload::<Value, _, _>(client, keys, args);
         Reply::new(verb, with_timeout(reply).await?)
     }
 }
@@ -49,7 +63,9 @@ pub(crate) async fn with_timeout<T>(answer: impl Future<Output = std::result::Re
     if let Err(error) = &answer {
         metrics::redis_error(match error {
             Error::Unavailable(_) => "unavailable",
+            Error::MemoryFull(_) => "memory_full",
             Error::Refused(_) => "refused",
+            Error::Lost(_) => "lost",
             Error::Unusable(_) => "unusable",
             Error::Corrupt(_) => "corrupt",
         });
@@ -62,7 +78,9 @@ pub(crate) fn from_fred(error: FredError) -> Error {
     let details = error.details().to_owned();
     let word = details.split_whitespace().next().unwrap_or_default();
     match word {
-        "READONLY" | "OOM" | "MISCONF" | "NOREPLICAS" | "NOPERM" => return Error::Refused(details),
+        "NOTOURS" => return Error::Lost(details.split_whitespace().nth(1).unwrap_or_default().to_owned()),
+        "OOM" => return Error::MemoryFull(details),
+        "READONLY" | "MISCONF" | "NOREPLICAS" | "NOPERM" => return Error::Refused(details),
         // The script was flushed between its load and its call; the next call loads it again.
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED" | "NOSCRIPT" => {
             return Error::Unavailable(details);

@@ -34,6 +34,7 @@ macro_rules! scripts {
                     $(Self::$verb => concat!(
                         $shebang, "\n",
                         include_str!("../../../lua/lib/base.lua"),
+                        include_str!("../../../lua/lib/installation.lua"),
                         $(include_str!(concat!("../../../lua/lib/", $lib, ".lua")),)*
                         include_str!(concat!("../../../lua/", $file, ".lua")),
                     ),)*
@@ -73,6 +74,7 @@ scripts! {
     Instances = "#!lua flags=no-writes" "instances" [];
     Leases = "#!lua flags=no-writes" "leases" [];
     LoginFailed = "#!lua" "login_failed" [];
+    Memory = "#!lua flags=no-writes" "memory" [];
     Nack = "#!lua" "nack" ["events" "indexes" "end_task" "attempts" "files"];
     OrphanObjects = "#!lua" "orphan_objects" ["files"];
     OrphanPromptAdd = "#!lua" "orphan_prompt_add" [];

@@ -100,7 +100,7 @@ async fn a_redis_that_refuses_writes_is_503_while_reads_go_on() {
     assert_refused(
         &api.post("/api/tasks", &json!({"workflow": workflow()})).await,
         503,
-        "redis_unavailable",
+        "queue_memory_full",
         "out of memory",
     );
     assert_eq!(data(&api.get(&format!("/api/tasks/{task}")).await)["id"], task);

@@ -4,10 +4,11 @@ use super::{
     cluster::{Cluster, Plan, ROOT, WAIT_MAX},
     dispatchers::run_everywhere,
     load::{Kind, Load},
+    managed_process::ManagedProcess,
     observers::Observers,
     referee::{Allow, verify},
 };
-use crate::support::{eventually, proxy::Fault};
+use crate::support::{eventually, proxy::Fault, stack::workflow};
 use std::{
     process::Command,
     time::{Duration, Instant},
@@ -135,41 +136,49 @@ async fn wait_renewed(cluster: &Cluster) {
     tokio::time::sleep(Duration::from_millis(1_500)).await;
 }
 
-/// F5: Redis comes back empty. No process needs a restart; the operator puts the config again.
+/// F5: Redis is emptied under load. Nothing is accepted into it, every process says so once, and the restart of all
+/// processes begins an empty system.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emptied_redis_needs_no_restart_of_other_processes() {
+async fn an_emptied_redis_accepts_nothing_until_the_processes_are_restarted() {
     let mut cluster = Cluster::start(Plan { apis: 2, ..Plan::default() }).await;
     let lost = Load::new(&cluster);
     run_everywhere(&cluster, &lost, 2.0).await;
-    lost.post(Kind::Steps(2.0)).await;
-    cluster.redis.kill();
-    cluster.redis.wipe();
-    cluster.redis.launch();
-    eventually("the api is back", WAIT_MAX, || async {
-        cluster.client.try_get("/api/tasks").await.filter(|(status, page)| *status == 200 && page["data"]["total"] == 0)
-    })
-    .await;
-    cluster.client.put("/api/config", cluster.fleet()).await;
+    let posting = clients(&lost, 4, &tokio_util::sync::CancellationToken::new());
+    let before = lost.ids().len();
+    eventually("tasks are accepted", WAIT_MAX, || async { (lost.ids().len() > before + 4).then_some(()) }).await;
+    cluster.raw().run(&["FLUSHALL"]);
+    for process in cluster.apis.iter().chain(&cluster.dispatchers) {
+        let (client, url) = (reqwest::Client::new(), format!("http://127.0.0.1:{}", process.port));
+        eventually("the loss is noticed", WAIT_MAX, || async {
+            let ready = client.get(format!("{url}/readyz")).send().await.ok()?.text().await.ok()?;
+            let metrics = client.get(format!("{url}/metrics")).send().await.ok()?.text().await.ok()?;
+            let is_noticed =
+                ready.contains("redis lost the data") && metrics.contains("\nshuzhiren_redis_data_lost 1\n");
+            is_noticed.then_some(())
+        })
+        .await;
+    }
+    for api in &cluster.apis {
+        let client = cluster.client.at(api.port);
+        let task = serde_json::json!({"workflow": workflow::quick(1)});
+        let (status, answer) = client.call(reqwest::Method::POST, "/api/tasks", Some(task)).await;
+        assert_eq!((status.as_u16(), &answer["error"]["type"]), (503, &"queue_lost".into()), "{answer}");
+        let (_, health) = client.try_get("/api/health").await.unwrap();
+        assert_eq!((&health["data"]["redis"], &health["error"]["type"]), (&"lost".into(), &"queue_lost".into()));
+    }
+    assert_eq!(cluster.raw().run(&["DBSIZE"]).number(), 0, "nothing was written");
+    posting.iter().for_each(tokio::task::JoinHandle::abort);
+    for process in cluster.apis.iter_mut().chain(&mut cluster.dispatchers) {
+        let count = process.log().lines().filter(|line| line.contains("redis lost the data of this system: r")).count();
+        assert_eq!(count, 1, "{} says it once", process.name);
+        process.terminate().await;
+    }
+    cluster.apis.iter_mut().chain(&mut cluster.dispatchers).for_each(ManagedProcess::start);
     cluster.wait_owned().await;
-    // The prompts that ran have no owner now and end by themselves.
-    eventually("the prompts without an owner have ended", WAIT_MAX, || async {
-        for instance in &cluster.instances {
-            let queue: serde_json::Value =
-                reqwest::get(format!("{}/queue", instance.sim.url())).await.ok()?.json().await.ok()?;
-            if queue["queue_running"].as_array()?.len() + queue["queue_pending"].as_array()?.len() > 0 {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await;
-    let before: Vec<usize> = cluster.instances.iter().map(|instance| instance.log().len()).collect();
+    cluster.instances.iter_mut().for_each(|instance| instance.forget(instance.log().len()));
     let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
     for _ in 0..10 {
         load.post(Kind::Quick).await;
-    }
-    for (instance, before) in cluster.instances.iter_mut().zip(before) {
-        instance.forget(before);
     }
     verify(&mut cluster, &load, &observers, Allow::default()).await;
 }

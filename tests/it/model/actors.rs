@@ -130,6 +130,7 @@ impl<'a> Model<'a> {
             "instance:",
             "fair:",
             "meta",
+            "installation:",
             "throughput",
             "speeds",
             "test-clock",

@@ -26,18 +26,9 @@ fn every_scenario_is_green_on_a_cluster() {
     });
 }
 
-/// Starts a cluster of one node that owns every slot. Its bus port is its port plus 10,000.
+/// Starts a cluster of one node that owns every slot.
 async fn start() -> (TestRedis, u16) {
-    let port = (20_000..50_000_u16)
-        .step_by(7)
-        .map(|port| port + u16::try_from(std::process::id() % 7).unwrap())
-        .find(|port| {
-            [*port, port + 10_000].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        })
-        .expect("a free pair of ports");
-    let port_text = port.to_string();
-    let address = ["--port", &port_text, "--bind", "127.0.0.1", "--cluster-announce-ip", "127.0.0.1"];
-    let redis = TestRedis::start_with(&[&address[..], &["--cluster-enabled", "yes"]].concat());
+    let (redis, port) = start_node();
     let mut raw = RawRedis::connect(&redis.socket());
     raw.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     eventually("the cluster is whole", Duration::from_secs(20), async || {
@@ -46,4 +37,21 @@ async fn start() -> (TestRedis, u16) {
     })
     .await;
     (redis, port)
+}
+
+/// Starts a node of a cluster, without slots. Its bus port is its port plus 10,000.
+pub(super) fn start_node() -> (TestRedis, u16) {
+    static TAKEN: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    let skip = usize::from(TAKEN.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let port = (20_000..50_000_u16)
+        .step_by(7)
+        .map(|port| port + u16::try_from(std::process::id() % 7).unwrap())
+        .filter(|port| {
+            [*port, port + 10_000].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        })
+        .nth(skip)
+        .expect("a free pair of ports");
+    let port_text = port.to_string();
+    let address = ["--port", &port_text, "--bind", "127.0.0.1", "--cluster-announce-ip", "127.0.0.1"];
+    (TestRedis::start_with(&[&address[..], &["--cluster-enabled", "yes"]].concat()), port)
 }

@@ -111,6 +111,7 @@ fn the_queue_recovers_from_flushed_scripts_and_flushed_data() {
         world.enqueue().await;
         until_woken(&mut wakeups).await;
         world.redis(&["FLUSHALL"]);
+        world.restore_installation();
         world.advance(Duration::from_secs(1));
         assert_eq!(world.queue.counts().await.unwrap(), Default::default());
         let id = world.enqueue().await;

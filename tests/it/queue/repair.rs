@@ -79,6 +79,7 @@ fn is_index(key: &str) -> bool {
         "totals",
         "fair:",
         "meta",
+        "installation:",
         "throughput",
         "test-clock",
         "leases",

@@ -102,6 +102,19 @@ impl World {
         self.raw.borrow_mut().run(words)
     }
 
+    /// Runs a raw command and returns its reply, also an error reply.
+    pub fn try_redis(&self, words: &[&str]) -> super::raw::Reply {
+        self.raw.borrow_mut().call(words)
+    }
+
+    /// Makes an emptied Redis hold this world's installation again, as if its data had been restored.
+    pub fn restore_installation(&self) {
+        let id = self.queue.installation();
+        self.redis(&["HSET", &self.key("meta"), "installation", id]);
+        self.redis(&["SET", &self.key(&format!("installation:{id}")), ""]);
+        self.redis(&["SET", &self.key("test-clock"), &self.now_ms().to_string()]);
+    }
+
     /// Returns the text of a script with the test clock, unedited.
     pub fn script(&self, verb: Verb) -> String {
         verb.text().replace(CLOCK, TEST_CLOCK)

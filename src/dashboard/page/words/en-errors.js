@@ -22,6 +22,8 @@ export default {
   'error.network': 'The server is unreachable.',
   'error.overloaded': 'The server has too many connections.',
   'error.queue_full': 'The queue is full.',
+  'error.queue_lost': 'The data of the system was lost. An administrator must restore it.',
+  'error.queue_memory_full': 'The queue’s memory is full. Nothing new is accepted.',
   'error.rate_limited': 'Too many requests.',
   'error.redis_unavailable': 'The server cannot reach its database.',
   'error.retryAfter': 'Try again in {n} s.',

@@ -22,6 +22,8 @@ export default {
   'error.network': '无法连接服务器。',
   'error.overloaded': '服务器连接数过多。',
   'error.queue_full': '队列已满。',
+  'error.queue_lost': '系统数据已丢失，需要管理员恢复。',
+  'error.queue_memory_full': '队列内存已满，暂不接受新内容。',
   'error.rate_limited': '请求过于频繁。',
   'error.redis_unavailable': '服务器无法访问数据库。',
   'error.retryAfter': '请在 {n} 秒后重试。',

@@ -1,8 +1,32 @@
-//! Mutants of leases, reports and events of instances.
+//! Mutants of the fence of the installation, and of leases, reports and events of instances.
 
 use super::{Mutant, guarded, mutant};
 
 pub const MUTANTS: &[Mutant] = &[
+    mutant(
+        "lib/installation",
+        "redis.call('EXISTS', KEYS[2]) == 0",
+        "false",
+        "an_emptied_redis_refuses_every_call_and_stays_empty",
+    ),
+    mutant(
+        "check_redis_restart",
+        "if is_known and stored",
+        "if false and stored",
+        "a_process_that_knows_its_installation_makes_no_new_one",
+    ),
+    mutant(
+        "check_redis_restart",
+        "installation = stored or installation",
+        "",
+        "a_process_that_knows_its_installation_makes_no_new_one",
+    ),
+    mutant(
+        "check_redis_restart",
+        "redis.call('SET', root .. 'installation:' .. installation, '')",
+        "",
+        "a_process_that_knows_its_installation_makes_no_new_one",
+    ),
     guarded("renew", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     mutant("report_instance", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
     mutant("release_lease", "if is_fenced(instance, token) then", "if false then", "a_stale_token_changes_nothing"),
