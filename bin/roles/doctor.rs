@@ -5,7 +5,7 @@ use clap::Args;
 use shuzhiren::{
     auth::{self, Profile},
     doctor::{self, Finding, Level, Plan, Report},
-    settings::{AuthSettings, DispatcherSettings, RedisSettings, StorageSettings},
+    settings::{AuthSettings, DispatcherSettings, QueueSettings, RedisSettings, StorageSettings},
 };
 use std::{
     io::Write as _,
@@ -29,6 +29,8 @@ pub(crate) struct DoctorArgs {
     config_file: Option<PathBuf>,
     #[command(flatten)]
     redis: RedisSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
     #[command(flatten)]
     storage: StorageSettings,
     #[command(flatten)]
@@ -61,7 +63,14 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
         settings.push(Finding::fail("settings.storage", why, "set both or neither"));
         None
     });
-    let plan = Plan { redis: args.redis, storage: args.storage, keys, fleet, url: args.url };
+    let plan = Plan {
+        redis: args.redis,
+        keep_tasks: args.queue.keep_tasks,
+        storage: args.storage,
+        keys,
+        fleet,
+        url: args.url,
+    };
     let report = settings.and(Box::pin(doctor::examine(&plan)).await);
     let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
     // A closed standard output is no reason to panic.

@@ -9,15 +9,15 @@ use clap::Args;
 use shuzhiren::{
     auth::{self, Auth, Profile},
     dispatcher::{self, Parts},
-    embedded::Embedded,
+    embedded::{self, Embedded},
     fetch::Fetcher,
     fleet::{FleetConfig, HealthCheck, Scheme, Server},
     process::{self, Readiness},
     queue::Queue,
     save_file::{self, Target},
     settings::{
-        AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings,
-        Secret, StopSettings, StorageSettings,
+        self, AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings,
+        RedisSettings, Secret, StopSettings, StorageSettings,
     },
     sim::{self, Sim, SimOptions},
     ws::Hub,
@@ -50,6 +50,11 @@ pub(crate) struct UpArgs {
     /// E.g. /usr/bin/valkey-server. Not needed with --redis-url.
     #[arg(long, env = "REDIS_SERVER", value_name = "FILE")]
     redis_server: Option<PathBuf>,
+    /// Memory limit of the own Redis; 0 = no limit [default: a quarter of this machine's memory]
+    ///
+    /// E.g. 4gb. From 90 % on, no tasks and files are accepted until ended tasks are deleted, see --keep-tasks.
+    #[arg(long, env = "SHUZHIREN_REDIS_MEMORY", value_parser = settings::bytes, value_name = "BYTES")]
+    redis_memory: Option<u64>,
     /// Ports of stand-in instances for a system without a config, comma separated
     ///
     /// They need no GPU and draw simple pictures. They are no longer used once the config names other instances.
@@ -102,7 +107,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     let links = shared::links(&args.storage, &auth, listen)?;
     let store = shared::open_store(&args.storage).await?;
     let stop = process::stop_on_signals();
-    let redis = own_redis(&mut args.redis, args.redis_server.as_deref(), &data_dir).await?;
+    let redis = own_redis(&mut args.redis, args.redis_server.as_deref(), args.redis_memory, &data_dir).await?;
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     let stand_ins = settle_fleet(&queue, config, &args.stand_ins, &data_dir).await?;
 
@@ -171,12 +176,15 @@ fn jwt_secret(path: &Path) -> Result<Secret, String> {
 async fn own_redis(
     redis: &mut RedisSettings,
     server: Option<&Path>,
+    memory_max: Option<u64>,
     data_dir: &Path,
 ) -> Result<Option<Embedded>, String> {
     if redis.redis_url.is_some() || redis.redis_url_file.is_some() {
         return Ok(None);
     }
-    let embedded = Embedded::start(data_dir, server, redis.durability).await.map_err(|error| error.to_string())?;
+    let memory_max = memory_max.unwrap_or_else(embedded::default_memory_max);
+    let started = Embedded::start(data_dir, server, redis.durability, memory_max).await;
+    let embedded = started.map_err(|error| error.to_string())?;
     redis.redis_url = Some(Secret::new(embedded.url()));
     Ok(Some(embedded))
 }

@@ -88,9 +88,11 @@ async fn owner(store: &Store, installation: Option<&str>) -> Finding {
     match (store.installation().await, installation) {
         (Err(error), _) => Finding::fail(CHECK, error.to_string(), "check the file `installation` of the store"),
         (Ok(None), _) => Finding::ok(CHECK, "not used by any system yet"),
-        (Ok(Some(mark)), None) => {
-            Finding::skip(CHECK, format!("the files belong to system {mark}; Redis does not name its system"))
-        }
+        (Ok(Some(mark)), None) => Finding::warn(
+            CHECK,
+            format!("the files belong to system {mark}; Redis holds no system, or cannot be asked"),
+            "if Redis was emptied, restore its data before you start a process: the first one begins an empty system",
+        ),
         (Ok(Some(mark)), Some(ours)) if mark == ours => Finding::ok(CHECK, "the files belong to this system"),
         (Ok(Some(mark)), Some(ours)) => Finding::warn(
             CHECK,

@@ -6,6 +6,7 @@
 mod files;
 mod front;
 mod instances;
+mod memory;
 mod redis;
 mod report;
 
@@ -22,6 +23,8 @@ use crate::{
 pub struct Plan {
     /// Redis, where the queue is.
     pub redis: RedisSettings,
+    /// Retention of ended tasks.
+    pub keep_tasks: std::time::Duration,
     /// The store, and the base of links to it.
     pub storage: StorageSettings,
     /// Keys of a bucket.
@@ -35,7 +38,7 @@ pub struct Plan {
 /// Runs all checks. A check that depends on something unavailable is reported as skipped.
 pub async fn examine(plan: &Plan) -> Report {
     let mut report = Report::default();
-    let diagnosis = Box::pin(redis::examine(&plan.redis, &mut report)).await;
+    let diagnosis = Box::pin(redis::examine(&plan.redis, plan.keep_tasks, &mut report)).await;
     let installation = diagnosis.as_ref().and_then(|diagnosis| diagnosis.installation.as_deref());
     files::examine(&plan.storage, plan.keys.as_ref(), installation, &mut report).await;
     let is_asked = diagnosis.is_some();

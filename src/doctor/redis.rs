@@ -1,7 +1,7 @@
 //! Checks of Redis: everything that a role refuses or warns about at its start, and common causes of slowness and data
 //! loss.
 
-use super::{Finding, Report};
+use super::{Finding, Report, memory};
 use crate::{
     queue::{self, Diagnosis, Error, ServerIssue},
     settings::{Durability, RedisSettings},
@@ -12,11 +12,9 @@ use std::time::Duration;
 const ROUND_TRIP_MAX: Duration = Duration::from_millis(10);
 /// Difference of clocks above which tokens and logs become misleading, ms. Tasks use only Redis' clock.
 const CLOCK_MS_MAX: u64 = 2_000;
-/// Share of used memory from which on Redis counts as nearly full, percent.
-const MEMORY_PERCENT_MAX: u64 = 85;
 
 /// Checks Redis; `None` if it is unreachable.
-pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Option<Diagnosis> {
+pub(super) async fn examine(settings: &RedisSettings, keep_tasks: Duration, report: &mut Report) -> Option<Diagnosis> {
     let diagnosis = match Box::pin(queue::diagnose(settings)).await {
         Ok(diagnosis) => diagnosis,
         Err(error) => {
@@ -29,7 +27,9 @@ pub(super) async fn examine(settings: &RedisSettings, report: &mut Report) -> Op
         report.push(finding);
     }
     report.push(persistence(&diagnosis));
-    report.push(memory(&diagnosis));
+    for finding in memory::findings(&diagnosis, keep_tasks) {
+        report.push(finding);
+    }
     report.push(clock(&diagnosis));
     report.push(match &diagnosis.scripts {
         Ok(count) => Finding::ok("redis.scripts", format!("accepts all {count} scripts")),
@@ -111,24 +111,6 @@ fn persistence(diagnosis: &Diagnosis) -> Finding {
         Some(fsync) => Finding::ok(CHECK, format!("append-only file, appendfsync {fsync}")),
         None => Finding::ok(CHECK, "append-only file; appendfsync is unknown (CONFIG is not allowed)"),
     }
-}
-
-fn memory(diagnosis: &Diagnosis) -> Finding {
-    const CHECK: &str = "redis.memory";
-    let (used, limit) = (diagnosis.memory_used, diagnosis.memory_limit);
-    let found = format!("{} of {} in use", megabytes(used), megabytes(limit));
-    if limit > 0 && used.saturating_mul(100) / limit >= MEMORY_PERCENT_MAX {
-        return Finding::warn(
-            CHECK,
-            found,
-            "raise maxmemory (or use a larger machine), or lower SHUZHIREN_KEEP_TASKS: a full Redis refuses tasks",
-        );
-    }
-    Finding::ok(CHECK, found)
-}
-
-fn megabytes(bytes: u64) -> String {
-    if bytes == 0 { "?".to_owned() } else { format!("{} MB", bytes.div_ceil(1_000_000)) }
 }
 
 fn clock(diagnosis: &Diagnosis) -> Finding {

@@ -10,10 +10,12 @@ mod address;
 mod error;
 mod find_server;
 mod lock;
+mod memory_limit;
 mod ping;
 mod supervisor;
 
 pub use error::Error;
+pub use memory_limit::default_memory_max;
 
 use crate::{save_file, settings::Durability};
 use address::Address;
@@ -43,17 +45,23 @@ pub struct Embedded {
 
 impl Embedded {
     /// Finds a server (`server`, or valkey-server or redis-server on PATH and in the usual folders), starts it on
-    /// `<data>/redis`, and waits until it answers. If it dies later, it is restarted at the same address.
+    /// `<data>/redis`, and waits until it answers. If it dies later, it is restarted at the same address. It takes at
+    /// most about `memory_max` bytes; 0 = no limit.
     ///
     /// # Errors
     /// No server, too old, the folder is in use, the server died or does not answer. The message gives advice.
-    pub async fn start(data: &Path, server: Option<&Path>, durability: Durability) -> Result<Self, Error> {
+    pub async fn start(
+        data: &Path,
+        server: Option<&Path>,
+        durability: Durability,
+        memory_max: u64,
+    ) -> Result<Self, Error> {
         let found = find_server::server(server).await?;
         let dir = folder(data)?;
         let lock = lock::acquire(&dir).await?;
         let address = Address::choose(&dir)?;
         write_url(&dir, &address.url())?;
-        let config = address.config(&dir, durability)?;
+        let config = address.config(&dir, durability, memory_max)?;
         let supervisor = Supervisor::start(Plan { server: found.path.clone(), config, lock })?;
         let started = Self { supervisor, url: address.url(), server: found.path, version: found.version };
         started.wait_until_ready(&address).await?;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const ROLE: &str = "SHUZHIREN_TEST_DATA";
 
 async fn start(data: &Path) -> Result<Embedded, Error> {
-    Embedded::start(data, server().as_deref(), Durability::Local).await
+    Embedded::start(data, server().as_deref(), Durability::Local, 64 << 20).await
 }
 
 fn server() -> Option<PathBuf> {
@@ -64,7 +64,9 @@ async fn data_survives_a_restart() {
     for (name, value) in [
         ("appendonly", "yes"),
         ("appendfsync", "everysec"),
+        ("maxmemory", "67108864"),
         ("maxmemory-policy", "noeviction"),
+        ("hash-max-listpack-value", "512"),
         ("port", "0"),
         ("save", ""),
     ] {
@@ -84,7 +86,7 @@ async fn data_survives_a_restart() {
 async fn a_server_that_dies_is_restarted_with_its_data() {
     let data = folder();
     // `everysec` may lose the writes of the last second before a SIGKILL.
-    let redis = Embedded::start(data.path(), server().as_deref(), Durability::Fsync).await.unwrap();
+    let redis = Embedded::start(data.path(), server().as_deref(), Durability::Fsync, 0).await.unwrap();
     assert!(ask_socket(data.path(), "SET fruit pear").starts_with("+OK"));
     let pid = redis.pid().unwrap();
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
@@ -134,10 +136,10 @@ async fn the_error_for_an_old_or_missing_server_gives_advice() {
     let old = data.path().join("old-server");
     std::fs::write(&old, "#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64'\n").unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let text = Embedded::start(data.path(), Some(&old), Durability::Local).await.unwrap_err().to_string();
+    let text = Embedded::start(data.path(), Some(&old), Durability::Local, 64 << 20).await.unwrap_err().to_string();
     assert!(text.contains("old-server is version 6.2.14; 7.0 or newer is needed"), "{text}");
     let absent = data.path().join("absent");
-    let text = Embedded::start(data.path(), Some(&absent), Durability::Local).await.unwrap_err().to_string();
+    let text = Embedded::start(data.path(), Some(&absent), Durability::Local, 64 << 20).await.unwrap_err().to_string();
     assert!(text.contains(absent.to_str().unwrap()) && text.contains("apt-get install"), "{text}");
     assert!(!data.path().join("redis").exists(), "files were left behind");
 }

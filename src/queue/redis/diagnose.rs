@@ -37,6 +37,10 @@ pub struct Diagnosis {
     pub memory_used: u64,
     /// `maxmemory`, or the machine's memory if that is not set, bytes; 0 = unknown.
     pub memory_limit: u64,
+    /// Whether `maxmemory` is set.
+    pub has_memory_limit: bool,
+    /// `hash-max-listpack-value`; `None` where CONFIG is not allowed.
+    pub packed_bytes: Option<u64>,
     /// Whether it writes an append-only file.
     pub has_aof: bool,
     /// `appendfsync`; `None` where CONFIG is not allowed.
@@ -65,6 +69,7 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root, installation: None };
     let info = server_check::info(&caller).await?;
     let fsync = server_check::fsync_policy(&caller).await?;
+    let packed = server_check::setting(&caller, "hash-max-listpack-value").await?;
     let server_info = ServerInfo::parse(&info);
     let validated = server_info.validate(settings.durability, fsync.as_deref());
     let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;
@@ -79,6 +84,8 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
         clock_ahead_ms,
         memory_used: number("used_memory"),
         memory_limit: Some(number("maxmemory")).filter(|&max| max > 0).unwrap_or(number("total_system_memory")),
+        has_memory_limit: number("maxmemory") > 0,
+        packed_bytes: packed.and_then(|bytes| bytes.parse().ok()),
         has_aof: server_info.has_aof,
         fsync,
         failed_writes: [

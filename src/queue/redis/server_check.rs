@@ -157,8 +157,13 @@ pub(crate) async fn info(caller: &ScriptCaller) -> Result<String> {
 
 /// Reads `appendfsync`; `None` where CONFIG is not allowed (managed servers).
 pub(crate) async fn fsync_policy(caller: &ScriptCaller) -> Result<Option<String>> {
+    setting(caller, "appendfsync").await
+}
+
+/// Reads a setting of the server; `None` where CONFIG is not allowed.
+pub(crate) async fn setting(caller: &ScriptCaller, name: &'static str) -> Result<Option<String>> {
     let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
-    let answer: Value = match caller.pool.custom(command, vec!["GET", "appendfsync"]).await.map_err(from_fred) {
+    let answer: Value = match caller.pool.custom(command, vec!["GET", name]).await.map_err(from_fred) {
         Ok(answer) => answer,
         // Unknown, not forbidden: the caller retries.
         Err(error @ Error::Unavailable(_)) => return Err(error),

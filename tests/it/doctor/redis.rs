@@ -11,7 +11,7 @@ async fn a_redis_that_may_lose_tasks_is_reported_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let storage = super::storage(folder.path());
     let full = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
-    let cases: [(&[&str], &str, &str, &str, &str); 8] = [
+    let cases: [(&[&str], &str, &str, &str, &str); 10] = [
         (&full, "local", "redis.queue", "fail", "set it to noeviction"),
         (&full[2..], "local", "redis.queue", "warn", "before you set maxmemory"),
         (&["--replicaof", &replica_of], "local", "redis.queue", "fail", "address of the primary"),
@@ -20,6 +20,8 @@ async fn a_redis_that_may_lose_tasks_is_reported_with_advice() {
         (&["--appendfsync", "everysec"], "fsync", "redis.queue", "fail", "set appendfsync always"),
         (&["--appendfsync", "no"], "local", "redis.persistence", "warn", "set appendfsync everysec"),
         (&["--maxmemory", "1mb"], "local", "redis.memory", "warn", "raise maxmemory"),
+        (&[], "local", "redis.memory", "warn", "set maxmemory"),
+        (&["--hash-max-listpack-value", "64"], "local", "redis.packing", "warn", "hash-max-listpack-value 512"),
     ];
     for (options, durability, check, level, advice) in cases {
         let redis = TestRedis::start_with(options);
@@ -34,6 +36,21 @@ async fn a_redis_that_may_lose_tasks_is_reported_with_advice() {
         assert!(seen == level && todo.contains(advice), "{options:?} {durability}: {seen}: {said} → {todo}");
         assert_eq!(found.code, i32::from(level == "fail"), "{options:?}: {:#}", found.report);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_kept_tasks_is_stated_as_a_rate() {
+    let redis = TestRedis::start_with(&["--maxmemory", "1gb", "--hash-max-listpack-value", "512"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (url, storage) = (redis.url(), super::storage(folder.path()));
+    let settings = [("REDIS_URL", url.as_str()), ("SHUZHIREN_STORAGE_URL", &storage), ("SHUZHIREN_KEEP_TASKS", "48h")];
+    let found = diagnose(&[], &settings).await;
+    assert_eq!((found.of("redis.memory").0, found.of("redis.packing").0), ("ok", "ok"));
+    let (_, said, _) = found.of("redis.retention");
+    assert_eq!(
+        said,
+        "ended tasks are kept for 48.0 h: about 0.69 GB for each task per second; 1074 MB carry about 1.2 tasks per second"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,4 +48,8 @@ async fn files_of_another_system_are_reported() {
         "{said} → {todo}"
     );
     assert_eq!(std::fs::read_to_string(&mark).unwrap(), "another-system", "the mark must not be changed");
+    crate::support::raw::RawRedis::connect(&redis.socket()).run(&["FLUSHALL"]);
+    let found = diagnose(&[], &settings).await;
+    let (level, said, todo) = found.of("store.installation");
+    assert!(level == "warn" && said.contains("holds no system") && todo.contains("restore"), "{said} → {todo}");
 }
