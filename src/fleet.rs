@@ -263,6 +263,8 @@ pub struct Counts {
     pub waiting_by_lane: [u64; 3],
     /// Files and their sizes.
     pub files: FileTotals,
+    /// Whether Redis' memory is full: nothing new is accepted.
+    pub memory_full: bool,
 }
 
 /// Files at one moment, by kind, and objects in the store. Files with the same content are stored once.

@@ -132,7 +132,7 @@ pub enum ApiError {
     #[error("the database lost the data of this system: nothing is accepted until it is restored")]
     QueueLost,
     /// The memory of Redis is full.
-    #[error("the queue's memory is full: nothing new is accepted until tasks are deleted or it gets more memory")]
+    #[error("the queue's memory is full: nothing new is accepted until ended tasks expire or it gets more memory")]
     QueueMemoryFull,
     /// The file store is unreachable.
     #[error("the file store is unavailable: try again in a moment")]

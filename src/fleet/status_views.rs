@@ -110,6 +110,8 @@ pub struct OverviewView {
     pub oldest_waiting_ms: Option<u64>,
     /// Stored files: `{"uploads":{"count","bytes"},"outputs":{…},"stored":{…}}`.
     pub files: FileTotals,
+    /// Error types with which new tasks are refused now, such as `queue_memory_full`.
+    pub warnings: Vec<&'static str>,
 }
 
 impl OverviewView {
@@ -128,6 +130,7 @@ impl OverviewView {
             throughput_per_minute: counts.completed_last_minute,
             oldest_waiting_ms: counts.oldest_waiting_ms,
             files: counts.files,
+            warnings: counts.memory_full.then_some("queue_memory_full").into_iter().collect(),
         }
     }
 }

@@ -218,6 +218,14 @@ impl Queue {
         }
     }
 
+    /// Checks that something new may be accepted: tasks, files, published workflows.
+    ///
+    /// # Errors
+    /// [`Error::MemoryFull`]: 90 % of Redis' `maxmemory` are in use.
+    pub fn check_memory(&self) -> Result<()> {
+        self.inner.memory.check()
+    }
+
     async fn call(&self, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         self.inner.caller.call(verb, args).await
     }

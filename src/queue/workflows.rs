@@ -123,6 +123,7 @@ impl Queue {
         expected: Option<u64>,
         limits: WorkflowLimits,
     ) -> Result<WorkflowWritten> {
+        self.check_memory()?;
         let NewWorkflow { head, graph, files } = new;
         let head = serde_json::to_string(head).map_err(|error| Error::Corrupt(format!("workflow {name}: {error}")))?;
         let digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get()).finalize();

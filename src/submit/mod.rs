@@ -161,6 +161,7 @@ impl Submitter {
         if let Some(earlier) = Submitted::earlier(&self.queue, request).await? {
             return Ok(earlier);
         }
+        self.queue.check_memory()?;
         let staged =
             Box::pin(StagedFiles::store(&self.files, &self.fetcher, &request.caller.username, incoming)).await?;
         let submitted = tasks.enqueue(&self.queue, request).await;

@@ -12,6 +12,7 @@ mod cluster;
 mod dispatchers;
 mod executions;
 mod fair_shares;
+mod full_memory;
 mod instances;
 mod load;
 mod managed_process;

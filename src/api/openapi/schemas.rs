@@ -260,6 +260,8 @@ pub(in crate::api) struct Health {
     status: String,
     #[schema(pattern = "^connected$")]
     redis: String,
+    /// Error types with which new tasks are refused now, such as `queue_memory_full`; left out if there are none.
+    warnings: Option<Vec<String>>,
 }
 
 /// A failure that also has `data`.

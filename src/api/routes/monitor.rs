@@ -1,7 +1,11 @@
 //! `GET /api/monitor/overview` and `GET /api/health`.
 
 use crate::{
-    api::{ApiState, error::Result, http::envelope::Answer},
+    api::{
+        ApiState,
+        error::{ApiError, Result},
+        http::envelope::Answer,
+    },
     auth::Caller,
     fleet::OverviewView,
     process::request_id,
@@ -37,7 +41,13 @@ pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> 
 )]
 pub(crate) async fn health(State(state): State<ApiState>) -> Response {
     let (redis, word, message) = match state.queue.ping().await {
-        Ok(()) => return Answer(json!({ "status": "ok", "redis": "connected" })).into_response(),
+        Ok(()) => {
+            let mut health = json!({ "status": "ok", "redis": "connected" });
+            if let Err(full) = state.queue.check_memory() {
+                health["warnings"] = json!([ApiError::from(full).word()]);
+            }
+            return Answer(health).into_response();
+        }
         Err(queue::Error::Lost(_)) => ("lost", "queue_lost", "redis lost the data of this system"),
         Err(_) => ("disconnected", "redis_unavailable", "redis does not answer"),
     };

@@ -21,7 +21,7 @@ use std::time::Instant;
     params(("id" = crate::task::TaskId, Path, description = "the task")),
     responses((status = 200, description = "the task", body = crate::api::openapi::Envelope<TaskView>)),
     extensions(("x-errors" = json!([
-        "not_found", "task_ended", "task_not_ended", "workflow_gone", "no_such_file", "rate_limited", "queue_full"
+        "not_found", "task_ended", "task_not_ended", "workflow_gone", "no_such_file", "rate_limited", "queue_full", "queue_memory_full"
     ])))
 )]
 pub(crate) async fn retry(

@@ -99,7 +99,7 @@ impl From<submit::DryRun> for DryRun {
         headers(("Idempotency-Replayed" = Option<String>, description = "`true`: the task was there already")))),
     extensions(("x-errors" = json!([
         "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "idempotency_key_reused", "no_such_file",
-        "rate_limited", "queue_full", "busy", "storage_unavailable", "storage_full"
+        "rate_limited", "queue_full", "queue_memory_full", "busy", "storage_unavailable", "storage_full"
     ])))
 )]
 pub(crate) async fn submit(

@@ -34,7 +34,7 @@ const FIELD_BYTES_MAX: usize = 64 * 1024;
     request_body(content = crate::api::openapi::UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "the file", body = crate::api::openapi::Envelope<FileView>)),
     extensions(("x-errors" = json!([
-        "invalid_upload", "unsupported_media_type", "too_large", "rate_limited", "storage_unavailable", "storage_full"
+        "invalid_upload", "unsupported_media_type", "too_large", "rate_limited", "queue_memory_full", "storage_unavailable", "storage_full"
     ])))
 )]
 pub(crate) async fn upload(
@@ -43,6 +43,7 @@ pub(crate) async fn upload(
     request: Request,
 ) -> Result<Answer<FileView>> {
     state.submitter.admit(&caller)?;
+    state.queue.check_memory()?;
     refuse_encoding(request.headers())?;
     if !is_multipart(request.headers()) {
         return Err(ApiError::UnsupportedMediaType("the Content-Type must be multipart/form-data"));

@@ -166,7 +166,7 @@ pub(crate) async fn schema(
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
     extensions(("x-errors" = json!([
         "forbidden", "not_found", "invalid_header", "invalid_workflow", "invalid_params", "version_conflict", "no_such_file",
-        "too_many_workflows"
+        "too_many_workflows", "queue_memory_full"
     ])))
 )]
 pub(crate) async fn publish(

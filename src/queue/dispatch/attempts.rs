@@ -34,7 +34,11 @@ impl Queue {
             number(slots.into()),
             number(window.max(1).into()),
         ];
-        let mut reply = self.call(Verb::Claim, args).await?;
+        let mut reply = match self.call(Verb::Claim, args).await {
+            // Claims rest; the memory is watched, and reported once, by its own task.
+            Err(Error::MemoryFull(_)) => return Ok(Claimed::Nothing),
+            reply => reply?,
+        };
         match reply.tag() {
             "task" => claim(&mut reply).map(|claim| Claimed::Task(Box::new(claim))),
             // The next renew reports a lost lease; until then there is nothing to run.

@@ -2,11 +2,14 @@
 //! process is idle.
 
 use super::{script_call::ScriptCaller, scripts::Verb};
-use crate::{metrics, queue::Result};
+use crate::{
+    metrics,
+    queue::{Error, Result},
+};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +17,7 @@ use std::{
 /// Interval of the reads.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// Share of `maxmemory` from which on nothing is accepted, percent.
-pub(crate) const FULL_PERCENT: u64 = 90;
+const FULL_PERCENT: u64 = 90;
 /// Share of `maxmemory` below which tasks are accepted again, percent.
 const FREE_PERCENT: u64 = 88;
 
@@ -23,15 +26,17 @@ const FREE_PERCENT: u64 = 88;
 pub(crate) struct Memory {
     used: AtomicU64,
     limit: AtomicU64,
-    is_full: std::sync::atomic::AtomicBool,
+    is_full: AtomicBool,
 }
 
 impl Memory {
-    /// Returns the share of `maxmemory` in use, percent, if nothing may be accepted.
-    pub(crate) fn full_percent(&self) -> Option<u64> {
-        self.is_full
-            .load(Ordering::Relaxed)
-            .then(|| percent(self.used.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed)))
+    /// Checks that something new may be accepted.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.is_full.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let percent = percent(self.used.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed));
+        Err(Error::MemoryFull(format!("{percent} % of maxmemory are in use")))
     }
 
     /// Takes note of a read. Logs when accepting stops and when it begins again.

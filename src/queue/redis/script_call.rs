@@ -37,9 +37,12 @@ impl ScriptCaller {
 
     /// Runs a script on this client. Loads the script first if the server does not have it.
     pub(crate) async fn call_on(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
-        let Some(installation) = &self.installation else { return self.call_unfenced(client, verb, args).await };
-        let result = self.evalsha(client, verb, installation.keys(), args).await;
-        installation.observe(&result);
+        let installation = self.installation.as_deref();
+        let keys = installation.map_or_else(|| self.root.as_str().into(), Installation::keys);
+        let result = self.evalsha(client, verb, keys, args).await;
+        if let Some(installation) = installation {
+            installation.observe(&result);
+        }
         result
     }
 

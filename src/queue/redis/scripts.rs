@@ -1,6 +1,8 @@
 //! The scripts of `lua/`: their list, the preludes that each uses, and their compiled form.
 //!
-//! Invariant: a script changes a task's state once, checks first and writes last, and is safe to send twice.
+//! Invariants: a script changes a task's state once, checks first and writes last, and is safe to send twice. Scripts that
+//! accept something new, and claims, are refused while the memory of Redis is full; all others may write then
+//! (`allow-oom`), so that what runs can end, leases are renewed, and tasks can be cancelled and deleted.
 
 use fred::types::scripts::Script as Compiled;
 use std::{
@@ -45,58 +47,58 @@ macro_rules! scripts {
 }
 
 scripts! {
-    Acquire = "#!lua" "acquire" ["events" "redis_restart"];
-    AllowInstance = "#!lua" "allow_instance" [];
+    Acquire = "#!lua flags=allow-oom" "acquire" ["events" "redis_restart"];
+    AllowInstance = "#!lua flags=allow-oom" "allow_instance" [];
     Batch = "#!lua flags=no-writes" "batch" [];
-    BatchCancel = "#!lua" "batch_cancel" ["events" "indexes" "end_task"];
+    BatchCancel = "#!lua flags=allow-oom" "batch_cancel" ["events" "indexes" "end_task"];
     BatchList = "#!lua flags=no-writes" "batch_list" [];
-    Cancel = "#!lua" "cancel" ["events" "indexes" "end_task"];
-    CheckRedisRestart = "#!lua" "check_redis_restart" ["redis_restart"];
+    Cancel = "#!lua flags=allow-oom" "cancel" ["events" "indexes" "end_task"];
+    CheckRedisRestart = "#!lua flags=allow-oom" "check_redis_restart" ["redis_restart"];
     Claim = "#!lua" "claim" ["events" "indexes" "attempts" "task_stream"];
     Clock = "#!lua flags=no-writes" "clock" [];
-    ConfigPut = "#!lua" "config_put" [];
+    ConfigPut = "#!lua flags=allow-oom" "config_put" [];
     Counts = "#!lua flags=no-writes" "counts" [];
-    EarlyOutput = "#!lua" "early_output" ["events" "indexes" "attempts"];
-    Elect = "#!lua" "elect" [];
-    Enable = "#!lua" "enable" ["events"];
+    EarlyOutput = "#!lua flags=allow-oom" "early_output" ["events" "indexes" "attempts"];
+    Elect = "#!lua flags=allow-oom" "elect" [];
+    Enable = "#!lua flags=allow-oom" "enable" ["events"];
     Enqueue = "#!lua" "enqueue" ["events" "indexes" "accept"];
     EnqueueBatch = "#!lua" "enqueue_batch" ["events" "indexes" "accept"];
-    Expire = "#!lua" "expire" ["events" "indexes" "end_task"];
-    FileAdd = "#!lua" "file_add" ["files"];
-    FileDelete = "#!lua" "file_delete" ["files"];
-    FileExpire = "#!lua" "file_expire" ["files"];
+    Expire = "#!lua flags=allow-oom" "expire" ["events" "indexes" "end_task"];
+    FileAdd = "#!lua flags=allow-oom" "file_add" ["files"];
+    FileDelete = "#!lua flags=allow-oom" "file_delete" ["files"];
+    FileExpire = "#!lua flags=allow-oom" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
-    Finish = "#!lua" "finish" ["events" "indexes" "end_task" "attempts" "run_times"];
-    ForgetInstance = "#!lua" "forget_instance" ["task_stream"];
-    FreeSlot = "#!lua" "free_slot" ["events" "indexes" "end_task" "attempts"];
-    Gc = "#!lua" "gc" ["files"];
-    Heartbeat = "#!lua" "heartbeat" [];
+    Finish = "#!lua flags=allow-oom" "finish" ["events" "indexes" "end_task" "attempts" "run_times"];
+    ForgetInstance = "#!lua flags=allow-oom" "forget_instance" ["task_stream"];
+    FreeSlot = "#!lua flags=allow-oom" "free_slot" ["events" "indexes" "end_task" "attempts"];
+    Gc = "#!lua flags=allow-oom" "gc" ["files"];
+    Heartbeat = "#!lua flags=allow-oom" "heartbeat" [];
     Instances = "#!lua flags=no-writes" "instances" [];
     Leases = "#!lua flags=no-writes" "leases" [];
-    LoginFailed = "#!lua" "login_failed" [];
+    LoginFailed = "#!lua flags=allow-oom" "login_failed" [];
     Memory = "#!lua flags=no-writes" "memory" [];
-    Nack = "#!lua" "nack" ["events" "indexes" "end_task" "attempts" "files"];
-    OrphanObjects = "#!lua" "orphan_objects" ["files"];
-    OrphanPromptAdd = "#!lua" "orphan_prompt_add" [];
+    Nack = "#!lua flags=allow-oom" "nack" ["events" "indexes" "end_task" "attempts" "files"];
+    OrphanObjects = "#!lua flags=allow-oom" "orphan_objects" ["files"];
+    OrphanPromptAdd = "#!lua flags=allow-oom" "orphan_prompt_add" [];
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];
-    Progress = "#!lua" "progress" ["events" "indexes" "attempts"];
-    Promote = "#!lua" "promote" ["events" "indexes"];
+    Progress = "#!lua flags=allow-oom" "progress" ["events" "indexes" "attempts"];
+    Promote = "#!lua flags=allow-oom" "promote" ["events" "indexes"];
     RedisInfo = "#!lua flags=no-writes" "redis_info" [];
-    ReleaseLease = "#!lua" "release_lease" ["events"];
-    Renew = "#!lua" "renew" [];
-    RepairIndex = "#!lua" "repair_index" ["events" "indexes" "end_task" "task_stream" "repair"];
-    ReportInstance = "#!lua" "report_instance" ["events"];
-    Requeue = "#!lua" "requeue" ["events" "indexes" "end_task" "attempts" "files"];
-    RestoreClaim = "#!lua" "restore_claim" ["events" "indexes" "attempts" "task_stream"];
+    ReleaseLease = "#!lua flags=allow-oom" "release_lease" ["events"];
+    Renew = "#!lua flags=allow-oom" "renew" [];
+    RepairIndex = "#!lua flags=allow-oom" "repair_index" ["events" "indexes" "end_task" "task_stream" "repair"];
+    ReportInstance = "#!lua flags=allow-oom" "report_instance" ["events"];
+    Requeue = "#!lua flags=allow-oom" "requeue" ["events" "indexes" "end_task" "attempts" "files"];
+    RestoreClaim = "#!lua flags=allow-oom" "restore_claim" ["events" "indexes" "attempts" "task_stream"];
     RestrictedTasks = "#!lua flags=no-writes" "restricted_tasks" [];
     Revive = "#!lua" "revive" ["events" "indexes" "files"];
-    Start = "#!lua" "start" ["events" "indexes" "attempts"];
+    Start = "#!lua flags=allow-oom" "start" ["events" "indexes" "attempts"];
     TaskGet = "#!lua flags=no-writes" "task_get" [];
     TaskList = "#!lua flags=no-writes" "task_list" [];
     TaskVersions = "#!lua flags=no-writes" "task_versions" [];
     UnregisteredObjects = "#!lua flags=no-writes" "unregistered_objects" [];
     WaitFacts = "#!lua flags=no-writes" "wait_facts" [];
-    WorkflowDelete = "#!lua" "workflow_delete" ["files" "workflow_files"];
+    WorkflowDelete = "#!lua flags=allow-oom" "workflow_delete" ["files" "workflow_files"];
     WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];
     WorkflowList = "#!lua flags=no-writes" "workflow_list" [];
     WorkflowPut = "#!lua" "workflow_put" ["files" "workflow_files"];
@@ -204,10 +206,17 @@ mod tests {
         ];
         for verb in Verb::ALL {
             let is_read = verb.text().starts_with("#!lua flags=no-writes\n");
-            assert!(is_read || verb.text().starts_with("#!lua\n"), "{}", verb.name());
+            let is_write = ["#!lua\n", "#!lua flags=allow-oom\n"].iter().any(|line| verb.text().starts_with(line));
+            assert!(is_read || is_write, "{}", verb.name());
             let writes = WRITES.iter().any(|word| verb.text().contains(word));
             assert_eq!(is_read, !writes, "{}", verb.name());
         }
+    }
+
+    #[test]
+    fn only_what_takes_more_memory_is_refused_while_it_is_full() {
+        let refused: Vec<_> = Verb::ALL.iter().filter(|verb| verb.text().starts_with("#!lua\n")).collect();
+        assert_eq!(refused, [&Verb::Claim, &Verb::Enqueue, &Verb::EnqueueBatch, &Verb::Revive, &Verb::WorkflowPut]);
     }
 
     #[test]

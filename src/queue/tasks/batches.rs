@@ -83,6 +83,9 @@ impl Queue {
     /// Accepts all tasks or none, at most once. Their ids belong to one [`BatchId`]; at most 1,000. One round trip,
     /// about 50 µs of Redis for each task.
     pub async fn enqueue_batch(&self, tasks: &[PackedTask]) -> Result<BatchEnqueued> {
+        if let Some(first) = tasks.first() {
+            self.check_memory_for(&first.new).await?;
+        }
         let mut args = Vec::with_capacity(2 + tasks.len() * FIELDS);
         args.extend([number(self.limits().waiting_max), number(FIELDS as u64)]);
         args.extend(tasks.iter().flat_map(|task| task.fields.iter().cloned()));

@@ -26,6 +26,7 @@ const OFFSET_MAX: u64 = 1 << 50;
 impl Queue {
     /// Accepts a task, at most once per id. One round trip (plus WAIT at durability `replica`).
     pub async fn enqueue(&self, new: &NewTask) -> Result<Enqueued> {
+        self.check_memory_for(new).await?;
         let mut reply = self.batcher().accept(enqueue_batcher::fields(new).await?).await?;
         match reply.tag() {
             "created" => Ok(Enqueued::Created(Box::new(created(new, reply.parse()?)))),
@@ -35,6 +36,12 @@ impl Queue {
             "no_such_file" => Ok(Enqueued::NoSuchFile(reply.parse()?)),
             _ => Err(reply.unexpected()),
         }
+    }
+
+    /// Checks that this task may be accepted, or was before: a repeated request gets its answer.
+    pub(super) async fn check_memory_for(&self, new: &NewTask) -> Result<()> {
+        let Err(full) = self.check_memory() else { return Ok(()) };
+        if self.was_accepted(new.id, &new.fingerprint).await?.is_some() { Ok(()) } else { Err(full) }
     }
 
     /// Reads a task.
@@ -143,6 +150,7 @@ impl Queue {
 
     /// Queues a failed or cancelled task again under the same id, with a new budget of attempts. Idempotent.
     pub async fn revive(&self, id: TaskId) -> Result<Revived> {
+        self.check_memory()?;
         let args = vec![id.to_string().into(), number(self.limits().waiting_max)];
         let mut reply = self.call_durably(Verb::Revive, args).await?;
         match reply.tag() {
@@ -171,6 +179,7 @@ impl Queue {
             completed_last_minute: reply.parse()?,
             waiting_by_lane: [reply.parse()?, reply.parse()?, reply.parse()?],
             files: FileTotals { uploads: total(&mut reply)?, outputs: total(&mut reply)?, stored: total(&mut reply)? },
+            memory_full: self.check_memory().is_err(),
         })
     }
 }

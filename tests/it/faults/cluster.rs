@@ -124,11 +124,6 @@ impl Cluster {
         number
     }
 
-    /// Config that lists every instance by its proxy.
-    pub fn fleet(&self) -> Value {
-        fleet(&self.instances)
-    }
-
     /// Waits until every instance has a live owner and is up.
     pub async fn wait_owned(&self) {
         self.wait_owned_at(0).await;

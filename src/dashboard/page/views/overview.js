@@ -245,8 +245,9 @@ function problemItem(item) {
       h('span', { class: 'why' }, t('problems.long_wait.text', { n: number(item.count), since })),
     ];
   }
+  const place = { no_instances: 'config', memory_full: 'tasks' }[item.kind] ?? 'instances';
   return [
-    h('a', { href: link(item.kind === 'no_instances' ? ['config'] : ['instances']) }, t(`problems.${item.kind}`)),
+    h('a', { href: link([place]) }, t(`problems.${item.kind}`)),
     h('span', { class: 'why' }, t(`problems.${item.kind}.text`)),
   ];
 }

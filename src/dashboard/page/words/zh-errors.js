@@ -82,6 +82,8 @@ export default {
   'problems.all_disabled.text': '启用至少一个实例后任务才会运行。',
   'problems.long_wait': '最早的任务已等待 {time}',
   'problems.long_wait.text': '自 {since} 起，共 {n} 个任务在等待',
+  'problems.memory_full': '队列内存已满',
+  'problems.memory_full.text': '暂不接受新内容。请缩短任务保留时间，或调大 Redis 的 maxmemory。',
   'problems.more': '还有 {n} 个',
   'problems.no_instances': '暂无实例',
   'problems.no_instances.text': '添加服务器即可开始使用。',

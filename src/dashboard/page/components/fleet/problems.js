@@ -21,6 +21,7 @@ export function findProblems(overview, instances) {
       found.push({ about: 'instance', level: phase === 'down' ? 'bad' : 'warn', kind: phase, instance });
     }
   }
+  if (overview?.warnings?.includes('queue_memory_full')) found.push({ about: 'queue', level: 'bad', kind: 'memory_full' });
   if (overview && overview.oldestWaitingMs >= LONG_WAIT_MS) {
     found.push({
       about: 'queue',
