@@ -74,11 +74,14 @@
 //! | an answer of Redis is lost | every script may be sent twice: the second call changes nothing |
 //! | api or ws dies | clients connect to another process; endings are replayed, or the client is asked to read again |
 //! | an instance dies under a task | the task runs elsewhere; if a second instance dies under it, it fails for good (`poison`): a graph must not take the fleet down |
+//! | an instance refuses connections | its process is gone: after 10 s its tasks run elsewhere; a process that restarts sooner answers for itself, with an empty queue |
 //! | an instance is cut off | nothing is repeated until `--gone-after`; if it returns with its queue within an hour, abandoned prompts are deleted from it |
 //! | an instance answers, but fails three runs in a row | it is paused for 1 s, then 2, 4 … 60 s (`phase` `suspect`) until a run succeeds |
 //! | a node raises, or the graph is invalid | the task fails at once, with the node and its message: it would fail on every instance |
 //! | infrastructure fails in any other way | the attempt is retried, elsewhere if possible, with growing delays, up to `maxAttempts` times |
 //! | an output download breaks off or trickles | it is fetched again; below 64 KiB/s over six HTTP timeouts the attempt is given up |
+//! | an output cannot be fetched | the task is run once more, elsewhere; then it fails |
+//! | an instance sends hostile bytes | limits of size and number; a result that cannot be read or fetched fails the task with the reason; a dispatcher stays below 256 MB |
 //! | the store is full or unreachable | uploads get 507 or 503; attempts are retried |
 //! | an index entry, the stream or its group is lost | the sweep rebuilds it from the task hashes |
 //!

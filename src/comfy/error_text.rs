@@ -19,17 +19,40 @@ pub(super) struct FailedNode {
 }
 
 impl FailedNode {
-    /// Builds the failure of a task. Paths in `message` are shortened.
+    /// Builds the failure of a task. All its texts are cut, lose their control characters, and name no folder of the
+    /// server.
     pub(super) fn into_failure(self, kind: FailureKind, message: &str) -> Failure {
-        let short = |text: Option<String>| text.map(|text| truncated(text, limits::WORD_BYTES_MAX));
+        let word =
+            |text: Option<String>| text.map(|text| displayable(&without_folders(cut(&text, limits::NAME_BYTES_MAX))));
+        let message = without_controls(cut(message, limits::MESSAGE_BYTES_MAX).trim());
         Failure {
-            node_id: short(self.node_id),
-            node_type: short(self.node_type),
-            exception_type: short(self.exception_type),
+            node_id: word(self.node_id),
+            node_type: word(self.node_type),
+            exception_type: word(self.exception_type),
             traceback: innermost_frames(&self.traceback),
-            ..Failure::new(kind, without_folders(message.trim()))
+            ..Failure::new(kind, without_folders(&message))
         }
     }
+}
+
+/// Makes a word of the instance displayable: on one line, without invisible characters, and short.
+pub(super) fn displayable(text: &str) -> String {
+    let is_visible = |c: &char| !c.is_control() && !is_invisible(*c);
+    truncated(cut(text, limits::MESSAGE_BYTES_MAX).chars().filter(is_visible).collect(), limits::WORD_BYTES_MAX)
+}
+
+/// Removes control and invisible characters but line breaks and tabs.
+fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c))).collect()
+}
+
+/// Whether a character only changes how others are shown: direction, joining, width zero.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 /// Whether the Python exception means out of memory: `torch.OutOfMemoryError`, `torch.cuda.OutOfMemoryError`,
@@ -85,7 +108,8 @@ fn innermost_frames(traceback: &[String]) -> Vec<String> {
             .lines()
             .filter(is_code)
             .take(limits::TRACEBACK_LINES_MAX)
-            .map(|line| truncated(without_folders(line), limits::TRACEBACK_LINE_BYTES_MAX))
+            .map(|line| without_folders(&without_controls(cut(line, limits::MESSAGE_BYTES_MAX))))
+            .map(|line| truncated(line, limits::TRACEBACK_LINE_BYTES_MAX))
             .collect();
         if lines.len() > lines_left {
             break;
@@ -128,6 +152,36 @@ mod tests {
         assert_eq!(failure.traceback.len(), limits::TRACEBACK_LINES_MAX / 2);
         assert_eq!(failure.traceback.last().unwrap(), "  File \"…/n.py\", line 99\n    f()");
         assert_eq!(failure.message, "x");
+    }
+
+    #[test]
+    fn no_text_of_a_failure_has_folders_or_control_characters() {
+        let odd = "/srv/ComfyUI/custom_nodes/pack.nodes.Odd\u{1b}[2J\u{202e}\r\n";
+        let node = FailedNode {
+            node_id: Some(odd.to_owned()),
+            node_type: Some(odd.to_owned()),
+            exception_type: Some(odd.to_owned()),
+            traceback: vec![odd.to_owned()],
+        };
+        let failure = node.into_failure(FailureKind::NodeError, &format!("a\n\tb {odd}"));
+        let clean = "…/custom_nodes/pack.nodes.Odd[2J";
+        for text in [failure.node_id, failure.node_type, failure.exception_type] {
+            assert_eq!(text.as_deref(), Some(clean));
+        }
+        assert_eq!((failure.message, failure.traceback), (format!("a\n\tb {clean}"), vec![clean.to_owned()]));
+    }
+
+    #[test]
+    fn long_texts_are_cut_before_they_are_cleaned() {
+        let long = Some("/a/b ".repeat(1 << 20));
+        let node = FailedNode {
+            node_id: long.clone(),
+            node_type: long.clone(),
+            exception_type: long.clone(),
+            traceback: Vec::new(),
+        };
+        let failure = node.into_failure(FailureKind::NodeError, &long.unwrap());
+        assert!(failure.message.len() <= 2_000 && failure.node_id.unwrap().len() <= limits::WORD_BYTES_MAX);
     }
 
     proptest! {

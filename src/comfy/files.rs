@@ -2,7 +2,7 @@
 
 use super::{
     Client, Download, Error, RemoteFile,
-    http::{Reply, check_status, unreachable},
+    http::{check_status, unreachable},
     limits, python_json,
 };
 use bytes::Bytes;
@@ -14,7 +14,8 @@ use reqwest::{
     Body, StatusCode,
     multipart::{Form, Part},
 };
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::{
     io,
     pin::pin,
@@ -65,7 +66,7 @@ impl Client {
                     Ok(Some((chunk, (response, got))))
                 }
                 None if size_bytes.is_some_and(|size_bytes| size_bytes != got) => {
-                    Err(Error::Unreachable(format!("the file ended after {got} bytes")))
+                    Err(Error::unreachable(format!("the file ended after {got} bytes")))
                 }
                 None => Ok(None),
             }
@@ -93,9 +94,13 @@ impl Client {
             form = form.text("subfolder", subfolder.to_owned());
         }
         let request = self.http.post("/upload/image").multipart(form.part("image", file));
-        let exchange = async { Reply::read(request.send().await.map_err(unreachable)?, limits::REPLY_BYTES_MAX).await };
+        let exchange = async {
+            let response = request.send().await.map_err(unreachable)?;
+            self.http.read(response, limits::REPLY_BYTES_MAX, tokio::time::Instant::now() + self.http.timeout).await
+        };
         let reply = match while_moving(exchange, &progress.chunks, self.http.timeout).await {
             Some(Ok(reply)) => reply,
+            Some(Err(Error::TooLong(reason))) => return Err(Error::Broken(reason)),
             Some(Err(error)) => {
                 let unreadable = |cause: &String| Error::Refused(format!("the input cannot be sent: {cause}"));
                 return Err(progress.source_error.get().map_or(error, unreadable));
@@ -103,8 +108,9 @@ impl Client {
             None => return Err(stalled(self.http.timeout)),
         };
         match reply.accepted() {
-            Ok(body) => {
-                stored_name(&body).ok_or_else(|| Error::Broken("the answer to an upload is not ComfyUI's".to_owned()))
+            Ok(reply) => {
+                let name = reply.parse(stored_name).await?;
+                name.ok_or_else(|| Error::Broken("the answer to an upload is not ComfyUI's".to_owned()))
             }
             Err(Error::NotFound) => Err(Error::Broken("answered 404 to an upload".to_owned())),
             Err(other) => Err(other),
@@ -113,7 +119,7 @@ impl Client {
 }
 
 fn stalled(timeout: Duration) -> Error {
-    Error::Unreachable(format!("no data for {timeout:?}"))
+    Error::unreachable(format!("no data for {timeout:?}"))
 }
 
 /// Awaits `exchange`. Returns `None` if neither it completed nor a chunk was sent for `timeout` (at most twice that
@@ -171,13 +177,21 @@ fn safe_name(filename: &str) -> String {
     if name.is_empty() { "input".to_owned() } else { name[start..].to_owned() }
 }
 
-/// Reads `{"name","subfolder","type"}` as the name that LoadImage expects; `None` if it is not a safe file name.
-fn stored_name(body: &[u8]) -> Option<String> {
-    let reply: Value = python_json::owned(&python_json::tidy(body))?;
-    let mut item = reply.as_object()?.clone();
-    let name = item.remove("name")?;
-    item.insert("filename".to_owned(), name);
-    let file = RemoteFile::from_ui(&item)?;
+/// `{"name","subfolder","type"}`, the answer to an upload.
+#[derive(Deserialize)]
+struct UploadedFile<'a> {
+    #[serde(borrow)]
+    name: &'a RawValue,
+    #[serde(borrow, default)]
+    subfolder: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type")]
+    folder_type: Option<&'a RawValue>,
+}
+
+/// Reads the answer to an upload as the name that LoadImage expects; `None` if it is not a safe file name.
+fn stored_name(json: &str) -> Option<String> {
+    let UploadedFile { name, subfolder, folder_type } = python_json::object(json)?;
+    let file = RemoteFile::from_parts(name, subfolder, folder_type).ok()?;
     let folder = file.subfolder.trim_end_matches('/');
     Some(if folder.is_empty() { file.filename } else { format!("{folder}/{}", file.filename) })
 }
@@ -198,13 +212,13 @@ mod tests {
 
     #[test]
     fn the_returned_name_is_used_if_it_is_safe() {
-        assert_eq!(stored_name(br#"{"name":"a (1).png","subfolder":"","type":"input"}"#).as_deref(), Some("a (1).png"));
+        assert_eq!(stored_name(r#"{"name":"a (1).png","subfolder":"","type":"input"}"#).as_deref(), Some("a (1).png"));
         assert_eq!(
-            stored_name(br#"{"name":"a.png","subfolder":"x/y","type":"input","asset":{}}"#).as_deref(),
+            stored_name(r#"{"name":"a.png","subfolder":"x/y","type":"input","asset":{}}"#).as_deref(),
             Some("x/y/a.png")
         );
         for odd in [r#"{"name":"../a"}"#, r#"{"name":5}"#, "[]", "{}", "<html>"] {
-            assert!(stored_name(odd.as_bytes()).is_none(), "{odd}");
+            assert!(stored_name(odd).is_none(), "{odd}");
         }
     }
 }

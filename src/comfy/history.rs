@@ -3,14 +3,15 @@
 use super::{
     Error, PromptOutcome, PromptResult,
     error_text::{FailedNode, is_out_of_memory},
-    outputs, python_json,
+    limits, outputs, python_json,
 };
 use crate::{
-    json::{Members, raw_value},
+    json::{each_element, each_member, first_elements},
     task::FailureKind,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::{collections::VecDeque, ops::ControlFlow};
 use uuid::Uuid;
 
 /// `{"prompt":[number,id,graph,extra,[outputs]],"outputs":{…},"status":{…},"meta":{…}}`
@@ -53,33 +54,45 @@ struct ExecutionError<'a> {
 /// Parses the reply of GET /history/{id}. `None` if there is no entry.
 ///
 /// # Errors
-/// [`Error::Broken`]: not a history reply. The state of the prompt is then undetermined.
+/// [`Error::Unreadable`]: not a history reply.
 pub(super) fn result(json: &str, prompt: Uuid) -> Result<Option<PromptResult>, Error> {
-    let broken = |what: &str| Error::Broken(format!("/history: {what}"));
-    let entries: Members<'_> = python_json::read(json).ok_or_else(|| broken("not an object"))?;
-    if entries.0.is_empty() {
+    let unreadable = |what: &str| Error::Unreadable(format!("/history is not ComfyUI's: {what}"));
+    let (id, mut found, mut is_empty) = (prompt.to_string(), None, true);
+    each_member(json, |key, entry| {
+        is_empty = false;
+        if key == id {
+            found = Some(entry);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })
+    .ok_or_else(|| unreadable("no object"))?;
+    if is_empty {
         return Ok(None);
     }
-    let id = prompt.to_string();
-    let (_, raw) =
-        entries.0.into_iter().find(|(key, _)| *key == id).ok_or_else(|| broken("entry of another prompt"))?;
-    let entry: Entry<'_> = python_json::object(raw.get()).ok_or_else(|| broken("entry is not an object"))?;
-    let outcome = entry.status.and_then(outcome).ok_or_else(|| broken("entry has no known status"))?;
+    let raw = found.ok_or_else(|| unreadable("entry of another prompt"))?;
+    let entry: Entry<'_> = python_json::object(raw.get()).ok_or_else(|| unreadable("entry is no object"))?;
+    let outcome = entry.status.and_then(outcome).ok_or_else(|| unreadable("entry has no known status"))?;
     let outputs_json = entry.outputs.map_or("{}", RawValue::get);
-    let outputs = outputs::collect(outputs_json, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
-    Ok(Some(PromptResult { outcome, outputs }))
+    let collected = outputs::collect(outputs_json, entry.meta.map(RawValue::get), &graph_order(entry.prompt));
+    Ok(Some(PromptResult { outcome, outputs: collected.outputs, fault: collected.fault }))
 }
 
 /// Returns the node ids in the order of the submitted graph.
 fn graph_order(prompt: Option<&RawValue>) -> Vec<String> {
-    let item: Vec<&RawValue> = prompt.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
-    let graph = item.get(2).copied().and_then(raw_value::members);
-    graph.map(|graph| graph.into_iter().map(|(node_id, _)| node_id).collect()).unwrap_or_default()
+    let mut nodes = Vec::new();
+    let item = prompt.and_then(|raw| first_elements(raw.get()));
+    let Some([_number, _id, graph]) = item else { return nodes };
+    let _read = each_member(graph.get(), |node_id, _| {
+        nodes.push(outputs::short_id(&node_id).to_owned());
+        if nodes.len() < limits::NODES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    nodes
 }
 
 fn outcome(raw: &RawValue) -> Option<PromptOutcome> {
     let status: Status<'_> = python_json::object(raw.get())?;
-    match python_json::text(status.status_str?)?.as_str() {
+    match python_json::text(status.status_str?, limits::WORD_BYTES_MAX)?.as_str() {
         "success" => Some(PromptOutcome::Success),
         "error" => Some(error_outcome(status.messages)),
         _ => None,
@@ -88,37 +101,59 @@ fn outcome(raw: &RawValue) -> Option<PromptOutcome> {
 
 /// Derives the outcome from the last message that ends a prompt.
 fn error_outcome(messages: Option<&RawValue>) -> PromptOutcome {
-    let messages: Vec<&RawValue> = messages.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
-    for message in messages.into_iter().rev() {
-        match python_json::read::<(String, &RawValue)>(message.get()) {
-            Some((kind, _)) if kind == "execution_interrupted" => return PromptOutcome::Interrupted,
-            Some((kind, data)) if kind == "execution_error" => {
-                return failed(&python_json::object(data.get()).unwrap_or_default());
+    let mut last = None;
+    let _read = messages.and_then(|raw| {
+        each_element(raw.get(), |message| {
+            if let Some([kind, data]) = first_elements(message.get()) {
+                match python_json::text(kind, limits::WORD_BYTES_MAX).as_deref() {
+                    Some("execution_interrupted") => last = Some(None),
+                    Some("execution_error") => last = Some(Some(data)),
+                    _ => {}
+                }
             }
-            _ => {}
-        }
+            ControlFlow::Continue(())
+        })
+    });
+    match last {
+        Some(None) => PromptOutcome::Interrupted,
+        Some(Some(data)) => failed(&python_json::object(data.get()).unwrap_or_default()),
+        None => PromptOutcome::Failed(
+            FailedNode::default()
+                .into_failure(FailureKind::NodeError, "the instance reported an error without details"),
+        ),
     }
-    PromptOutcome::Failed(
-        FailedNode::default().into_failure(FailureKind::NodeError, "the instance reported an error without details"),
-    )
 }
 
 fn failed(error: &ExecutionError<'_>) -> PromptOutcome {
-    let non_empty = |raw: Option<&RawValue>| raw.and_then(python_json::text).filter(|text| !text.is_empty());
-    let exception_type = non_empty(error.exception_type);
+    let non_empty = |raw: Option<&RawValue>, bytes_max: usize| {
+        raw.and_then(|raw| python_json::text(raw, bytes_max)).filter(|text| !text.is_empty())
+    };
+    let exception_type = non_empty(error.exception_type, limits::NAME_BYTES_MAX);
     let is_out_of_memory = exception_type.as_deref().is_some_and(is_out_of_memory);
     let kind = if is_out_of_memory { FailureKind::OutOfMemory } else { FailureKind::NodeError };
-    let message = non_empty(error.exception_message)
+    let message = non_empty(error.exception_message, limits::MESSAGE_BYTES_MAX)
         .or_else(|| exception_type.clone())
         .unwrap_or_else(|| "a node failed without a message".to_owned());
-    let traceback: Vec<&RawValue> = error.traceback.and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
     let node = FailedNode {
-        node_id: non_empty(error.node_id),
-        node_type: non_empty(error.node_type),
+        node_id: non_empty(error.node_id, limits::NODE_ID_BYTES_MAX),
+        node_type: non_empty(error.node_type, limits::NAME_BYTES_MAX),
         exception_type,
-        traceback: traceback.into_iter().filter_map(python_json::text).collect(),
+        traceback: error.traceback.map(last_frames).unwrap_or_default(),
     };
     PromptOutcome::Failed(node.into_failure(kind, &message))
+}
+
+/// Returns the last frames of a traceback: each that is kept has at least one line.
+fn last_frames(traceback: &RawValue) -> Vec<String> {
+    let mut frames: VecDeque<&RawValue> = VecDeque::new();
+    let _read = each_element(traceback.get(), |frame| {
+        if frames.len() == limits::TRACEBACK_LINES_MAX {
+            frames.pop_front();
+        }
+        frames.push_back(frame);
+        ControlFlow::Continue(())
+    });
+    frames.into_iter().filter_map(|frame| python_json::text(frame, limits::MESSAGE_BYTES_MAX)).collect()
 }
 
 #[cfg(test)]
@@ -235,8 +270,27 @@ mod tests {
             &entry("{}", r#"["success"]"#),
             &format!(r#"{{"{ID}":[null,{{}},{{"status_str":"success"}},null]}}"#),
         ] {
-            assert!(matches!(result(json, ID), Err(Error::Broken(_))), "{json}");
+            assert!(matches!(result(json, ID), Err(Error::Unreadable(_))), "{json}");
         }
+    }
+
+    #[test]
+    fn an_unusable_output_name_is_a_fault_of_the_prompt() {
+        let status = r#"{"status_str":"success","messages":[]}"#;
+        let outputs = r#"{"3":{"images":[{"filename":"../../secret/x"},{"filename":"a.png"}]}}"#;
+        let result = result(&entry(outputs, status), ID).unwrap().unwrap();
+        let fault = result.fault.unwrap();
+        assert_eq!((fault.kind, result.outputs.len()), (FailureKind::OutputUnavailable, 1));
+    }
+
+    #[test]
+    fn the_last_message_that_ends_a_prompt_decides_among_many() {
+        let many = "[],".repeat(100_000);
+        let status = format!(
+            r#"{{"status_str":"error","messages":[["execution_error",{{"node_id":"1"}}],{many}["execution_interrupted",{{}}],{many}[]]}}"#
+        );
+        let result = result(&entry("{}", &status), ID).unwrap().unwrap();
+        assert!(matches!(result.outcome, PromptOutcome::Interrupted));
     }
 
     proptest! {

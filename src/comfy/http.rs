@@ -1,22 +1,21 @@
 //! Sends a request and reads a bounded reply. Never retries, follows no redirect, uses no proxy, sends no `Origin`
 //! (protocol §14).
 
-use super::{Error, limits};
+use super::{Error, NoAnswer, limits, off_runtime, python_json};
 use crate::{
     fleet::{Target, is_allowed_address},
     metrics,
     net::DnsGuard,
 };
-use bytes::{Bytes, BytesMut};
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
-use std::{
-    error::Error as _,
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{error::Error as _, io, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
 };
 
 /// Configured headers that are ignored because they would change the meaning of a request. `Origin` makes ComfyUI
@@ -33,6 +32,9 @@ const NEVER_SENT: [&str; 9] = [
     "expect",
 ];
 
+/// Room for the chunk with which a reply becomes too long, bytes.
+const LAST_CHUNK_BYTES: usize = 1 << 20;
+
 /// HTTP client of one instance.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
@@ -42,12 +44,16 @@ pub(super) struct Http {
     pub(super) headers: HeaderMap,
     /// Time limit of a request, or of each read of a stream.
     pub(super) timeout: Duration,
+    /// Held by the one large reply that may be in memory.
+    large: Arc<Semaphore>,
 }
 
 /// Status and complete body of a response.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+    body: Vec<u8>,
+    /// Held while a large body is in memory.
+    _large: Option<OwnedSemaphorePermit>,
 }
 
 impl Http {
@@ -80,7 +86,8 @@ impl Http {
             .pool_max_idle_per_host(limits::IDLE_CONNECTIONS_MAX)
             .build()
             .map_err(|error| Error::Refused(format!("cannot create HTTP client: {}", root_cause(&error))))?;
-        Ok(Self { client, base: target.base_url.trim_end_matches('/').into(), headers, timeout })
+        let base = target.base_url.trim_end_matches('/').into();
+        Ok(Self { client, base, headers, timeout, large: Arc::new(Semaphore::new(1)) })
     }
 
     /// Returns a copy with another timeout.
@@ -105,20 +112,72 @@ impl Http {
         self.post(path).header(CONTENT_TYPE, "application/json").body(json)
     }
 
-    /// Sends a request and reads a reply of at most `bytes_max`, all within the timeout.
+    /// Sends a request and reads a reply of at most `bytes_max`, all within the timeout. The wait for another large
+    /// reply does not count.
     pub(super) async fn send(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
+        self.send_long(request, bytes_max).await.map_err(|error| match error {
+            Error::TooLong(reason) => Error::Broken(reason),
+            other => other,
+        })
+    }
+
+    /// Like [`Http::send`], with an error of its own for a reply that is too long.
+    pub(super) async fn send_long(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
         let (client, request) = request.build_split();
         let request = request.map_err(unreachable)?;
         let (operation, started) = (self.operation(request.url().path()), Instant::now());
-        let exchange = async {
-            let response = client.execute(request).await.map_err(unreachable)?;
-            Reply::read(response, bytes_max).await
+        let answered = timeout_at(started + self.timeout, client.execute(request)).await;
+        let reply = match answered.map_err(|_| self.no_answer()) {
+            Ok(Ok(response)) => self.read(response, bytes_max, started + self.timeout).await,
+            Ok(Err(error)) => Err(unreachable(error)),
+            Err(error) => Err(error),
         };
-        let in_time = tokio::time::timeout(self.timeout, exchange).await;
-        let reply = in_time.unwrap_or_else(|_| Err(Error::Unreachable(format!("no answer within {:?}", self.timeout))));
         let is_ok = reply.as_ref().is_ok_and(|reply| !reply.status.is_server_error());
         metrics::comfy_request(operation, is_ok, started.elapsed());
         reply
+    }
+
+    /// Reads a reply of at most `bytes_max`. Of the body of an error only the start is read.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], or no answer by `deadline`.
+    pub(super) async fn read(
+        &self,
+        mut response: Response,
+        bytes_max: usize,
+        mut deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let status = response.status();
+        let is_used = status.is_success() || status == StatusCode::BAD_REQUEST;
+        let bytes_max = if is_used { bytes_max } else { bytes_max.min(limits::ERROR_BYTES_MAX) };
+        let announced = response.content_length().unwrap_or(0);
+        let (mut body, mut large) = (Vec::new(), None);
+        loop {
+            if body.len() as u64 > bytes_max as u64 || announced > bytes_max as u64 {
+                if is_used {
+                    return Err(Error::TooLong(format!("answered {status} with more than {bytes_max} bytes")));
+                }
+                return Ok(Reply { status, body: Vec::new(), _large: None });
+            }
+            let is_large = body.len() > limits::LARGE_BYTES || announced > limits::LARGE_BYTES as u64;
+            if is_large && large.is_none() {
+                let waiting = Instant::now();
+                large = self.large.clone().acquire_owned().await.ok();
+                deadline += waiting.elapsed();
+                // At once, because growing would need twice the memory; untouched pages need none.
+                let expected = if announced > 0 { announced } else { (bytes_max + LAST_CHUNK_BYTES) as u64 };
+                body.reserve_exact(usize::try_from(expected).unwrap_or(bytes_max).saturating_sub(body.len()));
+            }
+            let chunk = timeout_at(deadline, response.chunk()).await.map_err(|_| self.no_answer())?;
+            match chunk.map_err(unreachable)? {
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => return Ok(Reply { status, body, _large: large }),
+            }
+        }
+    }
+
+    fn no_answer(&self) -> Error {
+        Error::unreachable(format!("no answer within {:?}", self.timeout))
     }
 
     /// Returns the metrics label of a request: the first segment of its path below the base.
@@ -143,35 +202,39 @@ impl Http {
     }
 
     /// Like [`Http::send`], for a route that every ComfyUI has: a 404 means that the server is not a ComfyUI.
-    pub(super) async fn send_known(&self, request: RequestBuilder, bytes_max: usize) -> Result<Bytes, Error> {
-        self.send(request, bytes_max).await?.accepted().map_err(|error| match error {
-            Error::NotFound => Error::Broken("answered 404 on a route that every ComfyUI has".to_owned()),
-            other => other,
-        })
+    pub(super) async fn send_known(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Error> {
+        self.send(request, bytes_max).await?.known()
     }
 }
 
 impl Reply {
-    pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Self, Error> {
-        let status = response.status();
-        let too_long = || Error::Broken(format!("answered {status} with more than {bytes_max} bytes"));
-        if response.content_length().is_some_and(|length| length > bytes_max as u64) {
-            return Err(too_long());
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > bytes_max {
-                return Err(too_long());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Self { status, body: body.freeze() })
+    /// Returns the reply if it is a 2xx.
+    pub(super) fn accepted(self) -> Result<Self, Error> {
+        check_status(self.status)?;
+        Ok(self)
     }
 
-    /// Returns the body of a 2xx.
-    pub(super) fn accepted(self) -> Result<Bytes, Error> {
-        check_status(self.status)?;
-        Ok(self.body)
+    /// Like [`Reply::accepted`], for a route that every ComfyUI has.
+    pub(super) fn known(self) -> Result<Self, Error> {
+        self.accepted().map_err(|error| match error {
+            Error::NotFound => Error::Broken("answered 404 on a route that every ComfyUI has".to_owned()),
+            other => other,
+        })
+    }
+
+    /// Parses the body as JSON of Python, off the runtime if it is large.
+    pub(super) async fn parse<T: Send + 'static>(
+        self,
+        parse: impl FnOnce(&str) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let parsed = off_runtime::parse(self.body.len(), move || parse(&python_json::tidy(&self.body))).await;
+        parsed.ok_or_else(|| Error::Broken("the answer could not be parsed".to_owned()))
+    }
+
+    /// Returns the body as JSON text.
+    pub(super) async fn into_json(self) -> Result<String, Error> {
+        let parsed = off_runtime::parse(self.body.len(), move || python_json::tidy_owned(self.body)).await;
+        parsed.ok_or_else(|| Error::Broken("the answer could not be parsed".to_owned()))
     }
 }
 
@@ -194,11 +257,25 @@ pub(super) fn check_status(status: StatusCode) -> Result<(), Error> {
 /// Wraps an error of the connection, after which the request may or may not have arrived.
 pub(super) fn unreachable(error: reqwest::Error) -> Error {
     let cause = root_cause(&error);
-    Error::Unreachable(if error.is_connect() {
-        format!("cannot connect: {cause}")
-    } else {
-        format!("connection broke: {cause}")
-    })
+    if !error.is_connect() {
+        return Error::unreachable(format!("connection broke: {cause}"));
+    }
+    Error::Unreachable(NoAnswer { reason: format!("cannot connect: {cause}"), is_refused: is_refused(&error) })
+}
+
+/// Whether the connect was refused or reset: no process listens at the port. A connect that timed out, or that found
+/// no route, says nothing of the process.
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<io::Error>()
+            && matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+        {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// Returns the innermost cause. The outer ones only repeat the URL.

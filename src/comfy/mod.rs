@@ -2,17 +2,20 @@
 //! history.
 //!
 //! Start with [`Client`] (the requests), [`Socket`] (the events) and [`ProgressTracker`] (progress of a prompt). `http`
-//! sends one request; `history`, `outputs` and `validation_error` parse replies; `frame` parses WebSocket frames into events;
-//! `python_json` parses JSON as Python writes it.
+//! sends one request; `history`, `outputs` and `validation_error` parse replies; `socket/text_frame` parses WebSocket frames
+//! into events; `python_json` parses JSON as Python writes it.
 //!
 //! Invariants: no wire form of ComfyUI leaves this room. Nothing an instance sends causes a panic, unbounded memory use
-//! or a path on our disk. Facts about the protocol are in the project's protocol page; section numbers refer to it.
+//! or a path on our disk: every reply, frame, list and text has a limit (`limits`), ids are cut before they are looked at,
+//! an instance has one large reply at a time in memory, and large replies and frames are parsed off the runtime
+//! (`off_runtime`). Facts about the protocol are in the project's protocol page; section numbers refer to it.
 
 mod error_text;
 mod files;
 mod history;
 mod http;
 mod limits;
+mod off_runtime;
 mod outputs;
 mod prompts;
 mod python_json;
@@ -23,6 +26,7 @@ mod system_stats;
 mod validation_error;
 
 pub use prompts::Client;
+pub(crate) use socket::event_queue::EventQueue;
 pub use socket::{Socket, event::PromptEvent, progress::ProgressTracker};
 
 use crate::{fleet::Device, task::Failure};
@@ -35,7 +39,7 @@ use uuid::Uuid;
 pub enum Error {
     /// Connection refused or broken, or a timeout. The request may or may not have arrived.
     #[error("{0}")]
-    Unreachable(String),
+    Unreachable(NoAnswer),
     /// A 5xx, or an answer that is not ComfyUI's. The request may or may not have taken effect.
     #[error("{0}")]
     Broken(String),
@@ -45,6 +49,51 @@ pub enum Error {
     /// 413, or another refusal of this particular request.
     #[error("refused: {0}")]
     Refused(String),
+    /// The prompt is not in the queue, and what the history says of it is not ComfyUI's.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The prompt has ended, and its history entry is longer than any that is read.
+    #[error("{0}")]
+    TooLong(String),
+}
+
+/// The reason for which a request got no answer; reads as text.
+#[derive(Debug, Clone)]
+pub struct NoAnswer {
+    reason: String,
+    /// Whether the connection was refused: no process listens at the port.
+    pub(crate) is_refused: bool,
+}
+
+impl From<String> for NoAnswer {
+    fn from(reason: String) -> Self {
+        Self { reason, is_refused: false }
+    }
+}
+
+impl std::ops::Deref for NoAnswer {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl Error {
+    /// Whether the connection was refused: no process listens at the port.
+    pub(crate) const fn is_refused_connection(&self) -> bool {
+        matches!(self, Self::Unreachable(NoAnswer { is_refused: true, .. }))
+    }
+
+    fn unreachable(reason: String) -> Self {
+        Self::Unreachable(reason.into())
+    }
 }
 
 /// Version, device and features of an instance, read once per connection.
@@ -87,8 +136,10 @@ pub enum PromptStatus {
 pub struct PromptResult {
     /// The outcome.
     pub outcome: PromptOutcome,
-    /// Every object with a file name, and every text, in the order of the graph's nodes.
+    /// Every object with a usable file name, and every text, in the order of the graph's nodes.
     pub outputs: Vec<NodeOutput>,
+    /// The reason for which not all outputs can be fetched, here or elsewhere: an unusable file name, or too many.
+    pub fault: Option<Failure>,
 }
 
 /// Outcome of a prompt according to its history entry.
@@ -125,8 +176,18 @@ pub enum NodeOutput {
     },
 }
 
+impl NodeOutput {
+    /// Memory of the output, about, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::File { node_id, key, file, .. } => 256 + node_id.len() + key.len() + file.memory(),
+            Self::Text { node_id, text } => 128 + node_id.len() + text.len(),
+        }
+    }
+}
+
 /// Location of a file on an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RemoteFile {
     /// Base name.
     pub filename: String,

@@ -1,90 +1,98 @@
 //! Outputs of a prompt: every object with a file name under any ui key, and texts (protocol §8).
 //!
-//! Invariant: all of it comes from an instance. File names are data for a query string, never part of a path; unsafe
-//! ones are dropped.
+//! Invariant: all of it comes from an instance, and is read item by item. File names are data for a query string, never
+//! part of a path; a name that no request can be made from is a fault of the prompt.
 
-use super::{NodeOutput, RemoteFile, limits, python_json, validation_error::natural};
+use super::{NodeOutput, RemoteFile, error_text::FailedNode, limits, python_json, validation_error::natural_order};
 use crate::{
-    json::{Members, raw_value},
-    text::truncated,
+    json::{each_element, each_member, member},
+    task::{Failure, FailureKind},
 };
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
-use std::collections::{HashMap, HashSet};
+use serde_json::value::RawValue;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 /// Depth of nested lists that are searched: `{"images":[[{…}]]}`.
 const LISTS_MAX: u8 = 2;
 
-#[derive(Deserialize)]
-struct Meta<'a> {
-    #[serde(borrow, default)]
-    display_node: Option<&'a RawValue>,
+/// The outputs of a prompt.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// Files and texts, in the order of the graph's nodes.
+    pub(super) outputs: Vec<NodeOutput>,
+    /// The reason for which not all files can be fetched: an unusable name, or too many.
+    pub(super) fault: Option<Failure>,
 }
 
 /// Collects the outputs in the order of `graph`'s nodes. Outputs of an expanded node are listed under the node that the
 /// user wrote. `outputs` is `{node_id:{ui key:value}}`; `meta` is `{node_id:{"display_node":id}}`, or missing.
-pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Vec<NodeOutput> {
+pub(super) fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Collected {
     let positions: HashMap<&str, usize> =
         graph.iter().enumerate().map(|(position, node_id)| (node_id.as_str(), position)).collect();
-    let display_ids = display_ids(meta);
-    let mut nodes: Vec<(String, String, &RawValue)> = python_json::read::<Members<'_>>(outputs)
-        .map(|members| members.0)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(node_id, ui)| (display_id(&node_id, &display_ids, &positions), node_id.into_owned(), ui))
-        .collect();
-    nodes.sort_by_cached_key(|(display_id, node_id, _)| {
-        let position = positions.get(display_id.as_str()).copied().unwrap_or(usize::MAX);
-        (position, natural(display_id), natural(node_id))
+    let display_ids = display_ids(meta, &positions);
+    let mut nodes: Vec<(String, String, &RawValue)> = Vec::new();
+    // `null` stands for no outputs.
+    let _read = each_member(outputs, |node_id, ui| {
+        let node_id = short_id(&node_id);
+        nodes.push((display_id(node_id, &display_ids, &positions), node_id.to_owned(), ui));
+        if nodes.len() < limits::NODES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    let mut collector = Collector::default();
+    let position = |display_id: &str| positions.get(display_id).copied().unwrap_or(usize::MAX);
+    nodes.sort_by(|(display, node_id, _), (other_display, other_id, _)| {
+        let by_position = position(display).cmp(&position(other_display));
+        by_position.then_with(|| natural_order(display, other_display)).then_with(|| natural_order(node_id, other_id))
+    });
+    let mut collector = Collector::new(usize::MAX);
     for (display_id, _, ui) in nodes {
         collector.add_node(&display_id, ui);
     }
-    if collector.dropped > 0 {
+    if collector.dropped_texts > 0 {
         tracing::warn!(
-            dropped = collector.dropped,
+            dropped = collector.dropped_texts,
             kept = collector.outputs.len(),
-            "dropped invalid or surplus outputs"
+            "dropped surplus text outputs"
         );
     }
-    collector.outputs
+    Collected { outputs: collector.outputs, fault: collector.fault }
 }
 
 /// Collects the outputs of one node while the prompt is running, up to `LIVE_BYTES_MAX`. `ui` is `{ui key:value}` or
 /// null.
 pub(super) fn of_node(display_id: &str, ui: &RawValue) -> Vec<NodeOutput> {
-    let mut collector = Collector::default();
+    let mut collector = Collector::new(limits::LIVE_BYTES_MAX);
     collector.add_node(display_id, ui);
-    let mut bytes = 0;
-    let fits = |output: &NodeOutput| {
-        bytes += match output {
-            NodeOutput::File { file, .. } => file.filename.len() + file.subfolder.len(),
-            NodeOutput::Text { text, .. } => text.len(),
-        };
-        bytes <= limits::LIVE_BYTES_MAX
-    };
-    collector.outputs.into_iter().take_while(fits).collect()
+    collector.outputs
 }
 
-fn display_ids(meta: Option<&str>) -> HashMap<String, String> {
-    let members = meta.and_then(python_json::read::<Members<'_>>).map(|members| members.0).unwrap_or_default();
-    let id = |raw: &RawValue| python_json::object::<Meta<'_>>(raw.get())?.display_node.and_then(python_json::text);
-    members.into_iter().filter_map(|(node_id, raw)| Some((node_id.into_owned(), id(raw)?))).collect()
+/// The display ids of nodes that are not of the graph, where they are.
+fn display_ids(meta: Option<&str>, positions: &HashMap<&str, usize>) -> HashMap<String, String> {
+    let mut found = HashMap::new();
+    let _read = meta.map(|meta| {
+        each_member(meta, |node_id, raw| {
+            let id =
+                member(raw.get(), "display_node").and_then(|raw| python_json::text(raw, limits::NODE_ID_BYTES_MAX));
+            if let Some(id) = id.filter(|id| positions.contains_key(id.as_str())) {
+                found.insert(short_id(&node_id).to_owned(), id);
+            }
+            if found.len() < limits::NODES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+    });
+    found
 }
 
 fn display_id(node_id: &str, display_ids: &HashMap<String, String>, positions: &HashMap<&str, usize>) -> String {
-    if positions.contains_key(node_id) {
-        return node_id.to_owned();
-    }
-    let from_meta = display_ids.get(node_id).map(String::as_str).filter(|id| positions.contains_key(id));
-    let found = from_meta.or_else(|| ancestor(node_id, |id| positions.contains_key(id))).unwrap_or(node_id);
-    truncated(found.to_owned(), limits::WORD_BYTES_MAX)
+    let from_meta = || display_ids.get(node_id).map(String::as_str);
+    let of_graph = |id: &str| positions.contains_key(id);
+    let own = Some(node_id).filter(|id| of_graph(id));
+    own.or_else(from_meta).or_else(|| ancestor(node_id, of_graph)).unwrap_or(node_id).to_owned()
 }
 
-/// Returns the node of the graph that was expanded into `node_id`: `1` for `1.0.0.1` (protocol §5).
+/// Returns the node of the graph that was expanded into `node_id`: `1` for `1.0.0.1` (protocol §5). Each prefix is
+/// looked up, so only the start of a long id is.
 pub(super) fn ancestor(node_id: &str, is_of_graph: impl Fn(&str) -> bool) -> Option<&str> {
-    let mut name = node_id;
+    let mut name = short_id(node_id);
     loop {
         if is_of_graph(name) {
             return Some(name);
@@ -93,68 +101,114 @@ pub(super) fn ancestor(node_id: &str, is_of_graph: impl Fn(&str) -> bool) -> Opt
     }
 }
 
-#[derive(Default)]
+/// The part of a node id that is looked at.
+pub(super) fn short_id(node_id: &str) -> &str {
+    &node_id[..node_id.floor_char_boundary(limits::NODE_ID_BYTES_MAX)]
+}
+
 struct Collector {
     outputs: Vec<NodeOutput>,
-    seen: HashSet<(String, String, String)>,
+    seen: HashSet<RemoteFile>,
     text_bytes: usize,
-    dropped: usize,
+    dropped_texts: usize,
+    fault: Option<Failure>,
+    /// Memory that the outputs may still take.
+    memory_left: usize,
 }
 
 impl Collector {
+    fn new(memory_max: usize) -> Self {
+        Self {
+            outputs: Vec::new(),
+            seen: HashSet::new(),
+            text_bytes: 0,
+            dropped_texts: 0,
+            fault: None,
+            memory_left: memory_max,
+        }
+    }
+
     fn add_node(&mut self, node_id: &str, ui: &RawValue) {
-        let keys = raw_value::members(ui).unwrap_or_default();
-        let animated: Option<Value> =
-            keys.iter().find(|(key, _)| key == "animated").and_then(|(_, raw)| python_json::owned(raw.get()));
-        for (key, raw) in keys {
-            // A value nested too deep for the parser is skipped.
-            let Some(value) = python_json::owned::<Value>(raw.get()) else { continue };
-            let is_text = is_text_key(&key);
-            let mut index = 0;
-            let entry = UiEntry { node_id, key: &key, is_text, animated: animated.as_ref() };
-            self.add_value(&entry, &value, 0, &mut index);
+        let animated = animated_flags(ui);
+        // A node without outputs has `null`.
+        let _read = each_member(ui.get(), |key, value| {
+            let key = &key[..key.floor_char_boundary(limits::WORD_BYTES_MAX)];
+            self.add_value(&UiEntry { node_id, key, is_text: is_text_key(key), animated: &animated }, value, 0, &mut 0)
+        });
+    }
+
+    /// `lists` counts the enclosing lists, `index` the files found so far. Breaks when no output fits any more.
+    fn add_value(&mut self, entry: &UiEntry<'_>, value: &RawValue, lists: u8, index: &mut usize) -> ControlFlow<()> {
+        match value.get().as_bytes().first() {
+            Some(b'[') if lists < LISTS_MAX => {
+                let mut flow = ControlFlow::Continue(());
+                let _read = each_element(value.get(), |item| {
+                    flow = self.add_value(entry, item, lists + 1, index);
+                    flow
+                });
+                flow
+            }
+            Some(b'{') => match RemoteFile::from_ui(value.get()) {
+                Some(Ok(file)) => {
+                    *index += 1;
+                    self.add_file(entry, file, *index - 1)
+                }
+                Some(Err(reason)) => {
+                    *index += 1;
+                    self.fail(
+                        entry.node_id,
+                        FailureKind::OutputUnavailable,
+                        &format!("an output cannot be fetched: {reason}"),
+                    );
+                    ControlFlow::Continue(())
+                }
+                None => ControlFlow::Continue(()),
+            },
+            Some(b'"' | b'-' | b'0'..=b'9') if entry.is_text => self.add_text(entry.node_id, value),
+            _ => ControlFlow::Continue(()),
         }
     }
 
-    /// `lists` counts the enclosing lists, `index` the files found so far.
-    fn add_value(&mut self, entry: &UiEntry<'_>, value: &Value, lists: u8, index: &mut usize) {
-        match value {
-            Value::Array(items) if lists < LISTS_MAX => {
-                for item in items {
-                    self.add_value(entry, item, lists + 1, index);
-                }
-            }
-            Value::Object(item) if item.contains_key("filename") => {
-                let animated = entry.is_animated(*index);
-                *index += 1;
-                match RemoteFile::from_ui(item) {
-                    Some(file) => self.add_file(entry, file, animated),
-                    None => self.dropped += 1,
-                }
-            }
-            Value::String(text) if entry.is_text => self.add_text(entry.node_id, text),
-            Value::Number(number) if entry.is_text => self.add_text(entry.node_id, &number.to_string()),
-            _ => {}
+    fn add_file(&mut self, entry: &UiEntry<'_>, file: RemoteFile, index: usize) -> ControlFlow<()> {
+        if self.seen.contains(&file) {
+            return ControlFlow::Continue(());
         }
-    }
-
-    fn add_file(&mut self, entry: &UiEntry<'_>, file: RemoteFile, animated: bool) {
         if self.outputs.len() == limits::OUTPUTS_MAX {
-            self.dropped += 1;
-        } else if self.seen.insert((file.folder_type.clone(), file.subfolder.clone(), file.filename.clone())) {
-            let key = truncated(entry.key.to_owned(), limits::WORD_BYTES_MAX);
-            self.outputs.push(NodeOutput::File { node_id: entry.node_id.to_owned(), key, file, animated });
+            let message = format!("the prompt has more than {} outputs", limits::OUTPUTS_MAX);
+            self.fail(entry.node_id, FailureKind::OutputTooLarge, &message);
+            return ControlFlow::Break(());
         }
+        self.seen.insert(file.clone());
+        let (node_id, key, animated) = (entry.node_id.to_owned(), entry.key.to_owned(), entry.is_animated(index));
+        self.push(NodeOutput::File { node_id, key, file, animated })
     }
 
-    fn add_text(&mut self, node_id: &str, text: &str) {
-        let text = truncated(text.to_owned(), limits::TEXT_BYTES_MAX);
-        self.text_bytes += text.len();
-        if self.outputs.len() == limits::OUTPUTS_MAX || self.text_bytes > limits::TEXTS_BYTES_MAX {
-            self.dropped += 1;
-            return;
+    fn add_text(&mut self, node_id: &str, raw: &RawValue) -> ControlFlow<()> {
+        let Some(text) = python_json::text(raw, limits::TEXT_BYTES_MAX) else { return ControlFlow::Continue(()) };
+        if self.outputs.len() == limits::OUTPUTS_MAX || self.text_bytes + text.len() > limits::TEXTS_BYTES_MAX {
+            self.dropped_texts += 1;
+            return ControlFlow::Continue(());
         }
-        self.outputs.push(NodeOutput::Text { node_id: node_id.to_owned(), text });
+        self.text_bytes += text.len();
+        self.push(NodeOutput::Text { node_id: node_id.to_owned(), text })
+    }
+
+    fn push(&mut self, output: NodeOutput) -> ControlFlow<()> {
+        let Some(left) = self.memory_left.checked_sub(output.memory()) else {
+            self.memory_left = 0;
+            return ControlFlow::Break(());
+        };
+        self.memory_left = left;
+        self.outputs.push(output);
+        ControlFlow::Continue(())
+    }
+
+    /// Records the first fault.
+    fn fail(&mut self, node_id: &str, kind: FailureKind, message: &str) {
+        self.fault.get_or_insert_with(|| {
+            let node = FailedNode { node_id: Some(node_id.to_owned()), ..FailedNode::default() };
+            node.into_failure(kind, message)
+        });
     }
 }
 
@@ -163,20 +217,27 @@ struct UiEntry<'a> {
     node_id: &'a str,
     key: &'a str,
     is_text: bool,
-    animated: Option<&'a Value>,
+    animated: &'a [bool],
 }
 
 impl UiEntry<'_> {
     /// Whether the file at `index` is animated. `"animated":[true]` is one flag for all files, or one for each.
     fn is_animated(&self, index: usize) -> bool {
-        match self.animated {
-            Some(Value::Bool(flag)) => *flag,
-            Some(Value::Array(flags)) => {
-                flags.get(index).or_else(|| flags.first()).and_then(Value::as_bool).unwrap_or(false)
-            }
-            _ => false,
-        }
+        self.animated.get(index).or_else(|| self.animated.first()).copied().unwrap_or(false)
     }
+}
+
+fn animated_flags(ui: &RawValue) -> Vec<bool> {
+    let mut flags = Vec::new();
+    let Some(raw) = member(ui.get(), "animated") else { return flags };
+    let is_list = each_element(raw.get(), |flag| {
+        flags.push(flag.get() == "true");
+        if flags.len() < limits::OUTPUTS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    if is_list.is_none() {
+        flags.push(raw.get() == "true");
+    }
+    flags
 }
 
 fn is_text_key(key: &str) -> bool {
@@ -186,8 +247,11 @@ fn is_text_key(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::collect;
-    use crate::comfy::{NodeOutput, RemoteFile, limits};
+    use super::{Collected, ancestor};
+    use crate::{
+        comfy::{NodeOutput, RemoteFile, limits},
+        task::FailureKind,
+    };
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -213,6 +277,13 @@ mod tests {
 
     fn graph(ids: &[&str]) -> Vec<String> {
         ids.iter().map(|&id| id.to_owned()).collect()
+    }
+
+    /// Collects outputs that can all be fetched.
+    fn collect(outputs: &str, meta: Option<&str>, graph: &[String]) -> Vec<NodeOutput> {
+        let Collected { outputs, fault } = super::collect(outputs, meta, graph);
+        assert!(fault.is_none(), "{fault:?}");
+        outputs
     }
 
     #[test]
@@ -258,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_entries_are_dropped_and_the_rest_kept() {
+    fn a_hostile_name_is_a_fault_and_the_rest_is_kept() {
         let long = "x".repeat(2_000);
         let hostile = [
             json!({"filename": "../../etc/passwd"}),
@@ -269,7 +340,6 @@ mod tests {
             json!({"filename": "a\r\nX: y"}),
             json!({"filename": "a\u{0}"}),
             json!({"filename": 5}),
-            json!({"filename": null}),
             json!({"filename": long}),
             json!({"filename": "ok", "subfolder": "../.."}),
             json!({"filename": "ok", "subfolder": "/etc"}),
@@ -279,10 +349,15 @@ mod tests {
             json!({"filename": "ok", "type": "secret"}),
             json!({"filename": "ok", "type": 1}),
         ];
-        let mut images = hostile.to_vec();
-        images.push(json!({"filename": "fine ü.png", "subfolder": "win\\dows"}));
-        let outputs = json!({"1": {"images": images}}).to_string();
-        assert_eq!(collect(&outputs, None, &[]), [file("1", "images", "fine ü.png", "win\\dows", "output", false)]);
+        let fine = json!({"filename": "fine ü.png", "subfolder": "win\\dows", "type": null});
+        for name in hostile {
+            let outputs = json!({"1": {"images": [name, fine, {"filename": null}]}}).to_string();
+            let Collected { outputs, fault } = super::collect(&outputs, None, &[]);
+            assert_eq!(outputs, [file("1", "images", "fine ü.png", "win\\dows", "output", false)], "{name}");
+            let fault = fault.unwrap();
+            assert_eq!((fault.kind, fault.node_id.as_deref()), (FailureKind::OutputUnavailable, Some("1")), "{name}");
+            assert!(fault.message.contains("name") && fault.message.len() < 300, "{name}: {}", fault.message);
+        }
     }
 
     #[test]
@@ -295,17 +370,45 @@ mod tests {
     fn outputs_are_bounded() {
         let images: Vec<_> = (0..limits::OUTPUTS_MAX + 10).map(|n| json!({"filename": format!("{n}.png")})).collect();
         let outputs = json!({"1": {"images": images}, "2": {"text": ["x".repeat(8_000_000)]}}).to_string();
-        assert_eq!(collect(&outputs, None, &[]).len(), limits::OUTPUTS_MAX);
+        let Collected { outputs, fault } = super::collect(&outputs, None, &[]);
+        assert_eq!((outputs.len(), fault.unwrap().kind), (limits::OUTPUTS_MAX, FailureKind::OutputTooLarge));
         let texts = json!({"2": {"text": vec!["x".repeat(100_000); 40]}}).to_string();
         let outputs_found = collect(&texts, None, &[]);
         assert_eq!(outputs_found.len(), limits::TEXTS_BYTES_MAX / limits::TEXT_BYTES_MAX);
     }
 
+    /// Each prefix of the id was hashed: minutes for megabytes.
+    #[test]
+    fn a_long_node_id_is_cut_before_it_is_looked_at() {
+        let long = "a.".repeat(2 << 20);
+        let outputs = format!(r#"{{"{long}":{{"text":["t"]}}}}"#);
+        let found = collect(&outputs, Some(&format!(r#"{{"{long}":{{"display_node":"{long}"}}}}"#)), &graph(&["a"]));
+        assert_eq!(found, [text("a", "t")]);
+        let lookups = std::cell::Cell::new(0);
+        let count = |_: &str| {
+            lookups.set(lookups.get() + 1);
+            false
+        };
+        assert_eq!(ancestor(&long, count), None);
+        assert!(lookups.get() <= limits::NODE_ID_BYTES_MAX, "{}", lookups.get());
+    }
+
+    #[test]
+    fn a_flag_for_each_file_says_whether_it_is_animated() {
+        let outputs =
+            r#"{"1":{"images":[{"filename":"a"},{"filename":"b"},{"filename":"c"}],"animated":[false,true]}}"#;
+        let flags: Vec<bool> = collect(outputs, None, &[])
+            .iter()
+            .map(|output| matches!(output, NodeOutput::File { animated: true, .. }))
+            .collect();
+        assert_eq!(flags, [false, true, false]);
+    }
+
     proptest! {
         #[test]
         fn no_outputs_panic(outputs in "[\\[\\]{}\",:a-z0-9 .]{0,80}") {
-            collect(&outputs, Some(&outputs), &[]);
-            collect(&format!("{{\"1\":{{\"images\":{outputs}}}}}"), None, &[]);
+            super::collect(&outputs, Some(&outputs), &[]);
+            super::collect(&format!("{{\"1\":{{\"images\":{outputs}}}}}"), None, &[]);
         }
     }
 }

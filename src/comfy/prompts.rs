@@ -1,10 +1,15 @@
 //! Finds and cancels prompts on an instance (`/queue`, `/history`, `/api/jobs`).
 
 use super::{Error, PromptResult, PromptStatus, QueueSnapshot, history, http::Http, limits, python_json};
-use crate::{backoff, fleet::Target};
+use crate::{
+    backoff,
+    fleet::Target,
+    json::{each_element, first_elements, member},
+};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use std::{
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,15 +24,17 @@ use uuid::Uuid;
 pub struct Client {
     pub(super) http: Http,
     pub(super) has_jobs: Arc<AtomicBool>,
+    /// Size of a history entry beyond the limit, for the echo of a large graph, bytes.
+    pub(super) echo_bytes: usize,
 }
 
 /// `{"queue_running":[item],"queue_pending":[item]}`, item = `[number,id,graph,extra,[outputs]]`
 #[derive(Deserialize)]
 struct Queue<'a> {
     #[serde(borrow)]
-    queue_running: Vec<&'a RawValue>,
+    queue_running: &'a RawValue,
     #[serde(borrow)]
-    queue_pending: Vec<&'a RawValue>,
+    queue_pending: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +52,13 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`]: the target's headers or URL are unusable.
     pub fn new(target: &Target, timeout: Duration) -> Result<Self, Error> {
-        Ok(Self { http: Http::new(target, timeout)?, has_jobs: Arc::default() })
+        Ok(Self { http: Http::new(target, timeout)?, has_jobs: Arc::default(), echo_bytes: 0 })
+    }
+
+    /// Returns a client for a prompt whose graph has `bytes` bytes: its history entry echoes the graph, and may be
+    /// longer by that.
+    pub fn for_graph(&self, bytes: usize) -> Self {
+        Self { echo_bytes: limits::ECHO_FACTOR * bytes, ..self.clone() }
     }
 
     /// Reads GET /queue.
@@ -53,14 +66,16 @@ impl Client {
     /// # Errors
     /// The instance does not answer, or is not a ComfyUI.
     pub async fn queue(&self) -> Result<QueueSnapshot, Error> {
-        let body = self.http.send_known(self.http.get("/queue"), limits::LEDGER_BYTES_MAX).await?;
-        snapshot(&python_json::tidy(&body)).ok_or_else(|| Error::Broken("/queue is not ComfyUI's".to_owned()))
+        let reply = self.http.send_known(self.http.get("/queue"), limits::QUEUE_BYTES_MAX).await?;
+        reply.parse(snapshot).await?.ok_or_else(|| Error::Broken("/queue is not ComfyUI's".to_owned()))
     }
 
     /// Returns the state of a prompt. `Unknown` is certain, because /queue is read before /history.
     ///
     /// # Errors
-    /// The instance does not answer, or not as ComfyUI does. The state of the prompt is then undetermined.
+    /// [`Error::TooLong`] and [`Error::Unreadable`]: the prompt is not in the queue any more, but the history does not
+    /// say how it ended. Others: the instance does not answer, or not as ComfyUI does; the state of the prompt is then
+    /// undetermined.
     pub async fn status(&self, prompt: Uuid) -> Result<PromptStatus, Error> {
         if self.has_jobs.load(Ordering::Relaxed) {
             match self.job_status(prompt).await?.as_deref() {
@@ -91,15 +106,15 @@ impl Client {
     /// entry (protocol §3). Returns the last status read.
     ///
     /// # Errors
-    /// The instance did not answer in all that time.
+    /// As [`Client::status`]; the last of all that time, but [`Error::TooLong`] at once.
     pub async fn result(&self, prompt: Uuid) -> Result<PromptStatus, Error> {
         let polled = backoff::retry_within(limits::HISTORY_DELAYS, limits::HISTORY_WAIT_MAX, || async {
             match self.status(prompt).await {
-                Ok(status @ PromptStatus::Ended(_)) => Ok(status),
+                status @ (Ok(PromptStatus::Ended(_)) | Err(Error::TooLong(_))) => Ok(status),
                 other => Err(other),
             }
         });
-        polled.await.or_else(|last| last)
+        polled.await.unwrap_or_else(|last| last)
     }
 
     /// Deletes the prompt from the queue or, if it is running, interrupts it. One attempt: repeat until
@@ -160,25 +175,51 @@ impl Client {
 
     async fn history(&self, prompt: Uuid) -> Result<Option<PromptResult>, Error> {
         let request = self.http.get(&format!("/history/{prompt}"));
-        let body = self.http.send_known(request, limits::LEDGER_BYTES_MAX).await?;
-        history::result(&python_json::tidy(&body), prompt)
+        let bytes_max = limits::HISTORY_BYTES_MAX + self.echo_bytes;
+        let reply = self.http.send_long(request, bytes_max).await.map_err(|error| match error {
+            Error::TooLong(_) => {
+                Error::TooLong(format!("the history entry of the prompt is longer than {bytes_max} bytes"))
+            }
+            other => other,
+        })?;
+        reply.known()?.parse(move |json| history::result(json, prompt)).await?
     }
 
     /// Returns the `status` of /api/jobs/{id}; `None` if there is no such job or the answer is unusable.
     async fn job_status(&self, prompt: Uuid) -> Result<Option<String>, Error> {
         let request = self.http.get(&format!("/api/jobs/{prompt}"));
-        let Ok(body) = self.http.send(request, limits::LEDGER_BYTES_MAX).await?.accepted() else { return Ok(None) };
-        let body = python_json::tidy(&body);
-        let job = python_json::object::<Job<'_>>(&body);
-        let is_this = |job: &Job<'_>| python_json::text(job.id).is_some_and(|id| id == prompt.to_string());
-        Ok(job.filter(is_this).and_then(|job| python_json::text(job.status)))
+        let bytes_max = limits::HISTORY_BYTES_MAX + self.echo_bytes;
+        let reply = match self.http.send_long(request, bytes_max).await {
+            Ok(reply) => reply.accepted(),
+            // /queue and /history decide.
+            Err(error @ Error::TooLong(_)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let Ok(reply) = reply else { return Ok(None) };
+        reply
+            .parse(move |json| {
+                let job = python_json::object::<Job<'_>>(json)?;
+                let id = python_json::text(job.id, limits::PROMPT_ID_BYTES_MAX)?;
+                (id == prompt.to_string()).then(|| python_json::text(job.status, limits::WORD_BYTES_MAX))?
+            })
+            .await
+    }
+
+    /// Whether /api/jobs exists.
+    pub(super) async fn knows_jobs(&self) -> Result<bool, Error> {
+        match self.http.send(self.http.get("/api/jobs?limit=1"), limits::HISTORY_BYTES_MAX).await {
+            Ok(reply) => match reply.accepted() {
+                Ok(reply) => reply.parse(|json| member(json, "jobs").is_some()).await,
+                Err(_) => Ok(false),
+            },
+            Err(error @ Error::Unreachable(_)) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 }
 
 fn snapshot(json: &str) -> Option<QueueSnapshot> {
     let queue: Queue<'_> = python_json::object(json)?;
-    // An item without an id could be the prompt in question: then the whole reply proves nothing.
-    let items = |items: Vec<&RawValue>| items.into_iter().map(item).collect::<Option<Vec<(f64, String)>>>();
     let running = items(queue.queue_running)?.into_iter().map(|(_, id)| id).collect();
     let mut pending = items(queue.queue_pending)?;
     // Heap order is not run order (protocol §4).
@@ -186,11 +227,27 @@ fn snapshot(json: &str) -> Option<QueueSnapshot> {
     Some(QueueSnapshot { running, pending: pending.into_iter().map(|(_, id)| id).collect() })
 }
 
+/// Reads a list of queue items. `None` if one has no id: it could be the prompt in question, so the whole reply proves
+/// nothing. Nor does a list that is too long.
+fn items(list: &RawValue) -> Option<Vec<(f64, String)>> {
+    let (mut found, mut is_whole) = (Vec::new(), true);
+    each_element(list.get(), |raw| match item(raw) {
+        Some(item) if found.len() < limits::QUEUED_MAX => {
+            found.push(item);
+            ControlFlow::Continue(())
+        }
+        _ => {
+            is_whole = false;
+            ControlFlow::Break(())
+        }
+    })?;
+    is_whole.then_some(found)
+}
+
 /// Returns number and prompt id of a queue item.
 fn item(raw: &RawValue) -> Option<(f64, String)> {
-    let parts: Vec<&RawValue> = python_json::read(raw.get())?;
-    let number = parts.first().and_then(|raw| python_json::number(raw)).unwrap_or(0.0);
-    Some((number, python_json::text(parts.get(1)?)?))
+    let [number, id] = first_elements(raw.get())?;
+    Some((python_json::number(number).unwrap_or(0.0), python_json::text(id, limits::PROMPT_ID_BYTES_MAX)?))
 }
 
 #[cfg(test)]

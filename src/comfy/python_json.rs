@@ -2,7 +2,10 @@
 //!
 //! Invariant: nothing here recurses by the depth of the input; nothing here panics.
 
-use crate::json::{lone_surrogates, string_end};
+use crate::{
+    json::{lone_surrogates, string_end},
+    text::truncated,
+};
 use serde::{
     Deserialize,
     de::{DeserializeOwned, IgnoredAny},
@@ -10,14 +13,26 @@ use serde::{
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// Longest escape of one byte of text: `\u0061`.
+const ESCAPE_BYTES_MAX: usize = 6;
+
 /// The bytes as JSON text: untouched when they are strict JSON, else with `NaN`, `Infinity` and `-Infinity` outside of
-/// strings replaced by `null`. What is no JSON at all stays so, and fails to parse later.
+/// strings replaced by `null`. What is no JSON at all stays so, and fails to parse later; bytes that are no text, which
+/// ComfyUI never sends, become empty.
 pub(super) fn tidy(bytes: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(bytes);
-    if serde_json::from_str::<IgnoredAny>(&text).is_ok() {
-        return text;
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    if serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        return Cow::Borrowed(text);
     }
-    Cow::Owned(without_nan(&text))
+    Cow::Owned(without_nan(text))
+}
+
+/// Like [`tidy`], without a copy of bytes that are strict JSON.
+pub(super) fn tidy_owned(bytes: Vec<u8>) -> String {
+    match tidy(&bytes) {
+        Cow::Owned(tidied) => tidied,
+        Cow::Borrowed(_) => String::from_utf8(bytes).unwrap_or_default(),
+    }
 }
 
 /// Parses strictly; `None` for another shape.
@@ -35,14 +50,39 @@ pub(super) fn owned<T: DeserializeOwned>(json: &str) -> Option<T> {
     read(json).or_else(|| read(&without_lone_surrogates(json)))
 }
 
-/// A string, or the digits of a number; `None` for anything else.
-pub(super) fn text(raw: &RawValue) -> Option<String> {
+/// A string, or the digits of a number, cut to `bytes_max` bytes before it is decoded or copied; `None` for anything
+/// else.
+pub(super) fn text(raw: &RawValue, bytes_max: usize) -> Option<String> {
     let json = raw.get();
     match json.as_bytes().first() {
-        Some(b'"') => owned(json),
-        Some(b'-' | b'0'..=b'9') => Some(json.to_owned()),
+        Some(b'"') => Some(truncated(owned(&literal_head(json, bytes_max))?, bytes_max)),
+        Some(b'-' | b'0'..=b'9') => Some(json[..json.len().min(bytes_max)].to_owned()),
         _ => None,
     }
+}
+
+/// A string that is at most `bytes_max` bytes long and has no half of a surrogate pair; `None` for anything else.
+pub(super) fn exact_text(raw: &RawValue, bytes_max: usize) -> Option<String> {
+    let is_short = raw.get().len() <= ESCAPE_BYTES_MAX * bytes_max + 2;
+    if is_short { read::<String>(raw.get()).filter(|text| text.len() <= bytes_max) } else { None }
+}
+
+/// The start of a string literal, closed again, from which at least `bytes_max` bytes can be decoded.
+fn literal_head(json: &str, bytes_max: usize) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    if bytes.len() <= ESCAPE_BYTES_MAX * bytes_max + 2 {
+        return Cow::Borrowed(json);
+    }
+    let mut end = 1;
+    while end < ESCAPE_BYTES_MAX * bytes_max {
+        end += match (bytes[end], bytes.get(end + 1)) {
+            (b'\\', Some(b'u')) => ESCAPE_BYTES_MAX,
+            (b'\\', _) => 2,
+            _ => 1,
+        };
+    }
+    let end = json.floor_char_boundary(end);
+    Cow::Owned(format!("{}\"", &json[..end]))
 }
 
 /// A finite number.
@@ -106,7 +146,7 @@ fn without_lone_surrogates(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{object, read, text, tidy};
+    use super::{exact_text, object, read, text, tidy, tidy_owned};
     use proptest::prelude::*;
     use serde_json::{Value, json, value::RawValue};
 
@@ -132,8 +172,32 @@ mod tests {
             ("42", "42"),
         ] {
             let raw: &RawValue = read(json).unwrap();
-            assert_eq!(text(raw).as_deref(), Some(wanted), "{json}");
+            assert_eq!(text(raw, 100).as_deref(), Some(wanted), "{json}");
+            let is_whole = !wanted.contains('\u{fffd}') && json.starts_with('"');
+            assert_eq!(exact_text(raw, 100).is_some(), is_whole, "{json}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_before_it_is_decoded() {
+        for (part, wanted) in
+            [("a", "a".repeat(10)), ("é", "é".repeat(5)), ("\\u00e9", "é".repeat(5)), ("\\n", "\n".repeat(10))]
+        {
+            let json = format!("\"{}\"", part.repeat(1_000));
+            let raw: &RawValue = read(&json).unwrap();
+            assert_eq!(text(raw, 10), Some(wanted), "{part}");
+            assert_eq!(exact_text(raw, 10), None);
+        }
+        assert_eq!(text(read("123456").unwrap(), 3).as_deref(), Some("123"));
+        assert_eq!(exact_text(read("\"abc\"").unwrap(), 3).as_deref(), Some("abc"));
+        assert_eq!(exact_text(read("\"abcd\"").unwrap(), 3), None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_json() {
+        assert_eq!((tidy(&[0xFF; 9]).as_ref(), tidy_owned(vec![0xFF; 9]).as_str()), ("", ""));
+        assert_eq!(tidy_owned(b"[1,NaN]".to_vec()), "[1,null]");
+        assert_eq!(tidy_owned(b"[1]".to_vec()), "[1]");
     }
 
     #[test]
@@ -151,7 +215,8 @@ mod tests {
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let tidied = tidy(&bytes);
             if let Some(raw) = read::<&RawValue>(&tidied) {
-                text(raw);
+                text(raw, 3);
+                exact_text(raw, 3);
             }
         }
 
@@ -166,7 +231,7 @@ mod tests {
         fn any_escape_is_survived(escapes in "(\\\\u[0-9a-fD][0-9a-fA-F]{3}|\\\\\\\\|\\\\n|é|x){0,12}") {
             let json = format!("\"{escapes}\"");
             let raw: &RawValue = read(&json).unwrap();
-            prop_assert!(text(raw).is_some(), "{}", json);
+            prop_assert!((0..10).all(|bytes_max| text(raw, bytes_max).is_some_and(|text| text.len() <= bytes_max)), "{}", json);
         }
     }
 }

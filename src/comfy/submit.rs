@@ -29,9 +29,9 @@ impl Client {
         let request = self.http.post_json("/prompt", body(prompt, workflow, client_id));
         let reply = self.http.send(request, limits::REFUSAL_BYTES_MAX).await?;
         match reply.status {
-            StatusCode::BAD_REQUEST => invalid(&reply),
+            StatusCode::BAD_REQUEST => invalid(reply).await,
             StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance accepts".to_owned())),
-            status if status.is_success() => self.accepted(prompt, &reply).await,
+            status if status.is_success() => self.accepted(prompt, reply).await,
             // Any other refusal comes from a proxy or from the Origin check, not from ComfyUI's validation.
             status => Err(match check_status(status) {
                 Err(error @ Error::Broken(_)) => error,
@@ -40,17 +40,21 @@ impl Client {
         }
     }
 
-    async fn accepted(&self, prompt: Uuid, reply: &Reply) -> Result<Submitted, Error> {
-        let json = python_json::tidy(&reply.body);
-        let not_comfyui = || Error::Broken("the answer to a prompt is not ComfyUI's".to_owned());
-        let accepted: Accepted<'_> = python_json::object(&json).ok_or_else(not_comfyui)?;
-        let given_id = python_json::text(accepted.prompt_id).ok_or_else(not_comfyui)?;
+    async fn accepted(&self, prompt: Uuid, reply: Reply) -> Result<Submitted, Error> {
+        // The reply is dropped before the next request: of large ones only one may be in memory.
+        let read = reply.parse(|json| {
+            let accepted: Accepted<'_> = python_json::object(json)?;
+            let id = python_json::text(accepted.prompt_id, limits::PROMPT_ID_BYTES_MAX)?;
+            Some((id, validation_error::validation_failure(json)))
+        });
+        let (given_id, failure) =
+            read.await?.ok_or_else(|| Error::Broken("the answer to a prompt is not ComfyUI's".to_owned()))?;
         if given_id != prompt.to_string() {
             // Old versions assign their own id, under which we would never find the prompt again.
             self.post("/queue", &json!({ "delete": [given_id] })).await?;
             return Err(Error::Broken("gave the prompt another id: this ComfyUI is too old".to_owned()));
         }
-        let Some(failure) = validation_error::validation_failure(&json) else { return Ok(Submitted::Accepted) };
+        let Some(failure) = failure else { return Ok(Submitted::Accepted) };
         self.cancel_partial(prompt, failure).await
     }
 
@@ -73,8 +77,9 @@ impl Client {
     }
 }
 
-fn invalid(reply: &Reply) -> Result<Submitted, Error> {
-    validation_error::validation_failure(&python_json::tidy(&reply.body))
+async fn invalid(reply: Reply) -> Result<Submitted, Error> {
+    let failure = reply.parse(validation_error::validation_failure).await?;
+    failure
         .map(Submitted::Invalid)
         .ok_or_else(|| Error::Broken("answered 400 to a prompt without ComfyUI's error body".to_owned()))
 }

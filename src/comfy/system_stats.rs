@@ -1,7 +1,7 @@
 //! Reads what an instance is (version, device, features) and whether it answers.
 
-use super::{Client, Error, Probe, limits, python_json};
-use crate::{fleet::Device, json::Members, text::truncated};
+use super::{Client, Error, Probe, error_text::displayable, limits, python_json};
+use crate::{fleet::Device, json::first_elements};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{sync::atomic::Ordering, time::Duration};
@@ -57,33 +57,22 @@ impl Client {
     /// The instance does not answer within `timeout`, or is not a ComfyUI.
     pub async fn probe(&self, timeout: Duration) -> Result<Probe, Error> {
         let http = self.http.with_timeout(timeout);
-        let stats = http.send_known(http.get("/system_stats"), limits::REPLY_BYTES_MAX).await?;
-        let stats = python_json::tidy(&stats);
-        let stats: Option<Stats<'_>> = python_json::object(&stats);
-        let system = stats.as_ref().and_then(|stats| python_json::object::<SystemStats<'_>>(stats.system.get()));
-        let (Some(stats), Some(system)) = (stats, system) else {
-            return Err(Error::Broken("/system_stats is not ComfyUI's".to_owned()));
-        };
-        let version = system.comfyui_version.and_then(python_json::text).unwrap_or_else(|| "unknown".to_owned());
-        let features = match http.send(http.get("/features"), limits::REPLY_BYTES_MAX).await {
-            Ok(reply) => reply.accepted().unwrap_or_default(),
+        let reply = http.send_known(http.get("/system_stats"), limits::REPLY_BYTES_MAX).await?;
+        let (version, device) = reply
+            .parse(version_and_device)
+            .await?
+            .ok_or_else(|| Error::Broken("/system_stats is not ComfyUI's".to_owned()))?;
+        let upload_bytes_max = match http.send(http.get("/features"), limits::REPLY_BYTES_MAX).await {
+            Ok(reply) => match reply.accepted() {
+                Ok(reply) => reply.parse(upload_bytes_max).await?,
+                Err(_) => None,
+            },
             Err(error @ Error::Unreachable(_)) => return Err(error),
-            Err(_) => bytes::Bytes::new(),
+            Err(_) => None,
         };
-        let features = python_json::tidy(&features);
-        let upload_bytes_max = python_json::object::<Features<'_>>(&features)
-            .and_then(|features| features.max_upload_size)
-            .and_then(python_json::count);
-        let has_jobs = match http.send(http.get("/api/jobs?limit=1"), limits::LEDGER_BYTES_MAX).await {
-            Ok(reply) => reply.accepted().is_ok_and(|body| {
-                python_json::read::<Members<'_>>(&python_json::tidy(&body))
-                    .is_some_and(|members| members.0.iter().any(|(key, _)| key == "jobs"))
-            }),
-            Err(error @ Error::Unreachable(_)) => return Err(error),
-            Err(_) => false,
-        };
+        let has_jobs = Self { http, ..self.clone() }.knows_jobs().await?;
         self.has_jobs.store(has_jobs, Ordering::Relaxed);
-        Ok(Probe { version: displayable(version), device: device(stats.devices), upload_bytes_max, has_jobs })
+        Ok(Probe { version, device, upload_bytes_max, has_jobs })
     }
 
     /// Reads GET /object_info, every class with its inputs, as strict JSON. It blocks the instance for up to 0.1 s
@@ -93,8 +82,7 @@ impl Client {
     /// The instance does not answer within `timeout`.
     pub async fn object_info(&self, timeout: Duration) -> Result<String, Error> {
         let http = self.http.with_timeout(timeout);
-        let body = http.send_known(http.get("/object_info"), limits::OBJECT_INFO_BYTES_MAX).await?;
-        Ok(python_json::tidy(&body).into_owned())
+        http.send_known(http.get("/object_info"), limits::OBJECT_INFO_BYTES_MAX).await?.into_json().await
     }
 
     /// Returns the number of prompts pending and running (GET /prompt). The cheapest check.
@@ -103,28 +91,40 @@ impl Client {
     /// The instance does not answer within `timeout`, or is not a ComfyUI.
     pub async fn queue_remaining(&self, timeout: Duration) -> Result<u32, Error> {
         let http = self.http.with_timeout(timeout);
-        let body = http.send_known(http.get("/prompt"), limits::REPLY_BYTES_MAX).await?;
-        python_json::object::<ExecInfo<'_>>(&python_json::tidy(&body))
-            .and_then(|info| python_json::object::<Remaining<'_>>(info.exec_info.get()))
-            .and_then(|info| python_json::count(info.queue_remaining))
-            .map(|remaining| u32::try_from(remaining).unwrap_or(u32::MAX))
-            .ok_or_else(|| Error::Broken("/prompt is not ComfyUI's".to_owned()))
+        let reply = http.send_known(http.get("/prompt"), limits::REPLY_BYTES_MAX).await?;
+        let remaining = reply.parse(|json| {
+            let info = python_json::object::<ExecInfo<'_>>(json)?;
+            let info = python_json::object::<Remaining<'_>>(info.exec_info.get())?;
+            python_json::count(info.queue_remaining)
+        });
+        let remaining = remaining.await?.ok_or_else(|| Error::Broken("/prompt is not ComfyUI's".to_owned()))?;
+        Ok(u32::try_from(remaining).unwrap_or(u32::MAX))
     }
 }
 
+fn version_and_device(json: &str) -> Option<(String, Option<Device>)> {
+    let stats: Stats<'_> = python_json::object(json)?;
+    let system: SystemStats<'_> = python_json::object(stats.system.get())?;
+    let version = system.comfyui_version.and_then(word).unwrap_or_else(|| "unknown".to_owned());
+    Some((version, device(stats.devices)))
+}
+
+fn upload_bytes_max(json: &str) -> Option<u64> {
+    python_json::object::<Features<'_>>(json)?.max_upload_size.and_then(python_json::count)
+}
+
 fn device(devices: Option<&RawValue>) -> Option<Device> {
-    let devices: Vec<&RawValue> = python_json::read(devices?.get())?;
-    let device: DeviceStats<'_> = python_json::object(devices.first()?.get())?;
+    let [first] = first_elements(devices?.get())?;
+    let device: DeviceStats<'_> = python_json::object(first.get())?;
     Some(Device {
-        name: displayable(device.name.and_then(python_json::text).unwrap_or_default()),
+        name: device.name.and_then(word).unwrap_or_default(),
         vram_total: device.vram_total.and_then(python_json::count).unwrap_or(0),
         vram_free: device.vram_free.and_then(python_json::count).unwrap_or(0),
     })
 }
 
-/// Makes a string from the instance displayable: no control characters, and short.
-fn displayable(text: String) -> String {
-    truncated(text.chars().filter(|c| !c.is_control()).collect(), limits::WORD_BYTES_MAX)
+fn word(raw: &RawValue) -> Option<String> {
+    python_json::text(raw, limits::NAME_BYTES_MAX).map(|text| displayable(&text))
 }
 
 #[cfg(test)]

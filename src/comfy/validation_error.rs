@@ -1,12 +1,13 @@
 //! Turns the refusal of a graph into a failure with a one-sentence message (protocol §2, §13).
 
-use super::{error_text::FailedNode, python_json};
+use super::{error_text::FailedNode, limits, outputs, python_json};
 use crate::{
-    json::raw_value,
+    json::{each_element, each_member},
     task::{Failure, FailureKind},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::{cmp::Ordering, ops::ControlFlow};
 
 /// Errors listed in the message; the rest are only counted.
 const LISTED_MAX: usize = 5;
@@ -55,37 +56,54 @@ struct ExtraInfo<'a> {
 /// Reads the failure from a 400, or from a 200 with `node_errors`; `None` if it contains none.
 pub(super) fn validation_failure(json: &str) -> Option<Failure> {
     let body: Body<'_> = python_json::object(json)?;
-    let nodes = body.node_errors.and_then(raw_value::members).unwrap_or_default();
+    let mut nodes = Vec::new();
+    let _read = body.node_errors.map(|raw| {
+        each_member(raw.get(), |node_id, node| {
+            nodes.push((outputs::short_id(&node_id).to_owned(), node));
+            if nodes.len() < limits::REFUSED_NODES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+    });
     if !nodes.is_empty() {
         return Some(node_failure(nodes));
     }
     body.error.map(prompt_failure)
 }
 
+/// Text of a message, cut.
+fn message(raw: &RawValue) -> Option<String> {
+    python_json::text(raw, limits::MESSAGE_BYTES_MAX)
+}
+
+/// Text of a name, cut.
+fn name(raw: &RawValue) -> Option<String> {
+    python_json::text(raw, limits::NAME_BYTES_MAX)
+}
+
 fn node_failure(mut nodes: Vec<(String, &RawValue)>) -> Failure {
-    nodes.sort_by_cached_key(|(node_id, _)| natural(node_id));
+    nodes.sort_by(|(node_id, _), (other, _)| natural_order(node_id, other));
     let mut first = None;
     let mut sentences = Vec::new();
-    let mut unlisted = 0;
+    let mut unlisted = 0_u64;
     for (node_id, raw) in nodes {
         let node: Option<NodeErrors<'_>> = python_json::object(raw.get());
-        let class = node.as_ref().and_then(|node| node.class_type).and_then(python_json::text);
-        let errors: Vec<&RawValue> =
-            node.and_then(|node| node.errors).and_then(|raw| python_json::read(raw.get())).unwrap_or_default();
-        for error in errors {
-            let error: ErrorItem<'_> = python_json::object(error.get()).unwrap_or_default();
-            if sentences.len() == LISTED_MAX {
-                unlisted += 1;
-                continue;
-            }
-            sentences.push(format!("{}: {}", title(Some(&node_id), class.as_deref()), error.sentence()));
-            first.get_or_insert_with(|| FailedNode {
-                node_id: Some(node_id.clone()),
-                node_type: class.clone(),
-                exception_type: error.extra().exception_type.and_then(python_json::text),
-                traceback: Vec::new(),
-            });
-        }
+        let class = node.as_ref().and_then(|node| node.class_type).and_then(name);
+        let _read = node.and_then(|node| node.errors).map(|errors| {
+            each_element(errors.get(), |error| {
+                if sentences.len() == LISTED_MAX {
+                    unlisted += 1;
+                    return ControlFlow::Continue(());
+                }
+                let error: ErrorItem<'_> = python_json::object(error.get()).unwrap_or_default();
+                sentences.push(format!("{}: {}", title(Some(&node_id), class.as_deref()), error.sentence()));
+                first.get_or_insert_with(|| FailedNode {
+                    node_id: Some(node_id.clone()),
+                    node_type: class.clone(),
+                    exception_type: error.extra().exception_type.and_then(name),
+                    traceback: Vec::new(),
+                });
+                ControlFlow::Continue(())
+            })
+        });
         first.get_or_insert_with(|| FailedNode { node_id: Some(node_id), node_type: class, ..FailedNode::default() });
     }
     let mut message = sentences.join("; ");
@@ -100,35 +118,33 @@ fn node_failure(mut nodes: Vec<(String, &RawValue)>) -> Failure {
 
 fn prompt_failure(raw: &RawValue) -> Failure {
     let Some(error) = python_json::object::<ErrorItem<'_>>(raw.get()) else {
-        let message = python_json::text(raw).unwrap_or_else(|| "the instance refused the graph".to_owned());
+        let message = message(raw).unwrap_or_else(|| "the instance refused the graph".to_owned());
         return FailedNode::default().into_failure(FailureKind::InvalidWorkflow, &message);
     };
     let extra = error.extra();
-    let details = error.details.and_then(python_json::text).unwrap_or_default();
-    let message = error.message.and_then(python_json::text).unwrap_or_default();
-    let node_id = extra.node_id.and_then(python_json::text).or_else(|| quoted(&details, "Node ID '#", "'"));
-    let node_type =
-        extra.class_type.and_then(python_json::text).or_else(|| quoted(&message, "because node ", " does not exist"));
+    let details = error.details.and_then(message).unwrap_or_default();
+    let reason = error.message.and_then(message).unwrap_or_default();
+    let node_id = extra.node_id.and_then(name).or_else(|| quoted(&details, "Node ID '#", "'"));
+    let node_type = extra.class_type.and_then(name).or_else(|| quoted(&reason, "because node ", " does not exist"));
     let has_no_reason =
-        details.is_empty() && error.kind.and_then(python_json::text).is_some_and(|kind| kind.ends_with("_validation"));
+        details.is_empty() && error.kind.and_then(name).is_some_and(|kind| kind.ends_with("_validation"));
     let sentence = match &node_id {
         // A cycle of links is refused with empty details and empty node_errors (protocol §2).
-        None if has_no_reason => format!("{message} without a reason: links that form a circle cause this"),
+        None if has_no_reason => format!("{reason} without a reason: links that form a circle cause this"),
         None => error.sentence(),
-        Some(_) => format!("{}: {message}", title(node_id.as_deref(), None)),
+        Some(_) => format!("{}: {reason}", title(node_id.as_deref(), None)),
     };
     FailedNode { node_id, node_type, ..FailedNode::default() }.into_failure(FailureKind::InvalidWorkflow, &sentence)
 }
 
 impl<'a> ErrorItem<'a> {
     fn sentence(&self) -> String {
-        let [message, details] =
-            [self.message, self.details].map(|raw| raw.and_then(python_json::text).unwrap_or_default());
-        match (message.trim(), details.trim()) {
-            ("", "") => self.kind.and_then(python_json::text).unwrap_or_else(|| "refused".to_owned()),
-            (message, "") => message.to_owned(),
+        let [reason, details] = [self.message, self.details].map(|raw| raw.and_then(message).unwrap_or_default());
+        match (reason.trim(), details.trim()) {
+            ("", "") => self.kind.and_then(name).unwrap_or_else(|| "refused".to_owned()),
+            (reason, "") => reason.to_owned(),
             ("", details) => details.to_owned(),
-            (message, details) => format!("{message}: {details}"),
+            (reason, details) => format!("{reason}: {details}"),
         }
     }
 
@@ -150,9 +166,12 @@ fn quoted(text: &str, before: &str, after: &str) -> Option<String> {
     Some(rest[..rest.find(after)?].to_owned())
 }
 
-/// Returns a sort key that puts `2` before `10` and `1.0.0.2` before `1.0.0.10`.
-pub(super) fn natural(node_id: &str) -> Vec<(u64, String)> {
-    node_id.split(['.', ':']).map(|part| (part.parse().unwrap_or(u64::MAX), part.to_owned())).collect()
+/// Compares node ids so that `2` comes before `10`, and `1.0.0.2` before `1.0.0.10`. Copies nothing.
+pub(super) fn natural_order(node_id: &str, other: &str) -> Ordering {
+    fn parts(node_id: &str) -> impl Iterator<Item = (u64, &str)> {
+        node_id.split(['.', ':']).map(|part| (part.parse().unwrap_or(u64::MAX), part))
+    }
+    parts(node_id).cmp(parts(other))
 }
 
 #[cfg(test)]

@@ -15,8 +15,12 @@
 //! # Guarantees
 //!
 //! * A prompt that may still run somewhere is never submitted again while its instance answers. An instance that does
-//!   not answer for longer than `--gone-after` counts as dead: its tasks run elsewhere. If it comes back with its queue
-//!   within an hour, the prompts of those tasks are cancelled.
+//!   not answer for longer than `--gone-after` counts as dead, and one that refuses connections, because its process is
+//!   gone, after 10 s: its tasks run elsewhere. If it comes back with its queue within an hour, the prompts of those
+//!   tasks are cancelled.
+//! * Outputs that cannot be fetched are made once more, elsewhere. An unusable output name, a history entry of more than
+//!   8 MiB (besides the graph), and more than 4,096 outputs fail the task at once.
+//! * A dispatcher stays below 256 MB of memory with any bytes that one instance sends (limits: `comfy/limits`).
 //! * An instance that answers its checks but fails three runs in a row is paused for 1 s, then 2, 4 … 60 s, until a run
 //!   succeeds (`phase` is `suspect`, `lastError` has the reason).
 //! * A download of an output that breaks off is retried; one below 64 KiB/s over six HTTP timeouts fails.
@@ -55,17 +59,11 @@ use instance::registry::Registry;
 use leasing::lease_loop;
 use shared::Shared;
 use std::sync::Arc;
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Dispatches until `stop`, then hands over every instance and returns. Running prompts continue at their instances.
 pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
-    let shared = Arc::new(Shared {
-        parts,
-        name: uuid::Uuid::new_v4().simple().to_string(),
-        work: Notify::new(),
-        config_changed: Notify::new(),
-    });
+    let shared = Arc::new(Shared::new(parts));
     let instances = Arc::new(Registry::default());
     // The services outlive the actors, which need cancels and wake-ups until the end of the hand-over.
     let end = CancellationToken::new();

@@ -9,7 +9,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+/// Size of the catalogs, as JSON, that are parsed at the same time, KiB. A parsed one takes several times that.
+const CATALOGS_KIB: u32 = 8 << 10;
 
 /// Dependencies and settings of a dispatcher.
 #[derive(Debug, Clone)]
@@ -38,6 +41,26 @@ pub(crate) struct Shared {
     pub(crate) work: Notify,
     /// Wakes the roster: the config changed.
     pub(crate) config_changed: Notify,
+    catalogs: Semaphore,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            name: uuid::Uuid::new_v4().simple().to_string(),
+            work: Notify::new(),
+            config_changed: Notify::new(),
+            catalogs: Semaphore::new(CATALOGS_KIB as usize),
+        }
+    }
+
+    /// Waits until a catalog of this many bytes of JSON may be parsed. The permit is kept for as long as the parsed one
+    /// is; `None` never occurs, because the semaphore is never closed.
+    pub(crate) async fn catalog_permit(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, CATALOGS_KIB);
+        self.catalogs.acquire_many(kib).await.ok()
+    }
 }
 
 /// Locks `mutex`, ignoring poison.

@@ -93,7 +93,7 @@ fn advice(what: &str, error: &Error) -> &'static str {
         Error::Unreachable(_) => {
             "start it with --listen 0.0.0.0 (ComfyUI's default is 127.0.0.1), open its port for dispatchers, or correct the config"
         }
-        Error::Broken(_) | Error::NotFound => {
+        Error::Broken(_) | Error::NotFound | Error::Unreadable(_) | Error::TooLong(_) => {
             "something else answers: correct the port, basePath or headers in the config, or check the proxy in front of it"
         }
         Error::Refused(_) => "it refuses this request: check the headers in the config, and the proxy in front of it",

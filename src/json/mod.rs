@@ -9,9 +9,11 @@ mod pointer;
 mod pretty;
 pub(crate) mod raw_value;
 mod string_literals;
+mod walk;
 
 pub(crate) use faults::{DEPTH_MAX, Fault, FaultKind, NUMBER_BYTES_MAX, first_duplicate_key, first_fault, scan};
 pub(crate) use members::{Member, Members};
 pub(crate) use pointer::child_pointer;
 pub(crate) use pretty::{compact, pretty};
 pub(crate) use string_literals::{lone_surrogates, string_end};
+pub(crate) use walk::{each_element, each_member, first_elements, member};

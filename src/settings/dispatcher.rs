@@ -32,8 +32,8 @@ pub struct DispatcherSettings {
     pub slots: u32,
     /// Time of failed prompts or checks after which an instance loses its tasks to others
     ///
-    /// Until then its tasks are not sent elsewhere, because they may be running. Set it above the longest restart of an
-    /// instance that should keep its tasks.
+    /// Until then its tasks are not sent elsewhere, because they may be running. Set it above the longest network
+    /// failure, e.g. 5m. An instance that refuses connections has lost its tasks: it counts as gone after 10 s at most.
     #[arg(long, env = "SHUZHIREN_GONE_AFTER", default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub gone_after: Duration,
 }

@@ -21,11 +21,12 @@ pub enum FailureKind {
     Interrupted,
     /// An uploaded input is missing, or the instance refused it.
     InputUnavailable,
-    /// The instance reported success, but an output file could not be fetched.
+    /// The instance reported success, but an output file or the result could not be fetched. Tried once more; final for
+    /// a file name that no request can be made from.
     OutputUnavailable,
     /// The object store refused an output (disk full).
     StorageFailed,
-    /// An output is too large, or there are too many outputs. Final.
+    /// An output or the result is too large, or there are too many outputs. Final.
     OutputTooLarge,
     /// The prompt reported no progress for `STALL_TIMEOUT`.
     Stalled,

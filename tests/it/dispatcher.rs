@@ -6,6 +6,7 @@ mod concurrent_cancels;
 mod early_outputs;
 mod eligibility;
 mod follow;
+mod hostile;
 mod http_proxy;
 mod inputs;
 mod orphan_files;

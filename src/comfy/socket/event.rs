@@ -62,4 +62,16 @@ impl PromptEvent {
             | Self::Executed { prompt, .. } => Some(*prompt),
         }
     }
+
+    /// Memory of the event, about, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let parts: usize = match self {
+            Self::QueueRemaining(_) | Self::Started(_) | Self::Ended(_) => 0,
+            Self::Cached { nodes, .. } => nodes.iter().map(|node| 32 + node.len()).sum(),
+            Self::Executing { node, .. } => node.len(),
+            Self::Progress { node, .. } => node.as_ref().map_or(0, String::len),
+            Self::Executed { node, outputs, .. } => node.len() + outputs.iter().map(NodeOutput::memory).sum::<usize>(),
+        };
+        128 + parts
+    }
 }

@@ -1,4 +1,5 @@
-//! Bounded queue of events between the socket's task and its reader. Never blocks the socket.
+//! Bounded queue of events, in number and in bytes: between the socket's task and its reader, and from there to an
+//! attempt. Never blocks the writer.
 
 use crate::comfy::{PromptEvent, limits};
 use std::{
@@ -17,6 +18,8 @@ pub(crate) struct EventQueue {
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<PromptEvent>,
+    /// Memory of the events.
+    bytes: usize,
     is_closed: bool,
 }
 
@@ -38,7 +41,7 @@ impl EventQueue {
         loop {
             {
                 let mut state = self.lock();
-                if let Some(event) = state.events.pop_front() {
+                if let Some(event) = state.remove(0) {
                     return Some(event);
                 }
                 if state.is_closed {
@@ -57,18 +60,29 @@ impl EventQueue {
 impl State {
     fn push(&mut self, event: PromptEvent) {
         if self.events.back().is_some_and(|last| is_same_bar(last, &event)) {
-            self.events.pop_back();
+            self.remove(self.events.len() - 1);
         }
-        if self.events.len() == limits::EVENTS_MAX {
+        let bytes = event.memory();
+        while self.events.len() >= limits::EVENTS_MAX || self.bytes + bytes > limits::EVENT_BYTES_MAX {
             let dispensable = self.events.iter().position(|event| !is_essential(event));
-            match dispensable {
-                Some(index) => drop(self.events.remove(index)),
+            let dropped = match dispensable {
+                Some(index) => self.remove(index),
                 None if !is_essential(&event) => return,
                 // Only a flood of other clients' prompts gets here; polling finds the dropped events.
-                None => drop(self.events.pop_front()),
+                None => self.remove(0),
+            };
+            if dropped.is_none() {
+                return;
             }
         }
+        self.bytes += bytes;
         self.events.push_back(event);
+    }
+
+    fn remove(&mut self, index: usize) -> Option<PromptEvent> {
+        let event = self.events.remove(index)?;
+        self.bytes -= event.memory();
+        Some(event)
     }
 }
 
@@ -82,6 +96,7 @@ fn is_same_bar(last: &PromptEvent, event: &PromptEvent) -> bool {
             prompt == other && node == other_node
         }
         (PromptEvent::QueueRemaining(_), PromptEvent::QueueRemaining(_)) => true,
+        (PromptEvent::Ended(prompt), PromptEvent::Ended(other)) => prompt == other,
         _ => false,
     }
 }
@@ -134,6 +149,21 @@ mod tests {
             limits::EVENTS_MAX - 1
         );
         assert_eq!(received.last(), Some(&PromptEvent::Started(prompt(7))));
+    }
+
+    /// A reader that is slow for a moment, and events of half a megabyte each.
+    #[tokio::test]
+    async fn the_queue_is_bounded_in_bytes_and_keeps_the_ends() {
+        let events = EventQueue::default();
+        for n in 0..300 {
+            events.push(PromptEvent::Cached { prompt: prompt(n), nodes: vec!["x".repeat(100); 4_000] });
+            events.push(PromptEvent::Ended(prompt(n)));
+        }
+        assert!(events.lock().bytes <= limits::EVENT_BYTES_MAX);
+        let received = drained(&events).await;
+        assert_eq!(received.iter().filter(|event| matches!(event, PromptEvent::Ended(_))).count(), 300);
+        assert!(received.iter().map(PromptEvent::memory).sum::<usize>() <= limits::EVENT_BYTES_MAX);
+        assert_eq!(events.lock().bytes, 0);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ pub(super) mod preview;
 pub(super) mod progress;
 pub(super) mod text_frame;
 
-use super::{Client, Error, Preview, PromptEvent, limits};
+use super::{Client, Error, Preview, PromptEvent, limits, off_runtime};
 use crate::{fleet::is_allowed_address, net};
 use event_queue::EventQueue;
 use futures_util::{SinkExt, StreamExt};
@@ -55,7 +55,7 @@ impl Client {
         let connecting = Box::pin(self.open(client_id));
         let stream = tokio::time::timeout(timeout, connecting)
             .await
-            .map_err(|_| Error::Unreachable(format!("WebSocket did not open within {timeout:?}")))??;
+            .map_err(|_| Error::unreachable(format!("WebSocket did not open within {timeout:?}")))??;
         Ok(Socket::spawn(stream, KeepAlive { ping_every: limits::PING_EVERY, silence_max: limits::SILENCE_MAX }))
     }
 
@@ -74,7 +74,7 @@ impl Client {
             .max_frame_size(Some(limits::FRAME_BYTES_MAX))
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
         let tcp =
-            open_tcp(&url).await.map_err(|error| Error::Unreachable(format!("cannot open WebSocket: {error}")))?;
+            open_tcp(&url).await.map_err(|error| Error::unreachable(format!("cannot open WebSocket: {error}")))?;
         let (mut stream, _) =
             client_async_tls_with_config(request, tcp, Some(config), None).await.map_err(socket_error)?;
         stream.send(Message::text(FEATURE_FLAGS)).await.map_err(socket_error)?;
@@ -149,7 +149,10 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
                 last_message = Instant::now();
                 match message {
                     Message::Text(frame) => {
-                        if let Some(event) = reader.read(&frame) {
+                        let read = off_runtime::parse(frame.len(), move || (reader.read(&frame), reader));
+                        let Some((event, same_reader)) = read.await else { break };
+                        reader = same_reader;
+                        if let Some(event) = event {
                             events.push(event);
                         }
                     }
@@ -198,8 +201,8 @@ fn install_tls() {
 
 fn socket_error(error: tungstenite::Error) -> Error {
     match error {
-        tungstenite::Error::Io(error) => Error::Unreachable(format!("WebSocket: {error}")),
-        tungstenite::Error::Tls(error) => Error::Unreachable(format!("WebSocket: {error}")),
+        tungstenite::Error::Io(error) => Error::unreachable(format!("WebSocket: {error}")),
+        tungstenite::Error::Tls(error) => Error::unreachable(format!("WebSocket: {error}")),
         tungstenite::Error::Http(response) => Error::Broken(format!("answered {} to a WebSocket", response.status())),
         tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => Error::Refused("unusable URL".to_owned()),
         other => Error::Broken(format!("WebSocket: {other}")),

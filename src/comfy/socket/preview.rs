@@ -20,18 +20,22 @@ struct Metadata<'a> {
 }
 
 /// Parses a frame: event (4 bytes), length of the JSON (4 bytes), the JSON, the picture. `None` for any other frame,
-/// and for a picture that is too large.
+/// and for metadata or a picture that is too large.
 pub(crate) fn read(frame: &Bytes) -> Option<Preview> {
     if number(frame, 0)? != WITH_METADATA {
         return None;
     }
-    let end = usize::try_from(number(frame, 4)?).ok()?.checked_add(8)?;
+    let length = usize::try_from(number(frame, 4)?).ok()?;
+    if length > limits::PREVIEW_METADATA_BYTES_MAX || frame.len() > 8 + length + limits::PREVIEW_BYTES_MAX {
+        return None;
+    }
+    let end = 8 + length;
     let metadata: Metadata<'_> = python_json::object(std::str::from_utf8(frame.get(8..end)?).ok()?)?;
-    let prompt = Uuid::try_parse(&python_json::text(metadata.prompt_id)?).ok()?;
-    let image_type = python_json::text(metadata.image_type)?;
+    let prompt = Uuid::try_parse(&python_json::text(metadata.prompt_id, limits::PROMPT_ID_BYTES_MAX)?).ok()?;
+    let image_type = python_json::text(metadata.image_type, limits::WORD_BYTES_MAX)?;
     let content_type = TYPES.into_iter().find(|known| *known == image_type)?;
     let bytes = frame.slice(end..);
-    (!bytes.is_empty() && bytes.len() <= limits::PREVIEW_BYTES_MAX).then_some(Preview { prompt, content_type, bytes })
+    (!bytes.is_empty()).then_some(Preview { prompt, content_type, bytes })
 }
 
 fn number(frame: &[u8], at: usize) -> Option<u32> {
@@ -62,10 +66,12 @@ mod tests {
             (prompt, "image/jpeg", &b"\xff\xd8"[..])
         );
         let large = vec![0; limits::PREVIEW_BYTES_MAX + 1];
+        let long = format!("{metadata}{}", " ".repeat(limits::PREVIEW_METADATA_BYTES_MAX));
         for odd in [
             frame(1, &metadata, b"x"),
             frame(4, &metadata, b""),
             frame(4, &metadata, &large),
+            frame(4, &long, b"x"),
             frame(4, &metadata.replace("jpeg", "svg+xml"), b"x"),
             frame(4, &metadata.replace("prompt_id", "id"), b"x"),
             frame(4, "[]", b"x"),

@@ -2,12 +2,11 @@
 
 use crate::{
     comfy::{PromptEvent, limits, outputs, python_json},
-    json::raw_value,
-    text::truncated,
+    json::{each_element, member},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::ControlFlow};
 use uuid::Uuid;
 
 /// `{"type":"…","data":{…}}`
@@ -63,7 +62,7 @@ impl Reader {
 
     fn event(&mut self, frame: &Frame<'_>) -> Option<PromptEvent> {
         let data: &Data<'_> = &python_json::object(frame.data.get())?;
-        match python_json::text(frame.kind)?.as_str() {
+        match word(frame.kind)?.as_str() {
             "status" => remaining(data.status?).map(PromptEvent::QueueRemaining),
             "execution_start" => {
                 self.display_ids.clear();
@@ -79,11 +78,7 @@ impl Reader {
             }
             "execution_success" | "execution_interrupted" => data.prompt().map(PromptEvent::Ended),
             // A blocked node does not end the prompt, which goes on and succeeds (protocol §5).
-            "execution_error"
-                if data.exception_type.and_then(python_json::text).as_deref() == Some("ExecutionBlocked") =>
-            {
-                None
-            }
+            "execution_error" if data.exception_type.and_then(word).as_deref() == Some("ExecutionBlocked") => None,
             "execution_error" => data.prompt().map(PromptEvent::Ended),
             _ => None,
         }
@@ -93,10 +88,10 @@ impl Reader {
     /// ignored.
     fn executing(&mut self, data: &Data<'_>) -> Option<PromptEvent> {
         let prompt = data.prompt()?;
-        let Some(node) = data.node.and_then(python_json::text) else { return Some(PromptEvent::Ended(prompt)) };
+        let Some(node) = data.node.and_then(node_id) else { return Some(PromptEvent::Ended(prompt)) };
         let display_id = data.display_id()?;
         if display_id != node && self.display_ids.len() < limits::DISPLAY_IDS_MAX {
-            self.display_ids.insert(truncated(node, limits::WORD_BYTES_MAX), display_id.clone());
+            self.display_ids.insert(node, display_id.clone());
         }
         Some(PromptEvent::Executing { prompt, node: display_id })
     }
@@ -105,8 +100,7 @@ impl Reader {
         let prompt = data.prompt()?;
         let max = data.max.and_then(python_json::number).filter(|max| *max > 0.0)?;
         let value = data.value.and_then(python_json::number)?.clamp(0.0, max);
-        let node = data.node.and_then(python_json::text).map(|node| truncated(node, limits::WORD_BYTES_MAX));
-        let node = node.map(|node| self.display_ids.get(&node).cloned().unwrap_or(node));
+        let node = data.node.and_then(node_id).map(|node| self.display_ids.get(&node).cloned().unwrap_or(node));
         Some(PromptEvent::Progress { prompt, node, value, max })
     }
 }
@@ -114,31 +108,37 @@ impl Reader {
 impl Data<'_> {
     /// Returns the prompt id if it is a canonical UUID, as ours are.
     fn prompt(&self) -> Option<Uuid> {
-        let text = python_json::text(self.prompt_id?)?;
+        let text = python_json::text(self.prompt_id?, limits::PROMPT_ID_BYTES_MAX)?;
         Uuid::try_parse(&text).ok().filter(|uuid| uuid.to_string() == text)
     }
 
     fn display_id(&self) -> Option<String> {
-        let id = self.display_node.and_then(python_json::text).or_else(|| self.node.and_then(python_json::text))?;
-        Some(truncated(id, limits::WORD_BYTES_MAX))
+        self.display_node.and_then(node_id).or_else(|| self.node.and_then(node_id))
     }
 }
 
+fn node_id(raw: &RawValue) -> Option<String> {
+    python_json::text(raw, limits::NODE_ID_BYTES_MAX)
+}
+
+fn word(raw: &RawValue) -> Option<String> {
+    python_json::text(raw, limits::WORD_BYTES_MAX)
+}
+
 fn ids(raw: &RawValue) -> Vec<String> {
-    let nodes: Vec<&RawValue> = python_json::read(raw.get()).unwrap_or_default();
-    let short = |raw: &RawValue| python_json::text(raw).map(|node| truncated(node, limits::WORD_BYTES_MAX));
-    nodes.into_iter().take(limits::CACHED_NODES_MAX).filter_map(short).collect()
+    let mut ids = Vec::new();
+    // Without the list no node is known to be cached.
+    let _read = each_element(raw.get(), |raw| {
+        ids.extend(node_id(raw));
+        if ids.len() < limits::CACHED_NODES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    ids
 }
 
 /// `{"exec_info":{"queue_remaining":n}}`
 fn remaining(status: &RawValue) -> Option<u32> {
-    let info = field(status, "exec_info")?;
-    let remaining = field(info, "queue_remaining")?;
+    let remaining = member(member(status.get(), "exec_info")?.get(), "queue_remaining")?;
     python_json::count(remaining).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-fn field<'a>(raw: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    raw_value::borrowed_members(raw)?.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -250,7 +250,8 @@ mod tests {
     fn outputs_of_a_node_are_reported_up_to_the_limit() {
         let images: Vec<String> = (0..3).map(|n| format!(r#"{{"filename":"{n}.png","type":"temp"}}"#)).collect();
         let long = format!(r#"{{"filename":"a.png","subfolder":"{}"}}"#, "x/".repeat(400));
-        let count = limits::LIVE_BYTES_MAX / 805;
+        // Two names, node id, key and type, and the memory of a value.
+        let count = limits::LIVE_BYTES_MAX / (805 + 1 + 6 + 6 + 256);
         let many = (0..count + 9).map(|n| long.replace("a.png", &format!("{n:05}"))).collect::<Vec<_>>();
         for (images, expected) in [(images, 3), (many, count)] {
             let output = format!(r#"{{"images":[{}],"animated":[false]}}"#, images.join(","));
@@ -263,6 +264,23 @@ mod tests {
         }
         let nothing = r#"{"type":"executed","data":{"node":"2","display_node":"2","output":null,"prompt_id":"ID"}}"#;
         assert!(matches!(&read(&[nothing])[..], [PromptEvent::Executed { outputs, .. }] if outputs.is_empty()));
+    }
+
+    #[test]
+    fn long_ids_and_lists_are_cut() {
+        let long = "x.".repeat(100_000);
+        let [PromptEvent::Executing { node, .. }] =
+            &read(&[&format!(r#"{{"type":"executing","data":{{"node":"{long}","prompt_id":"ID"}}}}"#)])[..]
+        else {
+            panic!()
+        };
+        assert_eq!(node.len(), limits::NODE_ID_BYTES_MAX);
+        let nodes = vec![format!("\"{long}\""); limits::CACHED_NODES_MAX / 100].join(",");
+        let many = vec!["7"; limits::CACHED_NODES_MAX].join(",");
+        let frame = format!(r#"{{"type":"execution_cached","data":{{"nodes":[{nodes},{many}],"prompt_id":"ID"}}}}"#);
+        let [PromptEvent::Cached { nodes, .. }] = &read(&[&frame])[..] else { panic!() };
+        assert_eq!(nodes.len(), limits::CACHED_NODES_MAX);
+        assert!(nodes.iter().all(|node| node.len() <= limits::NODE_ID_BYTES_MAX));
     }
 
     proptest! {

@@ -27,7 +27,10 @@ pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
     loop {
         if instance.clock.may_act() {
             match cancel_and_look(instance, prompt).await {
-                Ok(PromptStatus::Unknown | PromptStatus::Ended(_)) => return,
+                // Ended, whatever the history says of it.
+                Ok(PromptStatus::Unknown | PromptStatus::Ended(_)) | Err(Error::Unreadable(_) | Error::TooLong(_)) => {
+                    return;
+                }
                 Ok(PromptStatus::Pending | PromptStatus::Running) => {}
                 // An instance that is down executes nothing; the prompt is cancelled when the instance is back.
                 Err(_) if !instance.health().is_alive() => return instance.remember_orphan(prompt).await,

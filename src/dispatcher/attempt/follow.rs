@@ -5,9 +5,10 @@ use super::{
     stage_error::StageError, watchdog::Watchdog,
 };
 use crate::{
-    comfy::{ProgressTracker, PromptEvent, PromptResult, PromptStatus},
+    comfy::{Client, Error, ProgressTracker, PromptEvent, PromptResult, PromptStatus},
     metrics,
     queue::Written,
+    task::{Failure, FailureKind},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,6 +29,8 @@ pub(crate) struct Finished {
 
 /// The state of a followed prompt.
 struct Follower {
+    /// A client that reads the history of this graph.
+    client: Client,
     tracker: ProgressTracker,
     /// Start of the execution.
     began: Option<Instant>,
@@ -58,13 +61,9 @@ pub(crate) async fn follow(
     Ok(Finished { ending, began: follower.began })
 }
 
-/// Reads the ending after the end event, which arrives a moment before the history entry (protocol §3).
-async fn ending(context: &AttemptContext) -> Option<PromptResult> {
-    match context.instance.client.result(context.prompt).await {
-        Ok(PromptStatus::Ended(ending)) => Some(ending),
-        // Not ended after all, or the instance does not answer: the next look decides.
-        Ok(PromptStatus::Pending | PromptStatus::Running | PromptStatus::Unknown) | Err(_) => None,
-    }
+/// The end of an attempt whose result is too long. It would be so in every other attempt.
+fn too_long(reason: String) -> StageError {
+    StageError::failed(Failure::new(FailureKind::OutputTooLarge, reason))
 }
 
 impl Follower {
@@ -77,6 +76,7 @@ impl Follower {
             None => ProgressTracker::new(context.prompt, nodes),
         };
         Self {
+            client: context.instance.client.for_graph(context.claim.payload.workflow.get().len()),
             tracker,
             began: prior.map(|prior| now.checked_sub(prior.elapsed).unwrap_or(now)),
             is_start_recorded: has_begun,
@@ -94,10 +94,10 @@ impl Follower {
             let wake = self.next_wake(context);
             tokio::select! {
                 () = context.signals.cancelled.cancelled() => return Err(StageError::NotOurs),
-                event = context.signals.events.recv() => match event {
+                event = context.signals.events.next() => match event {
                     Some(PromptEvent::Ended(_)) => {
                         self.watchdog.see_life();
-                        if let Some(ending) = ending(context).await {
+                        if let Some(ending) = self.ending(context).await? {
                             return Ok(ending);
                         }
                     }
@@ -120,6 +120,16 @@ impl Follower {
             if let Some(began) = self.began {
                 self.watchdog.check(context, began).await?;
             }
+        }
+    }
+
+    /// Reads the ending after the end event, which arrives a moment before the history entry (protocol §3).
+    async fn ending(&self, context: &AttemptContext) -> Result<Option<PromptResult>, StageError> {
+        match self.client.result(context.prompt).await {
+            Ok(PromptStatus::Ended(ending)) => Ok(Some(ending)),
+            Err(Error::TooLong(reason)) => Err(too_long(reason)),
+            // Not ended after all, or the instance does not answer: the next look decides.
+            Ok(PromptStatus::Pending | PromptStatus::Running | PromptStatus::Unknown) | Err(_) => Ok(None),
         }
     }
 
@@ -182,7 +192,7 @@ impl Follower {
         if Instant::now() < self.next_look {
             return Ok(None);
         }
-        let sighting = context.instance.client.status(context.prompt).await;
+        let sighting = self.client.status(context.prompt).await;
         self.next_look = Instant::now() + POLL_INTERVAL;
         match sighting {
             Ok(sighting) => {
@@ -192,6 +202,12 @@ impl Follower {
                 self.watchdog.answered();
                 self.was_unknown &= matches!(sighting, PromptStatus::Unknown);
                 self.on_sighting(context, sighting).await
+            }
+            Err(Error::TooLong(reason)) => Err(too_long(reason)),
+            Err(Error::Unreadable(reason)) => {
+                self.next_look = Instant::now() + POLL_INTERVAL_AWAY;
+                self.watchdog.on_unreadable(context, &reason)?;
+                Ok(None)
             }
             Err(error) => {
                 self.next_look = Instant::now() + POLL_INTERVAL_AWAY;

@@ -80,7 +80,9 @@ impl FitCache<'_> {
         if let Some(&fits) = self.fits.get(&hash) {
             return Ok(fits);
         }
-        let json = self.context.instance.queue().catalog(&hash).await?;
+        let instance = &self.context.instance;
+        let json = instance.queue().catalog(&hash).await?;
+        let _permit = instance.shared.catalog_permit(json.as_ref().map_or(0, String::len)).await;
         // Megabytes of JSON: parsed off the runtime's threads.
         let catalog = tokio::task::spawn_blocking(move || json.and_then(|json| Catalog::from_json(&json))).await;
         let catalog = catalog.ok().flatten();

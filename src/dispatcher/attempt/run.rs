@@ -15,7 +15,6 @@ use super::{
     submit,
 };
 use crate::{
-    comfy::PromptStatus,
     dispatcher::instance::{
         runs::{AttemptSignals, RunEnd},
         state::Instance,
@@ -127,14 +126,12 @@ impl AttemptContext {
 
     /// Whether the prompt of a recovered attempt is at the instance.
     async fn is_at_instance(&mut self, had_begun: bool) -> Result<bool, StageError> {
-        match self.find_prompt().await? {
-            PromptStatus::Unknown if had_begun => {
-                let reason = "the instance lost the prompt before the takeover".to_owned();
-                Err(StageError::PromptLost { had_begun, reason })
-            }
-            PromptStatus::Unknown => Ok(false),
-            PromptStatus::Pending | PromptStatus::Running | PromptStatus::Ended(_) => Ok(true),
+        let is_there = self.find_prompt().await?;
+        if !is_there && had_begun {
+            let reason = "the instance lost the prompt before the takeover".to_owned();
+            return Err(StageError::PromptLost { had_begun, reason });
         }
+        Ok(is_there)
     }
 
     /// Uploads the inputs and submits the prompt. Returns the inputs that were not uploaded because the cache listed
@@ -149,7 +146,7 @@ impl AttemptContext {
         };
         let is_missing =
             refusal.kind == FailureKind::InvalidWorkflow && inputs::forget_refused(self, &cached, &refusal);
-        if is_missing && matches!(submit::look_until_answered(self).await?, PromptStatus::Unknown) {
+        if is_missing && !submit::look_until_answered(self).await? {
             let (task, attempt) = (self.claim.task, self.claim.attempt);
             tracing::warn!(instance = %self.instance.target.id, %task, %attempt, error = refusal.message, "cached input is missing at the instance; uploading again");
             refusal = match self.upload_and_submit().await? {
@@ -164,17 +161,18 @@ impl AttemptContext {
         let (workflow, cached) = self.ready_workflow().await?;
         match submit::submit(self, &workflow).await {
             Ok(()) => Ok(Submission::Accepted(cached)),
-            Err(StageError::Failed { failure, blames_instance: false }) => Ok(Submission::Refused(cached, failure)),
+            Err(StageError::Failed { failure, blames_instance: false, is_final: false }) => {
+                Ok(Submission::Refused(cached, failure))
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// Finds the prompt after a takeover. A POST of the former owner may still be on its way, so "unknown" is believed
+    /// Whether the instance has the prompt after a takeover. A POST of the former owner may still be on its way, so "unknown" is believed
     /// only after one HTTP timeout.
-    async fn find_prompt(&mut self) -> Result<PromptStatus, StageError> {
-        let sighting = submit::look_until_answered(self).await?;
-        if !matches!(sighting, PromptStatus::Unknown) {
-            return Ok(sighting);
+    async fn find_prompt(&mut self) -> Result<bool, StageError> {
+        if submit::look_until_answered(self).await? {
+            return Ok(true);
         }
         tokio::select! {
             () = tokio::time::sleep_until(self.instance.activity.quarantine_until) => {}

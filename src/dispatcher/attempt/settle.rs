@@ -19,7 +19,7 @@ use crate::{
     },
     metrics,
     queue::Written,
-    task::{Attempt, Failure, FailureKind, Outcome, TaskId},
+    task::{Attempt, Failure, FailureKind, Outcome, Output, TaskId},
 };
 use std::sync::{Arc, atomic::Ordering};
 use tokio::time::Instant;
@@ -47,6 +47,9 @@ impl AttemptContext {
         let store = self.output_store();
         let (outcome, fresh, replaced) = match ending.outcome {
             PromptOutcome::Success => {
+                if let Some(fault) = ending.fault {
+                    return Err(StageError::final_failure(fault));
+                }
                 let collected = final_outputs::collect(&store, &ending.outputs, stored).await?;
                 self.instance.health().run_succeeded();
                 (Outcome::Completed(collected.outputs), collected.fresh, collected.replaced)
@@ -106,11 +109,11 @@ impl AttemptContext {
                 cancel_prompt(&self.instance, self.prompt).await;
                 release(&self.instance, task, attempt).await
             }
-            StageError::Failed { failure, blames_instance } => {
+            StageError::Failed { failure, blames_instance, is_final } => {
                 if blames_instance {
                     self.blame_instance(&failure.message);
                 }
-                end_of(self.settle(&Outcome::Failed { failure: *failure, outputs }).await)
+                self.fail(*failure, outputs, is_final).await
             }
             StageError::InputMissing { reason } => {
                 tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, "cached input is missing at the instance; task requeued");
@@ -137,6 +140,30 @@ impl AttemptContext {
         }
     }
 
+    async fn fail(&mut self, failure: Failure, outputs: Vec<Output>, is_final: bool) -> RunEnd {
+        let has_ended = matches!(failure.kind, FailureKind::OutputUnavailable | FailureKind::OutputTooLarge);
+        let is_final =
+            is_final || (failure.kind == FailureKind::OutputUnavailable && self.had_no_outputs_before().await);
+        let written = self.settle_as(&Outcome::Failed { failure, outputs }, is_final).await;
+        if has_ended && written != Written::Fenced {
+            self.forget_prompt().await;
+        }
+        end_of(written)
+    }
+
+    /// Whether the outputs of an earlier attempt could not be fetched either. One more run, elsewhere, is worth it; a
+    /// third would hold up the fleet for the same result. A retry by a user clears the instances that a task avoids, and
+    /// so begins anew.
+    async fn had_no_outputs_before(&self) -> bool {
+        let task = until_answered(self.call("task"), || self.instance.queue().task(self.claim.task)).await;
+        task.is_some_and(|task| {
+            task.attempts.iter().any(|record| {
+                record.outcome.as_deref() == Some(FailureKind::OutputUnavailable.as_str())
+                    && task.avoids.contains(&record.instance_id)
+            })
+        })
+    }
+
     fn blame_instance(&self, reason: &str) {
         self.instance.health().run_failed(reason, since_boot());
         self.instance.wake.health_check.notify_one();
@@ -150,8 +177,13 @@ impl AttemptContext {
 
     /// Settles the task with `outcome`, then reports the ending.
     async fn settle(&mut self, outcome: &Outcome) -> Written {
+        self.settle_as(outcome, false).await
+    }
+
+    /// Like [`Self::settle`]. With `is_final` a failure of a kind that is retried ends the task, too.
+    async fn settle_as(&mut self, outcome: &Outcome, is_final: bool) -> Written {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
-        let settle = || self.instance.queue().settle(&self.instance.lease, task, attempt, outcome);
+        let settle = || self.instance.queue().settle_as(&self.instance.lease, task, attempt, outcome, is_final);
         let mut written = until_answered(self.call("settle"), settle).await;
         if written == Written::NotThisAttempt && reclaim(&self.instance, task, attempt).await {
             written = until_answered(self.call("settle"), settle).await;

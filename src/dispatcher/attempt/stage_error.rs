@@ -14,6 +14,8 @@ pub(crate) enum StageError {
         failure: Box<Failure>,
         /// Whether the failure counts against the instance's health.
         blames_instance: bool,
+        /// Whether the task fails although failures of this kind are retried.
+        is_final: bool,
     },
     /// A node did not find a file that the input cache listed. The task is queued again, and the attempt is not
     /// counted.
@@ -41,11 +43,16 @@ pub(crate) enum StageError {
 impl StageError {
     /// A failure that counts against the instance.
     pub(crate) fn infrastructure(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self::Failed { failure: Box::new(Failure::new(kind, message)), blames_instance: true }
+        Self::Failed { failure: Box::new(Failure::new(kind, message)), blames_instance: true, is_final: false }
     }
 
     /// A failure that does not count against the instance.
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self::Failed { failure: Box::new(failure), blames_instance: false }
+        Self::Failed { failure: Box::new(failure), blames_instance: false, is_final: false }
+    }
+
+    /// A failure that would be the same in every attempt.
+    pub(crate) fn final_failure(failure: Failure) -> Self {
+        Self::Failed { failure: Box::new(failure), blames_instance: false, is_final: true }
     }
 }

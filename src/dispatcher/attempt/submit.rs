@@ -1,6 +1,6 @@
 //! Submits a prompt (`POST /prompt`) at most once: after a lost answer it looks for the prompt before it posts again.
 
-use super::{context::AttemptContext, stage_error::StageError};
+use super::{context::AttemptContext, stage_error::StageError, watchdog::Away};
 use crate::{
     comfy::{Error, PromptStatus, Submitted},
     dispatcher::{instance::state::Instance, shared::lock},
@@ -63,16 +63,18 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         tracing::warn!(instance = %context.instance.target.id, task = %context.claim.task, attempt = %context.claim.attempt, %error, "prompt submit failed; checking whether the prompt arrived");
         let timeout = context.instance.shared.parts.settings.http_timeout;
         let was_silent = posted.elapsed() >= timeout.mul_f64(0.9);
-        match look_until_answered(context).await? {
-            PromptStatus::Pending | PromptStatus::Running | PromptStatus::Ended(_) => return Ok(()),
+        if look_until_answered(context).await? {
+            return Ok(());
+        }
+        if was_silent {
             // The request was not cut off and may still be on its way, so the same id must not be posted again. A
             // prompt that arrives after the wait is removed as an orphan while another attempt runs.
-            PromptStatus::Unknown if was_silent => return wait_for_late_arrival(context, timeout).await,
-            PromptStatus::Unknown if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) => {
-                return Err(give_up_in_doubt(context, format!("submitting failed: {error}")).await);
-            }
-            PromptStatus::Unknown => context.may_have_copy = true,
+            return wait_for_late_arrival(context, timeout).await;
         }
+        if post == POSTS_MAX || matches!(error, Error::Broken(_) | Error::NotFound) {
+            return Err(give_up_in_doubt(context, format!("submitting failed: {error}")).await);
+        }
+        context.may_have_copy = true;
     }
     Err(give_up_in_doubt(context, "submitting failed".to_owned()).await)
 }
@@ -124,7 +126,7 @@ async fn wait_for_late_arrival(context: &AttemptContext, patience: Duration) -> 
             () = tokio::time::sleep(AWAY_DELAY) => {}
             () = context.signals.cancelled.cancelled() => return Err(cancelled_in_doubt(context).await),
         }
-        if !matches!(look_until_answered(context).await?, PromptStatus::Unknown) {
+        if look_until_answered(context).await? {
             return Ok(());
         }
     }
@@ -147,11 +149,11 @@ impl Drop for Posting {
     }
 }
 
-/// Finds the prompt, and retries for at most `gone_after` until the instance answers. "Unknown" means two looks that
-/// agree.
-pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<PromptStatus, StageError> {
+/// Whether the instance has the prompt, waiting, running or ended. Retries until the instance answers or counts as
+/// gone. "No" means two looks that agree.
+pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<bool, StageError> {
     let gone_after = context.instance.shared.parts.settings.gone_after;
-    let begun = Instant::now();
+    let mut away = Away::default();
     let mut was_unknown = false;
     loop {
         match context.instance.client.status(context.prompt).await {
@@ -159,8 +161,11 @@ pub(crate) async fn look_until_answered(context: &AttemptContext) -> Result<Prom
                 was_unknown = true;
                 tokio::time::sleep(SECOND_LOOK_DELAY).await;
             }
-            Ok(sighting) => return Ok(sighting),
-            Err(error) if begun.elapsed() >= gone_after => {
+            Ok(PromptStatus::Unknown) => return Ok(false),
+            Ok(PromptStatus::Pending | PromptStatus::Running | PromptStatus::Ended(_)) | Err(Error::TooLong(_)) => {
+                return Ok(true);
+            }
+            Err(error) if away.is_gone(&error, gone_after) => {
                 return Err(give_up_in_doubt(context, format!("the instance is away: {error}")).await);
             }
             Err(_) if context.signals.cancelled.is_cancelled() => return Err(cancelled_in_doubt(context).await),

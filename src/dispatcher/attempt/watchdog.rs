@@ -28,6 +28,36 @@ const SILENT_SOCKET_FACTOR: u32 = 5;
 const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
 /// Longest wait for an interrupted prompt before the attempt ends anyway.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which an instance may refuse connections before its prompts are lost: its process is gone, and its queue
+/// with it. One that restarts sooner answers for itself. An instance that is silent gets `--gone-after`.
+const REFUSED_MAX: Duration = Duration::from_secs(10);
+/// Time for which the history may be unreadable while the prompt is in no queue, before the attempt fails.
+const UNREADABLE_MAX: Duration = Duration::from_secs(10);
+
+/// A period in which an instance does not answer.
+#[derive(Debug, Default)]
+pub(crate) struct Away {
+    since: Option<Instant>,
+    /// Start of the time in which every connection was refused.
+    refused_since: Option<Instant>,
+}
+
+impl Away {
+    /// Records a failed request. Returns true if the instance counts as gone.
+    pub(crate) fn is_gone(&mut self, error: &Error, gone_after: Duration) -> bool {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        let refused_since = error.is_refused_connection().then(|| self.refused_since.unwrap_or(now));
+        self.refused_since = refused_since;
+        let is_over = |since: Instant, longest: Duration| now.duration_since(since) >= longest;
+        is_over(since, gone_after) || refused_since.is_some_and(|since| is_over(since, REFUSED_MAX))
+    }
+
+    /// Length of the period so far; zero while the instance answers.
+    fn elapsed(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
 
 /// Signs of life of a prompt and its instance.
 pub(crate) struct Watchdog {
@@ -36,8 +66,10 @@ pub(crate) struct Watchdog {
     silence_max: Duration,
     next_reconnect: Instant,
     reconnect_interval: Duration,
-    /// Start of the instance's current silence.
-    away_since: Option<Instant>,
+    /// The instance's current absence.
+    away: Away,
+    /// Start of the time in which the history has been unreadable.
+    unreadable_since: Option<Instant>,
     /// Whether the instance failed to answer at least once.
     was_away: bool,
     /// Start of the current period in which the prompt waits although nothing executes.
@@ -53,7 +85,8 @@ impl Watchdog {
             last_life: now,
             next_reconnect: now + silence_max,
             reconnect_interval: silence_max,
-            away_since: None,
+            away: Away::default(),
+            unreadable_since: None,
             was_away: false,
             idle_since: None,
         }
@@ -69,7 +102,20 @@ impl Watchdog {
 
     /// Records that the instance answered.
     pub(crate) fn answered(&mut self) {
-        self.away_since = None;
+        self.away = Away::default();
+        self.unreadable_since = None;
+    }
+
+    /// Handles a prompt that is in no queue and whose history entry is not ComfyUI's: Ok while that may change, then an
+    /// error.
+    pub(crate) fn on_unreadable(&mut self, context: &AttemptContext, reason: &str) -> Result<(), StageError> {
+        self.away = Away::default();
+        let since = *self.unreadable_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < UNREADABLE_MAX.min(context.instance.shared.parts.settings.gone_after) {
+            return Ok(());
+        }
+        let message = format!("the result of the prompt cannot be read: {reason}");
+        Err(StageError::infrastructure(FailureKind::OutputUnavailable, message))
     }
 
     /// Whether the instance may have died while the prompt was followed.
@@ -93,7 +139,7 @@ impl Watchdog {
         context.stall_timeout() * if has_events { 1 } else { SILENT_SOCKET_FACTOR }
     }
 
-    /// Handles a failed look: Ok while the instance may still come back, an error after `gone_after`.
+    /// Handles a failed look: Ok while the instance may still come back, an error once it counts as gone.
     pub(crate) async fn on_unreachable(
         &mut self,
         context: &AttemptContext,
@@ -102,12 +148,12 @@ impl Watchdog {
     ) -> Result<(), StageError> {
         context.instance.wake.health_check.notify_one();
         self.was_away = true;
-        let since = *self.away_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < context.instance.shared.parts.settings.gone_after {
+        self.unreadable_since = None;
+        if !self.away.is_gone(error, context.instance.shared.parts.settings.gone_after) {
             return Ok(());
         }
         context.instance.remember_orphan(context.prompt).await;
-        let reason = format!("the instance has not answered for {} s: {error}", since.elapsed().as_secs());
+        let reason = format!("the instance has not answered for {} s: {error}", self.away.elapsed().as_secs());
         Err(StageError::PromptLost { had_begun, reason })
     }
 
@@ -139,7 +185,7 @@ impl Watchdog {
             return Err(StageError::failed(Failure::new(FailureKind::RunTimeout, message)));
         }
         let limit = Self::silence_limit(context);
-        if self.last_life + limit <= now && self.away_since.is_none() {
+        if self.last_life + limit <= now && self.away.since.is_none() {
             interrupt(context).await;
             let message = format!("no sign of life of the prompt for {} s", limit.as_secs());
             return Err(StageError::infrastructure(FailureKind::Stalled, message));

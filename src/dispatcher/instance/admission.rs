@@ -49,6 +49,7 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
         *cursor = Cursor { catalog: Some(hash.clone()), ..Cursor::default() };
     }
     let (mut catalog, mut batch) = (None, BATCH);
+    let mut _permit = None;
     for _ in 0..BATCHES_MAX {
         let restricted = instance.queue().restricted_tasks(&instance.lease, cursor.since_ms, batch).await?;
         let fresh: Vec<(TaskId, u64)> =
@@ -56,7 +57,10 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
         if !fresh.is_empty() {
             if catalog.is_none() {
                 let json = instance.queue().catalog(&hash).await?;
-                catalog = json.and_then(|json| Catalog::from_json(&json)).map(Arc::new);
+                _permit = instance.shared.catalog_permit(json.as_ref().map_or(0, String::len)).await;
+                // Megabytes of JSON: parsed off the runtime's threads.
+                let parsed = tokio::task::spawn_blocking(move || json.and_then(|json| Catalog::from_json(&json))).await;
+                catalog = parsed.ok().flatten().map(Arc::new);
             }
             // Without a catalog nothing was checked, so the cursor must stay.
             let Some(catalog) = &catalog else { return Ok(()) };

@@ -54,13 +54,16 @@ pub(crate) async fn run(instance: Arc<Instance>) {
 /// Reads the catalog now, and stores it in Redis.
 pub(crate) async fn read(instance: &Instance) -> Result<(), String> {
     let listed = instance.client.object_info(TIMEOUT).await.map_err(|error| error.to_string())?;
+    let _permit = instance.shared.catalog_permit(listed.len()).await;
     let parsed = tokio::task::spawn_blocking(move || {
-        let json = Catalog::parse(&listed)?.to_json();
+        let catalog = Catalog::parse(&listed)?;
+        drop(listed);
+        let json = catalog.to_json();
         let hash = format!("{:x}", Sha256::digest(&json));
         Some((hash, json))
     });
     let Some((hash, json)) = parsed.await.map_err(|error| error.to_string())? else {
-        return Err("/object_info is not a ComfyUI catalog".to_owned());
+        return Err("/object_info is not a ComfyUI catalog, or has too many values".to_owned());
     };
     if json.len() > BYTES_MAX {
         return Err(format!("catalog has {} bytes, more than {BYTES_MAX}", json.len()));

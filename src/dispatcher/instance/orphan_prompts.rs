@@ -8,7 +8,7 @@ use crate::{
     dispatcher::redis_retry::{RedisCall, until_answered},
     queue::Written,
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -50,9 +50,10 @@ async fn cancel_queued(instance: &Instance) {
         return;
     }
     let Ok(queue) = instance.client.queue().await else { return };
+    let queued: HashSet<String> = queue.running.into_iter().chain(queue.pending).collect();
     for orphan in orphans {
         let id = orphan.to_string();
-        let is_queued = queue.running.contains(&id) || queue.pending.contains(&id);
+        let is_queued = queued.contains(&id);
         // A prompt that a run has recovered after a takeover is no orphan any more.
         if is_queued && instance.runs.task_of(orphan).is_none() && instance.clock.may_act() {
             if instance.orphans.is_first_seen(orphan) {

@@ -1,17 +1,16 @@
 //! Registry of the runs on an instance, which routes cancels and events to them.
 
 use crate::{
-    comfy::PromptEvent,
+    comfy::{EventQueue, PromptEvent},
     dispatcher::shared::lock,
     task::{Attempt, TaskId},
 };
-use std::{collections::HashMap, sync::Mutex};
-use tokio::sync::mpsc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// Largest number of events that wait for a slow attempt. Further ones are dropped, because the attempt polls anyway.
-const EVENTS_MAX: usize = 256;
 
 /// Runs of one instance, by task and attempt.
 #[derive(Default)]
@@ -19,8 +18,14 @@ pub(crate) struct Runs(Mutex<HashMap<(TaskId, Attempt), Running>>);
 
 struct Running {
     prompt: Uuid,
-    events: mpsc::Sender<PromptEvent>,
+    events: Arc<EventQueue>,
     cancelled: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.events.close();
+    }
 }
 
 /// The end of a run, for its actor.
@@ -33,8 +38,8 @@ pub(crate) enum RunEnd {
 
 /// Signals from the instance to one attempt.
 pub(crate) struct AttemptSignals {
-    /// Events of the prompt.
-    pub(crate) events: mpsc::Receiver<PromptEvent>,
+    /// Events of the prompt. Those that do not fit are dropped, because the attempt polls anyway.
+    pub(crate) events: Arc<EventQueue>,
     /// Cancelled when the task is cancelled.
     pub(crate) cancelled: CancellationToken,
 }
@@ -46,9 +51,9 @@ impl Runs {
         if runs.contains_key(&(task, attempt)) {
             return None;
         }
-        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let events = Arc::new(EventQueue::default());
         let cancelled = CancellationToken::new();
-        runs.insert((task, attempt), Running { prompt, events: sender, cancelled: cancelled.clone() });
+        runs.insert((task, attempt), Running { prompt, events: events.clone(), cancelled: cancelled.clone() });
         Some(AttemptSignals { events, cancelled })
     }
 
@@ -92,8 +97,7 @@ impl Runs {
     /// Passes an event to the run with this prompt.
     pub(crate) fn route(&self, prompt: Uuid, event: PromptEvent) {
         if let Some(running) = lock(&self.0).values().find(|running| running.prompt == prompt) {
-            // If the channel is full or closed the event is dropped: the attempt polls anyway.
-            let _dropped = running.events.try_send(event);
+            running.events.push(event);
         }
     }
 }

@@ -2,9 +2,12 @@
 //! validate.
 
 use super::{Catalog, Class, Input, Kind};
-use crate::{graph::links::is_url, json::raw_value};
+use crate::{
+    graph::links::is_url,
+    json::{each_element, each_member, raw_value},
+};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 /// Options that mark an input for files.
 const UPLOADS: [&str; 4] = ["image_upload", "video_upload", "audio_upload", "file_upload"];
@@ -12,17 +15,30 @@ const UPLOADS: [&str; 4] = ["image_upload", "video_upload", "audio_upload", "fil
 const HINTS: [&str; 5] = ["default", "step", "multiline", "tooltip", "placeholder"];
 /// Longest JSON text of a hint, and longest name, bytes.
 const HINT_BYTES_MAX: usize = 2_000;
+/// Members of an object, e.g. inputs of a class.
+const MEMBERS_MAX: usize = 2_000;
+/// Elements of a list, e.g. values of a combo; a longer one is left to the instance to validate.
+const ELEMENTS_MAX: usize = 200_000;
+/// Values of all combos of a catalog; a class or an input counts as [`PARTS`] of them. Each takes more memory than text.
+const VALUES_MAX: usize = 1_000_000;
+/// Values of a combo that take the memory of one class or input.
+const PARTS: usize = 10;
 
 impl Catalog {
     /// Parses `{class: {"input": {"required": {name: spec}, "optional": {…}}, "output_node": bool}}`, where a spec is
     /// `["INT",{min,max,…}]`, `["IMAGE"]`, a V1 combo `[["a","b"],{…}]` or a V3 combo
     /// `["COMBO",{"options":["a","b"],…}]`. `None` if it has another form. `NaN` and similar must have been replaced
-    /// before.
+    /// before. Also `None` with more values than any ComfyUI has: they would need hundreds of megabytes.
     pub fn parse(object_info: &str) -> Option<Self> {
-        let classes = raw_value::members(serde_json::from_str(object_info).ok()?)?;
-        let classes: BTreeMap<String, Class> =
-            classes.into_iter().filter_map(|(name, info)| Some((name, class(info)?))).collect();
-        (!classes.is_empty()).then_some(Self { classes })
+        let (mut classes, mut values) = (BTreeMap::new(), 0);
+        each_member(object_info, |name, info| {
+            if let Some(class) = class(info) {
+                values += values_of(&class);
+                classes.insert(name.into_owned(), class);
+            }
+            if values <= VALUES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        (!classes.is_empty() && values <= VALUES_MAX).then_some(Self { classes })
     }
 
     /// Reads the output of [`Catalog::to_json`].
@@ -36,31 +52,38 @@ impl Catalog {
     }
 }
 
+fn values_of(class: &Class) -> usize {
+    let choices = |input: &Input| match &input.kind {
+        Kind::Choice(choices) => choices.len(),
+        Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Open => 0,
+    };
+    PARTS + 2 * class.outputs.len() + class.inputs.values().map(|input| PARTS + choices(input)).sum::<usize>()
+}
+
 fn class(info: &RawValue) -> Option<Class> {
-    let members = raw_value::members(info)?;
-    let sections = member(&members, "input").and_then(raw_value::members).unwrap_or_default();
+    let facts = members(info)?;
+    let sections = member(&facts, "input").and_then(members).unwrap_or_default();
     let mut inputs = BTreeMap::new();
-    let declared = |section: &str| member(&sections, section).and_then(raw_value::members).unwrap_or_default();
+    let declared = |section: &str| member(&sections, section).and_then(members).unwrap_or_default();
     let (required, optional) = (declared("required"), declared("optional"));
     // An input declared in both is required, at its position among the required ones.
     for (at, (name, spec)) in required.iter().chain(&optional).enumerate() {
         let place = u16::try_from(at).ok();
         inputs.entry(name.clone()).or_insert_with(|| Input { place, ..input(spec, at < required.len()) });
     }
-    let short =
-        |name: &str| member(&members, name).and_then(raw_value::text).filter(|text| text.len() <= HINT_BYTES_MAX);
+    let short = |name: &str| member(&facts, name).and_then(raw_value::text).filter(|text| text.len() <= HINT_BYTES_MAX);
     Some(Class {
-        is_output: member(&members, "output_node").is_some_and(|is_output| is_output.get() == "true"),
+        is_output: member(&facts, "output_node").is_some_and(|is_output| is_output.get() == "true"),
         title: short("display_name").filter(|title| !title.is_empty() && Some(title) != short("name").as_ref()),
         category: short("category").unwrap_or_default(),
-        outputs: outputs(&members),
+        outputs: outputs(&facts),
         inputs,
     })
 }
 
 /// Returns names and types of the outputs; the type of a combo is its list.
-fn outputs(members: &[(String, &RawValue)]) -> Vec<(String, String)> {
-    let list = |name: &str| member(members, name).and_then(raw_value::elements).unwrap_or_default();
+fn outputs(facts: &[(String, &RawValue)]) -> Vec<(String, String)> {
+    let list = |name: &str| member(facts, name).and_then(elements).unwrap_or_default();
     let names = list("output_name");
     let types = list("output").into_iter().map(|one| raw_value::text(one).unwrap_or_else(|| "COMBO".to_owned()));
     types
@@ -70,8 +93,8 @@ fn outputs(members: &[(String, &RawValue)]) -> Vec<(String, String)> {
 }
 
 fn input(spec: &RawValue, is_required: bool) -> Input {
-    let parts = raw_value::elements(spec).unwrap_or_default();
-    let options = parts.get(1).and_then(|options| raw_value::members(options)).unwrap_or_default();
+    let parts = elements(spec).unwrap_or_default();
+    let options = parts.get(1).and_then(|options| members(options)).unwrap_or_default();
     let is_set =
         |name: &str| member(&options, name).is_some_and(|value| !matches!(value.get(), "false" | "null" | "\"\""));
     let is_upload = UPLOADS.iter().any(|name| is_set(name));
@@ -121,7 +144,7 @@ fn input(spec: &RawValue, is_required: bool) -> Input {
 /// Returns the URLs among a combo's values.
 fn listed_urls(parts: &[&RawValue], options: &[(String, &RawValue)]) -> Vec<String> {
     let list = parts.first().filter(|list| raw_value::is_array(list)).copied().or_else(|| member(options, "options"));
-    let texts = list.and_then(raw_value::elements).unwrap_or_default().into_iter().filter_map(raw_value::text);
+    let texts = list.and_then(elements).unwrap_or_default().into_iter().filter_map(raw_value::text);
     let mut urls: Vec<String> = texts.filter(|text| is_url(text)).collect();
     urls.sort_unstable();
     urls
@@ -141,9 +164,29 @@ fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawV
     members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
+/// Returns the members of an object that has at most [`MEMBERS_MAX`].
+fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    let mut members = Vec::new();
+    each_member(raw.get(), |name, value| {
+        members.push((name.into_owned(), value));
+        if members.len() <= MEMBERS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    (members.len() <= MEMBERS_MAX).then_some(members)
+}
+
+/// Returns the elements of a list that has at most [`ELEMENTS_MAX`].
+fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    let mut elements = Vec::new();
+    each_element(raw.get(), |value| {
+        elements.push(value);
+        if elements.len() <= ELEMENTS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    (elements.len() <= ELEMENTS_MAX).then_some(elements)
+}
+
 /// Returns the values of a combo. If one is neither text, number nor boolean, validation is left to the instance.
 fn choices(list: &RawValue) -> Kind {
-    let Some(values) = raw_value::elements(list) else { return Kind::Open };
+    let Some(values) = elements(list) else { return Kind::Open };
     let Some(mut choices) = values.into_iter().map(raw_value::canonical).collect::<Option<Vec<String>>>() else {
         return Kind::Open;
     };

@@ -89,11 +89,23 @@ impl Queue {
     /// Ends the attempt (`finish.lua` or `nack.lua`): the task completes, fails, or is retried with backoff and jitter
     /// on another instance. Frees the slot.
     pub async fn settle(&self, lease: &Lease, task: TaskId, attempt: Attempt, outcome: &Outcome) -> Result<Written> {
+        self.settle_as(lease, task, attempt, outcome, false).await
+    }
+
+    /// Like [`Queue::settle`]. With `is_final` a failure ends the task even if its kind is retried.
+    pub async fn settle_as(
+        &self,
+        lease: &Lease,
+        task: TaskId,
+        attempt: Attempt,
+        outcome: &Outcome,
+        is_final: bool,
+    ) -> Result<Written> {
         let args = fence(lease, task, attempt);
         let keep = ms(self.limits().keep_tasks);
         match outcome {
             Outcome::Completed(outputs) => self.finish(args, "completed", "completed".into(), outputs, None).await,
-            Outcome::Failed { failure, outputs } if !failure.kind.retryable() => {
+            Outcome::Failed { failure, outputs } if is_final || !failure.kind.retryable() => {
                 self.finish(args, "failed", kind_word(failure.kind)?, outputs, Some(failure)).await
             }
             Outcome::Failed { failure, outputs } => {

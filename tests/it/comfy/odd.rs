@@ -6,7 +6,7 @@ use super::{
     target,
 };
 use axum::{body::Body, response::Response};
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{json, value::RawValue};
 use shuzhiren::comfy::{Client, Error, NodeOutput, PromptStatus, Submitted};
 use std::{io, time::Duration};
@@ -283,4 +283,64 @@ async fn unknown_is_never_concluded_from_the_jobs_api_alone() {
     let client = client_of(peer.addr, TIMEOUT);
     assert!(client.probe(TIMEOUT).await.unwrap().has_jobs);
     assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Running));
+}
+
+/// The entry of a prompt may be 8 MiB long, and longer by the echo of its graph.
+#[tokio::test]
+async fn a_history_entry_that_is_too_long_is_an_error_of_its_own() {
+    let prompt = Uuid::new_v4();
+    let peer = Peer::start(move |line| {
+        if line == "GET /queue" {
+            return reply(200, r#"{"queue_running":[],"queue_pending":[]}"#);
+        }
+        let graph = format!(r#"{{"1":{{"x":"{}"}}}}"#, "x".repeat(9 << 20));
+        let status = r#"{"status_str":"success","completed":true,"messages":[]}"#;
+        reply(
+            200,
+            format!(r#"{{"{prompt}":{{"prompt":[1,"{prompt}",{graph},{{}},[]],"outputs":{{}},"status":{status}}}}}"#),
+        )
+    })
+    .await;
+    let client = client_of(peer.addr, TIMEOUT);
+    assert!(matches!(client.status(prompt).await, Err(Error::TooLong(_))));
+    assert!(matches!(client.result(prompt).await, Err(Error::TooLong(_))), "and is not asked for again");
+    assert_eq!(peer.lines().iter().filter(|line| line.starts_with("GET /history")).count(), 2);
+    assert!(matches!(client.for_graph(9 << 20).status(prompt).await, Ok(PromptStatus::Ended(_))));
+}
+
+/// Garbage instead of an entry, while the queue is ComfyUI's: the prompt has ended, and nothing says how.
+#[tokio::test]
+async fn a_history_that_is_not_comfyui_s_is_unreadable() {
+    let peer = Peer::start(|line| match line {
+        "GET /queue" => reply(200, r#"{"queue_running":[],"queue_pending":[]}"#),
+        _ => reply(200, "[".repeat(300_000)),
+    })
+    .await;
+    assert!(matches!(client_of(peer.addr, TIMEOUT).status(Uuid::new_v4()).await, Err(Error::Unreadable(_))));
+}
+
+/// One large reply at a time is in memory; small ones do not wait for it.
+#[tokio::test]
+async fn small_replies_do_not_wait_for_a_large_one() {
+    let peer = Peer::start(|line| match line {
+        "GET /object_info" => {
+            let start = stream::iter([Ok::<_, io::Error>(bytes::Bytes::from(vec![b' '; 1 << 20]))]);
+            reply(200, Body::from_stream(start.chain(stream::pending())))
+        }
+        "GET /queue" => reply(200, format!(r#"{{"queue_running":[],"queue_pending":[]{}}}"#, " ".repeat(1 << 20))),
+        _ => reply(200, r#"{"exec_info":{"queue_remaining":3}}"#),
+    })
+    .await;
+    let client = client_of(peer.addr, TIMEOUT);
+    let other = client.clone();
+    let large = tokio::spawn(async move { other.object_info(Duration::from_secs(3)).await });
+    let queue = async {
+        while !peer.lines().contains(&"GET /object_info".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.queue_remaining(TIMEOUT).await.unwrap(), 3);
+        client.queue().await
+    };
+    assert!(queue.await.is_ok(), "it waits for the large reply, and still has its own time");
+    assert!(large.await.unwrap().is_err());
 }

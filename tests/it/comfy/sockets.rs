@@ -54,7 +54,7 @@ async fn binary_big_and_malformed_frames_are_skipped() {
     let peer = peer(move |mut socket| async move {
         let big = format!(
             r#"{{"type": "executed", "data": {{"node": "1", "output": {{"text": ["{}"]}}, "prompt_id": "x"}}}}"#,
-            "y".repeat(40 << 20)
+            "y".repeat(12 << 20)
         );
         for message in [
             Message::binary(vec![0, 0, 0, 1, 0, 0, 0, 1, 0xFF, 0xD8]),
@@ -72,6 +72,23 @@ async fn binary_big_and_malformed_frames_are_skipped() {
     .await;
     let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
     assert_eq!(next(&mut socket).await, Some(PromptEvent::Ended(prompt)));
+}
+
+/// A frame that is longer than any of ComfyUI closes the socket; polling goes on without it.
+#[tokio::test]
+async fn a_frame_that_is_too_long_closes_the_socket() {
+    let prompt = Uuid::new_v4();
+    let peer = peer(move |mut socket| async move {
+        for message in [Message::text("y".repeat(17 << 20)), ended(prompt)] {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+        socket.recv().await;
+    })
+    .await;
+    let mut socket = client_of(peer.addr, TIMEOUT).connect("me", TIMEOUT).await.unwrap();
+    assert_eq!(next(&mut socket).await, None);
 }
 
 /// A stalled reader blocks all messages of a real instance, so our socket is drained even without a reader.

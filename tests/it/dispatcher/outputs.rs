@@ -69,7 +69,7 @@ async fn a_download_below_the_lowest_speed_is_given_up() {
     assert_eq!(stack.stored_files(), [""; 0]);
 }
 
-/// File names that lead out of the instance's folder are never requested.
+/// File names that lead out of the instance's folder are never requested: the task fails, and says why.
 #[tokio::test]
 async fn a_hostile_file_name_is_not_fetched() {
     let (stack, proxy) = proxied(&[]).await;
@@ -81,7 +81,8 @@ async fn a_hostile_file_name_is_not_fetched() {
     );
     let id = stack.client.submit(json!({"workflow": workflow::quick(10)})).await;
     let task = stack.client.wait_ended(&id).await;
-    assert_eq!((&task["status"], &task["result"]["files"]), (&json!("completed"), &json!([])), "{task}");
+    assert_eq!((&task["status"], &task["attempt"]), (&json!("failed"), &json!(1)), "{task}");
+    assert!(task["error"]["message"].as_str().is_some_and(|why| why.contains("is not the name of a file")), "{task}");
     assert_eq!((proxy.requests("GET /view"), stack.stored_files().len()), (0, 0));
 }
 

@@ -11,7 +11,7 @@ use crate::{
     queue::OutputsAdded,
     task::{Attempt, Output, TaskId},
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -21,6 +21,8 @@ const NODES_WAITING_MAX: usize = 64;
 const BATCH_MAX: usize = 16;
 /// Largest number of early outputs of one task.
 const OUTPUTS_MAX: usize = 4_096;
+/// Largest size of its early texts, bytes; further texts are left to the final collection.
+const TEXTS_BYTES_MAX: usize = 1 << 20;
 
 /// A background task that stores outputs early.
 pub(crate) struct EarlyCollector {
@@ -38,6 +40,10 @@ pub(crate) struct EarlyCollector {
 #[derive(Default)]
 pub(crate) struct StoredOutputs {
     outputs: Vec<Output>,
+    /// Positions of the files among them, by source.
+    positions: HashMap<String, usize>,
+    /// Size of the texts among them.
+    text_bytes: usize,
     /// Number of outputs, from the first, that the task has.
     recorded: usize,
     /// Files that a node wrote again under the same name.
@@ -51,7 +57,8 @@ impl EarlyCollector {
         let halt = store.cancelled.child_token();
         store.cancelled = halt.clone();
         let (task, attempt) = (store.task, store.attempt);
-        let stored = StoredOutputs { recorded: recorded.len(), outputs: recorded, rewritten: HashSet::new() };
+        let mut stored = StoredOutputs { recorded: recorded.len(), ..StoredOutputs::default() };
+        recorded.into_iter().for_each(|output| stored.push(output));
         let worker = AbortOnDropHandle::new(tokio::spawn(stored.collect(store, waiting)));
         Self { task, attempt, nodes: Some(nodes), halt, worker: Some(worker), stored: StoredOutputs::default() }
     }
@@ -98,6 +105,11 @@ impl StoredOutputs {
             if store.cancelled.is_cancelled() || self.outputs.len() >= OUTPUTS_MAX {
                 return;
             }
+            if let NodeOutput::Text { text, .. } = one
+                && self.text_bytes + text.len() > TEXTS_BYTES_MAX
+            {
+                continue;
+            }
             if let NodeOutput::File { file, .. } = one
                 && self.find(file).is_some()
             {
@@ -106,7 +118,7 @@ impl StoredOutputs {
             }
             let reason = match store.store(one).await {
                 Ok(output) => {
-                    self.outputs.push(output);
+                    self.push(output);
                     continue;
                 }
                 Err(StoreError::Retryable(reason)) => Some(reason),
@@ -131,7 +143,9 @@ impl StoredOutputs {
                 OutputsAdded::Missing(known) if known < recorded => self.recorded = known,
                 // Left to the end of the attempt.
                 OutputsAdded::Missing(_) | OutputsAdded::Refused(_) => {
-                    store.discard(&self.outputs.split_off(recorded)).await;
+                    let refused = self.outputs.split_off(recorded);
+                    self.positions.retain(|_, position| *position < recorded);
+                    store.discard(&refused).await;
                     return false;
                 }
             }
@@ -139,9 +153,16 @@ impl StoredOutputs {
         true
     }
 
+    fn push(&mut self, output: Output) {
+        self.text_bytes += output.text.as_ref().map_or(0, String::len);
+        if let Some(source) = &output.source {
+            self.positions.entry(source.clone()).or_insert(self.outputs.len());
+        }
+        self.outputs.push(output);
+    }
+
     fn find(&self, file: &RemoteFile) -> Option<&Output> {
-        let source = source_of(file);
-        self.outputs.iter().find(|output| output.source.as_ref() == Some(&source))
+        self.outputs.get(*self.positions.get(&source_of(file))?)
     }
 
     /// Returns the stored output for `file`, unless the file was written again since.
