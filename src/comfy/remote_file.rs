@@ -24,6 +24,10 @@ impl RemoteFile {
     /// # Errors
     /// The reason for which no request can be made from the name, with the name.
     pub(super) fn from_ui(json: &str) -> Option<Result<Self, String>> {
+        // Most objects have none, and there may be millions.
+        if !json.contains("\"filename\"") {
+            return None;
+        }
         let UiFile { filename, subfolder, folder_type } = python_json::object(json)?;
         Some(Self::from_parts(filename?, subfolder, folder_type))
     }
