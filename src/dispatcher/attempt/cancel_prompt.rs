@@ -27,7 +27,7 @@ pub(crate) async fn cancel_prompt(instance: &Instance, prompt: Uuid) {
     loop {
         if instance.clock.may_act() {
             match cancel_and_look(instance, prompt).await {
-                // Ended, whatever the history says of it.
+                // Ended, even if the history does not say how.
                 Ok(PromptStatus::Unknown | PromptStatus::Ended(_)) | Err(Error::Unreadable(_) | Error::TooLong(_)) => {
                     return;
                 }

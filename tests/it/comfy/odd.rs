@@ -319,7 +319,7 @@ async fn a_history_that_is_not_comfyui_s_is_unreadable() {
     assert!(matches!(client_of(peer.addr, TIMEOUT).status(Uuid::new_v4()).await, Err(Error::Unreadable(_))));
 }
 
-/// One large reply at a time is in memory; small ones do not wait for it.
+/// A single large reply is in memory; small ones do not wait for it.
 #[tokio::test]
 async fn small_replies_do_not_wait_for_a_large_one() {
     let peer = Peer::start(|line| match line {

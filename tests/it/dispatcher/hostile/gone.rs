@@ -29,7 +29,7 @@ async fn a_silent_instance_keeps_its_task() {
     let silent = stack.sims.iter().find(|sim| task["instanceId"] == sim.addr().to_string()).unwrap();
     silent.set(|faults| faults.hang = true);
     // The silence itself is the event.
-    tokio::time::sleep(Duration::from_secs(14)).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(stack.client.task(&id).await["status"], "running");
     silent.set(|faults| faults.hang = false);
     let task = stack.client.wait_ended(&id).await;

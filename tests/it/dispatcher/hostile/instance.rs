@@ -21,6 +21,9 @@ type Answer = Box<dyn Fn(&str, &str) -> Option<Response> + Send + Sync>;
 /// Frames sent when this prompt was posted.
 type Frames = Box<dyn Fn(&str) -> Vec<Message> + Send + Sync>;
 
+/// Content of the ping behind the frames of a prompt.
+const MARK: &[u8] = b"all read";
+
 /// The scripted part of the instance.
 pub struct Script {
     pub answer: Answer,
@@ -141,6 +144,22 @@ fn ordinary(state: &State, line: &str, body: &Bytes, prompt: &str, has_ended: bo
     }
 }
 
+/// Sends these frames, and returns true once they have been read: the answer to the last one proves it.
+async fn send_all(socket: &mut WebSocket, mut frames: Vec<Message>) -> bool {
+    frames.push(Message::Ping(Bytes::from_static(MARK)));
+    for frame in frames {
+        if socket.send(frame).await.is_err() {
+            return false;
+        }
+    }
+    while let Some(Ok(received)) = socket.recv().await {
+        if matches!(received, Message::Pong(mark) if mark == MARK) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Sends the frames of every prompt; then the prompt has ended.
 async fn serve(state: Arc<State>, mut socket: WebSocket) {
     let greeting = r#"{"type":"status","data":{"status":{"exec_info":{"queue_remaining":0}},"sid":"x"}}"#;
@@ -152,17 +171,13 @@ async fn serve(state: Arc<State>, mut socket: WebSocket) {
         let (prompt, has_ended) = prompts.borrow_and_update().clone();
         if !has_ended {
             let script = state.script.lock().unwrap().clone();
-            for frame in (script.frames)(&prompt) {
-                if socket.send(frame).await.is_err() {
-                    break;
-                }
-            }
+            let is_open = send_all(&mut socket, (script.frames)(&prompt)).await;
             state.prompt.send_if_modified(|latest| {
                 latest.1 |= latest.0 == prompt;
                 false
             });
             let end = json!({"type": "execution_success", "data": {"prompt_id": prompt}});
-            if socket.send(Message::text(end.to_string())).await.is_err() {
+            if !is_open || socket.send(Message::text(end.to_string())).await.is_err() {
                 return;
             }
         }

@@ -20,7 +20,7 @@ async fn outputs_that_cannot_be_fetched_are_made_once_more_elsewhere() {
 
     // A retry that a user asks for begins anew.
     stack.sims[0].set(|faults| faults.view_404 = Times::Next(2));
-    stack.sims[1].set(|faults| faults.view_404 = Times::Next(2));
+    stack.sims[1].set(|faults| faults.view_404 = Times::Never);
     let (status, answer) = stack.client.call(reqwest::Method::POST, &format!("/api/tasks/{id}/retry"), None).await;
     assert_eq!(status, 200, "{answer}");
     let task = stack.client.wait_ended(&id).await;
