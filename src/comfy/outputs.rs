@@ -3,7 +3,9 @@
 //! Invariant: all of it comes from an instance, and is read item by item. File names are data for a query string, never
 //! part of a path; a name that no request can be made from is a fault of the prompt.
 
-use super::{NodeOutput, RemoteFile, error_text::FailedNode, limits, python_json, validation_error::natural_order};
+mod collector;
+
+use super::{NodeOutput, limits, python_json, validation_error::natural_order};
 use crate::{
     json::{each_member, member},
     task::Failure,

@@ -153,4 +153,3 @@ fn is_text_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.contains("text") || key.contains("string")
 }
-
