@@ -23,8 +23,9 @@ use std::{
 use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
     INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_DATA_LOST, REDIS_ERRORS,
-    REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED,
-    TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
+    REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS, TASK_RUN_SECONDS,
+    TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS,
+    WS_SLOW_CLOSES,
 };
 
 /// Interval at which samples are folded into buckets without scrapes; otherwise they accumulate.
@@ -222,6 +223,16 @@ pub fn redis_memory(used: u64, limit: u64) {
     gauge!(REDIS_MEMORY_MAX_BYTES).set(limit as f64);
 }
 
+/// Sets for how long Redis has owed an answer on a connection: `commands` 2 is the connection `commands-2`.
+pub fn redis_silent(purpose: &'static str, number: usize, silent: Duration) {
+    gauge!(REDIS_SILENT_SECONDS, "connection" => format!("{purpose}-{number}")).set(silent.as_secs_f64());
+}
+
+/// Records a connection to Redis that answers again after it was `reconnected` or `replaced`.
+pub fn redis_repaired(purpose: &'static str, how: &'static str) {
+    counter!(REDIS_REPAIRS, "purpose" => purpose, "how" => how).increment(1);
+}
+
 /// Records spans that were `sent` or lost: `failed` at the collector, `dropped` because the queue was full.
 pub fn spans(result: &'static str, count: u64) {
     counter!(TRACE_SPANS, "result" => result).increment(count);
@@ -261,6 +272,8 @@ mod tests {
         redis_error("unavailable");
         redis_data_lost(false);
         redis_memory(1, 2);
+        redis_silent("commands", 1, second);
+        redis_repaired("commands", "replaced");
         spans("sent", 1);
         instance("10.0.0.1:8188", true, false);
         set_refresh(|| async {

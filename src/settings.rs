@@ -151,14 +151,21 @@ pub struct RedisSettings {
     /// Address of Redis (7.0 and later) or Valkey (7.2 and later)
     ///
     /// E.g. redis://user:password@10.0.0.5:6379/0, rediss:// for TLS, redis+unix:///run/redis.sock,
-    /// redis-sentinel://host:26379?sentinelServiceName=main, redis-cluster://host:6379. It needs `maxmemory-policy
-    /// noeviction` and `appendonly yes`: a server that cannot provide the `--durability` is refused; a server that
+    /// redis-cluster://a:6379?node=b:6379, redis-sentinel://a:26379?sentinelServiceName=main&node=b:26379&node=c:26379
+    /// (name all sentinels; add sentinelUsername and sentinelPassword if theirs differ from those of Redis). `valkey`
+    /// may replace `redis` in each. An unknown parameter is refused. It needs `maxmemory-policy noeviction` and `appendonly yes`: a server that cannot provide the `--durability` is refused; a server that
     /// would lose its tasks at a restart causes a warning. `up` starts its own.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<Secret>,
     /// File with the address of Redis, e.g. /run/secrets/redis-url
     #[arg(long, env = "REDIS_URL_FILE", conflicts_with = "redis_url", value_name = "FILE")]
     pub redis_url_file: Option<PathBuf>,
+    /// File with the certificate of the CA of Redis and its sentinels, PEM, e.g. /etc/ssl/redis-ca.pem
+    ///
+    /// For `rediss://` with a private CA; certificates of all other CAs are then refused. Without it, the system's CAs are
+    /// trusted (SSL_CERT_FILE changes them).
+    #[arg(long, env = "REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
     /// Prefix of every key; separates systems that share a Redis
     #[arg(long, env = "SHUZHIREN_NAMESPACE", default_value = "shuzhiren", value_name = "PREFIX")]
     pub namespace: String,

@@ -117,6 +117,7 @@ pub(crate) fn watch_redis(queue: Queue, readiness: Readiness, stop: Cancellation
             async move { queue.counts().await.ok() }
         }
     });
+    super::shared::watch_connections(&queue, &readiness, stop.clone());
     tokio::spawn(async move {
         while !stop.is_cancelled() {
             readiness.set("redis", queue.ping().await.map_err(|error| error.to_string()));

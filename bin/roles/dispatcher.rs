@@ -44,6 +44,7 @@ pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
         Duration::from_secs(1),
     ));
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
+    shared::watch_connections(&queue, &readiness, stop.clone());
     let parts = Parts {
         queue,
         store,

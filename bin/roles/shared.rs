@@ -1,6 +1,7 @@
 //! Start-up shared by several roles: connecting to Redis, opening the store, links and limits from settings.
 
 use shuzhiren::{
+    process::Readiness,
     queue::{self, Queue, QueueLimits, Retention},
     settings::{AuthSettings, QueueSettings, RedisSettings, Secret, StorageSettings},
     store::{Keys, Store},
@@ -11,6 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two attempts to reach Redis at the start.
 const REDIS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time without any answer of Redis after which `/livez` fails. A process that has not reached Redis since its start is
+/// alive, so that an outage costs each process one restart, not a loop of them.
+const REDIS_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Interval of the check of the connections.
+const CONNECTIONS_CHECK: Duration = Duration::from_secs(1);
 
 /// Minimum lifetime of a signed link.
 const LINK_TTL_MIN: Duration = Duration::from_secs(10);
@@ -56,6 +63,23 @@ pub(crate) async fn connect(
             () = tokio::time::sleep(REDIS_PAUSE) => {}
         }
     }
+}
+
+/// Makes `/readyz` name the connections to Redis that do not answer, and `/livez` fail if none has for a minute.
+pub(crate) fn watch_connections(queue: &Queue, readiness: &Readiness, stop: CancellationToken) {
+    let seen = queue.clone();
+    readiness.alive_unless(move || {
+        let silent = seen.unanswered_for();
+        (silent > REDIS_SILENCE_MAX).then(|| format!("redis: no answer for {} s", silent.as_secs()))
+    });
+    let (queue, readiness) = (queue.clone(), readiness.clone());
+    tokio::spawn(async move {
+        while !stop.is_cancelled() {
+            let ill = queue.ill_connections();
+            readiness.set("redis connections", if ill.is_empty() { Ok(()) } else { Err(ill.join(", ")) });
+            tokio::time::sleep(CONNECTIONS_CHECK).await;
+        }
+    });
 }
 
 /// Returns the access key of a bucket, if one is set.

@@ -57,6 +57,8 @@ pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
 pub(super) const REDIS_DATA_LOST: &str = "shuzhiren_redis_data_lost";
 pub(super) const REDIS_MEMORY_BYTES: &str = "shuzhiren_redis_memory_bytes";
 pub(super) const REDIS_MEMORY_MAX_BYTES: &str = "shuzhiren_redis_memory_max_bytes";
+pub(super) const REDIS_SILENT_SECONDS: &str = "shuzhiren_redis_silent_seconds";
+pub(super) const REDIS_REPAIRS: &str = "shuzhiren_redis_repairs_total";
 pub(super) const TRACE_SPANS: &str = "shuzhiren_trace_spans_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
 
@@ -174,6 +176,18 @@ pub const METRICS: &[Metric] = &[
         "bytes",
         &[],
         "maxmemory of Redis, 0 = no limit. From 90 % on nothing is accepted. Take max, not sum.",
+    ),
+    gauge(
+        REDIS_SILENT_SECONDS,
+        "seconds",
+        &["connection"],
+        "Time since when Redis owes an answer on a connection of this process, 0 = it answers.",
+    ),
+    counter(
+        REDIS_REPAIRS,
+        "repairs",
+        &["purpose", "how"],
+        "Connections to Redis that did not answer and were reconnected, or replaced by a new client.",
     ),
     counter(
         TRACE_SPANS,

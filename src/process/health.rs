@@ -16,11 +16,15 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// Readiness of the process, by part. It is ready if every part ever set is ready.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Readiness {
     parts: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
     stop: Arc<OnceLock<CancellationToken>>,
+    alive: Arc<OnceLock<AliveCheck>>,
 }
+
+/// The reason why a process cannot recover by itself; `None` = alive.
+type AliveCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Readiness {
     /// Sets a part ready, or not ready with a reason.
@@ -31,6 +35,16 @@ impl Readiness {
     /// Makes the process not ready once `stop` is cancelled, regardless of its parts. Only the first call counts.
     pub fn until(&self, stop: &CancellationToken) {
         self.stop.get_or_init(|| stop.clone());
+    }
+
+    /// Makes `/livez` fail while `check` returns a reason. Only the first call counts.
+    pub fn alive_unless(&self, check: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.alive.get_or_init(|| Box::new(check));
+    }
+
+    /// Returns the reason for a restart of the process, if there is one.
+    pub fn dead(&self) -> Option<String> {
+        self.alive.get().and_then(|check| check())
     }
 
     /// Returns the parts that are not ready, with their reasons; empty = ready.
@@ -49,19 +63,35 @@ impl Readiness {
 
 /// Returns the router of `/livez`, `/readyz`, `/healthz` (same as `/readyz`) and `/metrics`.
 ///
+/// Alive: 200 `{"code":200,"data":{"status":"alive"}}`. Otherwise 503 with the error type `not_ready`: only a
+/// restart may help.
+///
 /// Ready: 200 `{"code":200,"data":{"status":"ready"}}`. Not ready, or stopping: 503 with the error type `not_ready` and
 /// `details` of `{"part":"redis","reason":"…"}`.
 pub fn ops_router(readiness: Readiness) -> Router {
     metrics::install();
+    let alive = {
+        let readiness = readiness.clone();
+        move || async move { alive(&readiness) }
+    };
     let ready = move || {
         let readiness = readiness.clone();
         async move { answer(&readiness) }
     };
     Router::new()
-        .route("/livez", get(|| async { Json(json!({"code": 200, "data": {"status": "alive"}})) }))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready.clone()))
         .route("/healthz", get(ready))
         .route("/metrics", get(exposition))
+}
+
+fn alive(readiness: &Readiness) -> Response {
+    match readiness.dead() {
+        None => Json(json!({"code": 200, "data": {"status": "alive"}})).into_response(),
+        Some(why) => {
+            error_response(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &format!("not alive: {why}"), json!([]))
+        }
+    }
 }
 
 fn answer(readiness: &Readiness) -> Response {
@@ -93,6 +123,9 @@ mod tests {
         let stop = CancellationToken::new();
         readiness.until(&stop);
         assert_eq!(readiness.missing(), []);
+        assert_eq!(readiness.dead(), None);
+        readiness.alive_unless(|| Some("redis: no answer for 61 s".to_owned()));
+        assert_eq!(readiness.dead().as_deref(), Some("redis: no answer for 61 s"));
         stop.cancel();
         assert_eq!(readiness.missing(), [("process", "stopping".to_owned())]);
     }

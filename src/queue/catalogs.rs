@@ -1,10 +1,7 @@
 //! Node catalogs of the instances, stored once per content. The report of an instance names its catalog by hash.
 
-use super::{Error, Queue, Result, compression, redis::script_call::with_timeout};
-use fred::{
-    interfaces::KeysInterface,
-    types::{Expiration, Value},
-};
+use super::{Error, Queue, Result, compression};
+use fred::types::Value;
 use std::time::Duration;
 
 /// Lifetime of a catalog since it was last stored. Dispatchers store the catalogs of their instances again in time.
@@ -15,13 +12,13 @@ impl Queue {
     /// lifetime.
     pub async fn put_catalog(&self, hash: &str, json: &str) -> Result<()> {
         let packed = Value::Bytes(compression::pack_text(json)?.into());
-        let kept = Some(Expiration::EX(KEPT.as_secs().cast_signed()));
-        with_timeout(self.pool().set(self.root().catalog(checked(hash)?), packed, kept, None, false)).await
+        let key = self.root().catalog(checked(hash)?);
+        self.set_for(KEPT, key, packed).await
     }
 
     /// Reads the catalog with this hash; `None` if it is not stored or has expired.
     pub async fn catalog(&self, hash: &str) -> Result<Option<String>> {
-        let packed: Value = with_timeout(self.pool().get(self.root().catalog(checked(hash)?))).await?;
+        let packed: Value = self.command("GET", vec![self.root().catalog(checked(hash)?).into()]).await?;
         packed.into_bytes().map(|bytes| compression::unpack_text(&bytes)).transpose()
     }
 }

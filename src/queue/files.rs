@@ -6,7 +6,7 @@
 use super::{
     Error, Queue, Result,
     redis::{
-        script_call::{ms, number, switch, with_timeout},
+        script_call::{ms, number, switch},
         scripts::Verb,
     },
 };
@@ -14,7 +14,7 @@ use crate::{
     settings::{Keep, limits},
     task::{FileId, ObjectId, TaskId, WorkflowVersion},
 };
-use fred::{interfaces::HashesInterface, types::Value};
+use fred::types::Value;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -117,8 +117,8 @@ impl Queue {
 
     /// Reads a file's entry.
     pub async fn file(&self, id: FileId) -> Result<Option<FileRecord>> {
-        let fields = vec!["record", "created", "object"];
-        let found: Vec<Option<String>> = with_timeout(self.pool().hmget(self.root().file(id), fields)).await?;
+        let args = vec![self.root().file(id).into(), "record".into(), "created".into(), "object".into()];
+        let found: Vec<Option<String>> = self.command("HMGET", args).await?;
         match found.as_slice() {
             [Some(record), Some(created), object] => read(record, created, object.as_deref()).map(Some),
             _ => Ok(None),

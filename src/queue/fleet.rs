@@ -3,7 +3,7 @@
 use super::{
     ConfigWritten, Error, Lease, Queue, Result, Written,
     redis::{
-        script_call::{ScriptCaller, list, switch, with_timeout},
+        script_call::{ScriptCaller, list, switch},
         scripts::Verb,
     },
 };
@@ -11,7 +11,7 @@ use crate::{
     fleet::{FleetConfig, InstanceReport, InstanceStatus, InstanceView},
     task::InstanceId,
 };
-use fred::{interfaces::HashesInterface, types::Value};
+use fred::types::Value;
 
 impl Queue {
     /// Reads the config in force; the default (no servers, version 0) if none was ever set.
@@ -75,8 +75,8 @@ impl Queue {
 }
 
 pub(super) async fn config_of(caller: &ScriptCaller) -> Result<FleetConfig> {
-    let fields = vec!["document", "version"];
-    let found: Vec<Option<String>> = with_timeout(caller.pool.hmget(caller.root.config(), fields)).await?;
+    let args = vec![caller.root.config().into(), "document".into(), "version".into()];
+    let found: Vec<Option<String>> = caller.command("HMGET", args).await?;
     let [Some(document), Some(version)] = found.as_slice() else { return Ok(FleetConfig::default()) };
     let mut config: FleetConfig =
         serde_json::from_str(document).map_err(|error| Error::Corrupt(format!("fleet config: {error}")))?;

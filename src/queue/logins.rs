@@ -2,12 +2,8 @@
 
 use super::{
     Queue, Result,
-    redis::{
-        script_call::{ms, with_timeout},
-        scripts::Verb,
-    },
+    redis::{script_call::ms, scripts::Verb},
 };
-use fred::interfaces::{HashesInterface, KeysInterface};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -21,9 +17,9 @@ impl Queue {
     /// Returns the number of failed logins under `scope`, and the time until the count expires.
     pub async fn login_failures(&self, scope: &str) -> Result<(u64, Duration)> {
         let key = self.root().login(&digest(scope));
-        let count: Option<u64> = with_timeout(self.pool().hget(&key, "count")).await?;
+        let count: Option<u64> = self.command("HGET", vec![key.clone().into(), "count".into()]).await?;
         let Some(count) = count else { return Ok((0, Duration::ZERO)) };
-        let left: i64 = with_timeout(self.pool().pttl(&key)).await?;
+        let left: i64 = self.command("PTTL", vec![key.into()]).await?;
         Ok((count, Duration::from_millis(left.try_into().unwrap_or(0))))
     }
 }

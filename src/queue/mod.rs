@@ -123,15 +123,12 @@ pub use workflows::{
 };
 
 use crate::settings::RedisSettings;
-use fred::{
-    clients::Pool,
-    interfaces::{ClientLike, EventInterface},
-    types::{Value, config::Config},
-};
+use fred::types::{FromValue, Value};
 use redis::{
     durability::Durable,
     installation::Installation,
     keys::Root,
+    link::Link,
     memory::Memory,
     script_call::{Reply, ScriptCaller, switch, with_timeout},
 };
@@ -152,7 +149,7 @@ struct Inner {
     caller: ScriptCaller,
     durable: Option<Arc<Durable>>,
     batcher: EnqueueBatcher,
-    redis: Config,
+    link: Link,
     limits: QueueLimits,
     installation: Arc<Installation>,
     memory: Arc<Memory>,
@@ -177,23 +174,23 @@ impl Queue {
     /// Connects with other scripts, for tests that break a script or control the clock.
     pub async fn connect_with(settings: &RedisSettings, limits: QueueLimits, scripts: Scripts) -> Result<Self> {
         let root = Root::new(&settings.namespace)?;
-        let redis = redis::connect::config(settings)?;
-        let pool = redis::connect::pool(&redis).await?;
+        let link = Link::new(redis::address::config(settings)?, &root);
+        let pool = Arc::new(link.command_pool().await?);
         let mut caller = ScriptCaller { pool, scripts, root, installation: None };
         let confirm = redis::server_check::check(&caller, settings.durability).await?;
-        let reconnected = caller.pool.next().reconnect_rx();
+        let changes = caller.pool.all().map(redis::connection::Connection::changes).collect();
         let mut booted =
             caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into(), switch(false)]).await?;
         let installation = Arc::new(Installation::new(&caller.root, booted.parse()?));
         caller.installation = Some(Arc::clone(&installation));
-        let durable = Durable::connect(&redis, confirm).await?.map(Arc::new);
+        let durable = Durable::connect(&link, caller.root.slot(), confirm).await?.map(Arc::new);
         let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max);
         let memory = Arc::new(Memory::default());
         let watchers = [
-            AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, reconnected))),
+            AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, changes))),
             AbortOnDropHandle::new(tokio::spawn(redis::memory::watch(caller.clone(), Arc::clone(&memory)))),
         ];
-        let inner = Inner { caller, durable, batcher, redis, limits, installation, memory, _watchers: watchers };
+        let inner = Inner { caller, durable, batcher, link, limits, installation, memory, _watchers: watchers };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -210,8 +207,8 @@ impl Queue {
 
     /// Checks that Redis answers a PING within a second, and that the last call found our data in it.
     pub async fn ping(&self) -> Result<()> {
-        let ping = self.pool().next_connected().ping::<Value>(None);
-        match tokio::time::timeout(Duration::from_secs(1), with_timeout(ping)).await {
+        let limit = Duration::from_secs(1);
+        match tokio::time::timeout(limit, with_timeout(self.inner.caller.pool.next().ping(limit))).await {
             Ok(Ok(_)) if self.inner.installation.is_lost() => Err(Error::Lost(String::new())),
             Ok(answer) => answer.map(drop),
             Err(_elapsed) => Err(Error::Unavailable("no answer to PING within a second".to_owned())),
@@ -224,6 +221,16 @@ impl Queue {
     /// [`Error::MemoryFull`]: 90 % of Redis' `maxmemory` are in use.
     pub fn check_memory(&self) -> Result<()> {
         self.inner.memory.check()
+    }
+
+    /// Returns the connections to Redis whose answer is overdue, as `events-1: no answer for 7 s`.
+    pub fn ill_connections(&self) -> Vec<String> {
+        self.link().ill()
+    }
+
+    /// Returns the time since Redis answered anything.
+    pub fn unanswered_for(&self) -> Duration {
+        self.link().unanswered_for()
     }
 
     async fn call(&self, verb: Verb, args: Vec<Value>) -> Result<Reply> {
@@ -242,16 +249,23 @@ impl Queue {
         &self.inner.batcher
     }
 
-    fn pool(&self) -> &Pool {
-        &self.inner.caller.pool
+    /// Runs a command whose first argument is a key.
+    async fn command<T: FromValue>(&self, name: &'static str, args: Vec<Value>) -> Result<T> {
+        self.inner.caller.command(name, args).await
+    }
+
+    /// Sets a key that expires after this time.
+    async fn set_for(&self, expires: Duration, key: String, value: Value) -> Result<()> {
+        let ms = redis::script_call::ms(expires);
+        self.command("SET", vec![key.into(), value, "PX".into(), ms]).await
     }
 
     fn root(&self) -> &Root {
         &self.inner.caller.root
     }
 
-    fn redis(&self) -> &Config {
-        &self.inner.redis
+    fn link(&self) -> &Link {
+        &self.inner.link
     }
 
     fn limits(&self) -> &QueueLimits {
@@ -263,10 +277,13 @@ impl Queue {
 async fn watch(
     caller: ScriptCaller,
     durability: crate::settings::Durability,
-    mut reconnected: tokio::sync::broadcast::Receiver<fred::types::config::Server>,
+    mut changes: Vec<tokio::sync::watch::Receiver<u64>>,
 ) {
-    use tokio::sync::broadcast::error::RecvError;
-    while !matches!(reconnected.recv().await, Err(RecvError::Closed)) {
+    loop {
+        let changed = futures_util::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
+        if changed.await.0.is_err() {
+            return;
+        }
         match redis_restarted(&caller).await {
             Ok(true) => tracing::warn!("redis restarted: leases extended, claims paused"),
             Ok(false) => {}
@@ -285,7 +302,7 @@ async fn redis_restarted(caller: &ScriptCaller) -> Result<bool> {
     let Some(installation) = &caller.installation else { return Ok(false) };
     let args = vec![installation.id().into(), switch(true)];
     // Unfenced, so that data of an earlier release, which has no key for the fence, is taken.
-    let reply = caller.call_unfenced(caller.pool.next_connected(), Verb::CheckRedisRestart, args).await;
+    let reply = caller.call_unfenced(caller.pool.next(), Verb::CheckRedisRestart, args).await;
     installation.observe(&reply);
     Ok(reply?.tag() == "booted")
 }

@@ -28,6 +28,7 @@ pub async fn queue(url: &str) -> Queue {
     let settings = RedisSettings {
         redis_url: Some(Secret::new(url)),
         redis_url_file: None,
+        redis_ca: None,
         namespace: NAMESPACE.to_owned(),
         durability: Durability::Local,
     };

@@ -30,6 +30,7 @@ pub mod retries;
 pub mod revive;
 mod server_check;
 pub mod shared_objects;
+mod silent_redis;
 mod slot_move;
 mod startup_refusals;
 pub mod task_lists;

@@ -1,13 +1,16 @@
-//! The stream of events that the scripts publish. It never ends: a supervisor subscribes again after every reconnect
-//! and reports a gap when messages may have been lost.
+//! The stream of events that the scripts publish. It never ends: it subscribes again after every change of the
+//! connection and reports a gap when messages may have been lost.
 
 use crate::{
     event::Event,
-    queue::{Queue, Result, redis::connect},
+    queue::{
+        Queue, Result,
+        redis::{connection::Purpose, link::Supervised, script_call::with_timeout},
+    },
 };
 use fred::{
-    clients::SubscriberClient,
-    interfaces::{ClientLike, EventInterface, PubsubInterface},
+    clients::Client,
+    interfaces::{EventInterface, PubsubInterface},
     types::{Message, Value},
 };
 use std::{
@@ -17,15 +20,16 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc, watch,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Messages buffered for a slow reader; more become a gap.
 const BACKLOG_MAX: usize = 16_384;
-/// Interval of the connection check: a dead connection reports nothing by itself.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Timeout of one check.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause before a failed subscription is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A subscription to all events, see [`Queue::feed`].
 #[derive(Debug)]
@@ -33,7 +37,7 @@ pub struct Feed {
     messages: mpsc::Receiver<Value>,
     gap: Arc<AtomicBool>,
     wake: Arc<tokio::sync::Notify>,
-    _supervisor: AbortOnDropHandle<()>,
+    _forwarder: AbortOnDropHandle<()>,
 }
 
 /// An item of a [`Feed`].
@@ -45,8 +49,9 @@ pub enum FeedItem {
     Gap,
 }
 
-struct Supervisor {
-    client: SubscriberClient,
+struct Subscription {
+    connection: Supervised,
+    changes: watch::Receiver<u64>,
     channel: String,
     messages: mpsc::Sender<Value>,
     gap: Arc<AtomicBool>,
@@ -57,16 +62,17 @@ impl Queue {
     /// Subscribes to the events on a connection of its own. Subscribe before reading the state: an event published
     /// between the two would otherwise be in neither.
     pub async fn feed(&self) -> Result<Feed> {
-        let client = connect::subscriber(self.redis())?;
-        connect::until_connected(client.init()).await?;
-        let channel = self.root().channel();
-        let (received, reconnected) = (client.message_rx(), client.reconnect_rx());
-        connect::until_connected(client.subscribe(channel.clone())).await?;
+        let connection = self.link().open(Purpose::Events).await?;
+        let changes = connection.changes();
+        let (channel, client) = (self.root().channel(), connection.client());
+        let received = client.message_rx();
+        with_timeout(client.subscribe(channel.clone())).await?;
         let (sender, messages) = mpsc::channel(BACKLOG_MAX);
         let (gap, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
-        let supervisor = Supervisor { client, channel, messages: sender, gap: gap.clone(), wake: wake.clone() };
-        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervisor.run(received, reconnected)));
-        Ok(Feed { messages, gap, wake, _supervisor: supervisor })
+        let (seen, woken) = (gap.clone(), wake.clone());
+        let subscription = Subscription { connection, changes, channel, messages: sender, gap: seen, wake: woken };
+        let forwarder = AbortOnDropHandle::new(tokio::spawn(subscription.run(client, received)));
+        Ok(Feed { messages, gap, wake, _forwarder: forwarder })
     }
 }
 
@@ -82,7 +88,7 @@ impl Feed {
                 () = self.wake.notified() => continue,
             };
             let Some(message) = message else {
-                // Unreachable while the supervisor runs. Without it, stay silent rather than spin.
+                // Unreachable while the forwarder runs. Without it, stay silent rather than spin.
                 std::future::pending::<()>().await;
                 continue;
             };
@@ -95,40 +101,41 @@ impl Feed {
     }
 }
 
-impl Supervisor {
-    async fn run(
-        self,
-        mut received: tokio::sync::broadcast::Receiver<Message>,
-        mut reconnected: tokio::sync::broadcast::Receiver<fred::types::config::Server>,
-    ) {
-        let mut check = tokio::time::interval(CHECK_EVERY);
-        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+impl Subscription {
+    async fn run(mut self, client: Client, received: broadcast::Receiver<Message>) {
+        // The client is kept with its messages: without it, they would end before the change is seen.
+        let mut current = (client, received);
         loop {
             tokio::select! {
-                message = received.recv() => match message {
+                message = current.1.recv() => match message {
                     Ok(message) => self.forward(message.value),
                     Err(RecvError::Lagged(_)) => self.report_gap(),
+                    // Unreachable: the client holds the sender.
                     Err(RecvError::Closed) => return,
                 },
-                server = reconnected.recv() => match server {
-                    Ok(_) | Err(RecvError::Lagged(_)) => {
-                        self.subscribe_again().await;
-                        self.report_gap();
+                changed = self.changes.changed() => {
+                    if changed.is_err() {
+                        return;
                     }
-                    Err(RecvError::Closed) => return,
-                },
-                _ = check.tick() => self.subscribe_again().await,
+                    let client = self.connection.client();
+                    let received = client.message_rx();
+                    current = (client, received);
+                    self.subscribe(&current.0).await;
+                    self.report_gap();
+                }
             }
         }
     }
 
-    /// Subscribes again. This changes nothing if the subscription exists, and the answer proves that the connection
-    /// works.
-    async fn subscribe_again(&self) {
-        let subscribed = tokio::time::timeout(CHECK_TIMEOUT, self.client.subscribe(self.channel.clone())).await;
-        if !matches!(subscribed, Ok(Ok(()))) {
-            tracing::warn!("events subscription not answering; reconnecting");
-            let _failed = tokio::time::timeout(CHECK_TIMEOUT, self.client.force_reconnection()).await;
+    /// Subscribes after a change of the connection. This changes nothing if the subscription exists. That it does is
+    /// proved by the answers to the supervisor's PING, which differ in subscriber mode.
+    async fn subscribe(&self, client: &Client) {
+        while let Err(error) = with_timeout(client.subscribe(self.channel.clone())).await {
+            if self.changes.has_changed().unwrap_or(true) {
+                return;
+            }
+            tracing::debug!(%error, "subscribing to the events failed; retrying");
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -3,13 +3,9 @@
 
 use crate::queue::{
     Queue, Result,
-    redis::{
-        connect,
-        script_call::{list, with_timeout},
-    },
+    redis::{connection::Purpose, link::Supervised, script_call::list},
 };
 use fred::{
-    clients::Client,
     interfaces::{ClientLike, StreamsInterface},
     types::{Value, config::Options},
 };
@@ -19,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Longest block of one read.
 const BLOCK: Duration = Duration::from_secs(2);
-/// Delay of the answer beyond [`BLOCK`] after which the connection counts as dead.
+/// Delay of the answer beyond [`BLOCK`] after which the read is sent again; the supervisor repairs the connection.
 const GRACE: Duration = Duration::from_secs(2);
 /// Maximum number of entries of one read.
 const COUNT: u64 = 1_000;
@@ -39,11 +35,13 @@ impl Queue {
     pub async fn wakeups(&self) -> Result<Wakeups> {
         let jobs = self.root().jobs();
         // Starts after the newest entry: the first claim finds the existing ones.
-        let newest: Value = with_timeout(self.pool().xrevrange(&jobs, "+", "-", Some(1))).await?;
+        let newest: Value = self
+            .command("XREVRANGE", vec![jobs.clone().into(), "+".into(), "-".into(), "COUNT".into(), "1".into()])
+            .await?;
         let last = last_id(newest).unwrap_or_else(|| "0-0".to_owned());
-        let client = connect::client(self.redis()).await?;
+        let connection = self.link().open(Purpose::Wakeups).await?;
         let (sender, added) = watch::channel(0);
-        let reader = AbortOnDropHandle::new(tokio::spawn(read(client, jobs, last, sender)));
+        let reader = AbortOnDropHandle::new(tokio::spawn(read(connection, jobs, last, sender)));
         Ok(Wakeups { added, seen: 0, _reader: reader })
     }
 }
@@ -66,12 +64,12 @@ impl Wakeups {
 }
 
 /// Reads the ledger forever. Keeps the last id across errors, so that entries added meanwhile are reported afterwards.
-async fn read(client: Client, jobs: String, mut last: String, added: watch::Sender<usize>) {
+async fn read(connection: Supervised, jobs: String, mut last: String, added: watch::Sender<usize>) {
     let options = Options { timeout: Some(BLOCK + GRACE), max_attempts: Some(1), ..Options::default() };
     let block_ms = u64::try_from(BLOCK.as_millis()).ok();
     loop {
-        let reader = client.with_options(&options);
-        match reader.xread::<Value, _, _>(Some(COUNT), block_ms, &jobs, &last).await {
+        let reader = connection.client().with_options(&options);
+        match connection.ask(reader.xread::<Value, _, _>(Some(COUNT), block_ms, &jobs, &last)).await {
             Ok(reply) => {
                 let entries = list(reply).and_then(|streams| streams.into_iter().next()).and_then(list);
                 let entries = entries.and_then(|stream| stream.into_iter().nth(1)).and_then(list).unwrap_or_default();
@@ -83,10 +81,6 @@ async fn read(client: Client, jobs: String, mut last: String, added: watch::Send
             }
             Err(error) => {
                 tracing::debug!(%error, "ledger read failed; retrying");
-                if *error.kind() == fred::error::ErrorKind::Timeout {
-                    // The server may still hold our read, or the connection is dead: a new connection ends both.
-                    let _failed = client.force_reconnection().await;
-                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

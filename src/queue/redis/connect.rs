@@ -1,76 +1,28 @@
 //! Connections: builds fred's clients from the settings, with a timeout on every operation.
 
-use super::script_call::from_fred;
-use crate::{
-    queue::{Error, Result},
-    settings::RedisSettings,
-};
+use super::{connection::Purpose, script_call::from_fred};
+use crate::queue::{Error, Result};
 use fred::{
-    clients::{Client, Pool, SubscriberClient},
+    clients::Client,
     interfaces::ClientLike,
     types::{
         Builder,
-        config::{Config, ReconnectError, ReconnectPolicy, UnresponsiveConfig},
+        config::{Config, ReconnectError, ReconnectPolicy, ServerConfig},
     },
 };
 use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Clients that share the ordinary commands of a process: a hung cluster node blocks one router, not all.
-const POOL_SIZE: usize = 4;
 /// Timeout of one attempt to connect, and of fred's internal commands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of a command including reconnects, so that the API answers 503 within 3 s.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time without the reply to a command after which a connection is closed.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Interval at which a client that connects is looked at.
+const CONNECTED_CHECK: Duration = Duration::from_millis(100);
 /// Commands buffered while there is no connection; more fail at once.
 const BUFFER_LEN_MAX: usize = 10_000;
 /// Messages by which a subscriber may fall behind (fred's default of 32 loses bursts).
 const BROADCAST_CAPACITY: usize = 16_384;
-
-/// Reads the URL from the variable or its file, and parses it.
-pub(crate) fn config(settings: &RedisSettings) -> Result<Config> {
-    let url = match (&settings.redis_url, &settings.redis_url_file) {
-        (Some(url), _) => url.expose().to_owned(),
-        (None, Some(path)) => std::fs::read_to_string(path)
-            .map_err(|error| Error::Unusable(format!("cannot read REDIS_URL_FILE {}: {error}", path.display())))?,
-        (None, None) => return Err(Error::Unusable("REDIS_URL is not set".to_owned())),
-    };
-    install_tls_provider();
-    let scheme = url.trim().split_once("://").map_or("", |(scheme, _)| scheme);
-    if !SCHEMES.contains(&scheme) {
-        return Err(unusable("unknown scheme"));
-    }
-    Config::from_url(url.trim()).map_err(|error| unusable(error.details()))
-}
-
-/// Schemes of a URL. fred would take any other for plain TCP.
-const SCHEMES: [&str; 9] = [
-    "redis",
-    "rediss",
-    "valkey",
-    "valkeys",
-    "redis+unix",
-    "redis-sentinel",
-    "rediss-sentinel",
-    "redis-cluster",
-    "rediss-cluster",
-];
-
-/// Makes the error for a bad URL. The message omits the URL, which may hold a password.
-fn unusable(why: &str) -> Error {
-    Error::Unusable(format!(
-        "REDIS_URL is not usable ({why}); write redis://, rediss://, redis+unix:///path, redis-sentinel:// or redis-cluster://"
-    ))
-}
-
-/// Installs the crypto provider of rustls, which the first `rediss://` needs.
-fn install_tls_provider() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Fails only if another thread installed it meanwhile, with the same effect.
-        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    }
-}
 
 /// Builds clients with our timeouts, limits and reconnects.
 fn builder(config: &Config) -> Builder {
@@ -81,8 +33,9 @@ fn builder(config: &Config) -> Builder {
             connection.internal_command_timeout = CONNECT_TIMEOUT;
             connection.max_command_buffer_len = BUFFER_LEN_MAX;
             connection.tcp.nodelay = Some(true);
-            connection.unresponsive =
-                UnresponsiveConfig { max_timeout: Some(SILENCE_MAX), interval: Duration::from_secs(1) };
+            // MOVED renews fred's view of the cluster and fails the command, which `script_call` repeats. ASK must not be
+            // followed: while a slot is being moved, a script at the other node would run on a part of the keys.
+            connection.max_redirections = 0;
             // After a Sentinel failover the old connection stays up and answers READONLY.
             connection.reconnect_errors = vec![
                 ReconnectError::ClusterDown,
@@ -96,34 +49,49 @@ fn builder(config: &Config) -> Builder {
     builder
 }
 
-/// Connects the pool of ordinary commands.
-pub(crate) async fn pool(config: &Config) -> Result<Pool> {
-    let pool = builder(config).build_pool(POOL_SIZE).map_err(from_fred)?;
-    until_connected(pool.init()).await?;
-    Ok(pool)
-}
+/// Task that drives a client. Dropping it closes the client's connections.
+pub(super) type Driver = AbortOnDropHandle<std::result::Result<(), fred::error::Error>>;
 
-/// Connects a single client.
-pub(crate) async fn client(config: &Config) -> Result<Client> {
-    let client = builder(config).build().map_err(from_fred)?;
-    until_connected(client.init()).await?;
-    Ok(client)
-}
-
-/// Builds a client for subscriptions, not connected yet. Only this one has the large backlog: fred allocates seven
-/// channels of that size.
-pub(crate) fn subscriber(config: &Config) -> Result<SubscriberClient> {
+/// Connects a client.
+pub(super) async fn client(config: &Config, purpose: Purpose) -> Result<(Client, Driver)> {
     let mut builder = builder(config);
-    builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BROADCAST_CAPACITY);
-    builder.build_subscriber_client().map_err(from_fred)
+    if purpose == Purpose::Events {
+        // Only here: fred allocates seven channels of that size.
+        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BROADCAST_CAPACITY);
+    }
+    let client = builder.build().map_err(from_fred)?;
+    let mut driver = AbortOnDropHandle::new(client.connect());
+    let connected = async {
+        // fred reports a connection only to those that wait for it already, hence the short waits.
+        while tokio::time::timeout(CONNECTED_CHECK, client.wait_for_connect()).await.is_err() {}
+        if client.is_connected() { Ok(()) } else { std::future::pending().await }
+    };
+    let within = CONNECT_TIMEOUT * (2 + u32::try_from(config.server.hosts().len()).unwrap_or(0));
+    let connected = async {
+        tokio::select! {
+            connected = connected => connected,
+            ended = &mut driver => match ended {
+                Ok(Err(error)) => Err(from_fred(error)),
+                Ok(Ok(())) | Err(_) => Err(Error::Unavailable("the connection was closed".to_owned())),
+            },
+        }
+    };
+    match tokio::time::timeout(within, connected).await {
+        Ok(connected) => connected?,
+        Err(_elapsed) => return Err(Error::Unavailable(format!("no connection within {within:?}"))),
+    }
+    Ok((client, driver))
 }
 
-/// Waits for a first connection, at most twice [`CONNECT_TIMEOUT`].
-pub(crate) async fn until_connected<T>(
-    init: impl Future<Output = std::result::Result<T, fred::error::Error>>,
-) -> Result<T> {
-    match tokio::time::timeout(CONNECT_TIMEOUT * 2, init).await {
-        Ok(connected) => connected.map_err(from_fred),
-        Err(_elapsed) => Err(Error::Unavailable(format!("no connection within {:?}", CONNECT_TIMEOUT * 2))),
+/// Adds the cluster nodes that `client` knows to the hosts of the URL, which may all be gone by now.
+pub(super) fn with_known_servers(config: &Config, client: &Client) -> Config {
+    let mut config = config.clone();
+    if let ServerConfig::Clustered { hosts, .. } = &mut config.server {
+        for server in client.active_connections() {
+            if !hosts.contains(&server) {
+                hosts.push(server);
+            }
+        }
     }
+    config
 }

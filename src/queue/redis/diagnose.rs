@@ -2,9 +2,10 @@
 //! scripts into the server's script cache.
 
 use super::{
-    connect,
+    address,
     keys::Root,
-    script_call::{ScriptCaller, with_timeout},
+    link::Link,
+    script_call::{CALL_TIMEOUT, ScriptCaller, with_timeout},
     scripts::{Scripts, Verb},
     server_check::{self, ServerInfo, ServerIssue, field},
 };
@@ -13,11 +14,10 @@ use crate::{
     queue::{Result, fleet::config_of},
     settings::RedisSettings,
 };
-use fred::{
-    interfaces::{ClientLike, HashesInterface, SortedSetsInterface},
-    types::Value,
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Number of PINGs whose median is reported.
 const PINGS: usize = 9;
@@ -65,7 +65,8 @@ pub struct Diagnosis {
 /// The server cannot be reached or does not answer.
 pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let root = Root::new(&settings.namespace)?;
-    let pool = connect::pool(&connect::config(settings)?).await?;
+    let link = Link::new(address::config(settings)?, &root);
+    let pool = Arc::new(link.command_pool().await?);
     let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root, installation: None };
     let info = server_check::info(&caller).await?;
     let fsync = server_check::fsync_policy(&caller).await?;
@@ -75,8 +76,7 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;
     let number = |name: &str| field(&info, name).parse().unwrap_or(0);
     let failed = |(status, kind): (&str, &'static str)| (field(&info, status) == "err").then_some(kind);
-    let is_alive = (now_ms as f64, f64::INFINITY);
-    let dispatchers = caller.pool.zcount(caller.root.dispatchers(), is_alive.0, is_alive.1);
+    let is_alive = vec![caller.root.dispatchers().into(), now_ms.to_string().into(), "+inf".into()];
     let diagnosis = Diagnosis {
         server: name(&info),
         verdict: validated.map(|(_, warnings)| warnings),
@@ -98,13 +98,10 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
         .collect(),
         is_loading: field(&info, "loading") == "1",
         scripts: load(&caller).await,
-        installation: with_timeout(caller.pool.hget(caller.root.meta(), "installation")).await?,
-        dispatchers: with_timeout(dispatchers).await?,
+        installation: caller.command("HGET", vec![caller.root.meta().into(), "installation".into()]).await?,
+        dispatchers: caller.command("ZCOUNT", is_alive).await?,
         config: config_of(&caller).await?,
     };
-    if let Err(error) = caller.pool.quit().await {
-        tracing::debug!(%error, "redis connection not closed cleanly");
-    }
     Ok(diagnosis)
 }
 
@@ -120,7 +117,7 @@ async fn time(caller: &ScriptCaller) -> Result<(Duration, i64, u64)> {
     let mut trips = Vec::with_capacity(PINGS);
     for _ in 0..PINGS {
         let began = Instant::now();
-        with_timeout(caller.pool.next_connected().ping::<Value>(None)).await?;
+        with_timeout(caller.pool.next().ping(CALL_TIMEOUT)).await?;
         trips.push(began.elapsed());
     }
     trips.sort_unstable();
@@ -134,7 +131,8 @@ async fn time(caller: &ScriptCaller) -> Result<(Duration, i64, u64)> {
 
 async fn load(caller: &ScriptCaller) -> std::result::Result<usize, String> {
     for verb in Verb::ALL {
-        let loading = caller.scripts.get(*verb).load(caller.pool.next_connected());
+        let client = caller.pool.next().client();
+        let loading = caller.scripts.get(*verb).load(&client);
         with_timeout(loading).await.map_err(|error| format!("{}.lua: {error}", verb.name()))?;
     }
     Ok(Verb::ALL.len())

@@ -4,19 +4,22 @@
 //! its connection; writes that arrive meanwhile are confirmed by the next WAIT.
 
 use super::{
-    connect,
-    script_call::{CALL_TIMEOUT, Reply, ScriptCaller},
+    connection::Purpose,
+    link::{Link, Supervised},
+    script_call::{Reply, ScriptCaller},
     scripts::Verb,
     server_check::Confirmation,
 };
 use crate::queue::{Error, Result};
 use fred::{
-    clients::Client,
-    interfaces::{ClientInterface, ClientLike},
-    types::{ClusterHash, CustomCommand, Value, config::Config},
+    interfaces::ClientLike,
+    types::{ClusterHash, CustomCommand, Value, config::Options},
 };
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +27,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Number of connections for confirmed writes.
 const WRITERS: usize = 3;
-/// Longest wait for a replica or the disk.
+/// Longest wait for a replica or a disk that is asked at once.
 const WAIT: Duration = Duration::from_millis(1_000);
+/// Longest wait for a disk that Redis writes once a second: a write may wait for the one before it.
+const WAIT_EVERYSEC: Duration = Duration::from_millis(2_500);
+/// Time that a call may take beyond its wait.
+const MARGIN: Duration = Duration::from_millis(1_500);
 /// Writes confirmed by one WAIT.
 const BATCH_MAX: usize = 256;
 
@@ -35,48 +42,54 @@ type Confirmed = oneshot::Sender<Result<()>>;
 pub(crate) struct Durable {
     writers: Vec<Writer>,
     next: AtomicUsize,
+    timeout: Duration,
 }
 
 struct Writer {
-    client: Client,
+    connection: Arc<Supervised>,
     waiting: mpsc::Sender<Confirmed>,
     _waiter: AbortOnDropHandle<()>,
 }
 
 impl Durable {
     /// Connects the clients; `None` if a reply of Redis is confirmation enough.
-    pub(crate) async fn connect(config: &Config, confirm: Confirmation) -> Result<Option<Self>> {
+    pub(crate) async fn connect(link: &Link, slot: u16, confirm: Confirmation) -> Result<Option<Self>> {
         if confirm == Confirmation::Answer {
             return Ok(None);
         }
         let mut writers = Vec::with_capacity(WRITERS);
         for _ in 0..WRITERS {
-            let client = connect::client(config).await?;
+            let connection = Arc::new(link.open(Purpose::Confirmed).await?);
             let (waiting, asked) = mpsc::channel(BATCH_MAX);
-            let waiter = AbortOnDropHandle::new(tokio::spawn(run_waiter(client.clone(), confirm, asked)));
-            writers.push(Writer { client, waiting, _waiter: waiter });
+            let waiter = AbortOnDropHandle::new(tokio::spawn(run_waiter(connection.clone(), slot, confirm, asked)));
+            writers.push(Writer { connection, waiting, _waiter: waiter });
         }
-        Ok(Some(Self { writers, next: AtomicUsize::new(0) }))
+        Ok(Some(Self { writers, next: AtomicUsize::new(0), timeout: longest_wait(confirm) + MARGIN }))
     }
 
-    /// Runs a script and waits for its confirmation, at most [`CALL_TIMEOUT`]. After an error the write may or may not
+    /// Returns the timeout of a confirmed write.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Runs a script and waits for its confirmation, at most [`Self::timeout`]. After an error the write may or may not
     /// have happened; repeating the call is safe.
     pub(crate) async fn call(&self, caller: &ScriptCaller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
-        match tokio::time::timeout(CALL_TIMEOUT, self.confirmed(caller, verb, args)).await {
+        match tokio::time::timeout(self.timeout, self.confirmed(caller, verb, args)).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(Error::Unavailable(format!("not confirmed within {CALL_TIMEOUT:?}"))),
+            Err(_elapsed) => Err(Error::Unavailable(format!("not confirmed within {:?}", self.timeout))),
         }
     }
 
     async fn confirmed(&self, caller: &ScriptCaller, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let writer = &self.writers[self.next.fetch_add(1, Ordering::Relaxed) % self.writers.len()];
-        let before = writer.client.connection_ids();
-        let reply = caller.call_on(&writer.client, verb, args).await?;
+        let before = writer.connection.identity();
+        let reply = caller.call_on(&writer.connection, verb, args).await?;
         let (confirmed, answer) = oneshot::channel();
         writer.waiting.send(confirmed).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())??;
         // WAIT covers the writes of its own connection only: after a reconnect it would confirm nothing.
-        if before.is_empty() || writer.client.connection_ids() != before {
+        if before.is_none() || writer.connection.identity() != before {
             return Err(Error::Unavailable("the connection changed before the write was confirmed".to_owned()));
         }
         Ok(reply)
@@ -87,10 +100,15 @@ fn stopped() -> Error {
     Error::Unavailable("the writer has stopped".to_owned())
 }
 
-async fn run_waiter(client: Client, confirm: Confirmation, mut asked: mpsc::Receiver<Confirmed>) {
+async fn run_waiter(
+    connection: Arc<Supervised>,
+    slot: u16,
+    confirm: Confirmation,
+    mut asked: mpsc::Receiver<Confirmed>,
+) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while asked.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let answer = wait(&client, confirm).await;
+        let answer = wait(&connection, slot, confirm).await;
         for confirmed in batch.drain(..) {
             // Fails only if the caller has timed out.
             let _gone = confirmed.send(match &answer {
@@ -101,22 +119,36 @@ async fn run_waiter(client: Client, confirm: Confirmation, mut asked: mpsc::Rece
     }
 }
 
-async fn wait(client: &Client, confirm: Confirmation) -> std::result::Result<(), String> {
-    let ms = WAIT.as_millis().to_string();
+const fn longest_wait(confirm: Confirmation) -> Duration {
+    match confirm {
+        Confirmation::LocalFsyncEverySecond => WAIT_EVERYSEC,
+        Confirmation::Answer | Confirmation::LocalFsync | Confirmation::Replica => WAIT,
+    }
+}
+
+async fn wait(connection: &Supervised, slot: u16, confirm: Confirmation) -> std::result::Result<(), String> {
+    let longest = longest_wait(confirm);
+    let ms = longest.as_millis().to_string();
     let (name, args) = match confirm {
         Confirmation::Answer => return Ok(()),
-        Confirmation::LocalFsync => ("WAITAOF", vec!["1".to_owned(), "0".to_owned(), ms]),
+        Confirmation::LocalFsync | Confirmation::LocalFsyncEverySecond => {
+            ("WAITAOF", vec!["1".to_owned(), "0".to_owned(), ms])
+        }
         Confirmation::Replica => ("WAIT", vec!["1".to_owned(), ms]),
     };
-    let command = CustomCommand::new_static(name, ClusterHash::Random, false);
-    let answer: Value = client.custom(command, args).await.map_err(|error| error.to_string())?;
+    // In a cluster, to the node that received the write: without a key it would go to any.
+    let command = CustomCommand::new_static(name, ClusterHash::Custom(slot), false);
+    let options = Options { timeout: Some(longest + MARGIN), ..Options::default() };
+    let client = connection.client().with_options(&options);
+    let answer = connection.ask(client.custom::<Value, _>(command, args)).await;
+    let answer = answer.map_err(|error| error.to_string())?;
     let count = match answer {
         Value::Array(counts) => counts.first().and_then(Value::as_i64),
         count => count.as_i64(),
     };
     match (count, confirm) {
         (Some(1..), _) => Ok(()),
-        (_, Confirmation::LocalFsync) => Err(format!("the disk did not confirm within {WAIT:?}")),
-        _ => Err(format!("no replica confirmed within {WAIT:?}")),
+        (_, Confirmation::Replica) => Err(format!("no replica confirmed within {longest:?}")),
+        _ => Err(format!("the disk did not confirm within {longest:?}")),
     }
 }

@@ -32,6 +32,11 @@ impl Root {
         &self.0
     }
 
+    /// Returns the cluster slot of every key.
+    pub(crate) fn slot(&self) -> u16 {
+        fred::util::redis_keyslot(self.0.as_bytes())
+    }
+
     /// HASH: a task.
     pub(crate) fn task(&self, id: TaskId) -> String {
         format!("{}task:{id}", self.0)

@@ -1,8 +1,10 @@
 //! A script call: arguments, tagged reply, errors.
 
 use super::{
+    connection::Connection,
     installation::Installation,
     keys::Root,
+    link::CommandPool,
     scripts::{Scripts, Verb},
 };
 use crate::{
@@ -10,19 +12,23 @@ use crate::{
     queue::{Error, Result},
 };
 use fred::{
-    clients::{Client, Pool},
     error::{Error as FredError, ErrorKind},
-    types::{MultipleKeys, Value},
+    interfaces::{ClientLike, FredResult},
+    types::{ClusterHash, CustomCommand, FromValue, MultipleKeys, Value},
 };
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 /// Timeout of every verb, including reconnects.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// Runs scripts on a pool.
+/// Pauses before a command is repeated that a cluster node redirected. The first follows MOVED; the others bridge a slot
+/// that is just being handed over.
+const REDIRECT_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(250)];
+
+/// Runs scripts and commands on the connections of a process.
 #[derive(Clone)]
 pub(crate) struct ScriptCaller {
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<CommandPool>,
     pub(crate) scripts: Scripts,
     pub(crate) root: Root,
     /// Fence of every call; `None` before it is known.
@@ -30,16 +36,16 @@ pub(crate) struct ScriptCaller {
 }
 
 impl ScriptCaller {
-    /// Runs a script on any client of the pool.
+    /// Runs a script on any connection of the pool.
     pub(crate) async fn call(&self, verb: Verb, args: Vec<Value>) -> Result<Reply> {
-        self.call_on(self.pool.next_connected(), verb, args).await
+        self.call_on(self.pool.next(), verb, args).await
     }
 
-    /// Runs a script on this client. Loads the script first if the server does not have it.
-    pub(crate) async fn call_on(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+    /// Runs a script on this connection. Loads the script first if the server does not have it.
+    pub(crate) async fn call_on(&self, connection: &Connection, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let installation = self.installation.as_deref();
         let keys = installation.map_or_else(|| self.root.as_str().into(), Installation::keys);
-        let result = self.evalsha(client, verb, keys, args).await;
+        let result = self.evalsha(connection, verb, keys, args).await;
         if let Some(installation) = installation {
             installation.observe(&result);
         }
@@ -47,14 +53,67 @@ impl ScriptCaller {
     }
 
     /// Runs a script whether or not Redis holds this installation.
-    pub(crate) async fn call_unfenced(&self, client: &Client, verb: Verb, args: Vec<Value>) -> Result<Reply> {
-        self.evalsha(client, verb, self.root.as_str().into(), args).await
+    pub(crate) async fn call_unfenced(&self, connection: &Connection, verb: Verb, args: Vec<Value>) -> Result<Reply> {
+        self.evalsha(connection, verb, self.root.as_str().into(), args).await
     }
 
-    async fn evalsha(&self, client: &Client, verb: Verb, keys: MultipleKeys, args: Vec<Value>) -> Result<Reply> {
-        let reply = self.scripts.get(verb).evalsha_with_reload::<Value, _, _>(client, keys, args);
-        Reply::new(verb, with_timeout(reply).await?)
+    async fn evalsha(
+        &self,
+        connection: &Connection,
+        verb: Verb,
+        keys: MultipleKeys,
+        args: Vec<Value>,
+    ) -> Result<Reply> {
+        // Boxed: fred's futures are large, and every verb holds this one.
+        Reply::new(verb, with_timeout(Box::pin(self.run_script(connection, verb, keys, args))).await?)
     }
+
+    async fn run_script(
+        &self,
+        connection: &Connection,
+        verb: Verb,
+        keys: MultipleKeys,
+        args: Vec<Value>,
+    ) -> FredResult<Value> {
+        let (script, client) = (self.scripts.get(verb), connection.client());
+        let run = || script.evalsha_with_reload::<Value, _, _>(&client, keys.clone(), args.clone());
+        for pause in REDIRECT_PAUSES {
+            match connection.ask(run()).await {
+                Err(error) if is_redirect(&error) => tokio::time::sleep(pause).await,
+                answer => return answer,
+            }
+        }
+        connection.ask(run()).await
+    }
+
+    /// Runs a command whose first argument is a key, on any connection of the pool.
+    pub(crate) async fn command<T: FromValue>(&self, name: &'static str, args: Vec<Value>) -> Result<T> {
+        with_timeout(Box::pin(self.run_command(name, args))).await?.convert().map_err(from_fred)
+    }
+
+    async fn run_command(&self, name: &'static str, args: Vec<Value>) -> FredResult<Value> {
+        let connection = self.pool.next();
+        let client = connection.client();
+        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        let run = || client.custom::<Value, Value>(command.clone(), args.clone());
+        for pause in REDIRECT_PAUSES {
+            match connection.ask(run()).await {
+                Err(error) if is_redirect(&error) => tokio::time::sleep(pause).await,
+                answer => return answer,
+            }
+        }
+        connection.ask(run()).await
+    }
+}
+
+/// Whether a cluster node answered that another one has the key.
+fn is_redirect(error: &FredError) -> bool {
+    *error.kind() == ErrorKind::Routing && error.details().starts_with("Too many redirections")
+}
+
+/// Whether an error is the answer of a server, rather than the lack of one.
+pub(crate) fn is_answer(error: &FredError) -> bool {
+    is_redirect(error) || error.details().split_whitespace().next().is_some_and(is_code)
 }
 
 /// Waits for an answer of Redis, at most [`CALL_TIMEOUT`]. Counts errors in the metrics.
@@ -89,6 +148,9 @@ pub(crate) fn from_fred(error: FredError) -> Error {
             return Error::Unavailable(details);
         }
         _ => {}
+    }
+    if is_redirect(&error) {
+        return Error::Unavailable("the cluster is moving the slot of this namespace to another node".to_owned());
     }
     match error.kind() {
         ErrorKind::Auth | ErrorKind::Config | ErrorKind::Url | ErrorKind::Tls => Error::Unusable(details),

@@ -29,6 +29,8 @@ pub(crate) enum Confirmation {
     Answer,
     /// `WAITAOF 1 0`.
     LocalFsync,
+    /// The same, from a server that syncs its file once a second and confirms no sooner.
+    LocalFsyncEverySecond,
     /// `WAIT 1`.
     Replica,
 }
@@ -37,6 +39,7 @@ pub(crate) enum Confirmation {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
     version: (u32, u32),
+    is_valkey: bool,
     is_replica: bool,
     memory_max: u64,
     eviction: String,
@@ -56,6 +59,7 @@ impl ServerInfo {
         let mut version = field("redis_version").split('.').map(|part| part.parse().unwrap_or(0));
         Self {
             version: (version.next().unwrap_or(0), version.next().unwrap_or(0)),
+            is_valkey: !field("valkey_version").is_empty(),
             is_replica: field("role") == "slave",
             memory_max: field("maxmemory").parse().unwrap_or(0),
             eviction: field("maxmemory_policy").to_owned(),
@@ -98,7 +102,13 @@ impl ServerInfo {
                 return Err(ServerIssue::new("durability fsync needs an append-only file", "set appendonly yes"));
             }
             Durability::Fsync if fsync == Some("always") => Confirmation::Answer,
-            Durability::Fsync if self.version >= VERSION_WAITAOF => Confirmation::LocalFsync,
+            // Valkey syncs at once when WAITAOF asks for it.
+            Durability::Fsync if self.version >= VERSION_WAITAOF && self.is_valkey => Confirmation::LocalFsync,
+            Durability::Fsync if self.version >= VERSION_WAITAOF => {
+                let issue = "durability fsync, but redis syncs its file once a second: each write takes about a second";
+                warnings.push(ServerIssue::new(issue, "set appendfsync always"));
+                Confirmation::LocalFsyncEverySecond
+            }
             Durability::Fsync => {
                 let issue = "this redis cannot provide durability fsync with its current settings";
                 return Err(ServerIssue::new(issue, "set appendfsync always, or take redis 7.2 or newer"));
@@ -162,8 +172,10 @@ pub(crate) async fn fsync_policy(caller: &ScriptCaller) -> Result<Option<String>
 
 /// Reads a setting of the server; `None` where CONFIG is not allowed.
 pub(crate) async fn setting(caller: &ScriptCaller, name: &'static str) -> Result<Option<String>> {
-    let command = CustomCommand::new_static("CONFIG", ClusterHash::Random, false);
-    let answer: Value = match caller.pool.custom(command, vec!["GET", name]).await.map_err(from_fred) {
+    let command = CustomCommand::new_static("CONFIG", ClusterHash::Custom(caller.root.slot()), false);
+    let connection = caller.pool.next();
+    let answer = connection.ask(connection.client().custom::<Value, _>(command, vec!["GET", name])).await;
+    let answer = match answer.map_err(from_fred) {
         Ok(answer) => answer,
         // Unknown, not forbidden: the caller retries.
         Err(error @ Error::Unavailable(_)) => return Err(error),
@@ -205,7 +217,10 @@ mod tests {
         assert!(info("").validate(Durability::Fsync, Some("everysec")).is_err());
         assert_eq!(info("").validate(Durability::Fsync, Some("always")).unwrap().0, Confirmation::Answer);
         let newer = ServerInfo { version: (7, 2), ..info("") };
-        assert_eq!(newer.validate(Durability::Fsync, Some("everysec")).unwrap().0, Confirmation::LocalFsync);
+        let (confirm, warnings) = newer.validate(Durability::Fsync, Some("everysec")).unwrap();
+        assert_eq!((confirm, warnings[0].remedy), (Confirmation::LocalFsyncEverySecond, "set appendfsync always"));
+        let valkey = ServerInfo { is_valkey: true, ..newer.clone() };
+        assert_eq!(valkey.validate(Durability::Fsync, None).unwrap(), (Confirmation::LocalFsync, vec![]));
         assert!(ServerInfo { has_aof: false, ..newer }.validate(Durability::Fsync, Some("always")).is_err());
     }
 

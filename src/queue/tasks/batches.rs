@@ -17,7 +17,7 @@ use crate::{
     settings::limits,
     task::{BatchId, FileId, NewTask, Payload, Status, Task, TaskFacts, TaskId},
 };
-use fred::{interfaces::HashesInterface, types::Value};
+use fred::types::Value;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -110,8 +110,7 @@ impl Queue {
     /// from a different request.
     pub async fn was_accepted(&self, id: TaskId, fingerprint: &str) -> Result<Option<bool>> {
         let known: Option<String> =
-            crate::queue::redis::script_call::with_timeout(self.pool().hget(self.root().task(id), "fingerprint"))
-                .await?;
+            self.command("HGET", vec![self.root().task(id).into(), "fingerprint".into()]).await?;
         Ok(known.map(|known| known == fingerprint))
     }
 

@@ -15,7 +15,7 @@ use crate::{
     task::{InstanceId, NewTask},
 };
 use fred::types::Value;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -78,6 +78,7 @@ impl QueuedTask {
 /// Handle of the senders.
 pub(crate) struct EnqueueBatcher {
     tasks: mpsc::Sender<QueuedTask>,
+    timeout: Duration,
     _senders: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -93,9 +94,10 @@ impl EnqueueBatcher {
     /// Starts the senders. They stop when it is dropped.
     pub(crate) fn start(caller: ScriptCaller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
         let (tasks, received) = mpsc::channel(WAITING_MAX);
+        let timeout = durable.as_ref().map_or(CALL_TIMEOUT, |durable| durable.timeout());
         let shared = Arc::new(Shared { caller, durable, waiting_max, tasks: tokio::sync::Mutex::new(received) });
         let sender = || AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&shared))));
-        Self { tasks, _senders: (0..CALLS).map(|_| sender()).collect() }
+        Self { tasks, timeout, _senders: (0..CALLS).map(|_| sender()).collect() }
     }
 
     /// Sends one task and returns the script's reply about it. After an error the task may or may not have been
@@ -106,9 +108,9 @@ impl EnqueueBatcher {
             self.tasks.send(QueuedTask { fields, answer }).await.map_err(|_| stopped())?;
             answered.await.map_err(|_| stopped())?
         };
-        tokio::time::timeout(CALL_TIMEOUT, sent)
+        tokio::time::timeout(self.timeout, sent)
             .await
-            .unwrap_or_else(|_elapsed| Err(Error::Unavailable(format!("no answer within {CALL_TIMEOUT:?}"))))
+            .unwrap_or_else(|_elapsed| Err(Error::Unavailable(format!("no answer within {:?}", self.timeout))))
     }
 }
 

@@ -10,14 +10,14 @@ use crate::{
     queue::{
         Cancelled, Enqueued, Error, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery, WaitFacts,
         redis::{
-            script_call::{Reply, list, ms, number, switch, with_timeout},
+            script_call::{Reply, list, ms, number, switch},
             scripts::Verb,
         },
     },
     settings::limits,
     task::{NewTask, Payload, Priority, Status, Task, TaskId, TaskState, WorkflowName},
 };
-use fred::{interfaces::KeysInterface, types::Value};
+use fred::types::Value;
 use std::{collections::BTreeSet, time::Duration};
 
 /// Largest offset sent to a script; it is past the end of every list.
@@ -79,7 +79,7 @@ impl Queue {
     /// Reads workflow, params and files of a task.
     pub async fn payload(&self, id: TaskId) -> Result<Option<Payload>> {
         let key = self.root().payload(id);
-        let value: Value = with_timeout(self.pool().get(key)).await?;
+        let value: Value = self.command("GET", vec![key.into()]).await?;
         value.into_bytes().map(|bytes| crate::queue::compression::unpack(&bytes)).transpose()
     }
 

@@ -17,6 +17,7 @@ fn unusable_settings_are_reported_at_start() {
         let with = |url: String, namespace: &str, durability| RedisSettings {
             redis_url: Some(Secret::new(url)),
             redis_url_file: None,
+            redis_ca: None,
             namespace: namespace.to_owned(),
             durability,
         };

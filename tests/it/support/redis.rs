@@ -44,6 +44,7 @@ impl TestRedis {
         RedisSettings {
             redis_url: Some(Secret::new(self.url())),
             redis_url_file: None,
+            redis_ca: None,
             namespace: "test".to_owned(),
             durability: Durability::Local,
         }

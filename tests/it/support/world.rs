@@ -58,6 +58,7 @@ impl World {
         let settings = RedisSettings {
             redis_url: Some(Secret::new(url)),
             redis_url_file: None,
+            redis_ca: None,
             namespace,
             durability: Durability::Local,
         };

@@ -1,0 +1,129 @@
+//! All connections of a process to Redis, each with its supervisor; which of them does not answer.
+
+use super::{
+    connection::{Connection, Purpose, Target},
+    keys::Root,
+    supervisor::{self, Running, SILENCE_MAX},
+};
+use crate::{metrics, queue::Result};
+use fred::types::config::Config;
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Number of connections that share the ordinary commands of a process: one that hangs delays a part of them.
+const COMMAND_CONNECTIONS: usize = 4;
+
+/// The connections of a process.
+#[derive(Clone)]
+pub(crate) struct Link {
+    target: Target,
+    connections: Arc<Mutex<Vec<Weak<Connection>>>>,
+}
+
+/// A connection and its supervisor, which ends with it.
+pub(crate) struct Supervised {
+    connection: Arc<Connection>,
+    _supervisor: AbortOnDropHandle<()>,
+}
+
+impl Deref for Supervised {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        metrics::redis_silent(self.purpose().name(), self.number(), Duration::ZERO);
+    }
+}
+
+impl Link {
+    /// Makes the link to this server, without a connection.
+    pub(crate) fn new(config: Config, root: &Root) -> Self {
+        Self { target: Target { config, slot: root.slot() }, connections: Arc::default() }
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn open(&self, purpose: Purpose) -> Result<Supervised> {
+        self.open_numbered(purpose, self.free_number(purpose)).await
+    }
+
+    async fn open_numbered(&self, purpose: Purpose, number: usize) -> Result<Supervised> {
+        let (connection, driver) = Connection::open(purpose, number, self.target.clone()).await?;
+        let running = Running::new(&connection.client(), driver);
+        let connection = Arc::new(connection);
+        self.lock().push(Arc::downgrade(&connection));
+        metrics::redis_silent(purpose.name(), number, Duration::ZERO);
+        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervisor::supervise(connection.clone(), running)));
+        Ok(Supervised { connection, _supervisor: supervisor })
+    }
+
+    /// Opens the connections of ordinary commands.
+    pub(crate) async fn command_pool(&self) -> Result<CommandPool> {
+        let opening = (1..=COMMAND_CONNECTIONS).map(|number| self.open_numbered(Purpose::Commands, number));
+        let connections = futures_util::future::try_join_all(opening).await?;
+        Ok(CommandPool { connections, next: AtomicUsize::new(0) })
+    }
+
+    /// Returns the connections whose answer is overdue, as `events-1: no answer for 7 s`.
+    pub(crate) fn ill(&self) -> Vec<String> {
+        let overdue = |connection: Arc<Connection>| {
+            let owes = connection.owes_for();
+            (owes >= SILENCE_MAX).then(|| format!("{connection}: no answer for {} s", owes.as_secs()))
+        };
+        self.alive().into_iter().filter_map(overdue).collect()
+    }
+
+    /// Returns the time since any connection received an answer.
+    pub(crate) fn unanswered_for(&self) -> Duration {
+        self.alive().iter().map(|connection| connection.unanswered_for()).min().unwrap_or_default()
+    }
+
+    fn free_number(&self, purpose: Purpose) -> usize {
+        let alive = self.alive();
+        let is_taken =
+            |number: &usize| alive.iter().any(|other| other.purpose() == purpose && other.number() == *number);
+        (1..).find(|number| !is_taken(number)).unwrap_or(1)
+    }
+
+    fn alive(&self) -> Vec<Arc<Connection>> {
+        let mut connections = self.lock();
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Connection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connections of ordinary commands, used in turn.
+pub(crate) struct CommandPool {
+    connections: Vec<Supervised>,
+    next: AtomicUsize,
+}
+
+impl CommandPool {
+    /// Returns the next connection that answers; any if there is none.
+    pub(crate) fn next(&self) -> &Connection {
+        let count = self.connections.len();
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let turn = |offset: usize| &self.connections[start.wrapping_add(offset) % count];
+        (0..count).map(turn).find(|connection| connection.is_well()).unwrap_or(turn(0))
+    }
+
+    /// Returns all of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().map(Deref::deref)
+    }
+}
