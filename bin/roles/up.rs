@@ -52,7 +52,7 @@ pub(crate) struct UpArgs {
     redis_server: Option<PathBuf>,
     /// Memory limit of the own Redis; 0 = no limit [default: a quarter of this machine's memory]
     ///
-    /// E.g. 4gb. From 90 % on, no tasks and files are accepted until ended tasks are deleted, see --keep-tasks.
+    /// E.g. 4gb. From 90 % on, no tasks and files are accepted until ended tasks have expired.
     #[arg(long, env = "SHUZHIREN_REDIS_MEMORY", value_parser = settings::bytes, value_name = "BYTES")]
     redis_memory: Option<u64>,
     /// Ports of stand-in instances for a system without a config, comma separated

@@ -18,6 +18,7 @@ mod faults;
 pub mod feed_events;
 pub mod files;
 pub mod fleet;
+mod full_memory;
 pub mod installation;
 pub mod janitor;
 pub mod leases;

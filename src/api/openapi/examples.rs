@@ -26,7 +26,7 @@ const FILE: &str = r#"{"code": 200, "data": {"fileId": "7f9c24e8-3b12-4b1a-9d5c-
 const OVERVIEW: &str = r#"{"code": 200, "data": {"totalInstances": 8, "aliveInstances": 8, "busyInstances": 2, "pendingTasks": 5,
     "runningTasks": 2, "completedTasks": 100, "failedTasks": 0, "cancelledTasks": 1, "throughputPerMinute": 12,
     "oldestWaitingMs": 1500, "files": {"uploads": {"count": 1, "bytes": 4096}, "outputs": {"count": 100, "bytes": 90000000},
-    "stored": {"count": 101, "bytes": 90004096}}}}"#;
+    "stored": {"count": 101, "bytes": 90004096}}, "warnings": []}}"#;
 const CONFIG: &str = r#"{"servers": [{"id": "server-1", "name": "主服务器", "ip": "127.0.0.1", "ports": [8001], "enabled": true}],
     "healthCheck": {"interval": 30000}}"#;
 const LOGIN: &str = r#"{"code": 200, "data": {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x",

@@ -112,6 +112,6 @@ async fn the_overview_counts() {
         overview,
         json!({"totalInstances": 2, "aliveInstances": 1, "busyInstances": 1, "pendingTasks": 1, "runningTasks": 1, "completedTasks": 0,
             "failedTasks": 0, "cancelledTasks": 1, "throughputPerMinute": 0,
-            "files": {"uploads": nothing, "outputs": nothing, "stored": nothing}})
+            "files": {"uploads": nothing, "outputs": nothing, "stored": nothing}, "warnings": []})
     );
 }

@@ -32,12 +32,13 @@ async fn a_full_redis_accepts_nothing_and_ends_what_it_has() {
     // Nearly full: Redis itself would still accept.
     set_memory(93);
     let client = &cluster.client;
-    let task = json!({"workflow": workflow::quick(1)});
-    eventually("submits are refused", WAIT_MAX, || async {
-        let (status, answer) = client.call(Method::POST, "/api/tasks", Some(task.clone())).await;
-        (status == 503 && answer["error"]["type"] == "queue_memory_full").then_some(())
+    eventually("it is noticed", WAIT_MAX, || async {
+        (client.get("/api/health").await["warnings"] == json!(["queue_memory_full"])).then_some(())
     })
     .await;
+    let submit = Some(json!({"workflow": workflow::quick(1)}));
+    let (status, answer) = client.call(Method::POST, "/api/tasks", submit).await;
+    assert_eq!((status.as_u16(), &answer["error"]["type"]), (503, &json!("queue_memory_full")), "{answer}");
     // Full: every write that needs memory is refused.
     set_memory(100);
     let part = reqwest::multipart::Part::bytes(b"\x89PNG\r\n\x1a\n".to_vec()).file_name("a.png");
@@ -53,7 +54,6 @@ async fn a_full_redis_accepts_nothing_and_ends_what_it_has() {
         let (status, answer) = client.call(method, &path, Some(body)).await;
         assert_eq!((status.as_u16(), &answer["error"]["type"]), (503, &json!("queue_memory_full")), "{path}: {answer}");
     }
-    assert_eq!(client.get("/api/health").await["warnings"], json!(["queue_memory_full"]));
     assert_eq!(client.get("/api/monitor/overview").await["warnings"], json!(["queue_memory_full"]));
     assert!(load.cancel(&waiting[0]).await, "a cancel is in time");
     for id in &running {
