@@ -71,6 +71,9 @@
 //! | a dispatcher is paused and resumes | it was replaced; all its writes are refused |
 //! | Redis is unreachable | submits get 503, running prompts continue, results are recorded afterwards; an outage of any length moves no lease to another dispatcher |
 //! | Redis restarts | leases begin anew, claims pause for 3 s, dispatchers report their latest endings again; tasks that a weak durability forgot are found on the instances |
+//! | Redis is emptied or replaced | every call is refused (503 `queue_lost`), `/readyz` fails; restored data is taken at once, a restart of all processes begins an empty system |
+//! | a cluster moves the slot key by key | calls get 503 and change nothing until all keys have moved; atomic migration is not noticed |
+//! | Redis' memory is full | from 90 % of `maxmemory` on nothing new is accepted (503 `queue_memory_full`); what runs ends, cancels and deletes work; at 100 % claims pause |
 //! | an answer of Redis is lost | every script may be sent twice: the second call changes nothing |
 //! | api or ws dies | clients connect to another process; endings are replayed, or the client is asked to read again |
 //! | an instance dies under a task | the task runs elsewhere; if a second instance dies under it, it fails for good (`poison`): a graph must not take the fleet down |
