@@ -15,9 +15,8 @@ use serde_json::json;
 /// submits, uploads and publishing get the error of their own, before Redis refuses and after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_redis_accepts_nothing_and_ends_what_it_has() {
-    let mut cluster = Cluster::start(Plan::default()).await;
+    let mut cluster = Cluster::start(Plan { dispatchers: 1, ..Plan::default() }).await;
     let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
-    cluster.wait_fair().await;
     let running = run_everywhere(&cluster, &load, 6.0).await;
     let waiting = [load.post(Kind::Quick).await, load.post(Kind::Quick).await];
     let owners = cluster.owners();
