@@ -23,7 +23,7 @@ use std::{
 use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
     INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_DATA_LOST, REDIS_ERRORS,
-    REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS, TASK_RUN_SECONDS,
+    REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS, REDIS_UNFIT, TASK_RUN_SECONDS,
     TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS,
     WS_SLOW_CLOSES,
 };
@@ -228,6 +228,11 @@ pub fn redis_silent(purpose: &'static str, number: usize, silent: Duration) {
     gauge!(REDIS_SILENT_SECONDS, "connection" => format!("{purpose}-{number}")).set(silent.as_secs_f64());
 }
 
+/// Sets whether Redis would be refused at a start.
+pub fn redis_unfit(is_unfit: bool) {
+    gauge!(REDIS_UNFIT).set(f64::from(u8::from(is_unfit)));
+}
+
 /// Records a connection to Redis that answers again after it was `reconnected` or `replaced`.
 pub fn redis_repaired(purpose: &'static str, how: &'static str) {
     counter!(REDIS_REPAIRS, "purpose" => purpose, "how" => how).increment(1);
@@ -273,6 +278,7 @@ mod tests {
         redis_data_lost(false);
         redis_memory(1, 2);
         redis_silent("commands", 1, second);
+        redis_unfit(false);
         redis_repaired("commands", "replaced");
         spans("sent", 1);
         instance("10.0.0.1:8188", true, false);

@@ -2,6 +2,7 @@
 
 use crate::{
     backoff::Backoff,
+    process::LogLimit,
     queue::Result,
     task::{Attempt, InstanceId, TaskId},
 };
@@ -50,7 +51,10 @@ where
                 let (task, attempt) = (task.map(tracing::field::display), attempt.map(tracing::field::display));
                 let delay = delays.next_pause();
                 let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(verb, %instance, task, attempt, %error, delay_ms, "redis call failed; retrying");
+                static LIMIT: LogLimit = LogLimit::new();
+                if let Some(omitted) = LIMIT.admit() {
+                    tracing::warn!(verb, %instance, task, attempt, %error, delay_ms, omitted, "redis call failed; retrying");
+                }
                 tokio::time::sleep(delay).await;
             }
         }

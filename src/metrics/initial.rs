@@ -2,7 +2,8 @@
 //! process would be invisible.
 
 use super::table::{
-    ATTEMPTS, HTTP_CONNECTIONS_REFUSED, Kind, METRICS, REDIS_ERRORS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS,
+    ATTEMPTS, HTTP_CONNECTIONS_REFUSED, Kind, METRICS, REDIS_ERRORS, REDIS_REPAIRS, TASKS_ENDED, TASKS_SUBMITTED,
+    TRACE_SPANS,
 };
 use crate::task::FailureKind;
 use ::metrics::counter;
@@ -24,6 +25,11 @@ pub(super) fn begin() {
     for (name, label, words) in WORDS {
         for word in *words {
             counter!(*name, *label => *word).increment(0);
+        }
+    }
+    for purpose in ["commands", "confirmed", "events", "wakeups"] {
+        for how in ["reconnected", "replaced"] {
+            counter!(REDIS_REPAIRS, "purpose" => purpose, "how" => how).increment(0);
         }
     }
     for reason in FailureKind::ALL.into_iter().map(FailureKind::as_str).chain(["completed", "lost"]) {

@@ -58,6 +58,7 @@ pub(super) const REDIS_DATA_LOST: &str = "shuzhiren_redis_data_lost";
 pub(super) const REDIS_MEMORY_BYTES: &str = "shuzhiren_redis_memory_bytes";
 pub(super) const REDIS_MEMORY_MAX_BYTES: &str = "shuzhiren_redis_memory_max_bytes";
 pub(super) const REDIS_SILENT_SECONDS: &str = "shuzhiren_redis_silent_seconds";
+pub(super) const REDIS_UNFIT: &str = "shuzhiren_redis_unfit";
 pub(super) const REDIS_REPAIRS: &str = "shuzhiren_redis_repairs_total";
 pub(super) const TRACE_SPANS: &str = "shuzhiren_trace_spans_total";
 pub(super) const BUILD_INFO: &str = "shuzhiren_build_info";
@@ -182,6 +183,12 @@ pub const METRICS: &[Metric] = &[
         "seconds",
         &["connection"],
         "Time since when Redis owes an answer on a connection of this process, 0 = it answers.",
+    ),
+    gauge(
+        REDIS_UNFIT,
+        "bool",
+        &[],
+        "1 = Redis would be refused at a start: it evicts keys, is a replica, or cannot give the durability.",
     ),
     counter(
         REDIS_REPAIRS,

@@ -136,6 +136,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use tasks::enqueue_batcher::EnqueueBatcher;
 use tokio_util::task::AbortOnDropHandle;
 
+/// Interval of the check of the server: someone may change its settings.
+const RECHECK: Duration = Duration::from_secs(60);
+
 /// Result of a verb.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -173,11 +176,19 @@ impl Queue {
 
     /// Connects with other scripts, for tests that break a script or control the clock.
     pub async fn connect_with(settings: &RedisSettings, limits: QueueLimits, scripts: Scripts) -> Result<Self> {
+        Box::pin(Self::connect_to(settings, limits, scripts)).await.map_err(redis::denied::at_start)
+    }
+
+    async fn connect_to(settings: &RedisSettings, limits: QueueLimits, scripts: Scripts) -> Result<Self> {
         let root = Root::new(&settings.namespace)?;
-        let link = Link::new(redis::address::config(settings)?, &root);
+        let mut config = redis::address::config(settings)?;
+        redis::credentials::settle_sentinels(&mut config).await;
+        let link = Link::new(config, &root);
         let pool = Arc::new(link.command_pool().await?);
         let mut caller = ScriptCaller { pool, scripts, root, installation: None };
         let confirm = redis::server_check::check(&caller, settings.durability).await?;
+        let client = caller.pool.next().client();
+        redis::cluster_check::check(link.config(), &client, caller.root.slot(), settings.durability).await?;
         let changes = caller.pool.all().map(redis::connection::Connection::changes).collect();
         let mut booted =
             caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into(), switch(false)]).await?;
@@ -273,27 +284,30 @@ impl Queue {
     }
 }
 
-/// Checks the server after every reconnect: it may be a new process (then leases get new deadlines) or another server.
+/// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines) or another server.
 async fn watch(
     caller: ScriptCaller,
     durability: crate::settings::Durability,
     mut changes: Vec<tokio::sync::watch::Receiver<u64>>,
 ) {
+    let mut recheck = redis::server_check::Recheck::default();
     loop {
         let changed = futures_util::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
-        if changed.await.0.is_err() {
-            return;
+        tokio::select! {
+            (changed, _, _) = changed => if changed.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(RECHECK) => {
+                recheck.run(&caller, durability).await;
+                continue;
+            }
         }
         match redis_restarted(&caller).await {
             Ok(true) => tracing::warn!("redis restarted: leases extended, claims paused"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
         }
-        if let Err(error) = redis::server_check::check(&caller, durability).await
-            && !matches!(error, Error::Lost(_))
-        {
-            tracing::error!(%error, "redis unusable after reconnect");
-        }
+        recheck.run(&caller, durability).await;
     }
 }
 

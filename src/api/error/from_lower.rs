@@ -1,13 +1,16 @@
 //! Conversion of errors of the rooms below into the error that a client gets.
 
 use super::ApiError;
-use crate::{problem::Problem, queue, store, submit};
+use crate::{problem::Problem, process::LogLimit, queue, store, submit};
 
 impl From<queue::Error> for ApiError {
     fn from(error: queue::Error) -> Self {
         match error {
             queue::Error::Unavailable(_) | queue::Error::Refused(_) | queue::Error::Unusable(_) => {
-                tracing::warn!(%error, "request failed: redis is unavailable");
+                static LIMIT: LogLimit = LogLimit::new();
+                if let Some(omitted) = LIMIT.admit() {
+                    tracing::warn!(%error, omitted, "requests failed: redis is unavailable");
+                }
                 Self::RedisUnavailable
             }
             // Logged when it began, not for each request.

@@ -6,6 +6,7 @@ use crate::{
         attempt::{run::Run, spans},
         shared::{jitter, lock},
     },
+    process::LogLimit,
     queue::Claimed,
     task::TaskId,
 };
@@ -65,7 +66,10 @@ async fn claim(instance: &Instance, nonce: &str, slots: u32) -> Option<Claimed> 
         match instance.queue().claim(&instance.lease, nonce, slots, SEARCH_WINDOW).await {
             Ok(claimed) => return Some(claimed),
             Err(error) => {
-                tracing::warn!(instance = %instance.target.id, %error, "claim failed; retrying");
+                static LIMIT: LogLimit = LogLimit::new();
+                if let Some(omitted) = LIMIT.admit() {
+                    tracing::warn!(instance = %instance.target.id, %error, omitted, "claim failed; retrying");
+                }
                 tokio::time::sleep(RETRY_DELAY).await;
             }
         }

@@ -6,6 +6,7 @@ use crate::{
         attempt::restore_claim,
         instance::{reattach, state::Instance},
     },
+    process::LogLimit,
     queue::{InFlight, Renewed, Written},
     task::{Attempt, TaskId},
 };
@@ -36,7 +37,10 @@ pub(crate) async fn run(instance: Arc<Instance>) {
             }
             Ok(Renewed::Lost) => return instance.lifetime.lost.cancel(),
             Err(error) => {
-                tracing::warn!(instance = %instance.target.id, %error, "lease renewal failed; retrying");
+                static LIMIT: LogLimit = LogLimit::new();
+                if let Some(omitted) = LIMIT.admit() {
+                    tracing::warn!(instance = %instance.target.id, %error, omitted, "lease renewal failed; retrying");
+                }
                 delay = RETRY_DELAY.min(period);
             }
         }

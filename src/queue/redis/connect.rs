@@ -1,10 +1,11 @@
 //! Connections: builds fred's clients from the settings, with a timeout on every operation.
 
-use super::{connection::Purpose, script_call::from_fred};
-use crate::queue::{Error, Result};
+use super::{connection::Purpose, credentials};
+use crate::queue::Result;
 use fred::{
     clients::Client,
-    interfaces::ClientLike,
+    error::{Error, ErrorKind},
+    interfaces::{ClientLike, FredResult},
     types::{
         Builder,
         config::{Config, ReconnectError, ReconnectPolicy, ServerConfig},
@@ -50,16 +51,24 @@ fn builder(config: &Config) -> Builder {
 }
 
 /// Task that drives a client. Dropping it closes the client's connections.
-pub(super) type Driver = AbortOnDropHandle<std::result::Result<(), fred::error::Error>>;
+pub(super) type Driver = AbortOnDropHandle<FredResult<()>>;
 
-/// Connects a client.
+/// Connects a client. An error says whose credentials were refused.
 pub(super) async fn client(config: &Config, purpose: Purpose) -> Result<(Client, Driver)> {
+    match connected(config, Some(purpose)).await {
+        Ok(client) => Ok(client),
+        Err(error) => Err(Box::pin(credentials::explain(config, error)).await),
+    }
+}
+
+/// Connects a client, within a time limit.
+pub(super) async fn connected(config: &Config, purpose: Option<Purpose>) -> FredResult<(Client, Driver)> {
     let mut builder = builder(config);
-    if purpose == Purpose::Events {
+    if purpose == Some(Purpose::Events) {
         // Only here: fred allocates seven channels of that size.
         builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BROADCAST_CAPACITY);
     }
-    let client = builder.build().map_err(from_fred)?;
+    let client = builder.build()?;
     let mut driver = AbortOnDropHandle::new(client.connect());
     let connected = async {
         // fred reports a connection only to those that wait for it already, hence the short waits.
@@ -71,14 +80,14 @@ pub(super) async fn client(config: &Config, purpose: Purpose) -> Result<(Client,
         tokio::select! {
             connected = connected => connected,
             ended = &mut driver => match ended {
-                Ok(Err(error)) => Err(from_fred(error)),
-                Ok(Ok(())) | Err(_) => Err(Error::Unavailable("the connection was closed".to_owned())),
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) | Err(_) => Err(Error::new(ErrorKind::IO, "the connection was closed")),
             },
         }
     };
     match tokio::time::timeout(within, connected).await {
         Ok(connected) => connected?,
-        Err(_elapsed) => return Err(Error::Unavailable(format!("no connection within {within:?}"))),
+        Err(_elapsed) => return Err(Error::new(ErrorKind::Timeout, format!("no connection within {within:?}"))),
     }
     Ok((client, driver))
 }

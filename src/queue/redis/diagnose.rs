@@ -2,7 +2,7 @@
 //! scripts into the server's script cache.
 
 use super::{
-    address,
+    address, credentials,
     keys::Root,
     link::Link,
     script_call::{CALL_TIMEOUT, ScriptCaller, with_timeout},
@@ -65,7 +65,9 @@ pub struct Diagnosis {
 /// The server cannot be reached or does not answer.
 pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let root = Root::new(&settings.namespace)?;
-    let link = Link::new(address::config(settings)?, &root);
+    let mut config = address::config(settings)?;
+    credentials::settle_sentinels(&mut config).await;
+    let link = Link::new(config, &root);
     let pool = Arc::new(link.command_pool().await?);
     let caller = ScriptCaller { pool, scripts: Scripts::embedded(), root, installation: None };
     let info = server_check::info(&caller).await?;

@@ -53,6 +53,11 @@ impl Link {
         Self { target: Target { config, slot: root.slot() }, connections: Arc::default() }
     }
 
+    /// Returns the address.
+    pub(crate) const fn config(&self) -> &Config {
+        &self.target.config
+    }
+
     /// Opens a connection.
     pub(crate) async fn open(&self, purpose: Purpose) -> Result<Supervised> {
         self.open_numbered(purpose, self.free_number(purpose)).await

@@ -2,6 +2,7 @@
 
 use super::{
     connection::Connection,
+    denied,
     installation::Installation,
     keys::Root,
     link::CommandPool,
@@ -65,7 +66,8 @@ impl ScriptCaller {
         args: Vec<Value>,
     ) -> Result<Reply> {
         // Boxed: fred's futures are large, and every verb holds this one.
-        Reply::new(verb, with_timeout(Box::pin(self.run_script(connection, verb, keys, args))).await?)
+        let value = with_timeout(Box::pin(self.run_script(connection, verb, keys, args))).await;
+        Reply::new(verb, value.map_err(|error| denied::name_command(error, verb.text()))?)
     }
 
     async fn run_script(

@@ -9,10 +9,12 @@ use super::{
     scripts::Verb,
 };
 use crate::{
+    metrics,
     queue::{Error, Result},
     settings::Durability,
 };
 use fred::{
+    clients::Client,
     interfaces::ClientLike,
     types::{ClusterHash, CustomCommand, Value},
 };
@@ -66,6 +68,11 @@ impl ServerInfo {
             has_aof: field("aof_enabled") == "1",
             replicas: field("connected_slaves").parse().unwrap_or(0),
         }
+    }
+
+    /// Returns the same, as if it were a primary.
+    pub(crate) fn as_primary(self) -> Self {
+        Self { is_replica: false, ..self }
     }
 
     /// Validates the server for a durability. Returns the confirmation to use and the warnings, or the reason to
@@ -143,14 +150,47 @@ impl ServerIssue {
 
 /// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`].
 pub(crate) async fn check(caller: &ScriptCaller, durability: Durability) -> Result<Confirmation> {
-    let info = info(caller).await?;
-    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
-    let validated = ServerInfo::parse(&info).validate(durability, fsync.as_deref());
-    let (confirm, warnings) = validated.map_err(|refusal| Error::Unusable(refusal.to_string()))?;
+    let (confirm, warnings) = validate(caller, durability).await?.map_err(|no| Error::Unusable(no.to_string()))?;
     for warning in warnings {
         tracing::warn!(%warning, "redis server check");
     }
+    metrics::redis_unfit(false);
     Ok(confirm)
+}
+
+type Validated = std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue>;
+
+async fn validate(caller: &ScriptCaller, durability: Durability) -> Result<Validated> {
+    let info = info(caller).await?;
+    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
+    Ok(ServerInfo::parse(&info).validate(durability, fsync.as_deref()))
+}
+
+/// The check of a running process: its settings may be changed, or another server may take its place.
+#[derive(Debug, Default)]
+pub(crate) struct Recheck {
+    found: Option<String>,
+}
+
+impl Recheck {
+    /// Checks the server. Logs what has changed since the last time.
+    pub(crate) async fn run(&mut self, caller: &ScriptCaller, durability: Durability) {
+        let refusal = match validate(caller, durability).await {
+            Ok(validated) => validated.err().map(|refusal| refusal.to_string()),
+            Err(Error::Unusable(why)) => Some(why),
+            // Unanswered or refused for another reason, which is logged by the calls that it concerns.
+            Err(_unknown) => return,
+        };
+        metrics::redis_unfit(refusal.is_some());
+        if refusal == self.found {
+            return;
+        }
+        match &refusal {
+            Some(issue) => tracing::error!(issue, "redis would be refused at a start; tasks are in danger"),
+            None => tracing::warn!("redis is fit for the queue again"),
+        }
+        self.found = refusal;
+    }
 }
 
 /// Reads INFO of the server that holds our slot.
@@ -172,10 +212,13 @@ pub(crate) async fn fsync_policy(caller: &ScriptCaller) -> Result<Option<String>
 
 /// Reads a setting of the server; `None` where CONFIG is not allowed.
 pub(crate) async fn setting(caller: &ScriptCaller, name: &'static str) -> Result<Option<String>> {
-    let command = CustomCommand::new_static("CONFIG", ClusterHash::Custom(caller.root.slot()), false);
-    let connection = caller.pool.next();
-    let answer = connection.ask(connection.client().custom::<Value, _>(command, vec!["GET", name])).await;
-    let answer = match answer.map_err(from_fred) {
+    setting_of(&caller.pool.next().client(), caller.root.slot(), name).await
+}
+
+/// Reads a setting of the node that owns a slot, over this client.
+pub(crate) async fn setting_of(client: &Client, slot: u16, name: &'static str) -> Result<Option<String>> {
+    let command = CustomCommand::new_static("CONFIG", ClusterHash::Custom(slot), false);
+    let answer = match client.custom::<Value, _>(command, vec!["GET", name]).await.map_err(from_fred) {
         Ok(answer) => answer,
         // Unknown, not forbidden: the caller retries.
         Err(error @ Error::Unavailable(_)) => return Err(error),

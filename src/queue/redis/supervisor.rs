@@ -8,7 +8,7 @@ use super::{
     connect::Driver,
     connection::{Connection, Purpose},
 };
-use crate::{backoff::Backoff, metrics};
+use crate::{backoff::Backoff, metrics, process::LogLimit, queue::Error};
 use fred::{
     clients::Client,
     interfaces::{ClientLike, EventInterface},
@@ -162,6 +162,13 @@ async fn repair(connection: &Connection, running: Running) -> Running {
                     connection.replace(client);
                     repaired("replaced");
                     return fresh;
+                }
+                // Waiting will not help: the password was changed, for example.
+                Err(Error::Unusable(why)) => {
+                    static LIMIT: LogLimit = LogLimit::new();
+                    if let Some(omitted) = LIMIT.admit() {
+                        tracing::error!(%connection, why, omitted, "no new redis connection; retrying");
+                    }
                 }
                 Err(error) => tracing::debug!(%connection, %error, "no new redis connection yet"),
             }
