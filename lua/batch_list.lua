@@ -8,7 +8,7 @@
 -- ARGV[5] offset
 -- ARGV[6] limit
 -- ARGV[7] after    id of the item to continue after, or '' = by offset
--- Returns {'page', total, more 0|1, {id, hash}, …}
+-- Returns {'page', total, more 0|1, {id, hash, outputs left out 0|1}, …}; fewer than `limit` if they are too many bytes
 local id, statuses, owner, by_owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local offset, limit, after = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 
@@ -27,9 +27,14 @@ for _, member in ipairs(redis.call('ZRANGE', batch_key(id), 0, -1, 'REV')) do
     end
   end
 end
-local last = math.min(#found, first + limit)
-local page = { 'page', tostring(#found), last < #found and '1' or '0' }
+local last, bytes = math.min(#found, first + limit), 0
+local page = { 'page', tostring(#found), '0' }
 for i = first + 1, last do
-  page[#page + 1] = { found[i], redis.call('HGETALL', task_key(found[i])) }
+  bytes = bytes + add_row(page, found[i])
+  if bytes > ROWS_BYTES_MAX then
+    last = i
+    break
+  end
 end
+page[3] = last < #found and '1' or '0'
 return page

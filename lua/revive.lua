@@ -3,9 +3,11 @@
 -- KEYS[1] root        of the namespace
 -- ARGV[1] id          of the task
 -- ARGV[2] waiting_max pending tasks allowed, 0 = no limit
+-- ARGV[3] own_max     bytes of payloads allowed for the tasks of one owner, 0 = no limit
+-- ARGV[4] all_max     bytes of payloads allowed for all tasks, 0 = no limit
 -- Returns {'revived', hash} (by this call, or before and not ended) | {'not_found'} | {'completed'} | {'not_ended', state}
 --   | {'stopping'} (its instance has not stopped yet) | {'payload_gone'} | {'no_such_file', id} | {'full'}
-local id, waiting_max = ARGV[1], tonumber(ARGV[2])
+local id, waiting_max, own_max, all_max = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local task = read_task(id)
 if not task then
@@ -37,7 +39,13 @@ if waiting_max > 0 and redis.call('ZCARD', index_key('pending')) >= waiting_max 
   return { 'full' }
 end
 
+local payload_bytes = redis.call('STRLEN', payload_key(id))
+if exceeded_quota(task.owner, counted_bytes(payload_bytes), own_max, all_max) then
+  return { 'full' }
+end
+
 local now = now_ms()
+hold_payload(id, task.owner, payload_bytes)
 task.revived = tostring(tonumber(task.revived or '0') + 1)
 redis.call('ZREM', root .. 'expiry', id)
 drop_error_index(task)

@@ -10,7 +10,7 @@
 -- ARGV[7] id       of that item
 -- ARGV[8] errors   only failed tasks with these types of error, joined by commas; '' = by status and owner
 -- ARGV[9] workflow only tasks made from the published workflow of this name, of any owner; '' = by status and owner
--- Returns {'page', total, more 0|1, {id, hash}, …}
+-- Returns {'page', total, more 0|1, {id, hash, outputs left out 0|1}, …}; fewer than `limit` if they are too many bytes
 local statuses, owner, by_owner, offset, limit = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local created, after, errors, workflow = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
@@ -113,9 +113,14 @@ if #indexes > 1 then
     return a.created > b.created
   end)
 end
-local last = math.min(#rows, skip + limit)
-local page = { 'page', tostring(total), (before + math.max(0, last - skip) < total) and '1' or '0' }
+local last, bytes = math.min(#rows, skip + limit), 0
+local page = { 'page', tostring(total), '0' }
 for i = skip + 1, last do
-  page[#page + 1] = { rows[i].id, redis.call('HGETALL', task_key(rows[i].id)) }
+  bytes = bytes + add_row(page, rows[i].id)
+  if bytes > ROWS_BYTES_MAX then
+    last = i
+    break
+  end
 end
+page[3] = (before + math.max(0, last - skip) < total) and '1' or '0'
 return page

@@ -73,6 +73,9 @@ pub enum TaskChange {
     Completed {
         /// All outputs.
         outputs: Vec<Output>,
+        /// Number of outputs dropped from their end, if the event was made from an entry of a list.
+        #[serde(skip)]
+        outputs_dropped: usize,
     },
     /// The task failed: `{"kind":"failed","failure":{…}}`.
     Failed {

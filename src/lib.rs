@@ -85,7 +85,9 @@
 //! | an output download breaks off or trickles | it is fetched again; below 64 KiB/s over six HTTP timeouts the attempt is given up |
 //! | an output cannot be fetched | the task is run once more, elsewhere; then it fails |
 //! | an instance sends hostile bytes | limits of size and number; a result that cannot be read or fetched fails the task with the reason; a dispatcher stays below 256 MB |
-//! | the store is full or unreachable | uploads get 507 or 503; attempts are retried |
+//! | the store's disk is at its reserve | uploads get 507 and tasks wait; running prompts still store their outputs |
+//! | the store is full or unreachable | uploads get 507 or 503; attempts are retried; deleting a file frees the disk of a Redis that cannot write |
+//! | the log cannot be written | its lines are lost and counted |
 //! | an index entry, the stream or its group is lost | the sweep rebuilds it from the task hashes |
 //!
 //! # Proof

@@ -10,7 +10,7 @@ mod gauges;
 mod initial;
 mod table;
 
-pub use gauges::{instance, instance_gone, set_refresh};
+pub use gauges::{disk, instance, instance_gone, set_refresh};
 pub use table::{Kind, METRICS, Metric};
 
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -22,10 +22,10 @@ use std::{
 };
 use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
-    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_DATA_LOST, REDIS_ERRORS,
-    REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS, REDIS_UNFIT, TASK_RUN_SECONDS,
-    TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES, WS_SESSIONS,
-    WS_SLOW_CLOSES,
+    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, LOG_LINES_LOST, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_DATA_LOST,
+    REDIS_ERRORS, REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS, REDIS_UNFIT,
+    TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES,
+    WS_SESSIONS, WS_SLOW_CLOSES,
 };
 
 /// Interval at which samples are folded into buckets without scrapes; otherwise they accumulate.
@@ -129,6 +129,11 @@ pub fn connection_refused(cap: &'static str) {
 /// Records a panic of a thread or task.
 pub fn panicked() {
     counter!(PANICS).increment(1);
+}
+
+/// Records a log line that could not be written.
+pub fn log_line_lost() {
+    counter!(LOG_LINES_LOST).increment(1);
 }
 
 /// Records the result of a `POST /api/tasks`: `created`, `replayed`, `conflict`, `full` or `invalid`.
@@ -259,6 +264,7 @@ mod tests {
         connection_closed();
         connection_refused("all");
         panicked();
+        log_line_lost();
         task_submitted("created");
         task_ended("completed");
         attempt_ended("completed");
@@ -280,6 +286,7 @@ mod tests {
         redis_silent("commands", 1, second);
         redis_unfit(false);
         redis_repaired("commands", "replaced");
+        disk(7, 8);
         spans("sent", 1);
         instance("10.0.0.1:8188", true, false);
         set_refresh(|| async {

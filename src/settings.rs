@@ -12,7 +12,7 @@ mod files;
 mod front;
 
 pub use dispatcher::DispatcherSettings;
-pub use files::{Keep, StorageSettings};
+pub use files::{DiskReserve, Keep, StorageSettings};
 pub use front::{AuthSettings, FetchSettings, FrontSettings};
 
 use clap::{Args, ValueEnum};
@@ -39,6 +39,8 @@ pub mod limits {
     pub const METADATA_BYTES: usize = 4_096;
     /// Largest page of a list.
     pub const PAGE_MAX: u64 = 200;
+    /// Largest answer with a list, bytes.
+    pub const PAGE_BYTES_MAX: usize = 4 << 20;
     /// Default page of a list.
     pub const PAGE_DEFAULT: u64 = 20;
     /// Time limit of a request's head.
@@ -185,6 +187,15 @@ pub struct QueueSettings {
     /// Each takes some KiB of Redis' memory, a million take some GB.
     #[arg(long, env = "SHUZHIREN_WAITING_MAX", default_value_t = 1_000_000, value_name = "COUNT")]
     pub waiting_max: u64,
+    /// Most bytes of graphs and params (compressed) that the pending and running tasks of one user may have together in
+    /// Redis; more get 429. 0 = no limit
+    ///
+    /// Only tasks of more than 16 KiB count.
+    #[arg(long, env = "SHUZHIREN_USER_WAITING_BYTES_MAX", default_value_t = 256 << 20, value_name = "BYTES")]
+    pub user_waiting_bytes_max: u64,
+    /// The same for all users together; more get 429. 0 = no limit
+    #[arg(long, env = "SHUZHIREN_WAITING_BYTES_MAX", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub waiting_bytes_max: u64,
     /// Retention of ended tasks, with their results and errors
     ///
     /// E.g. 24h, or 2160h for 90 days. Outputs are deleted with them, see --keep-outputs. Each ended task takes about

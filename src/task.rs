@@ -6,6 +6,7 @@ mod batch_id;
 mod failure;
 mod file_url;
 mod id;
+mod list_entry;
 mod new_task;
 mod output;
 mod state;
@@ -93,6 +94,8 @@ pub struct Task {
     pub progress: Progress,
     /// Outputs of a completed task; of any other task, the outputs so far.
     pub outputs: Vec<Output>,
+    /// Number of outputs that were dropped from the end of `outputs`, because the task was read for a list.
+    pub outputs_dropped: usize,
     /// Failure of the task, or of its last attempt while it waits for the next.
     pub failure: Option<Failure>,
     /// Output files deleted since the task ended.

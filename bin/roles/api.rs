@@ -9,7 +9,7 @@ use shuzhiren::{
     dashboard,
     fetch::Fetcher,
     process::{self, Readiness},
-    queue::Queue,
+    queue::{Queue, UploadQuota},
     settings::{
         AuthSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings,
         StorageSettings,
@@ -58,6 +58,7 @@ pub(crate) struct Front {
     pub(crate) links: Links,
     pub(crate) settings: FrontSettings,
     pub(crate) file_bytes_max: u64,
+    pub(crate) upload_quota: UploadQuota,
     pub(crate) fetcher: Fetcher,
 }
 
@@ -68,7 +69,7 @@ impl Front {
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
         let page = dashboard::router(self.store.redirect_origin());
         let state = ApiState::new(self.queue, self.store, self.auth, self.links, self.settings, self.file_bytes_max);
-        let rest = api::router(state.fetching(self.fetcher));
+        let rest = api::router(state.limiting_uploads(self.upload_quota).fetching(self.fetcher));
         rest.merge(page).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
 }
@@ -90,6 +91,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let readiness = Readiness::default();
     readiness.until(&stop);
     watch_redis(queue.clone(), readiness.clone(), stop.clone());
+    tokio::spawn(store.clone().watch_disk(stop.clone()));
     let hub = (!args.no_ws).then(|| Hub::start(queue.clone(), links.clone(), stop.clone()));
     let front = Front {
         queue,
@@ -98,6 +100,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
         links,
         settings: args.front,
         file_bytes_max: args.storage.file_bytes_max,
+        upload_quota: shared::upload_quota(&args.storage),
         fetcher,
     };
     tracing::info!(%listen, ws = hub.is_some(), "api started");

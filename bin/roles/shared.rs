@@ -2,7 +2,7 @@
 
 use shuzhiren::{
     process::Readiness,
-    queue::{self, Queue, QueueLimits, Retention},
+    queue::{self, Queue, QueueLimits, Retention, UploadQuota},
     settings::{AuthSettings, QueueSettings, RedisSettings, Secret, StorageSettings},
     store::{Keys, Store},
     task::Links,
@@ -25,6 +25,11 @@ const LINK_TTL_MIN: Duration = Duration::from_secs(10);
 /// Returns the retention of files.
 pub(crate) const fn retention(settings: &QueueSettings) -> Retention {
     Retention { uploads: settings.keep_uploads, outputs: settings.keep_outputs }
+}
+
+/// Returns the quotas of uploads.
+pub(crate) const fn upload_quota(settings: &StorageSettings) -> UploadQuota {
+    UploadQuota { user: settings.user_upload_bytes_max, all: settings.upload_bytes_max }
 }
 
 /// Reads a secret from a file: one line, without its line end.
@@ -50,10 +55,14 @@ pub(crate) async fn connect(
     if redis.redis_url.is_none() {
         return Err("set REDIS_URL, e.g. redis://127.0.0.1:6379 (only `up` starts its own Redis)".to_owned());
     }
+    let (user_bytes_max, bytes_max) = (limits.user_waiting_bytes_max, limits.waiting_bytes_max);
     let limits = QueueLimits { waiting_max: limits.waiting_max, keep_tasks: limits.keep_tasks };
     loop {
         let error = match Queue::connect(&redis, limits).await {
-            Ok(queue) => return Ok(queue),
+            Ok(queue) => {
+                queue.limit_payload_bytes(user_bytes_max, bytes_max);
+                return Ok(queue);
+            }
             Err(queue::Error::Unusable(why)) => return Err(why),
             Err(error) => error,
         };
@@ -105,6 +114,7 @@ pub(crate) async fn open_store(storage: &StorageSettings) -> Result<Store, Strin
     let keys = store_keys(storage)?;
     let failed = |error| format!("SHUZHIREN_STORAGE_URL: {error}");
     let store = Store::open_with(url, keys.as_ref()).await.map_err(failed)?;
+    let store = store.with_reserve(storage.disk_reserve);
     if storage.redirect_downloads {
         return store.redirecting().await.map_err(|error| format!("SHUZHIREN_REDIRECT_DOWNLOADS: {error}"));
     }

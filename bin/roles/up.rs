@@ -131,6 +131,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         links,
         settings: args.front,
         file_bytes_max: args.storage.file_bytes_max,
+        upload_quota: shared::upload_quota(&args.storage),
         fetcher,
     };
     print_welcome(listen, &auth, &data_dir, &stand_ins);

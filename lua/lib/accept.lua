@@ -38,6 +38,7 @@ local function create(task, now)
   local id, owner, lane = task.id, task.owner, task.lane
   task.created = now
   redis.call('SET', payload_key(id), task.payload)
+  hold_payload(id, owner, #task.payload)
   local tag, is_known_owner = next_tag(lane, owner)
   local entry = enter_lane(id, lane, tag)
   redis.call('HSET', task_key(id), 'state', 'waiting', 'owner', owner, 'lane', lane, 'fingerprint', task.fingerprint,

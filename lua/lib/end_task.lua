@@ -76,6 +76,7 @@ local function end_task(task, state, outcome, change, extra, keep_ms, now)
     redis.call('ZREM', root .. 'narrowed', task.id)
   end
   move_index(task, STATUS[task.state], state)
+  release_payload(task.id, task.owner)
   redis.call('ZADD', root .. 'expiry', now + keep_ms, task.id)
   each_file(task, function(file) redis.call('SREM', root .. 'uses:' .. file, task.id) end)
   if state == 'completed' then

@@ -31,7 +31,7 @@ end
 -- Removes a file from the registry, and its object with the last file that needs it. If its task has ended, marks the
 -- output there as gone.
 local function drop_file(file, now)
-  local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task')
+  local entry = redis.call('HMGET', file_key(file), 'object', 'kind', 'size', 'task', 'owner')
   redis.call('DEL', file_key(file), root .. 'uses:' .. file)
   for _, kind in ipairs({ 'all', 'upload', 'output' }) do
     redis.call('ZREM', root .. 'files:' .. kind, file)
@@ -42,6 +42,10 @@ local function drop_file(file, now)
     if was_output and TERMINAL[redis.call('HGET', task_key(task), 'state') or ''] then
       redis.call('HSET', task_key(task), 'gone:' .. file, '1')
     end
+  end
+  -- Uploads of earlier releases have no owner here, and do not count.
+  if entry[5] and redis.call('HINCRBY', root .. 'upload-bytes', entry[5], '-' .. entry[3]) <= 0 then
+    redis.call('HDEL', root .. 'upload-bytes', entry[5])
   end
   -- Entries of earlier releases, which had no objects, are not counted in `totals`; such a file is its own object.
   local object = entry[1] or file

@@ -79,6 +79,49 @@ local function drop_error_index(task)
   end
 end
 
+-- Payloads up to this size (compressed) do not count towards the quotas of bytes: the number of tasks limits them.
+local PAYLOAD_COUNTED_BYTES = 16384
+
+-- Returns the bytes of a payload that count.
+local function counted_bytes(bytes) return bytes > PAYLOAD_COUNTED_BYTES and bytes or 0 end
+
+-- Returns the quota that more bytes would exceed: 'user' or 'all'; nil if none. A maximum of 0 is no limit.
+local function exceeded_quota(owner, bytes, own_max, all_max)
+  if bytes == 0 then
+    return nil
+  end
+  local used = redis.call('HMGET', root .. 'payload-bytes', 'owner:' .. owner, 'all')
+  if own_max > 0 and tonumber(used[1] or '0') + bytes > own_max then
+    return 'user'
+  end
+  return all_max > 0 and tonumber(used[2] or '0') + bytes > all_max and 'all' or nil
+end
+
+local function add_payload_bytes(owner, bytes)
+  for _, field in ipairs({ 'owner:' .. owner, 'all' }) do
+    if redis.call('HINCRBY', root .. 'payload-bytes', field, bytes) <= 0 then
+      redis.call('HDEL', root .. 'payload-bytes', field)
+    end
+  end
+end
+
+-- Counts the payload of a task that waits from now on.
+local function hold_payload(id, owner, bytes)
+  if counted_bytes(bytes) > 0 then
+    redis.call('HSET', root .. 'payload-bytes', 'task:' .. id, bytes)
+    add_payload_bytes(owner, bytes)
+  end
+end
+
+-- Takes back what hold_payload counted.
+local function release_payload(id, owner)
+  local bytes = redis.call('HGET', root .. 'payload-bytes', 'task:' .. id)
+  if bytes then
+    redis.call('HDEL', root .. 'payload-bytes', 'task:' .. id)
+    add_payload_bytes(owner, '-' .. bytes)
+  end
+end
+
 local function each_file(task, visit)
   for file in string.gmatch(task.files or '', '[^,]+') do
     visit(file)

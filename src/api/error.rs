@@ -10,13 +10,15 @@ use crate::{
     auth::Denied,
     problem::Problem,
     process,
+    queue::QuotaExceeded,
+    store::DiskRoom,
     task::{FileId, Status, WorkflowVersion},
 };
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use composed_messages::{conflict, first_of, needed_by};
+use composed_messages::{conflict, first_of, needed_by, quota, waiting_quota};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -140,6 +142,17 @@ pub enum ApiError {
     /// The file store is full.
     #[error("the file store is full")]
     StorageFull,
+    /// The free space of the file store's disk is at its reserve.
+    #[error(
+        "the disk of the file store has only {} bytes free, and {} are reserved: delete files, or add space", .0.free, .0.reserve
+    )]
+    StorageReserve(DiskRoom),
+    /// A quota of bytes of waiting tasks is used up.
+    #[error("{}", waiting_quota(*.0))]
+    WaitingQuota(QuotaExceeded),
+    /// A quota of uploaded bytes is used up.
+    #[error("{}", quota(*.0))]
+    UploadQuota(QuotaExceeded),
 }
 
 impl ApiError {
@@ -188,6 +201,9 @@ impl ApiError {
             Self::QueueMemoryFull => "queue_memory_full",
             Self::StorageUnavailable => "storage_unavailable",
             Self::StorageFull => "storage_full",
+            Self::StorageReserve(_) => "storage_reserve",
+            Self::UploadQuota(_) => "upload_quota",
+            Self::WaitingQuota(_) => "waiting_quota",
         }
     }
 
@@ -220,14 +236,16 @@ impl ApiError {
             Self::WorkflowUnknown(_) | Self::WorkflowsFull(_) | Self::KeyReused | Self::NoSuchFile(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) | Self::WaitingQuota(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy
             | Self::RedisUnavailable
             | Self::QueueLost
             | Self::QueueMemoryFull
             | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::StorageFull | Self::StorageReserve(_) | Self::UploadQuota(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 

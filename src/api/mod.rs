@@ -18,7 +18,7 @@ pub use openapi::document;
 use crate::{
     auth::Auth,
     fetch::Fetcher,
-    queue::Queue,
+    queue::{Queue, UploadQuota},
     settings::FrontSettings,
     store::Store,
     submit::{Limits, Submitter},
@@ -76,6 +76,12 @@ impl ApiState {
             node_listing: Arc::default(),
             thumbnails: Arc::new(Thumbnails::new()),
         }
+    }
+
+    /// Sets the quotas of uploads.
+    #[must_use]
+    pub fn limiting_uploads(self, quota: UploadQuota) -> Self {
+        Self { submitter: self.submitter.with_upload_quota(quota), ..self }
     }
 
     /// Sets the fetcher of files at URLs.

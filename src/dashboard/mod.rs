@@ -29,7 +29,7 @@ mod page_files;
 use crate::process::error_response;
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -134,10 +134,12 @@ fn document(page: &Page, mut response: Response) -> Response {
 
 async fn file(
     State(page): State<Arc<Page>>,
-    Path((version, name)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(bytes) = page.files.get(name.as_str()) else {
+    // A path that is not UTF-8 names no file.
+    let found = path.ok().and_then(|Path((version, name))| Some((page.files.get(name.as_str())?, version, name)));
+    let Some((bytes, version, name)) = found else {
         return error_response(StatusCode::NOT_FOUND, "not_found", "page file not found", Value::Null);
     };
     let mut response = unless_cached(&headers, &page.version, || bytes.clone());

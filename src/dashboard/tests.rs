@@ -232,6 +232,13 @@ async fn a_file_of_this_version_is_cached_forever() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_not_utf8_has_the_envelope() {
+    let response = request(Method::GET, "/page/x/%ff.js", None).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(text(response).await.starts_with(r#"{"code":404,"#));
+}
+
+#[tokio::test]
 async fn unknown_files_are_404_and_other_methods_405() {
     let version = Page::new(None).version;
     for path in ["/page/x/index.html", "/page/x/../../Cargo.toml", "/page/x/%2e%2e/mod.rs", "/page/x/nothing.js"] {

@@ -75,6 +75,7 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::delete_unreferenced(shared.clone())));
     let orphans = orphan_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
     tracker.spawn(end.clone().run_until_cancelled_owned(orphans));
+    tracker.spawn(shared.parts.store.clone().watch_disk(end.clone()));
     let janitor = shared.parts.queue.clone();
     let janitor_stop = end.clone();
     let retention = shared.parts.retention;

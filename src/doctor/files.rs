@@ -7,9 +7,7 @@ use crate::{
     store::{Error, Keys, Store},
 };
 
-/// Free space below which the first large upload fails, bytes.
-const FREE_BYTES_MIN: u64 = 100 << 20;
-/// Free space below which the disk will soon be full, bytes.
+/// Free space besides the reserve below which the disk will soon be full, bytes.
 const FREE_BYTES_LOW: u64 = 5 << 30;
 
 /// Checks the store. `installation` is the system's name in Redis, if known.
@@ -60,14 +58,16 @@ pub(super) async fn examine(
     });
     match store.space() {
         Ok(Some(space)) => {
-            let found = format!("{} GB of {} GB are free", space.free / 1_000_000_000, space.total / 1_000_000_000);
-            report.push(if space.free < FREE_BYTES_MIN {
+            let reserve = settings.disk_reserve.bytes(space.total);
+            let gb = |bytes| format!("{} GB", bytes / 1_000_000_000);
+            let found = format!("{} of {} are free, {} are reserved", gb(space.free), gb(space.total), gb(reserve));
+            report.push(if space.free < reserve {
                 Finding::fail(
                     "store.space",
                     found,
-                    "free some space: uploads fail with 507, and runs are retried until their outputs fit",
+                    "free some space, or lower SHUZHIREN_DISK_RESERVE: uploads fail with 507, and no task starts",
                 )
-            } else if space.free < FREE_BYTES_LOW {
+            } else if space.free - reserve < FREE_BYTES_LOW {
                 Finding::warn(
                     "store.space",
                     found,

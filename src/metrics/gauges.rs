@@ -1,6 +1,9 @@
 //! Gauges: the counts of the queue, read when scraped, and the instances leased by this process.
 
-use super::table::{FILE_BYTES, FILES, INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS, QUEUE_TASKS, QUEUE_WAITING};
+use super::table::{
+    DISK_FREE_BYTES, DISK_RESERVE_BYTES, FILE_BYTES, FILES, INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS,
+    QUEUE_TASKS, QUEUE_WAITING,
+};
 use crate::fleet::Counts;
 use ::metrics::gauge;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -71,6 +74,13 @@ fn queue(counts: Option<Counts>) {
         gauge!(FILE_BYTES, "kind" => kind).set(level(total.bytes));
     }
     gauge!(QUEUE_OLDEST_SECONDS).set(level(counts.oldest_waiting_ms.unwrap_or_default()) / 1_000.0);
+}
+
+/// Sets the gauges of the file store's disk.
+#[expect(clippy::cast_precision_loss, reason = "gauges are f64; disks stay below 2^53 bytes")]
+pub fn disk(free: u64, reserve: u64) {
+    gauge!(DISK_FREE_BYTES).set(free as f64);
+    gauge!(DISK_RESERVE_BYTES).set(reserve as f64);
 }
 
 /// Sets the gauges of an instance leased by this process.

@@ -31,6 +31,7 @@ pub enum Kind {
 pub(super) const HTTP_REQUEST_SECONDS: &str = "shuzhiren_http_request_duration_seconds";
 pub(super) const HTTP_CONNECTIONS: &str = "shuzhiren_http_connections";
 pub(super) const HTTP_CONNECTIONS_REFUSED: &str = "shuzhiren_http_connections_refused_total";
+pub(super) const LOG_LINES_LOST: &str = "shuzhiren_log_lines_lost_total";
 pub(super) const PANICS: &str = "shuzhiren_panics_total";
 pub(super) const TASKS_SUBMITTED: &str = "shuzhiren_tasks_submitted_total";
 pub(super) const TASKS_ENDED: &str = "shuzhiren_tasks_ended_total";
@@ -53,6 +54,8 @@ pub(super) const UPLOAD_BYTES: &str = "shuzhiren_upload_bytes_total";
 pub(super) const OUTPUT_BYTES: &str = "shuzhiren_output_bytes_total";
 pub(super) const FILES: &str = "shuzhiren_files";
 pub(super) const FILE_BYTES: &str = "shuzhiren_file_bytes";
+pub(super) const DISK_FREE_BYTES: &str = "shuzhiren_disk_free_bytes";
+pub(super) const DISK_RESERVE_BYTES: &str = "shuzhiren_disk_reserve_bytes";
 pub(super) const REDIS_ERRORS: &str = "shuzhiren_redis_errors_total";
 pub(super) const REDIS_DATA_LOST: &str = "shuzhiren_redis_data_lost";
 pub(super) const REDIS_MEMORY_BYTES: &str = "shuzhiren_redis_memory_bytes";
@@ -86,6 +89,12 @@ pub const METRICS: &[Metric] = &[
         "connections",
         &["cap"],
         "Connections refused with 503: the total limit, or that of one address, was reached.",
+    ),
+    counter(
+        LOG_LINES_LOST,
+        "lines",
+        &[],
+        "Log lines that could not be written to standard error: its disk is full, or its reader is gone or has stopped.",
     ),
     counter(PANICS, "panics", &[], "Panics of this process; each is a bug."),
     counter(
@@ -195,6 +204,13 @@ pub const METRICS: &[Metric] = &[
         "repairs",
         &["purpose", "how"],
         "Connections to Redis that did not answer and were reconnected, or replaced by a new client.",
+    ),
+    gauge(DISK_FREE_BYTES, "bytes", &[], "Free space of the file store's disk. Take min, not sum."),
+    gauge(
+        DISK_RESERVE_BYTES,
+        "bytes",
+        &[],
+        "Reserve of the file store's disk: with less free space, uploads get 507 and tasks wait.",
     ),
     counter(
         TRACE_SPANS,

@@ -1,11 +1,16 @@
 //! Logs on standard error: text or one JSON object per line, with the fields of `tracing` (task, attempt, instance, …).
 //!
-//! Invariant: no field holds a secret or a body; a panic is a log line and a metric, never plain text among JSON lines.
+//! Invariants: no field holds a secret or a body; a panic is a log line and a metric, never plain text among JSON lines;
+//! a line that cannot be written (full disk, closed pipe, a reader that has stopped) is lost and counted, and neither
+//! ends nor blocks the process.
+
+mod lossy_stderr;
 
 use crate::{
     metrics,
     settings::{LogFormat, LogSettings},
 };
+use lossy_stderr::LossyStderr;
 use std::{io::IsTerminal, panic, sync::Once};
 use tracing_subscriber::EnvFilter;
 
@@ -22,7 +27,9 @@ pub fn init_logs(settings: &LogSettings) -> Result<(), String> {
     })?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LossyStderr)
+        // Its own errors would be printed on standard error too, by a macro that panics if that fails.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Text => logs.try_init(),
@@ -33,7 +40,8 @@ pub fn init_logs(settings: &LogSettings) -> Result<(), String> {
     Ok(())
 }
 
-/// Counts every panic of the process, in any thread or task, and logs it once logging has started.
+/// Counts every panic of the process, in any thread or task, and logs it once logging has started. Must not panic itself,
+/// which would abort the process: [`LossyStderr`] has no errors, and the hook of the standard library ignores them.
 pub(super) fn install_panic_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

@@ -6,7 +6,7 @@
 use super::{
     Error, Queue, Result,
     redis::{
-        script_call::{ms, number, switch},
+        script_call::{Reply, ms, number, switch},
         scripts::Verb,
     },
 };
@@ -91,11 +91,62 @@ impl Default for Retention {
     }
 }
 
+/// Limits of the bytes of uploads; 0 = no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UploadQuota {
+    /// Of one user.
+    pub user: u64,
+    /// Of all users together.
+    pub all: u64,
+}
+
+/// The quota that an upload exceeds, with its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaExceeded {
+    /// The quota of its owner.
+    User(u64),
+    /// The quota of all users together.
+    All(u64),
+}
+
 impl Queue {
+    /// Registers an upload as [`Queue::add_file`] does, unless it exceeds a quota. The caller then discards it.
+    pub async fn add_upload(
+        &self,
+        record: &FileRecord,
+        quota: UploadQuota,
+    ) -> Result<Result<Option<ObjectId>, QuotaExceeded>> {
+        let mut reply = self.register(record, quota).await?;
+        if reply.tag() == "over_quota" {
+            return Ok(Err(match reply.parse::<String>()?.as_str() {
+                "user" => QuotaExceeded::User(quota.user),
+                _ => QuotaExceeded::All(quota.all),
+            }));
+        }
+        registered(record, reply).map(Ok)
+    }
+
+    /// Returns the quota that another upload of this user would exceed.
+    pub async fn exceeded_quota(&self, owner: &str, quota: UploadQuota) -> Result<Option<QuotaExceeded>> {
+        if quota == UploadQuota::default() {
+            return Ok(None);
+        }
+        let mut reply = self.call(Verb::UploadBytes, vec![owner.into()]).await?;
+        let (own, all): (u64, u64) = (reply.parse()?, reply.parse()?);
+        let is_full = |used, max| max > 0 && used >= max;
+        let of_all = is_full(all, quota.all).then_some(QuotaExceeded::All(quota.all));
+        Ok(if is_full(own, quota.user) { Some(QuotaExceeded::User(quota.user)) } else { of_all })
+    }
+
     /// Registers a stored file. Returns `Some(object)` if that object already has the same bytes; the caller then
     /// deletes its own copy. If the task of an output no longer exists, the output becomes an orphan instead.
     pub async fn add_file(&self, record: &FileRecord) -> Result<Option<ObjectId>> {
+        registered(record, self.register(record, UploadQuota::default()).await?)
+    }
+
+    async fn register(&self, record: &FileRecord, quota: UploadQuota) -> Result<Reply> {
         let json = serde_json::to_string(record).map_err(|error| Error::Corrupt(format!("file record: {error}")))?;
+        let is_upload = record.kind == FileKind::Upload;
         let args = vec![
             record.id.to_string().into(),
             record.kind.as_str().into(),
@@ -103,16 +154,11 @@ impl Queue {
             record.task_id.map(|task| task.to_string()).unwrap_or_default().into(),
             record.sha256.as_str().into(),
             number(record.size_bytes),
+            if is_upload { record.owner.as_str() } else { "" }.into(),
+            number(quota.user),
+            number(quota.all),
         ];
-        let mut reply = self.call_durably(Verb::FileAdd, args).await?;
-        match reply.tag() {
-            "done" => {
-                let object: ObjectId = reply.parse()?;
-                Ok((object != record.id.into()).then_some(object))
-            }
-            "orphaned" => Ok(None),
-            _ => Err(reply.unexpected()),
-        }
+        self.call_durably(Verb::FileAdd, args).await
     }
 
     /// Reads a file's entry.
@@ -154,6 +200,17 @@ impl Queue {
             }
             "in_use" => Ok(FileDeleted::InUse(reply.parse::<String>()?.parse().ok())),
             "not_found" => Ok(FileDeleted::NotFound),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// Returns the objects of a file that may be deleted and that no other file needs; `None` if the file does not exist
+    /// or is in use. Writes nothing: for a Redis that refuses writes until space is free.
+    pub async fn deletable_objects(&self, id: FileId) -> Result<Option<Vec<ObjectId>>> {
+        let mut reply = self.call(Verb::FileCheckDelete, vec![id.to_string().into()]).await?;
+        match reply.tag() {
+            "deletable" => objects(reply.list()?).map(Some),
+            "in_use" | "not_found" => Ok(None),
             _ => Err(reply.unexpected()),
         }
     }
@@ -203,6 +260,18 @@ impl FileKind {
             Self::Upload => "upload",
             Self::Output => "output",
         }
+    }
+}
+
+/// Parses the answer of a registration without quota.
+fn registered(record: &FileRecord, mut reply: Reply) -> Result<Option<ObjectId>> {
+    match reply.tag() {
+        "done" => {
+            let object: ObjectId = reply.parse()?;
+            Ok((object != record.id.into()).then_some(object))
+        }
+        "orphaned" => Ok(None),
+        _ => Err(reply.unexpected()),
     }
 }
 

@@ -78,6 +78,8 @@
 //! | `file:<id>`, `files:<kind or all>` | HASH, ZSET | stored files |
 //! | `content:<sha256>`, `object:<id>` | STRING, HASH | object in the store with these bytes; number of files that need it |
 //! | `totals` | HASH | bytes by kind of file; objects and their bytes |
+//! | `upload-bytes` | HASH | bytes of uploads by owner |
+//! | `payload-bytes` | HASH | bytes of large payloads of pending and running tasks: `task:<id>`, `owner:<owner>`, `all` |
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
 //! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |
 //! | `given-up`, `given-up:<task>` | SET | tasks, and the many files of their abandoned attempts, to be deleted |
@@ -106,7 +108,7 @@ pub use events::{
     feed::{Feed, FeedItem},
     wakeups::Wakeups,
 };
-pub use files::{FileDeleted, FileKind, FileRecord, Retention};
+pub use files::{FileDeleted, FileKind, FileRecord, QuotaExceeded, Retention, UploadQuota};
 pub use redis::{
     diagnose::{Diagnosis, diagnose},
     scripts::{Scripts, Verb},
@@ -132,7 +134,14 @@ use redis::{
     memory::Memory,
     script_call::{Reply, ScriptCaller, switch, with_timeout},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tasks::enqueue_batcher::EnqueueBatcher;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -141,6 +150,28 @@ const RECHECK: Duration = Duration::from_secs(60);
 
 /// Result of a verb.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Limits of the bytes of payloads; 0 = no limit.
+#[derive(Debug, Default)]
+pub(crate) struct PayloadQuota {
+    user: AtomicU64,
+    all: AtomicU64,
+}
+
+impl PayloadQuota {
+    /// Returns the arguments of the scripts.
+    pub(crate) fn args(&self) -> [Value; 2] {
+        [&self.user, &self.all].map(|limit| redis::script_call::number(limit.load(Ordering::Relaxed)))
+    }
+
+    /// Reads the quota that a script names.
+    pub(crate) fn exceeded(&self, reply: &mut Reply) -> Result<QuotaExceeded> {
+        Ok(match reply.parse::<String>()?.as_str() {
+            "user" => QuotaExceeded::User(self.user.load(Ordering::Relaxed)),
+            _ => QuotaExceeded::All(self.all.load(Ordering::Relaxed)),
+        })
+    }
+}
 
 /// The queue. Cheap to clone; one is shared by a whole process.
 #[derive(Clone)]
@@ -154,6 +185,7 @@ struct Inner {
     batcher: EnqueueBatcher,
     link: Link,
     limits: QueueLimits,
+    payload_quota: Arc<PayloadQuota>,
     installation: Arc<Installation>,
     memory: Arc<Memory>,
     _watchers: [AbortOnDropHandle<()>; 2],
@@ -195,13 +227,15 @@ impl Queue {
         let installation = Arc::new(Installation::new(&caller.root, booted.parse()?));
         caller.installation = Some(Arc::clone(&installation));
         let durable = Durable::connect(&link, caller.root.slot(), confirm).await?.map(Arc::new);
-        let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max);
+        let payload_quota = Arc::<PayloadQuota>::default();
+        let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max, payload_quota.clone());
         let memory = Arc::new(Memory::default());
         let watchers = [
             AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, changes))),
             AbortOnDropHandle::new(tokio::spawn(redis::memory::watch(caller.clone(), Arc::clone(&memory)))),
         ];
-        let inner = Inner { caller, durable, batcher, link, limits, installation, memory, _watchers: watchers };
+        let inner =
+            Inner { caller, durable, batcher, link, limits, payload_quota, installation, memory, _watchers: watchers };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -214,6 +248,13 @@ impl Queue {
     /// Returns the maximum number of pending tasks of all users; 0 = no limit.
     pub fn waiting_max(&self) -> u64 {
         self.limits().waiting_max
+    }
+
+    /// Sets the limits of the bytes of payloads that pending and running tasks may have together: of one user and of all
+    /// users; 0 = no limit, as before this call.
+    pub fn limit_payload_bytes(&self, user: u64, all: u64) {
+        self.inner.payload_quota.user.store(user, Ordering::Relaxed);
+        self.inner.payload_quota.all.store(all, Ordering::Relaxed);
     }
 
     /// Checks that Redis answers a PING within a second, and that the last call found our data in it.
@@ -277,6 +318,10 @@ impl Queue {
 
     fn link(&self) -> &Link {
         &self.inner.link
+    }
+
+    fn payload_quota(&self) -> &PayloadQuota {
+        &self.inner.payload_quota
     }
 
     fn limits(&self) -> &QueueLimits {

@@ -110,6 +110,8 @@ pub enum Enqueued {
     Conflict,
     /// The queue is full; retry after this time.
     Full(Duration),
+    /// The payloads of the waiting tasks would exceed this quota of bytes.
+    OverQuota(super::QuotaExceeded),
     /// A file of the payload does not exist or was deleted.
     NoSuchFile(FileId),
 }

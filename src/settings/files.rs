@@ -38,6 +38,36 @@ pub(super) fn keep_or_with_task(text: &str) -> Result<Keep, String> {
     if text == "task" { Ok(Keep::WithTask) } else { keep(text) }
 }
 
+/// Free space of the store's disk that uploads and claims leave alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskReserve {
+    /// The larger of 1 GB and 5 % of the disk, but at most a quarter of it.
+    Auto,
+    /// This number of bytes.
+    Bytes(u64),
+}
+
+impl DiskReserve {
+    /// Returns the reserve of a disk of `total` bytes.
+    pub fn bytes(self, total: u64) -> u64 {
+        match self {
+            Self::Auto => (total / 20).max(1_000_000_000).min(total / 4),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// Parses `auto`, or a number of bytes.
+///
+/// # Errors
+/// A message for clap.
+fn disk_reserve(text: &str) -> Result<DiskReserve, String> {
+    match text {
+        "auto" => Ok(DiskReserve::Auto),
+        _ => text.parse().map(DiskReserve::Bytes).map_err(|_| "write `auto` or a number of bytes".to_owned()),
+    }
+}
+
 /// Settings of stored files and their links.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Files")]
@@ -77,12 +107,37 @@ pub struct StorageSettings {
     /// Largest upload or output, bytes
     #[arg(long, env = "SHUZHIREN_FILE_BYTES_MAX", default_value_t = 4 << 30, value_name = "BYTES")]
     pub file_bytes_max: u64,
+    /// Free space of the store's disk that uploads and claims leave alone: bytes, or `auto` = the larger of 1 GB and 5 %,
+    /// but at most a quarter of the disk
+    ///
+    /// With less free space, uploads get 507 and tasks wait; running prompts still store their outputs, and a Redis on
+    /// the same disk can still write. E.g. 20000000000; 0 = use all space. An s3:// store has none.
+    #[arg(long, env = "SHUZHIREN_DISK_RESERVE", default_value = "auto", value_parser = disk_reserve, value_name = "BYTES")]
+    pub disk_reserve: DiskReserve,
+    /// Most bytes that the uploads of one user may have together; more get 507. 0 = no limit
+    #[arg(long, env = "SHUZHIREN_USER_UPLOAD_BYTES_MAX", default_value_t = 100 << 30, value_name = "BYTES")]
+    pub user_upload_bytes_max: u64,
+    /// Most bytes that the uploads of all users may have together; more get 507. 0 = no limit
+    #[arg(long, env = "SHUZHIREN_UPLOAD_BYTES_MAX", default_value_t = 1 << 40, value_name = "BYTES")]
+    pub upload_bytes_max: u64,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Keep, keep, keep_or_with_task};
+    use super::{DiskReserve, Keep, disk_reserve, keep, keep_or_with_task};
     use std::time::Duration;
+
+    #[test]
+    fn the_reserve_fits_the_disk() {
+        let gb = 1_000_000_000;
+        for (total, reserve) in [(100 * gb, 5 * gb), (10 * gb, gb), (2 * gb, gb / 2), (0, 0)] {
+            assert_eq!(DiskReserve::Auto.bytes(total), reserve, "{total}");
+        }
+        assert_eq!((disk_reserve("auto"), disk_reserve("7")), (Ok(DiskReserve::Auto), Ok(DiskReserve::Bytes(7))));
+        for wrong in ["", "-1", "5%", "1 GB"] {
+            assert!(disk_reserve(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn retention_is_a_duration_or_forever() {

@@ -3,7 +3,7 @@
 //! Invariant: the store is opened as it is; nothing is created or collected, and the only file written is deleted
 //! again.
 
-use super::{Error, Keys, Location, Store, bucket, local};
+use super::{Error, Keys, Location, Store, bucket, local, reserve::Reserve};
 use crate::task::FileId;
 use object_store::{ObjectStoreExt, local::LocalFileSystem};
 use std::{
@@ -40,7 +40,8 @@ impl Store {
         let objects = LocalFileSystem::new_with_prefix(&root)
             .map_err(|error| Error::Unusable(error.to_string()))?
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), location: Location::Disk(Arc::new(root)), redirects: None })
+        let location = Location::Disk(Arc::new(root));
+        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none() })
     }
 
     /// Writes a file, reads it back, deletes it and returns how long that took.

@@ -1,5 +1,6 @@
 //! Errors of the store, and their classification by cause.
 
+use super::DiskRoom;
 use std::io::ErrorKind;
 
 /// Texts by which S3-compatible servers report a full store: MinIO, Ceph, and by status.
@@ -20,6 +21,9 @@ pub enum Error {
     /// No space is left, or the quota is exceeded (507).
     #[error("the store is full")]
     Full,
+    /// Less than the reserve of the disk is free (507).
+    #[error("the disk of the file store has only {} bytes free, and {} are reserved", .0.free, .0.reserve)]
+    ReserveReached(DiskRoom),
     /// The file has more bytes than allowed (413).
     #[error("larger than {limit} bytes")]
     TooLarge {

@@ -24,6 +24,7 @@ mod diagnose;
 mod error;
 mod local;
 mod orphans;
+mod reserve;
 #[cfg(not(feature = "s3"))]
 #[path = "no_s3_client.rs"]
 mod s3_client;
@@ -37,12 +38,14 @@ pub use content_type::{content_type, kind_of};
 pub use dedup::Redirect;
 pub use diagnose::Space;
 pub use error::Error;
+pub use reserve::DiskRoom;
 pub use write::{Stored, Writer};
 
 use crate::task::{FileId, ObjectId};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use reserve::Reserve;
 use s3_client::S3Client;
 use std::{
     ops::Range,
@@ -68,6 +71,7 @@ pub struct Store {
     location: Location,
     /// Origin to which downloads are redirected; `None` = they are not.
     redirects: Option<Arc<str>>,
+    reserve: Reserve,
 }
 
 /// Location of the files.
@@ -123,7 +127,8 @@ impl Store {
         let objects = tokio::task::spawn_blocking(move || local::open(&folder))
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))??;
-        Ok(Self { objects: Arc::new(objects), location: Location::Disk(Arc::new(root)), redirects: None })
+        let location = Location::Disk(Arc::new(root));
+        Ok(Self { objects: Arc::new(objects), location, redirects: None, reserve: Reserve::none() })
     }
 
     /// Opens a store in a bucket without sending a request.
@@ -131,11 +136,21 @@ impl Store {
         let url = bucket::BucketUrl::read(url)?;
         let client = S3Client::new(&url, keys)?;
         let objects = client.objects();
-        Ok((Self { objects, location: Location::Bucket(client, url.prefix.clone()), redirects: None }, url))
+        let location = Location::Bucket(client, url.prefix.clone());
+        Ok((Self { objects, location, redirects: None, reserve: Reserve::none() }, url))
     }
 
-    /// Starts a file of at most `size_max` bytes (in a bucket at most 10,000 parts of 5 MiB). `id` must be new: two
-    /// writers of the same id would overwrite each other.
+    /// Starts a file as [`Store::create`] does, which must leave the reserve of the disk free: an upload.
+    ///
+    /// # Errors
+    /// As [`Store::create`]; and [`Error::ReserveReached`], which writing may return as well.
+    pub async fn create_upload(&self, id: FileId, size_max: u64) -> Result<Writer, Error> {
+        self.refuse_low_disk().await?;
+        Ok(self.create(id, size_max).await?.keeping_reserve())
+    }
+
+    /// Starts a file of at most `size_max` bytes (in a bucket at most 10,000 parts of 5 MiB). It may use the reserve of
+    /// the disk. `id` must be new: two writers of the same id would overwrite each other.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`].

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// Buffer size from which a whole part is allocated at once.
 const SMALL_BYTES: usize = 256 * 1024;
+/// Bytes after which an upload looks at the free space again.
+const RESERVE_CHECK_BYTES: u64 = 4 << 20;
 /// Number of first bytes kept for detecting the content type.
 const HEAD_BYTES: usize = 512;
 
@@ -35,6 +37,8 @@ pub struct Writer {
     size_bytes: u64,
     hash: Sha256,
     head: Vec<u8>,
+    /// Size at which the free space is looked at next; `None` = it may use the reserve.
+    check_at: Option<u64>,
 }
 
 /// State of the upload.
@@ -63,18 +67,33 @@ impl Writer {
             size_bytes: 0,
             hash: Sha256::new(),
             head: Vec::new(),
+            check_at: None,
         })
+    }
+
+    /// Makes the file one that leaves the reserve of the disk free.
+    pub(super) fn keeping_reserve(mut self) -> Self {
+        self.check_at = Some(RESERVE_CHECK_BYTES);
+        self
     }
 
     /// Appends bytes. After an error, the file is deleted and every further call fails.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] (nothing of `bytes` is written), [`Error::Full`], [`Error::Unavailable`].
+    /// [`Error::TooLarge`] and [`Error::ReserveReached`] (nothing of `bytes` is written), [`Error::Full`],
+    /// [`Error::Unavailable`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
         let size_bytes = self.size_bytes.saturating_add(bytes.len() as u64);
         if size_bytes > self.size_max {
             self.abort().await;
             return Err(Error::TooLarge { limit: self.size_max });
+        }
+        if self.check_at.is_some_and(|check_at| size_bytes >= check_at) {
+            self.check_at = Some(size_bytes + RESERVE_CHECK_BYTES);
+            if let Err(error) = self.store.refuse_low_disk().await {
+                self.abort().await;
+                return Err(error);
+            }
         }
         self.size_bytes = size_bytes;
         let mut rest = bytes.as_ref();

@@ -71,6 +71,7 @@ impl ReadyTasks {
                 Enqueued::Replayed(task) => Ok(Submitted { accepted: Accepted::Task(task), is_replay }),
                 Enqueued::Conflict => Err(Error::KeyReused),
                 Enqueued::Full(wait) => Err(Error::QueueFull(wait)),
+                Enqueued::OverQuota(exceeded) => Err(Error::WaitingQuota(exceeded)),
                 Enqueued::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
             },
             Self::Batch(tasks) => match queue.enqueue_batch(&tasks).await? {
@@ -78,6 +79,7 @@ impl ReadyTasks {
                 BatchEnqueued::Replayed(tasks) => Ok(Submitted { accepted: request.batch(tasks), is_replay }),
                 BatchEnqueued::Conflict => Err(Error::KeyReused),
                 BatchEnqueued::Full(wait) => Err(Error::QueueFull(wait)),
+                BatchEnqueued::OverQuota(exceeded) => Err(Error::WaitingQuota(exceeded)),
                 BatchEnqueued::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
             },
         }
@@ -103,7 +105,7 @@ impl Submitted {
                     Some(expansion) => {
                         let ids: Vec<TaskId> =
                             (0..expansion.task_count()).map(|index| request.task_id(index)).collect();
-                        Some(request.batch(queue.tasks(&ids).await?.into_iter().flatten().collect()))
+                        Some(request.batch(queue.all_entries(&ids).await?))
                     }
                 };
                 Ok(accepted.map(|accepted| Self { accepted, is_replay: true }))

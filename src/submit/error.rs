@@ -44,6 +44,12 @@ pub enum Error {
     /// The queue is full; a retry after this time may succeed.
     #[error("the queue is full; retry in {0:?}")]
     QueueFull(Duration),
+    /// The graphs and params of waiting tasks exceed a quota of bytes; a retry may succeed once some have ended.
+    #[error("the waiting tasks exceed a quota: {0:?}")]
+    WaitingQuota(queue::QuotaExceeded),
+    /// An uploaded or fetched file exceeds a quota of bytes.
+    #[error("the files exceed a quota: {0:?}")]
+    QuotaExceeded(queue::QuotaExceeded),
     /// A limit of concurrent work is reached; a retry in a moment may succeed.
     #[error("too many fetches at once")]
     Busy,

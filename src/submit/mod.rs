@@ -55,7 +55,7 @@ use crate::{
     auth::Caller,
     fetch::Fetcher,
     metrics,
-    queue::{Queue, StoredWorkflow},
+    queue::{Queue, StoredWorkflow, UploadQuota},
     store::Store,
     task::{Warning, WorkflowName},
 };
@@ -98,6 +98,12 @@ impl Submitter {
             queue,
             limits,
         }
+    }
+
+    /// Sets the quotas of uploads.
+    #[must_use]
+    pub fn with_upload_quota(self, quota: UploadQuota) -> Self {
+        Self { files: self.files.with_quota(quota), ..self }
     }
 
     /// Sets the fetcher of files at URLs.
@@ -202,7 +208,7 @@ fn outcome(result: &Result<Submitted>) -> &'static str {
         Ok(Submitted { is_replay: false, .. }) => "created",
         Ok(Submitted { is_replay: true, .. }) => "replayed",
         Err(Error::KeyReused) => "conflict",
-        Err(Error::QueueFull(_) | Error::RateLimited(_)) => "full",
+        Err(Error::QueueFull(_) | Error::WaitingQuota(_) | Error::RateLimited(_)) => "full",
         Err(Error::Queue(_) | Error::UnreadableWorkflow(_)) => "unavailable",
         Err(
             Error::InvalidMember { .. }
@@ -210,6 +216,7 @@ fn outcome(result: &Result<Submitted>) -> &'static str {
             | Error::InvalidParams(_)
             | Error::UnknownWorkflow(_)
             | Error::NoSuchFile(_)
+            | Error::QuotaExceeded(_)
             | Error::Busy
             | Error::VersionConflict(_)
             | Error::TooManyWorkflows(_)

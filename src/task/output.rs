@@ -54,6 +54,9 @@ pub struct Output {
     /// Text of a text output; at most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Whether the text was cut, for a list or an event; the task has all of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// Whether ComfyUI keeps it only until its restart (`type` = `temp`): a preview rather than a result.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporary: bool,

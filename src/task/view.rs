@@ -132,6 +132,9 @@ pub struct TaskView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub workflow: Option<Box<RawValue>>,
+    /// Whether texts, outputs or other long parts were cut, because it is an entry of a list; the task has all of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// Result of a task: `files` holds links in graph order, `outputs` the same outputs with their types.
@@ -141,6 +144,9 @@ pub struct ResultView {
     pub files: Vec<String>,
     /// All outputs with their types.
     pub outputs: Vec<OutputView>,
+    /// Whether files and outputs were dropped at the end, for a list or an event; the task has all of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// An output with its link.
@@ -190,13 +196,33 @@ impl ResolvedView {
         (!seeds.is_empty() || !mapped.is_empty())
             .then(|| Self { seeds: seeds.iter().cloned().collect(), params: mapped.iter().cloned().collect() })
     }
+
+    /// Keeps at most `length_max` of each. Returns true if there were more.
+    pub(super) fn cut(&mut self, length_max: usize) -> bool {
+        let is_long = self.seeds.len() > length_max || self.params.len() > length_max;
+        while self.seeds.len() > length_max {
+            self.seeds.pop_last();
+        }
+        while self.params.len() > length_max {
+            self.params.pop_last();
+        }
+        is_long
+    }
 }
 
 impl ResultView {
     /// Makes the view of stored outputs, with their links.
     pub fn new(outputs: &[Output], links: &Links) -> Self {
         let outputs = OutputView::all(outputs, links);
-        Self { files: outputs.iter().filter_map(|output| output.url.clone()).collect(), outputs }
+        let files = outputs.iter().filter_map(|output| output.url.clone()).collect();
+        Self { files, outputs, truncated: false }
+    }
+
+    /// Makes the view of outputs for an event: long ones are cut, besides the outputs that were `dropped` before.
+    pub fn of_event(outputs: &[Output], dropped: usize, links: &Links) -> Self {
+        let mut outputs = outputs.to_vec();
+        let dropped = dropped + Output::cut_for_event(&mut outputs);
+        Self { truncated: dropped > 0, ..Self::new(&outputs, links) }
     }
 
     /// Removes the links of deleted files.
@@ -227,7 +253,9 @@ impl TaskView {
     pub fn new(task: &Task, links: &Links) -> Self {
         let (completed, ended) = (task.state == TaskState::Completed, task.state.is_terminal());
         let nodes_total = task.progress.nodes_total.max(task.facts.nodes_total);
-        let has_result = completed || !task.outputs.is_empty();
+        let has_result = completed || !task.outputs.is_empty() || task.outputs_dropped > 0;
+        let result = has_result.then(|| ResultView::new(&task.outputs, links).without(&task.gone));
+        let result = result.map(|result| ResultView { truncated: task.outputs_dropped > 0, ..result });
         Self {
             id: task.id,
             task_id: task.id,
@@ -256,7 +284,7 @@ impl TaskView {
             nodes_done: if completed { nodes_total } else { task.progress.nodes_done },
             nodes_total,
             cancel_requested: task.cancel_pending,
-            result: has_result.then(|| ResultView::new(&task.outputs, links).without(&task.gone)),
+            result,
             error: task.failure.clone(),
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             revived: task.revived,
@@ -270,6 +298,7 @@ impl TaskView {
             batch_index: task.facts.batch.map(|batch| batch.index),
             params: None,
             workflow: None,
+            truncated: false,
         }
     }
 }

@@ -55,6 +55,8 @@ struct TaskOutput<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<&'a str>,
     outputs: Vec<OutputView>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
 }
 
 #[derive(Serialize)]
@@ -144,12 +146,17 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
         }
         TaskChange::Output { outputs } => {
             let node_id = outputs.first().map(|output| output.node_id.as_str());
-            let message =
-                TaskOutput { header: header(Status::Running), node_id, outputs: OutputView::all(outputs, links) };
+            let result = ResultView::of_event(outputs, 0, links);
+            let message = TaskOutput {
+                header: header(Status::Running),
+                node_id,
+                outputs: result.outputs,
+                truncated: result.truncated,
+            };
             event_frame("task_output", FrameKind::Output(event.id), message)
         }
-        TaskChange::Completed { outputs } => {
-            let result = ResultView::new(outputs, links);
+        TaskChange::Completed { outputs, outputs_dropped } => {
+            let result = ResultView::of_event(outputs, *outputs_dropped, links);
             let message = TaskCompleted { header: header(Status::Completed), progress: 100, result, cursor };
             event_frame("task_completed", FrameKind::Required, message)
         }
@@ -259,7 +266,7 @@ mod tests {
         let output = &value["data"]["outputs"][0];
         assert_eq!(output["url"], format!("http://x/upload/file/{file}"));
         assert!(output.get("source").is_none(), "the path on the instance is internal");
-        let (_, value) = sent(TaskChange::Completed { outputs: vec![image] }).unwrap();
+        let (_, value) = sent(TaskChange::Completed { outputs: vec![image], outputs_dropped: 0 }).unwrap();
         assert_eq!(value["type"], "task_completed");
         assert_eq!(value["data"]["result"]["files"], json!([format!("http://x/upload/file/{file}")]));
         assert_eq!(value["data"]["result"]["outputs"][0]["nodeId"], "9");

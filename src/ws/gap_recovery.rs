@@ -90,7 +90,7 @@ impl GapRecovery {
                 }
             });
             for ids in behind.chunks(TASKS_PER_READ) {
-                let tasks: Vec<Task> = self.hub.queue().tasks(ids).await?.into_iter().flatten().collect();
+                let tasks = self.hub.queue().all_entries(ids).await?;
                 self.hub.observe(&tasks);
             }
         }

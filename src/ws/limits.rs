@@ -12,6 +12,12 @@ pub const BATCH_MAX: usize = 64;
 pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes gathered before a write to the socket.
 pub const WRITE_BUFFER_BYTES: usize = 8 * 1024;
+/// Bytes of the snapshots in one `subscribed`; more of them come in further ones.
+pub const SNAPSHOTS_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a snapshot besides its longer texts.
+pub const SNAPSHOT_FACTS_BYTES: usize = 1024;
+/// Bytes of one write for which a client has the time limit of a write once more.
+pub const WRITE_BYTES: usize = 256 * 1024;
 /// Longest message: the write buffer never holds more than [`WRITE_BUFFER_BYTES`] and one message.
 pub const WRITE_BUFFER_BYTES_MAX: usize = 16 << 20;
 /// Task ids in one `subscribe`.

@@ -3,7 +3,7 @@
 use super::{
     frames,
     hub::Hub,
-    limits::SNAPSHOT_TRIES,
+    limits::{SNAPSHOT_FACTS_BYTES, SNAPSHOT_TRIES, SNAPSHOTS_BYTES_MAX},
     outbox::{Frame, Outbox},
     replies::{self, Subscribed},
     requests::Refusal,
@@ -37,30 +37,36 @@ impl Membership {
         state.sessions.get_mut(&self.number).map(|member| change(&mut member.subscription))
     }
 
-    /// Answers a `subscribe` or `unsubscribe`: a snapshot of each task, then the endings of the tasks that have ended,
-    /// so that a client needs one handler only for endings.
-    pub(super) async fn answer_subscribed(&self, ids: &[TaskId], request_id: Option<&str>) -> queue::Result<()> {
+    /// Answers a `subscribe` or `unsubscribe` for the first of these tasks, at most 4 MiB of them: a snapshot of each
+    /// task, then the endings of the tasks that have ended, so that a client needs one handler only for endings. Returns
+    /// the number of tasks answered.
+    pub(super) async fn answer_subscribed(&self, ids: &[TaskId], request_id: Option<&str>) -> queue::Result<usize> {
         let all =
             self.update_subscription(|subscription| matches!(subscription, Subscription::AllBut(_))).unwrap_or(false);
         // Taken before the read: endings in between are sent now and can also be replayed from this cursor.
         let cursor = self.hub.cursor();
         let links = self.hub.links();
-        self.answer(ids, |tasks| {
+        let (piece, tasks) = self.read_piece(ids).await?;
+        let more = piece.len() < ids.len();
+        self.answer(tasks, |tasks| {
             let task_ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-            let unknown: Vec<TaskId> = ids.iter().filter(|id| !task_ids.contains(id)).copied().collect();
+            let unknown: Vec<TaskId> = piece.iter().filter(|id| !task_ids.contains(id)).copied().collect();
             let views = tasks.iter().map(|task| TaskView::new(task, links)).collect();
-            let data = Subscribed { all, task_ids, unknown, tasks: views, cursor: &cursor };
+            let data = Subscribed { all, task_ids, unknown, tasks: views, more, cursor: &cursor };
             let ended = tasks.iter().filter(|task| task.state.is_terminal());
             let endings = ended.filter_map(|task| frames::task_event(&event_of(task), links, 0, &cursor));
+            let endings = endings.map(Frame::into_reply);
             std::iter::once(replies::subscribed(&data, request_id)).chain(endings).collect()
         })
-        .await
+        .await?;
+        Ok(piece.len())
     }
 
     /// Answers a `get_task`.
     pub(super) async fn answer_task(&self, id: TaskId, request_id: Option<&str>) -> queue::Result<()> {
         let links = self.hub.links();
-        self.answer(&[id], |tasks| {
+        let found = self.hub.queue().task(id).await?;
+        self.answer(self.visible([found]), |tasks| {
             vec![match tasks.first() {
                 Some(task) => replies::task(&TaskView::new(task, links), request_id),
                 None => replies::error(&Refusal::new("not_found", "no such task"), request_id),
@@ -79,15 +85,13 @@ impl Membership {
                 .filter(|ending| member.subscription.wants(ending.task) && member.visibility.covers(&ending.owner))
                 // Revived since: the old ending no longer holds, and the next ending will be published.
                 .filter(|ending| !state.known.is_alive(ending.task))
-                .for_each(|ending| self.outbox.push(ending.frame.clone())),
+                .for_each(|ending| self.outbox.push(ending.frame.clone().into_reply())),
         }
     }
 
-    /// Reads the tasks that this session may see and sends the frames that `write` makes of them. None of them is older
-    /// than an event already sent: tasks that an event has overtaken are read again. Frames are serialised outside the
-    /// hub's lock and pushed inside.
-    async fn answer(&self, ids: &[TaskId], write: impl Fn(&[Task]) -> Vec<Frame>) -> queue::Result<()> {
-        let mut tasks = self.read(ids).await?;
+    /// Sends the frames that `write` makes of these tasks. None of them is older than an event already sent: tasks that
+    /// an event has overtaken are read again. Frames are serialised outside the hub's lock and pushed inside.
+    async fn answer(&self, mut tasks: Vec<Task>, write: impl Fn(&[Task]) -> Vec<Frame>) -> queue::Result<()> {
         for tries_left in (0..SNAPSHOT_TRIES).rev() {
             let mut frames = write(&tasks);
             let overtaken: Vec<TaskId> = {
@@ -104,7 +108,8 @@ impl Membership {
                 }
                 overtaken
             };
-            for newer in self.read(&overtaken).await? {
+            let newer = self.hub.queue().all_entries(&overtaken).await?;
+            for newer in self.visible(newer.into_iter().map(Some)) {
                 if let Some(task) = tasks.iter_mut().find(|task| task.id == newer.id) {
                     *task = newer;
                 }
@@ -113,12 +118,28 @@ impl Membership {
         Ok(())
     }
 
-    async fn read(&self, ids: &[TaskId]) -> queue::Result<Vec<Task>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+    /// Reads the first of these tasks, at most [`SNAPSHOTS_BYTES_MAX`] of snapshots but at least one. Returns their ids,
+    /// and those of them that exist and that this session may see.
+    async fn read_piece<'a>(&self, ids: &'a [TaskId]) -> queue::Result<(&'a [TaskId], Vec<Task>)> {
+        let (mut tasks, mut bytes, mut count) = (Vec::new(), 0, 0);
+        while count < ids.len() && bytes < SNAPSHOTS_BYTES_MAX {
+            let found = self.hub.queue().entries(&ids[count..]).await?;
+            for task in found {
+                // Its ending repeats the outputs.
+                bytes += task.as_ref().map_or(0, |task| SNAPSHOT_FACTS_BYTES + 2 * task.size());
+                if bytes > SNAPSHOTS_BYTES_MAX && count > 0 {
+                    break;
+                }
+                tasks.extend(self.visible([task]));
+                count += 1;
+            }
         }
-        let found = self.hub.queue().tasks(ids).await?;
-        Ok(found.into_iter().flatten().filter(|task| self.visibility.covers(&task.owner)).collect())
+        Ok((&ids[..count], tasks))
+    }
+
+    /// Returns those of the tasks that this session may see.
+    fn visible(&self, tasks: impl IntoIterator<Item = Option<Task>>) -> Vec<Task> {
+        tasks.into_iter().flatten().filter(|task| self.visibility.covers(&task.owner)).collect()
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Invariant: endings and replies are never dropped; of a task's progress only the newest needs to arrive. A newer
 //! progress replaces an older one in place, so the order within a task is kept. A reply is a barrier: progress never
-//! moves before it, otherwise an older snapshot would follow a newer progress.
+//! moves before it, otherwise an older snapshot would follow a newer progress. Replies do not count towards the limit of
+//! bytes; the session writes them before it reads the next request, which limits them.
 
 use super::{
     close::Close,
@@ -36,8 +37,20 @@ pub enum FrameKind {
     Required,
     /// Must arrive, and nothing moves across it.
     Barrier,
-    /// A barrier that the client asked for: never the reason to close a session as slow.
+    /// A barrier that the client asked for: it does not count, so it never closes a session as slow.
     Reply,
+}
+
+impl Frame {
+    /// Returns the frame as one that the client asked for.
+    pub fn into_reply(self) -> Self {
+        Self { kind: FrameKind::Reply, ..self }
+    }
+
+    /// Returns the bytes that count towards the limit.
+    fn counted(&self) -> usize {
+        if self.kind == FrameKind::Reply { 0 } else { self.text.len() }
+    }
 }
 
 /// Queue between the hub and one session.
@@ -50,7 +63,10 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     frames: VecDeque<Frame>,
+    /// Bytes of the frames that the client did not ask for.
     bytes: usize,
+    /// Number of replies among the frames.
+    replies: usize,
     /// Sequence number of the first of `frames`.
     first: u64,
     /// Sequence number of the newest waiting progress of each task; kept only while the session is behind.
@@ -67,7 +83,7 @@ impl Outbox {
             return;
         }
         let was_empty = waiting.frames.is_empty();
-        if !was_empty && waiting.bytes + frame.text.len() > OUTBOX_BYTES_MAX && frame.kind != FrameKind::Reply {
+        if waiting.bytes > 0 && waiting.bytes + frame.counted() > OUTBOX_BYTES_MAX {
             waiting.close(Close::SLOW);
             drop(waiting);
             self.wake.notify_one();
@@ -97,6 +113,11 @@ impl Outbox {
         }
         waiting.take(batch, max);
         Ok(())
+    }
+
+    /// Whether replies are waiting.
+    pub fn has_replies(&self) -> bool {
+        self.lock().replies > 0
     }
 
     /// Waits until there is a frame or the session must close.
@@ -131,7 +152,7 @@ impl Waiting {
         self.close.get_or_insert(close);
         self.frames = VecDeque::new();
         self.newest_progress = None;
-        self.bytes = 0;
+        (self.bytes, self.replies) = (0, 0);
     }
 
     fn admit(&mut self, frame: Frame) {
@@ -155,7 +176,8 @@ impl Waiting {
                 FrameKind::Reply | FrameKind::Barrier => newest_progress.clear(),
             }
         }
-        self.bytes += frame.text.len();
+        self.bytes += frame.counted();
+        self.replies += usize::from(frame.kind == FrameKind::Reply);
         self.frames.push_back(frame);
     }
 
@@ -178,7 +200,8 @@ impl Waiting {
         let count = self.frames.len().min(max);
         self.first += count as u64;
         for frame in self.frames.drain(..count) {
-            self.bytes -= frame.text.len();
+            self.bytes -= frame.counted();
+            self.replies -= usize::from(frame.kind == FrameKind::Reply);
             batch.push(frame);
         }
         if self.frames.is_empty() {
@@ -285,6 +308,21 @@ mod tests {
         assert_eq!(outbox.closed().await, Close::SLOW);
         assert_eq!(outbox.take(&mut Vec::new(), 1), Err(Close::SLOW));
         assert_eq!(outbox.lock().frames.capacity(), 0);
+    }
+
+    #[test]
+    fn replies_do_not_count() {
+        let outbox = Outbox::default();
+        let long = "x".repeat(OUTBOX_BYTES_MAX);
+        for _ in 0..3 {
+            outbox.push(frame(&long, FrameKind::Required).into_reply());
+        }
+        assert!(outbox.has_replies());
+        outbox.push(frame(&long, FrameKind::Required));
+        let mut batch = Vec::new();
+        outbox.take(&mut batch, 3).unwrap();
+        assert!(!outbox.has_replies());
+        assert_eq!(texts(&outbox).len(), 1, "the event behind the replies");
     }
 
     #[test]

@@ -52,8 +52,11 @@ pub struct Subscribed<'a> {
     pub task_ids: Vec<TaskId>,
     /// The other tasks of this request.
     pub unknown: Vec<TaskId>,
-    /// A snapshot of each of `task_ids`, as `GET /api/tasks` shows it.
+    /// A snapshot of each of `task_ids`.
     pub tasks: Vec<TaskView>,
+    /// Whether another `subscribed` with more tasks of the request follows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// Cursor to continue from.
     pub cursor: &'a str,
 }

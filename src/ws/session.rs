@@ -8,7 +8,7 @@ use super::{
     close::Close,
     handshake::PendingSocket,
     hub::Hub,
-    limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_MAX},
+    limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_MAX, WRITE_BYTES},
     login::{Login, log_in, text_of},
     membership::Membership,
     outbox::{Frame, Outbox},
@@ -127,18 +127,17 @@ impl Session {
     }
 
     /// Writes at most [`BATCH_MAX`] waiting frames. A client that does not take them in time, or whose outbox overflows
-    /// meanwhile, is slow.
+    /// meanwhile, is slow. A long frame has more time.
     async fn write(&mut self, batch: &mut Vec<Frame>) -> Result<(), Close> {
         self.membership.outbox.take(batch, BATCH_MAX)?;
-        let (timeout, outbox) = (self.hub.timing().write, &self.membership.outbox);
+        let (limit, outbox) = (self.hub.timing().write, &self.membership.outbox);
+        let limit_of = |bytes: usize| limit + limit * u32::try_from(bytes / WRITE_BYTES).unwrap_or(u32::MAX);
         for frame in batch.iter() {
             let feed = self.socket.feed(Message::Text(frame.text.clone()));
-            with_write_timeout(feed, timeout, outbox).await?;
+            with_write_timeout(feed, limit_of(frame.text.len()), outbox).await?;
         }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        with_write_timeout(self.socket.flush(), timeout, outbox).await?;
+        let Some(longest) = batch.iter().map(|frame| frame.text.len()).max() else { return Ok(()) };
+        with_write_timeout(self.socket.flush(), limit_of(longest), outbox).await?;
         metrics::ws_delivered(batch.len() as u64);
         Ok(())
     }
@@ -152,20 +151,37 @@ impl Session {
         let answered = match request {
             // Boxed, so that an idle socket does not hold the memory of a request to Redis.
             Ok(request) => Box::pin(self.answer(request, request_id)).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => Err(refusal.into()),
         };
-        if let Err(refusal) = answered {
-            self.membership.outbox.push(replies::error(&refusal, request_id));
-            return self.strike();
+        match answered {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => {
+                self.membership.outbox.push(replies::error(&refusal, request_id));
+                self.strike()?;
+            }
+            Err(Stop::Closed(close)) => return Err(close),
+        }
+        // Before the next request is read, which limits the replies that wait.
+        self.write_replies().await
+    }
+
+    /// Writes until no reply waits.
+    async fn write_replies(&mut self) -> Result<(), Close> {
+        let mut batch = Vec::new();
+        while self.membership.outbox.has_replies() {
+            self.write(&mut batch).await?;
+            batch.clear();
         }
         Ok(())
     }
 
-    async fn answer(&mut self, request: Request, request_id: Option<&str>) -> Result<(), Refusal> {
+    async fn answer(&mut self, request: Request, request_id: Option<&str>) -> Result<(), Stop> {
         match request {
-            Request::Auth(_) => return Err(Refusal::new("already_logged_in", "this socket is already logged in")),
+            Request::Auth(_) => {
+                return Err(Refusal::new("already_logged_in", "this socket is already logged in").into());
+            }
             Request::Ping => self.membership.outbox.push(replies::pong(request_id)),
-            Request::GetTask(id) => self.membership.answer_task(id, request_id).await.map_err(unavailable)?,
+            Request::GetTask(id) => self.membership.answer_task(id, request_id).await.map_err(Stop::unavailable)?,
             Request::Subscribe(selection) => self.subscribe(selection, request_id).await?,
             Request::Unsubscribe(selection) => {
                 let changed = self.membership.update_subscription(|subscription| {
@@ -175,14 +191,15 @@ impl Session {
                     subscription.remove(&selection.tasks)
                 });
                 changed.unwrap_or(Ok(())).map_err(too_many)?;
-                self.membership.answer_subscribed(&[], request_id).await.map_err(unavailable)?;
+                self.membership.answer_subscribed(&[], request_id).await.map_err(Stop::unavailable)?;
             }
         }
         Ok(())
     }
 
-    /// Changes the subscription before the read: an ending between the two would otherwise be in neither.
-    async fn subscribe(&mut self, selection: Selection, request_id: Option<&str>) -> Result<(), Refusal> {
+    /// Changes the subscription before the read: an ending between the two would otherwise be in neither. Answers in
+    /// pieces, each of which is written before the next is read.
+    async fn subscribe(&mut self, selection: Selection, request_id: Option<&str>) -> Result<(), Stop> {
         let changed = self.membership.update_subscription(|subscription| {
             if selection.all {
                 *subscription = Subscription::all();
@@ -190,7 +207,15 @@ impl Session {
             if selection.tasks.is_empty() { Ok(()) } else { subscription.add(&selection.tasks) }
         });
         changed.unwrap_or(Ok(())).map_err(too_many)?;
-        self.membership.answer_subscribed(&selection.tasks, request_id).await.map_err(unavailable)?;
+        let mut rest = selection.tasks.as_slice();
+        loop {
+            let answered = self.membership.answer_subscribed(rest, request_id).await.map_err(Stop::unavailable)?;
+            rest = &rest[answered..];
+            if rest.is_empty() {
+                break;
+            }
+            self.write_replies().await.map_err(Stop::Closed)?;
+        }
         if let Some(cursor) = &selection.since {
             self.membership.replay(cursor, request_id);
         }
@@ -249,9 +274,25 @@ async fn with_write_timeout(
     }
 }
 
-fn unavailable(error: queue::Error) -> Refusal {
-    tracing::debug!(%error, "websocket request failed: queue unavailable");
-    Refusal::new("unavailable", "the queue is unavailable; try again")
+/// Reason why a request is not answered to its end.
+enum Stop {
+    /// The client gets an error.
+    Refused(Refusal),
+    /// The session must close.
+    Closed(Close),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Stop {
+    fn unavailable(error: queue::Error) -> Self {
+        tracing::debug!(%error, "websocket request failed: queue unavailable");
+        Refusal::new("unavailable", "the queue is unavailable; try again").into()
+    }
 }
 
 fn too_many(_: TooMany) -> Refusal {

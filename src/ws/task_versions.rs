@@ -196,7 +196,9 @@ pub fn event_of(task: &Task) -> TaskEvent {
         TaskState::Delayed | TaskState::Waiting => TaskChange::Pending,
         TaskState::Claimed => TaskChange::Claimed,
         TaskState::Running => TaskChange::Progress(task.progress.clone()),
-        TaskState::Completed => TaskChange::Completed { outputs: task.outputs.clone() },
+        TaskState::Completed => {
+            TaskChange::Completed { outputs: task.outputs.clone(), outputs_dropped: task.outputs_dropped }
+        }
         TaskState::Failed => match &task.failure {
             Some(failure) => TaskChange::Failed { failure: failure.clone() },
             None => TaskChange::Cancelled,

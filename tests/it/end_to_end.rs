@@ -2,6 +2,7 @@
 
 mod bucket;
 mod full_disk;
+mod low_disk;
 mod workflows_and_batches;
 
 use crate::support::{

@@ -2,6 +2,7 @@
 
 mod drain;
 mod limits;
+mod lost_logs;
 mod malformed_requests;
 mod signals;
 

@@ -7,6 +7,7 @@
 pub mod attempts;
 pub mod batches;
 pub mod bounded_deletion;
+pub mod byte_quotas;
 pub mod cancel;
 pub mod claim_order;
 mod cluster;
@@ -23,6 +24,7 @@ pub mod installation;
 pub mod janitor;
 pub mod leases;
 pub mod lifecycle;
+pub mod long_rows;
 pub mod orphan_prompts;
 pub mod repair;
 mod replica;
@@ -84,6 +86,8 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         shared_objects::ALL,
         retention::ALL,
         task_lists::ALL,
+        long_rows::ALL,
+        byte_quotas::ALL,
         fleet::ALL,
         feed_events::ALL,
         repair::ALL,

@@ -3,6 +3,7 @@
 pub mod client;
 mod faults;
 mod login;
+mod long_answers;
 mod losses;
 mod messages;
 mod recovery;

@@ -1,6 +1,9 @@
 //! Error messages that need more than the variant.
 
-use crate::{queue::WORKFLOW_LIMITS, task::WorkflowVersion};
+use crate::{
+    queue::{QuotaExceeded, WORKFLOW_LIMITS},
+    task::WorkflowVersion,
+};
 
 /// Returns the first message, and the number of others.
 pub(super) fn first_of<'a>(mut messages: impl Iterator<Item = &'a str>) -> String {
@@ -28,5 +31,29 @@ pub(super) fn conflict(version: u64) -> String {
     match version {
         0 => "nothing is published under this name: leave the version out".to_owned(),
         version => format!("it has version {version} now: read it again"),
+    }
+}
+
+/// Message of an exceeded quota of uploads.
+pub(super) fn quota(exceeded: QuotaExceeded) -> String {
+    match exceeded {
+        QuotaExceeded::User(bytes) => {
+            format!("your uploads have reached their limit of {bytes} bytes: delete some first")
+        }
+        QuotaExceeded::All(bytes) => {
+            format!("the uploads of all users have reached their limit of {bytes} bytes: delete some first")
+        }
+    }
+}
+
+/// Message of an exceeded quota of waiting tasks.
+pub(super) fn waiting_quota(exceeded: QuotaExceeded) -> String {
+    match exceeded {
+        QuotaExceeded::User(bytes) => format!(
+            "your waiting and running tasks would have more than {bytes} bytes of graphs and params: wait until some have ended"
+        ),
+        QuotaExceeded::All(bytes) => format!(
+            "all waiting and running tasks would have more than {bytes} bytes of graphs and params: wait until some have ended"
+        ),
     }
 }

@@ -33,6 +33,7 @@ impl From<store::Error> for ApiError {
                 tracing::error!(%error, "request failed: the file store is full");
                 Self::StorageFull
             }
+            store::Error::ReserveReached(room) => Self::StorageReserve(room),
             store::Error::Unusable(_) | store::Error::Unavailable(_) => {
                 tracing::error!(%error, "request failed: the file store is unavailable");
                 Self::StorageUnavailable
@@ -54,6 +55,8 @@ impl From<submit::Error> for ApiError {
             submit::Error::NoSuchFile(id) => Self::NoSuchFile(id),
             submit::Error::RateLimited(wait) => Self::RateLimited(wait),
             submit::Error::QueueFull(wait) => Self::QueueFull(wait),
+            submit::Error::WaitingQuota(exceeded) => Self::WaitingQuota(exceeded),
+            submit::Error::QuotaExceeded(exceeded) => Self::UploadQuota(exceeded),
             submit::Error::Busy => Self::Busy,
             submit::Error::VersionConflict(version) => Self::VersionConflict(version),
             submit::Error::TooManyWorkflows(count) => Self::WorkflowsFull(count),

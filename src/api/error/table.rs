@@ -59,6 +59,11 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("rate_limited", &[429], "too many requests of this user: wait for Retry-After seconds"),
     error_type("too_many_logins", &[429], "too many failed logins: wait for Retry-After seconds"),
     error_type("queue_full", &[429], "too many tasks wait: try again after Retry-After seconds"),
+    error_type(
+        "waiting_quota",
+        &[429],
+        "the waiting and running tasks of the user, or of all users, have too many bytes: try again after Retry-After seconds",
+    ),
     error_type("internal", &[500], "an internal error; find it in the log by the request id"),
     error_type("busy", &[503], "the server is busy: try again after Retry-After seconds"),
     error_type(
@@ -78,4 +83,14 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     ),
     error_type("storage_unavailable", &[503], "the file store is unavailable: try again"),
     error_type("storage_full", &[507], "the file store is full"),
+    error_type(
+        "storage_reserve",
+        &[507],
+        "the disk of the file store has no more free space than its reserve: delete files, or add space",
+    ),
+    error_type(
+        "upload_quota",
+        &[507],
+        "the uploads of the user, or of all users, have reached their limit: delete some",
+    ),
 ];

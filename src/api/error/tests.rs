@@ -3,6 +3,8 @@
 use super::{ApiError, ERROR_TYPES, Problem, first_of, whole_seconds};
 use crate::{
     auth::Denied,
+    queue::QuotaExceeded,
+    store::DiskRoom,
     task::{FileId, Status},
 };
 use axum::response::IntoResponse;
@@ -51,6 +53,9 @@ fn every_error() -> Vec<ApiError> {
         ApiError::RateLimited(Duration::ZERO),
         ApiError::LoginsLimited(Duration::ZERO),
         ApiError::QueueFull(Duration::ZERO),
+        ApiError::WaitingQuota(QuotaExceeded::User(1)),
+        ApiError::UploadQuota(QuotaExceeded::All(1)),
+        ApiError::StorageReserve(DiskRoom { free: 0, reserve: 1 }),
         ApiError::Internal,
         ApiError::Busy,
         ApiError::RedisUnavailable,

@@ -4,6 +4,7 @@ pub(super) mod body;
 pub(super) mod envelope;
 pub(super) mod extract;
 pub(super) mod multipart;
+pub(super) mod page;
 pub(super) mod query;
 pub(super) mod range_headers;
 pub(super) mod spans;

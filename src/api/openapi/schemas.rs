@@ -260,7 +260,7 @@ pub(in crate::api) struct Health {
     status: String,
     #[schema(pattern = "^connected$")]
     redis: String,
-    /// Error types with which new tasks are refused now, such as `queue_memory_full`; left out if there are none.
+    /// Error types with which new tasks or uploads are refused now: `queue_memory_full`, `storage_reserve`; left out if there are none.
     warnings: Option<Vec<String>>,
 }
 

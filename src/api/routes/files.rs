@@ -7,11 +7,17 @@ use crate::{
         http::{envelope::Answer, extract::PathId, query::Query},
     },
     auth::Caller,
-    queue::{FileDeleted, FileKind, FileRecord},
+    queue::{self, FileDeleted, FileKind, FileRecord},
     task::{FileId, Links, TaskId, rfc3339},
 };
 use axum::extract::State;
 use serde::Serialize;
+use std::time::Duration;
+
+/// Tries to delete the entry of a file whose bytes were deleted, until Redis takes writes again.
+const WRITABLE_TRIES: u32 = 12;
+/// Delay between two of them.
+const WRITABLE_PAUSE: Duration = Duration::from_millis(300);
 
 /// A file: `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
 #[derive(Serialize, utoipa::ToSchema)]
@@ -101,7 +107,11 @@ pub(crate) async fn delete(
         let record = state.queue.file(id).await?;
         record.filter(|record| caller.may_read(&record.owner)).ok_or(ApiError::NotFound("such file"))?;
     }
-    match state.queue.delete_file(id).await? {
+    let deleted = match state.queue.delete_file(id).await {
+        Err(queue::Error::Refused(why)) if why.contains("MISCONF") => free_space_and_delete(&state, id).await?,
+        deleted => deleted?,
+    };
+    match deleted {
         FileDeleted::Deleted(record, objects) => {
             for object in objects {
                 // The link no longer works; remaining bytes only cost space.
@@ -114,4 +124,23 @@ pub(crate) async fn delete(
         FileDeleted::InUse(by) => Err(ApiError::FileInUse(by)),
         FileDeleted::NotFound => Err(ApiError::NotFound("such file")),
     }
+}
+
+/// Deletes a file while Redis refuses writes because it cannot write to its disk. If its disk is that of the store, the
+/// bytes of the file are what frees it, so they are deleted first. Nothing can start to use the file meanwhile, because that
+/// would be a write too. Redis writes again within a second.
+async fn free_space_and_delete(state: &ApiState, id: FileId) -> queue::Result<FileDeleted> {
+    for object in state.queue.deletable_objects(id).await?.unwrap_or_default() {
+        if let Err(error) = state.store.delete(object).await {
+            tracing::warn!(file = %id, %object, %error, "bytes of a file not deleted");
+        }
+    }
+    for _ in 1..WRITABLE_TRIES {
+        tokio::time::sleep(WRITABLE_PAUSE).await;
+        match state.queue.delete_file(id).await {
+            Err(queue::Error::Refused(_)) => {}
+            answered => return answered,
+        }
+    }
+    state.queue.delete_file(id).await
 }

@@ -27,10 +27,22 @@ use serde_json::json;
 )]
 pub(crate) async fn overview(State(state): State<ApiState>, _caller: Caller) -> Result<Answer<OverviewView>> {
     let (instances, counts) = tokio::try_join!(state.queue.instance_views(), state.queue.counts())?;
-    Ok(Answer(OverviewView::new(&instances, &counts)))
+    let mut overview = OverviewView::new(&instances, &counts);
+    if state.store.is_disk_low().await {
+        overview.warnings.push("storage_reserve");
+    }
+    Ok(Answer(overview))
 }
 
-/// Checks whether Redis responds. Needs no login, and asks no ComfyUI.
+/// Returns the error types with which new tasks or uploads are refused now.
+async fn warnings(state: &ApiState) -> Vec<&'static str> {
+    let memory = state.queue.check_memory().err().map(|full| ApiError::from(full).word());
+    let disk = state.store.is_disk_low().await.then_some("storage_reserve");
+    memory.into_iter().chain(disk).collect()
+}
+
+/// Checks whether Redis responds. Needs no login, and asks no ComfyUI. `warnings` has the error types with which new tasks or
+/// uploads are refused now: `queue_memory_full`, `storage_reserve`.
 #[utoipa::path(
     get, path = "/api/health", operation_id = "getHealth", tag = "monitor", security(()),
     responses(
@@ -43,8 +55,9 @@ pub(crate) async fn health(State(state): State<ApiState>) -> Response {
     let (redis, word, message) = match state.queue.ping().await {
         Ok(()) => {
             let mut health = json!({ "status": "ok", "redis": "connected" });
-            if let Err(full) = state.queue.check_memory() {
-                health["warnings"] = json!([ApiError::from(full).word()]);
+            let warnings = warnings(&state).await;
+            if !warnings.is_empty() {
+                health["warnings"] = json!(warnings);
             }
             return Answer(health).into_response();
         }

@@ -7,7 +7,7 @@ use crate::{
         ApiState,
         bodies::parse_submission,
         error::{ApiError, Result},
-        http::{body, envelope::Answer, query::Query, strict_json},
+        http::{body, envelope::Answer, page::PageItems, query::Query, strict_json},
     },
     auth::Caller,
     metrics,
@@ -27,14 +27,18 @@ use serde_json::value::RawValue;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// `{"batchId","count","tasks":[…]}`: the tasks in their order, as `GET /api/tasks/:id` shows them. For a repeated request,
+/// `{"batchId","count","tasks":[…]}`: the tasks in their order, as `GET /api/tasks` shows them. For a repeated request,
 /// those that still exist.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchView {
     batch_id: BatchId,
     count: u16,
-    tasks: Vec<TaskView>,
+    #[schema(value_type = Vec<TaskView>)]
+    tasks: PageItems,
+    /// Whether the answer was too large for all tasks: `GET /api/tasks?batchId=…` lists them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
 }
 
 /// The first task of a request as it would be enqueued; nothing was enqueued or stored.
@@ -99,7 +103,8 @@ impl From<submit::DryRun> for DryRun {
         headers(("Idempotency-Replayed" = Option<String>, description = "`true`: the task was there already")))),
     extensions(("x-errors" = json!([
         "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "idempotency_key_reused", "no_such_file",
-        "rate_limited", "queue_full", "queue_memory_full", "busy", "storage_unavailable", "storage_full"
+        "rate_limited", "queue_full", "queue_memory_full", "waiting_quota", "busy", "storage_unavailable", "storage_full",
+        "storage_reserve", "upload_quota"
     ])))
 )]
 pub(crate) async fn submit(
@@ -123,7 +128,7 @@ pub(crate) async fn submit(
         return Ok(Answer(DryRun::from(shown)).into_response());
     }
     let submitted = Box::pin(state.submitter.submit(request)).await?;
-    Ok(answer(submitted, &state.links))
+    answer(submitted, &state.links)
 }
 
 /// Reads `dryRun`: `true`, `false`, or nothing.
@@ -164,18 +169,19 @@ fn count_refusal(error: &ApiError, is_dry_run: bool) {
     }
 }
 
-fn answer(submitted: Submitted, links: &Links) -> Response {
+fn answer(submitted: Submitted, links: &Links) -> Result<Response> {
     let mut response = match submitted.accepted {
         Accepted::Task(task) => Answer(TaskView::new(&task, links)).into_response(),
         Accepted::Batch { id, count, tasks } => {
-            let tasks = tasks.iter().map(|task| TaskView::new(task, links)).collect();
-            Answer(BatchView { batch_id: id, count, tasks }).into_response()
+            let items = PageItems::fill(tasks.iter().map(|task| TaskView::entry(task, links)))?;
+            let truncated = items.len() < tasks.len();
+            Answer(BatchView { batch_id: id, count, tasks: items, truncated }).into_response()
         }
     };
     if submitted.is_replay {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
-    response
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::{
     api::{
         ApiState,
         error::{ApiError, Result},
-        http::{envelope::Answer, extract::PathId, query::Query, spans},
+        http::{envelope::Answer, extract::PathId, page::PageItems, query::Query, spans},
     },
     auth::Caller,
     queue::{Cancelled, TaskCursor, TaskQuery},
@@ -18,13 +18,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Instant;
 
-/// A page of tasks, newest first: `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`.
+/// A page of tasks, newest first: `{"total":100,"items":[…],"nextCursor":"1704067200000-<id>"|null}`. Long texts and results
+/// are cut (`truncated`), and a page of very long tasks ends before `limit`: `nextCursor` continues it, and so does an
+/// `offset` larger by the number of its items.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = TaskPage)]
 pub(crate) struct Page {
     total: u64,
-    items: Vec<TaskView>,
+    #[schema(value_type = Vec<TaskView>)]
+    items: PageItems,
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -80,11 +83,14 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
         Some(batch) => state.queue.batch_tasks(batch, &asked).await?,
         None => state.queue.list(&asked).await?,
     };
-    Ok(Answer(Page {
-        total: page.total,
-        items: page.items.iter().map(|task| TaskView::new(task, &state.links)).collect(),
-        next_cursor: page.next_cursor.map(|cursor| format!("{}-{}", cursor.created_ms, cursor.id)),
-    }))
+    let items = PageItems::fill(page.items.iter().map(|task| TaskView::entry(task, &state.links)))?;
+    let next = if items.len() < page.items.len() {
+        let last = &page.items[items.len() - 1];
+        Some(TaskCursor { created_ms: last.created_ms, id: last.id })
+    } else {
+        page.next_cursor
+    };
+    Ok(Answer(Page { total: page.total, items, next_cursor: next.map(|cursor| cursor.to_string()) }))
 }
 
 /// Returns a task; `?include=workflow` adds the graph.
@@ -178,11 +184,12 @@ pub(crate) async fn cancel(
 
 async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
     let (wait_facts, instances) = tokio::try_join!(state.queue.wait_facts(task), state.queue.instance_views())?;
+    let room = state.store.disk_room().await;
     view.queue_position = wait_facts.position;
     if task.state == TaskState::Waiting {
         view.eta_ms = eta_ms(&wait_facts, &task.facts.eligible, &instances);
     }
-    view.waiting_for = waiting_reason::words(task, &wait_facts, &instances);
+    view.waiting_for = waiting_reason::words(task, &wait_facts, &instances, room);
     Ok(())
 }
 

@@ -34,7 +34,8 @@ const FIELD_BYTES_MAX: usize = 64 * 1024;
     request_body(content = crate::api::openapi::UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "the file", body = crate::api::openapi::Envelope<FileView>)),
     extensions(("x-errors" = json!([
-        "invalid_upload", "unsupported_media_type", "too_large", "rate_limited", "queue_memory_full", "storage_unavailable", "storage_full"
+        "invalid_upload", "unsupported_media_type", "too_large", "rate_limited", "queue_memory_full", "storage_unavailable",
+        "storage_full", "storage_reserve", "upload_quota"
     ])))
 )]
 pub(crate) async fn upload(
@@ -51,6 +52,7 @@ pub(crate) async fn upload(
     let files = state.submitter.files();
     let bytes_max = files.bytes_max().saturating_add(FORM_OVERHEAD_BYTES);
     refuse_declared_length(request.headers(), bytes_max).map_err(|_| ApiError::TooLarge(files.bytes_max()))?;
+    files.refuse_over_quota(&caller.username).await?;
     let mut form = Form::open(request, bytes_max).await?;
     let received = receive(files, &mut form).await?;
     // In a task of its own, so that a client that disconnects now does not leave bytes without an entry.

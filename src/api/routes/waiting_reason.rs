@@ -3,18 +3,32 @@
 use crate::{
     fleet::{InstanceView, Phase},
     queue::WaitFacts,
+    store::DiskRoom,
     task::{Failure, InstanceId, Task, TaskState, rfc3339},
 };
 
 /// Instances listed by name.
 const TOLD_MAX: usize = 3;
 
-/// Returns the reason as a sentence; `None` for a task that does not wait.
-pub(crate) fn words(task: &Task, wait_facts: &WaitFacts, instances: &[InstanceView]) -> Option<String> {
+/// Returns the reason as a sentence; `None` for a task that does not wait. `room` is that of the file store's disk.
+pub(crate) fn words(
+    task: &Task,
+    wait_facts: &WaitFacts,
+    instances: &[InstanceView],
+    room: Option<DiskRoom>,
+) -> Option<String> {
     match task.state {
         TaskState::Delayed => Some(delay_words(task)),
         TaskState::Claimed => Some(claim_words(task, wait_facts, instances)),
-        TaskState::Waiting => Some(format!("{}, {}", who_words(task, wait_facts, instances), place_words(wait_facts))),
+        TaskState::Waiting => {
+            let reason = match room.filter(DiskRoom::is_low) {
+                Some(DiskRoom { free, reserve }) => {
+                    format!("free space: the disk of the file store has {free} bytes, and {reserve} are reserved")
+                }
+                None => who_words(task, wait_facts, instances),
+            };
+            Some(format!("{reason}, {}", place_words(wait_facts)))
+        }
         TaskState::Running | TaskState::Completed | TaskState::Failed | TaskState::Cancelled => None,
     }
 }
@@ -141,6 +155,7 @@ mod tests {
             start_by_ms: None,
             progress: Progress::default(),
             outputs: Vec::new(),
+            outputs_dropped: 0,
             gone: BTreeSet::new(),
             failure: None,
             facts: TaskFacts::default(),
@@ -183,7 +198,7 @@ mod tests {
     };
 
     fn waiting(wait_facts: WaitFacts, instances: &[InstanceView]) -> String {
-        words(&task(TaskState::Waiting, Priority::Normal), &wait_facts, instances).unwrap()
+        words(&task(TaskState::Waiting, Priority::Normal), &wait_facts, instances, None).unwrap()
     }
 
     #[test]
@@ -226,13 +241,13 @@ mod tests {
         ] {
             let mut task = task(TaskState::Waiting, Priority::Normal);
             task.facts.eligible = eligible.iter().map(|&id| InstanceId::new(id)).collect();
-            assert_eq!(words(&task, &USUAL, &instances).as_deref(), Some(expected));
+            assert_eq!(words(&task, &USUAL, &instances, None).as_deref(), Some(expected));
         }
         let mut task = task(TaskState::Waiting, Priority::Normal);
         task.facts.eligible = vec![InstanceId::new("x:1")];
         task.facts.needs = vec!["class Sharpen".to_owned(), r#"4.ckpt_name "b""#.to_owned()];
         let expected = r#"an instance that has class Sharpen and 4.ckpt_name "b": only x:1 had all, and the config names none of these any more, next in line"#;
-        assert_eq!(words(&task, &USUAL, &instances).as_deref(), Some(expected));
+        assert_eq!(words(&task, &USUAL, &instances, None).as_deref(), Some(expected));
     }
 
     #[test]
@@ -254,7 +269,8 @@ mod tests {
         let busy_there = InstanceView { busy: true, ..there.clone() };
         let avoiding =
             Task { avoids: vec![InstanceId::new(here.id.clone())], ..task(TaskState::Waiting, Priority::Normal) };
-        let say = |wait_facts: WaitFacts, instances: &[InstanceView]| words(&avoiding, &wait_facts, instances).unwrap();
+        let say =
+            |wait_facts: WaitFacts, instances: &[InstanceView]| words(&avoiding, &wait_facts, instances, None).unwrap();
         let elsewhere = "but an attempt failed there; in a few seconds any will do, next in line";
         assert_eq!(say(USUAL, &[here.clone(), there]), "its turn: 2 of 2 instances free, next in line");
         assert_eq!(say(USUAL, &[here.clone(), busy_there]), format!("another instance: 1 of 2 free, {elsewhere}"));
@@ -280,7 +296,7 @@ mod tests {
         let claimed = task(TaskState::Claimed, Priority::Normal);
         let (up, down) = (instance(true, true, true, Phase::Up), instance(true, false, true, Phase::Down));
         let say = |dispatchers, instances: &[InstanceView]| {
-            words(&claimed, &WaitFacts { dispatchers, ..USUAL }, instances).unwrap()
+            words(&claimed, &WaitFacts { dispatchers, ..USUAL }, instances, None).unwrap()
         };
         assert_eq!(say(2, &[up]), "127.0.0.1:8001 to begin: the task has been given to it");
         let answer = "127.0.0.1:8001 to answer: the task has been given to it, else it goes elsewhere";
@@ -290,7 +306,7 @@ mod tests {
 
     #[test]
     fn other_states_have_words_of_their_own_or_none() {
-        let say = |task: &Task| words(task, &USUAL, &[]);
+        let say = |task: &Task| words(task, &USUAL, &[], None);
         let delayed = task(TaskState::Delayed, Priority::Normal);
         assert_eq!(say(&delayed).unwrap(), "retry at 2024-01-01T00:00:00.000Z, after attempt 1 failed");
         let failure = Some(Failure::new(FailureKind::Stalled, "no sign"));

@@ -67,7 +67,8 @@ pub(crate) struct Row {
     updated_at: String,
 }
 
-/// `{"total":2,"items":[…]}`, by name.
+/// `{"total":2,"items":[…]}`, by name. A page of very long params ends before `limit`: continue at an `offset` larger by the
+/// number of its items.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = FlowPage)]
 pub(crate) struct Page {

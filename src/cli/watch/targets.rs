@@ -33,10 +33,19 @@ impl Targets {
     }
 
     /// Creates the targets of a batch from the answer to its submit.
-    pub(crate) fn batch(id: &str, tasks: &Value) -> Self {
-        let named = id.parse().map_or_else(|_| Target::Task(id.to_owned()), Target::Batch);
-        let tasks = tasks.as_array().into_iter().flatten().map(|task| text(task, "id").to_owned());
-        Self { named: vec![named], tasks: tasks.collect() }
+    pub(crate) fn batch(id: &str, answer: &Value) -> Self {
+        let listed = || answer["tasks"].as_array().into_iter().flatten().map(|task| text(task, "id").to_owned());
+        let Ok(batch) = id.parse::<BatchId>() else {
+            return Self { named: vec![Target::Task(id.to_owned())], tasks: listed().collect() };
+        };
+        // An answer that would be too large does not list all tasks.
+        let count = answer["count"].as_u64().filter(|_| answer["truncated"] == true);
+        let count = count.and_then(|count| u16::try_from(count).ok());
+        let tasks = match count {
+            Some(count) => (0..count).map(|index| batch.task(index).to_string()).collect(),
+            None => listed().collect(),
+        };
+        Self { named: vec![Target::Batch(batch)], tasks }
     }
 
     /// Looks up ids of tasks and batches. Each task is followed once, even if it is named twice.

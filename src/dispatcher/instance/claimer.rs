@@ -1,4 +1,4 @@
-//! Claims tasks for an instance while it has a free slot.
+//! Claims tasks for an instance while it has a free slot, and the file store has room for outputs.
 
 use super::state::Instance;
 use crate::{
@@ -28,7 +28,8 @@ pub(crate) async fn run(instance: Arc<Instance>) {
     let slots = instance.shared.parts.settings.slots;
     loop {
         let collecting = instance.activity.collecting.load(std::sync::atomic::Ordering::Relaxed);
-        if !instance.may_claim() || instance.occupied() >= slots || collecting > COLLECTING_MAX {
+        let is_disk_low = instance.shared.parts.store.is_disk_low().await;
+        if is_disk_low || !instance.may_claim() || instance.occupied() >= slots || collecting > COLLECTING_MAX {
             tokio::select! {
                 () = instance.wake.claimer.notified() => {}
                 // The pause after failed runs, and a stale lease, end without a notification.

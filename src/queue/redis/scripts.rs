@@ -51,7 +51,7 @@ scripts! {
     AllowInstance = "#!lua flags=allow-oom" "allow_instance" [];
     Batch = "#!lua flags=no-writes" "batch" [];
     BatchCancel = "#!lua flags=allow-oom" "batch_cancel" ["events" "indexes" "end_task"];
-    BatchList = "#!lua flags=no-writes" "batch_list" [];
+    BatchList = "#!lua flags=no-writes" "batch_list" ["list_rows"];
     Cancel = "#!lua flags=allow-oom" "cancel" ["events" "indexes" "end_task"];
     CheckRedisRestart = "#!lua flags=allow-oom" "check_redis_restart" ["redis_restart"];
     Claim = "#!lua" "claim" ["events" "indexes" "attempts" "task_stream"];
@@ -65,6 +65,7 @@ scripts! {
     EnqueueBatch = "#!lua" "enqueue_batch" ["events" "indexes" "accept"];
     Expire = "#!lua flags=allow-oom" "expire" ["events" "indexes" "end_task"];
     FileAdd = "#!lua flags=allow-oom" "file_add" ["files"];
+    FileCheckDelete = "#!lua flags=no-writes" "file_check_delete" [];
     FileDelete = "#!lua flags=allow-oom" "file_delete" ["files"];
     FileExpire = "#!lua flags=allow-oom" "file_expire" ["files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
@@ -93,10 +94,12 @@ scripts! {
     RestrictedTasks = "#!lua flags=no-writes" "restricted_tasks" [];
     Revive = "#!lua" "revive" ["events" "indexes" "files"];
     Start = "#!lua flags=allow-oom" "start" ["events" "indexes" "attempts"];
+    TaskEntries = "#!lua flags=no-writes" "task_entries" ["list_rows"];
     TaskGet = "#!lua flags=no-writes" "task_get" [];
-    TaskList = "#!lua flags=no-writes" "task_list" [];
+    TaskList = "#!lua flags=no-writes" "task_list" ["list_rows"];
     TaskVersions = "#!lua flags=no-writes" "task_versions" [];
     UnregisteredObjects = "#!lua flags=no-writes" "unregistered_objects" [];
+    UploadBytes = "#!lua flags=no-writes" "upload_bytes" [];
     WaitFacts = "#!lua flags=no-writes" "wait_facts" [];
     WorkflowDelete = "#!lua flags=allow-oom" "workflow_delete" ["files" "workflow_files"];
     WorkflowGet = "#!lua flags=no-writes" "workflow_get" [];

@@ -3,12 +3,12 @@
 use super::{
     enqueue_batcher::{self, FIELDS},
     task_hash::created,
-    verbs::{page, status_words},
+    verbs::status_words,
 };
 use crate::{
     metrics,
     queue::{
-        Queue, Result, TaskPage, TaskQuery,
+        Queue, QuotaExceeded, Result, TaskPage, TaskQuery,
         redis::{
             script_call::{Reply, ms, number, switch},
             scripts::Verb,
@@ -44,12 +44,14 @@ impl PackedTask {
 pub enum BatchEnqueued {
     /// All tasks, accepted at the configured durability, in the order given.
     Created(Vec<Task>),
-    /// The same request was accepted before; its tasks that are still kept.
+    /// The same request was accepted before; its tasks that are still kept, with long outputs cut.
     Replayed(Vec<Task>),
     /// An id exists with another fingerprint (same Idempotency-Key, other body).
     Conflict,
     /// The queue has no room for all of them; retry after this time.
     Full(Duration),
+    /// The payloads of the waiting tasks would exceed this quota of bytes.
+    OverQuota(QuotaExceeded),
     /// A file of one of the tasks does not exist or was deleted.
     NoSuchFile(FileId),
 }
@@ -86,8 +88,9 @@ impl Queue {
         if let Some(first) = tasks.first() {
             self.check_memory_for(&first.new).await?;
         }
-        let mut args = Vec::with_capacity(2 + tasks.len() * FIELDS);
+        let mut args = Vec::with_capacity(4 + tasks.len() * FIELDS);
         args.extend([number(self.limits().waiting_max), number(FIELDS as u64)]);
+        args.extend(self.payload_quota().args());
         args.extend(tasks.iter().flat_map(|task| task.fields.iter().cloned()));
         let mut reply = self.call_durably(Verb::EnqueueBatch, args).await?;
         match reply.tag() {
@@ -97,10 +100,11 @@ impl Queue {
             }
             "replayed" => {
                 let ids: Vec<TaskId> = tasks.iter().map(|task| task.new.id).collect();
-                Ok(BatchEnqueued::Replayed(self.tasks(&ids).await?.into_iter().flatten().collect()))
+                Ok(BatchEnqueued::Replayed(self.all_entries(&ids).await?))
             }
             "conflict" => Ok(BatchEnqueued::Conflict),
             "full" => Ok(BatchEnqueued::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
+            "over_quota" => Ok(BatchEnqueued::OverQuota(self.payload_quota().exceeded(&mut reply)?)),
             "no_such_file" => Ok(BatchEnqueued::NoSuchFile(reply.parse()?)),
             _ => Err(reply.unexpected()),
         }
@@ -135,7 +139,8 @@ impl Queue {
             number(query.limit.clamp(1, limits::PAGE_MAX)),
             query.cursor.map(|cursor| cursor.id.to_string()).unwrap_or_default().into(),
         ];
-        page(self.call(Verb::BatchList, args).await?)
+        let reply = self.call(Verb::BatchList, args).await?;
+        self.page(reply).await
     }
 
     /// Cancels every task of a batch that has not ended, and returns their number. Idempotent.

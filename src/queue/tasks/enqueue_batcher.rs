@@ -5,7 +5,7 @@
 
 use crate::{
     queue::{
-        Error, Result, compression,
+        Error, PayloadQuota, Result, compression,
         redis::{
             durability::Durable,
             script_call::{CALL_TIMEOUT, Reply, ScriptCaller, number},
@@ -87,15 +87,22 @@ struct Shared {
     caller: ScriptCaller,
     durable: Option<Arc<Durable>>,
     waiting_max: u64,
+    payload_quota: Arc<PayloadQuota>,
     tasks: tokio::sync::Mutex<mpsc::Receiver<QueuedTask>>,
 }
 
 impl EnqueueBatcher {
     /// Starts the senders. They stop when it is dropped.
-    pub(crate) fn start(caller: ScriptCaller, durable: Option<Arc<Durable>>, waiting_max: u64) -> Self {
+    pub(crate) fn start(
+        caller: ScriptCaller,
+        durable: Option<Arc<Durable>>,
+        waiting_max: u64,
+        payload_quota: Arc<PayloadQuota>,
+    ) -> Self {
         let (tasks, received) = mpsc::channel(WAITING_MAX);
         let timeout = durable.as_ref().map_or(CALL_TIMEOUT, |durable| durable.timeout());
-        let shared = Arc::new(Shared { caller, durable, waiting_max, tasks: tokio::sync::Mutex::new(received) });
+        let tasks_received = tokio::sync::Mutex::new(received);
+        let shared = Arc::new(Shared { caller, durable, waiting_max, payload_quota, tasks: tasks_received });
         let sender = || AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&shared))));
         Self { tasks, timeout, _senders: (0..CALLS).map(|_| sender()).collect() }
     }
@@ -160,8 +167,9 @@ impl Shared {
 
     /// Sends these tasks in one call. Returns a reply for each.
     async fn call_for(&self, tasks: &[QueuedTask]) -> Result<Vec<Reply>> {
-        let mut args = Vec::with_capacity(2 + tasks.len() * FIELDS);
+        let mut args = Vec::with_capacity(4 + tasks.len() * FIELDS);
         args.extend([number(self.waiting_max), number(FIELDS as u64)]);
+        args.extend(self.payload_quota.args());
         args.extend(tasks.iter().flat_map(|task| task.fields.iter().cloned()));
         let mut reply = self.call(args).await?;
         let replies = reply.replies()?;

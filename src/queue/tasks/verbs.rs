@@ -8,9 +8,9 @@ use crate::{
     fleet::{Counts, FileTotals, Total},
     metrics,
     queue::{
-        Cancelled, Enqueued, Error, Queue, Result, Revived, TaskCursor, TaskPage, TaskQuery, WaitFacts,
+        Cancelled, Enqueued, Queue, Result, Revived, TaskPage, TaskQuery, WaitFacts,
         redis::{
-            script_call::{Reply, list, ms, number, switch},
+            script_call::{Reply, ms, number, switch},
             scripts::Verb,
         },
     },
@@ -33,6 +33,7 @@ impl Queue {
             "replayed" => Ok(Enqueued::Replayed(Box::new(one_task(new.id, &mut reply)?))),
             "conflict" => Ok(Enqueued::Conflict),
             "full" => Ok(Enqueued::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
+            "over_quota" => Ok(Enqueued::OverQuota(self.payload_quota().exceeded(&mut reply)?)),
             "no_such_file" => Ok(Enqueued::NoSuchFile(reply.parse()?)),
             _ => Err(reply.unexpected()),
         }
@@ -107,7 +108,8 @@ impl Queue {
         })
     }
 
-    /// Returns one page of tasks and the exact total, at any offset.
+    /// Returns one page of tasks and the exact total, at any offset. Long outputs are cut, and a page of very long tasks
+    /// has fewer than `limit`.
     pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {
         let cursor = query.cursor;
         let args: Vec<Value> = vec![
@@ -129,7 +131,8 @@ impl Queue {
                 .into(),
             query.workflow.as_ref().map(WorkflowName::as_str).unwrap_or_default().into(),
         ];
-        page(self.call(Verb::TaskList, args).await?)
+        let reply = self.call(Verb::TaskList, args).await?;
+        self.page(reply).await
     }
 
     /// Cancels a task in any state that has not ended. The task is `cancelled` at once.
@@ -151,7 +154,8 @@ impl Queue {
     /// Queues a failed or cancelled task again under the same id, with a new budget of attempts. Idempotent.
     pub async fn revive(&self, id: TaskId) -> Result<Revived> {
         self.check_memory()?;
-        let args = vec![id.to_string().into(), number(self.limits().waiting_max)];
+        let mut args = vec![id.to_string().into(), number(self.limits().waiting_max)];
+        args.extend(self.payload_quota().args());
         let mut reply = self.call_durably(Verb::Revive, args).await?;
         match reply.tag() {
             "revived" => Ok(Revived::Revived(Box::new(one_task(id, &mut reply)?))),
@@ -195,34 +199,7 @@ pub(crate) fn status_words(statuses: &[Status]) -> String {
     words.into_iter().collect::<Vec<_>>().join(",")
 }
 
-/// Parses `{'page', total, more, {id, hash}, …}`.
-pub(crate) fn page(mut reply: Reply) -> Result<TaskPage> {
-    let total = reply.parse()?;
-    let more = reply.parse::<u8>()? == 1;
-    let mut items = Vec::new();
-    for row in reply.lists()? {
-        // A corrupt task is logged and skipped, so that it does not hide all others.
-        match row_task(row) {
-            Ok(Some(task)) => items.push(task),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "corrupt task; not listed"),
-        }
-    }
-    let last = items.last().map(|task: &Task| TaskCursor { created_ms: task.created_ms, id: task.id });
-    Ok(TaskPage { total, items, next_cursor: last.filter(|_| more) })
-}
-
 fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {
     let hash = reply.list()?;
     Fields::new(id, hash).ok_or_else(|| reply.unexpected())?.task()
-}
-
-/// Parses `{id, hash}`; `None` if the hash no longer exists.
-fn row_task(row: Vec<Value>) -> Result<Option<Task>> {
-    let mut row = row.into_iter();
-    let (id, hash) = (row.next().and_then(Value::into_string), row.next().and_then(list));
-    let (Some(id), Some(hash)) = (id, hash) else {
-        return Err(Error::Corrupt("a row of task_list.lua".to_owned()));
-    };
-    Fields::new(id, hash).map(|fields| fields.task()).transpose()
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     metrics,
-    queue::{FileKind, FileRecord, Queue},
+    queue::{FileKind, FileRecord, Queue, UploadQuota},
     store::{self, Store, Stored, Writer},
-    submit::Result,
+    submit::{Error, Result},
     task::FileId,
 };
 
@@ -14,6 +14,7 @@ pub struct FileRegistry {
     queue: Queue,
     store: Store,
     bytes_max: u64,
+    quota: UploadQuota,
 }
 
 /// A file that was received completely and is not visible yet. Dropped without
@@ -30,7 +31,23 @@ pub struct ReceivedFile {
 impl FileRegistry {
     /// Returns a registry of files of at most `bytes_max` bytes.
     pub fn new(queue: Queue, store: Store, bytes_max: u64) -> Self {
-        Self { queue, store, bytes_max }
+        Self { queue, store, bytes_max, quota: UploadQuota::default() }
+    }
+
+    /// Sets the quotas of uploads.
+    pub(in crate::submit) fn with_quota(self, quota: UploadQuota) -> Self {
+        Self { quota, ..self }
+    }
+
+    /// Refuses an upload of a user who has used up a quota, before its bytes are read.
+    ///
+    /// # Errors
+    /// [`Error::QuotaExceeded`], [`Error::Queue`].
+    pub async fn refuse_over_quota(&self, owner: &str) -> Result<()> {
+        match self.queue.exceeded_quota(owner, self.quota).await? {
+            None => Ok(()),
+            Some(exceeded) => Err(Error::QuotaExceeded(exceeded)),
+        }
     }
 
     /// Returns the largest size of a file, bytes.
@@ -41,16 +58,16 @@ impl FileRegistry {
     /// Starts to write a file.
     ///
     /// # Errors
-    /// [`store::Error::Unavailable`]; writing fails with [`store::Error::TooLarge`] beyond [`Self::bytes_max`].
+    /// [`store::Error::Unavailable`], [`store::Error::ReserveReached`]; writing fails with [`store::Error::TooLarge`]
+    /// beyond [`Self::bytes_max`].
     pub async fn create(&self, id: FileId) -> Result<Writer, store::Error> {
-        self.store.create(id, self.bytes_max).await
+        self.store.create_upload(id, self.bytes_max).await
     }
 
     /// Makes a file of `owner` visible: finishes its bytes and adds its entry.
     ///
     /// # Errors
-    /// [`Error::Queue`](crate::submit::Error::Queue) and [`Error::Store`](crate::submit::Error::Store). The file is then
-    /// deleted in the background.
+    /// [`Error::Queue`], [`Error::Store`] and [`Error::QuotaExceeded`]. The file is then deleted in the background.
     pub async fn register(&self, owner: &str, received: ReceivedFile) -> Result<FileRecord> {
         let ReceivedFile { id, filename, writer } = received;
         let Stored { size_bytes, sha256, head } = writer.finish().await?;
@@ -66,7 +83,8 @@ impl FileRegistry {
             created_ms: 0,
             shares: None,
         };
-        match self.queue.add_file(&record).await {
+        let added = self.queue.add_upload(&record, self.quota).await.map_err(Error::from);
+        match added.and_then(|added| added.map_err(Error::QuotaExceeded)) {
             Ok(None) => {}
             Ok(Some(object)) => {
                 // The collector deletes a duplicate that remains here.
@@ -78,7 +96,7 @@ impl FileRegistry {
                 // In the background, so that the client gets its answer now.
                 let registry = self.clone();
                 tokio::spawn(async move { registry.discard(id).await });
-                return Err(error.into());
+                return Err(error);
             }
         }
         metrics::uploaded(size_bytes);

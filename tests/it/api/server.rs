@@ -11,8 +11,8 @@ use shuzhiren::{
     auth::Auth,
     fetch::Fetcher,
     process,
-    queue::{Acquired, Claim, Claimed, Lease, Queue, QueueLimits, Token},
-    settings::{AuthSettings, Durability, FetchSettings, FrontSettings, RedisSettings, Secret},
+    queue::{Acquired, Claim, Claimed, Lease, Queue, QueueLimits, Token, UploadQuota},
+    settings::{AuthSettings, DiskReserve, Durability, FetchSettings, FrontSettings, RedisSettings, Secret},
     store::Store,
     task::{InstanceId, Links},
 };
@@ -48,6 +48,8 @@ pub struct Options {
     pub fetch_timeout: Duration,
     /// Private mode.
     pub link_ttl: Option<Duration>,
+    pub upload_quota: UploadQuota,
+    pub disk_reserve: DiskReserve,
 }
 
 impl Default for Options {
@@ -60,6 +62,8 @@ impl Default for Options {
             fetch_allow,
             fetch_timeout,
             link_ttl: None,
+            upload_quota: UploadQuota::default(),
+            disk_reserve: DiskReserve::Bytes(0),
         }
     }
 }
@@ -80,6 +84,7 @@ impl Api {
         let queue = Queue::connect(&settings, limits).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("file://{}", folder.path().display())).await.unwrap();
+        let store = store.with_reserve(options.disk_reserve);
         let auth = Auth::new(&AuthSettings {
             admin_username: "admin".to_owned(),
             admin_password: Some(Secret::new("admin123")),
@@ -104,7 +109,9 @@ impl Api {
             fetch_timeout: options.fetch_timeout,
             fetch_bytes_max: FILE_BYTES_MAX / 2,
         });
-        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX).fetching(fetcher.unwrap());
+        let state = ApiState::new(queue.clone(), store, auth, links, front, FILE_BYTES_MAX)
+            .limiting_uploads(options.upload_quota)
+            .fetching(fetcher.unwrap());
         let listener = process::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

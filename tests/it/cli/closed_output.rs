@@ -31,6 +31,26 @@ async fn a_pipe_that_closes_ends_the_command_politely() {
 }
 
 #[tokio::test]
+async fn an_output_that_cannot_be_written_is_no_panic() {
+    let stack = Stack::start(1, 0).await;
+    let shell = Shell::logged_in(&stack).await;
+    stack.client.submit(json!({"workflow": workflow::quick(1)})).await;
+    for (line, code) in [
+        ("$S tasks 2>/dev/full", 0),
+        ("$S tasks 2>&-", 0),
+        ("$S --log trace tasks 2>/dev/full", 0),
+        ("$S --log trace tasks 2> >(true)", 0),
+        ("$S tasks no-such-argument 2>/dev/full >/dev/full", 2),
+        ("$S tasks >/dev/full", 7),
+        ("$S tasks --json >/dev/full", 7),
+        ("$S --help >/dev/full", 0),
+    ] {
+        let ran = piped(&shell, line).await;
+        assert!(ran.err.ends_with(&format!("codes {code}\n")) && !ran.err.contains("panicked"), "{line}: {ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn results_are_saved_after_the_reader_has_gone() {
     let stack = Stack::start(1, 1).await;
     let shell = Shell::logged_in(&stack).await;

@@ -6,6 +6,8 @@ mod early_outputs;
 mod eligibility;
 mod files;
 mod leases;
+mod lists;
+mod quotas;
 mod repair;
 mod workflows;
 
@@ -42,6 +44,8 @@ pub fn mutants() -> Vec<&'static Mutant> {
         eligibility::MUTANTS,
         early_outputs::MUTANTS,
         leases::MUTANTS,
+        lists::MUTANTS,
+        quotas::MUTANTS,
     ]
     .into_iter()
     .flatten()

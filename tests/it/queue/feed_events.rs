@@ -99,7 +99,7 @@ pub async fn every_change_of_a_task_is_published(world: &World) {
         assert_eq!((event.id, event.version, event.owner.as_str()), (id, version, "alice"));
         match &event.change {
             TaskChange::Progress(seen) => assert_eq!(seen, &progress),
-            TaskChange::Completed { outputs } => assert_eq!(outputs.as_slice(), std::slice::from_ref(&output)),
+            TaskChange::Completed { outputs, .. } => assert_eq!(outputs.as_slice(), std::slice::from_ref(&output)),
             _ => {}
         }
         let kind = serde_json::to_value(&event.change).unwrap()["kind"].as_str().unwrap().to_owned();
@@ -119,7 +119,7 @@ pub async fn every_change_of_a_task_is_published(world: &World) {
     ];
     assert_eq!(kinds, expected.map(|(kind, attempt, instance)| (kind.to_owned(), attempt, instance)));
     let event = next_task(&mut feed).await;
-    assert!(matches!(&event.change, TaskChange::Completed { outputs } if outputs == &[output]), "{event:?}");
+    assert!(matches!(&event.change, TaskChange::Completed { outputs, .. } if outputs == &[output]), "{event:?}");
     assert_eq!(world.task(id).await.version, event.version);
 }
 

@@ -25,6 +25,7 @@ scenarios! {
     version_numbers_continue_after_a_deletion
     the_number_of_published_workflows_is_limited
     workflows_are_listed_by_name
+    a_page_of_long_workflows_ends_early
     tasks_are_listed_by_their_workflow
 }
 
@@ -58,6 +59,19 @@ async fn found(world: &World, text: &str, version: Option<u64>) -> StoredWorkflo
         WorkflowFound::Found(workflow) => *workflow,
         other => panic!("not found: {other:?}"),
     }
+}
+
+pub async fn a_page_of_long_workflows_ends_early(world: &World) {
+    let long = WorkflowHead { description: Some("x".repeat(900_000)), ..head("d") };
+    let graph = raw("{}");
+    for number in 0..5 {
+        let published = plain(&long, &graph);
+        world.queue.publish_workflow(&name(&format!("w{number}")), published, None, WORKFLOW_LIMITS).await.unwrap();
+    }
+    let (total, rows) = world.queue.workflows(0, 200).await.unwrap();
+    assert_eq!((total, rows.len()), (5, 3));
+    let (_, rows) = world.queue.workflows(3, 200).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["w3", "w4"]);
 }
 
 pub async fn a_published_workflow_is_read_back_to_the_byte(world: &World) {

@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpListener,
+    os::fd::OwnedFd,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -26,14 +27,28 @@ impl Role {
         Self::spawn_by(shell, args, port, variables, std::path::Path::new("/dev/null"))
     }
 
-    fn spawn_by(
-        mut command: Command,
+    /// Like [`Role::spawn`], by a command that ends by executing its last arguments.
+    pub fn spawn_command(
+        command: Command,
         args: &[&str],
         port: u16,
         variables: &[(&str, &str)],
         log: &std::path::Path,
     ) -> Self {
+        Self::spawn_by(command, args, port, variables, log)
+    }
+
+    /// Like [`Role::spawn`], with this log.
+    pub fn spawn_with_log(args: &[&str], port: u16, variables: &[(&str, &str)], log: OwnedFd) -> Self {
+        Self::spawn_into(Command::new(env!("CARGO_BIN_EXE_shuzhiren")), args, port, variables, log)
+    }
+
+    fn spawn_by(command: Command, args: &[&str], port: u16, variables: &[(&str, &str)], log: &std::path::Path) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        Self::spawn_into(command, args, port, variables, log.into())
+    }
+
+    fn spawn_into(mut command: Command, args: &[&str], port: u16, variables: &[(&str, &str)], log: OwnedFd) -> Self {
         for (name, _) in std::env::vars() {
             if name.starts_with("SHUZHIREN_") || name.starts_with("OTEL_") || name == "REDIS_URL" {
                 command.env_remove(name);

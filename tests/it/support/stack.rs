@@ -111,6 +111,8 @@ impl Stack {
             ("SHUZHIREN_ADMIN_PASSWORD", PASSWORD),
             ("SHUZHIREN_JWT_SECRET", JWT_SECRET),
             ("SHUZHIREN_FETCH_ALLOW", "127.0.0.0/8"),
+            // The disk of the tests may be full to its reserve.
+            ("SHUZHIREN_DISK_RESERVE", "0"),
             // A request through a proxy would fail.
             ("HTTP_PROXY", "http://127.0.0.1:1"),
             ("http_proxy", "http://127.0.0.1:1"),
@@ -161,7 +163,16 @@ impl Stack {
         self.dispatchers.len() - 1
     }
 
+    /// Starts a dispatcher with an additional setting.
+    pub fn add_dispatcher_with(&self, name: &str, value: &str) -> Role {
+        self.spawn_dispatcher_with(false, &[(name, value)])
+    }
+
     fn spawn_dispatcher(&self, ignores_sigxfsz: bool) -> Role {
+        self.spawn_dispatcher_with(ignores_sigxfsz, &[])
+    }
+
+    fn spawn_dispatcher_with(&self, ignores_sigxfsz: bool, more: &[(&str, &str)]) -> Role {
         let port = free_port();
         let (listen, url) = (format!("127.0.0.1:{port}"), self.redis.url());
         let storage = format!("file://{}", self.folder.path().join("files").display());
@@ -172,9 +183,10 @@ impl Stack {
             ("SHUZHIREN_HTTP_TIMEOUT", "2s"),
             ("SHUZHIREN_STALL_TIMEOUT", "5s"),
             ("SHUZHIREN_GONE_AFTER", "2s"),
+            ("SHUZHIREN_DISK_RESERVE", "0"),
             ("SHUZHIREN_LOG", "info,shuzhiren=debug"),
         ];
-        variables.extend(pairs(&self.files).chain(pairs(&self.variables)));
+        variables.extend(pairs(&self.files).chain(pairs(&self.variables)).chain(more.iter().copied()));
         let args = ["dispatcher", "--listen", &listen];
         if ignores_sigxfsz {
             return Role::spawn_ignoring_sigxfsz(&args, port, &variables);

@@ -129,7 +129,7 @@ pub(crate) async fn submit(args: SubmitArgs) -> Result<(), Error> {
 
 async fn accepted(api: &Api, args: &SubmitArgs, answer: &Answer) -> Result<(), Error> {
     let (targets, kind) = match answer.value["batchId"].as_str().filter(|_| answer.value["tasks"].is_array()) {
-        Some(id) => (Targets::batch(id, &answer.value["tasks"]), "batch"),
+        Some(id) => (Targets::batch(id, &answer.value), "batch"),
         None => (Targets::task(answer.text("id")), "task"),
     };
     warn(answer);

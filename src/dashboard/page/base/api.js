@@ -24,6 +24,23 @@ const TIMEOUT_MS = 30_000;
  */
 export const call = (method, path, options) => request(method, `api/${path}`, options);
 
+/**
+ * Reads `limit` entries of a list from `offset`. A page of very long entries ends early; the rest is read by its cursor,
+ * or by `offset` if the list has none.
+ */
+export async function callPage(path, { limit, offset, ...filters }, options) {
+  const read = (place) => call('GET', `${path}?${new URLSearchParams({ ...filters, ...place })}`, options);
+  const page = await read({ limit, offset });
+  for (let part = page; part.items.length > 0; ) {
+    const left = Math.min(limit, page.total - offset) - page.items.length;
+    if (left <= 0 || part.nextCursor === null) break;
+    const place = part.nextCursor ? { cursor: part.nextCursor } : { offset: offset + page.items.length };
+    part = await read({ limit: left, ...place });
+    page.items.push(...part.items);
+  }
+  return page;
+}
+
 /** Like `call`, for the bytes of a stored file. The token replaces the signature of a signed link. */
 export const callFile = (method, fileId, query, options) =>
   request(method, `upload/file/${encodeURIComponent(fileId)}${query}`, options);

@@ -18,9 +18,11 @@ const OUTPUTS_MAX = 200;
 const POLL_MS = 5_000;
 /** Age after which instances are read again, because messages do not carry the device and version. */
 const INSTANCES_STALE_MS = 15_000;
+/** Interval between two reads of the health, which no message carries. */
+const HEALTH_MS = 15_000;
 
 /** `overview` and `instances` are `null` until loaded. Instances are in the order of the config. */
-export const known = { overview: null, instances: null, instancesError: null };
+export const known = { overview: null, instances: null, instancesError: null, health: null };
 
 /** taskId → `{at, …data of its latest message}`; `at` is `performance.now()`. */
 const updates = new Map();
@@ -43,6 +45,7 @@ export function onMessage(message) {
   } else if (type === 'connected' || type === 'resync') {
     publish('resync');
     readInstances();
+    readHealth();
   }
 }
 
@@ -168,8 +171,21 @@ setInterval(async () => {
   publish('statuses');
 }, POLL_MS);
 
+async function readHealth() {
+  if (!isLoggedIn() || document.visibilityState !== 'visible') return;
+  try {
+    known.health = await call('GET', 'health');
+  } catch {
+    // The banner reports that the server is unreachable.
+    return;
+  }
+  publish('overview');
+}
+
+setInterval(readHealth, HEALTH_MS);
+
 /** Drops all state, because another user may log in. */
 export function reset() {
-  Object.assign(known, { overview: null, instances: null, instancesError: null });
+  Object.assign(known, { overview: null, instances: null, instancesError: null, health: null });
   updates.clear();
 }

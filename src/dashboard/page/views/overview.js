@@ -198,9 +198,9 @@ function statTiles() {
   return { element, update };
 }
 
-function drawProblems(container, { overview: counts, instances }) {
+function drawProblems(container, { overview: counts, instances, health }) {
   container.hidden = counts === null && instances === null;
-  const list = findProblems(counts, instances);
+  const list = findProblems(counts, instances, health);
   const key = JSON.stringify(
     list.map((item) => [item.kind, item.instance?.id, item.instance?.lastError, Math.floor((item.waitingMs ?? 0) / 5_000)]),
   );
@@ -245,7 +245,7 @@ function problemItem(item) {
       h('span', { class: 'why' }, t('problems.long_wait.text', { n: number(item.count), since })),
     ];
   }
-  const place = { no_instances: 'config', memory_full: 'tasks' }[item.kind] ?? 'instances';
+  const place = { no_instances: 'config', memory_full: 'tasks', disk_low: 'files' }[item.kind] ?? 'instances';
   return [
     h('a', { href: link([place]) }, t(`problems.${item.kind}`)),
     h('span', { class: 'why' }, t(`problems.${item.kind}.text`)),

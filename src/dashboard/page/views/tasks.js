@@ -1,6 +1,6 @@
 // Tasks view: a filtered, paginated, live list. Filter and page are part of the route.
 
-import { call } from '../base/api.js';
+import { callPage } from '../base/api.js';
 import { h, reconcile, setAttr, setChildren, setText, scope as newScope } from '../base/dom.js';
 import { number } from '../base/format.js';
 import { t } from '../base/i18n.js';
@@ -79,15 +79,15 @@ export function tasks(root, first, scope) {
   const source = resource(
     scope,
     (signal) =>
-      call(
-        'GET',
-        `tasks?${new URLSearchParams({
+      callPage(
+        'tasks',
+        {
           limit: PAGE_SIZE,
           offset: (query.page - 1) * PAGE_SIZE,
           ...(query.statuses.length && { status: query.statuses.join(',') }),
           ...(query.batch && { batchId: query.batch }),
           ...(query.workflow && { workflow: query.workflow }),
-        })}`,
+        },
         { signal },
       ),
     draw,

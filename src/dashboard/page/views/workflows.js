@@ -1,6 +1,6 @@
 // Workflows view: the published workflows by name.
 
-import { call } from '../base/api.js';
+import { callPage } from '../base/api.js';
 import { h, reconcile, setAttr, setChildren, setText } from '../base/dom.js';
 import { timeOfDay, number, fullTime } from '../base/format.js';
 import { t } from '../base/i18n.js';
@@ -19,7 +19,7 @@ export function workflows(root, first, scope) {
   setChildren(root, h('div', { class: 'head' }, h('h1', {}, t('workflows'))), container, pages.element);
   const source = resource(
     scope,
-    (signal) => call('GET', `workflows?limit=${PAGE_SIZE}&offset=${(page - 1) * PAGE_SIZE}`, { signal }),
+    (signal) => callPage('workflows', { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }, { signal }),
     ({ data, error, isOld }) => {
       if (data === null) {
         setChildren(container, error ? failedPanel(error, source.refresh) : loadingPanel(4));

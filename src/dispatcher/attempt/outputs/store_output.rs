@@ -118,6 +118,7 @@ impl OutputStore {
             height: facts.height,
             duration_ms: facts.duration_ms,
             text: None,
+            truncated: false,
             temporary: file.folder_type == "temp",
             source: Some(source_of(file)),
         })
@@ -194,9 +195,11 @@ async fn read(store: &Store, id: FileId, range: Range<u64>) -> Result<Vec<u8>, s
 fn store_failed(error: store::Error) -> StageError {
     let kind = match error {
         store::Error::TooLarge { .. } => FailureKind::OutputTooLarge,
-        store::Error::Full | store::Error::NotFound | store::Error::Unusable(_) | store::Error::Unavailable(_) => {
-            FailureKind::StorageFailed
-        }
+        store::Error::Full
+        | store::Error::ReserveReached(_)
+        | store::Error::NotFound
+        | store::Error::Unusable(_)
+        | store::Error::Unavailable(_) => FailureKind::StorageFailed,
     };
     StageError::failed(Failure::new(kind, format!("output not stored: {error}")))
 }

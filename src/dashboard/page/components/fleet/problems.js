@@ -8,9 +8,13 @@ const LONG_WAIT_MS = 60_000;
 /** Whether an instance is enabled, but down or suspect. */
 export const hasProblem = (instance) => instance.enabled && ['down', 'suspect'].includes(phaseOf(instance));
 
-/** Returns a list of `{about: 'instance'|'queue', level: 'bad'|'warn', kind, instance?, waitingMs?, count?}`. */
-export function findProblems(overview, instances) {
+/**
+ * `health` is the answer of `GET /api/health`, or null.
+ * Returns a list of `{about: 'instance'|'queue', level: 'bad'|'warn', kind, instance?, waitingMs?, count?}`.
+ */
+export function findProblems(overview, instances, health) {
   const found = [];
+  if (health?.warnings?.includes('storage_reserve')) found.push({ about: 'queue', level: 'bad', kind: 'disk_low' });
   if (instances) {
     const enabled = instances.filter((item) => item.enabled);
     if (instances.length === 0) found.push({ about: 'queue', level: 'warn', kind: 'no_instances' });

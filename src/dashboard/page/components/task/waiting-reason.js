@@ -9,6 +9,7 @@ const FORMS = [
   [/^an instance to (?:begin|start)/, 'waiting.instance', []],
   [/^(\S+) to (?:begin|start)/, 'waiting.start', ['instance']],
   [/^(\S+) to (?:answer|respond)/, 'waiting.response', ['instance']],
+  [/^free space: /, 'waiting.diskLow', []],
   [/^a dispatcher: none/, 'waiting.noDispatcher', []],
   [/^the dispatchers to /, 'waiting.afterOutage', []],
   [/^an instance that has (.+?): only /, 'waiting.needs', ['needs']],
