@@ -3,7 +3,8 @@
 //! observers of the whole scenario and by Redis itself (shared page safety.md §4, queue.md §4).
 //!
 //! `cluster` has the processes and their links, `load` the clients, `observers` the observers, `executions` what the
-//! stand-ins did, `referee` the verdict; every other file holds scenarios. `soak` mixes all faults at random.
+//! stand-ins did, `referee` the verdict, `traffic` a steady load and its figures; every other file holds scenarios. `soak`
+//! mixes all faults at random, `tables` measures the outages of replicated Redis.
 
 mod apis;
 mod backlog;
@@ -19,7 +20,14 @@ mod managed_process;
 mod network;
 mod observers;
 mod random_faults;
+mod redis_cluster;
+mod redis_faults;
 mod redis_outages;
+mod redis_servers;
 mod referee;
+mod sentinel;
+mod server_versions;
 mod soak;
+mod tables;
 mod takeover_times;
+mod traffic;

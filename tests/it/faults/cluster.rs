@@ -1,8 +1,12 @@
 //! A cluster under test: Redis, stand-ins, APIs and dispatchers as processes, every link through a proxy.
 
-use super::{executions::LogLine, managed_process::ManagedProcess};
+use super::{
+    executions::LogLine,
+    managed_process::ManagedProcess,
+    redis_servers::{RedisPlan, RedisServers},
+};
 use crate::support::{
-    TestRedis, eventually,
+    eventually,
     proxy::{Proxy, Target},
     raw::RawRedis,
     stack::{ApiClient, PASSWORD},
@@ -29,6 +33,8 @@ pub struct Plan {
     pub http_timeout: Duration,
     /// Speed-up of the stand-ins' work.
     pub speed: f64,
+    pub redis: RedisPlan,
+    pub durability: &'static str,
 }
 
 impl Default for Plan {
@@ -41,6 +47,8 @@ impl Default for Plan {
             gone_after: Duration::from_secs(60),
             http_timeout: Duration::from_secs(2),
             speed: 1.0,
+            redis: RedisPlan::One,
+            durability: "fsync",
         }
     }
 }
@@ -74,7 +82,7 @@ pub struct Cluster {
     pub apis: Vec<ManagedProcess>,
     pub dispatchers: Vec<ManagedProcess>,
     pub instances: Vec<Instance>,
-    pub redis: TestRedis,
+    pub redis: RedisServers,
     /// Client of the first API, without a proxy.
     pub client: ApiClient,
     folder: tempfile::TempDir,
@@ -83,8 +91,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts everything, and waits until every instance is owned (if there is a dispatcher).
     pub async fn start(plan: Plan) -> Self {
-        // An acknowledged write is on disk: a killed Redis loses nothing.
-        let redis = TestRedis::start_with(&["--appendfsync", "always"]);
+        let redis = RedisServers::start(&plan.redis).await;
         let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
         let mut instances = Vec::new();
         for _ in 0..plan.instances {
@@ -94,7 +101,7 @@ impl Cluster {
         }
         let fleet = fleet(&instances);
         std::fs::write(folder.path().join("fleet.json"), fleet.to_string()).unwrap();
-        let mut apis: Vec<ManagedProcess> = (0..plan.apis).map(|number| api(number, &redis, &folder)).collect();
+        let mut apis: Vec<ManagedProcess> = (0..plan.apis).map(|number| api(number, &plan, &redis, &folder)).collect();
         apis.iter_mut().for_each(ManagedProcess::start);
         let client = ApiClient::with_login(apis[0].port, "admin", PASSWORD).await;
         let mut cluster = Self { plan, apis, dispatchers: Vec::new(), instances, redis, client, folder };
@@ -110,7 +117,7 @@ impl Cluster {
     pub fn add_dispatcher(&mut self) -> usize {
         let number = self.dispatchers.len();
         let ms = |duration: Duration| format!("{}ms", duration.as_millis());
-        let mut variables = shared_variables(&self.folder);
+        let mut variables = shared_variables(&self.plan, &self.folder);
         variables.extend([
             ("SHUZHIREN_LEASE_TTL".to_owned(), ms(self.plan.lease_ttl)),
             ("SHUZHIREN_HTTP_TIMEOUT".to_owned(), ms(self.plan.http_timeout)),
@@ -118,7 +125,7 @@ impl Cluster {
         ]);
         let name = format!("dispatcher-{number}");
         let log = self.folder.path().join(format!("{name}.log"));
-        let mut process = ManagedProcess::new(name, "dispatcher", self.redis.socket(), variables, log);
+        let mut process = ManagedProcess::new(name, "dispatcher", self.redis.link(), variables, log);
         process.start();
         self.dispatchers.push(process);
         number
@@ -160,7 +167,7 @@ impl Cluster {
 
     /// A direct connection to Redis, past every proxy.
     pub fn raw(&self) -> RawRedis {
-        RawRedis::connect(&self.redis.socket())
+        self.redis.raw()
     }
 
     /// Instance → (dispatcher's name, lease token); without an entry, no dispatcher owns it.
@@ -199,10 +206,10 @@ impl Cluster {
     }
 }
 
-fn shared_variables(folder: &tempfile::TempDir) -> Vec<(String, String)> {
+fn shared_variables(plan: &Plan, folder: &tempfile::TempDir) -> Vec<(String, String)> {
     [
         ("SHUZHIREN_STORAGE_URL", format!("file://{}", folder.path().join("files").display())),
-        ("SHUZHIREN_DURABILITY", "fsync".to_owned()),
+        ("SHUZHIREN_DURABILITY", plan.durability.to_owned()),
         ("SHUZHIREN_LOG", "info,fred=error,shuzhiren=debug".to_owned()),
         ("SHUZHIREN_LOG_FORMAT", "json".to_owned()),
     ]
@@ -210,8 +217,8 @@ fn shared_variables(folder: &tempfile::TempDir) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn api(number: usize, redis: &TestRedis, folder: &tempfile::TempDir) -> ManagedProcess {
-    let mut variables = shared_variables(folder);
+fn api(number: usize, plan: &Plan, redis: &RedisServers, folder: &tempfile::TempDir) -> ManagedProcess {
+    let mut variables = shared_variables(plan, folder);
     variables.extend(
         [
             ("SHUZHIREN_ADMIN_PASSWORD", PASSWORD.to_owned()),
@@ -222,7 +229,7 @@ fn api(number: usize, redis: &TestRedis, folder: &tempfile::TempDir) -> ManagedP
     );
     let name = format!("api-{number}");
     let log = folder.path().join(format!("{name}.log"));
-    ManagedProcess::new(name, "api", redis.socket(), variables, log)
+    ManagedProcess::new(name, "api", redis.link(), variables, log)
 }
 
 fn fleet(instances: &[Instance]) -> Value {

@@ -55,6 +55,10 @@ pub struct Load {
     /// Answers that the API must not give.
     violations: Arc<Mutex<Vec<String>>>,
     refusals: Arc<Mutex<Vec<Duration>>>,
+    /// Times at which a task was accepted.
+    accepted: Arc<Mutex<Vec<Instant>>>,
+    /// Pause between two tries of a request.
+    pause: Duration,
     seeds: Arc<AtomicU64>,
 }
 
@@ -67,8 +71,25 @@ impl Load {
             entries: Arc::default(),
             violations: Arc::default(),
             refusals: Arc::default(),
+            accepted: Arc::default(),
+            pause: Duration::from_millis(150),
             seeds: Arc::new(AtomicU64::new(1)),
         }
+    }
+
+    /// Clients of one API only, which try again after this pause.
+    pub fn at(cluster: &Cluster, api: usize, pause: Duration) -> Self {
+        let all = Self::new(cluster);
+        // Graphs of two loads must differ.
+        let seeds = Arc::new(AtomicU64::new(1 + 1_000_000 * u64::try_from(api).unwrap()));
+        Self { bases: vec![all.bases[api].clone()], pause, seeds, ..all }
+    }
+
+    /// Times at which a task was accepted, in order.
+    pub fn accepted(&self) -> Vec<Instant> {
+        let mut accepted = self.accepted.lock().unwrap().clone();
+        accepted.sort();
+        accepted
     }
 
     pub fn entries(&self) -> Vec<Entry> {
@@ -109,6 +130,7 @@ impl Load {
         let answer = self.until_answered(seed, Method::POST, "/api/tasks", Some((&key, &body)), Some(place)).await;
         let id = answer["data"]["id"].as_str().unwrap_or_else(|| panic!("no task: {answer}")).to_owned();
         self.entries.lock().unwrap()[place].id = Some(id.clone());
+        self.accepted.lock().unwrap().push(Instant::now());
         id
     }
 
@@ -182,7 +204,7 @@ impl Load {
                 }
             }
             assert!(Instant::now() < give_up, "{method} {path} was never answered");
-            tokio::time::sleep(Duration::from_millis(150)).await;
+            tokio::time::sleep(self.pause).await;
         }
         unreachable!()
     }

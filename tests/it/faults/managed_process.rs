@@ -1,10 +1,6 @@
 //! A process of the program with its own link to Redis. It can be killed, paused, and started again on the same port.
 
-use crate::support::{
-    proxy::{Proxy, Target},
-    stable_port,
-    stack::Role,
-};
+use crate::support::{redis_link::RedisLink, stable_port, stack::Role};
 use std::{path::PathBuf, time::Duration};
 
 /// Longest time until the process exits after SIGTERM, even on a busy machine.
@@ -13,8 +9,8 @@ const OBEYS_WITHIN: Duration = Duration::from_secs(30);
 pub struct ManagedProcess {
     pub name: String,
     pub port: u16,
-    /// Proxy between the process and Redis.
-    pub redis: Proxy,
+    /// Its link to Redis.
+    pub redis: RedisLink,
     args: Vec<String>,
     variables: Vec<(String, String)>,
     log: PathBuf,
@@ -27,13 +23,12 @@ pub struct ManagedProcess {
 
 impl ManagedProcess {
     /// A process that is not started yet. `args` are added to `--listen`.
-    pub fn new(name: String, kind: &str, redis: PathBuf, variables: Vec<(String, String)>, log: PathBuf) -> Self {
+    pub fn new(name: String, kind: &str, redis: RedisLink, variables: Vec<(String, String)>, log: PathBuf) -> Self {
         let port = stable_port();
-        let link = Proxy::start(Target::Unix(redis));
         let mut variables = variables;
-        variables.push(("REDIS_URL".to_owned(), format!("redis://127.0.0.1:{}", link.port)));
+        variables.push(("REDIS_URL".to_owned(), redis.url.clone()));
         let args = vec![kind.to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
-        Self { name, port, redis: link, args, variables, log, role: None, life_from: 0, faults: Vec::new() }
+        Self { name, port, redis, args, variables, log, role: None, life_from: 0, faults: Vec::new() }
     }
 
     /// Starts the process unless it runs.

@@ -1,11 +1,12 @@
 //! Random faults, a few seconds apart, each undone a little later.
 
-use super::{cluster::Cluster, managed_process::ManagedProcess, takeover_times::TakeoverTimes};
+use super::{
+    cluster::Cluster, managed_process::ManagedProcess, redis_faults::RedisFaults, takeover_times::TakeoverTimes,
+};
 use crate::{model::Dice, support::proxy::Fault};
 use shuzhiren::sim::{Faults, Times};
 use std::{
     collections::BTreeMap,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -23,8 +24,6 @@ enum Undo {
     AwaitDispatcher(usize, Instant),
     StartApi(usize),
     AwaitApi(usize, Instant),
-    LaunchRedis,
-    WakeRedis,
     HealDispatcherLink(usize),
     HealApiLink(usize),
     HealInstance(usize),
@@ -37,12 +36,20 @@ pub struct RandomFaults {
     open: Vec<(Instant, Undo)>,
     done: BTreeMap<&'static str, usize>,
     takeovers: TakeoverTimes,
+    redis: RedisFaults,
 }
 
 impl RandomFaults {
     pub fn new(cluster: &Cluster, seed: u64) -> Self {
         let takeovers = TakeoverTimes::watch(cluster);
-        Self { dice: Dice::new(seed), next: Instant::now(), open: Vec::new(), done: BTreeMap::new(), takeovers }
+        Self {
+            dice: Dice::new(seed),
+            next: Instant::now(),
+            open: Vec::new(),
+            done: BTreeMap::new(),
+            takeovers,
+            redis: RedisFaults::new(Dice::new(seed ^ 0x5EED)),
+        }
     }
 
     /// Undoes faults that are due, and causes a new one when it is time.
@@ -51,6 +58,10 @@ impl RandomFaults {
         while let Some(place) = self.open.iter().position(|(at, _)| *at <= now) {
             let (_, undo) = self.open.remove(place);
             self.undo(cluster, undo).await;
+        }
+        if let Some(what) = self.redis.step(cluster) {
+            self.takeovers.redis_is_disturbed();
+            *self.done.entry(what).or_default() += 1;
         }
         if now >= self.next && self.open.len() < OPEN_MAX {
             self.next = now + Duration::from_millis(500 + self.dice.next() % PAUSE_MS_MAX);
@@ -70,6 +81,7 @@ impl RandomFaults {
             self.step(cluster).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.redis.end(cluster).await;
         cluster.wait_owned().await;
     }
 
@@ -91,11 +103,10 @@ impl RandomFaults {
         let dispatcher = self.dice.below(cluster.dispatchers.len());
         let api = self.dice.below(cluster.apis.len());
         let instance = self.dice.below(cluster.instances.len());
-        let what = self.dice.below(100);
+        let what = self.dice.below(90);
         let is_free = match what {
             0..34 => !self.open.iter().any(|(_, undo)| undo.is_of_dispatcher(dispatcher)),
             34..50 => !self.open.iter().any(|(_, undo)| undo.is_of_api(api)),
-            50..60 => !self.open.iter().any(|(_, undo)| matches!(undo, Undo::LaunchRedis | Undo::WakeRedis)),
             _ => !self.open.iter().any(|(_, undo)| undo.is_of_instance(instance)),
         };
         if !is_free {
@@ -104,8 +115,7 @@ impl RandomFaults {
         match what {
             0..34 => self.strike_dispatcher(cluster, dispatcher, what),
             34..50 => self.strike_api(cluster, api, what - 34),
-            50..60 => Some(self.strike_redis(cluster, what < 55)),
-            _ => self.strike_instance(cluster, instance, what - 60).await,
+            _ => self.strike_instance(cluster, instance, what - 50).await,
         }
     }
 
@@ -162,19 +172,6 @@ impl RandomFaults {
                 self.later(300, 5_000, Undo::HealApiLink(number));
                 Some("api's link to redis")
             }
-        }
-    }
-
-    fn strike_redis(&mut self, cluster: &mut Cluster, is_kill: bool) -> &'static str {
-        self.takeovers.redis_is_disturbed();
-        if is_kill {
-            cluster.redis.kill();
-            self.later(10, 4_500, Undo::LaunchRedis);
-            "redis killed"
-        } else {
-            signal_redis(cluster, "-STOP");
-            self.later(200, 4_500, Undo::WakeRedis);
-            "redis paused"
         }
     }
 
@@ -243,8 +240,6 @@ impl RandomFaults {
                 }
                 cluster.apis[number].start();
             }
-            Undo::LaunchRedis => cluster.redis.launch(),
-            Undo::WakeRedis => signal_redis(cluster, "-CONT"),
             Undo::HealDispatcherLink(number) => cluster.dispatchers[number].redis.set(Fault::None),
             Undo::HealApiLink(number) => cluster.apis[number].redis.set(Fault::None),
             Undo::HealLine(number) => cluster.instances[number].link.set(Fault::None),
@@ -277,8 +272,4 @@ impl Undo {
     fn is_of_instance(self, number: usize) -> bool {
         matches!(self, Self::HealInstance(own) | Self::HealLine(own) if own == number)
     }
-}
-
-fn signal_redis(cluster: &Cluster, signal: &str) {
-    assert!(Command::new("kill").args([signal, &cluster.redis.pid().to_string()]).status().unwrap().success());
 }

@@ -69,10 +69,10 @@ async fn every_acknowledged_write_survives_a_killed_redis() {
     for _ in 0..2 {
         let before = load.ids().len();
         eventually("tasks are accepted", WAIT_MAX, || async { (load.ids().len() > before + 8).then_some(()) }).await;
-        cluster.redis.kill();
+        cluster.redis.one().kill();
         check_refused(&cluster).await;
         let before = load.ids().len();
-        cluster.redis.launch();
+        cluster.redis.one().launch();
         eventually("tasks are accepted again", WAIT_MAX, || async { (load.ids().len() > before).then_some(()) }).await;
     }
     stop.cancel();
@@ -95,17 +95,16 @@ async fn an_outage_longer_than_the_lease_ttl_changes_no_owner() {
     cluster.wait_fair().await;
     run_everywhere(&cluster, &load, 16.0).await;
     let owners = cluster.owners();
-    cluster.redis.kill();
+    cluster.redis.one().kill();
     // The time itself is under test.
     tokio::time::sleep(away).await;
     check_refused(&cluster).await;
-    cluster.redis.launch();
+    cluster.redis.one().launch();
     wait_renewed(&cluster).await;
     assert_eq!(cluster.owners(), owners, "after a kill");
 
-    let signal = |name: &str| {
-        assert!(Command::new("kill").args([name, &cluster.redis.pid().to_string()]).status().unwrap().success())
-    };
+    let redis = cluster.redis.one().pid().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &redis]).status().unwrap().success());
     signal("-STOP");
     tokio::time::sleep(away).await;
     signal("-CONT");
@@ -200,14 +199,14 @@ async fn a_claim_that_redis_lost_is_reclaimed() {
     };
     switch(&cluster, false).await;
     let waiting = [load.post(Kind::Steps(8.0)).await, load.post(Kind::Steps(8.0)).await];
-    let snapshot = cluster.redis.snapshot();
+    let snapshot = cluster.redis.one().snapshot();
     switch(&cluster, true).await;
     for id in &waiting {
         cluster.client.wait_for(id, &["running"]).await;
     }
-    cluster.redis.kill();
-    cluster.redis.restore(&snapshot);
-    cluster.redis.launch();
+    cluster.redis.one().kill();
+    cluster.redis.one().restore(&snapshot);
+    cluster.redis.one().launch();
     eventually("the api is back", WAIT_MAX, || async {
         cluster.client.try_get("/api/tasks").await.filter(|(status, _)| *status == 200)
     })

@@ -1,5 +1,8 @@
 //! All faults at random: `bin/test --soak MINUTES [SEED]`. Without it, some twenty seconds with a fixed seed.
 //!
+//! Redis is a Sentinel set and the durability is `replica`, which promises that a failover loses nothing; the servers have
+//! `appendfsync always`, because one that is killed and back before the failover serves what it has on its disk.
+//!
 //! The seed decides which faults come in which order; their effect depends on the machine.
 
 use super::{
@@ -8,6 +11,7 @@ use super::{
     load::{Kind, Load},
     observers::Observers,
     random_faults::RandomFaults,
+    redis_servers::RedisPlan,
     referee::{Allow, verify},
 };
 use crate::{model::Dice, support::stack::workflow};
@@ -42,7 +46,17 @@ fn length_and_seed() -> (Duration, u64) {
 async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
     let (length, seed) = length_and_seed();
     println!("soak of {length:?}, seed {seed}: repeat it with `bin/test --soak MINUTES {seed}`");
-    let plan = Plan { apis: 2, dispatchers: 3, instances: 6, lease_ttl: Duration::from_secs(3), ..Plan::default() };
+    // A replica has every acknowledged write, and a server that is killed and comes back before a failover has it too.
+    let redis = RedisPlan::Sentinel(None, vec![("appendfsync", "always")]);
+    let plan = Plan {
+        apis: 2,
+        dispatchers: 3,
+        instances: 6,
+        lease_ttl: Duration::from_secs(3),
+        redis,
+        durability: "replica",
+        ..Plan::default()
+    };
     let mut cluster = Cluster::start(plan).await;
     let picture = made_picture(&cluster).await;
     let lines = cluster.instances[0].log().len();

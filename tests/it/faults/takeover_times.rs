@@ -4,7 +4,7 @@ use super::cluster::{Cluster, ROOT};
 use crate::support::raw::{RawRedis, Reply};
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         mpsc::{self, RecvTimeoutError},
@@ -43,9 +43,9 @@ impl TakeoverTimes {
         let (end, ended) = mpsc::channel();
         let observers = Self { notes: Arc::default(), _end: end };
         let notes = observers.notes.clone();
-        let socket = cluster.redis.socket();
+        let sockets = cluster.redis.sockets();
         let instances: Vec<String> = cluster.instances.iter().map(super::cluster::Instance::id).collect();
-        std::thread::spawn(move || look(&socket, &instances, &notes, &ended));
+        std::thread::spawn(move || look(&sockets, &instances, &notes, &ended));
         observers
     }
 
@@ -82,19 +82,19 @@ impl TakeoverTimes {
     }
 }
 
-fn look(socket: &Path, instances: &[String], notes: &Mutex<Notes>, ended: &mpsc::Receiver<()>) {
+fn look(sockets: &[PathBuf], instances: &[String], notes: &Mutex<Notes>, ended: &mpsc::Receiver<()>) {
     let mut raw = None;
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        match read(&mut raw, socket, instances) {
+        match read(&mut raw, sockets, instances) {
             Some(owners) => compare(&mut notes.lock().unwrap(), owners),
             None => raw = None,
         }
     }
 }
 
-fn read(raw: &mut Option<RawRedis>, socket: &Path, instances: &[String]) -> Option<BTreeMap<String, String>> {
+fn read(raw: &mut Option<RawRedis>, sockets: &[PathBuf], instances: &[String]) -> Option<BTreeMap<String, String>> {
     if raw.is_none() {
-        *raw = RawRedis::try_connect(socket).ok();
+        *raw = sockets.iter().find_map(|socket| primary_at(socket));
     }
     let raw = raw.as_mut()?;
     let mut owners = BTreeMap::new();
@@ -106,6 +106,13 @@ fn read(raw: &mut Option<RawRedis>, socket: &Path, instances: &[String]) -> Opti
         };
     }
     Some(owners)
+}
+
+/// A connection to this server, if it accepts writes.
+fn primary_at(socket: &Path) -> Option<RawRedis> {
+    let mut raw = RawRedis::try_connect_within(socket, Duration::from_secs(1)).ok()?;
+    let role = raw.try_run(&["ROLE"]).ok()?;
+    matches!(&role, Reply::List(fields) if fields[0].text() == "master").then_some(raw)
 }
 
 fn compare(notes: &mut Notes, owners: BTreeMap<String, String>) {

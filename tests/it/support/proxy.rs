@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -56,11 +56,15 @@ struct Line {
     cuts: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Request,
-    Reply,
+/// Direction of data, with the mark of a connection that has lost some.
+#[derive(Debug, Clone, Copy)]
+enum Way<'a> {
+    Request(&'a AtomicBool),
+    Reply(&'a AtomicBool, &'a Rewrites),
 }
+
+/// Texts to replace in replies, by texts of the same length: a server's address by that of another proxy.
+pub type Rewrites = Arc<OnceLock<Vec<(String, String)>>>;
 
 /// The link. Dropping it closes it.
 pub struct Proxy {
@@ -71,10 +75,19 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(target: Target) -> Self {
-        let port = stable_port();
+        Self::start_rewriting(target, Rewrites::default())
+    }
+
+    /// Starts a proxy that replaces texts in replies.
+    pub fn start_rewriting(target: Target, rewrites: Rewrites) -> Self {
+        Self::start_at(stable_port(), target, rewrites)
+    }
+
+    /// Starts a proxy on this port.
+    pub fn start_at(port: u16, target: Target, rewrites: Rewrites) -> Self {
         let (line, seen) = watch::channel(Line::default());
         let listener = bound(port).listen(1024).unwrap();
-        let acceptor = AbortOnDropHandle::new(tokio::spawn(accept(port, listener, target, seen)));
+        let acceptor = AbortOnDropHandle::new(tokio::spawn(accept(port, listener, (target, rewrites), seen)));
         Self { port, line, _acceptor: acceptor }
     }
 
@@ -98,7 +111,7 @@ fn bound(port: u16) -> TcpSocket {
     socket
 }
 
-async fn accept(port: u16, first: TcpListener, target: Target, mut line: watch::Receiver<Line>) {
+async fn accept(port: u16, first: TcpListener, to: (Target, Rewrites), mut line: watch::Receiver<Line>) {
     let mut listener = Some(first);
     loop {
         if line.borrow_and_update().fault == Fault::Refuse {
@@ -117,17 +130,17 @@ async fn accept(port: u16, first: TcpListener, target: Target, mut line: watch::
                 client.set_nodelay(true).unwrap();
                 let mut mine = line.clone();
                 mine.mark_unchanged();
-                tokio::spawn(serve(client, target.clone(), mine));
+                tokio::spawn(serve(client, to.clone(), mine));
             },
         }
     }
 }
 
-async fn serve(client: TcpStream, target: Target, line: watch::Receiver<Line>) {
+async fn serve(client: TcpStream, to: (Target, Rewrites), line: watch::Receiver<Line>) {
     let is_lossy = Arc::new(AtomicBool::new(false));
     tokio::select! {
         () = ended(line.clone(), is_lossy.clone()) => {}
-        () = connect(client, target, line, is_lossy) => {}
+        () = connect(client, to, line, is_lossy) => {}
     }
 }
 
@@ -146,7 +159,12 @@ async fn ended(mut line: watch::Receiver<Line>, is_lossy: Arc<AtomicBool>) {
     }
 }
 
-async fn connect(mut client: TcpStream, target: Target, line: watch::Receiver<Line>, is_lossy: Arc<AtomicBool>) {
+async fn connect(
+    mut client: TcpStream,
+    (target, rewrites): (Target, Rewrites),
+    line: watch::Receiver<Line>,
+    is_lossy: Arc<AtomicBool>,
+) {
     let fault = line.borrow().fault;
     if fault == Fault::BlackHole {
         is_lossy.store(true, Ordering::SeqCst);
@@ -159,13 +177,13 @@ async fn connect(mut client: TcpStream, target: Target, line: watch::Receiver<Li
             if let Ok(server) = TcpStream::connect(address).await {
                 server.set_nodelay(true).unwrap();
                 let (from, to) = server.into_split();
-                carry(client, from, to, line, is_lossy).await;
+                carry(client, (from, to), line, is_lossy, &rewrites).await;
             }
         }
         Target::Unix(path) => {
             if let Ok(server) = UnixStream::connect(path).await {
                 let (from, to) = server.into_split();
-                carry(client, from, to, line, is_lossy).await;
+                carry(client, (from, to), line, is_lossy, &rewrites).await;
             }
         }
     }
@@ -173,15 +191,15 @@ async fn connect(mut client: TcpStream, target: Target, line: watch::Receiver<Li
 
 async fn carry(
     client: TcpStream,
-    from_server: impl AsyncRead + Unpin,
-    to_server: impl AsyncWrite + Unpin,
+    (from_server, to_server): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     line: watch::Receiver<Line>,
     is_lossy: Arc<AtomicBool>,
+    rewrites: &Rewrites,
 ) {
     let (from_client, to_client) = client.into_split();
     tokio::join!(
-        pump(from_client, to_server, Way::Request, line.clone(), &is_lossy),
-        pump(from_server, to_client, Way::Reply, line, &is_lossy),
+        pump(from_client, to_server, Way::Request(&is_lossy), line.clone()),
+        pump(from_server, to_client, Way::Reply(&is_lossy, rewrites), line),
     );
 }
 
@@ -189,10 +207,10 @@ async fn carry(
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    way: Way,
+    way: Way<'_>,
     line: watch::Receiver<Line>,
-    is_lossy: &AtomicBool,
 ) {
+    let (Way::Request(is_lossy) | Way::Reply(is_lossy, _)) = way;
     let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_MAX);
     let mut at_door = line.clone();
     let take = async move {
@@ -211,14 +229,17 @@ async fn pump(
     };
     let mut line = line;
     let give = async move {
-        while let Some((due, chunk)) = under_way.recv().await {
+        while let Some((due, mut chunk)) = under_way.recv().await {
             tokio::time::sleep_until(due).await;
             let Ok(fault) = line.wait_for(|line| line.fault != Fault::Hold).await.map(|line| line.fault) else {
                 return;
             };
-            if fault == Fault::BlackHole || (fault == Fault::SwallowReplies && way == Way::Reply) {
+            if fault == Fault::BlackHole || (fault == Fault::SwallowReplies && matches!(way, Way::Reply(..))) {
                 is_lossy.store(true, Ordering::SeqCst);
                 continue;
+            }
+            if let Way::Reply(_, rewrites) = way {
+                rewrite(&mut chunk, rewrites.get().map_or(&[], Vec::as_slice));
             }
             if to.write_all(&chunk).await.is_err() {
                 return;
@@ -231,4 +252,14 @@ async fn pump(
         let _gone = to.shutdown().await;
     };
     tokio::join!(take, give);
+}
+
+/// Replaces texts in place. A text that is split between two chunks is missed; a Sentinel's replies are short.
+fn rewrite(chunk: &mut [u8], rewrites: &[(String, String)]) {
+    for at in 0..chunk.len() {
+        let found = rewrites.iter().find(|(from, _)| chunk[at..].starts_with(from.as_bytes()));
+        if let Some((_, to)) = found {
+            chunk[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+    }
 }

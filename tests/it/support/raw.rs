@@ -2,14 +2,20 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
 
+/// A unix socket or a TCP connection.
+trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
+
 /// The connection.
 pub struct RawRedis {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Box<dyn Stream>>,
 }
 
 /// A reply in RESP2.
@@ -29,9 +35,21 @@ impl RawRedis {
 
     /// Connects to a server that may be unreachable.
     pub fn try_connect(socket: &Path) -> std::io::Result<Self> {
+        Self::try_connect_within(socket, Duration::from_secs(20))
+    }
+
+    /// Connects to a server that may be stopped; a reply may take this long.
+    pub fn try_connect_within(socket: &Path, within: Duration) -> std::io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        stream.set_read_timeout(Some(within))?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+    }
+
+    /// Connects to a port of this machine. A reply may take a second.
+    pub fn try_connect_port(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)) })
     }
 
     /// Sends a command and returns its reply. Panics on an error reply.

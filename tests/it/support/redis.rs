@@ -3,7 +3,7 @@
 use super::raw::{RawRedis, Reply};
 use shuzhiren::settings::{Durability, RedisSettings, Secret};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -13,6 +13,8 @@ pub struct TestRedis {
     child: Option<Child>,
     folder: tempfile::TempDir,
     extra: Vec<String>,
+    /// The server to run; without one that of `REDIS_SERVER`, or `redis-server`.
+    program: Option<PathBuf>,
 }
 
 impl TestRedis {
@@ -23,8 +25,26 @@ impl TestRedis {
 
     /// Starts a server with additional options, e.g. `["--appendfsync", "always"]`.
     pub fn start_with(extra: &[&str]) -> Self {
+        Self::start_program(None, extra)
+    }
+
+    /// Starts this server, or the usual one, with additional options.
+    pub fn start_program(program: Option<&Path>, extra: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
-        let mut redis = Self { child: None, folder, extra: extra.iter().map(|&arg| arg.to_owned()).collect() };
+        let extra = extra.iter().map(|&arg| arg.to_owned()).collect();
+        let mut redis = Self { child: None, folder, extra, program: program.map(Path::to_owned) };
+        redis.launch();
+        redis
+    }
+
+    /// Starts a node of a set: with a configuration file, in which a Sentinel and the server itself can note a new role.
+    pub fn start_node(program: Option<&Path>, options: &[(&str, &str)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("szr").tempdir().unwrap();
+        let path = folder.path().join("redis.conf");
+        let lines: Vec<String> = options.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+        std::fs::write(&path, lines.concat()).unwrap();
+        let extra = vec![path.display().to_string()];
+        let mut redis = Self { child: None, folder, extra, program: program.map(Path::to_owned) };
         redis.launch();
         redis
     }
@@ -55,10 +75,32 @@ impl TestRedis {
         self.child.as_ref().unwrap().id()
     }
 
+    /// Sends a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// A connection past every proxy.
+    pub fn raw(&self) -> RawRedis {
+        RawRedis::connect(&self.socket())
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Stops it with SIGTERM, as an operator does.
+    pub fn terminate(&mut self) {
+        self.signal("-TERM");
+        if let Some(mut child) = self.child.take() {
             child.wait().unwrap();
         }
     }
@@ -94,15 +136,23 @@ impl TestRedis {
 
     /// Starts it on its folder, also again after [`TestRedis::kill`].
     pub fn launch(&mut self) {
-        let server = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let server = match &self.program {
+            Some(program) => program.display().to_string(),
+            None => std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned()),
+        };
         let _absent = std::fs::remove_file(self.socket());
+        // A configuration file comes first. The port is an option or a line of that file.
+        let (file, options): (Vec<_>, Vec<_>) = self.extra.iter().partition(|arg| arg.ends_with("redis.conf"));
+        let port: &[&str] = if file.is_empty() { &["--port", "0"] } else { &[] };
         let child = Command::new(&server)
-            .args(["--port", "0", "--unixsocket"])
+            .args(file)
+            .args(port)
+            .args(["--unixsocket"])
             .arg(self.socket())
             .args(["--dir"])
             .arg(self.folder.path())
             .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
-            .args(&self.extra)
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -1,0 +1,61 @@
+//! A Redis Cluster of three primaries: the owner of our slot fails over, and the slot moves.
+
+use super::{
+    cluster::{Cluster, Plan, ROOT},
+    load::Load,
+    observers::Observers,
+    redis_servers::RedisPlan,
+    referee::{Allow, verify},
+    traffic::Traffic,
+};
+use crate::support::servers::server;
+use std::{path::PathBuf, time::Instant};
+
+const PER_SECOND: u32 = 6;
+
+fn plan(program: Option<PathBuf>, has_replicas: bool, durability: &'static str) -> Plan {
+    Plan { apis: 2, redis: RedisPlan::Cluster { program, has_replicas }, durability, ..Plan::default() }
+}
+
+/// Another primary than the owner of our slot.
+fn other_primary(cluster: &mut Cluster) -> usize {
+    (cluster.redis.cluster().owner(ROOT) + 1) % 3
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_of_the_owner_by_command_and_by_death_loses_nothing() {
+    let mut cluster = Cluster::start(plan(None, true, "local")).await;
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
+    let traffic = Traffic::start(vec![load.clone()], PER_SECOND);
+    traffic.wait_accepted(10).await;
+    let redis = cluster.redis.cluster();
+    let owner = redis.owner(ROOT);
+    let replica = redis.replica_of(owner);
+    redis.nodes[replica].redis.raw().run(&["CLUSTER", "FAILOVER"]);
+    redis.wait_promoted(ROOT, owner).await;
+    traffic.wait_accepted(10).await;
+    redis.wait_whole().await;
+    redis.nodes[replica].redis.kill();
+    redis.wait_promoted(ROOT, replica).await;
+    traffic.wait_accepted(10).await;
+    redis.nodes[replica].redis.launch();
+    redis.wait_whole().await;
+    traffic.stop().await;
+    verify(&mut cluster, &load, &observers, Allow::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_atomic_migration_of_the_slot_is_not_felt() {
+    let Some(program) = server("valkey-9") else { return };
+    let mut cluster = Cluster::start(plan(Some(program), false, "local")).await;
+    let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);
+    let traffic = Traffic::start(vec![load.clone()], PER_SECOND);
+    traffic.wait_accepted(20).await;
+    let target = other_primary(&mut cluster);
+    let begun = Instant::now();
+    cluster.redis.cluster().migrate_slot(ROOT, target).await;
+    println!("moved in {:?}", begun.elapsed());
+    traffic.wait_accepted(15).await;
+    traffic.stop().await;
+    verify(&mut cluster, &load, &observers, Allow::default()).await;
+}
