@@ -97,6 +97,8 @@
 //! * Mutants: every script is broken on purpose, one place at a time, and a test must fail (`tests/it/mutants`).
 //! * Real processes are killed, paused and cut off under load; a referee that sees every prompt of every instance checks
 //!   the result (`tests/it/faults`). `bin/test --soak 20` injects random faults for twenty minutes; a seed repeats it.
+//! * The same behind Sentinel, on a cluster of three primaries, and on Redis 7.0 and 8, Valkey 8 and 9. `bin/test
+//!   --tables` measures what the failovers and outages there cost: time without an answer, tasks lost, tasks run twice.
 //!
 //! # Cost
 //!

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub enum RedisPlan {
     /// A single server with `appendfsync always`: an acknowledged write is on disk, and a killed server loses nothing.
     One,
+    /// This server with `appendfsync everysec`.
+    EverySecond(PathBuf),
     /// A Sentinel set whose servers have these options.
     Sentinel(Option<PathBuf>, Vec<(&'static str, &'static str)>),
     /// Three primaries, and a replica of each if wanted.
@@ -27,6 +29,9 @@ impl RedisServers {
     pub async fn start(plan: &RedisPlan) -> Self {
         match plan {
             RedisPlan::One => Self::One(TestRedis::start_with(&["--appendfsync", "always"])),
+            RedisPlan::EverySecond(program) => {
+                Self::One(TestRedis::start_program(Some(program), &["--appendfsync", "everysec"]))
+            }
             RedisPlan::Sentinel(program, options) => {
                 Self::Sentinel(SentinelSet::start(program.as_deref(), options).await)
             }
