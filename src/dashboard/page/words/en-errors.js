@@ -35,6 +35,7 @@ export default {
   'error.too_many_workflows': 'The limit of published workflows is reached. Delete one first.',
   'error.unauthorized': 'Please log in again.',
   'error.version_conflict': 'Changed by another user in the meantime. Try again.',
+  'error.workflow_too_complex': 'The workflow is too complex. Use fewer nodes, links or params, or smaller batches.',
   'error.workflow_unknown': 'There is no published workflow with this name.',
   'failure.exception': 'Exception',
   'failure.input_unavailable': 'Input file missing',

@@ -35,6 +35,7 @@ export default {
   'error.too_many_workflows': '已发布的工作流数量达到上限，请先删除一个。',
   'error.unauthorized': '请重新登录。',
   'error.version_conflict': '内容已被其他用户修改，请重试。',
+  'error.workflow_too_complex': '工作流过于复杂，请减少节点、连线或参数，或减小批次。',
   'error.workflow_unknown': '没有以此名称发布的工作流。',
   'failure.exception': '异常',
   'failure.input_unavailable': '缺少输入文件',
