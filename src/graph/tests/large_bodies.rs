@@ -90,8 +90,9 @@ pub const SHAPES: &[Shape] = &[
                 "outputs": [{"type": "*"}]})
         };
         let length = 400.min(bytes / 200);
-        let slots =
-            |node: usize| (0..5).map(|at| json!({"name": format!("s{at}"), "type": "*", "link": length, "x": node}));
+        let slots = |node: usize| {
+            (0..5).map(move |at| json!({"name": format!("s{at}"), "type": "*", "link": length, "x": node}))
+        };
         let user =
             |node: usize| json!({"id": node + 1_000, "type": "PreviewAny", "inputs": slots(node).collect::<Vec<_>>()});
         let nodes: Vec<Value> =

@@ -4,6 +4,7 @@ use super::{
     flows::submit,
     server::{Api, Options, assert_refused, data},
 };
+use crate::support::http::Response;
 use serde_json::{Value, json};
 
 /// Returns a graph whose text names `a` so often that a value of 60 KB makes more than 32 MiB of it.
@@ -15,7 +16,7 @@ fn long() -> String {
     "x".repeat(60_000)
 }
 
-fn assert_too_complex(answer: &super::server::Response, what: &str) {
+fn assert_too_complex(answer: &Response, what: &str) {
     assert_refused(answer, 422, "workflow_too_complex", what);
     let message = answer.json()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("32 MiB") && message.contains("fewer places"), "{message}");
