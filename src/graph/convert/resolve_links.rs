@@ -122,6 +122,8 @@ pub(super) struct Walk<'a, 'p> {
     plan: &'p Plan<'a, 'a>,
     budget: &'p Budget,
     hops: usize,
+    /// Inputs that bypassed nodes pass through, by scope, node, output and wanted type.
+    passed: HashMap<(usize, usize, usize, &'a str), Option<usize>>,
     pub(super) has_replacements: bool,
 }
 
@@ -135,7 +137,7 @@ enum Position<'a> {
 
 impl<'a, 'p> Walk<'a, 'p> {
     pub(super) fn new(plan: &'p Plan<'a, 'a>, budget: &'p Budget) -> Self {
-        Self { plan, budget, hops: 0, has_replacements: false }
+        Self { plan, budget, hops: 0, passed: HashMap::new(), has_replacements: false }
     }
 
     /// Resolves the source of an input of a node that runs.
@@ -196,7 +198,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     fn behind_output(
-        &self,
+        &mut self,
         step: Step,
         slot: usize,
         wanted: &'a str,
@@ -204,9 +206,13 @@ impl<'a, 'p> Walk<'a, 'p> {
     ) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let node = self.plan.node_of(step);
         if node.mode == Mode::Bypassed {
-            // Its inputs are compared one by one.
-            self.budget.spend(node.inputs.len() * (1 + wanted.len() / 64));
-            return Ok(match passed_through(node, slot, wanted) {
+            let budget = self.budget;
+            let passed = self.passed.entry((step.scope, step.node, slot, wanted)).or_insert_with(|| {
+                // Its inputs are compared one by one.
+                budget.spend(node.inputs.len() * (1 + wanted.len() / 64));
+                passed_through(node, slot, wanted)
+            });
+            return Ok(match *passed {
                 Some(input) => Err(Position::Input(step, input, None)),
                 None => Ok(Source::Nothing),
             });

@@ -33,7 +33,8 @@ fn steps(body: &Value, pool: &FleetCatalog) -> u64 {
 #[test]
 fn work_grows_with_the_body_for_every_shape() {
     let pool = pool();
-    for (name, body) in SHAPES {
+    // A value that is written to many places has a limit of its own.
+    for (name, body) in SHAPES.iter().filter(|(name, _)| !name.starts_with("a long value")) {
         let sizes = [16 << 10, 32 << 10, 64 << 10, 128 << 10];
         let counted: Vec<u64> = sizes.iter().map(|&bytes| steps(&body(bytes), &pool)).collect();
         let is_linear = counted.windows(2).all(|pair| pair[1] <= pair[0] * 5 / 2 + CONSTANT);
@@ -55,6 +56,7 @@ fn a_value_in_many_places_is_refused_before_it_fills_the_memory() {
         let options = Options { pool: Some(&pool), budget: &budget, ..Options::default() };
         drop(resolve(&workflow, &raw(&body["params"]), &options));
         assert_eq!(budget.check(), Err(crate::graph::Exhausted::Bytes), "{name}");
+        assert!(budget.steps() < 2 * (32 << 20) / 64, "{name}: {}", budget.steps());
     }
 }
 
