@@ -128,16 +128,17 @@ impl Submitter {
         self.rates.take(&caller.username)
     }
 
-    /// Runs `work` that reads or writes so many bytes once, on another thread if they are many.
+    /// Runs `work` of a caller that reads or writes so many bytes once, on another thread if they are many.
     ///
     /// # Errors
     /// [`Error::Busy`] if no thread is free for a long time.
     pub async fn run_linear<T: Send + 'static>(
         &self,
+        caller: &Caller,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.cpu.run_linear(bytes, work).await
+        self.cpu.run_linear(&caller.username, bytes, work).await
     }
 
     /// Accepts all tasks of a submission, or none.
@@ -200,8 +201,8 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error::InvalidWorkflow`] and [`Error::UnreadableWorkflow`] if it cannot be read back; [`Error::TooComplex`].
-    pub async fn schema(&self, workflow: StoredWorkflow) -> Result<serde_json::Value> {
-        Box::pin(publish::schema(self, workflow)).await
+    pub async fn schema(&self, caller: &Caller, workflow: StoredWorkflow) -> Result<serde_json::Value> {
+        Box::pin(publish::schema(self, caller, workflow)).await
     }
 
     /// Publishes a version of a workflow. Returns it with the warnings for its publisher; publishing the content of the

@@ -92,7 +92,7 @@ impl Plan {
         };
         let bytes = resolving.text_bytes();
         refuse_too_much_text(submission, bytes)?;
-        let plan = submitter.cpu.run(bytes, move |budget| resolving.resolve(budget)).await?;
+        let plan = submitter.cpu.run(&request.caller.username, bytes, move |budget| resolving.resolve(budget)).await?;
         if submitter.limits.is_private {
             access::check(&submitter.queue, &request.caller, published.as_deref(), &plan.stored).await?;
         }

@@ -8,6 +8,7 @@ use super::{
     template::{GRAPH_LIMITS, no_params},
 };
 use crate::{
+    auth::Caller,
     fetch::Fetcher,
     graph::{self, Budget, Declared, Published, Workflow},
     json,
@@ -16,6 +17,9 @@ use crate::{
 };
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, sync::Arc};
+
+/// User that all publications count as: there is one administrator.
+const PUBLISHER: &str = "";
 
 /// A new version of a published workflow.
 #[derive(Debug)]
@@ -65,7 +69,7 @@ impl Publication<'_> {
             fetcher: submitter.fetcher.clone(),
         };
         let bytes = checking.graph.get().len() + checking.params.as_ref().map_or(0, |params| params.get().len());
-        let checked = submitter.cpu.run(bytes, move |budget| checking.check(budget)).await?;
+        let checked = submitter.cpu.run(PUBLISHER, bytes, move |budget| checking.check(budget)).await?;
         let CheckedPublication { graph, head, files, warnings } = checked;
         let new = NewWorkflow { head: &head, graph: &graph, files: &files };
         match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
@@ -105,7 +109,11 @@ impl Checking {
 }
 
 /// Returns the JSON Schema of the params of a published workflow.
-pub(super) async fn schema(submitter: &Submitter, workflow: StoredWorkflow) -> Result<serde_json::Value> {
+pub(super) async fn schema(
+    submitter: &Submitter,
+    caller: &Caller,
+    workflow: StoredWorkflow,
+) -> Result<serde_json::Value> {
     let fleet = submitter.catalogs.current().await;
     let bytes = workflow.graph.get().len() + workflow.head.params.get().len();
     let made = move |budget: &Budget| {
@@ -115,7 +123,7 @@ pub(super) async fn schema(submitter: &Submitter, workflow: StoredWorkflow) -> R
         let description = workflow.head.description.as_deref();
         Ok(graph::schema(&title, description, &graph, &published.declared, &fleet.catalog, budget))
     };
-    submitter.cpu.run(bytes, made).await
+    submitter.cpu.run(&caller.username, bytes, made).await
 }
 
 /// Returns the value without white space, so that equal content is equal text.

@@ -113,13 +113,14 @@ pub(crate) async fn submit(
     let count = |error: &ApiError| count_refusal(error, is_dry_run);
     let origin = Origin::within(RemoteSpan::of(request.headers()));
     let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
-    let read = state.submitter.run_linear(bytes.len(), move || read(&caller, key, &bytes));
+    let owner = caller.clone();
+    let read = state.submitter.run_linear(&caller, bytes.len(), move || read(&owner, key, &bytes));
     let request = read.await?.inspect_err(count)?.with_origin(origin);
     if is_dry_run {
         let shown = state.submitter.dry_run(request).await?;
         let bytes = shown.workflow.get().len();
         let write = move || Answer(DryRun::from(shown)).into_response();
-        return Ok(state.submitter.run_linear(bytes, write).await?);
+        return Ok(state.submitter.run_linear(&caller, bytes, write).await?);
     }
     let submitted = Box::pin(state.submitter.submit(request)).await?;
     Ok(answer(submitted, &state.links))

@@ -138,11 +138,11 @@ pub(crate) async fn detail(
 )]
 pub(crate) async fn schema(
     State(state): State<ApiState>,
-    _caller: Caller,
+    caller: Caller,
     PathId(name): PathId,
     query: Query,
 ) -> Result<Answer<Value>> {
-    Ok(Answer(state.submitter.schema(find(&state, &name, &query).await?).await?))
+    Ok(Answer(state.submitter.schema(&caller, find(&state, &name, &query).await?).await?))
 }
 
 /// Publishes a version, checked as a submit would be. A graph in the editor's format is converted and stored in the format of
