@@ -113,6 +113,7 @@
 //! | `gap` | time from a prompt's end to the next POST on the same instance | a median below 10 ms |
 //! | `idle` | a dispatcher without tasks | below 2 % of a core |
 //! | `params` | 60 params into 300 nodes | below 1 ms |
+//! | `large` | `/livez` with bodies of 64 KiB to 8 MiB in flight, of shapes that are hard to resolve | p99 below 50 ms |
 //!
 //! # Limits
 //!
@@ -159,6 +160,7 @@
 //! | a REST route | `api/routes/` (handler and its `utoipa` attributes) · the list in `api/mod.rs` · `api/guides/` |
 //! | an error of the API | `api/error.rs` and `api/error/table.rs` (status, `type` word, message) · `x-errors` of the routes |
 //! | the meaning of a submit | `submit/plan.rs`, `submit/template.rs` · `graph/params/` for params · `submit/files/` for files |
+//! | the work that a request may make | `submit/cpu_pool.rs` (limits, threads) · `graph/budget.rs` · `settings.rs` (`BATCH_TEXT_BYTES_MAX`) |
 //! | a surface that submits | a room beside [`api`] that translates its wire form into [`submit::Submission`] and calls [`submit::Submitter`] |
 //! | a Lua verb | `lua/<verb>.lua` with its header · `queue/redis/scripts.rs` (verb, preludes) · its one caller in `queue/` · a mutant in `tests/it/mutants/table/` |
 //! | a key in Redis | `lua/lib/base.lua` · the table in [`queue`] · the sweep in `lua/repair_index.lua` if it is an index |

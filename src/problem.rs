@@ -125,9 +125,16 @@ impl Problems {
         self.push(Problem::unfit(pointer, code, message));
     }
 
-    /// Adds a problem unless it is in the list.
+    /// Adds a problem unless it is in the list. Suggestions make no difference: only the first problems have some.
     pub(crate) fn push_new(&mut self, problem: Problem) {
-        if !self.0.contains(&problem) {
+        let is_same = |known: &Problem| {
+            known.pointer == problem.pointer
+                && known.code == problem.code
+                && known.message == problem.message
+                && known.node_id == problem.node_id
+                && known.input == problem.input
+        };
+        if !self.0.iter().any(is_same) {
             self.push(problem);
         }
     }

@@ -31,6 +31,8 @@ pub mod limits {
     pub const BATCH_TASKS_MAX: u16 = 1_000;
     /// Maximum size of these tasks in Redis, bytes: one call carries them all.
     pub const BATCH_BYTES_MAX: usize = 32 << 20;
+    /// Maximum size of workflow and params of a submit times its tasks, bytes: each task is resolved on its own.
+    pub const BATCH_TEXT_BYTES_MAX: usize = 64 << 20;
     /// Maximum number of nodes of a workflow (protocol §11: the cost grows more than linearly).
     pub const NODES_MAX: usize = 2_000;
     /// Longest chain of links (protocol §11: 900 passed, 1,500 did not).

@@ -55,6 +55,9 @@ pub enum ApiError {
     /// Every problem of the params.
     #[error("{}", first_of(.0.iter().map(|problem| problem.message.as_str())))]
     InvalidParams(Vec<Problem>),
+    /// Resolving the request takes too much work or memory.
+    #[error("{0}")]
+    WorkflowTooComplex(&'static str),
     /// Unknown name or version of a published workflow.
     #[error("{}", .0.message)]
     WorkflowUnknown(Box<Problem>),
@@ -172,6 +175,7 @@ impl ApiError {
             Self::InvalidUpload(_) => "invalid_upload",
             Self::InvalidWorkflow(_) => "invalid_workflow",
             Self::InvalidParams(_) => "invalid_params",
+            Self::WorkflowTooComplex(_) => "workflow_too_complex",
             Self::WorkflowUnknown(_) => "workflow_unknown",
             Self::WorkflowsFull(_) => "too_many_workflows",
             Self::InvalidConfig(_) => "invalid_config",
@@ -233,9 +237,11 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::WorkflowUnknown(_) | Self::WorkflowsFull(_) | Self::KeyReused | Self::NoSuchFile(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::WorkflowTooComplex(_)
+            | Self::WorkflowUnknown(_)
+            | Self::WorkflowsFull(_)
+            | Self::KeyReused
+            | Self::NoSuchFile(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) | Self::WaitingQuota(_) => {
                 StatusCode::TOO_MANY_REQUESTS
             }

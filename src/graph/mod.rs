@@ -5,12 +5,14 @@
 //!
 //! Invariants: an input that no parameter names keeps its bytes (except for [`Workflow::isolate`], `{"$file":…}`, and,
 //! if there are params, placeholders and their escapes); parameters become JSON values, never text inside JSON; no
-//! function recurses over the structure of a request.
+//! function recurses over the structure of a request; work grows with the length of a request, not faster, and what would
+//! multiply it spends from a [`Budget`].
 //!
 //! # Params
 //!
 #![doc = include_str!("../api/guides/params.md")]
 
+mod budget;
 mod catalog;
 mod convert;
 mod json_faults;
@@ -23,6 +25,7 @@ mod tests;
 mod workflow;
 mod workflow_hash;
 
+pub use budget::{Budget, BudgetLimits, Exhausted};
 pub use catalog::{Catalog, FleetCatalog, Member};
 pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, publish, resolve, schema};
 pub use workflow::Workflow;

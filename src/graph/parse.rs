@@ -19,7 +19,7 @@ const BASE: &str = "/workflow";
 /// Longest node id, bytes. ComfyUI repeats ids in every progress message; its own have a few digits.
 pub(super) const NODE_ID_BYTES_MAX: usize = 200;
 /// Maximum number of inputs of one node; the largest known nodes have some hundred.
-const INPUTS_MAX: usize = 1_000;
+pub(super) const INPUTS_MAX: usize = 1_000;
 
 impl Workflow {
     /// Parses a graph and checks everything that could harm an instance (protocol §17.8): every node is an object with
@@ -140,7 +140,7 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
         return None;
     }
     let inputs = inputs?.into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect();
-    Some(Node { id: id.into_owned(), class: class?, title, inputs, members })
+    Some(Node::new(id.into_owned(), class?, title, inputs, members))
 }
 
 fn title_of(meta: &[json::Member<'_>]) -> Option<String> {

@@ -8,9 +8,11 @@ mod check_against_fleet;
 mod convert;
 mod files;
 mod graph_names;
+mod large_bodies;
 mod parse;
 mod properties;
 mod values;
+mod work_growth;
 
 use super::{GraphLimits, Options, Resolved, Workflow};
 use crate::problem::Problem;

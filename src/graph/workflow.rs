@@ -4,7 +4,13 @@ use super::GraphLimits;
 use crate::json::raw_value;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+/// Inputs of a node that are searched one by one; more of them get an index.
+const UNINDEXED_MAX: usize = 16;
 
 /// A graph in API format: `{node_id: {"class_type","inputs","_meta"?}}`, in its original order.
 #[derive(Debug, Clone)]
@@ -24,6 +30,8 @@ pub(super) struct Node {
     /// The `_meta.title`.
     pub(super) title: Option<String>,
     pub(super) inputs: Vec<(String, Box<RawValue>)>,
+    /// Places of many inputs, made at the first search.
+    index: OnceLock<HashMap<String, usize>>,
     /// All members in their original order; unknown ones are kept as they are.
     pub(super) members: Vec<Member>,
 }
@@ -101,24 +109,56 @@ impl Workflow {
     /// Sets an input; appends it if the node lacks it.
     pub(super) fn put(&mut self, place: usize, input: &str, value: Box<RawValue>) {
         self.text = None;
-        let inputs = &mut Arc::make_mut(&mut self.nodes[place]).inputs;
-        match inputs.iter_mut().find(|(name, _)| name == input) {
-            Some((_, present)) => *present = value,
-            None => inputs.push((input.to_owned(), value)),
+        let node = Arc::make_mut(&mut self.nodes[place]);
+        match node.find(input) {
+            Some(at) => node.inputs[at].1 = value,
+            None => {
+                if let Some(index) = node.index.get_mut() {
+                    index.insert(input.to_owned(), node.inputs.len());
+                }
+                node.inputs.push((input.to_owned(), value));
+            }
         }
     }
 
     /// Removes an input.
     pub(super) fn remove(&mut self, place: usize, input: &str) {
         self.text = None;
-        Arc::make_mut(&mut self.nodes[place]).inputs.retain(|(name, _)| name != input);
+        let node = Arc::make_mut(&mut self.nodes[place]);
+        node.index = OnceLock::new();
+        node.inputs.retain(|(name, _)| name != input);
     }
 }
 
 impl Node {
+    pub(super) fn new(
+        id: String,
+        class: String,
+        title: Option<String>,
+        inputs: Vec<(String, Box<RawValue>)>,
+        members: Vec<Member>,
+    ) -> Self {
+        Self { id, class, title, inputs, index: OnceLock::new(), members }
+    }
+
     /// Returns the value of an input.
     pub(super) fn input(&self, input: &str) -> Option<&RawValue> {
-        self.inputs.iter().find(|(name, _)| name == input).map(|(_, value)| value.as_ref())
+        self.find(input).map(|at| self.inputs[at].1.as_ref())
+    }
+
+    /// Finds an input. A search takes the same time however many inputs there are.
+    fn find(&self, input: &str) -> Option<usize> {
+        if self.inputs.len() <= UNINDEXED_MAX {
+            return self.inputs.iter().position(|(name, _)| name == input);
+        }
+        let index = self.index.get_or_init(|| {
+            let mut index = HashMap::with_capacity(self.inputs.len());
+            for (at, (name, _)) in self.inputs.iter().enumerate() {
+                index.entry(name.clone()).or_insert(at);
+            }
+            index
+        });
+        index.get(input).copied()
     }
 }
 

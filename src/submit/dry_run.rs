@@ -7,6 +7,7 @@ use super::{
 };
 use crate::task::{InstanceId, Warning};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// The first task of a submission as it would be enqueued.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct DryRun {
 
 impl DryRun {
     /// Plans a request, and estimates the start and run of its first task.
-    pub(super) async fn new(submitter: &Submitter, request: &Request<'_>) -> Result<Self> {
+    pub(super) async fn new(submitter: &Submitter, request: &Arc<Request>) -> Result<Self> {
         let submission = &request.submission;
         let Plan { first, incoming, stored, fleet, .. } = Plan::new(submitter, request, Purpose::Show).await?;
         for id in stored {

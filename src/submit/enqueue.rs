@@ -50,19 +50,19 @@ pub(super) enum ReadyTasks {
 
 impl ReadyTasks {
     /// Makes the tasks of a plan ready: the first one from its draft, the others are packed already.
-    pub(super) async fn new(queue: &Queue, request: &Request<'_>, first: Draft, rest: Vec<PackedTask>) -> Result<Self> {
+    pub(super) async fn new(queue: &Queue, request: &Request, first: Draft, rest: Vec<PackedTask>) -> Result<Self> {
         let Some(expansion) = &request.submission.expansion else {
             return Ok(Self::One(Box::new(new_task(request, 0, first))));
         };
         let mut tasks = Vec::with_capacity(1 + rest.len());
-        tasks.push(pack(queue, request, 0, first).await?);
+        tasks.push(queue.pack(new_task(request, 0, first)).await?);
         tasks.extend(rest);
         refuse_too_large(expansion, tasks.iter().map(PackedTask::size).sum())?;
         Ok(Self::Batch(tasks))
     }
 
     /// Enqueues all tasks or none.
-    pub(super) async fn enqueue(self, queue: &Queue, request: &Request<'_>) -> Result<Submitted> {
+    pub(super) async fn enqueue(self, queue: &Queue, request: &Request) -> Result<Submitted> {
         // Without a key, a replay is our own repetition of a call whose reply was lost: new to the caller.
         let is_replay = request.is_keyed;
         match self {
@@ -92,7 +92,7 @@ impl Submitted {
     ///
     /// # Errors
     /// [`Error::KeyReused`] if the earlier request had another body.
-    pub(super) async fn earlier(queue: &Queue, request: &Request<'_>) -> Result<Option<Self>> {
+    pub(super) async fn earlier(queue: &Queue, request: &Request) -> Result<Option<Self>> {
         if !request.is_keyed {
             return Ok(None);
         }
@@ -114,7 +114,7 @@ impl Submitted {
     }
 }
 
-impl Request<'_> {
+impl Request {
     /// Returns the id of the task at `index`.
     fn task_id(&self, index: u16) -> TaskId {
         match self.submission.expansion {
@@ -140,15 +140,15 @@ pub(super) fn refuse_too_large(expansion: &Expansion<'_>, bytes: usize) -> Resul
     )))
 }
 
-/// Packs the task at `index`: compressed, without its graph in memory.
-pub(super) async fn pack(queue: &Queue, request: &Request<'_>, index: u16, draft: Draft) -> Result<PackedTask> {
-    Ok(queue.pack(new_task(request, index, draft)).await?)
+/// Packs the task at `index` on this thread: compressed, without its graph in memory.
+pub(super) fn pack(request: &Request, index: u16, draft: Draft) -> Result<PackedTask> {
+    Ok(PackedTask::new(new_task(request, index, draft))?)
 }
 
-fn new_task(request: &Request<'_>, index: u16, draft: Draft) -> NewTask {
+fn new_task(request: &Request, index: u16, draft: Draft) -> NewTask {
     let submission = &request.submission;
     let facts = TaskFacts {
-        metadata: submission.metadata.map(ToOwned::to_owned),
+        metadata: submission.metadata.clone(),
         seeds: draft.seeds,
         mapped: draft.mapped,
         warnings: draft.warnings,

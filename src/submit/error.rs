@@ -29,6 +29,9 @@ pub enum Error {
     /// Every problem of the params, and of the graph if both have some.
     #[error("invalid params: {}", first_message(.0))]
     InvalidParams(Vec<Problem>),
+    /// Resolving the submission takes more work, or more memory, than a request may use.
+    #[error("{0}")]
+    TooComplex(&'static str),
     /// No published workflow has this name, or this version.
     #[error("{}", .0.message)]
     UnknownWorkflow(Box<Problem>),
@@ -51,7 +54,7 @@ pub enum Error {
     #[error("the files exceed a quota: {0:?}")]
     QuotaExceeded(queue::QuotaExceeded),
     /// A limit of concurrent work is reached; a retry in a moment may succeed.
-    #[error("too many fetches at once")]
+    #[error("too much work at once")]
     Busy,
     /// The workflow has another newest version than expected: this one, 0 if it has none.
     #[error("the newest version is {0}")]

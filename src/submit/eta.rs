@@ -6,16 +6,15 @@ use crate::{
     queue::WaitFacts,
     task::InstanceId,
 };
+use std::collections::HashSet;
 
 /// Estimates the time until a task starts, ms. `eligible` lists the instances that may run it; empty = all.
 ///
 /// `None` if there is no dispatcher, or no healthy instance that may run it, or if tasks are ahead and no run was recorded yet.
 pub fn eta_ms(wait_facts: &WaitFacts, eligible: &[InstanceId], instances: &[InstanceView]) -> Option<u64> {
+    let known: HashSet<&str> = eligible.iter().map(InstanceId::as_str).collect();
     let may_run = |one: &&InstanceView| {
-        one.enabled
-            && one.alive
-            && one.phase == Phase::Up
-            && (eligible.is_empty() || eligible.iter().any(|id| id.as_str() == one.id))
+        one.enabled && one.alive && one.phase == Phase::Up && (known.is_empty() || known.contains(one.id.as_str()))
     };
     let fitting = instances.iter().filter(may_run).count() as u64;
     let free = instances.iter().filter(may_run).filter(|one| !one.busy).count() as u64;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 #[derive(Debug, Clone)]
 pub struct Expansion<'a> {
     count: u16,
-    axes: Vec<Axis<'a>>,
+    axes: Vec<ReadAxis<'a>>,
     task_count: u16,
 }
 
@@ -19,6 +19,13 @@ pub struct Axis<'a> {
     pub key: String,
     /// Values, at least one.
     pub values: Vec<&'a RawValue>,
+}
+
+/// An axis whose values may be copies of those in the request.
+#[derive(Debug, Clone)]
+struct ReadAxis<'a> {
+    key: String,
+    values: Vec<Cow<'a, RawValue>>,
 }
 
 impl<'a> Expansion<'a> {
@@ -33,7 +40,35 @@ impl<'a> Expansion<'a> {
         let lengths = axes.iter().map(|axis| axis.values.len());
         let size = lengths.into_iter().try_fold(usize::from(count), usize::checked_mul)?;
         let task_count = u16::try_from(size).ok().filter(|size| (1..=BATCH_TASKS_MAX).contains(size))?;
-        Some(Self { count, axes, task_count })
+        let axes = axes.into_iter().map(|Axis { key, values }| {
+            let values = values.into_iter().map(Cow::Borrowed).collect();
+            ReadAxis { key, values }
+        });
+        Some(Self { count, axes: axes.collect(), task_count })
+    }
+
+    /// Copies the values, so that they outlive the request.
+    pub(super) fn into_owned(self) -> Expansion<'static> {
+        let axes = self.axes.into_iter().map(|ReadAxis { key, values }| {
+            let values = values.into_iter().map(|value| Cow::Owned(value.into_owned())).collect();
+            ReadAxis { key, values }
+        });
+        Expansion { count: self.count, axes: axes.collect(), task_count: self.task_count }
+    }
+
+    /// Returns the number of axes.
+    pub(super) fn axis_count(&self) -> usize {
+        self.axes.len()
+    }
+
+    /// Returns the bytes of text that all tasks read together, if each reads `bytes` and its values.
+    pub(super) fn text_bytes(&self, bytes: usize) -> usize {
+        let count = usize::from(self.task_count);
+        let of_axis = |axis: &ReadAxis<'_>| {
+            let values: usize = axis.values.iter().map(|value| value.get().len()).sum();
+            values.saturating_mul(count / axis.values.len()).saturating_add(axis.key.len().saturating_mul(count))
+        };
+        self.axes.iter().map(of_axis).fold(bytes.saturating_mul(count), usize::saturating_add)
     }
 
     /// Returns the number of tasks.
@@ -79,7 +114,7 @@ impl<'a> Expansion<'a> {
     }
 
     /// Returns each axis with the index of its value for the task at `index`, in the order of the axes.
-    fn combination(&self, index: u16) -> impl Iterator<Item = (&Axis<'a>, usize)> {
+    fn combination(&self, index: u16) -> impl Iterator<Item = (&ReadAxis<'a>, usize)> {
         let mut remaining = usize::from(index / self.count);
         let mut values = vec![0; self.axes.len()];
         for (value, axis) in values.iter_mut().zip(&self.axes).rev() {

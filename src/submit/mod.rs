@@ -3,7 +3,7 @@
 //!
 //! One pipeline serves a single task, a batch and a dry run, because a task is a batch of one:
 //!
-//! 1. *Plan* (`plan`): the graph or published workflow is read once (`template`), each set of params (`expand`) is resolved
+//! 1. *Plan* (`plan`), within a budget and off the runtime if it is large (`cpu_pool`): the graph or published workflow is read once (`template`), each set of params (`expand`) is resolved
 //!    into a task, and everything is checked that can be checked without a side effect.
 //! 2. *Stage* (`files`): files inside the params or at URLs are stored and registered.
 //! 3. *Enqueue* (`enqueue`): all tasks are written, or none; or *show* (`dry_run`).
@@ -22,6 +22,7 @@
 //! Publishing a workflow (`publish`) is here too, because a workflow is checked as a submission of it would be.
 
 mod catalog_cache;
+mod cpu_pool;
 mod dry_run;
 mod enqueue;
 mod error;
@@ -45,11 +46,10 @@ pub use eta::eta_ms;
 pub use expand::{Axis, Expansion};
 pub use files::{FileRegistry, ReceivedFile};
 pub use publish::Publication;
-pub use published_workflow::{PublishedWorkflow, version_number};
+pub use published_workflow::version_number;
 pub use request::{IdempotencyKey, KEY_BYTES_MAX, Request};
 pub use spans::Origin;
 pub use submission::{MAX_ATTEMPTS_DEFAULT, Submission};
-pub use template::GRAPH_LIMITS;
 
 use crate::{
     auth::Caller,
@@ -59,6 +59,7 @@ use crate::{
     store::Store,
     task::{Warning, WorkflowName},
 };
+use cpu_pool::CpuPool;
 use enqueue::ReadyTasks;
 use files::StagedFiles;
 use plan::{Plan, Purpose};
@@ -83,6 +84,7 @@ pub struct Submitter {
     fetcher: Fetcher,
     files: FileRegistry,
     catalogs: CatalogCache,
+    cpu: CpuPool,
     rates: Arc<RateLimits>,
     limits: Limits,
 }
@@ -94,6 +96,7 @@ impl Submitter {
             fetcher: Fetcher::off(),
             files: FileRegistry::new(queue.clone(), store, limits.file_bytes_max),
             catalogs: CatalogCache::new(queue.clone()),
+            cpu: CpuPool::new(),
             rates: Arc::new(RateLimits::new(limits.rate_burst)),
             queue,
             limits,
@@ -131,12 +134,26 @@ impl Submitter {
         self.rates.take(&caller.username)
     }
 
+    /// Runs `work` of a caller that reads or writes so many bytes once, on another thread if they are many.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if no thread is free for a long time.
+    pub async fn run_linear<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        self.cpu.run_linear(&caller.username, bytes, work).await
+    }
+
     /// Accepts all tasks of a submission, or none.
     ///
     /// # Errors
     /// Every problem of the submission at once; else what forbids it now. A request with an idempotency key may be
     /// repeated after any error.
-    pub async fn submit(&self, request: Request<'_>) -> Result<Submitted> {
+    pub async fn submit(&self, request: Request) -> Result<Submitted> {
+        let request = Arc::new(request);
         let result = Box::pin(self.accept(&request)).await;
         metrics::task_submitted(outcome(&result));
         if let Ok(submitted) = &result
@@ -147,7 +164,7 @@ impl Submitter {
         result
     }
 
-    async fn accept(&self, request: &Request<'_>) -> Result<Submitted> {
+    async fn accept(&self, request: &Arc<Request>) -> Result<Submitted> {
         // The repeat of a batch takes no tokens for its tasks from the rate limit.
         if request.submission.expansion.is_some()
             && let Some(earlier) = Submitted::earlier(&self.queue, request).await?
@@ -182,8 +199,16 @@ impl Submitter {
     ///
     /// # Errors
     /// As [`Self::submit`]; a full queue and the rate limit are not checked.
-    pub async fn dry_run(&self, request: Request<'_>) -> Result<DryRun> {
-        Box::pin(DryRun::new(self, &request)).await
+    pub async fn dry_run(&self, request: Request) -> Result<DryRun> {
+        Box::pin(DryRun::new(self, &Arc::new(request))).await
+    }
+
+    /// Returns the JSON Schema of the params of a published workflow.
+    ///
+    /// # Errors
+    /// [`Error::InvalidWorkflow`] and [`Error::UnreadableWorkflow`] if it cannot be read back; [`Error::TooComplex`].
+    pub async fn schema(&self, caller: &Caller, workflow: StoredWorkflow) -> Result<serde_json::Value> {
+        Box::pin(publish::schema(self, caller, workflow)).await
     }
 
     /// Publishes a version of a workflow. Returns it with the warnings for its publisher; publishing the content of the
@@ -214,6 +239,7 @@ fn outcome(result: &Result<Submitted>) -> &'static str {
             Error::InvalidMember { .. }
             | Error::InvalidWorkflow(_)
             | Error::InvalidParams(_)
+            | Error::TooComplex(_)
             | Error::UnknownWorkflow(_)
             | Error::NoSuchFile(_)
             | Error::QuotaExceeded(_)

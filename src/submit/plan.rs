@@ -1,26 +1,28 @@
 //! The plan of a submission: every task resolved and checked, before anything is fetched, stored or enqueued.
 
 use super::{
-    Error, Request, Result, Submission, Submitter,
+    Error, Request, Result, Submitter,
     catalog_cache::FleetSnapshot,
     enqueue::{pack, refuse_too_large},
     expand::Expansion,
     files::{CheckedFiles, IncomingFiles, access},
-    published_workflow::PublishedWorkflow,
+    published_workflow::{self, PublishedWorkflow},
+    submission::OwnedSubmission,
     template::{Draft, TaskFiles, Template},
 };
 use crate::{
     clock,
+    fetch::Fetcher,
+    graph::Budget,
     problem::{Problem, Problems},
-    queue::PackedTask,
+    queue::{PackedTask, StoredWorkflow},
+    settings::limits::{BATCH_BYTES_MAX, BATCH_TEXT_BYTES_MAX},
     task::FileId,
 };
 use std::{collections::HashSet, sync::Arc};
 
 /// Uses of files by all tasks of a batch: each costs Redis some microseconds.
 const FILE_USES_MAX: usize = 5_000;
-/// Tasks resolved before the runtime may run others: some milliseconds.
-const TASKS_PER_TURN: u16 = 8;
 
 /// Use of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,16 @@ pub(super) struct Plan {
     pub(super) fleet: Arc<FleetSnapshot>,
 }
 
+/// A request and everything that resolving it reads, for another thread.
+struct Resolving {
+    request: Arc<Request>,
+    published: Option<Arc<StoredWorkflow>>,
+    fleet: Arc<FleetSnapshot>,
+    fetcher: Fetcher,
+    file_bytes_max: u64,
+    purpose: Purpose,
+}
+
 /// Tasks of a submission as they are resolved, one after the other.
 #[derive(Default)]
 struct Resolved {
@@ -60,7 +72,7 @@ struct Resolved {
 
 impl Plan {
     /// Resolves and checks every task of a request.
-    pub(super) async fn new(submitter: &Submitter, request: &Request<'_>, purpose: Purpose) -> Result<Self> {
+    pub(super) async fn new(submitter: &Submitter, request: &Arc<Request>, purpose: Purpose) -> Result<Self> {
         let submission = &request.submission;
         refuse_past_start(submission)?;
         refuse_beyond_queue(submitter, submission)?;
@@ -69,36 +81,53 @@ impl Plan {
         {
             submitter.rates.take_rest(&request.caller.username, expansion.task_count())?;
         }
-        let published = PublishedWorkflow::load(&submitter.queue, submission.workflow).await?;
-        let fleet = submitter.catalogs.current().await;
-        let template = Template::new(submission, published.as_ref(), fleet)?;
-        let plan = Box::pin(Self::resolve(submitter, &template, request, purpose)).await?;
+        let published = published_workflow::load(&submitter.queue, &submission.workflow).await?.map(Arc::new);
+        let resolving = Resolving {
+            request: request.clone(),
+            published: published.clone(),
+            fleet: submitter.catalogs.current().await,
+            fetcher: submitter.fetcher.clone(),
+            file_bytes_max: submitter.files.bytes_max(),
+            purpose,
+        };
+        let bytes = resolving.text_bytes();
+        refuse_too_much_text(submission, bytes)?;
+        let plan = submitter.cpu.run(&request.caller.username, bytes, move |budget| resolving.resolve(budget)).await?;
         if submitter.limits.is_private {
-            access::check(&submitter.queue, request.caller, published.as_ref(), &plan.stored).await?;
+            access::check(&submitter.queue, &request.caller, published.as_deref(), &plan.stored).await?;
         }
         Ok(plan)
+    }
+}
+
+impl Resolving {
+    /// Returns the bytes of text that all tasks read together.
+    fn text_bytes(&self) -> usize {
+        let submission = &self.request.submission;
+        let graph = self.published.as_ref().map_or(&submission.workflow, |published| &published.graph).get().len();
+        let declared = self.published.as_ref().map_or(0, |published| published.head.params.get().len());
+        let bytes = graph + declared + submission.params.as_ref().map_or(0, |params| params.get().len());
+        submission.expansion.as_ref().map_or(bytes, |expansion| expansion.text_bytes(bytes))
     }
 
     /// Resolves every task.
     ///
     /// # Errors
     /// Every problem of every task, each once, at most [`crate::problem::PROBLEMS_MAX`].
-    async fn resolve(
-        submitter: &Submitter,
-        template: &Template<'_>,
-        request: &Request<'_>,
-        purpose: Purpose,
-    ) -> Result<Self> {
-        let submission = &request.submission;
+    fn resolve(&self, budget: &Budget) -> Result<Plan> {
+        let submission = &self.request.submission;
+        let published = self.published.as_deref().map(PublishedWorkflow::new).transpose()?;
+        let template = Template::new(submission, published.as_ref(), &self.fleet, budget)?;
         let single = Expansion::single();
         let expansion = submission.expansion.as_ref().unwrap_or(&single);
+        // A dry run packs its tasks, too, if they may turn out to be too large.
+        let packs = self.purpose == Purpose::Enqueue || 2 * self.text_bytes() > BATCH_BYTES_MAX;
         let mut resolved = Resolved::default();
         for index in 0..expansion.task_count() {
-            if index % TASKS_PER_TURN == TASKS_PER_TURN - 1 {
-                tokio::task::yield_now().await;
-            }
+            budget.check()?;
+            budget.next_task();
             let pointer = |pointer: &str| expansion.request_pointer(pointer, index);
-            let params = expansion.params(submission.params, index);
+            let params = expansion.params(submission.params.as_deref(), index);
             match template.resolve(params.as_deref()) {
                 Ok((draft, files)) => {
                     let draft = resolved.with_files(draft, files, pointer);
@@ -107,15 +136,13 @@ impl Plan {
                     }
                     if resolved.first.is_none() {
                         resolved.first = Some(draft);
-                    } else if purpose == Purpose::Enqueue && resolved.problems.is_empty() {
-                        let packed = pack(&submitter.queue, request, index, draft).await?;
-                        resolved.rest_bytes += packed.size();
-                        refuse_too_large(expansion, resolved.rest_bytes)?;
-                        resolved.rest.push(packed);
+                    } else if packs && resolved.problems.is_empty() {
+                        self.add_packed(&mut resolved, pack(&self.request, index, draft)?, expansion)?;
                     }
                 }
                 Err(problems) => {
                     for problem in problems {
+                        budget.spend(1 + resolved.problems.len() / 4 + expansion.axis_count());
                         resolved.problems.push_new(Problem { pointer: pointer(&problem.pointer), ..problem });
                     }
                 }
@@ -127,11 +154,20 @@ impl Plan {
         let Resolved { first, rest, incoming, stored, problems, .. } = resolved;
         match first {
             Some(first) if problems.is_empty() => {
-                let incoming = incoming.check(&submitter.fetcher, submitter.files.bytes_max())?;
-                Ok(Self { first, rest, incoming, stored, fleet: template.fleet.clone() })
+                let incoming = incoming.check(&self.fetcher, self.file_bytes_max)?;
+                Ok(Plan { first, rest, incoming, stored, fleet: self.fleet.clone() })
             }
             _ => Err(problems.into_vec().into()),
         }
+    }
+
+    fn add_packed(&self, resolved: &mut Resolved, packed: PackedTask, expansion: &Expansion<'_>) -> Result<()> {
+        resolved.rest_bytes += packed.size();
+        refuse_too_large(expansion, resolved.rest_bytes)?;
+        if self.purpose == Purpose::Enqueue {
+            resolved.rest.push(packed);
+        }
+        Ok(())
     }
 }
 
@@ -148,7 +184,7 @@ impl Resolved {
 }
 
 /// Refuses a start time that has passed.
-fn refuse_past_start(submission: &Submission<'_>) -> Result<()> {
+fn refuse_past_start(submission: &OwnedSubmission) -> Result<()> {
     if submission.start_by_ms.is_none_or(|start_by_ms| start_by_ms > clock::unix_ms()) {
         return Ok(());
     }
@@ -156,8 +192,19 @@ fn refuse_past_start(submission: &Submission<'_>) -> Result<()> {
     Err(Error::InvalidMember { pointer: "/startBy", code: "not_in_the_future", message })
 }
 
+/// Refuses a batch that has too much text to be resolved task by task. Known before any of it is resolved.
+fn refuse_too_much_text(submission: &OwnedSubmission, bytes: usize) -> Result<()> {
+    let Some(expansion) = submission.expansion.as_ref().filter(|_| bytes > BATCH_TEXT_BYTES_MAX) else {
+        return Ok(());
+    };
+    let count = expansion.task_count();
+    Err(Error::batch_too_large(format!(
+        "workflow and params of {count} tasks are more than {BATCH_TEXT_BYTES_MAX} bytes together: make smaller batches"
+    )))
+}
+
 /// Refuses more tasks than may ever wait: a retry would be in vain.
-fn refuse_beyond_queue(submitter: &Submitter, submission: &Submission<'_>) -> Result<()> {
+fn refuse_beyond_queue(submitter: &Submitter, submission: &OwnedSubmission) -> Result<()> {
     let Some(expansion) = &submission.expansion else { return Ok(()) };
     let (count, waiting_max) = (expansion.task_count(), submitter.queue.waiting_max());
     if waiting_max == 0 || u64::from(count) <= waiting_max {

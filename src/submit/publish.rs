@@ -2,17 +2,24 @@
 
 use super::{
     Error, Result, Submitter,
+    catalog_cache::FleetSnapshot,
     files::check_urls,
+    published_workflow::PublishedWorkflow,
     template::{GRAPH_LIMITS, no_params},
 };
 use crate::{
-    graph::{self, Declared, Published, Workflow},
+    auth::Caller,
+    fetch::Fetcher,
+    graph::{self, Budget, Declared, Published, Workflow},
     json,
     queue::{NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowWritten},
     task::{FileId, Warning, WorkflowName},
 };
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// User that all publications count as: there is one administrator.
+const PUBLISHER: &str = "";
 
 /// A new version of a published workflow.
 #[derive(Debug)]
@@ -25,6 +32,15 @@ pub struct Publication<'a> {
     pub description: Option<String>,
     /// Newest version to replace, 0 = none; `None` = any.
     pub expected: Option<u64>,
+}
+
+/// A publication and everything that checking it reads, for another thread.
+struct Checking {
+    graph: Box<RawValue>,
+    params: Option<Box<RawValue>>,
+    description: Option<String>,
+    fleet: Arc<FleetSnapshot>,
+    fetcher: Fetcher,
 }
 
 /// A checked publication, in the form that is stored.
@@ -45,7 +61,16 @@ impl Publication<'_> {
         name: &WorkflowName,
     ) -> Result<(StoredWorkflow, Vec<Warning>)> {
         let (queue, expected) = (&submitter.queue, self.expected);
-        let CheckedPublication { graph, head, files, warnings } = self.check(submitter).await?;
+        let checking = Checking {
+            graph: self.graph.to_owned(),
+            params: self.params.map(ToOwned::to_owned),
+            description: self.description,
+            fleet: submitter.catalogs.current().await,
+            fetcher: submitter.fetcher.clone(),
+        };
+        let bytes = checking.graph.get().len() + checking.params.as_ref().map_or(0, |params| params.get().len());
+        let checked = submitter.cpu.run(PUBLISHER, bytes, move |budget| checking.check(budget)).await?;
+        let CheckedPublication { graph, head, files, warnings } = checked;
         let new = NewWorkflow { head: &head, graph: &graph, files: &files };
         match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
             WorkflowWritten::Written(version) | WorkflowWritten::Same(version) => {
@@ -59,13 +84,15 @@ impl Publication<'_> {
             WorkflowWritten::NoSuchFile(id) => Err(Error::NoSuchFile(id)),
         }
     }
+}
 
-    async fn check(self, submitter: &Submitter) -> Result<CheckedPublication> {
-        let graph = compact(self.graph);
-        let params = self.params.map_or_else(|| no_params().to_owned(), compact);
-        let head = WorkflowHead { description: self.description, params };
-        let fleet = submitter.catalogs.current().await;
-        let read = (Workflow::read(&graph, GRAPH_LIMITS, &fleet.catalog), Declared::read(&head.params));
+impl Checking {
+    fn check(&self, budget: &Budget) -> Result<CheckedPublication> {
+        let graph = compact(&self.graph);
+        let params = self.params.as_deref().map_or_else(|| no_params().to_owned(), compact);
+        let head = WorkflowHead { description: self.description.clone(), params };
+        let catalog = &self.fleet.catalog;
+        let read = (Workflow::read_within(&graph, GRAPH_LIMITS, catalog, budget), Declared::read(&head.params));
         let ((workflow, conversion), declared) = match read {
             (Ok(workflow), Ok(declared)) => (workflow, declared),
             (workflow, declared) => {
@@ -73,12 +100,30 @@ impl Publication<'_> {
                 return Err(problems.into());
             }
         };
-        let Published { files, remote, warnings } = graph::publish(&workflow, &declared, &fleet.catalog)?;
-        check_urls(&submitter.fetcher, remote)?;
+        let Published { files, remote, warnings } = graph::publish(&workflow, &declared, catalog, budget)?;
+        check_urls(&self.fetcher, remote)?;
         let graph = if conversion.is_empty() { graph } else { compact(&workflow.to_json()) };
         let files = files.into_iter().map(|input| input.file_id).collect();
         Ok(CheckedPublication { graph, head, files, warnings: conversion.into_iter().chain(warnings).collect() })
     }
+}
+
+/// Returns the JSON Schema of the params of a published workflow.
+pub(super) async fn schema(
+    submitter: &Submitter,
+    caller: &Caller,
+    workflow: StoredWorkflow,
+) -> Result<serde_json::Value> {
+    let fleet = submitter.catalogs.current().await;
+    let bytes = workflow.graph.get().len() + workflow.head.params.get().len();
+    let made = move |budget: &Budget| {
+        let published = PublishedWorkflow::new(&workflow)?;
+        let graph = Workflow::parse(&workflow.graph, GRAPH_LIMITS).map_err(Error::InvalidWorkflow)?;
+        let title = published.version().to_string();
+        let description = workflow.head.description.as_deref();
+        Ok(graph::schema(&title, description, &graph, &published.declared, &fleet.catalog, budget))
+    };
+    submitter.cpu.run(&caller.username, bytes, made).await
 }
 
 /// Returns the value without white space, so that equal content is equal text.

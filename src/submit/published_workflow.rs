@@ -9,64 +9,80 @@ use crate::{
     task::{FileId, WorkflowName, WorkflowVersion},
 };
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 /// Longest name or version shown in a message, characters.
 const SHOWN_CHARS_MAX: usize = 80;
+/// Longest JSON text that may be a name with a version, bytes.
+const NAME_BYTES_MAX: usize = 4_096;
+/// Length of the text of a file id.
+const ID_BYTES: usize = 36;
 
 /// A published workflow and its declared params.
-pub struct PublishedWorkflow {
+pub(super) struct PublishedWorkflow<'a> {
     /// Version as stored.
-    pub workflow: StoredWorkflow,
+    pub(super) workflow: &'a StoredWorkflow,
     /// Declared params.
-    pub declared: Declared,
+    pub(super) declared: Declared,
 }
 
-impl PublishedWorkflow {
+impl<'a> PublishedWorkflow<'a> {
     /// Reads the declared params of a stored version.
     ///
     /// # Errors
     /// [`Error::UnreadableWorkflow`].
-    pub fn new(workflow: StoredWorkflow) -> Result<Self> {
+    pub(super) fn new(workflow: &'a StoredWorkflow) -> Result<Self> {
         match Declared::read(&workflow.head.params) {
             Ok(declared) => Ok(Self { workflow, declared }),
             Err(problems) => {
-                let version = WorkflowVersion { name: workflow.name, version: workflow.version };
+                let version = version_of(workflow);
                 tracing::error!(workflow = %version, problem = ?problems.first(), "stored params of a workflow are invalid");
                 Err(Error::UnreadableWorkflow(version))
             }
         }
     }
 
-    /// Reads the published workflow that `workflow` names; `None` if it is a graph.
-    pub(super) async fn load(queue: &Queue, workflow: &RawValue) -> Result<Option<Self>> {
-        let is_name = workflow.get().starts_with('"');
-        let Some(text) = is_name.then(|| serde_json::from_str::<String>(workflow.get()).ok()).flatten() else {
-            return Ok(None);
-        };
-        let (name, version) = match text.split_once('@') {
-            None => (text.as_str(), None),
-            Some((name, version)) => (name, Some(version_number(version).ok_or_else(|| unknown_version(&text, &[]))?)),
-        };
-        let Ok(parsed) = name.parse::<WorkflowName>() else {
-            let (_, rows) = queue.workflows(0, PAGE_MAX).await?;
-            return Err(unknown_name(name, rows.into_iter().map(|row| row.name.into()).collect()));
-        };
-        match queue.workflow(&parsed, version).await? {
-            WorkflowFound::Found(workflow) => Self::new(*workflow).map(Some),
-            WorkflowFound::NoSuchVersion(kept) => Err(unknown_version(&text, &kept)),
-            WorkflowFound::NoSuchName(names) => Err(unknown_name(name, names)),
-        }
-    }
-
     /// Returns its name and version.
     pub(super) fn version(&self) -> WorkflowVersion {
-        WorkflowVersion { name: self.workflow.name.clone(), version: self.workflow.version }
+        version_of(self.workflow)
     }
+}
 
-    /// Whether the publisher wrote this file's id into graph or defaults.
-    pub(super) fn names_file(&self, id: FileId) -> bool {
-        let id = id.to_string();
-        self.workflow.graph.get().contains(&id) || self.workflow.head.params.get().contains(&id)
+fn version_of(workflow: &StoredWorkflow) -> WorkflowVersion {
+    WorkflowVersion { name: workflow.name.clone(), version: workflow.version }
+}
+
+/// Returns the files whose ids the publisher wrote into graph or defaults.
+pub(super) fn named_files(workflow: &StoredWorkflow) -> HashSet<FileId> {
+    let ids = |text: &str| -> Vec<FileId> {
+        let bytes = text.as_bytes();
+        let is_id = |id: &&[u8]| [8, 13, 18, 23].iter().all(|&at| id[at] == b'-');
+        let ids = bytes.windows(ID_BYTES).filter(is_id).filter_map(|id| std::str::from_utf8(id).ok()?.parse().ok());
+        ids.collect()
+    };
+    ids(workflow.graph.get()).into_iter().chain(ids(workflow.head.params.get())).collect()
+}
+
+/// Reads the published workflow that `workflow` names; `None` if it is a graph.
+pub(super) async fn load(queue: &Queue, workflow: &RawValue) -> Result<Option<StoredWorkflow>> {
+    if !workflow.get().starts_with('"') {
+        return Ok(None);
+    }
+    // A longer text is no name; a message shows its first characters.
+    let short = if workflow.get().len() <= NAME_BYTES_MAX { workflow.get() } else { "\"…\"" };
+    let text = serde_json::from_str::<String>(short).unwrap_or_default();
+    let (name, version) = match text.split_once('@') {
+        None => (text.as_str(), None),
+        Some((name, version)) => (name, Some(version_number(version).ok_or_else(|| unknown_version(&text, &[]))?)),
+    };
+    let Ok(parsed) = name.parse::<WorkflowName>() else {
+        let (_, rows) = queue.workflows(0, PAGE_MAX).await?;
+        return Err(unknown_name(name, rows.into_iter().map(|row| row.name.into()).collect()));
+    };
+    match queue.workflow(&parsed, version).await? {
+        WorkflowFound::Found(workflow) => Ok(Some(*workflow)),
+        WorkflowFound::NoSuchVersion(kept) => Err(unknown_version(&text, &kept)),
+        WorkflowFound::NoSuchName(names) => Err(unknown_name(name, names)),
     }
 }
 

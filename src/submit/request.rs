@@ -1,17 +1,20 @@
 //! A submission with its caller, and the idempotency that makes a repeat harmless.
 
-use super::{spans::Origin, submission::Submission};
+use super::{
+    spans::Origin,
+    submission::{OwnedSubmission, Submission},
+};
 use crate::{auth::Caller, task::TaskId};
 use sha2::{Digest, Sha256};
 
 /// Longest idempotency key, bytes.
 pub const KEY_BYTES_MAX: usize = 255;
 
-/// A submission and the caller it belongs to.
+/// A submission and the caller it belongs to. It has its own copy of every text.
 #[derive(Debug)]
-pub struct Request<'a> {
-    pub(super) caller: &'a Caller,
-    pub(super) submission: Submission<'a>,
+pub struct Request {
+    pub(super) caller: Caller,
+    pub(super) submission: OwnedSubmission,
     /// Id of the task, or of the first task of the batch.
     pub(super) id: TaskId,
     /// Whether the id was made from an idempotency key, so that an earlier request may have used it.
@@ -42,10 +45,11 @@ impl IdempotencyKey {
     }
 }
 
-impl<'a> Request<'a> {
+impl Request {
     /// Returns a request that makes new tasks each time it is submitted.
-    pub fn new(caller: &'a Caller, submission: Submission<'a>) -> Self {
+    pub fn new(caller: &Caller, submission: Submission<'_>) -> Self {
         let (id, origin) = (TaskId::new(), Origin::now());
+        let (caller, submission) = (caller.clone(), submission.into_owned());
         Self { caller, submission, id, is_keyed: false, fingerprint: String::new(), origin }
     }
 

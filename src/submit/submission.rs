@@ -52,6 +52,41 @@ impl<'a> Submission<'a> {
         }
     }
 
+    /// Copies every text, so that other threads can read them.
+    pub(super) fn into_owned(self) -> OwnedSubmission {
+        OwnedSubmission {
+            workflow: self.workflow.to_owned(),
+            params: self.params.map(ToOwned::to_owned),
+            expansion: self.expansion.map(Expansion::into_owned),
+            is_strict: self.is_strict,
+            randomizes_seeds: self.randomizes_seeds,
+            maps_names: self.maps_names,
+            priority: self.priority,
+            timeout_ms: self.timeout_ms,
+            start_by_ms: self.start_by_ms,
+            max_attempts: self.max_attempts,
+            metadata: self.metadata.map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// A [`Submission`] that outlives the body it was read from.
+#[derive(Debug)]
+pub(super) struct OwnedSubmission {
+    pub(super) workflow: Box<RawValue>,
+    pub(super) params: Option<Box<RawValue>>,
+    pub(super) expansion: Option<Expansion<'static>>,
+    pub(super) is_strict: bool,
+    pub(super) randomizes_seeds: Option<bool>,
+    pub(super) maps_names: bool,
+    pub(super) priority: Priority,
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) start_by_ms: Option<u64>,
+    pub(super) max_attempts: u32,
+    pub(super) metadata: Option<Box<RawValue>>,
+}
+
+impl OwnedSubmission {
     /// Whether seeds that no param sets are drawn.
     pub(super) fn draws_seeds(&self) -> bool {
         let repeats = self.expansion.as_ref().is_some_and(Expansion::repeats);

@@ -1,28 +1,29 @@
 //! The workflow of a submission, parsed once, and the task that it becomes with one set of params.
 
-use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedWorkflow, submission::Submission};
+use super::{Result, catalog_cache::FleetSnapshot, published_workflow::PublishedWorkflow, submission::OwnedSubmission};
 use crate::{
-    graph::{self, GraphLimits, InlineFile, RemoteFile, Resolved, Workflow},
+    graph::{self, Budget, GraphLimits, InlineFile, RemoteFile, Resolved, Workflow},
     problem::Problem,
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
     task::{FileInput, InstanceId, Warning, WorkflowVersion},
 };
 use serde_json::value::RawValue;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// Limits of a submitted or published graph.
-pub const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
+pub(super) const GRAPH_LIMITS: GraphLimits = GraphLimits { nodes_max: NODES_MAX, depth_max: GRAPH_DEPTH_MAX };
 
 /// Workflow of a submission, and the options to resolve it with.
 pub(super) struct Template<'a> {
-    submission: &'a Submission<'a>,
-    published: Option<&'a PublishedWorkflow>,
+    submission: &'a OwnedSubmission,
+    published: Option<&'a PublishedWorkflow<'a>>,
     /// Graph as submitted or published.
     text: &'a RawValue,
     workflow: Workflow,
     /// Warnings of the conversion from the editor's format.
     conversion: Vec<Warning>,
-    pub(super) fleet: Arc<FleetSnapshot>,
+    fleet: &'a FleetSnapshot,
+    budget: &'a Budget,
 }
 
 /// A task of a submission, resolved and not accepted yet.
@@ -62,14 +63,15 @@ pub(super) struct TaskFiles {
 impl<'a> Template<'a> {
     /// Reads the graph of the submission, or of the published workflow that it names.
     pub(super) fn new(
-        submission: &'a Submission<'a>,
-        published: Option<&'a PublishedWorkflow>,
-        fleet: Arc<FleetSnapshot>,
+        submission: &'a OwnedSubmission,
+        published: Option<&'a PublishedWorkflow<'a>>,
+        fleet: &'a FleetSnapshot,
+        budget: &'a Budget,
     ) -> Result<Self> {
-        let text = published.map_or(submission.workflow, |published| &published.workflow.graph);
+        let text = published.map_or(&submission.workflow, |published| &published.workflow.graph);
         let (workflow, conversion) =
-            Workflow::read(text, GRAPH_LIMITS, &fleet.catalog).map_err(super::Error::InvalidWorkflow)?;
-        Ok(Self { submission, published, text, workflow, conversion, fleet })
+            Workflow::read_within(text, GRAPH_LIMITS, &fleet.catalog, budget).map_err(super::Error::InvalidWorkflow)?;
+        Ok(Self { submission, published, text, workflow, conversion, fleet, budget })
     }
 
     /// Puts params into the graph. Returns the task, and the files that come with it.
@@ -88,9 +90,13 @@ impl<'a> Template<'a> {
             declared: self.published.map(|published| &published.declared),
             is_publishing: false,
             pool: Some(&self.fleet.catalog),
+            budget: self.budget,
         };
         let Resolved { workflow, files, inline, remote, seeds, mapped, mut warnings, eligible, needs } =
             graph::resolve(&self.workflow, given, &options)?;
+        // Its hash and its text are made from all of it.
+        self.budget.spend(workflow.node_count());
+        self.budget.spend_text(2 * self.text.get().len());
         let names_files = !files.is_empty() || !remote.is_empty();
         let has_params = self.published.is_some() || params.is_some_and(has_members);
         let is_changed = has_params || !seeds.is_empty() || names_files || !self.conversion.is_empty();

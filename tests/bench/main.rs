@@ -1,5 +1,5 @@
 //! `cargo bench [-- <name>…]`: performance of the service relative to a minimal server with the same function, measured
-//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`, `params`.
+//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`, `params`, `large`.
 //!
 //! Servers run as separate processes; this process only generates load, on one thread.
 #![allow(
@@ -15,6 +15,7 @@ mod fanout;
 mod gap;
 mod http;
 mod idle;
+mod large_bodies;
 mod list;
 mod ours;
 mod params;
@@ -61,5 +62,8 @@ fn main() {
     }
     if wanted("params") {
         params::run();
+    }
+    if wanted("large") {
+        runtime.block_on(large_bodies::run());
     }
 }

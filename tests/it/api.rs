@@ -10,6 +10,7 @@ mod flows;
 mod http;
 mod instances;
 mod json;
+mod large_bodies;
 mod leavers;
 mod lists;
 mod long_lists;

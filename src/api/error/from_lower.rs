@@ -50,6 +50,7 @@ impl From<submit::Error> for ApiError {
             }
             submit::Error::InvalidWorkflow(problems) => Self::InvalidWorkflow(problems),
             submit::Error::InvalidParams(problems) => Self::InvalidParams(problems),
+            submit::Error::TooComplex(message) => Self::WorkflowTooComplex(message),
             submit::Error::UnknownWorkflow(problem) => Self::WorkflowUnknown(problem),
             submit::Error::KeyReused => Self::KeyReused,
             submit::Error::NoSuchFile(id) => Self::NoSuchFile(id),

@@ -34,6 +34,11 @@ pub const ERROR_TYPES: &[ErrorType] = &[
     error_type("invalid_workflow", &[400, 422], "the workflow is not an API-format graph that can be run"),
     error_type("invalid_params", &[400, 422], "the params do not fit the workflow; every problem is listed"),
     error_type(
+        "workflow_too_complex",
+        &[422],
+        "resolving the workflow takes too much work: fewer nodes, links, placeholders or params, or smaller batches",
+    ),
+    error_type(
         "workflow_unknown",
         &[422],
         "no workflow is published under this name, or not in this version; similar names are given",

@@ -29,6 +29,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::InvalidWorkflow(vec![problem(false)]),
         ApiError::InvalidParams(vec![problem(true)]),
         ApiError::InvalidParams(vec![problem(false)]),
+        ApiError::WorkflowTooComplex(""),
         ApiError::WorkflowUnknown(Box::new(problem(false))),
         ApiError::WorkflowsFull(500),
         ApiError::InvalidConfig(vec![problem(true)]),

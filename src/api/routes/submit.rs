@@ -102,9 +102,9 @@ impl From<submit::DryRun> for DryRun {
     responses((status = 200, description = "the task; with `dryRun` what it would be", body = crate::api::openapi::Envelope<crate::api::openapi::Submitted>,
         headers(("Idempotency-Replayed" = Option<String>, description = "`true`: the task was there already")))),
     extensions(("x-errors" = json!([
-        "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "idempotency_key_reused", "no_such_file",
-        "rate_limited", "queue_full", "queue_memory_full", "waiting_quota", "busy", "storage_unavailable", "storage_full",
-        "storage_reserve", "upload_quota"
+        "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "workflow_too_complex",
+        "idempotency_key_reused", "no_such_file", "rate_limited", "queue_full", "queue_memory_full", "waiting_quota", "busy",
+        "storage_unavailable", "storage_full", "storage_reserve", "upload_quota"
     ])))
 )]
 pub(crate) async fn submit(
@@ -117,18 +117,27 @@ pub(crate) async fn submit(
     let count = |error: &ApiError| count_refusal(error, is_dry_run);
     let origin = Origin::within(RemoteSpan::of(request.headers()));
     let (key, bytes) = receive(&state, &caller, request).await.inspect_err(count)?;
-    let submission = strict_json::check_submission(&bytes).and_then(parse_submission).inspect_err(count)?;
-    let request = submit::Request::new(&caller, submission).with_origin(origin);
-    let request = match key {
-        Some(key) => request.with_key(key, &bytes),
-        None => request,
-    };
+    let owner = caller.clone();
+    let read = state.submitter.run_linear(&caller, bytes.len(), move || read(&owner, key, &bytes));
+    let request = read.await?.inspect_err(count)?.with_origin(origin);
     if is_dry_run {
         let shown = state.submitter.dry_run(request).await?;
-        return Ok(Answer(DryRun::from(shown)).into_response());
+        let bytes = shown.workflow.get().len();
+        let write = move || Answer(DryRun::from(shown)).into_response();
+        return Ok(state.submitter.run_linear(&caller, bytes, write).await?);
     }
     let submitted = Box::pin(state.submitter.submit(request)).await?;
     answer(submitted, &state.links)
+}
+
+/// Reads the body of a submission.
+fn read(caller: &Caller, key: Option<IdempotencyKey>, bytes: &[u8]) -> Result<submit::Request> {
+    let submission = strict_json::check_submission(bytes).and_then(parse_submission)?;
+    let request = submit::Request::new(caller, submission);
+    Ok(match key {
+        Some(key) => request.with_key(key, bytes),
+        None => request,
+    })
 }
 
 /// Reads `dryRun`: `true`, `false`, or nothing.

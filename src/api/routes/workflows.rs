@@ -15,11 +15,10 @@ use crate::{
         },
     },
     auth::Caller,
-    graph::{self, Workflow},
     problem::Problem,
     queue::{StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowRow},
     settings::limits::WORKFLOW_BODY_BYTES,
-    submit::{GRAPH_LIMITS, PublishedWorkflow, version_number},
+    submit::version_number,
     task::{Warning, WorkflowName, rfc3339},
 };
 use axum::{
@@ -136,20 +135,15 @@ pub(crate) async fn detail(
         ("version" = Option<u64>, Query, description = "the newest when not given"),
     ),
     responses((status = 200, description = "the JSON Schema", body = crate::api::openapi::Envelope<Object>)),
-    extensions(("x-errors" = json!(["not_found"])))
+    extensions(("x-errors" = json!(["not_found", "workflow_too_complex", "busy"])))
 )]
 pub(crate) async fn schema(
     State(state): State<ApiState>,
-    _caller: Caller,
+    caller: Caller,
     PathId(name): PathId,
     query: Query,
 ) -> Result<Answer<Value>> {
-    let published = PublishedWorkflow::new(find(&state, &name, &query).await?)?;
-    let workflow = Workflow::parse(&published.workflow.graph, GRAPH_LIMITS).map_err(ApiError::InvalidWorkflow)?;
-    let (title, description) =
-        (format!("{}@{}", published.workflow.name, published.workflow.version), published.workflow.head.description);
-    let fleet = state.submitter.catalogs().current().await;
-    Ok(Answer(graph::schema(&title, description.as_deref(), &workflow, &published.declared, &fleet.catalog)))
+    Ok(Answer(state.submitter.schema(&caller, find(&state, &name, &query).await?).await?))
 }
 
 /// Publishes a version, checked as a submit would be. A graph in the editor's format is converted and stored in the format of
@@ -166,8 +160,8 @@ pub(crate) async fn schema(
     responses((status = 200, description = "the workflow as it is now", body = crate::api::openapi::Envelope<WorkflowView>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
     extensions(("x-errors" = json!([
-        "forbidden", "not_found", "invalid_header", "invalid_workflow", "invalid_params", "version_conflict", "no_such_file",
-        "too_many_workflows", "queue_memory_full"
+        "forbidden", "not_found", "invalid_header", "invalid_workflow", "invalid_params", "workflow_too_complex", "version_conflict",
+        "no_such_file", "too_many_workflows", "queue_memory_full", "busy"
     ])))
 )]
 pub(crate) async fn publish(

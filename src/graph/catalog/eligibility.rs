@@ -1,7 +1,10 @@
 //! Search for the instances that can run a task, narrowed class by class and value by value.
 
-use super::{FleetCatalog, Input, Mismatch, fleet_catalog::Group};
-use crate::{graph::links::is_url, task::InstanceId};
+use super::{FleetCatalog, Given, Input, Mismatch, fleet_catalog::Group};
+use crate::{
+    graph::{Budget, links::is_url},
+    task::InstanceId,
+};
 use serde_json::value::RawValue;
 
 /// A requirement that not every instance meets.
@@ -24,6 +27,7 @@ pub(in crate::graph) struct Eligibility<'p> {
     pool: &'p FleetCatalog,
     fits: Vec<bool>,
     needs: Vec<Need>,
+    budget: &'p Budget,
 }
 
 /// Whether the fleet has a class.
@@ -38,8 +42,8 @@ pub(in crate::graph) enum ClassPresence {
 }
 
 impl<'p> Eligibility<'p> {
-    pub(in crate::graph) fn new(pool: &'p FleetCatalog) -> Self {
-        Self { pool, fits: vec![true; pool.groups.len()], needs: Vec::new() }
+    pub(in crate::graph) fn new(pool: &'p FleetCatalog, budget: &'p Budget) -> Self {
+        Self { pool, fits: vec![true; pool.groups.len()], needs: Vec::new(), budget }
     }
 
     pub(in crate::graph) fn pool(&self) -> &'p FleetCatalog {
@@ -52,6 +56,7 @@ impl<'p> Eligibility<'p> {
 
     /// Narrows to the instances that have the class.
     pub(in crate::graph) fn require_class(&mut self, class: &str) -> ClassPresence {
+        self.budget.spend(1 + self.pool.groups.len());
         let has: Vec<bool> = self.pool.groups.iter().map(|group| group.catalog.class(class).is_some()).collect();
         if has.iter().any(|&has| has) {
             self.narrow(&has, || format!("class {class}"));
@@ -76,7 +81,7 @@ impl<'p> Eligibility<'p> {
         let mut declared = self.pool.groups.iter().filter_map(declared).peekable();
         is_url(text)
             && declared.peek().is_some_and(|input| input.is_upload)
-            && declared.all(|input| input.urls.iter().all(|url| url != text))
+            && declared.all(|input| input.urls.binary_search_by(|url| url.as_str().cmp(text)).is_err())
     }
 
     /// Whether an input is known to take the names of files.
@@ -100,12 +105,14 @@ impl<'p> Eligibility<'p> {
         value: &RawValue,
         what: impl FnOnce() -> String,
     ) -> Result<Option<Box<RawValue>>, Mismatch> {
+        self.budget.spend(1 + self.pool.groups.len() + value.get().len() / 64);
+        let given = Given::new(value);
         let mut takes = vec![true; self.fits.len()];
         let (mut written, mut mismatch, mut is_taken) = (None, None, false);
         for (takes, group) in takes.iter_mut().zip(&self.pool.groups) {
             // Groups without the class are out already; an undeclared input is left to the instance.
             let Some(class) = group.catalog.class(class) else { continue };
-            match class.input(input).map_or(Ok(None), |declared| declared.validate(value)) {
+            match class.input(input).map_or(Ok(None), |declared| declared.validate(&given)) {
                 Ok(instead) => {
                     is_taken = true;
                     written = written.or(instead);
@@ -124,6 +131,11 @@ impl<'p> Eligibility<'p> {
                 Ok(written)
             }
         }
+    }
+
+    /// Returns similar values of a combo: those of the first instance that has the class.
+    pub(in crate::graph) fn near_choices(&self, class: &str, input: &str, value: &RawValue) -> Vec<String> {
+        self.input(class, input).map_or_else(Vec::new, |declared| declared.near_choices(value))
     }
 
     /// Returns the instances that can run the task; `None` = all.
@@ -195,7 +207,7 @@ mod tests {
     #[test]
     fn a_class_of_every_instance_narrows_nothing() {
         let pool = three();
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("L"), ClassPresence::Present);
         assert!(eligibility.require_value("L", "m", raw(r#""a""#), String::new).unwrap().is_none());
         assert!(eligibility.require_value("L", "undeclared", raw("5"), String::new).unwrap().is_none());
@@ -205,10 +217,10 @@ mod tests {
     #[test]
     fn a_value_on_one_of_three_narrows_to_it() {
         let pool = three();
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         eligibility.require_value("L", "m", raw(r#""b""#), String::new).unwrap();
         assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("X"), ClassPresence::Present);
         assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
     }
@@ -216,7 +228,7 @@ mod tests {
     #[test]
     fn a_missing_class_is_refused_once_all_alive_instances_are_known() {
         let pool = three();
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("Y"), ClassPresence::Absent);
         assert_eq!(
             eligibility.require_value("L", "m", raw(r#""c""#), String::new).unwrap_err().code,
@@ -226,15 +238,15 @@ mod tests {
         let known = catalog(r#""a""#, "");
         let pool =
             FleetCatalog::new([member("1", true, Some(&known)), member("2", true, None), member("3", false, None)]);
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         assert!(eligibility.require_value("L", "m", raw(r#""c""#), String::new).is_ok());
         assert_eq!(eligibility.require_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
         assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("Y"), ClassPresence::Unknown);
         assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
         let pool = FleetCatalog::new([member("1", true, Some(&known)), member("3", false, None)]);
-        assert_eq!(Eligibility::new(&pool).require_class("Y"), ClassPresence::Absent);
+        assert_eq!(Eligibility::new(&pool, Default::default()).require_class("Y"), ClassPresence::Absent);
     }
 
     #[test]
@@ -243,7 +255,7 @@ mod tests {
             member("1", true, Some(&catalog(r#""a""#, ""))),
             member("2", true, Some(&catalog(r#""b""#, ""))),
         ]);
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         eligibility.require_value("L", "m", raw(r#""a""#), || "the model a".to_owned()).unwrap();
         eligibility.require_value("L", "m", raw(r#""b""#), || "the model b".to_owned()).unwrap();
         let needs = eligibility.finish().unwrap_err();
@@ -254,7 +266,7 @@ mod tests {
     #[test]
     fn an_empty_fleet_catalog_checks_nothing() {
         let pool = FleetCatalog::new([member("1", true, None)]);
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("Y"), ClassPresence::Unknown);
         assert!(pool.is_empty() && eligibility.finish().unwrap().is_none());
     }

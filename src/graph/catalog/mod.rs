@@ -14,7 +14,7 @@ mod validate;
 pub(super) use choices::Range;
 pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
-pub(super) use validate::Mismatch;
+pub(super) use validate::{Given, Mismatch};
 
 use crate::json::raw_value;
 use serde::{Deserialize, Serialize};

@@ -3,10 +3,27 @@
 
 use super::{Input, Kind};
 use crate::{
-    json::raw_value,
+    json::{NUMBER_BYTES_MAX, raw_value},
     problem::{clip, suggest},
 };
 use serde_json::value::RawValue;
+use std::cell::OnceCell;
+
+/// A value to validate against several declarations, read at most once.
+pub(in crate::graph) struct Given<'v> {
+    raw: &'v RawValue,
+    canonical: OnceCell<Option<String>>,
+}
+
+impl<'v> Given<'v> {
+    pub(in crate::graph) fn new(raw: &'v RawValue) -> Self {
+        Self { raw, canonical: OnceCell::new() }
+    }
+
+    fn canonical(&self) -> Option<&String> {
+        self.canonical.get_or_init(|| raw_value::canonical(self.raw)).as_ref()
+    }
+}
 
 /// The reason a value does not fit an input.
 #[derive(Debug)]
@@ -14,16 +31,15 @@ pub(in crate::graph) struct Mismatch {
     pub(in crate::graph) code: &'static str,
     /// Description of valid values: `a whole number from 1 to 100`.
     pub(in crate::graph) expected: String,
-    /// Similar values of a combo.
-    pub(in crate::graph) candidates: Vec<String>,
-    /// Whether another instance may offer the value.
+    /// Whether it is none of a list, which another instance may offer.
     pub(in crate::graph) is_choice: bool,
 }
 
 impl Input {
     /// Validates a literal. Returns its replacement if it must be written differently: a number or boolean given as a
     /// text.
-    pub(in crate::graph) fn validate(&self, value: &RawValue) -> Result<Option<Box<RawValue>>, Mismatch> {
+    pub(in crate::graph) fn validate(&self, given: &Given<'_>) -> Result<Option<Box<RawValue>>, Mismatch> {
+        let value = given.raw;
         match &self.kind {
             Kind::Int { min, max } => {
                 let Some(number) = integer(value) else { return Err(self.mismatch("param_type")) };
@@ -51,13 +67,9 @@ impl Input {
             Kind::Choice(choices) if choices.binary_search_by(|choice| choice.as_str().cmp(value.get())).is_ok() => {
                 Ok(None)
             }
-            Kind::Choice(choices) => match raw_value::canonical(value) {
-                Some(value) if choices.binary_search(&value).is_ok() => Ok(None),
-                value => Err(Mismatch {
-                    candidates: near_choices(value.as_deref(), choices),
-                    is_choice: true,
-                    ..self.mismatch("param_not_an_option")
-                }),
+            Kind::Choice(choices) => match given.canonical() {
+                Some(value) if choices.binary_search(value).is_ok() => Ok(None),
+                _ => Err(Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") }),
             },
             Kind::Open => Ok(None),
         }
@@ -72,7 +84,15 @@ impl Input {
             Kind::Choice(choices) => format!("one of {} values", choices.len()),
             Kind::Open => "what the instance takes".to_owned(),
         };
-        Mismatch { code, expected, candidates: Vec::new(), is_choice: false }
+        Mismatch { code, expected, is_choice: false }
+    }
+
+    /// Returns the most similar values of a combo. Each search compares thousands of names.
+    pub(super) fn near_choices(&self, value: &RawValue) -> Vec<String> {
+        match &self.kind {
+            Kind::Choice(choices) => near_choices(raw_value::canonical(value).as_deref(), choices),
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Open => Vec::new(),
+        }
     }
 }
 
@@ -88,8 +108,8 @@ fn bounds<T: ToString>(min: Option<&T>, max: Option<&T>) -> String {
 /// Reads an integer, an integral float, or a decimal text (RunningHub's style).
 #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and the bounds lie within")]
 fn integer(value: &RawValue) -> Option<i128> {
-    if let Some(text) = raw_value::text(value) {
-        return text.trim().parse().ok();
+    if is_text(value) {
+        return number_text(value)?.trim().parse().ok();
     }
     let token = value.get();
     token.parse().ok().or_else(|| {
@@ -100,9 +120,14 @@ fn integer(value: &RawValue) -> Option<i128> {
 
 /// Reads a finite number, or the text of one.
 fn float(value: &RawValue) -> Option<f64> {
-    let text = raw_value::text(value);
+    let text = number_text(value);
     let token = text.as_deref().map_or(value.get(), str::trim);
     token.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Reads a text that is short enough to be a number.
+fn number_text(value: &RawValue) -> Option<String> {
+    if value.get().len() <= NUMBER_BYTES_MAX { raw_value::text(value) } else { None }
 }
 
 /// Returns the text itself if it is a JSON number, otherwise the number re-encoded.
@@ -130,14 +155,15 @@ fn near_choices(wanted: Option<&str>, choices: &[String]) -> Vec<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up should panic where it stands")]
 mod tests {
-    use crate::graph::catalog::{Input, Kind};
+    use crate::graph::catalog::{Given, Input, Kind};
     use serde_json::value::RawValue;
 
     fn validated(kind: &Kind, value: &str) -> Result<Option<String>, (&'static str, String, Vec<String>)> {
         let input = Input { kind: kind.clone(), ..Input::default() };
         let value: &RawValue = serde_json::from_str(value).unwrap();
-        let validated = input.validate(value).map(|written| written.map(|written| written.get().to_owned()));
-        validated.map_err(|mismatch| (mismatch.code, mismatch.expected, mismatch.candidates))
+        let validated =
+            input.validate(&Given::new(value)).map(|written| written.map(|written| written.get().to_owned()));
+        validated.map_err(|mismatch| (mismatch.code, mismatch.expected, input.near_choices(value)))
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 //! Dynamic prompts, which the editor processes before sending: comments are removed, `{a|b}` is a random choice.
 
-use crate::json::raw_value;
+use crate::{graph::Budget, json::raw_value};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// A text with a choice: the editor draws one at each run, so the result cannot be reproduced.
-pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static str> {
+pub(super) fn processed<'v>(value: &'v RawValue, budget: &Budget) -> Result<Cow<'v, RawValue>, &'static str> {
     if !value.get().contains(['/', '\\', '{']) {
         return Ok(Cow::Borrowed(value));
     }
     let Some(text) = raw_value::text(value).filter(|text| !text.contains("{{")) else {
         return Ok(Cow::Borrowed(value));
     };
-    let bare = without_comments(&text);
+    let bare = without_comments(&text, budget);
     let mut plain = String::with_capacity(bare.len());
     let mut letters = bare.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -35,13 +35,21 @@ pub(super) fn processed(value: &RawValue) -> Result<Cow<'_, RawValue>, &'static 
 }
 
 /// Removes `/* … */`, and `//` up to the end of its line.
-fn without_comments(text: &str) -> String {
+fn without_comments(text: &str, budget: &Budget) -> String {
     let (mut bare, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find('/') {
+    // No comment begins behind the last `*/`: a search for the end of one never runs to the end of the text.
+    let last_end = text.rfind("*/").unwrap_or_default();
+    while let Some(at) = rest.find('/')
+        && budget.spend(1)
+    {
         let (before, from) = rest.split_at(at);
         bare.push_str(before);
         let end = match from.as_bytes().get(1) {
-            Some(b'*') => from[2..].find("*/").map(|end| end + 4),
+            Some(b'*') if text.len() - from.len() + 2 <= last_end => {
+                let found = from[2..].find("*/");
+                budget.spend_text(found.unwrap_or(from.len()));
+                found.map(|end| end + 4)
+            }
             Some(b'/') => Some(from.find(['\n', '\r', '\u{2028}', '\u{2029}']).unwrap_or(from.len())),
             _ => None,
         };
@@ -75,16 +83,20 @@ mod tests {
             let json = serde_json::to_string(text).unwrap();
             let value: &RawValue = serde_json::from_str(&json).unwrap();
             if text == r"a\\{b" {
-                assert!(processed(value).is_err(), "an escaped backslash escapes nothing else");
+                assert!(processed(value, Default::default()).is_err(), "an escaped backslash escapes nothing else");
                 continue;
             }
-            assert_eq!(serde_json::from_str::<String>(processed(value).unwrap().get()).unwrap(), expected, "{text}");
+            assert_eq!(
+                serde_json::from_str::<String>(processed(value, Default::default()).unwrap().get()).unwrap(),
+                expected,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_text_with_a_choice_is_refused() {
         let value: &RawValue = serde_json::from_str(r#""a {red|blue} cat""#).unwrap();
-        assert!(processed(value).is_err());
+        assert!(processed(value, Default::default()).is_err());
     }
 }

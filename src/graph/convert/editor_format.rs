@@ -1,23 +1,27 @@
 //! Parses the editor's format: nodes with their slots, links in both forms, subgraph definitions.
 
-use super::Fault;
+use super::{Fault, named_list::NamedList, resolve_links::is_virtual};
 use crate::{
+    graph::parse::{INPUTS_MAX, NODE_ID_BYTES_MAX},
     json::{Member, raw_value},
     problem::clip,
 };
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Virtual node that provides the inputs of a subgraph.
 pub(super) const INPUT_NODE: &str = "-10";
 /// Virtual node that takes the outputs of a subgraph.
 pub(super) const OUTPUT_NODE: &str = "-20";
 
+/// Longest type of a slot, bytes: some are lists of types, which are compared with one another.
+const TYPE_BYTES_MAX: usize = 1_000;
+
 /// A workflow in the editor's format.
 pub(super) struct Document<'a> {
     pub(super) root: Graph<'a>,
-    /// Subgraphs by id, which is the type of the nodes that stand for them.
-    pub(super) subgraphs: HashMap<String, Graph<'a>>,
+    /// Subgraphs; a node that stands for one holds its place here.
+    pub(super) subgraphs: Vec<Graph<'a>>,
 }
 
 /// The top level, or one subgraph.
@@ -31,6 +35,14 @@ pub(super) struct Graph<'a> {
     pub(super) inputs: Vec<String>,
     /// Inner link behind each output of a subgraph.
     pub(super) outputs: HashMap<usize, Link>,
+    /// Places of the nodes that run, in order.
+    pub(super) live: Vec<usize>,
+    /// A node that stands for a subgraph and does not run, although nodes of that subgraph would.
+    pub(super) half_muted: Option<usize>,
+    /// Inputs of a subgraph that are widgets inside, by name, with their position among these widgets.
+    pub(super) promoted: HashMap<String, usize>,
+    /// Number of these widgets.
+    pub(super) promoted_count: usize,
 }
 
 /// A node in the editor's format.
@@ -39,10 +51,12 @@ pub(super) struct Node<'a> {
     pub(super) class: String,
     pub(super) title: Option<String>,
     pub(super) mode: Mode,
-    pub(super) inputs: Vec<Slot>,
+    pub(super) inputs: NamedList<Slot>,
     /// Types of the outputs.
     pub(super) outputs: Vec<String>,
     pub(super) values: Values<'a>,
+    /// The place of the subgraph that it stands for.
+    pub(super) subgraph: Option<usize>,
     order: i64,
 }
 
@@ -56,9 +70,8 @@ pub(super) enum Mode {
     Bypassed,
 }
 
-/// An input slot of a node.
+/// An input slot of a node, without its name.
 pub(super) struct Slot {
-    pub(super) name: String,
     pub(super) kind: String,
     pub(super) link: Option<String>,
     /// Whether it is the socket of a widget.
@@ -77,7 +90,7 @@ pub(super) enum Values<'a> {
     /// Values in the order of the widgets.
     List(Vec<&'a RawValue>),
     /// Values by widget name.
-    Named(Vec<(String, &'a RawValue)>),
+    Named(NamedList<&'a RawValue>),
 }
 
 type Members<'a> = Vec<Member<'a>>;
@@ -86,13 +99,23 @@ impl<'a> Document<'a> {
     pub(super) fn read(json: &'a RawValue) -> Result<Self, Fault> {
         let members = raw_value::borrowed_members(json).unwrap_or_default();
         let definitions = member(&members, "definitions").and_then(raw_value::borrowed_members).unwrap_or_default();
-        let mut subgraphs = HashMap::new();
+        let (mut subgraphs, mut places) = (Vec::new(), HashMap::new());
         for definition in member(&definitions, "subgraphs").and_then(raw_value::elements).unwrap_or_default() {
             let members = raw_value::borrowed_members(definition).ok_or("a subgraph is not an object")?;
             let id = member(&members, "id").and_then(raw_value::text).ok_or("a subgraph has no id")?;
-            subgraphs.insert(id, Graph::read(&members)?);
+            places.insert(id, subgraphs.len());
+            subgraphs.push(Graph::read(&members)?);
         }
-        Ok(Self { root: Graph::read(&members)?, subgraphs })
+        let mut root = Graph::read(&members)?;
+        for graph in subgraphs.iter_mut().chain([&mut root]) {
+            graph.nodes.iter_mut().for_each(|node| node.subgraph = places.get(&node.class).copied());
+        }
+        let runs: Vec<bool> = subgraphs.iter().map(|graph| !graph.live.is_empty()).collect();
+        for graph in subgraphs.iter_mut().chain([&mut root]) {
+            let is_half_muted = |node: &Node<'_>| !node.is_live() && node.subgraph.is_some_and(|place| runs[place]);
+            graph.half_muted = graph.nodes.iter().position(is_half_muted);
+        }
+        Ok(Self { root, subgraphs })
     }
 }
 
@@ -118,7 +141,20 @@ impl<'a> Graph<'a> {
                 graph.link(link).ok_or_else(|| format!("invalid link: {}", clip(link.get())))?;
             }
         }
+        graph.live = (0..graph.nodes.len()).filter(|&place| graph.nodes[place].is_live()).collect();
+        graph.promote();
         Ok(graph)
+    }
+
+    /// Finds the inputs of a subgraph that are widgets inside.
+    fn promote(&mut self) {
+        let sockets = self.nodes.iter().flat_map(|node| node.inputs.values()).filter(|slot| slot.is_widget);
+        let links = sockets.filter_map(|slot| self.links.get(slot.link.as_ref()?));
+        let slots: HashSet<usize> = links.filter(|link| link.origin == INPUT_NODE).map(|link| link.slot).collect();
+        for (_, name) in self.inputs.iter().enumerate().filter(|(slot, _)| slots.contains(slot)) {
+            self.promoted.entry(name.clone()).or_insert(self.promoted_count);
+            self.promoted_count += 1;
+        }
     }
 
     /// Reads `[id, origin, slot, target, slot, type]`, or an object with these members.
@@ -131,11 +167,12 @@ impl<'a> Graph<'a> {
             let of = |name: &str| member(&members, name);
             (of("id")?, of("origin_id")?, of("origin_slot")?, of("target_id")?, of("target_slot")?)
         };
-        let link = Link { origin: id_of(origin)?, slot: number(slot)? };
-        if id_of(target)? == OUTPUT_NODE {
+        let short = |json| id_of(json).filter(|id| id.len() <= NODE_ID_BYTES_MAX);
+        let link = Link { origin: short(origin)?, slot: number(slot)? };
+        if short(target)? == OUTPUT_NODE {
             self.outputs.insert(number(target_slot)?, link.clone());
         }
-        self.links.insert(id_of(id)?, link);
+        self.links.insert(short(id)?, link);
         Some(())
     }
 }
@@ -145,6 +182,9 @@ impl<'a> Node<'a> {
         let members = raw_value::borrowed_members(json).ok_or("a node is not an object")?;
         let text = |name: &str| member(&members, name).and_then(raw_value::text);
         let id = member(&members, "id").and_then(id_of).ok_or("a node has no id")?;
+        if id.len() > NODE_ID_BYTES_MAX {
+            return Err(format!("node {}: its id is longer than {NODE_ID_BYTES_MAX} bytes", clip(&id)));
+        }
         let class = text("type").ok_or_else(|| format!("node {}: it has no type", clip(&id)))?;
         let mode = match member(&members, "mode").map(RawValue::get) {
             Some("2") => Mode::Muted,
@@ -156,40 +196,50 @@ impl<'a> Node<'a> {
             list("outputs").into_iter().map(|slot| type_of(&raw_value::borrowed_members(slot).unwrap_or_default()));
         let values = member(&members, "widgets_values").unwrap_or(RawValue::NULL);
         let values = match (raw_value::members(values), raw_value::elements(values)) {
-            (Some(named), _) => Values::Named(named),
+            (Some(named), _) => Values::Named(NamedList::new(named)),
             (None, Some(list)) => Values::List(list),
             (None, None) if values.get() == "null" => Values::List(Vec::new()),
             (None, None) => {
                 return Err(format!("node {}: its widgets_values are neither a list nor an object", clip(&id)));
             }
         };
+        let (inputs, outputs): (_, Vec<String>) = (list("inputs"), outputs.collect());
+        if inputs.len() > INPUTS_MAX {
+            return Err(format!("node {}: it has more than {INPUTS_MAX} inputs", clip(&id)));
+        }
+        let inputs: Vec<(String, Slot)> = inputs.into_iter().map(Slot::read).collect();
+        if inputs.iter().map(|(_, slot)| &slot.kind).chain(&outputs).any(|kind| kind.len() > TYPE_BYTES_MAX) {
+            return Err(format!("node {}: the type of a slot is longer than {TYPE_BYTES_MAX} bytes", clip(&id)));
+        }
         Ok(Self {
             title: text("title"),
             mode,
-            inputs: list("inputs").into_iter().map(Slot::read).collect(),
-            outputs: outputs.collect(),
+            inputs: NamedList::new(inputs),
+            outputs,
             values,
+            subgraph: None,
             order: member(&members, "order").and_then(|order| order.get().parse().ok()).unwrap_or(i64::MAX),
             id,
             class,
         })
     }
 
-    /// Finds the slot of that name.
-    pub(super) fn slot(&self, name: &str) -> Option<(usize, &Slot)> {
-        self.inputs.iter().enumerate().find(|(_, slot)| slot.name == name)
+    /// Whether it runs.
+    fn is_live(&self) -> bool {
+        self.mode == Mode::Runs && !is_virtual(self)
     }
 }
 
 impl Slot {
-    fn read(json: &RawValue) -> Self {
+    /// Reads a slot and its name.
+    fn read(json: &RawValue) -> (String, Self) {
         let members = raw_value::borrowed_members(json).unwrap_or_default();
-        Self {
-            name: member(&members, "name").and_then(raw_value::text).unwrap_or_default(),
+        let slot = Self {
             kind: type_of(&members),
             link: member(&members, "link").and_then(id_of),
             is_widget: member(&members, "widget").is_some_and(raw_value::is_object),
-        }
+        };
+        (member(&members, "name").and_then(raw_value::text).unwrap_or_default(), slot)
     }
 }
 

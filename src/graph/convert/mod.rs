@@ -7,11 +7,12 @@
 
 mod dynamic_prompts;
 mod editor_format;
+mod named_list;
 mod resolve_links;
 mod widgets;
 mod write;
 
-use super::{FleetCatalog, GraphLimits, Workflow, catalog::Class, json_faults::scan};
+use super::{Budget, FleetCatalog, GraphLimits, Workflow, catalog::Class, json_faults::scan};
 use crate::{
     json::raw_value,
     problem::{Problem, Problems, clip},
@@ -20,7 +21,10 @@ use crate::{
 use editor_format::{Document, Node};
 use resolve_links::{Plan, Source, Walk};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 use write::Writer;
 
 /// JSON pointer of the workflow in the request.
@@ -44,13 +48,27 @@ impl Workflow {
         limits: GraphLimits,
         pool: &FleetCatalog,
     ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
+        Self::read_within(json, limits, pool, Default::default())
+    }
+
+    /// Does the same as [`Self::read`], within a budget. Once that is over, the result means nothing.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_within(
+        json: &RawValue,
+        limits: GraphLimits,
+        pool: &FleetCatalog,
+        budget: &Budget,
+    ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
+        budget.spend_text(json.get().len());
         if !is_ui(json) {
             return Ok((Self::parse(json, limits)?, Vec::new()));
         }
         let mut problems = Problems::default();
         scan(json.get(), BASE, &mut problems);
         problems.check()?;
-        let (api, has_replacements) = convert(json, limits, pool)?;
+        let (api, has_replacements) = convert(json, limits, pool, budget)?;
         let workflow = Self::parse(&api, limits)?;
         let warning =
             |code: &str, message: &str| Warning { code: code.to_owned(), message: message.to_owned(), param: None };
@@ -81,22 +99,31 @@ fn refused(node_id: &str, fault: &str) -> Problem {
 }
 
 /// Returns the graph in API format, and whether a prefix contains text that only the editor replaces.
-fn convert(json: &RawValue, limits: GraphLimits, pool: &FleetCatalog) -> Result<(Box<RawValue>, bool), Vec<Problem>> {
+fn convert(
+    json: &RawValue,
+    limits: GraphLimits,
+    pool: &FleetCatalog,
+    budget: &Budget,
+) -> Result<(Box<RawValue>, bool), Vec<Problem>> {
     if pool.is_empty() {
         return Err(vec![refusal(", and it is not known yet what the instances declare")]);
     }
     let whole = |fault: Fault| vec![refusal(&format!(" and cannot be converted: {fault}"))];
     let document = Document::read(json).map_err(whole)?;
     let plan = Plan::new(&document, limits.nodes_max).map_err(whole)?;
-    let mut walk = Walk::new(&plan);
+    let mut walk = Walk::new(&plan, budget);
     let (mut writer, mut problems) = (Writer::default(), Problems::default());
     for step in plan.steps() {
-        if problems.is_full() {
+        if problems.is_full() || budget.is_over() {
             break;
         }
         let (id, node) = (plan.id_of(step), plan.node_of(step));
-        match inputs(&mut walk, step, node, pool) {
-            Ok((class, inputs)) => writer.node(&id, node, class, &inputs),
+        match inputs(&mut walk, step, node, pool, budget) {
+            Ok((class, inputs)) => {
+                let before = writer.len();
+                writer.node(&id, node, class, &inputs);
+                budget.spend_text(writer.len() - before);
+            }
             Err(fault) => problems.push(refused(&id, &fault)),
         }
         if writer.len() > CONVERTED_BYTES_MAX {
@@ -121,47 +148,61 @@ fn inputs<'a>(
     step: resolve_links::Step,
     node: &'a Node<'a>,
     pool: &'a FleetCatalog,
+    budget: &Budget,
 ) -> Result<(&'a Class, Inputs<'a>), Fault> {
-    let (class, widgets) = declared(node, pool)?;
+    let (class, widgets) = declared(node, pool, budget)?;
     let mut inputs: Inputs<'a> = Vec::with_capacity(widgets.len() + node.inputs.len());
+    // An input that a muted node is linked to has no value.
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(inputs.capacity());
+    let mut omitted = HashSet::new();
     for (name, value) in widgets {
         walk.has_replacements |=
             name == PREFIX && value.get().matches('%').count() > 1 && !is_known_prefix(value.get());
+        places.entry(name.clone()).or_insert(inputs.len());
         inputs.push((name, Value::Literal(value)));
     }
-    for (at, slot) in node.inputs.iter().enumerate().filter(|(_, slot)| slot.link.is_some()) {
+    for (at, (name, slot)) in node.inputs.iter().enumerate().filter(|(_, (_, slot))| slot.link.is_some()) {
         let value = match walk.find(step, at)? {
             Source::Nothing => continue,
             Source::Muted => {
-                inputs.retain(|(name, _)| *name != slot.name);
+                omitted.extend(places.remove(name));
                 continue;
             }
             Source::Value(value) => {
-                let kind = class.input(&slot.name);
+                let kind = class.input(name);
                 if !slot.is_widget && !kind.is_some_and(super::catalog::Input::is_widget) {
                     continue;
                 }
                 if kind.is_some_and(|kind| !widgets::fits(kind, value)) {
-                    return Err(format!("the value linked to `{}` does not fit it", clip(&slot.name)));
+                    return Err(format!("the value linked to `{}` does not fit it", clip(name)));
                 }
                 Value::Literal(Cow::Borrowed(value))
             }
             Source::Output { id, slot } => Value::Link { id, slot },
         };
-        match inputs.iter_mut().find(|(name, _)| *name == slot.name) {
-            Some((_, present)) => *present = value,
-            None => inputs.push((slot.name.clone(), value)),
+        match places.get(name) {
+            Some(&place) => inputs[place].1 = value,
+            None => {
+                places.insert(name.to_owned(), inputs.len());
+                inputs.push((name.to_owned(), value));
+            }
         }
     }
+    let mut place = 0..;
+    inputs.retain(|_| place.next().is_none_or(|place| !omitted.contains(&place)));
     Ok((class, inputs))
 }
 
 /// Returns the declaration that fits the node's values, and the values by name. Instances may have several versions of
 /// a class.
-fn declared<'a>(node: &'a Node<'a>, pool: &'a FleetCatalog) -> Result<(&'a Class, Vec<widgets::Named<'a>>), Fault> {
+fn declared<'a>(
+    node: &'a Node<'a>,
+    pool: &'a FleetCatalog,
+    budget: &Budget,
+) -> Result<(&'a Class, Vec<widgets::Named<'a>>), Fault> {
     let mut fault = format!("no instance is known to have the class {}", clip(&node.class));
     for class in pool.declarations(&node.class) {
-        match widgets::named(node, class) {
+        match widgets::named(node, class, budget) {
             Ok(widgets) => return Ok((class, widgets)),
             Err(why) => fault = why,
         }

@@ -4,9 +4,12 @@ use super::{
     Fault,
     editor_format::{Document, Graph, INPUT_NODE, Mode, Node, Slot, Values},
 };
-use crate::problem::clip;
+use crate::{
+    graph::{Budget, parse::NODE_ID_BYTES_MAX},
+    problem::clip,
+};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Maximum nesting of subgraphs.
 const NESTING_MAX: usize = 20;
@@ -54,12 +57,8 @@ pub(super) enum Source<'a> {
 }
 
 /// Whether a node exists only in the editor.
-fn is_virtual(node: &Node<'_>) -> bool {
+pub(super) fn is_virtual(node: &Node<'_>) -> bool {
     matches!(node.class.as_str(), "Reroute" | "PrimitiveNode" | "Note" | "MarkdownNote")
-}
-
-fn is_live(node: &Node<'_>) -> bool {
-    node.mode == Mode::Runs && !is_virtual(node)
 }
 
 impl<'a, 'd> Plan<'a, 'd> {
@@ -67,25 +66,18 @@ impl<'a, 'd> Plan<'a, 'd> {
         let root = Scope { graph: &document.root, prefix: String::new(), outer: None, inner: HashMap::new(), depth: 0 };
         let mut plan = Self { document, scopes: vec![root], steps: Vec::new() };
         let mut left = vec![(0, 0)];
-        while let Some((scope, node)) = left.pop() {
+        while let Some((scope, at)) = left.pop() {
             let graph = plan.scopes[scope].graph;
-            let Some(here) = graph.nodes.get(node) else { continue };
-            left.push((scope, node + 1));
-            if here.mode != Mode::Runs || is_virtual(here) {
-                // The editor mutes the inner nodes too. If they are not muted, versions of the editor disagree on what
-                // runs.
-                if document.subgraphs.get(&here.class).is_some_and(|inner| inner.nodes.iter().any(is_live)) {
-                    return Err(format!(
-                        "node {}: its subgraph is muted or bypassed, but its inner nodes are not",
-                        clip(&here.id)
-                    ));
-                }
-                continue;
+            // The editor mutes the inner nodes too. If they are not muted, versions of the editor disagree on what runs.
+            if let Some(node) = graph.half_muted {
+                let id = clip(&graph.nodes[node].id);
+                return Err(format!("node {id}: its subgraph is muted or bypassed, but its inner nodes are not"));
             }
-            if let Some(inner) = document.subgraphs.get(&here.class) {
-                left.push((plan.enter(scope, node, inner)?, 0));
-            } else {
-                plan.steps.push(Step { scope, node });
+            let Some(&node) = graph.live.get(at) else { continue };
+            left.push((scope, at + 1));
+            match graph.nodes[node].subgraph {
+                Some(place) => left.push((plan.enter(scope, node, &document.subgraphs[place])?, 0)),
+                None => plan.steps.push(Step { scope, node }),
             }
             if plan.steps.len().max(plan.scopes.len()) > nodes_max {
                 return Err(format!("it has more than {nodes_max} nodes"));
@@ -101,6 +93,12 @@ impl<'a, 'd> Plan<'a, 'd> {
             return Err(format!("node {}: more than {NESTING_MAX} nested subgraphs", clip(id)));
         }
         let prefix = format!("{}{id}:", outer.prefix);
+        if prefix.len() > NODE_ID_BYTES_MAX {
+            return Err(format!(
+                "node {}: the ids in its subgraph are longer than {NODE_ID_BYTES_MAX} bytes",
+                clip(id)
+            ));
+        }
         let depth = outer.depth + 1;
         self.scopes.push(Scope { graph, prefix, outer: Some(Step { scope, node }), inner: HashMap::new(), depth });
         self.scopes[scope].inner.insert(node, inner);
@@ -122,7 +120,10 @@ impl<'a, 'd> Plan<'a, 'd> {
 
 pub(super) struct Walk<'a, 'p> {
     plan: &'p Plan<'a, 'a>,
+    budget: &'p Budget,
     hops: usize,
+    /// Inputs that bypassed nodes pass through, by scope, node, output and wanted type.
+    passed: HashMap<(usize, usize, usize, &'a str), Option<usize>>,
     pub(super) has_replacements: bool,
 }
 
@@ -135,8 +136,8 @@ enum Position<'a> {
 }
 
 impl<'a, 'p> Walk<'a, 'p> {
-    pub(super) fn new(plan: &'p Plan<'a, 'a>) -> Self {
-        Self { plan, hops: 0, has_replacements: false }
+    pub(super) fn new(plan: &'p Plan<'a, 'a>, budget: &'p Budget) -> Self {
+        Self { plan, budget, hops: 0, passed: HashMap::new(), has_replacements: false }
     }
 
     /// Resolves the source of an input of a node that runs.
@@ -144,7 +145,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let mut at = Position::Input(step, input, None);
         for hop in 0..HOPS_MAX {
             self.hops += 1;
-            if self.hops > HOPS_TOTAL_MAX {
+            if self.hops > HOPS_TOTAL_MAX || !self.budget.spend(1) {
                 return Err("the links need too many steps in total".to_owned());
             }
             let next = match at {
@@ -167,7 +168,9 @@ impl<'a, 'p> Walk<'a, 'p> {
     ) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let scope = &self.plan.scopes[step.scope];
         let node = self.plan.node_of(step);
-        let Some(Slot { link: Some(id), kind, .. }) = node.inputs.get(input) else { return Ok(Ok(Source::Nothing)) };
+        let Some((_, Slot { link: Some(id), kind, .. })) = node.inputs.get(input) else {
+            return Ok(Ok(Source::Nothing));
+        };
         let Some(link) = scope.graph.links.get(id) else {
             return Err(format!("the link {} to node {} is missing from the links", clip(id), clip(&node.id)));
         };
@@ -183,48 +186,19 @@ impl<'a, 'p> Walk<'a, 'p> {
     /// Continues outside a subgraph, at the input of its node.
     fn out_of(&self, outer: Step, slot: usize) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let node = self.plan.node_of(outer);
-        let graph = self.plan.document.subgraphs.get(&node.class);
-        let Some(name) = graph.and_then(|graph| graph.inputs.get(slot)) else {
+        let graph = node.subgraph.map(|place| &self.plan.document.subgraphs[place]);
+        let Some((graph, name)) = graph.and_then(|graph| Some((graph, graph.inputs.get(slot)?))) else {
             return Err(format!("its subgraph has no input {slot}"));
         };
-        match node.slot(name) {
+        self.budget.spend_text(name.len());
+        match node.inputs.find(name) {
             Some((at, Slot { link: Some(_), .. })) => Ok(Err(Position::Input(outer, at, None))),
-            _ => Ok(Ok(self.promoted(node, name)?.map_or(Source::Nothing, Source::Value))),
+            _ => Ok(Ok(promoted(graph, node, name)?.map_or(Source::Nothing, Source::Value))),
         }
-    }
-
-    /// Returns the widget value of a subgraph's node: it has one for each of its inputs that is a widget inside.
-    fn promoted(&self, node: &'a Node<'a>, name: &str) -> Result<Option<&'a RawValue>, Fault> {
-        let values = match &node.values {
-            Values::List(values) if values.is_empty() => return Ok(None),
-            Values::List(values) => values,
-            Values::Named(values) => return Ok(values.iter().find(|(key, _)| key == name).map(|&(_, value)| value)),
-        };
-        let Some(graph) = self.plan.document.subgraphs.get(&node.class) else { return Ok(None) };
-        let is_widget = |slot: usize| {
-            let comes_from =
-                |id: &String| graph.links.get(id).is_some_and(|link| link.origin == INPUT_NODE && link.slot == slot);
-            let mut slots = graph.nodes.iter().flat_map(|node| &node.inputs);
-            slots.any(|inner| inner.is_widget && inner.link.as_ref().is_some_and(comes_from))
-        };
-        let widgets: Vec<&String> =
-            graph.inputs.iter().enumerate().filter(|(slot, _)| is_widget(*slot)).map(|(_, name)| name).collect();
-        if !widgets.iter().any(|widget| *widget == name) {
-            return Ok(None);
-        }
-        if widgets.len() != values.len() {
-            return Err(format!(
-                "node {} has {} values for {} widgets of its subgraph",
-                clip(&node.id),
-                values.len(),
-                widgets.len()
-            ));
-        }
-        Ok(widgets.iter().position(|widget| *widget == name).map(|at| values[at]))
     }
 
     fn behind_output(
-        &self,
+        &mut self,
         step: Step,
         slot: usize,
         wanted: &'a str,
@@ -232,7 +206,13 @@ impl<'a, 'p> Walk<'a, 'p> {
     ) -> Result<Result<Source<'a>, Position<'a>>, Fault> {
         let node = self.plan.node_of(step);
         if node.mode == Mode::Bypassed {
-            return Ok(match passed_through(node, slot, wanted) {
+            let budget = self.budget;
+            let passed = self.passed.entry((step.scope, step.node, slot, wanted)).or_insert_with(|| {
+                // Its inputs are compared one by one.
+                budget.spend(node.inputs.len() * (1 + wanted.len() / 64));
+                passed_through(node, slot, wanted)
+            });
+            return Ok(match *passed {
                 Some(input) => Err(Position::Input(step, input, None)),
                 None => Ok(Source::Nothing),
             });
@@ -266,11 +246,30 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 }
 
+/// Returns the widget value of a subgraph's node: it has one for each of its inputs that is a widget inside.
+fn promoted<'a>(graph: &Graph<'_>, node: &'a Node<'a>, name: &str) -> Result<Option<&'a RawValue>, Fault> {
+    let values = match &node.values {
+        Values::List(values) if values.is_empty() => return Ok(None),
+        Values::List(values) => values,
+        Values::Named(values) => return Ok(values.find(name).map(|(_, &value)| value)),
+    };
+    let Some(&at) = graph.promoted.get(name) else { return Ok(None) };
+    if graph.promoted_count != values.len() {
+        return Err(format!(
+            "node {} has {} values for {} widgets of its subgraph",
+            clip(&node.id),
+            values.len(),
+            graph.promoted_count
+        ));
+    }
+    Ok(Some(values[at]))
+}
+
 /// Returns the input that a bypassed node passes through as this output: the one at the same index if the types allow
 /// it, otherwise the first of exactly the wanted type, otherwise the first compatible one.
 fn passed_through(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
     let inputs = &node.inputs;
-    if inputs.is_empty() {
+    if inputs.len() == 0 {
         return None;
     }
     if matches!(wanted, "" | "*") {
@@ -278,19 +277,22 @@ fn passed_through(node: &Node<'_>, slot: usize, wanted: &str) -> Option<usize> {
     }
     let output = node.outputs.get(slot).map_or("", String::as_str);
     let fits = |input: &Slot| is_linkable(&input.kind, output) && is_linkable(&input.kind, wanted);
-    if inputs.get(slot).is_some_and(fits) {
+    if inputs.get(slot).is_some_and(|(_, input)| fits(input)) {
         return Some(slot);
     }
-    inputs.iter().position(|input| input.kind == wanted).or_else(|| inputs.iter().position(fits))
+    inputs.values().position(|input| input.kind == wanted).or_else(|| inputs.values().position(fits))
 }
 
 /// Whether the editor allows linking these types: equal except for case, anything to `*`, or one of a comma-separated
 /// list.
 fn is_linkable(one: &str, other: &str) -> bool {
     let is_any = |kind: &str| matches!(kind, "" | "*");
-    is_any(one)
-        || is_any(other)
-        || one
-            .split(',')
-            .any(|one| other.split(',').any(|other| is_any(one) || is_any(other) || one.eq_ignore_ascii_case(other)))
+    if one.split(',').chain(other.split(',')).any(is_any) {
+        return true;
+    }
+    if !one.contains(',') && !other.contains(',') {
+        return one.eq_ignore_ascii_case(other);
+    }
+    let known: HashSet<String> = one.split(',').map(str::to_ascii_lowercase).collect();
+    other.split(',').any(|kind| known.contains(&kind.to_ascii_lowercase()))
 }

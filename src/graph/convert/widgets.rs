@@ -3,14 +3,18 @@
 use super::{
     Fault, dynamic_prompts,
     editor_format::{Node, Values},
+    named_list::NamedList,
 };
 use crate::{
-    graph::catalog::{Class, Input, Kind},
+    graph::{
+        Budget,
+        catalog::{Class, Input, Kind},
+    },
     json::raw_value,
     problem::clip,
 };
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// Values of the control that the editor shows beside a seed; it has its own entry in the list.
 const CONTROLS: [&str; 5] = ["\"fixed\"", "\"increment\"", "\"decrement\"", "\"randomize\"", "\"increment-wrap\""];
@@ -25,23 +29,32 @@ const PREVIEW: &str = "videopreview";
 pub(super) type Named<'a> = (String, Cow<'a, RawValue>);
 
 /// Returns the values of a node by name.
-pub(super) fn named<'a>(node: &'a Node<'a>, class: &'a Class) -> Result<Vec<Named<'a>>, Fault> {
+pub(super) fn named<'a>(node: &'a Node<'a>, class: &'a Class, budget: &Budget) -> Result<Vec<Named<'a>>, Fault> {
     let declared = class.in_order().ok_or("its declaration was stored by an older version and has no order")?;
+    let texts: usize = match &node.values {
+        Values::Named(values) => values.values().map(|value| value.get().len()).sum(),
+        Values::List(values) => values.iter().map(|value| value.get().len()).sum(),
+    };
+    budget.spend(declared.len());
+    budget.spend_text(texts);
     match &node.values {
-        Values::Named(values) => by_name(&declared, values),
-        Values::List(values) => by_place(node, &declared, values),
+        Values::Named(values) => by_name(&declared, values, budget),
+        Values::List(values) => by_place(node, &declared, values, budget),
     }
 }
 
-fn by_name<'a>(declared: &[(&str, &'a Input)], values: &[(String, &'a RawValue)]) -> Result<Vec<Named<'a>>, Fault> {
+fn by_name<'a>(
+    declared: &[(&str, &'a Input)],
+    values: &NamedList<&'a RawValue>,
+    budget: &Budget,
+) -> Result<Vec<Named<'a>>, Fault> {
     let mut named = Vec::with_capacity(values.len());
     for (name, input) in declared.iter().filter(|(_, input)| input.is_widget()) {
-        let given = values.iter().find(|(key, _)| key == name);
-        named.extend(value_of(name, input, given.map(|&(_, value)| value))?);
+        named.extend(value_of(name, input, values.find(name).map(|(_, &value)| value), budget)?);
     }
-    let is_declared = |name: &str| declared.iter().any(|(known, _)| *known == name);
-    let others = values.iter().filter(|(name, _)| name != PREVIEW && !is_declared(name));
-    named.extend(others.map(|(name, value)| (name.clone(), Cow::Borrowed(*value))));
+    let known: HashSet<&str> = declared.iter().map(|(name, _)| *name).collect();
+    let others = values.iter().filter(|(name, _)| *name != PREVIEW && !known.contains(name));
+    named.extend(others.map(|(name, value)| (name.to_owned(), Cow::Borrowed(*value))));
     Ok(named)
 }
 
@@ -49,6 +62,7 @@ fn by_place<'a>(
     node: &Node<'_>,
     declared: &[(&str, &'a Input)],
     values: &[&'a RawValue],
+    budget: &Budget,
 ) -> Result<Vec<Named<'a>>, Fault> {
     // Some versions of the editor store a value for inputs that take only links.
     let forced = declared.iter().filter(|(_, input)| input.is_forced).count();
@@ -60,14 +74,14 @@ fn by_place<'a>(
         if input.is_forced && skips_forced {
             left.next();
         } else if input.is_widget() {
-            named.extend(value_of(name, input, left.next())?);
+            named.extend(value_of(name, input, left.next(), budget)?);
             let is_control = |value: &&RawValue| CONTROLS.contains(&value.get()) || OLD_CONTROLS.contains(&value.get());
             if has_control(name, input) && left.next_if(is_control).is_some() && !is_int(input) {
                 // A combo has a filter after its control.
                 left.next_if(|value| value.get().starts_with('"'));
             }
         } else if !input.is_forced {
-            let slot = node.slot(name).map(|(_, slot)| slot.is_widget);
+            let slot = node.inputs.find(name).map(|(_, slot)| slot.is_widget);
             if slot == Some(true) || (slot.is_none() && input.is_required) {
                 return Err(format!(
                     "`{}` is a {}, which only the editor can fill",
@@ -101,7 +115,12 @@ fn has_control(name: &str, input: &Input) -> bool {
 }
 
 /// Returns the value of one widget: the given one, or the declared default if the list is shorter.
-fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Result<Option<Named<'a>>, Fault> {
+fn value_of<'a>(
+    name: &str,
+    input: &'a Input,
+    given: Option<&'a RawValue>,
+    budget: &Budget,
+) -> Result<Option<Named<'a>>, Fault> {
     let Some(value) = given else {
         return match input.default_value() {
             Some(value) => Ok(Some((name.to_owned(), Cow::Owned(value)))),
@@ -117,7 +136,7 @@ fn value_of<'a>(name: &str, input: &'a Input, given: Option<&'a RawValue>) -> Re
         ));
     }
     let value = if input.is_dynamic {
-        dynamic_prompts::processed(value).map_err(|why| format!("`{}` {why}", clip(name)))?
+        dynamic_prompts::processed(value, budget).map_err(|why| format!("`{}` {why}", clip(name)))?
     } else {
         Cow::Borrowed(value)
     };

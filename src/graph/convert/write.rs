@@ -1,6 +1,6 @@
 //! Writes the API format: values unchanged, lists wrapped so that they are not taken for links.
 
-use super::{Inputs, Value, editor_format::Node};
+use super::{CONVERTED_BYTES_MAX, Inputs, Value, editor_format::Node};
 use crate::{graph::catalog::Class, json::raw_value};
 use serde_json::value::RawValue;
 
@@ -17,6 +17,10 @@ impl Writer {
         self.text(id);
         self.json.push_str(":{\"inputs\":{");
         for (at, (name, value)) in inputs.iter().enumerate() {
+            // One value may be linked to many inputs.
+            if self.json.len() > CONVERTED_BYTES_MAX {
+                return;
+            }
             if at > 0 {
                 self.json.push(',');
             }

@@ -8,7 +8,7 @@ use super::{
     title::Titles,
 };
 use crate::{
-    graph::{Workflow, parse::NODE_ID_BYTES_MAX},
+    graph::{Budget, Workflow, parse::NODE_ID_BYTES_MAX},
     json::{child_pointer, raw_value},
     problem::{Problem, Problems, clip},
     task::Warning,
@@ -51,6 +51,7 @@ pub(super) struct Reader<'w, 'p> {
     pub(super) warnings: Vec<Warning>,
     pub(super) unused: usize,
     pub(super) problems: Problems,
+    pub(super) budget: &'p Budget,
 }
 
 impl<'w, 'p> Reader<'w, 'p> {
@@ -70,6 +71,7 @@ impl<'w, 'p> Reader<'w, 'p> {
             warnings: Vec::new(),
             unused: 0,
             problems,
+            budget: options.budget,
         }
     }
 
@@ -108,7 +110,7 @@ impl<'w, 'p> Reader<'w, 'p> {
 
     /// Collects the names that the graph declares.
     pub(super) fn read_names(&mut self) {
-        self.names = Names::of(self.workflow);
+        self.names = Names::of(self.workflow, self.budget);
     }
 
     #[allow(clippy::type_complexity, reason = "four lists, destructured by the only caller")]
@@ -127,10 +129,13 @@ impl<'w, 'p> Reader<'w, 'p> {
 
     /// Whether a limit is reached. Checked inside every loop: one title may select every node.
     pub(super) fn is_over(&self) -> bool {
-        self.assignments.len() > ASSIGNMENTS_MAX || self.problems.is_full()
+        self.assignments.len() > ASSIGNMENTS_MAX || self.problems.is_full() || self.budget.is_over()
     }
 
     fn param(&mut self, key: &str, value: &'p RawValue) {
+        if !self.budget.spend_text(key.len()) {
+            return;
+        }
         if let Some(place) = self.workflow.place_of(key) {
             match plain_object(value) {
                 Some(members) => self.node_object(place, &pointer(key), members),
@@ -164,6 +169,8 @@ impl<'w, 'p> Reader<'w, 'p> {
         let bytes = key.as_bytes();
         (0..bytes.len().min(NODE_ID_BYTES_MAX + 1)).rev().filter(|&at| matches!(bytes[at], b'.' | b':')).find_map(
             |at| {
+                // An id is read to its end to be looked up.
+                self.budget.spend_text(at);
                 let place = self.workflow.place_of(&key[..at])?;
                 Some((place, bytes[at], &key[at + 1..]))
             },
@@ -189,7 +196,7 @@ impl<'w, 'p> Reader<'w, 'p> {
     pub(super) fn node_object(&mut self, place: usize, pointer: &str, members: Vec<(String, &'p RawValue)>) {
         let node = self.workflow.node(place);
         for (name, value) in members {
-            if self.is_over() {
+            if self.is_over() || !self.budget.spend_text(name.len()) {
                 return;
             }
             let here = child_pointer(pointer, &name);
@@ -205,6 +212,9 @@ impl<'w, 'p> Reader<'w, 'p> {
                 "inputs" if !is_own_input => match plain_object(value) {
                     Some(inner) => {
                         for (name, value) in inner {
+                            if self.is_over() {
+                                return;
+                            }
                             self.assign(place, &name, child_pointer(&here, &name), value);
                         }
                     }
@@ -255,7 +265,8 @@ impl<'w, 'p> Reader<'w, 'p> {
         pointer: String,
         value: Cow<'p, RawValue>,
     ) {
-        if self.is_over() {
+        // One value may be for many inputs.
+        if self.is_over() || !self.budget.keep(input.len() + value.get().len()) {
             return;
         }
         let address = format!("{}.{}", self.workflow.node(place).id, clip(input));

@@ -6,7 +6,7 @@ use super::{
     value::{Value, ValueError},
 };
 use crate::{
-    graph::{Workflow, catalog::Eligibility, links},
+    graph::{Budget, Workflow, catalog::Eligibility, links},
     json::raw_value,
     problem::{Problem, Problems, SEARCHES_MAX, clip, suggest},
     task::{FileInput, Warning},
@@ -31,6 +31,7 @@ pub(super) struct Writer<'a> {
     pub(super) seeds: Vec<(String, u64)>,
     has_new_links: bool,
     pub(super) problems: Problems,
+    pub(super) budget: &'a Budget,
 }
 
 impl<'a> Writer<'a> {
@@ -38,19 +39,23 @@ impl<'a> Writer<'a> {
         Self {
             workflow: workflow.clone(),
             set: HashMap::new(),
-            eligibility: options.pool.filter(|pool| !pool.is_empty()).map(Eligibility::new),
+            eligibility: options
+                .pool
+                .filter(|pool| !pool.is_empty())
+                .map(|pool| Eligibility::new(pool, options.budget)),
             files: Vec::new(),
             inline: Vec::new(),
             remote: Vec::new(),
             seeds: Vec::new(),
             has_new_links: false,
             problems,
+            budget: options.budget,
         }
     }
 
     /// Sets one input, or records the problem.
     pub(super) fn assign(&mut self, assignment: &'a Assignment<'_>, draw: &mut Draw<'_>) {
-        if self.problems.is_full() {
+        if self.problems.is_full() || !self.budget.spend(2 + assignment.input.len() / 64) {
             return;
         }
         if let Some(earlier) = self.set.insert((assignment.place, &assignment.input), &assignment.value) {
@@ -61,13 +66,26 @@ impl<'a> Writer<'a> {
             return;
         }
         if let Err(mut error) = self.try_assign(assignment, draw) {
-            if error.code == NO_SUCH_INPUT && self.problems.len() < SEARCHES_MAX {
-                let node = self.workflow.node(assignment.place);
-                let addresses = node.inputs.iter().map(|(name, _)| format!("{}.{name}", node.id));
-                error.candidates = suggest(&assignment.address, addresses);
+            if (error.code == NO_SUCH_INPUT || error.has_options)
+                && self.problems.len() < SEARCHES_MAX
+                && self.budget.take_search()
+            {
+                error.candidates = self.near(assignment, &error);
             }
             self.refuse(assignment, error);
         }
+    }
+
+    /// Returns similar inputs of the node, or similar values of the input.
+    fn near(&self, assignment: &Assignment<'_>, error: &ValueError) -> Vec<String> {
+        let node = self.workflow.node(assignment.place);
+        if error.has_options {
+            let eligibility = self.eligibility.as_ref();
+            return eligibility.map_or_else(Vec::new, |eligibility| {
+                eligibility.near_choices(&node.class, &assignment.input, &assignment.value)
+            });
+        }
+        suggest(&assignment.address, node.inputs.iter().map(|(name, _)| format!("{}.{name}", node.id)))
     }
 
     pub(super) fn finish(
@@ -148,7 +166,10 @@ impl<'a> Writer<'a> {
                 }
                 self.draw(place, input, low, high, draw);
             }
-            Value::Unset => self.workflow.remove(place, input),
+            Value::Unset => {
+                self.budget.spend(self.workflow.node(place).inputs.len());
+                self.workflow.remove(place, input);
+            }
             Value::Forced(_) => {}
         }
         Ok(())
@@ -198,7 +219,7 @@ impl<'a> Writer<'a> {
     }
 
     fn refuse(&mut self, assignment: &Assignment<'_>, error: ValueError) {
-        let ValueError { code, message, candidates, expected } = error;
+        let ValueError { code, message, candidates, expected, has_options: _ } = error;
         let param = assignment.name.as_ref().unwrap_or(&assignment.address);
         let mut problem = Problem::unfit(assignment.pointer.clone(), code, message)
             .of_param(param)

@@ -8,13 +8,10 @@ use crate::{
         links,
     },
     json::{child_pointer, raw_value},
-    problem::{Problem, clip, suggest},
+    problem::{Problem, SEARCHES_MAX, clip, suggest},
     task::{InstanceId, Warning},
 };
 use std::{collections::HashSet, sync::Arc};
-
-/// Maximum number of unknown classes that get candidates.
-const SEARCHES_MAX: usize = 5;
 
 impl Writer<'_> {
     /// Narrows to the instances that have every class and every combo value of the graph itself. A value that no
@@ -25,6 +22,9 @@ impl Writer<'_> {
         self.require_classes(&mut eligibility);
         let needed = needed(&self.workflow, &eligibility);
         for (place, node) in self.workflow.nodes().enumerate().filter(|(place, _)| needed[*place]) {
+            if !self.budget.spend(1 + node.inputs.len()) {
+                break;
+            }
             let classes: Vec<_> = eligibility.pool().declarations(&node.class).collect();
             let declared = |input: &str| classes.iter().find_map(|class| class.input(input));
             for (input, value) in &node.inputs {
@@ -63,17 +63,16 @@ impl Writer<'_> {
 
     fn require_classes(&mut self, eligibility: &mut Eligibility<'_>) {
         let mut seen = HashSet::new();
-        let mut searches = 0;
         for node in self.workflow.nodes() {
             if !seen.insert(node.class.as_str()) || eligibility.require_class(&node.class) != ClassPresence::Absent {
                 continue;
             }
-            let candidates = if searches < SEARCHES_MAX {
-                suggest(&node.class, eligibility.pool().class_names().cloned())
-            } else {
-                Vec::new()
-            };
-            searches += 1;
+            let may_search = self.problems.len() < SEARCHES_MAX && self.budget.take_search();
+            let candidates =
+                if may_search { suggest(&node.class, eligibility.pool().class_names().cloned()) } else { Vec::new() };
+            if self.problems.is_full() {
+                break;
+            }
             let pointer = child_pointer(&child_pointer("/workflow", &node.id), "class_type");
             let message = format!("node {}: no instance has the class {}", clip(&node.id), clip(&node.class));
             let problem = Problem::unfit(pointer, "class_unknown", message);
@@ -88,7 +87,7 @@ impl Workflow {
     pub fn fits(&self, catalog: &Arc<Catalog>, spared: &[&str]) -> bool {
         let member = Member { instance: InstanceId::new(""), is_alive: true, catalog: Some(catalog.clone()) };
         let pool = FleetCatalog::new([member]);
-        let mut eligibility = Eligibility::new(&pool);
+        let mut eligibility = Eligibility::new(&pool, Default::default());
         if self.nodes().any(|node| eligibility.require_class(&node.class) != ClassPresence::Present) {
             return false;
         }

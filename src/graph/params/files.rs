@@ -112,9 +112,13 @@ impl Writer<'_> {
     pub(super) fn collect_own_files(&mut self) {
         let mut found = Vec::new();
         for (place, node) in self.workflow.nodes().enumerate() {
+            if !self.budget.spend(1 + node.inputs.len()) {
+                return;
+            }
             for (input, value) in &node.inputs {
                 let own = || self.own(place, input, value);
                 if may_name_file(value)
+                    && self.budget.spend_text(value.get().len())
                     && !self.set.contains_key(&(place, input.as_str()))
                     && let Some(own) = own()
                 {

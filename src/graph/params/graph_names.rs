@@ -2,7 +2,7 @@
 
 use super::placeholder::{Piece, may_have_slots, pieces};
 use crate::{
-    graph::{Workflow, workflow::Node},
+    graph::{Budget, Workflow, workflow::Node},
     json::raw_value,
 };
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ pub(super) struct Template {
     pub(super) place: usize,
     pub(super) input: String,
     pub(super) text: String,
+    /// Whether the whole text is one placeholder.
+    is_whole: bool,
 }
 
 /// A node that declares a name.
@@ -28,25 +30,36 @@ pub(super) enum Marker {
     Title(usize),
 }
 
+/// The placeholders of one name.
+#[derive(Default)]
+struct Slot {
+    /// Indexes of the templates with the name, each once.
+    templates: Vec<usize>,
+    /// Whether one of them has no default.
+    is_bare: bool,
+}
+
 /// The names that a graph declares.
 #[derive(Default)]
 pub(super) struct Names {
     pub(super) templates: Vec<Template>,
-    /// Indexes of the templates with the name.
-    slots: HashMap<String, Vec<usize>>,
+    slots: HashMap<String, Slot>,
     markers: HashMap<String, Vec<Marker>>,
 }
 
 impl Names {
-    pub(super) fn of(workflow: &Workflow) -> Self {
+    pub(super) fn of(workflow: &Workflow, budget: &Budget) -> Self {
         let mut names = Self::default();
         for (place, node) in workflow.nodes().enumerate() {
+            if !budget.spend(1 + node.inputs.len() / 4) {
+                break;
+            }
             if let Some(name) = node.title.as_deref().and_then(|title| title.strip_prefix('$')) {
                 names.mark(name, Marker::Title(place));
             }
             for (input, value) in &node.inputs {
                 if may_have_slots(value.get()) {
-                    names.template(place, input, raw_value::text(value).unwrap_or_default());
+                    names.template(place, input, raw_value::text(value).unwrap_or_default(), budget);
                 } else if MARKER_WIDGETS.contains(&input.as_str())
                     && let Some(name) = raw_value::text(value)
                 {
@@ -69,18 +82,14 @@ impl Names {
 
     /// Whether a placeholder with the name has no default.
     pub(super) fn needs_value(&self, name: &str) -> bool {
-        let is_bare = |piece: &Piece<'_>| matches!(piece, Piece::Slot { name: slot, default: None } if *slot == name);
-        self.templates_of(name).any(|template| pieces(&template.text).iter().any(is_bare))
+        self.slots.get(name).is_some_and(|slot| slot.is_bare)
     }
 
     /// Returns the inputs whose whole text is the placeholder of the name; `""` for a text of which it is only a part.
-    pub(super) fn inputs_of(&self, name: &str) -> Vec<&str> {
-        let whole = |template: &'_ Template| matches!(pieces(&template.text).as_slice(), [Piece::Slot { .. }]);
-        self.templates_of(name).map(|template| if whole(template) { template.input.as_str() } else { "" }).collect()
-    }
-
-    fn templates_of(&self, name: &str) -> impl Iterator<Item = &Template> {
-        self.slots.get(name).into_iter().flatten().filter_map(|&index| self.templates.get(index))
+    pub(super) fn inputs_of(&self, name: &str) -> impl Iterator<Item = &str> {
+        let indexes = self.slots.get(name).map(|slot| slot.templates.as_slice()).unwrap_or_default();
+        let templates = indexes.iter().filter_map(|&index| self.templates.get(index));
+        templates.map(|template| if template.is_whole { template.input.as_str() } else { "" })
     }
 
     /// Returns the marker nodes with the name.
@@ -99,19 +108,31 @@ impl Names {
         }
     }
 
-    fn template(&mut self, place: usize, input: &str, text: String) {
+    fn template(&mut self, place: usize, input: &str, text: String, budget: &Budget) {
         let index = self.templates.len();
-        let found = pieces(&text);
+        let found = pieces(&text, budget);
+        if !budget.spend(1 + found.len()) {
+            return;
+        }
+        let is_whole = matches!(found.as_slice(), [Piece::Slot { .. }]);
         // A text without placeholders is kept only if it has an escape.
         if matches!(found.as_slice(), [] | [Piece::Text(_)]) && !text.contains("\\{{") {
             return;
         }
         for piece in found {
-            if let Piece::Slot { name, .. } = piece {
-                self.slots.entry(name.to_owned()).or_default().push(index);
+            if let Piece::Slot { name, default } = piece {
+                // A text may name one placeholder very often.
+                let slot = match self.slots.get_mut(name) {
+                    Some(slot) => slot,
+                    None => self.slots.entry(name.to_owned()).or_default(),
+                };
+                slot.is_bare |= default.is_none();
+                if slot.templates.last() != Some(&index) {
+                    slot.templates.push(index);
+                }
             }
         }
-        self.templates.push(Template { place, input: input.to_owned(), text });
+        self.templates.push(Template { place, input: input.to_owned(), text, is_whole });
     }
 }
 

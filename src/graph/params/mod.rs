@@ -51,6 +51,9 @@ fn resolve_with(
     draw: &mut Draw<'_>,
 ) -> Result<Resolved, Vec<Problem>> {
     let mut problems = Problems::default();
+    // Params and nodes are read whatever the params say.
+    options.budget.spend_text(2 * params.get().len());
+    options.budget.spend(workflow.node_count());
     scan(params.get(), BASE, &mut problems);
     let problems = problems.check()?;
     let mut reader = Reader::new(workflow, options, problems);

@@ -2,7 +2,7 @@
 
 use super::Declared;
 use crate::{
-    graph::{FleetCatalog, Workflow},
+    graph::{Budget, FleetCatalog, Workflow},
     json::child_pointer,
     task::{FileInput, InstanceId, Warning},
 };
@@ -33,6 +33,8 @@ pub struct Options<'a> {
     pub is_publishing: bool,
     /// The catalogs of the instances; `None` = nothing is checked against them.
     pub pool: Option<&'a FleetCatalog>,
+    /// The budget of the request; without one, the work is not limited. Once it is over, a result means nothing.
+    pub budget: &'a Budget,
 }
 
 /// A file inside the request; its input is `null` until the file is stored and named.

@@ -1,5 +1,6 @@
 //! Placeholders in texts: `{{name}}`, `{{name:default}}`; `\{{` is an escaped `{{`.
 
+use crate::graph::Budget;
 use std::borrow::Cow;
 
 /// Longest name, characters.
@@ -15,14 +16,20 @@ pub(super) enum Piece<'t> {
 }
 
 /// Splits a text into pieces. An invalid placeholder (`{{a|b}}`, `{{ }}`) is text.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces<'t>(text: &'t str, budget: &Budget) -> Vec<Piece<'t>> {
+    budget.spend_text(text.len());
     let (mut pieces, mut rest, mut from) = (Vec::new(), text, 0);
-    while let Some(at) = rest[from..].find("{{").map(|at| from + at) {
+    // No placeholder begins behind the last `}}`: a search for the end of one never runs to the end of the text.
+    let last_end = text.rfind("}}").unwrap_or_default();
+    while let Some(at) = rest[from..].find("{{").map(|at| from + at)
+        && budget.spend(1)
+    {
+        let may_end = text.len() - rest.len() + at < last_end;
         if rest[..at].ends_with('\\') {
             pieces.push(Piece::Text(&rest[..at - 1]));
             pieces.push(Piece::Text("{{"));
             (rest, from) = (&rest[at + 2..], 0);
-        } else if let Some((slot, length)) = slot(&rest[at..]) {
+        } else if may_end && let Some((slot, length)) = slot(&rest[at..], budget) {
             pieces.push(Piece::Text(&rest[..at]));
             pieces.push(slot);
             (rest, from) = (&rest[at + length..], 0);
@@ -41,7 +48,7 @@ pub(super) fn may_have_slots(json: &str) -> bool {
 }
 
 /// Returns the placeholder at the start of `text`, and its length.
-fn slot(text: &str) -> Option<(Piece<'_>, usize)> {
+fn slot<'t>(text: &'t str, budget: &Budget) -> Option<(Piece<'t>, usize)> {
     let inside = text.strip_prefix("{{")?;
     let padded = inside.trim_start_matches(' ');
     let end =
@@ -56,7 +63,9 @@ fn slot(text: &str) -> Option<(Piece<'_>, usize)> {
     }
     let default = after.strip_prefix(':')?;
     // The last two of consecutive closing braces end the placeholder: a default may be an object.
-    let mut end = default.find("}}")?;
+    let found = default.find("}}");
+    budget.spend_text(found.unwrap_or(default.len()));
+    let mut end = found?;
     end += default[end + 2..].bytes().take_while(|&byte| byte == b'}').count();
     let length = text.len() - default.len() + end + 2;
     Some((Piece::Slot { name, default: Some(default[..end].trim()) }, length))
@@ -94,14 +103,14 @@ mod tests {
             (r"\{{a}} {{b}}", vec![Piece::Text("{{"), Piece::Text("a}} "), slot("b", None)]),
             (r"x\{{", vec![Piece::Text("x"), Piece::Text("{{")]),
         ] {
-            assert_eq!(pieces(text), expected, "{text}");
+            assert_eq!(pieces(text, Default::default()), expected, "{text}");
         }
         for text in ["{{a|b}}", "{{}}", "{{ }}", "{{a", "{{a:b}", "{a}", "{{a b}}", "{{a.b}}", "}}{{", "{{{{", "plain"]
         {
-            assert_eq!(pieces(text), [Piece::Text(text)], "{text}");
+            assert_eq!(pieces(text, Default::default()), [Piece::Text(text)], "{text}");
         }
-        assert!(pieces("").is_empty());
-        assert_eq!(pieces(&format!("{{{{{}}}}}", "x".repeat(65))).len(), 1);
+        assert!(pieces("", Default::default()).is_empty());
+        assert_eq!(pieces(&format!("{{{{{}}}}}", "x".repeat(65)), Default::default()).len(), 1);
     }
 
     #[test]

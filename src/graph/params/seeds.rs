@@ -31,6 +31,9 @@ impl Writer<'_> {
     pub(super) fn draw_all(&mut self, draw: &mut Draw<'_>) {
         let mut found = Vec::new();
         for (place, node) in self.workflow.nodes().enumerate() {
+            if !self.budget.spend(1 + node.inputs.len()) {
+                return;
+            }
             for (input, value) in &node.inputs {
                 let is_number = matches!(value.get().as_bytes().first(), Some(b'-' | b'0'..=b'9'));
                 if is_number
@@ -64,6 +67,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn draw(&mut self, place: usize, input: &str, min: u64, max: u64, draw: &mut Draw<'_>) {
+        self.budget.spend(4);
         let seed = draw(min, max);
         let address = format!("{}.{input}", self.workflow.node(place).id);
         self.workflow.put(place, input, number(seed));

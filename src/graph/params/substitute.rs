@@ -63,7 +63,10 @@ impl<'p> Reader<'_, 'p> {
             if self.is_over() {
                 return;
             }
-            let pieces = pieces(&template.text);
+            let pieces = pieces(&template.text, self.budget);
+            if !self.budget.spend(1 + pieces.len()) {
+                return;
+            }
             let is_given =
                 pieces.iter().any(|piece| matches!(piece, Piece::Slot { name, .. } if self.given.contains_key(*name)));
             if !is_given && set.contains(&(template.place, template.input.clone())) {
@@ -100,12 +103,17 @@ impl<'p> Reader<'_, 'p> {
                 }
                 Piece::Slot { name, default } => (name, default),
             };
-            if let Some(value) = self.given.get(name).cloned() {
+            if let Some(value) = self.given.get(name) {
                 first = first.or(Some(name));
-                match text_of(&value) {
+                // A text may name a placeholder very often.
+                if !self.budget.keep(value.get().len()) {
+                    return;
+                }
+                match text_of(value) {
                     Some(part) => text.push_str(&part),
                     None => {
                         is_whole = false;
+                        let value = clip(value.get());
                         self.not_text(template, name, &value);
                     }
                 }
@@ -115,6 +123,9 @@ impl<'p> Reader<'_, 'p> {
             } else {
                 is_whole = false;
                 self.missing(template, name);
+            }
+            if self.problems.is_full() {
+                return;
             }
         }
         if is_whole {
@@ -132,9 +143,8 @@ impl<'p> Reader<'_, 'p> {
         }
     }
 
-    fn not_text(&mut self, template: &Template, name: &str, value: &RawValue) {
-        let message =
-            format!("`{name}` is part of a text and takes a text, a number or a boolean, not {}", clip(value.get()));
+    fn not_text(&mut self, template: &Template, name: &str, value: &str) {
+        let message = format!("`{name}` is part of a text and takes a text, a number or a boolean, not {value}");
         self.refuse_template(template, name, pointer(name), "param_not_text", message);
     }
 

@@ -5,8 +5,8 @@ use super::{
     options::pointer,
 };
 use crate::{
-    graph::Workflow,
-    problem::{Problem, SEARCHES_MAX, clip, suggest},
+    graph::{Budget, Workflow},
+    problem::{Problem, clip, suggest},
 };
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -36,26 +36,33 @@ impl<'w> Titles<'w> {
         Self(places)
     }
 
-    fn get(&self, title: &str) -> Option<Titled> {
-        let titled = |places: &Vec<usize>, is_all| Titled { places: places.clone(), is_all };
+    fn get(&self, title: &str, budget: &Budget) -> Option<Titled> {
+        budget.spend_text(2 * title.len());
+        let titled = |places: &Vec<usize>, is_all| {
+            budget.spend(places.len() / 16);
+            Titled { places: places.clone(), is_all }
+        };
         let exact = self.0.get(title).map(|places| titled(places, false));
         exact.or_else(|| Some(titled(self.0.get(title.strip_suffix(ALL)?)?, true)))
     }
 
     /// Splits `<title>.<input>` at the dot that leaves the longest existing title.
-    fn split<'k>(&self, address: &'k str) -> Option<(Titled, &'k str)> {
+    fn split<'k>(&self, address: &'k str, budget: &Budget) -> Option<(Titled, &'k str)> {
         let bytes = address.as_bytes();
         (0..bytes.len().min(TITLE_BYTES_MAX + ALL.len() + 1))
             .rev()
             .filter(|&at| bytes[at] == b'.')
-            .find_map(|at| Some((self.get(&address[..at])?, &address[at + 1..])))
+            .find_map(|at| Some((self.get(&address[..at], budget)?, &address[at + 1..])))
     }
 }
 
 impl Titles<'_> {
     /// Returns the inputs that `<title>.<input>` selects; none if several nodes have the title and `[*]` is missing.
-    pub(super) fn places_at(&self, address: &str) -> Vec<(usize, String)> {
-        let Some((titled, input)) = self.split(address) else { return Vec::new() };
+    pub(super) fn places_at(&self, address: &str, budget: &Budget) -> Vec<(usize, String)> {
+        let Some((titled, input)) = self.split(address, budget) else { return Vec::new() };
+        if !budget.keep(titled.places.len() * (input.len() + size_of::<(usize, String)>())) {
+            return Vec::new();
+        }
         let places = titled.places.iter().map(|&place| (place, input.to_owned()));
         if titled.is_all || titled.places.len() == 1 { places.collect() } else { Vec::new() }
     }
@@ -64,15 +71,16 @@ impl Titles<'_> {
 impl<'p> Reader<'_, 'p> {
     /// Reads a param addressed by title; `address` is `key` without its `@`.
     pub(super) fn title(&mut self, key: &str, address: &str, value: &'p RawValue) {
-        let whole = plain_object(value).and_then(|members| Some((self.titles.get(address)?, members)));
+        let whole = plain_object(value).and_then(|members| Some((self.titles.get(address, self.budget)?, members)));
         if let Some((titled, members)) = whole {
             for place in self.meant(key, titled) {
-                if self.is_over() {
+                let key_bytes: usize = members.iter().map(|(name, _)| name.len()).sum();
+                if self.is_over() || !self.budget.keep(key_bytes) {
                     return;
                 }
                 self.node_object(place, &pointer(key), members.clone());
             }
-        } else if let Some((titled, input)) = self.titles.split(address) {
+        } else if let Some((titled, input)) = self.titles.split(address, self.budget) {
             for place in self.meant(key, titled) {
                 self.assign(place, input, pointer(key), value);
             }
@@ -97,7 +105,7 @@ impl<'p> Reader<'_, 'p> {
     }
 
     fn near_titles(&self, address: &str) -> Vec<String> {
-        if self.problems.len() >= SEARCHES_MAX {
+        if !self.may_search() {
             return Vec::new();
         }
         let title = address.rsplit_once('.').map_or(address, |(title, _)| title);

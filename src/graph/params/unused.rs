@@ -15,8 +15,7 @@ impl<'w> Reader<'w, '_> {
     /// a warning.
     pub(super) fn unused(&mut self, key: &str) {
         if self.is_strict || !self.names.is_empty() {
-            let candidates =
-                if self.problems.len() < SEARCHES_MAX { suggest(key, self.names.all()) } else { Vec::new() };
+            let candidates = if self.may_search() { suggest(key, self.names.all()) } else { Vec::new() };
             let message = format!("this workflow declares no name `{}`; write an address like `6.text`", clip(key));
             let problem = Problem::unfit(pointer(key), "param_unknown_name", message);
             return self.problems.push(problem.of_param(key).with_candidates(candidates));
@@ -40,10 +39,15 @@ impl<'w> Reader<'w, '_> {
     }
 
     pub(super) fn no_such_node(&mut self, key: &str, pointer: String) {
-        let candidates = if self.problems.len() < SEARCHES_MAX { self.near_addresses(key) } else { Vec::new() };
+        let candidates = if self.may_search() { self.near_addresses(key) } else { Vec::new() };
         let message = format!("`{}` matches no node of this workflow", clip(key));
         let problem = Problem::unfit(pointer, "param_no_such_node", message);
         self.problems.push(problem.of_param(key).with_candidates(candidates));
+    }
+
+    /// Takes a search for similar names, if one is left.
+    pub(super) fn may_search(&self) -> bool {
+        self.problems.len() < SEARCHES_MAX && self.budget.take_search()
     }
 
     fn near_addresses(&self, key: &str) -> Vec<String> {
@@ -59,6 +63,6 @@ impl<'w> Reader<'w, '_> {
         let node = self.workflow.node(place);
         let message = format!("node {} is a {}, not a {}", clip(&node.id), clip(&node.class), clip(asserted));
         let problem = Problem::unfit(pointer, "param_class_mismatch", message);
-        self.problems.push(problem.of_param(param).at_node(&node.id).with_candidates(vec![node.class.clone()]));
+        self.problems.push(problem.of_param(param).at_node(&node.id).with_candidates(vec![clip(&node.class)]));
     }
 }

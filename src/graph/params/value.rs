@@ -57,11 +57,13 @@ pub(super) struct ValueError {
     pub(super) candidates: Vec<String>,
     /// Expected and actual value.
     pub(super) expected: Option<(String, String)>,
+    /// Whether the value is not among the options of a list, of which similar ones can be named.
+    pub(super) has_options: bool,
 }
 
 impl ValueError {
     pub(super) fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, candidates: Vec::new(), expected: None }
+        Self { code, message, candidates: Vec::new(), expected: None, has_options: false }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -70,14 +72,14 @@ impl ValueError {
 
     /// Makes the error for a value that no instance accepts for this input.
     pub(super) fn of(mismatch: Mismatch, address: &str, value: &RawValue) -> Self {
-        let Mismatch { code, expected, candidates, is_choice } = mismatch;
+        let Mismatch { code, expected, is_choice } = mismatch;
         let got = clip(value.get());
         let message = if is_choice {
             format!("no instance offers {got} for `{address}`")
         } else {
             format!("`{address}` takes {expected}, not {got}")
         };
-        Self { code, message, candidates, expected: Some((expected, got)) }
+        Self { code, message, candidates: Vec::new(), expected: Some((expected, got)), has_options: is_choice }
     }
 
     pub(super) fn unsupported(message: String) -> Self {

@@ -2,14 +2,9 @@
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw};
 
-const MAPPED: Options<'static> = Options {
-    is_strict: false,
-    randomizes_seeds: false,
-    maps_names: true,
-    declared: None,
-    is_publishing: false,
-    pool: None,
-};
+fn mapped() -> Options<'static> {
+    Options { maps_names: true, ..Options::default() }
+}
 
 /// A graph with a ControlNet between prompts and sampler, and the seed in its own node.
 const GRAPH: &str = r#"{"1":{"class_type":"KSampler","inputs":{"seed":["2",0],"steps":20,"cfg":8.0,"positive":["5",0],"negative":["5",1],"latent_image":["8",0]}},"2":{"class_type":"PrimitiveInt","inputs":{"value":7,"control":"fixed"}},"3":{"class_type":"CLIPTextEncode","inputs":{"text":"good","clip":["9",1]}},"4":{"class_type":"CLIPTextEncode","inputs":{"text":"bad","clip":["9",1]}},"5":{"class_type":"ControlNetApply","inputs":{"positive":["6",0],"negative":["4",0],"strength":1.0}},"6":{"class_type":"FluxGuidance","inputs":{"conditioning":["3",0],"guidance":3.5}},"7":{"class_type":"EmptyLatentImage","inputs":{"width":512,"height":768,"batch_size":1}},"8":{"class_type":"RepeatLatent","inputs":{"samples":["7",0]}},"9":{"class_type":"Loader","inputs":{"ckpt_name":"a"}}}"#;
@@ -20,7 +15,7 @@ fn with(graph: &str, params: &str, options: &Options<'_>) -> Result<Resolved, Ve
 
 #[track_caller]
 fn code(graph: &str, params: &str) -> (String, Vec<String>) {
-    let problems = with(graph, params, &MAPPED).map(|resolved| resolved.workflow.to_json()).expect_err(params);
+    let problems = with(graph, params, &mapped()).map(|resolved| resolved.workflow.to_json()).expect_err(params);
     assert_eq!(problems.len(), 1);
     (problems[0].code.clone(), problems[0].candidates.clone())
 }
@@ -28,7 +23,7 @@ fn code(graph: &str, params: &str) -> (String, Vec<String>) {
 #[test]
 fn every_known_name_finds_its_input_and_reports_it() {
     let params = r#"{"prompt":"a cat","negative_prompt":"dogs","seed":18446744073709551615,"steps":30,"cfg":7.50,"width":640,"height":480}"#;
-    let resolved = with(GRAPH, params, &MAPPED).unwrap();
+    let resolved = with(GRAPH, params, &mapped()).unwrap();
     let mut expected = GRAPH.to_owned();
     for (from, to) in [
         (r#""good""#, r#""a cat""#),
@@ -62,10 +57,10 @@ fn every_known_name_finds_its_input_and_reports_it() {
 fn names_are_mapped_only_on_request_and_others_never() {
     let resolved = with(GRAPH, r#"{"prompt":"a cat"}"#, &Options::default()).unwrap();
     assert_eq!((resolved.workflow.to_json().get(), resolved.warnings.len(), resolved.mapped.len()), (GRAPH, 1, 0));
-    let resolved = with(GRAPH, r#"{"sampler":"x"}"#, &MAPPED).unwrap();
+    let resolved = with(GRAPH, r#"{"sampler":"x"}"#, &mapped()).unwrap();
     assert_eq!((resolved.workflow.to_json().get(), resolved.warnings.len()), (GRAPH, 1));
     let declared = GRAPH.replace(r#""bad""#, r#""{{prompt}}""#);
-    let resolved = with(&declared, r#"{"prompt":"a cat"}"#, &MAPPED).unwrap();
+    let resolved = with(&declared, r#"{"prompt":"a cat"}"#, &mapped()).unwrap();
     assert!(
         resolved.mapped.is_empty() && resolved.workflow.to_json().get().contains(r#""text":"a cat""#),
         "a declared name takes precedence"

@@ -2,14 +2,9 @@
 
 use super::{LIMITS, Options, Problem, Resolved, Workflow, raw, resolve};
 
-const STRICT: Options<'static> = Options {
-    is_strict: true,
-    randomizes_seeds: false,
-    maps_names: false,
-    declared: None,
-    is_publishing: false,
-    pool: None,
-};
+fn strict() -> Options<'static> {
+    Options { is_strict: true, ..Options::default() }
+}
 
 /// A graph with one node per kind of declaration.
 const NAMED: &str = r#"{"1":{"class_type":"T","inputs":{"text":"a {{animal}} in {{place:the \"sea\"}}","steps":"{{steps:20}}","cfg":"{{cfg}}","note":"\\{{animal}} {x|y}"}},"2":{"class_type":"ExternalText","inputs":{"input_id":"mood","default_value":"calm","value_type":"x"}},"3":{"class_type":"Primitive","inputs":{"value":5,"from":["1",0]},"_meta":{"title":"$count"}},"4":{"class_type":"Size","inputs":{"width":1,"height":2},"_meta":{"title":"$size"}}}"#;
@@ -73,7 +68,7 @@ fn without_params_braces_are_literal() {
     assert_changes("[]", &[]);
     assert_refused(
         "{}",
-        &STRICT,
+        &strict(),
         &[("/workflow/1/inputs/text", "param_missing"), ("/workflow/1/inputs/cfg", "param_missing")],
     );
 }
@@ -160,7 +155,7 @@ fn an_unknown_name_is_refused_if_names_are_declared_and_else_a_warning() {
     assert_eq!(problems[0].candidates, ["animal"]);
     let plain = Workflow::parse(raw(r#"{"1":{"class_type":"A","inputs":{"x":1}}}"#), LIMITS).unwrap();
     assert_eq!(resolve(&plain, raw(r#"{"prompt":"x"}"#)).unwrap().warnings[0].code, "param_unused");
-    let problems = crate::graph::resolve(&plain, raw(r#"{"prompt":"x"}"#), &STRICT).unwrap_err();
+    let problems = crate::graph::resolve(&plain, raw(r#"{"prompt":"x"}"#), &strict()).unwrap_err();
     assert_eq!((problems[0].pointer.as_str(), problems[0].code.as_str()), ("/params/prompt", "param_unknown_name"));
 }
 

@@ -35,6 +35,11 @@ pub(crate) type Fields = [Value; FIELDS];
 
 /// Encodes a task and compresses its payload.
 pub(crate) async fn fields(new: &NewTask) -> Result<Fields> {
+    fields_of(new, compression::pack(&new.payload).await?)
+}
+
+/// Encodes a task whose payload is compressed.
+pub(crate) fn fields_of(new: &NewTask, packed: Vec<u8>) -> Result<Fields> {
     let facts = serde_json::to_string(&new.facts).map_err(|error| Error::Corrupt(format!("facts: {error}")))?;
     let files: BTreeSet<String> = new.payload.files.iter().map(|input| input.file_id.to_string()).collect();
     Ok([
@@ -45,7 +50,7 @@ pub(crate) async fn fields(new: &NewTask) -> Result<Fields> {
         new.fingerprint.as_str().into(),
         new.start_by_ms.map(|ms| ms.to_string()).unwrap_or_default().into(),
         facts.into(),
-        Value::Bytes(compression::pack(&new.payload).await?.into()),
+        Value::Bytes(packed.into()),
         files.into_iter().collect::<Vec<_>>().join(",").into(),
         only(&new.facts.eligible).into(),
         new.facts.workflow_hash.as_deref().unwrap_or_default().into(),

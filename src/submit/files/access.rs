@@ -2,8 +2,8 @@
 
 use crate::{
     auth::Caller,
-    queue::Queue,
-    submit::{Error, Result, published_workflow::PublishedWorkflow},
+    queue::{Queue, StoredWorkflow},
+    submit::{Error, Result, published_workflow::named_files},
     task::FileId,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -21,13 +21,14 @@ const LOOKUPS_MAX: usize = 32;
 pub(in crate::submit) async fn check(
     queue: &Queue,
     caller: &Caller,
-    published: Option<&PublishedWorkflow>,
+    published: Option<&StoredWorkflow>,
     files: &[FileId],
 ) -> Result<()> {
     if caller.may_manage() {
         return Ok(());
     }
-    let own = files.iter().copied().filter(|id| !published.is_some_and(|workflow| workflow.names_file(*id)));
+    let named = published.filter(|_| !files.is_empty()).map(named_files).unwrap_or_default();
+    let own = files.iter().copied().filter(|id| !named.contains(id));
     let check_one = |id: FileId| async move {
         let record = queue.file(id).await?;
         record.filter(|record| caller.may_read(&record.owner)).map(drop).ok_or(Error::NoSuchFile(id))

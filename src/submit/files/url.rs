@@ -12,6 +12,7 @@ use crate::{
 use ::url::Url;
 use futures_util::{StreamExt as _, stream};
 use percent_encoding::percent_decode_str;
+use std::collections::HashSet;
 use tokio::time::Instant;
 
 /// Distinct URLs of one submission.
@@ -27,6 +28,7 @@ pub(super) struct UrlFile {
     /// Id that the file will have.
     pub(super) id: FileId,
     uses: Vec<RemoteFile>,
+    known: HashSet<(String, String, Option<String>)>,
 }
 
 /// A file whose URL may be fetched.
@@ -47,16 +49,12 @@ enum Failure {
 
 impl UrlFile {
     pub(super) fn new() -> Self {
-        Self { id: FileId::new(), uses: Vec::new() }
+        Self { id: FileId::new(), uses: Vec::new(), known: HashSet::new() }
     }
 
     /// Adds a use, unless another task of the batch has the same.
     pub(super) fn add_use(&mut self, file: RemoteFile) {
-        let is_known = self
-            .uses
-            .iter()
-            .any(|known| known.input == file.input && known.node_id == file.node_id && known.sha256 == file.sha256);
-        if !is_known {
+        if self.known.insert((file.node_id.clone(), file.input.clone(), file.sha256.clone())) {
             self.uses.push(file);
         }
     }
@@ -79,7 +77,7 @@ impl CheckedUrl {
 /// Every problem.
 pub(super) fn check(fetcher: &Fetcher, files: Vec<UrlFile>) -> Result<Vec<CheckedUrl>, Vec<Problem>> {
     let (mut checked, mut problems) = (Vec::with_capacity(files.len()), Vec::new());
-    for UrlFile { id, uses } in files {
+    for UrlFile { id, uses, known: _ } in files {
         let mut url = None;
         for file in &uses {
             match fetcher.check(&file.url) {

@@ -38,6 +38,7 @@ export default {
   'error.upload_quota': 'The limit of uploaded bytes is reached. Delete some files first.',
   'error.version_conflict': 'Changed by another user in the meantime. Try again.',
   'error.waiting_quota': 'The waiting tasks have too many bytes.',
+  'error.workflow_too_complex': 'The workflow is too complex. Use fewer nodes, links or params, or smaller batches.',
   'error.workflow_unknown': 'There is no published workflow with this name.',
   'failure.exception': 'Exception',
   'failure.input_unavailable': 'Input file missing',

@@ -38,6 +38,7 @@ export default {
   'error.upload_quota': '上传的文件总大小已达上限，请先删除一些文件。',
   'error.version_conflict': '内容已被其他用户修改，请重试。',
   'error.waiting_quota': '等待中的任务数据总量已达上限。',
+  'error.workflow_too_complex': '工作流过于复杂，请减少节点、连线或参数，或减小批次。',
   'error.workflow_unknown': '没有以此名称发布的工作流。',
   'failure.exception': '异常',
   'failure.input_unavailable': '缺少输入文件',

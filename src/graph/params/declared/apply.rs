@@ -4,9 +4,13 @@ use super::{Declared, Param};
 use crate::{
     graph::{
         links,
-        params::{address::Reader, options::pointer, seeds::SEED_INPUTS},
+        params::{
+            address::Reader,
+            options::{ASSIGNMENTS_MAX, pointer},
+            seeds::SEED_INPUTS,
+        },
     },
-    problem::{Problem, SEARCHES_MAX, clip, suggest},
+    problem::{Problem, clip, suggest},
 };
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet};
@@ -35,6 +39,9 @@ impl<'p> Reader<'_, 'p> {
         let set: HashSet<Place> =
             self.assignments.iter().map(|assignment| (assignment.place, assignment.input.clone())).collect();
         for param in &declared.params {
+            if self.is_over() {
+                return;
+            }
             if self.reported.contains(&param.name) {
                 continue;
             }
@@ -69,7 +76,7 @@ impl<'p> Reader<'_, 'p> {
     /// Reports a bare name that is not declared.
     pub(in crate::graph::params) fn undeclared(&mut self, declared: &Declared, key: &str) {
         let names = declared.names().map(str::to_owned);
-        let candidates = if self.problems.len() < SEARCHES_MAX { suggest(key, names) } else { Vec::new() };
+        let candidates = if self.may_search() { suggest(key, names) } else { Vec::new() };
         let known: Vec<&str> = declared.names().take(20).collect();
         let takes = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let message = format!("unknown name `{}`; this workflow takes {takes}", clip(key));
@@ -87,7 +94,7 @@ impl<'p> Reader<'_, 'p> {
                 _ => Vec::new(),
             };
         }
-        param.targets.iter().flat_map(|target| self.places_at(target)).collect()
+        param.targets.iter().flat_map(|target| self.places_at(target)).take(ASSIGNMENTS_MAX + 1).collect()
     }
 
     /// Returns the inputs that an address (path or title) selects.
@@ -103,7 +110,7 @@ impl<'p> Reader<'_, 'p> {
             return vec![(place, inner.unwrap_or(input).to_owned())];
         }
         let Some(address) = target.strip_prefix('@') else { return Vec::new() };
-        self.titles.places_at(address)
+        self.titles.places_at(address, self.budget)
     }
 
     /// Whether all its inputs are seeds by name: then `-1` and `"random"` request a drawn seed.
@@ -118,9 +125,11 @@ impl<'p> Reader<'_, 'p> {
         let value: Cow<'p, RawValue> = match param.validate(value, self.is_seed(param, &places)) {
             Ok(instead) => instead.map_or(Cow::Borrowed(value), Cow::Owned),
             Err(error) => {
+                let candidates =
+                    if error.has_options && self.may_search() { param.near_choices(value) } else { error.candidates };
                 let mut problem = Problem::unfit(pointer, error.code, error.message)
                     .of_param(&param.name)
-                    .with_candidates(error.candidates);
+                    .with_candidates(candidates);
                 if let Some((expected, got)) = error.expected {
                     problem = problem.expecting(expected, &got);
                 }

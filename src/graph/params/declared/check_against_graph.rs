@@ -3,8 +3,8 @@
 use super::{Declared, Kind, Param};
 use crate::{
     graph::{
-        FleetCatalog, Workflow,
-        catalog::{Eligibility, Input, Kind as Takes},
+        Budget, FleetCatalog, Workflow,
+        catalog::{Eligibility, Given, Input, Kind as Takes},
         params::{
             address::Reader,
             options::{BASE, Options, RemoteFile, Resolved},
@@ -33,8 +33,14 @@ pub struct Published {
 ///
 /// # Errors
 /// Every problem found, at most 100; pointers begin with `/params` or `/workflow`.
-pub fn publish(workflow: &Workflow, declared: &Declared, pool: &FleetCatalog) -> Result<Published, Vec<Problem>> {
-    let options = Options { declared: Some(declared), is_publishing: true, pool: Some(pool), ..Options::default() };
+pub fn publish(
+    workflow: &Workflow,
+    declared: &Declared,
+    pool: &FleetCatalog,
+    budget: &Budget,
+) -> Result<Published, Vec<Problem>> {
+    let options =
+        Options { declared: Some(declared), is_publishing: true, pool: Some(pool), budget, ..Options::default() };
     let empty = RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
     let mut reader = Reader::new(workflow, &options, Problems::default());
     reader.read_names();
@@ -64,12 +70,15 @@ struct Check<'r, 'w, 'p> {
 
 impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
     fn new(reader: &'r Reader<'w, 'p>, pool: &'p FleetCatalog) -> Self {
-        let eligibility = (!pool.is_empty()).then(|| Eligibility::new(pool));
+        let eligibility = (!pool.is_empty()).then(|| Eligibility::new(pool, reader.budget));
         Self { reader, eligibility, problems: Problems::default(), taken: HashMap::new() }
     }
 
     fn run(mut self, declared: &Declared) -> Problems {
         for param in &declared.params {
+            if self.is_over() {
+                break;
+            }
             let here = child_pointer(BASE, &param.name);
             if self.reader.workflow.place_of(&param.name).is_some() {
                 let message = format!("`{}` is the id of a node: choose another name", param.name);
@@ -81,6 +90,10 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
             }
         }
         self.problems
+    }
+
+    fn is_over(&self) -> bool {
+        self.problems.is_full() || self.reader.budget.is_over()
     }
 
     /// Checks a parameter without a target: the graph must declare its name exactly once.
@@ -115,6 +128,9 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
 
     fn targets(&mut self, param: &Param, here: &str) {
         for target in &param.targets {
+            if self.is_over() {
+                return;
+            }
             let places = self.reader.places_at(target);
             if places.is_empty() {
                 let addresses = self
@@ -122,12 +138,16 @@ impl<'r, 'w, 'p> Check<'r, 'w, 'p> {
                     .workflow
                     .nodes()
                     .flat_map(|node| node.inputs.iter().map(move |(input, _)| format!("{}.{input}", node.id)));
-                let near = if self.problems.len() < SEARCHES_MAX { suggest(target, addresses) } else { Vec::new() };
+                let may_search = self.problems.len() < SEARCHES_MAX && self.reader.budget.take_search();
+                let near = if may_search { suggest(target, addresses) } else { Vec::new() };
                 let message = format!("`{}`: `{}` matches no single node of this workflow", param.name, clip(target));
                 let problem = Problem::unfit(child_pointer(here, "target"), "param_no_such_node", message);
                 self.problems.push(problem.of_param(&param.name).with_candidates(near));
             }
             for place in &places {
+                if self.is_over() || !self.reader.budget.spend(2 + place.1.len() / 64) {
+                    return;
+                }
                 self.place(param, &child_pointer(here, "target"), place);
             }
         }
@@ -188,8 +208,10 @@ impl Check<'_, '_, '_> {
             let message = format!("`{}` needs an `enum`: the instances offer no list for `{address}`", param.name);
             (param.kind == Kind::Enum && !is_offered).then_some(message)
         } else {
-            let is_taken =
-                param.choices.iter().any(|choice| declared.iter().any(|input| input.validate(choice).is_ok()));
+            let is_taken = param.choices.iter().map(|choice| Given::new(choice)).any(|choice| {
+                self.reader.budget.spend(1 + declared.len());
+                declared.iter().any(|input| input.validate(&choice).is_ok())
+            });
             let message = format!("`{}`: no instance takes any of its values for `{address}`", param.name);
             (!is_taken).then_some(message)
         }

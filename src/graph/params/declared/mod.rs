@@ -12,6 +12,7 @@ pub use check_against_graph::{Published, publish};
 pub use schema::schema;
 
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 /// The declared parameters of a published workflow, in their original order.
 ///
@@ -35,6 +36,8 @@ struct Param {
     max: Option<Bound>,
     /// Allowed values; empty = all values that the type and the instances accept.
     choices: Vec<Box<RawValue>>,
+    /// The same as canonical JSON.
+    canonical_choices: HashSet<String>,
     description: Option<String>,
     is_required: bool,
 }

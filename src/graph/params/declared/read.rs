@@ -8,6 +8,7 @@ use crate::{
     task::FileId,
 };
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 /// Maximum number of parameters of a workflow.
 const PARAMS_MAX: usize = 100;
@@ -86,6 +87,9 @@ impl Entry<'_> {
             return None;
         };
         for (member, _) in members.iter().filter(|(member, _)| !MEMBERS.contains(&member.as_str())) {
+            if self.problems.is_full() {
+                break;
+            }
             self.refuse(member, &format!("unknown member `{}`; the members are {}", clip(member), MEMBERS.join(", ")));
         }
         let get = |name: &str| members.iter().find(|(member, _)| member == name).map(|&(_, value)| value);
@@ -94,6 +98,7 @@ impl Entry<'_> {
             self.refuse("type", &format!("`type` must be one of {}", words.join(", ")));
             return None;
         };
+        let choices = self.choices(kind, get("enum"));
         let param = Param {
             name: self.name.to_owned(),
             targets: self.targets(get("target")),
@@ -101,14 +106,15 @@ impl Entry<'_> {
             default: get("default").map(ToOwned::to_owned),
             min: self.bound("min", kind, get("min")),
             max: self.bound("max", kind, get("max")),
-            choices: self.choices(kind, get("enum")),
+            canonical_choices: choices.iter().filter_map(|choice| raw_value::canonical(choice)).collect(),
+            choices,
             description: self.description(get("description")),
             is_required: self.required(get("required")) && get("default").is_none(),
         };
         if kind.is_file() && param.default.as_deref().is_some_and(|default| !is_stored_file(default)) {
             self.refuse("default", "the default of a file is the fileId of an upload");
         }
-        let open = Param { choices: Vec::new(), ..param.clone() };
+        let open = Param { choices: Vec::new(), canonical_choices: HashSet::new(), ..param.clone() };
         if let Some(choice) = param.choices.iter().find(|choice| open.validate(choice, false).is_err()) {
             self.refuse("enum", &format!("{} is not {}", clip(choice.get()), open.expected()));
         }

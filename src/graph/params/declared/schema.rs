@@ -3,7 +3,7 @@
 use super::{Declared, Kind, Param, apply::Place, validate_value::SEED_REQUESTS};
 use crate::{
     graph::{
-        FleetCatalog, Workflow,
+        Budget, FleetCatalog, Workflow,
         catalog::Range,
         params::{address::Reader, options::Options},
     },
@@ -11,6 +11,7 @@ use crate::{
     problem::Problems,
 };
 use serde_json::{Map, Value, json, value::RawValue};
+use std::collections::HashSet;
 
 /// Pattern of keys that are addresses, not names; they are validated against the graph.
 const ADDRESSES: &str = r"^[@0-9]|[.]";
@@ -25,8 +26,9 @@ pub fn schema(
     workflow: &Workflow,
     declared: &Declared,
     pool: &FleetCatalog,
+    budget: &Budget,
 ) -> Value {
-    let options = Options { declared: Some(declared), ..Options::default() };
+    let options = Options { declared: Some(declared), budget, ..Options::default() };
     let mut reader = Reader::new(workflow, &options, Problems::default());
     reader.read_names();
     let property = |param: &Param| (param.name.clone(), property(&reader, param, pool));
@@ -80,14 +82,20 @@ fn plain(param: &Param, reader: &Reader<'_, '_>, places: &[Place], pool: &FleetC
         .map(|(word, bound)| (word, bound.and_then(|bound| serde_json::from_str::<Value>(&bound.text).ok())));
     let mut choices: Option<Vec<Value>> =
         (!param.choices.is_empty()).then(|| param.choices.iter().map(|one| value_of(one)).collect());
+    let mut seen = HashSet::new();
     for (place, input) in places {
         let class = &reader.workflow.node(*place).class;
+        // Inputs of one declaration narrow once, however many there are.
+        if !reader.budget.spend(1 + input.len() / 64) || !seen.insert((class.as_str(), input.as_str())) {
+            continue;
+        }
         if matches!(param.kind, Kind::Integer | Kind::Number)
             && let Some(range) = pool.range(class, input)
         {
             tighten(&mut bounds, &range);
         }
         if let Some(offered) = pool.choices(class, input) {
+            reader.budget.spend(offered.len());
             let is_offered = |value: &Value| offered.contains(&canonical(value));
             choices = Some(match choices {
                 Some(choices) => choices.into_iter().filter(is_offered).collect(),

@@ -1,6 +1,6 @@
 //! Declared parameters: parsing, publishing, applying params, and the JSON Schema.
 
-use super::{Declared, publish, schema};
+use super::{Declared, Published};
 use crate::{
     graph::{Catalog, FleetCatalog, GraphLimits, Member, Options, Resolved, Workflow, params::resolve_with},
     problem::Problem,
@@ -29,6 +29,14 @@ const PARAMS: &str = r#"{
     "picture":{"target":"10.image","type":"image"},
     "strength":{"type":"integer"}}"#;
 const FILE: &str = "0b8f3c1e-0000-4000-8000-000000000001";
+
+fn publish(workflow: &Workflow, declared: &Declared, pool: &FleetCatalog) -> Result<Published, Vec<Problem>> {
+    super::publish(workflow, declared, pool, Default::default())
+}
+
+fn schema(title: &str, description: Option<&str>, declared: &Declared, pool: &FleetCatalog) -> Value {
+    super::schema(title, description, &graph(), declared, pool, Default::default())
+}
 
 fn raw(json: &str) -> &RawValue {
     serde_json::from_str(json).unwrap()
@@ -246,11 +254,11 @@ fn a_publication_must_fit_its_graph_and_the_instances() {
 
 #[test]
 fn the_schema_has_types_bounds_and_offered_values() {
-    let schema = schema("t2i@1", Some("text to image"), &graph(), &declared(PARAMS), &pool());
-    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-    assert_eq!((&schema["title"], &schema["description"]), (&json!("t2i@1"), &json!("text to image")));
-    assert_eq!(schema["required"], json!(["animal", "steps"]));
-    let of = |name: &str| schema["properties"][name].clone();
+    let made = schema("t2i@1", Some("text to image"), &declared(PARAMS), &pool());
+    assert_eq!(made["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!((&made["title"], &made["description"]), (&json!("t2i@1"), &json!("text to image")));
+    assert_eq!(made["required"], json!(["animal", "steps"]));
+    let of = |name: &str| made["properties"][name].clone();
     assert_eq!(of("animal"), json!({"type": "string", "maxLength": 5}));
     assert_eq!(of("negative"), json!({"type": "string", "description": "What must not be seen", "default": "none"}));
     assert_eq!(of("steps"), json!({"type": "integer", "minimum": 1, "maximum": 30}));
@@ -262,9 +270,9 @@ fn the_schema_has_types_bounds_and_offered_values() {
     assert_eq!((&seed["anyOf"][1]["enum"], &seed["default"]), (&json!([-1, "random"]), &json!(-1)));
     assert_eq!(of("picture")["anyOf"].as_array().unwrap().len(), 4);
     let open = r#"{"animal":{"type":"string"},"model":{"type":"enum","target":"4.ckpt_name"},"name":{"type":"string","target":"4.ckpt_name"}}"#;
-    let offered = super::schema("x", None, &graph(), &declared(open), &pool());
+    let offered = schema("x", None, &declared(open), &pool());
     assert_eq!(offered["properties"]["model"]["enum"], json!(["a", "b"]));
     assert_eq!(offered["properties"]["name"]["enum"], json!(["a", "b"]));
-    let unknown = super::schema("x", None, &graph(), &declared(open), &FleetCatalog::default());
+    let unknown = schema("x", None, &declared(open), &FleetCatalog::default());
     assert_eq!(unknown["properties"]["name"], json!({"type": "string"}));
 }

@@ -71,13 +71,16 @@ impl Param {
         if self.choices.is_empty() {
             return Ok(());
         }
-        let wanted = raw_value::canonical(value);
-        if wanted.is_some() && self.choices.iter().any(|choice| raw_value::canonical(choice) == wanted) {
+        if raw_value::canonical(value).is_some_and(|wanted| self.canonical_choices.contains(&wanted)) {
             return Ok(());
         }
+        Err(ValueError { has_options: true, ..self.mismatch("param_not_an_option", value) })
+    }
+
+    /// Returns the choices most similar to a value that is none of them.
+    pub(super) fn near_choices(&self, value: &RawValue) -> Vec<String> {
         let plain = |value: &RawValue| raw_value::text(value).unwrap_or_else(|| value.get().to_owned());
-        let candidates = suggest(&plain(value), self.choices.iter().map(|choice| plain(choice)));
-        Err(ValueError { candidates, ..self.mismatch("param_not_an_option", value) })
+        suggest(&plain(value), self.choices.iter().map(|choice| plain(choice)))
     }
 
     fn mismatch(&self, code: &'static str, value: &RawValue) -> ValueError {

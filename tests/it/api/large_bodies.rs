@@ -1,0 +1,72 @@
+//! Bodies that would take far more work or memory than their size: refused with the reason, in the same way everywhere.
+
+use super::{
+    flows::submit,
+    server::{Api, Options, assert_refused, data},
+};
+use crate::support::http::Response;
+use serde_json::{Value, json};
+
+/// Returns a graph whose text names `a` so often that a value of 60 KB makes more than 32 MiB of it.
+fn multiplied() -> Value {
+    json!({"1": {"class_type": "Text", "inputs": {"text": "{{a}}".repeat(700)}}})
+}
+
+fn long() -> String {
+    "x".repeat(60_000)
+}
+
+fn assert_too_complex(answer: &Response, what: &str) {
+    assert_refused(answer, 422, "workflow_too_complex", what);
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("32 MiB") && message.contains("fewer places"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn params_that_write_one_value_very_often_are_refused() {
+    let api = Api::start_with(Options { task_bytes_max: 1 << 20, ..Options::default() }).await;
+    let body = json!({"workflow": multiplied(), "params": {"a": long()}});
+    for path in ["/api/tasks", "/api/tasks?dryRun=true"] {
+        assert_too_complex(&api.post(path, &body).await, path);
+    }
+    data(&api.post("/api/tasks", &json!({"workflow": multiplied(), "params": {"a": "x"}})).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_workflow_is_held_to_the_same_limits() {
+    let api = Api::start_with(Options { task_bytes_max: 1 << 20, ..Options::default() }).await;
+    let published = json!({"workflow": multiplied(), "params": {"a": {"type": "string"}}});
+    data(&api.put("/api/workflows/many", &published).await);
+    submit(&api, "many", json!({"a": "x"})).await;
+    let by_name = json!({"workflow": "many", "params": {"a": long()}});
+    assert_too_complex(&api.post("/api/tasks", &by_name).await, "by name");
+    let with_default = json!({"workflow": multiplied(), "params": {"a": {"type": "string", "default": long()}}});
+    assert_too_complex(&api.put("/api/workflows/more", &with_default).await, "published");
+    assert_eq!(api.get("/api/workflows/more").await.status, 404);
+    assert_eq!(data(&api.get("/api/workflows/many/schema").await)["properties"]["a"], json!({"type": "string"}));
+}
+
+/// The size is known before the first task is resolved, also in a dry run, with problems, and with files to come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_with_too_much_text_is_refused_before_it_is_resolved() {
+    let api = Api::start_with(Options { task_bytes_max: 1 << 20, ..Options::default() }).await;
+    let graph = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "a", "text": "x".repeat(70_000)}}});
+    let values: Vec<u32> = (0..1_000).collect();
+    let file = json!({"$base64": "aGVsbG8h".repeat(9_000)});
+    let small = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "a", "text": ""}}});
+    let before = api.snapshot();
+    for (what, body) in [
+        ("count", json!({"workflow": graph, "count": 1_000})),
+        ("sweep", json!({"workflow": graph, "sweep": {"1.text": values}})),
+        ("a problem", json!({"workflow": graph, "params": {"77.text": 1}, "sweep": {"1.text": values}})),
+        ("a file", json!({"workflow": small, "params": {"1.image": file}, "sweep": {"1.text": values}})),
+    ] {
+        for path in ["/api/tasks", "/api/tasks?dryRun=true"] {
+            let answer = api.post(path, &body).await;
+            assert_refused(&answer, 422, "invalid_request", what);
+            assert_eq!(answer.json()["error"]["details"][0]["code"], "batch_too_large", "{what}");
+        }
+    }
+    assert!(api.snapshot() == before);
+    data(&api.post("/api/tasks?dryRun=true", &json!({"workflow": graph, "count": 100})).await);
+}
