@@ -1,4 +1,4 @@
--- Tells whether a file may be deleted, and which of its objects no other file needs. Changes nothing: for a Redis that refuses
+-- Checks whether a file may be deleted, and which of its objects no other file needs. Changes nothing: for a Redis that refuses
 -- writes because its disk is full, until the deletion of these objects has freed space.
 --
 -- KEYS[1] root of the namespace

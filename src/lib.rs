@@ -70,6 +70,7 @@
 //! | a dispatcher is killed | its prompts keep running; after its lease expires (15 s; at once on SIGTERM) another dispatcher takes its instances, finds the prompts by id and continues: no second run, no attempt used |
 //! | a dispatcher is paused and resumes | it was replaced; all its writes are refused |
 //! | Redis is unreachable | submits get 503, running prompts continue, results are recorded afterwards; an outage of any length moves no lease to another dispatcher |
+//! | Redis is silent (frozen, or cut off without an end of its connections) | after 5 s each connection is made anew through Sentinel or the cluster, or replaced by a new client; writes are accepted within 10 s of a promotion. What the old primary acknowledged and did not replicate is lost, unless `min-replicas-to-write` or `--durability replica` prevents it |
 //! | Redis restarts | leases begin anew, claims pause for 3 s, dispatchers report their latest endings again; tasks that a weak durability forgot are found on the instances |
 //! | Redis is emptied or replaced | every call is refused (503 `queue_lost`), `/readyz` fails; restored data is taken at once, a restart of all processes begins an empty system |
 //! | a cluster moves the slot key by key | calls get 503 and change nothing until all keys have moved; atomic migration is not noticed |

@@ -1,4 +1,4 @@
-//! Text cut to a number of bytes, always between characters.
+//! Text cut to a number of bytes, always between characters, and characters that are not seen.
 
 use std::borrow::Cow;
 
@@ -16,9 +16,21 @@ pub(crate) fn ellipsis(text: &str, bytes_max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(bytes_max)]))
 }
 
+/// Whether a character is not seen, or only changes the direction of others. Joiners are not among them: emoji and some
+/// scripts need them.
+pub(crate) const fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ellipsis, truncated};
+    use super::{ellipsis, is_invisible, truncated};
+
+    #[test]
+    fn direction_marks_are_invisible_and_joiners_are_not() {
+        assert!("\u{200b}\u{202e}\u{2066}\u{2069}\u{feff}".chars().all(is_invisible));
+        assert!(!"a é 中 👩\u{200d}💻\u{200c}".chars().any(is_invisible));
+    }
 
     #[test]
     fn a_cut_never_splits_a_character() {

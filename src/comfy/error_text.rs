@@ -3,7 +3,7 @@
 use super::limits;
 use crate::{
     task::{Failure, FailureKind},
-    text::truncated,
+    text::{is_invisible, truncated},
 };
 
 /// Folders that are kept in a shortened path: they identify the code without revealing the server's layout.
@@ -44,11 +44,6 @@ pub(super) fn displayable(text: &str) -> String {
 /// Removes control and invisible characters but line breaks and tabs.
 fn without_controls(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c))).collect()
-}
-
-/// Whether a character only changes how others are shown: direction, joining, width zero.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {

@@ -94,9 +94,9 @@ impl Default for Retention {
 /// Limits of the bytes of uploads; 0 = no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UploadQuota {
-    /// Of one user.
+    /// Limit of one user.
     pub user: u64,
-    /// Of all users together.
+    /// Limit of all users together.
     pub all: u64,
 }
 

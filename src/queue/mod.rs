@@ -35,7 +35,16 @@
 //!
 //! At start, a server is refused if it is older than 7.0, is a replica, evicts keys (`maxmemory-policy` other than
 //! `noeviction` with a `maxmemory`), or cannot give the durability asked for. A missing append-only file is a warning.
-//! Sentinel and cluster addresses work: one namespace is one slot.
+//! Sentinel and cluster addresses work: one namespace is one slot. WAIT, WAITAOF and CONFIG go to the node that owns it;
+//! with `fsync` every node of a cluster is checked. A Redis (not Valkey) with `appendfsync everysec` confirms `fsync` only
+//! after about a second: it works and is warned about. The check is repeated every minute.
+//!
+//! # Connections
+//!
+//! Each connection has a supervisor (`redis/supervisor`). It asks with a PING of its own every 2 s, and gives up a
+//! connection whose oldest command has no answer for 5 s: fred reconnects it, with a new discovery; if that has no answer
+//! within 2.5 s, a new client takes its place. Users take the current client for each call. ASK is not followed: while the
+//! slot is being moved key by key, a script must not run at the other node.
 //!
 //! # The fence
 //!

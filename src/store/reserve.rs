@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Age up to which a sample of the free space is used again.
 const FRESH: Duration = Duration::from_millis(500);
 /// Interval between two reports.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait for a file system to report its space: a lost network disk blocks.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(1);
 

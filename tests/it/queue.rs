@@ -32,6 +32,7 @@ pub mod retention;
 pub mod retries;
 pub mod revive;
 mod server_check;
+mod server_rights;
 pub mod shared_objects;
 mod silent_redis;
 mod slot_move;

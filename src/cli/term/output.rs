@@ -2,7 +2,7 @@
 //!
 //! Invariant: text from a server reaches a terminal only without control characters ([`sanitize`]).
 
-use crate::cli::error::Error;
+use crate::{cli::error::Error, text::is_invisible};
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -85,9 +85,9 @@ pub(crate) fn sanitize(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|letter| if is_control(letter) { ' ' } else { letter }).collect())
 }
 
-/// Whether a character controls the terminal or reorders the text around it (bidirectional overrides).
+/// Whether a character controls the terminal, reorders the text around it (bidirectional overrides), or is not seen.
 pub(crate) fn is_control(letter: char) -> bool {
-    letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter)
+    letter.is_control() || is_invisible(letter)
 }
 
 /// Color of a text on a terminal.

@@ -12,7 +12,7 @@ use std::{
 
 /// Longest wait for a reader that is behind. Once a line was lost, the next ones do not wait, until one is taken.
 const READER_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-/// Bytes of one write: a pipe that is ready takes so many without blocking (PIPE_BUF of Linux).
+/// Bytes of one write: a pipe that is ready takes them without blocking (PIPE_BUF of Linux).
 const PIECE_BYTES: usize = 4_096;
 
 /// Whether the last line was lost.

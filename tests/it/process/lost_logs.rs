@@ -62,7 +62,7 @@ async fn no_role_ends_because_its_log_cannot_be_written() {
         assert_eq!(role.exit_status(), None, "{role_log} ended");
     }
     for (name, log, role) in roles.iter().filter(|(name, ..)| *name != "sim") {
-        // Requests log too; a pipe that nobody reads is full after 64 KiB.
+        // Requests log too; a pipe without a reader at work is full after 64 KiB.
         eventually(&format!("{name} with log {log} counts lost lines"), WAIT_MAX, async || {
             let metrics = get(role.port, "/metrics").await?;
             let line = metrics.lines().find(|line| line.starts_with("shuzhiren_log_lines_lost_total "))?;

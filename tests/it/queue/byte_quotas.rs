@@ -54,7 +54,7 @@ pub async fn uploads_count_by_owner_and_in_all(world: &World) {
 
 /// A task whose payload has more than 16 KiB, compressed.
 fn large(owner: &str) -> NewTask {
-    let noise: String = (0..1_000).map(|_| TaskId::new().to_string()).collect();
+    let noise: String = (0..4_000).map(|_| TaskId::new().to_string()).collect();
     let mut new = NewTask { owner: owner.to_owned(), ..new_task() };
     new.payload.params = RawValue::from_string(format!("{{\"x\":\"{noise}\"}}")).unwrap();
     new

@@ -1,0 +1,164 @@
+//! Users, passwords and rights: a refusal says whose it is and names the command, and what is documented is enough.
+
+use super::{
+    cluster::start_node,
+    faults::{block_on, connect},
+    server_check::free_port,
+};
+use crate::support::{TestRedis, eventually, raw::RawRedis, world::new_task};
+use shuzhiren::{
+    queue::{Enqueued, Error},
+    settings::{Durability, RedisSettings, Secret},
+};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+fn at(url: String, durability: Durability) -> RedisSettings {
+    RedisSettings {
+        redis_url: Some(Secret::new(url)),
+        redis_url_file: None,
+        redis_ca: None,
+        namespace: "test".to_owned(),
+        durability,
+    }
+}
+
+/// A sentinel that watches the primary `main`. Dropping it kills it.
+struct Sentinel {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Sentinel {
+    fn start(primary: u16, lines: &str) -> Self {
+        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+        let config = folder.path().join("sentinel.conf");
+        let watched = format!("port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {primary} 1\n{lines}");
+        std::fs::write(&config, watched).unwrap();
+        let server = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let child = Command::new(server)
+            .arg(config)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, port, _folder: folder }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_denied_command_is_named_and_the_documented_rights_are_enough() {
+    block_on(async {
+        let port = free_port();
+        let redis = TestRedis::start_with(&["--port", &port.to_string()]);
+        let mut raw = RawRedis::connect(&redis.socket());
+        for (user, denied) in [("a", "-info"), ("b", "-evalsha")] {
+            raw.run(&["ACL", "SETUSER", user, "on", ">right", "~*", "&*", "+@all", denied]);
+            let refused = connect(&at(format!("redis://{user}:right@127.0.0.1:{port}"), Durability::Local)).await;
+            let refused = refused.unwrap_err();
+            let is_named = refused.to_string().to_lowercase().contains(&denied[1..]);
+            assert!(matches!(refused, Error::Unusable(_)) && is_named, "{denied}: {refused:?}");
+        }
+        let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/README.md")).unwrap();
+        let line = guide.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap().replace("{shuzhiren}", "{test}");
+        raw.run(&line.split(' ').collect::<Vec<_>>());
+        let settings = at(format!("redis://shuzhiren:password@127.0.0.1:{port}"), Durability::Local);
+        let queue = connect(&settings).await.unwrap();
+        let _feed = queue.feed().await.unwrap();
+        let mut wakeups = queue.wakeups().await.unwrap();
+        assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
+        let woken = async { while wakeups.next().await == 0 {} };
+        tokio::time::timeout(Duration::from_secs(20), woken).await.expect("a wakeup");
+    });
+}
+
+#[test]
+fn sentinels_have_passwords_of_their_own_or_none() {
+    block_on(async {
+        let port = free_port();
+        let _redis = TestRedis::start_with(&["--requirepass", "right", "--port", &port.to_string()]);
+        let own = Sentinel::start(port, "requirepass other\nsentinel auth-pass main right\n");
+        let none = Sentinel::start(port, "sentinel auth-pass main right\n");
+        let url = |sentinel: &Sentinel, password: &str, more: &str| {
+            let address = format!("127.0.0.1:{}?sentinelServiceName=main{more}", sentinel.port);
+            at(format!("valkey-sentinel://:{password}@{address}"), Durability::Local)
+        };
+        for good in [url(&own, "right", "&sentinelPassword=other"), url(&none, "right", "")] {
+            let queue =
+                eventually("the sentinel answers", Duration::from_secs(20), || async { connect(&good).await.ok() })
+                    .await;
+            assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
+        }
+        for (settings, whose) in [
+            (url(&own, "right", "&sentinelPassword=wrong"), "the sentinel 127.0.0.1:"),
+            (url(&own, "wrong", "&sentinelPassword=other"), "redis refuses the password of the user `default`"),
+        ] {
+            let refused = connect(&settings).await.unwrap_err();
+            assert!(matches!(&refused, Error::Unusable(why) if why.starts_with(whose)), "{whose}: {refused:?}");
+        }
+    });
+}
+
+#[test]
+fn a_policy_that_is_changed_under_a_running_process_is_noticed() {
+    block_on(async {
+        shuzhiren::metrics::install();
+        let redis = TestRedis::start();
+        let _queue = connect(&redis.settings()).await.unwrap();
+        let is = async |value: &str| {
+            let line = format!("shuzhiren_redis_unfit {value}");
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+            while !shuzhiren::metrics::render().await.lines().any(|found| found == line) {
+                assert!(tokio::time::Instant::now() < deadline, "{line}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        is("0").await;
+        let mut raw = RawRedis::connect(&redis.socket());
+        raw.run(&["CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"]);
+        // A reconnect causes the check that is otherwise made once a minute.
+        raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        is("1").await;
+        raw.run(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+        raw.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        is("0").await;
+    });
+}
+
+#[test]
+fn fsync_checks_every_node_of_a_cluster() {
+    block_on(async {
+        let ((owner, port), (other, other_port)) = (start_node(), start_node());
+        let (mut owner, mut other) = (RawRedis::connect(&owner.socket()), RawRedis::connect(&other.socket()));
+        owner.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
+        other.run(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
+        owner.run(&["CLUSTER", "MEET", "127.0.0.1", &other_port.to_string()]);
+        for raw in [&mut owner, &mut other] {
+            eventually("the cluster is whole", Duration::from_secs(20), || {
+                std::future::ready(raw.run(&["CLUSTER", "INFO"]).text().contains("cluster_state:ok").then_some(()))
+            })
+            .await;
+        }
+        owner.run(&["CONFIG", "SET", "appendfsync", "always"]);
+        other.run(&["CONFIG", "SET", "appendonly", "no"]);
+        let settings = at(format!("valkey-cluster://127.0.0.1:{port}"), Durability::Fsync);
+        let refused = connect(&settings).await.unwrap_err();
+        assert!(matches!(refused, Error::Unusable(_)), "{refused:?}");
+        assert!(refused.to_string().contains(&format!("127.0.0.1:{other_port}")), "{refused}");
+        other.run(&["CONFIG", "SET", "appendonly", "yes"]);
+        other.run(&["CONFIG", "SET", "appendfsync", "always"]);
+        let queue = connect(&settings).await.unwrap();
+        assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
+    });
+}
