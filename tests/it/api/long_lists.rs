@@ -2,7 +2,10 @@
 
 use super::server::{Api, data};
 use serde_json::Value;
-use shuzhiren::task::{Outcome, Output, OutputKind};
+use shuzhiren::{
+    queue::Lease,
+    task::{Outcome, Output, OutputKind},
+};
 use std::collections::BTreeSet;
 
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -13,13 +16,13 @@ fn texts(bytes: usize, count: usize) -> Vec<Output> {
 }
 
 /// Submits tasks and completes them with these outputs.
-async fn completed(api: &Api, count: usize, outputs: Vec<Output>) -> BTreeSet<String> {
-    let (lease, mut ids) = (api.lease().await, BTreeSet::new());
+async fn completed(api: &Api, lease: &Lease, count: usize, outputs: Vec<Output>) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
     for _ in 0..count {
         ids.insert(api.submit().await);
-        let claim = api.claim(&lease).await;
+        let claim = api.claim(lease).await;
         let outcome = Outcome::Completed(outputs.clone());
-        api.queue.settle(&lease, claim.task, claim.attempt, &outcome).await.unwrap();
+        api.queue.settle(lease, claim.task, claim.attempt, &outcome).await.unwrap();
     }
     ids
 }
@@ -38,7 +41,8 @@ fn ids(page: &Value) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_are_cut_and_the_task_is_whole() {
     let api = Api::start().await;
-    let id = completed(&api, 1, texts(65_000, 16)).await.pop_first().unwrap();
+    let lease = api.lease().await;
+    let id = completed(&api, &lease, 1, texts(65_000, 16)).await.pop_first().unwrap();
     let item = page(&api, "limit=20").await["items"][0].clone();
     let outputs = item["result"]["outputs"].as_array().unwrap();
     assert!((1..16).contains(&outputs.len()), "{}", outputs.len());
@@ -52,7 +56,7 @@ async fn entries_are_cut_and_the_task_is_whole() {
     assert!(outputs.iter().all(|output| output["text"].as_str().unwrap().len() == 65_000));
     assert!(whole.get("truncated").is_none() && whole["result"].get("truncated").is_none());
     // A short result stays as it is.
-    completed(&api, 1, texts(1_000, 1)).await;
+    completed(&api, &lease, 1, texts(1_000, 1)).await;
     let item = page(&api, "limit=1").await["items"][0].clone();
     assert!(item.get("truncated").is_none() && item["result"]["outputs"][0].get("truncated").is_none(), "{item}");
 }
@@ -61,7 +65,8 @@ async fn entries_are_cut_and_the_task_is_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_ends_before_it_is_large_and_continues() {
     let api = Api::start().await;
-    let all = completed(&api, 90, texts(1_000, 10)).await;
+    let lease = api.lease().await;
+    let all = completed(&api, &lease, 90, texts(1_000, 10)).await;
     let (mut seen, mut pages) = (Vec::new(), 0);
     let mut query = "limit=200".to_owned();
     loop {
@@ -88,8 +93,9 @@ async fn a_page_ends_before_it_is_large_and_continues() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_megabytes_of_outputs_is_read_in_part() {
     let api = Api::start().await;
+    let lease = api.lease().await;
     let outputs = vec![Output { text: Some("x".repeat(65_000)), ..texts(1, 1).remove(0) }; 16];
-    let all = completed(&api, 40, outputs).await;
+    let all = completed(&api, &lease, 40, outputs).await;
     let first = page(&api, "limit=200").await;
     assert!((20..40).contains(&ids(&first).len()), "{} read at once", ids(&first).len());
     let rest = page(&api, &format!("limit=200&cursor={}", first["nextCursor"].as_str().unwrap())).await;

@@ -100,18 +100,18 @@ async fn endings_behind_a_long_answer_arrive() {
     let texts = vec![text_output("x".repeat(65_000)); 16];
     let ended =
         [ended(&stage, &dispatcher, None, texts.clone()).await, ended(&stage, &dispatcher, None, texts.clone()).await];
-    let mut client = slow_client(&stage).await;
-    client.send(json!({"type": "subscribe", "data": {"taskIds": ended}})).await;
-    client.send(json!({"type": "subscribe", "data": {"all": true}})).await;
     let mut live = Vec::new();
     for _ in 0..5 {
-        stage.submit("admin").await;
+        live.push(stage.submit("admin").await);
+    }
+    let all: Vec<TaskId> = ended.iter().chain(&live).copied().collect();
+    let mut client = slow_client(&stage).await;
+    client.send(json!({"type": "subscribe", "data": {"taskIds": all}})).await;
+    for _ in 0..5 {
         let claim = dispatcher.begin().await;
-        live.push(claim.0);
         dispatcher.complete(claim, texts.clone()).await;
     }
-    let (mut seen, expected): (BTreeSet<String>, BTreeSet<String>) =
-        (BTreeSet::new(), live.iter().chain(&ended).map(ToString::to_string).collect());
+    let (mut seen, expected) = (BTreeSet::new(), all.iter().map(ToString::to_string).collect::<BTreeSet<String>>());
     while seen != expected {
         let message = client.next().await.unwrap_or_else(|code| panic!("closed with {code}"));
         if message["type"] == "task_completed" {
