@@ -25,6 +25,9 @@ redis.call('ZADD', root .. 'leases', now + ttl_ms, instance)
 if not is_ours then
   redis.call('HINCRBY', instance_key(instance), 'acquired', 1)
   redis.call('HDEL', instance_key(instance), 'nonce')
+  if redis.call('SISMEMBER', root .. 'disabled', instance) == 1 then
+    redis.call('HSET', instance_key(instance), 'disabled', '1')
+  end
   publish_instance(instance, now)
 end
 return { 'ours', redis.call('HGETALL', in_flight_key(instance)), redis.call('SMEMBERS', cancelled_key(instance)) }

@@ -11,8 +11,14 @@ if is_known and stored ~= installation then
   return not_ours()
 end
 installation = stored or installation
+-- Earlier releases kept claims in a consumer group.
+redis.pcall('XGROUP', 'DESTROY', root .. 'jobs', 'dispatch')
+-- Nor had they the copies that claims read.
+for _, instance in ipairs(redis.call('SMEMBERS', root .. 'disabled')) do
+  redis.call('HSET', instance_key(instance), 'disabled', '1')
+end
 local answer = boot(now_ms()) and 'booted' or 'known'
 redis.call('HSET', root .. 'meta', 'installation', installation)
 -- The key that the fence of every script asks for: its name is in the call, so that Redis can refuse it by slot.
-redis.call('SET', root .. 'installation:' .. installation, '')
+redis.call('SET', root .. 'installation:' .. installation, redis.call('HGET', root .. 'meta', 'claims_from') or '0')
 return { answer, installation }

@@ -13,22 +13,29 @@ local instance, token, nonce, slots, window = ARGV[1], ARGV[2], ARGV[3], tonumbe
 local LANE_AGE_MS = 60000
 -- Maximum number of windows of a lane examined while they hold tasks that this instance cannot run.
 local WINDOWS_MAX = 8
+-- Tasks of a lane examined first: the head nearly always fits.
+local FIRST_LOOK = 2
 -- Time after which a task that no other instance claimed may go to an instance that it should avoid.
 local AVOID_MS = 5000
 
-local function claim_reply(task, payload, attempt)
+local FIELDS = {
+  'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'start_by', 'max_attempts',
+  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'revived_at', 'facts',
+}
+
+local function claim_reply(task, payload, now)
   -- Attempts that were not counted do not use up the limit.
   local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
-  local fields = redis.call('HMGET', task_key(task.id), 'facts', 'revived_at')
-  local waited_ms = math.max(0, (task.claimed or now_ms()) - (fields[2] or task.created))
-  return { 'task', task.id, tostring(attempt), payload, fields[1] or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
+  local waited_ms = math.max(0, (task.claimed or now) - (task.revived_at or task.created))
+  return { 'task', task.id, task.attempt, payload, task.facts or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
 end
 
 local function can_run(task)
   return not task.only or string.find(task.only, ',' .. instance .. ',', 1, true)
 end
 
-if is_fenced(instance, token) then
+local last = redis.call('HMGET', instance_key(instance), 'token', 'nonce', 'last_task', 'last_attempt', 'disabled')
+if last[1] ~= token then
   return { 'fenced' }
 end
 local now = now_ms()
@@ -38,66 +45,82 @@ local function is_overdue(task)
   return task.start_by and not task.begun and tonumber(task.start_by) <= now
 end
 
-local last = redis.call('HMGET', instance_key(instance), 'nonce', 'last_task', 'last_attempt')
-if last[1] == nonce then
-  local task, payload = read_task(last[2]), redis.call('GET', payload_key(last[2]))
-  if payload and belongs_to(task, instance, last[3]) and is_active(task) then
-    return claim_reply(task, payload, last[3])
+if last[2] == nonce then
+  local task, payload = read_task(last[3], FIELDS), redis.call('GET', payload_key(last[3]))
+  if payload and belongs_to(task, instance, last[4]) and is_active(task) then
+    return claim_reply(task, payload, now)
   end
   return { 'nothing' }
 end
 if redis.call('HLEN', in_flight_key(instance)) >= slots
-  or redis.call('SISMEMBER', root .. 'disabled', instance) == 1
-  or tonumber(redis.call('HGET', root .. 'meta', 'claims_from') or '0') > now then
+  or last[5]
+  or (tonumber(claims_from or '') or 0) > now then
   return { 'nothing' }
 end
 
-local lanes = {}
-for lane = 0, 2 do
-  local head = redis.call('ZRANGE', wait_key(lane), 0, 0)[1]
-  if head then
+-- Returns the lanes that may have tasks, in the order in which they are examined.
+local function busy_lanes()
+  if redis.call('EXISTS', wait_key(0), wait_key(2)) == 0 then
+    return { { lane = 1 } }
+  end
+  local lanes = {}
+  for lane = 0, 2 do
+    if redis.call('EXISTS', wait_key(lane)) == 1 then
+      lanes[#lanes + 1] = { lane = lane }
+    end
+  end
+  for _, candidate in ipairs(lanes) do
+    local head = redis.call('ZRANGE', wait_key(candidate.lane), 0, 0)[1]
     -- The age of a revived task counts from its revival: a thousand revived tasks would otherwise go before all urgent
     -- ones.
     local times = redis.call('HMGET', task_key(head), 'created', 'revived_at')
-    local since = tonumber(times[2] or times[1] or '0')
-    lanes[#lanes + 1] = { lane = lane, rank = lane * LANE_AGE_MS - (now - since) }
+    candidate.rank = candidate.lane * LANE_AGE_MS - (now - tonumber(times[2] or times[1] or '0'))
   end
+  table.sort(lanes, function(a, b)
+    if a.rank == b.rank then
+      return a.lane < b.lane
+    end
+    return a.rank < b.rank
+  end)
+  return lanes
 end
-table.sort(lanes, function(a, b)
-  if a.rank == b.rank then
-    return a.lane < b.lane
-  end
-  return a.rank < b.rank
-end)
 
--- If there is no other leased instance, avoiding this one would only delay the task.
-local is_only_instance = redis.call('ZCOUNT', root .. 'leases', now, '+inf') <= 1
+-- Whether another instance should run the task instead. If there is no other leased instance, waiting for one would
+-- only delay the task.
+local function is_avoided(task)
+  return string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
+    and now - tonumber(task.queued) <= AVOID_MS
+    and redis.call('ZCOUNT', root .. 'leases', now, '+inf') > 1
+end
 
-local stale, found, payload, tag = {}, nil, nil, nil
-for _, candidate in ipairs(lanes) do
-  local first, ineligible = 0, nil
+local stale, found, payload, tag, is_last = {}, nil, nil, nil, nil
+for _, candidate in ipairs(busy_lanes()) do
+  local first, size, ineligible, heads = 0, math.min(window, FIRST_LOOK), 0, nil
   repeat
-    local heads = redis.call('ZRANGE', wait_key(candidate.lane), first, first + window - 1, 'WITHSCORES')
-    ineligible = 0
+    heads = redis.call('ZRANGE', wait_key(candidate.lane), first, first + size - 1, 'WITHSCORES')
     for i = 1, #heads, 2 do
-      local task = read_task(heads[i])
+      local task = read_task(heads[i], FIELDS)
       if not task or task.state ~= 'waiting' or task.lane ~= tostring(candidate.lane) then
         stale[#stale + 1] = { id = heads[i], lane = candidate.lane }
       elseif not can_run(task) then
         ineligible = ineligible + 1
-      elseif is_overdue(task) then
-        -- The janitor fails it.
-      elseif not string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
-        or is_only_instance or now - tonumber(task.queued) > AVOID_MS then
+      elseif not is_overdue(task) and not is_avoided(task) then
         payload = redis.call('GET', payload_key(task.id))
         if payload then
           found, tag = task, tonumber(heads[i + 1])
+          -- Then it may be the last task of its lane.
+          is_last = #stale > 0 or (first == 0 and #heads == 2)
           break
         end
       end
     end
-    first = first + window
-  until found or ineligible == 0 or #heads < 2 * window or first >= WINDOWS_MAX * window
+    local is_whole_lane = #heads < 2 * size
+    first = first + size
+    if first % window == 0 then
+      is_whole_lane, ineligible = is_whole_lane or ineligible == 0, 0
+    end
+    size = window - first % window
+  until found or is_whole_lane or first >= WINDOWS_MAX * window
   if found then
     break
   end
@@ -109,19 +132,23 @@ end
 if not found then
   return { 'nothing' }
 end
-local attempt = tonumber(found.attempt) + 1
-local entry = assign_entry(found.id, found.entry, instance)
 local served = redis.call('HGET', fair_key(found.lane), 'served')
 if not served or tag > tonumber(served) then
   redis.call('HSET', fair_key(found.lane), 'served', string.format('%.17g', tag))
 end
-leave_lane(found.id, found.lane)
-redis.call('HSET', in_flight_key(instance), found.id, attempt)
-redis.call('HDEL', task_key(found.id), 'started', 'progress', 'failure', 'last_end')
-redis.call('HSET', task_key(found.id), 'state', 'claimed', 'instance', instance, 'attempt', attempt, 'claimed', now,
-  'updated', now, 'entry', entry)
-redis.call('HSET', instance_key(instance), 'nonce', nonce, 'last_task', found.id, 'last_attempt', attempt)
-found.instance, found.attempt, found.claimed = instance, tostring(attempt), now
-publish_task(found, redis.call('HINCRBY', task_key(found.id), 'version', 1), '"kind":"claimed"')
-publish_instance(instance, now)
-return claim_reply(found, payload, attempt)
+if is_last then
+  leave_lane(found.id, found.lane)
+else
+  redis.call('ZREM', wait_key(found.lane), found.id)
+end
+local at, is_first = tostring(now), found.attempt == '0' and not found.revived
+found.instance, found.attempt, found.claimed = instance, tostring(tonumber(found.attempt) + 1), at
+redis.call('HSET', in_flight_key(instance), found.id, found.attempt)
+if not is_first then
+  redis.call('HDEL', task_key(found.id), 'started', 'progress', 'failure', 'last_end')
+end
+redis.call('HSET', task_key(found.id), 'state', 'claimed', 'instance', instance, 'attempt', found.attempt, 'claimed', at,
+  'updated', at, 'version', found.version + 1)
+redis.call('HSET', instance_key(instance), 'nonce', nonce, 'last_task', found.id, 'last_attempt', found.attempt)
+publish_task(found, found.version + 1, '"kind":"claimed"')
+return claim_reply(found, payload, now)

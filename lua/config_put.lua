@@ -17,5 +17,7 @@ if expected ~= '' and expected ~= version then
 end
 version = redis.call('HINCRBY', root .. 'config', 'version', 1)
 redis.call('HSET', root .. 'config', 'document', document, 'nonce', nonce)
-redis.call('PUBLISH', root .. 'events', '{"config":{"version":' .. version .. '}}')
+for _, channel in ipairs({ 'events', 'control' }) do
+  redis.call('PUBLISH', root .. channel, '{"config":{"version":' .. version .. '}}')
+end
 return { 'written', tostring(version) }

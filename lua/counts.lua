@@ -11,8 +11,13 @@ local now = now_ms()
 local oldest = redis.call('ZRANGE', index_key('pending'), 0, 0, 'WITHSCORES')
 reply[#reply + 1] = oldest[2] and tostring(math.max(0, now - tonumber(oldest[2]))) or ''
 local completed, second = 0, math.floor(now / 1000)
-for _, slot in ipairs(redis.call('HVALS', root .. 'throughput')) do
-  local at, count = string.match(slot, '^(%d+):(%d+)$')
+-- The ring of lib/run_times.lua.
+local slots = {}
+for at = second - 60, second - 1 do
+  slots[#slots + 1] = 'at:' .. at % 120
+end
+for _, slot in ipairs(redis.call('HMGET', root .. 'speeds', unpack(slots))) do
+  local at, count = string.match(slot or '', '^(%d+):(%d+)$')
   if at and tonumber(at) >= second - 60 and tonumber(at) < second then
     completed = completed + tonumber(count)
   end

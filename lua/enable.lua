@@ -7,5 +7,11 @@
 local instance, enabled = ARGV[1], ARGV[2] == '1'
 
 redis.call(enabled and 'SREM' or 'SADD', root .. 'disabled', instance)
-publish_instance(instance, now_ms())
+-- A copy for claims.
+if enabled then
+  redis.call('HDEL', instance_key(instance), 'disabled')
+else
+  redis.call('HSET', instance_key(instance), 'disabled', '1')
+end
+publish_instance(instance, now_ms(), true)
 return { 'done' }

@@ -12,32 +12,56 @@
 local waiting_max, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
 local own_max, all_max = tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = tostring(now_ms())
+local pending = waiting_max > 0 and redis.call('ZCARD', index_key('pending')) or 0
 
-local function accept(task)
-  local known = redis.call('HGET', task_key(task.id), 'fingerprint')
+-- Id → fingerprint of the tasks to be created.
+local planned, planned_count = {}, 0
+-- Owner → counted bytes of their payloads; and of all of them.
+local planned_bytes, planned_bytes_all = {}, 0
+
+-- What is left of a quota; 0 = no limit.
+local function left(max, used) return max > 0 and math.max(1, max - used) or 0 end
+
+-- Returns the tag of the task's reply, and its second item.
+local function check(task)
+  local known = planned[task.id] or redis.call('HGET', task_key(task.id), 'fingerprint')
   if known == task.fingerprint then
-    return { 'replayed', redis.call('HGETALL', task_key(task.id)) }
+    return 'replayed'
   end
   if known then
-    return { 'conflict' }
+    return 'conflict'
   end
-  if waiting_max > 0 and redis.call('ZCARD', index_key('pending')) >= waiting_max then
-    return { 'full' }
+  if waiting_max > 0 and pending + planned_count >= waiting_max then
+    return 'full'
   end
-  local exceeded = exceeded_quota(task.owner, counted_bytes(#task.payload), own_max, all_max)
+  local bytes, of_owner = counted_bytes(#task.payload), planned_bytes[task.owner] or 0
+  local exceeded = exceeded_quota(task.owner, bytes, left(own_max, of_owner), left(all_max, planned_bytes_all))
   if exceeded then
-    return { 'over_quota', exceeded }
+    return 'over_quota', exceeded
   end
   local missing = missing_file(task)
   if missing then
-    return { 'no_such_file', missing }
+    return 'no_such_file', missing
   end
-  create(task, now)
-  return { 'created', now }
+  planned[task.id], planned_count = task.fingerprint, planned_count + 1
+  planned_bytes[task.owner], planned_bytes_all = of_owner + bytes, planned_bytes_all + bytes
+  return 'created', now
 end
 
-local replies = { 'accepted' }
+-- Everything is checked before anything is written: a task whose key is broken fails the call, and must not leave the
+-- others without their indexes.
+local tasks, replies = {}, { 'accepted' }
 for first = 5, #ARGV, fields do
-  replies[#replies + 1] = accept(read_arguments(first))
+  local task = read_arguments(first)
+  tasks[#tasks + 1], replies[#replies + 1] = task, { check(task) }
 end
+for i, task in ipairs(tasks) do
+  local reply = replies[i + 1]
+  if reply[1] == 'created' then
+    create(task, now)
+  elseif reply[1] == 'replayed' then
+    reply[2] = redis.call('HGETALL', task_key(task.id))
+  end
+end
+write_indexes()
 return replies

@@ -46,8 +46,8 @@ end
 
 local now = tostring(now_ms())
 for _, task in ipairs(tasks) do
+  task.batch = '1'
   create(task, now)
-  redis.call('HSET', task_key(task.id), 'batch', '1')
-  redis.call('ZADD', batch_key(task.id), now, task.id)
 end
+write_indexes()
 return { 'created', now }

@@ -1,6 +1,6 @@
--- Registers a stored file, and returns the object in the store that has its bytes: the file's own, or an older one with
--- the same content; then the caller deletes its own. A file becomes an orphan at once if its task no longer exists, or
--- if it was deleted before this call was repeated, or if it exceeds the quota of its owner or of all users.
+-- Registers a stored file, and returns the object in the store that has its bytes. A file becomes an orphan at once if
+-- its task no longer exists, or if it was deleted before this call was repeated, or if it exceeds the quota of its owner
+-- or of all users.
 --
 -- KEYS[1] root   of the namespace
 -- ARGV[1] id     of the file, and of the object that was just written
@@ -34,27 +34,9 @@ if exceeded then
   make_orphan(id, now)
   return { 'over_quota', exceeded }
 end
-local object = redis.call('GET', content_key(sha256))
-if not object then
-  object = id
-  redis.call('SET', content_key(sha256), object)
-  redis.call('HSET', object_key(object), 'sha256', sha256, 'size', size)
-  redis.call('HINCRBY', root .. 'totals', 'objects', 1)
-  redis.call('HINCRBY', root .. 'totals', 'stored', size)
-elseif object ~= id then
-  -- The caller deletes its copy now; this entry covers the case that it dies first.
-  redis.call('ZADD', root .. 'orphans', now + ORPHAN_AGAIN_MS, 'again:' .. id)
-end
-redis.call('HINCRBY', object_key(object), 'files', 1)
-redis.call('HINCRBY', root .. 'totals', kind, size)
-redis.call('HSET', file_key(id), 'record', record, 'created', now, 'task', task, 'object', object, 'kind', kind, 'size', size)
+local object = register_file(id, kind, record, task, sha256, size, tostring(now))
 if owner ~= '' then
   redis.call('HSET', file_key(id), 'owner', owner)
   redis.call('HINCRBY', root .. 'upload-bytes', owner, size)
-end
-redis.call('ZADD', root .. 'files:all', now, id)
-redis.call('ZADD', root .. 'files:' .. kind, now, id)
-if task ~= '' then
-  redis.call('SADD', root .. 'made:' .. task, id)
 end
 return { 'done', object }

@@ -10,16 +10,22 @@
 -- ARGV[7] outputs  JSON array
 -- ARGV[8] failure  JSON object, or ''
 -- ARGV[9] keep_ms  retention of ended tasks
--- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+-- then for each file among the outputs that is not registered yet the arguments that lib/register_file.lua lists
+-- Returns {'done', {object, …}} (the object of each file) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local outcome, outputs, failure, keep_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+
+local FIELDS = {
+  'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'started', 'start_by', 'files',
+  'attempts', 'settled_by', 'begun', 'only', 'revived', 'workflow_hash', 'flow', 'unlisted', 'held',
+}
 
 if is_fenced(instance, token) then
   return { 'fenced' }
 end
 -- Identifies this ending, so that only a repeated call gets 'done'.
 local settling = token .. ':' .. attempt .. ':' .. outcome
-local task = read_task(id)
+local task = read_task(id, FIELDS)
 if not belongs_to(task, instance, attempt) then
   return { 'not_this_attempt' }
 end
@@ -27,13 +33,14 @@ local now = now_ms()
 if TERMINAL[task.state] then
   release_ended(task, instance, now)
   if task.settled_by == settling and task.state == state then
-    return { 'done' }
+    return { 'done', objects_of(10) }
   end
   return { 'ended', task.state }
 end
 if not is_active(task) then
   return { 'not_this_attempt' }
 end
+local objects = register_outputs(10, id, now)
 local extra = { 'outputs', outputs, 'settled_by', settling }
 local change = '"kind":"completed","outputs":' .. outputs
 if state == 'failed' then
@@ -47,6 +54,5 @@ if state == 'completed' then
   record_run(task.workflow_hash, math.max(0, now - tonumber(task.started or task.claimed or now)), now)
 end
 end_task(task, state, outcome, change, extra, keep_ms, now)
-free_slot(instance, id)
-publish_instance(instance, now)
-return { 'done' }
+redis.call('HDEL', in_flight_key(instance), id)
+return { 'done', objects }

@@ -12,11 +12,6 @@ end
 if redis.call('HLEN', in_flight_key(instance)) > 0 then
   return { 'busy' }
 end
-ensure_group()
--- Deleting a consumer discards its pending entries.
-if #redis.call('XPENDING', root .. 'jobs', GROUP, '-', '+', 1, instance) == 0 then
-  redis.call('XGROUP', 'DELCONSUMER', root .. 'jobs', GROUP, instance)
-end
 redis.call('DEL', instance_key(instance), cancelled_key(instance))
 redis.call('ZREM', root .. 'leases', instance)
 return { 'done' }

@@ -41,12 +41,11 @@ if tonumber(attempt) - tonumber(task.uncounted or '0') >= tonumber(task.max_atte
   publish_instance(instance, now)
   return { 'done' }
 end
-leave_ledger(task.entry)
 free_slot(instance, id)
 move_index(task, STATUS[task.state], 'pending')
 redis.call('ZADD', root .. 'delayed', now + delay_ms, id)
 drop_all_outputs(id, now)
-redis.call('HDEL', task_key(id), 'entry', 'started', 'progress', 'outputs', 'outputs_told')
+redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told')
 redis.call('HSET', task_key(id), 'state', 'delayed', 'retry_at', now + delay_ms, 'updated', now, 'failure', failure,
   'last_end', 'retry', 'attempts', history_with(task, outcome, failure, now),
   'excluded', (task.excluded or ',') .. instance .. ',')

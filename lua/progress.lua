@@ -1,21 +1,27 @@
--- Records the progress of an attempt. Also records its start if that was not recorded before.
+-- Records the progress of attempts, each accepted or refused independently of the others. Also records the start of an
+-- attempt if that was not recorded before.
 --
 -- KEYS[1] root     of the namespace
--- ARGV[1] instance
--- ARGV[2] token    of its lease
--- ARGV[3] id       of the task
--- ARGV[4] attempt
--- ARGV[5] progress JSON object, not empty
--- Returns {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
-local instance, token, id, attempt, progress = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- ARGV[1] fields   number of arguments of each attempt: 5
+-- then for each attempt: instance, token of its lease, id of the task, attempt, progress (JSON object, not empty)
+-- Returns {'written', reply, …}, a reply for each attempt, in order:
+--   {'done'} | {'ended', state} | {'not_this_attempt'} | {'fenced'}
+local fields = tonumber(ARGV[1])
+local now = tostring(now_ms())
 
-local task, refusal = own_task(instance, token, id, attempt)
-if refusal then
-  return refusal
+local function record(instance, token, id, attempt, progress)
+  local task, refusal = own_task(instance, token, id, attempt)
+  if refusal then
+    return refusal
+  end
+  local version = record_start(task, now) + 1
+  redis.call('HSET', task_key(id), 'progress', progress, 'updated', now, 'version', version)
+  publish_task(task, version, '"kind":"progress",' .. string.sub(progress, 2, -2))
+  return { 'done' }
 end
-local now = now_ms()
-record_start(task, now)
-redis.call('HSET', task_key(id), 'progress', progress, 'updated', now)
-local version = redis.call('HINCRBY', task_key(id), 'version', 1)
-publish_task(task, version, '"kind":"progress",' .. string.sub(progress, 2, -2))
-return { 'done' }
+
+local replies = { 'written' }
+for first = 2, #ARGV, fields do
+  replies[#replies + 1] = record(unpack(ARGV, first, first + 4))
+end
+return replies

@@ -12,9 +12,9 @@ for _, id in ipairs(due) do
   local task = read_task(id)
   if task and task.state == 'delayed' then
     local tag = returning_tag(task)
-    local entry = enter_lane(id, task.lane, tag)
+    enter_lane(id, task.lane, tag)
     redis.call('HDEL', task_key(id), 'retry_at')
-    redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now)
+    redis.call('HSET', task_key(id), 'state', 'waiting', 'tag', tag, 'queued', now, 'updated', now)
     publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"pending"')
   end
 end

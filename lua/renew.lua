@@ -1,16 +1,29 @@
--- Renews a lease and returns the tasks in flight and which of them were cancelled.
+-- Renews leases, each independently of the others, and returns the tasks in flight and which of them were cancelled.
 --
--- KEYS[1] root     of the namespace
--- ARGV[1] instance
--- ARGV[2] token    of its lease
--- ARGV[3] ttl_ms
--- Returns {'ours', {id, attempt, …}, {cancelled id, …}} | {'lost'}
-local instance, token, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- KEYS[1] root   of the namespace
+-- ARGV[1] ttl_ms
+-- ARGV[2] fields number of arguments of each lease: 2
+-- then for each lease: instance, token
+-- Returns {'renewed', reply, …}, a reply for each lease, in order:
+--   {'ours', {id, attempt, …}, {cancelled id, …}} | {'lost'}
+local ttl_ms, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
+local expires = string.format('%.0f', now_ms() + ttl_ms)
 
-if is_fenced(instance, token) then
-  return { 'lost' }
+local deadlines = {}
+local function renew(instance, token)
+  if is_fenced(instance, token) then
+    return { 'lost' }
+  end
+  redis.call('HSET', instance_key(instance), 'expires', expires, 'ttl', ttl_ms)
+  deadlines[#deadlines + 1], deadlines[#deadlines + 2] = expires, instance
+  return { 'ours', redis.call('HGETALL', in_flight_key(instance)), redis.call('SMEMBERS', cancelled_key(instance)) }
 end
-local expires = now_ms() + ttl_ms
-redis.call('HSET', instance_key(instance), 'expires', expires, 'ttl', ttl_ms)
-redis.call('ZADD', root .. 'leases', expires, instance)
-return { 'ours', redis.call('HGETALL', in_flight_key(instance)), redis.call('SMEMBERS', cancelled_key(instance)) }
+
+local replies = { 'renewed' }
+for first = 3, #ARGV, fields do
+  replies[#replies + 1] = renew(ARGV[first], ARGV[first + 1])
+end
+if #deadlines > 0 then
+  redis.call('ZADD', root .. 'leases', unpack(deadlines))
+end
+return replies

@@ -42,14 +42,13 @@ if is_lost and lost >= losses_max then
   publish_instance(instance, now)
   return { 'poisoned' }
 end
-leave_ledger(task.entry)
 free_slot(instance, id)
 move_index(task, STATUS[task.state], 'pending')
 local tag = returning_tag(task)
-local entry = enter_lane(id, task.lane, tag)
+enter_lane(id, task.lane, tag)
 drop_all_outputs(id, now)
 redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told')
-redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
+redis.call('HSET', task_key(id), 'state', 'waiting', 'tag', tag, 'queued', now, 'updated', now,
   'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
   'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))
 if only ~= '' then

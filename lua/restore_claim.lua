@@ -26,11 +26,10 @@ if task.state ~= 'waiting' or tonumber(task.attempt) >= tonumber(attempt) then
   return { 'not_this_attempt' }
 end
 local now = now_ms()
-local entry = assign_entry(id, task.entry, instance)
 leave_lane(id, task.lane)
 redis.call('HSET', in_flight_key(instance), id, attempt)
 redis.call('HSET', task_key(id), 'state', 'claimed', 'instance', instance, 'attempt', attempt, 'claimed', now,
-  'updated', now, 'entry', entry)
+  'updated', now)
 redis.call('HDEL', task_key(id), 'last_end', 'started', 'progress', 'failure')
 task.instance, task.attempt = instance, attempt
 publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"claimed"')

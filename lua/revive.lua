@@ -52,11 +52,11 @@ drop_error_index(task)
 move_index(task, task.state, 'pending')
 each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) end)
 local tag = next_tag(task.lane, task.owner)
-local entry = enter_lane(id, task.lane, tag)
+enter_lane(id, task.lane, tag)
 redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'outputs_told',
   'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending')
 -- Earlier attempts are not counted, but no number is used twice: the attempt fences writes.
-redis.call('HSET', task_key(id), 'state', 'waiting', 'entry', entry, 'tag', tag, 'queued', now, 'updated', now,
+redis.call('HSET', task_key(id), 'state', 'waiting', 'tag', tag, 'queued', now, 'updated', now,
   'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
 -- After the state has changed: an ended task would mark its outputs as gone.
 drop_all_outputs(id, now)

@@ -16,7 +16,7 @@
 //!
 //! ```text
 //!  clients ──REST──▶ api ──enqueue.lua──▶ Redis ◀──claim · start · progress · finish── dispatcher ──HTTP + WS──▶ ComfyUI instances
-//!     ▲                                    │  task hash = truth · stream + group = ledger            (any number)
+//!     ▲                                    │  task hash = truth · stream = wake-ups                  (any number)
 //!     └──WebSocket── ws ◀──pub/sub─────────┘  sorted sets = order                                  └──bytes──▶ file store
 //! ```
 //!
@@ -37,7 +37,7 @@
 //!
 //! **A request becomes a task.** A token becomes a caller ([`auth`]) · the body is parsed once · [`submit`] plans: params,
 //! seeds and requirements are resolved ([`graph`]) · files in the request or at URLs are staged ([`fetch`], [`store`]) ·
-//! `enqueue.lua` writes hash, indexes, stream entry and event in one step, idempotent and bounded ([`queue`]) · the api
+//! `enqueue.lua` writes hash, indexes, wake-up and event in one step, idempotent and bounded ([`queue`]) · the api
 //! answers with its envelope.
 //!
 //! **A task becomes files.** The actor of an instance with a free slot runs `claim.lua` · uploads the inputs that the
@@ -89,7 +89,7 @@
 //! | the store's disk is at its reserve | uploads get 507 and tasks wait; running prompts still store their outputs |
 //! | the store is full or unreachable | uploads get 507 or 503; attempts are retried; deleting a file frees the disk of a Redis that cannot write |
 //! | the log cannot be written | its lines are lost and counted |
-//! | an index entry, the stream or its group is lost | the sweep rebuilds it from the task hashes |
+//! | an index entry or the stream is lost | the sweep rebuilds it from the task hashes |
 //!
 //! # Proof
 //!
@@ -115,6 +115,7 @@
 //! | `idle` | a dispatcher without tasks | below 2 % of a core |
 //! | `params` | 60 params into 300 nodes | below 1 ms |
 //! | `large` | `/livez` with bodies of 64 KiB to 8 MiB in flight, of shapes that are hard to resolve | p99 below 50 ms |
+//! | `task-cost` | CPU time of the Redis process, scripts and calls of a whole task | 0.4 ms and 45 calls; 0.8 ms with 20 progress messages |
 //!
 //! # Limits
 //!

@@ -27,14 +27,17 @@ local function own_task(instance, token, id, attempt)
   return task
 end
 
--- claimed → running, once.
+-- claimed → running, once. Returns the task's version.
 local function record_start(task, now)
   if task.state == 'running' then
-    return
+    return task.version
   end
-  task.state = 'running'
+  task.state, task.version = 'running', task.version + 1
   move_index(task, 'pending', 'running')
-  redis.call('ZREM', root .. 'start-by', task.id)
-  redis.call('HSET', task_key(task.id), 'state', 'running', 'started', now, 'begun', 1, 'updated', now)
-  publish_task(task, redis.call('HINCRBY', task_key(task.id), 'version', 1), '"kind":"started"')
+  if task.start_by then
+    redis.call('ZREM', root .. 'start-by', task.id)
+  end
+  redis.call('HSET', task_key(task.id), 'state', 'running', 'started', now, 'begun', 1, 'updated', now, 'version', task.version)
+  publish_task(task, task.version, '"kind":"started"')
+  return task.version
 end

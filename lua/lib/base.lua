@@ -1,7 +1,6 @@
 -- Prelude of every script: the clock, the names of keys, the fence of a lease, the read of a task.
 -- KEYS[1] is the namespace's root `{ns}:`. Every other key begins with it, so all keys are in one slot.
 local root = KEYS[1]
-local GROUP = 'dispatch'
 
 -- Unix ms of Redis: the only clock, so that clocks of different processes are never compared.
 local function now_ms()
@@ -40,18 +39,18 @@ local function is_fenced(instance, token)
   return redis.call('HGET', instance_key(instance), 'token') ~= token
 end
 
-local TASK_FIELDS = {
-  'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'entry', 'tag', 'claimed', 'started', 'finished', 'retry_at',
-  'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
-  'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch',
-}
-
 -- The fields that the most frequent writes need: to fence, to start a run and to publish.
-local ATTEMPT_FIELDS = { 'state', 'owner', 'created', 'attempt', 'instance', 'revived', 'flow' }
+local ATTEMPT_FIELDS = {
+  'state', 'owner', 'created', 'attempt', 'instance', 'version', 'revived', 'flow', 'start_by', 'unlisted',
+}
 
 -- Returns the task as a table of texts (absent fields are nil), or nil if there is no such task. Reads `fields`, or all.
 local function read_task(id, fields)
-  fields = fields or TASK_FIELDS
+  fields = fields or {
+    'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'tag', 'claimed', 'started', 'finished', 'retry_at',
+    'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
+    'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch', 'unlisted', 'held',
+  }
   local values = redis.call('HMGET', task_key(id), unpack(fields))
   if not values[1] then
     return nil

@@ -3,7 +3,6 @@
 local ATTEMPTS_KEPT = 20
 -- Maximum length of a failure's message in the history, bytes.
 local BRIEF_BYTES_MAX = 300
-local MINUTE_RING = 120
 
 -- Frees the slot of a task on an instance. Returns true if there was one.
 local function free_slot(instance, id)
@@ -49,46 +48,42 @@ local function history_with(task, outcome, failure, now)
   return table.concat(lines, '\n', first)
 end
 
--- Counts a completion in a ring of two minutes, by second. `completed_last_minute` is their sum.
-local function count_completed(now)
-  local second = math.floor(now / 1000)
-  local slot = tostring(second % MINUTE_RING)
-  local at, count = string.match(redis.call('HGET', root .. 'throughput', slot) or '', '^(%d+):(%d+)$')
-  count = (at == tostring(second)) and tonumber(count) + 1 or 1
-  redis.call('HSET', root .. 'throughput', slot, second .. ':' .. count)
-end
-
 -- Makes a task terminal. `outcome` is the word of its attempt, `change` the inside of its event, `extra` more fields,
 -- including its failure. Leaves its slot to the caller.
 local function end_task(task, state, outcome, change, extra, keep_ms, now)
+  local at, version = tostring(now), task.version + 1
+  local fields = { 'state', state, 'finished', at, 'updated', at, 'endings', 1, 'version', version, unpack(extra) }
   if task.state == 'claimed' or task.state == 'running' then
     local failure
     for i = 1, #extra, 2 do
       failure = extra[i] == 'failure' and extra[i + 1] or failure
     end
-    redis.call('HSET', task_key(task.id), 'attempts', history_with(task, outcome, failure, now))
+    fields[#fields + 1], fields[#fields + 2] = 'attempts', history_with(task, outcome, failure, at)
+  elseif task.state == 'waiting' then
+    leave_lane(task.id, task.lane)
+  else
+    redis.call('ZREM', root .. 'delayed', task.id)
+    redis.call('HDEL', task_key(task.id), 'retry_at')
   end
-  leave_ledger(task.entry)
-  leave_lane(task.id, task.lane)
-  redis.call('ZREM', root .. 'delayed', task.id)
-  redis.call('ZREM', root .. 'start-by', task.id)
+  if task.start_by and not task.begun then
+    redis.call('ZREM', root .. 'start-by', task.id)
+  end
   if task.only then
     redis.call('ZREM', root .. 'narrowed', task.id)
   end
   move_index(task, STATUS[task.state], state)
-  release_payload(task.id, task.owner)
+  if task.held then
+    release_payload(task.id, task.owner)
+  end
   redis.call('ZADD', root .. 'expiry', now + keep_ms, task.id)
   each_file(task, function(file) redis.call('SREM', root .. 'uses:' .. file, task.id) end)
-  if state == 'completed' then
-    count_completed(now)
-  elseif state == 'failed' then
-    redis.call('HSET', task_key(task.id), 'error_type', outcome)
+  if state == 'failed' then
+    fields[#fields + 1], fields[#fields + 2] = 'error_type', outcome
     redis.call('ZADD', errors_key(outcome), task.created, task.id)
   end
-  redis.call('HDEL', task_key(task.id), 'entry', 'retry_at')
-  redis.call('HSET', task_key(task.id), 'state', state, 'finished', now, 'updated', now, unpack(extra))
-  redis.call('HINCRBY', task_key(task.id), 'endings', 1)
-  publish_task(task, redis.call('HINCRBY', task_key(task.id), 'version', 1), change)
+  redis.call('HSET', task_key(task.id), unpack(fields))
+  -- An instance that has the task learns of its cancel at once.
+  publish_task(task, version, change, state == 'cancelled' and #extra > 0)
 end
 
 -- Cancels a task. An instance that has it is notified, and keeps the slot until it has stopped.

@@ -1,12 +1,6 @@
--- The registry of stored files. Files with the same bytes share one object in the store: `content:<sha256>` names it,
--- `object:<id>` counts the files that need it. The id of an object whose last file was removed is never used again.
+-- Removes files from the registry (see lib/register_file.lua). The id of an object whose last file was removed is never
+-- used again.
 
--- Delay before an object that was handed out for deletion is handed out again, in case the deletion never happened.
-local ORPHAN_AGAIN_MS = 3600000
-
-local function file_key(file) return root .. 'file:' .. file end
-local function object_key(object) return root .. 'object:' .. object end
-local function content_key(sha256) return root .. 'content:' .. sha256 end
 -- The versions of published workflows that need a file, each as `name@version`.
 local function holders_key(file) return root .. 'held:' .. file end
 

@@ -1,4 +1,4 @@
--- The indexes of tasks: lanes with their fair order, the ledger, the indexes of lists, the files of a task.
+-- The indexes of tasks: lanes with their fair order, the indexes of lists, the files of a task.
 
 -- The lane's virtual time: the tag served last; its first tag if that was lost; 0 in an empty lane.
 local function virtual_time(lane, served)
@@ -11,15 +11,15 @@ end
 
 -- Start-time fair queueing: an owner's next task starts where its last one ends, never before the virtual time. Returns
 -- the tag, and whether the owner already had tasks in this lane.
-local function next_tag(lane, owner)
+local function first_tag(lane, owner)
   local fair = redis.call('HMGET', fair_key(lane), 'served', 'owner:' .. owner)
-  local from = virtual_time(lane, fair[1])
-  local last_end = tonumber(fair[2] or '0')
-  if last_end > from then
-    from = last_end
-  end
-  redis.call('HSET', fair_key(lane), 'owner:' .. owner, string.format('%.17g', from + 1))
-  return string.format('%.17g', from), fair[2]
+  return math.max(virtual_time(lane, fair[1]), tonumber(fair[2] or '0')), fair[2]
+end
+
+local function next_tag(lane, owner)
+  local tag = first_tag(lane, owner)
+  redis.call('HSET', fair_key(lane), 'owner:' .. owner, string.format('%.17g', tag + 1))
+  return string.format('%.17g', tag)
 end
 
 -- Returns the tag of a task that returns to its place. The lane may have been emptied since, which reset its virtual time.
@@ -29,30 +29,28 @@ local function returning_tag(task)
   return string.format('%.17g', math.min(tag, served))
 end
 
--- Adds a task to its lane and to the ledger. Returns the id of the ledger's entry.
+-- Wakes the dispatchers: `count` tasks wait now. The stream keeps the last wake-ups only.
+local function announce_work(count)
+  redis.call('XADD', root .. 'jobs', 'MAXLEN', '~', 1000, '*', 'added', count)
+end
+
 local function enter_lane(id, lane, tag)
   redis.call('ZADD', wait_key(lane), tag, id)
-  return redis.call('XADD', root .. 'jobs', '*', 'task', id)
+  announce_work(1)
 end
 
 local function leave_lane(id, lane)
   redis.call('ZREM', wait_key(lane), id)
-  if redis.call('ZCARD', wait_key(lane)) == 0 then
+  if redis.call('EXISTS', wait_key(lane)) == 0 then
     redis.call('DEL', fair_key(lane))
-  end
-end
-
--- XACK does not delete and XDEL does not acknowledge, so both are needed.
-local function leave_ledger(entry)
-  if entry and entry ~= '' then
-    redis.call('XACK', root .. 'jobs', GROUP, entry)
-    redis.call('XDEL', root .. 'jobs', entry)
   end
 end
 
 local function add_index(task, status)
   redis.call('ZADD', index_key(status), task.created, task.id)
-  redis.call('ZADD', owner_index_key(status, task.owner), task.created, task.id)
+  if not task.unlisted then
+    redis.call('ZADD', owner_index_key(status, task.owner), task.created, task.id)
+  end
   if task.flow then
     redis.call('ZADD', workflow_index_key(status, task.flow), task.created, task.id)
   end
@@ -60,7 +58,9 @@ end
 
 local function drop_index(task, status)
   redis.call('ZREM', index_key(status), task.id)
-  redis.call('ZREM', owner_index_key(status, task.owner), task.id)
+  if not task.unlisted then
+    redis.call('ZREM', owner_index_key(status, task.owner), task.id)
+  end
   if task.flow then
     redis.call('ZREM', workflow_index_key(status, task.flow), task.id)
   end
@@ -108,6 +108,7 @@ end
 -- Counts the payload of a task that waits from now on.
 local function hold_payload(id, owner, bytes)
   if counted_bytes(bytes) > 0 then
+    redis.call('HSET', task_key(id), 'held', '1')
     redis.call('HSET', root .. 'payload-bytes', 'task:' .. id, bytes)
     add_payload_bytes(owner, bytes)
   end

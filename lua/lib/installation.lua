@@ -9,6 +9,8 @@ end
 -- While the slot moves to another node key by key, Redis refuses the call itself: KEYS[1] is no key and KEYS[2] is one,
 -- and a call for keys of which only some are here is answered with TRYAGAIN, on both nodes. No script runs on half of
 -- the keys.
-if KEYS[2] and redis.call('EXISTS', KEYS[2]) == 0 then
+-- Its value is the time from which tasks may be claimed; see lib/redis_restart.lua.
+local claims_from = KEYS[2] and redis.call('GET', KEYS[2])
+if claims_from == false then
   return not_ours()
 end

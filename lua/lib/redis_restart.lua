@@ -19,6 +19,11 @@ local function boot(now)
       redis.call('ZADD', root .. 'leases', expires, instance)
     end
   end
-  redis.call('HSET', root .. 'meta', 'run_id', run_id, 'claims_from', lease_count > 0 and now + CLAIMS_PAUSE_MS or 0)
+  local from = lease_count > 0 and now + CLAIMS_PAUSE_MS or 0
+  redis.call('HSET', root .. 'meta', 'run_id', run_id, 'claims_from', from)
+  local installation = redis.call('HGET', root .. 'meta', 'installation')
+  if installation then
+    redis.call('SET', root .. 'installation:' .. installation, string.format('%.0f', from))
+  end
   return true
 end

@@ -23,40 +23,6 @@ local function remove_from_lane(lane, id)
   end
 end
 
--- The consumer that holds the task's entry of the ledger; '' = none, nil = the task has no entry.
-local function holder_of(task)
-  if not task.entry or task.entry == '' then
-    return nil
-  end
-  local found = redis.call('XRANGE', root .. 'jobs', task.entry, task.entry)[1]
-  if not found or found[2][2] ~= task.id then
-    return nil
-  end
-  local pending = redis.call('XPENDING', root .. 'jobs', GROUP, task.entry, task.entry, 1)[1]
-  return pending and pending[2] or ''
-end
-
-local function repair_ledger(task)
-  local holder = holder_of(task)
-  if task.state == 'waiting' then
-    if holder == nil then
-      redis.call('HSET', task_key(task.id), 'entry', redis.call('XADD', root .. 'jobs', '*', 'task', task.id))
-      repairs = repairs + 1
-    elseif holder ~= '' then
-      redis.call('XACK', root .. 'jobs', GROUP, task.entry)
-      repairs = repairs + 1
-    end
-  elseif task.state == 'claimed' or task.state == 'running' then
-    if holder ~= task.instance then
-      redis.call('HSET', task_key(task.id), 'entry', assign_entry(task.id, task.entry, task.instance))
-      repairs = repairs + 1
-    end
-  elseif holder ~= nil then
-    leave_ledger(task.entry)
-    repairs = repairs + 1
-  end
-end
-
 local function repair_indexes(task)
   for lane = 0, 2 do
     if task.state ~= 'waiting' or tostring(lane) ~= task.lane then
@@ -72,15 +38,19 @@ local function repair_indexes(task)
     remove('ZREM', root .. 'delayed', task.id)
   end
   for _, status in ipairs(STATUSES) do
+    if task.unlisted or status ~= STATUS[task.state] then
+      remove('ZREM', owner_index_key(status, task.owner), task.id)
+    end
     if status == STATUS[task.state] then
       ensure(index_key(status), task.created, task.id)
-      ensure(owner_index_key(status, task.owner), task.created, task.id)
+      if not task.unlisted then
+        ensure(owner_index_key(status, task.owner), task.created, task.id)
+      end
       if task.flow then
         ensure(workflow_index_key(status, task.flow), task.created, task.id)
       end
     else
       remove('ZREM', index_key(status), task.id)
-      remove('ZREM', owner_index_key(status, task.owner), task.id)
       if task.flow then
         remove('ZREM', workflow_index_key(status, task.flow), task.id)
       end
@@ -142,7 +112,7 @@ local function repair_times(task, keep_ms, now)
   end
 end
 
--- Removes an id without a hash from all indexes. The sweep of the ledger removes its entry there.
+-- Removes an id without a hash from all indexes.
 local function remove_from_indexes(id)
   for lane = 0, 2 do
     remove_from_lane(lane, id)
@@ -181,7 +151,6 @@ local function repair(id, failure, keep_ms, now)
       return 1
     end
   end
-  repair_ledger(task)
   repair_indexes(task)
   repair_slot(task)
   repair_times(task, keep_ms, now)

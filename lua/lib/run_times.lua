@@ -5,22 +5,39 @@ local WORKFLOWS_MAX = 2000
 -- Smallest weight of the newest run in the mean, so that a change shows within a few runs.
 local NEWEST_SHARE = 0.2
 
--- Updates `<mean ms>:<runs>`. `runs` stops growing once the newest run has its smallest weight.
-local function add_run(name, took)
-  local mean, runs = string.match(redis.call('HGET', root .. 'speeds', name) or '0:0', '^(%d+):(%d+)$')
-  runs = math.min(tonumber(runs or '0') + 1, 1 / NEWEST_SHARE)
+-- Returns `<mean ms>:<runs>` with a run added, and the number of runs before. `runs` stops growing once the newest run has its smallest weight.
+local function add_run(known, took)
+  local mean, runs = string.match(known or '0:0', '^(%d+):(%d+)$')
+  local before = tonumber(runs or '0')
+  runs = math.min(before + 1, 1 / NEWEST_SHARE)
   mean = tonumber(mean or '0')
-  redis.call('HSET', root .. 'speeds', name, string.format('%.0f:%d', mean + (took - mean) / runs, runs))
+  return string.format('%.0f:%d', mean + (took - mean) / runs, runs), before
 end
 
+-- Seconds in the ring of completions.
+local SECONDS = 120
+-- A workflow's last use is recorded for its first runs, and then in one second of so many.
+local USE_SECONDS = 16
+
+-- Counts a completion: in the mean of all runs, in that of its workflow, and in the ring of completions by second
+-- (`at:<second % 120>` = `<second>:<count>`).
 local function record_run(workflow_hash, took, now)
-  add_run('all', took)
+  local second = math.floor(now / 1000)
+  local slot = 'at:' .. second % SECONDS
+  local known = redis.call('HMGET', root .. 'speeds', 'all', slot, workflow_hash or '')
+  local at, count = string.match(known[2] or '', '^(%d+):(%d+)$')
+  count = at == tostring(second) and tonumber(count) + 1 or 1
+  local fields = { 'all', add_run(known[1], took), slot, second .. ':' .. count }
   if not workflow_hash then
+    redis.call('HSET', root .. 'speeds', unpack(fields))
     return
   end
-  add_run(workflow_hash, took)
-  redis.call('ZADD', root .. 'speeds-used', now, workflow_hash)
-  while redis.call('ZCARD', root .. 'speeds-used') > WORKFLOWS_MAX do
+  local mean, runs = add_run(known[3], took)
+  redis.call('HSET', root .. 'speeds', workflow_hash, mean, unpack(fields))
+  if runs * NEWEST_SHARE < 1 or second % USE_SECONDS == 0 then
+    redis.call('ZADD', root .. 'speeds-used', now, workflow_hash)
+  end
+  while not known[3] and redis.call('ZCARD', root .. 'speeds-used') > WORKFLOWS_MAX do
     redis.call('HDEL', root .. 'speeds', redis.call('ZPOPMIN', root .. 'speeds-used')[1])
   end
 end

@@ -1,12 +1,18 @@
 //! Background tasks that serve all actors of a process.
 
-use super::{instance::registry::Registry, shared::Shared};
+use super::{
+    instance::registry::Registry,
+    leasing::lease_renewal::RENEWALS_PER_TTL,
+    shared::{Shared, jitter},
+};
 use crate::{
     event::{Event, TaskChange},
     queue::FeedItem,
 };
 use std::{sync::Arc, time::Duration};
 
+/// Shortest interval between two polls for work.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Number of unreferenced objects deleted per batch.
 const OBJECTS_PER_BATCH: u64 = 100;
 /// Interval between two collections of unreferenced objects.
@@ -29,10 +35,41 @@ pub(super) async fn wake_claimers(shared: Arc<Shared>) {
     }
 }
 
+/// Polls for waiting and restricted tasks, once for all instances of this process. Wakes all idle claimers while tasks
+/// wait: wake-ups may be lost, and a task may become claimable without one.
+pub(super) async fn poll_work(shared: Arc<Shared>) {
+    loop {
+        match shared.parts.queue.work().await {
+            Ok(work) => {
+                if work.waiting > 0 {
+                    shared.work.notify_waiters();
+                }
+                shared.restricted.send_replace(Some(work.restricted));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "poll for work failed; retrying");
+                shared.restricted.send_replace(None);
+            }
+        }
+        tokio::time::sleep(POLL_INTERVAL + jitter(POLL_INTERVAL)).await;
+    }
+}
+
+/// Renews the leases of this process.
+pub(super) async fn renew_leases(shared: Arc<Shared>) {
+    let ttl = shared.parts.settings.lease_ttl;
+    shared.renewals.run(&shared.parts.queue, ttl, ttl / RENEWALS_PER_TTL).await;
+}
+
+/// Writes the progress of all attempts of this process.
+pub(super) async fn write_progress(shared: Arc<Shared>) {
+    shared.progress.run(&shared.parts.queue).await;
+}
+
 /// Passes cancels, config changes and switches on to the instances of this process.
 pub(super) async fn follow_events(shared: Arc<Shared>, instances: Arc<Registry>) {
     loop {
-        match shared.parts.queue.feed().await {
+        match shared.parts.queue.control_feed().await {
             Ok(mut feed) => loop {
                 match feed.next().await {
                     FeedItem::Event(event) => match *event {

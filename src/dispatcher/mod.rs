@@ -49,6 +49,7 @@ mod background_tasks;
 mod instance;
 mod leasing;
 mod orphan_files;
+mod progress_writer;
 mod redis_retry;
 mod shared;
 
@@ -73,6 +74,9 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
         end.clone().run_until_cancelled_owned(background_tasks::follow_events(shared.clone(), instances.clone())),
     );
     tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::delete_unreferenced(shared.clone())));
+    tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::write_progress(shared.clone())));
+    tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::renew_leases(shared.clone())));
+    tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::poll_work(shared.clone())));
     let orphans = orphan_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
     tracker.spawn(end.clone().run_until_cancelled_owned(orphans));
     tracker.spawn(shared.parts.store.clone().watch_disk(end.clone()));

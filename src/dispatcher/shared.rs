@@ -1,7 +1,8 @@
 //! State and small functions shared by all parts of a dispatcher.
 
+use super::{leasing::renewal_batcher::RenewalBatcher, progress_writer::ProgressWriter};
 use crate::{
-    queue::{Queue, Retention},
+    queue::{Queue, Restricted, Retention},
     settings::DispatcherSettings,
     store::Store,
 };
@@ -9,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 /// Size of the catalogs, as JSON, that are parsed at the same time, KiB. A parsed one takes several times that.
 const CATALOGS_KIB: u32 = 8 << 10;
@@ -41,6 +42,12 @@ pub(crate) struct Shared {
     pub(crate) work: Notify,
     /// Wakes the roster: the config changed.
     pub(crate) config_changed: Notify,
+    /// The restricted tasks at the last poll; `None` = not known.
+    pub(crate) restricted: watch::Sender<Option<Restricted>>,
+    /// Renews the leases of this process.
+    pub(crate) renewals: RenewalBatcher,
+    /// Writes the progress of all attempts.
+    pub(crate) progress: ProgressWriter,
     catalogs: Semaphore,
 }
 
@@ -51,6 +58,9 @@ impl Shared {
             name: uuid::Uuid::new_v4().simple().to_string(),
             work: Notify::new(),
             config_changed: Notify::new(),
+            restricted: watch::Sender::new(None),
+            renewals: RenewalBatcher::default(),
+            progress: ProgressWriter::default(),
             catalogs: Semaphore::new(CATALOGS_KIB as usize),
         }
     }

@@ -5,6 +5,7 @@
 
 use super::{
     Error, Queue, Result,
+    dispatch::attempts::json,
     redis::{
         script_call::{Reply, ms, number, switch},
         scripts::Verb,
@@ -62,6 +63,17 @@ pub enum FileKind {
     Upload,
     /// Produced by an instance.
     Output,
+}
+
+/// A registered file whose bytes are in an older object with the same content: the caller deletes its own copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedObject {
+    /// The file.
+    pub file: FileId,
+    /// Size of the copy, bytes.
+    pub size_bytes: u64,
+    /// The object that has the bytes.
+    pub object: ObjectId,
 }
 
 /// Answer of [`Queue::delete_file`].
@@ -145,12 +157,11 @@ impl Queue {
     }
 
     async fn register(&self, record: &FileRecord, quota: UploadQuota) -> Result<Reply> {
-        let json = serde_json::to_string(record).map_err(|error| Error::Corrupt(format!("file record: {error}")))?;
         let is_upload = record.kind == FileKind::Upload;
         let args = vec![
             record.id.to_string().into(),
             record.kind.as_str().into(),
-            json.into(),
+            json(record)?,
             record.task_id.map(|task| task.to_string()).unwrap_or_default().into(),
             record.sha256.as_str().into(),
             number(record.size_bytes),
@@ -273,6 +284,31 @@ fn registered(record: &FileRecord, mut reply: Reply) -> Result<Option<ObjectId>>
         "orphaned" => Ok(None),
         _ => Err(reply.unexpected()),
     }
+}
+
+/// Returns the arguments that `lua/lib/register_file.lua` reads for each file.
+pub(super) fn arguments(files: &[FileRecord]) -> Result<Vec<Value>> {
+    let mut args = Vec::with_capacity(files.len() * 4);
+    for record in files {
+        args.extend([record.id.to_string().into(), json(record)?, record.sha256.as_str().into()]);
+        args.push(number(record.size_bytes));
+    }
+    Ok(args)
+}
+
+/// Parses the object of each file, and returns those that are not the file's own.
+pub(super) fn shared_objects(files: &[FileRecord], reply: &mut Reply) -> Result<Vec<SharedObject>> {
+    let objects = reply.list()?;
+    let mut shared = Vec::new();
+    for (record, object) in files.iter().zip(objects) {
+        // Empty if a repeated call finds that the file was deleted meanwhile.
+        let Some(object) = object.into_string().filter(|id| !id.is_empty()) else { continue };
+        let object: ObjectId = object.parse().map_err(|_| Error::Corrupt(format!("object {object}")))?;
+        if object != record.id.into() {
+            shared.push(SharedObject { file: record.id, size_bytes: record.size_bytes, object });
+        }
+    }
+    Ok(shared)
 }
 
 fn objects(ids: Vec<Value>) -> Result<Vec<ObjectId>> {

@@ -12,11 +12,29 @@ use crate::{
     task::InstanceId,
 };
 use fred::types::Value;
+use std::collections::BTreeSet;
 
 impl Queue {
     /// Reads the config in force; the default (no servers, version 0) if none was ever set.
     pub async fn config(&self) -> Result<FleetConfig> {
         config_of(&self.inner.caller).await
+    }
+
+    /// Reads the config if its version is not `known`.
+    pub async fn config_unless(&self, known: u64) -> Result<Option<FleetConfig>> {
+        let args = vec![self.root().config().into(), "version".into()];
+        let version: Option<u64> = self.inner.caller.command("HGET", args).await?;
+        if version.unwrap_or_default() == known {
+            return Ok(None);
+        }
+        self.config().await.map(Some)
+    }
+
+    /// Reads the disabled instances.
+    pub async fn disabled(&self) -> Result<BTreeSet<InstanceId>> {
+        let args = vec![self.root().disabled().into()];
+        let ids: Vec<String> = self.inner.caller.command("SMEMBERS", args).await?;
+        Ok(ids.into_iter().map(InstanceId::new).collect())
     }
 
     /// Replaces the config if its version is `expected` (`None` = any) and publishes an event.

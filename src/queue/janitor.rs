@@ -39,11 +39,14 @@ const BATCHES_MAX: usize = 40;
 /// Lease under which the tasks of an instance that left the config are returned.
 const LEASE_TTL: Duration = Duration::from_secs(10);
 
-/// Returns what a sweep walks: the ledger, then every index of tasks.
+/// Returns what a sweep walks: every index of tasks, and the tasks in flight of every leased instance.
 fn swept_keys() -> Vec<String> {
     let lists = [
-        "jobs",
+        "wait:default:0",
+        "wait:default:1",
+        "wait:default:2",
         "index:pending",
+        "leases",
         "index:running",
         "delayed",
         "index:completed",
@@ -235,8 +238,8 @@ impl Queue {
             return Ok(());
         }
         let known: HashSet<InstanceId> = config.targets().into_iter().map(|target| target.id).collect();
-        for (instance, _, remaining) in self.leases().await? {
-            if remaining.is_zero() && !known.contains(&instance) {
+        for (instance, _) in self.leases(false).await?.free {
+            if !known.contains(&instance) {
                 self.clear_instance(instance, me).await?;
             }
         }

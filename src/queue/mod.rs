@@ -63,7 +63,7 @@
 //! |---|---|---|
 //! | `task:<id>` | HASH | the task |
 //! | `payload:<id>` | STRING | workflow, params and files of the task, zstd of JSON; deleted with the task |
-//! | `jobs`, group `dispatch` | STREAM | ledger: an entry per waiting or running task, pending = claimed, consumer = instance |
+//! | `jobs` | STREAM | the last wake-ups of dispatchers: `added` = number of tasks that wait since |
 //! | `wait:<class>:<lane>` | ZSET | waiting ids by fair-queue tag; the only class is `default` |
 //! | `fair:<class>:<lane>` | HASH | `served` (virtual time), `owner:<owner>` (end tag of the owner's last task) |
 //! | `delayed`, `start-by`, `expiry` | ZSET | ids by due time: of the retry, of `startBy`, of deletion |
@@ -96,6 +96,7 @@
 //! | `installation:<id>` | STRING | empty; the fence of every script asks for it |
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | latest preview of a running task; mark that a client watches |
 //! | `events` | channel | all events |
+//! | `control` | channel | events on which dispatchers act: cancels of tasks in flight, config, switches of instances |
 
 mod catalogs;
 pub(super) mod compression;
@@ -111,13 +112,18 @@ mod tasks;
 mod verb_types;
 mod workflows;
 
-pub use dispatch::{early_outputs::OutputsAdded, eligibility::RestrictedTasks};
+pub use dispatch::{
+    attempts::ProgressOf,
+    early_outputs::OutputsAdded,
+    eligibility::RestrictedTasks,
+    leases::{Leases, Restricted, Work},
+};
 pub use error::Error;
 pub use events::{
     feed::{Feed, FeedItem},
     wakeups::Wakeups,
 };
-pub use files::{FileDeleted, FileKind, FileRecord, QuotaExceeded, Retention, UploadQuota};
+pub use files::{FileDeleted, FileKind, FileRecord, QuotaExceeded, Retention, SharedObject, UploadQuota};
 pub use redis::{
     diagnose::{Diagnosis, diagnose},
     scripts::{Scripts, Verb},

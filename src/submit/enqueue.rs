@@ -163,6 +163,7 @@ fn new_task(request: &Request, index: u16, draft: Draft) -> NewTask {
     NewTask {
         id: request.task_id(index),
         owner: request.caller.username.clone(),
+        is_unlisted: request.caller.only_owner().is_none(),
         priority: submission.priority,
         fingerprint: request.fingerprint.clone(),
         max_attempts: submission.max_attempts,

@@ -90,6 +90,8 @@ pub struct NewTask {
     pub id: TaskId,
     /// User who submitted it (`sub` of the token).
     pub owner: String,
+    /// Whether no list restricted to this owner is ever read, because the owner may list all tasks: saves its index.
+    pub is_unlisted: bool,
     /// Priority, which selects the lane.
     pub priority: Priority,
     /// SHA-256 (hex) of the parts of the request that matter for idempotency: the same key with another fingerprint is

@@ -98,21 +98,16 @@ impl GapRecovery {
     }
 
     /// Publishes the unknown tasks created after `newest_ms`; returns false if there were more than
-    /// [`CREATED_IN_GAP_MAX`].
+    /// [`CREATED_IN_GAP_MAX`]. Reads only the unknown ones: at every check nearly all are known.
     async fn find_created_since(&self, newest_ms: u64) -> Result<bool> {
-        let mut seen = 0;
-        let mut cursor = None;
-        loop {
-            let (tasks, next) = self.page(&[], cursor).await?;
-            let newer = tasks.iter().filter(|task| task.created_ms > newest_ms).count();
-            let is_last = (newer as u64) < PAGE_MAX || next.is_none();
+        let (ids, is_whole) = self.hub.queue().created_since(newest_ms, CREATED_IN_GAP_MAX as u64).await?;
+        let unknown: Vec<TaskId> =
+            self.hub.with_versions(|known| ids.into_iter().filter(|id| !known.contains(*id)).collect());
+        for ids in unknown.chunks(TASKS_PER_READ) {
+            let tasks: Vec<Task> = self.hub.queue().tasks(ids).await?.into_iter().flatten().collect();
             self.publish_created_since(newest_ms, &tasks);
-            seen += newer;
-            if is_last || seen >= CREATED_IN_GAP_MAX {
-                return Ok(is_last);
-            }
-            cursor = next;
         }
+        Ok(is_whole)
     }
 
     fn publish_created_since(&self, newest_ms: u64, tasks: &[Task]) {

@@ -225,7 +225,7 @@ impl Hub {
             }
             FeedItem::Event(event) => match *event {
                 Event::Task(event) => {
-                    self.status().mark_dirty();
+                    status_broadcast::on_task(self, &event);
                     self.publish(&event);
                 }
                 Event::Instance(instance) => status_broadcast::on_instance(self, instance),

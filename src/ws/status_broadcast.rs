@@ -8,6 +8,7 @@ use super::{
     outbox::Frame,
 };
 use crate::{
+    event::{TaskChange, TaskEvent},
     fleet::{FleetConfig, InstanceStatus, InstanceView, OverviewView, Target},
     queue::Result,
     task::InstanceId,
@@ -79,6 +80,25 @@ pub async fn greeting(hub: &Hub) -> Option<Frame> {
         tracing::debug!(%error, "reading the global status for a new session failed");
     }
     board.frame.clone()
+}
+
+/// Sends at once that an instance became busy or idle, which is published as a change of its task only.
+pub fn on_task(hub: &Hub, event: &TaskEvent) {
+    hub.status().mark_dirty();
+    let Some(instance) = &event.instance else { return };
+    let Ok(mut board) = hub.status().board.try_lock() else { return };
+    let Some(mut view) = board.instances.get(instance.as_str()).cloned() else { return };
+    let id = event.id.to_string();
+    match event.change {
+        TaskChange::Claimed if view.current_task_id.is_none() => view.current_task_id = Some(id),
+        // Another task may be in flight there: then the refresh shows it.
+        TaskChange::Completed { .. } | TaskChange::Failed { .. } if view.current_task_id.as_ref() == Some(&id) => {
+            view.current_task_id = None;
+        }
+        _ => return,
+    }
+    view.busy = view.current_task_id.is_some();
+    board.publish_instance(hub, view);
 }
 
 /// Sends an instance's change at once.

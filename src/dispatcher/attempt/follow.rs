@@ -1,13 +1,11 @@
 //! Follows a submitted prompt to its end. WebSocket events are hints; the instance's REST answers are the truth.
 
 use super::{
-    context::AttemptContext, outputs::early_outputs::EarlyCollector, recover::PriorRun, restore_claim::reclaim,
-    stage_error::StageError, watchdog::Watchdog,
+    context::AttemptContext, outputs::early_outputs::EarlyCollector, record_progress::ProgressRecorder,
+    recover::PriorRun, stage_error::StageError, watchdog::Watchdog,
 };
 use crate::{
     comfy::{Client, Error, ProgressTracker, PromptEvent, PromptResult, PromptStatus},
-    metrics,
-    queue::Written,
     task::{Failure, FailureKind},
 };
 use std::time::Duration;
@@ -17,14 +15,14 @@ use tokio::time::Instant;
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// Poll interval while the instance does not answer.
 const POLL_INTERVAL_AWAY: Duration = Duration::from_secs(1);
-/// Shortest interval between two progress writes.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The end of a prompt at its instance.
 pub(crate) struct Finished {
     pub(crate) ending: PromptResult,
     /// Start of the execution, as far as this process saw it.
     pub(crate) began: Option<Instant>,
+    /// Whether Redis has recorded the start.
+    pub(crate) is_start_recorded: bool,
 }
 
 /// The state of a followed prompt.
@@ -34,11 +32,7 @@ struct Follower {
     tracker: ProgressTracker,
     /// Start of the execution.
     began: Option<Instant>,
-    /// Whether Redis has recorded the start.
-    is_start_recorded: bool,
-    /// Whether progress is waiting to be written.
-    is_dirty: bool,
-    flushed: Instant,
+    recorder: ProgressRecorder,
     next_look: Instant,
     /// Whether the last look did not find the prompt.
     was_unknown: bool,
@@ -57,8 +51,8 @@ pub(crate) async fn follow(
 ) -> Result<Finished, StageError> {
     let mut follower = Follower::new(context, prior);
     let ending = follower.run(context, early).await?;
-    follower.flush(context).await?;
-    Ok(Finished { ending, began: follower.began })
+    // The writer drops what it has not written: the end of the task records the rest.
+    Ok(Finished { ending, began: follower.began, is_start_recorded: follower.recorder.is_start_recorded() })
 }
 
 /// The end of an attempt whose result is too long. It would be so in every other attempt.
@@ -79,9 +73,7 @@ impl Follower {
             client: context.instance.client.for_graph(context.claim.payload.workflow.get().len()),
             tracker,
             began: prior.map(|prior| now.checked_sub(prior.elapsed).unwrap_or(now)),
-            is_start_recorded: has_begun,
-            is_dirty: false,
-            flushed: now - PROGRESS_INTERVAL,
+            recorder: ProgressRecorder::new(has_begun),
             next_look: now + if has_begun { Duration::ZERO } else { POLL_INTERVAL },
             was_unknown: false,
             was_pending: false,
@@ -111,9 +103,10 @@ impl Follower {
                     // The actor is gone and ends this run, too.
                     None => return Err(StageError::LeaseLost),
                 },
+                written = self.recorder.answered() => self.recorder.on_written(context, written).await?,
                 () = tokio::time::sleep_until(wake) => {}
             }
-            self.flush(context).await?;
+            self.recorder.write(context, self.began, &self.tracker);
             if let Some(ending) = self.look(context).await? {
                 return Ok(ending);
             }
@@ -140,51 +133,20 @@ impl Follower {
     fn on_event(&mut self, event: &PromptEvent) {
         self.watchdog.see_life();
         self.begin();
-        self.is_dirty |= self.tracker.apply(event);
+        if self.tracker.apply(event) {
+            self.recorder.changed();
+        }
     }
 
     fn next_wake(&self, context: &AttemptContext) -> Instant {
         let mut wake = self.next_look;
-        if self.is_dirty || (self.began.is_some() && !self.is_start_recorded) {
-            wake = wake.min(self.flushed + PROGRESS_INTERVAL);
+        if let Some(at) = self.recorder.next_write(self.began) {
+            wake = wake.min(at);
         }
         match self.began {
             Some(began) => wake.min(self.watchdog.next_wake(context, began)),
             None => wake,
         }
-    }
-
-    /// Writes the start and the progress to Redis. Without an answer the next turn tries again.
-    async fn flush(&mut self, context: &AttemptContext) -> Result<(), StageError> {
-        let (queue, lease) = (context.instance.queue(), &context.instance.lease);
-        let (instance, task, attempt) = (&lease.instance, context.claim.task, context.claim.attempt);
-        if self.began.is_some() && !self.is_start_recorded {
-            match queue.start(lease, task, attempt).await {
-                Ok(written) => {
-                    self.is_start_recorded = written != Written::NotThisAttempt;
-                    check_written(context, written).await?;
-                    if self.is_start_recorded {
-                        metrics::task_waited(context.claim.waited);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%instance, %task, %attempt, %error, "task start not recorded");
-                    self.flushed = Instant::now();
-                    return Ok(());
-                }
-            }
-        }
-        if self.is_dirty && self.is_start_recorded && self.flushed.elapsed() >= PROGRESS_INTERVAL {
-            self.flushed = Instant::now();
-            match queue.progress(lease, task, attempt, &self.tracker.progress()).await {
-                Ok(written) => {
-                    self.is_dirty = false;
-                    check_written(context, written).await?;
-                }
-                Err(error) => tracing::debug!(%instance, %task, %attempt, %error, "progress not recorded"),
-            }
-        }
-        Ok(())
     }
 
     /// Looks at the instance when a look is due.
@@ -275,16 +237,5 @@ async fn delete_duplicate(context: &AttemptContext) {
         Err(error) => {
             tracing::debug!(instance = %instance.target.id, %prompt, %error, "check for a second copy failed; retrying");
         }
-    }
-}
-
-async fn check_written(context: &AttemptContext, written: Written) -> Result<(), StageError> {
-    match written {
-        Written::Done | Written::Retrying => Ok(()),
-        Written::NotThisAttempt if reclaim(&context.instance, context.claim.task, context.claim.attempt).await => {
-            Ok(())
-        }
-        Written::AlreadyEnded(_) | Written::NotThisAttempt => Err(StageError::NotOurs),
-        Written::Fenced => Err(StageError::LeaseLost),
     }
 }

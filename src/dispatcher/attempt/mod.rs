@@ -6,6 +6,7 @@ pub(super) mod follow;
 pub(super) mod input_cache;
 pub(super) mod inputs;
 pub(super) mod outputs;
+pub(super) mod record_progress;
 pub(super) mod recover;
 pub(super) mod reroute;
 pub(super) mod restore_claim;

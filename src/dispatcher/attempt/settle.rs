@@ -6,6 +6,7 @@ use super::{
     follow::Finished,
     inputs::{self, CachedInput},
     outputs::{early_outputs::EarlyCollector, final_outputs},
+    record_progress::record_start,
     restore_claim::reclaim,
     stage_error::StageError,
 };
@@ -18,10 +19,15 @@ use crate::{
         shared::lock,
     },
     metrics,
-    queue::Written,
+    queue::{FileRecord, Written},
     task::{Attempt, Failure, FailureKind, Outcome, Output, TaskId},
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::time::Instant;
 
 /// A prompt that has ended at the instance.
@@ -38,21 +44,29 @@ impl AttemptContext {
         executed: Executed,
         early: &mut EarlyCollector,
     ) -> Result<RunEnd, StageError> {
-        let Executed { finished: Finished { ending, began }, cached } = executed;
+        let Executed { finished: Finished { ending, began, is_start_recorded }, cached } = executed;
         self.began = began;
         *lock(&self.instance.activity.idle_since) = Some(Instant::now());
         self.spans.enter_collect(&ending.outcome);
         let _collecting = Collecting::begin(&self.instance);
-        let stored = early.finish().await;
-        let store = self.output_store();
-        let (outcome, fresh, replaced) = match ending.outcome {
+        let (store, task, attempt) = (self.output_store(), self.claim.task, self.claim.attempt);
+        // Storing the outputs may take long; a task whose outputs are stored at once saves the write.
+        let mut start = pin!(async {
+            if is_start_recorded { pending().await } else { record_start(store.instance.clone(), task, attempt).await }
+        });
+        if !is_start_recorded {
+            metrics::task_waited(self.claim.waited);
+        }
+        let stored = beside(start.as_mut(), early.finish()).await;
+        let (outcome, fresh, files, replaced) = match ending.outcome {
             PromptOutcome::Success => {
                 if let Some(fault) = ending.fault {
                     return Err(StageError::final_failure(fault));
                 }
-                let collected = final_outputs::collect(&store, &ending.outputs, stored).await?;
+                let collect = final_outputs::collect(&store, &ending.outputs, stored);
+                let collected = Box::pin(beside(start.as_mut(), collect)).await?;
                 self.instance.health().run_succeeded();
-                (Outcome::Completed(collected.outputs), collected.fresh, collected.replaced)
+                (Outcome::Completed(collected.outputs), collected.fresh, collected.files, collected.replaced)
             }
             PromptOutcome::Failed(failure) if inputs::forget_unfound(self, &cached, &failure) => {
                 self.forget_prompt().await;
@@ -60,9 +74,10 @@ impl AttemptContext {
             }
             PromptOutcome::Failed(failure) => {
                 self.after_failed_run(&failure).await;
-                let collected = final_outputs::collect_some(&store, &ending.outputs, stored).await;
+                let collect = final_outputs::collect_some(&store, &ending.outputs, stored);
+                let collected = Box::pin(beside(start.as_mut(), collect)).await;
                 let outcome = Outcome::Failed { failure, outputs: collected.outputs };
-                (outcome, collected.fresh, collected.replaced)
+                (outcome, collected.fresh, collected.files, collected.replaced)
             }
             PromptOutcome::Interrupted => {
                 let message = "another client interrupted the prompt at the instance";
@@ -70,7 +85,7 @@ impl AttemptContext {
                 return Err(StageError::failed(failure));
             }
         };
-        let written = self.settle(&outcome).await;
+        let written = self.settle(&outcome, files).await;
         // After a cancel, a timeout, a takeover or a retry the task never names the files stored last.
         store.discard(if written == Written::Done { &replaced } else { &fresh }).await;
         // After a takeover the new owner still has to find this result; without it, it would run the task again.
@@ -102,7 +117,13 @@ impl AttemptContext {
     pub(super) async fn end_early(&mut self, error: StageError, early: &mut EarlyCollector) -> RunEnd {
         let (task, attempt) = (self.claim.task, self.claim.attempt);
         self.spans.leave(&error);
-        let outputs = early.stop().await.to_outputs();
+        let (store, stored) = (self.output_store(), early.stop().await);
+        let outputs = stored.to_outputs();
+        if ends_with_outputs(&error) {
+            stored.register(&store).await;
+        } else {
+            stored.discard_unregistered(&store).await;
+        }
         match error {
             StageError::LeaseLost => RunEnd::LeaseLost,
             StageError::NotOurs => {
@@ -132,7 +153,7 @@ impl AttemptContext {
                 self.blame_instance(&reason);
                 if !had_begun {
                     let failure = Failure::new(FailureKind::PromptLost, reason);
-                    return end_of(self.settle(&Outcome::Failed { failure, outputs }).await);
+                    return end_of(self.settle(&Outcome::Failed { failure, outputs }, Vec::new()).await);
                 }
                 metrics::attempt_ended("lost");
                 self.requeue(true, &reason).await
@@ -144,7 +165,7 @@ impl AttemptContext {
         let has_ended = matches!(failure.kind, FailureKind::OutputUnavailable | FailureKind::OutputTooLarge);
         let is_final =
             is_final || (failure.kind == FailureKind::OutputUnavailable && self.had_no_outputs_before().await);
-        let written = self.settle_as(&Outcome::Failed { failure, outputs }, is_final).await;
+        let written = self.settle_as(&Outcome::Failed { failure, outputs }, is_final, Vec::new()).await;
         if has_ended && written != Written::Fenced {
             self.forget_prompt().await;
         }
@@ -175,19 +196,27 @@ impl AttemptContext {
         end_of(until_answered(self.call("requeue"), requeue).await)
     }
 
-    /// Settles the task with `outcome`, then reports the ending.
-    async fn settle(&mut self, outcome: &Outcome) -> Written {
-        self.settle_as(outcome, false).await
+    /// Settles the task with `outcome`, then reports the ending. Registers `files`.
+    async fn settle(&mut self, outcome: &Outcome, files: Vec<FileRecord>) -> Written {
+        self.settle_as(outcome, false, files).await
     }
 
     /// Like [`Self::settle`]. With `is_final` a failure of a kind that is retried ends the task, too.
-    async fn settle_as(&mut self, outcome: &Outcome, is_final: bool) -> Written {
-        let (task, attempt) = (self.claim.task, self.claim.attempt);
-        let settle = || self.instance.queue().settle_as(&self.instance.lease, task, attempt, outcome, is_final);
-        let mut written = until_answered(self.call("settle"), settle).await;
-        if written == Written::NotThisAttempt && reclaim(&self.instance, task, attempt).await {
-            written = until_answered(self.call("settle"), settle).await;
+    async fn settle_as(&mut self, outcome: &Outcome, is_final: bool, mut files: Vec<FileRecord>) -> Written {
+        let (task, attempt, store) = (self.claim.task, self.claim.attempt, self.output_store());
+        // The task may be retried: its outputs are dropped as those of the attempt then.
+        if matches!(outcome, Outcome::Failed { failure, .. } if failure.kind.retryable()) {
+            for record in std::mem::take(&mut files) {
+                store.register(&record).await;
+            }
         }
+        let (queue, lease) = (self.instance.queue(), &self.instance.lease);
+        let settle = || queue.settle_with_files(lease, task, attempt, (outcome, is_final), &files);
+        let (mut written, mut shared) = until_answered(self.call("settle"), settle).await;
+        if written == Written::NotThisAttempt && reclaim(&self.instance, task, attempt).await {
+            (written, shared) = until_answered(self.call("settle"), settle).await;
+        }
+        store.share(&shared).await;
         self.report_ending(outcome, written);
         written
     }
@@ -217,6 +246,14 @@ impl AttemptContext {
     }
 }
 
+/// Runs `work` to its end, and `other` meanwhile.
+async fn beside<T>(other: Pin<&mut impl Future<Output = Infallible>>, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = work => done,
+        never = other => match never {},
+    }
+}
+
 /// Counts an attempt as storing outputs for as long as it lives.
 struct Collecting(Arc<Instance>);
 
@@ -232,6 +269,18 @@ impl Drop for Collecting {
     fn drop(&mut self) {
         self.0.activity.collecting.fetch_sub(1, Ordering::Relaxed);
         self.0.wake.claimer.notify_one();
+    }
+}
+
+/// Whether the attempt is settled with the outputs that exist.
+fn ends_with_outputs(error: &StageError) -> bool {
+    match error {
+        StageError::Failed { .. } => true,
+        StageError::PromptLost { had_begun, .. } => !had_begun,
+        StageError::LeaseLost
+        | StageError::NotOurs
+        | StageError::InputMissing { .. }
+        | StageError::Unsuitable { .. } => false,
     }
 }
 

@@ -5,7 +5,7 @@ use super::state::Instance;
 use crate::{
     dispatcher::{attempt::reroute, shared::jitter},
     graph::{Catalog, Workflow},
-    queue,
+    queue::{self, Restricted},
     task::TaskId,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -27,6 +27,8 @@ struct Cursor {
     since_ms: u64,
     /// Checked tasks of that millisecond.
     checked: HashSet<TaskId>,
+    /// The restricted tasks, all of which were checked.
+    complete: Option<Restricted>,
 }
 
 /// Checks periodically, and whenever the catalog changes.
@@ -48,6 +50,11 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
     if cursor.catalog.as_ref() != Some(&hash) {
         *cursor = Cursor { catalog: Some(hash.clone()), ..Cursor::default() };
     }
+    // Read before the check: tasks restricted meanwhile are left to the next one.
+    let now = *instance.shared.restricted.borrow();
+    if now.is_some() && cursor.complete == now {
+        return Ok(());
+    }
     let (mut catalog, mut batch) = (None, BATCH);
     let mut _permit = None;
     for _ in 0..BATCHES_MAX {
@@ -67,6 +74,7 @@ async fn check(instance: &Instance, cursor: &mut Cursor) -> queue::Result<()> {
             admit(instance, catalog, &fresh).await?;
         }
         if !cursor.advance(&restricted, &mut batch) {
+            cursor.complete = now;
             return Ok(());
         }
     }

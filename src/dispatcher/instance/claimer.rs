@@ -12,8 +12,10 @@ use crate::{
 };
 use std::{pin::pin, sync::Arc, time::Duration};
 
-/// Poll interval of an idle instance. Wake-ups only make it faster.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Poll interval of an instance that may not claim now.
+const BLOCKED_INTERVAL: Duration = Duration::from_millis(500);
+/// Poll interval of an idle instance. The process polls for waiting tasks more often, and wakes it.
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// Number of waiting tasks searched for one that this instance may run.
 const SEARCH_WINDOW: u32 = 32;
 /// Largest number of attempts that still store outputs while the next one runs.
@@ -33,7 +35,7 @@ pub(crate) async fn run(instance: Arc<Instance>) {
             tokio::select! {
                 () = instance.wake.claimer.notified() => {}
                 // The pause after failed runs, and a stale lease, end without a notification.
-                () = tokio::time::sleep(POLL_INTERVAL / 4) => {}
+                () = tokio::time::sleep(BLOCKED_INTERVAL) => {}
             }
             continue;
         }
@@ -53,7 +55,7 @@ pub(crate) async fn run(instance: Arc<Instance>) {
                 tokio::select! {
                     () = work => {}
                     () = instance.wake.claimer.notified() => {}
-                    () = tokio::time::sleep(POLL_INTERVAL + jitter(POLL_INTERVAL)) => {}
+                    () = tokio::time::sleep(IDLE_INTERVAL + jitter(IDLE_INTERVAL)) => {}
                 }
             }
             None => {}

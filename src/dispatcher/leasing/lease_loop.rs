@@ -34,6 +34,8 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval between two reads of the operator's switches, whose changes are also announced.
 const SWITCHES_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest time between two reads of the instances of all leases, whose number is read every time.
+const LEASED_INTERVAL: Duration = Duration::from_secs(60);
 /// Shortest TTL of a dispatcher's heartbeat.
 const HEARTBEAT_TTL_MIN: Duration = Duration::from_secs(4);
 
@@ -44,6 +46,10 @@ struct Roster {
     config: FleetConfig,
     /// Time of the last read of the switches.
     switches_read: Option<Instant>,
+    /// Instances that have, or had, a lease.
+    leased: BTreeSet<InstanceId>,
+    /// Time of the last read of those.
+    leased_read: Option<Instant>,
     takeover_grace: TakeoverGrace,
 }
 
@@ -55,6 +61,8 @@ pub(crate) async fn run(shared: Arc<Shared>, instances: Arc<Registry>, readiness
         actors: BTreeMap::new(),
         config: FleetConfig::default(),
         switches_read: None,
+        leased: BTreeSet::new(),
+        leased_read: None,
         takeover_grace: TakeoverGrace::default(),
     };
     while !stop.is_cancelled() {
@@ -86,15 +94,17 @@ impl Roster {
         let ttl = self.shared.parts.settings.lease_ttl;
         let mut dispatchers: BTreeSet<String> =
             self.queue().heartbeat(&self.shared.name, ttl.max(HEARTBEAT_TTL_MIN)).await?.into_iter().collect();
-        self.config = self.queue().config().await?;
+        if let Some(config) = self.queue().config_unless(self.config.version).await? {
+            self.config = config;
+        }
         let targets: BTreeMap<InstanceId, Target> =
             self.config.targets().into_iter().map(|target| (target.id.clone(), target)).collect();
         self.update_actors(&targets);
         self.read_switches(&targets).await?;
 
-        let leases = self.queue().leases().await?;
+        let free = self.read_leases().await?;
         let Ownership { held, dead } =
-            self.takeover_grace.classify(&self.shared.name, &dispatchers, leases, since_boot());
+            self.takeover_grace.classify(&self.shared.name, &dispatchers, &self.leased, free, since_boot());
         dispatchers.retain(|dispatcher| !dead.contains(dispatcher));
         let mine: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
         let free: Vec<InstanceId> =
@@ -115,12 +125,27 @@ impl Roster {
         Ok(())
     }
 
+    /// Reads the leases that may be taken, and the instances of all leases when these changed.
+    async fn read_leases(&mut self) -> Result<Vec<(InstanceId, String)>> {
+        let is_stale = self.leased_read.is_none_or(|at| at.elapsed() >= LEASED_INTERVAL);
+        let mut leases = self.queue().leases(is_stale).await?;
+        if !is_stale && leases.count != self.leased.len() {
+            leases = self.queue().leases(true).await?;
+        }
+        if is_stale || leases.count != self.leased.len() {
+            self.leased = leases.instances;
+            self.leased_read = Some(Instant::now());
+        }
+        Ok(leases.free)
+    }
+
     async fn acquire(&mut self, target: &Target, checks: HealthCheck) -> Result<()> {
         let token = Token::new();
         let sent = since_boot();
         let ttl = self.shared.parts.settings.lease_ttl;
         match self.queue().acquire(&target.id, &self.shared.name, &token, ttl).await? {
-            Acquired::Held(_) => {}
+            // Leased for the first time since the last read.
+            Acquired::Held(_) => self.leased_read = None,
             Acquired::Ours(in_flight) => {
                 if !in_flight.tasks.is_empty() {
                     metrics::lease_taken_over();
@@ -128,8 +153,7 @@ impl Roster {
                 tracing::info!(instance = %target.id, in_flight = in_flight.tasks.len(), "instance leased");
                 let lease = Lease { instance: target.id.clone(), token };
                 // A disabled instance stays disabled over a takeover.
-                let status = self.queue().instances(std::slice::from_ref(&target.id)).await?.pop().flatten();
-                let is_on = status.is_none_or(|status| status.enabled);
+                let is_on = !self.queue().disabled().await?.contains(&target.id);
                 match Actor::start(
                     self.shared.clone(),
                     target.clone(),
@@ -169,10 +193,10 @@ impl Roster {
         if self.switches_read.is_some_and(|at| at.elapsed() < SWITCHES_INTERVAL) {
             return Ok(());
         }
-        let ids: Vec<InstanceId> = self.actors.keys().filter(|id| targets.contains_key(id)).cloned().collect();
-        for (id, status) in ids.iter().zip(self.queue().instances(&ids).await?) {
-            if let (Some(status), Some(instance)) = (status, self.instances.get(id)) {
-                instance.set_enabled(status.enabled);
+        let disabled = self.queue().disabled().await?;
+        for id in self.actors.keys().filter(|id| targets.contains_key(id)) {
+            if let Some(instance) = self.instances.get(id) {
+                instance.set_enabled(!disabled.contains(id));
             }
         }
         self.switches_read = Some(Instant::now());

@@ -1,7 +1,6 @@
 //! Renews the lease of an instance, and reconciles the attempts in flight in Redis with the runs here.
 
 use crate::{
-    clock::since_boot,
     dispatcher::{
         attempt::restore_claim,
         instance::{reattach, state::Instance},
@@ -13,7 +12,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 /// Renewals per lease TTL.
-const RENEWALS_PER_TTL: u32 = 3;
+pub(crate) const RENEWALS_PER_TTL: u32 = 3;
 /// Delay after a failed renewal.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
@@ -28,14 +27,13 @@ pub(crate) async fn run(instance: Arc<Instance>) {
             () = instance.wake.renewal.notified() => {}
         }
         let before: Vec<_> = instance.runs.ids();
-        let sent = since_boot();
-        match instance.queue().renew(&instance.lease, ttl).await {
-            Ok(Renewed::Ours(in_flight)) => {
+        match instance.shared.renewals.renew(&instance.lease).await {
+            Ok((sent, Renewed::Ours(in_flight))) => {
                 instance.clock.renewed(sent);
                 reconcile(&instance, &in_flight, &before).await;
                 delay = period;
             }
-            Ok(Renewed::Lost) => return instance.lifetime.lost.cancel(),
+            Ok((_, Renewed::Lost)) => return instance.lifetime.lost.cancel(),
             Err(error) => {
                 static LIMIT: LogLimit = LogLimit::new();
                 if let Some(omitted) = LIMIT.admit() {

@@ -30,8 +30,8 @@ pub(crate) struct Ownership {
 }
 
 impl TakeoverGrace {
-    /// Sorts the leases that dispatcher `me` read at `now`. Each is (instance, owner, remaining time); an empty owner
-    /// means the lease was released.
+    /// Sorts the leases of the instances `known` that dispatcher `me` read at `now`. Those in `free` are not held: each
+    /// is (instance, owner); an empty owner means that the lease was released.
     ///
     /// `live` holds the dispatchers with a valid heartbeat. On the first read, another live dispatcher proves that
     /// Redis was available all the time, so a restarted process needs no grace period.
@@ -39,7 +39,8 @@ impl TakeoverGrace {
         &mut self,
         me: &str,
         live: &BTreeSet<String>,
-        leases: Vec<(InstanceId, String, Duration)>,
+        known: &BTreeSet<InstanceId>,
+        free: Vec<(InstanceId, String)>,
         now: Duration,
     ) -> Ownership {
         let after_outage = match self.last_read.replace(now) {
@@ -49,12 +50,15 @@ impl TakeoverGrace {
         if after_outage {
             self.grace_until = now + GRACE;
         }
-        let mut ownership = Ownership { held: BTreeSet::new(), dead: BTreeSet::new() };
-        for (instance, owner, remaining) in leases {
-            let is_expired = remaining.is_zero() && !owner.is_empty() && owner != me;
-            if !remaining.is_zero() || (is_expired && now < self.grace_until) {
+        let mut ownership = Ownership { held: known.clone(), dead: BTreeSet::new() };
+        for (instance, owner) in free {
+            let is_expired = !owner.is_empty() && owner != me;
+            if is_expired && now < self.grace_until {
                 ownership.held.insert(instance);
-            } else if is_expired {
+                continue;
+            }
+            ownership.held.remove(&instance);
+            if is_expired {
                 ownership.dead.insert(owner);
             }
         }
@@ -68,11 +72,13 @@ mod tests {
     use crate::task::InstanceId;
     use std::{collections::BTreeSet, time::Duration};
 
-    fn leases() -> Vec<(InstanceId, String, Duration)> {
-        [("alive", "a", 5), ("expired", "b", 0), ("released", "", 0), ("mine", "me", 0)]
-            .map(|(instance, owner, seconds)| {
-                (InstanceId::new(instance), owner.to_owned(), Duration::from_secs(seconds))
-            })
+    fn known() -> BTreeSet<InstanceId> {
+        ["alive", "expired", "released", "mine"].map(InstanceId::new).into()
+    }
+
+    fn free() -> Vec<(InstanceId, String)> {
+        [("expired", "b"), ("released", ""), ("mine", "me")]
+            .map(|(instance, owner)| (InstanceId::new(instance), owner.to_owned()))
             .to_vec()
     }
 
@@ -84,7 +90,7 @@ mod tests {
     fn an_expired_lease_is_taken_over_only_without_an_outage() {
         let alone = BTreeSet::from(["me".to_owned()]);
         let mut grace = TakeoverGrace::default();
-        let mut at = |ms: u64| grace.classify("me", &alone, leases(), Duration::from_millis(ms));
+        let mut at = |ms: u64| grace.classify("me", &alone, &known(), free(), Duration::from_millis(ms));
         assert_eq!(held(&at(10_000)), ["alive", "expired"], "at the start");
         assert_eq!(held(&at(12_000)), ["alive", "expired"]);
         let later = at(13_000);
@@ -98,7 +104,7 @@ mod tests {
     fn a_dispatcher_that_starts_beside_others_takes_over_at_once_but_not_after_an_outage() {
         let live = BTreeSet::from(["a".to_owned(), "me".to_owned()]);
         let mut grace = TakeoverGrace::default();
-        let mut at = |ms: u64| grace.classify("me", &live, leases(), Duration::from_millis(ms));
+        let mut at = |ms: u64| grace.classify("me", &live, &known(), free(), Duration::from_millis(ms));
         assert_eq!(held(&at(10_000)), ["alive"]);
         assert_eq!(held(&at(20_000)), ["alive", "expired"]);
     }

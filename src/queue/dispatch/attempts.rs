@@ -5,7 +5,7 @@ use super::retry_delay;
 use crate::{
     metrics,
     queue::{
-        Claim, Claimed, Error, Lease, Queue, Result, Written, compression,
+        Claim, Claimed, Error, FileRecord, Lease, Queue, Result, SharedObject, Written, compression, files,
         redis::{
             script_call::{Reply, ms, number, switch},
             scripts::Verb,
@@ -21,6 +21,21 @@ use std::time::Duration;
 /// Number of lost instances after which a task fails as poison: a workflow that kills its instance kills no more than
 /// this many.
 const LOSSES_MAX: u64 = 2;
+/// Number of arguments that `progress.lua` reads for each attempt.
+const PROGRESS_FIELDS: u64 = 5;
+
+/// The progress of one attempt, for [`Queue::progress_of_many`].
+#[derive(Debug)]
+pub struct ProgressOf<'a> {
+    /// Lease of the instance.
+    pub lease: &'a Lease,
+    /// The task.
+    pub task: TaskId,
+    /// Its attempt.
+    pub attempt: Attempt,
+    /// The progress.
+    pub progress: &'a Progress,
+}
 
 impl Queue {
     /// Claims one task for the instance while fewer than `slots` are in flight. `nonce` is new for each intent: a call
@@ -81,38 +96,57 @@ impl Queue {
         attempt: Attempt,
         progress: &Progress,
     ) -> Result<Written> {
-        let mut args = fence(lease, task, attempt);
-        args.push(json(progress)?);
-        self.write(Verb::Progress, args).await
+        let one = ProgressOf { lease, task, attempt, progress };
+        self.progress_of_many(&[one]).await?.pop().ok_or_else(|| Error::Corrupt("progress.lua: no reply".to_owned()))
+    }
+
+    /// Records the progress of several attempts in one call. Returns an answer for each, in order.
+    pub async fn progress_of_many(&self, attempts: &[ProgressOf<'_>]) -> Result<Vec<Written>> {
+        let mut args = vec![number(PROGRESS_FIELDS)];
+        for one in attempts {
+            args.extend(fence(one.lease, one.task, one.attempt));
+            args.push(json(one.progress)?);
+        }
+        let mut reply = self.call(Verb::Progress, args).await?;
+        let replies = reply.replies()?;
+        if replies.len() == attempts.len() {
+            replies.into_iter().map(written).collect()
+        } else {
+            Err(reply.unexpected())
+        }
     }
 
     /// Ends the attempt (`finish.lua` or `nack.lua`): the task completes, fails, or is retried with backoff and jitter
     /// on another instance. Frees the slot.
     pub async fn settle(&self, lease: &Lease, task: TaskId, attempt: Attempt, outcome: &Outcome) -> Result<Written> {
-        self.settle_as(lease, task, attempt, outcome, false).await
+        self.settle_with_files(lease, task, attempt, (outcome, false), &[]).await.map(|(written, _)| written)
     }
 
-    /// Like [`Queue::settle`]. With `is_final` a failure ends the task even if its kind is retried.
-    pub async fn settle_as(
+    /// Like [`Queue::settle`]. With `is_final` a failure ends the task even if its kind is retried. Registers `files` if the
+    /// task ends by this call: outputs that are stored but not registered yet. Those of an attempt that may be retried
+    /// must be registered before.
+    pub async fn settle_with_files(
         &self,
         lease: &Lease,
         task: TaskId,
         attempt: Attempt,
-        outcome: &Outcome,
-        is_final: bool,
-    ) -> Result<Written> {
+        (outcome, is_final): (&Outcome, bool),
+        files: &[FileRecord],
+    ) -> Result<(Written, Vec<SharedObject>)> {
         let args = fence(lease, task, attempt);
         let keep = ms(self.limits().keep_tasks);
         match outcome {
-            Outcome::Completed(outputs) => self.finish(args, "completed", "completed".into(), outputs, None).await,
+            Outcome::Completed(outputs) => {
+                self.finish(args, ("completed", "completed".into()), outputs, None, files).await
+            }
             Outcome::Failed { failure, outputs } if is_final || !failure.kind.retryable() => {
-                self.finish(args, "failed", kind_word(failure.kind)?, outputs, Some(failure)).await
+                self.finish(args, ("failed", kind_word(failure.kind)?), outputs, Some(failure), files).await
             }
             Outcome::Failed { failure, outputs } => {
                 let pause = retry_delay::pause(attempt, retry_delay::random_share());
                 let mut args = args;
                 args.extend([kind_word(failure.kind)?, json(outputs)?, json(failure)?, ms(pause), keep]);
-                self.write_durably(Verb::Nack, args).await
+                Ok((written(self.call_durably(Verb::Nack, args).await?)?, Vec::new()))
             }
         }
     }
@@ -120,14 +154,17 @@ impl Queue {
     async fn finish(
         &self,
         mut args: Vec<Value>,
-        state: &'static str,
-        outcome: Value,
+        (state, outcome): (&'static str, Value),
         outputs: &[Output],
         failure: Option<&Failure>,
-    ) -> Result<Written> {
+        files: &[FileRecord],
+    ) -> Result<(Written, Vec<SharedObject>)> {
         let failure = failure.map_or_else(|| Ok("".into()), json)?;
         args.extend([state.into(), outcome, json(outputs)?, failure, ms(self.limits().keep_tasks)]);
-        self.write_durably(Verb::Finish, args).await
+        args.extend(files::arguments(files)?);
+        let mut reply = self.call_durably(Verb::Finish, args).await?;
+        let shared = if reply.tag() == "done" { files::shared_objects(files, &mut reply)? } else { Vec::new() };
+        Ok((written(reply)?, shared))
     }
 
     /// Returns a task to its place in the queue without using an attempt. If `lost`, counts the loss of its instance; the
@@ -197,10 +234,6 @@ impl Queue {
 
     pub(crate) async fn write(&self, verb: Verb, args: Vec<Value>) -> Result<Written> {
         written(self.call(verb, args).await?)
-    }
-
-    async fn write_durably(&self, verb: Verb, args: Vec<Value>) -> Result<Written> {
-        written(self.call_durably(verb, args).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::attempts::{fence, json, written};
 use crate::{
     queue::{
-        Lease, Queue, Result, Written,
+        FileRecord, Lease, Queue, Result, SharedObject, Written, files,
         redis::{script_call::number, scripts::Verb},
     },
     task::{Attempt, Output, TaskId},
@@ -31,15 +31,26 @@ impl Queue {
         before: usize,
         outputs: &[Output],
     ) -> Result<OutputsAdded> {
+        self.add_outputs_with_files(lease, task, attempt, before, (outputs, &[])).await.map(|(added, _)| added)
+    }
+
+    /// Like [`Queue::add_outputs`], and registers the files among the outputs.
+    pub async fn add_outputs_with_files(
+        &self,
+        lease: &Lease,
+        task: TaskId,
+        attempt: Attempt,
+        before: usize,
+        (outputs, files): (&[Output], &[FileRecord]),
+    ) -> Result<(OutputsAdded, Vec<SharedObject>)> {
         let mut args = fence(lease, task, attempt);
         args.extend([number(before as u64), number(outputs.len() as u64), json(outputs)?]);
-        let mut reply = self.call(Verb::EarlyOutput, args).await?;
+        args.extend(files::arguments(files)?);
+        let mut reply = self.call_durably(Verb::EarlyOutput, args).await?;
         match reply.tag() {
-            "missing" => Ok(OutputsAdded::Missing(reply.parse()?)),
-            _ => match written(reply)? {
-                Written::Done => Ok(OutputsAdded::Done),
-                refused => Ok(OutputsAdded::Refused(refused)),
-            },
+            "missing" => Ok((OutputsAdded::Missing(reply.parse()?), Vec::new())),
+            "done" => Ok((OutputsAdded::Done, files::shared_objects(files, &mut reply)?)),
+            _ => Ok((OutputsAdded::Refused(written(reply)?), Vec::new())),
         }
     }
 }

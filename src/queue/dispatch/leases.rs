@@ -4,14 +4,46 @@ use crate::{
     queue::{
         Acquired, Error, InFlight, Lease, Queue, Renewed, Result, Token,
         redis::{
-            script_call::{Reply, ms},
+            script_call::{Reply, ms, number, switch},
             scripts::Verb,
         },
     },
     task::{Attempt, InstanceId},
 };
 use fred::types::Value;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+/// Number of arguments that `renew.lua` reads for each lease.
+const RENEW_FIELDS: u64 = 2;
+
+/// Answer of [`Queue::leases`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// Number of instances that have, or had, a lease.
+    pub count: usize,
+    /// Released and expired leases, with the last owner of an expired one; empty = released.
+    pub free: Vec<(InstanceId, String)>,
+    /// Those instances, if they were asked for.
+    pub instances: BTreeSet<InstanceId>,
+}
+
+/// Answer of [`Queue::work`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Number of tasks in the lanes.
+    pub waiting: u64,
+    /// Tasks restricted to some instances.
+    pub restricted: Restricted,
+}
+
+/// The restricted tasks as a whole; it differs after every new restriction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restricted {
+    /// Number of tasks.
+    pub count: u64,
+    /// Time of the last restriction, Unix ms.
+    pub newest_ms: Option<u64>,
+}
 
 impl Queue {
     /// Acquires the lease of an instance if it is free or expired. Repeated with the same token it gives the same
@@ -34,13 +66,24 @@ impl Queue {
 
     /// Renews a lease and returns the tasks in flight.
     pub async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed> {
-        let args = vec![lease.instance.as_str().into(), lease.token.as_str().into(), ms(ttl)];
+        self.renew_many(&[lease], ttl).await?.pop().ok_or_else(|| Error::Corrupt("renew.lua: no reply".to_owned()))
+    }
+
+    /// Renews several leases in one call. Returns an answer for each, in order.
+    pub async fn renew_many(&self, leases: &[&Lease], ttl: Duration) -> Result<Vec<Renewed>> {
+        let mut args = vec![ms(ttl), number(RENEW_FIELDS)];
+        args.extend(leases.iter().flat_map(|lease| [lease.instance.as_str().into(), lease.token.as_str().into()]));
         let mut reply = self.call(Verb::Renew, args).await?;
-        match reply.tag() {
+        let replies = reply.replies()?;
+        if replies.len() != leases.len() {
+            return Err(reply.unexpected());
+        }
+        let renewed = |mut reply: Reply| match reply.tag() {
             "ours" => in_flight(&mut reply).map(Renewed::Ours),
             "lost" => Ok(Renewed::Lost),
             _ => Err(reply.unexpected()),
-        }
+        };
+        replies.into_iter().map(renewed).collect()
     }
 
     /// Releases a lease at once; tasks in flight stay for the next owner. Does nothing if the lease was lost.
@@ -48,16 +91,26 @@ impl Queue {
         self.call(Verb::ReleaseLease, vec![lease.instance.as_str().into(), lease.token.as_str().into()]).await.map(drop)
     }
 
-    /// Reads the leases of all instances: (instance, owner, remaining time; zero = free or expired).
-    pub async fn leases(&self) -> Result<Vec<(InstanceId, String, Duration)>> {
-        let mut reply = self.call(Verb::Leases, Vec::new()).await?;
-        let lease = |row: Vec<Value>| {
-            let mut texts = row.into_iter().filter_map(Value::into_string);
-            let (instance, owner, left) = (texts.next()?, texts.next()?, texts.next()?.parse().ok()?);
-            Some((InstanceId::new(instance), owner, Duration::from_millis(left)))
-        };
-        let rows = reply.lists()?;
-        rows.into_iter().map(|row| lease(row).ok_or_else(|| Error::Corrupt("a row of leases.lua".to_owned()))).collect()
+    /// Reads the leases that may be taken. With `all`, also the instances of all leases.
+    pub async fn leases(&self, all: bool) -> Result<Leases> {
+        let mut reply = self.call(Verb::Leases, vec![switch(all)]).await?;
+        let count = reply.parse()?;
+        let (free, instances) = (reply.list()?, reply.list()?);
+        let mut texts = free.into_iter().filter_map(Value::into_string);
+        let mut leases = Leases { count, ..Leases::default() };
+        while let (Some(instance), Some(owner)) = (texts.next(), texts.next()) {
+            leases.free.push((InstanceId::new(instance), owner));
+        }
+        leases.instances = instances.into_iter().filter_map(Value::into_string).map(InstanceId::new).collect();
+        Ok(leases)
+    }
+
+    /// Reads what idle claimers and eligibility checks wait for.
+    pub async fn work(&self) -> Result<Work> {
+        let mut reply = self.call(Verb::Work, Vec::new()).await?;
+        let (waiting, count) = (reply.parse()?, reply.parse()?);
+        let restricted = Restricted { count, newest_ms: reply.parse::<String>()?.parse().ok() };
+        Ok(Work { waiting, restricted })
     }
 
     /// Records a dispatcher's heartbeat and returns the ids of all live dispatchers. A `ttl` of zero removes the

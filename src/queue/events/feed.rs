@@ -62,9 +62,18 @@ impl Queue {
     /// Subscribes to the events on a connection of its own. Subscribe before reading the state: an event published
     /// between the two would otherwise be in neither.
     pub async fn feed(&self) -> Result<Feed> {
+        self.subscribe(self.root().channel()).await
+    }
+
+    /// Subscribes to the events on which dispatchers act: cancels of tasks in flight, the config, switches of instances.
+    pub async fn control_feed(&self) -> Result<Feed> {
+        self.subscribe(self.root().control_channel()).await
+    }
+
+    async fn subscribe(&self, channel: String) -> Result<Feed> {
         let connection = self.link().open(Purpose::Events).await?;
         let changes = connection.changes();
-        let (channel, client) = (self.root().channel(), connection.client());
+        let client = connection.client();
         let received = client.message_rx();
         with_timeout(client.subscribe(channel.clone())).await?;
         let (sender, messages) = mpsc::channel(BACKLOG_MAX);

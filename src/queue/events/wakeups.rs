@@ -1,4 +1,4 @@
-//! Wakeups for claimers: a blocking read of the ledger that reports new tasks. Uses a connection of its own, because a
+//! Wakeups for claimers: a blocking read of a stream that reports new tasks. Uses a connection of its own, because a
 //! blocked read delays every command behind it.
 
 use crate::queue::{
@@ -31,7 +31,7 @@ pub struct Wakeups {
 }
 
 impl Queue {
-    /// Starts a reader of the ledger on a connection of its own, which wakes claimers without polling.
+    /// Starts a reader of the stream on a connection of its own, which wakes claimers without polling.
     pub async fn wakeups(&self) -> Result<Wakeups> {
         let jobs = self.root().jobs();
         // Starts after the newest entry: the first claim finds the existing ones.
@@ -63,7 +63,7 @@ impl Wakeups {
     }
 }
 
-/// Reads the ledger forever. Keeps the last id across errors, so that entries added meanwhile are reported afterwards.
+/// Reads the stream forever. Keeps the last id across errors, so that entries added meanwhile are reported afterwards.
 async fn read(connection: Supervised, jobs: String, mut last: String, added: watch::Sender<usize>) {
     let options = Options { timeout: Some(BLOCK + GRACE), max_attempts: Some(1), ..Options::default() };
     let block_ms = u64::try_from(BLOCK.as_millis()).ok();
@@ -73,17 +73,31 @@ async fn read(connection: Supervised, jobs: String, mut last: String, added: wat
             Ok(reply) => {
                 let entries = list(reply).and_then(|streams| streams.into_iter().next()).and_then(list);
                 let entries = entries.and_then(|stream| stream.into_iter().nth(1)).and_then(list).unwrap_or_default();
-                let count = entries.len();
+                let count = entries.iter().map(added_by).sum::<usize>();
                 if let Some(id) = last_id(Value::Array(entries)) {
                     last = id;
                     added.send_modify(|total| *total = total.wrapping_add(count));
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "ledger read failed; retrying");
+                tracing::debug!(%error, "wake-up read failed; retrying");
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Returns the number of tasks that an entry `[id, [added, number]]` announces; 1 for an entry of an earlier release.
+fn added_by(entry: &Value) -> usize {
+    let fields = match entry {
+        Value::Array(entry) => entry.get(1),
+        _ => None,
+    };
+    match fields {
+        Some(Value::Array(fields)) => {
+            fields.get(1).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(1)
+        }
+        _ => 1,
     }
 }
 

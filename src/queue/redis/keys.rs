@@ -47,7 +47,7 @@ impl Root {
         format!("{}payload:{id}", self.0)
     }
 
-    /// STREAM: the ledger, one entry per waiting or running task.
+    /// STREAM: wake-ups of dispatchers.
     pub(crate) fn jobs(&self) -> String {
         format!("{}jobs", self.0)
     }
@@ -55,6 +55,11 @@ impl Root {
     /// HASH `document`, `version`: the fleet config.
     pub(crate) fn config(&self) -> String {
         format!("{}config", self.0)
+    }
+
+    /// SET: disabled instances.
+    pub(crate) fn disabled(&self) -> String {
+        format!("{}disabled", self.0)
     }
 
     /// HASH `installation`, `run_id`, `claims_from`.
@@ -95,6 +100,11 @@ impl Root {
     /// HASH `count`, `nonce`: failed logins; expires with the window.
     pub(crate) fn login(&self, scope: &str) -> String {
         format!("{}login:{scope}", self.0)
+    }
+
+    /// Channel of the events on which dispatchers act.
+    pub(crate) fn control_channel(&self) -> String {
+        format!("{}control", self.0)
     }
 
     /// Channel of all events.

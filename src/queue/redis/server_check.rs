@@ -19,7 +19,7 @@ use fred::{
     types::{ClusterHash, CustomCommand, Value},
 };
 
-/// Oldest usable version: it has `#!lua` and an XCLAIM that drops deleted entries.
+/// Oldest usable version: it has `#!lua`.
 const VERSION_MIN: (u32, u32) = (7, 0);
 /// First version with WAITAOF.
 const VERSION_WAITAOF: (u32, u32) = (7, 2);

@@ -108,6 +108,15 @@ impl Queue {
         })
     }
 
+    /// Returns the ids of the tasks created after `since_ms`, at most `limit` of each status, and whether these are all.
+    pub async fn created_since(&self, since_ms: u64, limit: u64) -> Result<(Vec<TaskId>, bool)> {
+        let mut reply = self.call(Verb::CreatedSince, vec![number(since_ms), number(limit)]).await?;
+        let is_whole = reply.parse::<u8>()? == 1;
+        let ids = reply.list()?.into_iter().filter_map(Value::into_string);
+        // An invalid id was not written by this program; the sweep removes it.
+        Ok((ids.filter_map(|id| id.parse().ok()).collect(), is_whole))
+    }
+
     /// Returns one page of tasks and the exact total, at any offset. Long outputs are cut, and a page of very long tasks
     /// has fewer than `limit`.
     pub async fn list(&self, query: &TaskQuery) -> Result<TaskPage> {

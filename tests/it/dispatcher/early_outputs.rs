@@ -83,7 +83,12 @@ async fn check_complete(stack: &Stack, early: &Value, task: &Value) {
     }
     assert!(ids(&outputs(early)).is_subset(&ids(&outputs(task))), "an early output was replaced");
     assert_eq!(files(task).len(), ALL);
-    assert_eq!(kept_files(stack).await, Some(ids(&outputs(task))), "\n{}", stack.log());
+    // Duplicate bytes are deleted just after the end.
+    let named = ids(&outputs(task));
+    eventually("the files of the task are kept", WAIT_MAX, || async {
+        (kept_files(stack).await.as_ref() == Some(&named)).then_some(())
+    })
+    .await;
 }
 
 fn downloads(proxy: &HttpProxy) -> usize {
@@ -126,7 +131,8 @@ async fn outputs_appear_as_each_node_ends_and_each_file_is_downloaded_once() {
     check_complete(&stack, &early, &task).await;
     assert_eq!(downloads(&proxy), ALL, "each once");
     assert_eq!(published[..EARLY + 1], outputs(&early)[..], "published in the order of the task");
-    assert_eq!(ids(&published), ids(&outputs(&task)));
+    // Outputs stored at the end of the prompt come with it.
+    assert!(ids(&published).is_subset(&ids(&outputs(&task))));
 }
 
 /// The dispatcher is killed after all early outputs are published.

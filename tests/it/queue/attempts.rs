@@ -87,6 +87,10 @@ pub async fn a_disabled_instance_claims_nothing(world: &World) {
     let lease = world.lease("gpu:1").await;
     world.queue.set_enabled(&lease.instance, false).await.unwrap();
     assert!(world.claim(&lease).await.is_none());
+    // Its keys were removed while it was not in the config.
+    world.redis(&["DEL", &world.key("instance:gpu:1")]);
+    let lease = world.lease("gpu:1").await;
+    assert!(world.claim(&lease).await.is_none());
     world.queue.set_enabled(&lease.instance, true).await.unwrap();
     assert!(world.claim(&lease).await.is_some());
 }

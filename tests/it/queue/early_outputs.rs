@@ -10,7 +10,7 @@ use crate::{
 };
 use shuzhiren::{
     event::TaskChange,
-    queue::{Claim, FileKind, FileRecord, Lease, OutputsAdded, Written},
+    queue::{Claim, FileKind, FileRecord, Lease, OutputsAdded, SharedObject, Written},
     task::{Attempt, FailureKind, FileId, ObjectId, Outcome, Output, OutputKind, Progress, Task, TaskState},
 };
 
@@ -27,6 +27,7 @@ scenarios! {
     a_requeue_drops_early_outputs
     a_revived_task_starts_without_outputs
     an_ending_replaces_early_outputs
+    files_are_registered_by_the_call_that_names_them
 }
 
 fn text(node_id: &str, text: &str) -> Output {
@@ -255,4 +256,60 @@ pub async fn an_ending_replaces_early_outputs(world: &World) {
     assert_eq!(world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap(), Written::Done);
     assert_eq!(world.task(claim.task).await.outputs, ordered, "the first ending counts");
     audit(world, 1).unwrap();
+}
+
+pub async fn files_are_registered_by_the_call_that_names_them(world: &World) {
+    world.enqueue().await;
+    let lease = world.lease("gpu:1").await;
+    let claim = world.claim(&lease).await.unwrap();
+    let (task, attempt) = (claim.task, claim.attempt);
+    let output = |file: &FileRecord| Output { node_id: "9".into(), file_id: Some(file.id), ..Output::default() };
+    let known = super::files::upload(world).await;
+    let made = |sha256: &str| FileRecord {
+        sha256: sha256.to_owned(),
+        size_bytes: known.size_bytes,
+        ..super::files::record(FileKind::Output, Some(task))
+    };
+    let (early, copy, last) = (made("11"), made(&known.sha256), made("22"));
+    let (files, outputs) = ([early.clone(), copy.clone()], [output(&early), output(&copy)]);
+    let shared = SharedObject { file: copy.id, size_bytes: copy.size_bytes, object: known.id.into() };
+    for _ in 0..2 {
+        let add = world.queue.add_outputs_with_files(&lease, task, attempt, 0, (&outputs, &files));
+        assert_eq!(add.await.unwrap(), (OutputsAdded::Done, vec![shared]));
+    }
+    assert_eq!(world.queue.file(copy.id).await.unwrap().unwrap().object(), known.id.into());
+    audit(world, 1).unwrap();
+    // A Redis that lost its last write knows the file, but not that it is an output.
+    world.redis(&["HDEL", &world.key(&format!("task:{task}")), "outputs", "outputs_told"]);
+    let add = world.queue.add_outputs_with_files(&lease, task, attempt, 0, (&outputs, &files));
+    assert_eq!(add.await.unwrap(), (OutputsAdded::Done, vec![shared]));
+    audit(world, 1).unwrap();
+
+    let copy_of_last = FileRecord { id: FileId::new(), ..last.clone() };
+    let outcome = Outcome::Completed([&early, &last, &copy_of_last].map(output).to_vec());
+    let files = [last.clone(), copy_of_last.clone()];
+    let shared = SharedObject { file: copy_of_last.id, size_bytes: last.size_bytes, object: last.id.into() };
+    for _ in 0..2 {
+        let settle = world.queue.settle_with_files(&lease, task, attempt, (&outcome, false), &files);
+        assert_eq!(settle.await.unwrap(), (Written::Done, vec![shared]));
+    }
+    for file in [&early, &last, &copy_of_last] {
+        let read = world.queue.file(file.id).await.unwrap().unwrap();
+        assert_eq!((read.task_id, read.sha256), (Some(task), file.sha256.clone()));
+    }
+    audit(world, 1).unwrap();
+    // Of a task that has ended otherwise, nothing is registered.
+    world.enqueue().await;
+    let claim = world.claim(&lease).await.unwrap();
+    world.queue.cancel(claim.task).await.unwrap();
+    let late = made("33");
+    let settle = world.queue.settle_with_files(
+        &lease,
+        claim.task,
+        claim.attempt,
+        (&outcome, false),
+        std::slice::from_ref(&late),
+    );
+    assert_eq!(settle.await.unwrap(), (Written::AlreadyEnded(TaskState::Cancelled), vec![]));
+    assert_eq!(world.queue.file(late.id).await.unwrap(), None);
 }

@@ -16,6 +16,7 @@ use shuzhiren::{
 
 scenarios! {
     tasks_sent_together_are_accepted_independently
+    tasks_with_one_id_sent_together_are_one
     a_large_task_among_small_ones_is_accepted
     a_task_that_fails_the_script_does_not_fail_the_others
 }
@@ -90,12 +91,20 @@ pub async fn a_task_that_fails_the_script_does_not_fail_the_others(world: &World
     for (new, answer) in tasks.iter().zip(answers) {
         match answer {
             Err(error) => assert!(new.id == bad.id && matches!(error, Error::Corrupt(_)), "{error}"),
-            // The tasks before it were accepted by the call that failed.
-            Ok(Enqueued::Created(task) | Enqueued::Replayed(task)) => assert_eq!(task.id, new.id),
+            Ok(Enqueued::Created(task)) => assert_eq!(task.id, new.id),
             Ok(other) => panic!("{other:?}"),
         }
     }
     world.redis(&["DEL", &world.key(&format!("task:{}", bad.id))]);
     assert_eq!(world.queue.counts().await.unwrap().pending, 49);
+    audit(world, 1).unwrap();
+}
+
+pub async fn tasks_with_one_id_sent_together_are_one(world: &World) {
+    let new = new_task();
+    let answers = join_all((0..20).map(|_| world.queue.enqueue(&new))).await;
+    let created = answers.iter().filter(|answer| matches!(answer, Ok(Enqueued::Created(_)))).count();
+    let replayed = answers.iter().filter(|answer| matches!(answer, Ok(Enqueued::Replayed(task)) if task.id == new.id));
+    assert_eq!((created, replayed.count()), (1, 19), "{answers:?}");
     audit(world, 1).unwrap();
 }

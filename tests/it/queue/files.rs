@@ -81,7 +81,14 @@ pub async fn files_are_paged_by_kind(world: &World) {
     assert_eq!(world.queue.files(Some(FileKind::Upload), 0, 3).await.unwrap(), (5, uploads[..3].to_vec()));
     assert_eq!(world.queue.files(Some(FileKind::Upload), 3, 3).await.unwrap(), (5, uploads[3..].to_vec()));
     assert_eq!(world.queue.files(Some(FileKind::Output), 0, 200).await.unwrap().1.len(), 5);
-    assert_eq!(world.queue.files(None, 0, 200).await.unwrap().0, 10);
+    let (total, all) = world.queue.files(None, 0, 200).await.unwrap();
+    assert_eq!((total, all.len()), (10, 10));
+    let place = |file: &FileRecord| std::cmp::Reverse((file.created_ms, file.id.to_string()));
+    assert!(all.is_sorted_by_key(place), "{all:?}");
+    for (offset, limit) in (0..10).flat_map(|offset| (1..4).map(move |limit| (offset, limit))) {
+        let page = world.queue.files(None, offset as u64, limit as u64).await.unwrap().1;
+        assert_eq!(page, all[offset..(offset + limit).min(10)], "{limit} after {offset}");
+    }
     assert!(world.queue.files(None, u64::MAX, 200).await.unwrap().1.is_empty());
 }
 

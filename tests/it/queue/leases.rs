@@ -8,10 +8,10 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Acquired, Lease, Renewed, Token, Written},
+    queue::{Acquired, Lease, Leases, Renewed, Token, Written},
     task::InstanceId,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 scenarios! {
     a_live_lease_is_not_taken
@@ -19,7 +19,7 @@ scenarios! {
     the_same_token_gives_the_same_answer
     a_released_lease_is_free_at_once
     an_expired_lease_that_was_not_taken_still_writes
-    leases_are_listed_with_owner_and_remaining_time
+    free_leases_are_listed_with_their_last_owner
     heartbeats_return_the_live_dispatchers
     a_restarted_redis_extends_leases_and_pauses_claims
 }
@@ -87,20 +87,26 @@ pub async fn an_expired_lease_that_was_not_taken_still_writes(world: &World) {
     assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
 }
 
-pub async fn leases_are_listed_with_owner_and_remaining_time(world: &World) {
+pub async fn free_leases_are_listed_with_their_last_owner(world: &World) {
     let one = world.lease("gpu:1").await;
-    world.lease("gpu:2").await;
+    let two = world.lease("gpu:2").await;
     world.advance(Duration::from_secs(5));
+    // Renewed together with a lease that is lost.
+    let lost = Lease { instance: two.instance.clone(), token: Token::new() };
+    let renewed = world.queue.renew_many(&[&lost, &two], TTL).await.unwrap();
+    assert_eq!(renewed[0], Renewed::Lost);
+    assert!(matches!(renewed[1], Renewed::Ours(_)));
     world.queue.release_lease(&one).await.unwrap();
-    let mut leases = world.queue.leases().await.unwrap();
-    leases.sort();
-    let expected = [
-        (InstanceId::new("gpu:1"), String::new(), Duration::ZERO),
-        (InstanceId::new("gpu:2"), "dispatcher-1".to_owned(), TTL - Duration::from_secs(5)),
-    ];
-    assert_eq!(leases, expected);
-    world.advance(TTL);
-    assert!(world.queue.leases().await.unwrap().iter().all(|(_, _, left)| left.is_zero()));
+    let instances: BTreeSet<InstanceId> = ["gpu:1", "gpu:2"].map(InstanceId::new).into();
+    let released = (InstanceId::new("gpu:1"), String::new());
+    let leases = Leases { count: 2, free: vec![released.clone()], instances };
+    assert_eq!(world.queue.leases(true).await.unwrap(), leases);
+    assert_eq!(world.queue.leases(false).await.unwrap(), Leases { instances: BTreeSet::new(), ..leases.clone() });
+    world.advance(TTL - Duration::from_millis(1));
+    assert_eq!(world.queue.leases(false).await.unwrap().free, [released.clone()]);
+    world.advance(Duration::from_millis(1));
+    let expired = (InstanceId::new("gpu:2"), "dispatcher-1".to_owned());
+    assert_eq!(world.queue.leases(true).await.unwrap(), Leases { free: vec![released, expired], ..leases });
 }
 
 pub async fn heartbeats_return_the_live_dispatchers(world: &World) {
@@ -128,11 +134,8 @@ pub async fn a_restarted_redis_extends_leases_and_pauses_claims(world: &World) {
     }
     assert!(matches!(world.queue.renew(&lease, TTL).await.unwrap(), Renewed::Ours(_)));
     assert!(world.claim(&lease).await.is_none(), "claims are paused");
-    let leases = world.queue.leases().await.unwrap();
-    assert!(
-        leases.iter().any(|(id, _, left)| id.as_str() == "gpu:2" && left.is_zero()),
-        "a free lease stays free: {leases:?}"
-    );
+    let leases = world.queue.leases(false).await.unwrap();
+    assert!(leases.free.iter().any(|(id, _)| id.as_str() == "gpu:2"), "a free lease stays free: {leases:?}");
     world.lease("gpu:2").await;
     world.advance(Duration::from_secs(3));
     assert!(world.claim(&lease).await.is_some());

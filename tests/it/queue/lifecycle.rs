@@ -7,6 +7,7 @@ use crate::{
         world::{KEEP, World, completed, failed, new_task},
     },
 };
+use futures_util::future::join_all;
 use shuzhiren::{
     queue::{Claimed, Enqueued, Queue, QueueLimits, Written},
     task::{Attempt, FailureKind, Outcome, Output, OutputKind, Progress, Status, TaskId, TaskState},
@@ -96,5 +97,9 @@ pub async fn a_full_queue_refuses_tasks(world: &World) {
     // An accepted task is still replayed.
     assert!(matches!(queue.enqueue(&accepted).await.unwrap(), Enqueued::Replayed(_)));
     queue.cancel(accepted.id).await.unwrap();
-    assert!(matches!(queue.enqueue(&new_task()).await.unwrap(), Enqueued::Created(_)));
+    // Sent together in few calls.
+    let news: Vec<_> = (0..20).map(|_| new_task()).collect();
+    let answers = join_all(news.iter().map(|new| queue.enqueue(new))).await;
+    let created = answers.iter().filter(|answer| matches!(answer, Ok(Enqueued::Created(_)))).count();
+    assert_eq!(created, 1, "{answers:?}");
 }

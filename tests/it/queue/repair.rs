@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{FileKind, FileRecord, Renewed, Written},
+    queue::{FileKind, FileRecord, Renewed},
     task::{FailureKind, FileId, FileInput, InstanceId, NewTask, TaskState},
 };
 use std::time::Duration;
@@ -17,10 +17,6 @@ scenarios! {
     every_lost_key_is_rebuilt
     every_lost_member_is_rebuilt
     a_consistent_queue_needs_no_repair
-    duplicates_in_the_ledger_are_removed
-    an_entry_claimed_by_hand_is_released
-    the_next_claim_recreates_a_lost_consumer_group
-    the_next_claim_recreates_a_lost_ledger
     a_lost_slot_is_adopted_by_its_owner
     a_task_whose_hash_is_lost_leaves_no_trace
     a_task_whose_payload_is_lost_fails
@@ -83,7 +79,7 @@ fn is_index(key: &str) -> bool {
         "throughput",
         "test-clock",
         "leases",
-        "pending",
+        "jobs",
         "speeds",
     ];
     !own.iter().any(|prefix| key.starts_with(prefix))
@@ -103,8 +99,6 @@ pub async fn every_lost_key_is_rebuilt(world: &World) {
         world.redis(&["DEL", &world.key(&key)]);
         repair(world, &key).await;
     }
-    world.redis(&["XGROUP", "DESTROY", &world.key("jobs"), "dispatch"]);
-    repair(world, "the group").await;
 }
 
 pub async fn every_lost_member_is_rebuilt(world: &World) {
@@ -115,10 +109,6 @@ pub async fn every_lost_member_is_rebuilt(world: &World) {
             "zset" => (world.redis(&["ZRANGE", &name, "0", "-1"]).texts(), "ZREM"),
             "set" => (world.redis(&["SMEMBERS", &name]).texts(), "SREM"),
             "hash" => (world.redis(&["HKEYS", &name]).texts(), "HDEL"),
-            "stream" => {
-                let entries = world.redis(&["XRANGE", &name, "-", "+"]);
-                (entries.list().iter().map(|entry| entry.list()[0].text()).collect(), "XDEL")
-            }
             "none" => continue,
             other => panic!("{key} is a {other}"),
         };
@@ -127,11 +117,6 @@ pub async fn every_lost_member_is_rebuilt(world: &World) {
             repair(world, &format!("{member} of {key}")).await;
         }
     }
-    let pending = world.redis(&["XPENDING", &world.key("jobs"), "dispatch", "-", "+", "99"]);
-    for entry in pending.list() {
-        world.redis(&["XACK", &world.key("jobs"), "dispatch", &entry.list()[0].text()]);
-        repair(world, "a pending entry").await;
-    }
 }
 
 pub async fn a_consistent_queue_needs_no_repair(world: &World) {
@@ -139,55 +124,6 @@ pub async fn a_consistent_queue_needs_no_repair(world: &World) {
     let before = dump(world);
     assert_eq!(world.queue.repair_indexes().await.unwrap(), 0);
     assert!(before == dump(world));
-}
-
-pub async fn duplicates_in_the_ledger_are_removed(world: &World) {
-    populate(world).await;
-    let entries = world.redis(&["XRANGE", &world.key("jobs"), "-", "+"]);
-    for entry in entries.list() {
-        let task = entry.list()[1].texts()[1].clone();
-        for _ in 0..3 {
-            world.redis(&["XADD", &world.key("jobs"), "*", "task", &task]);
-        }
-    }
-    world.redis(&["XADD", &world.key("jobs"), "*", "task", "nobody"]);
-    world.redis(&["XADD", &world.key("jobs"), "*", "other", "field"]);
-    repair(world, "the single ledger").await;
-}
-
-pub async fn an_entry_claimed_by_hand_is_released(world: &World) {
-    populate(world).await;
-    let jobs = world.key("jobs");
-    let entries = world.redis(&["XRANGE", &jobs, "-", "+"]);
-    for entry in entries.list() {
-        let id = entry.list()[0].text();
-        world.redis(&["XCLAIM", &jobs, "dispatch", "somebody", "0", &id, "FORCE", "JUSTID"]);
-    }
-    repair(world, "the right holder").await;
-}
-
-pub async fn the_next_claim_recreates_a_lost_consumer_group(world: &World) {
-    world.enqueue().await;
-    let lease = world.lease("gpu:1").await;
-    for _ in 0..2 {
-        world.redis(&["XGROUP", "DESTROY", &world.key("jobs"), "dispatch"]).number();
-        let claim = world.claim(&lease).await.unwrap();
-        audit(world, 1).unwrap();
-        world.queue.requeue(&lease, claim.task, claim.attempt, false, "test").await.unwrap();
-    }
-}
-
-pub async fn the_next_claim_recreates_a_lost_ledger(world: &World) {
-    let id = world.enqueue().await;
-    world.redis(&["DEL", &world.key("jobs")]);
-    let lease = world.lease("gpu:1").await;
-    let claim = world.claim(&lease).await.unwrap();
-    assert_eq!(claim.task, id);
-    audit(world, 1).unwrap();
-    // Lost again while the task runs: its end still succeeds.
-    world.redis(&["DEL", &world.key("jobs")]);
-    assert_eq!(world.queue.settle(&lease, id, claim.attempt, &completed()).await.unwrap(), Written::Done);
-    audit(world, 1).unwrap();
 }
 
 pub async fn a_lost_slot_is_adopted_by_its_owner(world: &World) {

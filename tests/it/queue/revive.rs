@@ -210,6 +210,13 @@ pub async fn a_start_by_that_has_passed_is_dropped(world: &World) {
     janitor(world).await;
     assert_eq!(world.task(late).await.failure.unwrap().kind, FailureKind::StartTimeout);
     assert_eq!(revived(world, late).await.start_by_ms, None);
+    assert!(world.task(late).await.failure.is_some());
+    let urgent = world.claim(&lease).await.unwrap();
+    let claim = world.claim_with_slots(&lease, 2).await.unwrap();
+    assert_eq!((claim.task, world.task(late).await.failure), (late, None), "the new life has not failed");
+    for claim in [urgent, claim] {
+        world.queue.requeue(&lease, claim.task, claim.attempt, false, "test").await.unwrap();
+    }
     assert!(revived(world, early).await.start_by_ms.is_some());
     audit(world, 1).unwrap();
     janitor(world).await;

@@ -2,7 +2,10 @@
 
 use crate::{
     scenarios,
-    support::world::{World, completed, failed, new_task},
+    support::{
+        audit::audit,
+        world::{World, completed, failed, new_task},
+    },
 };
 use shuzhiren::{
     queue::{TaskCursor, TaskQuery},
@@ -16,6 +19,7 @@ scenarios! {
     reads_keep_the_order_given
     counts_are_of_one_instant
     completions_are_counted_for_a_minute
+    tasks_of_an_owner_who_lists_all_are_in_no_list_of_their_own
     a_cursor_has_a_wire_form
     limits_are_kept
 }
@@ -181,4 +185,27 @@ pub async fn limits_are_kept(world: &World) {
     assert_eq!((page.items.len(), page.total), (1, 3));
     let page = world.queue.list(&TaskQuery { limit: u64::MAX, ..TaskQuery::default() }).await.unwrap();
     assert_eq!(page.items.len(), 3);
+}
+
+pub async fn tasks_of_an_owner_who_lists_all_are_in_no_list_of_their_own(world: &World) {
+    let lease = world.lease("gpu:1").await;
+    let ids = [true, false].map(|is_unlisted| NewTask { is_unlisted, ..new_task() });
+    for new in &ids {
+        world.create(new).await;
+        audit(world, 1).unwrap();
+        let claim = world.claim(&lease).await.unwrap();
+        world.queue.start(&lease, new.id, claim.attempt).await.unwrap();
+        audit(world, 1).unwrap();
+        world.queue.settle(&lease, new.id, claim.attempt, &completed()).await.unwrap();
+        audit(world, 1).unwrap();
+    }
+    let all = TaskQuery { limit: 10, ..TaskQuery::default() };
+    assert_eq!(world.queue.list(&all).await.unwrap().total, 2);
+    let of_owner = TaskQuery { owner: Some("alice".to_owned()), ..all };
+    let page = world.queue.list(&of_owner).await.unwrap();
+    assert_eq!(page.items.iter().map(|task| task.id).collect::<Vec<_>>(), [ids[1].id]);
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 0);
+    world.redis(&["ZADD", &world.key("index:completed:alice"), "1", &ids[0].id.to_string()]);
+    assert_eq!(world.queue.repair_indexes().await.unwrap(), 1);
+    audit(world, 1).unwrap();
 }

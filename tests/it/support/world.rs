@@ -182,6 +182,7 @@ pub fn new_task() -> NewTask {
     NewTask {
         id: TaskId::new(),
         owner: "alice".to_owned(),
+        is_unlisted: false,
         priority: Priority::Normal,
         fingerprint: "f".to_owned(),
         max_attempts: 3,

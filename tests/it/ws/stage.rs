@@ -122,6 +122,7 @@ pub fn new_task(owner: &str) -> NewTask {
     NewTask {
         id: TaskId::new(),
         owner: owner.to_owned(),
+        is_unlisted: false,
         priority: Priority::Normal,
         fingerprint: "f".to_owned(),
         max_attempts: 3,

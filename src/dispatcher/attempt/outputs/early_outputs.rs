@@ -4,12 +4,12 @@
 //! [`final_outputs`](super::final_outputs). Runs beside the attempt, one download at a time; nothing waits for it before the
 //! prompt ends.
 
-use super::store_output::{OutputStore, StoreError, source_of};
+use super::store_output::{OutputStore, StoreError, StoredOutput, source_of};
 use crate::{
     comfy::{NodeOutput, RemoteFile},
     dispatcher::redis_retry::until_answered,
-    queue::OutputsAdded,
-    task::{Attempt, Output, TaskId},
+    queue::{FileRecord, OutputsAdded},
+    task::{Attempt, FileId, Output, TaskId},
 };
 use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc;
@@ -46,6 +46,8 @@ pub(crate) struct StoredOutputs {
     text_bytes: usize,
     /// Number of outputs, from the first, that the task has.
     recorded: usize,
+    /// Files of the outputs that the task does not have yet, not registered yet.
+    unregistered: HashMap<FileId, FileRecord>,
     /// Files that a node wrote again under the same name.
     rewritten: HashSet<String>,
 }
@@ -71,7 +73,8 @@ impl EarlyCollector {
         }
     }
 
-    /// Stores the outputs that still wait, after the end of the prompt, and returns all.
+    /// Stores the outputs that still wait, after the end of the prompt, and returns all. Those that are not recorded by
+    /// then are left to the call that ends the task.
     pub(crate) async fn finish(&mut self) -> &StoredOutputs {
         self.nodes = None;
         if let Some(worker) = self.worker.take() {
@@ -92,7 +95,8 @@ impl StoredOutputs {
         while let Some(made) = nodes.recv().await {
             for batch in made.chunks(BATCH_MAX) {
                 self.store(&store, batch).await;
-                if !self.record(&store).await {
+                // Closed when the prompt has ended.
+                if !nodes.is_closed() && !self.record(&store).await {
                     return self;
                 }
             }
@@ -117,7 +121,8 @@ impl StoredOutputs {
                 continue;
             }
             let reason = match store.store(one).await {
-                Ok(output) => {
+                Ok(StoredOutput { output, record }) => {
+                    self.unregistered.extend(record.map(|record| (record.id, record)));
                     self.push(output);
                     continue;
                 }
@@ -135,14 +140,23 @@ impl StoredOutputs {
         while let Some(first) = self.outputs.get(self.recorded) {
             let rest = &self.outputs[self.recorded..];
             let fresh = &rest[..rest.iter().take_while(|output| output.node_id == first.node_id).count()];
-            let (lease, recorded) = (&store.instance.lease, self.recorded);
-            let record = || store.instance.queue().add_outputs(lease, store.task, store.attempt, recorded, fresh);
+            let (lease, recorded, queue) = (&store.instance.lease, self.recorded, store.instance.queue());
+            let ids = fresh.iter().filter_map(|output| output.file_id);
+            let files: Vec<FileRecord> = ids.filter_map(|id| self.unregistered.get(&id)).cloned().collect();
+            let record =
+                || queue.add_outputs_with_files(lease, store.task, store.attempt, recorded, (fresh, files.as_slice()));
             // Not cancellable: an output that may have been recorded must not be deleted.
-            match until_answered(store.call("add_outputs"), record).await {
-                OutputsAdded::Done => self.recorded += fresh.len(),
+            let (added, shared) = until_answered(store.call("add_outputs"), record).await;
+            match added {
+                OutputsAdded::Done => {
+                    self.recorded += fresh.len();
+                    self.unregistered.retain(|id, _| files.iter().all(|file| file.id != *id));
+                    store.share(&shared).await;
+                }
                 OutputsAdded::Missing(known) if known < recorded => self.recorded = known,
                 // Left to the end of the attempt.
                 OutputsAdded::Missing(_) | OutputsAdded::Refused(_) => {
+                    self.unregistered.clear();
                     let refused = self.outputs.split_off(recorded);
                     self.positions.retain(|_, position| *position < recorded);
                     store.discard(&refused).await;
@@ -168,6 +182,24 @@ impl StoredOutputs {
     /// Returns the stored output for `file`, unless the file was written again since.
     pub(crate) fn get(&self, file: &RemoteFile) -> Option<&Output> {
         self.find(file).filter(|output| output.source.as_ref().is_some_and(|source| !self.rewritten.contains(source)))
+    }
+
+    /// Returns the registry entry of an output's file, if it is not registered yet.
+    pub(crate) fn unregistered(&self, output: &Output) -> Option<&FileRecord> {
+        self.unregistered.get(&output.file_id?)
+    }
+
+    /// Registers the files that are not registered yet.
+    pub(crate) async fn register(&self, store: &OutputStore) {
+        for record in self.unregistered.values() {
+            store.register(record).await;
+        }
+    }
+
+    /// Deletes the files that are not registered yet.
+    pub(crate) async fn discard_unregistered(&self, store: &OutputStore) {
+        let unregistered = self.outputs.iter().filter(|output| self.unregistered(output).is_some());
+        store.discard(&unregistered.cloned().collect::<Vec<_>>()).await;
     }
 
     /// All outputs, in the order they were recorded.

@@ -2,12 +2,13 @@
 
 use super::{
     early_outputs::StoredOutputs,
-    store_output::{OutputStore, StoreError, source_of, unavailable},
+    store_output::{OutputStore, StoreError, StoredOutput, source_of, unavailable},
 };
 use crate::{
     backoff::Backoff,
     comfy::NodeOutput,
     dispatcher::{attempt::stage_error::StageError, redis_retry::until_answered},
+    queue::FileRecord,
     task::{Failure, FailureKind, FileId, Output},
 };
 use std::{collections::HashSet, time::Duration};
@@ -19,12 +20,17 @@ const FETCHES_MAX: u32 = 4;
 /// First and longest delay between two attempts.
 const FETCH_DELAYS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
+/// Largest number of files registered by the call that ends the task; further ones are registered when they are stored.
+const FILES_MAX: usize = 32;
+
 /// Outputs of an ended prompt.
 pub(crate) struct Collected {
     /// All outputs, in the order of the graph.
     pub(crate) outputs: Vec<Output>,
-    /// Files stored by this call.
+    /// Files that the task does not have yet.
     pub(crate) fresh: Vec<Output>,
+    /// Registry entries of those that are not registered yet.
+    pub(crate) files: Vec<FileRecord>,
     /// Files that were stored early and are superseded.
     pub(crate) replaced: Vec<Output>,
 }
@@ -42,7 +48,7 @@ pub(crate) async fn collect(
     let mut collection = Collection::begin(store, stored).await;
     for one in made {
         if let Err(error) = collection.add(one).await {
-            store.discard(&collection.fresh).await;
+            store.discard(&collection.fresh[collection.early..]).await;
             return Err(error);
         }
     }
@@ -71,17 +77,29 @@ struct Collection<'a> {
     named: HashSet<String>,
     outputs: Vec<Output>,
     fresh: Vec<Output>,
+    /// Number of the first of those that were stored early.
+    early: usize,
+    files: Vec<FileRecord>,
 }
 
 impl<'a> Collection<'a> {
     async fn begin(store: &'a OutputStore, stored: &'a StoredOutputs) -> Self {
         let mut gone = HashSet::new();
-        for id in stored.outputs().iter().filter_map(|output| output.file_id) {
+        let registered = stored.outputs().iter().filter(|output| stored.unregistered(output).is_none());
+        for id in registered.filter_map(|output| output.file_id) {
             if until_answered(store.call("file"), || store.instance.queue().file(id)).await.is_none() {
                 gone.insert(id);
             }
         }
-        Self { store, stored, gone, named: HashSet::new(), outputs: Vec::new(), fresh: Vec::new() }
+        let (named, outputs, fresh, files) = (HashSet::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut collection = Self { store, stored, gone, named, outputs, fresh, early: 0, files };
+        for output in stored.outputs() {
+            if let Some(record) = stored.unregistered(output) {
+                collection.add_fresh(output, record.clone()).await;
+            }
+        }
+        collection.early = collection.fresh.len();
+        collection
     }
 
     async fn add(&mut self, made: &NodeOutput) -> Result<(), StageError> {
@@ -95,12 +113,22 @@ impl<'a> Collection<'a> {
                 return Ok(());
             }
         }
-        let output = Output { source: None, ..fetch(self.store, made).await? };
-        if output.file_id.is_some() {
-            self.fresh.push(output.clone());
+        let StoredOutput { output, record } = fetch(self.store, made).await?;
+        let output = Output { source: None, ..output };
+        if let Some(record) = record {
+            self.add_fresh(&output, record).await;
         }
         self.outputs.push(output);
         Ok(())
+    }
+
+    async fn add_fresh(&mut self, output: &Output, record: FileRecord) {
+        self.fresh.push(output.clone());
+        if self.files.len() < FILES_MAX {
+            self.files.push(record);
+        } else {
+            self.store.register(&record).await;
+        }
     }
 
     fn is_registered(&self, output: &Output) -> bool {
@@ -116,11 +144,13 @@ impl<'a> Collection<'a> {
             !self.is_registered(output) || output.source.as_ref().is_none_or(|source| self.named.contains(source))
         });
         self.outputs.extend(unlisted.into_iter().map(|output| Output { source: None, ..output }));
-        Collected { outputs: self.outputs, fresh: self.fresh, replaced }
+        // Superseded before it was registered: the discard of `replaced` deletes its bytes.
+        self.files.retain(|record| replaced.iter().all(|output| output.file_id != Some(record.id)));
+        Collected { outputs: self.outputs, fresh: self.fresh, files: self.files, replaced }
     }
 }
 
-async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<Output, StageError> {
+async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<StoredOutput, StageError> {
     let mut delays = Backoff::new(FETCH_DELAYS.0, FETCH_DELAYS.1);
     for _ in 1..FETCHES_MAX {
         match store.store(made).await {

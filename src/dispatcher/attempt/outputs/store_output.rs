@@ -10,7 +10,7 @@ use crate::{
     },
     media::Probe,
     metrics,
-    queue::{FileKind, FileRecord},
+    queue::{FileKind, FileRecord, SharedObject},
     store::{self, Store, Stored},
     task::{Attempt, Failure, FailureKind, FileId, Output, OutputKind, TaskId},
 };
@@ -30,6 +30,13 @@ pub(crate) struct OutputStore {
     pub(crate) cancelled: CancellationToken,
 }
 
+/// An output whose bytes are stored.
+pub(crate) struct StoredOutput {
+    pub(crate) output: Output,
+    /// Registry entry of its file, not written yet; `None` for a text.
+    pub(crate) record: Option<FileRecord>,
+}
+
 /// The reason an output was not stored.
 pub(crate) enum StoreError {
     /// The download broke off, or the instance answered with an error.
@@ -44,18 +51,18 @@ impl OutputStore {
         RedisCall::of_attempt(verb, &self.instance.target.id, self.task, self.attempt)
     }
 
-    /// Stores one output, without retries.
+    /// Stores one output, without retries. Its file is registered later: by the call that names it in the task, or by
+    /// [`OutputStore::register`].
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is registered then.
-    pub(crate) async fn store(&self, made: &NodeOutput) -> Result<Output, StoreError> {
+    /// [`StoreError`].
+    pub(crate) async fn store(&self, made: &NodeOutput) -> Result<StoredOutput, StoreError> {
         match made {
-            NodeOutput::Text { node_id, text } => Ok(Output {
-                node_id: node_id.clone(),
-                kind: OutputKind::Text,
-                text: Some(text.clone()),
-                ..Output::default()
-            }),
+            NodeOutput::Text { node_id, text } => {
+                let (node_id, text) = (node_id.clone(), Some(text.clone()));
+                let output = Output { node_id, kind: OutputKind::Text, text, ..Output::default() };
+                Ok(StoredOutput { output, record: None })
+            }
             NodeOutput::File { node_id, key, file, .. } => self.store_file(node_id, key, file).await,
         }
     }
@@ -80,7 +87,26 @@ impl OutputStore {
         &self.instance.shared.parts.store
     }
 
-    async fn store_file(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<Output, StoreError> {
+    /// Registers a file on its own.
+    pub(crate) async fn register(&self, record: &FileRecord) {
+        let shared = until_answered(self.call("add_file"), || self.instance.queue().add_file(record)).await;
+        if let Some(object) = shared {
+            self.share(&[SharedObject { file: record.id, size_bytes: record.size_bytes, object }]).await;
+        }
+    }
+
+    /// Deletes duplicate bytes of files that were registered with an older object.
+    pub(crate) async fn share(&self, shared: &[SharedObject]) {
+        for SharedObject { file, size_bytes, object } in shared {
+            if let Err(error) = self.files().share(*file, *object, *size_bytes).await {
+                // The collector deletes the duplicate within an hour.
+                let (task, attempt) = (self.task, self.attempt);
+                tracing::warn!(%file, %task, %attempt, %error, "duplicate bytes of an output not deleted");
+            }
+        }
+    }
+
+    async fn store_file(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<StoredOutput, StoreError> {
         let (id, stored) = self.fetch(file).await?;
         let filename = store::clean_filename(&file.filename);
         let content_type = store::content_type(&stored.head, &filename);
@@ -97,16 +123,8 @@ impl OutputStore {
             created_ms: 0,
             shares: None,
         };
-        let shared = until_answered(self.call("add_file"), || self.instance.queue().add_file(&record)).await;
-        if let Some(object) = shared
-            && let Err(error) = self.files().share(id, object, stored.size_bytes).await
-        {
-            // The collector deletes the duplicate within an hour.
-            let (task, attempt) = (self.task, self.attempt);
-            tracing::warn!(file = %id, %task, %attempt, %error, "duplicate bytes of an output not deleted");
-        }
         metrics::output_stored(stored.size_bytes);
-        Ok(Output {
+        let output = Output {
             node_id: node_id.to_owned(),
             kind: store::kind_of(content_type, key, &filename),
             file_id: Some(id),
@@ -121,7 +139,8 @@ impl OutputStore {
             truncated: false,
             temporary: file.folder_type == "temp",
             source: Some(source_of(file)),
-        })
+        };
+        Ok(StoredOutput { output, record: Some(record) })
     }
 
     /// Downloads a file into the store, under a new id: remains of an earlier try must not collide with it.

@@ -43,7 +43,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_result_after_a_cancel_is_refused_and_frees_the_slot",
     ),
-    guarded("finish", "free_slot(instance, id)\npublish", "publish", "a_task_runs_from_enqueue_to_finish"),
+    guarded("finish", "redis.call('HDEL', in_flight_key(instance), id)\n", "", "a_task_runs_from_enqueue_to_finish"),
     mutant(
         "finish",
         "if task.settled_by == settling and task.state == state then",
@@ -56,7 +56,6 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_task_can_finish_without_a_recorded_start",
     ),
-    mutant("finish", "publish_instance(instance, now)\nreturn", "return", "busy_and_idle_are_published"),
     guarded(
         "lib/end_task",
         "  redis.call('SREM', cancelled_key(instance), id)\n",
@@ -75,7 +74,6 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_running_task_is_cancelled_and_its_instance_notified",
     ),
-    guarded("lib/end_task", "  leave_ledger(task.entry)\n", "", "a_waiting_task_is_cancelled"),
     guarded("lib/end_task", "  leave_lane(task.id, task.lane)\n", "", "a_waiting_task_is_cancelled"),
     mutant("lib/end_task", "  redis.call('ZREM', root .. 'delayed', task.id)\n", "", "a_delayed_task_is_cancelled"),
     mutant(
@@ -97,15 +95,10 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_task_needs_its_files_until_it_ends",
     ),
-    mutant("lib/end_task", "'state', state, 'finished', now,", "'state', state,", "a_waiting_task_is_cancelled"),
-    mutant(
-        "lib/end_task",
-        "redis.call('HINCRBY', task_key(task.id), 'version', 1)",
-        "1",
-        "a_waiting_task_is_cancelled",
-    ),
-    mutant("lib/end_task", "    count_completed(now)\n", "", "completions_are_counted_for_a_minute"),
-    mutant("lib/end_task", "(at == tostring(second)) and", "", "completions_are_counted_for_a_minute"),
+    mutant("lib/end_task", "'state', state, 'finished', at,", "'state', state,", "a_waiting_task_is_cancelled"),
+    mutant("lib/end_task", "'version', version, unpack(extra)", "unpack(extra)", "a_waiting_task_is_cancelled"),
+    mutant("lib/run_times", "slot, second .. ':' .. count }", "'x', '' }", "completions_are_counted_for_a_minute"),
+    mutant("lib/run_times", "at == tostring(second) and", "", "completions_are_counted_for_a_minute"),
     mutant("lib/end_task", "math.max(1, #lines - ATTEMPTS_KEPT + 1)", "1", "history_keeps_the_last_twenty"),
     mutant(
         "lib/end_task",
@@ -121,7 +114,6 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("nack", " - tonumber(task.uncounted or '0')", "", "no_requeue_counts_as_an_attempt"),
     guarded("nack", "free_slot(instance, id)\nmove_index", "move_index", "a_retry_waits_and_avoids_the_instance"),
-    guarded("nack", "leave_ledger(task.entry)\n", "", "a_retry_waits_and_avoids_the_instance"),
     guarded("nack", "move_index(task, STATUS[task.state], 'pending')\n", "", "a_retry_waits_and_avoids_the_instance"),
     mutant(
         "nack",
@@ -129,7 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
         "'not_this_attempt'",
         "a_retry_waits_and_avoids_the_instance",
     ),
-    mutant("nack", "'entry', 'started', 'progress'", "'entry'", "a_retry_waits_and_avoids_the_instance"),
+    mutant("nack", "'started', 'progress', ", "", "a_retry_waits_and_avoids_the_instance"),
     mutant("requeue", "lost >= losses_max", "lost > losses_max", "a_second_loss_is_poison"),
     mutant("requeue", "is_lost and 1 or 0", "0", "a_second_loss_is_poison"),
     mutant("requeue", "(task.uncounted or '0') + 1", "(task.uncounted or '0')", "requeued_attempts_are_not_counted"),
@@ -139,7 +131,6 @@ pub const MUTANTS: &[Mutant] = &[
         "local tag = next_tag(task.lane, task.owner)",
         "a_requeued_task_keeps_its_place_and_its_attempts",
     ),
-    guarded("requeue", "leave_ledger(task.entry)\n", "", "a_requeued_task_keeps_its_place_and_its_attempts"),
     mutant(
         "requeue",
         "free_slot(instance, id)\nmove_index",
@@ -182,11 +173,11 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("lib/attempts", "  move_index(task, 'pending', 'running')\n", "", "a_task_runs_from_enqueue_to_finish"),
     mutant(
         "lib/attempts",
-        "  if task.state == 'running' then\n    return\n  end\n",
+        "  if task.state == 'running' then\n    return task.version\n  end\n",
         "",
         "a_task_runs_from_enqueue_to_finish",
     ),
-    mutant("progress", "record_start(task, now)\n", "", "progress_records_the_start"),
+    mutant("progress", "record_start(task, now) + 1", "task.version + 1", "progress_records_the_start"),
     mutant("finish", " .. ':' .. outcome", "", "a_final_failure_is_final"),
     mutant("nack", " .. ':' .. outcome", "", "a_failed_last_attempt_fails_the_task"),
     mutant("requeue", "':poison'", "':node_error'", "a_second_loss_is_poison"),
@@ -265,7 +256,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     guarded(
         "lib/end_task",
-        "redis.call('HSET', task_key(task.id), 'error_type', outcome)",
+        "    fields[#fields + 1], fields[#fields + 2] = 'error_type', outcome\n",
         "",
         "failed_tasks_are_listed_by_their_error",
     ),
@@ -275,4 +266,20 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "failed_tasks_are_listed_by_their_error",
     ),
+    mutant("progress", "'version', version)", "'version', task.version)", "every_change_of_a_task_is_published"),
+    mutant(
+        "lib/attempts",
+        "task.state, task.version = 'running', task.version + 1",
+        "task.state = 'running'",
+        "every_change_of_a_task_is_published",
+    ),
+    mutant(
+        "lib/end_task",
+        "    redis.call('HDEL', task_key(task.id), 'retry_at')\n",
+        "",
+        "a_delayed_task_is_cancelled",
+    ),
+    mutant("lib/end_task", "state == 'cancelled' and #extra > 0", "false", "dispatchers_get_what_they_act_on"),
+    mutant("enable", "now_ms(), true)", "now_ms())", "dispatchers_get_what_they_act_on"),
+    mutant("config_put", "{ 'events', 'control' }", "{ 'events' }", "dispatchers_get_what_they_act_on"),
 ];

@@ -31,7 +31,7 @@ pub const MUTANTS: &[Mutant] = &[
         "before",
         "outputs_lost_in_a_failover_are_requested_again",
     ),
-    mutant("early_output", "record_start(task, now)\n", "", "an_early_output_records_the_start"),
+    mutant("early_output", "record_start(task, now) + 1", "task.version + 1", "an_early_output_records_the_start"),
     mutant(
         "early_output",
         "known == 0 and outputs or ",
@@ -45,12 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
         "'outputs_told', count",
         "early_outputs_are_added_once_and_in_order",
     ),
-    mutant(
-        "early_output",
-        "redis.call('HINCRBY', task_key(id), 'version', 1)",
-        "1",
-        "early_outputs_are_added_once_and_in_order",
-    ),
+    mutant("early_output", ", 'version', version)", ")", "early_outputs_are_added_once_and_in_order"),
     mutant("nack", "drop_all_outputs(id, now)\n", "", "a_retry_drops_early_outputs"),
     mutant(
         "nack",
@@ -118,5 +113,35 @@ pub const MUTANTS: &[Mutant] = &[
         "    if dropped == FILES_MAX then\n      return true",
         "    if false then\n      return true",
         "many_outputs_of_an_abandoned_attempt_are_deleted_in_several_calls",
+    ),
+    mutant(
+        "early_output",
+        "local objects = register_outputs(8, id, now)\n",
+        "local objects = {}\n",
+        "files_are_registered_by_the_call_that_names_them",
+    ),
+    mutant(
+        "early_output",
+        "return { 'done', objects_of(8) }",
+        "return { 'done', {} }",
+        "files_are_registered_by_the_call_that_names_them",
+    ),
+    mutant(
+        "finish",
+        "local objects = register_outputs(10, id, now)\n",
+        "local objects = {}\n",
+        "files_are_registered_by_the_call_that_names_them",
+    ),
+    mutant(
+        "finish",
+        "return { 'done', objects_of(10) }",
+        "return { 'done', {} }",
+        "files_are_registered_by_the_call_that_names_them",
+    ),
+    mutant(
+        "lib/register_file",
+        "redis.call('HGET', file_key(file), 'object')\n      or ",
+        "false or ",
+        "files_are_registered_by_the_call_that_names_them",
     ),
 ];

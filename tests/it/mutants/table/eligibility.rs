@@ -43,7 +43,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("restricted_tasks", "'LIMIT', 0, limit", "'LIMIT', 0, -1", "restricted_tasks_are_read_in_pages"),
     mutant(
         "lib/accept",
-        "    redis.call('ZADD', root .. 'narrowed', now, id)\n",
+        "    add_entry(root .. 'narrowed', now, id)\n",
         "",
         "an_instance_that_meets_the_requirements_later_is_admitted",
     ),
@@ -62,20 +62,15 @@ pub const MUTANTS: &[Mutant] = &[
         "a_run_time_is_counted_once",
     ),
     mutant("finish", "task.started or task.claimed or now", "task.claimed or now", "a_run_time_is_counted_once"),
-    mutant("lib/run_times", "  add_run('all', took)\n", "", "a_run_time_is_counted_once"),
+    mutant("lib/run_times", "{ 'all', add_run(known[1], took), slot,", "{ slot,", "a_run_time_is_counted_once"),
     mutant("lib/run_times", "1 / NEWEST_SHARE)", "1000)", "a_run_time_is_counted_once"),
     mutant(
         "lib/run_times",
-        "  while redis.call('ZCARD', root .. 'speeds-used') > WORKFLOWS_MAX do\n",
+        "  while not known[3] and redis.call('ZCARD', root .. 'speeds-used') > WORKFLOWS_MAX do\n",
         "  while false do\n",
         "run_times_are_kept_for_a_limited_number_of_workflows",
     ),
-    mutant(
-        "lib/accept",
-        "    redis.call('HSET', task_key(id), 'workflow_hash', task.workflow_hash)\n",
-        "",
-        "a_run_time_is_counted_once",
-    ),
+    mutant("lib/accept", "'only', 'workflow_hash',", "'only',", "a_run_time_is_counted_once"),
     mutant(
         "wait_facts",
         "redis.call('ZCARD', wait_key(lane))\nelse",

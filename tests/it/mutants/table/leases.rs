@@ -5,8 +5,8 @@ use super::{Mutant, guarded, mutant};
 pub const MUTANTS: &[Mutant] = &[
     mutant(
         "lib/installation",
-        "redis.call('EXISTS', KEYS[2]) == 0",
-        "false",
+        "if claims_from == false then",
+        "if false then",
         "an_emptied_redis_refuses_every_call_and_stays_empty",
     ),
     mutant(
@@ -23,7 +23,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "check_redis_restart",
-        "redis.call('SET', root .. 'installation:' .. installation, '')",
+        "redis.call('SET', root .. 'installation:' .. installation, redis.call('HGET', root .. 'meta', 'claims_from') or '0')",
         "",
         "a_process_that_knows_its_installation_makes_no_new_one",
     ),
@@ -110,4 +110,17 @@ pub const MUTANTS: &[Mutant] = &[
         "the_next_owner_sees_an_orphan_prompt_for_an_hour",
     ),
     mutant("orphan_prompts", "'(' .. (now - keep_ms)", "'-inf'", "the_next_owner_sees_an_orphan_prompt_for_an_hour"),
+    mutant(
+        "renew",
+        "  redis.call('ZADD', root .. 'leases', unpack(deadlines))\n",
+        "",
+        "free_leases_are_listed_with_their_last_owner",
+    ),
+    mutant("leases", "'-inf', now_ms())", "'-inf', '+inf')", "free_leases_are_listed_with_their_last_owner"),
+    mutant(
+        "acquire",
+        "  if redis.call('SISMEMBER', root .. 'disabled', instance) == 1 then\n",
+        "  if false then\n",
+        "a_disabled_instance_claims_nothing",
+    ),
 ];

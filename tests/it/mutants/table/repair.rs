@@ -19,25 +19,6 @@ pub const MUTANTS: &[Mutant] = &[
     guarded("gc", "task_key(id), payload_key(id)", "task_key(id)", "ended_tasks_are_collected_without_a_trace"),
     mutant("gc", "      drop_file(file, now)\n", "", "outputs_become_orphans_when_their_task_is_collected"),
     mutant("gc", "'-inf', now,", "'-inf', '+inf',", "outputs_become_orphans_when_their_task_is_collected"),
-    mutant("lib/task_stream", "    if #taken > 0 then", "    if true then", "the_next_claim_recreates_a_lost_ledger"),
-    mutant(
-        "lib/task_stream",
-        "    if taken.err then\n      ensure_group()",
-        "    if taken.err then",
-        "the_next_claim_recreates_a_lost_consumer_group",
-    ),
-    mutant(
-        "lib/repair",
-        "      redis.call('XACK', root .. 'jobs', GROUP, task.entry)\n",
-        "",
-        "an_entry_claimed_by_hand_is_released",
-    ),
-    mutant(
-        "lib/repair",
-        "    if holder ~= task.instance then",
-        "    if holder == nil then",
-        "an_entry_claimed_by_hand_is_released",
-    ),
     mutant("lib/repair", "    ensure(root .. 'delayed', task.retry_at, task.id)\n", "", "every_lost_key_is_rebuilt"),
     mutant("lib/repair", "      ensure(index_key(status), task.created, task.id)\n", "", "every_lost_key_is_rebuilt"),
     mutant(
@@ -60,13 +41,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "a_task_whose_hash_is_lost_leaves_no_trace",
     ),
-    mutant(
-        "repair_index",
-        "if not task or task.entry ~= entry[1] then",
-        "if false then",
-        "duplicates_in_the_ledger_are_removed",
-    ),
-    mutant("repair_index", "ensure_group()\n", "", "every_lost_key_is_rebuilt"),
+    mutant("repair_index", "if index == 'leases' then", "if false then", "every_lost_key_is_rebuilt"),
     mutant(
         "forget_instance",
         "redis.call('ZREM', root .. 'leases', instance)\n",
@@ -85,7 +60,7 @@ pub const MUTANTS: &[Mutant] = &[
         "",
         "failed_tasks_are_listed_by_their_error",
     ),
-    mutant("repair_index", "redis.call('ZREM', root .. index, id)", "0", "failed_tasks_are_listed_by_their_error"),
+    mutant("repair_index", "redis.call('ZREM', root .. index, member)", "0", "failed_tasks_are_listed_by_their_error"),
     mutant(
         "requeue",
         "publish_instance(instance, now)\n  return { 'poisoned' }",
