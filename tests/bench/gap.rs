@@ -87,6 +87,7 @@ fn task(number: usize) -> NewTask {
     NewTask {
         id: TaskId::new(),
         owner: "admin".to_owned(),
+        is_unlisted: true,
         priority: Priority::Normal,
         fingerprint: String::new(),
         max_attempts: 3,

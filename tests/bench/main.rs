@@ -1,5 +1,6 @@
 //! `cargo bench [-- <name>…]`: performance of the service relative to a minimal server with the same function, measured
-//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`, `params`, `large`.
+//! on the same machine in the same run. Names: `submit`, `fanout`, `list`, `gap`, `idle`, `params`, `large`,
+//! `task-cost`. `SHUZHIREN_BENCH_BINARY` names another program to be measured by the same driver.
 //!
 //! Servers run as separate processes; this process only generates load, on one thread.
 #![allow(
@@ -29,6 +30,7 @@ mod redis;
 mod resp;
 mod sockets;
 mod submit;
+mod task_cost;
 
 fn main() {
     let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--bench")).collect();
@@ -59,6 +61,9 @@ fn main() {
     }
     if wanted("idle") {
         runtime.block_on(idle::run());
+    }
+    if wanted("task-cost") {
+        runtime.block_on(task_cost::run());
     }
     if wanted("params") {
         params::run();

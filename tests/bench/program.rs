@@ -20,7 +20,7 @@ pub struct Program {
 impl Program {
     /// Starts `shuzhiren <role>` on a free port and waits until it is listening.
     pub fn start(role: &str, environment: &[(&str, String)]) -> Self {
-        Self::launch(Command::new(env!("CARGO_BIN_EXE_shuzhiren")).arg(role), environment)
+        Self::launch(Command::new(binary()).arg(role), environment)
     }
 
     /// Starts this binary in another role and waits until it is listening.
@@ -30,7 +30,7 @@ impl Program {
 
     /// Starts `shuzhiren <role>` without waiting.
     pub fn background(role: &str, environment: &[(&str, String)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shuzhiren"));
+        let mut command = Command::new(binary());
         Self::spawn(command.arg(role), environment)
     }
 
@@ -84,6 +84,11 @@ impl Drop for Program {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// Returns the program to be measured.
+fn binary() -> String {
+    std::env::var("SHUZHIREN_BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_shuzhiren").to_owned())
 }
 
 /// Returns a token that every role accepts, because all share the key.
