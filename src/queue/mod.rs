@@ -93,7 +93,7 @@
 //! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |
 //! | `given-up`, `given-up:<task>` | SET | tasks, and the many files of their abandoned attempts, to be deleted |
 //! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second; failed logins; elected process; Redis' run id, installation |
-//! | `installation:<id>` | STRING | empty; the fence of every script asks for it |
+//! | `installation:<id>` | STRING | time from which tasks may be claimed; every script refuses if it is not there |
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | latest preview of a running task; mark that a client watches |
 //! | `events` | channel | all events |
 //! | `control` | channel | events on which dispatchers act: cancels of tasks in flight, config, switches of instances |

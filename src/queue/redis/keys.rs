@@ -67,7 +67,7 @@ impl Root {
         format!("{}meta", self.0)
     }
 
-    /// STRING, empty: exists while this Redis holds the installation.
+    /// STRING, the time from which tasks may be claimed: exists while this Redis holds the installation.
     pub(crate) fn installation(&self, id: &str) -> String {
         format!("{}installation:{id}", self.0)
     }
