@@ -19,7 +19,7 @@ local planned, planned_count = {}, 0
 -- Owner → counted bytes of their payloads; and of all of them.
 local planned_bytes, planned_bytes_all = {}, 0
 
--- What is left of a quota; 0 = no limit.
+-- Returns the rest of a quota; 0 = no limit.
 local function left(max, used) return max > 0 and math.max(1, max - used) or 0 end
 
 -- Returns the tag of the task's reply, and its second item.

@@ -16,7 +16,7 @@ end
 
 -- Seconds in the ring of completions.
 local SECONDS = 120
--- A workflow's last use is recorded for its first runs, and then in one second of so many.
+-- After a workflow's first runs, its last use is recorded in one second of 16.
 local USE_SECONDS = 16
 
 -- Counts a completion: in the mean of all runs, in that of its workflow, and in the ring of completions by second

@@ -16,7 +16,7 @@ const START_DELAY: Duration = Duration::from_millis(30);
 /// Delay after a failed write.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// What of a prompt Redis has recorded.
+/// The start and the progress of a prompt, and which of it Redis has recorded.
 pub(crate) struct ProgressRecorder {
     is_start_recorded: bool,
     /// Whether there is progress that was not given to the writer.

@@ -23,7 +23,7 @@ pub struct Leases {
     pub count: usize,
     /// Released and expired leases, with the last owner of an expired one; empty = released.
     pub free: Vec<(InstanceId, String)>,
-    /// Those instances, if they were asked for.
+    /// All instances that have, or had, a lease, if they were asked for.
     pub instances: BTreeSet<InstanceId>,
 }
 
