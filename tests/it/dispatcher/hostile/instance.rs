@@ -57,6 +57,15 @@ impl Script {
         Self { answer: Box::new(answer), ..Self::default() }
     }
 
+    /// Replaces the history entry of the latest prompt.
+    pub fn history(body: impl Fn(&str) -> Response + Send + Sync + 'static) -> Self {
+        let answer = move |asked: &str, prompt: &str| {
+            let is_entry = asked == format!("GET /history/{prompt}");
+            is_entry.then(|| body(prompt))
+        };
+        Self { answer: Box::new(answer), ..Self::default() }
+    }
+
     /// Sends these frames once a prompt is posted.
     pub fn frames(frames: impl Fn(&str) -> Vec<Message> + Send + Sync + 'static) -> Self {
         Self { frames: Box::new(frames), ..Self::default() }

@@ -31,7 +31,7 @@ async fn an_unusable_output_name_fails_the_task_at_once() {
     ];
     for (seed, name) in names.into_iter().enumerate() {
         let outputs = format!(r#"{{"3":{{"images":[{{"filename":"fine.png"}},{name}]}}}}"#);
-        instance.play(Script::reply("GET /history/", move |prompt| ok(history(prompt, &outputs))));
+        instance.play(Script::history(move |prompt| ok(history(prompt, &outputs))));
         let id = stack.client.submit(json!({"workflow": workflow::quick(seed as u64), "maxAttempts": 3})).await;
         let task = stack.client.wait_ended(&id).await;
         assert_eq!((&task["status"], &task["attempt"]), (&json!("failed"), &json!(1)), "{name}: {task}");
