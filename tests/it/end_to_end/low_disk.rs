@@ -6,7 +6,12 @@ use crate::support::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{io::Write, path::Path, process::Command, time::Instant};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::Command,
+    time::Instant,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_task_is_claimed_without_room_for_its_outputs() {
@@ -51,7 +56,9 @@ fn start_on_small_disk(folder: &Path, port: u16) -> Option<Role> {
 }
 
 async fn upload(client: &ApiClient, bytes: usize) -> (u16, Value) {
-    let noise: Vec<u8> = (0..bytes / 16).flat_map(|_| *uuid::Uuid::new_v4().as_bytes()).collect();
+    // Of their own, so that no two share their bytes.
+    let mut noise = vec![0; bytes];
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
     let part = reqwest::multipart::Part::bytes(noise).file_name("noise.bin");
     let form = reqwest::multipart::Form::new().part("file", part);
     let request = client.http().post(format!("{}/api/files/upload", client.base)).bearer_auth(&client.token);

@@ -17,6 +17,9 @@ scenarios! {
     snapshots_end_early
 }
 
+/// Tasks of more than one page.
+const COUNT: u16 = 14;
+
 fn text(bytes: usize) -> Output {
     Output { node_id: "9".to_owned(), kind: OutputKind::Text, text: Some("x".repeat(bytes)), ..Output::default() }
 }
@@ -59,14 +62,14 @@ pub async fn long_outputs_are_read_cut_in_lists(world: &World) {
 
 pub async fn a_page_of_long_facts_ends_early(world: &World) {
     let mut all = BTreeSet::new();
-    for _ in 0..30 {
+    for _ in 0..COUNT {
         all.insert(world.create(&long_facts()).await.id);
     }
     let (mut seen, mut query, mut pages) = (BTreeSet::new(), TaskQuery { limit: 200, ..TaskQuery::default() }, 0);
     loop {
         let page = world.queue.list(&query).await.unwrap();
-        assert!(!page.items.is_empty() && page.items.len() < 20, "{}", page.items.len());
-        assert_eq!(page.total, 30);
+        assert!(!page.items.is_empty() && page.items.len() < COUNT.into(), "{}", page.items.len());
+        assert_eq!(page.total, u64::from(COUNT));
         seen.extend(page.items.iter().map(|task| task.id));
         pages += 1;
         query.cursor = page.next_cursor;
@@ -78,7 +81,7 @@ pub async fn a_page_of_long_facts_ends_early(world: &World) {
     assert!(pages > 1);
     // By offset.
     let mut seen = BTreeSet::new();
-    while seen.len() < 30 {
+    while seen.len() < COUNT.into() {
         let query = TaskQuery { limit: 200, offset: seen.len() as u64, ..TaskQuery::default() };
         let page = world.queue.list(&query).await.unwrap();
         assert!(!page.items.is_empty());
@@ -90,30 +93,30 @@ pub async fn a_page_of_long_facts_ends_early(world: &World) {
 pub async fn a_batch_page_of_long_facts_ends_early(world: &World) {
     let batch = shuzhiren::task::BatchId::of(TaskId::new());
     let mut packed = Vec::new();
-    for index in 0..30 {
+    for index in 0..COUNT {
         packed.push(world.queue.pack(NewTask { id: batch.task(index), ..long_facts() }).await.unwrap());
     }
     world.queue.enqueue_batch(&packed).await.unwrap();
     let (mut seen, mut query) = (BTreeSet::new(), TaskQuery { limit: 200, ..TaskQuery::default() });
     loop {
         let page = world.queue.batch_tasks(batch, &query).await.unwrap();
-        assert!(!page.items.is_empty() && page.items.len() < 20, "{}", page.items.len());
+        assert!(!page.items.is_empty() && page.items.len() < COUNT.into(), "{}", page.items.len());
         seen.extend(page.items.iter().map(|task| task.id));
         query.cursor = page.next_cursor;
         if query.cursor.is_none() {
             break;
         }
     }
-    assert_eq!(seen, (0..30).map(|index| batch.task(index)).collect());
+    assert_eq!(seen, (0..COUNT).map(|index| batch.task(index)).collect());
 }
 
 pub async fn snapshots_end_early(world: &World) {
     let mut all = Vec::new();
-    for _ in 0..30 {
+    for _ in 0..COUNT {
         all.push(world.create(&long_facts()).await.id);
     }
     let first = world.queue.entries(&all).await.unwrap();
-    assert!(!first.is_empty() && first.len() < 20, "{}", first.len());
+    assert!(!first.is_empty() && first.len() < COUNT.into(), "{}", first.len());
     let found = world.queue.all_entries(&all).await.unwrap();
     assert_eq!(found.iter().map(|task| task.id).collect::<Vec<_>>(), all);
 }

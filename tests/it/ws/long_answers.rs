@@ -5,17 +5,15 @@ use super::{
     stage::{Dispatcher, Stage, new_task, text_output},
 };
 use serde_json::{Value, json, value::RawValue};
-use shuzhiren::task::{NewTask, Output, TaskFacts, TaskId};
+use shuzhiren::task::{BatchId, NewTask, Output, TaskFacts, TaskId};
 use std::{collections::BTreeSet, time::Duration};
 
-/// Runs a task with this metadata and these outputs.
-async fn ended(stage: &Stage, dispatcher: &Dispatcher, metadata: Option<String>, outputs: Vec<Output>) -> TaskId {
-    let metadata = metadata.map(|json| RawValue::from_string(json).unwrap());
-    let new = NewTask { facts: TaskFacts { metadata, ..TaskFacts::default() }, ..new_task("admin") };
-    stage.queue.enqueue(&new).await.unwrap();
+/// Runs a task with these outputs.
+async fn ended(stage: &Stage, dispatcher: &Dispatcher, outputs: Vec<Output>) -> TaskId {
+    let id = stage.submit("admin").await;
     let claim = dispatcher.claim().await;
     dispatcher.complete(claim, outputs).await;
-    new.id
+    id
 }
 
 /// A client that receives slowly, as through a narrow line.
@@ -35,7 +33,9 @@ async fn subscribed(client: &mut Client, ids: &[TaskId]) -> Vec<Value> {
         let message = client.next().await.unwrap_or_else(|code| panic!("closed with {code}"));
         match message["type"].as_str().unwrap() {
             "subscribed" => pieces.push(message),
-            "task_completed" => drop(endings.insert(message["data"]["taskId"].as_str().unwrap().to_owned())),
+            "task_completed" | "task_failed" => {
+                endings.insert(message["data"]["taskId"].as_str().unwrap().to_owned());
+            }
             _ => {}
         }
     }
@@ -50,12 +50,16 @@ fn ids(pieces: &[Value]) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_ended_tasks_as_one_subscribe_may_name_are_answered() {
     let stage = Stage::start().await;
-    let dispatcher = stage.dispatcher().await;
-    let metadata = format!(r#"{{"note":"{}"}}"#, "x".repeat(1_024));
-    let mut all = Vec::new();
-    for _ in 0..500 {
-        all.push(ended(&stage, &dispatcher, Some(metadata.clone()), Vec::new()).await);
+    let batch = BatchId::of(TaskId::new());
+    let all: Vec<TaskId> = (0..500).map(|index| batch.task(index)).collect();
+    let mut packed = Vec::new();
+    for id in &all {
+        let metadata = Some(RawValue::from_string(format!(r#"{{"note":"{}"}}"#, "x".repeat(1_024))).unwrap());
+        let facts = TaskFacts { metadata, ..TaskFacts::default() };
+        packed.push(stage.queue.pack(NewTask { id: *id, facts, ..new_task("admin") }).await.unwrap());
     }
+    stage.queue.enqueue_batch(&packed).await.unwrap();
+    assert_eq!(stage.queue.cancel_batch(batch).await.unwrap(), 500);
     let mut client = slow_client(&stage).await;
     let pieces = subscribed(&mut client, &all).await;
     assert_eq!(pieces.len(), 1, "they fit into one message");
@@ -71,11 +75,11 @@ async fn very_long_tasks_are_answered_in_pieces_and_cut() {
     let texts = vec![text_output("x".repeat(65_000)); 16];
     let mut all = Vec::new();
     for _ in 0..40 {
-        all.push(ended(&stage, &dispatcher, None, texts.clone()).await);
+        all.push(ended(&stage, &dispatcher, texts.clone()).await);
     }
     // Whole, but 40 of them are more than one piece.
     for _ in 0..80 {
-        all.push(ended(&stage, &dispatcher, None, vec![text_output("y".repeat(60_000))]).await);
+        all.push(ended(&stage, &dispatcher, vec![text_output("y".repeat(60_000))]).await);
     }
     let mut client = slow_client(&stage).await;
     let pieces = subscribed(&mut client, &all).await;
@@ -98,8 +102,7 @@ async fn endings_behind_a_long_answer_arrive() {
     let stage = Stage::start().await;
     let dispatcher = stage.dispatcher().await;
     let texts = vec![text_output("x".repeat(65_000)); 16];
-    let ended =
-        [ended(&stage, &dispatcher, None, texts.clone()).await, ended(&stage, &dispatcher, None, texts.clone()).await];
+    let ended = [ended(&stage, &dispatcher, texts.clone()).await, ended(&stage, &dispatcher, texts.clone()).await];
     let mut live = Vec::new();
     for _ in 0..5 {
         live.push(stage.submit("admin").await);
