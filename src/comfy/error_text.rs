@@ -168,14 +168,11 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_before_they_are_cleaned() {
-        let long = Some("/a/b ".repeat(1 << 20));
-        let node = FailedNode {
-            node_id: long.clone(),
-            node_type: long.clone(),
-            exception_type: long.clone(),
-            traceback: Vec::new(),
-        };
-        let failure = node.into_failure(FailureKind::NodeError, &long.unwrap());
+        let text = "/a/b ".repeat(1 << 20);
+        let long = Some(text.clone());
+        let node =
+            FailedNode { node_id: long.clone(), node_type: long.clone(), exception_type: long, traceback: Vec::new() };
+        let failure = node.into_failure(FailureKind::NodeError, &text);
         assert!(failure.message.len() <= 2_000 && failure.node_id.unwrap().len() <= limits::WORD_BYTES_MAX);
     }
 

@@ -126,7 +126,7 @@ pub enum PromptStatus {
     /// Executing.
     Running,
     /// Ended, with an entry in the history.
-    Ended(PromptResult),
+    Ended(Box<PromptResult>),
     /// In neither queue nor history: it never arrived, or the instance lost it (restart, history cleared).
     Unknown,
 }

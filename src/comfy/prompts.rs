@@ -83,7 +83,7 @@ impl Client {
                 Some("in_progress") => return Ok(PromptStatus::Running),
                 Some("completed" | "failed" | "cancelled") => {
                     if let Some(result) = self.history(prompt).await? {
-                        return Ok(PromptStatus::Ended(result));
+                        return Ok(PromptStatus::Ended(Box::new(result)));
                     }
                 }
                 // An unknown status, or no such job: /queue and /history decide.
@@ -98,7 +98,7 @@ impl Client {
         if queue.pending.contains(&id) {
             return Ok(PromptStatus::Pending);
         }
-        Ok(self.history(prompt).await?.map_or(PromptStatus::Unknown, PromptStatus::Ended))
+        Ok(self.history(prompt).await?.map_or(PromptStatus::Unknown, |result| PromptStatus::Ended(Box::new(result))))
     }
 
     /// Like [`Client::status`], to be called after an event that suggests the end: polls for up to two seconds until

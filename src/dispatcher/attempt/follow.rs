@@ -119,7 +119,7 @@ impl Follower {
     /// Reads the ending after the end event, which arrives a moment before the history entry (protocol §3).
     async fn ending(&self, context: &AttemptContext) -> Result<Option<PromptResult>, StageError> {
         match self.client.result(context.prompt).await {
-            Ok(PromptStatus::Ended(ending)) => Ok(Some(ending)),
+            Ok(PromptStatus::Ended(ending)) => Ok(Some(*ending)),
             Err(Error::TooLong(reason)) => Err(too_long(reason)),
             // Not ended after all, or the instance does not answer: the next look decides.
             Ok(PromptStatus::Pending | PromptStatus::Running | PromptStatus::Unknown) | Err(_) => Ok(None),
@@ -194,7 +194,7 @@ impl Follower {
         match sighting {
             PromptStatus::Ended(ending) => {
                 self.begin();
-                return Ok(Some(ending));
+                return Ok(Some(*ending));
             }
             PromptStatus::Running => {
                 if self.began.is_none() {

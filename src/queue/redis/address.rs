@@ -35,7 +35,8 @@ pub(crate) fn config(settings: &RedisSettings) -> Result<Config> {
         && username.is_none()
         && password.is_none()
     {
-        (username.clone_from(&config.username), password.clone_from(&config.password));
+        username.clone_from(&config.username);
+        password.clone_from(&config.password);
     }
     if let Some(path) = &settings.redis_ca {
         if config.tls.is_none() {

@@ -38,7 +38,7 @@ pub(crate) async fn check(config: &Config, client: &Client, slot: u16, durabilit
         let info = CustomCommand::new_static("INFO", ClusterHash::FirstKey, false);
         let info: String = node.0.custom(info, Vec::<String>::new()).await.map_err(from_fred)?;
         let fsync = setting_of(&node.0, slot, "appendfsync").await?;
-        let validated = ServerInfo::parse(&info).as_primary().validate(durability, fsync.as_deref());
+        let validated = ServerInfo::parse(&info).into_primary().validate(durability, fsync.as_deref());
         validated.map_err(|refusal| Error::Unusable(format!("cluster node {server}: {refusal}")))?;
     }
     Ok(())

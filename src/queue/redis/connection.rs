@@ -164,7 +164,7 @@ impl Connection {
         let options = Options { timeout: Some(timeout), max_attempts: Some(1), ..Options::default() };
         let ping = CustomCommand::new_static("PING", ClusterHash::Custom(self.target.slot), false);
         let client = self.client().with_options(&options);
-        self.ask(client.custom(ping, Vec::<String>::new())).await
+        Box::pin(self.ask(client.custom(ping, Vec::<String>::new()))).await
     }
 
     /// Returns for how long the server has owed an answer; zero if it owes none.

@@ -36,7 +36,8 @@ pub(crate) async fn settle_sentinels(config: &mut Config) {
 /// Maps the error of a failed connection; says whose credentials were refused.
 pub(crate) async fn explain(config: &Config, error: FredError) -> Error {
     let is_sentinel = matches!(config.server, ServerConfig::Sentinel { .. });
-    if !is_refusal(&error) && !(is_sentinel && *error.kind() == ErrorKind::Sentinel) {
+    let is_explainable = is_refusal(&error) || (is_sentinel && *error.kind() == ErrorKind::Sentinel);
+    if !is_explainable {
         return from_fred(error);
     }
     for probe in sentinels(config) {

@@ -71,7 +71,7 @@ impl ServerInfo {
     }
 
     /// Returns the same, as if it were a primary.
-    pub(crate) fn as_primary(self) -> Self {
+    pub(crate) fn into_primary(self) -> Self {
         Self { is_replica: false, ..self }
     }
 
