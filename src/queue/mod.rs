@@ -374,9 +374,9 @@ async fn watch(
 /// Whether Redis is a new process since the last call of any process. Leases get new deadlines then.
 async fn redis_restarted(caller: &ScriptCaller) -> Result<bool> {
     let Some(installation) = &caller.installation else { return Ok(false) };
-    let args = vec![installation.id().into(), switch(true)];
+    let (was_lost, args) = (installation.is_lost(), vec![installation.id().into(), switch(true)]);
     // Unfenced, so that data of an earlier release, which has no key for the fence, is taken.
     let reply = caller.call_unfenced(caller.pool.next(), Verb::CheckRedisRestart, args).await;
-    installation.observe(&reply);
+    installation.observe(was_lost, &reply);
     Ok(reply?.tag() == "booted")
 }

@@ -4,7 +4,7 @@
 //! file) or replaced refuses all its calls with [`Error::Lost`], so that no task is accepted into an empty system. It
 //! recovers by itself when the data is back. A process that is started again takes the namespace as it is.
 
-use super::{keys::Root, script_call::Reply};
+use super::keys::Root;
 use crate::{
     metrics,
     queue::{Error, Result},
@@ -43,9 +43,11 @@ impl Installation {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Takes note of the result of a call. Logs and counts changes, not calls.
-    pub(crate) fn observe(&self, result: &Result<Reply>) {
+    /// Takes note of the result of a call; `was_lost` is the state when the call began. Logs changes, not calls. The late
+    /// answer to a call from before the loss does not end it.
+    pub(crate) fn observe<T>(&self, was_lost: bool, result: &Result<T>) {
         let is_lost = match result {
+            Ok(_) if !was_lost => return,
             Ok(_) => false,
             Err(Error::Lost(_)) => true,
             // Refused before the script began, or not answered.
@@ -68,5 +70,23 @@ impl Installation {
             ),
             Ok(_) => tracing::warn!(installation = %self.id, "redis holds the data of this system again"),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by panicking")]
+mod tests {
+    use super::{Error, Installation, Root};
+
+    #[test]
+    fn the_answer_to_a_call_from_before_a_loss_does_not_end_it() {
+        let installation = Installation::new(&Root::new("ns").unwrap(), "mine".to_owned());
+        installation.observe::<()>(false, &Err(Error::Lost(String::new())));
+        installation.observe(false, &Ok(()));
+        assert!(installation.is_lost());
+        installation.observe::<()>(true, &Err(Error::Unavailable(String::new())));
+        assert!(installation.is_lost());
+        installation.observe(true, &Ok(()));
+        assert!(!installation.is_lost());
     }
 }

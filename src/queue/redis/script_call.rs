@@ -45,10 +45,11 @@ impl ScriptCaller {
     /// Runs a script on this connection. Loads the script first if the server does not have it.
     pub(crate) async fn call_on(&self, connection: &Connection, verb: Verb, args: Vec<Value>) -> Result<Reply> {
         let installation = self.installation.as_deref();
+        let was_lost = installation.is_some_and(Installation::is_lost);
         let keys = installation.map_or_else(|| self.root.as_str().into(), Installation::keys);
         let result = self.evalsha(connection, verb, keys, args).await;
         if let Some(installation) = installation {
-            installation.observe(&result);
+            installation.observe(was_lost, &result);
         }
         result
     }
