@@ -27,7 +27,11 @@
 //! |---|---|---|---|
 //! | `local` | Redis has it | with `appendfsync everysec` up to 2 s of accepted tasks are lost; with `always` none | writes not yet replicated are lost |
 //! | `fsync` | its disk has it (`appendfsync always`, or WAITAOF of Redis 7.2 and later) | nothing is lost | writes not yet replicated are lost |
-//! | `replica` | a replica has it (WAIT) | nothing is lost if the replica takes over | nothing is lost |
+//! | `replica` | a replica has it (WAIT) | nothing is lost if the replica takes over | nothing is lost with one replica |
+//!
+//! WAIT asks for one replica. With several, a failover may promote another than the one that confirmed: a primary that
+//! was paused for about as long as the Sentinels wait can have a write confirmed by a replica that does not follow the
+//! new primary yet, and that write is lost. `min-replicas-to-write` set to the number of replicas makes this window small.
 //!
 //! A write that was not confirmed in time is a 503; the client repeats it with the same `Idempotency-Key`. No script is
 //! ever applied in part. If Redis loses writes, no task ends in an impossible state and no instance gets stuck:

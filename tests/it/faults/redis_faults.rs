@@ -72,7 +72,8 @@ impl RedisFaults {
 
     fn strike(&mut self, cluster: &mut Cluster) -> &'static str {
         let primary = cluster.redis.sentinel().primary();
-        let replica = (primary + 1 + self.dice.below(2)) % 3;
+        let nodes = cluster.redis.sentinel().nodes.len();
+        let replica = (primary + 1 + self.dice.below(nodes - 1)) % nodes;
         let short = Duration::from_millis(10 + self.dice.next() % 4_500);
         // Enough for a promotion, with time for the clients to notice it.
         let long = DOWN_AFTER + Duration::from_millis(4_000 + self.dice.next() % 8_000);

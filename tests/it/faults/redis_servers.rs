@@ -14,7 +14,7 @@ pub enum RedisPlan {
     /// This server with `appendfsync everysec`.
     EverySecond(PathBuf),
     /// A Sentinel set whose servers have these options.
-    Sentinel(Option<PathBuf>, Vec<(&'static str, &'static str)>),
+    Sentinel { program: Option<PathBuf>, replicas: usize, options: Vec<(&'static str, &'static str)> },
     /// Three primaries, and a replica of each if wanted.
     Cluster { program: Option<PathBuf>, has_replicas: bool },
 }
@@ -32,8 +32,8 @@ impl RedisServers {
             RedisPlan::EverySecond(program) => {
                 Self::One(TestRedis::start_program(Some(program), &["--appendfsync", "everysec"]))
             }
-            RedisPlan::Sentinel(program, options) => {
-                Self::Sentinel(SentinelSet::start(program.as_deref(), options).await)
+            RedisPlan::Sentinel { program, replicas, options } => {
+                Self::Sentinel(SentinelSet::start(program.as_deref(), *replicas, options).await)
             }
             RedisPlan::Cluster { program, has_replicas } => {
                 Self::Cluster(RedisCluster::start(program.as_deref(), *has_replicas).await)

@@ -18,7 +18,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 const FREEZE: Duration = Duration::from_secs(20);
 
 fn plan(durability: &'static str) -> Plan {
-    Plan { apis: 2, redis: RedisPlan::Sentinel(None, vec![]), durability, ..Plan::default() }
+    let redis = RedisPlan::Sentinel { program: None, replicas: 2, options: vec![] };
+    Plan { apis: 2, redis, durability, ..Plan::default() }
 }
 
 /// Waits until another primary is promoted and tasks are accepted there. Returns the number of the old primary.

@@ -11,7 +11,7 @@ use crate::support::servers::server;
 
 async fn run_and_fail_over(name: &str) {
     let Some(program) = server(name) else { return };
-    let redis = RedisPlan::Sentinel(Some(program), vec![]);
+    let redis = RedisPlan::Sentinel { program: Some(program), replicas: 2, options: vec![] };
     let plan = Plan { dispatchers: 1, instances: 1, redis, durability: "replica", ..Plan::default() };
     let mut cluster = Cluster::start(plan).await;
     let (load, observers) = (Load::new(&cluster), Observers::start(&cluster).await);

@@ -147,7 +147,7 @@ async fn measure(row: &Row, is_long: bool) -> Option<Figures> {
             program,
             has_replicas: !matches!(row.trouble, Trouble::MoveSlot | Trouble::MigrateSlot),
         },
-        false => RedisPlan::Sentinel(program, row.options.clone()),
+        false => RedisPlan::Sentinel { program, replicas: 2, options: row.options.clone() },
     };
     let lease_ttl = Duration::from_secs(15);
     let plan = Plan { apis: 2, instances: 5, lease_ttl, redis, durability: row.durability, ..Plan::default() };

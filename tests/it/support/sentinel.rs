@@ -1,4 +1,4 @@
-//! A Sentinel set: one primary, two replicas, three Sentinels. Servers and Sentinels know every server by a proxy of the
+//! A Sentinel set: one primary, its replicas, three Sentinels. Servers and Sentinels know every server by a proxy of the
 //! set, so that a server can be cut off from them; clients have proxies of their own ([`RedisLink`]).
 
 use super::{
@@ -17,7 +17,6 @@ use std::{
 /// Time after which a silent primary counts as down.
 pub const DOWN_AFTER: Duration = Duration::from_secs(2);
 const WAIT_MAX: Duration = Duration::from_secs(90);
-const NODES: usize = 3;
 const SENTINELS: usize = 3;
 
 /// A server and the proxy by which the set knows it.
@@ -46,8 +45,8 @@ impl Drop for Sentinel {
 
 impl SentinelSet {
     /// Starts this server, or the usual one, with additional options. Returns when the Sentinels would fail over.
-    pub async fn start(program: Option<&Path>, options: &[(&str, &str)]) -> Self {
-        let ports: Vec<u16> = (0..NODES).map(|_| stable_port()).collect();
+    pub async fn start(program: Option<&Path>, replicas: usize, options: &[(&str, &str)]) -> Self {
+        let ports: Vec<u16> = (0..=replicas).map(|_| stable_port()).collect();
         let first = ports[0].to_string();
         let mut nodes = Vec::new();
         for (number, port) in ports.iter().enumerate() {
@@ -89,7 +88,7 @@ impl SentinelSet {
 
     fn majority(&self) -> Option<usize> {
         let named: Vec<usize> = self.sentinels.iter().filter_map(|sentinel| self.named_by(sentinel)).collect();
-        (0..NODES).find(|node| named.iter().filter(|one| *one == node).count() * 2 > SENTINELS)
+        (0..self.nodes.len()).find(|node| named.iter().filter(|one| *one == node).count() * 2 > SENTINELS)
     }
 
     fn named_by(&self, sentinel: &Sentinel) -> Option<usize> {
@@ -106,12 +105,12 @@ impl SentinelSet {
         .await
     }
 
-    /// Waits until every server and Sentinel runs, all agree, and both replicas are in step.
+    /// Waits until every server and Sentinel runs, all agree, and all replicas are in step.
     pub async fn wait_whole(&self) {
         eventually("the sentinel set is whole", WAIT_MAX, async || self.is_whole().then_some(())).await;
     }
 
-    /// Whether every server runs, all Sentinels agree, and both replicas are in step: a failover loses nothing.
+    /// Whether every server runs, all Sentinels agree, and all replicas are in step: a failover loses nothing.
     pub fn is_whole(&self) -> bool {
         self.whole().is_some()
     }
@@ -130,10 +129,10 @@ impl SentinelSet {
                 let fields = one.pairs();
                 has(&fields, "flags", "slave") && has(&fields, "master-link-status", "ok")
             });
-            let is_calm = has(&master, "flags", "master") && in_step.count() == NODES - 1;
+            let is_calm = has(&master, "flags", "master") && in_step.count() == self.nodes.len() - 1;
             (is_enough && is_calm).then_some(())?;
         }
-        for node in 0..NODES {
+        for node in 0..self.nodes.len() {
             let role = if node == primary { "master" } else { "slave" };
             (self.role(node)? == role).then_some(())?;
         }
@@ -144,7 +143,7 @@ impl SentinelSet {
             let own = line.split(',').find_map(|part| part.strip_prefix("offset=")).and_then(|text| text.parse().ok());
             own.is_some_and(|own: i64| offset - own < 100_000)
         });
-        (in_step.count() == NODES - 1).then_some(())
+        (in_step.count() == self.nodes.len() - 1).then_some(())
     }
 
     fn role(&self, node: usize) -> Option<String> {
