@@ -123,7 +123,7 @@ async fn run(client: &Client, workflow: &RawValue) -> Run {
     socket.close().await;
     client.delete_history(prompt).await.unwrap();
     assert!(matches!(client.status(prompt).await.unwrap(), PromptStatus::Unknown));
-    Run { ending, progress, took }
+    Run { ending: *ending, progress, took }
 }
 
 /// Downloads a file and checks its length.

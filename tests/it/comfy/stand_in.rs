@@ -44,7 +44,7 @@ async fn submit(client: &Client, seconds: f64) -> Uuid {
 async fn ended(client: &Client, prompt: Uuid) -> PromptResult {
     eventually("an ending", TIMEOUT, || async {
         match client.status(prompt).await.unwrap() {
-            PromptStatus::Ended(ending) => Some(ending),
+            PromptStatus::Ended(ending) => Some(*ending),
             PromptStatus::Pending | PromptStatus::Running => None,
             PromptStatus::Unknown => panic!("the prompt is unknown"),
         }
