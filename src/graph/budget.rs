@@ -2,7 +2,7 @@
 //! when the client is gone.
 //!
 //! Loops over lists of a request spend steps before they work. When the budget is over they stop wherever they are, with
-//! a result that means nothing; [`Budget::check`] tells the caller, who asks before the result is used.
+//! a result that means nothing; [`Budget::check`] reports it to the caller, who asks before the result is used.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::{
