@@ -51,7 +51,7 @@ async fn submit(State(bare): State<Bare>, headers: HeaderMap, body: String) -> R
 }
 
 pub async fn serve_sockets() {
-    let subscriber = builder().build_subscriber_client().unwrap();
+    let subscriber = builder().build().unwrap();
     subscriber.init().await.unwrap();
     subscriber.subscribe(CHANNEL).await.unwrap();
     let (told, _) = broadcast::channel::<Utf8Bytes>(8_192);
