@@ -51,7 +51,7 @@ fn text_bytes(payload: &Payload) -> usize {
     payload.workflow.get().len() + payload.params.get().len() + original
 }
 
-/// Runs work on so many bytes; the runtime goes on elsewhere meanwhile if they are many.
+/// Runs work on a number of bytes; if it is large, the runtime continues on another thread meanwhile.
 fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others = || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
     if bytes > INLINE_BYTES_MAX && has_others() { tokio::task::block_in_place(work) } else { work() }

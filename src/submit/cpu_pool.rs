@@ -43,7 +43,7 @@ pub(super) struct CpuPool {
     users: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
 }
 
-/// Tells the work when its request is dropped, because the client is gone.
+/// Sets a flag that ends the work when its request is dropped, because the client is gone.
 struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {

@@ -134,7 +134,7 @@ impl Submitter {
         self.rates.take(&caller.username)
     }
 
-    /// Runs `work` of a caller that reads or writes so many bytes once, on another thread if they are many.
+    /// Runs `work` of a caller that reads or writes `bytes` bytes once, on another thread if that is large.
     ///
     /// # Errors
     /// [`Error::Busy`] if no thread is free for a long time.

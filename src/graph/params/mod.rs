@@ -51,7 +51,7 @@ fn resolve_with(
     draw: &mut Draw<'_>,
 ) -> Result<Resolved, Vec<Problem>> {
     let mut problems = Problems::default();
-    // Params and nodes are read whatever the params say.
+    // All params and all nodes are read in any case.
     options.budget.spend_text(2 * params.get().len());
     options.budget.spend(workflow.node_count());
     scan(params.get(), BASE, &mut problems);

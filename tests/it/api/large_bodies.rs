@@ -7,7 +7,7 @@ use super::{
 use crate::support::http::Response;
 use serde_json::{Value, json};
 
-/// Returns a graph whose text names `a` so often that a value of 60 KB makes more than 32 MiB of it.
+/// Returns a graph of which a value of 60 KB for `a` makes more than 32 MiB.
 fn multiplied() -> Value {
     json!({"1": {"class_type": "Text", "inputs": {"text": "{{a}}".repeat(700)}}})
 }
