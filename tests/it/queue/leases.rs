@@ -103,7 +103,7 @@ pub async fn free_leases_are_listed_with_their_last_owner(world: &World) {
     assert_eq!(world.queue.leases(true).await.unwrap(), leases);
     assert_eq!(world.queue.leases(false).await.unwrap(), Leases { instances: BTreeSet::new(), ..leases.clone() });
     world.advance(TTL - Duration::from_millis(1));
-    assert_eq!(world.queue.leases(false).await.unwrap().free, [released.clone()]);
+    assert_eq!(world.queue.leases(false).await.unwrap().free, std::slice::from_ref(&released));
     world.advance(Duration::from_millis(1));
     let expired = (InstanceId::new("gpu:2"), "dispatcher-1".to_owned());
     assert_eq!(world.queue.leases(true).await.unwrap(), Leases { free: vec![released, expired], ..leases });

@@ -164,7 +164,7 @@ fn connections_that_do_not_answer_are_named() {
         eventually("all connections are named", Duration::from_secs(30), async || {
             let named = queue.ill_connections();
             let is_named = |name: &&str| named.iter().any(|ill| ill.starts_with(name) && ill.contains("no answer for"));
-            ["commands-1:", "commands-4:", "events-1:", "wakeups-1:"].iter().all(|name| is_named(name)).then_some(())
+            ["commands-1:", "commands-4:", "events-1:", "wakeups-1:"].iter().all(is_named).then_some(())
         })
         .await;
         assert!(queue.unanswered_for() > Duration::from_secs(4));
