@@ -120,7 +120,7 @@ pub enum Durability {
     Local,
     /// On Redis' disk: appendfsync always, or Redis 7.2 and later. A killed Redis loses nothing.
     Fsync,
-    /// On a replica: nothing is lost even with the primary and its disk.
+    /// On a replica: with one replica, nothing is lost even with the primary and its disk.
     Replica,
 }
 
