@@ -27,8 +27,8 @@ local function own_task(instance, token, id, attempt)
   return task
 end
 
--- claimed → running, once. Returns the task's version.
-local function record_start(task, now)
+-- claimed → running, once: `ran_ms` ago, or now. Returns the task's version.
+local function record_start(task, now, ran_ms)
   if task.state == 'running' then
     return task.version
   end
@@ -37,7 +37,8 @@ local function record_start(task, now)
   if task.start_by then
     redis.call('ZREM', root .. 'start-by', task.id)
   end
-  redis.call('HSET', task_key(task.id), 'state', 'running', 'started', now, 'begun', 1, 'updated', now, 'version', task.version)
+  redis.call('HSET', task_key(task.id), 'state', 'running', 'started',
+    string.format('%.0f', now - (ran_ms or 0)), 'begun', 1, 'updated', now, 'version', task.version)
   publish_task(task, task.version, '"kind":"started"')
   return task.version
 end

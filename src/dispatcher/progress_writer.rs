@@ -29,8 +29,8 @@ pub(crate) struct ProgressWriter {
 struct Waiting {
     lease: Lease,
     progress: Progress,
-    /// Whether the start is recorded with it.
-    is_start: bool,
+    /// The start of the run, if it is recorded with it.
+    start: Option<Instant>,
     answer: oneshot::Sender<Result<Written>>,
 }
 
@@ -42,7 +42,7 @@ impl ProgressWriter {
         lease: &Lease,
         (task, attempt): (TaskId, Attempt),
         progress: Progress,
-        is_start: bool,
+        start: Option<Instant>,
     ) -> Option<oneshot::Receiver<Result<Written>>> {
         let mut waiting = lock(&self.waiting);
         match waiting.get_mut(&(task, attempt)) {
@@ -52,7 +52,7 @@ impl ProgressWriter {
             }
             _ => {
                 let (answer, answered) = oneshot::channel();
-                waiting.insert((task, attempt), Waiting { lease: lease.clone(), progress, is_start, answer });
+                waiting.insert((task, attempt), Waiting { lease: lease.clone(), progress, start, answer });
                 self.added.notify_one();
                 Some(answered)
             }
@@ -66,7 +66,7 @@ impl ProgressWriter {
             self.added.notified().await;
             let mut deadline = next;
             loop {
-                if lock(&self.waiting).values().any(|waiting| waiting.is_start) {
+                if lock(&self.waiting).values().any(|waiting| waiting.start.is_some()) {
                     deadline = deadline.min(Instant::now() + START_GATHER);
                 }
                 tokio::select! {
@@ -93,11 +93,12 @@ impl ProgressWriter {
 async fn write(queue: &Queue, batch: Vec<((TaskId, Attempt), Waiting)>) {
     let attempts: Vec<ProgressOf<'_>> = batch
         .iter()
-        .map(|((task, attempt), Waiting { lease, progress, .. })| ProgressOf {
-            lease,
+        .map(|((task, attempt), waiting)| ProgressOf {
+            lease: &waiting.lease,
             task: *task,
             attempt: *attempt,
-            progress,
+            progress: &waiting.progress,
+            ran: waiting.start.map_or(Duration::ZERO, |start| start.elapsed()),
         })
         .collect();
     let written = queue.progress_of_many(&attempts).await;

@@ -57,8 +57,8 @@ impl ProgressRecorder {
         }
         let (lease, task, attempt) = (&context.instance.lease, context.claim.task, context.claim.attempt);
         self.is_dirty = false;
-        let (writer, is_start) = (&context.instance.shared.progress, !self.is_start_recorded);
-        if let Some(answer) = writer.put(lease, (task, attempt), tracker.progress(), is_start) {
+        let (writer, start) = (&context.instance.shared.progress, began.filter(|_| !self.is_start_recorded));
+        if let Some(answer) = writer.put(lease, (task, attempt), tracker.progress(), start) {
             self.writing = Some(answer);
         }
     }

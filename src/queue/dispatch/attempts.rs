@@ -22,7 +22,7 @@ use std::time::Duration;
 /// this many.
 const LOSSES_MAX: u64 = 2;
 /// Number of arguments that `progress.lua` reads for each attempt.
-const PROGRESS_FIELDS: u64 = 5;
+const PROGRESS_FIELDS: u64 = 6;
 
 /// The progress of one attempt, for [`Queue::progress_of_many`].
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct ProgressOf<'a> {
     pub attempt: Attempt,
     /// The progress.
     pub progress: &'a Progress,
+    /// Time since the start of its run, for a start that was not recorded before.
+    pub ran: Duration,
 }
 
 impl Queue {
@@ -96,7 +98,7 @@ impl Queue {
         attempt: Attempt,
         progress: &Progress,
     ) -> Result<Written> {
-        let one = ProgressOf { lease, task, attempt, progress };
+        let one = ProgressOf { lease, task, attempt, progress, ran: Duration::ZERO };
         self.progress_of_many(&[one]).await?.pop().ok_or_else(|| Error::Corrupt("progress.lua: no reply".to_owned()))
     }
 
@@ -105,7 +107,7 @@ impl Queue {
         let mut args = vec![number(PROGRESS_FIELDS)];
         for one in attempts {
             args.extend(fence(one.lease, one.task, one.attempt));
-            args.push(json(one.progress)?);
+            args.extend([json(one.progress)?, ms(one.ran)]);
         }
         let mut reply = self.call(Verb::Progress, args).await?;
         let replies = reply.replies()?;

@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use shuzhiren::{
-    queue::{Claimed, Lease, Queue, Renewed, Written},
+    queue::{Claimed, Lease, ProgressOf, Queue, Renewed, Written},
     task::{Attempt, FailureKind, Progress, TaskId, TaskState},
 };
 use std::time::Duration;
@@ -214,9 +214,12 @@ pub async fn progress_records_the_start(world: &World) {
     let lease = world.lease("gpu:1").await;
     let claim = world.claim(&lease).await.unwrap();
     let progress = Progress { percent: 3, ..Progress::default() };
-    world.queue.progress(&lease, id, claim.attempt, &progress).await.unwrap();
+    let ran = Duration::from_secs(5);
+    let one = ProgressOf { lease: &lease, task: id, attempt: claim.attempt, progress: &progress, ran };
+    assert_eq!(world.queue.progress_of_many(&[one]).await.unwrap(), [Written::Done]);
     let task = world.task(id).await;
     assert_eq!((task.state, task.version, task.progress), (TaskState::Running, 4, progress));
+    assert_eq!(task.started_ms, Some(world.now_ms() - 5_000));
     audit(world, 1).unwrap();
 }
 
