@@ -2,10 +2,12 @@
 //! other file is.
 
 use crate::support::{
+    client::ApiClient,
     eventually,
     raw::RawRedis,
     stack::{Stack, WAIT_MAX},
 };
+use futures_util::stream;
 use shuzhiren::{
     queue::{FileKind, FileRecord, Queue, QueueLimits},
     settings::RedisSettings,
@@ -15,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Stored files, complete or partial.
 fn stored(folder: &Path) -> Vec<PathBuf> {
@@ -39,17 +42,22 @@ async fn an_unregistered_upload_of_a_killed_api_is_deleted() {
     RawRedis::connect(&stack.redis.socket()).run(&["CONFIG", "SET", "appendfsync", "always"]);
     let kept = stack.client.upload("kept.png", b"kept".to_vec()).await;
     make_old(&stored(&stack.files())[0]);
-    // The file is stored while Redis is down, so it cannot be registered.
+    // Redis goes down while the file is sent, so it is stored and cannot be registered.
+    let (rest, lost) = half_sent(&stack.client);
+    eventually("the upload is accepted", WAIT_MAX, async || {
+        stored(&stack.files()).iter().any(|path| is_staged(path)).then_some(())
+    })
+    .await;
     stack.redis.kill();
-    let client = stack.client.clone();
-    let lost = tokio::spawn(async move { client.upload("lost.png", b"lost".to_vec()).await });
+    rest.send("st\r\n--edge--\r\n").unwrap();
+    drop(rest);
     let lost_bytes = eventually("the bytes are stored", WAIT_MAX, async || {
         let files = stored(&stack.files());
         files.into_iter().find(|path| std::fs::read(path).is_ok_and(|bytes| bytes == b"lost") && !is_staged(path))
     })
     .await;
     stack.api.kill();
-    assert!(lost.await.is_err(), "the upload was never acknowledged");
+    assert!(!lost.await.unwrap(), "the upload was never acknowledged");
     stack.redis.launch();
     let (young, staged) = (place(&stack.files(), &FileId::new().to_string()), format!("{}#1", FileId::new()));
     let staged = place(&stack.files(), &staged);
@@ -70,6 +78,24 @@ async fn an_unregistered_upload_of_a_killed_api_is_deleted() {
     assert_eq!(stored(&stack.files()).len(), 3);
     let kept_id = kept["fileId"].as_str().unwrap();
     assert!(stack.files().join(&kept_id[..2]).join(kept_id).exists(), "registered, however old");
+}
+
+/// Starts an upload of the bytes `lost`, of which the last two are missing. Returns the sender of the rest, and whether
+/// the upload was acknowledged.
+fn half_sent(client: &ApiClient) -> (mpsc::UnboundedSender<&'static str>, JoinHandle<bool>) {
+    let (rest, receiver) = mpsc::unbounded_channel();
+    rest.send("--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"lost.png\"\r\n\r\nlo").unwrap();
+    let body = stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|text: &str| (Ok::<_, std::io::Error>(text), receiver))
+    });
+    let request = client
+        .http()
+        .post(format!("{}/api/files/upload", client.base))
+        .bearer_auth(&client.token)
+        .header("Content-Type", "multipart/form-data; boundary=edge")
+        .body(reqwest::Body::wrap_stream(body));
+    let sent = tokio::spawn(async move { request.send().await.is_ok_and(|answer| answer.status() == 200) });
+    (rest, sent)
 }
 
 fn is_staged(path: &Path) -> bool {
