@@ -205,7 +205,7 @@ pub async fn totals_are_exact(world: &World) {
     audit(world, 1).unwrap();
 }
 
-/// Entries of an earlier release have no object, no kind and no size, and are not counted in the totals.
+/// Entries of an earlier release have no object, no kind, no size and no owner, and are not counted in the totals.
 pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
     let (old, older) = (upload(world).await, record(FileKind::Upload, None));
     forget_object(world, &old);
@@ -234,8 +234,10 @@ pub async fn files_of_older_versions_are_their_own_objects(world: &World) {
 
 fn forget_object(world: &World, file: &FileRecord) {
     let id = file.id.to_string();
-    world.redis(&["HDEL", &world.key(&format!("file:{id}")), "object", "kind", "size"]);
-    for known in [format!("object:{id}"), format!("content:{}", file.sha256), "totals".to_owned()] {
+    world.redis(&["HDEL", &world.key(&format!("file:{id}")), "object", "kind", "size", "owner"]);
+    for known in
+        [format!("object:{id}"), format!("content:{}", file.sha256), "totals".to_owned(), "upload-bytes".to_owned()]
+    {
         world.redis(&["DEL", &world.key(&known)]);
     }
 }
