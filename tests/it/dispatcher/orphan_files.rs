@@ -2,10 +2,9 @@
 //! other file is.
 
 use crate::support::{
-    client::ApiClient,
     eventually,
     raw::RawRedis,
-    stack::{Stack, WAIT_MAX},
+    stack::{ApiClient, Stack, WAIT_MAX},
 };
 use futures_util::stream;
 use shuzhiren::{
