@@ -14,7 +14,12 @@ local root, dump = ARGV[1], {}
 local read = {
   hash = function(key) return redis.call('HGETALL', key) end,
   zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
-  set = function(key) return redis.call('SMEMBERS', key) end,
+  -- Sorted: the order of a set may change by itself.
+  set = function(key)
+    local members = redis.call('SMEMBERS', key)
+    table.sort(members)
+    return members
+  end,
   string = function(key) return { redis.call('GET', key) } end,
   -- Wake-ups: no state.
   stream = function() return {} end,
