@@ -86,7 +86,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let stop = process::stop_on_signals();
     let queue = shared::connect(&args.redis, &args.queue, &stop).await?;
     if let Some(config) = config {
-        initial_config::apply(&queue, &config).await?;
+        initial_config::apply_when_possible(&queue, &config, &stop).await?;
     }
     let readiness = Readiness::default();
     readiness.until(&stop);

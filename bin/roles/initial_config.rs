@@ -2,9 +2,13 @@
 
 use shuzhiren::{
     fleet::{FleetConfig, parse_config},
-    queue::{ConfigWritten, Queue},
+    queue::{ConfigWritten, Error, Queue},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Delay between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads and validates a config file: the body of PUT /api/config.
 pub(crate) fn read(path: &Path) -> Result<FleetConfig, String> {
@@ -19,7 +23,36 @@ pub(crate) fn read(path: &Path) -> Result<FleetConfig, String> {
 
 /// Applies `config` if there has never been one. If several processes try at the same time, one succeeds.
 pub(crate) async fn apply(queue: &Queue, config: &FleetConfig) -> Result<(), String> {
-    match queue.put_config(config, Some(0)).await.map_err(|error| error.to_string())? {
+    report(queue.put_config(config, Some(0)).await.map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+/// Applies `config` like [`apply`]. Waits while Redis cannot take or confirm it, as during a failover.
+pub(crate) async fn apply_when_possible(
+    queue: &Queue,
+    config: &FleetConfig,
+    stop: &CancellationToken,
+) -> Result<(), String> {
+    loop {
+        match queue.put_config(config, Some(0)).await {
+            Ok(written) => {
+                report(written);
+                return Ok(());
+            }
+            Err(error @ (Error::Unavailable(_) | Error::Refused(_))) => {
+                tracing::warn!(%error, delay_ms = PAUSE.as_millis(), "fleet config not applied; retrying");
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Err("stopped before the fleet config was applied".to_owned()),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+fn report(written: ConfigWritten) {
+    match written {
         ConfigWritten::Written(config) => {
             tracing::info!(instances = config.targets().len(), "fleet config applied");
         }
@@ -30,5 +63,4 @@ pub(crate) async fn apply(queue: &Queue, config: &FleetConfig) -> Result<(), Str
             );
         }
     }
-    Ok(())
 }
