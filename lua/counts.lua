@@ -18,7 +18,7 @@ for at = second - 60, second - 1 do
 end
 for _, slot in ipairs(redis.call('HMGET', root .. 'speeds', unpack(slots))) do
   local at, count = string.match(slot or '', '^(%d+):(%d+)$')
-  if at and tonumber(at) >= second - 60 and tonumber(at) < second then
+  if at and tonumber(at) >= second - 60 then
     completed = completed + tonumber(count)
   end
 end

@@ -1,5 +1,10 @@
 -- Checks common to all writes of an attempt, and the start of its run.
 
+-- The fields that the most frequent writes need: to fence, to start a run and to publish.
+local ATTEMPT_FIELDS = {
+  'state', 'owner', 'created', 'attempt', 'instance', 'version', 'revived', 'flow', 'start_by', 'unlisted',
+}
+
 -- Whether the task belongs to this attempt: it may have been claimed again, by another instance or the same.
 local function belongs_to(task, instance, attempt)
   return task ~= nil and task.instance == instance and task.attempt == attempt

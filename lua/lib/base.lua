@@ -39,11 +39,6 @@ local function is_fenced(instance, token)
   return redis.call('HGET', instance_key(instance), 'token') ~= token
 end
 
--- The fields that the most frequent writes need: to fence, to start a run and to publish.
-local ATTEMPT_FIELDS = {
-  'state', 'owner', 'created', 'attempt', 'instance', 'version', 'revived', 'flow', 'start_by', 'unlisted',
-}
-
 -- Returns the task as a table of texts (absent fields are nil), or nil if there is no such task. Reads `fields`, or all.
 local function read_task(id, fields)
   fields = fields or {

@@ -183,7 +183,6 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("task_list", ">= after then", "> after then", "every_page_of_every_filter_is_exact"),
     mutant("task_list", "return ranks, offset - newer(low)", "return ranks, 0", "every_page_of_every_filter_is_exact"),
     mutant("task_list", "    return a.id > b.id", "    return a.id < b.id", "every_page_of_every_filter_is_exact"),
-    mutant("counts", " and tonumber(at) < second", "", "completions_are_counted_for_a_minute"),
     mutant("counts", "second - 60", "second - 59", "completions_are_counted_for_a_minute"),
     mutant(
         "lib/events",
@@ -260,7 +259,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("finish", "'flow', 'unlisted',", "'flow',", "tasks_of_an_owner_who_lists_all_are_in_no_list_of_their_own"),
     mutant(
-        "lib/base",
+        "lib/attempts",
         "'flow', 'start_by', 'unlisted',",
         "'flow', 'start_by',",
         "tasks_of_an_owner_who_lists_all_are_in_no_list_of_their_own",

@@ -66,7 +66,7 @@ pub const MUTANTS: &[Mutant] = &[
         "lib/end_task",
         "return redis.call('HDEL', in_flight_key(instance), id) == 1",
         "return true",
-        "a_task_runs_from_enqueue_to_finish",
+        "a_result_after_a_cancel_is_refused_and_frees_the_slot",
     ),
     guarded(
         "lib/end_task",
