@@ -274,12 +274,6 @@ pub const MUTANTS: &[Mutant] = &[
         "task.state = 'running'",
         "every_change_of_a_task_is_published",
     ),
-    mutant(
-        "lib/end_task",
-        "    redis.call('HDEL', task_key(task.id), 'retry_at')\n",
-        "",
-        "a_delayed_task_is_cancelled",
-    ),
     mutant("lib/end_task", "state == 'cancelled' and #extra > 0", "false", "dispatchers_get_what_they_act_on"),
     mutant("enable", "now_ms(), true)", "now_ms())", "dispatchers_get_what_they_act_on"),
     mutant("config_put", "{ 'events', 'control' }", "{ 'events' }", "dispatchers_get_what_they_act_on"),
