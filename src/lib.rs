@@ -120,9 +120,9 @@
 //! # Limits
 //!
 //! One namespace lives on one Redis primary. A whole task without progress costs it 0.4 ms under load (0.8 before; 40 tasks
-//! at once, on a busy machine of 2 vCPU), so a core carries about 2,000 a second; plan half. Progress costs 30 to 50 µs a
+//! at once, on a busy machine of 2 vCPU), which is 2,000 a second of a whole core; plan half. Progress costs 30 to 50 µs a
 //! message, of which a task sends five a second at most. 2,000 idle instances of 16 dispatchers take some 3 % of a core.
-//! Beyond that, use several namespaces. EVALSHA is used: functions (FCALL) took 10 to 25 % less on Redis 7.0 and Valkey 9,
+//! Beyond that, use several namespaces. EVALSHA is used: functions (FCALL) took 5 to 30 % less, in noise of the same size,
 //! and would have to be installed on every primary.
 //!
 //! Files are on a disk that api and dispatcher share, or in a bucket. There is one administrator. A proxy in front
