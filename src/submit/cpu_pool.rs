@@ -195,15 +195,17 @@ mod tests {
         let pool = CpuPool::new();
         let threads = pool.free.available_permits();
         let (begun, ended) = (mpsc::channel(), Arc::new(AtomicUsize::new(0)));
-        let count = ended.clone();
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let (count, done) = (ended.clone(), rounds.clone());
         let request = tokio::spawn({
             let pool = pool.clone();
             async move {
                 let work = move |budget: &crate::graph::Budget| {
                     let _sent = begun.0.send(());
-                    while budget.spend(0) {
+                    // Stands for work of 4,000 rounds, which is what the budget allows.
+                    while budget.spend(5_000) {
                         std::thread::sleep(Duration::from_millis(1));
-                        budget.spend(5_000);
+                        done.fetch_add(1, Ordering::Relaxed);
                     }
                     count.fetch_add(1, Ordering::Relaxed);
                     Ok(())
@@ -216,6 +218,7 @@ mod tests {
         let freed = pool.free.acquire_many(u32::try_from(threads).unwrap());
         let _all = tokio::time::timeout(Duration::from_secs(30), freed).await.unwrap().unwrap();
         assert_eq!(ended.load(Ordering::Relaxed), 1);
+        assert!(rounds.load(Ordering::Relaxed) < 2_000, "ended by its budget, not by the client");
     }
 
     /// With the threads of two, one user's work takes one of them, however much there is.
