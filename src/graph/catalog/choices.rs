@@ -1,6 +1,7 @@
 //! Values that the fleet as a whole accepts for an input, for JSON Schemas.
 
 use super::{FleetCatalog, Input, Kind};
+use crate::json::raw_value;
 use std::collections::BTreeSet;
 
 /// Bounds of a number, as JSON; `None` = unbounded.
@@ -29,8 +30,14 @@ impl FleetCatalog {
         }
         let mut all = BTreeSet::new();
         for declared in self.inputs(class, input)? {
-            let Kind::Choice(choices) = &declared.kind else { return None };
-            all.extend(choices.iter().cloned());
+            match &declared.kind {
+                Kind::Choice(choices) => all.extend(choices.iter().cloned()),
+                Kind::Dynamic(variants) => {
+                    all.extend(variants.iter().map(|variant| raw_value::quote(&variant.key).get().to_owned()));
+                }
+                Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text => return None,
+                Kind::Growing(_) | Kind::Open => return None,
+            }
         }
         Some(all)
     }
@@ -56,7 +63,7 @@ fn bounds(input: &Input) -> Option<(Bound, Bound)> {
             let bound = |bound: &Option<f64>| bound.map(|bound| (bound.to_string(), bound));
             Some((bound(min), bound(max)))
         }
-        Kind::Boolean | Kind::Text | Kind::Choice(_) | Kind::Open => None,
+        Kind::Boolean | Kind::Text | Kind::Choice(_) | Kind::Dynamic(_) | Kind::Growing(_) | Kind::Open => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Search for the instances that can run a task, narrowed class by class and value by value.
 
-use super::{FleetCatalog, Given, Input, Mismatch, fleet_catalog::Group};
+use super::{Chosen, FleetCatalog, Given, Input, Mismatch, fleet_catalog::Group};
 use crate::{
     graph::{Budget, links::is_url},
     task::InstanceId,
@@ -74,6 +74,11 @@ impl<'p> Eligibility<'p> {
         self.pool.groups.iter().find_map(|group| group.catalog.class(class)?.input(input))
     }
 
+    /// Does the same as [`Self::input`] for a node whose combos have the values that `chosen` returns.
+    pub(in crate::graph) fn input_beside(&self, class: &str, input: &str, chosen: Chosen<'_>) -> Option<&'p Input> {
+        self.pool.groups.iter().find_map(|group| group.catalog.class(class)?.input_beside(input, chosen))
+    }
+
     /// Whether `text` is a URL of a file for this input: the input takes files, and no instance lists the URL as a
     /// value.
     pub(in crate::graph) fn takes_file_at(&self, class: &str, input: &str, text: &str) -> bool {
@@ -94,14 +99,15 @@ impl<'p> Eligibility<'p> {
         self.pool.groups.iter().any(|group| group.catalog.class(class).is_some_and(|class| class.is_output))
     }
 
-    /// Narrows to the instances that accept the value. Returns its replacement if it must be written differently.
+    /// Narrows to the instances that accept the value in a node whose combos have the values that `chosen` returns.
+    /// Returns its replacement if it must be written differently.
     ///
     /// # Errors
     /// No instance accepts it.
     pub(in crate::graph) fn require_value(
         &mut self,
-        class: &str,
-        input: &str,
+        (class, input): (&str, &str),
+        chosen: Chosen<'_>,
         value: &RawValue,
         what: impl FnOnce() -> String,
     ) -> Result<Option<Box<RawValue>>, Mismatch> {
@@ -112,7 +118,7 @@ impl<'p> Eligibility<'p> {
         for (takes, group) in takes.iter_mut().zip(&self.pool.groups) {
             // Groups without the class are out already; an undeclared input is left to the instance.
             let Some(class) = group.catalog.class(class) else { continue };
-            match class.input(input).map_or(Ok(None), |declared| declared.validate(&given)) {
+            match class.input_beside(input, chosen).map_or(Ok(None), |declared| declared.validate(&given)) {
                 Ok(instead) => {
                     is_taken = true;
                     written = written.or(instead);
@@ -209,8 +215,8 @@ mod tests {
         let pool = three();
         let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("L"), ClassPresence::Present);
-        assert!(eligibility.require_value("L", "m", raw(r#""a""#), String::new).unwrap().is_none());
-        assert!(eligibility.require_value("L", "undeclared", raw("5"), String::new).unwrap().is_none());
+        assert!(eligibility.require_value(("L", "m"), &|_| None, raw(r#""a""#), String::new).unwrap().is_none());
+        assert!(eligibility.require_value(("L", "undeclared"), &|_| None, raw("5"), String::new).unwrap().is_none());
         assert_eq!(eligibility.finish().unwrap(), None);
     }
 
@@ -218,7 +224,7 @@ mod tests {
     fn a_value_on_one_of_three_narrows_to_it() {
         let pool = three();
         let mut eligibility = Eligibility::new(&pool, Default::default());
-        eligibility.require_value("L", "m", raw(r#""b""#), String::new).unwrap();
+        eligibility.require_value(("L", "m"), &|_| None, raw(r#""b""#), String::new).unwrap();
         assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
         let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("X"), ClassPresence::Present);
@@ -231,16 +237,22 @@ mod tests {
         let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("Y"), ClassPresence::Absent);
         assert_eq!(
-            eligibility.require_value("L", "m", raw(r#""c""#), String::new).unwrap_err().code,
+            eligibility.require_value(("L", "m"), &|_| None, raw(r#""c""#), String::new).unwrap_err().code,
             "param_not_an_option"
         );
-        assert_eq!(eligibility.require_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
+        assert_eq!(
+            eligibility.require_value(("L", "n"), &|_| None, raw("10"), String::new).unwrap_err().code,
+            "param_out_of_range"
+        );
         let known = catalog(r#""a""#, "");
         let pool =
             FleetCatalog::new([member("1", true, Some(&known)), member("2", true, None), member("3", false, None)]);
         let mut eligibility = Eligibility::new(&pool, Default::default());
-        assert!(eligibility.require_value("L", "m", raw(r#""c""#), String::new).is_ok());
-        assert_eq!(eligibility.require_value("L", "n", raw("10"), String::new).unwrap_err().code, "param_out_of_range");
+        assert!(eligibility.require_value(("L", "m"), &|_| None, raw(r#""c""#), String::new).is_ok());
+        assert_eq!(
+            eligibility.require_value(("L", "n"), &|_| None, raw("10"), String::new).unwrap_err().code,
+            "param_out_of_range"
+        );
         assert_eq!(names(eligibility.finish().unwrap()).unwrap(), ["2"]);
         let mut eligibility = Eligibility::new(&pool, Default::default());
         assert_eq!(eligibility.require_class("Y"), ClassPresence::Unknown);
@@ -256,8 +268,8 @@ mod tests {
             member("2", true, Some(&catalog(r#""b""#, ""))),
         ]);
         let mut eligibility = Eligibility::new(&pool, Default::default());
-        eligibility.require_value("L", "m", raw(r#""a""#), || "the model a".to_owned()).unwrap();
-        eligibility.require_value("L", "m", raw(r#""b""#), || "the model b".to_owned()).unwrap();
+        eligibility.require_value(("L", "m"), &|_| None, raw(r#""a""#), || "the model a".to_owned()).unwrap();
+        eligibility.require_value(("L", "m"), &|_| None, raw(r#""b""#), || "the model b".to_owned()).unwrap();
         let needs = eligibility.finish().unwrap_err();
         let found: Vec<_> = needs.iter().map(|need| (need.what.as_str(), need.at[0].as_str())).collect();
         assert_eq!(found, [("the model a", "1"), ("the model b", "2")]);

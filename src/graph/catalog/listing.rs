@@ -1,11 +1,14 @@
 //! Merged listing of the fleet's classes, for forms: each class once, with every choice that any instance offers, and
 //! the instances that have the class.
 
-use super::{Class, FleetCatalog, Input, Kind};
+use super::{Class, FleetCatalog, Input, Kind, Variant};
 use crate::{json::raw_value, task::InstanceId};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Wire form of the listing:
 /// `{"classes":{"KSampler":{"title","category","outputNode","inputs":[…],"outputs":[{"name","type"}],"instances":["ip:port"]}}}`;
@@ -37,11 +40,55 @@ struct OutputSlot<'a> {
 }
 
 /// Wire form of an input: `{"name":"steps","type":"INT","required":true,"min":1,"max":10000,"default":20}`; `link` =
-/// takes only a link, `upload` = takes a file, `seed` = may be drawn, `options` = choices of all instances.
+/// takes only a link, `upload` = takes a file, `seed` = may be drawn, `options` = choices of all instances. A dynamic combo
+/// has `"variants":{"h264":[{"name":"codec.crf",…}]}`, a growing group `"sockets":{"names":["images.image0",…],"min":1,
+/// "type":"IMAGE"}`.
 struct MergedInput<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     input: &'a Input,
-    options: BTreeSet<&'a str>,
+    options: BTreeSet<Cow<'a, str>>,
+    /// What each choice of a dynamic combo brings, as the first instance that has it declares it.
+    variants: BTreeMap<&'a str, &'a [(String, Input)]>,
+}
+
+impl<'a> MergedInput<'a> {
+    fn new(name: Cow<'a, str>, input: &'a Input) -> Self {
+        Self { name, input, options: BTreeSet::new(), variants: BTreeMap::new() }
+    }
+
+    /// Adds what one instance declares.
+    fn add(&mut self, input: &'a Input) {
+        match &input.kind {
+            Kind::Choice(choices) => self.options.extend(choices.iter().map(|choice| Cow::Borrowed(choice.as_str()))),
+            Kind::Dynamic(variants) => {
+                for Variant { key, inputs } in variants {
+                    self.options.insert(Cow::Owned(raw_value::quote(key).get().to_owned()));
+                    self.variants.entry(key).or_insert(inputs);
+                }
+            }
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text => {}
+            Kind::Growing(_) | Kind::Open => {}
+        }
+    }
+
+    /// Returns what a choice brings, under the whole names.
+    fn children(&self, inputs: &'a [(String, Input)]) -> Vec<Self> {
+        let child = |(name, input): &'a (String, Input)| {
+            let mut child = Self::new(Cow::Owned(format!("{}.{name}", self.name)), input);
+            child.add(input);
+            child
+        };
+        inputs.iter().map(child).collect()
+    }
+}
+
+/// Wire form of the sockets of a growing group; the first `min` must be linked.
+#[derive(Serialize)]
+struct Sockets<'a> {
+    names: Vec<String>,
+    min: usize,
+    #[serde(rename = "type")]
+    kind: &'a str,
 }
 
 impl FleetCatalog {
@@ -97,13 +144,11 @@ impl<'a> Merged<'a> {
         let mut inputs: Vec<(&String, &Input)> = class.inputs.iter().collect();
         inputs.sort_by_key(|(_, input)| input.place);
         for (name, input) in inputs {
-            let at = self.inputs.iter().position(|one| one.name == name).unwrap_or_else(|| {
-                self.inputs.push(MergedInput { name, input, options: BTreeSet::new() });
+            let at = self.inputs.iter().position(|one| one.name == *name).unwrap_or_else(|| {
+                self.inputs.push(MergedInput::new(Cow::Borrowed(name), input));
                 self.inputs.len() - 1
             });
-            if let Kind::Choice(choices) = &input.kind {
-                self.inputs[at].options.extend(choices.iter().map(String::as_str));
-            }
+            self.inputs[at].add(input);
         }
     }
 }
@@ -112,7 +157,7 @@ impl Serialize for MergedInput<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let input = self.input;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", self.name)?;
+        map.serialize_entry("name", &self.name)?;
         map.serialize_entry("type", input.type_name())?;
         map.serialize_entry("required", &input.is_required)?;
         for (name, is_set) in [("link", !input.is_widget()), ("upload", input.is_upload), ("seed", input.is_seed)] {
@@ -123,10 +168,20 @@ impl Serialize for MergedInput<'_> {
         match &input.kind {
             Kind::Int { min, max } => bounds(&mut map, min.as_ref(), max.as_ref())?,
             Kind::Float { min, max } => bounds(&mut map, min.as_ref(), max.as_ref())?,
-            Kind::Choice(_) => {
+            Kind::Choice(_) | Kind::Dynamic(_) => {
                 let options: Vec<&RawValue> =
                     self.options.iter().filter_map(|option| serde_json::from_str(option).ok()).collect();
                 map.serialize_entry("options", &options)?;
+                if !self.variants.is_empty() {
+                    let variants: BTreeMap<&str, Vec<Self>> =
+                        self.variants.iter().map(|(key, inputs)| (*key, self.children(inputs))).collect();
+                    map.serialize_entry("variants", &variants)?;
+                }
+            }
+            Kind::Growing(growing) => {
+                let names = growing.names.iter().map(|name| format!("{}.{name}", self.name)).collect();
+                let sockets = Sockets { names, min: growing.min, kind: growing.socket.type_name() };
+                map.serialize_entry("sockets", &sockets)?;
             }
             Kind::Boolean | Kind::Text | Kind::Open => {}
         }

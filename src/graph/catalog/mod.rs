@@ -5,6 +5,7 @@
 //! Start with [`Catalog::parse`] and [`FleetCatalog`].
 
 mod choices;
+mod dynamic;
 mod eligibility;
 mod fleet_catalog;
 mod listing;
@@ -12,6 +13,7 @@ mod read;
 mod validate;
 
 pub(super) use choices::Range;
+pub(super) use dynamic::{Chosen, Growing, Variant};
 pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
 pub(super) use validate::{Given, Mismatch};
@@ -20,6 +22,29 @@ use crate::json::raw_value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// Types, beside combos, whose value is entered in the node itself.
+const WIDGET_TYPES: [&str; 19] = [
+    "INT",
+    "FLOAT",
+    "BOOLEAN",
+    "STRING",
+    "COMBO",
+    "COMFY_DYNAMICCOMBO_V3",
+    "BOUNDING_BOX",
+    "BOUNDING_BOXES",
+    "COLOR",
+    "COLORS",
+    "COMPOSITOR",
+    "CURVE",
+    "IMAGECOMPARE",
+    "LOAD_3D",
+    "MARKDOWN",
+    "PAINTER",
+    "RANGE",
+    "TEXTAREA",
+    "WEBCAM",
+];
 
 /// The classes of one instance. As JSON `{class: {"o": is output node, "i": {input: {"r","s","u","l","k",…}}, …}}`;
 /// equal content gives equal JSON, so instances of the same kind share one catalog.
@@ -76,6 +101,15 @@ pub(super) struct Input {
     /// Declared with `dynamicPrompts`: the editor processes its text before sending it.
     #[serde(rename = "y", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_dynamic: bool,
+    /// Declared with `socketless`: takes no link, so that it is entered in the node whatever its type.
+    #[serde(rename = "z", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_socketless: bool,
+    /// Declared with `widgetType`, if `kind` does not imply it: the widget of an input that takes links of many types.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    widget_type: Option<String>,
+    /// The JSON text of a combo's first value, if it is not the first of the sorted ones.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
     /// JSON object with hints for forms: `default`, `step`, `multiline`, `tooltip`, `placeholder`.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub(super) hints: Option<String>,
@@ -99,6 +133,12 @@ pub(super) enum Kind {
     /// A combo: the JSON texts of its values, sorted.
     #[serde(rename = "c")]
     Choice(Vec<String>),
+    /// A combo whose choice brings further inputs (`COMFY_DYNAMICCOMBO_V3`).
+    #[serde(rename = "d")]
+    Dynamic(Vec<Variant>),
+    /// A group of sockets that grows with its links (`COMFY_AUTOGROW_V3`).
+    #[serde(rename = "g")]
+    Growing(Box<Growing>),
     /// Anything that only the instance can validate: links, files, remote lists, types of custom nodes.
     #[default]
     #[serde(rename = "x")]
@@ -125,10 +165,6 @@ impl Catalog {
 }
 
 impl Class {
-    pub(super) fn input(&self, name: &str) -> Option<&Input> {
-        self.inputs.get(name)
-    }
-
     /// Returns the inputs in the editor's order; `None` if it is unknown.
     pub(super) fn in_order(&self) -> Option<Vec<(&str, &Input)>> {
         let mut inputs: Vec<(u16, &str, &Input)> = self
@@ -151,6 +187,8 @@ impl Input {
             (None, Kind::Boolean) => "BOOLEAN",
             (None, Kind::Text) => "STRING",
             (None, Kind::Choice(_) | Kind::Open) => "COMBO",
+            (None, Kind::Dynamic(_)) => "COMFY_DYNAMICCOMBO_V3",
+            (None, Kind::Growing(_)) => "COMFY_AUTOGROW_V3",
         }
     }
 
@@ -162,6 +200,44 @@ impl Input {
 
     /// Whether users enter or choose its value in the node itself.
     pub(super) fn is_widget(&self) -> bool {
-        !self.is_forced && matches!(self.type_name(), "INT" | "FLOAT" | "BOOLEAN" | "STRING" | "COMBO")
+        let is_entered = match &self.kind {
+            Kind::Growing(_) => false,
+            Kind::Open => self.is_socketless || WIDGET_TYPES.contains(&self.widget_type()),
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text => true,
+            Kind::Choice(_) | Kind::Dynamic(_) => true,
+        };
+        is_entered && !self.is_forced
+    }
+
+    /// Whether it takes one of a list of values.
+    pub(super) fn is_choice(&self) -> bool {
+        matches!(self.kind, Kind::Choice(_) | Kind::Dynamic(_))
+    }
+
+    /// Returns the type of its widget: the declared one, or for an input that takes links of many types the one that is
+    /// entered in the node.
+    pub(super) fn widget_type(&self) -> &str {
+        match &self.kind {
+            Kind::Int { .. } => "INT",
+            Kind::Float { .. } => "FLOAT",
+            Kind::Boolean => "BOOLEAN",
+            Kind::Text => "STRING",
+            Kind::Choice(_) => "COMBO",
+            Kind::Open | Kind::Dynamic(_) | Kind::Growing(_) => self.widget_type.as_deref().unwrap_or(self.type_name()),
+        }
+    }
+
+    /// Returns the value that the editor gives to a new node: the declared default, otherwise the first value of a combo,
+    /// or 0, false or an empty text. `None` if only the user can give one.
+    pub(super) fn initial_value(&self) -> Option<Box<RawValue>> {
+        let text = |json: &str| RawValue::from_string(json.to_owned()).ok();
+        self.default_value().or_else(|| match &self.kind {
+            Kind::Int { .. } | Kind::Float { .. } => text("0"),
+            Kind::Boolean => text("false"),
+            Kind::Text => text("\"\""),
+            Kind::Choice(choices) => text(self.first.as_ref().or_else(|| choices.first())?),
+            Kind::Dynamic(variants) => Some(raw_value::quote(&variants.first()?.key)),
+            Kind::Growing(_) | Kind::Open => None,
+        })
     }
 }

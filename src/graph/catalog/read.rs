@@ -1,7 +1,7 @@
 //! Parses `/object_info`, in its V1 and V3 forms, into a [`Catalog`]; unknown forms are left to the instance to
 //! validate.
 
-use super::{Catalog, Class, Input, Kind};
+use super::{Catalog, Class, Input, Kind, dynamic};
 use crate::{
     graph::links::is_url,
     json::{each_element, each_member, raw_value},
@@ -53,11 +53,7 @@ impl Catalog {
 }
 
 fn values_of(class: &Class) -> usize {
-    let choices = |input: &Input| match &input.kind {
-        Kind::Choice(choices) => choices.len(),
-        Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Open => 0,
-    };
-    PARTS + 2 * class.outputs.len() + class.inputs.values().map(|input| PARTS + choices(input)).sum::<usize>()
+    PARTS + 2 * class.outputs.len() + class.inputs.values().map(|input| input.value_count(PARTS)).sum::<usize>()
 }
 
 fn class(info: &RawValue) -> Option<Class> {
@@ -69,7 +65,7 @@ fn class(info: &RawValue) -> Option<Class> {
     // An input declared in both is required, at its position among the required ones.
     for (at, (name, spec)) in required.iter().chain(&optional).enumerate() {
         let place = u16::try_from(at).ok();
-        inputs.entry(name.clone()).or_insert_with(|| Input { place, ..input(spec, at < required.len()) });
+        inputs.entry(name.clone()).or_insert_with(|| Input { place, ..input(spec, at < required.len(), 0) });
     }
     let short = |name: &str| member(&facts, name).and_then(raw_value::text).filter(|text| text.len() <= HINT_BYTES_MAX);
     Some(Class {
@@ -85,60 +81,92 @@ fn class(info: &RawValue) -> Option<Class> {
 fn outputs(facts: &[(String, &RawValue)]) -> Vec<(String, String)> {
     let list = |name: &str| member(facts, name).and_then(elements).unwrap_or_default();
     let names = list("output_name");
-    let types = list("output").into_iter().map(|one| raw_value::text(one).unwrap_or_else(|| "COMBO".to_owned()));
+    // The type of such an output is that of the links to the inputs of the same group.
+    let known = |kind: String| if kind == "COMFY_MATCHTYPE_V3" { "*".to_owned() } else { kind };
+    let types = list("output").into_iter().map(|one| raw_value::text(one).map_or_else(|| "COMBO".to_owned(), known));
     types
         .enumerate()
         .map(|(at, kind)| (names.get(at).and_then(|name| raw_value::text(name)).unwrap_or_else(|| kind.clone()), kind))
         .collect()
 }
 
-fn input(spec: &RawValue, is_required: bool) -> Input {
+/// Reads the declaration of an input that is nested `depth` deep in others.
+pub(super) fn input(spec: &RawValue, is_required: bool, depth: usize) -> Input {
     let parts = elements(spec).unwrap_or_default();
     let options = parts.get(1).and_then(|options| members(options)).unwrap_or_default();
     let is_set =
         |name: &str| member(&options, name).is_some_and(|value| !matches!(value.get(), "false" | "null" | "\"\""));
     let is_upload = UPLOADS.iter().any(|name| is_set(name));
     let type_name = parts.first().and_then(|name| raw_value::text(name));
-    let kind = match parts.first() {
+    let widget_type = member(&options, "widgetType").and_then(raw_value::text);
+    let list = parts.first().filter(|list| raw_value::is_array(list)).copied();
+    let kind = match (list, widget_type.as_deref().or(type_name.as_deref())) {
         // The list of such a combo is a snapshot of a folder; a multi-select has no single value.
         _ if is_upload || is_set("multiselect") || is_set("remote") => Kind::Open,
-        Some(list) if raw_value::is_array(list) => choices(list),
-        Some(_) => match type_name.as_deref() {
-            Some("INT") => Kind::Int {
-                min: member(&options, "min").and_then(|bound| whole(bound, f64::ceil)),
-                max: member(&options, "max").and_then(|bound| whole(bound, f64::floor)),
-            },
-            Some("FLOAT") => Kind::Float {
-                min: member(&options, "min").and_then(finite),
-                max: member(&options, "max").and_then(finite),
-            },
-            Some("BOOLEAN") => Kind::Boolean,
-            Some("STRING") => Kind::Text,
-            Some("COMBO") => member(&options, "options").map_or(Kind::Open, choices),
-            _ => Kind::Open,
+        (Some(list), _) => choices(list),
+        (None, Some("INT")) => Kind::Int {
+            min: member(&options, "min").and_then(|bound| whole(bound, f64::ceil)),
+            max: member(&options, "max").and_then(|bound| whole(bound, f64::floor)),
         },
-        None => Kind::Open,
+        (None, Some("FLOAT")) => {
+            Kind::Float { min: member(&options, "min").and_then(finite), max: member(&options, "max").and_then(finite) }
+        }
+        (None, Some("BOOLEAN")) => Kind::Boolean,
+        (None, Some("STRING")) => Kind::Text,
+        (None, Some("COMBO")) => member(&options, "options").map_or(Kind::Open, choices),
+        (None, Some("COMFY_DYNAMICCOMBO_V3")) if depth < dynamic::NESTING_MAX => {
+            dynamic::variants(&options, depth).map_or(Kind::Open, Kind::Dynamic)
+        }
+        (None, Some("COMFY_AUTOGROW_V3")) if depth < dynamic::NESTING_MAX => {
+            dynamic::growing(&options, depth).map_or(Kind::Open, |growing| Kind::Growing(Box::new(growing)))
+        }
+        (None, _) => Kind::Open,
     };
     let urls = if is_upload { listed_urls(&parts, &options) } else { Vec::new() };
-    // An open input without a type name of its own counts as a combo if it has a list.
-    let has_list = parts.first().is_some_and(|list| raw_value::is_array(list));
-    let type_name = match (&kind, type_name) {
-        (Kind::Open, Some(name)) if name != "COMBO" => Some(name),
-        (Kind::Open, None) if !has_list => Some(String::new()),
-        _ => None,
-    };
     Input {
         is_required,
         is_seed: is_set("control_after_generate"),
         is_upload,
         urls,
         hints: hints(&options, is_upload || is_set("remote")),
-        kind,
+        first: first_choice(&kind, list.or_else(|| member(&options, "options"))),
         place: None,
-        type_name,
+        type_name: own_type(&kind, type_name, list.is_some(), &options),
+        widget_type: widget_type.filter(|_| matches!(kind, Kind::Open)),
+        kind,
         is_forced: is_set("forceInput"),
+        is_socketless: is_set("socketless"),
         is_dynamic: is_set("dynamicPrompts"),
     }
+}
+
+/// Returns the declared type unless the kind implies it; that of an input that matches others is the types it allows.
+fn own_type(kind: &Kind, declared: Option<String>, has_list: bool, options: &[(String, &RawValue)]) -> Option<String> {
+    let implied = match kind {
+        Kind::Int { .. } => "INT",
+        Kind::Float { .. } => "FLOAT",
+        Kind::Boolean => "BOOLEAN",
+        Kind::Text => "STRING",
+        Kind::Choice(_) | Kind::Open => "COMBO",
+        Kind::Dynamic(_) => "COMFY_DYNAMICCOMBO_V3",
+        Kind::Growing(_) => "COMFY_AUTOGROW_V3",
+    };
+    match declared {
+        Some(name) if name == "COMFY_MATCHTYPE_V3" => {
+            let template = member(options, "template").and_then(members).unwrap_or_default();
+            member(&template, "allowed_types").and_then(raw_value::text).or_else(|| Some("*".to_owned()))
+        }
+        Some(name) => (name != implied).then_some(name),
+        // An open input without a type name of its own counts as a combo if it has a list.
+        None => (!has_list && matches!(kind, Kind::Open)).then(String::new),
+    }
+}
+
+/// Returns the first value of a combo, unless it is the first of the sorted ones.
+fn first_choice(kind: &Kind, list: Option<&RawValue>) -> Option<String> {
+    let Kind::Choice(choices) = kind else { return None };
+    let first = elements(list?)?.into_iter().next().and_then(raw_value::canonical)?;
+    (choices.first() != Some(&first)).then_some(first)
 }
 
 /// Returns the URLs among a combo's values.
@@ -160,12 +188,12 @@ fn hints(options: &[(String, &RawValue)], is_list_open: bool) -> Option<String> 
     if kept.is_empty() { None } else { serde_json::to_string(&kept).ok() }
 }
 
-fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
+pub(super) fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawValue> {
     members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
 /// Returns the members of an object that has at most [`MEMBERS_MAX`].
-fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+pub(super) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     let mut members = Vec::new();
     each_member(raw.get(), |name, value| {
         members.push((name.into_owned(), value));
@@ -175,7 +203,7 @@ fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
 }
 
 /// Returns the elements of a list that has at most [`ELEMENTS_MAX`].
-fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
+pub(super) fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
     let mut elements = Vec::new();
     each_element(raw.get(), |value| {
         elements.push(value);

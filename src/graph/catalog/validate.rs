@@ -71,6 +71,11 @@ impl Input {
                 Some(value) if choices.binary_search(value).is_ok() => Ok(None),
                 _ => Err(Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") }),
             },
+            Kind::Dynamic(variants) => match raw_value::text(value) {
+                Some(key) if variants.iter().any(|variant| variant.key == key) => Ok(None),
+                _ => Err(Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") }),
+            },
+            Kind::Growing(_) => Err(self.mismatch("param_type")),
             Kind::Open => Ok(None),
         }
     }
@@ -82,6 +87,11 @@ impl Input {
             Kind::Boolean => "true or false".to_owned(),
             Kind::Text => "a text".to_owned(),
             Kind::Choice(choices) => format!("one of {} values", choices.len()),
+            Kind::Dynamic(variants) => format!("one of {} values", variants.len()),
+            Kind::Growing(growing) => match growing.names.first() {
+                Some(name) => format!("links to its sockets, each under its own name (`….{name}`)"),
+                None => "links to its sockets".to_owned(),
+            },
             Kind::Open => "what the instance takes".to_owned(),
         };
         Mismatch { code, expected, is_choice: false }
@@ -91,7 +101,13 @@ impl Input {
     pub(super) fn near_choices(&self, value: &RawValue) -> Vec<String> {
         match &self.kind {
             Kind::Choice(choices) => near_choices(raw_value::canonical(value).as_deref(), choices),
-            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Open => Vec::new(),
+            Kind::Dynamic(variants) => {
+                let keys: Vec<String> = variants.iter().map(|variant| variant.key.clone()).collect();
+                near_choices(raw_value::canonical(value).as_deref(), &keys)
+            }
+            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Growing(_) | Kind::Open => {
+                Vec::new()
+            }
         }
     }
 }

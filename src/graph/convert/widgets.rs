@@ -156,6 +156,6 @@ pub(super) fn fits(input: &Input, value: &RawValue) -> bool {
             let is_choice = || raw_value::canonical(value).is_some_and(|value| choices.binary_search(&value).is_ok());
             !matches!(first, b'{' | b'[') && (!CONTROLS.contains(&json) || is_choice())
         }
-        Kind::Open => true,
+        Kind::Open | Kind::Dynamic(_) | Kind::Growing(_) => true,
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
     pub(super) remote: Vec<RemoteFile>,
     pub(super) seeds: Vec<(String, u64)>,
     has_new_links: bool,
+    /// Texts that the params give to inputs: choices among them decide which dynamic inputs a node has.
+    texts: HashMap<(usize, &'a str), &'a RawValue>,
     pub(super) problems: Problems,
     pub(super) budget: &'a Budget,
 }
@@ -48,9 +50,25 @@ impl<'a> Writer<'a> {
             remote: Vec::new(),
             seeds: Vec::new(),
             has_new_links: false,
+            texts: HashMap::new(),
             problems,
             budget: options.budget,
         }
+    }
+
+    /// Reads the texts of all params before the first is set: a choice may come behind what it brings.
+    pub(super) fn read_choices(&mut self, assignments: &'a [Assignment<'_>]) {
+        if assignments.iter().any(|assignment| assignment.input.contains('.')) {
+            let texts = assignments.iter().filter(|assignment| assignment.value.get().starts_with('"'));
+            self.texts =
+                texts.map(|assignment| ((assignment.place, assignment.input.as_str()), &*assignment.value)).collect();
+        }
+    }
+
+    /// Returns the text that an input has once all params are set.
+    fn chosen(&self, place: usize, input: &str) -> Option<String> {
+        let given = self.texts.get(&(place, input)).copied();
+        given.or_else(|| self.workflow.node(place).input(input)).and_then(raw_value::text)
     }
 
     /// Sets one input, or records the problem.
@@ -178,10 +196,21 @@ impl<'a> Writer<'a> {
     /// Checks that `value` may be set without `$force`: the input exists, and no literal replaces a link.
     fn may_set(&self, assignment: &Assignment<'_>, value: &Value<'_>) -> Result<(), ValueError> {
         let node = self.workflow.node(assignment.place);
-        let declared =
-            self.eligibility.as_ref().and_then(|eligibility| eligibility.input(&node.class, &assignment.input));
+        let chosen = |input: &str| self.chosen(assignment.place, input);
+        let eligibility = self.eligibility.as_ref();
+        let declared = eligibility.and_then(|eligible| eligible.input_beside(&node.class, &assignment.input, &chosen));
+        // Known, but not with the choices of this node: an instance would ignore it.
+        let is_of_another_choice = declared.is_none()
+            && eligibility.is_some_and(|eligible| eligible.input(&node.class, &assignment.input).is_some());
         let (is_link, is_unset) = (matches!(value, Value::Link { .. }), matches!(value, Value::Unset));
         match node.input(&assignment.input) {
+            _ if is_of_another_choice && !is_unset => {
+                let message = format!(
+                    "`{}` comes with another choice only: set that as well, or write {{\"$force\":value}}",
+                    assignment.address
+                );
+                Err(ValueError::new(NO_SUCH_INPUT, message))
+            }
             None if is_link || (declared.is_some() && !is_unset) => Ok(()),
             None => Err(ValueError::new(
                 NO_SUCH_INPUT,
@@ -211,10 +240,12 @@ impl<'a> Writer<'a> {
 
     /// Narrows to the instances that accept the value; returns its replacement if it must be written differently.
     fn validate(&mut self, assignment: &Assignment<'_>, value: &RawValue) -> Result<Option<Box<RawValue>>, ValueError> {
-        let Some(eligibility) = &mut self.eligibility else { return Ok(None) };
+        let Some(mut eligibility) = self.eligibility.take() else { return Ok(None) };
         let class = &self.workflow.node(assignment.place).class;
         let what = || format!("{} {}", assignment.address, clip(value.get()));
-        let validated = eligibility.require_value(class, &assignment.input, value, what);
+        let chosen = |input: &str| self.chosen(assignment.place, input);
+        let validated = eligibility.require_value((class, &assignment.input), &chosen, value, what);
+        self.eligibility = Some(eligibility);
         validated.map_err(|mismatch| ValueError::of(mismatch, &assignment.address, value))
     }
 

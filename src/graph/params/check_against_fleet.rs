@@ -4,7 +4,7 @@ use super::{apply::Writer, options::WARNINGS_MAX};
 use crate::{
     graph::{
         Catalog, FleetCatalog, Member, Workflow,
-        catalog::{ClassPresence, Eligibility, Kind, Need},
+        catalog::{ClassPresence, Eligibility, Input, Need},
         links,
     },
     json::{child_pointer, raw_value},
@@ -26,16 +26,20 @@ impl Writer<'_> {
                 break;
             }
             let classes: Vec<_> = eligibility.pool().declarations(&node.class).collect();
-            let declared = |input: &str| classes.iter().find_map(|class| class.input(input));
+            let chosen = |input: &str| node.input(input).and_then(raw_value::text);
+            let declared = |input: &str| classes.iter().find_map(|class| class.input_beside(input, &chosen));
             for (input, value) in &node.inputs {
-                let is_choice = || declared(input).is_some_and(|input| matches!(input.kind, Kind::Choice(_)));
+                if let Some(written) = declared(input).and_then(|declared| declared.unread_members(input, value)) {
+                    self.problems.push(unread(&node.id, input, &written));
+                }
+                let is_choice = || declared(input).is_some_and(Input::is_choice);
                 if raw_value::is_array(value) || !is_choice() || self.set.contains_key(&(place, input.as_str())) {
                     continue;
                 }
                 let address = || format!("{}.{}", node.id, clip(input));
                 let what = || format!("{} {}", address(), clip(value.get()));
-                if eligibility.require_value(&node.class, input, value, what).is_err() && warnings.len() < WARNINGS_MAX
-                {
+                let taken = eligibility.require_value((&node.class, input), &chosen, value, what);
+                if taken.is_err() && warnings.len() < WARNINGS_MAX {
                     let message = format!("no instance offers {} for `{}`", clip(value.get()), address());
                     warnings.push(Warning { code: "value_not_offered".to_owned(), message, param: Some(address()) });
                 }
@@ -94,11 +98,11 @@ impl Workflow {
         let needed = needed(self, &eligibility);
         let nodes = self.nodes().zip(needed).filter(|(_, is_needed)| *is_needed);
         nodes.into_iter().all(|(node, _)| {
+            let chosen = |input: &str| node.input(input).and_then(raw_value::text);
             node.inputs.iter().all(|(input, value)| {
-                let declared = eligibility.input(&node.class, input);
                 raw_value::is_array(value)
-                    || !declared.is_some_and(|declared| matches!(declared.kind, Kind::Choice(_)))
-                    || eligibility.require_value(&node.class, input, value, String::new).is_ok()
+                    || !eligibility.input_beside(&node.class, input, &chosen).is_some_and(Input::is_choice)
+                    || eligibility.require_value((&node.class, input), &chosen, value, String::new).is_ok()
                     || spared.contains(&format!("{}.{}", node.id, clip(input)).as_str())
             })
         })
@@ -118,6 +122,18 @@ fn needed(workflow: &Workflow, eligibility: &Eligibility<'_>) -> Vec<bool> {
         left.extend(links.filter_map(|target| workflow.place_of(&target)));
     }
     needed
+}
+
+/// Makes the problem of an object in place of the sockets of a growing group, which an instance would ignore.
+fn unread(node_id: &str, input: &str, written: &str) -> Problem {
+    let pointer = child_pointer(&child_pointer(&child_pointer("/workflow", node_id), "inputs"), input);
+    let message = format!(
+        "node {}: an instance ignores what is inside `{}`: write each as an input of its own, `{}`",
+        clip(node_id),
+        clip(input),
+        clip(written)
+    );
+    Problem::unfit(pointer, "input_not_flat", message).at_node(node_id).at_input(input)
 }
 
 fn describe(needs: &[Need]) -> String {

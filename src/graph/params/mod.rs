@@ -60,6 +60,7 @@ fn resolve_with(
     reader.read(params);
     let (assignments, mapped, mut warnings, problems) = reader.finish();
     let mut writer = Writer::new(workflow, options, problems);
+    writer.read_choices(&assignments);
     for assignment in &assignments {
         writer.assign(assignment, draw);
     }

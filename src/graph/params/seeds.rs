@@ -84,6 +84,7 @@ impl Writer<'_> {
                 Kind::Int { .. } => self.declared_range(place, input),
                 Kind::Open => Some((0, SEED_MAX)),
                 Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Choice(_) => None,
+                Kind::Dynamic(_) | Kind::Growing(_) => None,
             },
             Some(_) => None,
         }

@@ -204,7 +204,7 @@ impl Check<'_, '_, '_> {
         if declared.is_empty() {
             None
         } else if param.choices.is_empty() {
-            let is_offered = declared.iter().any(|input| matches!(input.kind, Takes::Choice(_)));
+            let is_offered = declared.iter().any(|input| matches!(input.kind, Takes::Choice(_) | Takes::Dynamic(_)));
             let message = format!("`{}` needs an `enum`: the instances offer no list for `{address}`", param.name);
             (param.kind == Kind::Enum && !is_offered).then_some(message)
         } else {
@@ -225,6 +225,7 @@ fn suits(kind: Kind, takes: &Takes) -> bool {
         Takes::Float { .. } => matches!(kind, Kind::Integer | Kind::Number | Kind::Enum),
         Takes::Boolean => matches!(kind, Kind::Boolean | Kind::Enum),
         Takes::Text => matches!(kind, Kind::String | Kind::Enum),
-        Takes::Choice(_) | Takes::Open => true,
+        Takes::Growing(_) => false,
+        Takes::Choice(_) | Takes::Dynamic(_) | Takes::Open => true,
     }
 }
