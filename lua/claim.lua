@@ -6,7 +6,7 @@
 -- ARGV[3] nonce     new for each intent: sent twice, it claims once
 -- ARGV[4] slots     tasks the instance may have in flight
 -- ARGV[5] window    tasks of a lane examined at a time
--- Returns {'task', id, attempt, payload, facts, attempts_max, owner, waited_ms} | {'nothing'} | {'fenced'}
+-- Returns {'task', id, attempt, payload, facts, attempts_max, owner, waited_ms, node_times or ''} | {'nothing'} | {'fenced'}
 local instance, token, nonce, slots, window = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
 -- Age, for each lane between them, by which the head of a lane overtakes the head of a more urgent lane.
@@ -20,14 +20,19 @@ local AVOID_MS = 5000
 
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'start_by', 'max_attempts',
-  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'revived_at', 'facts',
+  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash',
 }
 
 local function claim_reply(task, payload, now)
   -- Attempts that were not counted do not use up the limit.
   local attempts_max = tonumber(task.max_attempts) + tonumber(task.uncounted or '0')
-  local waited_ms = math.max(0, (task.claimed or now) - (task.revived_at or task.created))
-  return { 'task', task.id, task.attempt, payload, task.facts or '{}', tostring(attempts_max), task.owner, tostring(waited_ms) }
+  -- Since it was queued last: earlier attempts ran, they did not wait.
+  local waited_ms = math.max(0, (task.claimed or now) - (task.queued or task.created))
+  local node_times = task.workflow_hash and redis.call('HGET', root .. 'speeds-at:' .. task.workflow_hash, 'nodes')
+  return {
+    'task', task.id, task.attempt, payload, task.facts or '{}', tostring(attempts_max), task.owner, tostring(waited_ms),
+    node_times or '',
+  }
 end
 
 local function can_run(task)

@@ -10,10 +10,13 @@
 -- ARGV[7] outputs  JSON array
 -- ARGV[8] failure  JSON object, or ''
 -- ARGV[9] keep_ms  retention of ended tasks
+-- ARGV[10] warnings   about the outputs, JSON array, or ''
+-- ARGV[11] node_times of the run, kept as they are for the next run of the same workflow, or ''
 -- then for each file among the outputs that is not registered yet the arguments that lib/register_file.lua lists
 -- Returns {'done', {object, …}} (the object of each file) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local outcome, outputs, failure, keep_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+local warnings, node_times = ARGV[10], ARGV[11]
 
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'started', 'start_by', 'files',
@@ -33,16 +36,20 @@ local now = now_ms()
 if TERMINAL[task.state] then
   release_ended(task, instance, now)
   if task.settled_by == settling and task.state == state then
-    return { 'done', objects_of(10) }
+    return { 'done', objects_of(12) }
   end
   return { 'ended', task.state }
 end
 if not is_active(task) then
   return { 'not_this_attempt' }
 end
-local objects = register_outputs(10, id, now)
+local objects = register_outputs(12, id, now)
 local extra = { 'outputs', outputs, 'settled_by', settling }
 local change = '"kind":"completed","outputs":' .. outputs
+if warnings ~= '' then
+  extra[#extra + 1], extra[#extra + 2] = 'output_warnings', warnings
+  change = change .. ',"warnings":' .. warnings
+end
 if state == 'failed' then
   extra[#extra + 1], extra[#extra + 2] = 'failure', failure
   change = '"kind":"failed","failure":' .. failure
@@ -51,7 +58,7 @@ elseif task.state == 'claimed' then
   extra[#extra + 1], extra[#extra + 2] = 'started', task.claimed
 end
 if state == 'completed' then
-  record_run(task.workflow_hash, math.max(0, now - tonumber(task.started or task.claimed or now)), now)
+  record_run(task.workflow_hash, instance, math.max(0, now - tonumber(task.started or task.claimed or now)), node_times, now)
 end
 end_task(task, state, outcome, change, extra, keep_ms, now)
 redis.call('HDEL', in_flight_key(instance), id)

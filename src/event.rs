@@ -5,7 +5,7 @@
 
 use crate::{
     fleet::InstanceStatus,
-    task::{Attempt, Failure, InstanceId, Output, Progress, TaskId},
+    task::{Attempt, Failure, InstanceId, Output, OutputWarning, Progress, TaskId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub enum TaskChange {
         /// Number of outputs dropped from their end, if the event was made from an entry of a list.
         #[serde(skip)]
         outputs_dropped: usize,
+        /// Warnings about the outputs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<OutputWarning>,
     },
     /// The task failed: `{"kind":"failed","failure":{…}}`.
     Failed {

@@ -21,10 +21,10 @@ pub use failure::{Failure, FailureKind};
 pub use file_url::{LinkRefused, Links};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};
 pub use new_task::{FileInput, NewTask, Payload, TaskFacts, Warning};
-pub use output::{Output, OutputKind, Progress};
+pub use output::{Output, OutputKind, OutputWarning, Progress, Scalar};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
-pub use view::{OutputView, ResolvedView, ResultView, TaskView};
+pub use view::{OutputView, ResolvedView, ResultView, TaskView, WarningView};
 pub use workflow_name::{NotAName, WorkflowName, WorkflowVersion};
 
 /// Record of an attempt: `{"attempt","instanceId","startedAt","endedAt"?,"outcome"?,"error"?}` (times are ms in Redis
@@ -96,6 +96,8 @@ pub struct Task {
     pub outputs: Vec<Output>,
     /// Number of outputs that were dropped from the end of `outputs`, because the task was read for a list.
     pub outputs_dropped: usize,
+    /// Warnings about the outputs of an ended task.
+    pub output_warnings: Vec<OutputWarning>,
     /// Failure of the task, or of its last attempt while it waits for the next.
     pub failure: Option<Failure>,
     /// Output files deleted since the task ended.
@@ -108,6 +110,8 @@ pub struct Task {
     pub avoids: Vec<InstanceId>,
     /// Number of times it was revived after it had ended.
     pub revived: u32,
+    /// Time of the last revival.
+    pub revived_ms: Option<u64>,
     /// Whether it is cancelled, but its instance has not yet confirmed that the prompt is gone.
     pub cancel_pending: bool,
 }

@@ -56,10 +56,14 @@ pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
 pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Files and texts kept per prompt.
 pub(super) const OUTPUTS_MAX: usize = 4_096;
-/// Size of one text output, bytes.
+/// Size of a value (text, JSON) that becomes part of its task, bytes; a longer one is stored as a file.
 pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// Size of all text outputs of one prompt, bytes.
+/// Size of all values of one prompt that become part of its task, bytes; further ones are stored as files.
 pub(super) const TEXTS_BYTES_MAX: usize = 1 << 20;
+/// Size of one value, bytes: as much as a whole history reply has beyond the graph.
+pub(super) const LONG_TEXT_BYTES_MAX: usize = HISTORY_BYTES_MAX;
+/// Values of one list that become outputs of their own; a longer list is one JSON value.
+pub(super) const VALUES_MAX: usize = 256;
 /// Memory of the outputs kept from one `executed` message, bytes; the rest comes from the history. Many such messages
 /// may be queued.
 pub(super) const LIVE_BYTES_MAX: usize = 256 * 1024;

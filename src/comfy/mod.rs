@@ -29,7 +29,10 @@ pub use prompts::Client;
 pub(crate) use socket::event_queue::EventQueue;
 pub use socket::{Socket, event::PromptEvent, progress::ProgressTracker};
 
-use crate::{fleet::Device, task::Failure};
+use crate::{
+    fleet::Device,
+    task::{Failure, OutputKind, OutputWarning},
+};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
@@ -136,8 +139,10 @@ pub enum PromptStatus {
 pub struct PromptResult {
     /// The outcome.
     pub outcome: PromptOutcome,
-    /// Every object with a usable file name, and every text, in the order of the graph's nodes.
+    /// Every file with a usable name, and every value, in the order of the graph's nodes.
     pub outputs: Vec<NodeOutput>,
+    /// What was left out of them, and why.
+    pub warnings: Vec<OutputWarning>,
     /// The reason for which not all outputs can be fetched, here or elsewhere: an unusable file name, or too many.
     pub fault: Option<Failure>,
 }
@@ -153,7 +158,7 @@ pub enum PromptOutcome {
     Interrupted,
 }
 
-/// A file or text that a node produced.
+/// A file or value that a node produced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeOutput {
     /// A file to download.
@@ -166,13 +171,23 @@ pub enum NodeOutput {
         file: RemoteFile,
         /// Whether `animated` was set.
         animated: bool,
+        /// Whether the node named it by a string that only looks like a path of a 3D file: it may be in the folder of
+        /// temporary files instead, or be no file.
+        is_bare_path: bool,
     },
-    /// A text.
-    Text {
+    /// A text, number, boolean, or JSON.
+    Value {
         /// The node's display id.
         node_id: String,
-        /// The text, at most 64 KiB.
+        /// The ui key: `text`, `tags`, `value`, …
+        key: String,
+        /// `Text`, `Json`, `Number` or `Boolean`.
+        kind: OutputKind,
+        /// The value as text.
         text: String,
+        /// Whether it becomes part of the task (up to 64 KiB, and 1 MiB with the values before it); else it is stored as
+        /// a file.
+        is_short: bool,
     },
 }
 
@@ -181,7 +196,7 @@ impl NodeOutput {
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::File { node_id, key, file, .. } => 256 + node_id.len() + key.len() + file.memory(),
-            Self::Text { node_id, text } => 128 + node_id.len() + text.len(),
+            Self::Value { node_id, key, text, .. } => 128 + node_id.len() + key.len() + text.len(),
         }
     }
 }

@@ -17,19 +17,23 @@ use std::borrow::Cow;
 const ESCAPE_BYTES_MAX: usize = 6;
 
 /// The bytes as JSON text: untouched when they are strict JSON, else with `NaN`, `Infinity` and `-Infinity` outside of
-/// strings replaced by `null`. What is no JSON at all stays so, and fails to parse later; bytes that are no text, which
-/// ComfyUI never sends, become empty.
+/// strings replaced by strings of these names: they may be values that a user wants to see. What is no JSON at all stays
+/// so, and fails to parse later; bytes that are no text, which ComfyUI never sends, become empty.
 pub(super) fn tidy(bytes: &[u8]) -> Cow<'_, str> {
+    tidy_with(bytes, |word| format!("\"{word}\""))
+}
+
+fn tidy_with(bytes: &[u8], replacement: impl Fn(&str) -> String) -> Cow<'_, str> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     if serde_json::from_str::<IgnoredAny>(text).is_ok() {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(without_nan(text))
+    Cow::Owned(without_nan(text, replacement))
 }
 
-/// Like [`tidy`], without a copy of bytes that are strict JSON.
+/// Like [`tidy`], with `null` instead of the names, and without a copy of bytes that are strict JSON.
 pub(super) fn tidy_owned(bytes: Vec<u8>) -> String {
-    match tidy(&bytes) {
+    match tidy_with(&bytes, |_| "null".to_owned()) {
         Cow::Owned(tidied) => tidied,
         Cow::Borrowed(_) => String::from_utf8(bytes).unwrap_or_default(),
     }
@@ -100,7 +104,7 @@ pub(super) fn count(raw: &RawValue) -> Option<u64> {
     read::<u64>(raw.get()).or_else(|| number(raw).map(|number| number as u64))
 }
 
-fn without_nan(text: &str) -> String {
+fn without_nan(text: &str, replacement: impl Fn(&str) -> String) -> String {
     let bytes = text.as_bytes();
     let mut tidied = String::with_capacity(text.len());
     let (mut copied, mut at) = (0, 0);
@@ -119,7 +123,7 @@ fn without_nan(text: &str) -> String {
                 };
                 if let Some(start) = start {
                     tidied.push_str(&text[copied..start]);
-                    tidied.push_str("null");
+                    tidied.push_str(&replacement(&text[start..end]));
                     copied = end;
                 }
                 at = end;
@@ -151,9 +155,12 @@ mod tests {
     use serde_json::{Value, json, value::RawValue};
 
     #[test]
-    fn python_specials_become_null_outside_of_strings_only() {
-        let tidied = tidy(br#"{"NaN":[NaN, -Infinity,Infinity,1.5e3,-2],"a":"NaN \" -Infinity","b":true}"#);
-        let value: Value = read(&tidied).unwrap();
+    fn python_specials_are_replaced_outside_of_strings_only() {
+        let special = br#"{"NaN":[NaN, -Infinity,Infinity,1.5e3,-2],"a":"NaN \" -Infinity","b":true}"#;
+        let value: Value = read(&tidy(special)).unwrap();
+        let named = json!({"NaN":["NaN","-Infinity","Infinity",1.5e3,-2],"a":"NaN \" -Infinity","b":true});
+        assert_eq!(value, named);
+        let value: Value = read(&tidy_owned(special.to_vec())).unwrap();
         assert_eq!(value, json!({"NaN":[null,null,null,1.5e3,-2],"a":"NaN \" -Infinity","b":true}));
     }
 

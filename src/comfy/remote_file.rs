@@ -69,6 +69,13 @@ impl RemoteFile {
         Ok(Self { filename: name, subfolder: folder, folder_type: kind })
     }
 
+    /// Makes a location of texts; `None` if no request can be made from them.
+    pub(super) fn from_texts(filename: &str, subfolder: &str, folder_type: &str) -> Option<Self> {
+        let [filename, subfolder, folder_type] =
+            [filename, subfolder, folder_type].map(|text| serde_json::value::to_raw_value(text).ok());
+        Self::from_parts(filename?.as_ref(), Some(subfolder?.as_ref()), Some(folder_type?.as_ref())).ok()
+    }
+
     /// Memory of the location, about, bytes.
     pub(super) fn memory(&self) -> usize {
         self.filename.len() + self.subfolder.len() + self.folder_type.len()

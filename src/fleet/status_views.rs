@@ -83,6 +83,18 @@ impl InstanceView {
     }
 }
 
+impl InstanceView {
+    /// Whether it is enabled, alive and not under suspicion.
+    pub fn is_healthy(&self) -> bool {
+        self.enabled && self.alive && self.phase == Phase::Up
+    }
+
+    /// Whether it is healthy and idle: it has no prompt, neither of ours nor of another client.
+    pub fn is_free(&self) -> bool {
+        self.is_healthy() && !self.busy && self.queue_depth == 0
+    }
+}
+
 /// Overview: `GET /api/monitor/overview` and `global_status` of the WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +105,8 @@ pub struct OverviewView {
     pub alive_instances: u64,
     /// Instances with one of our tasks.
     pub busy_instances: u64,
+    /// Instances enabled, healthy and idle.
+    pub free_instances: u64,
     /// Tasks not started.
     pub pending_tasks: u64,
     /// Tasks executing.
@@ -122,6 +136,7 @@ impl OverviewView {
             total_instances: instances.len() as u64,
             alive_instances: count(|instance| instance.alive),
             busy_instances: count(|instance| instance.busy),
+            free_instances: count(InstanceView::is_free),
             pending_tasks: counts.pending,
             running_tasks: counts.running,
             completed_tasks: counts.completed,

@@ -73,6 +73,7 @@
 //! | `delayed`, `start-by`, `expiry` | ZSET | ids by due time: of the retry, of `startBy`, of deletion |
 //! | `narrowed` | ZSET | live ids restricted to some instances, by the time of the restriction |
 //! | `speeds`, `speeds-used` | HASH, ZSET | mean run time by workflow hash, and of all runs; hashes by last use |
+//! | `speeds-at:<workflow hash>` | HASH | mean run time by instance, at most 65; `nodes` = run times of its nodes |
 //! | `index:<status or all>[:<owner>]` | ZSET | ids by created time |
 //! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; workflows that have tasks |
@@ -136,7 +137,7 @@ pub use redis::{
 pub use tasks::batches::{BatchEnqueued, BatchOverview, PackedTask};
 pub use verb_types::{
     Acquired, Cancelled, Claim, Claimed, ConfigWritten, Enqueued, InFlight, Lease, QueueLimits, Renewed, Revived,
-    TaskCursor, TaskPage, TaskQuery, Token, WaitFacts, Written,
+    SettleFacts, TaskCursor, TaskPage, TaskQuery, Token, WaitFacts, Written,
 };
 pub use workflows::{
     NewWorkflow, StoredWorkflow, WORKFLOW_LIMITS, WorkflowFound, WorkflowHead, WorkflowLimits, WorkflowRow,

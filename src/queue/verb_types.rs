@@ -2,9 +2,11 @@
 
 use crate::{
     fleet::FleetConfig,
-    task::{Attempt, FailureKind, FileId, InstanceId, Payload, Status, Task, TaskId, TaskState, WorkflowName},
+    task::{
+        Attempt, FailureKind, FileId, InstanceId, OutputWarning, Payload, Status, Task, TaskId, TaskState, WorkflowName,
+    },
 };
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 /// Secret of a lease: 128 random bits, hex. The dispatcher makes it before it asks, so that a repeated request is
 /// recognised as the same one.
@@ -86,8 +88,23 @@ pub struct Claim {
     pub max_attempts: u32,
     /// Owner of the task and of its outputs.
     pub owner: String,
-    /// Time from acceptance to this claim, by Redis' clock.
+    /// Time from the moment it was queued (accepted, or returned by its last attempt) to this claim, by Redis' clock.
     pub waited: Duration,
+    /// Name of the published workflow that it runs.
+    pub workflow_name: Option<WorkflowName>,
+    /// Run times of the nodes of this workflow, as [`SettleFacts::node_times`] had them; empty before its first run.
+    pub node_times: String,
+}
+
+/// What the call that ends an attempt records besides its outcome.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SettleFacts<'a> {
+    /// Whether a failure ends the task even if its kind is retried.
+    pub is_final: bool,
+    /// Warnings about the outputs, if the task ends.
+    pub warnings: &'a [OutputWarning],
+    /// Run times of the nodes, kept for the next claim of a task with the same workflow hash; empty = none.
+    pub node_times: &'a str,
 }
 
 /// Answer of [`super::Queue::claim`].
@@ -222,7 +239,7 @@ pub struct TaskPage {
 }
 
 /// Answer of [`super::Queue::wait_facts`]: the inputs of a start-time estimate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitFacts {
     /// Rank of the task in its lane (0 = next); `None` when it is in no lane.
     pub position: Option<u64>,
@@ -238,6 +255,8 @@ pub struct WaitFacts {
     pub run_ms: Option<u64>,
     /// Mean duration of the recent runs of all tasks, ms.
     pub any_run_ms: Option<u64>,
+    /// Mean duration of the recent runs of this task's workflow on each instance, ms.
+    pub run_ms_on: BTreeMap<String, u64>,
 }
 
 /// Answer of [`super::Queue::put_config`].

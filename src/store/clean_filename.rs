@@ -18,6 +18,26 @@ pub fn clean_filename(name: &str) -> String {
     cut(shown)
 }
 
+/// Longest stem of a portable name, bytes: with what is appended to it, the name fits into 143 bytes, the limit of
+/// encrypted home folders.
+const STEM_BYTES_MAX: usize = 80;
+
+/// Returns stem and extension (with its dot, or empty) of a name such that `<stem>_<anything plain><extension>` is a
+/// valid file name on Windows, Linux and macOS, is not hidden, and is no option of a command.
+pub fn portable_parts(name: &str) -> (String, String) {
+    let name = clean_filename(name);
+    let is_extension = |end: &&str| {
+        (1..EXTENSION_BYTES_MAX).contains(&end.len()) && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let parts = name.rsplit_once('.').filter(|(_, end)| is_extension(end));
+    let (stem, extension) = parts.map_or((name.as_str(), String::new()), |(stem, end)| (stem, format!(".{end}")));
+    let is_special = |letter: char| "<>:\"/\\|?*.%".contains(letter);
+    let stem: String = stem.chars().map(|letter| if is_special(letter) { '_' } else { letter }).collect();
+    let stem = stem.trim_start_matches(|letter: char| letter.is_whitespace() || "-~_".contains(letter)).trim_end();
+    let stem = &stem[..stem.floor_char_boundary(STEM_BYTES_MAX)];
+    (if stem.is_empty() { NAME_DEFAULT.to_owned() } else { stem.to_owned() }, extension)
+}
+
 /// Cuts a name in the middle, to keep its extension.
 fn cut(name: &str) -> String {
     if name.len() <= NAME_BYTES_MAX {
@@ -42,7 +62,29 @@ fn is_unseen(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::clean_filename;
+    use super::{clean_filename, portable_parts};
+
+    #[test]
+    fn a_portable_name_is_valid_on_every_system() {
+        for (given, stem, extension) in [
+            ("img_00001_.png", "img_00001_", ".png"),
+            ("con.png", "con", ".png"),
+            ("con.x.tar.gz", "con_x_tar", ".gz"),
+            ("a:b*c?\"<d>|e%.PNG", "a_b_c___d__e_", ".PNG"),
+            ("--help.txt", "help", ".txt"),
+            (".htaccess", "file", ".htaccess"),
+            ("~x .mp4", "x", ".mp4"),
+            ("图 片.webp", "图 片", ".webp"),
+            ("no extension", "no extension", ""),
+            ("odd.ex tension", "odd_ex tension", ""),
+            ("a\r\nX: y.png", "aX_ y", ".png"),
+            ("___.glb", "file", ".glb"),
+        ] {
+            assert_eq!(portable_parts(given), (stem.to_owned(), extension.to_owned()), "{given:?}");
+        }
+        let (stem, extension) = portable_parts(&format!("{}.png", "é".repeat(500)));
+        assert_eq!((stem.len(), extension.as_str()), (80, ".png"));
+    }
 
     #[test]
     fn a_name_is_one_component_of_visible_characters() {

@@ -33,7 +33,7 @@ mod s3_client;
 mod write;
 
 pub use bucket::Keys;
-pub use clean_filename::clean_filename;
+pub use clean_filename::{clean_filename, portable_parts};
 pub use content_type::{content_type, kind_of};
 pub use dedup::Redirect;
 pub use diagnose::Space;

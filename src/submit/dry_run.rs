@@ -2,7 +2,7 @@
 
 use super::{
     Error, Request, Result, Submitter,
-    eta::eta_ms,
+    eta::{eta_ms, run_ms},
     plan::{Plan, Purpose},
 };
 use crate::task::{InstanceId, Warning};
@@ -24,8 +24,10 @@ pub struct DryRun {
     pub mapped: Vec<(String, String)>,
     /// Warnings for the submitter.
     pub warnings: Vec<Warning>,
-    /// Instances of the fleet config that have what the task needs, as far as is known.
+    /// Enabled instances of the fleet config that have what the task needs, as far as is known.
     pub eligible_instances: Vec<InstanceId>,
+    /// Those of them that are healthy and idle.
+    pub free_instances: Vec<InstanceId>,
     /// Estimated time to its start, ms.
     pub eta_ms: Option<u64>,
     /// Estimated run, ms, by recent runs with the same hash, else by all recent runs.
@@ -50,16 +52,22 @@ impl DryRun {
             submitter.queue.wait_facts_of_new(submission.priority, Some(&first.workflow_hash)),
             submitter.queue.instance_views()
         )?;
+        let eligible = first.eligible.as_deref().unwrap_or_default();
+        let is_enabled = |id: &&InstanceId| !instances.iter().any(|one| one.id == id.as_str() && !one.enabled);
+        let eligible_now = first.eligible.as_ref().unwrap_or(&fleet.instances).iter().filter(is_enabled);
+        let eligible_instances: Vec<InstanceId> = eligible_now.cloned().collect();
+        let is_free = |id: &&InstanceId| instances.iter().any(|one| one.id == id.as_str() && one.is_free());
         Ok(Self {
             count: submission.expansion.as_ref().map(|expansion| expansion.task_count()),
-            eta_ms: eta_ms(&wait_facts, first.eligible.as_deref().unwrap_or_default(), &instances),
-            run_ms: wait_facts.run_ms.or(wait_facts.any_run_ms),
+            eta_ms: eta_ms(&wait_facts, eligible, &instances),
+            run_ms: run_ms(&wait_facts, eligible, &instances),
+            free_instances: eligible_instances.iter().filter(is_free).cloned().collect(),
+            eligible_instances,
             workflow: first.workflow,
             nodes_total: first.nodes_total,
             seeds: first.seeds,
             mapped: first.mapped,
             warnings: first.warnings.into_iter().chain(incoming.not_fetched()).collect(),
-            eligible_instances: first.eligible.unwrap_or_else(|| fleet.instances.clone()),
             workflow_hash: first.workflow_hash,
             is_checked: !fleet.catalog.is_empty(),
         })

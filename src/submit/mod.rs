@@ -42,7 +42,7 @@ pub use catalog_cache::{CatalogCache, FleetSnapshot};
 pub use dry_run::DryRun;
 pub use enqueue::{Accepted, Submitted};
 pub use error::{Error, Result};
-pub use eta::eta_ms;
+pub use eta::{eta_ms, run_ms};
 pub use expand::{Axis, Expansion};
 pub use files::{FileRegistry, ReceivedFile};
 pub use publish::Publication;

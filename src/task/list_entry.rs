@@ -14,12 +14,13 @@ const NAMES_MAX: usize = 50;
 /// Warnings of an entry.
 const WARNINGS_MAX: usize = 10;
 /// Bytes of an output's JSON besides its texts.
-const OUTPUT_FACTS_BYTES: usize = 280;
+const OUTPUT_FACTS_BYTES: usize = 340;
 
 impl Output {
     /// Returns roughly the bytes of its JSON.
     fn size(&self) -> usize {
-        let texts = [&self.filename, &self.text, &self.source].into_iter().flatten().map(String::len);
+        let texts = [&self.filename, &self.original_name, &self.subfolder, &self.key, &self.text, &self.source];
+        let texts = texts.into_iter().flatten().map(String::len);
         OUTPUT_FACTS_BYTES + self.node_id.len() + texts.sum::<usize>()
     }
 
@@ -80,6 +81,7 @@ impl Task {
             self.attempts.iter().map(|record| 200 + record.error.as_ref().map_or(0, |error| error.message.len()));
         let metadata = facts.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
         let warnings = facts.warnings.iter().map(|warning| 60 + warning.message.len());
+        let warnings = warnings.chain(self.output_warnings.iter().map(|warning| 100 + warning.message.len()));
         Output::size_of(&self.outputs) + failure + names + metadata + attempts.sum::<usize>() + warnings.sum::<usize>()
     }
 }

@@ -1,6 +1,7 @@
 //! Progress and outputs of an attempt.
 
 use super::FileId;
+use crate::text::ellipsis;
 use serde::{Deserialize, Serialize};
 
 /// Progress of an attempt. `percent` is of the whole graph, 0–99 while it runs.
@@ -17,6 +18,15 @@ pub struct Progress {
     pub nodes_done: u32,
     /// Number of nodes that will run.
     pub nodes_total: u32,
+    /// Step of the executing node, if it reports steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// Number of its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    /// Estimated rest of the run, ms; absent while nothing is known to estimate it from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_ms: Option<u64>,
 }
 
 /// Output of a node, as stored in Redis. Links are added in [`crate::task::TaskView`].
@@ -25,14 +35,24 @@ pub struct Progress {
 pub struct Output {
     /// Id of the node.
     pub node_id: String,
-    /// `image`, `video`, `audio`, `text`, `latent`, `model3d` or `file`.
+    /// `image`, `video`, `audio`, `latent`, `model3d` or `file`; of a value `text`, `json`, `number` or `boolean`.
     pub kind: OutputKind,
-    /// Id of the stored file; absent for texts.
+    /// Key of the node's result that lists it: `images`, `gifs`, `text`, `tags`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Id of the stored file; absent for values that are short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_id: Option<FileId>,
-    /// Name of the file on the instance.
+    /// Name to save the file under, valid on every system: no two files of the same task or of different tasks share
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
+    /// Name of the file on the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_name: Option<String>,
+    /// Folder that the workflow saves it in (`front` for the prefix `front/img`); absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subfolder: Option<String>,
     /// Content type of our own table, by magic bytes and extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
@@ -51,10 +71,14 @@ pub struct Output {
     /// Duration of a video or sound whose header has it, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
-    /// Text of a text output; at most 64 KiB.
+    /// A value as text: the text itself, the JSON, the number or the boolean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Whether the text was cut, for a list or an event; the task has all of it.
+    /// The number or the boolean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Scalar>,
+    /// Whether only the beginning of the text is here: the file has all of it, if there is one (texts above 64 KiB), else
+    /// the task has (entries of lists, and events).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
     /// Whether ComfyUI keeps it only until its restart (`type` = `temp`): a preview rather than a result.
@@ -67,6 +91,68 @@ pub struct Output {
     pub source: Option<String>,
 }
 
+/// A warning about what a node made, or should have made: `{"code","message","nodeId"?,"key"?}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputWarning {
+    /// Stable code for programs: `output_dropped`, `output_ignored`, `no_outputs`.
+    pub code: String,
+    /// Message for people: node, key and reason.
+    pub message: String,
+    /// Id of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// Key of the node's result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl OutputWarning {
+    /// Maximum number of warnings of one task.
+    pub const MAX: usize = 20;
+    /// Length of a reason that is kept, bytes.
+    const REASON_BYTES_MAX: usize = 300;
+
+    /// Warns that a value or file of a node is not among the outputs.
+    pub fn dropped(node_id: &str, key: &str, reason: &str) -> Self {
+        let reason = ellipsis(reason, Self::REASON_BYTES_MAX);
+        Self {
+            code: "output_dropped".to_owned(),
+            message: format!("{key:?} of node {node_id} is not among the outputs: {reason}"),
+            node_id: Some(node_id.to_owned()),
+            key: Some(key.to_owned()),
+        }
+    }
+
+    /// Warns that an output node did not run, because the instance refused its branch of the graph.
+    pub fn ignored(node_id: &str, reason: &str) -> Self {
+        let reason = ellipsis(reason, Self::REASON_BYTES_MAX);
+        Self {
+            code: "output_ignored".to_owned(),
+            message: format!("output node {node_id} did not run: {reason}"),
+            node_id: Some(node_id.to_owned()),
+            key: None,
+        }
+    }
+
+    /// Warns that a completed task has no outputs.
+    pub fn none(reason: &str) -> Self {
+        let message = format!("the task completed without an output: {reason}");
+        Self { code: "no_outputs".to_owned(), message, node_id: None, key: None }
+    }
+}
+
+/// A number or a boolean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A boolean.
+    Boolean(bool),
+    /// A number that a double or a 64-bit integer holds.
+    #[schema(value_type = f64)]
+    Number(serde_json::Number),
+}
+
 /// Kind of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -77,8 +163,14 @@ pub enum OutputKind {
     Video,
     /// Sound.
     Audio,
-    /// A string, no file.
+    /// A text.
     Text,
+    /// A list or an object as JSON text.
+    Json,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
     /// ComfyUI's `.latent`.
     Latent,
     /// A 3D model.

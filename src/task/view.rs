@@ -2,7 +2,7 @@
 
 use super::{
     Attempt, AttemptError, AttemptRecord, BatchId, Failure, FileId, InstanceId, Links, Output, Priority, Status, Task,
-    TaskId, TaskState, Warning, WorkflowName,
+    TaskId, TaskState, Warning, WorkflowName, output::OutputWarning,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -102,9 +102,9 @@ pub struct TaskView {
     /// Hash of the graph without seeds, texts and file names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_hash: Option<String>,
-    /// Warnings for the submitter.
+    /// Warnings for the submitter, about the request and, once the task has ended, about its outputs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<WarningView>,
     /// Values chosen by the server: `{"seeds":{"3.seed":123},"params":{"prompt":"6.text"}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved: Option<ResolvedView>,
@@ -177,6 +177,39 @@ pub struct AttemptView {
     outcome: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<AttemptError>,
+}
+
+/// A warning about a request or about outputs: `{"code","message","param"?,"nodeId"?,"key"?}`.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WarningView {
+    /// Stable code for programs, such as `param_unused` or `output_dropped`.
+    pub code: String,
+    /// Message for people.
+    pub message: String,
+    /// The parameter concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub param: Option<String>,
+    /// The node concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// Key of the node's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl From<&Warning> for WarningView {
+    fn from(warning: &Warning) -> Self {
+        let Warning { code, message, param } = warning.clone();
+        Self { code, message, param, node_id: None, key: None }
+    }
+}
+
+impl From<&OutputWarning> for WarningView {
+    fn from(warning: &OutputWarning) -> Self {
+        let OutputWarning { code, message, node_id, key } = warning.clone();
+        Self { code, message, param: None, node_id, key }
+    }
 }
 
 /// Values chosen by the server.
@@ -289,7 +322,7 @@ impl TaskView {
             attempts: task.attempts.iter().map(AttemptView::new).collect(),
             revived: task.revived,
             workflow_hash: task.facts.workflow_hash.clone(),
-            warnings: task.facts.warnings.clone(),
+            warnings: warnings(task),
             resolved: ResolvedView::new(&task.facts.seeds, &task.facts.mapped),
             metadata: task.facts.metadata.clone(),
             workflow_name: task.facts.workflow.as_ref().map(|workflow| workflow.name.clone()),
@@ -301,6 +334,11 @@ impl TaskView {
             truncated: false,
         }
     }
+}
+
+fn warnings(task: &Task) -> Vec<WarningView> {
+    let of_request = task.facts.warnings.iter().map(WarningView::from);
+    of_request.chain(task.output_warnings.iter().map(WarningView::from)).collect()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

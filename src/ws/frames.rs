@@ -5,7 +5,7 @@ use crate::{
     clock,
     event::{TaskChange, TaskEvent},
     fleet::{InstanceView, OverviewView, Phase},
-    task::{Attempt, Failure, InstanceId, Links, OutputView, ResultView, Status, TaskId},
+    task::{Attempt, Failure, InstanceId, Links, OutputView, ResultView, Status, TaskId, WarningView},
 };
 use serde::Serialize;
 
@@ -45,6 +45,20 @@ struct TaskProgress<'a> {
     nodes_done: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes_total: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining_ms: Option<u64>,
+}
+
+impl<'a> TaskProgress<'a> {
+    /// A message without progress.
+    const fn of(header: TaskHeader<'a>) -> Self {
+        let (progress, current_node, nodes_done, nodes_total) = (0, None, None, None);
+        Self { header, progress, current_node, nodes_done, nodes_total, step: None, steps: None, remaining_ms: None }
+    }
 }
 
 #[derive(Serialize)]
@@ -65,6 +79,9 @@ struct TaskCompleted<'a> {
     header: TaskHeader<'a>,
     progress: u8,
     result: ResultView,
+    /// About the outputs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningView>,
     cursor: &'a str,
 }
 
@@ -121,7 +138,7 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
     };
     let progress_only = |status, progress, nodes_done| {
         let header = header(status);
-        TaskProgress { header, progress, current_node: None, nodes_done, nodes_total: None }
+        TaskProgress { progress, nodes_done, ..TaskProgress::of(header) }
     };
     let kind = FrameKind::Progress(event.id);
     Some(match &event.change {
@@ -141,6 +158,9 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
                 current_node: progress.current_node.as_deref(),
                 nodes_done: Some(progress.nodes_done),
                 nodes_total: Some(progress.nodes_total),
+                step: progress.step,
+                steps: progress.steps,
+                remaining_ms: progress.remaining_ms,
             };
             event_frame("task_progress", kind, message)
         }
@@ -155,9 +175,10 @@ pub fn task_event(event: &TaskEvent, links: &Links, percent: u8, cursor: &str) -
             };
             event_frame("task_output", FrameKind::Output(event.id), message)
         }
-        TaskChange::Completed { outputs, outputs_dropped } => {
+        TaskChange::Completed { outputs, outputs_dropped, warnings } => {
             let result = ResultView::of_event(outputs, *outputs_dropped, links);
-            let message = TaskCompleted { header: header(Status::Completed), progress: 100, result, cursor };
+            let warnings = warnings.iter().map(WarningView::from).collect();
+            let message = TaskCompleted { header: header(Status::Completed), progress: 100, result, warnings, cursor };
             event_frame("task_completed", FrameKind::Required, message)
         }
         TaskChange::Failed { failure } => {
@@ -266,7 +287,8 @@ mod tests {
         let output = &value["data"]["outputs"][0];
         assert_eq!(output["url"], format!("http://x/upload/file/{file}"));
         assert!(output.get("source").is_none(), "the path on the instance is internal");
-        let (_, value) = sent(TaskChange::Completed { outputs: vec![image], outputs_dropped: 0 }).unwrap();
+        let (_, value) =
+            sent(TaskChange::Completed { outputs: vec![image], outputs_dropped: 0, warnings: Vec::new() }).unwrap();
         assert_eq!(value["type"], "task_completed");
         assert_eq!(value["data"]["result"]["files"], json!([format!("http://x/upload/file/{file}")]));
         assert_eq!(value["data"]["result"]["outputs"][0]["nodeId"], "9");

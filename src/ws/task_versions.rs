@@ -196,9 +196,11 @@ pub fn event_of(task: &Task) -> TaskEvent {
         TaskState::Delayed | TaskState::Waiting => TaskChange::Pending,
         TaskState::Claimed => TaskChange::Claimed,
         TaskState::Running => TaskChange::Progress(task.progress.clone()),
-        TaskState::Completed => {
-            TaskChange::Completed { outputs: task.outputs.clone(), outputs_dropped: task.outputs_dropped }
-        }
+        TaskState::Completed => TaskChange::Completed {
+            outputs: task.outputs.clone(),
+            outputs_dropped: task.outputs_dropped,
+            warnings: task.output_warnings.clone(),
+        },
         TaskState::Failed => match &task.failure {
             Some(failure) => TaskChange::Failed { failure: failure.clone() },
             None => TaskChange::Cancelled,

@@ -20,6 +20,7 @@ mod submit;
 mod takeover;
 mod time_limits;
 mod unhealthy_instances;
+mod value_outputs;
 
 use crate::support::{
     eventually,

@@ -89,7 +89,7 @@ impl Run {
     fn texts(&self) -> Vec<&str> {
         let outputs = self.ending.outputs.iter();
         outputs
-            .filter_map(|output| if let NodeOutput::Text { text, .. } = output { Some(text.as_str()) } else { None })
+            .filter_map(|output| if let NodeOutput::Value { text, .. } = output { Some(text.as_str()) } else { None })
             .collect()
     }
 }

@@ -23,7 +23,8 @@ const FILE: &str = r#"{"code": 200, "data": {"fileId": "7f9c24e8-3b12-4b1a-9d5c-
     "contentType": "image/png", "sizeBytes": 4096,
     "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "createdAt": "2024-01-01T00:00:00.000Z",
     "owner": "admin"}}"#;
-const OVERVIEW: &str = r#"{"code": 200, "data": {"totalInstances": 8, "aliveInstances": 8, "busyInstances": 2, "pendingTasks": 5,
+const OVERVIEW: &str = r#"{"code": 200, "data": {"totalInstances": 8, "aliveInstances": 8, "busyInstances": 2,
+    "freeInstances": 6, "pendingTasks": 5,
     "runningTasks": 2, "completedTasks": 100, "failedTasks": 0, "cancelledTasks": 1, "throughputPerMinute": 12,
     "oldestWaitingMs": 1500, "files": {"uploads": {"count": 1, "bytes": 4096}, "outputs": {"count": 100, "bytes": 90000000},
     "stored": {"count": 101, "bytes": 90004096}}, "warnings": []}}"#;

@@ -203,6 +203,9 @@ fn describe(headers: &mut HeaderMap, record: &FileRecord, etag: &str) {
 fn shown_type(record: &FileRecord) -> &str {
     match record.content_type.as_str() {
         "text/plain" => "text/plain; charset=utf-8",
+        "text/csv" => "text/csv; charset=utf-8",
+        "text/markdown" => "text/markdown; charset=utf-8",
+        "text/vtt" => "text/vtt; charset=utf-8",
         other => other,
     }
 }
@@ -259,6 +262,9 @@ mod tests {
     fn only_media_and_plain_text_are_shown() {
         for shown in ["image/png", "image/webp", "video/mp4", "audio/mpeg", "text/plain"] {
             assert!(is_inert(shown), "{shown}");
+        }
+        for attached in ["text/csv", "text/markdown", "application/json", "model/obj", "application/zip"] {
+            assert!(!is_inert(attached), "{attached}");
         }
         for attached in ["text/html", "image/svg+xml", "application/pdf", "application/octet-stream", "text/xml", ""] {
             assert!(!is_inert(attached), "{attached}");

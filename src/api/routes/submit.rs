@@ -56,12 +56,15 @@ pub(crate) struct DryRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved: Option<ResolvedView>,
     warnings: Vec<Warning>,
-    /// Instances of the config that have what the task needs, as far as is known.
+    /// Enabled instances of the config that have what the task needs, as far as is known.
     eligible_instances: Vec<InstanceId>,
+    /// Those of them that are healthy and idle.
+    free_instances: Vec<InstanceId>,
     /// Estimated time to its start; null if it cannot be estimated.
     #[schema(required)]
     eta_ms: Option<u64>,
-    /// Estimated run: the mean of recent runs of the same graph, seeds, texts and file names aside, else of all runs.
+    /// Estimated run: the mean of recent runs of the same graph, seeds, texts and file names aside, on the instances that may
+    /// run it; else of all runs.
     #[schema(required)]
     run_ms: Option<u64>,
     /// Hash of the graph without seeds, texts and file names.
@@ -80,6 +83,7 @@ impl From<submit::DryRun> for DryRun {
             resolved: ResolvedView::new(&shown.seeds, &shown.mapped),
             warnings: shown.warnings,
             eligible_instances: shown.eligible_instances,
+            free_instances: shown.free_instances,
             eta_ms: shown.eta_ms,
             run_ms: shown.run_ms,
             workflow_hash: shown.workflow_hash,

@@ -156,12 +156,14 @@ mod tests {
             progress: Progress::default(),
             outputs: Vec::new(),
             outputs_dropped: 0,
+            output_warnings: Vec::new(),
             gone: BTreeSet::new(),
             failure: None,
             facts: TaskFacts::default(),
             attempts: Vec::new(),
             avoids: Vec::new(),
             revived: 0,
+            revived_ms: None,
             cancel_pending: false,
         }
     }
@@ -195,6 +197,7 @@ mod tests {
         claims_pause: Duration::ZERO,
         run_ms: None,
         any_run_ms: None,
+        run_ms_on: std::collections::BTreeMap::new(),
     };
 
     fn waiting(wait_facts: WaitFacts, instances: &[InstanceView]) -> String {

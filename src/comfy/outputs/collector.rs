@@ -1,9 +1,13 @@
-//! Collects files and texts from the ui values of nodes, item by item, up to the limits.
+//! Collects files and values from the ui results of nodes, item by item, up to the limits.
+//!
+//! Invariant: whatever is left out has a warning that names node, key and reason, except null, `[]`, `{}` and the flags of
+//! `animated`, which carry nothing.
 
+use super::values::{self, Item};
 use crate::{
-    comfy::{NodeOutput, RemoteFile, error_text::FailedNode, limits, python_json},
+    comfy::{NodeOutput, RemoteFile, error_text::FailedNode, limits},
     json::{each_element, each_member, member},
-    task::{Failure, FailureKind},
+    task::{Failure, FailureKind, OutputWarning},
 };
 use serde_json::value::RawValue;
 use std::{collections::HashSet, ops::ControlFlow};
@@ -11,12 +15,13 @@ use std::{collections::HashSet, ops::ControlFlow};
 /// Depth of nested lists that are searched: `{"images":[[{…}]]}`.
 const LISTS_MAX: u8 = 2;
 
-/// Files and texts found so far.
+/// Files and values found so far.
 pub(super) struct Collector {
     pub(super) outputs: Vec<NodeOutput>,
     seen: HashSet<RemoteFile>,
+    /// Size of the values that become part of the task.
     text_bytes: usize,
-    pub(super) dropped_texts: usize,
+    pub(super) warnings: Vec<OutputWarning>,
     /// The first fault.
     pub(super) fault: Option<Failure>,
     /// Memory that the outputs may still take.
@@ -30,7 +35,7 @@ impl Collector {
             outputs: Vec::new(),
             seen: HashSet::new(),
             text_bytes: 0,
-            dropped_texts: 0,
+            warnings: Vec::new(),
             fault: None,
             memory_left: memory_max,
         }
@@ -42,43 +47,55 @@ impl Collector {
         // A node without outputs has `null`.
         let _read = each_member(ui.get(), |key, value| {
             let key = &key[..key.floor_char_boundary(limits::WORD_BYTES_MAX)];
-            self.add_value(&UiEntry { node_id, key, is_text: is_text_key(key), animated: &animated }, value, 0, &mut 0)
+            if key == "animated" && values::is_flags(value) {
+                return ControlFlow::Continue(());
+            }
+            let entry = UiEntry { node_id, key, is_text: values::is_text_key(key), animated: &animated };
+            self.add(&entry, value, 0, &mut 0)
         });
     }
 
     /// `lists` counts the enclosing lists, `index` the files found so far. Breaks when no output fits any more.
-    fn add_value(&mut self, entry: &UiEntry<'_>, value: &RawValue, lists: u8, index: &mut usize) -> ControlFlow<()> {
-        match value.get().as_bytes().first() {
-            Some(b'[') if lists < LISTS_MAX => {
+    fn add(&mut self, entry: &UiEntry<'_>, value: &RawValue, lists: u8, index: &mut usize) -> ControlFlow<()> {
+        match values::item(value, entry.is_text) {
+            Item::Nothing => ControlFlow::Continue(()),
+            Item::List(list) if lists < LISTS_MAX && list.is_walked(lists == 0, entry.is_text) => {
                 let mut flow = ControlFlow::Continue(());
                 let _read = each_element(value.get(), |item| {
-                    flow = self.add_value(entry, item, lists + 1, index);
+                    flow = self.add(entry, item, lists + 1, index);
                     flow
                 });
                 flow
             }
-            Some(b'{') => match RemoteFile::from_ui(value.get()) {
-                Some(Ok(file)) => {
-                    *index += 1;
-                    self.add_file(entry, file, *index - 1)
-                }
-                Some(Err(reason)) => {
-                    *index += 1;
-                    self.fail(
-                        entry.node_id,
-                        FailureKind::OutputUnavailable,
-                        &format!("an output cannot be fetched: {reason}"),
-                    );
-                    ControlFlow::Continue(())
-                }
-                None => ControlFlow::Continue(()),
-            },
-            Some(b'"' | b'-' | b'0'..=b'9') if entry.is_text => self.add_text(entry.node_id, value),
-            _ => ControlFlow::Continue(()),
+            Item::List(_) | Item::Object => {
+                self.add_value(entry, (crate::task::OutputKind::Json, value.get().to_owned()), value)
+            }
+            Item::File(Ok(file)) => {
+                *index += 1;
+                let is_animated = entry.is_animated(*index - 1);
+                self.add_file(entry, file, is_animated, false)
+            }
+            Item::File(Err(reason)) => {
+                *index += 1;
+                let message = format!("an output cannot be fetched: {reason}");
+                self.fail(entry.node_id, FailureKind::OutputUnavailable, &message);
+                ControlFlow::Continue(())
+            }
+            Item::Path(file) => {
+                *index += 1;
+                self.add_file(entry, file, false, true)
+            }
+            Item::Value(kind, text) => self.add_value(entry, (kind, text), value),
         }
     }
 
-    fn add_file(&mut self, entry: &UiEntry<'_>, file: RemoteFile, index: usize) -> ControlFlow<()> {
+    fn add_file(
+        &mut self,
+        entry: &UiEntry<'_>,
+        file: RemoteFile,
+        animated: bool,
+        is_bare_path: bool,
+    ) -> ControlFlow<()> {
         if self.seen.contains(&file) {
             return ControlFlow::Continue(());
         }
@@ -88,18 +105,29 @@ impl Collector {
             return ControlFlow::Break(());
         }
         self.seen.insert(file.clone());
-        let (node_id, key, animated) = (entry.node_id.to_owned(), entry.key.to_owned(), entry.is_animated(index));
-        self.push(NodeOutput::File { node_id, key, file, animated })
+        let (node_id, key) = (entry.node_id.to_owned(), entry.key.to_owned());
+        self.push(NodeOutput::File { node_id, key, file, animated, is_bare_path })
     }
 
-    fn add_text(&mut self, node_id: &str, raw: &RawValue) -> ControlFlow<()> {
-        let Some(text) = python_json::text(raw, limits::TEXT_BYTES_MAX) else { return ControlFlow::Continue(()) };
-        if self.outputs.len() == limits::OUTPUTS_MAX || self.text_bytes + text.len() > limits::TEXTS_BYTES_MAX {
-            self.dropped_texts += 1;
+    fn add_value(
+        &mut self,
+        entry: &UiEntry<'_>,
+        (kind, text): (crate::task::OutputKind, String),
+        raw: &RawValue,
+    ) -> ControlFlow<()> {
+        if self.outputs.len() == limits::OUTPUTS_MAX {
+            self.warn(entry, &format!("the prompt has more than {} outputs", limits::OUTPUTS_MAX));
             return ControlFlow::Continue(());
         }
-        self.text_bytes += text.len();
-        self.push(NodeOutput::Text { node_id: node_id.to_owned(), text })
+        if raw.get().len() > limits::LONG_TEXT_BYTES_MAX && text.len() + 4 > limits::LONG_TEXT_BYTES_MAX {
+            self.warn(entry, &format!("only its first {} bytes are kept", limits::LONG_TEXT_BYTES_MAX));
+        }
+        let is_short = text.len() <= limits::TEXT_BYTES_MAX && self.text_bytes + text.len() <= limits::TEXTS_BYTES_MAX;
+        if is_short {
+            self.text_bytes += text.len();
+        }
+        let (node_id, key) = (entry.node_id.to_owned(), entry.key.to_owned());
+        self.push(NodeOutput::Value { node_id, key, kind, text, is_short })
     }
 
     fn push(&mut self, output: NodeOutput) -> ControlFlow<()> {
@@ -110,6 +138,14 @@ impl Collector {
         self.memory_left = left;
         self.outputs.push(output);
         ControlFlow::Continue(())
+    }
+
+    /// Records a warning; one for each key of a node.
+    fn warn(&mut self, entry: &UiEntry<'_>, reason: &str) {
+        let warning = OutputWarning::dropped(entry.node_id, entry.key, reason);
+        if self.warnings.len() < OutputWarning::MAX && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     /// Records the first fault.
@@ -147,9 +183,4 @@ fn animated_flags(ui: &RawValue) -> Vec<bool> {
         flags.push(raw.get() == "true");
     }
     flags
-}
-
-fn is_text_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    key.contains("text") || key.contains("string")
 }

@@ -73,6 +73,7 @@ impl ProgressTracker {
             current_node: self.current.clone(),
             nodes_done: count(self.nodes_done()),
             nodes_total: count(self.graph.len()),
+            ..Progress::default()
         }
     }
 

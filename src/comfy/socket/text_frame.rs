@@ -144,7 +144,10 @@ fn remaining(status: &RawValue) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::{PromptEvent, Reader};
-    use crate::comfy::{NodeOutput, limits};
+    use crate::{
+        comfy::{NodeOutput, limits},
+        task::OutputKind,
+    };
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -186,7 +189,13 @@ mod tests {
                 PromptEvent::Executed {
                     prompt: PROMPT,
                     node: "2".to_owned(),
-                    outputs: vec![NodeOutput::Text { node_id: "2".to_owned(), text: "a".to_owned() }],
+                    outputs: vec![NodeOutput::Value {
+                        node_id: "2".to_owned(),
+                        key: "text".to_owned(),
+                        kind: OutputKind::Text,
+                        text: "a".to_owned(),
+                        is_short: true,
+                    }],
                 },
                 PromptEvent::Ended(PROMPT),
                 PromptEvent::QueueRemaining(0),

@@ -1,6 +1,9 @@
 //! State shared by the stages of an attempt.
 
-use super::{outputs::store_output::OutputStore, spans::Spans};
+use super::{
+    outputs::{file_names::FileNames, store_output::OutputStore},
+    spans::Spans,
+};
 use crate::{
     dispatcher::{
         instance::{runs::AttemptSignals, state::Instance},
@@ -8,8 +11,9 @@ use crate::{
     },
     graph::Workflow,
     queue::Claim,
+    task::OutputWarning,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// State shared by the stages of one attempt.
@@ -26,6 +30,10 @@ pub(crate) struct AttemptContext {
     pub(crate) may_have_copy: bool,
     /// Start of the execution, if this process saw the prompt end.
     pub(crate) began: Option<tokio::time::Instant>,
+    /// Names of the output files.
+    pub(crate) names: Arc<Mutex<FileNames>>,
+    /// Warnings about the outputs, recorded with the end of the task.
+    pub(crate) warnings: Vec<OutputWarning>,
     /// Trace spans of the attempt.
     pub(crate) spans: Spans,
 }
@@ -39,6 +47,7 @@ impl AttemptContext {
             attempt: self.claim.attempt,
             owner: self.claim.owner.clone(),
             cancelled: self.signals.cancelled.clone(),
+            names: self.names.clone(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::{
     context::AttemptContext,
     follow,
     inputs::{self, CachedInput},
-    outputs::early_outputs::EarlyCollector,
+    outputs::{early_outputs::EarlyCollector, file_names::FileNames},
     recover::{self, Origin, Recovered},
     reroute,
     settle::{Executed, release},
@@ -24,7 +24,7 @@ use crate::{
     queue::Claim,
     task::{Attempt, Failure, FailureKind, TaskId},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -74,6 +74,8 @@ impl Run {
             },
         };
         let is_recovered = !matches!(origin, Origin::Claimed);
+        let recorded = if let Origin::Executing(prior) = &origin { prior.outputs.as_slice() } else { &[] };
+        let names = FileNames::new(self.task, claim.workflow_name.clone(), recorded);
         let context = AttemptContext {
             spans: Spans::begin(&instance, &claim, is_recovered),
             workflow: Workflow::from_stored(&claim.payload.workflow),
@@ -84,6 +86,8 @@ impl Run {
             since,
             may_have_copy: is_recovered,
             began: None,
+            names: Arc::new(Mutex::new(names)),
+            warnings: Vec::new(),
         };
         Box::pin(context.run(origin)).await
     }

@@ -19,8 +19,8 @@ use crate::{
         shared::lock,
     },
     metrics,
-    queue::{FileRecord, Written},
-    task::{Attempt, Failure, FailureKind, Outcome, Output, TaskId},
+    queue::{FileRecord, SettleFacts, Written},
+    task::{Attempt, Failure, FailureKind, Outcome, Output, OutputWarning, TaskId},
 };
 use std::{
     convert::Infallible,
@@ -66,6 +66,10 @@ impl AttemptContext {
                 let collect = final_outputs::collect(&store, &ending.outputs, stored);
                 let collected = Box::pin(beside(start.as_mut(), collect)).await?;
                 self.instance.health().run_succeeded();
+                self.warn(ending.warnings.into_iter().chain(collected.warnings));
+                if collected.outputs.is_empty() {
+                    self.warn([OutputWarning::none(no_outputs(&self.warnings))]);
+                }
                 (Outcome::Completed(collected.outputs), collected.fresh, collected.files, collected.replaced)
             }
             PromptOutcome::Failed(failure) if inputs::forget_unfound(self, &cached, &failure) => {
@@ -76,6 +80,7 @@ impl AttemptContext {
                 self.after_failed_run(&failure).await;
                 let collect = final_outputs::collect_some(&store, &ending.outputs, stored);
                 let collected = Box::pin(beside(start.as_mut(), collect)).await;
+                self.warn(ending.warnings.into_iter().chain(collected.warnings));
                 let outcome = Outcome::Failed { failure, outputs: collected.outputs };
                 (outcome, collected.fresh, collected.files, collected.replaced)
             }
@@ -93,6 +98,12 @@ impl AttemptContext {
             self.forget_prompt().await;
         }
         Ok(end_of(written))
+    }
+
+    /// Keeps warnings for the end of the task.
+    fn warn(&mut self, warnings: impl IntoIterator<Item = OutputWarning>) {
+        let room = OutputWarning::MAX.saturating_sub(self.warnings.len());
+        self.warnings.extend(warnings.into_iter().take(room));
     }
 
     /// Frees the instance's memory if it ran out; any other failure of a node speaks for a working instance.
@@ -211,7 +222,8 @@ impl AttemptContext {
             }
         }
         let (queue, lease) = (self.instance.queue(), &self.instance.lease);
-        let settle = || queue.settle_with_files(lease, task, attempt, (outcome, is_final), &files);
+        let facts = SettleFacts { is_final, warnings: &self.warnings, node_times: "" };
+        let settle = || queue.settle_with_files(lease, task, attempt, (outcome, facts), &files);
         let (mut written, mut shared) = until_answered(self.call("settle"), settle).await;
         if written == Written::NotThisAttempt && reclaim(&self.instance, task, attempt).await {
             (written, shared) = until_answered(self.call("settle"), settle).await;
@@ -251,6 +263,15 @@ async fn beside<T>(other: Pin<&mut impl Future<Output = Infallible>>, work: impl
     tokio::select! {
         done = work => done,
         never = other => match never {},
+    }
+}
+
+/// The reason for which a prompt that succeeded has no outputs.
+const fn no_outputs(warnings: &[OutputWarning]) -> &'static str {
+    if warnings.is_empty() {
+        "no node reported a file or a value to ComfyUI (SaveImage, PreviewImage and PreviewAny do)"
+    } else {
+        "see the other warnings"
     }
 }
 

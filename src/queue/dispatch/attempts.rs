@@ -5,7 +5,8 @@ use super::retry_delay;
 use crate::{
     metrics,
     queue::{
-        Claim, Claimed, Error, FileRecord, Lease, Queue, Result, SharedObject, Written, compression, files,
+        Claim, Claimed, Error, FileRecord, Lease, Queue, Result, SettleFacts, SharedObject, Written, compression,
+        files,
         redis::{
             script_call::{Reply, ms, number, switch},
             scripts::Verb,
@@ -73,9 +74,19 @@ impl Queue {
             return Ok(None);
         }
         let Some(payload) = self.payload(task).await? else { return Ok(None) };
-        let (timeout, max_attempts) = (timeout(&fields.facts()?), fields.attempts_max()?);
+        let facts = fields.facts()?;
+        let (timeout, max_attempts) = (timeout(&facts), fields.attempts_max()?);
         let (owner, waited) = fields.owner_and_wait()?;
-        Ok(Some(Claim { task, attempt, payload, timeout, max_attempts, owner, waited }))
+        let node_times = self.node_times(facts.workflow_hash.as_deref()).await?;
+        let workflow_name = facts.workflow.map(|workflow| workflow.name);
+        Ok(Some(Claim { task, attempt, payload, timeout, max_attempts, owner, waited, workflow_name, node_times }))
+    }
+
+    async fn node_times(&self, workflow_hash: Option<&str>) -> Result<String> {
+        let Some(hash) = workflow_hash else { return Ok(String::new()) };
+        let args = vec![self.root().run_times(hash).into(), "nodes".into()];
+        let known: Option<String> = self.command("HGET", args).await?;
+        Ok(known.unwrap_or_default())
     }
 
     /// Returns the running time of a task by Redis' clock; zero if it is not running.
@@ -121,28 +132,29 @@ impl Queue {
     /// Ends the attempt (`finish.lua` or `nack.lua`): the task completes, fails, or is retried with backoff and jitter
     /// on another instance. Frees the slot.
     pub async fn settle(&self, lease: &Lease, task: TaskId, attempt: Attempt, outcome: &Outcome) -> Result<Written> {
-        self.settle_with_files(lease, task, attempt, (outcome, false), &[]).await.map(|(written, _)| written)
+        let facts = SettleFacts::default();
+        self.settle_with_files(lease, task, attempt, (outcome, facts), &[]).await.map(|(written, _)| written)
     }
 
-    /// Like [`Queue::settle`]. With `is_final` a failure ends the task even if its kind is retried. Registers `files` if the
-    /// task ends by this call: outputs that are stored but not registered yet. Those of an attempt that may be retried
+    /// Like [`Queue::settle`], and records the facts. Registers `files` if the task ends by this call: outputs that are stored but not registered yet. Those of an attempt that may be retried
     /// must be registered before.
     pub async fn settle_with_files(
         &self,
         lease: &Lease,
         task: TaskId,
         attempt: Attempt,
-        (outcome, is_final): (&Outcome, bool),
+        (outcome, facts): (&Outcome, SettleFacts<'_>),
         files: &[FileRecord],
     ) -> Result<(Written, Vec<SharedObject>)> {
         let args = fence(lease, task, attempt);
         let keep = ms(self.limits().keep_tasks);
         match outcome {
             Outcome::Completed(outputs) => {
-                self.finish(args, ("completed", "completed".into()), outputs, None, files).await
+                self.finish(args, ("completed", "completed".into()), outputs, None, (facts, files)).await
             }
-            Outcome::Failed { failure, outputs } if is_final || !failure.kind.retryable() => {
-                self.finish(args, ("failed", kind_word(failure.kind)?), outputs, Some(failure), files).await
+            Outcome::Failed { failure, outputs } if facts.is_final || !failure.kind.retryable() => {
+                let state = ("failed", kind_word(failure.kind)?);
+                self.finish(args, state, outputs, Some(failure), (facts, files)).await
             }
             Outcome::Failed { failure, outputs } => {
                 let pause = retry_delay::pause(attempt, retry_delay::random_share());
@@ -159,10 +171,12 @@ impl Queue {
         (state, outcome): (&'static str, Value),
         outputs: &[Output],
         failure: Option<&Failure>,
-        files: &[FileRecord],
+        (facts, files): (SettleFacts<'_>, &[FileRecord]),
     ) -> Result<(Written, Vec<SharedObject>)> {
         let failure = failure.map_or_else(|| Ok("".into()), json)?;
         args.extend([state.into(), outcome, json(outputs)?, failure, ms(self.limits().keep_tasks)]);
+        args.push(if facts.warnings.is_empty() { "".into() } else { json(facts.warnings)? });
+        args.push(facts.node_times.into());
         args.extend(files::arguments(files)?);
         let mut reply = self.call_durably(Verb::Finish, args).await?;
         let shared = if reply.tag() == "done" { files::shared_objects(files, &mut reply)? } else { Vec::new() };
@@ -260,7 +274,7 @@ pub(crate) fn fence(lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Value>
     ]
 }
 
-/// Parses `id, attempt, payload, facts, attempts_max, owner, waited_ms`.
+/// Parses `id, attempt, payload, facts, attempts_max, owner, waited_ms, node_times`.
 fn claim(reply: &mut Reply) -> Result<Claim> {
     let (task, attempt) = (reply.parse()?, Attempt::new(reply.parse()?));
     let packed = reply.value()?.into_bytes().ok_or_else(|| reply.unexpected())?;
@@ -275,6 +289,8 @@ fn claim(reply: &mut Reply) -> Result<Claim> {
         max_attempts,
         owner,
         waited,
+        workflow_name: facts.workflow.map(|workflow| workflow.name),
+        node_times: reply.parse()?,
     })
 }
 

@@ -47,6 +47,11 @@ impl Root {
         format!("{}payload:{id}", self.0)
     }
 
+    /// HASH: run times of a workflow hash by instance, and `nodes`, those of its nodes.
+    pub(crate) fn run_times(&self, workflow_hash: &str) -> String {
+        format!("{}speeds-at:{workflow_hash}", self.0)
+    }
+
     /// STREAM: wake-ups of dispatchers.
     pub(crate) fn jobs(&self) -> String {
         format!("{}jobs", self.0)

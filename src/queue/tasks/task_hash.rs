@@ -65,10 +65,10 @@ impl Fields {
         texts.filter(|id| !id.is_empty()).map(InstanceId::new).collect()
     }
 
-    /// Returns the owner, and the time from acceptance (or revival) to the claim.
+    /// Returns the owner, and the time from the moment it was queued last to the claim.
     pub(crate) fn owner_and_wait(&self) -> Result<(String, std::time::Duration)> {
         let claimed: u64 = self.required("claimed")?;
-        let from = self.parse("revived_at")?.map_or_else(|| self.required("created"), Ok)?;
+        let from = self.parse("queued")?.map_or_else(|| self.required("created"), Ok)?;
         Ok((self.required("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(from))))
     }
 
@@ -100,12 +100,14 @@ impl Fields {
             progress: self.json("progress")?.unwrap_or_default(),
             outputs: self.json("outputs")?.unwrap_or_default(),
             outputs_dropped: 0,
+            output_warnings: self.json("output_warnings")?.unwrap_or_default(),
             gone: self.fields.keys().filter_map(|name| name.strip_prefix("gone:")?.parse().ok()).collect(),
             failure: self.json("failure")?,
             facts: self.facts_now()?,
             attempts: self.history(state, attempt, instance.as_ref())?,
             avoids: self.instances("excluded"),
             revived: self.parse("revived")?.unwrap_or(0),
+            revived_ms: self.parse("revived_at")?,
             cancel_pending: self.text("cancel_pending").is_some(),
             instance,
         })
@@ -160,12 +162,14 @@ pub(crate) fn created(new: &NewTask, now_ms: u64) -> Task {
         progress: Progress::default(),
         outputs: Vec::new(),
         outputs_dropped: 0,
+        output_warnings: Vec::new(),
         gone: BTreeSet::new(),
         failure: None,
         facts: new.facts.clone(),
         attempts: Vec::new(),
         avoids: Vec::new(),
         revived: 0,
+        revived_ms: None,
         cancel_pending: false,
     }
 }

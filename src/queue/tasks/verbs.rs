@@ -18,7 +18,10 @@ use crate::{
     task::{NewTask, Payload, Priority, Status, Task, TaskId, TaskState, WorkflowName},
 };
 use fred::types::Value;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Largest offset sent to a script; it is past the end of every list.
 const OFFSET_MAX: u64 = 1 << 50;
@@ -105,6 +108,7 @@ impl Queue {
             claims_pause: Duration::from_millis(reply.parse()?),
             run_ms: reply.parse::<String>()?.parse().ok(),
             any_run_ms: reply.parse::<String>()?.parse().ok(),
+            run_ms_on: run_times(reply.list()?),
         })
     }
 
@@ -211,4 +215,14 @@ pub(crate) fn status_words(statuses: &[Status]) -> String {
 fn one_task(id: TaskId, reply: &mut Reply) -> Result<Task> {
     let hash = reply.list()?;
     Fields::new(id, hash).ok_or_else(|| reply.unexpected())?.task()
+}
+
+/// Reads `instance, ms, …`.
+fn run_times(items: Vec<Value>) -> BTreeMap<String, u64> {
+    let mut texts = items.into_iter().filter_map(Value::into_string);
+    let mut times = BTreeMap::new();
+    while let (Some(instance), Some(ms)) = (texts.next(), texts.next()) {
+        times.extend(ms.parse().ok().map(|ms| (instance, ms)));
+    }
+    times
 }

@@ -28,7 +28,9 @@ pub(super) async fn run(
 ) -> Result<NodeResult, NodeFailure> {
     let inputs = Inputs(inputs);
     let result = match node.class_name.as_str() {
-        name if name.starts_with("Test") => Box::pin(test_nodes::run(context, ids, name, &inputs)).await?,
+        name if name.starts_with("Test") || name == "UiOut" => {
+            Box::pin(test_nodes::run(context, ids, name, &inputs)).await?
+        }
         "KSampler" | "KSamplerAdvanced" | "SamplerCustomAdvanced" => {
             Box::pin(generic::sample(context, ids, node, &inputs)).await?
         }

@@ -72,8 +72,52 @@ pub(crate) async fn run(
             inner.insert("preview".to_owned(), json!(false));
             NodeResult { expand: Some(("TestSteps", inner)), ..NodeResult::default() }
         }
+        "UiOut" => ui_out(context, inputs).await?,
         _ => NodeResult::default(),
     })
+}
+
+/// Returns the given ui, and makes the files that it names: objects with `filename`, and strings that end like 3D files,
+/// which are put into `folder`.
+async fn ui_out(context: &Context, inputs: &Inputs<'_>) -> Result<NodeResult, NodeFailure> {
+    let ui: Value = serde_json::from_str(&inputs.text("ui", "{}"))
+        .map_err(|error| NodeFailure::error("json.JSONDecodeError", error.to_string()))?;
+    let folder = if inputs.text("folder", "output") == "temp" { "temp" } else { "output" };
+    context.wait(inputs.float("seconds", 0.0)).await?;
+    let mut rest = vec![&ui];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::Array(items) => rest.extend(items),
+            Value::Object(members) => {
+                if let Some(filename) = value["filename"].as_str() {
+                    let kind = if value["type"] == "temp" { "temp" } else { "output" };
+                    make_file(context, (kind, value["subfolder"].as_str().unwrap_or_default(), filename))?;
+                }
+                rest.extend(members.values());
+            }
+            Value::String(path) if THREE_D.iter().any(|extension| path.to_lowercase().ends_with(extension)) => {
+                let (subfolder, filename) = path.rsplit_once('/').unwrap_or(("", path));
+                make_file(context, (folder, subfolder, filename))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(NodeResult::with_ui(vec![], ui))
+}
+
+/// Endings of 3D files that nodes name by a bare string.
+const THREE_D: [&str; 5] = [".glb", ".obj", ".ply", ".spz", ".stl"];
+
+fn make_file(context: &Context, (kind, subfolder, filename): (&'static str, &str, &str)) -> Result<(), NodeFailure> {
+    let head: &[u8] = match filename.rsplit('.').next() {
+        Some("png") => b"\x89PNG\r\n\x1a\n",
+        Some("glb") => b"glTF\x02\0\0\0",
+        _ => b"",
+    };
+    let content = [head, filename.as_bytes()].concat();
+    let key = (kind, subfolder.to_owned(), filename.to_owned());
+    let put = context.process.instance.files.put(key, content.into());
+    put.map_err(|error| NodeFailure::error("OSError", error.to_string()))
 }
 
 fn black() -> NodeValue {

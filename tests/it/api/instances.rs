@@ -110,7 +110,7 @@ async fn the_overview_counts() {
     assert!(overview.as_object_mut().unwrap().remove("oldestWaitingMs").unwrap().is_u64());
     assert_eq!(
         overview,
-        json!({"totalInstances": 2, "aliveInstances": 1, "busyInstances": 1, "pendingTasks": 1, "runningTasks": 1, "completedTasks": 0,
+        json!({"totalInstances": 2, "aliveInstances": 1, "busyInstances": 1, "freeInstances": 0, "pendingTasks": 1, "runningTasks": 1, "completedTasks": 0,
             "failedTasks": 0, "cancelledTasks": 1, "throughputPerMinute": 0,
             "files": {"uploads": nothing, "outputs": nothing, "stored": nothing}, "warnings": []})
     );

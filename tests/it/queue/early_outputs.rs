@@ -290,7 +290,7 @@ pub async fn files_are_registered_by_the_call_that_names_them(world: &World) {
     let files = [last.clone(), copy_of_last.clone()];
     let shared = SharedObject { file: copy_of_last.id, size_bytes: last.size_bytes, object: last.id.into() };
     for _ in 0..2 {
-        let settle = world.queue.settle_with_files(&lease, task, attempt, (&outcome, false), &files);
+        let settle = world.queue.settle_with_files(&lease, task, attempt, (&outcome, SettleFacts::default()), &files);
         assert_eq!(settle.await.unwrap(), (Written::Done, vec![shared]));
     }
     for file in [&early, &last, &copy_of_last] {
@@ -307,7 +307,7 @@ pub async fn files_are_registered_by_the_call_that_names_them(world: &World) {
         &lease,
         claim.task,
         claim.attempt,
-        (&outcome, false),
+        (&outcome, SettleFacts::default()),
         std::slice::from_ref(&late),
     );
     assert_eq!(settle.await.unwrap(), (Written::AlreadyEnded(TaskState::Cancelled), vec![]));

@@ -80,7 +80,7 @@ async fn outputs_have_their_kind() {
     for client in instances() {
         let video = run(&client, &workflow("save_video")).await;
         assert!(
-            matches!(&video.ending.outputs[..], [NodeOutput::File { node_id, key, file, animated: true }]
+            matches!(&video.ending.outputs[..], [NodeOutput::File { node_id, key, file, animated: true, .. }]
                 if node_id == "3" && key == "images" && file.subfolder == "video" && file.folder_type == "output"),
             "{:?}",
             video.ending

@@ -14,7 +14,7 @@ export function fileLink({ url, fileId }) {
 }
 
 /** Whether a file is an image that is safe to show. SVG is excluded because it can contain scripts. */
-export const isImage = ({ contentType }) => Boolean(contentType?.startsWith('image/')) && !contentType.includes('svg');
+export const isImage = ({ contentType }) => /^image\/(png|jpeg|gif|webp|avif|bmp)$/.test(contentType ?? '');
 
 /** Whether the server can make a thumbnail of the file, judging by its type and size. */
 export const hasThumbnail = ({ contentType, sizeBytes }) =>

@@ -190,7 +190,7 @@ function statTiles() {
     setText(tiles.instances.value, `${number(counts.aliveInstances)} / ${number(counts.totalInstances)}`);
     setText(
       tiles.instances.note,
-      t('stat.instances.note', { n: number(Math.max(0, counts.aliveInstances - counts.busyInstances)) }),
+      t('stat.instances.note', { n: number(counts.freeInstances ?? 0) }),
     );
     setAttr(tiles.failed.element, 'data-any', counts.failedTasks > 0);
     setAttr(tiles.instances.element, 'data-short', counts.aliveInstances < counts.totalInstances);

@@ -109,8 +109,8 @@ impl StoredOutputs {
             if store.cancelled.is_cancelled() || self.outputs.len() >= OUTPUTS_MAX {
                 return;
             }
-            if let NodeOutput::Text { text, .. } = one
-                && self.text_bytes + text.len() > TEXTS_BYTES_MAX
+            if let NodeOutput::Value { text, is_short, .. } = one
+                && (!is_short || self.text_bytes + text.len() > TEXTS_BYTES_MAX)
             {
                 continue;
             }
@@ -121,13 +121,15 @@ impl StoredOutputs {
                 continue;
             }
             let reason = match store.store(one).await {
-                Ok(StoredOutput { output, record }) => {
+                // Not what it seems: the end of the prompt decides.
+                Ok(StoredOutput { warning: Some(_), .. }) => continue,
+                Ok(StoredOutput { output, record, warning: None }) => {
                     self.unregistered.extend(record.map(|record| (record.id, record)));
                     self.push(output);
                     continue;
                 }
                 Err(StoreError::Retryable(reason)) => Some(reason),
-                Err(StoreError::Permanent(_)) => None,
+                Err(StoreError::Permanent(_) | StoreError::Missing(_)) => None,
             };
             let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
             tracing::debug!(%instance, %task, %attempt, reason, "early output not stored; left to the end of the prompt");

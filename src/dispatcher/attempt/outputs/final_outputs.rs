@@ -9,7 +9,7 @@ use crate::{
     comfy::NodeOutput,
     dispatcher::{attempt::stage_error::StageError, redis_retry::until_answered},
     queue::FileRecord,
-    task::{Failure, FailureKind, FileId, Output},
+    task::{Failure, FailureKind, FileId, Output, OutputWarning},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -33,6 +33,8 @@ pub(crate) struct Collected {
     pub(crate) files: Vec<FileRecord>,
     /// Files that were stored early and are superseded.
     pub(crate) replaced: Vec<Output>,
+    /// What is not among the outputs, and why.
+    pub(crate) warnings: Vec<OutputWarning>,
 }
 
 /// Collects all outputs. On a failure the files stored by this call are deleted again.
@@ -60,9 +62,10 @@ pub(crate) async fn collect_some(store: &OutputStore, made: &[NodeOutput], store
     let mut collection = Collection::begin(store, stored).await;
     for one in made.iter().take(OUTPUTS_MAX) {
         // The task reports the failure of the prompt; a missing output must not hide it.
-        if collection.add(one).await.is_err() {
+        if let Err(error) = collection.add(one).await {
             let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
             tracing::debug!(%instance, %task, %attempt, "output of a failed prompt not stored");
+            collection.warn(one, &error);
         }
     }
     collection.end()
@@ -75,6 +78,9 @@ struct Collection<'a> {
     gone: HashSet<FileId>,
     /// Sources of the files in the history.
     named: HashSet<String>,
+    /// Nodes in the history.
+    nodes: HashSet<String>,
+    warnings: Vec<OutputWarning>,
     outputs: Vec<Output>,
     fresh: Vec<Output>,
     /// Number of the first of those that were stored early.
@@ -91,8 +97,9 @@ impl<'a> Collection<'a> {
                 gone.insert(id);
             }
         }
-        let (named, outputs, fresh, files) = (HashSet::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut collection = Self { store, stored, gone, named, outputs, fresh, early: 0, files };
+        let (outputs, fresh, files, warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (named, nodes) = (HashSet::new(), HashSet::new());
+        let mut collection = Self { store, stored, gone, named, nodes, warnings, outputs, fresh, early: 0, files };
         for output in stored.outputs() {
             if let Some(record) = stored.unregistered(output) {
                 collection.add_fresh(output, record.clone()).await;
@@ -106,6 +113,8 @@ impl<'a> Collection<'a> {
         if self.store.cancelled.is_cancelled() {
             return Err(StageError::NotOurs);
         }
+        let (NodeOutput::File { node_id, .. } | NodeOutput::Value { node_id, .. }) = made;
+        self.nodes.insert(node_id.clone());
         if let NodeOutput::File { node_id, file, .. } = made {
             self.named.insert(source_of(file));
             if let Some(known) = self.stored.get(file).filter(|known| self.is_registered(known)) {
@@ -113,7 +122,8 @@ impl<'a> Collection<'a> {
                 return Ok(());
             }
         }
-        let StoredOutput { output, record } = fetch(self.store, made).await?;
+        let StoredOutput { output, record, warning } = fetch(self.store, made).await?;
+        self.warnings.extend(warning.filter(|_| self.warnings.len() < OutputWarning::MAX));
         let output = Output { source: None, ..output };
         if let Some(record) = record {
             self.add_fresh(&output, record).await;
@@ -131,22 +141,38 @@ impl<'a> Collection<'a> {
         }
     }
 
+    fn warn(&mut self, made: &NodeOutput, error: &StageError) {
+        let (NodeOutput::File { node_id, key, .. } | NodeOutput::Value { node_id, key, .. }) = made;
+        if self.warnings.len() < OutputWarning::MAX
+            && let StageError::Failed { failure, .. } = error
+        {
+            self.warnings.push(OutputWarning::dropped(node_id, key, &failure.message));
+        }
+    }
+
     fn is_registered(&self, output: &Output) -> bool {
         output.file_id.is_some_and(|id| !self.gone.contains(&id))
     }
 
     fn end(mut self) -> Collected {
         let used: HashSet<FileId> = self.outputs.iter().filter_map(|output| output.file_id).collect();
-        let is_unused = |output: &&Output| output.file_id.is_some_and(|id| !used.contains(&id));
+        let nodes = std::mem::take(&mut self.nodes);
+        let is_unused = |output: &&Output| match output.file_id {
+            Some(id) => !used.contains(&id),
+            None => !nodes.contains(&output.node_id),
+        };
         let unused = self.stored.outputs().iter().filter(is_unused).cloned();
         // An instance without a cache announces the outputs of a node but omits them from its history (protocol §9).
         let (replaced, unlisted): (Vec<Output>, Vec<Output>) = unused.partition(|output| {
-            !self.is_registered(output) || output.source.as_ref().is_none_or(|source| self.named.contains(source))
+            output.file_id.is_some()
+                && (!self.is_registered(output)
+                    || output.source.as_ref().is_none_or(|source| self.named.contains(source)))
         });
         self.outputs.extend(unlisted.into_iter().map(|output| Output { source: None, ..output }));
         // Superseded before it was registered: the discard of `replaced` deletes its bytes.
         self.files.retain(|record| replaced.iter().all(|output| output.file_id != Some(record.id)));
-        Collected { outputs: self.outputs, fresh: self.fresh, files: self.files, replaced }
+        let Self { outputs, fresh, files, warnings, .. } = self;
+        Collected { outputs, fresh, files, replaced, warnings }
     }
 }
 
@@ -155,7 +181,7 @@ async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<StoredOutput, S
     for _ in 1..FETCHES_MAX {
         match store.store(made).await {
             Ok(output) => return Ok(output),
-            Err(StoreError::Permanent(error)) => return Err(error),
+            Err(StoreError::Permanent(error) | StoreError::Missing(error)) => return Err(error),
             Err(StoreError::Retryable(reason)) => {
                 let (instance, task, attempt) = (&store.instance.target.id, store.task, store.attempt);
                 tracing::debug!(%instance, %task, %attempt, reason, "output download failed; retrying");
@@ -167,9 +193,9 @@ async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<StoredOutput, S
         }
     }
     store.store(made).await.map_err(|error| match (error, made) {
-        (StoreError::Permanent(error), _) => error,
+        (StoreError::Permanent(error) | StoreError::Missing(error), _) => error,
         (StoreError::Retryable(reason), NodeOutput::File { file, .. }) => unavailable(file, &reason),
-        (StoreError::Retryable(reason), NodeOutput::Text { .. }) => {
+        (StoreError::Retryable(reason), NodeOutput::Value { .. }) => {
             StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
         }
     })

@@ -1,21 +1,25 @@
 //! Streams one output from its instance into the object store and registers it in Redis.
 
-use super::min_speed::MinSpeed;
+use super::{file_names::FileNames, min_speed::MinSpeed};
 use crate::{
     comfy::{self, NodeOutput, RemoteFile},
     dispatcher::{
         attempt::stage_error::StageError,
         instance::state::Instance,
         redis_retry::{RedisCall, until_answered},
+        shared::lock,
     },
     media::Probe,
     metrics,
     queue::{FileKind, FileRecord, SharedObject},
     store::{self, Store, Stored},
-    task::{Attempt, Failure, FailureKind, FileId, Output, OutputKind, TaskId},
+    task::{Attempt, Failure, FailureKind, FileId, Output, OutputKind, OutputWarning, Scalar, TaskId},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,13 +32,26 @@ pub(crate) struct OutputStore {
     pub(crate) owner: String,
     /// Cancelled when the outputs are no longer wanted.
     pub(crate) cancelled: CancellationToken,
+    /// Names of the task's files.
+    pub(crate) names: Arc<Mutex<FileNames>>,
 }
+
+/// Part of a long value that its task keeps besides the file, bytes.
+const TEXT_HEAD_BYTES: usize = 1024;
 
 /// An output whose bytes are stored.
 pub(crate) struct StoredOutput {
     pub(crate) output: Output,
-    /// Registry entry of its file, not written yet; `None` for a text.
+    /// Registry entry of its file, not written yet; `None` for a value that is part of the task.
     pub(crate) record: Option<FileRecord>,
+    /// Set if it is not what the node seemed to have made.
+    pub(crate) warning: Option<OutputWarning>,
+}
+
+impl StoredOutput {
+    fn part_of_task(output: Output) -> Self {
+        Self { output, record: None, warning: None }
+    }
 }
 
 /// The reason an output was not stored.
@@ -43,6 +60,8 @@ pub(crate) enum StoreError {
     Retryable(String),
     /// Another try would fail the same way.
     Permanent(StageError),
+    /// The instance does not have the file.
+    Missing(StageError),
 }
 
 impl OutputStore {
@@ -58,13 +77,70 @@ impl OutputStore {
     /// [`StoreError`].
     pub(crate) async fn store(&self, made: &NodeOutput) -> Result<StoredOutput, StoreError> {
         match made {
-            NodeOutput::Text { node_id, text } => {
-                let (node_id, text) = (node_id.clone(), Some(text.clone()));
-                let output = Output { node_id, kind: OutputKind::Text, text, ..Output::default() };
-                Ok(StoredOutput { output, record: None })
+            NodeOutput::Value { node_id, key, kind, text, is_short: true } => {
+                Ok(StoredOutput::part_of_task(value(node_id, key, *kind, text)))
             }
-            NodeOutput::File { node_id, key, file, .. } => self.store_file(node_id, key, file).await,
+            NodeOutput::Value { node_id, key, kind, text, is_short: false } => {
+                self.store_value(node_id, key, *kind, text).await
+            }
+            NodeOutput::File { node_id, key, file, is_bare_path: false, .. } => {
+                let stored = self.fetch(file).await?;
+                Ok(self.stored_file(node_id, key, (file, &file.folder_type), stored).await)
+            }
+            NodeOutput::File { node_id, key, file, is_bare_path: true, .. } => {
+                self.store_bare_path(node_id, key, file).await
+            }
         }
+    }
+
+    /// Stores the file that a bare string names: in the folder of outputs, else in that of temporary files. A string that
+    /// names none is a text.
+    async fn store_bare_path(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<StoredOutput, StoreError> {
+        for folder_type in [file.folder_type.as_str(), "temp"] {
+            let place = RemoteFile { folder_type: folder_type.to_owned(), ..file.clone() };
+            match self.fetch(&place).await {
+                Ok(stored) => return Ok(self.stored_file(node_id, key, (file, folder_type), stored).await),
+                Err(StoreError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let separator = if file.subfolder.is_empty() { "" } else { "/" };
+        let text = format!("{}{separator}{}", file.subfolder, file.filename);
+        let reason = "the instance has no such file among its outputs and temporary files; it is kept as a text";
+        let warning = Some(OutputWarning::dropped(node_id, key, &format!("{text}: {reason}")));
+        let output = value(node_id, key, OutputKind::Text, &text);
+        Ok(StoredOutput { output, record: None, warning })
+    }
+
+    /// Stores a long value as a file; the task keeps its beginning.
+    async fn store_value(
+        &self,
+        node_id: &str,
+        key: &str,
+        kind: OutputKind,
+        text: &str,
+    ) -> Result<StoredOutput, StoreError> {
+        let failed = |error| StoreError::Permanent(store_failed(error));
+        let (id, parts) = (FileId::new(), &self.instance.shared.parts);
+        let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(failed)?;
+        writer.write(bytes::Bytes::copy_from_slice(text.as_bytes())).await.map_err(failed)?;
+        let stored = writer.finish().await.map_err(failed)?;
+        let is_json = kind == OutputKind::Json || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let name = format!("{key}.{}", if is_json { "json" } else { "txt" });
+        // Two values of a key may be equal: each is a file of its own.
+        let source = format!("value/{id}");
+        let made = self.registered(id, &source, &name, &stored);
+        let output = Output {
+            text: Some(text[..text.floor_char_boundary(TEXT_HEAD_BYTES)].to_owned()),
+            truncated: true,
+            file_id: Some(id),
+            filename: Some(made.filename.clone()),
+            content_type: Some(made.content_type.clone()),
+            size_bytes: Some(stored.size_bytes),
+            sha256: Some(stored.sha256),
+            ..value(node_id, key, kind, "")
+        };
+        Ok(StoredOutput { output, record: Some(made), warning: None })
     }
 
     /// Unregisters files, and deletes their bytes where no other file shares them.
@@ -106,41 +182,61 @@ impl OutputStore {
         }
     }
 
-    async fn store_file(&self, node_id: &str, key: &str, file: &RemoteFile) -> Result<StoredOutput, StoreError> {
-        let (id, stored) = self.fetch(file).await?;
-        let filename = store::clean_filename(&file.filename);
-        let content_type = store::content_type(&stored.head, &filename);
-        let facts = facts(self.files(), id, content_type, &stored).await;
-        let record = FileRecord {
+    /// Makes the registry entry of a stored file that is called `original` on the instance.
+    fn registered(&self, id: FileId, source: &str, original: &str, stored: &Stored) -> FileRecord {
+        metrics::output_stored(stored.size_bytes);
+        FileRecord {
             id,
             kind: FileKind::Output,
-            filename: filename.clone(),
-            content_type: content_type.to_owned(),
+            filename: lock(&self.names).name(source, original),
+            content_type: store::content_type(&stored.head, original).to_owned(),
             size_bytes: stored.size_bytes,
             sha256: stored.sha256.clone(),
             owner: self.owner.clone(),
             task_id: Some(self.task),
             created_ms: 0,
             shares: None,
-        };
-        metrics::output_stored(stored.size_bytes);
+        }
+    }
+
+    /// Makes the output of a downloaded file, which the node listed as `file` and which was in `folder_type`.
+    async fn stored_file(
+        &self,
+        node_id: &str,
+        key: &str,
+        (file, folder_type): (&RemoteFile, &str),
+        (id, stored): (FileId, Stored),
+    ) -> StoredOutput {
+        let original = store::clean_filename(&file.filename);
+        let record = self.registered(id, &source_of(file), &original, &stored);
+        let facts = facts(self.files(), id, &record.content_type, &stored).await;
         let output = Output {
             node_id: node_id.to_owned(),
-            kind: store::kind_of(content_type, key, &filename),
+            kind: store::kind_of(&record.content_type, key, &original),
+            key: Some(key.to_owned()),
             file_id: Some(id),
-            filename: Some(filename),
-            content_type: Some(content_type.to_owned()),
+            filename: Some(record.filename.clone()),
+            original_name: Some(original),
+            subfolder: self.subfolder(file),
+            content_type: Some(record.content_type.clone()),
             size_bytes: Some(stored.size_bytes),
             sha256: Some(stored.sha256),
             width: facts.width,
             height: facts.height,
             duration_ms: facts.duration_ms,
-            text: None,
-            truncated: false,
-            temporary: file.folder_type == "temp",
+            temporary: folder_type == "temp",
             source: Some(source_of(file)),
+            ..Output::default()
         };
-        Ok(StoredOutput { output, record: Some(record) })
+        StoredOutput { output, record: Some(record), warning: None }
+    }
+
+    /// Returns the folder that the user's prefix named: without the folder of the task, which `Workflow::isolate` put
+    /// before it.
+    fn subfolder(&self, file: &RemoteFile) -> Option<String> {
+        let folder = file.subfolder.replace('\\', "/");
+        let folder = folder.strip_prefix(&self.task.to_string()).unwrap_or(&folder).trim_matches('/');
+        (!folder.is_empty()).then(|| folder.to_owned())
     }
 
     /// Downloads a file into the store, under a new id: remains of an earlier try must not collide with it.
@@ -150,9 +246,7 @@ impl OutputStore {
             self.unless_cancelled(self.instance.client.view(file)).await?.map_err(|error| match error {
                 // The file of a cached result was deleted, or the instance cannot read the folder: another attempt
                 // executes the node again.
-                comfy::Error::NotFound => {
-                    StoreError::Permanent(unavailable(file, "the instance does not have the file"))
-                }
+                comfy::Error::NotFound => StoreError::Missing(unavailable(file, "the instance does not have the file")),
                 error => StoreError::Retryable(error.to_string()),
             })?;
         let failed = |error| StoreError::Permanent(store_failed(error));
@@ -175,6 +269,17 @@ impl OutputStore {
             () = self.cancelled.cancelled() => Err(StoreError::Permanent(StageError::NotOurs)),
         }
     }
+}
+
+/// A value that is part of its task.
+fn value(node_id: &str, key: &str, kind: OutputKind, text: &str) -> Output {
+    let value = match kind {
+        OutputKind::Number => serde_json::from_str(text).ok().map(Scalar::Number),
+        OutputKind::Boolean => Some(Scalar::Boolean(text == "true")),
+        _ => None,
+    };
+    let (node_id, key, text) = (node_id.to_owned(), Some(key.to_owned()), Some(text.to_owned()));
+    Output { node_id, key, kind, text, value, ..Output::default() }
 }
 
 /// Returns the unique name of a file at its instance: `folder type/subfolder/filename`.

@@ -128,13 +128,13 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "finish",
-        "local objects = register_outputs(10, id, now)\n",
+        "local objects = register_outputs(12, id, now)\n",
         "local objects = {}\n",
         "files_are_registered_by_the_call_that_names_them",
     ),
     mutant(
         "finish",
-        "return { 'done', objects_of(10) }",
+        "return { 'done', objects_of(12) }",
         "return { 'done', {} }",
         "files_are_registered_by_the_call_that_names_them",
     ),
