@@ -27,7 +27,7 @@ mod validation_error;
 
 pub use prompts::Client;
 pub(crate) use socket::event_queue::EventQueue;
-pub use socket::{Socket, event::PromptEvent, progress::ProgressTracker};
+pub use socket::{Socket, event::PromptEvent, node_weights::NodeWeights, progress::ProgressTracker};
 
 use crate::{
     fleet::Device,

@@ -42,6 +42,13 @@ pub struct TaskView {
     /// Time from acceptance to start (or to the end of a task that never started), ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_ms: Option<u64>,
+    /// Time that it waited, ms: before its start and between attempts, without the runs of earlier attempts; while it waits,
+    /// up to `waitingSince`.
+    pub waited_ms: u64,
+    /// Time since which it waits; only while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub waiting_since: Option<String>,
     /// Time from start to end, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_ms: Option<u64>,
@@ -79,6 +86,16 @@ pub struct TaskView {
     /// Id of the executing node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_node: Option<String>,
+    /// Step of the executing node, if it reports steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// Number of its steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    /// Estimated rest of the run at the last change, ms; only while it runs, and once there is something to estimate it
+    /// from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_ms: Option<u64>,
     /// Number of finished nodes.
     pub nodes_done: u32,
     /// Total number of nodes.
@@ -285,6 +302,7 @@ impl TaskView {
     /// Makes the view of a task. The caller adds `queue_position`, `waiting_for`, `params` and `workflow`.
     pub fn new(task: &Task, links: &Links) -> Self {
         let (completed, ended) = (task.state == TaskState::Completed, task.state.is_terminal());
+        let waits = Waits::of(task);
         let nodes_total = task.progress.nodes_total.max(task.facts.nodes_total);
         let has_result = completed || !task.outputs.is_empty() || task.outputs_dropped > 0;
         let result = has_result.then(|| ResultView::new(&task.outputs, links).without(&task.gone));
@@ -301,6 +319,8 @@ impl TaskView {
             started_at: task.started_ms.map(rfc3339),
             finished_at: task.finished_ms.map(rfc3339),
             queue_ms: task.started_ms.or(task.finished_ms).map(|begun| begun.saturating_sub(task.created_ms)),
+            waited_ms: waits.ended_ms,
+            waiting_since: waits.since_ms.map(rfc3339),
             run_ms: task.finished_ms.zip(task.started_ms).map(|(end, begun)| end.saturating_sub(begun)),
             owner: task.owner.clone(),
             priority: task.priority,
@@ -314,6 +334,9 @@ impl TaskView {
             waiting_for: None,
             eligible_instances: task.facts.eligible.clone(),
             current_node: if ended { None } else { task.progress.current_node.clone() },
+            step: task.progress.step.filter(|_| !ended),
+            steps: task.progress.steps.filter(|_| !ended),
+            remaining_ms: task.progress.remaining_ms.filter(|_| !ended),
             nodes_done: if completed { nodes_total } else { task.progress.nodes_done },
             nodes_total,
             cancel_requested: task.cancel_pending,
@@ -334,6 +357,43 @@ impl TaskView {
             truncated: false,
         }
     }
+}
+
+/// The time that a task waited.
+struct Waits {
+    /// All waits that have ended, ms.
+    ended_ms: u64,
+    /// Start of the present wait, Unix ms.
+    since_ms: Option<u64>,
+}
+
+impl Waits {
+    fn of(task: &Task) -> Self {
+        let is_active = matches!(task.state, TaskState::Claimed | TaskState::Running);
+        let (mut ended_ms, mut since_ms) = (0_u64, task.created_ms);
+        for record in &task.attempts {
+            since_ms = since_revival(task, since_ms, record.started_ms);
+            // The last attempt waited at its instance until it ran.
+            let is_last = record.attempt == task.attempt;
+            let begun_ms = task.started_ms.filter(|started| is_last && *started >= record.started_ms);
+            ended_ms += begun_ms.unwrap_or(record.started_ms).saturating_sub(since_ms);
+            since_ms = record.ended_ms.unwrap_or(u64::MAX);
+        }
+        match task.finished_ms {
+            Some(finished_ms) if task.state.is_terminal() => {
+                since_ms = since_revival(task, since_ms, finished_ms);
+                Self { ended_ms: ended_ms + finished_ms.saturating_sub(since_ms), since_ms: None }
+            }
+            _ if is_active => Self { ended_ms, since_ms: None },
+            _ => Self { ended_ms, since_ms: Some(since_revival(task, since_ms, u64::MAX)) },
+        }
+    }
+}
+
+/// Start of a wait that ended at `until_ms`: a revived task did not wait between its end and its revival.
+fn since_revival(task: &Task, since_ms: u64, until_ms: u64) -> u64 {
+    let revived_ms = task.revived_ms.filter(|revived| *revived <= until_ms);
+    revived_ms.map_or(since_ms, |revived| since_ms.max(revived))
 }
 
 fn warnings(task: &Task) -> Vec<WarningView> {
@@ -368,9 +428,4 @@ pub(crate) fn rfc3339(unix_ms: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn times_have_milliseconds_and_z() {
-        assert_eq!(super::rfc3339(1_704_067_200_000), "2024-01-01T00:00:00.000Z");
-    }
-}
+mod tests;

@@ -101,7 +101,7 @@ fn running(task: &Value, since: &str) -> Vec<String> {
 }
 
 fn completed(task: &Value) -> Vec<String> {
-    let (waited, ran) = (task["queueMs"].as_u64().unwrap_or(0), task["runMs"].as_u64().unwrap_or(0));
+    let (waited, ran) = (task["waitedMs"].as_u64().unwrap_or(0), task["runMs"].as_u64().unwrap_or(0));
     let place = task["instanceId"].as_str().unwrap_or("an instance");
     let files = task["result"]["files"].as_array().map_or(0, Vec::len);
     let made = match files {

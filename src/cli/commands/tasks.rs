@@ -149,20 +149,31 @@ fn facts(task: &Value) -> Vec<String> {
     fact("accepted", text(task, "createdAt").to_owned());
     fact("started", text(task, "startedAt").to_owned());
     fact("ended", text(task, "finishedAt").to_owned());
-    fact("waited", task["queueMs"].as_u64().map(format_ms).unwrap_or_default());
+    fact("waited", task["waitedMs"].as_u64().map(format_ms).unwrap_or_default());
     fact("ran", task["runMs"].as_u64().map(format_ms).unwrap_or_default());
     fact("params", task["params"].to_string());
     fact("resolved", task["resolved"].to_string());
     fact("metadata", task["metadata"].to_string());
     for output in task["result"]["outputs"].as_array().into_iter().flatten() {
-        let what = output["url"].as_str().or_else(|| output["text"].as_str()).unwrap_or_default();
-        fact("output", format!("{} of node {}: {what}", text(output, "kind"), text(output, "nodeId")));
+        fact("output", described(output));
+    }
+    for warning in task["warnings"].as_array().into_iter().flatten() {
+        fact("warning", text(warning, "message").to_owned());
     }
     for line in task["error"]["traceback"].as_array().into_iter().flatten() {
         fact("traceback", line.as_str().unwrap_or_default().trim_end().to_owned());
     }
     lines.extend(explain::attempts(task));
     lines
+}
+
+/// `image of node 9: http://…`, `number of node 3 (value): 0.873`.
+fn described(output: &Value) -> String {
+    let (url, value) = (output["url"].as_str(), output["text"].as_str());
+    let what = [value.filter(|_| url.is_none() || output["truncated"] != true), url];
+    let what = what.into_iter().flatten().collect::<Vec<_>>().join("  ");
+    let key = value.and(output["key"].as_str()).map(|key| format!(" ({key})")).unwrap_or_default();
+    format!("{} of node {}{key}: {what}", text(output, "kind"), text(output, "nodeId"))
 }
 
 /// Cancels tasks.

@@ -3,6 +3,7 @@
 
 pub(super) mod event;
 pub(super) mod event_queue;
+pub(super) mod node_weights;
 pub(super) mod preview;
 pub(super) mod progress;
 pub(super) mod text_frame;

@@ -1,14 +1,21 @@
-//! Computes the progress of a prompt from its events. Pure.
+//! Computes the progress of a prompt from its events, weighted by the times that its nodes took in earlier runs. Pure: the
+//! caller tells the time.
 
+use super::node_weights::NodeWeights;
 use crate::{
     comfy::{PromptEvent, outputs::ancestor},
     task::Progress,
 };
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// Highest percentage reported while a prompt is running.
 const PERCENT_MAX: u8 = 99;
+/// Part of a bar from which its speed says more than earlier runs.
+const FRACTION_MIN: f64 = 0.05;
 
 /// Progress of one prompt. Neither the percentage nor the number of finished nodes ever decreases; the percentage stays
 /// below 100.
@@ -16,35 +23,82 @@ const PERCENT_MAX: u8 = 99;
 pub struct ProgressTracker {
     prompt: Uuid,
     graph: BTreeSet<String>,
+    weights: NodeWeights,
+    /// Weight of all nodes that run: not of those whose results are cached.
+    total: f64,
+    /// Weight of those that have ended.
+    weight_done: f64,
     /// Number of nodes that ended before this tracker was created.
     done_before: usize,
     done: HashSet<String>,
-    current: Option<String>,
-    /// Progress bar of the current node, 0–1.
-    fraction: f64,
+    current: Option<Current>,
     percent: u8,
+    /// Time for a weight of 1, ms, once it is known.
+    ms_per_weight: Option<f64>,
+    /// Run times of the nodes that have ended, ms.
+    times: HashMap<String, u64>,
+    /// Time since the start.
+    now: Duration,
+}
+
+/// The executing node.
+#[derive(Debug, Clone)]
+struct Current {
+    node: String,
+    since: Duration,
+    /// Whether its start was seen, so that its time can be measured.
+    is_whole: bool,
+    /// Progress bar, 0–1.
+    fraction: f64,
+    /// Step and steps of the bar.
+    steps: Option<(u32, u32)>,
 }
 
 impl ProgressTracker {
     /// Creates a tracker of `prompt`, whose graph has these nodes.
     pub fn new(prompt: Uuid, node_ids: impl IntoIterator<Item = String>) -> Self {
-        Self {
+        let tracker = Self {
             prompt,
             graph: node_ids.into_iter().collect(),
+            weights: NodeWeights::of_steps([]),
+            total: 0.0,
+            weight_done: 0.0,
             done_before: 0,
             done: HashSet::new(),
             current: None,
-            fraction: 0.0,
             percent: 0,
-        }
+            ms_per_weight: None,
+            times: HashMap::new(),
+            now: Duration::ZERO,
+        };
+        tracker.weighted(NodeWeights::of_steps([]))
     }
 
-    /// Creates a tracker of a prompt that another tracker followed up to `before`. ComfyUI does not repeat past events
+    /// Weights the nodes.
+    #[must_use]
+    pub fn weighted(mut self, weights: NodeWeights) -> Self {
+        self.total = self.graph.iter().map(|node| weights.get(node)).sum();
+        self.weight_done = self.total * f64::from(self.percent) / 100.0;
+        self.ms_per_weight = weights.are_times.then_some(1.0);
+        Self { weights, ..self }
+    }
+
+    /// Continues from the progress that another tracker of the prompt had reached. ComfyUI does not repeat past events
     /// (protocol §5); percentage and node count start from `before`.
-    pub fn resumed(prompt: Uuid, node_ids: impl IntoIterator<Item = String>, before: &Progress) -> Self {
-        let done_before = usize::try_from(before.nodes_done).unwrap_or(usize::MAX);
-        let percent = before.percent.min(PERCENT_MAX);
-        Self { done_before, percent, ..Self::new(prompt, node_ids) }
+    #[must_use]
+    pub fn resumed(mut self, before: &Progress) -> Self {
+        self.done_before = usize::try_from(before.nodes_done).unwrap_or(usize::MAX);
+        self.percent = before.percent.min(PERCENT_MAX);
+        let fraction =
+            before.step.zip(before.steps).map_or(0.0, |(step, steps)| f64::from(step) / f64::from(steps.max(1)));
+        let current = before.current_node.as_ref().map_or(0.0, |node| self.weights.get(node) * fraction);
+        self.weight_done = (self.total * f64::from(self.percent) / 100.0 - current).max(0.0);
+        self
+    }
+
+    /// Sets the time since the start of the run, for the events that follow.
+    pub fn at(&mut self, now: Duration) {
+        self.now = self.now.max(now);
     }
 
     /// Applies an event. Returns whether [`ProgressTracker::progress`] changed. Events of other prompts are ignored.
@@ -56,9 +110,9 @@ impl ProgressTracker {
         match event {
             PromptEvent::QueueRemaining(_) | PromptEvent::Started(_) => {}
             // Only exact ids: a cached part of an expanded node does not finish the node.
-            PromptEvent::Cached { nodes, .. } => nodes.iter().for_each(|node| self.end(node)),
+            PromptEvent::Cached { nodes, .. } => nodes.iter().for_each(|node| self.skip(node)),
             PromptEvent::Executing { node, .. } => self.begin(node),
-            PromptEvent::Progress { node, value, max, .. } => self.step(node.as_deref(), value / max),
+            PromptEvent::Progress { node, value, max, .. } => self.step(node.as_deref(), *value, *max),
             PromptEvent::Executed { node, .. } => self.executed(node),
             PromptEvent::Ended(_) => self.leave(),
         }
@@ -68,13 +122,21 @@ impl ProgressTracker {
 
     /// Returns the progress so far.
     pub fn progress(&self) -> Progress {
+        let steps = self.current.as_ref().and_then(|current| current.steps);
         Progress {
             percent: self.percent,
-            current_node: self.current.clone(),
+            current_node: self.current.as_ref().map(|current| current.node.clone()),
             nodes_done: count(self.nodes_done()),
             nodes_total: count(self.graph.len()),
-            ..Progress::default()
+            step: steps.map(|(step, _)| step),
+            steps: steps.map(|(_, steps)| steps),
+            remaining_ms: self.remaining_ms(),
         }
+    }
+
+    /// Returns the run times of the nodes that ran and have ended, ms.
+    pub fn node_times(&self) -> &HashMap<String, u64> {
+        &self.times
     }
 
     /// Returns the node of the graph that `node` belongs to, e.g. `1` for `1.0.0.1`.
@@ -86,55 +148,106 @@ impl ProgressTracker {
         self.done_before.saturating_add(self.done.len()).min(self.graph.len())
     }
 
+    fn is_current(&self, node: &str) -> bool {
+        self.current.as_ref().is_some_and(|current| current.node == node)
+    }
+
     fn begin(&mut self, node: &str) {
         let Some(node) = self.graph_node(node) else { return };
-        if self.current.as_ref() != Some(&node) {
+        if !self.is_current(&node) {
             // ComfyUI runs one node at a time: the previous one has ended.
             self.leave();
-            self.current = Some(node);
+            self.current = Some(Current { node, since: self.now, is_whole: true, fraction: 0.0, steps: None });
         }
     }
 
-    fn step(&mut self, node: Option<&str>, fraction: f64) {
-        let node = node.map_or_else(|| self.current.clone(), |node| self.graph_node(node));
+    fn step(&mut self, node: Option<&str>, value: f64, max: f64) {
+        let current = || self.current.as_ref().map(|current| current.node.clone());
+        let Some(node) = node.map_or_else(current, |node| self.graph_node(node)) else { return };
         // A tracker created in the middle of a node receives its bar without its start.
-        if self.current.is_none() {
-            self.current = node.clone().filter(|node| !self.done.contains(node));
+        if self.current.is_none() && !self.done.contains(&node) {
+            self.current = Some(Current { node, since: self.now, is_whole: false, fraction: 0.0, steps: None });
+        } else if !self.is_current(&node) {
+            return;
         }
-        if node.is_some() && node == self.current && fraction.is_finite() {
-            self.fraction = fraction.clamp(0.0, 1.0);
+        let (fraction, now) = (value / max, self.now);
+        let (Some(current), true) = (&mut self.current, fraction.is_finite()) else { return };
+        current.fraction = fraction.clamp(0.0, 1.0);
+        current.steps = Some((whole(value.min(max)), whole(max)));
+        let elapsed_ms = now.saturating_sub(current.since).as_secs_f64() * 1_000.0;
+        if !self.weights.are_times && current.is_whole && current.fraction >= FRACTION_MIN && elapsed_ms > 0.0 {
+            self.ms_per_weight = Some(elapsed_ms / (current.fraction * self.weights.get(&current.node)));
         }
     }
 
     fn executed(&mut self, node: &str) {
         let Some(node) = self.graph_node(node) else { return };
-        self.end(&node);
-        if self.current.as_ref() == Some(&node) {
+        if self.is_current(&node) {
             self.leave();
+        } else {
+            self.end(&node);
         }
     }
 
     /// Ends the current node, if there is one.
     fn leave(&mut self) {
-        if let Some(node) = self.current.take() {
-            self.end(&node);
+        let Some(current) = self.current.take() else { return };
+        if current.is_whole {
+            let ms = u64::try_from(self.now.saturating_sub(current.since).as_millis()).unwrap_or(u64::MAX);
+            let time = self.times.entry(current.node.clone()).or_default();
+            *time = time.saturating_add(ms);
         }
-        self.fraction = 0.0;
+        self.end(&current.node);
     }
 
     fn end(&mut self, node: &str) {
-        if self.graph.contains(node) {
-            self.done.insert(node.to_owned());
+        if self.graph.contains(node) && self.done.insert(node.to_owned()) {
+            self.weight_done += self.weights.get(node);
         }
+    }
+
+    /// Ends a node that does not run.
+    fn skip(&mut self, node: &str) {
+        if self.graph.contains(node) && self.done.insert(node.to_owned()) {
+            self.total -= self.weights.get(node);
+        }
+    }
+
+    /// Weight of the executing node, and the part of it that is done.
+    fn current_weight(&self) -> (f64, f64) {
+        let running = self.current.as_ref().filter(|current| !self.done.contains(&current.node));
+        running.map_or((0.0, 0.0), |current| {
+            let weight = self.weights.get(&current.node);
+            (weight, weight * current.fraction)
+        })
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0–100, and `as` saturates")]
     fn advance(&mut self) {
-        let is_counted = self.current.as_ref().is_none_or(|node| self.done.contains(node));
-        let fraction = if is_counted { 0.0 } else { self.fraction };
-        let nodes = f64::from(count(self.graph.len()).max(1));
-        let percent = (f64::from(count(self.nodes_done())) + fraction) * 100.0 / nodes;
-        self.percent = self.percent.max((percent as u8).min(PERCENT_MAX));
+        let done = self.weight_done + self.current_weight().1;
+        let is_all = self.total <= 0.0 || self.nodes_done() == self.graph.len() && !self.graph.is_empty();
+        // Sums of many weights are not exact.
+        let percent = if is_all { f64::from(PERCENT_MAX) } else { (done * 100.0 / self.total + 1e-9).floor() };
+        if !self.graph.is_empty() {
+            self.percent = self.percent.max((percent as u8).min(PERCENT_MAX));
+        }
+    }
+
+    /// Rest of the run: that of the executing node by the speed of its bar, or else by its weight; of the others by theirs.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and `as` saturates")]
+    fn remaining_ms(&self) -> Option<u64> {
+        let ms_per_weight = self.ms_per_weight?;
+        let (weight, _) = self.current_weight();
+        let others_ms = (self.total - self.weight_done - weight).max(0.0) * ms_per_weight;
+        let own_ms = self.current.as_ref().filter(|_| weight > 0.0).map_or(0.0, |current| {
+            let elapsed_ms = self.now.saturating_sub(current.since).as_secs_f64() * 1_000.0;
+            if current.fraction >= FRACTION_MIN && current.is_whole {
+                elapsed_ms / current.fraction * (1.0 - current.fraction)
+            } else {
+                (weight * ms_per_weight * (1.0 - current.fraction)).min((weight * ms_per_weight - elapsed_ms).max(0.0))
+            }
+        });
+        Some((others_ms + own_ms).round() as u64)
     }
 }
 
@@ -142,181 +255,10 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::ProgressTracker;
-    use crate::{comfy::PromptEvent, task::Progress};
-    use proptest::prelude::*;
-    use uuid::Uuid;
-
-    const PROMPT: Uuid = Uuid::from_u128(7);
-
-    fn tracker(ids: &[&str]) -> ProgressTracker {
-        ProgressTracker::new(PROMPT, ids.iter().map(|&id| id.to_owned()))
-    }
-
-    fn executing(node: &str) -> PromptEvent {
-        PromptEvent::Executing { prompt: PROMPT, node: node.to_owned() }
-    }
-
-    fn executed(node: &str) -> PromptEvent {
-        PromptEvent::Executed { prompt: PROMPT, node: node.to_owned(), outputs: Vec::new() }
-    }
-
-    fn cached(nodes: &[&str]) -> PromptEvent {
-        PromptEvent::Cached { prompt: PROMPT, nodes: nodes.iter().map(|&node| node.to_owned()).collect() }
-    }
-
-    fn bar(node: &str, value: f64, max: f64) -> PromptEvent {
-        PromptEvent::Progress { prompt: PROMPT, node: Some(node.to_owned()), value, max }
-    }
-
-    /// Events of a captured run: 1 is cached, 2 has a bar of four steps, 3 saves.
-    #[test]
-    fn percent_covers_the_whole_graph() {
-        let mut tracker = tracker(&["1", "2", "3", "4"]);
-        let seen: Vec<(u8, u32, Option<String>)> = [
-            PromptEvent::Started(PROMPT),
-            cached(&["1"]),
-            executing("2"),
-            bar("2", 1.0, 4.0),
-            bar("2", 2.0, 4.0),
-            bar("2", 4.0, 4.0),
-            executing("3"),
-            executed("3"),
-            executing("4"),
-            PromptEvent::Ended(PROMPT),
-        ]
-        .iter()
-        .map(|event| {
-            tracker.apply(event);
-            let progress = tracker.progress();
-            assert_eq!(progress.nodes_total, 4);
-            (progress.percent, progress.nodes_done, progress.current_node)
-        })
-        .collect();
-        let at = |node: &str| Some(node.to_owned());
-        assert_eq!(
-            seen,
-            [
-                (0, 0, None),
-                (25, 1, None),
-                (25, 1, at("2")),
-                (31, 1, at("2")),
-                (37, 1, at("2")),
-                (50, 1, at("2")),
-                (50, 2, at("3")),
-                (75, 3, None),
-                (75, 3, at("4")),
-                (99, 4, None),
-            ]
-        );
-    }
-
-    #[test]
-    fn an_expanded_node_counts_as_its_graph_node() {
-        let mut tracker = tracker(&["1", "2"]);
-        tracker.apply(&executing("1"));
-        tracker.apply(&executing("1.0.0.1"));
-        tracker.apply(&bar("1.0.0.1", 1.0, 2.0));
-        let progress = tracker.progress();
-        assert_eq!((progress.percent, progress.nodes_done, progress.current_node.as_deref()), (25, 0, Some("1")));
-        tracker.apply(&cached(&["1.0.0.2"]));
-        assert_eq!(tracker.progress().nodes_done, 0);
-        tracker.apply(&executing("2"));
-        assert_eq!(tracker.progress().nodes_done, 1);
-    }
-
-    /// Nodes that sample twice restart their bar.
-    #[test]
-    fn a_restarted_bar_does_not_lower_the_percent() {
-        let mut tracker = tracker(&["1", "2"]);
-        let percents = [executing("1"), bar("1", 4.0, 5.0), bar("1", 1.0, 5.0), bar("1", 5.0, 5.0)].map(|event| {
-            tracker.apply(&event);
-            tracker.progress().percent
-        });
-        assert_eq!(percents, [0, 40, 40, 50]);
-    }
-
-    #[test]
-    fn other_prompts_and_invalid_numbers_are_ignored() {
-        let mut tracker = tracker(&["1", "2"]);
-        assert!(tracker.apply(&executing("1")));
-        let odd = [
-            PromptEvent::Ended(Uuid::nil()),
-            PromptEvent::QueueRemaining(3),
-            executing("unknown"),
-            bar("1", f64::NAN, 2.0),
-            bar("1", 1.0, 0.0),
-            bar("1", 0.0, 0.0),
-            bar("2", 1.0, 2.0),
-            executing("1"),
-        ];
-        for event in &odd {
-            assert!(!tracker.apply(event), "{event:?}");
-        }
-    }
-
-    #[test]
-    fn a_resumed_tracker_continues_from_the_previous_progress() {
-        let before = Progress { percent: 55, current_node: Some("3".to_owned()), nodes_done: 2, nodes_total: 4 };
-        let ids = ["1", "2", "3", "4"].map(str::to_owned);
-        let mut tracker = ProgressTracker::resumed(PROMPT, ids, &before);
-        assert_eq!((tracker.progress().percent, tracker.progress().nodes_done), (55, 2));
-        let seen =
-            [bar("3", 1.0, 10.0), bar("3", 6.0, 10.0), executing("4"), bar("3", 9.0, 10.0), PromptEvent::Ended(PROMPT)];
-        let seen = seen.map(|event| {
-            tracker.apply(&event);
-            let progress = tracker.progress();
-            (progress.percent, progress.nodes_done, progress.current_node)
-        });
-        let at = |node: &str| Some(node.to_owned());
-        assert_eq!(seen, [(55, 2, at("3")), (65, 2, at("3")), (75, 3, at("4")), (75, 3, at("4")), (99, 4, None)]);
-        let mut all =
-            ProgressTracker::resumed(PROMPT, ["1".to_owned()], &Progress { nodes_done: 9, percent: 100, ..before });
-        all.apply(&executing("1"));
-        assert_eq!((all.progress().percent, all.progress().nodes_done), (99, 1));
-    }
-
-    #[test]
-    fn an_empty_graph_does_not_divide_by_zero() {
-        let mut tracker = tracker(&[]);
-        tracker.apply(&executing("1"));
-        tracker.apply(&PromptEvent::Ended(PROMPT));
-        assert_eq!(tracker.progress().percent, 0);
-    }
-
-    fn any_event() -> impl Strategy<Value = PromptEvent> {
-        let node = "[0-2]|[0-5]|[0-2]\\.[0-2]\\.[0-2]|x";
-        let number = prop_oneof![1 => Just(f64::NAN), 1 => Just(0.0), 1 => Just(f64::INFINITY), 9 => -2.0..20.0];
-        prop_oneof![
-            Just(PromptEvent::Started(PROMPT)),
-            Just(PromptEvent::Ended(PROMPT)),
-            node.prop_map(|node| executing(&node)),
-            node.prop_map(|node| executed(&node)),
-            proptest::collection::vec(node, 0..4).prop_map(|nodes| PromptEvent::Cached { prompt: PROMPT, nodes }),
-            (proptest::option::of(node), number.clone(), number).prop_map(|(node, value, max)| PromptEvent::Progress {
-                prompt: PROMPT,
-                node,
-                value,
-                max
-            }),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn progress_never_decreases_or_reaches_100(events in proptest::collection::vec(any_event(), 0..60)) {
-            let mut tracker = tracker(&["0", "1", "2", "3", "4"]);
-            let mut before = tracker.progress();
-            for event in &events {
-                let changed = tracker.apply(event);
-                let now = tracker.progress();
-                prop_assert_eq!(changed, now != before);
-                prop_assert!(now.percent >= before.percent && now.percent <= 99);
-                prop_assert!(now.nodes_done >= before.nodes_done && now.nodes_done <= now.nodes_total);
-                before = now;
-            }
-        }
-    }
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+const fn whole(steps: f64) -> u32 {
+    steps as u32
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,8 @@ pub(crate) struct AttemptContext {
     pub(crate) names: Arc<Mutex<FileNames>>,
     /// Warnings about the outputs, recorded with the end of the task.
     pub(crate) warnings: Vec<OutputWarning>,
+    /// Run times of the nodes, with those of earlier runs, recorded with the end of the task; empty = none.
+    pub(crate) node_times: String,
     /// Trace spans of the attempt.
     pub(crate) spans: Spans,
 }

@@ -5,7 +5,8 @@ use super::{
     recover::PriorRun, stage_error::StageError, watchdog::Watchdog,
 };
 use crate::{
-    comfy::{Client, Error, ProgressTracker, PromptEvent, PromptResult, PromptStatus},
+    comfy::{Client, Error, NodeWeights, ProgressTracker, PromptEvent, PromptResult, PromptStatus},
+    graph::Workflow,
     task::{Failure, FailureKind},
 };
 use std::time::Duration;
@@ -51,8 +52,17 @@ pub(crate) async fn follow(
 ) -> Result<Finished, StageError> {
     let mut follower = Follower::new(context, prior);
     let ending = follower.run(context, early).await?;
+    // The last node may have ended without an event.
+    follower.apply(&PromptEvent::Ended(context.prompt));
+    context.node_times = NodeWeights::merge(&context.claim.node_times, follower.tracker.node_times());
     // The writer drops what it has not written: the end of the task records the rest.
     Ok(Finished { ending, began: follower.began, is_start_recorded: follower.recorder.is_start_recorded() })
+}
+
+/// Weights of the nodes: the times of earlier runs, or before the first run their steps.
+fn weights(context: &AttemptContext) -> NodeWeights {
+    let steps = || context.workflow.as_ref().map(Workflow::steps_of_nodes).unwrap_or_default();
+    NodeWeights::of_times(&context.claim.node_times).unwrap_or_else(|| NodeWeights::of_steps(steps()))
 }
 
 /// The end of an attempt whose result is too long. It would be so in every other attempt.
@@ -65,9 +75,10 @@ impl Follower {
         let now = Instant::now();
         let has_begun = prior.is_some();
         let nodes = context.workflow.iter().flat_map(|workflow| workflow.node_ids()).map(str::to_owned);
+        let tracker = ProgressTracker::new(context.prompt, nodes).weighted(weights(context));
         let tracker = match &prior {
-            Some(prior) => ProgressTracker::resumed(context.prompt, nodes, &prior.progress),
-            None => ProgressTracker::new(context.prompt, nodes),
+            Some(prior) => tracker.resumed(&prior.progress),
+            None => tracker,
         };
         Self {
             client: context.instance.client.for_graph(context.claim.payload.workflow.get().len()),
@@ -133,9 +144,15 @@ impl Follower {
     fn on_event(&mut self, event: &PromptEvent) {
         self.watchdog.see_life();
         self.begin();
-        if self.tracker.apply(event) {
+        if self.apply(event) {
             self.recorder.changed();
         }
+    }
+
+    /// Applies an event to the progress, at the present time; returns whether the progress changed.
+    fn apply(&mut self, event: &PromptEvent) -> bool {
+        self.tracker.at(self.began.map_or(Duration::ZERO, |began| began.elapsed()));
+        self.tracker.apply(event)
     }
 
     fn next_wake(&self, context: &AttemptContext) -> Instant {

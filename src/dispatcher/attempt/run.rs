@@ -88,6 +88,7 @@ impl Run {
             began: None,
             names: Arc::new(Mutex::new(names)),
             warnings: Vec::new(),
+            node_times: String::new(),
         };
         Box::pin(context.run(origin)).await
     }

@@ -222,7 +222,7 @@ impl AttemptContext {
             }
         }
         let (queue, lease) = (self.instance.queue(), &self.instance.lease);
-        let facts = SettleFacts { is_final, warnings: &self.warnings, node_times: "" };
+        let facts = SettleFacts { is_final, warnings: &self.warnings, node_times: &self.node_times };
         let settle = || queue.settle_with_files(lease, task, attempt, (outcome, facts), &files);
         let (mut written, mut shared) = until_answered(self.call("settle"), settle).await;
         if written == Written::NotThisAttempt && reclaim(&self.instance, task, attempt).await {

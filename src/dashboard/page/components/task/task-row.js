@@ -97,10 +97,9 @@ function noteOf(task) {
   return '';
 }
 
-/** Time from the submit to the start, or until now. */
+/** Time that it waited until now; the runs of earlier attempts are no waits. */
 export function waitedMs(task) {
-  const end = task.startedAt ?? task.finishedAt;
-  return (end ? Date.parse(end) : now()) - Date.parse(task.createdAt);
+  return (task.waitedMs ?? 0) + (task.waitingSince ? Math.max(0, now() - Date.parse(task.waitingSince)) : 0);
 }
 
 /** Time since the start, until the end or now. */
