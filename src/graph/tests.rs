@@ -9,6 +9,7 @@ mod convert;
 mod files;
 mod graph_names;
 mod large_bodies;
+mod official_templates;
 mod parse;
 mod properties;
 mod values;

@@ -2,12 +2,13 @@
 //! that grows with its links (`COMFY_AUTOGROW_V3`). The further inputs have dotted names: `codec.crf`, `images.image0`.
 
 use super::{
-    Class, Input, Kind,
+    Class, FleetCatalog, Input, Kind,
     read::{elements, input, member, members},
 };
 use crate::json::raw_value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 /// Maximum nesting of dynamic inputs; those of ComfyUI nest twice.
 pub(super) const NESTING_MAX: usize = 6;
@@ -62,16 +63,13 @@ impl Class {
             self.inputs.get(group)?.child(group, child, chosen)
         })
     }
+}
 
-    /// Returns the inputs that are wanted of a node whose combos have the values that `chosen` returns, with their whole
-    /// names, in the editor's order: those of the class, each followed by what it brings. Growing groups bring their
-    /// sockets; a combo without a known value brings nothing. `None` if the order is unknown.
-    pub(in crate::graph) fn expanded(&self, chosen: Chosen<'_>) -> Option<Vec<(String, &Input)>> {
-        let mut expanded = Vec::new();
-        for (name, input) in self.in_order()? {
-            input.expand(name.to_owned(), chosen, &mut expanded);
-        }
-        Some(expanded)
+impl FleetCatalog {
+    /// Returns the types of all outputs of all classes.
+    pub(in crate::graph) fn output_types(&self) -> HashSet<&str> {
+        let classes = self.groups.iter().flat_map(|group| group.catalog.classes());
+        classes.flat_map(|(_, class)| &class.outputs).map(|(_, kind)| kind.as_str()).collect()
     }
 }
 
@@ -86,23 +84,6 @@ impl Input {
             }
             Kind::Growing(growing) => growing.names.iter().any(|one| one == child).then_some(&growing.socket),
             Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Choice(_) | Kind::Open => None,
-        }
-    }
-
-    fn expand<'i>(&'i self, name: String, chosen: Chosen<'_>, all: &mut Vec<(String, &'i Input)>) {
-        all.push((name.clone(), self));
-        match &self.kind {
-            Kind::Dynamic(variants) => {
-                let key = chosen(&name);
-                let variant = variants.iter().find(|variant| key.as_ref() == Some(&variant.key));
-                for (child, input) in variant.map(|variant| &variant.inputs).into_iter().flatten() {
-                    input.expand(format!("{name}.{child}"), chosen, all);
-                }
-            }
-            Kind::Growing(growing) => {
-                all.extend(growing.names.iter().map(|socket| (format!("{name}.{socket}"), &growing.socket)));
-            }
-            Kind::Int { .. } | Kind::Float { .. } | Kind::Boolean | Kind::Text | Kind::Choice(_) | Kind::Open => {}
         }
     }
 

@@ -24,13 +24,14 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// Types, beside combos, whose value is entered in the node itself.
-const WIDGET_TYPES: [&str; 19] = [
+const WIDGET_TYPES: [&str; 21] = [
     "INT",
     "FLOAT",
     "BOOLEAN",
     "STRING",
     "COMBO",
     "COMFY_DYNAMICCOMBO_V3",
+    "AUDIO_RECORD",
     "BOUNDING_BOX",
     "BOUNDING_BOXES",
     "COLOR",
@@ -39,6 +40,7 @@ const WIDGET_TYPES: [&str; 19] = [
     "CURVE",
     "IMAGECOMPARE",
     "LOAD_3D",
+    "LOAD_3D_ANIMATION",
     "MARKDOWN",
     "PAINTER",
     "RANGE",

@@ -1,6 +1,10 @@
 //! Parses the editor's format: nodes with their slots, links in both forms, subgraph definitions.
 
-use super::{Fault, named_list::NamedList, resolve_links::is_virtual};
+use super::{
+    Fault,
+    named_list::NamedList,
+    roles::{self, Role},
+};
 use crate::{
     graph::parse::{INPUTS_MAX, NODE_ID_BYTES_MAX},
     json::{Member, raw_value},
@@ -31,18 +35,23 @@ pub(super) struct Graph<'a> {
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) places: HashMap<String, usize>,
     pub(super) links: HashMap<String, Link>,
-    /// Input names of a subgraph.
-    pub(super) inputs: Vec<String>,
+    /// Inputs of a subgraph.
+    pub(super) inputs: NamedList<Inlet>,
     /// Inner link behind each output of a subgraph.
     pub(super) outputs: HashMap<usize, Link>,
-    /// Places of the nodes that run, in order.
+    /// Places of the nodes that are written, or that stand for a subgraph.
     pub(super) live: Vec<usize>,
-    /// A node that stands for a subgraph and does not run, although nodes of that subgraph would.
-    pub(super) half_muted: Option<usize>,
-    /// Inputs of a subgraph that are widgets inside, by name, with their position among these widgets.
-    pub(super) promoted: HashMap<String, usize>,
-    /// Number of these widgets.
-    pub(super) promoted_count: usize,
+    /// Ids of the nodes that links come from.
+    pub(super) origins: HashSet<String>,
+    /// Places of the nodes that name a link, by that name.
+    pub(super) setters: HashMap<String, usize>,
+}
+
+/// An input of a subgraph.
+pub(super) struct Inlet {
+    pub(super) kind: String,
+    /// The inner socket of a widget (node, input) that provides its value; `None` = it takes only links.
+    pub(super) widget: Option<(usize, usize)>,
 }
 
 /// A node in the editor's format.
@@ -57,6 +66,12 @@ pub(super) struct Node<'a> {
     pub(super) values: Values<'a>,
     /// The place of the subgraph that it stands for.
     pub(super) subgraph: Option<usize>,
+    /// The `properties.proxyWidgets` of a node that stands for a subgraph: ids of inner nodes and their widgets, in the
+    /// order of its values.
+    pub(super) proxies: Vec<(String, String)>,
+    pub(super) role: Role,
+    /// Whether the editor made it from a class of an instance, as far as the file tells.
+    pub(super) is_of_class: bool,
     order: i64,
 }
 
@@ -79,7 +94,7 @@ pub(super) struct Slot {
 }
 
 /// The source of a link.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Link {
     pub(super) origin: String,
     pub(super) slot: usize,
@@ -110,11 +125,8 @@ impl<'a> Document<'a> {
         for graph in subgraphs.iter_mut().chain([&mut root]) {
             graph.nodes.iter_mut().for_each(|node| node.subgraph = places.get(&node.class).copied());
         }
-        let runs: Vec<bool> = subgraphs.iter().map(|graph| !graph.live.is_empty()).collect();
-        for graph in subgraphs.iter_mut().chain([&mut root]) {
-            let is_half_muted = |node: &Node<'_>| !node.is_live() && node.subgraph.is_some_and(|place| runs[place]);
-            graph.half_muted = graph.nodes.iter().position(is_half_muted);
-        }
+        // Inside a subgraph the editor enters nested ones whatever their mode.
+        root.live.retain(|&place| root.nodes[place].mode == Mode::Runs);
         Ok(Self { root, subgraphs })
     }
 }
@@ -131,30 +143,48 @@ impl<'a> Graph<'a> {
                 return Err(format!("two nodes have the id {}", clip(&node.id)));
             }
         }
-        for name in member(members, "inputs").and_then(raw_value::elements).unwrap_or_default() {
-            let slot = raw_value::borrowed_members(name).unwrap_or_default();
-            graph.inputs.push(member(&slot, "name").and_then(raw_value::text).unwrap_or_default());
-        }
         for link in member(members, "links").and_then(raw_value::elements).unwrap_or_default() {
             // The editor leaves null in place of removed links.
             if link.get() != "null" {
                 graph.link(link).ok_or_else(|| format!("invalid link: {}", clip(link.get())))?;
             }
         }
-        graph.live = (0..graph.nodes.len()).filter(|&place| graph.nodes[place].is_live()).collect();
-        graph.promote();
+        graph.read_inputs(members);
+        graph.live = (0..graph.nodes.len()).filter(|&place| graph.nodes[place].is_written()).collect();
+        for (place, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.role == Role::Setter) {
+            if let Some(name) = roles::name_of(node) {
+                graph.setters.entry(name).or_insert(place);
+            }
+        }
         Ok(graph)
     }
 
-    /// Finds the inputs of a subgraph that are widgets inside.
-    fn promote(&mut self) {
-        let sockets = self.nodes.iter().flat_map(|node| node.inputs.values()).filter(|slot| slot.is_widget);
-        let links = sockets.filter_map(|slot| self.links.get(slot.link.as_ref()?));
-        let slots: HashSet<usize> = links.filter(|link| link.origin == INPUT_NODE).map(|link| link.slot).collect();
-        for (_, name) in self.inputs.iter().enumerate().filter(|(slot, _)| slots.contains(slot)) {
-            self.promoted.entry(name.clone()).or_insert(self.promoted_count);
-            self.promoted_count += 1;
+    /// Reads the inputs of a subgraph, and which of them have a widget inside: that of the first link to one.
+    fn read_inputs(&mut self, members: &Members<'a>) {
+        let mut linked: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut sockets: HashMap<&str, (usize, usize)> = HashMap::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            for (at, slot) in node.inputs.values().enumerate() {
+                let Some(link) = slot.link.as_deref().filter(|_| slot.is_widget) else { continue };
+                sockets.entry(link).or_insert((place, at));
+                if let Some(link) = self.links.get(link).filter(|link| link.origin == INPUT_NODE) {
+                    if linked.len() <= link.slot.min(INPUTS_MAX) {
+                        linked.resize_with(link.slot.min(INPUTS_MAX) + 1, Vec::new);
+                    }
+                    linked[link.slot.min(INPUTS_MAX)].push((place, at));
+                }
+            }
         }
+        let slots = member(members, "inputs").and_then(raw_value::elements).unwrap_or_default();
+        let inlets = slots.into_iter().enumerate().map(|(at, slot)| {
+            let slot = raw_value::borrowed_members(slot).unwrap_or_default();
+            let ordered = member(&slot, "linkIds").and_then(raw_value::elements).unwrap_or_default();
+            let first = ordered.into_iter().find_map(|id| sockets.get(id_of(id)?.as_str()).copied());
+            let widget = first.or_else(|| linked.get(at)?.first().copied());
+            let name = member(&slot, "name").and_then(raw_value::text).unwrap_or_default();
+            (name, Inlet { kind: type_of(&slot), widget })
+        });
+        self.inputs = NamedList::new(inlets.collect());
     }
 
     /// Reads `[id, origin, slot, target, slot, type]`, or an object with these members.
@@ -170,8 +200,9 @@ impl<'a> Graph<'a> {
         let short = |json| id_of(json).filter(|id| id.len() <= NODE_ID_BYTES_MAX);
         let link = Link { origin: short(origin)?, slot: number(slot)? };
         if short(target)? == OUTPUT_NODE {
-            self.outputs.insert(number(target_slot)?, link.clone());
+            self.outputs.entry(number(target_slot)?).or_insert_with(|| link.clone());
         }
+        self.origins.insert(link.origin.clone());
         self.links.insert(short(id)?, link);
         Some(())
     }
@@ -203,6 +234,12 @@ impl<'a> Node<'a> {
                 return Err(format!("node {}: its widgets_values are neither a list nor an object", clip(&id)));
             }
         };
+        let properties = member(&members, "properties").and_then(raw_value::borrowed_members).unwrap_or_default();
+        let proxies = member(&properties, "proxyWidgets").and_then(raw_value::elements).unwrap_or_default();
+        let proxies = proxies.into_iter().filter_map(|proxy| {
+            let parts = raw_value::elements(proxy)?;
+            Some((id_of(parts.first()?)?, raw_value::text(parts.get(1)?)?))
+        });
         let (inputs, outputs): (_, Vec<String>) = (list("inputs"), outputs.collect());
         if inputs.len() > INPUTS_MAX {
             return Err(format!("node {}: it has more than {INPUTS_MAX} inputs", clip(&id)));
@@ -212,7 +249,10 @@ impl<'a> Node<'a> {
             return Err(format!("node {}: the type of a slot is longer than {TYPE_BYTES_MAX} bytes", clip(&id)));
         }
         Ok(Self {
-            title: text("title"),
+            role: Role::of(&class),
+            is_of_class: ["Node name for S&R", "cnr_id"].iter().any(|name| member(&properties, name).is_some()),
+            proxies: proxies.collect(),
+            title: text("title").filter(|title| !title.is_empty()),
             mode,
             inputs: NamedList::new(inputs),
             outputs,
@@ -224,9 +264,9 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Whether it runs.
-    fn is_live(&self) -> bool {
-        self.mode == Mode::Runs && !is_virtual(self)
+    /// Whether it is written, or a reason not to write anything.
+    fn is_written(&self) -> bool {
+        matches!(self.role, Role::Runs | Role::Broadcaster)
     }
 }
 

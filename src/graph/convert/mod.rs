@@ -3,36 +3,39 @@
 //! declarations.
 //!
 //! Invariant: a graph that cannot be converted faithfully is refused with the reason; nothing is guessed. Start with
-//! [`Workflow::read`]; `editor_format` reads the format, `resolve_links` follows links, `widgets` names values.
+//! [`Workflow::read`]; `editor_format` reads the format, `roles` knows the nodes of the editor only, `plan` and
+//! `host_values` enter subgraphs, `resolve_links` follows links, `widgets` names values, `node_inputs` joins them.
 
 mod dynamic_prompts;
 mod editor_format;
+mod extra_widgets;
+mod host_values;
 mod named_list;
+mod node_inputs;
+mod plan;
 mod resolve_links;
+mod roles;
 mod widgets;
 mod write;
 
-use super::{Budget, FleetCatalog, GraphLimits, Workflow, catalog::Class, json_faults::scan};
+use super::{Budget, FleetCatalog, GraphLimits, Workflow, json_faults::scan};
 use crate::{
     json::raw_value,
     problem::{Problem, Problems, clip},
     task::Warning,
 };
-use editor_format::{Document, Node};
-use resolve_links::{Plan, Source, Walk};
+use editor_format::Document;
+use node_inputs::{Conversion, Written};
+use plan::Plan;
 use serde_json::value::RawValue;
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
 use write::Writer;
 
 /// JSON pointer of the workflow in the request.
 const BASE: &str = "/workflow";
 /// Largest converted graph, bytes: the texts of a subgraph are repeated for each of its instances.
 const CONVERTED_BYTES_MAX: usize = 16 << 20;
-/// Input in which the editor replaces `%date:…%` and `%Node.widget%`; we do not.
-const PREFIX: &str = "filename_prefix";
+/// Number of nodes that a warning names.
+const NODES_SHOWN: usize = 10;
 
 /// The reason a graph, or one of its nodes, cannot be converted: `node 7: …`.
 type Fault = String;
@@ -68,17 +71,43 @@ impl Workflow {
         let mut problems = Problems::default();
         scan(json.get(), BASE, &mut problems);
         problems.check()?;
-        let (api, has_replacements) = convert(json, limits, pool, budget)?;
-        let workflow = Self::parse(&api, limits)?;
-        let warning =
-            |code: &str, message: &str| Warning { code: code.to_owned(), message: message.to_owned(), param: None };
+        let (api, notes) = convert(json, limits, pool, budget)?;
+        Ok((Self::parse(&api, limits)?, notes.warnings()))
+    }
+}
+
+/// Facts about a conversion that the submitter should know.
+#[derive(Default)]
+struct Notes {
+    /// A prefix contains text that only the editor replaces.
+    has_replacements: bool,
+    /// Nodes that have no class on the instances and no links.
+    left_out: Vec<String>,
+    /// Nodes with values that no widget takes.
+    with_surplus: Vec<String>,
+}
+
+impl Notes {
+    fn warnings(self) -> Vec<Warning> {
+        let warning = |code: &str, message: String| Warning { code: code.to_owned(), message, param: None };
         let message = "the editor's format was converted to what the instances run; it is read back with form=resolved";
-        let mut warnings = vec![warning("workflow_converted", message)];
-        if has_replacements {
+        let mut warnings = vec![warning("workflow_converted", message.to_owned())];
+        if self.has_replacements {
             let message = "a filename_prefix contains %…% that only the editor replaces; it was left unchanged";
-            warnings.push(warning("workflow_prefix_kept", message));
+            warnings.push(warning("workflow_prefix_kept", message.to_owned()));
         }
-        Ok((workflow, warnings))
+        for (code, nodes, what) in [
+            ("workflow_node_left_out", self.left_out, "nodes of the editor only were left out"),
+            ("workflow_values_left_out", self.with_surplus, "values that no widget of the class takes were left out"),
+        ] {
+            if !nodes.is_empty() {
+                let more = nodes.len().saturating_sub(NODES_SHOWN);
+                let shown: Vec<String> = nodes.into_iter().take(NODES_SHOWN).collect();
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                warnings.push(warning(code, format!("{what}: {}{more}", shown.join(", "))));
+            }
+        }
+        warnings
     }
 }
 
@@ -98,31 +127,35 @@ fn refused(node_id: &str, fault: &str) -> Problem {
     refusal(&format!(" and cannot be converted: node {}: {fault}", clip(node_id))).at_node(node_id)
 }
 
-/// Returns the graph in API format, and whether a prefix contains text that only the editor replaces.
+/// Returns the graph in API format, and what the submitter should know about it.
 fn convert(
     json: &RawValue,
     limits: GraphLimits,
     pool: &FleetCatalog,
     budget: &Budget,
-) -> Result<(Box<RawValue>, bool), Vec<Problem>> {
+) -> Result<(Box<RawValue>, Notes), Vec<Problem>> {
     if pool.is_empty() {
         return Err(vec![refusal(", and it is not known yet what the instances declare")]);
     }
     let whole = |fault: Fault| vec![refusal(&format!(" and cannot be converted: {fault}"))];
     let document = Document::read(json).map_err(whole)?;
-    let plan = Plan::new(&document, limits.nodes_max).map_err(whole)?;
-    let mut walk = Walk::new(&plan, budget);
-    let (mut writer, mut problems) = (Writer::default(), Problems::default());
+    let plan = Plan::new(&document, limits.nodes_max, budget).map_err(whole)?;
+    let mut conversion = Conversion::new(&plan, pool, budget);
+    let (mut writer, mut problems, mut unknown) = (Writer::default(), Problems::default(), None);
     for step in plan.steps() {
         if problems.is_full() || budget.is_over() {
             break;
         }
         let (id, node) = (plan.id_of(step), plan.node_of(step));
-        match inputs(&mut walk, step, node, pool, budget) {
-            Ok((class, inputs)) => {
+        match conversion.node(step) {
+            Ok(Written { class: Some(class), inputs }) => {
                 let before = writer.len();
                 writer.node(&id, node, class, &inputs);
                 budget.spend_text(writer.len() - before);
+            }
+            Ok(Written { class: None, .. }) => {
+                unknown.get_or_insert_with(|| refused(&id, &node_inputs::unknown_class(node)));
+                conversion.notes.left_out.push(format!("{} ({})", clip(&id), clip(&node.class)));
             }
             Err(fault) => problems.push(refused(&id, &fault)),
         }
@@ -130,88 +163,11 @@ fn convert(
             return Err(whole(format!("the result is larger than {CONVERTED_BYTES_MAX} bytes")));
         }
     }
+    if writer.len() == 0
+        && let Some(problem) = unknown
+    {
+        problems.push(problem);
+    }
     problems.check()?;
-    Ok((writer.finish(), walk.has_replacements))
-}
-
-/// An input's value in API format.
-enum Value<'a> {
-    Literal(Cow<'a, RawValue>),
-    Link { id: String, slot: usize },
-}
-
-type Inputs<'a> = Vec<(String, Value<'a>)>;
-
-/// Returns the inputs of a node: its widgets in their order, then its links.
-fn inputs<'a>(
-    walk: &mut Walk<'a, '_>,
-    step: resolve_links::Step,
-    node: &'a Node<'a>,
-    pool: &'a FleetCatalog,
-    budget: &Budget,
-) -> Result<(&'a Class, Inputs<'a>), Fault> {
-    let (class, widgets) = declared(node, pool, budget)?;
-    let mut inputs: Inputs<'a> = Vec::with_capacity(widgets.len() + node.inputs.len());
-    // An input that a muted node is linked to has no value.
-    let mut places: HashMap<String, usize> = HashMap::with_capacity(inputs.capacity());
-    let mut omitted = HashSet::new();
-    for (name, value) in widgets {
-        walk.has_replacements |=
-            name == PREFIX && value.get().matches('%').count() > 1 && !is_known_prefix(value.get());
-        places.entry(name.clone()).or_insert(inputs.len());
-        inputs.push((name, Value::Literal(value)));
-    }
-    for (at, (name, slot)) in node.inputs.iter().enumerate().filter(|(_, (_, slot))| slot.link.is_some()) {
-        let value = match walk.find(step, at)? {
-            Source::Nothing => continue,
-            Source::Muted => {
-                omitted.extend(places.remove(name));
-                continue;
-            }
-            Source::Value(value) => {
-                let kind = class.input(name);
-                if !slot.is_widget && !kind.is_some_and(super::catalog::Input::is_widget) {
-                    continue;
-                }
-                if kind.is_some_and(|kind| !widgets::fits(kind, value)) {
-                    return Err(format!("the value linked to `{}` does not fit it", clip(name)));
-                }
-                Value::Literal(Cow::Borrowed(value))
-            }
-            Source::Output { id, slot } => Value::Link { id, slot },
-        };
-        match places.get(name) {
-            Some(&place) => inputs[place].1 = value,
-            None => {
-                places.insert(name.to_owned(), inputs.len());
-                inputs.push((name.to_owned(), value));
-            }
-        }
-    }
-    let mut place = 0..;
-    inputs.retain(|_| place.next().is_none_or(|place| !omitted.contains(&place)));
-    Ok((class, inputs))
-}
-
-/// Returns the declaration that fits the node's values, and the values by name. Instances may have several versions of
-/// a class.
-fn declared<'a>(
-    node: &'a Node<'a>,
-    pool: &'a FleetCatalog,
-    budget: &Budget,
-) -> Result<(&'a Class, Vec<widgets::Named<'a>>), Fault> {
-    let mut fault = format!("no instance is known to have the class {}", clip(&node.class));
-    for class in pool.declarations(&node.class) {
-        match widgets::named(node, class, budget) {
-            Ok(widgets) => return Ok((class, widgets)),
-            Err(why) => fault = why,
-        }
-    }
-    Err(fault)
-}
-
-/// Whether the instance itself replaces all of a prefix's `%…%`: `%width%`, `%year%` and similar.
-fn is_known_prefix(json: &str) -> bool {
-    const OWN: [&str; 8] = ["width", "height", "year", "month", "day", "hour", "minute", "second"];
-    json.split('%').skip(1).step_by(2).all(|name| OWN.contains(&name))
+    Ok((writer.finish(), conversion.finish()))
 }

@@ -11,6 +11,12 @@ pub(super) struct NamedList<T> {
     index: Option<HashMap<String, usize>>,
 }
 
+impl<T> Default for NamedList<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), index: None }
+    }
+}
+
 impl<T> NamedList<T> {
     pub(super) fn new(entries: Vec<(String, T)>) -> Self {
         let index = (entries.len() > UNINDEXED_MAX).then(|| {

@@ -1,6 +1,10 @@
 //! Writes the API format: values unchanged, lists wrapped so that they are not taken for links.
 
-use super::{CONVERTED_BYTES_MAX, Inputs, Value, editor_format::Node};
+use super::{
+    CONVERTED_BYTES_MAX,
+    editor_format::Node,
+    node_inputs::{Inputs, Value},
+};
 use crate::{graph::catalog::Class, json::raw_value};
 use serde_json::value::RawValue;
 

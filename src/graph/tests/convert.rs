@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 const PAIRS: &str = include_str!("ui_pairs.json");
 
-fn pool_of(object_info: &[&str]) -> FleetCatalog {
+pub(super) fn pool_of(object_info: &[&str]) -> FleetCatalog {
     FleetCatalog::new(object_info.iter().enumerate().map(|(at, json)| Member {
         instance: InstanceId::new(format!("a:{at}")),
         is_alive: true,
@@ -24,16 +24,16 @@ pub(super) fn pool() -> FleetCatalog {
     pool_of(&[include_str!("../../sim/nodes/classes.json")])
 }
 
-fn read(ui: &Value, pool: &FleetCatalog) -> Result<(Workflow, Vec<Warning>), Vec<Problem>> {
+pub(super) fn read(ui: &Value, pool: &FleetCatalog) -> Result<(Workflow, Vec<Warning>), Vec<Problem>> {
     Workflow::read(raw(&ui.to_string()), LIMITS, pool)
 }
 
-fn api(workflow: &Workflow) -> Value {
+pub(super) fn api(workflow: &Workflow) -> Value {
     serde_json::from_str(workflow.to_json().get()).unwrap()
 }
 
 /// Turns whole floats into integers: JavaScript does not distinguish them.
-fn plain(value: &Value) -> Value {
+pub(super) fn plain(value: &Value) -> Value {
     match value {
         Value::Number(number) => number.as_f64().unwrap().into(),
         Value::Array(list) => list.iter().map(plain).collect(),
@@ -93,17 +93,27 @@ fn each_widget_gets_its_own_value() {
         json!({"seed": 5, "mode": "c", "cfg": 2, "text": "x", "on": true}),
         "a value that is not offered may be on another instance"
     );
+    // Bug report 30: values of the right sort in another form, and values of an extension behind them.
+    for values in [
+        json!(["5", "randomize", "b", "1.5", "t", "false"]),
+        json!([" 5 ", "b", 1.5, "t", 0]),
+        json!([5, "fixed", "b", 1.5, "t", false, 7, 8]),
+        json!([5, "fixed", "b", 1.5, "t", false, "", {"lora": "x"}]),
+    ] {
+        assert_eq!(filled(values.clone()).unwrap(), whole, "{values}");
+    }
+    let missing = json!({"seed": 0, "mode": "a", "cfg": 0, "text": "x", "on": true});
+    for values in [json!([]), json!([null, "fixed", null, null, null, null])] {
+        assert_eq!(filled(values.clone()).unwrap(), missing, "{values}");
+    }
     let extra = filled(json!({"seed": 5, "mode": "b", "cfg": 1, "crf": 19, "list": ["1", 0]})).unwrap();
     assert_eq!((&extra["crf"], &extra["list"]), (&json!(19), &json!({"__value__": ["1", 0]})));
     for (values, word) in [
         (json!([5, "fixed", "b", "t", false]), "`cfg`"),
         (json!(["b", 5]), "`seed`"),
         (json!([5, "fixed", "randomize", 1.5]), "`mode`"),
-        (json!([5, "fixed", "b", 1.5, "t", "false"]), "`on`"),
-        (json!([5, "fixed", "b", 1.5, 7]), "`text`"),
-        (json!([5, "fixed"]), "`mode`"),
-        (json!([5, "fixed", "b", 1.5, "t", false, 7, 8]), "2 more values"),
-        (json!([5, "fixed", "b", 1.5, "t", false, "", {"lora": "x"}]), "2 more values"),
+        (json!([5, "fixed", "b", 1.5, "t", "off"]), "`on`"),
+        (json!([5, "fixed", "b", 1.5, {}]), "`text`"),
     ] {
         let problems = filled(values).expect_err(word);
         assert!(problems[0].message.contains(word), "{word}: {}", problems[0].message);
@@ -159,7 +169,7 @@ fn a_graph_that_only_the_editor_can_convert_is_refused() {
     refused(
         &graph(vec![json!({"id": 1, "type": "A"})], json!([])),
         &custom,
-        "`sound` is a AUDIO_RECORD, which only the editor can fill",
+        "`sound` is a AUDIO_RECORD, which the editor's page makes itself",
     );
     let detour = json!({"id": 8, "type": "PrimitiveNode", "outputs": [{"type": "INT"}], "widgets_values": [7]});
     let sized = json!({"id": 5, "type": "EmptyLatentImage", "inputs": [{"name": "width", "type": "INT", "link": 2, "widget": {"name": "width"}}], "widgets_values": [1, 2, 3]});
@@ -193,9 +203,8 @@ fn a_small_file_cannot_become_a_huge_graph() {
     refused(&ui, &pool(), "larger than 16777216 bytes");
 }
 
-/// The editor drops every input linked to an omitted node, and with it the value of the widget.
 #[test]
-fn a_widget_linked_to_a_muted_node_is_omitted() {
+fn a_widget_linked_to_a_muted_or_bypassed_node_has_its_own_value() {
     let with = |mode: u8| {
         let ui = json!({"nodes": [
             {"id": 1, "type": "PrimitiveInt", "mode": mode, "outputs": [{"type": "INT"}], "widgets_values": [640, "fixed"]},
@@ -205,7 +214,7 @@ fn a_widget_linked_to_a_muted_node_is_omitted() {
         api(&read(&ui, &pool()).unwrap().0)["5"]["inputs"].clone()
     };
     assert_eq!(with(0), json!({"width": ["1", 0], "height": 768, "batch_size": 1}));
-    assert_eq!(with(2), json!({"height": 768, "batch_size": 1}));
+    assert_eq!(with(2), json!({"width": 512, "height": 768, "batch_size": 1}));
     assert_eq!(with(4), json!({"width": 512, "height": 768, "batch_size": 1}));
 }
 
