@@ -67,6 +67,8 @@ pub(super) const VALUES_MAX: usize = 256;
 /// Memory of the outputs kept from one `executed` message, bytes; the rest comes from the history. Many such messages
 /// may be queued.
 pub(super) const LIVE_BYTES_MAX: usize = 256 * 1024;
+/// Size of the pictures of all sockets that were sent as results and wait to be stored, KiB.
+pub(super) const PICTURES_KIB_MAX: usize = 64 << 10;
 /// Size of a preview picture, bytes.
 pub(super) const PREVIEW_BYTES_MAX: usize = 1 << 20;
 /// Size of the metadata of a preview picture, bytes.

@@ -27,7 +27,7 @@ mod validation_error;
 
 pub use prompts::Client;
 pub(crate) use socket::event_queue::EventQueue;
-pub use socket::{Socket, event::PromptEvent, node_weights::NodeWeights, progress::ProgressTracker};
+pub use socket::{Socket, event::PromptEvent, node_weights::NodeWeights, picture::Picture, progress::ProgressTracker};
 
 use crate::{
     fleet::Device,
@@ -189,14 +189,31 @@ pub enum NodeOutput {
         /// a file.
         is_short: bool,
     },
+    /// A picture that was sent over the WebSocket instead of being saved.
+    Picture {
+        /// The node's display id.
+        node_id: String,
+        /// The picture.
+        picture: Picture,
+    },
 }
 
 impl NodeOutput {
+    /// Returns the node and the ui key. Pictures have no key; `websocket` stands for it.
+    pub(crate) fn origin(&self) -> (&str, &str) {
+        match self {
+            Self::File { node_id, key, .. } | Self::Value { node_id, key, .. } => (node_id, key),
+            Self::Picture { node_id, .. } => (node_id, "websocket"),
+        }
+    }
+
     /// Memory of the output, about, bytes.
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::File { node_id, key, file, .. } => 256 + node_id.len() + key.len() + file.memory(),
             Self::Value { node_id, key, text, .. } => 128 + node_id.len() + key.len() + text.len(),
+            // The picture has a limit of its own.
+            Self::Picture { node_id, .. } => 128 + node_id.len(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod links;
 mod output_prefix;
 mod params;
 mod parse;
+mod picture_senders;
 mod step_counts;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Events from an instance's WebSocket.
 
+use super::picture::Picture;
 use crate::comfy::NodeOutput;
 use uuid::Uuid;
 
@@ -45,6 +46,15 @@ pub enum PromptEvent {
         /// Its files and texts, up to a size limit. The history has all of them.
         outputs: Vec<NodeOutput>,
     },
+    /// A node sent a picture, which is its result if it is a node of that kind.
+    Picture {
+        /// The prompt.
+        prompt: Uuid,
+        /// The node's display id.
+        node: String,
+        /// The picture; `None` if it was dropped, because too many wait to be stored.
+        picture: Option<Picture>,
+    },
     /// The prompt probably ended (success, error, interrupted, or `executing null`). Check with
     /// [`crate::comfy::Client::result`].
     Ended(Uuid),
@@ -59,6 +69,7 @@ impl PromptEvent {
             Self::Cached { prompt, .. }
             | Self::Executing { prompt, .. }
             | Self::Progress { prompt, .. }
+            | Self::Picture { prompt, .. }
             | Self::Executed { prompt, .. } => Some(*prompt),
         }
     }
@@ -68,7 +79,7 @@ impl PromptEvent {
         let parts: usize = match self {
             Self::QueueRemaining(_) | Self::Started(_) | Self::Ended(_) => 0,
             Self::Cached { nodes, .. } => nodes.iter().map(|node| 32 + node.len()).sum(),
-            Self::Executing { node, .. } => node.len(),
+            Self::Executing { node, .. } | Self::Picture { node, .. } => node.len(),
             Self::Progress { node, .. } => node.as_ref().map_or(0, String::len),
             Self::Executed { node, outputs, .. } => node.len() + outputs.iter().map(NodeOutput::memory).sum::<usize>(),
         };

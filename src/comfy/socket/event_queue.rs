@@ -87,7 +87,7 @@ impl State {
 }
 
 fn is_essential(event: &PromptEvent) -> bool {
-    matches!(event, PromptEvent::Started(_) | PromptEvent::Ended(_))
+    matches!(event, PromptEvent::Started(_) | PromptEvent::Ended(_) | PromptEvent::Picture { .. })
 }
 
 fn is_same_bar(last: &PromptEvent, event: &PromptEvent) -> bool {

@@ -4,6 +4,7 @@
 pub(super) mod event;
 pub(super) mod event_queue;
 pub(super) mod node_weights;
+pub(super) mod picture;
 pub(super) mod preview;
 pub(super) mod progress;
 pub(super) mod text_frame;
@@ -160,6 +161,9 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(
                     Message::Binary(frame) => {
                         if let Some(preview) = preview::read(&frame) {
                             latest.send_replace(Some(preview));
+                        }
+                        if let Some(event) = preview::result(&frame, reader.executing()) {
+                            events.push(event);
                         }
                     }
                     Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}

@@ -108,7 +108,7 @@ impl ProgressTracker {
         }
         let before = self.progress();
         match event {
-            PromptEvent::QueueRemaining(_) | PromptEvent::Started(_) => {}
+            PromptEvent::QueueRemaining(_) | PromptEvent::Started(_) | PromptEvent::Picture { .. } => {}
             // Only exact ids: a cached part of an expanded node does not finish the node.
             PromptEvent::Cached { nodes, .. } => nodes.iter().for_each(|node| self.skip(node)),
             PromptEvent::Executing { node, .. } => self.begin(node),

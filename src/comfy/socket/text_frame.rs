@@ -45,6 +45,8 @@ struct Data<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     display_ids: HashMap<String, String>,
+    /// The executing node, by its display id, and its prompt.
+    executing: Option<(Uuid, String)>,
 }
 
 impl Reader {
@@ -69,7 +71,7 @@ impl Reader {
                 data.prompt().map(PromptEvent::Started)
             }
             "execution_cached" => Some(PromptEvent::Cached { prompt: data.prompt()?, nodes: ids(data.nodes?) }),
-            "executing" => self.executing(data),
+            "executing" => self.begin_node(data),
             "progress" => self.progress(data),
             "executed" => {
                 let (prompt, node) = (data.prompt()?, data.display_id()?);
@@ -84,12 +86,21 @@ impl Reader {
         }
     }
 
+    /// Returns the executing node, by its display id, with its prompt.
+    pub(crate) fn executing(&self) -> Option<(Uuid, &str)> {
+        self.executing.as_ref().map(|(prompt, node)| (*prompt, node.as_str()))
+    }
+
     /// `executing` without a node is the last message of a prompt; without a prompt it is sent on reconnect and
     /// ignored.
-    fn executing(&mut self, data: &Data<'_>) -> Option<PromptEvent> {
+    fn begin_node(&mut self, data: &Data<'_>) -> Option<PromptEvent> {
         let prompt = data.prompt()?;
-        let Some(node) = data.node.and_then(node_id) else { return Some(PromptEvent::Ended(prompt)) };
+        let Some(node) = data.node.and_then(node_id) else {
+            self.executing = None;
+            return Some(PromptEvent::Ended(prompt));
+        };
         let display_id = data.display_id()?;
+        self.executing = Some((prompt, display_id.clone()));
         if display_id != node && self.display_ids.len() < limits::DISPLAY_IDS_MAX {
             self.display_ids.insert(node, display_id.clone());
         }

@@ -9,7 +9,7 @@ use crate::{
     graph::Workflow,
     task::{Failure, FailureKind},
 };
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
 
 /// Poll interval for a prompt whose events arrive.
@@ -40,6 +40,8 @@ struct Follower {
     /// Whether the prompt was seen waiting in the instance's queue.
     was_pending: bool,
     watchdog: Watchdog,
+    /// Nodes whose pictures are results; read from the graph at the first picture.
+    picture_senders: Option<HashSet<String>>,
 }
 
 /// Follows the prompt until it has an entry in the history, or cannot get one any more.
@@ -89,6 +91,7 @@ impl Follower {
             was_unknown: false,
             was_pending: false,
             watchdog: Watchdog::new(now, context.stall_timeout()),
+            picture_senders: None,
         }
     }
 
@@ -107,6 +110,11 @@ impl Follower {
                     Some(mut event) => {
                         if let PromptEvent::Executed { outputs: made, .. } = &mut event {
                             early.offer(std::mem::take(made));
+                        }
+                        if let PromptEvent::Picture { node, picture, .. } = &mut event
+                            && let Some(node_id) = self.picture_sender(context, node)
+                        {
+                            early.offer_picture(node_id, picture.take());
                         }
                         context.spans.on_event(&event);
                         self.on_event(&event);
@@ -153,6 +161,15 @@ impl Follower {
     fn apply(&mut self, event: &PromptEvent) -> bool {
         self.tracker.at(self.began.map_or(Duration::ZERO, |began| began.elapsed()));
         self.tracker.apply(event)
+    }
+
+    /// Returns the node of the graph that sent a picture as its result; `None` if the picture is a preview.
+    fn picture_sender(&mut self, context: &AttemptContext, node: &str) -> Option<String> {
+        let read = || context.workflow.as_ref().map(Workflow::picture_senders).unwrap_or_default();
+        let senders = self.picture_senders.get_or_insert_with(read);
+        // Expanded nodes have ids such as `1.0.0.1`.
+        let own = node.split('.').next().unwrap_or(node);
+        [node, own].into_iter().find(|id| senders.contains(*id)).map(str::to_owned)
     }
 
     fn next_wake(&self, context: &AttemptContext) -> Instant {

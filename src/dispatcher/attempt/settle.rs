@@ -23,6 +23,7 @@ use crate::{
     task::{Attempt, Failure, FailureKind, Outcome, Output, OutputWarning, TaskId},
 };
 use std::{
+    collections::HashMap,
     convert::Infallible,
     future::pending,
     pin::{Pin, pin},
@@ -67,10 +68,9 @@ impl AttemptContext {
                 let collected = Box::pin(beside(start.as_mut(), collect)).await?;
                 self.instance.health().run_succeeded();
                 self.warn(ending.warnings.into_iter().chain(collected.warnings));
-                if collected.outputs.is_empty() {
-                    self.warn([OutputWarning::none(no_outputs(&self.warnings))]);
-                }
-                (Outcome::Completed(collected.outputs), collected.fresh, collected.files, collected.replaced)
+                let outputs = self.in_graph_order(collected.outputs);
+                self.warn_of_missing(&outputs);
+                (Outcome::Completed(outputs), collected.fresh, collected.files, collected.replaced)
             }
             PromptOutcome::Failed(failure) if inputs::forget_unfound(self, &cached, &failure) => {
                 self.forget_prompt().await;
@@ -104,6 +104,28 @@ impl AttemptContext {
     fn warn(&mut self, warnings: impl IntoIterator<Item = OutputWarning>) {
         let room = OutputWarning::MAX.saturating_sub(self.warnings.len());
         self.warnings.extend(warnings.into_iter().take(room));
+    }
+
+    /// Sorts outputs by their nodes: those that are not in the history come last.
+    fn in_graph_order(&self, mut outputs: Vec<Output>) -> Vec<Output> {
+        let nodes = self.workflow.iter().flat_map(|workflow| workflow.node_ids()).enumerate();
+        let positions: HashMap<&str, usize> = nodes.map(|(position, node)| (node, position)).collect();
+        outputs.sort_by_key(|output| positions.get(output.node_id.as_str()).copied().unwrap_or(usize::MAX));
+        outputs
+    }
+
+    /// Warns of nodes that should have sent pictures, and of a task without outputs.
+    fn warn_of_missing(&mut self, outputs: &[Output]) {
+        let senders = self.workflow.iter().flat_map(|workflow| workflow.declared_picture_senders());
+        let is_missing = |node: &&str| !outputs.iter().any(|output| output.node_id == **node);
+        let reason =
+            "none of its pictures arrived over the WebSocket; SaveImage keeps them on the instance until they are read";
+        let missing = senders.filter(is_missing).map(|node| OutputWarning::dropped(node, "websocket", reason));
+        let missing: Vec<OutputWarning> = missing.collect();
+        self.warn(missing);
+        if outputs.is_empty() {
+            self.warn([OutputWarning::none(no_outputs(&self.warnings))]);
+        }
     }
 
     /// Frees the instance's memory if it ran out; any other failure of a node speaks for a working instance.

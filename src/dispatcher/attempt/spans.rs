@@ -76,6 +76,7 @@ impl Spans {
             | PromptEvent::Cached { .. }
             | PromptEvent::Progress { .. }
             | PromptEvent::Executed { .. }
+            | PromptEvent::Picture { .. }
             | PromptEvent::Ended(_) => {}
         }
     }

@@ -61,6 +61,7 @@ fn route(instance: &Instance, event: PromptEvent) {
         PromptEvent::Cached { prompt, .. }
         | PromptEvent::Executing { prompt, .. }
         | PromptEvent::Progress { prompt, .. }
+        | PromptEvent::Picture { prompt, .. }
         | PromptEvent::Executed { prompt, .. } => *prompt,
     };
     instance.runs.route(prompt, event);

@@ -6,17 +6,23 @@
 
 use super::store_output::{OutputStore, StoreError, StoredOutput, source_of};
 use crate::{
-    comfy::{NodeOutput, RemoteFile},
-    dispatcher::redis_retry::until_answered,
+    comfy::{NodeOutput, Picture, RemoteFile},
+    dispatcher::{redis_retry::until_answered, shared::lock},
     queue::{FileRecord, OutputsAdded},
-    task::{Attempt, FileId, Output, TaskId},
+    task::{Attempt, FileId, Output, OutputWarning, TaskId},
 };
-use std::collections::{HashMap, HashSet};
-use tokio::sync::mpsc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Largest number of nodes whose outputs wait to be stored; further nodes are left to the final collection.
 const NODES_WAITING_MAX: usize = 64;
+/// Largest number of pictures sent over the WebSocket that wait to be stored; further ones are lost, with a warning. Their
+/// bytes have a limit besides.
+const PICTURES_WAITING_MAX: usize = 1_024;
 /// Largest number of outputs recorded by one call.
 const BATCH_MAX: usize = 16;
 /// Largest number of early outputs of one task.
@@ -28,13 +34,20 @@ const TEXTS_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct EarlyCollector {
     task: TaskId,
     attempt: Attempt,
-    /// Ended nodes for the worker; `None` once the worker was asked to end.
-    nodes: Option<mpsc::Sender<Vec<NodeOutput>>>,
+    /// Outputs for the worker; `None` once the worker was asked to end.
+    nodes: Option<mpsc::Sender<Waiting>>,
+    /// Room for the outputs of ended nodes among them.
+    room: Arc<Semaphore>,
+    /// Pictures that were lost.
+    lost: Mutex<Vec<OutputWarning>>,
     halt: CancellationToken,
     worker: Option<AbortOnDropHandle<StoredOutputs>>,
     /// Result of the worker, once it has ended.
     stored: StoredOutputs,
 }
+
+/// Outputs that wait to be stored, and their room.
+type Waiting = (Vec<NodeOutput>, Option<OwnedSemaphorePermit>);
 
 /// Outputs stored early, in the order they were recorded.
 #[derive(Default)]
@@ -50,26 +63,47 @@ pub(crate) struct StoredOutputs {
     unregistered: HashMap<FileId, FileRecord>,
     /// Files that a node wrote again under the same name.
     rewritten: HashSet<String>,
+    /// Pictures that were lost: they are sent only once.
+    lost: Vec<OutputWarning>,
 }
 
 impl EarlyCollector {
     /// Starts the worker. `recorded` holds the outputs that the task already has from an earlier owner.
     pub(crate) fn start(mut store: OutputStore, recorded: Vec<Output>) -> Self {
-        let (nodes, waiting) = mpsc::channel(NODES_WAITING_MAX);
+        let (nodes, waiting) = mpsc::channel(NODES_WAITING_MAX + PICTURES_WAITING_MAX);
         let halt = store.cancelled.child_token();
         store.cancelled = halt.clone();
         let (task, attempt) = (store.task, store.attempt);
         let mut stored = StoredOutputs { recorded: recorded.len(), ..StoredOutputs::default() };
         recorded.into_iter().for_each(|output| stored.push(output));
         let worker = AbortOnDropHandle::new(tokio::spawn(stored.collect(store, waiting)));
-        Self { task, attempt, nodes: Some(nodes), halt, worker: Some(worker), stored: StoredOutputs::default() }
+        let (room, lost) = (Arc::new(Semaphore::new(NODES_WAITING_MAX)), Mutex::default());
+        let stored = StoredOutputs::default();
+        Self { task, attempt, nodes: Some(nodes), room, lost, halt, worker: Some(worker), stored }
     }
 
     /// Queues the outputs of a node that has ended.
     pub(crate) fn offer(&self, made: Vec<NodeOutput>) {
         let Some(nodes) = &self.nodes else { return };
-        if !made.is_empty() && nodes.try_send(made).is_err() {
+        if made.is_empty() {
+            return;
+        }
+        let room = self.room.clone().try_acquire_owned();
+        if room.is_err() || nodes.try_send((made, room.ok())).is_err() {
             tracing::debug!(task = %self.task, attempt = %self.attempt, "early output skipped; left to the end of the prompt");
+        }
+    }
+
+    /// Queues a picture that a node sent over the WebSocket; `None` if it was dropped there.
+    pub(crate) fn offer_picture(&self, node_id: String, picture: Option<Picture>) {
+        let Some(nodes) = &self.nodes else { return };
+        let waiting = picture.map(|picture| (vec![NodeOutput::Picture { node_id: node_id.clone(), picture }], None));
+        if waiting.is_none_or(|waiting| nodes.try_send(waiting).is_err()) {
+            let warning = OutputWarning::dropped(&node_id, "websocket", "too many pictures waited to be stored");
+            let mut lost = lock(&self.lost);
+            if !lost.contains(&warning) && lost.len() < OutputWarning::MAX {
+                lost.push(warning);
+            }
         }
     }
 
@@ -79,6 +113,7 @@ impl EarlyCollector {
         self.nodes = None;
         if let Some(worker) = self.worker.take() {
             self.stored = worker.await.unwrap_or_default();
+            self.stored.lost.append(&mut lock(&self.lost));
         }
         &self.stored
     }
@@ -91,8 +126,8 @@ impl EarlyCollector {
 }
 
 impl StoredOutputs {
-    async fn collect(mut self, store: OutputStore, mut nodes: mpsc::Receiver<Vec<NodeOutput>>) -> Self {
-        while let Some(made) = nodes.recv().await {
+    async fn collect(mut self, store: OutputStore, mut nodes: mpsc::Receiver<Waiting>) -> Self {
+        while let Some((made, _room)) = nodes.recv().await {
             for batch in made.chunks(BATCH_MAX) {
                 self.store(&store, batch).await;
                 // Closed when the prompt has ended.
@@ -120,7 +155,12 @@ impl StoredOutputs {
                 self.rewritten.insert(source_of(file));
                 continue;
             }
-            let reason = match store.store(one).await {
+            let stored = store.store(one).await;
+            if let (NodeOutput::Picture { .. }, Err(error)) = (one, &stored) {
+                let (node_id, key) = one.origin();
+                self.lost.push(OutputWarning::dropped(node_id, key, &error.to_string()));
+            }
+            let reason = match stored {
                 // Not what it seems: the end of the prompt decides.
                 Ok(StoredOutput { warning: Some(_), .. }) => continue,
                 Ok(StoredOutput { output, record, warning: None }) => {
@@ -202,6 +242,11 @@ impl StoredOutputs {
     pub(crate) async fn discard_unregistered(&self, store: &OutputStore) {
         let unregistered = self.outputs.iter().filter(|output| self.unregistered(output).is_some());
         store.discard(&unregistered.cloned().collect::<Vec<_>>()).await;
+    }
+
+    /// Pictures that were lost.
+    pub(crate) fn lost(&self) -> &[OutputWarning] {
+        &self.lost
     }
 
     /// All outputs, in the order they were recorded.

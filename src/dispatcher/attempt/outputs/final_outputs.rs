@@ -97,7 +97,7 @@ impl<'a> Collection<'a> {
                 gone.insert(id);
             }
         }
-        let (outputs, fresh, files, warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (outputs, fresh, files, warnings) = (Vec::new(), Vec::new(), Vec::new(), stored.lost().to_vec());
         let (named, nodes) = (HashSet::new(), HashSet::new());
         let mut collection = Self { store, stored, gone, named, nodes, warnings, outputs, fresh, early: 0, files };
         for output in stored.outputs() {
@@ -113,8 +113,7 @@ impl<'a> Collection<'a> {
         if self.store.cancelled.is_cancelled() {
             return Err(StageError::NotOurs);
         }
-        let (NodeOutput::File { node_id, .. } | NodeOutput::Value { node_id, .. }) = made;
-        self.nodes.insert(node_id.clone());
+        self.nodes.insert(made.origin().0.to_owned());
         if let NodeOutput::File { node_id, file, .. } = made {
             self.named.insert(source_of(file));
             if let Some(known) = self.stored.get(file).filter(|known| self.is_registered(known)) {
@@ -142,7 +141,7 @@ impl<'a> Collection<'a> {
     }
 
     fn warn(&mut self, made: &NodeOutput, error: &StageError) {
-        let (NodeOutput::File { node_id, key, .. } | NodeOutput::Value { node_id, key, .. }) = made;
+        let (node_id, key) = made.origin();
         if self.warnings.len() < OutputWarning::MAX
             && let StageError::Failed { failure, .. } = error
         {
@@ -195,7 +194,7 @@ async fn fetch(store: &OutputStore, made: &NodeOutput) -> Result<StoredOutput, S
     store.store(made).await.map_err(|error| match (error, made) {
         (StoreError::Permanent(error) | StoreError::Missing(error), _) => error,
         (StoreError::Retryable(reason), NodeOutput::File { file, .. }) => unavailable(file, &reason),
-        (StoreError::Retryable(reason), NodeOutput::Value { .. }) => {
+        (StoreError::Retryable(reason), NodeOutput::Value { .. } | NodeOutput::Picture { .. }) => {
             StageError::failed(Failure::new(FailureKind::OutputUnavailable, reason))
         }
     })

@@ -2,7 +2,7 @@
 
 use super::{file_names::FileNames, min_speed::MinSpeed};
 use crate::{
-    comfy::{self, NodeOutput, RemoteFile},
+    comfy::{self, NodeOutput, Picture, RemoteFile},
     dispatcher::{
         attempt::stage_error::StageError,
         instance::state::Instance,
@@ -54,6 +54,18 @@ impl StoredOutput {
     }
 }
 
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retryable(reason) => f.write_str(reason),
+            Self::Permanent(StageError::Failed { failure, .. }) | Self::Missing(StageError::Failed { failure, .. }) => {
+                f.write_str(&failure.message)
+            }
+            Self::Permanent(_) | Self::Missing(_) => f.write_str("the attempt ended"),
+        }
+    }
+}
+
 /// The reason an output was not stored.
 pub(crate) enum StoreError {
     /// The download broke off, or the instance answered with an error.
@@ -90,6 +102,7 @@ impl OutputStore {
             NodeOutput::File { node_id, key, file, is_bare_path: true, .. } => {
                 self.store_bare_path(node_id, key, file).await
             }
+            NodeOutput::Picture { node_id, picture } => self.store_picture(node_id, picture).await,
         }
     }
 
@@ -112,6 +125,37 @@ impl OutputStore {
         Ok(StoredOutput { output, record: None, warning })
     }
 
+    /// Stores a picture that was sent over the WebSocket.
+    async fn store_picture(&self, node_id: &str, picture: &Picture) -> Result<StoredOutput, StoreError> {
+        let (id, stored) = self.store_bytes(picture.bytes.clone()).await?;
+        let source = format!("websocket/{id}");
+        let record = self.registered(id, &source, &format!("ComfyUI{}", picture.extension()), &stored);
+        let facts = facts(self.files(), id, &record.content_type, &stored).await;
+        let output = Output {
+            node_id: node_id.to_owned(),
+            kind: store::kind_of(&record.content_type, "images", &record.filename),
+            key: Some("websocket".to_owned()),
+            file_id: Some(id),
+            filename: Some(record.filename.clone()),
+            content_type: Some(record.content_type.clone()),
+            size_bytes: Some(stored.size_bytes),
+            sha256: Some(stored.sha256),
+            width: facts.width,
+            height: facts.height,
+            source: Some(source),
+            ..Output::default()
+        };
+        Ok(StoredOutput { output, record: Some(record), warning: None })
+    }
+
+    async fn store_bytes(&self, bytes: bytes::Bytes) -> Result<(FileId, Stored), StoreError> {
+        let failed = |error| StoreError::Permanent(store_failed(error));
+        let (id, parts) = (FileId::new(), &self.instance.shared.parts);
+        let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(failed)?;
+        writer.write(bytes).await.map_err(failed)?;
+        Ok((id, writer.finish().await.map_err(failed)?))
+    }
+
     /// Stores a long value as a file; the task keeps its beginning.
     async fn store_value(
         &self,
@@ -120,11 +164,7 @@ impl OutputStore {
         kind: OutputKind,
         text: &str,
     ) -> Result<StoredOutput, StoreError> {
-        let failed = |error| StoreError::Permanent(store_failed(error));
-        let (id, parts) = (FileId::new(), &self.instance.shared.parts);
-        let mut writer = parts.store.create(id, parts.file_bytes_max).await.map_err(failed)?;
-        writer.write(bytes::Bytes::copy_from_slice(text.as_bytes())).await.map_err(failed)?;
-        let stored = writer.finish().await.map_err(failed)?;
+        let (id, stored) = self.store_bytes(bytes::Bytes::copy_from_slice(text.as_bytes())).await?;
         let is_json = kind == OutputKind::Json || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         let name = format!("{key}.{}", if is_json { "json" } else { "txt" });
         // Two values of a key may be equal: each is a file of its own.
