@@ -20,7 +20,7 @@ local AVOID_MS = 5000
 
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'start_by', 'max_attempts',
-  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash',
+  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash', 'prefers',
 }
 
 local function claim_reply(task, payload, now)
@@ -39,7 +39,7 @@ local function can_run(task)
   return not task.only or string.find(task.only, ',' .. instance .. ',', 1, true)
 end
 
-local last = redis.call('HMGET', instance_key(instance), 'token', 'nonce', 'last_task', 'last_attempt', 'disabled')
+local last = redis.call('HMGET', instance_key(instance), 'token', 'nonce', 'last_task', 'last_attempt', 'disabled', 'trial_at')
 if last[1] ~= token then
   return { 'fenced' }
 end
@@ -57,8 +57,11 @@ if last[2] == nonce then
   end
   return { 'nothing' }
 end
-if redis.call('HLEN', in_flight_key(instance)) >= slots
+-- In quarantine it runs one task at a time, as a trial, once the delay has passed.
+local is_trial = last[6]
+if redis.call('HLEN', in_flight_key(instance)) >= (is_trial and 1 or slots)
   or last[5]
+  or (is_trial and tonumber(is_trial) > now)
   or (tonumber(claims_from or '') or 0) > now then
   return { 'nothing' }
 end
@@ -90,15 +93,35 @@ local function busy_lanes()
   return lanes
 end
 
+local function is_excluded(task)
+  return string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
+end
+
+-- Whether the task waits for an instance that it prefers: one with more memory, or where it has not failed yet.
+local function waits_for_preferred(task)
+  local till, preferred = string.match(task.prefers or '', '^(%d+):(.*)$')
+  if not till or tonumber(till) <= now or string.find(preferred, ',' .. instance .. ',', 1, true) then
+    return false
+  end
+  for other in string.gmatch(preferred, '[^,]+') do
+    local closed = redis.call('HMGET', instance_key(other), 'disabled', 'trial_at')
+    if not closed[1] and not closed[2] and tonumber(redis.call('ZSCORE', root .. 'leases', other) or '0') >= now then
+      return true
+    end
+  end
+  return false
+end
+
 -- Whether another instance should run the task instead. If there is no other leased instance, waiting for one would
 -- only delay the task.
 local function is_avoided(task)
-  return string.find(task.excluded or '', ',' .. instance .. ',', 1, true)
-    and now - tonumber(task.queued) <= AVOID_MS
+  return waits_for_preferred(task) or is_excluded(task) and now - tonumber(task.queued) <= AVOID_MS
     and redis.call('ZCOUNT', root .. 'leases', now, '+inf') > 1
 end
 
 local stale, found, payload, tag, is_last = {}, nil, nil, nil, nil
+-- The first task that failed here before: it is the trial only if there is no other.
+local fallback
 for _, candidate in ipairs(busy_lanes()) do
   local first, size, ineligible, heads = 0, math.min(window, FIRST_LOOK), 0, nil
   repeat
@@ -109,7 +132,11 @@ for _, candidate in ipairs(busy_lanes()) do
         stale[#stale + 1] = { id = heads[i], lane = candidate.lane }
       elseif not can_run(task) then
         ineligible = ineligible + 1
-      elseif not is_overdue(task) and not is_avoided(task) then
+      elseif is_overdue(task) or is_avoided(task) then
+        -- Left to other instances, or to the janitor.
+      elseif is_trial and is_excluded(task) then
+        fallback = fallback or { task = task, tag = tonumber(heads[i + 1]) }
+      else
         payload = redis.call('GET', payload_key(task.id))
         if payload then
           found, tag = task, tonumber(heads[i + 1])
@@ -134,7 +161,11 @@ end
 for _, entry in ipairs(stale) do
   leave_lane(entry.id, entry.lane)
 end
-if not found then
+if not found and fallback then
+  found, tag, is_last = fallback.task, fallback.tag, true
+  payload = redis.call('GET', payload_key(found.id))
+end
+if not found or not payload then
   return { 'nothing' }
 end
 local served = redis.call('HGET', fair_key(found.lane), 'served')

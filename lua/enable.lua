@@ -1,4 +1,4 @@
--- Enables or disables an instance and publishes an event.
+-- Enables or disables an instance and publishes an event. Enabling ends its quarantine.
 --
 -- KEYS[1] root     of the namespace
 -- ARGV[1] instance
@@ -6,12 +6,15 @@
 -- Returns {'done'}
 local instance, enabled = ARGV[1], ARGV[2] == '1'
 
+local now = now_ms()
 redis.call(enabled and 'SREM' or 'SADD', root .. 'disabled', instance)
 -- A copy for claims.
 if enabled then
   redis.call('HDEL', instance_key(instance), 'disabled')
+  end_quarantine(instance, now)
+  redis.call('HDEL', instance_key(instance), 'ended_at', 'trials')
 else
   redis.call('HSET', instance_key(instance), 'disabled', '1')
 end
-publish_instance(instance, now_ms(), true)
+publish_instance(instance, now, true)
 return { 'done' }

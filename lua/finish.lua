@@ -20,10 +20,11 @@ local warnings, node_times = ARGV[10], ARGV[11]
 
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'started', 'start_by', 'files',
-  'attempts', 'settled_by', 'begun', 'only', 'revived', 'workflow_hash', 'flow', 'unlisted', 'held',
+  'attempts', 'settled_by', 'begun', 'only', 'revived', 'workflow_hash', 'flow', 'unlisted', 'held', 'doubt',
 }
 
-if is_fenced(instance, token) then
+local known = redis.call('HMGET', instance_key(instance), 'token', 'fault_at')
+if known[1] ~= token then
   return { 'fenced' }
 end
 -- Identifies this ending, so that only a repeated call gets 'done'.
@@ -56,6 +57,14 @@ if state == 'failed' then
 elseif task.state == 'claimed' then
   -- Completed without a recorded start: the claim is the best known start time.
   extra[#extra + 1], extra[#extra + 2] = 'started', task.claimed
+end
+if state == 'completed' and known[2] and tonumber(task.claimed or '0') >= tonumber(known[2]) then
+  -- The machine works. A run that was claimed before its fault does not prove it.
+  if end_quarantine(instance, now) then
+    publish_instance(instance, now, true)
+  end
+elseif outcome == 'node_error' and task.doubt and task.doubt ~= instance then
+  drop_doubt(task.doubt, now)
 end
 if state == 'completed' then
   record_run(task.workflow_hash, instance, math.max(0, now - tonumber(task.started or task.claimed or now)), node_times, now)

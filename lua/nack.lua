@@ -11,9 +11,10 @@
 -- ARGV[7] failure  JSON object
 -- ARGV[8] delay_ms until the next attempt
 -- ARGV[9] keep_ms  retention of ended tasks
+-- ARGV[10] prefers instances that the next attempt should wait for: ',a,b,', '' = any
 -- Returns {'retrying'} | {'done'} (failed) | {'ended', state} | {'not_this_attempt'} | {'fenced'}
 local instance, token, id, attempt, outcome = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local outputs, failure, delay_ms, keep_ms = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local outputs, failure, delay_ms, keep_ms, prefers = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 
 if is_fenced(instance, token) then
   return { 'fenced' }
@@ -48,7 +49,7 @@ drop_all_outputs(id, now)
 redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told')
 redis.call('HSET', task_key(id), 'state', 'delayed', 'retry_at', now + delay_ms, 'updated', now, 'failure', failure,
   'last_end', 'retry', 'attempts', history_with(task, outcome, failure, now),
-  'excluded', (task.excluded or ',') .. instance .. ',')
+  'excluded', (task.excluded or ',') .. instance .. ',', 'prefers', preference(prefers, now))
 publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"pending"')
 publish_instance(instance, now)
 return { 'retrying' }

@@ -6,7 +6,7 @@
 -- ARGV[3] report   JSON object with "lastHeartbeatMs"
 -- ARGV[4] alive    1 = the instance has just answered: its heartbeat becomes now
 -- ARGV[5] announce 1 = publish an event
--- Returns {'done'} | {'fenced'}
+-- Returns {'done', quarantine JSON or null} | {'fenced'}
 local instance, token, report, alive, announce = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1'
 
 if is_fenced(instance, token) then
@@ -21,4 +21,4 @@ redis.call('HSET', instance_key(instance), 'report', report)
 if announce then
   publish_instance(instance, now)
 end
-return { 'done' }
+return { 'done', redis.call('HGET', instance_key(instance), 'quarantine') or 'null' }

@@ -42,23 +42,14 @@ if is_lost and lost >= losses_max then
   publish_instance(instance, now)
   return { 'poisoned' }
 end
-free_slot(instance, id)
-move_index(task, STATUS[task.state], 'pending')
-local tag = returning_tag(task)
-enter_lane(id, task.lane, tag)
-drop_all_outputs(id, now)
-redis.call('HDEL', task_key(id), 'started', 'progress', 'outputs', 'outputs_told')
-redis.call('HSET', task_key(id), 'state', 'waiting', 'tag', tag, 'queued', now, 'updated', now,
-  'uncounted', tonumber(task.uncounted or '0') + 1, 'lost', lost, 'last_end', 'given_back',
-  'attempts', history_with(task, is_lost and 'prompt_lost' or 'released', is_lost and loss, now))
+local fields = { 'lost', lost }
 if only ~= '' then
-  redis.call('HSET', task_key(id), 'only', only)
+  fields[#fields + 1], fields[#fields + 2] = 'only', only
   -- Filed as new, so that instances that have already examined it examine it again.
   redis.call('ZADD', root .. 'narrowed', now, id)
 end
 if is_lost then
-  redis.call('HSET', task_key(id), 'excluded', (task.excluded or ',') .. instance .. ',')
+  fields[#fields + 1], fields[#fields + 2] = 'excluded', (task.excluded or ',') .. instance .. ','
 end
-publish_task(task, redis.call('HINCRBY', task_key(id), 'version', 1), '"kind":"pending"')
-publish_instance(instance, now)
+give_back(task, instance, is_lost and 'prompt_lost' or 'released', is_lost and loss, fields, now)
 return { 'done' }

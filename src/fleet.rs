@@ -2,9 +2,11 @@
 //!
 //! The config is stored in Redis, with a version; this module defines its shape. Start with [`parse_config`].
 
+mod quarantine;
 mod status_views;
 mod validate;
 
+pub use quarantine::{Absence, Quarantine, QuarantineView};
 pub use status_views::{InstanceView, OverviewView};
 pub use validate::{INSTANCES_MAX, MASKED, SERVERS_MAX, is_allowed_address, masked, parse_config};
 
@@ -170,6 +172,8 @@ pub enum Phase {
     Down,
     /// Disabled: finishes running tasks and takes no new ones.
     Draining,
+    /// Responds, but its machine seems broken: gets one task at a time, as a trial, after growing delays.
+    Quarantined,
 }
 
 /// Last report about an instance by the dispatcher that owns it (one JSON field in Redis), also published on a change.
@@ -196,9 +200,20 @@ pub struct InstanceReport {
     pub catalog: Option<String>,
     /// Time of the last successful check, Unix ms of Redis; 0 = never.
     pub last_heartbeat_ms: u64,
+    /// Its absence, while it does not respond.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Absence>,
+    /// Prompts of other clients that its queue holds before one of ours.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub foreign_before: u32,
     /// Changes of `phase`, newest first, at most 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PhaseChange>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The first device of an instance, from `/system_stats`.
@@ -240,6 +255,9 @@ pub struct InstanceStatus {
     pub tasks: Vec<TaskId>,
     /// Last report of its dispatcher.
     pub report: InstanceReport,
+    /// Its quarantine, while it is in one.
+    #[serde(default)]
+    pub quarantine: Option<Quarantine>,
 }
 
 /// Counts of the whole queue at one moment.

@@ -81,7 +81,10 @@
 //! | an instance refuses connections | its process is gone: after 10 s its tasks run elsewhere; a process that restarts sooner answers for itself, with an empty queue |
 //! | an instance is cut off | nothing is repeated until `--gone-after`; if it returns with its queue within an hour, abandoned prompts are deleted from it |
 //! | an instance answers, but fails three runs in a row | it is paused for 1 s, then 2, 4 … 60 s (`phase` `suspect`) until a run succeeds |
-//! | a node raises, or the graph is invalid | the task fails at once, with the node and its message: it would fail on every instance |
+//! | a node raises, or the graph is invalid | the task fails at once, with the node and its message: it would fail on every instance. If the message does not say whose fault it is, another instance decides |
+//! | a GPU, a driver, a disk or a model file fails | the task runs elsewhere, and the attempt is not counted; the instance is quarantined until a trial, a restart or the operator ends it. A task that breaks two sound machines fails (`poison`) and blames neither |
+//! | an instance runs out of memory | its memory is freed; one more try, where there is more memory if possible |
+//! | a node is silent while its instance answers and shows it | it goes on, for `--silent-timeout`; one more try elsewhere, then it fails |
 //! | infrastructure fails in any other way | the attempt is retried, elsewhere if possible, with growing delays, up to `maxAttempts` times |
 //! | an output download breaks off or trickles | it is fetched again; below 64 KiB/s over six HTTP timeouts the attempt is given up |
 //! | an output cannot be fetched | the task is run once more, elsewhere; then it fails |

@@ -288,7 +288,7 @@ mod tests {
         redis_repaired("commands", "replaced");
         disk(7, 8);
         spans("sent", 1);
-        instance("10.0.0.1:8188", true, false);
+        instance("10.0.0.1:8188", true, false, false);
         set_refresh(|| async {
             Some(Counts { pending: 7, oldest_waiting_ms: Some(1_500), waiting_by_lane: [1, 2, 4], ..Counts::default() })
         });

@@ -108,6 +108,8 @@ pub struct Task {
     pub attempts: Vec<AttemptRecord>,
     /// Instances where an attempt failed; others are preferred.
     pub avoids: Vec<InstanceId>,
+    /// Instances that it waits for, and until when: they have more memory, or it has not failed there yet.
+    pub prefers: Option<(u64, Vec<InstanceId>)>,
     /// Number of times it was revived after it had ended.
     pub revived: u32,
     /// Time of the last revival.

@@ -69,5 +69,11 @@ pub(crate) fn validate(settings: &DispatcherSettings) -> Result<(), String> {
     if settings.stall_timeout < Duration::from_secs(1) {
         return Err("SHUZHIREN_STALL_TIMEOUT is below 1s: every prompt would count as stalled".to_owned());
     }
+    if settings.silent_timeout < Duration::from_secs(1) {
+        return Err("SHUZHIREN_SILENT_TIMEOUT is below 1s: every node would count as stalled".to_owned());
+    }
+    if settings.trial_after < Duration::from_secs(1) {
+        return Err("SHUZHIREN_TRIAL_AFTER is below 1s: a broken instance would go on to fail tasks".to_owned());
+    }
     Ok(())
 }

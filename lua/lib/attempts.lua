@@ -32,6 +32,14 @@ local function own_task(instance, token, id, attempt)
   return task
 end
 
+-- Time for which a task waits for the instances that it prefers.
+local PREFER_MS = 600000
+
+-- Returns the field `prefers` of a task that should run on one of these (`,a,b,`) while one is in use; '' = on any.
+local function preference(instances, now)
+  return instances ~= '' and string.format('%.0f:', now + PREFER_MS) .. instances or ''
+end
+
 -- claimed → running, once: `ran_ms` ago, or now. Returns the task's version.
 local function record_start(task, now, ran_ms)
   if task.state == 'running' then

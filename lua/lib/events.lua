@@ -20,14 +20,14 @@ end
 
 -- Publishes the present status of an instance.
 local function publish_instance(instance, now, is_control)
-  local known = redis.call('HMGET', instance_key(instance), 'token', 'expires', 'report')
+  local known = redis.call('HMGET', instance_key(instance), 'token', 'expires', 'report', 'quarantine')
   local leased = known[1] and known[1] ~= '' and tonumber(known[2]) > now
   local tasks = redis.call('HKEYS', in_flight_key(instance))
   local enabled = redis.call('SISMEMBER', root .. 'disabled', instance) == 0
   local event = '{"instance":{"id":' .. cjson.encode(instance)
     .. ',"enabled":' .. tostring(enabled) .. ',"leased":' .. tostring(leased and true or false)
     .. ',"tasks":[' .. (#tasks > 0 and '"' .. table.concat(tasks, '","') .. '"' or '')
-    .. '],"report":' .. (known[3] or '{}') .. '}}'
+    .. '],"report":' .. (known[3] or '{}') .. ',"quarantine":' .. (known[4] or 'null') .. '}}'
   redis.call('PUBLISH', root .. 'events', event)
   if is_control then
     redis.call('PUBLISH', root .. 'control', event)

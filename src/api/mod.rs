@@ -97,6 +97,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(routes::login::login))
         .routes(routes!(routes::instances::list))
         .routes(routes!(routes::instances::detail, routes::instances::switch))
+        .routes(routes!(routes::instances::release))
         .routes(routes!(routes::tasks::list, routes::submit::submit))
         .routes(routes!(routes::tasks::detail, routes::tasks::cancel))
         .routes(routes!(routes::tasks::workflow))

@@ -8,7 +8,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Run a system", &["up", "api", "ws", "dispatcher", "doctor", "sim"]),
     ("Tasks", &["submit", "watch", "tasks", "show", "explain", "cancel", "retry", "batches", "workflows"]),
     ("Files", &["upload", "files", "download", "rm"]),
-    ("Fleet", &["instances", "enable", "disable", "config", "top"]),
+    ("Fleet", &["instances", "enable", "disable", "release", "config", "top"]),
     ("Login", &["login", "logout", "whoami"]),
     ("More", &[]),
 ];

@@ -64,6 +64,8 @@ pub enum Command {
     Enable(commands::instances::SwitchArgs),
     /// Disable instances: they finish what they run and take no new tasks
     Disable(commands::instances::SwitchArgs),
+    /// End the quarantine of instances whose machine was repaired
+    Release(commands::instances::SwitchArgs),
     /// Read or change the config of the fleet
     #[command(after_help = examples::CONFIG)]
     Config(commands::config::ConfigArgs),
@@ -123,6 +125,7 @@ async fn done(command: Command, program: clap::Command) -> Result<(), Error> {
         Command::Instances(args) => commands::instances::instances(args).await,
         Command::Enable(args) => commands::instances::enable(args).await,
         Command::Disable(args) => commands::instances::disable(args).await,
+        Command::Release(args) => commands::instances::release(args).await,
         Command::Config(args) => commands::config::config(args).await,
         Command::Top(args) => commands::top::top(args).await,
         Command::Login(args) => commands::login::login(args).await,

@@ -50,12 +50,6 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
-/// Whether the Python exception means out of memory: `torch.OutOfMemoryError`, `torch.cuda.OutOfMemoryError`,
-/// `MemoryError` (protocol §4).
-pub(super) fn is_out_of_memory(exception_type: &str) -> bool {
-    exception_type.contains("OutOfMemoryError") || exception_type.ends_with("MemoryError")
-}
-
 /// Shortens absolute paths so that they do not reveal the server's layout: `/srv/x/ComfyUI/nodes.py` becomes
 /// `…/ComfyUI/nodes.py`.
 pub(super) fn without_folders(text: &str) -> String {

@@ -2,7 +2,8 @@
 
 use super::{
     Error, PromptOutcome, PromptResult,
-    error_text::{FailedNode, is_out_of_memory},
+    error_text::FailedNode,
+    fault_class::{Elsewhere, FaultClass, classify},
     limits, outputs, python_json,
 };
 use crate::{
@@ -130,14 +131,19 @@ fn failed(error: &ExecutionError<'_>) -> PromptOutcome {
         raw.and_then(|raw| python_json::text(raw, bytes_max)).filter(|text| !text.is_empty())
     };
     let exception_type = non_empty(error.exception_type, limits::NAME_BYTES_MAX);
-    let is_out_of_memory = exception_type.as_deref().is_some_and(is_out_of_memory);
-    let kind = if is_out_of_memory { FailureKind::OutOfMemory } else { FailureKind::NodeError };
+    let node_type = non_empty(error.node_type, limits::NAME_BYTES_MAX);
     let message = non_empty(error.exception_message, limits::MESSAGE_BYTES_MAX)
         .or_else(|| exception_type.clone())
         .unwrap_or_else(|| "a node failed without a message".to_owned());
+    let word = |text: &Option<String>| text.clone().unwrap_or_default();
+    let kind = match classify(&word(&exception_type), &message, &word(&node_type), Elsewhere::NotTried) {
+        FaultClass::Memory => FailureKind::OutOfMemory,
+        FaultClass::Machine => FailureKind::MachineFault,
+        FaultClass::Task | FaultClass::Unknown => FailureKind::NodeError,
+    };
     let node = FailedNode {
         node_id: non_empty(error.node_id, limits::NODE_ID_BYTES_MAX),
-        node_type: non_empty(error.node_type, limits::NAME_BYTES_MAX),
+        node_type,
         exception_type,
         traceback: error.traceback.map(last_frames).unwrap_or_default(),
     };

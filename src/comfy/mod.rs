@@ -11,6 +11,7 @@
 //! (`off_runtime`). Facts about the protocol are in the project's protocol page; section numbers refer to it.
 
 mod error_text;
+pub(crate) mod fault_class;
 mod files;
 mod history;
 mod http;
@@ -152,7 +153,7 @@ pub struct PromptResult {
 pub enum PromptOutcome {
     /// Succeeded.
     Success,
-    /// A node raised an exception (kind `NodeError` or `OutOfMemory`).
+    /// A node raised an exception (kind `NodeError`, `OutOfMemory` or `MachineFault`).
     Failed(Failure),
     /// Interrupted by a request.
     Interrupted,

@@ -84,6 +84,10 @@ pub(super) async fn follow_events(shared: Arc<Shared>, instances: Arc<Registry>)
                         Event::Instance(status) => {
                             if let Some(instance) = instances.get(&status.id) {
                                 instance.set_enabled(status.enabled);
+                                if instance.quarantine.set(status.quarantine) {
+                                    instance.wake.health_check.notify_one();
+                                    instance.wake.claimer.notify_one();
+                                }
                             }
                         }
                     },

@@ -1,6 +1,6 @@
 //! JSON views of instances and counts, on REST and on the WebSocket.
 
-use super::{Counts, Device, FileTotals, InstanceStatus, Phase, Target};
+use super::{Absence, Counts, Device, FileTotals, InstanceStatus, Phase, Quarantine, QuarantineView, Target};
 use crate::task::rfc3339;
 use serde::Serialize;
 
@@ -43,6 +43,15 @@ pub struct InstanceView {
     /// First device.
     #[schema(required)]
     pub device: Option<Device>,
+    /// Its quarantine, while its machine seems broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineView>,
+    /// Its absence, while it does not respond.
+    #[serde(skip)]
+    pub absence: Option<Absence>,
+    /// Prompts of other clients that its queue holds before one of ours.
+    #[serde(skip)]
+    pub foreign_before: u32,
 }
 
 impl InstanceView {
@@ -52,16 +61,19 @@ impl InstanceView {
         let enabled = target.server_enabled && switched_on;
         let report = status.map(|status| status.report.clone()).unwrap_or_default();
         let alive = report.alive && status.is_some_and(|status| status.leased);
+        let quarantine = status.and_then(|status| status.quarantine.as_ref());
         let phase = match (enabled, alive) {
             (_, false) => Phase::Down,
             (false, true) => Phase::Draining,
+            (true, true) if quarantine.is_some() => Phase::Quarantined,
+            (true, true) if report.phase == Phase::Quarantined => Phase::Up,
             (true, true) if report.phase == Phase::Draining => Phase::Up,
             (true, true) => report.phase,
         };
         let last_error = match status {
             None => Some("no dispatcher has seen this instance yet".to_owned()),
             Some(status) if !status.leased => Some("no dispatcher owns this instance".to_owned()),
-            Some(_) => report.last_error,
+            Some(_) => quarantine.filter(|_| alive).map(Quarantine::reason).or(report.last_error),
         };
         Self {
             id: target.id.to_string(),
@@ -79,6 +91,9 @@ impl InstanceView {
             phase,
             last_error,
             device: report.device,
+            quarantine: quarantine.map(QuarantineView::from),
+            absence: report.absence,
+            foreign_before: report.foreign_before,
         }
     }
 }

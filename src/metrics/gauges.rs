@@ -1,8 +1,8 @@
 //! Gauges: the counts of the queue, read when scraped, and the instances leased by this process.
 
 use super::table::{
-    DISK_FREE_BYTES, DISK_RESERVE_BYTES, FILE_BYTES, FILES, INSTANCE_BUSY, INSTANCE_UP, QUEUE_OLDEST_SECONDS,
-    QUEUE_TASKS, QUEUE_WAITING,
+    DISK_FREE_BYTES, DISK_RESERVE_BYTES, FILE_BYTES, FILES, INSTANCE_BUSY, INSTANCE_QUARANTINED, INSTANCE_UP,
+    QUEUE_OLDEST_SECONDS, QUEUE_TASKS, QUEUE_WAITING,
 };
 use crate::fleet::Counts;
 use ::metrics::gauge;
@@ -84,16 +84,16 @@ pub fn disk(free: u64, reserve: u64) {
 }
 
 /// Sets the gauges of an instance leased by this process.
-pub fn instance(instance: &str, up: bool, busy: bool) {
-    set_instance(instance, f64::from(u8::from(up)), f64::from(u8::from(busy)));
+pub fn instance(instance: &str, up: bool, busy: bool, quarantined: bool) {
+    set_instance(instance, [up, busy, quarantined].map(|flag| f64::from(u8::from(flag))));
 }
 
 /// Sets the gauges of an instance that is no longer leased by this process to `NaN`.
 pub fn instance_gone(instance: &str) {
-    set_instance(instance, f64::NAN, f64::NAN);
+    set_instance(instance, [f64::NAN; 3]);
 }
 
-fn set_instance(instance: &str, up: f64, busy: f64) {
+fn set_instance(instance: &str, [up, busy, quarantined]: [f64; 3]) {
     let mut known = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
     if !known.contains(instance) {
         if known.len() >= INSTANCES_MAX {
@@ -104,4 +104,5 @@ fn set_instance(instance: &str, up: f64, busy: f64) {
     drop(known);
     gauge!(INSTANCE_UP, "instance" => instance.to_owned()).set(up);
     gauge!(INSTANCE_BUSY, "instance" => instance.to_owned()).set(busy);
+    gauge!(INSTANCE_QUARANTINED, "instance" => instance.to_owned()).set(quarantined);
 }

@@ -43,6 +43,7 @@ pub(super) const QUEUE_WAITING: &str = "shuzhiren_queue_waiting";
 pub(super) const QUEUE_OLDEST_SECONDS: &str = "shuzhiren_queue_oldest_seconds";
 pub(super) const INSTANCE_UP: &str = "shuzhiren_instance_up";
 pub(super) const INSTANCE_BUSY: &str = "shuzhiren_instance_busy";
+pub(super) const INSTANCE_QUARANTINED: &str = "shuzhiren_instance_quarantined";
 pub(super) const INSTANCE_IDLE_GAP_SECONDS: &str = "shuzhiren_instance_idle_gap_seconds";
 pub(super) const COMFY_REQUEST_SECONDS: &str = "shuzhiren_comfy_request_duration_seconds";
 pub(super) const LEASE_TAKEOVERS: &str = "shuzhiren_lease_takeovers_total";
@@ -136,6 +137,12 @@ pub const METRICS: &[Metric] = &[
         "bool",
         &["instance"],
         "1 = the instance has a task, reported by its lease holder; NaN = not leased by this process.",
+    ),
+    gauge(
+        INSTANCE_QUARANTINED,
+        "bool",
+        &["instance"],
+        "1 = the machine of the instance seems broken, so it only gets trials; NaN = not leased by this process.",
     ),
     histogram(
         INSTANCE_IDLE_GAP_SECONDS,

@@ -2,13 +2,14 @@
 
 use super::{
     ConfigWritten, Error, Lease, Queue, Result, Written,
+    dispatch::attempts::written,
     redis::{
         script_call::{ScriptCaller, list, switch},
         scripts::Verb,
     },
 };
 use crate::{
-    fleet::{FleetConfig, InstanceReport, InstanceStatus, InstanceView},
+    fleet::{FleetConfig, InstanceReport, InstanceStatus, InstanceView, Quarantine},
     task::InstanceId,
 };
 use fred::types::Value;
@@ -80,6 +81,16 @@ impl Queue {
     /// Stores the report of an instance, and publishes an event if `announce`. If the instance is alive, its heartbeat
     /// time becomes the time of Redis.
     pub async fn report(&self, lease: &Lease, report: &InstanceReport, announce: bool) -> Result<Written> {
+        self.report_and_read(lease, report, announce).await.map(|(written, _)| written)
+    }
+
+    /// Like [`Queue::report`]. Returns the instance's quarantine, too.
+    pub async fn report_and_read(
+        &self,
+        lease: &Lease,
+        report: &InstanceReport,
+        announce: bool,
+    ) -> Result<(Written, Option<Quarantine>)> {
         let json = serde_json::to_string(report).map_err(|error| Error::Corrupt(format!("report: {error}")))?;
         let args = vec![
             lease.instance.as_str().into(),
@@ -88,7 +99,20 @@ impl Queue {
             switch(report.alive),
             switch(announce),
         ];
-        self.write(Verb::ReportInstance, args).await
+        let mut reply = self.call(Verb::ReportInstance, args).await?;
+        let quarantine = match reply.tag() {
+            "done" => serde_json::from_str(&reply.parse::<String>()?).map_err(|_| reply.unexpected())?,
+            _ => None,
+        };
+        Ok((written(reply)?, quarantine))
+    }
+
+    /// Ends the quarantine of an instance: for the operator without a lease, else for its owner. Returns whether it was
+    /// in one.
+    pub async fn end_quarantine(&self, instance: &InstanceId, lease: Option<&Lease>) -> Result<bool> {
+        let token = lease.map(|lease| lease.token.as_str()).unwrap_or_default();
+        let reply = self.call_durably(Verb::EndQuarantine, vec![instance.as_str().into(), token.into()]).await?;
+        Ok(reply.tag() == "done")
     }
 }
 
@@ -102,7 +126,7 @@ pub(super) async fn config_of(caller: &ScriptCaller) -> Result<FleetConfig> {
     Ok(config)
 }
 
-/// Parses `{}` or `{enabled, leased, report, {task, …}}`.
+/// Parses `{}` or `{enabled, leased, report, {task, …}, quarantine}`.
 fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
     if row.is_empty() {
         return Ok(None);
@@ -112,6 +136,7 @@ fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
     let mut text = || row.next().and_then(Value::into_string).ok_or_else(corrupt);
     let (enabled, leased, report) = (text()? == "1", text()? == "1", text()?);
     let tasks = row.next().and_then(list).ok_or_else(corrupt)?;
+    let quarantine = row.next().and_then(Value::into_string).ok_or_else(corrupt)?;
     let tasks = tasks.into_iter().map(|task| task.into_string().and_then(|id| id.parse().ok()).ok_or_else(corrupt));
     Ok(Some(InstanceStatus {
         id: id.clone(),
@@ -119,5 +144,6 @@ fn status(id: &InstanceId, row: Vec<Value>) -> Result<Option<InstanceStatus>> {
         leased,
         tasks: tasks.collect::<Result<_>>()?,
         report: serde_json::from_str(&report).map_err(|_| corrupt())?,
+        quarantine: serde_json::from_str(&quarantine).map_err(|_| corrupt())?,
     }))
 }

@@ -122,6 +122,7 @@ pub use dispatch::{
     early_outputs::OutputsAdded,
     eligibility::RestrictedTasks,
     leases::{Leases, Restricted, Work},
+    node_faults::NodeFault,
 };
 pub use error::Error;
 pub use events::{

@@ -13,12 +13,23 @@ pub struct DispatcherSettings {
     /// Shorter: a killed dispatcher is replaced sooner. Longer: fewer hand-overs on a slow network. At least 1s.
     #[arg(long, env = "SHUZHIREN_LEASE_TTL", default_value = "15s", value_parser = duration, value_name = "DURATION")]
     pub lease_ttl: Duration,
-    /// Time without progress after which a running prompt is aborted
+    /// Time after which a prompt is aborted that its instance does not execute
     ///
-    /// Nodes that work longer without reporting progress (a huge download, a long encode) need more, e.g. 15m. At least
-    /// 1s.
+    /// It waits although nothing executes, or it began and the instance does not show it as running. At least 1s.
     #[arg(long, env = "SHUZHIREN_STALL_TIMEOUT", default_value = "120s", value_parser = duration, value_name = "DURATION")]
     pub stall_timeout: Duration,
+    /// Time without a sign of life after which a node is aborted that its instance shows as running
+    ///
+    /// Long enough for the longest silent work: a video decode, a model load, a compile, a download. The `timeoutMs` of a
+    /// task may be shorter. At least 1s.
+    #[arg(long, env = "SHUZHIREN_SILENT_TIMEOUT", default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    pub silent_timeout: Duration,
+    /// Time after which an instance in quarantine gets a task as a trial
+    ///
+    /// An instance is quarantined when its GPU, driver, disk or model files fail. The time doubles after each trial that
+    /// fails, up to 1 h. A restart of the instance, or the operator, ends the quarantine at once. At least 1s.
+    #[arg(long, env = "SHUZHIREN_TRIAL_AFTER", default_value = "60s", value_parser = duration, value_name = "DURATION")]
+    pub trial_after: Duration,
     /// Time limit of a request to an instance (downloads: of each read)
     ///
     /// Set it above the slowest response of an instance. A download of an output below 64 KiB/s over six times this

@@ -85,6 +85,9 @@ mod tests {
             phase,
             last_error: None,
             device: None,
+            quarantine: None,
+            absence: None,
+            foreign_before: 0,
         }
     }
 

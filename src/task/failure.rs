@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 pub enum FailureKind {
     /// The instance refused the graph (400 of POST /prompt). Final.
     InvalidWorkflow,
-    /// A node raised an exception. Deterministic, therefore final.
+    /// A node raised an exception that is the workflow's fault, or may be. Final; where the cause is not known, after a
+    /// try on another instance.
     NodeError,
-    /// The instance ran out of memory. Another instance may succeed.
+    /// The instance ran out of memory. Tried once more, where there is more memory if possible.
     OutOfMemory,
+    /// A node failed because of the machine: GPU, driver, disk, library, model file. Runs elsewhere; not counted.
+    MachineFault,
     /// The instance could not be reached, answered 5xx, or timed out.
     InstanceUnreachable,
     /// The prompt vanished from a running instance: it was restarted, or another client cleared its queue.
@@ -28,22 +31,24 @@ pub enum FailureKind {
     StorageFailed,
     /// An output or the result is too large, or there are too many outputs. Final.
     OutputTooLarge,
-    /// The prompt reported no progress for `STALL_TIMEOUT`.
+    /// The prompt gave no sign of life: a node that runs for `SILENT_TIMEOUT`, anything else for `STALL_TIMEOUT`. A node
+    /// that was silent is tried once more, elsewhere.
     Stalled,
     /// The run took longer than the task's `timeoutMs`. Final.
     RunTimeout,
     /// The task had not started by its `startBy`. Final.
     StartTimeout,
-    /// Instances died under the task too often. Final.
+    /// Instances died, or their machines failed, under the task too often. Final.
     Poison,
 }
 
 impl FailureKind {
     /// All kinds, for documentation and metrics.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidWorkflow,
         Self::NodeError,
         Self::OutOfMemory,
+        Self::MachineFault,
         Self::InstanceUnreachable,
         Self::PromptLost,
         Self::Interrupted,
@@ -63,6 +68,7 @@ impl FailureKind {
             Self::InvalidWorkflow => "invalid_workflow",
             Self::NodeError => "node_error",
             Self::OutOfMemory => "out_of_memory",
+            Self::MachineFault => "machine_fault",
             Self::InstanceUnreachable => "instance_unreachable",
             Self::PromptLost => "prompt_lost",
             Self::Interrupted => "interrupted",
@@ -81,6 +87,7 @@ impl FailureKind {
     pub const fn retryable(self) -> bool {
         match self {
             Self::OutOfMemory
+            | Self::MachineFault
             | Self::InstanceUnreachable
             | Self::PromptLost
             | Self::Interrupted
@@ -98,7 +105,8 @@ impl FailureKind {
     }
 }
 
-/// A failure as stored, published and shown: `{"type","message","nodeId"?,"nodeType"?,"exceptionType"?,"traceback"?}`.
+/// A failure as stored, published and shown: `{"type","message","nodeId"?,"nodeType"?,"exceptionType"?,"traceback"?,
+/// "causeUnknown"?}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -119,6 +127,9 @@ pub struct Failure {
     /// Python traceback, one entry per frame; at most 32 lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traceback: Vec<String>,
+    /// Whether it is not known if the workflow or the machine is at fault: no other instance could try it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cause_unknown: bool,
 }
 
 impl Failure {
@@ -128,7 +139,15 @@ impl Failure {
     /// Makes a failure without a node.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let message = truncated(message.into(), Self::MESSAGE_BYTES_MAX);
-        Self { kind, message, node_id: None, node_type: None, exception_type: None, traceback: Vec::new() }
+        Self {
+            kind,
+            message,
+            node_id: None,
+            node_type: None,
+            exception_type: None,
+            traceback: Vec::new(),
+            cause_unknown: false,
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub struct TaskView {
     /// Estimated time until its start, ms; only while it waits, only in details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
-    /// The reason it waits, for people; only while it waits.
+    /// The reason it waits, for people; only while it waits, or while the instance that runs it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
     /// Instances that meet its needs; absent = all do.

@@ -321,6 +321,9 @@ mod tests {
             phase: Phase::Up,
             last_error: None,
             device: None,
+            quarantine: None,
+            absence: None,
+            foreign_before: 0,
         };
         let value: Value = serde_json::from_str(&instance_status(&view).text).unwrap();
         assert_eq!(value["type"], "instance_status");

@@ -26,6 +26,7 @@ pub mod leases;
 pub mod lifecycle;
 pub mod long_rows;
 pub mod orphan_prompts;
+pub mod quarantine;
 pub mod repair;
 mod replica;
 pub mod retention;
@@ -77,6 +78,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         attempts::ALL,
         early_outputs::ALL,
         retries::ALL,
+        quarantine::ALL,
         revive::ALL,
         cancel::ALL,
         leases::ALL,

@@ -1,4 +1,4 @@
-//! `GET /api/instances`, `GET|PUT /api/instances/:id`: the instances of the config and the state of each.
+//! `GET /api/instances`, `GET|PUT /api/instances/:id`, `POST /api/instances/:id/release`: the instances of the config and the state of each.
 
 use crate::{
     api::{
@@ -76,6 +76,7 @@ pub(crate) async fn detail(
 }
 
 /// Enables or disables an instance. `{"enabled":false}` drains it: running prompts end, and no new one starts.
+/// `{"enabled":true}` also ends its quarantine.
 #[utoipa::path(
     put, path = "/api/instances/{id}", operation_id = "switchInstance", tag = "instances",
     params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
@@ -97,6 +98,23 @@ pub(crate) async fn switch(
         .ok_or_else(|| ApiError::shape("/enabled", "not_a_boolean", "`enabled` must be true or false"))?;
     let target = target(&state.queue, &id).await?;
     state.queue.set_enabled(&target.id, enabled).await?;
+    Ok(Answer(read(&state.queue, &target).await?))
+}
+
+/// Ends the quarantine of an instance: it gets tasks at once. Nothing changes if it is in none.
+#[utoipa::path(
+    post, path = "/api/instances/{id}/release", operation_id = "releaseInstance", tag = "instances",
+    params(("id" = InstanceId, Path, description = "`ip:port`, plain or percent-encoded")),
+    responses((status = 200, description = "the instance", body = crate::api::openapi::Envelope<Detail>)),
+    extensions(("x-errors" = json!(["not_found", "forbidden"])))
+)]
+pub(crate) async fn release(
+    State(state): State<ApiState>,
+    _admin: Admin,
+    PathId(id): PathId,
+) -> Result<Answer<Detail>> {
+    let target = target(&state.queue, &id).await?;
+    state.queue.end_quarantine(&target.id, None).await?;
     Ok(Answer(read(&state.queue, &target).await?))
 }
 

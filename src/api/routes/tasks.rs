@@ -8,7 +8,8 @@ use crate::{
         http::{envelope::Answer, extract::PathId, page::PageItems, query::Query, spans},
     },
     auth::Caller,
-    queue::{Cancelled, TaskCursor, TaskQuery},
+    clock,
+    queue::{Cancelled, TaskCursor, TaskQuery, WaitFacts},
     submit::eta_ms,
     task::{BatchId, FailureKind, Status, Task, TaskId, TaskState, TaskView, WorkflowName},
     trace::Name,
@@ -123,8 +124,10 @@ pub(crate) async fn detail(
         view.params = Some(payload.params);
         view.workflow = with_workflow.then_some(payload.workflow);
     }
-    if task.state.status() == Status::Pending {
-        Box::pin(explain_waiting(&state, &task, &mut view)).await?;
+    match task.state.status() {
+        Status::Pending => Box::pin(explain_waiting(&state, &task, &mut view)).await?,
+        Status::Running => Box::pin(explain_absence(&state, &task, &mut view)).await?,
+        Status::Completed | Status::Failed | Status::Cancelled => {}
     }
     Ok(Answer(view))
 }
@@ -189,7 +192,19 @@ async fn explain_waiting(state: &ApiState, task: &Task, view: &mut TaskView) -> 
     if task.state == TaskState::Waiting {
         view.eta_ms = eta_ms(&wait_facts, &task.facts.eligible, &instances);
     }
-    view.waiting_for = waiting_reason::words(task, &wait_facts, &instances, room);
+    view.waiting_for = waiting_reason::words(task, &wait_facts, &instances, (room, clock::unix_ms()));
+    Ok(())
+}
+
+/// Says if the instance of a running task does not answer.
+async fn explain_absence(state: &ApiState, task: &Task, view: &mut TaskView) -> Result<()> {
+    let Some(instance) = &task.instance else { return Ok(()) };
+    let Some(one) = state.queue.instances(std::slice::from_ref(instance)).await?.pop().flatten() else { return Ok(()) };
+    if one.report.absence.is_some() {
+        let instances = state.queue.instance_views().await?;
+        let now = (None, clock::unix_ms());
+        view.waiting_for = waiting_reason::words(task, &WaitFacts::default(), &instances, now);
+    }
     Ok(())
 }
 

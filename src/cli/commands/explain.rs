@@ -15,6 +15,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Settings of `explain`.
 #[derive(Debug, Args)]
@@ -94,6 +95,9 @@ fn running(task: &Value, since: &str) -> Vec<String> {
         sentences
             .push(format!("Node {node}{} is executing; {done} of {total} nodes are done.", class.unwrap_or_default()));
     }
+    if let Some(why) = task["waitingFor"].as_str() {
+        sentences.push(format!("It waits for {why}."));
+    }
     if let Some(ms) = task["timeoutMs"].as_u64() {
         sentences.push(format!("It is stopped after running for {} (run_timeout).", format_ms(ms)));
     }
@@ -123,16 +127,50 @@ fn failed(task: &Value) -> Vec<String> {
     }];
     let kind = serde_json::from_value::<FailureKind>(error["type"].clone()).ok();
     let Some(kind) = kind else { return sentences };
-    sentences.push(format!("{} ({}).", meaning(kind), kind.as_str()));
+    sentences.push(format!("{} ({}).", meaning_here(kind, task), kind.as_str()));
     sentences.push(if kind.retryable() {
-        format!("All {} attempts failed. A retry may succeed: shuzhiren retry {id}", task["maxAttempts"])
+        format!("{} A retry may succeed: shuzhiren retry {id}", count_of_attempts(task))
+    } else if error["causeUnknown"] == true {
+        format!("Retry it when another instance can run it, or correct the workflow: shuzhiren retry {id}")
     } else {
         advice(kind).map_or_else(|| format!("After fixing the cause: shuzhiren retry {id}"), str::to_owned)
     });
+    if kind == FailureKind::Stalled && !error["nodeId"].is_null() {
+        sentences.push("If the node needs longer, raise --silent-timeout of the dispatcher.".to_owned());
+    }
     if error["traceback"].as_array().is_some_and(|lines| !lines.is_empty()) {
         sentences.push(format!("Traceback of the node: shuzhiren show {id}"));
     }
     sentences
+}
+
+fn count_of_attempts(task: &Value) -> String {
+    let max = task["maxAttempts"].as_u64().unwrap_or(0);
+    match task["attempts"].as_array().map_or(max, |attempts| attempts.len() as u64) {
+        1 => "Its attempt failed.".to_owned(),
+        count => format!("All {count} attempts failed."),
+    }
+}
+
+/// Describes a failure by what the attempts show of it.
+fn meaning_here(kind: FailureKind, task: &Value) -> String {
+    let attempts = task["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let places = |outcome: FailureKind| {
+        let with = attempts.iter().filter(|attempt| attempt["outcome"] == outcome.as_str());
+        with.filter_map(|attempt| attempt["instanceId"].as_str()).collect::<BTreeSet<_>>().len()
+    };
+    match kind {
+        FailureKind::NodeError if task["error"]["causeUnknown"] == true => {
+            "The node raised an error; whether the workflow or the machine is at fault is not known".to_owned()
+        }
+        FailureKind::NodeError if places(kind) > 1 => {
+            format!("The node raised an error on each of {} instances, so the workflow is at fault", places(kind))
+        }
+        FailureKind::Poison if attempts.iter().any(|one| one["error"]["type"] == "machine_fault") => {
+            "The machines of several instances failed while running it, so it is not given to another".to_owned()
+        }
+        other => meaning(other).to_owned(),
+    }
 }
 
 const fn meaning(kind: FailureKind) -> &'static str {
@@ -140,6 +178,7 @@ const fn meaning(kind: FailureKind) -> &'static str {
         FailureKind::InvalidWorkflow => "The instance rejected the graph before running it",
         FailureKind::NodeError => "The node raised an error, which a retry would repeat",
         FailureKind::OutOfMemory => "The instance ran out of memory",
+        FailureKind::MachineFault => "The machine of the instance failed",
         FailureKind::InstanceUnreachable => "The instance could not be reached",
         FailureKind::PromptLost => "The instance lost the task: it was restarted, or its queue was cleared",
         FailureKind::Interrupted => "Another client interrupted it on the instance",
@@ -147,7 +186,7 @@ const fn meaning(kind: FailureKind) -> &'static str {
         FailureKind::OutputUnavailable => "It ran, but an output could not be fetched from the instance",
         FailureKind::StorageFailed => "It ran, but an output could not be stored: the disk may be full",
         FailureKind::OutputTooLarge => "It ran, but an output is too large, or there are too many",
-        FailureKind::Stalled => "The instance reported no progress while it ran",
+        FailureKind::Stalled => "The instance gave no sign of life of it for too long",
         FailureKind::RunTimeout => "It exceeded its time limit",
         FailureKind::StartTimeout => "It had not started by its startBy",
         FailureKind::Poison => "Instances died while running it, so it is not given to another",
@@ -231,6 +270,38 @@ mod tests {
                 "It has been running on a:1 for 10.0 s: 45 % of the graph is done.",
                 "Node 3 (KSampler) is executing; 2 of 7 nodes are done.",
             ]
+        );
+    }
+
+    /// Bug reports 1 and 2.
+    #[test]
+    fn a_failure_is_explained_by_what_is_known_of_its_cause() {
+        let attempt = |place: &str, outcome: &str| json!({"attempt": 1, "instanceId": place, "outcome": outcome, "error": {"type": outcome, "message": "m"}});
+        let say = |error: serde_json::Value, attempts: Vec<serde_json::Value>| {
+            sentences(
+                &json!({"status": "failed", "id": "x", "maxAttempts": 3, "error": error, "attempts": attempts}),
+                NOW,
+            )
+        };
+        let unknown = say(
+            json!({"type": "node_error", "message": "odd", "causeUnknown": true}),
+            vec![attempt("a:1", "node_error")],
+        );
+        assert!(unknown[1].contains("is not known") && unknown[2].contains("another instance"), "{unknown:?}");
+        let twice = say(
+            json!({"type": "node_error", "message": "odd"}),
+            vec![attempt("a:1", "node_error"), attempt("b:1", "node_error")],
+        );
+        assert!(twice[1].contains("each of 2 instances"), "{twice:?}");
+        let poison = say(
+            json!({"type": "poison", "message": "odd"}),
+            vec![attempt("a:1", "machine_fault"), attempt("b:1", "poison")],
+        );
+        assert!(poison[1].starts_with("The machines of several instances failed"), "{poison:?}");
+        let stalled = say(json!({"type": "stalled", "message": "odd", "nodeId": "1"}), vec![attempt("a:1", "stalled")]);
+        assert!(
+            stalled[2].starts_with("Its attempt failed.") && stalled[3].contains("--silent-timeout"),
+            "{stalled:?}"
         );
     }
 

@@ -1,4 +1,4 @@
-//! `shuzhiren instances`, `enable`, `disable`.
+//! `shuzhiren instances`, `enable`, `disable`, `release`.
 
 use super::for_each_id::each;
 use crate::{
@@ -29,7 +29,7 @@ pub struct InstancesArgs {
     common: Common,
 }
 
-/// Settings of `enable` and `disable`.
+/// Settings of `enable`, `disable` and `release`.
 #[derive(Debug, Args)]
 pub struct SwitchArgs {
     /// Instances, as `ip:port`
@@ -96,6 +96,20 @@ pub(crate) async fn enable(args: SwitchArgs) -> Result<(), Error> {
 /// Disables instances: they finish what they run and take no new tasks.
 pub(crate) async fn disable(args: SwitchArgs) -> Result<(), Error> {
     switch(args, false).await
+}
+
+/// Ends the quarantine of instances.
+pub(crate) async fn release(args: SwitchArgs) -> Result<(), Error> {
+    let (api, json) = (args.common.connection.logged_in()?, args.common.json);
+    let release = async |id: &str| {
+        let path = format!("{}/release", path_of(id));
+        let answer = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await?;
+        if json {
+            return output::print_line(answer.raw.get());
+        }
+        output::print_line(&format!("{} is not in quarantine", answer.text("id")))
+    };
+    each(&args.ids, async |id| release(id).await.map_err(|error| error.about(id))).await
 }
 
 async fn switch(args: SwitchArgs, enabled: bool) -> Result<(), Error> {

@@ -106,7 +106,7 @@ impl Color {
         match word {
             "completed" | "up" => Self::Good,
             "running" | "draining" | "suspect" => Self::Busy,
-            "failed" | "down" => Self::Bad,
+            "failed" | "down" | "quarantined" => Self::Bad,
             "cancelled" => Self::Faint,
             _ => Self::Plain,
         }

@@ -1,8 +1,8 @@
 //! Follows a submitted prompt to its end. WebSocket events are hints; the instance's REST answers are the truth.
 
 use super::{
-    context::AttemptContext, outputs::early_outputs::EarlyCollector, record_progress::ProgressRecorder,
-    recover::PriorRun, stage_error::StageError, watchdog::Watchdog,
+    context::AttemptContext, last_words::LastWords, outputs::early_outputs::EarlyCollector,
+    record_progress::ProgressRecorder, recover::PriorRun, stage_error::StageError, watchdog::Watchdog,
 };
 use crate::{
     comfy::{Client, Error, NodeWeights, ProgressTracker, PromptEvent, PromptResult, PromptStatus},
@@ -42,6 +42,7 @@ struct Follower {
     watchdog: Watchdog,
     /// Nodes whose pictures are results; read from the graph at the first picture.
     picture_senders: Option<HashSet<String>>,
+    said: LastWords,
 }
 
 /// Follows the prompt until it has an entry in the history, or cannot get one any more.
@@ -85,6 +86,7 @@ impl Follower {
         Self {
             client: context.instance.client.for_graph(context.claim.payload.workflow.get().len()),
             tracker,
+            said: LastWords::of_node(prior.as_ref().and_then(|prior| prior.progress.current_node.clone())),
             began: prior.map(|prior| now.checked_sub(prior.elapsed).unwrap_or(now)),
             recorder: ProgressRecorder::new(has_begun),
             next_look: now + if has_begun { Duration::ZERO } else { POLL_INTERVAL },
@@ -130,7 +132,7 @@ impl Follower {
                 return Ok(ending);
             }
             if let Some(began) = self.began {
-                self.watchdog.check(context, began).await?;
+                self.watchdog.check(context, began, &self.said).await?;
             }
         }
     }
@@ -152,6 +154,7 @@ impl Follower {
     fn on_event(&mut self, event: &PromptEvent) {
         self.watchdog.see_life();
         self.begin();
+        self.said.record(event);
         if self.apply(event) {
             self.recorder.changed();
         }
@@ -235,6 +238,7 @@ impl Follower {
                     self.watchdog.see_life();
                     self.begin();
                 }
+                context.instance.set_foreign_before(0);
                 self.watchdog.on_running();
             }
             PromptStatus::Pending => {

@@ -1,17 +1,16 @@
 //! Ends an attempt: stores its outputs, settles the task, and reports the ending.
 
 use super::{
-    cancel_prompt::cancel_prompt,
     context::AttemptContext,
     follow::Finished,
     inputs::{self, CachedInput},
+    node_failure,
     outputs::{early_outputs::EarlyCollector, final_outputs},
     record_progress::record_start,
     restore_claim::reclaim,
     stage_error::StageError,
 };
 use crate::{
-    clock::since_boot,
     comfy::PromptOutcome,
     dispatcher::{
         instance::{runs::RunEnd, state::Instance},
@@ -77,7 +76,7 @@ impl AttemptContext {
                 return Err(StageError::InputMissing { reason: failure.message });
             }
             PromptOutcome::Failed(failure) => {
-                self.after_failed_run(&failure).await;
+                let failure = Box::pin(node_failure::judge(self, failure)).await?;
                 let collect = final_outputs::collect_some(&store, &ending.outputs, stored);
                 let collected = Box::pin(beside(start.as_mut(), collect)).await;
                 self.warn(ending.warnings.into_iter().chain(collected.warnings));
@@ -90,7 +89,7 @@ impl AttemptContext {
                 return Err(StageError::failed(failure));
             }
         };
-        let written = self.settle(&outcome, files).await;
+        let written = self.settle_as(&outcome, true, files).await;
         // After a cancel, a timeout, a takeover or a retry the task never names the files stored last.
         store.discard(if written == Written::Done { &replaced } else { &fresh }).await;
         // After a takeover the new owner still has to find this result; without it, it would run the task again.
@@ -128,114 +127,19 @@ impl AttemptContext {
         }
     }
 
-    /// Frees the instance's memory if it ran out; any other failure of a node speaks for a working instance.
-    async fn after_failed_run(&self, failure: &Failure) {
-        if failure.kind == FailureKind::OutOfMemory && self.instance.clock.may_act() {
-            // Best effort: the next prompt of this instance should find its memory free.
-            if let Err(error) = self.instance.client.free_memory().await {
-                tracing::debug!(instance = %self.instance.target.id, %error, "instance memory not freed");
-            }
-        } else {
-            self.instance.health().run_succeeded();
-        }
-    }
-
-    async fn forget_prompt(&self) {
+    pub(super) async fn forget_prompt(&self) {
         if let Err(error) = self.instance.client.delete_history(self.prompt).await {
             tracing::debug!(instance = %self.instance.target.id, prompt = %self.prompt, %error, "history entry not deleted");
         }
     }
 
-    /// Ends an attempt whose stages did not all complete.
-    pub(super) async fn end_early(&mut self, error: StageError, early: &mut EarlyCollector) -> RunEnd {
-        let (task, attempt) = (self.claim.task, self.claim.attempt);
-        self.spans.leave(&error);
-        let (store, stored) = (self.output_store(), early.stop().await);
-        let outputs = stored.to_outputs();
-        if ends_with_outputs(&error) {
-            stored.register(&store).await;
-        } else {
-            stored.discard_unregistered(&store).await;
-        }
-        match error {
-            StageError::LeaseLost => RunEnd::LeaseLost,
-            StageError::NotOurs => {
-                cancel_prompt(&self.instance, self.prompt).await;
-                release(&self.instance, task, attempt).await
-            }
-            StageError::Failed { failure, blames_instance, is_final } => {
-                if blames_instance {
-                    self.blame_instance(&failure.message);
-                }
-                self.fail(*failure, outputs, is_final).await
-            }
-            StageError::InputMissing { reason } => {
-                tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, "cached input is missing at the instance; task requeued");
-                metrics::attempt_ended("released");
-                self.requeue(false, &reason).await
-            }
-            StageError::Unsuitable { others, reason } => {
-                tracing::warn!(instance = %self.instance.target.id, %task, %attempt, reason, ?others, "instance cannot run the workflow; task left to other instances");
-                metrics::attempt_ended("released");
-                let restrict_to = || self.instance.queue().restrict_to(&self.instance.lease, task, attempt, &others);
-                end_of(until_answered(self.call("restrict_to"), restrict_to).await)
-            }
-            StageError::PromptLost { had_begun, reason } => {
-                tracing::warn!(instance = %self.instance.target.id, %task, %attempt, had_begun, reason, "prompt lost");
-                // One loss says little; an instance that loses every prompt must not run through the whole queue.
-                self.blame_instance(&reason);
-                if !had_begun {
-                    let failure = Failure::new(FailureKind::PromptLost, reason);
-                    return end_of(self.settle(&Outcome::Failed { failure, outputs }, Vec::new()).await);
-                }
-                metrics::attempt_ended("lost");
-                self.requeue(true, &reason).await
-            }
-        }
-    }
-
-    async fn fail(&mut self, failure: Failure, outputs: Vec<Output>, is_final: bool) -> RunEnd {
-        let has_ended = matches!(failure.kind, FailureKind::OutputUnavailable | FailureKind::OutputTooLarge);
-        let is_final =
-            is_final || (failure.kind == FailureKind::OutputUnavailable && self.had_no_outputs_before().await);
-        let written = self.settle_as(&Outcome::Failed { failure, outputs }, is_final, Vec::new()).await;
-        if has_ended && written != Written::Fenced {
-            self.forget_prompt().await;
-        }
-        end_of(written)
-    }
-
-    /// Whether the outputs of an earlier attempt could not be fetched either. One more run, elsewhere, is worth it; a
-    /// third would hold up the fleet for the same result. A retry by a user clears the instances that a task avoids, and
-    /// so begins anew.
-    async fn had_no_outputs_before(&self) -> bool {
-        let task = until_answered(self.call("task"), || self.instance.queue().task(self.claim.task)).await;
-        task.is_some_and(|task| {
-            task.attempts.iter().any(|record| {
-                record.outcome.as_deref() == Some(FailureKind::OutputUnavailable.as_str())
-                    && task.avoids.contains(&record.instance_id)
-            })
-        })
-    }
-
-    fn blame_instance(&self, reason: &str) {
-        self.instance.health().run_failed(reason, since_boot());
-        self.instance.wake.health_check.notify_one();
-    }
-
-    async fn requeue(&self, is_loss: bool, reason: &str) -> RunEnd {
-        let (task, attempt) = (self.claim.task, self.claim.attempt);
-        let requeue = || self.instance.queue().requeue(&self.instance.lease, task, attempt, is_loss, reason);
-        end_of(until_answered(self.call("requeue"), requeue).await)
-    }
-
     /// Settles the task with `outcome`, then reports the ending. Registers `files`.
-    async fn settle(&mut self, outcome: &Outcome, files: Vec<FileRecord>) -> Written {
+    pub(super) async fn settle(&mut self, outcome: &Outcome, files: Vec<FileRecord>) -> Written {
         self.settle_as(outcome, false, files).await
     }
 
     /// Like [`Self::settle`]. With `is_final` a failure of a kind that is retried ends the task, too.
-    async fn settle_as(&mut self, outcome: &Outcome, is_final: bool, mut files: Vec<FileRecord>) -> Written {
+    pub(super) async fn settle_as(&mut self, outcome: &Outcome, is_final: bool, mut files: Vec<FileRecord>) -> Written {
         let (task, attempt, store) = (self.claim.task, self.claim.attempt, self.output_store());
         // The task may be retried: its outputs are dropped as those of the attempt then.
         if matches!(outcome, Outcome::Failed { failure, .. } if failure.kind.retryable()) {
@@ -256,7 +160,7 @@ impl AttemptContext {
     }
 
     /// Records a settled attempt in metrics, trace and log.
-    fn report_ending(&mut self, outcome: &Outcome, written: Written) {
+    pub(super) fn report_ending(&mut self, outcome: &Outcome, written: Written) {
         let (instance, task, attempt) = (&self.instance.target.id, self.claim.task, self.claim.attempt);
         self.spans.settled(outcome, written);
         let label = match outcome {
@@ -315,19 +219,7 @@ impl Drop for Collecting {
     }
 }
 
-/// Whether the attempt is settled with the outputs that exist.
-fn ends_with_outputs(error: &StageError) -> bool {
-    match error {
-        StageError::Failed { .. } => true,
-        StageError::PromptLost { had_begun, .. } => !had_begun,
-        StageError::LeaseLost
-        | StageError::NotOurs
-        | StageError::InputMissing { .. }
-        | StageError::Unsuitable { .. } => false,
-    }
-}
-
-fn end_of(written: Written) -> RunEnd {
+pub(super) fn end_of(written: Written) -> RunEnd {
     match written {
         Written::Fenced => RunEnd::LeaseLost,
         Written::Done | Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt => RunEnd::Ended,

@@ -99,6 +99,12 @@ impl Spans {
             StageError::LeaseLost => self.end_as("lease_lost"),
             // `settled` records the rest.
             StageError::Failed { failure, .. } => self.stage.fail(failure.kind.as_str()),
+            StageError::TryElsewhere { failure, .. } => self.stage.fail(failure.kind.as_str()),
+            StageError::NodeFault { failure, .. } => {
+                self.stage.fail(failure.kind.as_str());
+                self.attempt.fail(failure.kind.as_str());
+                self.end_as("released");
+            }
             StageError::InputMissing { .. } => {
                 self.stage.fail(FailureKind::InputUnavailable.as_str());
                 self.end_as("released");

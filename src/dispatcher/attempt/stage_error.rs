@@ -17,6 +17,23 @@ pub(crate) enum StageError {
         /// Whether the task fails although failures of this kind are retried.
         is_final: bool,
     },
+    /// A node failed because of the machine, or for an unknown reason. The task is queued again for other instances, and
+    /// the attempt is not counted.
+    NodeFault {
+        /// Cause.
+        failure: Box<Failure>,
+        /// Whether the machine is at fault; else that is not known.
+        is_machine: bool,
+        /// Instances that the next attempt waits for.
+        prefers: Vec<InstanceId>,
+    },
+    /// The attempt failed, and is retried on one of these instances.
+    TryElsewhere {
+        /// Cause.
+        failure: Box<Failure>,
+        /// Instances that the next attempt waits for; empty = any.
+        prefers: Vec<InstanceId>,
+    },
     /// A node did not find a file that the input cache listed. The task is queued again, and the attempt is not
     /// counted.
     InputMissing {

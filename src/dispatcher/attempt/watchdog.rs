@@ -4,11 +4,12 @@
 use super::{
     cancel_prompt::{IGNORES_INTERRUPT, cancel_prompt},
     context::AttemptContext,
+    last_words::LastWords,
     stage_error::StageError,
 };
 use crate::{
     clock::since_boot,
-    comfy::Error,
+    comfy::{Error, PromptStatus, QueueSnapshot},
     dispatcher::shared::lock,
     task::{Failure, FailureKind},
 };
@@ -23,6 +24,10 @@ const SILENCES_PER_STALL: u32 = 3;
 /// the queue status that ComfyUI broadcasts. Such a silence says nothing about the prompt: a stalled reader elsewhere
 /// blocks all messages of an instance (protocol §5).
 const SILENT_SOCKET_FACTOR: u32 = 5;
+/// Delay after a failed look.
+const LOOK_DELAY: Duration = Duration::from_secs(1);
+/// Longest time since the instance showed the prompt as running.
+const SEEN_RUNNING_MAX: Duration = Duration::from_secs(15);
 /// Time after which an instance with waiting prompts that executes none counts as a zombie; its normal gaps are
 /// below 1 s.
 const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
@@ -30,7 +35,7 @@ const ZOMBIE_AFTER: Duration = Duration::from_secs(15);
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for which an instance may refuse connections before its prompts are lost: its process is gone, and its queue
 /// with it. One that restarts sooner answers for itself. An instance that is silent gets `--gone-after`.
-const REFUSED_MAX: Duration = Duration::from_secs(10);
+pub(crate) const REFUSED_MAX: Duration = Duration::from_secs(10);
 /// Time for which the history may be unreadable while the prompt is in no queue, before the attempt fails.
 const UNREADABLE_MAX: Duration = Duration::from_secs(10);
 
@@ -74,6 +79,8 @@ pub(crate) struct Watchdog {
     was_away: bool,
     /// Start of the current period in which the prompt waits although nothing executes.
     idle_since: Option<Instant>,
+    /// Time at which the instance last showed the prompt as running.
+    seen_running: Option<Instant>,
 }
 
 impl Watchdog {
@@ -89,6 +96,7 @@ impl Watchdog {
             unreadable_since: None,
             was_away: false,
             idle_since: None,
+            seen_running: None,
         }
     }
 
@@ -123,20 +131,40 @@ impl Watchdog {
         self.was_away
     }
 
-    /// Records that the instance executes a prompt.
+    /// Records that the instance executes the prompt.
     pub(crate) fn on_running(&mut self) {
         self.idle_since = None;
+        self.seen_running = Some(Instant::now());
+    }
+
+    fn is_seen_running(&self) -> bool {
+        self.seen_running.is_some_and(|at| at.elapsed() < SEEN_RUNNING_MAX)
     }
 
     /// Returns the time of the next [`check`](Self::check).
     pub(crate) fn next_wake(&self, context: &AttemptContext, begun: Instant) -> Instant {
-        let wake = self.next_reconnect.min(self.last_life + Self::silence_limit(context));
+        let wake = self.next_reconnect.min(self.last_life + self.silence_limit(context));
         context.claim.timeout.map_or(wake, |timeout| wake.min(begun + timeout))
     }
 
-    fn silence_limit(context: &AttemptContext) -> Duration {
+    /// Longest silence. An instance that answers and shows the prompt as running is at work.
+    fn silence_limit(&self, context: &AttemptContext) -> Duration {
+        if self.is_seen_running() {
+            return context.instance.shared.parts.settings.silent_timeout;
+        }
         let has_events = lock(&context.instance.activity.last_event).is_some_and(|at| at >= context.since);
         context.stall_timeout() * if has_events { 1 } else { SILENT_SOCKET_FACTOR }
+    }
+
+    /// Looks once more before a prompt counts as stalled that was not seen running. True also while the instance does
+    /// not answer: the next look handles that.
+    async fn is_running_after_all(&mut self, context: &AttemptContext) -> bool {
+        match context.instance.client.status(context.prompt).await {
+            Ok(PromptStatus::Running) => self.on_running(),
+            Ok(PromptStatus::Pending | PromptStatus::Unknown | PromptStatus::Ended(_)) => return false,
+            Err(_) => tokio::time::sleep(LOOK_DELAY).await,
+        }
+        true
     }
 
     /// Handles a failed look: Ok while the instance may still come back, an error once it counts as gone.
@@ -161,6 +189,7 @@ impl Watchdog {
     /// works (protocol §10).
     pub(crate) async fn check_zombie(&mut self, context: &AttemptContext) -> Result<(), StageError> {
         let Ok(queue) = context.instance.client.queue().await else { return Ok(()) };
+        context.instance.set_foreign_before(foreign_before(context, &queue));
         if !queue.running.is_empty() {
             self.idle_since = None;
             return Ok(());
@@ -177,18 +206,28 @@ impl Watchdog {
     }
 
     /// Checks the time limits and the silence of the socket.
-    pub(crate) async fn check(&mut self, context: &AttemptContext, begun: Instant) -> Result<(), StageError> {
+    /// `said` is what the instance said last.
+    pub(crate) async fn check(
+        &mut self,
+        context: &AttemptContext,
+        begun: Instant,
+        said: &LastWords,
+    ) -> Result<(), StageError> {
         let now = Instant::now();
         if let Some(timeout) = context.claim.timeout.filter(|timeout| begun + *timeout <= now) {
             interrupt(context).await;
             let message = format!("the run exceeded its timeoutMs of {}", timeout.as_millis());
             return Err(StageError::failed(Failure::new(FailureKind::RunTimeout, message)));
         }
-        let limit = Self::silence_limit(context);
+        let limit = self.silence_limit(context);
         if self.last_life + limit <= now && self.away.since.is_none() {
+            let is_running = self.is_seen_running();
+            if !is_running && self.is_running_after_all(context).await {
+                return Ok(());
+            }
             interrupt(context).await;
-            let message = format!("no sign of life of the prompt for {} s", limit.as_secs());
-            return Err(StageError::infrastructure(FailureKind::Stalled, message));
+            let failure = said.stalled(context, limit, is_running);
+            return Err(StageError::Failed { failure: Box::new(failure), blames_instance: true, is_final: false });
         }
         if self.next_reconnect <= now {
             self.reconnect_interval *= 2;
@@ -199,8 +238,16 @@ impl Watchdog {
     }
 }
 
+/// Counts the prompts of other clients before ours.
+fn foreign_before(context: &AttemptContext, queue: &QueueSnapshot) -> u32 {
+    let own = context.prompt.to_string();
+    let before = queue.running.iter().chain(queue.pending.iter().take_while(|id| **id != own));
+    let is_foreign = |id: &&String| id.parse().ok().is_none_or(|id| context.instance.runs.task_of(id).is_none());
+    u32::try_from(before.filter(is_foreign).count()).unwrap_or(u32::MAX)
+}
+
 impl AttemptContext {
-    /// Longest silence of a running prompt.
+    /// Longest silence of a prompt that the instance does not show as running.
     pub(crate) fn stall_timeout(&self) -> Duration {
         self.instance.shared.parts.settings.stall_timeout
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     backoff::Backoff,
-    fleet::{Phase, PhaseChange},
+    fleet::{Absence, Phase, PhaseChange},
 };
 use std::time::Duration;
 
@@ -27,6 +27,12 @@ pub(crate) struct Health {
     paused_until: Option<Duration>,
     pauses: Backoff,
     stuck: Option<String>,
+    /// Reason of the quarantine.
+    quarantine: Option<String>,
+    /// First of the checks in a row that failed, Unix ms.
+    missed_since_ms: Option<u64>,
+    /// Whether connections were refused in all of these.
+    is_refused: bool,
     last_error: Option<String>,
     history: Vec<PhaseChange>,
     phase: Phase,
@@ -42,6 +48,9 @@ impl Default for Health {
             paused_until: None,
             pauses: Backoff::new(PAUSE_MIN, PAUSE_MAX),
             stuck: None,
+            quarantine: None,
+            missed_since_ms: None,
+            is_refused: false,
             last_error: None,
             history: Vec::new(),
             phase: Phase::default(),
@@ -53,6 +62,7 @@ impl Health {
     /// Records an answered check. `queue_empty` means that the instance has no prompt at all.
     pub(crate) fn answered(&mut self, queue_empty: bool) {
         self.misses = 0;
+        self.missed_since_ms = None;
         self.answered = true;
         self.down = false;
         if queue_empty {
@@ -67,6 +77,26 @@ impl Health {
         if !self.answered || self.misses >= misses_to_down {
             self.down = true;
         }
+    }
+
+    /// Records the time of a failed check, and whether the connection was refused.
+    pub(crate) fn missed_at(&mut self, unix_ms: u64, is_refused: bool) {
+        self.is_refused = is_refused && (self.missed_since_ms.is_none() || self.is_refused);
+        self.missed_since_ms.get_or_insert(unix_ms);
+    }
+
+    /// Returns the absence of an instance that does not answer. Its tasks are given to others after `gone_after`, or
+    /// after `refused_max` if it refuses connections.
+    pub(crate) fn absence(&self, gone_after: Duration, refused_max: Duration) -> Option<Absence> {
+        let since_ms = self.missed_since_ms?;
+        let longest = if self.is_refused { gone_after.min(refused_max) } else { gone_after };
+        let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        Some(Absence { since_ms, gone_at_ms: since_ms.saturating_add(longest_ms) })
+    }
+
+    /// Sets the reason of the quarantine; `None` ends it.
+    pub(crate) fn set_quarantine(&mut self, reason: Option<String>) {
+        self.quarantine = reason;
     }
 
     /// Records a run that proves the instance works; this includes node errors, which are the task's fault.
@@ -116,6 +146,7 @@ impl Health {
         let phase = match (self.is_alive(), enabled) {
             (false, _) => Phase::Down,
             (true, false) => Phase::Draining,
+            (true, true) if self.quarantine.is_some() => Phase::Quarantined,
             // After a pause the instance stays suspect until a run succeeds.
             (true, true) if self.may_claim(now) && self.failures < FAILURES_TO_PAUSE => Phase::Up,
             (true, true) => Phase::Suspect,
@@ -124,7 +155,11 @@ impl Health {
             return false;
         }
         self.phase = phase;
-        let reason = matches!(phase, Phase::Suspect | Phase::Down).then(|| self.last_error()).flatten();
+        let reason = match phase {
+            Phase::Suspect | Phase::Down => self.last_error(),
+            Phase::Quarantined => self.quarantine.clone(),
+            Phase::Up | Phase::Draining => None,
+        };
         self.history.insert(0, PhaseChange { at_ms: unix_ms, phase, reason });
         self.history.truncate(HISTORY_MAX);
         true
@@ -207,6 +242,35 @@ mod tests {
         assert!(!health.may_claim(later));
         health.answered(true);
         assert!(health.may_claim(later));
+    }
+
+    #[test]
+    fn a_quarantine_is_a_phase_with_its_reason() {
+        let mut health = Health::default();
+        health.answered(true);
+        health.set_quarantine(Some("CUDA error".to_owned()));
+        assert!(health.update_phase(true, NOW, 1) && health.phase() == Phase::Quarantined);
+        assert_eq!(health.history()[0].reason.as_deref(), Some("CUDA error"));
+        health.set_quarantine(None);
+        assert!(health.update_phase(true, NOW, 2) && health.phase() == Phase::Up);
+    }
+
+    #[test]
+    fn an_absence_ends_sooner_if_connections_are_refused() {
+        let (gone_after, refused) = (Duration::from_secs(60), Duration::from_secs(10));
+        let mut health = Health::default();
+        health.answered(true);
+        assert_eq!(health.absence(gone_after, refused), None);
+        health.missed_at(1_000, true);
+        health.missed_at(2_000, true);
+        assert_eq!(
+            health.absence(gone_after, refused).map(|one| (one.since_ms, one.gone_at_ms)),
+            Some((1_000, 11_000))
+        );
+        health.missed_at(3_000, false);
+        assert_eq!(health.absence(gone_after, refused).map(|one| one.gone_at_ms), Some(61_000));
+        health.answered(true);
+        assert_eq!(health.absence(gone_after, refused), None);
     }
 
     #[test]

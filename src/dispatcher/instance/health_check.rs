@@ -1,14 +1,18 @@
 //! Checks an instance periodically and reports its health to Redis.
 
-use super::{health::Health, state::Instance};
+use super::{health::Health, quarantine, state::Instance};
 use crate::{
     clock::{self, since_boot},
     comfy::Probe,
-    fleet::{InstanceReport, Phase},
+    dispatcher::attempt::watchdog::REFUSED_MAX,
+    fleet::{InstanceReport, Phase, Quarantine},
     metrics,
     queue::Written,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Shortest interval of `/system_stats`, which costs the instance 10 ms.
@@ -26,6 +30,7 @@ pub(crate) async fn run(instance: Arc<Instance>) {
         if is_alive && !was_alive {
             instance.input_cache.forget_all();
         }
+        quarantine::end_after_restart(&instance).await;
         report(&instance, probe.as_ref().map(|(probe, _)| probe), remaining, &mut reported).await;
         instance.wake.claimer.notify_one();
         let delay = instance.health().next_check(checks.interval());
@@ -56,7 +61,9 @@ async fn check(
             Some(remaining)
         }
         Err(error) => {
-            instance.health().missed(&error.to_string(), misses_to_down);
+            let mut health = instance.health();
+            health.missed(&error.to_string(), misses_to_down);
+            health.missed_at(clock::unix_ms(), error.is_refused_connection());
             None
         }
     }
@@ -70,8 +77,11 @@ async fn report(
 ) {
     // Only shown to people, and never compared with the clock of Redis.
     let unix_ms = clock::unix_ms();
+    let gone_after = instance.shared.parts.settings.gone_after;
+    let quarantine = instance.quarantine.get();
     let report = {
         let mut health = instance.health();
+        health.set_quarantine(quarantine.as_ref().map(Quarantine::reason));
         if health.update_phase(instance.is_enabled(), since_boot(), unix_ms) {
             log_phase(instance, &health);
         }
@@ -87,15 +97,21 @@ async fn report(
                 Some(_) => unix_ms,
                 None => reported.as_ref().map_or(0, |report| report.last_heartbeat_ms),
             },
+            absence: health.absence(gone_after, REFUSED_MAX),
+            foreign_before: instance.activity.foreign_before.load(Ordering::Relaxed),
             history: health.history().to_vec(),
         }
     };
-    metrics::instance(instance.target.id.as_str(), report.alive, instance.occupied() > 0);
+    metrics::instance(instance.target.id.as_str(), report.alive, instance.occupied() > 0, quarantine.is_some());
     let announce = reported.as_ref().is_none_or(|before| before.alive != report.alive || before.phase != report.phase);
-    match instance.queue().report(&instance.lease, &report, announce).await {
-        Ok(Written::Fenced) => instance.lifetime.lost.cancel(),
-        Ok(Written::Done | Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt) => {
-            *reported = Some(report)
+    match instance.queue().report_and_read(&instance.lease, &report, announce).await {
+        Ok((Written::Fenced, _)) => instance.lifetime.lost.cancel(),
+        Ok((Written::Done | Written::Retrying | Written::AlreadyEnded(_) | Written::NotThisAttempt, quarantine)) => {
+            *reported = Some(report);
+            if instance.quarantine.set(quarantine) {
+                // Reported and checked at once.
+                instance.wake.health_check.notify_one();
+            }
         }
         Err(error) => {
             tracing::debug!(instance = %instance.target.id, %error, "health report not written; retrying at the next check");
@@ -110,5 +126,9 @@ fn log_phase(instance: &Instance, health: &Health) {
         Phase::Draining => tracing::info!(%instance, ?phase, "instance is draining"),
         Phase::Suspect => tracing::warn!(%instance, ?phase, reason, "instance is suspect"),
         Phase::Down => tracing::warn!(%instance, ?phase, reason, "instance is down"),
+        Phase::Quarantined => {
+            let reason = health.history().first().and_then(|change| change.reason.as_deref());
+            tracing::warn!(%instance, ?phase, reason, "instance is quarantined");
+        }
     }
 }

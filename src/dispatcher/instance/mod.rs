@@ -10,6 +10,7 @@ pub(super) mod health_check;
 pub(super) mod orphan_list;
 pub(super) mod orphan_prompts;
 pub(super) mod previews;
+pub(super) mod quarantine;
 pub(super) mod reattach;
 pub(super) mod registry;
 pub(super) mod runs;

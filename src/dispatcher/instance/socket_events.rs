@@ -25,6 +25,7 @@ pub(crate) async fn run(instance: Arc<Instance>) {
                 // A new connection may mean a restart: models may have changed, uploaded inputs may be gone.
                 instance.invalidate_catalog();
                 instance.input_cache.forget_all();
+                instance.wake.health_check.notify_one();
                 loop {
                     tokio::select! {
                         event = socket.next() => match event {

@@ -4,6 +4,7 @@ use super::{
     catalog_state::KnownCatalog,
     health::Health,
     orphan_list::OrphanPrompts,
+    quarantine::KnownQuarantine,
     runs::{AttemptSignals, RunEnd, Runs},
 };
 use crate::{
@@ -58,6 +59,7 @@ pub(crate) struct Instance {
     /// Input files that the instance has received since its start.
     pub(crate) input_cache: InputCache,
     pub(crate) orphans: OrphanPrompts,
+    pub(crate) quarantine: KnownQuarantine,
     switches: Switches,
     checks: Mutex<HealthCheck>,
     health: Mutex<Health>,
@@ -98,6 +100,8 @@ pub(crate) struct Activity {
     pub(crate) collecting: AtomicU32,
     /// Number of POSTs in progress; a hand-over waits for their answers.
     pub(crate) posting: AtomicU32,
+    /// Prompts of other clients before one of ours, when the queue was last read.
+    pub(crate) foreign_before: AtomicU32,
     /// End of the last prompt, for the idle-gap metric.
     pub(crate) idle_since: Mutex<Option<Instant>>,
     /// End of the first HTTP timeout after a takeover, in which a POST of the former owner may still arrive.
@@ -135,6 +139,7 @@ impl Instance {
                 last_event: Mutex::new(None),
                 collecting: AtomicU32::new(0),
                 posting: AtomicU32::new(0),
+                foreign_before: AtomicU32::new(0),
                 idle_since: Mutex::new(None),
                 quarantine_until: Instant::now() + quarantine,
             },
@@ -142,6 +147,7 @@ impl Instance {
             catalog: KnownCatalog::default(),
             input_cache: InputCache::default(),
             orphans: OrphanPrompts::default(),
+            quarantine: KnownQuarantine::default(),
             switches: Switches {
                 server_enabled: AtomicBool::new(target.server_enabled),
                 enabled: AtomicBool::new(is_on),
@@ -219,6 +225,13 @@ impl Instance {
             && self.health().may_claim(since_boot())
     }
 
+    /// Records the number of prompts of other clients before one of ours.
+    pub(crate) fn set_foreign_before(&self, count: u32) {
+        if self.activity.foreign_before.swap(count, Ordering::Relaxed) != count {
+            self.wake.health_check.notify_one();
+        }
+    }
+
     /// Number of attempts whose prompt is, or will be, at the instance.
     pub(crate) fn occupied(&self) -> u32 {
         self.runs.count().saturating_sub(self.activity.collecting.load(Ordering::Relaxed))
@@ -241,6 +254,7 @@ impl Instance {
         self.lifetime.tracker.spawn(async move {
             let end = instance.lifetime.lost.run_until_cancelled(run).await;
             instance.runs.remove(task, attempt);
+            instance.activity.foreign_before.store(0, Ordering::Relaxed);
             if matches!(end, Some(RunEnd::LeaseLost)) {
                 instance.lifetime.lost.cancel();
             }

@@ -147,7 +147,6 @@ impl Queue {
         files: &[FileRecord],
     ) -> Result<(Written, Vec<SharedObject>)> {
         let args = fence(lease, task, attempt);
-        let keep = ms(self.limits().keep_tasks);
         match outcome {
             Outcome::Completed(outputs) => {
                 self.finish(args, ("completed", "completed".into()), outputs, None, (facts, files)).await
@@ -157,12 +156,33 @@ impl Queue {
                 self.finish(args, state, outputs, Some(failure), (facts, files)).await
             }
             Outcome::Failed { failure, outputs } => {
-                let pause = retry_delay::pause(attempt, retry_delay::random_share());
-                let mut args = args;
-                args.extend([kind_word(failure.kind)?, json(outputs)?, json(failure)?, ms(pause), keep]);
-                Ok((written(self.call_durably(Verb::Nack, args).await?)?, Vec::new()))
+                let retried = self.retry(lease, task, attempt, (failure, outputs), &[]);
+                Ok((retried.await?, Vec::new()))
             }
         }
+    }
+
+    /// Ends an attempt that is retried while attempts are left (`nack.lua`). The next one waits for an instance of
+    /// `prefers` for ten minutes, while one of them is leased.
+    pub async fn retry(
+        &self,
+        lease: &Lease,
+        task: TaskId,
+        attempt: Attempt,
+        (failure, outputs): (&Failure, &[Output]),
+        prefers: &[InstanceId],
+    ) -> Result<Written> {
+        let pause = retry_delay::pause(attempt, retry_delay::random_share());
+        let mut args = fence(lease, task, attempt);
+        args.extend([
+            kind_word(failure.kind)?,
+            json(outputs)?,
+            json(failure)?,
+            ms(pause),
+            ms(self.limits().keep_tasks),
+        ]);
+        args.push(enqueue_batcher::only(prefers).into());
+        written(self.call_durably(Verb::Nack, args).await?)
     }
 
     async fn finish(

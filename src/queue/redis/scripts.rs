@@ -61,7 +61,8 @@ scripts! {
     CreatedSince = "#!lua flags=no-writes" "created_since" [];
     EarlyOutput = "#!lua flags=allow-oom" "early_output" ["events" "indexes" "attempts" "register_file"];
     Elect = "#!lua flags=allow-oom" "elect" [];
-    Enable = "#!lua flags=allow-oom" "enable" ["events"];
+    Enable = "#!lua flags=allow-oom" "enable" ["events" "quarantine"];
+    EndQuarantine = "#!lua flags=allow-oom" "end_quarantine" ["events" "quarantine"];
     Enqueue = "#!lua" "enqueue" ["events" "indexes" "accept"];
     EnqueueBatch = "#!lua" "enqueue_batch" ["events" "indexes" "accept"];
     Expire = "#!lua flags=allow-oom" "expire" ["events" "indexes" "end_task"];
@@ -70,7 +71,7 @@ scripts! {
     FileDelete = "#!lua flags=allow-oom" "file_delete" ["register_file" "files"];
     FileExpire = "#!lua flags=allow-oom" "file_expire" ["register_file" "files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
-    Finish = "#!lua flags=allow-oom" "finish" ["events" "indexes" "end_task" "attempts" "run_times" "register_file"];
+    Finish = "#!lua flags=allow-oom" "finish" ["events" "indexes" "end_task" "attempts" "quarantine" "run_times" "register_file"];
     ForgetInstance = "#!lua flags=allow-oom" "forget_instance" [];
     FreeSlot = "#!lua flags=allow-oom" "free_slot" ["events" "indexes" "end_task" "attempts"];
     Gc = "#!lua flags=allow-oom" "gc" ["register_file" "files"];
@@ -80,6 +81,7 @@ scripts! {
     LoginFailed = "#!lua flags=allow-oom" "login_failed" [];
     Memory = "#!lua flags=no-writes" "memory" [];
     Nack = "#!lua flags=allow-oom" "nack" ["events" "indexes" "end_task" "attempts" "register_file" "files"];
+    NodeFault = "#!lua flags=allow-oom" "node_fault" ["events" "indexes" "end_task" "attempts" "quarantine" "register_file" "files" "give_back"];
     OrphanObjects = "#!lua flags=allow-oom" "orphan_objects" ["register_file" "files"];
     OrphanPromptAdd = "#!lua flags=allow-oom" "orphan_prompt_add" [];
     OrphanPrompts = "#!lua flags=no-writes" "orphan_prompts" [];
@@ -90,7 +92,7 @@ scripts! {
     Renew = "#!lua flags=allow-oom" "renew" [];
     RepairIndex = "#!lua flags=allow-oom" "repair_index" ["events" "indexes" "end_task" "repair"];
     ReportInstance = "#!lua flags=allow-oom" "report_instance" ["events"];
-    Requeue = "#!lua flags=allow-oom" "requeue" ["events" "indexes" "end_task" "attempts" "register_file" "files"];
+    Requeue = "#!lua flags=allow-oom" "requeue" ["events" "indexes" "end_task" "attempts" "register_file" "files" "give_back"];
     RestoreClaim = "#!lua flags=allow-oom" "restore_claim" ["events" "indexes" "attempts"];
     RestrictedTasks = "#!lua flags=no-writes" "restricted_tasks" [];
     Revive = "#!lua" "revive" ["events" "indexes" "register_file" "files"];

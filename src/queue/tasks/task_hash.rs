@@ -65,6 +65,13 @@ impl Fields {
         texts.filter(|id| !id.is_empty()).map(InstanceId::new).collect()
     }
 
+    /// Reads the preferred instances, `<Unix ms>:,a,b,`.
+    fn preferred(&self) -> Option<(u64, Vec<InstanceId>)> {
+        let (till, ids) = self.text("prefers")?.split_once(':')?;
+        let ids = ids.split(',').filter(|id| !id.is_empty()).map(InstanceId::new).collect();
+        Some((till.parse().ok()?, ids))
+    }
+
     /// Returns the owner, and the time from the moment it was queued last to the claim.
     pub(crate) fn owner_and_wait(&self) -> Result<(String, std::time::Duration)> {
         let claimed: u64 = self.required("claimed")?;
@@ -106,6 +113,7 @@ impl Fields {
             facts: self.facts_now()?,
             attempts: self.history(state, attempt, instance.as_ref())?,
             avoids: self.instances("excluded"),
+            prefers: self.preferred(),
             revived: self.parse("revived")?.unwrap_or(0),
             revived_ms: self.parse("revived_at")?,
             cancel_pending: self.text("cancel_pending").is_some(),
@@ -168,6 +176,7 @@ pub(crate) fn created(new: &NewTask, now_ms: u64) -> Task {
         facts: new.facts.clone(),
         attempts: Vec::new(),
         avoids: Vec::new(),
+        prefers: None,
         revived: 0,
         revived_ms: None,
         cancel_pending: false,

@@ -106,6 +106,7 @@ impl Instance {
             focus: Mutex::default(),
             free_memory: AtomicBool::new(false),
             zombie: AtomicBool::new(false),
+            gpu_broken: AtomicBool::new(false),
             hung: AtomicBool::new(false),
             tasks: Mutex::default(),
         });
@@ -216,11 +217,19 @@ pub(crate) struct Process {
     /// Whether `POST /free` asked to drop the cache when the current prompt has ended.
     pub free_memory: AtomicBool,
     pub zombie: AtomicBool,
+    /// Whether the GPU context is broken: it stays so until the process ends.
+    gpu_broken: AtomicBool,
     hung: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Process {
+    /// Whether a node that uses the GPU fails: a fault breaks it now, or did before.
+    pub(crate) fn breaks_gpu(&self) -> bool {
+        let breaks_now = self.instance.strikes(|faults| &mut faults.gpu_breaks);
+        self.gpu_broken.fetch_or(breaks_now, Ordering::SeqCst) || breaks_now
+    }
+
     /// Sends the queue length to all sockets. Called under the queue's lock, so that the numbers arrive in order.
     pub(crate) fn broadcast_status(&self, queue: &PromptQueue) {
         self.hub.send(None, "status", &json!({"status": queue.info()}));

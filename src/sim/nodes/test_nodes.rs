@@ -41,6 +41,13 @@ pub(crate) async fn run(
             let text = format!("slept {}", python::float_repr(seconds));
             NodeResult::with_ui(vec![image(inputs)], json!({"text": [text]}))
         }
+        "SleepSilent" => {
+            context.wait(inputs.float("seconds", 1.0)).await?;
+            NodeResult::of(vec![image(inputs)])
+        }
+        "Raises" => {
+            return Err(NodeFailure::error(&inputs.text("etype", "RuntimeError"), inputs.text("message", "")));
+        }
         "TestAsync" => {
             let count = inputs.int("steps", 4).max(1);
             let seconds = inputs.float("seconds", 0.4);

@@ -125,6 +125,8 @@ pub struct Faults {
     pub execution_oom: Times,
     /// The next prompt that starts reports `ExecutionBlocked` and then succeeds.
     pub execution_blocked: Times,
+    /// The next node that uses the GPU fails with a CUDA error, and so does every later one until the process restarts.
+    pub gpu_breaks: Times,
     /// The worker ends when it takes the next prompt, which is accepted but never runs.
     pub zombie: Times,
     /// Duration of a pause (gc) after a prompt, at most once per `gc_every_ms`, ms.
@@ -167,6 +169,7 @@ impl Default for Faults {
             execution_error: Times::Never,
             execution_oom: Times::Never,
             execution_blocked: Times::Never,
+            gpu_breaks: Times::Never,
             zombie: Times::Never,
             gc_pause_ms: 0,
             gc_every_ms: 10_000,

@@ -107,7 +107,7 @@ fn peak_memory_kib(pid: u32) -> u64 {
 /// [14b] A prompt without signs of life ends in time.
 #[tokio::test]
 async fn a_stuck_prompt_ends_as_stalled() {
-    let stack = Stack::start_with(1, 1, &[("SHUZHIREN_STALL_TIMEOUT", "2s")]).await;
+    let stack = Stack::start_with(1, 1, &[("SHUZHIREN_SILENT_TIMEOUT", "2s")]).await;
     let stuck = json!({"1": {"class_type": "TestSleep", "inputs": {"seconds": 60.0, "seed": 1}}});
     let id = stack.client.submit(json!({"workflow": stuck, "maxAttempts": 1})).await;
     let task: Value = stack.client.wait_ended(&id).await;

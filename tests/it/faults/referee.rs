@@ -157,11 +157,12 @@ fn check_end(entry: &Entry, task: &Value, runs: &Executions, allow: Allow, viola
     if allow.attempts {
         excuses.push(End::Died);
     }
-    if entry.kind == Kind::Hungry {
+    if matches!(entry.kind, Kind::Hungry | Kind::Fails) {
         excuses.push(End::Failed);
     }
     runs.unexcused(id, &excuses).into_iter().for_each(|what| violation(format!("I3: {what}")));
-    let attempts_max = if entry.kind == Kind::Hungry { 2 } else { 1 };
+    // Whether the failure of a node is the machine's is decided on another instance.
+    let attempts_max = if matches!(entry.kind, Kind::Hungry | Kind::Fails) { 2 } else { 1 };
     if !allow.attempts && task["attempt"].as_u64() > Some(attempts_max) {
         violation(format!("task {id} used attempts that nothing excuses"));
     }

@@ -7,6 +7,7 @@ mod eligibility;
 mod files;
 mod leases;
 mod lists;
+mod quarantine;
 mod quotas;
 mod repair;
 mod workflows;
@@ -45,6 +46,7 @@ pub fn mutants() -> Vec<&'static Mutant> {
         early_outputs::MUTANTS,
         leases::MUTANTS,
         lists::MUTANTS,
+        quarantine::MUTANTS,
         quotas::MUTANTS,
     ]
     .into_iter()

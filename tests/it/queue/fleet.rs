@@ -69,7 +69,8 @@ pub async fn an_instance_is_known_by_its_report(world: &World) {
     let id = world.enqueue().await;
     world.claim(&lease).await.unwrap();
     report.last_heartbeat_ms = world.now_ms();
-    let status = InstanceStatus { id: one.clone(), enabled: true, leased: true, tasks: vec![id], report };
+    let status =
+        InstanceStatus { id: one.clone(), enabled: true, leased: true, tasks: vec![id], report, quarantine: None };
     assert_eq!(world.queue.instances(&[two.clone(), one.clone()]).await.unwrap(), [None, Some(status.clone())]);
     // The next check fails: the reporter keeps the last good heartbeat.
     world.advance(Duration::from_secs(1));

@@ -12,6 +12,7 @@ import { memoryBar, phaseBadge } from '../components/ui/badges.js';
 import { enableSwitch } from '../components/fleet/enable-switch.js';
 import { emptyPanel, failedPanel, loadingPanel } from '../components/ui/panels.js';
 import { icon } from '../components/ui/icons.js';
+import { toast, toastError } from '../components/ui/toast.js';
 
 export function instance(root, { path }, scope) {
   const id = path[1];
@@ -53,7 +54,8 @@ export function instance(root, { path }, scope) {
     container.drawn = key;
     setChildren(
       container,
-      current.lastError && current.phase !== 'up'
+      current.quarantine && current.phase === 'quarantined' ? quarantinePanel(current, source.refresh) : null,
+      current.lastError && !['up', 'quarantined'].includes(current.phase)
         ? h(
             'div',
             { class: 'note-panel', data: { level: current.phase === 'down' ? 'bad' : 'warn' } },
@@ -67,6 +69,37 @@ export function instance(root, { path }, scope) {
   const source = resource(scope, (signal) => call('GET', `instances/${encodeURIComponent(id)}`, { signal }), draw);
   scope.add(subscribe('instances', (ids) => (ids.has(id) || ids.has('')) && source.refreshSoon(1_000)));
   source.refresh();
+}
+
+/** The reason of a quarantine, and a button that ends it. */
+function quarantinePanel(item, refresh) {
+  const { message, exceptionType, nodeId, nodeType, since, nextTrialAt } = item.quarantine;
+  const place = [nodeType, nodeId].filter(Boolean).join(' ');
+  const button = h('button', { type: 'button', class: 'button' }, t('instance.release'));
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    try {
+      await call('POST', `instances/${encodeURIComponent(item.id)}/release`);
+      toast('good', t('instance.released', { id: item.id }));
+      refresh();
+    } catch (error) {
+      toastError(error);
+      button.disabled = false;
+    }
+  });
+  return h(
+    'div',
+    { class: 'note-panel', data: { level: 'bad' } },
+    icon('alert'),
+    h(
+      'div',
+      {},
+      h('strong', {}, t('instance.quarantine')),
+      h('p', {}, [place, exceptionType, message].filter(Boolean).join(': ')),
+      h('p', {}, t('instance.quarantine.next', { since: fullTime(since), at: timeOfDay(nextTrialAt) })),
+      button,
+    ),
+  );
 }
 
 function detailsPanel(item) {
@@ -110,7 +143,7 @@ function historyPanel(changes) {
           changes.map((change) =>
             h(
               'li',
-              { data: { kind: { up: 'completed', down: 'failed', suspect: 'warn', draining: 'cancelled' }[change.phase] } },
+              { data: { kind: { up: 'completed', down: 'failed', suspect: 'warn', quarantined: 'failed', draining: 'cancelled' }[change.phase] } },
               h('span', { class: 'step-dot', 'aria-hidden': 'true' }),
               h(
                 'div',

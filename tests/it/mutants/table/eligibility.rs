@@ -85,7 +85,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "requeue",
-        "  redis.call('HSET', task_key(id), 'only', only)\n",
+        "  fields[#fields + 1], fields[#fields + 2] = 'only', only\n",
         "",
         "an_instance_that_cannot_run_a_task_restricts_it_to_others",
     ),

@@ -101,7 +101,7 @@ function tile(instance) {
       setAttr(element, 'data-busy', next.busy);
       const update = next.currentTaskId ? latestUpdate(next.currentTaskId) : null;
       const isRunning = next.currentTaskId && update?.status === 'running';
-      const label = next.currentTaskId ?? (phase === 'down' || phase === 'suspect' ? next.lastError : '') ?? '';
+      const label = next.currentTaskId ?? (['down', 'quarantined', 'suspect'].includes(phase) ? next.lastError : '') ?? '';
       if (label !== drawnWork) {
         drawnWork = label;
         setChildren(

@@ -5,8 +5,8 @@ import { phaseOf } from '../ui/badges.js';
 /** Age of the oldest waiting task that counts as a problem. */
 const LONG_WAIT_MS = 60_000;
 
-/** Whether an instance is enabled, but down or suspect. */
-export const hasProblem = (instance) => instance.enabled && ['down', 'suspect'].includes(phaseOf(instance));
+/** Whether an instance is enabled, but down, quarantined or suspect. */
+export const hasProblem = (instance) => instance.enabled && ['down', 'quarantined', 'suspect'].includes(phaseOf(instance));
 
 /**
  * `health` is the answer of `GET /api/health`, or null.
@@ -22,7 +22,7 @@ export function findProblems(overview, instances, health) {
     else if (enabled.every((item) => !item.alive)) found.push({ about: 'queue', level: 'bad', kind: 'none_alive' });
     for (const instance of enabled.filter(hasProblem)) {
       const phase = phaseOf(instance);
-      found.push({ about: 'instance', level: phase === 'down' ? 'bad' : 'warn', kind: phase, instance });
+      found.push({ about: 'instance', level: phase === 'suspect' ? 'warn' : 'bad', kind: phase, instance });
     }
   }
   if (overview?.warnings?.includes('queue_memory_full')) found.push({ about: 'queue', level: 'bad', kind: 'memory_full' });

@@ -7,6 +7,9 @@ import { t } from '../../base/i18n.js';
 const FORMS = [
   [/^retry at (\S+), after attempt (\d+) failed/, 'waiting.retry', ['at', 'attempt']],
   [/^an instance to (?:begin|start)/, 'waiting.instance', []],
+  [/^(\S+) to begin: (\d+) prompts? of somebody else/, 'waiting.foreign', ['instance', 'n']],
+  [/^its instance (\S+): down since (\S+);/, 'waiting.instanceDown', ['instance', 'at']],
+  [/^(\S+): after the last attempt it is tried there/, 'waiting.preferred', ['instance']],
   [/^(\S+) to (?:begin|start)/, 'waiting.start', ['instance']],
   [/^(\S+) to (?:answer|respond)/, 'waiting.response', ['instance']],
   [/^free space: /, 'waiting.diskLow', []],
@@ -17,6 +20,11 @@ const FORMS = [
   [/^an instance: (?:all \d+ are|the only one is) disabled/, 'waiting.allDisabled', []],
   [/^an instance: none of the (\d+) enabled/, 'waiting.noneAlive', ['n']],
   [/^an instance; only /, 'waiting.instance', []],
+  [
+    /^a healthy instance: (?:its only instance|all \d+ instances are quarantined,) (\S+) (?:is quarantined )?since (\S+?): (.+); (?:next trial|the next trial|a trial)/,
+    'waiting.quarantined',
+    ['instance', 'at', 'reason'],
+  ],
   [/^a healthy instance: /, 'waiting.allSuspect', []],
   [/^a free instance: (?:all (\d+) are|the only one is) busy/, 'waiting.allBusy', ['n']],
   [/^another instance: /, 'waiting.otherInstance', []],

@@ -15,7 +15,7 @@ export function statusBadge(status) {
   return { element, update };
 }
 
-/** Returns the phase to show: `up`, `suspect`, `down`, `draining`, or `off` if the instance is disabled and idle. */
+/** Returns the phase to show: `up`, `suspect`, `quarantined`, `down`, `draining`, or `off` if the instance is disabled and idle. */
 export function phaseOf(instance) {
   if (!instance.enabled && !(instance.phase === 'draining' && instance.busy)) return 'off';
   return instance.phase;

@@ -1,0 +1,20 @@
+-- Ends the quarantine of an instance: its process was restarted, or the operator says so. The next one begins with the
+-- first delay again.
+--
+-- KEYS[1] root     of the namespace
+-- ARGV[1] instance
+-- ARGV[2] token    of its lease, '' = the operator
+-- Returns {'done'} | {'none'} (was not quarantined) | {'fenced'}
+local instance, token = ARGV[1], ARGV[2]
+
+if token ~= '' and is_fenced(instance, token) then
+  return { 'fenced' }
+end
+local now = now_ms()
+local was_quarantined = end_quarantine(instance, now)
+redis.call('HDEL', instance_key(instance), 'ended_at', 'trials')
+if not was_quarantined then
+  return { 'none' }
+end
+publish_instance(instance, now, true)
+return { 'done' }
