@@ -1,7 +1,7 @@
 //! Connecting: usable and unusable servers, and the durability that a server can give.
 
 use super::faults::{block_on, connect};
-use crate::support::{TestRedis, eventually, raw::RawRedis, world::new_task};
+use crate::support::{RedisPair, TestRedis, raw::RawRedis, world::new_task};
 use shuzhiren::{
     queue::Error,
     settings::{Durability, RedisSettings, Secret},
@@ -20,6 +20,7 @@ fn unusable_settings_are_reported_at_start() {
             redis_ca: None,
             namespace: namespace.to_owned(),
             durability,
+            durability_replicas: 1,
         };
         let good = format!("redis://:right@127.0.0.1:{port}");
         let local = Durability::Local;
@@ -88,14 +89,7 @@ fn replica_durability_waits_for_a_replica() {
 #[test]
 fn a_replica_confirms_many_writes_together() {
     block_on(async {
-        let port = free_port();
-        let primary = TestRedis::start_with(&["--port", &port.to_string()]);
-        let replica = TestRedis::start_with(&["--replicaof", &format!("127.0.0.1 {port}")]);
-        eventually("the replica is in step", Duration::from_secs(20), async || {
-            let info = RawRedis::connect(&primary.socket()).run(&["INFO", "replication"]).text();
-            info.contains("state=online").then_some(())
-        })
-        .await;
+        let RedisPair { primary, replica, .. } = RedisPair::start().await;
         let settings = RedisSettings { durability: Durability::Replica, ..primary.settings() };
         let queue = connect(&settings).await.unwrap();
         let writes = (0..200).map(|_| {

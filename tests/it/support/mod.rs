@@ -20,7 +20,7 @@ pub mod web;
 pub mod workflow;
 pub mod world;
 
-pub use redis::TestRedis;
+pub use redis::{RedisPair, TestRedis};
 
 use std::{future::Future, net::TcpListener, time::Duration};
 

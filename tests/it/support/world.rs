@@ -61,6 +61,7 @@ impl World {
             redis_ca: None,
             namespace,
             durability: Durability::Local,
+            durability_replicas: 1,
         };
         static SCRIPTS: OnceLock<Scripts> = OnceLock::new();
         let scripts = SCRIPTS.get_or_init(|| {
