@@ -60,7 +60,8 @@ pub async fn a_delayed_task_is_cancelled(world: &World) {
     audit(world, 1).unwrap();
     world.advance(Duration::from_secs(10));
     janitor(world).await;
-    assert_eq!(world.task(id).await.state, TaskState::Cancelled);
+    let task = world.task(id).await;
+    assert_eq!((task.state, task.retry_at_ms), (TaskState::Cancelled, None));
     audit(world, 1).unwrap();
 }
 

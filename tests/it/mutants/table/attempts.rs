@@ -78,6 +78,12 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("lib/end_task", "  redis.call('ZREM', root .. 'delayed', task.id)\n", "", "a_delayed_task_is_cancelled"),
     mutant(
         "lib/end_task",
+        "    redis.call('HDEL', task_key(task.id), 'retry_at')\n",
+        "",
+        "a_delayed_task_is_cancelled",
+    ),
+    mutant(
+        "lib/end_task",
         "  redis.call('ZREM', root .. 'start-by', task.id)\n",
         "",
         "ended_tasks_are_collected_without_a_trace",

@@ -24,6 +24,7 @@ pub const MUTANTS: &[Mutant] = &[
         "    break\n",
         "a_batch_with_a_missing_file_is_refused_as_a_whole",
     ),
+    mutant("enqueue_batch", "  task.batch = '1'\n", "", "a_batch_lists_only_its_own_tasks"),
     mutant("lib/accept", "    add_entry(batch_key(id), now, id)\n", "", "a_batch_is_accepted_once_and_as_a_whole"),
     mutant("batch", "percent = percent + 100", "percent = percent", "a_batch_summary_counts_its_tasks"),
     mutant("batch", "math.max(updated, tonumber(task[2]))", "tonumber(task[2])", "a_batch_summary_counts_its_tasks"),
