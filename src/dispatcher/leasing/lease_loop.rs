@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// Timeout of one update.
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval between two reads of the config, whose changes are also announced.
+const CONFIG_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval between two reads of the operator's switches, whose changes are also announced.
 const SWITCHES_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest time between two reads of the instances of all leases, whose number is read every time.
@@ -44,6 +46,8 @@ struct Roster {
     instances: Arc<Registry>,
     actors: BTreeMap<InstanceId, Actor>,
     config: FleetConfig,
+    /// Time of the last read of the config; `None` = a change was announced.
+    config_read: Option<Instant>,
     /// Time of the last read of the switches.
     switches_read: Option<Instant>,
     /// Instances that have, or had, a lease.
@@ -60,6 +64,7 @@ pub(crate) async fn run(shared: Arc<Shared>, instances: Arc<Registry>, readiness
         instances,
         actors: BTreeMap::new(),
         config: FleetConfig::default(),
+        config_read: None,
         switches_read: None,
         leased: BTreeSet::new(),
         leased_read: None,
@@ -77,7 +82,7 @@ pub(crate) async fn run(shared: Arc<Shared>, instances: Arc<Registry>, readiness
         let delay = UPDATE_INTERVAL + jitter(UPDATE_INTERVAL / 5);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = shared.config_changed.notified() => {}
+            () = shared.config_changed.notified() => roster.config_read = None,
             () = stop.cancelled() => {}
         }
     }
@@ -94,9 +99,7 @@ impl Roster {
         let ttl = self.shared.parts.settings.lease_ttl;
         let mut dispatchers: BTreeSet<String> =
             self.queue().heartbeat(&self.shared.name, ttl.max(HEARTBEAT_TTL_MIN)).await?.into_iter().collect();
-        if let Some(config) = self.queue().config_unless(self.config.version).await? {
-            self.config = config;
-        }
+        self.read_config().await?;
         let targets: BTreeMap<InstanceId, Target> =
             self.config.targets().into_iter().map(|target| (target.id.clone(), target)).collect();
         self.update_actors(&targets);
@@ -122,6 +125,17 @@ impl Roster {
                 actor.hand_over();
             }
         }
+        Ok(())
+    }
+
+    async fn read_config(&mut self) -> Result<()> {
+        if self.config_read.is_some_and(|at| at.elapsed() < CONFIG_INTERVAL) {
+            return Ok(());
+        }
+        if let Some(config) = self.queue().config_unless(self.config.version).await? {
+            self.config = config;
+        }
+        self.config_read = Some(Instant::now());
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The memory of Redis, read once a second by every process. The same call notices a Redis that lost our data while the
+//! The memory of Redis, read every two seconds by every process. The same call notices a Redis that lost our data while the
 //! process is idle.
 
 use super::{script_call::ScriptCaller, scripts::Verb};
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Interval of the reads.
-const READ_EVERY: Duration = Duration::from_secs(1);
+const READ_EVERY: Duration = Duration::from_secs(2);
 /// Share of `maxmemory` from which on nothing is accepted, percent.
 const FULL_PERCENT: u64 = 90;
 /// Share of `maxmemory` below which tasks are accepted again, percent.

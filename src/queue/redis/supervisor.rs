@@ -22,9 +22,9 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Longest time without an answer; then the connection is given up.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// Interval of the supervisor's own PING.
+/// Time without an answer after which the supervisor sends a PING of its own.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// The same while the connection is being repaired.
+/// The same while the connection is being repaired; also the shortest pause between two looks at the last answer.
 const ASK_IN_REPAIR: Duration = Duration::from_millis(250);
 /// Interval at which overdue answers are looked for.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -87,10 +87,14 @@ async fn until_ill(connection: &Connection, running: &mut Running) {
     }
 }
 
-/// Sends a PING at this interval; never returns.
+/// Sends a PING this long after the last answer; never returns. Events are no answers, and do not prove a subscription to
+/// all channels.
 async fn keep_asking(connection: &Connection, interval: Duration) {
     loop {
-        tokio::time::sleep(interval).await;
+        tokio::time::sleep(interval.saturating_sub(connection.unanswered_for()).max(ASK_IN_REPAIR)).await;
+        if connection.unanswered_for() < interval {
+            continue;
+        }
         if let Ok(answer) = connection.ping(SILENCE_MAX).await
             && connection.purpose() == Purpose::Events
             && !matches!(answer, Value::Array(_))
