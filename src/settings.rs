@@ -112,6 +112,9 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("`{text}` is not a number of bytes; write it like 512mb or 4gb"))
 }
 
+/// Largest number of replicas that may be asked to confirm a write.
+const DURABILITY_REPLICAS_MAX: i64 = 16;
+
 /// Durability of an acknowledged write; [`crate::queue`] describes the guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Durability {
@@ -120,7 +123,7 @@ pub enum Durability {
     Local,
     /// On Redis' disk: appendfsync always, or Redis 7.2 and later. A killed Redis loses nothing.
     Fsync,
-    /// On a replica: with one replica, nothing is lost even with the primary and its disk.
+    /// On replicas (`--durability-replicas`): if all replicas confirm, nothing is lost even with the primary and its disk.
     Replica,
 }
 
@@ -178,6 +181,11 @@ pub struct RedisSettings {
     /// A write without this durability is answered with 503: repeat it with the same Idempotency-Key.
     #[arg(long, env = "SHUZHIREN_DURABILITY", value_name = "LEVEL", value_enum, default_value = "local")]
     pub durability: Durability,
+    /// Number of replicas that must confirm a write at durability `replica`
+    ///
+    /// Set it to the number of all replicas: then no failover loses an acknowledged task. While fewer are connected, writes are answered with 503.
+    #[arg(long, env = "SHUZHIREN_DURABILITY_REPLICAS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=DURABILITY_REPLICAS_MAX))]
+    pub durability_replicas: u32,
 }
 
 /// Limits of the queue, applied by every process.

@@ -85,7 +85,7 @@ fn queue_findings(diagnosis: &Diagnosis, durability: Durability) -> Vec<Finding>
                     "local (a task confirmed with 200 may be lost if Redis is killed within 2 s, unless appendfsync is always)"
                 }
                 Durability::Fsync => "fsync (a task confirmed with 200 is on its disk)",
-                Durability::Replica => "replica (a task confirmed with 200 is on a replica too)",
+                Durability::Replica => "replica (a task confirmed with 200 is on every replica too)",
             };
             vec![Finding::ok("redis.queue", format!("can hold a queue; durability {durability}"))]
         }

@@ -27,11 +27,19 @@
 //! |---|---|---|---|
 //! | `local` | Redis has it | with `appendfsync everysec` up to 2 s of accepted tasks are lost; with `always` none | writes not yet replicated are lost |
 //! | `fsync` | its disk has it (`appendfsync always`, or WAITAOF of Redis 7.2 and later) | nothing is lost | writes not yet replicated are lost |
-//! | `replica` | a replica has it (WAIT) | nothing is lost if the replica takes over | nothing is lost with one replica |
+//! | `replica` | `--durability-replicas` replicas have it (WAIT) | nothing is lost if one of them takes over | the same |
 //!
-//! WAIT asks for one replica. With several, a failover may promote another than the one that confirmed: a primary that
-//! was paused for about as long as the Sentinels wait can have a write confirmed by a replica that does not follow the
-//! new primary yet, and that write is lost. `min-replicas-to-write` set to the number of replicas makes this window small.
+//! Nothing is lost if the number is that of all replicas, also those with `replica-priority 0`: WAIT does not say which of
+//! them confirmed. With a smaller one a failover may promote a replica that did not confirm: a primary that was paused for about as long as the Sentinels
+//! wait can have a write confirmed by a replica that does not follow the new primary yet, and that write is lost. The
+//! check of the server warns about it. While fewer replicas are connected than must confirm, writes get 503 and claimed
+//! tasks wait: after a failover, until the old primary is back or the number is lowered.
+//!
+//! The same confirmation is needed for a claim before its prompt is submitted (`check_claim.lua`): a dispatcher that is cut
+//! off together with the old primary submits nothing, because that primary cannot confirm, and the new one gives the task
+//! to another instance. Prompts submitted before are found at their instance. With `fsync` on a Redis that syncs its file
+//! once a second claims are not confirmed: a claim lost with its dispatcher and with the last second of that file may run
+//! again.
 //!
 //! A write that was not confirmed in time is a 503; the client repeats it with the same `Idempotency-Key`. No script is
 //! ever applied in part. If Redis loses writes, no task ends in an impossible state and no instance gets stuck:
@@ -45,7 +53,7 @@
 //!
 //! # Connections
 //!
-//! Each connection has a supervisor (`redis/supervisor`). It asks with a PING of its own every 2 s, and gives up a
+//! Each connection has a supervisor (`redis/supervisor`). It asks with a PING after 2 s without an answer, and gives up a
 //! connection whose oldest command has no answer for 5 s: fred reconnects it, with a new discovery; if that has no answer
 //! within 2.5 s, a new client takes its place. Users take the current client for each call. ASK is not followed: while the
 //! slot is being moved key by key, a script must not run at the other node.
@@ -97,7 +105,7 @@
 //! | `uses:<file>`, `held:<file>` | SET | live tasks, published versions (`name@3`) that need a file |
 //! | `made:<task>`, `orphans` | SET, ZSET | outputs of a task; objects to delete |
 //! | `given-up`, `given-up:<task>` | SET | tasks, and the many files of their abandoned attempts, to be deleted |
-//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second; failed logins; elected process; Redis' run id, installation |
+//! | `throughput`, `login:<scope>`, `duty:<name>`, `meta` | | completions by second; failed logins; elected process; Redis' run id, installation, mark of confirmed writes |
 //! | `installation:<id>` | STRING | time from which tasks may be claimed; every script refuses if it is not there |
 //! | `preview:<task>`, `preview-wanted:<task>` | STRING | latest preview of a running task; mark that a client watches |
 //! | `events` | channel | all events |
@@ -153,7 +161,9 @@ use redis::{
     keys::Root,
     link::Link,
     memory::Memory,
+    recheck::Recheck,
     script_call::{Reply, ScriptCaller, switch, with_timeout},
+    server_check::Demand,
 };
 use std::{
     fmt,
@@ -239,20 +249,21 @@ impl Queue {
         let link = Link::new(config, &root);
         let pool = Arc::new(link.command_pool().await?);
         let mut caller = ScriptCaller { pool, scripts, root, installation: None };
-        let confirm = redis::server_check::check(&caller, settings.durability).await?;
+        let demand = Demand::from(settings);
+        let (confirm, recheck) = redis::server_check::check(&caller, demand).await?;
         let client = caller.pool.next().client();
-        redis::cluster_check::check(link.config(), &client, caller.root.slot(), settings.durability).await?;
+        redis::cluster_check::check(link.config(), &client, caller.root.slot(), demand).await?;
         let changes = caller.pool.all().map(redis::connection::Connection::changes).collect();
         let mut booted =
             caller.call(Verb::CheckRedisRestart, vec![Token::new().as_str().into(), switch(false)]).await?;
         let installation = Arc::new(Installation::new(&caller.root, booted.parse()?));
         caller.installation = Some(Arc::clone(&installation));
-        let durable = Durable::connect(&link, caller.root.slot(), confirm).await?.map(Arc::new);
+        let durable = Durable::connect(&link, &caller, confirm).await?.map(Arc::new);
         let payload_quota = Arc::<PayloadQuota>::default();
         let batcher = EnqueueBatcher::start(caller.clone(), durable.clone(), limits.waiting_max, payload_quota.clone());
         let memory = Arc::new(Memory::default());
         let watchers = [
-            AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), settings.durability, changes))),
+            AbortOnDropHandle::new(tokio::spawn(watch(caller.clone(), (demand, recheck), changes))),
             AbortOnDropHandle::new(tokio::spawn(redis::memory::watch(caller.clone(), Arc::clone(&memory)))),
         ];
         let inner =
@@ -318,6 +329,12 @@ impl Queue {
         }
     }
 
+    /// The clients whose confirmation a claim needs before its prompt is submitted: a dispatcher that is cut off together
+    /// with an old primary would otherwise run what the new one gives to another dispatcher.
+    fn claims_durably(&self) -> Option<&Durable> {
+        self.inner.durable.as_deref().filter(|durable| durable.confirms_at_once())
+    }
+
     fn batcher(&self) -> &EnqueueBatcher {
         &self.inner.batcher
     }
@@ -353,10 +370,9 @@ impl Queue {
 /// Checks the server once a minute, and after every reconnect: it may be a new process (then leases get new deadlines) or another server.
 async fn watch(
     caller: ScriptCaller,
-    durability: crate::settings::Durability,
+    (demand, mut recheck): (Demand, Recheck),
     mut changes: Vec<tokio::sync::watch::Receiver<u64>>,
 ) {
-    let mut recheck = redis::server_check::Recheck::default();
     loop {
         let changed = futures_util::future::select_all(changes.iter_mut().map(|change| Box::pin(change.changed())));
         tokio::select! {
@@ -364,7 +380,7 @@ async fn watch(
                 return;
             },
             () = tokio::time::sleep(RECHECK) => {
-                recheck.run(&caller, durability).await;
+                recheck.run(&caller, demand).await;
                 continue;
             }
         }
@@ -373,7 +389,7 @@ async fn watch(
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "redis reconnected but not answering yet"),
         }
-        recheck.run(&caller, durability).await;
+        recheck.run(&caller, demand).await;
     }
 }
 

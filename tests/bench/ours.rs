@@ -31,6 +31,7 @@ pub async fn queue(url: &str) -> Queue {
         redis_ca: None,
         namespace: NAMESPACE.to_owned(),
         durability: Durability::Local,
+        durability_replicas: 1,
     };
     let limits = QueueLimits { waiting_max: 0, keep_tasks: Duration::from_secs(86_400) };
     Queue::connect(&settings, limits).await.unwrap()

@@ -3,9 +3,10 @@
 use super::{context::AttemptContext, stage_error::StageError, watchdog::Away};
 use crate::{
     comfy::{Error, PromptStatus, Submitted},
-    dispatcher::{instance::state::Instance, shared::lock},
+    dispatcher::{instance::state::Instance, redis_retry::until_answered, shared::lock},
     graph::Workflow,
     metrics,
+    queue::Written,
     task::{Failure, FailureKind},
 };
 use serde_json::value::RawValue;
@@ -32,6 +33,7 @@ const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) -> Result<(), StageError> {
     let body = workflow.to_json();
     context.spans.enter_run(&context.instance, context.prompt);
+    confirm_claim(context).await?;
     for post in 1..=POSTS_MAX {
         // A process that was paused or cut off must not act on a lease that another dispatcher may own by now.
         while !context.instance.clock.may_act() {
@@ -77,6 +79,22 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
         context.may_have_copy = true;
     }
     Err(give_up_in_doubt(context, "submitting failed".to_owned()).await)
+}
+
+/// Waits until the claim would survive a failover. A dispatcher that is cut off together with the old primary waits here
+/// until it reaches the new one, which has given the task to another instance.
+async fn confirm_claim(context: &AttemptContext) -> Result<(), StageError> {
+    let (instance, claim) = (&context.instance, &context.claim);
+    let confirm = || instance.queue().confirm_claim(&instance.lease, claim.task, claim.attempt);
+    let written = tokio::select! {
+        written = until_answered(context.call("check_claim"), confirm) => written,
+        () = context.signals.cancelled.cancelled() => return Err(StageError::NotOurs),
+    };
+    match written {
+        Written::Done | Written::Retrying => Ok(()),
+        Written::AlreadyEnded(_) | Written::NotThisAttempt => Err(StageError::NotOurs),
+        Written::Fenced => Err(StageError::LeaseLost),
+    }
 }
 
 /// Posts the prompt. A cancel does not wait for the answer: the prompt may be running already, so cancel requests are

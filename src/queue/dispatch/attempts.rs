@@ -89,6 +89,13 @@ impl Queue {
         Ok(known.unwrap_or_default())
     }
 
+    /// Returns once the claim of an attempt is as durable as an acknowledged task, so that its prompt may be submitted.
+    /// Answers at once if a reply of Redis is confirmation enough.
+    pub async fn confirm_claim(&self, lease: &Lease, task: TaskId, attempt: Attempt) -> Result<Written> {
+        let Some(durable) = self.claims_durably() else { return Ok(Written::Done) };
+        written(durable.call(&self.inner.caller, Verb::CheckClaim, fence(lease, task, attempt)).await?)
+    }
+
     /// Returns the running time of a task by Redis' clock; zero if it is not running.
     pub async fn running_time(&self, task: &Task) -> Result<Duration> {
         let Some(started_ms) = task.started_ms else { return Ok(Duration::ZERO) };

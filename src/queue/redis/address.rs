@@ -110,6 +110,7 @@ mod tests {
             redis_ca: None,
             namespace: "test".to_owned(),
             durability: Durability::Local,
+            durability_replicas: 1,
         }
     }
 

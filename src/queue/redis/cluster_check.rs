@@ -3,7 +3,7 @@
 use super::{
     connect,
     script_call::from_fred,
-    server_check::{ServerInfo, setting_of},
+    server_check::{Demand, ServerInfo, setting_of},
 };
 use crate::{
     queue::{Error, Result},
@@ -20,8 +20,8 @@ use fred::{
 use std::collections::BTreeSet;
 
 /// Refuses a cluster with a node that cannot give the durability. A node that is down is logged and left out.
-pub(crate) async fn check(config: &Config, client: &Client, slot: u16, durability: Durability) -> Result<()> {
-    if durability != Durability::Fsync || !matches!(config.server, ServerConfig::Clustered { .. }) {
+pub(crate) async fn check(config: &Config, client: &Client, slot: u16, demand: Demand) -> Result<()> {
+    if demand.durability != Durability::Fsync || !matches!(config.server, ServerConfig::Clustered { .. }) {
         return Ok(());
     }
     let command = CustomCommand::new_static("CLUSTER", ClusterHash::Custom(slot), false);
@@ -38,7 +38,7 @@ pub(crate) async fn check(config: &Config, client: &Client, slot: u16, durabilit
         let info = CustomCommand::new_static("INFO", ClusterHash::FirstKey, false);
         let info: String = node.0.custom(info, Vec::<String>::new()).await.map_err(from_fred)?;
         let fsync = setting_of(&node.0, slot, "appendfsync").await?;
-        let validated = ServerInfo::parse(&info).into_primary().validate(durability, fsync.as_deref());
+        let validated = ServerInfo::parse(&info).into_primary().validate(demand, fsync.as_deref());
         validated.map_err(|refusal| Error::Unusable(format!("cluster node {server}: {refusal}")))?;
     }
     Ok(())

@@ -74,7 +74,7 @@ pub async fn diagnose(settings: &RedisSettings) -> Result<Diagnosis> {
     let fsync = server_check::fsync_policy(&caller).await?;
     let packed = server_check::setting(&caller, "hash-max-listpack-value").await?;
     let server_info = ServerInfo::parse(&info);
-    let validated = server_info.validate(settings.durability, fsync.as_deref());
+    let validated = server_info.validate(settings.into(), fsync.as_deref());
     let (round_trip, clock_ahead_ms, now_ms) = time(&caller).await?;
     let number = |name: &str| field(&info, name).parse().unwrap_or(0);
     let failed = |(status, kind): (&str, &'static str)| (field(&info, status) == "err").then_some(kind);

@@ -1,7 +1,9 @@
-//! Writes that are acknowledged only once a replica (`WAIT 1`) or the disk (`WAITAOF 1 0`) has them.
+//! Writes that are acknowledged only once replicas (`WAIT`) or the disk (`WAITAOF 1 0`) have them.
 //!
 //! WAIT blocks its connection, so these writes use clients of their own. One WAIT confirms all writes sent before it on
-//! its connection; writes that arrive meanwhile are confirmed by the next WAIT.
+//! its connection; writes that arrive meanwhile are confirmed by the next WAIT. A mark is written before each: a repeated
+//! call changes nothing, and Valkey and Redis from 7.2 on let WAIT after it confirm what no replica has yet. With the mark,
+//! WAIT covers all earlier writes of any connection, because a server replicates them in order.
 
 use super::{
     connection::Purpose,
@@ -42,6 +44,7 @@ type Confirmed = oneshot::Sender<Result<()>>;
 pub(crate) struct Durable {
     writers: Vec<Writer>,
     next: AtomicUsize,
+    confirm: Confirmation,
     timeout: Duration,
 }
 
@@ -53,7 +56,7 @@ struct Writer {
 
 impl Durable {
     /// Connects the clients; `None` if a reply of Redis is confirmation enough.
-    pub(crate) async fn connect(link: &Link, slot: u16, confirm: Confirmation) -> Result<Option<Self>> {
+    pub(crate) async fn connect(link: &Link, caller: &ScriptCaller, confirm: Confirmation) -> Result<Option<Self>> {
         if confirm == Confirmation::Answer {
             return Ok(None);
         }
@@ -61,10 +64,20 @@ impl Durable {
         for _ in 0..WRITERS {
             let connection = Arc::new(link.open(Purpose::Confirmed).await?);
             let (waiting, asked) = mpsc::channel(BATCH_MAX);
-            let waiter = AbortOnDropHandle::new(tokio::spawn(run_waiter(connection.clone(), slot, confirm, asked)));
+            let waiter =
+                AbortOnDropHandle::new(tokio::spawn(run_waiter(connection.clone(), caller.clone(), confirm, asked)));
             writers.push(Writer { connection, waiting, _waiter: waiter });
         }
-        Ok(Some(Self { writers, next: AtomicUsize::new(0), timeout: longest_wait(confirm) + MARGIN }))
+        Ok(Some(Self { writers, next: AtomicUsize::new(0), confirm, timeout: longest_wait(confirm) + MARGIN }))
+    }
+
+    /// Whether a confirmation takes no longer than a round trip or two. A disk that is written once a second would leave an
+    /// instance idle before each prompt.
+    pub(crate) const fn confirms_at_once(&self) -> bool {
+        match self.confirm {
+            Confirmation::Answer | Confirmation::LocalFsync | Confirmation::Replicas(_) => true,
+            Confirmation::LocalFsyncEverySecond => false,
+        }
     }
 
     /// Returns the timeout of a confirmed write.
@@ -102,13 +115,13 @@ fn stopped() -> Error {
 
 async fn run_waiter(
     connection: Arc<Supervised>,
-    slot: u16,
+    caller: ScriptCaller,
     confirm: Confirmation,
     mut asked: mpsc::Receiver<Confirmed>,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while asked.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let answer = wait(&connection, slot, confirm).await;
+        let answer = Box::pin(wait(&connection, &caller, confirm)).await;
         for confirmed in batch.drain(..) {
             // Fails only if the caller has timed out.
             let _gone = confirmed.send(match &answer {
@@ -122,11 +135,17 @@ async fn run_waiter(
 const fn longest_wait(confirm: Confirmation) -> Duration {
     match confirm {
         Confirmation::LocalFsyncEverySecond => WAIT_EVERYSEC,
-        Confirmation::Answer | Confirmation::LocalFsync | Confirmation::Replica => WAIT,
+        Confirmation::Answer | Confirmation::LocalFsync | Confirmation::Replicas(_) => WAIT,
     }
 }
 
-async fn wait(connection: &Supervised, slot: u16, confirm: Confirmation) -> std::result::Result<(), String> {
+async fn wait(
+    connection: &Supervised,
+    caller: &ScriptCaller,
+    confirm: Confirmation,
+) -> std::result::Result<(), String> {
+    let mark = caller.call_on(connection, Verb::ReplicationMark, Vec::new());
+    mark.await.map_err(|error| error.to_string())?;
     let longest = longest_wait(confirm);
     let ms = longest.as_millis().to_string();
     let (name, args) = match confirm {
@@ -134,10 +153,10 @@ async fn wait(connection: &Supervised, slot: u16, confirm: Confirmation) -> std:
         Confirmation::LocalFsync | Confirmation::LocalFsyncEverySecond => {
             ("WAITAOF", vec!["1".to_owned(), "0".to_owned(), ms])
         }
-        Confirmation::Replica => ("WAIT", vec!["1".to_owned(), ms]),
+        Confirmation::Replicas(count) => ("WAIT", vec![count.to_string(), ms]),
     };
     // In a cluster, to the node that received the write: without a key it would go to any.
-    let command = CustomCommand::new_static(name, ClusterHash::Custom(slot), false);
+    let command = CustomCommand::new_static(name, ClusterHash::Custom(caller.root.slot()), false);
     let options = Options { timeout: Some(longest + MARGIN), ..Options::default() };
     let client = connection.client().with_options(&options);
     let answer = connection.ask(client.custom::<Value, _>(command, args)).await;
@@ -146,9 +165,12 @@ async fn wait(connection: &Supervised, slot: u16, confirm: Confirmation) -> std:
         Value::Array(counts) => counts.first().and_then(Value::as_i64),
         count => count.as_i64(),
     };
-    match (count, confirm) {
-        (Some(1..), _) => Ok(()),
-        (_, Confirmation::Replica) => Err(format!("no replica confirmed within {longest:?}")),
-        _ => Err(format!("the disk did not confirm within {longest:?}")),
+    let count = count.unwrap_or(0);
+    match confirm {
+        Confirmation::Replicas(wanted) if count < i64::from(wanted) => {
+            Err(format!("of {wanted} replicas {count} confirmed within {longest:?}"))
+        }
+        _ if count < 1 => Err(format!("the disk did not confirm within {longest:?}")),
+        _ => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ pub(super) mod installation;
 pub(super) mod keys;
 pub(super) mod link;
 pub(super) mod memory;
+pub(super) mod recheck;
 pub(super) mod script_call;
 pub(super) mod scripts;
 pub(super) mod server_check;

@@ -53,6 +53,7 @@ scripts! {
     BatchCancel = "#!lua flags=allow-oom" "batch_cancel" ["events" "indexes" "end_task"];
     BatchList = "#!lua flags=no-writes" "batch_list" ["list_rows"];
     Cancel = "#!lua flags=allow-oom" "cancel" ["events" "indexes" "end_task"];
+    CheckClaim = "#!lua flags=allow-oom" "check_claim" ["events" "indexes" "attempts"];
     CheckRedisRestart = "#!lua flags=allow-oom" "check_redis_restart" ["redis_restart"];
     Claim = "#!lua" "claim" ["events" "indexes" "attempts"];
     Clock = "#!lua flags=no-writes" "clock" [];
@@ -91,6 +92,7 @@ scripts! {
     ReleaseLease = "#!lua flags=allow-oom" "release_lease" ["events"];
     Renew = "#!lua flags=allow-oom" "renew" [];
     RepairIndex = "#!lua flags=allow-oom" "repair_index" ["events" "indexes" "end_task" "repair"];
+    ReplicationMark = "#!lua flags=allow-oom" "replication_mark" [];
     ReportInstance = "#!lua flags=allow-oom" "report_instance" ["events"];
     Requeue = "#!lua flags=allow-oom" "requeue" ["events" "indexes" "end_task" "attempts" "register_file" "files" "give_back"];
     RestoreClaim = "#!lua flags=allow-oom" "restore_claim" ["events" "indexes" "attempts"];

@@ -2,16 +2,18 @@
 //!
 //! Refused: older than 7.0 · a read-only replica · a memory limit with an eviction policy (it would delete tasks) · a
 //! durability that this server cannot give. Warned about: no append-only file (a restart of Redis loses everything) ·
-//! an eviction policy without a limit · `replica` with no replica connected (writes are refused until there is one).
+//! an eviction policy without a limit · `replica` with fewer replicas connected than must confirm (writes are refused
+//! until there are enough), or with more (one that did not confirm may be promoted).
 
 use super::{
+    recheck::Recheck,
     script_call::{ScriptCaller, from_fred},
     scripts::Verb,
 };
 use crate::{
     metrics,
     queue::{Error, Result},
-    settings::Durability,
+    settings::{Durability, RedisSettings},
 };
 use fred::{
     clients::Client,
@@ -33,8 +35,22 @@ pub(crate) enum Confirmation {
     LocalFsync,
     /// The same, from a server that syncs its file once a second and confirms no sooner.
     LocalFsyncEverySecond,
-    /// `WAIT 1`.
-    Replica,
+    /// `WAIT` for this number of replicas.
+    Replicas(u32),
+}
+
+/// The durability that the settings ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    pub(crate) durability: Durability,
+    /// Number of replicas that confirm a write at durability `replica`.
+    pub(crate) replicas: u32,
+}
+
+impl From<&RedisSettings> for Demand {
+    fn from(settings: &RedisSettings) -> Self {
+        Self { durability: settings.durability, replicas: settings.durability_replicas }
+    }
 }
 
 /// Properties of a server, read from INFO.
@@ -79,7 +95,7 @@ impl ServerInfo {
     /// refuse.
     pub(crate) fn validate(
         &self,
-        durability: Durability,
+        demand: Demand,
         fsync: Option<&str>,
     ) -> std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue> {
         if self.version < VERSION_MIN {
@@ -103,7 +119,7 @@ impl ServerInfo {
             let issue = "redis has no append-only file, when it restarts all tasks are gone";
             warnings.push(ServerIssue::new(issue, "set appendonly yes"));
         }
-        let confirm = match durability {
+        let confirm = match demand.durability {
             Durability::Local => Confirmation::Answer,
             Durability::Fsync if !self.has_aof => {
                 return Err(ServerIssue::new("durability fsync needs an append-only file", "set appendonly yes"));
@@ -121,14 +137,30 @@ impl ServerInfo {
                 return Err(ServerIssue::new(issue, "set appendfsync always, or take redis 7.2 or newer"));
             }
             Durability::Replica => {
-                if self.replicas == 0 {
-                    let issue = "durability replica, but no replica is connected";
-                    warnings.push(ServerIssue::new(issue, "connect one, writes are refused until then"));
-                }
-                Confirmation::Replica
+                warnings.extend(self.replica_warning(demand.replicas));
+                Confirmation::Replicas(demand.replicas)
             }
         };
         Ok((confirm, warnings))
+    }
+
+    /// Compares the number of replicas with the number that confirms a write.
+    fn replica_warning(&self, wanted: u32) -> Option<ServerIssue> {
+        let found = self.replicas;
+        if found < wanted {
+            let issue =
+                format!("durability replica waits for {wanted}, but the number of connected replicas is {found}");
+            return Some(ServerIssue::new(
+                issue,
+                "connect more, or set a smaller number; writes are refused until then",
+            ));
+        }
+        (found > wanted).then(|| {
+            let issue = format!(
+                "of {found} replicas {wanted} must confirm a write: one that did not may be promoted, and the write is lost"
+            );
+            ServerIssue::new(issue, "set --durability-replicas to the number of replicas")
+        })
     }
 }
 
@@ -148,49 +180,22 @@ impl ServerIssue {
     }
 }
 
-/// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`].
-pub(crate) async fn check(caller: &ScriptCaller, durability: Durability) -> Result<Confirmation> {
-    let (confirm, warnings) = validate(caller, durability).await?.map_err(|no| Error::Unusable(no.to_string()))?;
-    for warning in warnings {
-        tracing::warn!(%warning, "redis server check");
-    }
+/// Checks the server that holds our slot. Logs warnings; refuses with [`Error::Unusable`]. Returns the check to repeat.
+pub(crate) async fn check(caller: &ScriptCaller, demand: Demand) -> Result<(Confirmation, Recheck)> {
+    let (confirm, warnings) = validate(caller, demand).await?.map_err(|no| Error::Unusable(no.to_string()))?;
+    let mut recheck = Recheck::default();
+    recheck.report_warnings(warnings);
     metrics::redis_unfit(false);
-    Ok(confirm)
+    Ok((confirm, recheck))
 }
 
-type Validated = std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue>;
+/// Confirmation and warnings, or the reason to refuse.
+pub(super) type Validated = std::result::Result<(Confirmation, Vec<ServerIssue>), ServerIssue>;
 
-async fn validate(caller: &ScriptCaller, durability: Durability) -> Result<Validated> {
+pub(super) async fn validate(caller: &ScriptCaller, demand: Demand) -> Result<Validated> {
     let info = info(caller).await?;
-    let fsync = if durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
-    Ok(ServerInfo::parse(&info).validate(durability, fsync.as_deref()))
-}
-
-/// The check of a running process: its settings may be changed, or another server may take its place.
-#[derive(Debug, Default)]
-pub(crate) struct Recheck {
-    found: Option<String>,
-}
-
-impl Recheck {
-    /// Checks the server. Logs what has changed since the last time.
-    pub(crate) async fn run(&mut self, caller: &ScriptCaller, durability: Durability) {
-        let refusal = match validate(caller, durability).await {
-            Ok(validated) => validated.err().map(|refusal| refusal.to_string()),
-            Err(Error::Unusable(why)) => Some(why),
-            // Unanswered or refused for another reason, which is logged by the calls that it concerns.
-            Err(_unknown) => return,
-        };
-        metrics::redis_unfit(refusal.is_some());
-        if refusal == self.found {
-            return;
-        }
-        match &refusal {
-            Some(issue) => tracing::error!(issue, "redis would be refused at a start; tasks are in danger"),
-            None => tracing::warn!("redis is fit for the queue again"),
-        }
-        self.found = refusal;
-    }
+    let fsync = if demand.durability == Durability::Fsync { fsync_policy(caller).await? } else { None };
+    Ok(ServerInfo::parse(&info).validate(demand, fsync.as_deref()))
 }
 
 /// Reads INFO of the server that holds our slot.
@@ -230,8 +235,11 @@ pub(crate) async fn setting_of(client: &Client, slot: u16, name: &'static str) -
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says by panicking")]
 mod tests {
-    use super::{Confirmation, ServerInfo};
+    use super::{Confirmation, Demand, ServerInfo};
     use crate::settings::Durability;
+
+    const LOCAL: Demand = Demand { durability: Durability::Local, replicas: 1 };
+    const FSYNC: Demand = Demand { durability: Durability::Fsync, replicas: 1 };
 
     fn info(more: &str) -> ServerInfo {
         ServerInfo::parse(&format!(
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_good_server_is_accepted_without_warnings() {
-        assert_eq!(info("").validate(Durability::Local, None).unwrap(), (Confirmation::Answer, vec![]));
+        assert_eq!(info("").validate(LOCAL, None).unwrap(), (Confirmation::Answer, vec![]));
     }
 
     #[test]
@@ -250,27 +258,42 @@ mod tests {
         let replica = ServerInfo { is_replica: true, ..info("") };
         let evicting = ServerInfo { memory_max: 1, eviction: "allkeys-lru".to_owned(), ..info("") };
         for (info, word) in [(old, "too old"), (replica, "replica"), (evicting, "noeviction")] {
-            let refusal = info.validate(Durability::Local, None).unwrap_err().to_string();
+            let refusal = info.validate(LOCAL, None).unwrap_err().to_string();
             assert!(refusal.contains(word), "{refusal}");
         }
     }
 
     #[test]
     fn fsync_needs_always_or_waitaof() {
-        assert!(info("").validate(Durability::Fsync, Some("everysec")).is_err());
-        assert_eq!(info("").validate(Durability::Fsync, Some("always")).unwrap().0, Confirmation::Answer);
+        assert!(info("").validate(FSYNC, Some("everysec")).is_err());
+        assert_eq!(info("").validate(FSYNC, Some("always")).unwrap().0, Confirmation::Answer);
         let newer = ServerInfo { version: (7, 2), ..info("") };
-        let (confirm, warnings) = newer.validate(Durability::Fsync, Some("everysec")).unwrap();
+        let (confirm, warnings) = newer.validate(FSYNC, Some("everysec")).unwrap();
         assert_eq!((confirm, warnings[0].remedy), (Confirmation::LocalFsyncEverySecond, "set appendfsync always"));
         let valkey = ServerInfo { is_valkey: true, ..newer.clone() };
-        assert_eq!(valkey.validate(Durability::Fsync, None).unwrap(), (Confirmation::LocalFsync, vec![]));
-        assert!(ServerInfo { has_aof: false, ..newer }.validate(Durability::Fsync, Some("always")).is_err());
+        assert_eq!(valkey.validate(FSYNC, None).unwrap(), (Confirmation::LocalFsync, vec![]));
+        assert!(ServerInfo { has_aof: false, ..newer }.validate(FSYNC, Some("always")).is_err());
     }
 
     #[test]
-    fn a_missing_append_only_file_or_replica_is_warned_about() {
+    fn a_number_of_replicas_that_loses_or_refuses_writes_is_warned_about() {
+        let check = |connected, replicas| {
+            let info = ServerInfo { replicas: connected, ..info("") };
+            info.validate(Demand { durability: Durability::Replica, replicas }, None).unwrap()
+        };
+        assert_eq!(check(2, 2), (Confirmation::Replicas(2), vec![]));
+        for (connected, wanted, word) in
+            [(0, 1, "writes are refused"), (1, 2, "writes are refused"), (2, 1, "promoted")]
+        {
+            let (confirm, warnings) = check(connected, wanted);
+            assert_eq!(confirm, Confirmation::Replicas(wanted));
+            assert!(warnings.len() == 1 && warnings[0].to_string().contains(word), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_append_only_file_is_warned_about() {
         let bare = ServerInfo { has_aof: false, eviction: "allkeys-lru".to_owned(), ..info("") };
-        assert_eq!(bare.validate(Durability::Local, None).unwrap().1.len(), 2);
-        assert_eq!(info("").validate(Durability::Replica, None).unwrap().1.len(), 1);
+        assert_eq!(bare.validate(LOCAL, None).unwrap().1.len(), 2);
     }
 }

@@ -35,6 +35,8 @@ pub struct Plan {
     pub speed: f64,
     pub redis: RedisPlan,
     pub durability: &'static str,
+    /// Number of replicas that confirm a write at durability `replica`.
+    pub replicas: u32,
 }
 
 impl Default for Plan {
@@ -49,6 +51,7 @@ impl Default for Plan {
             speed: 1.0,
             redis: RedisPlan::One,
             durability: "fsync",
+            replicas: 1,
         }
     }
 }
@@ -210,6 +213,7 @@ fn shared_variables(plan: &Plan, folder: &tempfile::TempDir) -> Vec<(String, Str
     [
         ("SHUZHIREN_STORAGE_URL", format!("file://{}", folder.path().join("files").display())),
         ("SHUZHIREN_DURABILITY", plan.durability.to_owned()),
+        ("SHUZHIREN_DURABILITY_REPLICAS", plan.replicas.to_string()),
         ("SHUZHIREN_LOG", "info,fred=error,shuzhiren=debug".to_owned()),
         ("SHUZHIREN_LOG_FORMAT", "json".to_owned()),
     ]

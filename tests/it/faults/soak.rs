@@ -1,8 +1,7 @@
 //! All faults at random: `bin/test --soak MINUTES [SEED]`. Without it, some twenty seconds with a fixed seed.
 //!
-//! Redis is a Sentinel set with one replica, and the durability is `replica`: the server that takes over has every
-//! acknowledged write. With several replicas it may be another one than the one that confirmed (see `queue`). The
-//! servers have `appendfsync always`, because one that is killed and back before the failover serves its own file.
+//! Redis is a Sentinel set with two replicas, and both must confirm a write: whichever takes over has every acknowledged
+//! write. The servers have `appendfsync always`, because one that is killed and back before the failover serves its own file.
 //!
 //! The seed decides which faults come in which order; their effect depends on the machine.
 
@@ -26,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// Duration of the short form.
 const SHORT: Duration = Duration::from_secs(20);
 const SHORT_SEED: u64 = 3;
+const REPLICAS: usize = 2;
 const POSTERS: u64 = 3;
 /// Mean delay between two submits of one poster: together 150 tasks a minute.
 const POST_EVERY: Duration = Duration::from_millis(1_200);
@@ -47,7 +47,7 @@ fn length_and_seed() -> (Duration, u64) {
 async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
     let (length, seed) = length_and_seed();
     println!("soak of {length:?}, seed {seed}: repeat it with `bin/test --soak MINUTES {seed}`");
-    let redis = RedisPlan::Sentinel { program: None, replicas: 1, options: vec![("appendfsync", "always")] };
+    let redis = RedisPlan::Sentinel { program: None, replicas: REPLICAS, options: vec![("appendfsync", "always")] };
     let plan = Plan {
         apis: 2,
         dispatchers: 3,
@@ -55,6 +55,7 @@ async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
         lease_ttl: Duration::from_secs(3),
         redis,
         durability: "replica",
+        replicas: REPLICAS as u32,
         ..Plan::default()
     };
     let mut cluster = Cluster::start(plan).await;

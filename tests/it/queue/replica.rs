@@ -1,55 +1,48 @@
 //! Failover with the link to the replica cut at the same moment: at durability `replica` no acknowledged write is lost,
 //! and at `local` the remaining data is consistent. (Killing the primary alone loses nothing on one machine.)
 
-use super::{faults::block_on, server_check::free_port};
+use super::faults::{block_on, connect};
 use crate::support::{
-    TestRedis, eventually,
+    RedisPair, TestRedis, eventually,
     lossy::{LossyLink, Upstream},
     raw::RawRedis,
+    servers::server,
     world::{completed, new_task},
 };
 use shuzhiren::{
-    queue::{Acquired, Claimed, Enqueued, Lease, Queue, QueueLimits, TaskQuery, Token, Written},
+    queue::{Acquired, Claimed, Enqueued, Error, Lease, Queue, QueueLimits, TaskQuery, Token, Written},
     settings::{Durability, RedisSettings},
     task::{InstanceId, TaskId, TaskState},
 };
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 const LIMITS: QueueLimits = QueueLimits { waiting_max: 0, keep_tasks: Duration::from_secs(3_600) };
 const WRITERS: usize = 16;
 
 /// A primary, its replica, and the connection between them.
 struct Pair {
-    primary: TestRedis,
-    replica: TestRedis,
+    servers: RedisPair,
     link: LossyLink,
 }
 
 impl Pair {
     async fn start() -> Self {
-        let port = free_port();
-        let primary = TestRedis::start_with(&["--port", &port.to_string()]);
+        let (primary, port) = RedisPair::primary(None);
         let link = LossyLink::start(Upstream::Tcp(port)).await;
-        let replica = TestRedis::start_with(&["--replicaof", &format!("127.0.0.1 {}", link.port)]);
-        eventually("the replica is in step", Duration::from_secs(20), async || {
-            let info = RawRedis::connect(&primary.socket()).run(&["INFO", "replication"]).text();
-            info.contains("state=online").then_some(())
-        })
-        .await;
-        Self { primary, replica, link }
+        Self { servers: RedisPair::follow(primary, port, None, link.port).await, link }
     }
 
     async fn queue(&self, durability: Durability) -> Queue {
-        Queue::connect(&RedisSettings { durability, ..self.primary.settings() }, LIMITS).await.unwrap()
+        Queue::connect(&RedisSettings { durability, ..self.servers.primary.settings() }, LIMITS).await.unwrap()
     }
 
     /// Cuts the link, lets more be written, kills the primary, and promotes the replica.
     async fn fail_over(&mut self) -> Queue {
         self.link.freeze();
         tokio::time::sleep(Duration::from_millis(700)).await;
-        self.primary.kill();
-        RawRedis::connect(&self.replica.socket()).run(&["REPLICAOF", "NO", "ONE"]);
-        Queue::connect(&self.replica.settings(), LIMITS).await.unwrap()
+        self.servers.primary.kill();
+        RawRedis::connect(&self.servers.replica.socket()).run(&["REPLICAOF", "NO", "ONE"]);
+        Queue::connect(&self.servers.replica.settings(), LIMITS).await.unwrap()
     }
 }
 
@@ -117,5 +110,76 @@ fn a_failover_at_local_durability_leaves_a_sound_queue() {
         assert_eq!((counts.pending, counts.running, counts.completed), (0, 0, kept));
         let page = left.list(&TaskQuery { limit: 1, ..TaskQuery::default() }).await.unwrap();
         assert_eq!(page.items[0].state, TaskState::Completed);
+    });
+}
+
+/// A repeated call writes nothing, and WAIT of Valkey and of Redis from 7.2 on covers the writes of its own connection only.
+async fn is_not_confirmed_by_a_repeat(program: Option<&Path>) {
+    let pair = RedisPair::start_program(program).await;
+    let queue = connect(&RedisSettings { durability: Durability::Replica, ..pair.primary.settings() }).await.unwrap();
+    let new = new_task();
+    pair.replica.signal("-STOP");
+    for _ in 0..4 {
+        let refused = queue.enqueue(&new).await.unwrap_err();
+        assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+    }
+    pair.replica.signal("-CONT");
+    let accepted = eventually("the replica confirms", Duration::from_secs(20), async || queue.enqueue(&new).await.ok());
+    assert!(matches!(accepted.await, Enqueued::Replayed(_)));
+    let key = format!("{{test}}:task:{}", new.id);
+    assert_eq!(pair.replica.raw().run(&["EXISTS", &key]).number(), 1);
+}
+
+#[test]
+fn a_repeat_is_not_confirmed_before_a_replica_has_the_task() {
+    block_on(is_not_confirmed_by_a_repeat(None));
+}
+
+#[test]
+fn a_repeat_is_not_confirmed_before_a_replica_of_valkey_has_the_task() {
+    let Some(program) = server("valkey-9") else { return };
+    block_on(is_not_confirmed_by_a_repeat(Some(&program)));
+}
+
+#[test]
+fn as_many_replicas_confirm_as_are_asked_for() {
+    block_on(async {
+        let pair = RedisPair::start().await;
+        let settings =
+            RedisSettings { durability: Durability::Replica, durability_replicas: 2, ..pair.primary.settings() };
+        let queue = connect(&settings).await.unwrap();
+        let new = new_task();
+        let refused = queue.enqueue(&new).await.unwrap_err();
+        assert!(refused.to_string().contains("of 2 replicas 1 confirmed"), "{refused}");
+        let _second = TestRedis::start_with(&["--replicaof", &format!("127.0.0.1 {}", pair.port)]);
+        let accepted = eventually("both confirm", Duration::from_secs(20), async || queue.enqueue(&new).await.ok());
+        assert!(matches!(accepted.await, Enqueued::Replayed(_)));
+    });
+}
+
+/// A claim that no replica has is not confirmed, so that its prompt is not submitted.
+#[test]
+fn a_claim_is_confirmed_by_a_replica() {
+    block_on(async {
+        let pair = RedisPair::start().await;
+        let settings = RedisSettings { durability: Durability::Replica, ..pair.primary.settings() };
+        let queue = connect(&settings).await.unwrap();
+        queue.enqueue(&new_task()).await.unwrap();
+        let lease = Lease { instance: InstanceId::new("gpu:1"), token: Token::new() };
+        queue.acquire(&lease.instance, "d", &lease.token, Duration::from_secs(60)).await.unwrap();
+        pair.replica.signal("-STOP");
+        let Claimed::Task(claim) = queue.claim(&lease, "nonce", 1, 32).await.unwrap() else { panic!("no task") };
+        let confirm = || queue.confirm_claim(&lease, claim.task, claim.attempt);
+        assert!(matches!(confirm().await, Err(Error::Unavailable(_))));
+        pair.replica.signal("-CONT");
+        let confirmed = eventually("the replica confirms", Duration::from_secs(20), async || confirm().await.ok());
+        assert_eq!(confirmed.await, Written::Done);
+        let key = format!("{{test}}:task:{}", claim.task);
+        assert_eq!(pair.replica.raw().run(&["HGET", &key, "state"]).text(), "claimed");
+        // A stale owner is told so, also by a primary that confirms.
+        let stale = Lease { token: Token::new(), ..lease.clone() };
+        assert_eq!(queue.confirm_claim(&stale, claim.task, claim.attempt).await.unwrap(), Written::Fenced);
+        queue.cancel(claim.task).await.unwrap();
+        assert_eq!(confirm().await.unwrap(), Written::AlreadyEnded(TaskState::Cancelled));
     });
 }

@@ -22,6 +22,7 @@ fn at(url: String, durability: Durability) -> RedisSettings {
         redis_ca: None,
         namespace: "test".to_owned(),
         durability,
+        durability_replicas: 1,
     }
 }
 
