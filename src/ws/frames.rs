@@ -256,7 +256,13 @@ mod tests {
 
     #[test]
     fn progress_has_the_documented_fields() {
-        let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 1, nodes_total: 4 };
+        let progress = Progress {
+            percent: 50,
+            current_node: Some("3".to_owned()),
+            nodes_done: 1,
+            nodes_total: 4,
+            ..Progress::default()
+        };
         let (_, value) = sent(TaskChange::Progress(progress)).unwrap();
         assert_eq!(value["type"], "task_progress");
         assert_eq!(value["data"]["progress"], 50);

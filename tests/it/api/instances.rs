@@ -15,6 +15,7 @@ fn report() -> InstanceReport {
         device: Some(Device { name: "cuda:0".to_owned(), vram_total: 24, vram_free: 12 }),
         last_heartbeat_ms: 1_704_067_200_000,
         history: vec![PhaseChange { at_ms: 1_704_067_200_000, phase: Phase::Up, reason: None }],
+        ..InstanceReport::default()
     }
 }
 

@@ -49,7 +49,13 @@ async fn a_task_is_shown_through_its_life() {
     assert_eq!(task["waitingFor"], format!("a dispatcher: none is running; the task has been given to {INSTANCE}"));
 
     assert_eq!(api.queue.start(&lease, claim.task, claim.attempt).await.unwrap(), Written::Done);
-    let progress = Progress { percent: 50, current_node: Some("3".to_owned()), nodes_done: 1, nodes_total: 2 };
+    let progress = Progress {
+        percent: 50,
+        current_node: Some("3".to_owned()),
+        nodes_done: 1,
+        nodes_total: 2,
+        ..Progress::default()
+    };
     api.queue.progress(&lease, claim.task, claim.attempt, &progress).await.unwrap();
     let task = data(&api.get(&path).await);
     assert_eq!(

@@ -185,7 +185,7 @@ pub async fn a_batch_summary_counts_its_tasks(world: &World) {
     world.queue.settle(&lease, claim.task, claim.attempt, &completed()).await.unwrap();
     let claim = world.claim_with_slots(&lease, 9).await.unwrap();
     world.queue.start(&lease, claim.task, claim.attempt).await.unwrap();
-    let half = Progress { percent: 50, current_node: None, nodes_done: 1, nodes_total: 2 };
+    let half = Progress { percent: 50, current_node: None, nodes_done: 1, nodes_total: 2, ..Progress::default() };
     world.queue.progress(&lease, claim.task, claim.attempt, &half).await.unwrap();
     world.advance(Duration::from_secs(7));
     world.queue.cancel(id.task(3)).await.unwrap();

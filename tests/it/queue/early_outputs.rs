@@ -10,7 +10,7 @@ use crate::{
 };
 use shuzhiren::{
     event::TaskChange,
-    queue::{Claim, FileKind, FileRecord, Lease, OutputsAdded, SharedObject, Written},
+    queue::{Claim, FileKind, FileRecord, Lease, OutputsAdded, SettleFacts, SharedObject, Written},
     task::{Attempt, FailureKind, FileId, ObjectId, Outcome, Output, OutputKind, Progress, Task, TaskState},
 };
 

@@ -77,7 +77,13 @@ pub async fn every_change_of_a_task_is_published(world: &World) {
     let (one, two) = (world.lease("gpu:1").await, world.lease("gpu:2").await);
     let first = world.claim(&one).await.unwrap();
     world.queue.start(&one, id, first.attempt).await.unwrap();
-    let progress = Progress { percent: 40, current_node: Some("\"3\"".into()), nodes_done: 2, nodes_total: 5 };
+    let progress = Progress {
+        percent: 40,
+        current_node: Some("\"3\"".into()),
+        nodes_done: 2,
+        nodes_total: 5,
+        ..Progress::default()
+    };
     world.queue.progress(&one, id, first.attempt, &progress).await.unwrap();
     world.queue.settle(&one, id, first.attempt, &failed(FailureKind::Stalled)).await.unwrap();
     world.advance(Duration::from_secs(2));

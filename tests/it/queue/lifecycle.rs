@@ -42,7 +42,8 @@ pub async fn a_task_runs_from_enqueue_to_finish(world: &World) {
     }
     let task = world.task(new.id).await;
     assert_eq!((task.state, task.version, task.started_ms), (TaskState::Running, 3, Some(world.now_ms())));
-    let half = Progress { percent: 50, current_node: Some("3".into()), nodes_done: 1, nodes_total: 2 };
+    let half =
+        Progress { percent: 50, current_node: Some("3".into()), nodes_done: 1, nodes_total: 2, ..Progress::default() };
     assert_eq!(world.queue.progress(&lease, new.id, claim.attempt, &half).await.unwrap(), Written::Done);
     assert_eq!(world.task(new.id).await.progress, half);
     audit(world, 1).unwrap();

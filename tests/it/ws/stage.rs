@@ -167,7 +167,13 @@ impl Dispatcher {
     }
 
     pub async fn progress(&self, (task, attempt): (TaskId, Attempt), percent: u8) {
-        let progress = Progress { percent, current_node: Some("9".to_owned()), nodes_done: 1, nodes_total: 4 };
+        let progress = Progress {
+            percent,
+            current_node: Some("9".to_owned()),
+            nodes_done: 1,
+            nodes_total: 4,
+            ..Progress::default()
+        };
         assert_eq!(self.queue.progress(&self.lease, task, attempt, &progress).await.unwrap(), Written::Done);
     }
 
