@@ -25,7 +25,7 @@ impl LastWords {
     /// Records an event.
     pub(crate) fn record(&mut self, event: &PromptEvent) {
         let words = match event {
-            PromptEvent::QueueRemaining(_) | PromptEvent::Ended(_) => return,
+            PromptEvent::QueueRemaining(_) | PromptEvent::Ended(_) | PromptEvent::Picture { .. } => return,
             PromptEvent::Started(_) => "the prompt started".to_owned(),
             PromptEvent::Cached { nodes, .. } => format!("{} nodes are cached", nodes.len()),
             PromptEvent::Executing { node, .. } => {
