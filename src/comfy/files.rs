@@ -102,11 +102,18 @@ impl Client {
             Some(Ok(reply)) => reply,
             Some(Err(Error::TooLong(reason))) => return Err(Error::Broken(reason)),
             Some(Err(error)) => {
-                let unreadable = |cause: &String| Error::Refused(format!("the input cannot be sent: {cause}"));
-                return Err(progress.source_error.get().map_or(error, unreadable));
+                if let Some(cause) = progress.source_error.get() {
+                    return Err(Error::Refused(format!("the input cannot be sent: {cause}")));
+                }
+                // An instance that has refused a body may close the connection before all of it was sent.
+                let is_too_large = self.body_bytes_max().await.is_some_and(|limit| size_bytes > limit);
+                return Err(if is_too_large { self.too_large().await } else { error });
             }
             None => return Err(stalled(self.http.timeout)),
         };
+        if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
+            return Err(self.too_large().await);
+        }
         match reply.accepted() {
             Ok(reply) => {
                 let name = reply.parse(stored_name).await?;

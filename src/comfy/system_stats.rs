@@ -75,6 +75,23 @@ impl Client {
         Ok(Probe { version, device, upload_bytes_max, has_jobs })
     }
 
+    /// Returns the limit of a request body (`--max-upload-size`), bytes; `None` if the instance does not answer.
+    pub(super) async fn body_bytes_max(&self) -> Option<u64> {
+        let reply = self.http.send(self.http.get("/features"), limits::REPLY_BYTES_MAX).await.ok()?;
+        reply.accepted().ok()?.parse(upload_bytes_max).await.ok()?
+    }
+
+    /// Returns the refusal of a body that is too large, with the limit of this instance and the option that raises it.
+    pub(super) async fn too_large(&self) -> Error {
+        let limit = match self.body_bytes_max().await {
+            Some(bytes) => format!(" (its limit is {bytes} bytes)"),
+            None => String::new(),
+        };
+        Error::Refused(format!(
+            "413: larger than this ComfyUI accepts{limit}: start it with a larger --max-upload-size (in MB)"
+        ))
+    }
+
     /// Reads GET /object_info, every class with its inputs, as strict JSON. It blocks the instance for up to 0.1 s
     /// (protocol §1), so it is read once per start.
     ///

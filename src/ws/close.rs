@@ -32,6 +32,8 @@ impl Close {
     pub const NOT_LOGGED_IN: Self = Self { code: 4401, reason: "not logged in" };
     /// An expired token.
     pub const EXPIRED: Self = Self { code: 4401, reason: "the token has expired" };
+    /// A token in the URL, which is never read.
+    pub const TOKEN_IN_URL: Self = Self { code: 4401, reason: "send the token in a header or message, not in the URL" };
     /// No login within [`Timing::login`](super::limits::Timing).
     pub const LOGIN_TIMEOUT: Self = Self { code: 4408, reason: "no login in time" };
 

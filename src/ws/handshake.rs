@@ -26,6 +26,20 @@ use std::{
 };
 use url::Url;
 
+/// Names of query parameters that hold a token, in lower case.
+const TOKEN_PARAMS: [&str; 8] =
+    ["token", "access_token", "accesstoken", "auth_token", "authtoken", "jwt", "auth", "authorization"];
+
+/// The client of a socket, as far as the handshake tells.
+pub enum Client {
+    /// Logged in by the header.
+    LoggedIn(Caller),
+    /// To log in by its first message.
+    Unknown,
+    /// Put its token into the URL, where it is not read.
+    TokenInUrl,
+}
+
 /// Handles `GET /ws`.
 pub async fn open(State(context): State<WsContext>, request: Request) -> Response {
     let (mut parts, _body) = request.into_parts();
@@ -52,9 +66,14 @@ async fn admit(context: &WsContext, parts: &mut Parts) -> Result<Response, Respo
     if context.hub.stop().is_cancelled() {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this process is stopping; connect again"));
     }
-    let pending = match caller {
-        Some(_) => None,
-        None => {
+    let client = match caller {
+        Some(caller) => Client::LoggedIn(caller),
+        None if has_url_token(parts.uri.query()) => Client::TokenInUrl,
+        None => Client::Unknown,
+    };
+    let pending = match client {
+        Client::LoggedIn(_) => None,
+        Client::Unknown | Client::TokenInUrl => {
             Some(context.pending_sockets.admit(address(parts), context.settings.ws_pending_max).ok_or_else(|| {
                 let message = "too many sockets from this address have not logged in";
                 refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", message)
@@ -74,7 +93,7 @@ async fn admit(context: &WsContext, parts: &mut Parts) -> Result<Response, Respo
         .max_message_size(WS_FRAME_BYTES)
         .max_frame_size(WS_FRAME_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
-        session::run(socket, context, caller, pending).await;
+        session::run(socket, context, client, pending).await;
         drop(tracked);
     }))
 }
@@ -100,6 +119,12 @@ fn caller(context: &WsContext, headers: &HeaderMap) -> Result<Option<Caller>, De
         return Err(Denied::Token);
     }
     context.auth.verify(token.trim()).map(Some)
+}
+
+/// Whether the query names a token. Its value is not looked at.
+fn has_url_token(query: Option<&str>) -> bool {
+    let mut names = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name);
+    names.any(|name| TOKEN_PARAMS.contains(&name.to_ascii_lowercase().as_str()))
 }
 
 /// Whether the `Origin` may open a socket: there is none (not a browser), it is the host that the page connects to, or

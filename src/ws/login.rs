@@ -48,6 +48,16 @@ pub async fn log_in(socket: &mut WebSocket, context: &WsContext) -> Result<Login
     Err(Close::NOT_LOGGED_IN)
 }
 
+/// Answers a client that put its token into the URL. Waiting for its login would only hide the mistake.
+pub async fn refuse_url_token(socket: &mut WebSocket, context: &WsContext) -> Close {
+    let message = "a token in the URL is not read, because URLs are logged: send the header `Authorization: Bearer …` with the \
+                   handshake, or {\"type\":\"auth\",\"data\":{\"token\":\"…\"}} as the first message";
+    match send(socket, &context.hub, replies::error(&Refusal::new("unauthorized", message), None)).await {
+        Ok(()) => Close::TOKEN_IN_URL,
+        Err(close) => close,
+    }
+}
+
 async fn send(socket: &mut WebSocket, hub: &Hub, frame: Frame) -> Result<(), Close> {
     let sent = timeout(hub.timing().write, socket.send(Message::Text(frame.text))).await;
     sent.map_err(|_| Close::SLOW)?.map_err(|_| Close::BY_CLIENT)

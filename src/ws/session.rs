@@ -6,10 +6,10 @@
 use super::{
     WsContext,
     close::Close,
-    handshake::PendingSocket,
+    handshake::{Client, PendingSocket},
     hub::Hub,
     limits::{BATCH_MAX, CLOSE_ECHO, CLOSE_TIMEOUT, IDS_PER_SESSION_MAX, STRIKES_MAX, WRITE_BYTES},
-    login::{Login, log_in, text_of},
+    login::{Login, log_in, refuse_url_token, text_of},
     membership::Membership,
     outbox::{Frame, Outbox},
     replies,
@@ -17,7 +17,7 @@ use super::{
     status_broadcast,
     subscription::{Subscription, TooMany, Visibility},
 };
-use crate::{auth::Caller, clock, metrics, queue};
+use crate::{clock, metrics, queue};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -25,11 +25,12 @@ use std::{future::ready, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Serves one socket until it is closed.
-pub async fn run(mut socket: WebSocket, context: WsContext, caller: Option<Caller>, pending: Option<PendingSocket>) {
+pub async fn run(mut socket: WebSocket, context: WsContext, client: Client, pending: Option<PendingSocket>) {
     // Boxed, so that an idle socket does not keep the memory that the login needed.
-    let login = match caller {
-        Some(caller) => Ok(Login::Header(caller)),
-        None => Box::pin(log_in(&mut socket, &context)).await,
+    let login = match client {
+        Client::LoggedIn(caller) => Ok(Login::Header(caller)),
+        Client::Unknown => Box::pin(log_in(&mut socket, &context)).await,
+        Client::TokenInUrl => Err(Box::pin(refuse_url_token(&mut socket, &context)).await),
     };
     drop(pending);
     let close = match login {

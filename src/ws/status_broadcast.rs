@@ -197,6 +197,7 @@ fn unlisted(id: &InstanceId) -> Target {
         port: 0,
         base_url: String::new(),
         headers: BTreeMap::new(),
+        extra_data: BTreeMap::new(),
         server_enabled: true,
     }
 }

@@ -34,6 +34,14 @@ pub(super) fn conflict(version: u64) -> String {
     }
 }
 
+/// Message for the body of a task that is larger than `limit` bytes.
+pub(super) fn task_too_large(limit: u64) -> String {
+    format!(
+        "the body is larger than {limit} bytes (SHUZHIREN_TASK_BYTES_MAX): send each file to POST /api/files/upload, and write \
+         {{\"$file\": \"<fileId>\"}} in `params` in its place"
+    )
+}
+
 /// Message of an exceeded quota of uploads.
 pub(super) fn quota(exceeded: QuotaExceeded) -> String {
     match exceeded {

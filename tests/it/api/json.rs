@@ -198,3 +198,18 @@ async fn unknown_members_are_named() {
     assert_eq!(details[0]["candidates"], json!(["params"]));
     assert_eq!(details[1].get("candidates"), None::<&Value>);
 }
+
+/// Bug report 19: a picture as base64 inside the graph.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_too_large_is_told_how_to_send_files() {
+    let api = Api::start().await;
+    let body = json!({"workflow": {"1": {"class_type": "X", "inputs": {"image": "A".repeat(100 * 1024)}}}}).to_string();
+    for path in ["/api/tasks", "/api/tasks?dryRun=true"] {
+        let answer = api.json("POST", path, &[], body.as_bytes()).await;
+        assert_refused(&answer, 413, "too_large", path);
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        for word in ["65536 bytes", "SHUZHIREN_TASK_BYTES_MAX", "/api/files/upload", "$file"] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

@@ -304,3 +304,23 @@ async fn an_instance_can_be_downgraded() {
     .await;
     drop(old);
 }
+
+/// Bug report 19: the refusal names ComfyUI's option and its present value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_beyond_the_instances_limit_names_its_option() {
+    let sim = sim::start(SimOptions { upload_bytes_max: 4_096, ..SimOptions::default() }).await.unwrap();
+    let client = client_of(sim.addr(), TIMEOUT);
+    let refused = |error: Error| {
+        let Error::Refused(why) = error else { panic!("{error}") };
+        assert!(why.contains("--max-upload-size") && why.contains("its limit is 4096 bytes"), "{why}");
+    };
+    // The larger one breaks off while it is sent.
+    for size in [5_000_usize, 8 << 20] {
+        let chunks = (0..size).step_by(1_000).map(move |at| Ok(bytes::Bytes::from(vec![7; (size - at).min(1_000)])));
+        let bytes = Box::pin(futures_util::stream::iter(chunks));
+        refused(client.upload("", "x.png", size as u64, bytes).await.unwrap_err());
+    }
+    let graph = json!({"1": {"class_type": "PreviewAny", "inputs": {"source": "x".repeat(5_000)}}});
+    let graph = RawValue::from_string(graph.to_string()).unwrap();
+    refused(client.submit(Uuid::new_v4(), &graph, "c").await.unwrap_err());
+}

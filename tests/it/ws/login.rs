@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shuzhiren::ws::Timing;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 fn quick(login: Duration) -> Timing {
     Timing { login, ..Timing::default() }
@@ -86,14 +86,36 @@ async fn a_client_without_login_gets_only_errors_and_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_in_the_url_or_a_subprotocol_is_no_login() {
+async fn a_token_in_a_subprotocol_is_no_login() {
     let stage = Stage::start_with(quick(Duration::from_millis(300)), |_| {}).await;
     let token = stage.admin_token(Duration::from_secs(60)).await;
-    let url = format!("ws://{}/ws?token={token}", stage.address);
-    let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    assert_eq!(Client { socket }.next().await, Err(4408));
     let mut stream = upgraded(stage.address, &format!("sec-websocket-protocol: {token}\r\n")).await;
     assert_eq!(raw_close_code(&mut stream).await, Some(4408));
+}
+
+/// Bug report 27: the client is told at once, not after the time limit of the login.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_url_is_answered_at_once_with_the_right_way() {
+    let stage = Stage::start_with(quick(Duration::from_secs(600)), |_| {}).await;
+    let token = stage.admin_token(Duration::from_secs(60)).await;
+    for query in
+        [format!("token={token}"), "token=".to_owned(), "a=b&Access_Token=x".to_owned(), "%74oken=x".to_owned()]
+    {
+        let url = format!("ws://{}/ws?{query}", stage.address);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut client = Client { socket };
+        let error = client.next().await.unwrap();
+        let message = error["data"]["message"].as_str().unwrap();
+        assert_eq!((&error["type"], &error["data"]["type"]), (&json!("error"), &json!("unauthorized")), "{query}");
+        assert!(message.contains("Authorization: Bearer") && message.contains("first message"), "{message}");
+        assert!(!message.contains(&token), "the token is not repeated");
+        assert_eq!(client.next().await, Err(4401), "{query}");
+    }
+    // Logged in by the header, the query says nothing.
+    let mut request = format!("ws://{}/ws?token=x", stage.address).into_client_request().unwrap();
+    request.headers_mut().append("authorization", format!("Bearer {token}").parse().unwrap());
+    let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    assert_eq!(Client { socket }.next().await.unwrap()["type"], "global_status");
 }
 
 #[tokio::test(flavor = "multi_thread")]
