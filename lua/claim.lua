@@ -6,7 +6,8 @@
 -- ARGV[3] nonce     new for each intent: sent twice, it claims once
 -- ARGV[4] slots     tasks the instance may have in flight
 -- ARGV[5] window    tasks of a lane examined at a time
--- Returns {'task', id, attempt, payload, facts, attempts_max, owner, waited_ms, node_times or ''} | {'nothing'} | {'fenced'}
+-- Returns {'task', id, attempt, payload, facts, attempts_max, owner, waited_ms, node_times or '',
+--   keys or ''} | {'nothing'} | {'fenced'}
 local instance, token, nonce, slots, window = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
 -- Age, for each lane between them, by which the head of a lane overtakes the head of a more urgent lane.
@@ -20,7 +21,7 @@ local AVOID_MS = 5000
 
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'start_by', 'max_attempts',
-  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash', 'prefers',
+  'uncounted', 'excluded', 'queued', 'begun', 'only', 'revived', 'facts', 'workflow_hash', 'prefers', 'keys',
 }
 
 local function claim_reply(task, payload, now)
@@ -31,7 +32,7 @@ local function claim_reply(task, payload, now)
   local node_times = task.workflow_hash and redis.call('HGET', root .. 'speeds-at:' .. task.workflow_hash, 'nodes')
   return {
     'task', task.id, task.attempt, payload, task.facts or '{}', tostring(attempts_max), task.owner, tostring(waited_ms),
-    node_times or '',
+    node_times or '', task.keys or '',
   }
 end
 

@@ -21,6 +21,7 @@ local warnings, node_times = ARGV[10], ARGV[11]
 local FIELDS = {
   'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'claimed', 'started', 'start_by', 'files',
   'attempts', 'settled_by', 'begun', 'only', 'revived', 'workflow_hash', 'flow', 'unlisted', 'held', 'doubt',
+  'keys',
 }
 
 local known = redis.call('HMGET', instance_key(instance), 'token', 'fault_at')

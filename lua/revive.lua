@@ -5,9 +5,10 @@
 -- ARGV[2] waiting_max pending tasks allowed, 0 = no limit
 -- ARGV[3] own_max     bytes of payloads allowed for the tasks of one owner, 0 = no limit
 -- ARGV[4] all_max     bytes of payloads allowed for all tasks, 0 = no limit
+-- ARGV[5] keys        for API nodes, encrypted, or ''
 -- Returns {'revived', hash} (by this call, or before and not ended) | {'not_found'} | {'completed'} | {'not_ended', state}
---   | {'stopping'} (its instance has not stopped yet) | {'payload_gone'} | {'no_such_file', id} | {'full'}
-local id, waiting_max, own_max, all_max = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+--   | {'stopping'} (its instance has not stopped yet) | {'payload_gone'} | {'keys_gone'} (it had keys, and gets none) | {'no_such_file', id} | {'full'}
+local id, waiting_max, own_max, all_max, keys = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
 local task = read_task(id)
 if not task then
@@ -25,6 +26,9 @@ if task.instance and redis.call('HEXISTS', in_flight_key(task.instance), id) == 
 end
 if redis.call('EXISTS', payload_key(id)) == 0 then
   return { 'payload_gone' }
+end
+if keys == '' and redis.call('HEXISTS', task_key(id), 'keys_gone') == 1 then
+  return { 'keys_gone' }
 end
 local missing
 each_file(task, function(file)
@@ -54,10 +58,14 @@ each_file(task, function(file) redis.call('SADD', root .. 'uses:' .. file, id) e
 local tag = next_tag(task.lane, task.owner)
 enter_lane(id, task.lane, tag)
 redis.call('HDEL', task_key(id), 'error_type', 'finished', 'endings', 'started', 'begun', 'progress', 'outputs', 'outputs_told',
-  'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending', 'output_warnings', 'faults', 'faulted', 'doubt', 'prefers')
+  'settled_by', 'last_end', 'lost', 'excluded', 'cancel_pending', 'output_warnings', 'faults', 'faulted', 'doubt', 'prefers', 'expires',
+  'keys_gone')
 -- Earlier attempts are not counted, but no number is used twice: the attempt fences writes.
 redis.call('HSET', task_key(id), 'state', 'waiting', 'tag', tag, 'queued', now, 'updated', now,
   'revived', task.revived, 'revived_at', now, 'uncounted', task.attempt)
+if keys ~= '' then
+  redis.call('HSET', task_key(id), 'keys', keys)
+end
 -- After the state has changed: an ended task would mark its outputs as gone.
 drop_all_outputs(id, now)
 if task.only then

@@ -3,7 +3,8 @@
 -- KEYS[1] root    of the namespace
 -- ARGV[1] name
 -- ARGV[2] version or '' = the latest
--- Returns {'workflow', version, latest, head, graph, created, updated, {version, …} (all kept)}
+-- Returns {'workflow', version, latest, head, graph, created, updated, {version, …} (all kept),
+--   graph in the editor's format or ''}
 --   | {'no_version', {version, …}} | {'not_found', {name, …}} (all published names)
 local name, version = ARGV[1], ARGV[2]
 
@@ -18,8 +19,8 @@ end
 table.sort(kept, function(a, b) return tonumber(a) < tonumber(b) end)
 version = version ~= '' and version or latest
 local found = redis.call('HMGET', workflow_key(name), 'head:' .. version, 'graph:' .. version, 'time:' .. version,
-  'time:' .. latest)
+  'time:' .. latest, 'editor:' .. version)
 if not found[1] then
   return { 'no_version', kept }
 end
-return { 'workflow', version, latest, found[1], found[2], found[3], found[4], kept }
+return { 'workflow', version, latest, found[1], found[2], found[3], found[4], kept, found[5] or '' }

@@ -10,7 +10,10 @@ pub use quarantine::{Absence, Quarantine, QuarantineView};
 pub use status_views::{InstanceView, OverviewView};
 pub use validate::{INSTANCES_MAX, MASKED, SERVERS_MAX, is_allowed_address, masked, parse_config};
 
-use crate::task::{InstanceId, TaskId};
+use crate::{
+    secrets::{Encryption, NoSecretKey, NodeKeys, Unreadable, is_encrypted},
+    task::{InstanceId, TaskId},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -56,6 +59,10 @@ pub struct Server {
     #[serde(default)]
     #[schema(required)]
     pub headers: BTreeMap<String, String>,
+    /// Keys for API nodes of tasks that have none, by name; encrypted, and never returned by the API.
+    #[serde(default)]
+    #[schema(required)]
+    pub extra_data: BTreeMap<String, String>,
 }
 
 const fn yes() -> bool {
@@ -123,21 +130,56 @@ pub struct Target {
     pub base_url: String,
     /// Headers sent with every request.
     pub headers: BTreeMap<String, String>,
+    /// Keys for API nodes, encrypted.
+    pub extra_data: BTreeMap<String, String>,
     /// Whether its server is enabled.
     pub server_enabled: bool,
 }
 
 impl FleetConfig {
+    /// Encrypts the keys for API nodes that are not encrypted yet.
+    ///
+    /// # Errors
+    /// [`NoSecretKey`].
+    pub fn encrypt_keys(&mut self, encryption: &Encryption) -> Result<(), NoSecretKey> {
+        for server in &mut self.servers {
+            for (name, key) in &mut server.extra_data {
+                if !is_encrypted(key) {
+                    *key = encryption.encrypt(&key_owner(&server.id, name), key)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Returns all instances, in the order of the document.
     pub fn targets(&self) -> Vec<Target> {
         self.servers.iter().flat_map(|server| server.ports.iter().map(|port| Target::new(server, *port))).collect()
     }
 }
 
+/// Returns the owner that the encrypted keys of a server name.
+fn key_owner(server_id: &str, name: &str) -> String {
+    format!("server {server_id} {name}")
+}
+
 impl Target {
     /// Whether requests to both are the same: a change of other fields needs no new connection.
     pub fn speaks_like(&self, other: &Self) -> bool {
-        self.base_url == other.base_url && self.headers == other.headers
+        self.base_url == other.base_url && self.headers == other.headers && self.extra_data == other.extra_data
+    }
+
+    /// Returns the keys for API nodes of its server.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn node_keys(&self, encryption: &Encryption) -> Result<NodeKeys, Unreadable> {
+        let mut keys = NodeKeys::default();
+        for (name, stored) in &self.extra_data {
+            let key = encryption.decrypt(&key_owner(&self.server_id, name), stored)?;
+            keys.add(name, key.expose()).map_err(|_| Unreadable::OtherKey)?;
+        }
+        Ok(keys)
     }
 
     fn new(server: &Server, port: u16) -> Self {
@@ -154,6 +196,7 @@ impl Target {
             port,
             base_url: format!("{scheme}://{host}:{port}{}", server.base_path.trim_end_matches('/')),
             headers: server.headers.clone(),
+            extra_data: server.extra_data.clone(),
             server_enabled: server.enabled,
         }
     }

@@ -145,13 +145,14 @@
 //! | [`graph`] | a workflow as a value: parse, params, conversion, requirements; pure |
 //! | [`store`], [`media`], [`fetch`] | bytes: where they are, what is in them, files from the web |
 //! | [`auth`] | passwords, tokens, callers and their permissions |
+//! | [`secrets`] | keys of API nodes: encrypted at rest, masked in errors |
 //! | [`api`], [`ws`], [`dashboard`] | the front: REST and its document, WebSocket, page |
 //! | [`dispatcher`] | leasing, one actor per instance, attempts |
 //! | [`doctor`], [`embedded`], [`sim`], [`cli`] | the doctor, the owned Redis, the stand-in ComfyUI, the client commands |
 //! | [`settings`], [`metrics`], [`process`], [`trace`] | for every process: flags and limits, metrics, serving and signals, spans |
 //!
 //! Layers: `bin` → `api | ws | dashboard | dispatcher | doctor | sim | embedded | cli` (never one another) → `submit` (api
-//! only) → `queue, comfy, store, auth, graph, fetch, media` → `task, event, fleet` → leaves. `settings, metrics, process,
+//! only) → `queue, comfy, store, auth, graph, fetch, media` → `task, event, fleet` → `secrets`, leaves. `settings, metrics, process,
 //! trace` serve all of them. Tests hold this.
 //!
 //! Invariants: (1) api never talks to ComfyUI, and to the web only through `fetch`; ws writes nothing. (2) A task's
@@ -207,6 +208,7 @@ pub mod problem;
 pub mod process;
 pub mod queue;
 pub mod save_file;
+pub mod secrets;
 pub mod settings;
 pub mod sim;
 pub mod store;

@@ -13,7 +13,7 @@ mod front;
 
 pub use dispatcher::DispatcherSettings;
 pub use files::{DiskReserve, Keep, StorageSettings};
-pub use front::{AuthSettings, FetchSettings, FrontSettings};
+pub use front::{AuthSettings, FetchSettings, FrontSettings, SecretSettings};
 
 use clap::{Args, ValueEnum};
 use files::{keep, keep_or_with_task};
@@ -37,6 +37,8 @@ pub mod limits {
     pub const NODES_MAX: usize = 2_000;
     /// Longest chain of links (protocol §11: 900 passed, 1,500 did not).
     pub const GRAPH_DEPTH_MAX: usize = 500;
+    /// Largest `extra_pnginfo` of a task's own, bytes of JSON.
+    pub const PNG_INFO_BYTES: usize = 1 << 20;
     /// Largest `metadata` of a task, bytes of JSON.
     pub const METADATA_BYTES: usize = 4_096;
     /// Largest page of a list.

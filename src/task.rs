@@ -20,7 +20,7 @@ pub use batch_id::{BatchId, BatchPlace};
 pub use failure::{Failure, FailureKind};
 pub use file_url::{LinkRefused, Links};
 pub use id::{Attempt, FileId, InstanceId, NotAnId, ObjectId, TaskId};
-pub use new_task::{FileInput, NewTask, Payload, TaskFacts, Warning};
+pub use new_task::{FileInput, NewTask, Payload, TaskFacts, Warning, png_info};
 pub use output::{Output, OutputKind, OutputWarning, Progress, Scalar};
 pub use state::{Priority, Status, TaskState};
 pub(crate) use view::rfc3339;
@@ -86,6 +86,8 @@ pub struct Task {
     pub started_ms: Option<u64>,
     /// Time of the end.
     pub finished_ms: Option<u64>,
+    /// Time from which an ended task may be deleted.
+    pub expires_ms: Option<u64>,
     /// Time at which a delayed task is queued again.
     pub retry_at_ms: Option<u64>,
     /// Latest start.

@@ -10,9 +10,10 @@ use shuzhiren::{
     fetch::Fetcher,
     process::{self, Readiness},
     queue::{Queue, UploadQuota},
+    secrets::Encryption,
     settings::{
-        AuthSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, StopSettings,
-        StorageSettings,
+        AuthSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, SecretSettings,
+        StopSettings, StorageSettings,
     },
     store::Store,
     task::Links,
@@ -43,6 +44,8 @@ pub(crate) struct ApiArgs {
     #[command(flatten)]
     auth: AuthSettings,
     #[command(flatten)]
+    secrets: SecretSettings,
+    #[command(flatten)]
     front: FrontSettings,
     #[command(flatten)]
     fetch: FetchSettings,
@@ -60,6 +63,7 @@ pub(crate) struct Front {
     pub(crate) file_bytes_max: u64,
     pub(crate) upload_quota: UploadQuota,
     pub(crate) fetcher: Fetcher,
+    pub(crate) encryption: Encryption,
 }
 
 impl Front {
@@ -69,7 +73,8 @@ impl Front {
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
         let page = dashboard::router(self.store.redirect_origin());
         let state = ApiState::new(self.queue, self.store, self.auth, self.links, self.settings, self.file_bytes_max);
-        let rest = api::router(state.limiting_uploads(self.upload_quota).fetching(self.fetcher));
+        let state = state.limiting_uploads(self.upload_quota).fetching(self.fetcher).encrypting(self.encryption);
+        let rest = api::router(state);
         rest.merge(page).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
 }
@@ -77,7 +82,9 @@ impl Front {
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
     let auth = auth::prepare(&args.auth, Profile::Production)?;
-    let config = args.config_file.as_deref().map(initial_config::read).transpose()?;
+    let encryption = shared::encryption(&args.secrets)?;
+    let read_config = |path| initial_config::read_encrypted(path, &encryption);
+    let config = args.config_file.as_deref().map(read_config).transpose()?;
     let fetcher = Fetcher::new(&args.fetch)?;
     let store = shared::open_store(&args.storage).await?;
     let listener = process::bind(args.listen.listen).await?;
@@ -102,6 +109,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
         file_bytes_max: args.storage.file_bytes_max,
         upload_quota: shared::upload_quota(&args.storage),
         fetcher,
+        encryption,
     };
     tracing::info!(%listen, ws = hub.is_some(), "api started");
     process::serve(listener, front.router(hub.clone(), readiness), stop, args.stopping.drain_timeout).await;

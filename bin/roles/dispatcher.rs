@@ -5,7 +5,7 @@ use clap::Args;
 use shuzhiren::{
     dispatcher::{self, Parts},
     process::{self, Readiness},
-    settings::{DispatcherSettings, QueueSettings, RedisSettings, StopSettings, StorageSettings},
+    settings::{DispatcherSettings, QueueSettings, RedisSettings, SecretSettings, StopSettings, StorageSettings},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -25,12 +25,15 @@ pub(crate) struct DispatcherArgs {
     #[command(flatten)]
     settings: DispatcherSettings,
     #[command(flatten)]
+    secrets: SecretSettings,
+    #[command(flatten)]
     stopping: StopSettings,
 }
 
 /// Dispatches until SIGTERM or SIGINT.
 pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
     validate(&args.settings)?;
+    let encryption = shared::encryption(&args.secrets)?;
     let store = shared::open_store(&args.storage).await?;
     let listener = process::bind(args.listen).await?;
     let stop = process::stop_on_signals();
@@ -52,6 +55,7 @@ pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
         file_bytes_max: args.storage.file_bytes_max,
         retention: shared::retention(&args.queue),
         drain_timeout: args.stopping.drain_timeout,
+        encryption,
     };
     dispatcher::run(parts, readiness, stop).await;
     served.cancel();

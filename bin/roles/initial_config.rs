@@ -3,6 +3,7 @@
 use shuzhiren::{
     fleet::{FleetConfig, parse_config},
     queue::{ConfigWritten, Error, Queue},
+    secrets::Encryption,
 };
 use std::{path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,13 @@ pub(crate) fn read(path: &Path) -> Result<FleetConfig, String> {
             problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect();
         format!("{}: {}", path.display(), lines.join("; "))
     })
+}
+
+/// Does the same, and encrypts its keys, as they are stored.
+pub(crate) fn read_encrypted(path: &Path, encryption: &Encryption) -> Result<FleetConfig, String> {
+    let mut config = read(path)?;
+    config.encrypt_keys(encryption).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(config)
 }
 
 /// Applies `config` if there has never been one. If several processes try at the same time, one succeeds.

@@ -3,7 +3,8 @@
 use shuzhiren::{
     process::Readiness,
     queue::{self, Queue, QueueLimits, Retention, UploadQuota},
-    settings::{AuthSettings, QueueSettings, RedisSettings, Secret, StorageSettings},
+    secrets::Encryption,
+    settings::{AuthSettings, QueueSettings, RedisSettings, Secret, SecretSettings, StorageSettings},
     store::{Keys, Store},
     task::Links,
 };
@@ -40,6 +41,15 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, String> {
         return Err(format!("{} is empty", path.display()));
     }
     Ok(Secret::new(text))
+}
+
+/// Returns the encryption of keys for API nodes; one that refuses to encrypt if no key is set.
+pub(crate) fn encryption(settings: &SecretSettings) -> Result<Encryption, String> {
+    let key = match &settings.secret_key_file {
+        Some(path) => Some(read_secret(path)?),
+        None => settings.secret_key.clone().filter(|key| !key.expose().is_empty()),
+    };
+    key.map_or_else(|| Ok(Encryption::default()), |key| Encryption::new(&key))
 }
 
 /// Connects to Redis. Waits while it is unreachable; fails if it cannot be used.

@@ -17,7 +17,7 @@ use shuzhiren::{
     save_file::{self, Target},
     settings::{
         self, AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings,
-        RedisSettings, Secret, StopSettings, StorageSettings,
+        RedisSettings, Secret, SecretSettings, StopSettings, StorageSettings,
     },
     sim::{self, Sim, SimOptions},
     ws::Hub,
@@ -35,7 +35,7 @@ use std::{
 pub(crate) struct UpArgs {
     #[command(flatten)]
     listen: ListenSettings,
-    /// Folder for Redis, files and the token key; two folders are two systems
+    /// Folder for Redis, files and the generated keys; two folders are two systems
     #[arg(long, env = "SHUZHIREN_DATA_DIR", default_value = "data", value_name = "FOLDER")]
     data_dir: PathBuf,
     /// Initial config of the fleet, as JSON: your ComfyUI machines; ignored if the system has one
@@ -75,6 +75,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     auth: AuthSettings,
     #[command(flatten)]
+    secrets: SecretSettings,
+    #[command(flatten)]
     front: FrontSettings,
     #[command(flatten)]
     fetch: FetchSettings,
@@ -87,7 +89,6 @@ pub(crate) struct UpArgs {
 /// Runs everything until SIGTERM or SIGINT.
 pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     validate(&args.dispatcher)?;
-    let config = args.config_file.as_deref().map(initial_config::read).transpose()?;
     let fetcher = Fetcher::new(&args.fetch)?;
     // The default login is allowed on this machine only.
     let profile = if args.listen.listen.ip().is_loopback() { Profile::Development } else { Profile::Production };
@@ -95,8 +96,14 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         .map_err(|error| format!("cannot create {}: {error}", args.data_dir.display()))?;
     let data_dir = args.data_dir.canonicalize().map_err(|error| format!("{}: {error}", args.data_dir.display()))?;
     if args.auth.jwt_secret.is_none() && args.auth.jwt_secret_file.is_none() {
-        args.auth.jwt_secret = Some(jwt_secret(&data_dir.join("jwt-secret"))?);
+        args.auth.jwt_secret = Some(generated_secret(&data_dir.join("jwt-secret"))?);
     }
+    if args.secrets.secret_key.is_none() && args.secrets.secret_key_file.is_none() {
+        args.secrets.secret_key = Some(generated_secret(&data_dir.join("secret-key"))?);
+    }
+    let encryption = shared::encryption(&args.secrets)?;
+    let read_config = |path| initial_config::read_encrypted(path, &encryption);
+    let config = args.config_file.as_deref().map(read_config).transpose()?;
     let auth =
         auth::prepare(&args.auth, profile).map_err(|error| format!("listening on {}: {error}", args.listen.listen))?;
     args.storage.storage_url.get_or_insert_with(|| format!("file://{}", data_dir.join("files").display()));
@@ -121,6 +128,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         file_bytes_max: args.storage.file_bytes_max,
         retention: shared::retention(&args.queue),
         drain_timeout: args.stopping.drain_timeout,
+        encryption: encryption.clone(),
     };
     let dispatching = tokio::spawn(dispatcher::run(parts, readiness.clone(), stop.clone()));
     let hub = Hub::start(queue.clone(), links.clone(), stop.clone());
@@ -133,6 +141,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         file_bytes_max: args.storage.file_bytes_max,
         upload_quota: shared::upload_quota(&args.storage),
         fetcher,
+        encryption,
     };
     print_welcome(listen, &auth, &data_dir, &stand_ins);
     process::serve(listener, front.router(Some(hub.clone()), readiness), stop.clone(), args.stopping.drain_timeout)
@@ -148,8 +157,8 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the token key, or creates one: 32 random bytes, readable by this user only.
-fn jwt_secret(path: &Path) -> Result<Secret, String> {
+/// Reads a key of the system, or creates one: 32 random bytes, readable by this user only.
+fn generated_secret(path: &Path) -> Result<Secret, String> {
     if path.exists() {
         return shared::read_secret(path);
     }
@@ -246,6 +255,7 @@ fn stand_in_fleet(ports: &[u16]) -> FleetConfig {
         scheme: Scheme::Http,
         base_path: String::new(),
         headers: BTreeMap::new(),
+        extra_data: BTreeMap::new(),
     };
     FleetConfig { servers: vec![server], health_check: HealthCheck::default(), version: 0 }
 }

@@ -15,13 +15,15 @@
 --   workflow_hash of its graph, or ''
 --   workflow      name of the published workflow that it was made from, or ''
 --   unlisted      1 = not in the lists of its owner, who may list all tasks; or ''
+--   keys          keys for API nodes, encrypted, or ''
 local function read_arguments(first)
   local id, owner, lane, max_attempts, fingerprint, start_by, facts, payload, files, only, workflow_hash, workflow,
-    unlisted = unpack(ARGV, first, first + 12)
+    unlisted, keys = unpack(ARGV, first, first + 13)
   return {
     id = id, owner = owner, lane = lane, max_attempts = max_attempts, fingerprint = fingerprint, start_by = start_by,
     facts = facts, payload = payload, files = files, only = only, workflow_hash = workflow_hash,
     flow = workflow ~= '' and workflow or nil, unlisted = unlisted ~= '' and unlisted or nil, attempt = '0',
+    keys = keys,
   }
 end
 
@@ -72,7 +74,7 @@ local function create(task, now)
     'state', 'waiting', 'owner', owner, 'lane', lane, 'fingerprint', task.fingerprint, 'created', now, 'updated', now,
     'queued', now, 'attempt', '0', 'max_attempts', task.max_attempts, 'version', '1', 'tag', tag, 'facts', task.facts,
   }
-  for _, name in ipairs({ 'files', 'only', 'workflow_hash', 'start_by', 'flow', 'batch', 'unlisted' }) do
+  for _, name in ipairs({ 'files', 'only', 'workflow_hash', 'start_by', 'flow', 'batch', 'unlisted', 'keys' }) do
     if task[name] and task[name] ~= '' then
       fields[#fields + 1], fields[#fields + 2] = name, task[name]
     end

@@ -25,7 +25,7 @@ local function workflow_index_key(status, workflow) return root .. 'flow:' .. st
 -- The tasks of a batch: their ids differ in the last four characters only; the rest names the batch.
 local function batch_key(id) return root .. 'batch:' .. string.sub(id, 1, 32) end
 -- A published workflow: `latest`, and for each version kept `head:<version>`, `graph:<version>`, `time:<version>`, and
--- `files:<version>` if it names files.
+-- `files:<version>` if it names files, `editor:<version>` if it was published in the editor's format.
 local function workflow_key(name) return root .. 'workflow:' .. name end
 
 local STATUS = {
@@ -45,6 +45,7 @@ local function read_task(id, fields)
     'state', 'owner', 'lane', 'created', 'attempt', 'instance', 'version', 'tag', 'claimed', 'started', 'finished', 'retry_at',
     'start_by', 'max_attempts', 'uncounted', 'lost', 'files', 'excluded', 'attempts', 'last_end', 'settled_by', 'queued', 'begun',
     'only', 'revived', 'error_type', 'workflow_hash', 'flow', 'batch', 'unlisted', 'held', 'faults', 'faulted', 'doubt',
+    'keys',
   }
   local values = redis.call('HMGET', task_key(id), unpack(fields))
   if not values[1] then

@@ -52,7 +52,8 @@ end
 -- including its failure. Leaves its slot to the caller.
 local function end_task(task, state, outcome, change, extra, keep_ms, now)
   local at, version = tostring(now), task.version + 1
-  local fields = { 'state', state, 'finished', at, 'updated', at, 'endings', 1, 'version', version, unpack(extra) }
+  local fields = { 'state', state, 'finished', at, 'updated', at, 'endings', 1, 'version', version,
+    'expires', string.format('%.0f', now + keep_ms), unpack(extra) }
   if task.state == 'claimed' or task.state == 'running' then
     local failure
     for i = 1, #extra, 2 do
@@ -74,6 +75,11 @@ local function end_task(task, state, outcome, change, extra, keep_ms, now)
   move_index(task, STATUS[task.state], state)
   if task.held then
     release_payload(task.id, task.owner)
+  end
+  if task.keys then
+    -- A key lives no longer than its task. A retry needs it anew, see revive.lua.
+    redis.call('HDEL', task_key(task.id), 'keys')
+    fields[#fields + 1], fields[#fields + 2] = 'keys_gone', '1'
   end
   redis.call('ZADD', root .. 'expiry', now + keep_ms, task.id)
   each_file(task, function(file) redis.call('SREM', root .. 'uses:' .. file, task.id) end)

@@ -11,6 +11,7 @@ use crate::{
     problem::Problem,
     process,
     queue::QuotaExceeded,
+    secrets::NoSecretKey,
     store::DiskRoom,
     task::{FileId, Status, WorkflowVersion},
 };
@@ -18,7 +19,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use composed_messages::{conflict, first_of, needed_by, quota, waiting_quota};
+use composed_messages::{conflict, first_of, needed_by, quota, task_too_large, waiting_quota};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -97,12 +98,23 @@ pub enum ApiError {
     /// The graph of the task is no longer stored, so it cannot run again.
     #[error("the workflow of the task no longer exists: submit it again")]
     WorkflowGone,
+    /// The keys of the task are gone since it ended, and it needs them.
+    #[error(
+        "the keys of the task were deleted when it ended: send them again, {{\"extraData\": {{\"api_key_comfy_org\": \"…\"}}}}"
+    )]
+    KeysGone,
+    /// Keys for API nodes cannot be encrypted.
+    #[error(transparent)]
+    NoSecretKey(#[from] NoSecretKey),
     /// The file is used by this version of a published workflow, or by a task.
     #[error("{}", needed_by(.0.as_ref()))]
     FileInUse(Option<WorkflowVersion>),
     /// The body is larger than this limit, bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
+    /// The same for a task.
+    #[error("{}", task_too_large(*.0))]
+    TaskTooLarge(u64),
     /// Unsupported Content-Type or Content-Encoding.
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
@@ -189,8 +201,10 @@ impl ApiError {
             Self::TaskEnded(_) => "task_ended",
             Self::TaskNotEnded(_) | Self::TaskStopping => "task_not_ended",
             Self::WorkflowGone => "workflow_gone",
+            Self::KeysGone => "keys_gone",
+            Self::NoSecretKey(_) => "secret_key_missing",
             Self::FileInUse(_) => "file_in_use",
-            Self::TooLarge(_) => "too_large",
+            Self::TooLarge(_) | Self::TaskTooLarge(_) => "too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::RangeNotSatisfiable(_) => "range_not_satisfiable",
             Self::KeyReused => "idempotency_key_reused",
@@ -233,14 +247,16 @@ impl ApiError {
             | Self::TaskNotEnded(_)
             | Self::TaskStopping
             | Self::WorkflowGone
+            | Self::KeysGone
             | Self::FileInUse(_) => StatusCode::CONFLICT,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::TaskTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::WorkflowTooComplex(_)
             | Self::WorkflowUnknown(_)
             | Self::WorkflowsFull(_)
             | Self::KeyReused
+            | Self::NoSecretKey(_)
             | Self::NoSuchFile(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited(_) | Self::LoginsLimited(_) | Self::QueueFull(_) | Self::WaitingQuota(_) => {
                 StatusCode::TOO_MANY_REQUESTS

@@ -19,6 +19,7 @@ use crate::{
     auth::Auth,
     fetch::Fetcher,
     queue::{Queue, UploadQuota},
+    secrets::Encryption,
     settings::FrontSettings,
     store::Store,
     submit::{Limits, Submitter},
@@ -82,6 +83,12 @@ impl ApiState {
     #[must_use]
     pub fn limiting_uploads(self, quota: UploadQuota) -> Self {
         Self { submitter: self.submitter.with_upload_quota(quota), ..self }
+    }
+
+    /// Sets the encryption of keys for API nodes; without it, they are refused.
+    #[must_use]
+    pub fn encrypting(self, encryption: Encryption) -> Self {
+        Self { submitter: self.submitter.with_encryption(encryption), ..self }
     }
 
     /// Sets the fetcher of files at URLs.

@@ -43,7 +43,7 @@ pub enum Command {
     /// Cancel tasks
     Cancel(commands::tasks::TaskIdsArgs),
     /// Retry failed or cancelled tasks
-    Retry(commands::tasks::TaskIdsArgs),
+    Retry(commands::tasks::RetryArgs),
     /// Show or cancel batches: the tasks of one submit with --count or --sweep
     #[command(after_help = examples::BATCHES)]
     Batches(commands::batches::BatchesArgs),

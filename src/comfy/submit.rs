@@ -11,6 +11,9 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use uuid::Uuid;
 
+/// Nodes that read `extra_pnginfo` expect an object.
+const NO_EXTRA_DATA: &str = r#"{"extra_pnginfo":{}}"#;
+
 /// `{"prompt_id":"…","number":16,"node_errors":{}}`
 #[derive(Deserialize)]
 struct Accepted<'a> {
@@ -26,11 +29,25 @@ impl Client {
     /// [`Error::Refused`] for 413: too large for this instance. After any other error the prompt may or may not be
     /// queued.
     pub async fn submit(&self, prompt: Uuid, workflow: &RawValue, client_id: &str) -> Result<Submitted, Error> {
-        let request = self.http.post_json("/prompt", body(prompt, workflow, client_id));
+        self.submit_with(prompt, workflow, client_id, NO_EXTRA_DATA).await
+    }
+
+    /// Does the same with this `extra_data`, a JSON object.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_with(
+        &self,
+        prompt: Uuid,
+        workflow: &RawValue,
+        client_id: &str,
+        extra_data: &str,
+    ) -> Result<Submitted, Error> {
+        let request = self.http.post_json("/prompt", body(prompt, workflow, client_id, extra_data));
         let reply = self.http.send(request, limits::REFUSAL_BYTES_MAX).await?;
         match reply.status {
             StatusCode::BAD_REQUEST => invalid(reply).await,
-            StatusCode::PAYLOAD_TOO_LARGE => Err(Error::Refused("413: larger than the instance accepts".to_owned())),
+            StatusCode::PAYLOAD_TOO_LARGE => Err(self.too_large().await),
             status if status.is_success() => self.accepted(prompt, reply).await,
             // Any other refusal comes from a proxy or from the Origin check, not from ComfyUI's validation.
             status => Err(match check_status(status) {
@@ -85,9 +102,12 @@ async fn invalid(reply: Reply) -> Result<Submitted, Error> {
 }
 
 /// Builds the body. The graph is copied byte by byte: numbers of a workflow are never re-encoded.
-fn body(prompt: Uuid, workflow: &RawValue, client_id: &str) -> String {
+fn body(prompt: Uuid, workflow: &RawValue, client_id: &str, extra_data: &str) -> String {
     let client_id = serde_json::Value::from(client_id);
-    format!(r#"{{"prompt":{},"prompt_id":"{prompt}","client_id":{client_id},"extra_data":{{}}}}"#, workflow.get())
+    format!(
+        r#"{{"prompt":{},"prompt_id":"{prompt}","client_id":{client_id},"extra_data":{extra_data}}}"#,
+        workflow.get()
+    )
 }
 
 #[cfg(test)]
@@ -100,11 +120,11 @@ mod tests {
     fn the_graph_is_sent_unchanged() {
         let graph = r#"{"1":{"class_type":"A","inputs":{"seed":18446744073709551615, "x":1e-7,"y":1.10,"z":-0.0}}}"#;
         let raw = RawValue::from_string(graph.to_owned()).unwrap();
-        let sent = body(Uuid::nil(), &raw, "a\"b");
+        let sent = body(Uuid::nil(), &raw, "a\"b", r#"{"extra_pnginfo":{}}"#);
         assert_eq!(
             sent,
             format!(
-                r#"{{"prompt":{graph},"prompt_id":"00000000-0000-0000-0000-000000000000","client_id":"a\"b","extra_data":{{}}}}"#
+                r#"{{"prompt":{graph},"prompt_id":"00000000-0000-0000-0000-000000000000","client_id":"a\"b","extra_data":{{"extra_pnginfo":{{}}}}}}"#
             )
         );
     }

@@ -48,6 +48,7 @@ mod attempt;
 mod background_tasks;
 mod instance;
 mod leasing;
+mod node_keys;
 mod orphan_files;
 mod progress_writer;
 mod redis_retry;

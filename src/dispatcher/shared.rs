@@ -3,6 +3,7 @@
 use super::{leasing::renewal_batcher::RenewalBatcher, progress_writer::ProgressWriter};
 use crate::{
     queue::{Queue, Restricted, Retention},
+    secrets::Encryption,
     settings::DispatcherSettings,
     store::Store,
 };
@@ -30,6 +31,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Longest wait at a stop for outputs that are being stored.
     pub drain_timeout: Duration,
+    /// Decrypts the keys for API nodes.
+    pub encryption: Encryption,
 }
 
 /// State shared by all actors of a process.

@@ -16,7 +16,7 @@ use crate::{
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Replaces the values of headers when the config is shown; in a request it keeps the stored value.
+/// Replaces the values of headers and keys when the config is shown; in a request it keeps the stored value.
 pub const MASKED: &str = "***";
 /// Maximum number of servers.
 pub const SERVERS_MAX: usize = 1_000;
@@ -26,11 +26,12 @@ pub const INSTANCES_MAX: usize = 2_000;
 const KNOWN: [&str; 3] = ["servers", "healthCheck", "version"];
 const KNOWN_HEALTH: [&str; 3] = ["interval", "timeout", "failuresToDown"];
 
-/// Returns the config for display: the values of headers are [`MASKED`].
+/// Returns the config for display: the values of headers and keys are [`MASKED`].
 pub fn masked(config: &FleetConfig) -> FleetConfig {
     let mut shown = config.clone();
     for server in &mut shown.servers {
-        server.headers.values_mut().for_each(|value| MASKED.clone_into(value));
+        let secrets = server.headers.values_mut().chain(server.extra_data.values_mut());
+        secrets.for_each(|value| MASKED.clone_into(value));
     }
     shown
 }

@@ -48,7 +48,8 @@ pub(crate) fn pack_here(payload: &Payload) -> Result<Vec<u8>> {
 
 fn text_bytes(payload: &Payload) -> usize {
     let original = payload.original.as_ref().map_or(0, |original| original.get().len());
-    payload.workflow.get().len() + payload.params.get().len() + original
+    let png_info = payload.png_info.as_ref().map_or(0, |png_info| png_info.get().len());
+    payload.workflow.get().len() + payload.params.get().len() + original + png_info
 }
 
 /// Runs work on a number of bytes; if it is large, the runtime continues on another thread meanwhile.
@@ -105,7 +106,14 @@ mod tests {
         for filler in [10, 400_000] {
             let text = format!(r#"{{"a":18446744073709551615,"b":1e-7,"c":20.0,"d":"{}"}}"#, "x".repeat(filler));
             let raw = RawValue::from_string(text.clone()).unwrap();
-            let payload = Payload { workflow: raw.clone(), params: raw, original: None, files: Vec::new() };
+            let payload = Payload {
+                workflow: raw.clone(),
+                params: raw,
+                original: None,
+                files: Vec::new(),
+                is_editor: false,
+                png_info: None,
+            };
             let back = unpack(&pack(&payload).await.unwrap()).unwrap();
             assert_eq!(back.workflow.get(), text);
             assert_eq!(back.params.get(), text);

@@ -86,7 +86,7 @@
 //! | `errors:<type>` | ZSET | failed ids by created time |
 //! | `flow:<status>:<workflow>`, `flows` | ZSET, SET | ids made from a published workflow by created time; workflows that have tasks |
 //! | `batch:<common prefix of the ids>` | ZSET | tasks of a batch by created time |
-//! | `workflow:<name>` | HASH | `latest`, `digest`; for each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `time:<n>`, `files:<n>` |
+//! | `workflow:<name>` | HASH | `latest`, `digest`; for each version kept `head:<n>` (JSON), `graph:<n>` (zstd of JSON), `editor:<n>` (the same, as the editor saved it), `time:<n>`, `files:<n>` |
 //! | `workflows`, `workflows-gone` | ZSET | names published; names deleted, with their last version |
 //! | `owners` | SET | owners that have tasks |
 //! | `instance:<id>` | HASH | lease (`token dispatcher expires ttl`), last claim, `report` |

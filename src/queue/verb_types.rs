@@ -94,6 +94,8 @@ pub struct Claim {
     pub workflow_name: Option<WorkflowName>,
     /// Run times of the nodes of this workflow, as [`SettleFacts::node_times`] had them; empty before its first run.
     pub node_times: String,
+    /// Keys for API nodes, encrypted.
+    pub keys: Option<String>,
 }
 
 /// What the call that ends an attempt records besides its outcome.
@@ -159,6 +161,8 @@ pub enum Revived {
     Stopping,
     /// The task's payload is no longer stored.
     PayloadGone,
+    /// The task had keys for API nodes, which are gone since it ended, and the call gives none.
+    KeysGone,
     /// A file that the task needs was deleted.
     NoSuchFile(FileId),
     /// The queue is full; retry after this time.

@@ -60,8 +60,10 @@ pub struct StoredWorkflow {
     pub updated_ms: u64,
     /// Description and declared parameters.
     pub head: WorkflowHead,
-    /// The graph, as published.
+    /// The graph, in the format of the API.
     pub graph: Box<RawValue>,
+    /// The graph as published, if that is the editor's format.
+    pub editor: Option<Box<RawValue>>,
 }
 
 /// Answer of [`Queue::workflow`].
@@ -80,8 +82,10 @@ pub enum WorkflowFound {
 pub struct NewWorkflow<'a> {
     /// Description and declared parameters.
     pub head: &'a WorkflowHead,
-    /// The graph.
+    /// The graph, in the format of the API.
     pub graph: &'a RawValue,
+    /// The graph as published, if that is the editor's format.
+    pub editor: Option<&'a RawValue>,
     /// Stored files that head and graph name; kept as long as this version.
     pub files: &'a BTreeSet<FileId>,
 }
@@ -124,9 +128,14 @@ impl Queue {
         limits: WorkflowLimits,
     ) -> Result<WorkflowWritten> {
         self.check_memory()?;
-        let NewWorkflow { head, graph, files } = new;
+        let NewWorkflow { head, graph, editor, files } = new;
         let head = serde_json::to_string(head).map_err(|error| Error::Corrupt(format!("workflow {name}: {error}")))?;
-        let digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get()).finalize();
+        let mut digest = Sha256::new().chain_update(&head).chain_update([0]).chain_update(graph.get());
+        if let Some(editor) = editor {
+            digest = digest.chain_update([0]).chain_update(editor.get());
+        }
+        let digest = digest.finalize();
+        let editor = editor.map(|editor| compression::pack_text(editor.get())).transpose()?.unwrap_or_default();
         let args = vec![
             name.as_str().into(),
             head.into(),
@@ -136,6 +145,7 @@ impl Queue {
             number(limits.versions_kept),
             number(limits.workflows_max),
             files.iter().map(FileId::to_string).collect::<Vec<_>>().join(",").into(),
+            Value::Bytes(editor.into()),
         ];
         let mut reply = self.call_durably(Verb::WorkflowPut, args).await?;
         match reply.tag() {
@@ -197,15 +207,19 @@ fn workflow(name: &WorkflowName, reply: &mut Reply) -> Result<StoredWorkflow> {
     let head: String = reply.parse()?;
     let graph = compression::unpack_text(&reply.value()?.into_bytes().ok_or_else(wrong)?)?;
     let (created_ms, updated_ms) = (reply.parse()?, reply.parse()?);
+    let versions = numbers(reply)?;
+    let editor = reply.value()?.into_bytes().ok_or_else(wrong)?;
+    let editor = (!editor.is_empty()).then(|| compression::unpack_text(&editor)).transpose()?;
     Ok(StoredWorkflow {
         name: name.clone(),
         version,
         latest,
-        versions: numbers(reply)?,
+        versions,
         created_ms,
         updated_ms,
         head: serde_json::from_str(&head).map_err(|_| wrong())?,
         graph: RawValue::from_string(graph).map_err(|_| wrong())?,
+        editor: editor.map(RawValue::from_string).transpose().map_err(|_| wrong())?,
     })
 }
 

@@ -33,6 +33,22 @@ pub struct AuthSettings {
     pub token_ttl: Duration,
 }
 
+/// Settings of stored secrets.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Secrets")]
+pub struct SecretSettings {
+    /// Key that encrypts the keys of API nodes in Redis, at least 32 bytes, the same in every api and dispatcher [default of
+    /// `up`: generated, kept in its data folder]
+    ///
+    /// E.g. the output of `openssl rand -hex 32`. Without it, tasks and servers with such keys are refused. After a change,
+    /// stored keys must be sent again.
+    #[arg(long, env = "SHUZHIREN_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    pub secret_key: Option<Secret>,
+    /// File with the key that encrypts the keys of API nodes, e.g. /run/secrets/secret-key
+    #[arg(long, env = "SHUZHIREN_SECRET_KEY_FILE", conflicts_with = "secret_key", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
+}
+
 /// Settings of the REST and WebSocket front.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Front")]

@@ -52,10 +52,10 @@ impl ReadyTasks {
     /// Makes the tasks of a plan ready: the first one from its draft, the others are packed already.
     pub(super) async fn new(queue: &Queue, request: &Request, first: Draft, rest: Vec<PackedTask>) -> Result<Self> {
         let Some(expansion) = &request.submission.expansion else {
-            return Ok(Self::One(Box::new(new_task(request, 0, first))));
+            return Ok(Self::One(Box::new(new_task(request, 0, first)?)));
         };
         let mut tasks = Vec::with_capacity(1 + rest.len());
-        tasks.push(queue.pack(new_task(request, 0, first)).await?);
+        tasks.push(queue.pack(new_task(request, 0, first)?).await?);
         tasks.extend(rest);
         refuse_too_large(expansion, tasks.iter().map(PackedTask::size).sum())?;
         Ok(Self::Batch(tasks))
@@ -142,10 +142,10 @@ pub(super) fn refuse_too_large(expansion: &Expansion<'_>, bytes: usize) -> Resul
 
 /// Packs the task at `index` on this thread: compressed, without its graph in memory.
 pub(super) fn pack(request: &Request, index: u16, draft: Draft) -> Result<PackedTask> {
-    Ok(PackedTask::new(new_task(request, index, draft))?)
+    Ok(PackedTask::new(new_task(request, index, draft)?)?)
 }
 
-fn new_task(request: &Request, index: u16, draft: Draft) -> NewTask {
+fn new_task(request: &Request, index: u16, draft: Draft) -> Result<NewTask> {
     let submission = &request.submission;
     let facts = TaskFacts {
         metadata: submission.metadata.clone(),
@@ -160,8 +160,10 @@ fn new_task(request: &Request, index: u16, draft: Draft) -> NewTask {
         workflow_hash: Some(draft.workflow_hash).filter(|hash| !hash.is_empty()),
         nodes_total: draft.nodes_total,
     };
-    NewTask {
-        id: request.task_id(index),
+    let id = request.task_id(index);
+    Ok(NewTask {
+        id,
+        keys: request.encrypted_keys(id)?,
         owner: request.caller.username.clone(),
         is_unlisted: request.caller.only_owner().is_none(),
         priority: submission.priority,
@@ -173,7 +175,9 @@ fn new_task(request: &Request, index: u16, draft: Draft) -> NewTask {
             params: draft.params,
             original: draft.original,
             files: draft.files,
+            is_editor: draft.is_editor,
+            png_info: draft.png_info,
         },
         facts,
-    }
+    })
 }

@@ -2,7 +2,9 @@
 
 use crate::{
     problem::Problem,
-    queue, store,
+    queue,
+    secrets::NoSecretKey,
+    store,
     task::{FileId, WorkflowVersion},
 };
 use std::time::Duration;
@@ -65,6 +67,9 @@ pub enum Error {
     /// The workflow was deleted while it was being published.
     #[error("the workflow was deleted meanwhile")]
     WorkflowDeleted,
+    /// Keys for API nodes cannot be encrypted here.
+    #[error(transparent)]
+    NoSecretKey(#[from] NoSecretKey),
     /// The declared params of a published workflow cannot be read back: a fault of ours.
     #[error("the stored params of the workflow {0} cannot be read")]
     UnreadableWorkflow(WorkflowVersion),

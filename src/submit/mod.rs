@@ -56,6 +56,7 @@ use crate::{
     fetch::Fetcher,
     metrics,
     queue::{Queue, StoredWorkflow, UploadQuota},
+    secrets::Encryption,
     store::Store,
     task::{Warning, WorkflowName},
 };
@@ -87,6 +88,7 @@ pub struct Submitter {
     cpu: CpuPool,
     rates: Arc<RateLimits>,
     limits: Limits,
+    encryption: Encryption,
 }
 
 impl Submitter {
@@ -100,7 +102,19 @@ impl Submitter {
             rates: Arc::new(RateLimits::new(limits.rate_burst)),
             queue,
             limits,
+            encryption: Encryption::default(),
         }
+    }
+
+    /// Sets the encryption of keys for API nodes; without it, submissions with keys are refused.
+    #[must_use]
+    pub fn with_encryption(self, encryption: Encryption) -> Self {
+        Self { encryption, ..self }
+    }
+
+    /// Returns the encryption of keys for API nodes.
+    pub fn encryption(&self) -> &Encryption {
+        &self.encryption
     }
 
     /// Sets the quotas of uploads.
@@ -153,7 +167,13 @@ impl Submitter {
     /// Every problem of the submission at once; else what forbids it now. A request with an idempotency key may be
     /// repeated after any error.
     pub async fn submit(&self, request: Request) -> Result<Submitted> {
-        let request = Arc::new(request);
+        let request = match request.encrypting(&self.encryption) {
+            Ok(request) => Arc::new(request),
+            Err(error) => {
+                metrics::task_submitted("invalid");
+                return Err(error.into());
+            }
+        };
         let result = Box::pin(self.accept(&request)).await;
         metrics::task_submitted(outcome(&result));
         if let Ok(submitted) = &result
@@ -200,6 +220,7 @@ impl Submitter {
     /// # Errors
     /// As [`Self::submit`]; a full queue and the rate limit are not checked.
     pub async fn dry_run(&self, request: Request) -> Result<DryRun> {
+        let request = request.encrypting(&self.encryption)?;
         Box::pin(DryRun::new(self, &Arc::new(request))).await
     }
 
@@ -247,6 +268,7 @@ fn outcome(result: &Result<Submitted>) -> &'static str {
             | Error::VersionConflict(_)
             | Error::TooManyWorkflows(_)
             | Error::WorkflowDeleted
+            | Error::NoSecretKey(_)
             | Error::Store(_),
         ) => "invalid",
     }

@@ -106,7 +106,9 @@ impl Resolving {
         let submission = &self.request.submission;
         let graph = self.published.as_ref().map_or(&submission.workflow, |published| &published.graph).get().len();
         let declared = self.published.as_ref().map_or(0, |published| published.head.params.get().len());
-        let bytes = graph + declared + submission.params.as_ref().map_or(0, |params| params.get().len());
+        let editor = self.published.as_ref().and_then(|published| published.editor.as_ref());
+        let given = [submission.params.as_ref(), submission.png_info.as_ref(), editor].into_iter().flatten();
+        let bytes = graph + declared + given.map(|text| text.get().len()).sum::<usize>();
         submission.expansion.as_ref().map_or(bytes, |expansion| expansion.text_bytes(bytes))
     }
 

@@ -47,6 +47,8 @@ struct Checking {
 struct CheckedPublication {
     /// Graph in the format of the API, without white space.
     graph: Box<RawValue>,
+    /// Graph as published, if that is the editor's format.
+    editor: Option<Box<RawValue>>,
     head: WorkflowHead,
     /// Stored files that graph and defaults name.
     files: BTreeSet<FileId>,
@@ -70,8 +72,8 @@ impl Publication<'_> {
         };
         let bytes = checking.graph.get().len() + checking.params.as_ref().map_or(0, |params| params.get().len());
         let checked = submitter.cpu.run(PUBLISHER, bytes, move |budget| checking.check(budget)).await?;
-        let CheckedPublication { graph, head, files, warnings } = checked;
-        let new = NewWorkflow { head: &head, graph: &graph, files: &files };
+        let CheckedPublication { graph, editor, head, files, warnings } = checked;
+        let new = NewWorkflow { head: &head, graph: &graph, editor: editor.as_deref(), files: &files };
         match queue.publish_workflow(name, new, expected, WORKFLOW_LIMITS).await? {
             WorkflowWritten::Written(version) | WorkflowWritten::Same(version) => {
                 match queue.workflow(name, Some(version)).await? {
@@ -102,9 +104,16 @@ impl Checking {
         };
         let Published { files, remote, warnings } = graph::publish(&workflow, &declared, catalog, budget)?;
         check_urls(&self.fetcher, remote)?;
-        let graph = if conversion.is_empty() { graph } else { compact(&workflow.to_json()) };
+        let (graph, editor) =
+            if conversion.is_empty() { (graph, None) } else { (compact(&workflow.to_json()), Some(graph)) };
         let files = files.into_iter().map(|input| input.file_id).collect();
-        Ok(CheckedPublication { graph, head, files, warnings: conversion.into_iter().chain(warnings).collect() })
+        Ok(CheckedPublication {
+            graph,
+            editor,
+            head,
+            files,
+            warnings: conversion.into_iter().chain(warnings).collect(),
+        })
     }
 }
 

@@ -4,7 +4,11 @@ use super::{
     spans::Origin,
     submission::{OwnedSubmission, Submission},
 };
-use crate::{auth::Caller, task::TaskId};
+use crate::{
+    auth::Caller,
+    secrets::{Encryption, NoSecretKey},
+    task::TaskId,
+};
 use sha2::{Digest, Sha256};
 
 /// Longest idempotency key, bytes.
@@ -21,6 +25,8 @@ pub struct Request {
     pub(super) is_keyed: bool,
     /// SHA-256 of the body, hex. Empty without a key: a fresh id meets no other body.
     pub(super) fingerprint: String,
+    /// Encrypts the keys for API nodes; set when the request is submitted.
+    pub(super) encryption: Encryption,
     pub(super) origin: Origin,
 }
 
@@ -50,7 +56,8 @@ impl Request {
     pub fn new(caller: &Caller, submission: Submission<'_>) -> Self {
         let (id, origin) = (TaskId::new(), Origin::now());
         let (caller, submission) = (caller.clone(), submission.into_owned());
-        Self { caller, submission, id, is_keyed: false, fingerprint: String::new(), origin }
+        let encryption = Encryption::default();
+        Self { caller, submission, id, is_keyed: false, fingerprint: String::new(), encryption, origin }
     }
 
     /// Makes the request idempotent: a repeat with the same key and `body` returns the tasks of the first one, and a
@@ -58,6 +65,28 @@ impl Request {
     #[must_use]
     pub fn with_key(self, key: IdempotencyKey, body: &[u8]) -> Self {
         Self { id: key.0, is_keyed: true, fingerprint: format!("{:x}", Sha256::digest(body)), ..self }
+    }
+
+    /// Makes a request with keys for API nodes ready: its fingerprint must tell nothing of them.
+    ///
+    /// # Errors
+    /// [`NoSecretKey`] if it has keys and they cannot be encrypted.
+    pub(super) fn encrypting(mut self, encryption: &Encryption) -> Result<Self, NoSecretKey> {
+        if self.submission.keys.is_empty() {
+            return Ok(self);
+        }
+        encryption.check()?;
+        if self.is_keyed {
+            self.fingerprint = encryption.fingerprint(&self.fingerprint)?;
+        }
+        Ok(Self { encryption: encryption.clone(), ..self })
+    }
+
+    /// Returns the keys for API nodes, encrypted for this task; `None` if there are none.
+    pub(super) fn encrypted_keys(&self, task: TaskId) -> Result<Option<String>, NoSecretKey> {
+        let keys = &self.submission.keys;
+        let encrypted = || self.encryption.encrypt_keys(&task.key_owner(), keys);
+        (!keys.is_empty()).then(encrypted).transpose()
     }
 
     /// Sets the start of the request and the trace that it belongs to; without it, the request starts now.

@@ -1,7 +1,7 @@
 //! A submission: a workflow, its params, and the limits of its tasks.
 
 use super::expand::Expansion;
-use crate::task::Priority;
+use crate::{secrets::NodeKeys, task::Priority};
 use serde_json::value::RawValue;
 
 /// Attempts of a task that asks for no other number.
@@ -32,6 +32,10 @@ pub struct Submission<'a> {
     pub max_attempts: u32,
     /// The submitter's own object, shown with each task.
     pub metadata: Option<&'a RawValue>,
+    /// Keys for API nodes. They win over those of the server.
+    pub keys: NodeKeys,
+    /// The submitter's own `extra_pnginfo`, an object.
+    pub png_info: Option<&'a RawValue>,
 }
 
 impl<'a> Submission<'a> {
@@ -49,6 +53,8 @@ impl<'a> Submission<'a> {
             start_by_ms: None,
             max_attempts: MAX_ATTEMPTS_DEFAULT,
             metadata: None,
+            keys: NodeKeys::default(),
+            png_info: None,
         }
     }
 
@@ -66,6 +72,8 @@ impl<'a> Submission<'a> {
             start_by_ms: self.start_by_ms,
             max_attempts: self.max_attempts,
             metadata: self.metadata.map(ToOwned::to_owned),
+            keys: self.keys,
+            png_info: self.png_info.map(ToOwned::to_owned),
         }
     }
 }
@@ -84,6 +92,8 @@ pub(super) struct OwnedSubmission {
     pub(super) start_by_ms: Option<u64>,
     pub(super) max_attempts: u32,
     pub(super) metadata: Option<Box<RawValue>>,
+    pub(super) keys: NodeKeys,
+    pub(super) png_info: Option<Box<RawValue>>,
 }
 
 impl OwnedSubmission {

@@ -5,7 +5,7 @@ use crate::{
     graph::{self, Budget, GraphLimits, InlineFile, RemoteFile, Resolved, Workflow},
     problem::Problem,
     settings::limits::{GRAPH_DEPTH_MAX, NODES_MAX},
-    task::{FileInput, InstanceId, Warning, WorkflowVersion},
+    task::{FileInput, InstanceId, Warning, WorkflowVersion, png_info},
 };
 use serde_json::value::RawValue;
 use std::sync::LazyLock;
@@ -22,6 +22,8 @@ pub(super) struct Template<'a> {
     workflow: Workflow,
     /// Warnings of the conversion from the editor's format.
     conversion: Vec<Warning>,
+    /// Members of `extra_pnginfo` that every task has.
+    png_info: Option<Box<RawValue>>,
     fleet: &'a FleetSnapshot,
     budget: &'a Budget,
 }
@@ -32,6 +34,10 @@ pub(super) struct Draft {
     pub(super) workflow: Box<RawValue>,
     /// Graph as submitted, if resolving changed it.
     pub(super) original: Option<Box<RawValue>>,
+    /// Whether it is in the editor's format.
+    pub(super) is_editor: bool,
+    /// Members of `extra_pnginfo`.
+    pub(super) png_info: Option<Box<RawValue>>,
     /// Params as submitted, `{}` without any.
     pub(super) params: Box<RawValue>,
     /// Inputs that use a file.
@@ -71,7 +77,9 @@ impl<'a> Template<'a> {
         let text = published.map_or(&submission.workflow, |published| &published.workflow.graph);
         let (workflow, conversion) =
             Workflow::read_within(text, GRAPH_LIMITS, &fleet.catalog, budget).map_err(super::Error::InvalidWorkflow)?;
-        Ok(Self { submission, published, text, workflow, conversion, fleet, budget })
+        let editor = published.and_then(|published| published.workflow.editor.as_deref());
+        let png_info = png_info(submission.png_info.as_deref(), editor);
+        Ok(Self { submission, published, text, workflow, conversion, png_info, fleet, budget })
     }
 
     /// Puts params into the graph. Returns the task, and the files that come with it.
@@ -105,6 +113,8 @@ impl<'a> Template<'a> {
             workflow_hash: workflow.hash(&self.fleet.catalog),
             workflow: workflow.to_json(),
             original: is_changed.then(|| self.text.to_owned()),
+            is_editor: !self.conversion.is_empty(),
+            png_info: self.png_info.clone(),
             params: given.to_owned(),
             files,
             seeds,

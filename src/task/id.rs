@@ -37,6 +37,11 @@ impl TaskId {
         self.0
     }
 
+    /// Returns the owner that its encrypted keys name.
+    pub fn key_owner(self) -> String {
+        format!("task {self}")
+    }
+
     /// Returns the prompt id of one attempt, UUIDv5(task, attempt): distinct attempts have distinct ids, and every
     /// dispatcher computes the same one (protocol §17.1).
     pub fn prompt_id(self, attempt: Attempt) -> Uuid {

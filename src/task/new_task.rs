@@ -1,6 +1,7 @@
 //! Parts of a task that are fixed when it is accepted: graph, params, files, limits, facts.
 
 use super::{BatchPlace, FileId, InstanceId, Priority, TaskId, WorkflowVersion};
+use crate::json::raw_value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -31,6 +32,38 @@ pub struct Payload {
     /// Stored files that the graph needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileInput>,
+    /// Whether `original` is in the editor's format.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_editor: bool,
+    /// Members of `extra_pnginfo` besides the submitted graph: an object of the submitter, or the editor's graph of a
+    /// published workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub png_info: Option<Box<RawValue>>,
+}
+
+impl Payload {
+    /// Returns `extra_pnginfo`: always an object, because nodes read it. `workflow` is the submitted graph if it is in the
+    /// editor's format, so that a result that is dropped into the editor opens it.
+    pub fn extra_pnginfo(&self) -> Box<RawValue> {
+        let graph = self.original.as_deref().filter(|_| self.is_editor);
+        png_info(self.png_info.as_deref(), graph).unwrap_or_else(|| object("{}".to_owned()))
+    }
+}
+
+/// Returns an object with the members of `own` and the graph as `workflow`; `None` without both.
+pub fn png_info(own: Option<&RawValue>, graph: Option<&RawValue>) -> Option<Box<RawValue>> {
+    let Some(graph) = graph else { return own.map(ToOwned::to_owned) };
+    let own = own.and_then(raw_value::borrowed_members).unwrap_or_default();
+    let mut text = format!("{{\"workflow\":{}", graph.get());
+    for (name, value) in own.iter().filter(|(name, _)| name != "workflow") {
+        text.push_str(&format!(",{}:{}", raw_value::quote(name).get(), value.get()));
+    }
+    text.push('}');
+    Some(object(text))
+}
+
+fn object(text: String) -> Box<RawValue> {
+    RawValue::from_string(text).expect("an object of JSON values is JSON")
 }
 
 /// A warning for the submitter of an accepted task: `{"code","message","param"?}`.
@@ -103,6 +136,27 @@ pub struct NewTask {
     pub start_by_ms: Option<u64>,
     /// Graph, params and files.
     pub payload: Payload,
+    /// Keys for API nodes, encrypted.
+    pub keys: Option<String>,
     /// Facts fixed at acceptance.
     pub facts: TaskFacts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::png_info;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn the_submitted_graph_is_the_workflow_beside_the_own_members() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let (own, graph) =
+            (raw(r#"{"a": 1.0, "workflow": {"old": 1}, "b\"": [1e2]}"#), raw(r#"{"nodes": [], "x": 1.10}"#));
+        let shown = |own, graph| png_info(own, graph).map(|made| made.get().to_owned());
+        assert_eq!(shown(None, None), None);
+        assert_eq!(shown(Some(&own), None).as_deref(), Some(own.get()));
+        assert_eq!(shown(None, Some(&graph)).as_deref(), Some(r#"{"workflow":{"nodes": [], "x": 1.10}}"#));
+        let both = r#"{"workflow":{"nodes": [], "x": 1.10},"a":1.0,"b\"":[1e2]}"#;
+        assert_eq!(shown(Some(&own), Some(&graph)).as_deref(), Some(both));
+    }
 }

@@ -73,6 +73,7 @@ pub async fn put_config(queue: &Queue, instances: &[SocketAddr]) {
         scheme: Scheme::Http,
         base_path: String::new(),
         headers: Default::default(),
+        extra_data: Default::default(),
     };
     let health_check = HealthCheck { interval: 30_000, ..HealthCheck::default() };
     let config = FleetConfig { servers: vec![server], health_check, version: 0 };
@@ -97,7 +98,10 @@ fn task(number: usize) -> NewTask {
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             original: None,
             files: vec![],
+            is_editor: false,
+            png_info: None,
         },
+        keys: None,
         facts: TaskFacts { nodes_total: 2, ..TaskFacts::default() },
     }
 }

@@ -29,6 +29,7 @@ fn target(base_url: String) -> Target {
         port: 1,
         base_url,
         headers: BTreeMap::new(),
+        extra_data: Default::default(),
         server_enabled: true,
     }
 }

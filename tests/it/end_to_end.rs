@@ -3,6 +3,7 @@
 mod bucket;
 mod full_disk;
 mod low_disk;
+mod node_keys;
 mod workflows_and_batches;
 
 use crate::support::{

@@ -46,6 +46,7 @@ fn target(base_url: &str) -> Target {
         port: 8188,
         base_url: base_url.to_owned(),
         headers: BTreeMap::new(),
+        extra_data: Default::default(),
         server_enabled: true,
     }
 }

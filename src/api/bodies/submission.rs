@@ -1,7 +1,7 @@
 //! Body of `POST /api/tasks`, read member by member. Every problem is reported at once; `workflow`, `params` and `metadata`
 //! stay raw JSON, so that numbers are never re-encoded.
 
-use super::sweep;
+use super::{extra_data, sweep};
 use crate::{
     api::{
         error::{ApiError, Result},
@@ -15,7 +15,7 @@ use crate::{
 };
 use serde_json::value::RawValue;
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "workflow",
     "params",
     "count",
@@ -28,6 +28,7 @@ const KNOWN: [&str; 12] = [
     "startBy",
     "maxAttempts",
     "metadata",
+    "extraData",
 ];
 const MAX_ATTEMPTS: (u64, u64) = (1, 10);
 /// Limits of `timeoutMs`. A run of more than 30 days is a mistake in the unit.
@@ -66,6 +67,7 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<Submissio
     }
     let max_attempts = number(members, "maxAttempts", MAX_ATTEMPTS, flaws);
     let expansion = sweep::read(members, flaws);
+    let extra = extra_data::read(members, flaws);
     Some(Submission {
         params,
         expansion,
@@ -77,6 +79,8 @@ fn read<'a>(members: &Members<'a>, flaws: &mut Vec<Problem>) -> Option<Submissio
         start_by_ms: start_by(members, flaws),
         max_attempts: max_attempts.and_then(|number| u32::try_from(number).ok()).unwrap_or(MAX_ATTEMPTS_DEFAULT),
         metadata,
+        keys: extra.keys,
+        png_info: extra.png_info,
         workflow: workflow?,
     })
 }

@@ -61,6 +61,7 @@ impl From<submit::Error> for ApiError {
             submit::Error::Busy => Self::Busy,
             submit::Error::VersionConflict(version) => Self::VersionConflict(version),
             submit::Error::TooManyWorkflows(count) => Self::WorkflowsFull(count),
+            submit::Error::NoSecretKey(error) => error.into(),
             submit::Error::WorkflowDeleted => Self::NotFound("such workflow"),
             submit::Error::UnreadableWorkflow(_) => Self::Internal,
             submit::Error::Queue(error) => error.into(),

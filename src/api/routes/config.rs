@@ -26,7 +26,7 @@ const TRIES_MAX: usize = 8;
 /// Returns the current config. The `ETag` is its version.
 #[utoipa::path(
     get, path = "/api/config", operation_id = "getConfig", tag = "config",
-    responses((status = 200, description = "the config; values of headers are `***`", body = crate::api::openapi::Envelope<FleetConfig>,
+    responses((status = 200, description = "the config; values of headers and keys are `***`", body = crate::api::openapi::Envelope<FleetConfig>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
     extensions(("x-errors" = json!(["forbidden"])))
 )]
@@ -42,7 +42,7 @@ pub(crate) async fn read(State(state): State<ApiState>, _admin: Admin) -> Result
     request_body = crate::api::openapi::ConfigBody,
     responses((status = 200, description = "the config as it is now", body = crate::api::openapi::Envelope<FleetConfig>,
         headers(("ETag" = String, description = "the version in quotes, for `If-Match`")))),
-    extensions(("x-errors" = json!(["forbidden", "invalid_header", "invalid_config", "version_conflict", "busy"])))
+    extensions(("x-errors" = json!(["forbidden", "invalid_header", "invalid_config", "version_conflict", "busy", "secret_key_missing"])))
 )]
 pub(crate) async fn replace(
     State(state): State<ApiState>,
@@ -60,7 +60,8 @@ pub(crate) async fn replace(
         if expected.is_some_and(|expected| expected != current.version) {
             return Err(ApiError::VersionConflict(current.version));
         }
-        let next = parse_config(&body, &current).map_err(ApiError::InvalidConfig)?;
+        let mut next = parse_config(&body, &current).map_err(ApiError::InvalidConfig)?;
+        next.encrypt_keys(state.submitter.encryption())?;
         match state.queue.put_config(&next, Some(current.version)).await? {
             ConfigWritten::Written(config) => return Ok(shown(&config)),
             ConfigWritten::Outdated(now) if expected.is_some() => return Err(ApiError::VersionConflict(now)),

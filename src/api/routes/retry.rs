@@ -4,35 +4,48 @@ use super::tasks::own_task_id;
 use crate::{
     api::{
         ApiState,
+        bodies::keys_of_retry,
         error::{ApiError, Result},
-        http::{envelope::Answer, extract::PathId, spans},
+        http::{body, envelope::Answer, extract::PathId, spans, strict_json},
     },
     auth::Caller,
     queue::Revived,
+    secrets::NodeKeys,
+    settings::limits::JSON_BODY_BYTES,
     task::{Status, TaskView},
     trace::Name,
 };
-use axum::extract::State;
+use axum::{
+    extract::{Request, State},
+    http::header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use std::time::Instant;
 
-/// Puts the task back into its lane with new attempts, and returns it. Until it ends again, a repeat changes nothing.
+/// Puts the task back into its lane with new attempts, and returns it. Until it ends again, a repeat changes nothing. A task
+/// that had keys for API nodes needs them again, in the body.
 #[utoipa::path(
     post, path = "/api/tasks/{id}/retry", operation_id = "retryTask", tag = "tasks",
     params(("id" = crate::task::TaskId, Path, description = "the task")),
+    request_body(content = Option<crate::api::openapi::RetryBody>, description = "keys for API nodes, which are gone since the task ended"),
     responses((status = 200, description = "the task", body = crate::api::openapi::Envelope<TaskView>)),
     extensions(("x-errors" = json!([
-        "not_found", "task_ended", "task_not_ended", "workflow_gone", "no_such_file", "rate_limited", "queue_full", "queue_memory_full"
+        "not_found", "task_ended", "task_not_ended", "workflow_gone", "keys_gone", "no_such_file", "unsupported_media_type", "too_large", "rate_limited",
+        "queue_full", "queue_memory_full", "secret_key_missing"
     ])))
 )]
 pub(crate) async fn retry(
     State(state): State<ApiState>,
     caller: Caller,
     PathId(id): PathId,
+    request: Request,
 ) -> Result<Answer<TaskView>> {
     let begun = Instant::now();
     state.submitter.admit(&caller)?;
     let id = own_task_id(&state, &caller, &id).await?;
-    match state.queue.revive(id).await? {
+    let keys = keys(request).await?;
+    let encrypt = || state.submitter.encryption().encrypt_keys(&id.key_owner(), &keys);
+    let keys = (!keys.is_empty()).then(encrypt).transpose()?;
+    match state.queue.revive_with(id, keys.as_deref()).await? {
         Revived::Revived(task) => {
             spans::record(id, Name::Retry, begun);
             Ok(Answer(TaskView::new(&task, &state.links)))
@@ -42,7 +55,19 @@ pub(crate) async fn retry(
         Revived::NotEnded(status) => Err(ApiError::TaskNotEnded(status)),
         Revived::Stopping => Err(ApiError::TaskStopping),
         Revived::PayloadGone => Err(ApiError::WorkflowGone),
+        Revived::KeysGone => Err(ApiError::KeysGone),
         Revived::NoSuchFile(id) => Err(ApiError::NoSuchFile(id)),
         Revived::Full(wait) => Err(ApiError::QueueFull(wait)),
     }
+}
+
+/// Reads the body, which most retries do not have.
+async fn keys(request: Request) -> Result<NodeKeys> {
+    let length = request.headers().get(CONTENT_LENGTH);
+    let is_empty = length.map_or_else(|| !request.headers().contains_key(CONTENT_TYPE), |length| length == "0");
+    if is_empty {
+        return Ok(NodeKeys::default());
+    }
+    let bytes = body::read_json(request, JSON_BODY_BYTES).await?;
+    keys_of_retry(strict_json::check(&bytes)?)
 }

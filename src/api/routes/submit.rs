@@ -108,7 +108,7 @@ impl From<submit::DryRun> for DryRun {
     extensions(("x-errors" = json!([
         "invalid_header", "workflow_unknown", "invalid_workflow", "invalid_params", "workflow_too_complex",
         "idempotency_key_reused", "no_such_file", "rate_limited", "queue_full", "queue_memory_full", "waiting_quota", "busy",
-        "storage_unavailable", "storage_full", "storage_reserve", "upload_quota"
+        "storage_unavailable", "storage_full", "storage_reserve", "upload_quota", "secret_key_missing"
     ])))
 )]
 pub(crate) async fn submit(
@@ -158,7 +158,10 @@ fn is_dry_run(query: &Query) -> Result<bool> {
 async fn receive(state: &ApiState, caller: &Caller, request: Request) -> Result<(Option<IdempotencyKey>, Bytes)> {
     state.submitter.admit(caller)?;
     let key = idempotency_key(request.headers(), caller)?;
-    let bytes = body::read_json(request, state.front.task_bytes_max).await?;
+    let bytes = body::read_json(request, state.front.task_bytes_max).await.map_err(|error| match error {
+        ApiError::TooLarge(limit) => ApiError::TaskTooLarge(limit),
+        error => error,
+    })?;
     Ok((key, bytes))
 }
 

@@ -3,6 +3,7 @@
 use super::{
     explain,
     for_each_id::{about, check_ids, each},
+    submit::extra_data::ExtraDataArgs,
 };
 use crate::{
     cli::{
@@ -25,7 +26,7 @@ use crate::{
     task::{BatchId, WorkflowName},
 };
 use clap::Args;
-use reqwest::Method;
+use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::Value;
 
 /// Settings of `tasks`.
@@ -62,7 +63,16 @@ pub struct ShowArgs {
     common: Common,
 }
 
-/// Settings of `cancel` and `retry`.
+/// Settings of `retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    #[command(flatten)]
+    extra_data: ExtraDataArgs,
+    #[command(flatten)]
+    tasks: TaskIdsArgs,
+}
+
+/// Settings of `cancel`.
 #[derive(Debug, Args)]
 pub struct TaskIdsArgs {
     /// Task ids
@@ -189,13 +199,22 @@ pub(crate) async fn cancel(args: TaskIdsArgs) -> Result<(), Error> {
 }
 
 /// Retries failed or cancelled tasks.
-pub(crate) async fn retry(args: TaskIdsArgs) -> Result<(), Error> {
+pub(crate) async fn retry(RetryArgs { extra_data, tasks: args }: RetryArgs) -> Result<(), Error> {
     check_ids(&args.ids)?;
+    // Those of a task are deleted when it ends.
+    let body = extra_data.read()?.map(|extra_data| format!("{{\"extraData\":{}}}", extra_data.get()));
     let (api, json) = (args.common.connection.logged_in()?, args.common.json);
     each(&args.ids, async |id| {
         let path = format!("/api/tasks/{id}/retry");
         // Idempotent.
-        let task = api.call(Repeat::Safe, async || Ok(api.request(Method::POST, &path))).await;
+        let request = async || {
+            let request = api.request(Method::POST, &path);
+            Ok(match &body {
+                Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.clone()),
+                None => request,
+            })
+        };
+        let task = api.call(Repeat::Safe, request).await;
         print_result(json, &task.map_err(|error| about(error, id))?, "is queued again")
     })
     .await

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     dispatcher::{
         instance::{runs::AttemptSignals, state::Instance},
+        node_keys::AttemptKeys,
         redis_retry::RedisCall,
     },
     graph::Workflow,
@@ -21,6 +22,8 @@ pub(crate) struct AttemptContext {
     pub(crate) instance: Arc<Instance>,
     pub(crate) claim: Claim,
     pub(crate) prompt: Uuid,
+    /// Keys for API nodes.
+    pub(crate) keys: AttemptKeys,
     /// The stored graph, parsed; `None` if it cannot be parsed.
     pub(crate) workflow: Option<Workflow>,
     pub(crate) signals: AttemptSignals,
@@ -48,6 +51,7 @@ impl AttemptContext {
             task: self.claim.task,
             attempt: self.claim.attempt,
             owner: self.claim.owner.clone(),
+            keys: self.keys.keys().clone(),
             cancelled: self.signals.cancelled.clone(),
             names: self.names.clone(),
         }

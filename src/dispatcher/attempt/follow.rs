@@ -59,6 +59,7 @@ pub(crate) async fn follow(
     follower.apply(&PromptEvent::Ended(context.prompt));
     context.node_times = NodeWeights::merge(&context.claim.node_times, follower.tracker.node_times());
     // The writer drops what it has not written: the end of the task records the rest.
+    let ending = context.keys.masked_ending(ending);
     Ok(Finished { ending, began: follower.began, is_start_recorded: follower.recorder.is_start_recorded() })
 }
 

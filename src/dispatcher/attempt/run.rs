@@ -15,9 +15,12 @@ use super::{
     submit,
 };
 use crate::{
-    dispatcher::instance::{
-        runs::{AttemptSignals, RunEnd},
-        state::Instance,
+    dispatcher::{
+        instance::{
+            runs::{AttemptSignals, RunEnd},
+            state::Instance,
+        },
+        node_keys::AttemptKeys,
     },
     graph::Workflow,
     metrics,
@@ -78,6 +81,7 @@ impl Run {
         let names = FileNames::new(self.task, claim.workflow_name.clone(), recorded);
         let context = AttemptContext {
             spans: Spans::begin(&instance, &claim, is_recovered),
+            keys: AttemptKeys::new(&instance, &claim),
             workflow: Workflow::from_stored(&claim.payload.workflow),
             instance,
             claim,

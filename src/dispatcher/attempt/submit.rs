@@ -32,6 +32,7 @@ const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 /// Submits the prompt. Returns once the prompt is in the instance's queue, or has ended.
 pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) -> Result<(), StageError> {
     let body = workflow.to_json();
+    let extra_data = context.keys.extra_data(&context.claim)?;
     context.spans.enter_run(&context.instance, context.prompt);
     confirm_claim(context).await?;
     for post in 1..=POSTS_MAX {
@@ -46,12 +47,12 @@ pub(crate) async fn submit(context: &mut AttemptContext, workflow: &Workflow) ->
             metrics::instance_idle_gap(since.elapsed());
         }
         let posted = Instant::now();
-        let error = match post_prompt(context, &body).await {
+        let error = match post_prompt(context, &body, &extra_data).await {
             Ok(Submitted::Accepted) => {
                 context.spans.accepted();
                 return Ok(());
             }
-            Ok(Submitted::Invalid(failure)) => return Err(StageError::failed(failure)),
+            Ok(Submitted::Invalid(failure)) => return Err(StageError::failed(context.keys.masked(failure))),
             Err(Error::Refused(why)) => {
                 let failure =
                     Failure::new(FailureKind::InvalidWorkflow, format!("the instance refused the workflow: {why}"));
@@ -99,10 +100,10 @@ async fn confirm_claim(context: &AttemptContext) -> Result<(), StageError> {
 
 /// Posts the prompt. A cancel does not wait for the answer: the prompt may be running already, so cancel requests are
 /// sent until the answer arrives.
-async fn post_prompt(context: &AttemptContext, body: &RawValue) -> Result<Submitted, Error> {
+async fn post_prompt(context: &AttemptContext, body: &RawValue, extra_data: &str) -> Result<Submitted, Error> {
     let instance = &context.instance;
     let _posting = Posting::begin(instance);
-    let mut answer = pin!(instance.client.submit(context.prompt, body, &instance.client_id));
+    let mut answer = pin!(instance.client.submit_with(context.prompt, body, &instance.client_id, extra_data));
     tokio::select! {
         answer = &mut answer => return answer,
         () = context.signals.cancelled.cancelled() => {}

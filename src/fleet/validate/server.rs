@@ -4,12 +4,13 @@ use super::{MASKED, address, unknown_members};
 use crate::{
     fleet::{FleetConfig, Scheme, Server},
     json::child_pointer,
-    problem::Problems,
+    problem::{Problems, clip},
+    secrets::{KEY_NAMES, check_key},
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const KNOWN: [&str; 8] = ["id", "name", "ip", "ports", "enabled", "scheme", "basePath", "headers"];
+const KNOWN: [&str; 9] = ["id", "name", "ip", "ports", "enabled", "scheme", "basePath", "headers", "extraData"];
 /// Maximum number of headers of a server.
 const HEADERS_MAX: usize = 32;
 /// Longest value of a header, bytes.
@@ -45,6 +46,10 @@ pub(super) fn parse(pointer: &str, value: &Value, current: &FleetConfig, problem
     let scheme = reader.scheme();
     let base_path = reader.base_path();
     let headers = reader.headers(known);
+    // A stored key must not reach another machine than the one it was given for.
+    let is_same_machine =
+        |known: &&Server| ip.as_ref() == Some(&known.ip) && scheme.unwrap_or(known.scheme) == known.scheme;
+    let extra_data = reader.extra_data(known, known.is_some_and(|known| is_same_machine(&known)));
     let id = id?;
     Some(Server {
         name: name.or_else(|| known.map(|known| known.name.clone())).unwrap_or_else(|| id.clone()),
@@ -54,6 +59,7 @@ pub(super) fn parse(pointer: &str, value: &Value, current: &FleetConfig, problem
         scheme: scheme.or(known.map(|known| known.scheme)).unwrap_or_default(),
         base_path: base_path.or_else(|| known.map(|known| known.base_path.clone())).unwrap_or_default(),
         headers: headers.or_else(|| known.map(|known| known.headers.clone())).unwrap_or_default(),
+        extra_data,
         id,
     })
 }
@@ -198,6 +204,50 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(text.to_owned())
+    }
+
+    /// Returns the keys for API nodes: those given, or the stored ones.
+    fn extra_data(&mut self, known: Option<&Server>, is_same_machine: bool) -> BTreeMap<String, String> {
+        let stored = known.map(|known| &known.extra_data);
+        let Some(value) = self.members.get("extraData") else {
+            let stored = stored.cloned().unwrap_or_default();
+            if !stored.is_empty() && !is_same_machine {
+                let message = "the stored keys belong to another address: give `extraData` again, or {} for none";
+                self.unfit("extraData", "no_stored_value", message);
+            }
+            return stored;
+        };
+        let Some(members) = value.as_object() else {
+            self.shape("extraData", "not_an_object", "`extraData` must be an object of texts");
+            return BTreeMap::new();
+        };
+        let mut keys = BTreeMap::new();
+        for (name, value) in members {
+            let pointer = child_pointer("extraData", name);
+            let stored = stored.and_then(|stored| stored.get(name)).filter(|_| is_same_machine);
+            match (value.as_str(), stored) {
+                _ if !KEY_NAMES.contains(&name.as_str()) => {
+                    let message = format!("`{}` is not known here; known are {}", clip(name), KEY_NAMES.join(", "));
+                    self.unfit(&pointer, "unknown_field", &message);
+                }
+                (None, _) => self.shape(&pointer, "not_a_text", "a key must be a text"),
+                (Some(MASKED), Some(stored)) => {
+                    keys.insert(name.clone(), stored.clone());
+                }
+                (Some(MASKED), None) => {
+                    let message =
+                        format!("`{MASKED}` stands for a stored key, and this server at this address has none");
+                    self.unfit(&pointer, "no_stored_value", &message);
+                }
+                (Some(key), _) => match check_key(name, key) {
+                    Ok(()) => {
+                        keys.insert(name.clone(), key.to_owned());
+                    }
+                    Err(why) => self.unfit(&pointer, "invalid_key", &why),
+                },
+            }
+        }
+        keys
     }
 
     /// Returns the stored value of a header that was sent masked.

@@ -18,6 +18,7 @@ fn current() -> FleetConfig {
             scheme: Scheme::Https,
             base_path: "/comfy".to_owned(),
             headers: [("X-Key".to_owned(), "secret".to_owned())].into(),
+            extra_data: [("api_key_comfy_org".to_owned(), "encrypted:v1:stored".to_owned())].into(),
         }],
         health_check: HealthCheck::default(),
         version: 7,
@@ -275,4 +276,31 @@ fn ids_and_instances_are_unique_and_counted() {
     assert_eq!(only_problem(&same_instance), ("/servers/1/ports/0".into(), "duplicate_instance".into(), false));
     let many = json!({"servers": [server("a", "h", (1..=1_500).collect()), server("b", "g", (1..=501).collect())]});
     assert_eq!(only_problem(&many), ("/servers".into(), "too_many".into(), false));
+}
+
+#[test]
+fn a_stored_key_stays_with_its_machine() {
+    let server = |ip: &str, extra: Value| json!({"servers": [{"id": "server-1", "ip": ip, "ports": [8001], "extraData": extra}]});
+    let keys = |body: &Value| parse_config(body, &current()).map(|config| config.servers[0].extra_data.clone());
+    let stored = current().servers[0].extra_data.clone();
+    assert_eq!(
+        keys(&json!({"servers": [{"id": "server-1", "ip": "127.0.0.1", "ports": [8001, 8002]}]})),
+        Ok(stored.clone())
+    );
+    assert_eq!(keys(&server("127.0.0.1", json!({"api_key_comfy_org": "***"}))), Ok(stored));
+    assert_eq!(keys(&server("127.0.0.2", json!({}))), Ok([].into()));
+    let new: std::collections::BTreeMap<_, _> = [("api_key_comfy_org".to_owned(), "new".to_owned())].into();
+    assert_eq!(keys(&server("127.0.0.2", json!({"api_key_comfy_org": "new"}))), Ok(new));
+    for (body, code) in [
+        (server("127.0.0.2", json!({"api_key_comfy_org": "***"})), "no_stored_value"),
+        (json!({"servers": [{"id": "server-1", "ip": "127.0.0.2", "ports": [8001]}]}), "no_stored_value"),
+        (server("127.0.0.1", json!({"auth_token_comfy_org": "***"})), "no_stored_value"),
+        (server("127.0.0.1", json!({"api_key": "x"})), "unknown_field"),
+        (server("127.0.0.1", json!({"api_key_comfy_org": 5})), "not_a_text"),
+        (server("127.0.0.1", json!({"api_key_comfy_org": "encrypted:v1:AAAA"})), "invalid_key"),
+        (server("127.0.0.1", json!([])), "not_an_object"),
+    ] {
+        assert_eq!(only_problem(&body).1, code, "{body}");
+    }
+    assert_eq!(masked(&current()).servers[0].extra_data["api_key_comfy_org"], "***");
 }

@@ -78,8 +78,20 @@ impl Queue {
         let (timeout, max_attempts) = (timeout(&facts), fields.attempts_max()?);
         let (owner, waited) = fields.owner_and_wait()?;
         let node_times = self.node_times(facts.workflow_hash.as_deref()).await?;
+        let keys = fields.keys();
         let workflow_name = facts.workflow.map(|workflow| workflow.name);
-        Ok(Some(Claim { task, attempt, payload, timeout, max_attempts, owner, waited, workflow_name, node_times }))
+        Ok(Some(Claim {
+            task,
+            attempt,
+            payload,
+            timeout,
+            max_attempts,
+            owner,
+            waited,
+            workflow_name,
+            node_times,
+            keys,
+        }))
     }
 
     async fn node_times(&self, workflow_hash: Option<&str>) -> Result<String> {
@@ -301,7 +313,7 @@ pub(crate) fn fence(lease: &Lease, task: TaskId, attempt: Attempt) -> Vec<Value>
     ]
 }
 
-/// Parses `id, attempt, payload, facts, attempts_max, owner, waited_ms, node_times`.
+/// Parses `id, attempt, payload, facts, attempts_max, owner, waited_ms, node_times, keys`.
 fn claim(reply: &mut Reply) -> Result<Claim> {
     let (task, attempt) = (reply.parse()?, Attempt::new(reply.parse()?));
     let packed = reply.value()?.into_bytes().ok_or_else(|| reply.unexpected())?;
@@ -318,6 +330,7 @@ fn claim(reply: &mut Reply) -> Result<Claim> {
         waited,
         workflow_name: facts.workflow.map(|workflow| workflow.name),
         node_times: reply.parse()?,
+        keys: Some(reply.parse::<String>()?).filter(|keys| !keys.is_empty()),
     })
 }
 

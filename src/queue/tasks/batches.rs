@@ -41,7 +41,14 @@ impl PackedTask {
 
     fn of(fields: enqueue_batcher::Fields, new: NewTask) -> Self {
         let null = || RawValue::NULL.to_owned();
-        let payload = Payload { workflow: null(), params: null(), original: None, files: Vec::new() };
+        let payload = Payload {
+            workflow: null(),
+            params: null(),
+            original: None,
+            files: Vec::new(),
+            is_editor: false,
+            png_info: None,
+        };
         Self { fields, new: NewTask { payload, ..new } }
     }
 

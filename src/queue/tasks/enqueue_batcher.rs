@@ -28,7 +28,7 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Maximum number of tasks that wait for a call.
 const WAITING_MAX: usize = 1_024;
 /// Number of arguments that `lua/lib/accept.lua` reads for each task.
-pub(crate) const FIELDS: usize = 13;
+pub(crate) const FIELDS: usize = 14;
 
 /// Arguments of one task, in the order of `lua/lib/accept.lua`.
 pub(crate) type Fields = [Value; FIELDS];
@@ -56,6 +56,7 @@ pub(crate) fn fields_of(new: &NewTask, packed: Vec<u8>) -> Result<Fields> {
         new.facts.workflow_hash.as_deref().unwrap_or_default().into(),
         new.facts.workflow.as_ref().map(|workflow| workflow.name.as_str()).unwrap_or_default().into(),
         if new.is_unlisted { "1" } else { "" }.into(),
+        new.keys.as_deref().unwrap_or_default().into(),
     ])
 }
 

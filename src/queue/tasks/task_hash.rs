@@ -79,6 +79,11 @@ impl Fields {
         Ok((self.required("owner")?, std::time::Duration::from_millis(claimed.saturating_sub(from))))
     }
 
+    /// Returns the keys for API nodes, encrypted.
+    pub(crate) fn keys(&self) -> Option<String> {
+        self.text("keys").map(str::to_owned)
+    }
+
     /// Returns the highest attempt number allowed: `max_attempts` plus the attempts that were not counted.
     pub(crate) fn attempts_max(&self) -> Result<u32> {
         Ok(self.required::<u32>("max_attempts")?.saturating_add(self.parse("uncounted")?.unwrap_or(0)))
@@ -102,6 +107,7 @@ impl Fields {
             updated_ms: self.required("updated")?,
             started_ms: self.parse("started")?,
             finished_ms: self.parse("finished")?,
+            expires_ms: self.parse("expires")?,
             retry_at_ms: self.parse("retry_at")?,
             start_by_ms: self.parse("start_by")?,
             progress: self.json("progress")?.unwrap_or_default(),
@@ -165,6 +171,7 @@ pub(crate) fn created(new: &NewTask, now_ms: u64) -> Task {
         updated_ms: now_ms,
         started_ms: None,
         finished_ms: None,
+        expires_ms: None,
         retry_at_ms: None,
         start_by_ms: new.start_by_ms,
         progress: Progress::default(),

@@ -166,9 +166,15 @@ impl Queue {
 
     /// Queues a failed or cancelled task again under the same id, with a new budget of attempts. Idempotent.
     pub async fn revive(&self, id: TaskId) -> Result<Revived> {
+        self.revive_with(id, None).await
+    }
+
+    /// Does the same with `keys` for API nodes, encrypted: those of an ended task are gone.
+    pub async fn revive_with(&self, id: TaskId, keys: Option<&str>) -> Result<Revived> {
         self.check_memory()?;
         let mut args = vec![id.to_string().into(), number(self.limits().waiting_max)];
         args.extend(self.payload_quota().args());
+        args.push(keys.unwrap_or_default().into());
         let mut reply = self.call_durably(Verb::Revive, args).await?;
         match reply.tag() {
             "revived" => Ok(Revived::Revived(Box::new(one_task(id, &mut reply)?))),
@@ -177,6 +183,7 @@ impl Queue {
             "not_ended" => Ok(Revived::NotEnded(reply.parse::<TaskState>()?.status())),
             "stopping" => Ok(Revived::Stopping),
             "payload_gone" => Ok(Revived::PayloadGone),
+            "keys_gone" => Ok(Revived::KeysGone),
             "no_such_file" => Ok(Revived::NoSuchFile(reply.parse()?)),
             "full" => Ok(Revived::Full(Duration::from_secs(limits::RETRY_AFTER_SECONDS))),
             _ => Err(reply.unexpected()),

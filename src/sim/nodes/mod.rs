@@ -6,6 +6,7 @@ pub(super) mod classes;
 pub(super) mod context;
 pub(super) mod drawing;
 mod generic;
+mod hidden_inputs;
 mod inputs;
 mod media;
 pub(super) mod media_bytes;
@@ -43,6 +44,7 @@ pub(super) async fn run(
         name if name.starts_with("Test") || matches!(name, "UiOut" | "Raises" | "SleepSilent") => {
             Box::pin(test_nodes::run(context, ids, name, &inputs)).await?
         }
+        name @ ("NeedsApiKey" | "NeedsPngInfo") => hidden_inputs::run(context, name, &inputs)?,
         "KSampler" | "KSamplerAdvanced" | "SamplerCustomAdvanced" => {
             Box::pin(generic::sample(context, ids, node, &inputs)).await?
         }

@@ -156,7 +156,9 @@ async fn the_body_contains_the_graph_unchanged() {
     let client = client_of(peer.addr, TIMEOUT);
     assert!(matches!(client.submit(prompt, &graph(), "me").await.unwrap(), Submitted::Accepted));
     let request = &peer.requests()[0];
-    let wanted = format!(r#"{{"prompt":{GRAPH},"prompt_id":"{prompt}","client_id":"me","extra_data":{{}}}}"#);
+    let wanted = format!(
+        r#"{{"prompt":{GRAPH},"prompt_id":"{prompt}","client_id":"me","extra_data":{{"extra_pnginfo":{{}}}}}}"#
+    );
     assert_eq!(request.body, wanted);
     assert_eq!(request.headers["content-type"], "application/json");
 }

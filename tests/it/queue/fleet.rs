@@ -29,6 +29,7 @@ pub fn config(ports: &[u16]) -> FleetConfig {
             scheme: Scheme::Http,
             base_path: String::new(),
             headers: BTreeMap::new(),
+            extra_data: BTreeMap::new(),
         }],
         health_check: HealthCheck::default(),
         version: 0,

@@ -31,7 +31,7 @@ const LIMITS: WorkflowLimits = WorkflowLimits { versions_kept: 2, ..WORKFLOW_LIM
 /// Publishes content number `number`, which names these files.
 async fn put(world: &World, text: &str, number: u64, files: &[FileId]) -> WorkflowWritten {
     let graph = raw(&format!(r#"{{"3":{{"class_type":"K","inputs":{{"cfg":{number}}}}}}}"#));
-    let new = NewWorkflow { head: &head("d"), graph: &graph, files: &files.iter().copied().collect() };
+    let new = NewWorkflow { head: &head("d"), graph: &graph, editor: None, files: &files.iter().copied().collect() };
     world.queue.publish_workflow(&name(text), new, None, LIMITS).await.unwrap()
 }
 

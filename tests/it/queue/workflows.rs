@@ -44,7 +44,7 @@ pub fn head(description: &str) -> WorkflowHead {
 /// Returns a version that names no files.
 fn plain<'a>(head: &'a WorkflowHead, graph: &'a RawValue) -> NewWorkflow<'a> {
     static NONE: BTreeSet<FileId> = BTreeSet::new();
-    NewWorkflow { head, graph, files: &NONE }
+    NewWorkflow { head, graph, editor: None, files: &NONE }
 }
 
 /// Publishes content number `number`.

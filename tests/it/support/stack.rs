@@ -222,6 +222,11 @@ impl Stack {
         std::fs::read_to_string(self.folder.path().join("dispatcher.log")).unwrap_or_default()
     }
 
+    /// Returns the log of the api.
+    pub fn api_log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("api.log")).unwrap_or_default()
+    }
+
     pub async fn wait_instances_up(&self, count: usize) {
         eventually("instances are up", WAIT_MAX, || async {
             let list = self.client.get("/api/instances").await;

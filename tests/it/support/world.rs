@@ -193,7 +193,10 @@ pub fn new_task() -> NewTask {
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             original: None,
             files: Vec::new(),
+            is_editor: false,
+            png_info: None,
         },
+        keys: None,
         facts: TaskFacts { nodes_total: 1, ..TaskFacts::default() },
     }
 }

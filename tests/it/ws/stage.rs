@@ -57,6 +57,7 @@ impl Stage {
                 scheme: Default::default(),
                 base_path: String::new(),
                 headers: Default::default(),
+                extra_data: Default::default(),
             }],
             ..FleetConfig::default()
         };
@@ -132,7 +133,10 @@ pub fn new_task(owner: &str) -> NewTask {
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             original: None,
             files: vec![],
+            is_editor: false,
+            png_info: None,
         },
+        keys: None,
         facts: TaskFacts { nodes_total: 4, ..TaskFacts::default() },
     }
 }

@@ -20,6 +20,7 @@ fn task(state: TaskState, priority: Priority) -> Task {
         updated_ms: 0,
         started_ms: None,
         finished_ms: None,
+        expires_ms: None,
         retry_at_ms: Some(1_704_067_200_000),
         start_by_ms: None,
         progress: Progress::default(),

@@ -4,6 +4,7 @@
 //! is repeated and creates no second task.
 
 pub(super) mod dry_run;
+pub(super) mod extra_data;
 pub(super) mod params;
 pub(super) mod submit_request;
 pub(super) mod sweep;
@@ -27,6 +28,7 @@ use crate::{
 };
 use clap::{ArgGroup, Args};
 use dry_run::print_dry_run;
+use extra_data::ExtraDataArgs;
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::value::{RawValue, to_raw_value};
 use std::{path::PathBuf, time::Duration};
@@ -75,6 +77,8 @@ pub struct SubmitArgs {
     /// JSON object to store with the task
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
+    #[command(flatten)]
+    extra_data: ExtraDataArgs,
     /// Fail if a param is not used
     #[arg(long)]
     strict: bool,
@@ -167,6 +171,7 @@ fn request(args: &SubmitArgs) -> Result<SubmitRequest, Error> {
         start_by: args.start_by.as_deref().map(start_by).transpose()?,
         max_attempts: args.max_attempts,
         metadata: metadata.map_err(|error| Error::Usage(format!("--metadata is not JSON: {error}")))?,
+        extra_data: args.extra_data.read()?,
         strict: args.strict,
         randomize_seeds: args.randomize_seeds.then_some("all"),
         auto_map: args.auto_map,

@@ -43,6 +43,8 @@ pub(crate) struct SubmitRequest {
     pub(crate) max_attempts: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metadata: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) extra_data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) strict: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ use crate::{
     media::Probe,
     metrics,
     queue::{FileKind, FileRecord, SharedObject},
+    secrets::NodeKeys,
     store::{self, Store, Stored},
     task::{Attempt, Failure, FailureKind, FileId, Output, OutputKind, OutputWarning, Scalar, TaskId},
 };
@@ -30,6 +31,8 @@ pub(crate) struct OutputStore {
     pub(crate) attempt: Attempt,
     /// Owner of the files.
     pub(crate) owner: String,
+    /// Keys to be masked in texts.
+    pub(crate) keys: NodeKeys,
     /// Cancelled when the outputs are no longer wanted.
     pub(crate) cancelled: CancellationToken,
     /// Names of the task's files.
@@ -90,10 +93,10 @@ impl OutputStore {
     pub(crate) async fn store(&self, made: &NodeOutput) -> Result<StoredOutput, StoreError> {
         match made {
             NodeOutput::Value { node_id, key, kind, text, is_short: true } => {
-                Ok(StoredOutput::part_of_task(value(node_id, key, *kind, text)))
+                Ok(StoredOutput::part_of_task(value(node_id, key, *kind, &self.keys.masked(text))))
             }
             NodeOutput::Value { node_id, key, kind, text, is_short: false } => {
-                self.store_value(node_id, key, *kind, text).await
+                self.store_value(node_id, key, *kind, &self.keys.masked(text)).await
             }
             NodeOutput::File { node_id, key, file, is_bare_path: false, .. } => {
                 let stored = self.fetch(file).await?;
