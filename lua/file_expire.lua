@@ -8,16 +8,6 @@
 -- Returns {'expired', number examined, number of them still in use}
 local kind, keep_ms, skip, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- Whether the file is in use, or is an output of a task that has not ended.
-local function is_needed(file)
-  if is_used(file) then
-    return true
-  end
-  local task = redis.call('HGET', file_key(file), 'task')
-  local state = task and task ~= '' and redis.call('HGET', task_key(task), 'state')
-  return state and not TERMINAL[state]
-end
-
 local now, needed = now_ms(), 0
 local due = redis.call('ZRANGEBYSCORE', root .. 'files:' .. kind, '-inf', now - keep_ms, 'LIMIT', skip, limit)
 for _, file in ipairs(due) do

@@ -4,7 +4,7 @@
 -- ARGV[1] kind   all, upload or output
 -- ARGV[2] offset
 -- ARGV[3] limit
--- Returns {'page', total, {record, created_ms, object?}, …}
+-- Returns {'page', total, {record, created_ms, object?, time from which its task may be deleted?}, …}
 local kind, offset, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local uploads, outputs = root .. 'files:upload', root .. 'files:output'
@@ -64,8 +64,9 @@ else
 end
 local page = { 'page', tostring(total) }
 for _, id in ipairs(ids) do
-  local file = redis.call('HMGET', root .. 'file:' .. id, 'record', 'created', 'object')
+  local file = redis.call('HMGET', root .. 'file:' .. id, 'record', 'created', 'object', 'task')
   if file[1] then
+    file[4] = file[4] and file[4] ~= '' and redis.call('HGET', task_key(file[4]), 'expires')
     page[#page + 1] = file
   end
 end

@@ -4,8 +4,9 @@
 -- KEYS[1] root         of the namespace
 -- ARGV[1] limit        tasks of one call
 -- ARGV[2] keep_outputs 1: outputs outlive their task
+-- ARGV[3] early        1: the oldest ended tasks, although their retention is not over
 -- Returns {'collected', number of tasks; `limit` if more may be due}
-local limit, keep_outputs = tonumber(ARGV[1]), ARGV[2] == '1'
+local limit, keep_outputs, is_early = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1'
 
 -- Delay before a task that still holds a slot, or whose outputs are in use, is examined again.
 local AGAIN_MS = 60000
@@ -74,7 +75,7 @@ local now = now_ms()
 if drop_given_up(now) then
   return { 'collected', tostring(limit) }
 end
-local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', now, 'LIMIT', 0, limit)
+local due = redis.call('ZRANGEBYSCORE', root .. 'expiry', '-inf', is_early and '+inf' or now, 'LIMIT', 0, limit)
 for _, id in ipairs(due) do
   local task = read_task(id)
   local left = nil

@@ -22,10 +22,10 @@ use std::{
 };
 use table::{
     ATTEMPTS, BUILD_INFO, COMFY_REQUEST_SECONDS, HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED, HTTP_REQUEST_SECONDS,
-    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, LOG_LINES_LOST, OUTPUT_BYTES, PANICS, RECLAIMS, REDIS_DATA_LOST,
-    REDIS_ERRORS, REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS, REDIS_UNFIT,
-    TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES, WS_DELIVERIES,
-    WS_SESSIONS, WS_SLOW_CLOSES,
+    INSTANCE_IDLE_GAP_SECONDS, LEASE_TAKEOVERS, LOG_LINES_LOST, OUTPUT_BYTES, OUTPUT_BYTES_DROPPED, PANICS, RECLAIMS,
+    REDIS_DATA_LOST, REDIS_ERRORS, REDIS_MEMORY_BYTES, REDIS_MEMORY_MAX_BYTES, REDIS_REPAIRS, REDIS_SILENT_SECONDS,
+    REDIS_UNFIT, TASK_RUN_SECONDS, TASK_WAIT_SECONDS, TASKS_ENDED, TASKS_SUBMITTED, TRACE_SPANS, UPLOAD_BYTES,
+    WS_DELIVERIES, WS_SESSIONS, WS_SLOW_CLOSES,
 };
 
 /// Interval at which samples are folded into buckets without scrapes; otherwise they accumulate.
@@ -209,6 +209,11 @@ pub fn uploaded(bytes: u64) {
 /// Records stored bytes of outputs.
 pub fn output_stored(bytes: u64) {
     counter!(OUTPUT_BYTES).increment(bytes);
+}
+
+/// Records bytes freed by deleting outputs before the end of their retention.
+pub fn outputs_dropped(bytes: u64) {
+    counter!(OUTPUT_BYTES_DROPPED).increment(bytes);
 }
 
 /// Records a failed Redis call: `unavailable`, `memory_full`, `refused`, `lost`, `unusable`, `corrupt`.

@@ -12,11 +12,11 @@ mod files;
 mod front;
 
 pub use dispatcher::DispatcherSettings;
-pub use files::{DiskReserve, Keep, StorageSettings};
+pub use files::{DiskReserve, Keep, KeepBytes, StorageSettings};
 pub use front::{AuthSettings, FetchSettings, FrontSettings, SecretSettings};
 
 use clap::{Args, ValueEnum};
-use files::{keep, keep_or_with_task};
+use files::{keep, keep_bytes, keep_or_with_task};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// Named limits that are not configurable.
@@ -208,12 +208,12 @@ pub struct QueueSettings {
     /// The same for all users together; more get 429. 0 = no limit
     #[arg(long, env = "SHUZHIREN_WAITING_BYTES_MAX", default_value_t = 1 << 30, value_name = "BYTES")]
     pub waiting_bytes_max: u64,
-    /// Retention of ended tasks, with their results and errors
+    /// Retention of ended tasks, with their results and errors [default: 24h; of `up`: 720h, 30 days]
     ///
-    /// E.g. 24h, or 2160h for 90 days. Outputs are deleted with them, see --keep-outputs. Each ended task takes about
-    /// 4 KB of Redis' memory: a task per second, kept for 24 h, takes 0.35 GB. `doctor` says how much yours carries.
-    #[arg(long, env = "SHUZHIREN_KEEP_TASKS", default_value = "24h", value_parser = duration, value_name = "DURATION")]
-    pub keep_tasks: Duration,
+    /// Outputs are deleted with them, see --keep-outputs and --keep-bytes. Each ended task takes about 4 KB of Redis' memory: a
+    /// task per second takes 0.35 GB if it is kept for 24 h, and 10 GB in 30 days. `doctor` says how much yours carries.
+    #[arg(long, env = "SHUZHIREN_KEEP_TASKS", value_parser = duration, value_name = "DURATION")]
+    pub keep_tasks: Option<Duration>,
     /// Retention of uploads: a duration, or `forever` = until they are deleted
     ///
     /// E.g. 720h for 30 days. Files needed by a waiting or running task or a published workflow are kept longer.
@@ -224,6 +224,39 @@ pub struct QueueSettings {
     /// E.g. 168h for a week. Files needed by a waiting or running task or a published workflow are kept longer.
     #[arg(long, env = "SHUZHIREN_KEEP_OUTPUTS", default_value = "task", value_parser = keep_or_with_task, value_name = "DURATION")]
     pub keep_outputs: Keep,
+    /// Room of all files, beyond which the oldest outputs are deleted early: bytes, a share of the disk, or `all` = no limit
+    /// [default: all; of `up`: 80%]
+    ///
+    /// E.g. 500gb, or 80%. With a limit, the oldest outputs are also deleted before the disk reaches --disk-reserve, and the
+    /// oldest ended tasks while Redis' memory is full. Uploads, inputs of waiting and running tasks, and files of published
+    /// workflows are never deleted early. A bucket takes bytes only.
+    #[arg(long, env = "SHUZHIREN_KEEP_BYTES", value_parser = keep_bytes, value_name = "BYTES|PERCENT")]
+    pub keep_bytes: Option<KeepBytes>,
+}
+
+impl QueueSettings {
+    /// Default retention of ended tasks.
+    const KEEP_TASKS: Duration = Duration::from_secs(24 * 3_600);
+    /// The same of `up`.
+    const KEEP_TASKS_OF_UP: Duration = Duration::from_secs(30 * 24 * 3_600);
+    /// Default room of files of `up`.
+    const KEEP_BYTES_OF_UP: KeepBytes = KeepBytes::Percent(80);
+
+    /// Sets what `up` keeps by default: pictures should not be lost on the machine of somebody who changed no setting.
+    pub fn default_to_up(&mut self) {
+        self.keep_tasks.get_or_insert(Self::KEEP_TASKS_OF_UP);
+        self.keep_bytes.get_or_insert(Self::KEEP_BYTES_OF_UP);
+    }
+
+    /// Returns the retention of ended tasks.
+    pub fn keep_tasks(&self) -> Duration {
+        self.keep_tasks.unwrap_or(Self::KEEP_TASKS)
+    }
+
+    /// Returns the room of all files.
+    pub fn keep_bytes(&self) -> KeepBytes {
+        self.keep_bytes.unwrap_or(KeepBytes::All)
+    }
 }
 
 /// Settings of the shutdown.

@@ -9,7 +9,7 @@ use shuzhiren::{
     dashboard,
     fetch::Fetcher,
     process::{self, Readiness},
-    queue::{Queue, UploadQuota},
+    queue::{Queue, Retention, UploadQuota},
     secrets::Encryption,
     settings::{
         AuthSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings, RedisSettings, SecretSettings,
@@ -62,6 +62,7 @@ pub(crate) struct Front {
     pub(crate) settings: FrontSettings,
     pub(crate) file_bytes_max: u64,
     pub(crate) upload_quota: UploadQuota,
+    pub(crate) retention: Retention,
     pub(crate) fetcher: Fetcher,
     pub(crate) encryption: Encryption,
 }
@@ -73,7 +74,11 @@ impl Front {
             hub.map(|hub| ws::router(WsState { hub, auth: self.auth.clone(), settings: self.settings.clone() }));
         let page = dashboard::router(self.store.redirect_origin());
         let state = ApiState::new(self.queue, self.store, self.auth, self.links, self.settings, self.file_bytes_max);
-        let state = state.limiting_uploads(self.upload_quota).fetching(self.fetcher).encrypting(self.encryption);
+        let state = state
+            .limiting_uploads(self.upload_quota)
+            .fetching(self.fetcher)
+            .encrypting(self.encryption)
+            .keeping(self.retention);
         let rest = api::router(state);
         rest.merge(page).merge(sockets.unwrap_or_default()).merge(process::ops_router(readiness))
     }
@@ -108,6 +113,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), String> {
         settings: args.front,
         file_bytes_max: args.storage.file_bytes_max,
         upload_quota: shared::upload_quota(&args.storage),
+        retention: shared::retention(&args.queue),
         fetcher,
         encryption,
     };

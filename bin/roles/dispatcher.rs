@@ -54,6 +54,7 @@ pub(crate) async fn run(args: DispatcherArgs) -> Result<(), String> {
         settings: args.settings,
         file_bytes_max: args.storage.file_bytes_max,
         retention: shared::retention(&args.queue),
+        keep_bytes: args.queue.keep_bytes(),
         drain_timeout: args.stopping.drain_timeout,
         encryption,
     };

@@ -65,7 +65,7 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), String> {
     });
     let plan = Plan {
         redis: args.redis,
-        keep_tasks: args.queue.keep_tasks,
+        keep_tasks: args.queue.keep_tasks(),
         storage: args.storage,
         keys,
         fleet,
@@ -91,6 +91,7 @@ fn of_up(args: &mut DoctorArgs, folder: &Path) -> Result<(), String> {
     if args.auth.jwt_secret.is_none() && args.auth.jwt_secret_file.is_none() {
         args.auth.jwt_secret_file = Some(folder.join("jwt-secret"));
     }
+    args.queue.default_to_up();
     args.storage.storage_url.get_or_insert_with(|| format!("file://{}", folder.join("files").display()));
     Ok(())
 }

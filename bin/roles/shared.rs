@@ -4,7 +4,7 @@ use shuzhiren::{
     process::Readiness,
     queue::{self, Queue, QueueLimits, Retention, UploadQuota},
     secrets::Encryption,
-    settings::{AuthSettings, QueueSettings, RedisSettings, Secret, SecretSettings, StorageSettings},
+    settings::{AuthSettings, KeepBytes, QueueSettings, RedisSettings, Secret, SecretSettings, StorageSettings},
     store::{Keys, Store},
     task::Links,
 };
@@ -24,8 +24,9 @@ const CONNECTIONS_CHECK: Duration = Duration::from_secs(1);
 const LINK_TTL_MIN: Duration = Duration::from_secs(10);
 
 /// Returns the retention of files.
-pub(crate) const fn retention(settings: &QueueSettings) -> Retention {
-    Retention { uploads: settings.keep_uploads, outputs: settings.keep_outputs }
+pub(crate) fn retention(settings: &QueueSettings) -> Retention {
+    let frees_memory = settings.keep_bytes() != KeepBytes::All;
+    Retention { uploads: settings.keep_uploads, outputs: settings.keep_outputs, frees_memory }
 }
 
 /// Returns the quotas of uploads.
@@ -66,7 +67,7 @@ pub(crate) async fn connect(
         return Err("set REDIS_URL, e.g. redis://127.0.0.1:6379 (only `up` starts its own Redis)".to_owned());
     }
     let (user_bytes_max, bytes_max) = (limits.user_waiting_bytes_max, limits.waiting_bytes_max);
-    let limits = QueueLimits { waiting_max: limits.waiting_max, keep_tasks: limits.keep_tasks };
+    let limits = QueueLimits { waiting_max: limits.waiting_max, keep_tasks: limits.keep_tasks() };
     loop {
         let error = match Queue::connect(&redis, limits).await {
             Ok(queue) => {

@@ -16,8 +16,8 @@ use shuzhiren::{
     queue::Queue,
     save_file::{self, Target},
     settings::{
-        self, AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, ListenSettings, QueueSettings,
-        RedisSettings, Secret, SecretSettings, StopSettings, StorageSettings,
+        self, AuthSettings, DispatcherSettings, FetchSettings, FrontSettings, Keep, KeepBytes, ListenSettings,
+        QueueSettings, RedisSettings, Secret, SecretSettings, StopSettings, StorageSettings,
     },
     sim::{self, Sim, SimOptions},
     ws::Hub,
@@ -28,6 +28,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Settings of `up`.
@@ -89,6 +90,8 @@ pub(crate) struct UpArgs {
 /// Runs everything until SIGTERM or SIGINT.
 pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
     validate(&args.dispatcher)?;
+    args.queue.default_to_up();
+    let keeping = keeping(&args.queue);
     let fetcher = Fetcher::new(&args.fetch)?;
     // The default login is allowed on this machine only.
     let profile = if args.listen.listen.ip().is_loopback() { Profile::Development } else { Profile::Production };
@@ -127,6 +130,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         settings: args.dispatcher,
         file_bytes_max: args.storage.file_bytes_max,
         retention: shared::retention(&args.queue),
+        keep_bytes: args.queue.keep_bytes(),
         drain_timeout: args.stopping.drain_timeout,
         encryption: encryption.clone(),
     };
@@ -140,10 +144,11 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<(), String> {
         settings: args.front,
         file_bytes_max: args.storage.file_bytes_max,
         upload_quota: shared::upload_quota(&args.storage),
+        retention: shared::retention(&args.queue),
         fetcher,
         encryption,
     };
-    print_welcome(listen, &auth, &data_dir, &stand_ins);
+    print_welcome(listen, &auth, &data_dir, &keeping, &stand_ins);
     process::serve(listener, front.router(Some(hub.clone()), readiness), stop.clone(), args.stopping.drain_timeout)
         .await;
     hub.drained(args.stopping.drain_timeout).await;
@@ -269,8 +274,33 @@ fn browser_address(listen: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Says how long tasks and outputs are kept, for the welcome.
+fn keeping(settings: &QueueSettings) -> String {
+    let tasks = readable(settings.keep_tasks());
+    let outputs = match settings.keep_outputs {
+        Keep::WithTask => format!("tasks and their outputs for {tasks}"),
+        Keep::For(time) => format!("tasks for {tasks}, outputs for {}", readable(time)),
+        Keep::Forever => format!("tasks for {tasks}, outputs until you delete them"),
+    };
+    let room = match settings.keep_bytes() {
+        KeepBytes::All => return format!("{outputs} (--keep-tasks, --keep-outputs)"),
+        KeepBytes::Percent(percent) => format!("{percent} % of the disk"),
+        KeepBytes::Bytes(bytes) => format!("{} MB", bytes >> 20),
+    };
+    format!("{outputs}; the oldest outputs go first if files take more than {room} (--keep-tasks, --keep-bytes)")
+}
+
+fn readable(time: Duration) -> String {
+    let hours = time.as_secs() / 3_600;
+    match hours {
+        hours if hours >= 48 && hours % 24 == 0 => format!("{} days", hours / 24),
+        0 => format!("{time:?}"),
+        hours => format!("{hours} h"),
+    }
+}
+
 /// Prints what a new user needs on standard output; logs go to standard error.
-fn print_welcome(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand_ins: &[Sim]) {
+fn print_welcome(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, keeping: &str, stand_ins: &[Sim]) {
     let is_document = auth.admin_password.as_ref().is_some_and(|password| password.expose() == auth::DEFAULT_PASSWORD);
     let password = if is_document { auth::DEFAULT_PASSWORD } else { "(as set)" };
     let program = std::env::args().next().unwrap_or_else(|| "shuzhiren".to_owned());
@@ -282,6 +312,7 @@ fn print_welcome(listen: SocketAddr, auth: &AuthSettings, data_dir: &Path, stand
         format!("  address    http://{listen}/api    ws://{listen}/ws"),
         format!("  login      {} / {password}", auth.admin_username),
         format!("  data       {}", data_dir.display()),
+        format!("  kept       {keeping}"),
     ];
     if !stand_ins.is_empty() {
         let addresses: Vec<String> = stand_ins.iter().map(|sim| sim.addr().to_string()).collect();

@@ -53,6 +53,16 @@ end
 -- Whether a pending or running task, or a published workflow, needs the file.
 local function is_used(file) return redis.call('EXISTS', root .. 'uses:' .. file, holders_key(file)) > 0 end
 
+-- Whether the file is in use, or is an output of a task that has not ended.
+local function is_needed(file)
+  if is_used(file) then
+    return true
+  end
+  local task = redis.call('HGET', file_key(file), 'task')
+  local state = task and task ~= '' and redis.call('HGET', task_key(task), 'state')
+  return state and not TERMINAL[state]
+end
+
 -- Maximum number of files dropped by one call: a few milliseconds.
 local FILES_MAX = 500
 -- Files dropped by this call.

@@ -18,7 +18,7 @@ pub use openapi::document;
 use crate::{
     auth::Auth,
     fetch::Fetcher,
-    queue::{Queue, UploadQuota},
+    queue::{Queue, Retention, UploadQuota},
     secrets::Encryption,
     settings::FrontSettings,
     store::Store,
@@ -52,6 +52,7 @@ pub struct ApiState {
     logins: Arc<Semaphore>,
     node_listing: Arc<ListingCache>,
     thumbnails: Arc<Thumbnails>,
+    retention: Retention,
 }
 
 impl ApiState {
@@ -76,6 +77,7 @@ impl ApiState {
             logins: Arc::new(Semaphore::new(LOGINS_WAITING_MAX)),
             node_listing: Arc::default(),
             thumbnails: Arc::new(Thumbnails::new()),
+            retention: Retention::default(),
         }
     }
 
@@ -89,6 +91,12 @@ impl ApiState {
     #[must_use]
     pub fn encrypting(self, encryption: Encryption) -> Self {
         Self { submitter: self.submitter.with_encryption(encryption), ..self }
+    }
+
+    /// Sets the retention of files, which is shown with them.
+    #[must_use]
+    pub fn keeping(self, retention: Retention) -> Self {
+        Self { retention, ..self }
     }
 
     /// Sets the fetcher of files at URLs.

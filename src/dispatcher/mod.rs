@@ -47,6 +47,7 @@
 mod attempt;
 mod background_tasks;
 mod instance;
+mod keep_bytes;
 mod leasing;
 mod node_keys;
 mod orphan_files;
@@ -80,6 +81,9 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     tracker.spawn(end.clone().run_until_cancelled_owned(background_tasks::poll_work(shared.clone())));
     let orphans = orphan_files::run(shared.parts.queue.clone(), shared.parts.store.clone(), shared.name.clone());
     tracker.spawn(end.clone().run_until_cancelled_owned(orphans));
+    let parts = &shared.parts;
+    let room = keep_bytes::run(parts.queue.clone(), parts.store.clone(), parts.keep_bytes, shared.name.clone());
+    tracker.spawn(end.clone().run_until_cancelled_owned(room));
     tracker.spawn(shared.parts.store.clone().watch_disk(end.clone()));
     let janitor = shared.parts.queue.clone();
     let janitor_stop = end.clone();

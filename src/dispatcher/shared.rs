@@ -4,7 +4,7 @@ use super::{leasing::renewal_batcher::RenewalBatcher, progress_writer::ProgressW
 use crate::{
     queue::{Queue, Restricted, Retention},
     secrets::Encryption,
-    settings::DispatcherSettings,
+    settings::{DispatcherSettings, KeepBytes},
     store::Store,
 };
 use std::{
@@ -29,6 +29,8 @@ pub struct Parts {
     pub file_bytes_max: u64,
     /// Retention of files and tasks.
     pub retention: Retention,
+    /// Room of all files.
+    pub keep_bytes: KeepBytes,
     /// Longest wait at a stop for outputs that are being stored.
     pub drain_timeout: Duration,
     /// Decrypts the keys for API nodes.

@@ -71,7 +71,7 @@ pub(super) async fn examine(
                 Finding::warn(
                     "store.space",
                     found,
-                    "free some space, or lower SHUZHIREN_KEEP_TASKS: outputs are deleted with their tasks",
+                    "free some space, lower SHUZHIREN_KEEP_TASKS (outputs are deleted with their tasks), or set SHUZHIREN_KEEP_BYTES",
                 )
             } else {
                 Finding::ok("store.space", found)

@@ -53,6 +53,7 @@ pub(super) const WS_DELIVERIES: &str = "shuzhiren_ws_deliveries_total";
 pub(super) const WS_SLOW_CLOSES: &str = "shuzhiren_ws_slow_closes_total";
 pub(super) const UPLOAD_BYTES: &str = "shuzhiren_upload_bytes_total";
 pub(super) const OUTPUT_BYTES: &str = "shuzhiren_output_bytes_total";
+pub(super) const OUTPUT_BYTES_DROPPED: &str = "shuzhiren_output_bytes_dropped_total";
 pub(super) const FILES: &str = "shuzhiren_files";
 pub(super) const FILE_BYTES: &str = "shuzhiren_file_bytes";
 pub(super) const DISK_FREE_BYTES: &str = "shuzhiren_disk_free_bytes";
@@ -163,6 +164,12 @@ pub const METRICS: &[Metric] = &[
     counter(WS_SLOW_CLOSES, "sessions", &[], "Sessions closed because the client was too slow."),
     counter(UPLOAD_BYTES, "bytes", &[], "Bytes uploaded by users."),
     counter(OUTPUT_BYTES, "bytes", &[], "Bytes of outputs stored."),
+    counter(
+        OUTPUT_BYTES_DROPPED,
+        "bytes",
+        &[],
+        "Bytes freed by deleting the oldest outputs before the end of their retention, because of --keep-bytes or a full disk.",
+    ),
     gauge(
         FILES,
         "files",

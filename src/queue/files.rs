@@ -43,6 +43,9 @@ pub struct FileRecord {
     /// Time of registration, Unix ms of Redis; filled when it is read.
     #[serde(default)]
     pub created_ms: u64,
+    /// Time from which the task that produced it may be deleted, Unix ms; only in lists.
+    #[serde(skip)]
+    pub task_expires_ms: Option<u64>,
     /// Object with the same bytes that it shares; filled when it is read. `None` = it has an object of its own.
     #[serde(skip)]
     pub shares: Option<ObjectId>,
@@ -87,6 +90,19 @@ pub enum FileDeleted {
     NotFound,
 }
 
+/// Result of [`Queue::trim_outputs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Outputs examined.
+    pub examined: u64,
+    /// Outputs among them that are in use.
+    pub needed: u64,
+    /// Outputs removed.
+    pub removed: u64,
+    /// Bytes of the objects that no file needs any more.
+    pub bytes: u64,
+}
+
 /// Retention of files by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -94,12 +110,14 @@ pub struct Retention {
     pub uploads: Keep,
     /// Retention of outputs.
     pub outputs: Keep,
+    /// Whether the oldest ended tasks are deleted early while Redis' memory is full.
+    pub frees_memory: bool,
 }
 
 impl Default for Retention {
     /// Returns the defaults of the settings.
     fn default() -> Self {
-        Self { uploads: Keep::Forever, outputs: Keep::WithTask }
+        Self { uploads: Keep::Forever, outputs: Keep::WithTask, frees_memory: false }
     }
 }
 
@@ -119,6 +137,21 @@ pub enum QuotaExceeded {
     User(u64),
     /// The quota of all users together.
     All(u64),
+}
+
+impl Retention {
+    /// Returns the time from which a file may be deleted, Unix ms; `None` if that is not known, or never comes.
+    pub fn expires_ms(&self, file: &FileRecord) -> Option<u64> {
+        let keep = match file.kind {
+            FileKind::Upload => self.uploads,
+            FileKind::Output => self.outputs,
+        };
+        match keep {
+            Keep::WithTask => file.task_expires_ms,
+            Keep::For(time) => Some(file.created_ms.saturating_add(u64::try_from(time.as_millis()).ok()?)),
+            Keep::Forever => None,
+        }
+    }
 }
 
 impl Queue {
@@ -191,7 +224,10 @@ impl Queue {
         let record = |row: Vec<Value>| {
             let mut texts = row.into_iter().map(Value::into_string);
             match (texts.next().flatten(), texts.next().flatten(), texts.next().flatten()) {
-                (Some(record), Some(created), object) => read(&record, &created, object.as_deref()),
+                (Some(record), Some(created), object) => {
+                    let task_expires_ms = texts.next().flatten().and_then(|text| text.parse().ok());
+                    Ok(FileRecord { task_expires_ms, ..read(&record, &created, object.as_deref())? })
+                }
                 _ => Err(Error::Corrupt("a row of file_list.lua".to_owned())),
             }
         };
@@ -249,6 +285,15 @@ impl Queue {
         let args = vec![kind.as_str().into(), ms(keep), number(skip), number(limit)];
         let mut reply = self.call(Verb::FileExpire, args).await?;
         Ok((reply.parse()?, reply.parse()?))
+    }
+
+    /// Removes the oldest outputs that are not in use, until objects of `excess` bytes are orphans. Looks at `limit` of them after
+    /// the `skip` oldest. With `waits` it removes none while earlier orphans are yet to be deleted.
+    pub async fn trim_outputs(&self, excess: u64, skip: u64, limit: u64, waits: bool) -> Result<Trimmed> {
+        let args = vec![number(excess), number(skip), number(limit), switch(waits)];
+        let mut reply = self.call(Verb::FileTrim, args).await?;
+        let (examined, needed) = (reply.parse()?, reply.parse()?);
+        Ok(Trimmed { examined, needed, removed: reply.parse()?, bytes: reply.parse()? })
     }
 
     /// Returns those of these objects that no registered file needs (at most 1,000 ids a call).

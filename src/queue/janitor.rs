@@ -36,6 +36,8 @@ const FILES_INTERVAL: Duration = Duration::from_secs(5);
 const BATCH: u64 = 50;
 /// Maximum number of calls of one kind in one round.
 const BATCHES_MAX: usize = 40;
+/// Batches of ended tasks deleted early in one round, while the memory is full. It is read once a second.
+const EARLY_BATCHES: usize = 4;
 /// Lease under which the tasks of an instance that left the config are returned.
 const LEASE_TTL: Duration = Duration::from_secs(10);
 
@@ -166,8 +168,15 @@ impl Queue {
     /// Deletes ended tasks whose retention is over. Returns whether more are due.
     async fn collect_due(&self, retention: Retention) -> Result<bool> {
         let keep_outputs = retention.outputs != Keep::WithTask;
-        self.repeat_batches(|| async { self.call(Verb::Gc, vec![number(BATCH), switch(keep_outputs)]).await?.parse() })
-            .await
+        let args = |is_early: bool| vec![number(BATCH), switch(keep_outputs), switch(is_early)];
+        if retention.frees_memory && self.check_memory().is_err() {
+            for _ in 0..EARLY_BATCHES {
+                self.call(Verb::Gc, args(true)).await?;
+            }
+            tracing::info!("oldest ended tasks deleted before the end of their retention: redis memory is full");
+            return Ok(false);
+        }
+        self.repeat_batches(|| async { self.call(Verb::Gc, args(false)).await?.parse() }).await
     }
 
     /// Removes expired files from the registry, in batches. Skips files that are still in use.

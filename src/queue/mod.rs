@@ -137,7 +137,7 @@ pub use events::{
     feed::{Feed, FeedItem},
     wakeups::Wakeups,
 };
-pub use files::{FileDeleted, FileKind, FileRecord, QuotaExceeded, Retention, SharedObject, UploadQuota};
+pub use files::{FileDeleted, FileKind, FileRecord, QuotaExceeded, Retention, SharedObject, Trimmed, UploadQuota};
 pub use redis::{
     diagnose::{Diagnosis, diagnose},
     scripts::{Scripts, Verb},

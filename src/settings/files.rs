@@ -1,6 +1,6 @@
 //! Settings of files: location, links and retention.
 
-use super::{Secret, duration};
+use super::{Secret, bytes, duration};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -14,6 +14,36 @@ pub enum Keep {
     For(Duration),
     /// Kept until they are deleted.
     Forever,
+}
+
+/// Room that all files together may take; beyond it, the oldest outputs are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepBytes {
+    /// No limit.
+    All,
+    /// This share of the store's disk, percent.
+    Percent(u8),
+    /// This number of bytes.
+    Bytes(u64),
+}
+
+/// Parses `all`, a share such as `80%`, or a number of bytes such as `500gb`.
+///
+/// # Errors
+/// A message for clap.
+pub(super) fn keep_bytes(text: &str) -> Result<KeepBytes, String> {
+    if text == "all" {
+        return Ok(KeepBytes::All);
+    }
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent = percent.trim_end().parse().ok().filter(|percent| (1..=100).contains(percent));
+        return percent.map(KeepBytes::Percent).ok_or_else(|| format!("`{text}` is not a share from 1% to 100%"));
+    }
+    match bytes(&text.replace(' ', "").to_ascii_lowercase().replace("ib", "b")) {
+        Ok(0) => Err("must not be zero; write `all` for no limit".to_owned()),
+        Ok(bytes) => Ok(KeepBytes::Bytes(bytes)),
+        Err(_) => Err(format!("`{text}` is not a size; write it like 500gb, 80% or all")),
+    }
 }
 
 /// Parses `forever`, or a duration.
@@ -124,7 +154,7 @@ pub struct StorageSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::{DiskReserve, Keep, disk_reserve, keep, keep_or_with_task};
+    use super::{DiskReserve, Keep, KeepBytes, disk_reserve, keep, keep_bytes, keep_or_with_task};
     use std::time::Duration;
 
     #[test]
@@ -136,6 +166,23 @@ mod tests {
         assert_eq!((disk_reserve("auto"), disk_reserve("7")), (Ok(DiskReserve::Auto), Ok(DiskReserve::Bytes(7))));
         for wrong in ["", "-1", "5%", "1 GB"] {
             assert!(disk_reserve(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_room_of_the_files_is_a_size_a_share_or_all() {
+        for (text, expected) in [
+            ("all", KeepBytes::All),
+            ("80%", KeepBytes::Percent(80)),
+            ("80 %", KeepBytes::Percent(80)),
+            ("500GB", KeepBytes::Bytes(500 << 30)),
+            ("2 TiB", KeepBytes::Bytes(2 << 40)),
+            ("1000", KeepBytes::Bytes(1_000)),
+        ] {
+            assert_eq!(keep_bytes(text), Ok(expected), "{text}");
+        }
+        for wrong in ["", "0", "0%", "101%", "%", "-1gb", "1.5gb", "lots", "none"] {
+            assert!(keep_bytes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -64,6 +64,15 @@ impl Store {
         }
     }
 
+    /// Returns the size of the disk, bytes, and its room. `None` if the store is a bucket, or the disk does not answer.
+    pub async fn disk(&self) -> Option<(u64, DiskRoom)> {
+        self.root()?;
+        let store = self.clone();
+        let sampled = timeout(SAMPLE_TIMEOUT, tokio::task::spawn_blocking(move || store.space())).await;
+        let Space { free, total } = sampled.ok()?.ok()?.ok()??;
+        Some((total, DiskRoom { free, reserve: self.reserve.rule.bytes(total) }))
+    }
+
     /// Whether less than the reserve is free.
     pub async fn is_disk_low(&self) -> bool {
         self.disk_room().await.is_some_and(|room| room.is_low())
@@ -104,11 +113,7 @@ impl Store {
     }
 
     async fn sample_disk_room(&self) -> Option<DiskRoom> {
-        self.root()?;
-        let store = self.clone();
-        let sampled = timeout(SAMPLE_TIMEOUT, tokio::task::spawn_blocking(move || store.space())).await;
-        let Space { free, total } = sampled.ok()?.ok()?.ok()??;
-        let room = DiskRoom { free, reserve: self.reserve.rule.bytes(total) };
+        let (_, room) = self.disk().await?;
         *self.reserve.sampled.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), room));
         Some(room)
     }

@@ -39,6 +39,10 @@ pub struct TaskView {
     /// Time of the end.
     #[schema(required, format = DateTime)]
     pub finished_at: Option<String>,
+    /// Time from which the ended task is deleted, with its outputs unless those are kept longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub expires_at: Option<String>,
     /// Time from acceptance to start (or to the end of a task that never started), ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_ms: Option<u64>,
@@ -318,6 +322,7 @@ impl TaskView {
             queued_at: rfc3339(task.created_ms),
             started_at: task.started_ms.map(rfc3339),
             finished_at: task.finished_ms.map(rfc3339),
+            expires_at: task.expires_ms.map(rfc3339),
             queue_ms: task.started_ms.or(task.finished_ms).map(|begun| begun.saturating_sub(task.created_ms)),
             waited_ms: waits.ended_ms,
             waiting_since: waits.since_ms.map(rfc3339),

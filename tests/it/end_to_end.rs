@@ -2,6 +2,7 @@
 
 mod bucket;
 mod full_disk;
+mod keep_bytes;
 mod low_disk;
 mod node_keys;
 mod workflows_and_batches;

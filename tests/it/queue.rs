@@ -25,6 +25,7 @@ pub mod janitor;
 pub mod leases;
 pub mod lifecycle;
 pub mod long_rows;
+pub mod node_keys;
 pub mod orphan_prompts;
 pub mod quarantine;
 pub mod repair;
@@ -80,6 +81,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         retries::ALL,
         quarantine::ALL,
         revive::ALL,
+        node_keys::ALL,
         cancel::ALL,
         leases::ALL,
         claim_order::ALL,

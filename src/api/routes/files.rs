@@ -7,7 +7,7 @@ use crate::{
         http::{envelope::Answer, extract::PathId, query::Query},
     },
     auth::Caller,
-    queue::{self, FileDeleted, FileKind, FileRecord},
+    queue::{self, FileDeleted, FileKind, FileRecord, Retention},
     task::{FileId, Links, TaskId, rfc3339},
 };
 use axum::extract::State;
@@ -19,7 +19,7 @@ const WRITABLE_TRIES: u32 = 12;
 /// Delay between two of them.
 const WRITABLE_PAUSE: Duration = Duration::from_millis(300);
 
-/// A file: `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","owner","taskId"?}`
+/// A file: `{"fileId","filename","url","kind","contentType","sizeBytes","sha256","createdAt","expiresAt"?,"owner","taskId"?}`
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FileView {
@@ -32,6 +32,11 @@ pub(crate) struct FileView {
     sha256: String,
     #[schema(format = DateTime)]
     created_at: String,
+    /// Time from which it may be deleted, if known: of an output that is kept with its task, after the task has ended. Files in
+    /// use stay longer; `--keep-bytes` may delete outputs earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
     owner: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_id: Option<TaskId>,
@@ -39,8 +44,9 @@ pub(crate) struct FileView {
 
 impl FileView {
     /// Returns the view of a registered file.
-    pub(crate) fn new(record: FileRecord, links: &Links) -> Self {
+    pub(crate) fn new(record: FileRecord, links: &Links, retention: &Retention) -> Self {
         Self {
+            expires_at: retention.expires_ms(&record).map(rfc3339),
             url: links.file(record.id),
             file_id: record.id,
             filename: record.filename,
@@ -86,7 +92,7 @@ pub(crate) async fn list(State(state): State<ApiState>, caller: Caller, query: Q
         Some(_) => return Err(ApiError::InvalidQuery("`kind` must be upload or output".to_owned())),
     };
     let (total, records) = state.queue.files(kind, query.offset()?.unwrap_or(0), query.limit()?).await?;
-    let items = records.into_iter().map(|record| FileView::new(record, &state.links)).collect();
+    let items = records.into_iter().map(|record| FileView::new(record, &state.links, &state.retention)).collect();
     Ok(Answer(Page { total, items }))
 }
 
@@ -119,7 +125,7 @@ pub(crate) async fn delete(
                     tracing::warn!(file = %id, %object, %error, "bytes of a deleted file not deleted");
                 }
             }
-            Ok(Answer(FileView::new(record, &state.links)))
+            Ok(Answer(FileView::new(record, &state.links, &state.retention)))
         }
         FileDeleted::InUse(by) => Err(ApiError::FileInUse(by)),
         FileDeleted::NotFound => Err(ApiError::NotFound("such file")),

@@ -59,7 +59,7 @@ pub(crate) async fn upload(
     let files = files.clone();
     let registered = tokio::spawn(async move { files.register(&caller.username, received).await });
     let record = registered.await.map_err(|_| ApiError::Internal)??;
-    Ok(Answer(FileView::new(record, &state.links)))
+    Ok(Answer(FileView::new(record, &state.links, &state.retention)))
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {

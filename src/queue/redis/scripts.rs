@@ -72,6 +72,7 @@ scripts! {
     FileDelete = "#!lua flags=allow-oom" "file_delete" ["register_file" "files"];
     FileExpire = "#!lua flags=allow-oom" "file_expire" ["register_file" "files"];
     FileList = "#!lua flags=no-writes" "file_list" [];
+    FileTrim = "#!lua flags=allow-oom" "file_trim" ["register_file" "files"];
     Finish = "#!lua flags=allow-oom" "finish" ["events" "indexes" "end_task" "attempts" "quarantine" "run_times" "register_file"];
     ForgetInstance = "#!lua flags=allow-oom" "forget_instance" [];
     FreeSlot = "#!lua flags=allow-oom" "free_slot" ["events" "indexes" "end_task" "attempts"];

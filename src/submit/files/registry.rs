@@ -81,6 +81,7 @@ impl FileRegistry {
             owner: owner.to_owned(),
             task_id: None,
             created_ms: 0,
+            task_expires_ms: None,
             shares: None,
         };
         let added = self.queue.add_upload(&record, self.quota).await.map_err(Error::from);

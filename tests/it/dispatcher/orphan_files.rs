@@ -134,6 +134,7 @@ async fn the_duplicate_left_by_a_dead_dispatcher_is_deleted_and_the_original_kep
         owner: "admin".to_owned(),
         task_id: None,
         created_ms: 0,
+        task_expires_ms: None,
         shares: None,
     };
     let object = queue.add_file(&record).await.unwrap().expect("the bytes are known");

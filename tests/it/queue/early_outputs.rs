@@ -59,6 +59,7 @@ async fn two_outputs(world: &World) -> (Lease, Claim, Vec<Output>) {
         owner: "alice".into(),
         task_id: Some(claim.task),
         created_ms: 0,
+        task_expires_ms: None,
         shares: None,
     };
     world.queue.add_file(&record).await.unwrap();

@@ -36,6 +36,7 @@ pub fn record(kind: FileKind, task_id: Option<TaskId>) -> FileRecord {
         owner: "alice".into(),
         task_id,
         created_ms: 0,
+        task_expires_ms: None,
         shares: None,
     }
 }

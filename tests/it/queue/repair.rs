@@ -34,6 +34,7 @@ async fn populate(world: &World) {
         owner: "alice".into(),
         task_id: None,
         created_ms: 0,
+        task_expires_ms: None,
         shares: None,
     };
     world.queue.add_file(&file).await.unwrap();

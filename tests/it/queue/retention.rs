@@ -22,13 +22,15 @@ scenarios! {
     outputs_with_their_own_retention_outlive_their_task
     a_task_lists_its_deleted_outputs
     an_output_in_use_by_another_task_outlives_its_own
+    the_oldest_outputs_are_trimmed_first
+    a_task_and_its_files_say_when_they_expire
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MS: Duration = Duration::from_millis(1);
 
 pub fn retention_of(uploads: Keep, outputs: Keep) -> Retention {
-    Retention { uploads, outputs }
+    Retention { uploads, outputs, frees_memory: false }
 }
 
 pub async fn is_registered(world: &World, file: &FileRecord) -> bool {
@@ -190,4 +192,52 @@ pub async fn a_task_lists_its_deleted_outputs(world: &World) {
     world.queue.run_janitor_once_with(retention_of(Keep::Forever, Keep::For(HOUR / 2))).await.unwrap();
     assert!(result().await.files.is_empty() && result().await.outputs.iter().all(|output| output.deleted));
     audit(world, 1).unwrap();
+}
+
+pub async fn the_oldest_outputs_are_trimmed_first(world: &World) {
+    let (_, in_use) = task_with_outputs(world, 1).await;
+    world.advance(MS);
+    let (old, outputs) = task_with_outputs(world, 2).await;
+    world.advance(MS);
+    let (_, young) = task_with_outputs(world, 1).await;
+    let kept = upload(world).await;
+    let next = task_with_files(&[in_use[0].id]);
+    world.create(&next).await;
+    let trim = async |excess, skip, waits| {
+        let trimmed = world.queue.trim_outputs(excess, skip, 10, waits).await.unwrap();
+        (trimmed.examined, trimmed.needed, trimmed.removed, trimmed.bytes)
+    };
+    // Each has 5 bytes.
+    assert_eq!(trim(6, 0, false).await, (3, 1, 2, 10));
+    assert!(is_registered(world, &in_use[0]).await && is_registered(world, &young[0]).await);
+    let view = TaskView::new(&world.task(old).await, &Links::new("http://x"));
+    assert!(view.result.unwrap().outputs.iter().all(|output| output.deleted), "the task says so");
+    assert!(!is_registered(world, &outputs[0]).await && !is_registered(world, &outputs[1]).await);
+    assert_eq!(trim(1, 1, true).await, (0, 0, 0, 0), "their bytes are still on the disk");
+    assert_eq!(world.queue.take_orphan_objects(10).await.unwrap().len(), 2);
+    assert_eq!(trim(1, 1, true).await, (1, 0, 1, 5));
+    // An output of a running task.
+    let lease = world.lease("gpu:2").await;
+    assert_eq!(world.claim(&lease).await.unwrap().task, next.id);
+    let early = record(FileKind::Output, Some(next.id));
+    world.queue.add_file(&early).await.unwrap();
+    assert_eq!(trim(100, 0, false).await, (2, 2, 0, 0));
+    assert!(is_registered(world, &early).await && is_registered(world, &kept).await);
+    audit(world, 1).unwrap();
+}
+
+pub async fn a_task_and_its_files_say_when_they_expire(world: &World) {
+    let waiting = world.enqueue().await;
+    assert_eq!(world.task(waiting).await.expires_ms, None);
+    let (id, outputs) = task_with_outputs(world, 1).await;
+    let task = world.task(id).await;
+    let expires_ms = task.finished_ms.unwrap() + u64::try_from(KEEP.as_millis()).unwrap();
+    assert_eq!(task.expires_ms, Some(expires_ms));
+    let listed = world.queue.files(Some(FileKind::Output), 0, 10).await.unwrap().1.remove(0);
+    assert_eq!((listed.id, listed.task_expires_ms), (outputs[0].id, Some(expires_ms)));
+    assert_eq!(Retention::default().expires_ms(&listed), Some(expires_ms));
+    let own = retention_of(Keep::Forever, Keep::For(HOUR));
+    assert_eq!(own.expires_ms(&listed), Some(listed.created_ms + 3_600_000));
+    let file = upload(world).await;
+    assert_eq!((own.expires_ms(&file), Retention::default().expires_ms(&file)), (None, None));
 }

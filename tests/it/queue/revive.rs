@@ -168,6 +168,7 @@ pub async fn a_revived_task_needs_its_files_again(world: &World) {
         owner: "alice".into(),
         task_id: None,
         created_ms: 0,
+        task_expires_ms: None,
         shares: None,
     };
     world.queue.add_file(&record).await.unwrap();

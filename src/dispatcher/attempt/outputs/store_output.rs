@@ -238,6 +238,7 @@ impl OutputStore {
             owner: self.owner.clone(),
             task_id: Some(self.task),
             created_ms: 0,
+            task_expires_ms: None,
             shares: None,
         }
     }
