@@ -43,7 +43,8 @@
 //!
 //! A write that was not confirmed in time is a 503; the client repeats it with the same `Idempotency-Key`. No script is
 //! ever applied in part. If Redis loses writes, no task ends in an impossible state and no instance gets stuck:
-//! dispatchers report their prompts again.
+//! dispatchers report their prompts again. A read or an event may show a write that is not confirmed yet: after a failover
+//! a task that was seen completed may be running again for some seconds, and then completes with the same result.
 //!
 //! At start, a server is refused if it is older than 7.0, is a replica, evicts keys (`maxmemory-policy` other than
 //! `noeviction` with a `maxmemory`), or cannot give the durability asked for. A missing append-only file is a warning.

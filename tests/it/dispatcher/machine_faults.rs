@@ -130,7 +130,10 @@ async fn a_graph_that_breaks_machines_fails_on_the_second() {
     assert_eq!((&task["error"]["type"], &task["attempt"]), (&json!("poison"), &json!(2)), "{task}");
     assert!(task["error"]["message"].as_str().unwrap().contains("device-side assert"), "{task}");
     let files = task["result"]["files"].as_array().unwrap();
-    assert!(files.len() == 1 && stack.client.download(files[0].as_str().unwrap()).await.starts_with(b"\x89PNG"), "{task}");
+    assert!(
+        files.len() == 1 && stack.client.download(files[0].as_str().unwrap()).await.starts_with(b"\x89PNG"),
+        "{task}"
+    );
     stack.wait_instances_up(3).await;
     attempts_of_completed(&stack, &submit_many(&stack, 3).await).await;
 }

@@ -35,7 +35,7 @@ async fn only_executions_that_died_with_their_instance_run_again() {
             sim.restart().await.unwrap();
         }
     }
-    verify(&mut cluster, &load, &observers, Allow { attempts: true }).await;
+    verify(&mut cluster, &load, &observers, Allow { attempts: true, ..Allow::default() }).await;
     let logs: Vec<_> = cluster.instances.iter().map(|instance| (instance.id(), instance.log())).collect();
     let runs = Executions::read(&logs, &load.ids());
     assert!(load.ids().iter().flat_map(|id| runs.of(id)).any(|one| one.end == End::Died), "some died");

@@ -94,7 +94,7 @@ async fn a_faulty_link_during_a_submit_runs_nothing_twice() {
         disturb_link(&cluster, fault).await;
         cluster.client.wait_ended(&id).await;
     }
-    verify(&mut cluster, &load, &observers, Allow { attempts: true }).await;
+    verify(&mut cluster, &load, &observers, Allow { attempts: true, ..Allow::default() }).await;
 }
 
 /// F10, F11: the fault hits a running prompt, its socket and all requests. It does not even cost an attempt.

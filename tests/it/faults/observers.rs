@@ -34,7 +34,15 @@ struct Notes {
     /// Task → status at the last poll.
     polled: HashMap<String, String>,
     sessions: Vec<Session>,
-    violations: Vec<String>,
+    /// Tasks that went back to an earlier state.
+    went_back: Vec<WentBack>,
+}
+
+struct WentBack {
+    task: String,
+    /// The ending that was seen before; `None` if only the version of a message was smaller.
+    ending: Option<String>,
+    what: String,
 }
 
 /// Observes from its start until it is dropped.
@@ -59,9 +67,17 @@ impl Observers {
     }
 
     /// Violations that the observers saw (I2, I7, promises of the WebSocket), given how each task really ended.
-    pub fn violations(&self, ended: &HashMap<String, String>) -> Vec<String> {
+    ///
+    /// With `failovers`, a primary may have shown what it could not confirm and lost: a task may go back to an earlier
+    /// state, but not to another ending, unless it was an unconfirmed cancel.
+    pub fn violations(&self, ended: &HashMap<String, String>, failovers: bool) -> Vec<String> {
         let notes = self.notes.lock().unwrap();
-        let mut violations = notes.violations.clone();
+        let is_harmless = |back: &WentBack| match &back.ending {
+            None => true,
+            Some(ending) => ending == "cancelled" || ended.get(&back.task) == Some(ending),
+        };
+        let wrong = notes.went_back.iter().filter(|back| !(failovers && is_harmless(back)));
+        let mut violations: Vec<String> = wrong.map(|back| back.what.clone()).collect();
         for (id, seen) in &notes.polled {
             let end = ended.get(id).map_or("nothing", String::as_str);
             if is_terminal(seen) && seen != end {
@@ -71,7 +87,8 @@ impl Observers {
         for (number, session) in notes.sessions.iter().enumerate() {
             for (id, received) in &session.endings {
                 let end = ended.get(id).map_or("nothing", String::as_str);
-                if received.len() != 1 || received[0] != end {
+                let is_repeated = received.len() != 1 && !failovers;
+                if is_repeated || received.iter().any(|status| status != end) {
                     violations.push(format!("socket {number} received {received:?} for task {id}, which is {end}"));
                 }
             }
@@ -117,7 +134,8 @@ async fn poll(client: ApiClient, ports: Vec<u16>, notes: Arc<Mutex<Notes>>) {
                 && is_terminal(&before)
                 && before != status
             {
-                notes.violations.push(format!("task {id} was seen {before} and then {status}"));
+                let what = format!("task {id} was seen {before} and then {status}");
+                notes.went_back.push(WentBack { task: id.to_owned(), ending: Some(before), what });
             }
         }
     }
@@ -171,6 +189,7 @@ fn record(notes: &mut Notes, place: usize, text: &str) {
         session.endings.entry(id.clone()).or_default().push(status);
     }
     if version <= before {
-        notes.violations.push(format!("socket {place} received version {version} of {id} after {before}: {text}"));
+        let what = format!("socket {place} received version {version} of {id} after {before}: {text}");
+        notes.went_back.push(WentBack { task: id, ending: None, what });
     }
 }

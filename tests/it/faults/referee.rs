@@ -21,6 +21,8 @@ const DEPTH_MAX: usize = 1;
 pub struct Allow {
     /// Whether instances die or fail on purpose, so that attempts are used.
     pub attempts: bool,
+    /// Whether Redis fails over: what a primary showed and could not confirm may be taken back.
+    pub failovers: bool,
 }
 
 /// Waits until everything has ended, then checks all invariants.
@@ -56,7 +58,7 @@ pub async fn verify(cluster: &mut Cluster, load: &Load, observers: &Observers, a
     if received.await.is_err() {
         violations.extend(observers.missing_endings(&statuses));
     }
-    violations.extend(observers.violations(&statuses));
+    violations.extend(observers.violations(&statuses, allow.failovers));
     check_processes(cluster, &mut violations);
     assert!(
         violations.is_empty(),

@@ -84,7 +84,7 @@ async fn a_soak_with_random_faults_loses_nothing_and_runs_nothing_twice() {
     for poster in posters {
         poster.await.unwrap();
     }
-    let ended = verify(&mut cluster, &load, &observers, Allow { attempts: true }).await;
+    let ended = verify(&mut cluster, &load, &observers, Allow { attempts: true, failovers: true }).await;
 
     let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
     for (_, task) in &ended {
