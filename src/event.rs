@@ -9,7 +9,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A message of the channel: `{"task":{…}}`, `{"instance":{…}}` or `{"config":{"version":7}}`.
+/// A message of the channel: `{"task":{…}}`, `{"instance":{…}}`, `{"config":{"version":7}}` or `{"catalogs":{"wanted":true}}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
@@ -21,6 +21,11 @@ pub enum Event {
     Config {
         /// The new version.
         version: u64,
+    },
+    /// An api process asks the dispatchers to read the catalogs of the instances again. Changes no state.
+    Catalogs {
+        /// Always true.
+        wanted: bool,
     },
 }
 

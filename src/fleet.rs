@@ -241,6 +241,9 @@ pub struct InstanceReport {
     /// Content hash of its catalog; `None` = unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalog: Option<String>,
+    /// Time at which the catalog was read last, Unix ms of the dispatcher's own clock: only shown to people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog_read_ms: Option<u64>,
     /// Time of the last successful check, Unix ms of Redis; 0 = never.
     pub last_heartbeat_ms: u64,
     /// Its absence, while it does not respond.

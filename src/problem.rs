@@ -103,15 +103,21 @@ impl Problem {
     }
 }
 
-/// The problems of one request. Those beyond [`PROBLEMS_MAX`] are dropped.
+/// The problems of one request. Of those beyond [`PROBLEMS_MAX`] only the number is kept.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<Problem>);
+pub(crate) struct Problems {
+    list: Vec<Problem>,
+    /// Number of problems that are not in the list.
+    omitted: usize,
+}
 
 impl Problems {
     /// Adds a problem.
     pub(crate) fn push(&mut self, problem: Problem) {
-        if !self.is_full() {
-            self.0.push(problem);
+        if self.is_full() {
+            self.omitted += 1;
+        } else {
+            self.list.push(problem);
         }
     }
 
@@ -134,24 +140,24 @@ impl Problems {
                 && known.node_id == problem.node_id
                 && known.input == problem.input
         };
-        if !self.0.iter().any(is_same) {
+        if !self.list.iter().any(is_same) {
             self.push(problem);
         }
     }
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether more problems would be dropped.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= PROBLEMS_MAX
+        self.list.len() >= PROBLEMS_MAX
     }
 
-    /// Returns the number of problems.
+    /// Returns the number of problems, those included that are not in the list.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len() + self.omitted
     }
 
     /// Returns the list again if it is empty.
@@ -159,12 +165,19 @@ impl Problems {
     /// # Errors
     /// The problems, if there are any.
     pub(crate) fn check(self) -> Result<Self, Vec<Problem>> {
-        if self.0.is_empty() { Ok(self) } else { Err(self.0) }
+        if self.list.is_empty() { Ok(self) } else { Err(self.into_vec()) }
     }
 
-    /// Returns all problems.
+    /// Returns the list. If there are more problems, its last entry says how many.
     pub(crate) fn into_vec(self) -> Vec<Problem> {
-        self.0
+        let Self { mut list, omitted } = self;
+        if omitted > 0
+            && let Some(last) = list.last_mut()
+        {
+            let message = format!("and {} more problems, which are not listed", omitted + 1);
+            *last = Problem { is_shape: last.is_shape, ..Problem::unfit("", "more_problems", message) };
+        }
+        list
     }
 }
 

@@ -35,6 +35,8 @@ struct DeviceStats<'a> {
 struct Features<'a> {
     #[serde(borrow, default)]
     max_upload_size: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    node_replacements: Option<&'a RawValue>,
 }
 
 /// `{"exec_info":{"queue_remaining":n}}`
@@ -102,6 +104,25 @@ impl Client {
         http.send_known(http.get("/object_info"), limits::OBJECT_INFO_BYTES_MAX).await?.into_json().await
     }
 
+    /// Reads GET /node_replacements, as strict JSON: classes that the instance replaces by others. `None` unless
+    /// /features says that it does (protocol §18).
+    ///
+    /// # Errors
+    /// The instance does not answer within `timeout`.
+    pub async fn node_replacements(&self, timeout: Duration) -> Result<Option<String>, Error> {
+        let http = self.http.with_timeout(timeout);
+        let features = http.send(http.get("/features"), limits::REPLY_BYTES_MAX).await?.accepted();
+        let replaces = match features {
+            Ok(features) => features.parse(has_node_replacements).await?,
+            Err(_) => false,
+        };
+        if !replaces {
+            return Ok(None);
+        }
+        let reply = http.send_known(http.get("/node_replacements"), limits::REPLY_BYTES_MAX).await?;
+        reply.into_json().await.map(Some)
+    }
+
     /// Returns the number of prompts pending and running (GET /prompt). The cheapest check.
     ///
     /// # Errors
@@ -128,6 +149,11 @@ fn version_and_device(json: &str) -> Option<(String, Option<Device>)> {
 
 fn upload_bytes_max(json: &str) -> Option<u64> {
     python_json::object::<Features<'_>>(json)?.max_upload_size.and_then(python_json::count)
+}
+
+fn has_node_replacements(json: &str) -> bool {
+    let features: Option<Features<'_>> = python_json::object(json);
+    features.and_then(|features| features.node_replacements).is_some_and(|flag| flag.get() == "true")
 }
 
 fn device(devices: Option<&RawValue>) -> Option<Device> {

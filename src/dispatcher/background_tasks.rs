@@ -80,6 +80,7 @@ pub(super) async fn follow_events(shared: Arc<Shared>, instances: Arc<Registry>)
                                 instance.runs.cancel_task(task.id);
                             }
                         }
+                        Event::Catalogs { .. } => instances.want_catalogs(),
                         Event::Config { .. } => shared.config_changed.notify_one(),
                         Event::Instance(status) => {
                             if let Some(instance) = instances.get(&status.id) {

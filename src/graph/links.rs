@@ -46,7 +46,7 @@ pub(super) fn check(workflow: &Workflow, base: &str) -> Result<(), Vec<Problem>>
 }
 
 /// Returns, for each node, the nodes that its inputs are linked to.
-fn sources(workflow: &Workflow) -> Vec<Vec<usize>> {
+pub(super) fn sources(workflow: &Workflow) -> Vec<Vec<usize>> {
     let of_input = |value: &_| borrowed_link_target(value).and_then(|target| workflow.place_of(&target));
     workflow.nodes().map(|node| node.inputs.iter().filter_map(|(_, value)| of_input(value)).collect()).collect()
 }
@@ -94,6 +94,44 @@ pub(super) fn borrowed_link_target(raw: &RawValue) -> Option<Cow<'_, str>> {
     if is_slot { raw_value::text(target).map(Cow::Owned) } else { None }
 }
 
+/// A list in an input, as ComfyUI's validation reads it (`execution.py`, `validate_inputs`): every list is a link there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Link<'v> {
+    /// A link to an output.
+    To { target: Cow<'v, str>, slot: i128 },
+    /// A list of two, of which the first is this number instead of a text.
+    NumberedNode(&'v str),
+    /// A list of two, of which the second is no whole number.
+    BadSlot,
+    /// Another list.
+    None,
+}
+
+impl<'v> Link<'v> {
+    /// Reads a list.
+    pub(super) fn read(raw: &'v RawValue) -> Self {
+        if let Some(target) = plain_link_target(raw.get()) {
+            let slot = raw.get().rsplit(',').next().unwrap_or_default().trim_end_matches(']').trim();
+            return slot.parse().map_or(Self::BadSlot, |slot| Self::To { target: Cow::Borrowed(target), slot });
+        }
+        let elements = raw_value::elements(raw).unwrap_or_default();
+        let [target, slot] = elements.as_slice() else { return Self::None };
+        let slot = match slot.get() {
+            "true" => Some(1),
+            "false" => Some(0),
+            number => number.parse().ok(),
+        };
+        match (raw_value::text(target), slot) {
+            (Some(target), Some(slot)) => Self::To { target: Cow::Owned(target), slot },
+            (Some(_), None) => Self::BadSlot,
+            (None, _) if target.get().starts_with(|first: char| first.is_ascii_digit()) => {
+                Self::NumberedNode(target.get())
+            }
+            (None, _) => Self::None,
+        }
+    }
+}
+
 /// The target of a link in its usual spelling, `["4",0]`: read without a parser.
 fn plain_link_target(json: &str) -> Option<&str> {
     let (target, slot) = json.strip_prefix("[\"")?.strip_suffix(']')?.split_once('"')?;
@@ -110,7 +148,7 @@ pub(super) fn is_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::link_target;
+    use super::{Cow, Link, link_target};
     use serde_json::value::RawValue;
 
     #[test]
@@ -122,6 +160,28 @@ mod tests {
         for other in [r#"["4"]"#, r#"["4",0,1]"#, r#"[4,0]"#, r#"["4","0"]"#, r#"["4",null]"#, "[]", "4", r#"{"4":0}"#]
         {
             assert_eq!(link_target(raw(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_list_is_a_link_or_says_what_is_wrong_with_it() {
+        let raw = |json: &'static str| serde_json::from_str::<&RawValue>(json).unwrap();
+        let to = |target: &'static str, slot| Link::To { target: Cow::Borrowed(target), slot };
+        for (json, link) in [
+            (r#"["4",0]"#, to("4", 0)),
+            (r#"[ "4" , -1 ]"#, to("4", -1)),
+            (r#"["\u0034", 12]"#, to("4", 12)),
+            (r#"["4",true]"#, to("4", 1)),
+            // Bug report 32.
+            ("[1,0]", Link::NumberedNode("1")),
+            (r#"["4","0"]"#, Link::BadSlot),
+            (r#"["4",0.0]"#, Link::BadSlot),
+            (r#"["4"]"#, Link::None),
+            (r#"["4",0,1]"#, Link::None),
+            ("[null,0]", Link::None),
+            ("[]", Link::None),
+        ] {
+            assert_eq!(Link::read(raw(json)), link, "{json}");
         }
     }
 }

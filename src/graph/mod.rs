@@ -28,7 +28,7 @@ mod workflow;
 mod workflow_hash;
 
 pub use budget::{Budget, BudgetLimits, Exhausted};
-pub use catalog::{Catalog, FleetCatalog, Member};
+pub use catalog::{Catalog, FleetCatalog, Member, Spellings};
 pub use params::{Declared, InlineFile, Options, Published, RemoteFile, Resolved, publish, resolve, schema};
 pub use workflow::Workflow;
 

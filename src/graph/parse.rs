@@ -32,21 +32,28 @@ impl Workflow {
     /// # Errors
     /// Every problem found, at most 100.
     pub fn parse(json: &RawValue, limits: GraphLimits) -> Result<Self, Vec<Problem>> {
+        let workflow = Self::parse_links_later(json, limits)?;
+        match workflow.fault() {
+            Some(fault) => Err(vec![fault.clone()]),
+            None => Ok(workflow),
+        }
+    }
+
+    /// Does the same as [`Self::parse`], except that a problem of the links is kept, to be reported with all others by
+    /// [`super::resolve`].
+    pub(super) fn parse_links_later(json: &RawValue, limits: GraphLimits) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
         scan(json.get(), BASE, &mut problems);
         let mut problems = problems.check()?;
         let entries = entries(json, limits)?;
         let mut nodes = Vec::with_capacity(entries.len());
         for (id, value) in entries {
-            if problems.is_full() {
-                break;
-            }
             nodes.extend(node(id, value, &mut problems));
         }
         problems.check()?;
         let workflow = Self::assemble(nodes, limits);
-        links::check(&workflow, BASE)?;
-        Ok(workflow.with_text(json))
+        let fault = links::check(&workflow, BASE).err().and_then(|problems| problems.into_iter().next());
+        Ok(workflow.with_text(json).with_fault(fault))
     }
 
     /// Reads the output of [`Workflow::to_json`].
@@ -136,7 +143,7 @@ fn node(id: Cow<'_, str>, value: &RawValue, problems: &mut Problems) -> Option<N
             "inputs must be an object, {} when it has none",
         );
     }
-    if problems.len() > before || problems.is_full() {
+    if problems.len() > before {
         return None;
     }
     let inputs = inputs?.into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect();

@@ -1,7 +1,7 @@
 //! The graph: nodes in their original order, inputs as raw JSON. Cloning is cheap; only changed nodes are copied.
 
 use super::GraphLimits;
-use crate::json::raw_value;
+use crate::{json::raw_value, problem::Problem};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::{
@@ -20,6 +20,8 @@ pub struct Workflow {
     limits: GraphLimits,
     /// The text it was read from, until it is changed.
     text: Option<Arc<RawValue>>,
+    /// A cycle, or a chain of links that is too long.
+    fault: Option<Arc<Problem>>,
 }
 
 /// A node of the graph.
@@ -50,13 +52,24 @@ pub(super) enum Member {
 impl Workflow {
     pub(super) fn assemble(nodes: Vec<Node>, limits: GraphLimits) -> Self {
         let places = nodes.iter().enumerate().map(|(place, node)| (node.id.clone(), place)).collect();
-        Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits, text: None }
+        Self { nodes: nodes.into_iter().map(Arc::new).collect(), places: Arc::new(places), limits, text: None, fault: None }
     }
 
     /// Keeps the text that it was read from.
     pub(super) fn with_text(mut self, text: &RawValue) -> Self {
         self.text = Some(text.to_owned().into());
         self
+    }
+
+    /// Keeps the problem of its links, which is reported together with all others.
+    pub(super) fn with_fault(mut self, fault: Option<Problem>) -> Self {
+        self.fault = fault.map(Arc::new);
+        self
+    }
+
+    /// Returns the problem of its links.
+    pub(super) fn fault(&self) -> Option<&Problem> {
+        self.fault.as_deref()
     }
 
     /// Returns the graph as JSON, with numbers as they were written; an unchanged graph gives the text it was read
@@ -88,6 +101,21 @@ impl Workflow {
         let Some(place) = self.place_of(node_id) else { return false };
         self.put(place, input, raw_value::quote(text));
         true
+    }
+
+    /// Gives every node without `_meta` one with its class as title: ComfyUI from 0.33 on answers 500 if it replaces a
+    /// node that has none (protocol §18).
+    pub fn complete_meta(&mut self) {
+        for node in &mut self.nodes {
+            let is_meta = |member: &Member| matches!(member, Member::Other(key, _) if key == "_meta");
+            if !node.members.iter().any(is_meta) {
+                let title = raw_value::quote(&node.class);
+                let meta = RawValue::from_string(format!("{{\"title\":{}}}", title.get()));
+                let meta = meta.expect("an object with a quoted text is JSON");
+                Arc::make_mut(node).members.push(Member::Other("_meta".to_owned(), meta));
+                self.text = None;
+            }
+        }
     }
 
     pub(super) fn limits(&self) -> GraphLimits {

@@ -1,6 +1,7 @@
 //! Node catalogs of the instances, stored once per content. The report of an instance names its catalog by hash.
 
 use super::{Error, Queue, Result, compression};
+use crate::event::Event;
 use fred::types::Value;
 use std::time::Duration;
 
@@ -14,6 +15,14 @@ impl Queue {
         let packed = Value::Bytes(compression::pack_text(json)?.into());
         let key = self.root().catalog(checked(hash)?);
         self.set_for(KEPT, key, packed).await
+    }
+
+    /// Asks the dispatchers to read the catalogs of their instances again.
+    pub async fn want_catalogs(&self) -> Result<()> {
+        let message = serde_json::to_string(&Event::Catalogs { wanted: true })
+            .map_err(|error| Error::Corrupt(error.to_string()))?;
+        let args = vec![self.root().control_channel().into(), message.into()];
+        self.command::<Value>("PUBLISH", args).await.map(drop)
     }
 
     /// Reads the catalog with this hash; `None` if it is not stored or has expired.

@@ -229,6 +229,8 @@ impl Hub {
                     self.publish(&event);
                 }
                 Event::Instance(instance) => status_broadcast::on_instance(self, instance),
+                // Only for dispatchers.
+                Event::Catalogs { .. } => {}
                 Event::Config { .. } => self.status().invalidate_config(),
             },
         }

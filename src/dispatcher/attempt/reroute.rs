@@ -1,7 +1,8 @@
 //! Reroutes a task whose graph this instance refused although other instances can run it.
 //!
 //! Happens when the instance joined the fleet after the task was validated, or has since lost a model or node that the
-//! task needs. The task is restricted to those other instances, and the attempt is not counted.
+//! task needs. The task is restricted to those other instances, also if none of them is up, and the attempt is not
+//! counted.
 
 use super::{context::AttemptContext, stage_error::StageError};
 use crate::{
@@ -10,47 +11,58 @@ use crate::{
     queue::Result,
     task::{Failure, FailureKind, InstanceId, Warning},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
+use tokio::time::Instant;
 
-/// Code of the warning about a value that no instance lists; only the instance can validate the value.
-const NOT_OFFERED: &str = "value_not_offered";
+/// Decision after a refusal.
+pub(crate) enum AfterRefusal {
+    /// The instance was read again, and takes the graph as it is now: submit once more.
+    SubmitAgain,
+    /// The attempt ends.
+    End(StageError),
+}
 
-/// Age up to which the catalog is not read again after a refusal, so that a burst of bad graphs does not become a burst
-/// of catalog reads.
-const FRESH_AGE: Duration = Duration::from_secs(5);
-
-/// Decides how an attempt ends after the instance refused its graph.
-pub(crate) async fn on_refusal(context: &AttemptContext, refusal: Failure) -> StageError {
+/// Reads the catalog of the instance again, and decides how the attempt goes on after the refusal of its graph.
+/// `is_first` = no other submit of the attempt was refused.
+pub(crate) async fn on_refusal(context: &AttemptContext, refusal: Failure, is_first: bool) -> AfterRefusal {
+    let refused_at = Instant::now();
     if refusal.kind != FailureKind::InvalidWorkflow {
-        return StageError::failed(refusal);
+        return AfterRefusal::End(StageError::failed(refusal));
     }
     let instance = &context.instance;
-    if !instance.catalog.is_fresh(FRESH_AGE)
-        && let Err(reason) = catalog_refresh::read(instance).await
-    {
+    let known = instance.catalog.hash();
+    if let Err(reason) = catalog_refresh::read_after(instance, refused_at).await {
         tracing::debug!(instance = %instance.target.id, reason, "catalog not read after a refusal");
         if instance.catalog.hash().is_none() {
-            return StageError::failed(refusal);
+            return AfterRefusal::End(StageError::failed(refusal));
         }
     }
-    let others = until_answered(context.call("find_others"), || others(context)).await;
-    if others.is_empty() {
-        StageError::failed(refusal)
-    } else {
-        StageError::Unsuitable { others, reason: refusal.message }
+    match until_answered(context.call("find_others"), || placement(context)).await {
+        Placement::Here if is_first && instance.catalog.hash() != known => AfterRefusal::SubmitAgain,
+        Placement::Others(others) if !others.is_empty() => {
+            AfterRefusal::End(StageError::Unsuitable { others, reason: refusal.message })
+        }
+        Placement::Here | Placement::Others(_) => AfterRefusal::End(StageError::failed(refusal)),
     }
 }
 
-/// Returns the other instances of the config that can run the task; none if this instance can, too.
-async fn others(context: &AttemptContext) -> Result<Vec<InstanceId>> {
+/// The instances that can run a task.
+enum Placement {
+    /// This instance can.
+    Here,
+    /// Only these others can.
+    Others(Vec<InstanceId>),
+}
+
+/// Finds the instances of the config that can run the task.
+async fn placement(context: &AttemptContext) -> Result<Placement> {
     let queue = context.instance.queue();
     let (Some(workflow), Some(task)) = (&context.workflow, queue.task(context.claim.task).await?) else {
-        return Ok(Vec::new());
+        return Ok(Placement::Others(Vec::new()));
     };
-    let unchecked = unchecked_values(&task.facts.warnings);
-    let mut fit_of = FitCache { context, workflow, unchecked, fits: HashMap::new() };
+    let mut fit_of = FitCache { context, workflow, warnings: &task.facts.warnings, fits: HashMap::new() };
     if fit_of.fits(context.instance.catalog.hash()).await? {
-        return Ok(Vec::new());
+        return Ok(Placement::Here);
     }
     let targets = queue.config().await?.targets();
     let ids: Vec<InstanceId> = targets.iter().map(|target| target.id.clone()).collect();
@@ -62,14 +74,14 @@ async fn others(context: &AttemptContext) -> Result<Vec<InstanceId>> {
             others.push(target.id.clone());
         }
     }
-    Ok(others)
+    Ok(Placement::Others(others))
 }
 
 /// Verdicts on one graph, by the hash of the catalog that it was checked against.
 struct FitCache<'a> {
     context: &'a AttemptContext,
     workflow: &'a Workflow,
-    unchecked: Vec<&'a str>,
+    warnings: &'a [Warning],
     fits: HashMap<String, bool>,
 }
 
@@ -86,14 +98,8 @@ impl FitCache<'_> {
         // Megabytes of JSON: parsed off the runtime's threads.
         let catalog = tokio::task::spawn_blocking(move || json.and_then(|json| Catalog::from_json(&json))).await;
         let catalog = catalog.ok().flatten();
-        let fits = catalog.is_none_or(|catalog| self.workflow.fits(&Arc::new(catalog), &self.unchecked));
+        let fits = catalog.is_none_or(|catalog| self.workflow.fits(&Arc::new(catalog), self.warnings));
         self.fits.insert(hash, fits);
         Ok(fits)
     }
-}
-
-/// Returns the parameters whose values only the instances can validate.
-pub(crate) fn unchecked_values(warnings: &[Warning]) -> Vec<&str> {
-    let unchecked = warnings.iter().filter(|warning| warning.code == NOT_OFFERED);
-    unchecked.filter_map(|warning| warning.param.as_deref()).collect()
 }

@@ -8,7 +8,7 @@ use super::{
     inputs::{self, CachedInput},
     outputs::{early_outputs::EarlyCollector, file_names::FileNames},
     recover::{self, Origin, Recovered},
-    reroute,
+    reroute::{self, AfterRefusal},
     settle::{Executed, release},
     spans::Spans,
     stage_error::StageError,
@@ -163,7 +163,17 @@ impl AttemptContext {
                 Submission::Refused(_, failure) => failure,
             };
         }
-        Err(Box::pin(reroute::on_refusal(self, *refusal)).await)
+        let mut is_first = true;
+        loop {
+            match Box::pin(reroute::on_refusal(self, *refusal, is_first)).await {
+                AfterRefusal::End(error) => return Err(error),
+                AfterRefusal::SubmitAgain => is_first = false,
+            }
+            refusal = match self.upload_and_submit().await? {
+                Submission::Accepted(cached) => return Ok(cached),
+                Submission::Refused(_, failure) => failure,
+            };
+        }
     }
 
     async fn upload_and_submit(&mut self) -> Result<Submission, StageError> {
@@ -200,6 +210,10 @@ impl AttemptContext {
         let cached = inputs::upload(self, &mut workflow).await?;
         // ComfyUI must not answer a second attempt from its cache with files that are gone.
         let nonce = (self.claim.attempt.get() > 1).then(|| self.prompt.to_string());
+        if let Some(spellings) = self.instance.catalog.spellings() {
+            workflow.spell_as(&spellings);
+        }
+        workflow.complete_meta();
         workflow.isolate(&self.claim.task.to_string(), nonce.as_deref());
         Ok((workflow, cached))
     }

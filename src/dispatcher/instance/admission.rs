@@ -3,7 +3,7 @@
 
 use super::state::Instance;
 use crate::{
-    dispatcher::{attempt::reroute, shared::jitter},
+    dispatcher::shared::jitter,
     graph::{Catalog, Workflow},
     queue::{self, Restricted},
     task::TaskId,
@@ -105,7 +105,7 @@ async fn admit(instance: &Instance, catalog: &Arc<Catalog>, tasks: &[(TaskId, u6
     for (id, task) in ids.iter().zip(instance.queue().tasks(&ids).await?) {
         let (Some(task), Some(payload)) = (task, instance.queue().payload(*id).await?) else { continue };
         let Some(workflow) = Workflow::from_stored(&payload.workflow) else { continue };
-        if workflow.fits(catalog, &reroute::unchecked_values(&task.facts.warnings)) {
+        if workflow.fits(catalog, &task.facts.warnings) {
             fitting.push(*id);
         }
         // A large graph takes a millisecond; other tasks of this thread must run in between.

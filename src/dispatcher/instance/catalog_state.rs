@@ -1,40 +1,66 @@
 //! The catalog of an instance, its nodes and models, as last read.
 
-use crate::dispatcher::shared::lock;
-use std::{sync::Mutex, time::Duration};
+use crate::{clock::unix_ms, dispatcher::shared::lock, graph::Spellings};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// The catalog last read from an instance, by content hash.
 #[derive(Debug, Default)]
-pub(crate) struct KnownCatalog(Mutex<Option<CatalogRead>>);
+pub(crate) struct KnownCatalog {
+    last: Mutex<Option<CatalogRead>>,
+    /// Held while the catalog is read, so that one read serves all that wait for it.
+    pub(crate) reading: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug)]
 struct CatalogRead {
     hash: String,
     /// Time of the read; `None` if the instance may have restarted since.
     at: Option<Instant>,
+    /// Time of the read, Unix ms: only shown to people.
+    read_ms: u64,
+    spellings: Arc<Spellings>,
 }
 
 impl KnownCatalog {
     /// Returns the content hash of the catalog, once it is stored in Redis.
     pub(crate) fn hash(&self) -> Option<String> {
-        lock(&self.0).as_ref().map(|seen| seen.hash.clone())
+        lock(&self.last).as_ref().map(|seen| seen.hash.clone())
     }
 
-    /// Whether the catalog was read within `age`, and the instance cannot have restarted since.
-    pub(crate) fn is_fresh(&self, age: Duration) -> bool {
-        lock(&self.0).as_ref().and_then(|seen| seen.at).is_some_and(|at| at.elapsed() < age)
+    /// Returns the time of the last read, Unix ms.
+    pub(crate) fn read_ms(&self) -> Option<u64> {
+        lock(&self.last).as_ref().map(|seen| seen.read_ms)
     }
 
-    /// Records a read. Returns true if the catalog changed.
-    pub(crate) fn set(&self, hash: String) -> bool {
-        let before = lock(&self.0).replace(CatalogRead { hash: hash.clone(), at: Some(Instant::now()) });
-        before.is_none_or(|before| before.hash != hash)
+    /// Returns how the instance writes the names of files; `None` before the first read.
+    pub(crate) fn spellings(&self) -> Option<Arc<Spellings>> {
+        lock(&self.last).as_ref().map(|seen| seen.spellings.clone())
+    }
+
+    /// Whether the catalog was read after `since`, and the instance cannot have restarted since the read.
+    pub(crate) fn was_read_after(&self, since: Instant) -> bool {
+        lock(&self.last).as_ref().and_then(|seen| seen.at).is_some_and(|at| at > since)
+    }
+
+    /// Returns the time since the last read.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        lock(&self.last).as_ref().and_then(|seen| seen.at).map(|at| at.elapsed())
+    }
+
+    /// Records a read that began at `began`. Returns true if the catalog changed.
+    pub(crate) fn set(&self, hash: String, spellings: Spellings, began: Instant) -> bool {
+        let read =
+            CatalogRead { hash: hash.clone(), at: Some(began), read_ms: unix_ms(), spellings: Arc::new(spellings) };
+        lock(&self.last).replace(read).is_none_or(|before| before.hash != hash)
     }
 
     /// Marks the catalog as possibly outdated, because the instance may have restarted.
     pub(crate) fn invalidate(&self) {
-        if let Some(seen) = lock(&self.0).as_mut() {
+        if let Some(seen) = lock(&self.last).as_mut() {
             seen.at = None;
         }
     }

@@ -27,6 +27,13 @@ impl Registry {
         lock(&self.0).get(id).and_then(Weak::upgrade)
     }
 
+    /// Makes all instances read their catalogs again.
+    pub(crate) fn want_catalogs(&self) {
+        for instance in lock(&self.0).values().filter_map(Weak::upgrade) {
+            instance.wake.catalog_wanted.notify_one();
+        }
+    }
+
     /// Wakes the renewal of every lease.
     pub(crate) fn renew_all(&self) {
         for instance in lock(&self.0).values().filter_map(Weak::upgrade) {

@@ -16,6 +16,7 @@ use crate::{
         shared::{Shared, lock},
     },
     fleet::{HealthCheck, Target},
+    graph::Spellings,
     queue::{InFlight, Lease, Queue},
     task::{Attempt, TaskId},
 };
@@ -86,6 +87,8 @@ pub(crate) struct Wakes {
     pub(crate) renewal: Notify,
     /// The instance may have restarted.
     pub(crate) catalog: Notify,
+    /// An api process missed something in the catalog.
+    pub(crate) catalog_wanted: Notify,
     /// The catalog became known or changed.
     pub(crate) eligibility: Notify,
     /// The socket seems silent and must be replaced.
@@ -262,10 +265,12 @@ impl Instance {
         });
     }
 
-    /// Sets the hash of the current catalog and wakes the parts that use it.
-    pub(crate) fn set_catalog(&self, hash: String) {
-        if self.catalog.set(hash) {
-            self.wake.health_check.notify_one();
+    /// Sets the current catalog, read at `began`, and wakes the parts that use it.
+    pub(crate) fn set_catalog(&self, hash: String, spellings: Spellings, began: Instant) {
+        let is_new = self.catalog.set(hash, spellings, began);
+        // The report names the catalog and its age.
+        self.wake.health_check.notify_one();
+        if is_new {
             self.wake.eligibility.notify_one();
         }
     }

@@ -50,6 +50,10 @@ impl<'p> Eligibility<'p> {
         self.pool
     }
 
+    pub(super) fn spend(&self, steps: usize) {
+        self.budget.spend(steps);
+    }
+
     pub(in crate::graph) fn needs(&self) -> &[Need] {
         &self.needs
     }
@@ -57,7 +61,7 @@ impl<'p> Eligibility<'p> {
     /// Narrows to the instances that have the class.
     pub(in crate::graph) fn require_class(&mut self, class: &str) -> ClassPresence {
         self.budget.spend(1 + self.pool.groups.len());
-        let has: Vec<bool> = self.pool.groups.iter().map(|group| group.catalog.class(class).is_some()).collect();
+        let has: Vec<bool> = self.pool.groups.iter().map(|group| group.catalog.has_class(class)).collect();
         if has.iter().any(|&has| has) {
             self.narrow(&has, || format!("class {class}"));
             ClassPresence::Present
@@ -96,7 +100,7 @@ impl<'p> Eligibility<'p> {
 
     /// Whether a class is known to make outputs.
     pub(in crate::graph) fn is_output(&self, class: &str) -> bool {
-        self.pool.groups.iter().any(|group| group.catalog.class(class).is_some_and(|class| class.is_output))
+        self.pool.groups.iter().any(|group| group.catalog.is_output(class))
     }
 
     /// Narrows to the instances that accept the value in a node whose combos have the values that `chosen` returns.
@@ -161,7 +165,7 @@ impl<'p> Eligibility<'p> {
         }
     }
 
-    fn narrow(&mut self, has: &[bool], what: impl FnOnce() -> String) {
+    pub(super) fn narrow(&mut self, has: &[bool], what: impl FnOnce() -> String) {
         if has.iter().all(|&has| has) {
             return;
         }

@@ -107,6 +107,7 @@ impl FleetCatalog {
                     wanted
                         .iter()
                         .filter_map(|name| group.catalog.classes.get_key_value(*name))
+                        .filter(|(_, class)| !class.is_replaced)
                         .for_each(|(name, class)| add(name, class));
                 }
             }

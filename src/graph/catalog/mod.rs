@@ -8,15 +8,23 @@ mod choices;
 mod dynamic;
 mod eligibility;
 mod fleet_catalog;
+mod link_types;
 mod listing;
+mod literal;
+mod node_check;
 mod read;
+mod spellings;
 mod validate;
+mod verdict;
 
 pub(super) use choices::Range;
 pub(super) use dynamic::{Chosen, Growing, Variant};
 pub(super) use eligibility::{ClassPresence, Eligibility, Need};
 pub use fleet_catalog::{FleetCatalog, Member};
+pub(super) use node_check::Issue;
+pub use spellings::Spellings;
 pub(super) use validate::{Given, Mismatch};
+pub(super) use verdict::Partial;
 
 use crate::json::raw_value;
 use serde::{Deserialize, Serialize};
@@ -73,6 +81,9 @@ pub(super) struct Class {
     outputs: Vec<(String, String)>,
     #[serde(rename = "i", default)]
     inputs: BTreeMap<String, Input>,
+    /// Whether the instance has another class in its place, and replaces it itself (`/node_replacements`).
+    #[serde(rename = "z", default, skip_serializing_if = "std::ops::Not::not")]
+    is_replaced: bool,
 }
 
 /// A declared input.
@@ -149,7 +160,17 @@ pub(super) enum Kind {
 
 impl Catalog {
     pub(super) fn class(&self, name: &str) -> Option<&Class> {
-        self.classes.get(name)
+        self.classes.get(name).filter(|class| !class.is_replaced)
+    }
+
+    /// Whether the instance takes nodes of the class: it has it, or replaces it.
+    pub(super) fn has_class(&self, name: &str) -> bool {
+        self.classes.contains_key(name)
+    }
+
+    /// Whether nodes of the class make outputs.
+    pub(super) fn is_output(&self, name: &str) -> bool {
+        self.classes.get(name).is_some_and(|class| class.is_output)
     }
 
     pub(super) fn class_names(&self) -> impl Iterator<Item = &String> {
@@ -157,7 +178,7 @@ impl Catalog {
     }
 
     pub(super) fn classes(&self) -> impl Iterator<Item = (&String, &Class)> {
-        self.classes.iter()
+        self.classes.iter().filter(|(_, class)| !class.is_replaced)
     }
 
     /// Returns the number of classes.

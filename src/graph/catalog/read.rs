@@ -41,6 +41,33 @@ impl Catalog {
         (!classes.is_empty() && values <= VALUES_MAX).then_some(Self { classes })
     }
 
+    /// Adds the classes that the instance replaces by others itself: `{old: [{"new_node_id": new, …}]}`, from
+    /// `/node_replacements` (protocol §18). One that the instance has is not replaced.
+    pub fn add_replaced(&mut self, replacements: &str) {
+        let mut replaced = Vec::new();
+        each_member(replacements, |old, entries| {
+            let first = elements(entries).unwrap_or_else(|| vec![entries]).into_iter().next();
+            let new = first.and_then(members).and_then(|entry| member(&entry, "new_node_id").and_then(raw_value::text));
+            if !self.classes.contains_key(old.as_ref())
+                && let Some(new) = new.and_then(|new| self.classes.get(&new))
+            {
+                replaced.push((old.into_owned(), new.is_output));
+            }
+            if replaced.len() < MEMBERS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        for (old, is_output) in replaced {
+            let class = Class {
+                is_output,
+                title: None,
+                category: String::new(),
+                outputs: Vec::new(),
+                inputs: BTreeMap::new(),
+                is_replaced: true,
+            };
+            self.classes.insert(old, class);
+        }
+    }
+
     /// Reads the output of [`Catalog::to_json`].
     pub fn from_json(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
@@ -74,6 +101,7 @@ fn class(info: &RawValue) -> Option<Class> {
         category: short("category").unwrap_or_default(),
         outputs: outputs(&facts),
         inputs,
+        is_replaced: false,
     })
 }
 
@@ -339,6 +367,16 @@ mod tests {
         assert!(sampler.input("seed").unwrap().is_seed && catalog.class("SaveImage").unwrap().is_output);
         let again = Catalog::from_json(&catalog.to_json()).unwrap();
         assert_eq!((again.to_json(), again), (catalog.to_json(), catalog));
+    }
+
+    #[test]
+    fn a_class_that_the_instance_replaces_is_taken_and_not_listed() {
+        let mut catalog = Catalog::parse(r#"{"New":{"output_node":true},"Kept":{}}"#).unwrap();
+        catalog.add_replaced(r#"{"Old":[{"new_node_id":"New"}],"Kept":[{"new_node_id":"New"}],"Lost":[{"new_node_id":"Gone"}],"Odd":7}"#);
+        assert!(catalog.has_class("Old") && catalog.is_output("Old") && catalog.class("Old").is_none());
+        assert!(!catalog.has_class("Lost") && !catalog.has_class("Odd") && catalog.class("Kept").is_some());
+        assert_eq!(catalog.classes().count(), 2);
+        assert_eq!(Catalog::from_json(&catalog.to_json()), Some(catalog));
     }
 
     proptest! {

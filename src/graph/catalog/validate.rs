@@ -69,6 +69,8 @@ impl Input {
             }
             Kind::Choice(choices) => match given.canonical() {
                 Some(value) if choices.binary_search(value).is_ok() => Ok(None),
+                // The dispatcher writes it as the chosen instance spells it.
+                Some(_) if self.spelling_of(value).is_some() => Ok(None),
                 _ => Err(Mismatch { is_choice: true, ..self.mismatch("param_not_an_option") }),
             },
             Kind::Dynamic(variants) => match raw_value::text(value) {
@@ -80,7 +82,7 @@ impl Input {
         }
     }
 
-    fn mismatch(&self, code: &'static str) -> Mismatch {
+    pub(super) fn mismatch(&self, code: &'static str) -> Mismatch {
         let expected = match &self.kind {
             Kind::Int { min, max } => format!("a whole number{}", bounds(min.as_ref(), max.as_ref())),
             Kind::Float { min, max } => format!("a number{}", bounds(min.as_ref(), max.as_ref())),

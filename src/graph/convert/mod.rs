@@ -66,7 +66,7 @@ impl Workflow {
     ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
         budget.spend_text(json.get().len());
         if !is_ui(json) {
-            return Ok((Self::parse(json, limits)?, Vec::new()));
+            return Ok((Self::parse_links_later(json, limits)?, Vec::new()));
         }
         let mut problems = Problems::default();
         scan(json.get(), BASE, &mut problems);

@@ -108,6 +108,11 @@ impl<'w, 'p> Reader<'w, 'p> {
         self.fill();
     }
 
+    /// Returns the declared parameters of a published workflow.
+    pub(super) fn declared_params(&self) -> Option<&'p Declared> {
+        self.declared
+    }
+
     /// Collects the names that the graph declares.
     pub(super) fn read_names(&mut self) {
         self.names = Names::of(self.workflow, self.budget);

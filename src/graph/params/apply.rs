@@ -12,7 +12,7 @@ use crate::{
     task::{FileInput, Warning},
 };
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const NO_SUCH_INPUT: &str = "param_no_such_input";
 
@@ -21,12 +21,16 @@ pub(super) type Draw<'d> = dyn FnMut(u64, u64) -> u64 + 'd;
 
 pub(super) struct Writer<'a> {
     pub(super) workflow: Workflow,
-    /// Inputs set by params, with the value as submitted.
-    pub(super) set: HashMap<(usize, &'a str), &'a RawValue>,
+    /// Inputs set by params.
+    pub(super) set: HashMap<(usize, &'a str), &'a Assignment<'a>>,
+    /// Inputs that params will set: those of a workflow that is being published.
+    pub(super) open: HashSet<(usize, String)>,
+    pub(super) is_strict: bool,
+    pub(super) is_publishing: bool,
     /// The instances that can run it; `None` = no catalog is known.
     pub(super) eligibility: Option<Eligibility<'a>>,
     pub(super) files: Vec<FileInput>,
-    inline: Vec<InlineFile>,
+    pub(super) inline: Vec<InlineFile>,
     pub(super) remote: Vec<RemoteFile>,
     pub(super) seeds: Vec<(String, u64)>,
     has_new_links: bool,
@@ -41,6 +45,9 @@ impl<'a> Writer<'a> {
         Self {
             workflow: workflow.clone(),
             set: HashMap::new(),
+            open: HashSet::new(),
+            is_strict: options.is_strict,
+            is_publishing: options.is_publishing,
             eligibility: options
                 .pool
                 .filter(|pool| !pool.is_empty())
@@ -72,12 +79,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Sets one input, or records the problem.
-    pub(super) fn assign(&mut self, assignment: &'a Assignment<'_>, draw: &mut Draw<'_>) {
+    pub(super) fn assign(&mut self, assignment: &'a Assignment<'a>, draw: &mut Draw<'_>) {
         if self.problems.is_full() || !self.budget.spend(2 + assignment.input.len() / 64) {
             return;
         }
-        if let Some(earlier) = self.set.insert((assignment.place, &assignment.input), &assignment.value) {
-            if !is_same(earlier, &assignment.value) {
+        if let Some(earlier) = self.set.insert((assignment.place, &assignment.input), assignment) {
+            if !is_same(&earlier.value, &assignment.value) {
                 let message = format!("two parameters give `{}` different values", assignment.address);
                 self.refuse(assignment, ValueError::new("param_conflict", message));
             }

@@ -88,6 +88,13 @@ impl Writer<'_> {
         is_link.then_some(Remote { url, sha256: None, filename: None })
     }
 
+    /// Whether a file is given for the input.
+    pub(super) fn is_file_input(&self, node_id: &str, input: &str) -> bool {
+        self.files.iter().any(|file| file.node_id == node_id && file.input == input)
+            || self.inline.iter().any(|file| file.node_id == node_id && file.input == input)
+            || self.remote.iter().any(|file| file.node_id == node_id && file.input == input)
+    }
+
     pub(super) fn add_file(&mut self, place: usize, input: &str, file_id: FileId) {
         let node_id = self.workflow.node(place).id.clone();
         self.files.push(FileInput { node_id, input: input.to_owned(), file_id });

@@ -9,6 +9,7 @@ mod check_against_fleet;
 mod declared;
 mod files;
 mod graph_names;
+mod judge;
 mod options;
 mod placeholder;
 mod seeds;
@@ -55,18 +56,22 @@ fn resolve_with(
     options.budget.spend_text(2 * params.get().len());
     options.budget.spend(workflow.node_count());
     scan(params.get(), BASE, &mut problems);
-    let problems = problems.check()?;
+    let mut problems = problems.check()?;
+    workflow.fault().into_iter().for_each(|fault| problems.push(fault.clone()));
     let mut reader = Reader::new(workflow, options, problems);
     reader.read(params);
+    let open = reader.open_inputs();
     let (assignments, mapped, mut warnings, problems) = reader.finish();
     let mut writer = Writer::new(workflow, options, problems);
     writer.read_choices(&assignments);
+    writer.open = open;
     for assignment in &assignments {
         writer.assign(assignment, draw);
     }
     if options.randomizes_seeds {
         writer.draw_all(draw);
     }
+    writer.draw_negative(draw, &mut warnings);
     writer.collect_own_files();
     writer.check_fleet(&mut warnings);
     writer.finish(mapped, warnings)

@@ -2,9 +2,10 @@
 
 use super::{
     apply::{Draw, Writer, number},
+    options::WARNINGS_MAX,
     value::{SEED_MAX, ValueError},
 };
-use crate::graph::catalog::Kind;
+use crate::{graph::catalog::Kind, problem::clip, task::Warning};
 use serde_json::value::RawValue;
 
 /// Inputs for which `-1` and `"random"` request a drawn seed.
@@ -46,6 +47,33 @@ impl Writer<'_> {
         }
         for (place, input, min, max) in found {
             self.draw(place, &input, min, max, draw);
+        }
+    }
+
+    /// Draws every seed that is `-1` in the graph although its declaration takes none below 0: exported graphs mean a
+    /// random one by that.
+    pub(super) fn draw_negative(&mut self, draw: &mut Draw<'_>, warnings: &mut Vec<Warning>) {
+        if self.eligibility.is_none() {
+            return;
+        }
+        let mut found = Vec::new();
+        for (place, node) in self.workflow.nodes().enumerate() {
+            for (input, value) in &node.inputs {
+                if value.get() == "-1"
+                    && !self.set.contains_key(&(place, input.as_str()))
+                    && let Some((min, max)) = self.requested_seed_range(place, input, value)
+                {
+                    found.push((place, input.clone(), min, max));
+                }
+            }
+        }
+        for (place, input, min, max) in found {
+            self.draw(place, &input, min, max, draw);
+            if warnings.len() < WARNINGS_MAX {
+                let param = format!("{}.{}", self.workflow.node(place).id, clip(&input));
+                let message = format!("`{param}` was -1, which no instance takes: a random seed was drawn");
+                warnings.push(Warning { code: "seed_drawn".to_owned(), message, param: Some(param) });
+            }
         }
     }
 

@@ -84,6 +84,12 @@ impl<'p> Reader<'_, 'p> {
         self.problems.push(problem.of_param(key).with_candidates(candidates));
     }
 
+    /// Returns the inputs that params will set once the workflow is published.
+    pub(in crate::graph::params) fn open_inputs(&self) -> HashSet<(usize, String)> {
+        let Some(declared) = self.declared_params().filter(|_| self.is_publishing) else { return HashSet::new() };
+        declared.params.iter().flat_map(|param| self.places_of(param)).collect()
+    }
+
     /// Returns the inputs of its targets, or of the marker node that declares its name; none for a placeholder.
     pub(super) fn places_of(&self, param: &Param) -> Vec<Place> {
         if param.targets.is_empty() {

@@ -1,0 +1,104 @@
+//! Check of one node against the declaration of its class by one instance: missing inputs, links, literals.
+
+use super::{Catalog, Class, Input, Mismatch};
+use crate::{
+    graph::{Workflow, links::Link, workflow::Node},
+    json::raw_value,
+    problem::clip,
+};
+use serde_json::value::RawValue;
+
+/// A reason for which an instance refuses a node.
+#[derive(Debug)]
+pub(in crate::graph) struct Issue {
+    /// The input.
+    pub(in crate::graph) input: String,
+    pub(in crate::graph) code: &'static str,
+    /// Message without the node: `is required`, `is linked to node 9, which does not exist`.
+    pub(in crate::graph) message: String,
+    /// Description of valid values.
+    pub(in crate::graph) expected: Option<String>,
+    /// Whether another instance may offer the value.
+    pub(in crate::graph) is_choice: bool,
+}
+
+impl Issue {
+    fn new(input: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self { input: input.to_owned(), code, message: message.into(), expected: None, is_choice: false }
+    }
+}
+
+impl Catalog {
+    /// Returns every reason for which an instance with this catalog refuses the node itself. None if it lacks the class.
+    pub(in crate::graph) fn issues(&self, workflow: &Workflow, node: &Node) -> Vec<Issue> {
+        let Some(class) = self.class(&node.class) else { return Vec::new() };
+        let mut issues = Vec::new();
+        for (name, declared) in &class.inputs {
+            match node.input(name) {
+                Some(value) => issues.extend(self.issue(workflow, name, declared, value)),
+                None if declared.is_required && !declared.is_dynamic_type() => issues.push(missing(class, node, name)),
+                None => {}
+            }
+        }
+        issues
+    }
+
+    fn issue(&self, workflow: &Workflow, name: &str, declared: &Input, value: &RawValue) -> Option<Issue> {
+        if !raw_value::is_array(value) {
+            return declared.refuses(value).map(|mismatch| literal(name, mismatch, value));
+        }
+        let (target, slot) = match Link::read(value) {
+            Link::To { target, slot } => (target, slot),
+            Link::NumberedNode(id) => {
+                let message = format!("is the link {}: a link's node id is a text, [\"{id}\", …]", clip(value.get()));
+                return Some(Issue::new(name, "link_bad_node_id", message));
+            }
+            Link::BadSlot => {
+                let message =
+                    format!("is the link {}: the second element is the number of an output", clip(value.get()));
+                return Some(Issue::new(name, "link_bad_slot", message));
+            }
+            Link::None => {
+                let message = format!(
+                    "is the list {}: a link is [\"<node id>\", <output>]; a list as a value is {{\"__value__\": […]}}",
+                    clip(value.get())
+                );
+                return Some(Issue::new(name, "link_bad_shape", message));
+            }
+        };
+        let Some(place) = workflow.place_of(&target) else {
+            let message = format!("is linked to node {}, which does not exist", clip(&target));
+            return Some(Issue::new(name, "link_dangling", message));
+        };
+        let source = workflow.node(place);
+        let of = self.class(&source.class)?;
+        let shown = || format!("node {} ({})", clip(&source.id), clip(&source.class));
+        match of.output_at(slot) {
+            Ok(Some(received)) if !declared.takes_type(received) => {
+                let wanted = clip(declared.type_name());
+                let message = format!("takes {wanted}, not the {} of {}", clip(received), shown());
+                Some(Issue { expected: Some(wanted), ..Issue::new(name, "link_wrong_type", message) })
+            }
+            Ok(_) => None,
+            Err(count) => {
+                let message = format!("is linked to output {slot} of {}, which has {count}, counted from 0", shown());
+                Some(Issue::new(name, "link_bad_slot", message))
+            }
+        }
+    }
+}
+
+fn missing(class: &Class, node: &Node, name: &str) -> Issue {
+    let undeclared = node.inputs.iter().map(|(given, _)| given).filter(|given| class.input(given).is_none());
+    let near = crate::problem::suggest(name, undeclared.take(20));
+    let hint = near.first().map_or(String::new(), |near| format!("; it has `{}`, which is unknown", clip(near)));
+    let message = format!("is required and missing{hint}");
+    Issue { expected: Some(clip(class.input(name).map_or("", Input::type_name))), ..Issue::new(name, "input_missing", message) }
+}
+
+fn literal(name: &str, mismatch: Mismatch, value: &RawValue) -> Issue {
+    let Mismatch { code, expected, is_choice } = mismatch;
+    let got = clip(value.get());
+    let message = if is_choice { format!("is {got}, which no instance offers") } else { format!("takes {expected}, not {got}") };
+    Issue { expected: Some(expected), is_choice, ..Issue::new(name, code, message) }
+}
